@@ -1,0 +1,49 @@
+"""What can go wrong in a way that a user can mend; each message is one line: what, where, remedy."""
+
+
+class FeedforwardError(Exception):
+    """A failure with a one-line message; the command line prints it and leaves with `exit_code`."""
+
+    exit_code = 1
+
+
+class ParamsError(FeedforwardError):
+    """Bad parameters or arguments; `problems` lists all of them, one line each."""
+
+    exit_code = 2
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+class SourceError(FeedforwardError):
+    """A file could not be fetched from any source."""
+
+
+class DataError(FeedforwardError):
+    """Data are damaged, incomplete or not what params.yaml says they are."""
+
+
+class ValidationFailed(FeedforwardError):
+    """The data do not meet the expectations of params.yaml."""
+
+
+class TrainingError(FeedforwardError):
+    """Training cannot go on: the loss is not finite, or the parts do not fit together."""
+
+
+class TrackingError(FeedforwardError):
+    """The tracking store or registry does not answer or refuses."""
+
+
+class NothingToServe(FeedforwardError):
+    """There is no champion yet."""
+
+    exit_code = 3
+
+
+class Busy(FeedforwardError):
+    """Somebody else is at work in this checkout."""
+
+    exit_code = 75

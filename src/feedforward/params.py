@@ -1,0 +1,329 @@
+"""params.yaml as frozen, strict objects: every number of an experiment, checked before any work.
+
+The floor below every room: a data set and a variant are data. What tells MNIST from IMDb, or
+`original` from `dropout`, is an entry of params.yaml and nothing else.
+"""
+
+import difflib
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from feedforward import paths
+from feedforward.errors import ParamsError
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class Strict(BaseModel):
+    """Frozen; unknown keys, text for numbers, NaN and infinity are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+# --- fetch -----------------------------------------------------------------------------------
+
+
+class SourceFile(Strict):
+    """One file to fetch; `sha256` is that of its content, so that any source may serve it.
+
+    archive `gzip`: the content is the unpacked file. `tar`: the content is the regular members with
+    `suffix` directly in one of `folders`; its digest is that of a line `NAME NUL HEX LF` a member, in
+    the order of `folders` and by file name. `none`: the content is the file itself.
+    """
+
+    urls: tuple[str, ...] = ()
+    archive: Literal["none", "gzip", "tar"] = "none"
+    sha256: Sha256 | None = None
+    max_bytes: Positive = 2**30
+    folders: tuple[str, ...] = ()
+    suffix: str = ""
+    members: Positive | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> "SourceFile":
+        if (self.archive == "tar") != bool(self.folders):
+            raise ValueError("`folders` belongs to `archive: tar`, and only there")
+        return self
+
+
+# --- vectorize -------------------------------------------------------------------------------
+
+
+class IdxPair(Strict):
+    """The two idx files of a split."""
+
+    features: str
+    labels: str
+
+
+class IdxReader(Strict):
+    """Gray images in idx files; features are the pixels, uint8, row by row."""
+
+    kind: Literal["idx"]
+    train: IdxPair
+    test: IdxPair
+    shuffle_seed: Seed | None = None
+
+
+class TextReader(Strict):
+    """Texts in class folders of a tar; features are multi-hot words, `num_words` columns.
+
+    `train` and `test` are folders of the archive, `classes` the folders beneath them, in label order.
+    """
+
+    kind: Literal["labelled_text"]
+    file: str
+    train: str
+    test: str
+    classes: tuple[str, ...]
+    num_words: Annotated[int, Field(ge=5, le=65536)]  # columns are uint16
+    shuffle_seed: Seed | None = None
+
+
+Reader = Annotated[IdxReader | TextReader, Field(discriminator="kind")]
+
+
+# --- validate --------------------------------------------------------------------------------
+
+
+class Expectations(Strict):
+    """Bounds that the data must keep; a pair is (lowest, highest), both allowed."""
+
+    train_samples: tuple[int, int]
+    test_samples: tuple[int, int]
+    class_share: tuple[Share, Share]
+    ones: tuple[int, int]  # non-zero features of a sample
+    value: tuple[float, float]  # of any feature
+    raw_length: tuple[int, int]  # bytes of a raw sample
+    empty: Annotated[int, Field(ge=0)] = 0  # samples without a non-zero feature
+    duplicates: Annotated[int, Field(ge=0)]  # samples beyond the first of equal ones in a split
+    overlap: Annotated[int, Field(ge=0)]  # distinct raw samples that stand in both splits
+
+
+# --- train -----------------------------------------------------------------------------------
+
+
+class Optimizer(Strict):
+    """A Keras optimizer by name; what is not given keeps Keras's default."""
+
+    name: Literal["rmsprop", "sgd", "adagrad", "adam"] = "rmsprop"
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.001
+    rho: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    epsilon: Annotated[float, Field(gt=0)] = 1e-7
+
+
+class Network(Strict):
+    """Hidden layers by size name; a variant picks a size. `scale` divides the features, in the model."""
+
+    sizes: dict[Name, Annotated[tuple[Annotated[int, Field(gt=0, le=65536)], ...], Field(min_length=1)]]
+    activation: Literal["relu", "tanh", "sigmoid", "elu", "gelu", "silu"] = "relu"
+    scale: Annotated[float, Field(gt=0)] = 1.0
+
+
+class Holdout(Strict):
+    """Which training samples validate: the first or the last so many."""
+
+    take: Literal["first", "last"]
+    samples: Positive
+
+
+class Final(Strict):
+    """The final model: a variant, trained on all training samples, that meets the test split once."""
+
+    variant: Name
+    epochs: Positive
+
+
+class Lecture(Strict):
+    """The slides' protocol: these variants; `validated_on_test` train on all samples and validate on test."""
+
+    variants: tuple[Name, ...]
+    validated_on_test: tuple[Name, ...] = ()
+
+
+class Training(Strict):
+    """How the variants of a data set are trained."""
+
+    epochs: Positive
+    batch_size: Positive
+    optimizer: Optimizer = Optimizer()
+    validation: Holdout
+    final: Final
+    lecture: Lecture | None = None
+
+
+class Variant(Strict):
+    """What a variant changes; every default is the identity, so `original` is {}."""
+
+    size: Name = "base"
+    l2: Annotated[float, Field(ge=0, le=10)] = 0.0
+    dropout_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+# --- all -------------------------------------------------------------------------------------
+
+
+class Dataset(Strict):
+    """A data set: where its bytes are, how they become features, what must hold, how it is learned."""
+
+    title: str
+    sample: bool = False  # a small embedded stand-in: shown as such, never promoted
+    task: Literal["binary", "multiclass"]
+    labels: Annotated[tuple[str, ...], Field(min_length=2)]
+    files: Annotated[dict[str, SourceFile], Field(min_length=1)]
+    reader: Reader
+    expectations: Expectations
+    network: Network
+    training: Training
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Dataset":
+        if self.task == "binary" and len(self.labels) != 2:
+            raise ValueError(f"task binary needs 2 labels, got {len(self.labels)}")
+        if isinstance(self.reader, TextReader):
+            if self.reader.file not in self.files:
+                raise ValueError(f"reader.file: must be one of files ({', '.join(self.files)}), got {self.reader.file}")
+            if len(self.reader.classes) != len(self.labels):
+                raise ValueError(f"reader.classes: {len(self.labels)} labels need as many classes")
+        return self
+
+
+class Params(Strict):
+    """All of params.yaml."""
+
+    seeds: Annotated[int, Field(ge=1, le=1000)]
+    data_order_seed: Seed = 0
+    mirrors: tuple[str, ...] = ()
+    datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
+    variants: Annotated[dict[Name, Variant], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "Params":
+        problems = []
+        for name, dataset in self.datasets.items():
+            at = f"datasets.{name}"
+            for variant, value in self.variants.items():
+                if value.size not in dataset.network.sizes:
+                    problems.append(
+                        f"variants.{variant}.size: must be one of {', '.join(dataset.network.sizes)}"
+                        f" ({at}.network.sizes), got {value.size}"
+                    )
+            wanted = {f"{at}.training.final.variant": (dataset.training.final.variant,)}
+            if dataset.training.lecture:
+                wanted[f"{at}.training.lecture.variants"] = dataset.training.lecture.variants
+                wanted[f"{at}.training.lecture.validated_on_test"] = dataset.training.lecture.validated_on_test
+            for key, names in wanted.items():
+                problems += [
+                    f"{key}: must be one of {', '.join(self.variants)}, got {n}"
+                    for n in names
+                    if n not in self.variants
+                ]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def dataset(self, name: str) -> Dataset:
+        """The data set of that name.
+
+        Raises:
+            ParamsError: unknown, with the valid names and the nearest.
+        """
+        return _named("dataset", name, self.datasets)
+
+    def variant(self, name: str) -> Variant:
+        """The variant of that name.
+
+        Raises:
+            ParamsError: unknown, with the valid names and the nearest.
+        """
+        return _named("variant", name, self.variants)
+
+
+T = TypeVar("T")
+
+
+def _named(kind: str, name: str, known: dict[str, T]) -> T:
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise ParamsError([f"unknown {kind} {name!r}: must be one of {', '.join(known)}{hint}"])
+
+
+def load_params(path: Path | None = None) -> Params:
+    """Read and check params.yaml (YAML 1.2, as DVC reads it).
+
+    Raises:
+        ParamsError: every mistake at once, each with key, bound and value.
+    """
+    path = path or paths.params()
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = YAML(typ="safe", pure=True).load(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParamsError([f"{path.name}: cannot be read: {error}"]) from None
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        what = str(getattr(error, "problem", None) or error).splitlines()[0]
+        raise ParamsError([f"{path.name}:{where} is not valid YAML: {what}"]) from None
+    if not isinstance(values, dict):
+        raise ParamsError([f"{path.name}: must hold keys and values, got {type(values).__name__}"])
+    try:
+        return Params.model_validate(_as_python(values))
+    except ValidationError as error:
+        raise ParamsError(_explain(path.name, error)) from None
+
+
+def _as_python(value: Any) -> Any:
+    """Lists to tuples (strict models take no list for a tuple); whole numbers stay whole."""
+    if isinstance(value, dict):
+        return {key: _as_python(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return tuple(_as_python(item) for item in value)
+    return value
+
+
+_WORDING = {
+    "extra_forbidden": "unknown key",
+    "missing": "is missing",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be at most {le}",
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "finite_number": "must be a finite number",
+    "literal_error": "must be {expected}",
+    "string_pattern_mismatch": "must match {pattern}",
+}
+
+
+def _explain(file: str, error: ValidationError) -> list[str]:
+    lines = []
+    for problem in error.errors(include_url=False):
+        kind, context = problem["type"], problem.get("ctx", {})
+        # pydantic puts the tag of a union (idx, labelled_text) into the location; the file has no such key
+        key = ".".join(str(part) for part in problem["loc"] if part not in ("idx", "labelled_text", "[key]"))
+        if kind == "value_error":
+            for line in str(context["error"]).splitlines():
+                lines.append(f"{file}: {key + ': ' if key else ''}{line}")
+            continue
+        wording = _WORDING.get(kind, problem["msg"][0].lower() + problem["msg"][1:]).format(**context)
+        value = problem["input"]
+        got = "" if kind in ("missing", "extra_forbidden") else f", got {_short(value)}"
+        lines.append(f"{file}: {key}: {wording}{got}")
+    return lines
+
+
+def _short(value: Any) -> str:
+    text = str(value) if not isinstance(value, float) or math.isfinite(value) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

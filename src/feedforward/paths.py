@@ -1,0 +1,67 @@
+"""Where each artifact lives, one function each, below the folder that holds params.yaml."""
+
+import os
+from pathlib import Path
+
+from feedforward.errors import ParamsError
+
+
+def root() -> Path:
+    """The workspace: $FEEDFORWARD_ROOT, or the nearest folder upwards that holds params.yaml.
+
+    Raises:
+        ParamsError: no such folder.
+    """
+    named = os.environ.get("FEEDFORWARD_ROOT")
+    here = Path(named) if named else Path.cwd()
+    for folder in [here] if named else [here, *here.parents]:
+        if (folder / "params.yaml").is_file():
+            return folder.resolve()
+    raise ParamsError(
+        [f"params.yaml: not found in {here}{'' if named else ' or above'}; change into a checkout of the project"]
+    )
+
+
+def params() -> Path:
+    """The parameters of all stages."""
+    return root() / "params.yaml"
+
+
+def raw(dataset: str) -> Path:
+    """Folder of verified source files."""
+    return root() / "data" / "raw" / dataset
+
+
+def vectorized(dataset: str) -> Path:
+    """Folder with the splits `train` and `test`, the vocabulary, the profile and the manifest."""
+    return root() / "data" / "vectorized" / dataset
+
+
+def validation(dataset: str) -> Path:
+    """Folder with the validation summary."""
+    return root() / "reports" / "validation" / dataset
+
+
+def data_docs(dataset: str) -> Path:
+    """Folder of Great Expectations' own pages (they carry times, so DVC does not track them)."""
+    return root() / "reports" / "data_docs" / dataset
+
+
+def trained() -> Path:
+    """Folder that the train stage leaves: curves, metrics and weight digests of every run."""
+    return root() / "data" / "trained"
+
+
+def comparison() -> Path:
+    """Folder with the tables, figures and metrics of the comparison."""
+    return root() / "reports" / "comparison"
+
+
+def store() -> Path:
+    """Folder of the MLflow store."""
+    return root() / "mlruns"
+
+
+def lock() -> Path:
+    """The lock that one job at a time holds."""
+    return root() / ".feedforward.lock"

@@ -1,0 +1,88 @@
+"""The one way to write: under a temporary name beside the target, flushed, then renamed.
+
+A reader sees the old file or the new one, never a part of it, also after kill -9 at any moment.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+TEMPORARY = ".partial"
+
+
+def crash_point(name: str) -> None:
+    """Kill this process with SIGKILL if the environment variable FAULT names this point.
+
+    Only tests set FAULT (docs/reliability.md); the points stand between each write and its rename.
+    """
+    if os.environ.get("FAULT") == name:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def writing(path: Path, point: str = "write") -> Iterator[IO[bytes]]:
+    """Yield a binary file that becomes `path` when the block ends without an exception."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + TEMPORARY)
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        crash_point(f"{point}.before_rename")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing_folder(path: Path, point: str = "write") -> Iterator[Path]:
+    """Yield an empty temporary folder that replaces the folder `path` when the block ends well."""
+    temporary = path.with_name(path.name + TEMPORARY)
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        crash_point(f"{point}.before_rename")
+        shutil.rmtree(path, ignore_errors=True)
+        temporary.replace(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(path: Path, text: str, point: str = "write") -> None:
+    """Write UTF-8 `text` to `path`, whole or not at all."""
+    with writing(path, point) as file:
+        file.write(text.encode())
+
+
+def write_json(path: Path, value: Any, point: str = "write") -> None:
+    """Write `value` as JSON with sorted keys; NaN and infinity are refused with ValueError."""
+    write_text(path, canonical_json(value, indent=2) + "\n", point)
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def canonical_json(value: Any, indent: int | None = None) -> str:
+    """JSON text that is the same for equal values: sorted keys, no NaN."""
+    return json.dumps(value, sort_keys=True, indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 (hex) of the canonical JSON of `value`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 (hex) of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
