@@ -1,0 +1,47 @@
+"""RunResult: what one training run leaves behind, without run ids or times, so that reruns are byte-identical."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from feedforward import storage
+from feedforward.errors import DataError
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One variant, one seed, trained once.
+
+    role: `replica` (compared on the validation split) or `final` (met the test split once).
+    curves: per epoch `loss`, `accuracy`, `cross_entropy` and, with a validation split, the same with
+        `val_` before; `loss` is Keras's and includes the L2 penalty, `cross_entropy` does not.
+    metrics: figures of the run, finite floats (`best_epoch` counts from 1).
+    weights_digest: SHA-256 (hex) of the trained weights.
+    """
+
+    dataset: str
+    variant: str
+    seed: int
+    protocol: str
+    role: str
+    curves: dict[str, list[float]]
+    metrics: dict[str, float]
+    weights_digest: str
+
+
+def save(path: Path, results: Iterable[RunResult], point: str = "results") -> None:
+    """Write results as JSON, in a fixed order."""
+    ordered = sorted(results, key=lambda r: (r.dataset, r.protocol, r.role, r.variant, r.seed))
+    storage.write_json(path, [asdict(result) for result in ordered], point)
+
+
+def load(path: Path) -> list[RunResult]:
+    """Read what `save` wrote.
+
+    Raises:
+        DataError: missing or damaged.
+    """
+    try:
+        return [RunResult(**entry) for entry in storage.read_json(path)]
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); run `dvc repro train`") from None
