@@ -170,6 +170,45 @@ class Variant(Strict):
     dropout_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
+# --- compare ---------------------------------------------------------------------------------
+
+StatisticName = Literal[
+    "best_val_cross_entropy",
+    "best_epoch",
+    "best_val_accuracy",
+    "last_val_cross_entropy",
+    "last_val_accuracy",
+    "generalization_gap",
+    "slope",
+    "rise",
+    "test_loss",
+    "test_accuracy",
+]
+
+
+class Claim(Strict):
+    """A claim to judge: `left` is lower, higher or equal (within `tolerance`) than `right` or `value`.
+
+    left, right: variants; value: a constant, in the statistic's unit, in the place of `right`.
+    """
+
+    text: Annotated[str, Field(min_length=1)]
+    statistic: StatisticName
+    left: Name
+    direction: Literal["lower", "higher", "equal"]
+    right: Name | None = None
+    value: float | None = None
+    tolerance: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Claim":
+        if (self.right is None) == (self.value is None):
+            raise ValueError("needs either `right` (a variant) or `value` (a number)")
+        if (self.direction == "equal") != (self.tolerance is not None):
+            raise ValueError("`tolerance` belongs to `direction: equal`, and only there")
+        return self
+
+
 # --- all -------------------------------------------------------------------------------------
 
 
@@ -185,6 +224,7 @@ class Dataset(Strict):
     expectations: Expectations
     network: Network
     training: Training
+    claims: tuple[Claim, ...] = ()
 
     @model_validator(mode="after")
     def _fits(self) -> "Dataset":
@@ -218,10 +258,13 @@ class Params(Strict):
                         f"variants.{variant}.size: must be one of {', '.join(dataset.network.sizes)}"
                         f" ({at}.network.sizes), got {value.size}"
                     )
-            wanted = {f"{at}.training.final.variant": (dataset.training.final.variant,)}
+            wanted: dict[str, tuple[str, ...]] = {f"{at}.training.final.variant": (dataset.training.final.variant,)}
             if dataset.training.lecture:
                 wanted[f"{at}.training.lecture.variants"] = dataset.training.lecture.variants
                 wanted[f"{at}.training.lecture.validated_on_test"] = dataset.training.lecture.validated_on_test
+            for i, claim in enumerate(dataset.claims):
+                wanted[f"{at}.claims.{i}.left"] = (claim.left,)
+                wanted[f"{at}.claims.{i}.right"] = (claim.right,) if claim.right else ()
             for key, names in wanted.items():
                 problems += [
                     f"{key}: must be one of {', '.join(self.variants)}, got {n}"
