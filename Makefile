@@ -1,0 +1,70 @@
+# Two commands: `make run` takes the real data from fetch to the comparison, `make test` runs the tests.
+# What they do lives in Python (`feedforward --help`); this file installs what they need and gives them names.
+# GPU: `make run REQUIREMENTS=gpu VENV=.venv-gpu`. Another Python: `make run PYTHON=/path/to/python3.12`.
+
+VENV ?= .venv
+REQUIREMENTS ?= cpu
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; done)
+
+BIN := $(VENV)/bin
+READY := $(VENV)/.$(REQUIREMENTS)
+DEV := $(VENV)/.dev
+
+export PATH := $(abspath $(BIN)):$(PATH)
+unexport PYTHONDONTWRITEBYTECODE
+# Nobody is told what is done here, and checkouts share no server's state.
+export DO_NOT_TRACK := 1
+export GX_ANALYTICS_ENABLED := false
+export MLFLOW_DISABLE_TELEMETRY := true
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export PREFECT_HOME := $(CURDIR)/.prefect
+
+.PHONY: help run demo ui verify test test-unit check fix lock
+.NOTPARALLEL:
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+run: $(READY) ## everything from the real data to the comparison of all variants; again: only what changed
+	$(BIN)/feedforward run
+
+demo: $(READY) ## the same line on a small embedded sample: no network, two minutes
+	$(BIN)/feedforward demo
+
+ui: $(READY) ## MLflow's pages on 127.0.0.1: runs, curves, models
+	$(BIN)/feedforward ui
+
+verify: $(READY) ## train again in a temporary store and compare: same seed, same machine, same bytes
+	$(BIN)/feedforward verify
+
+test: $(DEV) ## all tests
+	$(BIN)/pytest
+
+test-unit: $(DEV) ## those that take under a minute together
+	$(BIN)/pytest -m "not slow and not real"
+
+check: $(DEV) ## format, lint, types, floors and rooms, locked requirements
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q -m "not slow" tests/test_house.py
+
+fix: $(DEV) ## format, and mend what the linter can mend
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+lock: $(DEV) ## requirements/*.txt after a change of pyproject.toml; newest versions: make lock UPGRADE=--upgrade
+	$(COMPILE) requirements/dev.txt pyproject.toml --extra cpu --extra s3 --extra dev
+	$(COMPILE) requirements/cpu.txt pyproject.toml --extra cpu
+	$(COMPILE) requirements/gpu.txt pyproject.toml --extra gpu
+	$(COMPILE) requirements/setup.txt --group setup -c requirements/dev.txt
+	$(COMPILE) requirements/cluster.txt --group cluster -c requirements/dev.txt
+
+COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url $(UPGRADE) -o
+
+# The stamp is written last. An empty PYTHON means that none was found.
+$(VENV)/.%: requirements/%.txt requirements/setup.txt requirements/install.py pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; name one: make PYTHON=/path/to/python3.12"; exit 2; }
+	@$(PYTHON) requirements/install.py $* $(VENV)
