@@ -20,7 +20,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PREFECT_HOME := $(CURDIR)/.prefect
 
-.PHONY: help run demo ui verify test test-unit check fix lock
+.PHONY: help run demo ui verify test test-unit real check fix lock
 .NOTPARALLEL:
 
 help: ## this list
@@ -43,6 +43,9 @@ test: $(DEV) ## all tests
 
 test-unit: $(DEV) ## those that take under a minute together
 	$(BIN)/pytest -m "not slow and not real"
+
+real: $(DEV) ## figures of the finished `make run` against the lecture's
+	$(BIN)/pytest tests/test_real_job.py
 
 check: $(DEV) ## format, lint, types, floors and rooms, locked requirements
 	$(BIN)/ruff format --check

@@ -60,11 +60,15 @@ def install(name: str, venv: Path) -> None:
     print(f"Installing requirements/{name}.txt into {venv}: once, some minutes without a cache", flush=True)
     create(venv, uv)
     (venv / ".installing").touch()
-    # The files are complete, so there is nothing to resolve (and pip 23.2 stumbles over extras in a hashed file).
-    locked = ["--no-deps", "--require-hashes", "-r", HERE / "setup.txt", "-r", HERE / f"{name}.txt"]
-    project = ["--no-deps", "--no-build-isolation", "--editable", HERE.parent]
+    # The files are complete, so there is nothing to resolve (and pip 23.2 stumbles over extras in a hashed file); what
+    # has to be built is built with what is locked.
+    steps = [
+        ["--require-hashes", "-r", HERE / "setup.txt"],
+        ["--require-hashes", "--no-build-isolation", "-r", HERE / f"{name}.txt"],
+        ["--no-build-isolation", "--editable", HERE.parent],
+    ]
     for installer in installers(venv, uv):
-        if succeeds(*installer, *locked) and succeeds(*installer, *project):
+        if all(succeeds(*installer, "--no-deps", *step) for step in steps):
             break
     else:
         sys.exit(f"{venv}: not installed (see above); is a package registry reachable? Then run the same command again")
