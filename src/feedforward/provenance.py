@@ -1,0 +1,184 @@
+"""Where a number comes from: commit, library versions, kind of CPU, and the fingerprint that joins them.
+
+Two runs with one fingerprint have the same bits, so the second need not be trained.
+"""
+
+import ast
+import functools
+import hashlib
+import importlib.metadata
+import os
+import platform
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from feedforward import storage
+
+# The code that decides bits: these rooms and the rooms of this package that they import …
+ROOMS = ("training.py",)
+# … but for these, which move values and compute none; what is read from params.yaml is in the fingerprint itself.
+NO_BITS = ("errors.py", "params.py", "paths.py", "results.py", "storage.py")
+LIBRARIES = ("tensorflow", "keras", "numpy")
+# What stages write into the tree does not make it dirty: a run would spoil its own flag.
+WRITTEN_BY_STAGES = ("dvc.lock", "data", "reports", "mlruns", "demo/data", "demo/reports", "demo/mlruns")
+
+
+@dataclass(frozen=True)
+class GitState:
+    """Commit (hex, None outside of a repository) and whether the tree differs from it."""
+
+    commit: str | None
+    dirty: bool
+
+
+def git_state(folder: Path) -> GitState:
+    """The commit that `folder` is checked out at; dirty: files changed, or new ones that git does not ignore."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    if commit is None:
+        return GitState(None, False)
+    outputs = [f":(top,exclude){path}" for path in WRITTEN_BY_STAGES]
+    return GitState(commit, bool(_git(folder, "status", "--porcelain", "--", ":(top)", *outputs)))
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}  # a look must not take git's lock
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],  # noqa: S607
+            capture_output=True,
+            text=True,
+            timeout=10,
+            env=environment,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+@functools.cache
+def library_version(name: str) -> str:
+    """The installed version, without importing the library; `tensorflow` is also found as `tensorflow-cpu`."""
+    for distribution in (name, f"{name}-cpu"):
+        try:
+            return importlib.metadata.version(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return "absent"
+
+
+def requirement(name: str) -> str:
+    """The installed library as a pip requirement, under the name of the distribution that is installed."""
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return f"{name}-cpu=={library_version(name)}"
+    return f"{name}=={library_version(name)}"
+
+
+@functools.cache
+def cpu_kind() -> dict[str, str | bool]:
+    """What decides which kernels a CPU runs: maker, family, model and vector units; no name of a machine."""
+    fields: dict[str, str] = {}
+    try:
+        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n", 1)[0]
+    except OSError:  # not Linux
+        first = ""
+    for line in first.splitlines():
+        key, _, value = line.partition(":")
+        fields[key.strip()] = value.strip()
+    flags = fields.get("flags", fields.get("Features", "")).split()
+    return {
+        "machine": platform.machine(),
+        "vendor": fields.get("vendor_id", fields.get("CPU implementer", platform.processor())),
+        "family": fields.get("cpu family", fields.get("CPU architecture", "")),
+        "model": fields.get("model", fields.get("CPU part", "")),
+        "avx2": "avx2" in flags,
+        "avx512": "avx512f" in flags,
+        "amx": "amx_tile" in flags,
+    }
+
+
+def cpu_digest() -> str:
+    """Twelve hex digits that are equal on CPUs of one kind."""
+    return storage.digest(cpu_kind())[:12]
+
+
+@functools.cache
+def host_digest() -> str:
+    """Twelve hex digits that tell this machine from others without naming it."""
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12]
+
+
+def code_digest(rooms: Sequence[str] = ROOMS, folder: Path | None = None) -> str:
+    """SHA-256 (hex) of what the modules `rooms` and those that they import do: comments, docstrings, layout do not count.
+
+    Raises:
+        FileNotFoundError: no such module in `folder` (default: this package).
+    """
+    base = folder or Path(__file__).parent
+    parts: dict[str, str] = {}
+    left = list(rooms)
+    while left:
+        room = left.pop()
+        if room not in parts:
+            path = base / room
+            parts[room], imported = _module(path, path.stat().st_mtime_ns)
+            left += [other for other in imported if other not in NO_BITS and (base / other).is_file()]
+    return storage.digest(parts)
+
+
+@functools.lru_cache(maxsize=64)
+def _module(path: Path, _changed: int) -> tuple[str, tuple[str, ...]]:
+    """(digest, files of this package that it imports); the time of the last change is there for the cache alone."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imported: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            _drop_docstring(node)
+        elif isinstance(node, ast.ImportFrom) and node.module == "feedforward":
+            imported |= {f"{name.name}.py" for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("feedforward."):
+            imported.add((node.module or "").removeprefix("feedforward.").replace(".", "/") + ".py")
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(sorted(imported))
+
+
+def _drop_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    first = node.body[0] if node.body else None
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+        del node.body[0]
+
+
+def fingerprint(
+    *,
+    data_digest: str,
+    resolved: Mapping[str, Any],
+    seed: int | None,
+    protocol: str,
+    role: str,
+    device: str = "cpu",
+    rooms: Sequence[str] = ROOMS,
+) -> str:
+    """SHA-256 (hex) of all that decides the bits of a run.
+
+    resolved: the variant, network and training parameters as JSON values, defaults filled in.
+    device: `cpu`, or the name of the accelerator. rooms: where the code that decides bits begins.
+    """
+    return storage.digest(
+        {
+            "data_digest": data_digest,
+            "resolved": dict(resolved),
+            "seed": seed,
+            "protocol": protocol,
+            "role": role,
+            "device": device,
+            "cpu": cpu_kind(),
+            "code": code_digest(rooms),
+            "libraries": {name: library_version(name) for name in LIBRARIES},
+            "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
+        }
+    )

@@ -1,0 +1,43 @@
+"""Secrets out of everything that is kept or shown: one filter for tags, parameters, messages and logs."""
+
+import functools
+import os
+import re
+from collections.abc import Mapping
+from urllib.parse import quote
+
+MASK = "***"
+SHORTEST = 6  # a shorter value is no secret worth the name, and masking it would tear words apart
+
+_SECRET_NAME = re.compile(
+    r"(^|[._-])(API_?KEY|KEYS?|TOKENS?|SECRETS?|PASSWORDS?|PASSWD|PASSPHRASE|PWD|CREDENTIALS?)([._-]|$)", re.IGNORECASE
+)
+_SHELL_STATE = {"PWD", "OLDPWD"}  # working directories, no passwords
+_URL_USER = re.compile(r"(?<=://)[^/\s'\"]+(?=@)")
+_URL_FIELD = re.compile(
+    r"(?i)([?&;](?:[\w.-]*[_-])?(?:api_?key|key|token|secret|password|passwd|pwd|signature|sig|credential)=)[^&#\s'\"]+"
+)
+
+
+@functools.lru_cache(maxsize=4096)
+def is_secret_name(name: str) -> bool:
+    """Whether a variable or parameter of that name is taken to hold a secret."""
+    return name not in _SHELL_STATE and _SECRET_NAME.search(name) is not None
+
+
+def redact(text: str) -> str:
+    """`text` without the values of secret environment variables and without credentials in URLs."""
+    for value in _secrets():
+        text = text.replace(value, MASK)
+    return _URL_FIELD.sub(rf"\g<1>{MASK}", _URL_USER.sub(MASK, text))
+
+
+def redact_values(values: Mapping[str, object]) -> dict[str, str]:
+    """The values as text, redacted; what has a secret's name is masked whole."""
+    return {key: MASK if is_secret_name(key) else redact(str(value)) for key, value in values.items()}
+
+
+def _secrets() -> list[str]:
+    """Secret values as they stand in the environment and as they stand in a URL, longest first."""
+    values = {value for name, value in os.environ.items() if is_secret_name(name) and len(value) >= SHORTEST}
+    return sorted(values | {quote(value, safe="") for value in values}, key=len, reverse=True)

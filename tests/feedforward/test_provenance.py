@@ -1,0 +1,144 @@
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from feedforward import provenance
+
+GIVEN: dict[str, Any] = {
+    "data_digest": "ab" * 32,
+    "resolved": {"l2": 0.001, "sizes": [16, 16]},
+    "seed": 0,
+    "protocol": "fair",
+    "role": "replica",
+    "rooms": ("splits.py",),
+}
+
+
+def git(folder: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", "-C", str(folder), *identity, *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    git(tmp_path, "init", "-q")
+    (tmp_path / "code.py").write_text("x = 1\n")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-q", "-m", "first")
+    return tmp_path
+
+
+def test_a_clean_tree(repository: Path) -> None:
+    state = provenance.git_state(repository)
+    assert state.commit is not None
+    assert len(state.commit) == 40
+    assert not state.dirty
+
+
+@pytest.mark.parametrize("name", ["code.py", "new.py"])
+def test_a_change_makes_the_tree_dirty(repository: Path, name: str) -> None:
+    (repository / name).write_text("x = 2\n")
+    assert provenance.git_state(repository).dirty
+
+
+def test_what_stages_write_does_not_make_the_tree_dirty(repository: Path) -> None:
+    (repository / "reports").mkdir()
+    (repository / "reports" / "metrics.json").write_text("{}")
+    (repository / "dvc.lock").write_text("")
+    (repository / "below").mkdir()
+    assert not provenance.git_state(repository / "below").dirty
+
+
+def test_outside_of_a_repository(tmp_path: Path) -> None:
+    assert provenance.git_state(tmp_path) == provenance.GitState(None, False)
+    assert provenance.git_state(tmp_path / "absent").commit is None
+
+
+def test_versions_without_importing() -> None:
+    code = (
+        "import sys; from feedforward import provenance as p; p.fingerprint(data_digest='', resolved={}, seed=0,"
+        " protocol='fair', role='final', rooms=('splits.py',)); print(sorted({'tensorflow', 'keras'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+    assert provenance.library_version("keras").startswith("3.")
+    assert provenance.library_version("no-such-library") == "absent"
+    assert provenance.requirement("numpy") == f"numpy=={provenance.library_version('numpy')}"
+    name, _, version = provenance.requirement("tensorflow").partition("==")
+    assert name in ("tensorflow", "tensorflow-cpu")
+    assert version == provenance.library_version("tensorflow")
+
+
+def test_the_kind_of_cpu_names_no_machine() -> None:
+    kind = provenance.cpu_kind()
+    assert kind["machine"]
+    assert {type(kind[unit]) for unit in ("avx2", "avx512", "amx")} == {bool}
+    assert len(provenance.cpu_digest()) == 12
+    assert len(provenance.host_digest()) == 12
+
+
+def test_equal_inputs_have_one_fingerprint_whatever_their_order() -> None:
+    turned = GIVEN | {"resolved": dict(reversed(GIVEN["resolved"].items()))}
+    assert provenance.fingerprint(**GIVEN) == provenance.fingerprint(**turned)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"data_digest": "cd" * 32},
+        {"resolved": {"l2": 0.002, "sizes": [16, 16]}},
+        {"resolved": {"l2": 0.001, "sizes": [16, 4]}},
+        {"seed": 1},
+        {"seed": None},
+        {"protocol": "lecture"},
+        {"role": "final"},
+        {"device": "NVIDIA H200"},
+        {"rooms": ("splits.py", "errors.py")},
+    ],
+)
+def test_whatever_decides_bits_changes_the_fingerprint(change: dict[str, Any]) -> None:
+    assert provenance.fingerprint(**GIVEN | change) != provenance.fingerprint(**GIVEN)
+
+
+def test_onednn_changes_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    off = provenance.fingerprint(**GIVEN)
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "1")
+    assert provenance.fingerprint(**GIVEN) != off
+
+
+def test_the_code_counts_and_its_comments_do_not(tmp_path: Path) -> None:
+    def digest(text: str) -> str:
+        (tmp_path / "room.py").write_text(text)
+        provenance._module.cache_clear()  # two writes within one tick of the file system's clock
+        return provenance.code_digest(("room.py",), tmp_path)
+
+    plain = digest("def f(x):\n    return x + 1\n")
+    assert digest('"""Room."""\n\n# why\ndef f(x):\n    """Add."""\n    return (x + 1)\n') == plain
+    assert digest("def f(x):\n    return x + 2\n") != plain
+
+
+def test_a_missing_room_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        provenance.code_digest(("absent.py",), tmp_path)
+
+
+def test_what_a_room_imports_counts_too(tmp_path: Path) -> None:
+    (tmp_path / "training.py").write_text("from feedforward import network, paths\nfrom feedforward.batches import x\n")
+    (tmp_path / "network.py").write_text("import numpy\n")
+    (tmp_path / "batches.py").write_text("from feedforward import network\n")
+    (tmp_path / "paths.py").write_text("where = 1\n")
+    seen = {}
+    for name in ("network.py", "batches.py", "paths.py"):
+        before = provenance.code_digest(("training.py",), tmp_path)
+        (tmp_path / name).write_text((tmp_path / name).read_text() + "y = 2\n")
+        provenance._module.cache_clear()
+        seen[name] = provenance.code_digest(("training.py",), tmp_path) != before
+    assert seen == {"network.py": True, "batches.py": True, "paths.py": False}
+
+
+def test_the_code_of_this_package_has_a_digest() -> None:
+    assert len(provenance.code_digest()) == 64
