@@ -1,0 +1,225 @@
+"""Promises of the house as a whole: what stays light, what is listed, what is locked, what no file may name."""
+
+import functools
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+HEAVY = {"tensorflow", "keras", "mlflow", "great_expectations", "prefect", "matplotlib", "pandas", "dvc", "scipy"}
+CHECKOUT = r"(?<!\w)" + re.escape(str(ROOT)) + r"(?!\w)"
+# Programs of a README that this project does not install.
+SYSTEM = {"cd", "git", "docker", "curl", "export", "python3"}
+
+
+def output(*command: str | Path, cwd: Path = ROOT) -> str:
+    """What a command prints, run as in a plain wide terminal; it must end with 0."""
+    environ = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
+    done = subprocess.run(command, cwd=cwd, env=environ, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@functools.cache
+def help_of(*command: str) -> str:
+    return output(*command, "--help")
+
+
+@functools.cache
+def verbs() -> set[str]:
+    """The commands of `feedforward`."""
+    if not (ROOT / "src/feedforward/cli.py").exists():
+        pytest.skip("there is no command line yet")
+    return set(re.findall(r"^[ │]+([a-z][a-z-]*)  ", help_of("feedforward"), re.MULTILINE))
+
+
+@functools.cache
+def targets() -> set[str]:
+    """The targets that `make` lists."""
+    return set(re.findall(r"^  make ([a-z-]+) +\S", output("make", "--no-print-directory"), re.MULTILINE))
+
+
+@functools.cache
+def tracked() -> dict[str, str]:
+    """The text files that git tracks, or would track, and their content."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    names = output("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+    texts = {}
+    for name in filter(None, names):
+        path = ROOT / name
+        if path.is_file():
+            try:
+                texts[name] = path.read_text(encoding="utf-8")
+            except UnicodeDecodeError:
+                continue
+    return texts
+
+
+# --- what stays light ------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_command_line_loads_no_heavy_library() -> None:
+    verbs()
+    script = f"""
+import sys
+from feedforward import cli
+sys.argv = ["feedforward", "--help"]
+try:
+    cli.main()
+except SystemExit:
+    pass
+print("HEAVY", *sorted({HEAVY!r} & set(sys.modules)))
+"""
+    assert output(sys.executable, "-c", script).splitlines()[-1] == "HEAVY"
+
+
+@pytest.mark.slow
+def test_both_packages_are_found_from_any_folder(tmp_path: Path) -> None:
+    assert output(sys.executable, "-c", "import feedforward, pipelines", cwd=tmp_path) == ""
+
+
+# --- what is listed --------------------------------------------------------------------------
+
+
+def test_make_lists_each_target_and_can_make_it() -> None:
+    declared = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert declared is not None
+    assert set(declared[1].split()) == targets()
+    for target in targets():
+        output("make", "--dry-run", target)
+
+
+@pytest.mark.slow
+def test_each_command_of_the_makefile_exists() -> None:
+    for verb in re.findall(r"^\t\$\(BIN\)/feedforward ([a-z-]+)", (ROOT / "Makefile").read_text(), re.MULTILINE):
+        assert verb in verbs(), f"Makefile: `feedforward {verb}` does not exist"
+
+
+def named(program: str, text: str) -> set[str]:
+    """Words that a text names after `program`: in backticks, or where a command stands in CI's and the hooks' files."""
+    start = r"(?:`|^\$ |\brun: |\bentry: |^ *step )"
+    return set(re.findall(rf"{start}{program} ([a-z][a-z-]+)\b(?![=:])", text, re.MULTILINE))
+
+
+def test_no_file_names_a_make_target_that_does_not_exist() -> None:
+    wrong = {name: gone for name, text in tracked().items() if (gone := named("make", text) - targets())}
+    assert not wrong
+
+
+@pytest.mark.slow
+def test_no_file_names_a_command_that_does_not_exist() -> None:
+    wrong = {name: gone for name, text in tracked().items() if (gone := named("feedforward", text) - verbs())}
+    assert not wrong
+
+
+def commands_of_readme() -> list[str]:
+    """The lines after `$ ` in README's console blocks, joined where they end in a backslash."""
+    blocks = re.findall(r"^```console\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    return [re.sub(r"\s+#.*", "", line[2:]).strip() for line in lines if line.startswith("$ ")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", commands_of_readme())
+def test_each_command_of_the_readme_exists_with_its_options(command: str) -> None:
+    program, *words = re.sub(r"^(\w+=\S+\s+)+", "", command).split()
+    if program == "make":
+        assert {word for word in words if "=" not in word} <= targets()
+    elif program not in SYSTEM:
+        assert shutil.which(program, path=str(BIN)), f"{program}: not a program of this project"
+        verb = list(words[:1]) if words and not words[0].startswith("-") else []
+        if program == "feedforward" and verb:
+            assert verb[0] in verbs()
+        text = help_of(program, *verb)
+        options = {re.split(r"[=\s]", word)[0] for word in words if word.startswith("-")}
+        assert not {option for option in options if option not in text}
+
+
+# --- what is locked --------------------------------------------------------------------------
+
+
+@functools.cache
+def locked(name: str) -> dict[str, set[str]]:
+    """Package → versions of requirements/NAME.txt (several where they depend on the Python or the system)."""
+    versions: dict[str, set[str]] = {}
+    for package, version in re.findall(
+        r"^([\w.-]+)==(\S+)", (ROOT / f"requirements/{name}.txt").read_text(), re.MULTILINE
+    ):
+        versions.setdefault(canonicalize_name(package), set()).add(version)
+    return versions
+
+
+def wanted() -> dict[str, list[str]]:
+    """What pyproject.toml asks of each file in requirements/, as `make lock` puts them together."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    base, extra = project["project"]["dependencies"], project["project"]["optional-dependencies"]
+    return {
+        "cpu": base + extra["cpu"],
+        "gpu": base + extra["gpu"],
+        "dev": base + extra["cpu"] + extra["s3"] + extra["dev"],
+        **project["dependency-groups"],
+    }
+
+
+@pytest.mark.parametrize("name", wanted())
+def test_the_lock_holds_what_pyproject_asks_for(name: str) -> None:
+    for line in wanted()[name]:
+        requirement = Requirement(line)
+        versions = locked(name).get(canonicalize_name(requirement.name), set())
+        assert versions, f"requirements/{name}.txt has no {requirement}; run `make lock`"
+        assert all(requirement.specifier.contains(v) for v in versions), (
+            f"{name}: {requirement} has {versions}; run `make lock`"
+        )
+
+
+@pytest.mark.parametrize("name", wanted())
+def test_each_file_locks_the_same_versions_with_hashes(name: str) -> None:
+    for package, versions in locked(name).items():
+        assert versions == locked("dev").get(package, versions), f"{name}: {package}; run `make lock`"
+    text = (ROOT / f"requirements/{name}.txt").read_text()
+    pins = re.findall(r"^[\w.-]+==.*\\\n    --hash=sha256:[0-9a-f]{64}", text, re.MULTILINE)
+    assert len(pins) == len(re.findall(r"^\S", text, re.MULTILINE))
+
+
+# --- what no file may name -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("what", "pattern"),
+    [
+        ("the address of a package index", r"(?<!no-emit-)index[-_]url|https?://[^\s\"]*/(simple|packages)/"),
+        ("somebody's home folder", r"(?<![\w.~$}])/(home|Users)/\w+|(?<![\w.~$}])/ro{2}t/"),
+        ("the folder of this checkout", CHECKOUT),
+    ],
+)
+def test_no_file_names(what: str, pattern: str) -> None:
+    if pattern == CHECKOUT and len(ROOT.parts) < 3:
+        pytest.skip(f"{ROOT} is a name that any file may hold")
+    found = [f"{name}: {match[0]}" for name, text in tracked().items() for match in re.finditer(pattern, text)]
+    assert not found, f"{what}: {found[:10]}"
+
+
+def test_nothing_reports_home() -> None:
+    config = (ROOT / ".dvc/config").read_text()
+    assert "analytics = false" in config
+    assert "check_update = false" in config
+    for name in ["Makefile", "Dockerfile"]:
+        text = (ROOT / name).read_text()
+        for variable in [
+            "DO_NOT_TRACK",
+            "GX_ANALYTICS_ENABLED",
+            "MLFLOW_DISABLE_TELEMETRY",
+            "PREFECT_SERVER_ANALYTICS_ENABLED",
+        ]:
+            assert variable in text, f"{name}: {variable}"
