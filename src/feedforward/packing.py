@@ -1,0 +1,149 @@
+"""Replicas of one network side by side: one wide network that trains all of them at once.
+
+The replicas share their batches and nothing else. The first kernels stand side by side in one kernel of shape
+(features, replicas x units), so that a batch is read once for all; the later layers are products of stacks.
+The loss is the sum over replicas of each one's mean, and optimizers work element by element, so that no replica
+touches another: replica k in a pack learns what it learns alone.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from feedforward import multihot
+from feedforward.batches import Batch
+
+Gradients = list[tuple[tf.Variable, tf.Tensor]]
+
+
+def _binary(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    labels = tf.broadcast_to(tf.cast(labels, tf.float32)[:, None], tf.shape(logits))
+    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits), -1)
+
+
+def _categorical(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    labels = tf.broadcast_to(tf.cast(labels, tf.int32), tf.shape(logits)[:-1])
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+
+
+# Keras's losses of the same names, taken before the last activation, where no logarithm can overflow
+_LOSSES = {"sigmoid": _binary, "softmax": _categorical}
+
+
+class Pack:
+    """The weights of several replicas of one model, packed.
+
+    models: built alike (network.build), differing in their seeds; their weights are where training starts.
+    sparse: features are multi-hot; the first kernel is kept as head and tail (multihot).
+    """
+
+    def __init__(self, models: Sequence[keras.Model], seeds: Sequence[int], sparse: bool) -> None:
+        self.models, self.seeds, self.sparse = models, seeds, sparse
+        layers = models[0].layers
+        self.scale = float(next(layer.scale for layer in layers if isinstance(layer, keras.layers.Rescaling)))
+        self.dense = [layer for layer in layers if isinstance(layer, keras.layers.Dense)]
+        self.dropout_rates = [layer.rate for layer in layers if isinstance(layer, keras.layers.Dropout)]
+        self.l2 = [float(getattr(layer.kernel_regularizer, "l2", 0.0)) for layer in self.dense]
+        weights = [model.get_weights() for model in models]
+        first = np.concatenate([arrays[0] for arrays in weights], axis=1)
+        parts = (first[: multihot.HEAD], first[multihot.HEAD :]) if sparse else (first,)
+        self.first = [tf.Variable(part) for part in parts]
+        stacks = [tf.Variable(np.stack(arrays)) for arrays in list(zip(*weights, strict=True))[1:]]
+        self.biases, self.kernels = stacks[0::2], stacks[1::2]
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """All trained variables."""
+        return [*self.first, *self.biases, *self.kernels]
+
+    def tail_sums(self, batch: Batch) -> tf.Tensor:
+        """(samples, replicas x units): the tail's part of the first product; 0 for dense features."""
+        if batch.by_row is None:
+            return tf.zeros(())
+        return multihot.tail_product(self.first[1], *batch.by_row, tf.shape(batch.labels)[0])
+
+    def logits(self, batch: Batch, sums: tf.Tensor, step: tf.Tensor | None = None) -> tf.Tensor:
+        """(replicas, samples, outputs) before the last activation.
+
+        sums: `tail_sums(batch)`. With `step` (int32) dropout is on, with masks that the replica's seed, the layer and
+        the step decide.
+        """
+        wide = tf.matmul(batch.features * self.scale, self.first[0]) + sums
+        x = tf.transpose(tf.reshape(wide, (-1, len(self.models), self.dense[0].units)), (1, 0, 2))
+        for number, layer in enumerate(self.dense):
+            if number:
+                x = tf.matmul(x, self.kernels[number - 1])
+            x += self.biases[number][:, None]
+            if layer is not self.dense[-1]:
+                x = layer.activation(x)
+                if step is not None and self.dropout_rates[number] > 0:
+                    x = self._drop(x, number, step)
+        return x
+
+    def _drop(self, x: tf.Tensor, layer: int, step: tf.Tensor) -> tf.Tensor:
+        shape, keep = tf.shape(x)[1:], 1.0 - self.dropout_rates[layer]
+        noise = [tf.random.stateless_uniform(shape, (seed * 1000 + layer, step)) for seed in self.seeds]
+        return tf.where(tf.stack(noise) < keep, x / keep, 0.0)
+
+    def cross_entropy(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        """(replicas, samples): the loss of each sample, without penalties."""
+        return _LOSSES[self.dense[-1].activation.__name__](labels, logits)
+
+    def correct(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        """(replicas,) float32: the number of samples whose most probable class is the label."""
+        binary = self.dense[-1].units == 1
+        predicted = tf.cast(logits[..., 0] > 0, tf.int32) if binary else tf.argmax(logits, -1, tf.int32)
+        return tf.reduce_sum(tf.cast(predicted == tf.cast(labels, tf.int32), tf.float32), -1)
+
+    def penalty(self) -> tf.Tensor:
+        """(replicas,) float32: the L2 penalty of each replica, as Keras adds it to the loss."""
+        total = tf.zeros(len(self.models))
+        for part in self.first if self.l2[0] else ():
+            total += self.l2[0] * tf.reduce_sum(tf.reshape(tf.reduce_sum(tf.square(part), 0), (len(self.models), -1)), 1)
+        for l2, kernel in zip(self.l2[1:], self.kernels, strict=True):
+            if l2:
+                total += l2 * tf.reduce_sum(tf.square(kernel), (1, 2))
+        return total
+
+    def gradients(self, batch: Batch, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
+        """Cross-entropies (replicas, samples), logits, and each variable with its gradient."""
+        sums = self.tail_sums(batch)
+        watched = [sums, self.first[0], *self.biases, *self.kernels]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(watched)
+            logits = self.logits(batch, sums, step)
+            entropy = self.cross_entropy(batch.labels, logits)
+            loss = tf.reduce_sum(tf.reduce_mean(entropy, -1))
+        upstream, *gradients = tape.gradient(loss, watched)
+        pairs = list(zip(watched[1:], gradients, strict=True))
+        if batch.by_column is not None:
+            tail = self.first[1]
+            pairs.append((tail, multihot.tail_gradient(upstream, *batch.by_column, tail.shape[0])))
+        return entropy, logits, [(variable, self._decayed(variable, gradient)) for variable, gradient in pairs]
+
+    def _decayed(self, variable: tf.Variable, gradient: tf.Tensor) -> tf.Tensor:
+        """The gradient with that of the L2 penalty, made by hand: on the tape the tail would have a dense gradient."""
+        kernels = [(part, self.l2[0]) for part in self.first] + list(zip(self.kernels, self.l2[1:], strict=True))
+        l2 = next((l2 for kernel, l2 in kernels if kernel is variable), 0.0)
+        return gradient + 2.0 * l2 * variable if l2 else gradient
+
+    def unpack(self) -> list[keras.Model]:
+        """The models with their trained weights."""
+        first = np.split(np.concatenate([part.numpy() for part in self.first]), len(self.models), axis=1)
+        stacks = [array for pair in zip(self.biases, self.kernels, strict=False) for array in pair] + self.biases[-1:]
+        stacks = [variable.numpy() for variable in stacks]
+        for k, model in enumerate(self.models):
+            model.set_weights([first[k], *(stack[k] for stack in stacks)])
+        return list(self.models)
+
+
+def weights_digest(model: keras.Model) -> str:
+    """SHA-256 (hex) over dtype, shape and bytes of the weights (a .keras file differs at each save: it holds dates)."""
+    total = hashlib.sha256()
+    for array in model.get_weights():
+        total.update(f"{array.dtype.str} {array.shape}\n".encode())
+        total.update(np.ascontiguousarray(array).data)
+    return total.hexdigest()

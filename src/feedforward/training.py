@@ -1,0 +1,139 @@
+"""fit: train replicas of one variant, packed, and evaluate them after each epoch."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from feedforward import network
+from feedforward.batches import Batches, Plan
+from feedforward.errors import TrainingError
+from feedforward.optimizers import Rule
+from feedforward.packing import Pack
+from feedforward.params import Dataset, Variant
+from feedforward.splits import MultiHot, Split
+
+EVALUATION_ROWS = 2000  # rows of a batch where nothing depends on it: many enough to fill a core, few enough for its cache
+
+Sums = tuple[tf.Tensor, ...]
+Figures = dict[str, npt.NDArray[np.float64]]
+OnEpoch = Callable[[int, float], None]
+
+
+@dataclass(frozen=True)
+class Replica:
+    """A trained model and its curves, one value an epoch, by Keras's history names (and `cross_entropy`)."""
+
+    seed: int
+    model: keras.Model
+    curves: dict[str, list[float]]
+
+
+def fit(
+    dataset: Dataset,
+    variant: Variant,
+    train: Split,
+    validation: Split | None,
+    seeds: Sequence[int],
+    order_seed: int,
+    epochs: int,
+    on_epoch: OnEpoch = lambda epoch, loss: None,
+) -> list[Replica]:
+    """Train one replica a seed on batches whose order `order_seed` alone decides.
+
+    Curves are what Keras's `fit` gives: over the training split running means while the weights move (dropout on),
+    over the validation split the state after the epoch. `on_epoch(epoch, mean loss)` is called after each.
+
+    Raises:
+        TrainingError: a loss is not finite.
+    """
+    models = [network.build(dataset, variant, train.features.shape[1], seed) for seed in seeds]
+    pack = Pack(models, seeds, isinstance(train.features, MultiHot))
+    batches, size = Batches(train), dataset.training.batch_size
+    run_epoch = _training_graph(pack, batches, Rule(dataset.training.optimizer, pack.variables))
+    evaluation = _Evaluation(pack, validation) if validation is not None else None
+    order = np.random.default_rng(order_seed)
+    curves: list[dict[str, list[float]]] = [{} for _ in seeds]
+    for epoch in range(1, epochs + 1):
+        first_step = (epoch - 1) * -(-len(train) // size)
+        sums = run_epoch(batches.plan(order.permutation(len(train)), size), tf.constant(first_step))
+        figures = _figures(sums, len(train), "")
+        if evaluation is not None:
+            figures |= evaluation.figures("val_")
+        _refuse_infinite(figures, seeds, epoch, dataset.title)
+        for name, values in figures.items():
+            for curve, value in zip(curves, values, strict=True):
+                curve.setdefault(name, []).append(float(value))
+        on_epoch(epoch, float(figures["loss"].mean()))
+    return [Replica(*parts) for parts in zip(seeds, pack.unpack(), curves, strict=True)]
+
+
+def evaluate(models: Sequence[keras.Model], split: Split) -> list[dict[str, float]]:
+    """`loss`, `accuracy` and `cross_entropy` of each model (built alike) on `split`."""
+    pack = Pack(models, [0] * len(models), isinstance(split.features, MultiHot))
+    figures = _Evaluation(pack, split).figures("")
+    return [{name: float(values[k]) for name, values in figures.items()} for k in range(len(models))]
+
+
+def _training_graph(pack: Pack, batches: Batches, rule: Rule) -> Callable[[Plan, tf.Tensor], Sums]:
+    """An epoch as one graph: calls from Python for each step would cost more than a small network's arithmetic."""
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def run(plan: Plan, first_step: tf.Tensor) -> Sums:
+        entropy_sum = correct_sum = penalty_sum = tf.zeros(len(pack.models))
+        for number in tf.range(batches.steps(plan)):
+            batch = batches.batch(plan, number)
+            penalty_sum += pack.penalty() * tf.cast(tf.shape(batch.labels)[0], tf.float32)
+            entropy, logits, gradients = pack.gradients(batch, first_step + number)
+            entropy_sum += tf.reduce_sum(entropy, -1)
+            correct_sum += pack.correct(batch.labels, logits)
+            rule.apply(gradients)
+        return entropy_sum, correct_sum, penalty_sum
+
+    return run  # type: ignore[no-any-return]
+
+
+class _Evaluation:
+    """The figures of a pack on a split, as often as wanted."""
+
+    def __init__(self, pack: Pack, split: Split) -> None:
+        self.samples, self.pack = len(split), pack
+        batches = Batches(split)
+        self.plan = batches.plan(np.arange(len(split)), EVALUATION_ROWS)
+
+        @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+        def run(plan: Plan) -> Sums:
+            entropy_sum = correct_sum = tf.zeros(len(pack.models))
+            for number in tf.range(batches.steps(plan)):
+                batch = batches.batch(plan, number)
+                logits = pack.logits(batch, pack.tail_sums(batch))
+                entropy_sum += tf.reduce_sum(pack.cross_entropy(batch.labels, logits), -1)
+                correct_sum += pack.correct(batch.labels, logits)
+            return entropy_sum, correct_sum, pack.penalty() * float(batches.samples)
+
+        self.run = run
+
+    def figures(self, prefix: str) -> Figures:
+        return _figures(self.run(self.plan), self.samples, prefix)
+
+
+def _figures(sums: Sums, samples: int, prefix: str) -> Figures:
+    entropy, correct, penalty = (np.asarray(total, np.float64) / samples for total in sums)
+    return {
+        f"{prefix}loss": entropy + penalty,
+        f"{prefix}accuracy": correct,
+        f"{prefix}cross_entropy": entropy,
+    }
+
+
+def _refuse_infinite(figures: Figures, seeds: Sequence[int], epoch: int, title: str) -> None:
+    for name, values in figures.items():
+        for seed, value in zip(seeds, values, strict=True):
+            if not np.isfinite(value):
+                raise TrainingError(
+                    f"{title}, seed {seed}: {name} is {value} at epoch {epoch}, expected a finite number;"
+                    " lower training.optimizer.learning_rate in params.yaml"
+                )
