@@ -92,6 +92,18 @@ def sample(runs: Iterable[RunResult], variant: str, statistic: str) -> dict[int,
     return values
 
 
+Summary = dict[str, dict[str, Estimate]]  # variant → statistic → mean and interval
+
+
+def summarize(runs: Sequence[RunResult], variants: Iterable[str]) -> Summary:
+    """Variant → statistic → mean and interval, for the variants that have runs and the statistics they define."""
+    found = {
+        variant: {name: e for name in STATISTICS if (e := estimate(sample(runs, variant, name).values()))}
+        for variant in variants
+    }
+    return {variant: estimates for variant, estimates in found.items() if estimates}
+
+
 @dataclass(frozen=True)
 class Difference:
     """left − right of a statistic, paired by seed; p None where fewer than two seeds are shared."""

@@ -1,0 +1,103 @@
+"""From the results of all runs to reports/comparison: tables, figures, verdicts, metrics and curves.
+
+Everything written is a function of results and params: a rerun leaves the same bytes.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+
+from feedforward import paths, storage, tables, terminal
+from feedforward.findings import Findings, find
+from feedforward.params import Params
+from feedforward.results import RunResult
+from feedforward.statistics import STATISTICS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FOREST = ("best_val_cross_entropy", "best_epoch", "slope")  # the differences that are drawn
+
+
+def compare(results: Iterable[RunResult], params: Params, protocol: str = "fair", folder: Path | None = None) -> Path:
+    """Compare the variants of each data set; write everything into `folder`, which appears at once.
+
+    Raises:
+        DataError: no result, or one that does not belong to params.
+    """
+    found = find(results, params, protocol)
+    folder = folder or paths.comparison()
+    with storage.writing_folder(folder, "compare") as place:
+        for name, text in _texts(found):
+            storage.write_text(place / name, text, "compare.text")
+        for name, picture in pictures(found):
+            with storage.writing(place / "figures" / f"{name}.png", "compare.figure") as file:
+                file.write(picture)
+    return folder
+
+
+def render_table(results: Iterable[RunResult], params: Params, protocol: str = "fair") -> Group:
+    """The tables and the verdicts for a terminal (rich prints them)."""
+    return terminal.show(find(results, params, protocol))
+
+
+def metrics(found: Iterable[Findings]) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Means for `dvc metrics diff`: data set → variant → statistic."""
+    return {
+        one.name: {
+            variant: {name: tables.rounded(estimate.mean) for name, estimate in estimates.items()}
+            for variant, estimates in one.summary.items()
+        }
+        for one in found
+    }
+
+
+def _texts(found: Sequence[Findings]) -> Iterator[tuple[str, str]]:
+    yield "table.csv", tables.summary_csv(found)
+    yield "table.md", tables.summary_markdown(found)
+    yield "differences.csv", tables.differences_csv(found)
+    yield "verdicts.json", storage.canonical_json(tables.verdicts_plain(found), indent=2) + "\n"
+    yield "verdicts.md", tables.verdicts_markdown(found)
+    yield "metrics.json", storage.canonical_json(metrics(found), indent=2) + "\n"
+    for one in found:
+        yield f"curves/{one.name}.csv", tables.curves_csv(one)
+
+
+def pictures(found: Iterable[Findings]) -> Iterator[tuple[str, bytes]]:
+    """Name and PNG of each figure."""
+    from feedforward import figures  # matplotlib takes a second to import
+
+    for one in found:
+        for name, figure in draw(one):
+            yield f"{one.name}-{name}", figures.png(figure)
+
+
+def draw(one: Findings) -> Iterator[tuple[str, "Figure"]]:
+    """Name and figure: the lecture's four kinds of one data set, then ours."""
+    from feedforward import figures
+
+    runs, baseline, others = one.runs, one.baseline, [v for v in one.variants if v != one.baseline]
+    if baseline in one.variants:
+        for name, curve in (("loss", "cross_entropy"), ("accuracy", "accuracy")):
+            title = f"{one.name}: training and validation {name} of {baseline}"
+            yield name, figures.training_and_validation(runs, baseline, curve, title)
+        for other in others:
+            title = f"{one.name}: validation loss of {baseline} and {other}"
+            yield f"{baseline}-and-{other}", figures.validation_loss_of_two(runs, baseline, other, title)
+    if any(run.role == "final" for run in runs):
+        yield (
+            "final",
+            figures.training_of_final(runs, baseline, f"{one.name}: training of the final model ({baseline})"),
+        )
+    if one.variants:
+        title = f"{one.name}: validation loss of all variants"
+        yield "validation-loss", figures.validation_loss_of_all(runs, one.variants, title)
+    panels = [
+        (STATISTICS[name].label, chosen)
+        for name in FOREST
+        if (chosen := [difference for difference in one.differences if difference.statistic == name])
+    ]
+    if panels:
+        yield "differences", figures.forest(panels, f"{one.name}: differences to {baseline}")

@@ -1,0 +1,220 @@
+"""The lecture's figures in the lecture's style, and ours with bands over seeds.
+
+Each function returns a matplotlib Figure made through the object-oriented API alone, so that threads may
+draw side by side; nothing reads or sets matplotlib's global state, except `svg`, which takes a lock.
+"""
+
+import io
+import re
+import textwrap
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from feedforward import statistics
+from feedforward.inference import CONFIDENCE
+from feedforward.results import RunResult
+from feedforward.statistics import Band, Difference
+
+INK, FAINT, GRID, PAPER = "#1f2328", "#59636e", "#d9dee3", "#ffffff"
+BLUE = "#0000ff"  # the lecture's
+# Okabe and Ito's hues, apart for every kind of colour vision, dark enough for text; the first variant is in ink
+PALETTE = (INK, "#0065a8", "#bf4f00", "#00795a", "#a8508a", "#856600", "#3a7ea8")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1.5, 1, 1.5)), (0, (8, 2)), (0, (3, 3)))
+SIZE, WIDE = (6.4, 4.2), (8.0, 4.6)  # inches
+DPI = 120
+
+
+# --- the lecture's ---------------------------------------------------------------------------
+
+
+def training_and_validation(runs: Sequence[RunResult], variant: str, curve: str, title: str) -> Figure:
+    """Figures 1 and 2: a curve by epoch on the training (blue dots) and the validation split (blue line)."""
+    bands = [statistics.band(runs, variant, curve), statistics.band(runs, variant, f"val_{curve}")]
+    return _two_curves(bands, ("training", "validation"), ("bo", "b"), title, _label(curve))
+
+
+def validation_loss_of_two(runs: Sequence[RunResult], baseline: str, variant: str, title: str) -> Figure:
+    """Figure 3: validation loss of the baseline (blue dots) and of one other variant (blue plus signs)."""
+    bands = [statistics.band(runs, name, "val_cross_entropy") for name in (baseline, variant)]
+    return _two_curves(bands, (baseline, variant), ("bo", "b+"), title, "validation loss")
+
+
+def training_of_final(runs: Sequence[RunResult], variant: str, title: str) -> Figure:
+    """Figure 4: accuracy and loss of the final model on its training samples, side by side."""
+    bands = {curve: statistics.band(runs, variant, curve, "final") for curve in ("accuracy", "cross_entropy")}
+    figure = _figure(WIDE, title, _seeds(bands.values()))
+    for place, (curve, band) in enumerate(bands.items(), start=1):
+        axes = _dressed(figure.add_subplot(1, 2, place), "epoch", f"training {_label(curve)}")
+        _lecture_curve(axes, band, "bo-", "training")
+    return figure
+
+
+def _two_curves(
+    bands: Sequence[Band | None], names: Sequence[str], styles: Sequence[str], title: str, ylabel: str
+) -> Figure:
+    figure = _figure(SIZE, title, _seeds(bands))
+    axes = _dressed(figure.add_subplot(), "epoch", ylabel)
+    for band, name, style in zip(bands, names, styles, strict=True):
+        _lecture_curve(axes, band, style, name)
+    if axes.lines:
+        axes.legend(frameon=False, fontsize=10, labelcolor=INK)
+    return figure
+
+
+def _lecture_curve(axes: Axes, band: Band | None, style: str, label: str) -> None:
+    if band is not None:
+        axes.plot(band.epochs, band.mean, style, label=label, markersize=6, markeredgewidth=1.4)
+        _shade(axes, band, BLUE, 0.12)
+        _mark_epochs(axes, len(band.epochs))
+
+
+# --- ours ------------------------------------------------------------------------------------
+
+
+def validation_loss_of_all(runs: Sequence[RunResult], variants: Iterable[str], title: str) -> Figure:
+    """Validation loss of every variant by epoch: mean, 95 % t interval as a band, the lowest point marked."""
+    bands = {variant: statistics.band(runs, variant, "val_cross_entropy") for variant in variants}
+    room = 0.25 + 0.1 * max(map(len, bands), default=0)  # inches, for the names at the curves' ends
+    figure = _figure(WIDE, title, _seeds(bands.values(), "dot: lowest mean"), room)
+    axes = _dressed(figure.add_subplot(), "epoch", "validation loss")
+    ends = []
+    for place, (variant, band) in enumerate(bands.items()):
+        if band is None:
+            continue
+        colour, dash = PALETTE[place % len(PALETTE)], DASHES[place % len(DASHES)]
+        axes.plot(band.epochs, band.mean, color=colour, linestyle=dash, linewidth=2)
+        _shade(axes, band, colour, 0.16)
+        lowest = int(band.mean.argmin())
+        axes.plot(band.epochs[lowest], band.mean[lowest], "o", color=colour, markersize=8, markeredgecolor=PAPER)
+        _mark_epochs(axes, len(band.epochs))
+        ends.append((float(band.mean[-1]), float(band.epochs[-1]), variant, colour))
+    low, high = axes.get_ylim()
+    for (_, x, variant, colour), y in zip(sorted(ends), _apart(sorted(e[0] for e in ends), high - low), strict=True):
+        axes.annotate(variant, (x, y), (8, 0), textcoords="offset points", va="center", color=colour, fontsize=10.5)
+    return figure
+
+
+def _apart(heights: Sequence[float], span: float) -> list[float]:
+    """Rising heights of labels, moved up until each has its line's height to itself."""
+    placed: list[float] = []
+    for height in heights:
+        placed.append(max(height, placed[-1] + span / 18) if placed else height)
+    return placed
+
+
+def forest(panels: Sequence[tuple[str, Sequence[Difference]]], title: str) -> Figure:
+    """Paired differences with their 95 % t intervals, one panel a statistic; filled where Holm's test is sure."""
+    rows, columns = max((len(found) for _, found in panels), default=1), max(1, len(panels))
+    figure = _figure(
+        (3.0 * columns + 1, 0.45 * rows + 1.9), title, "paired by seed; filled: sure after Holm's correction"
+    )
+    for place, (label, found) in enumerate(panels, start=1):
+        axes = _dressed(figure.add_subplot(1, columns, place), textwrap.fill(label, 26), "")
+        axes.grid(axis="y", visible=False)
+        axes.axvline(0, color=FAINT, linewidth=1)
+        for row, difference in enumerate(found):
+            _forest_row(axes, row, difference)
+        ticks = [difference.left if place == 1 else "" for difference in found]
+        axes.set_yticks(range(len(found)), ticks, fontsize=10.5, color=INK)
+        axes.set_ylim(rows - 0.5, -0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+    return figure
+
+
+def _forest_row(axes: Axes, row: int, difference: Difference) -> None:
+    found, colour = difference.estimate, PALETTE[1]
+    sure = difference.p_corrected is not None and difference.p_corrected <= 1 - CONFIDENCE
+    if found.low is not None and found.high is not None:
+        axes.plot([found.low, found.high], [row, row], color=colour, linewidth=2.2, solid_capstyle="butt")
+    axes.plot(found.mean, row, "o", markersize=8, color=colour if sure else PAPER, markeredgecolor=colour, mew=1.8)
+
+
+# --- dress -----------------------------------------------------------------------------------
+
+
+def _label(curve: str) -> str:
+    return "loss" if curve == "cross_entropy" else curve
+
+
+def _seeds(bands: Iterable[Band | None], more: str = "") -> str:
+    """What the reader sees: over how many seeds."""
+    counts = sorted({band.n for band in bands if band is not None})
+    if not counts:
+        return "no run"
+    over = "one seed" if counts == [1] else f"mean of {' to '.join(map(str, counts))} seeds, band: 95 % t interval"
+    return f"{over}; {more}" if more else over
+
+
+def _figure(size: tuple[float, float], title: str, subtitle: str, right: float = 0.2) -> Figure:
+    """An empty figure with a title; `right` is its margin in inches. Fixed margins draw twice as fast as a layout."""
+    width, height = size
+    figure = Figure(figsize=size, dpi=DPI, facecolor=PAPER)
+    figure.subplots_adjust(0.72 / width, 0.58 / height, 1 - right / width, 1 - 0.72 / height, 0.95 / (width / 2))
+    figure.text(0.14 / width, 1 - 0.13 / height, title, fontsize=12.5, color=INK, va="top")
+    figure.text(0.14 / width, 1 - 0.38 / height, subtitle, fontsize=9.5, color=FAINT, va="top")
+    return figure
+
+
+def _dressed(axes: Axes, xlabel: str, ylabel: str) -> Axes:
+    axes.set_facecolor(PAPER)
+    axes.set_xlabel(xlabel, fontsize=10.5, color=INK)
+    axes.set_ylabel(ylabel, fontsize=10.5, color=INK)
+    axes.tick_params(labelsize=9.5, labelcolor=FAINT, color=GRID, length=3)
+    axes.grid(color=GRID, linewidth=0.7)
+    axes.set_axisbelow(True)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(GRID)
+    return axes
+
+
+def _mark_epochs(axes: Axes, epochs: int) -> None:
+    step = next(step for step in (1, 5, 10, 20, 50, 100, 500, 10**9) if epochs <= 10 * step)
+    axes.set_xticks([1, *(epoch for epoch in range(step, epochs + 1, step) if epoch > 1)])
+
+
+def _shade(axes: Axes, band: Band, colour: str, alpha: float) -> None:
+    if band.low is not None and band.high is not None:
+        axes.fill_between(band.epochs, band.low, band.high, color=colour, alpha=alpha, linewidth=0)
+
+
+# --- bytes -----------------------------------------------------------------------------------
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as PNG, the same bytes each time: no date, no version."""
+    FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+_svg_settings = threading.Lock()
+_THEME = {INK: "ink", FAINT: "faint", GRID: "grid", PAPER: "paper", BLUE: "lecture"}
+_THEME |= {colour: f"series-{place}" for place, colour in enumerate(PALETTE) if place}
+
+
+def svg(figure: Figure, name: str) -> str:
+    """The figure as an SVG element to stand in a page; `name` keeps its ids apart from other figures'.
+
+    Text stays text, in the page's font, and colours become the page's CSS variables (--ink, --faint, --grid,
+    --paper, --lecture, --series-1 …) with matplotlib's as fallback, so that a dark page has dark figures.
+    """
+    FigureCanvasSVG(figure)
+    buffer = io.StringIO()
+    with _svg_settings, mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
+        metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(buffer, format="svg", metadata=metadata)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'(<g) id="[^"]*"', r"\1", text)  # groups that nothing refers to, equal in every figure
+    return re.sub(r"#[0-9a-f]{6}\b", lambda m: f"var(--{_THEME[m[0]]}, {m[0]})" if m[0] in _THEME else m[0], text)
