@@ -23,14 +23,12 @@ def show(found: Sequence[Findings]) -> Group:
     parts: list[Any] = []
     for one in found:
         header, rows = tables.cells(one.summary, REPLICA, short)
-        table = Table(
-            title=Text(tables.heading(one), style="bold"), title_justify="left", box=SIMPLE_HEAD, show_edge=False
-        )
+        title = Text(tables.heading(one), style="bold")
+        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, padding=(0, 0, 0, 1))
         for place, name in enumerate(header):
+            wide = 8 if place > 1 else 5
             name = name.replace("validation", "val.")
-            table.add_column(
-                name, justify="right" if place else "left", min_width=8 if place > 1 else 5, no_wrap=not place
-            )
+            table.add_column(name, justify="right" if place else "left", min_width=wide, no_wrap=not place)
         for row in rows:
             table.add_row(*row)
         parts += [table, *_final_lines(one), _verdict_lines(one.verdicts), Text()]
