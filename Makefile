@@ -52,6 +52,7 @@ check: $(DEV) ## format, lint, types, floors and rooms, locked requirements
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/uv pip check --quiet --python $(BIN)/python
 	$(BIN)/pytest -q -m "not slow" tests/test_house.py
 
 fix: $(DEV) ## format, and mend what the linter can mend
