@@ -1,8 +1,10 @@
 """Promises of the house as a whole: what stays light, what is listed, what is locked, what no file may name."""
 
 import functools
+import itertools
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -133,16 +135,13 @@ def commands_of_readme() -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("command", commands_of_readme())
 def test_each_command_of_the_readme_exists_with_its_options(command: str) -> None:
-    program, *words = re.sub(r"^(\w+=\S+\s+)+", "", command).split()
+    program, *words = shlex.split(re.sub(r"^(\w+=\S+\s+)+", "", command))
     if program == "make":
         assert {word for word in words if "=" not in word} <= targets()
     elif program not in SYSTEM:
         assert shutil.which(program, path=str(BIN)), f"{program}: not a program of this project"
-        verb = list(words[:1]) if words and not words[0].startswith("-") else []
-        if program == "feedforward" and verb:
-            assert verb[0] in verbs()
-        text = help_of(program, *verb)
-        options = {re.split(r"[=\s]", word)[0] for word in words if word.startswith("-")}
+        text = help_of(program, *itertools.takewhile(lambda word: not word.startswith("-"), words))
+        options = {word.split("=")[0] for word in words if word.startswith("-")}
         assert not {option for option in options if option not in text}
 
 
