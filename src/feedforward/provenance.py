@@ -115,7 +115,7 @@ def host_digest() -> str:
 
 
 def code_digest(rooms: Sequence[str] = ROOMS, folder: Path | None = None) -> str:
-    """SHA-256 (hex) of what the modules `rooms` and those that they import do: comments, docstrings, layout do not count.
+    """SHA-256 (hex) of what `rooms` and the modules that they import do, without comments, docstrings and layout.
 
     Raises:
         FileNotFoundError: no such module in `folder` (default: this package).

@@ -58,9 +58,10 @@ def test_outside_of_a_repository(tmp_path: Path) -> None:
 
 
 def test_versions_without_importing() -> None:
-    code = (
+    code = (  # heavy libraries that the import brought along
         "import sys; from feedforward import provenance as p; p.fingerprint(data_digest='', resolved={}, seed=0,"
-        " protocol='fair', role='final', rooms=('splits.py',)); print(sorted({'tensorflow', 'keras'} & set(sys.modules)))"
+        " protocol='fair', role='final', rooms=('splits.py',));"
+        " print(sorted({'tensorflow', 'keras'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"

@@ -1,0 +1,243 @@
+"""What is kept of a run, as plain values and as a folder in the spool; nothing here knows MLflow."""
+
+import dataclasses
+import logging
+import math
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from feedforward import paths, provenance, storage
+from feedforward.errors import TrainingError
+from feedforward.redaction import redact, redact_values
+from feedforward.results import RunResult
+
+_logger = logging.getLogger("feedforward.tracking")
+
+RESULT = "result.json"  # artifact: the RunResult, from which a finished run is reused
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+Point = tuple[str, float, int, int]  # name, value, time (ms since 1970), step
+
+
+class Figure(Protocol):
+    """What a matplotlib figure can do that is needed here."""
+
+    def savefig(self, fname: Any, *, format: str) -> Any:
+        """Draw into a file."""
+
+
+Content = Path | str | bytes | Figure
+
+
+@dataclass(frozen=True)
+class RunTags:
+    """The tags by which people and scripts find a run; `fingerprint` is that of provenance.fingerprint."""
+
+    dataset: str
+    variant: str
+    protocol: str
+    role: Literal["variant", "replica", "final", "comparison"]
+    fingerprint: str
+    data_digest: str
+    seed: int | None = None
+
+    def tags(self) -> dict[str, str]:
+        """As MLflow keeps them: text, what is None left out."""
+        return {key: str(value) for key, value in dataclasses.asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class DataInput:
+    """A part of the data that a run used. `name` differs between the inputs of a run.
+
+    digest: SHA-256 (hex); MLflow's field holds its first 36 digits, an input tag all. source: relative path or URL.
+    """
+
+    name: str
+    digest: str
+    context: Literal["training", "validation", "test"]
+    source: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Figures of the machine at one moment: `time` in ms since 1970, `values` by name without `system/`."""
+
+    time: int
+    values: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as its trainer holds it: plain values, so that it can be handed to another process."""
+
+    id: str  # of the record; MLflow's own id is found by the tag `record_id`
+    dataset: str
+    name: str
+    tags: dict[str, str]
+    parent: "Run | None"
+    started: int  # ms since 1970
+
+    @classmethod
+    def of(cls, value: dict[str, Any]) -> "Run":
+        """From what dataclasses.asdict made of a run."""
+        return cls(**{**value, "parent": cls.of(value["parent"]) if value["parent"] else None})
+
+
+@dataclass(frozen=True)
+class Found:
+    """A run as the store knows it; `metrics` holds the last value of each."""
+
+    run_id: str
+    name: str
+    status: str
+    tags: dict[str, str]
+    params: dict[str, str]
+    metrics: dict[str, float]
+    artifact_uri: str
+
+
+@dataclass(frozen=True)
+class Synced:
+    """What `Store.sync` did: records sent, records that still wait, and why, one line each."""
+
+    sent: int
+    waiting: int
+    problems: list[str]
+
+
+@dataclass(frozen=True)
+class Record:
+    """All of a run but its files, as `record.json` keeps it; files lie in `files`, the model in `model` beside it."""
+
+    run: Run
+    status: Status
+    ended: int  # ms since 1970
+    tags: dict[str, str]
+    params: dict[str, str]
+    points: list[Point]
+    inputs: list[DataInput]
+
+    @classmethod
+    def load(cls, folder: Path) -> "Record":
+        """Read the record in `folder`; OSError where there is none."""
+        value = storage.read_json(folder / "record.json")
+        value["run"] = Run.of(value["run"])
+        value["points"] = [(str(key), float(number), int(at), int(step)) for key, number, at, step in value["points"]]
+        value["inputs"] = [DataInput(**entry) for entry in value["inputs"]]
+        return cls(**value)
+
+
+def now() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def new_run(tags: RunTags, name: str, parent: Run | None, resume: bool, git: provenance.GitState) -> Run:
+    """A run with all its tags, redacted. With `resume` its id follows from the tags, so that it is found again."""
+    identity = storage.digest(tags.tags())[:32] if resume else uuid.uuid4().hex
+    own = {
+        "record_id": identity,
+        "git_commit": git.commit or "none",
+        "git_dirty": str(git.dirty).lower(),
+        "cpu": provenance.cpu_digest(),
+        "host": provenance.host_digest(),
+        "process": process_tag(),
+        "mlflow.source.name": "feedforward",
+        "mlflow.source.type": "LOCAL",
+    }
+    if git.commit:
+        own["mlflow.source.git.commit"] = git.commit
+    own |= {f"version.{library}": provenance.library_version(library) for library in provenance.LIBRARIES}
+    given = {key: redact(value) for key, value in tags.tags().items()}
+    return Run(identity, tags.dataset, redact(name), own | given, parent, now())
+
+
+def process_tag() -> str:
+    """`PID@START` of this process; START (s since 1970) tells it from a later process with the same number."""
+    import psutil
+
+    return f"{os.getpid()}@{psutil.Process().create_time():.0f}"
+
+
+def is_alive(process: str) -> bool:
+    """Whether the process of a `process` tag of this host still runs."""
+    import psutil
+
+    pid, _, started = process.partition("@")
+    try:
+        return abs(psutil.Process(int(pid)).create_time() - float(started)) < 2  # the clock may be set meanwhile
+    except (psutil.Error, ValueError):
+        return False
+
+
+def points(
+    name: str, result: RunResult | None, metrics: Mapping[str, float], samples: Sequence[Sample], ended: int
+) -> list[Point]:
+    """Curves by epoch (step 1, 2, …), figures of the run (step 0) and of the machine.
+
+    Raises:
+        TrainingError: a value is not finite.
+    """
+    curves = result.curves if result else {}
+    figures = {**(result.metrics if result else {}), **metrics}
+    found: list[Point] = [
+        (key, float(value), ended, step) for key, curve in curves.items() for step, value in enumerate(curve, 1)
+    ]
+    found += [(key, float(value), ended, 0) for key, value in figures.items()]
+    for key, value, _, step in found:
+        if not math.isfinite(value):
+            at = f" at epoch {step}" if step else ""
+            raise TrainingError(
+                f"{name}: {key} must be finite, got {value}{at}; the run is closed as FAILED:"
+                " lower the learning rate or look at the data"
+            )
+    machine = [
+        (f"system/{key}", float(value), sample.time, step)
+        for step, sample in enumerate(samples)
+        for key, value in sample.values.items()
+    ]
+    return found + [point for point in machine if math.isfinite(point[1])]
+
+
+def write(folder: Path, record: Record, files: Mapping[str, Content]) -> None:
+    """Write `record.json` and the files into the (temporary) `folder`."""
+    for name, content in files.items():
+        path = folder / "files" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, Path):
+            shutil.copyfile(content, path)
+        elif isinstance(content, str | bytes):
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        else:
+            content.savefig(path, format=path.suffix[1:])
+    storage.write_json(folder / "record.json", dataclasses.asdict(record))
+
+
+def redacted(run: Run, params: Mapping[str, object], tags: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """(params, tags) as they may be kept."""
+    return redact_values(params), run.tags | {key: redact(value) for key, value in tags.items()}
+
+
+def spool() -> Path:
+    """Folder of the records that wait to be sent, one folder each."""
+    return paths.store() / "spool"
+
+
+def waiting() -> Iterator[tuple[Path, Record]]:
+    """The records in the spool, parents first, then in the order in which they started."""
+    found = []
+    for path in spool().glob("*/record.json"):
+        if not path.parent.name.endswith(storage.TEMPORARY):
+            try:
+                found.append((path.parent, Record.load(path.parent)))
+            except FileNotFoundError:
+                continue  # sent meanwhile
+            except (ValueError, TypeError, KeyError) as error:
+                _logger.warning("%s: cannot be read (%s); move it away", path.parent, error)
+    yield from sorted(found, key=lambda entry: (entry[1].run.parent is not None, entry[1].run.started, entry[1].run.id))
