@@ -1,0 +1,128 @@
+"""Verified files from mirrors and URLs: what identifies a file is its content, so any source may serve it.
+
+Sources are tried in order: `$FEEDFORWARD_MIRROR` (a folder, or any URL that fsspec opens), the mirrors of params.yaml
+where they exist, the file's own `urls`.
+"""
+
+import functools
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from feedforward import paths, storage
+from feedforward.errors import DataError, SourceError
+from feedforward.params import SourceFile
+from feedforward.redaction import redact
+from feedforward.sources import archives
+from feedforward.sources.bars import Bar
+from feedforward.sources.locations import Patience, Unreachable, read
+
+MIRROR = "FEEDFORWARD_MIRROR"
+DIGESTS = "digests.json"  # SHA-256 of each file's content, as first fetched
+
+log = logging.getLogger(__name__)
+
+
+def stored_name(key: str, file: SourceFile) -> str:
+    """Name of a file's verified content in the folder of raw files."""
+    return {"gzip": key.removesuffix(".gz"), "tar": f"{key}.parquet", "none": key}[file.archive]
+
+
+def fetch(
+    files: Mapping[str, SourceFile], folder: Path, mirrors: Sequence[str], patience: Patience | None = None
+) -> None:
+    """Fetch every file into `folder`; what lies there and is right stays. Digests are recorded beside the files.
+
+    A file without `sha256` in params.yaml (own data) is held to the digest that was recorded at its first fetch.
+
+    Raises:
+        SourceError: no source has a file, or none has the right bytes.
+    """
+    recorded = _recorded(folder)
+    digests = {}
+    with Bar() as bar:
+        for key, file in files.items():
+            target, expected = folder / stored_name(key, file), file.sha256 or recorded.get(key)
+            if expected is None or archives.content_digest(target, file) != expected:
+                expected = _fetch_file(key, file, expected, target, mirrors, patience or Patience(), bar)
+            digests[key] = expected
+    storage.write_json(folder / DIGESTS, digests, "fetch")
+
+
+def _recorded(folder: Path) -> dict[str, str]:
+    try:
+        recorded = storage.read_json(folder / DIGESTS)
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError):
+        return {}
+    return recorded if isinstance(recorded, dict) else {}
+
+
+def _locations(key: str, file: SourceFile, mirrors: Sequence[str]) -> Iterator[str]:
+    """Where to look for a file, in order; relative mirrors and urls start at the root of the workspace."""
+    named = os.environ.get(MIRROR)
+    for mirror in [str(Path.cwd() / named) if named and _is_local(named) else named, *map(_absolute, mirrors)]:
+        if mirror:
+            head, mark, query = mirror.partition("?") if "://" in mirror else (mirror, "", "")
+            yield f"{head.rstrip('/')}/{key}{mark}{query}"
+    yield from map(_absolute, file.urls)
+
+
+def _is_local(location: str) -> bool:
+    return "://" not in location and "::" not in location
+
+
+def _absolute(location: str) -> str:
+    return str((paths.root() / Path(location).expanduser()).resolve()) if _is_local(location) else location
+
+
+def _fetch_file(
+    key: str,
+    file: SourceFile,
+    expected: str | None,
+    target: Path,
+    mirrors: Sequence[str],
+    patience: Patience,
+    bar: Bar,
+) -> str:
+    """Try the sources in order; return the digest of the content that now is `target`."""
+    tried = []
+    for location in _locations(key, file, mirrors):
+        try:
+            return _with_retries(
+                functools.partial(_fetch_once, location, file, expected, target, patience, bar),
+                0 if _is_local(location) else patience.retries,
+                patience.pause_s,
+            )
+        except (Unreachable, DataError, EOFError) as error:
+            reason = f"{redact(location)}: {error}"
+            tried.append(reason)
+            if isinstance(error, DataError):
+                log.warning("refused %s", reason)
+    raise SourceError(
+        f"{key}: no source has it: {'; '.join(tried)}; name a mirror (a folder or URL that holds {key}): {MIRROR}=…"
+    )
+
+
+def _with_retries(attempt: Callable[[], str], retries: int, pause_s: float) -> str:
+    for number in range(retries + 1):
+        try:
+            return attempt()
+        except (Unreachable, EOFError) as error:
+            if number == retries or getattr(error, "final", False):
+                raise
+            time.sleep(pause_s * 2**number)
+    raise AssertionError  # not reached: the last attempt returns or raises
+
+
+def _fetch_once(
+    location: str, file: SourceFile, expected: str | None, target: Path, patience: Patience, bar: Bar
+) -> str:
+    with storage.writing(target, "fetch") as output:
+        received = archives.write_content(read(location, patience, bar), file, output)
+        if expected is not None and received != expected:
+            hint = "" if file.sha256 else f"; if the data changed on purpose, remove {target.with_name(DIGESTS)}"
+            raise DataError(f"expected content with SHA-256 {expected}, received {received}{hint}")
+    return received

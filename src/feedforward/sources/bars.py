@@ -1,0 +1,32 @@
+"""The bar of a download."""
+
+from rich import progress
+from rich.console import Console
+
+
+class Bar:
+    """Bytes and speed of the file that is being fetched, on a terminal; nothing elsewhere."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        name, bar = progress.TextColumn("{task.description}"), progress.BarColumn()
+        numbers = (progress.DownloadColumn(), progress.TransferSpeedColumn(), progress.TimeRemainingColumn())
+        self._progress = progress.Progress(
+            name, bar, *numbers, console=console, transient=True, disable=not console.is_terminal
+        )
+        self._task = self._progress.add_task("fetch", total=None)
+
+    def __enter__(self) -> "Bar":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def start(self, name: str, size: int | None) -> None:
+        """A file of `size` bytes, None where the source does not tell."""
+        self._progress.reset(self._task, total=size, description=name)
+
+    def advance(self, size: int) -> None:
+        """So many bytes more have come."""
+        self._progress.advance(self._task, size)
