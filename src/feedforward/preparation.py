@@ -1,0 +1,104 @@
+"""The way from a data set's sources to what training reads: fetch, vectorize, validate."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from feedforward import paths, readers, sources, storage
+from feedforward.params import Dataset, Params
+from feedforward.readers import Part
+from feedforward.splits import Features, MultiHot
+
+PROFILE_ROWS = 8192  # at a time
+
+
+def fetch(name: str, dataset: Dataset, params: Params) -> None:
+    """Fetch the files of a data set into `paths.raw(name)`; what lies there and is right stays.
+
+    Raises:
+        SourceError: no source has a file, or none has the right bytes.
+    """
+    sources.fetch(dataset.files, paths.raw(name), params.mirrors)
+
+
+def vectorize(name: str, dataset: Dataset) -> None:
+    """Make the splits, vocabulary, profile and manifest in `paths.vectorized(name)`, all at once.
+
+    Raises:
+        DataError: the raw files are missing or damaged.
+    """
+    folder = paths.raw(name)
+    files = {key: folder / sources.stored_name(key, file) for key, file in dataset.files.items()}
+    reading = readers.read(dataset.reader, files)
+    with storage.writing_folder(paths.vectorized(name), "vectorize") as target:
+        manifest: dict[str, Any] = {"vocabulary": None, "samples": {}, **reading.facts}
+        if reading.vocabulary is not None:
+            text = "".join(f"{word}\n" for word in reading.vocabulary).encode()
+            (target / "vocabulary.txt").write_bytes(text)
+            manifest["vocabulary"] = hashlib.sha256(text).hexdigest()
+        with _profile(target / "profile.parquet") as profile:
+            for part in reading.parts:
+                part.split.save(target / part.name)
+                for rows in _rows(part):
+                    profile.write_batch(rows)
+                manifest[part.name] = part.split.digest()
+                manifest["samples"][part.name] = len(part.split)
+                manifest["features"] = part.split.features.shape[1]
+        manifest["data_digest"] = storage.digest({key: manifest[key] for key in ("train", "test", "vocabulary")})
+        storage.write_json(target / "manifest.json", manifest)
+
+
+def validate(name: str, dataset: Dataset) -> None:
+    """Check the vectorized data against the expectations of params.yaml; summary in `paths.validation(name)`.
+
+    Raises:
+        ValidationFailed: an expectation is not met; the message is a table of what was expected and what was found.
+        DataError: the data set is not vectorized.
+    """
+    from feedforward import validation  # Great Expectations takes seven seconds to import
+
+    validation.validate(name, dataset, paths.vectorized(name))
+
+
+def _profile(path: Path) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    whole, text = pa.int64(), pa.string()
+    columns = {"split": text, "label": whole, "raw_length": whole, "ones": whole}
+    columns |= {"minimum": pa.float64(), "maximum": pa.float64(), "digest": text}
+    return pq.ParquetWriter(path, pa.schema(list(columns.items())), compression="zstd")
+
+
+def _rows(part: Part) -> Iterator[Any]:
+    """One row a sample, in the order of the split: see docs of the profile."""
+    import pyarrow as pa
+
+    for start in range(0, len(part.split), PROFILE_ROWS):
+        rows = part.split.rows(start, min(start + PROFILE_ROWS, len(part.split)))
+        stop = start + len(rows)
+        ones, minimum, maximum = _describe(rows.features)
+        yield pa.record_batch(
+            {
+                "split": [part.name] * len(rows),
+                "label": rows.labels.astype(np.int64),
+                "raw_length": part.raw_lengths[start:stop],
+                "ones": ones,
+                "minimum": minimum,
+                "maximum": maximum,
+                "digest": [digest.tobytes().hex() for digest in part.digests[start:stop]],
+            }
+        )
+
+
+def _describe(features: Features) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Non-zero features of each sample, and the smallest and largest value."""
+    if isinstance(features, MultiHot):
+        ones = np.diff(features.indptr)
+        return ones, (ones == features.columns).astype(np.float64), (ones > 0).astype(np.float64)
+    ones = np.count_nonzero(features, axis=1).astype(np.int64)
+    return ones, features.min(axis=1).astype(np.float64), features.max(axis=1).astype(np.float64)

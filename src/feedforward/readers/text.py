@@ -1,0 +1,139 @@
+"""Labelled texts from a tar (kept as Parquet): features are multi-hot words; see `words`."""
+
+import hashlib
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from feedforward import members
+from feedforward.errors import DataError
+from feedforward.params import TextReader
+from feedforward.readers import Part, Reading, order, words
+from feedforward.splits import MultiHot, Split
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some texts of a split, split into words, and what the profile tells of them."""
+
+    bags: list[words.Bags]
+    labels: npt.NDArray[np.uint8]
+    lengths: npt.NDArray[np.int64]
+    digests: bytes
+    not_utf8: list[str]
+
+
+def read(config: TextReader, files: Mapping[str, Path]) -> Reading:
+    """Read both splits; the vocabulary comes from the training texts alone.
+
+    Texts are read some megabytes at a time; of the training texts their distinct words stay in memory
+    (about 300 bytes a review) until the vocabulary is known.
+
+    Raises:
+        DataError: the file is missing, damaged, or holds no text of a split.
+    """
+    path = files[config.file]
+    train = list(_chunks(path, config.train, config.classes))
+    counts = words.count(bag for chunk in train for bag in chunk.bags)
+    vocabulary = words.rank(counts, config.num_words)
+
+    def parts() -> Iterator[Part]:
+        yield _part("train", _let_go(train), vocabulary, config.num_words, config.shuffle_seed)
+        yield _part("test", _chunks(path, config.test, config.classes), vocabulary, config.num_words, None)
+
+    return Reading(parts(), vocabulary.to_pylist(), {"distinct_words": len(counts)})
+
+
+def _chunks(path: Path, split: str, classes: Sequence[str]) -> Iterator[Chunk]:
+    """The texts directly in the folders `split`/class, in the order of the file.
+
+    Raises:
+        DataError: the file is missing or damaged, or holds no such text.
+    """
+    label_of = {f"{split}/{name}": label for label, name in enumerate(classes)}
+    found = False
+    for names, texts in members.read(path):
+        labels = np.array([label_of.get(name.rpartition("/")[0], -1) for name in names])
+        keep = np.flatnonzero(labels >= 0)
+        if len(keep):
+            found = True
+            yield _chunk([names[row] for row in keep], [texts[row] for row in keep], labels[keep])
+    if not found:
+        raise DataError(f"{path}: no text in {' or '.join(label_of)}; check `reader` in params.yaml")
+
+
+def _chunk(names: list[str], texts: list[bytes], labels: npt.NDArray[np.int64]) -> Chunk:
+    return Chunk(
+        list(words.bags(texts)),
+        labels.astype(np.uint8),
+        np.array([len(text) for text in texts], np.int64),
+        b"".join(hashlib.sha256(text).digest() for text in texts),
+        [name for name, text in zip(names, texts, strict=True) if not _is_utf8(text)],
+    )
+
+
+def _part(
+    name: Literal["train", "test"],
+    chunks: Iterator[Chunk],
+    vocabulary: pa.Array,
+    columns: int,
+    shuffle_seed: int | None,
+) -> Part:
+    rows: list[MultiHot] = []
+    labels, lengths, digests, not_utf8 = [], [], [], []
+    for chunk in chunks:
+        rows += [words.encode_bags(bag, vocabulary, columns) for bag in chunk.bags]
+        labels.append(chunk.labels)
+        lengths.append(chunk.lengths)
+        digests.append(chunk.digests)
+        not_utf8 += chunk.not_utf8
+    if not_utf8:
+        log.warning(
+            "%s: %d texts are not UTF-8, the first is %s; bad bytes are replaced", name, len(not_utf8), not_utf8[0]
+        )
+    wanted = order(sum(map(len, labels)), shuffle_seed)
+    return Part(
+        name,
+        Split(_arranged(rows, wanted, columns), np.concatenate(labels)[wanted]),
+        np.concatenate(lengths)[wanted],
+        np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)[wanted],
+    )
+
+
+def _arranged(parts: list[MultiHot], wanted: npt.NDArray[np.int64], columns: int) -> MultiHot:
+    """The rows of all parts in the order `wanted`. Parts are let go as they are copied, to hold the rows once."""
+    lengths = np.concatenate([np.diff(part.indptr) for part in parts])
+    indptr = np.concatenate([[0], np.cumsum(lengths[wanted])])
+    places = np.empty_like(wanted)
+    places[wanted] = indptr[:-1]
+    indices = np.empty(indptr[-1], np.uint16)
+    first = 0
+    for part in _let_go(parts):
+        shift = places[first : first + len(part)] - part.indptr[:-1]
+        indices[np.arange(len(part.indices)) + np.repeat(shift, np.diff(part.indptr))] = part.indices
+        first += len(part)
+    return MultiHot(indptr, indices, columns)
+
+
+def _let_go(items: list[T]) -> Iterator[T]:
+    """The items in order, each forgotten by the list as it is taken."""
+    items.reverse()
+    while items:
+        yield items.pop()
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        return text.isascii() or bool(text.decode()) or True
+    except UnicodeDecodeError:
+        return False

@@ -1,0 +1,157 @@
+"""Texts → words as Keras's Tokenizer splits them → counts, vocabulary, multi-hot rows.
+
+Keras's index convention: 0 is padding, 1 starts a text, 2 stands for a word that was dropped, and the word of
+frequency rank r is r + 3, so that of `num_words` columns the ranks up to num_words - 4 survive.
+
+Words are handled in columns (Arrow's dictionaries, NumPy's sort): plain Python takes three times as long.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from feedforward.splits import MultiHot
+
+FILTERS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'  # the Tokenizer's; the apostrophe is part of a word
+START, DROPPED, RANK_OFFSET = 1, 2, 3
+BATCH_BYTES = 4 * 2**20  # of text at a time: working memory does not grow with the data
+
+Text = str | bytes
+
+# ASCII letters to lower case and the filters to blanks, in one pass over the bytes. Bytes of UTF-8 characters
+# beyond ASCII are all above 127, so that those characters stay as they are.
+_CLEAN = bytes.maketrans(
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZ" + FILTERS.encode(), b"abcdefghijklmnopqrstuvwxyz" + b" " * len(FILTERS)
+)
+
+
+@dataclass(frozen=True)
+class Bags:
+    """The distinct words of each text of a batch.
+
+    words: large_string, the distinct words of the batch. counts: int64, how often each occurs in the batch.
+    indptr: int64, (texts + 1,). codes: unsigned integers, positions in `words`, rising within each text.
+    """
+
+    words: pa.LargeStringArray
+    counts: npt.NDArray[np.int64]
+    indptr: npt.NDArray[np.int64]
+    codes: npt.NDArray[np.unsignedinteger]
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+
+def bags(texts: Iterable[Text]) -> Iterator[Bags]:
+    """Split texts into words: lower case, filters to blanks, split on the blank alone, empty words dropped.
+
+    Bytes that are not UTF-8 are replaced by U+FFFD.
+    """
+    for batch in _batches(texts):
+        words, rows = _words(batch)
+        counts = np.bincount(words.indices.to_numpy(), minlength=len(words.dictionary))
+        indptr, codes = _distinct(rows, words.indices.to_numpy(), len(batch), len(words.dictionary))
+        yield Bags(words.dictionary, counts, indptr, codes)
+
+
+def count(bags_of_texts: Iterable[Bags]) -> pa.Table:
+    """How often each word occurs: columns `word` and `count`, in no order."""
+    tables = [pa.table({"word": bag.words, "count": bag.counts}) for bag in bags_of_texts]
+    return (
+        add_counts(tables)
+        if tables
+        else pa.table({"word": pa.array([], pa.large_string()), "count": pa.array([], pa.int64())})
+    )
+
+
+def add_counts(tables: Sequence[pa.Table]) -> pa.Table:
+    """The sum of several counts, for instance of parts of the data."""
+    summed = pa.concat_tables(tables).group_by("word", use_threads=False).aggregate([("count", "sum")])
+    return summed.rename_columns(["word", "count"])
+
+
+def rank(counts: pa.Table, num_words: int) -> pa.LargeStringArray:
+    """The words that get a column, most frequent first, equally frequent ones in the order of their characters."""
+    ranked = counts.sort_by([("count", "descending"), ("word", "ascending")])
+    return ranked["word"].slice(0, num_words - RANK_OFFSET - 1).combine_chunks()
+
+
+def encode(texts: Iterable[Text], vocabulary: Sequence[str] | pa.Array, columns: int) -> MultiHot:
+    """Multi-hot rows, (texts, columns), uint16 indices: a 1 where the word occurs.
+
+    `vocabulary` holds the words by frequency rank, as `rank` gives them. Column 1 is set in every row, column 2
+    where a word has no column of its own. The same for one text as for many.
+    """
+    known = vocabulary if isinstance(vocabulary, pa.Array) else pa.array(vocabulary, pa.large_string())
+    return joined([encode_bags(bag, known, columns) for bag in bags(texts)], columns)
+
+
+def encode_bags(bag: Bags, vocabulary: pa.Array, columns: int) -> MultiHot:
+    """Multi-hot rows of a batch that is split into words already; see `encode`."""
+    found = pc.index_in(bag.words, value_set=vocabulary).fill_null(-1).to_numpy()
+    column_of = np.where(found < 0, DROPPED, found + RANK_OFFSET + 1)
+    rows = np.arange(len(bag))
+    indptr, indices = _distinct(
+        np.concatenate([np.repeat(rows, np.diff(bag.indptr)), rows]),
+        np.concatenate([column_of[bag.codes], np.full(len(bag), START)]),
+        len(bag),
+        columns,
+    )
+    return MultiHot(indptr, indices.astype(np.uint16, copy=False), columns)
+
+
+def joined(parts: Sequence[MultiHot], columns: int) -> MultiHot:
+    """The rows of all parts, one below the other."""
+    lengths = np.concatenate([np.zeros(1, np.int64), *[np.diff(part.indptr) for part in parts]])
+    indices = np.concatenate([np.empty(0, np.uint16), *[part.indices for part in parts]])
+    return MultiHot(np.cumsum(lengths), indices, columns)
+
+
+def _words(texts: list[bytes]) -> tuple[pa.DictionaryArray, npt.NDArray[np.int64]]:
+    """All words of the texts, in order, and the row of each."""
+    text = b" ".join(texts).translate(_CLEAN)
+    letters = np.frombuffer(text, np.uint8) != ord(" ")
+    edges = np.flatnonzero(np.diff(letters, prepend=False, append=False))
+    starts, stops = edges[::2], edges[1::2]
+    # An Arrow array of strings is their bytes without gaps, and where each begins
+    offsets = np.concatenate([[0], np.cumsum(stops - starts)])
+    values = text.translate(None, b" ")
+    words = pa.LargeStringArray.from_buffers(len(starts), pa.py_buffer(offsets), pa.py_buffer(values))
+    ends_of_texts = np.cumsum([len(text) + 1 for text in texts])  # + 1: the blank that joins
+    words_of_texts = np.diff(np.searchsorted(starts, ends_of_texts), prepend=0)
+    return words.dictionary_encode(), np.repeat(np.arange(len(texts)), words_of_texts)
+
+
+def _distinct(
+    rows: npt.NDArray[np.int64], values: npt.NDArray[np.integer], number_of_rows: int, bound: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.unsignedinteger]]:
+    """Distinct values of each row, rising, all below `bound`, and where each row begins."""
+    keys = rows * bound + values
+    keys.sort()
+    keys = keys[np.diff(keys, prepend=-1) != 0]
+    indptr = np.searchsorted(keys, np.arange(number_of_rows + 1) * bound)
+    return indptr, (keys % max(bound, 1)).astype(np.min_scalar_type(max(bound - 1, 256)))
+
+
+def _batches(texts: Iterable[Text]) -> Iterator[list[bytes]]:
+    """Texts as UTF-8, letters beyond ASCII in lower case, about BATCH_BYTES at a time."""
+    batch: list[bytes] = []
+    size = 0
+    for text in texts:
+        batch.append(_lower_beyond_ascii(text))
+        size += len(batch[-1])
+        if size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _lower_beyond_ascii(text: Text) -> bytes:
+    if isinstance(text, bytes):
+        return text if text.isascii() else text.decode("utf-8", "replace").lower().encode()
+    return text.lower().encode("utf-8", "replace")  # half a surrogate pair becomes a question mark, thus a blank
