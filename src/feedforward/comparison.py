@@ -1,9 +1,10 @@
-"""From the results of all runs to reports/comparison: tables, figures, verdicts, metrics and curves.
+"""From the results of all runs to reports/comparison: tables, figures, verdicts, metrics, curves and the page.
 
 Everything written is a function of results and params: a rerun leaves the same bytes.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,30 +13,54 @@ from rich.console import Group
 from feedforward import paths, storage, tables, terminal
 from feedforward.findings import Findings, find
 from feedforward.params import Params
+from feedforward.report import Additions, render
 from feedforward.results import RunResult
 from feedforward.statistics import STATISTICS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+LECTURE = "lecture"  # the protocol of the slides, shown beside
 FOREST = ("best_val_cross_entropy", "best_epoch", "slope")  # the differences that are drawn
 
 
-def compare(results: Iterable[RunResult], params: Params, protocol: str = "fair", folder: Path | None = None) -> Path:
+def compare(
+    results: Iterable[RunResult],
+    params: Params,
+    protocol: str = "fair",
+    folder: Path | None = None,
+    additions: Additions | None = None,
+) -> Path:
     """Compare the variants of each data set; write everything into `folder`, which appears at once.
 
+    additions: what the page shows beside. Runs of another protocol among the results are shown beside too.
+
     Raises:
-        DataError: no result, or one that does not belong to params.
+        DataError: no result of the protocol, or one that does not belong to params.
     """
-    found = find(results, params, protocol)
+    results = list(results)
+    found, additions = find(results, params, protocol), additions or Additions()
+    if protocol != LECTURE and any(run.protocol == LECTURE for run in results):
+        additions = replace(additions, lecture=find(results, params, LECTURE))
     folder = folder or paths.comparison()
     with storage.writing_folder(folder, "compare") as place:
-        for name, text in _texts(found):
+        for name, text in [*_texts(found), ("index.html", render(found, additions))]:
             storage.write_text(place / name, text, "compare.text")
         for name, picture in pictures(found):
             with storage.writing(place / "figures" / f"{name}.png", "compare.figure") as file:
                 file.write(picture)
     return folder
+
+
+def gather(params: Params) -> Additions:
+    """What lies in the workspace for the page: each data set's validation summary and the digest of its data."""
+    validation = {
+        name: storage.read_json(path)
+        for name in params.datasets
+        if (path := paths.validation(name) / "summary.json").is_file()
+    }
+    origin = {f"data of {name}": summary["data_digest"] for name, summary in validation.items()}
+    return Additions(validation=validation, origin=origin)
 
 
 def render_table(results: Iterable[RunResult], params: Params, protocol: str = "fair") -> Group:

@@ -1,20 +1,16 @@
 """The lecture's figures in the lecture's style, and ours with bands over seeds.
 
 Each function returns a matplotlib Figure made through the object-oriented API alone, so that threads may
-draw side by side; nothing reads or sets matplotlib's global state, except `svg`, which takes a lock.
+draw side by side: nothing reads or sets matplotlib's global state.
 """
 
 import io
-import re
 import textwrap
-import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -26,7 +22,7 @@ from feedforward.statistics import Band, Difference
 INK, FAINT, GRID, PAPER = "#1f2328", "#59636e", "#d9dee3", "#ffffff"
 BLUE = "#0000ff"  # the lecture's
 # Okabe and Ito's hues, apart for every kind of colour vision, dark enough for text; the first variant is in ink
-PALETTE = (INK, "#0065a8", "#bf4f00", "#00795a", "#a8508a", "#856600", "#3a7ea8")
+PALETTE = (INK, "#0065a8", "#bf4f00", "#00795a", "#a8508a", "#856600", "#2c6d94")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1.5, 1, 1.5)), (0, (8, 2)), (0, (3, 3)))
 SIZE, WIDE = (6.4, 4.2), (8.0, 4.6)  # inches
 DPI = 120
@@ -54,6 +50,21 @@ def training_of_final(runs: Sequence[RunResult], variant: str, title: str) -> Fi
     for place, (curve, band) in enumerate(bands.items(), start=1):
         axes = _dressed(figure.add_subplot(1, 2, place), "epoch", f"training {_label(curve)}")
         _lecture_curve(axes, band, "bo-", "training")
+    return figure
+
+
+def curves_of_run(runs: Sequence[RunResult], title: str) -> Figure:
+    """Loss and accuracy by epoch of one run, or of all replicas of a variant, in the lecture's style."""
+    variant, role = runs[0].variant, runs[0].role
+    curves = [
+        (c, [statistics.band(runs, variant, f"{p}{c}", role) for p in ("", "val_")]) for c in ("loss", "accuracy")
+    ]
+    figure = _figure(WIDE, f"{title}: {variant}", _seeds(band for _, bands in curves for band in bands))
+    for place, (curve, bands) in enumerate(curves, start=1):
+        axes = _dressed(figure.add_subplot(1, 2, place), "epoch", curve)
+        for band, style, label in zip(bands, ("bo", "b"), ("training", "validation"), strict=True):
+            _lecture_curve(axes, band, style, label)
+        axes.legend(frameon=False, fontsize=10, labelcolor=INK)
     return figure
 
 
@@ -186,35 +197,9 @@ def _shade(axes: Axes, band: Band, colour: str, alpha: float) -> None:
         axes.fill_between(band.epochs, band.low, band.high, color=colour, alpha=alpha, linewidth=0)
 
 
-# --- bytes -----------------------------------------------------------------------------------
-
-
 def png(figure: Figure) -> bytes:
     """The figure as PNG, the same bytes each time: no date, no version."""
     FigureCanvasAgg(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()
-
-
-_svg_settings = threading.Lock()
-_THEME = {INK: "ink", FAINT: "faint", GRID: "grid", PAPER: "paper", BLUE: "lecture"}
-_THEME |= {colour: f"series-{place}" for place, colour in enumerate(PALETTE) if place}
-
-
-def svg(figure: Figure, name: str) -> str:
-    """The figure as an SVG element to stand in a page; `name` keeps its ids apart from other figures'.
-
-    Text stays text, in the page's font, and colours become the page's CSS variables (--ink, --faint, --grid,
-    --paper, --lecture, --series-1 …) with matplotlib's as fallback, so that a dark page has dark figures.
-    """
-    FigureCanvasSVG(figure)
-    buffer = io.StringIO()
-    with _svg_settings, mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
-        metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(buffer, format="svg", metadata=metadata)
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'(<g) id="[^"]*"', r"\1", text)  # groups that nothing refers to, equal in every figure
-    return re.sub(r"#[0-9a-f]{6}\b", lambda m: f"var(--{_THEME[m[0]]}, {m[0]})" if m[0] in _THEME else m[0], text)

@@ -27,9 +27,10 @@ CURVES = ("loss", "accuracy", "cross_entropy", "val_loss", "val_accuracy", "val_
 EXPLAINED = (
     "Differences are paired by seed; the interval is the t interval at the level that Holm's procedure gives the "
     "claim among those of its data set. A claim is supported or contradicted when that interval lies wholly on one "
-    "side of the border, and undecided otherwise; then the last column estimates how many more seeds would decide it "
-    f"with a chance of {POWER:.0%}, were the observed difference the true one."
+    "side of the border, undecided otherwise; then the seeds needed are those that would decide it with a chance of "
+    f"{POWER:.0%}, were the observed difference the true one."
 ).replace("%", " %")
+REPLICA, FINAL = ([name for name in SHOWN if STATISTICS[name].role == role] for role in ("replica", "final"))
 INTERVAL = f"mean [{CONFIDENCE:.0%} t interval over seeds]".replace("%", " %")
 
 

@@ -14,7 +14,6 @@ from feedforward.inference import Estimate
 from feedforward.statistics import STATISTICS
 from feedforward.verdicts import Verdict
 
-REPLICA, FINAL = ([name for name in tables.SHOWN if STATISTICS[name].role == role] for role in ("replica", "final"))
 COLOURS = {"supported": "green", "contradicted": "red", "undecided": "yellow"}
 
 
@@ -22,7 +21,7 @@ def show(found: Sequence[Findings]) -> Group:
     """For a terminal of 80 columns: a table, the final model's test and the verdicts for each data set."""
     parts: list[Any] = []
     for one in found:
-        header, rows = tables.cells(one.summary, REPLICA, short)
+        header, rows = tables.cells(one.summary, tables.REPLICA, short)
         title = Text(tables.heading(one), style="bold")
         table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, padding=(0, 0, 0, 1))
         for place, name in enumerate(header):
@@ -42,7 +41,7 @@ def _final_lines(one: Findings) -> list[Text]:
     for variant, estimates in one.summary.items():
         tested = [
             f"{tables.SHOWN[name]} {short(estimates[name], STATISTICS[name].decimals, one.seeds)}".replace("\n", " ")
-            for name in FINAL
+            for name in tables.FINAL
             if name in estimates
         ]
         lines += [Text(f" final model ({variant}): {', '.join(tested)}")] if tested else []

@@ -2,9 +2,7 @@
 
 import io
 import itertools
-import re
 from concurrent.futures import ThreadPoolExecutor
-from xml.etree import ElementTree
 
 import pytest
 from matplotlib.axes import Axes
@@ -91,18 +89,3 @@ def test_png_is_the_same_bytes_from_any_thread_and_carries_no_version() -> None:
     with Image.open(io.BytesIO(picture)) as image:
         assert image.size == (960, 552)
         assert set(image.info) <= {"dpi"}
-
-
-def test_svg_stands_alone_takes_the_pages_colours_and_repeats() -> None:
-    def draw(name: str) -> str:
-        return figures.svg(figures.validation_loss_of_all(runs(), VARIANTS, "a < b"), name)
-
-    one, other = draw("one"), draw("other")
-    assert one == draw("one")
-    root = ElementTree.fromstring(one)
-    assert "a < b" in "".join(root.itertext())
-    ids = re.findall(r'\bid="([^"]+)"', one)
-    assert len(ids) == len(set(ids))
-    assert not set(ids) & set(re.findall(r'\bid="([^"]+)"', other))
-    assert "var(--ink, #1f2328)" in one
-    assert not re.search(r'(?:href|src)="(?!#)', one)
