@@ -47,11 +47,12 @@ test-unit: $(DEV) ## those that take under a minute together
 real: $(DEV) ## figures of the finished `make run` against the lecture's
 	$(BIN)/pytest tests/test_real_job.py
 
-check: $(DEV) ## format, lint, types, floors and rooms, locked requirements
+check: $(DEV) ## format, lint, types, floors and rooms, Dockerfile, locked requirements
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
 	$(BIN)/uv pip check --quiet --python $(BIN)/python
 	$(BIN)/pytest -q -m "not slow" tests/test_house.py
 

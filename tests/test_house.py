@@ -20,7 +20,7 @@ BIN = Path(sys.executable).parent
 HEAVY = {"tensorflow", "keras", "mlflow", "great_expectations", "prefect", "matplotlib", "pandas", "dvc", "scipy"}
 CHECKOUT = r"(?<!\w)" + re.escape(str(ROOT)) + r"(?!\w)"
 # Programs of a README that this project does not install.
-SYSTEM = {"cd", "git", "docker", "curl", "export", "python3"}
+SYSTEM = {"cd", "git", "docker", "curl", "export", "source", "python3"}
 
 
 def output(*command: str | Path, cwd: Path = ROOT) -> str:
