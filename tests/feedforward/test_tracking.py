@@ -251,6 +251,14 @@ def test_a_finished_run_is_reused_bit_for_bit(store: "Store") -> None:
         assert [x.hex() for x in found[key].curves["loss"]] == [x.hex() for x in value.curves["loss"]]
 
 
+def test_in_a_large_store_older_results_are_found_too(store: "Store", monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("feedforward.tracking.finding.NEAR", 2)
+    for seed in range(4):
+        log(store, seed)
+    wanted = {f"{seed:064x}": result(seed) for seed in range(4)}
+    assert store.find_results("words", "fair", "replica", [*wanted, DIGEST]) == wanted
+
+
 def test_only_the_same_protocol_and_role_are_reused(store: "Store") -> None:
     log(store)
     key = [f"{0:064x}"]
@@ -314,6 +322,15 @@ def test_a_parent_is_kept_over_several_jobs(store: "Store") -> None:
     children = later.find_runs("words", role="replica")
     assert {child.tags["mlflow.parentRunId"] for child in children} == {parent.run_id}
     assert len(all_runs()) == 3
+
+
+def test_a_parent_that_failed_is_taken_up_again(store: "Store") -> None:
+    store.fail(store.start(tags("variant", None), "original", resume=True), "no space left")
+    assert [run.tags["error"] for run in store.find_runs("words", "FAILED")] == ["no space left"]
+    store.finish(store.start(tags("variant", None), "original", resume=True), metrics={"mean_loss": 0.5})
+    (run,) = all_runs()
+    assert run.info.status == "FINISHED"
+    assert "error" not in run.data.tags
 
 
 def test_finishing_twice_logs_once(store: "Store") -> None:

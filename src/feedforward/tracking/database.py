@@ -86,6 +86,6 @@ def _bring_home(database: Path) -> None:
             for table, column in _ADDRESSES:
                 if table in tables:
                     connection.execute(  # the names are constants of this module
-                        f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE {column} LIKE ?",  # noqa: S608
-                        (home, len(old) + 1, f"{old}/%"),
+                        f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",  # noqa: S608
+                        (home, len(old) + 1, len(old) + 1, f"{old}/"),
                     )

@@ -21,6 +21,7 @@ from feedforward.tracking.connection import Connection, first_line
 from feedforward.tracking.records import Found
 
 PAGE = 1000  # runs a request
+NEAR = 200  # runs that are read at once to find results: 2 ms each; one by one they take 15 ms
 
 
 def results_in_spool(wanted: Mapping[str, str]) -> dict[str, RunResult]:
@@ -43,17 +44,25 @@ def results_in_store(
         TrackingError: the store does not answer.
     """
     found: dict[str, RunResult] = {}
-    for run in runs(connection, dataset, "FINISHED", tags):
-        fingerprint = run.tags.get("fingerprint", "")
-        if fingerprint in fingerprints and fingerprint not in found:
-            result = _result_of(connection, run)
-            if result:
+
+    def look_at(candidates: list[Found]) -> None:
+        for run in candidates:
+            fingerprint = run.tags.get("fingerprint", "")
+            if fingerprint in fingerprints and fingerprint not in found and (result := _result_of(connection, run)):
                 found[fingerprint] = result
+
+    latest = runs(connection, dataset, "FINISHED", tags, NEAR)
+    look_at(latest)
+    if len(latest) == NEAR:  # a large store: one question a fingerprint instead of reading all of it
+        for fingerprint in set(fingerprints) - found.keys():
+            look_at(runs(connection, dataset, "FINISHED", {**tags, "fingerprint": fingerprint}))
     return found
 
 
-def runs(connection: Connection, dataset: str, status: str | None, tags: Mapping[str, str]) -> list[Found]:
-    """Runs of the experiment `dataset` with that status and these tags, the latest first.
+def runs(
+    connection: Connection, dataset: str, status: str | None, tags: Mapping[str, str], most: int | None = None
+) -> list[Found]:
+    """Runs of the experiment `dataset` with that status and these tags, the latest first, `most` at most.
 
     Raises:
         TrackingError: the store does not answer.
@@ -68,7 +77,7 @@ def runs(connection: Connection, dataset: str, status: str | None, tags: Mapping
         experiment = connection.client.get_experiment_by_name(dataset)
         if experiment is None:
             return []
-        return [_found(run) for run in _pages(connection, [experiment.experiment_id], " and ".join(parts))]
+        return [_found(run) for run in _pages(connection, [experiment.experiment_id], " and ".join(parts), most)]
 
     return connection.attempt("search", search)
 
@@ -113,16 +122,16 @@ def _artifact(connection: Connection, uri: str) -> str:
         return Path(path).read_text(encoding="utf-8")
 
 
-def _pages(connection: Connection, experiments: list[str], where: str) -> list[StoredRun]:
+def _pages(connection: Connection, experiments: list[str], where: str, most: int | None = None) -> list[StoredRun]:
     found: list[StoredRun] = []
     token = None
     while True:
         page = connection.client.search_runs(
-            experiments, where, max_results=PAGE, order_by=["attributes.start_time DESC"], page_token=token
+            experiments, where, max_results=most or PAGE, order_by=["attributes.start_time DESC"], page_token=token
         )
         found += page
         token = page.token
-        if not token:
+        if not token or most:
             return found
 
 

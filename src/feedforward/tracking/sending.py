@@ -58,10 +58,13 @@ def create(client: MlflowClient, experiment: str, run: Run, parent_id: str | Non
     return str(made.info.run_id)
 
 
-def reopen(client: MlflowClient, run_id: str, run: Run) -> None:
+def reopen(client: MlflowClient, stored: StoredRun, run: Run) -> None:
     """Make a run that ended RUNNING again, under this process."""
+    run_id = stored.info.run_id
     client.update_run(run_id, status="RUNNING")
     client.log_batch(run_id, tags=[RunTag(key, value) for key, value in run.tags.items()])
+    if "error" in stored.data.tags:  # of the attempt before
+        client.delete_tag(run_id, "error")
 
 
 def send(

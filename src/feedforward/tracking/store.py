@@ -219,7 +219,7 @@ class Store:
         else:
             run_id = str(known.info.run_id)
             if reopen:
-                sending.reopen(self._client, run_id, run)
+                sending.reopen(self._client, known, run)
         self._run_ids[run.id] = run_id
         return run_id
 
