@@ -1,10 +1,14 @@
 """Claims are decided only where the corrected interval decides them."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from synthetic_runs import like_the_lecture
 
-from feedforward import verdicts
+from feedforward import paths, verdicts
+from feedforward.errors import ParamsError
 from feedforward.params import Claim, Params, load_params
 from feedforward.results import RunResult
 
@@ -125,3 +129,31 @@ def test_claims_of_the_lecture_are_all_judged() -> None:
     assert len(found) == sum(len(dataset.claims) for dataset in params.datasets.values())
     assert {v.outcome for v in found} <= {"supported", "contradicted", "undecided"}
     assert all(v.n == 5 for v in found)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("direction: higher, right: original}", "direction: higher}", "needs either `right` (a variant) or `value`"),
+        (
+            "direction: higher, right: original}",
+            "direction: higher, right: original, value: 1}",
+            "needs either `right`",
+        ),
+        ("direction: higher, right: original}", "direction: equal, right: original}", "`tolerance` belongs to"),
+        ("left: smaller, direction: higher", "left: smallish, direction: higher", "got smallish"),
+        (
+            "left: smaller, direction: higher",
+            "left: smaller, direction: faster",
+            "must be 'lower', 'higher' or 'equal'",
+        ),
+        ("statistic: best_epoch", "statistic: best_epok", "must be 'best_val_cross_entropy', 'best_epoch'"),
+    ],
+)
+def test_a_claim_that_makes_no_sense_is_named_before_any_work(tmp_path: Path, old: str, new: str, problem: str) -> None:
+    text = paths.params().read_text(encoding="utf-8")
+    assert old in text
+    (tmp_path / "params.yaml").write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ParamsError, match=re.escape(problem)) as error:
+        load_params(tmp_path / "params.yaml")
+    assert ".claims." in str(error.value)
