@@ -243,6 +243,8 @@ class Params(Strict):
 
     seeds: Annotated[int, Field(ge=1, le=1000)]
     data_order_seed: Seed = 0
+    pack_units: Positive = 320
+    protocols: Annotated[tuple[Literal["fair", "lecture"], ...], Field(min_length=1)] = ("fair",)
     mirrors: tuple[str, ...] = ()
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
     variants: Annotated[dict[Name, Variant], Field(min_length=1)]

@@ -47,9 +47,9 @@ def data_docs(dataset: str) -> Path:
     return root() / "reports" / "data_docs" / dataset
 
 
-def trained() -> Path:
-    """Folder that the train stage leaves: curves, metrics and weight digests of every run."""
-    return root() / "data" / "trained"
+def trained(protocol: str) -> Path:
+    """What the train stage leaves: curves, metrics and weight digests of every run (results.load)."""
+    return root() / "data" / "trained" / f"{protocol}.json"
 
 
 def comparison() -> Path:
@@ -58,10 +58,11 @@ def comparison() -> Path:
 
 
 def store() -> Path:
-    """Folder of the MLflow store."""
-    return root() / "mlruns"
+    """Folder of the MLflow store: $FEEDFORWARD_STORE, or mlruns."""
+    named = os.environ.get("FEEDFORWARD_STORE")
+    return Path(named).resolve() if named else root() / "mlruns"
 
 
-def lock() -> Path:
-    """The lock that one job at a time holds."""
-    return root() / ".feedforward.lock"
+def lock(job: str) -> Path:
+    """The lock that a job holds, so that it is done by one process at a time."""
+    return root() / ".locks" / f"{job}.lock"

@@ -1,5 +1,6 @@
 """The way from a data set's sources to what training reads: fetch, vectorize, validate."""
 
+import functools
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,33 +36,36 @@ def vectorize(name: str, dataset: Dataset) -> None:
     files = {key: folder / sources.stored_name(key, file) for key, file in dataset.files.items()}
     reading = readers.read(dataset.reader, files)
     with storage.writing_folder(paths.vectorized(name), "vectorize") as target:
-        manifest: dict[str, Any] = {"vocabulary": None, "samples": {}, **reading.facts}
-        if reading.vocabulary is not None:
-            text = "".join(f"{word}\n" for word in reading.vocabulary).encode()
-            (target / "vocabulary.txt").write_bytes(text)
-            manifest["vocabulary"] = hashlib.sha256(text).hexdigest()
+        digests = {"vocabulary": _save_vocabulary(reading.vocabulary, target)}
         with _profile(target / "profile.parquet") as profile:
-            for part in reading.parts:
-                part.split.save(target / part.name)
-                for rows in _rows(part):
-                    profile.write_batch(rows)
-                manifest[part.name] = part.split.digest()
-                manifest["samples"][part.name] = len(part.split)
-                manifest["features"] = part.split.features.shape[1]
-        manifest["data_digest"] = storage.digest({key: manifest[key] for key in ("train", "test", "vocabulary")})
+            # map, not a loop: a loop's variable would hold one split in memory while the next is made
+            saved = list(map(functools.partial(_save, target=target, profile=profile), reading.parts))
+        digests |= {part: digest for part, digest, _ in saved}
+        manifest = {
+            **reading.facts,
+            **digests,
+            "data_digest": storage.digest(digests),
+            "samples": {part: samples for part, _, (samples, _) in saved},
+            "features": saved[0][2][1],
+        }
         storage.write_json(target / "manifest.json", manifest)
 
 
-def validate(name: str, dataset: Dataset) -> None:
-    """Check the vectorized data against the expectations of params.yaml; summary in `paths.validation(name)`.
+def _save_vocabulary(words: list[str] | None, target: Path) -> str | None:
+    """One word a line, by frequency rank; returns the SHA-256 of the file, None where there is no vocabulary."""
+    if words is None:
+        return None
+    text = "".join(f"{word}\n" for word in words).encode()
+    (target / "vocabulary.txt").write_bytes(text)
+    return hashlib.sha256(text).hexdigest()
 
-    Raises:
-        ValidationFailed: an expectation is not met; the message is a table of what was expected and what was found.
-        DataError: the data set is not vectorized.
-    """
-    from feedforward import validation  # Great Expectations takes seven seconds to import
 
-    validation.validate(name, dataset, paths.vectorized(name))
+def _save(part: Part, target: Path, profile: Any) -> tuple[str, str, tuple[int, int]]:
+    """Write a split and its rows of the profile; returns its name, digest and shape."""
+    part.split.save(target / part.name)
+    for rows in _rows(part):
+        profile.write_batch(rows)
+    return part.name, part.split.digest(), part.split.features.shape
 
 
 def _profile(path: Path) -> Any:
@@ -75,7 +79,7 @@ def _profile(path: Path) -> Any:
 
 
 def _rows(part: Part) -> Iterator[Any]:
-    """One row a sample, in the order of the split: see docs of the profile."""
+    """The rows of the profile, one a sample, in the order of the split."""
     import pyarrow as pa
 
     for start in range(0, len(part.split), PROFILE_ROWS):

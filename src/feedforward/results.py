@@ -29,10 +29,15 @@ class RunResult:
     weights_digest: str
 
 
-def save(path: Path, results: Iterable[RunResult], point: str = "results") -> None:
-    """Write results as JSON, in a fixed order."""
+def save(path: Path, results: Iterable[RunResult], cpu: str, point: str = "results") -> None:
+    """Write results as JSON, in a fixed order; `cpu` is the kind that made them (provenance.cpu_digest)."""
     ordered = sorted(results, key=lambda r: (r.dataset, r.protocol, r.role, r.variant, r.seed))
-    storage.write_json(path, [asdict(result) for result in ordered], point)
+    storage.write_json(path, {"cpu": cpu, "runs": [asdict(result) for result in ordered]}, point)
+
+
+def cpu(path: Path) -> str:
+    """The kind of CPU that made the results."""
+    return str(storage.read_json(path)["cpu"])
 
 
 def load(path: Path) -> list[RunResult]:
@@ -42,6 +47,6 @@ def load(path: Path) -> list[RunResult]:
         DataError: missing or damaged.
     """
     try:
-        return [RunResult(**entry) for entry in storage.read_json(path)]
-    except (OSError, ValueError, TypeError) as error:
+        return [RunResult(**entry) for entry in storage.read_json(path)["runs"]]
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"{path}: cannot be read ({error}); run `dvc repro train`") from None

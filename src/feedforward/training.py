@@ -1,5 +1,7 @@
 """fit: train replicas of one variant, packed, and evaluate them after each epoch."""
 
+import functools
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,11 +14,13 @@ from feedforward import network
 from feedforward.batches import Batches, Plan
 from feedforward.errors import TrainingError
 from feedforward.optimizers import Rule
-from feedforward.packing import Pack
+from feedforward.packing import Pack, weights_digest
 from feedforward.params import Dataset, Variant
 from feedforward.splits import MultiHot, Split
 
 EVALUATION_ROWS = 2000  # rows of a batch where nothing depends on it: many enough to fill a core, few enough for its cache
+
+__all__ = ["Replica", "configure", "evaluate", "fit", "weights_digest"]
 
 Sums = tuple[tf.Tensor, ...]
 Figures = dict[str, npt.NDArray[np.float64]]
@@ -30,6 +34,24 @@ class Replica:
     seed: int
     model: keras.Model
     curves: dict[str, list[float]]
+
+
+@functools.cache
+def configure(jobs: int) -> None:
+    """Set TensorFlow up, once a process, for `jobs` packs that train at the same time in threads of their own.
+
+    Small networks leave a second core idle, so each pack computes on its share of the cores. The number of threads
+    changes no bit of the result; the graph optimizer is off because it costs more than it saves here.
+    """
+    tf.get_logger().setLevel("ERROR")  # each pack has graphs of its own, which TensorFlow takes for needless retracing
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    tf.config.threading.set_intra_op_parallelism_threads(max(1, cores // max(jobs, 1)))
+    tf.config.threading.set_inter_op_parallelism_threads(max(jobs, 1))
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    tf.config.experimental.enable_op_determinism()
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+    tf.zeros(1)  # TensorFlow starts with its first operation
 
 
 def fit(

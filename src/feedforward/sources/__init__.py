@@ -52,6 +52,23 @@ def fetch(
     storage.write_json(folder / DIGESTS, digests, "fetch")
 
 
+def missing(files: Mapping[str, SourceFile], folder: Path, mirrors: Sequence[str], wait_s: float = 5.0) -> list[str]:
+    """The files that do not lie in `folder` and that no source begins to send within `wait_s` seconds."""
+    quick = Patience(stall_s=wait_s, retries=0)
+
+    def reachable(location: str) -> bool:
+        try:
+            return bool(next(read(location, quick, Bar()), b""))
+        except Unreachable:
+            return False
+
+    return [
+        key
+        for key, file in files.items()
+        if not (folder / stored_name(key, file)).exists() and not any(map(reachable, _locations(key, file, mirrors)))
+    ]
+
+
 def _recorded(folder: Path) -> dict[str, str]:
     try:
         recorded = storage.read_json(folder / DIGESTS)

@@ -1,0 +1,1 @@
+"""When and where: DVC stages, Prefect flows, deployments. What is done lives in `feedforward`."""

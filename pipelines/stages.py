@@ -1,0 +1,64 @@
+"""The stages of dvc.yaml: `python -m pipelines.stages STAGE [ARGUMENT]`."""
+
+import sys
+from collections.abc import Callable
+
+from feedforward import experiment, paths, preparation, processes
+from feedforward.errors import FeedforwardError
+from feedforward.params import Params, load_params
+from pipelines import server, settings
+
+
+def fetch(params: Params, name: str) -> None:
+    """Sources → verified raw files."""
+    preparation.fetch(name, params.dataset(name), params)
+
+
+def vectorize(params: Params, name: str) -> None:
+    """Raw files → splits, vocabulary, profile, manifest."""
+    preparation.vectorize(name, params.dataset(name))
+
+
+def validate(params: Params, name: str) -> None:
+    """Profile → summary; fails when an expectation is not met."""
+    preparation.validate(name, params.dataset(name))
+
+
+def train(params: Params, protocol: str) -> None:
+    """Splits → results of all runs, in one Prefect flow."""
+    with server.serving() as wait_for_server:  # starts while Prefect and TensorFlow are imported
+        from pipelines import training
+
+        training.stage(params, protocol, wait_for_server)
+
+
+def compare(params: Params, _: str) -> None:
+    """Results → tables, figures, metrics, report."""
+    experiment.compare(params)
+
+
+STAGES: dict[str, Callable[[Params, str], None]] = {
+    "fetch": fetch,
+    "vectorize": vectorize,
+    "validate": validate,
+    "train": train,
+    "compare": compare,
+}
+
+
+def main(stage: str, argument: str = "") -> int:
+    """Run a stage; 0 when done, else the exit code of the error, whose message is printed."""
+    try:
+        settings.apply()
+        processes.end_with_ancestors()
+        params = load_params()
+        with processes.only_one(paths.lock(f"{stage}-{argument or 'all'}"), f"{stage} {argument}".strip()):
+            STAGES[stage](params, argument)
+    except FeedforwardError as error:
+        print(f"{stage} {argument}: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

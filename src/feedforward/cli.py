@@ -1,0 +1,205 @@
+"""The command line: arguments and printing. What is done lives in the rooms below and in `pipelines`."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from feedforward.errors import FeedforwardError, ParamsError
+
+app = typer.Typer(
+    help="Train variants of feedforward networks, compare them over seeds, serve the winner.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+
+
+def main() -> None:
+    """Run the command; an error that a user can mend is printed in red, without a traceback."""
+    try:
+        app()
+    except FeedforwardError as error:
+        _say(f"[red]{_plain(str(error))}[/red]")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _say("interrupted; run the command again to go on")
+        sys.exit(130)
+
+
+@app.command(epilog="Example: feedforward run")
+def run() -> None:
+    """Everything from fetch to the comparison; again: only what changed. Without any data source: the demo."""
+    from feedforward import paths, processes, sources
+    from feedforward.params import load_params
+
+    params = load_params()
+    with processes.only_one(paths.lock("run"), "feedforward run"):
+        missing = [
+            key for name, data in params.datasets.items() for key in sources.missing(data.files, paths.raw(name), params.mirrors)
+        ]
+        if missing:
+            _say(
+                f"[bold]No source of the real data is reachable ({_plain(', '.join(missing))}), so this is the DEMO on a"
+                f" small embedded sample.[/bold] Name a folder or URL that holds the files: {sources.MIRROR}=… make run"
+            )
+            _demo()
+            return
+        _repro(paths.root())
+    _show(paths.root())
+
+
+@app.command(epilog="Example: feedforward demo")
+def demo() -> None:
+    """The same line on the small embedded sample: no network needed. Nothing of it is ever promoted."""
+    _demo()
+
+
+@app.command(
+    epilog="Examples: feedforward train imdb --variant dropout --seeds 10   ·   feedforward train --protocol lecture"
+)
+def train(
+    dataset: Annotated[list[str] | None, typer.Argument(help="Data sets of params.yaml; none: all.")] = None,
+    variant: Annotated[list[str] | None, typer.Option(help="Variants; none: all.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, max=1000, help="Replicas of each; default: params.yaml.")] = None,
+    protocol: Annotated[str, typer.Option(help="`fair`, or `lecture`: exactly as on the slides.")] = "fair",
+    as_json: AsJson = False,
+) -> None:
+    """Train on the prepared data (`dvc repro` makes them) and log to MLflow; runs that are known are not repeated."""
+    from feedforward.params import load_params
+    from pipelines import server, settings
+
+    params = load_params()
+    if protocol not in ("fair", "lecture"):
+        raise ParamsError([f"--protocol: must be fair or lecture, got {protocol}"])
+    for name in dataset or []:
+        params.dataset(name)
+    for name in variant or []:
+        params.variant(name)
+    settings.apply()
+    with server.serving() as wait_for_server:
+        from pipelines import training
+
+        chosen = range(seeds) if seeds else ()
+        found = training.run(params, protocol, wait_for_server, dataset or [], variant or [], chosen)
+    if as_json:
+        print(json.dumps([{**vars(result), "curves": None} for result in found], indent=2, default=str))
+        return
+    from rich.console import Console
+
+    from feedforward import comparison
+
+    Console().print(comparison.render_table(found, params, protocol))
+
+
+@app.command(epilog="Example: feedforward params")
+def params(as_json: AsJson = False) -> None:
+    """Check params.yaml and say what it holds; all mistakes at once, exit code 2."""
+    from feedforward.params import load_params
+
+    loaded = load_params()
+    if as_json:
+        print(loaded.model_dump_json(indent=2))
+        return
+    _say(f"{', '.join(loaded.datasets)}: {len(loaded.variants)} variants ({', '.join(loaded.variants)}), {loaded.seeds} seeds")
+
+
+@app.command(epilog="Example: feedforward ui --port 5001")
+def ui(port: Annotated[int, typer.Option(min=1, max=65535)] = 5000) -> None:
+    """MLflow's pages on 127.0.0.1: runs, curves, models."""
+    from feedforward import paths
+    from feedforward.tracking import settings
+
+    settings.apply()
+    uri, artifacts = settings.tracking_uri(), (paths.store() / "artifacts").as_uri()
+    _say(f"MLflow on http://127.0.0.1:{port}  (Ctrl-C ends it)")
+    os.execv(  # noqa: S606
+        sys.executable,
+        [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--artifacts-destination", artifacts,
+         "--host", "127.0.0.1", "--port", str(port)],
+    )  # fmt: skip
+
+
+@app.command(epilog="Example: feedforward sync")
+def sync() -> None:
+    """Send the runs that wait because the tracking server was down; nothing is sent twice."""
+    from feedforward.tracking import open_store
+
+    done = open_store().sync()
+    _say(f"sent {done.sent}, waiting {done.waiting}")
+    if done.waiting:
+        raise FeedforwardError("; ".join(done.problems) or "some records could not be sent; run `feedforward sync` again")
+
+
+@app.command(epilog="Example: feedforward verify --dataset imdb --variant original")
+def verify(
+    dataset: Annotated[list[str] | None, typer.Option(help="Data sets; none: all.")] = None,
+    variant: Annotated[list[str] | None, typer.Option(help="Variants; none: all.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds to train again.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Rehash what DVC keeps, train again in a temporary store, and compare: same seed, same machine, same bytes."""
+    from feedforward import verification
+    from feedforward.params import load_params
+    from pipelines import settings
+
+    settings.apply()
+    report = verification.verify(load_params(), dataset or [], variant or [], seeds)
+    print(json.dumps(report.as_json(), indent=2)) if as_json else _say(report.text())
+    if not report.same:
+        raise FeedforwardError(report.problem())
+
+
+def _repro(root: Path) -> None:
+    from pipelines import settings
+
+    settings.apply()
+    code = subprocess.call([sys.executable, "-m", "dvc", "repro"], cwd=root)
+    if code:
+        raise FeedforwardError("the pipeline stopped at the stage named above; mend it, then run the command again")
+
+
+def _demo() -> None:
+    from feedforward import paths, processes
+
+    root = paths.root() / "demo"
+    with processes.only_one(root / ".locks" / "run.lock", "feedforward demo"):
+        _repro(root)
+    _show(root)
+
+
+def _show(root: Path) -> None:
+    from rich.console import Console
+
+    os.environ["FEEDFORWARD_ROOT"] = str(root)
+    from feedforward import comparison, paths, results
+    from feedforward.params import load_params
+
+    loaded = load_params()
+    protocol = loaded.protocols[0]
+    Console().print(comparison.render_table(results.load(paths.trained(protocol)), loaded, protocol))
+    where = paths.comparison().relative_to(Path.cwd()) if paths.comparison().is_relative_to(Path.cwd()) else paths.comparison()
+    _say(f"figures and tables: {where}   ·   runs: `make ui`   ·   change params.yaml and run this again")
+
+
+def _say(text: str) -> None:
+    from rich.console import Console
+
+    Console(stderr=True, soft_wrap=True, width=shutil.get_terminal_size((120, 40)).columns).print(text)
+
+
+def _plain(text: str) -> Any:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+if __name__ == "__main__":
+    main()
