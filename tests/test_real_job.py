@@ -1,0 +1,86 @@
+"""The figures of the finished `make run` on the real data, as its users find them: in the reports and in MLflow."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from feedforward import paths, results, statistics
+from feedforward.params import load_params
+from feedforward.results import RunResult
+
+ROOT = Path(__file__).parents[1]
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(not (ROOT / "data" / "trained" / "fair.json").exists(), reason="`make run` comes first"),
+]
+
+
+@pytest.fixture(scope="module")
+def runs() -> list[RunResult]:
+    os.environ["FEEDFORWARD_ROOT"] = str(ROOT)
+    return results.load(paths.trained("fair"))
+
+
+def final(runs: list[RunResult], dataset: str, metric: str) -> list[float]:
+    return [run.metrics[metric] for run in runs if run.dataset == dataset and run.role == "final"]
+
+
+def test_every_variant_of_every_data_set_has_all_its_seeds(runs: list[RunResult]) -> None:
+    params = load_params(ROOT / "params.yaml")
+    expected = {(d, v, s) for d in params.datasets for v in params.variants for s in range(params.seeds)}
+    assert {(run.dataset, run.variant, run.seed) for run in runs if run.role == "replica"} == expected
+
+
+def test_mnist_final_accuracy_is_the_lectures(runs: list[RunResult]) -> None:
+    for accuracy in final(runs, "mnist", "test_accuracy"):
+        assert 0.975 <= accuracy <= 0.985
+
+
+def test_imdb_final_model_is_the_lectures(runs: list[RunResult]) -> None:
+    for loss in final(runs, "imdb", "test_loss"):
+        assert 0.27 <= loss <= 0.33
+    for accuracy in final(runs, "imdb", "test_accuracy"):
+        assert 0.875 <= accuracy <= 0.895
+    mean = statistics.summarize([r for r in runs if r.dataset == "imdb"], ["original"])["original"]
+    assert 0.28 <= mean["test_loss"].mean <= 0.32
+    assert 0.875 <= mean["test_accuracy"].mean <= 0.89
+
+
+def test_imdb_original_overfits_as_in_the_lecture(runs: list[RunResult]) -> None:
+    for run in runs:
+        if (run.dataset, run.variant, run.role) == ("imdb", "original", "replica"):
+            assert 3 <= run.metrics["best_epoch"] <= 7
+            assert run.metrics["last_val_cross_entropy"] >= 1.5 * run.metrics["best_val_cross_entropy"]
+
+
+def test_mlflow_holds_the_same_figures_under_the_names_that_scripts_rely_on(runs: list[RunResult]) -> None:
+    from feedforward.tracking import open_store
+
+    store = open_store()
+    for dataset in {run.dataset for run in runs}:
+        stored = {
+            (run.tags["variant"], int(run.tags["seed"]), role): run
+            for role in ("replica", "final")
+            for run in store.find_runs(dataset, protocol="fair", role=role)
+        }
+        for run in runs:
+            if run.dataset == dataset:
+                found = stored[run.variant, run.seed, run.role]
+                assert found.tags["weights_digest"] == run.weights_digest
+                for name, value in run.metrics.items():
+                    assert found.metrics[name] == value
+        variants = {run.tags["variant"]: run for run in store.find_runs(dataset, protocol="fair", role="variant")}
+        for variant in {run.variant for run in runs if run.dataset == dataset}:
+            metrics = variants[variant].metrics
+            assert metrics["low_best_val_cross_entropy"] < metrics["mean_best_val_cross_entropy"]
+
+
+def test_the_comparison_lies_where_make_run_says(runs: list[RunResult]) -> None:
+    folder = paths.comparison()
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert {run.dataset for run in runs} == set(metrics)
+    page = (folder / "index.html").read_text()
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert len(list((folder / "figures").glob("*.png"))) >= 10
