@@ -3,8 +3,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from feedforward.errors import DataError
 from feedforward.readers import words
-from feedforward.readers.words import FILTERS
+from feedforward.readers.words import FILTERS, Vocabulary
 
 
 def split(text: str | bytes) -> list[str]:
@@ -65,11 +66,11 @@ def test_words_counts_ranks_and_rows_are_those_of_keras(train, other, num_words,
         patch.setattr(words, "BATCH_BYTES", batch_bytes)
         counts = count(train)
         vocabulary = words.rank(counts, num_words)
-        rows = words.encode(train + other, vocabulary, num_words)
+        rows = words.encode(train + other, vocabulary)
     assert dict(zip(*counts.to_pydict().values(), strict=True)) == counted(train)
-    assert vocabulary.to_pylist() == ranked(train, num_words)
+    assert list(vocabulary.words) == ranked(train, num_words)
     assert rows.indices.dtype == np.uint16
-    np.testing.assert_array_equal(rows.dense(), multi_hot(train + other, vocabulary.to_pylist(), num_words))
+    np.testing.assert_array_equal(rows.dense(), multi_hot(train + other, ranked(train, num_words), num_words))
     for start, stop in zip(rows.indptr, rows.indptr[1:], strict=False):
         assert (np.diff(rows.indices[start:stop].astype(int)) > 0).all()
 
@@ -77,10 +78,10 @@ def test_words_counts_ranks_and_rows_are_those_of_keras(train, other, num_words,
 @settings(deadline=None, max_examples=50)
 @given(st.lists(some_text, min_size=1, max_size=8))
 def test_one_text_is_encoded_as_in_a_batch(texts):
-    vocabulary = ranked(texts, 20)
-    together = words.encode(texts, vocabulary, 20)
+    vocabulary = Vocabulary(tuple(ranked(texts, 20)), 20)
+    together = words.encode(texts, vocabulary)
     for row, text in enumerate(texts):
-        alone = words.encode([text], vocabulary, 20)
+        alone = words.encode([text], vocabulary)
         np.testing.assert_array_equal(alone.indices, together.rows(row, row + 1).indices)
 
 
@@ -103,19 +104,19 @@ def test_the_reference_of_these_tests_is_keras_itself():
 def test_indices_follow_the_convention_of_keras():
     texts = ["the the the film film a"]
     vocabulary = words.rank(count(texts), 7)
-    assert vocabulary.to_pylist() == ["the", "film", "a"]  # ranks 1 to 3, columns 4 to 6
-    rows = words.encode(["The!", "a film", "a bad film", ""], vocabulary, 7)
+    assert vocabulary.words == ("the", "film", "a")  # ranks 1 to 3, columns 4 to 6
+    rows = words.encode(["The!", "a film", "a bad film", ""], vocabulary)
     assert [row.tolist() for row in np.split(rows.indices, rows.indptr[1:-1])] == [[1, 4], [1, 5, 6], [1, 2, 5, 6], [1]]
 
 
 def test_words_beyond_the_columns_are_dropped():
     vocabulary = words.rank(count(["the the film"]), 5)
-    assert vocabulary.to_pylist() == ["the"]  # of 5 columns only column 4 is for a word
-    assert words.encode(["the film"], vocabulary, 5).indices.tolist() == [1, 2, 4]
+    assert vocabulary.words == ("the",)  # of 5 columns only column 4 is for a word
+    assert words.encode(["the film"], vocabulary).indices.tolist() == [1, 2, 4]
 
 
 def test_equally_frequent_words_are_ranked_by_their_characters():
-    assert words.rank(count(["b a é z B A"]), 99).to_pylist() == ["a", "b", "z", "é"]
+    assert words.rank(count(["b a é z B A"]), 99).words == ("a", "b", "z", "é")
 
 
 def test_words_are_split_on_the_blank_alone():
@@ -137,7 +138,7 @@ def test_counts_of_parts_add_up_to_those_of_the_whole():
 
 
 def test_no_text_makes_no_row():
-    assert words.encode([], ["the"], 9).shape == (0, 9)
+    assert words.encode([], Vocabulary(("the",), 9)).shape == (0, 9)
     assert count([]).num_rows == 0
 
 
@@ -148,11 +149,22 @@ def test_nul_right_to_left_and_bytes_that_are_not_utf8_survive():
 
 
 def test_a_text_of_a_megabyte_and_one_without_any_blank():
-    rows = words.encode(["film " * 200_000, "x" * 2**20], ["film"], 9)
+    rows = words.encode(["film " * 200_000, "x" * 2**20], Vocabulary(("film",), 9))
     assert [row.tolist() for row in np.split(rows.indices, rows.indptr[1:-1])] == [[1, 4], [1, 2]]
 
 
 def test_more_columns_than_a_batch_has_words():
-    rows = words.encode(["a", "b"], [str(number) for number in range(65_532)], 65_536)
-    assert rows.indices.tolist() == [1, 2, 1, 2]
-    assert words.encode(["65531"], [str(number) for number in range(65_532)], 65_536).indices.tolist() == [1, 65_535]
+    vocabulary = Vocabulary(tuple(map(str, range(65_532))), 65_536)
+    assert words.encode(["a", "b"], vocabulary).indices.tolist() == [1, 2, 1, 2]
+    assert words.encode(["65531"], vocabulary).indices.tolist() == [1, 65_535]
+
+
+def test_a_vocabulary_is_read_line_by_line_whatever_its_words_hold(tmp_path):
+    (tmp_path / "vocabulary.txt").write_bytes("a\rb\n\u2028\nc\0d\n".encode())
+    assert words.load_vocabulary(tmp_path / "vocabulary.txt", 7) == Vocabulary(("a\rb", "\u2028", "c\0d"), 7)
+    with pytest.raises(DataError, match="3 words do not fit into 6 columns"):
+        words.load_vocabulary(tmp_path / "vocabulary.txt", 6)
+    (tmp_path / "vocabulary.txt").write_bytes(b"\xff\n")
+    for name in ("vocabulary.txt", "missing.txt"):
+        with pytest.raises(DataError, match="dvc repro vectorize"):
+            words.load_vocabulary(tmp_path / name, 7)

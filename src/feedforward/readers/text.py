@@ -9,7 +9,6 @@ from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from feedforward import members
 from feedforward.errors import DataError
@@ -48,10 +47,10 @@ def read(config: TextReader, files: Mapping[str, Path]) -> Reading:
     vocabulary = words.rank(counts, config.num_words)
 
     def parts() -> Iterator[Part]:
-        yield _part("train", _let_go(train), vocabulary, config.num_words, config.shuffle_seed)
-        yield _part("test", _chunks(path, config.test, config.classes), vocabulary, config.num_words, None)
+        yield _part("train", _let_go(train), vocabulary, config.shuffle_seed)
+        yield _part("test", _chunks(path, config.test, config.classes), vocabulary, None)
 
-    return Reading(parts(), vocabulary.to_pylist(), {"distinct_words": len(counts)})
+    return Reading(parts(), list(vocabulary.words), {"distinct_words": len(counts)})
 
 
 def _chunks(path: Path, split: str, classes: Sequence[str]) -> Iterator[Chunk]:
@@ -85,14 +84,13 @@ def _chunk(names: list[str], texts: list[bytes], labels: npt.NDArray[np.int64]) 
 def _part(
     name: Literal["train", "test"],
     chunks: Iterator[Chunk],
-    vocabulary: pa.Array,
-    columns: int,
+    vocabulary: words.Vocabulary,
     shuffle_seed: int | None,
 ) -> Part:
     rows: list[MultiHot] = []
     labels, lengths, digests, not_utf8 = [], [], [], []
     for chunk in chunks:
-        rows += [words.encode_bags(bag, vocabulary, columns) for bag in chunk.bags]
+        rows += [words.encode_bags(bag, vocabulary) for bag in chunk.bags]
         labels.append(chunk.labels)
         lengths.append(chunk.lengths)
         digests.append(chunk.digests)
@@ -104,7 +102,7 @@ def _part(
     wanted = order(sum(map(len, labels)), shuffle_seed)
     return Part(
         name,
-        Split(_arranged(rows, wanted, columns), np.concatenate(labels)[wanted]),
+        Split(_arranged(rows, wanted, vocabulary.columns), np.concatenate(labels)[wanted]),
         np.concatenate(lengths)[wanted],
         np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)[wanted],
     )

@@ -6,14 +6,16 @@ frequency rank r is r + 3, so that of `num_words` columns the ranks up to num_wo
 Words are handled in columns (Arrow's dictionaries, NumPy's sort): plain Python takes three times as long.
 """
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from feedforward.errors import DataError
 from feedforward.splits import MultiHot
 
 FILTERS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'  # the Tokenizer's; the apostrophe is part of a word
@@ -46,6 +48,19 @@ class Bags:
         return len(self.indptr) - 1
 
 
+@dataclass(frozen=True)
+class Vocabulary:
+    """The words that have a column, by frequency rank, and the number of columns."""
+
+    words: tuple[str, ...]
+    columns: int
+
+    @functools.cached_property
+    def column_of(self) -> dict[str, int]:
+        """The column of each word. For one text this is faster than Arrow's look-up, for many as fast."""
+        return {word: rank + RANK_OFFSET for rank, word in enumerate(self.words, start=1)}
+
+
 def bags(texts: Iterable[Text]) -> Iterator[Bags]:
     """Split texts into words: lower case, filters to blanks, split on the blank alone, empty words dropped.
 
@@ -74,48 +89,56 @@ def add_counts(tables: Sequence[pa.Table]) -> pa.Table:
     return summed.rename_columns(["word", "count"])
 
 
-def rank(counts: pa.Table, num_words: int) -> pa.LargeStringArray:
+def rank(counts: pa.Table, num_words: int) -> Vocabulary:
     """The words that get a column, most frequent first, equally frequent ones in the order of their characters."""
     ranked = counts.sort_by([("count", "descending"), ("word", "ascending")])
-    return ranked["word"].slice(0, num_words - RANK_OFFSET - 1).combine_chunks()
+    return Vocabulary(tuple(ranked["word"].slice(0, num_words - RANK_OFFSET - 1).to_pylist()), num_words)
 
 
-def encode(texts: Iterable[Text], vocabulary: Sequence[str] | pa.Array, columns: int) -> MultiHot:
+def load_vocabulary(path: Path, columns: int) -> Vocabulary:
+    """Read a file of one word a line, line i being rank i.
+
+    Raises:
+        DataError: it cannot be read, or holds more words than there are columns.
+    """
+    try:
+        words = tuple(path.read_bytes().decode().split("\n")[:-1])  # words may hold any other line separator
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); run `dvc repro vectorize`") from None
+    if len(words) > columns - RANK_OFFSET - 1:
+        raise DataError(f"{path}: {len(words)} words do not fit into {columns} columns; run `dvc repro vectorize`")
+    return Vocabulary(words, columns)
+
+
+def encode(texts: Iterable[Text], vocabulary: Vocabulary) -> MultiHot:
     """Multi-hot rows, (texts, columns), uint16 indices: a 1 where the word occurs.
 
-    `vocabulary` holds the words by frequency rank, as `rank` gives them. Column 1 is set in every row, column 2
-    where a word has no column of its own. The same for one text as for many.
+    Column 1 is set in every row, column 2 where a word has no column of its own. The same for one text as for many.
     """
-    known = vocabulary if isinstance(vocabulary, pa.Array) else pa.array(vocabulary, pa.large_string())
-    return joined([encode_bags(bag, known, columns) for bag in bags(texts)], columns)
+    parts = [encode_bags(bag, vocabulary) for bag in bags(texts)]
+    lengths = np.concatenate([np.zeros(1, np.int64), *[np.diff(part.indptr) for part in parts]])
+    indices = np.concatenate([np.empty(0, np.uint16), *[part.indices for part in parts]])
+    return MultiHot(np.cumsum(lengths), indices, vocabulary.columns)
 
 
-def encode_bags(bag: Bags, vocabulary: pa.Array, columns: int) -> MultiHot:
+def encode_bags(bag: Bags, vocabulary: Vocabulary) -> MultiHot:
     """Multi-hot rows of a batch that is split into words already; see `encode`."""
-    found = pc.index_in(bag.words, value_set=vocabulary).fill_null(-1).to_numpy()
-    column_of = np.where(found < 0, DROPPED, found + RANK_OFFSET + 1)
+    column_of = np.array([vocabulary.column_of.get(word, DROPPED) for word in bag.words.to_pylist()], np.int64)
     rows = np.arange(len(bag))
     indptr, indices = _distinct(
         np.concatenate([np.repeat(rows, np.diff(bag.indptr)), rows]),
         np.concatenate([column_of[bag.codes], np.full(len(bag), START)]),
         len(bag),
-        columns,
+        vocabulary.columns,
     )
-    return MultiHot(indptr, indices.astype(np.uint16, copy=False), columns)
-
-
-def joined(parts: Sequence[MultiHot], columns: int) -> MultiHot:
-    """The rows of all parts, one below the other."""
-    lengths = np.concatenate([np.zeros(1, np.int64), *[np.diff(part.indptr) for part in parts]])
-    indices = np.concatenate([np.empty(0, np.uint16), *[part.indices for part in parts]])
-    return MultiHot(np.cumsum(lengths), indices, columns)
+    return MultiHot(indptr, indices.astype(np.uint16, copy=False), vocabulary.columns)
 
 
 def _words(texts: list[bytes]) -> tuple[pa.DictionaryArray, npt.NDArray[np.int64]]:
     """All words of the texts, in order, and the row of each."""
-    text = b" ".join(texts).translate(_CLEAN)
+    text = b" ".join([b"", *texts, b""]).translate(_CLEAN)  # between blanks, so that each word has two edges
     letters = np.frombuffer(text, np.uint8) != ord(" ")
-    edges = np.flatnonzero(np.diff(letters, prepend=False, append=False))
+    edges = np.flatnonzero(letters[1:] != letters[:-1])
     starts, stops = edges[::2], edges[1::2]
     # An Arrow array of strings is their bytes without gaps, and where each begins
     offsets = np.concatenate([[0], np.cumsum(stops - starts)])
@@ -132,7 +155,9 @@ def _distinct(
     """Distinct values of each row, rising, all below `bound`, and where each row begins."""
     keys = rows * bound + values
     keys.sort()
-    keys = keys[np.diff(keys, prepend=-1) != 0]
+    first = np.ones(len(keys), bool)
+    np.not_equal(keys[1:], keys[:-1], out=first[1:])
+    keys = keys[first]
     indptr = np.searchsorted(keys, np.arange(number_of_rows + 1) * bound)
     return indptr, (keys % max(bound, 1)).astype(np.min_scalar_type(max(bound - 1, 256)))
 
