@@ -82,7 +82,8 @@ def _runs(dataset: Dataset, protocol: str, variants: Sequence[str]) -> list[tupl
     if protocol == "lecture":
         slides = dataset.training.lecture.variants if dataset.training.lecture else ()
         return [(variant, "replica") for variant in variants if variant in slides]
-    runs: list[tuple[str, Role]] = [(variant, "replica") for variant in variants]
+    compared = variants if dataset.training.variants is None else dataset.training.variants
+    runs: list[tuple[str, Role]] = [(variant, "replica") for variant in variants if variant in compared]
     final = dataset.training.final.variant
     return [*runs, (final, "final")] if final in variants else runs
 

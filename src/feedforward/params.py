@@ -152,8 +152,9 @@ class Lecture(Strict):
 
 
 class Training(Strict):
-    """How the variants of a data set are trained."""
+    """How the variants of a data set are trained. `variants`: those that are compared on it; None: all of params."""
 
+    variants: tuple[Name, ...] | None = None
     epochs: Positive
     batch_size: Positive
     optimizer: Optimizer = Optimizer()
@@ -261,6 +262,7 @@ class Params(Strict):
                         f" ({at}.network.sizes), got {value.size}"
                     )
             wanted: dict[str, tuple[str, ...]] = {f"{at}.training.final.variant": (dataset.training.final.variant,)}
+            wanted[f"{at}.training.variants"] = dataset.training.variants or ()
             if dataset.training.lecture:
                 wanted[f"{at}.training.lecture.variants"] = dataset.training.lecture.variants
                 wanted[f"{at}.training.lecture.validated_on_test"] = dataset.training.lecture.validated_on_test
