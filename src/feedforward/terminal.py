@@ -60,6 +60,6 @@ def _verdict_lines(verdicts: Sequence[Verdict]) -> Table:
 def short(found: Estimate, decimals: int, seeds: int) -> str:
     """The same in two short lines, for a terminal: the mean, and what the t interval adds on either side."""
     if found.low is None or found.high is None:
-        return tables.number(found.mean, decimals) + ("" if found.n == seeds else f"\n({found.n} seed)")
+        return tables.number(found.mean, decimals) + ("" if found.n == seeds else f"\nn = {found.n}")
     half = f"\n±{tables.number((found.high - found.low) / 2, decimals)}"
-    return tables.number(found.mean, decimals) + half + ("" if found.n == seeds else f"\n({found.n} seeds)")
+    return tables.number(found.mean, decimals) + half + ("" if found.n == seeds else f"\nn = {found.n}")
