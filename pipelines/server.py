@@ -21,7 +21,7 @@ PATIENCE = 120.0  # s; a server starts in 6 to 9 s, and several times that on a 
 
 @contextlib.contextmanager
 def serving() -> Iterator[Callable[[], None]]:
-    """Yield wait(), after which flows can run: at once where PREFECT_API_URL names a server, else on one started here."""
+    """Yield wait(), after which flows can run: on the server that PREFECT_API_URL names, else on one started here."""
     if os.environ.get("PREFECT_API_URL"):
         yield lambda: None
         return
@@ -60,9 +60,7 @@ def main(port: int) -> None:
     os.environ |= {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
     import uvicorn
 
-    uvicorn.run(
-        "prefect.server.api.server:create_app", factory=True, host="127.0.0.1", port=port, log_level="error"
-    )
+    uvicorn.run("prefect.server.api.server:create_app", factory=True, host="127.0.0.1", port=port, log_level="error")
 
 
 if __name__ == "__main__":

@@ -3,11 +3,12 @@
 import os
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from prefect import flow, task
+from prefect import Task, flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import wait
+from prefect.client.schemas.objects import State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from feedforward import experiment, paths, progress, provenance, results
@@ -20,21 +21,22 @@ from feedforward.tracking import open_store
 if TYPE_CHECKING:
     from feedforward.tracking import Store
 
-# A loss that is not finite comes back with the same seed, so only other failures are worth a second try. Prefect's
-# own cache is off: the fingerprint in the tracking store alone decides what is up to date.
-train_pack = task(
-    experiment.train_pack,
-    name="train",
-    retries=1,
-    retry_condition_fn=lambda task, run, state: not isinstance(state.result(raise_on_failure=False), TrainingError),
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    log_prints=False,
-)
+
+def _is_worth_retrying(_task: object, _run: object, state: State[list[RunResult]]) -> bool:
+    """A loss that is not finite comes back with the same seed."""
+    return not isinstance(state.result(raise_on_failure=False), TrainingError)
+
+
+# Prefect's own cache is off: the fingerprint in the tracking store alone decides what is up to date.
+train_pack: Task[..., list[RunResult]] = task(
+    name="train", retries=1, retry_condition_fn=_is_worth_retrying, cache_policy=NO_CACHE, persist_result=False
+)(experiment.train_pack)
 
 
 @flow(name="training", log_prints=False, persist_result=False, validate_parameters=False)
-def train(params: Params, protocol: str, packs: Sequence[Pack], known: Sequence[RunResult], store: "Store") -> list[RunResult]:
+def train(
+    params: Params, protocol: str, packs: Sequence[Pack], known: Sequence[RunResult], store: "Store"
+) -> list[RunResult]:
     """Train the packs that are not known yet; the flow fails when one of them failed, after all the others."""
     found = list(known)
     epochs = sum(len(pack.seeds) * pack.epochs for pack in packs)
@@ -43,7 +45,7 @@ def train(params: Params, protocol: str, packs: Sequence[Pack], known: Sequence[
             train_pack.with_options(task_run_name=pack.name).submit(pack, params, store, advance) for pack in packs
         ]
         wait(futures)
-    failures = []
+    failures: list[str] = []
     for pack, future in zip(packs, futures, strict=True):
         outcome = future.result(raise_on_failure=False)
         if isinstance(outcome, BaseException):
@@ -69,12 +71,14 @@ def run(
     store.reconcile()
     known, packs = experiment.find_known(planned, store)
     if packs:
-        jobs = min(len(packs), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+        jobs = min(
+            len(packs), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        )
         ready = threading.Thread(target=experiment.prepare, args=(jobs,))
         ready.start()
         wait_for_server()
         ready.join()
-        runner = ThreadPoolTaskRunner(max_workers=jobs)
+        runner: Any = ThreadPoolTaskRunner(max_workers=jobs)
         found = train.with_options(task_runner=runner)(params, protocol, packs, known, store)
     else:
         found = known

@@ -43,12 +43,14 @@ def run() -> None:
     params = load_params()
     with processes.only_one(paths.lock("run"), "feedforward run"):
         missing = [
-            key for name, data in params.datasets.items() for key in sources.missing(data.files, paths.raw(name), params.mirrors)
+            key
+            for name, data in params.datasets.items()
+            for key in sources.missing(data.files, paths.raw(name), params.mirrors)
         ]
         if missing:
             _say(
-                f"[bold]No source of the real data is reachable ({_plain(', '.join(missing))}), so this is the DEMO on a"
-                f" small embedded sample.[/bold] Name a folder or URL that holds the files: {sources.MIRROR}=… make run"
+                f"[bold]No source of the real data is reachable ({_plain(', '.join(missing))}), so this is the DEMO on"
+                f" a small embedded sample.[/bold] Name a folder or URL that holds them: {sources.MIRROR}=… make run"
             )
             _demo()
             return
@@ -108,7 +110,7 @@ def params(as_json: AsJson = False) -> None:
     if as_json:
         print(loaded.model_dump_json(indent=2))
         return
-    _say(f"{', '.join(loaded.datasets)}: {len(loaded.variants)} variants ({', '.join(loaded.variants)}), {loaded.seeds} seeds")
+    _say(f"data sets: {', '.join(loaded.datasets)}; variants: {', '.join(loaded.variants)}; seeds: {loaded.seeds}")
 
 
 @app.command(epilog="Example: feedforward ui --port 5001")
@@ -135,7 +137,9 @@ def sync() -> None:
     done = open_store().sync()
     _say(f"sent {done.sent}, waiting {done.waiting}")
     if done.waiting:
-        raise FeedforwardError("; ".join(done.problems) or "some records could not be sent; run `feedforward sync` again")
+        raise FeedforwardError(
+            "; ".join(done.problems) or "some records could not be sent; run `feedforward sync` again"
+        )
 
 
 @app.command(epilog="Example: feedforward verify --dataset imdb --variant original")
@@ -185,7 +189,11 @@ def _show(root: Path) -> None:
     loaded = load_params()
     protocol = loaded.protocols[0]
     Console().print(comparison.render_table(results.load(paths.trained(protocol)), loaded, protocol))
-    where = paths.comparison().relative_to(Path.cwd()) if paths.comparison().is_relative_to(Path.cwd()) else paths.comparison()
+    where = (
+        paths.comparison().relative_to(Path.cwd())
+        if paths.comparison().is_relative_to(Path.cwd())
+        else paths.comparison()
+    )
     _say(f"figures and tables: {where}   ·   runs: `make ui`   ·   change params.yaml and run this again")
 
 

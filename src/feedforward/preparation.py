@@ -68,6 +68,18 @@ def _save(part: Part, target: Path, profile: Any) -> tuple[str, str, tuple[int, 
     return part.name, part.split.digest(), part.split.features.shape
 
 
+def validate(name: str, dataset: Dataset) -> None:
+    """Check the vectorized data against the expectations of params.yaml; summary in `paths.validation(name)`.
+
+    Raises:
+        ValidationFailed: an expectation is not met; the message is a table of what was expected and what was found.
+        DataError: the data set is not vectorized.
+    """
+    from feedforward import validation  # Great Expectations takes seven seconds to import
+
+    validation.validate(name, dataset, paths.vectorized(name))
+
+
 def _profile(path: Path) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
