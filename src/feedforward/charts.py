@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 from markupsafe import Markup
 
 from feedforward.pages import nice_step
-from feedforward.statistics import Band
+from feedforward.statistics import Band, span
 from feedforward.tables import number
 
 DOT = '<circle class="dot {}" cx="{}" cy="{}" r="3"><title>{}</title></circle>'
@@ -90,8 +91,7 @@ def curves(
     room = 12 + (7 * max((len(one.name) for one in series), default=0) if ends else 0)
     plane = _Plane(width, height, (40, room, 26, 34), title)
     bands = [one.band for one in [*series, *beside]]
-    values = [v for b in bands for curve in (b.mean, b.low, b.high) if curve is not None for v in curve]
-    marks = ticks(min(values, default=0.0), max(values, default=1.0), 5)
+    marks = ticks(*span(bands), 5)
     epochs = max((int(band.epochs[-1]) for band in bands), default=1)
     plane.y0, plane.y1, plane.x0, plane.x1 = marks[0], marks[-1], 0.6, epochs + 0.4
     _axes(plane, marks, epochs, ylabel)
@@ -119,8 +119,9 @@ def _axes(plane: _Plane, marks: Sequence[float], epochs: int, ylabel: str) -> No
 def _band(plane: _Plane, one: Series) -> None:
     band = one.band
     if band.low is not None and band.high is not None:
-        there = [f"{plane.x(e)},{plane.y(v)}" for e, v in zip(band.epochs, band.high, strict=True)]
-        back = [f"{plane.x(e)},{plane.y(v)}" for e, v in zip(band.epochs[::-1], band.low[::-1], strict=True)]
+        low, high = (np.clip(side, plane.y0, plane.y1) for side in (band.low, band.high))
+        there = [f"{plane.x(e)},{plane.y(v)}" for e, v in zip(band.epochs, high, strict=True)]
+        back = [f"{plane.x(e)},{plane.y(v)}" for e, v in zip(band.epochs[::-1], low[::-1], strict=True)]
         plane.add('<polygon class="band {}" points="{}"/>', one.tone, " ".join(there + back))
 
 

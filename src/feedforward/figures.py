@@ -77,6 +77,7 @@ def _two_curves(
         _lecture_curve(axes, band, style, name)
     if axes.lines:
         axes.legend(frameon=False, fontsize=10, labelcolor=INK)
+    _limit(axes, bands)
     return figure
 
 
@@ -107,7 +108,7 @@ def validation_loss_of_all(runs: Sequence[RunResult], variants: Iterable[str], t
         axes.plot(band.epochs[lowest], band.mean[lowest], "o", color=colour, markersize=8, markeredgecolor=PAPER)
         _mark_epochs(axes, len(band.epochs))
         ends.append((float(band.mean[-1]), float(band.epochs[-1]), variant, colour))
-    low, high = axes.get_ylim()
+    low, high = _limit(axes, bands.values())
     for (_, x, variant, colour), y in zip(sorted(ends), _apart(sorted(e[0] for e in ends), high - low), strict=True):
         axes.annotate(variant, (x, y), (8, 0), textcoords="offset points", va="center", color=colour, fontsize=10.5)
     return figure
@@ -124,9 +125,10 @@ def _apart(heights: Sequence[float], span: float) -> list[float]:
 def forest(panels: Sequence[tuple[str, Sequence[Difference]]], title: str) -> Figure:
     """Paired differences with their 95 % t intervals, one panel a statistic; filled where Holm's test is sure."""
     rows, columns = max((len(found) for _, found in panels), default=1), max(1, len(panels))
-    figure = _figure(
-        (3.0 * columns + 1, 0.45 * rows + 1.9), title, "paired by seed; filled: sure after Holm's correction"
-    )
+    size = (2.9 * columns + 1.3, 0.45 * rows + 1.95)
+    figure = _figure(size, title, "paired by seed, 95 % t interval; filled: sure after Holm's correction")
+    longest = max((len(difference.left) for _, found in panels for difference in found), default=0)
+    figure.subplots_adjust(left=(0.45 + 0.1 * longest) / size[0], bottom=0.98 / size[1], wspace=0.12)
     for place, (label, found) in enumerate(panels, start=1):
         axes = _dressed(figure.add_subplot(1, columns, place), textwrap.fill(label, 26), "")
         axes.grid(axis="y", visible=False)
@@ -190,6 +192,14 @@ def _dressed(axes: Axes, xlabel: str, ylabel: str) -> Axes:
 def _mark_epochs(axes: Axes, epochs: int) -> None:
     step = next(step for step in (1, 5, 10, 20, 50, 100, 500, 10**9) if epochs <= 10 * step)
     axes.set_xticks([1, *(epoch for epoch in range(step, epochs + 1, step) if epoch > 1)])
+
+
+def _limit(axes: Axes, bands: Iterable[Band | None]) -> tuple[float, float]:
+    """Show what `statistics.span` says, with a little air; returns the limits."""
+    low, high = statistics.span(band for band in bands if band is not None)
+    air = 0.04 * (high - low) or 0.5
+    axes.set_ylim(low - air, high + air)
+    return low - air, high + air
 
 
 def _shade(axes: Axes, band: Band, colour: str, alpha: float) -> None:

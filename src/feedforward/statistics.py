@@ -182,3 +182,18 @@ def band(runs: Iterable[RunResult], variant: str, curve: str, role: str = "repli
         return Band(1, epochs, mean, None, None)
     half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * rows.std(axis=0, ddof=1) / math.sqrt(n)
     return Band(n, epochs, mean, mean - half, mean + half)
+
+
+def span(bands: Iterable[Band]) -> tuple[float, float]:
+    """The range of values to show: all means, and of the intervals what is no further off than 15 % of that.
+
+    One seed that leaps for one epoch makes an interval that would press all curves to the ground.
+    """
+    bands = list(bands)
+    if not bands:
+        return 0.0, 1.0
+    lowest, highest = min(float(b.mean.min()) for b in bands), max(float(b.mean.max()) for b in bands)
+    room = 0.15 * (highest - lowest)
+    lows = [float(b.low.min()) for b in bands if b.low is not None]
+    highs = [float(b.high.max()) for b in bands if b.high is not None]
+    return max(min([lowest, *lows]), lowest - room), min(max([highest, *highs]), highest + room)

@@ -112,3 +112,13 @@ def test_protocols_are_not_mixed() -> None:
     both = like_the_lecture(params, range(2)) + like_the_lecture(params, range(2), protocol="lecture")
     name = next(iter(params.datasets))
     assert {run.protocol for run in statistics.select(both, name)} == {"fair"}
+
+
+def test_one_leaping_seed_does_not_stretch_the_range_shown() -> None:
+    calm = statistics.Band(3, np.arange(1, 4), np.array([0.6, 0.3, 0.4]), np.full(3, 0.28), np.full(3, 0.62))
+    leap = statistics.Band(3, np.arange(1, 4), np.array([0.5, 0.4, 0.5]), np.full(3, -9.0), np.full(3, 9.0))
+    assert statistics.span([calm]) == (0.28, 0.62)
+    assert statistics.span([calm, leap]) == (pytest.approx(0.255), pytest.approx(0.645))
+    alone = statistics.Band(1, np.arange(1, 3), np.array([0.6, 0.3]), None, None)
+    assert statistics.span([alone]) == (0.3, 0.6)
+    assert statistics.span([]) == (0.0, 1.0)
