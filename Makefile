@@ -20,7 +20,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PREFECT_HOME := $(CURDIR)/.prefect
 
-.PHONY: help run demo ui verify test test-unit real check fix lock
+.PHONY: help run demo ui verify study test test-unit real check fix lock
 .NOTPARALLEL:
 
 help: ## this list
@@ -37,6 +37,9 @@ ui: $(READY) ## MLflow's pages on 127.0.0.1: runs, curves, models
 
 verify: $(READY) ## train again in a temporary store and compare: same seed, same machine, same bytes
 	$(BIN)/feedforward verify
+
+study: $(READY) ## the lecture's comparison with 20 seeds, both protocols: writes docs/study.md (half an hour)
+	$(BIN)/feedforward study
 
 test: $(DEV) ## all tests
 	$(BIN)/pytest

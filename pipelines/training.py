@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import Task, flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.futures import wait
 from prefect.client.schemas.objects import State
+from prefect.futures import wait
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from feedforward import experiment, paths, progress, provenance, results

@@ -161,6 +161,25 @@ def verify(
         raise FeedforwardError(report.problem())
 
 
+@app.command(epilog="Example: feedforward study --seeds 20 --wide-seeds 10")
+def study(
+    seeds: Annotated[int, typer.Option(min=2, help="Replicas of each narrow variant.")] = 20,
+    wide_seeds: Annotated[int, typer.Option(min=2, help="Replicas of each wide variant, which cannot be packed.")] = 10,
+    orders: Annotated[int, typer.Option(min=0, help="Other orders of the batches, for the baseline.")] = 8,
+    to: Annotated[Path, typer.Option(help="Folder of the page.")] = Path("docs"),
+) -> None:
+    """The lecture's comparison with many seeds, both protocols, as a page; what is known is not trained again."""
+    from feedforward.params import load_params
+    from pipelines import server, settings
+
+    params = load_params()
+    settings.apply()
+    with server.serving() as wait_for_server:
+        from pipelines import study as flows
+
+        _say(str(flows.run(params, wait_for_server, seeds, wide_seeds, orders, to)))
+
+
 def _repro(root: Path) -> None:
     from pipelines import settings
 

@@ -103,6 +103,16 @@ def cpu_kind() -> dict[str, str | bool]:
     }
 
 
+def machine() -> str:
+    """The machine in general terms, for pages: cores, memory, vector units; no names."""
+    import psutil
+
+    kind, cores = cpu_kind(), psutil.cpu_count() or 1
+    vectors = "AVX-512" if kind["avx512"] else "AVX2" if kind["avx2"] else "no AVX2"
+    memory = psutil.virtual_memory().total / 2**30
+    return f"{cores} CPU cores ({kind['machine']}, {vectors}) and {memory:.0f} GiB of memory"
+
+
 def cpu_digest() -> str:
     """Twelve hex digits that are equal on CPUs of one kind."""
     return storage.digest(cpu_kind())[:12]
