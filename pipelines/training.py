@@ -11,10 +11,10 @@ from prefect.client.schemas.objects import State
 from prefect.futures import wait
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from feedforward import experiment, paths, progress, provenance, results
+from feedforward import experiment, paths, plans, progress, provenance, results
 from feedforward.errors import TrainingError
-from feedforward.experiment import Pack
 from feedforward.params import Params
+from feedforward.plans import Pack
 from feedforward.results import RunResult
 from feedforward.tracking import open_store
 
@@ -66,7 +66,7 @@ def run(
     seeds: Sequence[int] = (),
 ) -> list[RunResult]:
     """Everything of a protocol that is not in the tracking store yet, and what is; the variants' runs are closed."""
-    planned = experiment.plan(params, protocol, datasets, variants, seeds)
+    planned = plans.plan(params, protocol, datasets, variants, seeds)
     store = open_store()
     store.reconcile()
     known, packs = experiment.find_known(planned, store)

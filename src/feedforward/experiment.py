@@ -1,14 +1,15 @@
-"""The experiment: which runs there are, train those that are not known yet, record them all."""
+"""The experiment: train the runs that are not known yet, record them all, compare them."""
 
 import dataclasses
 import os
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from feedforward import paths, processes, provenance, results, storage
-from feedforward.errors import DataError, FeedforwardError
-from feedforward.params import Dataset, Params, Variant
+from feedforward import paths, plans, processes, results, storage
+from feedforward.errors import DataError
+from feedforward.params import Dataset, Params
+from feedforward.plans import Pack
 from feedforward.results import RunResult
 from feedforward.splits import Split
 from feedforward.tracking import DataInput, Run, RunTags, sampling
@@ -16,148 +17,11 @@ from feedforward.tracking import DataInput, Run, RunTags, sampling
 if TYPE_CHECKING:
     from feedforward.tracking import Store
 
-Role = Literal["replica", "final"]
 Advance = Callable[[int, str], None]
 
 
-@dataclass(frozen=True)
-class Pack:
-    """Replicas of one variant that train side by side; `fingerprints` has one for each seed.
-
-    train, validate: which samples (`training`, `all`) the runs learn from and where they are watched (`validation`,
-    `test`, or `None`: nowhere). The final runs are evaluated on the test split when they are done.
-    """
-
-    dataset: str
-    variant: str
-    protocol: str
-    role: Role
-    seeds: tuple[int, ...]
-    fingerprints: tuple[str, ...]
-    epochs: int
-    train: Literal["training", "all"]
-    validate: Literal["validation", "test"] | None
-    data_digest: str
-    cost: float  # multiplications, to start the longest first
-
-    @property
-    def name(self) -> str:
-        """What people read."""
-        seeds = f"seed {self.seeds[0]}" if len(self.seeds) == 1 else f"seeds {self.seeds[0]}-{self.seeds[-1]}"
-        return f"{self.dataset}/{self.variant}{' (final)' if self.role == 'final' else ''} {seeds}"
-
-    def tags(self, seed: int, fingerprint: str) -> RunTags:
-        """The tags of one run of the pack."""
-        return RunTags(
-            self.dataset, self.variant, self.protocol, self.role, fingerprint, self.data_digest, seed
-        )
-
-
-# --- which runs there are ----------------------------------------------------------------------
-
-
-def plan(
-    params: Params,
-    protocol: str,
-    datasets: Sequence[str] = (),
-    variants: Sequence[str] = (),
-    seeds: Sequence[int] = (),
-) -> list[Pack]:
-    """The packs of an experiment, the longest first; empty filters mean all, and final runs belong to `fair`.
-
-    Raises:
-        ParamsError: an unknown name. DataError: the data are not vectorized yet.
-    """
-    chosen = {name: params.dataset(name) for name in datasets or params.datasets}
-    wanted = {name: params.variant(name) for name in variants or params.variants}
-    packs = []
-    for name, dataset in chosen.items():
-        manifest = _manifest(name)
-        for variant, role in _runs(dataset, protocol, list(wanted)):
-            packs += _packs(params, name, dataset, variant, protocol, role, seeds or range(params.seeds), manifest)
-    return sorted(packs, key=lambda pack: -pack.cost)
-
-
-def _runs(dataset: Dataset, protocol: str, variants: Sequence[str]) -> list[tuple[str, Role]]:
-    if protocol == "lecture":
-        slides = dataset.training.lecture.variants if dataset.training.lecture else ()
-        return [(variant, "replica") for variant in variants if variant in slides]
-    compared = variants if dataset.training.variants is None else dataset.training.variants
-    runs: list[tuple[str, Role]] = [(variant, "replica") for variant in variants if variant in compared]
-    final = dataset.training.final.variant
-    return [*runs, (final, "final")] if final in variants else runs
-
-
-def _packs(
-    params: Params,
-    name: str,
-    dataset: Dataset,
-    variant: str,
-    protocol: str,
-    role: Role,
-    seeds: Iterable[int],
-    manifest: Mapping[str, Any],
-) -> list[Pack]:
-    lecture = dataset.training.lecture
-    on_test = protocol == "lecture" and lecture is not None and variant in lecture.validated_on_test
-    units = dataset.network.sizes[params.variants[variant].size]
-    samples = manifest["samples"]["train"]
-    if role == "final":
-        how: dict[str, Any] = {"epochs": dataset.training.final.epochs, "train": "all", "validate": None}
-    else:
-        how = {"epochs": dataset.training.epochs, "train": "all" if on_test else "training"}
-        how["validate"] = "test" if on_test else "validation"
-        samples -= 0 if on_test else dataset.training.validation.samples
-    resolved = resolve(params, dataset, params.variants[variant]) | how
-    side_by_side = max(1, params.pack_units // units[0])
-    every = list(seeds)
-    packs = []
-    for start in range(0, len(every), side_by_side):
-        part = tuple(every[start : start + side_by_side])
-        prints = tuple(_fingerprint(manifest, resolved, seed, protocol, role) for seed in part)
-        widths = [manifest["features"], *units]
-        cost = how["epochs"] * samples * len(part) * sum(a * b for a, b in zip(widths, widths[1:], strict=False))
-        packs.append(
-            Pack(name, variant, protocol, role, part, prints, data_digest=manifest["data_digest"], cost=cost, **how)
-        )
-    return packs
-
-
-def resolve(params: Params, dataset: Dataset, variant: Variant) -> dict[str, Any]:
-    """Every parameter that decides what a run of the variant learns, with defaults filled in, by flat names."""
-    training, network = dataset.training, dataset.network
-    return {
-        "task": dataset.task,
-        "hidden_units": list(network.sizes[variant.size]),
-        "activation": network.activation,
-        "scale": network.scale,
-        "l2": variant.l2,
-        "dropout_rate": variant.dropout_rate,
-        "batch_size": training.batch_size,
-        "data_order_seed": params.data_order_seed,
-        "validation_take": training.validation.take,
-        "validation_samples": training.validation.samples,
-        **{f"optimizer_{key}": value for key, value in training.optimizer.model_dump().items()},
-    }
-
-
-def _fingerprint(manifest: Mapping[str, Any], resolved: dict[str, Any], seed: int, protocol: str, role: str) -> str:
-    return provenance.fingerprint(
-        data_digest=manifest["data_digest"],
-        resolved=resolved,
-        seed=seed,
-        protocol=protocol,
-        role=role,
-        device=os.environ.get("CUDA_VISIBLE_DEVICES", "default"),
-    )
-
-
-def _manifest(name: str) -> dict[str, Any]:
-    path = paths.vectorized(name) / "manifest.json"
-    try:
-        return dict(storage.read_json(path))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); run `dvc repro vectorize`") from None
+def silence(_steps: int, _note: str) -> None:
+    """No progress is shown."""
 
 
 # --- train and record --------------------------------------------------------------------------
@@ -176,8 +40,8 @@ def find_known(packs: Iterable[Pack], store: "Store") -> tuple[list[RunResult], 
         for pack in members:
             missing = [k for k, fingerprint in enumerate(pack.fingerprints) if fingerprint not in found]
             if missing:
-                seeds, prints = ([values[k] for k in missing] for values in (pack.seeds, pack.fingerprints))
-                left.append(dataclasses.replace(pack, seeds=tuple(seeds), fingerprints=tuple(prints)))
+                seeds, prints = tuple(pack.seeds[k] for k in missing), tuple(pack.fingerprints[k] for k in missing)
+                left.append(dataclasses.replace(pack, seeds=seeds, fingerprints=prints))
     return known, sorted(left, key=lambda pack: -pack.cost)
 
 
@@ -191,7 +55,7 @@ def prepare(jobs: int) -> None:
         training.configure(jobs)
 
 
-def train_pack(pack: Pack, params: Params, store: "Store", advance: Advance = lambda steps, note: None) -> list[RunResult]:
+def train_pack(pack: Pack, params: Params, store: "Store", advance: Advance = silence) -> list[RunResult]:
     """Train the replicas of a pack, record each as a run of its own, and return what they leave behind.
 
     Raises:
@@ -205,7 +69,7 @@ def train_pack(pack: Pack, params: Params, store: "Store", advance: Advance = la
     train, validation = _parts(pack, dataset, whole, folder)
     parent = None if pack.role == "final" else parent_run(pack, store)
     runs = [
-        store.start(pack.tags(seed, fingerprint), f"{pack.variant} {pack.role} {seed}", parent)
+        store.start(_tags(pack, seed, fingerprint), f"{pack.variant} {pack.role} {seed}", parent)
         for seed, fingerprint in zip(pack.seeds, pack.fingerprints, strict=True)
     ]
     with store.closing(*runs), sampling() as samples:
@@ -215,11 +79,11 @@ def train_pack(pack: Pack, params: Params, store: "Store", advance: Advance = la
             train,
             validation,
             pack.seeds,
-            params.data_order_seed,
+            pack.order_seed,
             pack.epochs,
-            lambda epoch, loss: advance(len(pack.seeds), f"{pack.name} loss {loss:.3f}"),
+            lambda _, loss: advance(len(pack.seeds), f"{pack.name} loss {loss:.3f}"),
         )
-        tested = [{}] * len(replicas)
+        tested: list[dict[str, float]] = [{}] * len(replicas)
         if pack.role == "final":
             tested = training.evaluate([replica.model for replica in replicas], Split.load(folder / "test"))
         finished = [
@@ -236,18 +100,12 @@ def train_pack(pack: Pack, params: Params, store: "Store", advance: Advance = la
             for replica, test in zip(replicas, tested, strict=True)
         ]
         storage.crash_point("train.before_log")
-        parameters = resolve(params, dataset, variant) | {
-            "epochs": pack.epochs,
-            "train": pack.train,
-            "validate": pack.validate,
-            "variant": pack.variant,
-            "dataset": pack.dataset,
-        }
+        names = {"dataset": pack.dataset, "variant": pack.variant}
         for run, result, replica in zip(runs, finished, replicas, strict=True):
             store.finish(
                 run,
                 result=result,
-                params=parameters | {"seed": result.seed},
+                params=names | pack.parameters | {"seed": result.seed},
                 files=_pictures([result], dataset),
                 model=replica.model,
                 inputs=_inputs(pack),
@@ -257,10 +115,14 @@ def train_pack(pack: Pack, params: Params, store: "Store", advance: Advance = la
     return finished
 
 
+def _tags(pack: Pack, seed: int, fingerprint: str) -> RunTags:
+    return RunTags(pack.dataset, pack.variant, pack.protocol, pack.role, fingerprint, pack.data_digest, seed)
+
+
 def parent_run(pack: Pack, store: "Store") -> Run:
     """The run of a variant, over all its seeds and jobs."""
-    everything = storage.digest(sorted({pack.dataset, pack.variant, pack.protocol, pack.data_digest}))
-    tags = RunTags(pack.dataset, pack.variant, pack.protocol, "variant", everything, pack.data_digest)
+    identity = storage.digest([pack.dataset, pack.variant, pack.protocol, pack.data_digest, pack.parameters])
+    tags = RunTags(pack.dataset, pack.variant, pack.protocol, "variant", identity, pack.data_digest)
     return store.start(tags, pack.variant, resume=True)
 
 
@@ -278,21 +140,21 @@ def conclude(packs: Iterable[Pack], found: Sequence[RunResult], params: Params, 
         if not runs:
             continue
         summary = statistics.summarize(runs, [pack.variant])[pack.variant]
-        metrics = {}
+        metrics: dict[str, float] = {}
         for name, estimate in summary.items():
             figures = {"mean": estimate.mean, "low": estimate.low, "high": estimate.high}
             metrics |= {f"{kind}_{name}": value for kind, value in figures.items() if value is not None}
         store.finish(
             parent_run(pack, store),
             metrics=metrics | {"seeds": float(len(runs))},
-            params=resolve(params, dataset, params.variants[pack.variant]) | {"epochs": pack.epochs},
+            params={"dataset": pack.dataset, "variant": pack.variant} | pack.parameters,
             files=_pictures(runs, dataset),
             inputs=_inputs(pack),
         )
 
 
 def summarize(curves: Mapping[str, Sequence[float]], test: Mapping[str, float]) -> dict[str, float]:
-    """The figures of a run: at its best epoch (lowest validation cross-entropy, from 1), at its last, and on the test."""
+    """The figures of a run: at its best epoch (of lowest validation cross-entropy), at its last, on the test split."""
     figures = {"last_accuracy": curves["accuracy"][-1], "last_cross_entropy": curves["cross_entropy"][-1]}
     if "val_cross_entropy" in curves:
         held_out = curves["val_cross_entropy"]
@@ -312,8 +174,8 @@ def summarize(curves: Mapping[str, Sequence[float]], test: Mapping[str, float]) 
 
 def _parts(pack: Pack, dataset: Dataset, whole: Split, folder: Any) -> tuple[Split, Split | None]:
     training, validation = split_training(whole, dataset)
-    held_out = {None: lambda: None, "validation": lambda: validation, "test": lambda: Split.load(folder / "test")}
-    return (training if pack.train == "training" else whole), held_out[pack.validate]()
+    held_out = Split.load(folder / "test") if pack.validate == "test" else validation
+    return (training if pack.train == "training" else whole), (held_out if pack.validate else None)
 
 
 def split_training(whole: Split, dataset: Dataset) -> tuple[Split, Split]:
@@ -333,7 +195,7 @@ def split_training(whole: Split, dataset: Dataset) -> tuple[Split, Split]:
 
 
 def _inputs(pack: Pack) -> list[DataInput]:
-    manifest, source = _manifest(pack.dataset), f"data/vectorized/{pack.dataset}"
+    manifest, source = plans.manifest_of(pack.dataset), f"data/vectorized/{pack.dataset}"
     inputs = [DataInput(f"{pack.dataset}-{pack.train}", manifest["train"], "training", f"{source}/train")]
     if pack.validate == "validation":
         inputs.append(DataInput(f"{pack.dataset}-validation", manifest["train"], "validation", f"{source}/train"))
@@ -342,10 +204,14 @@ def _inputs(pack: Pack) -> list[DataInput]:
     return inputs
 
 
+_drawing = threading.Lock()  # matplotlib's fonts are not safe in several threads
+
+
 def _pictures(runs: Sequence[RunResult], dataset: Dataset) -> dict[str, bytes]:
     from feedforward import figures  # matplotlib takes a second
 
-    return {"figures/curves.png": figures.png(figures.curves_of_run(runs, dataset.title))}
+    with _drawing:
+        return {"figures/curves.png": figures.png(figures.curves_of_run(runs, dataset.title))}
 
 
 # --- compare -----------------------------------------------------------------------------------
@@ -361,8 +227,10 @@ def compare(params: Params) -> None:
     from feedforward.tracking import open_store
 
     found = [result for protocol in params.protocols for result in results.load(paths.trained(protocol))]
-    folder = comparison.compare(found, params, params.protocols[0])
+    folder = comparison.compare(found, params, params.protocols[0], additions=comparison.gather(params))
     store = open_store()
     for name in params.datasets:
-        tags = RunTags(name, "all", params.protocols[0], "comparison", storage.digest(name), _manifest(name)["data_digest"])
+        tags = RunTags(
+            name, "all", params.protocols[0], "comparison", storage.digest(name), plans.manifest_of(name)["data_digest"]
+        )
         store.log_folder(tags, "comparison", folder)

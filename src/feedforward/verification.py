@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from feedforward import experiment, paths, provenance, results, storage
+from feedforward import experiment, paths, plans, provenance, results, storage
 from feedforward.params import Params
 from feedforward.results import RunResult
 
@@ -102,7 +102,7 @@ def _train_again(
         os.environ["FEEDFORWARD_STORE"] = folder
         try:
             store = tracking.open_store()
-            packs = experiment.plan(params, protocol, datasets, variants, range(seeds))
+            packs = plans.plan(params, protocol, datasets, variants, range(seeds))
             experiment.prepare(1)
             return [run for pack in packs for run in experiment.train_pack(pack, params, store)]
         finally:
