@@ -1,4 +1,4 @@
-"""Batches of a split inside a TensorFlow graph: dense rows, or the head and the tail's coordinates of multi-hot rows."""
+"""Batches of a split inside a TensorFlow graph: dense rows, or multi-hot rows as head and coordinates of the tail."""
 
 from dataclasses import dataclass
 

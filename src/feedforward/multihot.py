@@ -35,10 +35,10 @@ class Coordinates:
     """The ones of the tail in all batches of an epoch, twice: by row for the product, by column for its gradient.
 
     Arrays of uint16, all of one length; batch b has the entries `offsets[b]:offsets[b + 1]` of each. Rows count
-    within the batch, columns within the tail. offsets: int32, (batches + 1,).
+    within the batch, columns within the tail. offsets: int64, (batches + 1,).
     """
 
-    offsets: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64]
     rows: npt.NDArray[np.uint16]
     columns: npt.NDArray[np.uint16]
     rows_by_column: npt.NDArray[np.uint16]
@@ -46,15 +46,18 @@ class Coordinates:
 
 
 def coordinates(tail: MultiHot, order: npt.NDArray[np.integer], batch_size: int) -> Coordinates:
-    """The tail's ones in the batches that `order` makes; in linear time, for both sorts are radix sorts of 16 bits."""
+    """The tail's ones in the batches that `order` makes, of 65,536 rows at most.
+
+    In linear time, for both sorts are radix sorts while there are no more than 65,536 batches.
+    """
     taken = tail.take(order)
     position = np.repeat(np.arange(len(taken)), np.diff(taken.indptr))
     rows = (position % batch_size).astype(np.uint16)
     by_column = np.argsort(taken.indices, kind="stable")
-    by_column = by_column[np.argsort((position // batch_size).astype(np.uint16)[by_column], kind="stable")]
+    batch = (position // batch_size).astype(np.min_scalar_type(len(taken) // batch_size))
+    by_column = by_column[np.argsort(batch[by_column], kind="stable")]
     starts = np.minimum(np.arange(0, len(taken) + batch_size, batch_size), len(taken))
-    offsets = taken.indptr[starts].astype(np.int32)
-    return Coordinates(offsets, rows, taken.indices, rows[by_column], taken.indices[by_column])
+    return Coordinates(taken.indptr[starts], rows, taken.indices, rows[by_column], taken.indices[by_column])
 
 
 def tail_product(kernel: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, samples: tf.Tensor) -> tf.Tensor:

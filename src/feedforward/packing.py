@@ -102,7 +102,8 @@ class Pack:
         """(replicas,) float32: the L2 penalty of each replica, as Keras adds it to the loss."""
         total = tf.zeros(len(self.models))
         for part in self.first if self.l2[0] else ():
-            total += self.l2[0] * tf.reduce_sum(tf.reshape(tf.reduce_sum(tf.square(part), 0), (len(self.models), -1)), 1)
+            by_unit = tf.reduce_sum(tf.square(part), 0)
+            total += self.l2[0] * tf.reduce_sum(tf.reshape(by_unit, (len(self.models), -1)), 1)
         for l2, kernel in zip(self.l2[1:], self.kernels, strict=True):
             if l2:
                 total += l2 * tf.reduce_sum(tf.square(kernel), (1, 2))

@@ -1,5 +1,6 @@
 """fit: train replicas of one variant, packed, and evaluate them after each epoch."""
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from feedforward.packing import Pack, weights_digest
 from feedforward.params import Dataset, Variant
 from feedforward.splits import MultiHot, Split
 
-EVALUATION_ROWS = 2000  # rows of a batch where nothing depends on it: many enough to fill a core, few enough for its cache
+EVALUATION_ROWS = 2000  # of a batch where nothing depends on it: enough to fill a core, few enough for its cache
 
 __all__ = ["Replica", "configure", "evaluate", "fit", "weights_digest"]
 
@@ -41,16 +42,18 @@ def configure(jobs: int) -> None:
     """Set TensorFlow up, once a process, for `jobs` packs that train at the same time in threads of their own.
 
     Small networks leave a second core idle, so each pack computes on its share of the cores. The number of threads
-    changes no bit of the result; the graph optimizer is off because it costs more than it saves here.
+    changes no bit of the result, so a process in which TensorFlow has started already keeps the number that it has.
+    The graph optimizer is off because it costs more than it saves here.
     """
     tf.get_logger().setLevel("ERROR")  # each pack has graphs of its own, which TensorFlow takes for needless retracing
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    tf.config.threading.set_intra_op_parallelism_threads(max(1, cores // max(jobs, 1)))
-    tf.config.threading.set_inter_op_parallelism_threads(max(jobs, 1))
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(max(1, cores // max(jobs, 1)))
+        tf.config.threading.set_inter_op_parallelism_threads(max(jobs, 1))
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     tf.config.experimental.enable_op_determinism()
-    for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)
     tf.zeros(1)  # TensorFlow starts with its first operation
 
 
@@ -62,7 +65,7 @@ def fit(
     seeds: Sequence[int],
     order_seed: int,
     epochs: int,
-    on_epoch: OnEpoch = lambda epoch, loss: None,
+    on_epoch: OnEpoch = lambda *_: None,
 ) -> list[Replica]:
     """Train one replica a seed on batches whose order `order_seed` alone decides.
 
