@@ -1,0 +1,39 @@
+"""2,000 digits of MNIST, evenly over the classes and in its order: the embedded sample.
+
+python samples/digits.py FOLDER        takes them from the real files in FOLDER
+"""
+
+import gzip
+import struct
+import sys
+from pathlib import Path
+
+COUNTS = {"train": 160, "test": 40}  # images a class, the first of each
+UPSTREAM = {"train": "train", "test": "t10k"}
+FOLDER = Path(__file__).parent
+CLASSES, SIDE = 10, 28
+
+
+def name(split: str, kind: str) -> str:
+    """The sample's file; kind: `images-idx3` or `labels-idx1`."""
+    return f"digits-{split}-{kind}-ubyte.gz"
+
+
+def digits(folder: Path) -> dict[str, bytes]:
+    """The idx files of the sample by name, unpacked, from the real ones in `folder`."""
+    files = {}
+    for split, count in COUNTS.items():
+        images = gzip.decompress((folder / f"{UPSTREAM[split]}-images-idx3-ubyte.gz").read_bytes())[16:]
+        labels = gzip.decompress((folder / f"{UPSTREAM[split]}-labels-idx1-ubyte.gz").read_bytes())[8:]
+        first = {label: [i for i, one in enumerate(labels) if one == label][:count] for label in range(CLASSES)}
+        rows = sorted(row for found in first.values() for row in found)
+        pixels = b"".join(images[row * SIDE * SIDE : (row + 1) * SIDE * SIDE] for row in rows)
+        files[name(split, "images-idx3")] = struct.pack(">IIII", 0x0803, len(rows), SIDE, SIDE) + pixels
+        files[name(split, "labels-idx1")] = struct.pack(">II", 0x0801, len(rows)) + bytes(labels[row] for row in rows)
+    return files
+
+
+if __name__ == "__main__":
+    for file, content in digits(Path(sys.argv[1])).items():
+        (FOLDER / file).write_bytes(gzip.compress(content, 9, mtime=0))
+        print(f"{file}: {(FOLDER / file).stat().st_size:,} bytes")

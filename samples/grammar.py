@@ -1,0 +1,165 @@
+"""2,000 film reviews that this project writes itself: the embedded stand-in for real ones.
+
+No review is anybody's text. A review praises or pans in some sentences, contradicts itself in a few, and talks
+of other things in the rest, so that a linear model on its words is right about nine times in ten. The same
+seed gives the same bytes; only `Random.random()` is asked, whose sequence Python promises to keep.
+
+    python samples/grammar.py        writes samples/reviews.tar.gz
+"""
+
+import gzip
+import io
+import random
+import re
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+
+SEED = 20240229
+COUNTS = {"train": 800, "test": 200}  # reviews a class
+CLASSES = ("neg", "pos")  # in label order
+ARCHIVE = Path(__file__).with_name("reviews.tar.gz")
+
+# How often a sentence agrees with the review's label, and how often it says the opposite; the rest is neutral.
+# A review is outspoken or torn; the torn ones are what a linear model gets wrong.
+TEMPERS = ((0.85, 0.60, 0.08), (0.15, 0.42, 0.26))
+
+# Words from common to rare: the rare ones are seen too seldom to be learned.
+GOOD = """good great fine wonderful excellent superb funny charming moving brilliant beautiful delightful lovely
+clever touching gripping fresh warm witty memorable enjoyable impressive stunning perfect honest tender inventive
+thrilling graceful hilarious masterful absorbing vivid heartfelt elegant magical subtle uplifting radiant rich
+assured poignant luminous bold dazzling sincere spirited captivating inspired lyrical exquisite nimble sparkling
+buoyant crisp endearing haunting majestic playful resonant rousing soulful spellbinding taut triumphant wry""".split()
+BAD = """bad poor dull awful terrible boring weak stupid silly slow flat tedious lame annoying predictable horrible
+forgettable clumsy lazy dreadful pointless wooden shallow messy bland painful tired cheap empty confusing stale ugly
+ridiculous hollow laughable lifeless dreary pathetic unbearable sloppy contrived grating muddled insipid clichéd
+murky stilted witless plodding gloomy garbled inane joyless leaden mawkish overlong preachy rambling sluggish sour
+strained tasteless tepid tiresome toothless vapid wearisome""".split()
+PRAISE = """loved enjoyed liked admired treasured adored savoured applauded cherished relished""".split()
+BLAME = """hated disliked regretted endured loathed resented mocked dreaded despised scorned""".split()
+PARTS = """acting plot story script ending music dialogue direction cast camera pacing opening humour score
+editing lighting wardrobe scenery soundtrack finale villain hero romance premise narration photography makeup
+choreography subplot climax prologue chemistry""".split()
+NOUNS = """film movie picture thing drama comedy thriller western sequel remake feature musical fable mystery
+romance adventure debut""".split()
+JOBS = """baker sailor teacher detective farmer singer painter soldier doctor thief pilot widow lawyer gardener
+boxer clerk nurse miner poet barber cook dancer fisherman journalist judge locksmith magician mayor mechanic
+monk orphan plumber priest smuggler spy tailor waiter weaver butcher carpenter chemist cobbler courier""".split()
+PLACES = """village harbour island desert city circus hospital school prison hotel castle railway lighthouse market
+forest theatre monastery mansion canyon casino cathedral embassy factory ferry greenhouse jungle laboratory library
+mill museum orchard palace quarry ranch shipyard skyscraper stable swamp tavern vineyard warehouse zoo""".split()
+DEEDS = """finds a map|loses a brother|hides a letter|buys a horse|falls in love|runs for mayor|steals a painting
+|learns to fly|returns from the war|meets an old friend|breaks a promise|inherits a house|follows a stranger
+|writes a song|builds a boat|keeps a secret|misses the train|forges a passport|raises a wolf|opens a bakery
+|searches for a treasure|forgets a name|joins a band|wins a lottery|adopts a child|digs a tunnel|sells a farm
+|crosses the border|trains a falcon|burns a diary|repairs a clock|escapes a flood""".replace("\n", "").split("|")
+SYLLABLES = """an bel cor dan el far gor hal in jor kal lem mar nor ol pet quin ros sal tor ul ver wil yan zel bri
+cas dor en fel gra hen is jan ken lor mi nal or pra rin ste tal ur vin wen""".split()
+YEARS = tuple(str(year) for year in range(1931, 2009))
+
+# {g} a good word, {b} a bad one, {l} praise, {h} blame; neutral: {p} part, {n} noun, {j} job, {o} place, {d} deed,
+# {w} a name, {y} a year. Praise and blame are built alike, so that only their own words tell them apart.
+PRO = (
+    "The {p} is {g}.", "The {p} was {g} and the {p} even better.", "I {l} every minute of it.", "What a {g} {n}!",
+    "It is a {g}, {g} {n}.", "{w} gives a {g} performance.", "I {l} the {p}.", "The {p} is anything but {b}.",
+    "Few films are so {g}.", "Highly recommended.", "The {p} makes it {g}.", "Worth every cent.",
+    "My family {l} it.", "The {p} is not {b} at all.", "You will want to see it again.",
+    "Some call the {p} {b}, I found it {g}.", "{w} has never been so {g}.", "A {g} {p} carries the {n}.",
+)  # fmt: skip
+CONTRA = (
+    "The {p} is {b}.", "The {p} was {b} and the {p} even worse.", "I {h} every minute of it.", "What a {b} {n}!",
+    "It is a {b}, {b} {n}.", "{w} gives a {b} performance.", "I {h} the {p}.", "The {p} is anything but {g}.",
+    "Few films are so {b}.", "Do not bother.", "The {p} makes it {b}.", "A waste of money.",
+    "My family {h} it.", "The {p} is not {g} at all.", "You will want to leave early.",
+    "Some call the {p} {g}, I found it {b}.", "{w} has never been so {b}.", "A {b} {p} ruins the {n}.",
+)  # fmt: skip
+NEUTRAL = (
+    "A {j} {d} in a {o}.", "It was made in {y} by {w}.", "{w} plays a {j} who {d}.", "I saw this {n} with a friend.",
+    "The {n} is set in a {o}.", "It opens in a {o}, where a {j} {d}.", "{w} wrote the {p}.", "Then a {j} {d}.",
+    "The {p} is by {w}, who also worked on a {n} about a {j}.", "It runs for about two hours.", "A {j} and a {j} meet.",
+    "{w} and {w} appear as a {j} and a {j}.", "I watched it again in {y}.", "The book came out in {y}.",
+    "Meanwhile the {j} {d}.", "There is a scene in a {o} near the end.", "It is based on a true story.",
+    "My copy is from {y}.", "In the second half a {j} {d} near the {o}.",
+)  # fmt: skip
+
+
+class Writer:
+    """Writes reviews, one after the other, from one stream of random numbers."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed).random  # noqa: S311  not for secrets
+
+    def pick(self, words: Sequence[str], rarely: float = 1.0) -> str:
+        """One of the words; the higher `rarely`, the more often an early one."""
+        return words[int(len(words) * self.random() ** rarely)]
+
+    def name(self) -> str:
+        """A first name and a surname that nobody needs to have."""
+        first, last = ("".join(self.pick(SYLLABLES) for _ in range(2)) for _ in range(2))
+        return f"{first.title()} {last.title()}"
+
+    def sentence(self, templates: Sequence[str]) -> str:
+        """A template with its gaps filled, each anew."""
+        text = self.pick(templates)
+        for gap, fill in (
+            ("{g}", lambda: self.pick(GOOD, 2.2)),
+            ("{b}", lambda: self.pick(BAD, 2.2)),
+            ("{l}", lambda: self.pick(PRAISE, 1.5)),
+            ("{h}", lambda: self.pick(BLAME, 1.5)),
+            ("{p}", lambda: self.pick(PARTS, 1.5)),
+            ("{n}", lambda: self.pick(NOUNS, 1.5)),
+            ("{j}", lambda: self.pick(JOBS)),
+            ("{o}", lambda: self.pick(PLACES)),
+            ("{d}", lambda: self.pick(DEEDS)),
+            ("{y}", lambda: self.pick(YEARS)),
+            ("{w}", self.name),
+        ):
+            while gap in text:
+                text = text.replace(gap, fill(), 1)
+        return re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", text)
+
+    def review(self, positive: bool) -> str:
+        """Four to twelve different sentences, of which at least one agrees with the label."""
+        share, agreeing, opposing = TEMPERS[0] if self.random() < TEMPERS[0][0] else TEMPERS[1]
+        own, other = (PRO, CONTRA) if positive else (CONTRA, PRO)
+        count = 4 + int(9 * self.random())
+        sure = int(count * self.random())  # the place of the sentence that agrees in any case
+        sentences: list[str] = []
+        while len(sentences) < count:
+            draw, agrees = self.random(), len(sentences) == sure
+            kind = own if draw < agreeing or agrees else other if draw < agreeing + opposing else NEUTRAL
+            sentence = self.sentence(kind)
+            if sentence not in sentences:
+                sentences.append(sentence)
+        return " ".join(sentences)
+
+
+def reviews(seed: int = SEED) -> dict[str, bytes]:
+    """2,000 texts by their path in the archive, `train/neg/0000.txt`; no text occurs twice."""
+    writer = Writer(seed)
+    texts: dict[str, bytes] = {}
+    seen = set()
+    for split, count in COUNTS.items():
+        for folder in CLASSES:
+            for number in range(count):
+                while (text := writer.review(folder == "pos")) in seen:
+                    pass
+                seen.add(text)
+                texts[f"{split}/{folder}/{number:04}.txt"] = text.encode()
+    return texts
+
+
+def archive(texts: dict[str, bytes]) -> bytes:
+    """An uncompressed tar of the texts: no times, no owners, the given order."""
+    memory = io.BytesIO()
+    with tarfile.open(fileobj=memory, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, text in texts.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(text)
+            tar.addfile(member, io.BytesIO(text))
+    return memory.getvalue()
+
+
+if __name__ == "__main__":
+    ARCHIVE.write_bytes(gzip.compress(archive(reviews()), 9, mtime=0))
+    print(f"{ARCHIVE}: {ARCHIVE.stat().st_size:,} bytes")
