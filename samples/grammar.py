@@ -12,7 +12,7 @@ import io
 import random
 import re
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 SEED = 20240229
@@ -22,9 +22,11 @@ ARCHIVE = Path(__file__).with_name("reviews.tar.gz")
 
 # How often a sentence agrees with the review's label, and how often it says the opposite; the rest is neutral.
 # A review is outspoken or torn; the torn ones are what a linear model gets wrong.
-TEMPERS = ((0.85, 0.60, 0.08), (0.15, 0.42, 0.26))
+OUTSPOKEN, TORN = (0.60, 0.08), (0.42, 0.26)
+OUTSPOKEN_SHARE = 0.85
 
 # Words from common to rare: the rare ones are seen too seldom to be learned.
+# ruff: noqa: SIM905  (words in a text are easier to read and to add to than a list of them)
 GOOD = """good great fine wonderful excellent superb funny charming moving brilliant beautiful delightful lovely
 clever touching gripping fresh warm witty memorable enjoyable impressive stunning perfect honest tender inventive
 thrilling graceful hilarious masterful absorbing vivid heartfelt elegant magical subtle uplifting radiant rich
@@ -101,26 +103,27 @@ class Writer:
     def sentence(self, templates: Sequence[str]) -> str:
         """A template with its gaps filled, each anew."""
         text = self.pick(templates)
-        for gap, fill in (
-            ("{g}", lambda: self.pick(GOOD, 2.2)),
-            ("{b}", lambda: self.pick(BAD, 2.2)),
-            ("{l}", lambda: self.pick(PRAISE, 1.5)),
-            ("{h}", lambda: self.pick(BLAME, 1.5)),
-            ("{p}", lambda: self.pick(PARTS, 1.5)),
-            ("{n}", lambda: self.pick(NOUNS, 1.5)),
-            ("{j}", lambda: self.pick(JOBS)),
-            ("{o}", lambda: self.pick(PLACES)),
-            ("{d}", lambda: self.pick(DEEDS)),
-            ("{y}", lambda: self.pick(YEARS)),
-            ("{w}", self.name),
-        ):
+        fills: dict[str, Callable[[], str]] = {
+            "{g}": lambda: self.pick(GOOD, 2.2),
+            "{b}": lambda: self.pick(BAD, 2.2),
+            "{l}": lambda: self.pick(PRAISE, 1.5),
+            "{h}": lambda: self.pick(BLAME, 1.5),
+            "{p}": lambda: self.pick(PARTS, 1.5),
+            "{n}": lambda: self.pick(NOUNS, 1.5),
+            "{j}": lambda: self.pick(JOBS),
+            "{o}": lambda: self.pick(PLACES),
+            "{d}": lambda: self.pick(DEEDS),
+            "{y}": lambda: self.pick(YEARS),
+            "{w}": self.name,
+        }
+        for gap, fill in fills.items():
             while gap in text:
                 text = text.replace(gap, fill(), 1)
         return re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", text)
 
     def review(self, positive: bool) -> str:
         """Four to twelve different sentences, of which at least one agrees with the label."""
-        share, agreeing, opposing = TEMPERS[0] if self.random() < TEMPERS[0][0] else TEMPERS[1]
+        agreeing, opposing = OUTSPOKEN if self.random() < OUTSPOKEN_SHARE else TORN
         own, other = (PRO, CONTRA) if positive else (CONTRA, PRO)
         count = 4 + int(9 * self.random())
         sure = int(count * self.random())  # the place of the sentence that agrees in any case
