@@ -1,0 +1,255 @@
+"""The whole job beside a plain Keras script of the lecture: `python -m bench.bench`, or `make bench`.
+
+In turn, in fresh processes: the plain script, and `dvc repro` from vectorize to compare in a fresh workspace with fresh
+stores, limited to what the lecture trains (IMDb's five variants and final model, MNIST's final model), once for each
+number of seeds. Writes reports/bench/bench.json and bench.png.
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import measure, workspace
+from bench.measure import Measured
+from feedforward import paths, storage
+
+# The lecture trains no variants on MNIST
+LECTURE = {"datasets.mnist.training.variants": []}
+QUICK = {
+    f"datasets.{name}.training.{key}": 1 for name in ("mnist", "imdb") for key in ("epochs", "final.epochs")
+}  # one epoch: does it run?
+PLAIN = "plain Keras, one seed"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A bound: `name` is what is compared, `limit` what it must not exceed, `stretch` what would be better still."""
+
+    name: str
+    limit: float
+    stretch: float | None = None
+    unit: str = ""
+
+    def verdict(self, value: float) -> str:
+        """What to print beside the value."""
+        if value > self.limit:
+            return "NOT MET"
+        return "met, stretch too" if self.stretch is not None and value <= self.stretch else "met"
+
+
+TARGETS = (
+    Target("wall, 1 seed", 0.30, 0.15, "of plain"),
+    Target("peak memory, 1 seed", 0.20, None, "of plain"),
+    Target("wall, 5 seeds", 0.80, None, "of plain"),
+    Target("wall, 10 seeds", 1.20, 1.00, "of plain"),
+    Target("`dvc repro` with nothing to do", 3.0, None, "s"),
+    Target("`feedforward --help`", 0.5, None, "s"),
+)
+
+
+def main() -> None:
+    """Measure, write, print."""
+    options = _options()
+    report = measure_all(options.rounds, options.seeds, options.quick)
+    storage.write_json(options.json, report)
+    draw(report, options.json.with_suffix(".png"))
+    print(text(report))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seeds", type=lambda text: [int(part) for part in text.split(",")], default=[1, 5, 10])
+    parser.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / "bench.json")
+    parser.add_argument("--quick", action="store_true", help="one round, one epoch, few samples: does it run?")
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds, options.seeds = 1, options.seeds[:1]
+    return options
+
+
+def measure_all(rounds: int, seeds: list[int], quick: bool) -> dict[str, Any]:
+    """Rows of measurements, one a round, and what their medians say."""
+    rows: dict[str, list[Measured]] = {PLAIN: [], **{_row(number): [] for number in seeds}}
+    small: dict[str, list[float]] = {target.name: [] for target in TARGETS if target.unit == "s"}
+    figures: dict[str, Any] = {}
+    machine = measure.machine()
+    with tempfile.TemporaryDirectory(prefix="feedforward-bench-") as name:
+        folder = Path(name)
+        workspace.prepare(paths.root(), folder / "base")
+        for number in range(rounds):
+            rows[PLAIN].append(_plain(folder, quick, figures))
+            _say(number, PLAIN, rows[PLAIN])
+            for count in seeds:
+                rows[_row(count)].append(_pipeline(folder, count, quick, figures, small))
+                _say(number, _row(count), rows[_row(count)])
+    return {
+        "machine": machine,
+        "rounds": rounds,
+        "quick": quick,
+        "rows": {name: [asdict(found) for found in measured] for name, measured in rows.items()},
+        "seconds": small,
+        "figures": figures,
+        "summary": _summary(rows, small),
+    }
+
+
+def _row(seeds: int) -> str:
+    return f"dvc repro, {seeds} seed{'s' if seeds > 1 else ''}"
+
+
+def _plain(folder: Path, quick: bool, figures: dict[str, Any]) -> Measured:
+    script = Path(__file__).with_name("plain_keras.py")
+    report = folder / "plain.json"
+    command = [sys.executable, script, paths.vectorized("x").parent, "--json", report, *(["--quick"] if quick else [])]
+    measured = measure.run(command, folder)
+    found = json.loads(report.read_text())
+    figures[PLAIN] = found["figures"]
+    figures.setdefault("seconds of the plain script's parts", []).append(found["seconds"])
+    return measured
+
+
+def _pipeline(
+    folder: Path, seeds: int, quick: bool, figures: dict[str, Any], small: dict[str, list[float]]
+) -> Measured:
+    place = folder / "fresh"
+    workspace.copy(folder / "base", place, {"seeds": seeds} | LECTURE | (QUICK if quick else {}))
+    environment = workspace.environment(place)
+    repro = [*workspace.DVC, "repro", "--quiet"]
+    measured = measure.run(repro, place, environment)
+    runs = json.loads((place / "data" / "trained" / "fair.json").read_text())["runs"]
+    figures[_row(seeds)] = _tested(runs)
+    feedforward = [Path(sys.executable).with_name("feedforward"), "--help"]
+    for name, command in zip(small, (repro, feedforward), strict=True):
+        small[name].append(measure.run(command, place, environment).wall)
+    shutil.rmtree(place)
+    return measured
+
+
+def _tested(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Means over seeds of what the final models reach on the test split, by data set: is it the same mathematics?"""
+    final = [run for run in runs if run["role"] == "final"]
+    return {
+        name: {
+            metric: statistics.fmean(run["metrics"][metric] for run in final if run["dataset"] == name)
+            for metric in ("test_loss", "test_accuracy")
+        }
+        for name in sorted({run["dataset"] for run in final})
+    }
+
+
+def _summary(rows: dict[str, list[Measured]], small: dict[str, list[float]]) -> dict[str, Any]:
+    """Medians, and ratios to the plain script: of the medians, and the range over rounds."""
+    summary: dict[str, Any] = {}
+    for name, measured in rows.items():
+        summary[name] = {}
+        for figure in ("wall", "cpu", "peak"):
+            own, plain = ([getattr(found, figure) for found in row] for row in (measured, rows[PLAIN]))
+            ratios = [a / b for a, b in zip(own, plain, strict=True)]
+            summary[name][figure] = {
+                "median": statistics.median(own),
+                "ratio": statistics.median(own) / statistics.median(plain),
+                "ratios": [min(ratios), max(ratios)],
+            }
+    return summary | {name: statistics.median(seconds) for name, seconds in small.items() if seconds}
+
+
+def judged(summary: dict[str, Any]) -> list[tuple[Target, float]]:
+    """The targets that the measurement has a value for."""
+    found = []
+    for target in TARGETS:
+        figure, _, count = target.name.partition(", ")
+        row = summary.get(_row(int(count.split()[0]))) if count else None
+        if target.unit == "s" and target.name in summary:
+            found.append((target, summary[target.name]))
+        elif row:
+            found.append((target, row["peak" if "memory" in figure else "wall"]["ratio"]))
+    return found
+
+
+# --- show ------------------------------------------------------------------------------------------
+
+
+def table(report: dict[str, Any]) -> list[list[str]]:
+    """A header and a row for each thing that was measured."""
+    cells = [["", "wall s", "of plain", "CPU s", "of plain", "peak GB", "of plain"]]
+    for name in report["rows"]:
+        row = report["summary"][name]
+        cells.append(
+            [
+                name,
+                f"{row['wall']['median']:.1f}",
+                _ratio(row["wall"]),
+                f"{row['cpu']['median']:.1f}",
+                _ratio(row["cpu"]),
+                f"{row['peak']['median'] / 1e9:.2f}",
+                _ratio(row["peak"]),
+            ]
+        )
+    return cells
+
+
+def targets_table(report: dict[str, Any]) -> list[list[str]]:
+    """A header and a row for each target."""
+    rows = [["target", "limit", "found", ""]]
+    for target, value in judged(report["summary"]):
+        stretch = f" (stretch {target.stretch:.2f})" if target.stretch is not None else ""
+        rows.append([target.name, f"{target.limit:.2f} {target.unit}{stretch}", f"{value:.2f}", target.verdict(value)])
+    return rows
+
+
+def _ratio(found: dict[str, Any]) -> str:
+    low, high = found["ratios"]
+    return f"{found['ratio']:.2f} ({low:.2f}-{high:.2f})"
+
+
+def text(report: dict[str, Any]) -> str:
+    """For a terminal."""
+    note = "QUICK: one epoch, no figure means anything\n" if report["quick"] else ""
+    return note + "\n\n".join(aligned(rows) for rows in (table(report), targets_table(report)))
+
+
+def aligned(rows: list[list[str]]) -> str:
+    """Columns of equal width."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+
+
+def draw(report: dict[str, Any], path: Path) -> None:
+    """Wall time and peak memory of each row as bars, with the ratio to the plain script."""
+    from matplotlib.figure import Figure
+
+    names = list(report["rows"])
+    figure = Figure(figsize=(9, 0.55 * len(names) + 1.3), dpi=120, layout="constrained")
+    figure.suptitle("The lecture trained: plain Keras script, and the pipeline with everything included", fontsize=11)
+    for place, (key, label, unit) in enumerate(
+        (("wall", "wall time, s", 1), ("peak", "peak memory, GB", 1e9)), start=1
+    ):
+        axes = figure.add_subplot(1, 2, place)
+        found = [report["summary"][name][key] for name in names]
+        values = [row["median"] / unit for row in found]
+        axes.barh(range(len(names)), values, color=["#59636e"] + ["#0065a8"] * (len(names) - 1), height=0.62)
+        for at, (value, row) in enumerate(zip(values, found, strict=True)):
+            axes.text(value, at, f" {value:.3g}  (× {row['ratio']:.2f})", va="center", fontsize=9)
+        axes.set_xlim(0, 1.45 * max(values))
+        axes.set_yticks(range(len(names)), names if place == 1 else [""] * len(names), fontsize=9.5)
+        axes.invert_yaxis()
+        axes.set_xlabel(label, fontsize=9.5)
+        axes.spines[["top", "right"]].set_visible(False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Software": None})
+
+
+def _say(number: int, name: str, measured: list[Measured]) -> None:
+    last = measured[-1]
+    print(f"round {number + 1}, {name}: {last.wall:.1f} s, {last.cpu:.1f} CPU s, {last.peak / 1e9:.2f} GB", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""What a part must cost at least: operations and bytes counted, over this machine's own rates, measured beside it.
+
+An epoch of packed training is counted as it is computed (multihot, packing): the first HEAD columns are a dense
+product, of the others only the ones count. An operation is a multiplication or an addition of float32. Bytes are
+those that must come from memory if no cache holds the weights; a network that fits into the cache may beat this floor.
+"""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench import measure
+from feedforward.splits import MultiHot, Split
+
+FLOAT = 4  # bytes
+TO_BLAS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Operations and bytes a second, with one thread and with one a core."""
+
+    flops: float
+    flops_all: float
+    bandwidth: float
+    bandwidth_all: float
+
+
+@dataclass(frozen=True)
+class Work:
+    """Operations of a part, and bytes that it moves to and from memory at least."""
+
+    operations: float
+    bytes: float
+
+    def __add__(self, other: "Work") -> "Work":
+        return Work(self.operations + other.operations, self.bytes + other.bytes)
+
+    def __mul__(self, times: float) -> "Work":
+        return Work(self.operations * times, self.bytes * times)
+
+    def seconds(self, flops: float, bandwidth: float) -> float:
+        """The floor: arithmetic and memory at the same time, the slower of the two decides."""
+        return max(self.operations / flops, self.bytes / bandwidth)
+
+
+# --- this machine --------------------------------------------------------------------------------
+
+
+def rates() -> Rates:
+    """Measure the machine, each figure in a process of its own: the best of several tries."""
+    one, every = (_in_process(threads) for threads in (1, measure.cores()))
+    return Rates(one["flops"], every["flops"], one["bandwidth"], every["bandwidth"])
+
+
+def _in_process(threads: int) -> dict[str, float]:
+    environment = {**os.environ, **dict.fromkeys(TO_BLAS, str(threads))}
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.floors", str(threads)], env=environment, capture_output=True, check=True
+    )
+    return dict(json.loads(done.stdout))
+
+
+def matrix_rate(size: int = 2048, tries: int = 7) -> float:
+    """Operations a second of a square float32 product, with as many threads as NumPy's library was started with."""
+    a, b = (np.random.default_rng(seed).random((size, size), np.float32) for seed in (0, 1))
+    out = np.empty_like(a)
+    return 2 * size**3 / min(_time(lambda: np.matmul(a, b, out=out)) for _ in range(tries))
+
+
+def memory_rate(threads: int, size: int = 2**28, tries: int = 7) -> float:
+    """Bytes a second, read and written, of copies of arrays that no cache holds (`size` bytes a thread)."""
+    pairs = [(np.ones(size // 8), np.empty(size // 8)) for _ in range(threads)]
+    for source, target in pairs:
+        np.copyto(target, source)  # pages exist
+
+    def copies() -> None:
+        running = [threading.Thread(target=np.copyto, args=(target, source)) for source, target in pairs]
+        for thread in running:
+            thread.start()
+        for thread in running:
+            thread.join()
+
+    return 2 * size * threads / min(_time(copies) for _ in range(tries))
+
+
+def _time(action: Any) -> float:
+    began = time.perf_counter()
+    action()
+    return time.perf_counter() - began
+
+
+# --- the work of training --------------------------------------------------------------------------
+
+
+def epoch(split: Split, units: Sequence[int], batch_size: int, replicas: int) -> Work:
+    """An epoch of training: forward, backward (no gradient for the features), RMSprop.
+
+    units: of all layers, the output's last. Bytes: features and labels once; of each step, weights, both states of
+    RMSprop and gradients (RMSprop reads four arrays of the kernels' size and writes three, backward writes one and
+    forward reads one); the rows of the tail that are summed, there and back.
+    """
+    samples, steps = len(split), -(-len(split) // batch_size)
+    dense = _products(split, units, replicas)
+    first, later = dense[0], sum(dense[1:])
+    tail = _tail_ones(split)
+    summed = 2 * tail * units[0] * replicas  # forward, and the same in backward
+    operations = 2 * 2 * first + 3 * 2 * later + summed
+    parameters = replicas * sum(a * b + b for a, b in _layers(split, units))
+    activations = samples * replicas * sum(units)
+    moved = _input_bytes(split) + FLOAT * (9 * parameters * steps + summed + 4 * activations)
+    return Work(operations + 8 * parameters * steps, moved)
+
+
+def evaluation(split: Split, units: Sequence[int], replicas: int) -> Work:
+    """A look at a split: forward alone."""
+    summed = _tail_ones(split) * units[0] * replicas
+    parameters = replicas * sum(a * b + b for a, b in _layers(split, units))
+    moved = _input_bytes(split) + FLOAT * (parameters + summed + 2 * len(split) * replicas * sum(units))
+    return Work(2 * sum(_products(split, units, replicas)) + summed, moved)
+
+
+def _layers(split: Split, units: Sequence[int]) -> list[tuple[int, int]]:
+    widths = [split.features.shape[1], *units]
+    return list(itertools.pairwise(widths))
+
+
+def _products(split: Split, units: Sequence[int], replicas: int) -> list[int]:
+    """Multiplications of each layer's product, forward; of multi-hot rows the head alone is one."""
+    layers = _layers(split, units)
+    inputs, outputs = layers[0]
+    if isinstance(split.features, MultiHot):
+        layers[0] = (min(inputs, _head()), outputs)
+    return [len(split) * replicas * a * b for a, b in layers]
+
+
+def _tail_ones(split: Split) -> int:
+    if not isinstance(split.features, MultiHot):
+        return 0
+    return int(np.count_nonzero(np.asarray(split.features.indices) >= _head()))
+
+
+def _head() -> int:
+    from feedforward import (
+        multihot,
+    )  # TensorFlow, which whoever counts an epoch has loaded, and whoever measures has not
+
+    return multihot.HEAD
+
+
+def _input_bytes(split: Split) -> int:
+    return sum(array.nbytes for _, array in split.arrays())
+
+
+if __name__ == "__main__":
+    THREADS = int(sys.argv[1])
+    print(json.dumps({"flops": matrix_rate(), "bandwidth": memory_rate(THREADS)}))

@@ -1,0 +1,120 @@
+"""Run a command in a fresh process and measure it: wall, CPU and peak memory of its whole process tree."""
+
+import contextlib
+import os
+import platform
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from feedforward import provenance
+
+REST = 20  # times what a look at the tree took: looking costs at most 5 % of one core
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a process tree took. wall, cpu: seconds; peak: bytes (see `run`)."""
+
+    wall: float
+    cpu: float
+    peak: int
+
+
+class Failed(Exception):
+    """A measured command did not end with 0; its last lines."""
+
+
+def run(command: Sequence[str | Path], folder: Path, environment: Mapping[str, str] | None = None) -> Measured:
+    """Run `command` in `folder` and measure it.
+
+    cpu: of all processes that were waited for. peak: the highest sum of proportional set sizes (PSS: pages that
+    processes share count once) of the tree that was seen, or the kernel's own peak of its largest process if that
+    is more; resident set sizes where the system knows no PSS.
+
+    Raises:
+        Failed: the command did not end with 0.
+    """
+    with (folder / "log.txt").open("w+b") as log:
+        began = time.perf_counter()
+        child = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        with _watching(child.pid) as seen:
+            _, status, usage = os.wait4(child.pid, 0)
+            wall = time.perf_counter() - began
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            log.seek(0)
+            raise Failed(
+                f"{command[1:4]} ended with {child.returncode}:\n{log.read().decode(errors='replace')[-3000:]}"
+            )
+    largest = usage.ru_maxrss * (1 if platform.system() == "Darwin" else 1024)
+    return Measured(wall, usage.ru_utime + usage.ru_stime, max(seen[0], largest))
+
+
+@contextlib.contextmanager
+def _watching(pid: int) -> Any:
+    """Yield a list of one number: the highest memory of the tree below `pid` that was seen so far, bytes."""
+    seen, ended = [0], threading.Event()
+
+    def watch() -> None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            root = psutil.Process(pid)
+            pause = 0.0
+            while not ended.wait(pause):
+                began = time.perf_counter()
+                seen[0] = max(seen[0], _memory(root))
+                pause = max(0.1, REST * (time.perf_counter() - began))
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _memory(root: psutil.Process) -> int:
+    total = 0
+    for process in [root, *root.children(recursive=True)]:
+        with contextlib.suppress(psutil.Error):
+            full = process.memory_full_info()
+            total += getattr(full, "pss", full.rss)
+    return total
+
+
+def own_peak() -> int:
+    """Peak resident memory of this process, bytes. (ru_maxrss would count the parent's, from before exec.)"""
+    try:
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return int(psutil.Process().memory_info().rss)  # not Linux: what it holds now
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def machine() -> dict[str, Any]:
+    """The machine in general terms, and the versions that decide its speed; nothing that names it."""
+    kind = provenance.cpu_kind()
+    return {
+        "cores": cores(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "cpu": " ".join(str(kind[key]) for key in ("machine", "vendor", "family", "model")),
+        "vector_units": [unit for unit in ("avx2", "avx512", "amx") if kind[unit]],
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "libraries": {name: provenance.library_version(name) for name in ("tensorflow", "keras", "numpy")},
+        "load_before": round(os.getloadavg()[0], 2),
+    }

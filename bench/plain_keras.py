@@ -1,0 +1,153 @@
+"""The lecture in plain Keras, as a student would write it from the slides: what the pipeline is measured against.
+
+Dense float64 multi-hot rows, `model.fit`, one process, nothing saved. It begins where `keras.datasets` would hand
+over: images, and lists of word numbers (read from the vectorized splits, so that nothing is downloaded; a list holds
+each word once, which spares this script some work). Needs nothing of this project.
+
+    python bench/plain_keras.py data/vectorized --json plain.json
+"""
+
+import argparse
+import itertools
+import json
+import os
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+from keras import layers, regularizers
+from keras.utils import to_categorical
+
+PARTS = ("mnist", "original", "smaller", "larger", "l2", "dropout", "final")
+
+
+def load_mnist(folder, split):
+    """Images (samples, 28, 28) uint8 and labels 0-9, as keras.datasets.mnist gives them."""
+    images = np.load(folder / "mnist" / split / "features.npy")
+    return images.reshape(-1, 28, 28), np.load(folder / "mnist" / split / "labels.npy")
+
+
+def load_imdb(folder, split):
+    """A list of lists of word numbers and the labels 0 and 1, as keras.datasets.imdb gives them."""
+    numbers = np.load(folder / "imdb" / split / "indices.npy")
+    starts = np.load(folder / "imdb" / split / "indptr.npy")
+    sequences = [numbers[a:b].tolist() for a, b in itertools.pairwise(starts)]
+    return sequences, np.load(folder / "imdb" / split / "labels.npy")
+
+
+def vectorize_sequences(sequences, dimension=10000):
+    """Multi-hot rows: float64, (sequences, dimension)."""
+    results = np.zeros((len(sequences), dimension))
+    for i, sequence in enumerate(sequences):
+        results[i, sequence] = 1.0
+    return results
+
+
+def build(units, l2=0.0, dropout=0.0):
+    """Dense relu, Dense relu, Dense sigmoid over 10,000 words, as on the slides."""
+    model = keras.Sequential([keras.Input((10000,))])
+    for _ in range(2):
+        penalty = regularizers.l2(l2) if l2 else None
+        model.add(layers.Dense(units, activation="relu", kernel_regularizer=penalty))
+        if dropout:
+            model.add(layers.Dropout(dropout))
+    model.add(layers.Dense(1, activation="sigmoid"))
+    model.compile(optimizer="rmsprop", loss="binary_crossentropy", metrics=["accuracy"])
+    return model
+
+
+VARIANTS = {
+    "original": {"units": 16},
+    "smaller": {"units": 4},
+    "larger": {"units": 512},
+    "l2": {"units": 16, "l2": 0.001},
+    "dropout": {"units": 16, "dropout": 0.5},
+}
+
+
+def train_mnist(folder, epochs, samples):
+    """Loss and accuracy on the test images."""
+    (train_images, train_labels), (test_images, test_labels) = load_mnist(folder, "train"), load_mnist(folder, "test")
+    x_train = train_images[:samples].reshape(-1, 784).astype("float32") / 255
+    x_test = test_images[:samples].reshape(-1, 784).astype("float32") / 255
+    y_train, y_test = to_categorical(train_labels[:samples], 10), to_categorical(test_labels[:samples], 10)
+    model = keras.Sequential(
+        [keras.Input((784,)), layers.Dense(512, activation="relu"), layers.Dense(10, activation="softmax")]
+    )
+    model.compile(optimizer="rmsprop", loss="categorical_crossentropy", metrics=["accuracy"])
+    model.fit(x_train, y_train, epochs=epochs, batch_size=128, verbose=0)
+    loss, accuracy = model.evaluate(x_test, y_test, verbose=0)
+    return {"test_loss": loss, "test_accuracy": accuracy}
+
+
+def main():
+    """Train what is asked for; print (and write) seconds and figures of each part."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="data/vectorized")
+    parser.add_argument("--only", default=",".join(PARTS), help="parts to train, with commas between")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="one epoch on a few samples: does it run?")
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    options = parser.parse_args()
+    wanted, samples = options.only.split(","), 1000 if options.quick else None
+    keras.utils.set_random_seed(options.seed)
+    figures, seconds = {}, {}
+
+    def timed(part, train):
+        began = time.perf_counter()
+        figures[part] = train()
+        seconds[part] = time.perf_counter() - began
+
+    if "mnist" in wanted:
+        timed("mnist", lambda: train_mnist(options.folder, 1 if options.quick else 5, samples))
+    if set(wanted) - {"mnist"}:
+        train_imdb(options.folder, wanted, samples, timed)
+    report = json.dumps({"seconds": seconds, "figures": figures}, indent=2)
+    print(report)
+    if options.json:
+        options.json.write_text(report)
+
+
+def train_imdb(folder, wanted, samples, timed):
+    """The five variants, validated on the first training reviews, then the final model on all of them."""
+    arrays = {}
+
+    def vectorize():
+        for split in ("train", "test"):
+            sequences, labels = load_imdb(folder, split)
+            arrays[f"x_{split}"] = vectorize_sequences(sequences[:samples])
+            arrays[f"y_{split}"] = np.asarray(labels[:samples]).astype("float32")
+
+    timed("vectorize", vectorize)
+    x_train, y_train, x_test, y_test = (arrays[name] for name in ("x_train", "y_train", "x_test", "y_test"))
+    held_out = 10000 if samples is None else len(x_train) * 2 // 5
+
+    def train_variant(name):
+        history = build(**VARIANTS[name]).fit(
+            x_train[held_out:],
+            y_train[held_out:],
+            epochs=20 if samples is None else 1,
+            batch_size=512,
+            validation_data=(x_train[:held_out], y_train[:held_out]),
+            verbose=0,
+        )
+        return {key: values[-1] for key, values in history.history.items()}
+
+    def train_final():
+        model = build(16)
+        model.fit(x_train, y_train, epochs=4 if samples is None else 1, batch_size=512, verbose=0)
+        loss, accuracy = model.evaluate(x_test, y_test, verbose=0)
+        return {"test_loss": loss, "test_accuracy": accuracy}
+
+    for name in VARIANTS:
+        if name in wanted:
+            timed(name, lambda name=name: train_variant(name))
+    if "final" in wanted:
+        timed("final", train_final)
+
+
+if __name__ == "__main__":
+    main()

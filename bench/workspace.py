@@ -1,0 +1,81 @@
+"""A fresh workspace outside of the checkout: the line of dvc.yaml over the same raw data, and nothing known yet."""
+
+import compileall
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+CODE = ("src", "pipelines")
+DVC = (sys.executable, "-m", "dvc")
+# What would join a workspace to the checkout or to a server: its stores are its own
+FOREIGN = ("FEEDFORWARD_ROOT", "FEEDFORWARD_STORE", "MLFLOW_TRACKING_URI", "PREFECT_API_URL", "PREFECT_HOME")
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The environment of the stages in a workspace: this Python, the workspace's code, its own state."""
+    kept = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+    return kept | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PYTHONPATH": str(folder / "src"),
+        "DVC_SITE_CACHE_DIR": str(folder / ".dvc" / "site"),
+        "DVC_NO_ANALYTICS": "1",
+    }
+
+
+def prepare(checkout: Path, folder: Path) -> None:
+    """Make the workspace that every round copies: code, params, and raw data that count as fetched.
+
+    Raises:
+        SystemExit: the raw data are not there.
+    """
+    raw = checkout / "data" / "raw"
+    if not raw.is_dir():
+        raise SystemExit("data/raw: not there; run `dvc repro fetch` first")
+    folder.mkdir(parents=True)
+    for name in CODE:
+        shutil.copytree(checkout / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        compileall.compile_dir(folder / name, quiet=2)
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy2(checkout / name, folder / name)
+    shutil.copytree(raw, folder / "data" / "raw")
+    call(folder, "init", "--quiet", "--no-scm")
+    shutil.copy2(checkout / ".dvc" / "config", folder / ".dvc" / "config")
+    call(folder, "config", "core.no_scm", "true")
+    change(folder, {})
+    names = [path.name for path in sorted(raw.iterdir()) if path.is_dir()]
+    call(folder, "commit", "--quiet", "--force", *(f"fetch@{name}" for name in names))
+
+
+def call(folder: Path, *arguments: str) -> None:
+    """Run dvc in the workspace, unmeasured."""
+    done = subprocess.run([*DVC, *arguments], cwd=folder, env=environment(folder), capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(
+            f"dvc {arguments[0]} ended with {done.returncode}:\n{done.stdout[-1000:]}{done.stderr[-2000:]}"
+        )
+
+
+def copy(base: Path, folder: Path, changes: Mapping[str, Any]) -> None:
+    """A fresh workspace like `base` with `changes` of params.yaml (see `change`)."""
+    shutil.copytree(base, folder, symlinks=True)
+    change(folder, changes)
+
+
+def change(folder: Path, changes: Mapping[str, Any]) -> None:
+    """Set values of params.yaml by dotted keys."""
+    yaml, path = YAML(), folder / "params.yaml"
+    params = yaml.load(path)
+    for key, value in changes.items():
+        *above, last = key.split(".")
+        at = params
+        for name in above:
+            at = at[name]
+        at[last] = value
+    with path.open("w", encoding="utf-8") as file:
+        yaml.dump(params, file)
