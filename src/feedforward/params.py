@@ -210,6 +210,30 @@ class Claim(Strict):
         return self
 
 
+# --- promote and serve -----------------------------------------------------------------------
+
+
+class Promotion(Strict):
+    """When a challenger replaces the champion. The defaults let every sound model through that is not worse."""
+
+    minimum_gain: Annotated[float, Field(ge=0)] = 0.0  # of validation cross-entropy (nats), by the interval's low end
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95  # of that interval
+    class_accuracy: Share = 0.0  # on the validation samples of each class, at least
+    max_bytes: Positive = 2**30  # of the served folder
+    max_latency: Annotated[float, Field(gt=0)] = 1000.0  # ms for one sample
+
+
+class Serving(Strict):
+    """Bounds of the service and of what it takes in."""
+
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    refresh: Annotated[float, Field(gt=0, le=3600)] = 2.0  # s between two looks at the registry
+    max_body_bytes: Positive = 8 * 2**20  # of a request
+    max_samples: Positive = 1000  # of a request
+    max_sample_bytes: Positive = 2**18  # of a text or an encoded image
+    max_incoming_bytes: Positive = 2**26  # of the labelled samples that are kept for retraining, a data set
+
+
 # --- all -------------------------------------------------------------------------------------
 
 
@@ -247,6 +271,8 @@ class Params(Strict):
     pack_units: Positive = 320
     protocols: Annotated[tuple[Literal["fair", "lecture"], ...], Field(min_length=1)] = ("fair",)
     mirrors: tuple[str, ...] = ()
+    promotion: Promotion = Promotion()
+    serving: Serving = Serving()
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
     variants: Annotated[dict[Name, Variant], Field(min_length=1)]
 

@@ -1,0 +1,131 @@
+"""The rule: does the challenger replace the champion? Pure: figures in, a decision with its reason out.
+
+What is compared is the cross-entropy of each validation sample, paired. Cross-entropy and not accuracy, because it is
+a proper score (it rewards an honest probability, which is what is served) and because each sample says something:
+between two models that differ on 200 of 10,000 reviews, accuracy rests on those 200 alone.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from feedforward.params import Promotion
+
+HUGE = 1e300  # MLflow keeps infinity as 1.797e308
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """How a model did on the validation split, which it must not have learned from.
+
+    losses: float64, (samples,), cross-entropy of each sample, nats. hits: bool, (samples,), is the most probable class
+    the label? seed_sd: standard deviation of the mean loss over seeds of the same recipe; 0 where it is not known.
+    """
+
+    losses: npt.NDArray[np.float64]
+    hits: npt.NDArray[np.bool_]
+    seed_sd: float = 0.0
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """All that the rule asks of a challenger. figures: whatever was measured of it, to be finite."""
+
+    evidence: Evidence
+    figures: Mapping[str, float]
+    bytes: int
+    latency: float  # ms for one sample
+
+
+@dataclass(frozen=True)
+class Gain:
+    """By how much the champion's mean cross-entropy is above the challenger's, with its interval; nats."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Decision:
+    """`reason` is one line; class_accuracy has a value for each label, in their order."""
+
+    promoted: bool
+    reason: str
+    gain: Gain | None
+    class_accuracy: tuple[float, ...]
+
+
+def decide(
+    challenger: Candidate,
+    champion: Evidence | None,
+    labels: npt.NDArray[np.integer],
+    names: Sequence[str],
+    rule: Promotion,
+) -> Decision:
+    """Whether the challenger becomes champion; `champion` None: there is none, or it cannot be served any more.
+
+    labels: (samples,), class numbers of the validation split on which both were measured. names: of the classes.
+    """
+    accuracy = class_accuracy(challenger.evidence.hits, labels, len(names))
+    faults = unsound(challenger, accuracy, names, rule)
+    if faults:
+        return Decision(False, "; ".join(faults), None, accuracy)
+    if champion is None:
+        return Decision(True, "the first that is sound", None, accuracy)
+    found = gain(challenger.evidence, champion, rule.confidence)
+    interval = f"{found.mean:.4f} [{found.low:.4f}, {found.high:.4f}]"
+    if found.low >= rule.minimum_gain and found.mean > 0:
+        return Decision(True, f"validation cross-entropy lower by {interval}", found, accuracy)
+    needed = f"the low end must reach {rule.minimum_gain:g}"
+    return Decision(False, f"validation cross-entropy lower by {interval}: {needed}", found, accuracy)
+
+
+def unsound(challenger: Candidate, accuracy: Sequence[float], names: Sequence[str], rule: Promotion) -> list[str]:
+    """What forbids to serve the challenger, whoever is champion; one line each, empty if nothing does."""
+    faults = [
+        f"{name} must be finite, got {value:g}"
+        for name, value in challenger.figures.items()
+        if not math.isfinite(value) or abs(value) >= HUGE
+    ]
+    if not len(challenger.evidence.losses) or not np.isfinite(challenger.evidence.losses).all():
+        faults.append("the cross-entropy of each validation sample must be finite")
+    faults += [
+        f"accuracy on {name} must be at least {rule.class_accuracy:g}, got {found:.4f}"
+        for name, found in zip(names, accuracy, strict=True)
+        if not found >= rule.class_accuracy  # a class without samples has no accuracy (NaN)
+    ]
+    if challenger.bytes > rule.max_bytes:
+        faults.append(f"size must be at most {rule.max_bytes} bytes, got {challenger.bytes}")
+    if not challenger.latency <= rule.max_latency:
+        faults.append(f"latency must be at most {rule.max_latency:g} ms a sample, got {challenger.latency:.3g}")
+    return faults
+
+
+def class_accuracy(hits: npt.NDArray[np.bool_], labels: npt.NDArray[np.integer], classes: int) -> tuple[float, ...]:
+    """Share of hits among the samples of each class; NaN where a class has none."""
+    totals = np.bincount(labels, minlength=classes)
+    found = np.bincount(labels, weights=hits, minlength=classes)
+    return tuple(float(hit / total) if total else math.nan for hit, total in zip(found, totals, strict=True))
+
+
+def gain(challenger: Evidence, champion: Evidence, confidence: float) -> Gain:
+    """The mean paired difference of the losses, champion's minus challenger's, and its interval.
+
+    The interval covers the choice of the validation samples and the seeds of both recipes: what a lucky seed won on
+    the split is no improvement of what is served.
+
+    Raises:
+        ValueError: the two were not measured on the same samples.
+    """
+    if challenger.losses.shape != champion.losses.shape:
+        raise ValueError(f"losses of {len(challenger.losses)} and of {len(champion.losses)} samples are no pairs")
+    differences = champion.losses - challenger.losses
+    mean = float(differences.mean())
+    error = float(differences.std(ddof=1)) / math.sqrt(len(differences)) if len(differences) > 1 else math.inf
+    half = float(stats.norm.ppf((1 + confidence) / 2)) * math.hypot(error, challenger.seed_sd, champion.seed_sd)
+    return Gain(mean, mean - half, mean + half)
