@@ -81,7 +81,7 @@ def distributions(rows: pd.DataFrame, dataset: Dataset) -> dict[str, dict[str, A
 
 def _histogram(values: Mapping[str, pd.Series], accepted: tuple[int, int]) -> dict[str, Any]:
     """Counts in at most BINS bins of a round width; the last one holds what lies beyond the 99.5th percentile."""
-    arrays = {split: np.nan_to_num(column.to_numpy(np.float64)) for split, column in values.items()}
+    arrays = {split: np.nan_to_num(column.to_numpy(np.float64), posinf=0, neginf=0) for split, column in values.items()}
     everything = np.concatenate(list(arrays.values()))
     lowest, highest = int(everything.min()), int(everything.max())
     usual = int(np.quantile(everything, 0.995, method="inverted_cdf"))

@@ -165,8 +165,8 @@ def _count(count: int, samples: int, of: str = "") -> str:
 # --- Great Expectations --------------------------------------------------------------------------
 
 
-def evaluate(rows: pd.DataFrame, rules: Sequence[Rule], docs: Path) -> list[Check]:
-    """A check for every rule, in their order; Great Expectations' own pages go into `docs`.
+def evaluate(rows: pd.DataFrame, rules: Sequence[Rule], docs: Path | None = None) -> list[Check]:
+    """A check for every rule, in their order; Great Expectations' own pages go into `docs`, if given.
 
     rows: as `profiles.load` gives them.
 
@@ -175,28 +175,26 @@ def evaluate(rows: pd.DataFrame, rules: Sequence[Rule], docs: Path) -> list[Chec
     """
     if not rules:
         raise ValidationFailed("the expectation suite is empty; state datasets.*.expectations in params.yaml")
-    context = _context(docs)
+    context = gx.get_context(mode="ephemeral")
+    context.enable_analytics(False)
+    context.variables.progress_bars = {"globally": False}
     parts = {BOTH: rows, **{split: rows[rows["split"] == split] for split in SPLITS}}
     met: dict[tuple[str, str], bool] = {}
     for split in dict.fromkeys(rule.split for rule in rules):
         met |= _run(context, split, parts[split], [rule for rule in rules if rule.split == split])
-    context.build_data_docs()
+    if docs:
+        context.add_data_docs_site("local", _site(docs))
+        context.build_data_docs()
     return [_check(rule, parts[rule.split], met) for rule in rules]
 
 
-def _context(docs: Path) -> Any:
-    """A context in memory that sends nothing, shows no bars and writes its pages into `docs`."""
-    context = gx.get_context(mode="ephemeral")
-    context.enable_analytics(False)
-    context.variables.progress_bars = {"globally": False}
-    site = {
+def _site(docs: Path) -> dict[str, Any]:
+    return {
         "class_name": "SiteBuilder",
         "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs)},
         "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
         "show_how_to_buttons": False,
     }
-    context.add_data_docs_site("local", site)
-    return context
 
 
 def _run(context: Any, name: str, rows: pd.DataFrame, rules: Sequence[Rule]) -> dict[tuple[str, str], bool]:

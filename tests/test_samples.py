@@ -1,0 +1,108 @@
+"""The embedded samples: what is committed is what the scripts make and what demo/params.yaml names."""
+
+import gzip
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from feedforward import paths, preparation
+from feedforward.params import load_params
+from feedforward.splits import MultiHot, Split
+
+CHECKOUT = Path(__file__).parents[1]
+SAMPLES = CHECKOUT / "samples"
+PARAMS = load_params(CHECKOUT / "demo" / "params.yaml")
+MIRRORS = [os.environ.get("FEEDFORWARD_MIRROR"), CHECKOUT.parent / "shared" / "datasets"]
+MIRROR = next((Path(path) for path in MIRRORS if path and (Path(path) / "t10k-images-idx3-ubyte.gz").is_file()), None)
+
+
+def script(name: str):
+    spec = importlib.util.spec_from_file_location(f"samples_{name}", SAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A workspace with the samples, fetched and vectorized."""
+    folder = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(SAMPLES, folder / "samples")
+    (folder / "demo").mkdir()
+    shutil.copy(CHECKOUT / "demo" / "params.yaml", folder / "demo")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEEDFORWARD_ROOT", str(folder / "demo"))
+        patch.delenv("FEEDFORWARD_MIRROR", raising=False)
+        for name, dataset in PARAMS.datasets.items():
+            preparation.fetch(name, dataset, PARAMS)  # compares the digests of the contents
+            preparation.vectorize(name, dataset)
+        yield folder
+
+
+def test_every_data_set_of_the_demo_is_named_and_marked_as_a_sample():
+    assert all(name.endswith("-sample") and dataset.sample for name, dataset in PARAMS.datasets.items())
+
+
+def test_the_demo_has_the_variants_of_the_real_job():
+    assert PARAMS.variants == load_params(CHECKOUT / "params.yaml").variants
+
+
+def test_every_file_has_a_digest_and_its_bytes_are_here():
+    for dataset in PARAMS.datasets.values():
+        for key, file in dataset.files.items():
+            assert file.sha256
+            assert (SAMPLES / key).is_file()
+
+
+def test_the_samples_are_small():
+    assert sum(path.stat().st_size for path in SAMPLES.glob("*.gz")) < 700_000
+
+
+@pytest.mark.parametrize("path", sorted(SAMPLES.glob("*.gz")), ids=lambda path: path.name)
+def test_the_containers_carry_no_time_and_no_name(path):
+    head = path.read_bytes()[:10]
+    assert head[:3] == b"\x1f\x8b\x08"
+    assert head[3] == 0, "no name, no comment"
+    assert head[4:8] == bytes(4), "no time"
+
+
+def test_the_grammar_writes_the_committed_reviews():
+    grammar = script("grammar")
+    assert gzip.decompress(grammar.ARCHIVE.read_bytes()) == grammar.archive(grammar.reviews())
+
+
+def test_another_seed_writes_other_reviews():
+    grammar = script("grammar")
+    one, other = grammar.reviews(), grammar.reviews(grammar.SEED + 1)
+    assert one.keys() == other.keys()
+    assert not set(one.values()) & set(other.values())
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not MIRROR, reason="no mirror of the real data")
+def test_the_digits_are_the_first_of_the_real_ones():
+    for name, content in script("digits").digits(MIRROR).items():
+        assert gzip.decompress((SAMPLES / name).read_bytes()) == content, name
+
+
+@pytest.mark.slow
+def test_a_linear_model_is_right_about_nine_times_in_ten(prepared):
+    """Naive Bayes, a linear model in closed form: good enough to learn from, not good enough to be boring."""
+    train, test = (Split.load(paths.vectorized("imdb-sample") / split) for split in ("train", "test"))
+    assert isinstance(train.features, MultiHot)
+    counts = [train.features.take(np.flatnonzero(train.labels == label)).dense().mean(axis=0) for label in (0, 1)]
+    low, high = (np.clip(share, 1e-3, 1 - 1e-3) for share in counts)
+    weights = np.log(high / low) - np.log((1 - high) / (1 - low))
+    scores = test.features.dense() @ weights + np.log((1 - high) / (1 - low)).sum()
+    assert 0.85 <= np.mean((scores > 0) == test.labels) <= 0.93
+
+
+@pytest.mark.slow
+def test_the_samples_meet_their_expectations(prepared):
+    for name, dataset in PARAMS.datasets.items():
+        preparation.validate(name, dataset)
+        assert "Embedded sample." in (paths.validation(name) / "index.html").read_text(encoding="utf-8")
