@@ -14,9 +14,9 @@ from feedforward.results import RunResult
 FIGURES = ("validation-loss", "differences")  # of comparison.draw, shown on the page
 PAGE = """# What the lecture's comparison looks like with many seeds
 
-The slides train each variant once and compare the curves by eye. Here each narrow variant was trained with {seeds} seeds
-and each wide one with {wide_seeds}, on the real data; the rest is as on the slides. `make study` writes this page; the
-machine had {machine}.
+The slides train each variant once and compare the curves by eye. Here each narrow variant was trained with {seeds}
+seeds and each wide one with {wide_seeds}, on the real data; the rest is as on the slides. `make study` writes this
+page; the machine had {machine}.
 
 {interval} A *verdict* is a claim of the slides, judged over seeds with Holm's correction over the claims of its data
 set (docs/comparison.md).
