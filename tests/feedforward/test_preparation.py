@@ -18,7 +18,7 @@ CHECKOUT = Path(__file__).parents[2]
 PARAMS = load_params(CHECKOUT / "params.yaml")
 MIRRORS = [os.environ.get("FEEDFORWARD_MIRROR"), CHECKOUT.parent / "shared" / "datasets"]
 MIRROR = next((Path(folder) for folder in MIRRORS if folder and (Path(folder) / "aclImdb_v1.tar.gz").is_file()), None)
-real = [pytest.mark.real, pytest.mark.slow, pytest.mark.skipif(not MIRROR, reason="no mirror of the real data")]
+needs_mirror = pytest.mark.skipif(not MIRROR, reason="no mirror of the real data")
 
 
 @pytest.fixture
@@ -188,6 +188,9 @@ def real_data(tmp_path_factory):
         yield folder / "data" / "vectorized"
 
 
+@pytest.mark.real
+@pytest.mark.slow
+@needs_mirror
 def test_the_real_digits(real_data):
     train, test = Split.load(real_data / "mnist" / "train"), Split.load(real_data / "mnist" / "test")
     assert (train.features.shape, test.features.shape) == ((60_000, 784), (10_000, 784))
@@ -195,6 +198,9 @@ def test_the_real_digits(real_data):
     assert len({row["digest"] for row in profile(real_data / "mnist")}) == 70_000
 
 
+@pytest.mark.real
+@pytest.mark.slow
+@needs_mirror
 def test_the_real_reviews(real_data):
     folder = real_data / "imdb"
     manifest = storage.read_json(folder / "manifest.json")
@@ -210,7 +216,3 @@ def test_the_real_reviews(real_data):
     assert 0.45 < train.labels[:10_000].mean() < 0.55  # shuffled: the validation split holds both classes
     seen = {name: {row["digest"] for row in profile(folder) if row["split"] == name} for name in ("train", "test")}
     assert len(seen["train"] & seen["test"]) == 123
-
-
-for _test in (test_the_real_digits, test_the_real_reviews):
-    _test.pytestmark = real

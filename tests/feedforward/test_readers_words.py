@@ -38,10 +38,6 @@ def multi_hot(texts: list, vocabulary: list[str], columns: int) -> np.ndarray:
     return rows
 
 
-def count(texts: list):
-    return words.count(words.bags(texts))
-
-
 # Texts of few words, so that they meet; and of any character, the awkward ones often
 awkward = st.sampled_from([*" \t\n\r\0\x0b\u00a0\u2028'-.<>AaİıßẞΣσςKÅÉé", "א", "🙂", "ﬁ", "\u0301", "\u0085"])
 some_text = st.one_of(
@@ -64,7 +60,7 @@ some_text = st.one_of(
 def test_words_counts_ranks_and_rows_are_those_of_keras(train, other, num_words, batch_bytes):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(words, "BATCH_BYTES", batch_bytes)
-        counts = count(train)
+        counts = words.count(train)
         vocabulary = words.rank(counts, num_words)
         rows = words.encode(train + other, vocabulary)
     assert dict(zip(*counts.to_pydict().values(), strict=True)) == counted(train)
@@ -103,24 +99,24 @@ def test_the_reference_of_these_tests_is_keras_itself():
 
 def test_indices_follow_the_convention_of_keras():
     texts = ["the the the film film a"]
-    vocabulary = words.rank(count(texts), 7)
+    vocabulary = words.rank(words.count(texts), 7)
     assert vocabulary.words == ("the", "film", "a")  # ranks 1 to 3, columns 4 to 6
     rows = words.encode(["The!", "a film", "a bad film", ""], vocabulary)
     assert [row.tolist() for row in np.split(rows.indices, rows.indptr[1:-1])] == [[1, 4], [1, 5, 6], [1, 2, 5, 6], [1]]
 
 
 def test_words_beyond_the_columns_are_dropped():
-    vocabulary = words.rank(count(["the the film"]), 5)
+    vocabulary = words.rank(words.count(["the the film"]), 5)
     assert vocabulary.words == ("the",)  # of 5 columns only column 4 is for a word
     assert words.encode(["the film"], vocabulary).indices.tolist() == [1, 2, 4]
 
 
 def test_equally_frequent_words_are_ranked_by_their_characters():
-    assert words.rank(count(["b a é z B A"]), 99).words == ("a", "b", "z", "é")
+    assert words.rank(words.count(["b a é z B A"]), 99).words == ("a", "b", "z", "é")
 
 
 def test_words_are_split_on_the_blank_alone():
-    assert set(count(["one\u00a0word two\u2003words car\rriage"])["word"].to_pylist()) == {
+    assert set(words.count(["one\u00a0word two\u2003words car\rriage"])["word"].to_pylist()) == {
         "one\u00a0word",
         "two\u2003words",
         "car\rriage",
@@ -128,23 +124,23 @@ def test_words_are_split_on_the_blank_alone():
 
 
 def test_the_apostrophe_is_part_of_a_word():
-    assert count(["Don't"])["word"].to_pylist() == ["don't"]
+    assert words.count(["Don't"])["word"].to_pylist() == ["don't"]
 
 
 def test_counts_of_parts_add_up_to_those_of_the_whole():
     parts = [["a b", "b c"], ["c c"], [""]]
-    total = words.add_counts([count(part) for part in parts])
+    total = words.add_counts([words.count(part) for part in parts])
     assert dict(zip(*total.to_pydict().values(), strict=True)) == {"a": 1, "b": 2, "c": 3}
 
 
 def test_no_text_makes_no_row():
     assert words.encode([], Vocabulary(("the",), 9)).shape == (0, 9)
-    assert count([]).num_rows == 0
+    assert words.count([]).num_rows == 0
 
 
 def test_nul_right_to_left_and_bytes_that_are_not_utf8_survive():
     texts = [b"a\0b c", "שלום עולם".encode(), b"caf\xe9 \xff\xff"]
-    found = set(count(texts)["word"].to_pylist())
+    found = set(words.count(texts)["word"].to_pylist())
     assert found == {"a\0b", "c", "שלום", "עולם", "caf\ufffd", "\ufffd\ufffd"}
 
 

@@ -20,7 +20,8 @@ from feedforward.splits import MultiHot
 
 FILTERS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'  # the Tokenizer's; the apostrophe is part of a word
 START, DROPPED, RANK_OFFSET = 1, 2, 3
-BATCH_BYTES = 4 * 2**20  # of text at a time: working memory does not grow with the data
+BATCH_BYTES = 2 * 2**20  # of text at a time: working memory does not grow with the data
+BATCHES_TO_ADD = 64  # whose counts are added up at once
 
 Text = str | bytes
 
@@ -29,23 +30,6 @@ Text = str | bytes
 _CLEAN = bytes.maketrans(
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZ" + FILTERS.encode(), b"abcdefghijklmnopqrstuvwxyz" + b" " * len(FILTERS)
 )
-
-
-@dataclass(frozen=True)
-class Bags:
-    """The distinct words of each text of a batch.
-
-    words: large_string, the distinct words of the batch. counts: int64, how often each occurs in the batch.
-    indptr: int64, (texts + 1,). codes: unsigned integers, positions in `words`, rising within each text.
-    """
-
-    words: pa.LargeStringArray
-    counts: npt.NDArray[np.int64]
-    indptr: npt.NDArray[np.int64]
-    codes: npt.NDArray[np.unsignedinteger]
-
-    def __len__(self) -> int:
-        return len(self.indptr) - 1
 
 
 @dataclass(frozen=True)
@@ -61,26 +45,20 @@ class Vocabulary:
         return {word: rank + RANK_OFFSET for rank, word in enumerate(self.words, start=1)}
 
 
-def bags(texts: Iterable[Text]) -> Iterator[Bags]:
-    """Split texts into words: lower case, filters to blanks, split on the blank alone, empty words dropped.
+def count(texts: Iterable[Text]) -> pa.Table:
+    """How often each word occurs: columns `word` and `count`, in no order.
 
-    Bytes that are not UTF-8 are replaced by U+FFFD.
+    Texts are split as by Keras's Tokenizer: lower case, filters to blanks, split on the blank alone, empty words
+    dropped. Bytes that are not UTF-8 are replaced by U+FFFD.
     """
+    tables = [pa.table({"word": pa.array([], pa.large_string()), "count": pa.array([], pa.int64())})]
     for batch in _batches(texts):
-        words, rows = _words(batch)
-        counts = np.bincount(words.indices.to_numpy(), minlength=len(words.dictionary))
-        indptr, codes = _distinct(rows, words.indices.to_numpy(), len(batch), len(words.dictionary))
-        yield Bags(words.dictionary, counts, indptr, codes)
-
-
-def count(bags_of_texts: Iterable[Bags]) -> pa.Table:
-    """How often each word occurs: columns `word` and `count`, in no order."""
-    tables = [pa.table({"word": bag.words, "count": bag.counts}) for bag in bags_of_texts]
-    return (
-        add_counts(tables)
-        if tables
-        else pa.table({"word": pa.array([], pa.large_string()), "count": pa.array([], pa.int64())})
-    )
+        found, _ = _words(batch)
+        occurrences = np.bincount(found.indices.to_numpy(), minlength=len(found.dictionary))
+        tables.append(pa.table({"word": found.dictionary, "count": occurrences}))
+        if len(tables) > BATCHES_TO_ADD:
+            tables = [add_counts(tables)]
+    return add_counts(tables)
 
 
 def add_counts(tables: Sequence[pa.Table]) -> pa.Table:
@@ -115,23 +93,23 @@ def encode(texts: Iterable[Text], vocabulary: Vocabulary) -> MultiHot:
 
     Column 1 is set in every row, column 2 where a word has no column of its own. The same for one text as for many.
     """
-    parts = [encode_bags(bag, vocabulary) for bag in bags(texts)]
+    parts = [_encode_batch(batch, vocabulary) for batch in _batches(texts)]
     lengths = np.concatenate([np.zeros(1, np.int64), *[np.diff(part.indptr) for part in parts]])
     indices = np.concatenate([np.empty(0, np.uint16), *[part.indices for part in parts]])
     return MultiHot(np.cumsum(lengths), indices, vocabulary.columns)
 
 
-def encode_bags(bag: Bags, vocabulary: Vocabulary) -> MultiHot:
-    """Multi-hot rows of a batch that is split into words already; see `encode`."""
-    column_of = np.array([vocabulary.column_of.get(word, DROPPED) for word in bag.words.to_pylist()], np.int64)
-    rows = np.arange(len(bag))
+def _encode_batch(texts: list[bytes], vocabulary: Vocabulary) -> MultiHot:
+    found, rows = _words(texts)
+    column_of = np.array([vocabulary.column_of.get(word, DROPPED) for word in found.dictionary.to_pylist()], np.int64)
+    every_row = np.arange(len(texts))
     indptr, indices = _distinct(
-        np.concatenate([np.repeat(rows, np.diff(bag.indptr)), rows]),
-        np.concatenate([column_of[bag.codes], np.full(len(bag), START)]),
-        len(bag),
+        np.concatenate([rows, every_row]),
+        np.concatenate([column_of[found.indices.to_numpy()], np.full(len(texts), START)]),
+        len(texts),
         vocabulary.columns,
     )
-    return MultiHot(indptr, indices.astype(np.uint16, copy=False), vocabulary.columns)
+    return MultiHot(indptr, indices, vocabulary.columns)
 
 
 def _words(texts: list[bytes]) -> tuple[pa.DictionaryArray, npt.NDArray[np.int64]]:
@@ -150,8 +128,8 @@ def _words(texts: list[bytes]) -> tuple[pa.DictionaryArray, npt.NDArray[np.int64
 
 
 def _distinct(
-    rows: npt.NDArray[np.int64], values: npt.NDArray[np.integer], number_of_rows: int, bound: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.unsignedinteger]]:
+    rows: npt.NDArray[np.int64], values: npt.NDArray[np.int64], number_of_rows: int, bound: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint16]]:
     """Distinct values of each row, rising, all below `bound`, and where each row begins."""
     keys = rows * bound + values
     keys.sort()
@@ -159,7 +137,7 @@ def _distinct(
     np.not_equal(keys[1:], keys[:-1], out=first[1:])
     keys = keys[first]
     indptr = np.searchsorted(keys, np.arange(number_of_rows + 1) * bound)
-    return indptr, (keys % max(bound, 1)).astype(np.min_scalar_type(max(bound - 1, 256)))
+    return indptr, (keys % bound).astype(np.uint16)
 
 
 def _batches(texts: Iterable[Text]) -> Iterator[list[bytes]]:
