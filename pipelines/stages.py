@@ -57,6 +57,10 @@ def main(stage: str, argument: str = "") -> int:
     except FeedforwardError as error:
         print(f"{stage} {argument}: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:  # a full disk, missing rights: nothing that a traceback would explain better
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"{stage} {argument}: {where}{error.strerror or error}; mend it, then run again", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Group
 
-from feedforward import paths, storage, tables, terminal
+from feedforward import gallery, paths, storage, tables, terminal
 from feedforward.findings import Findings, find
 from feedforward.params import Params
 from feedforward.report import Additions, render
@@ -52,15 +52,24 @@ def compare(
     return folder
 
 
-def gather(params: Params) -> Additions:
-    """What lies in the workspace for the page: each data set's validation summary and the digest of its data."""
+def gather(results: Iterable[RunResult], params: Params) -> Additions:
+    """What the page shows beside: validation summaries, data digests, what each final model gets most wrong.
+
+    Raises:
+        DataError: the raw or vectorized data are missing.
+    """
     validation = {
         name: storage.read_json(path)
         for name in params.datasets
         if (path := paths.validation(name) / "summary.json").is_file()
     }
     origin = {f"data of {name}": summary["data_digest"] for name, summary in validation.items()}
-    return Additions(validation=validation, origin=origin)
+    finals = {run.dataset: run for run in sorted(results, key=lambda run: -run.seed) if run.hardest}
+    hardest = {
+        name: gallery.show(params.datasets[name], run.hardest, paths.raw(name), paths.vectorized(name))
+        for name, run in sorted(finals.items())
+    }
+    return Additions(validation=validation, origin=origin, hardest=hardest)
 
 
 def render_table(results: Iterable[RunResult], params: Params, protocol: str = "fair") -> Group:

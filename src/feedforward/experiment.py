@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from feedforward import paths, plans, processes, results, storage
+from feedforward import gallery, paths, plans, processes, results, storage
 from feedforward.errors import DataError
 from feedforward.params import Dataset, Params
 from feedforward.plans import Pack
@@ -83,9 +83,12 @@ def train_pack(pack: Pack, params: Params, store: "Store", advance: Advance = si
             pack.epochs,
             lambda _, loss: advance(len(pack.seeds), f"{pack.name} loss {loss:.3f}"),
         )
-        tested: list[dict[str, float]] = [{}] * len(replicas)
+        tested: list[dict[str, float]] = [{} for _ in replicas]
+        hardest: list[list[dict[str, Any]]] = [[] for _ in replicas]
         if pack.role == "final":
-            tested = training.evaluate([replica.model for replica in replicas], Split.load(folder / "test"))
+            test = Split.load(folder / "test")
+            tested = training.evaluate([replica.model for replica in replicas], test)
+            hardest = [gallery.hardest(training.as_arrays(replica.model), test) for replica in replicas]
         finished = [
             RunResult(
                 pack.dataset,
@@ -94,10 +97,11 @@ def train_pack(pack: Pack, params: Params, store: "Store", advance: Advance = si
                 pack.protocol,
                 pack.role,
                 replica.curves,
-                summarize(replica.curves, test),
+                summarize(replica.curves, figures),
                 training.weights_digest(replica.model),
+                wrong,
             )
-            for replica, test in zip(replicas, tested, strict=True)
+            for replica, figures, wrong in zip(replicas, tested, hardest, strict=True)
         ]
         storage.crash_point("train.before_log")
         names = {"dataset": pack.dataset, "variant": pack.variant}
@@ -227,7 +231,7 @@ def compare(params: Params) -> None:
     from feedforward.tracking import open_store
 
     found = [result for protocol in params.protocols for result in results.load(paths.trained(protocol))]
-    folder = comparison.compare(found, params, params.protocols[0], additions=comparison.gather(params))
+    folder = comparison.compare(found, params, params.protocols[0], additions=comparison.gather(found, params))
     store = open_store()
     for name in params.datasets:
         tags = RunTags(

@@ -17,6 +17,7 @@ from feedforward import paths
 from feedforward.errors import ParamsError
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,127}$")]  # no folder, so nothing lands outside
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
@@ -244,7 +245,7 @@ class Dataset(Strict):
     sample: bool = False  # a small embedded stand-in: shown as such, never promoted
     task: Literal["binary", "multiclass"]
     labels: Annotated[tuple[str, ...], Field(min_length=2)]
-    files: Annotated[dict[str, SourceFile], Field(min_length=1)]
+    files: Annotated[dict[FileName, SourceFile], Field(min_length=1)]
     reader: Reader
     expectations: Expectations
     network: Network

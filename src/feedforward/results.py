@@ -1,8 +1,9 @@
 """RunResult: what one training run leaves behind, without run ids or times, so that reruns are byte-identical."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from feedforward import storage
 from feedforward.errors import DataError
@@ -17,6 +18,7 @@ class RunResult:
         `val_` before; `loss` is Keras's and includes the L2 penalty, `cross_entropy` does not.
     metrics: figures of the run, finite floats (`best_epoch` counts from 1).
     weights_digest: SHA-256 (hex) of the trained weights.
+    hardest: of a final run, the test samples that it gets most wrong (gallery.hardest).
     """
 
     dataset: str
@@ -27,6 +29,7 @@ class RunResult:
     curves: dict[str, list[float]]
     metrics: dict[str, float]
     weights_digest: str
+    hardest: list[dict[str, Any]] = field(default_factory=list)
 
 
 def save(path: Path, results: Iterable[RunResult], cpu: str, point: str = "results") -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from feedforward import network
+from feedforward import forward, network
 from feedforward.batches import Batches, Plan
 from feedforward.errors import TrainingError
 from feedforward.optimizers import Rule
@@ -21,7 +21,7 @@ from feedforward.splits import MultiHot, Split
 
 EVALUATION_ROWS = 2000  # of a batch where nothing depends on it: enough to fill a core, few enough for its cache
 
-__all__ = ["Replica", "configure", "evaluate", "fit", "weights_digest"]
+__all__ = ["Replica", "as_arrays", "configure", "evaluate", "fit", "weights_digest"]
 
 Sums = tuple[tf.Tensor, ...]
 Figures = dict[str, npt.NDArray[np.float64]]
@@ -101,6 +101,19 @@ def evaluate(models: Sequence[keras.Model], split: Split) -> list[dict[str, floa
     pack = Pack(models, [0] * len(models), isinstance(split.features, MultiHot))
     figures = _Evaluation(pack, split).figures("")
     return [{name: float(values[k]) for name, values in figures.items()} for k in range(len(models))]
+
+
+def as_arrays(model: keras.Model) -> forward.Network:
+    """The trained network as plain arrays, for what needs no TensorFlow."""
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+    scale = next(float(layer.scale) for layer in model.layers if isinstance(layer, keras.layers.Rescaling))
+    return forward.Network(
+        scale,
+        tuple(
+            forward.Layer(np.asarray(layer.kernel), np.asarray(layer.bias), layer.activation.__name__)
+            for layer in layers
+        ),
+    )
 
 
 def _training_graph(pack: Pack, batches: Batches, rule: Rule) -> Callable[[Plan, tf.Tensor], Sums]:

@@ -1,7 +1,7 @@
 """Readers: raw files → Split. Each is a module with `read(config, files) -> Reading`; params.yaml names its kind."""
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -61,3 +61,21 @@ def order(samples: int, shuffle_seed: int | None) -> npt.NDArray[np.int64]:
     if shuffle_seed is None:
         return np.arange(samples)
     return np.random.default_rng(shuffle_seed).permutation(samples)
+
+
+def samples(config: Reader, files: Mapping[str, Path], rows: Sequence[int]) -> list[str | npt.NDArray[np.uint8]]:
+    """The raw test samples of those rows, as people see them: a text, or gray pixels (height, width).
+
+    Raises:
+        DataError: a file is missing or damaged.
+    """
+    found: list[str | npt.NDArray[np.uint8]] = importlib.import_module(READERS[config.kind]).samples(
+        config, files, rows
+    )
+    return found
+
+
+def column_names(config: Reader, vectorized: Path) -> Callable[[int], str]:
+    """What a column of the features is called; `vectorized` is the folder of the vectorized data set."""
+    names: Callable[[int], str] = importlib.import_module(READERS[config.kind]).column_names(vectorized)
+    return names

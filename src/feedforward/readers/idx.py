@@ -1,7 +1,7 @@
 """Gray images in idx files (MNIST's format): features are the pixels, uint8, row by row."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +28,18 @@ def read(config: IdxReader, files: Mapping[str, Path]) -> Reading:
         yield _part("test", config.test, files, None)
 
     return Reading(parts())
+
+
+def samples(config: IdxReader, files: Mapping[str, Path], rows: Sequence[int]) -> list[npt.NDArray[np.uint8]]:
+    """Test images of those rows, (height, width); rows of pixels that are no square are shown as a line."""
+    images = read_array(files[config.test.features])
+    shape = images.shape[1:] if images.ndim == 3 else (1, images.shape[1])
+    return [np.asarray(images[row]).reshape(shape) for row in rows]
+
+
+def column_names(_vectorized: Path) -> Callable[[int], str]:
+    """Pixels have numbers."""
+    return lambda column: f"pixel {column}"
 
 
 def read_array(path: Path) -> npt.NDArray[np.uint8]:

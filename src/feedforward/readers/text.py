@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -46,6 +46,23 @@ def read(config: TextReader, files: Mapping[str, Path]) -> Reading:
         yield _part("test", _chunks(path, config.test, config.classes), vocabulary, None)
 
     return Reading(parts(), list(vocabulary.words), {"distinct_words": len(counts)})
+
+
+def samples(config: TextReader, files: Mapping[str, Path], rows: Sequence[int]) -> list[str]:
+    """Test texts of those rows; bytes that are not UTF-8 are replaced."""
+    wanted, found, start = set(rows), {}, 0
+    for chunk in _chunks(files[config.file], config.test, config.classes):
+        for row in wanted & set(range(start, start + len(chunk.texts))):
+            found[row] = chunk.texts[row - start].decode("utf-8", "replace")
+        start += len(chunk.texts)
+    return [found[row] for row in rows]
+
+
+def column_names(vectorized: Path) -> Callable[[int], str]:
+    """Words, and Keras's two signs: that a text begins, and that words were dropped."""
+    known = (vectorized / "vocabulary.txt").read_text(encoding="utf-8").split("\n")
+    signs = {words.START: "(start)", words.DROPPED: "(dropped words)"}
+    return lambda column: signs[column] if column in signs else known[column - words.RANK_OFFSET - 1]
 
 
 def _chunks(path: Path, split: str, classes: Sequence[str]) -> Iterator[Chunk]:
