@@ -17,6 +17,16 @@ class ParamsError(FeedforwardError):
         super().__init__("\n".join(problems))
 
 
+class InputError(FeedforwardError):
+    """A sample or an option of a prediction cannot be taken; `field` names which."""
+
+    exit_code = 2
+
+    def __init__(self, field: str, problem: str) -> None:
+        self.field, self.problem = field, problem
+        super().__init__(f"{field}: {problem}")
+
+
 class SourceError(FeedforwardError):
     """A file could not be fetched from any source."""
 

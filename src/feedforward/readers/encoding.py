@@ -1,0 +1,227 @@
+"""Raw samples as a user gives them → rows of features as the network was trained on.
+
+An encoder travels with its model as plain values and files: `settings()` and `files()` leave it, `load` makes it again.
+"""
+
+import base64
+import binascii
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from feedforward.errors import DataError, InputError
+from feedforward.params import Reader
+from feedforward.readers import idx, images, words
+from feedforward.readers.images import Framing
+from feedforward.splits import Features, MultiHot, Split
+
+VOCABULARY = "vocabulary.txt"
+FEW_TEXTS = 4  # up to here plain Python is faster than columns
+MEASURED_IMAGES = 5000  # enough to see how they are framed
+_BLANKS = str.maketrans(words.FILTERS, " " * len(words.FILTERS))
+_DATA_URL = re.compile(r"data:image/[\w.+-]+;base64,")
+
+
+class Encoder(Protocol):
+    """What turns raw samples into features; `takes` says which kind of sample."""
+
+    takes: str
+
+    @property
+    def columns(self) -> int:
+        """Number of features."""
+
+    def check(self, sample: Any, field: str) -> Any:
+        """The sample as `encode` takes it, from a JSON value or from the bytes of a file; InputError names `field`."""
+
+    def encode(self, samples: Sequence[Any]) -> Features:
+        """(samples, columns) of samples that were checked."""
+
+    def settings(self) -> dict[str, Any]:
+        """JSON values that `load` makes it from again."""
+
+    def files(self) -> dict[str, bytes]:
+        """Files that `load` needs besides."""
+
+
+@dataclass(frozen=True)
+class TextEncoder:
+    """Texts → multi-hot words."""
+
+    vocabulary: words.Vocabulary
+    takes = "text"
+
+    @property
+    def columns(self) -> int:
+        """Number of features."""
+        return self.vocabulary.columns
+
+    def check(self, sample: Any, field: str) -> str:
+        """The text; bytes are taken for UTF-8, where what is not becomes U+FFFD.
+
+        Raises:
+            InputError: no text, or one without a word.
+        """
+        if isinstance(sample, bytes):
+            sample = sample.decode("utf-8", "replace")
+        if not isinstance(sample, str):
+            raise InputError(field, f"must be a text, got {_kind(sample)}")
+        if not self.split(sample):
+            raise InputError(field, "must hold at least one word, got an empty text")
+        return sample
+
+    def encode(self, samples: Sequence[str]) -> MultiHot:
+        """(texts, columns); see words.encode."""
+        if len(samples) > FEW_TEXTS:
+            return words.encode(samples, self.vocabulary)
+        rows = [sorted({words.START, *self.columns_of(self.split(text))}) for text in samples]
+        indptr = np.cumsum([0, *map(len, rows)])
+        return MultiHot(indptr, np.array([column for row in rows for column in row], np.uint16), self.columns)
+
+    def split(self, text: str) -> list[str]:
+        """The words of a text, in order, as words.encode splits them."""
+        lower = text.lower()
+        if not lower.isascii():
+            lower = lower.encode("utf-8", "replace").decode()
+        return [word for word in lower.translate(_BLANKS).split(" ") if word]
+
+    def columns_of(self, split: Sequence[str]) -> list[int]:
+        """The column of each word; words.DROPPED for those that have none of their own."""
+        known = self.vocabulary.column_of
+        return [known.get(word, words.DROPPED) for word in split]
+
+    def settings(self) -> dict[str, Any]:
+        """JSON values."""
+        return {"kind": "words", "columns": self.columns}
+
+    def files(self) -> dict[str, bytes]:
+        """The vocabulary, one word a line."""
+        return {VOCABULARY: "".join(f"{word}\n" for word in self.vocabulary.words).encode()}
+
+
+@dataclass(frozen=True)
+class ImageEncoder:
+    """Pictures → rows of pixels."""
+
+    frame: Framing
+    takes = "image"
+
+    @property
+    def columns(self) -> int:
+        """Number of features."""
+        return self.frame.height * self.frame.width
+
+    def check(self, sample: Any, field: str) -> npt.NDArray[np.uint8]:
+        """A row of pixels, from an encoded picture (bytes, base64 or a data URL) or from rows of gray levels 0–255.
+
+        Raises:
+            InputError: no picture, or an empty sheet.
+        """
+        try:
+            if isinstance(sample, bytes):
+                return images.encode(sample, self.frame)
+            if isinstance(sample, str):
+                return images.encode(_unpacked(sample), self.frame)
+            if isinstance(sample, list | tuple):
+                return images.place(images.ink(_levels(sample)), self.frame).reshape(-1)
+        except ValueError as error:
+            raise InputError(field, str(error)) from None
+        raise InputError(field, f"must be a picture (base64, or rows of gray levels), got {_kind(sample)}")
+
+    def encode(self, samples: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+        """(pictures, columns) uint8."""
+        return np.stack(samples) if samples else np.empty((0, self.columns), np.uint8)
+
+    def settings(self) -> dict[str, Any]:
+        """JSON values."""
+        return {"kind": "pixels", **asdict(self.frame)}
+
+    def files(self) -> dict[str, bytes]:
+        """None."""
+        return {}
+
+
+def _unpacked(sample: str) -> bytes:
+    text = _DATA_URL.sub("", sample[:64], count=1) + sample[64:]
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("must be a picture in base64, got a text that is none") from None
+
+
+def _levels(rows: Sequence[Any]) -> npt.NDArray[np.float32]:
+    widths = {len(row) if isinstance(row, list | tuple) else -1 for row in rows}
+    if len(widths) != 1 or min(widths) < 1 or len(rows) * max(widths) > images.MAX_PIXELS:
+        raise ValueError("must be rows of equally many gray levels")
+    flat = [level for row in rows for level in row]
+    if not all(type(level) in (int, float) for level in flat):
+        raise ValueError("gray levels must be numbers")
+    if not all(math.isfinite(level) for level in flat if type(level) is float):
+        raise ValueError("gray levels must be finite numbers")
+    if min(flat) < 0 or max(flat) > 255:
+        raise ValueError(f"gray levels must be from 0 to 255, got {str(min(flat))[:20]} to {str(max(flat))[:20]}")
+    return np.array(flat, np.float32).reshape(len(rows), -1)
+
+
+def _kind(value: Any) -> str:
+    names = {"str": "a text", "list": "a list", "dict": "an object", "NoneType": "null", "bool": "true or false"}
+    return names.get(type(value).__name__, "a number")
+
+
+# --- make ------------------------------------------------------------------------------------
+
+
+def of_dataset(reader: Reader, vectorized: Path, files: Mapping[str, Path]) -> Encoder:
+    """The encoder of a data set that was vectorized; `files` maps a raw file's key to its path, where it is at hand.
+
+    Images are measured on the training split.
+
+    Raises:
+        DataError: the files are missing or damaged, or the features are no pictures.
+    """
+    if reader.kind == "labelled_text":
+        return TextEncoder(words.load_vocabulary(vectorized / VOCABULARY, reader.num_words))
+    features = Split.load(vectorized / "train").features
+    if isinstance(features, MultiHot):
+        raise DataError(f"{vectorized}: must hold pixels, got words; run `dvc repro vectorize`")
+    height, width = _shape(files.get(reader.train.features), features.shape[1])
+    pixels = np.asarray(features[:MEASURED_IMAGES]).reshape(-1, height, width).astype(np.uint8)
+    return ImageEncoder(images.framing(pixels))
+
+
+def _shape(path: Path | None, pixels: int) -> tuple[int, int]:
+    """Height and width: as the raw file says where it is at hand, else of a square, else of one row."""
+    if path is not None and path.exists():
+        sides = idx.read_array(path).shape[1:]
+        if len(sides) == 2 and sides[0] * sides[1] == pixels:
+            return int(sides[0]), int(sides[1])
+    side = round(pixels**0.5)
+    return (side, side) if side * side == pixels else (1, pixels)
+
+
+def load(settings: Mapping[str, Any], files: Mapping[str, bytes]) -> Encoder:
+    """The encoder that left these settings and files.
+
+    Raises:
+        DataError: they are not those of an encoder.
+    """
+    try:
+        if settings["kind"] == "words":
+            text = files[VOCABULARY].decode()
+            vocabulary = words.Vocabulary(tuple(text.split("\n")[:-1]), int(settings["columns"]))
+            if len(vocabulary.words) > vocabulary.columns - words.RANK_OFFSET - 1:
+                raise ValueError(f"{len(vocabulary.words)} words do not fit into {vocabulary.columns} columns")
+            return TextEncoder(vocabulary)
+        if settings["kind"] == "pixels":
+            row, column = (float(value) for value in settings["centre"])
+            box = None if settings["box"] is None else int(settings["box"])
+            return ImageEncoder(Framing(int(settings["height"]), int(settings["width"]), box, (row, column)))
+        raise ValueError(f"unknown kind {settings['kind']!r}")
+    except (KeyError, ValueError, TypeError, UnicodeDecodeError) as error:
+        raise DataError(f"the model's preprocessing cannot be read ({error}); promote it again") from None

@@ -1,0 +1,170 @@
+"""Any picture of one thing → a row of pixels as the training images have them: size, place and ink alike.
+
+MNIST's digits fill a box of 20 × 20 pixels and have their centre of mass in the middle of 28 × 28, light on dark. A
+network that has seen nothing else needs the same of a photographed or drawn digit. How a data set frames its images
+is measured on them, not assumed.
+"""
+
+import io
+import math
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+Gray = npt.NDArray[np.float32]
+
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "PPM")
+MAX_PIXELS = 2**24  # 4096 × 4096
+FAINTEST = 24.0  # of 255: less contrast than that is an empty sheet
+IN_BOX = 0.2  # of the strongest ink: what is fainter does not make the box larger
+ALIKE = 0.95  # share of the training images that must agree on their box
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How images stand in their frame of `height` × `width` pixels.
+
+    box: the longer side of the ink, pixels; None where the images do not agree on one, and fill the frame.
+    centre: (row, column) of the ink's centre of mass.
+    """
+
+    height: int
+    width: int
+    box: int | None
+    centre: tuple[float, float]
+
+
+def framing(images: npt.NDArray[np.uint8]) -> Framing:
+    """How these images, (samples, height, width), stand in their frame."""
+    inked = [image for image in images if image.any()]
+    height, width = images.shape[1:]
+    sides = np.array([max(_extent(image > 0)[2:]) for image in inked] or [0])
+    centres = np.array([_centre(image) for image in inked] or [((height - 1) / 2, (width - 1) / 2)])
+    box = int(np.bincount(sides).argmax())
+    agree = np.mean(np.abs(sides - box) <= 1) >= ALIKE and 0 < box < max(height, width)
+    centre = np.round(np.median(centres, axis=0), 1)
+    return Framing(height, width, box if agree else None, (float(centre[0]), float(centre[1])))
+
+
+def encode(content: bytes, frame: Framing) -> npt.NDArray[np.uint8]:
+    """One row of pixels, (height × width,), from an encoded picture of any size, colour and polarity.
+
+    Raises:
+        ValueError: it is no picture, too large, or an empty sheet.
+    """
+    return place(ink(read(content)), frame).reshape(-1)
+
+
+def read(content: bytes) -> Gray:
+    """Gray levels 0–255, (height, width); what is transparent gets the ground that the picture stands out from.
+
+    Raises:
+        ValueError: it is no picture of a known format, damaged, or has more than MAX_PIXELS pixels.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's warning of large pictures; they are refused here
+            with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
+                width, height = picture.size
+                if width * height > MAX_PIXELS:
+                    raise ValueError(f"must have at most {MAX_PIXELS} pixels, got {width} × {height}")
+                upright = ImageOps.exif_transpose(picture)
+                return _gray(upright)
+    except UnidentifiedImageError:
+        raise ValueError(f"must be a picture ({', '.join(FORMATS)}), got something else") from None
+    except Image.DecompressionBombError:
+        raise ValueError(f"must have at most {MAX_PIXELS} pixels") from None
+    except (OSError, SyntaxError, EOFError, ArithmeticError, MemoryError) as error:
+        raise ValueError(f"cannot be read as a picture: {str(error).splitlines()[0][:100]}") from None
+
+
+def _gray(picture: Image.Image) -> Gray:
+    if picture.mode.startswith(("I", "F")):  # more than eight bits: Pillow would cut them off
+        deep: Gray = np.asarray(picture, np.float32)
+        return np.asarray(deep * (255 / max(float(deep.max()), 1.0)), np.float32)
+    layers = np.asarray(picture.convert("RGBA"), np.float32)
+    gray: Gray = layers[..., :3] @ np.array([0.299, 0.587, 0.114], np.float32)
+    alpha = layers[..., 3] / 255
+    if alpha.min() == 1:
+        return gray
+    visible = float((gray * alpha).sum() / max(float(alpha.sum()), 1e-6))
+    ground = 255.0 if visible < 128 else 0.0
+    return np.asarray(gray * alpha + ground * (1 - alpha), np.float32)
+
+
+def ink(gray: Gray) -> Gray:
+    """How far each pixel stands out from the ground, 0–255: dark on light and light on dark give the same.
+
+    Raises:
+        ValueError: nothing stands out.
+    """
+    if not np.isfinite(gray).all():
+        raise ValueError("pixels must be finite numbers")
+    edge = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
+    ground = float(np.median(edge))
+    noise = 6 * float(np.median(np.abs(edge - ground)))  # four standard deviations of what a camera adds
+    found = np.abs(gray - ground)
+    strongest = float(found.max())
+    if strongest < max(FAINTEST, 2 * noise):
+        raise ValueError("must show something: it is an empty sheet")
+    cleaned: Gray = np.clip((found - noise) * (strongest / (strongest - noise)), 0, 255)
+    return cleaned if noise else found
+
+
+def place(found: Gray, frame: Framing) -> npt.NDArray[np.uint8]:
+    """Ink of any size → (height, width) uint8 as the training images stand there; what stands so already is kept."""
+    if found.shape == (frame.height, frame.width) and _stands(found, frame):
+        return np.round(found).astype(np.uint8)
+    if frame.box is None:
+        small = _resized(found, min(frame.height / found.shape[0], frame.width / found.shape[1]))
+        top, left = (frame.height - small.shape[0]) // 2, (frame.width - small.shape[1]) // 2
+    else:
+        row, column, tall, wide = _extent(found > IN_BOX * found.max())
+        small = _resized(found[row : row + tall, column : column + wide], frame.box / max(tall, wide))
+        centre = _centre(small)
+        top, left = round(frame.centre[0] - centre[0]), round(frame.centre[1] - centre[1])
+    small = np.clip(small * (255 / max(float(small.max()), 1e-6)), 0, 255)
+    return _pasted(small, top, left, frame)
+
+
+def _stands(found: Gray, frame: Framing) -> bool:
+    if frame.box is None:
+        return True
+    row, column = _centre(found)
+    near = abs(row - frame.centre[0]) <= 1 and abs(column - frame.centre[1]) <= 1
+    return near and abs(max(_extent(found > 0)[2:]) - frame.box) <= 1
+
+
+def _resized(found: Gray, factor: float) -> Gray:
+    """Scaled with antialiasing, at least one pixel each way."""
+    height, width = (max(1, round(side * factor)) for side in found.shape)
+    picture = Image.fromarray(np.ascontiguousarray(found, np.float32))
+    return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR), np.float32)
+
+
+def _pasted(small: Gray, top: int, left: int, frame: Framing) -> npt.NDArray[np.uint8]:
+    whole = np.zeros((frame.height, frame.width), np.uint8)
+    height, width = small.shape
+    rows = slice(max(top, 0), min(top + height, frame.height))
+    columns = slice(max(left, 0), min(left + width, frame.width))
+    whole[rows, columns] = np.round(
+        small[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+    ).astype(np.uint8)
+    return whole
+
+
+def _extent(inked: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """(first row, first column, height, width) of what is True."""
+    rows, columns = np.flatnonzero(inked.any(axis=1)), np.flatnonzero(inked.any(axis=0))
+    return int(rows[0]), int(columns[0]), int(rows[-1] - rows[0] + 1), int(columns[-1] - columns[0] + 1)
+
+
+def _centre(found: npt.NDArray[np.generic]) -> tuple[float, float]:
+    """(row, column) of the centre of mass."""
+    weights = found.astype(np.float64)
+    total = max(float(weights.sum()), math.ulp(0.0))
+    row = float(weights.sum(axis=1) @ np.arange(weights.shape[0])) / total
+    return row, float(weights.sum(axis=0) @ np.arange(weights.shape[1])) / total
