@@ -20,7 +20,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PREFECT_HOME := $(CURDIR)/.prefect
 
-.PHONY: help run demo ui verify study test test-unit real check fix lock
+.PHONY: help run demo ui verify study test test-unit real readme check fix lock
 .NOTPARALLEL:
 
 help: ## this list
@@ -49,6 +49,9 @@ test-unit: $(DEV) ## those that take under a minute together
 
 real: $(DEV) ## figures of the finished `make run` against the lecture's
 	$(BIN)/pytest tests/test_real_job.py
+
+readme: $(DEV) ## every command of the README, after `make run` (some minutes)
+	$(BIN)/pytest tests/readme_commands.py
 
 check: $(DEV) ## format, lint, types, floors and rooms, Dockerfile, locked requirements
 	$(BIN)/ruff format --check

@@ -57,6 +57,13 @@ def comparison() -> Path:
     return root() / "reports" / "comparison"
 
 
+def dvc_cache() -> Path:
+    """Folder of the files that DVC keeps; the demo shares that of the checkout around it."""
+    home = root()
+    found = next((folder for folder in [home, *home.parents] if (folder / ".dvc").is_dir()), home)
+    return found / ".dvc" / "cache" / "files" / "md5"
+
+
 def store() -> Path:
     """Folder of the MLflow store: $FEEDFORWARD_STORE, or mlruns."""
     named = os.environ.get("FEEDFORWARD_STORE")

@@ -70,7 +70,7 @@ def verify(params: Params, datasets: Sequence[str], variants: Sequence[str], see
     protocol = params.protocols[0]
     path = paths.trained(protocol)
     on_record = {_key(run): run for run in results.load(path)}
-    objects, damaged = rehash(paths.root() / ".dvc" / "cache" / "files" / "md5")
+    objects, damaged = rehash(paths.dvc_cache())
     again = _train_again(params, protocol, datasets, variants, seeds)
     differences = [difference for run in again if (difference := _compare(on_record.get(_key(run)), run))]
     return Report(objects, damaged, len(again), differences, results.cpu(path), provenance.cpu_digest())

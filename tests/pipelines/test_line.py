@@ -1,0 +1,184 @@
+"""The whole line through DVC on a small sample: from files to reports, killed, run again, run twice at once."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[2]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT", "MLFLOW", "FEEDFORWARD"))}
+    return kept | {"PATH": f"{Path(sys.executable).parent}:{kept['PATH']}"} | more
+
+
+def repro(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "dvc", "repro", *arguments]
+    return subprocess.run(
+        command, cwd=folder, env=environment(**more), capture_output=True, text=True, timeout=500, check=False
+    )
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file that DVC tracks; a half that a killed process left has a name that DVC passes over."""
+    tracked = [*(folder / "data").rglob("*"), *(folder / "reports" / "comparison").rglob("*")]
+    tracked += (folder / "reports" / "validation").rglob("*")
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(tracked)
+        if path.is_file() and path.name != ".gitignore" and ".partial" not in str(path)
+    }
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace like demo/, with one data set and two variants, run once."""
+    folder = tmp_path_factory.mktemp("line")
+    yaml = YAML(typ="safe", pure=True)
+    params = yaml.load((ROOT / "demo" / "params.yaml").read_text())
+    name, dataset = next((n, d) for n, d in params["datasets"].items() if d["task"] == "binary")
+    dataset["training"] |= {"epochs": 3, "final": {"variant": "original", "epochs": 2}}
+    dataset["claims"] = []
+    dataset["training"].pop("lecture", None)
+    params |= {"mirrors": [str(ROOT / "samples")], "datasets": {name: dataset}}
+    params["variants"] = {key: params["variants"][key] for key in ("original", "dropout")}
+    with (folder / "params.yaml").open("w") as file:
+        YAML(typ="safe", pure=True).dump(params, file)
+    for file_name in ("dvc.yaml", ".dvcignore"):
+        shutil.copy(ROOT / file_name, folder)
+    # the stages' dependencies on code; what runs is the installed package
+    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=folder, env=environment(), check=True)
+    done = repro(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_the_line_leaves_results_reports_and_runs(workspace: Path) -> None:
+    results = json.loads((workspace / "data" / "trained" / "fair.json").read_text())
+    assert len(results["runs"]) == 2 * 2 + 2  # variants × seeds, and the final model's seeds
+    assert all(run["metrics"]["test_accuracy"] > 0.5 for run in results["runs"] if run["role"] == "final")
+    assert "dropout" in (workspace / "reports" / "comparison" / "table.md").read_text()
+    assert (workspace / "mlruns" / "mlflow.db").is_file()
+
+
+def test_again_it_does_nothing(workspace: Path) -> None:
+    before = digests(workspace)
+    done = repro(workspace)
+    assert "Data and pipelines are up to date." in done.stdout
+    assert digests(workspace) == before
+
+
+@pytest.mark.parametrize(
+    "point", ["vectorize.before_rename", "train.before_log", "log.before_rename", "compare.before_rename"]
+)
+def test_killed_at_a_crash_point_one_run_later_the_bytes_are_the_same(
+    workspace: Path, point: str, tmp_path: Path
+) -> None:
+    before = digests(workspace)
+    copy = tmp_path / "killed"
+    shutil.copytree(workspace, copy, symlinks=True)
+    shutil.rmtree(copy / "mlruns")  # nothing to reuse
+    stage = point.partition(".")[0].replace("log", "train")
+    killed = repro(copy, "-f", "-s", *stages(copy, stage), FAULT=point)
+    assert killed.returncode != 0
+    done = repro(copy)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert digests(copy) == before
+
+
+def stages(folder: Path, prefix: str) -> list[str]:
+    listed = subprocess.run(
+        [sys.executable, "-m", "dvc", "stage", "list", "--name-only"],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [name for name in listed.stdout.split() if name.startswith(prefix)]
+
+
+def test_when_dvc_alone_is_killed_its_stage_ends_too(workspace: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "orphan"
+    shutil.copytree(workspace, copy, symlinks=True)
+    shutil.rmtree(copy / "mlruns")
+    command = [sys.executable, "-m", "dvc", "repro", "-f", "-s", *stages(copy, "train")]
+    dvc = subprocess.Popen(command, cwd=copy, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    lock = next_file(copy / ".locks", "train-*.holder")
+    child = int(lock.read_text().split()[1])
+    os.kill(dvc.pid, signal.SIGKILL)
+    dvc.wait()
+    for _ in range(100):
+        if not Path(f"/proc/{child}").exists():
+            break
+        time.sleep(0.1)
+    assert not Path(f"/proc/{child}").exists(), "the stage goes on as an orphan"
+
+
+def next_file(folder: Path, pattern: str) -> Path:
+    for _ in range(600):
+        if found := list(folder.glob(pattern)):
+            return found[0]
+        time.sleep(0.1)
+    raise AssertionError(f"no {pattern} in {folder}")
+
+
+def test_a_second_job_says_who_is_at_work(workspace: Path) -> None:
+    from feedforward import processes
+
+    name = next(iter(YAML(typ="safe", pure=True).load((workspace / "params.yaml").read_text())["datasets"]))
+    with processes.only_one(workspace / ".locks" / f"vectorize-{name}.lock", "a test"):
+        done = subprocess.run(
+            [sys.executable, "-m", "pipelines.stages", "vectorize", name],
+            cwd=workspace,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 75
+    assert f"process {os.getpid()} (a test) is at work here" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("edit", "line"),
+    [
+        ({"seeds": -1}, "params.yaml: seeds: must be at least 1, got -1"),
+        ({"colour": "red"}, "params.yaml: colour: unknown key"),
+    ],
+)
+def test_a_stage_refuses_bad_params_before_any_work(
+    workspace: Path, tmp_path: Path, edit: dict[str, object], line: str
+) -> None:
+    params = YAML(typ="safe", pure=True).load((workspace / "params.yaml").read_text()) | edit
+    with (tmp_path / "params.yaml").open("w") as file:
+        YAML(typ="safe", pure=True).dump(params, file)
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines.stages", "vectorize", next(iter(params["datasets"]))],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert line in done.stderr
+    assert "Traceback" not in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} <= {"params.yaml", ".locks"}
+
+
+def test_demo_has_the_stages_of_the_real_line() -> None:
+    real, demo = ((ROOT / place / "dvc.yaml").read_text().split("\n", 1)[1] for place in (".", "demo"))
+    assert demo == real.replace("- src/feedforward", "- ../src/feedforward")
