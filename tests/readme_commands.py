@@ -1,4 +1,4 @@
-"""Every command of the README, run for real after `make run`: `make readme` (some minutes; pytest alone passes it over)."""
+"""Every command of the README, run for real after `make run`: `make readme` (minutes; pytest alone passes it over)."""
 
 import os
 import re
