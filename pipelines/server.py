@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 
 from feedforward import processes
 from feedforward.errors import FeedforwardError
+from pipelines import database
 
 PATIENCE = 120.0  # s; a server starts in 6 to 9 s, and several times that on a machine that is busy
 
@@ -57,6 +58,7 @@ def _wait(process: "subprocess.Popen[bytes]", address: str) -> None:
 def main(port: int) -> None:
     """Serve until the parent ends."""
     processes.end_with_ancestors(generations=1)
+    database.create()
     os.environ |= {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
     import uvicorn
 
