@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 from feedforward.params import Promotion
 
@@ -127,5 +127,5 @@ def gain(challenger: Evidence, champion: Evidence, confidence: float) -> Gain:
     differences = champion.losses - challenger.losses
     mean = float(differences.mean())
     error = float(differences.std(ddof=1)) / math.sqrt(len(differences)) if len(differences) > 1 else math.inf
-    half = float(stats.norm.ppf((1 + confidence) / 2)) * math.hypot(error, challenger.seed_sd, champion.seed_sd)
+    half = float(special.ndtri((1 + confidence) / 2)) * math.hypot(error, challenger.seed_sd, champion.seed_sd)
     return Gain(mean, mean - half, mean + half)

@@ -8,10 +8,9 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from feedforward.errors import DataError
-from feedforward.inference import CONFIDENCE, Estimate, estimate, holm, p_value
+from feedforward.inference import CONFIDENCE, Estimate, estimate, holm, p_value, t_quantile
 from feedforward.results import RunResult
 
 
@@ -41,7 +40,7 @@ def slope(run: RunResult) -> float | None:
     """
     after = np.asarray(run.curves.get("val_cross_entropy", []))
     after = after[int(np.argmin(after)) :] if len(after) else after
-    return float(stats.linregress(np.arange(len(after)), after).slope) if len(after) > 1 else None
+    return float(np.polyfit(np.arange(len(after)), after, 1)[0]) if len(after) > 1 else None
 
 
 def rise(run: RunResult) -> float | None:
@@ -180,7 +179,7 @@ def band(runs: Iterable[RunResult], variant: str, curve: str, role: str = "repli
     epochs, mean, n = np.arange(1, length + 1), rows.mean(axis=0), len(rows)
     if n == 1:
         return Band(1, epochs, mean, None, None)
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * rows.std(axis=0, ddof=1) / math.sqrt(n)
+    half = t_quantile((1 + CONFIDENCE) / 2, n) * rows.std(axis=0, ddof=1) / math.sqrt(n)
     return Band(n, epochs, mean, mean - half, mean + half)
 
 
