@@ -3,11 +3,12 @@
 The replicas share their batches and nothing else. The first kernels stand side by side in one kernel of shape
 (features, replicas x units), so that a batch is read once for all; the later layers are products of stacks.
 The loss is the sum over replicas of each one's mean, and optimizers work element by element, so that no replica
-touches another: replica k in a pack learns what it learns alone.
+touches another: replica k in a pack learns what it learns alone. On a CPU it does so bit by bit, so that a job that was
+interrupted inside a pack goes on to the same bytes; two operations below are written with that in mind.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -31,6 +32,31 @@ def _categorical(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 # Keras's losses of the same names, taken before the last activation, where no logarithm can overflow
 _LOSSES = {"sigmoid": _binary, "softmax": _categorical}
+
+
+VECTOR = 16  # numbers that a CPU takes at a time, or a multiple
+
+
+def _whole_vectors(logits: tf.Tensor) -> tf.Tensor:
+    """The samples filled up to whole vectors: what is left over is computed by other code, with other last bits, and
+    where the leftover stands would depend on the number of replicas.
+    """
+    return tf.pad(logits, [(0, 0), (0, -tf.shape(logits)[1] % VECTOR), (0, 0)])
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def _add(x: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:
+    """(replicas, samples, units) + (replicas, units).
+
+    TensorFlow's own gradient sums over samples in an order that depends on the number of replicas; a product with ones
+    does not.
+    """
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        shape = tf.shape(upstream)
+        return upstream, tf.matmul(tf.ones((shape[0], 1, shape[1])), upstream)[:, 0]
+
+    return x + bias[:, None], gradient
 
 
 class Pack:
@@ -76,7 +102,7 @@ class Pack:
         for number, layer in enumerate(self.dense):
             if number:
                 x = tf.matmul(x, self.kernels[number - 1])
-            x += self.biases[number][:, None]
+            x = _add(x, tf.convert_to_tensor(self.biases[number]))
             if layer is not self.dense[-1]:
                 x = layer.activation(x)
                 if step is not None and self.dropout_rates[number] > 0:
@@ -90,7 +116,9 @@ class Pack:
 
     def cross_entropy(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         """(replicas, samples): the loss of each sample, without penalties."""
-        return _LOSSES[self.dense[-1].activation.__name__](labels, logits)
+        samples = tf.shape(labels)[0]
+        labels = tf.pad(labels, [(0, -samples % VECTOR)])
+        return _LOSSES[self.dense[-1].activation.__name__](labels, _whole_vectors(logits))[:, :samples]
 
     def correct(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         """(replicas,) float32: the number of samples whose most probable class is the label."""

@@ -32,18 +32,6 @@ if TYPE_CHECKING:
 DIGEST = "0123456789abcdef" * 4
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with its schema, which takes seconds to make; tests copy it."""
-    root = tmp_path_factory.mktemp("template")
-    (root / "params.yaml").write_text("seeds: 1\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FEEDFORWARD_ROOT", str(root))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        tracking.open_store()
-    return root / "mlruns" / "mlflow.db"
-
-
 @pytest.fixture
 def workspace(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "work"

@@ -1,0 +1,56 @@
+"""Fixtures that several modules share."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from small_data import params as small_params
+from small_data import write_vectorized
+
+from feedforward import tracking
+from feedforward.params import Params
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before anything imports TensorFlow
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with its schema, which takes seconds to make; tests copy it."""
+    root = tmp_path_factory.mktemp("template")
+    (root / "params.yaml").write_text("seeds: 1\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEEDFORWARD_ROOT", str(root))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        tracking.open_store()
+    return root / "mlruns" / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def tensorflow() -> None:
+    """TensorFlow as the training flow sets it up."""
+    from feedforward import experiment
+
+    experiment.prepare(1)
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
+    """The params of a workspace that holds the small data sets, vectorized."""
+    write_vectorized(tmp_path)
+    monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
+    monkeypatch.delenv("FEEDFORWARD_STORE", raising=False)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return small_params(tmp_path)
+
+
+@pytest.fixture
+def small_store(small: Params, tmp_path: Path, empty_database: Path) -> "Store":
+    """The tracking store of that workspace."""
+    (tmp_path / "mlruns").mkdir()
+    shutil.copy(empty_database, tmp_path / "mlruns" / "mlflow.db")
+    return tracking.open_store()

@@ -1,0 +1,60 @@
+"""Batches in a graph against the rows that they stand for."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_data import dense, split
+
+from feedforward import multihot
+from feedforward.batches import Batch, Batches
+from feedforward.splits import Split
+
+pytestmark = pytest.mark.usefixtures("tensorflow")
+
+
+def all_batches(data: Split, order: np.ndarray, batch_size: int) -> list[Batch]:
+    """As the training graph makes them: from a plan, inside a graph."""
+    batches = Batches(data)
+    plan = batches.plan(order, batch_size)
+
+    @tf.function
+    def one(number: tf.Tensor) -> tuple:
+        batch = batches.batch(plan, number)
+        return batch.features, batch.labels, batch.by_row, batch.by_column
+
+    return [Batch(*one(tf.constant(number))) for number in range(int(batches.steps(plan)))]
+
+
+def whole(batch: Batch, columns: int) -> np.ndarray:
+    """All columns of a batch."""
+    head = batch.features.numpy()
+    tail = np.zeros((len(head), columns - head.shape[1]), np.float32)
+    if batch.by_row is not None:
+        np.add.at(tail, tuple(part.numpy() for part in batch.by_row), 1)
+    return np.hstack([head, tail])
+
+
+@pytest.mark.parametrize("name", ["tones", "notes"])
+@pytest.mark.parametrize("batch_size", [1, 7, 20, 45, 90, 1000])
+def test_batches_are_the_rows_in_that_order(name: str, batch_size: int) -> None:
+    data = split(name)
+    order = np.random.default_rng(batch_size).permutation(len(data))
+    found = all_batches(data, order, batch_size)
+    assert [len(batch.labels) for batch in found] == [
+        min(batch_size, len(data) - start) for start in range(0, len(data), batch_size)
+    ]
+    features = np.vstack([whole(batch, data.features.shape[1]) for batch in found])
+    np.testing.assert_array_equal(features, dense(data.features)[order])
+    np.testing.assert_array_equal(np.concatenate([batch.labels for batch in found]), data.labels[order])
+
+
+def test_only_multi_hot_rows_have_a_tail() -> None:
+    assert all_batches(split("tones"), np.arange(5), 5)[0].by_row is None
+    batch = all_batches(split("notes"), np.arange(5), 5)[0]
+    assert batch.features.shape[1] == multihot.HEAD
+    assert batch.features.dtype == tf.float32
+
+
+def test_an_epoch_may_visit_a_part_of_the_samples() -> None:
+    found = all_batches(split("notes"), np.array([3, 1, 4]), 2)
+    np.testing.assert_array_equal(np.concatenate([b.labels for b in found]), split("notes").labels[[3, 1, 4]])
