@@ -116,22 +116,38 @@ def as_arrays(model: keras.Model) -> forward.Network:
     )
 
 
-def _training_graph(pack: Pack, batches: Batches, rule: Rule) -> Callable[[Plan, tf.Tensor], Sums]:
+Graph = Callable[..., Sums]
+
+
+def _graph(function: Graph) -> Graph:
+    """The function as a graph. Without autograph, whose reading of the source costs a second in every process."""
+    return tf.function(function, autograph=False, reduce_retracing=True)  # type: ignore[no-any-return]
+
+
+def _sum_over(steps: tf.Tensor, step: Callable[[tf.Tensor], Sums], zeros: Sums) -> Sums:
+    """The sums of what `step(number)` gives, one step after the other."""
+
+    def body(number: tf.Tensor, sums: Sums) -> tuple[tf.Tensor, Sums]:
+        return number + 1, tuple(total + value for total, value in zip(sums, step(number), strict=True))
+
+    return tf.while_loop(lambda number, _: number < steps, body, (0, zeros))[1]  # type: ignore[no-any-return]
+
+
+def _training_graph(pack: Pack, batches: Batches, rule: Rule) -> Graph:
     """An epoch as one graph: calls from Python for each step would cost more than a small network's arithmetic."""
 
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    @_graph
     def run(plan: Plan, first_step: tf.Tensor) -> Sums:
-        entropy_sum = correct_sum = penalty_sum = tf.zeros(len(pack.models))
-        for number in tf.range(batches.steps(plan)):
+        def step(number: tf.Tensor) -> Sums:
             batch = batches.batch(plan, number)
-            penalty_sum += pack.penalty() * tf.cast(tf.shape(batch.labels)[0], tf.float32)
+            penalty = pack.penalty() * tf.cast(tf.shape(batch.labels)[0], tf.float32)
             entropy, logits, gradients = pack.gradients(batch, first_step + number)
-            entropy_sum += tf.reduce_sum(entropy, -1)
-            correct_sum += pack.correct(batch.labels, logits)
             rule.apply(gradients)
-        return entropy_sum, correct_sum, penalty_sum
+            return tf.reduce_sum(entropy, -1), pack.correct(batch.labels, logits), penalty
 
-    return run  # type: ignore[no-any-return]
+        return _sum_over(batches.steps(plan), step, (tf.zeros(len(pack.models)),) * 3)
+
+    return run
 
 
 class _Evaluation:
@@ -142,15 +158,16 @@ class _Evaluation:
         batches = Batches(split)
         self.plan = batches.plan(np.arange(len(split)), EVALUATION_ROWS)
 
-        @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+        @_graph
         def run(plan: Plan) -> Sums:
-            entropy_sum = correct_sum = tf.zeros(len(pack.models))
-            for number in tf.range(batches.steps(plan)):
+            def step(number: tf.Tensor) -> Sums:
                 batch = batches.batch(plan, number)
                 logits = pack.logits(batch, pack.tail_sums(batch))
-                entropy_sum += tf.reduce_sum(pack.cross_entropy(batch.labels, logits), -1)
-                correct_sum += pack.correct(batch.labels, logits)
-            return entropy_sum, correct_sum, pack.penalty() * float(batches.samples)
+                entropy = pack.cross_entropy(batch.labels, logits)
+                return tf.reduce_sum(entropy, -1), pack.correct(batch.labels, logits)
+
+            sums = _sum_over(batches.steps(plan), step, (tf.zeros(len(pack.models)),) * 2)
+            return *sums, pack.penalty() * float(batches.samples)
 
         self.run = run
 
