@@ -10,6 +10,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 BIN := $(VENV)/bin
 READY := $(VENV)/.$(REQUIREMENTS)
 DEV := $(VENV)/.dev
+PARALLEL := -n auto --dist loadfile  # files on all cores; what a file makes once is made once
 
 export PATH := $(abspath $(BIN)):$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
@@ -20,7 +21,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PREFECT_HOME := $(CURDIR)/.prefect
 
-.PHONY: help run demo ui verify study test test-unit real readme check fix lock
+.PHONY: help run demo ui verify study bench test test-unit real readme check fix lock
 .NOTPARALLEL:
 
 help: ## this list
@@ -41,11 +42,14 @@ verify: $(READY) ## train again in a temporary store and compare: same seed, sam
 study: $(READY) ## the lecture's comparison with 20 seeds, both protocols: writes docs/study.md (half an hour)
 	$(BIN)/feedforward study
 
+bench: $(DEV) ## the whole job beside a plain Keras script, side by side (half an hour)
+	$(BIN)/python -m bench.bench
+
 test: $(DEV) ## all tests
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 test-unit: $(DEV) ## those that take under a minute together
-	$(BIN)/pytest -m "not slow and not real"
+	$(BIN)/pytest $(PARALLEL) -m "not slow and not real"
 
 real: $(DEV) ## figures of the finished `make run` against the lecture's
 	$(BIN)/pytest tests/test_real_job.py
