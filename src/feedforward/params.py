@@ -219,6 +219,7 @@ class Promotion(Strict):
 
     minimum_gain: Annotated[float, Field(ge=0)] = 0.0  # of validation cross-entropy (nats), by the interval's low end
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95  # of that interval
+    witnesses: Annotated[int, Field(ge=1, le=100)] = 3  # models that are trained as evidence, each from its own seed
     class_accuracy: Share = 0.0  # on the validation samples of each class, at least
     max_bytes: Positive = 2**30  # of the served folder
     max_latency: Annotated[float, Field(gt=0)] = 1000.0  # ms for one sample

@@ -70,6 +70,16 @@ def store() -> Path:
     return Path(named).resolve() if named else root() / "mlruns"
 
 
+def audit() -> Path:
+    """The log of promotions: one JSON object a line, only ever appended to."""
+    return store() / "audit.jsonl"
+
+
+def incoming(dataset: str) -> Path:
+    """Labelled samples that users gave, kept for retraining: one JSON object a line, only ever appended to."""
+    return root() / "data" / "incoming" / f"{dataset}.jsonl"
+
+
 def lock(job: str) -> Path:
     """The lock that a job holds, so that it is done by one process at a time."""
     return root() / ".locks" / f"{job}.lock"

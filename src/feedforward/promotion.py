@@ -16,19 +16,20 @@ from scipy import special
 from feedforward.params import Promotion
 
 HUGE = 1e300  # MLflow keeps infinity as 1.797e308
+MANY = 1e6  # degrees of freedom from which t is normal
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """How a model did on the validation split, which it must not have learned from.
+    """How models of one recipe did on the validation split, which none of them learned from.
 
-    losses: float64, (samples,), cross-entropy of each sample, nats. hits: bool, (samples,), is the most probable class
-    the label? seed_sd: standard deviation of the mean loss over seeds of the same recipe; 0 where it is not known.
+    losses: float64, (models, samples), cross-entropy of each sample, nats; the first model has the seed of the one
+    that is to be served, the others show what a seed does. hits: bool, (samples,), does the first model give the label
+    of the sample the highest probability?
     """
 
     losses: npt.NDArray[np.float64]
     hits: npt.NDArray[np.bool_]
-    seed_sd: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -78,11 +79,10 @@ def decide(
     if champion is None:
         return Decision(True, "the first that is sound", None, accuracy)
     found = gain(challenger.evidence, champion, rule.confidence)
-    interval = f"{found.mean:.4f} [{found.low:.4f}, {found.high:.4f}]"
+    reason = f"gain in validation cross-entropy {found.mean:.4f} [{found.low:.4f}, {found.high:.4f}]"
     if found.low >= rule.minimum_gain and found.mean > 0:
-        return Decision(True, f"validation cross-entropy lower by {interval}", found, accuracy)
-    needed = f"the low end must reach {rule.minimum_gain:g}"
-    return Decision(False, f"validation cross-entropy lower by {interval}: {needed}", found, accuracy)
+        return Decision(True, reason, found, accuracy)
+    return Decision(False, f"{reason}, its low end must reach {rule.minimum_gain:g}", found, accuracy)
 
 
 def unsound(challenger: Candidate, accuracy: Sequence[float], names: Sequence[str], rule: Promotion) -> list[str]:
@@ -92,7 +92,7 @@ def unsound(challenger: Candidate, accuracy: Sequence[float], names: Sequence[st
         for name, value in challenger.figures.items()
         if not math.isfinite(value) or abs(value) >= HUGE
     ]
-    if not len(challenger.evidence.losses) or not np.isfinite(challenger.evidence.losses).all():
+    if not challenger.evidence.losses.size or not np.isfinite(challenger.evidence.losses).all():
         faults.append("the cross-entropy of each validation sample must be finite")
     faults += [
         f"accuracy on {name} must be at least {rule.class_accuracy:g}, got {found:.4f}"
@@ -117,15 +117,27 @@ def gain(challenger: Evidence, champion: Evidence, confidence: float) -> Gain:
     """The mean paired difference of the losses, champion's minus challenger's, and its interval.
 
     The interval covers the choice of the validation samples and the seeds of both recipes: what a lucky seed won on
-    the split is no improvement of what is served.
+    the split is no improvement. Degrees of freedom by Welch and Satterthwaite, for seeds are few.
 
     Raises:
         ValueError: the two were not measured on the same samples.
     """
-    if challenger.losses.shape != champion.losses.shape:
-        raise ValueError(f"losses of {len(challenger.losses)} and of {len(champion.losses)} samples are no pairs")
-    differences = champion.losses - challenger.losses
-    mean = float(differences.mean())
-    error = float(differences.std(ddof=1)) / math.sqrt(len(differences)) if len(differences) > 1 else math.inf
-    half = float(special.ndtri((1 + confidence) / 2)) * math.hypot(error, challenger.seed_sd, champion.seed_sd)
+    samples = challenger.losses.shape[1]
+    if samples != champion.losses.shape[1]:
+        raise ValueError(f"losses of {samples} and of {champion.losses.shape[1]} samples are no pairs")
+    differences = champion.losses.mean(axis=0) - challenger.losses.mean(axis=0)
+    parts = [_variance(differences), *(_variance(each.losses.mean(axis=1)) for each in (challenger, champion))]
+    total = sum(variance for variance, _ in parts)
+    mean, half = float(differences.mean()), 0.0
+    if total > 0:
+        freedom = total**2 / sum(variance**2 / freedom for variance, freedom in parts)
+        level = (1 + confidence) / 2
+        half = float(special.stdtrit(freedom, level) if freedom < MANY else special.ndtri(level)) * math.sqrt(total)
     return Gain(mean, mean - half, mean + half)
+
+
+def _variance(values: npt.NDArray[np.float64]) -> tuple[float, int]:
+    """The variance of the mean, and its degrees of freedom; 0 of a single value, whose spread nobody knows."""
+    if len(values) < 2:
+        return 0.0, 1
+    return float(values.var(ddof=1)) / len(values), len(values) - 1

@@ -152,3 +152,17 @@ def test_the_encoder_of_a_data_set_is_made_from_what_vectorize_left(tmp_path: Pa
     text = TextReader(kind="labelled_text", file="f", train="t", test="t", classes=("a", "b"), num_words=9)
     (tmp_path / "vocabulary.txt").write_text("the\nfilm\n")
     assert encoding.of_dataset(text, tmp_path, {}) == TextEncoder(words.Vocabulary(("the", "film"), 9))
+
+
+def test_features_are_translated_into_another_vocabulary() -> None:
+    other = TextEncoder(words.Vocabulary(("film", "bad", "good", "the"), 12))
+    texts = ["the bad film", "a film don't größe", "the the unknown", "bad"]
+    found = encoding.translate(TEXTS.encode(texts), TEXTS, other)
+    expected = other.encode(texts)
+    assert isinstance(found, MultiHot)
+    np.testing.assert_array_equal(found.indptr, expected.indptr)
+    np.testing.assert_array_equal(found.indices, expected.indices)
+    same = TEXTS.encode(texts)
+    assert encoding.translate(same, TEXTS, TEXTS) is same
+    with pytest.raises(DataError, match="cannot be compared"):
+        encoding.translate(same, TEXTS, IMAGES)

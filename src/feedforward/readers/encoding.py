@@ -225,3 +225,26 @@ def load(settings: Mapping[str, Any], files: Mapping[str, bytes]) -> Encoder:
         raise ValueError(f"unknown kind {settings['kind']!r}")
     except (KeyError, ValueError, TypeError, UnicodeDecodeError) as error:
         raise DataError(f"the model's preprocessing cannot be read ({error}); promote it again") from None
+
+
+def translate(features: Features, made_by: Encoder, wanted: Encoder) -> Features:
+    """Features of one encoder as another would have made them from the same samples.
+
+    Of texts: words move to the columns that they have in the other vocabulary, words without one count as dropped.
+    A word that only the other vocabulary knows was dropped before and stays so.
+
+    Raises:
+        DataError: the two take different kinds of samples.
+    """
+    if made_by == wanted:
+        return features
+    if not (isinstance(made_by, TextEncoder) and isinstance(wanted, TextEncoder) and isinstance(features, MultiHot)):
+        raise DataError("features of different preprocessing cannot be compared; promote a run of the same data")
+    column_of = np.full(made_by.columns, words.DROPPED)
+    column_of[: words.RANK_OFFSET] = np.arange(words.RANK_OFFSET)
+    for word, column in made_by.vocabulary.column_of.items():
+        column_of[column] = wanted.vocabulary.column_of.get(word, words.DROPPED)
+    rows = np.repeat(np.arange(len(features)), np.diff(features.indptr))
+    keys = np.unique(rows * wanted.columns + column_of[np.asarray(features.indices)])
+    indptr = np.searchsorted(keys, np.arange(len(features) + 1) * wanted.columns)
+    return MultiHot(indptr, (keys % wanted.columns).astype(np.uint16), wanted.columns)

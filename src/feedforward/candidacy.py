@@ -1,0 +1,145 @@
+"""From a finished final run to a registered version: its network, its preprocessing, and the variants beside it."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from feedforward import forward, paths, plans, servable, sources, storage
+from feedforward.errors import DataError, ParamsError
+from feedforward.params import Dataset, Params
+from feedforward.readers import encoding
+from feedforward.readers.encoding import Encoder
+from feedforward.servable import Description
+from feedforward.tracking import Found, versions
+from feedforward.tracking.versions import Version
+
+if TYPE_CHECKING:
+    from feedforward.tracking.registry import Registry
+
+
+def choose(params: Params, name: str, registry: "Registry", run_id: str | None) -> Found:
+    """The final run to promote: that one, or the latest that was trained on the data and parameters as they are.
+
+    Raises:
+        ParamsError: no such final run. DataError: it was trained on other data or with other parameters.
+    """
+    found = registry.find_runs(name, role="final")
+    if not found:
+        raise DataError(f"{name}: has no finished final run; run `feedforward run` or `feedforward train {name}`")
+    if run_id is None:
+        fitting = next((run for run in found if misfit(params, name, run) is None), None)
+        if fitting is None:
+            raise DataError(f"{name}: {misfit(params, name, found[0])}; run `feedforward train {name}`")
+        return fitting
+    chosen = [run for run in found if run.run_id.startswith(run_id)]
+    if len(chosen) != 1:
+        some = ", ".join(f"{run.run_id[:8]} ({run.name})" for run in found[:5])
+        raise ParamsError([f"--run: must name a final run of {name}, such as {some}; got {run_id}"])
+    if problem := misfit(params, name, chosen[0]):
+        raise DataError(f"{name}: {problem}; run `feedforward train {name}`")
+    return chosen[0]
+
+
+def misfit(params: Params, name: str, run: Found) -> str | None:
+    """What tells the run from one that would be trained now; None if nothing does, but for code and versions."""
+    digest = plans.manifest_of(name)["data_digest"]
+    who = f"run {run.run_id[:8]} ({run.name})"
+    if run.tags.get("data_digest") != digest:
+        return f"{who} was trained on other data ({run.tags.get('data_digest', '')[:12]}, now {digest[:12]})"
+    expected = _planned(params, name, run)
+    if expected is None:
+        return f"{who} is none that params.yaml asks for any more"
+    differs = [key for key, value in expected.items() if run.params.get(key) != str(value)]
+    return f"{who} was trained with other parameters ({', '.join(differs)})" if differs else None
+
+
+def _planned(params: Params, name: str, run: Found) -> Mapping[str, Any] | None:
+    variant, protocol, role = (run.tags.get(key, "") for key in ("variant", "protocol", "role"))
+    if variant not in params.variants or protocol not in ("fair", "lecture"):
+        return None
+    packs = plans.plan(params, protocol, [name], [variant], [int(run.tags.get("seed", 0))])
+    return next((pack.parameters for pack in packs if pack.role == role), None)
+
+
+def register(params: Params, name: str, run: Found, registry: "Registry") -> Version:
+    """The version of the run, made if it is not there yet: the network, and beside it a replica of each variant.
+
+    Raises:
+        DataError: the logged model is not what its run recorded.
+    """
+    dataset = params.datasets[name]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder, encoder = Path(temporary), encoder_of(name, dataset)
+        digest = package(name, dataset, run, registry, encoder, folder / versions.SERVED)
+        for known in registry.versions(name, run.run_id):
+            if known.tags.get(versions.DIGEST) == digest:
+                return known
+        folders, others = {versions.SERVED: folder / versions.SERVED}, {}
+        for variant, replica in replicas(params, name, run, registry).items():
+            folders[f"variants/{variant}"] = folder / "variants" / variant
+            others[variant] = package(name, dataset, replica, registry, encoder, folder / "variants" / variant)
+        tags = {key: run.tags[key] for key in ("variant", "seed", "protocol", "data_digest", "weights_digest")}
+        tags |= {versions.DIGEST: digest, "variants": storage.canonical_json(others), "title": dataset.title}
+        return registry.register(name, run.run_id, folders, tags)
+
+
+def encoder_of(name: str, dataset: Dataset) -> Encoder:
+    """The preprocessing of a data set as it is vectorized."""
+    files = {key: paths.raw(name) / sources.stored_name(key, file) for key, file in dataset.files.items()}
+    return encoding.of_dataset(dataset.reader, paths.vectorized(name), files)
+
+
+def package(name: str, dataset: Dataset, run: Found, registry: "Registry", encoder: Encoder, folder: Path) -> str:
+    """Write a run's network and preprocessing as a servable; its digest."""
+    model = registry.model_file(run)
+    where = f"model of run {run.run_id[:8]}"
+    weights, recorded = forward.read(model, where).weights_digest(), run.tags.get("weights_digest", "")
+    if weights != recorded:
+        raise DataError(f"{where}: its weights are not those that the run recorded; train it again")
+    held_out = dataset.training.validation.samples if run.params.get("train") == "training" else 0
+    described = Description(
+        dataset=name,
+        title=dataset.title,
+        labels=dataset.labels,
+        variant=run.tags["variant"],
+        seed=int(run.tags["seed"]),
+        epochs=int(run.params["epochs"]),
+        samples=plans.manifest_of(name)["samples"]["train"] - held_out,
+        run_id=run.run_id,
+        fingerprint=run.tags["fingerprint"],
+        data_digest=run.tags["data_digest"],
+        weights_digest=weights,
+    )
+    return servable.write(folder, model, described, encoder)
+
+
+def replicas(params: Params, name: str, run: Found, registry: "Registry") -> dict[str, Found]:
+    """A replica of each variant of params.yaml: from the run's own seed where there is one, else from the lowest."""
+    found = registry.find_runs(name, role="replica", protocol=run.tags["protocol"])
+    found = [each for each in found if misfit(params, name, each) is None]
+    chosen = {}
+    for variant in params.variants:
+        own = [each for each in found if each.tags["variant"] == variant]
+        if own:
+            chosen[variant] = min(own, key=lambda each: (each.tags["seed"] != run.tags["seed"], int(each.tags["seed"])))
+    return chosen
+
+
+def recorded(params: Params, name: str, run: Found, registry: "Registry") -> float | None:
+    """Validation cross-entropy of the replica of the run's seed and order of batches at the run's last epoch."""
+    own = {key: run.tags[key] for key in ("variant", "protocol", "seed")}
+    for replica in registry.find_runs(name, role="replica", **own):
+        same_order = replica.params.get("data_order_seed") == run.params.get("data_order_seed")
+        if same_order and misfit(params, name, replica) is None:
+            curve = registry.curve(replica, "val_cross_entropy")
+            last = int(run.params["epochs"])
+            return curve[last - 1] if len(curve) >= last else None
+    return None
+
+
+def finals(params: Params, name: str, run: Found, registry: "Registry") -> Sequence[Mapping[str, float]]:
+    """Metrics of all final runs of the recipe, one a seed: what the test split said of each."""
+    found = registry.find_runs(name, role="final", variant=run.tags["variant"], protocol=run.tags["protocol"])
+    fitting = [each for each in reversed(found) if misfit(params, name, each) is None]
+    return list({each.tags["seed"]: each.metrics for each in fitting}.values())

@@ -1,0 +1,150 @@
+"""What is served, as a folder: a network, its preprocessing as plain files, and a manifest of digests over all of it.
+
+    manifest.json      size and SHA-256 of each other file; its own SHA-256 is kept in the registry
+    description.json   what it is: data set, variant, seed, labels, digests, the encoder's settings
+    model.keras        the network, as Keras saved it
+    vocabulary.txt     where features are words
+
+Nothing is parsed before its digest is checked, and what is parsed are the very bytes that were checked.
+"""
+
+import hashlib
+import json
+import stat
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from feedforward import forward, storage
+from feedforward.errors import DataError
+from feedforward.forward import Network
+from feedforward.readers import encoding
+from feedforward.readers.encoding import Encoder
+
+MANIFEST, DESCRIPTION, MODEL = "manifest.json", "description.json", "model.keras"
+MAX_MANIFEST_BYTES = 2**16
+MAX_BYTES = 2**30  # of all files together
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a served network is. epochs: that it was trained for; samples: that it was trained on."""
+
+    dataset: str
+    title: str
+    labels: tuple[str, ...]
+    variant: str
+    seed: int
+    epochs: int
+    samples: int
+    run_id: str
+    fingerprint: str
+    data_digest: str
+    weights_digest: str
+
+
+@dataclass(frozen=True)
+class Servable:
+    """A network that can be asked. digest: SHA-256 (hex) of its manifest. bytes: size of its folder."""
+
+    description: Description
+    encoder: Encoder
+    network: Network
+    digest: str
+    bytes: int
+
+
+def write(folder: Path, model: bytes, description: Description, encoder: Encoder) -> str:
+    """Write the files into the new `folder`; the digest of the manifest.
+
+    Raises:
+        DataError: network, labels, encoder and recorded weights do not belong together.
+    """
+    network = forward.read(model)
+    _check(network, description, encoder)
+    described = {"format": 1, **asdict(description), "encoder": encoder.settings()}
+    text = storage.canonical_json(described, indent=2) + "\n"
+    files = {MODEL: model, DESCRIPTION: text.encode(), **encoder.files()}
+    listed = {
+        name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()} for name, content in files.items()
+    }
+    files[MANIFEST] = (storage.canonical_json(listed, indent=2) + "\n").encode()
+    with storage.writing_folder(folder, "package") as temporary:
+        for name, content in files.items():
+            (temporary / name).write_bytes(content)
+    return hashlib.sha256(files[MANIFEST]).hexdigest()
+
+
+def read(folder: Path, digest: str) -> Servable:
+    """The servable in `folder`, whose manifest has that digest.
+
+    Raises:
+        DataError: a file is missing, added or changed, or is not what it should be; nothing of it was run.
+    """
+    files = verified(folder, digest)
+    try:
+        described = json.loads(files[DESCRIPTION])
+        settings = described.pop("encoder")
+        if described.pop("format") != 1:
+            raise ValueError("its format is not 1")
+        description = Description(**{**described, "labels": tuple(described["labels"])})
+    except (KeyError, ValueError, TypeError) as error:
+        raise DataError(f"{folder / DESCRIPTION}: cannot be read ({error}); promote the run again") from None
+    if MODEL not in files:
+        raise DataError(f"{folder / MODEL}: missing; promote the run again")
+    encoder, network = encoding.load(settings, files), forward.read(files[MODEL], str(folder / MODEL))
+    _check(network, description, encoder)
+    return Servable(description, encoder, network, digest, sum(map(len, files.values())))
+
+
+def verified(folder: Path, digest: str) -> dict[str, bytes]:
+    """The content of each file of the manifest, and of no other, once all digests are right.
+
+    Raises:
+        DataError: a file is missing, added or changed.
+    """
+    remedy = "do not use it; promote the run again"
+    manifest = _content(folder / MANIFEST, MAX_MANIFEST_BYTES)
+    if (found := hashlib.sha256(manifest).hexdigest()) != digest:
+        raise DataError(
+            f"{folder / MANIFEST}: was changed since it was registered"
+            f" (SHA-256 {found[:12]}…, expected {digest[:12]}…); {remedy}"
+        )
+    listed: Mapping[str, Mapping[str, Any]] = json.loads(manifest)
+    names = {path.name for path in folder.iterdir()} - {MANIFEST}
+    if names != set(listed):
+        odd = sorted(names ^ set(listed))[0]
+        raise DataError(f"{folder / odd}: is {'missing' if odd in listed else 'not in the manifest'}; {remedy}")
+    if sum(int(entry["bytes"]) for entry in listed.values()) > MAX_BYTES:
+        raise DataError(f"{folder}: has more than {MAX_BYTES} bytes; {remedy}")
+    files = {}
+    for name, entry in listed.items():
+        files[name] = _content(folder / name, int(entry["bytes"]))
+        if hashlib.sha256(files[name]).hexdigest() != entry["sha256"]:
+            raise DataError(f"{folder / name}: was changed since it was registered; {remedy}")
+    return files
+
+
+def _content(path: Path, limit: int) -> bytes:
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise DataError(f"{path}: must be a plain file; do not use it, promote the run again")
+        with path.open("rb") as file:
+            content = file.read(limit + 1)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); promote the run again") from None
+    if len(content) > limit:
+        raise DataError(f"{path}: was changed since it was registered: must have at most {limit} bytes")
+    return content
+
+
+def _check(network: Network, description: Description, encoder: Encoder) -> None:
+    pairs = {
+        "probabilities and labels": (network.classes, len(description.labels)),
+        "features of network and encoder": (network.columns, encoder.columns),
+        "weights and their recorded digest": (network.weights_digest(), description.weights_digest),
+    }
+    for what, (one, other) in pairs.items():
+        if one != other:
+            raise DataError(f"{description.dataset}: {what} do not fit: {one} and {other}; train and promote again")

@@ -1,0 +1,196 @@
+"""The model registry: versions of one registered model a data set, their aliases and tags."""
+
+import contextlib
+import tempfile
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mlflow.artifacts import download_artifacts
+from mlflow.entities import LoggedModelStatus
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from feedforward import provenance, storage
+from feedforward.errors import DataError, TrackingError
+from feedforward.redaction import redact
+from feedforward.tracking import settings
+from feedforward.tracking.connection import Connection, first_line
+from feedforward.tracking.finding import runs
+from feedforward.tracking.records import Found
+from feedforward.tracking.versions import SERVED, Version
+
+LOADER = "feedforward.flavor"  # MLflow's python_function flavour asks it to load a version
+LIBRARIES = ("h5py", "numpy", "pillow", "pyarrow", "scipy")
+DESCRIPTION_LENGTH = 5000  # of MLflow's field
+MAX_MODEL_BYTES = 2**30
+
+
+class Registry:
+    """MLflow's registry. Every method asks the store and raises TrackingError if it does not answer or refuses."""
+
+    def __init__(self, uri: str | None = None) -> None:
+        self._connection = Connection(uri or settings.tracking_uri())
+        self._client = self._connection.client
+
+    def find_runs(self, dataset: str, **tags: str) -> list[Found]:
+        """Finished runs with these tags, the latest first."""
+        return runs(self._connection, dataset, "FINISHED", tags)
+
+    def model_file(self, run: Found) -> bytes:
+        """The bytes of the .keras file that the run logged.
+
+        Raises:
+            DataError: it logged none, or one that is too large.
+        """
+        try:
+            experiment = self._client.get_run(run.run_id).info.experiment_id
+            found = self._client.search_logged_models([experiment], f"source_run_id = '{run.run_id}'")
+            models = [model for model in found if model.name != SERVED and model.status == LoggedModelStatus.READY]
+            if not models:
+                raise DataError(f"run {run.name} ({run.run_id}): logged no whole model; train it again")
+            with tempfile.TemporaryDirectory() as folder:
+                path = download(f"{models[0].artifact_location}/data", Path(folder)) / "model.keras"
+                if not path.is_file() or path.stat().st_size > MAX_MODEL_BYTES:
+                    raise DataError(
+                        f"run {run.name} ({run.run_id}): its model has no usable model.keras; train it again"
+                    )
+                return path.read_bytes()
+        except (MlflowException, OSError) as error:
+            raise TrackingError(f"reading the model of run {run.run_id} failed ({first_line(error)})") from None
+
+    def curve(self, run: Found, name: str) -> list[float]:
+        """The values of a curve, one an epoch."""
+        try:
+            points = self._client.get_metric_history(run.run_id, name)
+        except MlflowException as error:
+            raise self._failed(f"reading {name} of run {run.run_id}", error) from None
+        return [point.value for point in sorted(points, key=lambda point: point.step) if point.step > 0]
+
+    # --- versions ----------------------------------------------------------------------------
+
+    def find(self, dataset: str, which: str | int) -> Version | None:
+        """The version with that alias or number."""
+        try:
+            if isinstance(which, str):
+                return _version(self._client.get_model_version_by_alias(dataset, which))
+            return _version(self._client.get_model_version(dataset, str(which)))
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise self._failed(f"reading {dataset} {which}", error) from None
+
+    def versions(self, dataset: str, run_id: str | None = None) -> list[Version]:
+        """All versions, or those of a run, the latest first."""
+        where = f"name = '{dataset}'" + (f" and run_id = '{run_id}'" if run_id else "")
+        try:
+            found, token = [], None
+            while True:
+                page = self._client.search_model_versions(where, order_by=["version_number DESC"], page_token=token)
+                found += [_version(version) for version in page]
+                token = page.token
+                if not token:
+                    return found
+        except MlflowException as error:
+            raise self._failed(f"reading the versions of {dataset}", error) from None
+
+    def register(self, dataset: str, run_id: str, folders: Mapping[str, Path], tags: Mapping[str, str]) -> Version:
+        """A new version of the registered model `dataset`, which holds these folders; visible once it is whole.
+
+        folders: name → folder; the one named SERVED is what MLflow's own server loads.
+        """
+        try:
+            experiment = self._client.get_run(run_id).info.experiment_id
+            model = self._client.create_logged_model(experiment, SERVED, run_id)
+            with tempfile.TemporaryDirectory() as temporary:
+                whole = Path(temporary) / "whole"
+                _save_flavor(folders[SERVED], whole, model)
+                self._client.log_model_artifacts(model.model_id, str(whole))
+            for name, folder in folders.items():
+                if name != SERVED:
+                    self._client.log_model_artifacts(model.model_id, str(folder), name)
+            self._client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+            storage.crash_point("promote.before_register")
+            with contextlib.suppress(MlflowException):  # it is there
+                self._client.create_registered_model(dataset)
+            made = self._client.create_model_version(
+                dataset,
+                model.artifact_location,
+                run_id,
+                {key: redact(value) for key, value in {**tags, "model_id": model.model_id}.items()},
+                model_id=model.model_id,
+            )
+        except (MlflowException, OSError) as error:
+            raise self._failed(f"registering a version of {dataset}", error) from None
+        return _version(made)
+
+    def add(self, version: Version, folder: Path, name: str) -> None:
+        """Put the files of `folder` into the version's folder `name`."""
+        try:
+            self._client.log_model_artifacts(version.tags["model_id"], str(folder), name)
+        except (MlflowException, OSError) as error:
+            raise self._failed(f"adding {name} to {version.name}", error) from None
+
+    def tag(self, version: Version, tags: Mapping[str, str]) -> None:
+        """Set tags of the version."""
+        try:
+            for key, value in tags.items():
+                self._client.set_model_version_tag(version.dataset, str(version.number), key, redact(value))
+        except MlflowException as error:
+            raise self._failed(f"tagging {version.name}", error) from None
+
+    def describe(self, version: Version, text: str) -> None:
+        """Set the Markdown that MLflow's pages show for the version."""
+        try:
+            self._client.update_model_version(version.dataset, str(version.number), redact(text)[:DESCRIPTION_LENGTH])
+        except MlflowException as error:
+            raise self._failed(f"describing {version.name}", error) from None
+
+    def set_alias(self, version: Version, alias: str) -> None:
+        """Move the alias to the version."""
+        try:
+            self._client.set_registered_model_alias(version.dataset, alias, str(version.number))
+        except MlflowException as error:
+            raise self._failed(f"making {version.name} {alias}", error) from None
+
+    def _failed(self, what: str, error: Exception) -> TrackingError:
+        return TrackingError(f"{redact(self._connection.uri)}: {what} failed ({first_line(error)}); try again")
+
+
+def download(uri: str, target: Path) -> Path:
+    """Copy a folder of artifacts into `target`; where it lies now."""
+    try:
+        return Path(download_artifacts(uri, dst_path=str(target), tracking_uri=settings.tracking_uri()))
+    except (MlflowException, OSError) as error:
+        raise TrackingError(f"{redact(uri)}: cannot be fetched ({first_line(error)})") from None
+
+
+def _version(found: ModelVersion) -> Version:
+    return Version(found.name, int(found.version), found.run_id, found.source, dict(found.tags))
+
+
+def _save_flavor(folder: Path, target: Path, model: Any) -> None:
+    """The folder as a model that `mlflow models serve` takes; its loader is in this package, not in the artifact."""
+    import mlflow.pyfunc
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    described = Model(
+        artifact_path=model.artifact_location,
+        run_id=model.source_run_id,
+        utc_time_created=time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),
+        model_uuid=model.model_id,
+        model_id=model.model_id,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # it wants an example besides the signature
+        mlflow.pyfunc.save_model(
+            target,
+            loader_module=LOADER,
+            data_path=str(folder),
+            mlflow_model=described,
+            signature=ModelSignature(inputs=Schema([ColSpec(DataType.string)])),
+            pip_requirements=[provenance.requirement(name) for name in LIBRARIES],
+        )

@@ -1,0 +1,94 @@
+"""Versions of the small data set `notes` that were registered and examined, without a minute of training each."""
+
+import dataclasses
+import io
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import h5py
+import keras_files
+import numpy as np
+from small_data import HELD_OUT, TRAIN, WORDS
+
+from feedforward import forward, paths, plans, servable, storage
+from feedforward.params import Params
+from feedforward.readers import words
+from feedforward.readers.encoding import TextEncoder
+from feedforward.servable import Description
+from feedforward.tracking import Found, RunTags, versions
+from feedforward.tracking.registry import Registry
+from feedforward.tracking.versions import Version
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+NAME = "notes"
+ENCODER = TextEncoder(words.Vocabulary(tuple(f"word{k}" for k in range(WORDS - words.RANK_OFFSET - 1)), WORDS))
+FIGURES = {"latency_ms": 0.1, "bytes": 1000.0, "seen_accuracy": 1.0}
+
+
+def model(strength: float) -> bytes:
+    """A network that knows how `notes` are labelled; the stronger, the surer of it. 0: it knows nothing."""
+    buffer = io.BytesIO(keras_files.weights([WORDS, 1]))
+    with h5py.File(buffer, "r+") as file:
+        kernel = np.zeros((WORDS, 1), np.float32)
+        kernel[5:25] = strength
+        file["layers/dense/vars/0"][...] = kernel
+        file["layers/dense/vars/1"][...] = -7.5 * strength
+    return keras_files.model([WORDS, 1], ["sigmoid"], weights=buffer.getvalue())
+
+
+def vocabulary() -> None:
+    """What vectorize leaves beside the splits."""
+    content = ENCODER.files()["vocabulary.txt"]
+    (paths.vectorized(NAME) / "vocabulary.txt").write_bytes(content)
+
+
+def final_run(store: "Store", params: Params, seed: int = 0, **metrics: float) -> Found:
+    """A finished final run without a model."""
+    [pack] = [pack for pack in plans.plan(params, "fair", [NAME], ["original"], [seed]) if pack.role == "final"]
+    tags = RunTags(NAME, "original", "fair", "final", pack.fingerprints[0], pack.data_digest, seed)
+    store.finish(
+        store.start(tags, f"original final {seed}"),
+        metrics={"test_accuracy": 0.9, "test_loss": 0.3, **metrics},
+        params=pack.parameters | {"variant": "original", "dataset": NAME, "seed": seed},
+    )
+    return store.find_runs(NAME, role="final", seed=str(seed))[0]
+
+
+def version(registry: Registry, run: Found, strength: float, examined: bool = True, **figures: float) -> Version:
+    """A version whose network and witness have that strength."""
+    content = model(strength)
+    described = Description(
+        dataset=NAME,
+        title="Small texts",
+        labels=("sad", "glad"),
+        variant="original",
+        seed=int(run.tags["seed"]),
+        epochs=2,
+        samples=TRAIN,
+        run_id=run.run_id,
+        fingerprint=run.tags["fingerprint"],
+        data_digest=run.tags["data_digest"],
+        weights_digest=forward.read(content).weights_digest(),
+    )
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        digest = servable.write(folder / "served", content, described, ENCODER)
+        made = registry.register(NAME, run.run_id, {"served": folder / "served"}, {"digest": digest, "variants": "{}"})
+        if not examined:
+            return made
+        witness = dataclasses.replace(described, samples=TRAIN - HELD_OUT)
+        witness_digest = servable.write(folder / "witness", content, witness, ENCODER)
+        tags = {
+            "witnesses": storage.canonical_json([[witness.seed, witness_digest]]),
+            "examination": storage.canonical_json({**FIGURES, **figures}),
+        }
+        registry.add(made, folder / "witness", f"witnesses/{witness.seed}")
+        registry.tag(made, tags)
+    found = versions.find(NAME, made.number)
+    assert found is not None
+    assert json.loads(found.tags["examination"])["bytes"] == 1000
+    return found
