@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from small_data import params as small_params
-from small_data import write_vectorized
+from small_data import params, values, write_params, write_vectorized
 
 from feedforward import tracking
 from feedforward.params import Params
@@ -45,7 +44,8 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
     monkeypatch.delenv("FEEDFORWARD_STORE", raising=False)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return small_params(tmp_path)
+    write_params(tmp_path / "params.yaml", values())
+    return params()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Two small data sets, one dense with three classes and one multi-hot with two, made from a few numbers."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import numpy.typing as npt
 from ruamel.yaml import YAML
 
 from feedforward import storage
-from feedforward.params import Params, load_params
+from feedforward.params import Params
 from feedforward.splits import Features, MultiHot, Split
 
 PIXELS = 12
@@ -98,9 +99,9 @@ def write_params(path: Path, plain: Mapping[str, Any]) -> Path:
     return path
 
 
-def params(folder: Path, **changes: Any) -> Params:
-    """The small params, read from a file in `folder`."""
-    return load_params(write_params(folder / "params.yaml", values(**changes)))
+def params(**changes: Any) -> Params:
+    """The same as params."""
+    return Params.model_validate_json(json.dumps(values(**changes)))
 
 
 def multihot(samples: int, seed: int, columns: int = WORDS) -> MultiHot:

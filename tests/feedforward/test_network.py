@@ -19,8 +19,8 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 
 
 @pytest.fixture(scope="module")
-def params(tmp_path_factory: pytest.TempPathFactory) -> Params:
-    return small_params(tmp_path_factory.mktemp("params"))
+def params() -> Params:
+    return small_params()
 
 
 def build(params: Params, dataset: str, variant: str, seed: int = 0) -> keras.Model:

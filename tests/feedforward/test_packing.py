@@ -25,8 +25,8 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 
 
 @pytest.fixture(scope="module")
-def params(tmp_path_factory: pytest.TempPathFactory) -> Params:
-    return small_params(tmp_path_factory.mktemp("params"))
+def params() -> Params:
+    return small_params()
 
 
 def models(params: Params, dataset: str, variant: str, seeds: Sequence[int] = SEEDS) -> list[keras.Model]:

@@ -1,5 +1,6 @@
 """Training against Keras's own `fit`, against itself alone, and against itself again."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from small_data import HELD_OUT, TRAIN, dense, split, values, write_params
+from small_data import HELD_OUT, TRAIN, dense, split
 from small_data import params as small_params
 
 from feedforward import network, training
@@ -21,16 +22,11 @@ from feedforward.splits import MultiHot, Split
 from feedforward.training import Replica
 
 ROOT = Path(__file__).parents[2]
-DATASETS = ("tones", "notes")
-VARIANTS = ("original", "smaller", "larger", "l2", "dropout")
+SMALL = small_params()
+SLOW_ONES = [pytest.param("tones", marks=pytest.mark.slow), "notes"]
 EPOCHS = 4
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
-
-
-@pytest.fixture(scope="module")
-def params(tmp_path_factory: pytest.TempPathFactory) -> Params:
-    return small_params(tmp_path_factory.mktemp("params"))
 
 
 def parts(dataset: str) -> tuple[Split, Split]:
@@ -38,16 +34,26 @@ def parts(dataset: str) -> tuple[Split, Split]:
     return whole.rows(HELD_OUT, TRAIN), whole.rows(0, HELD_OUT)
 
 
-def fit(params: Params, dataset: str, variant: str, seeds: Sequence[int], **how: Any) -> list[Replica]:
+def fit(dataset: str, variant: str, seeds: Sequence[int], params: Params = SMALL, **how: Any) -> list[Replica]:
     train, validation = parts(dataset)
     given = {"order_seed": 3, "epochs": EPOCHS} | how
     return training.fit(params.datasets[dataset], params.variants[variant], train, validation, seeds, **given)
 
 
-def with_optimizer(params: Params, dataset: str, **optimizer: Any) -> Params:
-    old = params.datasets[dataset]
+@functools.cache
+def trained(dataset: str, variant: str, *seeds: int) -> list[Replica]:
+    """What `fit` gives, once for all tests: to make its graphs takes most of a second."""
+    return fit(dataset, variant, seeds)
+
+
+def digests(replicas: Sequence[Replica]) -> list[str]:
+    return [weights_digest(replica.model) for replica in replicas]
+
+
+def with_optimizer(dataset: str, **optimizer: Any) -> Params:
+    old = SMALL.datasets[dataset]
     learning = old.training.model_copy(update={"optimizer": Optimizer(**optimizer)})
-    return params.model_copy(update={"datasets": {dataset: old.model_copy(update={"training": learning})}})
+    return SMALL.model_copy(update={"datasets": {dataset: old.model_copy(update={"training": learning})}})
 
 
 def compiled(dataset: Dataset, variant: Variant, features: int, seed: int) -> keras.Model:
@@ -63,14 +69,17 @@ def compiled(dataset: Dataset, variant: Variant, features: int, seed: int) -> ke
 # --- as Keras ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dataset", DATASETS)
-@pytest.mark.parametrize(("variant", "optimizer"), [("original", "rmsprop"), ("l2", "rmsprop"), ("larger", "adam")])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("dataset", "variant", "optimizer"),
+    [("notes", "original", "rmsprop"), ("tones", "l2", "rmsprop"), ("notes", "larger", "adam")],
+)
 def test_curves_and_weights_are_those_of_keras_fit_on_the_same_batches(
-    params: Params, dataset: str, variant: str, optimizer: str
+    dataset: str, variant: str, optimizer: str
 ) -> None:
-    params = with_optimizer(params, dataset, name=optimizer)
+    params = with_optimizer(dataset, name=optimizer)
     train, validation = parts(dataset)
-    (replica,) = fit(params, dataset, variant, [4])
+    (replica,) = fit(dataset, variant, [4], params)
     model = compiled(params.datasets[dataset], params.variants[variant], train.features.shape[1], 4)
     held_out = dense(validation.features), validation.labels
     order = np.random.default_rng(3)
@@ -86,13 +95,10 @@ def test_curves_and_weights_are_those_of_keras_fit_on_the_same_batches(
         np.testing.assert_allclose(own, theirs, atol=1e-4)
 
 
-@pytest.mark.parametrize("dataset", DATASETS)
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_evaluate_is_keras_evaluate(params: Params, dataset: str, variant: str) -> None:
+@pytest.mark.parametrize("dataset", SLOW_ONES)
+def test_evaluate_is_keras_evaluate(dataset: str) -> None:
     data = split(dataset)
-    models = [
-        compiled(params.datasets[dataset], params.variants[variant], data.features.shape[1], seed) for seed in (0, 1)
-    ]
+    models = [compiled(SMALL.datasets[dataset], SMALL.variants["l2"], data.features.shape[1], seed) for seed in (0, 1)]
     for found, model in zip(training.evaluate(models, data), models, strict=True):
         expected = model.evaluate(dense(data.features), data.labels, verbose=0, return_dict=True)
         assert found["loss"] == pytest.approx(expected["loss"], rel=1e-5)
@@ -100,144 +106,116 @@ def test_evaluate_is_keras_evaluate(params: Params, dataset: str, variant: str) 
         assert found["loss"] - found["cross_entropy"] == pytest.approx(float(sum(model.losses)), abs=1e-6)
 
 
-@pytest.mark.parametrize("dataset", DATASETS)
-def test_the_last_validation_figures_are_those_of_the_model_that_is_returned(params: Params, dataset: str) -> None:
-    for replica in fit(params, dataset, "l2", [0, 1]):
-        (figures,) = training.evaluate([replica.model], parts(dataset)[1])
+def test_the_last_validation_figures_are_those_of_the_models_that_are_returned() -> None:
+    replicas = trained("notes", "l2", 0, 1)
+    again = training.evaluate([replica.model for replica in replicas], parts("notes")[1])
+    for replica, figures in zip(replicas, again, strict=True):
         for name, value in figures.items():
             assert replica.curves[f"val_{name}"][-1] == pytest.approx(value, rel=1e-6)
 
 
-def test_evaluation_does_not_depend_on_how_rows_are_batched(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
-    models = [replica.model for replica in fit(params, "notes", "original", [0])]
-    (whole,) = training.evaluate(models, split("notes"))
+def test_evaluation_does_not_depend_on_how_rows_are_batched(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = [replica.model for replica in trained("notes", "l2", 0, 1)]
+    whole = training.evaluate(models, split("notes"))
     monkeypatch.setattr(training, "EVALUATION_ROWS", 7)
-    (pieces,) = training.evaluate(models, split("notes"))
-    assert pieces == pytest.approx(whole, rel=1e-6)
+    for pieces, figures in zip(training.evaluate(models, split("notes")), whole, strict=True):
+        assert pieces == pytest.approx(figures, rel=1e-6)
 
 
-def test_small_data_are_learned(params: Params) -> None:
-    for dataset in DATASETS:
-        easier = with_optimizer(params, dataset, learning_rate=0.01)
-        (replica,) = fit(easier, dataset, "original", [0], epochs=15)
-        assert replica.curves["accuracy"][-1] > 0.9
+@pytest.mark.slow
+def test_small_data_are_learned() -> None:
+    (replica,) = fit("tones", "original", [0], with_optimizer("tones", learning_rate=0.01), epochs=15)
+    assert replica.curves["accuracy"][-1] > 0.9
 
 
 # --- curves ------------------------------------------------------------------------------------
 
 
-def test_curves_have_a_value_an_epoch_and_the_loss_holds_the_penalty(params: Params) -> None:
-    (plain,), (penalised,) = fit(params, "notes", "original", [0]), fit(params, "notes", "l2", [0])
+def test_curves_have_a_value_an_epoch_and_the_loss_holds_the_penalty() -> None:
+    plain, penalised = trained("notes", "original", 0)[0], trained("notes", "l2", 0, 1)[0]
     names = {"loss", "accuracy", "cross_entropy", "val_loss", "val_accuracy", "val_cross_entropy"}
     assert set(plain.curves) == names
     assert {len(curve) for curve in plain.curves.values()} == {EPOCHS}
     assert plain.curves["loss"] == plain.curves["cross_entropy"]
     for prefix in ("", "val_"):
-        for loss, free in zip(
-            penalised.curves[f"{prefix}loss"], penalised.curves[f"{prefix}cross_entropy"], strict=True
-        ):
-            assert loss > free + 0.01
+        both = zip(penalised.curves[f"{prefix}loss"], penalised.curves[f"{prefix}cross_entropy"], strict=True)
+        assert all(loss > free + 0.01 for loss, free in both)
 
 
-def test_without_validation_there_are_no_validation_curves(params: Params) -> None:
-    train, _ = parts("tones")
-    (replica,) = training.fit(params.datasets["tones"], params.variants["original"], train, None, [0], 3, 2)
-    assert set(replica.curves) == {"loss", "accuracy", "cross_entropy"}
-
-
-def test_validation_does_not_change_what_is_learned(params: Params) -> None:
+def test_validation_does_not_change_what_is_learned_and_without_it_there_are_no_curves_of_it() -> None:
     train, _ = parts("notes")
-    (unwatched,) = training.fit(params.datasets["notes"], params.variants["dropout"], train, None, [0], 3, EPOCHS)
-    assert digests([unwatched]) == digests(fit(params, "notes", "dropout", [0]))
-
-
-def test_each_epoch_is_reported_with_the_mean_loss(params: Params) -> None:
-    seen: list[tuple[int, float]] = []
-    replicas = fit(params, "tones", "original", [0, 1], on_epoch=lambda epoch, loss: seen.append((epoch, loss)))
-    losses = np.mean([replica.curves["loss"] for replica in replicas], axis=0)
-    assert [epoch for epoch, _ in seen] == list(range(1, EPOCHS + 1))
-    np.testing.assert_allclose([loss for _, loss in seen], losses)
+    data, variant = SMALL.datasets["notes"], SMALL.variants["original"]
+    (unwatched,) = training.fit(data, variant, train, None, [0], 3, EPOCHS)
+    assert set(unwatched.curves) == {"loss", "accuracy", "cross_entropy"}
+    assert digests([unwatched]) == digests(trained("notes", "original", 0))
 
 
 # --- packs -------------------------------------------------------------------------------------
 
 
-def digests(replicas: Sequence[Replica]) -> list[str]:
-    return [weights_digest(replica.model) for replica in replicas]
-
-
-@pytest.mark.parametrize("dataset", DATASETS)
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    ("dataset", "variant"),
+    [
+        ("notes", "dropout"),
+        *(
+            pytest.param(*names, marks=pytest.mark.slow)
+            for names in [
+                ("notes", "original"),
+                ("notes", "larger"),
+                ("notes", "l2"),
+                ("tones", "smaller"),
+                ("tones", "dropout"),
+            ]
+        ),
+    ],
+)
 def test_replica_k_packed_is_replica_k_alone_bit_by_bit_so_that_fingerprints_need_not_know_the_pack(
-    params: Params, dataset: str, variant: str
+    dataset: str, variant: str
 ) -> None:
-    packed = fit(params, dataset, variant, [0, 1, 2, 7])
+    packed = trained(dataset, variant, 0, 1, 2, 7)
     for k in (0, 3):
-        (alone,) = fit(params, dataset, variant, [packed[k].seed])
+        (alone,) = trained(dataset, variant, packed[k].seed)
         for a, b in zip(alone.model.get_weights(), packed[k].model.get_weights(), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)  # what is needed anywhere
         assert digests([alone]) == digests(packed[k : k + 1])  # what holds on a CPU
-        for name, curve in alone.curves.items():
-            assert packed[k].curves[name] == pytest.approx(curve, rel=1e-6)
+        assert alone.curves == packed[k].curves
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["original", "dropout"])
-def test_further_seeds_leave_the_earlier_ones_unchanged(params: Params, variant: str) -> None:
-    few, many = fit(params, "notes", variant, range(2)), fit(params, "notes", variant, range(5))
+def test_further_seeds_leave_the_earlier_ones_unchanged(variant: str) -> None:
+    few, many = fit("notes", variant, range(2)), fit("notes", variant, range(5))
     assert digests(few) == digests(many[:2])
     assert len(set(digests(many))) == 5
 
 
-def test_the_order_of_the_batches_matters_and_is_the_same_for_all_replicas(params: Params) -> None:
-    assert digests(fit(params, "tones", "original", [0])) != digests(
-        fit(params, "tones", "original", [0], order_seed=4)
-    )
-    first, second = (fit(params, "tones", "original", [seed]) for seed in (0, 1))
-    assert digests(fit(params, "tones", "original", [0, 1])) == digests([*first, *second])
+def test_the_order_of_the_batches_decides_what_is_learned_and_each_epoch_is_reported() -> None:
+    seen: list[tuple[int, float]] = []
+    (other,) = fit("notes", "original", [0], order_seed=4, on_epoch=lambda epoch, loss: seen.append((epoch, loss)))
+    assert digests([other]) != digests(trained("notes", "original", 0))
+    assert seen == list(enumerate(other.curves["loss"], start=1))
 
 
 SCRIPT = """
-import sys
-from pathlib import Path
 from feedforward import experiment
-experiment.prepare(int(sys.argv[2]))
-from small_data import HELD_OUT, TRAIN, split
+experiment.prepare(2)  # the tests have 1
+import small_data
 from feedforward import training
 from feedforward.packing import weights_digest
-from feedforward.params import load_params
-params = load_params(Path(sys.argv[1]))
+params = small_data.params()
 for dataset in ("tones", "notes"):
-    whole = split(dataset)
-    for variant in ("original", "dropout"):
-        for replica in training.fit(
-            params.datasets[dataset], params.variants[variant], whole.rows(HELD_OUT, TRAIN), None, [0, 1], 3, 4
-        ):
-            print(weights_digest(replica.model))
+    train = small_data.split(dataset).rows(small_data.HELD_OUT, small_data.TRAIN)
+    for replica in training.fit(params.datasets[dataset], params.variants["dropout"], train, None, [0, 1, 2, 7], 3, 4):
+        print(weights_digest(replica.model))
 """
 
 
 @pytest.mark.slow
-def test_a_seed_gives_the_same_bytes_in_a_fresh_process_with_any_number_of_threads(
-    tmp_path: Path, params: Params
-) -> None:
-    path = write_params(tmp_path / "params.yaml", values())
+def test_a_seed_gives_the_same_bytes_in_a_fresh_process_with_another_number_of_threads() -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-    seen = [
-        subprocess.run(
-            [sys.executable, "-c", SCRIPT, str(path), jobs], env=environment, capture_output=True, text=True, check=True
-        ).stdout.split()
-        for jobs in ("1", "2")
-    ]
-    assert seen[0] == seen[1]
-    here = [
-        digest
-        for dataset in DATASETS
-        for variant in ("original", "dropout")
-        for digest in digests(
-            training.fit(params.datasets[dataset], params.variants[variant], parts(dataset)[0], None, [0, 1], 3, EPOCHS)
-        )
-    ]
-    assert seen[0] == here
+    done = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=True)
+    here = [replica for dataset in ("tones", "notes") for replica in trained(dataset, "dropout", 0, 1, 2, 7)]
+    assert done.stdout.split() == digests(here)
 
 
 @pytest.mark.slow
@@ -245,7 +223,7 @@ def test_a_seed_gives_the_same_bytes_in_a_fresh_process_with_any_number_of_threa
     ("dataset", "variant", "together"),
     [
         ("imdb", "original", 20),
-        ("imdb", "smaller", 80),
+        ("imdb", "smaller", 40),
         ("imdb", "dropout", 5),
         ("imdb", "l2", 5),
         ("mnist", "smaller", 2),
@@ -278,13 +256,13 @@ def split_like(dataset: str, samples: int, classes: int, numbers: np.random.Gene
 # --- what goes wrong ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dataset", DATASETS)
-def test_a_loss_that_is_not_finite_stops_training_and_names_seed_and_epoch(params: Params, dataset: str) -> None:
-    wild = with_optimizer(params, dataset, name="sgd", learning_rate=10.0, momentum=0.99)
+@pytest.mark.parametrize("dataset", SLOW_ONES)
+def test_a_loss_that_is_not_finite_stops_training_and_names_seed_and_epoch(dataset: str) -> None:
+    wild = with_optimizer(dataset, name="sgd", learning_rate=10.0, momentum=0.99)
     steep = wild.model_copy(update={"variants": {"l2": Variant(l2=10.0)}})
     epochs: list[int] = []
     with pytest.raises(TrainingError, match=r"seed \d: \w+ is (nan|inf) at epoch \d+, expected a finite") as caught:
-        fit(steep, dataset, "l2", [3, 4], epochs=30, on_epoch=lambda epoch, _: epochs.append(epoch))
+        fit(dataset, "l2", [3, 4], steep, epochs=30, on_epoch=lambda epoch, _: epochs.append(epoch))
     assert wild.datasets[dataset].title in str(caught.value)
     assert "learning_rate" in str(caught.value)
     assert f"epoch {len(epochs) + 1}," in str(caught.value)
@@ -293,3 +271,60 @@ def test_a_loss_that_is_not_finite_stops_training_and_names_seed_and_epoch(param
 def test_tensorflow_can_be_set_up_again_for_another_number_of_packs() -> None:
     training.configure(2)
     training.configure(3)
+
+
+# --- on the real data --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def reviews(tmp_path_factory: pytest.TempPathFactory) -> Split:
+    """The real training reviews: of this checkout, or made from the mirror."""
+    from feedforward import preparation, sources
+
+    made = ROOT / "data" / "vectorized" / "imdb"
+    if (made / "manifest.json").exists():
+        return Split.load(made / "train")
+    params, root = load_params(ROOT / "params.yaml"), tmp_path_factory.mktemp("real")
+    (root / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    mirrors = [str(ROOT / mirror) for mirror in params.mirrors]
+    params = params.model_copy(update={"mirrors": tuple(mirrors)})
+    if not os.environ.get(sources.MIRROR) and not any(Path(mirror).exists() for mirror in mirrors):
+        pytest.skip("no mirror of the real data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEEDFORWARD_ROOT", str(root))
+        preparation.fetch("imdb", params.dataset("imdb"), params)
+        preparation.vectorize("imdb", params.dataset("imdb"))
+    return Split.load(root / "data" / "vectorized" / "imdb" / "train")
+
+
+def stock_keras(train: Split, validation: Split, seed: int, epochs: int) -> dict[str, list[float]]:
+    """The lecture's script: dense float32, Keras's own initial weights, order of batches and step."""
+    keras.utils.set_random_seed(seed)
+    hidden = [keras.layers.Dense(16, activation="relu") for _ in range(2)]
+    model = keras.Sequential([keras.Input((10_000,)), *hidden, keras.layers.Dense(1, activation="sigmoid")])
+    model.compile(optimizer="rmsprop", loss="binary_crossentropy", metrics=["accuracy"])
+    history = model.fit(
+        dense(train.features),
+        train.labels.astype(np.float32),
+        batch_size=512,
+        epochs=epochs,
+        validation_data=(dense(validation.features), validation.labels.astype(np.float32)),
+        verbose=0,
+    )
+    return history.history
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_over_seeds_the_real_reviews_give_what_stock_keras_gives(reviews: Split) -> None:
+    params = load_params(ROOT / "params.yaml")
+    data, variant = params.datasets["imdb"], params.variants["original"]
+    train, validation = reviews.rows(10_000, 25_000), reviews.rows(0, 10_000)
+    ours = [training.fit(data, variant, train, validation, [s], s, 6)[0].curves for s in range(5)]  # orders as Keras's
+    theirs = [stock_keras(train, validation, seed, 6) for seed in range(3)]
+    for name, best, bound in (("val_loss", min, 0.02), ("val_accuracy", max, 0.01), ("loss", min, 0.02)):
+        left, right = (np.array([best(curves[name]) for curves in runs]) for runs in (ours, theirs))
+        error = np.sqrt(left.var(ddof=1) / len(left) + right.var(ddof=1) / len(right))  # Welch's
+        difference = abs(left.mean() - right.mean())
+        assert difference < bound, (name, left, right)
+        assert difference < max(4 * error, bound / 4), (name, left, right)
