@@ -378,6 +378,22 @@ def test_threads_log_side_by_side(store: "Store") -> None:
     assert in_spool() == []
 
 
+def test_threads_that_resume_one_parent_share_it(store: "Store") -> None:
+    together = threading.Barrier(6)
+
+    def one_seed(seed: int) -> None:
+        together.wait()
+        log(store, seed, store.start(tags("variant", None), "original", resume=True))
+
+    threads = [threading.Thread(target=one_seed, args=(seed,)) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (parent,) = store.find_runs("words", status=None, role="variant")
+    assert {run.tags["mlflow.parentRunId"] for run in store.find_runs("words", role="replica")} == {parent.run_id}
+
+
 # --- failures --------------------------------------------------------------------------------
 
 

@@ -42,7 +42,9 @@ class Store:
         several jobs. Without it each attempt is a run of its own.
         """
         run = records.new_run(tags, name, parent, resume, self._git)
-        with contextlib.suppress(TrackingError):
+        # two threads that look for the run at the same time would both find none and make one each
+        claim = self._claimed(run.id) if resume else contextlib.nullcontext()
+        with claim, contextlib.suppress(TrackingError):
             self._connection.attempt(f"start {run.name}", lambda again: self._open(run, search=again or resume))
         self._open_ids.add(run.id)
         return run
