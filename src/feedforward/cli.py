@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from feedforward import serving_commands
 from feedforward.errors import FeedforwardError, ParamsError
 
 app = typer.Typer(
@@ -178,6 +179,12 @@ def study(
         from pipelines import study as flows
 
         _say(str(flows.run(params, wait_for_server, seeds, wide_seeds, orders, to)))
+
+
+app.command(epilog="Example: feedforward promote imdb")(serving_commands.promote)
+app.command(
+    epilog="Examples: feedforward predict imdb 'a fine film' --variant all   ·   feedforward predict mnist digit.png"
+)(serving_commands.predict)
 
 
 def _repro(root: Path) -> None:

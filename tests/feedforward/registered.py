@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,8 +59,15 @@ def final_run(store: "Store", params: Params, seed: int = 0, **metrics: float) -
     return store.find_runs(NAME, role="final", seed=str(seed))[0]
 
 
-def version(registry: Registry, run: Found, strength: float, examined: bool = True, **figures: float) -> Version:
-    """A version whose network and witness have that strength."""
+def version(
+    registry: Registry,
+    run: Found,
+    strength: float,
+    examined: bool = True,
+    variants: Mapping[str, float] | None = None,
+    **figures: float,
+) -> Version:
+    """A version whose network and witness have that strength, and variants beside it theirs."""
     content = model(strength)
     described = Description(
         dataset=NAME,
@@ -77,7 +85,15 @@ def version(registry: Registry, run: Found, strength: float, examined: bool = Tr
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         digest = servable.write(folder / "served", content, described, ENCODER)
-        made = registry.register(NAME, run.run_id, {"served": folder / "served"}, {"digest": digest, "variants": "{}"})
+        folders, others = {"served": folder / "served"}, {}
+        for name, own in (variants or {}).items():
+            folders[f"variants/{name}"] = folder / name
+            told = dataclasses.replace(
+                described, variant=name, weights_digest=forward.read(model(own)).weights_digest()
+            )
+            others[name] = servable.write(folder / name, model(own), told, ENCODER)
+        tags = {"digest": digest, "variants": storage.canonical_json(others)}
+        made = registry.register(NAME, run.run_id, folders, tags)
         if not examined:
             return made
         witness = dataclasses.replace(described, samples=TRAIN - HELD_OUT)
@@ -91,4 +107,14 @@ def version(registry: Registry, run: Found, strength: float, examined: bool = Tr
     found = versions.find(NAME, made.number)
     assert found is not None
     assert json.loads(found.tags["examination"])["bytes"] == 1000
+    return found
+
+
+def champion(store: "Store", params: Params, strength: float = 1.0, **variants: float) -> Version:
+    """A version that is champion."""
+    registry = Registry()
+    made = version(registry, final_run(store, params), strength, examined=False, variants=variants)
+    registry.set_alias(made, "champion")
+    found = versions.find(NAME)
+    assert found is not None
     return found

@@ -25,6 +25,7 @@ VOCABULARY = "vocabulary.txt"
 FEW_TEXTS = 4  # up to here plain Python is faster than columns
 MEASURED_IMAGES = 5000  # enough to see how they are framed
 _BLANKS = str.maketrans(words.FILTERS, " " * len(words.FILTERS))
+_NO_LETTERS = words.FILTERS + " "
 _DATA_URL = re.compile(r"data:image/[\w.+-]+;base64,")
 
 
@@ -72,9 +73,12 @@ class TextEncoder:
             sample = sample.decode("utf-8", "replace")
         if not isinstance(sample, str):
             raise InputError(field, f"must be a text, got {_kind(sample)}")
-        if not self.split(sample):
+        text: str = sample
+        if not text.isascii():
+            text = text.encode("utf-8", "replace").decode()  # half a surrogate pair becomes a question mark
+        if not text.strip(_NO_LETTERS):
             raise InputError(field, "must hold at least one word, got an empty text")
-        return sample
+        return text
 
     def encode(self, samples: Sequence[str]) -> MultiHot:
         """(texts, columns); see words.encode."""
