@@ -79,7 +79,11 @@ def run(
         wait_for_server()
         ready.join()
         runner: Any = ThreadPoolTaskRunner(max_workers=jobs)
-        found = train.with_options(task_runner=runner)(params, protocol, packs, known, store)
+        try:
+            found = train.with_options(task_runner=runner)(params, protocol, packs, known, store)
+        except TrainingError:
+            experiment.conclude(planned, experiment.find_known(planned, store)[0], params, store)
+            raise
     else:
         found = known
     experiment.conclude(planned, found, params, store)

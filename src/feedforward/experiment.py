@@ -1,6 +1,5 @@
 """The experiment: train the runs that are not known yet, record them all, compare them."""
 
-import dataclasses
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ from feedforward.tracking import DataInput, Run, RunTags, sampling
 
 if TYPE_CHECKING:
     from feedforward.tracking import Store
+    from feedforward.training import Replica
 
 Advance = Callable[[int, str], None]
 
@@ -30,19 +30,15 @@ def silence(_steps: int, _note: str) -> None:
 def find_known(packs: Iterable[Pack], store: "Store") -> tuple[list[RunResult], list[Pack]]:
     """The results that the store holds already, and what is left to train."""
     known: list[RunResult] = []
-    left = []
+    left: list[Pack] = []
     groups: dict[tuple[str, str, str], list[Pack]] = {}
     for pack in packs:
         groups.setdefault((pack.dataset, pack.protocol, pack.role), []).append(pack)
     for (dataset, protocol, role), members in groups.items():
         found = store.find_results(dataset, protocol, role, [p for pack in members for p in pack.fingerprints])
         known += found.values()
-        for pack in members:
-            missing = [k for k, fingerprint in enumerate(pack.fingerprints) if fingerprint not in found]
-            if missing:
-                seeds, prints = tuple(pack.seeds[k] for k in missing), tuple(pack.fingerprints[k] for k in missing)
-                left.append(dataclasses.replace(pack, seeds=seeds, fingerprints=prints))
-    return known, sorted(left, key=lambda pack: -pack.cost)
+        left += [pack.without(found.keys()) for pack in members if not found.keys() >= set(pack.fingerprints)]
+    return known, plans.longest_first(left)
 
 
 def prepare(jobs: int) -> None:
@@ -63,10 +59,8 @@ def train_pack(pack: Pack, params: Params, store: "Store", advance: Advance = si
     """
     from feedforward import training
 
-    dataset, variant = params.datasets[pack.dataset], params.variants[pack.variant]
-    folder = paths.vectorized(pack.dataset)
-    whole = Split.load(folder / "train")
-    train, validation = _parts(pack, dataset, whole, folder)
+    dataset = params.datasets[pack.dataset]
+    train, validation = _parts(pack, dataset)
     parent = None if pack.role == "final" else parent_run(pack, store)
     runs = [
         store.start(_tags(pack, seed, fingerprint), f"{pack.variant} {pack.role} {seed}", parent)
@@ -75,7 +69,7 @@ def train_pack(pack: Pack, params: Params, store: "Store", advance: Advance = si
     with store.closing(*runs), sampling() as samples:
         replicas = training.fit(
             dataset,
-            variant,
+            params.variants[pack.variant],
             train,
             validation,
             pack.seeds,
@@ -83,33 +77,13 @@ def train_pack(pack: Pack, params: Params, store: "Store", advance: Advance = si
             pack.epochs,
             lambda _, loss: advance(len(pack.seeds), f"{pack.name} loss {loss:.3f}"),
         )
-        tested: list[dict[str, float]] = [{} for _ in replicas]
-        hardest: list[list[dict[str, Any]]] = [[] for _ in replicas]
-        if pack.role == "final":
-            test = Split.load(folder / "test")
-            tested = training.evaluate([replica.model for replica in replicas], test)
-            hardest = [gallery.hardest(training.as_arrays(replica.model), test) for replica in replicas]
-        finished = [
-            RunResult(
-                pack.dataset,
-                pack.variant,
-                replica.seed,
-                pack.protocol,
-                pack.role,
-                replica.curves,
-                summarize(replica.curves, figures),
-                training.weights_digest(replica.model),
-                wrong,
-            )
-            for replica, figures, wrong in zip(replicas, tested, hardest, strict=True)
-        ]
+        finished = _results(pack, replicas)
         storage.crash_point("train.before_log")
-        names = {"dataset": pack.dataset, "variant": pack.variant}
         for run, result, replica in zip(runs, finished, replicas, strict=True):
             store.finish(
                 run,
                 result=result,
-                params=names | pack.parameters | {"seed": result.seed},
+                params=_names(pack) | pack.parameters | {"seed": result.seed},
                 files=_pictures([result], dataset),
                 model=replica.model,
                 inputs=_inputs(pack),
@@ -117,6 +91,35 @@ def train_pack(pack: Pack, params: Params, store: "Store", advance: Advance = si
             )
             storage.crash_point("train.after_log")
     return finished
+
+
+def _results(pack: Pack, replicas: Sequence["Replica"]) -> list[RunResult]:
+    from feedforward import training
+
+    tested: list[dict[str, float]] = [{} for _ in replicas]
+    hardest: list[list[dict[str, Any]]] = [[] for _ in replicas]
+    if pack.role == "final":
+        test = Split.load(paths.vectorized(pack.dataset) / "test")
+        tested = training.evaluate([replica.model for replica in replicas], test)
+        hardest = [gallery.hardest(training.as_arrays(replica.model), test) for replica in replicas]
+    return [
+        RunResult(
+            pack.dataset,
+            pack.variant,
+            replica.seed,
+            pack.protocol,
+            pack.role,
+            replica.curves,
+            summarize(replica.curves, figures),
+            training.weights_digest(replica.model),
+            wrong,
+        )
+        for replica, figures, wrong in zip(replicas, tested, hardest, strict=True)
+    ]
+
+
+def _names(pack: Pack) -> dict[str, Any]:
+    return {"dataset": pack.dataset, "variant": pack.variant}
 
 
 def _tags(pack: Pack, seed: int, fingerprint: str) -> RunTags:
@@ -130,31 +133,36 @@ def parent_run(pack: Pack, store: "Store") -> Run:
     return store.start(tags, pack.variant, resume=True)
 
 
-def conclude(packs: Iterable[Pack], found: Sequence[RunResult], params: Params, store: "Store") -> None:
-    """Close the variants' runs with means and intervals over their replicas, and their curves as a figure."""
-    from feedforward import statistics  # pandas-free, but SciPy takes a second
+def conclude(packs: Sequence[Pack], found: Sequence[RunResult], params: Params, store: "Store") -> None:
+    """Close the variants' runs with means and intervals over their replicas, and their curves as a figure.
 
+    The run of a variant that has not all its replicas is closed as FAILED.
+    """
     for pack in {(pack.dataset, pack.variant): pack for pack in packs if pack.role == "replica"}.values():
-        dataset = params.datasets[pack.dataset]
-        runs = [
-            result
-            for result in found
-            if (result.dataset, result.variant, result.role) == (pack.dataset, pack.variant, "replica")
-        ]
-        if not runs:
+        name = pack.dataset, pack.variant, "replica"
+        runs = [result for result in found if (result.dataset, result.variant, result.role) == name]
+        planned = {seed for p in packs if (p.dataset, p.variant, p.role) == name for seed in p.seeds}
+        if missing := sorted(planned - {result.seed for result in runs}):
+            store.fail(parent_run(pack, store), f"seeds {missing} are not trained; run the command again")
             continue
-        summary = statistics.summarize(runs, [pack.variant])[pack.variant]
-        metrics: dict[str, float] = {}
-        for name, estimate in summary.items():
-            figures = {"mean": estimate.mean, "low": estimate.low, "high": estimate.high}
-            metrics |= {f"{kind}_{name}": value for kind, value in figures.items() if value is not None}
         store.finish(
             parent_run(pack, store),
-            metrics=metrics | {"seeds": float(len(runs))},
-            params={"dataset": pack.dataset, "variant": pack.variant} | pack.parameters,
-            files=_pictures(runs, dataset),
+            metrics=_means(runs) | {"seeds": float(len(runs))},
+            params=_names(pack) | pack.parameters,
+            files=_pictures(runs, params.datasets[pack.dataset]),
             inputs=_inputs(pack),
         )
+
+
+def _means(runs: Sequence[RunResult]) -> dict[str, float]:
+    from feedforward import statistics  # SciPy takes a second
+
+    metrics: dict[str, float] = {}
+    for estimates in statistics.summarize(runs, {run.variant for run in runs}).values():
+        for name, estimate in estimates.items():
+            figures = {"mean": estimate.mean, "low": estimate.low, "high": estimate.high}
+            metrics |= {f"{kind}_{name}": value for kind, value in figures.items() if value is not None}
+    return metrics
 
 
 def summarize(curves: Mapping[str, Sequence[float]], test: Mapping[str, float]) -> dict[str, float]:
@@ -176,10 +184,11 @@ def summarize(curves: Mapping[str, Sequence[float]], test: Mapping[str, float]) 
     return figures
 
 
-def _parts(pack: Pack, dataset: Dataset, whole: Split, folder: Any) -> tuple[Split, Split | None]:
-    training, validation = split_training(whole, dataset)
-    held_out = Split.load(folder / "test") if pack.validate == "test" else validation
-    return (training if pack.train == "training" else whole), (held_out if pack.validate else None)
+def _parts(pack: Pack, dataset: Dataset) -> tuple[Split, Split | None]:
+    folder = paths.vectorized(pack.dataset)
+    whole = Split.load(folder / "train")
+    train, validation = split_training(whole, dataset) if pack.train == "training" else (whole, None)
+    return train, Split.load(folder / "test") if pack.validate == "test" else validation
 
 
 def split_training(whole: Split, dataset: Dataset) -> tuple[Split, Split]:

@@ -1,8 +1,8 @@
 """Which runs an experiment has: packs of replicas, the longest first, each run with its fingerprint."""
 
+import dataclasses
 import itertools
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -42,6 +42,16 @@ class Pack:
         seeds = f"seed {self.seeds[0]}" if len(self.seeds) == 1 else f"seeds {self.seeds[0]}-{self.seeds[-1]}"
         return f"{self.dataset}/{self.variant}{' (final)' if self.role == 'final' else ''} {seeds}"
 
+    def without(self, known: Collection[str]) -> "Pack":
+        """The pack without the runs of these fingerprints."""
+        left = [k for k, fingerprint in enumerate(self.fingerprints) if fingerprint not in known]
+        return dataclasses.replace(
+            self,
+            seeds=tuple(self.seeds[k] for k in left),
+            fingerprints=tuple(self.fingerprints[k] for k in left),
+            cost=self.cost * len(left) / len(self.seeds),
+        )
+
 
 def plan(
     params: Params,
@@ -53,7 +63,8 @@ def plan(
     """The packs of an experiment, the longest first; empty filters mean all, and final runs belong to `fair`.
 
     Raises:
-        ParamsError: an unknown name. DataError: the data are not vectorized yet.
+        ParamsError: an unknown name.
+        DataError: the data are not vectorized yet.
     """
     chosen = {name: params.dataset(name) for name in datasets or params.datasets}
     wanted = {name: params.variant(name) for name in variants or params.variants}
@@ -62,6 +73,11 @@ def plan(
         manifest = manifest_of(name)
         for variant, role in _runs(dataset, protocol, list(wanted)):
             packs += _packs(params, name, dataset, variant, protocol, role, seeds or range(params.seeds), manifest)
+    return longest_first(packs)
+
+
+def longest_first(packs: Iterable[Pack]) -> list[Pack]:
+    """The order in which packs are started, so that no long one is left over at the end."""
     return sorted(packs, key=lambda pack: -pack.cost)
 
 
@@ -82,30 +98,23 @@ def _packs(
     variant: str,
     protocol: str,
     role: Role,
-    seeds: Iterable[int],
+    seeds: Sequence[int],
     manifest: Mapping[str, Any],
 ) -> list[Pack]:
-    lecture = dataset.training.lecture
-    on_test = protocol == "lecture" and lecture is not None and variant in lecture.validated_on_test
-    units = dataset.network.sizes[params.variants[variant].size]
-    samples = manifest["samples"]["train"]
-    if role == "final":
-        how: dict[str, Any] = {"epochs": dataset.training.final.epochs, "train": "all", "validate": None}
-    else:
-        how = {"epochs": dataset.training.epochs, "train": "all" if on_test else "training"}
-        how["validate"] = "test" if on_test else "validation"
-        samples -= 0 if on_test else dataset.training.validation.samples
+    how = _how(dataset, variant, protocol, role)
     parameters = resolve(params, dataset, params.variants[variant]) | how
-    widths = [manifest["features"], *units]
-    cost = how["epochs"] * samples * sum(a * b for a, b in itertools.pairwise(widths))
+    if how["train"] == "training":
+        parameters |= {f"validation_{key}": value for key, value in dataset.training.validation.model_dump().items()}
+    units: list[int] = parameters["hidden_units"]
+    samples = manifest["samples"]["train"] - parameters.get("validation_samples", 0)
+    cost = how["epochs"] * samples * sum(a * b for a, b in itertools.pairwise([manifest["features"], *units]))
     packs = []
-    for part in _side_by_side(list(seeds), 1 if role == "final" else max(1, params.pack_units // units[0])):
+    for part in _side_by_side(seeds, 1 if role == "final" else max(1, params.pack_units // units[0])):
         # Differences between variants are paired over one order of the batches. A final run stands alone against
         # figures from elsewhere, and the order moves those more than the initial weights do: each has its own.
         order = params.data_order_seed + (part[0] if role == "final" else 0)
         resolved = parameters | {"data_order_seed": order}
         prints = tuple(_fingerprint(manifest, resolved, seed, protocol, role) for seed in part)
-        digest = manifest["data_digest"]
         packs.append(
             Pack(
                 name,
@@ -116,12 +125,21 @@ def _packs(
                 prints,
                 **how,
                 order_seed=order,
-                data_digest=digest,
+                data_digest=manifest["data_digest"],
                 parameters=resolved,
-                cost=cost * len(part),
+                cost=float(cost * len(part)),
             )
         )
     return packs
+
+
+def _how(dataset: Dataset, variant: str, protocol: str, role: Role) -> dict[str, Any]:
+    training = dataset.training
+    if role == "final":
+        return {"epochs": training.final.epochs, "train": "all", "validate": None}
+    if protocol == "lecture" and training.lecture is not None and variant in training.lecture.validated_on_test:
+        return {"epochs": training.epochs, "train": "all", "validate": "test"}
+    return {"epochs": training.epochs, "train": "training", "validate": "validation"}
 
 
 def _side_by_side(seeds: Sequence[int], number: int) -> list[tuple[int, ...]]:
@@ -129,10 +147,11 @@ def _side_by_side(seeds: Sequence[int], number: int) -> list[tuple[int, ...]]:
 
 
 def resolve(params: Params, dataset: Dataset, variant: Variant) -> dict[str, Any]:
-    """Every parameter that decides what a run of the variant learns, with defaults filled in, by flat names."""
+    """The parameters that decide what any run of the variant learns, with defaults filled in, by flat names."""
     training, network = dataset.training, dataset.network
     return {
         "task": dataset.task,
+        "classes": len(dataset.labels),
         "hidden_units": list(network.sizes[variant.size]),
         "activation": network.activation,
         "scale": network.scale,
@@ -140,8 +159,6 @@ def resolve(params: Params, dataset: Dataset, variant: Variant) -> dict[str, Any
         "dropout_rate": variant.dropout_rate,
         "batch_size": training.batch_size,
         "data_order_seed": params.data_order_seed,
-        "validation_take": training.validation.take,
-        "validation_samples": training.validation.samples,
         **{f"optimizer_{key}": value for key, value in training.optimizer.model_dump().items()},
     }
 
@@ -153,7 +170,7 @@ def _fingerprint(manifest: Mapping[str, Any], resolved: dict[str, Any], seed: in
         seed=seed,
         protocol=protocol,
         role=role,
-        device=os.environ.get("CUDA_VISIBLE_DEVICES", "default"),
+        device=provenance.device(),
     )
 
 
@@ -166,5 +183,5 @@ def manifest_of(name: str) -> dict[str, Any]:
     path = paths.vectorized(name) / "manifest.json"
     try:
         return dict(storage.read_json(path))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise DataError(f"{path}: cannot be read ({error}); run `dvc repro vectorize`") from None

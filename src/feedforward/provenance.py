@@ -9,6 +9,7 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import shutil
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from feedforward import storage
 
 # The code that decides bits: these rooms and the rooms of this package that they import …
 ROOMS = ("training.py",)
-# … but for these, which move values and compute none; what is read from params.yaml is in the fingerprint itself.
+# … but for these, which move values and train none; what is read from params.yaml is in the fingerprint itself.
 NO_BITS = ("errors.py", "params.py", "paths.py", "results.py", "storage.py")
 LIBRARIES = ("tensorflow", "keras", "numpy")
 # What stages write into the tree does not make it dirty: a run would spoil its own flag.
@@ -118,6 +119,24 @@ def cpu_digest() -> str:
     return storage.digest(cpu_kind())[:12]
 
 
+def device() -> str:
+    """`cpu`, or the kinds of GPU that TensorFlow may use, as their driver names them: TensorFlow is slow to tell."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    if hidden or requirement("tensorflow").startswith("tensorflow-cpu") or not shutil.which("nvidia-smi"):
+        return "cpu"
+    return _gpus() or "cpu"
+
+
+@functools.cache
+def _gpus() -> str:
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return ", ".join(sorted(set(done.stdout.splitlines()))) if done.returncode == 0 else ""
+
+
 @functools.cache
 def host_digest() -> str:
     """Twelve hex digits that tell this machine from others without naming it."""
@@ -176,7 +195,7 @@ def fingerprint(
     """SHA-256 (hex) of all that decides the bits of a run.
 
     resolved: the variant, network and training parameters as JSON values, defaults filled in.
-    device: `cpu`, or the name of the accelerator. rooms: where the code that decides bits begins.
+    device: as `device()` tells. rooms: where the code that decides bits begins.
     """
     return storage.digest(
         {
@@ -189,6 +208,6 @@ def fingerprint(
             "cpu": cpu_kind(),
             "code": code_digest(rooms),
             "libraries": {name: library_version(name) for name in LIBRARIES},
-            "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
+            "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"),  # as experiment.prepare sets it
         }
     )
