@@ -21,7 +21,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PREFECT_HOME := $(CURDIR)/.prefect
 
-.PHONY: help run demo ui verify study bench test test-unit real readme check fix lock
+.PHONY: help run demo ui verify study bench bench-gpu test test-unit real readme check fix lock
 .NOTPARALLEL:
 
 help: ## this list
@@ -42,8 +42,14 @@ verify: $(READY) ## train again in a temporary store and compare: same seed, sam
 study: $(READY) ## the lecture's comparison with 20 seeds, both protocols: writes docs/study.md (half an hour)
 	$(BIN)/feedforward study
 
-bench: $(DEV) ## the whole job beside a plain Keras script, side by side (half an hour)
+bench: $(DEV) ## beside a plain Keras script and the machine's own floors: docs/performance-measured.md (an hour)
 	$(BIN)/python -m bench.bench
+	$(BIN)/python -m bench.parts
+	$(BIN)/python -m bench.page
+
+bench-gpu: $(READY) ## ten and a hundred seeds of every variant: make bench-gpu REQUIREMENTS=gpu VENV=.venv-gpu
+	$(BIN)/python -m bench.gpu
+	$(BIN)/python -m bench.page
 
 test: $(DEV) ## all tests
 	$(BIN)/pytest $(PARALLEL)

@@ -93,6 +93,7 @@ def measure_all(rounds: int, seeds: list[int], quick: bool) -> dict[str, Any]:
         "machine": machine,
         "rounds": rounds,
         "quick": quick,
+        "names": list(rows),
         "rows": {name: [asdict(found) for found in measured] for name, measured in rows.items()},
         "seconds": small,
         "figures": figures,
@@ -179,7 +180,7 @@ def judged(summary: dict[str, Any]) -> list[tuple[Target, float]]:
 def table(report: dict[str, Any]) -> list[list[str]]:
     """A header and a row for each thing that was measured."""
     cells = [["", "wall s", "of plain", "CPU s", "of plain", "peak GB", "of plain"]]
-    for name in report["rows"]:
+    for name in report["names"]:
         row = report["summary"][name]
         cells.append(
             [
@@ -225,7 +226,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
     """Wall time and peak memory of each row as bars, with the ratio to the plain script."""
     from matplotlib.figure import Figure
 
-    names = list(report["rows"])
+    names = report["names"]
     figure = Figure(figsize=(9, 0.55 * len(names) + 1.3), dpi=120, layout="constrained")
     figure.suptitle("The lecture trained: plain Keras script, and the pipeline with everything included", fontsize=11)
     for place, (key, label, unit) in enumerate(

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from bench import measure
+from feedforward.params import Dataset
 from feedforward.splits import MultiHot, Split
 
 FLOAT = 4  # bytes
@@ -127,6 +128,11 @@ def evaluation(split: Split, units: Sequence[int], replicas: int) -> Work:
     parameters = replicas * sum(a * b + b for a, b in _layers(split, units))
     moved = _input_bytes(split) + FLOAT * (parameters + summed + 2 * len(split) * replicas * sum(units))
     return Work(2 * sum(_products(split, units, replicas)) + summed, moved)
+
+
+def outputs(dataset: Dataset) -> int:
+    """Units of the output layer."""
+    return 1 if dataset.task == "binary" else len(dataset.labels)
 
 
 def _layers(split: Split, units: Sequence[int]) -> list[tuple[int, int]]:

@@ -6,7 +6,7 @@ import platform
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import psutil
 from feedforward import provenance
 
 REST = 20  # times what a look at the tree took: looking costs at most 5 % of one core
+TICK = 0.1  # s
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ def run(command: Sequence[str | Path], folder: Path, environment: Mapping[str, s
     """Run `command` in `folder` and measure it.
 
     cpu: of all processes that were waited for. peak: the highest sum of proportional set sizes (PSS: pages that
-    processes share count once) of the tree that was seen, or the kernel's own peak of its largest process if that
-    is more; resident set sizes where the system knows no PSS.
+    processes share count once) of the tree that was seen, or the kernel's own record of one process's peak if that is
+    more.
 
     Raises:
         Failed: the command did not end with 0.
@@ -53,23 +54,24 @@ def run(command: Sequence[str | Path], folder: Path, environment: Mapping[str, s
             raise Failed(
                 f"{command[1:4]} ended with {child.returncode}:\n{log.read().decode(errors='replace')[-3000:]}"
             )
-    largest = usage.ru_maxrss * (1 if platform.system() == "Darwin" else 1024)
-    return Measured(wall, usage.ru_utime + usage.ru_stime, max(seen[0], largest))
+    return Measured(wall, usage.ru_utime + usage.ru_stime, seen[0])
 
 
 @contextlib.contextmanager
-def _watching(pid: int) -> Any:
+def _watching(pid: int) -> Iterator[list[int]]:
     """Yield a list of one number: the highest memory of the tree below `pid` that was seen so far, bytes."""
     seen, ended = [0], threading.Event()
 
     def watch() -> None:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            root = psutil.Process(pid)
-            pause = 0.0
-            while not ended.wait(pause):
-                began = time.perf_counter()
-                seen[0] = max(seen[0], _memory(root))
-                pause = max(0.1, REST * (time.perf_counter() - began))
+        tree, next_look = [psutil.Process(pid)], 0.0
+        while not ended.wait(TICK):
+            began = time.perf_counter()
+            if began >= next_look:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    tree = [tree[0], *tree[0].children(recursive=True)]
+                seen[0] = max(seen[0], sum(map(_shared_once, tree)))
+                next_look = began + REST * (time.perf_counter() - began)
+            seen[0] = max([seen[0], *(peak_of(process.pid) for process in tree)])
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -80,24 +82,32 @@ def _watching(pid: int) -> Any:
         thread.join()
 
 
-def _memory(root: psutil.Process) -> int:
-    total = 0
-    for process in [root, *root.children(recursive=True)]:
-        with contextlib.suppress(psutil.Error):
-            full = process.memory_full_info()
-            total += getattr(full, "pss", full.rss)
-    return total
-
-
-def own_peak() -> int:
-    """Peak resident memory of this process, bytes. (ru_maxrss would count the parent's, from before exec.)"""
+def _shared_once(process: psutil.Process) -> int:
+    """Proportional set size, bytes; the resident set size where the system knows none; 0 when the process has ended."""
     try:
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        full = process.memory_full_info()
+    except psutil.Error:
+        return 0
+    return int(getattr(full, "pss", full.rss))
+
+
+def peak_of(pid: int) -> int:
+    """The kernel's own record of a process's peak resident memory, bytes; 0 where there is none.
+
+    Not ru_maxrss of wait4: it counts what the parent held before the child's exec.
+    """
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     except OSError:
         pass
-    return int(psutil.Process().memory_info().rss)  # not Linux: what it holds now
+    return 0
+
+
+def own_peak() -> int:
+    """Peak resident memory of this process, bytes; what it holds now where the system keeps no record."""
+    return peak_of(os.getpid()) or int(psutil.Process().memory_info().rss)
 
 
 def cores() -> int:

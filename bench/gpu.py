@@ -1,0 +1,112 @@
+"""Ten and a hundred seeds of every variant on a GPU: `python -m bench.gpu`, or `make bench-gpu`.
+
+Absolute seconds of all epochs with validation, in one pack, and the share of the memory-bandwidth floor: the bytes that
+training must move at least (bench.floors), over the GPU's own rate, measured in the same run. Writes
+reports/bench/gpu.json.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from bench import floors, measure
+from bench.bench import aligned
+from feedforward import experiment, paths, storage
+from feedforward.params import Params, load_params
+from feedforward.splits import Split
+
+SEEDS = (10, 100)
+COPY = 2**30  # bytes of the array by which the bandwidth is measured
+
+
+def main() -> None:
+    """Measure, write, print; refuse where there is no GPU."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / "gpu.json")
+    parser.add_argument("--quick", action="store_true", help="ten seeds, two epochs: does it run?")
+    options = parser.parse_args()
+    experiment.prepare(1)
+    device = _device()
+    params, bandwidth = load_params(), _bandwidth()
+    print(f"{device}: {bandwidth / 1e9:.0f} GB/s, measured", flush=True)
+    rows = [
+        _row(params, name, variant, seeds, bandwidth, 2 if options.quick else 0)
+        for seeds in (SEEDS[:1] if options.quick else SEEDS)
+        for name in params.datasets
+        for variant in params.variants
+    ]
+    report = {"device": device, "bandwidth": bandwidth, "machine": measure.machine(), "rows": rows}
+    storage.write_json(options.json, report)
+    print(text(report))
+
+
+def _device() -> str:
+    import tensorflow as tf
+
+    found = tf.config.list_physical_devices("GPU")
+    if not found:
+        raise SystemExit("TensorFlow sees no GPU; where there is one: make bench-gpu REQUIREMENTS=gpu VENV=.venv-gpu")
+    return str(tf.config.experimental.get_device_details(found[0]).get("device_name", "GPU"))
+
+
+def _bandwidth() -> float:
+    """Bytes a second, read and written, of a pass over an array that no cache holds: the best of ten."""
+    import tensorflow as tf
+
+    array = tf.Variable(tf.zeros(COPY // floors.FLOAT))
+
+    def once() -> float:
+        began = time.perf_counter()
+        array.assign_add(tf.ones(()))
+        array[0].numpy()  # waits
+        return time.perf_counter() - began
+
+    return 2 * COPY / min(once() for _ in range(10))
+
+
+def _row(params: Params, name: str, variant: str, seeds: int, bandwidth: float, epochs: int) -> dict[str, Any]:
+    from feedforward import training
+
+    dataset = params.datasets[name]
+    train, held_out = experiment.split_training(Split.load(paths.vectorized(name) / "train"), dataset)
+    epochs = epochs or dataset.training.epochs
+    moments = [time.perf_counter()]
+    training.fit(
+        dataset,
+        params.variants[variant],
+        train,
+        held_out,
+        range(seeds),
+        params.data_order_seed,
+        epochs,
+        lambda epoch, loss: moments.append(time.perf_counter()),  # noqa: ARG005
+    )
+    whole = time.perf_counter() - moments[0]
+    units = [*dataset.network.sizes[params.variants[variant].size], floors.outputs(dataset)]
+    work = floors.epoch(train, units, dataset.training.batch_size, seeds) + floors.evaluation(held_out, units, seeds)
+    steady = (moments[-1] - moments[1]) / max(1, epochs - 1)  # the first epoch traces the graph
+    found = {"dataset": name, "variant": variant, "seeds": seeds, "epochs": epochs, "seconds": whole, "epoch": steady}
+    found |= {"bytes": work.bytes, "operations": work.operations, "share": work.bytes / bandwidth / steady}
+    print(json.dumps(found), flush=True)
+    return found
+
+
+def table(report: dict[str, Any]) -> list[list[str]]:
+    """A header and a row for each variant and number of seeds."""
+    rows = [["", "seeds", "all epochs, s", "s a seed", "one epoch, s", "GB an epoch", "of the bandwidth floor"]]
+    for row in report["rows"]:
+        name = f"{row['dataset']} {row['variant']}"
+        times = [f"{row['seconds']:.1f}", f"{row['seconds'] / row['seeds']:.2f}", f"{row['epoch']:.3f}"]
+        rows.append([name, str(row["seeds"]), *times, f"{row['bytes'] / 1e9:.1f}", f"{row['share']:.0%}"])
+    return rows
+
+
+def text(report: dict[str, Any]) -> str:
+    """For a terminal."""
+    return aligned(table(report))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,221 @@
+"""The parts of the line, each alone in a process of its own: `python -m bench.jobs PART ARGUMENTS…` prints JSON.
+
+bench.parts starts these; every function returns plain values, seconds and bytes among them.
+"""
+
+import itertools
+import json
+import multiprocessing
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bench import floors, measure
+from feedforward import experiment, paths, preparation, storage
+from feedforward.params import Dataset, load_params
+from feedforward.splits import Split
+
+ORDER_SEED = 0
+
+
+@contextmanager
+def _workspace() -> Iterator[Path]:
+    """A temporary root with this checkout's params.yaml, raw and vectorized data; outputs stay inside."""
+    root = paths.root()
+    with tempfile.TemporaryDirectory(prefix="feedforward-bench-") as name:
+        folder = Path(name)
+        shutil.copy2(root / "params.yaml", folder)
+        for data in ("raw", "vectorized"):
+            (folder / "data" / data).mkdir(parents=True)
+            for source in sorted((root / "data" / data).iterdir()):
+                (folder / "data" / data / source.name).symlink_to(source)
+        os.environ["FEEDFORWARD_ROOT"] = str(folder)
+        yield folder
+
+
+def _seconds(action: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    action()
+    return time.perf_counter() - began
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+# --- data ----------------------------------------------------------------------------------------
+
+
+def vectorize(name: str, times: str = "1") -> dict[str, Any]:
+    """Vectorize a data set, its texts repeated `times`; bytes: raw samples read and artifacts written."""
+    with _workspace() as folder:
+        params = load_params()
+        if int(times) > 1:
+            apart = multiprocessing.get_context("spawn")  # in a process of its own, for this one's peak is measured
+            writer = apart.Process(target=_repeat, args=(folder, name, params.datasets[name], int(times)))
+            writer.start()
+            writer.join()
+        (folder / "data" / "vectorized" / name).unlink()
+        before = measure.own_peak()
+        seconds = _seconds(lambda: preparation.vectorize(name, params.datasets[name]))
+        target = paths.vectorized(name)
+        samples = storage.read_json(target / "manifest.json")["samples"]
+        moved = _raw_bytes(target) + _size(target)
+        return {"seconds": seconds, "peak": measure.own_peak(), "before": before, "bytes": moved, "samples": samples}
+
+
+def _raw_bytes(folder: Path) -> int:
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    return int(pc.sum(pq.read_table(folder / "profile.parquet", columns=["raw_length"])["raw_length"]).as_py())
+
+
+def _repeat(folder: Path, name: str, dataset: Dataset, times: int) -> None:
+    """Write the data set's archive with every member `times` times, under names of their own."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    raw = folder / "data" / "raw" / name
+    source = pq.ParquetFile(next(raw.resolve().glob("*.parquet")))
+    raw.unlink()
+    raw.mkdir()
+    with pq.ParquetWriter(raw / f"{next(iter(dataset.files))}.parquet", source.schema_arrow, compression="zstd") as out:
+        for number in range(times):
+            for group in range(source.num_row_groups):
+                table = source.read_row_group(group)
+                parts = [path.rpartition("/") for path in table["path"].to_pylist()]
+                named = pa.array([f"{parent}/{number}_{file}" for parent, _, file in parts])
+                out.write_table(table.set_column(0, "path", named))
+
+
+def validate(name: str) -> dict[str, Any]:
+    """Validate a data set: seconds to import Great Expectations, and to do the work."""
+    with _workspace() as folder:
+        params = load_params()
+
+        def load() -> None:
+            from feedforward import validation  # noqa: F401
+
+        imported = _seconds(load)
+        seconds = _seconds(lambda: preparation.validate(name, params.datasets[name]))
+        read = (folder / "data" / "vectorized" / name / "profile.parquet").stat().st_size
+        return {"seconds": seconds, "import": imported, "peak": measure.own_peak(), "bytes": read}
+
+
+# --- training ------------------------------------------------------------------------------------
+
+
+def epoch(name: str, variant: str, seeds: str, epochs: str, cores: str = "1", times: str = "1") -> dict[str, Any]:
+    """Epochs of `seeds` packed replicas on `cores` cores, with and without a look at the validation split.
+
+    train, look: seconds of an epoch (median; the first, which traces the graph, left out); whole: of all epochs with
+    validation, building and tracing included; work: what an epoch and a look cost at least.
+    """
+    experiment.prepare(max(1, measure.cores() // int(cores)))
+    from feedforward import training
+
+    with _workspace():
+        params = load_params()
+        dataset = params.datasets[name]
+        units = [*dataset.network.sizes[params.variants[variant].size], floors.outputs(dataset)]
+        train, held_out = experiment.split_training(_load(name, int(times)), _enlarged(dataset, int(times)))
+
+        def fit(validation: Split | None) -> list[float]:
+            moments = [time.perf_counter()]
+            training.fit(
+                dataset,
+                params.variants[variant],
+                train,
+                validation,
+                range(int(seeds)),
+                ORDER_SEED,
+                int(epochs),
+                lambda number, loss: moments.append(time.perf_counter()),  # noqa: ARG005
+            )
+            return [after - before for before, after in itertools.pairwise(moments)]
+
+        both: list[float] = []
+        whole = _seconds(lambda: both.extend(fit(held_out)))
+        alone = fit(None)
+    rest = slice(1, None) if int(epochs) > 1 else slice(None)
+    train_seconds = statistics.median(alone[rest])
+    batch = dataset.training.batch_size
+    return {
+        "train": train_seconds,
+        "look": max(0.0, statistics.median(both[rest]) - train_seconds),
+        "whole": whole,
+        "peak": measure.own_peak(),
+        "samples": len(train),
+        "train_work": asdict(floors.epoch(train, units, batch, int(seeds))),
+        "look_work": asdict(floors.evaluation(held_out, units, int(seeds))),
+    }
+
+
+def _load(name: str, times: int) -> Split:
+    """The training split, repeated; memory-mapped all the same."""
+    import numpy as np
+
+    from feedforward.splits import MultiHot
+
+    split = Split.load(paths.vectorized(name) / "train")
+    if times == 1:
+        return split
+    assert isinstance(split.features, MultiHot)
+    whole = split.take(np.tile(np.arange(len(split)), times))
+    folder = paths.root() / "repeated"
+    whole.save(folder)
+    return Split.load(folder)
+
+
+def _enlarged(dataset: Dataset, times: int) -> Dataset:
+    held_out = dataset.training.validation
+    more = held_out.model_copy(update={"samples": held_out.samples * times})
+    return dataset.model_copy(update={"training": dataset.training.model_copy(update={"validation": more})})
+
+
+# --- tracking ------------------------------------------------------------------------------------
+
+
+def log(name: str, variant: str, runs: str) -> dict[str, Any]:
+    """Record and send runs with curves, figure and model, as training does; the first apart, then the median."""
+    experiment.prepare(measure.cores())
+    from feedforward import figures, network
+    from feedforward.packing import weights_digest
+    from feedforward.results import RunResult
+    from feedforward.tracking import RunTags, open_store
+
+    with _workspace() as folder:
+        params = load_params()
+        dataset = params.datasets[name]
+        opened = _seconds(open_store)
+        store = open_store()
+        columns = Split.load(paths.vectorized(name) / "train").features.shape[1]
+        names = ("loss", "accuracy", "cross_entropy", "val_loss", "val_accuracy", "val_cross_entropy")
+        curves = {curve: [0.5 / (number + 1) for number in range(dataset.training.epochs)] for curve in names}
+
+        def one(seed: int) -> None:
+            model = network.build(dataset, params.variants[variant], columns, seed)
+            run = store.start(RunTags(name, variant, "fair", "replica", f"{seed}", "0", seed), f"{variant} {seed}")
+            weights = weights_digest(model)
+            result = RunResult(name, variant, seed, "fair", "replica", curves, {"best_epoch": 1.0}, weights)
+            picture = figures.png(figures.curves_of_run([result], dataset.title))
+            store.finish(run, result=result, params={"seed": seed}, files={"curves.png": picture}, model=model)
+
+        seconds = [_seconds(lambda seed=seed: one(seed)) for seed in range(int(runs))]
+        written = _size(folder / "mlruns" / "artifacts") // len(seconds)
+    return {"seconds": statistics.median(seconds[1:]), "first": seconds[0], "open": opened, "bytes": written}
+
+
+PARTS = {function.__name__: function for function in (vectorize, validate, epoch, log)}
+
+if __name__ == "__main__":
+    print(json.dumps(PARTS[sys.argv[1]](*sys.argv[2:])))

@@ -1,0 +1,91 @@
+"""docs/performance-measured.md from what `make bench` and `make bench-gpu` left in reports/bench."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench import bench, gpu, parts
+from feedforward import paths, storage
+
+
+def main() -> None:
+    """Write the page from the reports that are there."""
+    folder = paths.root() / "reports" / "bench"
+    reports = {path.stem: storage.read_json(path) for path in sorted(folder.glob("*.json"))}
+    storage.write_text(paths.root() / "docs" / "performance-measured.md", page(reports))
+
+
+def page(reports: Mapping[str, Mapping[str, Any]]) -> str:
+    """The page: the job beside the plain script, the parts beside their floors, a GPU, as far as they were measured."""
+    sections = ["# Performance, as measured", "Written by `make bench`; [performance.md](performance.md) explains it."]
+    for name, show in (("bench", _bench), ("parts", _parts), ("gpu", _gpu)):
+        if name in reports:
+            quick = ["**Quick run: no figure means anything.**"] if reports[name].get("quick") else []
+            sections += [*show(reports[name]), *quick]
+    return "\n\n".join(sections) + "\n"
+
+
+def _bench(report: Mapping[str, Any]) -> list[str]:
+    rounds = f"Medians of {report['rounds']} rounds, in turn and in fresh processes; in brackets the range of ratios."
+    return [
+        "## The whole job",
+        machine(report["machine"]),
+        rounds,
+        markdown(bench.table(dict(report))),
+        markdown(bench.targets_table(dict(report))),
+        "What the final models reach on the test split, so that it is seen to be the same mathematics:",
+        markdown(_figures(report)),
+    ]
+
+
+def _figures(report: Mapping[str, Any]) -> list[list[str]]:
+    rows = [["", "MNIST accuracy", "IMDb loss", "IMDb accuracy"]]
+    for name in report["names"]:
+        found = report["figures"][name]
+        mnist, imdb = found["mnist"], found.get("final", found.get("imdb"))
+        rows.append([name, *(f"{x:.4f}" for x in (mnist["test_accuracy"], imdb["test_loss"], imdb["test_accuracy"]))])
+    return rows
+
+
+def _parts(report: Mapping[str, Any]) -> list[str]:
+    rates = report["rates"]
+    told = (
+        f"This machine: {rates['flops'] / 1e9:.0f} GFLOP/s on one core, {rates['flops_all'] / 1e9:.0f} on all;"
+        f" {rates['bandwidth'] / 1e9:.0f} and {rates['bandwidth_all'] / 1e9:.0f} GB/s."
+    )
+    return [
+        "## Where the job with one seed spends its time",
+        markdown(parts.stages_table(report)),
+        markdown(parts.imports_table(report)),
+        "## Each part beside its floor",
+        machine(report["machine"]) + " " + told + " Training on one core, as the line runs a pack.",
+        markdown(parts.parts_table(report)),
+        "## Further seeds of the narrow variants, 20 epochs with validation",
+        markdown(parts.seeds_table(report)),
+        "## Growth",
+        markdown(parts.growth_table(report)),
+        markdown(parts.targets_table(report)),
+    ]
+
+
+def _gpu(report: Mapping[str, Any]) -> list[str]:
+    told = f"{report['device']}, {report['bandwidth'] / 1e9:.0f} GB/s measured."
+    return ["## On a GPU", told, markdown(gpu.table(dict(report)))]
+
+
+def machine(found: Mapping[str, Any]) -> str:
+    """One sentence about the machine."""
+    libraries = ", ".join(f"{name} {version}" for name, version in found["libraries"].items())
+    return (
+        f"{found['cores']} cores ({found['cpu']}; {', '.join(found['vector_units'])}), {found['memory_gib']} GiB,"
+        f" {found['system']}, Python {found['python']}, {libraries}; load before: {found['load_before']}."
+    )
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """A table: header first; all columns but the first aligned right."""
+    lines = [rows[0], ["---", *(["---:"] * (len(rows[0]) - 1))], *rows[1:]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    main()

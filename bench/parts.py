@@ -1,0 +1,278 @@
+"""Each part alone beside its floor, what a further seed costs, and growth: `python -m bench.parts`, or `make bench`.
+
+Every measurement runs in a process of its own (bench.jobs). The floor of a part is its counted work over this machine's
+rates, measured in the same run. Training is measured on one core, as the line runs it: a pack a core.
+Writes reports/bench/parts.json.
+"""
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bench import floors, measure, workspace
+from bench.bench import LECTURE, QUICK, Target, aligned
+from bench.floors import Rates, Work
+from feedforward import paths, storage
+
+NARROW = ("original", "smaller", "l2", "dropout")
+PACKS = (1, 5, 10)
+TIMES = (1, 4, 16)  # the reviews, repeated
+STAGES = ("vectorize mnist", "vectorize imdb", "validate mnist", "validate imdb", "train fair", "compare")
+LIBRARIES = (
+    "tensorflow",
+    "mlflow",
+    "great_expectations",
+    "prefect",
+    "prefect.server.api.server",
+    "matplotlib.figure",
+    "scipy.stats",
+    "pandas",
+)
+FURTHER = Target("further seed of {}", 0.05, None, "of plain")
+EXPONENT = Target("growth of {}, exponent", 1.05)
+VECTORIZE_MEMORY = Target("memory of vectorize, {} times the reviews", 500, None, "MB")
+
+
+def main() -> None:
+    """Measure, write, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / "parts.json")
+    parser.add_argument("--quick", action="store_true", help="few epochs, little growth: does it run?")
+    options = parser.parse_args()
+    report = measure_all(options.quick)
+    storage.write_json(options.json, report)
+    print(text(report))
+
+
+def measure_all(quick: bool) -> dict[str, Any]:
+    """All rows, and the machine's rates."""
+    machine = measure.machine()
+    rates = floors.rates()
+    print(f"rates: {asdict(rates)}", flush=True)
+    return {
+        "machine": machine,
+        "quick": quick,
+        "rates": asdict(rates),
+        "stages": _stages(quick),
+        "imports": _imports(),
+        "parts": [*_data(rates), *_training(rates, quick), _tracking(quick)],
+        "seeds": _further_seeds(quick),
+        "growth": _growth(TIMES[:2] if quick else TIMES, quick),
+    }
+
+
+def job(*arguments: object) -> dict[str, Any]:
+    """Run a part of bench.jobs."""
+    command = [sys.executable, "-m", "bench.jobs", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command[1:])} ended with {done.returncode}:\n{done.stderr[-3000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    print(f"{' '.join(command[3:])}: {found}", flush=True)
+    return found
+
+
+# --- where the job's time goes -------------------------------------------------------------------
+
+
+def _stages(quick: bool) -> list[dict[str, Any]]:
+    """Each stage of the job that bench.bench measures with one seed, in a fresh workspace, without DVC."""
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="feedforward-bench-") as name:
+        folder = Path(name)
+        workspace.prepare(paths.root(), folder / "base")
+        workspace.copy(folder / "base", folder / "fresh", {"seeds": 1} | LECTURE | (QUICK if quick else {}))
+        place = folder / "fresh"
+        for stage in STAGES:
+            command = [sys.executable, "-m", "pipelines.stages", *stage.split()]
+            rows.append({"stage": stage, **asdict(measure.run(command, place, workspace.environment(place)))})
+            print(rows[-1], flush=True)
+    return rows
+
+
+def _imports() -> list[dict[str, Any]]:
+    """Seconds of CPU that the libraries take to be imported, each in a process of its own: the least of three."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for library in LIBRARIES:
+            command = [sys.executable, "-c", f"import {library}"]
+            found = [measure.run(command, Path(folder)) for _ in range(3)]
+            rows.append({"library": library, "cpu": min(one.cpu for one in found)})
+    return rows
+
+
+# --- parts ---------------------------------------------------------------------------------------
+
+
+def row(name: str, seconds: float, work: Work, flops: float, bandwidth: float) -> dict[str, Any]:
+    """A part beside its floor."""
+    floor = work.seconds(flops, bandwidth)
+    return {"name": name, "seconds": seconds, **asdict(work), "floor": floor, "share": floor / seconds}
+
+
+def _data(rates: Rates) -> list[dict[str, Any]]:
+    rows = []
+    for name in ("mnist", "imdb"):
+        found = job("vectorize", name)
+        rows.append(row(f"vectorize {name}", found["seconds"], Work(0, found["bytes"]), rates.flops, rates.bandwidth))
+    for name in ("mnist", "imdb"):
+        found = job("validate", name)
+        label = f"validate {name} (and {found['import']:.1f} s of import)"
+        rows.append(row(label, found["seconds"], Work(0, found["bytes"]), rates.flops, rates.bandwidth))
+    return rows
+
+
+def _training(rates: Rates, quick: bool) -> list[dict[str, Any]]:
+    epochs, rows = 2 if quick else 5, []
+    packs = [("imdb", variant, seeds) for variant in NARROW for seeds in (PACKS[:1] if quick else PACKS)]
+    for name, variant, seeds in [*packs, ("imdb", "larger", 1), ("mnist", "original", 1)]:
+        found = job("epoch", name, variant, seeds, epochs)
+        label = f"{name} {variant}, {seeds} seed{'s' if seeds > 1 else ''}"
+        for what, key in (("epoch", "train"), ("evaluation", "look")):
+            work = Work(**found[f"{key}_work"])
+            rows.append(row(f"{what} of {label}", found[key], work, rates.flops, rates.bandwidth))
+    return rows
+
+
+def _tracking(quick: bool) -> dict[str, Any]:
+    found = job("log", "imdb", "original", 3 if quick else 8)
+    first = f"first: {found['first']:.1f} s, the store's opening: {found['open']:.1f} s"
+    return row(f"log one run: curves, figure, model ({first})", found["seconds"], Work(0, found["bytes"]), 1.0, 1e9)
+
+
+# --- further seeds -------------------------------------------------------------------------------
+
+
+def _further_seeds(quick: bool) -> list[dict[str, Any]]:
+    """What one more seed of a narrow variant costs on one core, beside what the plain script takes for one."""
+    variants = NARROW[:1] if quick else NARROW
+    plain = _plain_seconds(variants, quick)
+    rows = []
+    for variant in variants:
+        epochs = 1 if quick else 20
+        whole = {seeds: job("epoch", "imdb", variant, seeds, epochs)["whole"] for seeds in (PACKS[0], PACKS[-1])}
+        further = (whole[PACKS[-1]] - whole[PACKS[0]]) / (PACKS[-1] - PACKS[0])
+        figures = {"plain": plain[variant], "one": whole[PACKS[0]], "ten": whole[PACKS[-1]], "further": further}
+        rows.append({"variant": variant, **figures, "ratio": further / plain[variant]})
+    return rows
+
+
+def _plain_seconds(variants: Sequence[str], quick: bool) -> Mapping[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "plain.json"
+        script, data = Path(__file__).with_name("plain_keras.py"), paths.vectorized("x").parent
+        command = [sys.executable, script, data, "--only", ",".join(variants), "--json", report]
+        measure.run([*command, *(["--quick"] if quick else [])], Path(folder))
+        seconds: dict[str, float] = json.loads(report.read_text())["seconds"]
+    return seconds
+
+
+# --- growth --------------------------------------------------------------------------------------
+
+
+def _growth(times: Sequence[int], quick: bool) -> list[dict[str, Any]]:
+    """Seconds and peak memory of vectorizing and of an epoch of one small variant, the reviews repeated."""
+    rows = []
+    for count in times:
+        vectorized = job("vectorize", "imdb", count)
+        trained = job("epoch", "imdb", "smaller", 1, 2 if quick else 4, 1, count)
+        rows.append(
+            {
+                "times": count,
+                "reviews": sum(vectorized["samples"].values()),
+                "vectorize": {"seconds": vectorized["seconds"], "peak": vectorized["peak"]},
+                "epoch": {"seconds": trained["train"] + trained["look"], "peak": trained["peak"]},
+            }
+        )
+    return rows
+
+
+def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
+    """Least-squares slope of log value over log size: 1 is linear growth."""
+    x, y = ([math.log(value) for value in row] for row in (sizes, values))
+    mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
+    return sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / sum((a - mean_x) ** 2 for a in x)
+
+
+# --- show ----------------------------------------------------------------------------------------
+
+
+def judged(report: Mapping[str, Any]) -> list[tuple[str, Target, float]]:
+    """What is measured against a target: its name, the target, the value."""
+    found = [(FURTHER.name.format(row["variant"]), FURTHER, row["ratio"]) for row in report["seeds"]]
+    growth = report["growth"]
+    sizes = [row["times"] for row in growth]
+    for part in ("vectorize", "epoch"):
+        seconds = [row[part]["seconds"] for row in growth]
+        found.append((EXPONENT.name.format(f"time of {part}"), EXPONENT, exponent(sizes, seconds)))
+    peak = growth[-1]["vectorize"]["peak"] / 1e6
+    return [*found, (VECTORIZE_MEMORY.name.format(sizes[-1]), VECTORIZE_MEMORY, peak)]
+
+
+def stages_table(report: Mapping[str, Any]) -> list[list[str]]:
+    """A header and a row for each stage of the job with one seed."""
+    rows = [["stage", "wall s", "CPU s", "peak MB"]]
+    for found in report["stages"]:
+        rows.append([found["stage"], f"{found['wall']:.1f}", f"{found['cpu']:.1f}", f"{found['peak'] / 1e6:.0f}"])
+    return rows
+
+
+def imports_table(report: Mapping[str, Any]) -> list[list[str]]:
+    """A header and a row for each library."""
+    return [["import", "CPU s"], *([found["library"], f"{found['cpu']:.1f}"] for found in report["imports"])]
+
+
+def parts_table(report: Mapping[str, Any]) -> list[list[str]]:
+    """A header and a row for each part."""
+    rows = [["part", "s", "GFLOP", "GB", "floor s", "share of floor"]]
+    for part in report["parts"]:
+        figures = [f"{part['seconds']:.3f}", f"{part['operations'] / 1e9:.2f}", f"{part['bytes'] / 1e9:.3f}"]
+        rows.append([part["name"], *figures, f"{part['floor']:.4f}", f"{part['share']:.0%}"])
+    return rows
+
+
+def seeds_table(report: Mapping[str, Any]) -> list[list[str]]:
+    """A header and a row for each narrow variant: seconds on one core."""
+    rows = [["variant", "plain, one seed", "one seed", f"{PACKS[-1]} seeds", "each further", "of plain"]]
+    for found in report["seeds"]:
+        figures = [f"{found[key]:.2f}" for key in ("plain", "one", "ten", "further")]
+        rows.append([found["variant"], *figures, f"{found['ratio']:.3f}"])
+    return rows
+
+
+def growth_table(report: Mapping[str, Any]) -> list[list[str]]:
+    """A header, a row for each size, the exponents."""
+    rows = [["reviews", "vectorize s", "MB", "epoch of `smaller` s", "MB"]]
+    keys = [(part, figure, unit) for part in ("vectorize", "epoch") for figure, unit in (("seconds", 1), ("peak", 1e6))]
+    for found in report["growth"]:
+        cells = [found[part][figure] / unit for part, figure, unit in keys]
+        rows.append([f"{found['reviews']:,}", *(f"{cell:.2f}" if cell < 100 else f"{cell:.0f}" for cell in cells)])
+    sizes = [found["times"] for found in report["growth"]]
+    slopes = [exponent(sizes, [found[part][figure] for found in report["growth"]]) for part, figure, _ in keys]
+    return [*rows, ["exponent", *(f"{slope:.2f}" for slope in slopes)]]
+
+
+def targets_table(report: Mapping[str, Any]) -> list[list[str]]:
+    """A header and a row for each target."""
+    rows = [["target", "limit", "found", ""]]
+    for name, target, value in judged(report):
+        rows.append([name, f"{target.limit:g} {target.unit}".strip(), f"{value:.3g}", target.verdict(value)])
+    return rows
+
+
+def text(report: Mapping[str, Any]) -> str:
+    """For a terminal."""
+    note = "QUICK: no figure means anything\n" if report["quick"] else ""
+    tables = (stages_table, imports_table, parts_table, seeds_table, growth_table, targets_table)
+    return note + "\n\n".join(aligned(table(report)) for table in tables)
+
+
+if __name__ == "__main__":
+    main()

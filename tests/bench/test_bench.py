@@ -1,0 +1,146 @@
+"""The benchmark runs, counts what it says it counts, and judges by the issue's bounds; no time is asserted."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import bench, floors, measure, page, parts
+from bench.floors import Work
+from feedforward.splits import MultiHot, Split
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def images(samples: int, columns: int = 784) -> Split:
+    noise = np.random.default_rng(0)
+    return Split(noise.integers(0, 256, (samples, columns), np.uint8), noise.integers(0, 10, samples, np.uint8))
+
+
+def reviews(rows: list[list[int]], columns: int = 10000) -> Split:
+    indptr = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
+    indices = np.array([index for row in rows for index in row], np.uint16)
+    return Split(MultiHot(indptr, indices, columns), np.arange(len(rows), dtype=np.uint8) % 2)
+
+
+# --- the plain script ------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_plain_script_trains_everything_of_the_lecture(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0)
+    for split in ("train", "test"):
+        rows = [sorted(noise.choice(10000, 20, replace=False).tolist()) for _ in range(60)]
+        reviews(rows).save(tmp_path / "imdb" / split)
+        images(60).save(tmp_path / "mnist" / split)
+    script = ROOT / "bench" / "plain_keras.py"
+    command = [sys.executable, script, tmp_path, "--quick", "--json", tmp_path / "plain.json"]
+    subprocess.run(command, check=True, capture_output=True)
+    report = json.loads((tmp_path / "plain.json").read_text())
+    assert set(report["seconds"]) == {"mnist", "vectorize", "original", "smaller", "larger", "l2", "dropout", "final"}
+    for part in ("mnist", "final"):
+        assert 0 <= report["figures"][part]["test_accuracy"] <= 1
+    # of coins nobody can tell heads: an untrained network's loss is near ln 2, plus the penalty
+    assert report["figures"]["original"]["val_loss"] == pytest.approx(np.log(2), abs=0.1)
+    assert report["figures"]["l2"]["val_loss"] > report["figures"]["original"]["val_loss"]
+
+
+# --- floors ------------------------------------------------------------------------------------------
+
+
+def test_operations_of_dense_layers_are_counted() -> None:
+    # 10 rows, 784-8-3, 2 steps: forward 2 x, backward 2 x for the first layer, 4 x for the second; RMSprop 8 a weight
+    split, weights = images(10), 784 * 8 + 8 + 8 * 3 + 3
+    work = floors.epoch(split, [8, 3], 5, 1)
+    assert work.operations == 10 * (784 * 8 * 4 + 8 * 3 * 6) + 8 * weights * 2
+    assert floors.evaluation(split, [8, 3], 1).operations == 10 * (784 * 8 + 8 * 3) * 2
+
+
+def test_of_multi_hot_rows_the_head_is_dense_and_the_tail_counts_its_ones() -> None:
+    split = reviews([[1, 600, 700], [1, 2], [511, 512]])  # three ones in the tail, which begins at column 512
+    assert floors.evaluation(split, [4, 1], 1).operations == 3 * (512 * 4 + 4) * 2 + 3 * 4
+
+
+def test_packed_replicas_share_nothing_but_the_features() -> None:
+    split = images(10)
+    one, ten = (floors.epoch(split, [8, 3], 5, replicas) for replicas in (1, 10))
+    features = split.features.nbytes + split.labels.nbytes
+    assert ten.operations == 10 * one.operations
+    assert ten.bytes - features == 10 * (one.bytes - features)
+
+
+def test_the_slower_of_arithmetic_and_memory_decides() -> None:
+    assert (Work(10, 4) * 2).seconds(flops=10, bandwidth=1) == 8
+    assert (Work(10, 4) + Work(10, 0)).seconds(flops=1, bandwidth=1) == 20
+
+
+@pytest.mark.slow
+def test_the_machines_own_rates_are_measured() -> None:
+    rates = floors.rates()
+    assert 1e8 < rates.flops < 1e13
+    assert 1e8 < rates.bandwidth < 1e13
+
+
+# --- measuring ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_process_tree_is_measured_as_a_whole(tmp_path: Path) -> None:
+    child = "import time; block = bytearray(150_000_000); time.sleep(1.5)"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}]); sum(range(3_000_000))"
+    found = measure.run([sys.executable, "-c", code], tmp_path)
+    assert 1.5 < found.wall < 30
+    assert 0.02 < found.cpu < found.wall
+    assert 150e6 < found.peak < 400e6
+
+
+def test_a_command_that_fails_says_so(tmp_path: Path) -> None:
+    with pytest.raises(measure.Failed, match=r"ended with 3:\n.*no such thing"):
+        measure.run([sys.executable, "-c", "import sys; print('no such thing'); sys.exit(3)"], tmp_path)
+
+
+def test_the_machine_is_described_without_its_name() -> None:
+    import platform
+
+    text = json.dumps(measure.machine())
+    assert platform.node() not in text
+    assert str(ROOT) not in text
+    assert measure.machine()["cores"] >= 1
+
+
+# --- judging -----------------------------------------------------------------------------------------
+
+
+def report(plain: float, walls: dict[int, float]) -> dict:
+    rows = {bench.PLAIN: [measure.Measured(plain, plain, 8 * 10**9)]}
+    rows |= {bench._row(seeds): [measure.Measured(wall, wall, 10**9)] for seeds, wall in walls.items()}
+    return {"summary": bench._summary(rows, {"`feedforward --help`": [0.4, 0.6, 0.45]}), "names": list(rows)}
+
+
+def test_targets_are_ratios_to_the_plain_script() -> None:
+    found = {
+        target.name: (value, target.verdict(value))
+        for target, value in bench.judged(report(100, {1: 31, 10: 99})["summary"])
+    }
+    assert found == {
+        "wall, 1 seed": (0.31, "NOT MET"),
+        "peak memory, 1 seed": (0.125, "met"),
+        "wall, 10 seeds": (0.99, "met, stretch too"),
+        "`feedforward --help`": (0.45, "met"),
+    }
+
+
+def test_rows_keep_their_order_and_tables_their_columns() -> None:
+    table = bench.table(report(100, {1: 25, 5: 70}))
+    assert [row[0] for row in table[1:]] == [bench.PLAIN, "dvc repro, 1 seed", "dvc repro, 5 seeds"]
+    lines = page.markdown(table).splitlines()
+    assert {line.count("|") for line in lines} == {len(table[0]) + 1}
+
+
+def test_the_exponent_is_the_slope_of_the_logarithms() -> None:
+    assert parts.exponent([1, 4, 16], [3, 12, 48]) == pytest.approx(1)
+    assert parts.exponent([1, 4, 16], [5, 5, 5]) == pytest.approx(0)
+    assert parts.exponent([1, 4, 16], [1, 16, 256]) == pytest.approx(2)
