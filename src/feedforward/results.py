@@ -1,6 +1,7 @@
 """RunResult: what one training run leaves behind, without run ids or times, so that reruns are byte-identical."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,18 +39,29 @@ def save(path: Path, results: Iterable[RunResult], cpu: str, point: str = "resul
     storage.write_json(path, {"cpu": cpu, "runs": [asdict(result) for result in ordered]}, point)
 
 
-def cpu(path: Path) -> str:
-    """The kind of CPU that made the results."""
-    return str(storage.read_json(path)["cpu"])
-
-
 def load(path: Path) -> list[RunResult]:
     """Read what `save` wrote.
 
     Raises:
         DataError: missing or damaged.
     """
-    try:
+    with _readable(path):
         return [RunResult(**entry) for entry in storage.read_json(path)["runs"]]
+
+
+def made_on(path: Path) -> str:
+    """The kind of CPU that made the results.
+
+    Raises:
+        DataError: missing or damaged.
+    """
+    with _readable(path):
+        return str(storage.read_json(path)["cpu"])
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"{path}: cannot be read ({error}); run `dvc repro train`") from None

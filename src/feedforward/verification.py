@@ -1,11 +1,12 @@
 """verify: are the bytes still those that were written, and does training make the same bytes again?"""
 
+import contextlib
 import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,20 @@ from feedforward.results import RunResult
 
 @dataclass(frozen=True)
 class Difference:
-    """A run that did not come out as before; `largest` is the largest difference of a metric, and `metric` its name."""
+    """A run that did not come out as before.
+
+    metric: the one that differs most, and by how much; None when the run is not on record at all.
+    """
 
     run: str
-    metric: str
+    metric: str | None
     largest: float
+
+    def text(self) -> str:
+        """For people."""
+        if self.metric is None:
+            return f"{self.run}: not on record"
+        return f"{self.run}: not the same; {self.metric} differs most, by {self.largest:.2g}"
 
 
 @dataclass(frozen=True)
@@ -33,12 +43,15 @@ class Report:
     differences: list[Difference]
     recorded_cpu: str
     cpu: str
-    notes: list[str] = field(default_factory=list)
 
     @property
     def same(self) -> bool:
         """Nothing damaged, and no difference that another kind of CPU would not explain."""
-        return not self.damaged and (not self.differences or self.recorded_cpu != self.cpu)
+        return not self.damaged and not self._unexplained
+
+    @property
+    def _unexplained(self) -> list[Difference]:
+        return [d for d in self.differences if d.metric is None or self.recorded_cpu == self.cpu]
 
     def as_json(self) -> dict[str, Any]:
         """For machines."""
@@ -49,22 +62,27 @@ class Report:
         lines = [f"{self.objects} objects of the DVC cache rehashed, {len(self.damaged)} damaged"]
         lines += [f"  {path}" for path in self.damaged]
         lines.append(f"{self.runs} runs trained again, {len(self.differences)} differ from those on record")
-        lines += [f"  {d.run}: weights differ, {d.metric} by {d.largest:.2g}" for d in self.differences]
+        lines += [f"  {difference.text()}" for difference in self.differences]
         if self.differences and self.recorded_cpu != self.cpu:
             lines.append(f"the runs on record were made on another kind of CPU ({self.recorded_cpu}, here {self.cpu})")
-        return "\n".join(lines + self.notes)
+        return "\n".join(lines)
 
     def problem(self) -> str:
         """One line: what is wrong and what to do."""
         if self.damaged:
             return f"{self.damaged[0]}: bytes changed since they were written; remove the file and run `dvc repro`"
-        return f"{self.differences[0].run}: trained again, it is not the same; is a version or a parameter different?"
+        first = self._unexplained[0]
+        remedy = "run `dvc repro` first" if first.metric is None else "is a version or a parameter different?"
+        return f"{first.text()}; {remedy}"
 
 
 def verify(params: Params, datasets: Sequence[str], variants: Sequence[str], seeds: int) -> Report:
-    """Rehash the cache; train the first `seeds` seeds of the variants again and compare digests and metrics.
+    """Rehash the cache; train again and compare digests, curves and metrics with those on record.
+
+    Whole packs are trained, all that hold one of the first `seeds` seeds: side by side as they were.
 
     Raises:
+        ParamsError: an unknown name.
         DataError: there are no results to compare with.
     """
     protocol = params.protocols[0]
@@ -73,7 +91,7 @@ def verify(params: Params, datasets: Sequence[str], variants: Sequence[str], see
     objects, damaged = rehash(paths.dvc_cache())
     again = _train_again(params, protocol, datasets, variants, seeds)
     differences = [difference for run in again if (difference := _compare(on_record.get(_key(run)), run))]
-    return Report(objects, damaged, len(again), differences, results.cpu(path), provenance.cpu_digest())
+    return Report(objects, damaged, len(again), differences, results.made_on(path), provenance.cpu_digest())
 
 
 def rehash(cache: Path) -> tuple[int, list[str]]:
@@ -98,15 +116,29 @@ def _train_again(
 ) -> list[RunResult]:
     from feedforward import tracking
 
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["FEEDFORWARD_STORE"] = folder
-        try:
-            store = tracking.open_store()
-            packs = plans.plan(params, protocol, datasets, variants, range(seeds))
-            experiment.prepare(1)
-            return [run for pack in packs for run in experiment.train_pack(pack, params, store)]
-        finally:
-            del os.environ["FEEDFORWARD_STORE"]
+    packs = [p for p in plans.plan(params, protocol, datasets, variants) if any(seed < seeds for seed in p.seeds)]
+    with tempfile.TemporaryDirectory() as folder, _environment(FEEDFORWARD_STORE=folder, MLFLOW_TRACKING_URI=None):
+        store = tracking.open_store()
+        experiment.prepare(1)
+        return [run for pack in packs for run in experiment.train_pack(pack, params, store)]
+
+
+@contextlib.contextmanager
+def _environment(**values: str | None) -> Iterator[None]:
+    """Set environment variables during the block; None: not set."""
+    before = {name: os.environ.get(name) for name in values}
+
+    def put(wanted: Mapping[str, str | None]) -> None:
+        for name, value in wanted.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+    put(values)
+    try:
+        yield
+    finally:
+        put(before)
 
 
 def _key(run: RunResult) -> tuple[str, ...]:
@@ -116,7 +148,7 @@ def _key(run: RunResult) -> tuple[str, ...]:
 def _compare(before: RunResult | None, run: RunResult) -> Difference | None:
     name = "/".join(_key(run))
     if before is None:
-        return Difference(name, "not on record", 0.0)
+        return Difference(name, None, 0.0)
     if storage.digest(asdict(before)) == storage.digest(asdict(run)):
         return None
     gaps = {metric: abs(value - before.metrics.get(metric, 0.0)) for metric, value in run.metrics.items()}
