@@ -114,14 +114,21 @@ def validate(name: str) -> dict[str, Any]:
 # --- training ------------------------------------------------------------------------------------
 
 
-def epoch(name: str, variant: str, seeds: str, epochs: str, cores: str = "1", times: str = "1") -> dict[str, Any]:
+def epoch(
+    name: str, variant: str, seeds: str, epochs: str, cores: str = "1", times: str = "1", without: str = ""
+) -> dict[str, Any]:
     """Epochs of `seeds` packed replicas on `cores` cores, with and without a look at the validation split.
 
     train, look: seconds of an epoch (median; the first, which traces the graph, left out); whole: of all epochs with
-    validation, building and tracing included; work: what an epoch and a look cost at least.
+    validation, building and tracing included; work: what an epoch and a look cost at least. without: a trick of
+    bench.tricks that is replaced by the obvious way.
     """
     experiment.prepare(max(1, measure.cores() // int(cores)))
+    from bench import tricks
     from feedforward import training
+
+    if without:
+        tricks.WITHOUT[without]()
 
     with _workspace():
         params = load_params()

@@ -35,6 +35,14 @@ LIBRARIES = (
     "scipy.stats",
     "pandas",
 )
+TRICKED = (("original", 1), ("original", 10), ("larger", 1))
+TRICKS = {  # names of bench.tricks, and what people read
+    "all_tail": "no dense head",
+    "all_dense": "all dense",
+    "own_gradient": "TensorFlow's gradient",
+    "keras_rmsprop": "Keras's RMSprop",
+    "step_by_step": "a graph a step",
+}
 FURTHER = Target("further seed of {}", 0.05, None, "of plain")
 EXPONENT = Target("growth of {}, exponent", 1.05)
 VECTORIZE_MEMORY = Target("memory of vectorize, {} times the reviews", 500, None, "MB")
@@ -63,6 +71,7 @@ def measure_all(quick: bool) -> dict[str, Any]:
         "stages": _stages(quick),
         "imports": _imports(),
         "parts": [*_data(rates), *_training(rates, quick), _tracking(quick)],
+        "tricks": _tricks(quick),
         "seeds": _further_seeds(quick),
         "growth": _growth(TIMES[:2] if quick else TIMES, quick),
     }
@@ -145,6 +154,18 @@ def _tracking(quick: bool) -> dict[str, Any]:
     found = job("log", "imdb", "original", 3 if quick else 8)
     first = f"first: {found['first']:.1f} s, the store's opening: {found['open']:.1f} s"
     return row(f"log one run: curves, figure, model ({first})", found["seconds"], Work(0, found["bytes"]), 1.0, 1e9)
+
+
+# --- tricks --------------------------------------------------------------------------------------
+
+
+def _tricks(quick: bool) -> list[dict[str, Any]]:
+    """Seconds of an epoch on one core, as it is and with each trick replaced by the obvious way (bench.tricks)."""
+    rows = []
+    for variant, seeds in TRICKED[:1] if quick else TRICKED:
+        found = {name: job("epoch", "imdb", variant, seeds, 3, 1, 1, name)["train"] for name in ("", *TRICKS)}
+        rows.append({"name": f"{variant}, {seeds} seed{'s' if seeds > 1 else ''}", "seconds": found})
+    return rows
 
 
 # --- further seeds -------------------------------------------------------------------------------
@@ -238,6 +259,15 @@ def parts_table(report: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
+def tricks_table(report: Mapping[str, Any]) -> list[list[str]]:
+    """A header and a row for each pack: seconds of an epoch, and times as many without each trick."""
+    rows = [["epoch of", "s", *TRICKS.values()]]
+    for found in report["tricks"]:
+        seconds = found["seconds"]
+        rows.append([found["name"], f"{seconds['']:.3f}", *(f"× {seconds[name] / seconds['']:.1f}" for name in TRICKS)])
+    return rows
+
+
 def seeds_table(report: Mapping[str, Any]) -> list[list[str]]:
     """A header and a row for each narrow variant: seconds on one core."""
     rows = [["variant", "plain, one seed", "one seed", f"{PACKS[-1]} seeds", "each further", "of plain"]]
@@ -270,7 +300,7 @@ def targets_table(report: Mapping[str, Any]) -> list[list[str]]:
 def text(report: Mapping[str, Any]) -> str:
     """For a terminal."""
     note = "QUICK: no figure means anything\n" if report["quick"] else ""
-    tables = (stages_table, imports_table, parts_table, seeds_table, growth_table, targets_table)
+    tables = (stages_table, imports_table, parts_table, tricks_table, seeds_table, growth_table, targets_table)
     return note + "\n\n".join(aligned(table(report)) for table in tables)
 
 

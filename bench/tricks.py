@@ -1,0 +1,79 @@
+"""The tricks of training, each replaced by the obvious way, so that what it buys can be measured (bench.jobs.epoch)."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from feedforward import multihot, training
+from feedforward.batches import Batch, Batches, Plan
+from feedforward.packing import Gradients, Pack
+from feedforward.params import Optimizer
+
+
+def all_tail() -> None:
+    """No dense head: rows of the kernel are summed for every one."""
+    multihot.HEAD = 1
+
+
+def all_dense() -> None:
+    """No tail: a dense product over all columns, its rows made dense batch by batch."""
+    multihot.HEAD = 2**16
+
+
+def own_gradient() -> None:
+    """TensorFlow's own gradient of the sum of rows, which scatters them one by one."""
+    in_order = Batches.batch
+
+    def batch(self: Batches, plan: Plan, number: tf.Tensor) -> Batch:
+        made = in_order(self, plan, number)
+        return dataclasses.replace(made, by_column=made.by_row)
+
+    def gradient(upstream: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, kernel_rows: int) -> tf.Tensor:
+        return tf.raw_ops.SparseSegmentSumGrad(
+            grad=upstream, indices=columns, segment_ids=rows, output_dim0=kernel_rows
+        )
+
+    Batches.batch = batch
+    multihot.tail_gradient = gradient
+
+
+def keras_rmsprop() -> None:
+    """Keras's RMSprop: eight operations a variable, each with an array of its own."""
+
+    class Rule:
+        def __init__(self, params: Optimizer, variables: Sequence[tf.Variable]) -> None:
+            self.keras = keras.optimizers.RMSprop(params.learning_rate, rho=params.rho, epsilon=params.epsilon)
+            self.keras.build(variables)
+
+        def apply(self, gradients: Gradients) -> None:
+            self.keras.apply([gradient for _, gradient in gradients], [variable for variable, _ in gradients])
+
+    training.Rule = Rule
+
+
+def step_by_step() -> None:
+    """A graph a step, called from Python, instead of a graph an epoch."""
+
+    def training_graph(pack: Pack, batches: Batches, rule: Any) -> Callable[[Plan, tf.Tensor], training.Sums]:
+        @training._graph
+        def step(plan: Plan, first_step: tf.Tensor, number: tf.Tensor) -> training.Sums:
+            batch = batches.batch(plan, number)
+            penalty = pack.penalty() * tf.cast(tf.shape(batch.labels)[0], tf.float32)
+            entropy, logits, gradients = pack.gradients(batch, first_step + number)
+            rule.apply(gradients)
+            return tf.reduce_sum(entropy, -1), pack.correct(batch.labels, logits), penalty
+
+        def run(plan: Plan, first_step: tf.Tensor) -> training.Sums:
+            found = [step(plan, first_step, tf.constant(number)) for number in range(int(batches.steps(plan)))]
+            return tuple(np.sum([sums[k].numpy() for sums in found], 0) for k in range(3))
+
+        return run
+
+    training._training_graph = training_graph
+
+
+WITHOUT = {function.__name__: function for function in (all_tail, all_dense, own_gradient, keras_rmsprop, step_by_step)}
