@@ -43,17 +43,30 @@ def writing(path: Path, point: str = "write") -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def writing_folder(path: Path, point: str = "write") -> Iterator[Path]:
-    """Yield an empty temporary folder that replaces the folder `path` when the block ends well."""
-    temporary = path.with_name(path.name + TEMPORARY)
-    shutil.rmtree(temporary, ignore_errors=True)
+    """Yield an empty temporary folder that replaces the folder `path` when the block ends well.
+
+    A folder cannot be replaced at once: the old one is renamed away first. Killed just then, neither is there, and the
+    next to write here brings the old one back.
+    """
+    temporary, outdated = path.with_name(path.name + TEMPORARY), path.with_name(path.name + ".old" + TEMPORARY)
+    _tidy(path, temporary, outdated)
     temporary.mkdir(parents=True)
     try:
         yield temporary
         crash_point(f"{point}.before_rename")
-        shutil.rmtree(path, ignore_errors=True)
+        if path.exists():
+            path.replace(outdated)
+        crash_point(f"{point}.between_renames")
         temporary.replace(path)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _tidy(path, temporary, outdated)
+
+
+def _tidy(path: Path, temporary: Path, outdated: Path) -> None:
+    if outdated.exists() and not path.exists():
+        outdated.replace(path)
+    for folder in (temporary, outdated):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_text(path: Path, text: str, point: str = "write") -> None:
