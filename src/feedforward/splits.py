@@ -16,7 +16,7 @@ class MultiHot:
     """Multi-hot rows, stored as CSR without values: row i has a 1 in `indices[indptr[i]:indptr[i + 1]]`.
 
     indptr: int64, (rows + 1,), from 0, not falling. indices: unsigned integers, (ones,), rising
-    within each row and below `columns`.
+    within each row (`load` checks that) and below `columns`.
 
     Raises:
         DataError: the arrays do not describe such a matrix.
@@ -27,6 +27,8 @@ class MultiHot:
     columns: int
 
     def __post_init__(self) -> None:
+        if self.indptr.dtype.kind != "i" or self.indices.dtype.kind != "u" or self.indices.ndim != 1:
+            raise DataError("multi-hot rows: indptr must be int64 and indices unsigned integers; vectorize again")
         if self.indptr.ndim != 1 or not len(self.indptr) or self.indptr[0] != 0:
             raise DataError("multi-hot rows: indptr must be one-dimensional and start at 0; vectorize again")
         if np.any(np.diff(self.indptr) < 0) or self.indptr[-1] != len(self.indices):
@@ -41,6 +43,12 @@ class MultiHot:
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
+
+    def is_rising(self) -> bool:
+        """Whether the indices rise within each row: sorted, and none twice."""
+        starts = np.zeros(len(self.indices) + 1, bool)
+        starts[self.indptr] = True
+        return bool(np.all(starts[1:-1] | (self.indices[1:] > self.indices[:-1])))
 
     def rows(self, start: int, stop: int) -> "MultiHot":
         """Rows start..stop-1, sharing memory."""
@@ -135,11 +143,18 @@ class Split:
             path = folder / f"{name}.npy"
             try:
                 loaded: npt.NDArray[np.generic] = np.load(path, mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError, EOFError) as error:
+                if not isinstance(loaded, np.ndarray) or loaded.dtype.kind not in "uif" or not loaded.dtype.isnative:
+                    raise ValueError("not an array of numbers")
+            except Exception as error:  # of a damaged header, Python's own tokenizer complains
                 raise DataError(f"{path}: cannot be read ({error}); run `dvc repro vectorize`") from None
             return loaded
 
-        if (folder / "indptr.npy").exists():
-            columns = int(np.asarray(array("columns"))[0])
-            return cls(MultiHot(array("indptr"), array("indices"), columns), array("labels"))  # type: ignore[arg-type]
-        return cls(array("features"), array("labels"))
+        if not (folder / "indptr.npy").exists():
+            return cls(array("features"), array("labels"))
+        columns, indptr, indices = array("columns"), array("indptr"), array("indices")
+        if columns.shape != (1,) or columns.dtype.kind not in "ui":
+            raise DataError(f"{folder / 'columns.npy'}: must hold one number; run `dvc repro vectorize`")
+        features = MultiHot(indptr, indices, int(columns[0]))  # type: ignore[arg-type]
+        if not features.is_rising():
+            raise DataError(f"{folder / 'indices.npy'}: must rise within each row; run `dvc repro vectorize`")
+        return cls(features, array("labels"))
