@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from feedforward import gallery, paths, plans, processes, results, storage
+from feedforward import attribution, paths, plans, processes, results, storage
 from feedforward.errors import DataError
 from feedforward.params import Dataset, Params
 from feedforward.plans import Pack
@@ -101,7 +101,7 @@ def _results(pack: Pack, replicas: Sequence["Replica"]) -> list[RunResult]:
     if pack.role == "final":
         test = Split.load(paths.vectorized(pack.dataset) / "test")
         tested = training.evaluate([replica.model for replica in replicas], test)
-        hardest = [gallery.hardest(training.as_arrays(replica.model), test) for replica in replicas]
+        hardest = [attribution.hardest(training.as_arrays(replica.model), test) for replica in replicas]
     return [
         RunResult(
             pack.dataset,

@@ -10,6 +10,8 @@ from feedforward import paths, provenance, storage
 from feedforward.errors import DataError
 from feedforward.params import Dataset, Params, Variant
 
+ROOMS_OF_FINAL = (*provenance.ROOMS, "attribution.py")  # a final run also says which samples it gets most wrong
+
 Role = Literal["replica", "final"]
 
 
@@ -171,6 +173,7 @@ def _fingerprint(manifest: Mapping[str, Any], resolved: dict[str, Any], seed: in
         protocol=protocol,
         role=role,
         device=provenance.device(),
+        rooms=ROOMS_OF_FINAL if role == "final" else provenance.ROOMS,
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from feedforward import servable
+from feedforward import attribution, servable
 from feedforward.errors import DataError, InputError, NothingToServe, ParamsError
 from feedforward.readers import words
 from feedforward.readers.encoding import TextEncoder
@@ -122,17 +122,10 @@ def explained(served: Servable, text: str) -> tuple[str, list[Word]]:
         left_out[unknown] = 0  # the others keep the column of dropped words set
     logits = network.continued(np.concatenate([sums, sums - left_out]))
     label = 1 if network.classes == 2 else int(logits[0].argmax())
-    odds = _log_odds(network.log_probabilities(logits), label)
+    odds = attribution.log_odds(network.log_probabilities(logits), label)
     effects = (odds[0] - odds[1:]).tolist()
     found = [Word(word, effect, not new) for word, effect, new in zip(distinct, effects, unknown.tolist(), strict=True)]
     return served.description.labels[label], found
-
-
-def _log_odds(logarithms: npt.NDArray[np.float64], label: int) -> npt.NDArray[np.float64]:
-    others = np.delete(logarithms, label, axis=1)
-    highest = others.max(axis=1)
-    rest = highest + np.log(np.exp(others - highest[:, None]).sum(axis=1))
-    return np.asarray(logarithms[:, label] - rest, np.float64)
 
 
 # --- files -----------------------------------------------------------------------------------

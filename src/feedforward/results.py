@@ -19,7 +19,7 @@ class RunResult:
         `val_` before; `loss` is Keras's and includes the L2 penalty, `cross_entropy` does not.
     metrics: figures of the run, finite floats (`best_epoch` counts from 1).
     weights_digest: SHA-256 (hex) of the trained weights.
-    hardest: of a final run, the test samples that it gets most wrong (gallery.hardest).
+    hardest: of a final run, the test samples that it gets most wrong (attribution.hardest).
     """
 
     dataset: str
