@@ -21,7 +21,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PREFECT_HOME := $(CURDIR)/.prefect
 
-.PHONY: help run demo ui verify study bench bench-gpu test test-unit real readme check fix lock
+.PHONY: help run demo ui serve verify study bench bench-gpu test test-unit real readme check fix lock
 .NOTPARALLEL:
 
 help: ## this list
@@ -35,6 +35,9 @@ demo: $(READY) ## the same line on a small embedded sample: no network, two minu
 
 ui: $(READY) ## MLflow's pages on 127.0.0.1: runs, curves, models
 	$(BIN)/feedforward ui
+
+serve: $(READY) ## the service on 127.0.0.1: a page to play with, predictions; after `feedforward promote`
+	$(BIN)/feedforward serve
 
 verify: $(READY) ## train again in a temporary store and compare: same seed, same machine, same bytes
 	$(BIN)/feedforward verify

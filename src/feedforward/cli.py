@@ -185,6 +185,7 @@ app.command(epilog="Example: feedforward promote imdb")(serving_commands.promote
 app.command(
     epilog="Examples: feedforward predict imdb 'a fine film' --variant all   ·   feedforward predict mnist digit.png"
 )(serving_commands.predict)
+app.command(epilog="Example: feedforward serve --port 8080")(serving_commands.serve)
 
 
 def _repro(root: Path) -> None:

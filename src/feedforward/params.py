@@ -232,7 +232,7 @@ class Serving(Strict):
     refresh: Annotated[float, Field(gt=0, le=3600)] = 2.0  # s between two looks at the registry
     max_body_bytes: Positive = 8 * 2**20  # of a request
     max_samples: Positive = 1000  # of a request
-    max_sample_bytes: Positive = 2**18  # of a text or an encoded image
+    max_text_bytes: Positive = 2**18  # of one text; one picture may fill the request
     max_incoming_bytes: Positive = 2**26  # of the labelled samples that are kept for retraining, a data set
 
 

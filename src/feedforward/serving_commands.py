@@ -75,6 +75,18 @@ def predict(
     _answer_few(champion, chosen, places, as_json)
 
 
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Default: params.yaml; 0: any free one.")] = None,
+    expose: Annotated[bool, typer.Option("--expose", help="Allow an address that other machines reach.")] = False,
+) -> None:
+    """The service on 127.0.0.1: a page to play with, predictions, health, metrics; new champions without a restart."""
+    from feedforward import service
+    from feedforward.params import load_params
+
+    service.run(load_params(), host, port, expose)
+
+
 def _answer_few(champion: "Champion", chosen: dict[str, "Servable"], places: Iterator["Place"], as_json: bool) -> None:
     from feedforward import prediction
 

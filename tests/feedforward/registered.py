@@ -16,7 +16,8 @@ from small_data import HELD_OUT, TRAIN, WORDS
 from feedforward import forward, paths, plans, servable, storage
 from feedforward.params import Params
 from feedforward.readers import words
-from feedforward.readers.encoding import TextEncoder
+from feedforward.readers.encoding import ImageEncoder, TextEncoder
+from feedforward.readers.images import Framing
 from feedforward.servable import Description
 from feedforward.tracking import Found, RunTags, versions
 from feedforward.tracking.registry import Registry
@@ -118,3 +119,21 @@ def champion(store: "Store", params: Params, strength: float = 1.0, **variants: 
     found = versions.find(NAME)
     assert found is not None
     return found
+
+
+def pictures_champion(store: "Store") -> Version:
+    """A version of `tones` that takes pictures of 28 × 28 pixels, and is champion; it knows nothing."""
+    content = keras_files.model([784, 8, 3], ["relu", "softmax"], scale=1 / 255)
+    run = store.start(RunTags("tones", "original", "fair", "final", "f", "d", 0), "original final 0")
+    store.finish(run, metrics={"test_accuracy": 0.9})
+    [found] = store.find_runs("tones", role="final")
+    labels = ("dark", "grey", "light")
+    told = Description("tones", "Tones", labels, "original", 0, 2, 90, found.run_id, "f", "d", "")
+    told = dataclasses.replace(told, weights_digest=forward.read(content).weights_digest())
+    registry = Registry()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "served"
+        digest = servable.write(folder, content, told, ImageEncoder(Framing(28, 28, 20, (14.0, 14.0))))
+        made = registry.register("tones", found.run_id, {"served": folder}, {"digest": digest, "variants": "{}"})
+    registry.set_alias(made, "champion")
+    return made

@@ -1,0 +1,85 @@
+"""From the body of a request to the body of its answer, over the champions in memory."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from feedforward.errors import InputError, ParamsError
+from feedforward.incoming import Inbox
+from feedforward.params import Params
+from feedforward.prediction import Champion
+from feedforward.service import questions
+from feedforward.service.meters import Meters
+from feedforward.service.questions import Correction, Question
+from feedforward.service.shelf import Shelf
+
+JSON = "application/json"
+QUICK_BYTES = 8192  # a body of texts below it is answered at once; others in a thread, so that nobody waits for them
+
+
+class Lanes:
+    """What answers; `shelf` must be started before and stopped after."""
+
+    def __init__(self, params: Params) -> None:
+        self.bounds, self.meters = params.serving, Meters()
+        self.datasets = {name: dataset for name, dataset in params.datasets.items() if not dataset.sample}
+        self.shelf = Shelf(list(self.datasets), self.bounds.refresh, self.meters.serves)
+        most = self.bounds.max_incoming_bytes
+        self._inboxes = {name: Inbox(name, dataset.labels, most) for name, dataset in self.datasets.items()}
+
+    def champion(self, name: str) -> Champion:
+        """The champion of a data set.
+
+        Raises:
+            ParamsError: no such data set. NothingToServe: it has no champion.
+        """
+        if name not in self.datasets:
+            raise ParamsError([f"unknown dataset {name[:60]!r}: must be one of {', '.join(self.datasets)}"])
+        return self.shelf.champion(name)
+
+    async def predict(self, name: str, kind: str, body: bytes) -> bytes:
+        """Answers to a question in JSON, or about one text or picture that is the body itself.
+
+        Raises:
+            FeedforwardError: what the caller or the operator can mend.
+        """
+        champion = self.champion(name)
+        quick = len(body) < QUICK_BYTES and champion.served.encoder.takes == "text"
+        return await _done(lambda: self._predict(champion, kind, body), quick)
+
+    async def correct(self, name: str, kind: str, body: bytes) -> bytes:
+        """Keep a sample with its true label.
+
+        Raises:
+            FeedforwardError: what the caller or the operator can mend.
+        """
+        champion = self.champion(name)
+        return await _done(lambda: self._correct(champion, name, kind, body), quick=False)
+
+    def _predict(self, champion: Champion, kind: str, body: bytes) -> bytes:
+        question = _question(champion, kind, body)
+        found = questions.answer(champion, question, self.bounds)
+        self.meters.answered(champion.version.dataset, len(question.samples))
+        return found
+
+    def _correct(self, champion: Champion, name: str, kind: str, body: bytes) -> bytes:
+        if kind != JSON:
+            raise InputError("Content-Type", f"must be {JSON}, got {kind[:60]!r}")
+        kept = questions.keep(champion, questions.parse(Correction, body), self._inboxes[name], self.bounds)
+        if kept:
+            self.meters.kept(name)
+        return questions.as_json({"stored": kept})
+
+
+async def _done(work: Callable[[], bytes], quick: bool) -> bytes:
+    return work() if quick else await asyncio.to_thread(work)
+
+
+def _question(champion: Champion, kind: str, body: bytes) -> Question:
+    if kind == JSON:
+        return questions.parse(Question, body)
+    takes = champion.served.encoder.takes
+    if kind.startswith(f"{takes}/") or kind == "application/octet-stream":
+        sample: Any = body
+        return Question.model_construct(samples=[sample])
+    raise InputError("Content-Type", f"must be {JSON} or {takes}/*, got {kind[:60]!r}")

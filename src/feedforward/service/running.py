@@ -1,0 +1,82 @@
+"""Run the service on a socket of this machine, until it is asked to stop."""
+
+import errno
+import ipaddress
+import logging
+import socket
+
+import uvicorn
+
+from feedforward.errors import FeedforwardError, ParamsError
+from feedforward.params import Params
+from feedforward.service.application import create
+
+LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+GRACE = 10  # s for answers under way
+MOST_CONNECTIONS = 1000  # at once; further ones are answered 503
+log = logging.getLogger(__name__)
+
+
+def run(params: Params, host: str = "127.0.0.1", port: int | None = None, expose: bool = False) -> None:
+    """Serve until SIGTERM or SIGINT; answers under way are finished first.
+
+    Raises:
+        ParamsError: `host` can be reached from other machines and `expose` does not say so. FeedforwardError: the
+            address is taken.
+    """
+    check_host(host, expose)
+    if not is_loopback(host):
+        log.warning("the service has no login: whoever reaches %s can ask it and add samples for retraining", host)
+    wanted = port if port is not None else params.serving.port
+    with _bound(host, wanted) as listening:
+        application = create(params, LOOPBACK_NAMES if is_loopback(host) else None)
+        config = uvicorn.Config(
+            application,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            lifespan="on",
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_graceful_shutdown=GRACE,
+        )
+        shown = f"[{host}]" if ":" in host else host
+        print(f"http://{shown}:{listening.getsockname()[1]}  (Ctrl-C ends it)", flush=True)
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def check_host(host: str, expose: bool) -> None:
+    """Refuse to be reached from other machines unless that is asked for.
+
+    Raises:
+        ParamsError: it would be.
+    """
+    if not is_loopback(host) and not expose:
+        raise ParamsError(
+            [f"--host: {host} can be reached from other machines, and the service has no login; add --expose"]
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(MOST_CONNECTIONS)  # now: the address is told before the application is ready
+    except OSError as error:
+        listening.close()
+        taken = error.errno == errno.EADDRINUSE
+        what = "is taken by another process; choose another --port" if taken else f"cannot be bound ({error.strerror})"
+        raise FeedforwardError(f"{host}:{port}: {what}") from None
+    return listening
