@@ -1,6 +1,7 @@
 """The study's runs: many seeds of both protocols, and the baseline in other orders of the batches."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from feedforward import provenance, study
@@ -13,32 +14,37 @@ def run(
     params: Params, wait_for_server: Callable[[], None], seeds: int, wide_seeds: int, orders: int, to: Path
 ) -> Path:
     """Train what is not known yet and write the page; data sets that have a `lecture` protocol take part."""
-    chosen = [name for name, dataset in params.datasets.items() if dataset.training.lecture]
     found: list[RunResult] = []
-    others = {}
-    for name in chosen:
+    others: dict[str, list[list[RunResult]]] = {}
+    for name, dataset in params.datasets.items():
+        slides = dataset.training.lecture
+        if slides is None:
+            continue
         wide = study.wide(params, name)
-        narrow = [variant for variant in params.variants if variant not in wide]
-        for protocol in ("fair", "lecture"):
-            for variants, count in ((narrow, seeds), (wide, wide_seeds)):
-                if variants:
-                    found += training.run(params, protocol, wait_for_server, [name], variants, range(count))
-        baseline = params.datasets[name].training.final.variant
-        if orders > 1 and baseline in narrow:
+        for variants, count in (([v for v in params.variants if v not in wide], seeds), (wide, wide_seeds)):
+            if variants:
+                fair = training.run(params, "fair", wait_for_server, [name], variants, range(count))
+                found += fair + _alike(fair, set(slides.variants) - set(slides.validated_on_test))
+            if on_test := [variant for variant in variants if variant in slides.validated_on_test]:
+                found += training.run(params, "lecture", wait_for_server, [name], on_test, range(count))
+        baseline = dataset.training.final.variant
+        if orders > 1 and baseline not in wide:
             others[name] = [
-                _replicas(
-                    training.run(
-                        params.model_copy(update={"data_order_seed": order}),
-                        "fair",
-                        wait_for_server,
-                        [name],
-                        [baseline],
-                    )
+                training.run(
+                    params.model_copy(update={"data_order_seed": params.data_order_seed + order}),
+                    "fair",
+                    wait_for_server,
+                    [name],
+                    [baseline],
+                    roles=["replica"],
                 )
                 for order in range(1, orders + 1)
             ]
-    return study.write(found, others, params, provenance.machine(), to)
+    command = f"feedforward study --seeds {seeds} --wide-seeds {wide_seeds} --orders {orders}"
+    machine = f"{provenance.machine()}, with TensorFlow {provenance.library_version('tensorflow')}"
+    return study.write(found, others, params, machine, command, to)
 
 
-def _replicas(found: list[RunResult]) -> list[RunResult]:
-    return [result for result in found if result.role == "replica"]
+def _alike(fair: list[RunResult], variants: set[str]) -> list[RunResult]:
+    """The replicas of variants that learn the same by both protocols: on the slides too, no other samples are used."""
+    return [replace(run, protocol="lecture") for run in fair if run.role == "replica" and run.variant in variants]

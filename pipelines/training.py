@@ -2,7 +2,8 @@
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from prefect import Task, flow, task
@@ -16,7 +17,7 @@ from feedforward.errors import TrainingError
 from feedforward.params import Params
 from feedforward.plans import Pack
 from feedforward.results import RunResult
-from feedforward.tracking import open_store
+from feedforward.tracking import Run, open_store
 
 if TYPE_CHECKING:
     from feedforward.tracking import Store
@@ -33,28 +34,60 @@ train_pack: Task[..., list[RunResult]] = task(
 )(experiment.train_pack)
 
 
+@dataclass(frozen=True)
+class Job:
+    """A pack to train with these params; parent: the run that holds its runs, None: that of its variant."""
+
+    pack: Pack
+    params: Params
+    parent: Run | None = None
+
+
 @flow(name="training", log_prints=False, persist_result=False, validate_parameters=False)
-def train(
-    params: Params, protocol: str, packs: Sequence[Pack], known: Sequence[RunResult], store: "Store"
-) -> list[RunResult]:
-    """Train the packs that are not known yet; the flow fails when one of them failed, after all the others."""
-    found = list(known)
-    epochs = sum(len(pack.seeds) * pack.epochs for pack in packs)
-    with progress.bar(f"train ({protocol})", epochs) as advance:
+def train(jobs: Sequence[Job], title: str, store: "Store") -> dict[str, RunResult]:
+    """Train the packs; results by fingerprint. The flow fails when one of them failed, after all the others."""
+    found: dict[str, RunResult] = {}
+    failures: list[str] = []
+    with progress.bar(title, sum(len(job.pack.seeds) * job.pack.epochs for job in jobs)) as advance:
         futures = [
-            train_pack.with_options(task_run_name=pack.name).submit(pack, params, store, advance) for pack in packs
+            train_pack.with_options(task_run_name=job.pack.name).submit(
+                job.pack, job.params, store, advance, job.parent
+            )
+            for job in jobs
         ]
         wait(futures)
-    failures: list[str] = []
-    for pack, future in zip(packs, futures, strict=True):
+    for job, future in zip(jobs, futures, strict=True):
         outcome = future.result(raise_on_failure=False)
         if isinstance(outcome, BaseException):
-            failures.append(f"{pack.name}: {outcome}")
+            failures.append(f"{job.pack.name}: {outcome}")
         else:
-            found += outcome
+            found |= zip(job.pack.fingerprints, outcome, strict=True)
     if failures:
         raise TrainingError("; ".join(failures))
     return found
+
+
+def run_jobs(
+    jobs: Iterable[Job], title: str, wait_for_server: Callable[[], None], store: "Store"
+) -> dict[str, RunResult]:
+    """Results by fingerprint, of what the store holds already and of the rest, which is trained now.
+
+    Raises:
+        TrainingError: some could not be trained; all others are in the store then.
+    """
+    jobs = sorted(jobs, key=lambda job: -job.pack.cost)
+    known = experiment.find_known([job.pack for job in jobs], store)
+    left = [replace(job, pack=pack) for job in jobs if (pack := job.pack.without(known)).seeds]
+    if not left:
+        return known
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = min(len(left), cores)
+    ready = threading.Thread(target=experiment.prepare, args=(workers,))
+    ready.start()
+    wait_for_server()
+    ready.join()
+    runner: Any = ThreadPoolTaskRunner(max_workers=workers)
+    return known | train.with_options(task_runner=runner)(left, title, store)
 
 
 def run(
@@ -64,30 +97,19 @@ def run(
     datasets: Sequence[str] = (),
     variants: Sequence[str] = (),
     seeds: Sequence[int] = (),
+    roles: Collection[str] = ("replica", "final"),
 ) -> list[RunResult]:
     """Everything of a protocol that is not in the tracking store yet, and what is; the variants' runs are closed."""
-    planned = plans.plan(params, protocol, datasets, variants, seeds)
+    planned = [pack for pack in plans.plan(params, protocol, datasets, variants, seeds) if pack.role in roles]
     store = open_store()
     store.reconcile()
-    known, packs = experiment.find_known(planned, store)
-    if packs:
-        jobs = min(
-            len(packs), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        )
-        ready = threading.Thread(target=experiment.prepare, args=(jobs,))
-        ready.start()
-        wait_for_server()
-        ready.join()
-        runner: Any = ThreadPoolTaskRunner(max_workers=jobs)
-        try:
-            found = train.with_options(task_runner=runner)(params, protocol, packs, known, store)
-        except TrainingError:
-            experiment.conclude(planned, experiment.find_known(planned, store)[0], params, store)
-            raise
-    else:
-        found = known
+    try:
+        found = run_jobs([Job(pack, params) for pack in planned], f"train ({protocol})", wait_for_server, store)
+    except TrainingError:
+        experiment.conclude(planned, experiment.find_known(planned, store), params, store)
+        raise
     experiment.conclude(planned, found, params, store)
-    return found
+    return experiment.results_of(planned, found)
 
 
 def stage(params: Params, protocol: str, wait_for_server: Callable[[], None]) -> None:

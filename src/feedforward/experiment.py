@@ -1,5 +1,6 @@
 """The experiment: train the runs that are not known yet, record them all, compare them."""
 
+import dataclasses
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,18 +28,25 @@ def silence(_steps: int, _note: str) -> None:
 # --- train and record --------------------------------------------------------------------------
 
 
-def find_known(packs: Iterable[Pack], store: "Store") -> tuple[list[RunResult], list[Pack]]:
-    """The results that the store holds already, and what is left to train."""
-    known: list[RunResult] = []
-    left: list[Pack] = []
-    groups: dict[tuple[str, str, str], list[Pack]] = {}
+def find_known(packs: Iterable[Pack], store: "Store") -> dict[str, RunResult]:
+    """The results that the store holds already, by fingerprint."""
+    known: dict[str, RunResult] = {}
+    groups: dict[tuple[str, str, str], list[str]] = {}
     for pack in packs:
-        groups.setdefault((pack.dataset, pack.protocol, pack.role), []).append(pack)
-    for (dataset, protocol, role), members in groups.items():
-        found = store.find_results(dataset, protocol, role, [p for pack in members for p in pack.fingerprints])
-        known += found.values()
-        left += [pack.without(found.keys()) for pack in members if not found.keys() >= set(pack.fingerprints)]
-    return known, plans.longest_first(left)
+        groups.setdefault((pack.dataset, pack.protocol, pack.role), []).extend(pack.fingerprints)
+    for name, fingerprints in groups.items():
+        known |= store.find_results(*name, fingerprints)
+    return known
+
+
+def results_of(packs: Iterable[Pack], found: Mapping[str, RunResult]) -> list[RunResult]:
+    """The results of packs, as far as they are there, under the names that their variants have now."""
+    return [
+        dataclasses.replace(found[fingerprint], variant=pack.variant)
+        for pack in packs
+        for fingerprint in pack.fingerprints
+        if fingerprint in found
+    ]
 
 
 def prepare(jobs: int) -> None:
@@ -51,8 +59,12 @@ def prepare(jobs: int) -> None:
         training.configure(jobs)
 
 
-def train_pack(pack: Pack, params: Params, store: "Store", advance: Advance = silence) -> list[RunResult]:
+def train_pack(
+    pack: Pack, params: Params, store: "Store", advance: Advance = silence, parent: Run | None = None
+) -> list[RunResult]:
     """Train the replicas of a pack, record each as a run of its own, and return what they leave behind.
+
+    parent: the run that holds theirs; None: that of the variant, and none for final runs.
 
     Raises:
         TrainingError: a loss is not finite; the runs are closed as FAILED.
@@ -61,7 +73,8 @@ def train_pack(pack: Pack, params: Params, store: "Store", advance: Advance = si
 
     dataset = params.datasets[pack.dataset]
     train, validation = _parts(pack, dataset)
-    parent = None if pack.role == "final" else parent_run(pack, store)
+    if parent is None and pack.role != "final":
+        parent = parent_run(pack, store)
     runs = [
         store.start(_tags(pack, seed, fingerprint), f"{pack.variant} {pack.role} {seed}", parent)
         for seed, fingerprint in zip(pack.seeds, pack.fingerprints, strict=True)
@@ -130,28 +143,35 @@ def parent_run(pack: Pack, store: "Store") -> Run:
     """The run of a variant, over all its seeds and jobs."""
     identity = storage.digest([pack.dataset, pack.variant, pack.protocol, pack.data_digest, pack.parameters])
     tags = RunTags(pack.dataset, pack.variant, pack.protocol, "variant", identity, pack.data_digest)
-    return store.start(tags, pack.variant, resume=True)
+    order = f", order {pack.order_seed}" if pack.order_seed else ""
+    return store.start(tags, f"{pack.variant}{order}", resume=True)
 
 
-def conclude(packs: Sequence[Pack], found: Sequence[RunResult], params: Params, store: "Store") -> None:
-    """Close the variants' runs with means and intervals over their replicas, and their curves as a figure.
+def conclude(packs: Sequence[Pack], found: Mapping[str, RunResult], params: Params, store: "Store") -> None:
+    """Close the variants' runs with means and intervals over their replicas, and their curves as a figure."""
+    variants: dict[tuple[str, str], list[Pack]] = {}
+    for pack in packs:
+        if pack.role == "replica":
+            variants.setdefault((pack.dataset, pack.variant), []).append(pack)
+    for own in variants.values():
+        close_parent(parent_run(own[0], store), own, found, params, store)
 
-    The run of a variant that has not all its replicas is closed as FAILED.
-    """
-    for pack in {(pack.dataset, pack.variant): pack for pack in packs if pack.role == "replica"}.values():
-        name = pack.dataset, pack.variant, "replica"
-        runs = [result for result in found if (result.dataset, result.variant, result.role) == name]
-        planned = {seed for p in packs if (p.dataset, p.variant, p.role) == name for seed in p.seeds}
-        if missing := sorted(planned - {result.seed for result in runs}):
-            store.fail(parent_run(pack, store), f"seeds {missing} are not trained; run the command again")
-            continue
-        store.finish(
-            parent_run(pack, store),
-            metrics=_means(runs) | {"seeds": float(len(runs))},
-            params=_names(pack) | pack.parameters,
-            files=_pictures(runs, params.datasets[pack.dataset]),
-            inputs=_inputs(pack),
-        )
+
+def close_parent(
+    parent: Run, packs: Sequence[Pack], found: Mapping[str, RunResult], params: Params, store: "Store"
+) -> None:
+    """Close the run that holds the replicas of `packs`; as FAILED if it has not all of them."""
+    runs = results_of(packs, found)
+    if missing := sorted({seed for pack in packs for seed in pack.seeds} - {result.seed for result in runs}):
+        store.fail(parent, f"seeds {missing} are not trained; run the command again")
+        return
+    store.finish(
+        parent,
+        metrics=_means(runs) | {"seeds": float(len(runs))},
+        params=_names(packs[0]) | packs[0].parameters,
+        files=_pictures(runs, params.datasets[packs[0].dataset]),
+        inputs=_inputs(packs[0]),
+    )
 
 
 def _means(runs: Sequence[RunResult]) -> dict[str, float]:

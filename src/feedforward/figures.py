@@ -124,19 +124,20 @@ def _apart(heights: Sequence[float], span: float) -> list[float]:
 
 def forest(panels: Sequence[tuple[str, Sequence[Difference]]], title: str) -> Figure:
     """Paired differences with their 95 % t intervals, one panel a statistic; filled where Holm's test is sure."""
-    rows, columns = max((len(found) for _, found in panels), default=1), max(1, len(panels))
+    names = list(dict.fromkeys(difference.left for _, found in panels for difference in found))
+    rows, columns = max(1, len(names)), max(1, len(panels))
     size = (2.9 * columns + 1.3, 0.45 * rows + 1.95)
     figure = _figure(size, title, "paired by seed, 95 % t interval; filled: sure after Holm's correction")
-    longest = max((len(difference.left) for _, found in panels for difference in found), default=0)
-    figure.subplots_adjust(left=(0.45 + 0.1 * longest) / size[0], bottom=0.98 / size[1], wspace=0.12)
+    figure.subplots_adjust(
+        left=(0.45 + 0.1 * max(map(len, names), default=0)) / size[0], bottom=0.98 / size[1], wspace=0.12
+    )
     for place, (label, found) in enumerate(panels, start=1):
         axes = _dressed(figure.add_subplot(1, columns, place), textwrap.fill(label, 26), "")
         axes.grid(axis="y", visible=False)
         axes.axvline(0, color=FAINT, linewidth=1)
-        for row, difference in enumerate(found):
-            _forest_row(axes, row, difference)
-        ticks = [difference.left if place == 1 else "" for difference in found]
-        axes.set_yticks(range(len(found)), ticks, fontsize=10.5, color=INK)
+        for difference in found:  # a panel may lack a variant: a slope is not always defined
+            _forest_row(axes, names.index(difference.left), difference)
+        axes.set_yticks(range(len(names)), names if place == 1 else [""] * len(names), fontsize=10.5, color=INK)
         axes.set_ylim(rows - 0.5, -0.5)
         axes.xaxis.set_major_locator(MaxNLocator(4))
     return figure

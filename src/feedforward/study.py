@@ -10,32 +10,44 @@ from feedforward import comparison, storage, tables
 from feedforward.findings import Findings, find
 from feedforward.params import Params
 from feedforward.results import RunResult
+from feedforward.statistics import STATISTICS
+from feedforward.verdicts import Outcome
 
-FIGURES = ("validation-loss", "differences")  # of comparison.draw, shown on the page
+FIGURES = {  # of comparison.draw, shown on the page
+    "validation-loss": "Validation loss by epoch of all variants: means over seeds with 95 % bands",
+    "differences": "Differences to {baseline}, paired by seed, with 95 % intervals",
+}
 PAGE = """# What the lecture's comparison looks like with many seeds
 
-The slides train each variant once and compare the curves by eye. Here each narrow variant was trained with {seeds}
-seeds and each wide one with {wide_seeds}, on the real data; the rest is as on the slides. `make study` writes this
-page; the machine had {machine}.
+The slides train each variant once and compare the curves by eye. Here each variant was trained {seeds};
+the rest is as on the slides.
 
-{interval} A *verdict* is a claim of the slides, judged over seeds with Holm's correction over the claims of its data
-set (docs/comparison.md).
+    {command}
+
+writes this page (`make study`). It was written on a machine with {machine}; another kind of CPU may change last digits.
+
+A *verdict* is a claim of the slides, judged over seeds: *supported* or *contradicted* when the interval of the
+difference lies wholly on one side, *undecided* otherwise, with Holm's correction over the claims of a data set
+([how](comparison.md)). Each cell of a table: {interval}.
 
 """
 PROTOCOLS = """## Protocol `lecture` beside protocol `fair`
 
-The figures above are those of protocol `fair`: every variant learns from the same training split and is compared on the
-same validation split. On the slides some variants learn from all training samples and are watched on the test split, so
-their curves differ from the others' in more than the variant: more samples to learn from, and other samples to be
-judged on. The same statistics under protocol `lecture`, those variants named below each table:
+All figures above are those of protocol `fair`: every variant learns from the same training samples and is compared on
+the same validation samples. On the slides some variants learn from all training samples and are watched on the test
+samples instead. Their curves then differ from the others' in more than the variant: they saw more, and are judged on
+something else, so part of any difference is due to that; and test samples that choose between models no longer tell how
+the chosen one does on new ones. The same statistics and claims under protocol `lecture`:
 
 """
 ORDER = """## What the order of the batches does
 
-All replicas above see their batches in one order, so their intervals hold for that order. `{variant}` on {dataset} was
-trained in {orders} other orders, with {seeds} seeds each:
+All replicas above see their batches in one order, so their intervals hold for that order. The variant of the final
+model was trained in other orders too. Standard deviations, over the seeds of an order and, beyond what the seeds
+explain, over the means of orders:
 
 """
+OUTCOMES: tuple[Outcome, ...] = ("supported", "contradicted", "undecided")
 
 
 @dataclass(frozen=True)
@@ -73,59 +85,113 @@ def write(
     orders: Mapping[str, Sequence[Sequence[RunResult]]],
     params: Params,
     machine: str,
+    command: str,
     folder: Path,
 ) -> Path:
     """Write `study.md` and its figures below `folder`; the path of the page.
 
-    orders: by data set, the baseline's runs in other orders of the batches.
+    orders: by data set, the baseline's replicas in other orders of the batches. command: makes the page again.
     """
     fair = find(results, params, "fair")
     lecture = find(results, params, "lecture") if any(run.protocol == "lecture" for run in results) else []
-    counts = [
-        len([r for r in one.runs if r.variant == v and r.role == "replica"]) for one in fair for v in one.variants
-    ]
-    parts = [
-        PAGE.format(
-            seeds=max(counts), wide_seeds=min(counts), machine=machine, interval=f"Each cell: {tables.INTERVAL}."
-        )
-    ]
+    page = PAGE.format(seeds=_seeds(fair), command=command, machine=machine, interval=tables.INTERVAL)
+    parts = [page, *_in_short(fair)]
     for one in fair:
         parts += _section(one, folder / "images")
     if lecture:
         parts.append(PROTOCOLS)
-        for one in lecture:
-            parts += [f"### {tables.heading(one)}\n\n", tables.markdown(*tables.cells(one.summary, tables.SHOWN)), "\n"]
-            slides = one.dataset.training.lecture
-            if slides and slides.validated_on_test:
-                parts.append(f"Watched on the test split: {', '.join(slides.validated_on_test)}.\n\n")
-    for name, runs in orders.items():
-        parts += _order(name, params.datasets[name].training.final.variant, runs)
-    page = folder / "study.md"
-    storage.write_text(page, "".join(parts).rstrip() + "\n", "study")
-    return page
+    for one in lecture:
+        parts += _by_the_slides(one, next(other for other in fair if other.name == one.name))
+    parts += _orders(orders, params)
+    path = folder / "study.md"
+    storage.write_text(path, "".join(parts).rstrip() + "\n", "study")
+    return path
+
+
+def _seeds(fair: Sequence[Findings]) -> str:
+    """`from 20 seeds (mnist: original, larger from 10)`."""
+    counts = {(one.name, v): max(e.n for e in one.summary[v].values()) for one in fair for v in one.variants}
+    most = max(counts.values())
+    fewer: dict[tuple[str, int], list[str]] = {}
+    for (name, variant), count in counts.items():
+        if count < most:
+            fewer.setdefault((name, count), []).append(variant)
+    but = "; ".join(f"{name}: {', '.join(variants)} from {count}" for (name, count), variants in fewer.items())
+    return f"from {most} seeds" + (f" ({but})" if but else "")
+
+
+def _in_short(fair: Sequence[Findings]) -> list[str]:
+    """The claims of each data set by what became of them."""
+    parts = ["## In short\n\n"]
+    for one in fair:
+        for outcome in OUTCOMES:
+            if claims := [verdict.claim.text for verdict in one.verdicts if verdict.outcome == outcome]:
+                parts.append(f"- {one.name}, **{outcome}**: {'; '.join(claims)}.\n")
+    return [*parts, "\n"] if len(parts) > 1 else []
 
 
 def _section(one: Findings, images: Path) -> list[str]:
-    parts = [f"## {tables.heading(one)}\n\n", tables.markdown(*tables.cells(one.summary, tables.SHOWN)), "\n"]
-    for name, picture in comparison.pictures([one]):
-        if name.removeprefix(f"{one.name}-") in FIGURES:
-            with storage.writing(images / f"study-{name}.png", "study") as file:
+    parts = [f"## {tables.heading(one)}\n\n"]
+    drawn = dict(comparison.pictures([one]))
+    for name, text in FIGURES.items():
+        if picture := drawn.get(f"{one.name}-{name}"):
+            with storage.writing(images / f"study-{one.name}-{name}.png", "study") as file:
                 file.write(picture)
-            parts.append(f"![{name}](images/study-{name}.png)\n\n")
+            parts.append(f"![{text.format(baseline=one.baseline)}](images/study-{one.name}-{name}.png)\n\n")
+    shown = {variant: one.summary[variant] for variant in one.variants}
+    parts += [tables.markdown(*tables.cells(shown, tables.REPLICA)), "\n", *_final(one)]
     rows = [
         (v.claim.text, f"**{v.outcome}** (n = {v.n})", tables.sides(v), tables.more_seeds(v) or "–")
         for v in one.verdicts
     ]
-    return [*parts, tables.markdown(("claim of the slides", "verdict", "found", "seeds needed"), rows), "\n"]
+    header = ("claim of the slides", "verdict", "found", "seeds needed")
+    return [*parts, tables.markdown(header, rows), "\n"] if rows else parts
 
 
-def _order(name: str, variant: str, runs: Sequence[Sequence[RunResult]]) -> list[str]:
-    statistics = [
-        metric for metric in ("best_val_cross_entropy", "last_val_cross_entropy") if metric in runs[0][0].metrics
+def _final(one: Findings) -> list[str]:
+    found = {name: one.summary[one.baseline][name] for name in tables.FINAL if name in one.summary[one.baseline]}
+    tested = [
+        f"{tables.SHOWN[name]} {tables.interval(each, STATISTICS[name].decimals)}" for name, each in found.items()
     ]
+    seeds = max((each.n for each in found.values()), default=0)
+    start = f"The final model, `{one.baseline}`, trained on all training samples from {seeds} seeds"
+    return [f"{start}, each with an order of batches of its own: {', '.join(tested)}.\n\n"] if tested else []
+
+
+def _by_the_slides(one: Findings, fair: Findings) -> list[str]:
+    slides = one.dataset.training.lecture
+    on_test = [variant for variant in one.variants if slides and variant in slides.validated_on_test]
+    alike = [variant for variant in one.variants if variant not in on_test]
+    text = f"Learn from all training samples and are watched on the test samples: {', '.join(on_test) or 'none'}."
+    text += f" Nothing differs for {', '.join(alike)}, whose runs above serve both protocols." if alike else ""
+    both = {
+        f"{variant}, {protocol}": found.summary[variant]
+        for variant in on_test
+        for protocol, found in (("fair", fair), ("lecture", one))
+    }
+    parts = [f"### {one.name}\n\n{text}\n\n"]
+    parts += [tables.markdown(*tables.cells(both, tables.REPLICA)), "\n"] if both else []
     rows = [
-        (entry.statistic, f"{entry.mean:.4f}", f"{entry.within:.4f}", f"{entry.between:.4f}")
-        for entry in spreads(runs, statistics)
+        (here.claim.text, before.outcome, f"**{here.outcome}** (n = {here.n})", tables.sides(here))
+        for before, here in zip(fair.verdicts, one.verdicts, strict=True)
+        if here.n
     ]
-    text = ORDER.format(variant=variant, dataset=name, orders=len(runs), seeds=len(runs[0]))
-    return [text, tables.markdown(("statistic", "mean", "sd over seeds", "sd over orders"), rows), "\n"]
+    header = ("claim of the slides", "fair", "lecture", "found")
+    return [*parts, tables.markdown(header, rows), "\n"] if rows else parts
+
+
+def _orders(orders: Mapping[str, Sequence[Sequence[RunResult]]], params: Params) -> list[str]:
+    rows = [
+        (
+            f"{name}: {params.datasets[name].training.final.variant}",
+            f"{len(runs)} × {len(runs[0])}",
+            tables.SHOWN[each.statistic],
+            f"{each.mean:.4f}",
+            f"{each.within:.4f}",
+            f"{each.between:.4f}",
+        )
+        for name, runs in orders.items()
+        for each in spreads(runs, ["best_val_cross_entropy", "last_val_cross_entropy"])
+    ]
+    header = ("data set: variant", "orders × seeds", "statistic", "mean", "sd over seeds", "sd over orders")
+    return [ORDER, tables.markdown(header, rows)] if rows else []

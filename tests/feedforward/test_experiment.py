@@ -134,7 +134,7 @@ def test_everything_of_replicas_is_found_under_the_names_that_scripts_rely_on(sm
     chosen, pack = replicas_of("l2")
     notes: list[tuple[int, str]] = []
     trained = experiment.train_pack(pack, chosen, small_store, lambda steps, note: notes.append((steps, note)))
-    experiment.conclude([pack], trained, chosen, small_store)
+    experiment.conclude([pack], dict(zip(pack.fingerprints, trained, strict=True)), chosen, small_store)
 
     found = {int(run.data.tags["seed"]): run for run in stored("notes", role="replica")}
     (parent,) = stored("notes", role="variant")
@@ -176,7 +176,7 @@ def test_everything_of_replicas_is_found_under_the_names_that_scripts_rely_on(sm
 def test_the_run_of_a_variant_holds_means_and_intervals_over_its_replicas(small_store: "Store") -> None:
     chosen, pack = replicas_of("original")
     trained = [one_run("notes", "original", seed, 20, LIKE_THE_LECTURE["original"]) for seed in (0, 1)]
-    experiment.conclude([pack], trained, chosen, small_store)
+    experiment.conclude([pack], dict(zip(pack.fingerprints, trained, strict=True)), chosen, small_store)
     (parent,) = stored("notes", role="variant")
     assert parent.info.status == "FINISHED"
     losses = [result.metrics["best_val_cross_entropy"] for result in trained]
@@ -235,20 +235,24 @@ def test_a_variant_validated_on_test_names_its_inputs(small_store: "Store") -> N
 def test_what_is_known_is_not_trained_again_and_a_changed_variant_alone_is_left(small_store: "Store") -> None:
     chosen, pack = replicas_of("dropout")
     planned = plans.plan(chosen, "fair", ["notes"], ["dropout", "l2"])
-    assert experiment.find_known(planned, small_store) == ([], planned)
+    assert experiment.find_known(planned, small_store) == {}
     trained = experiment.train_pack(pack, chosen, small_store)
 
-    known, left = experiment.find_known(planned, small_store)
-    assert sorted(known, key=lambda result: result.seed) == trained  # bit for bit
-    assert {p.variant for p in left} == {"l2"}
+    known = experiment.find_known(planned, small_store)
+    assert experiment.results_of(planned, known) == trained  # bit for bit
+    assert {p.variant for p in planned if p.without(known).seeds} == {"l2"}
 
     more = plans.plan(params(seeds=4), "fair", ["notes"], ["dropout"])
-    known, left = experiment.find_known(more, small_store)
+    known = experiment.find_known(more, small_store)
     assert len(known) == 2
-    assert {seed for p in left for seed in p.seeds} == {2, 3}
+    assert {seed for p in more for seed in p.without(known).seeds} == {2, 3}
 
     other = params(variants={"dropout": {"dropout_rate": 0.2}, "original": {}, "l2": {}})
-    assert experiment.find_known(plans.plan(other, "fair", ["notes"], ["dropout"]), small_store)[0] == []
+    assert experiment.find_known(plans.plan(other, "fair", ["notes"], ["dropout"]), small_store) == {}
+    renamed = params(variants={"half": {"dropout_rate": 0.5}, "original": {}, "l2": {}})
+    half = plans.plan(renamed, "fair", ["notes"], ["half"])
+    found = experiment.results_of(half, experiment.find_known(half, small_store))
+    assert [(run.variant, run.weights_digest) for run in found] == [("half", run.weights_digest) for run in trained]
 
 
 @pytest.mark.slow
@@ -256,9 +260,9 @@ def test_a_pack_that_is_known_in_part_goes_on_with_the_rest_to_the_same_bytes(sm
     chosen, pack = replicas_of("dropout", pack_units=80, seeds=4)
     part = pack.without(pack.fingerprints[:1])
     rest = experiment.train_pack(part, chosen, small_store)
-    _, left = experiment.find_known([pack], small_store)
-    assert [p.seeds for p in left] == [(0,)]
-    (first,) = experiment.train_pack(left[0], chosen, small_store)
+    left = pack.without(experiment.find_known([pack], small_store))
+    assert left.seeds == (0,)
+    (first,) = experiment.train_pack(left, chosen, small_store)
     everything = experiment.train_pack(pack, chosen, small_store)
     assert [first, *rest] == everything
 
@@ -303,14 +307,14 @@ def test_a_loss_that_is_not_finite_leaves_failed_runs_and_no_model(small_store: 
     long = dataclasses.replace(pack, epochs=40)
     with pytest.raises(TrainingError, match=r"Small texts, seed \d: .* at epoch"):
         experiment.train_pack(long, steep, small_store)
-    experiment.conclude([long], [], steep, small_store)
+    experiment.conclude([long], {}, steep, small_store)
     runs = stored("notes")
     assert {run.info.status for run in runs} == {"FAILED"}
     errors = {run.data.tags["role"]: run.data.tags["error"] for run in runs}
     assert "expected a finite number" in errors["replica"]
     assert errors["variant"] == "seeds [0, 1] are not trained; run the command again"
     assert not any(run.outputs.model_outputs for run in runs)
-    assert experiment.find_known([long], small_store) == ([], [long])
+    assert experiment.find_known([long], small_store) == {}
 
 
 def test_damaged_data_are_refused_before_a_run_is_made(small_store: "Store") -> None:
@@ -328,11 +332,12 @@ from feedforward.params import load_params
 from feedforward.tracking import open_store
 params, store = load_params(), open_store()
 store.reconcile()
-known, left = experiment.find_known(plans.plan(params, "fair", ["notes"], ["dropout"]), store)
+(pack,) = plans.plan(params, "fair", ["notes"], ["dropout"])
+found = experiment.find_known([pack], store)
 experiment.prepare(1)
-for pack in left:
-    known += experiment.train_pack(pack, params, store)
-for result in sorted(known, key=lambda result: result.seed):
+left = pack.without(found)
+found |= zip(left.fingerprints, experiment.train_pack(left, params, store), strict=True)
+for result in experiment.results_of([pack], found):
     print(result.weights_digest, sorted(result.metrics.items()))
 """
 

@@ -73,6 +73,15 @@ def test_forest_fills_what_is_sure() -> None:
     assert marker.get_markerfacecolor() != figures.PAPER
 
 
+def test_forest_has_a_row_for_each_variant_also_where_a_panel_lacks_one() -> None:
+    other = [one_run("d", "third", seed, 8, Shape(0.26, 1.0, 0.02)) for seed in range(3)]
+    pairs = [("other", "base"), ("third", "base")]
+    both = statistics.differences([*runs(), *other], pairs, "best_epoch")
+    left, right = figures.forest([("epoch", both), ("slope", both[1:])], "t").axes
+    assert [label.get_text() for label in left.get_yticklabels()] == ["other", "third"]
+    assert right.lines[-1].get_ydata()[0] == 1
+
+
 @pytest.mark.parametrize("variants", [(), ("nobody",)])
 def test_nothing_to_draw_is_an_empty_figure(variants: tuple[str, ...]) -> None:
     assert figures.png(figures.validation_loss_of_all([], variants, "t"))
