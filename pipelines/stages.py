@@ -10,13 +10,13 @@ from pipelines import server, settings
 
 
 def fetch(params: Params, name: str) -> None:
-    """Sources → verified raw files."""
+    """Sources → verified raw files; incoming samples → the snapshot that vectorize reads."""
     preparation.fetch(name, params.dataset(name), params)
 
 
 def vectorize(params: Params, name: str) -> None:
     """Raw files → splits, vocabulary, profile, manifest."""
-    preparation.vectorize(name, params.dataset(name))
+    preparation.vectorize(name, params.dataset(name), params.retraining.collect)
 
 
 def validate(params: Params, name: str) -> None:

@@ -236,6 +236,38 @@ class Serving(Strict):
     max_incoming_bytes: Positive = 2**26  # of the labelled samples that are kept for retraining, a data set
 
 
+# --- train again -----------------------------------------------------------------------------
+
+
+class Drift(Strict):
+    """How far incoming samples may be from training data; distances are from 0 (alike) to 1."""
+
+    label: Share = 0.2  # Jensen–Shannon distance of the shares of the classes
+    feature: Share = 0.2  # Kolmogorov–Smirnov distance of any feature, of their number and of a sample's length
+    chance: Annotated[float, Field(gt=0, lt=1)] = 0.01  # that samples without drift go beyond, over all features
+
+
+class Schedule(Strict):
+    """When the retraining flow starts by itself; cron None: never."""
+
+    cron: str | None = None
+    timezone: str = "UTC"
+    pool: Literal["cpu", "gpu"] = "cpu"
+
+
+class Retraining(Strict):
+    """What makes the retraining flow train, and where."""
+
+    collect: bool = False  # train on the labelled samples that users gave, too
+    minimum_new: Positive = 100  # such samples of a data set that are worth a training
+    max_age: Annotated[float, Field(gt=0)] = 30.0  # days of a champion, if there is anything new to learn
+    drift: Drift = Drift()
+    schedule: Schedule = Schedule()
+    gpus: Positive = 1  # slots: trainings on GPUs at a time, each on one device of its own
+    cpu_fallback: bool = False  # train on the CPU where a GPU is asked for and there is none
+    notify: str | None = None  # a Prefect block that sends messages, TYPE/NAME; None: the log alone
+
+
 # --- all -------------------------------------------------------------------------------------
 
 
@@ -275,6 +307,7 @@ class Params(Strict):
     mirrors: tuple[str, ...] = ()
     promotion: Promotion = Promotion()
     serving: Serving = Serving()
+    retraining: Retraining = Retraining()
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
     variants: Annotated[dict[Name, Variant], Field(min_length=1)]
 

@@ -80,6 +80,21 @@ def incoming(dataset: str) -> Path:
     return root() / "data" / "incoming" / f"{dataset}.jsonl"
 
 
+def collected(dataset: str) -> Path:
+    """Incoming samples that training reads: checked, each once, as a snapshot that DVC keeps."""
+    return root() / "data" / "collected" / f"{dataset}.jsonl"
+
+
+def retrainings() -> Path:
+    """The log of retrainings, done or not: one JSON object a line, only ever appended to."""
+    return store() / "retrainings.jsonl"
+
+
+def retraining() -> Path:
+    """Folder of the page on the latest retraining."""
+    return root() / "reports" / "retraining"
+
+
 def lock(job: str) -> Path:
     """The lock that a job holds, so that it is done by one process at a time."""
     return root() / ".locks" / f"{job}.lock"

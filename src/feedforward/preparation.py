@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from feedforward import paths, readers, sources, storage
+from feedforward import collection, paths, readers, sources, storage
 from feedforward.params import Dataset, Params
-from feedforward.readers import Part
+from feedforward.readers import Part, Reading
 from feedforward.splits import Features, MultiHot
 
 PROFILE_ROWS = 8192  # at a time
@@ -20,14 +20,19 @@ PROFILE_ROWS = 8192  # at a time
 def fetch(name: str, dataset: Dataset, params: Params) -> None:
     """Fetch the files of a data set into `paths.raw(name)`; what lies there and is right stays.
 
+    And take users' samples into `paths.collected(name)`, if params say so; the file is there in any case.
+
     Raises:
         SourceError: no source has a file, or none has the right bytes.
     """
     sources.fetch(dataset.files, paths.raw(name), params.mirrors)
+    collection.take(name, dataset, params.retraining.collect)
 
 
-def vectorize(name: str, dataset: Dataset) -> None:
+def vectorize(name: str, dataset: Dataset, collect: bool = False) -> None:
     """Make the splits, vocabulary, profile and manifest in `paths.vectorized(name)`, all at once.
+
+    collect: users' samples that were taken in are part of the training split.
 
     Raises:
         DataError: the raw files are missing or damaged.
@@ -35,11 +40,13 @@ def vectorize(name: str, dataset: Dataset) -> None:
     folder = paths.raw(name)
     files = {key: folder / sources.stored_name(key, file) for key, file in dataset.files.items()}
     reading = readers.read(dataset.reader, files)
+    taken = [entry for entry in collection.read(name) if entry["label"] in dataset.labels] if collect else []
     with storage.writing_folder(paths.vectorized(name), "vectorize") as target:
         digests = {"vocabulary": _save_vocabulary(reading.vocabulary, target)}
         with _profile(target / "profile.parquet") as profile:
             # map, not a loop: a loop's variable would hold one split in memory while the next is made
-            saved = list(map(functools.partial(_save, target=target, profile=profile), reading.parts))
+            parts = map(functools.partial(_joined, taken=taken, reading=reading, dataset=dataset), reading.parts)
+            saved = list(map(functools.partial(_save, target=target, profile=profile), parts))
         digests |= {part: digest for part, digest, _ in saved}
         manifest = {
             **reading.facts,
@@ -47,6 +54,7 @@ def vectorize(name: str, dataset: Dataset) -> None:
             "data_digest": storage.digest(digests),
             "samples": {part: samples for part, _, (samples, _) in saved},
             "features": saved[0][2][1],
+            **({"collected": len(taken)} if taken else {}),
         }
         storage.write_json(target / "manifest.json", manifest)
 
@@ -58,6 +66,19 @@ def _save_vocabulary(words: list[str] | None, target: Path) -> str | None:
     text = "".join(f"{word}\n" for word in words).encode()
     (target / "vocabulary.txt").write_bytes(text)
     return hashlib.sha256(text).hexdigest()
+
+
+def _joined(part: Part, taken: list[dict[str, Any]], reading: Reading, dataset: Dataset) -> Part:
+    """The part, that of training with the samples that were taken in."""
+    if part.name != "train" or not taken:
+        return part
+    encoder = None
+    if reading.vocabulary is not None:
+        from feedforward.readers.encoding import TextEncoder
+        from feedforward.readers.words import Vocabulary
+
+        encoder = TextEncoder(Vocabulary(tuple(reading.vocabulary), part.split.features.shape[1]))
+    return collection.join(part, collection.part(taken, dataset, encoder), dataset.training.validation.take)
 
 
 def _save(part: Part, target: Path, profile: Any) -> tuple[str, str, tuple[int, int]]:

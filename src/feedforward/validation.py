@@ -61,7 +61,7 @@ def validate(name: str, dataset: Dataset, folder: Path) -> Summary:
             data_digest=manifest["data_digest"],
             features=manifest["features"],
             samples={split: manifest["samples"][split] for split in SPLITS},
-            checks=tuple(evaluate(rows, rules(dataset), target)),
+            checks=tuple(evaluate(rows, rules(dataset, manifest.get("collected", 0)), target)),
             distributions=profiles.distributions(rows, dataset),
         )
         summary.save(target, "summary.html")
@@ -79,10 +79,10 @@ def validate(name: str, dataset: Dataset, folder: Path) -> Summary:
 # --- the rules ---------------------------------------------------------------------------------
 
 
-def rules(dataset: Dataset) -> list[Rule]:
-    """Every rule that the data set's expectations state."""
+def rules(dataset: Dataset, collected: int = 0) -> list[Rule]:
+    """Every rule that the data set's expectations state; `collected`: how many users' samples are in training."""
     return [
-        *(rule for split in SPLITS for rule in _rules_of_split(split, dataset)),
+        *(rule for split in SPLITS for rule in _rules_of_split(split, dataset, collected)),
         _values("splits", BOTH, "split", dict(zip(SPLITS, SPLITS, strict=True)), "Samples of each split."),
         _at_most(0, "missing values", BOTH, "missing", "Rows of the profile that lack a value."),
         _at_most(
@@ -92,9 +92,10 @@ def rules(dataset: Dataset) -> list[Rule]:
     ]  # fmt: skip
 
 
-def _rules_of_split(split: str, dataset: Dataset) -> Iterator[Rule]:
+def _rules_of_split(split: str, dataset: Dataset, collected: int) -> Iterator[Rule]:
     bounds = dataset.expectations
     low, high = {"train": bounds.train_samples, "test": bounds.test_samples}[split]
+    low, high = (low + collected, high + collected) if split == "train" else (low, high)
     yield Rule(
         "samples", split, gxe.ExpectTableRowCountToBeBetween, {"min_value": low, "max_value": high},
         span(low, high), lambda rows: number(len(rows)), "Number of samples.",

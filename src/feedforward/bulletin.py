@@ -1,0 +1,47 @@
+"""The page on the latest retraining: why it was, incoming samples beside training data, what came of it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from feedforward import pages, paths, storage
+from feedforward.drift import LENGTH, ONES
+from feedforward.params import Params
+from feedforward.renewal import Comparison, Decision, Look
+
+CAPTIONS = {ONES: "Non-zero features of a sample", LENGTH: "Bytes of a raw sample"}
+
+
+def write(params: Params, decision: Decision, looks: Mapping[str, Look], outcomes: Mapping[str, str]) -> Path:
+    """Write the page. outcomes: what the gate said of each data set, in words."""
+    seen = [
+        {
+            "title": params.datasets[name].title,
+            "look": look,
+            "figures": _figures(look.comparison, params.datasets[name].labels) if look.comparison else [],
+        }
+        for name, look in looks.items()
+    ]
+    text = pages.render("retraining.html", decision=decision, outcomes=outcomes, seen=seen, bounds=params.retraining)
+    with storage.writing_folder(paths.retraining(), "retraining") as folder:
+        storage.write_text(folder / "index.html", text)
+    return paths.retraining() / "index.html"
+
+
+def _figures(found: Comparison, labels: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Title and SVG of each figure; training data in the first colour, incoming samples in the second."""
+    train, incoming = found.classes
+    bars = pages.grouped_bars({"training": train, "incoming": incoming}, labels, "Classes")
+    figures = [{"title": "Classes", "svg": bars}]
+    for name, histogram in found.histograms.items():
+        shares = {"training": histogram.train, "incoming": histogram.incoming}
+        svg = pages.histogram(shares, histogram.edges, CAPTIONS[name], open_end=True)
+        figures.append({"title": CAPTIONS[name], "svg": svg})
+    shown = [(name, each.shares) for name, each in found.features if each.shares is not None]
+    title = "Features farthest apart: share of the samples where they are not zero"
+    series = {
+        "training": [before for _, (before, _) in shown],
+        "incoming": [now for _, (_, now) in shown],
+    }
+    figures.append({"title": title, "svg": pages.grouped_bars(series, [name for name, _ in shown], title)})
+    return figures
