@@ -4,23 +4,50 @@ The floor below every room: a data set and a variant are data. What tells MNIST 
 `original` from `dropout`, is an entry of params.yaml and nothing else.
 """
 
-import difflib
-import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from feedforward import paths
+from feedforward import contradictions, documents, paths
 from feedforward.errors import ParamsError
+from feedforward.redaction import shown
+
+T = TypeVar("T")
+
+
+def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("must not hold anything twice")
+    return values
+
+
+def _rising(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError("must be the lowest and the highest, in this order")
+    return pair
+
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,127}$")]  # no folder, so nothing lands outside
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Location = Annotated[str, Field(pattern=r"^[^\x00-\x1f]+$")]  # a folder or URL
 Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Positive = Annotated[int, Field(gt=0, lt=2**31)]
+Bytes = Annotated[int, Field(gt=0, le=2**50)]
+Distinct = Annotated[tuple[T, ...], AfterValidator(_distinct)]
+Span = Annotated[tuple[T, T], AfterValidator(_rising)]  # lowest and highest, both allowed
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
@@ -41,19 +68,20 @@ class SourceFile(Strict):
     the order of `folders` and by file name. `none`: the content is the file itself.
     """
 
-    urls: tuple[str, ...] = ()
+    urls: tuple[Location, ...] = ()
     archive: Literal["none", "gzip", "tar"] = "none"
     sha256: Sha256 | None = None
-    max_bytes: Positive = 2**30
-    folders: tuple[str, ...] = ()
+    max_bytes: Bytes = 2**30
+    folders: Annotated[Distinct[str], Field(validate_default=True)] = ()
     suffix: str = ""
     members: Positive | None = None
 
-    @model_validator(mode="after")
-    def _complete(self) -> "SourceFile":
-        if (self.archive == "tar") != bool(self.folders):
-            raise ValueError("`folders` belongs to `archive: tar`, and only there")
-        return self
+    @field_validator("folders")
+    @classmethod
+    def _of_tar(cls, folders: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if "archive" in info.data and (info.data["archive"] == "tar") != bool(folders):
+            raise ValueError("belongs to `archive: tar`, and only there")
+        return folders
 
 
 # --- vectorize -------------------------------------------------------------------------------
@@ -85,7 +113,7 @@ class TextReader(Strict):
     file: str
     train: str
     test: str
-    classes: tuple[str, ...]
+    classes: Distinct[str]
     num_words: Annotated[int, Field(ge=5, le=65536)]  # columns are uint16
     shuffle_seed: Seed | None = None
 
@@ -99,15 +127,15 @@ Reader = Annotated[IdxReader | TextReader, Field(discriminator="kind")]
 class Expectations(Strict):
     """Bounds that the data must keep; a pair is (lowest, highest), both allowed."""
 
-    train_samples: tuple[int, int]
-    test_samples: tuple[int, int]
-    class_share: tuple[Share, Share]
-    ones: tuple[int, int]  # non-zero features of a sample
-    value: tuple[float, float]  # of any feature
-    raw_length: tuple[int, int]  # bytes of a raw sample
-    empty: Annotated[int, Field(ge=0)] = 0  # samples without a non-zero feature
-    duplicates: Annotated[int, Field(ge=0)]  # samples beyond the first of equal ones in a split
-    overlap: Annotated[int, Field(ge=0)]  # distinct raw samples that stand in both splits
+    train_samples: Span[Count]
+    test_samples: Span[Count]
+    class_share: Span[Share]
+    ones: Span[Count]  # non-zero features of a sample
+    value: Span[float]  # of any feature
+    raw_length: Span[Count]  # bytes of a raw sample
+    empty: Count = 0  # samples without a non-zero feature
+    duplicates: Count  # samples beyond the first of equal ones in a split
+    overlap: Count  # distinct raw samples that stand in both splits
 
 
 # --- train -----------------------------------------------------------------------------------
@@ -148,16 +176,16 @@ class Final(Strict):
 class Lecture(Strict):
     """The slides' protocol: these variants; `validated_on_test` train on all samples and validate on test."""
 
-    variants: tuple[Name, ...]
-    validated_on_test: tuple[Name, ...] = ()
+    variants: Distinct[Name]
+    validated_on_test: Distinct[Name] = ()
 
 
 class Training(Strict):
     """How the variants of a data set are trained. `variants`: those that are compared on it; None: all of params."""
 
-    variants: tuple[Name, ...] | None = None
+    variants: Distinct[Name] | None = None
     epochs: Positive
-    batch_size: Positive
+    batch_size: Annotated[int, Field(gt=0, le=65536)]  # rows of a batch are uint16
     optimizer: Optimizer = Optimizer()
     validation: Holdout
     final: Final
@@ -199,16 +227,22 @@ class Claim(Strict):
     left: Name
     direction: Literal["lower", "higher", "equal"]
     right: Name | None = None
-    value: float | None = None
-    tolerance: Annotated[float, Field(gt=0)] | None = None
+    value: Annotated[float | None, Field(validate_default=True)] = None
+    tolerance: Annotated[float | None, Field(gt=0, validate_default=True)] = None
 
-    @model_validator(mode="after")
-    def _complete(self) -> "Claim":
-        if (self.right is None) == (self.value is None):
-            raise ValueError("needs either `right` (a variant) or `value` (a number)")
-        if (self.direction == "equal") != (self.tolerance is not None):
+    @field_validator("value")
+    @classmethod
+    def _either(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if "right" in info.data and (info.data["right"] is None) == (value is None):
+            raise ValueError("a claim needs either `right` (a variant) or `value` (a number)")
+        return value
+
+    @field_validator("tolerance")
+    @classmethod
+    def _of_equal(cls, tolerance: float | None, info: ValidationInfo) -> float | None:
+        if "direction" in info.data and (info.data["direction"] == "equal") != (tolerance is not None):
             raise ValueError("`tolerance` belongs to `direction: equal`, and only there")
-        return self
+        return tolerance
 
 
 # --- promote and serve -----------------------------------------------------------------------
@@ -221,7 +255,7 @@ class Promotion(Strict):
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95  # of that interval
     witnesses: Annotated[int, Field(ge=1, le=100)] = 3  # models that are trained as evidence, each from its own seed
     class_accuracy: Share = 0.0  # on the validation samples of each class, at least
-    max_bytes: Positive = 2**30  # of the served folder
+    max_bytes: Bytes = 2**30  # of the served folder
     max_latency: Annotated[float, Field(gt=0)] = 1000.0  # ms for one sample
 
 
@@ -233,7 +267,7 @@ class Serving(Strict):
     max_body_bytes: Positive = 8 * 2**20  # of a request
     max_samples: Positive = 1000  # of a request
     max_text_bytes: Positive = 2**18  # of one text; one picture may fill the request
-    max_incoming_bytes: Positive = 2**26  # of the labelled samples that are kept for retraining, a data set
+    max_incoming_bytes: Bytes = 2**26  # of the labelled samples that are kept for retraining, a data set
 
 
 # --- train again -----------------------------------------------------------------------------
@@ -277,24 +311,13 @@ class Dataset(Strict):
     title: str
     sample: bool = False  # a small embedded stand-in: shown as such, never promoted
     task: Literal["binary", "multiclass"]
-    labels: Annotated[tuple[str, ...], Field(min_length=2)]
+    labels: Annotated[Distinct[str], Field(min_length=2)]
     files: Annotated[dict[FileName, SourceFile], Field(min_length=1)]
     reader: Reader
     expectations: Expectations
     network: Network
     training: Training
     claims: tuple[Claim, ...] = ()
-
-    @model_validator(mode="after")
-    def _fits(self) -> "Dataset":
-        if self.task == "binary" and len(self.labels) != 2:
-            raise ValueError(f"task binary needs 2 labels, got {len(self.labels)}")
-        if isinstance(self.reader, TextReader):
-            if self.reader.file not in self.files:
-                raise ValueError(f"reader.file: must be one of files ({', '.join(self.files)}), got {self.reader.file}")
-            if len(self.reader.classes) != len(self.labels):
-                raise ValueError(f"reader.classes: {len(self.labels)} labels need as many classes")
-        return self
 
 
 class Params(Strict):
@@ -303,8 +326,9 @@ class Params(Strict):
     seeds: Annotated[int, Field(ge=1, le=1000)]
     data_order_seed: Seed = 0
     pack_units: Positive = 320
-    protocols: Annotated[tuple[Literal["fair", "lecture"], ...], Field(min_length=1)] = ("fair",)
-    mirrors: tuple[str, ...] = ()
+    engine: Annotated[str, Field(pattern=r"^(threads|(tcp|tls|ws|wss|ucx)://\S+)$")] = "threads"  # or a Dask scheduler
+    protocols: Annotated[Distinct[Literal["fair", "lecture"]], Field(min_length=1)] = ("fair",)
+    mirrors: tuple[Location, ...] = ()
     promotion: Promotion = Promotion()
     serving: Serving = Serving()
     retraining: Retraining = Retraining()
@@ -312,31 +336,8 @@ class Params(Strict):
     variants: Annotated[dict[Name, Variant], Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _names_exist(self) -> "Params":
-        problems = []
-        for name, dataset in self.datasets.items():
-            at = f"datasets.{name}"
-            for variant, value in self.variants.items():
-                if value.size not in dataset.network.sizes:
-                    problems.append(
-                        f"variants.{variant}.size: must be one of {', '.join(dataset.network.sizes)}"
-                        f" ({at}.network.sizes), got {value.size}"
-                    )
-            wanted: dict[str, tuple[str, ...]] = {f"{at}.training.final.variant": (dataset.training.final.variant,)}
-            wanted[f"{at}.training.variants"] = dataset.training.variants or ()
-            if dataset.training.lecture:
-                wanted[f"{at}.training.lecture.variants"] = dataset.training.lecture.variants
-                wanted[f"{at}.training.lecture.validated_on_test"] = dataset.training.lecture.validated_on_test
-            for i, claim in enumerate(dataset.claims):
-                wanted[f"{at}.claims.{i}.left"] = (claim.left,)
-                wanted[f"{at}.claims.{i}.right"] = (claim.right,) if claim.right else ()
-            for key, names in wanted.items():
-                problems += [
-                    f"{key}: must be one of {', '.join(self.variants)}, got {n}"
-                    for n in names
-                    if n not in self.variants
-                ]
-        if problems:
+    def _goes_together(self) -> "Params":
+        if problems := list(contradictions.find(self.model_dump(), Variant().size)):
             raise ValueError("\n".join(problems))
         return self
 
@@ -357,54 +358,50 @@ class Params(Strict):
         return _named("variant", name, self.variants)
 
 
-T = TypeVar("T")
-
-
 def _named(kind: str, name: str, known: dict[str, T]) -> T:
     if name in known:
         return known[name]
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
+    hint = contradictions.nearest(name, known)
     raise ParamsError([f"unknown {kind} {name!r}: must be one of {', '.join(known)}{hint}"])
 
 
 def load_params(path: Path | None = None) -> Params:
-    """Read and check params.yaml (YAML 1.2, as DVC reads it).
+    """Read and check params.yaml.
 
     Raises:
         ParamsError: every mistake at once, each with key, bound and value.
     """
     path = path or paths.params()
+    return check(documents.read(path), path.name)
+
+
+def check(values: dict[str, Any], file: str) -> Params:
+    """Values as params; `file` stands before each mistake.
+
+    Raises:
+        ParamsError: every mistake at once, each with key, bound and value.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
-        values = YAML(typ="safe", pure=True).load(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ParamsError([f"{path.name}: cannot be read: {error}"]) from None
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        what = str(getattr(error, "problem", None) or error).splitlines()[0]
-        raise ParamsError([f"{path.name}:{where} is not valid YAML: {what}"]) from None
-    if not isinstance(values, dict):
-        raise ParamsError([f"{path.name}: must hold keys and values, got {type(values).__name__}"])
-    try:
-        return Params.model_validate(_as_python(values))
+        return Params.model_validate(values)
     except ValidationError as error:
-        raise ParamsError(_explain(path.name, error)) from None
+        problems = [*_explain(error), *contradictions.find(values, Variant().size)]
+        raise ParamsError([f"{file}: {problem}" for problem in problems]) from None
 
 
-def _as_python(value: Any) -> Any:
-    """Lists to tuples (strict models take no list for a tuple); whole numbers stay whole."""
-    if isinstance(value, dict):
-        return {key: _as_python(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return tuple(_as_python(item) for item in value)
-    return value
-
-
+# In the place of pydantic's words, where they are about Python rather than YAML
 _WORDING = {
     "extra_forbidden": "unknown key",
     "missing": "is missing",
+    "invalid_key": "a key must be a text",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "string_type": "must be a text",
+    "bool_type": "must be true or false",
+    "tuple_type": "must be a list",
+    "dict_type": "must be keys and values",
+    "model_type": "must be keys and values",
+    "too_short": "must hold at least {min_length}",
+    "too_long": "must hold at most {max_length}",
     "less_than": "must be below {lt}",
     "less_than_equal": "must be at most {le}",
     "greater_than": "must be above {gt}",
@@ -412,26 +409,25 @@ _WORDING = {
     "finite_number": "must be a finite number",
     "literal_error": "must be {expected}",
     "string_pattern_mismatch": "must match {pattern}",
+    "union_tag_not_found": "needs a {discriminator}",
+    "union_tag_invalid": "{discriminator} must be one of {expected_tags}, got {tag}",
+    "value_error": "{error}",
 }
+_WITHOUT_VALUE = ("extra_forbidden", "missing", "invalid_key", "union_tag_not_found", "union_tag_invalid")
 
 
-def _explain(file: str, error: ValidationError) -> list[str]:
-    lines = []
+def _explain(error: ValidationError) -> Iterator[str]:
+    keys = {key for model in Strict.__subclasses__() for key in model.model_fields}
     for problem in error.errors(include_url=False):
-        kind, context = problem["type"], problem.get("ctx", {})
-        # pydantic puts the tag of a union (idx, labelled_text) into the location; the file has no such key
-        key = ".".join(str(part) for part in problem["loc"] if part not in ("idx", "labelled_text", "[key]"))
-        if kind == "value_error":
-            for line in str(context["error"]).splitlines():
-                lines.append(f"{file}: {key + ': ' if key else ''}{line}")
-            continue
-        wording = _WORDING.get(kind, problem["msg"][0].lower() + problem["msg"][1:]).format(**context)
-        value = problem["input"]
-        got = "" if kind in ("missing", "extra_forbidden") else f", got {_short(value)}"
-        lines.append(f"{file}: {key}: {wording}{got}")
-    return lines
-
-
-def _short(value: Any) -> str:
-    text = str(value) if not isinstance(value, float) or math.isfinite(value) else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+        kind, place, message = problem["type"], problem["loc"], problem["msg"]
+        if not place:
+            continue  # `_goes_together`, whose lines are made from the values as they were read
+        if place[0] == "datasets" and place[2:3] == ("reader",):
+            place = place[:3] + place[4:]  # pydantic names the kind of reader there; the file has no such key
+        bounds = {
+            key: f"{value:.15g}" if isinstance(value, float) else value for key, value in problem.get("ctx", {}).items()
+        }
+        wording = _WORDING[kind].format(**bounds) if kind in _WORDING else message[:1].lower() + message[1:]
+        got = "" if kind in _WITHOUT_VALUE else f", got {shown(problem['input'])}"
+        hint = contradictions.nearest(str(place[-1]), keys) if kind == "extra_forbidden" else ""
+        yield f"{'.'.join(shown(part) for part in place if part != '[key]')}: {shown(wording)}{got}{hint}"

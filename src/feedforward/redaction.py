@@ -37,6 +37,13 @@ def redact_values(values: Mapping[str, object]) -> dict[str, str]:
     return {key: MASK if is_secret_name(key) else redact(str(value)) for key, value in values.items()}
 
 
+def shown(value: object, most: int = 200) -> str:
+    """A value as it may stand in a message: redacted, in one line, cut to `most` characters."""
+    text = redact(str(value))
+    text = text if text.isprintable() else ascii(text)
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
 def _secrets() -> list[str]:
     """Secret values as they stand in the environment and as they stand in a URL, longest first."""
     values = {value for name, value in os.environ.items() if is_secret_name(name) and len(value) >= SHORTEST}

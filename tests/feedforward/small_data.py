@@ -17,6 +17,7 @@ PIXELS = 12
 WORDS = 700  # more than the head of multihot, so that there is a tail
 TRAIN, TEST, HELD_OUT = 90, 30, 24
 
+_FOLDERS = ["train/sad", "train/glad", "test/sad", "test/glad"]
 _EXPECTATIONS = {
     "train_samples": [1, 1000],
     "test_samples": [1, 1000],
@@ -67,7 +68,7 @@ def values(**changes: Any) -> dict[str, Any]:
                 "title": "Small texts",
                 "task": "binary",
                 "labels": ["sad", "glad"],
-                "files": {"texts": {"archive": "tar", "folders": ["texts"]}},
+                "files": {"texts": {"archive": "tar", "folders": _FOLDERS}},
                 "reader": {
                     "kind": "labelled_text",
                     "file": "texts",

@@ -1,0 +1,146 @@
+# ruff: noqa: E501
+"""Mistakes that people make in params.yaml and on the command line, each with the line that must name it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+GONE = object()  # the key is taken away
+
+# Where in params.yaml (keys and numbers, parted by /), what stands there instead, and the line.
+PARAMS: tuple[tuple[Any, Any, str], ...] = (
+    # --- unknown and missing keys
+    ("colour", "red", "colour: unknown key"),
+    ("sedes", 5, "sedes: unknown key; did you mean seeds?"),
+    ("datasets/imdb/training/batchsize", 5, "datasets.imdb.training.batchsize: unknown key; did you mean batch_size?"),
+    ("variants/dropout/droput_rate", 0.5, "variants.dropout.droput_rate: unknown key; did you mean dropout_rate?"),
+    ("line\nbreak \x1b[31m", 1, r"'line\nbreak \x1b[31m': unknown key"),
+    (7, 1, "7: a key must be a text"),
+    ("seeds", GONE, "seeds: is missing"),
+    ("variants", GONE, "variants: is missing"),
+    ("datasets/mnist/reader/train/labels", GONE, "datasets.mnist.reader.train.labels: is missing"),
+    ("datasets/imdb/training/final", GONE, "datasets.imdb.training.final: is missing"),
+    ("datasets/imdb/reader/kind", GONE, "datasets.imdb.reader: needs a 'kind'"),
+    # --- wrong types
+    ("seeds", "5", "seeds: must be a whole number, got 5"),
+    ("seeds", 5.0, "seeds: must be a whole number, got 5.0"),
+    ("seeds", True, "seeds: must be a whole number, got True"),
+    ("seeds", None, "seeds: must be a whole number, got None"),
+    ("datasets", (), "datasets: must be keys and values, got ()"),
+    ("datasets/mnist/labels/3", 3, "datasets.mnist.labels.3: must be a text, got 3"),
+    ("datasets/mnist/network/sizes/base", 512, "datasets.mnist.network.sizes.base: must be a list, got 512"),
+    ("datasets/mnist/sample", "no", "datasets.mnist.sample: must be true or false, got no"),
+    ("variants/l2/l2", "1e-3", "variants.l2.l2: must be a number, got 1e-3"),
+    ("mirrors", "s3://user:canary@host", "mirrors: must be a list, got s3://***@host"),
+    ("datasets/imdb/reader/kind", "csvs", "datasets.imdb.reader: 'kind' must be one of 'idx', 'labelled_text'"),
+    # --- out of range
+    ("seeds", 0, "seeds: must be at least 1, got 0"),
+    ("seeds", 1001, "seeds: must be at most 1000, got 1001"),
+    ("data_order_seed", 2**31, "data_order_seed: must be below 2147483648, got 2147483648"),
+    ("pack_units", 10**30, f"pack_units: must be below 2147483648, got {10**30}"),
+    ("variants/dropout/dropout_rate", 1, "variants.dropout.dropout_rate: must be below 1, got 1"),
+    ("variants/l2/l2", -0.1, "variants.l2.l2: must be at least 0, got -0.1"),
+    ("variants/l2/l2", float("nan"), "variants.l2.l2: must be a finite number, got nan"),
+    ("datasets/imdb/network/scale", float("inf"), "datasets.imdb.network.scale: must be a finite number, got inf"),
+    ("datasets/mnist/network/scale", 0, "datasets.mnist.network.scale: must be above 0, got 0"),
+    ("datasets/mnist/network/sizes/base", (), "datasets.mnist.network.sizes.base: must hold at least 1"),
+    ("datasets/mnist/network/sizes/base/0", 65537, "datasets.mnist.network.sizes.base.0: must be at most 65536, got 65537"),
+    ("datasets/imdb/training/batch_size", 65537, "datasets.imdb.training.batch_size: must be at most 65536, got 65537"),
+    ("datasets/imdb/training/epochs", -4, "datasets.imdb.training.epochs: must be above 0, got -4"),
+    ("datasets/imdb/training/optimizer", {"learning_rate": 0}, "datasets.imdb.training.optimizer.learning_rate: must be above 0, got 0"),
+    ("datasets/imdb/training/optimizer", {"name": "adamw"}, "datasets.imdb.training.optimizer.name: must be 'rmsprop', 'sgd', 'adagrad' or 'adam', got adamw"),
+    ("datasets/imdb/reader/num_words", 70000, "datasets.imdb.reader.num_words: must be at most 65536, got 70000"),
+    ("datasets/imdb/expectations/class_share/1", 1.5, "datasets.imdb.expectations.class_share.1: must be at most 1, got 1.5"),
+    ("datasets/imdb/expectations/overlap", -1, "datasets.imdb.expectations.overlap: must be at least 0, got -1"),
+    ("datasets/mnist/labels", ("0",), "datasets.mnist.labels: must hold at least 2"),
+    ("serving/port", 65536, "serving.port: must be at most 65535, got 65536"),
+    ("promotion/confidence", 1, "promotion.confidence: must be below 1, got 1"),
+    ("protocols", (), "protocols: must hold at least 1"),
+    ("variants", {}, "variants: must hold at least 1"),
+    # --- names and texts
+    ("variants/Big One", {}, "variants.Big One: must match ^[a-z][a-z0-9_-]{0,62}$, got Big One"),
+    ("datasets/imdb/files/..%2fetc", {}, "datasets.imdb.files...%2fetc: must match"),
+    ("datasets/mnist/files/train-labels-idx1-ubyte.gz/sha256", "65A5", "datasets.mnist.files.train-labels-idx1-ubyte.gz.sha256: must match ^[0-9a-f]{64}$, got 65A5"),
+    ("mirrors", ("a\0b",), r"mirrors.0: must match ^[^\x00-\x1f]+$, got 'a\x00b'"),
+    ("datasets/mnist/labels/1", "0", "datasets.mnist.labels: must not hold anything twice, got ('0', '0', '2'"),
+    ("protocols", ("fair", "fair"), "protocols: must not hold anything twice, got ('fair', 'fair')"),
+    # --- what contradicts itself
+    ("variants/larger/size", "lagre", "variants.larger.size: must be one of base, small, large (datasets.mnist.network.sizes), got lagre; did you mean large?"),
+    ("datasets/imdb/network/sizes/base", GONE, "variants.original.size: must be one of small, large (datasets.imdb.network.sizes), got base"),
+    ("datasets/imdb/training/final/variant", "dropuot", "datasets.imdb.training.final.variant: must be one of original, smaller, larger, l2, dropout (variants), got dropuot; did you mean dropout?"),
+    ("datasets/imdb/training/variants", ("orignal",), "datasets.imdb.training.variants.0: must be one of original, smaller, larger, l2, dropout (variants), got orignal; did you mean original?"),
+    ("datasets/imdb/training/lecture/variants/4", "deeper", "datasets.imdb.training.lecture.variants.4: must be one of original, smaller, larger, l2, dropout (variants), got deeper"),
+    ("datasets/mnist/training/lecture/validated_on_test", ("l2",), "datasets.mnist.training.lecture.validated_on_test.0: must be one of original (datasets.mnist.training.lecture.variants), got l2"),
+    ("datasets/imdb/claims/0/left", "small", "datasets.imdb.claims.0.left: must be one of original, smaller, larger, l2, dropout (variants), got small; did you mean smaller?"),
+    ("datasets/imdb/claims/1/right", "origin", "datasets.imdb.claims.1.right: must be one of original, smaller, larger, l2, dropout (variants), got origin; did you mean original?"),
+    ("datasets/imdb/claims/1/right", GONE, "datasets.imdb.claims.1.value: a claim needs either `right` (a variant) or `value` (a number), got None"),
+    ("datasets/imdb/claims/1/tolerance", 0.1, "datasets.imdb.claims.1.tolerance: `tolerance` belongs to `direction: equal`, and only there, got 0.1"),
+    ("datasets/imdb/reader/file", "aclImdb.tar.gz", "datasets.imdb.reader.file: must be one of aclImdb_v1.tar.gz (datasets.imdb.files), got aclImdb.tar.gz; did you mean aclImdb_v1.tar.gz?"),
+    ("datasets/mnist/reader/test/labels", "labels", "datasets.mnist.reader.test.labels: must be one of train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz, t10k-labels-idx1-ubyte.gz (datasets.mnist.files), got labels"),
+    ("datasets/imdb/reader/classes", ("neg", "unsup", "pos"), "datasets.imdb.reader.classes: must be as many as labels (2), got 3"),
+    ("datasets/imdb/reader/test", "aclImdb/tset", "datasets.imdb.reader.test: each class must be a folder of the file (aclImdb/train/neg, aclImdb/train/pos, aclImdb/test/neg, aclImdb/test/pos), got aclImdb/tset/neg"),
+    ("datasets/imdb/labels", ("bad", "fair", "good"), "datasets.imdb.labels: must be 2 for `task: binary`, got 3"),
+    ("datasets/imdb/files/aclImdb_v1.tar.gz/archive", "gzip", "datasets.imdb.files.aclImdb_v1.tar.gz.folders: belongs to `archive: tar`, and only there"),
+    ("datasets/imdb/files/aclImdb_v1.tar.gz/archive", "none", "datasets.imdb.files.aclImdb_v1.tar.gz.archive: must be tar for `kind: labelled_text`, got none"),
+    ("datasets/imdb/expectations/ones", (1200, 5), "datasets.imdb.expectations.ones: must be the lowest and the highest, in this order, got (1200, 5)"),
+    ("datasets/imdb/expectations/class_share", (0.6, 0.5), "datasets.imdb.expectations.class_share: must be the lowest and the highest, in this order"),
+    ("datasets/imdb/expectations/train_samples", (2, 1), "datasets.imdb.expectations.train_samples: must be the lowest and the highest, in this order"),
+    ("datasets/imdb/expectations/test_samples", (2, 1), "datasets.imdb.expectations.test_samples: must be the lowest and the highest, in this order"),
+    ("datasets/imdb/expectations/value", (1.5, 0), "datasets.imdb.expectations.value: must be the lowest and the highest, in this order"),
+    ("datasets/imdb/expectations/raw_length", (9, 8), "datasets.imdb.expectations.raw_length: must be the lowest and the highest, in this order"),
+    ("datasets/imdb/training/validation/samples", 25000, "datasets.imdb.training.validation.samples: must be below expectations.train_samples (25000), got 25000"),
+)  # fmt: skip
+
+
+def _laughs(first: bytes, then: bytes) -> bytes:
+    """Forty lines, each of which stands for three times the one before."""
+    return b"a0: &a0 %s\n" % first + b"".join(b"a%d: &a%d %s\n" % (n, n, then % ((n - 1,) * 3)) for n in range(1, 40))
+
+
+# Whole files: what is in it, and the line.
+FILES: tuple[tuple[bytes, str], ...] = (
+    (b"", "must hold keys and values, got NoneType"),
+    (b"- seeds", "must hold keys and values, got tuple"),
+    (b"seeds: 5\nseeds: 6", "line 2, column 1 is not valid YAML: found duplicate key \"seeds\""),
+    (b"variants: {a: {}, a: {}}", "line 1, column 19 is not valid YAML: found duplicate key \"a\""),
+    (b"seeds: [1", "line 1, column 10 is not valid YAML: "),
+    (b"seeds:\t- 5", "line 1, column 7 is not valid YAML: found character '\\t'"),
+    (b"seeds: 5\n---\nseeds: 6", "line 2, column 1 is not valid YAML: but found another document"),
+    (b"seeds: !!python/object/apply:os.system [date]", "could not determine a constructor for the tag"),
+    (b"seeds: !!int five", "is not valid YAML: invalid literal for int()"),
+    (b"seeds: 2026-13-01", "is not valid YAML: month must be in 1..12"),
+    (b"seeds: *five", "line 1, column 8 is not valid YAML: found undefined alias"),
+    (b"seeds: \x01", "is not valid YAML: unacceptable character #x0001"),
+    (b"seeds: 1\0", "is not valid YAML: unacceptable character #x0000"),
+    (b"seeds: \xff", "cannot be read: 'utf-8' codec can't decode byte 0xff"),
+    ("seeds: 5".encode("utf-16"), "cannot be read: 'utf-8' codec can't decode byte 0xff"),
+    (b"? {seeds: 5}\n: 5", "found unhashable key"),
+    (b"seeds: " + b"9" * 5000, "line 1: must have at most 2000 characters, got 5000"),
+    (b"seeds: &a [*a]", "line 1: *a stands for what holds it"),
+    (b"&a {seeds: *a}", "line 1: *a stands for what holds it"),
+    (b"seeds: " + b"[" * 100 + b"]" * 100, "line 1: must hold at most 20000 values, 20 deep"),
+    (b"[" * 200_000, "line 1: must hold at most 20000 values, 20 deep"),
+    (b"- " * 100_000, "line 1: must hold at most 20000 values, 20 deep"),
+    (_laughs(b"[x]", b"[*a%d, *a%d, *a%d]"), "line 9: must hold at most 20000 values, 20 deep; an alias is all that it stands for"),
+    (_laughs(b"[]", b"[*a%d, *a%d, *a%d]"), "must hold at most 20000 values"),
+    (_laughs(b"{x: 1}", b"{<<: [*a%d, *a%d, *a%d]}"), "must hold at most 20000 values"),
+    (b"#" * 300_000, "must have at most 262144 bytes"),
+)  # fmt: skip
+
+
+def edited(values: Mapping[str, Any], place: Any, value: Any) -> dict[str, Any]:
+    """A copy of params with another value at that place."""
+
+    def change(old: Any, keys: list[Any]) -> Any:
+        if not keys:
+            return value
+        if isinstance(old, tuple):
+            return tuple(change(item, keys[1:]) if str(number) == keys[0] else item for number, item in enumerate(old))
+        new = dict(old)
+        if value is GONE and len(keys) == 1:
+            del new[keys[0]]
+        else:
+            new[keys[0]] = change(new.get(keys[0], {}), keys[1:])
+        return new
+
+    changed: dict[str, Any] = change(values, place.split("/") if isinstance(place, str) else [place])
+    return changed
