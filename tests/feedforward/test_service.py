@@ -19,14 +19,14 @@ import httpx
 import numpy as np
 import pytest
 import registered
-import uvicorn
+from live_service import BOUNDS, GLAD, Running
 from pictures import encoded, stroke
 from registered import NAME
 from small_data import values, write_params
 
-from feedforward import journal, paths, prediction, servable, service
+from feedforward import journal, paths, prediction, servable
 from feedforward.errors import FeedforwardError, ParamsError
-from feedforward.params import Params, Serving
+from feedforward.params import Params
 from feedforward.service import running
 from feedforward.tracking import versions
 from feedforward.tracking.registry import Registry
@@ -35,35 +35,6 @@ if TYPE_CHECKING:
     from feedforward.tracking import Store
 
 pytestmark = pytest.mark.slow
-
-GLAD = " ".join(f"word{k}" for k in range(1, 21))
-BOUNDS = Serving(refresh=0.1, max_body_bytes=200_000, max_samples=5, max_text_bytes=2000, max_incoming_bytes=4000)
-
-
-class Running:
-    """A service in a thread of the test, on a port of its own."""
-
-    def __init__(self, params: Params) -> None:
-        self.socket = running._bound("127.0.0.1", 0)
-        self.port = self.socket.getsockname()[1]
-        edge = service.create(params, running.LOOPBACK_NAMES)
-        self.server = uvicorn.Server(uvicorn.Config(edge, log_level="critical", lifespan="on"))
-        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]}, daemon=True)
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20)
-
-    def __enter__(self) -> "Running":
-        self.thread.start()
-        while not self.server.started:
-            time.sleep(0.02)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.client.close()
-        self.server.should_exit = True
-        self.thread.join(10)
-
-    def ask(self, *samples: Any, dataset: str = NAME, **options: Any) -> httpx.Response:
-        return self.client.post(f"/predict/{dataset}", json={"samples": list(samples), **options})
 
 
 @pytest.fixture
@@ -337,6 +308,18 @@ def test_a_new_champion_is_taken_up_under_load_and_a_touched_one_is_not(served: 
         thread.join()
     assert {status for status, _ in answered} == {200}
     assert {version for _, version in answered} == {1, 2}
+
+
+def test_a_touched_variant_is_told_and_the_champion_answers(small: Params, small_store: "Store") -> None:
+    version = registered.champion(small_store, small, 1.0, original=2.0)
+    (versions.folder(version, "variants/original") / servable.MODEL).write_bytes(registered.model(4.0))
+    with Running(small.model_copy(update={"serving": BOUNDS})) as served:
+        told = served.client.get("/datasets").json()["datasets"][NAME]
+        assert told["champion"]["version"] == 1
+        assert not told["variants"]
+        assert "was changed since it was registered" in told["problem"]
+        assert served.ask(GLAD).status_code == 200
+        assert served.ask(GLAD, variants=True).status_code == 503
 
 
 # --- corrections -----------------------------------------------------------------------------

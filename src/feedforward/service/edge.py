@@ -1,7 +1,7 @@
 """The outermost layer: who may ask, how much, how long it took; and the fast lane of predictions.
 
 FastAPI describes the interface and answers everything else. A prediction takes a tenth of a millisecond, FastAPI's own
-work five times that, so the edge answers predictions itself (docs/serving.md has the measurements).
+work five times that, so the edge answers predictions itself (docs/serving.md).
 """
 
 import asyncio

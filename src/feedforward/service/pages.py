@@ -10,6 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from feedforward.errors import FeedforwardError
 from feedforward.service.lanes import Lanes
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
@@ -46,7 +47,7 @@ def _digests(text: str, tag: str) -> list[str]:
 @functools.cache
 def playground() -> Page:
     """The page to play with."""
-    return Page((TEMPLATES / "playground.html").read_text(encoding="utf-8"))
+    return Page(_environment().get_template("playground.html").render())
 
 
 def interface(description: dict[str, Any], datasets: list[str]) -> Page:
@@ -64,15 +65,19 @@ def datasets(lanes: Lanes) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for name, dataset in lanes.datasets.items():
         entry: dict[str, Any] = {"title": dataset.title, "labels": dataset.labels, "champion": None, "takes": None}
+        entry |= {"variants": {}, "problem": lanes.shelf.problems.get(name)}
         if name in champions:
             found = champions[name]
             entry |= {"takes": found.served.encoder.takes, "champion": _told(found.served.description)}
             entry["champion"]["version"] = found.version.number
-            entry["variants"] = {key: _told(each.description) for key, each in found.variants.items()}
+            try:
+                entry["variants"] = {key: _told(each.description) for key, each in found.variants.items()}
+            except FeedforwardError as error:  # the champion itself is sound and answers
+                entry["problem"] = str(error)
         else:
             entry["problem"] = lanes.shelf.problem(name)
         told[name] = entry
-    return {"datasets": told, "max_text_bytes": lanes.bounds.max_text_bytes}
+    return {"datasets": told}
 
 
 def _told(description: Any) -> dict[str, Any]:
