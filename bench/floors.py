@@ -106,9 +106,9 @@ def _time(action: Any) -> float:
 def epoch(split: Split, units: Sequence[int], batch_size: int, replicas: int) -> Work:
     """An epoch of training: forward, backward (no gradient for the features), RMSprop.
 
-    units: of all layers, the output's last. Bytes: features and labels once; of each step, weights, both states of
-    RMSprop and gradients (RMSprop reads four arrays of the kernels' size and writes three, backward writes one and
-    forward reads one); the rows of the tail that are summed, there and back.
+    units: of all layers, the output's last. Bytes: features and labels once; of each step, what cannot be kept from
+    moving (forward reads the weights, RMSprop reads and writes them and its mean square); the rows of the tail that
+    are summed, there and back.
     """
     samples, steps = len(split), -(-len(split) // batch_size)
     dense = _products(split, units, replicas)
@@ -118,7 +118,7 @@ def epoch(split: Split, units: Sequence[int], batch_size: int, replicas: int) ->
     operations = 2 * 2 * first + 3 * 2 * later + summed
     parameters = replicas * sum(a * b + b for a, b in _layers(split, units))
     activations = samples * replicas * sum(units)
-    moved = _input_bytes(split) + FLOAT * (9 * parameters * steps + summed + 4 * activations)
+    moved = _input_bytes(split) + FLOAT * (5 * parameters * steps + summed + 4 * activations)
     return Work(operations + 8 * parameters * steps, moved)
 
 

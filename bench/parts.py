@@ -40,6 +40,7 @@ TRICKS = {  # names of bench.tricks, and what people read
     "all_tail": "no dense head",
     "all_dense": "all dense",
     "own_gradient": "TensorFlow's gradient",
+    "tensorflow_tail": "no compiled tail",
     "keras_rmsprop": "Keras's RMSprop",
     "step_by_step": "a graph a step",
 }

@@ -24,25 +24,33 @@ def all_dense() -> None:
     multihot.HEAD = 2**16
 
 
+def tensorflow_tail() -> None:
+    """The tail as a TensorFlow variable: its gradient is written, and read again by the fused RMSprop."""
+    multihot.CompiledTail = lambda kernel, *_: multihot.VariableTail(kernel)
+
+
 def own_gradient() -> None:
     """TensorFlow's own gradient of the sum of rows, which scatters them one by one."""
+    tensorflow_tail()
     in_order = Batches.batch
 
     def batch(self: Batches, plan: Plan, number: tf.Tensor) -> Batch:
         made = in_order(self, plan, number)
         return dataclasses.replace(made, by_column=made.by_row)
 
-    def gradient(upstream: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, kernel_rows: int) -> tf.Tensor:
+    def gradient(self: multihot.VariableTail, upstream: tf.Tensor, by_column: multihot.Places) -> tf.Tensor:
+        rows, columns = by_column
         return tf.raw_ops.SparseSegmentSumGrad(
-            grad=upstream, indices=columns, segment_ids=rows, output_dim0=kernel_rows
+            grad=upstream, indices=columns, segment_ids=rows, output_dim0=self.variable.shape[0]
         )
 
     Batches.batch = batch
-    multihot.tail_gradient = gradient
+    multihot.VariableTail.gradient = gradient
 
 
 def keras_rmsprop() -> None:
     """Keras's RMSprop: eight operations a variable, each with an array of its own."""
+    tensorflow_tail()
 
     class Rule:
         def __init__(self, params: Optimizer, variables: Sequence[tf.Variable]) -> None:
@@ -63,7 +71,8 @@ def step_by_step() -> None:
         def step(plan: Plan, first_step: tf.Tensor, number: tf.Tensor) -> training.Sums:
             batch = batches.batch(plan, number)
             penalty = pack.penalty() * tf.cast(tf.shape(batch.labels)[0], tf.float32)
-            entropy, logits, gradients = pack.gradients(batch, first_step + number)
+            with tf.control_dependencies([penalty]):
+                entropy, logits, gradients = pack.gradients(batch, first_step + number)
             rule.apply(gradients)
             return tf.reduce_sum(entropy, -1), pack.correct(batch.labels, logits), penalty
 
@@ -76,4 +85,7 @@ def step_by_step() -> None:
     training._training_graph = training_graph
 
 
-WITHOUT = {function.__name__: function for function in (all_tail, all_dense, own_gradient, keras_rmsprop, step_by_step)}
+WITHOUT = {
+    function.__name__: function
+    for function in (all_tail, all_dense, tensorflow_tail, own_gradient, keras_rmsprop, step_by_step)
+}

@@ -7,12 +7,17 @@ the tail, whose rows are summed over the ones of a sample. docs/performance.md h
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from feedforward import compiled
+from feedforward.params import Optimizer
 from feedforward.splits import MultiHot
+
+Places = tuple[tf.Tensor, tf.Tensor]  # rows and columns of ones, int32
 
 HEAD = 512  # columns; further right fewer than 4 % are ones and a sum of rows is the cheaper way
 
@@ -60,18 +65,98 @@ def coordinates(tail: MultiHot, order: npt.NDArray[np.integer], batch_size: int)
     return Coordinates(taken.indptr[starts], rows, taken.indices, rows[by_column], taken.indices[by_column])
 
 
-def tail_product(kernel: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, samples: tf.Tensor) -> tf.Tensor:
-    """(samples, units): for each row the sum of the kernel's rows that `columns` names; rows sorted."""
-    return tf.raw_ops.SparseSegmentSumWithNumSegments(
-        data=kernel, indices=columns, segment_ids=rows, num_segments=samples
-    )
+class Tail(Protocol):
+    """The kernel beyond the head, (columns, units), as it is trained."""
+
+    variable: tf.Variable | None  # where an optimizer must be told of its gradient
+
+    def product(self, by_row: Places, samples: tf.Tensor) -> tf.Tensor:
+        """(samples, units): for each sample the sum of the kernel's rows that its ones name."""
+
+    def gradient(self, upstream: tf.Tensor, by_column: Places) -> tf.Tensor | None:
+        """(columns, units): that of `product`; None where the tail has learned from it already."""
+
+    def squares(self) -> tf.Tensor:
+        """(units,): sums of squares."""
+
+    def numpy(self) -> npt.NDArray[np.float32]:
+        """The weights."""
 
 
-def tail_gradient(upstream: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, kernel_rows: int) -> tf.Tensor:
-    """(kernel_rows, units): the gradient of `tail_product` for a kernel, from coordinates sorted by column.
+def tail(kernel: npt.NDArray[np.float32], optimizer: Optimizer | None = None, l2: float = 0.0) -> Tail:
+    """Compiled loops on a CPU for RMSprop without momentum (or for no training at all), else TensorFlow's operations.
 
-    TensorFlow's own gradient scatters row by row; this is the same sum at the speed of the product.
+    l2: the factor of the kernel's squares in the loss.
     """
-    return tf.raw_ops.SparseSegmentSumWithNumSegments(
-        data=upstream, indices=rows, segment_ids=columns, num_segments=kernel_rows
-    )
+    plain = optimizer is None or (optimizer.name == "rmsprop" and not optimizer.momentum)
+    if plain and not tf.config.list_physical_devices("GPU"):
+        return CompiledTail(kernel, optimizer or Optimizer(), l2)
+    return VariableTail(kernel)
+
+
+class VariableTail:
+    """A TensorFlow variable: any optimizer, any device."""
+
+    def __init__(self, kernel: npt.NDArray[np.float32]) -> None:
+        self.variable = tf.Variable(kernel)
+
+    def product(self, by_row: Places, samples: tf.Tensor) -> tf.Tensor:
+        """See Tail."""
+        rows, columns = by_row
+        return tf.raw_ops.SparseSegmentSumWithNumSegments(
+            data=self.variable, indices=columns, segment_ids=rows, num_segments=samples
+        )
+
+    def gradient(self, upstream: tf.Tensor, by_column: Places) -> tf.Tensor:
+        """See Tail. TensorFlow's own gradient scatters row by row; this is the same sum at the speed of the product."""
+        rows, columns = by_column
+        return tf.raw_ops.SparseSegmentSumWithNumSegments(
+            data=upstream, indices=rows, segment_ids=columns, num_segments=self.variable.shape[0]
+        )
+
+    def squares(self) -> tf.Tensor:
+        """See Tail."""
+        return tf.reduce_sum(tf.square(self.variable), 0)
+
+    def numpy(self) -> npt.NDArray[np.float32]:
+        """See Tail."""
+        return np.asarray(self.variable)
+
+
+class CompiledTail:
+    """An array outside of TensorFlow, called from its graphs, that learns by itself (see `compiled`)."""
+
+    variable = None
+
+    def __init__(self, kernel: npt.NDArray[np.float32], optimizer: Optimizer, l2: float) -> None:
+        self.kernel, self.velocity = np.array(kernel), np.zeros_like(kernel)
+        self.constants = tuple(map(np.float32, (optimizer.learning_rate, optimizer.rho, optimizer.epsilon, l2)))
+
+    def product(self, by_row: Places, samples: tf.Tensor) -> tf.Tensor:
+        """See Tail."""
+
+        def product(rows: npt.NDArray[np.int32], columns: npt.NDArray[np.int32], number: int) -> object:
+            sums = np.zeros((number, self.kernel.shape[1]), np.float32)
+            compiled.add_rows(self.kernel, rows, columns, sums)
+            return sums
+
+        found = tf.numpy_function(product, [*by_row, samples], tf.float32)
+        return tf.ensure_shape(found, (None, self.kernel.shape[1]))
+
+    def gradient(self, upstream: tf.Tensor, by_column: Places) -> None:
+        """See Tail: a step of RMSprop, and nothing is left to do."""
+
+        def learn(*given: npt.NDArray[np.generic]) -> np.float32:
+            compiled.learn(self.kernel, self.velocity, *given, *self.constants)
+            return np.float32(0)
+
+        tf.numpy_function(learn, [upstream, *by_column], tf.float32)
+
+    def squares(self) -> tf.Tensor:
+        """See Tail."""
+        found = tf.numpy_function(lambda: compiled.squares(self.kernel), [], tf.float64)
+        return tf.cast(tf.ensure_shape(found, (self.kernel.shape[1],)), tf.float32)
+
+    def numpy(self) -> npt.NDArray[np.float32]:
+        """See Tail."""
+        return self.kernel

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from feedforward import multihot
 from feedforward.batches import Batch
+from feedforward.params import Optimizer
 
 Gradients = list[tuple[tf.Variable, tf.Tensor]]
 
@@ -64,9 +65,12 @@ class Pack:
 
     models: built alike (network.build), differing in their seeds; their weights are where training starts.
     sparse: features are multi-hot; the first kernel is kept as head and tail (multihot).
+    optimizer: what the pack will learn by; None: it will not.
     """
 
-    def __init__(self, models: Sequence[keras.Model], seeds: Sequence[int], sparse: bool) -> None:
+    def __init__(
+        self, models: Sequence[keras.Model], seeds: Sequence[int], sparse: bool, optimizer: Optimizer | None = None
+    ) -> None:
         self.models, self.seeds, self.sparse = models, seeds, sparse
         layers = models[0].layers
         self.scale = float(next(layer.scale for layer in layers if isinstance(layer, keras.layers.Rescaling)))
@@ -75,21 +79,22 @@ class Pack:
         self.l2 = [float(getattr(layer.kernel_regularizer, "l2", 0.0)) for layer in self.dense]
         weights = [model.get_weights() for model in models]
         first = np.concatenate([arrays[0] for arrays in weights], axis=1)
-        parts = (first[: multihot.HEAD], first[multihot.HEAD :]) if sparse else (first,)
-        self.first = [tf.Variable(part) for part in parts]
+        self.head = tf.Variable(first[: multihot.HEAD] if sparse else first)
+        self.tail = multihot.tail(first[multihot.HEAD :], optimizer, self.l2[0]) if sparse else None
         stacks = [tf.Variable(np.stack(arrays)) for arrays in list(zip(*weights, strict=True))[1:]]
         self.biases, self.kernels = stacks[0::2], stacks[1::2]
 
     @property
     def variables(self) -> list[tf.Variable]:
-        """All trained variables."""
-        return [*self.first, *self.biases, *self.kernels]
+        """All variables that an optimizer trains."""
+        tail = [self.tail.variable] if self.tail and self.tail.variable is not None else []
+        return [self.head, *tail, *self.biases, *self.kernels]
 
     def tail_sums(self, batch: Batch) -> tf.Tensor:
         """(samples, replicas x units): the tail's part of the first product; 0 for dense features."""
-        if batch.by_row is None:
+        if self.tail is None or batch.by_row is None:
             return tf.zeros(())
-        return multihot.tail_product(self.first[1], *batch.by_row, tf.shape(batch.labels)[0])
+        return self.tail.product(batch.by_row, tf.shape(batch.labels)[0])
 
     def logits(self, batch: Batch, sums: tf.Tensor, step: tf.Tensor | None = None) -> tf.Tensor:
         """(replicas, samples, outputs) before the last activation.
@@ -97,7 +102,7 @@ class Pack:
         sums: `tail_sums(batch)`. With `step` (int32) dropout is on, with masks that the replica's seed, the layer and
         the step decide.
         """
-        wide = tf.matmul(batch.features * self.scale, self.first[0]) + sums
+        wide = tf.matmul(batch.features * self.scale, self.head) + sums
         x = tf.transpose(tf.reshape(wide, (-1, len(self.models), self.dense[0].units)), (1, 0, 2))
         for number, layer in enumerate(self.dense):
             if number:
@@ -129,8 +134,9 @@ class Pack:
     def penalty(self) -> tf.Tensor:
         """(replicas,) float32: the L2 penalty of each replica, as Keras adds it to the loss."""
         total = tf.zeros(len(self.models))
-        for part in self.first if self.l2[0] else ():
-            by_unit = tf.reduce_sum(tf.square(part), 0)
+        if self.l2[0]:
+            by_unit = tf.reduce_sum(tf.square(self.head), 0)
+            by_unit += self.tail.squares() if self.tail else 0.0
             total += self.l2[0] * tf.reduce_sum(tf.reshape(by_unit, (len(self.models), -1)), 1)
         for l2, kernel in zip(self.l2[1:], self.kernels, strict=True):
             if l2:
@@ -138,9 +144,12 @@ class Pack:
         return total
 
     def gradients(self, batch: Batch, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
-        """Cross-entropies (replicas, samples), logits, and each variable with its gradient."""
+        """Cross-entropies (replicas, samples), logits, and each variable with its gradient.
+
+        A tail without a variable has learned when this is done.
+        """
         sums = self.tail_sums(batch)
-        watched = [sums, self.first[0], *self.biases, *self.kernels]
+        watched = [sums, self.head, *self.biases, *self.kernels]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(watched)
             logits = self.logits(batch, sums, step)
@@ -148,20 +157,22 @@ class Pack:
             loss = tf.reduce_sum(tf.reduce_mean(entropy, -1))
         upstream, *gradients = tape.gradient(loss, watched)
         pairs = list(zip(watched[1:], gradients, strict=True))
-        if batch.by_column is not None:
-            tail = self.first[1]
-            pairs.append((tail, multihot.tail_gradient(upstream, *batch.by_column, tail.shape[0])))
+        if self.tail is not None and batch.by_column is not None:
+            gradient = self.tail.gradient(upstream, batch.by_column)
+            pairs += [(self.tail.variable, gradient)] if gradient is not None else []
         return entropy, logits, [(variable, self._decayed(variable, gradient)) for variable, gradient in pairs]
 
     def _decayed(self, variable: tf.Variable, gradient: tf.Tensor) -> tf.Tensor:
         """The gradient with that of the L2 penalty, made by hand: on the tape the tail would have a dense gradient."""
-        kernels = [(part, self.l2[0]) for part in self.first] + list(zip(self.kernels, self.l2[1:], strict=True))
+        tail = self.tail.variable if self.tail else None
+        kernels = zip([self.head, tail, *self.kernels], [self.l2[0], *self.l2], strict=True)
         l2 = next((l2 for kernel, l2 in kernels if kernel is variable), 0.0)
         return gradient + 2.0 * l2 * variable if l2 else gradient
 
     def unpack(self) -> list[keras.Model]:
         """The models with their trained weights."""
-        first = np.split(np.concatenate([part.numpy() for part in self.first]), len(self.models), axis=1)
+        parts = [self.head.numpy(), *([self.tail.numpy()] if self.tail else [])]
+        first = np.split(np.concatenate(parts), len(self.models), axis=1)
         stacks = [array for pair in zip(self.biases, self.kernels, strict=False) for array in pair] + self.biases[-1:]
         stacks = [variable.numpy() for variable in stacks]
         for k, model in enumerate(self.models):

@@ -23,7 +23,7 @@ from feedforward import storage
 ROOMS = ("training.py",)
 # … but for these, which move values and train none; what is read from params.yaml is in the fingerprint itself.
 NO_BITS = ("errors.py", "params.py", "paths.py", "results.py", "storage.py")
-LIBRARIES = ("tensorflow", "keras", "numpy")
+LIBRARIES = ("tensorflow", "keras", "numba", "numpy")
 # What stages write into the tree does not make it dirty: a run would spoil its own flag.
 WRITTEN_BY_STAGES = ("dvc.lock", "data", "reports", "mlruns", "demo/data", "demo/reports", "demo/mlruns")
 
@@ -43,6 +43,18 @@ def git_state(folder: Path) -> GitState:
         return GitState(None, False)
     outputs = [f":(top,exclude){path}" for path in WRITTEN_BY_STAGES]
     return GitState(commit, bool(_git(folder, "status", "--porcelain", "--", ":(top)", *outputs)))
+
+
+def last_change(folder: Path, paths: Sequence[str]) -> str | None:
+    """The commit (hex) that last changed `paths` of the checkout, with a note if they differ from it; None: no git.
+
+    It stays the same while only other files change, and so does a page that names it.
+    """
+    places = [f":(top){path}" for path in paths]
+    commit = _git(folder, "log", "-1", "--format=%H", "--", *places)
+    if not commit:
+        return None
+    return f"{commit} and changes" if _git(folder, "status", "--porcelain", "--", *places) else commit
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

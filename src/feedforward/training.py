@@ -76,9 +76,10 @@ def fit(
         TrainingError: a loss is not finite.
     """
     models = [network.build(dataset, variant, train.features.shape[1], seed) for seed in seeds]
-    pack = Pack(models, seeds, isinstance(train.features, MultiHot))
+    optimizer = dataset.training.optimizer
+    pack = Pack(models, seeds, isinstance(train.features, MultiHot), optimizer)
     batches, size = Batches(train), dataset.training.batch_size
-    run_epoch = _training_graph(pack, batches, Rule(dataset.training.optimizer, pack.variables))
+    run_epoch = _training_graph(pack, batches, Rule(optimizer, pack.variables))
     evaluation = _Evaluation(pack, validation) if validation is not None else None
     order = np.random.default_rng(order_seed)
     curves: list[dict[str, list[float]]] = [{} for _ in seeds]
@@ -141,7 +142,8 @@ def _training_graph(pack: Pack, batches: Batches, rule: Rule) -> Graph:
         def step(number: tf.Tensor) -> Sums:
             batch = batches.batch(plan, number)
             penalty = pack.penalty() * tf.cast(tf.shape(batch.labels)[0], tf.float32)
-            entropy, logits, gradients = pack.gradients(batch, first_step + number)
+            with tf.control_dependencies([penalty]):  # before the weights change
+                entropy, logits, gradients = pack.gradients(batch, first_step + number)
             rule.apply(gradients)
             return tf.reduce_sum(entropy, -1), pack.correct(batch.labels, logits), penalty
 

@@ -1,5 +1,6 @@
 """The sparse first layer against dense NumPy."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,6 +10,7 @@ from small_data import multihot as rows_like_texts
 from small_data import of_dense
 
 from feedforward import multihot
+from feedforward.params import Optimizer
 from feedforward.splits import MultiHot
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
@@ -68,25 +70,64 @@ def test_more_batches_than_16_bits_hold() -> None:
     np.testing.assert_array_equal(found.offsets, np.arange(samples + 1))
 
 
-def test_the_product_and_its_gradient_are_those_of_dense_matrices() -> None:
-    features = rows_like_texts(20, 0)
-    _, tail = multihot.split_head(features)
-    found = multihot.coordinates(tail, np.arange(20), 20)
-    numbers = np.random.default_rng(0)
-    kernel = numbers.normal(size=(tail.columns, 8)).astype(np.float32)
-    upstream = numbers.normal(size=(20, 8)).astype(np.float32)
+Kinds = pytest.mark.parametrize("optimizer", [Optimizer(), Optimizer(name="sgd")], ids=["compiled", "variable"])
+
+
+def places(found: multihot.Coordinates) -> tuple[multihot.Places, multihot.Places]:
     rows, columns, rows_by, columns_by = (
         tf.constant(array.astype(np.int32))
         for array in (found.rows, found.columns, found.rows_by_column, found.columns_by_column)
     )
-    product = multihot.tail_product(tf.constant(kernel), rows, columns, tf.constant(20))
-    np.testing.assert_allclose(product, tail.dense() @ kernel, rtol=1e-5, atol=1e-6)
-    gradient = multihot.tail_gradient(tf.constant(upstream), rows_by, columns_by, tail.columns)
-    np.testing.assert_allclose(gradient, tail.dense().T @ upstream, rtol=1e-5, atol=1e-6)
+    return (rows, columns), (rows_by, columns_by)
 
 
-def test_rows_without_words_have_a_sum_of_0() -> None:
+@Kinds
+def test_the_product_is_that_of_dense_matrices(optimizer: Optimizer) -> None:
+    _, rest = multihot.split_head(rows_like_texts(20, 0))
+    by_row, _ = places(multihot.coordinates(rest, np.arange(20), 20))
+    kernel = np.random.default_rng(0).normal(size=(rest.columns, 8)).astype(np.float32)
+    tail = multihot.tail(kernel, optimizer)
+    assert (tail.variable is None) == (optimizer.name == "rmsprop")
+    np.testing.assert_allclose(tail.product(by_row, tf.constant(20)), rest.dense() @ kernel, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(tail.squares(), np.square(kernel).sum(0), rtol=1e-5)
+    np.testing.assert_array_equal(tail.numpy(), kernel)
+
+
+def test_the_gradient_is_that_of_dense_matrices() -> None:
+    _, rest = multihot.split_head(rows_like_texts(20, 0))
+    _, by_column = places(multihot.coordinates(rest, np.arange(20), 20))
+    upstream = np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)
+    tail = multihot.VariableTail(np.zeros((rest.columns, 8), np.float32))
+    gradient = tail.gradient(tf.constant(upstream), by_column)
+    np.testing.assert_allclose(gradient, rest.dense().T @ upstream, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.01])
+def test_compiled_loops_learn_as_keras_does(l2: float) -> None:
+    numbers = np.random.default_rng(0)
+    _, rest = multihot.split_head(rows_like_texts(20, 0))
+    _, by_column = places(multihot.coordinates(rest, np.arange(20), 20))
+    kernel = numbers.normal(size=(rest.columns, 8)).astype(np.float32)
+    optimizer = Optimizer(learning_rate=0.01, rho=0.8, epsilon=1e-5)
+    tail, variable = multihot.tail(kernel, optimizer, l2), tf.Variable(kernel)
+    keras_rule = keras.optimizers.RMSprop(0.01, rho=0.8, epsilon=1e-5)
+    for _ in range(5):
+        upstream = numbers.normal(size=(20, 8)).astype(np.float32)
+        assert tail.gradient(tf.constant(upstream), by_column) is None
+        keras_rule.apply([rest.dense().T @ upstream + 2 * l2 * variable], [variable])
+    np.testing.assert_allclose(tail.numpy(), variable, rtol=1e-5, atol=1e-6)
+    assert np.abs(tail.numpy() - kernel).max() > 0.01
+
+
+def test_other_rules_need_a_variable() -> None:
+    for optimizer in (Optimizer(momentum=0.5), Optimizer(name="adam")):
+        assert multihot.tail(np.zeros((3, 2), np.float32), optimizer).variable is not None
+
+
+@Kinds
+def test_rows_without_words_have_a_sum_of_0(optimizer: Optimizer) -> None:
     nothing = tf.constant([], tf.int32)
-    product = multihot.tail_product(tf.ones((3, 2)), nothing, nothing, tf.constant(4))
-    np.testing.assert_array_equal(product, np.zeros((4, 2)))
-    np.testing.assert_array_equal(multihot.tail_gradient(tf.ones((4, 2)), nothing, nothing, 3), np.zeros((3, 2)))
+    tail = multihot.tail(np.ones((3, 2), np.float32), optimizer)
+    np.testing.assert_array_equal(tail.product((nothing, nothing), tf.constant(4)), np.zeros((4, 2)))
+    gradient = tail.gradient(tf.ones((4, 2)), (nothing, nothing))
+    np.testing.assert_array_equal(tail.numpy() if gradient is None else gradient + 1, np.ones((3, 2)))

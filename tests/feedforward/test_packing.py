@@ -13,7 +13,7 @@ from small_data import params as small_params
 from feedforward import network
 from feedforward.batches import Batch, Batches
 from feedforward.packing import Pack, weights_digest
-from feedforward.params import Params
+from feedforward.params import Optimizer, Params
 from feedforward.splits import MultiHot, Split
 
 SEEDS = (0, 1, 5)
@@ -39,7 +39,8 @@ def models(params: Params, dataset: str, variant: str, seeds: Sequence[int] = SE
 
 
 def packed(built: list[keras.Model], dataset: str, seeds: Sequence[int] = SEEDS) -> Pack:
-    return Pack(built, seeds, isinstance(split(dataset).features, MultiHot))
+    """With a tail whose gradient can be looked at."""
+    return Pack(built, seeds, isinstance(split(dataset).features, MultiHot), Optimizer(name="sgd"))
 
 
 def batch_of(data: Split) -> Batch:
@@ -50,7 +51,9 @@ def batch_of(data: Split) -> Batch:
 def of_replica(pack: Pack, gradients: list[tuple[tf.Variable, tf.Tensor]], k: int) -> list[np.ndarray]:
     """The gradients of replica k in the order of Keras's weights."""
     by_variable = {variable.ref(): gradient.numpy() for variable, gradient in gradients}
-    first = np.concatenate([by_variable[part.ref()] for part in pack.first])
+    first = np.concatenate(
+        [by_variable[part.ref()] for part in (pack.head, *([pack.tail.variable] if pack.tail else []))]
+    )
     stacks = [by_variable[v.ref()][k] for pair in zip(pack.biases, pack.kernels, strict=False) for v in pair]
     last = by_variable[pack.biases[-1].ref()][k]
     return [np.split(first, len(pack.models), axis=1)[k], *stacks, last]
@@ -94,7 +97,7 @@ def test_multi_hot_features_may_end_before_the_tail(params: Params, columns: int
     assert isinstance(features, MultiHot)
     narrow = Split(small_columns(features, columns), split("notes").labels)
     model = network.build(params.datasets["notes"], params.variants["l2"], columns, 0)
-    pack = Pack([model], [0], sparse=True)
+    pack = Pack([model], [0], sparse=True, optimizer=Optimizer(name="sgd"))
     _, _, gradients = pack.gradients(batch_of(narrow), STEP)
     masks = [np.ones((1, 1), np.float32)] * 2
     _, expected = keras_step(model, narrow, "binary_crossentropy", masks)
