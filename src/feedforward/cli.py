@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,6 +39,7 @@ def run() -> None:
     """Everything from fetch to the comparison; again: only what changed. Without any data source: the demo."""
     from feedforward import paths, processes, sources
     from feedforward.params import load_params
+    from pipelines import repro
 
     params = load_params()
     with processes.only_one(paths.lock("run"), "feedforward run"):
@@ -55,7 +55,7 @@ def run() -> None:
             )
             _demo()
             return
-        _repro(paths.root())
+        repro.repro(paths.root())
     _show(paths.root())
 
 
@@ -188,21 +188,13 @@ app.command(
 app.command(epilog="Example: feedforward serve --port 8080")(serving_commands.serve)
 
 
-def _repro(root: Path) -> None:
-    from pipelines import settings
-
-    settings.apply()
-    code = subprocess.call([sys.executable, "-m", "dvc", "repro"], cwd=root)
-    if code:
-        raise FeedforwardError("the pipeline stopped at the stage named above; mend it, then run the command again")
-
-
 def _demo() -> None:
     from feedforward import paths, processes
+    from pipelines import repro
 
     root = paths.root() / "demo"
     with processes.only_one(root / ".locks" / "run.lock", "feedforward demo"):
-        _repro(root)
+        repro.repro(root)
     _show(root)
 
 
