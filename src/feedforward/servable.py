@@ -135,7 +135,9 @@ def _content(path: Path, limit: int) -> bytes:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); promote the run again") from None
     if len(content) > limit:
-        raise DataError(f"{path}: was changed since it was registered: must have at most {limit} bytes")
+        raise DataError(
+            f"{path}: was changed since it was registered: must have at most {limit} bytes; promote the run again"
+        )
     return content
 
 

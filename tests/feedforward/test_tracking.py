@@ -474,6 +474,17 @@ def test_killed_while_logging(store: "Store", workspace: Path, point: str, statu
 
 
 @pytest.mark.slow
+def test_a_store_whose_making_was_cut_off_is_made_again(workspace: Path) -> None:
+    """MLflow's migrations cannot go on from a half of them."""
+    database = workspace / "mlruns" / "mlflow.db"
+    database.unlink()
+    assert child(workspace, "tracking.open_store()", FAULT="schema.before_rename").returncode == -signal.SIGKILL
+    assert not database.exists()
+    log(tracking.open_store())
+    assert [path.name for path in database.parent.glob("mlflow.db*")] == ["mlflow.db"]
+
+
+@pytest.mark.slow
 def test_four_processes_write_into_a_store_that_does_not_exist_yet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
-from feedforward import paths
+from feedforward import paths, storage
 from feedforward.errors import TrackingError
 from feedforward.redaction import redact
 
@@ -45,10 +46,11 @@ def connect(uri: str) -> MlflowClient:
     # Several writers on a database that does not exist yet all fail.
     with FileLock(paths.store() / ".schema.lock"):
         try:
-            if uri == f"{SQLITE}{paths.store() / 'mlflow.db'}":
-                _bring_home(paths.store() / "mlflow.db")
+            own = paths.store() / "mlflow.db"
+            if uri == f"{SQLITE}{own}":
+                _bring_home(own) if own.is_file() else _make(own)
             return _open(uri)
-        except (MlflowException, sqlite3.Error, OSError) as error:
+        except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
             what = redact(str(error)).splitlines()[0]
             raise TrackingError(
                 f"{redact(uri)}: cannot be opened ({what}); check the address or move it away"
@@ -68,13 +70,21 @@ def _open(uri: str) -> MlflowClient:
     return MlflowClient(uri)
 
 
+def _make(database: Path) -> None:
+    """Make the schema under a temporary name: it takes seconds, and a half of one cannot be opened or mended."""
+    temporary = database.with_name(database.name + storage.TEMPORARY)
+    for left in database.parent.glob(f"{temporary.name}*"):
+        left.unlink()
+    MlflowClient(f"{SQLITE}{temporary}")
+    storage.crash_point("schema.before_rename")
+    temporary.replace(database)
+
+
 def _bring_home(database: Path) -> None:
     """Point absolute artifact addresses at this folder, after the checkout was moved or copied.
 
     Otherwise a copy would write its artifacts into the original.
     """
-    if not database.is_file():
-        return
     home = artifact_root().as_uri()
     with closing(sqlite3.connect(database, timeout=30)) as connection, connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
