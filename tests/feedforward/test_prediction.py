@@ -273,6 +273,32 @@ def test_a_mistake_is_one_line_and_exit_code_2(
 
 
 @pytest.mark.slow
+def test_a_wrong_picture_is_one_line_and_a_text_of_a_megabyte_is_answered(
+    small: Params,
+    small_store: "Store",
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    registered.champion(small_store, small)
+    registered.pictures_champion(small_store)
+    monkeypatch.setenv("COLUMNS", "500")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "half.png").write_bytes(encoded(stroke(40, 40))[:60])
+    (tmp_path / "empty.png").write_bytes(encoded(0 * stroke(40, 40)))
+    (tmp_path / "large.txt").write_text("word1 " * 170_000)
+    capsys.readouterr()
+    for name in ("text.png", "half.png", "empty.png", "nowhere.png", "."):
+        assert run(monkeypatch, "predict", "tones", name) == 2
+        shown = capsys.readouterr().err
+        assert shown.startswith(f"{name}: ")
+        assert shown.count("\n") == 1
+    assert run(monkeypatch, "predict", NAME, "--file", "large.txt") == 0
+    assert "large.txt line 1,champion,sad" in capsys.readouterr().out
+
+
+@pytest.mark.slow
 def test_a_prediction_loads_no_heavy_library(small: Params, small_store: "Store") -> None:
     registered.champion(small_store, small)
     script = (
