@@ -1,5 +1,6 @@
 """The training flow: every pack of replicas is a task, the longest first, as many at a time as there are cores."""
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -13,7 +14,7 @@ from prefect.futures import wait
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from feedforward import experiment, paths, plans, progress, provenance, results
-from feedforward.errors import TrainingError
+from feedforward.errors import FeedforwardError, TrainingError
 from feedforward.params import Params
 from feedforward.plans import Pack
 from feedforward.results import RunResult
@@ -67,6 +68,13 @@ def train(jobs: Sequence[Job], title: str, store: "Store") -> dict[str, RunResul
     return found
 
 
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """What a user can mend is said in one line, by Prefect too."""
+    if record.exc_info and isinstance(record.exc_info[1], FeedforwardError):
+        record.exc_info = None
+    return True
+
+
 def run_jobs(
     jobs: Iterable[Job], title: str, wait_for_server: Callable[[], None], store: "Store"
 ) -> dict[str, RunResult]:
@@ -87,6 +95,8 @@ def run_jobs(
     wait_for_server()
     ready.join()
     runner: Any = ThreadPoolTaskRunner(max_workers=workers)
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).addFilter(_without_traceback)
     return known | train.with_options(task_runner=runner)(left, title, store)
 
 

@@ -181,6 +181,50 @@ def study(
         _say(str(flows.run(params, wait_for_server, seeds, wide_seeds, orders, to)))
 
 
+@app.command(
+    epilog="Examples: feedforward sweep imdb dropout_rate=0.1,0.2,0.3,0.5 l2=0,0.001   ·  "
+    " feedforward sweep imdb l2=1e-5..1e-2 --trials 20"
+)
+def sweep(
+    dataset: Annotated[str, typer.Argument(help="A data set of params.yaml.")],
+    values: Annotated[
+        list[str], typer.Argument(help="FIELD=VALUE,VALUE… of a variant or of training; FIELD=LOW..HIGH to search.")
+    ],
+    variant: Annotated[str, typer.Option(help="The variant that the values change.")] = "original",
+    seeds: Annotated[int | None, typer.Option(min=1, max=1000, help="Replicas of each; default: params.yaml.")] = None,
+    trials: Annotated[int, typer.Option(min=0, max=1000, help="Search so many values; 0: all of the grid.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Try values and see what performs best, over seeds: a table, a figure, runs in MLflow; again: only what is new."""
+    from feedforward import axes, plans
+    from feedforward.params import load_params
+    from pipelines import server, settings
+
+    params = load_params()
+    chosen = axes.parse(values, params, dataset, variant, search=trials > 0)
+    plans.manifest_of(dataset)
+    settings.apply()
+    with server.serving() as wait_for_server:
+        from feedforward.sweep import Sweep
+        from pipelines import sweep as flow
+
+        wanted = Sweep(params, dataset, variant, chosen, seeds or params.seeds, trials)
+        outcome, folder = flow.run(wanted, wait_for_server)
+    if as_json:
+        print(json.dumps(outcome.as_json(), indent=2))
+    else:
+        from rich.console import Console
+
+        from feedforward import terminal
+
+        Console().print(terminal.show_sweep(outcome.sweep.text, outcome.table, outcome.verdict()))
+        _say(f"figure and table: {_plain(str(folder))}   ·   runs: `make ui`")
+    if outcome.failed:
+        raise FeedforwardError(
+            f"could not be trained: {'; '.join(map(outcome.text, outcome.failed))}; MLflow's runs say why"
+        )
+
+
 app.command(epilog="Example: feedforward promote imdb")(serving_commands.promote)
 app.command(
     epilog="Examples: feedforward predict imdb 'a fine film' --variant all   ·   feedforward predict mnist digit.png"

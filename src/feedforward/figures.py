@@ -6,16 +6,18 @@ draw side by side: nothing reads or sets matplotlib's global state.
 
 import io
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from feedforward import statistics
-from feedforward.inference import CONFIDENCE
+from feedforward.inference import CONFIDENCE, estimate
 from feedforward.results import RunResult
 from feedforward.statistics import Band, Difference
 
@@ -24,6 +26,7 @@ BLUE = "#0000ff"  # the lecture's
 # Okabe and Ito's hues, apart for every kind of colour vision, dark enough for text; the first variant is in ink
 PALETTE = (INK, "#0065a8", "#bf4f00", "#00795a", "#a8508a", "#856600", "#2c6d94")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1.5, 1, 1.5)), (0, (8, 2)), (0, (3, 3)))
+SHADES = LinearSegmentedColormap.from_list("loss", ["#e8f1f8", "#7fb2d9", "#0065a8", "#002f50"])  # low to high
 SIZE, WIDE = (6.4, 4.2), (8.0, 4.6)  # inches
 DPI = 120
 
@@ -151,6 +154,88 @@ def _forest_row(axes: Axes, row: int, difference: Difference) -> None:
     axes.plot(found.mean, row, "o", markersize=8, color=colour if sure else PAPER, markeredgecolor=colour, mew=1.8)
 
 
+# --- sweeps ----------------------------------------------------------------------------------
+
+Columns = Mapping[str, Sequence[int | float | str]]  # field → its value in each trial
+
+
+def against_values(columns: Columns, samples: Sequence[Sequence[float]], title: str) -> Figure:
+    """The lowest validation loss against each field: every seed, means, and 95 % t intervals over seeds.
+
+    samples: for each trial the losses of its seeds. With one field of numbers the intervals are a band.
+    """
+    means = [estimate(values) for values in samples]
+    subtitle = _over({len(values) for values in samples}, ", 95 % t interval; small dots: seeds")
+    figure = _figure((max(6.4, 0.6 + 3.7 * len(columns)), 4.2), title, subtitle)
+    for place, (field, values) in enumerate(columns.items(), start=1):
+        axes = _dressed(figure.add_subplot(1, len(columns), place), field, "validation loss" if place == 1 else "")
+        x, is_number = _positions(axes, values, each=len(columns) == 1)
+        for at, own, found in zip(x, samples, means, strict=True):
+            axes.plot([at] * len(own), own, ".", color=FAINT, markersize=4, alpha=0.7)
+            if found and found.low is not None and found.high is not None and not (is_number and len(columns) == 1):
+                axes.plot([at, at], [found.low, found.high], color=PALETTE[1], linewidth=1.6)
+        order = sorted(range(len(x)), key=x.__getitem__)
+        known = [(x[i], found) for i in order if (found := means[i])]
+        style = "o-" if len(columns) == 1 and is_number else "o"
+        axes.plot([at for at, _ in known], [found.mean for _, found in known], style, color=PALETTE[1], markersize=6)
+        band = [(at, e.low, e.high) for at, e in known if e.low is not None and e.high is not None]
+        if style == "o-" and band:
+            axes.fill_between(*zip(*band, strict=True), color=PALETTE[1], alpha=0.16, linewidth=0)
+        low, high = min(map(min, samples)), max(map(max, samples))
+        air = 0.15 * (high - low) or 0.1  # an interval of few seeds may be as wide as the paper
+        axes.set_ylim(low - air, high + air)
+    return figure
+
+
+def heat_map(columns: Columns, means: Sequence[float], title: str, seeds: int) -> Figure:
+    """The mean lowest validation loss for each pair of values of two fields; the lowest is framed."""
+    (across, x), (down, y) = columns.items()
+    xs, ys = list(dict.fromkeys(x)), list(dict.fromkeys(y))
+    figure = _figure((1.6 + 0.85 * max(len(xs), 4), 1.7 + 0.5 * len(ys)), title, _over({seeds}, "; framed: lowest"))
+    figure.subplots_adjust(left=0.2)
+    axes = _dressed(figure.add_subplot(), across, down)
+    axes.grid(visible=False)
+    low, high = min(means), max(means)
+    for a, b, mean in zip(x, y, means, strict=True):
+        shade = (mean - low) / (high - low or 1.0)
+        at = (xs.index(a), ys.index(b))
+        frame = INK if mean == low else PAPER
+        axes.add_patch(
+            Rectangle((at[0] - 0.48, at[1] - 0.46), 0.96, 0.92, facecolor=SHADES(shade), edgecolor=frame, linewidth=1.8)
+        )
+        axes.text(*at, f"{mean:.4f}", ha="center", va="center", fontsize=9.5, color=PAPER if shade > 0.55 else INK)
+    for axis, values in ((axes.xaxis, xs), (axes.yaxis, ys)):
+        axis.set_ticks(range(len(values)), [_short(value) for value in values])
+    axes.set_xlim(-0.6, len(xs) - 0.4)
+    axes.set_ylim(len(ys) - 0.4, -0.6)
+    return figure
+
+
+def _positions(axes: Axes, values: Sequence[int | float | str], each: bool) -> tuple[list[float], bool]:
+    """Where values stand on the x axis, and whether they are numbers; far apart, they stand by their logarithm.
+
+    each: write every value below the axis, if they are few.
+    """
+    numbers = [float(value) for value in values if not isinstance(value, str)]
+    if len(numbers) < len(values):
+        names = list(dict.fromkeys(values))
+        axes.set_xticks(range(len(names)), [_short(name) for name in names])
+        return [float(names.index(value)) for value in values], False
+    above = sorted({number for number in numbers if number > 0})
+    if above and min(numbers) >= 0 and above[-1] >= 20 * above[0]:
+        axes.set_xscale(
+            "symlog" if min(numbers) == 0 else "log", **({"linthresh": above[0]} if min(numbers) == 0 else {})
+        )
+    if each and len(set(numbers)) <= 8:
+        axes.set_xticks(sorted(set(numbers)), [_short(number) for number in sorted(set(numbers))])
+        axes.minorticks_off()
+    return numbers, True
+
+
+def _short(value: int | float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
 # --- dress -----------------------------------------------------------------------------------
 
 
@@ -160,11 +245,14 @@ def _label(curve: str) -> str:
 
 def _seeds(bands: Iterable[Band | None], more: str = "") -> str:
     """What the reader sees: over how many seeds."""
-    counts = sorted({band.n for band in bands if band is not None})
-    if not counts:
-        return "no run"
-    over = "one seed" if counts == [1] else f"mean of {' to '.join(map(str, counts))} seeds, band: 95 % t interval"
+    counts = {band.n for band in bands if band is not None}
+    over = _over(counts, ", band: 95 % t interval") if counts else "no run"
     return f"{over}; {more}" if more else over
+
+
+def _over(counts: Collection[int], more: str = "") -> str:
+    """`mean of 3 to 5 seeds` and more, or `one seed`."""
+    return "one seed" if set(counts) == {1} else f"mean of {' to '.join(map(str, sorted(counts)))} seeds{more}"
 
 
 def _figure(size: tuple[float, float], title: str, subtitle: str, right: float = 0.2) -> Figure:

@@ -57,6 +57,11 @@ def comparison() -> Path:
     return root() / "reports" / "comparison"
 
 
+def sweep(dataset: str, fields: str) -> Path:
+    """Folder with the figure and the table of the last sweep over these fields."""
+    return root() / "reports" / "sweeps" / f"{dataset}-{fields}"
+
+
 def dvc_cache() -> Path:
     """Folder of the files that DVC keeps; the demo shares that of the checkout around it."""
     home = root()

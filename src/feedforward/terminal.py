@@ -11,9 +11,11 @@ from rich.text import Text
 from feedforward import tables
 from feedforward.findings import Findings
 from feedforward.inference import Estimate
-from feedforward.statistics import STATISTICS
+from feedforward.statistics import STATISTICS, Summary
 from feedforward.verdicts import Verdict
 
+INTERVAL = "Each figure: mean over seeds ± half of its 95 % t interval"
+SWEPT = ("best_val_cross_entropy", "best_epoch", "best_val_accuracy", "last_val_cross_entropy")
 COLOURS = {"supported": "green", "contradicted": "red", "undecided": "yellow"}
 
 
@@ -21,19 +23,28 @@ def show(found: Sequence[Findings]) -> Group:
     """For a terminal of 80 columns: a table, the final model's test and the verdicts for each data set."""
     parts: list[Any] = []
     for one in found:
-        header, rows = tables.cells(one.summary, tables.REPLICA, short)
-        title = Text(tables.heading(one), style="bold")
-        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, padding=(0, 0, 0, 1))
-        for place, name in enumerate(header):
-            wide = 8 if place > 1 else 5
-            name = name.replace("validation", "val.")
-            table.add_column(name, justify="right" if place else "left", min_width=wide, no_wrap=not place)
-        for row in rows:
-            table.add_row(*row)
-        parts += [table, *_final_lines(one), _verdict_lines(one.verdicts), Text()]
+        parts += [_table(tables.heading(one), one.summary), *_final_lines(one), _verdict_lines(one.verdicts), Text()]
     if any(one.seeds > 1 for one in found):
-        parts.append(Text("Each figure: mean over seeds ± half of its 95 % t interval", style="dim"))
+        parts.append(Text(INTERVAL, style="dim"))
     return Group(*parts)
+
+
+def show_sweep(title: str, summary: Summary, verdict: str) -> Group:
+    """The trials of a sweep as a table, and what it found."""
+    return Group(_table(title, summary, SWEPT), Text(f" {verdict}"), Text(INTERVAL, style="dim"))
+
+
+def _table(title: str, summary: Summary, names: Sequence[str] = tables.REPLICA) -> Table:
+    header, rows = tables.cells(summary, names, short)
+    heading = Text(title, style="bold")
+    table = Table(title=heading, title_justify="left", box=SIMPLE_HEAD, show_edge=False, padding=(0, 0, 0, 1))
+    for place, name in enumerate(header):
+        wide = 8 if place > 1 else 5
+        name = name.replace("validation", "val.")
+        table.add_column(name, justify="right" if place else "left", min_width=wide, no_wrap=not place)
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def _final_lines(one: Findings) -> list[Text]:

@@ -41,7 +41,7 @@ class RunTags:
     dataset: str
     variant: str
     protocol: str
-    role: Literal["variant", "replica", "final", "comparison"]
+    role: Literal["variant", "replica", "final", "comparison", "sweep", "trial"]
     fingerprint: str
     data_digest: str
     seed: int | None = None
