@@ -7,6 +7,7 @@ REQUIREMENTS ?= cpu
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; done)
 
+POOL ?= cpu
 BIN := $(VENV)/bin
 READY := $(VENV)/.$(REQUIREMENTS)
 DEV := $(VENV)/.dev
@@ -21,7 +22,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PREFECT_HOME := $(CURDIR)/.prefect
 
-.PHONY: help run demo ui serve verify study bench bench-gpu test test-unit real readme check fix lock
+.PHONY: help run demo ui serve retrain server deploy worker verify study bench bench-gpu test test-unit real readme check fix lock
 .NOTPARALLEL:
 
 help: ## this list
@@ -38,6 +39,18 @@ ui: $(READY) ## MLflow's pages on 127.0.0.1: runs, curves, models
 
 serve: $(READY) ## the service on 127.0.0.1: a page to play with, predictions; after `feedforward promote`
 	$(BIN)/feedforward serve
+
+retrain: $(READY) ## train again if there is a reason (new samples, drift, changes), and let the gate decide
+	$(BIN)/python -m pipelines.operations retrain
+
+server: $(READY) ## scheduled retraining 1/3: Prefect's server and pages on 127.0.0.1:4200
+	$(BIN)/python -m pipelines.operations server
+
+deploy: $(READY) ## scheduled retraining 2/3, beside the server: pools, GPU slots, deployments; again after changes
+	$(BIN)/python -m pipelines.operations deploy
+
+worker: $(READY) ## scheduled retraining 3/3: a worker, until Ctrl-C; on a GPU: make worker POOL=gpu
+	$(BIN)/python -m pipelines.operations worker $(POOL)
 
 verify: $(READY) ## train again in a temporary store and compare: same seed, same machine, same bytes
 	$(BIN)/feedforward verify

@@ -54,7 +54,9 @@ class Inbox:
             }
             entry |= {"version": version, "answer": answer}
             if not journal.append(paths.incoming(self.name), entry, self.most):
-                raise Full("sample", f"no room is left for samples of {self.name} ({self.most} bytes); retrain first")
+                raise Full(
+                    "sample", f"no room is left for samples of {self.name} ({self.most} bytes); see docs/operations.md"
+                )
             self._known.add((digest, label))
         return True
 

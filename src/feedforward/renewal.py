@@ -188,7 +188,7 @@ def _drift_line(distances: Distances) -> str:
 
 
 def record(outcome: str, decision: Decision | None, **more: Any) -> None:
-    """A line of the log. outcome: trained, unchanged, skipped or failed."""
+    """A line of the log. outcome: started, which trained or failed ends; unchanged; or skipped."""
     entry = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "outcome": outcome, **more}
     if decision is not None:
         entry |= {"reasons": decision.reasons, "remarks": decision.remarks}

@@ -1,0 +1,150 @@
+"""Prefect on one machine: `python -m pipelines.operations server | worker POOL | deploy | retrain`."""
+
+import argparse
+import asyncio
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from feedforward import paths
+from feedforward.errors import Busy, FeedforwardError
+from feedforward.params import Params, load_params
+from pipelines import database, server, settings
+
+if TYPE_CHECKING:
+    from pipelines.slots import Device
+
+POOLS = ("cpu", "gpu")
+PORT = 4200
+HERE = Path(__file__).resolve().parents[1]  # where prefect.yaml stands
+SERVER = {
+    "PREFECT_SERVER_UI_API_URL": "/api",  # also on another port than 4200
+    # a killed training's slot is free after a minute, not five
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+}
+
+
+def serve(port: int) -> None:
+    """Prefect's server and pages on 127.0.0.1, until a signal ends it; its database is in $PREFECT_HOME."""
+    os.environ |= SERVER | {
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port}"
+    }  # not pages of other sites
+    database.create()
+    print(f"Prefect on http://127.0.0.1:{port}  (Ctrl-C ends it)", file=sys.stderr, flush=True)
+    _become("server", "start", "--host", "127.0.0.1", "--port", str(port))
+
+
+def work(pool: str) -> None:
+    """A worker of a pool: starts its flow runs as processes in this checkout, where all but one skip themselves."""
+    _check_server()
+    os.environ["FEEDFORWARD_ROOT"] = str(paths.root())
+    _become("worker", "start", "--pool", pool, "--type", "process")
+
+
+def deploy() -> None:
+    """Pools, GPU slots and the deployments of prefect.yaml, made or brought up to date; times are those of params."""
+    _check_server()
+    params = load_params()
+    asyncio.run(_make_pools(params))
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", "prefect.yaml"]
+    done = subprocess.run(
+        command, cwd=HERE, env=os.environ | schedule(params), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise FeedforwardError(f"`prefect deploy` failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    planned = params.retraining.schedule
+    when = f"scheduled on the pool {planned.pool}: {planned.cron} {planned.timezone}" if planned.cron else "no schedule"
+    print(f"deployed: retraining/cpu, retraining/gpu; {when}")
+
+
+def schedule(params: Params) -> dict[str, str]:
+    """What prefect.yaml fills in from the environment. A schedule that is off needs a time all the same."""
+    planned = params.retraining.schedule
+    filled = {"FEEDFORWARD_CRON": planned.cron or "0 3 * * *", "FEEDFORWARD_TIMEZONE": planned.timezone}
+    active = {pool: planned.cron is not None and planned.pool == pool for pool in POOLS}
+    return filled | {f"FEEDFORWARD_ON_{pool.upper()}": str(active[pool]).lower() for pool in POOLS}
+
+
+def retrain(force: bool, device: "Device") -> int:
+    """The flow now and here, on the server that PREFECT_API_URL names, else on a temporary one; its exit code."""
+    if "PREFECT_API_URL" not in os.environ:
+        os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"  # the temporary server ends before the last line is sent
+    with server.serving() as wait_for_server:
+        from pipelines import retraining
+
+        wait_for_server()
+        state = retraining.retrain(force, device, return_state=True)
+        if state.is_failed():
+            state.result()  # raises what ended it
+    print(f"{str(state.name).lower()}: {state.message}")
+    return Busy.exit_code if state.name == "Skipped" else 0
+
+
+async def _make_pools(params: Params) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectAlreadyExists
+    from prefect.workers.process import ProcessWorker
+
+    from pipelines.slots import LIMIT
+
+    async with get_client() as client:
+        for pool in POOLS:
+            template = ProcessWorker.get_default_base_job_template()
+            try:
+                await client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=template))
+            except ObjectAlreadyExists:
+                continue  # it may be of another type, and what it says is its owner's
+        await client.upsert_global_concurrency_limit_by_name(LIMIT, params.retraining.gpus)
+
+
+def _check_server() -> None:
+    address = os.environ.setdefault("PREFECT_API_URL", f"http://127.0.0.1:{PORT}/api")
+    try:
+        with urllib.request.urlopen(f"{address}/health", timeout=5):  # noqa: S310
+            return
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        raise FeedforwardError(f"{address}: no server answers ({reason}); run `make server` beside this") from None
+
+
+def _become(*arguments: str) -> None:
+    """Be Prefect's command from here on, so that signals reach it."""
+    os.execv(sys.executable, [sys.executable, "-m", "prefect", *arguments])  # noqa: S606
+
+
+def main(arguments: Sequence[str]) -> int:
+    """0 when done, else the exit code of the error, whose message is printed."""
+    parser = argparse.ArgumentParser(prog="pipelines.operations", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("server").add_argument("--port", type=int, default=PORT)
+    commands.add_parser("worker").add_argument("pool", choices=POOLS)
+    commands.add_parser("deploy")
+    by_hand = commands.add_parser("retrain")
+    by_hand.add_argument("--force", action="store_true", help="train in any case")
+    by_hand.add_argument("--device", choices=POOLS, default="cpu")
+    chosen = parser.parse_args(arguments)
+    if chosen.command != "retrain":
+        os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
+    try:
+        settings.apply()
+        if chosen.command == "server":
+            serve(chosen.port)
+        elif chosen.command == "worker":
+            work(chosen.pool)
+        elif chosen.command == "deploy":
+            deploy()
+        else:
+            return retrain(chosen.force, chosen.device)
+    except FeedforwardError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

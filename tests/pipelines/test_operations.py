@@ -1,0 +1,178 @@
+"""Pools, slots and what the environment fills into prefect.yaml, without a server."""
+
+import copy
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import prefect
+import pytest
+from docker.types import DeviceRequest
+from prefect.utilities.templating import apply_values
+from prefect.workers.base import BaseJobConfiguration
+
+from feedforward.errors import Busy, FeedforwardError
+from feedforward.params import Schedule, load_params
+from pipelines import operations, retraining, slots
+
+ROOT = Path(__file__).parents[2]
+POOLS = ROOT / "pipelines" / "pools"
+COLLECTIONS = Path(prefect.__file__).parent / "server/api/collections_data/views/aggregate-worker-metadata.json"
+GPUS = "{{ gpus }}"
+
+
+def template(kind: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((POOLS / f"{kind}.json").read_text())
+    return found
+
+
+def default(kind: str) -> dict[str, Any]:
+    known = json.loads(COLLECTIONS.read_text())
+    found: dict[str, Any] = known[f"prefect-{kind}"][kind]["default_base_job_configuration"]
+    return found
+
+
+def rendered(kind: str, **variables: Any) -> dict[str, Any]:
+    """What a worker makes of the template for a flow run with these job variables."""
+    made = template(kind)
+    values = BaseJobConfiguration._get_base_config_defaults(made["variables"]["properties"]) | variables
+    found: dict[str, Any] = apply_values(made["job_configuration"], values)
+    return found
+
+
+# --- job templates ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["docker", "kubernetes"])
+def test_a_template_is_prefects_own_with_gpus_and_our_image(kind: str) -> None:
+    expected = copy.deepcopy(default(kind))
+    properties, job = expected["variables"]["properties"], expected["job_configuration"]
+    properties["gpus"] = template(kind)["variables"]["properties"]["gpus"]
+    properties["image"]["default"] = "feedforward:cluster-gpu"
+    if kind == "docker":
+        devices = [{"driver": "nvidia", "count": GPUS, "capabilities": [["gpu"]]}]
+        job["container_create_kwargs"] = {"device_requests": devices}
+    else:
+        job["job_manifest"]["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] = GPUS
+    assert template(kind) == expected
+
+
+def test_a_container_asks_docker_for_gpus_and_keeps_its_memory_limit() -> None:
+    job = rendered("docker", mem_limit="8g", gpus=2, env={"A": "b"})
+    assert job["mem_limit"] == "8g"
+    [asked] = job["container_create_kwargs"]["device_requests"]
+    assert DeviceRequest(**asked) == {
+        "Driver": "nvidia", "Count": 2, "DeviceIDs": [], "Capabilities": [["gpu"]], "Options": {},
+    }  # fmt: skip
+
+
+def test_a_pod_asks_kubernetes_for_gpus_beside_processors_and_memory() -> None:
+    def resources(**variables: Any) -> dict[str, Any]:
+        job = rendered("kubernetes", **variables)
+        found: dict[str, Any] = job["job_manifest"]["spec"]["template"]["spec"]["containers"][0]["resources"]
+        return found
+
+    assert resources()["limits"] == {"nvidia.com/gpu": 1}
+    whole = resources(cpu_request="2", cpu_limit="4", memory_request="4Gi", memory_limit="8Gi", gpus=2)
+    assert whole == {
+        "limits": {"cpu": "4", "memory": "8Gi", "nvidia.com/gpu": 2},
+        "requests": {"cpu": "2", "memory": "4Gi"},
+    }
+
+
+# --- schedule --------------------------------------------------------------------------------
+
+
+def test_the_schedule_of_params_reaches_one_pool() -> None:
+    params = load_params(ROOT / "params.yaml")
+
+    def filled(**changes: Any) -> dict[str, str]:
+        planned = params.retraining.model_copy(update={"schedule": Schedule(**changes)})
+        return operations.schedule(params.model_copy(update={"retraining": planned}))
+
+    assert filled(cron="5 4 * * *", timezone="Europe/Berlin", pool="gpu") == {
+        "FEEDFORWARD_CRON": "5 4 * * *", "FEEDFORWARD_TIMEZONE": "Europe/Berlin",
+        "FEEDFORWARD_ON_CPU": "false", "FEEDFORWARD_ON_GPU": "true",
+    }  # fmt: skip
+    assert filled()["FEEDFORWARD_ON_CPU"] == "false"
+    text = (ROOT / "prefect.yaml").read_text()
+    assert all(f"$ {name}".replace(" ", "") in text for name in filled())
+
+
+def test_without_a_server_it_says_what_to_start() -> None:
+    environment = os.environ | {"PREFECT_API_URL": "http://127.0.0.1:9/api"}
+    command = [sys.executable, "-m", "pipelines.operations", "deploy"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "no server answers" in done.stderr
+    assert "run `make server`" in done.stderr
+
+
+# --- slots -----------------------------------------------------------------------------------
+
+
+def test_each_training_gets_a_device_of_its_own_and_frees_it(tmp_path: Path) -> None:
+    with slots.free(["0", "3"], tmp_path) as one, slots.free(["0", "3"], tmp_path) as other:
+        assert (one, other) == ("0", "3")
+        with pytest.raises(Busy, match="GPUs 0, 3 are all in use"), slots.free(["0", "3"], tmp_path):
+            pass
+    with slots.free(["0", "3"], tmp_path) as again:
+        assert again == "0"
+
+
+def test_the_device_of_a_killed_training_is_free(tmp_path: Path) -> None:
+    script = f"""
+import os, signal
+from pathlib import Path
+from pipelines import slots
+with slots.free(["0"], Path({str(tmp_path)!r})):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode < 0
+    with slots.free(["0"], tmp_path) as number:
+        assert number == "0"
+
+
+def test_without_a_gpu_only_params_allow_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    refused = pytest.raises(FeedforwardError, match=r"set retraining\.cpu_fallback")
+    with refused, slots.computing_on("gpu", fallback=False):
+        pass
+    with slots.computing_on("gpu", fallback=True) as where:
+        assert where == "the CPU, since there is no GPU"
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "-1"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    assert slots.gpus() == ["2", "5"]
+
+
+# --- what changed ----------------------------------------------------------------------------
+
+
+def test_what_dvc_says_is_told_in_a_line_each() -> None:
+    assert retraining.describe({}) == []
+    status = {
+        "fetch@imdb": [{"changed outs": {"data/collected/imdb.jsonl": "modified"}}],
+        "train@fair": [
+            {
+                "changed deps": {
+                    "params.yaml": {"seeds": "modified", "variants.l2": "modified"},
+                    "src/feedforward/training.py": "modified",
+                    "data/vectorized": "modified",
+                }
+            }
+        ],
+        "train@lecture": [{"changed deps": {"params.yaml": "new", "data/vectorized": "new"}}, {"changed outs": {}}],
+        "validate@imdb": ["changed command"],
+        "compare": [{"changed deps": {f"src/feedforward/{name}.py": "modified" for name in "abcd"}}],
+    }
+    assert retraining.describe(status) == [
+        "results changed or missing: data/collected/imdb.jsonl",
+        "parameters changed: seeds, variants.l2",
+        "code changed: src/feedforward/training.py, src/feedforward/a.py, src/feedforward/b.py and 2 more",
+        "data changed: data/vectorized",
+        "not run in this form yet: train@lecture, validate@imdb",
+    ]
