@@ -22,7 +22,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PREFECT_HOME := $(CURDIR)/.prefect
 
-.PHONY: help run demo ui serve retrain server deploy worker verify study bench bench-gpu test test-unit real readme check fix lock
+.PHONY: help run demo ui serve retrain server deploy worker verify study bench bench-gpu picture test test-unit real readme check fix lock
 .NOTPARALLEL:
 
 help: ## this list
@@ -66,6 +66,10 @@ bench: $(DEV) ## beside a plain Keras script and the machine's own floors: docs/
 bench-gpu: $(READY) ## ten and a hundred seeds of every variant: make bench-gpu REQUIREMENTS=gpu VENV=.venv-gpu
 	$(BIN)/python -m bench.gpu
 	$(BIN)/python -m bench.page
+
+picture: ## docs/images/report.png from the finished report; needs chromium
+	chromium --headless $(if $(filter 0,$(shell id -u)),--no-sandbox) --disable-gpu --hide-scrollbars --window-size=1200,1500 \
+		--screenshot=docs/images/report.png "file://$(CURDIR)/reports/comparison/index.html"
 
 test: $(DEV) ## all tests
 	$(BIN)/pytest $(PARALLEL)

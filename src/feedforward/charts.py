@@ -105,7 +105,8 @@ def curves(
 
 
 def _axes(plane: _Plane, marks: Sequence[float], epochs: int, ylabel: str) -> None:
-    decimals = max(0, -math.floor(math.log10(marks[1] - marks[0]) + 1e-9))
+    step = marks[1] - marks[0]
+    decimals = next(digits for digits in range(13) if math.isclose(round(step, digits), step, rel_tol=1e-6))
     for mark in marks:
         y = plane.y(mark)
         plane.add('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>', plane.left, plane.right, y, y)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Group
 
-from feedforward import gallery, paths, storage, tables, terminal
+from feedforward import gallery, paths, provenance, storage, tables, terminal
 from feedforward.findings import Findings, find
 from feedforward.params import Params
 from feedforward.report import Additions, render
@@ -53,7 +53,7 @@ def compare(
 
 
 def gather(results: Iterable[RunResult], params: Params) -> Additions:
-    """What the page shows beside: validation summaries, data digests, what each final model gets most wrong.
+    """What the page shows beside: validation summaries, where it comes from, what each final model gets most wrong.
 
     Raises:
         DataError: the raw or vectorized data are missing.
@@ -63,7 +63,10 @@ def gather(results: Iterable[RunResult], params: Params) -> Additions:
         for name in params.datasets
         if (path := paths.validation(name) / "summary.json").is_file()
     }
-    origin = {f"data of {name}": summary["data_digest"] for name, summary in validation.items()}
+    commit = provenance.last_change(paths.root(), ("src", "params.yaml"))
+    origin = {"commit": commit} if commit else {}
+    origin |= {f"data of {name}": summary["data_digest"] for name, summary in validation.items()}
+    origin["libraries"] = ", ".join(f"{name} {provenance.library_version(name)}" for name in provenance.LIBRARIES)
     finals = {run.dataset: run for run in sorted(results, key=lambda run: -run.seed) if run.hardest}
     hardest = {
         name: gallery.show(params.datasets[name], run.hardest, paths.raw(name), paths.vectorized(name))

@@ -44,6 +44,12 @@ def test_higher_values_stand_higher_and_later_epochs_further_right() -> None:
     assert (y3 - y1) / (y2 - y1) == pytest.approx((0.6 - 0.4) / (0.6 - 0.3), abs=0.01)
 
 
+def test_ticks_say_where_they_stand() -> None:
+    svg = charts.curves([Series("a", "line", "v0", band([0.195, 0.072]))], "t", "loss")  # in steps of 0.025
+    labels = [str(text.text) for text in elements(svg, "text", "end")]
+    assert labels[:3] == ["0.050", "0.075", "0.100"]
+
+
 def test_band_encloses_the_curve() -> None:
     svg = charts.curves([Series("a", "dot", "lecture", band([0.6, 0.3], half=0.05))], "t", "loss")
     [shape] = elements(svg, "polygon", "band")

@@ -1,0 +1,37 @@
+"""The lecture as a notebook: kept without outputs, and executed from its first cell to its last."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
+def test_a_notebook_is_kept_without_outputs(path: Path) -> None:
+    notebook = nbformat.read(path, nbformat.NO_CONVERT)
+    nbformat.validate(notebook)
+    for cell in notebook.cells:
+        assert not cell.metadata, cell.source
+        if cell.cell_type == "code":
+            assert not cell.outputs, cell.source
+            assert cell.execution_count is None, cell.source
+            assert cell.source.count("\n") < 25, "cells are small"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
+def test_a_notebook_runs_on_the_sample(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEEDFORWARD_LECTURE", "demo")
+    notebook = nbformat.read(path, nbformat.NO_CONVERT)
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(NOTEBOOKS)}}).execute()
+    shown = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    kinds = [kind for output in shown for kind in output.get("data", {})]
+    assert kinds.count("image/png") == 8  # a digit and the slides' figures
+    texts = " ".join(output.data["text/markdown"] for output in shown if "text/markdown" in output.get("data", {}))
+    assert "test accuracy: 0." in texts
+    assert "undecided" in texts or "supported" in texts
+    assert not [output.text for output in shown if output.get("name") == "stderr"]
