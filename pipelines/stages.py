@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 
 from feedforward import experiment, paths, preparation, processes
-from feedforward.errors import FeedforwardError
+from feedforward.errors import FeedforwardError, of_system
 from feedforward.params import Params, load_params
 from pipelines import server, settings
 
@@ -57,9 +57,8 @@ def main(stage: str, argument: str = "") -> int:
     except FeedforwardError as error:
         print(f"{stage} {argument}: {error}", file=sys.stderr)
         return error.exit_code
-    except OSError as error:  # a full disk, missing rights: nothing that a traceback would explain better
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"{stage} {argument}: {where}{error.strerror or error}; mend it, then run again", file=sys.stderr)
+    except OSError as error:
+        print(f"{stage} {argument}: {of_system(error)}", file=sys.stderr)
         return 1
     return 0
 

@@ -5,12 +5,12 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from feedforward import serving_commands
-from feedforward.errors import FeedforwardError, ParamsError
+from feedforward.errors import FeedforwardError, ParamsError, of_system
 
 app = typer.Typer(
     help="Train variants of feedforward networks, compare them over seeds, serve the winner.",
@@ -19,19 +19,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+INTERRUPTED = 130  # exit code
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 
 
 def main() -> None:
-    """Run the command; an error that a user can mend is printed in red, without a traceback."""
+    """Run the command and leave with its exit code; what a user can mend is one red line, without a traceback."""
     try:
-        app()
+        code = app(standalone_mode=False)
     except FeedforwardError as error:
-        _say(f"[red]{_plain(str(error))}[/red]")
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+        _fail(str(error), error.exit_code)
+    except typer.TyperException as error:
+        _fail(_of_usage(error), ParamsError.exit_code)
+    except OSError as error:
+        _fail(of_system(error), FeedforwardError.exit_code)
+    if code == INTERRUPTED:
         _say("interrupted; run the command again to go on")
-        sys.exit(130)
+    sys.exit(code)
 
 
 @app.command(epilog="Example: feedforward run")
@@ -155,8 +159,13 @@ def verify(
     from feedforward.params import load_params
     from pipelines import settings
 
+    params = load_params()
+    for name in dataset or []:
+        params.dataset(name)
+    for name in variant or []:
+        params.variant(name)
     settings.apply()
-    report = verification.verify(load_params(), dataset or [], variant or [], seeds)
+    report = verification.verify(params, dataset or [], variant or [], seeds)
     print(json.dumps(report.as_json(), indent=2)) if as_json else _say(report.text())
     if not report.same:
         raise FeedforwardError(report.problem())
@@ -258,6 +267,20 @@ def _show(root: Path) -> None:
         else paths.comparison()
     )
     _say(f"figures and tables: {where}   ·   runs: `make ui`   ·   change params.yaml and run this again")
+
+
+def _of_usage(error: typer.TyperException) -> str:
+    """What is wrong with a command line; nothing where the help was shown instead."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "feedforward"
+    said = getattr(error, "format_message", error.__str__)().rstrip(".")
+    return f"{command}: {said}; see {command} --help" if said else ""
+
+
+def _fail(text: str, code: int) -> NoReturn:
+    if text:
+        _say(f"[red]{_plain(text)}[/red]")
+    sys.exit(code)
 
 
 def _say(text: str) -> None:

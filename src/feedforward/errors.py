@@ -57,3 +57,10 @@ class Busy(FeedforwardError):
     """Somebody else is at work in this checkout."""
 
     exit_code = 75
+
+
+def of_system(error: OSError) -> str:
+    """One line for a full disk or missing rights: nothing that a traceback would explain better."""
+    where = f"{error.filename}: " if error.filename else ""
+    what = error.strerror or f"{error} (is the disk full?)"  # NumPy counts the bytes that were written, and no more
+    return f"{where}{what}; mend it, then run again"

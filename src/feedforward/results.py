@@ -64,4 +64,5 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); run `dvc repro train`") from None
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: cannot be read ({reason}); run `dvc repro train`") from None

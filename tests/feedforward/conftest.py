@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from shell import Shell
 from small_data import params, values, write_params, write_vectorized
 
 from feedforward import tracking
@@ -54,3 +55,11 @@ def small_store(small: Params, tmp_path: Path, empty_database: Path) -> "Store":
     (tmp_path / "mlruns").mkdir()
     shutil.copy(empty_database, tmp_path / "mlruns" / "mlflow.db")
     return tracking.open_store()
+
+
+@pytest.fixture
+def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """The command line, with nothing of this checkout in its environment."""
+    for name in ("FEEDFORWARD_ROOT", "FEEDFORWARD_STORE", "FEEDFORWARD_MIRROR", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    return Shell(capsys, monkeypatch)

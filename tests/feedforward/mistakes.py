@@ -31,6 +31,7 @@ PARAMS: tuple[tuple[Any, Any, str], ...] = (
     ("datasets/mnist/sample", "no", "datasets.mnist.sample: must be true or false, got no"),
     ("variants/l2/l2", "1e-3", "variants.l2.l2: must be a number, got 1e-3"),
     ("mirrors", "s3://user:canary@host", "mirrors: must be a list, got s3://***@host"),
+    ("mirrors", ("s3://user:canary@host",), "mirrors.0: must hold no secret, which git and dvc.lock would keep, got s3://***@host"),
     ("datasets/imdb/reader/kind", "csvs", "datasets.imdb.reader: 'kind' must be one of 'idx', 'labelled_text'"),
     # --- out of range
     ("seeds", 0, "seeds: must be at least 1, got 0"),
@@ -144,3 +145,41 @@ def edited(values: Mapping[str, Any], place: Any, value: Any) -> dict[str, Any]:
 
     changed: dict[str, Any] = change(values, place.split("/") if isinstance(place, str) else [place])
     return changed
+
+
+# Command lines in a checkout that has data, but no runs; the exit code, and what the line holds.
+COMMANDS: tuple[tuple[tuple[str, ...], int, str], ...] = (
+    ((), 2, ""),
+    (("trian",), 2, "feedforward: No such command 'trian'. Did you mean 'train'?; see feedforward --help"),
+    (("train", "--sedes", "3"), 2, "feedforward train: No such option: --sedes (Possible options: --seeds)"),
+    (("train", "--variant"), 2, "Option '--variant' requires an argument"),
+    (("train", "--seeds", "0"), 2, "Invalid value for '--seeds': Input should be greater than or equal to 1"),
+    (("train", "--seeds", "1001"), 2, "Invalid value for '--seeds': Input should be less than or equal to 1000"),
+    (("train", "--seeds", "many"), 2, "Invalid value for '--seeds': Input should be a valid integer"),
+    (("train", "tone"), 2, "unknown dataset 'tone': must be one of tones, notes; did you mean tones?"),
+    (("train", ""), 2, "unknown dataset '': must be one of tones, notes"),
+    (("train", "a\nb\x1b[31m"), 2, r"unknown dataset 'a\nb\x1b[31m'"),
+    (("train", "--variant", "dropuot"), 2, "unknown variant 'dropuot': must be one of original, smaller, larger, l2, dropout; did you mean dropout?"),
+    (("train", "--protocol", "unfair"), 2, "--protocol: must be fair or lecture, got unfair"),
+    (("verify", "--dataset", "nots"), 2, "unknown dataset 'nots': must be one of tones, notes; did you mean notes?"),
+    (("verify", "--variant", "origin"), 2, "unknown variant 'origin'"),
+    (("verify", "--seeds", "-1"), 2, "Invalid value for '--seeds'"),
+    (("verify",), 1, "fair.json: cannot be read (No such file or directory); run `dvc repro train`"),
+    (("study", "--seeds", "1"), 2, "Invalid value for '--seeds': Input should be greater than or equal to 2"),
+    (("params", "more"), 2, "feedforward params: Got unexpected extra argument(s) (more)"),
+    (("sync", "--json"), 2, "No such option: --json"),
+    (("ui", "--port", "0"), 2, "Invalid value for '--port': Input should be greater than or equal to 1"),
+    (("promote",), 2, "feedforward promote: Missing argument 'DATASET'"),
+    (("promote", "nots"), 2, "unknown dataset 'nots': must be one of tones, notes; did you mean notes?"),
+    (("promote", "notes", "tones"), 2, "Got unexpected extra argument(s) (tones)"),
+    (("promote", "notes"), 1, "notes: has no finished final run; run `feedforward run` or `feedforward train notes`"),
+    (("promote", "notes", "--run", "zzz"), 1, "notes: has no finished final run"),
+    (("predict",), 2, "feedforward predict: Missing argument 'DATASET'"),
+    (("predict", "nots", "a"), 2, "unknown dataset 'nots'"),
+    (("predict", "notes"), 2, "SAMPLES: give either samples or --file"),
+    (("predict", "notes", "a", "--file", "b.txt"), 2, "SAMPLES: give either samples or --file"),
+    (("predict", "notes", "a"), 3, "notes: there is no champion yet; run `feedforward promote notes`"),
+    (("serve", "--port", "99999"), 2, "Invalid value for '--port': Input should be less than or equal to 65535"),
+    (("serve", "--host", "0.0.0.0"), 2, "--host: 0.0.0.0 can be reached from other machines, and the service has no login; add --expose"),
+    (("serve", "--host", "999.1.1.1"), 2, "--host: 999.1.1.1 can be reached from other machines"),
+)  # fmt: skip

@@ -1,0 +1,97 @@
+"""The command line as a person meets it: one line and the right exit code for every mistake, and nothing written."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import mistakes
+import pytest
+from shell import Shell
+from small_data import values, write_params, write_vectorized
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
+    """A checkout with data, an empty store and nothing else; mistakes must leave it so."""
+    root = tmp_path_factory.mktemp("checkout")
+    write_params(root / "params.yaml", values())
+    write_vectorized(root)
+    (root / "mlruns").mkdir()
+    shutil.copy(empty_database, root / "mlruns" / "mlflow.db")
+    return root
+
+
+def files(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.suffix != ".lock" and path.is_file()}
+
+
+@pytest.mark.parametrize(("arguments", "code", "said"), mistakes.COMMANDS, ids=lambda value: str(value)[:50])
+def test_a_mistake_on_the_command_line_is_one_line(
+    shell: Shell, checkout: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    monkeypatch.chdir(checkout)
+    before = files(checkout)
+    assert (shell.run(*arguments), said in shell.printed) == (code, True), shell.printed
+    assert len(shell.printed.splitlines()) == bool(said)
+    assert files(checkout) == before
+
+
+def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str], shell: Shell) -> None:
+    assert shell.run("--help") == 0
+    assert shell.run("train", "-h") == 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [("params",), ("train",), ("predict", "notes", "a"), ("sync",), ("ui",), ("demo",)]
+)
+def test_a_folder_that_is_no_checkout_is_named(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert shell.run(*arguments) == 2
+    assert shell.printed == f"params.yaml: not found in {tmp_path} or above; change into a checkout of the project\n"
+    (tmp_path / "params.yaml").mkdir()
+    assert shell.run(*arguments) == 2
+    monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path / "nowhere"))
+    assert shell.run(*arguments) == 2
+    assert f"not found in {tmp_path}/nowhere; " in shell.printed
+    assert [path.name for path in tmp_path.rglob("*")] == ["params.yaml"]
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_params(tmp_path / "params.yaml", values())
+    for name in ("mlruns", ".locks"):
+        (tmp_path / name).write_text("a file where a folder should be")
+    monkeypatch.chdir(tmp_path)
+    for arguments, said in (
+        (["run"], "/.locks: File exists"),
+        (["sync"], "/mlruns: "),
+        (["promote", "notes"], "/mlruns: "),
+    ):
+        assert shell.run(*arguments) == 1
+        assert said in shell.printed
+        assert "mend it, then run again" in shell.printed
+        assert len(shell.printed.splitlines()) == 1
+    monkeypatch.setenv("FEEDFORWARD_STORE", "/dev/null/store")
+    assert shell.run("sync") == 1
+    assert "/dev/null" in shell.printed
+
+
+@pytest.mark.slow
+def test_the_program_itself_ends_with_the_code_of_the_mistake(tmp_path: Path) -> None:
+    write_params(tmp_path / "params.yaml", values(seeds=0, colour="red"))
+    program = Path(sys.executable).parent / "feedforward"
+    for arguments, code, lines in (
+        (["params"], 2, 2),
+        (["predict", "notes", "a"], 2, 2),
+        (["trian"], 2, 1),
+        ([], 2, None),
+    ):
+        done = subprocess.run([program, *arguments], cwd=tmp_path, env=os.environ, capture_output=True, text=True)
+        assert done.returncode == code
+        assert "Traceback" not in done.stderr
+        assert lines in (None, len(done.stderr.splitlines())), done.stderr
