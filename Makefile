@@ -61,6 +61,7 @@ study: $(READY) ## the lecture's comparison with 20 seeds, both protocols: write
 bench: $(DEV) ## beside a plain Keras script and the machine's own floors: docs/performance-measured.md (an hour)
 	$(BIN)/python -m bench.bench
 	$(BIN)/python -m bench.parts
+	$(BIN)/python -m bench.serving
 	$(BIN)/python -m bench.page
 
 bench-gpu: $(READY) ## ten and a hundred seeds of every variant: make bench-gpu REQUIREMENTS=gpu VENV=.venv-gpu

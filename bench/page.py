@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench import bench, gpu, parts
+from bench import bench, gpu, parts, serving
 from feedforward import paths, storage
 
 
@@ -15,9 +15,9 @@ def main() -> None:
 
 
 def page(reports: Mapping[str, Mapping[str, Any]]) -> str:
-    """The page: the job beside the plain script, the parts beside their floors, a GPU, as far as they were measured."""
+    """The page: the job, the parts, serving, a GPU, each beside what it is compared with, as far as it was measured."""
     sections = ["# Performance, as measured", "Written by `make bench`; [performance.md](performance.md) explains it."]
-    for name, show in (("bench", _bench), ("parts", _parts), ("gpu", _gpu)):
+    for name, show in (("bench", _bench), ("parts", _parts), ("serving", _serving), ("gpu", _gpu)):
         if name in reports:
             quick = ["**Quick run: no figure means anything.**"] if reports[name].get("quick") else []
             sections += [*show(reports[name]), *quick]
@@ -67,6 +67,20 @@ def _parts(report: Mapping[str, Any]) -> list[str]:
         "## Growth",
         markdown(parts.growth_table(report)),
         markdown(parts.targets_table(report)),
+    ]
+
+
+def _serving(report: Mapping[str, Any]) -> list[str]:
+    rounds = (
+        f"{report['clients']} clients, one sample a request, medians of {report['rounds']} rounds in turn; the clients"
+        " take a share of the same cores."
+    )
+    return [
+        "## Serving",
+        machine(report["machine"]),
+        rounds,
+        markdown(serving.table(report)),
+        markdown(serving.targets_table(report)),
     ]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import bench, floors, measure, page, parts
+from bench import bench, floors, measure, page, parts, serving
 from bench.floors import Work
 from feedforward.splits import MultiHot, Split
 
@@ -144,3 +144,25 @@ def test_the_exponent_is_the_slope_of_the_logarithms() -> None:
     assert parts.exponent([1, 4, 16], [3, 12, 48]) == pytest.approx(1)
     assert parts.exponent([1, 4, 16], [5, 5, 5]) == pytest.approx(0)
     assert parts.exponent([1, 4, 16], [1, 16, 256]) == pytest.approx(2)
+
+
+# --- serving (tests/feedforward/test_flavor.py asks real servers) --------------------------------
+
+
+def test_a_quantile_is_a_time_that_was_seen() -> None:
+    times = [float(k) for k in range(1, 201)]
+    assert [serving.quantile(times, share) for share in (0.005, 0.5, 0.99, 1)] == [1, 100, 198, 200]
+    assert serving.quantile([3.0], 0.99) == 3
+
+
+def test_serving_is_judged_by_throughput_and_p99_of_the_medians() -> None:
+    def loads(*rates: float) -> list[dict[str, float]]:
+        return [{"rate": rate, "p50": 1000 / rate, "p99": 5000 / rate} for rate in rates]
+
+    rows = {"reviews": {serving.OURS: loads(900, 1000, 1900), serving.MLFLOWS: loads(240, 250, 100)}}
+    report = {"machine": measure.machine(), "rounds": 3, "clients": 32, "rows": rows, "quick": False}
+    assert serving.targets_table(report)[1:] == [
+        ["reviews: requests/s of mlflow over ours", "0.2", "0.240", "NOT MET"],
+        ["reviews: p99 of ours over mlflow's", "1", "0.240", "met"],
+    ]
+    assert "| reviews, feedforward serve | 1000 | 1.0 | 5.0 |" in page.page({"serving": report})

@@ -1,0 +1,274 @@
+"""The service beside `mlflow models serve` of the same version: `python -m bench.serving`, or `make bench`.
+
+32 clients on loopback, each with a connection that stays open and one sample a request, ask one server, then the other,
+a few rounds in turn; the clients share the machine's cores with the server. For each data set that has a champion.
+Writes reports/bench/serving.json.
+"""
+
+import argparse
+import asyncio
+import base64
+import contextlib
+import io
+import json
+import math
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import measure
+from bench.bench import Target, aligned
+from feedforward import paths, prediction, storage
+from feedforward.errors import NothingToServe
+from feedforward.params import load_params
+from feedforward.prediction import Champion
+from feedforward.readers.encoding import TextEncoder
+from feedforward.tracking import settings
+
+CLIENTS = 32
+SAMPLES = 200  # different ones, asked in turn
+WORDS = 230  # of a text: the mean of the reviews
+SIDE = 280  # pixels of a picture, as drawn on the playground
+ALIKE = 1e-6  # between the probabilities of the two servers
+OURS, MLFLOWS = "feedforward serve", "mlflow models serve"
+START = 90.0  # s that a server may take to answer
+THROUGHPUT = Target("{}: requests/s of mlflow over ours", 0.20)
+LATENCY = Target("{}: p99 of ours over mlflow's", 1.0)
+
+
+@dataclass(frozen=True)
+class Load:
+    """What clients saw. rate: requests a second; p50, p99: ms from a request to the last byte of its answer."""
+
+    rate: float
+    p50: float
+    p99: float
+
+
+def main() -> None:
+    """Measure, write, print; say so where nothing can be served."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / "serving.json")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each round and server")
+    parser.add_argument("--quick", action="store_true", help="one round of a second: does it run?")
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds, options.seconds = 1, 1.0
+    report = measure_all(options.rounds, options.seconds) | {"quick": options.quick}
+    if not report["rows"]:  # said already
+        return
+    storage.write_json(options.json, report)
+    print(text(report))
+
+
+def measure_all(rounds: int, seconds: float) -> dict[str, Any]:
+    """Loads of each server, by data set."""
+    settings.apply()
+    machine, rows = measure.machine(), {}
+    for name in load_params().datasets:
+        try:
+            champion = prediction.champion(name)
+        except NothingToServe as error:
+            print(error, flush=True)
+            continue
+        rows[name] = _dataset(champion, rounds, seconds)
+    return {"machine": machine, "rounds": rounds, "clients": CLIENTS, "rows": rows}
+
+
+def _dataset(champion: Champion, rounds: int, seconds: float) -> dict[str, Any]:
+    name, given = champion.version.dataset, samples(champion)
+    bodies = {OURS: [{"samples": [each]} for each in given], MLFLOWS: [{"inputs": [each]} for each in given]}
+    found: dict[str, list[Load]] = {OURS: [], MLFLOWS: []}
+    with ours() as port, mlflows(name) as other:
+        ports = {OURS: (port, f"/predict/{name}"), MLFLOWS: (other, "/invocations")}
+        check_alike(*(answers(*ports[server], bodies[server]) for server in ports))
+        for _ in range(rounds):
+            for server, (at, path) in ports.items():
+                found[server].append(asyncio.run(load(at, path, bodies[server], seconds)))
+                print(name, server, found[server][-1], flush=True)
+    return {server: [asdict(each) for each in loads] for server, loads in found.items()}
+
+
+def samples(champion: Champion) -> list[str]:
+    """What a client may send: texts of the vocabulary's words, frequent ones more often; or pictures in base64."""
+    random, encoder = np.random.default_rng(0), champion.served.encoder
+    if isinstance(encoder, TextEncoder):
+        words = encoder.vocabulary.words
+        share = 1 / np.arange(10, 10 + len(words))  # Zipf's law, flattened at its head as in texts
+        share /= share.sum()
+        return [" ".join(random.choice(words, WORDS, p=share)) for _ in range(SAMPLES)]
+    return [_picture(random) for _ in range(SAMPLES)]
+
+
+def _picture(random: np.random.Generator) -> str:
+    from PIL import Image, ImageDraw
+
+    sheet = Image.new("L", (SIDE, SIDE), 255)
+    line = [(int(x), int(y)) for x, y in random.integers(SIDE // 6, SIDE - SIDE // 6, (5, 2))]
+    ImageDraw.Draw(sheet).line(line, fill=0, width=SIDE // 12, joint="curve")
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+# --- servers -------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def ours() -> Iterator[int]:
+    """The port of a service of this checkout."""
+    command = [sys.executable, "-m", "feedforward.cli", "serve", "--port", "0"]
+    with _started(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline().split()[0].rpartition(b":")[2])
+        _wait(process, port, "/ready")
+        yield port
+
+
+@contextlib.contextmanager
+def mlflows(name: str) -> Iterator[int]:
+    """The port of MLflow's server of the champion, as it comes."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = int(free.getsockname()[1])
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/{name}@champion"]
+    with _started([*command, "--env-manager", "local", "-p", str(port)], stdout=subprocess.DEVNULL) as process:
+        _wait(process, port, "/ping")
+        yield port
+
+
+@contextlib.contextmanager
+def _started(command: Sequence[str], stdout: int) -> Iterator["subprocess.Popen[bytes]"]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # MLflow calls uvicorn by name
+    environment = os.environ | {"PATH": path, "MLFLOW_TRACKING_URI": settings.tracking_uri()}
+    process = subprocess.Popen(command, stdout=stdout, stderr=subprocess.DEVNULL, env=environment)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _wait(process: "subprocess.Popen[bytes]", port: int, path: str) -> None:
+    end = time.monotonic() + START
+    while time.monotonic() < end and process.poll() is None:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5):
+            return
+        time.sleep(0.1)
+    raise SystemExit(f"{process.args}: did not answer at {path}")
+
+
+# --- clients -------------------------------------------------------------------------------------
+
+
+def answers(port: int, path: str, bodies: Sequence[Mapping[str, Any]]) -> list[Mapping[str, float]]:
+    """The probabilities of each sample."""
+    found = []
+    for body in bodies:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as response:
+            found.append(json.load(response)["predictions"][0]["probabilities"])
+    return found
+
+
+def check_alike(one: Sequence[Mapping[str, float]], other: Sequence[Mapping[str, float]]) -> None:
+    """Refuse to compare servers that do not answer the same.
+
+    Raises:
+        SystemExit: a probability differs.
+    """
+    for left, right in zip(one, other, strict=True):
+        if left.keys() != right.keys() or any(abs(left[key] - right[key]) > ALIKE for key in left):
+            raise SystemExit(f"the two servers do not answer the same: {left} and {right}")
+
+
+async def load(port: int, path: str, bodies: Sequence[Mapping[str, Any]], seconds: float) -> Load:
+    """CLIENTS at once for so long, after a tenth of that to warm up."""
+    requests = [_request(port, path, body) for body in bodies]
+    began = time.perf_counter() + seconds / 10
+    ended = began + seconds
+    clients = [_client(port, requests, number, lambda: time.perf_counter() < ended) for number in range(CLIENTS)]
+    moments = [moment for found in await asyncio.gather(*clients) for moment in found]
+    times = sorted(end - start for start, end in moments if start >= began)
+    last = max(end for _, end in moments)
+    return Load(len(times) / (last - began), 1000 * quantile(times, 0.5), 1000 * quantile(times, 0.99))
+
+
+def quantile(times: Sequence[float], share: float) -> float:
+    """The smallest of the sorted times that so many of them do not exceed."""
+    return times[max(0, math.ceil(share * len(times)) - 1)]
+
+
+def _request(port: int, path: str, body: Mapping[str, Any]) -> bytes:
+    content = json.dumps(body).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content
+
+
+async def _client(
+    port: int, requests: Sequence[bytes], number: int, goes_on: Callable[[], bool]
+) -> list[tuple[float, float]]:
+    """When each request was sent and its answer was there."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    moments = []
+    while goes_on():
+        start = time.perf_counter()
+        writer.write(requests[(number + len(moments)) % len(requests)])
+        head = await reader.readuntil(b"\r\n\r\n")
+        if b" 200 " not in head[:20]:
+            raise SystemExit(f"port {port} answered {head[:100]!r}")
+        await reader.readexactly(int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]))
+        moments.append((start, time.perf_counter()))
+    writer.close()
+    return moments
+
+
+# --- show ----------------------------------------------------------------------------------------
+
+
+def medians(report: Mapping[str, Any], name: str, server: str) -> Load:
+    """Of the rounds."""
+    loads = report["rows"][name][server]
+    return Load(*(statistics.median(found[key] for found in loads) for key in ("rate", "p50", "p99")))
+
+
+def table(report: Mapping[str, Any]) -> list[list[str]]:
+    """A header and a row for each data set and server."""
+    rows = [["", "requests/s", "p50 ms", "p99 ms"]]
+    for name, found in report["rows"].items():
+        for server in found:
+            row = medians(report, name, server)
+            rows.append([f"{name}, {server}", f"{row.rate:.0f}", f"{row.p50:.1f}", f"{row.p99:.1f}"])
+    return rows
+
+
+def targets_table(report: Mapping[str, Any]) -> list[list[str]]:
+    """A header and a row for each target."""
+    rows = [["target", "limit", "found", ""]]
+    for name in report["rows"]:
+        one, other = (medians(report, name, server) for server in (OURS, MLFLOWS))
+        for target, value in ((THROUGHPUT, other.rate / one.rate), (LATENCY, one.p99 / other.p99)):
+            rows.append([target.name.format(name), f"{target.limit:g}", f"{value:.3f}", target.verdict(value)])
+    return rows
+
+
+def text(report: Mapping[str, Any]) -> str:
+    """For a terminal."""
+    note = "QUICK: no figure means anything\n" if report["quick"] else ""
+    return note + "\n\n".join(aligned(rows) for rows in (table(report), targets_table(report)))
+
+
+if __name__ == "__main__":
+    main()
