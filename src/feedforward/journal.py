@@ -42,7 +42,7 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
             for line in file:
                 try:
                     entry = json.loads(line)
-                except ValueError:
+                except (ValueError, RecursionError):
                     continue
                 if isinstance(entry, dict):
                     yield entry

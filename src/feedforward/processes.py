@@ -20,18 +20,26 @@ def only_one(lock: Path, what: str) -> Iterator[None]:
     Raises:
         Busy: another process holds it; the message says which and at what.
     """
-    holder = lock.with_suffix(".holder")
+    holder, held = lock.with_suffix(".holder"), FileLock(lock, timeout=0)
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(lock, timeout=0):
-            holder.write_text(f"process {os.getpid()} ({what})", encoding="utf-8")
-            try:
-                yield
-            finally:
-                holder.unlink(missing_ok=True)
+        held.acquire()
     except Timeout:
-        who = holder.read_text(encoding="utf-8") if holder.exists() else "another process"
+        who = _read(holder) or "another process"  # it may be about to write its name, or to take it away
         raise Busy(f"{lock.parent}: {who} is at work here; wait for it, then run the command again") from None
+    try:
+        holder.write_text(f"process {os.getpid()} ({what})", encoding="utf-8")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        held.release()
+
+
+def _read(holder: Path) -> str:
+    try:
+        return holder.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 @contextlib.contextmanager

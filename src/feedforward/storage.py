@@ -81,8 +81,11 @@ def write_json(path: Path, value: Any, point: str = "write") -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Read a JSON file; whatever is no JSON is a ValueError."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def canonical_json(value: Any, indent: int | None = None) -> str:

@@ -28,6 +28,12 @@ def test_a_torn_line_costs_nothing_but_itself(tmp_path: Path) -> None:
     assert [entry["number"] for entry in journal.read(path)] == [0, 2]
 
 
+def test_lines_that_are_no_objects_are_left_out(tmp_path: Path) -> None:
+    lines = [b"{", b"[]", b"3", b"\xff", b"", b"[" * 100_000, b'{"a": 1}']
+    (tmp_path / "log.jsonl").write_bytes(b"\n".join(lines))
+    assert list(journal.read(tmp_path / "log.jsonl")) == [{"a": 1}]
+
+
 def test_it_does_not_grow_beyond_its_bound(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     assert journal.append(path, {"a": 1}, most=10)
