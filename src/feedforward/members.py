@@ -46,6 +46,6 @@ def read(path: Path) -> Iterator[tuple[list[str], list[bytes]]]:
                 ):
                     raise pa.ArrowInvalid(f"expected columns {' and '.join(COLUMNS)} without gaps")
                 yield table["path"].to_pylist(), table["content"].to_pylist()
-    except (OSError, pa.ArrowException, KeyError) as error:
-        reason = str(error).splitlines()[0]
+    except (OSError, ValueError, pa.ArrowException, KeyError) as error:  # ValueError: a path that is not UTF-8
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path}: cannot be read ({reason}); remove it and fetch again") from None

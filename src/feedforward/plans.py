@@ -185,6 +185,10 @@ def manifest_of(name: str) -> dict[str, Any]:
     """
     path = paths.vectorized(name) / "manifest.json"
     try:
-        return dict(storage.read_json(path))
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); run `dvc repro vectorize`") from None
+        manifest: dict[str, Any] = storage.read_json(path)
+        [manifest[key] for key in ("data_digest", "features", "train", "test")]
+        [int(manifest["samples"][part]) for part in ("train", "test")]
+        return manifest
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: cannot be read ({reason}); run `dvc repro vectorize`") from None

@@ -1,0 +1,260 @@
+# ruff: noqa: E501
+"""Files that are damaged or not what they should be, and archives that mean harm; what each must be refused with.
+
+A row is made by a function, so that a list of names costs nothing.
+"""
+
+import gzip
+import io
+import json
+import pickle
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras_files
+import numpy as np
+from raw_files import REVIEWS, idx, tar, tar_entry
+
+Make = Callable[[], bytes]
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A file that must be refused with a line that holds `said`.
+
+    kind: which part reads it. name: under which name it lies, where the part reads a folder.
+    """
+
+    what: str
+    kind: str
+    make: Make = field(repr=False)
+    said: str
+    name: str = ""
+
+
+# --- data files --------------------------------------------------------------------------------
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (7, 3, 4), np.uint8)
+LABELS = np.arange(7, dtype=np.uint8)
+_IDX = idx(IMAGES)
+
+
+def npy(array: np.ndarray, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, **options)
+    return buffer.getvalue()
+
+
+def _claiming(rows: int) -> bytes:
+    """The header of an array of so many rows, and ninety bytes."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": (rows,)})
+    return buffer.getvalue() + bytes(90)
+
+
+def _npz() -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, labels=LABELS)
+    return buffer.getvalue()
+
+
+def parquet(columns: dict[str, Any] | None = None, types: dict[str, str] | None = None) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = columns or {"path": list(REVIEWS), "content": list(REVIEWS.values())}
+    arrays = {name: pa.array(values, (types or {}).get(name)) for name, values in columns.items()}
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(arrays), buffer)
+    return buffer.getvalue()
+
+
+def flipped(content: bytes, at: int) -> bytes:
+    broken = bytearray(content)
+    broken[at] ^= 0xFF
+    return bytes(broken)
+
+
+MANIFEST = {"data_digest": "d", "samples": {"train": 90, "test": 30}, "features": 12, "train": "a", "test": "b"}
+
+
+def _manifest(**changes: Any) -> bytes:
+    return json.dumps({**MANIFEST, **changes}).encode()
+
+
+def _model(**changes: Any) -> bytes:
+    return keras_files.model([20, 4, 1], ["relu", "sigmoid"], **changes)
+
+
+def _zip_with(name: str) -> bytes:
+    buffer = io.BytesIO(_model())
+    with zipfile.ZipFile(buffer, "a") as file:
+        file.writestr(name, b"import os")
+    return buffer.getvalue()
+
+
+FILES = (
+    Damaged("nothing", "idx", lambda: b"", "begins with nothing"),
+    Damaged("three bytes", "idx", lambda: _IDX[:3], "not an idx file"),
+    Damaged("half a header", "idx", lambda: _IDX[:9], "its header asks for"),
+    Damaged("a byte short", "idx", lambda: _IDX[:-1], "asks for 100 bytes, got 99"),
+    Damaged("a byte more", "idx", lambda: _IDX + b"?", "asks for 100 bytes, got 101"),
+    Damaged("floats", "idx", lambda: b"\0\0\x0d" + _IDX[3:], "begins with 00000d03"),
+    Damaged("another magic number", "idx", lambda: flipped(_IDX, 0), "not an idx file"),
+    Damaged("a flipped side", "idx", lambda: flipped(_IDX, 7), "its header asks for"),
+    Damaged("sides beyond all memory", "idx", lambda: b"\0\0\x08\x03" + b"\xff" * 12, "its header asks for"),
+    Damaged("255 dimensions", "idx", lambda: b"\0\0\x08\xff" + b"\xff" * 1020, "its header asks for"),
+    Damaged("no dimension", "idx", lambda: b"\0\0\x08\0", "not an idx file"),
+    Damaged("no sample", "idx", lambda: idx(np.zeros((0, 3, 4))), "holds no samples"),
+    Damaged("still packed", "idx", lambda: gzip.compress(_IDX), "begins with 1f8b"),
+    Damaged("a web page", "idx", lambda: b"<!DOCTYPE html>", "begins with 3c21444f"),
+    Damaged("labels in the place of images", "idx", lambda: idx(LABELS), "expected 2 or 3 dimensions, got 1"),
+    Damaged("fewer images than labels", "idx", lambda: idx(IMAGES[:6]), "6 images, but 7 labels"),
+    Damaged("nothing", "gzip", lambda: b"", "gzip ends early"),
+    Damaged("a web page", "gzip", lambda: b"<html>Log in</html>", "expected gzip, received a web page"),
+    Damaged("half of it", "gzip", lambda: gzip.compress(_IDX)[:50], "gzip ends early"),
+    Damaged("a flipped bit in the middle", "gzip", lambda: flipped(gzip.compress(_IDX, mtime=0), 40), "expected gzip"),
+    Damaged("a wrong checksum", "gzip", lambda: flipped(gzip.compress(_IDX), -8), "expected gzip"),
+    Damaged("a wrong length", "gzip", lambda: flipped(gzip.compress(_IDX), -1), "expected gzip"),
+    Damaged("not packed", "gzip", lambda: _IDX, "expected gzip"),
+    Damaged("zlib without gzip's head", "gzip", lambda: zlib.compress(_IDX), "expected gzip"),
+    Damaged("nothing", "parquet", lambda: b"", "cannot be read"),
+    Damaged("magic bytes alone", "parquet", lambda: b"PAR1PAR1", "cannot be read"),
+    Damaged("without its end", "parquet", lambda: parquet()[:-20], "cannot be read"),
+    Damaged("without its beginning", "parquet", lambda: parquet()[100:], "cannot be read"),
+    Damaged("a page overwritten", "parquet", lambda: parquet()[:30] + b"\xff" * 60 + parquet()[90:], "cannot be read"),
+    Damaged("without contents", "parquet", lambda: parquet({"path": ["a"]}), "cannot be read"),
+    Damaged("texts for bytes", "parquet", lambda: parquet({"path": ["a"], "content": ["a"]}), "expected columns"),
+    Damaged("numbers for paths", "parquet", lambda: parquet({"path": [1], "content": [b"a"]}), "expected columns"),
+    Damaged(
+        "a gap", "parquet", lambda: parquet({"path": ["a"], "content": [None]}, {"content": "binary"}), "without gaps"
+    ),
+    Damaged("no row", "parquet", lambda: parquet({"path": [], "content": []}, {"path": "string", "content": "binary"}), "no text in"),
+    Damaged("other folders", "parquet", lambda: parquet({"path": ["x/a.txt"], "content": [b"a"]}), "no text in"),
+    Damaged("nothing", "npy", lambda: b"", "cannot be read", "labels.npy"),
+    Damaged("a pickle", "npy", lambda: pickle.dumps([1]), "cannot be read", "labels.npy"),
+    Damaged("an object array", "npy", lambda: npy(np.array([{}], object), allow_pickle=True), "cannot be read", "labels.npy"),
+    Damaged("an npz", "npy", _npz, "not an array of numbers", "labels.npy"),
+    Damaged("text", "npy", lambda: npy(np.array(["a"] * 90)), "not an array of numbers", "labels.npy"),
+    Damaged("a byte short", "npy", lambda: npy(np.zeros(90, np.uint8))[:-1], "cannot be read", "labels.npy"),
+    Damaged("fewer rows", "npy", lambda: npy(np.zeros(89, np.uint8)), "90 rows of features, but 89 labels", "labels.npy"),
+    Damaged("a dimension more", "npy", lambda: npy(np.zeros((90, 3, 4), np.uint8)), "must be two-dimensional", "features.npy"),
+    Damaged("a header that claims a terabyte", "npy", lambda: _claiming(2**40), "cannot be read", "labels.npy"),
+    Damaged("nothing", "manifest", lambda: b"", "cannot be read"),
+    Damaged("not UTF-8", "manifest", lambda: b"\xff\xfe{", "cannot be read"),
+    Damaged("half of it", "manifest", lambda: _manifest()[:-9], "cannot be read"),
+    Damaged("a list", "manifest", lambda: b"[]", "cannot be read"),
+    Damaged("empty", "manifest", lambda: b"{}", "cannot be read"),
+    Damaged("nested beyond measure", "manifest", lambda: b"[" * 100_000, "cannot be read"),
+    Damaged("without samples", "manifest", lambda: _manifest(samples=None), "cannot be read"),
+    Damaged("nothing", "profile", lambda: b"", "cannot be read"),
+    Damaged("without its end", "profile", lambda: parquet()[:-9], "cannot be read"),
+    Damaged("other columns", "profile", parquet, "columns missing: split, digest"),
+    Damaged("nothing", "keras", lambda: b"", "refused"),
+    Damaged("half of it", "keras", lambda: _model()[:400], "refused"),
+    Damaged("without its end", "keras", lambda: _model()[:-22], "refused"),
+    Damaged("HDF5 in the place of the zip", "keras", lambda: keras_files.weights([20, 4, 1]), "refused"),
+    Damaged("a pickle", "keras", lambda: pickle.dumps({"weights": [1.0]}), "refused"),
+    Damaged("a member more", "keras", lambda: _zip_with("evil.py"), "must hold metadata.json"),
+    Damaged("a member twice", "keras", lambda: _zip_with("config.json"), "must hold metadata.json"),
+    Damaged("a member with a way out", "keras", lambda: _zip_with("../evil.py"), "must hold metadata.json"),
+    Damaged("a config that is no JSON", "keras", lambda: _model(config=b"{"), "refused"),
+    Damaged("weights that are no HDF5", "keras", lambda: _model(weights=b"no"), "refused"),
+    Damaged("weights of another size", "keras", lambda: _model(weights=keras_files.weights([20, 5, 1])), "must be float32 of shape"),
+    Damaged("packed weights", "keras", lambda: _model(weights=keras_files.weights([20, 4, 1], compression="gzip")), "compressed"),
+)  # fmt: skip
+
+
+# --- archives that mean harm ---------------------------------------------------------------------
+
+WANTED = "set/train/neg/9_9.txt"
+
+
+@dataclass(frozen=True)
+class Hostile:
+    """An archive that must be refused with `said`, or of which nothing but the reviews may be taken (said None)."""
+
+    what: str
+    make: Make = field(repr=False)
+    said: str | None = None
+
+
+def _with(*entries: tuple[tarfile.TarInfo, bytes], layout: int = tarfile.GNU_FORMAT) -> Make:
+    """The reviews, and other members before them."""
+
+    def make() -> bytes:
+        return gzip.compress(tar([*entries, *(tar_entry(*item) for item in REVIEWS.items())], layout), 1)
+
+    return make
+
+
+def _pax(**records: str) -> Make:
+    entry, content = tar_entry(WANTED, b"pax")
+    entry.pax_headers = records
+    return _with((entry, content), layout=tarfile.PAX_FORMAT)
+
+
+def _header(kind: bytes, size: int, payload: bytes = b"") -> Make:
+    """A header that claims a size, before the reviews."""
+
+    def make() -> bytes:
+        raw = bytearray(tar([tar_entry(WANTED)])[:512])
+        raw[124:136] = b"%011o\0" % size if size < 8**11 else b"\x80" + size.to_bytes(11, "big")
+        raw[156:157] = kind
+        raw[148:156] = b" " * 8
+        raw[148:156] = b"%06o\0 " % sum(raw)
+        rest = tar([tar_entry(*item) for item in REVIEWS.items()])
+        return gzip.compress(bytes(raw) + payload + rest, 1)
+
+    return make
+
+
+def _reviews() -> bytes:
+    return gzip.compress(tar([tar_entry(*item) for item in REVIEWS.items()]), 1)
+
+
+def _own_length(content: bytes) -> bytes:
+    """A record of pax, which counts itself."""
+    return b"%d %s" % (len(content) + 3, content)
+
+
+ARCHIVES = (
+    Hostile("an absolute path", _with(tar_entry("/etc/cron.d/evil.txt", b"x"))),
+    Hostile("an absolute path to a folder that is read", _with(tar_entry("/set/train/neg/1.txt", b"x"))),
+    Hostile("a way up", _with(tar_entry("../../evil.txt", b"x"))),
+    Hostile("a way up from a folder that is read", _with(tar_entry("set/train/neg/../../../../evil.txt", b"x"))),
+    Hostile("a name that is a way up", _with(tar_entry("set/train/neg/..", b"x"))),
+    Hostile("backslashes", _with(tar_entry("set\\train\\neg\\..\\evil.txt", b"x"))),
+    Hostile("a link out of the folder", _with(tar_entry(WANTED, kind=tarfile.SYMTYPE, link="/etc/passwd"))),
+    Hostile("a link, then a file through it", _with(tar_entry("set/x", kind=tarfile.SYMTYPE, link="/tmp"), tar_entry("set/x/evil.txt", b"x"))),
+    Hostile("a hard link", _with(tar_entry(WANTED, kind=tarfile.LNKTYPE, link="../../etc/passwd"))),
+    Hostile("a device", _with(tar_entry(WANTED, kind=tarfile.CHRTYPE))),
+    Hostile("a block device", _with(tar_entry(WANTED, kind=tarfile.BLKTYPE))),
+    Hostile("a pipe", _with(tar_entry(WANTED, kind=tarfile.FIFOTYPE))),
+    Hostile("a name with a line break", _with(tar_entry("set/train/neg/a\nb.txt", b"x"))),
+    Hostile("a name with a NUL", _pax(path="set/train/neg/a\0b.txt")),
+    Hostile("a name that is not UTF-8", _with(tar_entry("set/train/n\udce9g/1.txt", b"x"))),
+    Hostile("a name of 100,000 letters", _with(tar_entry("x" * 100_000, b"x"))),
+    Hostile("a name of two megabytes", _with(tar_entry("x" * 2**21, b"x")), "more than the 1,000,000 bytes"),
+    Hostile("a header that claims eight gigabytes", _header(b"x", 8**11 - 1), "at most 1,048,576 are allowed"),
+    Hostile("a member that claims 2**80 bytes", _header(b"0", 2**80), "tar ends early"),
+    Hostile("a member of a negative size", _header(b"x", 20, _own_length(b"size=-1\n").ljust(512, b"\0")), "a damaged pax header"),
+    Hostile("a record of no length", _header(b"x", 20, b"0 path=evil\n".ljust(512, b"\0")), "a damaged pax header"),
+    Hostile("a member that stands twice", _with(tar_entry("./set/train/neg/0_1.txt", b"another")), "stands in it twice"),
+    Hostile("a member more", _with(tar_entry(WANTED, b"one more")), "more than the 5 members expected"),
+    Hostile("a sparse file", _with(tar_entry(WANTED, b"", kind=b"S")), "a sparse file"),
+    Hostile("a damaged header", lambda: gzip.compress(flipped(gzip.decompress(_reviews()), 0)), "a damaged header"),
+    Hostile("a bomb in a member", _with(tar_entry(WANTED, bytes(2**24))), "more than the 1,000,000 bytes"),
+    Hostile("a bomb after the end", lambda: gzip.compress(gzip.decompress(_reviews()) + bytes(2**24), 9), "more than the 1,000,000 bytes"),
+    Hostile("garbage after the end", lambda: _reviews() + b"#!/bin/sh\nrm -rf ~", "expected gzip"),
+    Hostile("a gzip without end", lambda: _reviews()[:-9], "ends early"),
+    Hostile("a hundred thousand empty parts", lambda: gzip.compress(b"") * 100_001, "gzip parts"),
+    Hostile("a gzip in a gzip", lambda: gzip.compress(_reviews()), "tar ends early"),
+    Hostile("a zip", lambda: keras_files.archive({"set/train/neg/0_1.txt": b"x"}), "expected gzip"),
+    Hostile("a folder that ends too early", lambda: gzip.compress(struct.pack("<I", 0)), "tar ends early"),
+)  # fmt: skip

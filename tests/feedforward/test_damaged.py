@@ -1,0 +1,185 @@
+"""Damaged files and hostile archives: each is refused in one line, and nothing is written outside of its folder."""
+
+import contextlib
+import gzip
+import io
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import damaged
+import numpy as np
+import pytest
+from damaged import Damaged, Hostile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from raw_files import REVIEWS, idx, members_digest, reviews_file, workspace
+from small_data import split
+
+from feedforward import forward, members, paths, plans, profiles, readers, sources, storage
+from feedforward.errors import DataError, FeedforwardError, SourceError
+from feedforward.params import IdxPair, IdxReader, SourceFile, TextReader
+from feedforward.sources import archives
+from feedforward.sources.locations import Patience
+from feedforward.splits import Split
+
+PICTURES = IdxPair(features="images", labels="labels")
+IDX = IdxReader(kind="idx", train=PICTURES, test=PICTURES)
+TEXT = TextReader(
+    kind="labelled_text", file="set", train="set/train", test="set/test", classes=("neg", "pos"), num_words=50
+)
+
+
+def read_idx(folder: Path, content: bytes, _: str) -> None:
+    (folder / "images").write_bytes(content)
+    (folder / "labels").write_bytes(idx(damaged.LABELS))
+    list(readers.read(IDX, {name: folder / name for name in ("images", "labels")}).parts)
+
+
+def read_gzip(_folder: Path, content: bytes, _: str) -> None:
+    file = SourceFile(archive="gzip", max_bytes=10**6)
+    try:
+        archives.write_content([content], file, io.BytesIO())
+    except EOFError as error:  # what `fetch` takes for a connection that was lost, and asks again
+        raise DataError(str(error)) from None
+
+
+def read_parquet(folder: Path, content: bytes, _: str) -> None:
+    (folder / "set.parquet").write_bytes(content)
+    list(readers.read(TEXT, {"set": folder / "set.parquet"}).parts)
+
+
+def read_npy(folder: Path, content: bytes, name: str) -> None:
+    split("tones").save(folder / "train")
+    (folder / "train" / name).write_bytes(content)
+    Split.load(folder / "train")
+
+
+def read_manifest(folder: Path, content: bytes, _: str) -> None:
+    (folder / "params.yaml").touch()
+    paths.vectorized("notes").mkdir(parents=True)
+    (paths.vectorized("notes") / "manifest.json").write_bytes(content)
+    plans.manifest_of("notes")
+
+
+def read_profile(folder: Path, content: bytes, _: str) -> None:
+    storage.write_json(folder / "manifest.json", damaged.MANIFEST)
+    (folder / "profile.parquet").write_bytes(content)
+    profiles.load(folder)
+
+
+def read_keras(_folder: Path, content: bytes, _: str) -> None:
+    forward.read(content)
+
+
+READ: dict[str, Callable[[Path, bytes, str], None]] = {
+    "idx": read_idx,
+    "gzip": read_gzip,
+    "parquet": read_parquet,
+    "npy": read_npy,
+    "manifest": read_manifest,
+    "profile": read_profile,
+    "keras": read_keras,
+}
+
+
+@pytest.mark.parametrize("row", damaged.FILES, ids=lambda row: f"{row.kind}: {row.what}")
+def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: Damaged) -> None:
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    monkeypatch.setenv("FEEDFORWARD_ROOT", str(inside))
+    monkeypatch.chdir(inside)
+    with pytest.raises(FeedforwardError) as caught:
+        READ[row.kind](inside, row.make(), row.name)
+    assert row.said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 1
+    assert list(tmp_path.iterdir()) == [inside]
+
+
+def test_what_is_sound_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
+    read_idx(tmp_path, idx(damaged.IMAGES), "")
+    read_gzip(tmp_path, gzip.compress(b"text"), "")
+    read_parquet(tmp_path, damaged.parquet(), "")
+    read_npy(tmp_path, damaged.npy(np.zeros(90, "u1")), "labels.npy")
+    read_manifest(tmp_path, damaged._manifest(), "")
+    read_keras(tmp_path, damaged._model(), "")
+
+
+# --- archives ----------------------------------------------------------------------------------
+
+HURRY = Patience(stall_s=1, retries=0, pause_s=0)
+
+
+@pytest.mark.parametrize("row", damaged.ARCHIVES, ids=lambda row: row.what)
+def test_a_hostile_archive_leaves_nothing_but_reviews(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: Hostile
+) -> None:
+    with workspace(tmp_path / "checkout", monkeypatch) as root:
+        (tmp_path / "mirror").mkdir()
+        (tmp_path / "mirror" / "set.tar.gz").write_bytes(row.make())
+        before = {path for path in tmp_path.rglob("*") if not path.is_relative_to(root / "raw")}
+        files, raw = {"set.tar.gz": reviews_file()}, root / "raw"
+        if row.said is None:
+            sources.fetch(files, raw, ["../mirror"], HURRY)
+            [(names, contents)] = members.read(raw / "set.tar.gz.parquet")
+            assert dict(zip(names, contents, strict=True)) == REVIEWS
+        else:
+            with pytest.raises(SourceError) as caught:
+                sources.fetch(files, raw, ["../mirror"], HURRY)
+            assert row.said in str(caught.value)
+            assert str(caught.value).isprintable()
+            assert not list(raw.iterdir())
+        assert {path for path in tmp_path.rglob("*") if not path.is_relative_to(root / "raw")} == before
+
+
+# --- whatever comes ----------------------------------------------------------------------------
+
+
+@st.composite
+def changed(draw: st.DrawFn, content: bytes) -> bytes:
+    """Sound bytes with some of them overwritten, taken away or put in."""
+    numbers, broken = random.Random(draw(st.integers(0, 2**32))), bytearray(content)
+    for _ in range(draw(st.integers(1, 6))):
+        at = numbers.randrange(len(broken) + 1)
+        broken[at : at + numbers.choice((0, 1, 1, 4, 40))] = numbers.randbytes(numbers.choice((0, 1, 1, 4, 40)))
+    return bytes(broken[: numbers.choice((len(broken), len(broken), numbers.randrange(len(broken) + 1)))])
+
+
+SOUND = {
+    "idx": idx(damaged.IMAGES),
+    "gzip": gzip.compress(b"text" * 99),
+    "parquet": damaged.parquet(),
+    "manifest": damaged._manifest(),
+    "profile": damaged.parquet(),
+    "keras": damaged._model(),
+}
+
+
+@settings(deadline=None, max_examples=120, derandomize=True)
+@given(st.sampled_from(sorted(SOUND)).flatmap(lambda kind: st.tuples(st.just(kind), changed(SOUND[kind]))))
+def test_whatever_happens_to_a_file_it_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, drawn: tuple[str, bytes]
+) -> None:
+    folder = tmp_path_factory.mktemp("fuzz")
+    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(FeedforwardError):
+        patch.setenv("FEEDFORWARD_ROOT", str(folder))
+        READ[drawn[0]](folder, drawn[1], "")
+
+
+@settings(deadline=None, max_examples=150, derandomize=True)
+@given(changed(gzip.decompress(damaged._reviews())))
+def test_whatever_happens_to_a_tar_its_members_are_right_or_it_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "members.parquet"
+    with contextlib.suppress(DataError, EOFError), path.open("wb") as target:
+        digest = archives.write_content([gzip.compress(content, 1)], reviews_file(), target)
+        assert digest != members_digest(REVIEWS) or all(text in content for text in REVIEWS.values())
+
+
+def test_the_lists_are_as_long_as_promised() -> None:
+    assert len(damaged.FILES) >= 40
+    assert len(damaged.ARCHIVES) >= 20
+    assert len({(row.kind, row.what) for row in damaged.FILES}) == len(damaged.FILES)
