@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from feedforward.redaction import shown
+from feedforward.redaction import has_credentials, shown
 
 Place = tuple[Any, ...]
 
@@ -26,6 +26,7 @@ _NAMES = {
     "reader/test/features": "files",
     "reader/test/labels": "files",
 }
+_ADDRESSES = (("mirrors", "*"), ("datasets", "*", "files", "*", "urls", "*"))
 _ARCHIVES = {"idx": ("none", "gzip"), "labelled_text": ("tar",)}  # what the files of a reader may come in
 
 
@@ -35,6 +36,7 @@ def find(values: dict[str, Any], size: str) -> Iterator[str]:
     if isinstance(variants, dict):
         entries = {name: {"size": size} | entry for name, entry in variants.items() if isinstance(entry, dict)}
         values = values | {"variants": entries}
+    yield from _of_addresses(values)
     for (_, name), dataset in _found(values, ("datasets", "*")):
         yield from _of_names(values, name)
         for problem in (*_of_labels(dataset), *_of_archives(dataset), *_of_folders(dataset), *_of_samples(dataset)):
@@ -45,6 +47,16 @@ def nearest(name: str, known: Iterable[Any]) -> str:
     """A hint to the known name that is most like `name`, or nothing."""
     near = difflib.get_close_matches(name, [other for other in known if isinstance(other, str)], n=1)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def _of_addresses(values: dict[str, Any]) -> Iterator[str]:
+    for addresses in _ADDRESSES:
+        for place, address in _found(values, addresses):
+            if isinstance(address, str) and has_credentials(address):
+                yield (
+                    f"{_dotted(place)}: must hold no secret, which git and dvc.lock would keep, got {shown(address)};"
+                    " name the address in the environment variable FEEDFORWARD_MIRROR"
+                )
 
 
 def _of_names(values: dict[str, Any], dataset: str) -> Iterator[str]:

@@ -32,6 +32,11 @@ def redact(text: str) -> str:
     return _URL_FIELD.sub(rf"\g<1>{MASK}", _URL_USER.sub(MASK, text))
 
 
+def has_credentials(address: str) -> bool:
+    """Whether a URL carries a user, or a field with a secret's name."""
+    return any(pattern.search(address) for pattern in (_URL_USER, _URL_FIELD))
+
+
 def redact_values(values: Mapping[str, object]) -> dict[str, str]:
     """The values as text, redacted; what has a secret's name is masked whole."""
     return {key: MASK if is_secret_name(key) else redact(str(value)) for key, value in values.items()}

@@ -1,6 +1,6 @@
 import pytest
 
-from feedforward.redaction import MASK, is_secret_name, redact, redact_values
+from feedforward.redaction import MASK, has_credentials, is_secret_name, redact, redact_values
 
 CANARY = "c4n4ry/with+signs&more"
 
@@ -43,6 +43,7 @@ def test_short_values_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_credentials_in_addresses(given: str, kept: str) -> None:
     assert redact(given) == kept
+    assert has_credentials(given) == (kept != given)
 
 
 def test_values_under_the_name_of_a_secret_are_masked_whole() -> None:
