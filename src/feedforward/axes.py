@@ -1,6 +1,7 @@
 """What a sweep varies: fields of a variant and of training, each with its values or a range of them."""
 
 import itertools
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,8 +49,9 @@ def fields(dataset: str, variant: str) -> dict[str, tuple[str, ...]]:
 
 
 def shown(value: Value) -> str:
-    """A value for people: `0.001`, `small`."""
-    return value if isinstance(value, str) else f"{value:g}"
+    """A value for people: `0.001`, `small`; no two values look the same."""
+    short = value if isinstance(value, str) else f"{value:g}"
+    return short if isinstance(value, str) or float(short) == value else repr(value)
 
 
 def text(point: Mapping[str, Value]) -> str:
@@ -66,7 +68,8 @@ def parse(texts: Sequence[str], params: Params, dataset: str, variant: str, sear
     params.dataset(dataset)
     params.variant(variant)
     known = fields(dataset, variant)
-    axes, problems = [], []
+    axes: list[Axis] = []
+    problems: list[str] = []
     for given in texts:
         try:
             axis = _axis(given, known, search)
@@ -86,8 +89,8 @@ def parse(texts: Sequence[str], params: Params, dataset: str, variant: str, sear
                 apply(params, dataset, variant, {axis.field: value})
             except ParamsError as error:
                 problems += error.problems
-    count = len(list(grid(axes))) if not search else 0
-    if count > MOST_POINTS:
+    count = math.prod(len(axis.values) for axis in axes)
+    if count > MOST_POINTS and not search:
         problems.append(f"{count} values together: must be at most {MOST_POINTS}; search them with --trials")
     if problems:
         raise ParamsError(problems)

@@ -164,27 +164,30 @@ def against_values(columns: Columns, samples: Sequence[Sequence[float]], title: 
 
     samples: for each trial the losses of its seeds. With one field of numbers the intervals are a band.
     """
-    means = [estimate(values) for values in samples]
     subtitle = _over({len(values) for values in samples}, ", 95 % t interval; small dots: seeds")
     figure = _figure((max(6.4, 0.6 + 3.7 * len(columns)), 4.2), title, subtitle)
+    lowest, highest = min(map(min, samples)), max(map(max, samples))
+    air = 0.15 * (highest - lowest) or 0.1  # an interval of few seeds may be as wide as the paper
     for place, (field, values) in enumerate(columns.items(), start=1):
         axes = _dressed(figure.add_subplot(1, len(columns), place), field, "validation loss" if place == 1 else "")
-        x, is_number = _positions(axes, values, each=len(columns) == 1)
-        for at, own, found in zip(x, samples, means, strict=True):
-            axes.plot([at] * len(own), own, ".", color=FAINT, markersize=4, alpha=0.7)
-            if found and found.low is not None and found.high is not None and not (is_number and len(columns) == 1):
-                axes.plot([at, at], [found.low, found.high], color=PALETTE[1], linewidth=1.6)
-        order = sorted(range(len(x)), key=x.__getitem__)
-        known = [(x[i], found) for i in order if (found := means[i])]
-        style = "o-" if len(columns) == 1 and is_number else "o"
-        axes.plot([at for at, _ in known], [found.mean for _, found in known], style, color=PALETTE[1], markersize=6)
-        band = [(at, e.low, e.high) for at, e in known if e.low is not None and e.high is not None]
-        if style == "o-" and band:
-            axes.fill_between(*zip(*band, strict=True), color=PALETTE[1], alpha=0.16, linewidth=0)
-        low, high = min(map(min, samples)), max(map(max, samples))
-        air = 0.15 * (high - low) or 0.1  # an interval of few seeds may be as wide as the paper
-        axes.set_ylim(low - air, high + air)
+        x, are_numbers = _positions(axes, values, each=len(columns) == 1)
+        _losses(axes, sorted(zip(x, samples, strict=True)), joined=are_numbers and len(columns) == 1)
+        axes.set_ylim(lowest - air, highest + air)
     return figure
+
+
+def _losses(axes: Axes, found: Sequence[tuple[float, Sequence[float]]], joined: bool) -> None:
+    """Losses of seeds at rising x, with means and intervals; joined: as a curve with a band."""
+    for x, losses in found:
+        axes.plot([x] * len(losses), losses, ".", color=FAINT, markersize=4, alpha=0.7)
+    means = [(x, each) for x, losses in found if (each := estimate(losses))]
+    axes.plot([x for x, _ in means], [each.mean for _, each in means], "o-" if joined else "o", color=PALETTE[1])
+    sides = [(x, each.low, each.high) for x, each in means if each.low is not None and each.high is not None]
+    if joined and sides:
+        xs, lows, highs = zip(*sides, strict=True)
+        axes.fill_between(xs, lows, highs, color=PALETTE[1], alpha=0.16, linewidth=0)
+    for x, low, high in () if joined else sides:
+        axes.plot([x, x], [low, high], color=PALETTE[1], linewidth=1.6)
 
 
 def heat_map(columns: Columns, means: Sequence[float], title: str, seeds: int) -> Figure:

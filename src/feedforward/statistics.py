@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -115,15 +115,16 @@ class Difference:
     p_corrected: float | None
 
 
-def paired(runs: Sequence[RunResult], left: str, right: str, statistic: str) -> list[float]:
-    """left − right for each seed that both have, rising seeds."""
-    first, second = sample(runs, left, statistic), sample(runs, right, statistic)
-    return [first[seed] - second[seed] for seed in first if seed in second]
+def paired(left: Mapping[int, float], right: Mapping[int, float]) -> list[float]:
+    """left − right for each seed that both samples have, rising seeds."""
+    return [left[seed] - right[seed] for seed in left if seed in right]
 
 
 def differences(runs: Sequence[RunResult], pairs: Iterable[tuple[str, str]], statistic: str) -> list[Difference]:
     """Paired differences of (left, right) pairs of variants; the pairs are one family for Holm."""
-    found = [(left, right, paired(runs, left, right, statistic)) for left, right in pairs]
+    pairs = list(pairs)
+    samples = {name: sample(runs, name, statistic) for name in {name for pair in pairs for name in pair}}
+    found = [(left, right, paired(samples[left], samples[right])) for left, right in pairs]
     found = [entry for entry in found if entry[2]]
     p_values = [p_value(values) for _, _, values in found]
     rows = []

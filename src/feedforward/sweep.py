@@ -189,8 +189,12 @@ def conclude(outcome: Outcome, parent: Run, store: "Store") -> Path:
     best, estimate = outcome.ranking.order[0]
     store.finish(
         parent,
-        metrics={"trials": float(len(summary)), f"lowest_mean_{STATISTIC}": estimate.mean},
-        params={"dataset": sweep.dataset, "variant": sweep.variant, "seeds": sweep.seeds}
+        metrics={
+            "trials": float(len(summary)),
+            "seeds": float(sweep.seeds),
+            f"lowest_mean_{STATISTIC}": estimate.mean,
+        },
+        params={"dataset": sweep.dataset, "variant": sweep.variant}
         | {axis.field: axis.text.partition("=")[2] for axis in sweep.axes},
         tags={"best": outcome.text(best)},
         files=content,
