@@ -1,4 +1,7 @@
-"""The training flow: every pack of replicas is a task, the longest first, as many at a time as there are cores."""
+"""The training flow: every pack of replicas is a task, the longest first, as many at a time as there are cores.
+
+Where params name a Dask cluster (`engine`), its workers train them.
+"""
 
 import logging
 import os
@@ -10,29 +13,39 @@ from typing import TYPE_CHECKING, Any
 from prefect import Task, flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.futures import wait
+from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from feedforward import experiment, paths, plans, progress, provenance, results
-from feedforward.errors import FeedforwardError, TrainingError
+from feedforward.errors import DataError, FeedforwardError, TrainingError
 from feedforward.params import Params
 from feedforward.plans import Pack
 from feedforward.results import RunResult
 from feedforward.tracking import Run, open_store
+from pipelines import cluster
 
 if TYPE_CHECKING:
     from feedforward.tracking import Store
 
 
+THREADS = "threads"
+
+
 def _is_worth_retrying(_task: object, _run: object, state: State[list[RunResult]]) -> bool:
-    """A loss that is not finite comes back with the same seed."""
-    return not isinstance(state.result(raise_on_failure=False), TrainingError)
+    """A loss that is not finite comes back with the same seed, other data with the same worker."""
+    return not isinstance(state.result(raise_on_failure=False), TrainingError | DataError)
 
 
 # Prefect's own cache is off: the fingerprint in the tracking store alone decides what is up to date.
-train_pack: Task[..., list[RunResult]] = task(
-    name="train", retries=1, retry_condition_fn=_is_worth_retrying, cache_policy=NO_CACHE, persist_result=False
-)(experiment.train_pack)
+_OPTIONS: dict[str, Any] = {
+    "name": "train",
+    "retries": 1,
+    "retry_condition_fn": _is_worth_retrying,
+    "cache_policy": NO_CACHE,
+    "persist_result": False,
+}
+train_pack: Task[..., list[RunResult]] = task(**_OPTIONS)(experiment.train_pack)
+train_pack_apart: Task[..., list[RunResult]] = task(**_OPTIONS)(cluster.train_pack)
 
 
 @dataclass(frozen=True)
@@ -50,13 +63,11 @@ def train(jobs: Sequence[Job], title: str, store: "Store") -> dict[str, RunResul
     found: dict[str, RunResult] = {}
     failures: list[str] = []
     with progress.bar(title, sum(len(job.pack.seeds) * job.pack.epochs for job in jobs)) as advance:
-        futures = [
-            train_pack.with_options(task_run_name=job.pack.name).submit(
-                job.pack, job.params, store, advance, job.parent
-            )
-            for job in jobs
-        ]
-        wait(futures)
+        futures = [_submit(job, store, advance) for job in jobs]
+        for job, future in zip(jobs, futures, strict=True):
+            future.wait()
+            if job.params.engine != THREADS:  # a worker elsewhere does not tell of each epoch
+                advance(len(job.pack.seeds) * job.pack.epochs, job.pack.name)
     for job, future in zip(jobs, futures, strict=True):
         outcome = future.result(raise_on_failure=False)
         if isinstance(outcome, BaseException):
@@ -66,6 +77,15 @@ def train(jobs: Sequence[Job], title: str, store: "Store") -> dict[str, RunResul
     if failures:
         raise TrainingError("; ".join(failures))
     return found
+
+
+def _submit(job: Job, store: "Store", advance: experiment.Advance) -> PrefectFuture[list[RunResult]]:
+    if job.params.engine == THREADS:
+        here = train_pack.with_options(task_run_name=job.pack.name)
+        return here.submit(job.pack, job.params, store, advance, job.parent)
+    apart = train_pack_apart.with_options(task_run_name=job.pack.name)
+    held = job.parent or (None if job.pack.role == "final" else experiment.parent_run(job.pack, store))
+    return apart.submit(job.pack, job.params, held)
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
@@ -88,13 +108,19 @@ def run_jobs(
     left = [replace(job, pack=pack) for job in jobs if (pack := job.pack.without(known)).seeds]
     if not left:
         return known
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = min(len(left), cores)
-    ready = threading.Thread(target=experiment.prepare, args=(workers,))
-    ready.start()
-    wait_for_server()
-    ready.join()
-    runner: Any = ThreadPoolTaskRunner(max_workers=workers)
+    engine = left[0].params.engine
+    runner: Any
+    if engine == THREADS:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        workers = min(len(left), cores)
+        ready = threading.Thread(target=experiment.prepare, args=(workers,))
+        ready.start()
+        wait_for_server()
+        ready.join()
+        runner = ThreadPoolTaskRunner(max_workers=workers)
+    else:
+        runner = cluster.runner(engine)
+        wait_for_server()
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_without_traceback)
     return known | train.with_options(task_runner=runner)(left, title, store)
