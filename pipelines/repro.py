@@ -20,6 +20,15 @@ from feedforward import paths, storage
 from feedforward.errors import Busy, FeedforwardError
 from pipelines import settings
 
+# dvc as a command that ends with whoever asked for it, and its stage with it
+DVC = """
+import sys
+from dvc.cli import main
+from feedforward import processes
+processes.end_with_ancestors(1)
+sys.argv[0] = "dvc"
+sys.exit(main(sys.argv[1:]))
+"""
 WRITING = 0.5  # s; whoever is alive has written its few bytes by then
 
 
@@ -32,7 +41,7 @@ def repro(root: Path, arguments: Sequence[str] = ()) -> None:
     settings.apply()
     for line in mend(root):
         print(line, file=sys.stderr)
-    if subprocess.call([sys.executable, "-m", "dvc", "repro", *arguments], cwd=root):
+    if subprocess.call([sys.executable, "-c", DVC, "repro", *arguments], cwd=root):
         raise FeedforwardError("the pipeline stopped at the stage named above; mend it, then run the command again")
 
 

@@ -1,11 +1,14 @@
-"""What a killed dvc left is mended before the next one; a living one is named."""
+"""`dvc repro` as a retraining and `feedforward run` start it: a killed dvc is mended, a living one named."""
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from feedforward.errors import Busy
@@ -68,3 +71,28 @@ def test_a_living_dvc_is_named(root: Path) -> None:
         assert other.stdin is not None
         other.stdin.close()
     assert repro.mend(root) == []
+
+
+@pytest.mark.slow
+def test_dvc_ends_with_the_process_that_asked_for_it(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").touch()
+    (tmp_path / "dvc.yaml").write_text(
+        "stages:\n  slow:\n    cmd: touch started && sleep 60\n    always_changed: true\n"
+    )
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=tmp_path, check=True)
+    settings = os.environ | {"FEEDFORWARD_ROOT": str(tmp_path), "PREFECT_HOME": str(tmp_path / "home")}
+    asking = subprocess.Popen([sys.executable, "-m", "pipelines.repro"], env=settings, stdout=subprocess.DEVNULL)
+    for _ in range(300):
+        if (tmp_path / "started").exists():
+            break
+        time.sleep(0.1)
+    [dvc] = psutil.Process(asking.pid).children()
+    stage = dvc.children(recursive=True)
+    os.kill(asking.pid, signal.SIGKILL)
+    asking.wait()
+    try:
+        dvc.wait(10)  # raises if it goes on
+    finally:
+        for process in [dvc, *stage]:
+            if process.is_running():
+                process.kill()
