@@ -22,7 +22,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PREFECT_HOME := $(CURDIR)/.prefect
 
-.PHONY: help run demo ui serve retrain server deploy worker verify study bench bench-gpu picture test test-unit real readme check fix lock
+.PHONY: help run demo ui serve retrain server deploy worker verify study bench bench-gpu picture test test-unit faults real readme check fix lock
 .NOTPARALLEL:
 
 help: ## this list
@@ -77,6 +77,9 @@ test: $(DEV) ## all tests
 
 test-unit: $(DEV) ## those that take under a minute together
 	$(BIN)/pytest $(PARALLEL) -m "not slow and not real"
+
+faults: $(DEV) ## every fault of docs/reliability.md against the real parts (half an hour)
+	$(BIN)/python -m faults
 
 real: $(DEV) ## figures of the finished `make run` against the lecture's
 	$(BIN)/pytest tests/test_real_job.py

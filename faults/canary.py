@@ -1,0 +1,66 @@
+"""Row 27: a secret in the environment, in URLs and in params.yaml is in no log, database or artifact afterwards."""
+
+import contextlib
+import functools
+import http.server
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from faults import ROOT, workspace
+from faults.scene import Scene
+from faults.workspace import FEEDFORWARD, NAME, REPRO, Done
+
+CANARY = "c4n4ry-7d1e55"
+
+
+def nowhere(scene: Scene) -> str:
+    """Row 27."""
+    with scene.line.copy("canary") as folder, _mirror() as port:
+        for name in ("data", "reports", "mlruns", ".prefect", ".dvc/cache"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        workspace.change(folder, {"mirrors": []})
+        address = f"http://someone:{CANARY}@127.0.0.1:{{}}?token={CANARY}"
+        secrets = {"UPLOAD_TOKEN": CANARY, "FEEDFORWARD_MIRROR": address.format(port)}
+        nobody = secrets | {"FEEDFORWARD_MIRROR": address.format(9)}
+        store = secrets | {"MLFLOW_TRACKING_URI": f"http://someone:{CANARY}@127.0.0.1:9"}
+        done = [_ended(workspace.run(folder, *REPRO, **secrets), 0)]  # fetched, trained, logged
+        done.append(_ended(workspace.run(folder, *FEEDFORWARD, "promote", NAME, **secrets), 0))
+        done.append(_ended(workspace.run(folder, *FEEDFORWARD, "sync", **store), 0))
+        done.append(_ended(workspace.run(folder, *FEEDFORWARD, "promote", NAME, **store), 1))
+        shutil.rmtree(folder / "data" / "raw")
+        done.append(_ended(workspace.run(folder, *REPRO, "--no-run-cache", **nobody), 1))  # nobody listens there
+        sound = (folder / "params.yaml").read_bytes()
+        for values in ({"mirrors": [address.format(9)]}, {"mirrors": [f"s3://key:{CANARY}@bucket/x"]}):
+            workspace.change(folder, values)
+            done.append(_ended(workspace.run(folder, *FEEDFORWARD, "params"), 2))
+            workspace.one_line(done[-1], 2, "params.yaml: mirrors.0: ", "FEEDFORWARD_MIRROR")
+            done.append(_ended(workspace.run(folder, *REPRO), 1))
+        (folder / "params.yaml").write_bytes(sound)
+        told = [text for each in done for text in (each.stdout, each.stderr) if CANARY in text]
+        assert not told, f"printed: {told[0][-300:]}"
+        files = workspace.walk(folder)
+        kept = [str(path.relative_to(folder)) for path in files if CANARY.encode() in path.read_bytes()]
+        assert not kept, f"in {len(kept)} files, such as {kept[0]}"
+    return f"in none of {len(files):,} files and of the output of {len(done)} commands"
+
+
+def _ended(done: Done, code: int) -> Done:
+    assert done.returncode == code, f"{done.args}: {done.returncode}: {done.stdout[-500:]}{done.stderr[-500:]}"
+    return done
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextlib.contextmanager
+def _mirror() -> Iterator[int]:
+    """The embedded samples over HTTP on the loopback: the port."""
+    handler = functools.partial(_Quiet, directory=str(Path(ROOT / "samples")))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()

@@ -1,0 +1,62 @@
+"""Tests that hold a row, run in one process of pytest for all rows together."""
+
+import collections
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from faults import ROOT
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the cases of one test ended. problem: of the first that did not pass, one line."""
+
+    passed: int = 0
+    failed: int = 0
+    problem: str = ""
+
+
+def run(tests: Iterable[str], short: bool) -> Mapping[str, Outcome]:
+    """Run tests (`FILE::FUNCTION`, below tests/) with all their cases; short: without those marked slow."""
+    wanted = sorted(set(tests))
+    found = {test: Outcome(failed=1, problem="there is no such test") for test in wanted}
+    there = [test for test in wanted if exists(test)]
+    if not there:
+        return found
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", "-p", "no:cacheprovider"]
+        command += [*(["-m", "not slow"] if short else []), *(f"tests/{test}" for test in there)]
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "FEEDFORWARD"))}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        if not report.is_file():
+            return {test: Outcome(failed=1, problem=done.stdout[-300:].replace("\n", " ")) for test in wanted}
+        cases = collections.defaultdict(list)
+        for case in ElementTree.parse(report).iter("testcase"):
+            cases[_test_of(case)].append(case)
+    return found | {test: _outcome(cases[test]) for test in there}
+
+
+def exists(test: str) -> bool:
+    """Whether there is such a function."""
+    file, _, function = test.partition("::")
+    path = ROOT / "tests" / file
+    return path.is_file() and re.search(rf"^def {function}\(", path.read_text(encoding="utf-8"), re.M) is not None
+
+
+def _test_of(case: ElementTree.Element) -> str:
+    folders = case.get("classname", "").removeprefix("tests.").replace(".", "/")
+    return f"{folders}.py::{case.get('name', '').partition('[')[0]}"
+
+
+def _outcome(cases: list[ElementTree.Element]) -> Outcome:
+    bad = [element for case in cases for element in case if element.tag in ("failure", "error", "skipped")]
+    words = (bad[0].get("message") or bad[0].tag).splitlines()[0][:200] if bad else ""
+    return Outcome(len(cases) - len(bad), len(bad), words)

@@ -1,0 +1,69 @@
+"""Row 7: the disk is full in the middle of a stage, on a small disk of its own.
+
+`python -m faults.disk DISK BASE STAGE…` plays the stages there.
+"""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from faults import ROOT, workspace
+from faults.kills import STEPS
+from faults.scene import Scene
+from faults.workspace import NAME, Done
+
+ROOM = {"fetch": 64, "vectorize": 64, "validate": 16, "train": 256, "compare": 64}  # KiB that are left to each stage
+ARGUMENT = {"train": "fair", "compare": ""}
+OWN = ("unshare", "--map-root-user", "--mount")  # a file system that nobody else sees
+
+
+def full(scene: Scene) -> str:
+    """Row 7."""
+    chosen = ("fetch", "vectorize") if scene.short else tuple(ROOM)
+    folder = scene.line.folder
+    size = sum(path.stat().st_size for path in workspace.walk(folder)) // 1024
+    disk = scene.folder / "disk"
+    disk.mkdir()
+    script = f'mount -t tmpfs -o size={2 * size + 50_000}k none "$1" && exec {sys.executable} -m faults.disk "$@"'
+    command = [*OWN, "sh", "-c", script, "sh", str(disk), str(folder), *chosen]
+    done = subprocess.run(command, cwd=ROOT, env=workspace.environment(folder), capture_output=True, text=True)
+    assert done.returncode == 0, (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+    return done.stdout.strip()
+
+
+def play(disk: Path, base: Path, stages: list[str]) -> str:
+    """Each stage meets the end of the disk, leaves the old outputs as they were, and works once there is room."""
+    folder, filler = disk / "work", disk / "filler"
+    for stage in stages:
+        shutil.copytree(base, folder, symlinks=True)
+        before = workspace.digests(folder)
+        STEPS[stage].ready(folder)
+        before = {name: digest for name, digest in before.items() if (folder / name).exists()}
+        with filler.open("wb") as file:
+            file.write(bytes(shutil.disk_usage(disk).free - ROOM[stage] * 1024))
+        done = _run(folder, stage)
+        assert done.returncode == 1, f"{stage}: exit code {done.returncode}: {done.stderr[-500:]}"
+        assert "Traceback" not in done.stderr, f"{stage}: {done.stderr[-800:]}"
+        line = done.stderr.strip().splitlines()[-1]
+        assert line.startswith(stage), f"{stage}: {done.stderr[-500:]}"
+        assert "space" in line or "full" in line, f"{stage}: {line}"
+        left = workspace.digests(folder)
+        assert all(left.get(name) == digest for name, digest in before.items()), f"{stage}: old outputs were touched"
+        filler.unlink()
+        again = _run(folder, stage)
+        assert again.returncode == 0, f"{stage}, with room again: {again.stderr[-500:]}"
+        assert workspace.digests(folder) == workspace.digests(base), f"{stage}: other bytes"
+        shutil.rmtree(folder)
+    return f"{', '.join(stages)}: one line, old outputs intact, the same bytes once there is room"
+
+
+def _run(folder: Path, stage: str) -> Done:
+    return workspace.run(folder, sys.executable, "-m", "pipelines.stages", stage, ARGUMENT.get(stage, NAME))
+
+
+if __name__ == "__main__":
+    try:
+        print(play(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]))
+    except AssertionError as error:
+        sys.exit(str(error).replace("\n", " "))

@@ -1,0 +1,110 @@
+"""Row 24: twenty promotions at once, round after round, in several processes."""
+
+import multiprocessing
+import os
+import random
+import shutil
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import registered
+import small_data
+
+from faults.kills import chained
+from faults.scene import SEED, Scene, environment
+from feedforward import gate, journal, paths, tracking
+from feedforward.params import Promotion, load_params
+from feedforward.tracking import settings, versions
+
+PROCESSES = 4
+VALID = 15
+UNSOUND: tuple[dict[str, Any], ...] = (
+    {"latency_ms": 1e6},
+    {"seen_cross_entropy": 1.797e308},
+    {"latency_ms": 101.0},
+    {},
+    {},
+)  # the last two: no skill
+RULE = Promotion(class_accuracy=0.75, max_bytes=10**6, max_latency=100.0)
+
+
+def race(scene: Scene) -> str:
+    """Row 24."""
+    rounds, numbers = scene.count(50, 2), random.Random(SEED)
+    template = scene.folder / "promoters" / "template"
+    with environment({"FEEDFORWARD_ROOT": str(template)}):
+        strengths = _prepare(template)
+    best = 1 + max(range(VALID), key=strengths.__getitem__)
+    with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
+        for number in range(rounds):
+            folder = template.with_name(str(number))
+            shutil.copytree(template, folder)
+            order = numbers.sample(range(1, VALID + len(UNSOUND) + 1), VALID + len(UNSOUND))
+            parts = [(str(folder), order[part::PROCESSES]) for part in range(PROCESSES)]
+            errors = [line for lines in pool.starmap(_promote, parts, chunksize=1) for line in lines]
+            assert not errors, f"round {number}: {errors[0]}"
+            _judge(folder, number, best, len(order))
+            shutil.rmtree(folder)
+    return f"{rounds} rounds of {VALID + len(UNSOUND)}: the best valid one is champion, every decision is logged"
+
+
+def _prepare(root: Path) -> list[float]:
+    """Make the versions, the valid ones first; their strengths."""
+    small_data.write_vectorized(root)
+    small_data.write_params(root / "params.yaml", small_data.values(promotion=RULE.model_dump()))
+    registered.vocabulary()
+    params = load_params()
+    run = registered.final_run(tracking.open_store(), params)
+    from feedforward.tracking.registry import Registry
+
+    registry = Registry()
+    strengths = random.Random(SEED).sample([round(0.2 + 0.1 * k, 1) for k in range(VALID)], VALID)
+    for strength in strengths:
+        registered.version(registry, run, strength)
+    for figures in UNSOUND:
+        registered.version(registry, run, 9.0 if figures else 0.0, **figures)
+    return strengths
+
+
+def _promote(root: str, numbers: Sequence[int]) -> list[str]:
+    """Promote versions at once, each in a thread; what went wrong."""
+    os.environ["FEEDFORWARD_ROOT"] = root
+    settings.apply()
+    from feedforward.tracking.registry import Registry
+
+    registry, params, name = Registry(), load_params(), registered.NAME
+    [run] = registry.find_runs(name, role="final")
+    problems: list[str] = []
+
+    def promote(number: int) -> None:
+        version = versions.find(name, number)
+        try:
+            assert version is not None
+            gate.conclude(params, name, run, version, Registry())
+        except gate.Refused:
+            if number <= VALID:
+                problems.append(f"version {number} is valid and was refused")
+        except Exception as error:
+            problems.append(f"version {number}: {type(error).__name__}: {error}")
+        else:
+            if number > VALID:
+                problems.append(f"version {number} is not sound and was not refused")
+
+    threads = [threading.Thread(target=promote, args=(number,)) for number in numbers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return problems
+
+
+def _judge(root: Path, number: int, best: int, tried: int) -> None:
+    with environment({"FEEDFORWARD_ROOT": str(root)}):
+        champion, lines = versions.find(registered.NAME), list(journal.read(paths.audit()))
+    assert champion is not None, f"round {number}: no champion"
+    assert champion.number == best, f"round {number}: version {champion.number} instead of {best}"
+    assert sorted(line["version"] for line in lines) == list(range(1, tried + 1)), f"round {number}: lines are missing"
+    assert lines[-1]["champion"] == best, f"round {number}: the log ends with version {lines[-1]['champion']}"
+    chained(lines)

@@ -1,0 +1,64 @@
+"""Row 10: flipped bits in DVC's cache are found, named, and mended as the message says."""
+
+import random
+import shutil
+from pathlib import Path
+
+from faults import workspace
+from faults.scene import SEED, Scene
+from faults.workspace import FEEDFORWARD, REPRO
+from feedforward import verification
+
+CACHE = Path(".dvc/cache/files/md5")
+
+
+def found(scene: Scene) -> str:
+    """Row 10."""
+    count, numbers = scene.count(100, 20), random.Random(SEED)
+    with scene.line.copy("rot") as folder:
+        objects, damaged = verification.rehash(folder / CACHE)
+        assert (objects > 0, damaged) == (True, []), f"a false alarm: {damaged}"
+        for _ in range(count):
+            path = numbers.choice(workspace.walk(folder / CACHE))
+            whole = _flip(path, numbers)
+            name = str(path.relative_to(folder))
+            assert verification.rehash(folder / CACHE) == (objects, [name]), f"{name}: not found, or not alone"
+            _write(path, whole)
+        assert verification.rehash(folder / CACHE) == (objects, []), "a false alarm"
+        if not scene.short:
+            _remedy(scene, folder, numbers)
+    return f"{count} of {count} flipped bits found among {objects} objects, no false alarm" + (
+        "" if scene.short else "; the remedy works"
+    )
+
+
+def _remedy(scene: Scene, folder: Path, numbers: random.Random) -> None:
+    """Do as the message says; what is made again from the sound rest is the same, also where the output was lost."""
+    output = folder / "data" / "vectorized" / workspace.NAME
+    content = (output / "vocabulary.txt").read_bytes()
+    [path] = [path for path in workspace.walk(folder / CACHE) if path.read_bytes() == content]
+    _flip(path, numbers)
+    name = str(path.relative_to(folder))
+    workspace.one_line(workspace.run(folder, *FEEDFORWARD, "verify"), 1, name, "remove the file and run `dvc repro`")
+    path.unlink()
+    shutil.rmtree(output)
+    assert workspace.run(folder, *REPRO).returncode == 0, "the remedy fails"
+    scene.line.same(folder)
+    assert path.read_bytes() == content, "the remedy does not bring the object back"
+    done = workspace.run(folder, *FEEDFORWARD, "verify")
+    assert done.returncode == 0, done.stderr[-500:]
+
+
+def _flip(path: Path, numbers: random.Random) -> bytes:
+    """Flip a bit; the bytes as they were."""
+    whole = path.read_bytes()
+    changed = bytearray(whole)
+    changed[numbers.randrange(len(whole))] ^= 1 << numbers.randrange(8)
+    _write(path, bytes(changed))
+    return whole
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.chmod(0o644)
+    path.write_bytes(content)
+    path.chmod(0o444)

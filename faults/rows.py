@@ -1,0 +1,283 @@
+"""The rows of docs/reliability.md: what must survive, the tests that hold it, and what is played here besides."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from faults import canary, disk, kills, locks, promoters, rot, servers, tampering, writers
+from faults.scene import Scene
+
+Play = Callable[[Scene], str]
+
+
+@dataclass(frozen=True)
+class Row:
+    """tests: `FILE::FUNCTION` below tests/, all their cases. plays: return what was seen, or raise AssertionError."""
+
+    number: int
+    what: str
+    tests: tuple[str, ...] = ()
+    plays: tuple[Play, ...] = ()
+
+
+def _tests(file: str, *functions: str) -> tuple[str, ...]:
+    return tuple(f"{file}::test_{function}" for function in functions)
+
+
+_SOURCES, _ARCHIVES = "feedforward/test_sources.py", "feedforward/test_archives.py"
+_DAMAGED, _PROCESSES = "feedforward/test_damaged.py", "feedforward/test_processes.py"
+_TRACKING, _VALIDATION = "feedforward/test_tracking.py", "feedforward/test_validation.py"
+_SERVICE, _GATE = "feedforward/test_service.py", "feedforward/test_gate.py"
+_SERVABLE, _FORWARD = "feedforward/test_servable.py", "feedforward/test_forward.py"
+_EXPERIMENT, _PREDICTION = "feedforward/test_experiment.py", "feedforward/test_prediction.py"
+_WORDS, _TEXT = "feedforward/test_readers_words.py", "feedforward/test_readers_text.py"
+
+ROWS = (
+    Row(
+        1,
+        "a connection drops or stalls during a download",
+        _tests(
+            _SOURCES,
+            "a_passing_trouble_is_survived_by_asking_again",
+            "a_lasting_trouble_is_named_after_three_retries",
+            "nobody_listens",
+            "sources_are_tried_in_order",
+            "the_message_names_everything_that_was_tried",
+        ),
+    ),
+    Row(
+        2,
+        "wrong bytes, or a web page with status 200",
+        _tests(
+            _SOURCES,
+            "wrong_bytes_are_named_with_expected_received_and_source",
+            "a_web_page_with_status_200_is_refused_and_the_next_source_tried",
+            "a_web_page_in_place_of_a_plain_file_is_refused",
+        ),
+    ),
+    Row(
+        3,
+        "a damaged gzip, a short tar",
+        _tests(
+            _ARCHIVES,
+            "gzip_that_ends_early_is_noticed",
+            "no_flipped_byte_of_a_tar_passes_for_the_right_content",
+            "what_is_no_gzip_is_refused_and_shown",
+            "a_short_tar_in_a_sound_gzip_is_refused",
+            "too_many_and_too_few_members_are_refused",
+            "damaged_headers_are_refused",
+            "stored_content_that_is_missing_or_damaged_has_no_digest",
+        )
+        + _tests(_DAMAGED, "a_damaged_file_is_refused_in_one_line", "whatever_happens_to_a_file_it_is_read_or_refused"),
+    ),
+    Row(
+        4,
+        "a hostile tar",
+        _tests(
+            _ARCHIVES,
+            "hostile_and_other_members_are_passed_over",
+            "a_hundred_thousand_other_members_are_passed_over",
+            "a_member_that_stands_twice_is_refused",
+            "a_sparse_file_is_refused",
+            "garbage_anywhere_in_a_tar_never_breaks_the_walk",
+        )
+        + _tests(
+            _DAMAGED,
+            "a_hostile_archive_leaves_nothing_but_reviews",
+            "whatever_happens_to_a_tar_its_members_are_right_or_it_is_refused",
+        ),
+    ),
+    Row(
+        5,
+        "a bomb",
+        _tests(
+            _ARCHIVES,
+            "a_bomb_is_stopped_at_the_cap",
+            "a_gzip_of_endless_empty_parts_is_stopped",
+            "a_plain_file_is_capped",
+        )
+        + _tests(_FORWARD, "a_bomb_is_not_unpacked"),
+    ),
+    Row(
+        6,
+        "a pickle in the place of an array",
+        _tests("feedforward/test_splits.py", "damaged_and_dangerous_files_are_refused_by_name")
+        + _tests(_FORWARD, "other_members_and_other_files_are_refused"),
+    ),
+    Row(
+        7,
+        "the disk is full",
+        _tests("feedforward/test_storage.py", "an_exception_leaves_the_old_content_and_nothing_else"),
+        (disk.full,),
+    ),
+    Row(
+        8,
+        "kill -9 of the whole group at any point",
+        _tests(_TRACKING, "killed_while_logging", "a_store_whose_making_was_cut_off_is_made_again")
+        + _tests(_GATE, "a_promotion_that_was_cut_off_is_finished_by_the_next"),
+        (kills.of_the_group,),
+    ),
+    Row(
+        9,
+        "kill -9 of dvc alone",
+        _tests(_PROCESSES, "a_stage_ends_with_the_process_above_it_or_the_one_above_that"),
+        (kills.of_dvc_alone,),
+    ),
+    Row(10, "bit rot in the cache", _tests("feedforward/test_verification.py", "a_sound_cache"), (rot.found,)),
+    Row(
+        11,
+        "a torn dvc.lock or rwlock",
+        _tests("pipelines/test_repro.py", "a_torn_rwlock_is_taken_away", "a_torn_lock_is_moved_away"),
+        (locks.torn,),
+    ),
+    Row(
+        12,
+        "two jobs at once",
+        _tests("pipelines/test_repro.py", "a_living_dvc_is_named")
+        + _tests(_PROCESSES, "the_second_is_told_who_is_at_work_and_a_killed_one_leaves_the_lock_free"),
+        (locks.busy,),
+    ),
+    Row(
+        13,
+        "the tracking server is killed or frozen",
+        _tests(
+            _TRACKING,
+            "a_server_that_is_down_and_then_freezes_loses_nothing",
+            "without_a_store_training_goes_on_and_results_are_reused",
+            "a_damaged_record_does_not_hold_up_the_others",
+        ),
+        (servers.stops,),
+    ),
+    Row(14, "several writers on a store that does not exist yet", (), (writers.together,)),
+    Row(
+        15,
+        "a worker is lost",
+        _tests(_TRACKING, "runs_of_a_dead_process_are_closed_and_those_of_a_living_one_are_not")
+        + _tests("pipelines/test_operations.py", "the_device_of_a_killed_training_is_free")
+        + _tests(_EXPERIMENT, "killed_between_two_logs_of_a_pack_a_job_goes_on_to_the_same_bytes"),
+    ),
+    Row(
+        16,
+        "a loss that is not finite",
+        _tests(_EXPERIMENT, "a_loss_that_is_not_finite_leaves_failed_runs_and_no_model")
+        + _tests("feedforward/test_training.py", "a_loss_that_is_not_finite_stops_training_and_names_seed_and_epoch")
+        + _tests(_TRACKING, "what_is_not_finite_fails_the_run_and_is_not_logged"),
+    ),
+    Row(
+        17,
+        "one label only, a class missing, labels shuffled",
+        _tests(_VALIDATION, "a_missing_class_is_told_with_counts") + _tests(_GATE, "what_is_not_sound_is_refused"),
+    ),
+    Row(
+        18,
+        "no rows, a missing column, an empty suite",
+        _tests(
+            _VALIDATION,
+            "a_split_without_rows_meets_nothing",
+            "no_rows_at_all_meet_nothing",
+            "an_empty_suite_is_a_failure",
+            "a_rule_without_a_result_is_a_failure",
+            "a_missing_value_is_a_failure_and_no_gap_in_a_check",
+        )
+        + _tests("feedforward/test_profiles.py", "a_missing_column_fails_validation"),
+    ),
+    Row(
+        19,
+        "overlap, duplicates, empty texts",
+        _tests(
+            _VALIDATION,
+            "overlap_and_duplicates_within_their_bounds_are_accepted_but_noted",
+            "overlap_and_duplicates_above_their_bounds_are_refused",
+            "each_number_out_of_bounds_is_found_where_it_is",
+        ),
+    ),
+    Row(
+        20,
+        "odd texts: not UTF-8, NUL, right to left, a megabyte",
+        _tests(_WORDS, "nul_right_to_left_and_bytes_that_are_not_utf8_survive")
+        + _tests(_WORDS, "a_text_of_a_megabyte_and_one_without_any_blank")
+        + _tests(_TEXT, "texts_that_are_not_utf8_are_read_and_named", "an_empty_text_is_a_row_with_the_start_alone")
+        + _tests(_PREDICTION, "what_is_not_utf_8_is_replaced_and_the_line_is_named"),
+    ),
+    Row(
+        21,
+        "mistakes in params.yaml",
+        _tests(
+            "feedforward/test_params.py",
+            "a_mistake_is_named_with_key_bound_and_value",
+            "a_file_that_is_no_sound_yaml_is_one_line",
+            "all_mistakes_are_named_at_once",
+            "a_mistake_ends_a_command_with_2_before_any_work",
+            "any_value_anywhere_is_taken_or_named",
+            "any_bytes_are_params_or_a_mistake",
+        ),
+    ),
+    Row(
+        22,
+        "an unknown data set, variant or option",
+        _tests("feedforward/test_plans.py", "unknown_names")
+        + _tests(
+            "feedforward/test_cli.py",
+            "a_mistake_on_the_command_line_is_one_line",
+            "a_folder_that_is_no_checkout_is_named",
+            "a_folder_that_cannot_be_written_is_one_line",
+            "the_program_itself_ends_with_the_code_of_the_mistake",
+        ),
+    ),
+    Row(
+        23,
+        "a retraining starts while one runs",
+        _tests("pipelines/test_retraining.py", "the_schedule_fires_the_worker_trains_and_the_alias_moves"),
+    ),
+    Row(
+        24,
+        "twenty promotions race",
+        _tests(_GATE, "twenty_at_once_leave_the_best_as_champion_and_no_gap_in_the_log"),
+        (promoters.race,),
+    ),
+    Row(
+        25,
+        "a model that was tampered with",
+        _tests(_SERVABLE, "each_flipped_bit_is_found", "what_was_touched_is_refused")
+        + _tests(_FORWARD, "a_network_of_unknown_parts_is_refused", "weights_that_are_no_plain_arrays_are_refused")
+        + _tests(
+            _GATE,
+            "a_touched_artifact_is_refused_before_it_is_loaded",
+            "half_an_upload_is_never_champion",
+            "a_touched_witness_is_no_evidence",
+            "the_logged_model_must_be_the_one_that_was_recorded",
+        )
+        + _tests(_PREDICTION, "a_touched_champion_or_variant_answers_nothing"),
+        (tampering.refused,),
+    ),
+    Row(
+        26,
+        "a bad sample to predict",
+        _tests(
+            _SERVICE,
+            "a_bad_request_is_one_line_that_names_the_field",
+            "it_stays_up_under_a_thousand_malformed_requests",
+            "a_body_that_never_comes_is_given_up",
+        )
+        + _tests(
+            _PREDICTION, "a_mistake_is_one_line_and_exit_code_2", "a_file_that_cannot_be_read_is_named_with_its_line"
+        ),
+    ),
+    Row(
+        27,
+        "secrets in the environment, URLs and parameters",
+        _tests("feedforward/test_redaction.py", "a_secret_of_the_environment_is_masked_wherever_it_stands")
+        + _tests(_TRACKING, "a_secret_is_in_no_database_artifact_or_message")
+        + _tests(_SOURCES, "secrets_of_urls_stay_secret"),
+        (canary.nowhere,),
+    ),
+    Row(
+        28,
+        "a server bound to all interfaces",
+        _tests(_SERVICE, "other_addresses_need_a_flag", "other_hosts_and_pages_of_other_sites_are_refused"),
+    ),
+    Row(
+        29,
+        "a task that is retried",
+        _tests(_TRACKING, "finishing_twice_logs_once", "a_record_that_is_sent_again_changes_nothing"),
+    ),
+)

@@ -1,0 +1,44 @@
+"""Where a row is played: a folder of its own, and the small workspace that several rows share."""
+
+import contextlib
+import functools
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from faults import workspace
+from faults.workspace import Line
+
+SEED = 20
+
+
+@dataclass(frozen=True)
+class Scene:
+    """folder: for whatever the rows leave. short: the small counts."""
+
+    folder: Path
+    short: bool
+
+    def count(self, full: int, short: int) -> int:
+        """How many trials."""
+        return short if self.short else full
+
+    @functools.cached_property
+    def line(self) -> Line:
+        """The workspace in which the line has run once; rows copy it and leave it as it is."""
+        return workspace.finish(self.folder / "line")
+
+
+@contextlib.contextmanager
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables of this process during the block; no tracking server is named."""
+    before = dict(os.environ)
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    os.environ.pop("FEEDFORWARD_STORE", None)
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

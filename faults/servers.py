@@ -1,0 +1,120 @@
+"""Row 13: the tracking server is killed, or frozen, in the middle of a training."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+from faults import workspace
+from faults.scene import Scene
+from faults.workspace import FEEDFORWARD
+
+STALL = 15.0  # s that a server may cost when it stops answering
+TRAIN = (sys.executable, "-m", "pipelines.stages", "train", "fair")
+COMPLETE = ["final original 0", "replica original 0", "variant original None"]
+
+
+def stops(scene: Scene) -> str:
+    """Row 13."""
+    undisturbed, _ = _train(scene, "undisturbed", None)
+    seen = []
+    for name, stop in (("killed", signal.SIGKILL), ("frozen", signal.SIGSTOP)):
+        seconds, sent = _train(scene, name, stop)
+        lost = max(0.0, seconds - undisturbed)
+        assert lost <= STALL, f"{name}: {lost:.1f} s lost"
+        seen.append(f"{name}: {lost:.1f} s lost, then {sent}")
+    return "; ".join(seen) + "; each run once, the same bytes"
+
+
+def _train(scene: Scene, name: str, stop: signal.Signals | None) -> tuple[float, str]:
+    """Train while the server gets a signal as soon as a run is open: seconds, and what `sync` said afterwards."""
+    sent = ""
+    with scene.line.copy(f"server-{name}") as folder, Server(folder) as server:
+        shutil.rmtree(folder / "mlruns")
+        (folder / "data" / "trained" / "fair.json").unlink()
+        began = time.monotonic()
+        job = workspace.start(folder, *TRAIN, MLFLOW_TRACKING_URI=server.address)
+        if stop:
+            while not server.holds():
+                assert job.poll() is None, workspace.said(folder)[-1000:]
+                time.sleep(0.05)
+            server.signal(stop)
+        assert job.wait(workspace.PATIENCE) == 0, workspace.said(folder)[-1000:]
+        seconds = time.monotonic() - began
+        assert "Traceback" not in workspace.said(folder), workspace.said(folder)[-1000:]
+        scene.line.same(folder)
+        if stop:
+            assert "send them with `feedforward sync`" in workspace.said(folder), "nobody was told"
+            server.revive()
+            sent = _sync(folder, server, "sent ")
+            assert not sent.startswith("sent 0"), "the server had everything before it stopped"
+            _sync(folder, server, "sent 0, waiting 0")
+        assert server.holds() == COMPLETE, f"the server holds {server.holds()}"
+    return seconds, sent
+
+
+def _sync(folder: Path, server: "Server", words: str) -> str:
+    done = workspace.run(folder, *FEEDFORWARD, "sync", MLFLOW_TRACKING_URI=server.address)
+    return workspace.one_line(done, 0, words, "waiting 0")
+
+
+class Server:
+    """A real `mlflow server` on the loopback, its store below `folder`; it ends with the block."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self._folder = folder / "server"
+        self._folder.mkdir()
+        self.address = f"http://127.0.0.1:{self._port}"
+
+    def __enter__(self) -> "Server":
+        self._start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number in (signal.SIGCONT, signal.SIGKILL):
+            self.signal(number)
+        self._process.wait()
+
+    def _start(self) -> None:
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self._port)]
+        command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self._folder}/mlflow.db"]
+        command += ["--artifacts-destination", str(self._folder / "kept")]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, env=workspace.environment(self._folder), stdout=log, stderr=log, start_new_session=True
+            )
+        self._wait()
+
+    def _wait(self) -> None:
+        end = time.monotonic() + workspace.PATIENCE
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.address}/health", timeout=1):
+                return
+            assert self._process.poll() is None, "the server ended by itself"
+            time.sleep(0.1)
+        raise AssertionError("the server does not answer")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to all its processes."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+    def revive(self) -> None:
+        """Thaw it, or start it again."""
+        self.signal(signal.SIGCONT)
+        if self._process.poll() is not None:
+            self._start()
+        self._wait()
+
+    def holds(self) -> list[str]:
+        """Role, variant and seed of each run that is not deleted."""
+        return sorted(which for runs in workspace.runs(self._folder / "mlflow.db").values() for which in runs)

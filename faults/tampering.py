@@ -1,0 +1,261 @@
+"""Row 25: models that were tampered with, or made to run code, are refused before anything of them is loaded."""
+
+import base64
+import hashlib
+import io
+import json
+import marshal
+import os
+import pickle
+import random
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import h5py
+import keras_files
+import registered
+import small_data
+
+from faults import workspace
+from faults.scene import SEED, Scene, environment
+from feedforward import forward, gate, prediction, storage, tracking
+from feedforward.errors import DataError
+from feedforward.params import Params, load_params
+from feedforward.servable import DESCRIPTION, MANIFEST, MODEL
+from feedforward.tracking import versions
+from feedforward.tracking.versions import Version
+
+UNITS, ACTIVATIONS = (small_data.WORDS, 1), ("sigmoid",)
+Attack = Callable[[Path, Path], None]  # (folder that is served, file that a success would write)
+
+
+def refused(scene: Scene) -> str:
+    """Row 25."""
+    root = scene.folder / "tampering"
+    marker = root / "marker"
+    with environment({"FEEDFORWARD_ROOT": str(root)}):
+        params = _prepare(root)
+        champion = prediction.champion(registered.NAME)
+        flips = _flips(_served(champion.version), scene.count(100, 20))
+        for name, attack in ATTACKS.items():
+            with _touched(_served(champion.version)) as folder:
+                attack(folder, marker)
+                _answers_nothing(root, name)
+        hostile = HOSTILE if not scene.short else {"Lambda": HOSTILE["Lambda"]}
+        for name, content in hostile.items():
+            _never_champion(params, name, content(marker))
+        assert prediction.champion(registered.NAME).served.digest == champion.served.digest
+    assert not marker.exists(), "code of an attacker was run"
+    return (
+        f"{flips} of {flips} flipped bits and {len(ATTACKS)} of {len(ATTACKS)} attacks on the champion refused,"
+        f" {len(hostile)} of {len(hostile)} hostile challengers; nothing of them was run"
+    )
+
+
+def _prepare(root: Path) -> Params:
+    small_data.write_vectorized(root)
+    small_data.write_params(root / "params.yaml", small_data.values())
+    registered.vocabulary()
+    params = load_params()
+    registered.champion(tracking.open_store(), params)
+    return params
+
+
+def _served(version: Version) -> Path:
+    return versions.folder(version, versions.SERVED)
+
+
+class _touched:
+    """The folder, which is as it was when the block ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._whole = folder, folder.with_name("whole")
+
+    def __enter__(self) -> Path:
+        shutil.copytree(self._folder, self._whole)
+        return self._folder
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self._folder)
+        self._whole.rename(self._folder)
+
+
+def _flips(folder: Path, count: int) -> int:
+    """Flip single bits, each of them undone."""
+    numbers = random.Random(SEED)
+    for number in range(count):
+        path = numbers.choice(sorted(folder.iterdir()))
+        whole = path.read_bytes()
+        changed = bytearray(whole)
+        at = numbers.randrange(len(whole))
+        changed[at] ^= 1 << numbers.randrange(8)
+        path.write_bytes(changed)
+        said = _refusal(lambda: prediction.champion(registered.NAME))
+        assert path.name in said, f"flip {number}, byte {at} of {path.name}: {said or 'loaded'}"
+        path.write_bytes(whole)
+    return count
+
+
+def _answers_nothing(root: Path, name: str) -> None:
+    done = workspace.run(root, *workspace.FEEDFORWARD, "predict", registered.NAME, "word1 word2")
+    assert done.stdout == "", f"{name}: answered {done.stdout}"
+    try:
+        workspace.one_line(done, 1, "; ", "promote")
+    except AssertionError as error:
+        raise AssertionError(f"{name}: {error}") from None
+
+
+def _never_champion(params: Params, name: str, content: bytes) -> None:
+    """Register a hostile model as somebody would who may write to the registry, digests and all; then promote it."""
+    from feedforward.tracking.registry import Registry
+
+    registry = Registry()
+    [run, *_] = registry.find_runs(registered.NAME, role="final")
+    whole = _served(prediction.champion(registered.NAME).version)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "served"
+        shutil.copytree(whole, folder)
+        (folder / MODEL).write_bytes(content)
+        digest = _forge(folder)
+        version = registry.register(
+            registered.NAME, run.run_id, {"served": folder}, {"digest": digest, "variants": "{}"}
+        )
+        said = _refusal(lambda: gate.examined(params, registered.NAME, run, version, registry))
+        assert MODEL in said, f"{name}: {said or 'passed the examination'}"
+        assert "\n" not in said, f"{name}: {said}"
+
+
+def _refusal(action: Callable[[], object]) -> str:
+    """What an action is refused with; empty if it is not."""
+    try:
+        action()
+    except (DataError, gate.Refused) as error:
+        return str(error)
+    return ""
+
+
+# --- what is done to a served folder ---------------------------------------------------------
+
+
+def _forge(folder: Path) -> str:
+    """Make the manifest fit the files again; its digest."""
+    listed = {}
+    for path in sorted(folder.iterdir()):
+        if path.name != MANIFEST:
+            content = path.read_bytes()
+            listed[path.name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    storage.write_json(folder / MANIFEST, listed)
+    return storage.file_digest(folder / MANIFEST)
+
+
+class _Payload:
+    """What a pickle would run."""
+
+    def __init__(self, marker: Path) -> None:
+        self._marker = marker
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, (f"touch {self._marker}",)
+
+
+def _pickle(marker: Path) -> bytes:
+    return pickle.dumps(_Payload(marker))
+
+
+def _lambda(marker: Path) -> bytes:
+    """A network whose activation is code, as Keras stores it."""
+    code = compile(f"__import__('os').system('touch {marker}')", "lambda", "eval")
+    encoded = base64.b64encode(marshal.dumps(code)).decode()
+    function = {"class_name": "__lambda__", "config": {"code": encoded, "defaults": None, "closure": None}}
+    return _with_layer(keras_files.layer("Lambda", "evil", function=function))
+
+
+def _module(marker: Path) -> bytes:
+    """A network with a layer of a module that lies beside it."""
+    return _with_layer(
+        keras_files.layer("Dense", "evil", units=1) | {"module": f"{marker.stem}", "class_name": "system"}
+    )
+
+
+def _with_layer(layer: Mapping[str, object]) -> bytes:
+    described = keras_files.config(UNITS, ACTIVATIONS)
+    described["config"]["layers"].insert(2, layer)
+    return keras_files.model(UNITS, ACTIVATIONS, config=json.dumps(described).encode())
+
+
+def _bomb(_: Path) -> bytes:
+    """Half a megabyte that would unpack to 500."""
+    members = {"metadata.json": b"{}", "config.json": json.dumps(keras_files.config(UNITS, ACTIVATIONS)).encode()}
+    return keras_files.archive({**members, "model.weights.h5": bytes(500 * 10**6)}, zipfile.ZIP_DEFLATED)
+
+
+def _outside(_: Path) -> bytes:
+    """Weights that lie in another file of the machine."""
+    buffer = io.BytesIO(keras_files.weights(UNITS))
+    with h5py.File(buffer, "r+") as file:
+        del file["layers/dense/vars/0"]
+        file["layers/dense/vars/0"] = h5py.ExternalLink("/etc/hostname", "/")
+    return keras_files.model(UNITS, ACTIVATIONS, weights=buffer.getvalue())
+
+
+def _with_member(_: Path) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(registered.model(1.0))) as whole:
+        members = {name: whole.read(name) for name in whole.namelist()}
+    return keras_files.archive({**members, "../../evil.py": b"import os"})
+
+
+HOSTILE: Mapping[str, Callable[[Path], bytes]] = {
+    "Lambda": _lambda,
+    "pickle": _pickle,
+    "module": _module,
+    "bomb": _bomb,
+    "link": _outside,
+    "member": _with_member,
+    "half": lambda _: registered.model(1.0)[:500],
+    "empty": lambda _: b"",
+}
+
+
+def _holding(content: Callable[[Path], bytes]) -> Attack:
+    return lambda folder, marker: _write(folder / MODEL, content(marker))
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def _swap(folder: Path, _: Path) -> None:
+    """Another sound model of the same data set, with a manifest that fits."""
+    described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    (folder / MODEL).write_bytes(registered.model(2.0))
+    described["weights_digest"] = forward.read(registered.model(2.0)).weights_digest()
+    storage.write_json(folder / DESCRIPTION, described)
+    _forge(folder)
+
+
+def _turn(folder: Path, _: Path) -> None:
+    """The same network, its answers the wrong way round."""
+    described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    storage.write_json(folder / DESCRIPTION, described | {"labels": described["labels"][::-1]})
+
+
+def _link(folder: Path, marker: Path) -> None:
+    elsewhere = marker.with_name("elsewhere")
+    (folder / MODEL).replace(elsewhere)
+    (folder / MODEL).symlink_to(elsewhere)
+
+
+ATTACKS: Mapping[str, Attack] = {
+    **{name: _holding(content) for name, content in HOSTILE.items()},
+    "a valid swap": _holding(lambda _: registered.model(2.0)),
+    "a valid swap with its manifest": _swap,
+    "labels the wrong way round": _turn,
+    "a link": _link,
+    "a module beside it": lambda folder, marker: _write(folder / "evil.py", f"open({str(marker)!r}, 'w')".encode()),
+    "a pickle beside it": lambda folder, marker: _write(folder / "model.pkl", _pickle(marker)),
+    "words that are gone": lambda folder, _: (folder / "vocabulary.txt").unlink(),
+    "a gigabyte": lambda folder, _: os.truncate(folder / MODEL, 10**9),
+}

@@ -1,0 +1,57 @@
+"""Row 14: eight processes write 200 points each into a new store; `python -m faults.writers PART` is one of them."""
+
+import contextlib
+import sqlite3
+import subprocess
+import sys
+
+from faults import workspace
+from faults.scene import Scene
+from feedforward import results, storage, tracking
+
+RUNS, EPOCHS = 10, 20  # of each process: 200 points
+
+
+def together(scene: Scene) -> str:
+    """Row 14."""
+    processes = scene.count(8, 2)
+    folder = scene.folder / "writers"
+    folder.mkdir()
+    workspace.change(folder, workspace.tiny())
+    command = [sys.executable, "-m", "faults.writers"]
+    jobs = [
+        subprocess.Popen(
+            [*command, str(part)], cwd=folder, env=workspace.environment(folder), stderr=subprocess.PIPE, text=True
+        )
+        for part in range(processes)
+    ]
+    said = [job.communicate(timeout=workspace.PATIENCE)[1] for job in jobs]
+    assert [job.returncode for job in jobs] == [0] * processes, "".join(said)[-1000:]
+    assert "".join(said) == "", "".join(said)[-1000:]
+    query = "SELECT value FROM metrics WHERE key = 'loss' AND step > 0"
+    with contextlib.closing(sqlite3.connect(folder / "mlruns" / "mlflow.db")) as connection:
+        found = sorted(value for (value,) in connection.execute(query))
+    expected = [value for part in range(processes) for run in range(RUNS) for value in _curve(part, run)]
+    assert found == expected, f"{len(set(found) & set(expected))} of {len(expected)} points, {len(found)} rows"
+    return f"{processes} processes: {len(found):,} of {len(expected):,} points, none twice, no warning"
+
+
+def _curve(part: int, run: int) -> list[float]:
+    return [float((part * RUNS + run) * EPOCHS + epoch) for epoch in range(EPOCHS)]
+
+
+def write(part: int) -> None:
+    """What one process does."""
+    store = tracking.open_store()
+    store.reconcile()  # as each training begins
+    for run in range(RUNS):
+        digest = storage.digest([part, run])
+        tags = tracking.RunTags("points", "original", "fair", "replica", digest, digest, part * RUNS + run)
+        result = results.RunResult(
+            "points", "original", part * RUNS + run, "fair", "replica", {"loss": _curve(part, run)}, {}, digest
+        )
+        store.finish(store.start(tags, f"{part} {run}"), result=result)
+
+
+if __name__ == "__main__":
+    write(int(sys.argv[1]))

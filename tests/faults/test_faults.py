@@ -1,0 +1,95 @@
+"""The rows name what exists, the crash points are all of them, and the short form passes; what fails is shown."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from faults import ROOT, __main__, cited
+from faults.cited import Outcome
+from faults.kills import POINTS, STEPS, chained, drawn
+from faults.rows import ROWS, Row
+from faults.scene import Scene
+
+# Written where no step passes: a study, a sweep, the page of a retraining, a version fetched from another machine.
+ELSEWHERE = {"study", "sweep", "sweep.file", "retraining", "fetch_version"}
+
+
+def test_every_crash_point_of_the_code_is_armed() -> None:
+    text = "".join(path.read_text() for folder in ("src", "pipelines") for path in (ROOT / folder).rglob("*.py"))
+    points = set(re.findall(r'storage\.crash_point\("([\w.]+)"\)', text))
+    folders = set(re.findall(r'storage\.writing_folder\(.*"([\w.]+)"\)', text))
+    names = set(re.findall(r'(?:storage\.(?:writing|write_text|write_json)|results\.save)\(.*, "([\w.]+)"\)', text))
+    points |= {f"{name}.before_rename" for name in ({"write"} | names | folders) - ELSEWHERE}
+    points |= {f"{name}.between_renames" for name in folders - ELSEWHERE}
+    assert set(POINTS) == points
+    assert set(POINTS.values()) == set(STEPS)
+
+
+def test_every_row_of_the_documentation_is_played_and_names_tests_that_exist() -> None:
+    text = (ROOT / "docs" / "reliability.md").read_text()
+    documented = [int(number) for number in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)]
+    assert documented == [row.number for row in ROWS] == list(range(1, 30))
+    missing = [test for row in ROWS for test in row.tests if not cited.exists(test)]
+    assert not missing
+
+
+def test_moments_are_drawn_for_each_step_over_its_time_and_come_again() -> None:
+    seconds = {"short": 1.0, "long": 9.0}
+    moments = drawn(seconds, 100, seed=1)
+    assert moments == drawn(seconds, 100, seed=1)
+    assert all(0 <= at < seconds[name] for name, at in moments)
+    assert [sum(name == step for name, _ in moments) for step in seconds] == [50, 50]
+    assert max(at for name, at in moments if name == "long") > 8
+
+
+def test_a_gap_in_an_audit_log_is_seen() -> None:
+    def line(decision: str, before: int | None, champion: int | None) -> dict[str, object]:
+        return {"decision": decision, "before": before, "champion": champion}
+
+    whole = [line("promoted", None, 1), line("promoted", 1, 2), line("finished", 1, 2), line("kept", 2, 2)]
+    chained(whole)
+    with pytest.raises(AssertionError, match="a gap"):
+        chained([whole[0], whole[3]])
+
+
+def raising(error: Exception) -> Row:
+    def play(_: Scene) -> str:
+        raise error
+
+    return Row(1, "it", plays=(play,))
+
+
+def test_a_failure_is_one_line_whatever_it_is(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, short=True)
+    for error, said in (
+        (AssertionError("two\nlines"), "  1 FAILED  it: two lines"),
+        (KeyError("odd"), "  1 FAILED  it: KeyError: 'odd'"),
+    ):
+        assert __main__.play(raising(error), scene, {}).text() == said
+    assert __main__.play(Row(2, "that"), scene, {}).text() == "  2 FAILED  that: nothing holds it yet"
+    row = Row(3, "this", ("a.py::test_b",))
+    assert __main__.play(row, scene, {"a.py::test_b": Outcome(2)}).text() == "  3 passed  this: 2 tests"
+    failed = __main__.play(row, scene, {"a.py::test_b": Outcome(2, 1, "x != y")})
+    assert failed.text() == "  3 FAILED  this: a.py::test_b: x != y"
+
+
+@pytest.mark.slow
+def test_cases_of_a_cited_test_are_counted() -> None:
+    found = cited.run(["feedforward/test_redaction.py::test_names_of_secrets", "feedforward/test_x.py::test_y"], True)
+    assert found["feedforward/test_redaction.py::test_names_of_secrets"].passed > 5
+    assert found["feedforward/test_x.py::test_y"].problem == "there is no such test"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_short_form_passes(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "faults", "--short", "--plays-only", "--json", str(tmp_path / "faults.json")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads((tmp_path / "faults.json").read_text())["rows"]
+    assert done.stdout.splitlines()[-1] == f"{len(rows)} passed, 0 failed"
+    assert len(done.stdout.splitlines()) == len(rows) + 1
