@@ -40,7 +40,9 @@ class Batches:
 
     def plan(self, order: npt.NDArray[np.integer], batch_size: int) -> Plan:
         """The batches of an epoch that visits the samples in `order`."""
-        plan = {"order": tf.constant(order.astype(np.int32)), "batch_size": tf.constant(batch_size)}
+        # Tensors that a graph is not given but finds stay in memory as long as the process: TensorFlow keeps its graphs
+        plan = {"features": self.features, "labels": self.labels}
+        plan |= {"order": tf.constant(order.astype(np.int32)), "batch_size": tf.constant(batch_size)}
         if self.tail is not None:
             laid = multihot.coordinates(self.tail, order, batch_size)
             plan |= {name: tf.constant(array) for name, array in vars(laid).items()}
@@ -53,8 +55,8 @@ class Batches:
     def batch(self, plan: Plan, number: tf.Tensor) -> Batch:
         """Batch `number` of the plan, from 0."""
         chosen = plan["order"][number * plan["batch_size"] : (number + 1) * plan["batch_size"]]
-        features = tf.cast(tf.gather(self.features, chosen), tf.float32)
-        labels = tf.gather(self.labels, chosen)
+        features = tf.cast(tf.gather(plan["features"], chosen), tf.float32)
+        labels = tf.gather(plan["labels"], chosen)
         if self.tail is None:
             return Batch(features, labels)
         first, last = plan["offsets"][number], plan["offsets"][number + 1]

@@ -82,6 +82,9 @@ class Tail(Protocol):
     def numpy(self) -> npt.NDArray[np.float32]:
         """The weights."""
 
+    def free(self) -> None:
+        """Let the weights go: TensorFlow keeps graphs, and what they call, as long as the process."""
+
 
 def tail(kernel: npt.NDArray[np.float32], optimizer: Optimizer | None = None, l2: float = 0.0) -> Tail:
     """Compiled loops on a CPU for RMSprop without momentum (or for no training at all), else TensorFlow's operations.
@@ -122,6 +125,9 @@ class VariableTail:
         """See Tail."""
         return np.asarray(self.variable)
 
+    def free(self) -> None:
+        """See Tail."""
+
 
 class CompiledTail:
     """An array outside of TensorFlow, called from its graphs, that learns by itself (see `compiled`)."""
@@ -160,3 +166,7 @@ class CompiledTail:
     def numpy(self) -> npt.NDArray[np.float32]:
         """See Tail."""
         return self.kernel
+
+    def free(self) -> None:
+        """See Tail."""
+        self.kernel = self.velocity = np.zeros((0, 0), np.float32)

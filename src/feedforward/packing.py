@@ -170,9 +170,11 @@ class Pack:
         return gradient + 2.0 * l2 * variable if l2 else gradient
 
     def unpack(self) -> list[keras.Model]:
-        """The models with their trained weights."""
+        """The models with their trained weights. The pack is of no use afterwards."""
         parts = [self.head.numpy(), *([self.tail.numpy()] if self.tail else [])]
         first = np.split(np.concatenate(parts), len(self.models), axis=1)
+        if self.tail:
+            self.tail.free()
         stacks = [array for pair in zip(self.biases, self.kernels, strict=False) for array in pair] + self.biases[-1:]
         stacks = [variable.numpy() for variable in stacks]
         for k, model in enumerate(self.models):
