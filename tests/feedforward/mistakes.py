@@ -4,7 +4,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-GONE = object()  # the key is taken away
+GONE = ...  # the key is taken away
 
 # Where in params.yaml (keys and numbers, parted by /), what stands there instead, and the line.
 PARAMS: tuple[tuple[Any, Any, str], ...] = (
@@ -55,6 +55,10 @@ PARAMS: tuple[tuple[Any, Any, str], ...] = (
     ("datasets/mnist/labels", ("0",), "datasets.mnist.labels: must hold at least 2"),
     ("serving/port", 65536, "serving.port: must be at most 65535, got 65536"),
     ("promotion/confidence", 1, "promotion.confidence: must be below 1, got 1"),
+    ("retraining/schedule/cron", "daily", "retraining.schedule.cron: must match"),
+    ("retraining/schedule/timezone", "Mars/Base", "retraining.schedule.timezone: must be a time zone, for instance Europe/Berlin, got Mars/Base"),
+    ("retraining/schedule/timezone", "../../etc/passwd", "retraining.schedule.timezone: must be a time zone"),
+    ("retraining/notify", "mail", "retraining.notify: must match"),
     ("protocols", (), "protocols: must hold at least 1"),
     ("variants", {}, "variants: must hold at least 1"),
     # --- names and texts
