@@ -134,7 +134,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
     params["retraining"] = {
         "collect": True,
         "minimum_new": GIVEN,
-        "schedule": {"cron": "* * * * * */30"},  # every thirty seconds
+        "schedule": {"cron": "* * * * * 0,45"},  # at these seconds of every minute
         "notify": "custom-webhook/ops",
     }
     with (tmp_path / "params.yaml").open("w") as file:
@@ -188,10 +188,10 @@ def test_the_schedule_fires_the_worker_trains_and_the_alias_moves(place: Place) 
     done = place.run("-m", "dvc", "init", "-q", "--no-scm")
     done = place.run("-m", "dvc", "repro", f"vectorize@{NAME}")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert not place.allows("http://evil.example")
     give_samples(place.folder)
     deployed = place.wait(lambda: (done := place.run("-m", "pipelines.operations", "deploy")).returncode == 0 and done)
-    assert "scheduled on the pool cpu: * * * * * */30" in deployed.stdout
+    assert "scheduled on the pool cpu: * * * * * 0,45" in deployed.stdout
+    assert not place.allows("http://evil.example")
     place.start("worker", "cpu")
     url = f"http://127.0.0.1:{place.listener.server_port}/"
     slots = place.run("-c", BLOCK_AND_SLOTS, url, CUDA_VISIBLE_DEVICES="3")
@@ -207,7 +207,7 @@ def test_the_schedule_fires_the_worker_trains_and_the_alias_moves(place: Place) 
     manifest = json.loads((place.folder / "data" / "vectorized" / NAME / "manifest.json").read_text())
     assert manifest["collected"] == GIVEN
     assert "<svg" in (place.folder / "reports" / "retraining" / "index.html").read_text()
-    assert any("is champion now" in message for message in place.messages)
+    assert place.wait(lambda: any("is champion now" in message for message in place.messages))
 
     # the next time there is nothing to train for
     unchanged = place.wait(lambda: place.logged("unchanged"))
