@@ -78,7 +78,7 @@ test: $(DEV) ## all tests
 test-unit: $(DEV) ## those that take under a minute together
 	$(BIN)/pytest $(PARALLEL) -m "not slow and not real"
 
-faults: $(DEV) ## every fault of docs/reliability.md against the real parts (half an hour)
+faults: $(DEV) ## every fault of docs/reliability.md against the real parts
 	$(BIN)/python -m faults
 
 real: $(DEV) ## figures of the finished `make run` against the lecture's

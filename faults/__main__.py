@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from faults import ROOT, cited
@@ -37,7 +37,7 @@ class Result:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play, print, write; 0 when every row passed."""
     parser = argparse.ArgumentParser(prog="python -m faults", description=__doc__.splitlines()[0])
-    parser.add_argument("--short", action="store_true", help="small counts and no slow tests: about a minute")
+    parser.add_argument("--short", action="store_true", help="small counts, no slow tests, no long plays")
     parser.add_argument("--row", type=int, action="append", help="this row alone; may be given several times")
     parser.add_argument("--plays-only", action="store_true", help="without the tests, which `make test` runs anyway")
     parser.add_argument("--json", type=Path, default=ROOT / "reports" / "faults" / "faults.json")
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"argument --row: must be one of 1 to {len(ROWS)}, got {unknown[0]}")
     chosen = [row for row in ROWS if not options.row or row.number in options.row]
     if options.plays_only:
-        chosen = [Row(row.number, row.what, (), row.plays) for row in chosen if row.plays]
+        chosen = [replace(row, tests=()) for row in chosen if row.plays or (row.long and not options.short)]
     results = []
     with tempfile.TemporaryDirectory(prefix="feedforward-faults-") as folder:
         outcomes = cited.run([test for row in chosen for test in row.tests], options.short)
@@ -64,12 +64,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def play(row: Row, scene: Scene, outcomes: Mapping[str, Outcome]) -> Result:
     """What came of a row."""
-    began, seen, problem = time.monotonic(), [], "" if row.tests or row.plays else "nothing holds it yet"
-    tests = [outcomes[test] for test in row.tests]
+    began, seen, problem = time.monotonic(), [], ""
+    tests, plays = [outcomes[test] for test in row.tests], (*row.plays, *(() if scene.short else row.long))
+    if not row.tests and not plays:
+        problem = "nothing holds it yet"
     for name, outcome in zip(row.tests, tests, strict=True):
         if outcome.failed or not (outcome.passed or scene.short):
             problem = problem or f"{name}: {outcome.problem or 'no case ran'}"
-    for part in row.plays:
+    for part in plays:
         try:
             seen.append(part(scene))
         except AssertionError as error:

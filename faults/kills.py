@@ -50,9 +50,13 @@ def _with_empty_store(folder: Path) -> None:
     shutil.copytree(folder / workspace.EMPTY, folder / "mlruns")
 
 
-def _stage(name: str, ready: Callable[[Path], None] = Step.ready) -> Step:
-    # --no-run-cache: what was killed is done again, and not taken from what DVC remembers of the undisturbed run
-    return Step((*DVC, "repro", "--force", "--single-item", name), (*REPRO, "--no-run-cache"), ready)
+def _stage(name: str, prepare: Callable[[Path], None] = Step.ready) -> Step:
+    def ready(folder: Path) -> None:
+        # else DVC would bring back what the undisturbed run left, and the stage would not be done again
+        shutil.rmtree(folder / ".dvc" / "cache")
+        prepare(folder)
+
+    return Step((*DVC, "repro", "--force", "--single-item", name), REPRO, ready)
 
 
 _PROMOTE = (*FEEDFORWARD, "promote", NAME)

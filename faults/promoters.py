@@ -32,7 +32,7 @@ RULE = Promotion(class_accuracy=0.75, max_bytes=10**6, max_latency=100.0)
 
 def race(scene: Scene) -> str:
     """Row 24."""
-    rounds, numbers = scene.count(50, 2), random.Random(SEED)
+    rounds, numbers = scene.count(50, 1), random.Random(SEED)
     template = scene.folder / "promoters" / "template"
     with environment({"FEEDFORWARD_ROOT": str(template)}):
         strengths = _prepare(template)

@@ -11,12 +11,16 @@ Play = Callable[[Scene], str]
 
 @dataclass(frozen=True)
 class Row:
-    """tests: `FILE::FUNCTION` below tests/, all their cases. plays: return what was seen, or raise AssertionError."""
+    """tests: `FILE::FUNCTION` below tests/, all their cases. plays: return what was seen, or raise AssertionError.
+
+    long: plays that have no short form.
+    """
 
     number: int
     what: str
     tests: tuple[str, ...] = ()
     plays: tuple[Play, ...] = ()
+    long: tuple[Play, ...] = ()
 
 
 def _tests(file: str, *functions: str) -> tuple[str, ...]:
@@ -145,7 +149,7 @@ ROWS = (
             "without_a_store_training_goes_on_and_results_are_reused",
             "a_damaged_record_does_not_hold_up_the_others",
         ),
-        (servers.stops,),
+        long=(servers.stops,),
     ),
     Row(14, "several writers on a store that does not exist yet", (), (writers.together,)),
     Row(
@@ -268,7 +272,7 @@ ROWS = (
         _tests("feedforward/test_redaction.py", "a_secret_of_the_environment_is_masked_wherever_it_stands")
         + _tests(_TRACKING, "a_secret_is_in_no_database_artifact_or_message")
         + _tests(_SOURCES, "secrets_of_urls_stay_secret"),
-        (canary.nowhere,),
+        long=(canary.nowhere,),
     ),
     Row(
         28,
