@@ -4,6 +4,7 @@ The floor below every room: a data set and a variant are data. What tells MNIST 
 `original` from `dropout`, is an entry of params.yaml and nothing else.
 """
 
+import zoneinfo
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -38,6 +39,13 @@ def _rising(pair: tuple[float, float]) -> tuple[float, float]:
     return pair
 
 
+def _known_zone(name: str) -> str:
+    try:
+        return zoneinfo.ZoneInfo(name).key
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("must be a time zone, for instance Europe/Berlin") from None
+
+
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,127}$")]  # no folder, so nothing lands outside
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -48,6 +56,8 @@ Positive = Annotated[int, Field(gt=0, lt=2**31)]
 Bytes = Annotated[int, Field(gt=0, le=2**50)]
 Distinct = Annotated[tuple[T, ...], AfterValidator(_distinct)]
 Span = Annotated[tuple[T, T], AfterValidator(_rising)]  # lowest and highest, both allowed
+Cron = Annotated[str, Field(pattern=r"^[\w*/,?#-]+( [\w*/,?#-]+){4}$")]  # minute, hour, day, month, weekday
+Block = Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]  # TYPE/NAME
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
@@ -284,8 +294,8 @@ class Drift(Strict):
 class Schedule(Strict):
     """When the retraining flow starts by itself; cron None: never."""
 
-    cron: str | None = None
-    timezone: str = "UTC"
+    cron: Cron | None = None
+    timezone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
     pool: Literal["cpu", "gpu"] = "cpu"
 
 
@@ -299,7 +309,7 @@ class Retraining(Strict):
     schedule: Schedule = Schedule()
     gpus: Positive = 1  # slots: trainings on GPUs at a time, each on one device of its own
     cpu_fallback: bool = False  # train on the CPU where a GPU is asked for and there is none
-    notify: str | None = None  # a Prefect block that sends messages, TYPE/NAME; None: the log alone
+    notify: Block | None = None  # a Prefect block that sends messages; None: the log alone
 
 
 # --- all -------------------------------------------------------------------------------------

@@ -204,6 +204,10 @@ def test_nobody_listens(root):
     assert "Connect" in failure(numbers(f"{server.url}/here"), root, ["../nowhere"])
 
 
+def test_a_folder_of_an_unknown_user_is_not_there(root):
+    assert "~nobody-of-that-name/numbers.gz: no such file" in failure(numbers(), root, ["~nobody-of-that-name"])
+
+
 def test_the_message_names_everything_that_was_tried(root, monkeypatch):
     monkeypatch.setenv("FEEDFORWARD_MIRROR", str(root / "named"))
     message = failure(numbers("unknownscheme://host/file"), root, ["../listed"])

@@ -92,7 +92,9 @@ def _is_local(location: str) -> bool:
 
 
 def _absolute(location: str) -> str:
-    return str((paths.root() / Path(location).expanduser()).resolve()) if _is_local(location) else location
+    if not _is_local(location):
+        return location
+    return str((paths.root() / os.path.expanduser(location)).resolve())  # noqa: PTH111  # an unknown ~user stays
 
 
 def _fetch_file(

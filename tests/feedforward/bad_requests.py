@@ -1,0 +1,194 @@
+# ruff: noqa: E501
+"""Requests that the service must refuse: what is asked, and the status, field and words of the answer.
+
+They are for a service of `notes` (texts) and `tones` (pictures) with the bounds of live_service.
+"""
+
+import base64
+import io
+import json
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+FIELDS = ("samples", "sample", "label", "variants", "explain")
+JSON = {"content-type": "application/json"}
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A request. content: the body; what is no bytes is sent as JSON."""
+
+    path: str
+    content: Any = field(repr=False)
+    status: int
+    named: str | None
+    said: str = ""
+    method: str = "POST"
+    headers: Mapping[str, str] = field(default_factory=lambda: JSON)
+
+    @property
+    def body(self) -> bytes:
+        return self.content if isinstance(self.content, bytes) else json.dumps(self.content).encode()
+
+
+def notes(content: Any, named: str, said: str = "", status: int = 422, **more: Any) -> Bad:
+    return Bad("/predict/notes", content, status, named, said, **more)
+
+
+def text(sample: Any, said: str = "", named: str = "samples.0") -> Bad:
+    return notes({"samples": [sample]}, named, said)
+
+
+def picture(sample: Any, said: str = "") -> Bad:
+    return Bad("/predict/tones", {"samples": [sample]}, 422, "samples.0", said)
+
+
+def kept(content: Any, named: str, said: str = "", dataset: str = "notes") -> Bad:
+    return Bad(f"/incoming/{dataset}", content, 422, named, said)
+
+
+def png(width: int, height: int, pixels: bytes = b"") -> str:
+    """A PNG in base64 whose header claims those sides."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    whole = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
+    return base64.b64encode(whole).decode()
+
+
+def saved(level: int, kind: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((20, 20), level, np.uint8)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+REQUESTS = (
+    # --- bodies that are no question
+    notes(b"", "body", "must be JSON"),
+    notes(b" \n", "body", "must be JSON"),
+    notes(b"{", "body", "must be JSON"),
+    notes(b"\xff\xfe", "body", "must be JSON"),
+    notes(b"\xef\xbb\xbf{}", "body", "must be JSON"),
+    notes(b"[" * 50_000, "body", "must be JSON"),
+    notes(b'{"samples":' * 10_000, "body", "must be JSON"),
+    notes(b'{"samples": ["a"]} {}', "body", "must be JSON"),
+    notes(b"{'samples': ['a']}", "body", "must be JSON"),
+    notes(b"samples=a", "body", "must be JSON"),
+    notes(b"\x1f\x8b\x08\x00", "body", "must be JSON"),
+    notes(b"<samples/>", "body", "must be JSON"),
+    notes([], "body"),
+    notes(None, "body"),
+    notes(3, "body"),
+    notes("word1", "body"),
+    # --- fields
+    notes({}, "samples", "is missing"),
+    notes({"sample": "word1"}, "samples", "is missing"),
+    notes({"samples": []}, "samples", "at least 1"),
+    notes({"samples": None}, "samples", "array"),
+    notes({"samples": "word1"}, "samples", "array"),
+    notes({"samples": {"0": "word1"}}, "samples", "array"),
+    notes({"samples": ["word1"], "sample": 1}, "sample", "is not known; fields are samples, variants, explain"),
+    notes({"samples": ["word1"], "__proto__": {}}, "__proto__", "is not known"),
+    notes({"samples": ["word1"], "variants": "maybe"}, "variants", "boolean"),
+    notes({"samples": ["word1"], "explain": 3}, "explain", "boolean"),
+    notes({"samples": ["word1"], "explain": None}, "explain", "boolean"),
+    notes({"samples": ["word1"] * 6}, "samples", "must be at most 5, got 6"),
+    notes({"samples": ["word1", ""]}, "samples.1", "must hold at least one word"),
+    # --- texts
+    text("", "must hold at least one word"),
+    text(" \t\n", "must hold at least one word"),
+    text("...!?", "must hold at least one word"),
+    text("x" * 3000, "must have at most 2000 bytes, got 3000"),
+    text("ß" * 1500, "must have at most 2000 bytes, got 3000"),
+    text(3), text(None), text(True), text({"text": "word1"}), text(["word1"]),
+    text([[1, 2], [3, 4]], "must be a text, got a list"),
+    notes(b'{"samples": [NaN]}', "samples.0"),
+    notes(b'{"samples": [1e999]}', "samples.0"),
+    notes(b'{"samples": ["\\ud800"]}', "body", "must be JSON"),
+    notes({"samples": ["x" * 10**6]}, "body", "must have at most 200000 bytes", status=413),
+    # --- pictures
+    picture("word1", "base64"),
+    picture("", "must be a picture"),
+    picture("data:image/png;base64,", "must be a picture"),
+    picture("data:text/html;base64,PGI+", "base64"),
+    picture("http://127.0.0.1/digit.png", "base64"),
+    picture("file:///etc/passwd", "base64"),
+    picture(base64.b64encode(b"<svg onload='alert(1)'/>").decode(), "must be a picture"),
+    picture(base64.b64encode(b"GIF89a").decode()),
+    picture(base64.b64encode(saved(90)[:60]).decode()),
+    picture(base64.b64encode(saved(90, "TIFF")).decode(), "must be a picture"),
+    picture(base64.b64encode(saved(90)).decode(), "empty sheet"),
+    picture(base64.b64encode(saved(0, "JPEG")).decode(), "empty sheet"),
+    picture(png(0, 0)),
+    picture(png(60_000, 60_000), "must have at most 16777216 pixels"),
+    picture(png(2**31 - 1, 2**31 - 1), "pixels"),
+    picture(png(4000, 4000, bytes(9)), "cannot be read as a picture"),
+    picture([], "must be rows of equally many gray levels"),
+    picture([[]], "must be rows of equally many gray levels"),
+    picture([[0, 1], [2]], "equally many"),
+    picture([[0, 300], [2, 3]], "from 0 to 255, got 0.0 to 300.0"),
+    picture([[-1, 0], [2, 3]], "from 0 to 255"),
+    picture([[7, 7], [7, 7]], "empty sheet"),
+    picture([["a", 1], [2, 3]]), picture([[None, 1], [2, 3]]), picture([[[0, 1], [1, 0]], [[0, 1], [1, 0]]]),
+    picture([0, 255]),
+    Bad("/predict/tones", b'{"samples": [[[NaN, 1], [2, 3]]]}', 422, "samples.0", "finite"),
+    Bad("/predict/tones", b'{"samples": [[[0, -Infinity], [2, 3]]]}', 422, "samples.0", "finite"),
+    Bad("/predict/tones", b'{"samples": [[[0, 1e400], [2, 3]]]}', 422, "samples.0"),
+    Bad("/predict/tones", b'{"samples": [[[0, ' + b"9" * 5000 + b"], [2, 3]]]}", 422, "body", "number out of range"),
+    Bad("/predict/tones", b"no picture", 422, "samples.0", "must be a picture", headers={"content-type": "image/png"}),
+    Bad("/predict/tones", saved(90), 422, "samples.0", "empty sheet", headers={"content-type": "application/octet-stream"}),
+    # --- other kinds of bodies
+    notes(b"word1", "Content-Type", "must be application/json or text/*", headers={"content-type": "application/x-www-form-urlencoded"}),
+    notes(saved(90), "Content-Type", headers={"content-type": "image/png"}),
+    notes(b"word1", "Content-Type", headers={"content-type": ""}),
+    notes(b"word1", "Content-Type", headers={"content-type": "multipart/form-data; boundary=x"}),
+    notes(b"word1", "Content-Type", headers={"content-type": "x" * 5000}),
+    Bad("/predict/tones", b"word1", 422, "Content-Type", "image/*", headers={"content-type": "text/plain"}),
+    Bad("/incoming/notes", b"word1", 422, "Content-Type", "must be application/json", headers={"content-type": "text/plain"}),
+    # --- corrections
+    kept({}, "sample", "is missing"),
+    kept({"sample": "word1"}, "label", "is missing"),
+    kept({"sample": "word1", "label": "happy"}, "label", "must be one of sad, glad, got 'happy'"),
+    kept({"sample": "word1", "label": 1}, "label"),
+    kept({"sample": "word1", "label": None}, "label"),
+    kept({"sample": "word1", "label": ["glad"]}, "label"),
+    kept({"sample": "", "label": "glad"}, "sample", "must hold at least one word"),
+    kept({"sample": "x" * 3000, "label": "glad"}, "sample", "at most 2000 bytes"),
+    kept({"sample": "word1", "label": "glad", "version": 1}, "version", "is not known"),
+    kept({"sample": "word1", "label": "dark"}, "sample", "base64", dataset="tones"),
+    # --- addresses and methods
+    Bad("/predict/nots", {"samples": ["x"]}, 404, None, "must be one of tones, notes"),
+    Bad("/predict/NOTES", {"samples": ["x"]}, 404, None, "must be one of tones, notes"),
+    Bad("/predict/%2e%2e%2fetc", {"samples": ["x"]}, 404, None),
+    Bad("/predict/%00", {"samples": ["x"]}, 404, None),
+    Bad("/predict/%ff%fe", {"samples": ["x"]}, 404, None),
+    Bad("/predict/%0a%1b[31m", {"samples": ["x"]}, 404, None),
+    Bad("/predict/" + "x" * 5000, {"samples": ["x"]}, 404, None),
+    Bad("/predict/notes/more", {"samples": ["x"]}, 404, None, "there is nothing"),
+    Bad("/predict", {}, 404, None, "there is nothing"),
+    Bad("/predict/", {}, 404, None, "there is nothing"),
+    Bad("/incoming/nots", {"sample": "x", "label": "glad"}, 404, None, "must be one of tones, notes"),
+    Bad("/elsewhere", {}, 404, None, "there is nothing"),
+    Bad("/health", {}, 405, None, "must not be asked by POST"),
+    Bad("/predict/notes", b"", 405, None, "must not be asked by GET", method="GET"),
+    Bad("/predict/notes", {"samples": ["word1"]}, 405, None, "must not be asked by PUT", method="PUT"),
+    Bad("/predict/notes", b"", 405, None, "must not be asked by DELETE", method="DELETE"),
+    Bad("/predict/notes", b"", 405, None, "must not be asked by TRACE", method="TRACE"),
+    Bad("/incoming/notes", b"", 405, None, "must not be asked by GET", method="GET"),
+    # --- who asks
+    notes({"samples": ["word1"]}, "Host", "Host: must be one of", 403, headers={**JSON, "host": "evil.example"}),
+    notes({"samples": ["word1"]}, "Host", "Host: must be one of", 403, headers={**JSON, "host": "127.0.0.1.evil.example"}),
+    notes({"samples": ["word1"]}, "Host", "Host: must be one of", 403, headers={**JSON, "host": "[::1"}),
+    notes({"samples": ["word1"]}, "Host", "Host: must be one of", 403, headers={**JSON, "host": ""}),
+    notes({"samples": ["word1"]}, "Origin", "Origin: must be this service", 403, headers={**JSON, "origin": "http://evil.example"}),
+    notes({"samples": ["word1"]}, "Origin", "Origin: must be this service", 403, headers={**JSON, "origin": "null"}),
+    notes({"samples": ["word1"]}, "Origin", "Origin: must be this service", 403, headers={**JSON, "origin": "http://[bad"}),
+)  # fmt: skip
