@@ -125,6 +125,6 @@ def machine() -> dict[str, Any]:
         "vector_units": [unit for unit in ("avx2", "avx512", "amx") if kind[unit]],
         "system": platform.system(),
         "python": platform.python_version(),
-        "libraries": {name: provenance.library_version(name) for name in ("tensorflow", "keras", "numpy")},
+        "libraries": {name: provenance.installed_version(name) for name in ("tensorflow", "keras", "numpy")},
         "load_before": round(os.getloadavg()[0], 2),
     }

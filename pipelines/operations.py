@@ -6,12 +6,12 @@ import os
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from feedforward import paths
-from feedforward.errors import Busy, FeedforwardError
+from feedforward.errors import Busy, FeedforwardError, reported
 from feedforward.params import Params, load_params
 from pipelines import database, server, settings
 
@@ -128,22 +128,20 @@ def main(arguments: Sequence[str]) -> int:
     by_hand.add_argument("--force", action="store_true", help="train in any case")
     by_hand.add_argument("--device", choices=POOLS, default="cpu")
     chosen = parser.parse_args(arguments)
+    work_of: dict[str, Callable[[], int | None]] = {
+        "server": lambda: serve(chosen.port),
+        "worker": lambda: work(chosen.pool),
+        "deploy": deploy,
+        "retrain": lambda: retrain(chosen.force, chosen.device),
+    }
     if chosen.command != "retrain":
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
-    try:
+
+    def run() -> int | None:
         settings.apply()
-        if chosen.command == "server":
-            serve(chosen.port)
-        elif chosen.command == "worker":
-            work(chosen.pool)
-        elif chosen.command == "deploy":
-            deploy()
-        else:
-            return retrain(chosen.force, chosen.device)
-    except FeedforwardError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return 0
+        return work_of[chosen.command]()
+
+    return reported(run)
 
 
 if __name__ == "__main__":

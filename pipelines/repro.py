@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from feedforward import paths, storage
-from feedforward.errors import Busy, FeedforwardError
+from feedforward.errors import Busy, FeedforwardError, reported
 from pipelines import settings
 
 # dvc as a command that ends with whoever asked for it, and its stage with it
@@ -25,7 +25,7 @@ DVC = """
 import sys
 from dvc.cli import main
 from feedforward import processes
-processes.end_with_ancestors(1)
+processes.end_with_ancestors()
 sys.argv[0] = "dvc"
 sys.exit(main(sys.argv[1:]))
 """
@@ -114,12 +114,7 @@ def _is_whole(lock: Path) -> bool:
 
 def main(arguments: Sequence[str]) -> int:
     """`python -m pipelines.repro [ARGUMENTS OF dvc repro]` in a workspace; 0 when done."""
-    try:
-        repro(paths.root(), arguments)
-    except FeedforwardError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return 0
+    return reported(lambda: repro(paths.root(), arguments))
 
 
 if __name__ == "__main__":

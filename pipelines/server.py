@@ -57,7 +57,7 @@ def _wait(process: "subprocess.Popen[bytes]", address: str) -> None:
 
 def main(port: int) -> None:
     """Serve until the parent ends."""
-    processes.end_with_ancestors(generations=1)
+    processes.end_with_ancestors()
     database.create()
     os.environ |= {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
     import uvicorn

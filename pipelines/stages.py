@@ -1,10 +1,11 @@
 """The stages of dvc.yaml: `python -m pipelines.stages STAGE [ARGUMENT]`."""
 
+import os
 import sys
 from collections.abc import Callable
 
 from feedforward import experiment, paths, preparation, processes
-from feedforward.errors import FeedforwardError, of_system
+from feedforward.errors import reported
 from feedforward.params import Params, load_params
 from pipelines import server, settings
 
@@ -48,19 +49,17 @@ STAGES: dict[str, Callable[[Params, str], None]] = {
 
 def main(stage: str, argument: str = "") -> int:
     """Run a stage; 0 when done, else the exit code of the error, whose message is printed."""
-    try:
+    what = f"{stage} {argument}".strip()
+
+    def run() -> None:
         settings.apply()
-        processes.end_with_ancestors()
+        if "DVC_STAGE" in os.environ:
+            processes.end_with_ancestors()
         params = load_params()
-        with processes.only_one(paths.lock(f"{stage}-{argument or 'all'}"), f"{stage} {argument}".strip()):
+        with processes.only_one(paths.lock(f"{stage}-{argument or 'all'}"), what):
             STAGES[stage](params, argument)
-    except FeedforwardError as error:
-        print(f"{stage} {argument}: {error}", file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(f"{stage} {argument}: {of_system(error)}", file=sys.stderr)
-        return 1
-    return 0
+
+    return reported(run, what)
 
 
 if __name__ == "__main__":

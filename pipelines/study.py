@@ -41,7 +41,7 @@ def run(
                 for order in range(1, orders + 1)
             ]
     command = f"feedforward study --seeds {seeds} --wide-seeds {wide_seeds} --orders {orders}"
-    machine = f"{provenance.machine()}, with TensorFlow {provenance.library_version('tensorflow')}"
+    machine = f"{provenance.machine()}, with TensorFlow {provenance.installed_version('tensorflow')}"
     return study.write(found, others, params, machine, command, to)
 
 

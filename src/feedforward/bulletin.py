@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from feedforward import pages, paths, storage
-from feedforward.drift import LENGTH, ONES
+from feedforward.drift import LENGTH, ONES, Distance
 from feedforward.params import Params
 from feedforward.renewal import Comparison, Decision, Look
 
+FARTHEST = 6  # features that are shown
 CAPTIONS = {ONES: "Non-zero features of a sample", LENGTH: "Bytes of a raw sample"}
 
 
@@ -19,6 +20,7 @@ def write(params: Params, decision: Decision, looks: Mapping[str, Look], outcome
             "title": params.datasets[name].title,
             "look": look,
             "figures": _figures(look.comparison, params.datasets[name].labels) if look.comparison else [],
+            "rows": _rows(look.comparison) if look.comparison else [],
         }
         for name, look in looks.items()
     ]
@@ -37,11 +39,13 @@ def _figures(found: Comparison, labels: tuple[str, ...]) -> list[dict[str, Any]]
         shares = {"training": histogram.train, "incoming": histogram.incoming}
         svg = pages.histogram(shares, histogram.edges, CAPTIONS[name], open_end=True)
         figures.append({"title": CAPTIONS[name], "svg": svg})
-    shown = [(name, each.shares) for name, each in found.features if each.shares is not None]
-    title = "Features farthest apart: share of the samples where they are not zero"
-    series = {
-        "training": [before for _, (before, _) in shown],
-        "incoming": [now for _, (_, now) in shown],
-    }
+    shown = [(each.name, each.means) for each in found.distances.farthest(FARTHEST) if each.means is not None]
+    title = "Features farthest apart, means"
+    series = {"training": [before for _, (before, _) in shown], "incoming": [now for _, (_, now) in shown]}
     figures.append({"title": title, "svg": pages.grouped_bars(series, [name for name, _ in shown], title)})
     return figures
+
+
+def _rows(found: Comparison) -> list[Distance]:
+    """The distances that the page lists."""
+    return [found.distances.classes, *found.distances.others[:2], *found.distances.farthest(FARTHEST)]

@@ -5,7 +5,7 @@ Kolmogorov–Smirnov distance, which for a feature of zeros and ones is the diff
 drift when it is beyond its bound and chance would not have brought it there: ten samples are never like ten thousand.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +22,8 @@ CLASSES, ONES, LENGTH = "classes", "non-zero features", "raw length"
 class Distance:
     """How far apart one measurement is. column: of the features, None for the others.
 
-    p: the probability of such a distance without drift. shares: of samples where the feature is not zero, in training
-    and incoming.
+    p: the probability of such a distance without drift. means: of the feature in training and incoming, as shares of
+    the largest value.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Distance:
     bound: float
     p: float
     column: int | None = None
-    shares: tuple[float, float] | None = None
+    means: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,18 @@ def measure(
     lengths: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
     classes: int,
     bounds: Drift,
+    name_of: Callable[[int], str],
 ) -> Distances:
-    """Distances between training data and incoming samples; lengths: bytes of the raw samples of both."""
+    """Distances between training data and incoming samples.
+
+    lengths: bytes of the raw samples of both. name_of: what a column of the features is called.
+    """
     first = _classes(train.labels, incoming.labels, classes, bounds)
     number = 1 / len(train) + 1 / len(incoming)
     others = [
         _distance(ONES, _ks(ones_of(train.features), ones_of(incoming.features)), number, bounds),
         _distance(LENGTH, _ks(*lengths), number, bounds),
-        *_features(train.features, incoming.features, number, bounds),
+        *_features(train.features, incoming.features, number, bounds, name_of),
     ]
     chance = bounds.chance / (1 + len(others))  # Bonferroni: over all that is looked at
     drifted = [each for each in (first, *others) if each.value > each.bound and each.p < chance]
@@ -96,28 +100,31 @@ def _distance(
     number: float,
     bounds: Drift,
     column: int | None = None,
-    shares: tuple[float, float] | None = None,
+    means: tuple[float, float] | None = None,
 ) -> Distance:
     """number: 1/n + 1/m. p is that of the limiting distribution, which is too large where values are tied."""
-    return Distance(name, value, bounds.feature, float(stats.kstwobign.sf(value / number**0.5)), column, shares)
+    return Distance(name, value, bounds.feature, float(stats.kstwobign.sf(value / number**0.5)), column, means)
 
 
-def _features(train: Features, incoming: Features, number: float, bounds: Drift) -> Iterator[Distance]:
-    shares = np.stack([nonzero_shares(train), nonzero_shares(incoming)], axis=1)
-    values: Sequence[float] = np.abs(shares[:, 0] - shares[:, 1]).tolist()
+def _features(
+    train: Features, incoming: Features, number: float, bounds: Drift, name_of: Callable[[int], str]
+) -> Iterator[Distance]:
+    means = np.stack([_means(train), _means(incoming)], axis=1)
+    values: Sequence[float] = np.abs(means[:, 0] - means[:, 1]).tolist()
     if not isinstance(train, MultiHot) and not isinstance(incoming, MultiHot):
+        means /= max(float(np.max(train)), float(np.max(incoming)), 1.0)
         values = [_ks(train[:, column], incoming[:, column]) for column in range(train.shape[1])]
-    for column, (value, (before, now)) in enumerate(zip(values, shares.tolist(), strict=True)):
-        yield _distance(f"feature {column}", value, number, bounds, column, (before, now))
+    for column, (value, (before, now)) in enumerate(zip(values, means.tolist(), strict=True)):
+        name = name_of(column) if value else f"column {column}"  # one that never occurs may have no name
+        yield _distance(name, value, number, bounds, column, (before, now))
 
 
-def nonzero_shares(features: Features) -> npt.NDArray[np.float64]:
-    """Share of the samples in which each feature is not zero."""
+def _means(features: Features) -> npt.NDArray[np.float64]:
+    """Mean of each feature; of zeros and ones the share of ones."""
     if isinstance(features, MultiHot):
         counts = np.bincount(np.asarray(features.indices).astype(np.int64), minlength=features.columns)
-    else:
-        counts = np.count_nonzero(features, axis=0)
-    return np.asarray(counts / len(features), np.float64)
+        return np.asarray(counts / len(features), np.float64)
+    return np.asarray(np.asarray(features, np.float64).mean(axis=0), np.float64)
 
 
 def _ks(one: npt.NDArray[np.generic], other: npt.NDArray[np.generic]) -> float:

@@ -1,5 +1,8 @@
 """What can go wrong in a way that a user can mend; each message is one line: what, where, remedy."""
 
+import sys
+from collections.abc import Callable
+
 
 class FeedforwardError(Exception):
     """A failure with a one-line message; the command line prints it and leaves with `exit_code`."""
@@ -64,3 +67,15 @@ def of_system(error: OSError) -> str:
     where = f"{error.filename}: " if error.filename else ""
     what = error.strerror or f"{error} (is the disk full?)"  # NumPy counts the bytes that were written, and no more
     return f"{where}{what}; mend it, then run again"
+
+
+def reported(work: Callable[[], int | None], during: str = "") -> int:
+    """Do `work` and return its exit code; of a failure that a user can mend, print the one line and return its code."""
+    try:
+        return work() or 0
+    except FeedforwardError as error:
+        line, code = str(error), error.exit_code
+    except OSError as error:
+        line, code = of_system(error), FeedforwardError.exit_code
+    print(f"{during}: {line}" if during else line, file=sys.stderr)
+    return code

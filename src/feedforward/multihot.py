@@ -73,8 +73,8 @@ class Tail(Protocol):
     def product(self, by_row: Places, samples: tf.Tensor) -> tf.Tensor:
         """(samples, units): for each sample the sum of the kernel's rows that its ones name."""
 
-    def gradient(self, upstream: tf.Tensor, by_column: Places) -> tf.Tensor | None:
-        """(columns, units): that of `product`; None where the tail has learned from it already."""
+    def backward(self, upstream: tf.Tensor, by_column: Places) -> tf.Tensor | None:
+        """The gradient of `product`, (columns, units); or None: the tail has learned from it at once."""
 
     def squares(self) -> tf.Tensor:
         """(units,): sums of squares."""
@@ -110,7 +110,7 @@ class VariableTail:
             data=self.variable, indices=columns, segment_ids=rows, num_segments=samples
         )
 
-    def gradient(self, upstream: tf.Tensor, by_column: Places) -> tf.Tensor:
+    def backward(self, upstream: tf.Tensor, by_column: Places) -> tf.Tensor:
         """See Tail. TensorFlow's own gradient scatters row by row; this is the same sum at the speed of the product."""
         rows, columns = by_column
         return tf.raw_ops.SparseSegmentSumWithNumSegments(
@@ -149,7 +149,7 @@ class CompiledTail:
         found = tf.numpy_function(product, [*by_row, samples], tf.float32)
         return tf.ensure_shape(found, (None, self.kernel.shape[1]))
 
-    def gradient(self, upstream: tf.Tensor, by_column: Places) -> None:
+    def backward(self, upstream: tf.Tensor, by_column: Places) -> None:
         """See Tail: a step of RMSprop, and nothing is left to do."""
 
         def learn(*given: npt.NDArray[np.generic]) -> np.float32:

@@ -158,7 +158,7 @@ class Pack:
         upstream, *gradients = tape.gradient(loss, watched)
         pairs = list(zip(watched[1:], gradients, strict=True))
         if self.tail is not None and batch.by_column is not None:
-            gradient = self.tail.gradient(upstream, batch.by_column)
+            gradient = self.tail.backward(upstream, batch.by_column)
             pairs += [(self.tail.variable, gradient)] if gradient is not None else []
         return entropy, logits, [(variable, self._decayed(variable, gradient)) for variable, gradient in pairs]
 

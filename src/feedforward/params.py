@@ -56,7 +56,7 @@ Positive = Annotated[int, Field(gt=0, lt=2**31)]
 Bytes = Annotated[int, Field(gt=0, le=2**50)]
 Distinct = Annotated[tuple[T, ...], AfterValidator(_distinct)]
 Span = Annotated[tuple[T, T], AfterValidator(_rising)]  # lowest and highest, both allowed
-Cron = Annotated[str, Field(pattern=r"^[\w*/,?#-]+( [\w*/,?#-]+){4}$")]  # minute, hour, day, month, weekday
+Cron = Annotated[str, Field(pattern=r"^[\w*/,?#-]+( [\w*/,?#-]+){4,5}$")]  # minute, hour, day, month, weekday[, second]
 Block = Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]  # TYPE/NAME
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 

@@ -12,6 +12,8 @@ from filelock import FileLock, Timeout
 
 from feedforward.errors import Busy
 
+ASKERS = ("python", "dvc")  # how the names of processes begin that start stages, servers and DVC
+
 
 @contextlib.contextmanager
 def only_one(lock: Path, what: str) -> Iterator[None]:
@@ -59,26 +61,34 @@ def silent() -> Iterator[None]:
             os.close(kept)
 
 
-def end_with_ancestors(generations: int = 2, interval: float = 0.5) -> None:
-    """Watch this process's parents and end it (SIGKILL-like, no clean-up) when one of them is gone.
+def end_with_ancestors(interval: float = 0.5) -> None:
+    """Watch the Python or DVC process that asked for this one, and end this one (no clean-up) when that is gone.
 
     Killing `dvc` alone would leave its stage at work as an orphan, writing the same files as the next `dvc repro`.
-    There is a shell between the two, hence generations.
+    There may be a shell between the two, which is watched too. Whoever was killed before this process could look is
+    gone as well: then there is only a shell, or the first process of the machine, above this one.
     """
     import psutil
 
-    ancestors = psutil.Process().parents()[:generations]
+    def watched() -> list[psutil.Process]:
+        above = psutil.Process().parents()[:2]
+        asked = [number for number, parent in enumerate(above) if parent.name().lower().startswith(ASKERS)]
+        if not asked:
+            raise psutil.NoSuchProcess(os.getppid())
+        return above[: asked[0] + 1]
 
-    def watch() -> None:
+    def watch(ancestors: list[psutil.Process]) -> None:
         # is_running compares start times, so a recycled number is not mistaken for the parent
         while all(ancestor.is_running() and ancestor.status() != psutil.STATUS_ZOMBIE for ancestor in ancestors):
             time.sleep(interval)
+
+    def end_afterwards(ancestors: list[psutil.Process]) -> None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            watch(ancestors)
         os._exit(1)
 
-    def watch_safely() -> None:
-        try:
-            watch()
-        except psutil.NoSuchProcess:
-            os._exit(1)
-
-    threading.Thread(target=watch_safely, name="ancestors", daemon=True).start()
+    try:
+        ancestors = watched()
+    except psutil.NoSuchProcess:
+        os._exit(1)
+    threading.Thread(target=end_afterwards, args=(ancestors,), name="ancestors", daemon=True).start()

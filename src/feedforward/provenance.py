@@ -74,7 +74,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 @functools.cache
-def library_version(name: str) -> str:
+def installed_version(name: str) -> str:
     """The installed version, without importing the library; `tensorflow` is also found as `tensorflow-cpu`."""
     for distribution in (name, f"{name}-cpu"):
         try:
@@ -89,8 +89,8 @@ def requirement(name: str) -> str:
     try:
         importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        return f"{name}-cpu=={library_version(name)}"
-    return f"{name}=={library_version(name)}"
+        return f"{name}-cpu=={installed_version(name)}"
+    return f"{name}=={installed_version(name)}"
 
 
 @functools.cache
@@ -219,7 +219,7 @@ def fingerprint(
             "device": device,
             "cpu": cpu_kind(),
             "code": code_digest(rooms),
-            "libraries": {name: library_version(name) for name in LIBRARIES},
+            "libraries": {name: installed_version(name) for name in LIBRARIES},
             "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"),  # as experiment.prepare sets it
         }
     )

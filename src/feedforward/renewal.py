@@ -20,7 +20,6 @@ from feedforward.splits import Split
 from feedforward.tracking import settings, versions
 
 BINS = 24  # of a histogram
-FARTHEST = 8  # features that are shown
 
 
 @dataclass(frozen=True)
@@ -34,12 +33,11 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Incoming samples beside training data. features: name and distance of those that are farthest apart."""
+    """Incoming samples beside training data."""
 
     distances: Distances
     classes: tuple[list[float], list[float]]
     histograms: dict[str, Histogram]
-    features: list[tuple[str, drift.Distance]]
 
 
 @dataclass(frozen=True)
@@ -125,14 +123,12 @@ def _compare(name: str, dataset: Dataset, new: list[dict[str, Any]], bounds: Ret
     table = pq.read_table(paths.vectorized(name) / "profile.parquet", columns=columns, filters=wanted)
     lengths = np.asarray(table["raw_length"]), incoming.raw_lengths
     classes = len(dataset.labels)
-    distances = drift.measure(train, incoming.split, lengths, classes, bounds.drift)
+    name_of = readers.column_names(dataset.reader, paths.vectorized(name))
+    distances = drift.measure(train, incoming.split, lengths, classes, bounds.drift, name_of)
     ones = drift.ones_of(train.features), drift.ones_of(incoming.split.features)
     before, now = (drift.shares_of(split.labels, classes).tolist() for split in (train, incoming.split))
-    names = readers.column_names(dataset.reader, paths.vectorized(name))
-    farthest = [(names(each.column or 0), each) for each in distances.farthest(FARTHEST)]
-    return Comparison(
-        distances, (before, now), {drift.ONES: _histogram(*ones), drift.LENGTH: _histogram(*lengths)}, farthest
-    )
+    histograms = {drift.ONES: _histogram(*ones), drift.LENGTH: _histogram(*lengths)}
+    return Comparison(distances, (before, now), histograms)
 
 
 def _histogram(train: npt.NDArray[np.int64], incoming: npt.NDArray[np.int64]) -> Histogram:

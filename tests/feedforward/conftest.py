@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from feedforward import tracking
 from feedforward.params import Params
 
 if TYPE_CHECKING:
+    from live_service import Running
+
     from feedforward.tracking import Store
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before anything imports TensorFlow
@@ -63,3 +66,22 @@ def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
     for name in ("FEEDFORWARD_ROOT", "FEEDFORWARD_STORE", "FEEDFORWARD_MIRROR", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
     return Shell(capsys, monkeypatch)
+
+
+@pytest.fixture
+def small_shell(small: Params, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """The command line in the small workspace; its lines are not wrapped."""
+    monkeypatch.setenv("COLUMNS", "500")
+    return Shell(capsys, monkeypatch)
+
+
+@pytest.fixture
+def served(small: Params, small_store: "Store") -> Iterator["Running"]:
+    """A running service with a champion for both data sets of the small workspace."""
+    import registered
+    from live_service import BOUNDS, Running
+
+    registered.champion(small_store, small, 1.0, original=2.0, dropout=-1.0)
+    registered.pictures_champion(small_store)
+    with Running(small.model_copy(update={"serving": BOUNDS})) as service:
+        yield service

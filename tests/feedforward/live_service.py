@@ -23,7 +23,7 @@ class Running:
         self.socket = running._bound("127.0.0.1", port)
         self.port = self.socket.getsockname()[1]
         edge = service.create(params, running.LOOPBACK_NAMES)
-        self.server = uvicorn.Server(uvicorn.Config(edge, log_level="critical", lifespan="on"))
+        self.server = uvicorn.Server(uvicorn.Config(edge, http=running.Protocol, log_level="critical", lifespan="on"))
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]}, daemon=True)
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20)
 

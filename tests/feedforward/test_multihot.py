@@ -98,7 +98,7 @@ def test_the_gradient_is_that_of_dense_matrices() -> None:
     _, by_column = places(multihot.coordinates(rest, np.arange(20), 20))
     upstream = np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)
     tail = multihot.VariableTail(np.zeros((rest.columns, 8), np.float32))
-    gradient = tail.gradient(tf.constant(upstream), by_column)
+    gradient = tail.backward(tf.constant(upstream), by_column)
     np.testing.assert_allclose(gradient, rest.dense().T @ upstream, rtol=1e-5, atol=1e-6)
 
 
@@ -113,7 +113,7 @@ def test_compiled_loops_learn_as_keras_does(l2: float) -> None:
     keras_rule = keras.optimizers.RMSprop(0.01, rho=0.8, epsilon=1e-5)
     for _ in range(5):
         upstream = numbers.normal(size=(20, 8)).astype(np.float32)
-        assert tail.gradient(tf.constant(upstream), by_column) is None
+        assert tail.backward(tf.constant(upstream), by_column) is None
         keras_rule.apply([rest.dense().T @ upstream + 2 * l2 * variable], [variable])
     np.testing.assert_allclose(tail.numpy(), variable, rtol=1e-5, atol=1e-6)
     assert np.abs(tail.numpy() - kernel).max() > 0.01
@@ -129,5 +129,5 @@ def test_rows_without_words_have_a_sum_of_0(optimizer: Optimizer) -> None:
     nothing = tf.constant([], tf.int32)
     tail = multihot.tail(np.ones((3, 2), np.float32), optimizer)
     np.testing.assert_array_equal(tail.product((nothing, nothing), tf.constant(4)), np.zeros((4, 2)))
-    gradient = tail.gradient(tf.ones((4, 2)), (nothing, nothing))
+    gradient = tail.backward(tf.ones((4, 2)), (nothing, nothing))
     np.testing.assert_array_equal(tail.numpy() if gradient is None else gradient + 1, np.ones((3, 2)))

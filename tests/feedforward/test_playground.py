@@ -89,14 +89,6 @@ class Seat:
 
 
 @pytest.fixture
-def served(small: Params, small_store: "Store") -> Iterator[Running]:
-    registered.champion(small_store, small, 1.0, original=2.0, dropout=-1.0)
-    registered.pictures_champion(small_store)
-    with Running(small.model_copy(update={"serving": BOUNDS})) as service:
-        yield service
-
-
-@pytest.fixture
 def seat(browser: "Browser", served: Running) -> Iterator[Seat]:
     opened = Seat(browser, served.port)
     yield opened

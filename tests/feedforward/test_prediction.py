@@ -16,8 +16,9 @@ import pytest
 import registered
 from pictures import encoded, stroke
 from registered import NAME
+from shell import Shell
 
-from feedforward import cli, forward, prediction, servable
+from feedforward import forward, prediction, servable
 from feedforward.errors import DataError, InputError, NothingToServe, ParamsError
 from feedforward.params import Params
 from feedforward.readers import words
@@ -201,33 +202,19 @@ def test_a_touched_champion_or_variant_answers_nothing(small: Params, small_stor
 # --- the command -----------------------------------------------------------------------------
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """The exit code of `feedforward ARGUMENTS`."""
-    monkeypatch.setattr(sys, "argv", ["feedforward", *arguments])
-    try:
-        cli.main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
-
-
 @pytest.mark.slow
 def test_the_command_answers_shows_variants_and_prints_json(
-    small: Params,
-    small_store: "Store",
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
+    small: Params, small_store: "Store", small_shell: Shell, tmp_path: Path
 ) -> None:
-    assert run(monkeypatch, "predict", NAME, "word1") == 3
-    assert "feedforward promote notes" in capsys.readouterr().err
+    assert small_shell.run("predict", NAME, "word1") == 3
+    assert "feedforward promote notes" in small_shell.printed
     registered.champion(small_store, small, 1.0, original=2.0)
-    assert run(monkeypatch, "predict", NAME, GLAD) == 0
-    shown = capsys.readouterr().out
+    assert small_shell.run("predict", NAME, GLAD) == 0
+    shown = small_shell.answered
     assert "glad" in shown
     assert "word1 +" in shown
-    assert run(monkeypatch, "predict", NAME, GLAD, "word1", "--variant", "all", "--json") == 0
-    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert small_shell.run("predict", NAME, GLAD, "word1", "--variant", "all", "--json") == 0
+    first, second = map(json.loads, small_shell.answered.splitlines())
     assert set(first["answers"]) == {"champion", "original"}
     assert first["answers"]["champion"]["label"] == "glad"
     assert second["answers"]["champion"]["label"] == "sad"
@@ -235,8 +222,8 @@ def test_the_command_answers_shows_variants_and_prints_json(
 
     path = tmp_path / "many.txt"
     path.write_text(f"{GLAD}\nword1\n")
-    assert run(monkeypatch, "predict", NAME, "--file", str(path)) == 0
-    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert small_shell.run("predict", NAME, "--file", str(path)) == 0
+    rows = list(csv.DictReader(io.StringIO(small_shell.answered)))
     assert [row["label"] for row in rows] == ["glad", "sad"]
     assert float(rows[0]["glad"]) == pytest.approx(first["answers"]["champion"]["probability"], abs=1e-5)
 
@@ -256,46 +243,33 @@ def test_the_command_answers_shows_variants_and_prints_json(
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
-    small: Params,
-    small_store: "Store",
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: list[str],
-    said: str,
+    small: Params, small_store: "Store", small_shell: Shell, arguments: list[str], said: str
 ) -> None:
     registered.champion(small_store, small)
-    monkeypatch.setenv("COLUMNS", "500")
-    capsys.readouterr()
-    assert run(monkeypatch, *arguments) == 2
-    shown = capsys.readouterr().err
+    assert small_shell.run(*arguments) == 2
+    shown = small_shell.printed
     assert said in shown
     assert shown.count("\n") == 1
 
 
 @pytest.mark.slow
 def test_a_wrong_picture_is_one_line_and_a_text_of_a_megabyte_is_answered(
-    small: Params,
-    small_store: "Store",
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
+    small: Params, small_store: "Store", small_shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     registered.champion(small_store, small)
     registered.pictures_champion(small_store)
-    monkeypatch.setenv("COLUMNS", "500")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "half.png").write_bytes(encoded(stroke(40, 40))[:60])
     (tmp_path / "empty.png").write_bytes(encoded(0 * stroke(40, 40)))
     (tmp_path / "large.txt").write_text("word1 " * 170_000)
-    capsys.readouterr()
     for name in ("text.png", "half.png", "empty.png", "nowhere.png", "."):
-        assert run(monkeypatch, "predict", "tones", name) == 2
-        shown = capsys.readouterr().err
+        assert small_shell.run("predict", "tones", name) == 2
+        shown = small_shell.printed
         assert shown.startswith(f"{name}: ")
         assert shown.count("\n") == 1
-    assert run(monkeypatch, "predict", NAME, "--file", "large.txt") == 0
-    assert "large.txt line 1,champion,sad" in capsys.readouterr().out
+    assert small_shell.run("predict", NAME, "--file", "large.txt") == 0
+    assert "large.txt line 1,champion,sad" in small_shell.answered
 
 
 @pytest.mark.slow

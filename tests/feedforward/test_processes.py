@@ -118,26 +118,32 @@ def test_what_was_written_before_a_failure_is_shown(capfd: pytest.CaptureFixture
 CHILD = """
 import os, time
 from feedforward import processes
+time.sleep({late})
 processes.end_with_ancestors(interval=0.05)
-print(os.getpid(), flush=True)
 time.sleep(60)
 """
-SHELL = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {CHILD!r}])"
-TOP = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {SHELL!r}])"
+# as DVC does: a shell between the two that waits, and so can be killed
+ASKER = """
+import subprocess, sys
+shell = subprocess.Popen(["sh", "-c", '"$0" -c "$1" & echo $!; wait', sys.executable, sys.argv[1]])
+shell.wait()
+"""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("killed", ["grandparent", "parent"])
-def test_a_stage_ends_with_the_process_above_it_or_the_one_above_that(killed: str) -> None:
-    top = subprocess.Popen([sys.executable, "-c", TOP], stdout=subprocess.PIPE, text=True)
-    assert top.stdout is not None
-    child = psutil.Process(int(top.stdout.readline()))
-    time.sleep(0.3)
-    assert child.is_running()
-    victim = top.pid if killed == "grandparent" else child.ppid()
-    assert child.parents()[1].pid == top.pid
-    os.kill(victim, signal.SIGKILL)
-    child.wait(timeout=10)
+@pytest.mark.parametrize("killed", ["asker", "shell"])
+@pytest.mark.parametrize("late", [0, 3], ids=["watching", "not yet watching"])
+def test_a_process_ends_with_the_one_that_asked_for_it(killed: str, late: int) -> None:
+    asker = subprocess.Popen([sys.executable, "-c", ASKER, CHILD.format(late=late)], stdout=subprocess.PIPE, text=True)
+    assert asker.stdout is not None
+    child = psutil.Process(int(asker.stdout.readline()))
+    time.sleep(0 if late else 1)
+    shell = child.parents()[0]
+    assert shell.ppid() == asker.pid
+    os.kill(asker.pid if killed == "asker" else shell.pid, signal.SIGKILL)
+    child.wait(timeout=15)
     assert not child.is_running()
-    top.kill()
-    top.wait()
+    for each in (shell, asker):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.kill()
+    asker.wait()

@@ -78,12 +78,12 @@ def test_versions_without_importing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
-    assert provenance.library_version("keras").startswith("3.")
-    assert provenance.library_version("no-such-library") == "absent"
-    assert provenance.requirement("numpy") == f"numpy=={provenance.library_version('numpy')}"
+    assert provenance.installed_version("keras").startswith("3.")
+    assert provenance.installed_version("no-such-library") == "absent"
+    assert provenance.requirement("numpy") == f"numpy=={provenance.installed_version('numpy')}"
     name, _, version = provenance.requirement("tensorflow").partition("==")
     assert name in ("tensorflow", "tensorflow-cpu")
-    assert version == provenance.library_version("tensorflow")
+    assert version == provenance.installed_version("tensorflow")
 
 
 def test_the_kind_of_cpu_names_no_machine() -> None:

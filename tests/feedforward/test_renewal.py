@@ -80,7 +80,7 @@ def test_drift_is_a_reason_where_there_is_something_to_learn_and_the_page_shows_
     assert looks["tones"].comparison is not None
     assert looks["tones"].comparison.distances.drifted
     on, off = decided(looks, collect=True), decided(looks)
-    assert re.search(r"tones: drift of feature \d+ \(0\.\d\d, bound 0\.2\) and \d+ more", on.text)
+    assert re.search(r"tones: drift of pixel \d+ \(0\.\d\d, bound 0\.2\) and \d+ more", on.text)
     assert not off.retrain
     assert any("drift" in line for line in off.remarks)
     page = bulletin.write(small, on, looks, {"tones": "<kept>"}).read_text()

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,14 +37,6 @@ if TYPE_CHECKING:
     from feedforward.tracking import Store
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def served(small: Params, small_store: "Store") -> Iterator[Running]:
-    registered.champion(small_store, small, 1.0, original=2.0, dropout=-1.0)
-    registered.pictures_champion(small_store)
-    with Running(small.model_copy(update={"serving": BOUNDS})) as service_:
-        yield service_
 
 
 def until(what: Any, seconds: float = 10) -> None:

@@ -71,8 +71,8 @@ def read(content: bytes) -> Gray:
                 width, height = picture.size
                 if width * height > MAX_PIXELS:
                     raise ValueError(f"must have at most {MAX_PIXELS} pixels, got {width} × {height}")
-                upright = ImageOps.exif_transpose(picture)
-                return _gray(upright)
+                ImageOps.exif_transpose(picture, in_place=True)
+                return _gray(picture)
     except UnidentifiedImageError:
         raise ValueError(f"must be a picture ({', '.join(FORMATS)}), got something else") from None
     except Image.DecompressionBombError:
@@ -85,11 +85,13 @@ def _gray(picture: Image.Image) -> Gray:
     if picture.mode.startswith(("I", "F")):  # more than eight bits: Pillow would cut them off
         deep: Gray = np.asarray(picture, np.float32)
         return np.asarray(deep * (255 / max(float(deep.max()), 1.0)), np.float32)
-    layers = np.asarray(picture.convert("RGBA"), np.float32)
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+    if "A" not in picture.getbands() or picture.getchannel("A").getextrema() == (255, 255):
+        return np.asarray(picture.convert("L"), np.float32)
+    layers = np.asarray(picture, np.float32)
     gray: Gray = layers[..., :3] @ np.array([0.299, 0.587, 0.114], np.float32)
     alpha = layers[..., 3] / 255
-    if alpha.min() == 1:
-        return gray
     visible = float((gray * alpha).sum() / max(float(alpha.sum()), 1e-6))
     ground = 255.0 if visible < 128 else 0.0
     return np.asarray(gray * alpha + ground * (1 - alpha), np.float32)
@@ -106,12 +108,13 @@ def ink(gray: Gray) -> Gray:
     edge = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
     ground = float(np.median(edge))
     noise = 6 * float(np.median(np.abs(edge - ground)))  # four standard deviations of what a camera adds
-    found = np.abs(gray - ground)
+    found: Gray = np.abs(gray - ground)
     strongest = float(found.max())
     if strongest < max(FAINTEST, 2 * noise):
         raise ValueError("must show something: it is an empty sheet")
-    cleaned: Gray = np.clip((found - noise) * (strongest / (strongest - noise)), 0, 255)
-    return cleaned if noise else found
+    if not noise:
+        return found
+    return np.asarray(np.clip((found - noise) * (strongest / (strongest - noise)), 0, 255), np.float32)
 
 
 def place(found: Gray, frame: Framing) -> npt.NDArray[np.uint8]:

@@ -1,11 +1,14 @@
 """Run the service on a socket of this machine, until it is asked to stop."""
 
+import asyncio
 import errno
 import ipaddress
 import logging
 import socket
+from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from feedforward.errors import FeedforwardError, ParamsError
 from feedforward.params import Params
@@ -15,6 +18,44 @@ LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 GRACE = 10  # s for answers under way
 MOST_CONNECTIONS = 1000  # at once; further ones are answered 503
 log = logging.getLogger(__name__)
+
+
+class Gathered:
+    """A transport that sends at once what one turn of the event loop writes.
+
+    uvicorn writes the head and the body of an answer one after the other, each a system call and a packet of its own.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._parts: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send soon."""
+        if not self._parts:
+            self._loop.call_soon(self._send)
+        self._parts.append(data)
+
+    def close(self) -> None:
+        """Send what there is, then close."""
+        self._send()
+        self._transport.close()
+
+    def _send(self) -> None:
+        if self._parts:
+            self._transport.write(b"".join(self._parts))
+            self._parts.clear()
+
+
+class Protocol(H11Protocol):
+    """uvicorn's HTTP over a gathered transport."""
+
+    def connection_made(self, transport: Any) -> None:
+        """A client is there."""
+        super().connection_made(Gathered(transport, self.loop))  # type: ignore[arg-type]
 
 
 def run(params: Params, host: str = "127.0.0.1", port: int | None = None, expose: bool = False) -> None:
@@ -32,6 +73,8 @@ def run(params: Params, host: str = "127.0.0.1", port: int | None = None, expose
         application = create(params, LOOPBACK_NAMES if is_loopback(host) else None)
         config = uvicorn.Config(
             application,
+            http=Protocol,
+            ws="none",
             log_level="warning",
             access_log=False,
             server_header=False,

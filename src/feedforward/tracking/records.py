@@ -153,7 +153,7 @@ def new_run(tags: RunTags, name: str, parent: Run | None, resume: bool, git: pro
     }
     if git.commit:
         own["mlflow.source.git.commit"] = git.commit
-    own |= {f"version.{library}": provenance.library_version(library) for library in provenance.LIBRARIES}
+    own |= {f"version.{library}": provenance.installed_version(library) for library in provenance.LIBRARIES}
     given = {key: redact(value) for key, value in tags.tags().items()}
     return Run(identity, tags.dataset, redact(name), own | given, parent, now())
 
