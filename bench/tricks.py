@@ -74,7 +74,7 @@ def step_by_step() -> None:
             with tf.control_dependencies([penalty]):
                 entropy, logits, gradients = pack.gradients(batch, first_step + number)
             rule.apply(gradients)
-            return tf.reduce_sum(entropy, -1), pack.correct(batch.labels, logits), penalty
+            return tf.reduce_sum(entropy, -1), pack.score(batch.labels, logits), penalty
 
         def run(plan: Plan, first_step: tf.Tensor) -> training.Sums:
             found = [step(plan, first_step, tf.constant(number)) for number in range(int(batches.steps(plan)))]

@@ -97,6 +97,8 @@ def package(name: str, dataset: Dataset, run: Found, registry: "Registry", encod
     weights, recorded = forward.read(model, where).weights_digest(), run.tags.get("weights_digest", "")
     if weights != recorded:
         raise DataError(f"{where}: its weights are not those that the run recorded; train it again")
+    manifest = plans.manifest_of(name)
+    target = manifest.get("target")
     held_out = dataset.training.validation.samples if run.params.get("train") == "training" else 0
     described = Description(
         dataset=name,
@@ -105,11 +107,13 @@ def package(name: str, dataset: Dataset, run: Found, registry: "Registry", encod
         variant=run.tags["variant"],
         seed=int(run.tags["seed"]),
         epochs=int(run.params["epochs"]),
-        samples=plans.manifest_of(name)["samples"]["train"] - held_out,
+        samples=manifest["samples"]["train"] - held_out,
         run_id=run.run_id,
         fingerprint=run.tags["fingerprint"],
         data_digest=run.tags["data_digest"],
         weights_digest=weights,
+        task=dataset.task,
+        target=(target["mean"], target["scale"]) if target else None,
     )
     return servable.write(folder, model, described, encoder)
 

@@ -16,6 +16,11 @@ LIMITS = {
         " text in another language is noise to it.",
         "A text of few known words gets a probability that rests on them alone.",
     ),
+    "row": (
+        "Only the columns of its table count: a number is read in standard deviations of the training rows, a category"
+        " that they did not have counts as none, a missing number as their mean.",
+        "Far outside of the training rows it answers all the same.",
+    ),
     "image": (
         "A picture is cut out and brought into the frame of the training images; one that shows something else gets a"
         " label all the same.",
@@ -26,7 +31,7 @@ LIMITS = {
 
 @dataclass(frozen=True)
 class Facts:
-    """What a card tells. takes: `text` or `image`. tested: metrics of the final runs of the recipe, one a seed."""
+    """What a card tells. takes: `text`, `image` or `row`. tested: metrics of the recipe's final runs, one a seed."""
 
     name: str
     takes: str
@@ -37,7 +42,9 @@ class Facts:
     own_test: Mapping[str, float]
     examined: Mapping[str, float]
     evidence: Sequence[float]  # cross-entropy of each witness, that of the own seed first
-    hits: tuple[float, int]  # accuracy of the first witness, and on how many samples
+    accuracy: float | None  # of the first witness, None where it answers with a value
+    explained: float | None  # R², where it does
+    samples: int  # on which both were measured
     decision: Decision
 
 
@@ -47,7 +54,7 @@ def write(facts: Facts) -> str:
     parts = [
         f"# {facts.name}: {told.title}",
         f"Variant `{told.variant}`, seed {told.seed}, {told.epochs} epochs on all {told.samples} training samples."
-        f" It tells {', '.join(told.labels[:-1])} from {told.labels[-1]}.",
+        f" {_purpose(told)}",
         f"**{'Promoted' if decision.promoted else 'Not promoted'}**: {decision.reason}.",
         "## How good",
         _table(("figure", "value", "95 % interval", "from"), _figures(facts)),
@@ -65,16 +72,15 @@ def write(facts: Facts) -> str:
 
 
 def _figures(facts: Facts) -> list[tuple[str, ...]]:
-    accuracy, samples = facts.hits
-    rows: list[tuple[str, ...]] = [
-        ("validation cross-entropy", f"{facts.evidence[0]:.4f}", "", f"witness, {samples} samples"),
-        (
-            "validation accuracy",
-            f"{accuracy:.4f}",
-            _interval(*wilson(accuracy, samples)),
-            f"witness, {samples} samples",
-        ),
-    ]
+    samples = facts.samples
+    whence = f"witness, {samples} samples"
+    rows: list[tuple[str, ...]] = [("validation cross-entropy", f"{facts.evidence[0]:.4f}", "", whence)]
+    one_class = facts.description.row.answers == "class"
+    if facts.accuracy is not None:
+        interval = _interval(*wilson(facts.accuracy, samples)) if one_class else ""
+        rows.append(("validation accuracy", f"{facts.accuracy:.4f}", interval, whence))
+    if facts.explained is not None:
+        rows.append(("validation R²", f"{facts.explained:.4f}", "", whence))
     if "recorded_cross_entropy" in facts.examined:
         recorded = f"{facts.examined['recorded_cross_entropy']:.4f}"
         rows.insert(1, ("validation cross-entropy", recorded, "", "recorded by the replica of that seed"))
@@ -82,11 +88,11 @@ def _figures(facts: Facts) -> list[tuple[str, ...]]:
     if over_seeds is not None and over_seeds.low is not None and over_seeds.high is not None:
         interval = _interval(over_seeds.low, over_seeds.high)
         rows.insert(1, ("validation cross-entropy", f"{over_seeds.mean:.4f}", interval, f"{over_seeds.n} witnesses"))
-    for label, found in zip(facts.description.labels, facts.decision.class_accuracy, strict=True):
+    for label, found in zip(facts.description.labels, facts.decision.class_accuracy, strict=False):
         rows.append((f"validation accuracy on {label}", f"{found:.4f}", "", "witness"))
     tested = _samples(facts.data, "test")
     for name, value in facts.own_test.items():
-        interval = _interval(*wilson(value, tested)) if name == "test_accuracy" and tested else ""
+        interval = _interval(*wilson(value, tested)) if name == "test_accuracy" and tested and one_class else ""
         rows.append((name.replace("_", " "), f"{value:.4f}", interval, f"this model, {tested} samples, once"))
     for name in facts.own_test:
         found_ = inference.estimate([metrics[name] for metrics in facts.tested if name in metrics])
@@ -96,6 +102,13 @@ def _figures(facts: Facts) -> list[tuple[str, ...]]:
     rows.append(("latency", f"{facts.examined['latency_ms']:.3f} ms", "", "one sample, network alone, median"))
     rows.append(("size", f"{facts.examined['bytes'] / 1e6:.2f} MB", "", "network and preprocessing"))
     return rows
+
+
+def _purpose(told: Description) -> str:
+    if told.row.answers == "value":
+        return f"It answers with {told.labels[0]}, a number."
+    tells = f"{', '.join(told.labels[:-1])} from {told.labels[-1]}"
+    return f"It tells {tells}." if told.row.answers == "class" else f"It says which of {', '.join(told.labels)} apply."
 
 
 def _origins(facts: Facts) -> list[tuple[str, str]]:

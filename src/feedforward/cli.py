@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from feedforward import serving_commands
+from feedforward import data_commands, serving_commands
 from feedforward.errors import FeedforwardError, ParamsError, of_system
 
 app = typer.Typer(
@@ -234,6 +234,10 @@ def sweep(
         )
 
 
+app.command(epilog="Examples: feedforward init ~/flowers   ·   feedforward init prices.csv --target price")(
+    data_commands.init
+)
+app.command(epilog="Example: feedforward describe imdb")(data_commands.describe)
 app.command(epilog="Example: feedforward promote imdb")(serving_commands.promote)
 app.command(
     epilog="Examples: feedforward predict imdb 'a fine film' --variant all   ·   feedforward predict mnist digit.png"

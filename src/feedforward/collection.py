@@ -94,6 +94,8 @@ def _problem(entry: Mapping[str, Any], dataset: Dataset, encoder: "TextEncoder |
     if encoder is None and len(raw) != features:
         return "of another size"
     ones = len(encoder.encode([entry["text"]]).indices) if encoder else int(np.count_nonzero(np.frombuffer(raw, "u1")))
+    if bounds is None:
+        return None
     if not bounds.raw_length[0] <= len(raw) <= bounds.raw_length[1] or not bounds.ones[0] <= ones <= bounds.ones[1]:
         return "too short or too long"
     return None

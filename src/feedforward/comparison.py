@@ -14,7 +14,7 @@ from feedforward import gallery, paths, provenance, storage, tables, terminal
 from feedforward.findings import Findings, find
 from feedforward.params import Params
 from feedforward.report import Additions, render
-from feedforward.results import RunResult
+from feedforward.results import SCORES, RunResult
 from feedforward.statistics import STATISTICS
 
 if TYPE_CHECKING:
@@ -117,8 +117,8 @@ def draw(one: Findings) -> Iterator[tuple[str, "Figure"]]:
 
     runs, baseline, others = one.runs, one.baseline, [v for v in one.variants if v != one.baseline]
     if baseline in one.variants:
-        for name, curve in (("loss", "cross_entropy"), ("accuracy", "accuracy")):
-            title = f"{one.name}: training and validation {name} of {baseline}"
+        for name, curve in (("loss", "cross_entropy"), (runs[0].score, runs[0].score)):
+            title = f"{one.name}: training and validation {SCORES.get(name, name)} of {baseline}"
             yield name, figures.training_and_validation(runs, baseline, curve, title)
         for other in others:
             title = f"{one.name}: validation loss of {baseline} and {other}"

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from feedforward.redaction import has_credentials, shown
+from feedforward.tasks import TASKS
 
 Place = tuple[Any, ...]
 
@@ -21,13 +22,21 @@ _NAMES = {
     "claims/*/right": "/variants",
     "/variants/*/size": "network/sizes",
     "reader/file": "files",
+    "reader/test_file": "files",
     "reader/train/features": "files",
     "reader/train/labels": "files",
     "reader/test/features": "files",
     "reader/test/labels": "files",
 }
 _ADDRESSES = (("mirrors", "*"), ("datasets", "*", "files", "*", "urls", "*"))
-_ARCHIVES = {"idx": ("none", "gzip"), "labelled_text": ("tar",)}  # what the files of a reader may come in
+# What the files of a reader may come in
+_ARCHIVES = {
+    "idx": ("none", "gzip"),
+    "labelled_text": ("tar", "folder", "none", "gzip"),
+    "image_folder": ("tar", "folder"),
+    "table": ("none", "gzip"),
+}
+_ONE_FILE = ("none", "gzip")
 
 
 def find(values: dict[str, Any], size: str) -> Iterator[str]:
@@ -39,8 +48,8 @@ def find(values: dict[str, Any], size: str) -> Iterator[str]:
     yield from _of_addresses(values)
     for (_, name), dataset in _found(values, ("datasets", "*")):
         yield from _of_names(values, name)
-        for problem in (*_of_labels(dataset), *_of_archives(dataset), *_of_folders(dataset), *_of_samples(dataset)):
-            yield f"datasets.{name}.{problem}"
+        for look in (_of_labels, _of_columns, _of_archives, _of_folders, _of_samples):
+            yield from (f"datasets.{name}.{problem}" for problem in look(dataset))
 
 
 def nearest(name: str, known: Iterable[Any]) -> str:
@@ -71,17 +80,51 @@ def _of_names(values: dict[str, Any], dataset: str) -> Iterator[str]:
 
 
 def _of_labels(dataset: Any) -> Iterator[str]:
-    labels, classes = _at(dataset, "labels"), _at(dataset, "reader", "classes")
-    if isinstance(labels, tuple):
-        if _at(dataset, "task") == "binary" and len(labels) != 2:
-            yield f"labels: must be 2 for `task: binary`, got {len(labels)}"
-        if isinstance(classes, tuple) and len(classes) != len(labels):
-            yield f"reader.classes: must be as many as labels ({len(labels)}), got {len(classes)}"
+    labels, classes, name = _at(dataset, "labels"), _at(dataset, "reader", "classes"), _at(dataset, "task")
+    task = TASKS.get(name) if isinstance(name, str) else None
+    if not isinstance(labels, tuple) or task is None:
+        return
+    if wanted := task.wants(len(labels)):
+        meaning = " (the name of the value)" if task.answers == "value" else ""
+        yield f"labels: must be {wanted} for `task: {name}`{meaning}, got {len(labels)}"
+    elif isinstance(classes, tuple) and task.answers == "class" and len(classes) != len(labels):
+        yield f"reader.classes: must be as many as labels ({len(labels)}), got {len(classes)}"
+    kind, targets = _at(dataset, "reader", "kind"), _at(dataset, "reader", "target")
+    if isinstance(kind, str) and kind != "table" and task.answers != "class":
+        yield f"task: `kind: {kind}` reads one class a sample; must be binary or multiclass, got {name}"
+    if kind == "table" and isinstance(targets, tuple):
+        columns = len(labels) if task.answers == "labels" else 1
+        if len(targets) != columns:
+            yield f"reader.target: must be {columns} for `task: {name}` with {len(labels)} labels, got {len(targets)}"
+        if isinstance(classes, tuple) != (task.answers == "class"):
+            state = "is missing for" if classes is None else "does not belong to"
+            yield f"reader.classes: {state} `task: {name}`"
+
+
+def _of_columns(dataset: Any) -> Iterator[str]:
+    reader = _at(dataset, "reader")
+    if not isinstance(reader, dict):
+        return
+    if reader.get("kind") == "labelled_text":
+        in_columns, in_folders = bool(reader.get("text") or reader.get("label")), reader.get("train") is not None
+        if in_columns == in_folders or (in_columns and not (reader.get("text") and reader.get("label"))):
+            yield "reader: needs either `train` (a folder of class folders) or both `text` and `label` (columns)"
+    if reader.get("kind") == "table":
+        parts = {key: reader.get(key) or () for key in ("target", "numeric", "categorical")}
+        if not all(isinstance(part, tuple) for part in parts.values()):
+            return
+        if not parts["numeric"] and not parts["categorical"]:
+            yield "reader: needs columns to learn from, `numeric` or `categorical` or both"
+        listed = [name for part in parts.values() for name in part if isinstance(name, str)]
+        for name in sorted({name for name in listed if listed.count(name) > 1}):
+            yield f"reader: column {shown(name)} must stand in one of target, numeric and categorical alone"
 
 
 def _of_archives(dataset: Any) -> Iterator[str]:
     kind = _at(dataset, "reader", "kind")
     wanted = _ARCHIVES.get(kind, ()) if isinstance(kind, str) else ()
+    if kind == "labelled_text":
+        wanted = _ONE_FILE if _at(dataset, "reader", "text") else ("tar", "folder")
     named = [_at(dataset, *path.split("/")) for path, names in _NAMES.items() if names == "files"]
     for (name,), file in _found(_at(dataset, "files"), ("*",)):
         archive = file.get("archive", "none") if isinstance(file, dict) else None
@@ -96,7 +139,7 @@ def _of_folders(dataset: Any) -> Iterator[str]:
         return
     for part in ("train", "test"):
         folder = _at(dataset, "reader", part)
-        missing = [f"{folder}/{name}" for name in classes if f"{folder}/{name}" not in folders]
+        missing = [path for name in classes if (path := f"{folder}/{name}" if folder else name) not in folders]
         if isinstance(folder, str) and missing:
             listed = ", ".join(map(shown, folders))
             yield f"reader.{part}: each class must be a folder of the file ({listed}), got {shown(missing[0])}"

@@ -30,7 +30,7 @@ def read(path: Path) -> dict[Any, Any]:
             raise _Unbounded(f"must have at most {MAX_BYTES} bytes")
         yaml = YAML(typ="safe", pure=True)
         yaml.Parser = _Bounded
-        values = _frozen(yaml.load(content.decode("utf-8")))
+        values = frozen(yaml.load(content.decode("utf-8")))
     except _Unbounded as error:
         raise ParamsError([f"{path.name}: {error}"]) from None
     except (OSError, UnicodeDecodeError) as error:
@@ -45,11 +45,12 @@ def read(path: Path) -> dict[Any, Any]:
     return values
 
 
-def _frozen(value: Any) -> Any:
+def frozen(value: Any) -> Any:
+    """The same with tuples for lists."""
     if isinstance(value, dict):
-        return {key: _frozen(item) for key, item in value.items()}
+        return {key: frozen(item) for key, item in value.items()}
     if isinstance(value, list):
-        return tuple(_frozen(item) for item in value)
+        return tuple(frozen(item) for item in value)
     return value
 
 

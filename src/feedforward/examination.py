@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from feedforward import experiment, paths, plans, servable, storage
+from feedforward import experiment, paths, plans, scores, servable, storage
 from feedforward.errors import DataError, FeedforwardError
 from feedforward.forward import Network
 from feedforward.params import Params, load_params
@@ -56,22 +56,23 @@ def examine(params: Params, name: str, number: int, target: Path) -> dict[str, f
 
 
 def probe(network: Network, model: bytes, features: Features) -> float:
-    """The largest difference between what Keras and what the served forward pass answer; both must be probabilities."""
+    """The largest difference between what Keras and what the served forward pass answer; probabilities must be some."""
     from feedforward import loading
 
     rows = _rows(features, min(PROBES, len(features)))
     batches: list[Features] = [rows]
-    if not isinstance(rows, MultiHot):
+    if not isinstance(rows, MultiHot) and rows.dtype == np.uint8:
         batches.append(np.stack([np.zeros_like(rows[0]), np.full_like(rows[0], 255)]))
     largest = 0.0
     for batch in batches:
         expected = loading.probabilities(model, batch)
-        found = network.probabilities(batch)
+        found = network.outputs(batch)
         if not np.isfinite(expected).all() or not np.isfinite(found).all():
             raise DataError("the model answers a probe with numbers that are not finite")
-        if found.min() < 0 or np.abs(found.sum(axis=1) - 1).max() > TOLERANCE:
+        sums = found.sum(axis=1) if network.last == "softmax" else np.ones(len(found))
+        if network.last != "linear" and (found.min() < 0 or found.max() > 1 or np.abs(sums - 1).max() > TOLERANCE):
             raise DataError("the model answers a probe with numbers that are no probabilities")
-        largest = max(largest, float(np.abs(found[:, -expected.shape[1] :] - expected).max()))
+        largest = max(largest, float((np.abs(found - expected) / np.maximum(1, np.abs(expected))).max()))
     if largest > TOLERANCE:
         raise DataError(f"Keras and the served forward pass differ by {largest:.2g} on a probe, at most {TOLERANCE:g}")
     return largest
@@ -82,22 +83,26 @@ def measure(served: Servable, validation: Split) -> dict[str, float]:
     times = []
     for row in range(min(TIMED, len(validation))):
         began = time.perf_counter()
-        served.network.probabilities(_rows(validation.features, row + 1, row))
+        served.ask(_rows(validation.features, row + 1, row))
         times.append(time.perf_counter() - began)
     losses, hits = judge(served.network, validation)
     return {
         "latency_ms": 1000 * statistics.median(times),
         "bytes": float(served.bytes),
         "seen_cross_entropy": float(losses.mean()),
-        "seen_accuracy": float(hits.mean()),
+        **({"seen_accuracy": float(hits.mean())} if hits.size else {}),
     }
 
 
-def judge(network: Network, split: Split) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Of each sample the cross-entropy (nats), and whether the most probable class is its label."""
-    logarithms = network.log_probabilities(network.logits(split.features))
-    labels = np.asarray(split.labels).astype(np.int64)
-    return -logarithms[np.arange(len(labels)), labels], logarithms.argmax(axis=1) == labels
+def judge(
+    network: Network, split: Split, units: tuple[float, float] = (0.0, 1.0)
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Of each sample the loss (nats, or variances of the target), and what of its answer is right (scores.hits).
+
+    units: what the network's values must be shifted and multiplied by to be in those of the labels.
+    """
+    logits = network.logits(split.features) * np.float32(units[1]) + np.float32(units[0])
+    return scores.losses(network, logits, split.labels), scores.hits(network, logits, split.labels)
 
 
 def witness_seeds(params: Params, own: int) -> list[int]:

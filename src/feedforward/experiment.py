@@ -4,9 +4,9 @@ import dataclasses
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from feedforward import attribution, paths, plans, processes, results, storage
+from feedforward import attribution, paths, plans, processes, results, scores, storage
 from feedforward.errors import DataError
 from feedforward.params import Dataset, Params
 from feedforward.plans import Pack
@@ -111,10 +111,15 @@ def _results(pack: Pack, replicas: Sequence["Replica"]) -> list[RunResult]:
 
     tested: list[dict[str, float]] = [{} for _ in replicas]
     hardest: list[list[dict[str, Any]]] = [[] for _ in replicas]
+    unit = plans.manifest_of(pack.dataset).get("target", {}).get("scale", 1.0)
     if pack.role == "final":
         test = Split.load(paths.vectorized(pack.dataset) / "test")
         tested = training.evaluate([replica.model for replica in replicas], test)
-        hardest = [attribution.hardest(training.as_arrays(replica.model), test) for replica in replicas]
+        networks = [training.as_arrays(replica.model) for replica in replicas]
+        for figures, network in zip(tested, networks, strict=True):
+            figures |= scores.measure(network, network.logits(test.features), test.labels)
+        if not scores.is_value(test.labels) and test.labels.ndim == 1:
+            hardest = [attribution.hardest(network, test) for network in networks]
     return [
         RunResult(
             pack.dataset,
@@ -122,13 +127,31 @@ def _results(pack: Pack, replicas: Sequence["Replica"]) -> list[RunResult]:
             replica.seed,
             pack.protocol,
             pack.role,
-            replica.curves,
-            summarize(replica.curves, figures),
+            curves,
+            summarize(curves, _in_units(figures, unit)),
             training.weights_digest(replica.model),
             wrong,
         )
         for replica, figures, wrong in zip(replicas, tested, hardest, strict=True)
+        for curves in [_in_units(replica.curves, unit)]
     ]
+
+
+Figures = TypeVar("Figures", dict[str, float], dict[str, list[float]])
+
+
+def _in_units(figures: Figures, unit: float) -> Figures:
+    """Absolute errors in the unit of the value, which training reads in standard deviations."""
+    scaled: Any = {
+        name: value
+        if not name.endswith("mae")
+        else [unit * v for v in value]
+        if isinstance(value, list)
+        else unit * value
+        for name, value in figures.items()
+    }
+    found: Figures = scaled
+    return found
 
 
 def _names(pack: Pack) -> dict[str, Any]:
@@ -187,20 +210,22 @@ def _means(runs: Sequence[RunResult]) -> dict[str, float]:
 
 def summarize(curves: Mapping[str, Sequence[float]], test: Mapping[str, float]) -> dict[str, float]:
     """The figures of a run: at its best epoch (of lowest validation cross-entropy), at its last, on the test split."""
-    figures = {"last_accuracy": curves["accuracy"][-1], "last_cross_entropy": curves["cross_entropy"][-1]}
+    score = results.score_of(curves)
+    figures = {f"last_{score}": curves[score][-1], "last_cross_entropy": curves["cross_entropy"][-1]}
     if "val_cross_entropy" in curves:
         held_out = curves["val_cross_entropy"]
         best = min(range(len(held_out)), key=held_out.__getitem__)
         figures |= {
             "best_epoch": float(best + 1),
             "best_val_cross_entropy": held_out[best],
-            "best_val_accuracy": curves["val_accuracy"][best],
+            f"best_val_{score}": curves[f"val_{score}"][best],
             "generalization_gap": held_out[best] - curves["cross_entropy"][best],
             "last_val_cross_entropy": held_out[-1],
-            "last_val_accuracy": curves["val_accuracy"][-1],
+            f"last_val_{score}": curves[f"val_{score}"][-1],
         }
     if test:
-        figures |= {"test_loss": test["cross_entropy"], "test_accuracy": test["accuracy"]}
+        others = {f"test_{name}": value for name, value in test.items() if name not in ("loss", "cross_entropy")}
+        figures |= {"test_loss": test["cross_entropy"], **others}
     return figures
 
 

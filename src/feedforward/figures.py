@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 
 from feedforward import statistics
 from feedforward.inference import CONFIDENCE, estimate
-from feedforward.results import RunResult
+from feedforward.results import SCORES, RunResult
 from feedforward.statistics import Band, Difference
 
 INK, FAINT, GRID, PAPER = "#1f2328", "#59636e", "#d9dee3", "#ffffff"
@@ -47,8 +47,8 @@ def validation_loss_of_two(runs: Sequence[RunResult], baseline: str, variant: st
 
 
 def training_of_final(runs: Sequence[RunResult], variant: str, title: str) -> Figure:
-    """Figure 4: accuracy and loss of the final model on its training samples, side by side."""
-    bands = {curve: statistics.band(runs, variant, curve, "final") for curve in ("accuracy", "cross_entropy")}
+    """Figure 4: accuracy (or error) and loss of the final model on its training samples, side by side."""
+    bands = {curve: statistics.band(runs, variant, curve, "final") for curve in (runs[0].score, "cross_entropy")}
     figure = _figure(WIDE, title, _seeds(bands.values()))
     for place, (curve, band) in enumerate(bands.items(), start=1):
         axes = _dressed(figure.add_subplot(1, 2, place), "epoch", f"training {_label(curve)}")
@@ -57,14 +57,14 @@ def training_of_final(runs: Sequence[RunResult], variant: str, title: str) -> Fi
 
 
 def curves_of_run(runs: Sequence[RunResult], title: str) -> Figure:
-    """Loss and accuracy by epoch of one run, or of all replicas of a variant, in the lecture's style."""
+    """Loss and accuracy (or error) by epoch of one run, or of all replicas of a variant, in the lecture's style."""
     variant, role = runs[0].variant, runs[0].role
     curves = [
-        (c, [statistics.band(runs, variant, f"{p}{c}", role) for p in ("", "val_")]) for c in ("loss", "accuracy")
+        (c, [statistics.band(runs, variant, f"{p}{c}", role) for p in ("", "val_")]) for c in ("loss", runs[0].score)
     ]
     figure = _figure(WIDE, f"{title}: {variant}", _seeds(band for _, bands in curves for band in bands))
     for place, (curve, bands) in enumerate(curves, start=1):
-        axes = _dressed(figure.add_subplot(1, 2, place), "epoch", curve)
+        axes = _dressed(figure.add_subplot(1, 2, place), "epoch", _label(curve))
         for band, style, label in zip(bands, ("bo", "b"), ("training", "validation"), strict=True):
             _lecture_curve(axes, band, style, label)
         axes.legend(frameon=False, fontsize=10, labelcolor=INK)
@@ -243,7 +243,7 @@ def _short(value: int | float | str) -> str:
 
 
 def _label(curve: str) -> str:
-    return "loss" if curve == "cross_entropy" else curve
+    return {"cross_entropy": "loss", **SCORES}.get(curve, curve)
 
 
 def _seeds(bands: Iterable[Band | None], more: str = "") -> str:

@@ -10,39 +10,33 @@ hand. Serve it with `--env-manager local`, from an environment in which this pac
 from pathlib import Path
 from typing import Any
 
-from feedforward import servable, storage
+from feedforward import prediction, servable, storage
 from feedforward.errors import DataError, InputError, ParamsError
 from feedforward.servable import Servable
 from feedforward.tracking import versions
 
 
 class Answerer:
-    """What MLflow asks: `predict` of a table with one column, or a list, of texts or of pictures in base64."""
+    """What MLflow asks: `predict` of a table with one column, or a list, of texts or of pictures in base64; or rows."""
 
     def __init__(self, served: Servable) -> None:
         self.served = served
 
     def predict(self, model_input: Any, params: Any = None) -> list[dict[str, Any]]:  # noqa: ARG002
-        """One object a sample: `label`, `probability`, `probabilities` by label.
+        """One object a sample, as prediction.answers gives them.
 
         Raises:
             InputError: a sample cannot be taken; its place is named.
         """
-        samples = _samples(model_input)
+        samples = _samples(model_input, self.served.encoder.takes)
         encoder = self.served.encoder
         checked = [encoder.check(sample, f"inputs.{place}") for place, sample in enumerate(samples)]
-        labels = self.served.description.labels
-        return [
-            {
-                "label": labels[int(row.argmax())],
-                "probability": float(row.max()),
-                "probabilities": dict(zip(labels, map(float, row), strict=True)),
-            }
-            for row in self.served.network.probabilities(encoder.encode(checked))
-        ]
+        return prediction.answers(self.served, checked)
 
 
-def _samples(model_input: Any) -> list[Any]:
+def _samples(model_input: Any, takes: str) -> list[Any]:
+    if hasattr(model_input, "iloc") and takes == "row":
+        return list(model_input.astype(object).where(model_input.notna(), None).to_dict("records"))
     if hasattr(model_input, "iloc"):  # a table of pandas; its one column
         if model_input.shape[1] != 1:
             raise InputError("inputs", f"must have one column, got {model_input.shape[1]}")

@@ -40,7 +40,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Network:
-    """Dense layers over features that are multiplied by `scale`; the last activation is sigmoid or softmax."""
+    """Dense layers over features that are multiplied by `scale`; the last activation: sigmoid, softmax or linear."""
 
     scale: float
     layers: tuple[Layer, ...]
@@ -51,9 +51,14 @@ class Network:
         return int(self.layers[0].kernel.shape[0])
 
     @property
-    def classes(self) -> int:
-        """Number of probabilities of a sample."""
-        return 2 if self.layers[-1].activation == "sigmoid" else len(self.layers[-1].bias)
+    def last(self) -> str:
+        """The last activation."""
+        return self.layers[-1].activation
+
+    @property
+    def units(self) -> int:
+        """Numbers that the last layer gives for a sample."""
+        return len(self.layers[-1].bias)
 
     def logits(self, features: Features) -> Array:
         """(samples, outputs) before the last activation, of features (samples, columns).
@@ -87,8 +92,19 @@ class Network:
             sums = ACTIVATIONS[layer.activation](sums) @ following.kernel + following.bias
         return sums
 
+    def outputs(self, features: Features) -> npt.NDArray[np.float64]:
+        """(samples, units): what the last layer gives, as Keras does."""
+        return self.activated(self.logits(features))
+
+    def activated(self, logits: Array) -> npt.NDArray[np.float64]:
+        """(samples, units) from logits: the last activation."""
+        if self.last == "softmax":
+            return self.to_probabilities(logits)
+        wide = logits.astype(np.float64)
+        return np.exp(-np.logaddexp(0, -wide)) if self.last == "sigmoid" else wide
+
     def probabilities(self, features: Features) -> npt.NDArray[np.float64]:
-        """(samples, classes), each row sums to 1."""
+        """(samples, classes), each row sums to 1; of a network that answers a class."""
         return self.to_probabilities(self.logits(features))
 
     def to_probabilities(self, logits: Array) -> npt.NDArray[np.float64]:
@@ -98,7 +114,7 @@ class Network:
     def log_probabilities(self, logits: Array) -> npt.NDArray[np.float64]:
         """(samples, classes): natural logarithms, finite wherever the logits are."""
         wide = logits.astype(np.float64)
-        if self.layers[-1].activation == "sigmoid":
+        if self.last == "sigmoid":
             return -np.concatenate([np.logaddexp(0, wide), np.logaddexp(0, -wide)], axis=1)
         wide = wide - wide.max(axis=1, keepdims=True)
         found: npt.NDArray[np.float64] = wide - np.log(np.exp(wide).sum(axis=1, keepdims=True))
@@ -155,7 +171,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "gelu": lambda x: np.float32(0.5) * x * (1 + _erf(x * np.float32(2**-0.5))),
     "silu": lambda x: x * _sigmoid(x),
 }
-LAST_ACTIVATIONS = ("sigmoid", "softmax")
+LAST_ACTIVATIONS = ("sigmoid", "softmax", "linear")
 KNOWN = ("InputLayer", "Rescaling", "Dense", "Dropout")  # dropout is the identity once training is done
 
 

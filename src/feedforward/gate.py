@@ -20,12 +20,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from feedforward import candidacy, cards, examination, experiment, journal, paths, plans, servable, storage
+from feedforward import candidacy, cards, examination, experiment, journal, paths, plans, scores, servable, storage
 from feedforward.errors import Busy, DataError, FeedforwardError
 from feedforward.params import Params
 from feedforward.promotion import Candidate, Decision, Evidence, decide
 from feedforward.readers import encoding
-from feedforward.readers.encoding import Encoder
 from feedforward.servable import Servable
 from feedforward.splits import Split
 from feedforward.tracking import Found, settings, versions
@@ -164,23 +163,31 @@ def _evidence(
     own = witnesses_of(version)
     figures = json.loads(version.tags[EXAMINED])
     measured = {key: value for key, value in run.metrics.items() if not key.startswith("system/")}
-    evidence = _judged(own, own[0].encoder, validation)
+    evidence = _judged(own, own[0], validation)
     candidate = Candidate(evidence, {**measured, **figures}, int(figures["bytes"]), figures["latency_ms"])
     before, problem = None, ""
     if champion is not None:
         try:
             servable.read(versions.folder(champion, versions.SERVED), champion.tags.get(versions.DIGEST, ""))
-            before = _judged(witnesses_of(champion), own[0].encoder, validation)
+            before = _judged(witnesses_of(champion), own[0], validation)
         except DataError as error:
             problem = f"the champion before cannot be served any more: {error}"
     return candidate, before, np.asarray(validation.labels).astype(np.int64), problem
 
 
-def _judged(witnesses: Sequence[Servable], encoder: Encoder, validation: Split) -> Evidence:
-    """What the witnesses say of validation samples that `encoder` made."""
-    features = encoding.translate(validation.features, encoder, witnesses[0].encoder)
-    judged = [examination.judge(each.network, Split(features, validation.labels)) for each in witnesses]
-    return Evidence(np.stack([losses for losses, _ in judged]), judged[0][1])
+def _judged(witnesses: Sequence[Servable], made_by: Servable, validation: Split) -> Evidence:
+    """What the witnesses say of validation samples that are encoded, and values scaled, as `made_by` has them."""
+    features = encoding.translate(validation.features, made_by.encoder, witnesses[0].encoder)
+    split = Split(features, validation.labels)
+    (mean, scale), (own_mean, own_scale) = (each.description.target or (0.0, 1.0) for each in (made_by, witnesses[0]))
+    units = (own_mean - mean) / scale, own_scale / scale
+    judged = [examination.judge(each.network, split, units) for each in witnesses]
+    losses = np.stack([losses for losses, _ in judged])
+    explained = None
+    if scores.is_value(split.labels):
+        answers = witnesses[0].ask(features)[:, 0]
+        explained = scores.r2(np.asarray(split.labels, np.float64) * scale + mean, answers)
+    return Evidence(losses, judged[0][1], explained)
 
 
 def witnesses_of(version: Version) -> list[Servable]:
@@ -253,7 +260,7 @@ def _keep_card(
     decision: Decision,
 ) -> None:
     served = servable.read(versions.folder(version, versions.SERVED), version.tags[versions.DIGEST])
-    own: Mapping[str, float] = {key: run.metrics[key] for key in ("test_accuracy", "test_loss") if key in run.metrics}
+    own: Mapping[str, float] = {key: value for key, value in sorted(run.metrics.items()) if key.startswith("test_")}
     losses, hits = candidate.evidence.losses, candidate.evidence.hits
     facts = cards.Facts(
         name=version.name,
@@ -265,7 +272,9 @@ def _keep_card(
         own_test=own,
         examined=json.loads(version.tags[EXAMINED]),
         evidence=[float(mean) for mean in losses.mean(axis=1)],
-        hits=(float(hits.mean()), len(hits)),
+        accuracy=float(hits.mean()) if hits.size else None,
+        explained=candidate.evidence.explained,
+        samples=len(hits),
         decision=decision,
     )
     card = cards.write(facts)

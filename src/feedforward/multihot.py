@@ -87,11 +87,11 @@ class Tail(Protocol):
 
 
 def tail(kernel: npt.NDArray[np.float32], optimizer: Optimizer | None = None, l2: float = 0.0) -> Tail:
-    """Compiled loops on a CPU for RMSprop without momentum (or for no training at all), else TensorFlow's operations.
+    """Compiled loops on a CPU for plain RMSprop (or for no training at all), else TensorFlow's operations.
 
     l2: the factor of the kernel's squares in the loss.
     """
-    plain = optimizer is None or (optimizer.name == "rmsprop" and not optimizer.momentum)
+    plain = optimizer is None or (optimizer.name == "rmsprop" and not optimizer.momentum and not optimizer.decay)
     if plain and not tf.config.list_physical_devices("GPU"):
         return CompiledTail(kernel, optimizer or Optimizer(), l2)
     return VariableTail(kernel)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from feedforward import multihot
@@ -21,9 +22,18 @@ from feedforward.params import Optimizer
 Gradients = list[tuple[tf.Variable, tf.Tensor]]
 
 
+def _targets(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Labels, (samples,) or (samples, outputs), for every output of every replica."""
+    labels = tf.cast(labels, tf.float32)
+    return tf.broadcast_to(labels[:, None] if labels.shape.rank == 1 else labels, tf.shape(logits))
+
+
 def _binary(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    labels = tf.broadcast_to(tf.cast(labels, tf.float32)[:, None], tf.shape(logits))
-    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits), -1)
+    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(_targets(labels, logits), logits), -1)
+
+
+def _squared(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_mean(tf.square(logits - _targets(labels, logits)), -1)
 
 
 def _categorical(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
@@ -32,7 +42,7 @@ def _categorical(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 
 # Keras's losses of the same names, taken before the last activation, where no logarithm can overflow
-_LOSSES = {"sigmoid": _binary, "softmax": _categorical}
+_LOSSES = {"sigmoid": _binary, "softmax": _categorical, "linear": _squared}
 
 
 VECTOR = 16  # numbers that a CPU takes at a time, or a multiple
@@ -119,14 +129,27 @@ class Pack:
         noise = [tf.random.stateless_uniform(shape, (seed * 1000 + layer, step)) for seed in self.seeds]
         return tf.where(tf.stack(noise) < keep, x / keep, 0.0)
 
+    @property
+    def last(self) -> str:
+        """The activation of the last layer."""
+        return str(self.dense[-1].activation.__name__)
+
     def cross_entropy(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         """(replicas, samples): the loss of each sample, without penalties."""
         samples = tf.shape(labels)[0]
-        labels = tf.pad(labels, [(0, -samples % VECTOR)])
-        return _LOSSES[self.dense[-1].activation.__name__](labels, _whole_vectors(logits))[:, :samples]
+        labels = tf.pad(labels, [(0, -samples % VECTOR), *[(0, 0)] * (labels.shape.rank - 1)])
+        return _LOSSES[self.last](labels, _whole_vectors(logits))[:, :samples]
 
-    def correct(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        """(replicas,) float32: the number of samples whose most probable class is the label."""
+    def score(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        """(replicas,) float32, summed over samples: of class numbers, whether the most probable one is right; of many
+        labels, the share that is right; of values, the absolute error.
+        """
+        if labels.dtype.is_floating:
+            values = tf.sigmoid(_whole_vectors(logits))[:, : tf.shape(labels)[0]] if self.last == "sigmoid" else logits
+            return tf.reduce_sum(tf.abs(values[..., 0] - labels), -1)
+        if labels.shape.rank == 2:
+            right = tf.reduce_sum(tf.cast((logits > 0) == (labels > 0), tf.float32), (1, 2))
+            return right / float(self.dense[-1].units)
         binary = self.dense[-1].units == 1
         predicted = tf.cast(logits[..., 0] > 0, tf.int32) if binary else tf.argmax(logits, -1, tf.int32)
         return tf.reduce_sum(tf.cast(predicted == tf.cast(labels, tf.int32), tf.float32), -1)
@@ -169,16 +192,20 @@ class Pack:
         l2 = next((l2 for kernel, l2 in kernels if kernel is variable), 0.0)
         return gradient + 2.0 * l2 * variable if l2 else gradient
 
-    def unpack(self) -> list[keras.Model]:
-        """The models with their trained weights. The pack is of no use afterwards."""
+    def weights(self) -> list[list[npt.NDArray[np.generic]]]:
+        """Of each model the weights as they are now, in the order of Keras."""
         parts = [self.head.numpy(), *([self.tail.numpy()] if self.tail else [])]
         first = np.split(np.concatenate(parts), len(self.models), axis=1)
-        if self.tail:
-            self.tail.free()
         stacks = [array for pair in zip(self.biases, self.kernels, strict=False) for array in pair] + self.biases[-1:]
         stacks = [variable.numpy() for variable in stacks]
-        for k, model in enumerate(self.models):
-            model.set_weights([first[k], *(stack[k] for stack in stacks)])
+        return [[first[k], *(np.array(stack[k]) for stack in stacks)] for k in range(len(self.models))]
+
+    def unpack(self) -> list[keras.Model]:
+        """The models with their trained weights. The pack is of no use afterwards."""
+        for model, weights in zip(self.models, self.weights(), strict=True):
+            model.set_weights(weights)
+        if self.tail:
+            self.tail.free()
         return list(self.models)
 
 

@@ -74,23 +74,24 @@ class SourceFile(Strict):
     """One file to fetch; `sha256` is that of its content, so that any source may serve it.
 
     archive `gzip`: the content is the unpacked file. `tar`: the content is the regular members with
-    `suffix` directly in one of `folders`; its digest is that of a line `NAME NUL HEX LF` a member, in
-    the order of `folders` and by file name. `none`: the content is the file itself.
+    `suffix` (or one of several) directly in one of `folders`; its digest is that of a line `NAME NUL HEX LF`
+    a member, in the order of `folders` and by file name. `folder`: the same from a folder as it lies, on a disk or
+    in s3. `none`: the content is the file itself.
     """
 
     urls: tuple[Location, ...] = ()
-    archive: Literal["none", "gzip", "tar"] = "none"
+    archive: Literal["none", "gzip", "tar", "folder"] = "none"
     sha256: Sha256 | None = None
     max_bytes: Bytes = 2**30
     folders: Annotated[Distinct[str], Field(validate_default=True)] = ()
-    suffix: str = ""
+    suffix: str | tuple[str, ...] = ""
     members: Positive | None = None
 
     @field_validator("folders")
     @classmethod
     def _of_tar(cls, folders: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        if "archive" in info.data and (info.data["archive"] == "tar") != bool(folders):
-            raise ValueError("belongs to `archive: tar`, and only there")
+        if "archive" in info.data and (info.data["archive"] in ("tar", "folder")) != bool(folders):
+            raise ValueError("belongs to `archive: tar` or `folder`, and only there")
         return folders
 
 
@@ -113,22 +114,64 @@ class IdxReader(Strict):
     shuffle_seed: Seed | None = None
 
 
-class TextReader(Strict):
-    """Texts in class folders of a tar; features are multi-hot words, `num_words` columns.
+class Drawn(Strict):
+    """Which samples test where no test file or folder is named: a share, drawn with a seed."""
 
-    `train` and `test` are folders of the archive, `classes` the folders beneath them, in label order.
+    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    split_seed: Seed = 0
+    shuffle_seed: Seed | None = None
+
+
+class TextReader(Drawn):
+    """Texts in class folders, or in two columns of a CSV or JSONL file; features are multi-hot words.
+
+    Class folders: `train` and `test` are folders of the archive (empty: its top), `classes` the folders beneath them,
+    in label order. Columns: `text` and `label` of `file` (and `test_file`), `classes` the values of `label`.
     """
 
     kind: Literal["labelled_text"]
     file: str
-    train: str
-    test: str
+    train: str | None = None
+    test: str | None = None
+    text: str | None = None
+    label: str | None = None
+    test_file: str | None = None
     classes: Distinct[str]
     num_words: Annotated[int, Field(ge=5, le=65536)]  # columns are uint16
-    shuffle_seed: Seed | None = None
 
 
-Reader = Annotated[IdxReader | TextReader, Field(discriminator="kind")]
+class ImageReader(Drawn):
+    """Pictures in class folders, `train` and `test` as of texts; features are gray levels, uint8, row by row.
+
+    A picture of another size is scaled into `height` x `width`, its proportions kept, on the colour of its corners.
+    """
+
+    kind: Literal["image_folder"]
+    file: str
+    train: str = ""
+    test: str | None = None
+    classes: Distinct[str]
+    height: Annotated[int, Field(gt=0, le=1024)]
+    width: Annotated[int, Field(gt=0, le=1024)]
+
+
+class TableReader(Drawn):
+    """Rows of a CSV or Parquet file; features are numbers, standardized, and categories, one-hot.
+
+    Mean, standard deviation and categories are those of the training rows. `target`: the column to learn, for
+    multilabel one a label; `classes`: its values in label order, where it holds classes.
+    """
+
+    kind: Literal["table"]
+    file: str
+    test_file: str | None = None
+    target: Annotated[Distinct[str], Field(min_length=1)]
+    classes: Distinct[str] | None = None
+    numeric: Distinct[str] = ()
+    categorical: Distinct[str] = ()
+
+
+Reader = Annotated[IdxReader | TextReader | ImageReader | TableReader, Field(discriminator="kind")]
 
 
 # --- validate --------------------------------------------------------------------------------
@@ -139,7 +182,8 @@ class Expectations(Strict):
 
     train_samples: Span[Count]
     test_samples: Span[Count]
-    class_share: Span[Share]
+    class_share: Span[Share] = (0.0, 1.0)  # of a class; of the samples with a label, where there may be several
+    target: Span[float] | None = None  # of a value to learn, as training reads it
     ones: Span[Count]  # non-zero features of a sample
     value: Span[float]  # of any feature
     raw_length: Span[Count]  # bytes of a raw sample
@@ -151,6 +195,22 @@ class Expectations(Strict):
 # --- train -----------------------------------------------------------------------------------
 
 
+class Decay(Strict):
+    """A learning rate that falls from epoch to epoch: `exponential`, by a factor; `cosine`, to zero at the end."""
+
+    kind: Literal["exponential", "cosine"]
+    factor: Annotated[float, Field(gt=0, le=1)] = 0.9
+
+
+# Which parameters an optimizer has, beside its learning rate
+_OF_OPTIMIZER = {
+    "rmsprop": ("rho", "momentum", "epsilon"),
+    "sgd": ("momentum", "nesterov"),
+    "adagrad": ("epsilon", "initial_accumulator"),
+    "adam": ("beta_1", "beta_2", "epsilon"),
+}
+
+
 class Optimizer(Strict):
     """A Keras optimizer by name; what is not given keeps Keras's default."""
 
@@ -158,7 +218,35 @@ class Optimizer(Strict):
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.001
     rho: Annotated[float, Field(ge=0, lt=1)] = 0.9
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    nesterov: bool = False
+    beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    initial_accumulator: Annotated[float, Field(ge=0)] = 0.1
     epsilon: Annotated[float, Field(gt=0)] = 1e-7
+    decay: Decay | None = None
+
+    @field_validator("rho", "momentum", "nesterov", "beta_1", "beta_2", "initial_accumulator", "epsilon")
+    @classmethod
+    def _belongs(cls, value: T, info: ValidationInfo) -> T:
+        name = info.data.get("name")
+        if name is not None and info.field_name not in _OF_OPTIMIZER[name]:
+            raise ValueError(f"is no parameter of {name}, whose are learning_rate, {', '.join(_OF_OPTIMIZER[name])}")
+        return value
+
+    def settings(self) -> dict[str, Any]:
+        """The parameters that this optimizer has, with their values."""
+        own = ("name", "learning_rate", *_OF_OPTIMIZER[self.name])
+        return {key: getattr(self, key) for key in own}
+
+
+class EarlyStopping(Strict):
+    """A replica stops when its validation loss has not fallen by `min_delta` for `patience` epochs.
+
+    It keeps the weights of its best epoch. Each replica stops by itself, whatever others of its pack do.
+    """
+
+    patience: Positive
+    min_delta: Annotated[float, Field(ge=0)] = 0.0
 
 
 class Network(Strict):
@@ -197,6 +285,7 @@ class Training(Strict):
     epochs: Positive
     batch_size: Annotated[int, Field(gt=0, le=65536)]  # rows of a batch are uint16
     optimizer: Optimizer = Optimizer()
+    early_stopping: EarlyStopping | None = None  # of what is validated; the final model trains `final.epochs`
     validation: Holdout
     final: Final
     lecture: Lecture | None = None
@@ -216,13 +305,19 @@ StatisticName = Literal[
     "best_val_cross_entropy",
     "best_epoch",
     "best_val_accuracy",
+    "best_val_mae",
     "last_val_cross_entropy",
     "last_val_accuracy",
+    "last_val_mae",
     "generalization_gap",
     "slope",
     "rise",
     "test_loss",
     "test_accuracy",
+    "test_auc",
+    "test_f1",
+    "test_mae",
+    "test_r2",
 ]
 
 
@@ -265,6 +360,7 @@ class Promotion(Strict):
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95  # of that interval
     witnesses: Annotated[int, Field(ge=1, le=100)] = 3  # models that are trained as evidence, each from its own seed
     class_accuracy: Share = 0.0  # on the validation samples of each class, at least
+    explained: Share = 0.0  # of the variance of a value to learn, on the validation samples, at least (R²)
     max_bytes: Bytes = 2**30  # of the served folder
     max_latency: Annotated[float, Field(gt=0)] = 1000.0  # ms for one sample
 
@@ -316,15 +412,18 @@ class Retraining(Strict):
 
 
 class Dataset(Strict):
-    """A data set: where its bytes are, how they become features, what must hold, how it is learned."""
+    """A data set: where its bytes are, how they become features, what must hold, how it is learned.
+
+    expectations: None (`null`): derived from the training split, and written out to be edited.
+    """
 
     title: str
     sample: bool = False  # a small embedded stand-in: shown as such, never promoted
-    task: Literal["binary", "multiclass"]
-    labels: Annotated[Distinct[str], Field(min_length=2)]
+    task: Literal["binary", "multiclass", "multilabel", "regression", "unit_regression"]
+    labels: Annotated[Distinct[str], Field(min_length=1)]  # classes; of a value to learn, its name
     files: Annotated[dict[FileName, SourceFile], Field(min_length=1)]
     reader: Reader
-    expectations: Expectations
+    expectations: Expectations | None
     network: Network
     training: Training
     claims: tuple[Claim, ...] = ()

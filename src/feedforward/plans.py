@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from feedforward import paths, provenance, storage
 from feedforward.errors import DataError
-from feedforward.params import Dataset, Params, Variant
+from feedforward.params import Dataset, Params, Strict, Variant
 
 ROOMS_OF_FINAL = (*provenance.ROOMS, "attribution.py")  # a final run also says which samples it gets most wrong
 
@@ -161,8 +161,15 @@ def resolve(params: Params, dataset: Dataset, variant: Variant) -> dict[str, Any
         "dropout_rate": variant.dropout_rate,
         "batch_size": training.batch_size,
         "data_order_seed": params.data_order_seed,
-        **{f"optimizer_{key}": value for key, value in training.optimizer.model_dump().items()},
+        **{f"optimizer_{key}": value for key, value in training.optimizer.settings().items()},
+        **_flat("decay", training.optimizer.decay),
+        **_flat("early_stopping", training.early_stopping),
     }
+
+
+def _flat(prefix: str, part: Strict | None) -> dict[str, Any]:
+    """What was set, by flat names; nothing where nothing was, so that older runs keep their parameters."""
+    return {f"{prefix}_{key}": value for key, value in part.model_dump().items()} if part else {}
 
 
 def _fingerprint(manifest: Mapping[str, Any], resolved: dict[str, Any], seed: int, protocol: str, role: str) -> str:

@@ -89,19 +89,35 @@ def champion(name: str, version: Version | None = None) -> Champion:
 
 
 def answers(served: Servable, samples: Sequence[Any]) -> list[dict[str, Any]]:
-    """Of each sample, checked by the encoder: `label`, `probability`, and `probabilities` by label; JSON values."""
-    return described(served, served.network.probabilities(served.encoder.encode(samples)))
+    """Of each sample, checked by the encoder, as JSON values: what the task answers.
+
+    A class: `label`, `probability`, and `probabilities` by label. Any number of labels: `labels`, and `probabilities`.
+    A value: `value`, in its own unit.
+    """
+    return described(served, served.ask(served.encoder.encode(samples)))
 
 
 def described(served: Servable, probabilities: npt.NDArray[np.float64]) -> list[dict[str, Any]]:
-    """The same from probabilities, (samples, classes)."""
-    labels = served.description.labels
+    """The same from what `Servable.ask` gave, (samples, labels)."""
+    labels, kind = served.description.labels, served.description.row.answers
+    if kind == "value":
+        return [{"value": value} for value in probabilities[:, 0].tolist()]
+    if kind == "labels":
+        shares = [dict(zip(labels, row, strict=True)) for row in probabilities.tolist()]
+        return [{"labels": [k for k, p in each.items() if p > 0.5], "probabilities": each} for each in shares]
     found = []
     for row, best in zip(probabilities.tolist(), probabilities.argmax(axis=1).tolist(), strict=True):
         found.append(
             {"label": labels[best], "probability": row[best], "probabilities": dict(zip(labels, row, strict=True))}
         )
     return found
+
+
+def in_words(answer: dict[str, Any]) -> str:
+    """The answer itself, without probabilities."""
+    if "value" in answer:
+        return f"{answer['value']:.6g}"
+    return str(answer["label"]) if "label" in answer else ", ".join(answer["labels"]) or "none"
 
 
 def explained(served: Servable, text: str) -> tuple[str, list[Word]]:
@@ -111,7 +127,7 @@ def explained(served: Servable, text: str) -> tuple[str, list[Word]]:
     The label is the second of two, or the answer among more. Only texts can be explained so.
     """
     encoder, network = served.encoder, served.network
-    if not isinstance(encoder, TextEncoder):
+    if not isinstance(encoder, TextEncoder) or served.description.row.answers != "class":
         return "", []
     distinct = list(dict.fromkeys(encoder.split(text)))
     columns = np.array(encoder.columns_of(distinct), np.int64)
@@ -121,7 +137,7 @@ def explained(served: Servable, text: str) -> tuple[str, list[Word]]:
     if unknown.sum() > 1:
         left_out[unknown] = 0  # the others keep the column of dropped words set
     logits = network.continued(np.concatenate([sums, sums - left_out]))
-    label = 1 if network.classes == 2 else int(logits[0].argmax())
+    label = 1 if len(served.description.labels) == 2 else int(logits[0].argmax())
     odds = attribution.log_odds(network.log_probabilities(logits), label)
     effects = (odds[0] - odds[1:]).tolist()
     found = [Word(word, effect, not new) for word, effect, new in zip(distinct, effects, unknown.tolist(), strict=True)]
@@ -154,8 +170,32 @@ def from_table(path: Path) -> Iterator[Place]:
         yield place, sample
 
 
-def read_table(path: Path) -> Iterator[Place]:
+def from_rows(path: Path) -> Iterator[Place]:
+    """The rows of a .csv, .jsonl or .parquet file, as objects.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if path.suffix in (".jsonl", ".ndjson"):
+        yield from read_table(path, whole=True)
+        return
+    try:
+        if path.suffix == ".parquet":
+            from feedforward.readers.table import open_table
+
+            yield from ((f"{path} row {k}", row) for k, row in enumerate(open_table(path).to_pylist(), start=1))
+            return
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            for row in (rows := csv.DictReader(file)):
+                yield f"{path} line {rows.line_num}", row
+    except (OSError, csv.Error, DataError) as error:
+        raise InputError(str(path), f"cannot be read ({error})") from None
+
+
+def read_table(path: Path, whole: bool = False) -> Iterator[Place]:
     """The texts of a file: a line each (.txt), a column (.csv) or a field of objects (.jsonl); `-` is standard input.
+
+    whole: objects as they are.
 
     Raises:
         InputError: it cannot be read, or has no such column or field.
@@ -169,7 +209,7 @@ def read_table(path: Path) -> Iterator[Place]:
             if path.suffix == ".csv":
                 yield from _of_csv(str(path), file)
             elif path.suffix in (".jsonl", ".ndjson"):
-                yield from _of_json_lines(str(path), file)
+                yield from _of_json_lines(str(path), file, whole)
             else:
                 for number, line in enumerate(file, start=1):
                     if line.strip():
@@ -192,7 +232,7 @@ def _of_csv(name: str, file: Any) -> Iterator[Place]:
         raise InputError(f"{name} line {rows.line_num}", f"is not CSV ({error})") from None
 
 
-def _of_json_lines(name: str, file: Any) -> Iterator[Place]:
+def _of_json_lines(name: str, file: Any, whole: bool) -> Iterator[Place]:
     for number, line in enumerate(file, start=1):
         if not line.strip():
             continue
@@ -201,7 +241,7 @@ def _of_json_lines(name: str, file: Any) -> Iterator[Place]:
             value = json.loads(line)
         except (ValueError, RecursionError):
             raise InputError(where, "is not JSON") from None
-        if isinstance(value, dict):
+        if isinstance(value, dict) and not whole:
             field = next((each for each in TEXT_COLUMNS if each in value), None)
             if field is None:
                 raise InputError(where, f"must have a field {' or '.join(TEXT_COLUMNS)}")

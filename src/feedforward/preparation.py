@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from feedforward import collection, paths, readers, sources, storage
+from feedforward.errors import DataError
 from feedforward.params import Dataset, Params
 from feedforward.readers import Part, Reading
-from feedforward.splits import Features, MultiHot
+from feedforward.splits import Features, MultiHot, Split
+from feedforward.tasks import TASKS, Task
 
 PROFILE_ROWS = 8192  # at a time
 
@@ -43,11 +45,16 @@ def vectorize(name: str, dataset: Dataset, collect: bool = False) -> None:
     taken = [entry for entry in collection.read(name) if entry["label"] in dataset.labels] if collect else []
     with storage.writing_folder(paths.vectorized(name), "vectorize") as target:
         digests = {"vocabulary": _save_vocabulary(reading.vocabulary, target)}
-        with _profile(target / "profile.parquet") as profile:
+        for file, content in reading.files.items():
+            (target / file).write_bytes(content)
+            digests[file] = hashlib.sha256(content).hexdigest()
+        scaling = _Scaling(name, TASKS[dataset.task])
+        with _profile(target / "profile.parquet", dataset) as profile:
             # map, not a loop: a loop's variable would hold one split in memory while the next is made
             parts = map(functools.partial(_joined, taken=taken, reading=reading, dataset=dataset), reading.parts)
+            parts = map(scaling.scaled, parts)
             saved = list(map(functools.partial(_save, target=target, profile=profile), parts))
-        digests |= {part: digest for part, digest, _ in saved}
+        digests |= {part: digest for part, digest, _ in saved} | scaling.digests()
         manifest = {
             **reading.facts,
             **digests,
@@ -55,6 +62,7 @@ def vectorize(name: str, dataset: Dataset, collect: bool = False) -> None:
             "samples": {part: samples for part, _, (samples, _) in saved},
             "features": saved[0][2][1],
             **({"collected": len(taken)} if taken else {}),
+            **scaling.facts,
         }
         storage.write_json(target / "manifest.json", manifest)
 
@@ -66,6 +74,39 @@ def _save_vocabulary(words: list[str] | None, target: Path) -> str | None:
     text = "".join(f"{word}\n" for word in words).encode()
     (target / "vocabulary.txt").write_bytes(text)
     return hashlib.sha256(text).hexdigest()
+
+
+class _Scaling:
+    """Values to learn, as training reads them: float32, in standard deviations from the mean of the training split
+    where the task says so. Classes stay as they are.
+    """
+
+    def __init__(self, name: str, task: Task) -> None:
+        self.name, self.task = name, task
+        self.facts: dict[str, Any] = {}
+
+    def digests(self) -> dict[str, str]:
+        """Equal arrays of other units are other data."""
+        return {key: storage.digest(fact) for key, fact in self.facts.items()}
+
+    def scaled(self, part: Part) -> Part:
+        """The part; the first is that of training.
+
+        Raises:
+            DataError: the values are none that the task can learn.
+        """
+        if self.task.answers != "value":
+            return part
+        values = part.split.labels.astype(np.float64)
+        if self.task.standardized:
+            if not self.facts:
+                self.facts = {"target": {"mean": float(values.mean()), "scale": float(values.std()) or 1.0}}
+            values = (values - self.facts["target"]["mean"]) / self.facts["target"]["scale"]
+        elif values.min() < 0 or values.max() > 1:
+            span = f"{values.min():g} to {values.max():g}"
+            raise DataError(f"{self.name}: values must lie from 0 to 1, got {span}; `task: regression` takes any")
+        split = Split(part.split.features, values.astype(np.float32))
+        return Part(part.name, split, part.raw_lengths, part.digests)
 
 
 def _joined(part: Part, taken: list[dict[str, Any]], reading: Reading, dataset: Dataset) -> Part:
@@ -101,13 +142,20 @@ def validate(name: str, dataset: Dataset) -> None:
     validation.validate(name, dataset, paths.vectorized(name))
 
 
-def _profile(path: Path) -> Any:
+def _profile(path: Path, dataset: Dataset) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     whole, text = pa.int64(), pa.string()
-    columns = {"split": text, "label": whole, "raw_length": whole, "ones": whole}
+    answers = TASKS[dataset.task].answers
+    columns = {
+        "split": text,
+        "label": pa.float64() if answers == "value" else whole,
+        "raw_length": whole,
+        "ones": whole,
+    }
     columns |= {"minimum": pa.float64(), "maximum": pa.float64(), "digest": text}
+    columns |= {f"label_{k}": whole for k in range(len(dataset.labels)) if answers == "labels"}
     return pq.ParquetWriter(path, pa.schema(list(columns.items())), compression="zstd")
 
 
@@ -122,14 +170,26 @@ def _rows(part: Part) -> Iterator[Any]:
         yield pa.record_batch(
             {
                 "split": [part.name] * len(rows),
-                "label": rows.labels.astype(np.int64),
+                "label": _one_each(rows.labels),
                 "raw_length": part.raw_lengths[start:stop],
                 "ones": ones,
                 "minimum": minimum,
                 "maximum": maximum,
                 "digest": [digest.tobytes().hex() for digest in part.digests[start:stop]],
+                **(
+                    {f"label_{k}": column for k, column in enumerate(rows.labels.T.astype(np.int64))}
+                    if rows.labels.ndim == 2
+                    else {}
+                ),
             }
         )
+
+
+def _one_each(labels: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """A number a sample: its class, its value, or how many labels it has."""
+    if labels.dtype.kind == "f":
+        return labels.astype(np.float64)
+    return labels.astype(np.int64) if labels.ndim == 1 else np.count_nonzero(labels, axis=1)
 
 
 def _describe(features: Features) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -9,7 +9,8 @@ import pandas as pd
 
 from feedforward import pages, storage
 from feedforward.errors import DataError, ValidationFailed
-from feedforward.params import Dataset
+from feedforward.params import Dataset, Expectations
+from feedforward.tasks import TASKS
 
 SPLITS = ("train", "test")
 TEXT, NUMBERS = ("split", "digest"), ("label", "raw_length", "ones", "minimum", "maximum")
@@ -48,7 +49,7 @@ def load(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
 def describe(rows: pd.DataFrame) -> pd.DataFrame:
     """The profile with what the rules look at in place of its digests.
 
-    class_share: share of the sample's class in its split. missing, empty, duplicate, overlap: 0 or 1. A
+    class_share: share of the sample's class (or value) in its split. missing, empty, duplicate, overlap: 0 or 1. A
     duplicate is equal to an earlier sample of its split; an overlap is a test sample, no duplicate, that
     stands in train too.
     """
@@ -69,14 +70,71 @@ def distributions(rows: pd.DataFrame, dataset: Dataset) -> dict[str, dict[str, A
     parts = {split: rows[rows["split"] == split] for split in SPLITS}
     if any(part.empty for part in parts.values()):
         return {}
-    classes = range(len(dataset.labels))
-    counts = {split: [int((part["label"] == i).sum()) for i in classes] for split, part in parts.items()}
-    bounds = dataset.expectations
+    bounds = bounds_of(dataset)
+    counts = {split: label_counts(part, dataset) for split, part in parts.items()}
+    labels = {"label": {"labels": list(dataset.labels), "accepted": bounds.class_share, **counts}}
     return {
-        "label": {"labels": list(dataset.labels), "accepted": bounds.class_share, **counts},
+        **(labels if all(counts.values()) else {}),
         "ones": _histogram({split: part["ones"] for split, part in parts.items()}, bounds.ones),
         "raw_length": _histogram({split: part["raw_length"] for split, part in parts.items()}, bounds.raw_length),
     }
+
+
+def label_counts(rows: pd.DataFrame, dataset: Dataset) -> list[int]:
+    """Samples of each class, or with each label; none where a value is learned."""
+    answers, numbers = TASKS[dataset.task].answers, range(len(dataset.labels))
+    if answers == "labels":
+        return [int(rows[f"label_{i}"].sum()) for i in numbers]
+    return [int((rows["label"] == i).sum()) for i in numbers] if answers == "class" else []
+
+
+def bounds_of(dataset: Dataset) -> Expectations:
+    """What the data must keep, once it is stated or derived.
+
+    Raises:
+        ValidationFailed: it is neither.
+    """
+    if dataset.expectations is None:
+        raise ValidationFailed(f"{dataset.title}: states no expectations; run `dvc repro validate`")
+    return dataset.expectations
+
+
+def derive(rows: pd.DataFrame, dataset: Dataset) -> Expectations:
+    """Bounds from the profile itself: the test split is held to the training split's, with as much room on both sides.
+
+    Flaws are accepted in the number that is there, so that more of them later are noticed.
+    """
+    train = rows[rows["split"] == "train"]
+    counts = {split: int((rows["split"] == split).sum()) for split in SPLITS}
+    shares = [count / max(1, len(train)) for count in label_counts(train, dataset)] or [0.0, 1.0]
+    value, ones, length = (
+        (float(train[low].min()), float(train[high].max()))
+        for low, high in (("minimum", "maximum"), ("ones", "ones"), ("raw_length", "raw_length"))
+    )
+    target = None
+    if TASKS[dataset.task].answers == "value":
+        target = _wide((float(train["label"].min()), float(train["label"].max())))
+    return Expectations(
+        train_samples=(counts["train"],) * 2,
+        test_samples=(counts["test"],) * 2,
+        class_share=(min(shares) / 2, min(1.0, 2 * max(shares))),
+        target=target,
+        ones=_whole(_wide(ones)),
+        value=_wide(value),
+        raw_length=_whole(_wide(length)),
+        empty=int(rows["empty"].sum()),
+        duplicates=max(int(rows.loc[rows["split"] == split, "duplicate"].sum()) for split in SPLITS),
+        overlap=int(rows["overlap"].sum()),
+    )
+
+
+def _wide(pair: tuple[float, float]) -> tuple[float, float]:
+    room = (pair[1] - pair[0]) or abs(pair[0]) / 2
+    return float(f"{pair[0] - room:.4g}"), float(f"{pair[1] + room:.4g}")
+
+
+def _whole(pair: tuple[float, float]) -> tuple[int, int]:
+    return max(0, int(pair[0])), int(pair[1]) + 1
 
 
 def _histogram(values: Mapping[str, pd.Series], accepted: tuple[int, int]) -> dict[str, Any]:

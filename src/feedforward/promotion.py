@@ -25,11 +25,13 @@ class Evidence:
 
     losses: float64, (models, samples), cross-entropy of each sample, nats; the first model has the seed of the one
     that is to be served, the others show what a seed does. hits: bool, (samples,), does the first model give the label
-    of the sample the highest probability?
+    of the sample the highest probability? Of many labels (samples, labels), of a value (samples, 0). explained: R² of
+    the first model where it answers with a value.
     """
 
     losses: npt.NDArray[np.float64]
     hits: npt.NDArray[np.bool_]
+    explained: float | None = None
 
 
 @dataclass(frozen=True)
@@ -96,9 +98,12 @@ def unsound(challenger: Candidate, accuracy: Sequence[float], names: Sequence[st
         faults.append("the cross-entropy of each validation sample must be finite")
     faults += [
         f"accuracy on {name} must be at least {rule.class_accuracy:g}, got {found:.4f}"
-        for name, found in zip(names, accuracy, strict=True)
+        for name, found in zip(names, accuracy, strict=False)  # of a value there is none
         if not found >= rule.class_accuracy  # a class without samples has no accuracy (NaN)
     ]
+    explained = challenger.evidence.explained
+    if explained is not None and not explained >= rule.explained:
+        faults.append(f"explained variance (R²) must be at least {rule.explained:g}, got {explained:.4f}")
     if challenger.bytes > rule.max_bytes:
         faults.append(f"size must be at most {rule.max_bytes} bytes, got {challenger.bytes}")
     if not challenger.latency <= rule.max_latency:
@@ -107,7 +112,9 @@ def unsound(challenger: Candidate, accuracy: Sequence[float], names: Sequence[st
 
 
 def class_accuracy(hits: npt.NDArray[np.bool_], labels: npt.NDArray[np.integer], classes: int) -> tuple[float, ...]:
-    """Share of hits among the samples of each class; NaN where a class has none."""
+    """Share of hits among the samples of each class, NaN where a class has none; of many labels, on each."""
+    if hits.ndim == 2:
+        return tuple(hits.mean(axis=0).tolist())
     totals = np.bincount(labels, minlength=classes)
     found = np.bincount(labels, weights=hits, minlength=classes)
     return tuple(float(hit / total) if total else math.nan for hit, total in zip(found, totals, strict=True))

@@ -16,7 +16,9 @@ class RunResult:
 
     role: `replica` (compared on the validation split) or `final` (met the test split once).
     curves: per epoch `loss`, `accuracy`, `cross_entropy` and, with a validation split, the same with
-        `val_` before; `loss` is Keras's and includes the L2 penalty, `cross_entropy` does not.
+        `val_` before; `loss` is Keras's and includes the L2 penalty, `cross_entropy` does not. Where a value
+        is learned, `mae` (in the value's unit) stands in the place of `accuracy`, and `cross_entropy` is the task's
+        own loss: of regression the squared error in variances of the target, a Gaussian's but for constants.
     metrics: figures of the run, finite floats (`best_epoch` counts from 1).
     weights_digest: SHA-256 (hex) of the trained weights.
     hardest: of a final run, the test samples that it gets most wrong (attribution.hardest).
@@ -31,6 +33,19 @@ class RunResult:
     metrics: dict[str, float]
     weights_digest: str
     hardest: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def score(self) -> str:
+        """The curve beside the loss."""
+        return score_of(self.curves)
+
+
+SCORES = {"accuracy": "accuracy", "mae": "mean absolute error"}  # curve: what people read
+
+
+def score_of(curves: Iterable[str]) -> str:
+    """`accuracy`, or `mae` where a value is learned."""
+    return "mae" if "mae" in curves else "accuracy"
 
 
 def save(path: Path, results: Iterable[RunResult], cpu: str, point: str = "results") -> None:

@@ -16,11 +16,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from feedforward import forward, storage
 from feedforward.errors import DataError
 from feedforward.forward import Network
 from feedforward.readers import encoding
 from feedforward.readers.encoding import Encoder
+from feedforward.splits import Features
+from feedforward.tasks import TASKS, Task
 
 MANIFEST, DESCRIPTION, MODEL = "manifest.json", "description.json", "model.keras"
 MAX_MANIFEST_BYTES = 2**16
@@ -29,7 +34,10 @@ MAX_BYTES = 2**30  # of all files together
 
 @dataclass(frozen=True)
 class Description:
-    """What a served network is. epochs: that it was trained for; samples: that it was trained on."""
+    """What a served network is. epochs: that it was trained for; samples: that it was trained on.
+
+    target: mean and standard deviation of the value that was learned, where it was learned in those.
+    """
 
     dataset: str
     title: str
@@ -42,6 +50,13 @@ class Description:
     fingerprint: str
     data_digest: str
     weights_digest: str
+    task: str = ""  # what was packaged before there were others: a class
+    target: tuple[float, float] | None = None
+
+    @property
+    def row(self) -> Task:
+        """The row of the table of tasks."""
+        return TASKS[self.task or ("binary" if len(self.labels) == 2 else "multiclass")]
 
 
 @dataclass(frozen=True)
@@ -53,6 +68,13 @@ class Servable:
     network: Network
     digest: str
     bytes: int
+
+    def ask(self, features: Features) -> npt.NDArray[np.float64]:
+        """(samples, labels): probabilities, or the value in its own unit."""
+        if self.description.row.answers == "class":
+            return self.network.probabilities(features)
+        mean, scale = self.description.target or (0.0, 1.0)
+        return self.network.outputs(features) * scale + mean
 
 
 def write(folder: Path, model: bytes, description: Description, encoder: Encoder) -> str:
@@ -88,7 +110,8 @@ def read(folder: Path, digest: str) -> Servable:
         settings = described.pop("encoder")
         if described.pop("format") != 1:
             raise ValueError("its format is not 1")
-        description = Description(**{**described, "labels": tuple(described["labels"])})
+        described |= {key: tuple(described[key]) for key in ("labels", "target") if described.get(key) is not None}
+        description = Description(**described)
     except (KeyError, ValueError, TypeError) as error:
         raise DataError(f"{folder / DESCRIPTION}: cannot be read ({error}); promote the run again") from None
     if MODEL not in files:
@@ -142,8 +165,12 @@ def _content(path: Path, limit: int) -> bytes:
 
 
 def _check(network: Network, description: Description, encoder: Encoder) -> None:
-    pairs = {
-        "probabilities and labels": (network.classes, len(description.labels)),
+    if description.task not in ("", *TASKS):
+        raise DataError(f"{description.dataset}: unknown task {description.task!r}; train and promote again")
+    row = description.row
+    pairs: dict[str, tuple[Any, Any]] = {
+        "outputs and labels": (network.units, row.outputs(len(description.labels))),
+        "last activation and task": (network.last, row.activation),
         "features of network and encoder": (network.columns, encoder.columns),
         "weights and their recorded digest": (network.weights_digest(), description.weights_digest),
     }

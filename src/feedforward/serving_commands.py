@@ -45,16 +45,18 @@ def promote(
 
 def predict(
     dataset: DataSet,
-    samples: Annotated[list[str] | None, typer.Argument(help="Texts, or files of pictures.")] = None,
+    samples: Annotated[
+        list[str] | None, typer.Argument(help="Texts, files of pictures, or rows as JSON objects.")
+    ] = None,
     file: Annotated[
-        Path | None, typer.Option(help="Many texts: a line each (.txt), .csv or .jsonl; - is stdin.")
+        Path | None, typer.Option(help="Many texts: a line each (.txt), .csv or .jsonl; - is stdin. Or many rows.")
     ] = None,
     variant: Annotated[
         str | None, typer.Option(help="A variant in the place of the champion; `all`: side by side.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Labels and probabilities of texts or pictures, from the champion."""
+    """What the champion answers to texts, pictures or rows: labels and probabilities, or a value."""
     from feedforward import prediction
     from feedforward.params import load_params
 
@@ -65,7 +67,7 @@ def predict(
         )
     champion = prediction.champion(dataset)
     chosen = champion.chosen(variant)
-    if file is not None and champion.served.encoder.takes == "text":
+    if file is not None and champion.served.encoder.takes != "image":
         _answer_many(champion, chosen, file, as_json)
         return
     given = [*(samples or []), *([str(file)] if file else [])]
@@ -107,15 +109,17 @@ def _show(told: dict[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from feedforward import prediction
+
     console = Console(highlight=False)
     answers = told["answers"]
     if len(answers) == 1:
         [answer] = answers.values()
-        console.print(f"{escape(told['sample'])}: [bold]{escape(answer['label'])}[/bold] ({_shares(answer)})")
+        console.print(f"{escape(told['sample'])}: [bold]{escape(prediction.in_words(answer))}[/bold]{_shares(answer)}")
     else:
         table = Table("variant", "answer", "probabilities", box=None, pad_edge=False)
         for name, answer in answers.items():
-            table.add_row(name, f"[bold]{escape(answer['label'])}[/bold]", _shares(answer))
+            table.add_row(name, f"[bold]{escape(prediction.in_words(answer))}[/bold]", _shares(answer))
         console.print(f"{escape(told['sample'])}:")
         console.print(table)
     if "words" in told:
@@ -125,28 +129,30 @@ def _show(told: dict[str, Any]) -> None:
 
 
 def _shares(answer: dict[str, Any]) -> str:
-    """The most probable labels, as many as fit."""
-    shares = sorted(answer["probabilities"].items(), key=lambda entry: -entry[1])[:LABELS_SHOWN]
-    return ", ".join(f"{label} {100 * share:.1f} %" for label, share in shares)
+    """The most probable labels, as many as fit, in brackets; nothing of a value."""
+    shares = sorted(answer.get("probabilities", {}).items(), key=lambda entry: -entry[1])[:LABELS_SHOWN]
+    return f" ({', '.join(f'{label} {100 * share:.1f} %' for label, share in shares)})" if shares else ""
 
 
 def _answer_many(champion: "Champion", chosen: dict[str, "Servable"], file: Path, as_json: bool) -> None:
     from feedforward import prediction, progress
 
-    labels = champion.served.description.labels
+    takes, labels = champion.served.encoder.takes, champion.served.description.labels
+    shown = () if champion.served.description.row.answers == "value" else labels
     table = csv.writer(sys.stdout)
     total = file.stat().st_size if file.is_file() else 0
     with progress.bar(f"predict {champion.version.name}", total) as advance:
         if not as_json:
-            table.writerow(["sample", "variant", "label", *labels])
-        for names, checked in prediction.in_chunks(champion.served, prediction.from_table(file)):
+            table.writerow(["sample", "variant", "label" if shown else labels[0], *shown])
+        places = prediction.from_rows(file) if takes == "row" else prediction.from_table(file)
+        for names, checked in prediction.in_chunks(champion.served, places):
             features = champion.served.encoder.encode(checked)
             for name, served in chosen.items():
-                found = prediction.described(served, served.network.probabilities(features))
+                found = prediction.described(served, served.ask(features))
                 for where, answer in zip(names, found, strict=True):
                     if as_json:
                         print(json.dumps({"sample": where, "variant": name, **answer}, ensure_ascii=False))
                     else:
-                        shares = [f"{share:.6f}" for share in answer["probabilities"].values()]
-                        table.writerow([where, name, answer["label"], *shares])
-            advance(sum(len(text.encode("utf-8", "replace")) for text in checked), "")
+                        shares = [f"{share:.6f}" for share in answer.get("probabilities", {}).values()]
+                        table.writerow([where, name, prediction.in_words(answer), *shares])
+            advance(sum(len(str(sample).encode("utf-8", "replace")) for sample in checked), "")

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from feedforward import charts, statistics
 from feedforward.charts import Series
 from feedforward.findings import Findings
+from feedforward.results import SCORES
 
 Line = tuple[str, str, str, Literal["line", "dot", "plus"]]  # name, variant, curve, mark
 
@@ -16,7 +17,7 @@ def figures(one: Findings, lecture: Findings | None) -> list[dict[str, Any]]:
     wanted: list[tuple[str, str, list[Line]]] = [
         (f"Training and validation {ylabel} of {base}", ylabel,
          [("training", base, curve, "dot"), ("validation", base, f"val_{curve}", "line")])
-        for ylabel, curve in (("loss", "cross_entropy"), ("accuracy", "accuracy"))
+        for ylabel, curve in (("loss", "cross_entropy"), (SCORES[one.runs[0].score], one.runs[0].score))
     ]  # fmt: skip
     wanted += [
         (f"Validation loss of {base} and {other}", "validation loss",
@@ -43,11 +44,11 @@ def _beside(one: Findings, lecture: Findings | None, title: str, ylabel: str, li
 
 
 def _final_figure(one: Findings) -> dict[str, Any]:
-    """Accuracy and loss of the final model on its training samples."""
+    """Accuracy (or error) and loss of the final model on its training samples."""
     title = f"Final model ({one.baseline}) on its training samples"
     pictures = [
         (label.capitalize(), charts.curves(series, f"{title}: {label}", label))
-        for label, curve in (("accuracy", "accuracy"), ("loss", "cross_entropy"))
+        for label, curve in ((SCORES[one.runs[0].score], one.runs[0].score), ("loss", "cross_entropy"))
         if (series := _series(one, [("training", one.baseline, curve, "line")], "final"))
     ]
     return {"title": title, "legend": [], "pictures": pictures}

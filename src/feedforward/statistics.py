@@ -55,13 +55,19 @@ STATISTICS = {
         Statistic("best_val_cross_entropy", "lowest validation loss", "replica", "lower", 4),
         Statistic("best_epoch", "overfit epoch", "replica", None, 1),
         Statistic("best_val_accuracy", "accuracy at the overfit epoch", "replica", "higher", 4),
+        Statistic("best_val_mae", "mean absolute error at the overfit epoch", "replica", "lower", 4),
         Statistic("generalization_gap", "generalization gap", "replica", "lower", 4),
         Statistic("last_val_cross_entropy", "validation loss at the last epoch", "replica", "lower", 4),
         Statistic("last_val_accuracy", "accuracy at the last epoch", "replica", "higher", 4),
+        Statistic("last_val_mae", "mean absolute error at the last epoch", "replica", "lower", 4),
         Statistic("rise", "rise of the validation loss to the last epoch", "replica", "lower", 4, rise),
         Statistic("slope", "slope of the validation loss after its minimum", "replica", "lower", 4, slope),
         Statistic("test_loss", "test loss", "final", "lower", 4),
         Statistic("test_accuracy", "test accuracy", "final", "higher", 4),
+        Statistic("test_auc", "area under the ROC curve on test", "final", "higher", 4),
+        Statistic("test_f1", "F1 on test", "final", "higher", 4),
+        Statistic("test_mae", "mean absolute error on test", "final", "lower", 4),
+        Statistic("test_r2", "R² on test", "final", "higher", 4),
     )
 }
 

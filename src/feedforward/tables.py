@@ -17,13 +17,17 @@ SHOWN = {
     "best_val_cross_entropy": "lowest validation loss",
     "best_epoch": "overfit epoch",
     "best_val_accuracy": "accuracy there",
+    "best_val_mae": "MAE there",
     "generalization_gap": "gap there",
     "last_val_cross_entropy": "loss at last epoch",
     "slope": "slope after minimum",
     "test_loss": "test loss",
     "test_accuracy": "test accuracy",
+    "test_auc": "AUC",
+    "test_f1": "F1",
+    "test_mae": "test MAE",
+    "test_r2": "R²",
 }
-CURVES = ("loss", "accuracy", "cross_entropy", "val_loss", "val_accuracy", "val_cross_entropy")
 EXPLAINED = (
     "Differences are paired by seed; the interval is the t interval at the level that Holm's procedure gives the "
     "claim among those of its data set. A claim is supported or contradicted when that interval lies wholly on one "
@@ -110,18 +114,20 @@ def differences_csv(found: Iterable[Findings]) -> str:
 def curves_csv(one: Findings) -> str:
     """The replicas' curves in long format, one row an epoch, for `dvc plots`."""
     replicas = [run for run in one.runs if run.role == "replica"]
+    kinds = ("loss", *dict.fromkeys(run.score for run in replicas), "cross_entropy")
+    shown = [f"{prefix}{kind}" for prefix in ("", "val_") for kind in kinds]
     rows = [
         (
             one.name,
             run.variant,
             run.seed,
             epoch + 1,
-            *(run.curves[c][epoch] if c in run.curves else None for c in CURVES),
+            *(run.curves[c][epoch] if c in run.curves else None for c in shown),
         )
         for run in sorted(replicas, key=lambda run: (one.variants.index(run.variant), run.seed))
         for epoch in range(len(run.curves["loss"]))
     ]
-    return csv_text(("dataset", "variant", "seed", "epoch", *CURVES), rows)
+    return csv_text(("dataset", "variant", "seed", "epoch", *shown), rows)
 
 
 def verdicts_plain(found: Iterable[Findings]) -> list[dict[str, Any]]:

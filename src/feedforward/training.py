@@ -5,6 +5,7 @@ import functools
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,7 +17,7 @@ from feedforward.batches import Batches, Plan
 from feedforward.errors import TrainingError
 from feedforward.optimizers import Rule
 from feedforward.packing import Pack, weights_digest
-from feedforward.params import Dataset, Variant
+from feedforward.params import Dataset, EarlyStopping, Variant
 from feedforward.splits import MultiHot, Split
 
 EVALUATION_ROWS = 2000  # of a batch where nothing depends on it: enough to fill a core, few enough for its cache
@@ -72,6 +73,9 @@ def fit(
     Curves are what Keras's `fit` gives: over the training split running means while the weights move (dropout on),
     over the validation split the state after the epoch. `on_epoch(epoch, mean loss)` is called after each.
 
+    With `training.early_stopping` a replica's curves end where it stops, and its weights are those of its best epoch;
+    the pack trains on until all have stopped, since no replica touches another. Without validation none stops.
+
     Raises:
         TrainingError: a loss is not finite.
     """
@@ -79,14 +83,18 @@ def fit(
     optimizer = dataset.training.optimizer
     pack = Pack(models, seeds, isinstance(train.features, MultiHot), optimizer)
     batches, size = Batches(train), dataset.training.batch_size
-    run_epoch = _training_graph(pack, batches, Rule(optimizer, pack.variables))
+    rule = Rule(optimizer, pack.variables)
+    run_epoch = _training_graph(pack, batches, rule)
     evaluation = _Evaluation(pack, validation) if validation is not None else None
     order = np.random.default_rng(order_seed)
     curves: list[dict[str, list[float]]] = [{} for _ in seeds]
+    stopping = dataset.training.early_stopping if evaluation else None
+    stops = _Stops(stopping, pack) if stopping else None
     for epoch in range(1, epochs + 1):
+        rule.start(epoch, epochs)
         first_step = (epoch - 1) * -(-len(train) // size)
         sums = run_epoch(batches.plan(order.permutation(len(train)), size), tf.constant(first_step))
-        figures = _figures(sums, len(train), "")
+        figures = _figures(sums, batches, "")
         if evaluation is not None:
             figures |= evaluation.figures("val_")
         _refuse_infinite(figures, seeds, epoch, dataset.title)
@@ -94,11 +102,15 @@ def fit(
             for curve, value in zip(curves, values, strict=True):
                 curve.setdefault(name, []).append(float(value))
         on_epoch(epoch, float(figures["loss"].mean()))
+        if stops and stops.look(figures["val_cross_entropy"]):
+            break
+    if stops:
+        return stops.replicas(curves)
     return [Replica(*parts) for parts in zip(seeds, pack.unpack(), curves, strict=True)]
 
 
 def evaluate(models: Sequence[keras.Model], split: Split) -> list[dict[str, float]]:
-    """`loss`, `accuracy` and `cross_entropy` of each model (built alike) on `split`."""
+    """`loss`, `accuracy` (of values: `mae`) and `cross_entropy` of each model (built alike) on `split`."""
     pack = Pack(models, [0] * len(models), isinstance(split.features, MultiHot))
     figures = _Evaluation(pack, split).figures("")
     return [{name: float(values[k]) for name, values in figures.items()} for k in range(len(models))]
@@ -145,7 +157,7 @@ def _training_graph(pack: Pack, batches: Batches, rule: Rule) -> Graph:
             with tf.control_dependencies([penalty]):  # before the weights change
                 entropy, logits, gradients = pack.gradients(batch, first_step + number)
             rule.apply(gradients)
-            return tf.reduce_sum(entropy, -1), pack.correct(batch.labels, logits), penalty
+            return tf.reduce_sum(entropy, -1), pack.score(batch.labels, logits), penalty
 
         return _sum_over(batches.steps(plan), step, (tf.zeros(len(pack.models)),) * 3)
 
@@ -156,8 +168,8 @@ class _Evaluation:
     """The figures of a pack on a split, as often as wanted."""
 
     def __init__(self, pack: Pack, split: Split) -> None:
-        self.samples, self.pack = len(split), pack
-        batches = Batches(split)
+        self.pack, self.batches = pack, Batches(split)
+        batches = self.batches
         self.plan = batches.plan(np.arange(len(split)), EVALUATION_ROWS)
 
         @_graph
@@ -166,7 +178,7 @@ class _Evaluation:
                 batch = batches.batch(plan, number)
                 logits = pack.logits(batch, pack.tail_sums(batch))
                 entropy = pack.cross_entropy(batch.labels, logits)
-                return tf.reduce_sum(entropy, -1), pack.correct(batch.labels, logits)
+                return tf.reduce_sum(entropy, -1), pack.score(batch.labels, logits)
 
             sums = _sum_over(batches.steps(plan), step, (tf.zeros(len(pack.models)),) * 2)
             return *sums, pack.penalty() * float(batches.samples)
@@ -174,14 +186,46 @@ class _Evaluation:
         self.run = run
 
     def figures(self, prefix: str) -> Figures:
-        return _figures(self.run(self.plan), self.samples, prefix)
+        return _figures(self.run(self.plan), self.batches, prefix)
 
 
-def _figures(sums: Sums, samples: int, prefix: str) -> Figures:
-    entropy, correct, penalty = (np.asarray(total, np.float64) / samples for total in sums)
+class _Stops:
+    """Where each replica of a pack stops, and its weights at its best epoch."""
+
+    def __init__(self, rule: EarlyStopping, pack: Pack) -> None:
+        self.rule, self.pack, self.epoch = rule, pack, 0
+        self.lowest = [np.inf] * len(pack.seeds)
+        self.best = [0] * len(pack.seeds)
+        self.last: list[int | None] = [None] * len(pack.seeds)
+        self.weights: list[list[npt.NDArray[Any]]] = [[] for _ in pack.seeds]
+
+    def look(self, losses: npt.NDArray[np.float64]) -> bool:
+        """After each epoch, with the validation losses: have all replicas stopped?"""
+        self.epoch += 1
+        running = [k for k, last in enumerate(self.last) if last is None]
+        better = [k for k in running if losses[k] < self.lowest[k] - self.rule.min_delta]
+        weights = self.pack.weights() if better else []
+        for k in better:
+            self.lowest[k], self.best[k], self.weights[k] = float(losses[k]), self.epoch, weights[k]
+        for k in running:
+            if self.epoch - self.best[k] >= self.rule.patience:
+                self.last[k] = self.epoch
+        return all(last is not None for last in self.last)
+
+    def replicas(self, curves: Sequence[dict[str, list[float]]]) -> list[Replica]:
+        """Each replica as it was when it stopped."""
+        found = []
+        for k, (seed, model) in enumerate(zip(self.pack.seeds, self.pack.unpack(), strict=True)):
+            model.set_weights(self.weights[k])
+            found.append(Replica(seed, model, {name: values[: self.last[k]] for name, values in curves[k].items()}))
+        return found
+
+
+def _figures(sums: Sums, batches: Batches, prefix: str) -> Figures:
+    entropy, score, penalty = (np.asarray(total, np.float64) / batches.samples for total in sums)
     return {
         f"{prefix}loss": entropy + penalty,
-        f"{prefix}accuracy": correct,
+        f"{prefix}{'mae' if batches.labels.dtype.is_floating else 'accuracy'}": score,
         f"{prefix}cross_entropy": entropy,
     }
 

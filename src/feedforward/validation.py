@@ -5,6 +5,7 @@ when data fail, and passes a suite on zero rows as well as an empty suite; so re
 check without samples is a failed one.
 """
 
+import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import great_expectations as gx
 import pandas as pd
 from great_expectations import expectations as gxe
+from ruamel.yaml import YAML
 
 from feedforward import paths, profiles, storage
 from feedforward.errors import ValidationFailed
@@ -20,7 +22,9 @@ from feedforward.pages import number, percent, span
 from feedforward.params import Dataset
 from feedforward.profiles import SPLITS
 from feedforward.summaries import Check, Summary
+from feedforward.tasks import TASKS
 
+DERIVED = "expectations.yaml"
 BOTH = "both"  # a rule on train and test together
 
 
@@ -52,6 +56,9 @@ def validate(name: str, dataset: Dataset, folder: Path) -> Summary:
         DataError: the profile or the manifest cannot be read, or they do not belong together.
     """
     rows, manifest = profiles.load(folder)
+    derived = dataset.expectations is None
+    if derived:
+        dataset = dataset.model_copy(update={"expectations": profiles.derive(rows, dataset)})
     docs = paths.data_docs(name)
     with storage.writing_folder(docs, "data_docs") as target:
         summary = Summary(
@@ -65,15 +72,30 @@ def validate(name: str, dataset: Dataset, folder: Path) -> Summary:
             distributions=profiles.distributions(rows, dataset),
         )
         summary.save(target, "summary.html")
+        if derived:
+            _write_out(name, dataset, target)
     if summary.failed:
         raise ValidationFailed(
             f"{name}: {len(summary.failed)} of {len(summary.checks)} expectations are not met\n{summary.table()}\n"
             f"look at {(docs / 'summary.html').relative_to(paths.root())}; then mend the data and run `dvc repro`,"
             f" or change datasets.{name}.expectations in params.yaml if the data are right"
+            + (f" (they are derived; {DERIVED} beside that page has them to be edited)" if derived else "")
         )
     with storage.writing_folder(paths.validation(name), "validate") as target:
         summary.save(target)
+        if derived:
+            _write_out(name, dataset, target)
     return summary
+
+
+def _write_out(name: str, dataset: Dataset, folder: Path) -> None:
+    """The derived expectations as a part of params.yaml."""
+    text = io.StringIO()
+    YAML(typ="safe", pure=True).dump(profiles.bounds_of(dataset).model_dump(mode="json", exclude_none=True), text)
+    told = f"# Derived from the training split. To hold the data to it, put it below datasets.{name}.expectations in\n"
+    storage.write_text(
+        folder / DERIVED, f"{told}# params.yaml in the place of null, and edit it.\n{text.getvalue()}", "derive"
+    )
 
 
 # --- the rules ---------------------------------------------------------------------------------
@@ -86,23 +108,29 @@ def rules(dataset: Dataset, collected: int = 0) -> list[Rule]:
         _values("splits", BOTH, "split", dict(zip(SPLITS, SPLITS, strict=True)), "Samples of each split."),
         _at_most(0, "missing values", BOTH, "missing", "Rows of the profile that lack a value."),
         _at_most(
-            dataset.expectations.overlap, "overlap", BOTH, "overlap",
+            profiles.bounds_of(dataset).overlap, "overlap", BOTH, "overlap",
             "Distinct raw samples of test that stand in train too: they flatter the figures on test.", of="test",
         ),
     ]  # fmt: skip
 
 
 def _rules_of_split(split: str, dataset: Dataset, collected: int) -> Iterator[Rule]:
-    bounds = dataset.expectations
+    bounds, answers = profiles.bounds_of(dataset), TASKS[dataset.task].answers
     low, high = {"train": bounds.train_samples, "test": bounds.test_samples}[split]
     low, high = (low + collected, high + collected) if split == "train" else (low, high)
     yield Rule(
         "samples", split, gxe.ExpectTableRowCountToBeBetween, {"min_value": low, "max_value": high},
         span(low, high), lambda rows: number(len(rows)), "Number of samples.",
     )  # fmt: skip
-    labels = dict(enumerate(dataset.labels))
-    yield _values("labels", split, "label", labels, "Each class occurs, and no other label; samples of each.")
-    yield _within(bounds.class_share, "class share", split, "class_share", "Share of each class.", percent)
+    if answers == "class":
+        labels = dict(enumerate(dataset.labels))
+        yield _values("labels", split, "label", labels, "Each class occurs, and no other label; samples of each.")
+        yield _within(bounds.class_share, "class share", split, "class_share", "Share of each class.", percent)
+    elif answers == "labels":
+        for number_of, label in enumerate(dataset.labels):
+            yield _mean_within(bounds.class_share, f"share of {label}", split, f"label_{number_of}")
+    elif bounds.target is not None:
+        yield _within(bounds.target, "target", split, "label", "Value to learn, as training reads it.")
     yield _within(bounds.value, "lowest value", split, "minimum", "Smallest feature of each sample.")
     yield _within(bounds.value, "highest value", split, "maximum", "Largest feature of each sample.")
     yield _within(bounds.ones, "non-zero features", split, "ones", "Features of each sample that are not zero.")
@@ -129,6 +157,15 @@ def _within(
     arguments = {"column": column, "min_value": bounds[0], "max_value": bounds[1]}
     return Rule(
         name, split, gxe.ExpectColumnValuesToBeBetween, arguments, span(*bounds, form), found, explained
+    )  # fmt: skip
+
+
+def _mean_within(bounds: tuple[float, float], name: str, split: str, column: str) -> Rule:
+    """The mean of the column of zeros and ones, a share, lies within the bounds."""
+    return Rule(
+        name, split, gxe.ExpectColumnMeanToBeBetween,
+        {"column": column, "min_value": bounds[0], "max_value": bounds[1]}, span(*bounds, percent),
+        lambda rows: percent(float(rows[column].mean())), "Share of the samples with this label.",
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from small_data import dense, split
 from small_data import params as small_params
 
-from feedforward import network
+from feedforward import network, tasks
 from feedforward.batches import Batch, Batches
 from feedforward.packing import Pack, weights_digest
 from feedforward.params import Optimizer, Params
@@ -83,7 +83,7 @@ def test_a_packed_step_has_the_gradients_of_a_dense_keras_step(params: Params, d
     if variant == "dropout":  # Keras draws its masks otherwise: give it ours
         masks = [pack._drop(tf.constant(mask), layer, STEP).numpy() for layer, mask in enumerate(masks)]
     for k, model in enumerate(built):
-        loss = network.TASKS[params.datasets[dataset].task].loss
+        loss = tasks.TASKS[params.datasets[dataset].task].loss
         total, expected = keras_step(model, data, loss, [mask[k] for mask in masks])
         own = float(tf.reduce_mean(entropy[k]) + pack.penalty()[k])
         assert own == pytest.approx(total, rel=1e-5)
@@ -117,7 +117,7 @@ def test_logits_are_those_of_each_model(params: Params, dataset: str) -> None:
     built = models(params, dataset, "dropout")
     pack, batch = packed(built, dataset), batch_of(split(dataset))
     logits = pack.logits(batch, pack.tail_sums(batch))
-    activation = keras.activations.get(network.TASKS[params.datasets[dataset].task].activation)
+    activation = keras.activations.get(tasks.TASKS[params.datasets[dataset].task].activation)
     for k, model in enumerate(built):
         expected = model(dense(split(dataset).features), training=False)
         np.testing.assert_allclose(activation(logits[k]), expected, rtol=1e-4, atol=1e-6)
@@ -127,7 +127,7 @@ def test_logits_are_those_of_each_model(params: Params, dataset: str) -> None:
 def test_correct_counts_as_keras_accuracy_does(params: Params, dataset: str) -> None:
     built, data = models(params, dataset, "larger"), split(dataset)
     pack, batch = packed(built, dataset), batch_of(data)
-    correct = pack.correct(batch.labels, pack.logits(batch, pack.tail_sums(batch)))
+    correct = pack.score(batch.labels, pack.logits(batch, pack.tail_sums(batch)))
     for k, model in enumerate(built):
         binary = params.datasets[dataset].task == "binary"
         metric = keras.metrics.BinaryAccuracy() if binary else keras.metrics.SparseCategoricalAccuracy()

@@ -145,7 +145,7 @@ def test_any_value_anywhere_is_taken_or_named(changes: list[tuple[str, Any]]) ->
     values: Any = VALUES
     for place, value in changes:
         try:
-            values = mistakes.edited(values, place, documents._frozen(value))
+            values = mistakes.edited(values, place, documents.frozen(value))
         except (KeyError, TypeError, ValueError, AttributeError):
             continue  # what an earlier change took away
     with contextlib.suppress(ParamsError):

@@ -14,7 +14,7 @@ import pytest
 from small_data import HELD_OUT, TRAIN, dense, split
 from small_data import params as small_params
 
-from feedforward import network, training
+from feedforward import network, tasks, training
 from feedforward.errors import TrainingError
 from feedforward.packing import weights_digest
 from feedforward.params import Dataset, Optimizer, Params, Variant, load_params
@@ -62,7 +62,7 @@ def compiled(dataset: Dataset, variant: Variant, features: int, seed: int) -> ke
     optimizer = dataset.training.optimizer
     kinds = {"rmsprop": keras.optimizers.RMSprop, "adam": keras.optimizers.Adam}
     rule = kinds[optimizer.name](optimizer.learning_rate)
-    model.compile(optimizer=rule, loss=network.TASKS[dataset.task].loss, metrics=["accuracy"])
+    model.compile(optimizer=rule, loss=tasks.TASKS[dataset.task].loss, metrics=["accuracy"])
     return model
 
 

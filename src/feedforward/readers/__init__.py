@@ -9,13 +9,16 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from feedforward.params import Reader
+from feedforward.errors import DataError
+from feedforward.params import Drawn, Reader
 from feedforward.splits import Split
 
 # Module of each `reader.kind`; imported when a data set asks for it, because pyarrow takes a third of a second.
 READERS = {
     "idx": "feedforward.readers.idx",
     "labelled_text": "feedforward.readers.text",
+    "image_folder": "feedforward.readers.pictures",
+    "table": "feedforward.readers.table",
 }
 
 
@@ -37,12 +40,13 @@ class Reading:
     """What a reader makes of the raw files: the parts one after the other, so that one at a time is in memory.
 
     vocabulary: the words that have a column, by frequency rank; None where features are not words.
-    facts: what else the manifest should tell (JSON values).
+    facts: what else the manifest should tell (JSON values). files: what else the encoder needs, by name.
     """
 
     parts: Iterator[Part]
     vocabulary: list[str] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
 
 
 def read(config: Reader, files: Mapping[str, Path]) -> Reading:
@@ -61,6 +65,24 @@ def order(samples: int, shuffle_seed: int | None) -> npt.NDArray[np.int64]:
     if shuffle_seed is None:
         return np.arange(samples)
     return np.random.default_rng(shuffle_seed).permutation(samples)
+
+
+def drawn(samples: int, config: Drawn) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Rows of training and test, both rising, where the data come as one.
+
+    Raises:
+        DataError: too few to have both.
+    """
+    rows = np.random.default_rng(config.split_seed).permutation(samples)
+    count = max(1, round(config.test_share * samples))
+    if count >= samples:
+        raise DataError(f"{samples} samples are too few to draw a share of {config.test_share:g} for the test")
+    return np.sort(rows[count:]), np.sort(rows[:count])
+
+
+def folder_labels(folder: str, classes: Sequence[str]) -> dict[str, int]:
+    """The class number of each class folder beneath `folder` (empty: the top)."""
+    return {f"{folder}/{name}" if folder else name: label for label, name in enumerate(classes)}
 
 
 def samples(config: Reader, files: Mapping[str, Path], rows: Sequence[int]) -> list[str | npt.NDArray[np.uint8]]:

@@ -5,6 +5,7 @@ An encoder travels with its model as plain values and files: `settings()` and `f
 
 import base64
 import binascii
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -17,11 +18,12 @@ import numpy.typing as npt
 
 from feedforward.errors import DataError, InputError
 from feedforward.params import Reader
-from feedforward.readers import idx, images, words
+from feedforward.readers import columns, idx, images, words
+from feedforward.readers.columns import Columns
 from feedforward.readers.images import Framing
 from feedforward.splits import Features, MultiHot, Split
 
-VOCABULARY = "vocabulary.txt"
+VOCABULARY, COLUMNS = "vocabulary.txt", "columns.json"
 FEW_TEXTS = 4  # up to here plain Python is faster than columns
 MEASURED_IMAGES = 5000  # enough to see how they are framed
 _BLANKS = str.maketrans(words.FILTERS, " " * len(words.FILTERS))
@@ -128,15 +130,13 @@ class ImageEncoder:
             InputError: no picture, or an empty sheet.
         """
         try:
-            if isinstance(sample, bytes):
-                return images.encode(sample, self.frame)
-            if isinstance(sample, str):
-                return images.encode(_unpacked(sample), self.frame)
-            if isinstance(sample, list | tuple):
-                return images.place(images.ink(_levels(sample)), self.frame).reshape(-1)
+            return self.row(_gray(sample, field))
         except ValueError as error:
             raise InputError(field, str(error)) from None
-        raise InputError(field, f"must be a picture (base64, or rows of gray levels), got {_kind(sample)}")
+
+    def row(self, levels: images.Gray) -> npt.NDArray[np.uint8]:
+        """A row of pixels: the ink, placed as the training images have it."""
+        return images.place(images.ink(levels), self.frame).reshape(-1)
 
     def encode(self, samples: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
         """(pictures, columns) uint8."""
@@ -149,6 +149,102 @@ class ImageEncoder:
     def files(self) -> dict[str, bytes]:
         """None."""
         return {}
+
+
+@dataclass(frozen=True)
+class ScaledEncoder(ImageEncoder):
+    """Pictures → rows of pixels, scaled as the reader of image folders does; of the frame only its size counts."""
+
+    def row(self, levels: images.Gray) -> npt.NDArray[np.uint8]:
+        """A row of pixels."""
+        return images.scaled(levels, self.frame.height, self.frame.width)
+
+    def settings(self) -> dict[str, Any]:
+        """JSON values."""
+        return {"kind": "scaled pixels", "height": self.frame.height, "width": self.frame.width}
+
+
+@dataclass(frozen=True)
+class RowEncoder:
+    """Rows of a table → numbers and one-hot categories."""
+
+    found: Columns
+    takes = "row"
+
+    @property
+    def columns(self) -> int:
+        """Number of features."""
+        return len(self.found.names)
+
+    def check(self, sample: Any, field: str) -> dict[str, float | str]:
+        """The columns of a row, from an object or its JSON text; others are ignored, `null` and "" are missing.
+
+        Raises:
+            InputError: no object, a column is missing, or holds no number where it must.
+        """
+        if isinstance(sample, str | bytes):
+            try:
+                sample = json.loads(sample)
+            except (ValueError, RecursionError):
+                raise InputError(
+                    field, 'must be a row as JSON, such as {"column": 1.5}, got a text that is none'
+                ) from None
+        if not isinstance(sample, dict):
+            raise InputError(field, f"must be a row (an object of columns), got {_kind(sample)}")
+        row: dict[str, float | str] = {}
+        for name, _, _ in self.found.numeric:
+            row[name] = _number(_cell(sample, name, field), f"{field}.{name}")
+        for name, _ in self.found.categorical:
+            value = _cell(sample, name, field)
+            row[name] = value if isinstance(value, str) else "" if value is None else json.dumps(value)
+        return row
+
+    def encode(self, samples: Sequence[Mapping[str, float | str]]) -> npt.NDArray[np.float32]:
+        """(rows, columns) float32."""
+        numbers = {n: np.array([float(row[n]) for row in samples], np.float64) for n, _, _ in self.found.numeric}
+        texts = {name: [str(row[name]) for row in samples] for name, _ in self.found.categorical}
+        return self.found.encode(numbers, texts, len(samples))
+
+    def settings(self) -> dict[str, Any]:
+        """JSON values."""
+        return {"kind": "columns"}
+
+    def files(self) -> dict[str, bytes]:
+        """Means, deviations and categories of the training rows."""
+        return {COLUMNS: self.found.to_json()}
+
+
+def _cell(sample: Mapping[str, Any], name: str, field: str) -> Any:
+    if name not in sample:
+        raise InputError(field, f"must have a column {name!r}, got {', '.join(map(str, sample))[:200] or 'none'}")
+    value = sample[name]
+    if isinstance(value, list | dict):
+        raise InputError(f"{field}.{name}", f"must be a number or a text, got {_kind(value)}")
+    return value
+
+
+def _number(value: Any, field: str) -> float:
+    """The number; NaN where it is missing."""
+    if value is None or value == "":
+        return math.nan
+    try:
+        number = math.inf if isinstance(value, bool) else float(value)
+    except (ValueError, OverflowError):
+        number = math.inf
+    if not math.isfinite(number):
+        raise InputError(field, f"must be a finite number, got {str(value)[:40]!r}")
+    return number
+
+
+def _gray(sample: Any, field: str) -> images.Gray:
+    """Gray levels of an encoded picture, or as they are given."""
+    if isinstance(sample, bytes):
+        return images.read(sample)
+    if isinstance(sample, str):
+        return images.read(_unpacked(sample))
+    if isinstance(sample, list | tuple):
+        return _levels(sample)
+    raise InputError(field, f"must be a picture (base64, or rows of gray levels), got {_kind(sample)}")
 
 
 def _unpacked(sample: str) -> bytes:
@@ -191,12 +287,23 @@ def of_dataset(reader: Reader, vectorized: Path, files: Mapping[str, Path]) -> E
     """
     if reader.kind == "labelled_text":
         return TextEncoder(words.load_vocabulary(vectorized / VOCABULARY, reader.num_words))
+    if reader.kind == "table":
+        try:
+            return RowEncoder(columns.from_json((vectorized / COLUMNS).read_bytes()))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{vectorized / COLUMNS}: cannot be read ({error}); run `dvc repro vectorize`") from None
+    if reader.kind == "image_folder":
+        return _scaled(reader.height, reader.width)
     features = Split.load(vectorized / "train").features
     if isinstance(features, MultiHot):
         raise DataError(f"{vectorized}: must hold pixels, got words; run `dvc repro vectorize`")
     height, width = _shape(files.get(reader.train.features), features.shape[1])
     pixels = np.asarray(features[:MEASURED_IMAGES]).reshape(-1, height, width).astype(np.uint8)
     return ImageEncoder(images.framing(pixels))
+
+
+def _scaled(height: int, width: int) -> ScaledEncoder:
+    return ScaledEncoder(Framing(height, width, None, ((height - 1) / 2, (width - 1) / 2)))
 
 
 def _shape(path: Path | None, pixels: int) -> tuple[int, int]:
@@ -226,6 +333,10 @@ def load(settings: Mapping[str, Any], files: Mapping[str, bytes]) -> Encoder:
             row, column = (float(value) for value in settings["centre"])
             box = None if settings["box"] is None else int(settings["box"])
             return ImageEncoder(Framing(int(settings["height"]), int(settings["width"]), box, (row, column)))
+        if settings["kind"] == "scaled pixels":
+            return _scaled(int(settings["height"]), int(settings["width"]))
+        if settings["kind"] == "columns":
+            return RowEncoder(columns.from_json(files[COLUMNS]))
         raise ValueError(f"unknown kind {settings['kind']!r}")
     except (KeyError, ValueError, TypeError, UnicodeDecodeError) as error:
         raise DataError(f"the model's preprocessing cannot be read ({error}); promote it again") from None
@@ -235,13 +346,19 @@ def translate(features: Features, made_by: Encoder, wanted: Encoder) -> Features
     """Features of one encoder as another would have made them from the same samples.
 
     Of texts: words move to the columns that they have in the other vocabulary, words without one count as dropped.
-    A word that only the other vocabulary knows was dropped before and stays so.
+    A word that only the other vocabulary knows was dropped before and stays so. Of rows: with the other's means,
+    deviations and categories.
 
     Raises:
         DataError: the two take different kinds of samples.
     """
     if made_by == wanted:
         return features
+    if isinstance(made_by, RowEncoder) and isinstance(wanted, RowEncoder) and not isinstance(features, MultiHot):
+        numbers, texts = made_by.found.decode(features)
+        absent = {n for n, *_ in (*wanted.found.numeric, *wanted.found.categorical)} - {*numbers, *texts}
+        if not absent:
+            return wanted.found.encode(numbers, texts, len(features))
     if not (isinstance(made_by, TextEncoder) and isinstance(wanted, TextEncoder) and isinstance(features, MultiHot)):
         raise DataError("features of different preprocessing cannot be compared; promote a run of the same data")
     column_of = np.full(made_by.columns, words.DROPPED)

@@ -58,6 +58,17 @@ def encode(content: bytes, frame: Framing) -> npt.NDArray[np.uint8]:
     return place(ink(read(content)), frame).reshape(-1)
 
 
+def scaled(levels: Gray, height: int, width: int) -> npt.NDArray[np.uint8]:
+    """One row of pixels, (height × width,): as large as fits, in the middle, on the colour of the corners."""
+    if levels.shape != (height, width):
+        small = _resized(levels, min(height / levels.shape[0], width / levels.shape[1]))[:height, :width]
+        whole = np.full((height, width), np.median(levels[[0, 0, -1, -1], [0, -1, 0, -1]]), np.float32)
+        top, left = (height - small.shape[0]) // 2, (width - small.shape[1]) // 2
+        whole[top : top + small.shape[0], left : left + small.shape[1]] = small
+        levels = whole
+    return np.clip(np.round(levels), 0, 255).astype(np.uint8).reshape(-1)
+
+
 def read(content: bytes) -> Gray:
     """Gray levels 0–255, (height, width); what is transparent gets the ground that the picture stands out from.
 

@@ -1,6 +1,8 @@
-"""Labelled texts from a tar (kept as Parquet): features are multi-hot words; see `words`."""
+"""Labelled texts from class folders (kept as Parquet) or columns: features are multi-hot words; see `words`."""
 
+import functools
 import hashlib
+import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,11 +11,13 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from feedforward import members
 from feedforward.errors import DataError
 from feedforward.params import TextReader
-from feedforward.readers import Part, Reading, order, words
+from feedforward.readers import Part, Reading, drawn, folder_labels, order, words
+from feedforward.readers.table import class_numbers, open_table
 from feedforward.splits import MultiHot, Split
 
 log = logging.getLogger(__name__)
@@ -25,7 +29,10 @@ class Chunk:
 
     names: list[str]
     texts: list[bytes]
-    labels: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.generic]
+
+
+Chunks = Callable[[], Iterator[Chunk]]  # as often as wanted
 
 
 def read(config: TextReader, files: Mapping[str, Path]) -> Reading:
@@ -37,13 +44,13 @@ def read(config: TextReader, files: Mapping[str, Path]) -> Reading:
     Raises:
         DataError: the file is missing, damaged, or holds no text of a split.
     """
-    path = files[config.file]
-    counts = words.count(text for chunk in _chunks(path, config.train, config.classes) for text in chunk.texts)
+    train, test = _splits(config, files)
+    counts = words.count(text for chunk in train() for text in chunk.texts)
     vocabulary = words.rank(counts, config.num_words)
 
     def parts() -> Iterator[Part]:
-        yield _part("train", _chunks(path, config.train, config.classes), vocabulary, config.shuffle_seed)
-        yield _part("test", _chunks(path, config.test, config.classes), vocabulary, None)
+        yield _part("train", train(), vocabulary, config.shuffle_seed)
+        yield _part("test", test(), vocabulary, None)
 
     return Reading(parts(), list(vocabulary.words), {"distinct_words": len(counts)})
 
@@ -51,7 +58,7 @@ def read(config: TextReader, files: Mapping[str, Path]) -> Reading:
 def samples(config: TextReader, files: Mapping[str, Path], rows: Sequence[int]) -> list[str]:
     """Test texts of those rows; bytes that are not UTF-8 are replaced."""
     wanted, found, start = set(rows), {}, 0
-    for chunk in _chunks(files[config.file], config.test, config.classes):
+    for chunk in _splits(config, files)[1]():
         for row in wanted & set(range(start, start + len(chunk.texts))):
             found[row] = chunk.texts[row - start].decode("utf-8", "replace")
         start += len(chunk.texts)
@@ -65,20 +72,84 @@ def column_names(vectorized: Path) -> Callable[[int], str]:
     return lambda column: signs[column] if column in signs else known[column - words.RANK_OFFSET - 1]
 
 
-def _chunks(path: Path, split: str, classes: Sequence[str]) -> Iterator[Chunk]:
+def _splits(config: TextReader, files: Mapping[str, Path]) -> tuple[Chunks, Chunks]:
+    """Training and test texts: of two folders or files, or drawn from one."""
+
+    def of(file: str, folder: str | None) -> Chunks:
+        if config.text is not None:
+            return functools.partial(_of_columns, config, files[file])
+        return functools.partial(_of_folders, files[file], folder or "", config.classes)
+
+    whole = of(config.file, config.train)
+    if config.test is not None or config.test_file is not None:
+        return whole, of(config.test_file or config.file, config.test)
+    train, test = drawn(sum(len(chunk.texts) for chunk in whole()), config)
+    return functools.partial(_rows_of, whole, train), functools.partial(_rows_of, whole, test)
+
+
+def _rows_of(whole: Chunks, wanted: npt.NDArray[np.int64]) -> Iterator[Chunk]:
+    """The texts of those rows, which rise."""
+    start = 0
+    for chunk in whole():
+        rows = wanted[(wanted >= start) & (wanted < start + len(chunk.texts))] - start
+        start += len(chunk.texts)
+        if len(rows):
+            yield Chunk([chunk.names[k] for k in rows], [chunk.texts[k] for k in rows], chunk.labels[rows])
+
+
+def _of_columns(config: TextReader, path: Path) -> Iterator[Chunk]:
+    """The texts of a CSV or JSONL file, all at once.
+
+    Raises:
+        DataError: it cannot be read so, or lacks a column.
+    """
+    assert config.text is not None
+    assert config.label is not None
+    texts, labels = columns_of(path, (config.text, config.label))
+    numbers = class_numbers(labels, config.classes, f"{path}: column {config.label!r}")
+    yield Chunk([f"row {k}" for k in range(1, len(texts) + 1)], [text.encode() for text in texts], numbers)
+
+
+def columns_of(path: Path, names: Sequence[str]) -> list[list[str]]:
+    """Columns of a CSV file, or fields of the objects of a JSONL file, as texts.
+
+    Raises:
+        DataError: it cannot be read so, or lacks one.
+    """
+    with path.open("rb") as file:
+        is_json = file.read(1) == b"{"
+    if not is_json:
+        table = open_table(path, dict.fromkeys(names, pa.string()))
+        return [table[name].fill_null("").to_pylist() for name in names]
+    found: list[list[str]] = [[] for _ in names]
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+            for column, name in zip(found, names, strict=True):
+                column.append(entry[name] if isinstance(entry[name], str) else json.dumps(entry[name]))
+        except (ValueError, KeyError, TypeError) as error:
+            where = f"{path}: line {number}"
+            raise DataError(f"{where} cannot be read ({type(error).__name__} {error}); check `reader`") from None
+    return found
+
+
+def _of_folders(path: Path, split: str, classes: Sequence[str]) -> Iterator[Chunk]:
     """The texts directly in the folders `split`/class, in the order of the file.
 
     Raises:
         DataError: the file is missing or damaged, or holds no such text.
     """
-    label_of = {f"{split}/{name}": label for label, name in enumerate(classes)}
+    label_of = folder_labels(split, classes)
+    kind = np.min_scalar_type(len(classes) - 1)
     found = False
     for names, texts in members.read(path):
         labels = np.array([label_of.get(name.rpartition("/")[0], -1) for name in names])
         keep = np.flatnonzero(labels >= 0)
         if len(keep):
             found = True
-            yield Chunk([names[row] for row in keep], [texts[row] for row in keep], labels[keep].astype(np.uint8))
+            yield Chunk([names[row] for row in keep], [texts[row] for row in keep], labels[keep].astype(kind))
     if not found:
         raise DataError(f"{path}: no text in {' or '.join(label_of)}; check `reader` in params.yaml")
 

@@ -14,8 +14,12 @@ from feedforward.servable import Servable
 
 TEXT_EXAMPLE = "A wonderful film: touching, and never boring."
 Rows = list[list[float]]
+Cells = dict[str, float | str | None]
 Sample = Annotated[
-    str | Rows, Field(description="A text; or a picture, in base64, as a data URL, or as rows of gray levels 0–255.")
+    str | Rows | Cells,
+    Field(
+        description="A text; a picture, in base64, as a data URL, or as rows of gray levels 0–255; or a table's row."
+    ),
 ]
 
 
@@ -50,11 +54,13 @@ Asked = TypeVar("Asked", bound=Body)
 
 
 class Answer(BaseModel):
-    """A label with its probability; the others are there where they were asked for."""
+    """What the task answers: a label with its probability, labels, or a value; others where they were asked for."""
 
-    label: str
-    probability: float
-    probabilities: dict[str, float]
+    label: str | None = None
+    probability: float | None = None
+    probabilities: dict[str, float] | None = None
+    labels: list[str] | None = None
+    value: float | None = None
     variants: dict[str, "Answer"] | None = None
     words: dict[str, Any] | None = None
     seen: dict[str, Any] | None = None
@@ -91,7 +97,7 @@ def parse(model: type[Asked], body: bytes) -> Asked:
         return model.model_validate_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = [str(part) for part in first["loc"] if part not in ("str", "list[list[float]]")]
+        place = [str(part) for part in first["loc"] if part != "str" and "[" not in str(part)]
         kind, said = first["type"], first["msg"]
         if kind == "json_invalid":
             raise InputError("body", f"must be JSON: {said.removeprefix('Invalid JSON: ')}") from None
@@ -109,14 +115,12 @@ def answer(champion: Champion, question: Question, bounds: Serving) -> bytes:
     served = champion.served
     checked = checked_samples(served, question.samples, bounds)
     features = served.encoder.encode(checked)
-    answers = prediction.described(served, served.network.probabilities(features))
+    answers = prediction.described(served, served.ask(features))
     if question.variants:
         for name, variant in champion.variants.items():
             if variant.encoder != served.encoder:
                 raise DataError(f"{champion.version.name}: variant {name} was made with other preprocessing")
-            for each, found in zip(
-                answers, prediction.described(variant, variant.network.probabilities(features)), strict=True
-            ):
+            for each, found in zip(answers, prediction.described(variant, variant.ask(features)), strict=True):
                 each.setdefault("variants", {})[name] = found
     if question.explain:
         for each, sample in zip(answers, checked, strict=True):
@@ -130,6 +134,8 @@ def explanation(served: Servable, sample: Any) -> dict[str, Any]:
     if served.encoder.takes == "text":
         towards, words = prediction.explained(served, sample)
         return {"words": {"towards": towards, "effects": [prediction.as_json(word) for word in words]}}
+    if served.encoder.takes == "row":
+        return {}
     settings = served.encoder.settings()
     return {"seen": {"height": settings["height"], "width": settings["width"], "levels": sample.tolist()}}
 
@@ -160,6 +166,8 @@ def keep(champion: Champion, correction: Correction, inbox: Inbox, bounds: Servi
         InputError: sample or label cannot be taken. Full: no room is left.
     """
     served = champion.served
+    if served.encoder.takes == "row" or served.description.row.answers != "class":
+        raise InputError("sample", "is not kept: only texts and pictures of one class are; add rows to the file itself")
     sample = _checked(served, correction.sample, "sample", bounds)
     [said] = prediction.answers(served, [sample])
     return inbox.keep(served.encoder, sample, correction.label, champion.version.number, said["label"])

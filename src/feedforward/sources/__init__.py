@@ -18,7 +18,7 @@ from feedforward.params import SourceFile
 from feedforward.redaction import redact
 from feedforward.sources import archives
 from feedforward.sources.bars import Bar
-from feedforward.sources.locations import Patience, Unreachable, read
+from feedforward.sources.locations import Patience, Unreachable, read, read_folder
 
 MIRROR = "FEEDFORWARD_MIRROR"
 DIGESTS = "digests.json"  # SHA-256 of each file's content, as first fetched
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 def stored_name(key: str, file: SourceFile) -> str:
     """Name of a file's verified content in the folder of raw files."""
-    return {"gzip": key.removesuffix(".gz"), "tar": f"{key}.parquet", "none": key}[file.archive]
+    return {"gzip": key.removesuffix(".gz"), "none": key}.get(file.archive, f"{key}.parquet")
 
 
 def fetch(
@@ -56,8 +56,10 @@ def missing(files: Mapping[str, SourceFile], folder: Path, mirrors: Sequence[str
     """The files that do not lie in `folder` and that no source begins to send within `wait_s` seconds."""
     quick = Patience(stall_s=wait_s, retries=0)
 
-    def reachable(location: str) -> bool:
+    def reachable(location: str, file: SourceFile) -> bool:
         try:
+            if file.archive == "folder":
+                return bool(next(_members(location, file, quick, Bar()), None))
             return bool(next(read(location, quick, Bar()), b""))
         except Unreachable:
             return False
@@ -65,7 +67,8 @@ def missing(files: Mapping[str, SourceFile], folder: Path, mirrors: Sequence[str
     return [
         key
         for key, file in files.items()
-        if not (folder / stored_name(key, file)).exists() and not any(map(reachable, _locations(key, file, mirrors)))
+        if not (folder / stored_name(key, file)).exists()
+        and not any(reachable(location, file) for location in _locations(key, file, mirrors))
     ]
 
 
@@ -140,8 +143,24 @@ def _fetch_once(
     location: str, file: SourceFile, expected: str | None, target: Path, patience: Patience, bar: Bar
 ) -> str:
     with storage.writing(target, "fetch") as output:
-        received = archives.write_content(read(location, patience, bar), file, output)
+        if file.archive == "folder":
+            received = archives.write_members(_bounded(_members(location, file, patience, bar), file), file, output)
+        else:
+            received = archives.write_content(read(location, patience, bar), file, output)
         if expected is not None and received != expected:
             hint = "" if file.sha256 else f"; if the data changed on purpose, remove {target.with_name(DIGESTS)}"
             raise DataError(f"expected content with SHA-256 {expected}, received {received}{hint}")
     return received
+
+
+def _members(location: str, file: SourceFile, patience: Patience, bar: Bar) -> Iterator[tuple[str, bytes]]:
+    return read_folder(location, file.folders, lambda path: archives.is_wanted(path, file), patience, bar)
+
+
+def _bounded(members: Iterator[tuple[str, bytes]], file: SourceFile) -> Iterator[tuple[str, bytes]]:
+    total = 0
+    for name, content in members:
+        total += len(content)
+        if total > file.max_bytes:
+            raise DataError(f"more than the {file.max_bytes:,} bytes that `max_bytes` allows")
+        yield name, content

@@ -26,7 +26,8 @@ def write_content(chunks: Iterable[bytes], file: SourceFile, target: IO[bytes]) 
     # Packed bytes are limited too: gzip can go on for ever without unpacking to anything
     packed = limited(chunks, file.max_bytes + CHUNK)
     if file.archive == "tar":
-        return _write_members(limited(gunzip(packed), file.max_bytes), file, target)
+        unpacked = limited(gunzip(packed), file.max_bytes)
+        return write_members(tars.members(unpacked, lambda path: is_wanted(path, file)), file, target)
     total = hashlib.sha256()
     for chunk in limited(gunzip(packed) if file.archive == "gzip" else packed, file.max_bytes):
         total.update(chunk)
@@ -38,7 +39,7 @@ def content_digest(path: Path, file: SourceFile) -> str | None:
     """SHA-256 (hex) of content that `write_content` wrote; None where it is missing or unreadable."""
     total = hashlib.sha256()
     try:
-        if file.archive != "tar":
+        if file.archive in ("none", "gzip"):
             with path.open("rb") as stored:
                 return hashlib.file_digest(stored, "sha256").hexdigest()
         for names, contents in members.read(path):
@@ -95,21 +96,28 @@ def gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
         raise EOFError("gzip ends early")
 
 
-def _write_members(chunks: Iterable[bytes], file: SourceFile, target: IO[bytes]) -> str:
-    """Collect the members that `file` asks for and write them, in its order, as Parquet."""
+def write_members(received: Iterable[tuple[str, bytes]], file: SourceFile, target: IO[bytes]) -> str:
+    """Collect members that `file` asks for and write them, in its order, as Parquet; their digest.
+
+    Raises:
+        DataError: one comes twice, or there are more or fewer than asked for.
+    """
     found: dict[str, tuple[int, int, str]] = {}
     # Members come in any order and leave in one: they wait in an unnamed file rather than in memory
     with tempfile.TemporaryFile(dir=Path(target.name).parent) as waiting:
-        for path, content in tars.members(chunks, lambda path: _is_wanted(path, file)):
+        for path, content in received:
             if path in found:
-                raise DataError(f"tar: member {path!a} stands in it twice")
+                raise DataError(f"{file.archive}: member {path!a} stands in it twice")
             if len(found) == file.members:
-                raise DataError(f"tar: more than the {file.members:,} members expected in {', '.join(file.folders)}")
+                raise DataError(
+                    f"{file.archive}: more than the {file.members:,} members expected in {', '.join(file.folders)}"
+                )
             found[path] = (waiting.tell(), len(content), hashlib.sha256(content).hexdigest())
             waiting.write(content)
         if len(found) != (file.members or len(found) or 1):
             raise DataError(
-                f"tar: expected {file.members or 'some'} members *{file.suffix} in {', '.join(file.folders)},"
+                f"{file.archive}: expected {file.members or 'some'} members {_suffixes(file)} in"
+                f" {', '.join(file.folders)},"
                 f" received {len(found):,}"
             )
         rank = {folder: number for number, folder in enumerate(file.folders)}
@@ -124,7 +132,12 @@ def _write_members(chunks: Iterable[bytes], file: SourceFile, target: IO[bytes])
     return hashlib.sha256(b"".join(_line(path, found[path][2]) for path in ordered)).hexdigest()
 
 
-def _is_wanted(path: str, file: SourceFile) -> bool:
+def _suffixes(file: SourceFile) -> str:
+    return " or ".join(f"*{suffix}" for suffix in ([file.suffix] if isinstance(file.suffix, str) else file.suffix))
+
+
+def is_wanted(path: str, file: SourceFile) -> bool:
+    """Is it one of the members that `file` asks for?"""
     folder, _, name = path.rpartition("/")
     return (
         folder in file.folders

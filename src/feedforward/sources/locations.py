@@ -1,7 +1,7 @@
 """The bytes of a folder, http, s3, … location as they come, with a time limit on every wait."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,33 @@ def read(location: str, patience: Patience, bar: Bar) -> Iterator[bytes]:
                     if received < SLOWEST * waited:
                         raise TimeoutError
                     since, received = time.monotonic(), 0
+    except Exception as error:  # each back end of fsspec has exceptions of its own
+        raise _explained(error, patience) from None
+
+
+def read_folder(
+    location: str, folders: Sequence[str], wanted: Callable[[str], bool], patience: Patience, bar: Bar
+) -> Iterator[tuple[str, bytes]]:
+    """Names (FOLDER/FILE) and contents of the wanted files directly in `folders` of a folder, in the order of names.
+
+    Raises:
+        Unreachable: it is not there, or its kind of source cannot list folders.
+    """
+    import fsspec
+
+    if location.startswith(("http://", "https://")):
+        raise Unreachable("a folder cannot be listed over http; pack it as a tar", final=True)
+    try:
+        options, _ = _options(location, patience)
+        system, path = fsspec.core.url_to_fs(location, **options)
+        bar.start(location.rpartition("/")[2], None)
+        for folder in folders:
+            for entry in sorted(system.ls(f"{path}/{folder}", detail=True), key=lambda entry: str(entry["name"])):
+                name = f"{folder}/{str(entry['name']).rpartition('/')[2]}"
+                if entry["type"] == "file" and wanted(name):
+                    content: bytes = system.cat_file(entry["name"])
+                    bar.advance(len(content))
+                    yield name, content
     except Exception as error:  # each back end of fsspec has exceptions of its own
         raise _explained(error, patience) from None
 

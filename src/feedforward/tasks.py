@@ -1,0 +1,40 @@
+"""The lecture's table of tasks: what each chooses for the last layer, and what it answers. Rows, not branches."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Task:
+    """A row of the table; activation and loss by their Keras names.
+
+    answers: a `class` (one of the labels), `labels` (any number of them) or a `value` (a number, which the one label
+    names). most_labels: None for any number. standardized: targets are learned in standard deviations from their mean.
+    """
+
+    activation: str
+    loss: str
+    answers: Literal["class", "labels", "value"]
+    least_labels: int
+    most_labels: int | None = None
+    standardized: bool = False
+
+    def outputs(self, labels: int) -> int:
+        """Units of the last layer: one for two classes or a value, else one a label."""
+        return 1 if self.activation != "softmax" and self.answers != "labels" else labels
+
+    def wants(self, labels: int) -> str:
+        """What the number of labels should be, in words; empty if it is right."""
+        if self.least_labels <= labels <= (self.most_labels or labels):
+            return ""
+        return f"{self.least_labels}" if self.most_labels == self.least_labels else f"at least {self.least_labels}"
+
+
+TASKS = {
+    "binary": Task("sigmoid", "binary_crossentropy", "class", 2, 2),
+    # labels stay class numbers: the same mathematics as one-hot labels and categorical cross-entropy
+    "multiclass": Task("softmax", "sparse_categorical_crossentropy", "class", 2),
+    "multilabel": Task("sigmoid", "binary_crossentropy", "labels", 2),
+    "regression": Task("linear", "mean_squared_error", "value", 1, 1, standardized=True),
+    "unit_regression": Task("sigmoid", "binary_crossentropy", "value", 1, 1),
+}

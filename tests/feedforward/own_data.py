@@ -1,0 +1,73 @@
+"""Small real and made data of five kinds, as a user would have them on disk."""
+
+import csv
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from sklearn import datasets
+
+SENTENCES = {
+    "praise": ("what a lovely evening and a warm friendly meal {}", "we enjoyed every dish and will gladly return {}"),
+    "complaint": ("the soup was cold and the waiter very rude {}", "an awful noisy place where nothing was fresh {}"),
+}
+
+
+def idx_folder(folder: Path) -> Path:
+    """Clothes in outline, 12 × 10 pixels, of three kinds, in gzipped idx files."""
+    folder.mkdir()
+    numbers = np.random.default_rng(0)
+    for part, count in (("train", 240), ("t10k", 60)):
+        labels = numbers.integers(0, 3, count).astype(np.uint8)
+        images = numbers.integers(0, 40, (count, 12, 10)).astype(np.uint8)
+        for image, label in zip(images, labels, strict=True):
+            image[2:10, 2 + 2 * label : 4 + 2 * label] += 180
+        for name, array in ((f"{part}-images-idx3-ubyte", images), (f"{part}-labels-idx1-ubyte", labels)):
+            head = struct.pack(">BBBB", 0, 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
+            (folder / f"{name}.gz").write_bytes(gzip.compress(head + array.tobytes(), mtime=0))
+    return folder
+
+
+def picture_folder(folder: Path) -> Path:
+    """scikit-learn's handwritten digits from 0 to 2 as PNG, a folder a digit."""
+    digits = datasets.load_digits(n_class=3)
+    for number, (image, digit) in enumerate(zip(digits.images, digits.target, strict=True)):
+        place = folder / f"digit {digit}"
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((image * 15.9).astype(np.uint8)).save(place / f"{number:04}.png")
+    return folder
+
+
+def texts(path: Path) -> Path:
+    """A CSV of labelled sentences."""
+    numbers = np.random.default_rng(1)
+    rows = [
+        (sentences[k % 2].format(f"on day {numbers.integers(100)} number {k}"), label)
+        for label, sentences in SENTENCES.items()
+        for k in range(120)
+    ]
+    return _write(path, ("review", "label"), rows)
+
+
+def regression(path: Path) -> Path:
+    """scikit-learn's diabetes table, its sex as a word."""
+    found = datasets.load_diabetes(as_frame=True, scaled=False).frame
+    found["sex"] = found["sex"].map({1.0: "one", 2.0: "other"})
+    return _write(path, list(found.columns), found.itertuples(index=False))
+
+
+def multilabel(path: Path) -> Path:
+    """scikit-learn's Linnerud has 20 rows and its other multilabel tables are fetched, so this one is generated."""
+    features, labels = datasets.make_multilabel_classification(400, 8, n_classes=3, random_state=0)
+    names = [*(f"count_{k}" for k in range(8)), *(f"label_{name}" for name in ("red", "green", "blue"))]
+    return _write(path, names, np.hstack([features, labels]).tolist())
+
+
+def _write(path: Path, header: object, rows: object) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)  # type: ignore[arg-type]
+        writer.writerows(rows)  # type: ignore[arg-type]
+    return path
