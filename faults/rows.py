@@ -123,7 +123,7 @@ ROWS = (
     Row(
         9,
         "kill -9 of dvc alone",
-        _tests(_PROCESSES, "a_stage_ends_with_the_process_above_it_or_the_one_above_that"),
+        _tests(_PROCESSES, "a_process_ends_with_the_one_that_asked_for_it"),
         (kills.of_dvc_alone,),
     ),
     Row(10, "bit rot in the cache", _tests("feedforward/test_verification.py", "a_sound_cache"), (rot.found,)),

@@ -228,8 +228,8 @@ class Optimizer(Strict):
     @field_validator("rho", "momentum", "nesterov", "beta_1", "beta_2", "initial_accumulator", "epsilon")
     @classmethod
     def _belongs(cls, value: T, info: ValidationInfo) -> T:
-        name = info.data.get("name")
-        if name is not None and info.field_name not in _OF_OPTIMIZER[name]:
+        name, key = info.data.get("name"), str(info.field_name)
+        if name is not None and key not in _OF_OPTIMIZER[name] and value != cls.model_fields[key].default:
             raise ValueError(f"is no parameter of {name}, whose are learning_rate, {', '.join(_OF_OPTIMIZER[name])}")
         return value
 

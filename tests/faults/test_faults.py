@@ -11,8 +11,8 @@ from faults.kills import POINTS, STEPS, chained, drawn
 from faults.rows import ROWS, Row
 from faults.scene import Scene
 
-# Written where no step passes: a study, a sweep, the page of a retraining, a version fetched from another machine.
-ELSEWHERE = {"study", "sweep", "sweep.file", "retraining", "fetch_version"}
+# Written where no step passes: by other commands, the page of a retraining, a version fetched from another machine.
+ELSEWHERE = {"init", "describe", "study", "sweep", "sweep.file", "retraining", "fetch_version"}
 
 
 def test_every_crash_point_of_the_code_is_armed() -> None:
