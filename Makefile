@@ -11,7 +11,7 @@ POOL ?= cpu
 BIN := $(VENV)/bin
 READY := $(VENV)/.$(REQUIREMENTS)
 DEV := $(VENV)/.dev
-PARALLEL := -n auto --dist loadfile  # files on all cores; what a file makes once is made once
+PARALLEL := -n auto --dist loadfile --no-loadscope-reorder  # what a file makes once is made once
 
 export PATH := $(abspath $(BIN)):$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
@@ -72,8 +72,8 @@ picture: ## docs/images/report.png from the finished report; needs chromium
 	chromium --headless $(if $(filter 0,$(shell id -u)),--no-sandbox) --disable-gpu --hide-scrollbars --window-size=1200,1500 \
 		--screenshot=docs/images/report.png "file://$(CURDIR)/reports/comparison/index.html"
 
-test: $(DEV) ## all tests
-	$(BIN)/pytest $(PARALLEL)
+test: $(DEV) ## all tests that need no real data
+	$(BIN)/pytest $(PARALLEL) -m "not real"
 
 test-unit: $(DEV) ## those that take under a minute together
 	$(BIN)/pytest $(PARALLEL) -m "not slow and not real"
@@ -81,8 +81,8 @@ test-unit: $(DEV) ## those that take under a minute together
 faults: $(DEV) ## every fault of docs/reliability.md against the real parts
 	$(BIN)/python -m faults
 
-real: $(DEV) ## figures of the finished `make run` against the lecture's
-	$(BIN)/pytest tests/test_real_job.py
+real: $(DEV) ## tests on the real data: figures of the finished `make run` against the lecture's, steps against Keras's
+	$(BIN)/pytest -m real
 
 readme: $(DEV) ## every command of the README, after `make run` (some minutes)
 	$(BIN)/pytest tests/readme_commands.py

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 import tempfile
 import threading
 import time
@@ -12,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from feedforward.errors import Busy
 
-ASKERS = ("python", "dvc")  # how the names of processes begin that start stages, servers and DVC
+ASKERS = ("python", "dvc")  # how the names of programs begin that start stages, servers and DVC
 
 
 @contextlib.contextmanager
@@ -70,25 +71,29 @@ def end_with_ancestors(interval: float = 0.5) -> None:
     """
     import psutil
 
-    def watched() -> list[psutil.Process]:
-        above = psutil.Process().parents()[:2]
-        asked = [number for number, parent in enumerate(above) if parent.name().lower().startswith(ASKERS)]
-        if not asked:
-            raise psutil.NoSuchProcess(os.getppid())
-        return above[: asked[0] + 1]
+    def asks(process: psutil.Process) -> bool:
+        return Path(process.exe()).name.lower().startswith(ASKERS)  # its name would be that of the script it runs
+
+    def end() -> None:
+        with contextlib.suppress(OSError):
+            print(f"process {os.getpid()}: whoever asked for it is gone, so it ends", file=sys.stderr, flush=True)
+        os._exit(1)
 
     def watch(ancestors: list[psutil.Process]) -> None:
-        # is_running compares start times, so a recycled number is not mistaken for the parent
-        while all(ancestor.is_running() and ancestor.status() != psutil.STATUS_ZOMBIE for ancestor in ancestors):
-            time.sleep(interval)
-
-    def end_afterwards(ancestors: list[psutil.Process]) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
-            watch(ancestors)
-        os._exit(1)
+            # is_running compares start times, so a recycled number is not mistaken for the parent
+            while all(ancestor.is_running() and ancestor.status() != psutil.STATUS_ZOMBIE for ancestor in ancestors):
+                time.sleep(interval)
+        end()
 
+    ancestors = []
     try:
-        ancestors = watched()
-    except psutil.NoSuchProcess:
-        os._exit(1)
-    threading.Thread(target=end_afterwards, args=(ancestors,), name="ancestors", daemon=True).start()
+        for ancestor in psutil.Process().parents()[:2]:
+            ancestors.append(ancestor)
+            if asks(ancestor):
+                break
+        else:
+            end()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):  # somebody else's process did not ask
+        end()
+    threading.Thread(target=watch, args=(ancestors,), name="ancestors", daemon=True).start()
