@@ -1,6 +1,7 @@
 """The service as a client sees it: a real server on loopback, asked well and badly."""
 
 import base64
+import contextlib
 import json
 import math
 import os
@@ -213,6 +214,18 @@ def test_it_stays_up_under_a_thousand_malformed_requests(served: Running) -> Non
     assert statuses.get("422", 0) > 50, statuses
     assert served.ask(GLAD).status_code == 200
     assert served.thread.is_alive()
+
+
+@pytest.mark.parametrize("endless", [b"GET /", f"POST /predict/{NAME} HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ".encode()])
+def test_a_head_without_end_is_given_up(served: Running, endless: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=5) as connection:
+        connection.sendall(endless)
+        with contextlib.suppress(ConnectionError):  # closed while this goes on
+            for _ in range(1000):
+                connection.sendall(b"a" * 1000)
+        with contextlib.suppress(ConnectionError):
+            assert connection.recv(100).startswith(b"HTTP/1.1 400")
+    assert served.ask(GLAD).status_code == 200
 
 
 def test_a_body_that_never_comes_is_given_up(served: Running, monkeypatch: pytest.MonkeyPatch) -> None:

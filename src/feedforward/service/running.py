@@ -8,7 +8,7 @@ import socket
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from feedforward.errors import FeedforwardError, ParamsError
 from feedforward.params import Params
@@ -16,6 +16,7 @@ from feedforward.service.application import create
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 GRACE = 10  # s for answers under way
+MOST_HEAD = 65_536  # bytes of address and headers
 MOST_CONNECTIONS = 1000  # at once; further ones are answered 503
 log = logging.getLogger(__name__)
 
@@ -50,12 +51,31 @@ class Gathered:
             self._parts.clear()
 
 
-class Protocol(H11Protocol):
-    """uvicorn's HTTP over a gathered transport."""
+class Protocol(HttpToolsProtocol):
+    """uvicorn's HTTP over a gathered transport; the head of a request, which it would read for ever, is bounded."""
+
+    _in_head, _head = False, 0  # bytes so far
 
     def connection_made(self, transport: Any) -> None:
         """A client is there."""
         super().connection_made(Gathered(transport, self.loop))  # type: ignore[arg-type]
+
+    def data_received(self, data: bytes) -> None:
+        """Read on."""
+        super().data_received(data)
+        self._head = self._head + len(data) if self._in_head else 0
+        if self._head > MOST_HEAD:
+            self.send_400_response(f"The head of a request must have at most {MOST_HEAD} bytes.")
+
+    def on_message_begin(self) -> None:
+        """The parser is at a request's first byte."""
+        super().on_message_begin()
+        self._in_head = True
+
+    def on_headers_complete(self) -> None:
+        """The parser is at a body."""
+        self._in_head = False
+        super().on_headers_complete()
 
 
 def run(params: Params, host: str = "127.0.0.1", port: int | None = None, expose: bool = False) -> None:
