@@ -34,16 +34,19 @@ def prepare(checkout: Path, folder: Path) -> None:
     Raises:
         SystemExit: the raw data are not there.
     """
-    raw = checkout / "data" / "raw"
-    if not raw.is_dir():
+    raw, collected = (checkout / "data" / part for part in ("raw", "collected"))
+    if not raw.is_dir() or not collected.is_dir():
         raise SystemExit("data/raw: not there; run `dvc repro fetch` first")
     folder.mkdir(parents=True)
     for name in CODE:
         shutil.copytree(checkout / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         compileall.compile_dir(folder / name, quiet=2)
+    # as installing does, see requirements/install.py
+    subprocess.run([sys.executable, "-c", "import feedforward.compiled"], env=environment(folder), check=True)
     for name in ("dvc.yaml", "params.yaml"):
         shutil.copy2(checkout / name, folder / name)
-    shutil.copytree(raw, folder / "data" / "raw")
+    for part in (raw, collected):
+        shutil.copytree(part, folder / "data" / part.name)
     call(folder, "init", "--quiet", "--no-scm")
     shutil.copy2(checkout / ".dvc" / "config", folder / ".dvc" / "config")
     call(folder, "config", "core.no_scm", "true")

@@ -72,6 +72,8 @@ def install(name: str, venv: Path) -> None:
             break
     else:
         sys.exit(f"{venv}: not installed (see above); is a package registry reachable? Then run the same command again")
+    # loops of the project itself, which the first job would have to wait for
+    succeeds(venv / "bin" / "python", "-c", "import feedforward.compiled", stderr=subprocess.DEVNULL)
     (venv / ".installing").unlink()
     (venv / f".{name}").touch()
 

@@ -1,4 +1,5 @@
-"""The tail of the first layer as compiled loops over NumPy arrays: its product, and a step of RMSprop. Numba's room.
+"""The tail of the first layer as compiled loops over NumPy arrays: its layout in batches, its product, and a step of
+RMSprop. Numba's room.
 
 TensorFlow has no operation that makes the gradient of a kernel's row and uses it at once. It writes a gradient as large
 as the kernel and reads it again, and its RMSprop passes three times over four such arrays: 260 MB a step for a kernel
@@ -15,16 +16,62 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
+Longs = npt.NDArray[np.int64]
+Shorts = npt.NDArray[np.uint16]
 
 _number = numba.float32
+_count = numba.int64
+_shorts = numba.uint16[::1]
+_longs = numba.int64[::1]
 _matrix = numba.float32[:, ::1]
 _given = numba.types.Array(numba.float32, 2, "C", readonly=True)
 _places = numba.types.Array(numba.int32, 1, "C", readonly=True)
+_given_shorts = numba.types.Array(numba.uint16, 1, "C", readonly=True)
+_given_longs = numba.types.Array(numba.int64, 1, "C", readonly=True)
 
 
 def _loops(signature: object) -> Any:
     """Compiled when this room is opened, once a checkout and kind of CPU; other threads go on while a loop runs."""
     return numba.njit(signature, nogil=True, cache=True, error_model="numpy")
+
+
+@_loops(numba.void(_given_longs, _given_shorts, _given_longs, _count, _longs, _longs, *(_shorts,) * 4))  # type: ignore[untyped-decorator]
+def lay_out(
+    indptr: Longs,
+    indices: Shorts,
+    order: Longs,
+    batch_size: int,
+    next_of: Longs,
+    offsets: Longs,
+    rows: Shorts,
+    columns: Shorts,
+    rows_by_column: Shorts,
+    columns_by_column: Shorts,
+) -> None:
+    """The ones of a multi-hot matrix in the batches that `order` makes; a counting sort of each batch by column.
+
+    indptr, indices: of the matrix. next_of: (columns,), any numbers. offsets: (batches + 1,), the first 0. The rest:
+    one entry for each one of the rows that `order` names. All from `next_of` on are written.
+    """
+    place = 0
+    for batch in range(len(offsets) - 1):
+        begin, first = place, batch * batch_size
+        next_of[:] = 0
+        for number in range(first, min(first + batch_size, len(order))):
+            for at in range(indptr[order[number]], indptr[order[number] + 1]):
+                rows[place], columns[place] = number - first, indices[at]
+                next_of[indices[at]] += 1
+                place += 1
+        total = begin
+        for column in range(len(next_of)):
+            count = next_of[column]
+            next_of[column] = total
+            total += count
+        for at in range(begin, place):
+            where = next_of[columns[at]]
+            next_of[columns[at]] += 1
+            rows_by_column[where], columns_by_column[where] = rows[at], columns[at]
+        offsets[batch + 1] = place
 
 
 @_loops(numba.void(_given, _places, _places, _matrix))  # type: ignore[untyped-decorator]

@@ -1,6 +1,7 @@
 """A user's folder or file → an entry of params.yaml, with the reason for each guess; to be read and edited."""
 
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -324,7 +325,7 @@ def _finished(
 
 
 def write(entry: Mapping[str, Any], name: str, file: Path) -> Params:
-    """Add the entry to params.yaml, whose comments and order stay; the params as they are then.
+    """Add the entry to params.yaml, where every other line stays as it is; the params as they are then.
 
     Raises:
         InputError: there is such a data set. ParamsError: the entry does not go together with the rest.
@@ -335,23 +336,34 @@ def write(entry: Mapping[str, Any], name: str, file: Path) -> Params:
 
     from feedforward import documents
 
-    yaml = YAML()
-    yaml.width = 120
-    yaml.preserve_quotes = True
-    yaml.representer.add_representer(type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null"))
-    yaml.indent(mapping=2, sequence=4, offset=2)
     values = documents.read(file)
     if name in (values.get("datasets") or {}):
         raise InputError(name, f"is a data set of {file.name} already; give another --name, or remove the entry")
-    document = yaml.load(file.read_text(encoding="utf-8"))
-    if not document.get("datasets"):
-        document["datasets"] = {}
-    document["datasets"][name] = _flowing(entry)
     found = check(documents.frozen(values | {"datasets": {**(values.get("datasets") or {}), name: entry}}), file.name)
-    text = StringIO()
-    yaml.dump(document, text)
-    storage.write_text(file, text.getvalue(), "init")
+    yaml, text = YAML(), StringIO()
+    yaml.width = 120
+    yaml.representer.add_representer(type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null"))
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.dump({"datasets": {name: _flowing(entry)}}, text)
+    storage.write_text(file, _joined(file.read_text(encoding="utf-8"), text.getvalue()), "init")
     return found
+
+
+def _joined(text: str, block: str) -> str:
+    """params.yaml with the lines of `block` (`datasets:` and one entry, indented by two) among its data sets."""
+    lines = [f"{line}\n" for line in text.splitlines()]
+    heads = [number for number, line in enumerate(lines) if re.match(r"[^\s#]", line)]
+    own = next((number for number in heads if lines[number].startswith("datasets:")), None)
+    if own is None or not re.fullmatch(r"datasets:\s*(#.*)?", lines[own].strip()):  # `datasets: {}` goes
+        return "".join(line for number, line in enumerate(lines) if number != own) + block
+    end = next((number for number in heads if number > own), len(lines))
+    while not lines[end - 1].strip() or lines[end - 1].startswith("#"):  # what stands above the next key belongs to it
+        end -= 1
+    first = next((line for line in lines[own + 1 : end] if re.match(r"\s*[^\s#]", line)), "  ")
+    entry = textwrap.indent(
+        textwrap.dedent(block.partition("\n")[2]), first[: len(first) - len(first.lstrip())] or "  "
+    )
+    return "".join([*lines[:end], entry, *lines[end:]])
 
 
 def _flowing(value: Any) -> Any:

@@ -100,6 +100,27 @@ def test_init_guesses_reader_and_task_and_keeps_what_stands_in_the_file(workspac
         guessing.write({}, "digits", workspace / "params.yaml")
 
 
+@pytest.mark.parametrize(
+    ("before", "kept"),
+    [
+        ("seeds: 2\n", "seeds: 2\n"),
+        ("seeds: 2\ndatasets: {}  # none yet\n", "seeds: 2\n"),
+        (
+            "datasets:\n# four\n    other: {title: a,\n      b: c}\n\n# the seeds\nseeds: 2",
+            "\n\n# the seeds\nseeds: 2\n",
+        ),
+    ],
+)
+def test_an_entry_is_added_and_all_other_lines_stay(before: str, kept: str) -> None:
+    joined = guessing._joined(before, "datasets:\n  new:\n    title: t\n")
+    assert kept in joined
+    assert all(line in joined.splitlines() for line in before.splitlines() if "{}" not in line)
+    found = YAML(typ="safe").load(joined)
+    assert found["seeds"] == 2
+    assert found["datasets"]["new"] == {"title": "t"}
+    assert ("other" in found["datasets"]) == ("other" in before)
+
+
 def test_first_fetch_records_digests_and_another_content_is_refused(prepared: Params) -> None:
     recorded = json.loads((paths.raw("diabetes") / "digests.json").read_text())
     assert len(recorded["diabetes.csv"]) == 64
