@@ -182,6 +182,7 @@ def test_hostile_and_other_members_are_passed_over(entry):
     assert of_entries(entry) == DIGEST
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_other_members_are_passed_over():
     others = b"".join(tar([tar_entry(f"set/train/unsup/{number}.txt")])[:512] for number in range(100)) * 1000
     packed = gzip.compress(others + tar([tar_entry(*item) for item in REVIEWS.items()]), 1)

@@ -53,6 +53,7 @@ def test_holm_matches_its_worked_example() -> None:
     assert [c.p for c in found if c] == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
 
+@pytest.mark.slow
 def test_holm_is_that_of_statsmodels() -> None:
     noise = np.random.default_rng(4)
     for tests in range(1, 10):

@@ -95,6 +95,7 @@ def test_all_mistakes_are_named_at_once(tmp_path: Path) -> None:
 COMMANDS = (["params"], ["train", "imdb"], ["predict", "imdb", "a"], ["promote", "imdb"], ["serve"], ["verify"])
 
 
+@pytest.mark.slow
 def test_a_mistake_ends_a_command_with_2_before_any_work(
     shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +140,7 @@ def places(values: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 PLACES = ["/".join(map(str, place)) for place in places(VALUES) if place]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200, derandomize=True)
 @given(st.lists(st.tuples(st.sampled_from(PLACES), _trees | st.just(mistakes.GONE)), min_size=1, max_size=4))
 def test_any_value_anywhere_is_taken_or_named(changes: list[tuple[str, Any]]) -> None:

@@ -13,7 +13,7 @@ from feedforward.params import Params, check
 from feedforward.splits import Split
 from feedforward.tasks import TASKS
 
-pytestmark = pytest.mark.usefixtures("tensorflow")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tensorflow")]
 
 SEEDS = (0, 1, 5)
 

@@ -23,10 +23,10 @@ from feedforward.training import Replica
 
 ROOT = Path(__file__).parents[2]
 SMALL = small_params()
-SLOW_ONES = [pytest.param("tones", marks=pytest.mark.slow), "notes"]
+DATASETS = ["tones", "notes"]
 EPOCHS = 4
 
-pytestmark = pytest.mark.usefixtures("tensorflow")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tensorflow")]  # what is fast is tested in test_packing
 
 
 def parts(dataset: str) -> tuple[Split, Split]:
@@ -69,7 +69,6 @@ def compiled(dataset: Dataset, variant: Variant, features: int, seed: int) -> ke
 # --- as Keras ----------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dataset", "variant", "optimizer"),
     [("notes", "original", "rmsprop"), ("tones", "l2", "rmsprop"), ("notes", "larger", "adam")],
@@ -95,7 +94,7 @@ def test_curves_and_weights_are_those_of_keras_fit_on_the_same_batches(
         np.testing.assert_allclose(own, theirs, atol=1e-4)
 
 
-@pytest.mark.parametrize("dataset", SLOW_ONES)
+@pytest.mark.parametrize("dataset", DATASETS)
 def test_evaluate_is_keras_evaluate(dataset: str) -> None:
     data = split(dataset)
     models = [compiled(SMALL.datasets[dataset], SMALL.variants["l2"], data.features.shape[1], seed) for seed in (0, 1)]
@@ -122,7 +121,6 @@ def test_evaluation_does_not_depend_on_how_rows_are_batched(monkeypatch: pytest.
         assert pieces == pytest.approx(figures, rel=1e-6)
 
 
-@pytest.mark.slow
 def test_small_data_are_learned() -> None:
     (replica,) = fit("tones", "original", [0], with_optimizer("tones", learning_rate=0.01), epochs=15)
     assert replica.curves["accuracy"][-1] > 0.9
@@ -157,16 +155,11 @@ def test_validation_does_not_change_what_is_learned_and_without_it_there_are_no_
     ("dataset", "variant"),
     [
         ("notes", "dropout"),
-        *(
-            pytest.param(*names, marks=pytest.mark.slow)
-            for names in [
-                ("notes", "original"),
-                ("notes", "larger"),
-                ("notes", "l2"),
-                ("tones", "smaller"),
-                ("tones", "dropout"),
-            ]
-        ),
+        ("notes", "original"),
+        ("notes", "larger"),
+        ("notes", "l2"),
+        ("tones", "smaller"),
+        ("tones", "dropout"),
     ],
 )
 def test_replica_k_packed_is_replica_k_alone_bit_by_bit_so_that_fingerprints_need_not_know_the_pack(
@@ -181,7 +174,6 @@ def test_replica_k_packed_is_replica_k_alone_bit_by_bit_so_that_fingerprints_nee
         assert alone.curves == packed[k].curves
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["original", "dropout"])
 def test_further_seeds_leave_the_earlier_ones_unchanged(variant: str) -> None:
     few, many = fit("notes", variant, range(2)), fit("notes", variant, range(5))
@@ -210,7 +202,6 @@ for dataset in ("tones", "notes"):
 """
 
 
-@pytest.mark.slow
 def test_a_seed_gives_the_same_bytes_in_a_fresh_process_with_another_number_of_threads() -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=True)
@@ -218,7 +209,6 @@ def test_a_seed_gives_the_same_bytes_in_a_fresh_process_with_another_number_of_t
     assert done.stdout.split() == digests(here)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dataset", "variant", "together"),
     [
@@ -256,7 +246,7 @@ def split_like(dataset: str, samples: int, classes: int, numbers: np.random.Gene
 # --- what goes wrong ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dataset", SLOW_ONES)
+@pytest.mark.parametrize("dataset", DATASETS)
 def test_a_loss_that_is_not_finite_stops_training_and_names_seed_and_epoch(dataset: str) -> None:
     wild = with_optimizer(dataset, name="sgd", learning_rate=10.0, momentum=0.99)
     steep = wild.model_copy(update={"variants": {"l2": Variant(l2=10.0)}})
@@ -315,7 +305,6 @@ def stock_keras(train: Split, validation: Split, seed: int, epochs: int) -> dict
 
 
 @pytest.mark.real
-@pytest.mark.slow
 def test_over_seeds_the_real_reviews_give_what_stock_keras_gives(reviews: Split) -> None:
     params = load_params(ROOT / "params.yaml")
     data, variant = params.datasets["imdb"], params.variants["original"]
