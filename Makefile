@@ -11,7 +11,8 @@ POOL ?= cpu
 BIN := $(VENV)/bin
 READY := $(VENV)/.$(REQUIREMENTS)
 DEV := $(VENV)/.dev
-PARALLEL := -n auto --dist loadfile --no-loadscope-reorder  # what a file makes once is made once
+# One more than there are cores, for some wait for servers; what a file makes once is made once.
+PARALLEL = -n $$(( $$($(BIN)/python -c 'import os; print(os.cpu_count())') + 1 )) --dist loadfile --no-loadscope-reorder
 
 export PATH := $(abspath $(BIN)):$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
