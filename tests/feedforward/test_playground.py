@@ -193,6 +193,14 @@ def test_a_drawing_is_answered_as_it_grows(browser: "Browser", served: Running, 
     assert not seat.wrong
 
 
+def test_a_touch_leaves_a_dot(seat: Seat) -> None:
+    page = seat.open("tones")
+    seat.answers("Draw something")
+    page.locator("#sheet").click(position={"x": 90, "y": 90})
+    sync.expect(page.locator("#view")).to_be_visible()
+    assert not seat.wrong
+
+
 def test_a_picture_can_be_chosen(seat: Seat, tmp_path: Path) -> None:
     page = seat.open("tones")
     (tmp_path / "digit.png").write_bytes(encoded(255 - stroke(90, 60)))
