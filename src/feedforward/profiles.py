@@ -100,7 +100,7 @@ def bounds_of(dataset: Dataset) -> Expectations:
 
 
 def derive(rows: pd.DataFrame, dataset: Dataset) -> Expectations:
-    """Bounds from the profile itself: the test split is held to the training split's, with as much room on both sides.
+    """Bounds from the profile itself: both splits are held to the training split's, with twice as much room beside it.
 
     Flaws are accepted in the number that is there, so that more of them later are noticed.
     """
@@ -129,7 +129,8 @@ def derive(rows: pd.DataFrame, dataset: Dataset) -> Expectations:
 
 
 def _wide(pair: tuple[float, float]) -> tuple[float, float]:
-    room = (pair[1] - pair[0]) or abs(pair[0]) / 2
+    # twice the range: a number that is rare in training may be many more standard deviations away in the test split
+    room = 2 * (pair[1] - pair[0]) or abs(pair[0]) / 2
     return float(f"{pair[0] - room:.4g}"), float(f"{pair[1] + room:.4g}")
 
 

@@ -59,10 +59,12 @@ def regression(path: Path) -> Path:
 
 
 def multilabel(path: Path) -> Path:
-    """scikit-learn's Linnerud has 20 rows and its other multilabel tables are fetched, so this one is generated."""
-    features, labels = datasets.make_multilabel_classification(400, 8, n_classes=3, random_state=0)
-    names = [*(f"count_{k}" for k in range(8)), *(f"label_{name}" for name in ("red", "green", "blue"))]
-    return _write(path, names, np.hstack([features, labels]).tolist())
+    """scikit-learn's handwritten digits as a table of pixels, with what can be said of the digit."""
+    digits = datasets.load_digits()
+    said = {"even": digits.target % 2 == 0, "loop": np.isin(digits.target, (0, 6, 8, 9)), "high": digits.target > 4}
+    names = [*(f"pixel_{k}" for k in range(64)), *(f"label_{name}" for name in said)]
+    rows = np.hstack([digits.data, np.stack(list(said.values()), axis=1)]).astype(int)
+    return _write(path, names, rows[:900].tolist())
 
 
 def _write(path: Path, header: object, rows: object) -> Path:
