@@ -132,19 +132,18 @@ def next_file(folder: Path, pattern: str) -> Path:
     raise AssertionError(f"no {pattern} in {folder}")
 
 
+def vectorize(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
+    """The stage by itself, without DVC."""
+    command = [sys.executable, "-m", "pipelines.stages", "vectorize", name]
+    return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+
+
 def test_a_second_job_says_who_is_at_work(workspace: Path) -> None:
     from feedforward import processes
 
     name = next(iter(YAML(typ="safe", pure=True).load((workspace / "params.yaml").read_text())["datasets"]))
     with processes.only_one(workspace / ".locks" / f"vectorize-{name}.lock", "a test"):
-        done = subprocess.run(
-            [sys.executable, "-m", "pipelines.stages", "vectorize", name],
-            cwd=workspace,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = vectorize(workspace, name)
     assert done.returncode == 75
     assert f"process {os.getpid()} (a test) is at work here" in done.stderr
     assert "Traceback" not in done.stderr
@@ -163,14 +162,7 @@ def test_a_stage_refuses_bad_params_before_any_work(
     params = YAML(typ="safe", pure=True).load((workspace / "params.yaml").read_text()) | edit
     with (tmp_path / "params.yaml").open("w") as file:
         YAML(typ="safe", pure=True).dump(params, file)
-    done = subprocess.run(
-        [sys.executable, "-m", "pipelines.stages", "vectorize", next(iter(params["datasets"]))],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = vectorize(tmp_path, next(iter(params["datasets"])))
     assert done.returncode == 2
     assert line in done.stderr
     assert "Traceback" not in done.stderr
