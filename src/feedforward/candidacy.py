@@ -1,11 +1,12 @@
 """From a finished final run to a registered version: its network, its preprocessing, and the variants beside it."""
 
+import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from feedforward import forward, paths, plans, servable, sources, storage
+from feedforward import forward, paths, plans, servable, sources
 from feedforward.errors import DataError, ParamsError
 from feedforward.params import Dataset, Params
 from feedforward.readers import encoding
@@ -80,7 +81,8 @@ def register(params: Params, name: str, run: Found, registry: "Registry") -> Ver
             folders[f"variants/{variant}"] = folder / "variants" / variant
             others[variant] = package(name, dataset, replica, registry, encoder, folder / "variants" / variant)
         tags = {key: run.tags[key] for key in ("variant", "seed", "protocol", "data_digest", "weights_digest")}
-        tags |= {versions.DIGEST: digest, "variants": storage.canonical_json(others), "title": dataset.title}
+        tags |= {versions.DIGEST: digest, "title": dataset.title}
+        tags["variants"] = json.dumps(others)  # as params.yaml orders them
         return registry.register(name, run.run_id, folders, tags)
 
 

@@ -1,6 +1,7 @@
 """Raw samples of a user → features of the network; an encoder leaves and comes back with its model."""
 
 import base64
+import io
 import json
 import math
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import encoded, framed, stroke
+from PIL import Image
 from raw_files import idx
 
 from feedforward import storage
@@ -18,6 +20,7 @@ from feedforward.params import IdxPair, IdxReader, TextReader
 from feedforward.readers import encoding, words
 from feedforward.readers.encoding import ImageEncoder, TextEncoder
 from feedforward.readers.images import Framing
+from feedforward.service.lanes import QUICK_BYTES
 from feedforward.splits import MultiHot, Split
 
 TEXTS = TextEncoder(words.Vocabulary(("the", "a", "film", "don't", "größe", "bad"), 20))
@@ -32,6 +35,17 @@ def test_one_text_gives_what_many_give(text: str) -> None:
     assert isinstance(one, MultiHot)
     np.testing.assert_array_equal(one.indptr, many.indptr)
     np.testing.assert_array_equal(one.indices, many.indices)
+
+
+def test_a_small_body_with_a_large_picture_is_not_quick() -> None:
+    drawn, large = encoded(stroke(280, 280)), io.BytesIO()
+    Image.new("1", (4096, 4096), 1).save(large, "PNG")
+    assert len(large.getvalue()) < QUICK_BYTES
+    assert encoding.quick(IMAGES, [drawn, base64.b64encode(drawn).decode(), [[0, 255]]])
+    assert not encoding.quick(IMAGES, [drawn] * 5)
+    assert not encoding.quick(IMAGES, [large.getvalue()])
+    assert not encoding.quick(IMAGES, ["no picture"])
+    assert encoding.quick(TEXTS, ["a film"])
 
 
 def test_few_texts_give_what_many_give() -> None:

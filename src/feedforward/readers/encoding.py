@@ -25,6 +25,7 @@ from feedforward.splits import Features, MultiHot, Split
 
 VOCABULARY, COLUMNS = "vocabulary.txt", "columns.json"
 FEW_TEXTS = 4  # up to here plain Python is faster than columns
+QUICK_PIXELS = 2**18  # 512 × 512: some three milliseconds
 MEASURED_IMAGES = 5000  # enough to see how they are framed
 _BLANKS = str.maketrans(words.FILTERS, " " * len(words.FILTERS))
 _NO_LETTERS = words.FILTERS + " "
@@ -51,6 +52,20 @@ class Encoder(Protocol):
 
     def files(self) -> dict[str, bytes]:
         """Files that `load` needs besides."""
+
+
+def quick(encoder: Encoder, samples: Sequence[Any]) -> bool:
+    """Whether samples of a few kilobytes in all are checked and encoded in milliseconds.
+
+    Not so pictures that say they have many pixels: a few kilobytes can hold millions.
+    """
+    if encoder.takes != "image":
+        return True
+    try:
+        pictures = [_encoded(sample) for sample in samples if isinstance(sample, bytes | str)]
+        return sum(map(images.pixels, pictures)) <= QUICK_PIXELS
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -238,16 +253,16 @@ def _number(value: Any, field: str) -> float:
 
 def _gray(sample: Any, field: str) -> images.Gray:
     """Gray levels of an encoded picture, or as they are given."""
-    if isinstance(sample, bytes):
-        return images.read(sample)
-    if isinstance(sample, str):
-        return images.read(_unpacked(sample))
+    if isinstance(sample, bytes | str):
+        return images.read(_encoded(sample))
     if isinstance(sample, list | tuple):
         return _levels(sample)
     raise InputError(field, f"must be a picture (base64, or rows of gray levels), got {_kind(sample)}")
 
 
-def _unpacked(sample: str) -> bytes:
+def _encoded(sample: bytes | str) -> bytes:
+    if isinstance(sample, bytes):
+        return sample
     text = _DATA_URL.sub("", sample[:64], count=1) + sample[64:]
     try:
         return base64.b64decode(text, validate=True)

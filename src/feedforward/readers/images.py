@@ -5,9 +5,11 @@ network that has seen nothing else needs the same of a photographed or drawn dig
 is measured on them, not assumed.
 """
 
+import contextlib
 import io
 import math
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,12 +71,29 @@ def scaled(levels: Gray, height: int, width: int) -> npt.NDArray[np.uint8]:
     return np.clip(np.round(levels), 0, 255).astype(np.uint8).reshape(-1)
 
 
+def pixels(content: bytes) -> int:
+    """How many pixels an encoded picture says it has.
+
+    Raises:
+        ValueError: it is no picture of a known format, damaged, or has more than MAX_PIXELS pixels.
+    """
+    with _opened(content) as picture:
+        return picture.width * picture.height
+
+
 def read(content: bytes) -> Gray:
     """Gray levels 0–255, (height, width); what is transparent gets the ground that the picture stands out from.
 
     Raises:
         ValueError: it is no picture of a known format, damaged, or has more than MAX_PIXELS pixels.
     """
+    with _opened(content) as picture:
+        ImageOps.exif_transpose(picture, in_place=True)
+        return _gray(picture)
+
+
+@contextlib.contextmanager
+def _opened(content: bytes) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's warning of large pictures; they are refused here
@@ -82,8 +101,7 @@ def read(content: bytes) -> Gray:
                 width, height = picture.size
                 if width * height > MAX_PIXELS:
                     raise ValueError(f"must have at most {MAX_PIXELS} pixels, got {width} × {height}")
-                ImageOps.exif_transpose(picture, in_place=True)
-                return _gray(picture)
+                yield picture
     except UnidentifiedImageError:
         raise ValueError(f"must be a picture ({', '.join(FORMATS)}), got something else") from None
     except Image.DecompressionBombError:

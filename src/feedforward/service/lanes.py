@@ -1,20 +1,20 @@
 """From the body of a request to the body of its answer, over the champions in memory."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from feedforward.errors import InputError, ParamsError
 from feedforward.incoming import Inbox
 from feedforward.params import Params
 from feedforward.prediction import Champion
+from feedforward.readers import encoding
 from feedforward.service import questions
 from feedforward.service.meters import Meters
 from feedforward.service.questions import Correction, Question
 from feedforward.service.shelf import Shelf
 
 JSON = "application/json"
-QUICK_BYTES = 8192  # a body of texts below it is answered at once; others in a thread, so that nobody waits for them
+QUICK_BYTES = 8192  # a body below it is answered at once if its samples are quick; others in a thread: nobody waits
 
 
 class Lanes:
@@ -44,8 +44,12 @@ class Lanes:
             FeedforwardError: what the caller or the operator can mend.
         """
         champion = self.champion(name)
-        quick = len(body) < QUICK_BYTES and champion.served.encoder.takes == "text"
-        return await _done(lambda: self._predict(champion, kind, body), quick)
+        if len(body) >= QUICK_BYTES:
+            return await asyncio.to_thread(lambda: self._predict(champion, _question(champion, kind, body)))
+        question = _question(champion, kind, body)
+        if encoding.quick(champion.served.encoder, question.samples):
+            return self._predict(champion, question)
+        return await asyncio.to_thread(self._predict, champion, question)
 
     async def correct(self, name: str, kind: str, body: bytes) -> bytes:
         """Keep a sample with its true label.
@@ -54,10 +58,9 @@ class Lanes:
             FeedforwardError: what the caller or the operator can mend.
         """
         champion = self.champion(name)
-        return await _done(lambda: self._correct(champion, name, kind, body), quick=False)
+        return await asyncio.to_thread(self._correct, champion, name, kind, body)
 
-    def _predict(self, champion: Champion, kind: str, body: bytes) -> bytes:
-        question = _question(champion, kind, body)
+    def _predict(self, champion: Champion, question: Question) -> bytes:
         found = questions.answer(champion, question, self.bounds)
         self.meters.answered(champion.version.dataset, len(question.samples))
         return found
@@ -69,10 +72,6 @@ class Lanes:
         if kept:
             self.meters.kept(name)
         return questions.as_json({"stored": kept})
-
-
-async def _done(work: Callable[[], bytes], quick: bool) -> bytes:
-    return work() if quick else await asyncio.to_thread(work)
 
 
 def _question(champion: Champion, kind: str, body: bytes) -> Question:
