@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from feedforward import tracking
+from feedforward import schemas, tracking
 from feedforward.errors import TrackingError, TrainingError
 from feedforward.results import RunResult
-from feedforward.tracking import DataInput, RunTags, Sample, records, settings
+from feedforward.tracking import DataInput, RunTags, Sample, database, records, settings
 
 if TYPE_CHECKING:
     from feedforward.tracking import Store
@@ -474,14 +474,20 @@ def test_killed_while_logging(store: "Store", workspace: Path, point: str, statu
 
 
 @pytest.mark.slow
+def test_the_schema_is_what_the_installed_mlflows_migrations_make() -> None:
+    assert schemas.alike(database.schema(), database.SCHEMA.read_text()), (
+        "run `python -m feedforward.tracking.database`"
+    )
+
+
+@pytest.mark.slow
 def test_a_store_whose_making_was_cut_off_is_made_again(workspace: Path) -> None:
-    """MLflow's migrations cannot go on from a half of them."""
-    database = workspace / "mlruns" / "mlflow.db"
-    database.unlink()
+    path = workspace / "mlruns" / "mlflow.db"
+    path.unlink()
     assert child(workspace, "tracking.open_store()", FAULT="schema.before_rename").returncode == -signal.SIGKILL
-    assert not database.exists()
+    assert not path.exists()
     log(tracking.open_store())
-    assert [path.name for path in database.parent.glob("mlflow.db*")] == ["mlflow.db"]
+    assert [each.name for each in path.parent.glob("mlflow.db*")] == ["mlflow.db"]
 
 
 @pytest.mark.slow

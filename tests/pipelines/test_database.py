@@ -8,12 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from feedforward import schemas
 from pipelines import database
-
-
-def lines(schema: str) -> list[str]:
-    """Sorted, for Prefect makes the constraints of a table in no fixed order."""
-    return sorted(line.rstrip(" ,\n") for line in schema.splitlines())
 
 
 def tables(path: Path) -> set[str]:
@@ -29,7 +25,7 @@ def test_the_schema_is_what_the_installed_prefects_migrations_make() -> None:
         text=True,
         check=True,
     ).stdout
-    assert lines(made.strip()) == lines(database.SCHEMA.read_text().strip()), "run `python -m pipelines.database`"
+    assert schemas.alike(made.strip(), database.SCHEMA.read_text().strip()), "run `python -m pipelines.database`"
 
 
 def test_a_new_home_gets_the_database_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

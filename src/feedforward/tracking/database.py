@@ -1,6 +1,11 @@
-"""The database behind the store: made or upgraded by one process at a time, and at home where it lies."""
+"""The database behind the store: made or upgraded by one process at a time, and at home where it lies.
+
+A new one is made from its schema in mlflow.sql. After an upgrade of MLflow: `python -m feedforward.tracking.database`
+writes mlflow.sql anew.
+"""
 
 import sqlite3
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
@@ -9,11 +14,12 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from feedforward import paths, storage
+from feedforward import paths, schemas, storage
 from feedforward.errors import TrackingError
 from feedforward.redaction import redact
 
 SQLITE = "sqlite:///"
+SCHEMA = Path(__file__).with_name("mlflow.sql")
 # Columns that hold absolute addresses of artifacts, as MLflow writes them for a local store.
 _ADDRESSES = (
     ("experiments", "artifact_location"),
@@ -48,7 +54,7 @@ def connect(uri: str) -> MlflowClient:
         try:
             own = paths.store() / "mlflow.db"
             if uri == f"{SQLITE}{own}":
-                _bring_home(own) if own.is_file() else _make(own)
+                _bring_home(own) if own.is_file() else schemas.make(own, SCHEMA, "schema")
             return _open(uri)
         except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
             what = redact(str(error)).splitlines()[0]
@@ -70,16 +76,6 @@ def _open(uri: str) -> MlflowClient:
     return MlflowClient(uri)
 
 
-def _make(database: Path) -> None:
-    """Make the schema under a temporary name: it takes seconds, and a half of one cannot be opened or mended."""
-    temporary = database.with_name(database.name + storage.TEMPORARY)
-    for left in database.parent.glob(f"{temporary.name}*"):
-        left.unlink()
-    MlflowClient(f"{SQLITE}{temporary}")
-    storage.crash_point("schema.before_rename")
-    temporary.replace(database)
-
-
 def _bring_home(database: Path) -> None:
     """Point absolute artifact addresses at this folder, after the checkout was moved or copied.
 
@@ -99,3 +95,17 @@ def _bring_home(database: Path) -> None:
                         f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",  # noqa: S608
                         (home, len(old) + 1, len(old) + 1, f"{old}/"),
                     )
+
+
+def schema() -> str:
+    """What MLflow's migrations make, as SQL; without the experiment `Default`, whose folder is another for each store."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "mlflow.db"
+        MlflowClient(f"{SQLITE}{path}")
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("DELETE FROM experiments")
+        return schemas.dump(path)
+
+
+if __name__ == "__main__":
+    storage.write_text(SCHEMA, schema())
