@@ -98,7 +98,7 @@ def _bring_home(database: Path) -> None:
 
 
 def schema() -> str:
-    """What MLflow's migrations make, as SQL; without the experiment `Default`, whose folder is another for each store."""
+    """What MLflow's migrations make, as SQL, but for the experiment `Default`, whose folder is each store's own."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mlflow.db"
         MlflowClient(f"{SQLITE}{path}")
