@@ -3,14 +3,16 @@
 Everything written is a function of results and params: a rerun leaves the same bytes.
 """
 
+import multiprocessing
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Group
 
-from feedforward import gallery, paths, provenance, storage, tables, terminal
+from feedforward import gallery, paths, processes, provenance, storage, tables, terminal
 from feedforward.findings import Findings, find
 from feedforward.params import Params
 from feedforward.report import Additions, render
@@ -30,10 +32,12 @@ def compare(
     protocol: str = "fair",
     folder: Path | None = None,
     additions: Additions | None = None,
+    apart: bool = False,
 ) -> Path:
     """Compare the variants of each data set; write everything into `folder`, which appears at once.
 
     additions: what the page shows beside. Runs of another protocol among the results are shown beside too.
+    apart: draw in a process of its own, so that the caller's other threads go on meanwhile.
 
     Raises:
         DataError: no result of the protocol, or one that does not belong to params.
@@ -43,10 +47,11 @@ def compare(
     if protocol != LECTURE and any(run.protocol == LECTURE for run in results):
         additions = replace(additions, lecture=find(results, params, LECTURE))
     folder = folder or paths.comparison()
-    with storage.writing_folder(folder, "compare") as place:
+    with storage.writing_folder(folder, "compare") as place, _drawing(apart) as pool:
+        drawn = pool.submit(pictures, found)
         for name, text in [*_texts(found), ("index.html", render(found, additions))]:
             storage.write_text(place / name, text, "compare.text")
-        for name, picture in pictures(found):
+        for name, picture in drawn.result():
             with storage.writing(place / "figures" / f"{name}.png", "compare.figure") as file:
                 file.write(picture)
     return folder
@@ -102,13 +107,18 @@ def _texts(found: Sequence[Findings]) -> Iterator[tuple[str, str]]:
         yield f"curves/{one.name}.csv", tables.curves_csv(one)
 
 
-def pictures(found: Iterable[Findings]) -> Iterator[tuple[str, bytes]]:
+def _drawing(apart: bool) -> Executor:
+    if not apart:
+        return ThreadPoolExecutor(1)
+    fresh = multiprocessing.get_context("spawn")  # a fork would inherit locks that other threads hold
+    return ProcessPoolExecutor(1, fresh, processes.end_with_ancestors)
+
+
+def pictures(found: Iterable[Findings]) -> list[tuple[str, bytes]]:
     """Name and PNG of each figure."""
     from feedforward import figures  # matplotlib takes a second to import
 
-    for one in found:
-        for name, figure in draw(one):
-            yield f"{one.name}-{name}", figures.png(figure)
+    return [(f"{one.name}-{name}", figures.png(figure)) for one in found for name, figure in draw(one)]
 
 
 def draw(one: Findings) -> Iterator[tuple[str, "Figure"]]:

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from feedforward import attribution, paths, plans, processes, results, scores, storage
@@ -282,13 +283,21 @@ def compare(params: Params) -> None:
         DataError: the results are missing or do not belong to params.
     """
     from feedforward import comparison
-    from feedforward.tracking import open_store
 
     found = [result for protocol in params.protocols for result in results.load(paths.trained(protocol))]
-    folder = comparison.compare(found, params, params.protocols[0], additions=comparison.gather(found, params))
-    store = open_store()
+    with ThreadPoolExecutor(1) as beside:  # MLflow takes four seconds to import, figures as long to draw
+        opened = beside.submit(_open_store)
+        additions = comparison.gather(found, params)
+        folder = comparison.compare(found, params, params.protocols[0], additions=additions, apart=True)
+        store = opened.result()
     for name in params.datasets:
         tags = RunTags(
             name, "all", params.protocols[0], "comparison", storage.digest(name), plans.manifest_of(name)["data_digest"]
         )
         store.log_folder(tags, "comparison", folder)
+
+
+def _open_store() -> "Store":
+    from feedforward.tracking import open_store
+
+    return open_store()

@@ -19,7 +19,11 @@ def test_every_crash_point_of_the_code_is_armed() -> None:
     text = "".join(path.read_text() for folder in ("src", "pipelines") for path in (ROOT / folder).rglob("*.py"))
     points = set(re.findall(r'storage\.crash_point\("([\w.]+)"\)', text))
     folders = set(re.findall(r'storage\.writing_folder\(.*"([\w.]+)"\)', text))
-    names = set(re.findall(r'(?:storage\.(?:writing|write_text|write_json)|results\.save)\(.*, "([\w.]+)"\)', text))
+    names = set(
+        re.findall(
+            r'(?:storage\.(?:writing|write_text|write_json)|results\.save|schemas\.make)\(.*, "([\w.]+)"\)', text
+        )
+    )
     points |= {f"{name}.before_rename" for name in ({"write"} | names | folders) - ELSEWHERE}
     points |= {f"{name}.between_renames" for name in folders - ELSEWHERE}
     assert set(POINTS) == points
