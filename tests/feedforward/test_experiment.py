@@ -2,9 +2,6 @@
 
 import dataclasses
 import os
-import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -324,39 +321,6 @@ def test_damaged_data_are_refused_before_a_run_is_made(small_store: "Store") -> 
     with pytest.raises(DataError, match=r"labels\.npy: cannot be read .*; run `dvc repro vectorize`"):
         experiment.train_pack(pack, chosen, small_store)
     assert client().get_experiment_by_name("notes") is None
-
-
-KILLED = """
-from feedforward import experiment, plans
-from feedforward.params import load_params
-from feedforward.tracking import open_store
-params, store = load_params(), open_store()
-store.reconcile()
-(pack,) = plans.plan(params, "fair", ["notes"], ["dropout"])
-found = experiment.find_known([pack], store)
-experiment.prepare(1)
-left = pack.without(found)
-found |= zip(left.fingerprints, experiment.train_pack(left, params, store), strict=True)
-for result in experiment.results_of([pack], found):
-    print(result.weights_digest, sorted(result.metrics.items()))
-"""
-
-
-@pytest.mark.slow
-def test_killed_between_two_logs_of_a_pack_a_job_goes_on_to_the_same_bytes(small_store: "Store") -> None:
-    def child(**environment: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", KILLED]
-        return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
-
-    assert child(FAULT="train.after_log").returncode == -signal.SIGKILL
-    assert sorted(run.info.status for run in stored("notes", role="replica")) == ["FINISHED", "RUNNING"]
-    resumed = child()
-    assert resumed.returncode == 0, resumed.stderr
-    assert sorted(run.info.status for run in stored("notes", role="replica")) == ["FINISHED", "FINISHED", "KILLED"]
-    chosen, pack = replicas_of("dropout")
-    undisturbed = experiment.train_pack(pack, chosen, small_store)
-    expected = [f"{result.weights_digest} {sorted(result.metrics.items())}" for result in undisturbed]
-    assert resumed.stdout.splitlines() == expected
 
 
 # --- compare -----------------------------------------------------------------------------------

@@ -85,10 +85,10 @@ def test_killed_at_one_crash_point_after_the_other_the_bytes_are_the_same_in_the
     copy = tmp_path / "killed"
     made = shutil.ignore_patterns("data", "reports", "mlruns", "cache", "dvc.lock")  # nothing to reuse or bring back
     shutil.copytree(workspace, copy, symlinks=True, ignore=made)
-    for point in ("vectorize.before_rename", "log.before_rename", "compare.before_rename"):
+    for point in ("vectorize.before_rename", "train.after_log", "compare.before_rename"):
         killed = repro(copy, FAULT=point)
         assert killed.returncode != 0
-        stage = point.partition(".")[0].replace("log", "train")
+        stage = point.partition(".")[0]
         assert f"failed to reproduce '{stage}" in killed.stderr + killed.stdout
     done = repro(copy)
     assert done.returncode == 0, done.stdout + done.stderr
