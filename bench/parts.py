@@ -24,7 +24,7 @@ from feedforward import paths, storage
 NARROW = ("original", "smaller", "l2", "dropout")
 PACKS = (1, 5, 10)
 TIMES = (1, 4, 16)  # the reviews, repeated
-STAGES = ("vectorize mnist", "vectorize imdb", "validate mnist", "validate imdb", "train fair", "compare")
+STAGES = ("vectorize mnist", "vectorize imdb", "validate", "train fair", "compare")
 LIBRARIES = (
     "tensorflow",
     "mlflow",

@@ -14,7 +14,7 @@ from faults.scene import Scene
 from faults.workspace import NAME, Done
 
 ROOM = {"fetch": 64, "vectorize": 64, "validate": 16, "train": 256, "compare": 64}  # KiB that are left to each stage
-ARGUMENT = {"train": "fair", "compare": ""}
+ARGUMENT = {"train": "fair", "validate": "", "compare": ""}
 OWN = ("unshare", "--map-root-user", "--mount")  # a file system that nobody else sees
 
 

@@ -64,7 +64,7 @@ _WRITE = (sys.executable, "-m", "faults.writers")  # makes the store first
 STEPS: Mapping[str, Step] = {
     "fetch": _stage(f"fetch@{NAME}", _without_files),
     "vectorize": _stage(f"vectorize@{NAME}"),
-    "validate": _stage(f"validate@{NAME}"),
+    "validate": _stage("validate"),
     "store": Step((*_WRITE, "0"), (*_WRITE, "1"), _without_store),
     "train": _stage("train@fair", _with_empty_store),
     "compare": _stage("compare"),

@@ -39,7 +39,7 @@ def busy(scene: Scene) -> str:
         with processes.only_one(folder / ".locks" / "run.lock", "feedforward run"):
             done = workspace.run(folder, *workspace.FEEDFORWARD, "run")
             workspace.one_line(done, 75, f"process {os.getpid()} (feedforward run) is at work here; wait")
-        first = workspace.start(folder, *DVC, "repro", "--force", "--single-item", f"validate@{workspace.NAME}")
+        first = workspace.start(folder, *DVC, "repro", "--force", "--single-item", "validate")
         _wait_for(folder / ".locks", "validate-*.holder")
         workspace.one_line(workspace.run(folder, *REPRO), 75, f"process {first.pid} (", "is at work here; wait")
         assert first.wait(workspace.PATIENCE) == 0, workspace.said(folder)

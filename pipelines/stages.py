@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 
 from feedforward import experiment, paths, preparation, processes
-from feedforward.errors import reported
+from feedforward.errors import ValidationFailed, reported
 from feedforward.params import Params, load_params
 from pipelines import server, settings
 
@@ -20,9 +20,16 @@ def vectorize(params: Params, name: str) -> None:
     preparation.vectorize(name, params.dataset(name), params.retraining.collect)
 
 
-def validate(params: Params, name: str) -> None:
-    """Profile → summary; fails when an expectation is not met."""
-    preparation.validate(name, params.dataset(name))
+def validate(params: Params, _: str) -> None:
+    """Profiles → summaries; fails when an expectation is not met, and tells of each data set of which one is not."""
+    failures = []
+    for name, dataset in params.datasets.items():
+        try:
+            preparation.validate(name, dataset)
+        except ValidationFailed as error:
+            failures.append(str(error))
+    if failures:
+        raise ValidationFailed("\n".join(failures))
 
 
 def train(params: Params, protocol: str) -> None:
