@@ -23,7 +23,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PREFECT_HOME := $(CURDIR)/.prefect
 
-.PHONY: help run demo ui serve retrain server deploy worker verify study bench bench-gpu picture test test-unit faults real readme check fix lock
+.PHONY: help run demo ui serve retrain server deploy worker verify study bench bench-gpu picture test test-unit faults real readme check audit fix lock
 .NOTPARALLEL:
 
 help: ## this list
@@ -96,6 +96,9 @@ check: $(DEV) ## format, lint, types, floors and rooms, Dockerfile, locked requi
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/uv pip check --quiet --python $(BIN)/python
 	$(BIN)/pytest -q -m "not slow" tests/test_house.py
+
+audit: $(DEV) ## known weaknesses of the locked packages: asks pip-audit's advisory service, so it needs the network
+	@$(BIN)/python requirements/audit.py
 
 fix: $(DEV) ## format, and mend what the linter can mend
 	$(BIN)/ruff format

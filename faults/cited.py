@@ -13,6 +13,8 @@ from xml.etree import ElementTree
 
 from faults import ROOT
 
+FUZZ = 4  # times as many examples as in `make test`
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -35,6 +37,7 @@ def run(tests: Iterable[str], short: bool) -> Mapping[str, Outcome]:
         command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", "-p", "no:cacheprovider"]
         command += [*(["-m", "not slow"] if short else []), *(f"tests/{test}" for test in there)]
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "FEEDFORWARD"))}
+        environment["FUZZ"] = str(1 if short else FUZZ)
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         if not report.is_file():
             return {test: Outcome(failed=1, problem=done.stdout[-300:].replace("\n", " ")) for test in wanted}

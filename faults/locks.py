@@ -17,7 +17,8 @@ def torn(scene: Scene) -> str:
     with line.copy("torn") as folder:
         lock, rwlock = folder / "dvc.lock", folder / ".dvc" / "tmp" / "rwlock"
         whole = lock.read_bytes()
-        cuts = [0, *(numbers.randrange(len(whole)) for _ in range(scene.count(20, 1)))]
+        ends = [whole.index(words) + len(words) for words in (b"\n    deps:\n", b"\n    - p")]  # YAML, but no lock
+        cuts = [0, *ends, *(numbers.randrange(len(whole)) for _ in range(scene.count(20, 1)))]
         tears = [(rwlock, b""), (rwlock, b'{"write": {"/x": {"pid'), *((lock, whole[:cut]) for cut in cuts)]
         for path, content in tears:
             path.write_bytes(content)

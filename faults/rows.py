@@ -105,6 +105,7 @@ ROWS = (
         6,
         "a pickle in the place of an array",
         _tests("feedforward/test_splits.py", "damaged_and_dangerous_files_are_refused_by_name")
+        + _tests("feedforward/test_splits.py", "whatever_happens_to_a_byte_the_answer_is_rows_or_a_data_error")
         + _tests(_FORWARD, "other_members_and_other_files_are_refused"),
     ),
     Row(
@@ -259,6 +260,7 @@ ROWS = (
         _tests(
             _SERVICE,
             "a_bad_request_is_one_line_that_names_the_field",
+            "whatever_is_asked_is_answered_or_refused",
             "it_stays_up_under_a_thousand_malformed_requests",
             "a_body_that_never_comes_is_given_up",
         )

@@ -55,7 +55,7 @@ def deploy() -> None:
         command, cwd=HERE, env=os.environ | schedule(params), capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise FeedforwardError(f"`prefect deploy` failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        raise FeedforwardError("`prefect deploy` failed:", *f"{done.stdout[-2000:]}{done.stderr[-2000:]}".splitlines())
     planned = params.retraining.schedule
     when = f"scheduled on the pool {planned.pool}: {planned.cron} {planned.timezone}" if planned.cron else "no schedule"
     print(f"deployed: retraining/cpu, retraining/gpu; {when}")

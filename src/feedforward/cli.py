@@ -26,7 +26,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines."
 def main() -> None:
     """Run the command and leave with its exit code; what a user can mend is one red line, without a traceback."""
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="feedforward", standalone_mode=False)  # also where it was started by another name
     except FeedforwardError as error:
         _fail(str(error), error.exit_code)
     except typer.TyperException as error:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from feedforward.errors import one_line
+
 
 def init(
     path: Annotated[Path, typer.Argument(help="A folder of class folders or idx files, or a .csv, .parquet, .jsonl.")],
@@ -44,7 +46,8 @@ def describe(dataset: Annotated[str, typer.Argument(metavar="DATASET", help="A d
     pictures = [(label, sample) for label, sample in found.examples if not isinstance(sample, str)]
     for label, sample in found.examples:
         if isinstance(sample, str):
-            console.print(f"{escape(label)}: {escape(' '.join(sample.split())[: description.TEXT])}")
+            shown = one_line(" ".join(sample.split()))[: description.TEXT]
+            console.print(f"{escape(label)}: {escape(shown)}")
     if pictures:
         target = paths.root() / "reports" / "examples" / f"{dataset}.png"
         description.picture(pictures, target)

@@ -5,9 +5,14 @@ from collections.abc import Callable
 
 
 class FeedforwardError(Exception):
-    """A failure with a one-line message; the command line prints it and leaves with `exit_code`."""
+    """A failure with a message of one line (several, where several are given); the command line prints it and leaves
+    with `exit_code`.
+    """
 
     exit_code = 1
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(map(one_line, lines)))
 
 
 class ParamsError(FeedforwardError):
@@ -16,8 +21,8 @@ class ParamsError(FeedforwardError):
     exit_code = 2
 
     def __init__(self, problems: list[str]) -> None:
-        self.problems = problems
-        super().__init__("\n".join(problems))
+        self.problems = [one_line(problem) for problem in problems]
+        super().__init__(*problems)
 
 
 class InputError(FeedforwardError):
@@ -26,7 +31,7 @@ class InputError(FeedforwardError):
     exit_code = 2
 
     def __init__(self, field: str, problem: str) -> None:
-        self.field, self.problem = field, problem
+        self.field, self.problem = field, one_line(problem)
         super().__init__(f"{field}: {problem}")
 
 
@@ -39,7 +44,10 @@ class DataError(FeedforwardError):
 
 
 class ValidationFailed(FeedforwardError):
-    """The data do not meet the expectations of params.yaml."""
+    """The data do not meet the expectations of params.yaml; the message may hold a table."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(*message.split("\n"))
 
 
 class TrainingError(FeedforwardError):
@@ -62,11 +70,19 @@ class Busy(FeedforwardError):
     exit_code = 75
 
 
+def one_line(text: str) -> str:
+    """`text` without line breaks, and escapes for what else cannot be printed: names of columns and files, and what a
+    library says of them, hold anything.
+    """
+    joined = " ".join(line.strip() for line in text.splitlines())
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in joined)
+
+
 def of_system(error: OSError) -> str:
     """One line for a full disk or missing rights: nothing that a traceback would explain better."""
     where = f"{error.filename}: " if error.filename else ""
     what = error.strerror or f"{error} (is the disk full?)"  # NumPy counts the bytes that were written, and no more
-    return f"{where}{what}; mend it, then run again"
+    return one_line(f"{where}{what}; mend it, then run again")
 
 
 def reported(work: Callable[[], int | None], during: str = "") -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from feedforward import storage
-from feedforward.errors import InputError
+from feedforward.errors import InputError, one_line
 from feedforward.params import Params, check
 
 PICTURES, TEXTS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp"), (".txt",)
@@ -311,9 +311,9 @@ def _finished(
         "final": {"variant": "original", "epochs": max(5, epochs // 3)},
     }
     entry = {
-        "title": path.name.split(".")[0],
+        "title": one_line(path.name.split(".")[0]),
         "task": task,
-        "labels": list(labels),
+        "labels": [one_line(label) for label in labels],
         "files": dict(files),
         "reader": dict(reader),
         "expectations": None,
@@ -321,6 +321,7 @@ def _finished(
         "training": training,
     }
     told = [*reasons, f"of about {rows} training samples {held_out} validate; at most {epochs} epochs, stopped early"]
+    told = [one_line(reason) for reason in told]
     return Guess(entry, [*told, "expectations are derived from the training split (null): see the validation report"])
 
 

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from feedforward import contradictions, documents, paths
+from feedforward import contradictions, documents, paths, storage
 from feedforward.errors import ParamsError
 from feedforward.redaction import shown
 
@@ -49,6 +49,7 @@ def _known_zone(name: str) -> str:
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,127}$")]  # no folder, so nothing lands outside
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Line = Annotated[str, Field(pattern=r"^[^\p{Cc}\p{Zl}\p{Zp}]*$")]  # shown to people, in tables and headings
 Location = Annotated[str, Field(pattern=r"^[^\x00-\x1f]+$")]  # a folder or URL
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
@@ -93,6 +94,27 @@ class SourceFile(Strict):
         if "archive" in info.data and (info.data["archive"] in ("tar", "folder")) != bool(folders):
             raise ValueError("belongs to `archive: tar` or `folder`, and only there")
         return folders
+
+    def stored_as(self, key: str) -> str:
+        """Name of the verified content in the folder of raw files; `key` is that of this entry of `files`."""
+        return {"gzip": key.removesuffix(".gz"), "none": key}.get(self.archive, f"{key}.parquet")
+
+
+DIGESTS = "digests.json"  # stands beside the raw files: SHA-256 of each file's content, as first fetched
+
+
+def _stored_apart(files: dict[str, SourceFile]) -> dict[str, SourceFile]:
+    """Each file has a name of its own among the raw files, and none that is needed there for something else."""
+    owner = {DIGESTS: "feedforward itself"}
+    for key, file in files.items():
+        name = file.stored_as(key)
+        if name in owner or name.endswith(storage.TEMPORARY):
+            raise ValueError(
+                f"the content of {key} would be stored as {name}, which belongs to"
+                f" {owner.get(name, 'files that are being written')}; give it another key"
+            )
+        owner[name] = key
+    return files
 
 
 # --- vectorize -------------------------------------------------------------------------------
@@ -327,7 +349,7 @@ class Claim(Strict):
     left, right: variants; value: a constant, in the statistic's unit, in the place of `right`.
     """
 
-    text: Annotated[str, Field(min_length=1)]
+    text: Annotated[Line, Field(min_length=1)]
     statistic: StatisticName
     left: Name
     direction: Literal["lower", "higher", "equal"]
@@ -417,11 +439,11 @@ class Dataset(Strict):
     expectations: None (`null`): derived from the training split, and written out to be edited.
     """
 
-    title: str
+    title: Line
     sample: bool = False  # a small embedded stand-in: shown as such, never promoted
     task: Literal["binary", "multiclass", "multilabel", "regression", "unit_regression"]
-    labels: Annotated[Distinct[str], Field(min_length=1)]  # classes; of a value to learn, its name
-    files: Annotated[dict[FileName, SourceFile], Field(min_length=1)]
+    labels: Annotated[Distinct[Line], Field(min_length=1)]  # classes; of a value to learn, its name
+    files: Annotated[dict[FileName, SourceFile], Field(min_length=1), AfterValidator(_stored_apart)]
     reader: Reader
     expectations: Expectations | None
     network: Network

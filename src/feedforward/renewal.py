@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from feedforward import candidacy, collection, drift, journal, paths, readers
 from feedforward.drift import Distances
-from feedforward.errors import DataError
+from feedforward.errors import DataError, one_line
 from feedforward.params import Dataset, Params, Retraining
 from feedforward.splits import Split
 from feedforward.tracking import settings, versions
@@ -177,7 +177,7 @@ def _speaks_for(bounds: Retraining, seen: Look) -> tuple[list[str], list[str]]:
 def _drift_line(distances: Distances) -> str:
     first, *others = distances.drifted
     more = f" and {len(others)} more" if others else ""
-    return f"drift of {first.name} ({first.value:.2f}, bound {first.bound:g}){more}"
+    return f"drift of {one_line(first.name)} ({first.value:.2f}, bound {first.bound:g}){more}"
 
 
 # --- record ----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from feedforward.errors import InputError
+from feedforward.errors import InputError, one_line
 
 if TYPE_CHECKING:
     from feedforward.prediction import Champion, Place
@@ -124,14 +124,16 @@ def _show(told: dict[str, Any]) -> None:
         console.print(table)
     if "words" in told:
         strongest = sorted(told["words"]["effects"], key=lambda word: -abs(word["effect"]))[:WORDS_SHOWN]
-        shown = "  ".join(f"{word['word']} {word['effect']:+.2f}" for word in strongest if word["effect"])
+        shown = "  ".join(f"{one_line(word['word'])} {word['effect']:+.2f}" for word in strongest if word["effect"])
         console.print(f"towards {told['words']['towards']}: {shown}", style="dim", markup=False)
 
 
 def _shares(answer: dict[str, Any]) -> str:
     """The most probable labels, as many as fit, in brackets; nothing of a value."""
+    from rich.markup import escape
+
     shares = sorted(answer.get("probabilities", {}).items(), key=lambda entry: -entry[1])[:LABELS_SHOWN]
-    return f" ({', '.join(f'{label} {100 * share:.1f} %' for label, share in shares)})" if shares else ""
+    return f" ({', '.join(f'{escape(label)} {100 * share:.1f} %' for label, share in shares)})" if shares else ""
 
 
 def _answer_many(champion: "Champion", chosen: dict[str, "Servable"], file: Path, as_json: bool) -> None:

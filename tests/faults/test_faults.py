@@ -1,6 +1,9 @@
 """The rows name what exists, the crash points are all of them, and the short form passes; what fails is shown."""
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,6 +79,18 @@ def test_a_failure_is_one_line_whatever_it_is(tmp_path: Path) -> None:
     assert __main__.play(row, scene, {"a.py::test_b": Outcome(2)}).text() == "  3 passed  this: 2 tests"
     failed = __main__.play(row, scene, {"a.py::test_b": Outcome(2, 1, "x != y")})
     assert failed.text() == "  3 FAILED  this: a.py::test_b: x != y"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_short_form_passes(tmp_path: Path) -> None:
+    """The rows that need no line to be run first; tests/pipelines kills lines."""
+    chosen = [argument for row in (14, 24, 25) for argument in ("--row", str(row))]
+    command = [sys.executable, "-m", "faults", "--short", "--plays-only", "--json", str(tmp_path / "faults.json")]
+    done = subprocess.run([*command, *chosen], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [row["passed"] for row in json.loads((tmp_path / "faults.json").read_text())["rows"]] == [True] * 3
+    assert [line[:10] for line in done.stdout.splitlines()] == [" 14 passed", " 24 passed", " 25 passed", "3 passed, "]
 
 
 @pytest.mark.slow

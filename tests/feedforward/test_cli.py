@@ -95,3 +95,6 @@ def test_the_program_itself_ends_with_the_code_of_the_mistake(tmp_path: Path) ->
         assert done.returncode == code
         assert "Traceback" not in done.stderr
         assert lines in (None, len(done.stderr.splitlines())), done.stderr
+    module = [sys.executable, "-m", "feedforward.cli"]
+    done = subprocess.run([*module, "trian"], cwd=tmp_path, env=os.environ, capture_output=True, text=True)
+    assert done.stderr.startswith("feedforward: No such command 'trian'.")

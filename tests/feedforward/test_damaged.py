@@ -11,14 +11,16 @@ import damaged
 import numpy as np
 import pytest
 from damaged import Damaged, Hostile
-from hypothesis import given, settings
+from fuzzing import examples
+from hypothesis import given
 from hypothesis import strategies as st
+from pictures import encoded, stroke
 from raw_files import REVIEWS, idx, members_digest, reviews_file, workspace
 from small_data import split
 
 from feedforward import forward, members, paths, plans, profiles, readers, sources, storage
 from feedforward.errors import DataError, FeedforwardError, SourceError
-from feedforward.params import IdxPair, IdxReader, SourceFile, TextReader
+from feedforward.params import IdxPair, IdxReader, ImageReader, SourceFile, TableReader, TextReader
 from feedforward.sources import archives
 from feedforward.sources.locations import Patience
 from feedforward.splits import Split
@@ -28,6 +30,11 @@ IDX = IdxReader(kind="idx", train=PICTURES, test=PICTURES)
 TEXT = TextReader(
     kind="labelled_text", file="set", train="set/train", test="set/test", classes=("neg", "pos"), num_words=50
 )
+COLUMNS = TextReader(kind="labelled_text", file="set", text="said", label="mood", classes=("neg", "pos"), num_words=50)
+TABLE = TableReader(
+    kind="table", file="set", target=("mood",), classes=("neg", "pos"), numeric=("age",), categorical=("said",)
+)
+SHEETS = ImageReader(kind="image_folder", file="set", train="train", test="test", classes=("a", "b"), height=6, width=5)
 
 
 def read_idx(folder: Path, content: bytes, _: str) -> None:
@@ -47,6 +54,24 @@ def read_gzip(_folder: Path, content: bytes, _: str) -> None:
 def read_parquet(folder: Path, content: bytes, _: str) -> None:
     (folder / "set.parquet").write_bytes(content)
     list(readers.read(TEXT, {"set": folder / "set.parquet"}).parts)
+
+
+def read_columns(folder: Path, content: bytes, _: str) -> None:
+    (folder / "set").write_bytes(content)
+    list(readers.read(COLUMNS, {"set": folder / "set"}).parts)
+
+
+def read_table(folder: Path, content: bytes, _: str) -> None:
+    (folder / "set").write_bytes(content)
+    list(readers.read(TABLE, {"set": folder / "set"}).parts)
+
+
+def read_pictures(folder: Path, content: bytes, _: str) -> None:
+    """The content is that of one picture of several."""
+    names = [f"{part}/{label}/{n}.png" for part in ("test", "train") for label in "ab" for n in range(2)]
+    packed = damaged.parquet({"path": names, "content": [content, *[SOUND["picture"]] * 7]})
+    (folder / "set.parquet").write_bytes(packed)
+    list(readers.read(SHEETS, {"set": folder / "set.parquet"}).parts)
 
 
 def read_npy(folder: Path, content: bytes, name: str) -> None:
@@ -76,6 +101,11 @@ READ: dict[str, Callable[[Path, bytes, str], None]] = {
     "idx": read_idx,
     "gzip": read_gzip,
     "parquet": read_parquet,
+    "columns": read_columns,
+    "lines": read_columns,
+    "table": read_table,
+    "packed table": read_table,
+    "picture": read_pictures,
     "npy": read_npy,
     "manifest": read_manifest,
     "profile": read_profile,
@@ -104,6 +134,8 @@ def test_what_is_sound_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     read_parquet(tmp_path, damaged.parquet(), "")
     read_npy(tmp_path, damaged.npy(np.zeros(90, "u1")), "labels.npy")
     read_manifest(tmp_path, damaged._manifest(), "")
+    for kind in ("columns", "lines", "table", "packed table", "picture"):
+        READ[kind](tmp_path, SOUND[kind], "")
     read_keras(tmp_path, damaged._model(), "")
 
 
@@ -147,7 +179,13 @@ def changed(draw: st.DrawFn, content: bytes) -> bytes:
     return bytes(broken[: numbers.choice((len(broken), len(broken), numbers.randrange(len(broken) + 1)))])
 
 
+ROWS = {"said": ["fine", "größe", "a, b", "awful"] * 5, "age": [1.5, 2.0, 40.0, 7.0] * 5, "mood": ["pos", "neg"] * 10}
 SOUND = {
+    "columns": "".join(f'"{s}",{a},{m}\n' for s, a, m in [tuple(ROWS), *zip(*ROWS.values(), strict=True)]).encode(),
+    "lines": "".join(f'{{"said": "{s}", "mood": "{m}"}}\n' for s, _, m in zip(*ROWS.values(), strict=True)).encode(),
+    "table": "".join(f'"{s}",{a},{m}\n' for s, a, m in [tuple(ROWS), *zip(*ROWS.values(), strict=True)]).encode(),
+    "packed table": damaged.parquet(ROWS),
+    "picture": encoded(stroke(12, 9)),
     "idx": idx(damaged.IMAGES),
     "gzip": gzip.compress(b"text" * 99),
     "parquet": damaged.parquet(),
@@ -157,18 +195,23 @@ SOUND = {
 }
 
 
-@settings(deadline=None, max_examples=120, derandomize=True)
+@examples(160)
 @given(st.sampled_from(sorted(SOUND)).flatmap(lambda kind: st.tuples(st.just(kind), changed(SOUND[kind]))))
 def test_whatever_happens_to_a_file_it_is_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, drawn: tuple[str, bytes]
 ) -> None:
     folder = tmp_path_factory.mktemp("fuzz")
-    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(FeedforwardError):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FEEDFORWARD_ROOT", str(folder))
-        READ[drawn[0]](folder, drawn[1], "")
+        said = ""
+        try:
+            READ[drawn[0]](folder, drawn[1], "")
+        except FeedforwardError as error:
+            said = str(error)
+        assert not said or said.isprintable()
 
 
-@settings(deadline=None, max_examples=150, derandomize=True)
+@examples(150)
 @given(changed(gzip.decompress(damaged._reviews())))
 def test_whatever_happens_to_a_tar_its_members_are_right_or_it_is_refused(
     tmp_path_factory: pytest.TempPathFactory, content: bytes

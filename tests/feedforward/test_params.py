@@ -6,7 +6,8 @@ from typing import Any
 
 import mistakes
 import pytest
-from hypothesis import given, settings
+from fuzzing import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from shell import Shell
@@ -59,6 +60,12 @@ def test_a_variant_that_changes_nothing_is_original() -> None:
 def test_a_mistake_is_named_with_key_bound_and_value(tmp_path: Path, place: Any, value: Any, line: str) -> None:
     found = problems(written(tmp_path / "params.yaml", mistakes.edited(VALUES, place, value)))
     assert [problem for problem in found if problem.startswith(f"params.yaml: {line}")], found
+
+
+def test_the_lists_are_as_long_as_promised() -> None:
+    assert len(mistakes.PARAMS) >= 40
+    assert len({(str(place), str(value)) for place, value, _ in mistakes.PARAMS}) == len(mistakes.PARAMS)
+    assert len(set(mistakes.COMMANDS)) >= 20
 
 
 @pytest.mark.parametrize(("content", "line"), mistakes.FILES, ids=lambda value: str(value)[:40])
@@ -141,7 +148,7 @@ PLACES = ["/".join(map(str, place)) for place in places(VALUES) if place]
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=200, derandomize=True)
+@examples(200)
 @given(st.lists(st.tuples(st.sampled_from(PLACES), _trees | st.just(mistakes.GONE)), min_size=1, max_size=4))
 def test_any_value_anywhere_is_taken_or_named(changes: list[tuple[str, Any]]) -> None:
     values: Any = VALUES
@@ -154,7 +161,7 @@ def test_any_value_anywhere_is_taken_or_named(changes: list[tuple[str, Any]]) ->
         check(values, "params.yaml")
 
 
-@settings(deadline=None, max_examples=150, derandomize=True)
+@examples(150)
 @given(data=st.data())
 def test_any_bytes_are_params_or_a_mistake(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = tmp_path_factory.mktemp("fuzz") / "params.yaml"

@@ -18,7 +18,7 @@ from pictures import encoded, stroke
 from registered import NAME
 from shell import Shell
 
-from feedforward import forward, prediction, servable
+from feedforward import forward, prediction, servable, serving_commands
 from feedforward.errors import DataError, InputError, NothingToServe, ParamsError
 from feedforward.params import Params
 from feedforward.readers import words
@@ -40,6 +40,19 @@ def served(content: bytes, labels: tuple[str, ...], encoder: TextEncoder | Image
 
 
 TEXTS = TextEncoder(words.Vocabulary(("the", "a", "good", "bad", "film"), 12))
+
+
+# --- what is shown ---------------------------------------------------------------------------
+
+
+def test_labels_and_words_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = {"label": "[/b]", "probability": 0.9, "probabilities": {"[/b]": 0.9, "[red]no": 0.1}}
+    words_ = {"towards": "[/b]", "effects": [{"word": "a\x1bb\nc", "effect": 0.5}]}
+    for answers in ({"original": answer}, {"original": answer, "larger": answer}):
+        serving_commands._show({"sample": "row 1", "answers": answers, "words": words_})
+        told = capsys.readouterr().out
+        assert "[/b] ([/b] 90.0 %, [red]no 10.0 %)" in " ".join(told.replace("│", " ").split())
+        assert r"towards [/b]: a\x1bb c +0.50" in told
 
 
 # --- what spoke for an answer ----------------------------------------------------------------

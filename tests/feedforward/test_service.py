@@ -20,7 +20,8 @@ import numpy as np
 import pytest
 import registered
 from bad_requests import FIELDS, REQUESTS
-from hypothesis import given, settings
+from fuzzing import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from live_service import BOUNDS, GLAD, Running
 from pictures import encoded, stroke
@@ -112,7 +113,7 @@ _json = st.recursive(
 
 
 def test_whatever_is_asked_is_answered_or_refused(served: Running) -> None:
-    @settings(deadline=None, max_examples=300, derandomize=True, database=None)
+    @examples(300)
     @given(
         st.sampled_from(["/predict/notes", "/predict/tones", "/incoming/notes", "/incoming/tones"]),
         st.builds(lambda value: json.dumps(value).encode(), st.dictionaries(st.sampled_from(FIELDS), _json) | _json)

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from fuzzing import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from small_data import dense, of_dense, split
 
@@ -200,6 +201,20 @@ def test_damaged_and_dangerous_files_are_refused_by_name(
     assert not (tmp_path / "owned").exists()
 
 
+def test_what_numpy_says_in_several_lines_is_one(tmp_path: Path) -> None:
+    split("tones").save(tmp_path / "train")
+    head = (
+        f"{{'descr': '|u1', 'fortran_order': False, 'shape': (90,), {' ' * 20_000}}}\n".encode()
+    )  # more than it reads
+    content = b"\x93NUMPY\x02\x00" + len(head).to_bytes(4, "little") + head + bytes(90)
+    (tmp_path / "train" / "labels.npy").write_bytes(content)
+    with pytest.raises(ValueError, match="\n"):
+        np.load(tmp_path / "train" / "labels.npy")
+    with pytest.raises(DataError, match=r"labels\.npy: cannot be read \(.*\); run `dvc repro vectorize`") as caught:
+        Split.load(tmp_path / "train")
+    assert str(caught.value).isprintable()
+
+
 @pytest.mark.parametrize("missing", ["features", "labels", "indices", "columns"])
 def test_a_missing_file_is_named(tmp_path: Path, missing: str) -> None:
     name = "tones" if missing == "features" else "notes"
@@ -231,7 +246,7 @@ def test_arrays_that_do_not_fit_together_are_refused(
 
 
 @given(st.sampled_from(["features", "labels", "indptr", "indices", "columns"]), st.data())
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_whatever_happens_to_a_byte_the_answer_is_rows_or_a_data_error(
     tmp_path_factory: pytest.TempPathFactory, file: str, data: st.DataObject
 ) -> None:

@@ -10,11 +10,30 @@ from pathlib import Path
 
 import psutil
 import pytest
+from ruamel.yaml import YAML
 
 from feedforward.errors import Busy
 from pipelines import repro
 
 WHOLE = "schema: '2.0'\nstages:\n  fetch@a:\n    cmd: python x\n    outs:\n    - path: data\n      md5: 0123\n"
+MORE = """\
+  train:
+    cmd: python y
+    deps:
+    - path: src
+      hash: md5
+      md5: 0123.dir
+      nfiles: 2
+    params:
+      params.yaml:
+        retraining.collect: false
+        datasets.a:
+          title: 'a:'
+          labels:
+          - 'no'
+    outs:
+    - path: z
+"""
 
 
 @pytest.fixture
@@ -48,17 +67,30 @@ def test_a_torn_rwlock_is_taken_away(root: Path, content: str) -> None:
     assert not rwlock.exists()
 
 
-@pytest.mark.parametrize("size", [0, 10, 25, 40, 75])
+@pytest.mark.parametrize("size", [0, 10, 25, 40, 61, 75, 78])
 def test_a_torn_lock_is_moved_away(root: Path, size: int) -> None:
     lock = root / "dvc.lock"
     lock.write_text(WHOLE[:size] if size else "")
     lines = repro.mend(root)
-    if size == 75:  # a sound one that says less: the stage is checked again
+    if size == 78:  # a sound one that says less: the stage is checked again
         assert lines == []
         return
     assert lines == [f"{lock}: torn, by a dvc that was killed; moved away, and written anew from the run cache"]
     assert not lock.exists()
     assert (root / "dvc.lock.partial").read_text() == WHOLE[:size]
+
+
+def test_dvc_takes_whatever_part_of_a_lock_is_left_where_it_is(root: Path) -> None:
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+
+    whole = WHOLE + MORE
+    lock, left = root / "dvc.lock", 0
+    for size in range(len(whole) + 1):
+        lock.write_text(whole[:size])
+        if repro._is_whole(lock):
+            COMPILED_LOCKFILE_SCHEMA(YAML(typ="safe").load(whole[:size]))
+            left += 1
+    assert left > 10
 
 
 def test_a_living_dvc_is_named(root: Path) -> None:

@@ -14,21 +14,20 @@ from pathlib import Path
 
 from feedforward import paths, storage
 from feedforward.errors import DataError, SourceError
-from feedforward.params import SourceFile
+from feedforward.params import DIGESTS, SourceFile
 from feedforward.redaction import redact
 from feedforward.sources import archives
 from feedforward.sources.bars import Bar
 from feedforward.sources.locations import Patience, Unreachable, read, read_folder
 
 MIRROR = "FEEDFORWARD_MIRROR"
-DIGESTS = "digests.json"  # SHA-256 of each file's content, as first fetched
 
 log = logging.getLogger(__name__)
 
 
 def stored_name(key: str, file: SourceFile) -> str:
     """Name of a file's verified content in the folder of raw files."""
-    return {"gzip": key.removesuffix(".gz"), "none": key}.get(file.archive, f"{key}.parquet")
+    return file.stored_as(key)
 
 
 def fetch(
