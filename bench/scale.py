@@ -30,6 +30,7 @@ from faults import stack
 from faults.stack import Orchestration, Part, Postgres, Tracking
 from feedforward import figures, paths, storage, tracking
 from feedforward.results import RunResult
+from pipelines import settings
 
 WORKERS = (1, 4, 16, 64)
 FLOW_WORKERS = (1, 4)
@@ -47,8 +48,8 @@ DATASET = "scale"
 class Load:
     """What so many workers saw of a server.
 
-    rate: runs (or flow runs) a second that were there when their worker said so; p50, p99: seconds of one; cpu: seconds
-    of a core that the server and its database took for one; late: runs that came with `sync` only, for their first try
+    rate: runs (or flow runs) a second; p50, p99: seconds from the start of one until the server had all of it; cpu:
+    seconds of a core that the server and its database took for one; late: runs that needed `sync`, for their first try
     met a time-out; lost: runs, or points of curves, that never came.
     """
 
@@ -166,11 +167,14 @@ class Books:
 # --- workers ---------------------------------------------------------------------------------------
 
 
-def _together(number: int, work: Callable[[int, float, float], Any], seconds: float) -> list[Any]:
-    """What `work(worker, begins, ends)` returns in so many processes, which are forked: an import costs seconds."""
+def _together(number: int, work: Callable[[int, float, float], Any], seconds: float, lead: float = 0.0) -> list[Any]:
+    """What `work(worker, begins, ends)` returns in so many processes, which are forked: an import costs seconds.
+
+    lead: seconds that each needs before it may begin.
+    """
     context = multiprocessing.get_context("fork")
     queue: Any = context.Queue()
-    begins = time.monotonic() + 1.0 + number * 0.05
+    begins = time.monotonic() + 1.0 + number * (0.05 + lead)
     gc.freeze()  # pages stay shared
 
     def child(worker: int) -> None:
@@ -192,7 +196,7 @@ def _load(number: int, moments: Moments, cpu: float, late: int = 0, lost: int = 
     lasted = sorted(end - start for start, end in moments)
     span = max(end for _, end in moments) - min(start for start, _ in moments)
     done = len(moments)
-    load = Load(number, done / span, quantile(lasted, 0.5), quantile(lasted, 0.99), cpu / (done + late), late, lost)
+    load = Load(number, done / span, quantile(lasted, 0.5), quantile(lasted, 0.99), cpu / done, late, lost)
     print(load, flush=True)
     return load
 
@@ -207,8 +211,9 @@ def _log(books: Books, number: int, seconds: float) -> Load:
         os.environ["FEEDFORWARD_STORE"] = str(books.folder / f"worker-{number}-{worker}")
         store, moments, late = tracking.open_store(), [], 0
         time.sleep(max(0.0, begins - time.monotonic()))
-        while (began := time.monotonic()) < ends:
-            seed = (number * 100 + worker) * 10_000 + len(moments) + late
+        while not moments or time.monotonic() < ends:
+            began = time.monotonic()
+            seed = (number * 100 + worker) * 10_000 + len(moments)
             tags = tracking.RunTags(DATASET, "original", "fair", "replica", storage.digest(seed), "0" * 64, seed)
             run = store.start(tags, f"seed {seed}")
             store.finish(
@@ -220,20 +225,17 @@ def _log(books: Books, number: int, seconds: float) -> Load:
             )
             if (paths.store() / "spool" / run.id).exists():
                 late += 1
-                store.sync()
-            else:
-                moments.append((began, time.monotonic()))
-        while store.sync().waiting:  # the others are done soon
-            time.sleep(1)
+                while store.sync().waiting:
+                    time.sleep(0.5)
+            moments.append((began, time.monotonic()))
         return moments, late
 
     finished, points, cpu = books.finished(), books.points(), _cpu(books.server, books.postgres)
     found = _together(number, work, seconds)
     cpu = _cpu(books.server, books.postgres) - cpu
     moments, late = [moment for each, _ in found for moment in each], sum(each for _, each in found)
-    recorded = len(moments) + late
-    lost = recorded - (books.finished() - finished)
-    lost += recorded * POINTS - (books.points() - points)
+    lost = len(moments) - (books.finished() - finished)
+    lost += len(moments) * POINTS - (books.points() - points)
     return _load(number, moments, cpu, late, lost)
 
 
@@ -245,6 +247,7 @@ def _result(seed: int) -> RunResult:
 
 
 def _flows(server: Orchestration, postgres: Postgres | None, number: int, seconds: float) -> Load:
+    settings.apply()  # Prefect reads them when it is imported
     from prefect import flow, task
     from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
@@ -261,13 +264,14 @@ def _flows(server: Orchestration, postgres: Postgres | None, number: int, second
             training()  # what a process does once
             moments = []
             time.sleep(max(0.0, begins - time.monotonic()))
-            while (began := time.monotonic()) < ends:
+            while not moments or time.monotonic() < ends:
+                began = time.monotonic()
                 training()
                 moments.append((began, time.monotonic()))
         return moments
 
     cpu = _cpu(server, postgres)
-    found = _together(number, work, seconds)
+    found = _together(number, work, seconds, lead=2.0)
     cpu = _cpu(server, postgres) - cpu
     return _load(number, [moment for each in found for moment in each], cpu)
 

@@ -42,7 +42,6 @@ class Machines:
     head: Path
     workers: list[Path]
     alone: Path
-    reference: dict[int, bytes]
 
     def train(self, order: int) -> "subprocess.Popen[bytes]":
         """Start the job on the head; `order` of the batches makes other runs of it."""
@@ -125,7 +124,7 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
         head, alone, *workers = (
             clone(origin, folder / name, shared.environment) for name in ("head", "alone", "w0", "w1", "w2")
         )
-        yield Machines(shared, head, workers, alone, {})
+        yield Machines(shared, head, workers, alone)
 
 
 @pytest.fixture
@@ -137,23 +136,28 @@ def started(tmp_path: Path) -> Iterator[Callable[[Worker], Worker]]:
         worker.kill()
 
 
-def runs(machines: Machines, order: int) -> list[Any]:
-    """The runs that the shared MLflow server holds of an order, but those of variants."""
+def runs(machines: Machines, since: float, status: str = "") -> list[Any]:
+    """The runs that the shared MLflow server holds of a job, but those of variants; since: s since 1970."""
     from mlflow import MlflowClient
 
     client = MlflowClient(machines.shared.tracking.address)
     experiment = client.get_experiment_by_name(DATASET)
     held = client.search_runs([experiment.experiment_id]) if experiment else []
-    held = [run for run in held if run.data.tags["role"] in ("replica", "final")]
-    return [run for run in held if run.data.params.get("data_order_seed", str(order)) == str(order)]
+    held = [run for run in held if run.data.tags["role"] in ("replica", "final") and run.info.start_time > 1000 * since]
+    return [run for run in held if status in ("", run.info.status)]
 
 
-def assert_complete(machines: Machines, order: int) -> None:
+def process(run: Any) -> int:
+    """Which one trained it."""
+    return int(run.data.tags["process"].partition("@")[0])
+
+
+def assert_complete(machines: Machines, since: float) -> None:
     """Each result of the job is one finished run with all its points, and nothing waits anywhere."""
     from mlflow import MlflowClient
 
     client = MlflowClient(machines.shared.tracking.address)
-    finished = {run.data.tags["weights_digest"]: run for run in runs(machines, order) if run.info.status == "FINISHED"}
+    finished = {run.data.tags["weights_digest"]: run for run in runs(machines, since, "FINISHED")}
     results = json.loads((machines.head / RESULTS).read_bytes())["runs"]
     assert len(results) == RUNS
     for result in results:
@@ -165,7 +169,7 @@ def assert_complete(machines: Machines, order: int) -> None:
         assert any(entry.path == "result.json" for entry in client.list_artifacts(run.info.run_id))
     for checkout in (machines.head, *machines.workers):
         assert not list((checkout / "mlruns" / "spool").glob("*/record.json")), f"{checkout.name}: records wait"
-    assert not [run for run in runs(machines, order) if run.info.status == "RUNNING"]
+    assert not runs(machines, since, "RUNNING")
 
 
 def finish(machines: Machines, job: "subprocess.Popen[bytes]", workers: list[Worker]) -> None:
@@ -179,23 +183,24 @@ def test_a_killed_worker_costs_nothing_but_its_own_run(
     workers = [started(machines.worker(number, tmp_path)) for number in range(3)]
     for worker in workers:
         worker.wait()
-    job = machines.train(order=1)
+    since, job = time.time(), machines.train(order=1)
     lost = None
     while lost is None:  # whose run has begun
         assert job.poll() is None, workspace.said(machines.head)[-3000:]
-        pids = [run.data.tags["process"].partition("@")[0] for run in runs(machines, 1) if run.info.status == "RUNNING"]
-        lost = next((worker for worker in workers if str(worker.process.pid) in pids), None)
+        begun = [process(run) for run in runs(machines, since, "RUNNING")]
+        lost = next((worker for worker in workers if worker.process.pid in begun), None)
         time.sleep(0.05)
     lost.kill()
     finish(machines, job, workers)
     assert lost.process.returncode == -signal.SIGKILL
     assert all(worker.process.poll() is None for worker in workers if worker is not lost)
     assert (machines.head / RESULTS).read_bytes() == machines.results_alone(order=1)
-    assert_complete(machines, 1)
-    killed = [run for run in runs(machines, 1) if run.info.status == "KILLED"]
-    assert [run.data.tags["process"].partition("@")[0] for run in killed] == [str(lost.process.pid)]
-    again = [run for run in runs(machines, 1) if run.data.tags["fingerprint"] == killed[0].data.tags["fingerprint"]]
-    assert sorted(run.info.status for run in again) == ["FINISHED", "KILLED"]
+    assert_complete(machines, since)
+    (killed,) = runs(machines, since, "KILLED")
+    assert process(killed) == lost.process.pid
+    same = killed.data.tags["fingerprint"]
+    (again,) = [run for run in runs(machines, since, "FINISHED") if run.data.tags["fingerprint"] == same]
+    assert process(again) != lost.process.pid
 
 
 def test_servers_that_stop_and_start_again_lose_no_metric(
@@ -205,8 +210,8 @@ def test_servers_that_stop_and_start_again_lose_no_metric(
     for worker in workers:
         worker.wait()
     shared = machines.shared
-    job = machines.train(order=2)
-    while not [run for run in runs(machines, 2) if run.info.status == "FINISHED" and run.data.params]:
+    since, job = time.time(), machines.train(order=2)
+    while not runs(machines, since, "FINISHED"):
         assert job.poll() is None, workspace.said(machines.head)[-3000:]
         time.sleep(0.05)
     for part in (shared.tracking, shared.orchestration, shared.postgres):
@@ -218,4 +223,4 @@ def test_servers_that_stop_and_start_again_lose_no_metric(
         part.start().wait()
     finish(machines, job, workers)
     assert (machines.head / RESULTS).read_bytes() == machines.results_alone(order=2)
-    assert_complete(machines, 2)
+    assert_complete(machines, since)
