@@ -23,7 +23,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PREFECT_HOME := $(CURDIR)/.prefect
 
-.PHONY: help run demo ui serve retrain server deploy worker verify study bench bench-gpu picture test test-unit faults real readme check audit fix lock
+.PHONY: help run demo ui serve retrain server deploy worker verify study bench bench-gpu picture test test-unit stack faults real readme check audit fix lock
 .NOTPARALLEL:
 
 help: ## this list
@@ -63,6 +63,7 @@ bench: $(DEV) ## beside a plain Keras script and the machine's own floors: docs/
 	$(BIN)/python -m bench.bench
 	$(BIN)/python -m bench.parts
 	$(BIN)/python -m bench.serving
+	$(BIN)/python -m bench.scale
 	$(BIN)/python -m bench.page
 
 bench-gpu: $(READY) ## ten and a hundred seeds of every variant: make bench-gpu REQUIREMENTS=gpu VENV=.venv-gpu
@@ -74,10 +75,13 @@ picture: ## docs/images/report.png from the finished report; needs chromium
 		--screenshot=docs/images/report.png "file://$(CURDIR)/reports/comparison/index.html"
 
 test: $(DEV) ## all tests that need no real data
-	$(BIN)/pytest $(PARALLEL) -m "not real"
+	$(BIN)/pytest $(PARALLEL) -m "not real and not stack"
 
 test-unit: $(DEV) ## those that take under a minute together
 	$(BIN)/pytest $(PARALLEL) -m "not slow and not real"
+
+stack: $(DEV) ## three machines over PostgreSQL, S3, MLflow, Prefect and Dask on loopback; needs PostgreSQL (minutes)
+	$(BIN)/pytest -m stack tests/pipelines/test_stack.py
 
 faults: $(DEV) ## every fault of docs/reliability.md against the real parts
 	$(BIN)/python -m faults

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench import bench, gpu, parts, serving
+from bench import bench, gpu, parts, scale, serving
 from feedforward import paths, storage
 
 
@@ -17,7 +17,7 @@ def main() -> None:
 def page(reports: Mapping[str, Mapping[str, Any]]) -> str:
     """The page: the job, the parts, serving, a GPU, each beside what it is compared with, as far as it was measured."""
     sections = ["# Performance, as measured", "Written by `make bench`; [performance.md](performance.md) explains it."]
-    for name, show in (("bench", _bench), ("parts", _parts), ("serving", _serving), ("gpu", _gpu)):
+    for name, show in (("bench", _bench), ("parts", _parts), ("serving", _serving), ("scale", _scale), ("gpu", _gpu)):
         if name in reports:
             quick = ["**Quick run: no figure means anything.**"] if reports[name].get("quick") else []
             sections += [*show(reports[name]), *quick]
@@ -81,6 +81,22 @@ def _serving(report: Mapping[str, Any]) -> list[str]:
         rounds,
         markdown(serving.table(report)),
         markdown(serving.targets_table(report)),
+    ]
+
+
+def _scale(report: Mapping[str, Any]) -> list[str]:
+    told = (
+        f"{report['seconds']:.0f} s of each; the simulated workers share the cores with the servers."
+        " [scale.md](scale.md) says what follows."
+    )
+    return [
+        "## The shared servers",
+        machine(report["machine"]) + " " + told,
+        "Whole runs into MLflow's server:",
+        markdown(scale.table(report, "runs")),
+        "Prefect flow runs of one task:",
+        markdown(scale.table(report, "flows")),
+        markdown(scale.bytes_table(report)),
     ]
 
 

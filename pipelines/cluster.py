@@ -1,8 +1,11 @@
 """Packs on a Dask cluster that is there already: its workers have checkouts of their own and leave the same bytes.
 
 Nothing but plain values goes over the wire: a pack, its params and the run that holds its runs. A worker reads the data
-of its own checkout and records in the tracking store itself, so that nothing is lost with the connection.
+of its own checkout and records in the tracking store itself, so that nothing is lost with the connection. What the
+store could not take waits in that checkout until the end of the job, or the worker's next pack.
 """
+
+import contextlib
 
 from feedforward import experiment, plans, provenance
 from feedforward.errors import DataError, FeedforwardError
@@ -10,6 +13,8 @@ from feedforward.params import Params
 from feedforward.plans import Pack
 from feedforward.results import RunResult
 from feedforward.tracking import Run, open_store
+
+PATIENCE = 60.0  # s for workers to settle; one that trains for another job does so with its next pack
 
 
 def runner(address: str) -> object:
@@ -32,6 +37,24 @@ def runner(address: str) -> object:
     return DaskTaskRunner(address=address)
 
 
+def settle(address: str) -> None:
+    """Let every worker send what waits in its checkout, and close the runs that lost workers of its host left."""
+    import distributed
+
+    with (
+        contextlib.suppress(OSError, TimeoutError),
+        distributed.Client(address, timeout=10, set_as_default=False) as client,
+        client.as_current(),
+    ):
+        workers = client.scheduler_info(n_workers=-1)["workers"]
+        asked = [client.submit(_reconcile, workers=[worker], pure=False) for worker in workers]
+        distributed.wait(asked, timeout=PATIENCE)
+
+
+def _reconcile() -> int:
+    return open_store().reconcile()
+
+
 def train_pack(pack: Pack, params: Params, parent: Run | None) -> list[RunResult]:
     """Train a pack in a worker.
 
@@ -46,4 +69,6 @@ def train_pack(pack: Pack, params: Params, parent: Run | None) -> list[RunResult
             " of CPU; give it the same checkout, data and requirements, or take it out of the cluster"
         )
     experiment.prepare(1)
-    return experiment.train_pack(pack, params, open_store(), parent=parent)
+    store = open_store()
+    store.sync()
+    return experiment.train_pack(pack, params, store, parent=parent)

@@ -123,7 +123,12 @@ def run_jobs(
         wait_for_server()
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_without_traceback)
-    return known | train.with_options(task_runner=runner)(left, title, store)
+    try:
+        return known | train.with_options(task_runner=runner)(left, title, store)
+    finally:
+        if engine != THREADS:
+            cluster.settle(engine)
+            store.reconcile(lost={fingerprint for job in left for fingerprint in job.pack.fingerprints})
 
 
 def run(

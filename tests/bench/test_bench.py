@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import bench, floors, measure, page, parts, serving
+from bench import bench, floors, measure, page, parts, scale, serving
 from bench.floors import Work
 from feedforward.splits import MultiHot, Split
 
@@ -166,3 +166,31 @@ def test_serving_is_judged_by_throughput_and_p99_of_the_medians() -> None:
         ["reviews: p99 of ours over mlflow's", "1", "0.240", "met"],
     ]
     assert "| reviews, feedforward serve | 1000 | 1.0 | 5.0 |" in page.page({"serving": report})
+
+
+# --- scale -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_simulated_workers_lose_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bench.scale", "--quick", "--json", tmp_path / "scale.json"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    report = json.loads((tmp_path / "scale.json").read_text())
+    runs = report["runs"][scale.SQLITE]
+    assert [load["workers"] for load in runs] == [1, 4]
+    assert all(load["rate"] > 0 and load["cpu"] > 0 and load["lost"] == 0 for load in runs)
+    assert report["artifact_bytes"] > scale.MODEL
+    assert "| sqlite | 4 |" in page.page({"scale": report})
+
+
+def test_bytes_of_the_remote_are_those_of_the_lock(tmp_path: Path) -> None:
+    lock = tmp_path / "dvc.lock"
+    outs = {
+        "fetch@a": [("data/raw/a", 5), ("data/collected/a.jsonl", 1)],
+        "vectorize@a": [("data/vectorized/a", 7)],
+        "train@fair": [("data/trained/fair.json", 11)],
+        "compare": [("reports/comparison/index.html", 13)],
+    }
+    stages = {stage: {"outs": [{"path": path, "size": size} for path, size in found]} for stage, found in outs.items()}
+    lock.write_text(json.dumps({"stages": stages}))
+    assert scale.remote_bytes(lock) == {"a": 13, "trained": 11}

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from feedforward import schemas, tracking
+from feedforward import provenance, schemas, tracking
 from feedforward.errors import TrackingError, TrainingError
 from feedforward.results import RunResult
 from feedforward.tracking import DataInput, RunTags, Sample, database, records, settings
@@ -453,6 +453,16 @@ def test_runs_of_a_dead_process_are_closed_and_those_of_a_living_one_are_not(sto
     assert store.reconcile() == 1
     states = {run.tags["seed"]: run.status for run in store.find_runs("words", None)}
     assert states == {"0": "FINISHED", "1": "KILLED", "2": "RUNNING", "3": "RUNNING"}
+
+
+def test_runs_that_a_lost_host_left_are_closed_by_who_knows_that_it_is_lost(store: "Store") -> None:
+    for seed, host in enumerate(("lost", "at work", provenance.host_digest())):
+        run = store.start(tags(seed=seed, fingerprint=f"{host} {DIGEST}"), f"on {host}")
+        (found,) = store.find_runs("words", None, record_id=run.id)
+        client().set_tag(found.run_id, "host", host)
+    assert store.reconcile(lost={f"lost {DIGEST}", f"{provenance.host_digest()} {DIGEST}"}) == 1
+    states = {run.tags["seed"]: run.status for run in store.find_runs("words", None)}
+    assert states == {"0": "KILLED", "1": "RUNNING", "2": "RUNNING"}
 
 
 @pytest.mark.slow

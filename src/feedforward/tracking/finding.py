@@ -14,7 +14,7 @@ from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run as StoredRun
 from mlflow.exceptions import MlflowException
 
-from feedforward import provenance, storage
+from feedforward import storage
 from feedforward.results import RunResult
 from feedforward.tracking import records
 from feedforward.tracking.connection import Connection, first_line
@@ -82,11 +82,10 @@ def runs(
     return connection.attempt("search", search)
 
 
-def running_here(connection: Connection) -> list[StoredRun]:
-    """Runs of all experiments that processes of this host left or keep RUNNING."""
+def running(connection: Connection) -> list[StoredRun]:
+    """Runs of all experiments that processes of any host left or keep RUNNING."""
     experiments = [experiment.experiment_id for experiment in connection.client.search_experiments()]
-    where = f"attributes.status = 'RUNNING' and tags.host = '{provenance.host_digest()}'"
-    return _pages(connection, experiments, where)
+    return _pages(connection, experiments, "attributes.status = 'RUNNING'")
 
 
 def result_digest(result: RunResult) -> str:

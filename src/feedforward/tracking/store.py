@@ -137,15 +137,22 @@ class Store:
         self._sweep()
         return Synced(sent, len(list(records.waiting())), problems)
 
-    def reconcile(self) -> int:
-        """Send what waits, then close as KILLED the runs that dead processes of this host left RUNNING; how many."""
+    def reconcile(self, lost: Collection[str] = ()) -> int:
+        """Send what waits, then close as KILLED the runs that dead processes of this host left RUNNING; how many.
+
+        lost: fingerprints that nobody trains any more; their runs that a host left which may be gone are closed, too.
+        """
         self.sync()
 
         def close(_: bool) -> int:
             left = [
                 run
-                for run in finding.running_here(self._connection)
-                if not records.is_alive(run.data.tags.get("process", ""))
+                for run in finding.running(self._connection)
+                if (
+                    not records.is_alive(run.data.tags.get("process", ""))
+                    if run.data.tags.get("host") == provenance.host_digest()
+                    else run.data.tags.get("fingerprint") in lost
+                )
             ]
             for run in left:
                 self._client.set_terminated(run.info.run_id, "KILLED")

@@ -1,0 +1,325 @@
+"""Where the shared servers stop scaling: `python -m bench.scale`, or `make bench`; docs/scale.md explains the figures.
+
+Simulated workers (processes without TensorFlow) log one whole run after the other through `feedforward.tracking` to an
+MLflow server: parameters, tags, six curves, figures, a picture, a model's file. Then each runs one Prefect flow after
+the other. Both against sqlite and PostgreSQL, on the cores that the workers need too; what a server itself takes of a
+core is measured as well. Writes reports/bench/scale.json. PostgreSQL is left out where it is not installed.
+"""
+
+import argparse
+import contextlib
+import gc
+import multiprocessing
+import os
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from ruamel.yaml import YAML
+
+from bench import measure
+from bench.bench import aligned
+from bench.serving import quantile
+from faults import stack
+from faults.stack import Orchestration, Part, Postgres, Tracking
+from feedforward import figures, paths, storage, tracking
+from feedforward.results import RunResult
+from pipelines import settings
+
+WORKERS = (1, 4, 16, 64)
+FLOW_WORKERS = (1, 4)
+SECONDS = 20.0  # of each count of workers
+EPOCHS = 20
+CURVES = tuple(part + name for part in ("", "val_") for name in ("loss", "accuracy", "cross_entropy"))
+FIGURES, PARAMS = 8, 20
+MODEL = 650_000  # bytes: the file of a network of 10,000 × 16 × 16 × 1 weights
+SQLITE, POSTGRES = "sqlite", "PostgreSQL"
+POINTS = EPOCHS * len(CURVES) + FIGURES
+DATASET = "scale"
+
+
+@dataclass(frozen=True)
+class Load:
+    """What so many workers saw of a server.
+
+    rate: runs (or flow runs) a second; p50, p99: seconds from the start of one until the server had all of it; cpu:
+    seconds of a core that the server and its database took for one; late: runs that needed `sync`, for their first try
+    met a time-out; lost: runs, or points of curves, that never came.
+    """
+
+    workers: int
+    rate: float
+    p50: float
+    p99: float
+    cpu: float
+    late: int
+    lost: int
+
+
+def main() -> None:
+    """Measure, write, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / "scale.json")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each server and count of workers")
+    parser.add_argument("--quick", action="store_true", help="two workers, two seconds, sqlite: does it run?")
+    options = parser.parse_args()
+    seconds = 2.0 if options.quick else options.seconds
+    report = measure_all(seconds, options.quick) | {"quick": options.quick}
+    storage.write_json(options.json, report)
+    print(text(report))
+
+
+def measure_all(seconds: float, quick: bool) -> dict[str, Any]:
+    """Loads of both servers, by database and workers, and bytes."""
+    report: dict[str, Any] = {"machine": measure.machine(), "seconds": seconds, "runs": {}, "flows": {}}
+    for backend in [SQLITE] if quick or stack.missing() else [SQLITE, POSTGRES]:
+        with tempfile.TemporaryDirectory(prefix="feedforward-scale-") as name, contextlib.ExitStack() as ending:
+            folder = Path(name)
+            folder.chmod(0o755)  # PostgreSQL runs as somebody else where we are root
+            postgres = _postgres(folder, ending) if backend == POSTGRES else None
+            with _running(_tracking(folder, postgres)) as server:
+                books = Books(folder, server, postgres)
+                loads = [_log(books, number, seconds) for number in (WORKERS[:2] if quick else WORKERS)]
+                report["runs"][backend] = [asdict(load) for load in loads]
+                report["artifact_bytes"] = books.artifact_bytes() // books.finished()
+            address = postgres.url("prefect", "asyncpg") if postgres else None
+            with _running(Orchestration(folder / "prefect", address)) as server:
+                flows = [_flows(server, postgres, number, seconds) for number in FLOW_WORKERS]
+                report["flows"][backend] = [asdict(load) for load in flows]
+    return report | {"remote": remote_bytes(paths.root() / "dvc.lock")}
+
+
+# --- servers ---------------------------------------------------------------------------------------
+
+
+def _postgres(folder: Path, ending: contextlib.ExitStack) -> Postgres:
+    postgres = Postgres(folder / "postgres", connections=200)
+    ending.callback(postgres.start().kill)
+    postgres.wait()
+    postgres.make_databases()
+    return postgres
+
+
+def _tracking(folder: Path, postgres: Postgres | None) -> Part:
+    database = postgres.url("mlflow", "psycopg2") if postgres else f"sqlite:///{folder}/mlflow.db"
+    return Tracking(folder / "mlflow", database, str(folder / "artifacts"), {}, workers=4)
+
+
+@contextlib.contextmanager
+def _running(part: Part) -> Iterator[Any]:
+    try:
+        yield part.start().wait()
+    finally:
+        part.kill()
+
+
+def _cpu(*parts: Part | None) -> float:
+    """Seconds of a core that the processes of servers have taken so far."""
+    total = 0.0
+    for part in filter(None, parts):
+        process = psutil.Process(part.process.pid)
+        for each in (process, *process.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                total += sum(each.cpu_times()[:4])  # its own, and that of children that have ended
+    return total
+
+
+@dataclass(frozen=True)
+class Books:
+    """What MLflow's server really holds: its database is asked, not it."""
+
+    folder: Path
+    server: Tracking
+    postgres: Postgres | None
+
+    def finished(self) -> int:
+        """How many runs."""
+        return self._ask("SELECT COUNT(*) FROM runs WHERE status = 'FINISHED'")
+
+    def points(self) -> int:
+        """Of curves, and figures, over all runs."""
+        return self._ask("SELECT COUNT(*) FROM metrics")
+
+    def artifact_bytes(self) -> int:
+        """Of all artifacts."""
+        return sum(path.stat().st_size for path in (self.folder / "artifacts").rglob("*") if path.is_file())
+
+    def _ask(self, question: str) -> int:
+        connection: Any
+        if self.postgres is None:
+            connection = sqlite3.connect(self.folder / "mlflow.db", timeout=60)
+        else:
+            import psycopg2  # of requirements/cluster.txt
+
+            connection = psycopg2.connect(self.postgres.url("mlflow", "x").replace("+x", ""))
+        with contextlib.closing(connection):
+            cursor = connection.cursor()
+            cursor.execute(question)
+            return int(cursor.fetchone()[0])
+
+
+# --- workers ---------------------------------------------------------------------------------------
+
+
+def _together(number: int, work: Callable[[int, float, float], Any], seconds: float, lead: float = 0.0) -> list[Any]:
+    """What `work(worker, begins, ends)` returns in so many processes, which are forked: an import costs seconds.
+
+    lead: seconds that each needs before it may begin.
+    """
+    context = multiprocessing.get_context("fork")
+    queue: Any = context.Queue()
+    begins = time.monotonic() + 1.0 + number * (0.05 + lead)
+    gc.freeze()  # pages stay shared
+
+    def child(worker: int) -> None:
+        queue.put(work(worker, begins, begins + seconds))
+
+    started = [context.Process(target=child, args=(worker,), daemon=True) for worker in range(number)]
+    for process in started:
+        process.start()
+    found = [queue.get(timeout=seconds + 300) for _ in started]
+    for process in started:
+        process.join()
+    return found
+
+
+Moments = list[tuple[float, float]]  # when each run began and was there
+
+
+def _load(number: int, moments: Moments, cpu: float, late: int = 0, lost: int = 0) -> Load:
+    lasted = sorted(end - start for start, end in moments)
+    span = max(end for _, end in moments) - min(start for start, _ in moments)
+    done = len(moments)
+    load = Load(number, done / span, quantile(lasted, 0.5), quantile(lasted, 0.99), cpu / done, late, lost)
+    print(load, flush=True)
+    return load
+
+
+def _log(books: Books, number: int, seconds: float) -> Load:
+    os.environ["MLFLOW_TRACKING_URI"] = books.server.address
+    tracking.open_store()  # imports MLflow, before the fork
+    picture = figures.png(figures.curves_of_run([_result(0)], "a run"))
+    network = np.random.default_rng(0).bytes(MODEL)
+
+    def work(worker: int, begins: float, ends: float) -> tuple[Moments, int]:
+        os.environ["FEEDFORWARD_STORE"] = str(books.folder / f"worker-{number}-{worker}")
+        store, moments, late = tracking.open_store(), [], 0
+        time.sleep(max(0.0, begins - time.monotonic()))
+        while not moments or time.monotonic() < ends:
+            began = time.monotonic()
+            seed = (number * 100 + worker) * 10_000 + len(moments)
+            tags = tracking.RunTags(DATASET, "original", "fair", "replica", storage.digest(seed), "0" * 64, seed)
+            run = store.start(tags, f"seed {seed}")
+            store.finish(
+                run,
+                result=_result(seed),
+                params={f"parameter_{k}": k for k in range(PARAMS)},
+                files={"figures/curves.png": picture, "network/model.keras": network},
+                inputs=[tracking.DataInput(f"{DATASET}-training", "0" * 64, "training", "data")],
+            )
+            if (paths.store() / "spool" / run.id).exists():
+                late += 1
+                while store.sync().waiting:
+                    time.sleep(0.5)
+            moments.append((began, time.monotonic()))
+        return moments, late
+
+    finished, points, cpu = books.finished(), books.points(), _cpu(books.server, books.postgres)
+    found = _together(number, work, seconds)
+    cpu = _cpu(books.server, books.postgres) - cpu
+    moments, late = [moment for each, _ in found for moment in each], sum(each for _, each in found)
+    lost = len(moments) - (books.finished() - finished)
+    lost += len(moments) * POINTS - (books.points() - points)
+    return _load(number, moments, cpu, late, lost)
+
+
+def _result(seed: int) -> RunResult:
+    noise = np.random.default_rng(seed)
+    curves = {name: noise.random(EPOCHS).tolist() for name in CURVES}
+    metrics = {f"figure_{k}": float(noise.random()) for k in range(FIGURES)}
+    return RunResult(DATASET, "original", seed, "fair", "replica", curves, metrics, storage.digest(seed))
+
+
+def _flows(server: Orchestration, postgres: Postgres | None, number: int, seconds: float) -> Load:
+    settings.apply()  # Prefect reads them when it is imported
+    from prefect import flow, task
+    from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
+
+    @task
+    def one() -> None:
+        pass
+
+    @flow(log_prints=False, persist_result=False)
+    def training() -> None:
+        one()
+
+    def work(_worker: int, begins: float, ends: float) -> Moments:
+        with temporary_settings({PREFECT_API_URL: server.address, PREFECT_LOGGING_TO_API_ENABLED: False}):
+            training()  # what a process does once
+            moments = []
+            time.sleep(max(0.0, begins - time.monotonic()))
+            while not moments or time.monotonic() < ends:
+                began = time.monotonic()
+                training()
+                moments.append((began, time.monotonic()))
+        return moments
+
+    cpu = _cpu(server, postgres)
+    found = _together(number, work, seconds, lead=2.0)
+    cpu = _cpu(server, postgres) - cpu
+    return _load(number, [moment for each in found for moment in each], cpu)
+
+
+# --- bytes -----------------------------------------------------------------------------------------
+
+
+def remote_bytes(lock: Path) -> dict[str, int]:
+    """Bytes of what `dvc push` sends, by data set, and of all results (`trained`); DVC does not compress."""
+    stages = YAML(typ="safe", pure=True).load(lock.read_text(encoding="utf-8"))["stages"]
+    found: dict[str, int] = {}
+    for stage in stages.values():
+        for out in stage.get("outs", []):
+            place = Path(out["path"])
+            if place.parts[0] == "data":
+                name = "trained" if place.parts[1] == "trained" else place.stem
+                found[name] = found.get(name, 0) + out["size"]
+    return found
+
+
+# --- show ------------------------------------------------------------------------------------------
+
+
+def table(report: Mapping[str, Any], what: str) -> list[list[str]]:
+    """A header and a row for each database and count of workers; what: `runs` into MLflow, or `flows`."""
+    rows = [["", "workers", "a second", "p50 s", "p99 s", "server's core s each", "late", "lost"]]
+    for backend, loads in report[what].items():
+        for found in loads:
+            seconds = [f"{found[key]:.2f}" for key in ("rate", "p50", "p99")]
+            counts = [str(found[key]) for key in ("late", "lost")]
+            rows.append([backend, str(found["workers"]), *seconds, f"{found['cpu']:.3f}", *counts])
+    return rows
+
+
+def bytes_table(report: Mapping[str, Any]) -> list[list[str]]:
+    """A header and a row for each data set."""
+    rows = [["what `dvc push` sends", "MB"]]
+    rows += [[name, f"{size / 1e6:.1f}"] for name, size in report["remote"].items()]
+    return [*rows, ["MLflow's artifacts of a run", f"{report['artifact_bytes'] / 1e6:.1f}"]]
+
+
+def text(report: Mapping[str, Any]) -> str:
+    """For a terminal."""
+    note = "QUICK: no figure means anything\n" if report["quick"] else ""
+    return note + "\n\n".join(
+        aligned(rows) for rows in (table(report, "runs"), table(report, "flows"), bytes_table(report))
+    )
+
+
+if __name__ == "__main__":
+    main()

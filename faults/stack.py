@@ -1,0 +1,276 @@
+"""The servers that several machines share, for real on loopback: PostgreSQL, an S3 store, MLflow's, Prefect's, Dask's.
+
+What compose.yaml starts with Docker, started without it: each part is a process that can be stopped, killed and started
+again at the same address. Needs PostgreSQL's programs and requirements/cluster.txt.
+"""
+
+import contextlib
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from faults import ROOT, workspace
+
+PACKAGES = ("psycopg2", "asyncpg", "boto3", "moto", "prefect_dask")
+BUCKETS = ("dvc", "mlflow")
+DATABASES = ("mlflow", "prefect")
+OWNER = "feedforward"  # of the databases
+PYTHON = sys.executable
+
+
+def missing() -> str:
+    """What this machine lacks, in words; empty if the stack can start."""
+    lacking = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if not _program("postgres"):
+        lacking.append("PostgreSQL")
+    return f"not installed: {', '.join(lacking)}" if lacking else ""
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Part:
+    """A server, and how to know that it answers. It is a process group of its own, and ends with `kill`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        answers: Callable[[], bool],
+        user: int | None = None,
+    ) -> None:
+        self.folder, self._command, self._environment = folder, command, dict(environment)
+        self._answers, self._user = answers, user
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def start(self) -> "Part":
+        """Start, without waiting."""
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self._command,
+                cwd=self.folder,
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                user=self._user,
+            )
+        return self
+
+    def wait(self, patience: float = 180.0) -> "Part":
+        """Wait until it answers.
+
+        Raises:
+            AssertionError: it ended, or does not answer within `patience` seconds.
+        """
+        end = time.monotonic() + patience
+        while not self._answers():
+            assert self.process.poll() is None, f"{self._command[:4]} ended: {self.said()[-2000:]}"
+            assert time.monotonic() < end, f"{self._command[:4]} does not answer: {self.said()[-2000:]}"
+            time.sleep(0.1)
+        return self
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to all its processes."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+    def stop(self) -> None:
+        """Ask it to end, and wait until it has."""
+        self.process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(30)
+        self.kill()
+
+    def kill(self) -> None:
+        """End all its processes, now."""
+        self.signal(signal.SIGKILL)
+        self.process.wait()
+
+    def said(self) -> str:
+        """Its log."""
+        return (self.folder / "log").read_text(encoding="utf-8", errors="replace")
+
+
+def health(address: str) -> Callable[[], bool]:
+    """Whether somebody answers there without an error."""
+
+    def answers() -> bool:
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return True
+        except OSError:
+            return False
+
+    return answers
+
+
+# --- parts ---------------------------------------------------------------------------------------
+
+
+class Postgres(Part):
+    """PostgreSQL with the databases of MLflow and Prefect, `folder` its own; not as root, which it refuses."""
+
+    def __init__(self, folder: Path, connections: int = 100) -> None:
+        user = pwd.getpwnam("postgres").pw_uid if os.geteuid() == 0 else None
+        self.port = free_port()
+        data = folder / "data"
+        settings = {"listen_addresses": "127.0.0.1", "port": self.port, "max_connections": connections}
+        options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
+        command = [_program("postgres"), "-D", str(data), "-k", "", *options]
+        super().__init__(folder, command, workspace.environment(folder), self._takes_connections, user)
+        if user is not None:
+            os.chown(folder, user, -1)
+        make = [_program("initdb"), "-D", str(data), "-U", OWNER, "--auth=trust", "--encoding=UTF8", "--locale=C"]
+        subprocess.run(make, user=user, cwd=folder, check=True, capture_output=True)
+
+    def url(self, database: str, driver: str) -> str:
+        """As SQLAlchemy takes it."""
+        return f"postgresql+{driver}://{OWNER}@127.0.0.1:{self.port}/{database}"
+
+    def make_databases(self) -> None:
+        """Empty ones."""
+        for name in DATABASES:
+            command = [_program("createdb"), "-h", "127.0.0.1", "-p", str(self.port), "-U", OWNER, name]
+            subprocess.run(command, check=True, capture_output=True)
+
+    def _takes_connections(self) -> bool:
+        command = [_program("pg_isready"), "-h", "127.0.0.1", "-p", str(self.port), "-q"]
+        return subprocess.run(command, check=False).returncode == 0
+
+
+def _program(name: str) -> str:
+    """Debian keeps the server's programs off the path."""
+    places = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return str(places[-1]) if places else shutil.which(name) or ""
+
+
+class ObjectStore(Part):
+    """moto's S3 endpoint: what it holds ends with it."""
+
+    def __init__(self, folder: Path) -> None:
+        port = free_port()
+        self.address = f"http://127.0.0.1:{port}"
+        self.environment = {
+            "AWS_ENDPOINT_URL": self.address,
+            "AWS_ACCESS_KEY_ID": "nobody",
+            "AWS_SECRET_ACCESS_KEY": "nothing-secret",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+        command = [PYTHON, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        super().__init__(folder, command, workspace.environment(folder), health(f"{self.address}/moto-api/"))
+
+    def make_buckets(self) -> None:
+        """Empty ones."""
+        for name in BUCKETS:
+            urllib.request.urlopen(urllib.request.Request(f"{self.address}/{name}", method="PUT"), timeout=10).close()
+
+
+class Tracking(Part):
+    """`mlflow server` over a database and a place for artifacts (folder or s3://BUCKET)."""
+
+    def __init__(self, folder: Path, database: str, artifacts: str, store: Mapping[str, str], workers: int = 1) -> None:
+        port = free_port()
+        self.address = f"http://127.0.0.1:{port}"
+        command = [PYTHON, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+        command += ["--workers", str(workers), "--artifacts-destination", artifacts]
+        own = {"MLFLOW_BACKEND_STORE_URI": database, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        environment = workspace.environment(folder, MLFLOW_DISABLE_TELEMETRY="true", **own)
+        super().__init__(folder, command, environment | dict(store), health(f"{self.address}/health"))
+
+
+class Orchestration(Part):
+    """Prefect's server as `make server` starts it; database: None for sqlite in its folder."""
+
+    def __init__(self, folder: Path, database: str | None = None) -> None:
+        port = free_port()
+        self.address = f"http://127.0.0.1:{port}/api"
+        own = {"FEEDFORWARD_ROOT": str(ROOT), "PREFECT_HOME": str(folder / ".prefect")}
+        if database:
+            own["PREFECT_API_DATABASE_CONNECTION_URL"] = database
+        command = [PYTHON, "-m", "pipelines.operations", "server", "--port", str(port)]
+        super().__init__(folder, command, workspace.environment(folder, **own), health(f"{self.address}/ready"))
+
+
+class Scheduler(Part):
+    """Dask's."""
+
+    def __init__(self, folder: Path) -> None:
+        port = free_port()
+        self.address = f"tcp://127.0.0.1:{port}"
+        command = [PYTHON, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port)]
+        super().__init__(folder, [*command, "--no-dashboard"], workspace.environment(folder), lambda: _listens(port))
+
+
+class Worker(Part):
+    """A Dask worker of one thread, with a checkout of its own; it is not started again when it dies."""
+
+    def __init__(self, folder: Path, checkout: Path, scheduler: str, **more: str) -> None:
+        command = [PYTHON, "-m", "distributed.cli.dask_worker", scheduler, "--nthreads", "1", "--no-nanny"]
+        environment = workspace.environment(checkout, FEEDFORWARD_ROOT=str(checkout), **more)
+        super().__init__(folder, [*command, "--no-dashboard"], environment, lambda: "Registered to" in self.said())
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+# --- together ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stack:
+    """All of them; environment: what a machine must have to use them."""
+
+    postgres: Postgres
+    store: ObjectStore
+    tracking: Tracking
+    orchestration: Orchestration
+    scheduler: Scheduler
+    environment: dict[str, str]
+
+
+@contextlib.contextmanager
+def started() -> Iterator[Stack]:
+    """Start everything; all ends with the block."""
+    with contextlib.ExitStack() as ending, tempfile.TemporaryDirectory(prefix="feedforward-stack-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # PostgreSQL runs as somebody else where we are root
+        postgres, store, scheduler = (
+            Postgres(folder / "postgres"),
+            ObjectStore(folder / "s3"),
+            Scheduler(folder / "dask"),
+        )
+        part: Part
+        for part in (postgres, store, scheduler):
+            ending.callback(part.start().kill)
+        postgres.wait()
+        postgres.make_databases()
+        store.wait()
+        store.make_buckets()
+        tracking = Tracking(folder / "mlflow", postgres.url("mlflow", "psycopg2"), "s3://mlflow", store.environment)
+        orchestration = Orchestration(folder / "prefect", postgres.url("prefect", "asyncpg"))
+        for part in (tracking, orchestration):
+            ending.callback(part.start().kill)
+        for part in (scheduler, tracking, orchestration):
+            part.wait()
+        shared = {"MLFLOW_TRACKING_URI": tracking.address, "PREFECT_API_URL": orchestration.address}
+        yield Stack(postgres, store, tracking, orchestration, scheduler, shared | store.environment)

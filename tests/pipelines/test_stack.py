@@ -1,0 +1,226 @@
+"""Three machines and the servers that they share, all for real on loopback: PostgreSQL, S3, MLflow, Prefect, Dask.
+
+Each machine is a clone of one repository and gets its data by digest from the DVC remote. `make stack`; minutes.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from faults import ROOT, stack, workspace
+from faults.stack import Stack, Worker
+from faults.workspace import DVC
+
+LACKING = stack.missing()
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(bool(LACKING), reason=LACKING),
+]
+DATASET = "mnist-sample"
+TRAIN = (stack.PYTHON, "-m", "pipelines.stages", "train", "fair")
+RESULTS = Path("data") / "trained" / "fair.json"
+VARIANTS, SEEDS = ("original", "smaller", "larger"), 2
+RUNS = (len(VARIANTS) + 1) * SEEDS  # and the final ones
+
+
+@dataclass(frozen=True)
+class Machines:
+    """head: where the job starts; workers: those that train; alone: one that shares nothing."""
+
+    shared: Stack
+    head: Path
+    workers: list[Path]
+    alone: Path
+
+    def train(self, order: int) -> "subprocess.Popen[bytes]":
+        """Start the job on the head; `order` of the batches makes other runs of it."""
+        workspace.change(self.head, {"engine": self.shared.scheduler.address, "data_order_seed": order})
+        return workspace.start(self.head, *TRAIN, **inside(self.head), **self.shared.environment)
+
+    def results_alone(self, order: int) -> bytes:
+        """What one machine makes of it."""
+        workspace.change(self.alone, {"engine": "threads", "data_order_seed": order})
+        succeed(self.alone, *TRAIN)
+        return (self.alone / RESULTS).read_bytes()
+
+    def worker(self, number: int, folder: Path, **more: str) -> Worker:
+        """Start one."""
+        checkout = self.workers[number]
+        own = inside(checkout) | self.shared.environment | more
+        worker = Worker(folder / str(number), checkout, self.shared.scheduler.address, **own)
+        worker.start()
+        return worker
+
+
+def inside(checkout: Path) -> dict[str, str]:
+    """The code that runs is the checkout's own."""
+    return {"PYTHONPATH": f"{checkout / 'src'}{os.pathsep}{checkout}"}
+
+
+def succeed(folder: Path, *command: str, **more: str) -> None:
+    done = workspace.run(folder, *command, **inside(folder), **more)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+
+
+def git(folder: Path, *arguments: str) -> None:
+    author = ("-c", "user.name=nobody", "-c", "user.email=nobody@example.org")
+    subprocess.run(["git", "-C", str(folder), *author, *arguments], check=True, capture_output=True)
+
+
+def repository(folder: Path, shared: Mapping[str, str]) -> Path:
+    """The project with prepared data: the code and dvc.lock in git, the bytes in the remote."""
+    folder.mkdir()
+    for name in ("src", "pipelines"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
+        shutil.copy(ROOT / name, folder / name)
+    demo = workspace._demo()
+    workspace.change(
+        folder,
+        {
+            **demo,
+            "mirrors": [str(ROOT / "samples")],
+            "seeds": SEEDS,
+            "pack_units": 1,  # a pack a run
+            "variants": {name: demo["variants"][name] for name in VARIANTS},
+            "datasets": {DATASET: demo["datasets"][DATASET]},
+        },
+    )
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    succeed(folder, *DVC, "init", "--quiet")
+    shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
+    succeed(folder, *DVC, "remote", "add", "--default", "team", "s3://dvc")
+    succeed(folder, *DVC, "repro", "--quiet", f"validate@{DATASET}")
+    succeed(folder, *DVC, "push", "--quiet", **shared)
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message=data")
+    return folder
+
+
+def clone(origin: Path, folder: Path, shared: Mapping[str, str]) -> Path:
+    """Another machine's checkout, with data of the remote alone."""
+    git(origin.parent, "clone", "--quiet", str(origin), str(folder))
+    succeed(folder, *DVC, "pull", "--quiet", f"vectorize@{DATASET}", f"validate@{DATASET}", **shared)
+    assert not (folder / "data" / "raw").exists()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    folder = tmp_path_factory.mktemp("machines")
+    with stack.started() as shared:
+        origin = repository(folder / "origin", shared.environment)
+        head, alone, *workers = (
+            clone(origin, folder / name, shared.environment) for name in ("head", "alone", "w0", "w1", "w2")
+        )
+        yield Machines(shared, head, workers, alone)
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[Callable[[Worker], Worker]]:
+    """Ends what it is given."""
+    found: list[Worker] = []
+    yield lambda worker: (found.append(worker), worker)[1]
+    for worker in found:
+        worker.kill()
+
+
+def runs(machines: Machines, since: float, status: str = "") -> list[Any]:
+    """The runs that the shared MLflow server holds of a job, but those of variants; since: s since 1970."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(machines.shared.tracking.address)
+    experiment = client.get_experiment_by_name(DATASET)
+    held = client.search_runs([experiment.experiment_id]) if experiment else []
+    held = [run for run in held if run.data.tags["role"] in ("replica", "final") and run.info.start_time > 1000 * since]
+    return [run for run in held if status in ("", run.info.status)]
+
+
+def process(run: Any) -> int:
+    """Which one trained it."""
+    return int(run.data.tags["process"].partition("@")[0])
+
+
+def assert_complete(machines: Machines, since: float) -> None:
+    """Each result of the job is one finished run with all its points, and nothing waits anywhere."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(machines.shared.tracking.address)
+    finished = {run.data.tags["weights_digest"]: run for run in runs(machines, since, "FINISHED")}
+    results = json.loads((machines.head / RESULTS).read_bytes())["runs"]
+    assert len(results) == RUNS
+    for result in results:
+        run = finished[result["weights_digest"]]
+        for name, curve in result["curves"].items():
+            kept = {point.step: point.value for point in client.get_metric_history(run.info.run_id, name) if point.step}
+            assert [kept[step] for step in range(1, len(curve) + 1)] == curve, name
+        assert {name: run.data.metrics[name] for name in result["metrics"]} == result["metrics"]
+        assert any(entry.path == "result.json" for entry in client.list_artifacts(run.info.run_id))
+    for checkout in (machines.head, *machines.workers):
+        assert not list((checkout / "mlruns" / "spool").glob("*/record.json")), f"{checkout.name}: records wait"
+    assert not runs(machines, since, "RUNNING")
+
+
+def finish(machines: Machines, job: "subprocess.Popen[bytes]", workers: list[Worker]) -> None:
+    code = job.wait(workspace.PATIENCE)
+    assert code == 0, workspace.said(machines.head)[-3000:] + "".join(each.said()[-1500:] for each in workers)
+
+
+def test_a_killed_worker_costs_nothing_but_its_own_run(
+    machines: Machines, tmp_path: Path, started: Callable[[Worker], Worker]
+) -> None:
+    workers = [started(machines.worker(number, tmp_path)) for number in range(3)]
+    for worker in workers:
+        worker.wait()
+    since, job = time.time(), machines.train(order=1)
+    lost = None
+    while lost is None:  # whose run has begun
+        assert job.poll() is None, workspace.said(machines.head)[-3000:]
+        begun = [process(run) for run in runs(machines, since, "RUNNING")]
+        lost = next((worker for worker in workers if worker.process.pid in begun), None)
+        time.sleep(0.05)
+    lost.kill()
+    finish(machines, job, workers)
+    assert lost.process.returncode == -signal.SIGKILL
+    assert all(worker.process.poll() is None for worker in workers if worker is not lost)
+    assert (machines.head / RESULTS).read_bytes() == machines.results_alone(order=1)
+    assert_complete(machines, since)
+    (killed,) = runs(machines, since, "KILLED")
+    assert process(killed) == lost.process.pid
+    same = killed.data.tags["fingerprint"]
+    (again,) = [run for run in runs(machines, since, "FINISHED") if run.data.tags["fingerprint"] == same]
+    assert process(again) != lost.process.pid
+
+
+def test_servers_that_stop_and_start_again_lose_no_metric(
+    machines: Machines, tmp_path: Path, started: Callable[[Worker], Worker]
+) -> None:
+    workers = [started(machines.worker(number, tmp_path)) for number in range(3)]
+    for worker in workers:
+        worker.wait()
+    shared = machines.shared
+    since, job = time.time(), machines.train(order=2)
+    while not runs(machines, since, "FINISHED"):
+        assert job.poll() is None, workspace.said(machines.head)[-3000:]
+        time.sleep(0.05)
+    for part in (shared.tracking, shared.orchestration, shared.postgres):
+        part.stop()
+    while not [path for each in machines.workers for path in (each / "mlruns" / "spool").glob("*/record.json")]:
+        assert job.poll() is None, workspace.said(machines.head)[-3000:]
+        time.sleep(0.05)
+    for part in (shared.postgres, shared.tracking, shared.orchestration):
+        part.start().wait()
+    finish(machines, job, workers)
+    assert (machines.head / RESULTS).read_bytes() == machines.results_alone(order=2)
+    assert_complete(machines, since)
