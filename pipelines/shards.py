@@ -3,13 +3,14 @@
 import contextlib
 import functools
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
+from pathlib import Path
 from typing import Any
 
 from feedforward import paths, provenance, readers
 from feedforward.errors import DataError, FeedforwardError
-from feedforward.params import Dataset, Params
+from feedforward.params import Dataset, Params, Reader
 from feedforward.preparation import Read
 
 THREADS = "threads"
@@ -33,7 +34,12 @@ def reader(name: str, dataset: Dataset, params: Params) -> Iterator[Read]:
     with client(params.engine) as connected:
         each = functools.partial(_each, connected)
         scratch = paths.vectorized(name).parent
-        yield lambda config, files: shards.read(config, files, paths.shards(params.shards), each, scratch)
+
+        def read(config: Reader, files: Mapping[str, Path]) -> readers.Reading:
+            assert config.kind == "labelled_text"
+            return shards.read(config, files, paths.shards(params.shards), each, scratch)
+
+        yield read
 
 
 def client(address: str) -> Any:

@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("prefect_dask")
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "feedforward"))
-from live_cluster import cluster, environment  # noqa: E402, F401
+from live_cluster import environment  # noqa: E402
 from small_data import values, write_params, write_vectorized  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

@@ -33,12 +33,13 @@ ROOMS = tuple(f"readers/{room}.py" for room in ("shards", "text", "words"))  # t
 
 
 class Each(Protocol):
-    """Calls `function(shard, *shared)` for every shard, wherever; the results come in the order of the shards.
+    """Who does the work."""
 
-    shared: few bytes, for they go along with each shard.
-    """
+    def __call__(self, function: Callable[..., Any], shards: Sequence[str], *shared: Any) -> Iterator[Any]:
+        """Call `function(shard, *shared)` for every shard, wherever; the results come in the order of the shards.
 
-    def __call__(self, function: Callable[..., Any], shards: Sequence[str], *shared: Any) -> Iterator[Any]: ...
+        shared: few bytes, for they go along with each shard.
+        """
 
 
 def read(config: TextReader, files: Mapping[str, Path], store: str, each: Each, scratch: Path) -> Reading:
