@@ -79,8 +79,9 @@ def spread(name: str, times: str, workers: str) -> dict[str, Any]:
 
     seconds: with writing the shards, without starting the cluster.
     """
-    from pipelines import shards
+    from pipelines import settings, shards
 
+    settings.apply()
     with _workspace() as folder, _cluster(folder, int(workers)) as (address, processes):
         params = load_params().model_copy(update={"engine": address})
         apart = multiprocessing.get_context("spawn")
