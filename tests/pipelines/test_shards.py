@@ -21,6 +21,8 @@ from live_cluster import environment  # noqa: E402
 from small_data import values, write_params  # noqa: E402
 
 from feedforward import members  # noqa: E402
+from feedforward.errors import DataError  # noqa: E402
+from pipelines import shards  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 BUCKET = "team"
@@ -106,3 +108,8 @@ def test_a_store_that_is_not_there_is_one_line(tmp_path: Path, cluster: Any) -> 
     assert "Traceback" not in done.stderr
     assert not left(apart)
     assert [path.name for path in (apart / "data").iterdir()] == ["raw"]
+
+
+def test_a_worker_of_other_code_refuses() -> None:
+    with pytest.raises(DataError, match="has other code or versions of numpy, pyarrow"):
+        shards._checked("made elsewhere", print)
