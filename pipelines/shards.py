@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import platform
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
@@ -83,7 +84,8 @@ def _result(future: Any) -> Any:
     try:
         return future.result()
     except (distributed.KilledWorker, CancelledError, OSError) as error:
-        raise FeedforwardError(f"engine: the cluster lost a shard ({str(error).splitlines()[0]}); run again") from None
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise FeedforwardError(f"engine: the cluster lost a shard ({reason}); run again") from None
 
 
 def _checked(made_by: str, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -102,8 +104,6 @@ def _checked(made_by: str, function: Callable[..., Any], *arguments: Any) -> Any
 
 def _made_by() -> str:
     """What decides the bytes of a reading, besides the texts; Python itself knows which letters are capitals."""
-    import platform
-
     from feedforward.readers import shards
 
     versions = [provenance.installed_version(name) for name in DECIDING]
