@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -69,7 +70,72 @@ def vectorize(name: str, times: str = "1") -> dict[str, Any]:
         target = paths.vectorized(name)
         samples = storage.read_json(target / "manifest.json")["samples"]
         moved = _raw_bytes(target) + _size(target)
-        return {"seconds": seconds, "peak": measure.own_peak(), "before": before, "bytes": moved, "samples": samples}
+        figures = {"seconds": seconds, "peak": measure.own_peak(), "before": before, "bytes": moved, "samples": samples}
+        return figures | {"digest": _digest(target)}
+
+
+def spread(name: str, times: str, workers: str) -> dict[str, Any]:
+    """Vectorize texts, repeated `times`, on a Dask cluster of processes; peaks: bytes of each process.
+
+    seconds: with writing the shards, without starting the cluster.
+    """
+    from pipelines import settings, shards
+
+    settings.apply()
+    with _workspace() as folder, _cluster(folder, int(workers)) as (address, processes):
+        params = load_params().model_copy(update={"engine": address})
+        apart = multiprocessing.get_context("spawn")
+        writer = apart.Process(target=_repeat, args=(folder, name, params.datasets[name], int(times)))
+        writer.start()
+        writer.join()
+        (folder / "data" / "vectorized" / name).unlink()
+
+        def work() -> None:
+            with shards.reader(name, params.datasets[name], params) as read:
+                preparation.vectorize(name, params.datasets[name], read=read)
+
+        seconds = _seconds(work)
+        peaks = {"client": measure.own_peak()} | {key: measure.peak_of(one.pid) for key, one in processes.items()}
+        stored = folder / "data" / "shards"
+        files = len(list(stored.rglob("*.parquet")))
+        figures = {"seconds": seconds, "peaks": peaks, "shards": files, "shard_bytes": _size(stored)}
+        return figures | {"digest": _digest(paths.vectorized(name))}
+
+
+@contextmanager
+def _cluster(folder: Path, workers: int) -> Iterator[tuple[str, dict[str, "subprocess.Popen[bytes]"]]]:
+    """A scheduler and workers of one thread, each a process; the address, and the processes by name."""
+    from pipelines import shards
+
+    contact = folder / "scheduler.json"
+    commands = {"scheduler": ["dask_scheduler", "--host", "127.0.0.1", "--port", "0"]}
+    commands |= {f"worker {k}": ["dask_worker", "--nthreads", "1", "--no-nanny"] for k in range(1, workers + 1)}
+    processes: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        for name, (module, *options) in commands.items():
+            command = [sys.executable, "-m", f"distributed.cli.{module}", *options, "--scheduler-file", str(contact)]
+            with (folder / f"{name}.log").open("wb") as log:
+                processes[name] = subprocess.Popen(
+                    [*command, "--no-dashboard"], cwd=folder, stdout=log, stderr=subprocess.STDOUT
+                )
+            while not contact.is_file():
+                if processes[name].poll() is not None:
+                    raise SystemExit((folder / f"{name}.log").read_text()[-2000:])
+                time.sleep(0.1)
+        address = storage.read_json(contact)["address"]
+        with shards.client(address) as client:
+            client.wait_for_workers(workers)
+        yield address, processes
+    finally:
+        for process in processes.values():
+            process.kill()
+            process.wait()
+
+
+def _digest(folder: Path) -> str:
+    """Of the names and bytes of all files."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return storage.digest({str(path.relative_to(folder)): storage.file_digest(path) for path in files})
 
 
 def _raw_bytes(folder: Path) -> int:
@@ -222,7 +288,7 @@ def log(name: str, variant: str, runs: str) -> dict[str, Any]:
     return {"seconds": statistics.median(seconds[1:]), "first": seconds[0], "open": opened, "bytes": written}
 
 
-PARTS = {function.__name__: function for function in (vectorize, validate, epoch, log)}
+PARTS = {function.__name__: function for function in (vectorize, spread, validate, epoch, log)}
 
 if __name__ == "__main__":
     print(json.dumps(PARTS[sys.argv[1]](*sys.argv[2:])))

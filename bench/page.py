@@ -66,6 +66,7 @@ def _parts(report: Mapping[str, Any]) -> list[str]:
         markdown(parts.seeds_table(report)),
         "## Growth",
         markdown(parts.growth_table(report)),
+        markdown(parts.cluster_table(report)),
         markdown(parts.targets_table(report)),
     ]
 

@@ -6,6 +6,7 @@ Writes reports/bench/parts.json.
 """
 
 import argparse
+import importlib.util
 import json
 import math
 import subprocess
@@ -24,6 +25,7 @@ from feedforward import paths, storage
 NARROW = ("original", "smaller", "l2", "dropout")
 PACKS = (1, 5, 10)
 TIMES = (1, 4, 16)  # the reviews, repeated
+WORKERS = 2  # of the Dask cluster
 STAGES = ("vectorize mnist", "vectorize imdb", "validate", "train fair", "compare")
 LIBRARIES = (
     "tensorflow",
@@ -47,6 +49,7 @@ TRICKS = {  # names of bench.tricks, and what people read
 FURTHER = Target("further seed of {}", 0.05, None, "of plain")
 EXPONENT = Target("growth of {}, exponent", 1.05)
 VECTORIZE_MEMORY = Target("memory of vectorize, {} times the reviews", 500, None, "MB")
+CLUSTER_MEMORY = Target("memory of any process of a cluster, {} times the reviews", 1000, None, "MB")
 
 
 def main() -> None:
@@ -74,7 +77,8 @@ def measure_all(quick: bool) -> dict[str, Any]:
         "parts": [*_data(rates), *_training(rates, quick), _tracking(quick)],
         "tricks": _tricks(quick),
         "seeds": _further_seeds(quick),
-        "growth": _growth(TIMES[:2] if quick else TIMES, quick),
+        "growth": (growth := _growth(TIMES[:2] if quick else TIMES, quick)),
+        "cluster": _cluster(growth[-1]),
     }
 
 
@@ -209,11 +213,25 @@ def _growth(times: Sequence[int], quick: bool) -> list[dict[str, Any]]:
             {
                 "times": count,
                 "reviews": sum(vectorized["samples"].values()),
-                "vectorize": {"seconds": vectorized["seconds"], "peak": vectorized["peak"]},
+                "vectorize": {key: vectorized[key] for key in ("seconds", "peak", "digest")},
                 "epoch": {"seconds": trained["train"] + trained["look"], "peak": trained["peak"]},
             }
         )
     return rows
+
+
+def _cluster(alone: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The largest of `_growth` vectorized by a cluster; None where Dask is not installed.
+
+    Raises:
+        SystemExit: the bytes are not those of one process.
+    """
+    if importlib.util.find_spec("distributed") is None:
+        return None
+    found = job("spread", "imdb", alone["times"], WORKERS)
+    if found["digest"] != alone["vectorize"]["digest"]:
+        raise SystemExit(f"a cluster leaves other bytes than one process: {found['digest']}")
+    return {key: alone[key] for key in ("times", "reviews")} | found
 
 
 def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
@@ -235,7 +253,11 @@ def judged(report: Mapping[str, Any]) -> list[tuple[str, Target, float]]:
         seconds = [row[part]["seconds"] for row in growth]
         found.append((EXPONENT.name.format(f"time of {part}"), EXPONENT, exponent(sizes, seconds)))
     peak = growth[-1]["vectorize"]["peak"] / 1e6
-    return [*found, (VECTORIZE_MEMORY.name.format(sizes[-1]), VECTORIZE_MEMORY, peak)]
+    found.append((VECTORIZE_MEMORY.name.format(sizes[-1]), VECTORIZE_MEMORY, peak))
+    if cluster := report.get("cluster"):
+        peak = max(cluster["peaks"].values()) / 1e6
+        found.append((CLUSTER_MEMORY.name.format(cluster["times"]), CLUSTER_MEMORY, peak))
+    return found
 
 
 def stages_table(report: Mapping[str, Any]) -> list[list[str]]:
@@ -290,6 +312,16 @@ def growth_table(report: Mapping[str, Any]) -> list[list[str]]:
     return [*rows, ["exponent", *(f"{slope:.2f}" for slope in slopes)]]
 
 
+def cluster_table(report: Mapping[str, Any]) -> list[list[str]]:
+    """A header, and what a cluster took to leave the bytes of one process, if it was measured."""
+    found = report.get("cluster")
+    if not found:
+        return [["vectorized by a cluster", "not measured: requirements/cluster.txt is not installed"]]
+    peaks = {name: f"{peak / 1e6:.0f}" for name, peak in found["peaks"].items()}
+    header = ["reviews, vectorized by a cluster", "s", *(f"{name} MB" for name in peaks)]
+    return [header, [f"{found['reviews']:,}", f"{found['seconds']:.1f}", *peaks.values()]]
+
+
 def targets_table(report: Mapping[str, Any]) -> list[list[str]]:
     """A header and a row for each target."""
     rows = [["target", "limit", "found", ""]]
@@ -301,8 +333,8 @@ def targets_table(report: Mapping[str, Any]) -> list[list[str]]:
 def text(report: Mapping[str, Any]) -> str:
     """For a terminal."""
     note = "QUICK: no figure means anything\n" if report["quick"] else ""
-    tables = (stages_table, imports_table, parts_table, tricks_table, seeds_table, growth_table, targets_table)
-    return note + "\n\n".join(aligned(table(report)) for table in tables)
+    tables = (stages_table, imports_table, parts_table, tricks_table, seeds_table, growth_table)
+    return note + "\n\n".join(aligned(table(report)) for table in (*tables, cluster_table, targets_table))
 
 
 if __name__ == "__main__":

@@ -8,11 +8,12 @@ store could not take waits in that checkout until the end of the job, or the wor
 import contextlib
 
 from feedforward import experiment, plans, provenance
-from feedforward.errors import DataError, FeedforwardError
+from feedforward.errors import DataError
 from feedforward.params import Params
 from feedforward.plans import Pack
 from feedforward.results import RunResult
 from feedforward.tracking import Run, open_store
+from pipelines import shards
 
 PATIENCE = 60.0  # s for workers to settle; one that trains for another job does so with its next pack
 
@@ -23,17 +24,9 @@ def runner(address: str) -> object:
     Raises:
         FeedforwardError: Dask is not installed, or nobody answers.
     """
-    try:
-        import distributed
-        from prefect_dask import DaskTaskRunner
-    except ImportError:
-        raise FeedforwardError(
-            "engine: Dask is not installed; install requirements/cluster.txt, here and there"
-        ) from None
-    try:
-        distributed.Client(address, timeout=10, set_as_default=False).close()
-    except (OSError, ValueError) as error:
-        raise FeedforwardError(f"engine: {address}: no scheduler answers ({str(error).splitlines()[0]})") from None
+    shards.client(address).close()
+    from prefect_dask import DaskTaskRunner
+
     return DaskTaskRunner(address=address)
 
 

@@ -6,8 +6,9 @@ from feedforward import paths
 
 
 def apply() -> None:
-    """No telemetry, quiet logs, and Prefect's state inside this checkout; what the user has set stays."""
+    """No telemetry, quiet logs and libraries, and Prefect's state inside this checkout; what the user has set stays."""
     for name, value in {
+        "ACERO_ALIGNMENT_HANDLING": "reallocate",  # Arrow's: what came over a wire lies anywhere in memory
         "DO_NOT_TRACK": "1",
         "GX_ANALYTICS_ENABLED": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from feedforward import experiment, paths, preparation, processes
 from feedforward.errors import ValidationFailed, reported
 from feedforward.params import Params, load_params
-from pipelines import server, settings
+from pipelines import server, settings, shards
 
 
 def fetch(params: Params, name: str) -> None:
@@ -17,7 +17,8 @@ def fetch(params: Params, name: str) -> None:
 
 def vectorize(params: Params, name: str) -> None:
     """Raw files → splits, vocabulary, profile, manifest."""
-    preparation.vectorize(name, params.dataset(name), params.retraining.collect)
+    with shards.reader(name, params.dataset(name), params) as read:
+        preparation.vectorize(name, params.dataset(name), params.retraining.collect, read)
 
 
 def validate(params: Params, _: str) -> None:

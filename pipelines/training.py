@@ -23,12 +23,10 @@ from feedforward.plans import Pack
 from feedforward.results import RunResult
 from feedforward.tracking import Run, open_store
 from pipelines import cluster
+from pipelines.shards import THREADS
 
 if TYPE_CHECKING:
     from feedforward.tracking import Store
-
-
-THREADS = "threads"
 
 
 def _is_worth_retrying(_task: object, _run: object, state: State[list[RunResult]]) -> bool:

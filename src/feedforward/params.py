@@ -458,6 +458,7 @@ class Params(Strict):
     data_order_seed: Seed = 0
     pack_units: Positive = 320
     engine: Annotated[str, Field(pattern=r"^(threads|(tcp|tls|ws|wss|ucx)://\S+)$")] = "threads"  # or a Dask scheduler
+    shards: Location = "data/shards"
     protocols: Annotated[Distinct[Literal["fair", "lecture"]], Field(min_length=1)] = ("fair",)
     mirrors: tuple[Location, ...] = ()
     promotion: Promotion = Promotion()

@@ -32,6 +32,11 @@ def raw(dataset: str) -> Path:
     return root() / "data" / "raw" / dataset
 
 
+def shards(location: str) -> str:
+    """URL of the store of shards; a folder counts from the root."""
+    return location if "://" in location else str(root() / location)
+
+
 def vectorized(dataset: str) -> Path:
     """Folder with the splits `train` and `test`, the vocabulary, the profile and the manifest."""
     return root() / "data" / "vectorized" / dataset

@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,14 @@ import numpy.typing as npt
 
 from feedforward import collection, paths, readers, sources, storage
 from feedforward.errors import DataError
-from feedforward.params import Dataset, Params
+from feedforward.params import Dataset, Params, Reader
 from feedforward.readers import Part, Reading
 from feedforward.splits import Features, MultiHot, Split
 from feedforward.tasks import TASKS, Task
 
 PROFILE_ROWS = 8192  # at a time
+
+Read = Callable[[Reader, Mapping[str, Path]], Reading]
 
 
 def fetch(name: str, dataset: Dataset, params: Params) -> None:
@@ -31,17 +33,18 @@ def fetch(name: str, dataset: Dataset, params: Params) -> None:
     collection.take(name, dataset, params.retraining.collect)
 
 
-def vectorize(name: str, dataset: Dataset, collect: bool = False) -> None:
+def vectorize(name: str, dataset: Dataset, collect: bool = False, read: Read = readers.read) -> None:
     """Make the splits, vocabulary, profile and manifest in `paths.vectorized(name)`, all at once.
 
-    collect: users' samples that were taken in are part of the training split.
+    collect: users' samples that were taken in are part of the training split. read: another way to the same reading,
+    for instance over a cluster.
 
     Raises:
         DataError: the raw files are missing or damaged.
     """
     folder = paths.raw(name)
     files = {key: folder / sources.stored_name(key, file) for key, file in dataset.files.items()}
-    reading = readers.read(dataset.reader, files)
+    reading = read(dataset.reader, files)
     taken = [entry for entry in collection.read(name) if entry["label"] in dataset.labels] if collect else []
     with storage.writing_folder(paths.vectorized(name), "vectorize") as target:
         digests = {"vocabulary": _save_vocabulary(reading.vocabulary, target)}

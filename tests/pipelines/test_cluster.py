@@ -3,13 +3,10 @@
 Needs requirements/cluster.txt.
 """
 
-import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ import pytest
 pytest.importorskip("prefect_dask")
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "feedforward"))
+from live_cluster import environment  # noqa: E402
 from small_data import values, write_params, write_vectorized  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -51,37 +49,10 @@ def workspace(folder: Path, engine: str) -> Path:
     return folder
 
 
-def environment(folder: Path, **more: str) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT", "MLFLOW", "FAULT"))}
-    return kept | {"FEEDFORWARD_ROOT": str(folder), **more}
-
-
 def run(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", script], cwd=folder, env=environment(folder), capture_output=True, text=True, check=False
     )
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Any]:
-    """A scheduler, and a function that starts a worker."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
-    started = []
-
-    def start(*command: str, **more: str) -> "subprocess.Popen[bytes]":
-        log = (tmp_path / f"{len(started)}.log").open("wb")
-        command = (sys.executable, "-m", "distributed.cli." + command[0], *command[1:], "--no-dashboard")
-        settings = environment(tmp_path / "apart", **more)
-        started.append(subprocess.Popen(command, cwd=tmp_path, env=settings, stdout=log, stderr=subprocess.STDOUT))
-        return started[-1]
-
-    start("dask_scheduler", "--host", "127.0.0.1", "--port", address.rpartition(":")[2])
-    yield address, lambda **more: start("dask_worker", address, "--nthreads", "1", "--no-nanny", **more)
-    for process in started:
-        process.kill()
-        process.wait()
 
 
 def servers(folder: Path) -> list[str]:

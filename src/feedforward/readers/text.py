@@ -4,7 +4,7 @@ import functools
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -32,7 +32,19 @@ class Chunk:
     labels: npt.NDArray[np.generic]
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """A chunk as rows, with what is known of its raw texts: see `Part`. not_utf8: names of texts that are not."""
+
+    features: MultiHot
+    labels: npt.NDArray[np.generic]
+    raw_lengths: npt.NDArray[np.int64]
+    digests: npt.NDArray[np.uint8]
+    not_utf8: list[str]
+
+
 Chunks = Callable[[], Iterator[Chunk]]  # as often as wanted
+Room = Callable[[int], npt.NDArray[np.uint16]]  # for so many indices
 
 
 def read(config: TextReader, files: Mapping[str, Path]) -> Reading:
@@ -44,13 +56,13 @@ def read(config: TextReader, files: Mapping[str, Path]) -> Reading:
     Raises:
         DataError: the file is missing, damaged, or holds no text of a split.
     """
-    train, test = _splits(config, files)
+    train, test = splits(config, files)
     counts = words.count(text for chunk in train() for text in chunk.texts)
     vocabulary = words.rank(counts, config.num_words)
 
     def parts() -> Iterator[Part]:
-        yield _part("train", train(), vocabulary, config.shuffle_seed)
-        yield _part("test", test(), vocabulary, None)
+        yield assemble("train", (encode(chunk, vocabulary) for chunk in train()), config)
+        yield assemble("test", (encode(chunk, vocabulary) for chunk in test()), config)
 
     return Reading(parts(), list(vocabulary.words), {"distinct_words": len(counts)})
 
@@ -58,7 +70,7 @@ def read(config: TextReader, files: Mapping[str, Path]) -> Reading:
 def samples(config: TextReader, files: Mapping[str, Path], rows: Sequence[int]) -> list[str]:
     """Test texts of those rows; bytes that are not UTF-8 are replaced."""
     wanted, found, start = set(rows), {}, 0
-    for chunk in _splits(config, files)[1]():
+    for chunk in splits(config, files)[1]():
         for row in wanted & set(range(start, start + len(chunk.texts))):
             found[row] = chunk.texts[row - start].decode("utf-8", "replace")
         start += len(chunk.texts)
@@ -72,7 +84,7 @@ def column_names(vectorized: Path) -> Callable[[int], str]:
     return lambda column: signs[column] if column in signs else known[column - words.RANK_OFFSET - 1]
 
 
-def _splits(config: TextReader, files: Mapping[str, Path]) -> tuple[Chunks, Chunks]:
+def splits(config: TextReader, files: Mapping[str, Path]) -> tuple[Chunks, Chunks]:
     """Training and test texts: of two folders or files, or drawn from one."""
 
     def of(file: str, folder: str | None) -> Chunks:
@@ -154,40 +166,57 @@ def _of_folders(path: Path, split: str, classes: Sequence[str]) -> Iterator[Chun
         raise DataError(f"{path}: no text in {' or '.join(label_of)}; check `reader` in params.yaml")
 
 
-def _part(
-    name: Literal["train", "test"],
-    chunks: Iterator[Chunk],
-    vocabulary: words.Vocabulary,
-    shuffle_seed: int | None,
+def encode(chunk: Chunk, vocabulary: words.Vocabulary) -> Encoded:
+    """The rows of a chunk; a text's row does not depend on the chunk it is in."""
+    return Encoded(
+        words.encode(chunk.texts, vocabulary),
+        chunk.labels,
+        np.array([len(text) for text in chunk.texts], np.int64),
+        np.frombuffer(b"".join(hashlib.sha256(text).digest() for text in chunk.texts), np.uint8).reshape(-1, 32),
+        [name for name, text in zip(chunk.names, chunk.texts, strict=True) if not _is_utf8(text)],
+    )
+
+
+def _in_memory(indices: int) -> npt.NDArray[np.uint16]:
+    return np.empty(indices, np.uint16)
+
+
+def assemble(
+    name: Literal["train", "test"], encoded: Iterable[Encoded], config: TextReader, room: Room = _in_memory
 ) -> Part:
+    """A split of its chunks, which come in the order of the raw data; that of training is shuffled as `config` says.
+
+    room: where its indices go.
+    """
     rows: list[MultiHot] = []
-    labels, lengths, digests, not_utf8 = [], [], [], []
-    for chunk in chunks:
-        rows.append(words.encode(chunk.texts, vocabulary))
+    labels, lengths, digests = [], [], []
+    not_utf8: list[str] = []
+    for chunk in encoded:
+        rows.append(chunk.features)
         labels.append(chunk.labels)
-        lengths.append(np.array([len(text) for text in chunk.texts], np.int64))
-        digests.append(b"".join(hashlib.sha256(text).digest() for text in chunk.texts))
-        not_utf8 += [name for name, text in zip(chunk.names, chunk.texts, strict=True) if not _is_utf8(text)]
+        lengths.append(chunk.raw_lengths)
+        digests.append(chunk.digests)
+        not_utf8 += chunk.not_utf8
     if not_utf8:
         log.warning(
             "%s: %d texts are not UTF-8, the first is %s; bad bytes are replaced", name, len(not_utf8), not_utf8[0]
         )
-    wanted = order(sum(map(len, labels)), shuffle_seed)
+    wanted = order(sum(map(len, labels)), config.shuffle_seed if name == "train" else None)
     return Part(
         name,
-        Split(_arranged(rows, wanted, vocabulary.columns), np.concatenate(labels)[wanted]),
+        Split(_arranged(rows, wanted, config.num_words, room), np.concatenate(labels)[wanted]),
         np.concatenate(lengths)[wanted],
-        np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)[wanted],
+        np.concatenate(digests)[wanted],
     )
 
 
-def _arranged(parts: list[MultiHot], wanted: npt.NDArray[np.int64], columns: int) -> MultiHot:
+def _arranged(parts: list[MultiHot], wanted: npt.NDArray[np.int64], columns: int, room: Room) -> MultiHot:
     """The rows of all parts in the order `wanted`. Parts are let go as they are copied, to hold the rows once."""
     lengths = np.concatenate([np.diff(part.indptr) for part in parts])
     indptr = np.concatenate([[0], np.cumsum(lengths[wanted])])
     places = np.empty_like(wanted)
     places[wanted] = indptr[:-1]
-    indices = np.empty(indptr[-1], np.uint16)
+    indices = room(int(indptr[-1]))
     first = 0
     parts.reverse()
     while parts:

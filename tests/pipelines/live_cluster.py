@@ -1,0 +1,38 @@
+"""A Dask cluster of processes on loopback."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT", "MLFLOW", "FAULT"))}
+    return kept | {"FEEDFORWARD_ROOT": str(folder), **more}
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Any]:
+    """A scheduler, and a function that starts a worker."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+    started = []
+
+    def start(*command: str, **more: str) -> "subprocess.Popen[bytes]":
+        log = (tmp_path / f"{len(started)}.log").open("wb")
+        command = (sys.executable, "-m", "distributed.cli." + command[0], *command[1:], "--no-dashboard")
+        settings = environment(tmp_path / "apart", **more)
+        started.append(subprocess.Popen(command, cwd=tmp_path, env=settings, stdout=log, stderr=subprocess.STDOUT))
+        return started[-1]
+
+    start("dask_scheduler", "--host", "127.0.0.1", "--port", address.rpartition(":")[2])
+    yield address, lambda **more: start("dask_worker", address, "--nthreads", "1", "--no-nanny", **more)
+    for process in started:
+        process.kill()
+        process.wait()
