@@ -84,13 +84,13 @@ def test_a_failure_is_one_line_whatever_it_is(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_short_form_passes(tmp_path: Path) -> None:
-    """The rows that need no line to be run first; tests/pipelines kills lines."""
-    chosen = [argument for row in (14, 24, 25) for argument in ("--row", str(row))]
+    """Rows that need no line to be run first; tests/pipelines kills lines, test_gate tampers with models."""
+    chosen = [argument for row in (14, 24) for argument in ("--row", str(row))]
     command = [sys.executable, "-m", "faults", "--short", "--plays-only", "--json", str(tmp_path / "faults.json")]
     done = subprocess.run([*command, *chosen], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert [row["passed"] for row in json.loads((tmp_path / "faults.json").read_text())["rows"]] == [True] * 3
-    assert [line[:10] for line in done.stdout.splitlines()] == [" 14 passed", " 24 passed", " 25 passed", "3 passed, "]
+    assert [row["passed"] for row in json.loads((tmp_path / "faults.json").read_text())["rows"]] == [True] * 2
+    assert [line[:10] for line in done.stdout.splitlines()] == [" 14 passed", " 24 passed", "2 passed, "]
 
 
 @pytest.mark.slow
