@@ -235,18 +235,21 @@ def epoch(
 
 def _load(name: str, times: int) -> Split:
     """The training split, repeated; memory-mapped all the same."""
+    source = paths.vectorized(name) / "train"
+    if times == 1:
+        return Split.load(source)
+    folder = paths.root() / "repeated"
+    writer = multiprocessing.get_context("spawn").Process(target=_repeat_split, args=(source, folder, times))
+    writer.start()  # a process of its own: the memory that it takes is not training's
+    writer.join()
+    return Split.load(folder)
+
+
+def _repeat_split(source: Path, folder: Path, times: int) -> None:
     import numpy as np
 
-    from feedforward.splits import MultiHot
-
-    split = Split.load(paths.vectorized(name) / "train")
-    if times == 1:
-        return split
-    assert isinstance(split.features, MultiHot)
-    whole = split.take(np.tile(np.arange(len(split)), times))
-    folder = paths.root() / "repeated"
-    whole.save(folder)
-    return Split.load(folder)
+    split = Split.load(source)
+    split.take(np.tile(np.arange(len(split)), times)).save(folder)
 
 
 def _enlarged(dataset: Dataset, times: int) -> Dataset:

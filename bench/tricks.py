@@ -76,9 +76,9 @@ def step_by_step() -> None:
             rule.apply(gradients)
             return tf.reduce_sum(entropy, -1), pack.score(batch.labels, logits), penalty
 
-        def run(plan: Plan, first_step: tf.Tensor) -> training.Sums:
+        def run(plan: Plan, first_step: tf.Tensor, sums: training.Sums) -> training.Sums:
             found = [step(plan, first_step, tf.constant(number)) for number in range(int(batches.steps(plan)))]
-            return tuple(np.sum([sums[k].numpy() for sums in found], 0) for k in range(3))
+            return tuple(np.sum([sums[k].numpy(), *(each[k].numpy() for each in found)], 0) for k in range(3))
 
         return run
 

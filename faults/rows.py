@@ -158,7 +158,7 @@ ROWS = (
         "a worker is lost",
         _tests(_TRACKING, "runs_of_a_dead_process_are_closed_and_those_of_a_living_one_are_not")
         + _tests("pipelines/test_operations.py", "the_device_of_a_killed_training_is_free")
-        + _tests(_EXPERIMENT, "killed_between_two_logs_of_a_pack_a_job_goes_on_to_the_same_bytes"),
+        + _tests("pipelines/test_cluster.py", "two_workers_one_of_them_lost_leave_the_bytes_of_one_machine"),
     ),
     Row(
         16,

@@ -1,5 +1,9 @@
-"""Batches of a split inside a TensorFlow graph: dense rows, or multi-hot rows as head and coordinates of the tail."""
+"""Batches of a split inside a TensorFlow graph: dense rows, or multi-hot rows as head and coordinates of the tail.
 
+The split may be larger than memory, for its arrays are mapped: what an epoch visits is laid out section by section.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +14,8 @@ from feedforward import multihot
 from feedforward.splits import MultiHot, Split
 
 Plan = dict[str, tf.Tensor]
+
+SECTION = 2**16  # samples that are laid out at a time: 60 MB of reviews
 
 
 @dataclass(frozen=True)
@@ -27,41 +33,41 @@ class Batch:
 
 
 class Batches:
-    """A split laid out for training; `plan` is made once an epoch outside the graph, `batch` runs inside it."""
+    """A split in batches; `plans` are made outside the graph, once an epoch, `batch` runs inside it."""
 
     def __init__(self, split: Split) -> None:
-        self.samples = len(split)
-        self.labels = tf.constant(split.labels)
-        self.tail: MultiHot | None = None
-        features = split.features
-        if isinstance(features, MultiHot):
-            features, self.tail = multihot.split_head(features)
-        self.features = tf.constant(features)
+        self.split = split
+        self.sparse = isinstance(split.features, MultiHot)
 
-    def plan(self, order: npt.NDArray[np.integer], batch_size: int) -> Plan:
-        """The batches of an epoch that visits the samples in `order`."""
+    def plans(self, order: npt.NDArray[np.integer], batch_size: int) -> Iterator[Plan]:
+        """The batches of an epoch that visits the samples in `order`: plans one after the other, of SECTION samples."""
+        section = max(1, SECTION // batch_size) * batch_size
+        for start in range(0, len(order), section):
+            yield self._plan(order[start : start + section], batch_size)
+
+    def _plan(self, order: npt.NDArray[np.integer], batch_size: int) -> Plan:
         # Tensors that a graph is not given but finds stay in memory as long as the process: TensorFlow keeps its graphs
-        plan = {"features": self.features, "labels": self.labels}
-        plan |= {"order": tf.constant(order.astype(np.int32)), "batch_size": tf.constant(batch_size)}
-        if self.tail is not None:
-            laid = multihot.coordinates(self.tail, order, batch_size)
-            plan |= {name: tf.constant(array) for name, array in vars(laid).items()}
-        return plan
+        arrays: dict[str, npt.NDArray[np.generic]] = {"labels": self.split.labels[order]}
+        if isinstance(self.split.features, MultiHot):
+            arrays["features"], tail = multihot.split_head(self.split.features, order)
+            arrays |= vars(multihot.coordinates(tail, batch_size))
+        else:
+            arrays["features"] = self.split.features[order]
+        return {name: tf.constant(array) for name, array in arrays.items()} | {"batch_size": tf.constant(batch_size)}
 
     def steps(self, plan: Plan) -> tf.Tensor:
         """Batches of the plan; the last may be smaller."""
-        return -(-tf.shape(plan["order"])[0] // plan["batch_size"])
+        return -(-tf.shape(plan["labels"])[0] // plan["batch_size"])
 
     def batch(self, plan: Plan, number: tf.Tensor) -> Batch:
         """Batch `number` of the plan, from 0."""
-        chosen = plan["order"][number * plan["batch_size"] : (number + 1) * plan["batch_size"]]
-        features = tf.cast(tf.gather(plan["features"], chosen), tf.float32)
-        labels = tf.gather(plan["labels"], chosen)
-        if self.tail is None:
+        first, last = number * plan["batch_size"], (number + 1) * plan["batch_size"]
+        features, labels = tf.cast(plan["features"][first:last], tf.float32), plan["labels"][first:last]
+        if not self.sparse:
             return Batch(features, labels)
-        first, last = plan["offsets"][number], plan["offsets"][number + 1]
+        begin, end = plan["offsets"][number], plan["offsets"][number + 1]
         rows, columns, rows_by_column, columns_by_column = (
-            tf.cast(plan[name][first:last], tf.int32)
+            tf.cast(plan[name][begin:end], tf.int32)
             for name in ("rows", "columns", "rows_by_column", "columns_by_column")
         )
         return Batch(features, labels, (rows, columns), (rows_by_column, columns_by_column))

@@ -1,5 +1,5 @@
-"""The tail of the first layer as compiled loops over NumPy arrays: its layout in batches, its product, and a step of
-RMSprop. Numba's room.
+"""The tail of the first layer as compiled loops over NumPy arrays: its rows, their layout in batches, its product, and
+a step of RMSprop. Numba's room.
 
 TensorFlow has no operation that makes the gradient of a kernel's row and uses it at once. It writes a gradient as large
 as the kernel and reads it again, and its RMSprop passes three times over four such arrays: 260 MB a step for a kernel
@@ -18,12 +18,14 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
 Shorts = npt.NDArray[np.uint16]
+Bytes = npt.NDArray[np.uint8]
 
 _number = numba.float32
 _count = numba.int64
 _shorts = numba.uint16[::1]
 _longs = numba.int64[::1]
 _matrix = numba.float32[:, ::1]
+_bytes = numba.uint8[:, ::1]
 _given = numba.types.Array(numba.float32, 2, "C", readonly=True)
 _places = numba.types.Array(numba.int32, 1, "C", readonly=True)
 _given_shorts = numba.types.Array(numba.uint16, 1, "C", readonly=True)
@@ -35,11 +37,30 @@ def _loops(signature: object) -> Any:
     return numba.njit(signature, nogil=True, cache=True, error_model="numpy")
 
 
-@_loops(numba.void(_given_longs, _given_shorts, _given_longs, _count, _longs, _longs, *(_shorts,) * 4))  # type: ignore[untyped-decorator]
+@_loops(numba.void(_given_longs, _given_shorts, _given_longs, _bytes, _longs, _shorts))  # type: ignore[untyped-decorator]
+def take(indptr: Longs, indices: Shorts, order: Longs, head: Bytes, tail_indptr: Longs, tail_indices: Shorts) -> None:
+    """The rows of a multi-hot matrix that `order` names, its first columns apart.
+
+    indptr, indices: of the matrix. head: (rows, first columns), zeros, where ones are set. tail_indptr: (rows + 1,),
+    the first 0; tail_indices: room for all ones. They become those of the other columns, counted from the first of
+    them.
+    """
+    place, width = 0, head.shape[1]
+    for row in range(len(order)):
+        for at in range(indptr[order[row]], indptr[order[row] + 1]):
+            column = indices[at]
+            if column < width:
+                head[row, column] = 1
+            else:
+                tail_indices[place] = column - width
+                place += 1
+        tail_indptr[row + 1] = place
+
+
+@_loops(numba.void(_given_longs, _given_shorts, _count, _longs, _longs, *(_shorts,) * 4))  # type: ignore[untyped-decorator]
 def lay_out(
     indptr: Longs,
     indices: Shorts,
-    order: Longs,
     batch_size: int,
     next_of: Longs,
     offsets: Longs,
@@ -48,17 +69,17 @@ def lay_out(
     rows_by_column: Shorts,
     columns_by_column: Shorts,
 ) -> None:
-    """The ones of a multi-hot matrix in the batches that `order` makes; a counting sort of each batch by column.
+    """The ones of a multi-hot matrix in batches of `batch_size` rows; a counting sort of each batch by column.
 
     indptr, indices: of the matrix. next_of: (columns,), any numbers. offsets: (batches + 1,), the first 0. The rest:
-    one entry for each one of the rows that `order` names. All from `next_of` on are written.
+    one entry for each one. All from `next_of` on are written.
     """
     place = 0
     for batch in range(len(offsets) - 1):
         begin, first = place, batch * batch_size
         next_of[:] = 0
-        for number in range(first, min(first + batch_size, len(order))):
-            for at in range(indptr[order[number]], indptr[order[number] + 1]):
+        for number in range(first, min(first + batch_size, len(indptr) - 1)):
+            for at in range(indptr[number], indptr[number + 1]):
                 rows[place], columns[place] = number - first, indices[at]
                 next_of[indices[at]] += 1
                 place += 1

@@ -22,17 +22,14 @@ Places = tuple[tf.Tensor, tf.Tensor]  # rows and columns of ones, int32
 HEAD = 512  # columns; further right fewer than 4 % are ones and a sum of rows is the cheaper way
 
 
-def split_head(features: MultiHot) -> tuple[npt.NDArray[np.uint8], MultiHot]:
-    """The first HEAD columns as dense uint8 (rows, HEAD), and the other columns as MultiHot."""
+def split_head(features: MultiHot, order: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.uint8], MultiHot]:
+    """Of the rows that `order` names the first HEAD columns, dense uint8 (rows, HEAD), and the others as MultiHot."""
     width = min(HEAD, features.columns)
-    rows = np.repeat(np.arange(len(features)), np.diff(features.indptr))
-    indices = np.asarray(features.indices)
-    in_head = indices < width
-    head = np.zeros((len(features), width), np.uint8)
-    head[rows[in_head], indices[in_head]] = 1
-    counts = np.bincount(rows[~in_head], minlength=len(features))
-    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return head, MultiHot(indptr, (indices[~in_head] - width).astype(np.uint16), features.columns - width)
+    indptr, indices, order = np.asarray(features.indptr), np.asarray(features.indices), order.astype(np.int64)
+    head, tail_indptr = np.zeros((len(order), width), np.uint8), np.zeros(len(order) + 1, np.int64)
+    tail_indices = np.empty(int((indptr[order + 1] - indptr[order]).sum()), np.uint16)
+    compiled.take(indptr, indices.astype(np.uint16, copy=False), order, head, tail_indptr, tail_indices)
+    return head, MultiHot(tail_indptr, tail_indices[: tail_indptr[-1]], features.columns - width)
 
 
 @dataclass(frozen=True)
@@ -50,13 +47,12 @@ class Coordinates:
     columns_by_column: npt.NDArray[np.uint16]
 
 
-def coordinates(tail: MultiHot, order: npt.NDArray[np.integer], batch_size: int) -> Coordinates:
-    """The tail's ones in the batches that `order` makes, of 65,536 rows at most; in linear time."""
-    ones = int(np.diff(tail.indptr)[order].sum())
-    offsets = np.zeros(-(-len(order) // batch_size) + 1, np.int64)
-    laid = [np.empty(ones, np.uint16) for _ in range(4)]
+def coordinates(tail: MultiHot, batch_size: int) -> Coordinates:
+    """The tail's ones in batches of so many rows, 65,536 at most; in linear time."""
+    offsets = np.zeros(-(-len(tail) // batch_size) + 1, np.int64)
+    laid = [np.empty(len(tail.indices), np.uint16) for _ in range(4)]
     counts = np.empty(tail.columns, np.int64)
-    compiled.lay_out(tail.indptr, tail.indices, order.astype(np.int64), batch_size, counts, offsets, *laid)
+    compiled.lay_out(tail.indptr, tail.indices, batch_size, counts, offsets, *laid)
     return Coordinates(offsets, *laid)
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from feedforward import forward, network
-from feedforward.batches import Batches, Plan
+from feedforward.batches import SECTION, Batches, Plan
 from feedforward.errors import TrainingError
 from feedforward.optimizers import Rule
 from feedforward.packing import Pack, weights_digest
@@ -92,9 +92,11 @@ def fit(
     stops = _Stops(stopping, pack) if stopping else None
     for epoch in range(1, epochs + 1):
         rule.start(epoch, epochs)
-        first_step = (epoch - 1) * -(-len(train) // size)
-        sums = run_epoch(batches.plan(order.permutation(len(train)), size), tf.constant(first_step))
-        figures = _figures(sums, batches, "")
+        step, sums = tf.constant((epoch - 1) * -(-len(train) // size)), _zeros(pack, 3)
+        for plan in batches.plans(order.permutation(len(train)), size):
+            sums = run_epoch(plan, step, sums)
+            step += batches.steps(plan)
+        figures = _figures(sums, train, "")
         if evaluation is not None:
             figures |= evaluation.figures("val_")
         _refuse_infinite(figures, seeds, epoch, dataset.title)
@@ -137,20 +139,24 @@ def _graph(function: Graph) -> Graph:
     return tf.function(function, autograph=False, reduce_retracing=True)  # type: ignore[no-any-return]
 
 
-def _sum_over(steps: tf.Tensor, step: Callable[[tf.Tensor], Sums], zeros: Sums) -> Sums:
-    """The sums of what `step(number)` gives, one step after the other."""
+def _zeros(pack: Pack, figures: int) -> Sums:
+    return (tf.zeros(len(pack.models)),) * figures
+
+
+def _add_steps(steps: tf.Tensor, step: Callable[[tf.Tensor], Sums], sums: Sums) -> Sums:
+    """Add to the sums what `step(number)` gives, one step after the other."""
 
     def body(number: tf.Tensor, sums: Sums) -> tuple[tf.Tensor, Sums]:
         return number + 1, tuple(total + value for total, value in zip(sums, step(number), strict=True))
 
-    return tf.while_loop(lambda number, _: number < steps, body, (0, zeros))[1]  # type: ignore[no-any-return]
+    return tf.while_loop(lambda number, _: number < steps, body, (0, sums))[1]  # type: ignore[no-any-return]
 
 
 def _training_graph(pack: Pack, batches: Batches, rule: Rule) -> Graph:
-    """An epoch as one graph: calls from Python for each step would cost more than a small network's arithmetic."""
+    """A plan, mostly an epoch, as one graph: calls from Python for each step would cost more than their arithmetic."""
 
     @_graph
-    def run(plan: Plan, first_step: tf.Tensor) -> Sums:
+    def run(plan: Plan, first_step: tf.Tensor, sums: Sums) -> Sums:
         def step(number: tf.Tensor) -> Sums:
             batch = batches.batch(plan, number)
             penalty = pack.penalty() * tf.cast(tf.shape(batch.labels)[0], tf.float32)
@@ -159,7 +165,7 @@ def _training_graph(pack: Pack, batches: Batches, rule: Rule) -> Graph:
             rule.apply(gradients)
             return tf.reduce_sum(entropy, -1), pack.score(batch.labels, logits), penalty
 
-        return _sum_over(batches.steps(plan), step, (tf.zeros(len(pack.models)),) * 3)
+        return _add_steps(batches.steps(plan), step, sums)
 
     return run
 
@@ -168,25 +174,30 @@ class _Evaluation:
     """The figures of a pack on a split, as often as wanted."""
 
     def __init__(self, pack: Pack, split: Split) -> None:
-        self.pack, self.batches = pack, Batches(split)
+        self.pack, self.split, self.batches = pack, split, Batches(split)
+        self.plans = list(self._plans()) if len(split) <= SECTION else None
         batches = self.batches
-        self.plan = batches.plan(np.arange(len(split)), EVALUATION_ROWS)
 
         @_graph
-        def run(plan: Plan) -> Sums:
+        def run(plan: Plan, sums: Sums) -> Sums:
             def step(number: tf.Tensor) -> Sums:
                 batch = batches.batch(plan, number)
                 logits = pack.logits(batch, pack.tail_sums(batch))
                 entropy = pack.cross_entropy(batch.labels, logits)
                 return tf.reduce_sum(entropy, -1), pack.score(batch.labels, logits)
 
-            sums = _sum_over(batches.steps(plan), step, (tf.zeros(len(pack.models)),) * 2)
-            return *sums, pack.penalty() * float(batches.samples)
+            return *_add_steps(batches.steps(plan), step, sums), pack.penalty() * float(len(split))
 
         self.run = run
 
+    def _plans(self) -> Iterator[Plan]:
+        return self.batches.plans(np.arange(len(self.split)), EVALUATION_ROWS)
+
     def figures(self, prefix: str) -> Figures:
-        return _figures(self.run(self.plan), self.batches, prefix)
+        sums = _zeros(self.pack, 3)
+        for plan in self.plans or self._plans():
+            sums = self.run(plan, sums[:2])
+        return _figures(sums, self.split, prefix)
 
 
 class _Stops:
@@ -221,11 +232,11 @@ class _Stops:
         return found
 
 
-def _figures(sums: Sums, batches: Batches, prefix: str) -> Figures:
-    entropy, score, penalty = (np.asarray(total, np.float64) / batches.samples for total in sums)
+def _figures(sums: Sums, split: Split, prefix: str) -> Figures:
+    entropy, score, penalty = (np.asarray(total, np.float64) / len(split) for total in sums)
     return {
         f"{prefix}loss": entropy + penalty,
-        f"{prefix}{'mae' if batches.labels.dtype.is_floating else 'accuracy'}": score,
+        f"{prefix}{'mae' if split.labels.dtype.kind == 'f' else 'accuracy'}": score,
         f"{prefix}cross_entropy": entropy,
     }
 

@@ -45,7 +45,8 @@ def packed(built: list[keras.Model], dataset: str, seeds: Sequence[int] = SEEDS)
 
 def batch_of(data: Split) -> Batch:
     batches = Batches(data)
-    return batches.batch(batches.plan(np.arange(len(data)), len(data)), tf.constant(0))
+    [plan] = batches.plans(np.arange(len(data)), len(data))
+    return batches.batch(plan, tf.constant(0))
 
 
 def of_replica(pack: Pack, gradients: list[tuple[tf.Variable, tf.Tensor]], k: int) -> list[np.ndarray]:

@@ -14,7 +14,7 @@ import pytest
 from small_data import HELD_OUT, TRAIN, dense, split
 from small_data import params as small_params
 
-from feedforward import network, tasks, training
+from feedforward import batches, network, tasks, training
 from feedforward.errors import TrainingError
 from feedforward.packing import weights_digest
 from feedforward.params import Dataset, Optimizer, Params, Variant, load_params
@@ -119,6 +119,16 @@ def test_evaluation_does_not_depend_on_how_rows_are_batched(monkeypatch: pytest.
     monkeypatch.setattr(training, "EVALUATION_ROWS", 7)
     for pieces, figures in zip(training.evaluate(models, split("notes")), whole, strict=True):
         assert pieces == pytest.approx(figures, rel=1e-6)
+
+
+@pytest.mark.parametrize(("dataset", "variant"), [("notes", "dropout"), ("tones", "l2")])
+def test_sections_change_no_bit(dataset: str, variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of data larger than memory only a section is laid out at a time."""
+    for module in (batches, training):
+        monkeypatch.setattr(module, "SECTION", 24)
+    in_sections = fit(dataset, variant, (0, 1))
+    assert digests(in_sections) == digests(trained(dataset, variant, 0, 1))
+    assert [one.curves for one in in_sections] == [one.curves for one in trained(dataset, variant, 0, 1)]
 
 
 def test_small_data_are_learned() -> None:
