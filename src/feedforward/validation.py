@@ -5,7 +5,10 @@ when data fail, and passes a suite on zero rows as well as an empty suite; so re
 check without samples is a failed one.
 """
 
+import contextlib
 import io
+import logging
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -222,8 +225,37 @@ def evaluate(rows: pd.DataFrame, rules: Sequence[Rule], docs: Path | None = None
         met |= _run(context, split, parts[split], [rule for rule in rules if rule.split == split])
     if docs:
         context.add_data_docs_site("local", _site(docs))
-        context.build_data_docs()
+        with _whole_pages():
+            context.build_data_docs()
     return [_check(rule, parts[rule.split], met) for rule in rules]
+
+
+@contextlib.contextmanager
+def _whole_pages() -> Iterator[None]:
+    """Raise what goes wrong while pages are built (a full disk): Great Expectations only logs it."""
+    log, failures = logging.getLogger("great_expectations.render.renderer.site_builder"), _Failures()
+    log.addHandler(failures)
+    log.propagate, propagated = False, log.propagate
+    try:
+        yield
+    finally:
+        log.removeHandler(failures)
+        log.propagate = propagated
+    if failures.found:
+        raise failures.found[0]
+
+
+class _Failures(logging.Handler):
+    """Keeps the exceptions that are being handled when an error is logged."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.found: list[BaseException] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it."""
+        error = sys.exc_info()[1]
+        self.found.append(error or ValidationFailed(record.getMessage()))
 
 
 def _site(docs: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Great Expectations takes seconds to import and half a second a suite; so one broken profile shows many faults."""
 
 import json
+import resource
 
 import numpy as np
 import profile_rows
@@ -62,6 +63,20 @@ def test_good_data_are_accepted_and_leave_the_same_bytes_again(validation, root,
     assert str(root).encode() not in b"".join(first.values())
     assert (paths.data_docs("texts") / "index.html").is_file()
     assert list(paths.data_docs("texts").glob("validations/*/*/*/*.html"))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_page_that_cannot_be_written_is_one_error_and_nothing_takes_its_place(validation, root, capfd):
+    folder = profile_rows.save(profile_rows.rows(), root / "vectorized")
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limit[1]))  # bytes a file; a page of Data Docs has more
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            validation.validate("texts", dataset(), folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert not paths.data_docs("texts").exists()
+    assert not paths.validation("texts").exists()
     assert capfd.readouterr() == ("", "")
 
 
