@@ -71,8 +71,6 @@ def schedule(params: Params) -> dict[str, str]:
 
 def retrain(force: bool, device: "Device") -> int:
     """The flow now and here, on the server that PREFECT_API_URL names, else on a temporary one; its exit code."""
-    if "PREFECT_API_URL" not in os.environ:
-        os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"  # the temporary server ends before the last line is sent
     with server.serving() as wait_for_server:
         from pipelines import retraining
 

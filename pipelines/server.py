@@ -32,10 +32,11 @@ def serving() -> Iterator[Callable[[], None]]:
     address = f"http://127.0.0.1:{port}/api"
     process = subprocess.Popen([sys.executable, "-m", "pipelines.server", str(port)], stdout=subprocess.DEVNULL)
     os.environ["PREFECT_API_URL"] = address
+    os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"  # it ends before the last line is sent
     try:
         yield lambda: _wait(process, address)
     finally:
-        del os.environ["PREFECT_API_URL"]
+        del os.environ["PREFECT_API_URL"], os.environ["PREFECT_LOGGING_TO_API_ENABLED"]
         process.terminate()
         try:
             process.wait(10)

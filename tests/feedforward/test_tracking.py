@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -681,6 +682,21 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+def test_a_database_that_takes_no_more_is_told_in_one_line_and_the_record_waits(
+    store: "Store", caplog: pytest.LogCaptureFixture
+) -> None:
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limit[1]))  # bytes a file; the database has more already
+    try:
+        log(store)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    (said,) = caplog.records
+    assert re.fullmatch(r"sqlite:.*: start original seed 0 failed \(disk I/O error\); records wait .*", said.message)
+    assert len(in_spool()) == 1
+    assert tracking.open_store().sync() == tracking.Synced(1, 0, [])
 
 
 @pytest.mark.slow

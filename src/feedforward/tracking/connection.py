@@ -17,6 +17,8 @@ T = TypeVar("T")
 QUICK_FAILURE = 2.0  # s; an error after that was a wait, and waiting again would cost too much
 PROBE_TIMEOUT = 3.0  # s
 _logger = logging.getLogger("feedforward.tracking")
+# MLflow logs with a traceback what it raises too; `attempt` says it in one line
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
 class Connection:
@@ -81,5 +83,6 @@ class Connection:
 
 
 def first_line(error: Exception) -> str:
-    """What the error says, in one redacted line."""
+    """What the error says, or the database below it (SQLAlchemy's `orig`), in one redacted line."""
+    error = getattr(error.__cause__, "orig", None) or error
     return (redact(str(error)).splitlines() or [type(error).__name__])[0][:300]
