@@ -22,7 +22,7 @@ def runner(address: str) -> object:
     """What submits tasks to the cluster whose scheduler has that address.
 
     Raises:
-        FeedforwardError: Dask is not installed, or nobody answers.
+        FeedforwardError: Dask is not installed, nobody answers, or no worker comes.
     """
     shards.client(address).close()
     from prefect_dask import DaskTaskRunner

@@ -15,6 +15,7 @@ from feedforward.params import Dataset, Params, Reader
 from feedforward.preparation import Read
 
 THREADS = "threads"
+PATIENCE = 60.0  # s until the first worker is there
 AHEAD = 64  # shards whose results wait in the workers; more where there are more threads
 DECIDING = ("numpy", "pyarrow")
 
@@ -24,7 +25,7 @@ def reader(name: str, dataset: Dataset, params: Params) -> Iterator[Read]:
     """How the data set is read: in this process, or, if it is texts and `engine` names a cluster, by its workers.
 
     Raises:
-        FeedforwardError: Dask is not installed, nobody answers, or the cluster is lost.
+        FeedforwardError: Dask is not installed, nobody answers, no worker comes, or the cluster is lost.
         DataError: a worker has other code or versions, or cannot read the store of shards.
     """
     if params.engine == THREADS or dataset.reader.kind != "labelled_text":
@@ -44,10 +45,10 @@ def reader(name: str, dataset: Dataset, params: Params) -> Iterator[Read]:
 
 
 def client(address: str) -> Any:
-    """A connection to the scheduler of that address; a context manager.
+    """A connection to the scheduler of that address, which has a worker; a context manager.
 
     Raises:
-        FeedforwardError: Dask is not installed, or nobody answers.
+        FeedforwardError: Dask is not installed, nobody answers, or no worker comes.
     """
     try:
         import distributed
@@ -56,9 +57,17 @@ def client(address: str) -> Any:
             "engine: Dask is not installed; install requirements/cluster.txt, here and there"
         ) from None
     try:
-        return distributed.Client(address, timeout=10, set_as_default=False)
+        connected = distributed.Client(address, timeout=10, set_as_default=False)
     except (OSError, ValueError) as error:
         raise FeedforwardError(f"engine: {address}: no scheduler answers ({str(error).splitlines()[0]})") from None
+    try:
+        connected.wait_for_workers(1, timeout=PATIENCE)
+    except TimeoutError:
+        connected.close()
+        raise FeedforwardError(
+            f"engine: {address}: no worker came in {PATIENCE:.0f} s; start one with `dask worker {address}`"
+        ) from None
+    return connected
 
 
 def _each(connected: Any, function: Callable[..., Any], shards: Sequence[str], *shared: Any) -> Iterator[Any]:

@@ -21,7 +21,7 @@ from live_cluster import environment  # noqa: E402
 from small_data import values, write_params  # noqa: E402
 
 from feedforward import members  # noqa: E402
-from feedforward.errors import DataError  # noqa: E402
+from feedforward.errors import DataError, FeedforwardError  # noqa: E402
 from pipelines import shards  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -113,3 +113,10 @@ def test_a_store_that_is_not_there_is_one_line(tmp_path: Path, cluster: Any) -> 
 def test_a_worker_of_other_code_refuses() -> None:
     with pytest.raises(DataError, match="has other code or versions of numpy, pyarrow"):
         shards._checked("made elsewhere", print)
+
+
+def test_a_cluster_without_workers_is_told_in_one_line(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    address, _ = cluster
+    monkeypatch.setattr(shards, "PATIENCE", 0.5)
+    with pytest.raises(FeedforwardError, match=f"engine: {address}: no worker came .* start one with `dask worker"):
+        shards.client(address)
