@@ -1,4 +1,4 @@
-"""Tests that hold a row, run in one process of pytest for all rows together."""
+"""Tests that hold a row, run in one call of pytest for all rows together."""
 
 import collections
 import os
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from faults import ROOT
+from faults import ROOT, workspace
 
 FUZZ = 4  # times as many examples as in `make test`
 
@@ -35,6 +35,7 @@ def run(tests: Iterable[str], short: bool) -> Mapping[str, Outcome]:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", "-p", "no:cacheprovider"]
+        command += ["-n", str(workspace.cores()), "--dist", "loadfile"]
         command += [*(["-m", "not slow"] if short else []), *(f"tests/{test}" for test in there)]
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "FEEDFORWARD"))}
         environment["FUZZ"] = str(1 if short else FUZZ)

@@ -113,8 +113,7 @@ def test_when_dvc_alone_is_killed_its_stage_ends_too(workspace: Path, tmp_path: 
     shutil.rmtree(copy / "mlruns")
     command = [sys.executable, "-m", "dvc", "repro", "-f", "-s", *stages(copy, "train")]
     dvc = subprocess.Popen(command, cwd=copy, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    lock = next_file(copy / ".locks", "train-*.holder")
-    child = int(lock.read_text().split()[1])
+    child = holder(copy / ".locks", "train-*.holder")
     os.kill(dvc.pid, signal.SIGKILL)
     dvc.wait()
     for _ in range(100):
@@ -124,10 +123,12 @@ def test_when_dvc_alone_is_killed_its_stage_ends_too(workspace: Path, tmp_path: 
     assert not Path(f"/proc/{child}").exists(), "the stage goes on as an orphan"
 
 
-def next_file(folder: Path, pattern: str) -> Path:
+def holder(folder: Path, pattern: str) -> int:
+    """The process that wrote itself into the first such file, once it has: a file is there before its words are."""
     for _ in range(600):
-        if found := list(folder.glob(pattern)):
-            return found[0]
+        for found in folder.glob(pattern):
+            if len(words := found.read_text().split()) > 1:
+                return int(words[1])
         time.sleep(0.1)
     raise AssertionError(f"no {pattern} in {folder}")
 

@@ -149,7 +149,7 @@ class ImageEncoder:
         except ValueError as error:
             raise InputError(field, str(error)) from None
 
-    def row(self, levels: images.Gray) -> npt.NDArray[np.uint8]:
+    def row(self, levels: images.Levels) -> npt.NDArray[np.uint8]:
         """A row of pixels: the ink, placed as the training images have it."""
         return images.place(images.ink(levels), self.frame).reshape(-1)
 
@@ -170,7 +170,7 @@ class ImageEncoder:
 class ScaledEncoder(ImageEncoder):
     """Pictures → rows of pixels, scaled as the reader of image folders does; of the frame only its size counts."""
 
-    def row(self, levels: images.Gray) -> npt.NDArray[np.uint8]:
+    def row(self, levels: images.Levels) -> npt.NDArray[np.uint8]:
         """A row of pixels."""
         return images.scaled(levels, self.frame.height, self.frame.width)
 
@@ -251,7 +251,7 @@ def _number(value: Any, field: str) -> float:
     return number
 
 
-def _gray(sample: Any, field: str) -> images.Gray:
+def _gray(sample: Any, field: str) -> images.Levels:
     """Gray levels of an encoded picture, or as they are given."""
     if isinstance(sample, bytes | str):
         return images.read(_encoded(sample))

@@ -17,12 +17,14 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 Gray = npt.NDArray[np.float32]
+Levels = npt.NDArray[np.uint8] | Gray  # gray levels 0–255, (height, width): bytes are a quarter of the work
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "PPM")
 MAX_PIXELS = 2**24  # 4096 × 4096
 FAINTEST = 24.0  # of 255: less contrast than that is an empty sheet
 IN_BOX = 0.2  # of the strongest ink: what is fainter does not make the box larger
 ALIKE = 0.95  # share of the training images that must agree on their box
+ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,32 @@ class Framing:
     width: int
     box: int | None
     centre: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Ink:
+    """What stands out from the `ground` of a picture, at most by `strongest`; what is fainter than `noise` is none."""
+
+    levels: Levels
+    ground: float
+    noise: float
+    strongest: float
+
+    def strength(self, rows: slice = ALL, columns: slice = ALL) -> Gray:
+        """How far each pixel of a part stands out, 0–255."""
+        found: Gray = np.abs(self.levels[rows, columns] - np.float32(self.ground))
+        if not self.noise:
+            return found
+        stretch = self.strongest / (self.strongest - self.noise)
+        return np.asarray(np.clip((found - self.noise) * stretch, 0, 255), np.float32)
+
+    def above(self, share: float) -> npt.NDArray[np.bool_]:
+        """(height, width): where it has more than that share of its strongest."""
+        least = self.noise + share * (self.strongest - self.noise)
+        low, high = self.ground - least, self.ground + least
+        if self.levels.dtype == np.uint8:  # bytes are compared with integers as they are, with floats as floats
+            low, high = math.ceil(low), math.floor(high)
+        return (self.levels < low) | (self.levels > high)
 
 
 def framing(images: npt.NDArray[np.uint8]) -> Framing:
@@ -60,7 +88,7 @@ def encode(content: bytes, frame: Framing) -> npt.NDArray[np.uint8]:
     return place(ink(read(content)), frame).reshape(-1)
 
 
-def scaled(levels: Gray, height: int, width: int) -> npt.NDArray[np.uint8]:
+def scaled(levels: Levels, height: int, width: int) -> npt.NDArray[np.uint8]:
     """One row of pixels, (height × width,): as large as fits, in the middle, on the colour of the corners."""
     if levels.shape != (height, width):
         small = _resized(levels, min(height / levels.shape[0], width / levels.shape[1]))[:height, :width]
@@ -68,7 +96,8 @@ def scaled(levels: Gray, height: int, width: int) -> npt.NDArray[np.uint8]:
         top, left = (height - small.shape[0]) // 2, (width - small.shape[1]) // 2
         whole[top : top + small.shape[0], left : left + small.shape[1]] = small
         levels = whole
-    return np.clip(np.round(levels), 0, 255).astype(np.uint8).reshape(-1)
+    row: npt.NDArray[np.uint8] = np.clip(np.round(levels), 0, 255).astype(np.uint8).reshape(-1)
+    return row
 
 
 def pixels(content: bytes) -> int:
@@ -81,7 +110,7 @@ def pixels(content: bytes) -> int:
         return picture.width * picture.height
 
 
-def read(content: bytes) -> Gray:
+def read(content: bytes) -> Levels:
     """Gray levels 0–255, (height, width); what is transparent gets the ground that the picture stands out from.
 
     Raises:
@@ -110,14 +139,14 @@ def _opened(content: bytes) -> Iterator[Image.Image]:
         raise ValueError(f"cannot be read as a picture: {str(error).splitlines()[0][:100]}") from None
 
 
-def _gray(picture: Image.Image) -> Gray:
+def _gray(picture: Image.Image) -> Levels:
     if picture.mode.startswith(("I", "F")):  # more than eight bits: Pillow would cut them off
         deep: Gray = np.asarray(picture, np.float32)
         return np.asarray(deep * (255 / max(float(deep.max()), 1.0)), np.float32)
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
     if "A" not in picture.getbands() or picture.getchannel("A").getextrema() == (255, 255):
-        return np.asarray(picture.convert("L"), np.float32)
+        return np.asarray(picture if picture.mode == "L" else picture.convert("L"))
     layers = np.asarray(picture, np.float32)
     gray: Gray = layers[..., :3] @ np.array([0.299, 0.587, 0.114], np.float32)
     alpha = layers[..., 3] / 255
@@ -126,36 +155,35 @@ def _gray(picture: Image.Image) -> Gray:
     return np.asarray(gray * alpha + ground * (1 - alpha), np.float32)
 
 
-def ink(gray: Gray) -> Gray:
-    """How far each pixel stands out from the ground, 0–255: dark on light and light on dark give the same.
+def ink(levels: Levels) -> Ink:
+    """What stands out from the ground: dark on light and light on dark are the same.
 
     Raises:
         ValueError: nothing stands out.
     """
-    if not np.isfinite(gray).all():
+    if levels.dtype != np.uint8 and not np.isfinite(levels).all():
         raise ValueError("pixels must be finite numbers")
-    edge = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
+    edge = np.concatenate([levels[0], levels[-1], levels[:, 0], levels[:, -1]]).astype(np.float32)
     ground = float(np.median(edge))
     noise = 6 * float(np.median(np.abs(edge - ground)))  # four standard deviations of what a camera adds
-    found: Gray = np.abs(gray - ground)
-    strongest = float(found.max())
+    strongest = max(float(levels.max()) - ground, ground - float(levels.min()))
     if strongest < max(FAINTEST, 2 * noise):
         raise ValueError("must show something: it is an empty sheet")
-    if not noise:
-        return found
-    return np.asarray(np.clip((found - noise) * (strongest / (strongest - noise)), 0, 255), np.float32)
+    return Ink(levels, ground, noise, strongest)
 
 
-def place(found: Gray, frame: Framing) -> npt.NDArray[np.uint8]:
+def place(found: Ink, frame: Framing) -> npt.NDArray[np.uint8]:
     """Ink of any size → (height, width) uint8 as the training images stand there; what stands so already is kept."""
-    if found.shape == (frame.height, frame.width) and _stands(found, frame):
-        return np.round(found).astype(np.uint8)
+    shape = found.levels.shape
+    if shape == (frame.height, frame.width) and _stands(whole := found.strength(), frame):
+        return np.round(whole).astype(np.uint8)
     if frame.box is None:
-        small = _resized(found, min(frame.height / found.shape[0], frame.width / found.shape[1]))
+        small = _resized(found.strength(), min(frame.height / shape[0], frame.width / shape[1]))
         top, left = (frame.height - small.shape[0]) // 2, (frame.width - small.shape[1]) // 2
     else:
-        row, column, tall, wide = _extent(found > IN_BOX * found.max())
-        small = _resized(found[row : row + tall, column : column + wide], frame.box / max(tall, wide))
+        row, column, tall, wide = _extent(found.above(IN_BOX))
+        part = found.strength(slice(row, row + tall), slice(column, column + wide))
+        small = _resized(part, frame.box / max(tall, wide))
         centre = _centre(small)
         top, left = round(frame.centre[0] - centre[0]), round(frame.centre[1] - centre[1])
     small = np.clip(small * (255 / max(float(small.max()), 1e-6)), 0, 255)
@@ -170,7 +198,7 @@ def _stands(found: Gray, frame: Framing) -> bool:
     return near and abs(max(_extent(found > 0)[2:]) - frame.box) <= 1
 
 
-def _resized(found: Gray, factor: float) -> Gray:
+def _resized(found: Levels, factor: float) -> Gray:
     """Scaled with antialiasing, at least one pixel each way."""
     height, width = (max(1, round(side * factor)) for side in found.shape)
     picture = Image.fromarray(np.ascontiguousarray(found, np.float32))
