@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from feedforward import multihot
+from feedforward.backend import tf
 from feedforward.splits import MultiHot, Split
 
 Plan = dict[str, tf.Tensor]

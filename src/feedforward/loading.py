@@ -3,10 +3,10 @@
 import tempfile
 from pathlib import Path
 
-import keras
 import numpy as np
 import numpy.typing as npt
 
+from feedforward.backend import keras
 from feedforward.splits import Features, MultiHot
 
 

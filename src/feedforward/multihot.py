@@ -11,9 +11,9 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from feedforward import compiled
+from feedforward.backend import tf
 from feedforward.params import Optimizer
 from feedforward.splits import MultiHot
 

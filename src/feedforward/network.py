@@ -1,7 +1,6 @@
 """A variant of a data set as a Keras model: the lecture's template, hidden layers and one output layer."""
 
-import keras
-
+from feedforward.backend import keras
 from feedforward.params import Dataset, Variant
 from feedforward.tasks import TASKS
 

@@ -4,9 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import keras
-import tensorflow as tf
-
+from feedforward.backend import keras, tf
 from feedforward.packing import Gradients
 from feedforward.params import Optimizer
 

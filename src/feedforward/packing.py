@@ -10,12 +10,11 @@ interrupted inside a pack goes on to the same bytes; two operations below are wr
 import hashlib
 from collections.abc import Callable, Sequence
 
-import keras
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from feedforward import multihot
+from feedforward.backend import keras, tf
 from feedforward.batches import Batch
 from feedforward.params import Optimizer
 

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from feedforward import forward, network
+from feedforward.backend import keras, tf
 from feedforward.batches import SECTION, Batches, Plan
 from feedforward.errors import TrainingError
 from feedforward.optimizers import Rule

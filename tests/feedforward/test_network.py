@@ -1,5 +1,7 @@
 """The built networks against the lecture's template and arithmetic."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -123,3 +125,15 @@ def test_kernels_start_as_glorot_says_and_biases_at_0(params: Params) -> None:
             assert not bias.any()
             if kernel.size > 1000:
                 assert kernel.std() == pytest.approx(limit / np.sqrt(3), rel=0.05)
+
+
+@pytest.mark.slow
+def test_keras_is_opened_without_what_nothing_here_uses_and_that_can_be_opened_afterwards() -> None:
+    code = """
+import sys
+from feedforward import training
+assert not {"sklearn", "matplotlib"} & set(sys.modules), "imported with Keras"
+import sklearn.base, matplotlib.pyplot
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
