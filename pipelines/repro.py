@@ -23,8 +23,9 @@ from pipelines import settings
 # dvc as a command that ends with whoever asked for it, and its stage with it
 DVC = """
 import sys
-from dvc.cli import main
 from feedforward import processes
+with processes.importing():
+    from dvc.cli import main
 processes.end_with_ancestors()
 sys.argv[0] = "dvc"
 sys.exit(main(sys.argv[1:]))

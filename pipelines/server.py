@@ -62,9 +62,11 @@ def main(port: int) -> None:
     database.create()
     os.environ |= {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
     os.environ["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] = f"http://127.0.0.1:{port}"  # not pages of other sites
-    import uvicorn
+    with processes.importing():
+        import uvicorn
+        from prefect.server.api.server import create_app
 
-    uvicorn.run("prefect.server.api.server:create_app", factory=True, host="127.0.0.1", port=port, log_level="error")
+    uvicorn.run(create_app, factory=True, host="127.0.0.1", port=port, log_level="error")
 
 
 if __name__ == "__main__":

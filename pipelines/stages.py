@@ -36,7 +36,8 @@ def validate(params: Params, _: str) -> None:
 def train(params: Params, protocol: str) -> None:
     """Splits → results of all runs, in one Prefect flow."""
     with server.serving() as wait_for_server:  # starts while Prefect and TensorFlow are imported
-        from pipelines import training
+        with processes.importing():
+            from pipelines import training
 
         training.stage(params, protocol, wait_for_server)
 

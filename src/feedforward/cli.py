@@ -80,6 +80,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train on the prepared data (`dvc repro` makes them) and log to MLflow; runs that are known are not repeated."""
+    from feedforward import processes
     from feedforward.params import load_params
     from pipelines import server, settings
 
@@ -92,7 +93,8 @@ def train(
         params.variant(name)
     settings.apply()
     with server.serving() as wait_for_server:
-        from pipelines import training
+        with processes.importing():
+            from pipelines import training
 
         chosen = range(seeds) if seeds else ()
         found = training.run(params, protocol, wait_for_server, dataset or [], variant or [], chosen)
@@ -179,13 +181,15 @@ def study(
     to: Annotated[Path, typer.Option(help="Folder of the page.")] = Path("docs"),
 ) -> None:
     """The lecture's comparison with many seeds, both protocols, as a page; what is known is not trained again."""
+    from feedforward import processes
     from feedforward.params import load_params
     from pipelines import server, settings
 
     params = load_params()
     settings.apply()
     with server.serving() as wait_for_server:
-        from pipelines import study as flows
+        with processes.importing():
+            from pipelines import study as flows
 
         _say(str(flows.run(params, wait_for_server, seeds, wide_seeds, orders, to)))
 
@@ -205,7 +209,7 @@ def sweep(
     as_json: AsJson = False,
 ) -> None:
     """Try values and see what performs best, over seeds: a table, a figure, runs in MLflow; again: only what is new."""
-    from feedforward import axes, plans
+    from feedforward import axes, plans, processes
     from feedforward.params import load_params
     from pipelines import server, settings
 
@@ -214,8 +218,9 @@ def sweep(
     plans.manifest_of(dataset)
     settings.apply()
     with server.serving() as wait_for_server:
-        from feedforward.sweep import Sweep
-        from pipelines import sweep as flow
+        with processes.importing():
+            from feedforward.sweep import Sweep
+            from pipelines import sweep as flow
 
         wanted = Sweep(params, dataset, variant, chosen, seeds or params.seeds, trials)
         outcome, folder = flow.run(wanted, wait_for_server)

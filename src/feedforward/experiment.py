@@ -54,7 +54,7 @@ def prepare(jobs: int) -> None:
     """Import the heavy rooms and set TensorFlow up for `jobs` packs at a time; call it once, before the first pack."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # on or off changes bits, so it must not be left to chance
-    with processes.silent():  # TensorFlow greets on the file descriptor, whatever its log level
+    with processes.importing(), processes.silent():  # TensorFlow greets on the file descriptor, whatever its log level
         from feedforward import training  # takes five seconds
 
         training.configure(jobs)

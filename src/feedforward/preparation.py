@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from feedforward import collection, paths, readers, sources, storage
+from feedforward import collection, paths, processes, readers, sources, storage
 from feedforward.errors import DataError
 from feedforward.params import Dataset, Params, Reader
 from feedforward.readers import Part, Reading
@@ -140,7 +140,8 @@ def validate(name: str, dataset: Dataset) -> None:
         ValidationFailed: an expectation is not met; the message is a table of what was expected and what was found.
         DataError: the data set is not vectorized.
     """
-    from feedforward import validation  # Great Expectations takes seven seconds to import
+    with processes.importing():
+        from feedforward import validation  # Great Expectations takes seven seconds to import
 
     validation.validate(name, dataset, paths.vectorized(name))
 

@@ -13,6 +13,7 @@ and `Store.sync` sends it later, without duplicates. So a store that is down cos
 
 from typing import TYPE_CHECKING
 
+from feedforward import processes
 from feedforward.tracking.records import DataInput, Found, Run, RunTags, Sample, Synced
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def open_store() -> "Store":
     from feedforward.tracking import settings
 
     settings.apply()  # MLflow reads its switches when it is imported
-    from feedforward.tracking.store import Store
+    with processes.importing():
+        from feedforward.tracking.store import Store
 
     return Store(settings.tracking_uri())
 
