@@ -83,7 +83,7 @@ def measure_all(seconds: float, quick: bool) -> dict[str, Any]:
             folder = Path(name)
             folder.chmod(0o755)  # PostgreSQL runs as somebody else where we are root
             postgres = _postgres(folder, ending) if backend == POSTGRES else None
-            with _running(_tracking(folder, postgres)) as server:
+            with _running(_tracking(folder, postgres, 2 if quick else 4)) as server:
                 books = Books(folder, server, postgres)
                 loads = [_log(books, number, seconds) for number in (WORKERS[:2] if quick else WORKERS)]
                 report["runs"][backend] = [asdict(load) for load in loads]
@@ -106,9 +106,9 @@ def _postgres(folder: Path, ending: contextlib.ExitStack) -> Postgres:
     return postgres
 
 
-def _tracking(folder: Path, postgres: Postgres | None) -> Part:
+def _tracking(folder: Path, postgres: Postgres | None, processes: int) -> Part:
     database = postgres.url("mlflow", "psycopg2") if postgres else f"sqlite:///{folder}/mlflow.db"
-    return Tracking(folder / "mlflow", database, str(folder / "artifacts"), {}, workers=4)
+    return Tracking(folder / "mlflow", database, str(folder / "artifacts"), {}, workers=processes)
 
 
 @contextlib.contextmanager

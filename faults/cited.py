@@ -32,11 +32,11 @@ def run(tests: Iterable[str], short: bool) -> Mapping[str, Outcome]:
     there = [test for test in wanted if exists(test)]
     if not there:
         return found
+    how = ["-m", "not slow"] if short else ["-n", str(workspace.cores()), "--dist", "loadfile"]
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", "-p", "no:cacheprovider"]
-        command += ["-n", str(workspace.cores()), "--dist", "loadfile"]
-        command += [*(["-m", "not slow"] if short else []), *(f"tests/{test}" for test in there)]
+        command += [*how, *(f"tests/{test}" for test in there)]
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "FEEDFORWARD"))}
         environment["FUZZ"] = str(1 if short else FUZZ)
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)

@@ -83,8 +83,11 @@ def serve(
     expose: Annotated[bool, typer.Option("--expose", help="Allow an address that other machines reach.")] = False,
 ) -> None:
     """The service on 127.0.0.1: a page to play with, predictions, health, metrics; new champions without a restart."""
-    from feedforward import service
+    from feedforward import processes
     from feedforward.params import load_params
+
+    with processes.importing():
+        from feedforward import service
 
     service.run(load_params(), host, port, expose)
 
