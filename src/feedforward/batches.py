@@ -15,7 +15,7 @@ from feedforward.splits import MultiHot, Split
 
 Plan = dict[str, tf.Tensor]
 
-SECTION = 2**16  # samples that are laid out at a time: 60 MB of reviews
+SECTION = 2**14  # samples that are laid out at a time: 15 MB of reviews
 
 
 @dataclass(frozen=True)

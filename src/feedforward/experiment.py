@@ -1,6 +1,7 @@
 """The experiment: train the runs that are not known yet, record them all, compare them."""
 
 import dataclasses
+import gc
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -72,6 +73,7 @@ def train_pack(
     """
     from feedforward import training
 
+    gc.collect()  # models and graphs are cycles: those of the last pack would stay until chance collects them
     dataset = params.datasets[pack.dataset]
     train, validation = _parts(pack, dataset)
     if parent is None and pack.role != "final":
