@@ -147,3 +147,25 @@ def test_a_process_ends_with_the_one_that_asked_for_it(killed: str, late: int) -
         with contextlib.suppress(psutil.NoSuchProcess):
             each.kill()
     asker.wait()
+
+
+IMPORTING = """
+import gc
+from feedforward import processes
+with processes.importing():
+    assert not gc.isenabled()
+    import fractions
+assert gc.isenabled()
+frozen = gc.get_freeze_count()
+assert frozen > 10_000
+garbage = [[] for _ in range(100)]
+with processes.importing():
+    import fractions
+assert gc.isenabled()
+assert gc.get_freeze_count() <= frozen, "what is garbage now would stay for ever"
+"""
+
+
+def test_what_is_imported_is_left_out_of_later_collections_and_nothing_else() -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORTING], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

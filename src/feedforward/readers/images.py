@@ -163,9 +163,11 @@ def ink(levels: Levels) -> Ink:
     """
     if levels.dtype != np.uint8 and not np.isfinite(levels).all():
         raise ValueError("pixels must be finite numbers")
-    edge = np.concatenate([levels[0], levels[-1], levels[:, 0], levels[:, -1]]).astype(np.float32)
-    ground = float(np.median(edge))
-    noise = 6 * float(np.median(np.abs(edge - ground)))  # four standard deviations of what a camera adds
+    edge = np.concatenate([levels[0], levels[-1], levels[:, 0], levels[:, -1]])
+    ground, noise = float(edge[0]), 0.0
+    if (edge != edge[0]).any():  # no clean sheet
+        ground = float(np.median(edge.astype(np.float32)))
+        noise = 6 * float(np.median(np.abs(edge - np.float32(ground))))  # four standard deviations of a camera's noise
     strongest = max(float(levels.max()) - ground, ground - float(levels.min()))
     if strongest < max(FAINTEST, 2 * noise):
         raise ValueError("must show something: it is an empty sheet")
