@@ -95,6 +95,17 @@ def png_of(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
+def test_the_pixels_of_a_picture_are_those_that_pillow_would_decode() -> None:
+    small, large = png_of(30, 20), png_of(3000, 2000)
+    head = slice(8, 33)  # the chunk that says the size; Pillow believes the last one
+    for content in (small, large, small[:33] + large[head] + small[33:], encoded(stroke(40, 50), "JPEG")):
+        with Image.open(io.BytesIO(content)) as picture:
+            assert images.pixels(content) == picture.width * picture.height
+    for content in (b"", small[:20]):
+        with pytest.raises(ValueError, match="picture"):
+            images.pixels(content)
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

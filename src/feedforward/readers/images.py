@@ -8,6 +8,7 @@ is measured on them, not assumed.
 import contextlib
 import io
 import math
+import struct
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ Levels = npt.NDArray[np.uint8] | Gray  # gray levels 0–255, (height, width): b
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "PPM")
 MAX_PIXELS = 2**24  # 4096 × 4096
+PNG, SIZE = b"\x89PNG\r\n\x1a\n", b"IHDR"
 FAINTEST = 24.0  # of 255: less contrast than that is an empty sheet
 IN_BOX = 0.2  # of the strongest ink: what is fainter does not make the box larger
 ALIKE = 0.95  # share of the training images that must agree on their box
@@ -58,20 +60,21 @@ class Ink:
         stretch = self.strongest / (self.strongest - self.noise)
         return np.asarray(np.clip((found - self.noise) * stretch, 0, 255), np.float32)
 
-    def above(self, share: float) -> npt.NDArray[np.bool_]:
-        """(height, width): where it has more than that share of its strongest."""
+    def extent(self, share: float) -> tuple[int, int, int, int]:
+        """(first row, first column, height, width) of what has more than that share of its strongest."""
         least = self.noise + share * (self.strongest - self.noise)
         low, high = self.ground - least, self.ground + least
         if self.levels.dtype == np.uint8:  # bytes are compared with integers as they are, with floats as floats
             low, high = math.ceil(low), math.floor(high)
-        return (self.levels < low) | (self.levels > high)
+        rows, columns = ((self.levels.min(side) < low) | (self.levels.max(side) > high) for side in (1, 0))
+        return _extent(rows, columns)
 
 
 def framing(images: npt.NDArray[np.uint8]) -> Framing:
     """How these images, (samples, height, width), stand in their frame."""
     inked = [image for image in images if image.any()]
     height, width = images.shape[1:]
-    sides = np.array([max(_extent(image > 0)[2:]) for image in inked] or [0])
+    sides = np.array([max(_extent_of(image > 0)[2:]) for image in inked] or [0])
     centres = np.array([_centre(image) for image in inked] or [((height - 1) / 2, (width - 1) / 2)])
     box = int(np.bincount(sides).argmax())
     agree = np.mean(np.abs(sides - box) <= 1) >= ALIKE and 0 < box < max(height, width)
@@ -104,8 +107,11 @@ def pixels(content: bytes) -> int:
     """How many pixels an encoded picture says it has.
 
     Raises:
-        ValueError: it is no picture of a known format, damaged, or has more than MAX_PIXELS pixels.
+        ValueError: it is no picture of a known format, or damaged, as far as was read.
     """
+    if content.startswith(PNG) and content.find(SIZE) == 12 and content.count(SIZE) == 1 and len(content) >= 24:
+        width, height = struct.unpack_from(">II", content, 16)  # what Pillow would find, at a fiftieth of the time
+        return int(width * height)
     with _opened(content) as picture:
         return picture.width * picture.height
 
@@ -183,7 +189,7 @@ def place(found: Ink, frame: Framing) -> npt.NDArray[np.uint8]:
         small = _resized(found.strength(), min(frame.height / shape[0], frame.width / shape[1]))
         top, left = (frame.height - small.shape[0]) // 2, (frame.width - small.shape[1]) // 2
     else:
-        row, column, tall, wide = _extent(found.above(IN_BOX))
+        row, column, tall, wide = found.extent(IN_BOX)
         part = found.strength(slice(row, row + tall), slice(column, column + wide))
         small = _resized(part, frame.box / max(tall, wide))
         centre = _centre(small)
@@ -197,7 +203,7 @@ def _stands(found: Gray, frame: Framing) -> bool:
         return True
     row, column = _centre(found)
     near = abs(row - frame.centre[0]) <= 1 and abs(column - frame.centre[1]) <= 1
-    return near and abs(max(_extent(found > 0)[2:]) - frame.box) <= 1
+    return near and abs(max(_extent_of(found > 0)[2:]) - frame.box) <= 1
 
 
 def _resized(found: Levels, factor: float) -> Gray:
@@ -218,10 +224,15 @@ def _pasted(small: Gray, top: int, left: int, frame: Framing) -> npt.NDArray[np.
     return whole
 
 
-def _extent(inked: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
+def _extent_of(inked: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
     """(first row, first column, height, width) of what is True."""
-    rows, columns = np.flatnonzero(inked.any(axis=1)), np.flatnonzero(inked.any(axis=0))
-    return int(rows[0]), int(columns[0]), int(rows[-1] - rows[0] + 1), int(columns[-1] - columns[0] + 1)
+    return _extent(np.asarray(inked.any(axis=1)), np.asarray(inked.any(axis=0)))
+
+
+def _extent(rows: npt.NDArray[np.bool_], columns: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """(first row, first column, height, width) of a picture whose rows and columns with ink are True."""
+    top, left = int(rows.argmax()), int(columns.argmax())
+    return top, left, len(rows) - int(rows[::-1].argmax()) - top, len(columns) - int(columns[::-1].argmax()) - left
 
 
 def _centre(found: npt.NDArray[np.generic]) -> tuple[float, float]:
