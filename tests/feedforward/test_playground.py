@@ -137,6 +137,20 @@ def test_probabilities_move_with_each_word_and_words_that_push_are_marked(seat: 
     assert not page.locator("#push").is_visible()
 
 
+def test_an_answer_to_a_cleared_sample_is_not_shown(seat: Seat, tmp_path: Path) -> None:
+    page = seat.open()
+    page.get_by_role("radio", name="Small grey pictures").check(force=True)
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    seat.answers("Draw something")
+    with page.expect_response("**/predict/*") as late:
+        page.route("**/predict/*", lambda route: page.get_by_role("button", name="Clear").click() or route.continue_())
+        page.locator("#file").set_input_files(tmp_path / "a.png")
+    assert late.value.status == 422
+    page.wait_for_timeout(200)  # the page has read it
+    assert not page.locator("#wrong").is_visible()
+    seat.answers("Draw something")
+
+
 def test_what_it_actually_was_is_kept_once(seat: Seat) -> None:
     page = seat.open(NAME)
     glad = page.get_by_role("button", name="glad")
