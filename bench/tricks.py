@@ -36,7 +36,7 @@ def own_gradient() -> None:
 
     def batch(self: Batches, plan: Plan, number: tf.Tensor) -> Batch:
         made = in_order(self, plan, number)
-        return dataclasses.replace(made, by_column=made.by_row)
+        return dataclasses.replace(made, ones={**made.ones, "column": made.ones["row"]})
 
     def gradient(self: multihot.VariableTail, upstream: tf.Tensor, by_column: multihot.Places) -> tf.Tensor:
         rows, columns = by_column
@@ -45,7 +45,7 @@ def own_gradient() -> None:
         )
 
     Batches.batch = batch
-    multihot.VariableTail.gradient = gradient
+    multihot.VariableTail.backward = gradient
 
 
 def keras_rmsprop() -> None:

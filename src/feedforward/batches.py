@@ -4,7 +4,7 @@ The split may be larger than memory, for its arrays are mapped: what an epoch vi
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -23,13 +23,13 @@ class Batch:
     """Tensors of one batch.
 
     features: (samples, columns) float32: all columns, or the head of multi-hot rows.
-    labels: (samples,). by_row, by_column: (rows, columns) of the tail's ones, int32, sorted so; None when dense.
+    labels: (samples,). ones: of multi-hot rows; (rows, columns) of the tail's ones, int32, sorted by
+    `row` and by `column`.
     """
 
     features: tf.Tensor
     labels: tf.Tensor
-    by_row: tuple[tf.Tensor, tf.Tensor] | None = None
-    by_column: tuple[tf.Tensor, tf.Tensor] | None = None
+    ones: dict[str, multihot.Places] = field(default_factory=dict)
 
 
 class Batches:
@@ -70,4 +70,4 @@ class Batches:
             tf.cast(plan[name][begin:end], tf.int32)
             for name in ("rows", "columns", "rows_by_column", "columns_by_column")
         )
-        return Batch(features, labels, (rows, columns), (rows_by_column, columns_by_column))
+        return Batch(features, labels, {"row": (rows, columns), "column": (rows_by_column, columns_by_column)})

@@ -3,9 +3,10 @@ a step of RMSprop. Numba's room.
 
 TensorFlow has no operation that makes the gradient of a kernel's row and uses it at once. It writes a gradient as large
 as the kernel and reads it again, and its RMSprop passes three times over four such arrays: 260 MB a step for a kernel
-of 20 MB. Here a row stays in the first cache from the sum to the update, so that 80 MB remain, and memory is what wide
-networks are bound by (docs/performance.md). A row's gradient is summed in the order of the samples, and each number of
-it alone, without fused or reordered operations: neither the width of the kernel nor the kind of CPU changes a bit.
+of 20 MB. Here a row stays in the first cache from the sum to the update, so that 80 MB remain, 60 of them for the rows
+that a batch names; and memory is what wide networks are bound by (docs/performance.md). A row's gradient is summed in
+the order of the samples, and each number of it alone, without fused or reordered operations: neither the width of the
+kernel nor the kind of CPU changes a bit.
 """
 
 from typing import Any
@@ -23,6 +24,7 @@ Bytes = npt.NDArray[np.uint8]
 _number = numba.float32
 _count = numba.int64
 _shorts = numba.uint16[::1]
+_ints = numba.int32[::1]
 _longs = numba.int64[::1]
 _matrix = numba.float32[:, ::1]
 _bytes = numba.uint8[:, ::1]
@@ -99,7 +101,8 @@ def lay_out(
 def add_rows(kernel: Floats, rows: Ints, columns: Ints, sums: Floats) -> None:
     """For each one of a multi-hot matrix, add a row of the kernel to the row of its sample.
 
-    kernel: (columns, units). rows, columns: the places of the ones. sums: (samples, units), changed.
+    kernel: (columns, units). rows, columns: the places of the ones, best sorted by column, for the second cache holds
+    the sums of a batch, but no wide kernel. sums: (samples, units), changed.
     """
     for place in range(len(rows)):
         total, row = sums[rows[place]], kernel[columns[place]]
@@ -107,10 +110,11 @@ def add_rows(kernel: Floats, rows: Ints, columns: Ints, sums: Floats) -> None:
             total[unit] += row[unit]
 
 
-@_loops(numba.void(_matrix, _matrix, _given, _places, _places, _number, _number, _number, _number))  # type: ignore[untyped-decorator]
+@_loops(numba.void(_matrix, _matrix, _ints, _given, _places, _places, _number, _number, _number, _number))  # type: ignore[untyped-decorator]
 def learn(
     kernel: Floats,
     velocity: Floats,
+    late: Ints,
     upstream: Floats,
     rows: Ints,
     columns: Ints,
@@ -121,13 +125,24 @@ def learn(
 ) -> None:
     """One step of keras.optimizers.RMSprop (no momentum) on the kernel, from the gradient of the products.
 
-    kernel, velocity: (columns, units), changed. upstream: (samples, units). rows, columns: the places of the ones,
-    sorted by column. l2: the factor of the kernel's squares in the loss.
+    A row without ones has no gradient but that of the penalty. Where there is none its weights stay and its velocity
+    decays, which is put off until the row is needed and then done by the same multiplications.
+
+    kernel, velocity: (columns, units), changed. late: (columns,), steps by which a row's velocity is to decay yet,
+    changed; zeros at first. upstream: (samples, units). rows, columns: the places of the ones, sorted by column.
+    l2: the factor of the kernel's squares in the loss.
     """
     place, decay, fresh = 0, np.float32(2) * l2, np.float32(1) - rho
     gradient = np.empty(kernel.shape[1], np.float32)  # of one row
     for column in range(len(kernel)):
+        if decay == 0 and (place == len(columns) or columns[place] != column):
+            late[column] += 1
+            continue
         row, speed = kernel[column], velocity[column]
+        for _ in range(late[column]):
+            for unit in range(len(speed)):
+                speed[unit] *= rho
+        late[column] = 0
         for unit in range(len(gradient)):
             gradient[unit] = decay * row[unit]
         while place < len(columns) and columns[place] == column:

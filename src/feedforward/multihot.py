@@ -7,7 +7,7 @@ the tail, whose rows are summed over the ones of a sample. docs/performance.md h
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -59,10 +59,14 @@ def coordinates(tail: MultiHot, batch_size: int) -> Coordinates:
 class Tail(Protocol):
     """The kernel beyond the head, (columns, units), as it is trained."""
 
+    order: Literal["row", "column"]  # of the ones that the product is made from
     variable: tf.Variable | None  # where an optimizer must be told of its gradient
 
-    def product(self, by_row: Places, samples: tf.Tensor) -> tf.Tensor:
-        """(samples, units): for each sample the sum of the kernel's rows that its ones name."""
+    def product(self, ones: Places, samples: tf.Tensor) -> tf.Tensor:
+        """(samples, units): for each sample the sum of the kernel's rows that its ones name.
+
+        ones: sorted by `order`.
+        """
 
     def backward(self, upstream: tf.Tensor, by_column: Places) -> tf.Tensor | None:
         """The gradient of `product`, (columns, units); or None: the tail has learned from it at once."""
@@ -91,12 +95,14 @@ def tail(kernel: npt.NDArray[np.float32], optimizer: Optimizer | None = None, l2
 class VariableTail:
     """A TensorFlow variable: any optimizer, any device."""
 
+    order: Literal["row", "column"] = "row"
+
     def __init__(self, kernel: npt.NDArray[np.float32]) -> None:
         self.variable = tf.Variable(kernel)
 
-    def product(self, by_row: Places, samples: tf.Tensor) -> tf.Tensor:
+    def product(self, ones: Places, samples: tf.Tensor) -> tf.Tensor:
         """See Tail."""
-        rows, columns = by_row
+        rows, columns = ones
         return tf.raw_ops.SparseSegmentSumWithNumSegments(
             data=self.variable, indices=columns, segment_ids=rows, num_segments=samples
         )
@@ -123,13 +129,15 @@ class VariableTail:
 class CompiledTail:
     """An array outside of TensorFlow, called from its graphs, that learns by itself (see `compiled`)."""
 
+    order: Literal["row", "column"] = "column"
     variable = None
 
     def __init__(self, kernel: npt.NDArray[np.float32], optimizer: Optimizer, l2: float) -> None:
         self.kernel, self.velocity = np.array(kernel), np.zeros_like(kernel)
+        self.late = np.zeros(len(kernel), np.int32)
         self.constants = tuple(map(np.float32, (optimizer.learning_rate, optimizer.rho, optimizer.epsilon, l2)))
 
-    def product(self, by_row: Places, samples: tf.Tensor) -> tf.Tensor:
+    def product(self, ones: Places, samples: tf.Tensor) -> tf.Tensor:
         """See Tail."""
 
         def product(rows: npt.NDArray[np.int32], columns: npt.NDArray[np.int32], number: int) -> object:
@@ -137,14 +145,14 @@ class CompiledTail:
             compiled.add_rows(self.kernel, rows, columns, sums)
             return sums
 
-        found = tf.numpy_function(product, [*by_row, samples], tf.float32)
+        found = tf.numpy_function(product, [*ones, samples], tf.float32)
         return tf.ensure_shape(found, (None, self.kernel.shape[1]))
 
     def backward(self, upstream: tf.Tensor, by_column: Places) -> None:
         """See Tail: a step of RMSprop, and nothing is left to do."""
 
         def learn(*given: npt.NDArray[np.generic]) -> np.float32:
-            compiled.learn(self.kernel, self.velocity, *given, *self.constants)
+            compiled.learn(self.kernel, self.velocity, self.late, *given, *self.constants)
             return np.float32(0)
 
         tf.numpy_function(learn, [upstream, *by_column], tf.float32)

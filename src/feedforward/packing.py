@@ -101,9 +101,9 @@ class Pack:
 
     def tail_sums(self, batch: Batch) -> tf.Tensor:
         """(samples, replicas x units): the tail's part of the first product; 0 for dense features."""
-        if self.tail is None or batch.by_row is None:
+        if self.tail is None:
             return tf.zeros(())
-        return self.tail.product(batch.by_row, tf.shape(batch.labels)[0])
+        return self.tail.product(batch.ones[self.tail.order], tf.shape(batch.labels)[0])
 
     def logits(self, batch: Batch, sums: tf.Tensor, step: tf.Tensor | None = None) -> tf.Tensor:
         """(replicas, samples, outputs) before the last activation.
@@ -179,8 +179,8 @@ class Pack:
             loss = tf.reduce_sum(tf.reduce_mean(entropy, -1))
         upstream, *gradients = tape.gradient(loss, watched)
         pairs = list(zip(watched[1:], gradients, strict=True))
-        if self.tail is not None and batch.by_column is not None:
-            gradient = self.tail.backward(upstream, batch.by_column)
+        if self.tail is not None:
+            gradient = self.tail.backward(upstream, batch.ones["column"])
             pairs += [(self.tail.variable, gradient)] if gradient is not None else []
         return entropy, logits, [(variable, self._decayed(variable, gradient)) for variable, gradient in pairs]
 

@@ -19,7 +19,7 @@ def all_batches(data: Split, order: np.ndarray, batch_size: int) -> list[Batch]:
     @tf.function
     def one(plan: Plan, number: tf.Tensor) -> tuple:
         batch = made.batch(plan, number)
-        return batch.features, batch.labels, batch.by_row, batch.by_column
+        return batch.features, batch.labels, batch.ones
 
     return [
         Batch(*one(plan, tf.constant(number)))
@@ -32,8 +32,8 @@ def whole(batch: Batch, columns: int) -> np.ndarray:
     """All columns of a batch."""
     head = batch.features.numpy()
     tail = np.zeros((len(head), columns - head.shape[1]), np.float32)
-    if batch.by_row is not None:
-        np.add.at(tail, tuple(part.numpy() for part in batch.by_row), 1)
+    for places in batch.ones.values():
+        np.add.at(tail, tuple(part.numpy() for part in places), 1 / len(batch.ones))
     return np.hstack([head, tail])
 
 
@@ -55,7 +55,7 @@ def test_batches_are_the_rows_in_that_order(
 
 
 def test_only_multi_hot_rows_have_a_tail() -> None:
-    assert all_batches(split("tones"), np.arange(5), 5)[0].by_row is None
+    assert all_batches(split("tones"), np.arange(5), 5)[0].ones == {}
     batch = all_batches(split("notes"), np.arange(5), 5)[0]
     assert batch.features.shape[1] == multihot.HEAD
     assert batch.features.dtype == tf.float32
