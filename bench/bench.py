@@ -11,6 +11,7 @@ import shutil
 import statistics
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -54,11 +55,11 @@ TARGETS = (
 
 
 def main() -> None:
-    """Measure, write, print."""
+    """Measure, print; write after each round, so that a bench that was cut short leaves what it saw."""
     options = _options()
-    report = measure_all(options.rounds, options.seeds, options.quick)
-    storage.write_json(options.json, report)
-    draw(report, options.json.with_suffix(".png"))
+    for report in measured_by_round(options.rounds, options.seeds, options.quick):
+        storage.write_json(options.json, report)
+        draw(report, options.json.with_suffix(".png"))
     print(text(report))
 
 
@@ -74,8 +75,8 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def measure_all(rounds: int, seeds: list[int], quick: bool) -> dict[str, Any]:
-    """Rows of measurements, one a round, and what their medians say."""
+def measured_by_round(rounds: int, seeds: list[int], quick: bool) -> Iterator[dict[str, Any]]:
+    """After each round: the rows of measurements so far, one a round, and what their medians say."""
     rows: dict[str, list[Measured]] = {PLAIN: [], **{_row(number): [] for number in seeds}}
     small: dict[str, list[float]] = {target.name: [] for target in TARGETS if target.unit == "s"}
     figures: dict[str, Any] = {}
@@ -83,22 +84,22 @@ def measure_all(rounds: int, seeds: list[int], quick: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="feedforward-bench-") as name:
         folder = Path(name)
         workspace.prepare(paths.root(), folder / "base")
-        for number in range(rounds):
+        for number in range(1, rounds + 1):
             rows[PLAIN].append(_plain(folder, quick, figures))
             _say(number, PLAIN, rows[PLAIN])
             for count in seeds:
                 rows[_row(count)].append(_pipeline(folder, count, quick, figures, small))
                 _say(number, _row(count), rows[_row(count)])
-    return {
-        "machine": machine,
-        "rounds": rounds,
-        "quick": quick,
-        "names": list(rows),
-        "rows": {name: [asdict(found) for found in measured] for name, measured in rows.items()},
-        "seconds": small,
-        "figures": figures,
-        "summary": _summary(rows, small),
-    }
+            yield {
+                "machine": machine,
+                "rounds": number,
+                "quick": quick,
+                "names": list(rows),
+                "rows": {name: [asdict(found) for found in measured] for name, measured in rows.items()},
+                "seconds": small,
+                "figures": figures,
+                "summary": _summary(rows, small),
+            }
 
 
 def _row(seeds: int) -> str:
@@ -249,7 +250,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
 
 def _say(number: int, name: str, measured: list[Measured]) -> None:
     last = measured[-1]
-    print(f"round {number + 1}, {name}: {last.wall:.1f} s, {last.cpu:.1f} CPU s, {last.peak / 1e9:.2f} GB", flush=True)
+    print(f"round {number}, {name}: {last.wall:.1f} s, {last.cpu:.1f} CPU s, {last.peak / 1e9:.2f} GB", flush=True)
 
 
 if __name__ == "__main__":
