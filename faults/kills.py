@@ -52,8 +52,7 @@ def _with_empty_store(folder: Path) -> None:
 
 def _stage(name: str, prepare: Callable[[Path], None] = Step.ready) -> Step:
     def ready(folder: Path) -> None:
-        # else DVC would bring back what the undisturbed run left, and the stage would not be done again
-        shutil.rmtree(folder / ".dvc" / "cache")
+        workspace.forget(folder, name)
         prepare(folder)
 
     return Step((*DVC, "repro", "--force", "--single-item", name), REPRO, ready)

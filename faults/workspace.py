@@ -191,6 +191,16 @@ def tiny() -> dict[str, Any]:
     }
 
 
+def forget(folder: Path, stage: str) -> None:
+    """Let DVC take a stage for one that never ran: not in dvc.lock, nor to be brought back from the run cache."""
+    shutil.rmtree(folder / ".dvc" / "cache" / "runs")
+    yaml, path = YAML(), folder / "dvc.lock"
+    lock = yaml.load(path)
+    del lock["stages"][stage]
+    with path.open("w", encoding="utf-8") as file:
+        yaml.dump(lock, file)
+
+
 def change(folder: Path, values: Mapping[str, Any]) -> None:
     """Set keys of the top level of params.yaml."""
     yaml, path = YAML(typ="safe", pure=True), folder / "params.yaml"
