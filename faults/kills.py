@@ -7,10 +7,10 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -159,21 +159,28 @@ def of_dvc_alone(scene: Scene) -> str:
     return f"{len(seen)} of {len(seen)}: the same bytes, nothing at work after {max(seen):.1f} s"
 
 
-def measure(line: Line, steps: Iterable[str]) -> Reference:
+def measure(line: Line, steps: Sequence[str]) -> Reference:
     """Do each step undisturbed, in a copy: seconds, and whether forced again it leaves the same bytes."""
-    seconds, answer = {}, ""
-    for name in steps:
-        step = STEPS[name]
-        with line.copy(f"measured-{name}") as folder:
-            step.ready(folder)
-            began = time.monotonic()
-            done = workspace.run(folder, *step.command)
-            seconds[name] = time.monotonic() - began
-            assert done.returncode == 0, f"{name}: {done.stdout[-1000:]}{done.stderr[-1000:]}"
-            line.same(folder)
-            if name == "promote":
-                answer = _answer(folder)
-    return Reference(line, seconds, answer)
+    found = all_of({name: partial(_seen, line, name) for name in steps})
+    return Reference(line, {name: seconds for name, (seconds, _) in zip(steps, found, strict=True)}, found[-1][1])
+
+
+def _seen(line: Line, name: str, _number: int) -> tuple[float, str]:
+    return _measured(line, name)
+
+
+@cache
+def _measured(line: Line, name: str) -> tuple[float, str]:
+    """Seconds of a step, and what the champion answers after it."""
+    step = STEPS[name]
+    with line.copy(f"measured-{name}") as folder:
+        step.ready(folder)
+        began = time.monotonic()
+        done = workspace.run(folder, *step.command)
+        seconds = time.monotonic() - began
+        assert done.returncode == 0, f"{name}: {done.stdout[-1000:]}{done.stderr[-1000:]}"
+        line.same(folder)
+        return seconds, _answer(folder) if name == "promote" else ""
 
 
 def _answer(folder: Path) -> str:

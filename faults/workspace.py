@@ -121,7 +121,7 @@ def wait_until_alone(folder: Path, seconds: float) -> float:
     return time.monotonic() - began
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Line:
     """A workspace in which the line has run once, undisturbed. digests: of what it left."""
 
