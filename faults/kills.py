@@ -196,7 +196,7 @@ def drawn(seconds: Mapping[str, float], count: int, seed: int) -> list[tuple[str
 
 
 def all_of(trials: Mapping[str, Callable[[int], T]]) -> list[T]:
-    """What the trials came to, as many at a time as there are cores; each is given its number.
+    """What the trials came to, one more at a time than there are cores, for many wait; each is given its number.
 
     Raises:
         AssertionError: one failed; the message says how many, and what the first said.
@@ -210,7 +210,7 @@ def all_of(trials: Mapping[str, Callable[[int], T]]) -> list[T]:
             failures.append(f"{name}: {error}")
             return None
 
-    with ThreadPoolExecutor(workspace.cores()) as pool:
+    with ThreadPoolExecutor(workspace.cores() + 1) as pool:
         found = list(pool.map(attempt, range(len(trials)), trials))
     assert not failures, f"{len(failures)} of {len(trials)} failed; {failures[0]}"
     return [value for value in found if value is not None]
