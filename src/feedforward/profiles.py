@@ -1,5 +1,6 @@
 """The profile of a vectorized data set: one row a sample, and what can be counted from it."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from feedforward.tasks import TASKS
 
 SPLITS = ("train", "test")
 TEXT, NUMBERS = ("split", "digest"), ("label", "raw_length", "ones", "minimum", "maximum")
-BINS = 30  # of a histogram, at most
+BINS = 30  # of a histogram, at most, and one more where the first begins below the lowest value
 
 
 def load(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -144,7 +145,7 @@ def _histogram(values: Mapping[str, pd.Series], accepted: tuple[int, int]) -> di
     everything = np.concatenate(list(arrays.values()))
     lowest, highest = int(everything.min()), int(everything.max())
     usual = int(np.quantile(everything, 0.995, method="inverted_cdf"))
-    width = max(1, round(pages.nice_step((usual - lowest + 1) / BINS)))
+    width = math.ceil(pages.nice_step((usual - lowest + 1) / BINS))
     first = lowest // width * width
     bins = max((usual - first) // width + 1, 1)
     if lowest == highest:  # one bar alone looks like nothing: stand it in the middle

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import profile_rows
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from feedforward import profiles
@@ -38,6 +38,7 @@ def test_the_shares_of_a_splits_classes_sum_to_one():
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=200), st.lists(st.integers(0, 10**6), min_size=1))
+@example([0], [62])
 def test_a_histogram_holds_every_sample_once(train: list[int], test: list[int]) -> None:
     rows = table([str(i) for i in range(len(train))], [str(i) for i in range(len(test))])
     rows["ones"] = train + test

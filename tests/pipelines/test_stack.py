@@ -101,7 +101,7 @@ def repository(folder: Path, shared: Mapping[str, str]) -> Path:
     succeed(folder, *DVC, "init", "--quiet")
     shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
     succeed(folder, *DVC, "remote", "add", "--default", "team", "s3://dvc")
-    succeed(folder, *DVC, "repro", "--quiet", f"validate@{DATASET}")
+    succeed(folder, *DVC, "repro", "--quiet", "validate")
     succeed(folder, *DVC, "push", "--quiet", **shared)
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "--message=data")
@@ -111,7 +111,7 @@ def repository(folder: Path, shared: Mapping[str, str]) -> Path:
 def clone(origin: Path, folder: Path, shared: Mapping[str, str]) -> Path:
     """Another machine's checkout, with data of the remote alone."""
     git(origin.parent, "clone", "--quiet", str(origin), str(folder))
-    succeed(folder, *DVC, "pull", "--quiet", f"vectorize@{DATASET}", f"validate@{DATASET}", **shared)
+    succeed(folder, *DVC, "pull", "--quiet", f"vectorize@{DATASET}", "validate", **shared)
     assert not (folder / "data" / "raw").exists()
     return folder
 
