@@ -29,9 +29,10 @@ FOREIGN = ("DVC", "FAULT", "FEEDFORWARD", "MLFLOW", "PREFECT")
 Done = subprocess.CompletedProcess[str]
 
 
-def cores() -> int:
-    """How many jobs run side by side."""
-    return max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+def jobs() -> int:
+    """How many jobs run side by side: one more than there are cores, for some wait for servers or for their moment."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(2, cores) + 1
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
