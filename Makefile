@@ -11,8 +11,9 @@ POOL ?= cpu
 BIN := $(VENV)/bin
 READY := $(VENV)/.$(REQUIREMENTS)
 DEV := $(VENV)/.dev
-# One more than there are cores, for some wait for servers; what a file makes once is made once.
-PARALLEL = -n $$(( $$($(BIN)/python -c 'import os; print(os.cpu_count())') + 1 )) --dist loadfile --no-loadscope-reorder
+# What a file of tests makes once is made once. Whole jobs wait for servers, so one more of them than there are cores.
+CORES = $(shell $(BIN)/python -c 'import os; print(os.cpu_count())')
+SPREAD = --dist loadfile --no-loadscope-reorder
 
 export PATH := $(abspath $(BIN)):$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
@@ -75,10 +76,10 @@ picture: ## docs/images/report.png from the finished report; needs chromium
 		--screenshot=docs/images/report.png "file://$(CURDIR)/reports/comparison/index.html"
 
 test: $(DEV) ## all tests that need no real data
-	$(BIN)/pytest $(PARALLEL) -m "not real and not stack"
+	$(BIN)/pytest -n $$(($(CORES) + 1)) $(SPREAD) -m "not real and not stack"
 
 test-unit: $(DEV) ## those that take under a minute together
-	$(BIN)/pytest $(PARALLEL) -m "not slow and not real"
+	$(BIN)/pytest -n $(CORES) $(SPREAD) -m "not slow and not real"
 
 stack: $(DEV) ## three machines over PostgreSQL, S3, MLflow, Prefect and Dask on loopback; needs PostgreSQL (minutes)
 	$(BIN)/pytest -m stack tests/pipelines/test_stack.py

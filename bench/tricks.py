@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from feedforward import multihot, training
+from feedforward import multihot, optimizers, training
 from feedforward.batches import Batch, Batches, Plan
 from feedforward.packing import Gradients, Pack
 from feedforward.params import Optimizer
@@ -52,8 +52,9 @@ def keras_rmsprop() -> None:
     """Keras's RMSprop: eight operations a variable, each with an array of its own."""
     tensorflow_tail()
 
-    class Rule:
+    class Rule(optimizers.Rule):
         def __init__(self, params: Optimizer, variables: Sequence[tf.Variable]) -> None:
+            self.params = params
             self.keras = keras.optimizers.RMSprop(params.learning_rate, rho=params.rho, epsilon=params.epsilon)
             self.keras.build(variables)
 

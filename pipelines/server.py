@@ -26,17 +26,26 @@ def serving() -> Iterator[Callable[[], None]]:
     if os.environ.get("PREFECT_API_URL"):
         yield lambda: None
         return
+    with started() as (address, wait):
+        os.environ["PREFECT_API_URL"] = address
+        os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"  # it ends before the last line is sent
+        try:
+            yield wait
+        finally:
+            del os.environ["PREFECT_API_URL"], os.environ["PREFECT_LOGGING_TO_API_ENABLED"]
+
+
+@contextlib.contextmanager
+def started() -> Iterator[tuple[str, Callable[[], None]]]:
+    """The address of a server that ends with this, and wait(), after which it answers."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     address = f"http://127.0.0.1:{port}/api"
     process = subprocess.Popen([sys.executable, "-m", "pipelines.server", str(port)], stdout=subprocess.DEVNULL)
-    os.environ["PREFECT_API_URL"] = address
-    os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"  # it ends before the last line is sent
     try:
-        yield lambda: _wait(process, address)
+        yield address, lambda: _wait(process, address)
     finally:
-        del os.environ["PREFECT_API_URL"], os.environ["PREFECT_LOGGING_TO_API_ENABLED"]
         process.terminate()
         try:
             process.wait(10)

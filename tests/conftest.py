@@ -1,8 +1,39 @@
-"""Order of the tests."""
+"""Order of the tests, and what they share."""
+
+import contextlib
+from collections.abc import Generator, Iterator
 
 import pytest
+
+from feedforward import processes
+from pipelines import server
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Every heavy library is imported while tests are collected."""
+    with processes.importing():
+        return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whole jobs first: begun last they would keep one core busy for minutes while the other has nothing to do."""
     items.sort(key=lambda item: "pipelines" not in item.path.parts)
+
+
+@pytest.fixture(scope="session")
+def prefect_server_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Prefect server, which takes seconds to start."""
+    with contextlib.ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
+            address, wait = stack.enter_context(server.started())
+            wait()
+        yield address
+
+
+@pytest.fixture
+def prefect_server(prefect_server_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A server for the jobs of this test, of which it is not the subject: they start none of their own."""
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server_address)
+    return prefect_server_address

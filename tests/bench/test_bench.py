@@ -10,6 +10,7 @@ import pytest
 
 from bench import bench, floors, measure, page, parts, scale, serving
 from bench.floors import Work
+from feedforward.params import load_params
 from feedforward.splits import MultiHot, Split
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,6 +47,38 @@ def test_the_plain_script_trains_everything_of_the_lecture(tmp_path: Path) -> No
     # of coins nobody can tell heads: an untrained network's loss is near ln 2, plus the penalty
     assert report["figures"]["original"]["val_loss"] == pytest.approx(np.log(2), abs=0.1)
     assert report["figures"]["l2"]["val_loss"] > report["figures"]["original"]["val_loss"]
+
+
+# --- tricks ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", parts.TRICKS)
+def test_without_a_trick_the_same_is_learned(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench import tricks
+    from feedforward import batches, experiment, multihot, training
+
+    experiment.prepare(1)
+    params, noise = load_params(), np.random.default_rng(0)
+    data = reviews([sorted(noise.choice(10000, 20, replace=False).tolist()) for _ in range(600)])
+
+    def learned() -> list[list[np.ndarray]]:
+        variant = params.variants["l2"]
+        replicas = training.fit(params.datasets["imdb"], variant, data, None, [0, 1], 3, 2)
+        return [replica.model.get_weights() for replica in replicas]
+
+    expected = learned()
+    places = (multihot, training, batches.Batches, multihot.VariableTail)
+    for place in places:
+        for own, value in [*vars(place).items()]:
+            if not own.startswith("__"):
+                monkeypatch.setattr(place, own, value)  # whatever the trick puts there goes with the test
+    before = [{*vars(place)} for place in places]
+    tricks.WITHOUT[name]()
+    assert before == [{*vars(place)} for place in places], "what it puts in no one's place nobody uses"
+    for one, other in zip(expected, learned(), strict=True):
+        for weights, others in zip(one, other, strict=True):
+            np.testing.assert_allclose(others, weights, atol=1e-5)
 
 
 # --- floors ------------------------------------------------------------------------------------------

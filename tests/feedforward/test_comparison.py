@@ -16,6 +16,8 @@ from feedforward.errors import DataError
 from feedforward.params import Params, load_params
 from feedforward.results import RunResult
 
+pytestmark = pytest.mark.slow  # whole reports with all their figures
+
 
 @pytest.fixture(scope="module")
 def params() -> Params:
@@ -43,7 +45,6 @@ def printed(results: list[RunResult], params: Params, width: int = 80) -> str:
     return written.getvalue()
 
 
-@pytest.mark.slow
 def test_rerun_leaves_the_same_bytes(folder: Path, results: list[RunResult], params: Params, tmp_path: Path) -> None:
     again = comparison.compare(list(reversed(results)), params, folder=tmp_path / "again")
     assert digests(again) == digests(folder)
@@ -128,7 +129,6 @@ def test_only_what_was_trained_is_compared(results: list[RunResult], params: Par
     assert {path.stem for path in (made / "figures").glob("*.png")} == {f"{name}-validation-loss"}
 
 
-@pytest.mark.slow
 def test_both_protocols_stand_side_by_side_where_both_ran(
     results: list[RunResult], params: Params, folder: Path, tmp_path: Path
 ) -> None:

@@ -170,6 +170,7 @@ def test_everything_of_replicas_is_found_under_the_names_that_scripts_rely_on(sm
     assert inputs == {("notes-training", manifest["train"]), ("notes-validation", manifest["train"])}
 
 
+@pytest.mark.slow
 def test_the_run_of_a_variant_holds_means_and_intervals_over_its_replicas(small_store: "Store") -> None:
     chosen, pack = replicas_of("original")
     trained = [one_run("notes", "original", seed, 20, LIKE_THE_LECTURE["original"]) for seed in (0, 1)]

@@ -88,6 +88,7 @@ def test_nothing_to_draw_is_an_empty_figure(variants: tuple[str, ...]) -> None:
     assert figures.png(figures.forest([], "t"))
 
 
+@pytest.mark.slow
 def test_png_is_the_same_bytes_from_any_thread_and_carries_no_version() -> None:
     def draw(_: int) -> bytes:
         return figures.png(figures.validation_loss_of_all(runs(), VARIANTS, "t"))

@@ -22,14 +22,10 @@ VALUES = documents.read(CHECKOUT / "params.yaml")
 
 def written(path: Path, values: Any) -> Path:
     """Values as YAML, tuples as lists."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: plain(entry) for key, entry in value.items()}
-        return [plain(entry) for entry in value] if isinstance(value, tuple) else value
-
+    yaml = YAML(typ="safe")
+    yaml.sort_base_mapping_type_on_output = False
     with path.open("w", encoding="utf-8") as file:
-        YAML().dump(plain(values), file)
+        yaml.dump(values, file)
     return path
 
 

@@ -41,6 +41,7 @@ def folder(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_page_says_what_was_done_how_and_where(folder: Path, params: Params) -> None:
     page = (folder / "study.md").read_text()
     assert f"    {COMMAND}\n" in page
@@ -48,6 +49,7 @@ def test_the_page_says_what_was_done_how_and_where(folder: Path, params: Params)
     assert re.search(r"trained from 6 seeds \(.*larger from 3", page)
 
 
+@pytest.mark.slow
 def test_each_claim_is_judged_in_short_and_with_its_figures(folder: Path, params: Params) -> None:
     page = (folder / "study.md").read_text()
     short, _, rest = page.partition("## In short")[2].partition("\n## ")
@@ -57,6 +59,7 @@ def test_each_claim_is_judged_in_short_and_with_its_figures(folder: Path, params
             assert re.search(rf"\| {re.escape(claim.text)} \| \*\*(supported|contradicted|undecided)\*\*", rest)
 
 
+@pytest.mark.slow
 def test_pictures_are_there_and_tables_have_rows(folder: Path) -> None:
     page = (folder / "study.md").read_text()
     pictures = re.findall(r"!\[([^]]+)\]\(([^)]+)\)", page)
@@ -66,6 +69,7 @@ def test_pictures_are_there_and_tables_have_rows(folder: Path) -> None:
         assert page[header.end()] == "|"
 
 
+@pytest.mark.slow
 def test_both_protocols_stand_side_by_side(folder: Path, params: Params) -> None:
     section = (folder / "study.md").read_text().partition("## Protocol `lecture`")[2]
     assert "| l2, fair |" in section
@@ -73,6 +77,7 @@ def test_both_protocols_stand_side_by_side(folder: Path, params: Params) -> None
     assert "Nothing differs for original, smaller, larger" in section
 
 
+@pytest.mark.slow
 def test_spreads_find_both_components() -> None:
     numbers, found = np.random.default_rng(1), []
     for _ in range(200):
@@ -91,7 +96,7 @@ def test_spreads_find_both_components() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("small_store")
+@pytest.mark.usefixtures("small_store", "prefect_server")
 def test_the_command_trains_what_differs_once_and_again_nothing(tmp_path: Path) -> None:
     plain = values(pack_units=64, variants={"original": {}, "larger": {"size": "large"}, "l2": {"l2": 0.01}})
     del plain["datasets"]["tones"]

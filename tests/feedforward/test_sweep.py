@@ -26,7 +26,7 @@ def sweep(folder: Path, *words: str, **environment: str) -> subprocess.Completed
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("small_store")
+@pytest.mark.usefixtures("small_store", "prefect_server")
 def test_a_grid_that_was_killed_goes_on_and_stands_nested_in_the_store(tmp_path: Path) -> None:
     words = ["dropout_rate=0,0.5", "l2=0,0.01", "--json"]
     killed = sweep(tmp_path, *words, FAULT="train.after_log")
@@ -64,7 +64,7 @@ def test_a_grid_that_was_killed_goes_on_and_stands_nested_in_the_store(tmp_path:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("small_store")
+@pytest.mark.usefixtures("small_store", "prefect_server")
 def test_a_value_that_cannot_be_trained_is_named_and_the_others_are_shown(tmp_path: Path) -> None:
     wild = ["epochs=40", "optimizer.name=sgd", "optimizer.learning_rate=10", "optimizer.momentum=0.99"]
     done = sweep(tmp_path, "l2=0,10", *wild, "--trials", "3", "--seeds", "1")

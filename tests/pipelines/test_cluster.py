@@ -49,9 +49,10 @@ def workspace(folder: Path, engine: str) -> Path:
     return folder
 
 
-def run(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, script: str, **more: str) -> subprocess.CompletedProcess[str]:
+    settings = environment(folder, **more)
     return subprocess.run(
-        [sys.executable, "-c", script], cwd=folder, env=environment(folder), capture_output=True, text=True, check=False
+        [sys.executable, "-c", script], cwd=folder, env=settings, capture_output=True, text=True, check=False
     )
 
 
@@ -67,12 +68,14 @@ def servers(folder: Path) -> list[str]:
     return found
 
 
-def test_two_workers_one_of_them_lost_leave_the_bytes_of_one_machine(tmp_path: Path, cluster: Any) -> None:
+def test_two_workers_one_of_them_lost_leave_the_bytes_of_one_machine(
+    tmp_path: Path, cluster: Any, prefect_server: str
+) -> None:
     address, start = cluster
     here, apart = workspace(tmp_path / "here", "threads"), workspace(tmp_path / "apart", address)
     lost = start(FAULT="train.before_log")  # dies when it has trained its first pack
     start()
-    done = run(here, TRAIN)
+    done = run(here, TRAIN, PREFECT_API_URL=prefect_server)
     assert done.returncode == 0, done.stderr
     done = run(apart, TRAIN)
     assert done.returncode == 0, done.stderr + "".join(path.read_text()[-2000:] for path in tmp_path.glob("*.log"))
@@ -87,7 +90,7 @@ def test_two_workers_one_of_them_lost_leave_the_bytes_of_one_machine(tmp_path: P
     assert not servers(apart)
 
 
-def test_a_worker_with_other_data_refuses(tmp_path: Path, cluster: Any) -> None:
+def test_a_worker_with_other_data_refuses(tmp_path: Path, cluster: Any, prefect_server: str) -> None:
     address, start = cluster
     apart = workspace(tmp_path / "apart", address)
     other = tmp_path / "other"
@@ -95,11 +98,11 @@ def test_a_worker_with_other_data_refuses(tmp_path: Path, cluster: Any) -> None:
     manifest = other / "data" / "vectorized" / "tones" / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"data_digest": "', '"data_digest": "0'))
     start(FEEDFORWARD_ROOT=str(other))
-    done = run(apart, TRAIN)
+    done = run(apart, TRAIN, PREFECT_API_URL=prefect_server)
     assert done.returncode != 0
     assert "has other data, code, versions or another kind of CPU" in done.stderr
 
 
-def test_without_a_scheduler_it_says_so(tmp_path: Path) -> None:
-    done = run(workspace(tmp_path, "tcp://127.0.0.1:9"), TRAIN)
+def test_without_a_scheduler_it_says_so(tmp_path: Path, prefect_server: str) -> None:
+    done = run(workspace(tmp_path, "tcp://127.0.0.1:9"), TRAIN, PREFECT_API_URL=prefect_server)
     assert "engine: tcp://127.0.0.1:9: no scheduler answers" in done.stderr

@@ -123,6 +123,7 @@ def test_each_training_gets_a_device_of_its_own_and_frees_it(tmp_path: Path) -> 
         assert again == "0"
 
 
+@pytest.mark.slow
 def test_the_device_of_a_killed_training_is_free(tmp_path: Path) -> None:
     script = f"""
 import os, signal
