@@ -11,9 +11,7 @@ POOL ?= cpu
 BIN := $(VENV)/bin
 READY := $(VENV)/.$(REQUIREMENTS)
 DEV := $(VENV)/.dev
-# What a file of tests makes once is made once. Whole jobs wait for servers, so one more of them than there are cores.
 CORES = $(shell $(BIN)/python -c 'import os; print(os.cpu_count())')
-SPREAD = --dist loadfile --no-loadscope-reorder
 
 export PATH := $(abspath $(BIN)):$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
@@ -75,11 +73,13 @@ picture: ## docs/images/report.png from the finished report; needs chromium
 	chromium --headless $(if $(filter 0,$(shell id -u)),--no-sandbox) --disable-gpu --hide-scrollbars --window-size=1200,1500 \
 		--screenshot=docs/images/report.png "file://$(CURDIR)/reports/comparison/index.html"
 
+# What a file of tests makes once is made once. Whole jobs come first; they wait for servers, so one more than cores.
+APART = --dist loadfile
 test: $(DEV) ## all tests that need no real data
-	$(BIN)/pytest -n $$(($(CORES) + 1)) $(SPREAD) -m "not real and not stack"
+	$(BIN)/pytest $(APART) -n $$(($(CORES) + 1)) --no-loadscope-reorder -m "not real and not stack"
 
 test-unit: $(DEV) ## those that take under a minute together
-	$(BIN)/pytest -n $(CORES) $(SPREAD) -m "not slow and not real"
+	$(BIN)/pytest $(APART) -n $(CORES) -m "not slow and not real"
 
 stack: $(DEV) ## three machines over PostgreSQL, S3, MLflow, Prefect and Dask on loopback; needs PostgreSQL (minutes)
 	$(BIN)/pytest -m stack tests/pipelines/test_stack.py
