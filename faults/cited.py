@@ -32,7 +32,7 @@ def run(tests: Iterable[str], short: bool) -> Mapping[str, Outcome]:
     there = [test for test in wanted if exists(test)]
     if not there:
         return found
-    how = ["-m", "not slow"] if short else ["-n", str(workspace.jobs()), "--dist", "loadfile"]
+    how = ["-m", "not slow"] if short else ["-n", str(workspace.jobs()), "--dist", "loadfile", "--no-loadscope-reorder"]
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", "-p", "no:cacheprovider"]

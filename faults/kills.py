@@ -6,6 +6,7 @@ import random
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -174,7 +175,7 @@ def _seen(line: Line, name: str, _number: int) -> tuple[float, str]:
 def _measured(line: Line, name: str) -> tuple[float, str]:
     """Seconds of a step, and what the champion answers after it."""
     step = STEPS[name]
-    with line.copy(f"measured-{name}") as folder:
+    with line.copy(f"measured-{name}-{threading.get_ident()}") as folder:  # two rows may ask at once
         step.ready(folder)
         began = time.monotonic()
         done = workspace.run(folder, *step.command)

@@ -13,7 +13,8 @@ Play = Callable[[Scene], str]
 class Row:
     """tests: `FILE::FUNCTION` below tests/, all their cases. plays: return what was seen, or raise AssertionError.
 
-    long: plays that have no short form.
+    long: plays that have no short form. alone: no other row is played at that time, for it measures how long something
+    takes, or changes the environment of this process.
     """
 
     number: int
@@ -21,6 +22,7 @@ class Row:
     tests: tuple[str, ...] = ()
     plays: tuple[Play, ...] = ()
     long: tuple[Play, ...] = ()
+    alone: bool = False
 
 
 def _tests(file: str, *functions: str) -> tuple[str, ...]:
@@ -151,6 +153,7 @@ ROWS = (
             "a_damaged_record_does_not_hold_up_the_others",
         ),
         long=(servers.stops,),
+        alone=True,
     ),
     Row(14, "several writers on a store that does not exist yet", (), (writers.together,)),
     Row(
@@ -238,6 +241,7 @@ ROWS = (
         "twenty promotions race",
         _tests(_GATE, "twenty_at_once_leave_the_best_as_champion_and_no_gap_in_the_log"),
         (promoters.race,),
+        alone=True,
     ),
     Row(
         25,
@@ -253,6 +257,7 @@ ROWS = (
         )
         + _tests(_PREDICTION, "a_touched_champion_or_variant_answers_nothing"),
         (tampering.refused,),
+        alone=True,
     ),
     Row(
         26,

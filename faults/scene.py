@@ -3,8 +3,9 @@
 import contextlib
 import functools
 import os
+import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from faults import workspace
@@ -19,14 +20,20 @@ class Scene:
 
     folder: Path
     short: bool
+    _making: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def count(self, full: int, short: int) -> int:
         """How many trials."""
         return short if self.short else full
 
-    @functools.cached_property
+    @property
     def line(self) -> Line:
         """The workspace in which the line has run once; rows copy it and leave it as it is."""
+        with self._making:
+            return self._line
+
+    @functools.cached_property
+    def _line(self) -> Line:
         return workspace.finish(self.folder / "line")
 
 

@@ -17,8 +17,8 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole jobs first: begun last they would keep one core busy for minutes while the other has nothing to do."""
-    items.sort(key=lambda item: "pipelines" not in item.path.parts)
+    """Whole jobs first, then slow tests: begun last they would keep one core busy while the other has nothing to do."""
+    items.sort(key=lambda item: ("pipelines" not in item.path.parts, item.get_closest_marker("slow") is None))
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from feedforward.errors import Busy
+
 ROOT = Path(__file__).parents[2]
 NAME = "reviews"
 GIVEN = 6
@@ -134,7 +136,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
     params["retraining"] = {
         "collect": True,
         "minimum_new": GIVEN,
-        "schedule": {"cron": "* * * * * 0,45"},  # at these seconds of every minute
+        "schedule": {"cron": "* * * * * 0,30"},  # at these seconds of every minute
         "notify": "custom-webhook/ops",
     }
     with (tmp_path / "params.yaml").open("w") as file:
@@ -190,20 +192,24 @@ def test_the_schedule_fires_the_worker_trains_and_the_alias_moves(place: Place) 
     assert done.returncode == 0, done.stdout + done.stderr
     give_samples(place.folder)
     deployed = place.wait(lambda: (done := place.run("-m", "pipelines.operations", "deploy")).returncode == 0 and done)
-    assert "scheduled on the pool cpu: * * * * * 0,45" in deployed.stdout
+    assert "scheduled on the pool cpu: * * * * * 0,30" in deployed.stdout
     assert not place.allows("http://evil.example")
     place.start("worker", "cpu")
     url = f"http://127.0.0.1:{place.listener.server_port}/"
     slots = place.run("-c", BLOCK_AND_SLOTS, url, CUDA_VISIBLE_DEVICES="3")
     assert slots.stdout.splitlines() == ["GPU 3 3", "no second slot", "no limit, no pass"], slots.stderr
 
+    place.wait(lambda: place.logged("started", "failed"))
+    second = place.run("-m", "pipelines.operations", "retrain")  # while the first is at work
+    assert second.returncode == Busy.exit_code, second.stdout + second.stderr
+    skipped = place.logged("skipped")
+    assert skipped is not None
+    assert "(retraining) is at work here" in skipped["problem"]
+
     trained = place.wait(lambda: place.logged("trained", "failed"))
     assert trained["outcome"] == "trained", trained
     assert f"{NAME}: {GIVEN} new samples" in trained["reasons"]
     assert trained["gate"][NAME].startswith("version 1 is champion now"), trained
-    skipped = place.logged("skipped")  # due while the first was at work
-    assert skipped is not None
-    assert "(retraining) is at work here" in skipped["problem"]
     manifest = json.loads((place.folder / "data" / "vectorized" / NAME / "manifest.json").read_text())
     assert manifest["collected"] == GIVEN
     assert "<svg" in (place.folder / "reports" / "retraining" / "index.html").read_text()
