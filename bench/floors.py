@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import measure
+from feedforward import processes
 from feedforward.params import Dataset
 from feedforward.splits import MultiHot, Split
 
@@ -59,7 +59,7 @@ class Work:
 
 def rates() -> Rates:
     """Measure the machine, each figure in a process of its own: the best of several tries."""
-    one, every = (_in_process(threads) for threads in (1, measure.cores()))
+    one, every = (_in_process(threads) for threads in (1, processes.cores()))
     return Rates(one["flops"], every["flops"], one["bandwidth"], every["bandwidth"])
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import floors, measure
-from feedforward import experiment, paths, preparation, storage
+from feedforward import experiment, paths, preparation, processes, storage
 from feedforward.params import Dataset, load_params
 from feedforward.splits import Split
 
@@ -82,7 +82,7 @@ def spread(name: str, times: str, workers: str) -> dict[str, Any]:
     from pipelines import settings, shards
 
     settings.apply()
-    with _workspace() as folder, _cluster(folder, int(workers)) as (address, processes):
+    with _workspace() as folder, _cluster(folder, int(workers)) as (address, running):
         params = load_params().model_copy(update={"engine": address})
         apart = multiprocessing.get_context("spawn")
         writer = apart.Process(target=_repeat, args=(folder, name, params.datasets[name], int(times)))
@@ -95,7 +95,7 @@ def spread(name: str, times: str, workers: str) -> dict[str, Any]:
                 preparation.vectorize(name, params.datasets[name], read=read)
 
         seconds = _seconds(work)
-        peaks = {"client": measure.own_peak()} | {key: measure.peak_of(one.pid) for key, one in processes.items()}
+        peaks = {"client": measure.own_peak()} | {key: measure.peak_of(one.pid) for key, one in running.items()}
         stored = folder / "data" / "shards"
         files = len(list(stored.rglob("*.parquet")))
         figures = {"seconds": seconds, "peaks": peaks, "shards": files, "shard_bytes": _size(stored)}
@@ -189,7 +189,7 @@ def epoch(
     validation, building and tracing included; work: what an epoch and a look cost at least. without: a trick of
     bench.tricks that is replaced by the obvious way.
     """
-    experiment.prepare(max(1, measure.cores() // int(cores)))
+    experiment.prepare(max(1, processes.cores() // int(cores)))
     from bench import tricks
     from feedforward import training
 
@@ -263,7 +263,7 @@ def _enlarged(dataset: Dataset, times: int) -> Dataset:
 
 def log(name: str, variant: str, runs: str) -> dict[str, Any]:
     """Record and send runs with curves, figure and model, as training does; the first apart, then the median."""
-    experiment.prepare(measure.cores())
+    experiment.prepare(processes.cores())
     from feedforward import figures, network
     from feedforward.packing import weights_digest
     from feedforward.results import RunResult

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from feedforward import provenance
+from feedforward import processes, provenance
 
 REST = 20  # times what a look at the tree took: looking costs at most 5 % of one core
 TICK = 0.1  # s
@@ -110,16 +110,11 @@ def own_peak() -> int:
     return peak_of(os.getpid()) or int(psutil.Process().memory_info().rss)
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def machine() -> dict[str, Any]:
     """The machine in general terms, and the versions that decide its speed; nothing that names it."""
     kind = provenance.cpu_kind()
     return {
-        "cores": cores(),
+        "cores": processes.cores(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "cpu": " ".join(str(kind[key]) for key in ("machine", "vendor", "family", "model")),
         "vector_units": [unit for unit in ("avx2", "avx512", "amx") if kind[unit]],

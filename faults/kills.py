@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from faults import workspace
 from faults.scene import SEED, Scene
 from faults.workspace import DVC, FEEDFORWARD, NAME, REPRO, Line
 from feedforward import journal
+from pipelines import server
 
 T = TypeVar("T")
 SAMPLE = "a fine film"
@@ -103,11 +104,15 @@ SHORT_POINTS = ("vectorize.before_rename", "vectorize.between_renames")
 
 @dataclass(frozen=True)
 class Reference:
-    """What undisturbed steps leave and how long they take. answer: of the champion."""
+    """What undisturbed steps leave and how long they take.
+
+    answer: of the champion. later: environment of the run after a kill: a hundred need no Prefect server each.
+    """
 
     line: Line
     seconds: Mapping[str, float]
     answer: str
+    later: Mapping[str, str] = field(default_factory=dict)
 
     def same(self, folder: Path, step: str) -> None:
         """Hold a workspace to it."""
@@ -135,8 +140,15 @@ def chained(lines: Sequence[Mapping[str, Any]]) -> None:
 
 def of_the_group(scene: Scene) -> str:
     """Row 8."""
-    steps = ("fetch", "vectorize") if scene.short else tuple(STEPS)
-    reference = measure(scene.line, steps)
+    if scene.short:
+        return _of_the_group(scene, ("fetch", "vectorize"), {})
+    with server.started(scene.folder / "prefect") as (address, wait):
+        wait()
+        return _of_the_group(scene, tuple(STEPS), {"PREFECT_API_URL": address})
+
+
+def _of_the_group(scene: Scene, steps: Sequence[str], later: Mapping[str, str]) -> str:
+    reference = replace(measure(scene.line, steps), later=later)
     moments = drawn(reference.seconds, scene.count(100, 2), SEED)
     points = [(POINTS[point], point) for point in (SHORT_POINTS if scene.short else POINTS)]
     trials = {f"{step} after {after:.2f} s": partial(_killed_at, reference, step, after) for step, after in moments}
@@ -258,6 +270,6 @@ def _orphaned(reference: Reference, name: str, after: float, number: int) -> flo
 
 
 def _once_more(reference: Reference, name: str, folder: Path) -> None:
-    done = workspace.run(folder, *STEPS[name].again)
+    done = workspace.run(folder, *STEPS[name].again, **reference.later)
     assert done.returncode == 0, f"the run after it: {done.stdout[-1000:]}{done.stderr[-1000:]}"
     reference.same(folder, name)

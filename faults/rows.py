@@ -1,20 +1,16 @@
 """The rows of docs/reliability.md: what must survive, the tests that hold it, and what is played here besides."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from faults import canary, disk, kills, locks, promoters, rot, servers, tampering, writers
-from faults.scene import Scene
-
-Play = Callable[[Scene], str]
+from faults.scene import Play, apart
 
 
 @dataclass(frozen=True)
 class Row:
     """tests: `FILE::FUNCTION` below tests/, all their cases. plays: return what was seen, or raise AssertionError.
 
-    long: plays that have no short form. alone: no other row is played at that time, for it measures how long something
-    takes, or changes the environment of this process.
+    long: plays that have no short form. alone: no other row is played beside it, for it measures how long things take.
     """
 
     number: int
@@ -240,8 +236,7 @@ ROWS = (
         24,
         "twenty promotions race",
         _tests(_GATE, "twenty_at_once_leave_the_best_as_champion_and_no_gap_in_the_log"),
-        (promoters.race,),
-        alone=True,
+        (apart(promoters.race),),
     ),
     Row(
         25,
@@ -256,8 +251,7 @@ ROWS = (
             "the_logged_model_must_be_the_one_that_was_recorded",
         )
         + _tests(_PREDICTION, "a_touched_champion_or_variant_answers_nothing"),
-        (tampering.refused,),
-        alone=True,
+        (apart(tampering.refused),),
     ),
     Row(
         26,

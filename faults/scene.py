@@ -2,16 +2,20 @@
 
 import contextlib
 import functools
+import multiprocessing
 import os
 import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from faults import workspace
 from faults.workspace import Line
 
 SEED = 20
+Play = Callable[["Scene"], str]  # what was seen; or raises AssertionError
+_MAKING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,6 @@ class Scene:
 
     folder: Path
     short: bool
-    _making: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def count(self, full: int, short: int) -> int:
         """How many trials."""
@@ -29,12 +32,22 @@ class Scene:
     @property
     def line(self) -> Line:
         """The workspace in which the line has run once; rows copy it and leave it as it is."""
-        with self._making:
+        with _MAKING:
             return self._line
 
     @functools.cached_property
     def _line(self) -> Line:
         return workspace.finish(self.folder / "line")
+
+
+def apart(part: Play) -> Play:
+    """The same play in a process of its own: it changes the environment, which others would see."""
+
+    def played(scene: Scene) -> str:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            return pool.submit(part, scene).result()
+
+    return played
 
 
 @contextlib.contextmanager

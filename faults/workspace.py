@@ -18,6 +18,7 @@ import psutil
 from ruamel.yaml import YAML
 
 from faults import ROOT
+from feedforward import processes
 
 NAME = "reviews"
 EMPTY = "empty"  # folder with a store that holds no run: to make one takes seconds
@@ -31,8 +32,7 @@ Done = subprocess.CompletedProcess[str]
 
 def jobs() -> int:
     """How many jobs run side by side: one more than there are cores, for some wait for servers or for their moment."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(2, cores) + 1
+    return max(2, processes.cores()) + 1
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from feedforward import processes
 from feedforward.errors import FeedforwardError
@@ -36,13 +37,15 @@ def serving() -> Iterator[Callable[[], None]]:
 
 
 @contextlib.contextmanager
-def started() -> Iterator[tuple[str, Callable[[], None]]]:
-    """The address of a server that ends with this, and wait(), after which it answers."""
+def started(home: Path | None = None) -> Iterator[tuple[str, Callable[[], None]]]:
+    """The address of a server that ends with this, and wait(), after which it answers. home: its folder."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     address = f"http://127.0.0.1:{port}/api"
-    process = subprocess.Popen([sys.executable, "-m", "pipelines.server", str(port)], stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "pipelines.server", str(port)]
+    environment = os.environ | ({"PREFECT_HOME": str(home)} if home else {})
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     try:
         yield address, lambda: _wait(process, address)
     finally:

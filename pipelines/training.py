@@ -4,7 +4,6 @@ Where params name a Dask cluster (`engine`), its workers train them.
 """
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from feedforward import experiment, paths, plans, progress, provenance, results
+from feedforward import experiment, paths, plans, processes, progress, provenance, results
 from feedforward.errors import DataError, FeedforwardError, TrainingError
 from feedforward.params import Params
 from feedforward.plans import Pack
@@ -109,8 +108,7 @@ def run_jobs(
     engine = left[0].params.engine
     runner: Any
     if engine == THREADS:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        workers = min(len(left), cores)
+        workers = min(len(left), processes.cores())
         ready = threading.Thread(target=experiment.prepare, args=(workers,))
         ready.start()
         wait_for_server()

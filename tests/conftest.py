@@ -1,6 +1,5 @@
 """Order of the tests, and what they share."""
 
-import contextlib
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -24,11 +23,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def prefect_server_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Prefect server, which takes seconds to start."""
-    with contextlib.ExitStack() as stack:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
-            address, wait = stack.enter_context(server.started())
-            wait()
+    with server.started(tmp_path_factory.mktemp("prefect")) as (address, wait):
+        wait()
         yield address
 
 

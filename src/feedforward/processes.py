@@ -37,6 +37,11 @@ def importing() -> Iterator[None]:
         gc.enable()
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @contextlib.contextmanager
 def only_one(lock: Path, what: str) -> Iterator[None]:
     """Hold `lock` during the block; the lock ends with the process, however it ends.

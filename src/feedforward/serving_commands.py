@@ -87,9 +87,9 @@ def serve(
     from feedforward.params import load_params
 
     with processes.importing():
-        from feedforward import service
+        from feedforward.service import running
 
-    service.run(load_params(), host, port, expose)
+    running.run(load_params(), host, port, expose)
 
 
 def _answer_few(champion: "Champion", chosen: dict[str, "Servable"], places: Iterator["Place"], as_json: bool) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from feedforward import forward, network
+from feedforward import forward, network, processes
 from feedforward.backend import keras, tf
 from feedforward.batches import SECTION, Batches, Plan
 from feedforward.errors import TrainingError
@@ -46,9 +45,8 @@ def configure(jobs: int) -> None:
     The graph optimizer is off because it costs more than it saves here.
     """
     tf.get_logger().setLevel("ERROR")  # each pack has graphs of its own, which TensorFlow takes for needless retracing
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     with contextlib.suppress(RuntimeError):
-        tf.config.threading.set_intra_op_parallelism_threads(max(1, cores // max(jobs, 1)))
+        tf.config.threading.set_intra_op_parallelism_threads(max(1, processes.cores() // max(jobs, 1)))
         tf.config.threading.set_inter_op_parallelism_threads(max(jobs, 1))
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)

@@ -30,9 +30,9 @@ def create(params: Params, hosts: frozenset[str] | None) -> Edge:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        lanes.shelf.start()
+        await lanes.start()
         yield
-        lanes.shelf.stop()
+        lanes.stop()
 
     inner = FastAPI(
         title="feedforward",
