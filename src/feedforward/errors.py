@@ -34,10 +34,6 @@ class InputError(FeedforwardError):
         self.field, self.problem = field, one_line(problem)
         super().__init__(f"{field}: {problem}")
 
-    def __reduce__(self) -> tuple[type["InputError"], tuple[str, str]]:
-        """For another process: an exception is made again from its message, where this one takes two values."""
-        return type(self), (self.field, self.problem)
-
 
 class SourceError(FeedforwardError):
     """A file could not be fetched from any source."""

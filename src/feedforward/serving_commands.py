@@ -87,9 +87,9 @@ def serve(
     from feedforward.params import load_params
 
     with processes.importing():
-        from feedforward.service import running
+        from feedforward import service
 
-    running.run(load_params(), host, port, expose)
+    service.run(load_params(), host, port, expose)
 
 
 def _answer_few(champion: "Champion", chosen: dict[str, "Servable"], places: Iterator["Place"], as_json: bool) -> None:

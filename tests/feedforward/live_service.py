@@ -8,8 +8,9 @@ import httpx
 import uvicorn
 from registered import NAME
 
+from feedforward import service
 from feedforward.params import Params, Serving
-from feedforward.service import application, running
+from feedforward.service import running
 
 GLAD = " ".join(f"word{k}" for k in range(1, 21))  # what the registered champion of `notes` calls glad
 BOUNDS = Serving(refresh=0.1, max_body_bytes=200_000, max_samples=5, max_text_bytes=2000, max_incoming_bytes=4000)
@@ -21,7 +22,7 @@ class Running:
     def __init__(self, params: Params, port: int = 0) -> None:
         self.socket = running._bound("127.0.0.1", port)
         self.port = self.socket.getsockname()[1]
-        edge = application.create(params, running.LOOPBACK_NAMES)
+        edge = service.create(params, running.LOOPBACK_NAMES)
         self.server = uvicorn.Server(uvicorn.Config(edge, http=running.Protocol, log_level="critical", lifespan="on"))
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]}, daemon=True)
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20)

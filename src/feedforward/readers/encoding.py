@@ -68,15 +68,6 @@ def quick(encoder: Encoder, samples: Sequence[Any]) -> bool:
         return False
 
 
-def checked(encoder: Encoder, samples: Sequence[Any]) -> list[Any]:
-    """Samples as the encoder takes them.
-
-    Raises:
-        InputError: one cannot be taken; `samples.` with its place is named.
-    """
-    return [encoder.check(sample, f"samples.{place}") for place, sample in enumerate(samples)]
-
-
 @dataclass(frozen=True)
 class TextEncoder:
     """Texts → multi-hot words."""

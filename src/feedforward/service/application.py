@@ -30,9 +30,9 @@ def create(params: Params, hosts: frozenset[str] | None) -> Edge:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await lanes.start()
+        lanes.shelf.start()
         yield
-        lanes.stop()
+        lanes.shelf.stop()
 
     inner = FastAPI(
         title="feedforward",

@@ -1,7 +1,6 @@
 """From the body of a request to the body of its answer, over the champions in memory."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 from feedforward.errors import InputError, ParamsError
@@ -11,7 +10,6 @@ from feedforward.prediction import Champion
 from feedforward.readers import encoding
 from feedforward.service import questions
 from feedforward.service.meters import Meters
-from feedforward.service.pictures import Readers
 from feedforward.service.questions import Correction, Question
 from feedforward.service.shelf import Shelf
 
@@ -20,24 +18,14 @@ QUICK_BYTES = 8192  # a body below it is answered at once if its samples are qui
 
 
 class Lanes:
-    """What answers, between `start` and `stop`."""
+    """What answers; `shelf` must be started before and stopped after."""
 
     def __init__(self, params: Params) -> None:
-        self.bounds, self.meters, self.pictures = params.serving, Meters(), Readers()
+        self.bounds, self.meters = params.serving, Meters()
         self.datasets = {name: dataset for name, dataset in params.datasets.items() if not dataset.sample}
         self.shelf = Shelf(list(self.datasets), self.bounds.refresh, self.meters.serves)
         most = self.bounds.max_incoming_bytes
         self._inboxes = {name: Inbox(name, dataset.labels, most) for name, dataset in self.datasets.items()}
-
-    async def start(self) -> None:
-        """Load the champions, and go on looking for new ones."""
-        self.shelf.start()
-        if any(champion.served.encoder.takes == "image" for champion in self.shelf.champions().values()):
-            await self.pictures.start()
-
-    def stop(self) -> None:
-        """Look no more."""
-        self.shelf.stop()
 
     def champion(self, name: str) -> Champion:
         """The champion of a data set.
@@ -57,13 +45,11 @@ class Lanes:
         """
         champion = self.champion(name)
         if len(body) >= QUICK_BYTES:
-            return await asyncio.to_thread(lambda: self._answer(champion, self._question(champion, kind, body)))
-        question, encoder = self._question(champion, kind, body), champion.served.encoder
-        if not encoding.quick(encoder, question.samples):
-            return await asyncio.to_thread(self._answer, champion, question)
-        if encoder.takes == "image":
-            return self._answer(champion, question, await self.pictures.checked(encoder, question.samples))
-        return self._answer(champion, question)
+            return await asyncio.to_thread(lambda: self._predict(champion, _question(champion, kind, body)))
+        question = _question(champion, kind, body)
+        if encoding.quick(champion.served.encoder, question.samples):
+            return self._predict(champion, question)
+        return await asyncio.to_thread(self._predict, champion, question)
 
     async def correct(self, name: str, kind: str, body: bytes) -> bytes:
         """Keep a sample with its true label.
@@ -74,16 +60,9 @@ class Lanes:
         champion = self.champion(name)
         return await asyncio.to_thread(self._correct, champion, name, kind, body)
 
-    def _question(self, champion: Champion, kind: str, body: bytes) -> Question:
-        question = _parsed(champion, kind, body)
-        questions.check_sizes(champion.served.encoder, question.samples, self.bounds)
-        return question
-
-    def _answer(self, champion: Champion, question: Question, checked: Sequence[Any] | None = None) -> bytes:
-        if checked is None:
-            checked = encoding.checked(champion.served.encoder, question.samples)
-        found = questions.answer(champion, question, checked)
-        self.meters.answered(champion.version.dataset, len(checked))
+    def _predict(self, champion: Champion, question: Question) -> bytes:
+        found = questions.answer(champion, question, self.bounds)
+        self.meters.answered(champion.version.dataset, len(question.samples))
         return found
 
     def _correct(self, champion: Champion, name: str, kind: str, body: bytes) -> bytes:
@@ -95,7 +74,7 @@ class Lanes:
         return questions.as_json({"stored": kept})
 
 
-def _parsed(champion: Champion, kind: str, body: bytes) -> Question:
+def _question(champion: Champion, kind: str, body: bytes) -> Question:
     if kind == JSON:
         return questions.parse(Question, body)
     takes = champion.served.encoder.takes

@@ -1,6 +1,5 @@
 """What can be asked of the service: bodies of requests, checked field by field, and their answers as JSON bytes."""
 
-from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
 
 import pydantic_core
@@ -11,7 +10,6 @@ from feedforward.errors import DataError, InputError
 from feedforward.incoming import Inbox
 from feedforward.params import Serving
 from feedforward.prediction import Champion
-from feedforward.readers.encoding import Encoder
 from feedforward.servable import Servable
 
 TEXT_EXAMPLE = "A wonderful film: touching, and never boring."
@@ -108,13 +106,14 @@ def parse(model: type[Asked], body: bytes) -> Asked:
         raise InputError(".".join(place) or "body", wording) from None
 
 
-def answer(champion: Champion, question: Question, checked: Sequence[Any]) -> bytes:
-    """The answers to a question. checked: its samples, as the encoder checked them.
+def answer(champion: Champion, question: Question, bounds: Serving) -> bytes:
+    """The answers to a question.
 
     Raises:
-        DataError: a variant was touched.
+        InputError: a sample cannot be taken, or there are too many. DataError: a variant was touched.
     """
     served = champion.served
+    checked = checked_samples(served, question.samples, bounds)
     features = served.encoder.encode(checked)
     answers = prediction.described(served, served.ask(features))
     if question.variants:
@@ -141,19 +140,23 @@ def explanation(served: Servable, sample: Any) -> dict[str, Any]:
     return {"seen": {"height": settings["height"], "width": settings["width"], "levels": sample.tolist()}}
 
 
-def check_sizes(encoder: Encoder, samples: Sequence[Any], bounds: Serving, field: str = "samples.{}") -> None:
-    """Refuse more samples, or longer texts, than are taken at once.
+def checked_samples(served: Servable, samples: list[Any], bounds: Serving) -> list[Any]:
+    """The samples as the encoder takes them.
 
     Raises:
-        InputError: there are too many, or one is too large; `field` with its place is named.
+        InputError: too many, too large, or not what the encoder takes.
     """
     if len(samples) > bounds.max_samples:
         raise InputError("samples", f"must be at most {bounds.max_samples}, got {len(samples)}")
-    for place, sample in enumerate(samples):
-        if encoder.takes == "text" and isinstance(sample, str | bytes):
-            size = len(sample.encode("utf-8", "replace") if isinstance(sample, str) else sample)
-            if size > bounds.max_text_bytes:
-                raise InputError(field.format(place), f"must have at most {bounds.max_text_bytes} bytes, got {size}")
+    return [_checked(served, sample, f"samples.{place}", bounds) for place, sample in enumerate(samples)]
+
+
+def _checked(served: Servable, sample: Any, field: str, bounds: Serving) -> Any:
+    if served.encoder.takes == "text" and isinstance(sample, str | bytes):
+        size = len(sample.encode("utf-8", "replace")) if isinstance(sample, str) else len(sample)
+        if size > bounds.max_text_bytes:
+            raise InputError(field, f"must have at most {bounds.max_text_bytes} bytes, got {size}")
+    return served.encoder.check(sample, field)
 
 
 def keep(champion: Champion, correction: Correction, inbox: Inbox, bounds: Serving) -> bool:
@@ -165,8 +168,7 @@ def keep(champion: Champion, correction: Correction, inbox: Inbox, bounds: Servi
     served = champion.served
     if served.encoder.takes == "row" or served.description.row.answers != "class":
         raise InputError("sample", "is not kept: only texts and pictures of one class are; add rows to the file itself")
-    check_sizes(served.encoder, [correction.sample], bounds, "sample")
-    sample = served.encoder.check(correction.sample, "sample")
+    sample = _checked(served, correction.sample, "sample", bounds)
     [said] = prediction.answers(served, [sample])
     return inbox.keep(served.encoder, sample, correction.label, champion.version.number, said["label"])
 
