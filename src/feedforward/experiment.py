@@ -2,13 +2,12 @@
 
 import dataclasses
 import gc
-import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from feedforward import attribution, paths, plans, processes, results, scores, storage
+from feedforward import attribution, paths, plans, processes, provenance, results, scores, storage
 from feedforward.errors import DataError
 from feedforward.params import Dataset, Params
 from feedforward.plans import Pack
@@ -52,19 +51,22 @@ def results_of(packs: Iterable[Pack], found: Mapping[str, RunResult]) -> list[Ru
 
 
 def prepare(jobs: int) -> None:
-    """Import the heavy rooms and set TensorFlow up for `jobs` packs at a time; call it once, before the first pack."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # on or off changes bits, so it must not be left to chance
+    """Import the heavy rooms and set TensorFlow up for `jobs` packs at a time; call it once, before the first pack.
+
+    Small networks leave a second core idle, so each pack computes on its share of the cores; on one where the number of
+    threads changes bits.
+    """
+    threads = 1 if provenance.pack_decides() else max(1, processes.cores() // jobs)
     with processes.importing(), processes.silent():  # TensorFlow greets on the file descriptor, whatever its log level
         from feedforward import training  # takes five seconds
 
-        training.configure(jobs)
+        training.configure(jobs, threads)
 
 
 def train_pack(
     pack: Pack, params: Params, store: "Store", advance: Advance = silence, parent: Run | None = None
 ) -> list[RunResult]:
-    """Train the replicas of a pack, record each as a run of its own, and return what they leave behind.
+    """Train the replicas of a pack, record each that is not yet as a run of its own; what all of them leave behind.
 
     parent: the run that holds theirs; None: that of the variant, and none for final runs.
 
@@ -81,6 +83,7 @@ def train_pack(
     runs = [
         store.start(_tags(pack, seed, fingerprint), f"{pack.variant} {pack.role} {seed}", parent)
         for seed, fingerprint in zip(pack.seeds, pack.fingerprints, strict=True)
+        if fingerprint not in pack.recorded
     ]
     with store.closing(*runs), sampling() as samples:
         replicas = training.fit(
@@ -94,8 +97,13 @@ def train_pack(
             lambda _, loss: advance(len(pack.seeds), f"{pack.name} loss {loss:.3f}"),
         )
         finished = _results(pack, replicas)
+        new = [
+            (result, replica)
+            for fingerprint, result, replica in zip(pack.fingerprints, finished, replicas, strict=True)
+            if fingerprint not in pack.recorded
+        ]
         storage.crash_point("train.before_log")
-        for run, result, replica in zip(runs, finished, replicas, strict=True):
+        for run, (result, replica) in zip(runs, new, strict=True):
             store.finish(
                 run,
                 result=result,

@@ -3,8 +3,9 @@
 The replicas share their batches and nothing else. The first kernels stand side by side in one kernel of shape
 (features, replicas x units), so that a batch is read once for all; the later layers are products of stacks.
 The loss is the sum over replicas of each one's mean, and optimizers work element by element, so that no replica
-touches another: replica k in a pack learns what it learns alone. On a CPU it does so bit by bit, so that a job that was
-interrupted inside a pack goes on to the same bytes; two operations below are written with that in mind.
+touches another: replica k in a pack learns what it learns alone. On a CPU with AVX-512 it does so bit by bit, so that a
+job that was interrupted inside a pack goes on with the rest; two operations below are written with that in mind.
+Elsewhere it trains the whole pack again, to the same bytes (provenance.pack_decides).
 """
 
 import hashlib

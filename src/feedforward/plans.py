@@ -21,7 +21,8 @@ class Pack:
 
     train, validate: which samples (`training`, `all`) the runs learn from and where they are watched (`validation`,
     `test`, or `None`: nowhere). The final runs are evaluated on the test split when they are done. parameters: all
-    that decide what a run learns, but for its seed.
+    that decide what a run learns, but for its seed. recorded: fingerprints of runs that train for the others' sake
+    alone: the store holds them already.
     """
 
     dataset: str
@@ -37,6 +38,7 @@ class Pack:
     data_digest: str
     parameters: dict[str, Any]
     cost: float  # multiplications, to start the longest first
+    recorded: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -45,8 +47,10 @@ class Pack:
         return f"{self.dataset}/{self.variant}{' (final)' if self.role == 'final' else ''} {seeds}"
 
     def without(self, known: Collection[str]) -> "Pack":
-        """The pack without the runs of these fingerprints."""
+        """The pack without the runs of these fingerprints; whole, while any is left, where the pack decides bits."""
         left = [k for k, fingerprint in enumerate(self.fingerprints) if fingerprint not in known]
+        if left and provenance.pack_decides():
+            return dataclasses.replace(self, recorded=frozenset(self.fingerprints).intersection(known))
         return dataclasses.replace(
             self,
             seeds=tuple(self.seeds[k] for k in left),
@@ -116,7 +120,11 @@ def _packs(
         # figures from elsewhere, and the order moves those more than the initial weights do: each has its own.
         order = params.data_order_seed + (part[0] if role == "final" else 0)
         resolved = parameters | {"data_order_seed": order}
-        prints = tuple(_fingerprint(manifest, resolved, seed, protocol, role) for seed in part)
+        places = [(k, len(part)) if provenance.pack_decides() else None for k in range(len(part))]
+        prints = tuple(
+            _fingerprint(manifest, resolved, seed, protocol, role, place)
+            for seed, place in zip(part, places, strict=True)
+        )
         packs.append(
             Pack(
                 name,
@@ -172,7 +180,14 @@ def _flat(prefix: str, part: Strict | None) -> dict[str, Any]:
     return {f"{prefix}_{key}": value for key, value in part.model_dump().items()} if part else {}
 
 
-def _fingerprint(manifest: Mapping[str, Any], resolved: dict[str, Any], seed: int, protocol: str, role: str) -> str:
+def _fingerprint(
+    manifest: Mapping[str, Any],
+    resolved: dict[str, Any],
+    seed: int,
+    protocol: str,
+    role: str,
+    place: tuple[int, int] | None,
+) -> str:
     return provenance.fingerprint(
         data_digest=manifest["data_digest"],
         resolved=resolved,
@@ -180,6 +195,7 @@ def _fingerprint(manifest: Mapping[str, Any], resolved: dict[str, Any], seed: in
         protocol=protocol,
         role=role,
         device=provenance.device(),
+        place=place,
         rooms=ROOMS_OF_FINAL if role == "final" else provenance.ROOMS,
     )
 

@@ -194,6 +194,19 @@ def _drop_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.Asyn
         del node.body[0]
 
 
+def pack_decides() -> bool:
+    """Whether the bits of a replica depend on its place in a pack and on the number of threads.
+
+    oneDNN's products with AVX-512 add in one order, however wide the kernel is and whoever shares the work; its other
+    products, those of Eigen and those of a GPU do not.
+    """
+    return device() != "cpu" or not cpu_kind()["avx512"] or _onednn() == "0"
+
+
+def _onednn() -> str:
+    return os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1")  # as the backend sets it
+
+
 def fingerprint(
     *,
     data_digest: str,
@@ -202,15 +215,18 @@ def fingerprint(
     protocol: str,
     role: str,
     device: str = "cpu",
+    place: tuple[int, int] | None = None,
     rooms: Sequence[str] = ROOMS,
 ) -> str:
     """SHA-256 (hex) of all that decides the bits of a run.
 
     resolved: the variant, network and training parameters as JSON values, defaults filled in.
-    device: as `device()` tells. rooms: where the code that decides bits begins.
+    device: as `device()` tells. place: number in its pack, from 0, and size of the pack, where they decide bits.
+    rooms: where the code that decides bits begins.
     """
     return storage.digest(
-        {
+        ({"place": place} if place else {})
+        | {
             "data_digest": data_digest,
             "resolved": dict(resolved),
             "seed": seed,
@@ -220,6 +236,6 @@ def fingerprint(
             "cpu": cpu_kind(),
             "code": code_digest(rooms),
             "libraries": {name: installed_version(name) for name in LIBRARIES},
-            "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"),  # as experiment.prepare sets it
+            "onednn": _onednn(),
         }
     )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from feedforward import forward, network, processes
+from feedforward import forward, network
 from feedforward.backend import keras, tf
 from feedforward.batches import SECTION, Batches, Plan
 from feedforward.errors import TrainingError
@@ -37,17 +37,16 @@ class Replica:
 
 
 @functools.cache
-def configure(jobs: int) -> None:
-    """Set TensorFlow up, once a process, for `jobs` packs that train at the same time in threads of their own.
+def configure(jobs: int, threads: int) -> None:
+    """Set TensorFlow up, once a process, for `jobs` packs that train at the same time in `threads` threads each.
 
-    Small networks leave a second core idle, so each pack computes on its share of the cores. The number of threads
-    changes no bit of the result, so a process in which TensorFlow has started already keeps the number that it has.
-    The graph optimizer is off because it costs more than it saves here.
+    A process in which TensorFlow has started already keeps the numbers that it has. The graph optimizer is off because
+    it costs more than it saves here.
     """
     tf.get_logger().setLevel("ERROR")  # each pack has graphs of its own, which TensorFlow takes for needless retracing
     with contextlib.suppress(RuntimeError):
-        tf.config.threading.set_intra_op_parallelism_threads(max(1, processes.cores() // max(jobs, 1)))
-        tf.config.threading.set_inter_op_parallelism_threads(max(jobs, 1))
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(jobs)
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})

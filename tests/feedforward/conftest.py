@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from feedforward.tracking import Store
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before anything imports TensorFlow
+# As feedforward.backend does, before a test imports Keras
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,15 @@ from feedforward.plans import Pack
 pytestmark = pytest.mark.usefixtures("small")
 
 
+@pytest.fixture(autouse=True, params=[False], ids=[""])
+def pack_decides(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """A machine on which the pack of a replica decides no bit, or does, whatever this one is."""
+    monkeypatch.setattr(provenance, "pack_decides", lambda: request.param)
+
+
+decides = pytest.mark.parametrize("pack_decides", [True], indirect=True, ids=["decides"])
+
+
 def plan(chosen: Params | None = None, protocol: str = "fair", **filters: Any) -> list[Pack]:
     return plans.plan(chosen or params(), protocol, **filters)
 
@@ -145,6 +154,16 @@ def test_a_pack_without_known_runs_keeps_the_others_and_its_share_of_the_cost() 
     assert left.cost == pytest.approx(pack.cost * 3 / 5)
 
 
+@decides
+def test_where_the_pack_decides_bits_it_trains_whole_while_any_run_is_left() -> None:
+    (pack,) = plan(params(pack_units=80, seeds=5), datasets=["notes"], variants=["l2"])
+    left = pack.without({pack.fingerprints[0], pack.fingerprints[3], "of another"})
+    assert (left.seeds, left.fingerprints, left.cost) == (pack.seeds, pack.fingerprints, pack.cost)
+    assert left.recorded == {pack.fingerprints[0], pack.fingerprints[3]}
+    assert not pack.without(set()).recorded
+    assert pack.without(set(pack.fingerprints)).seeds == ()
+
+
 # --- fingerprints ------------------------------------------------------------------------------
 
 
@@ -208,6 +227,19 @@ def test_fingerprints_change_with_what_matters_and_with_nothing_else(
         (role, variant) for (name, variant, role, seed), f in before.items() if after[name, variant, role, seed] != f
     }
     assert differ == expected
+
+
+@decides
+def test_where_the_pack_decides_bits_place_and_size_change_the_fingerprint() -> None:
+    few, more, fewer_a_pack = (
+        fingerprints(plan(params(seeds=seeds, pack_units=units), datasets=["notes"], variants=["l2"]))
+        for seeds, units in ((2, 80), (3, 80), (3, 32))  # packs of 2, of 3, of 2 and 1
+    )
+    assert not set(few.values()) & set(more.values())
+    first = {key: value for key, value in fewer_a_pack.items() if key[3] < 2}
+    assert first == few
+    turned = fingerprints(plan(params(pack_units=80), datasets=["notes"], variants=["l2"], seeds=[1, 0]))
+    assert not set(turned.values()) & set(few.values())
 
 
 def test_a_further_class_changes_the_fingerprint() -> None:

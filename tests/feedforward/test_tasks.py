@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small_data import split, values
 
-from feedforward import network, training
+from feedforward import network, provenance, training
 from feedforward.params import Params, check
 from feedforward.splits import Split
 from feedforward.tasks import TASKS
@@ -41,6 +41,15 @@ def data(task: str) -> Split:
     return Split(whole.features, labels[task])
 
 
+def assert_same(alone: training.Replica, packed: training.Replica) -> None:
+    """Bit by bit where the pack decides no bit, else nearly."""
+    if not provenance.pack_decides():
+        assert training.weights_digest(alone.model) == training.weights_digest(packed.model)
+        assert alone.curves == packed.curves
+    for one, other in zip(alone.model.get_weights(), packed.model.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
 NAMES = {"multilabel": ["a", "b", "c"], "regression": ["size"], "unit_regression": ["share"]}
 
 
@@ -50,8 +59,7 @@ def test_a_task_is_evaluated_and_learned_as_keras_does_alone_or_packed(task: str
     dataset, variant, train = chosen.datasets["tones"], chosen.variants["l2"], data(task)
     packed = training.fit(dataset, variant, train, train, SEEDS, 3, 4)
     [alone] = training.fit(dataset, variant, train, train, SEEDS[1:2], 3, 4)
-    assert training.weights_digest(alone.model) == training.weights_digest(packed[1].model)
-    assert alone.curves == packed[1].curves
+    assert_same(alone, packed[1])
     score = "mae" if task.endswith("regression") else "accuracy"
     assert packed[0].curves[f"val_{score}"][-1] != packed[0].curves[f"val_{score}"][0]
     model = packed[0].model
@@ -98,8 +106,7 @@ def test_a_replica_stops_by_itself_with_its_best_weights_whatever_its_pack_does(
         [evaluated] = training.evaluate([replica.model], held_out)
         assert evaluated["cross_entropy"] == pytest.approx(curve[best], abs=1e-6)
     [alone] = training.fit(dataset, variant, train, held_out, SEEDS[:1], 3, 30)
-    assert training.weights_digest(alone.model) == training.weights_digest(packed[0].model)
-    assert alone.curves == packed[0].curves
+    assert_same(alone, packed[0])
 
 
 CONTRADICTIONS = [
