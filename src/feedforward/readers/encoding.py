@@ -270,7 +270,7 @@ def _encoded(sample: bytes | str) -> bytes:
         raise ValueError("must be a picture in base64, got a text that is none") from None
 
 
-def _levels(rows: Sequence[Any]) -> npt.NDArray[np.float32]:
+def _levels(rows: Sequence[Any]) -> images.Levels:
     widths = {len(row) if isinstance(row, list | tuple) else -1 for row in rows}
     if len(widths) != 1 or min(widths) < 1 or len(rows) * max(widths) > images.MAX_PIXELS:
         raise ValueError("must be rows of equally many gray levels")
@@ -281,7 +281,8 @@ def _levels(rows: Sequence[Any]) -> npt.NDArray[np.float32]:
         raise ValueError("gray levels must be finite numbers")
     if min(flat) < 0 or max(flat) > 255:
         raise ValueError(f"gray levels must be from 0 to 255, got {str(min(flat))[:20]} to {str(max(flat))[:20]}")
-    return np.array(flat, np.float32).reshape(len(rows), -1)
+    levels = np.array(flat, np.float32).reshape(len(rows), -1)
+    return levels.astype(np.uint8) if (levels % 1 == 0).all() else levels  # as in an encoded picture
 
 
 def _kind(value: Any) -> str:
