@@ -1,7 +1,8 @@
 """The service beside `mlflow models serve` of the same version: `python -m bench.serving`, or `make bench`.
 
 32 clients on loopback, each with a connection that stays open and one sample a request, ask one server, then the other,
-a few rounds in turn; the clients share the machine's cores with the server. For each data set that has a champion.
+a few rounds in turn; the clients share the machine's cores with the server. For each data set that has a champion, with
+texts as long as reviews are; with pictures as large as those of the data set, and as large as a drawing.
 Writes reports/bench/serving.json.
 """
 
@@ -38,7 +39,7 @@ from feedforward.tracking import settings
 CLIENTS = 32
 SAMPLES = 200  # different ones, asked in turn
 WORDS = 230  # of a text: the mean of the reviews
-SIDE = 280  # pixels of a picture, as drawn on the playground
+DRAWN = 280  # pixels of a side, as drawn on the playground
 ALIKE = 1e-6  # between the probabilities of the two servers
 OURS, MLFLOWS = "feedforward serve", "mlflow models serve"
 START = 90.0  # s that a server may take to answer
@@ -82,41 +83,45 @@ def measure_all(rounds: int, seconds: float) -> dict[str, Any]:
         except NothingToServe as error:
             print(error, flush=True)
             continue
-        rows[name] = _dataset(champion, rounds, seconds)
+        rows |= _dataset(champion, rounds, seconds)
     return {"machine": machine, "rounds": rounds, "clients": CLIENTS, "rows": rows}
 
 
 def _dataset(champion: Champion, rounds: int, seconds: float) -> dict[str, Any]:
-    name, given = champion.version.dataset, samples(champion)
-    bodies = {OURS: [{"samples": [each]} for each in given], MLFLOWS: [{"inputs": [each]} for each in given]}
-    found: dict[str, list[Load]] = {OURS: [], MLFLOWS: []}
+    """Loads of each server, by kind of sample."""
+    name, rows = champion.version.dataset, {}
     with ours() as port, mlflows(name) as other:
         ports = {OURS: (port, f"/predict/{name}"), MLFLOWS: (other, "/invocations")}
-        check_alike(*(answers(*ports[server], bodies[server]) for server in ports))
-        for _ in range(rounds):
-            for server, (at, path) in ports.items():
-                found[server].append(asyncio.run(load(at, path, bodies[server], seconds)))
-                print(name, server, found[server][-1], flush=True)
-    return {server: [asdict(each) for each in loads] for server, loads in found.items()}
+        for kind, given in samples(champion).items():
+            bodies = {OURS: [{"samples": [each]} for each in given], MLFLOWS: [{"inputs": [each]} for each in given]}
+            found: dict[str, list[Load]] = {OURS: [], MLFLOWS: []}
+            check_alike(*(answers(*ports[server], bodies[server]) for server in ports))
+            for _ in range(rounds):
+                for server, (at, path) in ports.items():
+                    found[server].append(asyncio.run(load(at, path, bodies[server], seconds)))
+                    print(kind, server, found[server][-1], flush=True)
+            rows[kind] = {server: [asdict(each) for each in loads] for server, loads in found.items()}
+    return rows
 
 
-def samples(champion: Champion) -> list[str]:
-    """What a client may send: texts of the vocabulary's words, frequent ones more often; or pictures in base64."""
-    random, encoder = np.random.default_rng(0), champion.served.encoder
+def samples(champion: Champion) -> dict[str, list[str]]:
+    """What a client may send, by kind: texts of the vocabulary's words, frequent ones more often; base64 pictures."""
+    name, random, encoder = champion.version.dataset, np.random.default_rng(0), champion.served.encoder
     if isinstance(encoder, TextEncoder):
         words = encoder.vocabulary.words
         share = 1 / np.arange(10, 10 + len(words))  # Zipf's law, flattened at its head as in texts
         share /= share.sum()
-        return [" ".join(random.choice(words, WORDS, p=share)) for _ in range(SAMPLES)]
-    return [_picture(random) for _ in range(SAMPLES)]
+        return {name: [" ".join(random.choice(words, WORDS, p=share)) for _ in range(SAMPLES)]}
+    sides = (int(encoder.settings()["height"]), DRAWN)
+    return {f"{name}, {side} × {side}": [_picture(random, side) for _ in range(SAMPLES)] for side in sides}
 
 
-def _picture(random: np.random.Generator) -> str:
+def _picture(random: np.random.Generator, side: int) -> str:
     from PIL import Image, ImageDraw
 
-    sheet = Image.new("L", (SIDE, SIDE), 255)
-    line = [(int(x), int(y)) for x, y in random.integers(SIDE // 6, SIDE - SIDE // 6, (5, 2))]
-    ImageDraw.Draw(sheet).line(line, fill=0, width=SIDE // 12, joint="curve")
+    sheet = Image.new("L", (side, side), 255)
+    line = [(int(x), int(y)) for x, y in random.integers(side // 6, side - side // 6, (5, 2))]
+    ImageDraw.Draw(sheet).line(line, fill=0, width=side // 12, joint="curve")
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")
     return base64.b64encode(buffer.getvalue()).decode()

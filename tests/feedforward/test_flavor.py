@@ -54,7 +54,8 @@ def test_mlflow_serves_the_champion_with_the_same_answers(small: Params, small_s
         for wrong in (b'{"inputs": ["word1", ""]}', b'{"samples": ["word1"]}', b"{"):
             status, told = ask(port, wrong)
             assert 400 <= status < 500, (wrong, told)
-        given = serving.samples(champion)[:5]
+        [texts] = serving.samples(champion).values()
+        given = texts[:5]
         bodies = [[{"inputs": [each]} for each in given], [{"samples": [each]} for each in given]]
         places = [(port, "/invocations"), (own, f"/predict/{NAME}")]
         serving.check_alike(*(serving.answers(*place, each) for place, each in zip(places, bodies, strict=True)))
