@@ -22,7 +22,7 @@ from typing import Any
 from bench import floors, measure
 from feedforward import experiment, paths, preparation, processes, storage
 from feedforward.params import Dataset, load_params
-from feedforward.splits import Split
+from feedforward.splits import MultiHot, Split
 
 ORDER_SEED = 0
 
@@ -183,15 +183,16 @@ def validate(name: str) -> dict[str, Any]:
 def epoch(
     name: str, variant: str, seeds: str, epochs: str, cores: str = "1", times: str = "1", without: str = ""
 ) -> dict[str, Any]:
-    """Epochs of `seeds` packed replicas on `cores` cores, with and without a look at the validation split.
+    """Epochs of `seeds` packed replicas on `cores` cores, and looks at the validation split.
 
-    train, look: seconds of an epoch (median; the first, which traces the graph, left out); whole: of all epochs with
+    train, look: seconds of one (median; the first, which traces the graph, left out); whole: of all epochs with
     validation, building and tracing included; work: what an epoch and a look cost at least. without: a trick of
     bench.tricks that is replaced by the obvious way.
     """
     experiment.prepare(max(1, processes.cores() // int(cores)))
     from bench import tricks
     from feedforward import training
+    from feedforward.packing import Pack
 
     if without:
         tricks.WITHOUT[without]()
@@ -202,9 +203,9 @@ def epoch(
         units = [*dataset.network.sizes[params.variants[variant].size], floors.outputs(dataset)]
         train, held_out = experiment.split_training(_load(name, int(times)), _enlarged(dataset, int(times)))
 
-        def fit(validation: Split | None) -> list[float]:
+        def fit(validation: Split | None) -> tuple[list[float], list[training.Replica]]:
             moments = [time.perf_counter()]
-            training.fit(
+            replicas = training.fit(
                 dataset,
                 params.variants[variant],
                 train,
@@ -214,17 +215,19 @@ def epoch(
                 int(epochs),
                 lambda number, loss: moments.append(time.perf_counter()),  # noqa: ARG005
             )
-            return [after - before for before, after in itertools.pairwise(moments)]
+            return [after - before for before, after in itertools.pairwise(moments)], replicas
 
-        both: list[float] = []
-        whole = _seconds(lambda: both.extend(fit(held_out)))
-        alone = fit(None)
+        whole = _seconds(lambda: fit(held_out))
+        alone, replicas = fit(None)
+        models = [replica.model for replica in replicas]
+        pack = Pack(models, range(int(seeds)), isinstance(held_out.features, MultiHot))
+        evaluation = training.Evaluation(pack, held_out)
+        looks = [_seconds(lambda: evaluation.figures("")) for _ in range(int(epochs))]
     rest = slice(1, None) if int(epochs) > 1 else slice(None)
-    train_seconds = statistics.median(alone[rest])
     batch = dataset.training.batch_size
     return {
-        "train": train_seconds,
-        "look": max(0.0, statistics.median(both[rest]) - train_seconds),
+        "train": statistics.median(alone[rest]),
+        "look": statistics.median(looks[rest]),
         "whole": whole,
         "peak": measure.own_peak(),
         "samples": len(train),

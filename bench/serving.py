@@ -2,7 +2,7 @@
 
 32 clients on loopback, each with a connection that stays open and one sample a request, ask one server, then the other,
 a few rounds in turn; the clients share the machine's cores with the server. For each data set that has a champion, with
-texts as long as reviews are; with pictures as large as those of the data set, and as large as a drawing.
+texts as long as reviews are; with its own test pictures, and with drawings.
 Writes reports/bench/serving.json.
 """
 
@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from bench import measure
 from bench.bench import Target, aligned
@@ -34,12 +35,13 @@ from feedforward.errors import NothingToServe
 from feedforward.params import load_params
 from feedforward.prediction import Champion
 from feedforward.readers.encoding import TextEncoder
+from feedforward.splits import Split
 from feedforward.tracking import settings
 
 CLIENTS = 32
 SAMPLES = 200  # different ones, asked in turn
 WORDS = 230  # of a text: the mean of the reviews
-DRAWN = 280  # pixels of a side, as drawn on the playground
+SIDE = 280  # pixels of a drawing, as on the playground
 ALIKE = 1e-6  # between the probabilities of the two servers
 OURS, MLFLOWS = "feedforward serve", "mlflow models serve"
 START = 90.0  # s that a server may take to answer
@@ -112,18 +114,25 @@ def samples(champion: Champion) -> dict[str, list[str]]:
         share = 1 / np.arange(10, 10 + len(words))  # Zipf's law, flattened at its head as in texts
         share /= share.sum()
         return {name: [" ".join(random.choice(words, WORDS, p=share)) for _ in range(SAMPLES)]}
-    sides = (int(encoder.settings()["height"]), DRAWN)
-    return {f"{name}, {side} × {side}": [_picture(random, side) for _ in range(SAMPLES)] for side in sides}
+    rows = Split.load(paths.vectorized(name) / "test").rows(0, SAMPLES).features
+    shape = (len(rows), encoder.settings()["height"], -1)
+    own = [Image.fromarray(levels) for levels in np.asarray(rows, np.uint8).reshape(shape)]
+    return {
+        f"{name}, own pictures": [_png(picture) for picture in own],
+        f"{name}, drawings": [_png(_drawing(random)) for _ in range(SAMPLES)],
+    }
 
 
-def _picture(random: np.random.Generator, side: int) -> str:
-    from PIL import Image, ImageDraw
+def _drawing(random: np.random.Generator) -> Image.Image:
+    sheet = Image.new("L", (SIDE, SIDE), 255)
+    line = [(int(x), int(y)) for x, y in random.integers(SIDE // 6, SIDE - SIDE // 6, (5, 2))]
+    ImageDraw.Draw(sheet).line(line, fill=0, width=SIDE // 12, joint="curve")
+    return sheet
 
-    sheet = Image.new("L", (side, side), 255)
-    line = [(int(x), int(y)) for x, y in random.integers(side // 6, side - side // 6, (5, 2))]
-    ImageDraw.Draw(sheet).line(line, fill=0, width=side // 12, joint="curve")
+
+def _png(picture: Image.Image) -> str:
     buffer = io.BytesIO()
-    sheet.save(buffer, "PNG")
+    picture.save(buffer, "PNG")
     return base64.b64encode(buffer.getvalue()).decode()
 
 

@@ -20,7 +20,7 @@ from feedforward.splits import MultiHot, Split
 
 EVALUATION_ROWS = 2000  # of a batch where nothing depends on it: enough to fill a core, few enough for its cache
 
-__all__ = ["Replica", "as_arrays", "configure", "evaluate", "fit", "weights_digest"]
+__all__ = ["Evaluation", "Replica", "as_arrays", "configure", "evaluate", "fit", "weights_digest"]
 
 Sums = tuple[tf.Tensor, ...]
 Figures = dict[str, npt.NDArray[np.float64]]
@@ -81,7 +81,7 @@ def fit(
     batches, size = Batches(train), dataset.training.batch_size
     rule = Rule(optimizer, pack.variables)
     run_epoch = _training_graph(pack, batches, rule)
-    evaluation = _Evaluation(pack, validation) if validation is not None else None
+    evaluation = Evaluation(pack, validation) if validation is not None else None
     order = np.random.default_rng(order_seed)
     curves: list[dict[str, list[float]]] = [{} for _ in seeds]
     stopping = dataset.training.early_stopping if evaluation else None
@@ -110,7 +110,7 @@ def fit(
 def evaluate(models: Sequence[keras.Model], split: Split) -> list[dict[str, float]]:
     """`loss`, `accuracy` (of values: `mae`) and `cross_entropy` of each model (built alike) on `split`."""
     pack = Pack(models, [0] * len(models), isinstance(split.features, MultiHot))
-    figures = _Evaluation(pack, split).figures("")
+    figures = Evaluation(pack, split).figures("")
     return [{name: float(values[k]) for name, values in figures.items()} for k in range(len(models))]
 
 
@@ -166,7 +166,7 @@ def _training_graph(pack: Pack, batches: Batches, rule: Rule) -> Graph:
     return run
 
 
-class _Evaluation:
+class Evaluation:
     """The figures of a pack on a split, as often as wanted."""
 
     def __init__(self, pack: Pack, split: Split) -> None:
@@ -190,6 +190,7 @@ class _Evaluation:
         return self.batches.plans(np.arange(len(self.split)), EVALUATION_ROWS)
 
     def figures(self, prefix: str) -> Figures:
+        """`loss`, `accuracy` (of values: `mae`) and `cross_entropy` as the pack is now, each (replicas,)."""
         sums = _zeros(self.pack, 3)
         for plan in self.plans or self._plans():
             sums = self.run(plan, sums[:2])

@@ -217,8 +217,7 @@ def place(found: Ink, frame: Framing) -> npt.NDArray[np.uint8]:
         small = _resized(part, frame.box / max(tall, wide))
         centre = _centre(small)
         top, left = round(frame.centre[0] - centre[0]), round(frame.centre[1] - centre[1])
-    small = np.clip(small * (255 / max(float(small.max()), 1e-6)), 0, 255)
-    return _pasted(small, top, left, frame)
+    return _pasted(small * (255 / max(float(small.max()), 1e-6)), top, left, frame)
 
 
 def _stands(found: Levels, frame: Framing) -> bool:
@@ -260,7 +259,6 @@ def _extent(rows: npt.NDArray[np.bool_], columns: npt.NDArray[np.bool_]) -> tupl
 
 def _centre(found: npt.NDArray[np.generic]) -> tuple[float, float]:
     """(row, column) of the centre of mass."""
-    weights = found.astype(np.float64)
-    total = max(float(weights.sum()), math.ulp(0.0))
-    row = float(weights.sum(axis=1) @ np.arange(weights.shape[0])) / total
-    return row, float(weights.sum(axis=0) @ np.arange(weights.shape[1])) / total
+    rows, columns = (found.sum(axis, np.float64) for axis in (1, 0))
+    total = max(float(rows.sum()), math.ulp(0.0))
+    return float(rows @ np.arange(len(rows))) / total, float(columns @ np.arange(len(columns))) / total
