@@ -76,7 +76,7 @@ picture: ## docs/images/report.png from the finished report; needs chromium
 # What a file of tests makes once is made once. Whole jobs come first; they wait for servers, so one more than cores.
 APART = --dist loadfile
 test: $(DEV) ## all tests that need no real data
-	$(BIN)/pytest $(APART) -n $$(($(CORES) + 1)) --no-loadscope-reorder -m "not real and not stack"
+	$(BIN)/pytest $(APART) -n $$(($(CORES) + 2)) --no-loadscope-reorder -m "not real and not stack"
 
 test-unit: $(DEV) ## those that take under a minute together
 	$(BIN)/pytest $(APART) -n $(CORES) -m "not slow and not real"

@@ -18,7 +18,6 @@ from feedforward import gate, journal, paths, tracking
 from feedforward.params import Promotion, load_params
 from feedforward.tracking import settings, versions
 
-PROCESSES = 4
 VALID = 15
 UNSOUND: tuple[dict[str, Any], ...] = (
     {"latency_ms": 1e6},
@@ -33,16 +32,17 @@ RULE = Promotion(class_accuracy=0.75, max_bytes=10**6, max_latency=100.0)
 def race(scene: Scene) -> str:
     """Row 24."""
     rounds, numbers = scene.count(50, 1), random.Random(SEED)
+    processes = scene.count(4, 2)
     template = scene.folder / "promoters" / "template"
     with environment({"FEEDFORWARD_ROOT": str(template)}):
         strengths = _prepare(template)
     best = 1 + max(range(VALID), key=strengths.__getitem__)
-    with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
         for number in range(rounds):
             folder = template.with_name(str(number))
             shutil.copytree(template, folder)
             order = numbers.sample(range(1, VALID + len(UNSOUND) + 1), VALID + len(UNSOUND))
-            parts = [(str(folder), order[part::PROCESSES]) for part in range(PROCESSES)]
+            parts = [(str(folder), order[part::processes]) for part in range(processes)]
             errors = [line for lines in pool.starmap(_promote, parts, chunksize=1) for line in lines]
             assert not errors, f"round {number}: {errors[0]}"
             _judge(folder, number, best, len(order))
