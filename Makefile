@@ -73,7 +73,7 @@ picture: ## docs/images/report.png from the finished report; needs chromium
 	chromium --headless $(if $(filter 0,$(shell id -u)),--no-sandbox) --disable-gpu --hide-scrollbars --window-size=1200,1500 \
 		--screenshot=docs/images/report.png "file://$(CURDIR)/reports/comparison/index.html"
 
-# What a file of tests makes once is made once. Whole jobs come first; they wait for servers, so one more than cores.
+# What a file of tests makes once is made once. Whole jobs come first; they wait for servers and for each other, so two more than cores.
 APART = --dist loadfile
 test: $(DEV) ## all tests that need no real data
 	$(BIN)/pytest $(APART) -n $$(($(CORES) + 2)) --no-loadscope-reorder -m "not real and not stack"

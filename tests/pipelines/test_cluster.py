@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 import pipelines.cluster
-from feedforward.errors import FeedforwardError
-from feedforward.tracking import settings
+from feedforward import experiment, paths, plans, provenance, results
+from feedforward.errors import DataError, FeedforwardError
+from feedforward.params import load_params
+from feedforward.tracking import open_store
 
 pytest.importorskip("prefect_dask")
 ROOT = Path(__file__).parents[2]
@@ -62,21 +64,28 @@ def servers(folder: Path) -> list[str]:
     return found
 
 
-def test_two_workers_one_of_them_lost_leave_the_bytes_of_one_machine(
-    tmp_path: Path, cluster: Any, prefect_server: str
-) -> None:
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace of this process."""
+    monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path / "here"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return workspace(tmp_path / "here", "threads")
+
+
+def test_two_workers_one_of_them_lost_leave_the_bytes_of_one_machine(tmp_path: Path, cluster: Any, here: Path) -> None:
     address, start = cluster
-    here, apart = workspace(tmp_path / "here", "threads"), workspace(tmp_path / "apart", address)
+    apart = workspace(tmp_path / "apart", address)
     lost = start(FAULT="train.before_log")  # dies when it has trained its first pack
     start()
-    done = run(here, TRAIN, PREFECT_API_URL=prefect_server)
-    assert done.returncode == 0, done.stderr
+    experiment.prepare(1)
+    params, store = load_params(), open_store()
+    alone = [run for pack in plans.plan(params, "fair") for run in experiment.train_pack(pack, params, store)]
+    results.save(paths.trained("fair"), alone, provenance.cpu_digest(), "train")
     done = run(apart, TRAIN)
     assert done.returncode == 0, done.stderr + "".join(path.read_text()[-2000:] for path in tmp_path.glob("*.log"))
     assert lost.wait(10) == -signal.SIGKILL
-    results = Path("data") / "trained" / "fair.json"
-    assert (apart / results).read_bytes() == (here / results).read_bytes()
-    settings.apply()
+    left = Path("data") / "trained" / "fair.json"
+    assert (apart / left).read_bytes() == (here / left).read_bytes()
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{apart}/mlruns/mlflow.db")
@@ -89,17 +98,13 @@ def test_two_workers_one_of_them_lost_leave_the_bytes_of_one_machine(
     assert not servers(apart)
 
 
-def test_a_worker_with_other_data_refuses(tmp_path: Path, cluster: Any, prefect_server: str) -> None:
-    address, start = cluster
-    apart = workspace(tmp_path / "apart", address)
-    other = tmp_path / "other"
-    workspace(other, address)
-    manifest = other / "data" / "vectorized" / "tones" / "manifest.json"
+def test_a_worker_with_other_data_refuses(here: Path) -> None:
+    params = load_params()
+    (pack, *_) = plans.plan(params, "fair")
+    manifest = here / "data" / "vectorized" / "tones" / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"data_digest": "', '"data_digest": "0'))
-    start(FEEDFORWARD_ROOT=str(other))
-    done = run(apart, TRAIN, PREFECT_API_URL=prefect_server)
-    assert done.returncode != 0
-    assert "has other data, code, versions or another kind of CPU" in done.stderr
+    with pytest.raises(DataError, match="has other data, code, versions or another kind of CPU"):
+        pipelines.cluster.train_pack(pack, params, None)
 
 
 def test_without_a_scheduler_it_says_so() -> None:

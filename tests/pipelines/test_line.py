@@ -79,14 +79,17 @@ def test_again_it_does_nothing(workspace: Path) -> None:
     assert digests(workspace) == before
 
 
-def test_killed_once_the_runs_are_logged_the_bytes_are_the_same_in_the_end(workspace: Path, tmp_path: Path) -> None:
+def test_killed_once_the_runs_are_logged_the_bytes_are_the_same_in_the_end(
+    workspace: Path, tmp_path: Path, prefect_server_address: str
+) -> None:
     copy = tmp_path / "killed"
     shutil.copytree(workspace, copy, symlinks=True, ignore=shutil.ignore_patterns("mlruns", "trained"))
     alone = ["-f", "-s", *stages(copy, "train")]  # -f: DVC would bring back what it has seen
-    killed = repro(copy, *alone, FAULT="train.after_log")  # at the other crash points: faults
+    there = {"PREFECT_API_URL": prefect_server_address}
+    killed = repro(copy, *alone, FAULT="train.after_log", **there)  # at the other crash points: faults
     assert killed.returncode != 0
     assert "failed to reproduce 'train" in killed.stderr + killed.stdout
-    done = repro(copy, *alone)
+    done = repro(copy, *alone, **there)
     assert done.returncode == 0, done.stdout + done.stderr
     assert digests(copy) == digests(workspace)
 

@@ -166,12 +166,14 @@ def process_tag() -> str:
 
 
 def is_alive(process: str) -> bool:
-    """Whether the process of a `process` tag of this host still runs."""
+    """Whether the process of a `process` tag of this host still runs; one that only waits for its parent does not."""
     import psutil
 
     pid, _, started = process.partition("@")
     try:
-        return abs(psutil.Process(int(pid)).create_time() - float(started)) < 2  # the clock may be set meanwhile
+        found = psutil.Process(int(pid))
+        same = abs(found.create_time() - float(started)) < 2  # the clock may be set meanwhile
+        return same and found.status() != psutil.STATUS_ZOMBIE
     except (psutil.Error, ValueError):
         return False
 
