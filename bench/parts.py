@@ -208,7 +208,8 @@ def _growth(times: Sequence[int], quick: bool) -> list[dict[str, Any]]:
     rows = []
     for count in times:
         vectorized = job("vectorize", "imdb", count)
-        trained = job("epoch", "imdb", "smaller", 1, 2 if quick else 4, 1, count)
+        epochs = 2 if quick else max(4, 64 // count)  # alike long together, for short ones are noisy
+        trained = job("epoch", "imdb", "smaller", 1, epochs, 1, count)
         rows.append(
             {
                 "times": count,

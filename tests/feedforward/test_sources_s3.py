@@ -13,9 +13,6 @@ from feedforward.errors import SourceError
 from feedforward.params import SourceFile
 from feedforward.sources.locations import Patience
 
-server = pytest.importorskip("moto.server")
-boto3 = pytest.importorskip("boto3")
-
 pytestmark = pytest.mark.slow
 HURRY = Patience(stall_s=5.0, retries=1, pause_s=0.01)
 BUCKET = "team"
@@ -24,6 +21,7 @@ BUCKET = "team"
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
     """Its address, in the environment of whoever asks for S3, with a bucket in it."""
+    server, boto3 = pytest.importorskip("moto.server"), pytest.importorskip("boto3")
     running = server.ThreadedMotoServer(port=0)
     running.start()
     host, port = running.get_host_and_port()
@@ -48,6 +46,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str) -> Path
 
 
 def put(key: str, content: bytes) -> None:
+    import boto3
+
     boto3.client("s3").put_object(Bucket=BUCKET, Key=key, Body=content)
 
 

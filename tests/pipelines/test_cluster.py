@@ -3,6 +3,7 @@
 Needs requirements/cluster.txt.
 """
 
+import importlib.util
 import signal
 import subprocess
 import sys
@@ -18,13 +19,16 @@ from feedforward.errors import DataError, FeedforwardError
 from feedforward.params import load_params
 from feedforward.tracking import open_store
 
-pytest.importorskip("prefect_dask")
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "feedforward"))
 from live_cluster import environment  # noqa: E402
 from small_data import values, write_params, write_vectorized  # noqa: E402
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(importlib.util.find_spec("prefect_dask") is None, reason="prefect-dask is not installed"),
+]
 
 TRAIN = """
 from feedforward.params import load_params
