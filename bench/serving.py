@@ -209,11 +209,11 @@ def check_alike(one: Sequence[Mapping[str, float]], other: Sequence[Mapping[str,
 
 
 async def load(port: int, path: str, bodies: Sequence[Mapping[str, Any]], seconds: float) -> Load:
-    """CLIENTS at once for so long, after a tenth of that to warm up."""
+    """CLIENTS at once for so long, after a tenth of that to warm up; each sends one request in that time at least."""
     requests = [_request(port, path, body) for body in bodies]
     loop = asyncio.get_running_loop()
     began = time.perf_counter() + seconds / 10
-    clients = [_Client(requests[number:] + requests[:number], began + seconds) for number in range(CLIENTS)]
+    clients = [_Client(requests[number:] + requests[:number], began, began + seconds) for number in range(CLIENTS)]
     for client in clients:
         await loop.create_connection(lambda client=client: client, "127.0.0.1", port)
     await asyncio.gather(*(client.done for client in clients))
@@ -229,8 +229,8 @@ class _Client(asyncio.Protocol):
     moments: when each request was sent and its answer was there.
     """
 
-    def __init__(self, requests: Sequence[bytes], ends: float) -> None:
-        self.requests, self.ends = requests, ends
+    def __init__(self, requests: Sequence[bytes], began: float, ends: float) -> None:
+        self.requests, self.began, self.ends = requests, began, ends
         self.moments: list[tuple[float, float]] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._answer = b""
@@ -255,7 +255,7 @@ class _Client(asyncio.Protocol):
             return
         self.moments.append((self._sent, time.perf_counter()))
         self._answer = b""
-        if self.moments[-1][1] < self.ends:
+        if self._sent < self.began or self.moments[-1][1] < self.ends:
             self._ask()
         else:
             self.done.set_result(None)
