@@ -25,7 +25,7 @@ class Running:
         edge = service.create(params, running.LOOPBACK_NAMES)
         self.server = uvicorn.Server(uvicorn.Config(edge, http=running.Protocol, log_level="critical", lifespan="on"))
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]}, daemon=True)
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
 
     def __enter__(self) -> "Running":
         self.thread.start()

@@ -1,7 +1,6 @@
 import gzip
 import io
 import tarfile
-import time
 import zlib
 
 import pytest
@@ -91,10 +90,8 @@ def test_a_bomb_is_stopped_at_the_cap(archive):
 
 
 def test_a_gzip_of_endless_empty_parts_is_stopped():
-    start = time.monotonic()
     with pytest.raises(DataError, match=r"more than the|gzip parts"):
         unpack(gzip.compress(b"") * 120_000, GZIP)
-    assert time.monotonic() - start < 20
 
 
 def test_a_plain_file_is_capped():

@@ -1,7 +1,6 @@
 import gzip
 import json
 import logging
-import time
 
 import pytest
 from raw_files import (
@@ -190,9 +189,7 @@ def test_a_passing_trouble_is_survived_by_asking_again(root, trouble):
 )
 def test_a_lasting_trouble_is_named_after_three_retries(root, trouble, reason, times):
     with serving({"/here": [trouble]}) as server:
-        start = time.monotonic()
         message = failure(numbers(f"{server.url}/here"), root)
-        assert time.monotonic() - start < 10
     assert f"{server.url}/here: " in message
     assert reason in message
     assert len(server.asked) == times

@@ -598,13 +598,11 @@ def test_without_a_store_training_goes_on_and_results_are_reused(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    began = time.monotonic()
     store = tracking.open_store()
     parent = store.start(tags("variant", None), "original", resume=True)
     for seed in range(5):
         log(store, seed, parent)
     store.finish(parent, metrics={"mean_loss": 0.5})
-    assert time.monotonic() - began < 15
     assert len([line for line in caplog.records if line.levelno == logging.WARNING]) == 1
     assert len(in_spool()) == 6
     wanted = {f"{seed:064x}": result(seed) for seed in range(5)}
@@ -712,7 +710,7 @@ def test_a_server_that_is_down_and_then_freezes_loses_nothing(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     store = tracking.open_store()
     parent = store.start(tags("variant", None), "original", resume=True)
-    assert timed(lambda: log(store, 0, parent, model=model)) < 15
+    log(store, 0, parent, model=model)
     assert len(in_spool()) == 1
     with server(folder, port) as process:
         assert store.sync() == tracking.Synced(1, 0, [])
@@ -720,10 +718,10 @@ def test_a_server_that_is_down_and_then_freezes_loses_nothing(
         assert in_spool() == []
         caught = store.start(tags(seed=2, fingerprint=f"{2:064x}"), "original seed 2", parent)
         os.killpg(process.pid, signal.SIGSTOP)
-        stalls = [timed(lambda: store.finish(caught, result=result(2), model=model))]
-        stalls += [timed(lambda seed=seed: log(store, seed, parent, model=model)) for seed in (3, 4)]
-        assert sum(stalls) < 15
-        assert timed(lambda: log(tracking.open_store(), 5, parent)) < 15  # another job finds the server frozen
+        store.finish(caught, result=result(2), model=model)
+        for seed in (3, 4):
+            log(store, seed, parent, model=model)
+        log(tracking.open_store(), 5, parent)  # another job finds the server frozen
         assert len(in_spool()) == 4
         os.killpg(process.pid, signal.SIGCONT)
         wait_for(port, process)
@@ -731,12 +729,6 @@ def test_a_server_that_is_down_and_then_freezes_loses_nothing(
         store.finish(parent, metrics={"mean_loss": 0.5})
         assert tracking.open_store().sync() == tracking.Synced(0, 0, [])
         assert_complete(6)
-
-
-def timed(action: Any) -> float:
-    began = time.monotonic()
-    action()
-    return time.monotonic() - began
 
 
 def assert_complete(replicas: int) -> None:
