@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from bad_requests import FIELDS, REQUESTS
 from fuzzing import examples
 from hypothesis import given
 from hypothesis import strategies as st
-from live_service import BOUNDS, GLAD, Running
+from live_service import BOUNDS, GLAD, PATIENCE, Running
 from pictures import encoded, stroke
 from registered import NAME
 from small_data import values, write_params
@@ -41,10 +42,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 
-def until(what: Any, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
+def until(what: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
     while not what():
-        assert time.monotonic() < end
+        assert time.monotonic() < end, f"not so after {PATIENCE} s"
         time.sleep(0.05)
 
 
@@ -219,7 +220,7 @@ def test_it_stays_up_under_a_thousand_malformed_requests(served: Running) -> Non
 
 @pytest.mark.parametrize("endless", [b"GET /", f"POST /predict/{NAME} HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ".encode()])
 def test_a_head_without_end_is_given_up(served: Running, endless: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", served.port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE) as connection:
         connection.sendall(endless)
         with contextlib.suppress(ConnectionError):  # closed while this goes on
             for _ in range(1000):
@@ -232,7 +233,7 @@ def test_a_head_without_end_is_given_up(served: Running, endless: bytes) -> None
 def test_a_body_that_never_comes_is_given_up(served: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("feedforward.service.edge.BODY_PATIENCE", 0.3)
     head = f"POST /predict/{NAME} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n".encode()
-    with socket.create_connection(("127.0.0.1", served.port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE) as connection:
         connection.sendall(head + b"{")
         assert connection.recv(100).startswith(b"HTTP/1.1 408")
 
@@ -383,11 +384,11 @@ def test_the_command_serves_and_stops_gracefully(small: Params, small_store: "St
     assert process.stdout is not None
     assert process.stderr is not None
     address = process.stdout.readline().split()[0]
-    assert httpx.post(f"{address}/predict/{NAME}", json={"samples": [GLAD]}, timeout=60).status_code == 200
+    assert httpx.post(f"{address}/predict/{NAME}", json={"samples": [GLAD]}, timeout=PATIENCE).status_code == 200
     libraries = Path(f"/proc/{process.pid}/maps")
     assert not libraries.exists() or "tensorflow" not in libraries.read_text()
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) in (0, -signal.SIGTERM)
+    assert process.wait(timeout=PATIENCE) in (0, -signal.SIGTERM)
     assert "Traceback" not in process.stderr.read()
 
 
