@@ -18,7 +18,7 @@ from typing import Any
 
 from bench import measure, workspace
 from bench.measure import Measured
-from feedforward import paths, storage
+from feedforward.core import atomic_files, paths
 
 # The lecture trains no variants on MNIST
 LECTURE = {"datasets.mnist.training.variants": []}
@@ -58,7 +58,7 @@ def main() -> None:
     """Measure, print; write after each round, so that a bench that was cut short leaves what it saw."""
     options = _options()
     for report in measured_by_round(options.rounds, options.seeds, options.quick):
-        storage.write_json(options.json, report)
+        atomic_files.write_json(options.json, report)
         draw(report, options.json.with_suffix(".png"))
     print(text(report))
 

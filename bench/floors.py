@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from feedforward import processes
-from feedforward.params import Dataset
-from feedforward.splits import MultiHot, Split
+from feedforward.config.schema import Dataset
+from feedforward.core import processes
+from feedforward.data.splits import MultiHot, Split
 
 FLOAT = 4  # bytes
 TO_BLAS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -156,11 +156,11 @@ def _tail_ones(split: Split) -> int:
 
 
 def _head() -> int:
-    from feedforward import (
-        multihot,
-    )  # TensorFlow, which whoever counts an epoch has loaded, and whoever measures has not
+    from feedforward.training import (
+        sparse_layer,  # TensorFlow, which whoever counts an epoch has loaded, and whoever measures has not
+    )
 
-    return multihot.HEAD
+    return sparse_layer.HEAD
 
 
 def _input_bytes(split: Split) -> int:

@@ -13,9 +13,10 @@ from typing import Any
 
 from bench import floors, measure
 from bench.bench import aligned
-from feedforward import experiment, paths, storage
-from feedforward.params import Params, load_params
-from feedforward.splits import Split
+from feedforward.config.schema import Params, load_params
+from feedforward.core import atomic_files, paths
+from feedforward.data.splits import Split
+from feedforward.experiments import runner
 
 SEEDS = (10, 100)
 COPY = 2**30  # bytes of the array by which the bandwidth is measured
@@ -27,7 +28,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / "gpu.json")
     parser.add_argument("--quick", action="store_true", help="ten seeds, two epochs: does it run?")
     options = parser.parse_args()
-    experiment.prepare(1)
+    runner.prepare(1)
     device = _device()
     params, bandwidth = load_params(), _bandwidth()
     print(f"{device}: {bandwidth / 1e9:.0f} GB/s, measured", flush=True)
@@ -38,7 +39,7 @@ def main() -> None:
         for variant in params.variants
     ]
     report = {"device": device, "bandwidth": bandwidth, "machine": measure.machine(), "rows": rows}
-    storage.write_json(options.json, report)
+    atomic_files.write_json(options.json, report)
     print(text(report))
 
 
@@ -67,13 +68,13 @@ def _bandwidth() -> float:
 
 
 def _row(params: Params, name: str, variant: str, seeds: int, bandwidth: float, epochs: int) -> dict[str, Any]:
-    from feedforward import training
+    from feedforward.training import trainer
 
     dataset = params.datasets[name]
-    train, held_out = experiment.split_training(Split.load(paths.vectorized(name) / "train"), dataset)
+    train, held_out = runner.split_training(Split.load(paths.vectorized(name) / "train"), dataset)
     epochs = epochs or dataset.training.epochs
     moments = [time.perf_counter()]
-    training.fit(
+    trainer.fit(
         dataset,
         params.variants[variant],
         train,

@@ -20,9 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from bench import floors, measure
-from feedforward import experiment, paths, preparation, processes, storage
-from feedforward.params import Dataset, load_params
-from feedforward.splits import MultiHot, Split
+from feedforward.config.schema import Dataset, load_params
+from feedforward.core import atomic_files, paths, processes
+from feedforward.data import preparation
+from feedforward.data.splits import MultiHot, Split
+from feedforward.experiments import runner
 
 ORDER_SEED = 0
 
@@ -68,7 +70,7 @@ def vectorize(name: str, times: str = "1") -> dict[str, Any]:
         before = measure.own_peak()
         seconds = _seconds(lambda: preparation.vectorize(name, params.datasets[name]))
         target = paths.vectorized(name)
-        samples = storage.read_json(target / "manifest.json")["samples"]
+        samples = atomic_files.read_json(target / "manifest.json")["samples"]
         moved = _raw_bytes(target) + _size(target)
         figures = {"seconds": seconds, "peak": measure.own_peak(), "before": before, "bytes": moved, "samples": samples}
         return figures | {"digest": _digest(target)}
@@ -79,9 +81,9 @@ def spread(name: str, times: str, workers: str) -> dict[str, Any]:
 
     seconds: with writing the shards, without starting the cluster.
     """
-    from pipelines import settings, shards
+    from pipelines import dask_text, environment
 
-    settings.apply()
+    environment.apply()
     with _workspace() as folder, _cluster(folder, int(workers)) as (address, running):
         params = load_params().model_copy(update={"engine": address})
         apart = multiprocessing.get_context("spawn")
@@ -91,7 +93,7 @@ def spread(name: str, times: str, workers: str) -> dict[str, Any]:
         (folder / "data" / "vectorized" / name).unlink()
 
         def work() -> None:
-            with shards.reader(name, params.datasets[name], params) as read:
+            with dask_text.reader(name, params.datasets[name], params) as read:
                 preparation.vectorize(name, params.datasets[name], read=read)
 
         seconds = _seconds(work)
@@ -105,7 +107,7 @@ def spread(name: str, times: str, workers: str) -> dict[str, Any]:
 @contextmanager
 def _cluster(folder: Path, workers: int) -> Iterator[tuple[str, dict[str, "subprocess.Popen[bytes]"]]]:
     """A scheduler and workers of one thread, each a process; the address, and the processes by name."""
-    from pipelines import shards
+    from pipelines import dask_text
 
     contact = folder / "scheduler.json"
     commands = {"scheduler": ["dask_scheduler", "--host", "127.0.0.1", "--port", "0"]}
@@ -122,8 +124,8 @@ def _cluster(folder: Path, workers: int) -> Iterator[tuple[str, dict[str, "subpr
                 if processes[name].poll() is not None:
                     raise SystemExit((folder / f"{name}.log").read_text()[-2000:])
                 time.sleep(0.1)
-        address = storage.read_json(contact)["address"]
-        with shards.client(address) as client:
+        address = atomic_files.read_json(contact)["address"]
+        with dask_text.client(address) as client:
             client.wait_for_workers(workers)
         yield address, processes
     finally:
@@ -135,7 +137,7 @@ def _cluster(folder: Path, workers: int) -> Iterator[tuple[str, dict[str, "subpr
 def _digest(folder: Path) -> str:
     """Of the names and bytes of all files."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return storage.digest({str(path.relative_to(folder)): storage.file_digest(path) for path in files})
+    return atomic_files.digest({str(path.relative_to(folder)): atomic_files.file_digest(path) for path in files})
 
 
 def _raw_bytes(folder: Path) -> int:
@@ -169,7 +171,7 @@ def validate(name: str) -> dict[str, Any]:
         params = load_params()
 
         def load() -> None:
-            from feedforward import validation  # noqa: F401
+            from feedforward.data.validation import expectations  # noqa: F401
 
         imported = _seconds(load)
         seconds = _seconds(lambda: preparation.validate(name, params.datasets[name]))
@@ -189,10 +191,10 @@ def epoch(
     validation, building and tracing included; work: what an epoch and a look cost at least. without: a trick of
     bench.tricks that is replaced by the obvious way.
     """
-    experiment.prepare(max(1, processes.cores() // int(cores)))
+    runner.prepare(max(1, processes.cores() // int(cores)))
     from bench import tricks
-    from feedforward import training
-    from feedforward.packing import Pack
+    from feedforward.training import trainer
+    from feedforward.training.packed_model import Pack
 
     if without:
         tricks.WITHOUT[without]()
@@ -201,11 +203,11 @@ def epoch(
         params = load_params()
         dataset = params.datasets[name]
         units = [*dataset.network.sizes[params.variants[variant].size], floors.outputs(dataset)]
-        train, held_out = experiment.split_training(_load(name, int(times)), _enlarged(dataset, int(times)))
+        train, held_out = runner.split_training(_load(name, int(times)), _enlarged(dataset, int(times)))
 
-        def fit(validation: Split | None) -> tuple[list[float], list[training.Replica]]:
+        def fit(validation: Split | None) -> tuple[list[float], list[trainer.Replica]]:
             moments = [time.perf_counter()]
-            replicas = training.fit(
+            replicas = trainer.fit(
                 dataset,
                 params.variants[variant],
                 train,
@@ -221,7 +223,7 @@ def epoch(
         alone, replicas = fit(None)
         models = [replica.model for replica in replicas]
         pack = Pack(models, range(int(seeds)), isinstance(held_out.features, MultiHot))
-        evaluation = training.Evaluation(pack, held_out)
+        evaluation = trainer.Evaluation(pack, held_out)
         looks = [_seconds(lambda: evaluation.figures("")) for _ in range(int(epochs))]
     rest = slice(1, None) if int(epochs) > 1 else slice(None)
     batch = dataset.training.batch_size
@@ -266,11 +268,12 @@ def _enlarged(dataset: Dataset, times: int) -> Dataset:
 
 def log(name: str, variant: str, runs: str) -> dict[str, Any]:
     """Record and send runs with curves, figure and model, as training does; the first apart, then the median."""
-    experiment.prepare(processes.cores())
-    from feedforward import figures, network
-    from feedforward.packing import weights_digest
-    from feedforward.results import RunResult
+    runner.prepare(processes.cores())
+    from feedforward.analysis.run_result import RunResult
+    from feedforward.reports import figures
     from feedforward.tracking import RunTags, open_store
+    from feedforward.training import network
+    from feedforward.training.packed_model import weights_digest
 
     with _workspace() as folder:
         params = load_params()

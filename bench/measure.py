@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from feedforward import processes, provenance
+from feedforward.core import processes, provenance
 
 REST = 20  # times what a look at the tree took: looking costs at most 5 % of one core
 TICK = 0.1  # s

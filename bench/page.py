@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench import bench, gpu, parts, scale, serving
-from feedforward import paths, storage
+from feedforward.core import atomic_files, paths
 
 
 def main() -> None:
     """Write the page from the reports that are there."""
     folder = paths.root() / "reports" / "bench"
-    reports = {path.stem: storage.read_json(path) for path in sorted(folder.glob("*.json"))}
-    storage.write_text(paths.root() / "docs" / "performance-measured.md", page(reports))
+    reports = {path.stem: atomic_files.read_json(path) for path in sorted(folder.glob("*.json"))}
+    atomic_files.write_text(paths.root() / "docs" / "performance-measured.md", page(reports))
 
 
 def page(reports: Mapping[str, Mapping[str, Any]]) -> str:

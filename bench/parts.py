@@ -20,7 +20,7 @@ from typing import Any
 from bench import floors, measure, workspace
 from bench.bench import LECTURE, QUICK, Target, aligned
 from bench.floors import Rates, Work
-from feedforward import paths, storage
+from feedforward.core import atomic_files, paths
 
 NARROW = ("original", "smaller", "l2", "dropout")
 PACKS = (1, 5, 10)
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few epochs, little growth: does it run?")
     options = parser.parse_args()
     report = measure_all(options.quick)
-    storage.write_json(options.json, report)
+    atomic_files.write_json(options.json, report)
     print(text(report))
 
 

@@ -28,9 +28,11 @@ from bench.bench import aligned
 from bench.serving import quantile
 from faults import stack
 from faults.stack import Orchestration, Part, Postgres, Tracking
-from feedforward import figures, paths, storage, tracking
-from feedforward.results import RunResult
-from pipelines import settings
+from feedforward import tracking
+from feedforward.analysis.run_result import RunResult
+from feedforward.core import atomic_files, paths
+from feedforward.reports import figures
+from pipelines import environment
 
 WORKERS = (1, 4, 16, 64)
 FLOW_WORKERS = (1, 4)
@@ -71,7 +73,7 @@ def main() -> None:
     options = parser.parse_args()
     seconds = 1.0 if options.quick else options.seconds
     report = measure_all(seconds, options.quick) | {"quick": options.quick}
-    storage.write_json(options.json, report)
+    atomic_files.write_json(options.json, report)
     print(text(report))
 
 
@@ -215,7 +217,7 @@ def _log(books: Books, number: int, seconds: float) -> Load:
         while not moments or time.monotonic() < ends:
             began = time.monotonic()
             seed = (number * 100 + worker) * 10_000 + len(moments)
-            tags = tracking.RunTags(DATASET, "original", "fair", "replica", storage.digest(seed), "0" * 64, seed)
+            tags = tracking.RunTags(DATASET, "original", "fair", "replica", atomic_files.digest(seed), "0" * 64, seed)
             run = store.start(tags, f"seed {seed}")
             store.finish(
                 run,
@@ -244,11 +246,11 @@ def _result(seed: int) -> RunResult:
     noise = np.random.default_rng(seed)
     curves = {name: noise.random(EPOCHS).tolist() for name in CURVES}
     metrics = {f"figure_{k}": float(noise.random()) for k in range(FIGURES)}
-    return RunResult(DATASET, "original", seed, "fair", "replica", curves, metrics, storage.digest(seed))
+    return RunResult(DATASET, "original", seed, "fair", "replica", curves, metrics, atomic_files.digest(seed))
 
 
 def _flows(server: Orchestration, postgres: Postgres | None, number: int, seconds: float) -> Load:
-    settings.apply()  # Prefect reads them when it is imported
+    environment.apply()  # Prefect reads them when it is imported
     from prefect import flow, task
     from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 

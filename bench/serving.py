@@ -30,12 +30,13 @@ from PIL import Image, ImageDraw
 
 from bench import measure
 from bench.bench import Target, aligned
-from feedforward import paths, prediction, storage
-from feedforward.errors import NothingToServe
-from feedforward.params import load_params
-from feedforward.prediction import Champion
-from feedforward.readers.encoding import TextEncoder
-from feedforward.splits import Split
+from feedforward.config.schema import load_params
+from feedforward.core import atomic_files, paths
+from feedforward.core.errors import NothingToServe
+from feedforward.data.readers.encoders import TextEncoder
+from feedforward.data.splits import Split
+from feedforward.serving import prediction
+from feedforward.serving.prediction import Champion
 from feedforward.tracking import settings
 
 CLIENTS = 32
@@ -71,7 +72,7 @@ def main() -> None:
     report = measure_all(options.rounds, options.seconds) | {"quick": options.quick}
     if not report["rows"]:  # said already
         return
-    storage.write_json(options.json, report)
+    atomic_files.write_json(options.json, report)
     print(text(report))
 
 

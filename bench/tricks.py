@@ -8,25 +8,25 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from feedforward import multihot, optimizers, training
-from feedforward.batches import Batch, Batches, Plan
-from feedforward.packing import Gradients, Pack
-from feedforward.params import Optimizer
+from feedforward.config.schema import Optimizer
+from feedforward.training import optimizers, sparse_layer, trainer
+from feedforward.training.batches import Batch, Batches, Plan
+from feedforward.training.packed_model import Gradients, Pack
 
 
 def all_tail() -> None:
     """No dense head: rows of the kernel are summed for every one."""
-    multihot.HEAD = 1
+    sparse_layer.HEAD = 1
 
 
 def all_dense() -> None:
     """No tail: a dense product over all columns, its rows made dense batch by batch."""
-    multihot.HEAD = 2**16
+    sparse_layer.HEAD = 2**16
 
 
 def tensorflow_tail() -> None:
     """The tail as a TensorFlow variable: its gradient is written, and read again by the fused RMSprop."""
-    multihot.CompiledTail = lambda kernel, *_: multihot.VariableTail(kernel)
+    sparse_layer.CompiledTail = lambda kernel, *_: sparse_layer.VariableTail(kernel)
 
 
 def own_gradient() -> None:
@@ -38,14 +38,14 @@ def own_gradient() -> None:
         made = in_order(self, plan, number)
         return dataclasses.replace(made, ones={**made.ones, "column": made.ones["row"]})
 
-    def gradient(self: multihot.VariableTail, upstream: tf.Tensor, by_column: multihot.Places) -> tf.Tensor:
+    def gradient(self: sparse_layer.VariableTail, upstream: tf.Tensor, by_column: sparse_layer.Places) -> tf.Tensor:
         rows, columns = by_column
         return tf.raw_ops.SparseSegmentSumGrad(
             grad=upstream, indices=columns, segment_ids=rows, output_dim0=self.variable.shape[0]
         )
 
     Batches.batch = batch
-    multihot.VariableTail.backward = gradient
+    sparse_layer.VariableTail.backward = gradient
 
 
 def keras_rmsprop() -> None:
@@ -61,15 +61,15 @@ def keras_rmsprop() -> None:
         def apply(self, gradients: Gradients) -> None:
             self.keras.apply([gradient for _, gradient in gradients], [variable for variable, _ in gradients])
 
-    training.Rule = Rule
+    trainer.Rule = Rule
 
 
 def step_by_step() -> None:
     """A graph a step, called from Python, instead of a graph an epoch."""
 
-    def training_graph(pack: Pack, batches: Batches, rule: Any) -> Callable[[Plan, tf.Tensor], training.Sums]:
-        @training._graph
-        def step(plan: Plan, first_step: tf.Tensor, number: tf.Tensor) -> training.Sums:
+    def training_graph(pack: Pack, batches: Batches, rule: Any) -> Callable[[Plan, tf.Tensor], trainer.Sums]:
+        @trainer._graph
+        def step(plan: Plan, first_step: tf.Tensor, number: tf.Tensor) -> trainer.Sums:
             batch = batches.batch(plan, number)
             penalty = pack.penalty() * tf.cast(tf.shape(batch.labels)[0], tf.float32)
             with tf.control_dependencies([penalty]):
@@ -77,13 +77,13 @@ def step_by_step() -> None:
             rule.apply(gradients)
             return tf.reduce_sum(entropy, -1), pack.score(batch.labels, logits), penalty
 
-        def run(plan: Plan, first_step: tf.Tensor, sums: training.Sums) -> training.Sums:
+        def run(plan: Plan, first_step: tf.Tensor, sums: trainer.Sums) -> trainer.Sums:
             found = [step(plan, first_step, tf.constant(number)) for number in range(int(batches.steps(plan)))]
             return tuple(np.sum([sums[k].numpy(), *(each[k].numpy() for each in found)], 0) for k in range(3))
 
         return run
 
-    training._training_graph = training_graph
+    trainer._training_graph = training_graph
 
 
 WITHOUT = {

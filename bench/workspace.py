@@ -42,7 +42,7 @@ def prepare(checkout: Path, folder: Path) -> None:
         shutil.copytree(checkout / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         compileall.compile_dir(folder / name, quiet=2)
     # as installing does, see requirements/install.py
-    subprocess.run([sys.executable, "-c", "import feedforward.compiled"], env=environment(folder), check=True)
+    subprocess.run([sys.executable, "-c", "import feedforward.training.kernels"], env=environment(folder), check=True)
     for name in ("dvc.yaml", "params.yaml"):
         shutil.copy2(checkout / name, folder / name)
     for part in (raw, collected):

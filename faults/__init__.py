@@ -1,6 +1,6 @@
 """What must survive: every fault of docs/reliability.md against the real parts. `python -m faults`, or `make faults`.
 
-Here as in the tests, small models and data come from `tests/feedforward`.
+Here as in the tests, small models and data come from `tests/support`.
 """
 
 import sys
@@ -10,4 +10,4 @@ from feedforward.tracking import settings
 
 settings.apply()  # MLflow reads its switches when it is imported
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.append(str(ROOT / "tests" / "feedforward"))
+sys.path.append(str(ROOT / "tests" / "support"))

@@ -17,7 +17,7 @@ from faults import ROOT, cited
 from faults.cited import Outcome
 from faults.rows import ROWS, Row
 from faults.scene import SEED, Scene
-from feedforward import provenance, storage
+from feedforward.core import atomic_files, provenance
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(result.text(), flush=True)
     failed = [result for result in results if not result.passed]
     report = {"machine": provenance.machine(), "seed": SEED, "short": options.short, "rows": [*map(asdict, results)]}
-    storage.write_json(options.json, report)
+    atomic_files.write_json(options.json, report)
     print(f"{len(results) - len(failed)} passed, {len(failed)} failed")
     return 1 if failed else 0
 

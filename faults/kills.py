@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 from faults import workspace
 from faults.scene import SEED, Scene
 from faults.workspace import DVC, FEEDFORWARD, NAME, REPRO, Line
-from feedforward import journal
-from pipelines import server
+from feedforward.core import append_only_log
+from pipelines import prefect_server
 
 T = TypeVar("T")
 SAMPLE = "a fine film"
@@ -123,7 +123,7 @@ class Reference:
         assert len(finished) == len(set(finished)), f"runs that are there twice: {sorted(finished)}"
         if step == "promote":
             assert _answer(folder) == self.answer, "the champion answers something else"
-            lines = list(journal.read(folder / "mlruns" / "audit.jsonl"))
+            lines = list(append_only_log.read(folder / "mlruns" / "audit.jsonl"))
             assert lines[-1]["champion"] == 1, f"not the champion of the audit log: {lines[-1]}"
             chained(lines)
 
@@ -142,7 +142,7 @@ def of_the_group(scene: Scene) -> str:
     """Row 8."""
     if scene.short:
         return _of_the_group(scene, ("fetch", "vectorize"), {})
-    with server.started(scene.folder / "prefect") as (address, wait):
+    with prefect_server.started(scene.folder / "prefect") as (address, wait):
         wait()
         return _of_the_group(scene, tuple(STEPS), {"PREFECT_API_URL": address})
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from faults import workspace
 from faults.scene import SEED, Scene
 from faults.workspace import DVC, REPRO
-from feedforward import processes
+from feedforward.core import processes
 
 
 def torn(scene: Scene) -> str:

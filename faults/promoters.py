@@ -14,9 +14,11 @@ import small_data
 
 from faults.kills import chained
 from faults.scene import SEED, Scene, environment
-from feedforward import gate, journal, paths, tracking
-from feedforward.params import Promotion, load_params
-from feedforward.tracking import settings, versions
+from feedforward import tracking
+from feedforward.config.schema import Promotion, load_params
+from feedforward.core import append_only_log, paths
+from feedforward.promotion import promote as gate
+from feedforward.tracking import model_versions, settings
 
 VALID = 15
 UNSOUND: tuple[dict[str, Any], ...] = (
@@ -79,7 +81,7 @@ def _promote(root: str, numbers: Sequence[int]) -> list[str]:
     problems: list[str] = []
 
     def promote(number: int) -> None:
-        version = versions.find(name, number)
+        version = model_versions.find(name, number)
         try:
             assert version is not None
             gate.conclude(params, name, run, version, Registry())
@@ -102,7 +104,7 @@ def _promote(root: str, numbers: Sequence[int]) -> list[str]:
 
 def _judge(root: Path, number: int, best: int, tried: int) -> None:
     with environment({"FEEDFORWARD_ROOT": str(root)}):
-        champion, lines = versions.find(registered.NAME), list(journal.read(paths.audit()))
+        champion, lines = model_versions.find(registered.NAME), list(append_only_log.read(paths.audit()))
     assert champion is not None, f"round {number}: no champion"
     assert champion.number == best, f"round {number}: version {champion.number} instead of {best}"
     assert sorted(line["version"] for line in lines) == list(range(1, tried + 1)), f"round {number}: lines are missing"

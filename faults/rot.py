@@ -7,7 +7,7 @@ from pathlib import Path
 from faults import workspace
 from faults.scene import SEED, Scene
 from faults.workspace import FEEDFORWARD, REPRO
-from feedforward import verification
+from feedforward.experiments import verification
 
 CACHE = Path(".dvc/cache/files/md5")
 

@@ -25,13 +25,13 @@ def _tests(file: str, *functions: str) -> tuple[str, ...]:
     return tuple(f"{file}::test_{function}" for function in functions)
 
 
-_SOURCES, _ARCHIVES = "feedforward/test_sources.py", "feedforward/test_archives.py"
-_DAMAGED, _PROCESSES = "feedforward/test_damaged.py", "feedforward/test_processes.py"
-_TRACKING, _VALIDATION = "feedforward/test_tracking.py", "feedforward/test_validation.py"
-_SERVICE, _GATE = "feedforward/test_service.py", "feedforward/test_gate.py"
-_SERVABLE, _FORWARD = "feedforward/test_servable.py", "feedforward/test_forward.py"
-_EXPERIMENT, _PREDICTION = "feedforward/test_experiment.py", "feedforward/test_prediction.py"
-_WORDS, _TEXT = "feedforward/test_readers_words.py", "feedforward/test_readers_text.py"
+_SOURCES, _ARCHIVES = "feedforward/data/sources/test_download.py", "feedforward/data/sources/test_archives.py"
+_DAMAGED, _PROCESSES = "feedforward/data/test_damaged.py", "feedforward/core/test_processes.py"
+_TRACKING, _VALIDATION = "feedforward/tracking/test_tracking.py", "feedforward/data/validation/test_expectations.py"
+_SERVICE, _GATE = "feedforward/serving/test_service.py", "feedforward/promotion/test_promote.py"
+_SERVABLE, _FORWARD = "feedforward/promotion/test_bundle.py", "feedforward/models/test_numpy_network.py"
+_EXPERIMENT, _PREDICTION = "feedforward/experiments/test_runner.py", "feedforward/serving/test_prediction.py"
+_WORDS, _TEXT = "feedforward/data/readers/test_tokenizer.py", "feedforward/data/readers/test_labeled_text.py"
 
 ROWS = (
     Row(
@@ -102,14 +102,14 @@ ROWS = (
     Row(
         6,
         "a pickle in the place of an array",
-        _tests("feedforward/test_splits.py", "damaged_and_dangerous_files_are_refused_by_name")
-        + _tests("feedforward/test_splits.py", "whatever_happens_to_a_byte_the_answer_is_rows_or_a_data_error")
+        _tests("feedforward/data/test_splits.py", "damaged_and_dangerous_files_are_refused_by_name")
+        + _tests("feedforward/data/test_splits.py", "whatever_happens_to_a_byte_the_answer_is_rows_or_a_data_error")
         + _tests(_FORWARD, "other_members_and_other_files_are_refused"),
     ),
     Row(
         7,
         "the disk is full",
-        _tests("feedforward/test_storage.py", "an_exception_leaves_the_old_content_and_nothing_else"),
+        _tests("feedforward/core/test_atomic_files.py", "an_exception_leaves_the_old_content_and_nothing_else"),
         (disk.full,),
     ),
     Row(
@@ -125,17 +125,22 @@ ROWS = (
         _tests(_PROCESSES, "a_process_ends_with_the_one_that_asked_for_it"),
         (kills.of_dvc_alone,),
     ),
-    Row(10, "bit rot in the cache", _tests("feedforward/test_verification.py", "a_sound_cache"), (rot.found,)),
+    Row(
+        10,
+        "bit rot in the cache",
+        _tests("feedforward/experiments/test_verification.py", "a_sound_cache"),
+        (rot.found,),
+    ),
     Row(
         11,
         "a torn dvc.lock or rwlock",
-        _tests("pipelines/test_repro.py", "a_torn_rwlock_is_taken_away", "a_torn_lock_is_moved_away"),
+        _tests("pipelines/test_dvc_repro.py", "a_torn_rwlock_is_taken_away", "a_torn_lock_is_moved_away"),
         (locks.torn,),
     ),
     Row(
         12,
         "two jobs at once",
-        _tests("pipelines/test_repro.py", "a_living_dvc_is_named")
+        _tests("pipelines/test_dvc_repro.py", "a_living_dvc_is_named")
         + _tests(_PROCESSES, "the_second_is_told_who_is_at_work_and_a_killed_one_leaves_the_lock_free"),
         (locks.busy,),
     ),
@@ -157,13 +162,15 @@ ROWS = (
         "a worker is lost",
         _tests(_TRACKING, "runs_of_a_dead_process_are_closed_and_those_of_a_living_one_are_not")
         + _tests("pipelines/test_operations.py", "the_device_of_a_killed_training_is_free")
-        + _tests("pipelines/test_cluster.py", "two_workers_one_of_them_lost_leave_the_bytes_of_one_machine"),
+        + _tests("pipelines/test_dask_training.py", "two_workers_one_of_them_lost_leave_the_bytes_of_one_machine"),
     ),
     Row(
         16,
         "a loss that is not finite",
         _tests(_EXPERIMENT, "a_loss_that_is_not_finite_leaves_failed_runs_and_no_model")
-        + _tests("feedforward/test_training.py", "a_loss_that_is_not_finite_stops_training_and_names_seed_and_epoch")
+        + _tests(
+            "feedforward/training/test_trainer.py", "a_loss_that_is_not_finite_stops_training_and_names_seed_and_epoch"
+        )
         + _tests(_TRACKING, "what_is_not_finite_fails_the_run_and_is_not_logged"),
     ),
     Row(
@@ -182,7 +189,7 @@ ROWS = (
             "a_rule_without_a_result_is_a_failure",
             "a_missing_value_is_a_failure_and_no_gap_in_a_check",
         )
-        + _tests("feedforward/test_profiles.py", "a_missing_column_fails_validation"),
+        + _tests("feedforward/data/validation/test_profile.py", "a_missing_column_fails_validation"),
     ),
     Row(
         19,
@@ -206,7 +213,7 @@ ROWS = (
         21,
         "mistakes in params.yaml",
         _tests(
-            "feedforward/test_params.py",
+            "feedforward/config/test_schema.py",
             "a_mistake_is_named_with_key_bound_and_value",
             "a_file_that_is_no_sound_yaml_is_one_line",
             "all_mistakes_are_named_at_once",
@@ -218,9 +225,9 @@ ROWS = (
     Row(
         22,
         "an unknown data set, variant or option",
-        _tests("feedforward/test_plans.py", "unknown_names")
+        _tests("feedforward/experiments/test_plan.py", "unknown_names")
         + _tests(
-            "feedforward/test_cli.py",
+            "feedforward/cli/test_app.py",
             "a_mistake_on_the_command_line_is_one_line",
             "a_folder_that_is_no_checkout_is_named",
             "a_folder_that_cannot_be_written_is_one_line",
@@ -230,7 +237,7 @@ ROWS = (
     Row(
         23,
         "a retraining starts while one runs",
-        _tests("pipelines/test_retraining.py", "the_schedule_fires_the_worker_trains_and_the_alias_moves"),
+        _tests("pipelines/test_retraining_flow.py", "the_schedule_fires_the_worker_trains_and_the_alias_moves"),
     ),
     Row(
         24,
@@ -270,7 +277,7 @@ ROWS = (
     Row(
         27,
         "secrets in the environment, URLs and parameters",
-        _tests("feedforward/test_redaction.py", "a_secret_of_the_environment_is_masked_wherever_it_stands")
+        _tests("feedforward/core/test_redaction.py", "a_secret_of_the_environment_is_masked_wherever_it_stands")
         + _tests(_TRACKING, "a_secret_is_in_no_database_artifact_or_message")
         + _tests(_SOURCES, "secrets_of_urls_stay_secret"),
         long=(canary.nowhere,),

@@ -21,12 +21,16 @@ import small_data
 
 from faults import workspace
 from faults.scene import SEED, Scene, environment
-from feedforward import forward, gate, prediction, storage, tracking
-from feedforward.errors import DataError
-from feedforward.params import Params, load_params
-from feedforward.servable import DESCRIPTION, MANIFEST, MODEL
-from feedforward.tracking import versions
-from feedforward.tracking.versions import Version
+from feedforward import tracking
+from feedforward.config.schema import Params, load_params
+from feedforward.core import atomic_files
+from feedforward.core.errors import DataError
+from feedforward.models import numpy_network
+from feedforward.promotion import promote
+from feedforward.promotion.bundle import DESCRIPTION, MANIFEST, MODEL
+from feedforward.serving import prediction
+from feedforward.tracking import model_version, model_versions
+from feedforward.tracking.model_version import Version
 
 UNITS, ACTIVATIONS = (small_data.WORDS, 1), ("sigmoid",)
 Attack = Callable[[Path, Path], None]  # (folder that is served, file that a success would write)
@@ -65,7 +69,7 @@ def _prepare(root: Path) -> Params:
 
 
 def _served(version: Version) -> Path:
-    return versions.folder(version, versions.SERVED)
+    return model_versions.folder(version, model_version.SERVED)
 
 
 class _touched:
@@ -123,7 +127,7 @@ def _never_champion(params: Params, name: str, content: bytes) -> None:
         version = registry.register(
             registered.NAME, run.run_id, {"served": folder}, {"digest": digest, "variants": "{}"}
         )
-        said = _refusal(lambda: gate.examined(params, registered.NAME, run, version, registry))
+        said = _refusal(lambda: promote.examined(params, registered.NAME, run, version, registry))
         assert MODEL in said, f"{name}: {said or 'passed the examination'}"
         assert "\n" not in said, f"{name}: {said}"
 
@@ -132,7 +136,7 @@ def _refusal(action: Callable[[], object]) -> str:
     """What an action is refused with; empty if it is not."""
     try:
         action()
-    except (DataError, gate.Refused) as error:
+    except (DataError, promote.Refused) as error:
         return str(error)
     return ""
 
@@ -147,8 +151,8 @@ def _forge(folder: Path) -> str:
         if path.name != MANIFEST:
             content = path.read_bytes()
             listed[path.name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    storage.write_json(folder / MANIFEST, listed)
-    return storage.file_digest(folder / MANIFEST)
+    atomic_files.write_json(folder / MANIFEST, listed)
+    return atomic_files.file_digest(folder / MANIFEST)
 
 
 class _Payload:
@@ -231,15 +235,15 @@ def _swap(folder: Path, _: Path) -> None:
     """Another sound model of the same data set, with a manifest that fits."""
     described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     (folder / MODEL).write_bytes(registered.model(2.0))
-    described["weights_digest"] = forward.read(registered.model(2.0)).weights_digest()
-    storage.write_json(folder / DESCRIPTION, described)
+    described["weights_digest"] = numpy_network.read(registered.model(2.0)).weights_digest()
+    atomic_files.write_json(folder / DESCRIPTION, described)
     _forge(folder)
 
 
 def _turn(folder: Path, _: Path) -> None:
     """The same network, its answers the wrong way round."""
     described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    storage.write_json(folder / DESCRIPTION, described | {"labels": described["labels"][::-1]})
+    atomic_files.write_json(folder / DESCRIPTION, described | {"labels": described["labels"][::-1]})
 
 
 def _link(folder: Path, marker: Path) -> None:

@@ -18,12 +18,12 @@ import psutil
 from ruamel.yaml import YAML
 
 from faults import ROOT
-from feedforward import processes
+from feedforward.core import processes
 
 NAME = "reviews"
 EMPTY = "empty"  # folder with a store that holds no run: to make one takes seconds
 DVC = (sys.executable, "-m", "dvc")
-REPRO = (sys.executable, "-m", "pipelines.repro")  # what `make run` calls
+REPRO = (sys.executable, "-m", "pipelines.dvc_repro")  # what `make run` calls
 FEEDFORWARD = (sys.executable, "-m", "feedforward.cli")
 PATIENCE = 300.0  # s for one command
 FOREIGN = ("DVC", "FAULT", "FEEDFORWARD", "MLFLOW", "PREFECT")

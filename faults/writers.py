@@ -7,7 +7,9 @@ import sys
 
 from faults import workspace
 from faults.scene import Scene
-from feedforward import results, storage, tracking
+from feedforward import tracking
+from feedforward.analysis import run_result
+from feedforward.core import atomic_files
 
 RUNS, EPOCHS = 10, 20  # of each process: 200 points
 
@@ -45,9 +47,9 @@ def write(part: int) -> None:
     store = tracking.open_store()
     store.reconcile()  # as each training begins
     for run in range(RUNS):
-        digest = storage.digest([part, run])
+        digest = atomic_files.digest([part, run])
         tags = tracking.RunTags("points", "original", "fair", "replica", digest, digest, part * RUNS + run)
-        result = results.RunResult(
+        result = run_result.RunResult(
             "points", "original", part * RUNS + run, "fair", "replica", {"loss": _curve(part, run)}, {}, digest
         )
         store.finish(store.start(tags, f"{part} {run}"), result=result)

@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from feedforward import paths
-from feedforward.errors import Busy, FeedforwardError, reported
-from feedforward.params import Params, load_params
-from pipelines import database, server, settings
+from feedforward.config.schema import Params, load_params
+from feedforward.core import paths
+from feedforward.core.errors import Busy, FeedforwardError, reported
+from pipelines import environment, prefect_database, prefect_server
 
 if TYPE_CHECKING:
-    from pipelines.slots import Device
+    from pipelines.gpu_slots import Device
 
 POOLS = ("cpu", "gpu")
 PORT = 4200
@@ -33,7 +33,7 @@ def serve(port: int) -> None:
     os.environ |= SERVER | {
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port}"
     }  # not pages of other sites
-    database.create()
+    prefect_database.create()
     print(f"Prefect on http://127.0.0.1:{port}  (Ctrl-C ends it)", file=sys.stderr, flush=True)
     _become("server", "start", "--host", "127.0.0.1", "--port", str(port))
 
@@ -71,11 +71,11 @@ def schedule(params: Params) -> dict[str, str]:
 
 def retrain(force: bool, device: "Device") -> int:
     """The flow now and here, on the server that PREFECT_API_URL names, else on a temporary one; its exit code."""
-    with server.serving() as wait_for_server:
-        from pipelines import retraining
+    with prefect_server.serving() as wait_for_server:
+        from pipelines import retraining_flow
 
         wait_for_server()
-        state = retraining.retrain(force, device, return_state=True)
+        state = retraining_flow.retrain(force, device, return_state=True)
         if state.is_failed():
             state.result()  # raises what ended it
     print(f"{str(state.name).lower()}: {state.message}")
@@ -88,7 +88,7 @@ async def _make_pools(params: Params) -> None:
     from prefect.exceptions import ObjectAlreadyExists
     from prefect.workers.process import ProcessWorker
 
-    from pipelines.slots import LIMIT
+    from pipelines.gpu_slots import LIMIT
 
     async with get_client() as client:
         for pool in POOLS:
@@ -136,7 +136,7 @@ def main(arguments: Sequence[str]) -> int:
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
 
     def run() -> int | None:
-        settings.apply()
+        environment.apply()
         return work_of[chosen.command]()
 
     return reported(run)

@@ -4,10 +4,12 @@ import os
 import sys
 from collections.abc import Callable
 
-from feedforward import experiment, paths, preparation, processes
-from feedforward.errors import ValidationFailed, reported
-from feedforward.params import Params, load_params
-from pipelines import server, settings, shards
+from feedforward.config.schema import Params, load_params
+from feedforward.core import paths, processes
+from feedforward.core.errors import ValidationFailed, reported
+from feedforward.data import preparation
+from feedforward.experiments import runner
+from pipelines import dask_text, environment, prefect_server
 
 
 def fetch(params: Params, name: str) -> None:
@@ -17,7 +19,7 @@ def fetch(params: Params, name: str) -> None:
 
 def vectorize(params: Params, name: str) -> None:
     """Raw files → splits, vocabulary, profile, manifest."""
-    with shards.reader(name, params.dataset(name), params) as read:
+    with dask_text.reader(name, params.dataset(name), params) as read:
         preparation.vectorize(name, params.dataset(name), params.retraining.collect, read)
 
 
@@ -35,16 +37,16 @@ def validate(params: Params, _: str) -> None:
 
 def train(params: Params, protocol: str) -> None:
     """Splits → results of all runs, in one Prefect flow."""
-    with server.serving() as wait_for_server:  # starts while Prefect and TensorFlow are imported
+    with prefect_server.serving() as wait_for_server:  # starts while Prefect and TensorFlow are imported
         with processes.importing():
-            from pipelines import training
+            from pipelines import training_flow
 
-        training.stage(params, protocol, wait_for_server)
+        training_flow.stage(params, protocol, wait_for_server)
 
 
 def compare(params: Params, _: str) -> None:
     """Results → tables, figures, metrics, report."""
-    experiment.compare(params)
+    runner.compare(params)
 
 
 STAGES: dict[str, Callable[[Params, str], None]] = {
@@ -61,7 +63,7 @@ def main(stage: str, argument: str = "") -> int:
     what = f"{stage} {argument}".strip()
 
     def run() -> None:
-        settings.apply()
+        environment.apply()
         if "DVC_STAGE" in os.environ:
             processes.end_with_ancestors()
         params = load_params()

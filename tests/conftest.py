@@ -4,8 +4,8 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from feedforward import processes
-from pipelines import server
+from feedforward.core import processes
+from pipelines import prefect_server as server
 
 
 @pytest.hookimpl(wrapper=True)

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 BLOCKS = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-OWN = "~/flowers"  # a folder that a reader may have; tests/feedforward/test_own_data.py follows these lines
+OWN = "~/flowers"  # a folder that a reader may have; tests/feedforward/experiments/test_own_data.py follows these lines
 COMMANDS = [line.removeprefix("$ ") for block in BLOCKS if OWN not in block for line in block.splitlines()]
 SERVES = {"make ui": "http://127.0.0.1:5000/health", "make serve": "http://127.0.0.1:8000/health"}
 CHANGED = ("params.yaml", "dvc.lock", "reports/comparison/metrics.json")  # by `dvc exp run`

@@ -39,7 +39,7 @@ def help_of(*command: str) -> str:
 @functools.cache
 def verbs() -> set[str]:
     """The commands of `feedforward`."""
-    if not (ROOT / "src/feedforward/cli.py").exists():
+    if not (ROOT / "src/feedforward/cli/app.py").exists():
         pytest.skip("there is no command line yet")
     return set(re.findall(r"^[ │]+([a-z][a-z-]*)  ", help_of("feedforward"), re.MULTILINE))
 
@@ -75,7 +75,7 @@ def test_the_command_line_loads_no_heavy_library() -> None:
     verbs()
     script = f"""
 import sys
-from feedforward import cli
+from feedforward.cli import app as cli
 sys.argv = ["feedforward", "--help"]
 try:
     cli.main()

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from feedforward import paths, results, statistics
-from feedforward.params import load_params
-from feedforward.results import RunResult
+from feedforward.analysis import run_result, statistics
+from feedforward.analysis.run_result import RunResult
+from feedforward.config.schema import load_params
+from feedforward.core import paths
 
 ROOT = Path(__file__).parents[1]
 pytestmark = [
@@ -20,7 +21,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def runs() -> list[RunResult]:
     os.environ["FEEDFORWARD_ROOT"] = str(ROOT)
-    return results.load(paths.trained("fair"))
+    return run_result.load(paths.trained("fair"))
 
 
 def final(runs: list[RunResult], dataset: str, metric: str) -> list[float]:

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from feedforward import paths, preparation
-from feedforward.params import load_params
-from feedforward.splits import MultiHot, Split
+from feedforward.config.schema import load_params
+from feedforward.core import paths
+from feedforward.data import preparation
+from feedforward.data.splits import MultiHot, Split
 
 CHECKOUT = Path(__file__).parents[1]
 SAMPLES = CHECKOUT / "samples"

@@ -10,8 +10,8 @@ import pytest
 
 from bench import bench, floors, measure, page, parts, scale, serving
 from bench.floors import Work
-from feedforward.params import load_params
-from feedforward.splits import MultiHot, Split
+from feedforward.config.schema import load_params
+from feedforward.data.splits import MultiHot, Split
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,19 +56,20 @@ def test_the_plain_script_trains_everything_of_the_lecture(tmp_path: Path) -> No
 @pytest.mark.parametrize("name", parts.TRICKS)
 def test_without_a_trick_the_same_is_learned(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from bench import tricks
-    from feedforward import batches, experiment, multihot, training
+    from feedforward.experiments import runner
+    from feedforward.training import batches, sparse_layer, trainer
 
-    experiment.prepare(1)
+    runner.prepare(1)
     params, noise = load_params(), np.random.default_rng(0)
     data = reviews([sorted(noise.choice(10000, 20, replace=False).tolist()) for _ in range(600)])
 
     def learned() -> list[list[np.ndarray]]:
         variant = params.variants["l2"]
-        replicas = training.fit(params.datasets["imdb"], variant, data, None, [0, 1], 3, 2)
+        replicas = trainer.fit(params.datasets["imdb"], variant, data, None, [0, 1], 3, 2)
         return [replica.model.get_weights() for replica in replicas]
 
     expected = learned()
-    places = (multihot, training, batches.Batches, multihot.VariableTail)
+    places = (sparse_layer, trainer, batches.Batches, sparse_layer.VariableTail)
     for place in places:
         for own, value in [*vars(place).items()]:
             if not own.startswith("__"):
@@ -179,7 +180,7 @@ def test_the_exponent_is_the_slope_of_the_logarithms() -> None:
     assert parts.exponent([1, 4, 16], [1, 16, 256]) == pytest.approx(2)
 
 
-# --- serving (tests/feedforward/test_flavor.py asks real servers) --------------------------------
+# --- serving (tests/feedforward/serving/test_mlflow_flavor.py asks real servers) --------------------------------
 
 
 def test_a_quantile_is_a_time_that_was_seen() -> None:

@@ -20,14 +20,11 @@ ELSEWHERE = {"init", "describe", "study", "sweep", "sweep.file", "retraining", "
 
 def test_every_crash_point_of_the_code_is_armed() -> None:
     text = "".join(path.read_text() for folder in ("src", "pipelines") for path in (ROOT / folder).rglob("*.py"))
-    points = set(re.findall(r'storage\.crash_point\("([\w.]+)"\)', text))
-    folders = set(re.findall(r'storage\.writing_folder\(.*"([\w.]+)"\)', text))
-    names = set(
-        re.findall(
-            r'(?:storage\.(?:writing|write_text|write_json)|results\.save|schemas\.make)\(.*, "([\w.]+)"\)', text
-        )
-    )
-    points -= {"shard.encoded"}  # in a worker of a cluster: tests/pipelines/test_shards.py
+    points = set(re.findall(r'atomic_files\.crash_point\("([\w.]+)"\)', text))
+    folders = set(re.findall(r'atomic_files\.writing_folder\(.*"([\w.]+)"\)', text))
+    writers = r"atomic_files\.(?:writing|write_text|write_json)|run_result\.save|sqlite_template\.make"
+    names = set(re.findall(rf'(?:{writers})\(.*, "([\w.]+)"\)', text))
+    points -= {"shard.encoded"}  # in a worker of a cluster: tests/pipelines/test_dask_text.py
     points |= {f"{name}.before_rename" for name in ({"write"} | names | folders) - ELSEWHERE}
     points |= {f"{name}.between_renames" for name in folders - ELSEWHERE}
     assert set(POINTS) == points
@@ -95,6 +92,8 @@ def test_the_short_form_passes(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_cases_of_a_cited_test_are_counted() -> None:
-    found = cited.run(["feedforward/test_redaction.py::test_names_of_secrets", "feedforward/test_x.py::test_y"], True)
-    assert found["feedforward/test_redaction.py::test_names_of_secrets"].passed > 5
+    found = cited.run(
+        ["feedforward/core/test_redaction.py::test_names_of_secrets", "feedforward/test_x.py::test_y"], True
+    )
+    assert found["feedforward/core/test_redaction.py::test_names_of_secrets"].passed > 5
     assert found["feedforward/test_x.py::test_y"].problem == "there is no such test"

@@ -11,14 +11,15 @@ from shell import Shell
 from small_data import params, values, write_params, write_vectorized
 
 from feedforward import tracking
-from feedforward.params import Params
+from feedforward.config.schema import Params
 
 if TYPE_CHECKING:
     from live_service import Running
+    from playwright.sync_api import Browser
 
     from feedforward.tracking import Store
 
-# As feedforward.backend does, before a test imports Keras
+# As feedforward.training.keras_backend does, before a test imports Keras
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
@@ -38,9 +39,9 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tensorflow() -> None:
     """TensorFlow as the training flow sets it up."""
-    from feedforward import experiment
+    from feedforward.experiments import runner
 
-    experiment.prepare(1)
+    runner.prepare(1)
 
 
 @pytest.fixture
@@ -87,3 +88,15 @@ def served(small: Params, small_store: "Store") -> Iterator["Running"]:
     registered.pictures_champion(small_store)
     with Running(small.model_copy(update={"serving": BOUNDS})) as service:
         yield service
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """Debian's chromium; only tests that are skipped without it ask for it."""
+    from chromium import FOUND, sync
+
+    with sync.sync_playwright() as playwright:
+        root = hasattr(os, "geteuid") and os.geteuid() == 0  # whose chromium has no sandbox
+        opened = playwright.chromium.launch(executable_path=FOUND, args=["--no-sandbox"] if root else [])
+        yield opened
+        opened.close()

@@ -139,7 +139,7 @@ def vectorize(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_second_job_says_who_is_at_work(workspace: Path) -> None:
-    from feedforward import processes
+    from feedforward.core import processes
 
     name = next(iter(YAML(typ="safe", pure=True).load((workspace / "params.yaml").read_text())["datasets"]))
     with processes.only_one(workspace / ".locks" / f"vectorize-{name}.lock", "a test"):

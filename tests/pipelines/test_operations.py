@@ -14,9 +14,9 @@ from docker.types import DeviceRequest
 from prefect.utilities.templating import apply_values
 from prefect.workers.base import BaseJobConfiguration
 
-from feedforward.errors import Busy, FeedforwardError
-from feedforward.params import Schedule, load_params
-from pipelines import operations, retraining, slots
+from feedforward.config.schema import Schedule, load_params
+from feedforward.core.errors import Busy, FeedforwardError
+from pipelines import gpu_slots, operations, retraining_flow
 
 ROOT = Path(__file__).parents[2]
 POOLS = ROOT / "pipelines" / "pools"
@@ -115,11 +115,11 @@ def test_without_a_server_it_says_what_to_start() -> None:
 
 
 def test_each_training_gets_a_device_of_its_own_and_frees_it(tmp_path: Path) -> None:
-    with slots.free(["0", "3"], tmp_path) as one, slots.free(["0", "3"], tmp_path) as other:
+    with gpu_slots.free(["0", "3"], tmp_path) as one, gpu_slots.free(["0", "3"], tmp_path) as other:
         assert (one, other) == ("0", "3")
-        with pytest.raises(Busy, match="GPUs 0, 3 are all in use"), slots.free(["0", "3"], tmp_path):
+        with pytest.raises(Busy, match="GPUs 0, 3 are all in use"), gpu_slots.free(["0", "3"], tmp_path):
             pass
-    with slots.free(["0", "3"], tmp_path) as again:
+    with gpu_slots.free(["0", "3"], tmp_path) as again:
         assert again == "0"
 
 
@@ -128,40 +128,40 @@ def test_the_device_of_a_killed_training_is_free(tmp_path: Path) -> None:
     script = f"""
 import os, signal
 from pathlib import Path
-from pipelines import slots
+from pipelines import gpu_slots as slots
 with slots.free(["0"], Path({str(tmp_path)!r})):
     os.kill(os.getpid(), signal.SIGKILL)
 """
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode < 0
-    with slots.free(["0"], tmp_path) as number:
+    with gpu_slots.free(["0"], tmp_path) as number:
         assert number == "0"
 
 
 def test_without_a_gpu_only_params_allow_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     refused = pytest.raises(FeedforwardError, match=r"set retraining\.cpu_fallback")
-    with refused, slots.computing_on("gpu", fallback=False):
+    with refused, gpu_slots.computing_on("gpu", fallback=False):
         pass
-    with slots.computing_on("gpu", fallback=True) as where:
+    with gpu_slots.computing_on("gpu", fallback=True) as where:
         assert where == "the CPU, since there is no GPU"
         assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "-1"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
-    assert slots.gpus() == ["2", "5"]
+    assert gpu_slots.gpus() == ["2", "5"]
 
 
 # --- what changed ----------------------------------------------------------------------------
 
 
 def test_what_dvc_says_is_told_in_a_line_each() -> None:
-    assert retraining.describe({}) == []
+    assert retraining_flow.describe({}) == []
     status = {
         "fetch@imdb": [{"changed outs": {"data/collected/imdb.jsonl": "modified"}}],
         "train@fair": [
             {
                 "changed deps": {
                     "params.yaml": {"seeds": "modified", "variants.l2": "modified"},
-                    "src/feedforward/training.py": "modified",
+                    "src/feedforward/training/trainer.py": "modified",
                     "data/vectorized": "modified",
                 }
             }
@@ -170,10 +170,10 @@ def test_what_dvc_says_is_told_in_a_line_each() -> None:
         "validate@imdb": ["changed command"],
         "compare": [{"changed deps": {f"src/feedforward/{name}.py": "modified" for name in "abcd"}}],
     }
-    assert retraining.describe(status) == [
+    assert retraining_flow.describe(status) == [
         "results changed or missing: data/collected/imdb.jsonl",
         "parameters changed: seeds, variants.l2",
-        "code changed: src/feedforward/training.py, src/feedforward/a.py, src/feedforward/b.py and 2 more",
+        "code changed: src/feedforward/training/trainer.py, src/feedforward/a.py, src/feedforward/b.py and 2 more",
         "data changed: data/vectorized",
         "not run in this form yet: train@lecture, validate@imdb",
     ]

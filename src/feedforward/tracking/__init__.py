@@ -13,13 +13,13 @@ and `Store.sync` sends it later, without duplicates. So a store that is down cos
 
 from typing import TYPE_CHECKING
 
-from feedforward import processes
+from feedforward.core import processes
 from feedforward.tracking.records import DataInput, Found, Run, RunTags, Sample, Synced
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from feedforward.tracking.store import Store as Store  # for annotations; importing it takes MLflow along
+    from feedforward.tracking.client import Store as Store  # for annotations; importing it takes MLflow along
 
 __all__ = [
     "DataInput",
@@ -45,7 +45,7 @@ def open_store() -> "Store":
 
     settings.apply()  # MLflow reads its switches when it is imported
     with processes.importing():
-        from feedforward.tracking.store import Store
+        from feedforward.tracking.client import Store
 
     return Store(settings.tracking_uri())
 
@@ -55,6 +55,6 @@ def sampling(interval: float = 1.0) -> "AbstractContextManager[list[Sample]]":
     from feedforward.tracking import settings
 
     settings.apply()
-    from feedforward.tracking import system
+    from feedforward.tracking import system_metrics
 
-    return system.sampling(interval)
+    return system_metrics.sampling(interval)

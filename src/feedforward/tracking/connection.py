@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from mlflow.exceptions import MlflowException
 
-from feedforward.errors import TrackingError
-from feedforward.redaction import redact
+from feedforward.core.errors import TrackingError
+from feedforward.core.redaction import redact
 from feedforward.tracking import database, records
 
 T = TypeVar("T")

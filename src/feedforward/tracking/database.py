@@ -14,9 +14,9 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from feedforward import paths, schemas, storage
-from feedforward.errors import TrackingError
-from feedforward.redaction import redact
+from feedforward.core import atomic_files, paths, sqlite_template
+from feedforward.core.errors import TrackingError
+from feedforward.core.redaction import redact
 
 SQLITE = "sqlite:///"
 SCHEMA = Path(__file__).with_name("mlflow.sql")
@@ -54,7 +54,7 @@ def connect(uri: str) -> MlflowClient:
         try:
             own = paths.store() / "mlflow.db"
             if uri == f"{SQLITE}{own}":
-                _bring_home(own) if own.is_file() else schemas.make(own, SCHEMA, "schema")
+                _bring_home(own) if own.is_file() else sqlite_template.make(own, SCHEMA, "schema")
             return _open(uri)
         except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
             what = redact(str(error)).splitlines()[0]
@@ -104,8 +104,8 @@ def schema() -> str:
         MlflowClient(f"{SQLITE}{path}")
         with closing(sqlite3.connect(path)) as connection, connection:
             connection.execute("DELETE FROM experiments")
-        return schemas.dump(path)
+        return sqlite_template.dump(path)
 
 
 if __name__ == "__main__":
-    storage.write_text(SCHEMA, schema())
+    atomic_files.write_text(SCHEMA, schema())

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from feedforward import paths, provenance, storage
-from feedforward.errors import TrainingError
-from feedforward.redaction import redact, redact_values
-from feedforward.results import RunResult
+from feedforward.analysis.run_result import RunResult
+from feedforward.core import atomic_files, paths, provenance
+from feedforward.core.errors import TrainingError
+from feedforward.core.redaction import redact, redact_values
 
 _logger = logging.getLogger("feedforward.tracking")
 
@@ -126,7 +126,7 @@ class Record:
     @classmethod
     def load(cls, folder: Path) -> "Record":
         """Read the record in `folder`; OSError where there is none."""
-        value = storage.read_json(folder / "record.json")
+        value = atomic_files.read_json(folder / "record.json")
         value["run"] = Run.of(value["run"])
         value["points"] = [(str(key), float(number), int(at), int(step)) for key, number, at, step in value["points"]]
         value["inputs"] = [DataInput(**entry) for entry in value["inputs"]]
@@ -140,7 +140,7 @@ def now() -> int:
 
 def new_run(tags: RunTags, name: str, parent: Run | None, resume: bool, git: provenance.GitState) -> Run:
     """A run with all its tags, redacted. With `resume` its id follows from the tags, so that it is found again."""
-    identity = storage.digest(tags.tags())[:32] if resume else uuid.uuid4().hex
+    identity = atomic_files.digest(tags.tags())[:32] if resume else uuid.uuid4().hex
     own = {
         "record_id": identity,
         "git_commit": git.commit or "none",
@@ -218,7 +218,7 @@ def write(folder: Path, record: Record, files: Mapping[str, Content]) -> None:
             path.write_bytes(content.encode() if isinstance(content, str) else content)
         else:
             content.savefig(path, format=path.suffix[1:])
-    storage.write_json(folder / "record.json", dataclasses.asdict(record))
+    atomic_files.write_json(folder / "record.json", dataclasses.asdict(record))
 
 
 def redacted(run: Run, params: Mapping[str, object], tags: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -235,7 +235,7 @@ def waiting() -> Iterator[tuple[Path, Record]]:
     """The records in the spool, parents first, then in the order in which they started."""
     found = []
     for path in spool().glob("*/record.json"):
-        if not path.parent.name.endswith(storage.TEMPORARY):
+        if not path.parent.name.endswith(atomic_files.TEMPORARY):
             try:
                 found.append((path.parent, Record.load(path.parent)))
             except FileNotFoundError:

@@ -13,16 +13,16 @@ from mlflow.entities import LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from feedforward import provenance, storage
-from feedforward.errors import DataError, TrackingError
-from feedforward.redaction import redact
+from feedforward.core import atomic_files, provenance
+from feedforward.core.errors import DataError, TrackingError
+from feedforward.core.redaction import redact
 from feedforward.tracking import settings
 from feedforward.tracking.connection import Connection, first_line
-from feedforward.tracking.finding import runs
+from feedforward.tracking.model_version import SERVED, Version
+from feedforward.tracking.queries import runs
 from feedforward.tracking.records import Found
-from feedforward.tracking.versions import SERVED, Version
 
-LOADER = "feedforward.flavor"  # MLflow's python_function flavour asks it to load a version
+LOADER = "feedforward.serving.mlflow_flavor"  # MLflow's python_function flavour asks it to load a version
 LIBRARIES = ("h5py", "numpy", "pillow", "pyarrow", "scipy")
 DESCRIPTION_LENGTH = 5000  # of MLflow's field
 MAX_MODEL_BYTES = 2**30
@@ -112,7 +112,7 @@ class Registry:
                 if name != SERVED:
                     self._client.log_model_artifacts(model.model_id, str(folder), name)
             self._client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
-            storage.crash_point("promote.before_register")
+            atomic_files.crash_point("promote.before_register")
             with contextlib.suppress(MlflowException):  # it is there
                 self._client.create_registered_model(dataset)
             made = self._client.create_model_version(

@@ -2,9 +2,9 @@
 
 import os
 
-from feedforward import paths
-from feedforward.errors import TrackingError
-from feedforward.redaction import redact
+from feedforward.core import paths
+from feedforward.core.errors import TrackingError
+from feedforward.core.redaction import redact
 
 SWITCHES = {
     "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -1,0 +1,97 @@
+"""Where a training computes: on the CPU, or on one GPU that nobody else uses meanwhile."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock, Timeout
+from prefect.concurrency.sync import concurrency
+
+from feedforward.core.errors import Busy, FeedforwardError
+
+LIMIT = "gpu"  # the global concurrency limit that `make deploy` makes, with `retraining.gpus` slots
+LEASE = 60  # s until the slot of a killed training is free again, the least that Prefect allows
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+Device = Literal["cpu", "gpu"]
+
+
+@contextlib.contextmanager
+def computing_on(device: Device, fallback: bool) -> Iterator[str]:
+    """What this process starts computes on the device during the block; yields what it is, in words.
+
+    A slot is taken from Prefect's limit, which counts over all machines, and with it one of this machine's GPUs.
+
+    Raises:
+        FeedforwardError: there is no GPU here and no fall-back. Busy: more slots than GPUs, and all are in use.
+    """
+    numbers = gpus() if device == "gpu" else []
+    if device == "gpu" and not numbers and not fallback:
+        raise FeedforwardError(
+            "there is no GPU on this machine; start the worker of the pool gpu where there is one,"
+            " or set retraining.cpu_fallback in params.yaml"
+        )
+    if not numbers:
+        with _visible(""):
+            yield "the CPU, since there is no GPU" if device == "gpu" else "the CPU"
+        return
+    # strict: a limit that does not exist is an error, not a free pass
+    with concurrency(LIMIT, occupy=1, strict=True, lease_duration=LEASE), free(numbers) as number, _visible(number):
+        yield f"GPU {number}"
+
+
+def gpus() -> list[str]:
+    """The numbers of this machine's GPUs, of those that $CUDA_VISIBLE_DEVICES names if it is set."""
+    named = os.environ.get(VISIBLE)
+    if named is not None:
+        return [number for number in named.split(",") if number and number != "-1"]
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    command = [program, "--query-gpu=index", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return done.stdout.split() if done.returncode == 0 else []
+
+
+@contextlib.contextmanager
+def free(numbers: list[str], folder: Path | None = None) -> Iterator[str]:
+    """Hold the first GPU that no other process of this user holds; a lock ends with its process, however it ends.
+
+    Raises:
+        Busy: all are held.
+    """
+    place = folder or Path(tempfile.gettempdir()) / f"feedforward-gpus-{os.getuid()}"  # whatever the checkout
+    place.mkdir(mode=0o700, exist_ok=True)
+    for number in numbers:
+        lock = FileLock(place / f"{number}.lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            continue
+        try:
+            yield number
+        finally:
+            lock.release()
+        return
+    raise Busy(f"GPUs {', '.join(numbers)} are all in use; lower retraining.gpus in params.yaml")
+
+
+@contextlib.contextmanager
+def _visible(number: str) -> Iterator[None]:
+    before = os.environ.get(VISIBLE)
+    os.environ[VISIBLE] = number
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[VISIBLE]
+        else:
+            os.environ[VISIBLE] = before

@@ -1,0 +1,157 @@
+"""The training flow: every pack of replicas is a task, the longest first, as many at a time as there are cores.
+
+Where params name a Dask cluster (`engine`), its workers train them.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from prefect import Task, flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.futures import PrefectFuture
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from feedforward.analysis import run_result
+from feedforward.analysis.run_result import RunResult
+from feedforward.config.schema import Params
+from feedforward.core import paths, processes, progress, provenance
+from feedforward.core.errors import DataError, FeedforwardError, TrainingError
+from feedforward.experiments import plan
+from feedforward.experiments import runner as experiment
+from feedforward.experiments.plan import Pack
+from feedforward.tracking import Run, open_store
+from pipelines import dask_training
+from pipelines.dask_text import THREADS
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+
+def _is_worth_retrying(_task: object, _run: object, state: State[list[RunResult]]) -> bool:
+    """A loss that is not finite comes back with the same seed, other data with the same worker."""
+    return not isinstance(state.result(raise_on_failure=False), TrainingError | DataError)
+
+
+# Prefect's own cache is off: the fingerprint in the tracking store alone decides what is up to date.
+_OPTIONS: dict[str, Any] = {
+    "name": "train",
+    "retries": 1,
+    "retry_condition_fn": _is_worth_retrying,
+    "cache_policy": NO_CACHE,
+    "persist_result": False,
+}
+train_pack: Task[..., list[RunResult]] = task(**_OPTIONS)(experiment.train_pack)
+train_pack_apart: Task[..., list[RunResult]] = task(**_OPTIONS)(dask_training.train_pack)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A pack to train with these params; parent: the run that holds its runs, None: that of its variant."""
+
+    pack: Pack
+    params: Params
+    parent: Run | None = None
+
+
+@flow(name="training", log_prints=False, persist_result=False, validate_parameters=False)
+def train(jobs: Sequence[Job], title: str, store: "Store") -> dict[str, RunResult]:
+    """Train the packs; results by fingerprint. The flow fails when one of them failed, after all the others."""
+    found: dict[str, RunResult] = {}
+    failures: list[str] = []
+    with progress.bar(title, sum(len(job.pack.seeds) * job.pack.epochs for job in jobs)) as advance:
+        futures = [_submit(job, store, advance) for job in jobs]
+        for job, future in zip(jobs, futures, strict=True):
+            future.wait()
+            if job.params.engine != THREADS:  # a worker elsewhere does not tell of each epoch
+                advance(len(job.pack.seeds) * job.pack.epochs, job.pack.name)
+    for job, future in zip(jobs, futures, strict=True):
+        outcome = future.result(raise_on_failure=False)
+        if isinstance(outcome, BaseException):
+            failures.append(f"{job.pack.name}: {outcome}")
+        else:
+            found |= zip(job.pack.fingerprints, outcome, strict=True)
+    if failures:
+        raise TrainingError("; ".join(failures))
+    return found
+
+
+def _submit(job: Job, store: "Store", advance: experiment.Advance) -> PrefectFuture[list[RunResult]]:
+    if job.params.engine == THREADS:
+        here = train_pack.with_options(task_run_name=job.pack.name)
+        return here.submit(job.pack, job.params, store, advance, job.parent)
+    apart = train_pack_apart.with_options(task_run_name=job.pack.name)
+    held = job.parent or (None if job.pack.role == "final" else experiment.parent_run(job.pack, store))
+    return apart.submit(job.pack, job.params, held)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """What a user can mend is said in one line, by Prefect too."""
+    if record.exc_info and isinstance(record.exc_info[1], FeedforwardError):
+        record.exc_info = None
+    return True
+
+
+def run_jobs(
+    jobs: Iterable[Job], title: str, wait_for_server: Callable[[], None], store: "Store"
+) -> dict[str, RunResult]:
+    """Results by fingerprint, of what the store holds already and of the rest, which is trained now.
+
+    Raises:
+        TrainingError: some could not be trained; all others are in the store then.
+    """
+    jobs = sorted(jobs, key=lambda job: -job.pack.cost)
+    known = experiment.find_known([job.pack for job in jobs], store)
+    left = [replace(job, pack=pack) for job in jobs if (pack := job.pack.without(known)).seeds]
+    if not left:
+        return known
+    engine = left[0].params.engine
+    runner: Any
+    if engine == THREADS:
+        workers = min(len(left), processes.cores())
+        ready = threading.Thread(target=experiment.prepare, args=(workers,))
+        ready.start()
+        wait_for_server()
+        ready.join()
+        runner = ThreadPoolTaskRunner(max_workers=workers)
+    else:
+        runner = dask_training.runner(engine)
+        wait_for_server()
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).addFilter(_without_traceback)
+    try:
+        return known | train.with_options(task_runner=runner)(left, title, store)
+    finally:
+        if engine != THREADS:
+            dask_training.settle(engine)
+            store.reconcile(lost={fingerprint for job in left for fingerprint in job.pack.fingerprints})
+
+
+def run(
+    params: Params,
+    protocol: str,
+    wait_for_server: Callable[[], None],
+    datasets: Sequence[str] = (),
+    variants: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    roles: Collection[str] = ("replica", "final"),
+) -> list[RunResult]:
+    """Everything of a protocol that is not in the tracking store yet, and what is; the variants' runs are closed."""
+    planned = [pack for pack in plan.plan(params, protocol, datasets, variants, seeds) if pack.role in roles]
+    store = open_store()
+    store.reconcile()
+    try:
+        found = run_jobs([Job(pack, params) for pack in planned], f"train ({protocol})", wait_for_server, store)
+    except TrainingError:
+        experiment.conclude(planned, experiment.find_known(planned, store), params, store)
+        raise
+    experiment.conclude(planned, found, params, store)
+    return experiment.results_of(planned, found)
+
+
+def stage(params: Params, protocol: str, wait_for_server: Callable[[], None]) -> None:
+    """The DVC stage `train`: the results of all runs, without run ids and times."""
+    run_result.save(paths.trained(protocol), run(params, protocol, wait_for_server), provenance.cpu_digest(), "train")

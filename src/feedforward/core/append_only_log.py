@@ -1,0 +1,50 @@
+"""Files that only ever grow, a JSON object a line: no line is lost, torn or written twice into one."""
+
+import errno
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from feedforward.core import atomic_files
+
+
+def append(path: Path, entry: Mapping[str, Any], most: int | None = None) -> bool:
+    """Add one line and wait until it is on the disk; False if the file would grow beyond `most` bytes.
+
+    A line is one write to a file opened for appending, under a lock; what a power cut left of a line is closed first.
+    """
+    line = atomic_files.canonical_json(entry).encode() + b"\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            size = os.fstat(file).st_size
+            if most is not None and size + len(line) > most:
+                return False
+            torn = size > 0 and os.pread(file, 1, size - 1) != b"\n"
+            content = b"\n" + line if torn else line
+            if os.write(file, content) != len(content):
+                raise OSError(errno.ENOSPC, "only part of a line could be written", str(path))
+            os.fsync(file)
+        finally:
+            os.close(file)
+    return True
+
+
+def read(path: Path) -> Iterator[dict[str, Any]]:
+    """The entries, oldest first; a torn line is left out."""
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                try:
+                    entry = json.loads(line)
+                except (ValueError, RecursionError):
+                    continue
+                if isinstance(entry, dict):
+                    yield entry
+    except FileNotFoundError:
+        return

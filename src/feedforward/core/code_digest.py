@@ -1,0 +1,144 @@
+"""A digest of the code that a module runs: the module itself and everything of this project that it imports.
+
+It is derived from the import statements, so code that can change a result cannot be missing. Comments, docstrings
+and layout do not count.
+"""
+
+import ast
+import functools
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from feedforward.core import atomic_files
+
+OURS = ("feedforward", "pipelines")
+SOURCE = Path(__file__).parents[2]  # the folder that holds `feedforward`; `pipelines` lies beside that folder
+
+
+class UnresolvedImport(Exception):
+    """An import of this project that names no file: what it runs cannot be part of the digest."""
+
+
+def code_digest(modules: Iterable[str], source: Path = SOURCE) -> str:
+    """SHA-256 (hex) of what `modules` (dotted names) and all modules that they import do.
+
+    Raises:
+        UnresolvedImport: a module, or something that one of them imports from this project, does not exist.
+    """
+    return atomic_files.digest(
+        {name: _parsed(path, _stamp(path))[0] for name, path in closure(modules, source).items()}
+    )
+
+
+def closure(modules: Iterable[str], source: Path = SOURCE) -> dict[str, Path]:
+    """The file of each of `modules` and of all modules of this project that they import, by dotted name, sorted.
+
+    An import within a function counts, one under `TYPE_CHECKING` does not: it never runs. The packages that hold a
+    module count, for their `__init__` runs first.
+
+    Raises:
+        UnresolvedImport: see `code_digest`.
+    """
+    files: dict[str, Path] = {}
+    left = list(modules)
+    while left:
+        name = left.pop()
+        if name in files:
+            continue
+        path = _file(name, source)
+        if path is None:
+            raise UnresolvedImport(f"{name}: no such module below {source}")
+        files[name] = path
+        left += [name.rpartition(".")[0]] if "." in name else []
+        for module, attribute in _parsed(path, _stamp(path))[1]:
+            left += [_imported(module, attribute, path, source)]
+    return dict(sorted(files.items()))
+
+
+def _imported(module: str, attribute: str | None, importer: Path, source: Path) -> str:
+    """The module that `from module import attribute` (or `import module`) loads."""
+    if attribute and _file(f"{module}.{attribute}", source):
+        return f"{module}.{attribute}"
+    path = _file(module, source)
+    if path is None or (attribute and path.name == "__init__.py" and attribute not in _parsed(path, _stamp(path))[2]):
+        raise UnresolvedImport(
+            f"{importer}: cannot resolve the import of {module}{f'.{attribute}' if attribute else ''}"
+        )
+    return module
+
+
+def _file(name: str, source: Path) -> Path | None:
+    bases = [folder.joinpath(*name.split(".")) for folder in (source, source.parent)]
+    candidates = (path for base in bases for path in (base.with_suffix(".py"), base / "__init__.py"))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
+
+
+@functools.lru_cache(maxsize=256)
+def _parsed(path: Path, _stamp: tuple[int, int]) -> tuple[str, tuple[tuple[str, str | None], ...], frozenset[str]]:
+    """(digest, imports of this project, names that the module defines); the stamp is there for the cache alone.
+
+    Raises:
+        UnresolvedImport: a relative import, `import *`, or `importlib` on a name that is not written out.
+    """
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imports = tuple(sorted(set(_imports(tree, path)), key=lambda pair: (pair[0], pair[1] or "")))
+    names = frozenset(
+        {
+            alias.asname or alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        | {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        | {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
+    )
+    return hashlib.sha256(repr(_plain(tree)).encode()).hexdigest(), imports, names
+
+
+def _imports(tree: ast.AST, path: Path) -> Iterator[tuple[str, str | None]]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            for other in node.orelse:
+                yield from _imports(other, path)
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((name.name, None) for name in node.names if _is_ours(name.name))
+        elif isinstance(node, ast.ImportFrom):
+            if node.level or (_is_ours(node.module or "") and any(name.name == "*" for name in node.names)):
+                raise UnresolvedImport(f"{path}, line {node.lineno}: write the import with full names")
+            if _is_ours(node.module or ""):
+                yield from ((node.module or "", name.name) for name in node.names)
+        yield from _imports(node, path)
+
+
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] in OURS
+
+
+def _plain(node: Any) -> Any:
+    """The syntax tree as nested tuples, equal on all versions of Python: no docstrings, positions or empty fields.
+
+    (`ast.dump` shows fields that older versions do not have.)
+    """
+    if isinstance(node, ast.AST):
+        body = getattr(node, "body", None)
+        fields = {name: value for name, value in ast.iter_fields(node) if value not in (None, [], "")}
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and body:
+            fields["body"] = body[1:] if _is_docstring(body[0]) else body
+        return (type(node).__name__, *((name, _plain(value)) for name, value in sorted(fields.items())))
+    return tuple(_plain(item) for item in node) if isinstance(node, list) else repr(node)
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )

@@ -1,0 +1,198 @@
+"""Where a number comes from: commit, library versions, kind of CPU, and the fingerprint that joins them.
+
+Two runs with one fingerprint have the same bits, so the second need not be trained.
+"""
+
+import functools
+import hashlib
+import importlib.metadata
+import os
+import platform
+import shutil
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from feedforward.core import atomic_files
+from feedforward.core.code_digest import code_digest
+
+LIBRARIES = ("tensorflow", "keras", "numba", "numpy")
+# What stages write into the tree does not make it dirty: a run would spoil its own flag.
+WRITTEN_BY_STAGES = ("dvc.lock", "data", "reports", "mlruns", "demo/data", "demo/reports", "demo/mlruns")
+
+
+@dataclass(frozen=True)
+class GitState:
+    """Commit (hex, None outside of a repository) and whether the tree differs from it."""
+
+    commit: str | None
+    dirty: bool
+
+
+def git_state(folder: Path) -> GitState:
+    """The commit that `folder` is checked out at; dirty: files changed, or new ones that git does not ignore."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    if commit is None:
+        return GitState(None, False)
+    outputs = [f":(top,exclude){path}" for path in WRITTEN_BY_STAGES]
+    return GitState(commit, bool(_git(folder, "status", "--porcelain", "--", ":(top)", *outputs)))
+
+
+def last_change(folder: Path, paths: Sequence[str]) -> str | None:
+    """The commit (hex) that last changed `paths` of the checkout, with a note if they differ from it; None: no git.
+
+    It stays the same while only other files change, and so does a page that names it.
+    """
+    places = [f":(top){path}" for path in paths]
+    commit = _git(folder, "log", "-1", "--format=%H", "--", *places)
+    if not commit:
+        return None
+    return f"{commit} and changes" if _git(folder, "status", "--porcelain", "--", *places) else commit
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}  # a look must not take git's lock
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],  # noqa: S607
+            capture_output=True,
+            text=True,
+            timeout=10,
+            env=environment,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+@functools.cache
+def installed_version(name: str) -> str:
+    """The installed version, without importing the library; `tensorflow` is also found as `tensorflow-cpu`."""
+    for distribution in (name, f"{name}-cpu"):
+        try:
+            return importlib.metadata.version(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return "absent"
+
+
+def requirement(name: str) -> str:
+    """The installed library as a pip requirement, under the name of the distribution that is installed."""
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return f"{name}-cpu=={installed_version(name)}"
+    return f"{name}=={installed_version(name)}"
+
+
+@functools.cache
+def cpu_kind() -> dict[str, str | bool]:
+    """What decides which kernels a CPU runs: maker, family, model and vector units; no name of a machine."""
+    fields: dict[str, str] = {}
+    try:
+        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n", 1)[0]
+    except OSError:  # not Linux
+        first = ""
+    for line in first.splitlines():
+        key, _, value = line.partition(":")
+        fields[key.strip()] = value.strip()
+    flags = fields.get("flags", fields.get("Features", "")).split()
+    return {
+        "machine": platform.machine(),
+        "vendor": fields.get("vendor_id", fields.get("CPU implementer", platform.processor())),
+        "family": fields.get("cpu family", fields.get("CPU architecture", "")),
+        "model": fields.get("model", fields.get("CPU part", "")),
+        "avx2": "avx2" in flags,
+        "avx512": "avx512f" in flags,
+        "amx": "amx_tile" in flags,
+    }
+
+
+def machine() -> str:
+    """The machine in general terms, for pages: cores, memory, vector units; no names."""
+    import psutil
+
+    kind, cores = cpu_kind(), psutil.cpu_count() or 1
+    vectors = "AVX-512" if kind["avx512"] else "AVX2" if kind["avx2"] else "no AVX2"
+    memory = psutil.virtual_memory().total / 2**30
+    return f"{cores} CPU cores ({kind['machine']}, {vectors}) and {memory:.0f} GiB of memory"
+
+
+def cpu_digest() -> str:
+    """Twelve hex digits that are equal on CPUs of one kind."""
+    return atomic_files.digest(cpu_kind())[:12]
+
+
+def device() -> str:
+    """`cpu`, or the kinds of GPU that TensorFlow may use, as their driver names them: TensorFlow is slow to tell."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    if hidden or requirement("tensorflow").startswith("tensorflow-cpu") or not shutil.which("nvidia-smi"):
+        return "cpu"
+    return _gpus() or "cpu"
+
+
+@functools.cache
+def _gpus() -> str:
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return ", ".join(sorted(set(done.stdout.splitlines()))) if done.returncode == 0 else ""
+
+
+@functools.cache
+def host_digest() -> str:
+    """Twelve hex digits that tell this machine from others without naming it."""
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12]
+
+
+def pack_decides() -> bool:
+    """Whether the bits of a replica depend on its place in a pack and on the number of threads.
+
+    oneDNN's products with AVX-512 add in one order, however wide the kernel is and whoever shares the work; its other
+    products, those of Eigen and those of a GPU do not.
+    """
+    return device() != "cpu" or not cpu_kind()["avx512"] or _onednn() == "0"
+
+
+def _onednn() -> str:
+    return os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1")  # as the backend sets it
+
+
+def fingerprint(
+    *,
+    data_digest: str,
+    resolved: Mapping[str, Any],
+    seed: int | None,
+    protocol: str,
+    role: str,
+    device: str = "cpu",
+    place: tuple[int, int] | None = None,
+    modules: Sequence[str],
+) -> str:
+    """SHA-256 (hex) of all that decides the bits of a run.
+
+    resolved: the variant, network and training parameters as JSON values, defaults filled in.
+    device: as `device()` tells. place: number in its pack, from 0, and size of the pack, where they decide bits.
+    modules: where the code that decides bits begins (dotted names); all that they import counts too.
+    """
+    return atomic_files.digest(
+        ({"place": place} if place else {})
+        | {
+            "data_digest": data_digest,
+            "resolved": dict(resolved),
+            "seed": seed,
+            "protocol": protocol,
+            "role": role,
+            "device": device,
+            "cpu": cpu_kind(),
+            "code": code_digest(modules),
+            "libraries": {name: installed_version(name) for name in LIBRARIES},
+            "onednn": _onednn(),
+        }
+    )

@@ -1,0 +1,51 @@
+"""The members of an archive, kept as one Parquet file: columns `path` and `content`, read some megabytes at a time."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from feedforward.core.errors import DataError
+
+COLUMNS = ("path", "content")
+ROW_GROUP_BYTES = 4 * 2**20  # of content: what a reader holds at a time
+
+
+def write(names: Sequence[str], sizes: Sequence[int], content_of: Callable[[str], bytes], target: IO[bytes]) -> None:
+    """Write the members in the order given; the same members make the same bytes."""
+    import pyarrow as pa  # a third of a second, which nobody pays who has no such archive
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([(COLUMNS[0], pa.string()), (COLUMNS[1], pa.binary())])
+    with pq.ParquetWriter(target, schema, compression="zstd", use_dictionary=False, write_statistics=False) as writer:
+        first = collected = 0
+        for row, size in enumerate(sizes):
+            collected += size
+            if collected >= ROW_GROUP_BYTES or row == len(sizes) - 1:
+                group = names[first : row + 1]
+                writer.write_batch(
+                    pa.record_batch([pa.array(group), pa.array(map(content_of, group), pa.binary())], schema=schema)
+                )
+                first, collected = row + 1, 0
+
+
+def read(path: Path) -> Iterator[tuple[list[str], list[bytes]]]:
+    """Names and contents of the members, a row group at a time.
+
+    Raises:
+        DataError: missing or damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group, columns=list(COLUMNS), use_threads=False)
+                if table.schema.types != [pa.string(), pa.binary()] or any(
+                    column.null_count for column in table.columns
+                ):
+                    raise pa.ArrowInvalid(f"expected columns {' and '.join(COLUMNS)} without gaps")
+                yield table["path"].to_pylist(), table["content"].to_pylist()
+    except (OSError, ValueError, pa.ArrowException, KeyError) as error:  # ValueError: a path that is not UTF-8
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{path}: cannot be read ({reason}); remove it and fetch again") from None

@@ -1,0 +1,87 @@
+"""What a vectorized data set holds, for people: counts, balance, examples."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from feedforward.config.schema import Dataset
+from feedforward.config.tasks import TASKS
+from feedforward.core import atomic_files, paths
+from feedforward.data import manifest as manifest_file
+from feedforward.data.readers import reading
+from feedforward.data.sources import download
+from feedforward.data.splits import Split
+
+PARTS = ("train", "test")
+EXAMPLES = 8
+TEXT = 100  # characters of an example
+CELL, GAP = 64, 4  # pixels of the picture of examples
+
+
+@dataclass(frozen=True)
+class Described:
+    """shares: by label its number of samples in each split; of a value, its quantiles. examples: (label, sample)."""
+
+    samples: dict[str, int]
+    features: int
+    shares: dict[str, tuple[float, float]]
+    examples: list[tuple[str, str | npt.NDArray[np.uint8]]]
+
+
+def describe(name: str, dataset: Dataset) -> Described:
+    """Look at the vectorized splits and the raw test samples.
+
+    Raises:
+        DataError: the data set is not fetched or not vectorized.
+    """
+    manifest = manifest_file.load(name)
+    splits = {part: Split.load(paths.vectorized(name) / part) for part in PARTS}
+    test = splits["test"]
+    target = manifest.get("target", {"mean": 0.0, "scale": 1.0})
+    rows = np.linspace(0, len(test) - 1, min(EXAMPLES, len(test))).astype(int).tolist()
+    files = {key: paths.raw(name) / download.stored_name(key, file) for key, file in dataset.files.items()}
+    raw = reading.samples(dataset.reader, files, rows)
+    told = [_told(test.labels[row], dataset, target) for row in rows]
+    shares = _quantiles(splits, target) if TASKS[dataset.task].answers == "value" else _counts(splits, dataset.labels)
+    return Described(dict(manifest["samples"]), int(manifest["features"]), shares, list(zip(told, raw, strict=True)))
+
+
+def picture(examples: Sequence[tuple[str, Any]], path: Path) -> None:
+    """The pictures among the examples, side by side, as PNG."""
+    from PIL import Image
+
+    sheet = Image.new("L", (len(examples) * (CELL + GAP) - GAP, CELL), 255)
+    for place, (_, pixels) in enumerate(examples):
+        sheet.paste(Image.fromarray(pixels).resize((CELL, CELL), Image.Resampling.NEAREST), (place * (CELL + GAP), 0))
+    with atomic_files.writing(path, "describe") as file:
+        sheet.save(file, "PNG")
+
+
+def _told(label: Any, dataset: Dataset, target: dict[str, float]) -> str:
+    answers = TASKS[dataset.task].answers
+    if answers == "value":
+        return f"{float(label) * target['scale'] + target['mean']:.4g}"
+    if answers == "labels":
+        return ", ".join(each for each, there in zip(dataset.labels, label, strict=True) if there) or "none"
+    return dataset.labels[int(label)]
+
+
+def _counts(splits: dict[str, Split], labels: Sequence[str]) -> dict[str, tuple[float, float]]:
+    found = []
+    for part in PARTS:
+        array = np.asarray(splits[part].labels, np.int64)
+        found.append(array.sum(axis=0) if array.ndim == 2 else np.bincount(array, minlength=len(labels)))
+    return {label: (float(train), float(test)) for label, train, test in zip(labels, *found, strict=True)}
+
+
+def _quantiles(splits: dict[str, Split], target: dict[str, float]) -> dict[str, tuple[float, float]]:
+    levels = {"lowest": 0.0, "lower quarter": 0.25, "middle": 0.5, "upper quarter": 0.75, "highest": 1.0}
+    arrays = [np.asarray(splits[part].labels, np.float64) * target["scale"] + target["mean"] for part in PARTS]
+    return {
+        text: (float(np.quantile(arrays[0], level)), float(np.quantile(arrays[1], level)))
+        for text, level in levels.items()
+    }

@@ -1,0 +1,23 @@
+"""The manifest of a vectorized data set: sizes and digests, and what its reader says of it."""
+
+from typing import Any
+
+from feedforward.core import atomic_files, paths
+from feedforward.core.errors import DataError
+
+
+def load(name: str) -> dict[str, Any]:
+    """What vectorize says of a data set.
+
+    Raises:
+        DataError: it is not vectorized.
+    """
+    path = paths.vectorized(name) / "manifest.json"
+    try:
+        manifest: dict[str, Any] = atomic_files.read_json(path)
+        [manifest[key] for key in ("data_digest", "features", "train", "test")]
+        [int(manifest["samples"][part]) for part in ("train", "test")]
+        return manifest
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: cannot be read ({reason}); run `dvc repro vectorize`") from None

@@ -1,0 +1,208 @@
+"""The way from a data set's sources to what training reads: fetch, vectorize, validate."""
+
+import functools
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from feedforward.config.schema import Dataset, Params, Reader
+from feedforward.config.tasks import TASKS, Task
+from feedforward.core import atomic_files, paths, processes
+from feedforward.core.errors import DataError
+from feedforward.data import feedback
+from feedforward.data.readers import reading as readers
+from feedforward.data.readers.reading import Part, Reading
+from feedforward.data.sources import download
+from feedforward.data.splits import Features, MultiHot, Split
+
+PROFILE_ROWS = 8192  # at a time
+
+Read = Callable[[Reader, Mapping[str, Path]], Reading]
+
+
+def fetch(name: str, dataset: Dataset, params: Params) -> None:
+    """Fetch the files of a data set into `paths.raw(name)`; what lies there and is right stays.
+
+    And take users' samples into `paths.collected(name)`, if params say so; the file is there in any case.
+
+    Raises:
+        SourceError: no source has a file, or none has the right bytes.
+    """
+    download.fetch(dataset.files, paths.raw(name), params.mirrors)
+    feedback.take(name, dataset, params.retraining.collect)
+
+
+def vectorize(name: str, dataset: Dataset, collect: bool = False, read: Read = readers.read) -> None:
+    """Make the splits, vocabulary, profile and manifest in `paths.vectorized(name)`, all at once.
+
+    collect: users' samples that were taken in are part of the training split. read: another way to the same reading,
+    for instance over a cluster.
+
+    Raises:
+        DataError: the raw files are missing or damaged.
+    """
+    folder = paths.raw(name)
+    files = {key: folder / download.stored_name(key, file) for key, file in dataset.files.items()}
+    reading = read(dataset.reader, files)
+    taken = [entry for entry in feedback.read(name) if entry["label"] in dataset.labels] if collect else []
+    with atomic_files.writing_folder(paths.vectorized(name), "vectorize") as target:
+        digests = {"vocabulary": _save_vocabulary(reading.vocabulary, target)}
+        for file, content in reading.files.items():
+            (target / file).write_bytes(content)
+            digests[file] = hashlib.sha256(content).hexdigest()
+        scaling = _Scaling(name, TASKS[dataset.task])
+        with _profile(target / "profile.parquet", dataset) as profile:
+            # map, not a loop: a loop's variable would hold one split in memory while the next is made
+            parts = map(functools.partial(_joined, taken=taken, reading=reading, dataset=dataset), reading.parts)
+            parts = map(scaling.scaled, parts)
+            saved = list(map(functools.partial(_save, target=target, profile=profile), parts))
+        digests |= {part: digest for part, digest, _ in saved} | scaling.digests()
+        manifest = {
+            **reading.facts,
+            **digests,
+            "data_digest": atomic_files.digest(digests),
+            "samples": {part: samples for part, _, (samples, _) in saved},
+            "features": saved[0][2][1],
+            **({"collected": len(taken)} if taken else {}),
+            **scaling.facts,
+        }
+        atomic_files.write_json(target / "manifest.json", manifest)
+
+
+def _save_vocabulary(words: list[str] | None, target: Path) -> str | None:
+    """One word a line, by frequency rank; returns the SHA-256 of the file, None where there is no vocabulary."""
+    if words is None:
+        return None
+    text = "".join(f"{word}\n" for word in words).encode()
+    (target / "vocabulary.txt").write_bytes(text)
+    return hashlib.sha256(text).hexdigest()
+
+
+class _Scaling:
+    """Values to learn, as training reads them: float32, in standard deviations from the mean of the training split
+    where the task says so. Classes stay as they are.
+    """
+
+    def __init__(self, name: str, task: Task) -> None:
+        self.name, self.task = name, task
+        self.facts: dict[str, Any] = {}
+
+    def digests(self) -> dict[str, str]:
+        """Equal arrays of other units are other data."""
+        return {key: atomic_files.digest(fact) for key, fact in self.facts.items()}
+
+    def scaled(self, part: Part) -> Part:
+        """The part; the first is that of training.
+
+        Raises:
+            DataError: the values are none that the task can learn.
+        """
+        if self.task.answers != "value":
+            return part
+        values = part.split.labels.astype(np.float64)
+        if self.task.standardized:
+            if not self.facts:
+                self.facts = {"target": {"mean": float(values.mean()), "scale": float(values.std()) or 1.0}}
+            values = (values - self.facts["target"]["mean"]) / self.facts["target"]["scale"]
+        elif values.min() < 0 or values.max() > 1:
+            span = f"{values.min():g} to {values.max():g}"
+            raise DataError(f"{self.name}: values must lie from 0 to 1, got {span}; `task: regression` takes any")
+        split = Split(part.split.features, values.astype(np.float32))
+        return Part(part.name, split, part.raw_lengths, part.digests)
+
+
+def _joined(part: Part, taken: list[dict[str, Any]], reading: Reading, dataset: Dataset) -> Part:
+    """The part, that of training with the samples that were taken in."""
+    if part.name != "train" or not taken:
+        return part
+    encoder = None
+    if reading.vocabulary is not None:
+        from feedforward.data.readers.encoders import TextEncoder
+        from feedforward.data.readers.tokenizer import Vocabulary
+
+        encoder = TextEncoder(Vocabulary(tuple(reading.vocabulary), part.split.features.shape[1]))
+    return feedback.join(part, feedback.part(taken, dataset, encoder), dataset.training.validation.take)
+
+
+def _save(part: Part, target: Path, profile: Any) -> tuple[str, str, tuple[int, int]]:
+    """Write a split and its rows of the profile; returns its name, digest and shape."""
+    part.split.save(target / part.name)
+    for rows in _rows(part):
+        profile.write_batch(rows)
+    return part.name, part.split.digest(), part.split.features.shape
+
+
+def validate(name: str, dataset: Dataset) -> None:
+    """Check the vectorized data against the expectations of params.yaml; summary in `paths.validation(name)`.
+
+    Raises:
+        ValidationFailed: an expectation is not met; the message is a table of what was expected and what was found.
+        DataError: the data set is not vectorized.
+    """
+    with processes.importing():
+        from feedforward.data.validation import expectations  # Great Expectations takes seven seconds to import
+
+    expectations.validate(name, dataset, paths.vectorized(name))
+
+
+def _profile(path: Path, dataset: Dataset) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    whole, text = pa.int64(), pa.string()
+    answers = TASKS[dataset.task].answers
+    columns = {
+        "split": text,
+        "label": pa.float64() if answers == "value" else whole,
+        "raw_length": whole,
+        "ones": whole,
+    }
+    columns |= {"minimum": pa.float64(), "maximum": pa.float64(), "digest": text}
+    columns |= {f"label_{k}": whole for k in range(len(dataset.labels)) if answers == "labels"}
+    return pq.ParquetWriter(path, pa.schema(list(columns.items())), compression="zstd")
+
+
+def _rows(part: Part) -> Iterator[Any]:
+    """The rows of the profile, one a sample, in the order of the split."""
+    import pyarrow as pa
+
+    for start in range(0, len(part.split), PROFILE_ROWS):
+        rows = part.split.rows(start, min(start + PROFILE_ROWS, len(part.split)))
+        stop = start + len(rows)
+        ones, minimum, maximum = _describe(rows.features)
+        yield pa.record_batch(
+            {
+                "split": [part.name] * len(rows),
+                "label": _one_each(rows.labels),
+                "raw_length": part.raw_lengths[start:stop],
+                "ones": ones,
+                "minimum": minimum,
+                "maximum": maximum,
+                "digest": [digest.tobytes().hex() for digest in part.digests[start:stop]],
+                **(
+                    {f"label_{k}": column for k, column in enumerate(rows.labels.T.astype(np.int64))}
+                    if rows.labels.ndim == 2
+                    else {}
+                ),
+            }
+        )
+
+
+def _one_each(labels: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """A number a sample: its class, its value, or how many labels it has."""
+    if labels.dtype.kind == "f":
+        return labels.astype(np.float64)
+    return labels.astype(np.int64) if labels.ndim == 1 else np.count_nonzero(labels, axis=1)
+
+
+def _describe(features: Features) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Non-zero features of each sample, and the smallest and largest value."""
+    if isinstance(features, MultiHot):
+        ones = np.diff(features.indptr)
+        return ones, (ones == features.columns).astype(np.float64), (ones > 0).astype(np.float64)
+    ones = np.count_nonzero(features, axis=1).astype(np.int64)
+    return ones, features.min(axis=1).astype(np.float64), features.max(axis=1).astype(np.float64)

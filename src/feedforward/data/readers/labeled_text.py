@@ -1,0 +1,235 @@
+"""Labelled texts from class folders (kept as Parquet) or columns: features are multi-hot words; see `words`."""
+
+import functools
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from feedforward.config.schema import TextReader
+from feedforward.core.errors import DataError
+from feedforward.data import archive_members
+from feedforward.data.readers import tokenizer
+from feedforward.data.readers.reading import Part, Reading, drawn, folder_labels, order
+from feedforward.data.readers.table import class_numbers, open_table
+from feedforward.data.splits import MultiHot, Split
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some texts of a split, with the names of their files and their labels."""
+
+    names: list[str]
+    texts: list[bytes]
+    labels: npt.NDArray[np.generic]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A chunk as rows, with what is known of its raw texts: see `Part`. not_utf8: names of texts that are not."""
+
+    features: MultiHot
+    labels: npt.NDArray[np.generic]
+    raw_lengths: npt.NDArray[np.int64]
+    digests: npt.NDArray[np.uint8]
+    not_utf8: list[str]
+
+
+Chunks = Callable[[], Iterator[Chunk]]  # as often as wanted
+Room = Callable[[int], npt.NDArray[np.uint16]]  # for so many indices
+
+
+def read(config: TextReader, files: Mapping[str, Path]) -> Reading:
+    """Read both splits; the vocabulary comes from the training texts alone.
+
+    Texts are read some megabytes at a time, those of training twice: to count and to encode. Keeping their words
+    in between would save a fifth of the time and cost as much memory again as the rows.
+
+    Raises:
+        DataError: the file is missing, damaged, or holds no text of a split.
+    """
+    train, test = splits(config, files)
+    counts = tokenizer.count(text for chunk in train() for text in chunk.texts)
+    vocabulary = tokenizer.rank(counts, config.num_words)
+
+    def parts() -> Iterator[Part]:
+        yield assemble("train", (encode(chunk, vocabulary) for chunk in train()), config)
+        yield assemble("test", (encode(chunk, vocabulary) for chunk in test()), config)
+
+    return Reading(parts(), list(vocabulary.words), {"distinct_words": len(counts)})
+
+
+def samples(config: TextReader, files: Mapping[str, Path], rows: Sequence[int]) -> list[str]:
+    """Test texts of those rows; bytes that are not UTF-8 are replaced."""
+    wanted, found, start = set(rows), {}, 0
+    for chunk in splits(config, files)[1]():
+        for row in wanted & set(range(start, start + len(chunk.texts))):
+            found[row] = chunk.texts[row - start].decode("utf-8", "replace")
+        start += len(chunk.texts)
+    return [found[row] for row in rows]
+
+
+def column_names(vectorized: Path) -> Callable[[int], str]:
+    """Words, and Keras's two signs: that a text begins, and that words were dropped."""
+    known = (vectorized / "vocabulary.txt").read_text(encoding="utf-8").split("\n")
+    signs = {tokenizer.START: "(start)", tokenizer.DROPPED: "(dropped words)"}
+    return lambda column: signs[column] if column in signs else known[column - tokenizer.RANK_OFFSET - 1]
+
+
+def splits(config: TextReader, files: Mapping[str, Path]) -> tuple[Chunks, Chunks]:
+    """Training and test texts: of two folders or files, or drawn from one."""
+
+    def of(file: str, folder: str | None) -> Chunks:
+        if config.text is not None:
+            return functools.partial(_of_columns, config, files[file])
+        return functools.partial(_of_folders, files[file], folder or "", config.classes)
+
+    whole = of(config.file, config.train)
+    if config.test is not None or config.test_file is not None:
+        return whole, of(config.test_file or config.file, config.test)
+    train, test = drawn(sum(len(chunk.texts) for chunk in whole()), config)
+    return functools.partial(_rows_of, whole, train), functools.partial(_rows_of, whole, test)
+
+
+def _rows_of(whole: Chunks, wanted: npt.NDArray[np.int64]) -> Iterator[Chunk]:
+    """The texts of those rows, which rise."""
+    start = 0
+    for chunk in whole():
+        rows = wanted[(wanted >= start) & (wanted < start + len(chunk.texts))] - start
+        start += len(chunk.texts)
+        if len(rows):
+            yield Chunk([chunk.names[k] for k in rows], [chunk.texts[k] for k in rows], chunk.labels[rows])
+
+
+def _of_columns(config: TextReader, path: Path) -> Iterator[Chunk]:
+    """The texts of a CSV or JSONL file, all at once.
+
+    Raises:
+        DataError: it cannot be read so, or lacks a column.
+    """
+    assert config.text is not None
+    assert config.label is not None
+    texts, labels = columns_of(path, (config.text, config.label))
+    numbers = class_numbers(labels, config.classes, f"{path}: column {config.label!r}")
+    yield Chunk([f"row {k}" for k in range(1, len(texts) + 1)], [text.encode() for text in texts], numbers)
+
+
+def columns_of(path: Path, names: Sequence[str]) -> list[list[str]]:
+    """Columns of a CSV file, or fields of the objects of a JSONL file, as texts.
+
+    Raises:
+        DataError: it cannot be read so, or lacks one.
+    """
+    with path.open("rb") as file:
+        is_json = file.read(1) == b"{"
+    if not is_json:
+        table = open_table(path, dict.fromkeys(names, pa.string()))
+        return [table[name].fill_null("").to_pylist() for name in names]
+    found: list[list[str]] = [[] for _ in names]
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+            for column, name in zip(found, names, strict=True):
+                column.append(entry[name] if isinstance(entry[name], str) else json.dumps(entry[name]))
+        except (ValueError, KeyError, TypeError) as error:
+            where = f"{path}: line {number}"
+            raise DataError(f"{where} cannot be read ({type(error).__name__} {error}); check `reader`") from None
+    return found
+
+
+def _of_folders(path: Path, split: str, classes: Sequence[str]) -> Iterator[Chunk]:
+    """The texts directly in the folders `split`/class, in the order of the file.
+
+    Raises:
+        DataError: the file is missing or damaged, or holds no such text.
+    """
+    label_of = folder_labels(split, classes)
+    kind = np.min_scalar_type(len(classes) - 1)
+    found = False
+    for names, texts in archive_members.read(path):
+        labels = np.array([label_of.get(name.rpartition("/")[0], -1) for name in names])
+        keep = np.flatnonzero(labels >= 0)
+        if len(keep):
+            found = True
+            yield Chunk([names[row] for row in keep], [texts[row] for row in keep], labels[keep].astype(kind))
+    if not found:
+        raise DataError(f"{path}: no text in {' or '.join(label_of)}; check `reader` in params.yaml")
+
+
+def encode(chunk: Chunk, vocabulary: tokenizer.Vocabulary) -> Encoded:
+    """The rows of a chunk; a text's row does not depend on the chunk it is in."""
+    return Encoded(
+        tokenizer.encode(chunk.texts, vocabulary),
+        chunk.labels,
+        np.array([len(text) for text in chunk.texts], np.int64),
+        np.frombuffer(b"".join(hashlib.sha256(text).digest() for text in chunk.texts), np.uint8).reshape(-1, 32),
+        [name for name, text in zip(chunk.names, chunk.texts, strict=True) if not _is_utf8(text)],
+    )
+
+
+def _in_memory(indices: int) -> npt.NDArray[np.uint16]:
+    return np.empty(indices, np.uint16)
+
+
+def assemble(
+    name: Literal["train", "test"], encoded: Iterable[Encoded], config: TextReader, room: Room = _in_memory
+) -> Part:
+    """A split of its chunks, which come in the order of the raw data; that of training is shuffled as `config` says.
+
+    room: where its indices go.
+    """
+    rows: list[MultiHot] = []
+    labels, lengths, digests = [], [], []
+    not_utf8: list[str] = []
+    for chunk in encoded:
+        rows.append(chunk.features)
+        labels.append(chunk.labels)
+        lengths.append(chunk.raw_lengths)
+        digests.append(chunk.digests)
+        not_utf8 += chunk.not_utf8
+    if not_utf8:
+        log.warning(
+            "%s: %d texts are not UTF-8, the first is %s; bad bytes are replaced", name, len(not_utf8), not_utf8[0]
+        )
+    wanted = order(sum(map(len, labels)), config.shuffle_seed if name == "train" else None)
+    return Part(
+        name,
+        Split(_arranged(rows, wanted, config.num_words, room), np.concatenate(labels)[wanted]),
+        np.concatenate(lengths)[wanted],
+        np.concatenate(digests)[wanted],
+    )
+
+
+def _arranged(parts: list[MultiHot], wanted: npt.NDArray[np.int64], columns: int, room: Room) -> MultiHot:
+    """The rows of all parts in the order `wanted`. Parts are let go as they are copied, to hold the rows once."""
+    lengths = np.concatenate([np.diff(part.indptr) for part in parts])
+    indptr = np.concatenate([[0], np.cumsum(lengths[wanted])])
+    places = np.empty_like(wanted)
+    places[wanted] = indptr[:-1]
+    indices = room(int(indptr[-1]))
+    first = 0
+    parts.reverse()
+    while parts:
+        part = parts.pop()
+        shift = places[first : first + len(part)] - part.indptr[:-1]
+        indices[np.arange(len(part.indices)) + np.repeat(shift, np.diff(part.indptr))] = part.indices
+        first += len(part)
+    return MultiHot(indptr, indices, columns)
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        return text.isascii() or bool(text.decode()) or True
+    except UnicodeDecodeError:
+        return False

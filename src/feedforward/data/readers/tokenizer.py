@@ -1,0 +1,160 @@
+"""Texts → words as Keras's Tokenizer splits them → counts, vocabulary, multi-hot rows.
+
+Keras's index convention: 0 is padding, 1 starts a text, 2 stands for a word that was dropped, and the word of
+frequency rank r is r + 3, so that of `num_words` columns the ranks up to num_words - 4 survive.
+
+Words are handled in columns (Arrow's dictionaries, NumPy's sort): plain Python takes three times as long.
+"""
+
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from feedforward.core.errors import DataError
+from feedforward.data.splits import MultiHot
+
+FILTERS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'  # the Tokenizer's; the apostrophe is part of a word
+START, DROPPED, RANK_OFFSET = 1, 2, 3
+BATCH_BYTES = 2 * 2**20  # of text at a time: working memory does not grow with the data
+BATCHES_TO_ADD = 64  # whose counts are added up at once
+
+Text = str | bytes
+
+# ASCII letters to lower case and the filters to blanks, in one pass over the bytes. Bytes of UTF-8 characters
+# beyond ASCII are all above 127, so that those characters stay as they are.
+_CLEAN = bytes.maketrans(
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZ" + FILTERS.encode(), b"abcdefghijklmnopqrstuvwxyz" + b" " * len(FILTERS)
+)
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The words that have a column, by frequency rank, and the number of columns."""
+
+    words: tuple[str, ...]
+    columns: int
+
+    @functools.cached_property
+    def column_of(self) -> dict[str, int]:
+        """The column of each word. For one text this is faster than Arrow's look-up, for many as fast."""
+        return {word: rank + RANK_OFFSET for rank, word in enumerate(self.words, start=1)}
+
+
+def count(texts: Iterable[Text]) -> pa.Table:
+    """How often each word occurs: columns `word` and `count`, in no order.
+
+    Texts are split as by Keras's Tokenizer: lower case, filters to blanks, split on the blank alone, empty words
+    dropped. Bytes that are not UTF-8 are replaced by U+FFFD.
+    """
+    tables = [pa.table({"word": pa.array([], pa.large_string()), "count": pa.array([], pa.int64())})]
+    for batch in _batches(texts):
+        found, _ = _words(batch)
+        occurrences = np.bincount(found.indices.to_numpy(), minlength=len(found.dictionary))
+        tables.append(pa.table({"word": found.dictionary, "count": occurrences}))
+        if len(tables) > BATCHES_TO_ADD:
+            tables = [add_counts(tables)]
+    return add_counts(tables)
+
+
+def add_counts(tables: Sequence[pa.Table]) -> pa.Table:
+    """The sum of several counts, for instance of parts of the data."""
+    summed = pa.concat_tables(tables).group_by("word", use_threads=False).aggregate([("count", "sum")])
+    return summed.rename_columns(["word", "count"])
+
+
+def rank(counts: pa.Table, num_words: int) -> Vocabulary:
+    """The words that get a column, most frequent first, equally frequent ones in the order of their characters."""
+    ranked = counts.sort_by([("count", "descending"), ("word", "ascending")])
+    return Vocabulary(tuple(ranked["word"].slice(0, num_words - RANK_OFFSET - 1).to_pylist()), num_words)
+
+
+def load_vocabulary(path: Path, columns: int) -> Vocabulary:
+    """Read a file of one word a line, line i being rank i.
+
+    Raises:
+        DataError: it cannot be read, or holds more words than there are columns.
+    """
+    try:
+        words = tuple(path.read_bytes().decode().split("\n")[:-1])  # words may hold any other line separator
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); run `dvc repro vectorize`") from None
+    if len(words) > columns - RANK_OFFSET - 1:
+        raise DataError(f"{path}: {len(words)} words do not fit into {columns} columns; run `dvc repro vectorize`")
+    return Vocabulary(words, columns)
+
+
+def encode(texts: Iterable[Text], vocabulary: Vocabulary) -> MultiHot:
+    """Multi-hot rows, (texts, columns), uint16 indices: a 1 where the word occurs.
+
+    Column 1 is set in every row, column 2 where a word has no column of its own. The same for one text as for many.
+    """
+    parts = [_encode_batch(batch, vocabulary) for batch in _batches(texts)]
+    lengths = np.concatenate([np.zeros(1, np.int64), *[np.diff(part.indptr) for part in parts]])
+    indices = np.concatenate([np.empty(0, np.uint16), *[part.indices for part in parts]])
+    return MultiHot(np.cumsum(lengths), indices, vocabulary.columns)
+
+
+def _encode_batch(texts: list[bytes], vocabulary: Vocabulary) -> MultiHot:
+    found, rows = _words(texts)
+    column_of = np.array([vocabulary.column_of.get(word, DROPPED) for word in found.dictionary.to_pylist()], np.int64)
+    every_row = np.arange(len(texts))
+    indptr, indices = _distinct(
+        np.concatenate([rows, every_row]),
+        np.concatenate([column_of[found.indices.to_numpy()], np.full(len(texts), START)]),
+        len(texts),
+        vocabulary.columns,
+    )
+    return MultiHot(indptr, indices, vocabulary.columns)
+
+
+def _words(texts: list[bytes]) -> tuple[pa.DictionaryArray, npt.NDArray[np.int64]]:
+    """All words of the texts, in order, and the row of each."""
+    text = b" ".join([b"", *texts, b""]).translate(_CLEAN)  # between blanks, so that each word has two edges
+    letters = np.frombuffer(text, np.uint8) != ord(" ")
+    edges = np.flatnonzero(letters[1:] != letters[:-1])
+    starts, stops = edges[::2], edges[1::2]
+    # An Arrow array of strings is their bytes without gaps, and where each begins
+    offsets = np.concatenate([[0], np.cumsum(stops - starts)])
+    values = text.translate(None, b" ")
+    words = pa.LargeStringArray.from_buffers(len(starts), pa.py_buffer(offsets), pa.py_buffer(values))
+    ends_of_texts = np.cumsum([len(text) + 1 for text in texts])  # + 1: the blank that joins
+    words_of_texts = np.diff(np.searchsorted(starts, ends_of_texts), prepend=0)
+    return words.dictionary_encode(), np.repeat(np.arange(len(texts)), words_of_texts)
+
+
+def _distinct(
+    rows: npt.NDArray[np.int64], values: npt.NDArray[np.int64], number_of_rows: int, bound: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint16]]:
+    """Distinct values of each row, rising, all below `bound`, and where each row begins."""
+    keys = rows * bound + values
+    keys.sort()
+    first = np.ones(len(keys), bool)
+    np.not_equal(keys[1:], keys[:-1], out=first[1:])
+    keys = keys[first]
+    indptr = np.searchsorted(keys, np.arange(number_of_rows + 1) * bound)
+    return indptr, (keys % bound).astype(np.uint16)
+
+
+def _batches(texts: Iterable[Text]) -> Iterator[list[bytes]]:
+    """Texts as UTF-8, letters beyond ASCII in lower case, about BATCH_BYTES at a time."""
+    batch: list[bytes] = []
+    size = 0
+    for text in texts:
+        batch.append(_lower_beyond_ascii(text))
+        size += len(batch[-1])
+        if size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _lower_beyond_ascii(text: Text) -> bytes:
+    if isinstance(text, bytes):
+        return text if text.isascii() else text.decode("utf-8", "replace").lower().encode()
+    return text.lower().encode("utf-8", "replace")  # half a surrogate pair becomes a question mark, thus a blank

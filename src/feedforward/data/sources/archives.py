@@ -1,0 +1,151 @@
+"""Archives as they stream → their content, within limits, with its SHA-256."""
+
+import hashlib
+import tempfile
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+from feedforward.config.schema import SourceFile
+from feedforward.core.errors import DataError
+from feedforward.data import archive_members
+from feedforward.data.sources import tar_stream
+
+CHUNK = 2**20  # bytes, unpacked
+MOST_PARTS = 100_000  # of a gzip: each costs a copy of a packed chunk
+
+
+def write_content(chunks: Iterable[bytes], file: SourceFile, target: IO[bytes]) -> str:
+    """Unpack a file as it streams, write its content to `target`, return the content's SHA-256 (hex).
+
+    Raises:
+        DataError: not such an archive, more than `max_bytes`, or other members than `file` asks for.
+        EOFError: the stream ended early.
+    """
+    # Packed bytes are limited too: gzip can go on for ever without unpacking to anything
+    packed = limited(chunks, file.max_bytes + CHUNK)
+    if file.archive == "tar":
+        unpacked = limited(gunzip(packed), file.max_bytes)
+        return write_members(tar_stream.members(unpacked, lambda path: is_wanted(path, file)), file, target)
+    total = hashlib.sha256()
+    for chunk in limited(gunzip(packed) if file.archive == "gzip" else packed, file.max_bytes):
+        total.update(chunk)
+        target.write(chunk)
+    return total.hexdigest()
+
+
+def content_digest(path: Path, file: SourceFile) -> str | None:
+    """SHA-256 (hex) of content that `write_content` wrote; None where it is missing or unreadable."""
+    total = hashlib.sha256()
+    try:
+        if file.archive in ("none", "gzip"):
+            with path.open("rb") as stored:
+                return hashlib.file_digest(stored, "sha256").hexdigest()
+        for names, contents in archive_members.read(path):
+            for name, content in zip(names, contents, strict=True):
+                total.update(_line(name, hashlib.sha256(content).hexdigest()))
+    except (OSError, DataError):
+        return None
+    return total.hexdigest()
+
+
+def limited(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
+    """The chunks, up to `limit` bytes.
+
+    Raises:
+        DataError: more bytes than that.
+    """
+    received = 0
+    for chunk in chunks:
+        received += len(chunk)
+        if received > limit:
+            raise DataError(f"more than the {limit:,} bytes that `max_bytes` allows")
+        yield chunk
+
+
+def gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Unpack gzip, of one or more parts, at most CHUNK bytes at a time.
+
+    Raises:
+        DataError: not gzip, or damaged.
+        EOFError: the stream ended early.
+    """
+    unpacker, parts = None, 0
+    for packed in chunks:
+        more = True
+        while more:
+            if unpacker is None:
+                packed = packed.lstrip(b"\0") if parts else packed  # padding after the end
+                if not packed:
+                    break
+                unpacker, parts = zlib.decompressobj(zlib.MAX_WBITS | 16), parts + 1
+            try:
+                unpacked = unpacker.decompress(packed, CHUNK)
+            except zlib.error as error:
+                raise DataError(f"expected gzip, received {tar_stream.begin(packed)} ({error})") from None
+            if unpacked:
+                yield unpacked
+            if parts > MOST_PARTS:
+                raise DataError(f"more than {MOST_PARTS:,} gzip parts")
+            packed = unpacker.unconsumed_tail or unpacker.unused_data
+            more = bool(packed) or len(unpacked) == CHUNK  # a full chunk: there may be more inside
+            if unpacker.eof:
+                unpacker = None
+    if unpacker is not None or not parts:
+        raise EOFError("gzip ends early")
+
+
+def write_members(received: Iterable[tuple[str, bytes]], file: SourceFile, target: IO[bytes]) -> str:
+    """Collect members that `file` asks for and write them, in its order, as Parquet; their digest.
+
+    Raises:
+        DataError: one comes twice, or there are more or fewer than asked for.
+    """
+    found: dict[str, tuple[int, int, str]] = {}
+    # Members come in any order and leave in one: they wait in an unnamed file rather than in memory
+    with tempfile.TemporaryFile(dir=Path(target.name).parent) as waiting:
+        for path, content in received:
+            if path in found:
+                raise DataError(f"{file.archive}: member {path!a} stands in it twice")
+            if len(found) == file.members:
+                raise DataError(
+                    f"{file.archive}: more than the {file.members:,} members expected in {', '.join(file.folders)}"
+                )
+            found[path] = (waiting.tell(), len(content), hashlib.sha256(content).hexdigest())
+            waiting.write(content)
+        if len(found) != (file.members or len(found) or 1):
+            raise DataError(
+                f"{file.archive}: expected {file.members or 'some'} members {_suffixes(file)} in"
+                f" {', '.join(file.folders)},"
+                f" received {len(found):,}"
+            )
+        rank = {folder: number for number, folder in enumerate(file.folders)}
+        ordered = sorted(found, key=lambda path: (rank[path.rpartition("/")[0]], path))
+
+        def content_of(path: str) -> bytes:
+            start, size, _ = found[path]
+            waiting.seek(start)
+            return waiting.read(size)
+
+        archive_members.write(ordered, [found[path][1] for path in ordered], content_of, target)
+    return hashlib.sha256(b"".join(_line(path, found[path][2]) for path in ordered)).hexdigest()
+
+
+def _suffixes(file: SourceFile) -> str:
+    return " or ".join(f"*{suffix}" for suffix in ([file.suffix] if isinstance(file.suffix, str) else file.suffix))
+
+
+def is_wanted(path: str, file: SourceFile) -> bool:
+    """Is it one of the members that `file` asks for?"""
+    folder, _, name = path.rpartition("/")
+    return (
+        folder in file.folders
+        and name.endswith(file.suffix)
+        and name not in ("", ".", "..")
+        and not {"\0", "\n"} & {*path}
+    )
+
+
+def _line(path: str, digest: str) -> bytes:
+    return f"{path}\0{digest}\n".encode()

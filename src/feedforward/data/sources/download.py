@@ -1,0 +1,165 @@
+"""Verified files from mirrors and URLs: what identifies a file is its content, so any source may serve it.
+
+Sources are tried in order: `$FEEDFORWARD_MIRROR` (a folder, or any URL that fsspec opens), the mirrors of params.yaml
+where they exist, the file's own `urls`.
+"""
+
+import functools
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from feedforward.config.schema import DIGESTS, SourceFile
+from feedforward.core import atomic_files, paths
+from feedforward.core.errors import DataError, SourceError
+from feedforward.core.redaction import redact
+from feedforward.data.sources import archives
+from feedforward.data.sources.locations import Patience, Unreachable, read, read_folder
+from feedforward.data.sources.progress_bar import Bar
+
+MIRROR = "FEEDFORWARD_MIRROR"
+
+log = logging.getLogger(__name__)
+
+
+def stored_name(key: str, file: SourceFile) -> str:
+    """Name of a file's verified content in the folder of raw files."""
+    return file.stored_as(key)
+
+
+def fetch(
+    files: Mapping[str, SourceFile], folder: Path, mirrors: Sequence[str], patience: Patience | None = None
+) -> None:
+    """Fetch every file into `folder`; what lies there and is right stays. Digests are recorded beside the files.
+
+    A file without `sha256` in params.yaml (own data) is held to the digest that was recorded at its first fetch.
+
+    Raises:
+        SourceError: no source has a file, or none has the right bytes.
+    """
+    recorded = _recorded(folder)
+    digests = {}
+    with Bar() as bar:
+        for key, file in files.items():
+            target, expected = folder / stored_name(key, file), file.sha256 or recorded.get(key)
+            if expected is None or archives.content_digest(target, file) != expected:
+                expected = _fetch_file(key, file, expected, target, mirrors, patience or Patience(), bar)
+            digests[key] = expected
+    atomic_files.write_json(folder / DIGESTS, digests, "fetch")
+
+
+def missing(files: Mapping[str, SourceFile], folder: Path, mirrors: Sequence[str], wait_s: float = 5.0) -> list[str]:
+    """The files that do not lie in `folder` and that no source begins to send within `wait_s` seconds."""
+    quick = Patience(stall_s=wait_s, retries=0)
+
+    def reachable(location: str, file: SourceFile) -> bool:
+        try:
+            if file.archive == "folder":
+                return bool(next(_members(location, file, quick, Bar()), None))
+            return bool(next(read(location, quick, Bar()), b""))
+        except Unreachable:
+            return False
+
+    return [
+        key
+        for key, file in files.items()
+        if not (folder / stored_name(key, file)).exists()
+        and not any(reachable(location, file) for location in _locations(key, file, mirrors))
+    ]
+
+
+def _recorded(folder: Path) -> dict[str, str]:
+    try:
+        recorded = atomic_files.read_json(folder / DIGESTS)
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError):
+        return {}
+    return recorded if isinstance(recorded, dict) else {}
+
+
+def _locations(key: str, file: SourceFile, mirrors: Sequence[str]) -> Iterator[str]:
+    """Where to look for a file, in order; relative mirrors and urls start at the root of the workspace."""
+    named = os.environ.get(MIRROR)
+    for mirror in [str(Path.cwd() / named) if named and _is_local(named) else named, *map(_absolute, mirrors)]:
+        if mirror:
+            head, mark, query = mirror.partition("?") if "://" in mirror else (mirror, "", "")
+            yield f"{head.rstrip('/')}/{key}{mark}{query}"
+    yield from map(_absolute, file.urls)
+
+
+def _is_local(location: str) -> bool:
+    return "://" not in location and "::" not in location
+
+
+def _absolute(location: str) -> str:
+    if not _is_local(location):
+        return location
+    return str((paths.root() / os.path.expanduser(location)).resolve())  # noqa: PTH111  # an unknown ~user stays
+
+
+def _fetch_file(
+    key: str,
+    file: SourceFile,
+    expected: str | None,
+    target: Path,
+    mirrors: Sequence[str],
+    patience: Patience,
+    bar: Bar,
+) -> str:
+    """Try the sources in order; return the digest of the content that now is `target`."""
+    tried = []
+    for location in _locations(key, file, mirrors):
+        try:
+            return _with_retries(
+                functools.partial(_fetch_once, location, file, expected, target, patience, bar),
+                0 if _is_local(location) else patience.retries,
+                patience.pause_s,
+            )
+        except (Unreachable, DataError, EOFError) as error:
+            reason = f"{redact(location)}: {error}"
+            tried.append(reason)
+            if isinstance(error, DataError):
+                log.warning("refused %s", reason)
+    raise SourceError(
+        f"{key}: no source has it: {'; '.join(tried)}; name a mirror (a folder or URL that holds {key}): {MIRROR}=…"
+    )
+
+
+def _with_retries(attempt: Callable[[], str], retries: int, pause_s: float) -> str:
+    for number in range(retries + 1):
+        try:
+            return attempt()
+        except (Unreachable, EOFError) as error:
+            if number == retries or getattr(error, "final", False):
+                raise
+            time.sleep(pause_s * 2**number)
+    raise AssertionError  # not reached: the last attempt returns or raises
+
+
+def _fetch_once(
+    location: str, file: SourceFile, expected: str | None, target: Path, patience: Patience, bar: Bar
+) -> str:
+    with atomic_files.writing(target, "fetch") as output:
+        if file.archive == "folder":
+            received = archives.write_members(_bounded(_members(location, file, patience, bar), file), file, output)
+        else:
+            received = archives.write_content(read(location, patience, bar), file, output)
+        if expected is not None and received != expected:
+            hint = "" if file.sha256 else f"; if the data changed on purpose, remove {target.with_name(DIGESTS)}"
+            raise DataError(f"expected content with SHA-256 {expected}, received {received}{hint}")
+    return received
+
+
+def _members(location: str, file: SourceFile, patience: Patience, bar: Bar) -> Iterator[tuple[str, bytes]]:
+    return read_folder(location, file.folders, lambda path: archives.is_wanted(path, file), patience, bar)
+
+
+def _bounded(members: Iterator[tuple[str, bytes]], file: SourceFile) -> Iterator[tuple[str, bytes]]:
+    total = 0
+    for name, content in members:
+        total += len(content)
+        if total > file.max_bytes:
+            raise DataError(f"more than the {file.max_bytes:,} bytes that `max_bytes` allows")
+        yield name, content

@@ -1,0 +1,107 @@
+"""The bytes of a folder, http, s3, … location as they come, with a time limit on every wait."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from feedforward.core.redaction import redact
+from feedforward.data.sources.progress_bar import Bar
+
+CHUNK = 2**16  # bytes
+SLOWEST = 1024  # bytes a second, below which a source counts as stalled
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for a source on the network: seconds without a byte, further tries, first pause (doubling)."""
+
+    stall_s: float = 30.0
+    retries: int = 3
+    pause_s: float = 1.0
+
+
+class Unreachable(Exception):
+    """A source that does not give the file; `final`: asking again would not help."""
+
+    def __init__(self, reason: str, final: bool) -> None:
+        super().__init__(reason)
+        self.final = final
+
+
+def read(location: str, patience: Patience, bar: Bar) -> Iterator[bytes]:
+    """The bytes of a source as they come; every failure of a file system becomes Unreachable."""
+    import fsspec
+
+    try:
+        options, how = _options(location, patience)
+        system, path = fsspec.core.url_to_fs(location, **options)
+        with system.open(path, "rb", **how) as stream:
+            size = getattr(stream, "size", None) or getattr(getattr(stream, "r", None), "content_length", None)
+            bar.start(location.partition("?")[0].rpartition("/")[2], size)
+            since, received = time.monotonic(), 0
+            while chunk := stream.read(CHUNK):
+                bar.advance(len(chunk))
+                yield chunk
+                received += len(chunk)
+                if (waited := time.monotonic() - since) > patience.stall_s:
+                    if received < SLOWEST * waited:
+                        raise TimeoutError
+                    since, received = time.monotonic(), 0
+    except Exception as error:  # each back end of fsspec has exceptions of its own
+        raise _explained(error, patience) from None
+
+
+def read_folder(
+    location: str, folders: Sequence[str], wanted: Callable[[str], bool], patience: Patience, bar: Bar
+) -> Iterator[tuple[str, bytes]]:
+    """Names (FOLDER/FILE) and contents of the wanted files directly in `folders` of a folder, in the order of names.
+
+    Raises:
+        Unreachable: it is not there, or its kind of source cannot list folders.
+    """
+    import fsspec
+
+    if location.startswith(("http://", "https://")):
+        raise Unreachable("a folder cannot be listed over http; pack it as a tar", final=True)
+    try:
+        options, _ = _options(location, patience)
+        system, path = fsspec.core.url_to_fs(location, **options)
+        bar.start(location.rpartition("/")[2], None)
+        for folder in folders:
+            for entry in sorted(system.ls(f"{path}/{folder}", detail=True), key=lambda entry: str(entry["name"])):
+                name = f"{folder}/{str(entry['name']).rpartition('/')[2]}"
+                if entry["type"] == "file" and wanted(name):
+                    content: bytes = system.cat_file(entry["name"])
+                    bar.advance(len(content))
+                    yield name, content
+    except Exception as error:  # each back end of fsspec has exceptions of its own
+        raise _explained(error, patience) from None
+
+
+def _options(location: str, patience: Patience) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Options of the file system and of opening a file on it."""
+    if location.startswith(("http://", "https://")):
+        import aiohttp
+
+        wait = aiohttp.ClientTimeout(total=None, sock_connect=patience.stall_s, sock_read=patience.stall_s)
+        # auto_decompress and Accept-Encoding: some servers call a .gz file an encoding, and it would arrive unpacked
+        client = {"timeout": wait, "trust_env": True, "auto_decompress": False}
+        return {"client_kwargs": client, "headers": {"Accept-Encoding": "identity"}}, {"block_size": 0, "size": -1}
+    if location.startswith("s3://"):
+        seconds = {"connect_timeout": patience.stall_s, "read_timeout": patience.stall_s}
+        return {"config_kwargs": {**seconds, "retries": {"max_attempts": 1}}}, {}
+    return {}, {}
+
+
+def _explained(error: Exception, patience: Patience) -> Unreachable:
+    status = getattr(error, "status", None)
+    if isinstance(error, TimeoutError):
+        return Unreachable(f"stalled for {patience.stall_s:g} s", final=False)
+    if isinstance(error, FileNotFoundError):
+        return Unreachable("no such file", final=True)
+    if isinstance(status, int):
+        return Unreachable(f"HTTP status {status}", final=400 <= status < 500 and status not in (408, 429))
+    reason = redact((str(error).splitlines() or [""])[0])
+    final = isinstance(error, (PermissionError, IsADirectoryError, ImportError, ValueError))
+    return Unreachable(f"{type(error).__name__} {reason}".strip(), final)

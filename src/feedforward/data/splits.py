@@ -1,0 +1,160 @@
+"""Split: features and labels of one part of a data set, checked once, on creation."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from feedforward.core.errors import DataError
+
+
+@dataclass(frozen=True)
+class MultiHot:
+    """Multi-hot rows, stored as CSR without values: row i has a 1 in `indices[indptr[i]:indptr[i + 1]]`.
+
+    indptr: int64, (rows + 1,), from 0, not falling. indices: unsigned integers, (ones,), rising
+    within each row (`load` checks that) and below `columns`.
+
+    Raises:
+        DataError: the arrays do not describe such a matrix.
+    """
+
+    indptr: npt.NDArray[np.int64]
+    indices: npt.NDArray[np.unsignedinteger]
+    columns: int
+
+    def __post_init__(self) -> None:
+        if self.indptr.dtype.kind != "i" or self.indices.dtype.kind != "u" or self.indices.ndim != 1:
+            raise DataError("multi-hot rows: indptr must be int64 and indices unsigned integers; vectorize again")
+        if self.indptr.ndim != 1 or not len(self.indptr) or self.indptr[0] != 0:
+            raise DataError("multi-hot rows: indptr must be one-dimensional and start at 0; vectorize again")
+        if np.any(np.diff(self.indptr) < 0) or self.indptr[-1] != len(self.indices):
+            raise DataError("multi-hot rows: indptr does not match indices; vectorize again")
+        if len(self.indices) and int(self.indices.max()) >= self.columns:
+            raise DataError(f"multi-hot rows: an index is not below {self.columns}; vectorize again")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return len(self.indptr) - 1, self.columns
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    def is_rising(self) -> bool:
+        """Whether the indices rise within each row: sorted, and none twice."""
+        starts = np.zeros(len(self.indices) + 1, bool)
+        starts[self.indptr] = True
+        return bool(np.all(starts[1:-1] | (self.indices[1:] > self.indices[:-1])))
+
+    def rows(self, start: int, stop: int) -> "MultiHot":
+        """Rows start..stop-1, sharing memory."""
+        first, last = self.indptr[start], self.indptr[stop]
+        return MultiHot(self.indptr[start : stop + 1] - first, self.indices[first:last], self.columns)
+
+    def take(self, order: npt.NDArray[np.integer]) -> "MultiHot":
+        """The rows named by `order`, in that order."""
+        lengths = np.diff(self.indptr)[order]
+        indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        where = np.arange(indptr[-1]) + np.repeat(self.indptr[:-1][order] - indptr[:-1], lengths)
+        return MultiHot(indptr, np.asarray(self.indices)[where], self.columns)
+
+    def dense(self) -> npt.NDArray[np.float32]:
+        """The same rows as float32 zeros and ones, (rows, columns)."""
+        matrix = np.zeros(self.shape, np.float32)
+        matrix[np.repeat(np.arange(len(self)), np.diff(self.indptr)), self.indices] = 1.0
+        return matrix
+
+
+Features = npt.NDArray[np.generic] | MultiHot
+
+
+@dataclass(frozen=True)
+class Split:
+    """Features and labels of one part of a data set.
+
+    features: dense, (samples, features), uint8 or float32, or MultiHot of the same shape.
+    labels: (samples,) class numbers, uint8 or wider; (samples, outputs) for multilabel; float32 for regression.
+
+    Raises:
+        DataError: no sample, or numbers of samples that differ.
+    """
+
+    features: Features
+    labels: npt.NDArray[np.generic]
+
+    def __post_init__(self) -> None:
+        if len(self.features.shape) != 2:
+            raise DataError(f"split: features must be two-dimensional, got shape {self.features.shape}")
+        if len(self.features) != len(self.labels):
+            raise DataError(f"split: {len(self.features)} rows of features, but {len(self.labels)} labels")
+        if not len(self.labels):
+            raise DataError("split: no samples; fetch and vectorize again")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def rows(self, start: int, stop: int) -> "Split":
+        """Samples start..stop-1, sharing memory."""
+        features = self.features.rows(start, stop) if isinstance(self.features, MultiHot) else self.features[start:stop]
+        return Split(features, self.labels[start:stop])
+
+    def take(self, order: npt.NDArray[np.integer]) -> "Split":
+        """The samples named by `order`, in that order."""
+        features = self.features.take(order) if isinstance(self.features, MultiHot) else self.features[order]
+        return Split(features, self.labels[order])
+
+    def arrays(self) -> Iterator[tuple[str, npt.NDArray[np.generic]]]:
+        """The arrays that hold the split, with the names of their files."""
+        if isinstance(self.features, MultiHot):
+            yield "indptr", self.features.indptr
+            yield "indices", self.features.indices
+            yield "columns", np.array([self.features.columns])
+        else:
+            yield "features", self.features
+        yield "labels", self.labels
+
+    def save(self, folder: Path) -> None:
+        """Write one .npy file an array into `folder`; the caller makes the folder appear at once."""
+        folder.mkdir(parents=True)
+        for name, array in self.arrays():
+            np.save(folder / f"{name}.npy", array, allow_pickle=False)
+
+    def digest(self) -> str:
+        """SHA-256 (hex) over the name, dtype, shape and bytes of each array."""
+        total = hashlib.sha256()
+        for name, array in self.arrays():
+            total.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+            total.update(np.ascontiguousarray(array).data)
+        return total.hexdigest()
+
+    @classmethod
+    def load(cls, folder: Path) -> "Split":
+        """Read a split memory-mapped.
+
+        Raises:
+            DataError: a file is missing or damaged.
+        """
+
+        def array(name: str) -> npt.NDArray[np.generic]:
+            path = folder / f"{name}.npy"
+            try:
+                loaded: npt.NDArray[np.generic] = np.load(path, mmap_mode="r", allow_pickle=False)
+                if not isinstance(loaded, np.ndarray) or loaded.dtype.kind not in "uif" or not loaded.dtype.isnative:
+                    raise ValueError("not an array of numbers")
+            except Exception as error:  # of a damaged header, Python's own tokenizer complains
+                raise DataError(f"{path}: cannot be read ({error}); run `dvc repro vectorize`") from None
+            return loaded
+
+        if not (folder / "indptr.npy").exists():
+            return cls(array("features"), array("labels"))
+        columns, indptr, indices = array("columns"), array("indptr"), array("indices")
+        if columns.shape != (1,) or columns.dtype.kind not in "ui":
+            raise DataError(f"{folder / 'columns.npy'}: must hold one number; run `dvc repro vectorize`")
+        features = MultiHot(indptr, indices, int(columns[0]))  # type: ignore[arg-type]
+        if not features.is_rising():
+            raise DataError(f"{folder / 'indices.npy'}: must rise within each row; run `dvc repro vectorize`")
+        return cls(features, array("labels"))

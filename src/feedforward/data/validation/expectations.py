@@ -1,0 +1,296 @@
+"""What the data must hold: one row a sample → expectation suites → summary. Great Expectations lives here.
+
+A check's bound comes from `dataset.expectations` and from nowhere else. Great Expectations raises nothing
+when data fail, and passes a suite on zero rows as well as an empty suite; so results are counted here, and a
+check without samples is a failed one.
+"""
+
+import contextlib
+import io
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import great_expectations as gx
+import pandas as pd
+from great_expectations import expectations as gxe
+from ruamel.yaml import YAML
+
+from feedforward.config.schema import Dataset
+from feedforward.config.tasks import TASKS
+from feedforward.core import atomic_files, paths
+from feedforward.core.errors import ValidationFailed
+from feedforward.data.validation import profile
+from feedforward.data.validation.profile import SPLITS
+from feedforward.data.validation.summary import Check, Summary
+from feedforward.reports.html_page import number, percent, span
+
+DERIVED = "expectations.yaml"
+BOTH = "both"  # a rule on train and test together
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An expectation of Great Expectations on a split, and how to tell of it.
+
+    found: makes text of the rows, at least one; flaws: the column whose sum counts what should not be there.
+    """
+
+    name: str
+    split: str
+    kind: type[Any]
+    arguments: dict[str, Any]
+    expected: str
+    found: Callable[[pd.DataFrame], str]
+    explained: str
+    flaws: str = ""
+
+
+def validate(name: str, dataset: Dataset, folder: Path) -> Summary:
+    """Hold the profile in `folder` against `dataset.expectations`.
+
+    Leaves Great Expectations' pages and the summary in `paths.data_docs(name)`, always, and the summary in
+    `paths.validation(name)` if all is met: what DVC tracks there never shows refused data.
+
+    Raises:
+        ValidationFailed: a table of what was expected and what was found, and where the page is.
+        DataError: the profile or the manifest cannot be read, or they do not belong together.
+    """
+    rows, manifest = profile.load(folder)
+    derived = dataset.expectations is None
+    if derived:
+        dataset = dataset.model_copy(update={"expectations": profile.derive(rows, dataset)})
+    docs = paths.data_docs(name)
+    with atomic_files.writing_folder(docs, "data_docs") as target:
+        summary = Summary(
+            dataset=name,
+            title=dataset.title,
+            sample=dataset.sample,
+            data_digest=manifest["data_digest"],
+            features=manifest["features"],
+            samples={split: manifest["samples"][split] for split in SPLITS},
+            checks=tuple(evaluate(rows, rules(dataset, manifest.get("collected", 0)), target)),
+            distributions=profile.distributions(rows, dataset),
+        )
+        summary.save(target, "summary.html")
+        if derived:
+            _write_out(name, dataset, target)
+    if summary.failed:
+        raise ValidationFailed(
+            f"{name}: {len(summary.failed)} of {len(summary.checks)} expectations are not met\n{summary.table()}\n"
+            f"look at {(docs / 'summary.html').relative_to(paths.root())}; then mend the data and run `dvc repro`,"
+            f" or change datasets.{name}.expectations in params.yaml if the data are right"
+            + (f" (they are derived; {DERIVED} beside that page has them to be edited)" if derived else "")
+        )
+    with atomic_files.writing_folder(paths.validation(name), "validate") as target:
+        summary.save(target)
+        if derived:
+            _write_out(name, dataset, target)
+    return summary
+
+
+def _write_out(name: str, dataset: Dataset, folder: Path) -> None:
+    """The derived expectations as a part of params.yaml."""
+    text = io.StringIO()
+    YAML(typ="safe", pure=True).dump(profile.bounds_of(dataset).model_dump(mode="json", exclude_none=True), text)
+    told = f"# Derived from the training split. To hold the data to it, put it below datasets.{name}.expectations in\n"
+    atomic_files.write_text(
+        folder / DERIVED, f"{told}# params.yaml in the place of null, and edit it.\n{text.getvalue()}", "derive"
+    )
+
+
+# --- the rules ---------------------------------------------------------------------------------
+
+
+def rules(dataset: Dataset, collected: int = 0) -> list[Rule]:
+    """Every rule that the data set's expectations state; `collected`: how many users' samples are in training."""
+    return [
+        *(rule for split in SPLITS for rule in _rules_of_split(split, dataset, collected)),
+        _values("splits", BOTH, "split", dict(zip(SPLITS, SPLITS, strict=True)), "Samples of each split."),
+        _at_most(0, "missing values", BOTH, "missing", "Rows of the profile that lack a value."),
+        _at_most(
+            profile.bounds_of(dataset).overlap, "overlap", BOTH, "overlap",
+            "Distinct raw samples of test that stand in train too: they flatter the figures on test.", of="test",
+        ),
+    ]  # fmt: skip
+
+
+def _rules_of_split(split: str, dataset: Dataset, collected: int) -> Iterator[Rule]:
+    bounds, answers = profile.bounds_of(dataset), TASKS[dataset.task].answers
+    low, high = {"train": bounds.train_samples, "test": bounds.test_samples}[split]
+    low, high = (low + collected, high + collected) if split == "train" else (low, high)
+    yield Rule(
+        "samples", split, gxe.ExpectTableRowCountToBeBetween, {"min_value": low, "max_value": high},
+        span(low, high), lambda rows: number(len(rows)), "Number of samples.",
+    )  # fmt: skip
+    if answers == "class":
+        labels = dict(enumerate(dataset.labels))
+        yield _values("labels", split, "label", labels, "Each class occurs, and no other label; samples of each.")
+        yield _within(bounds.class_share, "class share", split, "class_share", "Share of each class.", percent)
+    elif answers == "labels":
+        for number_of, label in enumerate(dataset.labels):
+            yield _mean_within(bounds.class_share, f"share of {label}", split, f"label_{number_of}")
+    elif bounds.target is not None:
+        yield _within(bounds.target, "target", split, "label", "Value to learn, as training reads it.")
+    yield _within(bounds.value, "lowest value", split, "minimum", "Smallest feature of each sample.")
+    yield _within(bounds.value, "highest value", split, "maximum", "Largest feature of each sample.")
+    yield _within(bounds.ones, "non-zero features", split, "ones", "Features of each sample that are not zero.")
+    yield _within(bounds.raw_length, "raw length", split, "raw_length", "Bytes of each raw sample.")
+    yield _at_most(bounds.empty, "empty", split, "empty", "Samples without any non-zero feature.")
+    yield _at_most(
+        bounds.duplicates, "duplicates", split, "duplicate",
+        "Samples whose raw bytes equal those of an earlier one of the same split.",
+    )  # fmt: skip
+
+
+def _within(
+    bounds: tuple[float, float], name: str, split: str, column: str, explained: str,
+    form: Callable[[float], str] = number,
+) -> Rule:  # fmt: skip
+    """Every value of the column lies within the bounds."""
+
+    def found(rows: pd.DataFrame) -> str:
+        values = rows[column].dropna()
+        outside = int((~values.between(*bounds)).sum())
+        text = span(values.min(), values.max(), form)
+        return f"{text}; outside in {_count(outside, len(rows))}" if outside else text
+
+    arguments = {"column": column, "min_value": bounds[0], "max_value": bounds[1]}
+    return Rule(
+        name, split, gxe.ExpectColumnValuesToBeBetween, arguments, span(*bounds, form), found, explained
+    )  # fmt: skip
+
+
+def _mean_within(bounds: tuple[float, float], name: str, split: str, column: str) -> Rule:
+    """The mean of the column of zeros and ones, a share, lies within the bounds."""
+    return Rule(
+        name, split, gxe.ExpectColumnMeanToBeBetween,
+        {"column": column, "min_value": bounds[0], "max_value": bounds[1]}, span(*bounds, percent),
+        lambda rows: percent(float(rows[column].mean())), "Share of the samples with this label.",
+    )  # fmt: skip
+
+
+def _at_most(bound: int, name: str, split: str, column: str, explained: str, of: str = "") -> Rule:
+    """The column, of zeros and ones, sums to no more than the bound: so many samples have the flaw."""
+
+    def found(rows: pd.DataFrame) -> str:
+        samples = int((rows["split"] == of).sum()) if of else len(rows)
+        return _count(int(rows[column].sum()), samples, f" of {of}" if of else "")
+
+    return Rule(
+        name, split, gxe.ExpectColumnSumToBeBetween, {"column": column, "min_value": 0, "max_value": bound},
+        f"at most {number(bound)}" if bound else "none", found, explained, flaws=column,
+    )  # fmt: skip
+
+
+def _values(name: str, split: str, column: str, known: dict[Any, str], explained: str) -> Rule:
+    """The column holds each of the known values, which have names, and no other."""
+
+    def found(rows: pd.DataFrame) -> str:
+        counts: dict[Any, int] = rows[column].value_counts(sort=False).to_dict()
+        others = sorted(value for value in counts if value not in known)
+        named = [f"{text}: {number(counts.get(value, 0))}" for value, text in known.items()]
+        return ", ".join([*named, *(f"unknown {value}: {number(counts[value])}" for value in others)])
+
+    arguments = {"column": column, "value_set": list(known)}
+    expected = f"all of {', '.join(known.values())}"
+    return Rule(name, split, gxe.ExpectColumnDistinctValuesToEqualSet, arguments, expected, found, explained)
+
+
+def _count(count: int, samples: int, of: str = "") -> str:
+    return f"{number(count)} ({percent(count / samples)}{of})" if count else "none"
+
+
+# --- Great Expectations --------------------------------------------------------------------------
+
+
+def evaluate(rows: pd.DataFrame, rules: Sequence[Rule], docs: Path | None = None) -> list[Check]:
+    """A check for every rule, in their order; Great Expectations' own pages go into `docs`, if given.
+
+    rows: as `profiles.load` gives them.
+
+    Raises:
+        ValidationFailed: there is no rule, or a rule got no result.
+    """
+    if not rules:
+        raise ValidationFailed("the expectation suite is empty; state datasets.*.expectations in params.yaml")
+    context = gx.get_context(mode="ephemeral")
+    context.enable_analytics(False)
+    context.variables.progress_bars = {"globally": False}
+    parts = {BOTH: rows, **{split: rows[rows["split"] == split] for split in SPLITS}}
+    met: dict[tuple[str, str], bool] = {}
+    for split in dict.fromkeys(rule.split for rule in rules):
+        met |= _run(context, split, parts[split], [rule for rule in rules if rule.split == split])
+    if docs:
+        context.add_data_docs_site("local", _site(docs))
+        with _whole_pages():
+            context.build_data_docs()
+    return [_check(rule, parts[rule.split], met) for rule in rules]
+
+
+@contextlib.contextmanager
+def _whole_pages() -> Iterator[None]:
+    """Raise what goes wrong while pages are built (a full disk): Great Expectations only logs it."""
+    log, failures = logging.getLogger("great_expectations.render.renderer.site_builder"), _Failures()
+    log.addHandler(failures)
+    log.propagate, propagated = False, log.propagate
+    try:
+        yield
+    finally:
+        log.removeHandler(failures)
+        log.propagate = propagated
+    if failures.found:
+        raise failures.found[0]
+
+
+class _Failures(logging.Handler):
+    """Keeps the exceptions that are being handled when an error is logged."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.found: list[BaseException] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it."""
+        error = sys.exc_info()[1]
+        self.found.append(error or ValidationFailed(record.getMessage()))
+
+
+def _site(docs: Path) -> dict[str, Any]:
+    return {
+        "class_name": "SiteBuilder",
+        "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs)},
+        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+        "show_how_to_buttons": False,
+    }
+
+
+def _run(context: Any, name: str, rows: pd.DataFrame, rules: Sequence[Rule]) -> dict[tuple[str, str], bool]:
+    """Run a suite of the rules on the rows: for (split, name) of each rule, is it met?"""
+    stated = [
+        rule.kind(**rule.arguments, notes=rule.explained, meta={"rule": [rule.split, rule.name]}) for rule in rules
+    ]
+    suite = context.suites.add_or_update(gx.ExpectationSuite(name=name, expectations=stated))
+    asset = context.data_sources.add_or_update_pandas(name).add_dataframe_asset(name)
+    data = asset.add_batch_definition_whole_dataframe(name)
+    definition = context.validation_definitions.add_or_update(
+        gx.ValidationDefinition(name=name, data=data, suite=suite)
+    )
+    checkpoint = context.checkpoints.add_or_update(
+        gx.Checkpoint(name=name, validation_definitions=[definition], result_format={"result_format": "BASIC"})
+    )
+    outcome = checkpoint.run(batch_parameters={"dataframe": rows})
+    results = [result for run in outcome.run_results.values() for result in run.results]
+    return {tuple(result.expectation_config.meta["rule"]): result.success is True for result in results}
+
+
+def _check(rule: Rule, rows: pd.DataFrame, met: dict[tuple[str, str], bool]) -> Check:
+    if (rule.split, rule.name) not in met:
+        raise ValidationFailed(f"{rule.name} of {rule.split}: Great Expectations gave no result; report this")
+    success = met[rule.split, rule.name] and len(rows) > 0  # on zero rows, what is asked of a column is met
+    found = rule.found(rows) if len(rows) else "no samples"
+    noted = success and bool(rule.flaws) and int(rows[rule.flaws].sum()) > 0
+    return Check(rule.name, rule.split, rule.expected, found, success, rule.explained, noted)

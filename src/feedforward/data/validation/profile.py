@@ -1,0 +1,157 @@
+"""The profile of a vectorized data set: one row a sample, and what can be counted from it."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from feedforward.config.schema import Dataset, Expectations
+from feedforward.config.tasks import TASKS
+from feedforward.core import atomic_files
+from feedforward.core.errors import DataError, ValidationFailed
+from feedforward.reports import html_page
+
+SPLITS = ("train", "test")
+TEXT, NUMBERS = ("split", "digest"), ("label", "raw_length", "ones", "minimum", "maximum")
+BINS = 30  # of a histogram, at most, and one more where the first begins below the lowest value
+
+
+def load(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The profile with the columns that the rules look at (see `describe`), and the manifest.
+
+    Raises:
+        DataError: a file cannot be read, or the two do not belong together.
+        ValidationFailed: a column is missing or holds no numbers.
+    """
+    remedy = "run `dvc repro vectorize`"
+    profile = folder / "profile.parquet"
+    try:
+        rows = pd.read_parquet(profile)
+        manifest = atomic_files.read_json(folder / "manifest.json")
+        stated = {split: manifest["samples"][split] for split in SPLITS}
+        manifest["data_digest"], manifest["features"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder}: profile.parquet or manifest.json cannot be read ({error}); {remedy}") from None
+    missing = [column for column in (*TEXT, *NUMBERS) if column not in rows]
+    if missing:
+        raise ValidationFailed(f"{profile}: columns missing: {', '.join(missing)}; {remedy}")
+    wrong = [column for column in NUMBERS if not pd.api.types.is_numeric_dtype(rows[column])]
+    if wrong:
+        raise ValidationFailed(f"{profile}: must hold numbers: {', '.join(wrong)}; {remedy}")
+    for split, samples in stated.items():
+        found = int((rows["split"] == split).sum())
+        if found != samples:
+            raise DataError(f"{profile}: {found:,} rows of {split}, but manifest.json says {samples:,}; {remedy}")
+    return describe(rows), manifest
+
+
+def describe(rows: pd.DataFrame) -> pd.DataFrame:
+    """The profile with what the rules look at in place of its digests.
+
+    class_share: share of the sample's class (or value) in its split. missing, empty, duplicate, overlap: 0 or 1. A
+    duplicate is equal to an earlier sample of its split; an overlap is a test sample, no duplicate, that
+    stands in train too.
+    """
+    described = rows.drop(columns="digest")
+    raw = pd.Series(pd.factorize(rows["digest"])[0], index=rows.index)  # numbers compare 30 times faster than text
+    label, split = rows["label"], rows["split"]
+    described["class_share"] = label.groupby([split, label]).transform("size") / label.groupby(split).transform("size")
+    described["missing"] = rows.isna().any(axis=1).astype(int)
+    described["empty"] = (rows["ones"] == 0).astype(int)
+    duplicate = pd.DataFrame({"split": split, "raw": raw}).duplicated()
+    described["duplicate"] = duplicate.astype(int)
+    described["overlap"] = ((split == "test") & ~duplicate & raw.isin(raw[split == "train"])).astype(int)
+    return described
+
+
+def distributions(rows: pd.DataFrame, dataset: Dataset) -> dict[str, dict[str, Any]]:
+    """Counts by class, and histograms of `ones` and `raw_length`, each by split."""
+    parts = {split: rows[rows["split"] == split] for split in SPLITS}
+    if any(part.empty for part in parts.values()):
+        return {}
+    bounds = bounds_of(dataset)
+    counts = {split: label_counts(part, dataset) for split, part in parts.items()}
+    labels = {"label": {"labels": list(dataset.labels), "accepted": bounds.class_share, **counts}}
+    return {
+        **(labels if all(counts.values()) else {}),
+        "ones": _histogram({split: part["ones"] for split, part in parts.items()}, bounds.ones),
+        "raw_length": _histogram({split: part["raw_length"] for split, part in parts.items()}, bounds.raw_length),
+    }
+
+
+def label_counts(rows: pd.DataFrame, dataset: Dataset) -> list[int]:
+    """Samples of each class, or with each label; none where a value is learned."""
+    answers, numbers = TASKS[dataset.task].answers, range(len(dataset.labels))
+    if answers == "labels":
+        return [int(rows[f"label_{i}"].sum()) for i in numbers]
+    return [int((rows["label"] == i).sum()) for i in numbers] if answers == "class" else []
+
+
+def bounds_of(dataset: Dataset) -> Expectations:
+    """What the data must keep, once it is stated or derived.
+
+    Raises:
+        ValidationFailed: it is neither.
+    """
+    if dataset.expectations is None:
+        raise ValidationFailed(f"{dataset.title}: states no expectations; run `dvc repro validate`")
+    return dataset.expectations
+
+
+def derive(rows: pd.DataFrame, dataset: Dataset) -> Expectations:
+    """Bounds from the profile itself: both splits are held to the training split's, with twice as much room beside it.
+
+    Flaws are accepted in the number that is there, so that more of them later are noticed.
+    """
+    train = rows[rows["split"] == "train"]
+    counts = {split: int((rows["split"] == split).sum()) for split in SPLITS}
+    shares = [count / max(1, len(train)) for count in label_counts(train, dataset)] or [0.0, 1.0]
+    value, ones, length = (
+        (float(train[low].min()), float(train[high].max()))
+        for low, high in (("minimum", "maximum"), ("ones", "ones"), ("raw_length", "raw_length"))
+    )
+    target = None
+    if TASKS[dataset.task].answers == "value":
+        target = _wide((float(train["label"].min()), float(train["label"].max())))
+    return Expectations(
+        train_samples=(counts["train"],) * 2,
+        test_samples=(counts["test"],) * 2,
+        class_share=(min(shares) / 2, min(1.0, 2 * max(shares))),
+        target=target,
+        ones=_whole(_wide(ones)),
+        value=_wide(value),
+        raw_length=_whole(_wide(length)),
+        empty=int(rows["empty"].sum()),
+        duplicates=max(int(rows.loc[rows["split"] == split, "duplicate"].sum()) for split in SPLITS),
+        overlap=int(rows["overlap"].sum()),
+    )
+
+
+def _wide(pair: tuple[float, float]) -> tuple[float, float]:
+    # twice the range: a number that is rare in training may be many more standard deviations away in the test split
+    room = 2 * (pair[1] - pair[0]) or abs(pair[0]) / 2
+    return float(f"{pair[0] - room:.4g}"), float(f"{pair[1] + room:.4g}")
+
+
+def _whole(pair: tuple[float, float]) -> tuple[int, int]:
+    return max(0, int(pair[0])), int(pair[1]) + 1
+
+
+def _histogram(values: Mapping[str, pd.Series], accepted: tuple[int, int]) -> dict[str, Any]:
+    """Counts in at most BINS bins of a round width; the last one holds what lies beyond the 99.5th percentile."""
+    arrays = {split: np.nan_to_num(column.to_numpy(np.float64), posinf=0, neginf=0) for split, column in values.items()}
+    everything = np.concatenate(list(arrays.values()))
+    lowest, highest = int(everything.min()), int(everything.max())
+    usual = int(np.quantile(everything, 0.995, method="inverted_cdf"))
+    width = math.ceil(html_page.nice_step((usual - lowest + 1) / BINS))
+    first = lowest // width * width
+    bins = max((usual - first) // width + 1, 1)
+    if lowest == highest:  # one bar alone looks like nothing: stand it in the middle
+        first, bins = lowest - 2, 5
+    edges = [first + width * i for i in range(bins + 1)]
+    counts = {split: np.histogram(np.minimum(array, edges[-1] - 1), edges)[0] for split, array in arrays.items()}
+    histogram = {split: [int(count) for count in numbers] for split, numbers in counts.items()}
+    return {"edges": edges, "open_end": highest >= edges[-1], "accepted": accepted, **histogram}

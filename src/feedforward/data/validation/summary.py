@@ -1,0 +1,94 @@
+"""The summary of a validation: checks as a person reads them, as JSON, as a page and as lines of text."""
+
+from dataclasses import asdict, dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from feedforward.core import atomic_files
+from feedforward.reports import html_page
+
+
+@dataclass(frozen=True)
+class Check:
+    """An expectation and what came of it.
+
+    split: train, test or both; expected, found: as a person reads them; explained: what the check is about;
+    noted: met, but the count of flaws is not zero.
+    """
+
+    name: str
+    split: str
+    expected: str
+    found: str
+    success: bool
+    explained: str
+    noted: bool = False
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All checks of a data set, and the distributions that its page draws.
+
+    samples: by split. distributions: of `label`, `ones` and `raw_length`: counts a class or bin by split.
+    """
+
+    dataset: str
+    title: str
+    sample: bool
+    data_digest: str
+    features: int
+    samples: dict[str, int]
+    checks: tuple[Check, ...]
+    distributions: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def success(self) -> bool:
+        """Are all checks met?"""
+        return not self.failed
+
+    @property
+    def failed(self) -> list[Check]:
+        """The checks that are not met."""
+        return [check for check in self.checks if not check.success]
+
+    def groups(self) -> list[tuple[str, list[Check]]]:
+        """The checks by name, each for its splits."""
+        order = {check.name: i for i, check in reversed(list(enumerate(self.checks)))}
+        ordered = sorted(self.checks, key=lambda check: order[check.name])
+        return [(name, list(checks)) for name, checks in groupby(ordered, key=lambda check: check.name)]
+
+    def save(self, folder: Path, page: str = "index.html") -> None:
+        """Write `summary.json` and the page into `folder`: equal summaries, equal bytes."""
+        atomic_files.write_json(folder / "summary.json", {"success": self.success, **asdict(self)})
+        atomic_files.write_text(
+            folder / page, html_page.render("validation.html", summary=self, figures=_figures(self))
+        )
+
+    def table(self) -> str:
+        """The failed checks as lines of text: check, split, expected, found."""
+        rows = [("check", "split", "expected", "found")]
+        rows += [(check.name, check.split, check.expected, check.found) for check in self.failed]
+        widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        return "\n".join("  ".join([*map(str.ljust, row, widths), row[3]]) for row in rows)
+
+
+def _figures(summary: Summary) -> list[dict[str, Any]]:
+    """Title, SVG and caption of each distribution."""
+    figures = []
+    titles = {"label": "Classes", "ones": "Non-zero features of a sample", "raw_length": "Bytes of a raw sample"}
+    for key, title in titles.items():
+        if key not in summary.distributions:
+            continue
+        found = summary.distributions[key]
+        shares = {split: [count / summary.samples[split] for count in found[split]] for split in summary.samples}
+        low, high = found["accepted"]
+        if key == "label":
+            svg = html_page.grouped_bars(shares, found["labels"], title, (low, high))
+            caption = f"Share of its split; accepted: {html_page.span(low, high, html_page.percent)}."
+        else:
+            svg = html_page.histogram(shares, found["edges"], title, found["open_end"])
+            caption = f"Share of its split; accepted: {html_page.span(low, high)}."
+            caption += " The last bar holds all that is beyond." if found["open_end"] else ""
+        figures.append({"title": title, "svg": svg, "caption": caption, "band": key == "label"})
+    return figures

@@ -1,0 +1,152 @@
+"""From the results of all runs to reports/comparison: tables, figures, verdicts, metrics, curves and the page.
+
+Everything written is a function of results and params: a rerun leaves the same bytes.
+"""
+
+import multiprocessing
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+
+from feedforward.analysis.findings import Findings, find
+from feedforward.analysis.run_result import SCORES, RunResult
+from feedforward.analysis.statistics import STATISTICS
+from feedforward.config.schema import Params
+from feedforward.core import atomic_files, paths, processes, provenance
+from feedforward.experiments import misclassified
+from feedforward.reports import tables, terminal
+from feedforward.reports.comparison_page import Additions, render
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LECTURE = "lecture"  # the protocol of the slides, shown beside
+FOREST = ("best_val_cross_entropy", "best_epoch", "slope")  # the differences that are drawn
+
+
+def compare(
+    results: Iterable[RunResult],
+    params: Params,
+    protocol: str = "fair",
+    folder: Path | None = None,
+    additions: Additions | None = None,
+    apart: bool = False,
+) -> Path:
+    """Compare the variants of each data set; write everything into `folder`, which appears at once.
+
+    additions: what the page shows beside. Runs of another protocol among the results are shown beside too.
+    apart: draw in a process of its own, so that the caller's other threads go on meanwhile.
+
+    Raises:
+        DataError: no result of the protocol, or one that does not belong to params.
+    """
+    results = list(results)
+    found, additions = find(results, params, protocol), additions or Additions()
+    if protocol != LECTURE and any(run.protocol == LECTURE for run in results):
+        additions = replace(additions, lecture=find(results, params, LECTURE))
+    folder = folder or paths.comparison()
+    with atomic_files.writing_folder(folder, "compare") as place, _drawing(apart) as pool:
+        drawn = pool.submit(pictures, found)
+        for name, text in [*_texts(found), ("index.html", render(found, additions))]:
+            atomic_files.write_text(place / name, text, "compare.text")
+        for name, picture in drawn.result():
+            with atomic_files.writing(place / "figures" / f"{name}.png", "compare.figure") as file:
+                file.write(picture)
+    return folder
+
+
+def gather(results: Iterable[RunResult], params: Params) -> Additions:
+    """What the page shows beside: validation summaries, where it comes from, what each final model gets most wrong.
+
+    Raises:
+        DataError: the raw or vectorized data are missing.
+    """
+    validation = {
+        name: atomic_files.read_json(path)
+        for name in params.datasets
+        if (path := paths.validation(name) / "summary.json").is_file()
+    }
+    commit = provenance.last_change(paths.root(), ("src", "params.yaml"))
+    origin = {"commit": commit} if commit else {}
+    origin |= {f"data of {name}": summary["data_digest"] for name, summary in validation.items()}
+    origin["libraries"] = ", ".join(f"{name} {provenance.installed_version(name)}" for name in provenance.LIBRARIES)
+    finals = {run.dataset: run for run in sorted(results, key=lambda run: -run.seed) if run.hardest}
+    hardest = {
+        name: misclassified.show(params.datasets[name], run.hardest, paths.raw(name), paths.vectorized(name))
+        for name, run in sorted(finals.items())
+    }
+    return Additions(validation=validation, origin=origin, hardest=hardest)
+
+
+def render_table(results: Iterable[RunResult], params: Params, protocol: str = "fair") -> Group:
+    """The tables and the verdicts for a terminal (rich prints them)."""
+    return terminal.show(find(results, params, protocol))
+
+
+def metrics(found: Iterable[Findings]) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Means for `dvc metrics diff`: data set → variant → statistic."""
+    return {
+        one.name: {
+            variant: {name: tables.rounded(estimate.mean) for name, estimate in estimates.items()}
+            for variant, estimates in one.summary.items()
+        }
+        for one in found
+    }
+
+
+def _texts(found: Sequence[Findings]) -> Iterator[tuple[str, str]]:
+    yield "table.csv", tables.summary_csv(found)
+    yield "table.md", tables.summary_markdown(found)
+    yield "differences.csv", tables.differences_csv(found)
+    yield "verdicts.json", atomic_files.canonical_json(tables.verdicts_plain(found), indent=2) + "\n"
+    yield "verdicts.md", tables.verdicts_markdown(found)
+    yield "metrics.json", atomic_files.canonical_json(metrics(found), indent=2) + "\n"
+    for one in found:
+        yield f"curves/{one.name}.csv", tables.curves_csv(one)
+
+
+def _drawing(apart: bool) -> Executor:
+    if not apart:
+        return ThreadPoolExecutor(1)
+    fresh = multiprocessing.get_context("spawn")  # a fork would inherit locks that other threads hold
+    return ProcessPoolExecutor(1, fresh, processes.end_with_ancestors)
+
+
+def pictures(found: Iterable[Findings]) -> list[tuple[str, bytes]]:
+    """Name and PNG of each figure."""
+    from feedforward.reports import figures  # matplotlib takes a second to import
+
+    return [(f"{one.name}-{name}", figures.png(figure)) for one in found for name, figure in draw(one)]
+
+
+def draw(one: Findings) -> Iterator[tuple[str, "Figure"]]:
+    """Name and figure: the lecture's four kinds of one data set, then ours."""
+    from feedforward.reports import figures
+
+    runs, baseline, others = one.runs, one.baseline, [v for v in one.variants if v != one.baseline]
+    if baseline in one.variants:
+        for name, curve in (("loss", "cross_entropy"), (runs[0].score, runs[0].score)):
+            title = f"{one.name}: training and validation {SCORES.get(name, name)} of {baseline}"
+            yield name, figures.training_and_validation(runs, baseline, curve, title)
+        for other in others:
+            title = f"{one.name}: validation loss of {baseline} and {other}"
+            yield f"{baseline}-and-{other}", figures.validation_loss_of_two(runs, baseline, other, title)
+    if any(run.role == "final" for run in runs):
+        yield (
+            "final",
+            figures.training_of_final(runs, baseline, f"{one.name}: training of the final model ({baseline})"),
+        )
+    if one.variants:
+        title = f"{one.name}: validation loss of all variants"
+        yield "validation-loss", figures.validation_loss_of_all(runs, one.variants, title)
+    panels = [
+        (STATISTICS[name].label, chosen)
+        for name in FOREST
+        if (chosen := [difference for difference in one.differences if difference.statistic == name])
+    ]
+    if panels:
+        yield "differences", figures.forest(panels, f"{one.name}: differences to {baseline}")

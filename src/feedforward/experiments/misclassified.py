@@ -1,0 +1,48 @@
+"""The test samples that a model gets most wrong, as the report shows them."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from feedforward.config.schema import Dataset
+from feedforward.data.readers import reading
+from feedforward.data.sources import download
+from feedforward.reports.comparison_page import HardSample
+
+TEXT = 600  # characters shown
+SIDE = 84  # pixels of a picture shown
+
+
+def show(dataset: Dataset, found: Sequence[dict[str, Any]], raw: Path, vectorized: Path) -> list[HardSample]:
+    """The samples of `attribution.hardest` as the report shows them: pictures or texts, labels and words."""
+    files = {key: raw / download.stored_name(key, file) for key, file in dataset.files.items()}
+    samples = reading.samples(dataset.reader, files, [entry["row"] for entry in found])
+    names = reading.column_names(dataset.reader, vectorized)
+    return [
+        HardSample(
+            truth=dataset.labels[entry["truth"]],
+            answer=dataset.labels[entry["answer"]],
+            probability=entry["probability"],
+            picture=None if isinstance(sample, str) else _png(sample),
+            text=_shortened(sample) if isinstance(sample, str) else None,
+            words=tuple((names(column), weight) for column, weight in entry["columns"]),
+        )
+        for entry, sample in zip(found, samples, strict=True)
+    ]
+
+
+def _shortened(text: str) -> str:
+    plain = " ".join(text.replace("<br />", " ").split())
+    return plain if len(plain) <= TEXT else plain[:TEXT].rsplit(" ", 1)[0] + " …"
+
+
+def _png(pixels: npt.NDArray[np.uint8]) -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(255 - pixels).resize((SIDE, SIDE), Image.Resampling.NEAREST).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,155 @@
+"""What a sweep varies: fields of a variant and of training, each with its values or a range of them."""
+
+import itertools
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from feedforward.config import cross_checks
+from feedforward.config.schema import Optimizer, Params, Variant, check
+from feedforward.core.errors import ParamsError
+
+Value = int | float | str
+Point = dict[str, Value]  # field → value
+MOST_POINTS = 256  # of a grid; a search tries fewer
+WHOLE = ("epochs", "batch_size")  # fields that take whole numbers
+LOG_FROM = 10.0  # a range that spans such a factor is searched by its logarithm
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A field with the values to try; of a range, the two ends."""
+
+    field: str
+    values: tuple[Value, ...]
+    is_range: bool = False
+
+    @property
+    def is_log(self) -> bool:
+        """Whether a range is to be searched by its logarithm."""
+        low, high = self.values[0], self.values[-1]
+        return not isinstance(low, str) and not isinstance(high, str) and 0 < low * LOG_FROM <= high
+
+    @property
+    def text(self) -> str:
+        """As it was given: `l2=1e-05..0.01`."""
+        return f"{self.field}={('..' if self.is_range else ',').join(map(shown, self.values))}"
+
+
+def fields(dataset: str, variant: str) -> dict[str, tuple[str, ...]]:
+    """Field → its place in params.yaml."""
+    training = ("datasets", dataset, "training")
+    return {
+        **{name: ("variants", variant, name) for name in Variant.model_fields},
+        **{name: (*training, name) for name in WHOLE},
+        **{f"optimizer.{name}": (*training, "optimizer", name) for name in Optimizer.model_fields},
+    }
+
+
+def shown(value: Value) -> str:
+    """A value for people: `0.001`, `small`; no two values look the same."""
+    short = value if isinstance(value, str) else f"{value:g}"
+    return short if isinstance(value, str) or float(short) == value else repr(value)
+
+
+def text(point: Mapping[str, Value]) -> str:
+    """`dropout_rate=0.1 learning_rate=0.01`."""
+    return " ".join(f"{field.rpartition('.')[2]}={shown(value)}" for field, value in point.items())
+
+
+def parse(texts: Sequence[str], params: Params, dataset: str, variant: str, search: bool) -> list[Axis]:
+    """`FIELD=VALUE,VALUE…` and, for a search, `FIELD=LOW..HIGH`, each value checked as params.yaml is.
+
+    Raises:
+        ParamsError: every mistake at once.
+    """
+    params.dataset(dataset)
+    params.variant(variant)
+    known = fields(dataset, variant)
+    axes: list[Axis] = []
+    problems: list[str] = []
+    for given in texts:
+        try:
+            axis = _axis(given, known, search)
+            if axis.field in {other.field for other in axes}:
+                raise ParamsError([f"{axis.field}: is given twice"])
+            axes.append(axis)
+        except ParamsError as error:
+            problems += error.problems
+            continue
+        for value in axis.values:
+            if names := _names(params, dataset, axis.field):
+                if value not in names:
+                    hint = cross_checks.nearest(str(value), names)
+                    problems.append(f"{axis.field}: must be one of {', '.join(names)}, got {shown(value)}{hint}")
+                continue
+            try:
+                apply(params, dataset, variant, {axis.field: value})
+            except ParamsError as error:
+                problems += error.problems
+    count = math.prod(len(axis.values) for axis in axes)
+    if count > MOST_POINTS and not search:
+        problems.append(f"{count} values together: must be at most {MOST_POINTS}; search them with --trials")
+    if problems:
+        raise ParamsError(problems)
+    return axes
+
+
+def _names(params: Params, dataset: str, field: str) -> tuple[str, ...]:
+    """What a field may be called; empty for numbers."""
+    if field == "size":
+        return tuple(params.datasets[dataset].network.sizes)
+    return get_args(Optimizer.model_fields["name"].annotation) if field == "optimizer.name" else ()
+
+
+def _axis(text: str, known: Mapping[str, object], search: bool) -> Axis:
+    field, equals, given = text.partition("=")
+    if field not in known:
+        hint = cross_checks.nearest(field, known)
+        raise ParamsError([f"unknown field {field!r}: must be one of {', '.join(known)}{hint}"])
+    span = re.fullmatch(r"([^,]+?)\.\.([^,]+)", given)
+    values = tuple(_value(part) for part in (span.groups() if span else given.split(",")))
+    if not equals or "" in values:
+        raise ParamsError([f"{text}: must be {field}=VALUE,VALUE… or, with --trials, {field}=LOW..HIGH"])
+    if len(set(values)) < len(values):
+        raise ParamsError([f"{text}: must not hold a value twice"])
+    if span and not search:
+        raise ParamsError([f"{text}: a range needs --trials, the number of values to try"])
+    if span and (any(isinstance(value, str) for value in values) or values[0] > values[1]):  # type: ignore[operator]
+        raise ParamsError([f"{text}: must be a lower and a higher number"])
+    return Axis(field, values, span is not None)
+
+
+def _value(text: str) -> Value:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text.strip()
+
+
+def grid(axes: Sequence[Axis]) -> Iterator[Point]:
+    """Every combination of the values, the last field running fastest."""
+    for values in itertools.product(*(axis.values for axis in axes)):
+        yield dict(zip((axis.field for axis in axes), values, strict=True))
+
+
+def apply(params: Params, dataset: str, variant: str, point: Mapping[str, Value]) -> Params:
+    """params with the data set alone, and the values in their places.
+
+    Raises:
+        ParamsError: a value is none that params.yaml may hold.
+    """
+    plain = params.model_dump()
+    plain["datasets"] = {dataset: plain["datasets"][dataset]}
+    places = fields(dataset, variant)
+    for field, value in point.items():
+        *path, last = places[field]
+        inner: dict[str, Any] = plain
+        for key in path:
+            inner = inner[key]
+        inner[last] = value
+    return check(plain, f"sweep {dataset}")

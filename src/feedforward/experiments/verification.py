@@ -1,0 +1,158 @@
+"""verify: are the bytes still those that were written, and does training make the same bytes again?"""
+
+import contextlib
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from feedforward.analysis import run_result
+from feedforward.analysis.run_result import RunResult
+from feedforward.config.schema import Params
+from feedforward.core import atomic_files, paths, provenance
+from feedforward.experiments import plan, runner
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A run that did not come out as before.
+
+    metric: the one that differs most, and by how much; None when the run is not on record at all.
+    """
+
+    run: str
+    metric: str | None
+    largest: float
+
+    def text(self) -> str:
+        """For people."""
+        if self.metric is None:
+            return f"{self.run}: not on record"
+        return f"{self.run}: not the same; {self.metric} differs most, by {self.largest:.2g}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found: damaged files of the DVC cache, and runs trained again that differ from those on record."""
+
+    objects: int
+    damaged: list[str]
+    runs: int
+    differences: list[Difference]
+    recorded_cpu: str
+    cpu: str
+
+    @property
+    def same(self) -> bool:
+        """Nothing damaged, and no difference that another kind of CPU would not explain."""
+        return not self.damaged and not self._unexplained
+
+    @property
+    def _unexplained(self) -> list[Difference]:
+        return [d for d in self.differences if d.metric is None or self.recorded_cpu == self.cpu]
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines."""
+        return asdict(self) | {"same": self.same}
+
+    def text(self) -> str:
+        """For people."""
+        lines = [f"{self.objects} objects of the DVC cache rehashed, {len(self.damaged)} damaged"]
+        lines += [f"  {path}" for path in self.damaged]
+        lines.append(f"{self.runs} runs trained again, {len(self.differences)} differ from those on record")
+        lines += [f"  {difference.text()}" for difference in self.differences]
+        if self.differences and self.recorded_cpu != self.cpu:
+            lines.append(f"the runs on record were made on another kind of CPU ({self.recorded_cpu}, here {self.cpu})")
+        return "\n".join(lines)
+
+    def problem(self) -> str:
+        """One line: what is wrong and what to do."""
+        if self.damaged:
+            return f"{self.damaged[0]}: bytes changed since they were written; remove the file and run `dvc repro`"
+        first = self._unexplained[0]
+        remedy = "run `dvc repro` first" if first.metric is None else "is a version or a parameter different?"
+        return f"{first.text()}; {remedy}"
+
+
+def verify(params: Params, datasets: Sequence[str], variants: Sequence[str], seeds: int) -> Report:
+    """Rehash the cache; train again and compare digests, curves and metrics with those on record.
+
+    Whole packs are trained, all that hold one of the first `seeds` seeds: side by side as they were.
+
+    Raises:
+        ParamsError: an unknown name.
+        DataError: there are no results to compare with.
+    """
+    protocol = params.protocols[0]
+    path = paths.trained(protocol)
+    on_record = {_key(run): run for run in run_result.load(path)}
+    objects, damaged = rehash(paths.dvc_cache())
+    again = _train_again(params, protocol, datasets, variants, seeds)
+    differences = [difference for run in again if (difference := _compare(on_record.get(_key(run)), run))]
+    return Report(objects, damaged, len(again), differences, run_result.made_on(path), provenance.cpu_digest())
+
+
+def rehash(cache: Path) -> tuple[int, list[str]]:
+    """How many objects of a DVC cache there are, and those whose bytes do not have the MD5 of their name."""
+    damaged, objects = [], 0
+    for path in _objects(cache):
+        objects += 1
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        if found != path.parent.name + path.name.removesuffix(".dir"):
+            damaged.append(str(path.relative_to(cache.parents[3])))
+    return objects, damaged
+
+
+def _objects(cache: Path) -> Iterator[Path]:
+    for folder in sorted(cache.glob("[0-9a-f][0-9a-f]")):
+        yield from sorted(path for path in folder.iterdir() if re.fullmatch(r"[0-9a-f]{30}(\.dir)?", path.name))
+
+
+def _train_again(
+    params: Params, protocol: str, datasets: Sequence[str], variants: Sequence[str], seeds: int
+) -> list[RunResult]:
+    from feedforward import tracking
+
+    packs = [p for p in plan.plan(params, protocol, datasets, variants) if any(seed < seeds for seed in p.seeds)]
+    with tempfile.TemporaryDirectory() as folder, _environment(FEEDFORWARD_STORE=folder, MLFLOW_TRACKING_URI=None):
+        store = tracking.open_store()
+        runner.prepare(1)
+        return [run for pack in packs for run in runner.train_pack(pack, params, store)]
+
+
+@contextlib.contextmanager
+def _environment(**values: str | None) -> Iterator[None]:
+    """Set environment variables during the block; None: not set."""
+    before = {name: os.environ.get(name) for name in values}
+
+    def put(wanted: Mapping[str, str | None]) -> None:
+        for name, value in wanted.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+    put(values)
+    try:
+        yield
+    finally:
+        put(before)
+
+
+def _key(run: RunResult) -> tuple[str, ...]:
+    return run.dataset, run.variant, str(run.seed), run.protocol, run.role
+
+
+def _compare(before: RunResult | None, run: RunResult) -> Difference | None:
+    name = "/".join(_key(run))
+    if before is None:
+        return Difference(name, None, 0.0)
+    if atomic_files.digest(asdict(before)) == atomic_files.digest(asdict(run)):
+        return None
+    gaps = {metric: abs(value - before.metrics.get(metric, 0.0)) for metric, value in run.metrics.items()}
+    largest = max(gaps, key=gaps.__getitem__)
+    return Difference(name, largest, gaps[largest])

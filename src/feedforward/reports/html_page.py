@@ -1,0 +1,138 @@
+"""Self-contained HTML pages: one shell, inline style, small inline charts; no script, no network.
+
+A page shows only what it is given and never when it was made, so that equal content is equal bytes.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+WIDTH, HEIGHT = 360, 210  # of a chart, in CSS pixels on a phone
+LEFT, RIGHT, TOP, BOTTOM = 40, 8, 10, 24  # margins that hold the tick labels
+
+
+def render(template: str, **values: Any) -> str:
+    """The page that `templates/<template>` makes of `values`; text is escaped, a missing value is an error."""
+    pages = Environment(
+        loader=PackageLoader("feedforward.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    return pages.get_template(template).render(**values)
+
+
+def grouped_bars(
+    series: Mapping[str, Sequence[float]], labels: Sequence[str], title: str, band: tuple[float, float] | None = None
+) -> Markup:
+    """SVG with a group of bars for each label, one bar a series.
+
+    series: shares in [0, 1] by name, as many as labels; the first two are drawn in the colours of train and test.
+    band: shares that are accepted, drawn behind the bars.
+    """
+    chart = _Chart(title, len(labels), max([band[1] if band else 0.0, *(max(v) for v in series.values())]))
+    if band:
+        chart.rectangle("band", 0, len(labels), *band)
+    for place, (name, shares) in enumerate(series.items()):
+        for i, share in enumerate(shares):
+            left = i + 0.1 + 0.8 * place / len(series)
+            tip = f"{labels[i]}, {name}: {percent(share)}"
+            chart.rectangle(f"s{place}", left, left + 0.8 / len(series), 0, share, tip)
+    every = math.ceil(len(labels) / 12)
+    for i in range(0, len(labels), every):
+        chart.label(i + 0.5, labels[i])
+    return chart.svg()
+
+
+def histogram(series: Mapping[str, Sequence[float]], edges: Sequence[int], title: str, open_end: bool) -> Markup:
+    """SVG of shares a bin: the first series as filled bars, the others as a stepped line.
+
+    series: shares in [0, 1] by name, one a bin; edges: bins + 1 rising numbers; open_end: the last bin
+    also holds what lies beyond the last edge.
+    """
+    bins = len(edges) - 1
+    chart = _Chart(title, bins, max(max(shares) for shares in series.values()))
+    for place, (name, shares) in enumerate(series.items()):
+        if place:
+            chart.steps(f"l{place}", shares)
+            continue
+        for i, share in enumerate(shares):
+            last = open_end and i == bins - 1
+            span = f"{edges[i]:,} and more" if last else f"{edges[i]:,} to {edges[i + 1] - 1:,}"
+            chart.rectangle(f"s{place}", i, i + 1, 0, share, f"{span}, {name}: {percent(share)}")
+    for i in range(0, bins + 1, max(1, math.ceil(bins / 5))):
+        chart.label(i, f"{edges[i]:,}")
+    return chart.svg()
+
+
+def percent(share: float) -> str:
+    """A share in [0, 1] as text with three digits, `9.04 %`."""
+    return f"{100 * share:.3g} %" if share < 0.9995 else f"{100 * share:.4g} %"
+
+
+def number(value: float) -> str:
+    """A number as text, `12,500` or `0.25`."""
+    return f"{int(value):,}" if float(value).is_integer() else f"{value:g}"
+
+
+def span(low: float, high: float, form: Callable[[float], str] = number) -> str:
+    """A closed range as text, `20 to 400`, or one number where both ends are equal."""
+    return form(low) if low == high else f"{form(low)} to {form(high)}"
+
+
+class _Chart:
+    """An SVG under construction; x counts bars from the left, y is a share from 0 to `top`."""
+
+    def __init__(self, title: str, bars: int, top: float) -> None:
+        self.bars = max(bars, 1)
+        step = nice_step(max(top, 1e-9) / 4)
+        self.top = step * math.ceil(max(top, 1e-9) / step - 1e-9)
+        self.parts: list[Markup] = []
+        self._add('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">', WIDTH, HEIGHT, title)
+        for i in range(round(self.top / step) + 1):
+            y = self._y(i * step)
+            line = '<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/><text x="{}" y="{}" class="end">{}</text>'
+            values = (LEFT, WIDTH - RIGHT, y, y, LEFT - 5, f"{float(y) + 4:.1f}", f"{100 * i * step:.3g} %")
+            self._add(line, *values)
+
+    def _add(self, markup: str, *values: object) -> None:
+        """`markup` with its gaps filled, each value escaped."""
+        self.parts.append(Markup(markup).format(*values))  # noqa: S704  the markup stands in this class, values are escaped
+
+    def _x(self, bar: float) -> str:
+        return f"{LEFT + (WIDTH - LEFT - RIGHT) * bar / self.bars:.1f}"
+
+    def _y(self, share: float) -> str:
+        return f"{HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share / self.top:.1f}"
+
+    def rectangle(self, kind: str, left: float, right: float, low: float, high: float, tip: str = "") -> None:
+        """A bar with a tip that shows on hovering."""
+        if high <= low:
+            return
+        x, y = self._x(left), self._y(high)
+        width, height = f"{float(self._x(right)) - float(x):.1f}", f"{float(self._y(low)) - float(y):.1f}"
+        inner = Markup("<title>{}</title>").format(tip) if tip else ""
+        shape = '<rect class="{}" x="{}" y="{}" width="{}" height="{}">{}</rect>'
+        self._add(shape, kind, x, y, width, height, inner)
+
+    def steps(self, kind: str, shares: Sequence[float]) -> None:
+        """A line that is level over each bar."""
+        points = [f"{self._x(i + side)},{self._y(share)}" for i, share in enumerate(shares) for side in (0, 1)]
+        self._add('<polyline class="{}" points="{}"/>', kind, " ".join(points))
+
+    def label(self, bar: float, text: str) -> None:
+        """A tick label below the axis."""
+        place = "end" if bar == self.bars else "middle"  # the last one would leave the picture
+        tick = '<text x="{}" y="{}" class="{}">{}</text>'
+        self._add(tick, self._x(bar), HEIGHT - BOTTOM + 16, place, text)
+
+    def svg(self) -> Markup:
+        """The finished picture."""
+        return Markup("").join([*self.parts, Markup("</svg>")])
+
+
+def nice_step(at_least: float) -> float:
+    """The smallest of 1, 2, 2.5, 5 times a power of ten that is not below `at_least`."""
+    power = 10.0 ** math.floor(math.log10(at_least))
+    return next(power * digit for digit in (1, 2, 2.5, 5, 10) if power * digit >= at_least * (1 - 1e-9))

@@ -1,0 +1,132 @@
+"""Are incoming samples distributed like the training data? Distances from 0 to 1, each with what chance alone gives.
+
+Classes are compared by the Jensen–Shannon distance of their shares; whatever else is measured of a sample by the
+Kolmogorov–Smirnov distance, which for a feature of zeros and ones is the difference of its shares. A distance counts as
+drift when it is beyond its bound and chance would not have brought it there: ten samples are never like ten thousand.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import spatial, stats
+
+from feedforward.config.schema import Drift
+from feedforward.data.splits import Features, MultiHot, Split
+
+CLASSES, ONES, LENGTH = "classes", "non-zero features", "raw length"
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far apart one measurement is. column: of the features, None for the others.
+
+    p: the probability of such a distance without drift. means: of the feature in training and incoming, as shares of
+    the largest value.
+    """
+
+    name: str
+    value: float
+    bound: float
+    p: float
+    column: int | None = None
+    means: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Distances:
+    """All distances, and which of them count: `drifted`, the farthest first."""
+
+    classes: Distance
+    others: tuple[Distance, ...]  # ONES, LENGTH, then one a feature
+    drifted: tuple[Distance, ...]
+
+    def farthest(self, number: int) -> list[Distance]:
+        """The features that are farthest apart."""
+        features = [each for each in self.others if each.column is not None]
+        return sorted(features, key=lambda each: (-each.value, each.column or 0))[:number]
+
+
+def measure(
+    train: Split,
+    incoming: Split,
+    lengths: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
+    classes: int,
+    bounds: Drift,
+    name_of: Callable[[int], str],
+) -> Distances:
+    """Distances between training data and incoming samples.
+
+    lengths: bytes of the raw samples of both. name_of: what a column of the features is called.
+    """
+    first = _classes(train.labels, incoming.labels, classes, bounds)
+    number = 1 / len(train) + 1 / len(incoming)
+    others = [
+        _distance(ONES, _ks(ones_of(train.features), ones_of(incoming.features)), number, bounds),
+        _distance(LENGTH, _ks(*lengths), number, bounds),
+        *_features(train.features, incoming.features, number, bounds, name_of),
+    ]
+    chance = bounds.chance / (1 + len(others))  # Bonferroni: over all that is looked at
+    drifted = [each for each in (first, *others) if each.value > each.bound and each.p < chance]
+    return Distances(first, tuple(others), tuple(sorted(drifted, key=lambda each: -each.value)))
+
+
+def shares_of(labels: npt.NDArray[np.generic], classes: int) -> npt.NDArray[np.float64]:
+    """Share of each class."""
+    counts = np.bincount(np.asarray(labels).astype(np.int64), minlength=classes)
+    return np.asarray(counts / counts.sum(), np.float64)
+
+
+def ones_of(features: Features) -> npt.NDArray[np.int64]:
+    """Non-zero features of each sample."""
+    return np.diff(features.indptr) if isinstance(features, MultiHot) else np.count_nonzero(features, axis=1)
+
+
+def _classes(
+    train: npt.NDArray[np.generic], incoming: npt.NDArray[np.generic], classes: int, bounds: Drift
+) -> Distance:
+    before, now = shares_of(train, classes), shares_of(incoming, classes)
+    value = float(spatial.distance.jensenshannon(before.tolist(), now.tolist(), base=2))
+    counts = np.array([before * len(train), now * len(incoming)])
+    counts = counts[:, counts.any(axis=0)]
+    p = float(stats.chi2_contingency(counts).pvalue) if counts.shape[1] > 1 else 1.0
+    return Distance(CLASSES, value, bounds.label, p)
+
+
+def _distance(
+    name: str,
+    value: float,
+    number: float,
+    bounds: Drift,
+    column: int | None = None,
+    means: tuple[float, float] | None = None,
+) -> Distance:
+    """number: 1/n + 1/m. p is that of the limiting distribution, which is too large where values are tied."""
+    return Distance(name, value, bounds.feature, float(stats.kstwobign.sf(value / number**0.5)), column, means)
+
+
+def _features(
+    train: Features, incoming: Features, number: float, bounds: Drift, name_of: Callable[[int], str]
+) -> Iterator[Distance]:
+    means = np.stack([_means(train), _means(incoming)], axis=1)
+    values: Sequence[float] = np.abs(means[:, 0] - means[:, 1]).tolist()
+    if not isinstance(train, MultiHot) and not isinstance(incoming, MultiHot):
+        means /= max(float(np.max(train)), float(np.max(incoming)), 1.0)
+        values = [_ks(train[:, column], incoming[:, column]) for column in range(train.shape[1])]
+    for column, (value, (before, now)) in enumerate(zip(values, means.tolist(), strict=True)):
+        name = name_of(column) if value else f"column {column}"  # one that never occurs may have no name
+        yield _distance(name, value, number, bounds, column, (before, now))
+
+
+def _means(features: Features) -> npt.NDArray[np.float64]:
+    """Mean of each feature; of zeros and ones the share of ones."""
+    if isinstance(features, MultiHot):
+        counts = np.bincount(np.asarray(features.indices).astype(np.int64), minlength=features.columns)
+        return np.asarray(counts / len(features), np.float64)
+    return np.asarray(np.asarray(features, np.float64).mean(axis=0), np.float64)
+
+
+def _ks(one: npt.NDArray[np.generic], other: npt.NDArray[np.generic]) -> float:
+    """Largest difference of the two distribution functions."""
+    return float(stats.ks_2samp(np.asarray(one), np.asarray(other), method="asymp").statistic)

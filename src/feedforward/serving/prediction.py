@@ -1,0 +1,275 @@
+"""Raw samples → labels and probabilities: of the champion, of the variants beside it, and what spoke for them."""
+
+import csv
+import dataclasses
+import functools
+import io
+import json
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from feedforward.core.errors import DataError, InputError, NothingToServe, ParamsError
+from feedforward.data.readers import tokenizer
+from feedforward.data.readers.encoders import TextEncoder
+from feedforward.models import attribution
+from feedforward.promotion import bundle
+from feedforward.promotion.bundle import Servable
+from feedforward.tracking import model_version, model_versions
+from feedforward.tracking.model_version import Version
+
+log = logging.getLogger(__name__)
+
+TEXT_COLUMNS = ("text", "review", "sample")  # of a table of texts, the first that is there
+CHUNK = 2000  # samples of a file at a time
+Place = tuple[str, Any]  # where a sample stands, for messages, and the sample
+
+
+@dataclass(frozen=True)
+class Word:
+    """What a word of a text does: `effect` is the change of the log odds (nats) that leaving it out would undo."""
+
+    word: str
+    effect: float
+    known: bool
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The version that serves a data set."""
+
+    version: Version
+    served: Servable
+
+    @functools.cached_property
+    def variants(self) -> dict[str, Servable]:
+        """A replica of each variant, loaded when it is first asked for.
+
+        Raises:
+            DataError: one was touched.
+        """
+        digests = json.loads(self.version.tags.get("variants", "{}"))
+        return {
+            name: bundle.read(model_versions.folder(self.version, f"variants/{name}"), digest)
+            for name, digest in digests.items()
+        }
+
+    def chosen(self, variant: str | None) -> dict[str, Servable]:
+        """The champion alone (None), one variant, or the champion and all variants (`all`), by name.
+
+        Raises:
+            ParamsError: there is no such variant.
+        """
+        if variant is None:
+            return {model_version.CHAMPION: self.served}
+        if variant == "all":
+            return {model_version.CHAMPION: self.served, **self.variants}
+        if variant not in self.variants:
+            raise ParamsError([f"unknown variant {variant!r}: must be one of all, {', '.join(self.variants)}"])
+        return {variant: self.variants[variant]}
+
+
+def champion(name: str, version: Version | None = None) -> Champion:
+    """The champion of a data set, verified; or that version, which was found to be champion.
+
+    Raises:
+        NothingToServe: there is none yet. DataError: it was touched. TrackingError: the registry does not answer.
+    """
+    found = version or model_versions.find(name)
+    if found is None:
+        raise NothingToServe(f"{name}: there is no champion yet; run `feedforward promote {name}`")
+    if model_version.DIGEST not in found.tags:
+        raise DataError(f"{found.name}: did not come through the gate; run `feedforward promote {name}`")
+    return Champion(
+        found, bundle.read(model_versions.folder(found, model_version.SERVED), found.tags[model_version.DIGEST])
+    )
+
+
+def answers(served: Servable, samples: Sequence[Any]) -> list[dict[str, Any]]:
+    """Of each sample, checked by the encoder, as JSON values: what the task answers.
+
+    A class: `label`, `probability`, and `probabilities` by label. Any number of labels: `labels`, and `probabilities`.
+    A value: `value`, in its own unit.
+    """
+    return described(served, served.ask(served.encoder.encode(samples)))
+
+
+def described(served: Servable, probabilities: npt.NDArray[np.float64]) -> list[dict[str, Any]]:
+    """The same from what `Servable.ask` gave, (samples, labels)."""
+    labels, kind = served.description.labels, served.description.row.answers
+    if kind == "value":
+        return [{"value": value} for value in probabilities[:, 0].tolist()]
+    if kind == "labels":
+        shares = [dict(zip(labels, row, strict=True)) for row in probabilities.tolist()]
+        return [{"labels": [k for k, p in each.items() if p > 0.5], "probabilities": each} for each in shares]
+    found = []
+    for row, best in zip(probabilities.tolist(), probabilities.argmax(axis=1).tolist(), strict=True):
+        found.append(
+            {"label": labels[best], "probability": row[best], "probabilities": dict(zip(labels, row, strict=True))}
+        )
+    return found
+
+
+def in_words(answer: dict[str, Any]) -> str:
+    """The answer itself, without probabilities."""
+    if "value" in answer:
+        return f"{answer['value']:.6g}"
+    return str(answer["label"]) if "label" in answer else ", ".join(answer["labels"]) or "none"
+
+
+def explained(served: Servable, text: str) -> tuple[str, list[Word]]:
+    """The label towards which effects count, and the distinct words of a text in order, each with its effect.
+
+    Exact, since features are multi-hot: each word is left out alone, all its occurrences, and the rest is asked again.
+    The label is the second of two, or the answer among more. Only texts can be explained so.
+    """
+    encoder, network = served.encoder, served.network
+    if not isinstance(encoder, TextEncoder) or served.description.row.answers != "class":
+        return "", []
+    distinct = list(dict.fromkeys(encoder.split(text)))
+    columns = np.array(encoder.columns_of(distinct), np.int64)
+    sums = network.first_sums(encoder.encode([text]))
+    unknown = columns == tokenizer.DROPPED
+    left_out = network.layers[0].kernel[columns] * np.float32(network.scale)
+    if unknown.sum() > 1:
+        left_out[unknown] = 0  # the others keep the column of dropped words set
+    logits = network.continued(np.concatenate([sums, sums - left_out]))
+    label = 1 if len(served.description.labels) == 2 else int(logits[0].argmax())
+    odds = attribution.log_odds(network.log_probabilities(logits), label)
+    effects = (odds[0] - odds[1:]).tolist()
+    found = [Word(word, effect, not new) for word, effect, new in zip(distinct, effects, unknown.tolist(), strict=True)]
+    return served.description.labels[label], found
+
+
+# --- files -----------------------------------------------------------------------------------
+
+
+def from_files(paths: Sequence[str]) -> Iterator[Place]:
+    """The content of each file.
+
+    Raises:
+        InputError: one cannot be read.
+    """
+    for path in paths:
+        try:
+            yield path, Path(path).read_bytes()
+        except OSError as error:
+            raise InputError(path, f"cannot be read ({error.strerror})") from None
+
+
+def from_table(path: Path) -> Iterator[Place]:
+    """What `read_table` gives; a file that is not UTF-8 is reported once."""
+    warned = False
+    for place, sample in read_table(path):
+        if not warned and isinstance(sample, str) and "\ufffd" in sample:
+            log.warning("%s: is not UTF-8; bad bytes are replaced, here and further down", place)
+            warned = True
+        yield place, sample
+
+
+def from_rows(path: Path) -> Iterator[Place]:
+    """The rows of a .csv, .jsonl or .parquet file, as objects.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if path.suffix in (".jsonl", ".ndjson"):
+        yield from read_table(path, whole=True)
+        return
+    try:
+        if path.suffix == ".parquet":
+            from feedforward.data.readers.table import open_table
+
+            yield from ((f"{path} row {k}", row) for k, row in enumerate(open_table(path).to_pylist(), start=1))
+            return
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            for row in (rows := csv.DictReader(file)):
+                yield f"{path} line {rows.line_num}", row
+    except (OSError, csv.Error, DataError) as error:
+        raise InputError(str(path), f"cannot be read ({error})") from None
+
+
+def read_table(path: Path, whole: bool = False) -> Iterator[Place]:
+    """The texts of a file: a line each (.txt), a column (.csv) or a field of objects (.jsonl); `-` is standard input.
+
+    whole: objects as they are.
+
+    Raises:
+        InputError: it cannot be read, or has no such column or field.
+    """
+    try:
+        with (
+            io.TextIOWrapper(sys.stdin.buffer, "utf-8", "replace")
+            if str(path) == "-"
+            else path.open(encoding="utf-8-sig", errors="replace", newline="")
+        ) as file:
+            if path.suffix == ".csv":
+                yield from _of_csv(str(path), file)
+            elif path.suffix in (".jsonl", ".ndjson"):
+                yield from _of_json_lines(str(path), file, whole)
+            else:
+                for number, line in enumerate(file, start=1):
+                    if line.strip():
+                        yield f"{path} line {number}", line
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read ({error.strerror})") from None
+
+
+def _of_csv(name: str, file: Any) -> Iterator[Place]:
+    csv.field_size_limit(2**27)
+    rows = csv.DictReader(file)
+    try:
+        columns = rows.fieldnames or []
+        column = next((each for each in TEXT_COLUMNS if each in columns), columns[0] if len(columns) == 1 else None)
+        if column is None:
+            raise InputError(name, f"must have a column {' or '.join(TEXT_COLUMNS)}, got {', '.join(columns)[:200]}")
+        for row in rows:
+            yield f"{name} line {rows.line_num}", row[column]
+    except csv.Error as error:
+        raise InputError(f"{name} line {rows.line_num}", f"is not CSV ({error})") from None
+
+
+def _of_json_lines(name: str, file: Any, whole: bool) -> Iterator[Place]:
+    for number, line in enumerate(file, start=1):
+        if not line.strip():
+            continue
+        where = f"{name} line {number}"
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            raise InputError(where, "is not JSON") from None
+        if isinstance(value, dict) and not whole:
+            field = next((each for each in TEXT_COLUMNS if each in value), None)
+            if field is None:
+                raise InputError(where, f"must have a field {' or '.join(TEXT_COLUMNS)}")
+            value = value[field]
+        yield where, value
+
+
+def in_chunks(served: Servable, places: Iterator[Place]) -> Iterator[tuple[list[str], list[Any]]]:
+    """Where samples stand and what they are, checked, CHUNK at a time.
+
+    Raises:
+        InputError: a sample cannot be taken; its place is named.
+    """
+    names: list[str] = []
+    samples: list[Any] = []
+    for place, sample in places:
+        names.append(place)
+        samples.append(served.encoder.check(sample, place))
+        if len(samples) == CHUNK:
+            yield names, samples
+            names, samples = [], []
+    if samples:
+        yield names, samples
+
+
+def as_json(word: Word) -> dict[str, Any]:
+    """JSON values of a word."""
+    return dataclasses.asdict(word)

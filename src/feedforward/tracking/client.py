@@ -1,0 +1,258 @@
+"""Store: start, finish and find runs. A run is recorded first and then sent, so that no run is lost with the store."""
+
+import contextlib
+import dataclasses
+import shutil
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from feedforward.analysis.run_result import RunResult
+from feedforward.core import atomic_files, paths, provenance
+from feedforward.core.errors import TrackingError, TrainingError
+from feedforward.core.redaction import redact
+from feedforward.tracking import database, keras_models, queries, records
+from feedforward.tracking import sync as sending
+from feedforward.tracking.connection import Connection
+from feedforward.tracking.records import Content, DataInput, Found, Record, Run, RunTags, Sample, Synced
+
+
+class Store:
+    """A tracking store. All methods may be called from several threads at once.
+
+    When the store fails, one warning says so, all further records wait in the spool, and training goes on.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self._connection = Connection(uri)
+        self._client = self._connection.client
+        self._git = provenance.git_state(paths.root())
+        self._experiments: dict[str, str] = {}
+        self._run_ids: dict[str, str] = {}
+        self._open_ids: set[str] = set()
+        self._untouched: set[str] = set()  # runs that hold no more than what they were made with
+
+    # --- write -------------------------------------------------------------------------------
+
+    def start(self, tags: RunTags, name: str, parent: Run | None = None, resume: bool = False) -> Run:
+        """Make a run that is shown as RUNNING until `finish` or `fail`.
+
+        resume: go on with the run of the same tags where there is one, so that a variant keeps one parent run over
+        several jobs. Without it each attempt is a run of its own.
+        """
+        run = records.new_run(tags, name, parent, resume, self._git)
+        # two threads that look for the run at the same time would both find none and make one each
+        claim = self._claimed(run.id) if resume else contextlib.nullcontext()
+        with claim, contextlib.suppress(TrackingError):
+            self._connection.attempt(f"start {run.name}", lambda again: self._open(run, search=again or resume))
+        self._open_ids.add(run.id)
+        return run
+
+    @contextlib.contextmanager
+    def closing(self, *runs: Run) -> Iterator[None]:
+        """Close the runs that the block leaves open when it ends with an exception: FAILED, or KILLED on Ctrl-C."""
+        try:
+            yield
+        except BaseException as error:
+            for run in runs:
+                if run.id in self._open_ids:
+                    with contextlib.suppress(TrackingError):
+                        self.fail(run, str(error) or type(error).__name__, killed=not isinstance(error, Exception))
+            raise
+
+    def finish(
+        self,
+        run: Run,
+        *,
+        result: RunResult | None = None,
+        metrics: Mapping[str, float] | None = None,
+        params: Mapping[str, object] | None = None,
+        tags: Mapping[str, str] | None = None,
+        files: Mapping[str, Content] | None = None,
+        model: Any = None,
+        inputs: Sequence[DataInput] = (),
+        samples: Sequence[Sample] = (),
+    ) -> None:
+        """Record all of the run, send it and close it as FINISHED; what cannot be sent waits in the spool.
+
+        result: logged as curves (step = epoch), metrics and `result.json`. files: artifact path → text, bytes, a
+        path or a matplotlib figure. model: a keras.Model with one input and one output. samples: from `sampling`.
+
+        Raises:
+            TrainingError: a value is not finite; the run is closed as FAILED.
+            TrackingError: the record cannot be written.
+        """
+        ended = records.now()
+        try:
+            points = records.points(run.name, result, metrics or {}, samples, ended)
+        except TrainingError as error:
+            with contextlib.suppress(TrackingError):
+                self.fail(run, str(error))
+            raise
+        own, content = dict(tags or {}), dict(files or {})
+        if result:
+            own |= {"weights_digest": result.weights_digest, "result_digest": queries.result_digest(result)}
+            content[records.RESULT] = atomic_files.canonical_json(dataclasses.asdict(result), indent=2)
+        kept_params, kept_tags = records.redacted(run, params or {}, own)
+        clean = [dataclasses.replace(entry, source=redact(entry.source)) for entry in inputs]
+        self._keep(Record(run, "FINISHED", ended, kept_tags, kept_params, points, clean), content, model)
+
+    def fail(self, run: Run, reason: str, killed: bool = False) -> None:
+        """Close the run as FAILED (or KILLED), with the reason as tag `error`.
+
+        Raises:
+            TrackingError: the record cannot be written.
+        """
+        _, tags = records.redacted(run, {}, {"error": reason.splitlines()[0] if reason else "unknown"})
+        self._keep(Record(run, "KILLED" if killed else "FAILED", records.now(), tags, {}, [], []), {}, None)
+
+    def log_folder(self, tags: RunTags, name: str, folder: Path, metrics: Mapping[str, float] | None = None) -> None:
+        """Log the files below `folder` as one run; the same tags later renew the same run.
+
+        Raises:
+            TrackingError: the record cannot be written.
+        """
+        found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+        self.finish(self.start(tags, name, resume=True), metrics=metrics, files=found)
+
+    # --- repair ------------------------------------------------------------------------------
+
+    def sync(self) -> Synced:
+        """Send what waits in the spool, parents first; a record that is refused does not hold up the others."""
+        self._connection.forgive()
+        sent, problems = 0, []
+        for folder, record in records.waiting():
+            try:
+                with self._claimed(record.run.id, timeout=0):
+                    if (folder / "record.json").exists():
+                        self._send(folder, Record.load(folder))
+                        sent += 1
+            except Timeout:
+                continue  # its own process is about to send it
+            except TrackingError as error:
+                problems.append(str(error))
+                if self._connection.is_down:
+                    break
+        self._sweep()
+        return Synced(sent, len(list(records.waiting())), problems)
+
+    def reconcile(self, lost: Collection[str] = ()) -> int:
+        """Send what waits, then close as KILLED the runs that dead processes of this host left RUNNING; how many.
+
+        lost: fingerprints that nobody trains any more; their runs that a host left which may be gone are closed, too.
+        """
+        self.sync()
+
+        def close(_: bool) -> int:
+            left = [
+                run
+                for run in queries.running(self._connection)
+                if (
+                    not records.is_alive(run.data.tags.get("process", ""))
+                    if run.data.tags.get("host") == provenance.host_digest()
+                    else run.data.tags.get("fingerprint") in lost
+                )
+            ]
+            for run in left:
+                self._client.set_terminated(run.info.run_id, "KILLED")
+            return len(left)
+
+        with contextlib.suppress(TrackingError):
+            return self._connection.attempt("reconcile", close)
+        return 0
+
+    # --- find --------------------------------------------------------------------------------
+
+    def find_results(
+        self, dataset: str, protocol: str, role: str, fingerprints: Collection[str]
+    ) -> dict[str, RunResult]:
+        """The results of finished runs by fingerprint, bit for bit; what is damaged or incomplete is left out.
+
+        Records in the spool count. A store that does not answer is asked for nothing more.
+        """
+        wanted = {"dataset": dataset, "protocol": protocol, "role": role}
+        found = queries.results_in_spool(wanted)
+        with contextlib.suppress(TrackingError):
+            missing = set(fingerprints) - found.keys()
+            found |= queries.results_in_store(self._connection, dataset, wanted, missing) if missing else {}
+        return {key: result for key, result in found.items() if key in fingerprints}
+
+    def find_runs(self, dataset: str, status: str | None = "FINISHED", **tags: str) -> list[Found]:
+        """The runs of a data set with these tags, the latest first.
+
+        Raises:
+            TrackingError: the store does not answer.
+        """
+        return queries.runs(self._connection, dataset, status, tags)
+
+    # --- the record and the wire ---------------------------------------------------------------
+
+    def _keep(self, record: Record, files: Mapping[str, Content], model: Any) -> None:
+        folder = records.spool() / record.run.id
+        self._open_ids.discard(record.run.id)
+        with self._claimed(record.run.id):
+            try:
+                with atomic_files.writing_folder(folder, "log") as temporary:
+                    if model is not None:
+                        keras_models.save(model, temporary / "model")
+                    records.write(temporary, record, files)
+            except OSError as error:
+                raise TrackingError(f"{folder}: cannot be written ({error.strerror or error}); run it again") from None
+            with contextlib.suppress(TrackingError):
+                self._send(folder, record)
+
+    def _send(self, folder: Path, record: Record) -> None:
+        def deliver(again: bool) -> None:
+            run_id = self._open(record.run, search=again, reopen=False)
+            untouched = not again and record.run.id in self._untouched
+            self._untouched.discard(record.run.id)
+            stored = None if untouched else self._client.get_run(run_id)
+            sending.send(self._client, self._experiment(record.run.dataset), run_id, folder, record, stored)
+
+        self._connection.attempt(f"send {record.run.name}", deliver)
+        done = folder.with_name(folder.name + atomic_files.TEMPORARY)
+        folder.replace(done)  # at once, so that no half of it is ever taken for a record
+        shutil.rmtree(done)
+
+    def _open(self, run: Run, search: bool, reopen: bool = True) -> str:
+        """MLflow's id of a run; the run is looked for where it may be known, and made where it is not."""
+        if not search and run.id in self._run_ids:
+            return self._run_ids[run.id]
+        experiment = self._experiment(run.dataset)
+        known = sending.find(self._client, experiment, run.id) if search or not reopen else None
+        if known is None:
+            parent_id = self._open(run.parent, search=False, reopen=False) if run.parent else None
+            run_id = sending.create(self._client, experiment, run, parent_id)
+            self._untouched.add(run.id)
+        else:
+            run_id = str(known.info.run_id)
+            if reopen:
+                sending.reopen(self._client, known, run)
+        self._run_ids[run.id] = run_id
+        return run_id
+
+    def _experiment(self, dataset: str) -> str:
+        # without a lock: threads that find the store frozen must wait side by side, not in a row
+        if dataset not in self._experiments:
+            location = None if self._connection.is_server else (database.artifact_root() / dataset).as_uri()
+            self._experiments[dataset] = sending.experiment_id(self._client, dataset, location)
+        return self._experiments[dataset]
+
+    @contextlib.contextmanager
+    def _claimed(self, record_id: str, timeout: float = -1) -> Iterator[None]:
+        """Hold a record, so that no other process or thread sends it at the same time; Timeout if held."""
+        spool = records.spool()
+        spool.mkdir(parents=True, exist_ok=True)
+        lock = spool / f"{record_id}.lock"
+        with FileLock(lock, timeout=timeout):
+            yield
+            if not (spool / record_id).exists():  # sent: nobody will claim it again
+                lock.unlink(missing_ok=True)
+
+    def _sweep(self) -> None:
+        """Remove halves of records that dead processes left."""
+        for half in records.spool().glob(f"*{atomic_files.TEMPORARY}"):
+            with contextlib.suppress(Timeout), self._claimed(half.name.removesuffix(atomic_files.TEMPORARY), timeout=0):
+                shutil.rmtree(half, ignore_errors=True)

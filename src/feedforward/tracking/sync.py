@@ -1,0 +1,146 @@
+"""From a record to MLflow; sending a record twice leaves what sending it once leaves."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    LoggedModel,
+    LoggedModelOutput,
+    LoggedModelStatus,
+    Metric,
+    Param,
+    RunTag,
+)
+from mlflow.entities import Run as StoredRun
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model
+
+from feedforward.core import atomic_files
+from feedforward.tracking.records import DataInput, Point, Record, Run
+
+DIGEST_DIGITS = 36  # of MLflow's field
+PARAM_LENGTH = 6000  # MLflow cuts silently beyond it
+
+
+def experiment_id(client: MlflowClient, name: str, artifact_location: str | None) -> str:
+    """The experiment's id; it is made, or brought back if it was deleted."""
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(client.create_experiment(name, artifact_location=artifact_location))
+        except MlflowException:  # somebody else was faster
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    if found.lifecycle_stage != "active":
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
+
+
+def find(client: MlflowClient, experiment: str, record_id: str) -> StoredRun | None:
+    """The run of a record. A request that timed out may have been served later: such doubles are deleted."""
+    runs = client.search_runs([experiment], f"tags.record_id = '{record_id}'", order_by=["attributes.start_time ASC"])
+    runs = sorted(runs, key=lambda run: run.info.status != "FINISHED")
+    for double in runs[1:]:
+        client.delete_run(double.info.run_id)
+    return runs[0] if runs else None
+
+
+def create(client: MlflowClient, experiment: str, run: Run, parent_id: str | None) -> str:
+    """Make the run, RUNNING, with its tags; its MLflow id."""
+    tags = run.tags | ({"mlflow.parentRunId": parent_id} if parent_id else {})
+    made = client.create_run(experiment, start_time=run.started, tags=tags, run_name=run.name)
+    return str(made.info.run_id)
+
+
+def reopen(client: MlflowClient, stored: StoredRun, run: Run) -> None:
+    """Make a run that ended RUNNING again, under this process."""
+    run_id = stored.info.run_id
+    client.update_run(run_id, status="RUNNING")
+    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in run.tags.items()])
+    if "error" in stored.data.tags:  # of the attempt before
+        client.delete_tag(run_id, "error")
+
+
+def send(
+    client: MlflowClient, experiment: str, run_id: str, folder: Path, record: Record, stored: StoredRun | None
+) -> None:
+    """Complete the run from the record in `folder` and close it.
+
+    stored: what the store holds of the run; None if that is no more than what `create` left.
+    """
+    if stored and stored.info.status == record.status and stored.info.end_time == record.ended:
+        return
+    params, tags = (stored.data.params, stored.data.tags) if stored else ({}, record.run.tags)
+    model = _place_for_model(client, experiment, run_id, record, stored) if (folder / "model").is_dir() else None
+    client.log_batch(
+        run_id,
+        metrics=[_metric(point, model) for point in _new_points(client, stored, record.points)],
+        params=[Param(key, value[:PARAM_LENGTH]) for key, value in record.params.items() if key not in params],
+        tags=[RunTag(key, value) for key, value in record.tags.items() if tags.get(key) != value],
+    )
+    if record.inputs:
+        client.log_inputs(run_id, [_input(entry) for entry in record.inputs])
+    if (folder / "files").is_dir():
+        client.log_artifacts(run_id, str(folder / "files"))
+    if model and model.status != LoggedModelStatus.READY:
+        _send_model(client, model, run_id, folder / "model")
+    atomic_files.crash_point("log.before_close")
+    client.set_terminated(run_id, record.status, record.ended)
+
+
+def _new_points(client: MlflowClient, stored: StoredRun | None, points: list[Point]) -> list[Point]:
+    """Without what the run holds already: points of curves by step and value, figures (step 0) by their last value."""
+    if stored is None:
+        return points
+    known = {(key, value, 0) for key, value in stored.data.metrics.items()}
+    for key in {key for key, _, _, step in points if step} & stored.data.metrics.keys():
+        known |= {(key, kept.value, kept.step) for kept in client.get_metric_history(stored.info.run_id, key)}
+    return [point for point in points if (point[0], point[1], point[3]) not in known]
+
+
+def _metric(point: Point, model: LoggedModel | None) -> Metric:
+    """Figures of the run are figures of its model, too; curves and the machine's are not."""
+    key, value, at, step = point
+    own = step == 0 and not key.startswith("system/")
+    return Metric(key, value, at, step, model_id=model.model_id if model and own else None)
+
+
+def _input(entry: DataInput) -> DatasetInput:
+    source = {"url": entry.source} if "://" in entry.source else {"uri": entry.source}
+    kind = "http" if "url" in source else "local"
+    part = Dataset(entry.name, entry.digest[:DIGEST_DIGITS], kind, json.dumps(source))
+    return DatasetInput(part, [InputTag("mlflow.data.context", entry.context), InputTag("sha256", entry.digest)])
+
+
+def _place_for_model(
+    client: MlflowClient, experiment: str, run_id: str, record: Record, stored: StoredRun | None
+) -> LoggedModel:
+    """The run's logged model, made and linked if it is not there yet."""
+    found = client.search_logged_models([experiment], f"source_run_id = '{run_id}'") if stored else []
+    if found:
+        model = found[0]
+    else:
+        names = ("dataset", "variant", "seed", "protocol", "role", "fingerprint", "data_digest", "weights_digest")
+        tags = {name: record.tags[name] for name in names if name in record.tags}
+        params = {key: value[:PARAM_LENGTH] for key, value in record.params.items()}
+        model = client.create_logged_model(experiment, "model", run_id, tags, params)
+    outputs: Any = stored.outputs.model_outputs if stored and stored.outputs else []
+    if model.model_id not in {output.model_id for output in outputs}:
+        client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
+    return model
+
+
+def _send_model(client: MlflowClient, model: LoggedModel, run_id: str, folder: Path) -> None:
+    """Upload the model and only then call it READY."""
+    described = Model.load(str(folder))
+    described.run_id, described.model_id, described.model_uuid = run_id, model.model_id, model.model_id
+    described.artifact_path = model.artifact_location
+    atomic_files.write_text(folder / "MLmodel", described.to_yaml())
+    client.log_model_artifacts(model.model_id, str(folder))
+    client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)

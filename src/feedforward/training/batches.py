@@ -1,0 +1,73 @@
+"""Batches of a split inside a TensorFlow graph: dense rows, or multi-hot rows as head and coordinates of the tail.
+
+The split may be larger than memory, for its arrays are mapped: what an epoch visits is laid out section by section.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from feedforward.data.splits import MultiHot, Split
+from feedforward.training import sparse_layer
+from feedforward.training.keras_backend import tf
+
+Plan = dict[str, tf.Tensor]
+
+SECTION = 2**14  # samples that are laid out at a time: 15 MB of reviews
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tensors of one batch.
+
+    features: (samples, columns) float32: all columns, or the head of multi-hot rows.
+    labels: (samples,). ones: of multi-hot rows; (rows, columns) of the tail's ones, int32, sorted by
+    `row` and by `column`.
+    """
+
+    features: tf.Tensor
+    labels: tf.Tensor
+    ones: dict[str, sparse_layer.Places] = field(default_factory=dict)
+
+
+class Batches:
+    """A split in batches; `plans` are made outside the graph, once an epoch, `batch` runs inside it."""
+
+    def __init__(self, split: Split) -> None:
+        self.split = split
+        self.sparse = isinstance(split.features, MultiHot)
+
+    def plans(self, order: npt.NDArray[np.integer], batch_size: int) -> Iterator[Plan]:
+        """The batches of an epoch that visits the samples in `order`: plans one after the other, of SECTION samples."""
+        section = max(1, SECTION // batch_size) * batch_size
+        for start in range(0, len(order), section):
+            yield self._plan(order[start : start + section], batch_size)
+
+    def _plan(self, order: npt.NDArray[np.integer], batch_size: int) -> Plan:
+        # Tensors that a graph is not given but finds stay in memory as long as the process: TensorFlow keeps its graphs
+        arrays: dict[str, npt.NDArray[np.generic]] = {"labels": self.split.labels[order]}
+        if isinstance(self.split.features, MultiHot):
+            arrays["features"], tail = sparse_layer.split_head(self.split.features, order)
+            arrays |= vars(sparse_layer.coordinates(tail, batch_size))
+        else:
+            arrays["features"] = self.split.features[order]
+        return {name: tf.constant(array) for name, array in arrays.items()} | {"batch_size": tf.constant(batch_size)}
+
+    def steps(self, plan: Plan) -> tf.Tensor:
+        """Batches of the plan; the last may be smaller."""
+        return -(-tf.shape(plan["labels"])[0] // plan["batch_size"])
+
+    def batch(self, plan: Plan, number: tf.Tensor) -> Batch:
+        """Batch `number` of the plan, from 0."""
+        first, last = number * plan["batch_size"], (number + 1) * plan["batch_size"]
+        features, labels = tf.cast(plan["features"][first:last], tf.float32), plan["labels"][first:last]
+        if not self.sparse:
+            return Batch(features, labels)
+        begin, end = plan["offsets"][number], plan["offsets"][number + 1]
+        rows, columns, rows_by_column, columns_by_column = (
+            tf.cast(plan[name][begin:end], tf.int32)
+            for name in ("rows", "columns", "rows_by_column", "columns_by_column")
+        )
+        return Batch(features, labels, {"row": (rows, columns), "column": (rows_by_column, columns_by_column)})

@@ -1,0 +1,28 @@
+"""A .keras file in Keras itself, in safe mode: the yardstick of a promotion, in a process of its own."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from feedforward.data.splits import Features, MultiHot
+from feedforward.training.keras_backend import keras
+
+
+def probabilities(model: bytes, features: Features) -> npt.NDArray[np.float64]:
+    """What Keras answers, (samples, outputs), from the bytes of a .keras file whose digest was checked before."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"  # the bytes that were checked, where nobody else writes
+        path.write_bytes(model)
+        loaded = keras.saving.load_model(path, safe_mode=True, compile=False)
+    dense = features.dense() if isinstance(features, MultiHot) else np.asarray(features, np.float32)
+    return np.asarray(loaded(dense, training=False), np.float64)
+
+
+def saved(model: keras.Model) -> bytes:
+    """The bytes of the model's .keras file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        model.save(path)
+        return path.read_bytes()

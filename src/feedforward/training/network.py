@@ -1,0 +1,43 @@
+"""A variant of a data set as a Keras model: the lecture's template, hidden layers and one output layer."""
+
+from feedforward.config.schema import Dataset, Variant
+from feedforward.config.tasks import TASKS
+from feedforward.training.keras_backend import keras
+
+
+def build(dataset: Dataset, variant: Variant, features: int, seed: int) -> keras.Model:
+    """The network of `variant`, initialised from `seed` (Glorot uniform kernels, zero biases, as Keras does).
+
+    Takes (samples, features) raw features, any numeric dtype; the division by `network.scale` is its first
+    layer. Gives (samples, outputs) float32: probabilities, or values where the task is regression.
+    """
+    network, task = dataset.network, TASKS[dataset.task]
+    layers: list[keras.Layer] = [
+        keras.Input((features,), name="features"),
+        keras.layers.Rescaling(1.0 / network.scale, name="scale"),
+    ]
+    for number, units in enumerate(network.sizes[variant.size], start=1):
+        layers += [
+            keras.layers.Dense(
+                units,
+                activation=network.activation,
+                kernel_initializer=_initializer(seed, number),
+                kernel_regularizer=keras.regularizers.L2(variant.l2),
+                name=f"hidden_{number}",
+            ),
+            keras.layers.Dropout(variant.dropout_rate, seed=seed, name=f"dropout_{number}"),
+        ]
+    layers.append(
+        keras.layers.Dense(
+            task.outputs(len(dataset.labels)),
+            activation=task.activation,
+            kernel_initializer=_initializer(seed, 0),
+            name="output",
+        )
+    )
+    return keras.Sequential(layers, name="feedforward")
+
+
+def _initializer(seed: int, layer: int) -> keras.Initializer:
+    """A seed of its own for each replica and layer: equal shapes must not get equal numbers."""
+    return keras.initializers.GlorotUniform(seed=seed * 1000 + layer)

@@ -1,0 +1,73 @@
+"""Keras's optimizers as TensorFlow's fused operations where there is one."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from feedforward.config.schema import Optimizer
+from feedforward.training.keras_backend import keras, tf
+from feedforward.training.packed_model import Gradients
+
+
+def rate(params: Optimizer, epoch: int, epochs: int) -> float:
+    """The learning rate of an epoch (from 1) of so many; it depends on nothing that replicas differ in."""
+    if params.decay is None:
+        return params.learning_rate
+    if params.decay.kind == "cosine":
+        return params.learning_rate * (1 + math.cos(math.pi * (epoch - 1) / epochs)) / 2
+    return float(params.learning_rate * params.decay.factor ** (epoch - 1))
+
+
+class Rule:
+    """The update rule of `params` for `variables`, as operations of a graph.
+
+    RMSprop is TensorFlow's fused operation: the formula of keras.optimizers.RMSprop in one call instead of eight
+    operations that each make a temporary array (tests hold the two together). Other rules are Keras's own code.
+    """
+
+    def __init__(self, params: Optimizer, variables: Sequence[tf.Variable]) -> None:
+        self.params = params
+        # a constant where it stays the same: the graph then has nothing to read at each step
+        self.rate: Any = tf.Variable(params.learning_rate, dtype=tf.float32) if params.decay else params.learning_rate
+        if params.name == "rmsprop":
+            self.states = {v.ref(): [tf.Variable(tf.zeros_like(v)) for _ in range(2)] for v in variables}
+        else:
+            self.keras = _keras_optimizer(params)
+            self.keras.build(variables)
+
+    def start(self, epoch: int, epochs: int) -> None:
+        """Set the learning rate of an epoch (from 1), before it begins."""
+        if self.params.decay is None:
+            return
+        self.rate.assign(rate(self.params, epoch, epochs))
+        if self.params.name != "rmsprop":
+            self.keras.learning_rate.assign(self.rate)
+
+    def apply(self, gradients: Gradients) -> None:
+        """Update each variable with its gradient."""
+        if self.params.name != "rmsprop":
+            self.keras.apply([gradient for _, gradient in gradients], [variable for variable, _ in gradients])
+            return
+        for variable, gradient in gradients:
+            velocity, momentum = self.states[variable.ref()]
+            tf.raw_ops.ResourceApplyRMSProp(
+                var=variable.handle,
+                ms=velocity.handle,
+                mom=momentum.handle,
+                lr=self.rate,
+                rho=self.params.rho,
+                momentum=self.params.momentum,
+                epsilon=self.params.epsilon,
+                grad=gradient,
+            )
+
+
+def _keras_optimizer(params: Optimizer) -> keras.Optimizer:
+    kinds = {
+        "sgd": lambda: keras.optimizers.SGD(params.learning_rate, params.momentum, params.nesterov),
+        "adagrad": lambda: keras.optimizers.Adagrad(
+            params.learning_rate, params.initial_accumulator, epsilon=params.epsilon
+        ),
+        "adam": lambda: keras.optimizers.Adam(params.learning_rate, params.beta_1, params.beta_2, params.epsilon),
+    }
+    return kinds[params.name]()

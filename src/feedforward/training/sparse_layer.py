@@ -1,0 +1,171 @@
+"""The first layer over multi-hot rows, and the batches that feed it: the one TensorFlow-only seam of training.
+
+A review has some 130 ones in 10,000 columns, so a dense product spends 98 % of its work on zeros. But ones
+crowd into the columns of frequent words: the first `HEAD` columns hold 60 % of them, dense enough for a dense
+product to be the faster way. So the kernel (columns, units) is kept in parts: the head, multiplied densely, and
+the tail, whose rows are summed over the ones of a sample. docs/performance.md has the measurements.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from feedforward.config.schema import Optimizer
+from feedforward.data.splits import MultiHot
+from feedforward.training import kernels
+from feedforward.training.keras_backend import tf
+
+Places = tuple[tf.Tensor, tf.Tensor]  # rows and columns of ones, int32
+
+HEAD = 512  # columns; further right fewer than 4 % are ones and a sum of rows is the cheaper way
+
+
+def split_head(features: MultiHot, order: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.uint8], MultiHot]:
+    """Of the rows that `order` names the first HEAD columns, dense uint8 (rows, HEAD), and the others as MultiHot."""
+    width = min(HEAD, features.columns)
+    indptr, indices, order = np.asarray(features.indptr), np.asarray(features.indices), order.astype(np.int64)
+    head, tail_indptr = np.zeros((len(order), width), np.uint8), np.zeros(len(order) + 1, np.int64)
+    tail_indices = np.empty(int((indptr[order + 1] - indptr[order]).sum()), np.uint16)
+    kernels.take(indptr, indices.astype(np.uint16, copy=False), order, head, tail_indptr, tail_indices)
+    return head, MultiHot(tail_indptr, tail_indices[: tail_indptr[-1]], features.columns - width)
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """The ones of the tail in all batches of an epoch, twice: by row for the product, by column for its gradient.
+
+    Arrays of uint16, all of one length; batch b has the entries `offsets[b]:offsets[b + 1]` of each. Rows count
+    within the batch, columns within the tail. offsets: int64, (batches + 1,).
+    """
+
+    offsets: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.uint16]
+    columns: npt.NDArray[np.uint16]
+    rows_by_column: npt.NDArray[np.uint16]
+    columns_by_column: npt.NDArray[np.uint16]
+
+
+def coordinates(tail: MultiHot, batch_size: int) -> Coordinates:
+    """The tail's ones in batches of so many rows, 65,536 at most; in linear time."""
+    offsets = np.zeros(-(-len(tail) // batch_size) + 1, np.int64)
+    laid = [np.empty(len(tail.indices), np.uint16) for _ in range(4)]
+    counts = np.empty(tail.columns, np.int64)
+    kernels.lay_out(tail.indptr, tail.indices, batch_size, counts, offsets, *laid)
+    return Coordinates(offsets, *laid)
+
+
+class Tail(Protocol):
+    """The kernel beyond the head, (columns, units), as it is trained."""
+
+    order: Literal["row", "column"]  # of the ones that the product is made from
+    variable: tf.Variable | None  # where an optimizer must be told of its gradient
+
+    def product(self, ones: Places, samples: tf.Tensor) -> tf.Tensor:
+        """(samples, units): for each sample the sum of the kernel's rows that its ones name.
+
+        ones: sorted by `order`.
+        """
+
+    def backward(self, upstream: tf.Tensor, by_column: Places) -> tf.Tensor | None:
+        """The gradient of `product`, (columns, units); or None: the tail has learned from it at once."""
+
+    def squares(self) -> tf.Tensor:
+        """(units,): sums of squares."""
+
+    def numpy(self) -> npt.NDArray[np.float32]:
+        """The weights."""
+
+    def free(self) -> None:
+        """Let the weights go: TensorFlow keeps graphs, and what they call, as long as the process."""
+
+
+def tail(kernel: npt.NDArray[np.float32], optimizer: Optimizer | None = None, l2: float = 0.0) -> Tail:
+    """Compiled loops on a CPU for plain RMSprop (or for no training at all), else TensorFlow's operations.
+
+    l2: the factor of the kernel's squares in the loss.
+    """
+    plain = optimizer is None or (optimizer.name == "rmsprop" and not optimizer.momentum and not optimizer.decay)
+    if plain and not tf.config.list_physical_devices("GPU"):
+        return CompiledTail(kernel, optimizer or Optimizer(), l2)
+    return VariableTail(kernel)
+
+
+class VariableTail:
+    """A TensorFlow variable: any optimizer, any device."""
+
+    order: Literal["row", "column"] = "row"
+
+    def __init__(self, kernel: npt.NDArray[np.float32]) -> None:
+        self.variable = tf.Variable(kernel)
+
+    def product(self, ones: Places, samples: tf.Tensor) -> tf.Tensor:
+        """See Tail."""
+        rows, columns = ones
+        return tf.raw_ops.SparseSegmentSumWithNumSegments(
+            data=self.variable, indices=columns, segment_ids=rows, num_segments=samples
+        )
+
+    def backward(self, upstream: tf.Tensor, by_column: Places) -> tf.Tensor:
+        """See Tail. TensorFlow's own gradient scatters row by row; this is the same sum at the speed of the product."""
+        rows, columns = by_column
+        return tf.raw_ops.SparseSegmentSumWithNumSegments(
+            data=upstream, indices=rows, segment_ids=columns, num_segments=self.variable.shape[0]
+        )
+
+    def squares(self) -> tf.Tensor:
+        """See Tail."""
+        return tf.reduce_sum(tf.square(self.variable), 0)
+
+    def numpy(self) -> npt.NDArray[np.float32]:
+        """See Tail."""
+        return np.asarray(self.variable)
+
+    def free(self) -> None:
+        """See Tail."""
+
+
+class CompiledTail:
+    """An array outside of TensorFlow, called from its graphs, that learns by itself (see `compiled`)."""
+
+    order: Literal["row", "column"] = "column"
+    variable = None
+
+    def __init__(self, kernel: npt.NDArray[np.float32], optimizer: Optimizer, l2: float) -> None:
+        self.kernel, self.velocity = np.array(kernel), np.zeros_like(kernel)
+        self.late = np.zeros(len(kernel), np.int32)
+        self.constants = tuple(map(np.float32, (optimizer.learning_rate, optimizer.rho, optimizer.epsilon, l2)))
+
+    def product(self, ones: Places, samples: tf.Tensor) -> tf.Tensor:
+        """See Tail."""
+
+        def product(rows: npt.NDArray[np.int32], columns: npt.NDArray[np.int32], number: int) -> object:
+            sums = np.zeros((number, self.kernel.shape[1]), np.float32)
+            kernels.add_rows(self.kernel, rows, columns, sums)
+            return sums
+
+        found = tf.numpy_function(product, [*ones, samples], tf.float32)
+        return tf.ensure_shape(found, (None, self.kernel.shape[1]))
+
+    def backward(self, upstream: tf.Tensor, by_column: Places) -> None:
+        """See Tail: a step of RMSprop, and nothing is left to do."""
+
+        def learn(*given: npt.NDArray[np.generic]) -> np.float32:
+            kernels.learn(self.kernel, self.velocity, self.late, *given, *self.constants)
+            return np.float32(0)
+
+        tf.numpy_function(learn, [upstream, *by_column], tf.float32)
+
+    def squares(self) -> tf.Tensor:
+        """See Tail."""
+        found = tf.numpy_function(lambda: kernels.squares(self.kernel), [], tf.float64)
+        return tf.cast(tf.ensure_shape(found, (self.kernel.shape[1],)), tf.float32)
+
+    def numpy(self) -> npt.NDArray[np.float32]:
+        """See Tail."""
+        return self.kernel
+
+    def free(self) -> None:
+        """See Tail."""
+        self.kernel = self.velocity = np.zeros((0, 0), np.float32)

@@ -1,0 +1,75 @@
+"""What runs leave behind: the same bytes for the same runs, and damaged files are named."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from synthetic_runs import LIKE_THE_LECTURE, one_run
+
+from feedforward.analysis import run_result
+from feedforward.core.errors import DataError
+
+RUNS = [
+    one_run(dataset, variant, seed, 5, LIKE_THE_LECTURE[variant])
+    for dataset in ("notes", "tones")
+    for variant in ("original", "dropout")
+    for seed in (0, 1)
+]
+
+
+def test_what_is_saved_is_loaded_and_the_order_of_runs_does_not_matter(tmp_path: Path) -> None:
+    run_result.save(tmp_path / "one.json", RUNS, "this cpu")
+    run_result.save(tmp_path / "two.json", reversed(RUNS), "this cpu")
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+    loaded = run_result.load(tmp_path / "one.json")
+    assert sorted(loaded, key=str) == sorted(RUNS, key=str)
+    assert [(run.dataset, run.variant, run.seed) for run in loaded] == sorted(
+        (run.dataset, run.variant, run.seed) for run in RUNS
+    )
+    assert run_result.made_on(tmp_path / "one.json") == "this cpu"
+
+
+def test_what_is_hardest_stays_as_it_was(tmp_path: Path) -> None:
+    final = dataclasses.replace(RUNS[0], role="final", hardest=[{"row": 3, "label": "größer"}])
+    run_result.save(tmp_path / "runs.json", [final], "cpu")
+    assert run_result.load(tmp_path / "runs.json") == [final]
+
+
+def test_a_figure_that_is_not_finite_is_not_written(tmp_path: Path) -> None:
+    run_result.save(tmp_path / "runs.json", RUNS, "cpu")
+    before = (tmp_path / "runs.json").read_bytes()
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        run_result.save(tmp_path / "runs.json", [dataclasses.replace(RUNS[0], metrics={"loss": float("nan")})], "cpu")
+    assert (tmp_path / "runs.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff",
+        b"[]",
+        b"null",
+        b"3",
+        b"{}",
+        b'{"cpu": "x", "runs": [{}]}',
+        b'{"cpu": "x", "runs": [{"colour": 1}]}',
+        b'{"cpu": "x", "runs": {"a": 1}}',
+        b'{"cpu": "x", "runs": 3}',
+        b"[" * 100_000,
+        json.dumps({"cpu": "x", "runs": []}).encode()[:-1],
+    ],
+    ids=lambda content: repr(content[:30]),
+)
+def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "fair.json").write_bytes(content)
+    with pytest.raises(DataError, match=r"fair\.json: cannot be read \(.*\); run `dvc repro train`") as caught:
+        run_result.load(tmp_path / "fair.json")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    for read in (run_result.load, run_result.made_on):
+        with pytest.raises(DataError, match=r"cannot be read \(No such file or directory\)"):
+            read(tmp_path / "fair.json")

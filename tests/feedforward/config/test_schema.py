@@ -1,0 +1,169 @@
+"""params.yaml: what holds the two data sets is read, and every mistake is named, all at once, before any work."""
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import mistakes
+import pytest
+from fuzzing import examples
+from hypothesis import given
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+from shell import Shell
+
+from feedforward.config import yaml_reader
+from feedforward.config.schema import Params, check, load_params
+from feedforward.core.errors import ParamsError
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+VALUES = yaml_reader.read(CHECKOUT / "params.yaml")
+
+
+def written(path: Path, values: Any) -> Path:
+    """Values as YAML, tuples as lists."""
+    yaml = YAML(typ="safe")
+    yaml.sort_base_mapping_type_on_output = False
+    with path.open("w", encoding="utf-8") as file:
+        yaml.dump(values, file)
+    return path
+
+
+def problems(path: Path) -> list[str]:
+    """The lines that name what is wrong with a file."""
+    with pytest.raises(ParamsError) as caught:
+        load_params(path)
+    assert caught.value.exit_code == 2
+    assert all(line.startswith("params.yaml") and line.isprintable() for line in caught.value.problems)
+    assert len(set(caught.value.problems)) == len(caught.value.problems)
+    return caught.value.problems
+
+
+def test_both_files_of_the_repository_are_sound() -> None:
+    assert list(load_params(CHECKOUT / "params.yaml").datasets) == ["mnist", "imdb"]
+    assert all(data.sample for data in load_params(CHECKOUT / "demo" / "params.yaml").datasets.values())
+
+
+def test_a_variant_that_changes_nothing_is_original() -> None:
+    assert Params.model_validate(VALUES).variant("original").model_dump() == {
+        "size": "base",
+        "l2": 0.0,
+        "dropout_rate": 0.0,
+    }
+
+
+@pytest.mark.parametrize(("place", "value", "line"), mistakes.PARAMS, ids=lambda value: str(value)[:60])
+def test_a_mistake_is_named_with_key_bound_and_value(tmp_path: Path, place: Any, value: Any, line: str) -> None:
+    found = problems(written(tmp_path / "params.yaml", mistakes.edited(VALUES, place, value)))
+    assert [problem for problem in found if problem.startswith(f"params.yaml: {line}")], found
+
+
+def test_the_lists_are_as_long_as_promised() -> None:
+    assert len(mistakes.PARAMS) >= 40
+    assert len({(str(place), str(value)) for place, value, _ in mistakes.PARAMS}) == len(mistakes.PARAMS)
+    assert len(set(mistakes.COMMANDS)) >= 20
+
+
+@pytest.mark.parametrize(("content", "line"), mistakes.FILES, ids=lambda value: str(value)[:40])
+def test_a_file_that_is_no_sound_yaml_is_one_line(tmp_path: Path, content: bytes, line: str) -> None:
+    (tmp_path / "params.yaml").write_bytes(content)
+    [problem] = problems(tmp_path / "params.yaml")
+    assert line in problem
+
+
+def test_all_mistakes_are_named_at_once(tmp_path: Path) -> None:
+    values: Any = VALUES
+    chosen = [
+        "seeds: must be at most 1000",
+        "sedes: unknown key",
+        "variants.larger.size: must be one of",
+        "variants.l2.l2: must be at least 0",
+        "datasets.imdb.training.final.variant: must be one of",
+        "datasets.imdb.claims.0.left: must be one of",
+        "datasets.imdb.claims.1.tolerance: `tolerance` belongs to",
+        "datasets.imdb.reader.file: must be one of",
+        "datasets.imdb.expectations.ones: must be the lowest",
+        "datasets.imdb.expectations.overlap: must be at least 0",
+        "datasets.mnist.reader.test.labels: must be one of",
+        "datasets.mnist.training.lecture.validated_on_test.0: must be one of",
+    ]
+    for start in chosen:
+        place, value = next((place, value) for place, value, line in mistakes.PARAMS if line.startswith(start))
+        values = mistakes.edited(values, place, value)
+    found = problems(written(tmp_path / "params.yaml", values))
+    for start in chosen:
+        assert [line for line in found if line.startswith(f"params.yaml: {start}")], (start, found)
+
+
+COMMANDS = (["params"], ["train", "imdb"], ["predict", "imdb", "a"], ["promote", "imdb"], ["serve"], ["verify"])
+
+
+@pytest.mark.slow
+def test_a_mistake_ends_a_command_with_2_before_any_work(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number, (place, value, line) in enumerate(mistakes.PARAMS):
+        written(tmp_path / "params.yaml", mistakes.edited(VALUES, place, value))
+        assert shell.run(*COMMANDS[number % len(COMMANDS)]) == 2
+        assert f"params.yaml: {line}" in shell.printed
+        assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+
+
+def test_anchors_and_merge_keys_are_taken(tmp_path: Path) -> None:
+    text = (CHECKOUT / "params.yaml").read_text()
+    text = text.replace("smaller: {size: small}", "smaller: &small {size: small}")
+    text = text.replace("l2: {l2: 0.001} ", "l2: {<<: *small, l2: 0.001} ")
+    (tmp_path / "params.yaml").write_text(text)
+    assert load_params(tmp_path / "params.yaml").variant("l2").model_dump() == {
+        "size": "small",
+        "l2": 0.001,
+        "dropout_rate": 0.0,
+    }
+
+
+# --- whatever is in it -----------------------------------------------------------------------
+
+_keys = st.sampled_from(
+    ["seeds", "datasets", "variants", "imdb", "files", "reader", "kind", "claims", "size", "<<", ""]
+)
+_leaves = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.dates() | st.binary(max_size=4)
+)
+_trees = st.recursive(
+    _leaves, lambda below: st.lists(below, max_size=3) | st.dictionaries(_keys, below, max_size=3), max_leaves=8
+)
+
+
+def places(values: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    entries = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, tuple) else ()
+    return [above, *(place for key, entry in entries for place in places(entry, (*above, key)))]
+
+
+PLACES = ["/".join(map(str, place)) for place in places(VALUES) if place]
+
+
+@pytest.mark.slow
+@examples(200)
+@given(st.lists(st.tuples(st.sampled_from(PLACES), _trees | st.just(mistakes.GONE)), min_size=1, max_size=4))
+def test_any_value_anywhere_is_taken_or_named(changes: list[tuple[str, Any]]) -> None:
+    values: Any = VALUES
+    for place, value in changes:
+        try:
+            values = mistakes.edited(values, place, yaml_reader.frozen(value))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            continue  # what an earlier change took away
+    with contextlib.suppress(ParamsError):
+        check(values, "params.yaml")
+
+
+@examples(150)
+@given(data=st.data())
+def test_any_bytes_are_params_or_a_mistake(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    path = tmp_path_factory.mktemp("fuzz") / "params.yaml"
+    whole = (CHECKOUT / "params.yaml").read_bytes()[:1500]
+    at = data.draw(st.integers(0, len(whole)))
+    noise = data.draw(st.binary(max_size=8) | st.text("&*!|>%@`{}[]:,-?#'\"\\ \n\t<0a", max_size=12).map(str.encode))
+    path.write_bytes(whole[:at] + noise + whole[at + data.draw(st.integers(0, 9)) :])
+    with contextlib.suppress(ParamsError):
+        yaml_reader.read(path)

@@ -1,0 +1,145 @@
+"""Tasks beside classes against plain Keras; replicas that stop by themselves; what contradicts a task."""
+
+import json
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from small_data import split, values
+
+from feedforward.config.schema import Params, check
+from feedforward.config.tasks import TASKS
+from feedforward.core import provenance
+from feedforward.data.splits import Split
+from feedforward.training import network, trainer
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tensorflow")]
+
+SEEDS = (0, 1, 5)
+
+
+def params(task: str, labels: list[str], **training_changes: Any) -> Params:
+    """The small params; idx files hold no such labels, so the task is put in past the checks."""
+    plain = values()
+    plain["datasets"]["tones"]["training"] |= training_changes
+    found = Params.model_validate_json(json.dumps(plain))
+    tones = found.datasets["tones"].model_copy(update={"task": task, "labels": tuple(labels)})
+    return found.model_copy(update={"datasets": found.datasets | {"tones": tones}})
+
+
+def data(task: str) -> Split:
+    """The small grey pictures with labels of another kind, which their pixels tell."""
+    whole = split("tones")
+    pixels = np.asarray(whole.features, np.float64)
+    mean = pixels.mean(axis=1)
+    unit = ((mean - mean.min()) / np.ptp(mean)).astype(np.float32)
+    labels = {
+        "multilabel": np.stack([unit > 0.3, unit > 0.6, pixels[:, 0] > 100], axis=1).astype(np.uint8),
+        "regression": ((unit - unit.mean()) / unit.std()).astype(np.float32),
+        "unit_regression": unit,
+    }
+    return Split(whole.features, labels[task])
+
+
+def assert_same(alone: trainer.Replica, packed: trainer.Replica) -> None:
+    """Bit by bit where the pack decides no bit, else nearly."""
+    if not provenance.pack_decides():
+        assert trainer.weights_digest(alone.model) == trainer.weights_digest(packed.model)
+        assert alone.curves == packed.curves
+    for one, other in zip(alone.model.get_weights(), packed.model.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
+NAMES = {"multilabel": ["a", "b", "c"], "regression": ["size"], "unit_regression": ["share"]}
+
+
+@pytest.mark.parametrize("task", NAMES)
+def test_a_task_is_evaluated_and_learned_as_keras_does_alone_or_packed(task: str) -> None:
+    chosen = params(task, NAMES[task])
+    dataset, variant, train = chosen.datasets["tones"], chosen.variants["l2"], data(task)
+    packed = trainer.fit(dataset, variant, train, train, SEEDS, 3, 4)
+    [alone] = trainer.fit(dataset, variant, train, train, SEEDS[1:2], 3, 4)
+    assert_same(alone, packed[1])
+    score = "mae" if task.endswith("regression") else "accuracy"
+    assert packed[0].curves[f"val_{score}"][-1] != packed[0].curves[f"val_{score}"][0]
+    model = packed[0].model
+    metric = keras.metrics.MeanAbsoluteError() if score == "mae" else keras.metrics.BinaryAccuracy()
+    model.compile(loss=TASKS[task].loss, metrics=[metric])
+    features = np.asarray(train.features, np.float32)
+    loss, found = model.evaluate(features, train.labels.reshape(len(train), -1), batch_size=50, verbose=0)
+    [evaluated] = trainer.evaluate([model], train)
+    assert evaluated["loss"] == pytest.approx(loss, abs=1e-5)
+    assert evaluated[score] == pytest.approx(found, abs=1e-5)
+    assert packed[0].curves["cross_entropy"][-1] < packed[0].curves["cross_entropy"][0]
+
+
+@pytest.mark.parametrize("name", ["rmsprop", "sgd", "adam"])
+def test_a_falling_rate_takes_the_steps_of_keras(name: str) -> None:
+    rule = {"name": name, "learning_rate": 0.01, "decay": {"kind": "exponential", "factor": 0.5}}
+    chosen = params("regression", ["size"], optimizer=rule, batch_size=90)
+    dataset, variant, train = chosen.datasets["tones"], chosen.variants["original"], data("regression")
+    [found] = trainer.fit(dataset, variant, train, None, [0], 0, 3)
+    model = network.build(dataset, variant, train.features.shape[1], 0)
+    kind = {"rmsprop": keras.optimizers.RMSprop, "sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}[name]
+    model.compile(kind(0.01), loss="mean_squared_error")
+    slower = keras.callbacks.LearningRateScheduler(lambda epoch: 0.01 * 0.5**epoch)
+    features = np.asarray(train.features, np.float32)
+    model.fit(features, train.labels, batch_size=90, epochs=3, shuffle=False, verbose=0, callbacks=[slower])
+    for ours, theirs in zip(found.model.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-5)
+
+
+@pytest.mark.parametrize("dataset_name", ["tones", "notes"])
+def test_a_replica_stops_by_itself_with_its_best_weights_whatever_its_pack_does(dataset_name: str) -> None:
+    plain = values()
+    rule = {"name": "rmsprop", "learning_rate": 0.03}
+    plain["datasets"][dataset_name]["training"] |= {"early_stopping": {"patience": 2}, "optimizer": rule}
+    chosen = Params.model_validate_json(json.dumps(plain))
+    dataset, variant = chosen.datasets[dataset_name], chosen.variants["original"]
+    whole = split(dataset_name)
+    train, held_out = whole.rows(0, 50), whole.rows(50, len(whole))
+    packed = trainer.fit(dataset, variant, train, held_out, SEEDS, 3, 30)
+    for replica in packed:
+        curve = replica.curves["val_cross_entropy"]
+        best = int(np.argmin(curve))
+        assert len(curve) in (best + 3, 30)
+        [evaluated] = trainer.evaluate([replica.model], held_out)
+        assert evaluated["cross_entropy"] == pytest.approx(curve[best], abs=1e-6)
+    [alone] = trainer.fit(dataset, variant, train, held_out, SEEDS[:1], 3, 30)
+    assert_same(alone, packed[0])
+
+
+CONTRADICTIONS = [
+    ({"task": "binary"}, "labels: must be 2 for `task: binary`, got 3"),
+    (
+        {"task": "regression", "labels": ["a", "b"]},
+        r"labels: must be 1 for `task: regression` \(the name of the value\)",
+    ),
+    ({"task": "multilabel"}, "`kind: idx` reads one class a sample"),
+    ({"reader": {"kind": "table", "file": "features", "target": ["x"], "numeric": ["x"]}}, "must stand in one of"),
+    (
+        {"reader": {"kind": "table", "file": "features", "target": ["x"], "numeric": ["z"]}},
+        "reader.classes: is missing",
+    ),
+    (
+        {"reader": {"kind": "labelled_text", "file": "features", "classes": ["a", "b", "c"], "num_words": 9}},
+        "needs either",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "problem"), CONTRADICTIONS)
+def test_what_contradicts_a_task_or_reader_is_named(changes: dict[str, Any], problem: str) -> None:
+    from feedforward.config import yaml_reader
+    from feedforward.core.errors import ParamsError
+
+    plain = values()
+    plain["datasets"]["tones"] |= changes
+    with pytest.raises(ParamsError, match=problem):
+        check(yaml_reader.frozen(plain), "params.yaml")
+
+
+def test_a_parameter_of_another_optimizer_is_refused() -> None:
+    with pytest.raises(ValueError, match="is no parameter of sgd"):
+        params("multiclass", ["a", "b", "c"], optimizer={"name": "sgd", "beta_1": 0.5})

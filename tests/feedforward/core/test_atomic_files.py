@@ -1,0 +1,192 @@
+"""The old content or the new, never a part of it: also when the writer fails or is killed."""
+
+import hashlib
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feedforward.core import atomic_files
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def names(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+# --- files -------------------------------------------------------------------------------------
+
+
+def test_a_file_appears_whole_with_its_folders(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "text.txt"
+    atomic_files.write_text(path, "größer\n")
+    assert path.read_bytes() == "größer\n".encode()
+    assert names(tmp_path) == {"a/b/text.txt"}
+
+
+def test_the_old_content_is_seen_until_the_new_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    atomic_files.write_text(path, "old")
+    with atomic_files.writing(path) as file:
+        file.write(b"new")
+        file.flush()
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+
+
+def test_an_exception_leaves_the_old_content_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    atomic_files.write_text(path, "old")
+
+    def fail() -> None:
+        with atomic_files.writing(path) as file:
+            file.write(b"half of the n")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert path.read_text() == "old"
+    assert names(tmp_path) == {"text.txt"}
+
+
+def test_what_json_cannot_hold_leaves_the_old_content(tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    atomic_files.write_json(path, {"loss": 0.5})
+    for bad in (math.nan, math.inf, -math.inf):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            atomic_files.write_json(path, {"loss": bad})
+    assert atomic_files.read_json(path) == {"loss": 0.5}
+
+
+# --- folders -----------------------------------------------------------------------------------
+
+
+def write_folder(path: Path, *files: str) -> None:
+    with atomic_files.writing_folder(path) as temporary:
+        for name in files:
+            (temporary / name).write_text(name)
+
+
+def fail_to_write(path: Path) -> None:
+    with atomic_files.writing_folder(path) as temporary:
+        (temporary / "c").write_text("half")
+        raise RuntimeError
+
+
+def test_a_folder_is_replaced_with_all_that_it_held(tmp_path: Path) -> None:
+    write_folder(tmp_path / "split", "a", "b")
+    write_folder(tmp_path / "split", "c")
+    assert names(tmp_path) == {"split/c"}
+
+
+def test_an_exception_leaves_the_old_folder_and_nothing_else(tmp_path: Path) -> None:
+    write_folder(tmp_path / "split", "a", "b")
+    with pytest.raises(RuntimeError):
+        fail_to_write(tmp_path / "split")
+    assert names(tmp_path) == {"split/a", "split/b"}
+
+
+def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(tmp_path: Path) -> None:
+    write_folder(tmp_path / "split", "a")
+    place = atomic_files.writing_folder(tmp_path / "split")
+    place.__enter__().rename(tmp_path / "taken away")
+    with pytest.raises(FileNotFoundError, match="split"):
+        place.__exit__(None, None, None)
+    assert (tmp_path / "split" / "a").read_text() == "a"
+
+
+def test_half_a_folder_of_a_killed_writer_is_not_mixed_into_the_next(tmp_path: Path) -> None:
+    half = tmp_path / f"split{atomic_files.TEMPORARY}"
+    half.mkdir()
+    (half / "stale").write_text("x")
+    write_folder(tmp_path / "split", "a")
+    assert names(tmp_path) == {"split/a"}
+
+
+# --- killed ------------------------------------------------------------------------------------
+
+FILE = """
+from pathlib import Path
+from feedforward.core import atomic_files
+atomic_files.write_text(Path({path!r}), "new", "here")
+"""
+FOLDER = """
+from pathlib import Path
+from feedforward.core import atomic_files as storage
+with storage.writing_folder(Path({path!r}), "here") as folder:
+    (folder / "content").write_text("new")
+"""
+
+
+def child(script: str, path: Path, fault: str) -> int:
+    environment = {**os.environ, "FAULT": fault}
+    return subprocess.run([sys.executable, "-c", script.format(path=str(path))], env=environment).returncode
+
+
+@pytest.mark.slow
+def test_a_writer_of_a_file_that_is_killed_leaves_the_old_content_and_the_next_succeeds(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    atomic_files.write_text(path, "old")
+    assert child(FILE, path, "here.before_rename") == -signal.SIGKILL
+    assert path.read_text() == "old"
+    assert child(FILE, path, "elsewhere.before_rename") == 0
+    assert path.read_text() == "new"
+    assert names(tmp_path) == {"text.txt"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["here.before_rename", "here.between_renames"])
+def test_a_writer_of_a_folder_that_is_killed_leaves_no_part_of_one(tmp_path: Path, point: str) -> None:
+    path = tmp_path / "folder"
+    write_folder(path, "old")
+    assert child(FOLDER, path, point) == -signal.SIGKILL
+    assert not path.exists() or names(path) == {"old"}
+    with pytest.raises(RuntimeError):
+        fail_to_write(path)  # what was there is brought back
+    assert names(tmp_path) == {"folder/old"}
+    assert child(FOLDER, path, "") == 0
+    assert names(tmp_path) == {"folder/content"}
+
+
+def test_crash_points_do_nothing_unless_they_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FAULT", raising=False)
+    atomic_files.crash_point("write.before_rename")
+    monkeypatch.setenv("FAULT", "other")
+    atomic_files.crash_point("write.before_rename")
+
+
+# --- digests -----------------------------------------------------------------------------------
+
+
+@given(VALUES)
+def test_canonical_json_is_json_and_comes_back(value: Any) -> None:
+    assert json.loads(atomic_files.canonical_json(value)) == value
+
+
+@given(st.dictionaries(st.text(), VALUES, max_size=6))
+def test_equal_values_have_one_digest_whatever_their_order(value: dict[str, Any]) -> None:
+    assert atomic_files.digest(value) == atomic_files.digest(dict(reversed(value.items())))
+
+
+@pytest.mark.parametrize("other", [{"a": 2}, {"b": 1}, {"a": 1.0}, {"a": True}, {"a": "1"}, {"a": [1]}, {}])
+def test_other_values_have_other_digests(other: Any) -> None:
+    assert atomic_files.digest(other) != atomic_files.digest({"a": 1})
+
+
+def test_the_digest_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 5000
+    (tmp_path / "file").write_bytes(content)
+    assert atomic_files.file_digest(tmp_path / "file") == hashlib.sha256(content).hexdigest()

@@ -1,0 +1,91 @@
+"""The digest of code: what an import brings along counts, comments do not, and nothing is dropped without a word."""
+
+from pathlib import Path
+
+import pytest
+
+from feedforward.core import code_digest as module
+from feedforward.core.code_digest import UnresolvedImport, closure, code_digest
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A small package of this project's name: trainer imports network, a package's attribute, and a type."""
+    files = {
+        "__init__.py": "",
+        "trainer.py": "from feedforward import network\nfrom feedforward.layers import dense\n"
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from feedforward.unused import U\n",
+        "network.py": "import numpy\n\ndef build():\n    from feedforward.late import loaded\n    return loaded\n",
+        "late.py": "loaded = 1\n",
+        "layers/__init__.py": "from feedforward.layers.dense_layer import dense\n",
+        "layers/dense_layer.py": "def dense():\n    return 1\n",
+        "unused.py": "U = int\n",
+    }
+    for name, text in files.items():
+        path = tmp_path / "feedforward" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path
+
+
+def digest(source: Path) -> str:
+    module._parsed.cache_clear()  # two writes within one tick of the file system's clock
+    return code_digest(["feedforward.trainer"], source)
+
+
+def test_the_closure_follows_packages_attributes_and_late_imports(source: Path) -> None:
+    assert list(closure(["feedforward.trainer"], source)) == [
+        "feedforward",
+        "feedforward.late",
+        "feedforward.layers",
+        "feedforward.layers.dense_layer",
+        "feedforward.network",
+        "feedforward.trainer",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [("late", True), ("layers/dense_layer", True), ("layers/__init__", True), ("network", True), ("unused", False)],
+)
+def test_what_is_imported_counts(source: Path, name: str, counts: bool) -> None:
+    before = digest(source)
+    path = source / "feedforward" / f"{name}.py"
+    path.write_text(path.read_text() + "y = 2\n")
+    assert (digest(source) != before) is counts
+
+
+def test_comments_docstrings_and_layout_do_not_count(source: Path) -> None:
+    path = source / "feedforward" / "late.py"
+    path.write_text("def f(x):\n    return x + 1\n")
+    plain = digest(source)
+    path.write_text('"""Late."""\n\n# why\ndef f(x):\n    """Add."""\n    return (x + 1)\n')
+    assert digest(source) == plain
+    path.write_text("def f(x):\n    return x + 2\n")
+    assert digest(source) != plain
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from feedforward import absent",
+        "from feedforward.layers import absent",
+        "import feedforward.absent",
+        "from . import network",
+        "from feedforward.layers import *",
+    ],
+)
+def test_an_import_that_cannot_be_resolved_is_refused(source: Path, line: str) -> None:
+    (source / "feedforward" / "late.py").write_text(f"{line}\n")
+    with pytest.raises(UnresolvedImport, match=r"late\.py"):
+        digest(source)
+
+
+def test_a_missing_module_is_refused(source: Path) -> None:
+    with pytest.raises(UnresolvedImport, match="no such module"):
+        code_digest(["feedforward.absent"], source)
+
+
+def test_the_code_of_this_project_resolves() -> None:
+    files = closure(["feedforward.training.trainer"])
+    assert {"feedforward.training.packed_model", "feedforward.data.splits", "feedforward.config.schema"} <= set(files)

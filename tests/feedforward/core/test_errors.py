@@ -1,0 +1,37 @@
+"""Messages: one line each, whatever stands in them."""
+
+import pytest
+
+from feedforward.core import errors
+from feedforward.core.errors import DataError, InputError, ParamsError, ValidationFailed
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("as it is: größe, 5 %", "as it is: größe, 5 %"),
+        ("two\n  lines\r\nand more\u2028", "two lines and more"),
+        ("\x1b[31mred\x00", r"\x1b[31mred\x00"),
+        ("\u202eback \udcff", r"\u202eback \udcff"),
+        ("", ""),
+    ],
+)
+def test_a_text_becomes_one_line_that_can_be_printed(text: str, line: str) -> None:
+    assert errors.one_line(text) == line
+    assert errors.one_line(line) == line
+    assert errors.one_line(text).isprintable()
+
+
+def test_every_failure_is_told_in_one_line_but_for_lists_and_tables(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(error: Exception) -> None:
+        raise error
+
+    for error, code, said in (
+        (DataError("column 'a\nb': odd\n"), 1, "column 'a b': odd"),
+        (InputError("a\nb", "must be c\x07"), 2, r"a b: must be c\x07"),
+        (ParamsError(["one\nproblem", "another"]), 2, "one problem\nanother"),
+        (ValidationFailed("two\na  b\n1  2"), 1, "two\na  b\n1  2"),
+        (OSError(28, "No space left on device", "a\nb"), 1, "a b: No space left on device; mend it, then run again"),
+    ):
+        assert errors.reported(lambda error=error: fail(error)) == code  # type: ignore[misc]
+        assert capsys.readouterr().err == f"{said}\n"

@@ -1,0 +1,171 @@
+"""One job at a time, and none that outlives the one that asked for it: with real processes."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from filelock import FileLock
+
+from feedforward.core import processes
+from feedforward.core.errors import Busy
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from feedforward.core import processes
+with processes.only_one(Path(sys.argv[1]), "a long job"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@contextlib.contextmanager
+def held_elsewhere(lock: Path) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(lock)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+# --- only one ----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_second_is_told_who_is_at_work_and_a_killed_one_leaves_the_lock_free(tmp_path: Path) -> None:
+    lock = tmp_path / "locks" / "job.lock"
+    with held_elsewhere(lock) as process:
+        with pytest.raises(Busy) as caught, processes.only_one(lock, "mine"):
+            raise AssertionError
+        assert f"process {process.pid} (a long job) is at work here; wait" in str(caught.value)
+        assert caught.value.exit_code == 75
+        process.kill()
+        process.wait()
+        with processes.only_one(lock, "mine"):
+            assert (lock.parent / "job.holder").read_text() == f"process {os.getpid()} (mine)"
+    assert not (lock.parent / "job.holder").exists()
+
+
+def test_the_lock_is_free_after_a_job_that_failed(tmp_path: Path) -> None:
+    lock = tmp_path / "job.lock"
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError), processes.only_one(lock, "mine"):
+            1 / 0  # noqa: B018
+    with (
+        processes.only_one(lock, "mine"),
+        pytest.raises(Busy, match=r"\(mine\) is at work"),
+        processes.only_one(lock, "x"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff"])
+def test_a_holder_that_cannot_be_read_is_another_process(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "job.holder").write_bytes(content)
+    with (
+        FileLock(tmp_path / "job.lock"),
+        pytest.raises(Busy, match="another process is at work"),
+        processes.only_one(tmp_path / "job.lock", "mine"),
+    ):
+        pass
+
+
+def test_a_lock_that_times_out_inside_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    with (
+        FileLock(tmp_path / "other.lock"),
+        pytest.raises(TimeoutError),
+        processes.only_one(tmp_path / "job.lock", "mine"),
+        FileLock(tmp_path / "other.lock", timeout=0),
+    ):
+        pass
+
+
+# --- silent --------------------------------------------------------------------------------------
+
+
+def test_what_native_code_writes_is_dropped(capfd: pytest.CaptureFixture[str]) -> None:
+    with processes.silent():
+        os.write(2, b"noise\n")
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "after\n"
+
+
+def test_what_was_written_before_a_failure_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        with processes.silent():
+            os.write(2, b"the reason\n")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "the reason\nafter\n"
+
+
+# --- end with ancestors ----------------------------------------------------------------------------
+
+CHILD = """
+import os, time
+from feedforward.core import processes
+time.sleep({late})
+processes.end_with_ancestors(interval=0.05)
+time.sleep(600)
+"""
+# as DVC does: a shell between the two that waits, and so can be killed
+ASKER = """
+import subprocess, sys
+shell = subprocess.Popen(["sh", "-c", '"$0" -c "$1" & echo $!; wait', sys.executable, sys.argv[1]])
+shell.wait()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", ["asker", "shell"])
+@pytest.mark.parametrize("late", [0, 3], ids=["watching", "not yet watching"])
+def test_a_process_ends_with_the_one_that_asked_for_it(killed: str, late: int) -> None:
+    asker = subprocess.Popen([sys.executable, "-c", ASKER, CHILD.format(late=late)], stdout=subprocess.PIPE, text=True)
+    assert asker.stdout is not None
+    child = psutil.Process(int(asker.stdout.readline()))
+    time.sleep(0 if late else 1)
+    shell = child.parents()[0]
+    assert shell.ppid() == asker.pid
+    os.kill(asker.pid if killed == "asker" else shell.pid, signal.SIGKILL)
+    child.wait(timeout=60)
+    assert not child.is_running()
+    for each in (shell, asker):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.kill()
+    asker.wait()
+
+
+IMPORTING = """
+import gc
+from feedforward.core import processes
+with processes.importing():
+    assert not gc.isenabled()
+    import fractions
+assert gc.isenabled()
+frozen = gc.get_freeze_count()
+assert frozen > 10_000
+garbage = [[] for _ in range(100)]
+with processes.importing():
+    import fractions
+assert gc.isenabled()
+assert gc.get_freeze_count() <= frozen, "what is garbage now would stay for ever"
+"""
+
+
+def test_what_is_imported_is_left_out_of_later_collections_and_nothing_else() -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORTING], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

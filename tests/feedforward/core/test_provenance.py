@@ -1,0 +1,146 @@
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from feedforward.core import provenance
+
+GIVEN: dict[str, Any] = {
+    "data_digest": "ab" * 32,
+    "resolved": {"l2": 0.001, "sizes": [16, 16]},
+    "seed": 0,
+    "protocol": "fair",
+    "role": "replica",
+    "modules": ("feedforward.data.splits",),
+}
+
+
+def git(folder: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", "-C", str(folder), *identity, *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    git(tmp_path, "init", "-q")
+    (tmp_path / "code.py").write_text("x = 1\n")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-q", "-m", "first")
+    return tmp_path
+
+
+def test_a_clean_tree(repository: Path) -> None:
+    state = provenance.git_state(repository)
+    assert state.commit is not None
+    assert len(state.commit) == 40
+    assert not state.dirty
+
+
+@pytest.mark.parametrize("name", ["code.py", "new.py"])
+def test_a_change_makes_the_tree_dirty(repository: Path, name: str) -> None:
+    (repository / name).write_text("x = 2\n")
+    assert provenance.git_state(repository).dirty
+
+
+def test_what_stages_write_does_not_make_the_tree_dirty(repository: Path) -> None:
+    (repository / "reports").mkdir()
+    (repository / "reports" / "metrics.json").write_text("{}")
+    (repository / "dvc.lock").write_text("")
+    (repository / "below").mkdir()
+    assert not provenance.git_state(repository / "below").dirty
+
+
+def test_the_last_change_of_some_paths_stays_while_others_change(repository: Path) -> None:
+    first = provenance.last_change(repository, ["code.py"])
+    assert first == provenance.git_state(repository).commit
+    (repository / "other.py").write_text("y = 1\n")
+    git(repository, "add", ".")
+    git(repository, "commit", "-q", "-m", "second")
+    assert provenance.last_change(repository, ["code.py"]) == first
+    assert provenance.last_change(repository, ["other.py"]) == provenance.git_state(repository).commit
+    (repository / "code.py").write_text("x = 3\n")
+    assert provenance.last_change(repository, ["code.py"]) == f"{first} and changes"
+    assert provenance.last_change(repository, ["absent"]) is None
+
+
+def test_outside_of_a_repository(tmp_path: Path) -> None:
+    assert provenance.git_state(tmp_path) == provenance.GitState(None, False)
+    assert provenance.git_state(tmp_path / "absent").commit is None
+
+
+def test_versions_without_importing() -> None:
+    code = (  # heavy libraries that the import brought along
+        "import sys; from feedforward.core import provenance as p; p.fingerprint(data_digest='', resolved={}, seed=0,"
+        " protocol='fair', role='final', modules=('feedforward.training.trainer',));"
+        " print(sorted({'tensorflow', 'keras'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+    assert provenance.installed_version("keras").startswith("3.")
+    assert provenance.installed_version("no-such-library") == "absent"
+    assert provenance.requirement("numpy") == f"numpy=={provenance.installed_version('numpy')}"
+    name, _, version = provenance.requirement("tensorflow").partition("==")
+    assert name in ("tensorflow", "tensorflow-cpu")
+    assert version == provenance.installed_version("tensorflow")
+
+
+def test_the_kind_of_cpu_names_no_machine() -> None:
+    kind = provenance.cpu_kind()
+    assert kind["machine"]
+    assert {type(kind[unit]) for unit in ("avx2", "avx512", "amx")} == {bool}
+    assert len(provenance.cpu_digest()) == 12
+    assert len(provenance.host_digest()) == 12
+
+
+def test_equal_inputs_have_one_fingerprint_whatever_their_order() -> None:
+    turned = GIVEN | {"resolved": dict(reversed(GIVEN["resolved"].items()))}
+    assert provenance.fingerprint(**GIVEN) == provenance.fingerprint(**turned)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"data_digest": "cd" * 32},
+        {"resolved": {"l2": 0.002, "sizes": [16, 16]}},
+        {"resolved": {"l2": 0.001, "sizes": [16, 4]}},
+        {"seed": 1},
+        {"seed": None},
+        {"protocol": "lecture"},
+        {"role": "final"},
+        {"device": "NVIDIA H200"},
+        {"place": (0, 2)},
+        {"modules": ("feedforward.data.splits", "feedforward.models.metrics")},
+    ],
+)
+def test_whatever_decides_bits_changes_the_fingerprint(change: dict[str, Any]) -> None:
+    assert provenance.fingerprint(**GIVEN | change) != provenance.fingerprint(**GIVEN)
+
+
+def test_onednn_changes_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    off = provenance.fingerprint(**GIVEN)
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "1")
+    assert provenance.fingerprint(**GIVEN) != off
+
+
+@pytest.mark.parametrize(
+    ("device", "avx512", "onednn", "expected"),
+    [
+        ("cpu", True, None, False),
+        ("cpu", True, "1", False),
+        ("cpu", True, "0", True),
+        ("cpu", False, "1", True),
+        ("NVIDIA H200", True, "1", True),
+    ],
+)
+def test_the_pack_decides_bits_but_on_a_cpu_whose_products_add_in_one_order(
+    monkeypatch: pytest.MonkeyPatch, device: str, avx512: bool, onednn: str | None, expected: bool
+) -> None:
+    monkeypatch.setattr(provenance, "device", lambda: device)
+    monkeypatch.setattr(provenance, "cpu_kind", lambda: {"avx512": avx512})
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    if onednn:
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", onednn)
+    assert provenance.pack_decides() is expected

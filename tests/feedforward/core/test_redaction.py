@@ -1,0 +1,50 @@
+import pytest
+
+from feedforward.core.redaction import MASK, has_credentials, is_secret_name, redact, redact_values
+
+CANARY = "c4n4ry/with+signs&more"
+
+
+@pytest.mark.parametrize(
+    "name", ["API_KEY", "AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD", "hf_token", "DB-PASSWORD", "store.secret"]
+)
+def test_names_of_secrets(name: str) -> None:
+    assert is_secret_name(name)
+
+
+@pytest.mark.parametrize("name", ["PWD", "monkey", "num_words", "KEYBOARD", "tokenizer", "learning_rate"])
+def test_names_of_other_things(name: str) -> None:
+    assert not is_secret_name(name)
+
+
+def test_a_secret_of_the_environment_is_masked_wherever_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPSTREAM_TOKEN", CANARY)
+    assert redact(f"asked with {CANARY}, refused") == f"asked with {MASK}, refused"
+    assert redact("at https://host/x?a=c4n4ry%2Fwith%2Bsigns%26more") == f"at https://host/x?a={MASK}"
+
+
+def test_short_values_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SORT_KEY", "a")
+    assert redact("a banana") == "a banana"
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("http://user:pa@ss@host:5000/path", f"http://{MASK}@host:5000/path"),
+        ("postgresql://me:secret@db/mlflow", f"postgresql://{MASK}@db/mlflow"),
+        (
+            "https://s3/x?X-Amz-Signature=abc&part=2&api_key=def#end",
+            f"https://s3/x?X-Amz-Signature={MASK}&part=2&api_key={MASK}#end",
+        ),
+        ("https://host/mail@example.org", "https://host/mail@example.org"),
+        ("nothing: to hide", "nothing: to hide"),
+    ],
+)
+def test_credentials_in_addresses(given: str, kept: str) -> None:
+    assert redact(given) == kept
+    assert has_credentials(given) == (kept != given)
+
+
+def test_values_under_the_name_of_a_secret_are_masked_whole() -> None:
+    assert redact_values({"upload.token": "x", "epochs": 5}) == {"upload.token": MASK, "epochs": "5"}

@@ -1,0 +1,182 @@
+"""Raw samples of a user → features of the network; an encoder leaves and comes back with its model."""
+
+import base64
+import io
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pictures import encoded, framed, stroke
+from PIL import Image
+from raw_files import idx
+
+from feedforward.config.schema import IdxPair, IdxReader, TextReader
+from feedforward.core import atomic_files
+from feedforward.core.errors import DataError, InputError
+from feedforward.data.readers import encoders, tokenizer
+from feedforward.data.readers.encoders import ImageEncoder, TextEncoder
+from feedforward.data.readers.image_preprocessing import Framing
+from feedforward.data.splits import MultiHot, Split
+from feedforward.serving.handlers import QUICK_BYTES
+
+TEXTS = TextEncoder(tokenizer.Vocabulary(("the", "a", "film", "don't", "größe", "bad"), 20))
+IMAGES = ImageEncoder(Framing(28, 28, 20, (14.0, 14.0)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text() | st.text("the a film.don't BAD\n\t\u00a0\u0130ÖGRÖẞE,é\ud800 -_"))
+def test_one_text_gives_what_many_give(text: str) -> None:
+    many = tokenizer.encode([text], TEXTS.vocabulary)
+    one = TEXTS.encode([text])
+    assert isinstance(one, MultiHot)
+    np.testing.assert_array_equal(one.indptr, many.indptr)
+    np.testing.assert_array_equal(one.indices, many.indices)
+
+
+def test_a_small_body_with_a_large_picture_is_not_quick() -> None:
+    drawn, large = encoded(stroke(280, 280)), io.BytesIO()
+    Image.new("1", (3000, 3000), 1).save(large, "PNG")
+    assert len(large.getvalue()) < QUICK_BYTES
+    assert encoders.quick(IMAGES, [drawn, base64.b64encode(drawn).decode(), [[0, 255]]])
+    assert not encoders.quick(IMAGES, [drawn] * 5)
+    assert not encoders.quick(IMAGES, [large.getvalue()])
+    assert not encoders.quick(IMAGES, ["no picture"])
+    assert encoders.quick(TEXTS, ["a film"])
+
+
+def test_few_texts_give_what_many_give() -> None:
+    texts = ["The film", "a BAD, bad film!", "größe", "unknown words"]
+    for count in (1, 4, 5, 9):
+        several = (texts * 3)[:count]
+        expected = tokenizer.encode(several, TEXTS.vocabulary)
+        np.testing.assert_array_equal(TEXTS.encode(several).indices, expected.indices)
+        np.testing.assert_array_equal(TEXTS.encode(several).indptr, expected.indptr)
+
+
+def test_words_stand_in_order_with_their_columns() -> None:
+    split = TEXTS.split("The film: THE film!? never")
+    assert split == ["the", "film", "the", "film", "never"]
+    assert TEXTS.columns_of(split) == [4, 6, 4, 6, tokenizer.DROPPED]
+
+
+@pytest.mark.parametrize(
+    ("sample", "said"),
+    [
+        ("", "at least one word"),
+        (" \n\t ", "at least one word"),
+        ("!!! ... ???", "at least one word"),
+        (7, "must be a text, got a number"),
+        (math.nan, "must be a text, got a number"),
+        (None, "must be a text, got null"),
+        (["a"], "must be a text, got a list"),
+        ({"text": "a"}, "must be a text, got an object"),
+        (True, "must be a text, got true or false"),
+    ],
+)
+def test_what_is_no_text_is_refused_by_its_field(sample: object, said: str) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        TEXTS.check(sample, "samples.3")
+    assert caught.value.field == "samples.3"
+
+
+def test_odd_texts_have_a_defined_answer() -> None:
+    assert TEXTS.check(b"gr\xf6\xdfe film", "f") == "gr\ufffd\ufffde film"
+    for text in ("a\x00film", "\u202efilm\u202c", "x" * 10**6, "film\ud800"):
+        assert TEXTS.encode([TEXTS.check(text, "f")]).shape == (1, 20)
+
+
+def test_a_picture_may_come_as_bytes_base64_data_url_or_levels() -> None:
+    pixels = stroke(40, 40)
+    content = encoded(pixels)
+    text = base64.b64encode(content).decode()
+    expected = IMAGES.check(content, "f")
+    assert expected.shape == (784,)
+    for sample in (text, f"data:image/png;base64,{text}", pixels.tolist(), [[float(v) for v in row] for row in pixels]):
+        np.testing.assert_array_equal(IMAGES.check(sample, "f"), expected)
+    assert IMAGES.encode([expected, expected]).shape == (2, 784)
+
+
+@pytest.mark.parametrize(
+    ("sample", "said"),
+    [
+        ("not base64!", "base64"),
+        (base64.b64encode(b"text").decode(), "must be a picture"),
+        ("", "must be a picture"),
+        ([[0, math.nan], [1, 2]], "finite"),
+        ([[0, math.inf], [1, 2]], "finite"),
+        ([[0, 256], [1, 2]], "from 0 to 255, got 0 to 256"),
+        ([[0, -1], [1, 2]], "from 0 to 255, got -1 to 2"),
+        ([[0, 255], [1]], "equally many"),
+        ([[]], "equally many"),
+        ([], "equally many"),
+        ([1, 2, 3], "equally many"),
+        ([["a", "b"]], "must be numbers"),
+        ([[True, False]], "must be numbers"),
+        ([[10**400, 1]], "from 0 to 255, got 1 to 1000"),
+        ([[7, 7], [7, 7]], "empty sheet"),
+        (3, "got a number"),
+        (None, "got null"),
+    ],
+)
+def test_what_is_no_picture_is_refused_by_its_field(sample: object, said: str) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        IMAGES.check(sample, "samples.0")
+    assert caught.value.field == "samples.0"
+
+
+@pytest.mark.parametrize("encoder", [TEXTS, IMAGES])
+def test_an_encoder_comes_back_from_json_and_files(encoder: encoders.Encoder) -> None:
+    settings = atomic_files.canonical_json(encoder.settings())
+    again = encoders.load(json.loads(settings), encoder.files())
+    assert again == encoder
+    assert again.columns == encoder.columns
+
+
+@pytest.mark.parametrize(
+    ("settings", "files"),
+    [
+        ({}, {}),
+        ({"kind": "os.system"}, {}),
+        ({"kind": "words", "columns": 10}, {}),
+        ({"kind": "words", "columns": 5}, {"vocabulary.txt": b"a\nb\nc\n"}),
+        ({"kind": "words", "columns": 10}, {"vocabulary.txt": b"\xff\n"}),
+        ({"kind": "pixels", "height": 2, "width": 2, "box": None, "centre": 3}, {}),
+    ],
+)
+def test_settings_of_nothing_known_are_refused(settings: dict[str, object], files: dict[str, bytes]) -> None:
+    with pytest.raises(DataError, match="preprocessing cannot be read"):
+        encoders.load(settings, files)
+
+
+def test_the_encoder_of_a_data_set_is_made_from_what_vectorize_left(tmp_path: Path) -> None:
+    pair = IdxPair(features="images.gz", labels="labels.gz")
+    reader = IdxReader(kind="idx", train=pair, test=pair)
+    pixels = framed(40)[:, :, 2:26]
+    Split(pixels.reshape(40, -1), np.zeros(40, np.uint8)).save(tmp_path / "train")
+    (tmp_path / "images").write_bytes(idx(pixels))
+    made = encoders.of_dataset(reader, tmp_path, {"images.gz": tmp_path / "images"})
+    assert isinstance(made, ImageEncoder)
+    assert (made.frame.height, made.frame.width, made.frame.box) == (28, 24, 20)
+    assert encoders.of_dataset(reader, tmp_path, {}).columns == 28 * 24
+
+    text = TextReader(kind="labelled_text", file="f", train="t", test="t", classes=("a", "b"), num_words=9)
+    (tmp_path / "vocabulary.txt").write_text("the\nfilm\n")
+    assert encoders.of_dataset(text, tmp_path, {}) == TextEncoder(tokenizer.Vocabulary(("the", "film"), 9))
+
+
+def test_features_are_translated_into_another_vocabulary() -> None:
+    other = TextEncoder(tokenizer.Vocabulary(("film", "bad", "good", "the"), 12))
+    texts = ["the bad film", "a film don't größe", "the the unknown", "bad"]
+    found = encoders.translate(TEXTS.encode(texts), TEXTS, other)
+    expected = other.encode(texts)
+    assert isinstance(found, MultiHot)
+    np.testing.assert_array_equal(found.indptr, expected.indptr)
+    np.testing.assert_array_equal(found.indices, expected.indices)
+    same = TEXTS.encode(texts)
+    assert encoders.translate(same, TEXTS, TEXTS) is same
+    with pytest.raises(DataError, match="cannot be compared"):
+        encoders.translate(same, TEXTS, IMAGES)

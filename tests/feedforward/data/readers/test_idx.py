@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis.extra import numpy as arrays
+from raw_files import idx, sha256
+
+from feedforward.config.schema import IdxPair, IdxReader
+from feedforward.core.errors import DataError
+from feedforward.data.readers import reading as readers
+from feedforward.data.readers.idx import read_array
+
+RANDOM = np.random.default_rng(0)
+IMAGES = {"train": RANDOM.integers(0, 256, (7, 3, 4), np.uint8), "test": RANDOM.integers(0, 256, (5, 3, 4), np.uint8)}
+LABELS = {"train": np.arange(7, dtype=np.uint8), "test": np.arange(5, dtype=np.uint8)}
+
+
+def config(shuffle_seed: int | None = None) -> IdxReader:
+    train, test = (IdxPair(features=f"{name} images", labels=f"{name} labels") for name in ("train", "test"))
+    return IdxReader(kind="idx", train=train, test=test, shuffle_seed=shuffle_seed)
+
+
+@pytest.fixture
+def files(tmp_path):
+    found = {}
+    for name in ("train", "test"):
+        for kind, array in (("images", IMAGES[name]), ("labels", LABELS[name])):
+            found[f"{name} {kind}"] = tmp_path / f"{name}-{kind}"
+            found[f"{name} {kind}"].write_bytes(idx(array))
+    return found
+
+
+def test_images_become_rows_of_pixels(files):
+    reading = readers.read(config(), files)
+    assert reading.vocabulary is None
+    parts = list(reading.parts)
+    assert [part.name for part in parts] == ["train", "test"]
+    for part in parts:
+        assert part.split.features.dtype == part.split.labels.dtype == np.uint8
+        np.testing.assert_array_equal(part.split.features, IMAGES[part.name].reshape(-1, 12))
+        np.testing.assert_array_equal(part.split.labels, LABELS[part.name])
+        assert part.raw_lengths.tolist() == [12] * len(part.split)
+        assert [digest.tobytes().hex() for digest in part.digests] == [sha256(image) for image in IMAGES[part.name]]
+
+
+def test_a_seed_shuffles_the_training_samples_alone(files):
+    train, test = readers.read(config(3), files).parts
+    order = np.random.default_rng(3).permutation(7)
+    assert order.tolist() != sorted(order)
+    np.testing.assert_array_equal(train.split.labels, LABELS["train"][order])
+    np.testing.assert_array_equal(train.split.features, IMAGES["train"].reshape(-1, 12)[order])
+    assert [digest.tobytes().hex() for digest in train.digests] == [sha256(image) for image in IMAGES["train"][order]]
+    np.testing.assert_array_equal(test.split.labels, LABELS["test"])
+
+
+@settings(deadline=None)
+@given(arrays.arrays(np.uint8, arrays.array_shapes(max_dims=4)))
+def test_any_array_of_bytes_is_read_as_it_was(tmp_path_factory, array):
+    path = tmp_path_factory.mktemp("idx") / "array"
+    path.write_bytes(idx(array))
+    np.testing.assert_array_equal(read_array(path), array)
+
+
+GOOD = idx(IMAGES["train"])
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "begins with nothing"),
+        (GOOD[:3], "begins with 000008"),
+        (GOOD[:9], "asks for"),
+        (GOOD[:-1], "asks for 100 bytes, got 99"),
+        (GOOD + b"?", "asks for 100 bytes, got 101"),
+        (b"\0\0\x0d" + GOOD[3:], "begins with 00000d03"),  # floats
+        (b"\0\0\x08\0", "not an idx file"),
+        (b"<!DOCTYPE html>", "begins with 3c21444f"),
+        (b"\x1f\x8b" + GOOD, "begins with 1f8b"),
+        (b"\0\0\x08\x03" + b"\xff" * 12, "asks for"),
+        (b"\0\0\x08\xff" + b"\xff" * 4 * 255, "asks for"),
+        (idx(np.zeros((0, 3, 4))), "no samples"),
+    ],
+)
+def test_a_damaged_file_is_named_with_what_to_do(tmp_path, content, what):
+    path = tmp_path / "images"
+    path.write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        read_array(path)
+    assert what in str(caught.value)
+    assert f"remove {path} and fetch again" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"images: cannot be read .*fetch again"):
+        read_array(tmp_path / "images")
+
+
+def test_images_and_labels_must_belong_together(files):
+    files["train labels"].write_bytes(idx(LABELS["test"]))
+    with pytest.raises(DataError, match="7 images, but 5 labels"):
+        list(readers.read(config(), files).parts)
+
+
+def test_images_in_place_of_labels_are_refused(files):
+    files["train labels"].write_bytes(idx(IMAGES["train"]))
+    with pytest.raises(DataError, match="train-labels: expected 1 dimensions, got 3"):
+        list(readers.read(config(), files).parts)

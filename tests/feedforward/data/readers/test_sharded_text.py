@@ -1,0 +1,98 @@
+"""Texts by way of shards: the reading of one process, whatever the shards."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from feedforward.config.schema import TextReader
+from feedforward.core.errors import DataError
+from feedforward.data import archive_members
+from feedforward.data.readers import labeled_text, sharded_text
+from feedforward.data.readers.reading import Reading
+
+TEXTS = {
+    f"{split}/{place}/{number:02}": b" ".join([b"a good film"] * (number % 4) + [b"%d" % (number % 5)]) + more
+    for split, count in (("train", 11), ("test", 6))
+    for place, more in (("neg", b" BAD"), ("pos", " ÜBER, b".encode() + b"\xff"))
+    for number in range(count)
+}
+CONFIG = TextReader(
+    kind="labelled_text", file="set", train="train", test="test", classes=("neg", "pos"), num_words=9, shuffle_seed=5
+)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    with (tmp_path / "set.parquet").open("wb") as file:
+        archive_members.write(list(TEXTS), [len(content) for content in TEXTS.values()], TEXTS.__getitem__, file)
+    return {"set": tmp_path / "set.parquet"}
+
+
+def here(function: Any, urls: Sequence[str], *shared: Any) -> Iterator[Any]:
+    return (function(url, *shared) for url in urls)
+
+
+def plain(reading: Reading) -> list[Any]:
+    """All that a reading holds; its parts can be read once."""
+    found: list[Any] = [reading.vocabulary, reading.facts, reading.files]
+    for part in reading.parts:
+        rest = (part.split.labels, part.raw_lengths, part.digests)
+        found += [part.name, part.split.digest(), *((array.dtype.str, array.tolist()) for array in rest)]
+    return found
+
+
+@pytest.mark.parametrize("size", [1, 3, 11, 22, 4096])
+def test_shards_of_any_size_give_the_reading_of_one_process(
+    tmp_path: Path, files: dict[str, Path], size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharded_text, "TEXTS", size)
+    found = sharded_text.read(CONFIG, files, f"{tmp_path}/store", here, tmp_path / "scratch")
+    assert plain(found) == plain(labeled_text.read(CONFIG, files))
+    assert not list((tmp_path / "scratch").iterdir())
+    assert len(list((tmp_path / "store").rglob("train-*.parquet"))) == -(-22 // size)
+
+
+def test_rows_wait_on_disk(tmp_path: Path, files: dict[str, Path]) -> None:
+    part = next(sharded_text.read(CONFIG, files, f"{tmp_path}/store", here, tmp_path / "scratch").parts)
+    assert isinstance(part.split.features.indices, np.memmap)  # type: ignore[union-attr]
+
+
+def test_shards_are_written_once_and_another_vocabulary_needs_no_others(tmp_path: Path, files: dict[str, Path]) -> None:
+    store = tmp_path / "store"
+    written = sharded_text.write(CONFIG, files, str(store))
+    times = {path: path.stat().st_mtime_ns for path in store.rglob("*")}
+    other = CONFIG.model_copy(update={"num_words": 7, "shuffle_seed": None})
+    assert sharded_text.write(other, files, str(store)) == written
+    assert {path: path.stat().st_mtime_ns for path in store.rglob("*")} == times
+    fewer = CONFIG.model_copy(update={"classes": ("neg",)})
+    assert sharded_text.write(fewer, files, str(store)) != written
+
+
+def test_what_was_cut_off_is_written_again(tmp_path: Path, files: dict[str, Path]) -> None:
+    written = sharded_text.write(CONFIG, files, str(tmp_path / "store"))
+    shard = Path(written["train"][0])
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:100])
+    (shard.parent / sharded_text.INDEX).unlink()
+    assert sharded_text.write(CONFIG, files, str(tmp_path / "store")) == written
+    assert shard.read_bytes() == whole
+
+
+def test_a_missing_or_damaged_shard_is_one_line(tmp_path: Path, files: dict[str, Path]) -> None:
+    shard = Path(sharded_text.write(CONFIG, files, str(tmp_path / "store"))["test"][0])
+    shard.write_bytes(b"no Parquet")
+    with pytest.raises(DataError, match=r"test-000001\.parquet: cannot be read .*all workers reach"):
+        sharded_text.count(str(shard))
+    shard.unlink()
+    with pytest.raises(DataError, match="cannot be read"):
+        sharded_text.count(str(shard))
+
+
+def test_a_store_that_cannot_be_used_is_one_line_without_secrets(files: dict[str, Path]) -> None:
+    with pytest.raises(DataError, match=r"shards: .* cannot be used") as raised:
+        sharded_text.write(CONFIG, files, "nowhere://somebody:secret@host/folder")
+    assert "secret" not in str(raised.value)
+    assert "\n" not in str(raised.value)

@@ -1,0 +1,166 @@
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from feedforward.core.errors import DataError
+from feedforward.data.readers import tokenizer as words
+from feedforward.data.readers.tokenizer import FILTERS, Vocabulary
+
+
+def split(text: str | bytes) -> list[str]:
+    """Keras's text_to_word_sequence in plain Python."""
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    text = text.encode("utf-8", "replace").decode().lower()
+    return [word for word in text.translate(str.maketrans(dict.fromkeys(FILTERS, " "))).split(" ") if word]
+
+
+def counted(texts: list) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for text in texts:
+        for word in split(text):
+            counts[word] = counts.get(word, 0) + 1
+    return counts
+
+
+def ranked(texts: list, num_words: int) -> list[str]:
+    """Ranks 1, 2, … whose index, rank + 3, is below num_words."""
+    order = sorted(counted(texts).items(), key=lambda item: (-item[1], item[0]))
+    return [word for rank, (word, _) in enumerate(order, 1) if rank + 3 < num_words]
+
+
+def multi_hot(texts: list, vocabulary: list[str], columns: int) -> np.ndarray:
+    index = {word: rank + 3 for rank, word in enumerate(vocabulary, 1)}
+    rows = np.zeros((len(texts), columns), np.float32)
+    for row, text in zip(rows, texts, strict=True):
+        row[[1, *(index.get(word, 2) for word in split(text))]] = 1
+    return rows
+
+
+# Texts of few words, so that they meet; and of any character, the awkward ones often
+awkward = st.sampled_from([*" \t\n\r\0\x0b\u00a0\u2028'-.<>AaİıßẞΣσςKÅÉé", "א", "🙂", "ﬁ", "\u0301", "\u0085"])
+some_text = st.one_of(
+    st.lists(st.sampled_from(["the", "The", "film", "film's", "don't", "a", "-", "br", "/><br", "ÉTÉ", "été"])).map(
+        " ".join
+    ),
+    st.text(st.one_of(awkward, st.characters())),
+    st.binary(max_size=30),
+)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.lists(some_text, max_size=8),
+    st.lists(some_text, max_size=5),
+    st.integers(5, 40),
+    st.sampled_from([1, 40, 2**22]),
+)
+@example(["half a pair \ud83d of surrogates"], [""], 9, 1)
+def test_words_counts_ranks_and_rows_are_those_of_keras(train, other, num_words, batch_bytes):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(words, "BATCH_BYTES", batch_bytes)
+        counts = words.count(train)
+        vocabulary = words.rank(counts, num_words)
+        rows = words.encode(train + other, vocabulary)
+    assert dict(zip(*counts.to_pydict().values(), strict=True)) == counted(train)
+    assert list(vocabulary.words) == ranked(train, num_words)
+    assert rows.indices.dtype == np.uint16
+    np.testing.assert_array_equal(rows.dense(), multi_hot(train + other, ranked(train, num_words), num_words))
+    for start, stop in zip(rows.indptr, rows.indptr[1:], strict=False):
+        assert (np.diff(rows.indices[start:stop].astype(int)) > 0).all()
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(some_text, min_size=1, max_size=8))
+def test_one_text_is_encoded_as_in_a_batch(texts):
+    vocabulary = Vocabulary(tuple(ranked(texts, 20)), 20)
+    together = words.encode(texts, vocabulary)
+    for row, text in enumerate(texts):
+        alone = words.encode([text], vocabulary)
+        np.testing.assert_array_equal(alone.indices, together.rows(row, row + 1).indices)
+
+
+@pytest.mark.slow
+def test_the_reference_of_these_tests_is_keras_itself():
+    from keras.src.legacy.preprocessing.text import Tokenizer, text_to_word_sequence
+
+    texts = [
+        "A film, <br /><br />a FILM! It's (really)\tgood\ngood..",
+        "ÉTÉ Σίσυφος İstanbul \xa0 x\u2028y a\x0bb \0",
+        "",
+    ]
+    assert [text_to_word_sequence(text) for text in texts] == [split(text) for text in texts]
+    tokenizer = Tokenizer()
+    tokenizer.fit_on_texts(texts)
+    assert dict(tokenizer.word_counts) == counted(texts)
+    assert tokenizer.filters == FILTERS
+
+
+def test_indices_follow_the_convention_of_keras():
+    texts = ["the the the film film a"]
+    vocabulary = words.rank(words.count(texts), 7)
+    assert vocabulary.words == ("the", "film", "a")  # ranks 1 to 3, columns 4 to 6
+    rows = words.encode(["The!", "a film", "a bad film", ""], vocabulary)
+    assert [row.tolist() for row in np.split(rows.indices, rows.indptr[1:-1])] == [[1, 4], [1, 5, 6], [1, 2, 5, 6], [1]]
+
+
+def test_words_beyond_the_columns_are_dropped():
+    vocabulary = words.rank(words.count(["the the film"]), 5)
+    assert vocabulary.words == ("the",)  # of 5 columns only column 4 is for a word
+    assert words.encode(["the film"], vocabulary).indices.tolist() == [1, 2, 4]
+
+
+def test_equally_frequent_words_are_ranked_by_their_characters():
+    assert words.rank(words.count(["b a é z B A"]), 99).words == ("a", "b", "z", "é")
+
+
+def test_words_are_split_on_the_blank_alone():
+    assert set(words.count(["one\u00a0word two\u2003words car\rriage"])["word"].to_pylist()) == {
+        "one\u00a0word",
+        "two\u2003words",
+        "car\rriage",
+    }
+
+
+def test_the_apostrophe_is_part_of_a_word():
+    assert words.count(["Don't"])["word"].to_pylist() == ["don't"]
+
+
+def test_counts_of_parts_add_up_to_those_of_the_whole():
+    parts = [["a b", "b c"], ["c c"], [""]]
+    total = words.add_counts([words.count(part) for part in parts])
+    assert dict(zip(*total.to_pydict().values(), strict=True)) == {"a": 1, "b": 2, "c": 3}
+
+
+def test_no_text_makes_no_row():
+    assert words.encode([], Vocabulary(("the",), 9)).shape == (0, 9)
+    assert words.count([]).num_rows == 0
+
+
+def test_nul_right_to_left_and_bytes_that_are_not_utf8_survive():
+    texts = [b"a\0b c", "שלום עולם".encode(), b"caf\xe9 \xff\xff"]
+    found = set(words.count(texts)["word"].to_pylist())
+    assert found == {"a\0b", "c", "שלום", "עולם", "caf\ufffd", "\ufffd\ufffd"}
+
+
+def test_a_text_of_a_megabyte_and_one_without_any_blank():
+    rows = words.encode(["film " * 200_000, "x" * 2**20], Vocabulary(("film",), 9))
+    assert [row.tolist() for row in np.split(rows.indices, rows.indptr[1:-1])] == [[1, 4], [1, 2]]
+
+
+def test_more_columns_than_a_batch_has_words():
+    vocabulary = Vocabulary(tuple(map(str, range(65_532))), 65_536)
+    assert words.encode(["a", "b"], vocabulary).indices.tolist() == [1, 2, 1, 2]
+    assert words.encode(["65531"], vocabulary).indices.tolist() == [1, 65_535]
+
+
+def test_a_vocabulary_is_read_line_by_line_whatever_its_words_hold(tmp_path):
+    (tmp_path / "vocabulary.txt").write_bytes("a\rb\n\u2028\nc\0d\n".encode())
+    assert words.load_vocabulary(tmp_path / "vocabulary.txt", 7) == Vocabulary(("a\rb", "\u2028", "c\0d"), 7)
+    with pytest.raises(DataError, match="3 words do not fit into 6 columns"):
+        words.load_vocabulary(tmp_path / "vocabulary.txt", 6)
+    (tmp_path / "vocabulary.txt").write_bytes(b"\xff\n")
+    for name in ("vocabulary.txt", "missing.txt"):
+        with pytest.raises(DataError, match="dvc repro vectorize"):
+            words.load_vocabulary(tmp_path / name, 7)

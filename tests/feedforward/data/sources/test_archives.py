@@ -1,0 +1,294 @@
+import gzip
+import io
+import tarfile
+import zlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from raw_files import REVIEWS, members_digest, reviews_file, sha256, tar, tar_entry, tar_gz
+
+from feedforward.config.schema import SourceFile
+from feedforward.core.errors import DataError
+from feedforward.data import archive_members
+from feedforward.data.sources import archives
+
+DIGEST = members_digest(REVIEWS)
+
+
+def unpack(packed: bytes, file: SourceFile, chunk: int = 2**16) -> tuple[str, bytes]:
+    """Digest and stored bytes of an archive that comes in chunks of that size."""
+
+    class Target(io.BytesIO):
+        name = "/tmp/target"
+
+    target = Target()
+    digest = archives.write_content((packed[at : at + chunk] for at in range(0, len(packed), chunk)), file, target)
+    return digest, target.getvalue()
+
+
+def of_entries(*entries: tuple, **changes: object) -> str:
+    """Digest of a tar of REVIEWS and, in front of them, further entries."""
+    packed = gzip.compress(tar([*entries, *(tar_entry(*item) for item in REVIEWS.items())], tarfile.GNU_FORMAT), 1)
+    return unpack(packed, reviews_file(**changes))[0]
+
+
+# --- gzip ------------------------------------------------------------------------------------
+
+GZIP = SourceFile(archive="gzip", max_bytes=2**23)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(
+        st.one_of(st.binary(max_size=99), st.sampled_from([b"0" * 2**20, b"1" * (2**21 + 1)])), min_size=1, max_size=3
+    ),
+    st.integers(1, 2**16),
+    st.booleans(),
+)
+def test_gzip_of_any_content_parts_and_chunks_is_unpacked(parts, chunk, padded):
+    packed = b"".join(map(gzip.compress, parts)) + b"\0" * 700 * padded
+    assert unpack(packed, GZIP, chunk) == (sha256(b"".join(parts)), b"".join(parts))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_gzip_that_ends_early_is_noticed(data):
+    packed = gzip.compress(b"some content, not much" * 9)
+    with pytest.raises(EOFError):
+        unpack(packed[: data.draw(st.integers(0, len(packed) - 1))], GZIP)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.integers(0), st.integers(1, 255))
+def test_no_flipped_byte_of_a_tar_passes_for_the_right_content(at, flip):
+    packed = bytearray(tar_gz(REVIEWS))
+    packed[at % len(packed)] ^= flip
+    try:
+        digest, _ = unpack(bytes(packed), reviews_file())
+    except (DataError, EOFError):
+        return
+    assert digest == DIGEST  # the flip fell on something without meaning, such as gzip's date
+
+
+def test_what_is_no_gzip_is_refused_and_shown():
+    with pytest.raises(DataError, match=r"expected gzip, received a web page \(b'<html>"):
+        unpack(b"<html>Log in</html>", GZIP)
+    with pytest.raises(DataError, match="expected gzip"):
+        unpack(gzip.compress(b"good") + b"bad", GZIP)
+
+
+@pytest.mark.parametrize("archive", ["gzip", "tar"])
+def test_a_bomb_is_stopped_at_the_cap(archive):
+    bomb = gzip.compress(bytes(2**26), 9)
+    file = GZIP.model_copy(update={"max_bytes": 2**20}) if archive == "gzip" else reviews_file(max_bytes=2**20)
+    if archive == "tar":
+        bomb = gzip.compress(tar([tar_entry("set/train/neg/bomb.txt", bytes(2**26))]), 9)
+    assert len(bomb) < 2**17
+    with pytest.raises(DataError, match="more than the 1,048,576 bytes"):
+        unpack(bomb, file)
+
+
+def test_a_gzip_of_endless_empty_parts_is_stopped():
+    with pytest.raises(DataError, match=r"more than the|gzip parts"):
+        unpack(gzip.compress(b"") * 120_000, GZIP)
+
+
+def test_a_plain_file_is_capped():
+    with pytest.raises(DataError, match="max_bytes"):
+        unpack(b"four", SourceFile(max_bytes=3))
+    assert unpack(b"four", SourceFile(max_bytes=4)) == (sha256(b"four"), b"four")
+
+
+# --- tar: what is read -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize("deep", ["set", "d" * 60 + "/" + "e" * 60, "ünï/çødé", "d" * 99, "d" * 180 + "/" + "e" * 90])
+def test_names_of_any_format_and_length_are_read(layout, deep):
+    if layout == tarfile.USTAR_FORMAT and len(deep) > 200:
+        pytest.skip("ustar has no room for such a name")
+    found = {f"{deep}/0.txt": b"text", f"{deep}/1.txt": b"x" * 513}
+    file = reviews_file(folders=(deep,), members=2)
+    digest, stored = unpack(tar_gz({"other/2.txt": b"no", **found}, layout), file)
+    assert digest == members_digest(found)
+    assert stored[:4] == b"PAR1"
+
+
+def test_the_order_in_the_archive_does_not_matter():
+    backwards = dict(reversed(REVIEWS.items()))
+    assert unpack(tar_gz(backwards), reviews_file()) == unpack(tar_gz(REVIEWS), reviews_file(), chunk=77)
+
+
+def test_names_that_begin_with_a_dot_and_a_slash_are_the_same_names():
+    assert unpack(tar_gz({f"./{name}": text for name, text in REVIEWS.items()}), reviews_file())[0] == DIGEST
+
+
+def test_global_and_extended_headers_are_survived():
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT, pax_headers={"comment": "ünï"}) as archive:
+        for name, text in REVIEWS.items():
+            entry, _ = tar_entry(name, text)
+            entry.mtime = 1.5  # makes tarfile write a pax header
+            archive.addfile(entry, io.BytesIO(text))
+    assert unpack(gzip.compress(buffer.getvalue()), reviews_file())[0] == DIGEST
+
+
+def test_members_are_stored_in_pieces_that_fit_into_memory(monkeypatch, tmp_path):
+    monkeypatch.setattr(archive_members, "ROW_GROUP_BYTES", 30)
+    digest, stored = unpack(tar_gz(REVIEWS), reviews_file())
+    path = tmp_path / "stored.parquet"
+    path.write_bytes(stored)
+    pieces = list(archive_members.read(path))
+    assert [len(names) for names, _ in pieces] == [3, 2]
+    assert {name: text for piece in pieces for name, text in zip(*piece, strict=True)} == REVIEWS
+    assert archives.content_digest(path, reviews_file()) == digest == DIGEST
+
+
+# --- tar: what is not ------------------------------------------------------------------------
+
+WANTED = "set/train/neg/9_9.txt"
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        tar_entry("set/README"),
+        tar_entry("set/train/unsup/0_0.txt", b"unlabelled"),
+        tar_entry("set/train/neg/deeper/0_0.txt", b"deeper"),
+        tar_entry("set/train/neg/features.feat", b"0:1"),
+        tar_entry("../set/train/neg/0_0.txt", b"up"),
+        tar_entry("set/train/neg/../../../../etc/x.txt", b"up"),
+        tar_entry("set/train/neg/..", b"up"),
+        tar_entry("/set/train/neg/0_0.txt", b"absolute"),
+        tar_entry("//set/train/neg/0_0.txt", b"absolute"),
+        tar_entry(WANTED, kind=tarfile.SYMTYPE, link="/etc/passwd"),
+        tar_entry(WANTED, kind=tarfile.LNKTYPE, link="../../etc/passwd"),
+        tar_entry(WANTED, kind=tarfile.CHRTYPE),
+        tar_entry(WANTED, kind=tarfile.BLKTYPE),
+        tar_entry(WANTED, kind=tarfile.FIFOTYPE),
+        tar_entry(WANTED, kind=tarfile.DIRTYPE),
+        tar_entry("set/train/neg/", kind=tarfile.DIRTYPE),
+        tar_entry("set/train/neg/line\nbreak.txt", b"would forge a line of the digest"),
+        tar_entry(WANTED, b"unknown kind of member", kind=b"Z"),
+        tar_entry(WANTED, kind=tarfile.SYMTYPE, link="/" + "long" * 99),
+    ],
+    ids=lambda entry: f"{entry[0].name} {entry[0].type.decode()}" if isinstance(entry, tuple) else None,
+)
+def test_hostile_and_other_members_are_passed_over(entry):
+    assert of_entries(entry) == DIGEST
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_other_members_are_passed_over():
+    others = b"".join(tar([tar_entry(f"set/train/unsup/{number}.txt")])[:512] for number in range(100)) * 1000
+    packed = gzip.compress(others + tar([tar_entry(*item) for item in REVIEWS.items()]), 1)
+    assert unpack(packed, reviews_file(max_bytes=2**26))[0] == DIGEST
+
+
+def test_a_member_that_stands_twice_is_refused():
+    with pytest.raises(DataError, match=r"'set/train/neg/0_1.txt' stands in it twice"):
+        of_entries(tar_entry("./set/train/neg/0_1.txt", b"another"))
+
+
+def test_too_many_and_too_few_members_are_refused():
+    with pytest.raises(DataError, match="more than the 5 members expected"):
+        of_entries(tar_entry("set/train/neg/9_9.txt", b"one more"))
+    with pytest.raises(DataError, match=r"expected 6 members \*.txt in .*, received 5"):
+        of_entries(members=6)
+    with pytest.raises(DataError, match=r"expected some members .*, received 0"):
+        unpack(tar_gz({"other/0.txt": b""}), reviews_file(members=None))
+
+
+def test_a_short_tar_in_a_sound_gzip_is_refused():
+    whole = tar([tar_entry(*item) for item in REVIEWS.items()])
+    for end in (1024, 1500, 3072, 5120):
+        with pytest.raises(EOFError, match="tar ends early"):
+            unpack(gzip.compress(whole[:end]), reviews_file())
+
+
+def test_a_sparse_file_is_refused():
+    with pytest.raises(DataError, match="sparse"):
+        of_entries(tar_entry("set/sparse", b"", kind=b"S"))
+    entry, content = tar_entry(WANTED, b"map and data")
+    entry.pax_headers = {"GNU.sparse.major": "1"}
+    with pytest.raises(DataError, match="sparse"):
+        unpack(gzip.compress(tar([(entry, content)], tarfile.PAX_FORMAT)), reviews_file())
+
+
+def header(**fields: tuple[int, bytes]) -> bytes:
+    """The header of an empty member with some bytes replaced, and its checksum right."""
+    raw = bytearray(tar([tar_entry(WANTED)])[:512])
+    for at, value in fields.values():
+        raw[at : at + len(value)] = value
+    raw[148:156] = b" " * 8
+    raw[148:156] = b"%06o\0 " % sum(raw)
+    return bytes(raw)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"no header at all".ljust(512, b"?"),
+        header(size=(124, b"-0000000001\0")),
+        header(size=(124, b"12x45678901\0")),
+        header(size=(124, b"\xff" * 12)),
+        header(size=(124, b"\x80" + b"\x7f" * 11)),
+        header(kind=(156, b"x"), size=(124, b"77777777777\0")),
+        header(kind=(156, b"L"), size=(124, b"77777777777\0")),
+        header(kind=(156, b"x"), size=(124, b"00000000005\0")) + b"hello".ljust(512, b"\0"),
+        header(kind=(156, b"x"), size=(124, b"00000000013\0")) + b"11 size=-1\n".ljust(512, b"\0"),
+        header(kind=(156, b"x"), size=(124, b"00000000013\0")) + b"99 path=abc".ljust(512, b"\0"),
+        header(kind=(156, b"x"), size=(124, b"00000000013\0")) + b"0 path=abcd".ljust(512, b"\0"),
+    ],
+)
+def test_damaged_headers_are_refused(damage):
+    rest = tar([tar_entry(*item) for item in REVIEWS.items()])
+    with pytest.raises((DataError, EOFError)) as caught:
+        unpack(gzip.compress(damage + rest), reviews_file())
+    assert "\n" not in str(caught.value)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.binary(max_size=2000), st.integers(0, 3000))
+def test_garbage_anywhere_in_a_tar_never_breaks_the_walk(garbage, at):
+    whole = tar([tar_entry(*item) for item in REVIEWS.items()])
+    try:
+        digest, _ = unpack(zlib_gzip(whole[:at] + garbage + whole[at:]), reviews_file())
+    except (DataError, EOFError):
+        return
+    assert digest == DIGEST or garbage
+
+
+def zlib_gzip(content: bytes) -> bytes:
+    packer = zlib.compressobj(1, wbits=31)
+    return packer.compress(content) + packer.flush()
+
+
+# --- what is stored --------------------------------------------------------------------------
+
+
+def test_stored_content_that_is_missing_or_damaged_has_no_digest(tmp_path):
+    path = tmp_path / "stored.parquet"
+    assert archives.content_digest(path, reviews_file()) is None
+    assert archives.content_digest(path, GZIP) is None
+    _, stored = unpack(tar_gz(REVIEWS), reviews_file())
+    for damage in (b"", b"PAR1", stored[:-20], stored[:40] + b"????" + stored[44:]):
+        path.write_bytes(damage)
+        assert archives.content_digest(path, reviews_file()) is None
+        with pytest.raises(DataError, match="fetch again"):
+            list(archive_members.read(path))
+
+
+def test_a_stored_table_with_other_columns_or_gaps_is_refused(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for table in (
+        {"path": ["a"]},
+        {"path": ["a"], "content": ["text"]},
+        {"path": ["a"], "content": pa.array([None], "binary")},
+    ):
+        pq.write_table(pa.table(table), tmp_path / "stored.parquet")
+        with pytest.raises(DataError):
+            list(archive_members.read(tmp_path / "stored.parquet"))

@@ -1,0 +1,254 @@
+import gzip
+import json
+import logging
+
+import pytest
+from raw_files import (
+    REVIEWS,
+    cut_off,
+    failing,
+    members_digest,
+    reviews_file,
+    serving,
+    sha256,
+    stalled,
+    tar_gz,
+    whole,
+    workspace,
+)
+
+from feedforward.config.schema import SourceFile
+from feedforward.core.errors import SourceError
+from feedforward.data import archive_members
+from feedforward.data.sources import download
+from feedforward.data.sources.locations import Patience
+
+CONTENT = bytes(range(256)) * 300
+PACKED = gzip.compress(CONTENT, mtime=0)
+KEY = "numbers.gz"
+HURRY = Patience(stall_s=0.3, retries=3, pause_s=0.01)
+PAGE = b"<!DOCTYPE html><title>Log in to the network</title>"
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    with workspace(tmp_path / "checkout", monkeypatch) as folder:
+        yield folder
+
+
+def numbers(*urls: str, **changes: object) -> dict[str, SourceFile]:
+    values = {"archive": "gzip", "sha256": sha256(CONTENT), "max_bytes": len(CONTENT), "urls": urls, **changes}
+    return {KEY: SourceFile(**values)}
+
+
+def fetch(files, root, mirrors=()):
+    download.fetch(files, root / "raw", mirrors, HURRY)
+    return root / "raw"
+
+
+def failure(files, root, mirrors=()) -> str:
+    """The message of a fetch that fails, after a look at what it left behind."""
+    with pytest.raises(SourceError) as caught:
+        fetch(files, root, mirrors)
+    assert [path.name for path in (root / "raw").glob("*") if path.name != "digests.json"] == []
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "FEEDFORWARD_MIRROR=" in message
+    return message
+
+
+def put(folder, content=PACKED):
+    folder.mkdir(parents=True)
+    (folder / KEY).write_bytes(content)
+    return folder
+
+
+def test_a_file_is_unpacked_verified_and_its_digest_recorded(root):
+    put(root / "mirror")
+    raw = fetch(numbers(), root, ["mirror"])
+    assert (raw / "numbers").read_bytes() == CONTENT
+    assert json.loads((raw / "digests.json").read_text()) == {KEY: sha256(CONTENT)}
+    assert sorted(path.name for path in raw.iterdir()) == ["digests.json", "numbers"]
+
+
+def test_what_is_there_and_right_is_not_fetched_again(root):
+    with serving({f"/{KEY}": [whole(PACKED)]}) as server:
+        for _ in range(2):
+            raw = fetch(numbers(f"{server.url}/{KEY}"), root)
+        assert server.asked == [f"/{KEY}"]
+        (raw / "numbers").write_bytes(CONTENT[:-1] + b"?")
+        fetch(numbers(f"{server.url}/{KEY}"), root)
+    assert len(server.asked) == 2
+    assert (raw / "numbers").read_bytes() == CONTENT
+
+
+def test_sources_are_tried_in_order(root, monkeypatch):
+    first, second, third = (bytes([number]) * 9 for number in range(3))
+    put(root / "named", gzip.compress(first))
+    put(root.parent / "listed", gzip.compress(second))
+    with serving({f"/{KEY}": [whole(gzip.compress(third))]}) as server:
+        files = numbers(f"{server.url}/{KEY}", sha256=None)
+        monkeypatch.setenv("FEEDFORWARD_MIRROR", str(root / "named"))
+        for expected in (first, second, third):
+            raw = fetch(files, root, ["../nowhere", "../listed"])
+            assert (raw / "numbers").read_bytes() == expected
+            (raw / "digests.json").unlink()
+            monkeypatch.setenv("FEEDFORWARD_MIRROR", str(root / "no such folder"))
+            if expected == second:
+                (root.parent / "listed" / KEY).unlink()
+
+
+@pytest.mark.parametrize("base", ["{url}/some/folder", "{url}/some/folder/", "{url}/some/folder?token=hidden"])
+def test_a_mirror_may_be_a_url(root, monkeypatch, base):
+    with serving({f"/some/folder/{KEY}": [whole(PACKED)]}) as server:
+        monkeypatch.setenv("FEEDFORWARD_MIRROR", base.format(url=server.url))
+        raw = fetch(numbers(), root)
+    assert (raw / "numbers").read_bytes() == CONTENT
+    assert server.asked[0].endswith("?token=hidden") == ("?" in base)
+
+
+def test_any_file_system_of_fsspec_will_do(root, monkeypatch):
+    import fsspec
+
+    fsspec.filesystem("memory").pipe(f"/bucket/{KEY}", PACKED)
+    monkeypatch.setenv("FEEDFORWARD_MIRROR", "memory://bucket")
+    assert (fetch(numbers(), root) / "numbers").read_bytes() == CONTENT
+
+
+def test_a_server_that_calls_gzip_an_encoding_changes_nothing(root):
+    with serving({f"/{KEY}": [whole(PACKED, Content_Encoding="gzip")]}) as server:
+        assert (fetch(numbers(f"{server.url}/{KEY}"), root) / "numbers").read_bytes() == CONTENT
+
+
+def test_a_plain_file_keeps_its_name(root):
+    (root / "own.csv").write_text("a,b\n")
+    files = {"own.csv": SourceFile(urls=("own.csv",))}
+    assert (fetch(files, root) / "own.csv").read_text() == "a,b\n"
+
+
+def test_a_tar_becomes_one_table_in_canonical_order(root):
+    (root / "mirror").mkdir()
+    backwards = dict(reversed(REVIEWS.items()))
+    (root / "mirror" / "set.tar.gz").write_bytes(tar_gz({"set/README": b"hello", **backwards}))
+    raw = fetch({"set.tar.gz": reviews_file()}, root, ["mirror"])
+    ((names, contents),) = archive_members.read(raw / "set.tar.gz.parquet")
+    assert dict(zip(names, contents, strict=True)) == REVIEWS
+    assert names == list(REVIEWS)
+    before = (raw / "set.tar.gz.parquet").read_bytes()
+    (raw / "set.tar.gz.parquet").write_bytes(before[:-9])  # damaged: fetched again, from another order of members
+    (root / "mirror" / "set.tar.gz").write_bytes(tar_gz(REVIEWS))
+    fetch({"set.tar.gz": reviews_file()}, root, ["mirror"])
+    assert (raw / "set.tar.gz.parquet").read_bytes() == before
+    (root / "mirror" / "set.tar.gz").unlink()
+    fetch({"set.tar.gz": reviews_file()}, root, ["mirror"])  # right: not fetched
+
+
+def test_a_web_page_with_status_200_is_refused_and_the_next_source_tried(root, caplog):
+    caplog.set_level(logging.WARNING)
+    with serving({"/page": [whole(PAGE)], "/good": [whole(PACKED)]}) as server:
+        raw = fetch(numbers(f"{server.url}/page", f"{server.url}/good"), root)
+        assert (raw / "numbers").read_bytes() == CONTENT
+        assert server.asked == ["/page", "/good"]  # a wrong file is not asked for again
+    assert f"refused {server.url}/page: expected gzip, received a web page" in caplog.text
+
+
+def test_wrong_bytes_are_named_with_expected_received_and_source(root):
+    wrong = b"something else"
+    with serving({"/wrong": [whole(gzip.compress(wrong))]}) as server:
+        message = failure(numbers(f"{server.url}/wrong"), root)
+    assert f"{server.url}/wrong: expected content with SHA-256 {sha256(CONTENT)}, received {sha256(wrong)}" in message
+
+
+def test_a_web_page_in_place_of_a_plain_file_is_refused(root):
+    with serving({"/page": [whole(PAGE)]}) as server:
+        files = {"plain": SourceFile(urls=(f"{server.url}/page",), sha256=sha256(CONTENT))}
+        assert f"received {sha256(PAGE)}" in failure(files, root)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [cut_off(PACKED, 40), cut_off(PACKED, 0), failing(503), failing(429), stalled(PACKED, 40, 1.0), whole(PACKED[:90])],
+    ids=["cut off", "cut off at once", "503", "429", "stall", "ends early"],
+)
+def test_a_passing_trouble_is_survived_by_asking_again(root, trouble):
+    with serving({"/here": [trouble, trouble, trouble, whole(PACKED)]}) as server:
+        raw = fetch(numbers(f"{server.url}/here"), root)
+    assert (raw / "numbers").read_bytes() == CONTENT
+    assert len(server.asked) == 4
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason", "times"),
+    [
+        pytest.param(stalled(PACKED, 40, 2.0), "stalled for 0.3 s", 4, marks=pytest.mark.slow),
+        (cut_off(PACKED, 40), "Payload", 4),
+        (failing(500), "HTTP status 500", 4),
+        (failing(404), "no such file", 1),
+        (failing(403), "HTTP status 403", 1),
+    ],
+    ids=["stall", "cut off", "500", "404", "403"],
+)
+def test_a_lasting_trouble_is_named_after_three_retries(root, trouble, reason, times):
+    with serving({"/here": [trouble]}) as server:
+        message = failure(numbers(f"{server.url}/here"), root)
+    assert f"{server.url}/here: " in message
+    assert reason in message
+    assert len(server.asked) == times
+
+
+def test_nobody_listens(root):
+    with serving({}) as server:
+        pass
+    assert "Connect" in failure(numbers(f"{server.url}/here"), root, ["../nowhere"])
+
+
+def test_a_folder_of_an_unknown_user_is_not_there(root):
+    assert "~nobody-of-that-name/numbers.gz: no such file" in failure(numbers(), root, ["~nobody-of-that-name"])
+
+
+def test_the_message_names_everything_that_was_tried(root, monkeypatch):
+    monkeypatch.setenv("FEEDFORWARD_MIRROR", str(root / "named"))
+    message = failure(numbers("unknownscheme://host/file"), root, ["../listed"])
+    assert f"{root}/named/{KEY}: no such file" in message
+    assert f"{root.parent}/listed/{KEY}: no such file" in message
+    assert "unknownscheme://host/file: " in message
+
+
+def test_secrets_of_urls_stay_secret(root, monkeypatch, caplog):
+    with serving({f"/folder/{KEY}": [failing(403)], "/page": [whole(PAGE)]}) as server:
+        host = server.url.removeprefix("http://")
+        monkeypatch.setenv("FEEDFORWARD_MIRROR", f"http://someone:c4nary@{host}/folder?X-Amz-Signature=c4nary")
+        message = failure(numbers(f"http://someone:c4nary@{host}/page?token=c4nary", "http://u:c4nary@[bad"), root)
+    assert "c4nary" not in message + caplog.text
+    assert host in message
+
+
+def test_own_data_are_held_to_their_first_digest(root):
+    (root / "own.csv").write_text("first")
+    files = {"own.csv": SourceFile(urls=("own.csv",))}
+    raw = fetch(files, root)
+    (root / "own.csv").write_text("second")
+    fetch(files, root)
+    assert (raw / "own.csv").read_text() == "first"
+    (raw / "own.csv").unlink()
+    message = failure(files, root)
+    assert sha256(b"first") in message
+    assert sha256(b"second") in message
+    assert "remove" in message
+    (raw / "digests.json").unlink()
+    assert (fetch(files, root) / "own.csv").read_text() == "second"
+
+
+def test_damaged_records_of_digests_are_no_obstacle(root):
+    put(root / "mirror")
+    (root / "raw").mkdir()
+    (root / "raw" / "digests.json").write_bytes(b"\xff{")
+    fetch(numbers(), root, ["mirror"])
+    assert json.loads((root / "raw" / "digests.json").read_text()) == {KEY: sha256(CONTENT)}
+
+
+def test_a_digest_that_must_match_is_that_of_the_members(root):
+    (root / "mirror").mkdir()
+    altered = REVIEWS | {"set/test/pos/1_8.txt": b"heard of"}
+    (root / "mirror" / "set.tar.gz").write_bytes(tar_gz(altered))
+    assert members_digest(altered) in failure({"set.tar.gz": reviews_file()}, root, ["mirror"])

@@ -1,0 +1,101 @@
+"""Sources, own data and the DVC remote in a real S3 endpoint on loopback."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from feedforward.config.schema import SourceFile
+from feedforward.core.errors import SourceError
+from feedforward.data.sources import download
+from feedforward.data.sources.locations import Patience
+
+pytestmark = pytest.mark.slow
+HURRY = Patience(stall_s=5.0, retries=1, pause_s=0.01)
+BUCKET = "team"
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """Its address, in the environment of whoever asks for S3, with a bucket in it."""
+    server, boto3 = pytest.importorskip("moto.server"), pytest.importorskip("boto3")
+    running = server.ThreadedMotoServer(port=0)
+    running.start()
+    host, port = running.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+            "AWS_ACCESS_KEY_ID": "nobody",
+            "AWS_SECRET_ACCESS_KEY": "nothing-secret",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }.items():
+            patch.setenv(name, value)
+        boto3.client("s3").create_bucket(Bucket=BUCKET)
+        yield os.environ["AWS_ENDPOINT_URL"]
+    running.stop()
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str) -> Path:
+    monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
+    monkeypatch.delenv("FEEDFORWARD_MIRROR", raising=False)
+    return tmp_path
+
+
+def put(key: str, content: bytes) -> None:
+    import boto3
+
+    boto3.client("s3").put_object(Bucket=BUCKET, Key=key, Body=content)
+
+
+def test_a_table_and_class_folders_of_ones_own_are_read(root: Path) -> None:
+    put("prices.csv", b"size,price\n1,2\n")
+    for name in ("rose/1.txt", "rose/2.txt", "tulip/1.txt"):
+        put(f"flowers/{name}", name.encode())
+    files = {
+        "prices.csv": SourceFile(urls=(f"s3://{BUCKET}/prices.csv",)),
+        "flowers": SourceFile(urls=(f"s3://{BUCKET}/flowers",), archive="folder", folders=("rose", "tulip")),
+    }
+    download.fetch(files, root / "raw", (), HURRY)
+    assert (root / "raw" / "prices.csv").read_bytes() == b"size,price\n1,2\n"
+    import pyarrow.parquet as pq
+
+    assert pq.read_table(root / "raw" / "flowers.parquet").num_rows == 3
+
+
+def test_a_mirror_may_be_a_bucket_and_what_is_not_there_is_one_line(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("mirror/numbers", b"123")
+    monkeypatch.setenv("FEEDFORWARD_MIRROR", f"s3://{BUCKET}/mirror")
+    download.fetch({"numbers": SourceFile(urls=("nowhere",))}, root / "raw", (), HURRY)
+    assert (root / "raw" / "numbers").read_bytes() == b"123"
+    with pytest.raises(SourceError) as caught:
+        download.fetch({"letters": SourceFile(urls=(f"s3://{BUCKET}/letters",))}, root / "raw", (), HURRY)
+    assert "\n" not in str(caught.value)
+    assert f"s3://{BUCKET}/letters: no such file" in str(caught.value)
+
+
+def test_data_go_by_digest_from_one_checkout_to_another(root: Path) -> None:
+    def dvc(folder: Path, *arguments: str) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "dvc", *arguments], cwd=folder, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    one, other = root / "one", root / "other"
+    for folder in (one, other):
+        folder.mkdir()
+        dvc(folder, "init", "-q", "--no-scm")
+        dvc(folder, "remote", "add", "-d", "store", f"s3://{BUCKET}/dvc")
+        dvc(folder, "remote", "modify", "store", "endpointurl", os.environ["AWS_ENDPOINT_URL"])
+    (one / "data").mkdir()
+    (one / "data" / "numbers.npy").write_bytes(bytes(range(256)))
+    dvc(one, "add", "-q", "data")
+    dvc(one, "push", "-q")
+    (other / "data.dvc").write_bytes((one / "data.dvc").read_bytes())
+    dvc(other, "pull", "-q")
+    assert (other / "data" / "numbers.npy").read_bytes() == bytes(range(256))

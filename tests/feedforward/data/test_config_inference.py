@@ -1,0 +1,52 @@
+"""`feedforward init` on odd tables: what is guessed can be read, is sound, and stays in its line."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from shell import Shell
+
+from feedforward.config.schema import load_params
+from feedforward.core import paths
+from feedforward.core.errors import DataError
+from feedforward.data import preparation
+
+HEAD = "seeds: 2\nvariants: {original: {}, larger: {size: large}}\n"
+NAMES = ("first\nname", "\x1b[31mred | <b>", "tar\r\nget")
+
+
+def test_names_with_line_breaks_stay_in_their_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: Shell
+) -> None:
+    monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
+    (tmp_path / "params.yaml").write_text(HEAD)
+    odd = tmp_path / "odd.csv"
+    with odd.open("w", newline="", encoding="utf-8") as file:
+        rows = [(k / 7, "x\ny" if k % 3 else "[/b]", "yes\nindeed" if k % 2 else "[no]") for k in range(40)]
+        csv.writer(file).writerows([NAMES, *rows])
+    assert shell.run("init", str(odd)) == 0
+    assert "\n  - the last column, tar get, is learned; name another with --target\n" in shell.answered
+    assert all(line.startswith(("datasets.odd", "  - ", "next: ")) for line in shell.answered.splitlines())
+    params = load_params()
+    dataset = params.dataset("odd")
+    assert dataset.labels == ("[no]", "yes indeed")
+    assert dataset.reader.model_dump()["classes"] == ("[no]", "yes\nindeed")
+
+    preparation.fetch("odd", dataset, params)
+    preparation.vectorize("odd", dataset)
+    assert shell.run("describe", "odd") == 0
+    assert shell.answered.replace("\n", "").isprintable()
+    [line] = [line for line in shell.answered.splitlines() if line.startswith("yes indeed: ")][:1]
+    assert r"\x1b[31mred | <b> " in line
+
+    for arguments, said in (
+        (("--name", "other", "--target", "a\nb"), r"--target: must be among first name, \x1b[31mred"),
+        (("--name", "a\nb"), r"params.yaml: datasets.'a\nb'"),
+    ):
+        assert shell.run("init", str(odd), *arguments) == 2
+        assert said in shell.printed
+        assert len(shell.printed.splitlines()) == 1
+    (paths.raw("odd") / "odd.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match="cannot be read as a table") as caught:
+        preparation.vectorize("odd", dataset)
+    assert str(caught.value).isprintable()

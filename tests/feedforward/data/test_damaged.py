@@ -1,0 +1,233 @@
+"""Damaged files and hostile archives: each is refused in one line, and nothing is written outside of its folder."""
+
+import contextlib
+import gzip
+import io
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import damaged
+import numpy as np
+import pytest
+from damaged import Damaged, Hostile
+from fuzzing import examples
+from hypothesis import given
+from hypothesis import strategies as st
+from pictures import encoded, stroke
+from raw_files import REVIEWS, idx, members_digest, reviews_file, workspace
+from small_data import split
+
+from feedforward.config.schema import IdxPair, IdxReader, ImageReader, SourceFile, TableReader, TextReader
+from feedforward.core import atomic_files, paths
+from feedforward.core.errors import DataError, FeedforwardError, SourceError
+from feedforward.data import archive_members
+from feedforward.data import manifest as manifest_file
+from feedforward.data.readers import reading
+from feedforward.data.sources import archives, download
+from feedforward.data.sources.locations import Patience
+from feedforward.data.splits import Split
+from feedforward.data.validation import profile
+from feedforward.models import numpy_network
+
+PICTURES = IdxPair(features="images", labels="labels")
+IDX = IdxReader(kind="idx", train=PICTURES, test=PICTURES)
+TEXT = TextReader(
+    kind="labelled_text", file="set", train="set/train", test="set/test", classes=("neg", "pos"), num_words=50
+)
+COLUMNS = TextReader(kind="labelled_text", file="set", text="said", label="mood", classes=("neg", "pos"), num_words=50)
+TABLE = TableReader(
+    kind="table", file="set", target=("mood",), classes=("neg", "pos"), numeric=("age",), categorical=("said",)
+)
+SHEETS = ImageReader(kind="image_folder", file="set", train="train", test="test", classes=("a", "b"), height=6, width=5)
+
+
+def read_idx(folder: Path, content: bytes, _: str) -> None:
+    (folder / "images").write_bytes(content)
+    (folder / "labels").write_bytes(idx(damaged.LABELS))
+    list(reading.read(IDX, {name: folder / name for name in ("images", "labels")}).parts)
+
+
+def read_gzip(_folder: Path, content: bytes, _: str) -> None:
+    file = SourceFile(archive="gzip", max_bytes=10**6)
+    try:
+        archives.write_content([content], file, io.BytesIO())
+    except EOFError as error:  # what `fetch` takes for a connection that was lost, and asks again
+        raise DataError(str(error)) from None
+
+
+def read_parquet(folder: Path, content: bytes, _: str) -> None:
+    (folder / "set.parquet").write_bytes(content)
+    list(reading.read(TEXT, {"set": folder / "set.parquet"}).parts)
+
+
+def read_columns(folder: Path, content: bytes, _: str) -> None:
+    (folder / "set").write_bytes(content)
+    list(reading.read(COLUMNS, {"set": folder / "set"}).parts)
+
+
+def read_table(folder: Path, content: bytes, _: str) -> None:
+    (folder / "set").write_bytes(content)
+    list(reading.read(TABLE, {"set": folder / "set"}).parts)
+
+
+def read_pictures(folder: Path, content: bytes, _: str) -> None:
+    """The content is that of one picture of several."""
+    names = [f"{part}/{label}/{n}.png" for part in ("test", "train") for label in "ab" for n in range(2)]
+    packed = damaged.parquet({"path": names, "content": [content, *[SOUND["picture"]] * 7]})
+    (folder / "set.parquet").write_bytes(packed)
+    list(reading.read(SHEETS, {"set": folder / "set.parquet"}).parts)
+
+
+def read_npy(folder: Path, content: bytes, name: str) -> None:
+    split("tones").save(folder / "train")
+    (folder / "train" / name).write_bytes(content)
+    Split.load(folder / "train")
+
+
+def read_manifest(folder: Path, content: bytes, _: str) -> None:
+    (folder / "params.yaml").touch()
+    paths.vectorized("notes").mkdir(parents=True)
+    (paths.vectorized("notes") / "manifest.json").write_bytes(content)
+    manifest_file.load("notes")
+
+
+def read_profile(folder: Path, content: bytes, _: str) -> None:
+    atomic_files.write_json(folder / "manifest.json", damaged.MANIFEST)
+    (folder / "profile.parquet").write_bytes(content)
+    profile.load(folder)
+
+
+def read_keras(_folder: Path, content: bytes, _: str) -> None:
+    numpy_network.read(content)
+
+
+READ: dict[str, Callable[[Path, bytes, str], None]] = {
+    "idx": read_idx,
+    "gzip": read_gzip,
+    "parquet": read_parquet,
+    "columns": read_columns,
+    "lines": read_columns,
+    "table": read_table,
+    "packed table": read_table,
+    "picture": read_pictures,
+    "npy": read_npy,
+    "manifest": read_manifest,
+    "profile": read_profile,
+    "keras": read_keras,
+}
+
+
+@pytest.mark.parametrize("row", damaged.FILES, ids=lambda row: f"{row.kind}: {row.what}")
+def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: Damaged) -> None:
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    monkeypatch.setenv("FEEDFORWARD_ROOT", str(inside))
+    monkeypatch.chdir(inside)
+    with pytest.raises(FeedforwardError) as caught:
+        READ[row.kind](inside, row.make(), row.name)
+    assert row.said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 1
+    assert list(tmp_path.iterdir()) == [inside]
+
+
+def test_what_is_sound_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
+    read_idx(tmp_path, idx(damaged.IMAGES), "")
+    read_gzip(tmp_path, gzip.compress(b"text"), "")
+    read_parquet(tmp_path, damaged.parquet(), "")
+    read_npy(tmp_path, damaged.npy(np.zeros(90, "u1")), "labels.npy")
+    read_manifest(tmp_path, damaged._manifest(), "")
+    for kind in ("columns", "lines", "table", "packed table", "picture"):
+        READ[kind](tmp_path, SOUND[kind], "")
+    read_keras(tmp_path, damaged._model(), "")
+
+
+# --- archives ----------------------------------------------------------------------------------
+
+HURRY = Patience(stall_s=1, retries=0, pause_s=0)
+
+
+@pytest.mark.parametrize("row", damaged.ARCHIVES, ids=lambda row: row.what)
+def test_a_hostile_archive_leaves_nothing_but_reviews(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: Hostile
+) -> None:
+    with workspace(tmp_path / "checkout", monkeypatch) as root:
+        (tmp_path / "mirror").mkdir()
+        (tmp_path / "mirror" / "set.tar.gz").write_bytes(row.make())
+        before = {path for path in tmp_path.rglob("*") if not path.is_relative_to(root / "raw")}
+        files, raw = {"set.tar.gz": reviews_file()}, root / "raw"
+        if row.said is None:
+            download.fetch(files, raw, ["../mirror"], HURRY)
+            [(names, contents)] = archive_members.read(raw / "set.tar.gz.parquet")
+            assert dict(zip(names, contents, strict=True)) == REVIEWS
+        else:
+            with pytest.raises(SourceError) as caught:
+                download.fetch(files, raw, ["../mirror"], HURRY)
+            assert row.said in str(caught.value)
+            assert str(caught.value).isprintable()
+            assert not list(raw.iterdir())
+        assert {path for path in tmp_path.rglob("*") if not path.is_relative_to(root / "raw")} == before
+
+
+# --- whatever comes ----------------------------------------------------------------------------
+
+
+@st.composite
+def changed(draw: st.DrawFn, content: bytes) -> bytes:
+    """Sound bytes with some of them overwritten, taken away or put in."""
+    numbers, broken = random.Random(draw(st.integers(0, 2**32))), bytearray(content)
+    for _ in range(draw(st.integers(1, 6))):
+        at = numbers.randrange(len(broken) + 1)
+        broken[at : at + numbers.choice((0, 1, 1, 4, 40))] = numbers.randbytes(numbers.choice((0, 1, 1, 4, 40)))
+    return bytes(broken[: numbers.choice((len(broken), len(broken), numbers.randrange(len(broken) + 1)))])
+
+
+ROWS = {"said": ["fine", "größe", "a, b", "awful"] * 5, "age": [1.5, 2.0, 40.0, 7.0] * 5, "mood": ["pos", "neg"] * 10}
+SOUND = {
+    "columns": "".join(f'"{s}",{a},{m}\n' for s, a, m in [tuple(ROWS), *zip(*ROWS.values(), strict=True)]).encode(),
+    "lines": "".join(f'{{"said": "{s}", "mood": "{m}"}}\n' for s, _, m in zip(*ROWS.values(), strict=True)).encode(),
+    "table": "".join(f'"{s}",{a},{m}\n' for s, a, m in [tuple(ROWS), *zip(*ROWS.values(), strict=True)]).encode(),
+    "packed table": damaged.parquet(ROWS),
+    "picture": encoded(stroke(12, 9)),
+    "idx": idx(damaged.IMAGES),
+    "gzip": gzip.compress(b"text" * 99),
+    "parquet": damaged.parquet(),
+    "manifest": damaged._manifest(),
+    "profile": damaged.parquet(),
+    "keras": damaged._model(),
+}
+
+
+@examples(160)
+@given(st.sampled_from(sorted(SOUND)).flatmap(lambda kind: st.tuples(st.just(kind), changed(SOUND[kind]))))
+def test_whatever_happens_to_a_file_it_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, drawn: tuple[str, bytes]
+) -> None:
+    folder = tmp_path_factory.mktemp("fuzz")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEEDFORWARD_ROOT", str(folder))
+        said = ""
+        try:
+            READ[drawn[0]](folder, drawn[1], "")
+        except FeedforwardError as error:
+            said = str(error)
+        assert not said or said.isprintable()
+
+
+@examples(150)
+@given(changed(gzip.decompress(damaged._reviews())))
+def test_whatever_happens_to_a_tar_its_members_are_right_or_it_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "members.parquet"
+    with contextlib.suppress(DataError, EOFError), path.open("wb") as target:
+        digest = archives.write_content([gzip.compress(content, 1)], reviews_file(), target)
+        assert digest != members_digest(REVIEWS) or all(text in content for text in REVIEWS.values())
+
+
+def test_the_lists_are_as_long_as_promised() -> None:
+    assert len(damaged.FILES) >= 40
+    assert len(damaged.ARCHIVES) >= 20
+    assert len({(row.kind, row.what) for row in damaged.FILES}) == len(damaged.FILES)

@@ -1,0 +1,125 @@
+"""Users' samples on their way into training: what is taken, what is not, and that without them nothing changes."""
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from prepared_data import contents, images, prepare, put_images, put_texts, texts
+from raw_files import workspace
+
+from feedforward.config.schema import Dataset
+from feedforward.core import append_only_log, atomic_files, paths
+from feedforward.data import feedback, preparation
+from feedforward.data.splits import MultiHot, Split
+from feedforward.experiments import runner
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    with workspace(tmp_path / "checkout", monkeypatch) as folder:
+        (folder / "mirror").mkdir()
+        yield folder
+
+
+def give(name: str, label: str, text: str | None = None, pixels: np.ndarray | None = None, **changes: Any) -> None:
+    """As the service keeps a sample."""
+    raw = text.encode() if text is not None else pixels.tobytes()
+    content = {"text": text} if text is not None else {"pixels": base64.b64encode(raw).decode()}
+    entry = {"label": label, "digest": hashlib.sha256(raw).hexdigest(), "version": 1, "answer": "x", **content}
+    append_only_log.append(paths.incoming(name), {**entry, **changes})
+
+
+def reviews() -> Dataset:
+    dataset = texts(shuffle_seed=None)
+    bounds = dataset.expectations.model_copy(update={"raw_length": (3, 40), "ones": (2, 100)})
+    return dataset.model_copy(update={"expectations": bounds})
+
+
+def test_sound_samples_are_taken_once_and_the_others_counted(root: Path) -> None:
+    put_texts(root)
+    prepare("reviews", reviews())
+    assert feedback.read("reviews") == []
+    give("reviews", "positive", "good fun, good größe")
+    give("reviews", "positive", "good fun, good größe")
+    give("reviews", "great", "a film")
+    give("reviews", "negative", "never seen", digest="0" * 64)
+    give("reviews", "negative", "bad")  # stands in the test split
+    give("reviews", "negative", "both")
+    give("reviews", "positive", "both")
+    give("reviews", "negative", "no " * 20)
+    append_only_log.append(paths.incoming("reviews"), {"label": "negative"})
+    found = feedback.examine("reviews", reviews())
+    assert [entry["text"] for entry in found.new] == ["good fun, good größe"]
+    assert found.refused == {
+        "damaged": 2, "given two labels": 2, "in the data already": 1, "too short or too long": 1, "unknown label": 1,
+    }  # fmt: skip
+    assert feedback.take("reviews", reviews(), collect=False) == 0
+    assert [feedback.take("reviews", reviews(), collect=True) for _ in range(2)] == [1, 0]
+    kept = paths.collected("reviews").read_bytes()
+    give("reviews", "negative", "bad and bad")
+    assert feedback.take("reviews", reviews(), collect=True) == 1
+    assert paths.collected("reviews").read_bytes().startswith(kept)
+    assert set(feedback.read("reviews")[0]) == {"label", "digest", "text"}
+
+
+def test_nothing_is_taken_before_the_data_are_there_to_compare_with(root: Path) -> None:
+    give("reviews", "positive", "good fun")
+    assert feedback.take("reviews", reviews(), collect=True) == 0
+    assert paths.collected("reviews").is_file()
+    assert feedback.read("reviews") == []
+
+
+def test_without_the_switch_training_data_stay_the_same_bytes(root: Path) -> None:
+    put_texts(root)
+    before = contents(prepare("reviews", reviews()))
+    give("reviews", "positive", "good fun, so good")
+    feedback.take("reviews", reviews(), collect=True)
+    preparation.vectorize("reviews", reviews())
+    assert contents(paths.vectorized("reviews")) == before
+
+
+@pytest.mark.parametrize("take", ["first", "last"])
+def test_samples_join_the_training_split_where_none_is_held_out(root: Path, take: str) -> None:
+    put_texts(root)
+    dataset = reviews()
+    held_out = dataset.training.validation.model_copy(update={"take": take, "samples": 1})
+    dataset = dataset.model_copy(update={"training": dataset.training.model_copy(update={"validation": held_out})})
+    raw = Split.load(prepare("reviews", dataset) / "train")
+    _, before = runner.split_training(raw, dataset)
+    give("reviews", "positive", "good fun, unheard of")
+    give("reviews", "negative", "bad a a")
+    feedback.take("reviews", dataset, collect=True)
+    preparation.vectorize("reviews", dataset, collect=True)
+    folder = paths.vectorized("reviews")
+    whole, manifest = Split.load(folder / "train"), atomic_files.read_json(folder / "manifest.json")
+    assert manifest["collected"] == 2
+    assert manifest["samples"] == {"train": 5, "test": 2}
+    assert manifest["train"] == whole.digest() != raw.digest()
+    learned, validation = runner.split_training(whole, dataset)
+    assert validation.digest() == before.digest()
+    place = slice(-2, None) if take == "first" else slice(0, 2)
+    assert isinstance(learned.features, MultiHot)
+    # columns as the raw texts gave them: 1 begins a text, 2 stands for new words, `bad` is the most frequent word
+    assert [np.flatnonzero(row).tolist() for row in learned.features.dense()[place]] == [[1, 2, 7, 9], [1, 4, 5]]
+    assert learned.labels[place].tolist() == [1, 0]
+
+
+def test_pictures_join_too(root: Path) -> None:
+    put_images(root)
+    dataset = images()
+    bounds = dataset.expectations.model_copy(update={"raw_length": (16, 16), "ones": (1, 16)})
+    dataset = dataset.model_copy(update={"expectations": bounds})
+    prepare("digits", dataset)
+    pixels = np.arange(16, dtype=np.uint8)
+    give("digits", "7", pixels=pixels, height=4, width=4)
+    give("digits", "7", pixels=np.arange(20, dtype=np.uint8), height=4, width=5)
+    assert feedback.examine("digits", dataset).refused == {"of another size": 1}
+    feedback.take("digits", dataset, collect=True)
+    preparation.vectorize("digits", dataset, collect=True)
+    whole = Split.load(paths.vectorized("digits") / "train")
+    assert len(whole) == 31
+    assert whole.features[0].tolist() == pixels.tolist()
+    assert whole.labels[0] == 7

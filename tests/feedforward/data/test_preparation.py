@@ -1,0 +1,177 @@
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from prepared_data import CHECKOUT, PARAMS, contents, images, prepare, put_images, put_texts, texts
+from raw_files import REVIEWS, reviews_file, sha256, workspace
+
+from feedforward.core import atomic_files, paths
+from feedforward.core.errors import DataError
+from feedforward.data import preparation
+from feedforward.data.splits import Split
+
+MIRRORS = [os.environ.get("FEEDFORWARD_MIRROR"), CHECKOUT.parent / "shared" / "datasets"]
+MIRROR = next((Path(folder) for folder in MIRRORS if folder and (Path(folder) / "aclImdb_v1.tar.gz").is_file()), None)
+needs_mirror = pytest.mark.skipif(not MIRROR, reason="no mirror of the real data")
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    with workspace(tmp_path / "checkout", monkeypatch) as folder:
+        (folder / "mirror").mkdir()
+        yield folder
+
+
+def profile(folder: Path) -> list[dict]:
+    import pyarrow.parquet as pq
+
+    return pq.read_table(folder / "profile.parquet").to_pylist()
+
+
+def test_texts_leave_splits_vocabulary_profile_and_manifest(root):
+    put_texts(root)
+    folder = prepare("reviews", texts())
+    train, test = Split.load(folder / "train"), Split.load(folder / "test")
+    manifest = atomic_files.read_json(folder / "manifest.json")
+    vocabulary = (folder / "vocabulary.txt").read_bytes()
+    assert vocabulary.decode().split("\n") == ["bad", "a", "film", "good", "and", "fun", "long", ""]
+    digests = {"train": train.digest(), "test": test.digest(), "vocabulary": hashlib.sha256(vocabulary).hexdigest()}
+    assert manifest == {
+        **digests,
+        "data_digest": atomic_files.digest(digests),
+        "samples": {"train": 3, "test": 2},
+        "features": 12,
+        "distinct_words": 7,
+    }
+
+
+def test_images_leave_no_vocabulary(root):
+    put_images(root)
+    folder = prepare("digits", images())
+    manifest = atomic_files.read_json(folder / "manifest.json")
+    assert manifest["vocabulary"] is None
+    assert manifest["samples"] == {"train": 30, "test": 10}
+    assert manifest["features"] == 16
+    assert not (folder / "vocabulary.txt").exists()
+
+
+@pytest.mark.parametrize("make", ["texts", "images"])
+def test_the_profile_has_one_row_a_sample_in_the_order_of_the_splits(root, make, monkeypatch):
+    monkeypatch.setattr(preparation, "PROFILE_ROWS", 2)
+    put_texts(root)
+    put_images(root)
+    folder = prepare("data", globals()[make]())
+    rows = profile(folder)
+    assert [*rows[0]] == ["split", "label", "raw_length", "ones", "minimum", "maximum", "digest"]
+    for name in ("train", "test"):
+        split, found = Split.load(folder / name), [row for row in rows if row["split"] == name]
+        dense = split.features if isinstance(split.features, np.ndarray) else split.features.dense()
+        assert [row["label"] for row in found] == split.labels.tolist()
+        assert [row["ones"] for row in found] == np.count_nonzero(dense, axis=1).tolist()
+        assert [row["minimum"] for row in found] == dense.min(axis=1).tolist()
+        assert [row["maximum"] for row in found] == dense.max(axis=1).tolist()
+        if make == "images":
+            assert [row["digest"] for row in found] == [sha256(image.tobytes()) for image in dense]
+            assert {row["raw_length"] for row in found} == {16}
+        else:
+            raw = {sha256(text): len(text) for text in REVIEWS.values()}
+            assert all(raw[row["digest"]] == row["raw_length"] for row in found)
+
+
+@pytest.mark.parametrize("make", ["texts", "images"])
+def test_the_same_data_make_the_same_bytes(root, make):
+    put_texts(root)
+    put_images(root)
+    first = contents(prepare("one", globals()[make]()))
+    assert contents(prepare("one", globals()[make]())) == first == contents(prepare("two", globals()[make]()))
+
+
+def test_the_vocabulary_never_sees_the_test_texts(root):
+    put_texts(root)
+    before = contents(prepare("reviews", texts()))
+    altered = REVIEWS | {"set/test/pos/1_8.txt": b"bad bad unheard unheard unheard of"}
+    file = reviews_file(sha256=None)
+    put_texts(root, altered)
+    after = contents(prepare("altered", texts().model_copy(update={"files": {"set.tar.gz": file}})))
+    assert {key for key in before if before[key] != after[key]} == {
+        "manifest.json",
+        "profile.parquet",
+        "test/indices.npy",
+        "test/indptr.npy",
+    }
+
+
+def test_damaged_raw_files_leave_the_old_outputs_as_they_were(root):
+    put_texts(root)
+    folder = prepare("reviews", texts())
+    before = contents(folder)
+    (paths.raw("reviews") / "set.tar.gz.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"set\.tar\.gz\.parquet"):
+        preparation.vectorize("reviews", texts())
+    with pytest.raises(DataError, match="no text in nowhere"):
+        prepare("reviews", texts(test="nowhere"))
+    assert contents(folder) == before
+    assert [path.name for path in folder.parent.iterdir()] == ["reviews"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["fetch.before_rename", "vectorize.before_rename"])
+def test_a_kill_before_the_rename_leaves_nothing_that_a_second_run_minds(root, point):
+    put_images(root)
+    untouched = contents(prepare("digits", images()))
+    shutil.rmtree(root / "data")
+    script = "import prepared_data as t; t.prepare('digits', t.images())"
+    environment = {**os.environ, "PYTHONPATH": f"{CHECKOUT / 'src'}:{CHECKOUT / 'tests' / 'support'}", "FAULT": point}
+    killed = subprocess.run([sys.executable, "-c", script], env=environment, check=False, timeout=60)
+    assert killed.returncode == -9
+    assert not (paths.vectorized("digits")).exists()
+    assert contents(prepare("digits", images())) == untouched
+    assert not [*root.rglob("*.partial")]
+
+
+# --- the real data ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def real_data(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch, workspace(tmp_path_factory.mktemp("real"), patch) as folder:
+        patch.setenv("FEEDFORWARD_MIRROR", str(MIRROR))
+        for name in ("mnist", "imdb"):
+            preparation.fetch(name, PARAMS.dataset(name), PARAMS)
+            preparation.vectorize(name, PARAMS.dataset(name))
+        yield folder / "data" / "vectorized"
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@needs_mirror
+def test_the_real_digits(real_data):
+    train, test = Split.load(real_data / "mnist" / "train"), Split.load(real_data / "mnist" / "test")
+    assert (train.features.shape, test.features.shape) == ((60_000, 784), (10_000, 784))
+    assert train.labels[:8].tolist() == [5, 0, 4, 1, 9, 2, 1, 3]
+    assert len({row["digest"] for row in profile(real_data / "mnist")}) == 70_000
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@needs_mirror
+def test_the_real_reviews(real_data):
+    folder = real_data / "imdb"
+    manifest = atomic_files.read_json(folder / "manifest.json")
+    assert manifest["distinct_words"] == 88_582
+    vocabulary = (folder / "vocabulary.txt").read_text().split("\n")[:-1]
+    assert vocabulary[:5] == ["the", "and", "a", "of", "to"]
+    assert len(vocabulary) == 9_996
+    train, test = Split.load(folder / "train"), Split.load(folder / "test")
+    for split in (train, test):
+        assert split.features.shape == (25_000, 10_000)
+        assert np.bincount(split.labels).tolist() == [12_500, 12_500]
+        assert 128 < len(split.features.indices) / len(split) < 133
+    assert 0.45 < train.labels[:10_000].mean() < 0.55  # shuffled: the validation split holds both classes
+    seen = {name: {row["digest"] for row in profile(folder) if row["split"] == name} for name in ("train", "test")}
+    assert len(seen["train"] & seen["test"]) == 123

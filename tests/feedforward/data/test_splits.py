@@ -1,0 +1,263 @@
+"""Splits against dense NumPy, and what is damaged or dangerous is refused with its name."""
+
+import io
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fuzzing import examples
+from hypothesis import given
+from hypothesis import strategies as st
+from small_data import dense, of_dense, split
+
+from feedforward.core.errors import DataError
+from feedforward.data.splits import MultiHot, Split
+
+
+@st.composite
+def matrices(draw: st.DrawFn) -> np.ndarray:
+    rows, columns, seed = draw(st.integers(1, 12)), draw(st.integers(1, 30)), draw(st.integers(0, 99))
+    return np.random.default_rng(seed).random((rows, columns)) < draw(st.sampled_from([0.0, 0.1, 0.5, 1.0]))
+
+
+# --- as dense matrices -------------------------------------------------------------------------
+
+
+@given(matrices())
+def test_rows_are_stored_without_loss(matrix: np.ndarray) -> None:
+    features = of_dense(matrix)
+    assert features.shape == matrix.shape
+    assert len(features) == len(matrix)
+    assert features.dense().dtype == np.float32
+    np.testing.assert_array_equal(features.dense(), matrix)
+    assert features.is_rising()
+
+
+@given(matrices(), st.data())
+def test_take_is_numpys_with_repeats_and_in_any_order(matrix: np.ndarray, data: st.DataObject) -> None:
+    order = np.array(data.draw(st.lists(st.integers(0, len(matrix) - 1), max_size=20)), int)
+    np.testing.assert_array_equal(of_dense(matrix).take(order).dense(), matrix[order])
+
+
+@given(matrices(), st.data())
+def test_rows_are_numpys_slices(matrix: np.ndarray, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(matrix)))
+    stop = data.draw(st.integers(start, len(matrix)))
+    np.testing.assert_array_equal(of_dense(matrix).rows(start, stop).dense(), matrix[start:stop])
+
+
+@pytest.mark.parametrize("name", ["tones", "notes"])
+def test_features_and_labels_stay_together(name: str) -> None:
+    whole = split(name)
+    order = np.random.default_rng(0).permutation(len(whole))
+    for part, chosen in ((whole.take(order), order), (whole.rows(10, 40), np.arange(10, 40))):
+        np.testing.assert_array_equal(dense(part.features), dense(whole.features)[chosen])
+        np.testing.assert_array_equal(part.labels, whole.labels[chosen])
+
+
+def test_rows_share_memory() -> None:
+    for name in ("tones", "notes"):
+        whole = split(name)
+        part = whole.rows(3, 9)
+        ours, theirs = (s.features.indices if isinstance(s.features, MultiHot) else s.features for s in (part, whole))
+        assert np.shares_memory(ours, theirs)
+
+
+# --- files -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["tones", "notes"])
+def test_what_is_saved_is_loaded_memory_mapped(tmp_path: Path, name: str) -> None:
+    split(name).save(tmp_path / "train")
+    loaded = Split.load(tmp_path / "train")
+    np.testing.assert_array_equal(dense(loaded.features), dense(split(name).features))
+    np.testing.assert_array_equal(loaded.labels, split(name).labels)
+    assert isinstance(loaded.labels, np.memmap)
+    assert loaded.digest() == split(name).digest()
+
+
+@pytest.mark.parametrize("name", ["tones", "notes"])
+def test_the_bytes_of_the_files_do_not_change(tmp_path: Path, name: str) -> None:
+    split(name).save(tmp_path / "one")
+    split(name).save(tmp_path / "two")
+    files = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert files == sorted(path.name for path in (tmp_path / "two").iterdir())
+    assert all((tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes() for file in files)
+
+
+def test_the_digest_tells_contents_types_and_shapes_apart() -> None:
+    pixels, labels = np.arange(12, dtype=np.uint8).reshape(3, 4), np.zeros(3, np.uint8)
+    other = pixels.copy()
+    other[2, 3] += 1
+    splits = [
+        Split(pixels, labels),
+        Split(other, labels),
+        Split(pixels.astype(np.float32), labels),
+        Split(pixels, labels + np.uint8(1)),
+        Split(pixels, labels.astype(np.int64)),
+        Split(of_dense(pixels), labels),
+        Split(np.asfortranarray(other), labels),  # as `other`: the order in memory is no content
+    ]
+    digests = [s.digest() for s in splits]
+    assert len(set(digests)) == len(splits) - 1
+    assert digests[1] == digests[-1]
+
+
+# --- what is refused ---------------------------------------------------------------------------
+
+
+def indptr(*values: int) -> np.ndarray:
+    return np.array(values, np.int64)
+
+
+@pytest.mark.parametrize(
+    ("starts", "indices", "columns", "message"),
+    [
+        (indptr(), [], 3, "start at 0"),
+        (indptr(1, 2), [0, 1], 3, "start at 0"),
+        (indptr(0, 2).reshape(1, 2), [0, 1], 3, "one-dimensional"),
+        (indptr(0, 2, 1, 3), [0, 1, 2], 3, "does not match"),
+        (indptr(0, 2), [0, 1, 2], 3, "does not match"),
+        (indptr(0, 4), [0, 1, 2], 3, "does not match"),
+        (indptr(0, 2), [0, 3], 3, "an index is not below 3"),
+        (np.array([0.0, 2.0]), [0, 1], 3, "indptr must be int64"),
+    ],
+)
+def test_arrays_that_are_no_rows_are_refused(
+    starts: np.ndarray, indices: list[int], columns: int, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        MultiHot(starts, np.array(indices, np.uint16), columns)
+
+
+def test_signed_indices_are_refused() -> None:
+    with pytest.raises(DataError, match="unsigned"):
+        MultiHot(indptr(0, 1), np.array([-1]), 3)  # type: ignore[arg-type]
+
+
+def test_a_split_needs_rows_and_as_many_labels() -> None:
+    with pytest.raises(DataError, match="3 rows of features, but 2 labels"):
+        Split(np.zeros((3, 2)), np.zeros(2))
+    with pytest.raises(DataError, match="no samples"):
+        Split(np.zeros((0, 2)), np.zeros(0))
+    with pytest.raises(DataError, match=r"two-dimensional, got shape \(3,\)"):
+        Split(np.zeros(3), np.zeros(3))
+
+
+class Attack:
+    """Would run on unpickling."""
+
+    def __reduce__(self) -> tuple[Callable[[str], Any], tuple[str]]:
+        return Path.touch, (Path("owned"),)  # type: ignore[return-value]
+
+
+def archive() -> bytes:
+    file = io.BytesIO()
+    np.savez(file, labels=np.zeros(90))
+    return file.getvalue()
+
+
+def objects() -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.array([{"a": 1}, "b"], object), allow_pickle=True)
+    return file.getvalue()
+
+
+def saved(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"\x93NUMPY", id="magic alone"),
+        pytest.param(saved(np.zeros(90, np.uint8))[:-1], id="a byte short"),
+        pytest.param(saved(np.zeros(90, np.uint8))[:70], id="half a header"),
+        pytest.param(b"<html>404</html>", id="a page"),
+        pytest.param(pickle.dumps(Attack()), id="a pickle"),
+        pytest.param(objects(), id="an object array"),
+        pytest.param(archive(), id="an npz"),
+        pytest.param(saved(np.array(["a"] * 90)), id="text"),
+        pytest.param(saved(np.zeros(90, ">u2")), id="another byte order"),
+        pytest.param(saved(np.zeros(90, [("x", "u1")])), id="records"),
+        pytest.param(saved(np.zeros(90, np.uint8)).replace(b"(90,)", b"((((("), id="a broken header"),
+    ],
+)
+@pytest.mark.parametrize("name", ["tones", "notes"])
+def test_damaged_and_dangerous_files_are_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: bytes
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    split(name).save(tmp_path / "train")
+    (tmp_path / "train" / "labels.npy").write_bytes(content)
+    with pytest.raises(DataError, match=r"labels\.npy: cannot be read \(.*\); run `dvc repro vectorize`"):
+        Split.load(tmp_path / "train")
+    assert not (tmp_path / "owned").exists()
+
+
+def test_what_numpy_says_in_several_lines_is_one(tmp_path: Path) -> None:
+    split("tones").save(tmp_path / "train")
+    head = (
+        f"{{'descr': '|u1', 'fortran_order': False, 'shape': (90,), {' ' * 20_000}}}\n".encode()
+    )  # more than it reads
+    content = b"\x93NUMPY\x02\x00" + len(head).to_bytes(4, "little") + head + bytes(90)
+    (tmp_path / "train" / "labels.npy").write_bytes(content)
+    with pytest.raises(ValueError, match="\n"):
+        np.load(tmp_path / "train" / "labels.npy")
+    with pytest.raises(DataError, match=r"labels\.npy: cannot be read \(.*\); run `dvc repro vectorize`") as caught:
+        Split.load(tmp_path / "train")
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("missing", ["features", "labels", "indices", "columns"])
+def test_a_missing_file_is_named(tmp_path: Path, missing: str) -> None:
+    name = "tones" if missing == "features" else "notes"
+    split(name).save(tmp_path / "train")
+    (tmp_path / "train" / f"{missing}.npy").unlink()
+    with pytest.raises(DataError, match=rf"{missing}\.npy: cannot be read"):
+        Split.load(tmp_path / "train")
+
+
+@pytest.mark.parametrize(
+    ("file", "array", "message"),
+    [
+        ("columns", np.array([], np.int64), r"columns\.npy: must hold one number"),
+        ("columns", np.array([700.0]), r"columns\.npy: must hold one number"),
+        ("indices", np.array([5, 5, 2], np.uint16), r"indices\.npy: must rise within each row"),
+        ("indices", np.array([1, 2, 9], np.uint16), "an index is not below 9"),
+        ("labels", np.zeros(3, np.uint8), "2 rows of features, but 3 labels"),
+    ],
+)
+def test_arrays_that_do_not_fit_together_are_refused(
+    tmp_path: Path, file: str, array: np.ndarray, message: str
+) -> None:
+    good = MultiHot(indptr(0, 1, 3), np.array([8, 2, 5], np.uint16), 9)
+    Split(good, np.zeros(2, np.uint8)).save(tmp_path / "train")
+    assert len(Split.load(tmp_path / "train")) == 2  # a row may start below the end of the one before
+    np.save(tmp_path / "train" / f"{file}.npy", array)
+    with pytest.raises(DataError, match=message):
+        Split.load(tmp_path / "train")
+
+
+@given(st.sampled_from(["features", "labels", "indptr", "indices", "columns"]), st.data())
+@examples(150)
+def test_whatever_happens_to_a_byte_the_answer_is_rows_or_a_data_error(
+    tmp_path_factory: pytest.TempPathFactory, file: str, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("split") / "train"
+    split("tones" if file == "features" else "notes", 10).save(folder)
+    path = folder / f"{file}.npy"
+    content = bytearray(path.read_bytes())
+    content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content[: data.draw(st.integers(0, len(content)) | st.just(len(content)))])
+    try:
+        loaded = Split.load(folder)
+    except DataError:
+        return
+    assert len(loaded.take(np.arange(len(loaded)))) == len(loaded)

@@ -1,0 +1,187 @@
+"""Great Expectations takes seconds to import and half a second a suite; so one broken profile shows many faults."""
+
+import json
+import resource
+
+import numpy as np
+import profile_rows
+import pytest
+from profile_rows import dataset, digest
+
+from feedforward.core import atomic_files, paths
+from feedforward.core.errors import ValidationFailed
+from feedforward.data.validation import profile
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def expectations():
+    from feedforward.data.validation import expectations
+
+    return expectations
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    (tmp_path / "params.yaml").touch()
+    monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def evaluate(expectations):
+    """Check rows against bounds: (name, split) → Check."""
+
+    def run(rows, **bounds):
+        checks = expectations.evaluate(profile.describe(rows), expectations.rules(dataset(**bounds)))
+        return {(check.name, check.split): check for check in checks}
+
+    return run
+
+
+def failed(checks):
+    return {key for key, check in checks.items() if not check.success}
+
+
+def overlapping():
+    """Two texts of train stand in test, one of them twice; one text stands twice in train."""
+    rows = profile_rows.rows()
+    rows.loc[[40, 41, 42], "digest"] = [digest(0), digest(0), digest(1)]
+    rows.loc[39, "digest"] = digest(2)
+    return rows
+
+
+def test_good_data_are_accepted_and_leave_the_same_bytes_again(expectations, root, capfd):
+    folder = profile_rows.save(profile_rows.rows(), root / "vectorized")
+    summary = expectations.validate("texts", dataset(), folder)
+    assert summary.success
+    target = paths.validation("texts")
+    first = {path.name: path.read_bytes() for path in target.iterdir()}
+    assert set(first) == {"summary.json", "index.html"}
+    expectations.validate("texts", dataset(), folder)
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == first
+    assert str(root).encode() not in b"".join(first.values())
+    assert (paths.data_docs("texts") / "index.html").is_file()
+    assert list(paths.data_docs("texts").glob("validations/*/*/*/*.html"))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_page_that_cannot_be_written_is_one_error_and_nothing_takes_its_place(expectations, root, capfd):
+    folder = profile_rows.save(profile_rows.rows(), root / "vectorized")
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limit[1]))  # bytes a file; a page of Data Docs has more
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            expectations.validate("texts", dataset(), folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert not paths.data_docs("texts").exists()
+    assert not paths.validation("texts").exists()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_refused_data_are_told_in_a_table_and_shown_beside_the_data_docs(expectations, root):
+    rows = profile_rows.rows()
+    rows["label"] = 0
+    before = paths.validation("texts")
+    before.mkdir(parents=True)
+    with pytest.raises(ValidationFailed) as failure:
+        expectations.validate("texts", dataset(), profile_rows.save(rows, root / "vectorized"))
+    first, header, *lines, last = str(failure.value).splitlines()
+    assert first == "texts: 4 of 21 expectations are not met"
+    assert header.split() == ["check", "split", "expected", "found"]
+    assert [line.split()[:3] for line in lines] == [
+        ["labels", "train", "all"], ["class", "share", "train"], ["labels", "test", "all"], ["class", "share", "test"],
+    ]  # fmt: skip
+    assert "negative: 40, positive: 0" in lines[0]
+    assert "40 % to 60 %" in lines[1]
+    assert "100 %" in lines[1]
+    assert last.startswith("look at reports/data_docs/texts/summary.html; then mend the data and run `dvc repro`")
+    assert not list(before.iterdir()), "DVC must not find refused data in what it tracks"
+    docs = paths.data_docs("texts")
+    assert "Refused:" in (docs / "summary.html").read_text(encoding="utf-8")
+    assert json.loads((docs / "summary.json").read_text(encoding="utf-8"))["success"] is False
+    assert not list(root.rglob("*" + atomic_files.TEMPORARY))
+
+
+def test_each_number_out_of_bounds_is_found_where_it_is(evaluate):
+    rows = profile_rows.rows()
+    rows.loc[3, "minimum"] = -1.0
+    rows.loc[4, "maximum"] = np.inf
+    rows.loc[[5, 6], "ones"] = [0, 99]
+    rows.loc[50, "raw_length"] = 201
+    rows.loc[51, "label"] = 7
+    checks = evaluate(rows)
+    assert failed(checks) == {
+        ("lowest value", "train"), ("highest value", "train"), ("non-zero features", "train"), ("empty", "train"),
+        ("raw length", "test"), ("labels", "test"), ("class share", "test"),
+    }  # fmt: skip
+    assert checks["non-zero features", "train"].found == "0 to 99; outside in 2 (5 %)"
+    assert checks["lowest value", "train"].found == "-1 to 0; outside in 1 (2.5 %)"
+    assert checks["labels", "test"].found == "negative: 10, positive: 9, unknown 7: 1"
+    assert checks["labels", "test"].expected == "all of negative, positive"
+
+
+def test_a_missing_class_is_told_with_counts(evaluate):
+    rows = profile_rows.rows()
+    rows.loc[rows["split"] == "test", "label"] = 1
+    checks = evaluate(rows, class_share=(0.0, 1.0))
+    assert failed(checks) == {("labels", "test")}
+    assert checks["labels", "test"].found == "negative: 0, positive: 20"
+
+
+def test_a_missing_value_is_a_failure_and_no_gap_in_a_check(evaluate):
+    rows = profile_rows.rows()
+    rows.loc[7, "maximum"] = np.nan
+    checks = evaluate(rows)
+    assert failed(checks) == {("missing values", "both")}
+    assert checks["missing values", "both"].found == "1 (1.67 %)"
+
+
+def test_a_split_without_rows_meets_nothing(evaluate):
+    rows = profile_rows.rows()
+    checks = evaluate(rows[rows["split"] == "train"], test_samples=(0, 30))
+    of_test = {key for key in checks if key[1] == "test"}
+    assert failed(checks) == of_test | {("splits", "both")}
+    assert {checks[key].found for key in of_test} == {"no samples"}
+
+
+def test_no_rows_at_all_meet_nothing(evaluate):
+    checks = evaluate(profile_rows.rows().iloc[:0])
+    assert failed(checks) == set(checks)
+
+
+def test_an_empty_suite_is_a_failure(expectations):
+    with pytest.raises(ValidationFailed, match="suite is empty"):
+        expectations.evaluate(profile.describe(profile_rows.rows()), [])
+
+
+def test_a_rule_without_a_result_is_a_failure(expectations):
+    rules = expectations.rules(dataset())
+    with pytest.raises(ValidationFailed, match="no result"):
+        expectations._check(rules[0], profile_rows.rows(), {})
+
+
+def test_overlap_and_duplicates_within_their_bounds_are_accepted_but_noted(evaluate):
+    checks = evaluate(overlapping(), overlap=2, duplicates=1)
+    assert failed(checks) == set()
+    assert {key for key, check in checks.items() if check.noted} == {
+        ("overlap", "both"), ("duplicates", "train"), ("duplicates", "test"),
+    }  # fmt: skip
+    assert checks["overlap", "both"].found == "2 (10 % of test)"
+    assert checks["overlap", "both"].expected == "at most 2"
+    assert checks["duplicates", "train"].found == "1 (2.5 %)"
+
+
+def test_overlap_and_duplicates_above_their_bounds_are_refused(evaluate):
+    checks = evaluate(overlapping(), overlap=1, duplicates=0)
+    assert failed(checks) == {("overlap", "both"), ("duplicates", "train"), ("duplicates", "test")}
+    assert not any(check.noted for check in checks.values())
+
+
+@pytest.mark.parametrize(("samples", "met"), [((40, 40), True), ((0, 40), True), ((41, 50), False), ((0, 39), False)])
+def test_the_number_of_samples_is_held_to_both_bounds(expectations, samples, met):
+    rules = [rule for rule in expectations.rules(dataset(train_samples=samples)) if rule.name == "samples"]
+    train, _ = expectations.evaluate(profile.describe(profile_rows.rows()), rules)
+    assert train.success is met

@@ -1,0 +1,88 @@
+import json
+import re
+
+import profile_rows
+import pytest
+
+from feedforward.data.validation import profile
+from feedforward.data.validation.summary import Check, Summary
+
+
+def summary(**changed: object) -> Summary:
+    rows = profile_rows.rows()
+    checks = (
+        Check("samples", "train", "40", "40", True, "Number of samples."),
+        Check("overlap", "both", "at most 3", "2 (10 % of test)", True, "In both.", noted=True),
+        Check("samples", "test", "30", "20", False, "Number of samples."),
+    )
+    values = {
+        "dataset": "texts", "title": "Some <i>texts</i>", "sample": False, "data_digest": "0" * 64, "features": 60,
+        "samples": profile_rows.SAMPLES, "checks": checks,
+        "distributions": profile.distributions(rows, profile_rows.dataset()), **changed,
+    }  # fmt: skip
+    return Summary(**values)
+
+
+def page(tmp_path, **changed: object) -> str:
+    summary(**changed).save(tmp_path)
+    return (tmp_path / "index.html").read_text(encoding="utf-8")
+
+
+def test_equal_summaries_are_equal_bytes(tmp_path):
+    for folder in ("one", "two"):
+        summary().save(tmp_path / folder)
+    for name in ("summary.json", "index.html"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_the_page_needs_no_network_and_runs_nothing(tmp_path):
+    text = page(tmp_path)
+    assert not re.search(r"https?://|<script|<link|<img|url\(|@import", text)
+
+
+def test_the_page_escapes_what_params_say(tmp_path):
+    assert "Some &lt;i&gt;texts&lt;/i&gt;" in page(tmp_path)
+
+
+def test_the_page_says_what_failed_and_what_was_accepted_although_not_zero(tmp_path):
+    text = page(tmp_path)
+    assert "1 of 3 expectations" in text
+    assert "✗ refused" in text
+    assert "! accepted" in text
+
+
+def test_a_page_without_failure_still_tells_of_flaws(tmp_path):
+    text = page(tmp_path, checks=summary().checks[:2])
+    assert "all 2 expectations are met; 1 of them counts flaws" in text
+
+
+@pytest.mark.parametrize("sample", [True, False])
+def test_a_sample_is_shown_as_such(tmp_path, sample):
+    assert ("Embedded sample." in page(tmp_path, sample=sample)) is sample
+
+
+def test_without_samples_the_page_has_no_figures(tmp_path):
+    assert "<svg" not in page(tmp_path, distributions={})
+
+
+def test_the_json_states_every_check(tmp_path):
+    summary().save(tmp_path)
+    saved = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    assert saved["success"] is False
+    assert saved["checks"][1] == {
+        "name": "overlap", "split": "both", "expected": "at most 3", "found": "2 (10 % of test)", "success": True,
+        "explained": "In both.", "noted": True,
+    }  # fmt: skip
+
+
+def test_the_table_has_one_line_a_failed_check():
+    header, *lines = summary().table().splitlines()
+    assert header.split() == ["check", "split", "expected", "found"]
+    assert [line.split() for line in lines] == [["samples", "test", "30", "20"]]
+
+
+def test_checks_of_one_name_stand_together():
+    assert [(name, [check.split for check in checks]) for name, checks in summary().groups()] == [
+        ("samples", ["train", "test"]),
+        ("overlap", ["both"]),
+    ]

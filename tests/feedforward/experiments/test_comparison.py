@@ -1,0 +1,159 @@
+"""What `compare` leaves: whole, the same each time, and true to the results."""
+
+import csv
+import hashlib
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+from synthetic_runs import like_the_lecture
+
+from feedforward.analysis.run_result import RunResult
+from feedforward.config.schema import Params, load_params
+from feedforward.core.errors import DataError
+from feedforward.experiments import comparison
+
+pytestmark = pytest.mark.slow  # whole reports with all their figures
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    return load_params()
+
+
+@pytest.fixture(scope="module")
+def results(params: Params) -> list[RunResult]:
+    return like_the_lecture(params, range(3))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, results: list[RunResult], params: Params) -> Path:
+    return comparison.compare(results, params, folder=tmp_path_factory.mktemp("reports") / "comparison")
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def printed(results: list[RunResult], params: Params, width: int = 80) -> str:
+    written = io.StringIO()
+    Console(width=width, file=written).print(comparison.render_table(results, params))
+    return written.getvalue()
+
+
+def test_rerun_leaves_the_same_bytes(folder: Path, results: list[RunResult], params: Params, tmp_path: Path) -> None:
+    again = comparison.compare(list(reversed(results)), params, folder=tmp_path / "again")
+    assert digests(again) == digests(folder)
+
+
+def test_every_data_set_has_the_lectures_figures_and_ours(folder: Path, params: Params) -> None:
+    names = {path.stem for path in (folder / "figures").glob("*.png")}
+    for name, dataset in params.datasets.items():
+        base = dataset.training.final.variant
+        wanted = {"loss", "accuracy", "final", "validation-loss", "differences"}
+        wanted |= {f"{base}-and-{variant}" for variant in params.variants if variant != base}
+        assert {f"{name}-{figure}" for figure in wanted} <= names
+
+
+def test_table_holds_the_mean_over_seeds(folder: Path, results: list[RunResult], params: Params) -> None:
+    with (folder / "table.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    name, variant = next(iter(params.datasets)), next(iter(params.variants))
+    losses = [
+        run.metrics["best_val_cross_entropy"]
+        for run in results
+        if (run.dataset, run.variant, run.role) == (name, variant, "replica")
+    ]
+    key = {"dataset": name, "variant": variant, "statistic": "best_val_cross_entropy", "n": "3"}
+    [row] = [row for row in rows if key.items() <= row.items()]
+    assert float(row["mean"]) == pytest.approx(np.mean(losses), rel=1e-5)
+    assert float(row["low"]) < float(row["mean"]) < float(row["high"])
+
+
+def test_metrics_hold_the_test_of_the_final_model_and_no_nan(folder: Path, params: Params) -> None:
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    metrics = json.loads((folder / "metrics.json").read_text(), parse_constant=refuse)
+    for name, dataset in params.datasets.items():
+        assert metrics[name][dataset.training.final.variant]["test_accuracy"] > 0.8
+        assert set(metrics[name]) == set(params.variants)
+
+
+def test_curves_are_long_with_one_row_an_epoch(folder: Path, params: Params) -> None:
+    for name, dataset in params.datasets.items():
+        with (folder / "curves" / f"{name}.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert len(rows) == len(params.variants) * 3 * dataset.training.epochs
+        assert {int(row["epoch"]) for row in rows} == set(range(1, dataset.training.epochs + 1))
+        assert all(float(row["val_cross_entropy"]) > 0 for row in rows)
+
+
+def test_verdicts_are_the_same_for_people_and_machines(folder: Path, params: Params) -> None:
+    verdicts = json.loads((folder / "verdicts.json").read_text())
+    text = (folder / "verdicts.md").read_text()
+    assert len(verdicts) == sum(len(dataset.claims) for dataset in params.datasets.values())
+    for verdict in verdicts:
+        assert f"| {verdict['claim']['text']} | **{verdict['outcome']}** at n = 3 |" in text
+
+
+def test_one_seed_makes_no_interval_anywhere(params: Params) -> None:
+    single = like_the_lecture(params, [0])
+    text = printed(single, params)
+    assert "±" not in text
+    assert "needs at least 1 more" in " ".join(text.split())
+    found = comparison.find(single, params)
+    assert all(e.low is None for one in found for es in one.summary.values() for e in es.values())
+    assert {v.outcome for one in found for v in one.verdicts} == {"undecided"}
+
+
+def test_table_for_the_terminal_fits_eighty_columns_and_cuts_nothing(results: list[RunResult], params: Params) -> None:
+    text = printed(results, params)
+    assert "…" not in text
+    assert text.count("minimum") == len(params.datasets)  # the last word of the last heading
+    assert max(map(len, text.splitlines())) <= 80
+    for name in (*params.datasets, *params.variants):
+        assert name in text
+
+
+def test_only_what_was_trained_is_compared(results: list[RunResult], params: Params, tmp_path: Path) -> None:
+    name, variant = list(params.datasets)[-1], list(params.variants)[-1]
+    part = [run for run in results if run.dataset == name and run.variant == variant]
+    [found] = comparison.find(part, params)
+    assert (found.name, found.variants, found.differences) == (name, [variant], [])
+    made = comparison.compare(part, params, folder=tmp_path / "part")
+    assert {path.stem for path in (made / "figures").glob("*.png")} == {f"{name}-validation-loss"}
+
+
+def test_both_protocols_stand_side_by_side_where_both_ran(
+    results: list[RunResult], params: Params, folder: Path, tmp_path: Path
+) -> None:
+    assert "Protocol “fair” beside" not in (folder / "index.html").read_text()
+    slides = [run for run in like_the_lecture(params, range(3), "lecture") if run.role == "replica"]
+    page = (comparison.compare([*results, *slides], params, folder=tmp_path / "both") / "index.html").read_text()
+    section = page[page.index("Protocol “fair” beside protocol “lecture”") :]
+    for name, dataset in params.datasets.items():
+        assert f"<h3>{name}</h3>" in section
+        on_test = dataset.training.lecture.validated_on_test if dataset.training.lecture else ()
+        assert section.count("validates on test") >= len(on_test)
+    assert "a test set that chooses between models no longer tells" in " ".join(section.split())
+    assert digests(tmp_path / "both").keys() == digests(folder).keys()
+
+
+def test_results_of_other_params_are_refused(results: list[RunResult], params: Params) -> None:
+    fewer = params.model_copy(update={"variants": dict(list(params.variants.items())[:1])})
+    with pytest.raises(DataError, match=r"run `dvc repro train`$"):
+        comparison.find(results, fewer)
+    with pytest.raises(DataError, match="no run of protocol lecture"):
+        comparison.find(results, params, "lecture")
+
+
+def test_failed_comparison_leaves_the_old_one(folder: Path, params: Params) -> None:
+    before = digests(folder)
+    with pytest.raises(DataError):
+        comparison.compare([], params, folder=folder)
+    assert digests(folder) == before

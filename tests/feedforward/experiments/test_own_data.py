@@ -1,0 +1,232 @@
+"""Data of a user, five kinds, by params alone: init, fetch, vectorize, validate, train, compare, promote, predict."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import own_data
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+
+from feedforward.analysis import run_result as result_files
+from feedforward.analysis.run_result import RunResult
+from feedforward.cli import app
+from feedforward.config.schema import Params, load_params
+from feedforward.core import paths
+from feedforward.core.errors import InputError
+from feedforward.data import config_inference, description, preparation
+from feedforward.data.splits import Split
+from feedforward.experiments import comparison, plan, runner
+from feedforward.promotion import promote
+from feedforward.serving import prediction
+from feedforward.tracking import open_store
+
+pytestmark = pytest.mark.slow
+
+HEAD = """# A comment that stays
+seeds: 2
+variants:
+  original: {}
+  smaller: {size: small}  # narrow
+promotion: {witnesses: 1, class_accuracy: 0.5, explained: 0.2}
+datasets: {}
+"""
+TASKS = {
+    "clothes": "multiclass",
+    "digits": "multiclass",
+    "reviews": "binary",
+    "diabetes": "regression",
+    "traits": "multilabel",
+}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Path]:
+    """Params as `init` writes them, with fewer epochs, and all five prepared and trained."""
+    root = tmp_path_factory.mktemp("own")
+    made = tmp_path_factory.mktemp("data")
+    sources = {
+        "clothes": own_data.idx_folder(made / "clothes"),
+        "digits": own_data.picture_folder(made / "digits"),
+        "reviews": own_data.texts(made / "reviews.csv"),
+        "diabetes": own_data.regression(made / "diabetes.csv"),
+        "traits": own_data.multilabel(made / "traits.csv"),
+    }
+    (root / "params.yaml").write_text(HEAD)
+    (root / "mlruns").mkdir()
+    shutil.copy(empty_database, root / "mlruns" / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEEDFORWARD_ROOT", str(root))
+        patch.delenv("FEEDFORWARD_STORE", raising=False)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        for name, path in sources.items():
+            entry = config_inference.guess(path).entry
+            quick = {"epochs": 12, "final": {"variant": "original", "epochs": 12}}
+            entry["training"] |= quick | {"optimizer": {"name": "rmsprop", "learning_rate": 0.005}}
+            config_inference.write(entry, name, root / "params.yaml")
+        yield root
+
+
+@pytest.fixture(scope="module")
+def params(workspace: Path) -> Params:
+    return load_params(workspace / "params.yaml")
+
+
+@pytest.fixture(scope="module")
+def prepared(params: Params) -> Params:
+    for name, dataset in params.datasets.items():
+        preparation.fetch(name, dataset, params)
+        preparation.vectorize(name, dataset)
+        preparation.validate(name, dataset)
+    return params
+
+
+@pytest.fixture(scope="module")
+def trained(prepared: Params, tensorflow: None) -> list[RunResult]:
+    store = open_store()
+    packs = plan.plan(prepared, "fair")
+    found = [run for pack in packs for run in runner.train_pack(pack, prepared, store)]
+    runner.conclude(packs, runner.find_known(packs, store), prepared, store)
+    result_files.save(paths.trained("fair"), found, "test")
+    return found
+
+
+def test_init_guesses_reader_and_task_and_keeps_what_stands_in_the_file(workspace: Path, params: Params) -> None:
+    assert {name: dataset.task for name, dataset in params.datasets.items()} == TASKS
+    kinds = [dataset.reader.kind for dataset in params.datasets.values()]
+    assert kinds == ["idx", "image_folder", "labelled_text", "table", "table"]
+    text = (workspace / "params.yaml").read_text()
+    assert "# A comment that stays" in text
+    assert "# narrow" in text
+    with pytest.raises(InputError, match="already"):
+        config_inference.write({}, "digits", workspace / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("before", "kept"),
+    [
+        ("seeds: 2\n", "seeds: 2\n"),
+        ("seeds: 2\ndatasets: {}  # none yet\n", "seeds: 2\n"),
+        (
+            "datasets:\n# four\n    other: {title: a,\n      b: c}\n\n# the seeds\nseeds: 2",
+            "\n\n# the seeds\nseeds: 2\n",
+        ),
+    ],
+)
+def test_an_entry_is_added_and_all_other_lines_stay(before: str, kept: str) -> None:
+    joined = config_inference._joined(before, "datasets:\n  new:\n    title: t\n")
+    assert kept in joined
+    assert all(line in joined.splitlines() for line in before.splitlines() if "{}" not in line)
+    found = YAML(typ="safe").load(joined)
+    assert found["seeds"] == 2
+    assert found["datasets"]["new"] == {"title": "t"}
+    assert ("other" in found["datasets"]) == ("other" in before)
+
+
+def test_first_fetch_records_digests_and_another_content_is_refused(prepared: Params) -> None:
+    recorded = json.loads((paths.raw("diabetes") / "digests.json").read_text())
+    assert len(recorded["diabetes.csv"]) == 64
+
+
+def test_derived_expectations_are_written_out_and_hold(prepared: Params) -> None:
+    for name, dataset in prepared.datasets.items():
+        written = YAML(typ="safe").load((paths.validation(name) / "expectations.yaml").read_text())
+        plain = YAML(typ="safe").load(paths.params().read_text())
+        plain["datasets"][name]["expectations"] = written
+        stated = Params.model_validate_json(json.dumps(plain)).datasets[name]
+        assert stated.expectations is not None
+        assert stated.title == dataset.title
+        assert json.loads((paths.validation(name) / "summary.json").read_text())["success"]
+
+
+def test_tables_are_standardized_by_training_rows_alone(prepared: Params) -> None:
+    train, test = (Split.load(paths.vectorized("diabetes") / part) for part in ("train", "test"))
+    assert len(test) == 88
+    assert np.asarray(train.features)[:, :9].mean() == pytest.approx(0, abs=1e-6)
+    assert np.asarray(train.labels).std() == pytest.approx(1, abs=1e-5)
+    assert abs(np.asarray(test.features)[:, :9].mean()) > 1e-3
+
+
+def test_every_kind_is_learned_and_compared(prepared: Params, trained: list[RunResult]) -> None:
+    runner.compare(prepared)
+    metrics = json.loads((paths.comparison() / "metrics.json").read_text())
+    assert set(metrics) == set(TASKS)
+    final = {name: metrics[name]["original"] for name in TASKS}
+    assert final["clothes"]["test_accuracy"] > 0.9
+    assert final["digits"]["test_accuracy"] > 0.9
+    assert final["reviews"]["test_auc"] > 0.9
+    assert final["traits"]["test_f1"] > 0.8
+    assert final["diabetes"]["test_r2"] > 0.25
+    assert 30 < final["diabetes"]["test_mae"] < 60  # in the unit of the table, whose deviation is 77
+    assert "test_accuracy" not in final["diabetes"]
+    page = (paths.comparison() / "index.html").read_text()
+    assert all(dataset.title in page for dataset in prepared.datasets.values())
+    assert "mae" in (paths.comparison() / "curves" / "diabetes.csv").read_text().splitlines()[0]
+    comparison.render_table(trained, prepared)
+
+
+QUESTIONS = {
+    "reviews": "a lovely friendly place",
+    "diabetes": {"age": 50, "sex": "one", "bmi": 35.0, "bp": 100, "s1": 200, "s2": 120, "s3": 40, "s4": 5, "s5": 5.2,
+                 "s6": None},
+    "traits": {f"pixel_{k}": 3 for k in range(64)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_champion_answers_raw_samples(
+    prepared: Params, trained: list[RunResult], name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = promote.promote(prepared, name)
+    assert outcome.decision.promoted, outcome.decision.reason
+    champion = prediction.champion(name)
+    question: object = QUESTIONS.get(name)
+    if question is None:  # a raw test sample as a file
+        found = description.describe(name, prepared.datasets[name])
+        label, pixels = found.examples[0]
+        Image.fromarray(np.asarray(pixels)).save(tmp_path / "sample.png")
+        question = (tmp_path / "sample.png").read_bytes()
+    [answer] = prediction.answers(champion.served, [champion.served.encoder.check(question, "sample")])
+    if name == "diabetes":
+        assert 150 < answer["value"] < 350
+    elif name == "traits":
+        assert set(answer["probabilities"]) == {"label_even", "label_loop", "label_high"}
+    elif name == "reviews":
+        assert answer["label"] == "praise"
+    else:
+        assert answer["label"] == label
+    if name in ("diabetes", "traits"):
+        table = tmp_path / "rows.jsonl"
+        table.write_text(json.dumps(question) + "\n" + json.dumps(question) + "\n")
+        app.app(["predict", name, "--file", str(table)], standalone_mode=False)
+        assert len(capsys.readouterr().out.splitlines()) == 3
+    app.app(["describe", name], standalone_mode=False)
+    assert prepared.datasets[name].title in capsys.readouterr().out
+
+
+def test_the_five_lines_of_the_page_are_followed(
+    prepared: Params, trained: list[RunResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Line by line on the pictures of this test; `run` is what the fixtures have done."""
+    top = Path(__file__).resolve().parents[3]
+    lines = {}
+    for page in ("README.md", "docs/datasets.md"):
+        text = (top / page).read_text(encoding="utf-8")
+        block = text[text.index("$ feedforward init ~/flowers") :].split("```", 1)[0]
+        lines[page] = [line.removeprefix("$ ") for line in block.splitlines()]
+    assert lines["README.md"] == lines["docs/datasets.md"]
+    made = own_data.picture_folder(tmp_path / "flowers")
+    (tmp_path / "params.yaml").write_text(HEAD)
+    for line in lines["README.md"]:
+        verb, *arguments = line.removeprefix("feedforward ").split()
+        with monkeypatch.context() as patch:
+            if verb == "init":
+                patch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
+                arguments = [str(made)]
+            given = {"flowers": "digits", "rose.png": str(next(made.glob("*/*.png")))}
+            if verb != "run":
+                app.app([verb, *(given.get(argument, argument) for argument in arguments)], standalone_mode=False)
+    assert load_params(tmp_path / "params.yaml").datasets["flowers"].reader.kind == "image_folder"

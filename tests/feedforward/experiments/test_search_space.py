@@ -1,0 +1,80 @@
+"""What a sweep may vary, and what is refused before any work."""
+
+import pytest
+from small_data import params
+
+from feedforward.core.errors import ParamsError
+from feedforward.experiments import search_space
+
+
+def parse(*texts: str, search: bool = False) -> list[search_space.Axis]:
+    return search_space.parse(texts, params(), "notes", "original", search)
+
+
+def test_a_grid_holds_every_combination() -> None:
+    found = parse("dropout_rate=0,0.5", "size=base,small")
+    assert [search_space.text(point) for point in search_space.grid(found)] == [
+        "dropout_rate=0 size=base",
+        "dropout_rate=0 size=small",
+        "dropout_rate=0.5 size=base",
+        "dropout_rate=0.5 size=small",
+    ]
+
+
+@pytest.mark.parametrize(("field", "value"), [("l2", 0.5), ("epochs", 7), ("optimizer.learning_rate", 0.02)])
+def test_a_value_goes_to_its_place_and_nowhere_else(field: str, value: float) -> None:
+    changed = search_space.apply(params(), "notes", "original", {field: value})
+    assert list(changed.datasets) == ["notes"]
+    before, after = (each.model_dump() for each in (params(), changed))
+    before["datasets"] = {"notes": before["datasets"]["notes"]}
+    *path, last = search_space.fields("notes", "original")[field]
+    inner = before
+    for key in path:
+        inner = inner[key]
+    assert inner[last] != value
+    inner[last] = value
+    assert before == after
+
+
+@pytest.mark.parametrize(
+    ("text", "search", "log"),
+    [("l2=1e-5..1e-2", True, True), ("dropout_rate=0..0.6", True, False), ("epochs=2..9", True, False)],
+)
+def test_a_range_of_several_magnitudes_is_searched_by_its_logarithm(text: str, search: bool, log: bool) -> None:
+    [axis] = parse(text, search=search)
+    assert axis.is_range
+    assert axis.is_log == log
+
+
+@pytest.mark.parametrize(
+    ("texts", "line"),
+    [
+        (["dropout_rat=0.1"], r"unknown field 'dropout_rat': must be one of size, .*; did you mean dropout_rate\?"),
+        (["size=smal"], r"size: must be one of base, small, large, got smal; did you mean small\?"),
+        (["optimizer.name=adm"], r"optimizer.name: must be one of rmsprop, .*, got adm; did you mean adam\?"),
+        (["dropout_rate=1"], r"variants\.original\.dropout_rate: must be below 1.*, got 1"),
+        (["epochs=2.5"], r"datasets\.notes\.training\.epochs: .*, got 2\.5"),
+        (["l2=nan"], r"variants\.original\.l2: must be a finite number, got nan"),
+        (["l2=0,0.0"], "l2=0,0.0: must not hold a value twice"),
+        (["l2"], "l2: must be l2=VALUE"),
+        (["l2=0,"], "l2=0,: must be l2=VALUE"),
+        (["l2=1e-5..1e-2"], "l2=1e-5..1e-2: a range needs --trials"),
+        (["l2=0", "l2=1"], "l2: is given twice"),
+        ([f"epochs={','.join(map(str, range(1, 20)))}", f"l2={','.join(map(str, range(10)))},0.1,0.2,0.3,0.4"],
+         "266 values together: must be at most 256; search them with --trials"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_named(texts: list[str], line: str) -> None:
+    with pytest.raises(ParamsError, match=line):
+        parse(*texts)
+
+
+def test_all_mistakes_are_named_at_once() -> None:
+    with pytest.raises(ParamsError) as caught:
+        parse("l2=-1,1e9", "droput_rate=0", "size=tiny")
+    assert len(caught.value.problems) == 4
+
+
+def test_a_range_must_rise() -> None:
+    with pytest.raises(ParamsError, match="must be a lower and a higher number"):
+        parse("l2=1e-2..1e-5", search=True)

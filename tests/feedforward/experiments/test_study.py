@@ -1,0 +1,142 @@
+"""The study's page: from many runs to what a reader sees; and its flow, on small data."""
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_data import values, write_params
+from synthetic_runs import LIKE_THE_LECTURE, like_the_lecture, one_run
+
+from feedforward.config.schema import Params, load_params
+from feedforward.experiments import study
+from feedforward.tracking import open_store
+
+COMMAND = "feedforward study --seeds 6"
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    return load_params()
+
+
+@pytest.fixture(scope="module")
+def folder(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    few = [run for run in like_the_lecture(params, range(6)) if run.variant != "larger" or run.seed < 3]
+    name = next(name for name, dataset in params.datasets.items() if dataset.claims[1:])
+    slides = params.datasets[name].training.lecture
+    assert slides is not None
+    runs = [
+        run
+        for run in like_the_lecture(params, range(6), "lecture")
+        if run.dataset == name and run.variant in slides.variants and run.role == "replica"
+    ]
+    shape = LIKE_THE_LECTURE["original"]
+    orders = {name: [[one_run(name, "original", 10 * k + s, 6, shape) for s in range(3)] for k in range(4)]}
+    folder = tmp_path_factory.mktemp("docs")
+    study.write([*few, *runs], orders, params, "two cores", COMMAND, folder)
+    return folder
+
+
+@pytest.mark.slow
+def test_the_page_says_what_was_done_how_and_where(folder: Path, params: Params) -> None:
+    page = (folder / "study.md").read_text()
+    assert f"    {COMMAND}\n" in page
+    assert "on a machine with two cores;" in page
+    assert re.search(r"trained from 6 seeds \(.*larger from 3", page)
+
+
+@pytest.mark.slow
+def test_each_claim_is_judged_in_short_and_with_its_figures(folder: Path, params: Params) -> None:
+    page = (folder / "study.md").read_text()
+    short, _, rest = page.partition("## In short")[2].partition("\n## ")
+    for dataset in params.datasets.values():
+        for claim in dataset.claims:
+            assert claim.text in short
+            assert re.search(rf"\| {re.escape(claim.text)} \| \*\*(supported|contradicted|undecided)\*\*", rest)
+
+
+@pytest.mark.slow
+def test_pictures_are_there_and_tables_have_rows(folder: Path) -> None:
+    page = (folder / "study.md").read_text()
+    pictures = re.findall(r"!\[([^]]+)\]\(([^)]+)\)", page)
+    assert len(pictures) >= 4
+    assert all(text and (folder / path).read_bytes().startswith(b"\x89PNG") for text, path in pictures)
+    for header in re.finditer(r"^\| ---.*\n", page, re.MULTILINE):
+        assert page[header.end()] == "|"
+
+
+@pytest.mark.slow
+def test_both_protocols_stand_side_by_side(folder: Path, params: Params) -> None:
+    section = (folder / "study.md").read_text().partition("## Protocol `lecture`")[2]
+    assert "| l2, fair |" in section
+    assert "| l2, lecture |" in section
+    assert "Nothing differs for original, smaller, larger" in section
+
+
+@pytest.mark.slow
+def test_spreads_find_both_components() -> None:
+    numbers, found = np.random.default_rng(1), []
+    for _ in range(200):
+        orders = [
+            [
+                replace(one_run("d", "original", s, 4, LIKE_THE_LECTURE["original"]), metrics={"m": value})
+                for s, value in enumerate(numbers.normal(0, 3) + numbers.normal(0, 2, 5))
+            ]
+            for _ in range(8)
+        ]
+        (spread,) = study.spreads(orders, ["m"])
+        found.append((spread.within**2, spread.between**2))
+    within, between = np.mean(found, axis=0)
+    assert within == pytest.approx(4, rel=0.05)
+    assert between == pytest.approx(9, rel=0.12)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_store", "prefect_server")
+def test_the_command_trains_what_differs_once_and_again_nothing(tmp_path: Path) -> None:
+    plain = values(pack_units=64, variants={"original": {}, "larger": {"size": "large"}, "l2": {"l2": 0.01}})
+    del plain["datasets"]["tones"]
+    write_params(tmp_path / "params.yaml", plain)
+
+    def run() -> str:
+        words = "study --seeds 3 --wide-seeds 2 --orders 2 --to docs"
+        command = [sys.executable, "-m", "feedforward.cli", *words.split()]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200)
+        assert done.returncode == 0, done.stderr
+        return (tmp_path / "docs" / "study.md").read_text()
+
+    page = run()
+    store = open_store()
+    replicas = store.find_runs("notes", role="replica")
+    trained = sorted((run.tags["protocol"], run.tags["variant"], run.params["data_order_seed"]) for run in replicas)
+    assert trained == sorted(
+        [("fair", "original", "3")] * 3
+        + [("fair", "l2", "3")] * 3
+        + [("fair", "larger", "3")] * 2
+        + [("lecture", "l2", "3")] * 3  # the others learn the same by both protocols
+        + [("fair", "original", "4")] * 2
+        + [("fair", "original", "5")] * 2
+    )
+    assert len(store.find_runs("notes", role="final")) == 3  # none for the other orders
+    parents = {run.run_id: run for run in store.find_runs("notes", role="variant")}
+    assert len(parents) == 6
+    for parent in parents.values():
+        own = [run for run in replicas if run.tags["mlflow.parentRunId"] == parent.run_id]
+        assert {run.params["data_order_seed"] for run in own} == {parent.params["data_order_seed"]}
+        losses = [run.metrics["best_val_cross_entropy"] for run in own]
+        assert parent.metrics["mean_best_val_cross_entropy"] == pytest.approx(np.mean(losses))
+        assert parent.metrics["seeds"] == len(own)
+
+    assert run() == page
+    assert len(store.find_runs("notes", None, role="replica")) == len(replicas)
+
+
+def test_a_variant_of_which_no_two_fit_into_a_pack_is_wide(params: Params) -> None:
+    for name, dataset in params.datasets.items():
+        wide = study.wide(params, name)
+        first = {variant: dataset.network.sizes[own.size][0] for variant, own in params.variants.items()}
+        assert all((variant in wide) == (2 * units > params.pack_units) for variant, units in first.items())

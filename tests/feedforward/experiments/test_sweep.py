@@ -1,0 +1,113 @@
+"""A sweep from the command line on small data and a real store: nested runs, killed and gone on, failed values."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from synthetic_runs import Shape, one_run
+
+from feedforward import tracking
+from feedforward.config.schema import load_params
+from feedforward.experiments.search_space import Axis
+from feedforward.experiments.sweep import Outcome, Sweep
+from feedforward.reports import figures
+
+
+def sweep(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "feedforward.cli", "sweep", "notes", *words]
+    return subprocess.run(
+        command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, timeout=200
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_store", "prefect_server")
+def test_a_grid_that_was_killed_goes_on_and_stands_nested_in_the_store(tmp_path: Path) -> None:
+    words = ["dropout_rate=0,0.5", "l2=0,0.01", "--json"]
+    killed = sweep(tmp_path, *words, FAULT="train.after_log")
+    assert killed.returncode == -signal.SIGKILL
+    done = sweep(tmp_path, *words)
+    assert done.returncode == 0, done.stderr
+    outcome = json.loads(done.stdout)
+    assert [trial["values"] for trial in outcome["trials"]] == [
+        {"dropout_rate": rate, "l2": l2} for rate in (0, 0.5) for l2 in (0, 0.01)
+    ]
+    means = [trial["best_val_cross_entropy"]["mean"] for trial in outcome["trials"]]
+    assert outcome["best"] == outcome["trials"][int(np.argmin(means))]["values"]
+
+    store = tracking.open_store()
+    (parent,) = store.find_runs("notes", None, role="sweep")
+    assert parent.status == "FINISHED"
+    assert parent.metrics["lowest_mean_best_val_cross_entropy"] == pytest.approx(min(means))
+    assert parent.params["dropout_rate"] == "0,0.5"
+    trials = store.find_runs("notes", None, role="trial")
+    assert {run.tags["mlflow.parentRunId"] for run in trials} == {parent.run_id}
+    assert sorted(run.metrics["mean_best_val_cross_entropy"] for run in trials) == pytest.approx(sorted(means))
+    replicas = store.find_runs("notes", role="replica")
+    assert len(replicas) == 2 * 4  # those that were logged before the kill were not trained again
+    assert {run.tags["mlflow.parentRunId"] for run in replicas} == {run.run_id for run in trials}
+    for run in trials:
+        own = [r for r in replicas if r.tags["mlflow.parentRunId"] == run.run_id]
+        assert {(r.params["l2"], r.params["dropout_rate"]) for r in own} == {
+            (run.params["l2"], run.params["dropout_rate"])
+        }
+    (folder,) = (tmp_path / "reports" / "sweeps").iterdir()
+    assert (folder / "sweep.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((folder / "sweep.json").read_text()) == outcome
+    assert (folder / "table.md").read_text().count("dropout_rate=0.5 l2=0.01") >= 1
+    assert "mnist" not in (folder / "table.md").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_store", "prefect_server")
+def test_a_value_that_cannot_be_trained_is_named_and_the_others_are_shown(tmp_path: Path) -> None:
+    wild = ["epochs=40", "optimizer.name=sgd", "optimizer.learning_rate=10", "optimizer.momentum=0.99"]
+    done = sweep(tmp_path, "l2=0,10", *wild, "--trials", "3", "--seeds", "1")
+    assert done.returncode == 1
+    assert "l2=0 epochs=40" in done.stdout
+    assert "could not be trained: l2=10 epochs=40" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    statuses = {run.status for run in tracking.open_store().find_runs("notes", None, role="trial")}
+    assert statuses == {"FINISHED", "FAILED"}
+
+
+def outcome(axes: list[Axis], shapes: dict[str, tuple[dict[str, Any], Shape]], seeds: int = 3) -> Outcome:
+    runs = {name: [one_run("d", name, seed, 8, shape) for seed in range(seeds)] for name, (_, shape) in shapes.items()}
+    points = {name: point for name, (point, _) in shapes.items()}
+    return Outcome(Sweep(load_params(), "d", "original", axes, seeds), runs, points)
+
+
+def test_the_best_is_named_with_those_that_it_cannot_be_told_from() -> None:
+    clear, alike = Shape(0.2, 1.0, 0.01), Shape(0.201, 1.0, 0.01)
+    shapes = {
+        "a": ({"l2": 0.1}, clear),
+        "b": ({"l2": 0.2}, alike),
+        "c": ({"l2": 0.3}, Shape(0.4, 1.0, 0.01)),
+    }
+    found = outcome([Axis("l2", (0.1, 0.2, 0.3))], shapes)
+    best, tied = found.ranking.order[0][0], found.ranking.tied
+    assert best in "ab"
+    assert tied == ["b" if best == "a" else "a"]
+    assert f"lowest validation loss: {found.text(best)}, 0." in found.verdict()
+    assert found.verdict().endswith(f"3 seeds cannot tell it from {found.text(tied[0])}")
+    assert "one seed: this is an order, not a finding" in outcome([Axis("l2", (0.1,))], shapes, seeds=1).verdict()
+
+
+def test_figures_of_one_two_and_more_fields() -> None:
+    losses = [[0.3, 0.31], [0.25, 0.26], [0.4, 0.45], [0.5, 0.6]]
+    [line] = figures.against_values({"l2": [0, 1e-4, 1e-2, 1]}, losses, "t").axes
+    assert line.get_xscale() == "symlog"
+    assert len(line.collections) == 1  # the band
+    assert [text.get_text() for text in line.get_xticklabels()] == ["0", "0.0001", "0.01", "1"]
+    [names] = figures.against_values({"size": ["small", "base", "large", "huge"]}, losses, "t").axes
+    assert [text.get_text() for text in names.get_xticklabels()] == ["small", "base", "large", "huge"]
+    columns = {"l2": [0, 0, 1, 1], "size": ["small", "base", "small", "base"]}
+    [grid] = figures.heat_map(columns, [0.3, 0.2, 0.4, 0.5], "t", 2).axes
+    assert {text.get_text() for text in grid.texts} == {"0.3000", "0.2000", "0.4000", "0.5000"}
+    assert len(figures.against_values({**columns, "epochs": [1, 2, 3, 4]}, losses, "t").axes) == 3

@@ -1,0 +1,147 @@
+"""verify finds what differs and nothing else: trained again for real, on small data."""
+
+import dataclasses
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from small_data import params
+
+from feedforward.analysis import run_result
+from feedforward.analysis.run_result import RunResult
+from feedforward.config.schema import Params
+from feedforward.core import paths, provenance
+from feedforward.core.errors import DataError, ParamsError
+from feedforward.experiments import plan, runner, verification
+from feedforward.experiments.verification import Difference, Report
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+CHOSEN = ["notes"], ["dropout"]
+
+
+def put(cache: Path, content: bytes, suffix: str = "") -> Path:
+    """An object of a DVC cache, under the MD5 of its bytes."""
+    name = hashlib.md5(content).hexdigest()
+    path = cache / name[:2] / (name[2:] + suffix)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    folder = tmp_path / ".dvc" / "cache" / "files" / "md5"
+    put(folder, b"features")
+    put(folder, b'[{"md5": "0", "relpath": "a"}]', ".dir")
+    return folder
+
+
+# --- bytes -------------------------------------------------------------------------------------
+
+
+def test_a_sound_cache(cache: Path) -> None:
+    assert verification.rehash(cache) == (2, [])
+
+
+def test_no_cache_at_all(tmp_path: Path) -> None:
+    assert verification.rehash(tmp_path / ".dvc" / "cache" / "files" / "md5") == (0, [])
+
+
+def test_one_flipped_bit_is_found_and_named(cache: Path, tmp_path: Path) -> None:
+    path = put(cache, bytes(100_000))
+    content = bytearray(path.read_bytes())
+    content[77_777] ^= 1
+    path.write_bytes(content)
+    assert verification.rehash(cache) == (3, [str(path.relative_to(tmp_path))])
+
+
+def test_a_list_of_files_is_rehashed_too_and_what_dvc_left_behind_is_not(cache: Path) -> None:
+    path = put(cache, b"[]", ".dir")
+    path.write_bytes(b"[1]")
+    put(cache, b"half").rename(path.parent / "half.tmp")
+    objects, damaged = verification.rehash(cache)
+    assert (objects, len(damaged)) == (3, 1)
+    assert damaged[0].endswith(".dir")
+
+
+# --- runs --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def on_record(small: Params, small_store: "Store", tensorflow: None) -> list[RunResult]:
+    """The runs of a variant, trained and saved as the train stage does."""
+    packs = plan.plan(small, "fair", *CHOSEN)
+    found = [result for pack in packs for result in runner.train_pack(pack, small, small_store)]
+    run_result.save(paths.trained("fair"), found, provenance.cpu_digest())
+    return found
+
+
+@pytest.mark.slow
+def test_what_is_trained_again_is_the_same_and_leaves_no_trace(
+    on_record: list[RunResult], cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # nobody is there, and nobody must be asked
+    monkeypatch.setenv("FEEDFORWARD_STORE", str(tmp_path / "mine"))
+    report = verification.verify(params(), *CHOSEN, seeds=1)
+    assert report.same
+    assert (report.objects, report.runs) == (2, 2)  # the pack that holds seed 0
+    assert report.differences == []
+    assert report.text() == (
+        "2 objects of the DVC cache rehashed, 0 damaged\n2 runs trained again, 0 differ from those on record"
+    )
+    assert os.environ["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:9"
+    assert os.environ["FEEDFORWARD_STORE"] == str(tmp_path / "mine")
+    assert not (tmp_path / "mine").exists()
+
+
+@pytest.mark.slow
+def test_a_changed_record_is_found_with_the_metric_that_differs_most(on_record: list[RunResult], cache: Path) -> None:
+    metrics = on_record[1].metrics | {"best_val_accuracy": on_record[1].metrics["best_val_accuracy"] + 0.25}
+    other = dataclasses.replace(on_record[1], metrics=metrics)
+    run_result.save(paths.trained("fair"), [on_record[0], other], provenance.cpu_digest())
+    report = verification.verify(params(), *CHOSEN, seeds=2)
+    assert report.differences == [Difference("notes/dropout/1/fair/replica", "best_val_accuracy", 0.25)]
+    assert not report.same
+    assert "notes/dropout/1/fair/replica: not the same; best_val_accuracy differs most, by 0.25" in report.text()
+    assert report.problem().endswith("; is a version or a parameter different?")
+    assert report.as_json()["same"] is False
+
+    run_result.save(paths.trained("fair"), on_record[:1], "another kind of CPU")
+    report = verification.verify(params(), *CHOSEN, seeds=2)
+    assert not report.same
+    assert report.problem() == "notes/dropout/1/fair/replica: not on record; run `dvc repro` first"
+
+
+def report(**changes: object) -> Report:
+    plain = Report(objects=9, damaged=[], runs=4, differences=[], recorded_cpu="aa", cpu="aa")
+    return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def test_another_kind_of_cpu_explains_differences_of_bits_and_the_report_says_so() -> None:
+    differs = [Difference("notes/l2/0/fair/replica", "test_loss", 1e-7)]
+    assert not report(differences=differs).same
+    elsewhere = report(differences=differs, cpu="bb")
+    assert elsewhere.same
+    assert "another kind of CPU (aa, here bb)" in elsewhere.text()
+    assert "test_loss differs most, by 1e-07" in elsewhere.text()
+
+
+def test_no_cpu_explains_damage() -> None:
+    damaged = report(damaged=[".dvc/cache/files/md5/aa/bb"], cpu="bb")
+    assert not damaged.same
+    assert damaged.problem().startswith(".dvc/cache/files/md5/aa/bb: bytes changed since they were written; remove")
+
+
+def test_without_results_there_is_nothing_to_compare_with(small: Params) -> None:
+    with pytest.raises(DataError, match=r"fair\.json: cannot be read .*; run `dvc repro train`"):
+        verification.verify(small, [], [], 1)
+
+
+def test_unknown_names_are_refused_before_anything_is_trained(small: Params) -> None:
+    run_result.save(paths.trained("fair"), [], "cpu")
+    with pytest.raises(ParamsError, match="did you mean dropout"):
+        verification.verify(small, [], ["dropuot"], 1)

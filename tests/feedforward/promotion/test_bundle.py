@@ -1,0 +1,144 @@
+"""The served folder: what is written comes back, and what was touched is refused before it is parsed."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import keras_files
+import numpy as np
+import pytest
+
+from feedforward.core.errors import DataError
+from feedforward.data.readers import tokenizer
+from feedforward.data.readers.encoders import ImageEncoder, TextEncoder
+from feedforward.data.readers.image_preprocessing import Framing
+from feedforward.models import numpy_network
+from feedforward.promotion import bundle
+from feedforward.promotion.bundle import Description
+
+MODEL = keras_files.model([20, 4, 1], ["relu", "sigmoid"])
+WORDS = TextEncoder(tokenizer.Vocabulary(("good", "bad"), 20))
+
+
+def description(model: bytes = MODEL, **changes: object) -> Description:
+    values = {
+        "dataset": "notes",
+        "title": "Notes",
+        "labels": ("sad", "glad"),
+        "variant": "original",
+        "seed": 0,
+        "epochs": 4,
+        "samples": 90,
+        "run_id": "r",
+        "fingerprint": "f",
+        "data_digest": "d",
+        "weights_digest": numpy_network.read(model).weights_digest(),
+    }
+    return Description(**{**values, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> tuple[Path, str]:
+    target = tmp_path / "served"
+    return target, bundle.write(target, MODEL, description(), WORDS)
+
+
+def test_what_was_written_comes_back(folder: tuple[Path, str]) -> None:
+    found = bundle.read(*folder)
+    assert found.description == description()
+    assert found.encoder == WORDS
+    features = found.encoder.encode(["good film", "bad"])
+    np.testing.assert_array_equal(found.network.logits(features), numpy_network.read(MODEL).logits(features))
+    assert (
+        found.bytes
+        == sum(path.stat().st_size for path in folder[0].iterdir()) - 1 * (folder[0] / bundle.MANIFEST).stat().st_size
+    )
+
+
+def test_the_same_model_has_the_same_digest(tmp_path: Path) -> None:
+    digests = {bundle.write(tmp_path / str(k), MODEL, description(), WORDS) for k in range(2)}
+    assert len(digests) == 1
+
+
+def flip(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at % len(content)] ^= 1
+    path.write_bytes(content)
+
+
+def test_each_flipped_bit_is_found(folder: tuple[Path, str]) -> None:
+    random = np.random.default_rng(0)
+    for path in sorted(folder[0].iterdir()):
+        whole = path.read_bytes()
+        for _ in range(25):
+            flip(path, int(random.integers(len(whole))))
+            with pytest.raises(DataError, match=path.name):
+                bundle.read(*folder)
+            path.write_bytes(whole)
+    bundle.read(*folder)
+
+
+def swap_for_a_valid_one(target: Path) -> None:
+    other = keras_files.model([20, 4, 1], ["relu", "sigmoid"], seed=1)
+    for path in target.iterdir():
+        path.unlink()
+    target.rmdir()
+    bundle.write(target, other, description(other), WORDS)
+
+
+def forge_the_manifest(target: Path) -> None:
+    (target / bundle.MODEL).write_bytes(keras_files.model([20, 4, 1], ["relu", "sigmoid"], seed=1))
+    listed = json.loads((target / bundle.MANIFEST).read_text())
+    content = (target / bundle.MODEL).read_bytes()
+    listed[bundle.MODEL] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (target / bundle.MANIFEST).write_text(json.dumps(listed))
+
+
+def link(target: Path) -> None:
+    whole = (target / bundle.MODEL).read_bytes()
+    (target / bundle.MODEL).unlink()
+    (target.parent / "elsewhere").write_bytes(whole)
+    (target / bundle.MODEL).symlink_to(target.parent / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("touch", "said"),
+    [
+        (swap_for_a_valid_one, "manifest.json: was changed"),
+        (forge_the_manifest, "manifest.json: was changed"),
+        (link, "model.keras: must be a plain file"),
+        (lambda target: (target / "evil.py").write_text("import os"), "evil.py: is not in the manifest"),
+        (lambda target: (target / "vocabulary.txt").unlink(), "vocabulary.txt: is missing"),
+        (lambda target: (target / bundle.MANIFEST).unlink(), "manifest.json: cannot be read"),
+        (lambda target: os.truncate(target / bundle.MODEL, 100), "model.keras: was changed"),
+        (lambda target: os.truncate(target / bundle.MODEL, 10**9), "model.keras: was changed"),
+        (lambda target: os.truncate(target / bundle.MANIFEST, 10**9), "manifest.json: was changed"),
+    ],
+)
+def test_what_was_touched_is_refused(folder: tuple[Path, str], touch, said: str) -> None:
+    touch(folder[0])
+    with pytest.raises(DataError, match=said):
+        bundle.read(*folder)
+
+
+@pytest.mark.parametrize("changes", [{"labels": ("a", "b", "c")}, {"weights_digest": "0"}, {"labels": ("a",)}])
+def test_parts_that_do_not_belong_together_are_not_written(tmp_path: Path, changes: dict[str, object]) -> None:
+    with pytest.raises(DataError, match="do not fit"):
+        bundle.write(tmp_path / "s", MODEL, description(**changes), WORDS)
+    with pytest.raises(DataError, match="do not fit"):
+        bundle.write(tmp_path / "s", MODEL, description(), ImageEncoder(Framing(3, 3, None, (1, 1))))
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_description_of_another_format_is_refused(folder: tuple[Path, str]) -> None:
+    target = folder[0]
+    for content in (b"{}", b"[]", b"\xff", json.dumps({**dataclasses.asdict(description()), "format": 2}).encode()):
+        (target / bundle.DESCRIPTION).write_bytes(content)
+        listed = json.loads((target / bundle.MANIFEST).read_text())
+        listed[bundle.DESCRIPTION] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        (target / bundle.MANIFEST).write_text(json.dumps(listed))
+        digest = hashlib.sha256((target / bundle.MANIFEST).read_bytes()).hexdigest()
+        with pytest.raises(DataError, match=r"description\.json: cannot be read"):
+            bundle.read(target, digest)

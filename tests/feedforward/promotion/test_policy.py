@@ -1,0 +1,108 @@
+"""The rule of promotion against arithmetic and simulation."""
+
+import math
+
+import numpy as np
+import pytest
+
+from feedforward.config.schema import Promotion
+from feedforward.promotion.policy import Candidate, Evidence, class_accuracy, decide, gain
+
+NAMES = ("negative", "positive")
+LABELS = np.tile([0, 1], 500)
+RULE = Promotion(minimum_gain=0.001, class_accuracy=0.75, max_bytes=1000, max_latency=5.0)
+
+
+def evidence(loss: float, seed: int = 0, wrong: int = 0, seeds: int = 1, seed_sd: float = 0.0) -> Evidence:
+    """Losses around `loss` that all models share but for a little noise; `wrong` samples of a class are missed."""
+    common = np.random.default_rng(7).gamma(1.0, 1.0, len(LABELS))
+    random = np.random.default_rng(seed)
+    noise = random.normal(0, 0.01, (seeds, len(LABELS))) + random.normal(0, seed_sd, (seeds, 1))
+    hits = np.ones(len(LABELS), bool)
+    hits[: 2 * wrong] = False
+    return Evidence(loss * common / common.mean() + noise, hits)
+
+
+def candidate(**changes: object) -> Candidate:
+    values = {"evidence": evidence(0.3), "figures": {"test_accuracy": 0.9}, "bytes": 10, "latency": 0.1, **changes}
+    return Candidate(**values)  # type: ignore[arg-type]
+
+
+def test_the_first_sound_model_is_champion() -> None:
+    decision = decide(candidate(), None, LABELS, NAMES, RULE)
+    assert decision.promoted
+    assert decision.gain is None
+    assert decision.class_accuracy == (1.0, 1.0)
+
+
+def test_a_better_model_replaces_the_champion_and_a_worse_one_does_not() -> None:
+    worse, better = evidence(0.32, seed=1), evidence(0.28, seed=2)
+    assert decide(candidate(evidence=better), worse, LABELS, NAMES, RULE).promoted
+    kept = decide(candidate(evidence=worse), better, LABELS, NAMES, RULE)
+    assert not kept.promoted
+    assert "must reach 0.001" in kept.reason
+
+
+def test_a_model_is_no_improvement_of_itself() -> None:
+    same = evidence(0.3)
+    found = gain(same, same, 0.95)
+    assert (found.mean, found.low, found.high) == (0, 0, 0)
+    assert not decide(candidate(evidence=same), same, LABELS, NAMES, Promotion()).promoted
+
+
+def test_what_a_lucky_seed_wins_is_not_enough() -> None:
+    before, lucky = evidence(0.300, seed=1), evidence(0.295, seed=2)
+    assert decide(candidate(evidence=lucky), before, LABELS, NAMES, RULE).promoted
+    before, lucky = (evidence(loss, seed, seeds=3, seed_sd=0.006) for loss, seed in ((0.300, 1), (0.295, 2)))
+    found = decide(candidate(evidence=lucky), before, LABELS, NAMES, RULE)
+    assert found.gain is not None
+    assert found.gain.high - found.gain.low > 0.01
+    assert not found.promoted
+
+
+@pytest.mark.parametrize(("seeds", "spread"), [(1, 0.0), (3, 0.02), (5, 0.05)])
+def test_the_interval_covers_the_true_gain_as_often_as_it_says(seeds: int, spread: float) -> None:
+    random, covered = np.random.default_rng(0), 0
+    hits = np.ones(300, bool)
+    for _ in range(2000):
+        samples = random.gamma(1.0, 0.3, (2, 1, 300))
+        luck = random.normal(0, spread, (2, seeds, 1))
+        losses = samples + luck + random.normal(0, 0.05, (2, seeds, 300))
+        found = gain(Evidence(losses[0], hits), Evidence(losses[1] + 0.05, hits), 0.95)
+        covered += found.low <= 0.05 <= found.high
+    assert 0.93 <= covered / 2000 <= 0.975
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"figures": {"test_loss": math.nan}}, "test_loss must be finite, got nan"),
+        ({"figures": {"test_loss": 1.7976931348623157e308}}, "test_loss must be finite"),
+        (
+            {"evidence": Evidence(np.full((1, 1000), np.inf), np.ones(1000, bool))},
+            "cross-entropy of each validation sample",
+        ),
+        ({"evidence": evidence(0.1, wrong=200)}, "accuracy on negative must be at least 0.75, got 0.6000"),
+        ({"bytes": 1001}, "size must be at most 1000 bytes, got 1001"),
+        ({"latency": 5.1}, "latency must be at most 5 ms a sample, got 5.1"),
+        ({"latency": math.nan}, "latency must be at most 5 ms"),
+    ],
+)
+def test_what_is_not_sound_is_refused_even_without_a_champion(changes: dict[str, object], reason: str) -> None:
+    for champion in (None, evidence(9.0)):
+        decision = decide(candidate(**changes), champion, LABELS, NAMES, RULE)
+        assert not decision.promoted
+        assert reason in decision.reason
+        assert "\n" not in decision.reason
+
+
+def test_a_class_without_samples_is_not_accurate() -> None:
+    hits, labels = np.ones(3, bool), np.zeros(3, int)
+    assert class_accuracy(hits, labels, 2)[0] == 1.0
+    one_class = Candidate(Evidence(np.ones((1, 3)), hits), {}, 1, 0.1)
+    assert "accuracy on positive must be at least 0.75, got nan" in decide(one_class, None, labels, NAMES, RULE).reason
+
+
+def test_losses_of_different_samples_are_not_compared() -> None:
+    with pytest.raises(ValueError, match="no pairs"):
+        gain(Evidence(np.ones((1, 3)), np.ones(3, bool)), Evidence(np.ones((1, 4)), np.ones(4, bool)), 0.95)

@@ -1,0 +1,304 @@
+"""Promotion with real parts: a store, a registry, a log, an examination in a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import registered
+from registered import NAME
+from small_data import params as small_params
+from small_data import values, write_params
+
+from feedforward.config.schema import Params, Promotion, load_params
+from feedforward.core import append_only_log, paths
+from feedforward.core.errors import DataError, ParamsError
+from feedforward.data.splits import Split
+from feedforward.experiments import plan, runner
+from feedforward.promotion import bundle, candidate, promote
+from feedforward.promotion.promote import Refused
+from feedforward.tracking import model_versions
+from feedforward.tracking.model_version import Version
+from feedforward.tracking.registry import Registry
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+pytestmark = pytest.mark.slow
+
+RULE = Promotion(minimum_gain=0.001, class_accuracy=0.75, max_bytes=10**6, max_latency=100.0)
+
+
+@pytest.fixture
+def params(small: Params) -> Params:
+    registered.vocabulary()
+    return small.model_copy(update={"promotion": RULE})
+
+
+def log() -> list[dict[str, object]]:
+    return list(append_only_log.read(paths.audit()))
+
+
+def conclude(params: Params, store: "Store", strength: float, **figures: float) -> promote.Outcome:
+    """Decide on a new version of that strength."""
+    registry = Registry()
+    run = registered.final_run(store, params)
+    return promote.conclude(params, NAME, run, registered.version(registry, run, strength, **figures), registry)
+
+
+def champion() -> Version:
+    found = model_versions.find(NAME)
+    assert found is not None
+    return found
+
+
+# --- the whole way ---------------------------------------------------------------------------
+
+
+def test_a_trained_run_becomes_champion_and_the_same_run_changes_nothing(
+    params: Params, small_store: "Store", tensorflow: None
+) -> None:
+    write_params(paths.params(), values(promotion={"witnesses": 2}))  # no floor: small networks know little
+    open_rule = load_params()
+    packs = plan.plan(open_rule, "fair", [NAME], ["original", "smaller"])
+    for pack in packs:
+        runner.train_pack(pack, open_rule, small_store)
+    said: list[str] = []
+    first = promote.promote(open_rule, NAME, say=said.append)
+    assert first.decision.promoted
+    assert champion().number == 1
+    assert said[0].startswith("notes version 1 is run ")
+
+    found = champion()
+    figures = json.loads(found.tags["examination"])
+    assert figures["probe_difference"] < 1e-5
+    witnesses = promote.witnesses_of(found)
+    assert [each.description.seed for each in witnesses] == [int(found.tags["seed"]), 1 - int(found.tags["seed"])]
+    of_seed_0 = next(each for each in witnesses if each.description.seed == 0)
+    _, validation = runner.split_training(Split.load(paths.vectorized(NAME) / "train"), params.datasets[NAME])
+    losses, _ = promote.examination.judge(of_seed_0.network, validation)
+    # with the same order of batches the witness is the replica as it stood at the final model's last epoch
+    [replica] = Registry().find_runs(NAME, role="replica", variant="original", seed="0")
+    recorded = Registry().curve(replica, "val_cross_entropy")
+    assert float(losses.mean()) == pytest.approx(recorded[1], abs=1e-5)
+    assert set(json.loads(found.tags["variants"])) == {"original", "smaller"}
+    for variant, digest in json.loads(found.tags["variants"]).items():
+        told = bundle.read(model_versions.folder(found, f"variants/{variant}"), digest).description
+        assert (told.variant, told.epochs, told.samples) == (variant, 3, 66)
+    card = (model_versions.folder(found, "card") / "card.md").read_text()
+    assert found.tags["weights_digest"] in card
+    assert "**Promoted**: the first that is sound" in card
+
+    again = promote.promote(open_rule, NAME)
+    assert not again.decision.promoted
+    assert (again.version.number, again.champion) == (1, 1)
+    assert [line["decision"] for line in log()] == ["promoted", "kept"]
+
+    with pytest.raises(ParamsError, match="must name a final run"):
+        promote.promote(open_rule, NAME, "nothing")
+    changed = small_params(variants={**values()["variants"], "original": {"l2": 0.1}})
+    with pytest.raises(DataError, match=r"trained with other parameters \(l2\)"):
+        promote.promote(changed, NAME)
+
+
+def test_what_was_never_trained_or_is_a_sample_is_not_promoted(params: Params, small_store: "Store") -> None:
+    with pytest.raises(DataError, match="has no finished final run"):
+        promote.promote(params, NAME)
+    with pytest.raises(ParamsError, match="unknown dataset"):
+        promote.promote(params, "nots")
+    sample = params.datasets[NAME].model_copy(update={"sample": True})
+    with pytest.raises(Refused, match="never promoted"):
+        promote.promote(params.model_copy(update={"datasets": {NAME: sample}}), NAME)
+    assert [line["decision"] for line in log()] == ["refused"]
+
+
+# --- decisions -------------------------------------------------------------------------------
+
+
+def test_a_better_one_replaces_and_a_worse_one_is_kept_out(params: Params, small_store: "Store") -> None:
+    assert conclude(params, small_store, 1.0).decision.promoted
+    better = conclude(params, small_store, 2.0)
+    assert better.decision.promoted
+    assert better.decision.gain is not None
+    assert better.decision.gain.low > 0
+    worse = conclude(params, small_store, 1.5)
+    assert not worse.decision.promoted
+    assert champion().number == 2
+    assert [(line["decision"], line["before"], line["champion"]) for line in log()] == [
+        ("promoted", None, 1),
+        ("promoted", 1, 2),
+        ("kept", 2, 2),
+    ]
+    third = model_versions.find(NAME, 3)
+    assert third is not None
+    assert third.tags["decision"] == "kept"
+    assert third.tags["reason"] == worse.decision.reason == log()[2]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("strength", "figures", "said"),
+    [
+        (0.0, {}, "accuracy on glad must be at least 0.75"),
+        (-1.0, {}, "accuracy on sad must be at least 0.75, got 0"),
+        (1.0, {"latency_ms": 101.0}, "latency must be at most"),
+        (1.0, {"seen_cross_entropy": 1.797e308}, "seen_cross_entropy must be finite"),
+    ],
+)
+def test_what_is_not_sound_is_refused(
+    params: Params, small_store: "Store", strength: float, figures: dict[str, float], said: str
+) -> None:
+    with pytest.raises(Refused, match=said):
+        conclude(params, small_store, strength, **figures)
+    assert model_versions.find(NAME) is None
+    assert [line["decision"] for line in log()] == ["refused"]
+
+
+def test_twenty_at_once_leave_the_best_as_champion_and_no_gap_in_the_log(params: Params, small_store: "Store") -> None:
+    registry = Registry()
+    run = registered.final_run(small_store, params)
+    strengths = np.random.default_rng(0).permutation(np.linspace(0.05, 1.0, 20))
+    made = [registered.version(registry, run, float(strength)) for strength in strengths]
+    errors: list[Exception] = []
+
+    def work(version: Version) -> None:
+        try:
+            promote.conclude(params, NAME, run, version, Registry())
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(version,)) for version in made]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert champion().number == made[int(strengths.argmax())].number
+    lines = log()
+    assert sorted(line["version"] for line in lines) == sorted(version.number for version in made)
+    assert [line["before"] for line in lines] == [None, *[line["champion"] for line in lines[:-1]]]
+
+
+# --- what was touched ------------------------------------------------------------------------
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def examination_of(version: Version, params: Params) -> str:
+    """Why the examination in its own process refuses the version."""
+    run = Registry().find_runs(NAME, role="final")[0]
+    with pytest.raises(Refused) as caught:
+        promote.examined(params, NAME, run, version, Registry())
+    assert model_versions.find(NAME) is None
+    return str(caught.value)
+
+
+def test_a_touched_artifact_is_refused_before_it_is_loaded(params: Params, small_store: "Store") -> None:
+    run = registered.final_run(small_store, params)
+    version = registered.version(Registry(), run, 1.0, examined=False)
+    flip(model_versions.folder(version, "served") / "model.keras")
+    assert "model.keras: was changed since it was registered" in examination_of(version, params)
+    assert log()[-1]["decision"] == "refused"
+
+
+def test_half_an_upload_is_never_champion(params: Params, small_store: "Store") -> None:
+    run = registered.final_run(small_store, params)
+    version = registered.version(Registry(), run, 1.0, examined=False)
+    os.truncate(model_versions.folder(version, "served") / "model.keras", 500)
+    assert "model.keras" in examination_of(version, params)
+
+
+def test_a_champion_that_was_touched_is_replaced_and_the_log_says_why(params: Params, small_store: "Store") -> None:
+    conclude(params, small_store, 3.0)
+    flip(model_versions.folder(champion(), "served") / "vocabulary.txt")
+    weaker = conclude(params, small_store, 1.0)
+    assert weaker.decision.promoted
+    assert "the champion before cannot be served any more" in str(log()[-1]["reason"])
+
+
+def test_a_touched_witness_is_no_evidence(params: Params, small_store: "Store") -> None:
+    registry, run = Registry(), registered.final_run(small_store, params)
+    version = registered.version(registry, run, 1.0)
+    flip(model_versions.folder(version, "witnesses/0") / "model.keras")
+    with pytest.raises(DataError, match="was changed since it was registered"):
+        promote.conclude(params, NAME, run, version, registry)
+    assert model_versions.find(NAME) is None
+
+
+def test_the_logged_model_must_be_the_one_that_was_recorded(
+    params: Params, small_store: "Store", tensorflow: None
+) -> None:
+    [pack] = [pack for pack in plan.plan(params, "fair", [NAME], ["original"], [0]) if pack.role == "final"]
+    runner.train_pack(pack, params, small_store)
+    [model] = (paths.store() / "artifacts").rglob("model.keras")
+    model.write_bytes(registered.model(1.0))  # a valid one, of another making
+    with pytest.raises(DataError, match="its weights are not those that the run recorded"):
+        promote.promote(params, NAME)
+
+
+# --- what was cut off ------------------------------------------------------------------------
+
+CONCLUDE = """
+import sys
+from feedforward.promotion import promote as gate
+from feedforward.config.schema import load_params
+from feedforward.tracking import versions, settings
+settings.apply()
+from feedforward.tracking.registry import Registry
+registry = Registry()
+run = registry.find_runs("notes", role="final")[0]
+gate.conclude(load_params(), "notes", run, versions.find("notes", int(sys.argv[1])), registry)
+"""
+
+
+@pytest.fixture
+def killed(params: Params, small_store: "Store") -> int:
+    """A promotion that was killed between the line of the log and the move of the alias."""
+    conclude(params, small_store, 1.0)
+    registry, run = Registry(), registered.final_run(small_store, params)
+    version = registered.version(registry, run, 2.0)
+    environment = os.environ | {"FAULT": "promote.after_log"}
+    done = subprocess.run([sys.executable, "-c", CONCLUDE, str(version.number)], env=environment)
+    assert done.returncode == -signal.SIGKILL
+    assert champion().number == 1
+    return version.number
+
+
+def test_a_promotion_that_was_cut_off_is_finished_by_the_next(
+    params: Params, small_store: "Store", killed: int
+) -> None:
+    kept = conclude(params, small_store, 1.5)
+    assert not kept.decision.promoted
+    assert champion().number == killed
+    assert [line["decision"] for line in log()] == ["promoted", "promoted", "finished", "kept"]
+
+
+def test_a_champion_set_by_hand_is_noted_and_challenged(params: Params, small_store: "Store") -> None:
+    conclude(params, small_store, 3.0)
+    conclude(params, small_store, 1.0)
+    registry = Registry()
+    by_hand = model_versions.find(NAME, 2)
+    assert by_hand is not None
+    registry.set_alias(by_hand, "champion")
+    assert conclude(params, small_store, 2.0).decision.promoted
+    assert [line["decision"] for line in log()] == ["promoted", "kept", "found", "promoted"]
+    assert log()[2]["champion"] == 2
+
+
+def test_a_run_is_told_from_one_that_would_be_trained_now(params: Params, small_store: "Store") -> None:
+    run = registered.final_run(small_store, params, seed=1)
+    assert candidate.misfit(params, NAME, run) is None
+    other_order = params.model_copy(update={"data_order_seed": 9})
+    assert "other parameters (data_order_seed)" in str(candidate.misfit(other_order, NAME, run))
+    gone = params.model_copy(update={"variants": {"smaller": params.variants["smaller"]}})
+    assert "none that params.yaml asks for" in str(candidate.misfit(gone, NAME, run))
+    assert candidate.recorded(params, NAME, run, Registry()) is None

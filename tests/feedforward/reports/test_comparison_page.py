@@ -1,0 +1,169 @@
+"""The page answers, stands alone, and leaves out what it is not given; in a browser: test_report_browser."""
+
+import re
+from collections import Counter
+from html.parser import HTMLParser
+from importlib.resources import files
+
+import pytest
+from synthetic_runs import Shape, like_the_lecture, one_run
+
+from feedforward.analysis.findings import find
+from feedforward.config.schema import Params, load_params
+from feedforward.reports import comparison_page
+from feedforward.reports.comparison_page import Additions, HardSample
+
+VOID = {"meta", "br", "img", "line", "circle", "path", "rect", "polyline", "polygon", "link", "hr", "input"}
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    return load_params()
+
+
+@pytest.fixture(scope="module")
+def page(params: Params) -> str:
+    return comparison_page.render(find(like_the_lecture(params, range(4)), params))
+
+
+def everything(params: Params) -> Additions:
+    first = next(iter(params.datasets))
+    check = {"name": "duplicates", "split": "train", "found": "96", "noted": True, "success": True}
+    return Additions(
+        lecture=find(like_the_lecture(params, [0], "lecture"), params, "lecture"),
+        hardest={first: [HardSample("no", "yes", 0.998, text="a <b>&amp; film", words=(("film", 1.5), ("a", -0.25)))]},
+        validation={first: {"success": True, "samples": {"train": 60000, "test": 10000}, "checks": [check]}},
+        origin={"commit": "abc123"},
+        commands=["make run"],
+    )
+
+
+class Tags(HTMLParser):
+    """Collects ids, addresses and whether tags are balanced."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.addresses: list[str] = []
+        self.words: list[str] = []
+        self.scripts = 0
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        self.scripts += tag == "script"
+        values = dict(attrs)
+        self.ids += [str(values["id"])] if "id" in values else []
+        self.addresses += [str(values[name]) for name in ("href", "src") if name in values]
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.words).split())
+
+
+def test_page_is_the_same_again_and_needs_no_network(params: Params) -> None:
+    found = find(like_the_lecture(params, range(2)), params)
+    page = comparison_page.render(found, everything(params))
+    assert page == comparison_page.render(found, everything(params))
+    tags = Tags(page)
+    assert not tags.open
+    assert not tags.scripts
+    assert not [address for address in tags.addresses if "//" in address]
+    assert "url(" not in page
+    assert Counter(tags.ids).most_common(1)[0][1] == 1
+    assert {address[1:] for address in tags.addresses if address.startswith("#")} <= set(tags.ids)
+
+
+def test_answer_stands_on_top_with_its_uncertainty(page: str, params: Params) -> None:
+    found = find(like_the_lecture(params, range(4)), params)
+    text = Tags(page).text
+    top = text[: text.index("Validation loss by epoch")]
+    assert "Overfits least" in top
+    for one in found:
+        best = min(one.summary, key=lambda variant: one.summary[variant]["rise"].mean)
+        assert f"Overfits least {best}" in top or "Nobody can tell yet" in top
+    assert re.search(r"lies 0\.\d{4} \[", top)
+
+
+def test_every_claim_has_a_verdict_and_every_variant_a_row(page: str, params: Params) -> None:
+    text = Tags(page).text
+    for dataset in params.datasets.values():
+        for claim in dataset.claims:
+            assert re.search(rf"(supported|contradicted|undecided) {re.escape(claim.text)}", text)
+    for variant in params.variants:
+        assert page.count(f'<th scope="row">{variant}</th>') == len(params.datasets)
+
+
+def test_what_is_not_given_is_left_out(page: str, params: Params) -> None:
+    text = Tags(page).text
+    for absent in ("gets most wrong", "The data", "Protocol “fair”", "abc123"):
+        assert absent not in text
+    whole = Tags(comparison_page.render(find(like_the_lecture(params, range(2)), params), everything(params))).text
+    for present in ("gets most wrong", "The data", "Protocol “fair”", "commit abc123", "duplicates, train: 96"):
+        assert present in whole
+
+
+def test_texts_of_samples_are_shown_and_not_obeyed(params: Params) -> None:
+    page = comparison_page.render(find(like_the_lecture(params, [0]), params), everything(params))
+    assert "a &lt;b&gt;&amp;amp; film" in page
+    assert "film +1.50" in page
+    assert "a −0.25" in page
+
+
+def test_one_seed_is_called_no_finding(params: Params) -> None:
+    text = Tags(comparison_page.render(find(like_the_lecture(params, [0]), params))).text
+    assert "One seed: this is an order, not a finding." in text
+    assert "Sure against" not in text
+    assert "Seeds needed to decide it: at least 1 more." in text
+
+
+def test_variants_that_nothing_tells_apart_have_no_winner(params: Params) -> None:
+    name, alike = next(iter(params.datasets)), Shape(0.3, 1.0, 0.03, spread=0.05)
+    runs = [one_run(name, variant, seed, 6, alike) for variant in params.variants for seed in range(3)]
+    text = Tags(comparison_page.render(find(runs, params))).text
+    assert "Reaches the lowest validation loss Nobody can tell yet Ahead:" in text
+
+
+def test_embedded_sample_is_called_one(params: Params) -> None:
+    name, dataset = next(iter(params.datasets.items()))
+    sample = params.model_copy(update={"datasets": {name: dataset.model_copy(update={"sample": True})}})
+    text = Tags(comparison_page.render(find(like_the_lecture(sample, [0]), sample))).text
+    assert "says nothing about the real one" in text or "say nothing about the real one" in text
+
+
+def luminance(colour: str) -> float:
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_text_and_names_of_curves_have_contrast(page: str, dark: bool) -> None:
+    colours: dict[str, str] = {}
+    for block in re.finditer(r"(@media \(prefers-color-scheme: dark\) \{\s*)?:root \{([^}]*)\}", page):
+        if dark or not block[1]:
+            colours |= dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})\b", block[2]))
+    on_paper = ["ink", "soft", "link", "lecture", *(f"v{i}" for i in range(7))]
+    pairs = [(name, ground) for name in on_paper for ground in ("card", "ground")]
+    pairs += [(tone, f"{tone}-ground") for tone in ("good", "bad", "note")]
+    for ink, ground in pairs:
+        light, deep = sorted((luminance(colours[ink]), luminance(colours[ground])), reverse=True)
+        assert (light + 0.05) / (deep + 0.05) >= 4.5, (ink, ground)
+
+
+def test_template_names_no_data_set_and_no_variant(params: Params) -> None:
+    template = files("feedforward").joinpath("reports/templates/comparison.html").read_text(encoding="utf-8")
+    words = set(re.findall(r"[a-z0-9_-]+", template.lower()))
+    assert not words & (set(params.datasets) | set(params.variants))

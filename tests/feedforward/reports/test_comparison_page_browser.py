@@ -1,0 +1,108 @@
+"""The report in a real browser: wide and narrow, light and dark, by keyboard alone."""
+
+import io
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from chromium import CONTRAST, pytestmark
+from PIL import Image
+from synthetic_runs import like_the_lecture
+
+from feedforward.analysis.findings import find
+from feedforward.config.schema import load_params
+from feedforward.reports import comparison_page
+from feedforward.reports.comparison_page import Additions, HardSample
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+__all__ = ["pytestmark"]  # when these tests run
+# In a picture text takes the colour `fill`.
+IN_PICTURES = CONTRAST.replace(
+    "getComputedStyle(at).color,", "getComputedStyle(at)[at instanceof SVGElement ? 'fill' : 'color'],"
+)
+FOCUSED = "document.activeElement"
+VISIBLE = f"""() => {{
+  const box = {FOCUSED}.getBoundingClientRect(), style = getComputedStyle({FOCUSED});
+  return box.width > 0 && box.right > 0 && box.left < innerWidth && box.bottom > 0 && box.top < innerHeight
+    && style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
+}}"""
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A page with all that it can show."""
+    params = load_params()
+    picture = io.BytesIO()
+    Image.new("L", (84, 84), 200).save(picture, "PNG")
+    words = (("film", 1.5), ("a", -0.25))
+    samples = [
+        HardSample("3", "8", 0.998, picture=picture.getvalue()),
+        HardSample("positive", "negative", 0.97, text="A film " * 200, words=words),
+    ]
+    check = {"name": "duplicates", "split": "train", "found": "96", "noted": True, "success": True}
+    summary = {"success": True, "samples": {"train": 60000, "test": 10000}, "checks": [check]}
+    additions = Additions(
+        lecture=find(like_the_lecture(params, range(3), "lecture"), params, "lecture"),
+        hardest={name: 6 * [samples[dataset.task == "binary"]] for name, dataset in params.datasets.items()},
+        validation=dict.fromkeys(params.datasets, summary),
+        origin={"commit": "0123456789abcdef" * 2, "data": "0123456789abcdef" * 4},
+    )
+    path: Path = tmp_path_factory.mktemp("report") / "index.html"
+    path.write_text(
+        comparison_page.render(find(like_the_lecture(params, range(3)), params), additions), encoding="utf-8"
+    )
+    return path.as_uri()
+
+
+@pytest.fixture(params=[(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")], ids=str)
+def page(request: pytest.FixtureRequest, browser: "Browser", address: str) -> Iterator["Page"]:
+    width, scheme = request.param
+    context = browser.new_context(viewport={"width": width, "height": 850}, color_scheme=scheme)
+    page, wrong = context.new_page(), list[Any]()
+    page.on("request", lambda asked: None if asked.url.startswith(("file:", "data:")) else wrong.append(asked.url))
+    page.on("console", lambda told: wrong.append(told.text) if told.type == "error" else None)
+    page.goto(address)
+    yield page
+    context.close()
+    assert not wrong
+
+
+def test_nothing_scrolls_sideways_and_all_text_has_contrast(page: "Page") -> None:
+    assert page.evaluate("[document.documentElement.scrollWidth, innerWidth]") in [[1280, 1280], [390, 390]]
+    ratio, text = page.evaluate(IN_PICTURES)
+    assert ratio >= 4.5, text
+
+
+def test_the_keyboard_reaches_everything_in_the_order_of_the_page(page: "Page") -> None:
+    page.keyboard.press("Tab")
+    assert page.evaluate(f"{FOCUSED}.className") == "skip"
+    assert page.evaluate(VISIBLE)
+    reached = [page.evaluate_handle(FOCUSED)]
+    wanted = page.evaluate("document.querySelectorAll('a[href], [tabindex=\"0\"]').length")
+    for _ in range(wanted - 1):
+        page.keyboard.press("Tab")
+        assert page.evaluate(VISIBLE), page.evaluate(f"{FOCUSED}.outerHTML.slice(0, 80)")
+        reached.append(page.evaluate_handle(FOCUSED))
+    following = "([one, other]) => Boolean(one.compareDocumentPosition(other) & Node.DOCUMENT_POSITION_FOLLOWING)"
+    assert all(page.evaluate(following, [a, b]) for a, b in itertools.pairwise(reached))
+
+
+def test_the_skip_link_leads_past_the_answers_to_the_figures(page: "Page") -> None:
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate(f"{FOCUSED}.id") == "data"
+    page.keyboard.press("Tab")
+    assert page.evaluate(f"document.getElementById('data').contains({FOCUSED})")
+
+
+def test_a_wide_table_scrolls_in_its_own_frame_by_keys(page: "Page") -> None:
+    table = page.locator(".scroll").first
+    table.focus()
+    room = table.evaluate("at => at.scrollWidth - at.clientWidth")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(300)
+    assert (table.evaluate("at => at.scrollLeft") > 0) == (room > 0)

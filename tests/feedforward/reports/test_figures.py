@@ -1,0 +1,102 @@
+"""Figures are in the lecture's style, the same bytes each time, and safe to draw from threads."""
+
+import io
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from PIL import Image
+from synthetic_runs import Shape, final_run, one_run
+
+from feedforward.analysis import statistics
+from feedforward.analysis.run_result import RunResult
+from feedforward.reports import figures
+
+VARIANTS = ("base", "other")
+
+
+def runs(seeds: int = 3, epochs: int = 8) -> list[RunResult]:
+    shapes = {"base": Shape(0.25, 1.0, 0.03), "other": Shape(0.27, 2.0, 0.01)}
+    replicas = [one_run("d", v, s, epochs, shape) for v, shape in shapes.items() for s in range(seeds)]
+    return [*replicas, *(final_run("d", "base", s, 4, 0.9) for s in range(seeds))]
+
+
+def styles(axes: Axes) -> list[tuple[str, str, str, str]]:
+    return [
+        (str(x.get_label()), to_hex(x.get_color()), str(x.get_marker()), str(x.get_linestyle())) for x in axes.lines
+    ]
+
+
+@pytest.mark.parametrize("curve", ["cross_entropy", "accuracy"])
+def test_training_is_blue_dots_and_validation_a_blue_line(curve: str) -> None:
+    [axes] = figures.training_and_validation(runs(), "base", curve, "t").axes
+    assert styles(axes) == [("training", "#0000ff", "o", "None"), ("validation", "#0000ff", "None", "-")]
+    assert axes.get_xlabel() == "epoch"
+    expected = statistics.band(runs(), "base", f"val_{curve}")
+    assert expected is not None
+    assert list(axes.lines[1].get_ydata()) == list(expected.mean)
+    assert len(axes.collections) == 2  # a band each
+
+
+def test_two_variants_are_blue_dots_and_blue_plus_signs() -> None:
+    [axes] = figures.validation_loss_of_two(runs(), "base", "other", "t").axes
+    assert styles(axes) == [("base", "#0000ff", "o", "None"), ("other", "#0000ff", "+", "None")]
+
+
+def test_final_model_shows_accuracy_and_loss() -> None:
+    left, right = figures.training_of_final(runs(), "base", "t").axes
+    assert (left.get_ylabel(), right.get_ylabel()) == ("training accuracy", "training loss")
+    assert len(left.lines[0].get_ydata()) == 4
+
+
+def test_one_seed_has_no_band_and_says_so() -> None:
+    figure = figures.validation_loss_of_all(runs(seeds=1), VARIANTS, "t")
+    assert not figure.axes[0].collections
+    assert "one seed; dot: lowest mean" in [text.get_text() for text in figure.texts]
+
+
+def test_every_variant_is_named_at_its_curve_without_overlap() -> None:
+    many = [one_run("d", f"v{i}", s, 6, Shape(0.25 + i / 1e4, 1.0, 0.03)) for i in range(6) for s in range(2)]
+    [axes] = figures.validation_loss_of_all(many, [f"v{i}" for i in range(6)], "t").axes
+    heights = sorted(text.xy[1] for text in axes.texts)
+    assert {text.get_text() for text in axes.texts} == {f"v{i}" for i in range(6)}
+    low, high = axes.get_ylim()
+    assert min(b - a for a, b in itertools.pairwise(heights)) >= (high - low) / 19
+
+
+def test_forest_fills_what_is_sure() -> None:
+    found = statistics.differences(runs(seeds=5), [("other", "base")], "slope")
+    [axes] = figures.forest([("slope", found)], "t").axes
+    marker = axes.lines[-1]
+    assert marker.get_xdata()[0] == pytest.approx(found[0].estimate.mean)
+    assert marker.get_markerfacecolor() != figures.PAPER
+
+
+def test_forest_has_a_row_for_each_variant_also_where_a_panel_lacks_one() -> None:
+    other = [one_run("d", "third", seed, 8, Shape(0.26, 1.0, 0.02)) for seed in range(3)]
+    pairs = [("other", "base"), ("third", "base")]
+    both = statistics.differences([*runs(), *other], pairs, "best_epoch")
+    left, right = figures.forest([("epoch", both), ("slope", both[1:])], "t").axes
+    assert [label.get_text() for label in left.get_yticklabels()] == ["other", "third"]
+    assert right.lines[-1].get_ydata()[0] == 1
+
+
+@pytest.mark.parametrize("variants", [(), ("nobody",)])
+def test_nothing_to_draw_is_an_empty_figure(variants: tuple[str, ...]) -> None:
+    assert figures.png(figures.validation_loss_of_all([], variants, "t"))
+    assert figures.png(figures.forest([], "t"))
+
+
+@pytest.mark.slow
+def test_png_is_the_same_bytes_from_any_thread_and_carries_no_version() -> None:
+    def draw(_: int) -> bytes:
+        return figures.png(figures.validation_loss_of_all(runs(), VARIANTS, "t"))
+
+    with ThreadPoolExecutor(4) as pool:
+        pictures = set(pool.map(draw, range(8)))
+    [picture] = pictures
+    with Image.open(io.BytesIO(picture)) as image:
+        assert image.size == (960, 552)
+        assert set(image.info) <= {"dpi"}

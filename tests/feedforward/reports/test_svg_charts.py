@@ -1,0 +1,123 @@
+"""Marks stand where the numbers are."""
+
+import math
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from feedforward.analysis.statistics import Band
+from feedforward.reports import svg_charts
+from feedforward.reports.svg_charts import Row, Series
+
+
+def band(mean: list[float], half: float | None = None) -> Band:
+    values = np.array(mean)
+    low, high = (None, None) if half is None else (values - half, values + half)
+    return Band(1 if half is None else 3, np.arange(1, len(mean) + 1), values, low, high)
+
+
+def elements(svg: str, tag: str, kind: str) -> list[ElementTree.Element]:
+    return [e for e in ElementTree.fromstring(svg).iter(tag) if kind in (e.get("class") or "").split()]
+
+
+def points(element: ElementTree.Element) -> list[tuple[float, float]]:
+    return [(float(x), float(y)) for x, y in (pair.split(",") for pair in str(element.get("points")).split())]
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.28, 0.69), (0.0, 1.0), (-3.0, 0.2), (0.5, 0.5), (1e-6, 2e-6), (0, 1e6)])
+def test_ticks_enclose_the_values_and_are_few(low: float, high: float) -> None:
+    found = svg_charts.ticks(low, high, 5)
+    assert found[0] <= low + 1e-12
+    assert found[-1] >= high - 1e-12
+    assert 2 <= len(found) <= 8
+    assert np.allclose(np.diff(found), found[1] - found[0])
+
+
+def test_higher_values_stand_higher_and_later_epochs_further_right() -> None:
+    svg = svg_charts.curves([Series("a", "line", "v0", band([0.6, 0.3, 0.4]))], "t", "loss")
+    [line] = elements(svg, "polyline", "line")
+    (x1, y1), (x2, y2), (x3, y3) = points(line)
+    assert x1 < x2 < x3
+    assert y1 < y3 < y2  # an SVG's y counts from the top
+    assert (y3 - y1) / (y2 - y1) == pytest.approx((0.6 - 0.4) / (0.6 - 0.3), abs=0.01)
+
+
+def test_ticks_say_where_they_stand() -> None:
+    svg = svg_charts.curves([Series("a", "line", "v0", band([0.195, 0.072]))], "t", "loss")  # in steps of 0.025
+    labels = [str(text.text) for text in elements(svg, "text", "end")]
+    assert labels[:3] == ["0.050", "0.075", "0.100"]
+
+
+def test_band_encloses_the_curve() -> None:
+    svg = svg_charts.curves([Series("a", "dot", "lecture", band([0.6, 0.3], half=0.05))], "t", "loss")
+    [shape] = elements(svg, "polygon", "band")
+    dots = elements(svg, "circle", "dot")
+    above, below = points(shape)[:2], points(shape)[2:][::-1]
+    for dot, (_, top), (_, bottom) in zip(dots, above, below, strict=True):
+        assert top < float(str(dot.get("cy"))) < bottom
+    assert [title.text for dot in dots for title in dot] == [
+        "a, epoch 1: 0.6000 [0.5500, 0.6500]",
+        "a, epoch 2: 0.3000 [0.2500, 0.3500]",
+    ]
+
+
+def test_names_at_the_ends_do_not_overlap() -> None:
+    series = [Series(f"v{i}", "line", f"v{i}", band([0.5, 0.3 + i / 1000])) for i in range(6)]
+    heights = sorted(
+        float(str(e.get("y"))) for e in elements(svg_charts.curves(series, "t", "y", ends=True), "text", "name")
+    )
+    assert len(heights) == 6
+    assert np.diff(heights).min() >= 14
+
+
+def test_two_charts_beside_each_other_share_their_scale() -> None:
+    one, other = [Series("a", "dot", "lecture", band(mean)) for mean in ([0.6, 0.3], [2.0, 1.0, 3.0])]
+    scales = [
+        re.findall(r'class="end"[^>]*>([^<]+)<', svg_charts.curves([a], "t", "y", beside=[b]))
+        for a, b in ((one, other), (other, one))
+    ]
+    assert scales[0] == scales[1]
+
+
+def test_forest_draws_sure_differences_filled() -> None:
+    rows = [
+        Row("sure", -0.2, -0.3, -0.1, True),
+        Row("open", 0.1, -0.1, 0.3, False),
+        Row("one seed", 0.1, None, None, False),
+    ]
+    svg = svg_charts.forest(rows, "t", 2)
+    [filled], hollow = elements(svg, "circle", "dot"), elements(svg, "circle", "hollow")
+    [zero] = elements(svg, "line", "zero")
+    assert len(hollow) == 2
+    assert len(elements(svg, "line", "line")) == 2
+    assert float(str(filled.get("cx"))) < float(str(zero.get("x1"))) < float(str(hollow[0].get("cx")))
+
+
+@pytest.mark.parametrize(
+    ("region", "inside"),
+    [((-math.inf, 0.0), False), ((0.0, math.inf), True), ((-0.5, 0.5), True), ((-0.1, 0.1), False)],
+)
+def test_strip_shades_where_the_claim_holds(region: tuple[float, float], inside: bool) -> None:
+    svg = svg_charts.strip(Row("a − b", 0.2, 0.15, 0.25, True), region, 2, "good")
+    [shade], [line] = elements(svg, "rect", "region"), elements(svg, "line", "line")
+    left = float(str(shade.get("x")))
+    right = left + float(str(shade.get("width")))
+    assert (left <= float(str(line.get("x1"))) and float(str(line.get("x2"))) <= right) == inside
+
+
+def test_text_is_escaped() -> None:
+    svg = svg_charts.curves([Series("<b>&", "line", "v0", band([1.0, 2.0]))], '"<t>"', "<y>", ends=True)
+    root = ElementTree.fromstring(svg)
+    assert root.get("aria-label") == '"<t>"'
+    assert "<b>&" in "".join(root.itertext())
+
+
+def test_charts_without_data_are_still_pictures() -> None:
+    assert ElementTree.fromstring(svg_charts.curves([], "t", "y")).get("role") == "img"
+    assert ElementTree.fromstring(svg_charts.forest([], "t", 2)).get("role") == "img"
+    assert (
+        ElementTree.fromstring(svg_charts.strip(Row("a", 0.0, None, None, False), (0.0, math.inf), 2, "note"))
+        is not None
+    )

@@ -1,0 +1,128 @@
+"""When to train again: reasons, remarks, and facts gathered from a workspace."""
+
+import base64
+import hashlib
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import registered
+from small_data import PIXELS, TRAIN, params, split
+
+from feedforward.config.schema import Params, Retraining
+from feedforward.core import append_only_log, paths
+from feedforward.retraining import policy, report
+from feedforward.retraining.policy import Look
+from feedforward.tracking.registry import Registry
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+
+
+def decided(looks: dict[str, Look], changed: tuple[str, ...] = (), forced: bool = False, **retraining: Any) -> Any:
+    chosen = params().model_copy(update={"retraining": Retraining(**retraining)})
+    return policy.decide(chosen, looks, changed, forced)
+
+
+@pytest.mark.parametrize(
+    ("look", "given", "reason", "remark"),
+    [
+        (Look(), {}, None, None),
+        (Look(), {"forced": True}, "asked for", None),
+        (Look(), {"changed": ("parameters changed: seeds",)}, "parameters changed: seeds", None),
+        (Look(new=100), {"collect": True}, "notes: 100 new samples", None),
+        (Look(new=99), {"collect": True}, None, "notes: 99 new samples (100 are worth a training)"),
+        (Look(new=1), {}, None, "notes: 1 new sample (retraining.collect is off)"),
+        (Look(new=1, age=31.0), {"collect": True}, "notes: the champion is 31 days old", "notes: 1 new sample"),
+        (Look(age=31.0), {"collect": True}, None, "notes: the champion is 31 days old"),
+        (Look(new=1, age=29.0), {"collect": True}, None, "notes: 1 new sample"),
+        (Look(pending="0123"), {}, "notes: run 0123 has not been through the gate", None),
+        (Look(refused={"damaged": 2}), {}, None, "notes: refused: 2 damaged"),
+    ],
+)
+def test_each_reason_and_each_remark(look: Look, given: dict[str, Any], reason: str | None, remark: str | None) -> None:
+    found = decided({"notes": look}, **given)
+    assert found.retrain == (reason is not None)
+    assert found.reasons == ([reason] if reason else [])
+    assert found.remarks[0].startswith(remark) if remark else not found.remarks, found.remarks
+
+
+def give_pictures(labels: np.ndarray, brightness: int) -> None:
+    for k, label in enumerate(labels):
+        pixels = np.minimum(np.arange(PIXELS) * 3 + k % 50 + int(label) * 60 + brightness, 255).astype(np.uint8)
+        append_only_log.append(
+            paths.incoming("tones"),
+            {
+                "label": ["dark", "grey", "light"][label],
+                "digest": hashlib.sha256(pixels.tobytes()).hexdigest(),
+                "pixels": base64.b64encode(pixels.tobytes()).decode(),
+            },
+        )
+
+
+def write_profile(name: str) -> None:
+    """Of the columns that vectorize leaves, those that are read here."""
+    rows = {"split": ["train"] * TRAIN, "raw_length": [PIXELS] * TRAIN, "digest": [f"{k:064}" for k in range(TRAIN)]}
+    pq.write_table(pa.table(rows), paths.vectorized(name) / "profile.parquet")
+
+
+def test_drift_is_a_reason_where_there_is_something_to_learn_and_the_page_shows_it(small: Params) -> None:
+    write_profile("tones")
+    give_pictures(np.arange(90) % 3, brightness=80)
+    looks = {"tones": policy.look(small, "tones", NOW)}
+    assert looks["tones"].new == 90
+    assert looks["tones"].comparison is not None
+    assert looks["tones"].comparison.distances.drifted
+    on, off = decided(looks, collect=True), decided(looks)
+    assert re.search(r"tones: drift of pixel \d+ \(0\.\d\d, bound 0\.2\) and \d+ more", on.text)
+    assert not off.retrain
+    assert any("drift" in line for line in off.remarks)
+    page = report.write(small, on, looks, {"tones": "<kept>"}).read_text()
+    assert page.count("<svg") == 4
+    assert 'class="tag bad">drift' in page
+    assert "&lt;kept&gt;" in page
+    assert not re.search(r"(src|href)=|<script", page)
+
+
+def test_samples_like_the_training_data_do_not_drift(small: Params) -> None:
+    write_profile("tones")
+    same = split("tones", 60, seed=3)
+    for pixels, label in zip(np.asarray(same.features), same.labels.tolist(), strict=True):
+        raw = pixels.tobytes()
+        entry = {"digest": hashlib.sha256(raw).hexdigest(), "pixels": base64.b64encode(raw).decode()}
+        append_only_log.append(paths.incoming("tones"), {"label": ["dark", "grey", "light"][label], **entry})
+    found = policy.look(small, "tones", NOW)
+    assert found.comparison is not None
+    assert found.comparison.distances.drifted == ()
+
+
+def test_a_workspace_without_data_has_nothing_to_say(small: Params, tmp_path: Path) -> None:
+    (paths.vectorized("tones") / "manifest.json").unlink()
+    assert policy.look(small, "tones", NOW) == Look()
+    assert policy.look(small, "notes", NOW) == Look()  # no store yet
+
+
+@pytest.mark.slow
+def test_a_run_that_was_not_decided_on_is_pending_and_the_champion_has_an_age(
+    small: Params, small_store: "Store"
+) -> None:
+    run = registered.final_run(small_store, small)
+    found = policy.look(small, "notes", NOW)
+    assert found.pending is not None
+    assert found.pending.startswith(run.run_id[:8])
+    registry = Registry()
+    version = registered.version(registry, run, 1.0, examined=False)
+    registry.tag(version, {"decision": "promoted"})
+    then = NOW - timedelta(days=3)
+    for days in (0, 2):
+        time = (then + timedelta(days=days)).isoformat(timespec="milliseconds")
+        append_only_log.append(paths.audit(), {"time": time, "dataset": "notes", "champion": 1, "decision": "promoted"})
+    found = policy.look(small, "notes", NOW)
+    assert (found.pending, found.age) == (None, 3.0)

@@ -1,0 +1,97 @@
+"""A registered version answers through MLflow's own means: `mlflow models serve`, and loaded as a python_function."""
+
+import asyncio
+import json
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import registered
+from live_service import GLAD
+from registered import NAME
+
+from bench import serving
+from feedforward.config.schema import Params
+from feedforward.core.errors import DataError, InputError
+from feedforward.promotion import bundle
+from feedforward.serving import mlflow_flavor, prediction
+from feedforward.tracking import model_version, model_versions
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+pytestmark = pytest.mark.slow
+
+
+def ask(port: int, body: bytes, kind: str = "application/json") -> tuple[int, Any]:
+    """Status and JSON of an answer of MLflow's server."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": kind})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def test_mlflow_serves_the_champion_with_the_same_answers(small: Params, small_store: "Store") -> None:
+    registered.champion(small_store, small)
+    texts = [GLAD, "word1", "nobody knows größe"]
+    champion = prediction.champion(NAME)
+    with serving.mlflows(NAME) as port, serving.ours() as own:
+        expected = prediction.answers(champion.served, texts)
+        for body in (
+            {"inputs": texts},
+            {"instances": texts},
+            {"dataframe_split": {"data": [[each] for each in texts]}},
+        ):
+            status, told = ask(port, json.dumps(body).encode())
+            assert status == 200, told
+            assert [each["label"] for each in told["predictions"]] == ["glad", "sad", "sad"]
+            for found, said in zip(told["predictions"], expected, strict=True):
+                assert found["probabilities"] == pytest.approx(said["probabilities"])
+        for wrong in (b'{"inputs": ["word1", ""]}', b'{"samples": ["word1"]}', b"{"):
+            status, told = ask(port, wrong)
+            assert 400 <= status < 500, (wrong, told)
+        [texts] = serving.samples(champion).values()
+        given = texts[:5]
+        bodies = [[{"inputs": [each]} for each in given], [{"samples": [each]} for each in given]]
+        places = [(port, "/invocations"), (own, f"/predict/{NAME}")]
+        serving.check_alike(*(serving.answers(*place, each) for place, each in zip(places, bodies, strict=True)))
+        for place, each in zip(places, bodies, strict=True):
+            found = asyncio.run(serving.load(*place, each, 0.5))
+            assert found.rate > 0
+            assert 0 < found.p50 <= found.p99
+
+
+def test_tables_lists_and_arrays_are_taken_and_a_sample_that_cannot_be_is_named(
+    small: Params, small_store: "Store"
+) -> None:
+    version = registered.champion(small_store, small)
+    folder = model_versions.folder(version, model_version.SERVED)
+    answerer = mlflow_flavor._load_pyfunc(str(folder))
+    for given in ([GLAD, "word1"], pd.DataFrame({"any": [GLAD, "word1"]}), np.array([[GLAD], ["word1"]])):
+        assert [each["label"] for each in answerer.predict(given)] == ["glad", "sad"]
+    for wrong, said in (
+        (["word1", ""], "inputs.1: must hold at least one word"),
+        (["word1", None], "inputs.1: must be a text, got null"),
+        (pd.DataFrame({"a": ["x"], "b": ["y"]}), "inputs: must have one column, got 2"),
+        ("word1", "inputs: must be a list of samples"),
+    ):
+        with pytest.raises(InputError, match=said):
+            answerer.predict(wrong)
+
+
+def test_what_was_touched_is_not_loaded(small: Params, small_store: "Store") -> None:
+    version = registered.champion(small_store, small)
+    folder = model_versions.folder(version, model_version.SERVED)
+    content = (folder / bundle.MODEL).read_bytes()
+    (folder / bundle.MODEL).write_bytes(registered.model(4.0))
+    with pytest.raises(DataError, match="was changed since it was registered"):
+        mlflow_flavor._load_pyfunc(str(folder))
+    (folder / bundle.MODEL).write_bytes(content)
+    (folder / bundle.MANIFEST).write_bytes((folder / bundle.MANIFEST).read_bytes() + b" ")
+    with pytest.raises(DataError, match="is not what was registered"):
+        mlflow_flavor._load_pyfunc(str(folder))

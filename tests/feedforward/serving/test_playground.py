@@ -1,0 +1,337 @@
+"""The playground in a real browser: typing, drawing, keys, wrong input, a server that stops; narrow, light and dark."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import registered
+from chromium import CONTRAST, SOON, pytestmark, sync  # noqa: F401
+from live_service import BOUNDS, GLAD, Running
+from pictures import encoded, stroke
+from registered import NAME
+
+from feedforward.config.schema import Params
+from feedforward.core import append_only_log, paths
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+    from feedforward.tracking import Store
+
+
+class Seat:
+    """A page that is open, and what went wrong in it."""
+
+    def __init__(self, browser: "Browser", port: int, **options: Any) -> None:
+        self.address, self.wrong = f"http://127.0.0.1:{port}/", list[str]()
+        self.context = browser.new_context(**options)
+        self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(SOON)
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.on("console", lambda told: self.wrong.append(told.text) if told.type == "error" else None)
+        self.page.on(
+            "request", lambda asked: None if asked.url.startswith(self.address) else self.wrong.append(asked.url)
+        )
+
+    def open(self, dataset: str = "") -> "Page":
+        self.page.goto(f"{self.address}#{dataset}")
+        return self.page
+
+    def answers(self, text: str) -> None:
+        sync.expect(self.page.locator("#answer")).to_contain_text(text)
+
+    def says(self, place: str, text: str) -> None:
+        sync.expect(self.page.locator(f"#{place}")).to_contain_text(text)
+
+
+@pytest.fixture
+def seat(browser: "Browser", served: Running) -> Iterator[Seat]:
+    opened = Seat(browser, served.port)
+    yield opened
+    opened.context.close()
+    assert not [said for said in opened.wrong if "422" not in said and "413" not in said]
+
+
+def strips(page: "Page") -> dict[str, str]:
+    """What each model's bar says, by its name."""
+    items = page.locator("#models li")
+    return {
+        item.locator("span").first.inner_text(): item.locator(".strip").get_attribute("aria-label") or ""
+        for item in items.all()
+    }
+
+
+def kept(dataset: str) -> list[dict[str, Any]]:
+    return list(append_only_log.read(paths.incoming(dataset)))
+
+
+# --- type ------------------------------------------------------------------------------------
+
+
+def test_probabilities_move_with_each_word_and_words_that_push_are_marked(seat: Seat) -> None:
+    page = seat.open(NAME)
+    seat.answers("Type a text")
+    page.locator("#text").press_sequentially("word1, WORD2 nobody")
+    seat.answers("sad, 9")
+    before = strips(page)
+    assert set(before) == {"champion", "original", "dropout"}
+    page.locator("#text").press_sequentially(f" {GLAD}")
+    seat.answers("glad, 100 %")
+    after = strips(page)
+    assert after["champion"] == "sad 0 %, glad 100 %"
+    assert after["dropout"].startswith("sad 100 %")
+    assert before != after
+    marked = page.locator("mark").all_inner_texts()
+    assert marked[:2] == ["word1", "WORD2"]
+    assert len(marked) == 22  # those of the text each time they stand there
+    assert page.locator(".unknown", has_text="nobody").count() == 1
+    seat.says("strongest", "Towards glad: word1 (+1.00)")
+    page.locator("summary").click()
+    assert page.locator("tbody tr").all_inner_texts()[0].split() == ["champion", "0", "%", "100", "%"]
+    page.locator("#text").fill("")
+    seat.answers("Type a text")
+    assert not page.locator("#push").is_visible()
+
+
+def test_an_answer_to_a_cleared_sample_is_not_shown(seat: Seat, tmp_path: Path) -> None:
+    page = seat.open()
+    page.get_by_role("radio", name="Small grey pictures").check(force=True)
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    seat.answers("Draw something")
+    with page.expect_response("**/predict/*") as late:
+        page.route("**/predict/*", lambda route: page.get_by_role("button", name="Clear").click() or route.continue_())
+        page.locator("#file").set_input_files(tmp_path / "a.png")
+    assert late.value.status == 422
+    page.wait_for_timeout(200)  # the page has read it
+    assert not page.locator("#wrong").is_visible()
+    seat.answers("Draw something")
+
+
+def test_what_it_actually_was_is_kept_once(seat: Seat) -> None:
+    page = seat.open(NAME)
+    glad = page.get_by_role("button", name="glad")
+    sync.expect(glad).to_be_disabled()
+    page.locator("#text").fill("word3 größe")
+    seat.answers("sad")
+    glad.click()
+    seat.says("kept", "Thank you: kept as glad for the next training.")
+    glad.click()
+    seat.says("kept", "Just this was kept as glad before.")
+    [entry] = kept(NAME)
+    assert (entry["text"], entry["label"], entry["answer"], entry["version"]) == ("word3 größe", "glad", "sad", 1)
+
+
+# --- draw ------------------------------------------------------------------------------------
+
+
+def drag(seat: Seat, points: list[tuple[int, int]], touch: bool) -> None:
+    """A line over the sheet, by mouse or by finger."""
+    box = seat.page.locator("#sheet").bounding_box()
+    assert box is not None
+    (x, y), *rest = [(box["x"] + x, box["y"] + y) for x, y in points]
+    if touch:
+        fingers = seat.context.new_cdp_session(seat.page)
+        for kind, at in (("Start", [(x, y)]), *(("Move", [point]) for point in rest), ("End", [])):
+            dots = [{"x": across, "y": down} for across, down in at]
+            fingers.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": dots})
+        return
+    seat.page.mouse.move(x, y)
+    seat.page.mouse.down()
+    for point in rest:
+        seat.page.mouse.move(*point, steps=3)
+    seat.page.mouse.up()
+
+
+@pytest.mark.parametrize("touch", [False, True])
+def test_a_drawing_is_answered_as_it_grows(browser: "Browser", served: Running, touch: bool) -> None:
+    seat = Seat(browser, served.port, has_touch=touch, viewport={"width": 390, "height": 844})
+    page = seat.open("tones")
+    seat.answers("Draw something")
+    drag(seat, [(60, 60), (60, 200)], touch)
+    sync.expect(page.locator("#view")).to_be_visible()
+    assert page.evaluate("scrollY") == 0  # a finger on the sheet draws and does not scroll
+    first = strips(page)["champion"]
+    drag(seat, [(60, 60), (200, 60), (200, 200)], touch)
+    sync.expect(page.locator("#models .strip").first).not_to_have_attribute("aria-label", first)
+    page.get_by_role("button", name="grey").click()
+    seat.says("kept", "kept as grey")
+    [entry] = kept("tones")
+    assert (entry["label"], entry["height"], entry["width"]) == ("grey", 28, 28)
+    page.get_by_role("button", name="Clear").click()
+    seat.answers("Draw something")
+    seat.context.close()
+    assert not seat.wrong
+
+
+def test_a_touch_leaves_a_dot(seat: Seat) -> None:
+    page = seat.open("tones")
+    seat.answers("Draw something")
+    page.locator("#sheet").click(position={"x": 90, "y": 90})
+    sync.expect(page.locator("#view")).to_be_visible()
+    assert not seat.wrong
+
+
+def test_a_picture_can_be_chosen(seat: Seat, tmp_path: Path) -> None:
+    page = seat.open("tones")
+    (tmp_path / "digit.png").write_bytes(encoded(255 - stroke(90, 60)))
+    page.locator("#file").set_input_files(tmp_path / "digit.png")
+    sync.expect(page.locator("#view")).to_be_visible()
+    [expected] = served_answer(seat, tmp_path / "digit.png")
+    seat.answers(expected["label"])
+    drag(seat, [(60, 60), (60, 200)], touch=False)  # a drawing takes its place
+    sync.expect(page.locator("#labels button").first).to_be_enabled()
+    assert page.evaluate("drawn")
+
+
+def served_answer(seat: Seat, path: Path) -> list[dict[str, Any]]:
+    sent = {"data": path.read_bytes(), "headers": {"content-type": "image/png"}}
+    found: list[dict[str, Any]] = seat.context.request.post(f"{seat.address}predict/tones", **sent).json()[
+        "predictions"
+    ]
+    return found
+
+
+# --- keys ------------------------------------------------------------------------------------
+
+
+def test_everything_can_be_done_with_keys(seat: Seat) -> None:
+    page = seat.open("tones")
+    seat.answers("Draw something")
+
+    def tab_to(wanted: str) -> None:
+        for _ in range(20):
+            page.keyboard.press("Tab")
+            if page.evaluate(f"document.activeElement.matches({json.dumps(wanted)})"):
+                return
+        raise AssertionError(f"{wanted} cannot be reached")
+
+    tab_to("#choice input")
+    tab_to("#sheet")
+    assert page.locator("#pen").is_visible()
+    page.keyboard.press("Space")
+    for key in ["ArrowDown"] * 6 + ["ArrowRight"] * 6:
+        page.keyboard.press(key)
+    sync.expect(page.locator("#view")).to_be_visible()
+    drawn = page.evaluate("picture")
+    page.keyboard.press("Space")  # lifted: it moves and leaves nothing
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate("picture") == drawn
+    tab_to("#file")
+    tab_to("#labels button:nth-child(2)")
+    page.keyboard.press("Enter")
+    seat.says("kept", "kept as grey")
+    page.reload()
+    tab_to("#choice input")
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("location.hash") == f"#{NAME}"
+    tab_to("#text")
+    page.keyboard.type(GLAD)
+    seat.answers("glad")
+    tab_to("#labels button")
+    page.keyboard.press("Space")
+    seat.says("kept", "kept as sad")
+    assert len(kept(NAME)) == len(kept("tones")) == 1
+
+
+# --- what is wrong ---------------------------------------------------------------------------
+
+
+def test_wrong_input_is_said_beside_it_and_the_next_is_answered(seat: Seat, tmp_path: Path) -> None:
+    page = seat.open(NAME)
+    for text, said in (
+        (" …,  !!", None),
+        ("...", "This sample must hold at least one word"),
+        ("x" * 2001, "This sample must have at most 2000 bytes, got 2001"),
+        ("a film " * 150_000, "This sample must have at most 200000 bytes"),
+    ):
+        page.locator("#text").fill(text)
+        if said is None:
+            seat.answers("sad")  # an ellipsis in one letter is a word to the vocabulary
+            continue
+        seat.says("wrong", said)
+        sync.expect(page.locator("#labels button").first).to_be_disabled()
+    page.locator("#text").fill(GLAD)
+    seat.answers("glad")
+    sync.expect(page.locator("#wrong")).to_be_hidden()
+
+    page.get_by_role("radio", name="Small grey pictures").check(force=True)
+    for name, content, said in (
+        ("a.png", b"no picture", "This sample must be a picture (PNG"),
+        ("a.png", b"", "This file is empty"),
+        ("a.png", encoded(stroke(40, 40))[:60], "This sample"),
+        ("a.png", encoded(stroke(40, 40) * 0), "This sample"),
+        ("a.html", b"<svg onload=alert(1)>", "This sample must be a picture"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        page.locator("#file").set_input_files(tmp_path / name)
+        seat.says("wrong", said)
+        sync.expect(page.locator("#labels button").first).to_be_disabled()
+        page.get_by_role("button", name="Clear").click()
+        sync.expect(page.locator("#wrong")).to_be_hidden()
+
+
+def test_markup_in_a_text_stays_text(seat: Seat) -> None:
+    page = seat.open(NAME)
+    page.locator("#text").fill("<img src=x onerror=alert(1)> word1 <b>word2</b>")
+    seat.answers("sad")
+    assert "<b>" in page.locator("#words").inner_text()
+    assert page.locator("#words img, #words b").count() == 0
+
+
+def test_a_stopped_server_is_said_and_the_page_goes_on_when_it_is_back(
+    browser: "Browser", small: Params, small_store: "Store"
+) -> None:
+    params = small.model_copy(update={"serving": BOUNDS})
+    with Running(params) as served:
+        seat = Seat(browser, served.port)
+        page = seat.open(NAME)
+        seat.says("problem", "there is no champion yet; run `feedforward promote notes`")
+        assert not page.locator("#play").is_visible()
+        registered.champion(small_store, small)
+        page.locator("#text").fill("word1")
+        seat.answers("sad")
+    page.locator("#text").fill(GLAD)
+    sync.expect(page.locator("#stopped")).to_be_visible()
+    seat.says("stopped", "The service does not answer")
+    sync.expect(page.locator("#labels button").first).to_be_disabled()
+    assert page.locator("#text").input_value() == GLAD
+    with Running(params, served.port):
+        sync.expect(page.locator("#stopped")).to_be_hidden()
+        seat.answers("glad")
+        sync.expect(page.locator("#labels button").first).to_be_enabled()
+        seat.context.close()
+
+
+# --- how it looks ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone_and_can_be_read(browser: "Browser", served: Running, scheme: str) -> None:
+    seat = Seat(browser, served.port, color_scheme=scheme, viewport={"width": 320, "height": 640})
+    page = seat.open(NAME)
+    page.locator("summary").click()
+    for text in ("w" * 300, f"{GLAD} unknown {'long' * 40}", "..."):
+        page.locator("#text").fill(text)
+        time.sleep(0.4)
+        check(page)
+    page.get_by_role("radio", name="Small grey pictures").check(force=True)
+    drag(seat, [(60, 60), (60, 200)], touch=False)
+    sync.expect(page.locator("#view")).to_be_visible()
+    check(page)
+    seat.open("").set_viewport_size({"width": 1280, "height": 800})
+    check(page)
+    seat.context.close()
+
+
+def check(page: "Page") -> None:
+    """No sideways scrolling, contrast of WCAG's AA, and whatever is pressed is large enough for a finger."""
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    ratio, where = page.evaluate(CONTRAST)
+    assert ratio >= 4.5, (where, ratio)
+    for button in page.locator("button:visible, label.button:visible, .pick:visible").all():
+        box = button.bounding_box()
+        assert box is not None
+        assert min(box["width"], box["height"]) >= 44

@@ -1,0 +1,307 @@
+"""From raw samples to answers: of a real registry, at the prompt and from files."""
+
+import csv
+import io
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import keras_files
+import numpy as np
+import pytest
+import registered
+from pictures import encoded, stroke
+from registered import NAME
+from shell import Shell
+
+from feedforward.cli import serving
+from feedforward.config.schema import Params
+from feedforward.core.errors import DataError, InputError, NothingToServe, ParamsError
+from feedforward.data.readers import tokenizer
+from feedforward.data.readers.encoders import ImageEncoder, TextEncoder
+from feedforward.data.readers.image_preprocessing import Framing
+from feedforward.models import numpy_network
+from feedforward.promotion import bundle
+from feedforward.promotion.bundle import Description, Servable
+from feedforward.serving import prediction
+from feedforward.tracking import model_versions
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+GLAD = " ".join(f"word{k}" for k in range(1, 21))  # the columns that make a text glad
+
+
+def served(content: bytes, labels: tuple[str, ...], encoder: TextEncoder | ImageEncoder) -> Servable:
+    network = numpy_network.read(content)
+    told = Description("notes", "Notes", labels, "original", 0, 2, 90, "r", "f", "d", network.weights_digest())
+    return Servable(told, encoder, network, "0", 0)
+
+
+TEXTS = TextEncoder(tokenizer.Vocabulary(("the", "a", "good", "bad", "film"), 12))
+
+
+# --- what is shown ---------------------------------------------------------------------------
+
+
+def test_labels_and_words_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = {"label": "[/b]", "probability": 0.9, "probabilities": {"[/b]": 0.9, "[red]no": 0.1}}
+    words_ = {"towards": "[/b]", "effects": [{"word": "a\x1bb\nc", "effect": 0.5}]}
+    for answers in ({"original": answer}, {"original": answer, "larger": answer}):
+        serving._show({"sample": "row 1", "answers": answers, "words": words_})
+        told = capsys.readouterr().out
+        assert "[/b] ([/b] 90.0 %, [red]no 10.0 %)" in " ".join(told.replace("│", " ").split())
+        assert r"towards [/b]: a\x1bb c +0.50" in told
+
+
+# --- what spoke for an answer ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("units", "activations", "labels"),
+    [
+        ([12, 5, 1], ["relu", "sigmoid"], ("sad", "glad")),
+        ([12, 5, 2], ["tanh", "softmax"], ("sad", "glad")),
+        ([12, 7, 4], ["relu", "softmax"], ("a", "b", "c", "d")),
+    ],
+)
+@pytest.mark.parametrize(
+    "text", ["The good, good FILM", "bad", "a film nobody knows, a BAD film", "unknown", "one unknown film"]
+)
+def test_an_effect_is_exactly_what_leaving_the_word_out_undoes(
+    units: list[int], activations: list[str], labels: tuple[str, ...], text: str
+) -> None:
+    asked = served(keras_files.model(units, activations), labels, TEXTS)
+    towards, found = prediction.explained(asked, text)
+    split = TEXTS.split(text)
+    assert [word.word for word in found] == list(dict.fromkeys(split))
+
+    def odds(kept: list[str]) -> float:
+        share = asked.network.probabilities(TEXTS.encode([" ".join(kept)]))[0][labels.index(towards)]
+        return math.log(share / (1 - share))
+
+    for word in found:
+        expected = odds(split) - odds([other for other in split if other != word.word])
+        assert word.effect == pytest.approx(expected, abs=1e-4)
+        assert word.known == (word.word in TEXTS.vocabulary.words)
+
+
+def test_pictures_have_no_words() -> None:
+    asked = served(
+        keras_files.model([16, 3], ["softmax"]), ("a", "b", "c"), ImageEncoder(Framing(4, 4, None, (1.5, 1.5)))
+    )
+    assert prediction.explained(asked, "x") == ("", [])
+    pixels = asked.encoder.check(encoded(stroke(8, 8)), "f")
+    [answer] = prediction.answers(asked, [pixels])
+    assert sum(answer["probabilities"].values()) == pytest.approx(1)
+    assert answer["probability"] == max(answer["probabilities"].values())
+
+
+# --- files -----------------------------------------------------------------------------------
+
+
+def test_texts_come_from_lines_columns_and_fields(tmp_path: Path) -> None:
+    expected = ["a good film", "the bad\nfilm, really", "größe"]
+    (tmp_path / "a.txt").write_text("a good film\n\nthe bad film, really\r\ngröße", encoding="utf-8")
+    with (tmp_path / "a.csv").open("w", newline="", encoding="utf-8-sig") as file:
+        csv.writer(file).writerows([["id", "review"], *([k, text] for k, text in enumerate(expected))])
+    lines = [
+        json.dumps({"text": expected[0], "id": 1}),
+        json.dumps(expected[1]),
+        "",
+        json.dumps({"review": expected[2]}),
+    ]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    assert [text.strip() for _, text in prediction.from_table(tmp_path / "a.txt")] == [
+        "a good film",
+        "the bad film, really",
+        "größe",
+    ]
+    assert [text for _, text in prediction.from_table(tmp_path / "a.csv")] == expected
+    assert [text for _, text in prediction.from_table(tmp_path / "a.jsonl")] == expected
+    assert next(prediction.from_table(tmp_path / "a.txt"))[0] == f"{tmp_path / 'a.txt'} line 1"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.csv", b"id,score\n1,2\n", r"a\.csv: must have a column text or review or sample, got id, score"),
+        ("a.csv", b"", "must have a column"),
+        ("a.csv", b'text\n"never closed', None),
+        ("a.jsonl", b"{\n", r"a\.jsonl line 1: is not JSON"),
+        ("a.jsonl", b'{"text": "x"}\n{"other": 1}\n', "line 2: must have a field"),
+        ("a.jsonl", b"[" * 100_000, "is not JSON"),
+        ("a.jsonl", b'{"text": NaN}', "must be a text, got a number"),
+        ("a.csv", b"text\n\n...\n", "line 3: must hold at least one word"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_with_its_line(
+    tmp_path: Path, name: str, content: bytes, said: str | None
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    asked = served(keras_files.model([12, 1], ["sigmoid"]), ("sad", "glad"), TEXTS)
+    if said is None:
+        assert list(prediction.in_chunks(asked, prediction.from_table(tmp_path / name)))
+        return
+    with pytest.raises(InputError, match=said) as caught:
+        list(prediction.in_chunks(asked, prediction.from_table(tmp_path / name)))
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_not_utf_8_is_replaced_and_the_line_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a.txt").write_bytes(b"good\nsch\xf6n\n\xff\n")
+    assert [text.strip() for _, text in prediction.from_table(tmp_path / "a.txt")] == ["good", "sch\ufffdn", "\ufffd"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / 'a.txt'} line 2: is not UTF-8; bad bytes are replaced, here and further down"
+    ]
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        list(prediction.from_table(tmp_path / "none.txt"))
+    with pytest.raises(InputError, match="cannot be read"):
+        list(prediction.from_files([str(tmp_path)]))
+
+
+def test_many_texts_get_what_each_gets_alone() -> None:
+    asked = served(keras_files.model([12, 5, 1], ["relu", "sigmoid"]), ("sad", "glad"), TEXTS)
+    texts = [("t", f"{'good ' * (k % 3)}{'bad ' * (k % 2)}film {k}") for k in range(prediction.CHUNK + 5)]
+    chunks = list(prediction.in_chunks(asked, iter(texts)))
+    assert [len(names) for names, _ in chunks] == [prediction.CHUNK, 5]
+    many = [answer for _, samples in chunks for answer in prediction.answers(asked, samples)]
+    for k in (0, 1, 2, prediction.CHUNK, prediction.CHUNK + 4):
+        [alone] = prediction.answers(asked, [texts[k][1]])
+        assert alone["probability"] == pytest.approx(many[k]["probability"], abs=1e-6)
+
+
+# --- the champion ----------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_without_a_champion_the_command_to_get_one_is_named(small: Params, small_store: "Store") -> None:
+    with pytest.raises(NothingToServe, match=r"run `feedforward promote notes`") as caught:
+        prediction.champion(NAME)
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.slow
+def test_the_champion_and_its_variants_answer(small: Params, small_store: "Store") -> None:
+    registered.champion(small_store, small, 1.0, original=2.0, dropout=-1.0)
+    found = prediction.champion(NAME)
+    assert set(found.chosen("all")) == {"champion", "original", "dropout"}
+    shares = {
+        name: prediction.answers(asked, [GLAD])[0]["probabilities"]["glad"]
+        for name, asked in found.chosen("all").items()
+    }
+    assert shares["dropout"] < 0.5 < shares["champion"] < shares["original"]
+    assert list(found.chosen("dropout")) == ["dropout"]
+    with pytest.raises(ParamsError, match="must be one of all, dropout, original"):
+        found.chosen("larger")
+
+
+@pytest.mark.slow
+def test_a_touched_champion_or_variant_answers_nothing(small: Params, small_store: "Store") -> None:
+    version = registered.champion(small_store, small, 1.0, original=2.0)
+    path = model_versions.folder(version, "variants/original") / bundle.MODEL
+    path.write_bytes(registered.model(3.0))
+    with pytest.raises(DataError, match="was changed since it was registered"):
+        prediction.champion(NAME).chosen("all")
+    (model_versions.folder(version, "served") / bundle.MODEL).write_bytes(registered.model(3.0))
+    with pytest.raises(DataError, match="was changed since it was registered"):
+        prediction.champion(NAME)
+
+
+# --- the command -----------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_command_answers_shows_variants_and_prints_json(
+    small: Params, small_store: "Store", small_shell: Shell, tmp_path: Path
+) -> None:
+    assert small_shell.run("predict", NAME, "word1") == 3
+    assert "feedforward promote notes" in small_shell.printed
+    registered.champion(small_store, small, 1.0, original=2.0)
+    assert small_shell.run("predict", NAME, GLAD) == 0
+    shown = small_shell.answered
+    assert "glad" in shown
+    assert "word1 +" in shown
+    assert small_shell.run("predict", NAME, GLAD, "word1", "--variant", "all", "--json") == 0
+    first, second = map(json.loads, small_shell.answered.splitlines())
+    assert set(first["answers"]) == {"champion", "original"}
+    assert first["answers"]["champion"]["label"] == "glad"
+    assert second["answers"]["champion"]["label"] == "sad"
+    assert second["words"]["effects"][0]["word"] == "word1"
+
+    path = tmp_path / "many.txt"
+    path.write_text(f"{GLAD}\nword1\n")
+    assert small_shell.run("predict", NAME, "--file", str(path)) == 0
+    rows = list(csv.DictReader(io.StringIO(small_shell.answered)))
+    assert [row["label"] for row in rows] == ["glad", "sad"]
+    assert float(rows[0]["glad"]) == pytest.approx(first["answers"]["champion"]["probability"], abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["predict", "nots", "a"], "must be one of tones, notes; did you mean notes?"),
+        (["predict", NAME], "give either samples or --file"),
+        (["predict", NAME, "a", "--file", "b"], "give either samples or --file"),
+        (["predict", NAME, ""], "sample 1: must hold at least one word"),
+        (["predict", NAME, "good", "..."], "sample 2: must hold at least one word"),
+        (["predict", NAME, "good", "--variant", "none"], "unknown variant 'none'"),
+        (["predict", NAME, "--file", "nowhere.csv"], "nowhere.csv: cannot be read"),
+        (["promote", "nots"], "unknown dataset 'nots'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    small: Params, small_store: "Store", small_shell: Shell, arguments: list[str], said: str
+) -> None:
+    registered.champion(small_store, small)
+    assert small_shell.run(*arguments) == 2
+    shown = small_shell.printed
+    assert said in shown
+    assert shown.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_wrong_picture_is_one_line_and_a_text_of_a_megabyte_is_answered(
+    small: Params, small_store: "Store", small_shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    registered.champion(small_store, small)
+    registered.pictures_champion(small_store)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "half.png").write_bytes(encoded(stroke(40, 40))[:60])
+    (tmp_path / "empty.png").write_bytes(encoded(0 * stroke(40, 40)))
+    (tmp_path / "large.txt").write_text("word1 " * 170_000)
+    for name in ("text.png", "half.png", "empty.png", "nowhere.png", "."):
+        assert small_shell.run("predict", "tones", name) == 2
+        shown = small_shell.printed
+        assert shown.startswith(f"{name}: ")
+        assert shown.count("\n") == 1
+    assert small_shell.run("predict", NAME, "--file", "large.txt") == 0
+    assert "large.txt line 1,champion,sad" in small_shell.answered
+
+
+@pytest.mark.slow
+def test_a_prediction_loads_no_heavy_library(small: Params, small_store: "Store") -> None:
+    registered.champion(small_store, small)
+    script = (
+        "import sys; from feedforward.cli import app as cli\n"
+        "sys.argv = ['feedforward', 'predict', 'notes', 'word1 word2']\n"
+        "cli.app(standalone_mode=False)\n"
+        "print('HEAVY', *sorted({'tensorflow', 'keras', 'mlflow', 'pandas', 'matplotlib', 'scipy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=os.environ, check=True)
+    assert done.stdout.splitlines()[-1] == "HEAVY"
+
+
+def test_probabilities_and_labels_belong_together() -> None:
+    asked = served(keras_files.model([12, 3], ["softmax"]), ("x", "y", "z"), TEXTS)
+    [found] = prediction.described(asked, np.array([[0.2, 0.5, 0.3]]))
+    assert found == {"label": "y", "probability": 0.5, "probabilities": {"x": 0.2, "y": 0.5, "z": 0.3}}

@@ -1,0 +1,64 @@
+"""Versions, aliases and tags in a real store, read with MLflow and without."""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import registered
+from registered import NAME
+
+from feedforward.config.schema import Params
+from feedforward.core.errors import DataError
+from feedforward.promotion import bundle
+from feedforward.tracking import model_versions
+from feedforward.tracking.registry import Registry
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+pytestmark = pytest.mark.slow
+
+
+def test_what_is_read_without_mlflow_is_what_mlflow_says(small: Params, small_store: "Store") -> None:
+    registry = Registry()
+    assert model_versions.find(NAME) is None
+    assert registry.find(NAME, "champion") is None
+    run = registered.final_run(small_store, small)
+    made = [registered.version(registry, run, strength) for strength in (1.0, 2.0)]
+    assert [version.number for version in made] == [1, 2]
+    registry.set_alias(made[1], "champion")
+    registry.tag(made[1], {"decision": "promoted", "empty": ""})
+    for which in ("champion", "challenger", 1, 2, 3):
+        assert model_versions.find(NAME, which) == registry.find(NAME, which)
+    assert model_versions.find(NAME).number == 2  # type: ignore[union-attr]
+    assert model_versions.find("unknown") is None
+    assert [version.number for version in registry.versions(NAME)] == [2, 1]
+    assert registry.versions(NAME, "another run") == []
+    assert model_versions.is_registered(made[0].tags["digest"])
+    assert not model_versions.is_registered("0" * 64)
+
+
+def test_a_version_holds_what_was_put_in_and_moves_with_the_store(
+    small: Params, small_store: "Store", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = Registry()
+    made = registered.version(registry, registered.final_run(small_store, small), 1.0)
+    served = bundle.read(model_versions.folder(made, "served"), made.tags["digest"])
+    rows = served.encoder.encode(["word1 word2"])
+    assert np.isfinite(served.network.logits(rows)).all()
+    with pytest.raises(DataError, match="nothing"):
+        model_versions.folder(made, "nothing")
+
+    shutil.move(tmp_path / "mlruns", tmp_path / "moved")
+    monkeypatch.setenv("FEEDFORWARD_STORE", str(tmp_path / "moved"))
+    found = model_versions.find(NAME, 1)
+    assert found is not None
+    assert model_versions.folder(found, "served").is_relative_to(tmp_path / "moved")
+
+
+def test_a_run_without_a_model_has_none_to_register(small: Params, small_store: "Store") -> None:
+    run = registered.final_run(small_store, small)
+    with pytest.raises(DataError, match="logged no whole model"):
+        Registry().model_file(run)

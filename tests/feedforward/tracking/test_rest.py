@@ -1,0 +1,72 @@
+"""What MLflow's pages compare: the means and intervals of variants, asked for over REST as the pages ask for them."""
+
+import json
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from small_data import params
+from synthetic_runs import LIKE_THE_LECTURE, one_run
+from tracked_runs import free_port, server
+
+from feedforward.experiments import plan, runner
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+VARIANTS = ("original", "larger", "l2", "dropout")
+COMPARED = "best_val_cross_entropy"
+
+
+def ask(port: int, path: str, **body: Any) -> dict[str, Any]:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/api/2.0/mlflow/{path}",
+        json.dumps(body).encode() if body else None,
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found
+
+
+def by_key(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    return {entry["key"]: entry["value"] for entry in entries}
+
+
+@pytest.mark.slow
+def test_variants_sort_by_their_means_and_carry_their_intervals(small_store: "Store", tmp_path: Path) -> None:
+    chosen, losses = params(seeds=4), {}
+    packs = plan.plan(chosen, "fair", ["notes"], VARIANTS)
+    found = {}
+    for pack in packs:
+        runs = [one_run("notes", pack.variant, seed, 20, LIKE_THE_LECTURE[pack.variant]) for seed in pack.seeds]
+        found |= dict(zip(pack.fingerprints, runs, strict=True))
+        losses.setdefault(pack.variant, []).extend(run.metrics[COMPARED] for run in runs if pack.role == "replica")
+    runner.conclude(packs, found, chosen, small_store)
+
+    port = free_port()
+    with server(tmp_path / "mlruns", port):
+        experiment_id = ask(port, "experiments/get-by-name?experiment_name=notes")["experiment"]["experiment_id"]
+        for order, best_first in (("ASC", True), ("DESC", False)):
+            answer = ask(
+                port,
+                "runs/search",
+                experiment_ids=[experiment_id],
+                filter="tags.`role` = 'variant' and tags.`protocol` = 'fair'",
+                order_by=[f"metrics.`mean_{COMPARED}` {order}"],
+                max_results=100,
+            )
+            names = [by_key(run["data"]["tags"])["variant"] for run in answer["runs"]]
+            assert names == sorted(losses, key=lambda name: np.mean(losses[name]), reverse=not best_first)
+    for run in answer["runs"]:
+        metrics, variant = by_key(run["data"]["metrics"]), by_key(run["data"]["params"])["variant"]
+        mean, half = np.mean(losses[variant]), 3.182446305 * np.std(losses[variant], ddof=1) / 2  # t, 3 degrees
+        assert metrics["seeds"] == 4
+        for kind, value in (("mean", mean), ("low", mean - half), ("high", mean + half)):
+            assert metrics[f"{kind}_{COMPARED}"] == pytest.approx(value, rel=1e-9)
+        for statistic in ("best_epoch", "last_val_cross_entropy", "generalization_gap", "rise", "slope"):
+            assert metrics[f"low_{statistic}"] <= metrics[f"mean_{statistic}"] <= metrics[f"high_{statistic}"]
+        assert run["info"]["status"] == "FINISHED"
+        assert run["info"]["run_name"].startswith(variant)

@@ -1,0 +1,67 @@
+"""Our update rules against Keras's, on the same gradients."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from feedforward.config.schema import Optimizer
+from feedforward.training.optimizers import Rule
+
+pytestmark = pytest.mark.usefixtures("tensorflow")
+
+SHAPES = [(7, 4), (4,), (4, 3)]
+
+
+def weights(seed: int) -> list[np.ndarray]:
+    numbers = np.random.default_rng(seed)
+    return [numbers.normal(size=shape).astype(np.float32) for shape in SHAPES]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ({}, keras.optimizers.RMSprop()),
+        ({"learning_rate": 0.01, "rho": 0.5, "epsilon": 0.01}, keras.optimizers.RMSprop(0.01, rho=0.5, epsilon=0.01)),
+        ({"momentum": 0.9}, keras.optimizers.RMSprop(momentum=0.9)),
+        ({"name": "sgd", "learning_rate": 0.1}, keras.optimizers.SGD(0.1)),
+        ({"name": "sgd", "momentum": 0.5}, keras.optimizers.SGD(0.001, momentum=0.5)),
+        ({"name": "adagrad"}, keras.optimizers.Adagrad(0.001)),
+        ({"name": "adam", "learning_rate": 0.002}, keras.optimizers.Adam(0.002)),
+    ],
+)
+def test_steps_are_those_of_keras(ours: dict[str, Any], theirs: keras.Optimizer) -> None:
+    own, other = ([tf.Variable(array) for array in weights(0)] for _ in range(2))
+    rule, stock = Rule(Optimizer(**ours), own), theirs.from_config(theirs.get_config())
+    for step in range(5):
+        gradients = [tf.constant(array * 10.0 ** (step - 3)) for array in weights(step + 1)]
+        rule.apply(list(zip(own, gradients, strict=True)))
+        stock.apply(gradients, other)
+        for a, b in zip(own, other, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+
+
+def test_the_order_of_the_gradients_does_not_matter() -> None:
+    for name in ("rmsprop", "adam"):
+        one, two = ([tf.Variable(array) for array in weights(0)] for _ in range(2))
+        for variables, turn in ((one, 1), (two, -1)):
+            gradients = [tf.constant(array) for array in weights(1)]
+            Rule(Optimizer(name=name), variables).apply(list(zip(variables, gradients, strict=True))[::turn])
+        for a, b in zip(one, two, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_rule_works_inside_a_graph() -> None:
+    for name in ("rmsprop", "sgd", "adagrad", "adam"):
+        variable = tf.Variable([1.0, 2.0])
+        rule = Rule(Optimizer(name=name, learning_rate=0.1), [variable])
+
+        @tf.function
+        def steps(rule: Rule = rule, variable: tf.Variable = variable) -> None:
+            for _ in tf.range(3):
+                rule.apply([(variable, tf.ones(2))])
+
+        steps()
+        assert (variable.numpy() < [1.0, 2.0]).all()

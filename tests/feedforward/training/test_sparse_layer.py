@@ -1,0 +1,141 @@
+"""The sparse first layer against dense NumPy."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_data import multihot as rows_like_texts
+from small_data import of_dense
+
+from feedforward.config.schema import Optimizer
+from feedforward.data.splits import MultiHot
+from feedforward.training import sparse_layer
+
+pytestmark = pytest.mark.usefixtures("tensorflow")
+
+
+@st.composite
+def matrices(draw: st.DrawFn) -> MultiHot:
+    """Multi-hot rows whose columns end before, at or after the head."""
+    columns = draw(
+        st.sampled_from([1, 5, sparse_layer.HEAD - 1, sparse_layer.HEAD, sparse_layer.HEAD + 1, sparse_layer.HEAD + 40])
+    )
+    samples, seed = draw(st.integers(1, 30)), draw(st.integers(0, 99))
+    share = draw(st.sampled_from([0.0, 0.02, 0.3, 1.0]))
+    return of_dense(np.random.default_rng(seed).random((samples, columns)) < share)
+
+
+def tail_of_batch(
+    found: sparse_layer.Coordinates, batch: int, samples: int, columns: int, by_column: bool
+) -> np.ndarray:
+    first, last = found.offsets[batch], found.offsets[batch + 1]
+    rows, names = (found.rows_by_column, found.columns_by_column) if by_column else (found.rows, found.columns)
+    matrix = np.zeros((samples, columns))
+    np.add.at(matrix, (rows[first:last], names[first:last]), 1)
+    return matrix
+
+
+@given(matrices())
+@settings(max_examples=60, deadline=None)
+def test_head_and_tail_are_the_whole(features: MultiHot) -> None:
+    order = np.random.default_rng(len(features)).permutation(len(features))[: len(features) // 2 + 1]
+    head, tail = sparse_layer.split_head(features, order)
+    assert head.dtype == np.uint8
+    assert head.shape[1] == min(sparse_layer.HEAD, features.columns)
+    np.testing.assert_array_equal(np.hstack([head, tail.dense()]), features.dense()[order])
+
+
+def tail_of(features: MultiHot) -> MultiHot:
+    return sparse_layer.split_head(features, np.arange(len(features)))[1]
+
+
+@given(matrices(), st.integers(1, 40))
+@settings(max_examples=60, deadline=None)
+def test_coordinates_are_the_ones_of_each_batch(features: MultiHot, batch_size: int) -> None:
+    tail = tail_of(features)
+    found = sparse_layer.coordinates(tail, batch_size)
+    starts = range(0, len(tail), batch_size)
+    assert len(found.offsets) == len(starts) + 1
+    for batch, start in enumerate(starts):
+        chosen = range(start, min(start + batch_size, len(tail)))
+        for by_column in (False, True):
+            matrix = tail_of_batch(found, batch, len(chosen), tail.columns, by_column)
+            np.testing.assert_array_equal(matrix, tail.dense()[chosen])
+        part = slice(found.offsets[batch], found.offsets[batch + 1])
+        assert (np.diff(found.rows[part].astype(int)) >= 0).all()
+        assert (np.diff(found.columns_by_column[part].astype(int)) >= 0).all()
+
+
+def test_more_batches_than_16_bits_hold() -> None:
+    samples = 2**16 + 50
+    ones = np.zeros((samples, sparse_layer.HEAD + 3), bool)
+    ones[np.arange(samples), sparse_layer.HEAD + np.arange(samples) % 3] = True
+    found = sparse_layer.coordinates(tail_of(of_dense(ones)), 1)
+    np.testing.assert_array_equal(found.columns_by_column, np.arange(samples) % 3)
+    np.testing.assert_array_equal(found.offsets, np.arange(samples + 1))
+
+
+Kinds = pytest.mark.parametrize("optimizer", [Optimizer(), Optimizer(name="sgd")], ids=["compiled", "variable"])
+
+
+def places(found: sparse_layer.Coordinates) -> tuple[sparse_layer.Places, sparse_layer.Places]:
+    rows, columns, rows_by, columns_by = (
+        tf.constant(array.astype(np.int32))
+        for array in (found.rows, found.columns, found.rows_by_column, found.columns_by_column)
+    )
+    return (rows, columns), (rows_by, columns_by)
+
+
+@Kinds
+def test_the_product_is_that_of_dense_matrices(optimizer: Optimizer) -> None:
+    rest = tail_of(rows_like_texts(20, 0))
+    by_row, by_column = places(sparse_layer.coordinates(rest, 20))
+    kernel = np.random.default_rng(0).normal(size=(rest.columns, 8)).astype(np.float32)
+    tail = sparse_layer.tail(kernel, optimizer)
+    assert (tail.variable is None) == (optimizer.name == "rmsprop")
+    ones = by_row if tail.order == "row" else by_column
+    np.testing.assert_allclose(tail.product(ones, tf.constant(20)), rest.dense() @ kernel, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(tail.squares(), np.square(kernel).sum(0), rtol=1e-5)
+    np.testing.assert_array_equal(tail.numpy(), kernel)
+
+
+def test_the_gradient_is_that_of_dense_matrices() -> None:
+    rest = tail_of(rows_like_texts(20, 0))
+    _, by_column = places(sparse_layer.coordinates(rest, 20))
+    upstream = np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)
+    tail = sparse_layer.VariableTail(np.zeros((rest.columns, 8), np.float32))
+    gradient = tail.backward(tf.constant(upstream), by_column)
+    np.testing.assert_allclose(gradient, rest.dense().T @ upstream, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.01])
+def test_compiled_loops_learn_as_keras_does(l2: float) -> None:
+    numbers = np.random.default_rng(0)
+    batches = [tail_of(rows_like_texts(20, number)) for number in range(3)]  # each without some columns of the others
+    kernel = numbers.normal(size=(batches[0].columns, 8)).astype(np.float32)
+    optimizer = Optimizer(learning_rate=0.01, rho=0.8, epsilon=1e-5)
+    tail, variable = sparse_layer.tail(kernel, optimizer, l2), tf.Variable(kernel)
+    keras_rule = keras.optimizers.RMSprop(0.01, rho=0.8, epsilon=1e-5)
+    for rest in batches * 2:
+        upstream = numbers.normal(size=(20, 8)).astype(np.float32)
+        _, by_column = places(sparse_layer.coordinates(rest, 20))
+        assert tail.backward(tf.constant(upstream), by_column) is None
+        keras_rule.apply([rest.dense().T @ upstream + 2 * l2 * variable], [variable])
+    np.testing.assert_allclose(tail.numpy(), variable, rtol=1e-5, atol=1e-6)
+    assert np.abs(tail.numpy() - kernel).max() > 0.01
+
+
+def test_other_rules_need_a_variable() -> None:
+    for optimizer in (Optimizer(momentum=0.5), Optimizer(name="adam")):
+        assert sparse_layer.tail(np.zeros((3, 2), np.float32), optimizer).variable is not None
+
+
+@Kinds
+def test_rows_without_words_have_a_sum_of_0(optimizer: Optimizer) -> None:
+    nothing = (tf.constant([], tf.int32),) * 2
+    tail = sparse_layer.tail(np.ones((3, 2), np.float32), optimizer)
+    np.testing.assert_array_equal(tail.product(nothing, tf.constant(4)), np.zeros((4, 2)))
+    gradient = tail.backward(tf.ones((4, 2)), nothing)
+    np.testing.assert_array_equal(tail.numpy() if gradient is None else gradient + 1, np.ones((3, 2)))

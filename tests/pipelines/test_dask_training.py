@@ -1,0 +1,118 @@
+"""Packs on a Dask cluster of two workers, one of which is lost: the same bytes as in threads, and nothing left over.
+
+Needs requirements/cluster.txt.
+"""
+
+import importlib.util
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pipelines.dask_training
+from feedforward.analysis import run_result
+from feedforward.config.schema import load_params
+from feedforward.core import paths, provenance
+from feedforward.core.errors import DataError, FeedforwardError
+from feedforward.experiments import plan, runner
+from feedforward.tracking import open_store
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "feedforward"))
+from live_cluster import environment  # noqa: E402
+from small_data import values, write_params, write_vectorized  # noqa: E402
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(importlib.util.find_spec("prefect_dask") is None, reason="prefect-dask is not installed"),
+]
+
+TRAIN = """
+from feedforward.config.schema import load_params
+from pipelines import environment as settings, prefect_server as server
+settings.apply()
+with server.serving() as wait_for_server:
+    from pipelines import training_flow as training
+    training.stage(load_params(), "fair", wait_for_server)
+"""
+
+
+def workspace(folder: Path, engine: str) -> Path:
+    write_vectorized(folder)
+    changed = values(engine=engine)
+    del changed["datasets"]["notes"]
+    changed["variants"] = {name: changed["variants"][name] for name in ("original", "smaller")}
+    write_params(folder / "params.yaml", changed)
+    return folder
+
+
+def run(folder: Path, script: str, **more: str) -> subprocess.CompletedProcess[str]:
+    settings = environment(folder, **more)
+    return subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, env=settings, capture_output=True, text=True, check=False
+    )
+
+
+def servers(folder: Path) -> list[str]:
+    """Prefect's servers that a job in the folder started."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"pipelines.prefect_server" in (path / "cmdline").read_bytes():
+                found += [path.name] if str(folder).encode() in (path / "environ").read_bytes() else []
+        except OSError:
+            continue
+    return found
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace of this process."""
+    monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path / "here"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return workspace(tmp_path / "here", "threads")
+
+
+def test_two_workers_one_of_them_lost_leave_the_bytes_of_one_machine(tmp_path: Path, cluster: Any, here: Path) -> None:
+    address, start = cluster
+    apart = workspace(tmp_path / "apart", address)
+    lost = start(FAULT="train.before_log")  # dies when it has trained its first pack
+    start()
+    runner.prepare(1)
+    params, store = load_params(), open_store()
+    alone = [run for pack in plan.plan(params, "fair") for run in runner.train_pack(pack, params, store)]
+    run_result.save(paths.trained("fair"), alone, provenance.cpu_digest(), "train")
+    done = run(apart, TRAIN)
+    assert done.returncode == 0, done.stderr + "".join(path.read_text()[-2000:] for path in tmp_path.glob("*.log"))
+    assert lost.wait(10) == -signal.SIGKILL
+    left = Path("data") / "trained" / "fair.json"
+    assert (apart / left).read_bytes() == (here / left).read_bytes()
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{apart}/mlruns/mlflow.db")
+    runs = client.search_runs([each.experiment_id for each in client.search_experiments()])
+    states = [f"{run.info.status} {run.data.tags['role']}" for run in runs]
+    assert "RUNNING" not in " ".join(states)
+    assert any(line.startswith("KILLED") for line in states)
+    assert sum(line == "FINISHED replica" for line in states) == 2 * 2  # variants × seeds
+    time.sleep(1)
+    assert not servers(apart)
+
+
+def test_a_worker_with_other_data_refuses(here: Path) -> None:
+    params = load_params()
+    (pack, *_) = plan.plan(params, "fair")
+    manifest = here / "data" / "vectorized" / "tones" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"data_digest": "', '"data_digest": "0'))
+    with pytest.raises(DataError, match="has other data, code, versions or another kind of CPU"):
+        pipelines.dask_training.train_pack(pack, params, None)
+
+
+def test_without_a_scheduler_it_says_so() -> None:
+    with pytest.raises(FeedforwardError, match=r"engine: tcp://127\.0\.0\.1:9: no scheduler answers"):
+        pipelines.dask_training.runner("tcp://127.0.0.1:9")

@@ -1,0 +1,230 @@
+"""Scheduled retraining for real: a server, a worker, the deployments; the schedule fires, a champion appears."""
+
+import contextlib
+import hashlib
+import http.server
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from feedforward.core.errors import Busy
+
+ROOT = Path(__file__).parents[2]
+NAME = "reviews"
+GIVEN = 6
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
+
+
+class Place:
+    """A small workspace with a server and a worker of its own, and someone who listens to its messages."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.messages = folder, list[str]()
+        self.listener = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        threading.Thread(target=self.listener.serve_forever, daemon=True).start()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        others = ("PREFECT", "MLFLOW", "FEEDFORWARD", "FAULT")
+        self.environment = {key: value for key, value in os.environ.items() if not key.startswith(others)}
+        self.environment |= {
+            "PATH": f"{Path(sys.executable).parent}:{self.environment['PATH']}",
+            "FEEDFORWARD_ROOT": str(folder),
+            "PREFECT_API_URL": f"http://127.0.0.1:{self.port}/api",
+        }
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def _handler(self) -> type[http.server.BaseHTTPRequestHandler]:
+        messages = self.messages
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                messages.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        return Handler
+
+    def run(self, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *command],
+            cwd=self.folder,
+            env=self.environment | more,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+
+    def start(self, *command: str) -> None:
+        log = (self.folder / f"{command[0]}.log").open("wb")
+        self.processes.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "pipelines.operations", *command],
+                cwd=self.folder,
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        )
+
+    def answers(self) -> bool:
+        """Whether the server is there."""
+        with contextlib.suppress(OSError):
+            self.allows("http://127.0.0.1")
+            return True
+        return False
+
+    def allows(self, origin: str) -> bool:
+        """Whether the server lets a page of that origin read its answers."""
+        asked = urllib.request.Request(f"http://127.0.0.1:{self.port}/api/health", headers={"Origin": origin})
+        with urllib.request.urlopen(asked, timeout=10) as answer:
+            return answer.headers.get("Access-Control-Allow-Origin") is not None
+
+    def log(self) -> list[dict[str, Any]]:
+        path = self.folder / "mlruns" / "retrainings.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+    def logged(self, *outcomes: str) -> dict[str, Any] | None:
+        return next((entry for entry in self.log() if entry["outcome"] in outcomes), None)
+
+    def wait(self, until: Callable[[], Any], seconds: float = 240) -> Any:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if found := until():
+                return found
+            time.sleep(0.3)
+        told = "\n".join(path.read_text()[-3000:] for path in self.folder.glob("*.log"))
+        raise AssertionError(f"{self.log()}\n{told}")
+
+    def close(self) -> None:
+        for process in reversed(self.processes):
+            os.killpg(process.pid, signal.SIGTERM)
+        for process in self.processes:
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+        self.listener.shutdown()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    yaml = YAML(typ="safe", pure=True)
+    params = yaml.load((ROOT / "demo" / "params.yaml").read_text())
+    dataset = next(data for data in params["datasets"].values() if data["task"] == "binary")
+    dataset |= {"sample": False, "claims": []}
+    dataset["expectations"]["class_share"] = [0.4, 0.6]
+    dataset["training"] |= {"epochs": 2, "final": {"variant": "original", "epochs": 2}}
+    dataset["training"].pop("lecture", None)
+    params |= {
+        "seeds": 1,
+        "mirrors": [str(ROOT / "samples")],
+        "datasets": {NAME: dataset},
+        "variants": {"original": {}},
+    }
+    params["promotion"] = {"witnesses": 1}
+    params["retraining"] = {
+        "collect": True,
+        "minimum_new": GIVEN,
+        "schedule": {"cron": "* * * * *"},  # every minute
+        "notify": "custom-webhook/ops",
+    }
+    with (tmp_path / "params.yaml").open("w") as file:
+        YAML(typ="safe", pure=True).dump(params, file)
+    for name in ("dvc.yaml", ".dvcignore"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    made = Place(tmp_path)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def give_samples(folder: Path) -> None:
+    """Labelled samples, as the service keeps them."""
+    lines = []
+    for k in range(GIVEN):
+        text = f"A rather fine film, number {k}, with a good story and good actors in it."
+        entry = {"text": text, "label": "positive", "digest": hashlib.sha256(text.encode()).hexdigest()}
+        lines.append(json.dumps(entry) + "\n")
+    (folder / "data" / "incoming").mkdir(parents=True)
+    (folder / "data" / "incoming" / f"{NAME}.jsonl").write_text("".join(lines))
+
+
+BLOCK_AND_SLOTS = """
+import os, sys
+from pipelines import gpu_slots as slots
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.concurrency.sync import concurrency
+from prefect.concurrency._asyncio import ConcurrencySlotAcquisitionError
+CustomWebhookNotificationBlock(name="ops", url=sys.argv[1], json_data={"said": "{{body}}"}).save("ops")
+with slots.computing_on("gpu", fallback=False) as where:
+    print(where, os.environ["CUDA_VISIBLE_DEVICES"])
+    try:
+        with concurrency("gpu", occupy=1, strict=True, timeout_seconds=1):
+            print("a second slot")
+    except TimeoutError:
+        print("no second slot")
+slots.LIMIT = "none-such"
+try:
+    with slots.computing_on("gpu", fallback=False):
+        print("passed")
+except ConcurrencySlotAcquisitionError:
+    print("no limit, no pass")
+"""
+
+
+def test_the_schedule_fires_the_worker_trains_and_the_alias_moves(place: Place) -> None:
+    place.start("server", "--port", str(place.port))
+    done = place.run("-m", "dvc", "init", "-q", "--no-scm")
+    done = place.run("-m", "dvc", "repro", f"vectorize@{NAME}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    give_samples(place.folder)
+    place.wait(place.answers)
+    deployed = place.run("-m", "pipelines.operations", "deploy")
+    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+    assert "scheduled on the pool cpu: * * * * *" in deployed.stdout
+    assert not place.allows("http://evil.example")
+    place.start("worker", "cpu")
+    url = f"http://127.0.0.1:{place.listener.server_port}/"
+    slots = place.run("-c", BLOCK_AND_SLOTS, url, CUDA_VISIBLE_DEVICES="3")
+    assert slots.stdout.splitlines() == ["GPU 3 3", "no second slot", "no limit, no pass"], slots.stderr
+
+    place.wait(lambda: place.logged("started", "failed"))
+    second = place.run("-m", "pipelines.operations", "retrain")  # while the first is at work
+    assert second.returncode == Busy.exit_code, second.stdout + second.stderr
+    skipped = place.logged("skipped")
+    assert skipped is not None
+    assert "(retraining) is at work here" in skipped["problem"]
+
+    trained = place.wait(lambda: place.logged("trained", "failed"))
+    assert trained["outcome"] == "trained", trained
+    assert f"{NAME}: {GIVEN} new samples" in trained["reasons"]
+    assert trained["gate"][NAME].startswith("version 1 is champion now"), trained
+    manifest = json.loads((place.folder / "data" / "vectorized" / NAME / "manifest.json").read_text())
+    assert manifest["collected"] == GIVEN
+    assert "<svg" in (place.folder / "reports" / "retraining" / "index.html").read_text()
+    assert place.wait(lambda: any("is champion now" in message for message in place.messages))
+
+    # the next time there is nothing to train for
+    unchanged = place.wait(lambda: place.logged("unchanged"))
+    assert unchanged["samples"] == {NAME: {"new": 0, "refused": {}}}

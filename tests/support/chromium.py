@@ -1,0 +1,36 @@
+"""Debian's chromium, driven by Playwright; tests that need it are skipped where it is not installed."""
+
+import shutil
+
+import pytest
+
+sync = pytest.importorskip("playwright.sync_api")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+FOUND = next(filter(None, map(shutil.which, BROWSERS)), None)
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(FOUND is None, reason=f"none of {', '.join(BROWSERS)} is installed")]
+
+SOON = 20_000  # ms; the page looks at the service each 3 s, and a busy machine is slow
+sync.expect.set_options(timeout=SOON)
+# Of each piece of text that shows: the lowest contrast with what is behind it, and where.
+CONTRAST = """() => {
+  const dot = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d");
+  const over = (color, below) => {
+    dot.fillStyle = `rgb(${below})`; dot.fillRect(0, 0, 1, 1);
+    dot.fillStyle = color; dot.fillRect(0, 0, 1, 1);
+    return [...dot.getImageData(0, 0, 1, 1).data.slice(0, 3)];
+  };
+  const light = (rgb) => rgb.map((x) => x / 255).map((x) => (x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, x, k) => sum + x * [0.2126, 0.7152, 0.0722][k], 0);
+  const ground = (at) => (at ? over(getComputedStyle(at).backgroundColor, ground(at.parentElement)) : [255, 255, 255]);
+  let lowest = [99, ""];
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const at = texts.currentNode.parentElement;
+    if (!texts.currentNode.data.trim() || !at.checkVisibility() || at.closest("script, :disabled, .veiled")) continue;
+    const below = ground(at), one = light(below), other = light(over(getComputedStyle(at).color, below));
+    const ratio = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+    if (ratio < lowest[0]) lowest = [ratio, texts.currentNode.data.trim()];
+  }
+  return lowest;
+}"""

@@ -1,0 +1,52 @@
+"""The real data sets' entries of params.yaml with small files, fetched and vectorized by the real code."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+from raw_files import REVIEWS, idx, reviews_file, sha256, tar_gz
+
+from feedforward.config.schema import load_params
+from feedforward.core import paths
+from feedforward.data import preparation
+
+CHECKOUT = Path(__file__).parents[2]
+PARAMS = load_params(CHECKOUT / "params.yaml")
+
+
+def texts(**reader: object):
+    """The real text data set's entry with small files."""
+    dataset = PARAMS.dataset("imdb")
+    changed = {"file": "set.tar.gz", "train": "set/train", "test": "set/test", "num_words": 12, **reader}
+    files = {"set.tar.gz": reviews_file()}
+    return dataset.model_copy(update={"files": files, "reader": dataset.reader.model_copy(update=changed)})
+
+
+def images():
+    """The real image data set's entry with small files of the same names."""
+    dataset = PARAMS.dataset("mnist")
+    files = {key: file.model_copy(update={"sha256": None}) for key, file in dataset.files.items()}
+    return dataset.model_copy(update={"files": files})
+
+
+def put_texts(root, reviews=REVIEWS):
+    (root / "mirror" / "set.tar.gz").write_bytes(tar_gz(reviews))
+
+
+def put_images(root):
+    random = np.random.default_rng(1)
+    for key in images().files:
+        samples = 30 if "train" in key else 10
+        shape = (samples, 4, 4) if "images" in key else (samples,)
+        array = random.integers(0, 256 if "images" in key else 10, shape)
+        (root / "mirror" / key).write_bytes(gzip.compress(idx(array)))
+
+
+def prepare(name, dataset):
+    preparation.fetch(name, dataset, PARAMS.model_copy(update={"mirrors": ("mirror",)}))
+    preparation.vectorize(name, dataset)
+    return paths.vectorized(name)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): sha256(path.read_bytes()) for path in folder.rglob("*") if path.is_file()}

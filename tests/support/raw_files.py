@@ -1,0 +1,155 @@
+"""Small raw files and a small web server, made for tests."""
+
+import contextlib
+import functools
+import gzip
+import hashlib
+import http.server
+import io
+import tarfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from feedforward.config.schema import SourceFile
+
+FOLDERS = ("set/train/neg", "set/train/pos", "set/test/neg", "set/test/pos")
+REVIEWS = {
+    "set/train/neg/0_1.txt": b"A bad, bad film!",
+    "set/train/neg/10_2.txt": b"bad and long",
+    "set/train/pos/2_9.txt": b"A good film, good fun.",
+    "set/test/neg/0_3.txt": b"bad",
+    "set/test/pos/1_8.txt": b"unheard of",
+}
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def members_digest(members: dict[str, bytes]) -> str:
+    """Of members in canonical order, as the docstring of SourceFile says."""
+    return sha256(b"".join(f"{name}\0{sha256(content)}\n".encode() for name, content in members.items()))
+
+
+def idx(array: np.ndarray) -> bytes:
+    return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.astype(np.uint8).tobytes()
+
+
+def tar_entry(name: str, content: bytes = b"", kind: bytes = tarfile.REGTYPE, link: str = "") -> tuple:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.linkname, entry.size = kind, link, len(content)
+    return entry, content
+
+
+def tar(entries: list[tuple], layout: int = tarfile.USTAR_FORMAT) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=layout) as archive:
+        for entry, content in entries:
+            archive.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def tar_gz(members: dict[str, bytes], layout: int = tarfile.USTAR_FORMAT) -> bytes:
+    return gzip.compress(tar([tar_entry(*item) for item in members.items()], layout), 1)
+
+
+def reviews_file(**changes: object) -> SourceFile:
+    """The entry of params.yaml that belongs to tar_gz(REVIEWS)."""
+    values = {"archive": "tar", "folders": FOLDERS, "suffix": ".txt", "members": len(REVIEWS)}
+    return SourceFile(**{**values, "sha256": members_digest(REVIEWS), "max_bytes": 10**6, **changes})
+
+
+Response = Callable[[http.server.BaseHTTPRequestHandler], None]
+
+
+def whole(body: bytes, **headers: str) -> Response:
+    """Status 200 with that body."""
+
+    def respond(request: http.server.BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(body)))
+        for name, value in headers.items():
+            request.send_header(name.replace("_", "-"), value)
+        request.end_headers()
+        request.wfile.write(body)
+
+    return respond
+
+
+def cut_off(body: bytes, sent: int) -> Response:
+    """Announce the body and drop the connection after some bytes."""
+
+    def respond(request: http.server.BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body[:sent])
+
+    return respond
+
+
+def stalled(body: bytes, sent: int, seconds: float) -> Response:
+    """Send some bytes, then nothing for a while."""
+
+    def respond(request: http.server.BaseHTTPRequestHandler) -> None:
+        cut_off(body, sent)(request)
+        request.wfile.flush()
+        time.sleep(seconds)
+
+    return respond
+
+
+def failing(status: int) -> Response:
+    return lambda request: request.send_error(status)
+
+
+class Server:
+    """Answers each path with its responses in turn, the last one for ever; `asked` lists the paths."""
+
+    def __init__(self, responses: dict[str, list[Response]]) -> None:
+        self.responses = responses
+        self.asked: list[str] = []
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                path = self.path.partition("?")[0]
+                outer.asked.append(self.path)
+                waiting = outer.responses.get(path, [failing(404)])
+                with contextlib.suppress(ConnectionError):
+                    (waiting.pop(0) if len(waiting) > 1 else waiting[0])(self)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.server.block_on_close = False
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+
+@contextlib.contextmanager
+def serving(responses: dict[str, list[Response]]) -> Iterator[Server]:
+    server = Server(responses)
+    thread = threading.Thread(target=functools.partial(server.server.serve_forever, poll_interval=0.02), daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.server.shutdown()
+        server.server.server_close()
+
+
+@contextlib.contextmanager
+def workspace(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that is the root of a checkout, without a mirror."""
+    folder.mkdir(exist_ok=True)
+    (folder / "params.yaml").touch()
+    monkeypatch.setenv("FEEDFORWARD_ROOT", str(folder))
+    monkeypatch.delenv("FEEDFORWARD_MIRROR", raising=False)
+    yield folder

@@ -1,0 +1,152 @@
+"""Two small data sets, one dense with three classes and one multi-hot with two, made from a few numbers."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from ruamel.yaml import YAML
+
+from feedforward.config.schema import Params
+from feedforward.core import atomic_files
+from feedforward.data.splits import Features, MultiHot, Split
+
+PIXELS = 12
+WORDS = 700  # more than the head of multihot, so that there is a tail
+TRAIN, TEST, HELD_OUT = 90, 30, 24
+
+_FOLDERS = ["train/sad", "train/glad", "test/sad", "test/glad"]
+_EXPECTATIONS = {
+    "train_samples": [1, 1000],
+    "test_samples": [1, 1000],
+    "class_share": [0, 1],
+    "ones": [0, 1000],
+    "value": [0, 255],
+    "raw_length": [1, 1000],
+    "duplicates": 0,
+    "overlap": 0,
+}
+
+
+def values(**changes: Any) -> dict[str, Any]:
+    """A small params.yaml as plain values; `changes` replace keys of the top level."""
+    plain: dict[str, Any] = {
+        "seeds": 2,
+        "data_order_seed": 3,
+        "pack_units": 32,
+        "variants": {
+            "original": {},
+            "smaller": {"size": "small"},
+            "larger": {"size": "large"},
+            "l2": {"l2": 0.01},
+            "dropout": {"dropout_rate": 0.5},
+        },
+        "datasets": {
+            "tones": {
+                "title": "Small grey pictures",
+                "task": "multiclass",
+                "labels": ["dark", "grey", "light"],
+                "files": {"features": {}, "labels": {}},
+                "reader": {
+                    "kind": "idx",
+                    "train": {"features": "features", "labels": "labels"},
+                    "test": {"features": "features", "labels": "labels"},
+                },
+                "expectations": _EXPECTATIONS,
+                "network": {"sizes": {"base": [16], "small": [4], "large": [40]}, "scale": 255},
+                "training": {
+                    "epochs": 3,
+                    "batch_size": 20,
+                    "validation": {"take": "last", "samples": HELD_OUT},
+                    "final": {"variant": "original", "epochs": 2},
+                    "lecture": {"variants": ["original"], "validated_on_test": ["original"]},
+                },
+            },
+            "notes": {
+                "title": "Small texts",
+                "task": "binary",
+                "labels": ["sad", "glad"],
+                "files": {"texts": {"archive": "tar", "folders": _FOLDERS}},
+                "reader": {
+                    "kind": "labelled_text",
+                    "file": "texts",
+                    "train": "train",
+                    "test": "test",
+                    "classes": ["sad", "glad"],
+                    "num_words": WORDS,
+                },
+                "expectations": _EXPECTATIONS,
+                "network": {"sizes": {"base": [16, 16], "small": [4, 4], "large": [40, 40]}},
+                "training": {
+                    "epochs": 3,
+                    "batch_size": 20,
+                    "validation": {"take": "first", "samples": HELD_OUT},
+                    "final": {"variant": "original", "epochs": 2},
+                    "lecture": {"variants": ["original", "l2"], "validated_on_test": ["l2"]},
+                },
+            },
+        },
+    }
+    return plain | changes
+
+
+def write_params(path: Path, plain: Mapping[str, Any]) -> Path:
+    """Write values as YAML."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+        YAML().dump(dict(plain), file)
+    return path
+
+
+def params(**changes: Any) -> Params:
+    """The same as params."""
+    return Params.model_validate_json(json.dumps(values(**changes)))
+
+
+def multihot(samples: int, seed: int, columns: int = WORDS) -> MultiHot:
+    """Rows with more ones in the columns of frequent words, as texts have; some rows are empty."""
+    chance = np.outer(np.arange(samples) % 9 > 0, 1 / (1 + np.arange(columns) / 8))
+    return of_dense(np.random.default_rng(seed).random((samples, columns)) < chance)
+
+
+def of_dense(matrix: npt.NDArray[Any]) -> MultiHot:
+    """The ones of a matrix."""
+    rows, columns = np.nonzero(matrix)
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(matrix)))]).astype(np.int64)
+    return MultiHot(indptr, columns.astype(np.uint16), matrix.shape[1])
+
+
+def split(name: str, samples: int = TRAIN, seed: int = 0) -> Split:
+    """A split of `tones` (uint8) or `notes` (multi-hot), with labels that can be learned."""
+    features: Features
+    if name == "tones":
+        labels = np.random.default_rng(seed).integers(0, 3, samples)
+        noise = np.random.default_rng(seed + 1).integers(0, 90, (samples, PIXELS))
+        return Split((labels[:, None] * 80 + noise).astype(np.uint8), labels.astype(np.uint8))
+    features = multihot(samples, seed)
+    labels = (features.dense()[:, 5:25].sum(1) > 7).astype(np.uint8)
+    return Split(features, labels)
+
+
+def dense(features: Features) -> npt.NDArray[np.float32]:
+    """What a plain Keras script would feed."""
+    return features.dense() if isinstance(features, MultiHot) else np.asarray(features, np.float32)
+
+
+def write_vectorized(root: Path) -> None:
+    """Both data sets as `vectorize` leaves them below `root`."""
+    for name in ("tones", "notes"):
+        folder = root / "data" / "vectorized" / name
+        train, test = split(name, TRAIN), split(name, TEST, seed=7)
+        train.save(folder / "train")
+        test.save(folder / "test")
+        digests = {"train": train.digest(), "test": test.digest(), "vocabulary": None}
+        manifest = {
+            **digests,
+            "data_digest": atomic_files.digest(digests),
+            "samples": {"train": TRAIN, "test": TEST},
+            "features": train.features.shape[1],
+        }
+        atomic_files.write_json(folder / "manifest.json", manifest)

@@ -1,0 +1,109 @@
+"""Runs in a real store, read back by a plain MLflow client; stores behind a real server; child processes that log."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from feedforward import tracking
+from feedforward.analysis.run_result import RunResult
+from feedforward.tracking import RunTags, records, settings
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+DIGEST = "0123456789abcdef" * 4
+
+
+def tags(role: Any = "replica", seed: int | None = 0, fingerprint: str = DIGEST, dataset: str = "words") -> RunTags:
+    return RunTags(dataset, "original", "fair", role, fingerprint, "data" + DIGEST[4:], seed)
+
+
+def result(seed: int = 0, epochs: int = 20) -> RunResult:
+    numbers = np.random.default_rng(seed)
+    names = ("loss", "accuracy", "cross_entropy", "val_loss", "val_accuracy", "val_cross_entropy")
+    curves = {name: [float(value) for value in numbers.random(epochs)] for name in names}
+    metrics = {"best_epoch": 4.0, "best_val_cross_entropy": float(numbers.random()), "tiny": 5e-324, "third": 1 / 3}
+    return RunResult("words", "original", seed, "fair", "replica", curves, metrics, DIGEST)
+
+
+def log(store: "Store", seed: int = 0, parent: tracking.Run | None = None, **more: Any) -> tracking.Run:
+    run = store.start(tags(seed=seed, fingerprint=f"{seed:064x}"), f"original seed {seed}", parent)
+    store.finish(run, result=result(seed), **more)
+    return run
+
+
+def client() -> Any:
+    settings.apply()
+    from mlflow import MlflowClient
+
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{os.environ['FEEDFORWARD_ROOT']}/mlruns/mlflow.db"
+    return MlflowClient(uri)
+
+
+def all_runs() -> list[Any]:
+    """Every run that is not deleted, seen by a plain client."""
+    plain = client()
+    return list(plain.search_runs([each.experiment_id for each in plain.search_experiments()], max_results=5000))
+
+
+def history(run_id: str, key: str) -> list[tuple[int, float]]:
+    return sorted((point.step, point.value) for point in client().get_metric_history(run_id, key))
+
+
+def in_spool() -> list[str]:
+    return [path.name for path in records.spool().glob("*") if path.is_dir()]
+
+
+def child(workspace: Path, code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `code` with this module's names in a process of its own."""
+    head = f"import os, signal, sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from tracked_runs import *\n"
+    return subprocess.run(
+        [sys.executable, "-c", head + code],
+        env=os.environ | {"FEEDFORWARD_ROOT": str(workspace)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@contextlib.contextmanager
+def server(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A real `mlflow server` on the loopback, in a process group of its own, which ends with the block."""
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "kept")]
+    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+    with (folder / "log").open("ab") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment, start_new_session=True)
+    try:
+        wait_for(port, process)
+        yield process
+    finally:
+        for number in (signal.SIGCONT, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+        process.wait()
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(300):
+        assert process.poll() is None, "the server ended"
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1):
+            return
+        time.sleep(0.2)
+    raise AssertionError("the server does not answer")
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
