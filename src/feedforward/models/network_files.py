@@ -1,0 +1,125 @@
+"""A network as two files that need no Keras: `network.json` and `weights.npz`.
+
+    network.json   {"format": 1, "scale": 0.00392, "layers": [{"activation": "relu", "inputs": 784, "units": 32}, ...]}
+    weights.npz    float32 arrays kernel_0 (inputs, units), bias_0 (units,), kernel_1, ...; stored, not compressed
+
+Reading them runs no code and allocates no more than the file's size: of the JSON only sizes and the names of known
+activations are used, of the archive only float32 arrays of exactly those sizes, never a pickle.
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from feedforward.core import atomic_files
+from feedforward.core.errors import DataError
+from feedforward.models.numpy_network import ACTIVATIONS, LAST_ACTIVATIONS, Array, Layer, Network
+
+NETWORK, WEIGHTS = "network.json", "weights.npz"
+FORMAT = 1
+MAX_NETWORK_BYTES = 2**20
+MAX_WEIGHTS_BYTES = 2**29  # 128 million weights: 400 times the largest network in params.yaml
+MAX_HEADER_BYTES = 1024  # of one .npy member; NumPy writes 128
+
+
+def to_files(network: Network) -> dict[str, bytes]:
+    """The content of both files by name. Equal networks give equal bytes."""
+    layers = [
+        {"inputs": layer.kernel.shape[0], "units": layer.kernel.shape[1], "activation": layer.activation}
+        for layer in network.layers
+    ]
+    described = {"format": FORMAT, "scale": network.scale, "layers": layers}
+    arrays = {}
+    for number, layer in enumerate(network.layers):
+        arrays[f"kernel_{number}"] = np.ascontiguousarray(layer.kernel, np.float32)
+        arrays[f"bias_{number}"] = np.ascontiguousarray(layer.bias, np.float32)
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    text = atomic_files.canonical_json(described, indent=2) + "\n"
+    return {NETWORK: text.encode(), WEIGHTS: buffer.getvalue()}
+
+
+def read(files: Mapping[str, bytes], name: str = "network") -> Network:
+    """The network in the content of both files. name: what error messages call it.
+
+    Raises:
+        DataError: a file is missing, or holds anything but a network of known layers and float32 arrays of its sizes.
+    """
+    for file in (NETWORK, WEIGHTS):
+        if file not in files:
+            raise DataError(f"{name}: has no {file}; train and promote again")
+    file = NETWORK
+    try:
+        scale, described = _described(files[NETWORK])
+        file = WEIGHTS
+        layers = _layers(files[WEIGHTS], described)
+    except Exception as error:  # hostile bytes can break any parser
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{name}: {file} refused: {reason}; promote a model that `feedforward train` made") from None
+    return Network(scale, layers)
+
+
+def _described(content: bytes) -> tuple[float, list[tuple[int, int, str]]]:
+    """(scale, layers as (inputs, units, activation))."""
+    if len(content) > MAX_NETWORK_BYTES:
+        raise ValueError(f"must have at most {MAX_NETWORK_BYTES} bytes, got {len(content)}")
+    value: dict[str, Any] = json.loads(content)
+    if value["format"] != FORMAT:
+        raise ValueError(f"format must be {FORMAT}, got {str(value['format'])[:40]!r}")
+    scale = float(value["scale"])
+    if not np.isfinite(scale):
+        raise ValueError("scale must be finite")
+    layers = [(int(layer["inputs"]), int(layer["units"]), str(layer["activation"])) for layer in value["layers"]]
+    *hidden, last = [activation for *_, activation in layers]
+    if last not in LAST_ACTIVATIONS or not set(hidden) <= ACTIVATIONS.keys():
+        raise ValueError(f"unknown activation among {', '.join([*hidden, last])[:200]}")
+    inputs = layers[0][0]
+    for expected, units, _ in layers:
+        if min(expected, units) < 1 or expected != inputs:
+            raise ValueError(f"a layer of {units} units takes {expected} inputs, expected {inputs}")
+        inputs = units
+    if sum(4 * (inputs + 1) * units for inputs, units, _ in layers) > MAX_WEIGHTS_BYTES:
+        raise ValueError(f"its layers need more than {MAX_WEIGHTS_BYTES} bytes")
+    return scale, layers
+
+
+def _layers(content: bytes, described: list[tuple[int, int, str]]) -> tuple[Layer, ...]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    for number, (inputs, units, _) in enumerate(described):
+        shapes |= {f"kernel_{number}.npy": (inputs, units), f"bias_{number}.npy": (units,)}
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = archive.infolist()
+        names = [member.filename for member in members]
+        if sorted(names) != sorted(shapes):
+            raise ValueError(f"must hold {', '.join(shapes)[:200]}, got {', '.join(names)[:200]}")
+        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+            raise ValueError("its arrays must be stored, not compressed")
+        arrays = {name: _array(archive, name, shape) for name, shape in shapes.items()}
+    return tuple(
+        Layer(arrays[f"kernel_{number}.npy"], arrays[f"bias_{number}.npy"], activation)
+        for number, (_, _, activation) in enumerate(described)
+    )
+
+
+def _array(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> Array:
+    """A member that is a float32 array of exactly that shape; its header is checked before anything is allocated."""
+    size = 4 * int(np.prod(shape, dtype=np.int64))
+    with archive.open(name) as file:
+        content = file.read(MAX_HEADER_BYTES + size + 1)
+    stream = io.BytesIO(content)
+    if np.lib.format.read_magic(stream) != (1, 0):
+        raise ValueError(f"{name} must be an array in version 1.0 of NumPy's format")
+    found, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
+    if found != shape or dtype != np.dtype("<f4") or fortran_order:
+        raise ValueError(f"{name} must be float32 of shape {shape} in C order, got {dtype} of shape {found}")
+    offset = stream.tell()
+    if len(content) - offset != size:
+        raise ValueError(f"{name} must hold {size} bytes of numbers, got {len(content) - offset}")
+    array: Array = np.frombuffer(content, "<f4", offset=offset).reshape(shape)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite")
+    return array

@@ -1,0 +1,91 @@
+"""What Keras may open: the files that this project's networks are saved in, and nothing else."""
+
+import io
+import json
+import pickle
+import zipfile
+from pathlib import Path
+
+import keras_files
+import pytest
+
+from feedforward.core.errors import DataError
+from feedforward.models import keras_archive
+
+UNITS, ACTIVATIONS = [5, 3, 1], ["relu", "sigmoid"]
+
+
+def changed(**changes: object) -> bytes:
+    """A configuration in which the entry of the first hidden layer is changed."""
+    described = keras_files.config(UNITS, ACTIVATIONS)
+    described["config"]["layers"][2] |= changes
+    return json.dumps(described).encode()
+
+
+def test_a_network_of_this_project_is_accepted() -> None:
+    keras_archive.check(keras_files.model(UNITS, ACTIVATIONS))
+
+
+@pytest.mark.slow
+def test_what_training_saves_is_accepted(tmp_path: Path) -> None:
+    pytest.importorskip("keras")
+    from small_data import params
+
+    from feedforward.training import keras_files as keras_files_of_training
+    from feedforward.training import network
+
+    small = params()
+    for variant in small.variants.values():
+        model = network.build(small.datasets["notes"], variant, 40, seed=0)
+        keras_archive.check(keras_files_of_training.saved(model))
+
+
+LAMBDA = {"class_name": "Lambda", "config": {"name": "evil", "function": {"class_name": "__lambda__", "config": {}}}}
+INITIALIZER = {"module": "os", "class_name": "system", "config": "true", "registered_name": None}
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (changed(**LAMBDA), "must consist of Keras objects, got None.__lambda__"),
+        (changed(class_name="Lambda"), "got keras.layers.Lambda"),
+        (changed(module="os", class_name="system"), "got os.system"),
+        (changed(module="kerasevil"), "got kerasevil.Dense"),
+        (changed(registered_name="package>Dense"), "must consist of Keras objects"),
+        (changed(config={"name": "h", "activation": "relu", "kernel_initializer": INITIALIZER}), "got os.system"),
+        (changed(config={"name": "h", "units": 3, "activation": "os.system"}), "unknown activation 'os.system'"),
+        (changed(config={"name": "h", "activation": {"module": "os"}}), "unknown activation"),
+        (json.dumps({"class_name": "Functional", "config": {}}).encode(), "must be a Sequential"),
+        (b"[" * 100_000, "refused"),
+        (b"{}", "refused"),
+        (b" " * (2**20 + 1), "config.json has more than 1048576 bytes"),
+    ],
+)
+def test_a_network_of_unknown_parts_is_refused(config: bytes, message: str) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        keras_archive.check(keras_files.model(UNITS, ACTIVATIONS, config=config))
+    assert "\n" not in str(caught.value)
+
+
+def test_other_members_and_other_files_are_refused() -> None:
+    whole = keras_files.model(UNITS, ACTIVATIONS)
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    for content in (
+        keras_files.archive({**members, "assets/run.py": b"import os"}),
+        keras_files.archive({name: members[name] for name in list(members)[:2]}),
+        whole[: len(whole) // 2],
+        pickle.dumps([1]),
+        b"",
+    ):
+        with pytest.raises(DataError, match=r"model\.keras: refused"):
+            keras_archive.check(content)
+
+
+def test_a_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keras_archive, "MAX_BYTES", 10_000)
+    members = {"metadata.json": b"{}", "config.json": json.dumps(keras_files.config([5, 1], ["sigmoid"])).encode()}
+    bomb = keras_files.archive({**members, "model.weights.h5": bytes(10**6)}, zipfile.ZIP_DEFLATED)
+    assert len(bomb) < 10_000
+    with pytest.raises(DataError, match="its members have more than 10000 bytes"):
+        keras_archive.check(bomb)

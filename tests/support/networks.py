@@ -1,0 +1,23 @@
+"""Small networks with random weights, as arrays and as the files that are packaged."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from feedforward.models import network_files
+from feedforward.models.numpy_network import Layer, Network
+
+
+def network(units: Sequence[int], activations: Sequence[str], scale: float = 1.0, seed: int = 0) -> Network:
+    """units: the number of features, then the width of each layer."""
+    random = np.random.default_rng(seed)
+    layers = []
+    for inputs, width, activation in zip(units, units[1:], activations, strict=False):
+        kernel, bias = random.normal(0, 0.5, (inputs, width)), random.normal(0, 0.5, width)
+        layers.append(Layer(kernel.astype(np.float32), bias.astype(np.float32), activation))
+    return Network(scale, tuple(layers))
+
+
+def files(units: Sequence[int], activations: Sequence[str], scale: float = 1.0, seed: int = 0) -> dict[str, bytes]:
+    """network.json and weights.npz of such a network."""
+    return network_files.to_files(network(units, activations, scale, seed))
