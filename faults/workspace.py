@@ -181,12 +181,12 @@ def tiny() -> dict[str, Any]:
     data = next(dict(values) for values in _demo()["datasets"].values() if values["task"] == "binary")
     training = {**data["training"], "epochs": 1, "final": {"variant": "original", "epochs": 1}}
     training.pop("lecture")
-    data |= {"sample": False, "claims": [], "training": training}
+    data |= {"demo": False, "claims": [], "training": training}
     return {
         **_demo(),
         "seeds": 1,
         "mirrors": [str(ROOT / "samples")],
-        "promotion": {"witnesses": 1},
+        "promotion": {"holdout_models": 1},
         "variants": {"original": {}},
         "datasets": {NAME: data},
     }

@@ -30,7 +30,7 @@ def reader(name: str, dataset: Dataset, params: Params) -> Iterator[Read]:
         FeedforwardError: Dask is not installed, nobody answers, no worker comes, or the cluster is lost.
         DataError: a worker has other code or versions, or cannot read the store of shards.
     """
-    if params.engine == THREADS or dataset.reader.kind != "labelled_text":
+    if params.engine == THREADS or dataset.reader.kind != "labeled_text":
         yield reading.read
         return
     from feedforward.data.readers import sharded_text
@@ -40,7 +40,7 @@ def reader(name: str, dataset: Dataset, params: Params) -> Iterator[Read]:
         scratch = paths.vectorized(name).parent
 
         def read(config: Reader, files: Mapping[str, Path]) -> reading.Reading:
-            assert config.kind == "labelled_text"
+            assert config.kind == "labeled_text"
             return sharded_text.read(config, files, paths.shards(params.shards), each, scratch)
 
         yield read

@@ -72,7 +72,7 @@ def _retrain(params: Params, force: bool, device: Device) -> State[Any]:
         with gpu_slots.computing_on(device, params.retraining.cpu_fallback) as where:
             get_run_logger().info("%s; on %s", decision.text, where)
             train(params)
-            outcomes = {name: promote(params, name) for name, data in params.datasets.items() if not data.sample}
+            outcomes = {name: promote(params, name) for name, data in params.datasets.items() if not data.demo}
     page = report.write(params, decision, looks, outcomes)
     outcome = "trained" if decision.retrain else "unchanged"
     policy.record(outcome, decision, samples=samples, gate=outcomes)
@@ -143,7 +143,7 @@ def train(params: Params) -> None:
         FeedforwardError: a stage failed; it has said why.
     """
     for name, dataset in params.datasets.items():
-        feedback.take(name, dataset, params.retraining.collect)
+        feedback.take(name, dataset, params.retraining.use_feedback)
     dvc_repro.repro(paths.root())
 
 

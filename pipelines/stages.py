@@ -20,7 +20,7 @@ def fetch(params: Params, name: str) -> None:
 def vectorize(params: Params, name: str) -> None:
     """Raw files → splits, vocabulary, profile, manifest."""
     with dask_text.reader(name, params.dataset(name), params) as read:
-        preparation.vectorize(name, params.dataset(name), params.retraining.collect, read)
+        preparation.vectorize(name, params.dataset(name), params.retraining.use_feedback, read)
 
 
 def validate(params: Params, _: str) -> None:

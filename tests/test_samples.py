@@ -45,7 +45,7 @@ def prepared(tmp_path_factory):
 
 
 def test_every_data_set_of_the_demo_is_named_and_marked_as_a_sample():
-    assert all(name.endswith("-sample") and dataset.sample for name, dataset in PARAMS.datasets.items())
+    assert all(name.endswith("-sample") and dataset.demo for name, dataset in PARAMS.datasets.items())
 
 
 def test_the_demo_has_the_variants_of_the_real_job():

@@ -26,7 +26,7 @@ MORE = """\
       nfiles: 2
     params:
       params.yaml:
-        retraining.collect: false
+        retraining.use_feedback: false
         datasets.a:
           title: 'a:'
           labels:

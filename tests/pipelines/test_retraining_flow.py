@@ -130,7 +130,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
     yaml = YAML(typ="safe", pure=True)
     params = yaml.load((ROOT / "demo" / "params.yaml").read_text())
     dataset = next(data for data in params["datasets"].values() if data["task"] == "binary")
-    dataset |= {"sample": False, "claims": []}
+    dataset |= {"demo": False, "claims": []}
     dataset["expectations"]["class_share"] = [0.4, 0.6]
     dataset["training"] |= {"epochs": 2, "final": {"variant": "original", "epochs": 2}}
     dataset["training"].pop("lecture", None)
@@ -140,10 +140,10 @@ def place(tmp_path: Path) -> Iterator[Place]:
         "datasets": {NAME: dataset},
         "variants": {"original": {}},
     }
-    params["promotion"] = {"witnesses": 1}
+    params["promotion"] = {"holdout_models": 1}
     params["retraining"] = {
-        "collect": True,
-        "minimum_new": GIVEN,
+        "use_feedback": True,
+        "minimum_new_samples": GIVEN,
         "schedule": {"cron": "* * * * *"},  # every minute
         "notify": "custom-webhook/ops",
     }

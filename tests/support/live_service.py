@@ -13,7 +13,7 @@ from feedforward.serving import server
 
 GLAD = " ".join(f"word{k}" for k in range(1, 21))  # what the registered champion of `notes` calls glad
 PATIENCE = 60  # s; a busy machine is slow, and how fast a service is, benchmarks say
-BOUNDS = Serving(refresh=0.1, max_body_bytes=200_000, max_samples=5, max_text_bytes=2000, max_incoming_bytes=4000)
+BOUNDS = Serving(refresh=0.1, max_body_bytes=200_000, max_samples=5, max_text_bytes=2000, max_feedback_bytes=4000)
 
 
 class Running:

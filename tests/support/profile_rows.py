@@ -15,7 +15,7 @@ SAMPLES = {"train": 40, "test": 20}
 def dataset(**bounds: object) -> Dataset:
     """A binary data set whose expectations the rows of `rows()` meet."""
     expectations = {
-        "train_samples": (40, 40), "test_samples": (10, 30), "class_share": (0.4, 0.6), "ones": (1, 50),
+        "train_samples": (40, 40), "test_samples": (10, 30), "class_share": (0.4, 0.6), "nonzero_features": (1, 50),
         "value": (0.0, 1.0), "raw_length": (5, 200), "empty": 0, "duplicates": 0, "overlap": 0, **bounds,
     }  # fmt: skip
     return Dataset.model_validate({
@@ -24,7 +24,7 @@ def dataset(**bounds: object) -> Dataset:
         "labels": ("negative", "positive"),
         "files": {"texts": {}},
         "reader": {
-            "kind": "labelled_text", "file": "texts", "train": "train", "test": "test", "classes": ("neg", "pos"),
+            "kind": "labeled_text", "file": "texts", "train": "train", "test": "test", "classes": ("neg", "pos"),
             "num_words": 60,
         },
         "expectations": expectations,

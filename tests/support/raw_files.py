@@ -60,7 +60,7 @@ def tar_gz(members: dict[str, bytes], layout: int = tarfile.USTAR_FORMAT) -> byt
 
 def reviews_file(**changes: object) -> SourceFile:
     """The entry of params.yaml that belongs to tar_gz(REVIEWS)."""
-    values = {"archive": "tar", "folders": FOLDERS, "suffix": ".txt", "members": len(REVIEWS)}
+    values = {"archive": "tar", "folders": FOLDERS, "suffix": ".txt", "file_count": len(REVIEWS)}
     return SourceFile(**{**values, "sha256": members_digest(REVIEWS), "max_bytes": 10**6, **changes})
 
 

@@ -22,7 +22,7 @@ _EXPECTATIONS = {
     "train_samples": [1, 1000],
     "test_samples": [1, 1000],
     "class_share": [0, 1],
-    "ones": [0, 1000],
+    "nonzero_features": [0, 1000],
     "value": [0, 255],
     "raw_length": [1, 1000],
     "duplicates": 0,
@@ -70,7 +70,7 @@ def values(**changes: Any) -> dict[str, Any]:
                 "labels": ["sad", "glad"],
                 "files": {"texts": {"archive": "tar", "folders": _FOLDERS}},
                 "reader": {
-                    "kind": "labelled_text",
+                    "kind": "labeled_text",
                     "file": "texts",
                     "train": "train",
                     "test": "test",

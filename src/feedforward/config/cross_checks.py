@@ -32,7 +32,7 @@ _ADDRESSES = (("mirrors", "*"), ("datasets", "*", "files", "*", "urls", "*"))
 # What the files of a reader may come in
 _ARCHIVES = {
     "idx": ("none", "gzip"),
-    "labelled_text": ("tar", "folder", "none", "gzip"),
+    "labeled_text": ("tar", "folder", "none", "gzip"),
     "image_folder": ("tar", "folder"),
     "table": ("none", "gzip"),
 }
@@ -105,7 +105,7 @@ def _of_columns(dataset: Any) -> Iterator[str]:
     reader = _at(dataset, "reader")
     if not isinstance(reader, dict):
         return
-    if reader.get("kind") == "labelled_text":
+    if reader.get("kind") == "labeled_text":
         in_columns, in_folders = bool(reader.get("text") or reader.get("label")), reader.get("train") is not None
         if in_columns == in_folders or (in_columns and not (reader.get("text") and reader.get("label"))):
             yield "reader: needs either `train` (a folder of class folders) or both `text` and `label` (columns)"
@@ -123,7 +123,7 @@ def _of_columns(dataset: Any) -> Iterator[str]:
 def _of_archives(dataset: Any) -> Iterator[str]:
     kind = _at(dataset, "reader", "kind")
     wanted = _ARCHIVES.get(kind, ()) if isinstance(kind, str) else ()
-    if kind == "labelled_text":
+    if kind == "labeled_text":
         wanted = _ONE_FILE if _at(dataset, "reader", "text") else ("tar", "folder")
     named = [_at(dataset, *path.split("/")) for path, names in _NAMES.items() if names == "files"]
     for (name,), file in _found(_at(dataset, "files"), ("*",)):

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from feedforward.config import cross_checks, yaml_reader
+from feedforward.config import cross_checks, renamed_keys, yaml_reader
 from feedforward.core import atomic_files, paths
 from feedforward.core.errors import ParamsError
 from feedforward.core.redaction import shown
@@ -87,7 +87,7 @@ class SourceFile(Strict):
     max_bytes: Bytes = 2**30
     folders: Annotated[Distinct[str], Field(validate_default=True)] = ()
     suffix: str | tuple[str, ...] = ""
-    members: Positive | None = None
+    file_count: Positive | None = None  # files of a tar or folder; None: any number above 0
 
     @field_validator("folders")
     @classmethod
@@ -152,7 +152,7 @@ class TextReader(Drawn):
     in label order. Columns: `text` and `label` of `file` (and `test_file`), `classes` the values of `label`.
     """
 
-    kind: Literal["labelled_text"]
+    kind: Literal["labeled_text"]
     file: str
     train: str | None = None
     test: str | None = None
@@ -207,7 +207,7 @@ class Expectations(Strict):
     test_samples: Span[Count]
     class_share: Span[Share] = (0.0, 1.0)  # of a class; of the samples with a label, where there may be several
     target: Span[float] | None = None  # of a value to learn, as training reads it
-    ones: Span[Count]  # non-zero features of a sample
+    nonzero_features: Span[Count]  # non-zero features of a sample
     value: Span[float]  # of any feature
     raw_length: Span[Count]  # bytes of a raw sample
     empty: Count = 0  # samples without a non-zero feature
@@ -381,9 +381,10 @@ class Promotion(Strict):
 
     minimum_gain: Annotated[float, Field(ge=0)] = 0.0  # of validation cross-entropy (nats), by the interval's low end
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95  # of that interval
-    witnesses: Annotated[int, Field(ge=1, le=100)] = 3  # models that are trained as evidence, each from its own seed
+    # models trained with the validation split held out, one per seed, as evidence for the final model
+    holdout_models: Annotated[int, Field(ge=1, le=100)] = 3
     class_accuracy: Share = 0.0  # on the validation samples of each class, at least
-    explained: Share = 0.0  # of the variance of a value to learn, on the validation samples, at least (R²)
+    minimum_r2: Share = 0.0  # R² of a regression on the validation samples
     max_bytes: Bytes = 2**30  # of the served folder
     max_latency: Annotated[float, Field(gt=0)] = 1000.0  # ms for one sample
 
@@ -396,7 +397,7 @@ class Serving(Strict):
     max_body_bytes: Positive = 8 * 2**20  # of a request
     max_samples: Positive = 1000  # of a request
     max_text_bytes: Positive = 2**18  # of one text; one picture may fill the request
-    max_incoming_bytes: Bytes = 2**26  # of the labelled samples that are kept for retraining, a data set
+    max_feedback_bytes: Bytes = 2**26  # labeled samples kept for retraining, per dataset
 
 
 # --- train again -----------------------------------------------------------------------------
@@ -407,7 +408,8 @@ class Drift(Strict):
 
     label: Share = 0.2  # Jensen–Shannon distance of the shares of the classes
     feature: Share = 0.2  # Kolmogorov–Smirnov distance of any feature, of their number and of a sample's length
-    chance: Annotated[float, Field(gt=0, lt=1)] = 0.01  # that samples without drift go beyond, over all features
+    # probability that samples without drift are reported as drifted, over all measurements
+    false_alarm_rate: Annotated[float, Field(gt=0, lt=1)] = 0.01
 
 
 class Schedule(Strict):
@@ -421,8 +423,8 @@ class Schedule(Strict):
 class Retraining(Strict):
     """What makes the retraining flow train, and where."""
 
-    collect: bool = False  # train on the labelled samples that users gave, too
-    minimum_new: Positive = 100  # such samples of a data set that are worth a training
+    use_feedback: bool = False  # train on the labeled samples from users, too
+    minimum_new_samples: Positive = 100  # such samples of a data set that are worth a training
     max_age: Annotated[float, Field(gt=0)] = 30.0  # days of a champion, if there is anything new to learn
     drift: Drift = Drift()
     schedule: Schedule = Schedule()
@@ -441,7 +443,7 @@ class Dataset(Strict):
     """
 
     title: Line
-    sample: bool = False  # a small embedded stand-in: shown as such, never promoted
+    demo: bool = False  # small embedded data: marked as such in reports, never promoted
     task: Literal["binary", "multiclass", "multilabel", "regression", "unit_regression"]
     labels: Annotated[Distinct[Line], Field(min_length=1)]  # classes; of a value to learn, its name
     files: Annotated[dict[FileName, SourceFile], Field(min_length=1), AfterValidator(_stored_apart)]
@@ -514,11 +516,14 @@ def check(values: dict[str, Any], file: str) -> Params:
     Raises:
         ParamsError: every mistake at once, each with key, bound and value.
     """
+    values, problems = renamed_keys.rename(values)
     try:
-        return Params.model_validate(values)
+        params = Params.model_validate(values)
     except ValidationError as error:
-        problems = [*_explain(error), *cross_checks.find(values, Variant().size)]
-        raise ParamsError([f"{file}: {problem}" for problem in problems]) from None
+        problems += [*_explain(error), *cross_checks.find(values, Variant().size)]
+    if problems:
+        raise ParamsError([f"{file}: {problem}" for problem in problems])
+    return params
 
 
 # In the place of pydantic's words, where they are about Python rather than YAML

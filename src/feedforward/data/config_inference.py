@@ -109,7 +109,7 @@ def _of_class_folders(path: Path) -> Guess:
     key = name_of(path)
     file = {"archive": "folder", "folders": folders, "suffix": sorted(kept), "urls": [str(path)]}
     reader: dict[str, Any] = {
-        "kind": "image_folder" if is_picture else "labelled_text",
+        "kind": "image_folder" if is_picture else "labeled_text",
         "file": key,
         "classes": classes,
     }
@@ -186,14 +186,14 @@ def _of_table(path: Path, targets: tuple[str, ...]) -> Guess:
         if not texts:
             raise InputError(str(path), "must have a field of texts beside the label")
         reader: dict[str, Any] = {
-            "kind": "labelled_text",
+            "kind": "labeled_text",
             "file": key,
             "text": texts[0],
             "label": targets[0],
             "classes": classes,
         }
         reader |= {"num_words": 10_000, "shuffle_seed": 0}
-        reasons += [f"column {texts[0]} holds long texts: `kind: labelled_text`", why, _SHARE]
+        reasons += [f"column {texts[0]} holds long texts: `kind: labeled_text`", why, _SHARE]
         return _finished(path, task, labels, files, reader, train, reasons, _text_network())
     if path.suffix in LINES:
         raise InputError(str(path), "holds no text with a class; a table must be CSV or Parquet")

@@ -96,7 +96,10 @@ def _problem(entry: Mapping[str, Any], dataset: Dataset, encoder: "TextEncoder |
     ones = len(encoder.encode([entry["text"]]).indices) if encoder else int(np.count_nonzero(np.frombuffer(raw, "u1")))
     if bounds is None:
         return None
-    if not bounds.raw_length[0] <= len(raw) <= bounds.raw_length[1] or not bounds.ones[0] <= ones <= bounds.ones[1]:
+    if (
+        not bounds.raw_length[0] <= len(raw) <= bounds.raw_length[1]
+        or not bounds.nonzero_features[0] <= ones <= bounds.nonzero_features[1]
+    ):
         return "too short or too long"
     return None
 
@@ -123,7 +126,7 @@ def _known(name: str) -> set[str]:
 
 def encoder_of(name: str, dataset: Dataset) -> "TextEncoder | None":
     """What encodes texts as they are vectorized; None for pictures, which come as the network gets them."""
-    if dataset.reader.kind != "labelled_text":
+    if dataset.reader.kind != "labeled_text":
         return None
     from feedforward.data.readers import (
         tokenizer,  # pyarrow takes a third of a second, which only who collects texts pays

@@ -33,7 +33,7 @@ def fetch(name: str, dataset: Dataset, params: Params) -> None:
         SourceError: no source has a file, or none has the right bytes.
     """
     download.fetch(dataset.files, paths.raw(name), params.mirrors)
-    feedback.take(name, dataset, params.retraining.collect)
+    feedback.take(name, dataset, params.retraining.use_feedback)
 
 
 def vectorize(name: str, dataset: Dataset, collect: bool = False, read: Read = readers.read) -> None:

@@ -110,8 +110,8 @@ def judge(
 
 def witness_seeds(params: Params, own: int) -> list[int]:
     """The seed of the model first, then others from 0 on, as many as params say."""
-    others = [seed for seed in range(params.promotion.witnesses) if seed != own]
-    return [own, *others][: params.promotion.witnesses]
+    others = [seed for seed in range(params.promotion.holdout_models) if seed != own]
+    return [own, *others][: params.promotion.holdout_models]
 
 
 def witness(served: Servable, params: Params, protocol: str, training: Split, seed: int, target: Path) -> None:

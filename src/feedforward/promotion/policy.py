@@ -102,8 +102,8 @@ def unsound(challenger: Candidate, accuracy: Sequence[float], names: Sequence[st
         if not found >= rule.class_accuracy  # a class without samples has no accuracy (NaN)
     ]
     explained = challenger.evidence.explained
-    if explained is not None and not explained >= rule.explained:
-        faults.append(f"explained variance (R²) must be at least {rule.explained:g}, got {explained:.4f}")
+    if explained is not None and not explained >= rule.minimum_r2:
+        faults.append(f"explained variance (R²) must be at least {rule.minimum_r2:g}, got {explained:.4f}")
     if challenger.bytes > rule.max_bytes:
         faults.append(f"size must be at most {rule.max_bytes} bytes, got {challenger.bytes}")
     if not challenger.latency <= rule.max_latency:

@@ -69,7 +69,7 @@ def promote(params: Params, name: str, run_id: str | None = None, say: Say = _si
         Refused: the examination failed, or the data set is a sample. Busy: another promotion does not end.
     """
     settings.apply()
-    if params.dataset(name).sample:
+    if params.dataset(name).demo:
         reason = "it is an embedded sample, which is never promoted"
         _log(name, None, "refused", reason, None)
         raise Refused(f"{name}: {reason}; promote a real data set")

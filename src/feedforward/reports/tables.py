@@ -167,7 +167,7 @@ def cells(
 
 def heading(one: Findings) -> str:
     """Name and title of a data set; a sample is called one."""
-    sample = " (embedded sample: says nothing about the real data)" if one.dataset.sample else ""
+    sample = " (embedded sample: says nothing about the real data)" if one.dataset.demo else ""
     return f"{one.name}: {one.dataset.title}{sample}"
 
 

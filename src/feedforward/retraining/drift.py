@@ -67,7 +67,7 @@ def measure(
         _distance(LENGTH, _ks(*lengths), number, bounds),
         *_features(train.features, incoming.features, number, bounds, name_of),
     ]
-    chance = bounds.chance / (1 + len(others))  # Bonferroni: over all that is looked at
+    chance = bounds.false_alarm_rate / (1 + len(others))  # Bonferroni: over all that is looked at
     drifted = [each for each in (first, *others) if each.value > each.bound and each.p < chance]
     return Distances(first, tuple(others), tuple(sorted(drifted, key=lambda each: -each.value)))
 

@@ -103,7 +103,7 @@ def _age(name: str, now: datetime) -> float | None:
 def _pending(params: Params, name: str) -> str | None:
     """The latest final run of the data and parameters as they are, if the gate has not decided on it."""
     uri = settings.tracking_uri()
-    if params.datasets[name].sample or (
+    if params.datasets[name].demo or (
         uri.startswith(model_versions.SQLITE) and not Path(uri.removeprefix(model_versions.SQLITE)).is_file()
     ):
         return None
@@ -160,12 +160,16 @@ def decide(params: Params, looks: Mapping[str, Look], changed: Sequence[str], fo
 def _speaks_for(bounds: Retraining, seen: Look) -> tuple[list[str], list[str]]:
     """Reasons and remarks. Where there is nothing new to learn, neither drift nor age is a reason."""
     reasons, remarks = [], []
-    learnable = seen.new if bounds.collect else 0
+    learnable = seen.new if bounds.use_feedback else 0
     samples = f"{seen.new} new {'sample' if seen.new == 1 else 'samples'}"
-    if learnable >= bounds.minimum_new:
+    if learnable >= bounds.minimum_new_samples:
         reasons.append(samples)
     elif seen.new:
-        why = f"{bounds.minimum_new} are worth a training" if bounds.collect else "retraining.collect is off"
+        why = (
+            f"{bounds.minimum_new_samples} are worth a training"
+            if bounds.use_feedback
+            else "retraining.use_feedback is off"
+        )
         remarks.append(f"{samples} ({why})")
     found = [_drift_line(seen.comparison.distances)] if seen.comparison and seen.comparison.distances.drifted else []
     if seen.age is not None and seen.age > bounds.max_age:

@@ -22,9 +22,9 @@ class Lanes:
 
     def __init__(self, params: Params) -> None:
         self.bounds, self.meters = params.serving, Meters()
-        self.datasets = {name: dataset for name, dataset in params.datasets.items() if not dataset.sample}
+        self.datasets = {name: dataset for name, dataset in params.datasets.items() if not dataset.demo}
         self.shelf = Shelf(list(self.datasets), self.bounds.refresh, self.meters.serves)
-        most = self.bounds.max_incoming_bytes
+        most = self.bounds.max_feedback_bytes
         self._inboxes = {name: Inbox(name, dataset.labels, most) for name, dataset in self.datasets.items()}
 
     def champion(self, name: str) -> Champion:

@@ -41,7 +41,7 @@ def problems(path: Path) -> list[str]:
 
 def test_both_files_of_the_repository_are_sound() -> None:
     assert list(load_params(CHECKOUT / "params.yaml").datasets) == ["mnist", "imdb"]
-    assert all(data.sample for data in load_params(CHECKOUT / "demo" / "params.yaml").datasets.values())
+    assert all(data.demo for data in load_params(CHECKOUT / "demo" / "params.yaml").datasets.values())
 
 
 def test_a_variant_that_changes_nothing_is_original() -> None:
@@ -82,7 +82,7 @@ def test_all_mistakes_are_named_at_once(tmp_path: Path) -> None:
         "datasets.imdb.claims.0.left: must be one of",
         "datasets.imdb.claims.1.tolerance: `tolerance` belongs to",
         "datasets.imdb.reader.file: must be one of",
-        "datasets.imdb.expectations.ones: must be the lowest",
+        "datasets.imdb.expectations.nonzero_features: must be the lowest",
         "datasets.imdb.expectations.overlap: must be at least 0",
         "datasets.mnist.reader.test.labels: must be one of",
         "datasets.mnist.training.lecture.validated_on_test.0: must be one of",

@@ -123,7 +123,7 @@ CONTRADICTIONS = [
         "reader.classes: is missing",
     ),
     (
-        {"reader": {"kind": "labelled_text", "file": "features", "classes": ["a", "b", "c"], "num_words": 9}},
+        {"reader": {"kind": "labeled_text", "file": "features", "classes": ["a", "b", "c"], "num_words": 9}},
         "needs either",
     ),
 ]

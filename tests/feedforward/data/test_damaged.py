@@ -33,9 +33,9 @@ from feedforward.models import numpy_network
 PICTURES = IdxPair(features="images", labels="labels")
 IDX = IdxReader(kind="idx", train=PICTURES, test=PICTURES)
 TEXT = TextReader(
-    kind="labelled_text", file="set", train="set/train", test="set/test", classes=("neg", "pos"), num_words=50
+    kind="labeled_text", file="set", train="set/train", test="set/test", classes=("neg", "pos"), num_words=50
 )
-COLUMNS = TextReader(kind="labelled_text", file="set", text="said", label="mood", classes=("neg", "pos"), num_words=50)
+COLUMNS = TextReader(kind="labeled_text", file="set", text="said", label="mood", classes=("neg", "pos"), num_words=50)
 TABLE = TableReader(
     kind="table", file="set", target=("mood",), classes=("neg", "pos"), numeric=("age",), categorical=("said",)
 )

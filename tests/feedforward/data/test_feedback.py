@@ -34,7 +34,7 @@ def give(name: str, label: str, text: str | None = None, pixels: np.ndarray | No
 
 def reviews() -> Dataset:
     dataset = texts(shuffle_seed=None)
-    bounds = dataset.expectations.model_copy(update={"raw_length": (3, 40), "ones": (2, 100)})
+    bounds = dataset.expectations.model_copy(update={"raw_length": (3, 40), "nonzero_features": (2, 100)})
     return dataset.model_copy(update={"expectations": bounds})
 
 
@@ -110,7 +110,7 @@ def test_samples_join_the_training_split_where_none_is_held_out(root: Path, take
 def test_pictures_join_too(root: Path) -> None:
     put_images(root)
     dataset = images()
-    bounds = dataset.expectations.model_copy(update={"raw_length": (16, 16), "ones": (1, 16)})
+    bounds = dataset.expectations.model_copy(update={"raw_length": (16, 16), "nonzero_features": (1, 16)})
     dataset = dataset.model_copy(update={"expectations": bounds})
     prepare("digits", dataset)
     pixels = np.arange(16, dtype=np.uint8)

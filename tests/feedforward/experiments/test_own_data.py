@@ -31,7 +31,7 @@ seeds: 2
 variants:
   original: {}
   smaller: {size: small}  # narrow
-promotion: {witnesses: 1, class_accuracy: 0.5, explained: 0.2}
+promotion: {holdout_models: 1, class_accuracy: 0.5, minimum_r2: 0.2}
 datasets: {}
 """
 TASKS = {
@@ -97,7 +97,7 @@ def trained(prepared: Params, tensorflow: None) -> list[RunResult]:
 def test_init_guesses_reader_and_task_and_keeps_what_stands_in_the_file(workspace: Path, params: Params) -> None:
     assert {name: dataset.task for name, dataset in params.datasets.items()} == TASKS
     kinds = [dataset.reader.kind for dataset in params.datasets.values()]
-    assert kinds == ["idx", "image_folder", "labelled_text", "table", "table"]
+    assert kinds == ["idx", "image_folder", "labeled_text", "table", "table"]
     text = (workspace / "params.yaml").read_text()
     assert "# A comment that stays" in text
     assert "# narrow" in text

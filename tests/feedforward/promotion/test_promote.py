@@ -64,7 +64,7 @@ def champion() -> Version:
 def test_a_trained_run_becomes_champion_and_the_same_run_changes_nothing(
     params: Params, small_store: "Store", tensorflow: None
 ) -> None:
-    write_params(paths.params(), values(promotion={"witnesses": 2}))  # no floor: small networks know little
+    write_params(paths.params(), values(promotion={"holdout_models": 2}))  # no floor: small networks know little
     open_rule = load_params()
     packs = plan.plan(open_rule, "fair", [NAME], ["original", "smaller"])
     for pack in packs:
@@ -112,7 +112,7 @@ def test_what_was_never_trained_or_is_a_sample_is_not_promoted(params: Params, s
         promote.promote(params, NAME)
     with pytest.raises(ParamsError, match="unknown dataset"):
         promote.promote(params, "nots")
-    sample = params.datasets[NAME].model_copy(update={"sample": True})
+    sample = params.datasets[NAME].model_copy(update={"demo": True})
     with pytest.raises(Refused, match="never promoted"):
         promote.promote(params.model_copy(update={"datasets": {NAME: sample}}), NAME)
     assert [line["decision"] for line in log()] == ["refused"]

@@ -138,7 +138,7 @@ def test_variants_that_nothing_tells_apart_have_no_winner(params: Params) -> Non
 
 def test_embedded_sample_is_called_one(params: Params) -> None:
     name, dataset = next(iter(params.datasets.items()))
-    sample = params.model_copy(update={"datasets": {name: dataset.model_copy(update={"sample": True})}})
+    sample = params.model_copy(update={"datasets": {name: dataset.model_copy(update={"demo": True})}})
     text = Tags(comparison_page.render(find(like_the_lecture(sample, [0]), sample))).text
     assert "says nothing about the real one" in text or "say nothing about the real one" in text
 

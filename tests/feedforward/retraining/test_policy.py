@@ -37,12 +37,12 @@ def decided(looks: dict[str, Look], changed: tuple[str, ...] = (), forced: bool 
         (Look(), {}, None, None),
         (Look(), {"forced": True}, "asked for", None),
         (Look(), {"changed": ("parameters changed: seeds",)}, "parameters changed: seeds", None),
-        (Look(new=100), {"collect": True}, "notes: 100 new samples", None),
-        (Look(new=99), {"collect": True}, None, "notes: 99 new samples (100 are worth a training)"),
-        (Look(new=1), {}, None, "notes: 1 new sample (retraining.collect is off)"),
-        (Look(new=1, age=31.0), {"collect": True}, "notes: the champion is 31 days old", "notes: 1 new sample"),
-        (Look(age=31.0), {"collect": True}, None, "notes: the champion is 31 days old"),
-        (Look(new=1, age=29.0), {"collect": True}, None, "notes: 1 new sample"),
+        (Look(new=100), {"use_feedback": True}, "notes: 100 new samples", None),
+        (Look(new=99), {"use_feedback": True}, None, "notes: 99 new samples (100 are worth a training)"),
+        (Look(new=1), {}, None, "notes: 1 new sample (retraining.use_feedback is off)"),
+        (Look(new=1, age=31.0), {"use_feedback": True}, "notes: the champion is 31 days old", "notes: 1 new sample"),
+        (Look(age=31.0), {"use_feedback": True}, None, "notes: the champion is 31 days old"),
+        (Look(new=1, age=29.0), {"use_feedback": True}, None, "notes: 1 new sample"),
         (Look(pending="0123"), {}, "notes: run 0123 has not been through the gate", None),
         (Look(refused={"damaged": 2}), {}, None, "notes: refused: 2 damaged"),
     ],
@@ -80,7 +80,7 @@ def test_drift_is_a_reason_where_there_is_something_to_learn_and_the_page_shows_
     assert looks["tones"].new == 90
     assert looks["tones"].comparison is not None
     assert looks["tones"].comparison.distances.drifted
-    on, off = decided(looks, collect=True), decided(looks)
+    on, off = decided(looks, use_feedback=True), decided(looks)
     assert re.search(r"tones: drift of pixel \d+ \(0\.\d\d, bound 0\.2\) and \d+ more", on.text)
     assert not off.retrain
     assert any("drift" in line for line in off.remarks)

@@ -342,7 +342,7 @@ def test_a_correction_is_kept_once_and_the_file_is_bounded(served: Running) -> N
         assert (found.status_code, found.json()["field"]) == (422, field)
     statuses = [correct(f"word{k} " * 100, "sad").status_code for k in range(20)]
     assert statuses[-1] == 507
-    assert paths.incoming(NAME).stat().st_size <= BOUNDS.max_incoming_bytes
+    assert paths.incoming(NAME).stat().st_size <= BOUNDS.max_feedback_bytes
 
 
 def test_what_was_kept_before_a_restart_is_known(served: Running) -> None:

@@ -301,7 +301,7 @@ def of_dataset(reader: Reader, vectorized: Path, files: Mapping[str, Path]) -> E
     Raises:
         DataError: the files are missing or damaged, or the features are no pictures.
     """
-    if reader.kind == "labelled_text":
+    if reader.kind == "labeled_text":
         return TextEncoder(tokenizer.load_vocabulary(vectorized / VOCABULARY, reader.num_words))
     if reader.kind == "table":
         try:

@@ -16,7 +16,7 @@ from feedforward.data.splits import Split
 # Module of each `reader.kind`; imported when a data set asks for it, because pyarrow takes a third of a second.
 READERS = {
     "idx": "feedforward.data.readers.idx",
-    "labelled_text": "feedforward.data.readers.labeled_text",
+    "labeled_text": "feedforward.data.readers.labeled_text",
     "image_folder": "feedforward.data.readers.image_folder",
     "table": "feedforward.data.readers.table",
 }

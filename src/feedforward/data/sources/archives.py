@@ -108,15 +108,15 @@ def write_members(received: Iterable[tuple[str, bytes]], file: SourceFile, targe
         for path, content in received:
             if path in found:
                 raise DataError(f"{file.archive}: member {path!a} stands in it twice")
-            if len(found) == file.members:
+            if len(found) == file.file_count:
                 raise DataError(
-                    f"{file.archive}: more than the {file.members:,} members expected in {', '.join(file.folders)}"
+                    f"{file.archive}: more than the {file.file_count:,} members expected in {', '.join(file.folders)}"
                 )
             found[path] = (waiting.tell(), len(content), hashlib.sha256(content).hexdigest())
             waiting.write(content)
-        if len(found) != (file.members or len(found) or 1):
+        if len(found) != (file.file_count or len(found) or 1):
             raise DataError(
-                f"{file.archive}: expected {file.members or 'some'} members {_suffixes(file)} in"
+                f"{file.archive}: expected {file.file_count or 'some'} members {_suffixes(file)} in"
                 f" {', '.join(file.folders)},"
                 f" received {len(found):,}"
             )

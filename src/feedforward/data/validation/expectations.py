@@ -68,7 +68,7 @@ def validate(name: str, dataset: Dataset, folder: Path) -> Summary:
         summary = Summary(
             dataset=name,
             title=dataset.title,
-            sample=dataset.sample,
+            sample=dataset.demo,
             data_digest=manifest["data_digest"],
             features=manifest["features"],
             samples={split: manifest["samples"][split] for split in SPLITS},
@@ -137,7 +137,9 @@ def _rules_of_split(split: str, dataset: Dataset, collected: int) -> Iterator[Ru
         yield _within(bounds.target, "target", split, "label", "Value to learn, as training reads it.")
     yield _within(bounds.value, "lowest value", split, "minimum", "Smallest feature of each sample.")
     yield _within(bounds.value, "highest value", split, "maximum", "Largest feature of each sample.")
-    yield _within(bounds.ones, "non-zero features", split, "ones", "Features of each sample that are not zero.")
+    yield _within(
+        bounds.nonzero_features, "non-zero features", split, "ones", "Features of each sample that are not zero."
+    )
     yield _within(bounds.raw_length, "raw length", split, "raw_length", "Bytes of each raw sample.")
     yield _at_most(bounds.empty, "empty", split, "empty", "Samples without any non-zero feature.")
     yield _at_most(

@@ -77,7 +77,7 @@ def distributions(rows: pd.DataFrame, dataset: Dataset) -> dict[str, dict[str, A
     labels = {"label": {"labels": list(dataset.labels), "accepted": bounds.class_share, **counts}}
     return {
         **(labels if all(counts.values()) else {}),
-        "ones": _histogram({split: part["ones"] for split, part in parts.items()}, bounds.ones),
+        "ones": _histogram({split: part["ones"] for split, part in parts.items()}, bounds.nonzero_features),
         "raw_length": _histogram({split: part["raw_length"] for split, part in parts.items()}, bounds.raw_length),
     }
 
@@ -121,7 +121,7 @@ def derive(rows: pd.DataFrame, dataset: Dataset) -> Expectations:
         test_samples=(counts["test"],) * 2,
         class_share=(min(shares) / 2, min(1.0, 2 * max(shares))),
         target=target,
-        ones=_whole(_wide(ones)),
+        nonzero_features=_whole(_wide(ones)),
         value=_wide(value),
         raw_length=_whole(_wide(length)),
         empty=int(rows["empty"].sum()),

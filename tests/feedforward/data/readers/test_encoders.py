@@ -163,7 +163,7 @@ def test_the_encoder_of_a_data_set_is_made_from_what_vectorize_left(tmp_path: Pa
     assert (made.frame.height, made.frame.width, made.frame.box) == (28, 24, 20)
     assert encoders.of_dataset(reader, tmp_path, {}).columns == 28 * 24
 
-    text = TextReader(kind="labelled_text", file="f", train="t", test="t", classes=("a", "b"), num_words=9)
+    text = TextReader(kind="labeled_text", file="f", train="t", test="t", classes=("a", "b"), num_words=9)
     (tmp_path / "vocabulary.txt").write_text("the\nfilm\n")
     assert encoders.of_dataset(text, tmp_path, {}) == TextEncoder(tokenizer.Vocabulary(("the", "film"), 9))
 

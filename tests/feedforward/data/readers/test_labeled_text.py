@@ -11,7 +11,7 @@ from feedforward.data.readers import reading as readers
 
 
 def config(**changes: object) -> TextReader:
-    values = {"kind": "labelled_text", "file": "set.tar.gz", "train": "set/train", "test": "set/test"}
+    values = {"kind": "labeled_text", "file": "set.tar.gz", "train": "set/train", "test": "set/test"}
     return TextReader(**{**values, "classes": ("neg", "pos"), "num_words": 12, **changes})
 
 

@@ -20,7 +20,7 @@ TEXTS = {
     for number in range(count)
 }
 CONFIG = TextReader(
-    kind="labelled_text", file="set", train="train", test="test", classes=("neg", "pos"), num_words=9, shuffle_seed=5
+    kind="labeled_text", file="set", train="train", test="test", classes=("neg", "pos"), num_words=9, shuffle_seed=5
 )
 
 

@@ -109,7 +109,7 @@ def test_names_of_any_format_and_length_are_read(layout, deep):
     if layout == tarfile.USTAR_FORMAT and len(deep) > 200:
         pytest.skip("ustar has no room for such a name")
     found = {f"{deep}/0.txt": b"text", f"{deep}/1.txt": b"x" * 513}
-    file = reviews_file(folders=(deep,), members=2)
+    file = reviews_file(folders=(deep,), file_count=2)
     digest, stored = unpack(tar_gz({"other/2.txt": b"no", **found}, layout), file)
     assert digest == members_digest(found)
     assert stored[:4] == b"PAR1"
@@ -195,9 +195,9 @@ def test_too_many_and_too_few_members_are_refused():
     with pytest.raises(DataError, match="more than the 5 members expected"):
         of_entries(tar_entry("set/train/neg/9_9.txt", b"one more"))
     with pytest.raises(DataError, match=r"expected 6 members \*.txt in .*, received 5"):
-        of_entries(members=6)
+        of_entries(file_count=6)
     with pytest.raises(DataError, match=r"expected some members .*, received 0"):
-        unpack(tar_gz({"other/0.txt": b""}), reviews_file(members=None))
+        unpack(tar_gz({"other/0.txt": b""}), reviews_file(file_count=None))
 
 
 def test_a_short_tar_in_a_sound_gzip_is_refused():

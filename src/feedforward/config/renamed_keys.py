@@ -1,0 +1,45 @@
+"""Keys of params.yaml that were renamed: the old name is refused with the new one."""
+
+from typing import Any
+
+# Dotted path of the old key (* is any key) and the new key
+RENAMED_KEYS = {
+    "promotion.witnesses": "holdout_models",
+    "promotion.explained": "minimum_r2",
+    "serving.max_incoming_bytes": "max_feedback_bytes",
+    "retraining.collect": "use_feedback",
+    "retraining.minimum_new": "minimum_new_samples",
+    "retraining.drift.chance": "false_alarm_rate",
+    "datasets.*.sample": "demo",
+    "datasets.*.files.*.members": "file_count",
+    "datasets.*.expectations.ones": "nonzero_features",
+}
+# Dotted path of the key, the old value and the new value
+RENAMED_VALUES = {"datasets.*.reader.kind": {"labelled_text": "labeled_text"}}
+
+
+def rename(values: Any) -> tuple[Any, list[str]]:
+    """The values of params.yaml with the new names, and one line for each old name.
+
+    >>> rename({"promotion": {"witnesses": 3}})
+    ({'promotion': {'holdout_models': 3}}, ['promotion.witnesses: was renamed; write promotion.holdout_models'])
+    """
+    problems: list[str] = []
+    return _rename(values, (), (), problems), problems
+
+
+def _rename(value: Any, path: tuple[str, ...], pattern: tuple[str, ...], problems: list[str]) -> Any:
+    """path: as it is in the file. pattern: the same with * where the tables have one."""
+    if not isinstance(value, dict):
+        new = RENAMED_VALUES.get(".".join(pattern), {}).get(value) if isinstance(value, str) else None
+        if new is not None:
+            problems.append(f"{'.'.join(path)}: `{value}` was renamed; write `{new}`")
+        return value if new is None else new
+    renamed = {}
+    for key, item in value.items():
+        part = "*" if pattern in (("datasets",), ("datasets", "*", "files")) else str(key)
+        new_key = RENAMED_KEYS.get(".".join((*pattern, part)))
+        if new_key:
+            problems.append(f"{'.'.join((*path, key))}: was renamed; write {'.'.join((*path, new_key))}")
+        renamed[new_key or key] = _rename(item, (*path, str(key)), (*pattern, part), problems)
+    return renamed
