@@ -27,6 +27,7 @@ def nowhere(scene: Scene) -> str:
         store = secrets | {"MLFLOW_TRACKING_URI": f"http://someone:{CANARY}@127.0.0.1:9"}
         done = [_ended(workspace.run(folder, *REPRO, **secrets), 0)]  # fetched, trained, logged
         done.append(_ended(workspace.run(folder, *FEEDFORWARD, "promote", NAME, **secrets), 0))
+        done.append(_ended(workspace.run(folder, *FEEDFORWARD, "train", NAME, "--seeds", "2", **store), 0))
         done.append(_ended(workspace.run(folder, *FEEDFORWARD, "sync", **store), 0))
         done.append(_ended(workspace.run(folder, *FEEDFORWARD, "promote", NAME, **store), 1))
         shutil.rmtree(folder / "data" / "raw")
@@ -41,6 +42,7 @@ def nowhere(scene: Scene) -> str:
         told = [text for each in done for text in (each.stdout, each.stderr) if CANARY in text]
         assert not told, f"printed: {told[0][-300:]}"
         files = workspace.walk(folder)
+        assert folder / ".prefect" / "prefect.db" in files, "Prefect's database is elsewhere"
         kept = [str(path.relative_to(folder)) for path in files if CANARY.encode() in path.read_bytes()]
         assert not kept, f"in {len(kept)} files, such as {kept[0]}"
     return f"in none of {len(files):,} files and of the output of {len(done)} commands"

@@ -3,9 +3,9 @@
 import argparse
 import asyncio
 import os
+import socket
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from feedforward.config.schema import Params, load_params
 from feedforward.core import paths
 from feedforward.core.errors import Busy, FeedforwardError, reported
-from pipelines import environment, prefect_database, prefect_server
+from pipelines import environment, prefect_server
+from pipelines.host_check import LOOPBACK
 
 if TYPE_CHECKING:
     from pipelines.gpu_slots import Device
@@ -28,14 +29,23 @@ SERVER = {
 }
 
 
-def serve(port: int) -> None:
-    """Prefect's server and pages on 127.0.0.1, until a signal ends it; its database is in $PREFECT_HOME."""
-    os.environ |= SERVER | {
-        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port}"
-    }  # not pages of other sites
-    prefect_database.create()
-    print(f"Prefect on http://127.0.0.1:{port}  (Ctrl-C ends it)", file=sys.stderr, flush=True)
-    _become("server", "start", "--host", "127.0.0.1", "--port", str(port))
+def serve(port: int, host: str, allowed: Sequence[str]) -> None:
+    """Run Prefect's server and pages until a signal ends it; its database is in $PREFECT_HOME.
+
+    allowed: names besides those of the loopback address that a request may be addressed to.
+
+    Raises:
+        FeedforwardError: the port is in use.
+    """
+    os.environ |= SERVER
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise FeedforwardError(f"{host}:{port}: {error.strerror}; choose another port with --port") from None
+    print(f"Prefect on http://{host}:{port}  (Ctrl-C ends it)", file=sys.stderr, flush=True)
+    prefect_server.run(port, host, LOOPBACK | set(allowed))
 
 
 def work(pool: str) -> None:
@@ -102,12 +112,7 @@ async def _make_pools(params: Params) -> None:
 
 def _check_server() -> None:
     address = os.environ.setdefault("PREFECT_API_URL", f"http://127.0.0.1:{PORT}/api")
-    try:
-        with urllib.request.urlopen(f"{address}/health", timeout=5):  # noqa: S310
-            return
-    except OSError as error:
-        reason = getattr(error, "reason", error)
-        raise FeedforwardError(f"{address}: no server answers ({reason}); run `make server` beside this") from None
+    prefect_server.check(address, "run `make server` in another terminal")
 
 
 def _become(*arguments: str) -> None:
@@ -119,7 +124,10 @@ def main(arguments: Sequence[str]) -> int:
     """0 when done, else the exit code of the error, whose message is printed."""
     parser = argparse.ArgumentParser(prog="pipelines.operations", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("server").add_argument("--port", type=int, default=PORT)
+    server = commands.add_parser("server")
+    server.add_argument("--port", type=int, default=PORT)
+    server.add_argument("--host", default="127.0.0.1", help="address to listen on; nobody has to sign in")
+    server.add_argument("--allow-host", action="append", default=[], help="another name that requests may be sent to")
     commands.add_parser("worker").add_argument("pool", choices=POOLS)
     commands.add_parser("deploy")
     by_hand = commands.add_parser("retrain")
@@ -127,7 +135,7 @@ def main(arguments: Sequence[str]) -> int:
     by_hand.add_argument("--device", choices=POOLS, default="cpu")
     chosen = parser.parse_args(arguments)
     work_of: dict[str, Callable[[], int | None]] = {
-        "server": lambda: serve(chosen.port),
+        "server": lambda: serve(chosen.port, chosen.host, chosen.allow_host),
         "worker": lambda: work(chosen.pool),
         "deploy": deploy,
         "retrain": lambda: retrain(chosen.force, chosen.device),

@@ -1,7 +1,7 @@
-"""A temporary Prefect server on the loopback address for one job, which ends with the job however the job ends.
+"""Prefect's server: a temporary one for a single job, which ends with the job, and the one that `make server` starts.
 
-Prefect starts one by itself, but only when the first flow does, and leaves it behind as an orphan when the job is
-killed. This one starts while the heavy libraries are imported, and watches its parent.
+Prefect starts a temporary server too, but only when the first flow does, and it outlives a job that is killed. Ours
+starts while the heavy libraries are imported, and watches the process that started it. Both check Host and Origin.
 """
 
 import contextlib
@@ -11,25 +11,32 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from feedforward.core import processes
 from feedforward.core.errors import FeedforwardError
-from pipelines import prefect_database
+from pipelines import environment, prefect_database
+from pipelines.host_check import LOOPBACK, HostCheck
 
-PATIENCE = 120.0  # s; a server starts in 6 to 9 s, and several times that on a machine that is busy
+START_TIMEOUT = 120.0  # s; a server starts in 6 to 9 s, and several times that on a busy machine
 
 
 @contextlib.contextmanager
 def serving() -> Iterator[Callable[[], None]]:
-    """Yield wait(), after which flows can run: on the server that PREFECT_API_URL names, else on one started here."""
-    if os.environ.get("PREFECT_API_URL"):
+    """Yield wait(), after which flows can run: on the server that PREFECT_API_URL names, else on a temporary one.
+
+    Raises:
+        FeedforwardError: the server that PREFECT_API_URL names does not answer.
+    """
+    if address := os.environ.get("PREFECT_API_URL"):
+        check(address, "unset PREFECT_API_URL for a temporary server, or start that one")
         yield lambda: None
         return
+    environment.drop_unusable_proxies()  # all that Prefect connects to is on this machine
     with started() as (address, wait):
         os.environ["PREFECT_API_URL"] = address
-        os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"  # it ends before the last line is sent
+        os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"  # the server ends before the last line is sent
         try:
             yield wait
         finally:
@@ -38,14 +45,15 @@ def serving() -> Iterator[Callable[[], None]]:
 
 @contextlib.contextmanager
 def started(home: Path | None = None) -> Iterator[tuple[str, Callable[[], None]]]:
-    """The address of a server that ends with this, and wait(), after which it answers. home: its folder."""
+    """Yield the address of a temporary server, and wait(), after which it answers. home: its PREFECT_HOME."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     address = f"http://127.0.0.1:{port}/api"
     command = [sys.executable, "-m", "pipelines.prefect_server", str(port)]
-    environment = os.environ | ({"PREFECT_HOME": str(home)} if home else {})
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    variables = os.environ | ({"PREFECT_HOME": str(home)} if home else {})
+    # A session of its own: Ctrl-C in the terminal must not end it before the job has closed its runs.
+    process = subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
         yield address, lambda: _wait(process, address)
     finally:
@@ -56,29 +64,56 @@ def started(home: Path | None = None) -> Iterator[tuple[str, Callable[[], None]]
             process.kill()
 
 
+def check(address: str, remedy: str) -> None:
+    """Ask the server whether it is up.
+
+    Raises:
+        FeedforwardError: it does not answer.
+    """
+    problem = _problem(address, 5)
+    if problem:
+        raise FeedforwardError(f"PREFECT_API_URL: {address}: no server answers ({problem}); {remedy}")
+
+
+def _problem(address: str, timeout: float) -> str:
+    """Why the server does not answer; empty if it does."""
+    try:
+        with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=timeout):  # noqa: S310
+            return ""
+    except (OSError, ValueError) as error:
+        return str(getattr(error, "reason", error))
+
+
 def _wait(process: "subprocess.Popen[bytes]", address: str) -> None:
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + START_TIMEOUT
     while time.monotonic() < end and process.poll() is None:
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/health", timeout=2):  # noqa: S310
+        if not _problem(address, 2):
             return
         time.sleep(0.1)
+    state = "is not ready" if process.poll() is None else f"ended with exit code {process.poll()}"
     raise FeedforwardError(
-        f"Prefect's temporary server did not start within {PATIENCE:.0f} s (its exit code: {process.poll()});"
+        f"Prefect's temporary server {state} after {START_TIMEOUT:.0f} s or less; its own message is above;"
         " run again, or name a running server in PREFECT_API_URL"
     )
 
 
-def main(port: int) -> None:
-    """Serve until the parent ends."""
-    processes.end_with_ancestors()
-    prefect_database.create()
-    os.environ |= {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+def run(port: int, host: str = "127.0.0.1", names: Collection[str] = LOOPBACK, temporary: bool = False) -> None:
+    """Serve until a signal ends the process. names: what a Host header may name. temporary: no pages, few services."""
     os.environ["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] = f"http://127.0.0.1:{port}"  # not pages of other sites
+    prefect_database.create()
     with processes.importing():
         import uvicorn
         from prefect.server.api.server import create_app
 
-    uvicorn.run(create_app, factory=True, host="127.0.0.1", port=port, log_level="error")
+    app = HostCheck(create_app(ephemeral=temporary, final=True), names)
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.run(app, host=host, port=port, log_level="error")
+
+
+def main(port: int) -> None:
+    """Run a temporary server until the process that started it ends."""
+    processes.end_with_ancestors()
+    run(port, temporary=True)
 
 
 if __name__ == "__main__":

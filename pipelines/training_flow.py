@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from prefect import Task, flow, task
+from prefect import Flow, Task, flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
@@ -57,9 +57,26 @@ class Job:
     parent: Run | None = None
 
 
-@flow(name="training", log_prints=False, persist_result=False, validate_parameters=False)
-def train(jobs: Sequence[Job], title: str, store: "Store") -> dict[str, RunResult]:
-    """Train the packs; results by fingerprint. The flow fails when one of them failed, after all the others."""
+def training(jobs: Sequence[Job], store: "Store", runner: Any) -> Flow[[str], dict[str, RunResult]]:
+    """The flow that trains the packs; the result of each run by its fingerprint.
+
+    Jobs and store are no parameters of the flow: Prefect writes parameters to its database, and the address of the
+    store may hold a password.
+    """
+
+    @flow(name="training", task_runner=runner, log_prints=False, persist_result=False)
+    def train(title: str) -> dict[str, RunResult]:
+        return _train(jobs, title, store)
+
+    return train
+
+
+def _train(jobs: Sequence[Job], title: str, store: "Store") -> dict[str, RunResult]:
+    """Submit all packs and wait for them.
+
+    Raises:
+        TrainingError: some packs failed; all others are done.
+    """
     found: dict[str, RunResult] = {}
     failures: list[str] = []
     with progress.bar(title, sum(len(job.pack.seeds) * job.pack.epochs for job in jobs)) as advance:
@@ -123,7 +140,7 @@ def run_jobs(
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_without_traceback)
     try:
-        return known | train.with_options(task_runner=runner)(left, title, store)
+        return known | training(left, store, runner)(title)
     finally:
         if engine != THREADS:
             dask_training.settle(engine)

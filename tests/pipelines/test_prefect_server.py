@@ -1,26 +1,124 @@
-"""The temporary Prefect server of a job."""
+"""Prefect's server, the temporary one of a job and that of `make server`, answers nobody but this machine."""
 
 import os
-import urllib.request
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
+from live_prefect import Server, free_port
 
+from feedforward.core.errors import FeedforwardError
 from pipelines import prefect_server
 
 pytestmark = pytest.mark.slow
 
+ROOT = Path(__file__).parents[2]
+FLOWS = "/api/flows/filter"
+# Newer browsers ask before a page of the internet may reach this machine; older ones do not.
+OPEN = ("--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests", "--no-proxy-server")
 
-def test_it_answers_and_lets_no_page_of_another_site_read_its_answers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """What `make server` starts."""
+    with Server(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+def ask(url: str, **headers: str) -> int:
+    return httpx.post(url + FLOWS, json={}, headers=headers, timeout=30).status_code
+
+
+def refusals(url: str) -> None:
+    for host in ("evil.example", "evil.example:4200", "127.0.0.1.evil.example"):
+        assert ask(url, Host=host) == 403, host
+    for origin in ("http://evil.example", "null", "http://127.0.0.1:1"):
+        assert ask(url, Origin=origin) == 403, origin
+
+
+def test_the_temporary_server_refuses_other_sites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
     with prefect_server.serving() as wait_for_server:
         wait_for_server()
-        address = os.environ["PREFECT_API_URL"] + "/health"
-        for origin in ("http://example.org", "null", "http://127.0.0.1:1"):
-            asked = urllib.request.Request(address, headers={"Origin": origin})
-            with urllib.request.urlopen(asked, timeout=10) as answer:
-                assert answer.headers.get("Access-Control-Allow-Origin") is None, origin
+        url = os.environ["PREFECT_API_URL"].removesuffix("/api")
+        assert ask(url) == 200
+        refusals(url)
     assert "PREFECT_API_URL" not in os.environ
+
+
+def test_the_server_refuses_other_sites(server: Server) -> None:
+    assert ask(server.url) == 200
+    assert ask(server.url, Origin=server.url) == 200
+    refusals(server.url)
+
+
+def test_prefects_command_line_works_through_the_check(server: Server) -> None:
+    command = [sys.executable, "-m", "prefect", "work-pool", "create", "checked", "--type", "process"]
+    done = subprocess.run(command, env=server.environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    listed = httpx.post(server.url + "/api/work_pools/filter", json={}, timeout=30).json()
+    assert "checked" in [pool["name"] for pool in listed]
+
+
+def test_a_taken_port_is_named(server: Server) -> None:
+    command = [sys.executable, "-m", "pipelines.operations", "server", "--port", str(server.port)]
+    done = subprocess.run(command, env=server.environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == f"127.0.0.1:{server.port}: Address already in use; choose another port with --port\n"
+
+
+def test_a_server_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{free_port()}/api")
+    refused = pytest.raises(FeedforwardError, match=r"PREFECT_API_URL: .*no server answers \(.*refused\); unset")
+    with refused, prefect_server.serving():
+        pass
+
+
+def test_a_page_whose_name_is_rebound_to_this_machine_reaches_nothing(server: Server) -> None:
+    """In a browser for which evil.example is 127.0.0.1: its page is the attacker's, its requests reach the server."""
+    chromium = pytest.importorskip("chromium")
+    if chromium.FOUND is None:
+        pytest.skip("no chromium is installed")
+    evil = f"http://evil.example:{server.port}"
+    with chromium.sync.sync_playwright() as playwright:
+        rules = "--host-resolver-rules=MAP evil.example 127.0.0.1"
+        browser = playwright.chromium.launch(executable_path=chromium.FOUND, args=["--no-sandbox", rules, *OPEN])
+        page = browser.new_page()
+        page.route(f"{evil}/page", lambda route: route.fulfill(body="<p>page</p>", content_type="text/html"))
+        page.goto(f"{evil}/page")
+        assert attack(page, evil) == 403
+        assert attack(page, server.url) == "TypeError"  # another origin: refused, and the answer is not readable
+        assert connect(page, server.port) == "refused"
+        page.goto(server.url)
+        assert attack(page, server.url) == 200  # Prefect's own pages work
+        assert connect(page, server.port) == "open"
+        browser.close()
+    listed = httpx.post(server.url + "/api/variables/filter", json={}, timeout=30).json()
+    assert [variable["name"] for variable in listed] == ["mine"]
+
+
+def attack(page: Any, url: str) -> int | str:
+    """The status of a request that creates something, or the name of the error."""
+    script = """async ([url, name]) => {
+      const body = JSON.stringify({name, value: 1});
+      try { return (await fetch(url + "/api/variables/", {method: "POST", body,
+            headers: {"Content-Type": "application/json"}})).status - (name === "mine" ? 1 : 0); }
+      catch (error) { return error.name; }
+    }"""
+    status: int | str = page.evaluate(script, [url, "mine" if page.url.startswith("http://127") else "evil"])
+    return status
+
+
+def connect(page: Any, port: int) -> str:
+    script = """(port) => new Promise((done) => {
+      const socket = new WebSocket(`ws://127.0.0.1:${port}/api/events/in`, "prefect");
+      socket.onopen = () => done("open");
+      socket.onerror = () => done("refused");
+    })"""
+    answer: str = page.evaluate(script, port)
+    return answer

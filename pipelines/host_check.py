@@ -1,0 +1,50 @@
+"""ASGI middleware that refuses requests which a page of another site makes a browser send.
+
+A site can let its domain name point to 127.0.0.1 (DNS rebinding). Its pages then reach a local server as if it were
+their own, and CORS does not apply. The Host header of such a request names the site, so it is compared with the names
+of this server. The Origin header covers pages that send requests to 127.0.0.1 directly, WebSockets included.
+"""
+
+import re
+from collections.abc import Collection, Iterable
+from typing import Any
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+_HOST = re.compile(r"(?P<name>\[[0-9a-f:]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
+
+
+class HostCheck:
+    """Passes a request on to `app` if it is addressed to one of `names` and comes from a page of this server, or none.
+
+    The port is not compared, since a container may be published on another one.
+    """
+
+    def __init__(self, app: Any, names: Collection[str] = LOOPBACK) -> None:
+        self._app, self._names = app, frozenset(name.lower() for name in names)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer 403 to anything else; a WebSocket is closed before it is accepted, which a client sees as 403."""
+        if scope["type"] == "lifespan" or is_allowed(scope["headers"], self._names):
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            text = b"Host or Origin is not allowed: use one of " + ", ".join(sorted(self._names)).encode() + b"\n"
+            headers = [(b"content-type", b"text/plain"), (b"content-length", str(len(text)).encode())]
+            await send({"type": "http.response.start", "status": 403, "headers": headers})
+            await send({"type": "http.response.body", "body": text})
+
+
+def is_allowed(headers: Iterable[tuple[bytes, bytes]], names: Collection[str]) -> bool:
+    """Whether there is exactly one Host header with an allowed name, and no Origin header but that of this host."""
+    values: dict[bytes, list[str]] = {b"host": [], b"origin": []}
+    for name, value in headers:
+        if name.lower() in values:
+            values[name.lower()].append(value.decode("latin-1").lower())
+    if len(values[b"host"]) != 1 or len(values[b"origin"]) > 1:
+        return False
+    [host] = values[b"host"]
+    match = _HOST.fullmatch(host)
+    pages = {f"http://{host}", f"https://{host}"}
+    return match is not None and match["name"] in names and pages.issuperset(values[b"origin"])

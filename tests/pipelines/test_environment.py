@@ -1,0 +1,54 @@
+"""Environment variables of the tools: set where the user has not set them."""
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines import environment
+
+
+@pytest.fixture
+def variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A nearly empty environment below a workspace; what apply() sets in it."""
+    (tmp_path / "params.yaml").touch()
+    values = {"FEEDFORWARD_ROOT": str(tmp_path), "PATH": "/usr/bin"}
+    monkeypatch.setattr(os, "environ", values)
+    return values
+
+
+def test_state_stays_inside_the_checkout_and_private(variables: dict[str, str], tmp_path: Path) -> None:
+    environment.apply()
+    assert variables["PREFECT_HOME"] == str(tmp_path / ".prefect")
+    site = Path(variables["DVC_SITE_CACHE_DIR"])
+    assert site.is_relative_to(tmp_path)
+    assert stat.S_IMODE(site.stat().st_mode) == 0o700
+
+
+def test_what_the_user_has_set_stays(variables: dict[str, str], tmp_path: Path) -> None:
+    variables |= {"PREFECT_HOME": "/elsewhere", "DVC_SITE_CACHE_DIR": str(tmp_path / "site")}
+    environment.apply()
+    assert variables["PREFECT_HOME"] == "/elsewhere"
+    assert variables["DVC_SITE_CACHE_DIR"] == str(tmp_path / "site")
+
+
+def test_stages_run_with_this_python(variables: dict[str, str]) -> None:
+    environment.apply()
+    environment.apply()
+    assert variables["PATH"] == f"{Path(sys.executable).parent}{os.pathsep}/usr/bin"
+
+
+def test_loopback_never_goes_through_a_proxy(variables: dict[str, str]) -> None:
+    variables |= {"no_proxy": "localhost,.internal"}
+    environment.apply()
+    assert variables["no_proxy"] == "localhost,.internal,127.0.0.1,::1"
+    assert variables["NO_PROXY"] == "127.0.0.1,localhost,::1"
+
+
+def test_a_socks_proxy_that_prefects_client_cannot_use_is_dropped(variables: dict[str, str]) -> None:
+    variables |= {"ALL_PROXY": "socks5://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    environment.drop_unusable_proxies()
+    assert "ALL_PROXY" not in variables
+    assert variables["https_proxy"] == "http://127.0.0.1:9"
