@@ -1,40 +1,42 @@
-"""Prefect's database, made at once from its schema in prefect.sql: 9 s of the first job of a checkout less.
+"""Prefect's database as a copy of a template: nine seconds less for the first job of a checkout.
 
-After an upgrade of Prefect: `python -m pipelines.prefect_database` writes prefect.sql anew.
+`python -m pipelines.prefect_database` creates the environment's template, so that no job has to.
 """
 
-import asyncio
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 from filelock import FileLock
 
-from feedforward.core import atomic_files, sqlite_template
-
-SCHEMA = Path(__file__).with_name("prefect.sql")
+from feedforward.core import provenance, sqlite_template
 
 
 def create() -> None:
-    """Make the database in $PREFECT_HOME unless there is one, or another place is named."""
+    """Create the database in $PREFECT_HOME unless there is one, or another address is configured."""
     path = Path(os.environ["PREFECT_HOME"]) / "prefect.db"
     if os.environ.get("PREFECT_API_DATABASE_CONNECTION_URL") or path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if not path.exists():
-            sqlite_template.make(path, SCHEMA)
+            copy_template(path)
 
 
-def schema() -> str:
-    """What Prefect's migrations make, as SQL."""
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["PREFECT_HOME"] = folder  # read when Prefect is imported
-        from prefect.server.database import provide_database_interface
+def copy_template(path: Path) -> None:
+    """Create the new database `path`."""
+    sqlite_template.create(path, f"prefect-{provenance.installed_version('prefect')}", migrate)
 
-        asyncio.run(provide_database_interface().create_db())
-        return sqlite_template.dump(Path(folder) / "prefect.db")
+
+def migrate(path: Path) -> None:
+    """Create a new database by all of Prefect's migrations; takes seconds."""
+    command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
+    address = {"PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{path}", "PREFECT_HOME": str(path.parent)}
+    subprocess.run(command, env=os.environ | address, stdout=subprocess.DEVNULL, check=True)
 
 
 if __name__ == "__main__":
-    atomic_files.write_text(SCHEMA, schema())
+    with tempfile.TemporaryDirectory() as folder:
+        copy_template(Path(folder) / "prefect.db")

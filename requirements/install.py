@@ -72,8 +72,10 @@ def install(name: str, venv: Path) -> None:
             break
     else:
         sys.exit(f"{venv}: not installed (see above); is a package registry reachable? Then run the same command again")
-    # loops of the project itself, which the first job would have to wait for
-    succeeds(venv / "bin" / "python", "-c", "import feedforward.compiled", stderr=subprocess.DEVNULL)
+    # Once per environment, so that the first job does not have to: compiled loops and migrated databases.
+    succeeds(venv / "bin" / "python", "-c", "import feedforward.training.kernels", stderr=subprocess.DEVNULL)
+    for module in ("feedforward.tracking.database", "pipelines.prefect_database"):
+        succeeds(venv / "bin" / "python", "-m", module, stderr=subprocess.DEVNULL)
     (venv / ".installing").unlink()
     (venv / f".{name}").touch()
 

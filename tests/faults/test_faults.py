@@ -15,14 +15,14 @@ from faults.rows import ROWS, Row
 from faults.scene import Scene
 
 # Written where no step passes: by other commands, the page of a retraining, a version fetched from another machine.
-ELSEWHERE = {"init", "describe", "study", "sweep", "sweep.file", "retraining", "fetch_version"}
+ELSEWHERE = {"template", "init", "describe", "study", "sweep", "sweep.file", "retraining", "fetch_version"}
 
 
 def test_every_crash_point_of_the_code_is_armed() -> None:
     text = "".join(path.read_text() for folder in ("src", "pipelines") for path in (ROOT / folder).rglob("*.py"))
     points = set(re.findall(r'atomic_files\.crash_point\("([\w.]+)"\)', text))
     folders = set(re.findall(r'atomic_files\.writing_folder\(.*"([\w.]+)"\)', text))
-    writers = r"atomic_files\.(?:writing|write_text|write_json)|run_result\.save|sqlite_template\.make"
+    writers = r"atomic_files\.(?:writing|write_text|write_json)|run_result\.save"
     names = set(re.findall(rf'(?:{writers})\(.*, "([\w.]+)"\)', text))
     points -= {"shard.encoded"}  # in a worker of a cluster: tests/pipelines/test_dask_text.py
     points |= {f"{name}.before_rename" for name in ({"write"} | names | folders) - ELSEWHERE}

@@ -21,7 +21,7 @@ from feedforward.data.splits import Split
 from feedforward.promotion import candidate
 from feedforward.retraining import drift
 from feedforward.retraining.drift import Distances
-from feedforward.tracking import model_versions, settings
+from feedforward.tracking import settings
 
 BINS = 24  # of a histogram
 
@@ -104,7 +104,7 @@ def _pending(params: Params, name: str) -> str | None:
     """The latest final run of the data and parameters as they are, if the gate has not decided on it."""
     uri = settings.tracking_uri()
     if params.datasets[name].demo or (
-        uri.startswith(model_versions.SQLITE) and not Path(uri.removeprefix(model_versions.SQLITE)).is_file()
+        uri.startswith(settings.SQLITE) and not Path(uri.removeprefix(settings.SQLITE)).is_file()
     ):
         return None
     from feedforward.tracking.registry import Registry

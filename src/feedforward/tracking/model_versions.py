@@ -1,101 +1,104 @@
-"""Versions of a registered model, and who is champion: read without MLflow where the store is the local database.
+"""Find model versions and their files: without MLflow where the store is the local database.
 
-MLflow takes two seconds to import, and a prediction or a service that looks for a new champion needs four columns of
-its tables. A test holds what is read here against MLflow's own answer.
+MLflow takes two seconds to import; a prediction, or a service that looks for a new champion, reads four columns
+instead (mlflow_tables). Files of a version on a server are downloaded once and kept.
 """
 
+import contextlib
+import shutil
 import sqlite3
-from contextlib import closing
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from filelock import FileLock
+
 from feedforward.core import atomic_files, paths
 from feedforward.core.errors import DataError, TrackingError
-from feedforward.tracking import settings
+from feedforward.tracking import mlflow_tables, settings
 from feedforward.tracking.model_version import CHAMPION, DIGEST, SERVED, Version
-
-SQLITE = "sqlite:///"
 
 
 def find(dataset: str, which: str | int = CHAMPION) -> Version | None:
-    """The version that has that alias or number; None if there is none.
+    """The version with that alias or number, or None.
 
     Raises:
         TrackingError: the store does not answer.
     """
     uri = settings.tracking_uri()
-    if uri.startswith(SQLITE):
-        database = Path(uri.removeprefix(SQLITE))
-        return _read(database, dataset, which) if database.is_file() else None
-    from feedforward.tracking.registry import Registry  # with a server MLflow does the talking
+    if uri.startswith(settings.SQLITE):
+        database = Path(uri.removeprefix(settings.SQLITE))
+        if not database.is_file():
+            return None
+        with _readable(database):
+            return mlflow_tables.find_version(database, dataset, which)
+    from feedforward.tracking.registry import Registry  # a server is asked by MLflow's client
 
     return Registry(uri).find(dataset, which)
 
 
 def is_registered(digest: str) -> bool | None:
-    """Whether some version is registered with that manifest; None where there is no local database to ask."""
+    """Whether any version has a manifest with that SHA-256; None without a local database.
+
+    Raises:
+        TrackingError: the database cannot be read.
+    """
     uri = settings.tracking_uri()
-    database = Path(uri.removeprefix(SQLITE))
-    if not uri.startswith(SQLITE) or not database.is_file():
+    database = Path(uri.removeprefix(settings.SQLITE))
+    if not uri.startswith(settings.SQLITE) or not database.is_file():
         return None
-    with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, timeout=10)) as connection:
-        query = "SELECT 1 FROM model_version_tags WHERE key = ? AND value = ?"
-        return connection.execute(query, (DIGEST, digest)).fetchone() is not None
+    with _readable(database):
+        return mlflow_tables.has_version_tag(database, DIGEST, digest)
 
 
-def _read(database: Path, dataset: str, which: str | int) -> Version | None:
+@contextlib.contextmanager
+def _readable(database: Path) -> Iterator[None]:
     try:
-        address = f"{database.resolve().as_uri()}?mode=ro"
-        with closing(sqlite3.connect(address, uri=True, timeout=10, isolation_level=None)) as connection:
-            connection.execute("BEGIN")  # alias, version and tags as they stood at one moment
-            number = which if isinstance(which, int) else _number(connection, dataset, which)
-            query = (
-                "SELECT run_id, COALESCE(NULLIF(storage_location, ''), source) FROM model_versions"
-                " WHERE name = ? AND version = ? AND current_stage IS NOT 'Deleted_Internal'"
-            )
-            row = connection.execute(query, (dataset, number)).fetchone()
-            if row is None or number is None:
-                return None
-            query = "SELECT key, value FROM model_version_tags WHERE name = ? AND version = ?"
-            tags = {str(key): str(value) for key, value in connection.execute(query, (dataset, number))}
-            return Version(dataset, number, str(row[0]), str(row[1]), tags)
+        yield
     except sqlite3.Error as error:
         raise TrackingError(f"{database}: cannot be read ({error}); look at it with `make ui`") from None
 
 
-def _number(connection: sqlite3.Connection, dataset: str, alias: str) -> int | None:
-    query = "SELECT version FROM registered_model_aliases WHERE name = ? AND alias = ?"
-    row = connection.execute(query, (dataset, alias)).fetchone()
-    return int(row[0]) if row else None
-
-
 def folder(version: Version, name: str) -> Path:
-    """The folder `name` of the version's artifacts, on this machine; fetched and kept if it lies elsewhere.
+    """The folder `name` of the version's artifacts on this machine; downloaded and kept if it is stored elsewhere.
 
     Raises:
-        DataError: it is not there. TrackingError: the store does not answer.
+        DataError: there is no such folder. TrackingError: the store does not answer.
     """
-    inside = f"data/{name}" if name == SERVED else name  # where MLflow's flavour puts it
+    inside = f"data/{name}" if name == SERVED else name
     parts = urlsplit(version.location)
     if parts.scheme in ("", "file"):
-        found = _home(Path(url2pathname(parts.path))) / inside
+        path = _relocated(Path(url2pathname(parts.path))) / inside
     else:
-        found = paths.store() / "served" / version.dataset / str(version.number) / name
-        if not found.is_dir():
-            from feedforward.tracking.registry import download
-
-            with atomic_files.writing_folder(found, "fetch_version") as temporary:
-                download(f"{version.location}/{inside}", temporary)
-    if not found.is_dir():
-        raise DataError(f"{version.name}: {found} is missing; promote the run again")
-    return found
+        path = paths.store() / "served" / version.dataset / str(version.number) / name
+        if not path.is_dir():
+            _download(f"{version.location}/{inside}", path)
+    if not path.is_dir():
+        raise DataError(f"{version.name}: {path} is missing; promote the run again")
+    return path
 
 
-def _home(path: Path) -> Path:
-    """The same artifact in this store, where the store was moved or copied since its address was written."""
+def _download(uri: str, target: Path) -> None:
+    """Download a folder of artifacts to `target`, one process at a time."""
+    from feedforward.tracking.registry import download
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.with_name(f".{target.name}.lock")):
+        if target.is_dir():  # another process was faster
+            return
+        with tempfile.TemporaryDirectory() as temporary:
+            downloaded = download(uri, Path(temporary))
+            with atomic_files.writing_folder(target, "fetch_version") as partial:
+                shutil.copytree(downloaded, partial, dirs_exist_ok=True)
+
+
+def _relocated(path: Path) -> Path:
+    """The same artifact in this store if the store was moved or copied since the location was written."""
     root = paths.store() / "artifacts"
-    if path.is_relative_to(root) or "artifacts" not in path.parts:
+    if path.is_relative_to(root):
         return path
-    inside = path.parts[path.parts.index("artifacts") + 1 :]
-    return root.joinpath(*inside) if root.joinpath(*inside).is_dir() else path
+    positions = [position for position, part in enumerate(path.parts) if part == "artifacts"]
+    candidates = [root.joinpath(*path.parts[position + 1 :]) for position in reversed(positions)]
+    return next((candidate for candidate in candidates if candidate != root and candidate.is_dir()), path)

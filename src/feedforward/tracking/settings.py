@@ -6,6 +6,7 @@ from feedforward.core import paths
 from feedforward.core.errors import TrackingError
 from feedforward.core.redaction import redact
 
+SQLITE = "sqlite:///"
 SWITCHES = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",

@@ -9,6 +9,7 @@ import re
 import resource
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -34,9 +35,9 @@ from tracked_runs import (
 )
 
 from feedforward import tracking
-from feedforward.core import provenance, sqlite_template
+from feedforward.core import provenance
 from feedforward.core.errors import TrackingError, TrainingError
-from feedforward.tracking import DataInput, Sample, database, records
+from feedforward.tracking import DataInput, Sample, database, mlflow_tables, records
 
 if TYPE_CHECKING:
     from feedforward.tracking import Store
@@ -441,11 +442,23 @@ def test_killed_while_logging(store: "Store", workspace: Path, point: str, statu
     assert list(records.spool().glob("*")) == []
 
 
+UNUSED_LOCATIONS = {
+    ("evaluation_dataset_records", "source"),
+    ("mcp_server_versions", "source"),
+}  # features not used here
+
+
 @pytest.mark.slow
-def test_the_schema_is_what_the_installed_mlflows_migrations_make() -> None:
-    assert sqlite_template.alike(database.schema(), database.SCHEMA.read_text()), (
-        "run `python -m feedforward.tracking.database`"
-    )
+def test_the_template_has_the_tables_and_columns_that_we_name(tmp_path: Path) -> None:
+    """A new store has no experiment whose artifacts belong to another folder."""
+    database.migrate(tmp_path / "mlflow.db")
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection:
+        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        columns = {(name, row[1]) for name in names for row in connection.execute(f"PRAGMA table_info({name})")}
+        assert connection.execute("SELECT * FROM experiments").fetchall() == []
+    pattern = r"artifact_(uri|location)|storage_location|^source$"
+    locations = {(table, name) for table, name in columns if re.search(pattern, name)}
+    assert locations - UNUSED_LOCATIONS == set(mlflow_tables.ARTIFACT_LOCATIONS)
 
 
 @pytest.mark.slow

@@ -1,0 +1,101 @@
+"""SQL on MLflow's tables: the one place that knows their names and columns (docs/design.md, "Couplings").
+
+MLflow has no public interface that moves the artifacts of a store, and importing it takes two seconds, which a
+prediction should not have to wait for. Tests compare what is read here with MLflow's own answers and check that every
+column with an artifact location is listed.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from feedforward.tracking.model_version import Version
+
+ARTIFACT_LOCATIONS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+LOCK_TIMEOUT = 120.0  # s to wait for a writer; MLflow's own migrations and large transactions take seconds
+
+
+def wait_for_writers(database: Path) -> None:
+    """Return once no other process writes to the database; sqlite3.OperationalError after LOCK_TIMEOUT."""
+    with closing(sqlite3.connect(database, timeout=LOCK_TIMEOUT, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+
+
+def relocate(database: Path, artifacts: Path) -> None:
+    """Rewrite artifact locations to the folder `artifacts` after the store was moved or copied.
+
+    Without it a copy would write its artifacts into the original. Only local locations change, and only those whose
+    root no longer exists or belongs to another store of this kind.
+    """
+    with closing(sqlite3.connect(database, timeout=LOCK_TIMEOUT)) as connection, connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if "experiments" not in tables:
+            return
+        rows = connection.execute("SELECT name, artifact_location FROM experiments").fetchall()
+        roots = {uri.removesuffix(f"/{name}") for name, uri in rows if (uri or "").endswith(f"/artifacts/{name}")}
+        for old in roots - {artifacts.as_uri()}:
+            if not _has_moved(old):
+                continue
+            for table, column in ARTIFACT_LOCATIONS:
+                if table in tables:
+                    connection.execute(  # names are constants of this module
+                        f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",  # noqa: S608
+                        (artifacts.as_uri(), len(old) + 1, len(old) + 1, f"{old}/"),
+                    )
+
+
+def _has_moved(uri: str) -> bool:
+    """Whether a root of artifacts is local and either gone or that of another store of this kind."""
+    parts = urlsplit(uri)
+    if parts.scheme != "file":
+        return False
+    folder = Path(url2pathname(parts.path))
+    return not folder.is_dir() or (folder.parent / "mlflow.db").is_file()
+
+
+def find_version(database: Path, name: str, alias_or_number: str | int) -> Version | None:
+    """The version of the registered model `name` with that alias or number; sqlite3.Error if it cannot be read."""
+    with _reading(database) as connection:
+        number = alias_or_number
+        if isinstance(number, str):
+            query = "SELECT version FROM registered_model_aliases WHERE name = ? AND alias = ?"
+            row = connection.execute(query, (name, number)).fetchone()
+            if row is None:
+                return None
+            number = int(row[0])
+        query = (
+            "SELECT run_id, COALESCE(NULLIF(storage_location, ''), source) FROM model_versions"
+            " WHERE name = ? AND version = ? AND current_stage IS NOT 'Deleted_Internal'"
+        )
+        row = connection.execute(query, (name, number)).fetchone()
+        if row is None:
+            return None
+        query = "SELECT key, value FROM model_version_tags WHERE name = ? AND version = ?"
+        tags = {str(key): str(value) for key, value in connection.execute(query, (name, number))}
+        return Version(name, number, str(row[0]), str(row[1]), tags)
+
+
+def has_version_tag(database: Path, key: str, value: str) -> bool:
+    """Whether any version carries this tag."""
+    with _reading(database) as connection:
+        query = "SELECT 1 FROM model_version_tags WHERE key = ? AND value = ?"
+        return connection.execute(query, (key, value)).fetchone() is not None
+
+
+@contextmanager
+def _reading(database: Path) -> Iterator[sqlite3.Connection]:
+    """A read-only connection within one transaction, so that all answers are of the same moment."""
+    address = f"{database.resolve().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(address, uri=True, timeout=LOCK_TIMEOUT, isolation_level=None)) as connection:
+        connection.execute("BEGIN")
+        yield connection
