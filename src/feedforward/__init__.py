@@ -1,3 +1,10 @@
-"""feedforward: train variants of feedforward networks, compare them over seeds, serve the winner."""
+"""feedforward: train variants of feedforward networks, compare them over seeds, and serve the best."""
 
-__version__ = "0.1.0"
+import importlib.metadata
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.metadata.version("feedforward")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

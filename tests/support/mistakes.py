@@ -179,7 +179,7 @@ COMMANDS: tuple[tuple[tuple[str, ...], int, str], ...] = (
     (("verify",), 1, "fair.json: cannot be read (No such file or directory); run `dvc repro train`"),
     (("study", "--seeds", "1"), 2, "Invalid value for '--seeds': Input should be greater than or equal to 2"),
     (("params", "more"), 2, "feedforward params: Got unexpected extra argument(s) (more)"),
-    (("sync", "--json"), 2, "No such option: --json"),
+    (("ui", "--json"), 2, "feedforward ui: No such option: --json"),
     (("ui", "--port", "0"), 2, "Invalid value for '--port': Input should be greater than or equal to 1"),
     (("promote",), 2, "feedforward promote: Missing argument 'DATASET'"),
     (("promote", "nots"), 2, "unknown dataset 'nots': must be one of tones, notes; did you mean notes?"),

@@ -1,52 +1,83 @@
-"""The commands for one's own data: init, describe."""
+"""The commands for params.yaml and data: params, init, describe."""
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from feedforward.cli.options import DatasetArgument, JsonOption
+from feedforward.cli.output import message
 from feedforward.core.errors import one_line
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from feedforward.data.description import Described
+
+
+def params(as_json: JsonOption = False) -> None:
+    """Check params.yaml and summarize it; all mistakes are listed together, with exit code 2."""
+    from feedforward.config.schema import load_params
+
+    loaded = load_params()
+    if as_json:
+        print(loaded.model_dump_json(indent=2))
+        return
+    message(f"datasets: {', '.join(loaded.datasets)}; variants: {', '.join(loaded.variants)}; seeds: {loaded.seeds}")
 
 
 def init(
     path: Annotated[Path, typer.Argument(help="A folder of class folders or idx files, or a .csv, .parquet, .jsonl.")],
-    name: Annotated[str | None, typer.Option(help="Of the data set; default: that of the file.")] = None,
-    target: Annotated[list[str] | None, typer.Option(help="Column to learn; several: a label each.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the dataset. Default: that of the file.")] = None,
+    target: Annotated[list[str] | None, typer.Option(help="Column to learn; several: one per label.")] = None,
 ) -> None:
-    """Look at data, guess how they are read and learned, and write that into params.yaml, to be edited."""
+    """Look at data, infer how to read and learn them, and write that into params.yaml, to be edited."""
     from feedforward.core import paths
     from feedforward.data import config_inference
 
-    found = config_inference.guess(path.resolve(), target or ())
+    guess = config_inference.guess(path.resolve(), target or ())
     chosen = name or config_inference.name_of(path.resolve())
-    config_inference.write(found.entry, chosen, paths.params())
-    print(f"datasets.{chosen} is in {paths.params().name} now; these are guesses, change what is wrong:")
-    for reason in found.reasons:
+    config_inference.write(guess.entry, chosen, paths.params())
+    print(f"datasets.{chosen} was added to {paths.params().name}. These are guesses; change what is wrong:")
+    for reason in guess.reasons:
         print(f"  - {reason}")
     print(f"next: `feedforward run`, then `feedforward describe {chosen}`")
 
 
-def describe(dataset: Annotated[str, typer.Argument(metavar="DATASET", help="A data set of params.yaml.")]) -> None:
-    """What a prepared data set holds: counts, balance, and some test samples."""
+def describe(dataset: DatasetArgument, as_json: JsonOption = False) -> None:
+    """Describe a prepared dataset: counts, class balance, and some test samples."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     from feedforward.config.schema import load_params
+    from feedforward.data import description
+
+    config = load_params().dataset(dataset)
+    described = description.describe(dataset, config)
+    if as_json:
+        summary = {"dataset": dataset, "task": config.task, "samples": described.samples}
+        print(json.dumps({**summary, "features": described.features, "labels": described.shares}, indent=2))
+        return
+    console = Console(highlight=False)
+    counts = ", ".join(f"{number:,} {part}" for part, number in described.samples.items())
+    console.print(f"[bold]{escape(config.title)}[/bold]: {config.task}, {counts}, {described.features:,} features")
+    table = Table("", *description.PARTS, box=None, pad_edge=False)
+    for label, numbers in described.shares.items():
+        table.add_row(escape(label), *(f"{number:,.6g}" for number in numbers))
+    console.print(table)
+    _show_examples(console, dataset, described)
+
+
+def _show_examples(console: "Console", dataset: str, described: "Described") -> None:
+    from rich.markup import escape
+
     from feedforward.core import paths
     from feedforward.data import description
 
-    chosen = load_params().dataset(dataset)
-    found = description.describe(dataset, chosen)
-    console = Console(highlight=False)
-    counts = ", ".join(f"{number:,} {part}" for part, number in found.samples.items())
-    console.print(f"[bold]{escape(chosen.title)}[/bold]: {chosen.task}, {counts}, {found.features:,} features")
-    table = Table("", *description.PARTS, box=None, pad_edge=False)
-    for label, numbers in found.shares.items():
-        table.add_row(escape(label), *(f"{number:,.6g}" for number in numbers))
-    console.print(table)
-    pictures = [(label, sample) for label, sample in found.examples if not isinstance(sample, str)]
-    for label, sample in found.examples:
+    pictures = [(label, sample) for label, sample in described.examples if not isinstance(sample, str)]
+    for label, sample in described.examples:
         if isinstance(sample, str):
             shown = one_line(" ".join(sample.split()))[: description.TEXT]
             console.print(f"{escape(label)}: {escape(shown)}")

@@ -1,7 +1,6 @@
-"""The commands from the registry to an answer: promote, predict, serve."""
+"""The commands that answer: predict, serve."""
 
 import csv
-import dataclasses
 import json
 import sys
 from collections.abc import Iterator
@@ -10,53 +9,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from feedforward.cli.options import DatasetArgument, JsonOption
 from feedforward.core.errors import InputError, one_line
 
 if TYPE_CHECKING:
     from feedforward.promotion.bundle import Servable
     from feedforward.serving.prediction import Champion, Place
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
-DataSet = Annotated[str, typer.Argument(metavar="DATASET", help="A data set of params.yaml.")]
 WORDS_SHOWN = 8
 LABELS_SHOWN = 3
 
 
-def promote(
-    dataset: DataSet,
-    run: Annotated[
-        str | None, typer.Option(help="The final run, by (the start of) its id; default: the latest.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Examine the latest final run; it becomes champion if it is sound and better than the champion."""
-    from feedforward.config.schema import load_params
-    from feedforward.promotion import promote as gate
-
-    outcome = gate.promote(load_params(), dataset, run, lambda text: print(text, file=sys.stderr))
-    decision = outcome.decision
-    if as_json:
-        told = {"dataset": dataset, "version": outcome.version.number, "champion": outcome.champion}
-        print(json.dumps({**told, **dataclasses.asdict(decision)}, indent=2))
-        return
-    state = "is champion now" if decision.promoted else f"does not replace version {outcome.champion}"
-    print(f"{outcome.version.name} {state}: {decision.reason}")
-
-
 def predict(
-    dataset: DataSet,
-    samples: Annotated[
-        list[str] | None, typer.Argument(help="Texts, files of pictures, or rows as JSON objects.")
-    ] = None,
+    dataset: DatasetArgument,
+    samples: Annotated[list[str] | None, typer.Argument(help="Texts, picture files, or rows as JSON objects.")] = None,
     file: Annotated[
-        Path | None, typer.Option(help="Many texts: a line each (.txt), .csv or .jsonl; - is stdin. Or many rows.")
+        Path | None, typer.Option(help="Many samples: .txt (one text per line), .csv or .jsonl; - is stdin.")
     ] = None,
-    variant: Annotated[
-        str | None, typer.Option(help="A variant in the place of the champion; `all`: side by side.")
-    ] = None,
-    as_json: AsJson = False,
+    variant: Annotated[str | None, typer.Option(help="A variant instead of the champion; `all`: side by side.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """What the champion answers to texts, pictures or rows: labels and probabilities, or a value."""
+    """Predict texts, pictures or rows with the champion: labels and probabilities, or a value."""
     from feedforward.config.schema import load_params
     from feedforward.serving import prediction
 
@@ -79,10 +52,13 @@ def predict(
 
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Default: params.yaml; 0: any free one.")] = None,
-    expose: Annotated[bool, typer.Option("--expose", help="Allow an address that other machines reach.")] = False,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port. Default: `serving.port` of params.yaml; 0: any free port."),
+    ] = None,
+    expose: Annotated[bool, typer.Option("--expose", help="Allow an address that other machines can reach.")] = False,
 ) -> None:
-    """The service on 127.0.0.1: a page to play with, predictions, health, metrics; new champions without a restart."""
+    """Serve predictions over HTTP: a playground page, health, metrics; follows new champions without a restart."""
     from feedforward.config.schema import load_params
     from feedforward.core import processes
 
@@ -98,16 +74,16 @@ def _answer_few(champion: "Champion", chosen: dict[str, "Servable"], places: Ite
     for names, checked in prediction.in_chunks(champion.served, places):
         answers = {name: prediction.answers(served, checked) for name, served in chosen.items()}
         first = next(iter(chosen.values()))
-        for place, (where, sample) in enumerate(zip(names, checked, strict=True)):
+        for index, (name, sample) in enumerate(zip(names, checked, strict=True)):
             towards, words = prediction.explained(first, sample)
-            told: dict[str, Any] = {"sample": where, "version": champion.version.number}
-            told |= {"answers": {name: found[place] for name, found in answers.items()}}
+            result: dict[str, Any] = {"sample": name, "version": champion.version.number}
+            result |= {"answers": {variant: rows[index] for variant, rows in answers.items()}}
             if words:
-                told["words"] = {"towards": towards, "effects": [prediction.as_json(word) for word in words]}
-            print(json.dumps(told, ensure_ascii=False)) if as_json else _show(told)
+                result["words"] = {"towards": towards, "effects": [prediction.as_json(word) for word in words]}
+            print(json.dumps(result, ensure_ascii=False)) if as_json else _show(result)
 
 
-def _show(told: dict[str, Any]) -> None:
+def _show(result: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -115,24 +91,26 @@ def _show(told: dict[str, Any]) -> None:
     from feedforward.serving import prediction
 
     console = Console(highlight=False)
-    answers = told["answers"]
+    answers = result["answers"]
     if len(answers) == 1:
         [answer] = answers.values()
-        console.print(f"{escape(told['sample'])}: [bold]{escape(prediction.in_words(answer))}[/bold]{_shares(answer)}")
+        console.print(
+            f"{escape(result['sample'])}: [bold]{escape(prediction.in_words(answer))}[/bold]{_shares(answer)}"
+        )
     else:
         table = Table("variant", "answer", "probabilities", box=None, pad_edge=False)
         for name, answer in answers.items():
             table.add_row(name, f"[bold]{escape(prediction.in_words(answer))}[/bold]", _shares(answer))
-        console.print(f"{escape(told['sample'])}:")
+        console.print(f"{escape(result['sample'])}:")
         console.print(table)
-    if "words" in told:
-        strongest = sorted(told["words"]["effects"], key=lambda word: -abs(word["effect"]))[:WORDS_SHOWN]
+    if "words" in result:
+        strongest = sorted(result["words"]["effects"], key=lambda word: -abs(word["effect"]))[:WORDS_SHOWN]
         shown = "  ".join(f"{one_line(word['word'])} {word['effect']:+.2f}" for word in strongest if word["effect"])
-        console.print(f"towards {told['words']['towards']}: {shown}", style="dim", markup=False)
+        console.print(f"towards {result['words']['towards']}: {shown}", style="dim", markup=False)
 
 
 def _shares(answer: dict[str, Any]) -> str:
-    """The most probable labels, as many as fit, in brackets; nothing of a value."""
+    """The most probable labels in parentheses; empty for a regression."""
     from rich.markup import escape
 
     shares = sorted(answer.get("probabilities", {}).items(), key=lambda entry: -entry[1])[:LABELS_SHOWN]
@@ -154,11 +132,11 @@ def _answer_many(champion: "Champion", chosen: dict[str, "Servable"], file: Path
         for names, checked in prediction.in_chunks(champion.served, places):
             features = champion.served.encoder.encode(checked)
             for name, served in chosen.items():
-                found = prediction.described(served, served.ask(features))
-                for where, answer in zip(names, found, strict=True):
+                rows = prediction.described(served, served.ask(features))
+                for sample, answer in zip(names, rows, strict=True):
                     if as_json:
-                        print(json.dumps({"sample": where, "variant": name, **answer}, ensure_ascii=False))
+                        print(json.dumps({"sample": sample, "variant": name, **answer}, ensure_ascii=False))
                     else:
                         shares = [f"{share:.6f}" for share in answer.get("probabilities", {}).values()]
-                        table.writerow([where, name, prediction.in_words(answer), *shares])
+                        table.writerow([sample, name, prediction.in_words(answer), *shares])
             advance(sum(len(str(sample).encode("utf-8", "replace")) for sample in checked), "")

@@ -457,6 +457,8 @@ class Dataset(Strict):
 class Params(Strict):
     """All of params.yaml."""
 
+    # name of this project in a shared tracking store; empty: names of datasets alone
+    project: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9_-]{0,39})?$")] = ""
     seeds: Annotated[int, Field(ge=1, le=1000)]
     data_order_seed: Seed = 0
     pack_units: Positive = 320

@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Callable
 
+from feedforward.core import environment, logs
+
 
 class FeedforwardError(Exception):
     """A failure with a message of one line (several, where several are given); the command line prints it and leaves
@@ -86,7 +88,12 @@ def of_system(error: OSError) -> str:
 
 
 def reported(work: Callable[[], int | None], during: str = "") -> int:
-    """Do `work` and return its exit code; of a failure that a user can mend, print the one line and return its code."""
+    """Entry point of a stage or child process: set up logging and the environment, do `work`, return its exit code.
+
+    A failure that a user can fix is printed as one line, after `during`.
+    """
+    logs.configure()
+    environment.prepare()
     try:
         return work() or 0
     except FeedforwardError as error:

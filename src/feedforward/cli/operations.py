@@ -1,0 +1,127 @@
+"""The commands for the tracking store and the registry: promote, sync, ui."""
+
+import dataclasses
+import errno
+import ipaddress
+import json
+import os
+import socket
+import sys
+import urllib.request
+from typing import Annotated
+
+import typer
+
+from feedforward.cli.options import DatasetArgument, JsonOption
+from feedforward.cli.output import escaped, message
+from feedforward.core.errors import FeedforwardError, ParamsError, TrackingError
+
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
+
+
+def promote(
+    dataset: DatasetArgument,
+    run: Annotated[
+        str | None, typer.Option(help="The final run, by its id or the start of it. Default: the latest.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Evaluate the latest final run; it becomes champion if it is sound and better than the champion."""
+    from feedforward.config.schema import load_params
+    from feedforward.promotion import promote as promotion
+
+    outcome = promotion.promote(load_params(), dataset, run, lambda text: print(text, file=sys.stderr))
+    decision = outcome.decision
+    if as_json:
+        summary = {"dataset": dataset, "version": outcome.version.number, "champion": outcome.champion}
+        print(json.dumps({**summary, **dataclasses.asdict(decision)}, indent=2))
+        return
+    state = "is champion now" if decision.promoted else f"does not replace version {outcome.champion}"
+    print(f"{outcome.version.name} {state}: {decision.reason}")
+
+
+def sync(as_json: JsonOption = False) -> None:
+    """Send the runs that were kept while the tracking server was down; nothing is sent twice."""
+    from feedforward.tracking import open_store
+
+    done = open_store().sync()
+    if as_json:
+        print(json.dumps({"sent": done.sent, "waiting": done.waiting, "problems": list(done.problems)}, indent=2))
+    else:
+        message(f"sent {done.sent}, waiting {done.waiting}")
+    if done.waiting:
+        raise FeedforwardError(
+            "; ".join(done.problems) or "some records could not be sent; run `feedforward sync` again"
+        )
+
+
+def ui(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
+    expose: Annotated[bool, typer.Option("--expose", help="Allow an address that other machines can reach.")] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="Name that requests may give in the Host header, besides loopback names; repeatable."),
+    ] = None,
+) -> None:
+    """Show MLflow's pages: runs, curves, models."""
+    from feedforward.core import paths
+    from feedforward.tracking import open_store, settings
+
+    _check_host(host, expose)
+    address = settings.tracking_uri()
+    if address.startswith(("http://", "https://")):
+        _check_server(address)
+        message(f"MLFLOW_TRACKING_URI names a running server; open {escaped(_without_user(address))}")
+        return
+    _check_port(host, port)
+    open_store()  # creates or migrates the database, and corrects artifact locations if the checkout was moved
+    # The address may hold a password, and other users can read the arguments of a process.
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = address
+    hosts = [*LOOPBACK_HOSTS, *(f"{name}:{port}" for name in LOOPBACK_HOSTS), *(allow_host or [])]
+    os.environ["MLFLOW_SERVER_ALLOWED_HOSTS"] = ",".join([*hosts, *(f"{name}:{port}" for name in allow_host or [])])
+    message(f"MLflow on http://{host}:{port}  (stop with Ctrl-C)")
+    artifacts = (paths.store() / "artifacts").as_uri()
+    os.execv(  # noqa: S606
+        sys.executable,
+        [sys.executable, "-m", "mlflow", "server", "--artifacts-destination", artifacts,
+         "--host", host, "--port", str(port)],
+    )  # fmt: skip
+
+
+def _check_host(host: str, expose: bool) -> None:
+    try:
+        is_loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = host == "localhost"
+    if is_loopback:
+        return
+    if not expose:
+        raise ParamsError([f"--host: {host} can be reached from other machines, and MLflow has no login; add --expose"])
+    message(f"[yellow]warning: other machines can reach MLflow on {escaped(host)}, and it has no login[/yellow]")
+
+
+def _check_server(address: str) -> None:
+    try:
+        with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=10):  # noqa: S310
+            return
+    except (OSError, ValueError) as error:
+        raise TrackingError(f"{_without_user(address)}: the MLflow server does not answer ({error})") from None
+
+
+def _without_user(address: str) -> str:
+    from feedforward.core.redaction import redact
+
+    return redact(address)
+
+
+def _check_port(host: str, port: int) -> None:
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        problem = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror or error})"
+        raise FeedforwardError(
+            f"--port: {port} on {host} {problem}; choose another, such as --port {port + 1}"
+        ) from None

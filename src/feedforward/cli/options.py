@@ -1,0 +1,61 @@
+"""Arguments and options that several commands share."""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from feedforward.config.schema import Params
+
+
+def dataset_names(incomplete: str) -> Iterator[str]:
+    """The datasets of params.yaml that begin with `incomplete`, for shell completion; none where it cannot be read."""
+    return _names("datasets", incomplete)
+
+
+def variant_names(incomplete: str) -> Iterator[str]:
+    """The variants of params.yaml that begin with `incomplete`, for shell completion; none where it cannot be read."""
+    return _names("variants", incomplete)
+
+
+def check_names(params: "Params", datasets: Iterable[str], variants: Iterable[str]) -> None:
+    """Check names given on the command line.
+
+    Raises:
+        ParamsError: unknown, with the valid names and the nearest.
+    """
+    for name in datasets:
+        params.dataset(name)
+    for name in variants:
+        params.variant(name)
+
+
+def _names(section: str, incomplete: str) -> Iterator[str]:
+    from feedforward.config import yaml_reader
+    from feedforward.core import paths
+    from feedforward.core.errors import ParamsError
+
+    try:
+        names = yaml_reader.read(paths.params()).get(section)
+    except ParamsError:
+        return
+    yield from (name for name in names or () if str(name).startswith(incomplete))
+
+
+DatasetArgument = Annotated[
+    str, typer.Argument(metavar="DATASET", help="A dataset of params.yaml.", autocompletion=dataset_names)
+]
+DatasetsArgument = Annotated[
+    list[str] | None, typer.Argument(help="Datasets of params.yaml. Default: all.", autocompletion=dataset_names)
+]
+DatasetsOption = Annotated[
+    list[str] | None, typer.Option("--dataset", help="Datasets. Default: all.", autocompletion=dataset_names)
+]
+VariantsOption = Annotated[
+    list[str] | None, typer.Option("--variant", help="Variants. Default: all.", autocompletion=variant_names)
+]
+SeedsOption = Annotated[
+    int | None, typer.Option(min=1, max=1000, help="Number of seeds per variant. Default: `seeds` of params.yaml.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]

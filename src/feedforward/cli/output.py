@@ -1,0 +1,28 @@
+"""Printing for people: results to standard output, messages to standard error."""
+
+import shutil
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def message(text: str) -> None:
+    """Print rich markup to standard error, without wrapping it."""
+    from rich.console import Console
+
+    Console(stderr=True, soft_wrap=True, width=shutil.get_terminal_size((120, 40)).columns).print(text)
+
+
+def table(content: "RenderableType") -> None:
+    """Print a table to standard output."""
+    from rich.console import Console
+
+    Console().print(content)
+
+
+def escaped(text: str) -> str:
+    """The text with its square brackets escaped, so that rich prints them."""
+    from rich.markup import escape
+
+    return escape(text)

@@ -1,0 +1,217 @@
+"""The commands that train: run, demo, train, sweep, study, verify."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from feedforward.cli.options import (
+    DatasetArgument,
+    DatasetsArgument,
+    DatasetsOption,
+    JsonOption,
+    SeedsOption,
+    VariantsOption,
+    check_names,
+    variant_names,
+)
+from feedforward.cli.output import escaped, message, table
+from feedforward.core.errors import FeedforwardError, ParamsError
+
+if TYPE_CHECKING:
+    from feedforward.config.schema import Params
+
+
+def run() -> None:
+    """Run everything from fetch to the comparison; a second time only what changed.
+
+    If nothing of the shipped datasets can be reached, the demo runs instead.
+    """
+    from feedforward.config.schema import load_params
+    from feedforward.core import paths, processes
+    from feedforward.data.sources import download
+    from pipelines import dvc_repro
+
+    params = load_params()
+    with processes.only_one(paths.lock("run"), "feedforward run"):
+        if _nothing_is_reachable(params):
+            message(
+                "[bold]No source of the real data is reachable, so this is the DEMO on small embedded data.[/bold]"
+                f" Name a folder or URL that holds the files: {download.MIRROR}=… feedforward run"
+            )
+            _demo()
+            return
+        dvc_repro.repro(paths.root())
+    _show_comparison(paths.root())
+
+
+def demo() -> None:
+    """Run everything on small embedded data: needs no network. Nothing of it is ever promoted."""
+    _demo()
+
+
+def train(
+    dataset: DatasetsArgument = None,
+    variant: VariantsOption = None,
+    seeds: SeedsOption = None,
+    protocol: Annotated[str, typer.Option(help="`fair`, or `lecture`: exactly as on the slides.")] = "fair",
+    as_json: JsonOption = False,
+) -> None:
+    """Train on the prepared data (see `dvc repro`) and log to MLflow; finished runs are not repeated."""
+    from feedforward.config.schema import load_params
+    from feedforward.core import processes
+    from pipelines import environment, prefect_server
+
+    params = load_params()
+    if protocol not in ("fair", "lecture"):
+        raise ParamsError([f"--protocol: must be fair or lecture, got {protocol}"])
+    check_names(params, dataset or [], variant or [])
+    environment.apply()
+    with prefect_server.serving() as wait_for_server:
+        with processes.importing():
+            from pipelines import training_flow
+
+        chosen = range(seeds) if seeds else ()
+        results = training_flow.run(params, protocol, wait_for_server, dataset or [], variant or [], chosen)
+    if as_json:
+        print(json.dumps([{**vars(result), "curves": None} for result in results], indent=2, default=str))
+        return
+    from feedforward.experiments import comparison
+
+    table(comparison.render_table(results, params, protocol))
+
+
+def sweep(
+    dataset: DatasetArgument,
+    values: Annotated[
+        list[str], typer.Argument(help="FIELD=VALUE,VALUE… of a variant or of training; FIELD=LOW..HIGH to search.")
+    ],
+    variant: Annotated[
+        str | None,
+        typer.Option(
+            help="The variant that the values change. Default: that of the final model.", autocompletion=variant_names
+        ),
+    ] = None,
+    seeds: SeedsOption = None,
+    trials: Annotated[int, typer.Option(min=0, max=1000, help="Number of trials of a search; 0: the whole grid.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Try values and compare them over seeds: a table, a figure, runs in MLflow; finished trials are not repeated."""
+    from feedforward.config.schema import load_params
+    from feedforward.core import processes
+    from feedforward.data import manifest
+    from feedforward.experiments import search_space
+    from pipelines import environment, prefect_server
+
+    params = load_params()
+    variant = variant or params.dataset(dataset).training.final.variant
+    chosen = search_space.parse(values, params, dataset, variant, search=trials > 0)
+    manifest.load(dataset)
+    environment.apply()
+    with prefect_server.serving() as wait_for_server:
+        with processes.importing():
+            from feedforward.experiments.sweep import Sweep
+            from pipelines import sweep_flow as flow
+
+        wanted = Sweep(params, dataset, variant, chosen, seeds or params.seeds, trials)
+        outcome, folder = flow.run(wanted, wait_for_server)
+    if as_json:
+        print(json.dumps(outcome.as_json(), indent=2))
+    else:
+        from feedforward.reports import terminal
+
+        table(terminal.show_sweep(outcome.sweep.text, outcome.table, outcome.verdict()))
+        message(f"figure and table: {escaped(str(folder))}   ·   runs: `feedforward ui`")
+    if outcome.failed:
+        raise FeedforwardError(
+            f"could not be trained: {'; '.join(map(outcome.text, outcome.failed))}; MLflow's runs say why"
+        )
+
+
+def study(
+    seeds: Annotated[int, typer.Option(min=2, help="Seeds of each narrow variant.")] = 20,
+    wide_seeds: Annotated[int, typer.Option(min=2, help="Seeds of each wide variant, which cannot be packed.")] = 10,
+    orders: Annotated[int, typer.Option(min=0, help="Other orders of the batches, for the baseline.")] = 8,
+    to: Annotated[Path, typer.Option(help="Folder of the page.")] = Path("docs"),
+) -> None:
+    """Repeat the lecture's comparison with many seeds and both protocols; writes a page. Finished runs are kept."""
+    from feedforward.config.schema import load_params
+    from feedforward.core import processes
+    from pipelines import environment, prefect_server
+
+    params = load_params()
+    environment.apply()
+    with prefect_server.serving() as wait_for_server:
+        with processes.importing():
+            from pipelines import study_flow as flows
+
+        message(escaped(str(flows.run(params, wait_for_server, seeds, wide_seeds, orders, to))))
+
+
+def verify(
+    dataset: DatasetsOption = None,
+    variant: VariantsOption = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds to train again.")] = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Rehash DVC's files, train again in a temporary store and compare: same seed, same machine, same bytes."""
+    from feedforward.config.schema import load_params
+    from feedforward.experiments import verification
+    from pipelines import environment
+
+    params = load_params()
+    check_names(params, dataset or [], variant or [])
+    environment.apply()
+    report = verification.verify(params, dataset or [], variant or [], seeds)
+    print(json.dumps(report.as_json(), indent=2)) if as_json else message(report.text())
+    if not report.same:
+        raise FeedforwardError(report.problem())
+
+
+def _nothing_is_reachable(params: "Params") -> bool:
+    """Whether only datasets that the demo stands in for are configured, and no source of any of their files answers."""
+    from feedforward.config.schema import load_params
+    from feedforward.core import paths
+    from feedforward.data.sources import download
+
+    demo_params = load_params(paths.root() / "demo" / "params.yaml") if _has_demo() else None
+    return demo_params is not None and all(
+        f"{name}-sample" in demo_params.datasets
+        and len(download.missing(dataset.files, paths.raw(name), params.mirrors)) == len(dataset.files)
+        for name, dataset in params.datasets.items()
+    )
+
+
+def _has_demo() -> bool:
+    from feedforward.core import paths
+
+    return (paths.root() / "demo" / "params.yaml").is_file()
+
+
+def _demo() -> None:
+    from feedforward.core import paths, processes
+    from pipelines import dvc_repro
+
+    root = paths.root() / "demo"
+    with processes.only_one(root / ".locks" / "run.lock", "feedforward demo"):
+        dvc_repro.repro(root)
+    _show_comparison(root)
+
+
+def _show_comparison(root: Path) -> None:
+    os.environ["FEEDFORWARD_ROOT"] = str(root)
+    from feedforward.analysis import run_result
+    from feedforward.config.schema import load_params
+    from feedforward.core import paths
+    from feedforward.experiments import comparison
+
+    params = load_params()
+    protocol = params.protocols[0]
+    table(comparison.render_table(run_result.load(paths.trained(protocol)), params, protocol))
+    folder = paths.comparison()
+    shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    message(
+        f"figures and tables: {escaped(str(shown))}   ·   runs: `feedforward ui`   ·   change params.yaml and run again"
+    )

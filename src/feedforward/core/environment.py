@@ -1,0 +1,45 @@
+"""Environment variables that every process of this project needs, whatever shell, IDE or scheduler started it."""
+
+import logging
+import os
+import sys
+import time
+import zoneinfo
+from pathlib import Path
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_LOGGER = logging.getLogger(__name__)
+
+
+def prepare() -> None:
+    """Keep loopback traffic away from proxies, find the environment's programs, and replace an invalid time zone.
+
+    Call it before libraries are imported. Child processes inherit the result.
+    """
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = _joined(os.environ.get(name, ""), LOOPBACK, ",")
+    programs = str(Path(sys.executable).parent)  # DVC starts stages with `python`, also where no venv is activated
+    os.environ["PATH"] = os.pathsep.join([programs, *_without(os.environ.get("PATH", ""), programs, os.pathsep)])
+    zone = os.environ.get("TZ")
+    if zone and not _is_zone(zone):
+        _LOGGER.warning("TZ: must be a time zone such as Europe/Berlin, got %r; using UTC", zone)
+        os.environ["TZ"] = "UTC"
+        time.tzset()
+
+
+def _joined(value: str, required: tuple[str, ...], separator: str) -> str:
+    parts = [part.strip() for part in value.split(separator) if part.strip()]
+    return separator.join([*parts, *(part for part in required if part not in parts)])
+
+
+def _without(value: str, entry: str, separator: str) -> list[str]:
+    return [part for part in value.split(separator) if part and part != entry]
+
+
+def _is_zone(name: str) -> bool:
+    """Great Expectations reads the zone's name from TZ and accepts names of the zone database only."""
+    try:
+        zoneinfo.ZoneInfo(name.removeprefix(":"))
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
