@@ -52,9 +52,6 @@ def open_store() -> "Store":
 
 def sampling(interval: float = 1.0) -> "AbstractContextManager[list[Sample]]":
     """Yield a list that fills with figures of the machine (GPU included), one Sample every `interval` seconds."""
-    from feedforward.tracking import settings
-
-    settings.apply()
     from feedforward.tracking import system_metrics
 
     return system_metrics.sampling(interval)

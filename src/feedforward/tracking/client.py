@@ -13,7 +13,7 @@ from feedforward.analysis.run_result import RunResult
 from feedforward.core import atomic_files, paths, provenance
 from feedforward.core.errors import TrackingError, TrainingError
 from feedforward.core.redaction import redact
-from feedforward.tracking import database, keras_models, queries, records
+from feedforward.tracking import database, model_folder, queries, records
 from feedforward.tracking import sync as sending
 from feedforward.tracking.connection import Connection
 from feedforward.tracking.records import Content, DataInput, Found, Record, Run, RunTags, Sample, Synced
@@ -196,7 +196,7 @@ class Store:
             try:
                 with atomic_files.writing_folder(folder, "log") as temporary:
                     if model is not None:
-                        keras_models.save(model, temporary / "model")
+                        model_folder.save_keras(model, temporary / "model")
                     records.write(temporary, record, files)
             except OSError as error:
                 raise TrackingError(f"{folder}: cannot be written ({error.strerror or error}); run it again") from None

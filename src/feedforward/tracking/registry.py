@@ -2,28 +2,24 @@
 
 import contextlib
 import tempfile
-import time
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from mlflow.models import Model
 
-from feedforward.core import atomic_files, provenance
+from feedforward.core import atomic_files
 from feedforward.core.errors import DataError, TrackingError
 from feedforward.core.redaction import redact
-from feedforward.tracking import settings
+from feedforward.tracking import model_folder, settings
 from feedforward.tracking.connection import Connection, first_line
 from feedforward.tracking.model_version import SERVED, Version
 from feedforward.tracking.queries import runs
 from feedforward.tracking.records import Found
 
-LOADER = "feedforward.serving.mlflow_flavor"  # MLflow's python_function flavour asks it to load a version
-LIBRARIES = ("h5py", "numpy", "pillow", "pyarrow", "scipy")
 DESCRIPTION_LENGTH = 5000  # of MLflow's field
 MAX_MODEL_BYTES = 2**30
 
@@ -106,7 +102,8 @@ class Registry:
             model = self._client.create_logged_model(experiment, SERVED, run_id)
             with tempfile.TemporaryDirectory() as temporary:
                 whole = Path(temporary) / "whole"
-                _save_flavor(folders[SERVED], whole, model)
+                description = Model(artifact_path=model.artifact_location, run_id=run_id, model_id=model.model_id)
+                model_folder.save_version(folders[SERVED], whole, description)
                 self._client.log_model_artifacts(model.model_id, str(whole))
             for name, folder in folders.items():
                 if name != SERVED:
@@ -169,28 +166,3 @@ def download(uri: str, target: Path) -> Path:
 
 def _version(found: ModelVersion) -> Version:
     return Version(found.name, int(found.version), found.run_id, found.source, dict(found.tags))
-
-
-def _save_flavor(folder: Path, target: Path, model: Any) -> None:
-    """The folder as a model that `mlflow models serve` takes; its loader is in this package, not in the artifact."""
-    import mlflow.pyfunc
-    from mlflow.models import Model, ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema
-
-    described = Model(
-        artifact_path=model.artifact_location,
-        run_id=model.source_run_id,
-        utc_time_created=time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),
-        model_uuid=model.model_id,
-        model_id=model.model_id,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # it wants an example besides the signature
-        mlflow.pyfunc.save_model(
-            target,
-            loader_module=LOADER,
-            data_path=str(folder),
-            mlflow_model=described,
-            signature=ModelSignature(inputs=Schema([ColSpec(DataType.string)])),
-            pip_requirements=[provenance.requirement(name) for name in LIBRARIES],
-        )

@@ -138,9 +138,9 @@ def _place_for_model(
 
 def _send_model(client: MlflowClient, model: LoggedModel, run_id: str, folder: Path) -> None:
     """Upload the model and only then call it READY."""
-    described = Model.load(str(folder))
-    described.run_id, described.model_id, described.model_uuid = run_id, model.model_id, model.model_id
-    described.artifact_path = model.artifact_location
-    atomic_files.write_text(folder / "MLmodel", described.to_yaml())
+    description = Model.load(str(folder))
+    description.run_id, description.model_id = run_id, model.model_id
+    description.artifact_path = model.artifact_location
+    description.save(str(folder / "MLmodel"))
     client.log_model_artifacts(model.model_id, str(folder))
     client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)

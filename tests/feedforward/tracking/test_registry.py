@@ -62,3 +62,19 @@ def test_a_run_without_a_model_has_none_to_register(small: Params, small_store: 
     run = registered.final_run(small_store, small)
     with pytest.raises(DataError, match="logged no whole model"):
         Registry().model_file(run)
+
+
+def test_a_version_loads_as_a_keras_model_too(small: Params, small_store: "Store", tmp_path: Path) -> None:
+    import keras
+    import mlflow
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Rescaling(0.5), keras.layers.Dense(2, "softmax")])
+    (tmp_path / "files").mkdir()
+    model.save(tmp_path / "files" / "model.keras")
+    registry, run = Registry(), registered.final_run(small_store, small)
+    made = registry.register(NAME, run.run_id, {"served": tmp_path / "files"}, {})
+    registry.set_alias(made, "champion")
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+    loaded = mlflow.keras.load_model(f"models:/{NAME}@champion")
+    features = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
+    np.testing.assert_array_equal(loaded.predict(features, verbose=0), model.predict(features, verbose=0))

@@ -1,0 +1,80 @@
+"""Folders in MLflow's model format (https://mlflow.org/docs/latest/ml/model/): `MLmodel`, environment files and data.
+
+They are written with MLflow's public classes, not by `mlflow.keras.save_model`, which lists every file of every
+installed package (1.3 s per process) to check requirements that are taken from the installed packages. No pickle.
+"""
+
+import platform
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mlflow.models import Model, ModelSignature
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+
+from feedforward.core import provenance
+from feedforward.tracking.model_version import SERVED
+
+KERAS_FILE = "model.keras"  # the name that MLflow's keras flavor expects in its data folder
+KERAS_LIBRARIES = ("keras", "tensorflow", "mlflow", "numpy")
+SERVING_LIBRARIES = ("mlflow", "numpy", "pillow", "pyarrow", "scipy")
+LOADER = "feedforward.serving.mlflow_flavor"  # the module by which MLflow's python_function flavor loads a version
+_saving = threading.Lock()  # Keras keeps the state of a save in its module
+
+
+def save_keras(model: Any, folder: Path) -> None:
+    """Write `model` (a keras.Model with one input and one output) into the new `folder`."""
+    (folder / "data").mkdir(parents=True)
+    with _saving:
+        model.save(folder / "data" / KERAS_FILE)
+    signature = ModelSignature(inputs=_tensors(model.inputs), outputs=_tensors(model.outputs))
+    description = Model(signature=signature)
+    _add_keras_flavor(description, "data")
+    _write(description, folder, "mlflow.keras", None, KERAS_LIBRARIES)
+
+
+def save_version(served: Path, folder: Path, description: Model) -> None:
+    """Write the files to serve into the new `folder`, which MLflow can serve, and load as a Keras model.
+
+    description: names the run and the logged model. The loader is a module of this project, not code in the artifact.
+    """
+    data = f"data/{SERVED}"
+    shutil.copytree(served, folder / data)
+    description.signature = ModelSignature(inputs=Schema([ColSpec(DataType.string)]))
+    if (folder / data / KERAS_FILE).is_file():
+        _add_keras_flavor(description, data)
+    _write(description, folder, LOADER, data, SERVING_LIBRARIES)
+
+
+def _tensors(tensors: list[Any]) -> Schema:
+    # MLflow writes the batch dimension as -1, Keras as None
+    return Schema([TensorSpec(np.dtype(tensor.dtype), (-1, *tensor.shape[1:])) for tensor in tensors])
+
+
+def _add_keras_flavor(description: Model, data: str) -> None:
+    version = provenance.installed_version("keras")
+    description.add_flavor(
+        "keras", data=data, keras_version=version, keras_backend="tensorflow", save_exported_model=False
+    )
+
+
+def _write(description: Model, folder: Path, loader: str, data: str | None, libraries: tuple[str, ...]) -> None:
+    """Write `MLmodel` and what rebuilds the environment: requirements for pip, virtualenv and Conda."""
+    import mlflow.pyfunc  # takes a second, and only processes that log a model need it
+
+    mlflow.pyfunc.add_to_model(
+        description, loader_module=loader, data=data, conda_env="conda.yaml", python_env="python_env.yaml"
+    )
+    requirements = [provenance.requirement(name) for name in libraries]
+    python = platform.python_version()
+    conda = ["channels:", "- conda-forge", "dependencies:", f"- python={python}", "- pip", "- pip:"]
+    files = {
+        "requirements.txt": "\n".join(requirements),
+        "python_env.yaml": f"python: {python}\nbuild_dependencies:\n- pip\ndependencies:\n- -r requirements.txt\n",
+        "conda.yaml": "\n".join([*conda, *(f"    - {line}" for line in requirements), "name: mlflow-env\n"]),
+    }
+    for name, content in files.items():
+        (folder / name).write_text(content, encoding="utf-8")
+    description.save(str(folder / "MLmodel"))
