@@ -57,6 +57,10 @@ def serve(
         typer.Option(min=0, max=65535, help="Port. Default: `serving.port` of params.yaml; 0: any free port."),
     ] = None,
     expose: Annotated[bool, typer.Option("--expose", help="Allow an address that other machines can reach.")] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Accept this Host header besides the loopback names; may be repeated."),
+    ] = None,
 ) -> None:
     """Serve predictions over HTTP: a playground page, health, metrics; follows new champions without a restart."""
     from feedforward.config.schema import load_params
@@ -65,7 +69,7 @@ def serve(
     with processes.importing():
         from feedforward.serving import server
 
-    server.run(load_params(), host, port, expose)
+    server.run(load_params(), host, port, expose, allow_host or ())
 
 
 def _answer_few(champion: "Champion", chosen: dict[str, "Servable"], places: Iterator["Place"], as_json: bool) -> None:

@@ -1,7 +1,6 @@
-"""The interface as FastAPI describes it, inside the edge that answers predictions."""
+"""The service: the interface as FastAPI describes it, inside the middleware that answers predictions."""
 
-import contextlib
-from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -9,111 +8,109 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from feedforward.config.schema import Params
-from feedforward.serving import pages
-from feedforward.serving.asgi import Edge, problem
-from feedforward.serving.handlers import Lanes
-from feedforward.serving.schemas import Answers, Correction, Kept, Problem, Question
-
-VERSION = "1"  # of the interface
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Problem, "description": "No HTTP request that can be read."},
-    404: {"model": Problem, "description": "Unknown data set; the valid names."},
-    413: {"model": Problem, "description": "The body is too large."},
-    422: {"model": Problem, "description": "A field is not what it must be; `field` names it."},
-    503: {"model": Problem, "description": "There is no champion; the command that makes one."},
-}
+from feedforward.serving import openapi, pages
+from feedforward.serving.asgi import Middleware, content_type, read_body
+from feedforward.serving.handlers import Handlers
+from feedforward.serving.http_requests import Limits
+from feedforward.serving.http_server import Application
+from feedforward.serving.metrics import ServiceMetrics
+from feedforward.serving.model_cache import ModelCache
+from feedforward.serving.problems import problem
 
 
-def create(params: Params, hosts: frozenset[str] | None) -> Edge:
-    """The service as an ASGI application. hosts: names that requests may give as Host; None: any."""
-    lanes = Lanes(params)
+@dataclass(frozen=True)
+class Service:
+    """The application with what runs beside it."""
 
-    @contextlib.asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        lanes.shelf.start()
-        yield
-        lanes.shelf.stop()
+    application: Application
+    handlers: Handlers
+    limits: Limits
 
+    @property
+    def models(self) -> ModelCache:
+        """The champions in memory."""
+        return self.handlers.models
+
+    @property
+    def metrics(self) -> ServiceMetrics:
+        """The metrics."""
+        return self.handlers.metrics
+
+    def close(self) -> None:
+        """Stop threads."""
+        self.handlers.close()
+
+
+def create(params: Params, hosts: frozenset[str]) -> Service:
+    """The service of these params. hosts: names that requests may give as Host, in lower case."""
+    handlers = Handlers(params)
     inner = FastAPI(
         title="feedforward",
-        version=VERSION,
+        version=openapi.VERSION,
         description="Labels and probabilities from the champions of the model registry.",
         docs_url=None,  # its pages load from a CDN; ours is at /docs
         redoc_url=None,
-        lifespan=lifespan,
     )
     inner.add_exception_handler(HTTPException, _refuse)
-    _add_lanes(inner, lanes)
-    _add_states(inner, lanes)
-    _add_pages(inner, lanes)
-    answering = {"predict": lanes.predict, "incoming": lanes.correct}
-    return Edge(inner, answering, hosts, params.serving.max_body_bytes, lanes.meters)
+    _add_predictions(inner, handlers)
+    _add_states(inner, handlers)
+    _add_pages(inner, handlers)
+    answering = {"predict": handlers.predict, "incoming": handlers.correct}
+    limits = Limits(params.serving.max_body_bytes)
+    return Service(Middleware(inner, answering, hosts, handlers.metrics), handlers, limits)
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    said = {404: "there is nothing", 405: f"must not be asked by {request.method}"}.get(status, "cannot be answered")
-    return Response(problem(f"{request.url.path[:60]}: {said}; see /docs"), status, media_type="application/json")
+    status, headers = 500, dict[str, str]()
+    if isinstance(error, HTTPException):
+        status, headers = error.status_code, dict(error.headers or {})
+    if headers.get("Allow") == "GET":
+        headers["Allow"] = "GET, HEAD"
+    reason = {404: "not found", 405: f"does not support {request.method}"}.get(status, "failed")
+    body = problem(f"{request.url.path[:60]}: {reason}; see /docs")
+    return Response(body, status, headers, media_type="application/json")
 
 
-def _takes(model: type[Question] | type[Correction], also: tuple[str, ...] = ()) -> dict[str, Any]:
-    content: dict[str, Any] = {"application/json": {"schema": model.model_json_schema()}}
-    content |= {kind: {"schema": {"type": "string", "format": "binary"}} for kind in also}
-    return {"requestBody": {"required": True, "content": content}}
+def _add_predictions(inner: FastAPI, handlers: Handlers) -> None:
+    """For the description; the middleware answers these requests itself."""
 
-
-def _add_lanes(inner: FastAPI, lanes: Lanes) -> None:
-    """Here for the description; requests that came through the edge are answered there."""
-
-    @inner.post(
-        "/predict/{dataset}",
-        response_model=Answers,
-        responses=PROBLEMS,
-        openapi_extra=_takes(Question, ("text/plain", "image/png", "image/jpeg")),
-        tags=["answers"],
-    )
+    @inner.post("/predict/{dataset}", **openapi.predict(handlers.datasets, handlers.bounds))
     async def predict(dataset: str, request: Request) -> Response:
-        """Labels and probabilities of samples: texts, or pictures of any size and colour."""
-        return _json(await lanes.predict(dataset, _kind(request), await request.body()))
+        """Labels and probabilities of samples: texts, pictures of any size and color, or rows of a table."""
+        return _json(await handlers.predict(dataset, _kind(request), await read_body(request.receive)))
 
-    @inner.post(
-        "/incoming/{dataset}",
-        response_model=Kept,
-        responses=PROBLEMS | {507: {"model": Problem, "description": "No room is left."}},
-        openapi_extra=_takes(Correction),
-        tags=["answers"],
-    )
+    @inner.post("/incoming/{dataset}", **openapi.incoming(handlers.datasets))
     async def incoming(dataset: str, request: Request) -> Response:
-        """Keep a sample with what it actually is, for the next training."""
-        return _json(await lanes.correct(dataset, _kind(request), await request.body()))
+        """Store a sample with its true label, for the next training."""
+        return _json(await handlers.correct(dataset, _kind(request), await read_body(request.receive)))
 
 
-def _add_states(inner: FastAPI, lanes: Lanes) -> None:
-    @inner.get("/datasets", tags=["state"])
+def _add_states(inner: FastAPI, handlers: Handlers) -> None:
+    @inner.get("/datasets", **openapi.STATE)
     def datasets() -> dict[str, Any]:
-        """What is served: data sets, their labels, champions and variants."""
-        return pages.datasets(lanes)
+        """What is served: datasets, their labels, champions and variants."""
+        return pages.datasets(handlers)
 
-    @inner.get("/health", tags=["state"])
+    @inner.get("/health", **openapi.STATE)
     def health() -> dict[str, str]:
         """Whether the process answers."""
         return {"status": "alive"}
 
-    @inner.get("/ready", tags=["state"], responses={503: {"description": "No champion is loaded."}})
+    @inner.get("/ready", **openapi.READY)
     def ready() -> Response:
-        """Whether there is a champion to answer, and which; what keeps others from it."""
-        champions = {name: found.version.number for name, found in lanes.shelf.champions().items()}
-        missing = {name: lanes.shelf.problem(name) for name in lanes.datasets if name not in champions}
-        told = {"ready": bool(champions), "champions": champions, "missing": missing, "problems": lanes.shelf.problems}
-        return JSONResponse(told, 200 if champions else 503)
+        """Whether there is a champion to answer, and which; what is missing elsewhere and why."""
+        champions = {name: champion.version.number for name, champion in handlers.models.champions().items()}
+        missing = {name: handlers.models.problem(name) for name in handlers.datasets if name not in champions}
+        state = {"ready": bool(champions), "champions": champions, "missing": missing}
+        return JSONResponse({**state, "problems": handlers.models.problems}, 200 if champions else 503)
 
-    @inner.get("/metrics", tags=["state"], response_class=Response)
+    @inner.get("/metrics", **openapi.METRICS)
     def metrics() -> Response:
-        """Counters in Prometheus's format."""
-        return Response(lanes.meters.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        """Counters in Prometheus's text format."""
+        return Response(handlers.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def _add_pages(inner: FastAPI, lanes: Lanes) -> None:
+def _add_pages(inner: FastAPI, handlers: Handlers) -> None:
     @inner.get("/", include_in_schema=False)
     def playground() -> HTMLResponse:
         page = pages.playground()
@@ -121,7 +118,7 @@ def _add_pages(inner: FastAPI, lanes: Lanes) -> None:
 
     @inner.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:
-        page = pages.interface(inner.openapi(), list(lanes.datasets))
+        page = pages.interface(inner.openapi(), list(handlers.datasets))
         return HTMLResponse(page.text, headers=page.headers())
 
     @inner.get("/favicon.ico", include_in_schema=False)
@@ -134,4 +131,4 @@ def _json(body: bytes) -> Response:
 
 
 def _kind(request: Request) -> str:
-    return request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    return content_type(request.headers.get("content-type", "application/json"))

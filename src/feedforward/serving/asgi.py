@@ -1,186 +1,126 @@
-"""The outermost layer: who may ask, how much, how long it took; and the fast lane of predictions.
+"""ASGI middleware: checks of host, origin and encoding, request metrics, and a fast path for predictions.
 
-FastAPI describes the interface and answers everything else. A prediction takes a tenth of a millisecond, FastAPI's own
-work five times that, so the edge answers predictions itself (docs/serving.md).
+FastAPI describes the interface and answers everything else. Its own work takes five times as long as a prediction, so
+`POST /predict/…` and `POST /incoming/…` are answered here (docs/serving.md).
 """
 
-import asyncio
 import logging
+import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import unquote, urlsplit
 
-import pydantic_core
+from feedforward.core.errors import FeedforwardError
+from feedforward.serving.http_server import Application, Message, Receive, Scope, Send
+from feedforward.serving.metrics import ServiceMetrics
+from feedforward.serving.problems import JSON, SECURITY_HEADERS, Refusal, describe
 
-from feedforward.core.errors import DataError, FeedforwardError, InputError, NothingToServe, ParamsError, TrackingError
-from feedforward.serving.feedback_log import Full
-from feedforward.serving.metrics import Meters
+Handler = Callable[[str, str, bytes], Awaitable[bytes]]  # dataset, content type, body → JSON
 
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
-Lane = Callable[[str, str, bytes], Awaitable[bytes]]  # data set, content type, body → JSON
-
+HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
+COUNTED = frozenset(("", "health", "ready", "metrics", "datasets", "docs"))  # paths with metrics of their own
 log = logging.getLogger(__name__)
-
-BODY_PATIENCE = 10.0  # s until a body must have come
-JSON = b"application/json"
-STATUS: dict[type[FeedforwardError], int] = {  # the first that fits
-    Full: 507,
-    InputError: 422,
-    NothingToServe: 503,
-    DataError: 503,
-    TrackingError: 503,
-    ParamsError: 404,  # of a name in the address
-}
-HARDENED = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cache-control", b"no-store"),
-]
-
-
-class Rejected(Exception):
-    """A request that goes no further than the edge."""
-
-    def __init__(self, status: int, problem: str, field: str | None = None) -> None:
-        self.status, self.problem, self.field = status, problem, field
-        super().__init__(problem)
 
 
 @dataclass(frozen=True)
-class Edge:
+class Middleware:
     """An ASGI application around another.
 
-    lanes: what answers `POST /NAME/{dataset}`, by NAME. hosts: names that the Host header may have; None: any.
+    handlers: what answers `POST /NAME/{dataset}`, by NAME. hosts: names that the Host header may have, in lower case.
     """
 
     inner: Application
-    lanes: Mapping[str, Lane]
-    hosts: frozenset[str] | None
-    max_body_bytes: int
-    meters: Meters
+    handlers: Mapping[str, Handler]
+    hosts: frozenset[str]
+    metrics: ServiceMetrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Answer one request."""
         if scope["type"] != "http":
             await self.inner(scope, receive, send)
             return
         began = time.perf_counter()
-        seen = {"status": 500}
+        status = 500
 
-        async def sending(message: Message) -> None:
+        async def send_hardened(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
-                seen["status"] = message["status"]
-                message["headers"] = [*message.get("headers", ()), *HARDENED]
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), *SECURITY_HEADERS]
             await send(message)
 
-        place = "other"
+        name, _, dataset = scope["path"].strip("/").partition("/")
+        handler = self.handlers.get(name) if dataset and "/" not in dataset else None
         try:
-            place = await self._answer(scope, receive, sending)
+            await self._answer(handler, dataset, scope, receive, send_hardened)
         finally:
-            self.meters.observe(place, seen["status"], time.perf_counter() - began)
+            known = name if handler or (not dataset and name in COUNTED) else "other"
+            self.metrics.observe(known, status, time.perf_counter() - began)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> str:
-        """Answer; the name under which the request is counted."""
-        name, _, dataset = str(scope["path"]).strip("/").partition("/")
-        lane = self.lanes.get(name) if dataset and "/" not in dataset else None
+    async def _answer(self, handler: Handler | None, dataset: str, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            headers = {key.lower(): value for key, value in scope["headers"]}
-            self._check_host(headers)
-            body = await self._body(headers, receive)
-            if lane is None or scope["method"] != "POST":
-                await self.inner(scope, _replayed(body, receive), send)
-                return name if name in ("", "health", "ready", "metrics", "datasets", "docs", *self.lanes) else "other"
-            kind = headers.get(b"content-type", JSON).decode("latin-1").partition(";")[0].strip().lower()
-            await respond(send, 200, await lane(unquote(dataset), kind, body))
-        except Rejected as rejection:
-            await respond(send, rejection.status, problem(rejection.problem, rejection.field))
+            kind = self._check(scope["headers"])
+            if handler is None or scope["method"] != "POST":
+                method = "GET" if scope["method"] == "HEAD" else scope["method"]  # the server drops the body
+                await self.inner({**scope, "method": method}, receive, send)
+                return
+            await respond(send, 200, await handler(dataset, kind, await read_body(receive)))
+        except Refusal as refusal:
+            await respond(send, refusal.status, refusal.body, refusal.headers)
         except FeedforwardError as error:
-            await respond(send, *described(error))
-        except Exception:  # a defect: the log gets the traceback, the caller a line, the others go on
+            described = describe(error)
+            await respond(send, described.status, described.body)
+        except Exception:  # a defect: the log gets the traceback, the caller one line
             log.exception("%s %s failed", scope["method"], str(scope["path"])[:60])
-            await respond(send, 500, problem("the service failed at this request; its log says where"))
-        return name if lane else "other"
+            await respond(send, 500, Refusal(500, "the service failed at this request; its log says where").body)
 
-    def _check_host(self, headers: dict[bytes, bytes]) -> None:
-        """Pages of other sites must not reach a service on this machine: neither by a name of theirs nor by a form."""
-        host = headers.get(b"host", b"").decode("latin-1")
-        if self.hosts is not None and _hostname(host) not in self.hosts:
-            raise Rejected(403, f"Host: must be one of {', '.join(sorted(self.hosts))}, got {host[:60]!r}", "Host")
-        origin = headers.get(b"origin", b"").decode("latin-1")
+    def _check(self, headers: list[tuple[bytes, bytes]]) -> str:
+        """The content type; pages of other sites must not reach the service, by DNS rebinding or by a form.
+
+        Raises:
+            Refusal: another host or origin, or a compressed body.
+        """
+        values: dict[bytes, bytes] = {}
+        for name, value in headers:
+            if name in (b"host", b"origin") and name in values:
+                raise Refusal(403, f"{name.decode().title()}: must be sent once", name.decode().title())
+            values[name] = value
+        host = values.get(b"host", b"").decode("latin-1").lower()
+        match = HOST.fullmatch(host)
+        if match is None or match["name"].strip("[]") not in self.hosts:
+            raise Refusal(403, f"Host: must be one of {', '.join(sorted(self.hosts))}, got {host[:60]!r}", "Host")
+        origin = values.get(b"origin", b"").decode("latin-1").lower()
         if origin and origin.partition("://")[2] != host:
-            raise Rejected(403, f"Origin: must be this service, got {origin[:60]!r}", "Origin")
-
-    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
-        declared = headers.get(b"content-length", b"0")
-        if not declared.isdigit() or len(declared) > 18:
-            raise Rejected(400, "Content-Length: must be a number", "Content-Length")
-        if int(declared) > self.max_body_bytes:
-            raise self._too_large()
-        try:
-            async with asyncio.timeout(BODY_PATIENCE):
-                return await self._read(receive)
-        except TimeoutError:
-            raise Rejected(408, f"body: did not come within {BODY_PATIENCE:.0f} s", "body") from None
-
-    async def _read(self, receive: Receive) -> bytes:
-        parts: list[bytes] = []
-        size, more = 0, True
-        while more:
-            message = await receive()
-            if message["type"] != "http.request":
-                raise Rejected(400, "body: the connection was closed before its end", "body")
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > self.max_body_bytes:
-                raise self._too_large()
-            more = message.get("more_body", False)
-        return b"".join(parts)
-
-    def _too_large(self) -> Rejected:
-        return Rejected(413, f"body: must have at most {self.max_body_bytes} bytes", "body")
+            raise Refusal(403, f"Origin: must be this service, got {origin[:60]!r}", "Origin")
+        if values.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+            error = "Content-Encoding: must be identity; send the body uncompressed"
+            raise Refusal(415, error, "Content-Encoding", ((b"accept-encoding", b"identity"),))
+        return content_type(values.get(b"content-type", JSON).decode("latin-1"))
 
 
-def _hostname(host: str) -> str:
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:  # a bracket too few
-        return ""
+def content_type(header: str) -> str:
+    """The media type in lower case, without parameters."""
+    return header.partition(";")[0].strip().lower()
 
 
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """What the inner application receives: the body that was read, then whatever follows."""
-    given = False
+async def read_body(receive: Receive) -> bytes:
+    """The request body; the server limits its size and time.
 
-    async def again() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
+    Raises:
+        Refusal: the client is gone.
+    """
+    parts, more = [], True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise Refusal(400, "body: the connection was closed before its end", "body")
+        parts.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    return again
 
-
-async def respond(send: Send, status: int, body: bytes) -> None:
-    """A whole JSON response."""
-    headers = [(b"content-type", JSON), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+async def respond(send: Send, status: int, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+    """Send a whole JSON response."""
+    lines = [(b"content-type", JSON), (b"content-length", str(len(body)).encode()), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": lines})
     await send({"type": "http.response.body", "body": body})
-
-
-def problem(error: str, field: str | None = None) -> bytes:
-    """The JSON of a problem."""
-    return bytes(pydantic_core.to_json({"error": error, "field": field}))
-
-
-def described(error: FeedforwardError) -> tuple[int, bytes]:
-    """Status and JSON of an error that a user can mend."""
-    field = error.field if isinstance(error, InputError) else None
-    status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
-    return status, problem(str(error).splitlines()[0], field)

@@ -1,4 +1,4 @@
-"""Labelled samples that users gave: checked, kept once each, bounded; the raw material of a retraining."""
+"""Labeled samples from users: checked, stored once each, bounded; the raw material of a retraining."""
 
 import base64
 import hashlib
@@ -10,61 +10,80 @@ from typing import Any
 import numpy as np
 
 from feedforward.core import append_only_log, paths
-from feedforward.core.errors import InputError
+from feedforward.core.errors import FeedforwardError, InputError
 from feedforward.data.readers.encoders import Encoder
 
 
-class Full(InputError):
-    """The file has reached its bound."""
+class FeedbackLogFull(InputError):
+    """The file has reached its size limit."""
 
 
-class Inbox:
-    """The file of a data set's incoming samples: one JSON object a line, only ever appended to.
+class FeedbackLogUnwritable(FeedforwardError):
+    """The file cannot be written: the disk is full or read-only."""
+
+
+class FeedbackLog:
+    """The file of a dataset's incoming samples: one JSON object per line, only ever appended to.
 
     An entry: `time`, `label`, `digest` (SHA-256 of the sample), and `text`, or `pixels` (rows of gray levels as the
-    network gets them, uint8, base64) with `height` and `width`; `version` and `answer` say what was shown.
+    network gets them, uint8, base64) with `height` and `width`; `version` and `answer` say what the user was shown.
     """
 
-    def __init__(self, name: str, labels: Sequence[str], most: int) -> None:
-        self.name, self.labels, self.most = name, tuple(labels), most
-        self._guard = threading.Lock()
-        self._known: set[tuple[str, str]] | None = None
+    def __init__(self, dataset: str, labels: Sequence[str], max_bytes: int) -> None:
+        self.dataset, self.labels, self.max_bytes = dataset, tuple(labels), max_bytes
+        self._lock = threading.Lock()
+        self._known: set[tuple[str, str]] = set()  # digest and label of each entry
+        self._file: tuple[int, int] | None = None  # inode and size of the file that was read last
 
-    def keep(self, encoder: Encoder, sample: Any, label: Any, version: int, answer: str) -> bool:
-        """Append a sample, checked by the encoder; False if just that was kept before.
+    def append(self, encoder: Encoder, sample: Any, label: Any, version: int, answer: str) -> bool:
+        """Store a sample that the encoder has checked; False if it was stored before with that label.
 
         Raises:
-            InputError: the label is none of the data set's. Full: no room is left.
+            InputError: unknown label. FeedbackLogFull, FeedbackLogUnwritable: it cannot be stored.
         """
         if label not in self.labels or not isinstance(label, str):
             raise InputError("label", f"must be one of {', '.join(self.labels)}, got {str(label)[:40]!r}")
         content, raw = _content(encoder, sample)
         digest = hashlib.sha256(raw).hexdigest()
-        with self._guard:
-            if self._known is None:
-                entries = append_only_log.read(paths.incoming(self.name))
-                self._known = {(str(entry.get("digest")), str(entry.get("label"))) for entry in entries}
-            if (digest, label) in self._known:
-                return False
-            entry = {
-                "time": datetime.now(UTC).isoformat(timespec="seconds"),
-                "label": label,
-                "digest": digest,
-                **content,
-            }
-            entry |= {"version": version, "answer": answer}
-            if not append_only_log.append(paths.incoming(self.name), entry, self.most):
-                raise Full(
-                    "sample", f"no room is left for samples of {self.name} ({self.most} bytes); see docs/operations.md"
-                )
-            self._known.add((digest, label))
+        time = datetime.now(UTC).isoformat(timespec="seconds")
+        entry = {"time": time, "label": label, "digest": digest, **content, "version": version, "answer": answer}
+        with self._lock:
+            try:
+                return self._append(entry)
+            except OSError as error:
+                path, reason = paths.incoming(self.dataset), error.strerror or "write failed"
+                raise FeedbackLogUnwritable(
+                    f"{path}: cannot be written ({reason}); the sample was not stored"
+                ) from None
+
+    def _append(self, entry: dict[str, Any]) -> bool:
+        path, key = paths.incoming(self.dataset), (str(entry["digest"]), str(entry["label"]))
+        if self._file != self._stat():  # moved away, or written by another process
+            self._known = {(str(old.get("digest")), str(old.get("label"))) for old in append_only_log.read(path)}
+            self._file = self._stat()
+        if key in self._known:
+            return False
+        if not append_only_log.append(path, entry, self.max_bytes):
+            raise FeedbackLogFull(
+                "sample", f"no room for more samples of {self.dataset} ({self.max_bytes} bytes); see docs/operations.md"
+            )
+        self._known.add(key)
+        self._file = self._stat()
         return True
+
+    def _stat(self) -> tuple[int, int] | None:
+        try:
+            status = paths.incoming(self.dataset).stat()
+        except FileNotFoundError:
+            return None
+        return status.st_ino, status.st_size
 
 
 def _content(encoder: Encoder, sample: Any) -> tuple[dict[str, Any], bytes]:
+    """The fields of the entry that hold the sample, and the bytes of its digest."""
     if encoder.takes == "text":
         return {"text": sample}, str(sample).encode("utf-8", "replace")
     pixels = np.asarray(sample, np.uint8).tobytes()
     settings = encoder.settings()
-    kept = {"pixels": base64.b64encode(pixels).decode(), "height": settings["height"], "width": settings["width"]}
-    return kept, pixels
+    fields = {"pixels": base64.b64encode(pixels).decode(), "height": settings["height"], "width": settings["width"]}
+    return fields, pixels

@@ -1,84 +1,110 @@
 """From the body of a request to the body of its answer, over the champions in memory."""
 
 import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from feedforward.config.schema import Params
 from feedforward.core.errors import InputError, ParamsError
 from feedforward.data.readers import encoders
 from feedforward.serving import schemas
-from feedforward.serving.feedback_log import Inbox
-from feedforward.serving.metrics import Meters
-from feedforward.serving.model_cache import Shelf
+from feedforward.serving.feedback_log import FeedbackLog
+from feedforward.serving.metrics import ServiceMetrics
+from feedforward.serving.model_cache import ModelCache
 from feedforward.serving.prediction import Champion
 from feedforward.serving.schemas import Correction, Question
 
 JSON = "application/json"
-QUICK_BYTES = 8192  # a body below it is answered at once if its samples are quick; others in a thread: nobody waits
+# A request below all three is answered on the event loop, within some milliseconds; others in a thread.
+QUICK_BYTES = 8192
+QUICK_EXPLAINED_BYTES = 2048
+QUICK_SAMPLES = 8
 
 
-class Lanes:
-    """What answers; `shelf` must be started before and stopped after."""
+class Handlers:
+    """What answers predictions and corrections. Texts and rows never wait behind pictures or large batches."""
 
     def __init__(self, params: Params) -> None:
-        self.bounds, self.meters = params.serving, Meters()
+        self.bounds, self.metrics = params.serving, ServiceMetrics()
         self.datasets = {name: dataset for name, dataset in params.datasets.items() if not dataset.demo}
-        self.shelf = Shelf(list(self.datasets), self.bounds.refresh, self.meters.serves)
+        self.models = ModelCache(list(self.datasets), self.bounds.refresh, self.metrics.set_version)
         most = self.bounds.max_feedback_bytes
-        self._inboxes = {name: Inbox(name, dataset.labels, most) for name, dataset in self.datasets.items()}
+        self._logs = {name: FeedbackLog(name, dataset.labels, most) for name, dataset in self.datasets.items()}
+        self._light = ThreadPoolExecutor(2, "light")
+        self._heavy = ThreadPoolExecutor(max(1, min(4, (os.cpu_count() or 1) - 1)), "heavy")
+
+    def close(self) -> None:
+        """Drop the work that has not begun."""
+        self.models.stop()
+        for executor in (self._light, self._heavy):
+            executor.shutdown(wait=False, cancel_futures=True)
 
     def champion(self, name: str) -> Champion:
-        """The champion of a data set.
+        """The champion of a dataset.
 
         Raises:
-            ParamsError: no such data set. NothingToServe: it has no champion.
+            ParamsError: no such dataset. NothingToServe: it has no champion.
         """
         if name not in self.datasets:
             raise ParamsError([f"unknown dataset {name[:60]!r}: must be one of {', '.join(self.datasets)}"])
-        return self.shelf.champion(name)
+        return self.models.champion(name)
 
     async def predict(self, name: str, kind: str, body: bytes) -> bytes:
         """Answers to a question in JSON, or about one text or picture that is the body itself.
 
         Raises:
-            FeedforwardError: what the caller or the operator can mend.
+            FeedforwardError: what the caller or the operator can fix.
         """
         champion = self.champion(name)
         if len(body) >= QUICK_BYTES:
-            return await asyncio.to_thread(lambda: self._predict(champion, _question(champion, kind, body)))
-        question = _question(champion, kind, body)
-        if encoders.quick(champion.served.encoder, question.samples):
+            work = lambda: self._predict(champion, _question(champion, kind, body, self.bounds.max_samples))  # noqa: E731
+            return await self._in_thread(work, champion, len(body))
+        question = _question(champion, kind, body, self.bounds.max_samples)
+        if _is_quick(champion, question, len(body)):
             return self._predict(champion, question)
-        return await asyncio.to_thread(self._predict, champion, question)
+        return await self._in_thread(lambda: self._predict(champion, question), champion, len(body))
 
     async def correct(self, name: str, kind: str, body: bytes) -> bytes:
-        """Keep a sample with its true label.
+        """Store a sample with its true label.
 
         Raises:
-            FeedforwardError: what the caller or the operator can mend.
+            FeedforwardError: what the caller or the operator can fix.
         """
         champion = self.champion(name)
-        return await asyncio.to_thread(self._correct, champion, name, kind, body)
+        return await self._in_thread(lambda: self._correct(champion, name, kind, body), champion, len(body))
+
+    async def _in_thread(self, work: Callable[[], bytes], champion: Champion, size: int) -> bytes:
+        heavy = champion.served.encoder.takes == "image" or size > 8 * QUICK_BYTES
+        return await asyncio.get_running_loop().run_in_executor(self._heavy if heavy else self._light, work)
 
     def _predict(self, champion: Champion, question: Question) -> bytes:
-        found = schemas.answer(champion, question, self.bounds)
-        self.meters.answered(champion.version.dataset, len(question.samples))
-        return found
+        body = schemas.answer(champion, question, self.bounds)
+        self.metrics.count_samples(champion.version.dataset, len(question.samples))
+        return body
 
     def _correct(self, champion: Champion, name: str, kind: str, body: bytes) -> bytes:
         if kind != JSON:
             raise InputError("Content-Type", f"must be {JSON}, got {kind[:60]!r}")
-        kept = schemas.keep(champion, schemas.parse(Correction, body), self._inboxes[name], self.bounds)
-        if kept:
-            self.meters.kept(name)
-        return schemas.as_json({"stored": kept})
+        stored = schemas.store(champion, schemas.parse(Correction, body), self._logs[name], self.bounds)
+        if stored:
+            self.metrics.count_feedback(name)
+        return schemas.as_json({"stored": stored})
 
 
-def _question(champion: Champion, kind: str, body: bytes) -> Question:
+def _question(champion: Champion, kind: str, body: bytes, max_samples: int) -> Question:
     if kind == JSON:
-        return schemas.parse(Question, body)
+        return schemas.parse_question(body, max_samples)
     takes = champion.served.encoder.takes
     if kind.startswith(f"{takes}/") or kind == "application/octet-stream":
         sample: Any = body
         return Question.model_construct(samples=[sample])
     raise InputError("Content-Type", f"must be {JSON} or {takes}/*, got {kind[:60]!r}")
+
+
+def _is_quick(champion: Champion, question: Question, size: int) -> bool:
+    """Whether the answer takes some milliseconds."""
+    if len(question.samples) > QUICK_SAMPLES or (question.explain and size > QUICK_EXPLAINED_BYTES):
+        return False
+    return encoders.quick(champion.served.encoder, question.samples)

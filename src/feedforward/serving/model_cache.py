@@ -1,4 +1,4 @@
-"""The champions in memory, loaded and changed in the background: a request never waits for the registry."""
+"""The champions in memory, loaded and replaced in the background: no request waits for the registry."""
 
 import logging
 import threading
@@ -12,73 +12,75 @@ from feedforward.tracking import model_version, model_versions
 log = logging.getLogger(__name__)
 
 
-class Shelf:
-    """The champion of each data set, as the registry had it a moment ago.
+class ModelCache:
+    """The champion of each dataset, as of the last look at the registry.
 
-    A new champion takes the place of the old one only when all of it is loaded and verified; one that was touched
-    does not, and the old one serves on. `on_change` is told a data set and the number of its version, 0 for none.
-    Read from any thread.
+    A new champion replaces the old one when all of it is loaded and verified; one that was tampered with does not, and
+    the old one goes on serving. `on_change` gets a dataset and the number of its version, 0 for none.
+    Safe to read from any thread. `loaded` is set after the first look.
     """
 
     def __init__(self, names: Sequence[str], interval: float, on_change: Callable[[str, int], None]) -> None:
         self.names = tuple(names)
         self.problems: dict[str, str] = {}
+        self.loaded = threading.Event()
         self._champions: dict[str, Champion] = {}
         self._interval, self._on_change = interval, on_change
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="shelf", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="model cache", daemon=True)
 
     def start(self) -> None:
-        """Load what there is now, then go on looking."""
-        self.refresh()
+        """Load the champions in the background, then look for new ones every `interval` seconds."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Look no more; a look in progress ends with the process."""
         self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=5)
 
     def refresh(self) -> None:
         """Look once."""
         for name in self.names:
             try:
-                self._look(name)
+                self._refresh(name)
                 self.problems.pop(name, None)
-            except Exception as error:  # whatever happens to the store, what is loaded serves on
+            except Exception as error:  # whatever happens to the store, loaded champions go on serving
                 problem = str(error).splitlines()[0] if str(error) else type(error).__name__
                 if self.problems.get(name) != problem:
                     log.warning("%s", problem)
                 self.problems[name] = problem
 
     def champion(self, name: str) -> Champion:
-        """The champion that serves `name`.
+        """The champion of dataset `name`.
 
         Raises:
             NothingToServe: there is none.
         """
-        found = self._champions.get(name)
-        if found is None:
+        champion = self._champions.get(name)
+        if champion is None:
             raise NothingToServe(self.problem(name))
-        return found
+        return champion
 
     def problem(self, name: str) -> str:
-        """Why nothing serves `name`, and what to do."""
-        return self.problems.get(name) or f"{name}: there is no champion yet; run `feedforward promote {name}`"
+        """Why dataset `name` is not served, and the remedy."""
+        if name in self.problems:
+            return self.problems[name]
+        if not self.loaded.is_set():
+            return f"{name}: the registry has not answered yet; try again in a moment"
+        return f"{name}: there is no champion yet; run `feedforward promote {name}`"
 
     def champions(self) -> dict[str, Champion]:
-        """All that serve, by data set."""
+        """All champions, by dataset."""
         return dict(self._champions)
 
-    def _look(self, name: str) -> None:
+    def _refresh(self, name: str) -> None:
         version = model_versions.find(name)
         if version is None:
             self._champions.pop(name, None)
             self._on_change(name, 0)
             return
-        known = self._champions.get(name)
+        current = self._champions.get(name)
         digest = version.tags.get(model_version.DIGEST)
-        if known and (known.version.number, known.served.digest) == (version.number, digest):
+        if current and (current.version.number, current.served.digest) == (version.number, digest):
             return
         champion = prediction.champion(name, version)
         try:
@@ -88,6 +90,8 @@ class Shelf:
         self._champions[name] = champion
         self._on_change(name, version.number)
 
-    def _work(self) -> None:
-        while not self._stopped.wait(self._interval):
+    def _run(self) -> None:
+        while not self._stopped.is_set():
             self.refresh()
+            self.loaded.set()
+            self._stopped.wait(self._interval)

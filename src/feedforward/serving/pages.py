@@ -1,19 +1,19 @@
-"""The service's own pages: self-contained, nothing from elsewhere, nothing but their own script may run."""
+"""The service's pages: self-contained; under their policy only their own script runs and only this service is asked."""
 
 import base64
 import functools
 import hashlib
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from feedforward.core.errors import FeedforwardError
-from feedforward.serving.handlers import Lanes
-
-TEMPLATES = Path(__file__).parent / "templates"
+from feedforward.data.readers.encoders import RowEncoder
+from feedforward.promotion.bundle import Servable
+from feedforward.serving.handlers import Handlers
+from feedforward.serving.prediction import Champion
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class Page:
 
 
 def _digests(text: str, tag: str) -> list[str]:
-    found = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
-    return [f"'sha256-{base64.b64encode(hashlib.sha256(part.encode()).digest()).decode()}'" for part in found]
+    parts = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+    return [f"'sha256-{base64.b64encode(hashlib.sha256(part.encode()).digest()).decode()}'" for part in parts]
 
 
 @functools.cache
 def playground() -> Page:
-    """The page to play with."""
+    """The playground."""
     return Page(_environment().get_template("playground.html").render())
 
 
@@ -56,29 +56,46 @@ def interface(description: dict[str, Any], datasets: list[str]) -> Page:
 
 
 def _environment() -> Environment:
-    return Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    loader = ChoiceLoader([PackageLoader("feedforward.serving"), PackageLoader("feedforward.reports")])  # page.html
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
 
 
-def datasets(lanes: Lanes) -> dict[str, Any]:
-    """What the page must know: of each data set its title, labels, and what serves it."""
-    champions = lanes.shelf.champions()
-    told: dict[str, Any] = {}
-    for name, dataset in lanes.datasets.items():
+def datasets(handlers: Handlers) -> dict[str, Any]:
+    """What the playground must know: for each dataset its title, labels, and what serves it."""
+    champions = handlers.models.champions()
+    entries: dict[str, Any] = {}
+    for name, dataset in handlers.datasets.items():
         entry: dict[str, Any] = {"title": dataset.title, "labels": dataset.labels, "champion": None, "takes": None}
-        entry |= {"variants": {}, "problem": lanes.shelf.problems.get(name)}
+        entry |= {"variants": {}, "problem": handlers.models.problems.get(name)}
         if name in champions:
-            found = champions[name]
-            entry |= {"takes": found.served.encoder.takes, "champion": _told(found.served.description)}
-            entry["champion"]["version"] = found.version.number
-            try:
-                entry["variants"] = {key: _told(each.description) for key, each in found.variants.items()}
-            except FeedforwardError as error:  # the champion itself is sound and answers
-                entry["problem"] = str(error)
+            entry |= _served(champions[name])
         else:
-            entry["problem"] = lanes.shelf.problem(name)
-        told[name] = entry
-    return {"datasets": told}
+            entry["problem"] = handlers.models.problem(name)
+        entries[name] = entry
+    return {"datasets": entries}
 
 
-def _told(description: Any) -> dict[str, Any]:
-    return {key: getattr(description, key) for key in ("variant", "seed", "epochs", "samples")}
+def _served(champion: Champion) -> dict[str, Any]:
+    served = champion.served
+    entry: dict[str, Any] = {
+        "takes": served.encoder.takes,
+        "champion": {**_description(served), "version": champion.version.number},
+    }
+    if isinstance(served.encoder, RowEncoder):
+        entry["columns"] = _columns(served.encoder)
+    try:
+        entry["variants"] = {name: _description(variant) for name, variant in champion.variants.items()}
+    except FeedforwardError as error:  # the champion itself is sound and answers
+        entry["problem"] = str(error)
+    return entry
+
+
+def _columns(encoder: RowEncoder) -> list[dict[str, Any]]:
+    """The columns of a form: categories where there are any, else a number with its mean as an example."""
+    numeric = [{"name": name, "example": mean} for name, mean, _ in encoder.found.numeric]
+    categorical = [{"name": name, "categories": list(values)} for name, values in encoder.found.categorical]
+    return [*numeric, *categorical]
+
+
+def _description(served: Servable) -> dict[str, Any]:
+    return {key: getattr(served.description, key) for key in ("variant", "seed", "epochs", "samples")}

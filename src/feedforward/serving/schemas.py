@@ -1,60 +1,70 @@
-"""What can be asked of the service: bodies of requests, checked field by field, and their answers as JSON bytes."""
+"""Request and response schemas: bodies checked field by field, answers as JSON bytes.
+
+Nothing here takes longer than its input is long: a body is counted before it is parsed, and each check stops at the
+first problem (a list of a million wrong samples is one problem, not a million).
+"""
 
 from typing import Annotated, Any, TypeVar
 
 import pydantic_core
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from feedforward.config.schema import Serving
 from feedforward.core.errors import DataError, InputError
+from feedforward.data.readers import encoders
 from feedforward.promotion.bundle import Servable
 from feedforward.serving import prediction
-from feedforward.serving.feedback_log import Inbox
+from feedforward.serving.feedback_log import FeedbackLog
 from feedforward.serving.prediction import Champion
 
-TEXT_EXAMPLE = "A wonderful film: touching, and never boring."
-Rows = list[list[float]]
-Cells = dict[str, float | str | None]
-Sample = Annotated[
-    str | Rows | Cells,
-    Field(
-        description="A text; a picture, in base64, as a data URL, or as rows of gray levels 0–255; or a table's row."
-    ),
-]
+MAX_ITEMS = 2**20  # commas of a body, roughly its JSON values: a thousand pictures of 1024 gray levels
+MAX_CONTAINERS = 2**17  # its arrays and objects
+MAX_PIXELS = 2**26  # of all pictures of a request
+MAX_EXPLAINED_BYTES = 2**20  # of all texts of a request that asks for explanations
+SAMPLE_SCHEMA = {
+    "anyOf": [
+        {"type": "string"},
+        {"type": "array", "items": {"type": "array", "items": {"type": "number", "minimum": 0, "maximum": 255}}},
+        {"type": "object", "additionalProperties": {"type": ["number", "string", "boolean", "null"]}},
+    ],
+    "description": "A text; a picture, in base64, as a data URL, or as rows of gray levels 0–255; or a table's row.",
+}
+Sample = Annotated[Any, WithJsonSchema(SAMPLE_SCHEMA)]  # checked by the encoder of the model
+PROBLEMS = {  # by pydantic's type of error
+    "missing": "is missing",
+    "list_type": "must be an array",
+    "too_short": "must have at least 1 item",
+    "bool_type": "must be true or false",
+    "string_type": "must be a text",
+}
 
 
 class Body(BaseModel):
-    """Unknown fields are refused: a misspelt option must not be lost silently."""
+    """A request body. Unknown fields are refused: a misspelled option must not be ignored silently."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Question(Body):
     """Samples to answer."""
 
     samples: Annotated[list[Sample], Field(min_length=1)]
-    variants: Annotated[bool, Field(description="Also what each variant of the comparison answers.")] = False
-    explain: Annotated[bool, Field(description="Also the words that push the answer, or the pixels as seen.")] = False
-
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"samples": [TEXT_EXAMPLE]}]})
+    variants: Annotated[bool, Field(description="Also the answer of each variant of the comparison.")] = False
+    explain: Annotated[bool, Field(description="Also the words that drive the answer, or the picture as seen.")] = False
 
 
 class Correction(Body):
-    """A sample and what it actually is."""
+    """A sample and its true label."""
 
     sample: Sample
     label: str
 
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"sample": TEXT_EXAMPLE, "label": "positive"}]}
-    )
 
-
-Asked = TypeVar("Asked", bound=Body)
+BodyType = TypeVar("BodyType", bound=Body)
 
 
 class Answer(BaseModel):
-    """What the task answers: a label with its probability, labels, or a value; others where they were asked for."""
+    """What the task answers: a label with its probability, labels, or a value; other fields if they were asked for."""
 
     label: str | None = None
     probability: float | None = None
@@ -67,66 +77,84 @@ class Answer(BaseModel):
 
 
 class Answers(BaseModel):
-    """One answer a sample, and the version that gave them."""
+    """One answer per sample, and the version that gave them."""
 
     dataset: str
     version: int
     predictions: list[Answer]
 
 
-class Kept(BaseModel):
-    """stored: false if just that sample with that label was kept before."""
+class Stored(BaseModel):
+    """stored: false if that sample was stored before with that label."""
 
     stored: bool
 
 
 class Problem(BaseModel):
-    """What was wrong, in one line; `field` where a field of the request was."""
+    """What was wrong, in one line; `field` names the field of the request, if one was wrong."""
 
     error: str
     field: str | None = None
 
 
-def parse(model: type[Asked], body: bytes) -> Asked:
-    """The body as `model`.
+def parse_question(body: bytes, max_samples: int) -> Question:
+    """The body as a question.
 
     Raises:
-        InputError: it is not JSON, or a field is not what it must be; the field is named.
+        InputError: see `parse`; or there are more than `max_samples` samples.
     """
+    question = parse(Question, body)
+    if len(question.samples) > max_samples:
+        raise InputError("samples", f"must be at most {max_samples}, got {len(question.samples)}")
+    return question
+
+
+def parse(model: type[BodyType], body: bytes) -> BodyType:
+    """The body as `model`; samples are as JSON has them, for the encoder to check.
+
+    Raises:
+        InputError: it is not JSON, has too many values, or a field is not what it must be; the field is named.
+    """
+    if body.count(b",") > MAX_ITEMS or body.count(b"[") + body.count(b"{") > MAX_CONTAINERS:
+        raise InputError("body", f"must have at most {MAX_ITEMS} values and {MAX_CONTAINERS} arrays and objects")
     try:
-        return model.model_validate_json(body)
+        value = pydantic_core.from_json(body)
+    except ValueError as error:
+        raise InputError("body", f"must be JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise InputError("body", "must be a JSON object")
+    fields = ", ".join(model.model_fields)
+    if (unknown := next((key for key in value if key not in model.model_fields), None)) is not None:
+        raise InputError(unknown[:60] or "body", f"is not a known field; fields are {fields}")
+    try:
+        return model.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = [str(part) for part in first["loc"] if part != "str" and "[" not in str(part)]
-        kind, said = first["type"], first["msg"]
-        if kind == "json_invalid":
-            raise InputError("body", f"must be JSON: {said.removeprefix('Invalid JSON: ')}") from None
-        known = f"is not known; fields are {', '.join(model.model_fields)}"
-        wording = {"extra_forbidden": known, "missing": "is missing"}.get(kind, said[:1].lower() + said[1:])
-        raise InputError(".".join(place) or "body", wording) from None
+        field = ".".join(map(str, first["loc"]))
+        raise InputError(field, PROBLEMS.get(first["type"]) or first["msg"]) from None
 
 
 def answer(champion: Champion, question: Question, bounds: Serving) -> bytes:
-    """The answers to a question.
+    """The answers to a question, as the JSON of `Answers`.
 
     Raises:
-        InputError: a sample cannot be taken, or there are too many. DataError: a variant was touched.
+        InputError: a sample cannot be taken. DataError: a variant was tampered with.
     """
     served = champion.served
-    checked = checked_samples(served, question.samples, bounds)
-    features = served.encoder.encode(checked)
+    samples = check_samples(served, question, bounds)
+    features = served.encoder.encode(samples)
     answers = prediction.described(served, served.ask(features))
     if question.variants:
         for name, variant in champion.variants.items():
             if variant.encoder != served.encoder:
                 raise DataError(f"{champion.version.name}: variant {name} was made with other preprocessing")
-            for each, found in zip(answers, prediction.described(variant, variant.ask(features)), strict=True):
-                each.setdefault("variants", {})[name] = found
+            for each, other in zip(answers, prediction.described(variant, variant.ask(features)), strict=True):
+                each.setdefault("variants", {})[name] = other
     if question.explain:
-        for each, sample in zip(answers, checked, strict=True):
+        for each, sample in zip(answers, samples, strict=True):
             each |= explanation(served, sample)
-    told = {"dataset": served.description.dataset, "version": champion.version.number, "predictions": answers}
-    return as_json(told)
+    dataset, version = served.description.dataset, champion.version.number
+    return as_json({"dataset": dataset, "version": version, "predictions": answers})
 
 
 def explanation(served: Servable, sample: Any) -> dict[str, Any]:
@@ -140,18 +168,22 @@ def explanation(served: Servable, sample: Any) -> dict[str, Any]:
     return {"seen": {"height": settings["height"], "width": settings["width"], "levels": sample.tolist()}}
 
 
-def checked_samples(served: Servable, samples: list[Any], bounds: Serving) -> list[Any]:
+def check_samples(served: Servable, question: Question, bounds: Serving) -> list[Any]:
     """The samples as the encoder takes them.
 
     Raises:
-        InputError: too many, too large, or not what the encoder takes.
+        InputError: one is too large or not what the encoder takes, or all together are too much work.
     """
-    if len(samples) > bounds.max_samples:
-        raise InputError("samples", f"must be at most {bounds.max_samples}, got {len(samples)}")
-    return [_checked(served, sample, f"samples.{place}", bounds) for place, sample in enumerate(samples)]
+    samples, takes = question.samples, served.encoder.takes
+    if takes == "image" and len(samples) > 1 and (pixels := encoders.picture_pixels(samples)) > MAX_PIXELS:
+        raise InputError("samples", f"must have at most {MAX_PIXELS} pixels together, got {pixels}")
+    checked = [_check(served, sample, f"samples.{number}", bounds) for number, sample in enumerate(samples)]
+    if takes == "text" and question.explain and (size := sum(map(len, checked))) > MAX_EXPLAINED_BYTES:
+        raise InputError("explain", f"takes texts of at most {MAX_EXPLAINED_BYTES} bytes together, got {size}")
+    return checked
 
 
-def _checked(served: Servable, sample: Any, field: str, bounds: Serving) -> Any:
+def _check(served: Servable, sample: Any, field: str, bounds: Serving) -> Any:
     if served.encoder.takes == "text" and isinstance(sample, str | bytes):
         size = len(sample.encode("utf-8", "replace")) if isinstance(sample, str) else len(sample)
         if size > bounds.max_text_bytes:
@@ -159,18 +191,19 @@ def _checked(served: Servable, sample: Any, field: str, bounds: Serving) -> Any:
     return served.encoder.check(sample, field)
 
 
-def keep(champion: Champion, correction: Correction, inbox: Inbox, bounds: Serving) -> bool:
-    """Keep a sample with its true label; False if it was kept before.
+def store(champion: Champion, correction: Correction, feedback_log: FeedbackLog, bounds: Serving) -> bool:
+    """Store a sample with its true label; False if it was stored before.
 
     Raises:
-        InputError: sample or label cannot be taken. Full: no room is left.
+        InputError: sample or label cannot be taken, or there is no room. FeedbackLogUnwritable: it cannot be written.
     """
     served = champion.served
     if served.encoder.takes == "row" or served.description.row.answers != "class":
-        raise InputError("sample", "is not kept: only texts and pictures of one class are; add rows to the file itself")
-    sample = _checked(served, correction.sample, "sample", bounds)
-    [said] = prediction.answers(served, [sample])
-    return inbox.keep(served.encoder, sample, correction.label, champion.version.number, said["label"])
+        error = "cannot be stored: only texts and pictures with one label can; add rows to the file itself"
+        raise InputError("sample", error)
+    sample = _check(served, correction.sample, "sample", bounds)
+    [shown] = prediction.answers(served, [sample])
+    return feedback_log.append(served.encoder, sample, correction.label, champion.version.number, shown["label"])
 
 
 def as_json(value: Any) -> bytes:

@@ -1,118 +1,88 @@
-"""Run the service on a socket of this machine, until it is asked to stop."""
+"""Run the service on a socket of this machine until it is asked to stop."""
 
 import asyncio
 import errno
 import ipaddress
 import logging
+import resource
+import signal
 import socket
-from typing import Any
-
-import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import time
+from collections.abc import Callable, Sequence
 
 from feedforward.config.schema import Params
 from feedforward.core.errors import FeedforwardError, ParamsError
-from feedforward.serving.app import create
+from feedforward.serving.app import Service, create
+from feedforward.serving.http_requests import Limits
+from feedforward.serving.http_server import Server
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
-GRACE = 10  # s for answers under way
-MOST_HEAD = 65_536  # bytes of address and headers
-MOST_CONNECTIONS = 1000  # at once; further ones are answered 503
+GRACE = 10.0  # s for requests in progress
+FIRST_LOOK = 5.0  # s that the start waits for the registry; then champions are loaded in the background
 log = logging.getLogger(__name__)
 
 
-class Gathered:
-    """A transport that sends at once what one turn of the event loop writes.
+def run(
+    params: Params,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    expose: bool = False,
+    allowed_hosts: Sequence[str] = (),
+) -> None:
+    """Serve until SIGTERM or SIGINT; requests in progress are finished first.
 
-    uvicorn writes the head and the body of an answer one after the other, each a system call and a packet of its own.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._loop = transport, loop
-        self._parts: list[bytes] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """Send soon."""
-        if not self._parts:
-            self._loop.call_soon(self._send)
-        self._parts.append(data)
-
-    def close(self) -> None:
-        """Send what there is, then close."""
-        self._send()
-        self._transport.close()
-
-    def _send(self) -> None:
-        if self._parts:
-            self._transport.write(b"".join(self._parts))
-            self._parts.clear()
-
-
-class Protocol(HttpToolsProtocol):
-    """uvicorn's HTTP over a gathered transport; the head of a request, which it would read for ever, is bounded."""
-
-    _in_head, _head = False, 0  # bytes so far
-
-    def connection_made(self, transport: Any) -> None:
-        """A client is there."""
-        super().connection_made(Gathered(transport, self.loop))  # type: ignore[arg-type]
-
-    def data_received(self, data: bytes) -> None:
-        """Read on."""
-        super().data_received(data)
-        self._head = self._head + len(data) if self._in_head else 0
-        if self._head > MOST_HEAD:
-            self.send_400_response(f"The head of a request must have at most {MOST_HEAD} bytes.")
-
-    def on_message_begin(self) -> None:
-        """The parser is at a request's first byte."""
-        super().on_message_begin()
-        self._in_head = True
-
-    def on_headers_complete(self) -> None:
-        """The parser is at a body."""
-        self._in_head = False
-        super().on_headers_complete()
-
-
-def run(params: Params, host: str = "127.0.0.1", port: int | None = None, expose: bool = False) -> None:
-    """Serve until SIGTERM or SIGINT; answers under way are finished first.
+    allowed_hosts: names that requests may give as Host, besides those of the loopback and `host` itself.
 
     Raises:
-        ParamsError: `host` can be reached from other machines and `expose` does not say so. FeedforwardError: the
-            address is taken.
+        ParamsError: `host` can be reached from other machines and `expose` is not set. FeedforwardError: the address
+            is taken.
     """
     check_host(host, expose)
     if not is_loopback(host):
-        log.warning("the service has no login: whoever reaches %s can ask it and add samples for retraining", host)
-    wanted = port if port is not None else params.serving.port
-    with _bound(host, wanted) as listening:
-        application = create(params, LOOPBACK_NAMES if is_loopback(host) else None)
-        config = uvicorn.Config(
-            application,
-            http=Protocol,
-            ws="none",
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            lifespan="on",
-            limit_concurrency=MOST_CONNECTIONS,
-            timeout_graceful_shutdown=GRACE,
-        )
+        log.warning("the service has no login: anyone who reaches %s can ask it and add samples for retraining", host)
+    with bind(host, port if port is not None else params.serving.port) as listening:
+        _raise_file_limit()
+        service = create(params, LOOPBACK_NAMES | {name.lower().strip("[]") for name in (host, *allowed_hosts)})
         shown = f"[{host}]" if ":" in host else host
-        print(f"http://{shown}:{listening.getsockname()[1]}  (Ctrl-C ends it)", flush=True)
-        uvicorn.Server(config).run(sockets=[listening])
+        address = f"http://{shown}:{listening.getsockname()[1]}  (Ctrl-C stops it)"
+        asyncio.run(_run(service, listening, lambda: print(address, flush=True)))
+
+
+async def _run(service: Service, listening: socket.socket, ready: Callable[[], None]) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await serve(service, listening, stop, ready)
+
+
+async def serve(
+    service: Service,
+    listening: socket.socket,
+    stop: asyncio.Event,
+    ready: Callable[[], None],
+    limits: Limits | None = None,
+) -> None:
+    """Load the champions, accept connections, call `ready`, serve until `stop` is set."""
+    service.models.start()
+    end = time.monotonic() + FIRST_LOOK
+    while not (service.models.loaded.is_set() or stop.is_set() or time.monotonic() > end):
+        await asyncio.sleep(0.01)
+    server = Server(service.application, limits or service.limits, service.metrics.count_refusal)
+    try:
+        if not stop.is_set():
+            await server.start(listening)
+            ready()
+            await stop.wait()
+    finally:
+        await server.stop(GRACE)
+        service.close()
 
 
 def check_host(host: str, expose: bool) -> None:
-    """Refuse to be reached from other machines unless that is asked for.
+    """Refuse to listen where other machines can connect unless that was asked for.
 
     Raises:
-        ParamsError: it would be.
+        ParamsError: they can, and it was not.
     """
     if not is_loopback(host) and not expose:
         raise ParamsError(
@@ -121,7 +91,7 @@ def check_host(host: str, expose: bool) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches the address."""
+    """Whether only this machine can reach the address."""
     if host == "localhost":
         return True
     try:
@@ -130,16 +100,32 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
+    """A socket bound to the address; nothing is accepted yet.
+
+    Raises:
+        FeedforwardError: the address is taken or is not one of this machine.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # With the protocol named, asyncio sets TCP_NODELAY on connections; without it an answer waits 40 ms for an ACK.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
-        listening.listen(MOST_CONNECTIONS)  # now: the address is told before the application is ready
     except OSError as error:
         listening.close()
         taken = error.errno == errno.EADDRINUSE
-        what = "is taken by another process; choose another --port" if taken else f"cannot be bound ({error.strerror})"
-        raise FeedforwardError(f"{host}:{port}: {what}") from None
+        problem = (
+            "is in use by another process; choose another --port" if taken else f"cannot be bound ({error.strerror})"
+        )
+        raise FeedforwardError(f"{host}:{port}: {problem}") from None
     return listening
+
+
+def _raise_file_limit() -> None:
+    """Allow twice as many open files as connections, where the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * Limits.connections
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))

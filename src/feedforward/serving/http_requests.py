@@ -1,0 +1,196 @@
+"""The bytes of a connection as HTTP/1.1 requests, read whole and bounded.
+
+httptools (the parser of Node.js) parses. What it does not limit is limited here: the size of a head, of a body, of the
+framing around a chunked body (chunk sizes, extensions, trailers), and the memory of all bodies together.
+"""
+
+from dataclasses import dataclass
+
+import httptools
+
+from feedforward.serving.problems import Refusal
+
+Headers = list[tuple[bytes, bytes]]
+
+SMALL_BODY_BYTES = 2**16  # a body up to this size is read however much memory larger ones take
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one client, and all clients together, can hold. Times in seconds, sizes in bytes."""
+
+    body_bytes: int
+    bodies_bytes: int = 2**26  # all bodies above SMALL_BODY_BYTES, until they are answered
+    head_bytes: int = 2**16  # request line and headers; and the framing of a chunked body
+    connections: int = 800
+    idle: float = 60.0  # until the first byte of a request
+    head: float = 10.0  # from the first byte to the end of the headers
+    body: float = 10.0  # from the end of the headers to the end of the body
+    write: float = 30.0  # until the client has read a response
+    linger: float = 2.0  # until a refused client closes
+
+
+@dataclass
+class BodyMemory:
+    """Bytes of the large request bodies that are held at the moment."""
+
+    limit: int
+    used: int = 0
+
+    def reserve(self, size: int) -> bool:
+        """Take `size` bytes; False if that is beyond the limit."""
+        if self.used + size > self.limit:
+            return False
+        self.used += size
+        return True
+
+    def release(self, size: int) -> None:
+        """Give `size` bytes back."""
+        self.used -= size
+
+
+@dataclass
+class Request:
+    """A request. target: as it was sent, `/path?query`. headers: names in lower case. reserved: of the BodyMemory."""
+
+    method: str
+    target: bytes
+    version: str
+    headers: Headers
+    keep_alive: bool
+    body: bytes = b""
+    reserved: int = 0
+
+
+class RequestReader:
+    """Feed it bytes, get requests in their order. After a refusal it reads nothing more.
+
+    state: `idle` before the first byte of a request, then `head`, then `body`. continues: the client waits for
+    `100 Continue` before it sends the body.
+    """
+
+    def __init__(self, limits: Limits, memory: BodyMemory) -> None:
+        self.limits, self.memory = limits, memory
+        self.state, self.continues, self.reserved = "idle", False, 0
+        self._parser = httptools.HttpRequestParser(self)
+        self._ready: list[Request | Refusal] = []
+        self._refused = False
+        self._received = 0  # bytes of this request, roughly: a read may begin with the end of the one before
+        self._target, self._headers, self._head_bytes = b"", Headers(), 0
+        self._parts, self._size = list[bytes](), 0
+
+    def feed(self, data: bytes) -> list[Request | Refusal]:
+        """The requests that `data` completes; a refusal is the last item."""
+        self._ready = []
+        self._received += len(data)
+        rest: bytes | memoryview = data
+        while rest and not self._refused:
+            try:
+                self._parser.feed_data(rest)
+                rest = b""
+            except httptools.HttpParserUpgrade as upgrade:  # ignored, as RFC 9110 allows: the connection stays HTTP/1.1
+                rest = rest[upgrade.args[0] :]
+                self._parser = httptools.HttpRequestParser(self)
+            except httptools.HttpParserError as error:
+                self._refuse(Refusal(400, f"must be an HTTP/1.1 request: {_reason(error)}"))
+        self._check_received()
+        return self._ready
+
+    def release(self) -> None:
+        """Give back what an unfinished body has reserved."""
+        self.memory.release(self.reserved)
+        self.reserved = 0
+
+    # --- callbacks of the parser ---------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        self.state = "head"
+        self._target, self._headers, self._head_bytes = b"", Headers(), 0
+        self._parts, self._size = [], 0
+
+    def on_url(self, part: bytes) -> None:
+        """Part of the target."""
+        self._target += part
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; or a trailer, which is dropped."""
+        if self.state == "head":
+            self._headers.append((name.lower(), value))
+            self._head_bytes += len(name) + len(value)
+
+    def on_headers_complete(self) -> None:
+        """The head is there: refuse what need not be read further."""
+        self.state = "body"
+        self._method = self._parser.get_method().decode("ascii")
+        self._version = self._parser.get_http_version()
+        self._keep_alive = self._parser.should_keep_alive()
+        if refusal := self._head_problem():
+            self._refuse(refusal)
+        self.continues = (b"expect", b"100-continue") in self._headers and not self._refused
+
+    def on_body(self, part: bytes) -> None:
+        """Part of the body."""
+        if self._refused:
+            return
+        self._parts.append(part)
+        self._size += len(part)
+        if self._size > self.limits.body_bytes:
+            self._refuse(self._too_large())
+        elif self._size > SMALL_BODY_BYTES:
+            grown = self._size - self.reserved
+            if not self.memory.reserve(grown):
+                error = "body: the service holds as many large requests as it can; send it again in a moment"
+                self._refuse(Refusal(503, error, "body", ((b"retry-after", b"1"),)))
+                return
+            self.reserved += grown
+
+    def on_message_complete(self) -> None:
+        """The last byte of a request."""
+        if self._refused:
+            return
+        body = b"".join(self._parts)
+        self._ready.append(
+            Request(self._method, self._target, self._version, self._headers, self._keep_alive, body, self.reserved)
+        )
+        self.reserved, self.continues = 0, False  # the request holds the reservation now
+        self.state, self._received = "idle", 0
+        self._parts = []
+
+    # --- limits ----------------------------------------------------------------------------------
+
+    def _refuse(self, refusal: Refusal) -> None:
+        if not self._refused:
+            self._ready.append(refusal)
+        self._refused, self._parts = True, []
+        self.release()
+
+    def _head_problem(self) -> Refusal | None:
+        if self._head_bytes + len(self._target) > self.limits.head_bytes:
+            return self._head_too_large()
+        names = [name for name, _ in self._headers]
+        if not self._target.startswith(b"/") or b"#" in self._target:
+            return Refusal(400, "the request target must be a path that starts with /")
+        if names.count(b"host") != 1 and (b"host" in names or self._version == "1.1"):
+            return Refusal(400, f"Host: must be sent once, got {names.count(b'host')} times", "Host")
+        codings = [value for name, value in self._headers if name == b"transfer-encoding"]
+        if codings and [coding.strip().lower() for coding in codings] != [b"chunked"]:
+            return Refusal(501, "Transfer-Encoding: must be chunked", "Transfer-Encoding")
+        declared = next((value for name, value in self._headers if name == b"content-length"), b"0")
+        return self._too_large() if int(declared) > self.limits.body_bytes else None
+
+    def _check_received(self) -> None:
+        if self.state == "head" and self._received > self.limits.head_bytes:
+            self._refuse(self._head_too_large())
+        elif self.state == "body" and self._received > self.limits.body_bytes + 2 * self.limits.head_bytes:
+            self._refuse(Refusal(413, "body: has too many bytes of chunk sizes, extensions and trailers", "body"))
+
+    def _head_too_large(self) -> Refusal:
+        return Refusal(431, f"address and headers must have at most {self.limits.head_bytes} bytes")
+
+    def _too_large(self) -> Refusal:
+        return Refusal(413, f"body: must have at most {self.limits.body_bytes} bytes", "body")
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:100] or type(error).__name__

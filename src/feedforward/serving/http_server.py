@@ -1,0 +1,286 @@
+"""HTTP/1.1 server for an ASGI application on one event loop, in which no client can keep others waiting.
+
+A request reaches the application when it was read whole. Whatever a client can hold has a limit and a deadline
+(`http_requests.Limits`). When all connections are taken, the one that has waited for its client longest is closed.
+"""
+
+import asyncio
+import logging
+import socket
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, MutableMapping
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Any, cast
+from urllib.parse import unquote
+
+from feedforward.serving.http_requests import BodyMemory, Headers, Limits, Request, RequestReader
+from feedforward.serving.problems import JSON, SECURITY_HEADERS, Refusal, problem
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+TICK = 0.25  # s between two looks at the deadlines
+QUEUE = 64  # pipelined requests after which a connection is not read until they are answered
+STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+log = logging.getLogger(__name__)
+
+
+class Server:
+    """The connections of one application. refused: called with the status of each refusal."""
+
+    def __init__(self, application: Application, limits: Limits, refused: Callable[[int], None]) -> None:
+        self.application, self.limits, self.refused = application, limits, refused
+        self.memory = BodyMemory(limits.bodies_bytes)
+        self.connections: set[Connection] = set()
+        self.date = b""
+        self._listener: asyncio.Server | None = None
+        self._ticking: asyncio.Task[None] | None = None
+
+    async def start(self, listening: socket.socket) -> None:
+        """Accept connections."""
+        self.date = formatdate(usegmt=True).encode()
+        self._ticking = asyncio.create_task(self._tick())
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_server(lambda: Connection(self), sock=listening, backlog=1024)
+
+    async def stop(self, grace: float) -> None:
+        """Accept no more, finish what is being answered for at most `grace` seconds, then close."""
+        if self._listener is not None:
+            self._listener.close()
+        end = time.monotonic() + grace
+        while time.monotonic() < end and any(connection.busy for connection in self.connections):
+            self._close_waiting()
+            await asyncio.sleep(0.02)
+        for connection in list(self.connections):
+            connection.abort()
+        if self._ticking is not None:
+            self._ticking.cancel()
+
+    def make_room(self) -> bool:
+        """Close the connection that has been waiting for its client longest, if all are taken; False if none waits."""
+        if len(self.connections) < self.limits.connections:
+            return True
+        waiting = [connection for connection in self.connections if not connection.busy]
+        if not waiting:
+            return False
+        oldest = min(waiting, key=lambda connection: connection.since)
+        oldest.abort()
+        self.connections.discard(oldest)
+        return True
+
+    def _close_waiting(self) -> None:
+        for connection in list(self.connections):
+            if not connection.busy:
+                connection.close()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK)
+            self.date = formatdate(usegmt=True).encode()
+            now = time.monotonic()
+            for connection in [each for each in self.connections if each.deadline < now]:
+                connection.expire()
+
+
+class Connection(asyncio.Protocol):
+    """One client. busy: it has sent a whole request that is not answered yet. since: when it began to wait."""
+
+    def __init__(self, server: Server) -> None:
+        self.server, self.limits = server, server.limits
+        self.reader = RequestReader(server.limits, server.memory)
+        self.queue: deque[Request | Refusal] = deque()
+        self.since = time.monotonic()
+        self.deadline = self.since + self.limits.idle
+        self._task: asyncio.Task[None] | None = None
+        self._transport: asyncio.Transport
+        self._closing = self._ended = self._paused = False
+        self._drained: asyncio.Future[None] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether the client waits for the service, not the service for the client."""
+        return self._task is not None and self._drained is None
+
+    # --- callbacks of asyncio ----------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client connected."""
+        self._transport = cast("asyncio.Transport", transport)
+        room = self.server.make_room()
+        self.server.connections.add(self)
+        if not room:
+            self._refuse(Refusal(503, "all connections are in use; try again in a moment"))
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of a request."""
+        if self._closing:
+            return
+        before = self.reader.state
+        self.queue.extend(self.reader.feed(data))
+        if self.reader.state != before or self.queue:
+            self._wait()
+        if self.queue and self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._answer())
+        elif len(self.queue) > QUEUE and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+        if self.reader.continues and not self.queue:
+            self.reader.continues = False
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def eof_received(self) -> bool:
+        """The client sends no more; it may still read the answers."""
+        self._ended = True
+        return self._task is not None and not self._closing
+
+    def pause_writing(self) -> None:
+        """The client does not read as fast as it is answered."""
+        self._drained = asyncio.get_running_loop().create_future()
+        self.since = time.monotonic()
+        self.deadline = self.since + self.limits.write
+
+    def resume_writing(self) -> None:
+        """The client has read."""
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        self._drained = None
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """The connection is gone."""
+        self.server.connections.discard(self)
+        self._closing = True
+        self.resume_writing()
+        self.reader.release()
+        if self._task is None:
+            self._release_queue()
+
+    # --- deadlines ---------------------------------------------------------------------------------
+
+    def _wait(self) -> None:
+        """Set the deadline of what the client must do next."""
+        self.since = time.monotonic()
+        self.deadline = self.since + getattr(self.limits, self.reader.state)
+
+    def expire(self) -> None:
+        """The deadline has passed."""
+        if self.busy:
+            return
+        state = self.reader.state
+        if self._closing or state == "idle" or self._drained is not None:
+            self.abort()
+        else:
+            seconds = getattr(self.limits, state)
+            self._refuse(Refusal(408, f"{state}: was not complete after {seconds:g} s", state))
+
+    def close(self) -> None:
+        """Send what is written, then close."""
+        self._closing = True
+        self.deadline = time.monotonic() + self.limits.linger
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close now."""
+        self._closing = True
+        self._transport.abort()
+
+    # --- answers -----------------------------------------------------------------------------------
+
+    async def _answer(self) -> None:
+        """Answer the queue in order."""
+        try:
+            while self.queue and not self._closing:
+                await self._answer_one(self.queue.popleft())
+                if self._drained is not None:
+                    await self._drained
+        finally:
+            self._task = None
+            self._release_queue()
+        if self._ended and not self._closing:
+            self.close()
+        elif not self._closing:
+            self._wait()
+            if self._paused:
+                self._paused = False
+                self._transport.resume_reading()
+
+    async def _answer_one(self, item: Request | Refusal) -> None:
+        if isinstance(item, Refusal):
+            self._refuse(item)
+            return
+        try:
+            status, headers, body = await respond(self.server.application, item)
+        finally:
+            self.server.memory.release(item.reserved)
+        if self._closing:
+            return
+        self._write(status, headers, body, item.keep_alive, item.method == "HEAD")
+        if not item.keep_alive:
+            self.close()
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer, then read and drop what the client still sends for a moment: a reset could overtake the answer."""
+        headers = [(b"content-type", JSON), *SECURITY_HEADERS, *refusal.headers]
+        self._write(refusal.status, headers, refusal.body, keep_alive=False)
+        self._closing = True
+        self.deadline = time.monotonic() + self.limits.linger
+        self._transport.write_eof()
+        self.server.refused(refusal.status)
+
+    def _write(self, status: int, headers: Headers, body: bytes, keep_alive: bool, head_only: bool = False) -> None:
+        lines = [STATUS_LINES[status], b"date: ", self.server.date, b"\r\n"]
+        for name, value in headers:
+            lines += (name, b": ", value, b"\r\n")
+        if status >= 200 and status not in (204, 304) and not any(name == b"content-length" for name, _ in headers):
+            lines.append(b"content-length: %d\r\n" % len(body))
+        lines += (b"\r\n" if keep_alive else b"connection: close\r\n\r\n", b"" if head_only else body)
+        self._transport.write(b"".join(lines))
+
+    def _release_queue(self) -> None:
+        for item in self.queue:
+            if isinstance(item, Request):
+                self.server.memory.release(item.reserved)
+        self.queue.clear()
+
+
+async def respond(application: Application, request: Request) -> tuple[int, Headers, bytes]:
+    """Status, headers and body of the application's response; 500 if it raises."""
+    messages: list[Message] = [
+        {"type": "http.disconnect"},
+        {"type": "http.request", "body": request.body, "more_body": False},
+    ]
+    status, headers, parts = 500, Headers(), list[bytes]()
+
+    async def receive() -> Message:
+        return messages.pop() if len(messages) > 1 else messages[0]
+
+    async def send(message: Message) -> None:
+        nonlocal status, headers
+        if message["type"] == "http.response.start":
+            status, headers = message["status"], list(message.get("headers", ()))
+        else:
+            parts.append(message.get("body", b""))
+
+    path, _, query = request.target.partition(b"?")
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": request.version,
+        "method": request.method,
+        "scheme": "http",
+        "path": unquote(path.decode("latin-1"), errors="replace"),
+        "raw_path": path,
+        "query_string": query,
+        "root_path": "",
+        "headers": request.headers,
+    }
+    try:
+        await application(scope, receive, send)
+    except Exception:
+        log.exception("%s %s failed", request.method, path[:60])
+        return 500, [(b"content-type", JSON)], problem("the service failed at this request; its log says where")
+    return status, headers, b"".join(parts)

@@ -1,0 +1,81 @@
+"""What the OpenAPI description says beyond the signatures: request bodies, statuses, examples from params.yaml."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi.responses import Response
+
+from feedforward.config.schema import Dataset, Serving
+from feedforward.serving.schemas import Answers, Body, Correction, Problem, Question, Stored
+
+VERSION = "1"  # of the interface
+EXAMPLE_TEXT = "a short text"
+EXAMPLE_PICTURE = [[0, 0, 0], [0, 255, 0], [0, 0, 0]]
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": description}
+    for status, description in {
+        400: "Not a valid HTTP request.",
+        403: "Another Host or Origin.",
+        404: "Unknown dataset; the valid names.",
+        408: "The request was not complete in time.",
+        413: "The body is too large.",
+        415: "The body is compressed.",
+        422: "A field has a wrong value; `field` names it.",
+        503: "No champion, with the command that makes one; or too many large requests at a time.",
+    }.items()
+}
+STATE: dict[str, Any] = {"tags": ["state"], "responses": {403: REFUSALS[403]}}
+READY: dict[str, Any] = {
+    "tags": ["state"],
+    "responses": {403: REFUSALS[403], 503: {"description": "No champion is loaded.", "model": dict[str, Any]}},
+}
+METRICS: dict[str, Any] = {
+    "tags": ["state"],
+    "response_class": Response,
+    "responses": {403: REFUSALS[403], 200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+}
+
+
+def predict(datasets: Mapping[str, Dataset], bounds: Serving) -> dict[str, Any]:
+    """The keywords of the route."""
+    schema = _schema(Question, {"samples": [_example(datasets)]})
+    schema["properties"]["samples"]["maxItems"] = bounds.max_samples
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    raw = dict.fromkeys(("text/plain", "image/png", "image/jpeg"), binary)
+    return _route(schema, Answers, REFUSALS, raw)
+
+
+def incoming(datasets: Mapping[str, Dataset]) -> dict[str, Any]:
+    """The keywords of the route."""
+    labels = _first(datasets).labels if datasets else ["label"]
+    schema = _schema(Correction, {"sample": _example(datasets), "label": labels[-1]})
+    full: dict[int | str, dict[str, Any]] = {
+        507: {"model": Problem, "description": "No room for more samples, or the disk cannot be written."}
+    }
+    return _route(schema, Stored, REFUSALS | full, {})
+
+
+def _route(schema: dict[str, Any], response: type, refusals: dict[int | str, Any], raw: Any) -> dict[str, Any]:
+    body = {"required": True, "content": {"application/json": {"schema": schema}, **raw}}
+    return {
+        "response_model": response,
+        "response_model_exclude_unset": True,
+        "responses": refusals,
+        "openapi_extra": {"requestBody": body},
+        "tags": ["answers"],
+    }
+
+
+def _schema(model: type[Body], example: dict[str, Any]) -> dict[str, Any]:
+    return {**model.model_json_schema(), "examples": [example]}
+
+
+def _first(datasets: Mapping[str, Dataset]) -> Dataset:
+    """A dataset of texts if there is one: its example reads best."""
+    texts = [dataset for dataset in datasets.values() if dataset.reader.kind == "labeled_text"]
+    return [*texts, *datasets.values()][0]
+
+
+def _example(datasets: Mapping[str, Dataset]) -> Any:
+    kind = _first(datasets).reader.kind if datasets else "labeled_text"
+    return {"labeled_text": EXAMPLE_TEXT, "table": {"column": 1.5}}.get(kind, EXAMPLE_PICTURE)

@@ -1,0 +1,49 @@
+"""What the service answers when it does not do what was asked: a status and one line of JSON."""
+
+import pydantic_core
+
+from feedforward.core.errors import DataError, FeedforwardError, InputError, NothingToServe, ParamsError, TrackingError
+from feedforward.serving.feedback_log import FeedbackLogFull, FeedbackLogUnwritable
+
+JSON = b"application/json"
+SECURITY_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+]
+STATUS: dict[type[FeedforwardError], int] = {  # the first class that fits
+    FeedbackLogFull: 507,
+    FeedbackLogUnwritable: 507,
+    InputError: 422,
+    NothingToServe: 503,
+    DataError: 503,
+    TrackingError: 503,
+    ParamsError: 404,  # an unknown name in the path
+}
+
+
+class Refusal(Exception):
+    """A request that is answered without being worked on. headers: additional response headers."""
+
+    def __init__(
+        self, status: int, error: str, field: str | None = None, headers: tuple[tuple[bytes, bytes], ...] = ()
+    ) -> None:
+        self.status, self.error, self.field, self.headers = status, error, field, headers
+        super().__init__(error)
+
+    @property
+    def body(self) -> bytes:
+        """The JSON body."""
+        return problem(self.error, self.field)
+
+
+def problem(error: str, field: str | None = None) -> bytes:
+    """The JSON of a problem."""
+    return bytes(pydantic_core.to_json({"error": error, "field": field}))
+
+
+def describe(error: FeedforwardError) -> Refusal:
+    """The refusal that an error with a remedy is answered with."""
+    field = error.field if isinstance(error, InputError) else None
+    status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
+    return Refusal(status, str(error).splitlines()[0], field)
