@@ -1,0 +1,66 @@
+"""Versions on a server with proxied artifacts: downloaded once, from where the server puts them, also by two at once."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import registered
+from registered import NAME
+from tracked_runs import free_port, server
+
+from feedforward import tracking
+from feedforward.config.schema import Params
+from feedforward.core.errors import DataError, TrackingError
+from feedforward.promotion import bundle
+from feedforward.tracking import model_versions
+from feedforward.tracking.model_version import Version
+from feedforward.tracking.registry import Registry
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def remote_store(
+    small: Params, empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator["Store"]:
+    """A store behind a real `mlflow server --artifacts-destination`."""
+    folder, port = tmp_path / "server", free_port()
+    folder.mkdir()
+    shutil.copy(empty_database, folder / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    with server(folder, port):
+        yield tracking.open_store()
+
+
+def test_a_version_on_a_server_is_downloaded_and_verified(remote_store: "Store", small: Params, tmp_path: Path) -> None:
+    version = registered.champion(remote_store, small)
+    folder = model_versions.folder(version, "served")
+    assert folder.is_relative_to(tmp_path / "mlruns" / "served")
+    assert bundle.read(folder, version.tags["digest"]).description.dataset == NAME
+    with pytest.raises((DataError, TrackingError)):
+        model_versions.folder(version, "nothing")
+    assert not (folder.parent / "nothing").exists()
+
+
+def test_processes_that_download_one_version_at_the_same_time_share_it(
+    remote_store: "Store", small: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = registered.champion(remote_store, small)
+    shutil.rmtree(model_versions.folder(version, "served"))
+    folders: list[Path] = []
+    threads = [
+        threading.Thread(target=lambda: folders.append(model_versions.folder(version, "served"))) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(folders) == 4
+    for folder in folders:
+        bundle.read(folder, version.tags["digest"])
