@@ -121,7 +121,7 @@ class Store:
 
     def sync(self) -> Synced:
         """Send what waits in the spool, parents first; a record that is refused does not hold up the others."""
-        self._connection.forgive()
+        self._connection.reset()
         sent, problems = 0, []
         for folder, record in records.waiting():
             try:

@@ -1,10 +1,14 @@
-"""The wire to the store: a failure costs one time-out, and then everybody knows that it is down."""
+"""Calls to the store: retried if that is safe, bounded in time, and one warning when the store stops answering."""
 
 import logging
+import random
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from concurrent import futures
+from concurrent.futures import Future
 from typing import TypeVar
 
 from mlflow.exceptions import MlflowException
@@ -14,15 +18,16 @@ from feedforward.core.redaction import redact
 from feedforward.tracking import database, records
 
 T = TypeVar("T")
-QUICK_FAILURE = 2.0  # s; an error after that was a wait, and waiting again would cost too much
+ATTEMPTS = 4
+MAX_PAUSE = 0.5  # s; two packs that insert the same row at the same time must not do so again
+QUICK_FAILURE = 2.0  # s; a failure after more than that was a time-out, and another attempt would cost as much
 PROBE_TIMEOUT = 3.0  # s
+PROBE_INTERVAL = 15.0  # s between probes of a server that has not answered a call yet
 _logger = logging.getLogger("feedforward.tracking")
-# MLflow logs with a traceback what it raises too; `attempt` says it in one line
-logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
 class Connection:
-    """MLflow's client, and whether the store answers. May be used from several threads at once."""
+    """MLflow's client, and whether the store answers. May be used from several threads at the same time."""
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
@@ -32,57 +37,100 @@ class Connection:
 
     @property
     def is_down(self) -> bool:
-        """Whether the store failed to answer; nothing asks it until `forgive`."""
+        """Whether the store failed to answer; it is not asked again until `reset`."""
         return self._down is not None
 
-    def forgive(self) -> None:
-        """Try again although the store was down."""
+    def reset(self) -> None:
+        """Ask the store again although it failed to answer before."""
         self._down = None
 
-    def attempt(self, what: str, action: Callable[[bool], T]) -> T:
-        """Do it, and once more if it failed at once although the store answers; `action` is told which try it is.
+    def attempt(self, action_name: str, action: Callable[[bool], T]) -> T:
+        """Call `action(again)`, up to four times while it fails quickly and the store answers.
+
+        again: whether this is a repetition, so that a previous call may have been carried out.
 
         Raises:
-            TrackingError: it failed; if the store does not answer, every further attempt fails at once.
+            TrackingError: it failed. If the store does not answer, all further attempts fail immediately.
         """
         if self._down:
             raise TrackingError(self._down)
-        for again in (False, True):
+        for number in range(ATTEMPTS):
             began = time.monotonic()
             try:
-                return action(again)
+                return self.call(lambda again=number > 0: action(again))  # type: ignore[misc]
             except (MlflowException, OSError) as error:
-                problem = f"{redact(self.uri)}: {what} failed ({first_line(error)})"
-                if isinstance(error, MlflowException) and error.get_http_status_code() < 500:
-                    _logger.warning("%s", problem)  # the store answers, it only refuses this
-                    raise TrackingError(problem) from None
-                if again or not self.answers(began):
+                problem = f"{redact(self.uri)}: {action_name} failed ({first_line(error)})"
+                if not self.answers(began):
                     raise self.give_up(problem) from None
-        raise AssertionError("the second try returns or raises")
+                if number == ATTEMPTS - 1:
+                    if isinstance(error, MlflowException) and error.get_http_status_code() < 500:
+                        _logger.warning("%s", problem)  # the store answers and refuses this
+                        raise TrackingError(problem) from None
+                    raise self.give_up(problem) from None
+            time.sleep(random.uniform(0, MAX_PAUSE))  # noqa: S311
+        raise AssertionError("the last attempt returns or raises")
+
+    def call(self, action: Callable[[], T]) -> T:
+        """The result of `action`; gives up on a server that neither answers the call nor a probe meanwhile.
+
+        A time-out of the HTTP client alone would not do: it starts again with every byte that arrives.
+
+        Raises:
+            OSError: the server does not answer.
+        """
+        if not self.is_server:
+            return action()
+        future = _in_thread(action)
+        while not futures.wait([future], PROBE_INTERVAL).done:
+            if not self._is_healthy():
+                raise TimeoutError("the server does not answer")
+        return future.result()
 
     def give_up(self, problem: str) -> TrackingError:
-        """Note that the store is down and warn, once; the error to raise."""
+        """Note that the store is down, with one warning; the error to raise."""
         if not self._down:
             _logger.warning("%s; records wait in %s, send them with `feedforward sync`", problem, records.spool())
         self._down = problem
         return TrackingError(problem)
 
     def answers(self, began: float) -> bool:
-        """Whether it is worth asking again, after a request of `began` (time.monotonic) failed."""
-        if not self.is_server:
-            return True
-        if time.monotonic() - began > QUICK_FAILURE:
-            return False
+        """Whether another attempt makes sense after a call that began at `began` (time.monotonic) failed."""
+        return not self.is_server or (time.monotonic() - began < QUICK_FAILURE and self._is_healthy())
+
+    def _is_healthy(self) -> bool:
+        """Whether MLflow answers at the address, rather than nobody or for instance the login page of a proxy."""
+        future = _in_thread(lambda: _health(self.uri))
+        return bool(futures.wait([future], PROBE_TIMEOUT).done) and future.result()
+
+
+def _in_thread(action: Callable[[], T]) -> "Future[T]":
+    """The call in a thread of its own, which does not keep the process alive if it never returns."""
+    future: Future[T] = Future()
+
+    def run() -> None:
         try:
-            with urllib.request.urlopen(self.uri.rstrip("/") + "/health", timeout=PROBE_TIMEOUT):  # noqa: S310
-                return True
-        except urllib.error.HTTPError:
-            return True  # somebody is there
-        except (OSError, ValueError):
-            return False
+            future.set_result(action())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="tracking-call", daemon=True).start()
+    return future
+
+
+def _health(uri: str) -> bool:
+    try:
+        with urllib.request.urlopen(uri.rstrip("/") + "/health", timeout=PROBE_TIMEOUT) as response:  # noqa: S310
+            return bool(response.read(16).strip() == b"OK")
+    except urllib.error.HTTPError as error:
+        return error.code in (401, 403)  # a proxy that wants the credentials, which MLflow's client sends
+    except (OSError, ValueError):
+        return False
 
 
 def first_line(error: Exception) -> str:
-    """What the error says, or the database below it (SQLAlchemy's `orig`), in one redacted line."""
+    """The message of the error, or of the database error below it (SQLAlchemy's `orig`), as one redacted line."""
     error = getattr(error.__cause__, "orig", None) or error
-    return (redact(str(error)).splitlines() or [type(error).__name__])[0][:300]
+    text = redact(str(error))
+    if (markup := text.lower().find("<")) >= 0 and "<html" in text.lower():
+        text = f"{text[:markup]} an HTML page instead of an answer of MLflow"
+    return (text.splitlines() or [type(error).__name__])[0][:300]

@@ -5,6 +5,7 @@ instead (mlflow_tables). Files of a version on a server are downloaded once and 
 """
 
 import contextlib
+import dataclasses
 import shutil
 import sqlite3
 import tempfile
@@ -34,9 +35,32 @@ def find(dataset: str, which: str | int = CHAMPION) -> Version | None:
             return None
         with _readable(database):
             return mlflow_tables.find_version(database, dataset, which)
-    from feedforward.tracking.registry import Registry  # a server is asked by MLflow's client
+    settings.apply()  # its time-outs
+    from feedforward.tracking.registry import Registry
 
-    return Registry(uri).find(dataset, which)
+    version = Registry(uri).find(dataset, which)
+    if which == CHAMPION:
+        _remember(dataset, version)
+    return version
+
+
+def last_known(dataset: str) -> Version | None:
+    """The champion of the latest `find` that a server answered: its local copy can answer without the server."""
+    try:
+        return Version(**atomic_files.read_json(_memory(dataset)))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _remember(dataset: str, champion: Version | None) -> None:
+    if champion is None:
+        _memory(dataset).unlink(missing_ok=True)
+    elif champion != last_known(dataset):
+        atomic_files.write_json(_memory(dataset), dataclasses.asdict(champion), "champion")
+
+
+def _memory(dataset: str) -> Path:
+    return paths.store() / "served" / dataset / "champion.json"
 
 
 def is_registered(digest: str) -> bool | None:

@@ -22,6 +22,7 @@ from feedforward.tracking.records import Found
 
 DESCRIPTION_LENGTH = 5000  # of MLflow's field
 MAX_MODEL_BYTES = 2**30
+NOT_FOUND = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # error codes: no such model, or no such alias
 
 
 class Registry:
@@ -71,10 +72,10 @@ class Registry:
         """The version with that alias or number."""
         try:
             if isinstance(which, str):
-                return _version(self._client.get_model_version_by_alias(dataset, which))
-            return _version(self._client.get_model_version(dataset, str(which)))
-        except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return _version(self._connection.call(lambda: self._client.get_model_version_by_alias(dataset, which)))
+            return _version(self._connection.call(lambda: self._client.get_model_version(dataset, str(which))))
+        except (MlflowException, OSError) as error:
+            if isinstance(error, MlflowException) and error.error_code in NOT_FOUND:
                 return None
             raise self._failed(f"reading {dataset} {which}", error) from None
 

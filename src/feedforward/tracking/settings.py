@@ -14,7 +14,7 @@ SWITCHES = {
     # frozen server thaws): `Store` asks again where that is safe, and the spool keeps what was not sent.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # MLflow also logs, with a traceback, the errors that it raises
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # of `feedforward ui`: eight processes that wait for no work of ours
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",

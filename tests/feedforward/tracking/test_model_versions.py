@@ -1,4 +1,4 @@
-"""Versions on a server with proxied artifacts: downloaded once, from where the server puts them, also by two at once."""
+"""Versions on a server with proxied artifacts: downloaded once, even by several processes, and known without it."""
 
 import shutil
 import threading
@@ -16,8 +16,6 @@ from feedforward.config.schema import Params
 from feedforward.core.errors import DataError, TrackingError
 from feedforward.promotion import bundle
 from feedforward.tracking import model_versions
-from feedforward.tracking.model_version import Version
-from feedforward.tracking.registry import Registry
 
 if TYPE_CHECKING:
     from feedforward.tracking import Store
@@ -36,6 +34,20 @@ def remote_store(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     with server(folder, port):
         yield tracking.open_store()
+
+
+def test_the_last_known_champion_answers_without_the_server(
+    remote_store: "Store", small: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert model_versions.last_known(NAME) is None
+    version = registered.champion(remote_store, small)
+    model_versions.folder(version, "served")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with pytest.raises(TrackingError, match="reading notes champion failed"):
+        model_versions.find(NAME)
+    known = model_versions.last_known(NAME)
+    assert known == version
+    bundle.read(model_versions.folder(known, "served"), known.tags["digest"])
 
 
 def test_a_version_on_a_server_is_downloaded_and_verified(remote_store: "Store", small: Params, tmp_path: Path) -> None:

@@ -1,0 +1,113 @@
+"""Pages that are not MLflow, servers that trickle, and processes that insert the same row at the same time."""
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from tracked_runs import all_runs, child, in_spool, log
+
+from feedforward import tracking
+from feedforward.tracking import connection
+
+LOGIN = b"<!DOCTYPE html><html><body>" + b"<p>Please sign in</p>\n" * 200 + b"</body></html>"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "params.yaml").write_text("seeds: 1\n")
+    monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
+    monkeypatch.delenv("FEEDFORWARD_STORE", raising=False)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path
+
+
+@contextlib.contextmanager
+def page(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
+    """A server on loopback that answers every request in this way; its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            with contextlib.suppress(OSError):
+                answer(self)
+
+        do_POST = do_GET
+
+        def log_message(self, *_: object) -> None:
+            """Print nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads, server.block_on_close = True, False
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_a_page_that_is_not_mlflow_costs_one_line(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    def login(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(status)
+        request.send_header("Content-Length", str(len(LOGIN)))
+        request.end_headers()
+        request.wfile.write(LOGIN)
+
+    with page(login) as uri:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        store = tracking.open_store()
+        for seed in range(3):
+            log(store, seed)
+    assert len(in_spool()) == 3
+    [warning] = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "an HTML page instead of an answer of MLflow" in warning.getMessage()
+    assert "sign in" not in caplog.text
+
+
+def test_a_server_that_trickles_is_given_up(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended = threading.Event()
+
+    def trickle(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", "100000")
+        request.end_headers()
+        while not ended.wait(0.2):
+            request.wfile.write(b" ")
+
+    monkeypatch.setattr(connection, "PROBE_INTERVAL", 0.5)
+    monkeypatch.setattr(connection, "PROBE_TIMEOUT", 0.5)
+    with page(trickle) as uri:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        log(tracking.open_store())
+        ended.set()
+    assert len(in_spool()) == 1
+    assert "the server does not answer" in caplog.text
+
+
+@pytest.mark.slow
+def test_processes_that_log_the_same_inputs_at_the_same_time_complete_their_runs(
+    workspace: Path, tmp_path: Path
+) -> None:
+    code = (
+        "import time; from pathlib import Path; from feedforward.tracking import DataInput; s = tracking.open_store();"
+        "p = int(os.environ['PART']); Path(f'ready{p}').touch();"
+        "[time.sleep(0.001) for _ in iter(lambda: all(Path(f'ready{k}').exists() for k in range(4)), True)];"
+        "[log(s, 100 * p + k, inputs=[DataInput(f'words {k}', DIGEST, 'training', 'data')]) for k in range(10)]"
+    )
+    threads = [
+        threading.Thread(
+            target=child, args=(workspace, f"os.chdir({str(tmp_path)!r}); {code}"), kwargs={"PART": str(part)}
+        )
+        for part in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert in_spool() == []
+    assert [run.info.status for run in all_runs()] == ["FINISHED"] * 40
