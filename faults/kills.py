@@ -98,6 +98,7 @@ POINTS: Mapping[str, str] = {
     "promote.before_register": "promote",
     "promote.before_alias": "promote",
     "promote.after_log": "promote",
+    "promote.after_alias": "promote",
 }
 SHORT_POINTS = ("vectorize.before_rename", "vectorize.between_renames")
 

@@ -29,7 +29,8 @@ _SOURCES, _ARCHIVES = "feedforward/data/sources/test_download.py", "feedforward/
 _DAMAGED, _PROCESSES = "feedforward/data/test_damaged.py", "feedforward/core/test_processes.py"
 _TRACKING, _VALIDATION = "feedforward/tracking/test_tracking.py", "feedforward/data/validation/test_expectations.py"
 _SERVICE, _GATE = "feedforward/serving/test_service.py", "feedforward/promotion/test_promote.py"
-_SERVABLE, _FORWARD = "feedforward/promotion/test_bundle.py", "feedforward/models/test_numpy_network.py"
+_BUNDLE, _NETWORK = "feedforward/promotion/test_bundle.py", "feedforward/models/test_network_files.py"
+_KERAS = "feedforward/models/test_keras_archive.py"
 _EXPERIMENT, _PREDICTION = "feedforward/experiments/test_runner.py", "feedforward/serving/test_prediction.py"
 _WORDS, _TEXT = "feedforward/data/readers/test_tokenizer.py", "feedforward/data/readers/test_labeled_text.py"
 
@@ -97,14 +98,16 @@ ROWS = (
             "a_gzip_of_endless_empty_parts_is_stopped",
             "a_plain_file_is_capped",
         )
-        + _tests(_FORWARD, "a_bomb_is_not_unpacked"),
+        + _tests(_NETWORK, "a_bomb_is_not_unpacked")
+        + _tests(_KERAS, "a_bomb_is_not_unpacked"),
     ),
     Row(
         6,
         "a pickle in the place of an array",
         _tests("feedforward/data/test_splits.py", "damaged_and_dangerous_files_are_refused_by_name")
         + _tests("feedforward/data/test_splits.py", "whatever_happens_to_a_byte_the_answer_is_rows_or_a_data_error")
-        + _tests(_FORWARD, "other_members_and_other_files_are_refused"),
+        + _tests(_NETWORK, "weights_that_are_not_plain_arrays_are_refused")
+        + _tests(_KERAS, "other_members_and_other_files_are_refused"),
     ),
     Row(
         7,
@@ -248,8 +251,9 @@ ROWS = (
     Row(
         25,
         "a model that was tampered with",
-        _tests(_SERVABLE, "each_flipped_bit_is_found", "what_was_touched_is_refused")
-        + _tests(_FORWARD, "a_network_of_unknown_parts_is_refused", "weights_that_are_no_plain_arrays_are_refused")
+        _tests(_BUNDLE, "each_flipped_bit_is_found", "what_was_touched_is_refused")
+        + _tests(_KERAS, "a_network_of_unknown_parts_is_refused")
+        + _tests(_NETWORK, "a_description_of_unknown_parts_is_refused", "weights_that_are_not_plain_arrays_are_refused")
         + _tests(
             _GATE,
             "a_touched_artifact_is_refused_before_it_is_loaded",

@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import h5py
+import h5py  # a dependency of Keras
 import keras_files
 import registered
 import small_data
@@ -25,7 +25,7 @@ from feedforward import tracking
 from feedforward.config.schema import Params, load_params
 from feedforward.core import atomic_files
 from feedforward.core.errors import DataError
-from feedforward.models import numpy_network
+from feedforward.models.network_files import WEIGHTS
 from feedforward.promotion import promote
 from feedforward.promotion.bundle import DESCRIPTION, MANIFEST, MODEL
 from feedforward.serving import prediction
@@ -48,9 +48,9 @@ def refused(scene: Scene) -> str:
             with _touched(_served(champion.version)) as folder:
                 attack(folder, marker)
                 _answers_nothing(root, name)
-        hostile = HOSTILE if not scene.short else {"Lambda": HOSTILE["Lambda"]}
-        for name, content in hostile.items():
-            _never_champion(params, name, content(marker))
+        hostile = HOSTILE if not scene.short else {"Lambda": HOSTILE["Lambda"], "a pickle": HOSTILE["a pickle"]}
+        for name, (file, content) in hostile.items():
+            _never_champion(params, name, file, content(marker))
         assert prediction.champion(registered.NAME).served.digest == champion.served.digest
     assert not marker.exists(), "code of an attacker was run"
     return (
@@ -112,8 +112,8 @@ def _answers_nothing(root: Path, name: str) -> None:
         raise AssertionError(f"{name}: {error}") from None
 
 
-def _never_champion(params: Params, name: str, content: bytes) -> None:
-    """Register a hostile model as somebody would who may write to the registry, digests and all; then promote it."""
+def _never_champion(params: Params, name: str, file: str, content: bytes) -> None:
+    """Register a hostile model with digests that match, as anyone with write access to the store can; promote it."""
     from feedforward.tracking.registry import Registry
 
     registry = Registry()
@@ -122,13 +122,13 @@ def _never_champion(params: Params, name: str, content: bytes) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "served"
         shutil.copytree(whole, folder)
-        (folder / MODEL).write_bytes(content)
+        (folder / file).write_bytes(content)
         digest = _forge(folder)
         version = registry.register(
             registered.NAME, run.run_id, {"served": folder}, {"digest": digest, "variants": "{}"}
         )
-        said = _refusal(lambda: promote.examined(params, registered.NAME, run, version, registry))
-        assert MODEL in said, f"{name}: {said or 'passed the examination'}"
+        said = _refusal(lambda: promote.evaluate(params, registered.NAME, run, version, registry))
+        assert file in said, f"{name}: {said or 'passed the evaluation'}"
         assert "\n" not in said, f"{name}: {said}"
 
 
@@ -191,40 +191,47 @@ def _with_layer(layer: Mapping[str, object]) -> bytes:
 
 
 def _bomb(_: Path) -> bytes:
-    """Half a megabyte that would unpack to 500."""
+    """Half a megabyte that would unpack to 600."""
     members = {"metadata.json": b"{}", "config.json": json.dumps(keras_files.config(UNITS, ACTIVATIONS)).encode()}
-    return keras_files.archive({**members, "model.weights.h5": bytes(500 * 10**6)}, zipfile.ZIP_DEFLATED)
+    return keras_files.archive({**members, "model.weights.h5": bytes(600 * 10**6)}, zipfile.ZIP_DEFLATED)
 
 
 def _outside(_: Path) -> bytes:
     """Weights that lie in another file of the machine."""
-    buffer = io.BytesIO(keras_files.weights(UNITS))
-    with h5py.File(buffer, "r+") as file:
-        del file["layers/dense/vars/0"]
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
         file["layers/dense/vars/0"] = h5py.ExternalLink("/etc/hostname", "/")
     return keras_files.model(UNITS, ACTIVATIONS, weights=buffer.getvalue())
 
 
 def _with_member(_: Path) -> bytes:
-    with zipfile.ZipFile(io.BytesIO(registered.model(1.0))) as whole:
+    with zipfile.ZipFile(io.BytesIO(registered.keras_model())) as whole:
         members = {name: whole.read(name) for name in whole.namelist()}
     return keras_files.archive({**members, "../../evil.py": b"import os"})
 
 
-HOSTILE: Mapping[str, Callable[[Path], bytes]] = {
-    "Lambda": _lambda,
-    "pickle": _pickle,
-    "module": _module,
-    "bomb": _bomb,
-    "link": _outside,
-    "member": _with_member,
-    "half": lambda _: registered.model(1.0)[:500],
-    "empty": lambda _: b"",
+def _packed_weights(_: Path) -> bytes:
+    """Half a megabyte of weights that would unpack to 500."""
+    return keras_files.archive({"kernel_0.npy": bytes(500 * 10**6), "bias_0.npy": b""}, zipfile.ZIP_DEFLATED)
+
+
+HOSTILE: Mapping[str, tuple[str, Callable[[Path], bytes]]] = {
+    "Lambda": (MODEL, _lambda),
+    "module": (MODEL, _module),
+    "bomb": (MODEL, _bomb),
+    "link": (MODEL, _outside),
+    "member": (MODEL, _with_member),
+    "half": (MODEL, lambda _: registered.keras_model()[:500]),
+    "empty": (MODEL, lambda _: b""),
+    "a pickle": (WEIGHTS, _pickle),
+    "a bomb of weights": (WEIGHTS, _packed_weights),
+    "half of the weights": (WEIGHTS, lambda _: registered.weights(1.0)[:500]),
+    "no weights": (WEIGHTS, lambda _: b""),
 }
 
 
-def _holding(content: Callable[[Path], bytes]) -> Attack:
-    return lambda folder, marker: _write(folder / MODEL, content(marker))
+def _holding(file: str, content: Callable[[Path], bytes]) -> Attack:
+    return lambda folder, marker: _write(folder / file, content(marker))
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -234,8 +241,8 @@ def _write(path: Path, content: bytes) -> None:
 def _swap(folder: Path, _: Path) -> None:
     """Another sound model of the same data set, with a manifest that fits."""
     described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    (folder / MODEL).write_bytes(registered.model(2.0))
-    described["weights_digest"] = numpy_network.read(registered.model(2.0)).weights_digest()
+    (folder / WEIGHTS).write_bytes(registered.weights(2.0))
+    described["weights_digest"] = registered.network(2.0).weights_digest()
     atomic_files.write_json(folder / DESCRIPTION, described)
     _forge(folder)
 
@@ -248,13 +255,13 @@ def _turn(folder: Path, _: Path) -> None:
 
 def _link(folder: Path, marker: Path) -> None:
     elsewhere = marker.with_name("elsewhere")
-    (folder / MODEL).replace(elsewhere)
-    (folder / MODEL).symlink_to(elsewhere)
+    (folder / WEIGHTS).replace(elsewhere)
+    (folder / WEIGHTS).symlink_to(elsewhere)
 
 
 ATTACKS: Mapping[str, Attack] = {
-    **{name: _holding(content) for name, content in HOSTILE.items()},
-    "a valid swap": _holding(lambda _: registered.model(2.0)),
+    **{name: _holding(file, content) for name, (file, content) in HOSTILE.items()},
+    "a valid swap": _holding(WEIGHTS, lambda _: registered.weights(2.0)),
     "a valid swap with its manifest": _swap,
     "labels the wrong way round": _turn,
     "a link": _link,

@@ -12,11 +12,12 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import keras_files
+import networks
 import numpy as np
 from raw_files import REVIEWS, idx, tar, tar_entry
 
@@ -91,6 +92,10 @@ def _model(**changes: Any) -> bytes:
     return keras_files.model([20, 4, 1], ["relu", "sigmoid"], **changes)
 
 
+def _weights(units: Sequence[int] = (20, 4, 1)) -> bytes:
+    return networks.files(units, ["relu"] * (len(units) - 2) + ["sigmoid"])["weights.npz"]
+
+
 def _zip_with(name: str) -> bytes:
     buffer = io.BytesIO(_model())
     with zipfile.ZipFile(buffer, "a") as file:
@@ -158,15 +163,18 @@ FILES = (
     Damaged("nothing", "keras", lambda: b"", "refused"),
     Damaged("half of it", "keras", lambda: _model()[:400], "refused"),
     Damaged("without its end", "keras", lambda: _model()[:-22], "refused"),
-    Damaged("HDF5 in the place of the zip", "keras", lambda: keras_files.weights([20, 4, 1]), "refused"),
+    Damaged("HDF5 in the place of the zip", "keras", lambda: b"\x89HDF\r\n\x1a\n", "refused"),
     Damaged("a pickle", "keras", lambda: pickle.dumps({"weights": [1.0]}), "refused"),
     Damaged("a member more", "keras", lambda: _zip_with("evil.py"), "must hold metadata.json"),
     Damaged("a member twice", "keras", lambda: _zip_with("config.json"), "must hold metadata.json"),
     Damaged("a member with a way out", "keras", lambda: _zip_with("../evil.py"), "must hold metadata.json"),
     Damaged("a config that is no JSON", "keras", lambda: _model(config=b"{"), "refused"),
-    Damaged("weights that are no HDF5", "keras", lambda: _model(weights=b"no"), "refused"),
-    Damaged("weights of another size", "keras", lambda: _model(weights=keras_files.weights([20, 5, 1])), "must be float32 of shape"),
-    Damaged("packed weights", "keras", lambda: _model(weights=keras_files.weights([20, 4, 1], compression="gzip")), "compressed"),
+    Damaged("nothing", "network", lambda: b"", "weights.npz refused"),
+    Damaged("half of it", "network", lambda: _weights()[:300], "weights.npz refused"),
+    Damaged("without its end", "network", lambda: _weights()[:-22], "weights.npz refused"),
+    Damaged("a pickle", "network", lambda: pickle.dumps({"kernel_0": [1.0]}), "weights.npz refused"),
+    Damaged("weights of another size", "network", lambda: _weights(units=(20, 5, 1)), "must be float32 of shape"),
+    Damaged("a layer more", "network", lambda: _weights(units=(20, 4, 4, 1)), "must hold kernel_0.npy"),
 )  # fmt: skip
 
 

@@ -1,15 +1,14 @@
-"""Versions of the small data set `notes` that were registered and examined, without a minute of training each."""
+"""Registered and evaluated versions of the small dataset `notes`, made without training."""
 
 import dataclasses
-import io
 import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import h5py
 import keras_files
+import networks
 import numpy as np
 from small_data import HELD_OUT, TRAIN, WORDS
 
@@ -19,7 +18,8 @@ from feedforward.data.readers import tokenizer
 from feedforward.data.readers.encoders import ImageEncoder, TextEncoder
 from feedforward.data.readers.image_preprocessing import Framing
 from feedforward.experiments import plan
-from feedforward.models import numpy_network
+from feedforward.models import network_files
+from feedforward.models.numpy_network import Layer, Network
 from feedforward.promotion import bundle
 from feedforward.promotion.bundle import Description
 from feedforward.tracking import Found, RunTags, model_versions
@@ -34,15 +34,26 @@ ENCODER = TextEncoder(tokenizer.Vocabulary(tuple(f"word{k}" for k in range(WORDS
 FIGURES = {"latency_ms": 0.1, "bytes": 1000.0, "seen_accuracy": 1.0}
 
 
-def model(strength: float) -> bytes:
-    """A network that knows how `notes` are labelled; the stronger, the surer of it. 0: it knows nothing."""
-    buffer = io.BytesIO(keras_files.weights([WORDS, 1]))
-    with h5py.File(buffer, "r+") as file:
-        kernel = np.zeros((WORDS, 1), np.float32)
-        kernel[5:25] = strength
-        file["layers/dense/vars/0"][...] = kernel
-        file["layers/dense/vars/1"][...] = -7.5 * strength
-    return keras_files.model([WORDS, 1], ["sigmoid"], weights=buffer.getvalue())
+def network(strength: float) -> Network:
+    """A network that knows how `notes` are labeled; the larger `strength`, the higher its confidence. 0: no skill."""
+    kernel = np.zeros((WORDS, 1), np.float32)
+    kernel[5:25] = strength
+    return Network(1.0, (Layer(kernel, np.array([-7.5 * strength], np.float32), "sigmoid"),))
+
+
+def files(strength: float) -> dict[str, bytes]:
+    """The files of that network."""
+    return network_files.to_files(network(strength))
+
+
+def weights(strength: float) -> bytes:
+    """weights.npz of that network."""
+    return files(strength)[network_files.WEIGHTS]
+
+
+def keras_model() -> bytes:
+    """A .keras file that passes the check before Keras opens it; its weights are nobody's."""
+    return keras_files.model([WORDS, 1], ["sigmoid"])
 
 
 def vocabulary() -> None:
@@ -67,12 +78,12 @@ def version(
     registry: Registry,
     run: Found,
     strength: float,
-    examined: bool = True,
+    evaluated: bool = True,
     variants: Mapping[str, float] | None = None,
     **figures: float,
 ) -> Version:
-    """A version whose network and witness have that strength, and variants beside it theirs."""
-    content = model(strength)
+    """A version whose network and holdout model have that strength, and variants with theirs."""
+    content = files(strength)
     described = Description(
         dataset=NAME,
         title="Small texts",
@@ -84,40 +95,39 @@ def version(
         run_id=run.run_id,
         fingerprint=run.tags["fingerprint"],
         data_digest=run.tags["data_digest"],
-        weights_digest=numpy_network.read(content).weights_digest(),
+        weights_digest=network(strength).weights_digest(),
     )
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        digest = bundle.write(folder / "served", content, described, ENCODER)
+        model = {bundle.MODEL: keras_model()}
+        digest = bundle.write(folder / "served", content | model, described, ENCODER)
         folders, others = {"served": folder / "served"}, {}
         for name, own in (variants or {}).items():
             folders[f"variants/{name}"] = folder / name
-            told = dataclasses.replace(
-                described, variant=name, weights_digest=numpy_network.read(model(own)).weights_digest()
-            )
-            others[name] = bundle.write(folder / name, model(own), told, ENCODER)
+            told = dataclasses.replace(described, variant=name, weights_digest=network(own).weights_digest())
+            others[name] = bundle.write(folder / name, files(own), told, ENCODER)
         tags = {"digest": digest, "variants": atomic_files.canonical_json(others)}
         made = registry.register(NAME, run.run_id, folders, tags)
-        if not examined:
+        if not evaluated:
             return made
-        witness = dataclasses.replace(described, samples=TRAIN - HELD_OUT)
-        witness_digest = bundle.write(folder / "witness", content, witness, ENCODER)
+        holdout = dataclasses.replace(described, samples=TRAIN - HELD_OUT)
+        holdout_digest = bundle.write(folder / "holdout", content, holdout, ENCODER)
         tags = {
-            "witnesses": atomic_files.canonical_json([[witness.seed, witness_digest]]),
-            "examination": atomic_files.canonical_json({**FIGURES, **figures}),
+            "holdout_models": atomic_files.canonical_json([[holdout.seed, holdout_digest]]),
+            "evaluation": atomic_files.canonical_json({**FIGURES, **figures}),
         }
-        registry.add(made, folder / "witness", f"witnesses/{witness.seed}")
+        registry.add(made, folder / "holdout", f"holdout_models/{holdout.seed}")
         registry.tag(made, tags)
     found = model_versions.find(NAME, made.number)
     assert found is not None
-    assert json.loads(found.tags["examination"])["bytes"] == 1000
+    assert json.loads(found.tags["evaluation"])["bytes"] == 1000
     return found
 
 
 def champion(store: "Store", params: Params, strength: float = 1.0, **variants: float) -> Version:
     """A version that is champion."""
     registry = Registry()
-    made = version(registry, final_run(store, params), strength, examined=False, variants=variants)
+    made = version(registry, final_run(store, params), strength, evaluated=False, variants=variants)
     registry.set_alias(made, "champion")
     found = model_versions.find(NAME)
     assert found is not None
@@ -126,17 +136,19 @@ def champion(store: "Store", params: Params, strength: float = 1.0, **variants: 
 
 def pictures_champion(store: "Store") -> Version:
     """A version of `tones` that takes pictures of 28 × 28 pixels, and is champion; it knows nothing."""
-    content = keras_files.model([784, 8, 3], ["relu", "softmax"], scale=1 / 255)
+    network = networks.network([784, 8, 3], ["relu", "softmax"], scale=1 / 255)
     run = store.start(RunTags("tones", "original", "fair", "final", "f", "d", 0), "original final 0")
     store.finish(run, metrics={"test_accuracy": 0.9})
     [found] = store.find_runs("tones", role="final")
     labels = ("dark", "grey", "light")
-    told = Description("tones", "Tones", labels, "original", 0, 2, 90, found.run_id, "f", "d", "")
-    told = dataclasses.replace(told, weights_digest=numpy_network.read(content).weights_digest())
+    digest = network.weights_digest()
+    told = Description("tones", "Tones", labels, "original", 0, 2, 90, found.run_id, "f", "d", digest)
     registry = Registry()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "served"
-        digest = bundle.write(folder, content, told, ImageEncoder(Framing(28, 28, 20, (14.0, 14.0))))
+        digest = bundle.write(
+            folder, network_files.to_files(network), told, ImageEncoder(Framing(28, 28, 20, (14.0, 14.0)))
+        )
         made = registry.register("tones", found.run_id, {"served": folder}, {"digest": digest, "variants": "{}"})
     registry.set_alias(made, "champion")
     return made

@@ -15,7 +15,7 @@ from feedforward.core.errors import DataError
 from feedforward.data import manifest as manifest_file
 from feedforward.data.splits import Split
 from feedforward.experiments.plan import Pack
-from feedforward.models import attribution
+from feedforward.models import attribution, network_files
 from feedforward.models import metrics as scores
 from feedforward.tracking import DataInput, Run, RunTags, sampling
 
@@ -114,6 +114,7 @@ def train_pack(
                 params=_names(pack) | pack.parameters | {"seed": result.seed},
                 files=_pictures([result], dataset),
                 model=replica.model,
+                network=network_files.to_files(trainer.as_arrays(replica.model)),
                 inputs=_inputs(pack),
                 samples=samples,
             )

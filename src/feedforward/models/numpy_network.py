@@ -1,18 +1,13 @@
-"""A trained network as arrays: read from a .keras file without Keras, and its forward pass in NumPy.
+"""A trained network as arrays, and its forward pass in NumPy.
 
-Serving needs no more than that. It starts in a second instead of ten, and nothing in the file can run: of its JSON
-only sizes and the names of known layers and activations are read, of its HDF5 only float32 arrays of those sizes.
-What is computed is held against Keras in a test and again at each promotion.
+Serving needs nothing else, so it starts without Keras, in one second instead of ten. Tests and every promotion compare
+the answers with those of Keras. `network_files` reads and writes a network.
 """
 
 import hashlib
-import io
 import itertools
-import json
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +17,7 @@ from feedforward.data.splits import Features, MultiHot
 
 Array = npt.NDArray[np.float32]
 
-MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
-MAX_CONFIG_BYTES = 2**20
-MAX_WEIGHTS_BYTES = 2**29  # 128 million weights: 400 times the largest network of params.yaml as it comes
-FEW_ROWS = 8  # up to here a loop over rows is faster than to import SciPy
+FEW_ROWS = 8  # up to this many rows a loop is faster than importing SciPy
 CHUNK_ROWS = 2000
 
 
@@ -172,104 +164,3 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "silu": lambda x: x * _sigmoid(x),
 }
 LAST_ACTIVATIONS = ("sigmoid", "softmax", "linear")
-KNOWN = ("InputLayer", "Rescaling", "Dense", "Dropout")  # dropout is the identity once training is done
-
-
-# --- read ------------------------------------------------------------------------------------
-
-
-def read(content: bytes, name: str = "model.keras") -> Network:
-    """The network in the bytes of a .keras file whose digest was checked before; `name` stands in messages.
-
-    Raises:
-        DataError: it holds anything but a plain network of this project: other layers, other members, larger arrays.
-    """
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            config = json.loads(_member(archive, "config.json", MAX_CONFIG_BYTES))
-            scale, described = _described(config)
-            if sum(4 * (inputs + 1) * units for _, inputs, units, _ in described) > MAX_WEIGHTS_BYTES:
-                raise ValueError(f"its layers need more than {MAX_WEIGHTS_BYTES} bytes")
-            weights = _member(archive, "model.weights.h5", MAX_WEIGHTS_BYTES)
-        layers = _layers(weights, described)
-    except DataError:
-        raise
-    except Exception as error:  # whatever a parser makes of hostile bytes
-        what = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{name}: refused: {what}; promote a model that `feedforward train` made") from None
-    return Network(scale, tuple(layers))
-
-
-def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
-    members = archive.infolist()
-    if sorted(member.filename for member in members) != sorted(MEMBERS):
-        raise ValueError(f"must hold {', '.join(MEMBERS)}, got {', '.join(m.filename for m in members)[:200]}")
-    with archive.open(name) as file:  # a header may lie about the size, so it is the reading that is bounded
-        content = file.read(limit + 1)
-    if len(content) > limit:
-        raise ValueError(f"{name} has more than {limit} bytes")
-    return content
-
-
-def _described(config: dict[str, Any]) -> tuple[float, list[tuple[str, int, int, str]]]:
-    """(scale, layers as (name, inputs, units, activation)) of a Sequential of known layers."""
-    if config["class_name"] != "Sequential" or config.get("registered_name"):
-        raise ValueError(f"must be a Sequential, got {config['class_name']!r}")
-    scale, units = 1.0, None
-    found: list[tuple[str, int, int, str]] = []
-    for layer in config["config"]["layers"]:
-        kind, settings = layer["class_name"], layer["config"]
-        if layer["module"] != "keras.layers" or layer.get("registered_name") or kind not in KNOWN:
-            raise ValueError(f"layers must be {', '.join(KNOWN)}, got {layer['module']}.{kind}")
-        if kind == "InputLayer" and units is None:
-            units = int(settings["batch_shape"][1])
-        elif kind == "Rescaling" and not found and settings["offset"] == 0:
-            scale = float(settings["scale"])
-        elif kind == "Dense" and units is not None and settings["use_bias"]:
-            found.append((str(settings["name"]), units, int(settings["units"]), str(settings["activation"])))
-            units = int(settings["units"])
-        elif kind != "Dropout":
-            raise ValueError(f"layer {settings['name']!r} is not where it belongs")
-    activations = [activation for *_, activation in found]
-    if not found or activations[-1] not in LAST_ACTIVATIONS or not set(activations[:-1]) <= ACTIVATIONS.keys():
-        raise ValueError(f"activations are not known: {', '.join(activations)[:200]}")
-    if not np.isfinite(scale):
-        raise ValueError("its scale must be finite")
-    return scale, found
-
-
-def _layers(weights: bytes, described: list[tuple[str, int, int, str]]) -> list[Layer]:
-    import h5py
-
-    with h5py.File(io.BytesIO(weights), "r") as file:
-        groups = {}
-        layers = _own(file, "layers")
-        for key in layers:
-            arrays = _own(_own(layers, key), "vars")
-            groups[str(arrays.attrs.get("name"))] = arrays
-        return [
-            Layer(_array(groups[name], "0", (inputs, units)), _array(groups[name], "1", (units,)), activation)
-            for name, inputs, units, activation in described
-        ]
-
-
-def _own(group: Any, name: str) -> Any:
-    """A member of the group that is no link, which could lead into another file."""
-    import h5py
-
-    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-        raise ValueError(f"weights: {name!r} must be in the file, got a link")
-    return group[name]
-
-
-def _array(group: Any, name: str, shape: tuple[int, ...]) -> Array:
-    """A plain float32 array of just that shape: not compressed, not virtual, not kept in another file."""
-    data = _own(group, name)
-    if data.shape != shape or data.dtype != np.dtype("<f4"):
-        raise ValueError(f"weights must be float32 of shape {shape}, got {data.dtype} of shape {data.shape}")
-    if data.compression is not None or data.is_virtual or data.external:
-        raise ValueError("weights must lie plainly in the file, got a compressed or virtual array")
-    found: Array = np.asarray(data[()])
-    if not np.isfinite(found).all():
-        raise ValueError("weights must be finite")
-    return found

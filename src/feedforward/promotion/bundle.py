@@ -1,11 +1,13 @@
-"""What is served, as a folder: a network, its preprocessing as plain files, and a manifest of digests over all of it.
+"""The served folder: a network, its preprocessing as plain files, and a manifest with the digests of all files.
 
-    manifest.json      size and SHA-256 of each other file; its own SHA-256 is kept in the registry
-    description.json   what it is: data set, variant, seed, labels, digests, the encoder's settings
-    model.keras        the network, as Keras saved it
-    vocabulary.txt     where features are words
+    manifest.json      size and SHA-256 of every other file; its own SHA-256 is a tag in the registry
+    description.json   dataset, variant, seed, labels, digests, and the settings of the encoder
+    network.json       sizes and activations of the layers
+    weights.npz        their weights
+    vocabulary.txt     if the features are words
+    model.keras        the same network for users of Keras; absent for variants and for evidence
 
-Nothing is parsed before its digest is checked, and what is parsed are the very bytes that were checked.
+Nothing is parsed before its digest is checked, and the bytes that are parsed are the bytes that were checked.
 """
 
 import hashlib
@@ -25,19 +27,21 @@ from feedforward.core.errors import DataError
 from feedforward.data.readers import encoders
 from feedforward.data.readers.encoders import Encoder
 from feedforward.data.splits import Features
-from feedforward.models import numpy_network
+from feedforward.models import network_files
 from feedforward.models.numpy_network import Network
 
 MANIFEST, DESCRIPTION, MODEL = "manifest.json", "description.json", "model.keras"
+FORMAT = 2  # of the description; format 1 held the weights in model.keras alone
 MAX_MANIFEST_BYTES = 2**16
 MAX_BYTES = 2**30  # of all files together
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a served network is. epochs: that it was trained for; samples: that it was trained on.
+    """Metadata of a served network.
 
-    target: mean and standard deviation of the value that was learned, where it was learned in those.
+    epochs: number of epochs it was trained for. samples: number of samples it was trained on. target: (mean, standard
+    deviation) of the target in the training data; the network of a regression predicts standardized values.
     """
 
     dataset: str
@@ -51,18 +55,23 @@ class Description:
     fingerprint: str
     data_digest: str
     weights_digest: str
-    task: str = ""  # what was packaged before there were others: a class
+    task: str = ""  # empty in bundles that are older than the other tasks: classification
     target: tuple[float, float] | None = None
 
     @property
+    def task_name(self) -> str:
+        """Its key in the table of tasks."""
+        return self.task or ("binary" if len(self.labels) == 2 else "multiclass")
+
+    @property
     def row(self) -> Task:
-        """The row of the table of tasks."""
-        return TASKS[self.task or ("binary" if len(self.labels) == 2 else "multiclass")]
+        """Its row in the table of tasks."""
+        return TASKS[self.task_name]
 
 
 @dataclass(frozen=True)
 class Servable:
-    """A network that can be asked. digest: SHA-256 (hex) of its manifest. bytes: size of its folder."""
+    """A network that can predict. digest: SHA-256 (hex) of its manifest. bytes: of the files that serving needs."""
 
     description: Description
     encoder: Encoder
@@ -78,68 +87,74 @@ class Servable:
         return self.network.outputs(features) * scale + mean
 
 
-def write(folder: Path, model: bytes, description: Description, encoder: Encoder) -> str:
-    """Write the files into the new `folder`; the digest of the manifest.
+def write(folder: Path, files: Mapping[str, bytes], description: Description, encoder: Encoder) -> str:
+    """Write the new `folder`; return the digest of its manifest.
+
+    files: network.json and weights.npz, and optionally model.keras.
 
     Raises:
-        DataError: network, labels, encoder and recorded weights do not belong together.
+        DataError: network, labels, encoder and recorded weights do not fit together.
     """
-    network = numpy_network.read(model)
-    _check(network, description, encoder)
-    described = {"format": 1, **asdict(description), "encoder": encoder.settings()}
+    _check(network_files.read(files), description, encoder)
+    described = {"format": FORMAT, **asdict(description), "encoder": encoder.settings()}
     text = atomic_files.canonical_json(described, indent=2) + "\n"
-    files = {MODEL: model, DESCRIPTION: text.encode(), **encoder.files()}
-    listed = {
-        name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()} for name, content in files.items()
+    contents = {**files, DESCRIPTION: text.encode(), **encoder.files()}
+    manifest = {
+        name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        for name, content in contents.items()
     }
-    files[MANIFEST] = (atomic_files.canonical_json(listed, indent=2) + "\n").encode()
+    contents[MANIFEST] = (atomic_files.canonical_json(manifest, indent=2) + "\n").encode()
     with atomic_files.writing_folder(folder, "package") as temporary:
-        for name, content in files.items():
+        for name, content in contents.items():
             (temporary / name).write_bytes(content)
-    return hashlib.sha256(files[MANIFEST]).hexdigest()
+    return hashlib.sha256(contents[MANIFEST]).hexdigest()
 
 
 def read(folder: Path, digest: str) -> Servable:
-    """The servable in `folder`, whose manifest has that digest.
+    """Read the servable in `folder`; `digest` is the SHA-256 of its manifest.
 
     Raises:
-        DataError: a file is missing, added or changed, or is not what it should be; nothing of it was run.
+        DataError: a file is missing, added, changed or invalid. No code in it was run.
     """
     files = verified(folder, digest)
+    description, settings = _description(folder / DESCRIPTION, files)
+    encoder, network = encoders.load(settings, files), network_files.read(files, str(folder))
+    _check(network, description, encoder)
+    size = sum(len(content) for name, content in files.items() if name != MODEL)
+    return Servable(description, encoder, network, digest, size)
+
+
+def _description(path: Path, files: Mapping[str, bytes]) -> tuple[Description, dict[str, Any]]:
+    """The description and the encoder's settings."""
     try:
         described = json.loads(files[DESCRIPTION])
         settings = described.pop("encoder")
-        if described.pop("format") != 1:
-            raise ValueError("its format is not 1")
+        if (version := described.pop("format")) != FORMAT:
+            raise ValueError(f"its format is {version}, expected {FORMAT}: another release wrote it")
         described |= {key: tuple(described[key]) for key in ("labels", "target") if described.get(key) is not None}
-        description = Description(**described)
-    except (KeyError, ValueError, TypeError) as error:
-        raise DataError(f"{folder / DESCRIPTION}: cannot be read ({error}); promote the run again") from None
-    if MODEL not in files:
-        raise DataError(f"{folder / MODEL}: missing; promote the run again")
-    encoder, network = encoders.load(settings, files), numpy_network.read(files[MODEL], str(folder / MODEL))
-    _check(network, description, encoder)
-    return Servable(description, encoder, network, digest, sum(map(len, files.values())))
+        return Description(**described), settings
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); train and promote again") from None
 
 
 def verified(folder: Path, digest: str) -> dict[str, bytes]:
-    """The content of each file of the manifest, and of no other, once all digests are right.
+    """The content of the files in the manifest by name, after all digests were checked.
 
     Raises:
         DataError: a file is missing, added or changed.
     """
     remedy = "do not use it; promote the run again"
     manifest = _content(folder / MANIFEST, MAX_MANIFEST_BYTES)
-    if (found := hashlib.sha256(manifest).hexdigest()) != digest:
+    if (received := hashlib.sha256(manifest).hexdigest()) != digest:
         raise DataError(
             f"{folder / MANIFEST}: was changed since it was registered"
-            f" (SHA-256 {found[:12]}…, expected {digest[:12]}…); {remedy}"
+            f" (expected SHA-256 {digest[:12]}…, got {received[:12]}…); {remedy}"
         )
     listed: Mapping[str, Mapping[str, Any]] = json.loads(manifest)
     names = {path.name for path in folder.iterdir()} - {MANIFEST}
     if names != set(listed):
-        odd = sorted(names ^ set(listed))[0]
-        raise DataError(f"{folder / odd}: is {'missing' if odd in listed else 'not in the manifest'}; {remedy}")
+        name = sorted(names ^ set(listed))[0]
+        raise DataError(f"{folder / name}: is {'missing' if name in listed else 'not in the manifest'}; {remedy}")
     if sum(int(entry["bytes"]) for entry in listed.values()) > MAX_BYTES:
         raise DataError(f"{folder}: has more than {MAX_BYTES} bytes; {remedy}")
     files = {}
@@ -153,14 +168,14 @@ def verified(folder: Path, digest: str) -> dict[str, bytes]:
 def _content(path: Path, limit: int) -> bytes:
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
-            raise DataError(f"{path}: must be a plain file; do not use it, promote the run again")
+            raise DataError(f"{path}: must be a regular file; do not use it, promote the run again")
         with path.open("rb") as file:
             content = file.read(limit + 1)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); promote the run again") from None
     if len(content) > limit:
         raise DataError(
-            f"{path}: was changed since it was registered: must have at most {limit} bytes; promote the run again"
+            f"{path}: was changed since it was registered: expected at most {limit} bytes; promote the run again"
         )
     return content
 
@@ -175,6 +190,6 @@ def _check(network: Network, description: Description, encoder: Encoder) -> None
         "features of network and encoder": (network.columns, encoder.columns),
         "weights and their recorded digest": (network.weights_digest(), description.weights_digest),
     }
-    for what, (one, other) in pairs.items():
+    for names, (one, other) in pairs.items():
         if one != other:
-            raise DataError(f"{description.dataset}: {what} do not fit: {one} and {other}; train and promote again")
+            raise DataError(f"{description.dataset}: {names} do not match: {one} and {other}; train and promote again")

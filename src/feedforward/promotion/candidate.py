@@ -1,4 +1,4 @@
-"""From a finished final run to a registered version: its network, its preprocessing, and the variants beside it."""
+"""From a finished final run to a registered version: its network, its preprocessing, and one replica per variant."""
 
 import json
 import tempfile
@@ -14,7 +14,7 @@ from feedforward.data.readers import encoders
 from feedforward.data.readers.encoders import Encoder
 from feedforward.data.sources import download
 from feedforward.experiments import plan
-from feedforward.models import numpy_network
+from feedforward.models import keras_archive, network_files
 from feedforward.promotion import bundle
 from feedforward.promotion.bundle import Description
 from feedforward.tracking import Found, model_version
@@ -25,42 +25,43 @@ if TYPE_CHECKING:
 
 
 def choose(params: Params, name: str, registry: "Registry", run_id: str | None) -> Found:
-    """The final run to promote: that one, or the latest that was trained on the data and parameters as they are.
+    """The final run to promote: the given one, or the latest that was trained on the current data and parameters.
 
     Raises:
         ParamsError: no such final run. DataError: it was trained on other data or with other parameters.
     """
-    found = registry.find_runs(name, role="final")
-    if not found:
+    runs = registry.find_runs(name, role="final")
+    if not runs:
         raise DataError(f"{name}: has no finished final run; run `feedforward run` or `feedforward train {name}`")
     if run_id is None:
-        fitting = next((run for run in found if misfit(params, name, run) is None), None)
-        if fitting is None:
-            raise DataError(f"{name}: {misfit(params, name, found[0])}; run `feedforward train {name}`")
-        return fitting
-    chosen = [run for run in found if run.run_id.startswith(run_id)]
+        current = next((run for run in runs if outdated(params, name, run) is None), None)
+        if current is None:
+            raise DataError(f"{name}: {outdated(params, name, runs[0])}; run `feedforward train {name}`")
+        return current
+    chosen = [run for run in runs if run.run_id.startswith(run_id)]
     if len(chosen) != 1:
-        some = ", ".join(f"{run.run_id[:8]} ({run.name})" for run in found[:5])
-        raise ParamsError([f"--run: must name a final run of {name}, such as {some}; got {run_id}"])
-    if problem := misfit(params, name, chosen[0]):
+        some = ", ".join(f"{run.run_id[:8]} ({run.name})" for run in runs[:5])
+        raise ParamsError([f"--run: must name one final run of {name}, such as {some}; got {run_id}"])
+    if problem := outdated(params, name, chosen[0]):
         raise DataError(f"{name}: {problem}; run `feedforward train {name}`")
     return chosen[0]
 
 
-def misfit(params: Params, name: str, run: Found) -> str | None:
-    """What tells the run from one that would be trained now; None if nothing does, but for code and versions."""
+def outdated(params: Params, name: str, run: Found) -> str | None:
+    """How data or parameters of the run differ from the current ones; None if they do not. Code is not compared."""
     digest = manifest_file.load(name)["data_digest"]
-    who = f"run {run.run_id[:8]} ({run.name})"
+    title = f"run {run.run_id[:8]} ({run.name})"
     if run.tags.get("data_digest") != digest:
-        return f"{who} was trained on other data ({run.tags.get('data_digest', '')[:12]}, now {digest[:12]})"
+        return f"{title} was trained on other data ({run.tags.get('data_digest', '')[:12]}, now {digest[:12]})"
     expected = _planned(params, name, run)
     if expected is None:
-        return f"{who} is none that params.yaml asks for any more"
-    differs = [key for key, value in expected.items() if run.params.get(key) != str(value)]
-    return f"{who} was trained with other parameters ({', '.join(differs)})" if differs else None
+        return f"{title} is no longer configured in params.yaml"
+    keys = [key for key, value in expected.items() if run.params.get(key) != str(value)]
+    return f"{title} was trained with other parameters ({', '.join(keys)})" if keys else None
 
 
 def _planned(params: Params, name: str, run: Found) -> Mapping[str, Any] | None:
+    """The parameters that the run would be trained with now; None if it would not be trained."""
     variant, protocol, role = (run.tags.get(key, "") for key in ("variant", "protocol", "role"))
     if variant not in params.variants or protocol not in ("fair", "lecture"):
         return None
@@ -69,45 +70,63 @@ def _planned(params: Params, name: str, run: Found) -> Mapping[str, Any] | None:
 
 
 def register(params: Params, name: str, run: Found, registry: "Registry") -> Version:
-    """The version of the run, made if it is not there yet: the network, and beside it a replica of each variant.
+    """The version of the run, registered if it is new: the network, and beside it a replica of each variant.
 
     Raises:
-        DataError: the logged model is not what its run recorded.
+        DataError: the logged model is not the one that the run recorded.
     """
     dataset = params.datasets[name]
     with tempfile.TemporaryDirectory() as temporary:
         folder, encoder = Path(temporary), encoder_of(name, dataset)
         digest = package(name, dataset, run, registry, encoder, folder / model_version.SERVED)
-        for known in registry.versions(name, run.run_id):
-            if known.tags.get(model_version.DIGEST) == digest:
-                return known
-        folders, others = {model_version.SERVED: folder / model_version.SERVED}, {}
+        for version in registry.versions(name, run.run_id):
+            if version.tags.get(model_version.DIGEST) == digest:
+                return version
+        folders, digests = {model_version.SERVED: folder / model_version.SERVED}, {}
         for variant, replica in replicas(params, name, run, registry).items():
-            folders[f"variants/{variant}"] = folder / "variants" / variant
-            others[variant] = package(name, dataset, replica, registry, encoder, folder / "variants" / variant)
+            target = folders[f"variants/{variant}"] = folder / "variants" / variant
+            digests[variant] = package(name, dataset, replica, registry, encoder, target, keras=False)
         tags = {key: run.tags[key] for key in ("variant", "seed", "protocol", "data_digest", "weights_digest")}
         tags |= {model_version.DIGEST: digest, "title": dataset.title}
-        tags["variants"] = json.dumps(others)  # as params.yaml orders them
+        tags["variants"] = json.dumps(digests)  # in the order of params.yaml
         return registry.register(name, run.run_id, folders, tags)
 
 
 def encoder_of(name: str, dataset: Dataset) -> Encoder:
-    """The preprocessing of a data set as it is vectorized."""
+    """The preprocessing with which the dataset is vectorized."""
     files = {key: paths.raw(name) / download.stored_name(key, file) for key, file in dataset.files.items()}
     return encoders.of_dataset(dataset.reader, paths.vectorized(name), files)
 
 
-def package(name: str, dataset: Dataset, run: Found, registry: "Registry", encoder: Encoder, folder: Path) -> str:
-    """Write a run's network and preprocessing as a servable; its digest."""
-    model = registry.model_file(run)
-    where = f"model of run {run.run_id[:8]}"
-    weights, recorded = numpy_network.read(model, where).weights_digest(), run.tags.get("weights_digest", "")
-    if weights != recorded:
-        raise DataError(f"{where}: its weights are not those that the run recorded; train it again")
+def package(
+    name: str,
+    dataset: Dataset,
+    run: Found,
+    registry: "Registry",
+    encoder: Encoder,
+    folder: Path,
+    keras: bool = True,
+) -> str:
+    """Write network and preprocessing of a run to `folder`; return the digest of its manifest.
+
+    keras: also the .keras file.
+
+    Raises:
+        DataError: the logged model is not the one that the run recorded.
+    """
+    title = f"model of run {run.run_id[:8]}"
+    files = registry.model_files(run)
+    model = files.pop(bundle.MODEL, b"")
+    if keras:
+        keras_archive.check(model, f"{title}: {bundle.MODEL}")
+        files[bundle.MODEL] = model
+    weights = network_files.read(files, title).weights_digest()
+    if weights != run.tags.get("weights_digest", ""):
+        raise DataError(f"{title}: its weights are not those that the run recorded; train it again")
     manifest = manifest_file.load(name)
     target = manifest.get("target")
     held_out = dataset.training.validation.samples if run.params.get("train") == "training" else 0
-    described = Description(
+    description = Description(
         dataset=name,
         title=dataset.title,
         labels=dataset.labels,
@@ -122,35 +141,39 @@ def package(name: str, dataset: Dataset, run: Found, registry: "Registry", encod
         task=dataset.task,
         target=(target["mean"], target["scale"]) if target else None,
     )
-    return bundle.write(folder, model, described, encoder)
+    return bundle.write(folder, files, description, encoder)
 
 
 def replicas(params: Params, name: str, run: Found, registry: "Registry") -> dict[str, Found]:
-    """A replica of each variant of params.yaml: from the run's own seed where there is one, else from the lowest."""
-    found = registry.find_runs(name, role="replica", protocol=run.tags["protocol"])
-    found = [each for each in found if misfit(params, name, each) is None]
+    """One replica per variant in params.yaml: that of the run's seed if there is one, else that of the lowest seed."""
+    runs = registry.find_runs(name, role="replica", protocol=run.tags["protocol"])
+    current = [replica for replica in runs if outdated(params, name, replica) is None]
+
+    def order(replica: Found) -> tuple[bool, int]:
+        return replica.tags["seed"] != run.tags["seed"], int(replica.tags["seed"])
+
     chosen = {}
     for variant in params.variants:
-        own = [each for each in found if each.tags["variant"] == variant]
-        if own:
-            chosen[variant] = min(own, key=lambda each: (each.tags["seed"] != run.tags["seed"], int(each.tags["seed"])))
+        of_variant = [replica for replica in current if replica.tags["variant"] == variant]
+        if of_variant:
+            chosen[variant] = min(of_variant, key=order)
     return chosen
 
 
 def recorded(params: Params, name: str, run: Found, registry: "Registry") -> float | None:
-    """Validation cross-entropy of the replica of the run's seed and order of batches at the run's last epoch."""
-    own = {key: run.tags[key] for key in ("variant", "protocol", "seed")}
-    for replica in registry.find_runs(name, role="replica", **own):
+    """Validation cross-entropy at the run's last epoch, as recorded by the replica of its seed and order of batches."""
+    tags = {key: run.tags[key] for key in ("variant", "protocol", "seed")}
+    for replica in registry.find_runs(name, role="replica", **tags):
         same_order = replica.params.get("data_order_seed") == run.params.get("data_order_seed")
-        if same_order and misfit(params, name, replica) is None:
+        if same_order and outdated(params, name, replica) is None:
             curve = registry.curve(replica, "val_cross_entropy")
             last = int(run.params["epochs"])
             return curve[last - 1] if len(curve) >= last else None
     return None
 
 
-def finals(params: Params, name: str, run: Found, registry: "Registry") -> Sequence[Mapping[str, float]]:
-    """Metrics of all final runs of the recipe, one a seed: what the test split said of each."""
-    found = registry.find_runs(name, role="final", variant=run.tags["variant"], protocol=run.tags["protocol"])
-    fitting = [each for each in reversed(found) if misfit(params, name, each) is None]
-    return list({each.tags["seed"]: each.metrics for each in fitting}.values())
+def final_metrics(params: Params, name: str, run: Found, registry: "Registry") -> Sequence[Mapping[str, float]]:
+    """Metrics of the final runs of the same recipe, one mapping per seed, the latest run of each seed."""
+    runs = registry.find_runs(name, role="final", variant=run.tags["variant"], protocol=run.tags["protocol"])
+    current = [final for final in reversed(runs) if outdated(params, name, final) is None]
+    return list({final.tags["seed"]: final.metrics for final in current}.values())

@@ -1,160 +1,137 @@
-"""The examination of a challenger, in a clean process: load it, ask it, and train its witnesses.
+"""Evaluate a version in a clean process, keep its figures and holdout models with it, and compare with these later.
 
-    python -I -m feedforward.promotion.evaluation DATASET VERSION FOLDER
-
-The final model has learned from the validation samples too, so what it answers on them proves nothing. Its witness can
-tell: trained in every way as the final model, but with the validation split held out. That is what the replicas of the
-experiment do, but they train on for their curves, keep only their last weights, and share one order of the batches; so
-the witness trains again, in seconds. Further witnesses, from other seeds, show how much of a figure is luck.
+`evaluation_process` is what runs in that process: a hostile or broken model can end it, but nothing else.
 """
 
+import contextlib
 import dataclasses
+import json
 import os
-import statistics
+import subprocess
 import sys
-import time
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from feedforward.config.schema import Params, load_params
+from feedforward.config.schema import Params
 from feedforward.core import atomic_files, paths
 from feedforward.core.errors import DataError, FeedforwardError
-from feedforward.data.splits import Features, MultiHot, Split
-from feedforward.experiments import plan, runner
+from feedforward.data.readers import encoders
+from feedforward.data.splits import Split
 from feedforward.models import metrics
-from feedforward.models.numpy_network import Network
-from feedforward.promotion import bundle
+from feedforward.promotion import bundle, candidate, evaluation_process
 from feedforward.promotion.bundle import Servable
-from feedforward.tracking import model_version, model_versions
+from feedforward.promotion.policy import Evidence
+from feedforward.tracking import Found, model_versions
+from feedforward.tracking.model_version import Version
 
-PROBES = 64  # samples that Keras answers too
-TIMED = 300  # samples that are asked one by one
-TOLERANCE = 1e-5  # between Keras and the forward pass that is served, of a probability
-RESULT = "examination.json"
+if TYPE_CHECKING:
+    from feedforward.tracking.registry import Registry
+
+FIGURES = "evaluation"  # tag: figures of the evaluation, JSON
+HOLDOUT_MODELS = "holdout_models"  # folder; and tag: [[seed, SHA-256 of the manifest], …], the model's own seed first
+TIMEOUT = 600.0  # s for the process
 
 
-def examine(params: Params, name: str, number: int, target: Path) -> dict[str, float]:
-    """Examine a registered version; its figures, and its witnesses as folders of `target`, named by their seeds.
+class EvaluationFailed(FeedforwardError):
+    """The evaluation could not be finished; nothing is known about the model."""
+
+
+def evaluate(params: Params, name: str, run: Found, version: Version, registry: "Registry") -> Version:
+    """The version with its figures as tags and its holdout models beside it; evaluated only once.
 
     Raises:
-        DataError: it was touched, cannot be loaded, or answers what it should not.
+        DataError: it was changed, cannot be loaded, or gives wrong answers.
+        EvaluationFailed: the process ended without a result, or the registry did not answer.
     """
-    version = model_versions.find(name, number)
-    if version is None:
-        raise DataError(f"{name} version {number}: is not registered; run `feedforward promote {name}`")
-    folder = model_versions.folder(version, model_version.SERVED)
-    files = bundle.verified(folder, version.tags.get(model_version.DIGEST, ""))
-    served = bundle.read(folder, version.tags[model_version.DIGEST])
-    runner.prepare(1)  # nothing heavy is imported for what was touched
-    dataset = params.dataset(name)
-    training, validation = runner.split_training(Split.load(paths.vectorized(name) / "train"), dataset)
-    figures = {"probe_difference": probe(served.network, files[bundle.MODEL], validation.features)}
-    figures |= measure(served, validation)
-    for seed in witness_seeds(params, served.description.seed):
-        witness(served, params, version.tags["protocol"], training, seed, target / str(seed))
-    return figures
+    if is_evaluated(version):
+        return version
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        figures = _in_process("evaluate", name, version, folder)
+        seeds = evaluation_process.holdout_seeds(params, int(run.tags["seed"]))
+        digests = [[seed, atomic_files.file_digest(folder / str(seed) / bundle.MANIFEST)] for seed in seeds]
+        for seed in seeds:
+            registry.add(version, folder / str(seed), f"{HOLDOUT_MODELS}/{seed}")
+    recorded = candidate.recorded(params, name, run, registry)
+    if recorded is not None:
+        figures["recorded_cross_entropy"] = recorded
+    tags = {FIGURES: atomic_files.canonical_json(figures), HOLDOUT_MODELS: atomic_files.canonical_json(digests)}
+    registry.tag(version, tags)
+    return dataclasses.replace(version, tags={**version.tags, **tags})
 
 
-def probe(network: Network, model: bytes, features: Features) -> float:
-    """The largest difference between what Keras and what the served forward pass answer; probabilities must be some."""
-    from feedforward.training import keras_files
-
-    rows = _rows(features, min(PROBES, len(features)))
-    batches: list[Features] = [rows]
-    if not isinstance(rows, MultiHot) and rows.dtype == np.uint8:
-        batches.append(np.stack([np.zeros_like(rows[0]), np.full_like(rows[0], 255)]))
-    largest = 0.0
-    for batch in batches:
-        expected = keras_files.probabilities(model, batch)
-        found = network.outputs(batch)
-        if not np.isfinite(expected).all() or not np.isfinite(found).all():
-            raise DataError("the model answers a probe with numbers that are not finite")
-        sums = found.sum(axis=1) if network.last == "softmax" else np.ones(len(found))
-        if network.last != "linear" and (found.min() < 0 or found.max() > 1 or np.abs(sums - 1).max() > TOLERANCE):
-            raise DataError("the model answers a probe with numbers that are no probabilities")
-        largest = max(largest, float((np.abs(found - expected) / np.maximum(1, np.abs(expected))).max()))
-    if largest > TOLERANCE:
-        raise DataError(f"Keras and the served forward pass differ by {largest:.2g} on a probe, at most {TOLERANCE:g}")
-    return largest
+def is_evaluated(version: Version) -> bool:
+    """Whether the version's figures and holdout models are known."""
+    return FIGURES in version.tags and HOLDOUT_MODELS in version.tags
 
 
-def measure(served: Servable, validation: Split) -> dict[str, float]:
-    """Latency of one sample (ms, median), size (bytes), and what it answers on samples that it has learned from."""
-    times = []
-    for row in range(min(TIMED, len(validation))):
-        began = time.perf_counter()
-        served.ask(_rows(validation.features, row + 1, row))
-        times.append(time.perf_counter() - began)
-    losses, hits = judge(served.network, validation)
-    return {
-        "latency_ms": 1000 * statistics.median(times),
-        "bytes": float(served.bytes),
-        "seen_cross_entropy": float(losses.mean()),
-        **({"seen_accuracy": float(hits.mean())} if hits.size else {}),
-    }
+def verify(name: str, version: Version) -> None:
+    """Verify and probe a version in a clean process, without training holdout models.
 
-
-def judge(
-    network: Network, split: Split, units: tuple[float, float] = (0.0, 1.0)
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Of each sample the loss (nats, or variances of the target), and what of its answer is right (scores.hits).
-
-    units: what the network's values must be shifted and multiplied by to be in those of the labels.
+    Raises:
+        DataError: it was changed, cannot be loaded, or gives wrong answers.
+        EvaluationFailed: the process ended without a result, or the registry did not answer.
     """
-    logits = network.logits(split.features) * np.float32(units[1]) + np.float32(units[0])
-    return metrics.losses(network, logits, split.labels), metrics.hits(network, logits, split.labels)
+    with tempfile.TemporaryDirectory() as temporary:
+        _in_process("verify", name, version, Path(temporary))
 
 
-def witness_seeds(params: Params, own: int) -> list[int]:
-    """The seed of the model first, then others from 0 on, as many as params say."""
-    others = [seed for seed in range(params.promotion.holdout_models) if seed != own]
-    return [own, *others][: params.promotion.holdout_models]
-
-
-def witness(served: Servable, params: Params, protocol: str, training: Split, seed: int, target: Path) -> None:
-    """Train one as the final model of that seed is trained, on the training split alone; write it as a servable."""
-    from feedforward.training import keras_files
-    from feedforward.training import trainer as room
-
-    told = served.description
-    dataset, variant = params.dataset(told.dataset), params.variant(told.variant)
-    packs = plan.plan(params, protocol, [told.dataset], [told.variant], [seed])
-    [pack] = [pack for pack in packs if pack.role == "final"]
-    [replica] = room.fit(dataset, variant, training, None, [seed], pack.order_seed, pack.epochs)
-    described = dataclasses.replace(
-        told,
-        seed=seed,
-        samples=len(training),
-        weights_digest=room.weights_digest(replica.model),
-        run_id="",
-        fingerprint="",
-    )
-    bundle.write(target, keras_files.saved(replica.model), described, served.encoder)
-
-
-def _rows(features: Features, stop: int, start: int = 0) -> Features:
-    return features.rows(start, stop) if isinstance(features, MultiHot) else np.asarray(features[start:stop])
-
-
-def main(name: str, number: str, target: str) -> int:
-    """Examine, and leave the outcome as JSON: `figures`, or the reason why there are none as `refused`."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    folder = Path(target)
-    outcome: dict[str, Any] = {"figures": {}, "refused": ""}
+def _in_process(action: str, name: str, version: Version, target: Path) -> dict[str, Any]:
+    """The figures of the version; raises as `evaluate` does."""
+    module = evaluation_process.__name__
+    command = [sys.executable, "-I", "-m", module, action, name, str(version.number), str(target)]
+    environment = os.environ | {"FEEDFORWARD_ROOT": str(paths.root()), "FEEDFORWARD_STORE": str(paths.store())}
+    remedy = "run the command again"
     try:
-        outcome["figures"] = examine(load_params(), name, int(number), folder)
-    except FeedforwardError as error:
-        outcome["refused"] = str(error).splitlines()[0]
-    except Exception as error:  # hostile bytes may break any parser: that is an answer, too
-        outcome["refused"] = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:300]}"
-    if any(not np.isfinite(value) for value in outcome["figures"].values()):
-        outcome = {"figures": {}, "refused": "a figure of the examination is not finite"}
-    atomic_files.write_json(folder / RESULT, outcome)
-    return 0
+        done = subprocess.run(
+            command, env=environment, timeout=TIMEOUT, capture_output=True, text=True, errors="replace", check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise EvaluationFailed(f"{version.name}: its evaluation took longer than {TIMEOUT:.0f} s; {remedy}") from None
+    result: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError):
+        result = atomic_files.read_json(target / evaluation_process.RESULT)
+    if not result:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1][:300]
+        raise EvaluationFailed(
+            f"{version.name}: its evaluation ended with code {done.returncode} and no result ({last}); {remedy}"
+        )
+    if result["failed"]:
+        raise EvaluationFailed(f"{version.name}: its evaluation failed ({result['failed']}); {remedy}")
+    if result["refused"]:
+        raise DataError(result["refused"])
+    return dict(result["figures"])
 
 
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+# --- evidence --------------------------------------------------------------------------------
+
+
+def holdout_models(version: Version) -> list[Servable]:
+    """The version's holdout models, that of its own seed first.
+
+    Raises:
+        DataError: one was changed, or the version was never evaluated.
+    """
+    if not is_evaluated(version):
+        raise DataError(f"{version.name}: was never evaluated; run `feedforward promote {version.dataset}`")
+    digests = json.loads(version.tags[HOLDOUT_MODELS])
+    return [bundle.read(model_versions.folder(version, f"{HOLDOUT_MODELS}/{seed}"), digest) for seed, digest in digests]
+
+
+def evidence(models: Sequence[Servable], reference: Servable, validation: Split) -> Evidence:
+    """Losses and hits of holdout models on validation samples that are encoded, and scaled, as `reference` does."""
+    features = encoders.translate(validation.features, reference.encoder, models[0].encoder)
+    split = Split(features, validation.labels)
+    mean, scale = reference.description.target or (0.0, 1.0)
+    own_mean, own_scale = models[0].description.target or (0.0, 1.0)
+    units = (own_mean - mean) / scale, own_scale / scale
+    judged = [evaluation_process.losses_and_hits(model.network, split, units) for model in models]
+    r2 = None
+    if metrics.is_value(split.labels):
+        predicted = models[0].ask(features)[:, 0]
+        r2 = metrics.r2(np.asarray(split.labels, np.float64) * scale + mean, predicted)
+    return Evidence(np.stack([losses for losses, _ in judged]), judged[0][1], r2)

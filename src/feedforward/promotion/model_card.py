@@ -1,4 +1,4 @@
-"""A model card a version: what it is, what it was made from, how good it is, and what it must not be taken for."""
+"""The model card of a version, Markdown: what the model is, what it was made from, how good it is, and its limits."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,18 +12,18 @@ from feedforward.promotion.policy import Decision
 
 LIMITS = {
     "text": (
-        "Only the words of its vocabulary count, each once and in no order: it knows neither grammar nor irony, and a"
-        " text in another language is noise to it.",
-        "A text of few known words gets a probability that rests on them alone.",
+        "Only the words of its vocabulary count, each once and in any order. It does not know grammar or irony, and"
+        " text in another language is noise.",
+        "The probability for a text with few known words depends on those words alone.",
     ),
     "row": (
-        "Only the columns of its table count: a number is read in standard deviations of the training rows, a category"
-        " that they did not have counts as none, a missing number as their mean.",
-        "Far outside of the training rows it answers all the same.",
+        "Only the columns of its table count. A number is scaled by mean and standard deviation of the training rows,"
+        " an unknown category counts as none, and a missing number as the mean.",
+        "It also predicts for rows far outside the range of the training rows.",
     ),
     "image": (
-        "A picture is cut out and brought into the frame of the training images; one that shows something else gets a"
-        " label all the same.",
+        "An image is cropped and scaled to the framing of the training images. An image of something else gets a label,"
+        " too.",
         "There is no class for “none of these”.",
     ),
 }
@@ -31,38 +31,43 @@ LIMITS = {
 
 @dataclass(frozen=True)
 class Facts:
-    """What a card tells. takes: `text`, `image` or `row`. tested: metrics of the recipe's final runs, one a seed."""
+    """The content of a card. takes: `text`, `image` or `row`.
+
+    test_metrics: of the recipe's final runs, one mapping per seed. losses: mean validation cross-entropy of each
+    holdout model, that of the model's own seed first. accuracy, r2: of the first holdout model, None if not defined for
+    the task. samples: in the validation split.
+    """
 
     name: str
     takes: str
     description: Description
     data: Mapping[str, object]
     params: Mapping[str, str]
-    tested: Sequence[Mapping[str, float]]
-    own_test: Mapping[str, float]
-    examined: Mapping[str, float]
-    evidence: Sequence[float]  # cross-entropy of each witness, that of the own seed first
-    accuracy: float | None  # of the first witness, None where it answers with a value
-    explained: float | None  # R², where it does
-    samples: int  # on which both were measured
+    test_metrics: Sequence[Mapping[str, float]]
+    own_test_metrics: Mapping[str, float]
+    figures: Mapping[str, float]
+    losses: Sequence[float]
+    accuracy: float | None
+    r2: float | None
+    samples: int
     decision: Decision
 
 
 def write(facts: Facts) -> str:
-    """The card, Markdown."""
-    told, decision = facts.description, facts.decision
+    """The card."""
+    description, decision = facts.description, facts.decision
     parts = [
-        f"# {facts.name}: {told.title}",
-        f"Variant `{told.variant}`, seed {told.seed}, {told.epochs} epochs on all {told.samples} training samples."
-        f" {_purpose(told)}",
+        f"# {facts.name}: {description.title}",
+        f"Variant `{description.variant}`, seed {description.seed}, {description.epochs} epochs on all"
+        f" {description.samples} training samples. {_purpose(description)}",
         f"**{'Promoted' if decision.promoted else 'Not promoted'}**: {decision.reason}.",
-        "## How good",
-        _table(("figure", "value", "95 % interval", "from"), _figures(facts)),
-        "The final model has learned from the validation samples too. Its *witness* has not: the same variant, seed,"
-        " order of batches and epochs, with the validation split held out. So the validation figures are the witness's"
-        " (and those of witnesses from other seeds), and the test split was met once, by the final model.",
-        "## From what",
-        _table(("what", "digest or value"), _origins(facts)),
+        "## Metrics",
+        _table(("metric", "value", "95 % interval", "source"), _figures(facts)),
+        "The final model was trained on the validation samples, too. Its *holdout model* was not: same variant, seed,"
+        " order of batches and epochs, with the validation split held out. Validation metrics are therefore those of"
+        " holdout models. The final model saw the test split once.",
+        "## Origin",
+        _table(("item", "digest or value"), _origins(facts)),
         "## Parameters",
         _table(("parameter", "value"), [(f"`{key}`", value) for key, value in sorted(facts.params.items())]),
         "## Limits",
@@ -72,67 +77,87 @@ def write(facts: Facts) -> str:
 
 
 def _figures(facts: Facts) -> list[tuple[str, ...]]:
-    samples = facts.samples
-    whence = f"witness, {samples} samples"
-    rows: list[tuple[str, ...]] = [("validation cross-entropy", f"{facts.evidence[0]:.4f}", "", whence)]
-    one_class = facts.description.row.answers == "class"
-    if facts.accuracy is not None:
-        interval = _interval(*wilson(facts.accuracy, samples)) if one_class else ""
-        rows.append(("validation accuracy", f"{facts.accuracy:.4f}", interval, whence))
-    if facts.explained is not None:
-        rows.append(("validation R²", f"{facts.explained:.4f}", "", whence))
-    if "recorded_cross_entropy" in facts.examined:
-        recorded = f"{facts.examined['recorded_cross_entropy']:.4f}"
-        rows.insert(1, ("validation cross-entropy", recorded, "", "recorded by the replica of that seed"))
-    over_seeds = intervals.estimate(facts.evidence)
-    if over_seeds is not None and over_seeds.low is not None and over_seeds.high is not None:
-        interval = _interval(over_seeds.low, over_seeds.high)
-        rows.insert(1, ("validation cross-entropy", f"{over_seeds.mean:.4f}", interval, f"{over_seeds.n} witnesses"))
-    for label, found in zip(facts.description.labels, facts.decision.class_accuracy, strict=False):
-        rows.append((f"validation accuracy on {label}", f"{found:.4f}", "", "witness"))
-    tested = _samples(facts.data, "test")
-    for name, value in facts.own_test.items():
-        interval = _interval(*wilson(value, tested)) if name == "test_accuracy" and tested and one_class else ""
-        rows.append((name.replace("_", " "), f"{value:.4f}", interval, f"this model, {tested} samples, once"))
-    for name in facts.own_test:
-        found_ = intervals.estimate([metrics[name] for metrics in facts.tested if name in metrics])
-        if found_ is not None and found_.low is not None and found_.high is not None:
-            interval = _interval(found_.low, found_.high)
-            rows.append((name.replace("_", " "), f"{found_.mean:.4f}", interval, f"mean over {found_.n} seeds"))
-    rows.append(("latency", f"{facts.examined['latency_ms']:.3f} ms", "", "one sample, network alone, median"))
-    rows.append(("size", f"{facts.examined['bytes'] / 1e6:.2f} MB", "", "network and preprocessing"))
+    """Rows of (metric, value, interval, source)."""
+    rows = [*_validation_figures(facts), *_test_figures(facts)]
+    rows.append(("latency", f"{facts.figures['latency_ms']:.3f} ms", "", "one sample, network alone, median"))
+    rows.append(("size", f"{facts.figures['bytes'] / 1e6:.2f} MB", "", "network and preprocessing"))
     return rows
 
 
-def _purpose(told: Description) -> str:
-    if told.row.answers == "value":
-        return f"It answers with {told.labels[0]}, a number."
-    tells = f"{', '.join(told.labels[:-1])} from {told.labels[-1]}"
-    return f"It tells {tells}." if told.row.answers == "class" else f"It says which of {', '.join(told.labels)} apply."
+def _validation_figures(facts: Facts) -> list[tuple[str, ...]]:
+    source = f"holdout model, {facts.samples} samples"
+    rows: list[tuple[str, ...]] = [("validation cross-entropy", f"{facts.losses[0]:.4f}", "", source)]
+    over_seeds = intervals.estimate(facts.losses)
+    if over_seeds is not None and over_seeds.low is not None and over_seeds.high is not None:
+        interval = _interval(over_seeds.low, over_seeds.high)
+        source_ = f"mean of {over_seeds.n} holdout models"
+        rows.append(("validation cross-entropy", f"{over_seeds.mean:.4f}", interval, source_))
+    if "recorded_cross_entropy" in facts.figures:
+        recorded = f"{facts.figures['recorded_cross_entropy']:.4f}"
+        rows.append(("validation cross-entropy", recorded, "", "recorded by the replica of that seed"))
+    if facts.accuracy is not None:
+        interval = _interval(*wilson(facts.accuracy, facts.samples)) if _is_class(facts) else ""
+        rows.append(("validation accuracy", f"{facts.accuracy:.4f}", interval, source))
+    if facts.r2 is not None:
+        rows.append(("validation R²", f"{facts.r2:.4f}", "", source))
+    for label, accuracy in zip(facts.description.labels, facts.decision.class_accuracy, strict=False):
+        rows.append((f"validation accuracy on {label}", f"{accuracy:.4f}", "", "holdout model"))
+    return rows
+
+
+def _test_figures(facts: Facts) -> list[tuple[str, ...]]:
+    samples = _samples(facts.data, "test")
+    rows: list[tuple[str, ...]] = []
+    for name, value in facts.own_test_metrics.items():
+        interval = (
+            _interval(*wilson(value, samples)) if name == "test_accuracy" and samples and _is_class(facts) else ""
+        )
+        rows.append((name.replace("_", " "), f"{value:.4f}", interval, f"this model, {samples} samples, once"))
+    for name in facts.own_test_metrics:
+        mean = intervals.estimate([metrics[name] for metrics in facts.test_metrics if name in metrics])
+        if mean is not None and mean.low is not None and mean.high is not None:
+            interval = _interval(mean.low, mean.high)
+            rows.append((name.replace("_", " "), f"{mean.mean:.4f}", interval, f"mean over {mean.n} seeds"))
+    return rows
+
+
+def _is_class(facts: Facts) -> bool:
+    return facts.description.row.answers == "class"
+
+
+def _purpose(description: Description) -> str:
+    labels = description.labels
+    if description.row.answers == "value":
+        return f"It predicts {labels[0]}, a number."
+    if description.row.answers == "class":
+        return f"It predicts one of the classes {', '.join(labels)}."
+    return f"It predicts which of the labels {', '.join(labels)} apply."
 
 
 def _origins(facts: Facts) -> list[tuple[str, str]]:
-    told = facts.description
-    rows = [("data", told.data_digest), *((f"data: {key}", str(facts.data.get(key))) for key in ("train", "test"))]
+    description = facts.description
+    rows = [("data", description.data_digest)]
+    rows += [(f"data: {key}", str(facts.data.get(key))) for key in ("train", "test")]
     if facts.data.get("vocabulary"):
         rows.append(("data: vocabulary", str(facts.data["vocabulary"])))
-    rows += [("weights", told.weights_digest), ("fingerprint", told.fingerprint), ("run", told.run_id)]
-    return [(what, f"`{value}`") for what, value in rows]
+    rows += [("weights", description.weights_digest), ("fingerprint", description.fingerprint)]
+    rows.append(("run", description.run_id))
+    return [(item, f"`{value}`") for item, value in rows]
 
 
 def _limits(facts: Facts) -> list[str]:
     train = _samples(facts.data, "train")
     return [
         *LIMITS[facts.takes],
-        f"It knows {train} samples of {facts.description.title} and nothing else: elsewhere its figures do not hold.",
-        "Probabilities are the network's own and were not calibrated.",
-        "The gain over the champion before it holds for the validation split and the spread of seeds; data that drift"
-        " away from it are not covered.",
+        f"It was trained on {train} samples of {facts.description.title}; its metrics do not hold for other data.",
+        "Probabilities are those of the network and were not calibrated.",
+        "The gain over the previous champion holds for the validation split and the spread of seeds, not for data that"
+        " drift away from it.",
     ]
 
 
 def wilson(share: float, samples: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share of so many samples."""
+    """Wilson's 95 % confidence interval for a proportion (E. B. Wilson, JASA 22, 1927). share: 0 to 1."""
     z = float(ndtri(0.975))
     middle = (share + z * z / (2 * samples)) / (1 + z * z / samples)
     half = z * math.sqrt(share * (1 - share) / samples + z * z / (4 * samples**2)) / (1 + z * z / samples)

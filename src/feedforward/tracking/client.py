@@ -72,13 +72,15 @@ class Store:
         tags: Mapping[str, str] | None = None,
         files: Mapping[str, Content] | None = None,
         model: Any = None,
+        network: Mapping[str, bytes] | None = None,
         inputs: Sequence[DataInput] = (),
         samples: Sequence[Sample] = (),
     ) -> None:
         """Record all of the run, send it and close it as FINISHED; what cannot be sent waits in the spool.
 
         result: logged as curves (step = epoch), metrics and `result.json`. files: artifact path → text, bytes, a
-        path or a matplotlib figure. model: a keras.Model with one input and one output. samples: from `sampling`.
+        path or a matplotlib figure. model: a keras.Model with one input and one output. network: files
+        logged beside the model, by name. samples: from `sampling`.
 
         Raises:
             TrainingError: a value is not finite; the run is closed as FAILED.
@@ -97,7 +99,7 @@ class Store:
             content[records.RESULT] = atomic_files.canonical_json(dataclasses.asdict(result), indent=2)
         kept_params, kept_tags = records.redacted(run, params or {}, own)
         clean = [dataclasses.replace(entry, source=redact(entry.source)) for entry in inputs]
-        self._keep(Record(run, "FINISHED", ended, kept_tags, kept_params, points, clean), content, model)
+        self._keep(Record(run, "FINISHED", ended, kept_tags, kept_params, points, clean), content, model, network or {})
 
     def fail(self, run: Run, reason: str, killed: bool = False) -> None:
         """Close the run as FAILED (or KILLED), with the reason as tag `error`.
@@ -106,7 +108,7 @@ class Store:
             TrackingError: the record cannot be written.
         """
         _, tags = records.redacted(run, {}, {"error": reason.splitlines()[0] if reason else "unknown"})
-        self._keep(Record(run, "KILLED" if killed else "FAILED", records.now(), tags, {}, [], []), {}, None)
+        self._keep(Record(run, "KILLED" if killed else "FAILED", records.now(), tags, {}, [], []), {}, None, {})
 
     def log_folder(self, tags: RunTags, name: str, folder: Path, metrics: Mapping[str, float] | None = None) -> None:
         """Log the files below `folder` as one run; the same tags later renew the same run.
@@ -189,7 +191,7 @@ class Store:
 
     # --- the record and the wire ---------------------------------------------------------------
 
-    def _keep(self, record: Record, files: Mapping[str, Content], model: Any) -> None:
+    def _keep(self, record: Record, files: Mapping[str, Content], model: Any, network: Mapping[str, bytes]) -> None:
         folder = records.spool() / record.run.id
         self._open_ids.discard(record.run.id)
         with self._claimed(record.run.id):
@@ -197,6 +199,7 @@ class Store:
                 with atomic_files.writing_folder(folder, "log") as temporary:
                     if model is not None:
                         model_folder.save_keras(model, temporary / "model")
+                        model_folder.add_files(temporary / "model", network)
                     records.write(temporary, record, files)
             except OSError as error:
                 raise TrackingError(f"{folder}: cannot be written ({error.strerror or error}); run it again") from None

@@ -7,6 +7,7 @@ installed package (1.3 s per process) to check requirements that are taken from 
 import platform
 import shutil
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from feedforward.core import provenance
 from feedforward.tracking.model_version import SERVED
 
 KERAS_FILE = "model.keras"  # the name that MLflow's keras flavor expects in its data folder
+NETWORK = "network"  # folder of a logged model: files from which it is read without Keras
 KERAS_LIBRARIES = ("keras", "tensorflow", "mlflow", "numpy")
 SERVING_LIBRARIES = ("mlflow", "numpy", "pillow", "pyarrow", "scipy")
 LOADER = "feedforward.serving.mlflow_flavor"  # the module by which MLflow's python_function flavor loads a version
@@ -33,6 +35,13 @@ def save_keras(model: Any, folder: Path) -> None:
     description = Model(signature=signature)
     _add_keras_flavor(description, "data")
     _write(description, folder, "mlflow.keras", None, KERAS_LIBRARIES)
+
+
+def add_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write `files` beside a saved model."""
+    (folder / NETWORK).mkdir()
+    for name, content in files.items():
+        (folder / NETWORK / name).write_bytes(content)
 
 
 def save_version(served: Path, folder: Path, description: Model) -> None:

@@ -36,25 +36,25 @@ class Registry:
         """Finished runs with these tags, the latest first."""
         return runs(self._connection, dataset, "FINISHED", tags)
 
-    def model_file(self, run: Found) -> bytes:
-        """The bytes of the .keras file that the run logged.
+    def model_files(self, run: Found) -> dict[str, bytes]:
+        """The files of the model that the run logged, by name: the .keras file and those beside it.
 
         Raises:
-            DataError: it logged none, or one that is too large.
+            DataError: it logged no complete model, or a file that is too large.
         """
+        title = f"run {run.name} ({run.run_id})"
         try:
             experiment = self._client.get_run(run.run_id).info.experiment_id
-            found = self._client.search_logged_models([experiment], f"source_run_id = '{run.run_id}'")
-            models = [model for model in found if model.name != SERVED and model.status == LoggedModelStatus.READY]
+            logged = self._client.search_logged_models([experiment], f"source_run_id = '{run.run_id}'")
+            models = [model for model in logged if model.name != SERVED and model.status == LoggedModelStatus.READY]
             if not models:
-                raise DataError(f"run {run.name} ({run.run_id}): logged no whole model; train it again")
+                raise DataError(f"{title}: logged no complete model; train it again")
             with tempfile.TemporaryDirectory() as folder:
-                path = download(f"{models[0].artifact_location}/data", Path(folder)) / "model.keras"
-                if not path.is_file() or path.stat().st_size > MAX_MODEL_BYTES:
-                    raise DataError(
-                        f"run {run.name} ({run.run_id}): its model has no usable model.keras; train it again"
-                    )
-                return path.read_bytes()
+                model = download(models[0].artifact_location, Path(folder))
+                files = [model / "data" / "model.keras", *sorted((model / model_folder.NETWORK).glob("*"))]
+                if not all(path.is_file() and path.stat().st_size <= MAX_MODEL_BYTES for path in files):
+                    raise DataError(f"{title}: a file of its model is missing or too large; train it again")
+                return {path.name: path.read_bytes() for path in files}
         except (MlflowException, OSError) as error:
             raise TrackingError(f"reading the model of run {run.run_id} failed ({first_line(error)})") from None
 

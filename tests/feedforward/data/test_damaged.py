@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import damaged
+import networks
 import numpy as np
 import pytest
 from damaged import Damaged, Hostile
@@ -28,7 +29,7 @@ from feedforward.data.sources import archives, download
 from feedforward.data.sources.locations import Patience
 from feedforward.data.splits import Split
 from feedforward.data.validation import profile
-from feedforward.models import numpy_network
+from feedforward.models import keras_archive, network_files
 
 PICTURES = IdxPair(features="images", labels="labels")
 IDX = IdxReader(kind="idx", train=PICTURES, test=PICTURES)
@@ -99,7 +100,11 @@ def read_profile(folder: Path, content: bytes, _: str) -> None:
 
 
 def read_keras(_folder: Path, content: bytes, _: str) -> None:
-    numpy_network.read(content)
+    keras_archive.check(content)
+
+
+def read_network(_folder: Path, content: bytes, _: str) -> None:
+    network_files.read({**networks.files([20, 4, 1], ["relu", "sigmoid"]), "weights.npz": content})
 
 
 READ: dict[str, Callable[[Path, bytes, str], None]] = {
@@ -115,6 +120,7 @@ READ: dict[str, Callable[[Path, bytes, str], None]] = {
     "manifest": read_manifest,
     "profile": read_profile,
     "keras": read_keras,
+    "network": read_network,
 }
 
 

@@ -4,9 +4,11 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import keras_files
+import networks
 import numpy as np
 import pytest
 
@@ -14,15 +16,17 @@ from feedforward.core.errors import DataError
 from feedforward.data.readers import tokenizer
 from feedforward.data.readers.encoders import ImageEncoder, TextEncoder
 from feedforward.data.readers.image_preprocessing import Framing
-from feedforward.models import numpy_network
+from feedforward.models import network_files
+from feedforward.models.network_files import WEIGHTS
 from feedforward.promotion import bundle
 from feedforward.promotion.bundle import Description
 
-MODEL = keras_files.model([20, 4, 1], ["relu", "sigmoid"])
+FILES = networks.files([20, 4, 1], ["relu", "sigmoid"])
+KERAS = {bundle.MODEL: keras_files.model([20, 4, 1], ["relu", "sigmoid"])}
 WORDS = TextEncoder(tokenizer.Vocabulary(("good", "bad"), 20))
 
 
-def description(model: bytes = MODEL, **changes: object) -> Description:
+def description(files: Mapping[str, bytes] = FILES, **changes: object) -> Description:
     values = {
         "dataset": "notes",
         "title": "Notes",
@@ -34,7 +38,7 @@ def description(model: bytes = MODEL, **changes: object) -> Description:
         "run_id": "r",
         "fingerprint": "f",
         "data_digest": "d",
-        "weights_digest": numpy_network.read(model).weights_digest(),
+        "weights_digest": network_files.read(files).weights_digest(),
     }
     return Description(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -42,7 +46,7 @@ def description(model: bytes = MODEL, **changes: object) -> Description:
 @pytest.fixture
 def folder(tmp_path: Path) -> tuple[Path, str]:
     target = tmp_path / "served"
-    return target, bundle.write(target, MODEL, description(), WORDS)
+    return target, bundle.write(target, FILES | KERAS, description(), WORDS)
 
 
 def test_what_was_written_comes_back(folder: tuple[Path, str]) -> None:
@@ -50,15 +54,14 @@ def test_what_was_written_comes_back(folder: tuple[Path, str]) -> None:
     assert found.description == description()
     assert found.encoder == WORDS
     features = found.encoder.encode(["good film", "bad"])
-    np.testing.assert_array_equal(found.network.logits(features), numpy_network.read(MODEL).logits(features))
-    assert (
-        found.bytes
-        == sum(path.stat().st_size for path in folder[0].iterdir()) - 1 * (folder[0] / bundle.MANIFEST).stat().st_size
+    np.testing.assert_array_equal(found.network.logits(features), network_files.read(FILES).logits(features))
+    assert found.bytes == sum(
+        path.stat().st_size for path in folder[0].iterdir() if path.name not in (bundle.MANIFEST, bundle.MODEL)
     )
 
 
 def test_the_same_model_has_the_same_digest(tmp_path: Path) -> None:
-    digests = {bundle.write(tmp_path / str(k), MODEL, description(), WORDS) for k in range(2)}
+    digests = {bundle.write(tmp_path / str(k), FILES, description(), WORDS) for k in range(2)}
     assert len(digests) == 1
 
 
@@ -81,7 +84,7 @@ def test_each_flipped_bit_is_found(folder: tuple[Path, str]) -> None:
 
 
 def swap_for_a_valid_one(target: Path) -> None:
-    other = keras_files.model([20, 4, 1], ["relu", "sigmoid"], seed=1)
+    other = networks.files([20, 4, 1], ["relu", "sigmoid"], seed=1)
     for path in target.iterdir():
         path.unlink()
     target.rmdir()
@@ -89,18 +92,18 @@ def swap_for_a_valid_one(target: Path) -> None:
 
 
 def forge_the_manifest(target: Path) -> None:
-    (target / bundle.MODEL).write_bytes(keras_files.model([20, 4, 1], ["relu", "sigmoid"], seed=1))
+    content = networks.files([20, 4, 1], ["relu", "sigmoid"], seed=1)[WEIGHTS]
+    (target / WEIGHTS).write_bytes(content)
     listed = json.loads((target / bundle.MANIFEST).read_text())
-    content = (target / bundle.MODEL).read_bytes()
-    listed[bundle.MODEL] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    listed[WEIGHTS] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     (target / bundle.MANIFEST).write_text(json.dumps(listed))
 
 
 def link(target: Path) -> None:
-    whole = (target / bundle.MODEL).read_bytes()
-    (target / bundle.MODEL).unlink()
+    whole = (target / WEIGHTS).read_bytes()
+    (target / WEIGHTS).unlink()
     (target.parent / "elsewhere").write_bytes(whole)
-    (target / bundle.MODEL).symlink_to(target.parent / "elsewhere")
+    (target / WEIGHTS).symlink_to(target.parent / "elsewhere")
 
 
 @pytest.mark.parametrize(
@@ -108,11 +111,12 @@ def link(target: Path) -> None:
     [
         (swap_for_a_valid_one, "manifest.json: was changed"),
         (forge_the_manifest, "manifest.json: was changed"),
-        (link, "model.keras: must be a plain file"),
+        (link, "weights.npz: must be a regular file"),
         (lambda target: (target / "evil.py").write_text("import os"), "evil.py: is not in the manifest"),
         (lambda target: (target / "vocabulary.txt").unlink(), "vocabulary.txt: is missing"),
         (lambda target: (target / bundle.MANIFEST).unlink(), "manifest.json: cannot be read"),
         (lambda target: os.truncate(target / bundle.MODEL, 100), "model.keras: was changed"),
+        (lambda target: os.truncate(target / WEIGHTS, 100), "weights.npz: was changed"),
         (lambda target: os.truncate(target / bundle.MODEL, 10**9), "model.keras: was changed"),
         (lambda target: os.truncate(target / bundle.MANIFEST, 10**9), "manifest.json: was changed"),
     ],
@@ -125,16 +129,21 @@ def test_what_was_touched_is_refused(folder: tuple[Path, str], touch, said: str)
 
 @pytest.mark.parametrize("changes", [{"labels": ("a", "b", "c")}, {"weights_digest": "0"}, {"labels": ("a",)}])
 def test_parts_that_do_not_belong_together_are_not_written(tmp_path: Path, changes: dict[str, object]) -> None:
-    with pytest.raises(DataError, match="do not fit"):
-        bundle.write(tmp_path / "s", MODEL, description(**changes), WORDS)
-    with pytest.raises(DataError, match="do not fit"):
-        bundle.write(tmp_path / "s", MODEL, description(), ImageEncoder(Framing(3, 3, None, (1, 1))))
+    with pytest.raises(DataError, match="do not match"):
+        bundle.write(tmp_path / "s", FILES, description(**changes), WORDS)
+    with pytest.raises(DataError, match="do not match"):
+        bundle.write(tmp_path / "s", FILES, description(), ImageEncoder(Framing(3, 3, None, (1, 1))))
     assert not (tmp_path / "s").exists()
 
 
 def test_a_description_of_another_format_is_refused(folder: tuple[Path, str]) -> None:
     target = folder[0]
-    for content in (b"{}", b"[]", b"\xff", json.dumps({**dataclasses.asdict(description()), "format": 2}).encode()):
+    for content in (
+        b"{}",
+        b"[]",
+        b"\xff",
+        json.dumps({**dataclasses.asdict(description()), "format": 1, "encoder": {}}).encode(),
+    ):
         (target / bundle.DESCRIPTION).write_bytes(content)
         listed = json.loads((target / bundle.MANIFEST).read_text())
         listed[bundle.DESCRIPTION] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}

@@ -1,4 +1,4 @@
-"""Promotion with real parts: a store, a registry, a log, an examination in a process of its own."""
+"""Promotion with real parts: a store, a registry, a log, an evaluation in a separate process."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from feedforward.core import append_only_log, paths
 from feedforward.core.errors import DataError, ParamsError
 from feedforward.data.splits import Split
 from feedforward.experiments import plan, runner
-from feedforward.promotion import bundle, candidate, promote
+from feedforward.promotion import bundle, candidate, evaluation, evaluation_process, promote
 from feedforward.promotion.promote import Refused
 from feedforward.tracking import model_versions
 from feedforward.tracking.model_version import Version
@@ -76,14 +76,14 @@ def test_a_trained_run_becomes_champion_and_the_same_run_changes_nothing(
     assert said[0].startswith("notes version 1 is run ")
 
     found = champion()
-    figures = json.loads(found.tags["examination"])
+    figures = json.loads(found.tags["evaluation"])
     assert figures["probe_difference"] < 1e-5
-    witnesses = promote.witnesses_of(found)
-    assert [each.description.seed for each in witnesses] == [int(found.tags["seed"]), 1 - int(found.tags["seed"])]
-    of_seed_0 = next(each for each in witnesses if each.description.seed == 0)
+    models = evaluation.holdout_models(found)
+    assert [model.description.seed for model in models] == [int(found.tags["seed"]), 1 - int(found.tags["seed"])]
+    of_seed_0 = next(model for model in models if model.description.seed == 0)
     _, validation = runner.split_training(Split.load(paths.vectorized(NAME) / "train"), params.datasets[NAME])
-    losses, _ = promote.examination.judge(of_seed_0.network, validation)
-    # with the same order of batches the witness is the replica as it stood at the final model's last epoch
+    losses, _ = evaluation_process.losses_and_hits(of_seed_0.network, validation)
+    # with the same order of batches the holdout model equals the replica at the final model's last epoch
     [replica] = Registry().find_runs(NAME, role="replica", variant="original", seed="0")
     recorded = Registry().curve(replica, "val_cross_entropy")
     assert float(losses.mean()) == pytest.approx(recorded[1], abs=1e-5)
@@ -93,14 +93,14 @@ def test_a_trained_run_becomes_champion_and_the_same_run_changes_nothing(
         assert (told.variant, told.epochs, told.samples) == (variant, 3, 66)
     card = (model_versions.folder(found, "card") / "card.md").read_text()
     assert found.tags["weights_digest"] in card
-    assert "**Promoted**: the first that is sound" in card
+    assert "**Promoted**: it meets all acceptance criteria" in card
 
     again = promote.promote(open_rule, NAME)
     assert not again.decision.promoted
     assert (again.version.number, again.champion) == (1, 1)
     assert [line["decision"] for line in log()] == ["promoted", "kept"]
 
-    with pytest.raises(ParamsError, match="must name a final run"):
+    with pytest.raises(ParamsError, match="must name one final run"):
         promote.promote(open_rule, NAME, "nothing")
     changed = small_params(variants={**values()["variants"], "original": {"l2": 0.1}})
     with pytest.raises(DataError, match=r"trained with other parameters \(l2\)"):
@@ -193,28 +193,28 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-def examination_of(version: Version, params: Params) -> str:
-    """Why the examination in its own process refuses the version."""
+def refusal_of(version: Version, params: Params) -> str:
+    """Why the evaluation in a separate process refuses the version."""
     run = Registry().find_runs(NAME, role="final")[0]
     with pytest.raises(Refused) as caught:
-        promote.examined(params, NAME, run, version, Registry())
+        promote.evaluate(params, NAME, run, version, Registry())
     assert model_versions.find(NAME) is None
     return str(caught.value)
 
 
 def test_a_touched_artifact_is_refused_before_it_is_loaded(params: Params, small_store: "Store") -> None:
     run = registered.final_run(small_store, params)
-    version = registered.version(Registry(), run, 1.0, examined=False)
+    version = registered.version(Registry(), run, 1.0, evaluated=False)
     flip(model_versions.folder(version, "served") / "model.keras")
-    assert "model.keras: was changed since it was registered" in examination_of(version, params)
+    assert "model.keras: was changed since it was registered" in refusal_of(version, params)
     assert log()[-1]["decision"] == "refused"
 
 
 def test_half_an_upload_is_never_champion(params: Params, small_store: "Store") -> None:
     run = registered.final_run(small_store, params)
-    version = registered.version(Registry(), run, 1.0, examined=False)
+    version = registered.version(Registry(), run, 1.0, evaluated=False)
     os.truncate(model_versions.folder(version, "served") / "model.keras", 500)
-    assert "model.keras" in examination_of(version, params)
+    assert "model.keras" in refusal_of(version, params)
 
 
 def test_a_champion_that_was_touched_is_replaced_and_the_log_says_why(params: Params, small_store: "Store") -> None:
@@ -222,13 +222,13 @@ def test_a_champion_that_was_touched_is_replaced_and_the_log_says_why(params: Pa
     flip(model_versions.folder(champion(), "served") / "vocabulary.txt")
     weaker = conclude(params, small_store, 1.0)
     assert weaker.decision.promoted
-    assert "the champion before cannot be served any more" in str(log()[-1]["reason"])
+    assert "the previous champion can no longer be served" in str(log()[-1]["reason"])
 
 
 def test_a_touched_witness_is_no_evidence(params: Params, small_store: "Store") -> None:
     registry, run = Registry(), registered.final_run(small_store, params)
     version = registered.version(registry, run, 1.0)
-    flip(model_versions.folder(version, "witnesses/0") / "model.keras")
+    flip(model_versions.folder(version, "holdout_models/0") / "weights.npz")
     with pytest.raises(DataError, match="was changed since it was registered"):
         promote.conclude(params, NAME, run, version, registry)
     assert model_versions.find(NAME) is None
@@ -239,8 +239,9 @@ def test_the_logged_model_must_be_the_one_that_was_recorded(
 ) -> None:
     [pack] = [pack for pack in plan.plan(params, "fair", [NAME], ["original"], [0]) if pack.role == "final"]
     runner.train_pack(pack, params, small_store)
-    [model] = (paths.store() / "artifacts").rglob("model.keras")
-    model.write_bytes(registered.model(1.0))  # a valid one, of another making
+    [weights] = (paths.store() / "artifacts").rglob("weights.npz")
+    for name, content in registered.files(1.0).items():  # a valid network, but another one
+        weights.with_name(name).write_bytes(content)
     with pytest.raises(DataError, match="its weights are not those that the run recorded"):
         promote.promote(params, NAME)
 
@@ -251,12 +252,12 @@ CONCLUDE = """
 import sys
 from feedforward.promotion import promote as gate
 from feedforward.config.schema import load_params
-from feedforward.tracking import versions, settings
+from feedforward.tracking import model_versions, settings
 settings.apply()
 from feedforward.tracking.registry import Registry
 registry = Registry()
 run = registry.find_runs("notes", role="final")[0]
-gate.conclude(load_params(), "notes", run, versions.find("notes", int(sys.argv[1])), registry)
+gate.conclude(load_params(), "notes", run, model_versions.find("notes", int(sys.argv[1])), registry)
 """
 
 
@@ -290,15 +291,15 @@ def test_a_champion_set_by_hand_is_noted_and_challenged(params: Params, small_st
     assert by_hand is not None
     registry.set_alias(by_hand, "champion")
     assert conclude(params, small_store, 2.0).decision.promoted
-    assert [line["decision"] for line in log()] == ["promoted", "kept", "found", "promoted"]
+    assert [line["decision"] for line in log()] == ["promoted", "kept", "changed", "promoted"]
     assert log()[2]["champion"] == 2
 
 
 def test_a_run_is_told_from_one_that_would_be_trained_now(params: Params, small_store: "Store") -> None:
     run = registered.final_run(small_store, params, seed=1)
-    assert candidate.misfit(params, NAME, run) is None
+    assert candidate.outdated(params, NAME, run) is None
     other_order = params.model_copy(update={"data_order_seed": 9})
-    assert "other parameters (data_order_seed)" in str(candidate.misfit(other_order, NAME, run))
+    assert "other parameters (data_order_seed)" in str(candidate.outdated(other_order, NAME, run))
     gone = params.model_copy(update={"variants": {"smaller": params.variants["smaller"]}})
-    assert "none that params.yaml asks for" in str(candidate.misfit(gone, NAME, run))
+    assert "no longer configured in params.yaml" in str(candidate.outdated(gone, NAME, run))
     assert candidate.recorded(params, NAME, run, Registry()) is None

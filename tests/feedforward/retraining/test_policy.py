@@ -118,7 +118,7 @@ def test_a_run_that_was_not_decided_on_is_pending_and_the_champion_has_an_age(
     assert found.pending is not None
     assert found.pending.startswith(run.run_id[:8])
     registry = Registry()
-    version = registered.version(registry, run, 1.0, examined=False)
+    version = registered.version(registry, run, 1.0, evaluated=False)
     registry.tag(version, {"decision": "promoted"})
     then = NOW - timedelta(days=3)
     for days in (0, 2):

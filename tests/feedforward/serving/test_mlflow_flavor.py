@@ -16,6 +16,7 @@ from registered import NAME
 from bench import serving
 from feedforward.config.schema import Params
 from feedforward.core.errors import DataError, InputError
+from feedforward.models import network_files
 from feedforward.promotion import bundle
 from feedforward.serving import mlflow_flavor, prediction
 from feedforward.tracking import model_version, model_versions
@@ -87,11 +88,11 @@ def test_tables_lists_and_arrays_are_taken_and_a_sample_that_cannot_be_is_named(
 def test_what_was_touched_is_not_loaded(small: Params, small_store: "Store") -> None:
     version = registered.champion(small_store, small)
     folder = model_versions.folder(version, model_version.SERVED)
-    content = (folder / bundle.MODEL).read_bytes()
-    (folder / bundle.MODEL).write_bytes(registered.model(4.0))
+    content = (folder / network_files.WEIGHTS).read_bytes()
+    (folder / network_files.WEIGHTS).write_bytes(registered.weights(4.0))
     with pytest.raises(DataError, match="was changed since it was registered"):
         mlflow_flavor._load_pyfunc(str(folder))
-    (folder / bundle.MODEL).write_bytes(content)
+    (folder / network_files.WEIGHTS).write_bytes(content)
     (folder / bundle.MANIFEST).write_bytes((folder / bundle.MANIFEST).read_bytes() + b" ")
     with pytest.raises(DataError, match="is not what was registered"):
         mlflow_flavor._load_pyfunc(str(folder))

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import keras_files
+import networks
 import numpy as np
 import pytest
 import registered
@@ -24,8 +24,8 @@ from feedforward.core.errors import DataError, InputError, NothingToServe, Param
 from feedforward.data.readers import tokenizer
 from feedforward.data.readers.encoders import ImageEncoder, TextEncoder
 from feedforward.data.readers.image_preprocessing import Framing
-from feedforward.models import numpy_network
-from feedforward.promotion import bundle
+from feedforward.models import network_files
+from feedforward.models.numpy_network import Network
 from feedforward.promotion.bundle import Description, Servable
 from feedforward.serving import prediction
 from feedforward.tracking import model_versions
@@ -36,8 +36,7 @@ if TYPE_CHECKING:
 GLAD = " ".join(f"word{k}" for k in range(1, 21))  # the columns that make a text glad
 
 
-def served(content: bytes, labels: tuple[str, ...], encoder: TextEncoder | ImageEncoder) -> Servable:
-    network = numpy_network.read(content)
+def served(network: Network, labels: tuple[str, ...], encoder: TextEncoder | ImageEncoder) -> Servable:
     told = Description("notes", "Notes", labels, "original", 0, 2, 90, "r", "f", "d", network.weights_digest())
     return Servable(told, encoder, network, "0", 0)
 
@@ -75,7 +74,7 @@ def test_labels_and_words_are_shown_as_they_are(capsys: pytest.CaptureFixture[st
 def test_an_effect_is_exactly_what_leaving_the_word_out_undoes(
     units: list[int], activations: list[str], labels: tuple[str, ...], text: str
 ) -> None:
-    asked = served(keras_files.model(units, activations), labels, TEXTS)
+    asked = served(networks.network(units, activations), labels, TEXTS)
     towards, found = prediction.explained(asked, text)
     split = TEXTS.split(text)
     assert [word.word for word in found] == list(dict.fromkeys(split))
@@ -92,7 +91,7 @@ def test_an_effect_is_exactly_what_leaving_the_word_out_undoes(
 
 def test_pictures_have_no_words() -> None:
     asked = served(
-        keras_files.model([16, 3], ["softmax"]), ("a", "b", "c"), ImageEncoder(Framing(4, 4, None, (1.5, 1.5)))
+        networks.network([16, 3], ["softmax"]), ("a", "b", "c"), ImageEncoder(Framing(4, 4, None, (1.5, 1.5)))
     )
     assert prediction.explained(asked, "x") == ("", [])
     pixels = asked.encoder.check(encoded(stroke(8, 8)), "f")
@@ -143,7 +142,7 @@ def test_a_file_that_cannot_be_read_is_named_with_its_line(
     tmp_path: Path, name: str, content: bytes, said: str | None
 ) -> None:
     (tmp_path / name).write_bytes(content)
-    asked = served(keras_files.model([12, 1], ["sigmoid"]), ("sad", "glad"), TEXTS)
+    asked = served(networks.network([12, 1], ["sigmoid"]), ("sad", "glad"), TEXTS)
     if said is None:
         assert list(prediction.in_chunks(asked, prediction.from_table(tmp_path / name)))
         return
@@ -168,7 +167,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_many_texts_get_what_each_gets_alone() -> None:
-    asked = served(keras_files.model([12, 5, 1], ["relu", "sigmoid"]), ("sad", "glad"), TEXTS)
+    asked = served(networks.network([12, 5, 1], ["relu", "sigmoid"]), ("sad", "glad"), TEXTS)
     texts = [("t", f"{'good ' * (k % 3)}{'bad ' * (k % 2)}film {k}") for k in range(prediction.CHUNK + 5)]
     chunks = list(prediction.in_chunks(asked, iter(texts)))
     assert [len(names) for names, _ in chunks] == [prediction.CHUNK, 5]
@@ -206,11 +205,11 @@ def test_the_champion_and_its_variants_answer(small: Params, small_store: "Store
 @pytest.mark.slow
 def test_a_touched_champion_or_variant_answers_nothing(small: Params, small_store: "Store") -> None:
     version = registered.champion(small_store, small, 1.0, original=2.0)
-    path = model_versions.folder(version, "variants/original") / bundle.MODEL
-    path.write_bytes(registered.model(3.0))
+    path = model_versions.folder(version, "variants/original") / network_files.WEIGHTS
+    path.write_bytes(registered.weights(3.0))
     with pytest.raises(DataError, match="was changed since it was registered"):
         prediction.champion(NAME).chosen("all")
-    (model_versions.folder(version, "served") / bundle.MODEL).write_bytes(registered.model(3.0))
+    (model_versions.folder(version, "served") / network_files.WEIGHTS).write_bytes(registered.weights(3.0))
     with pytest.raises(DataError, match="was changed since it was registered"):
         prediction.champion(NAME)
 
@@ -302,6 +301,6 @@ def test_a_prediction_loads_no_heavy_library(small: Params, small_store: "Store"
 
 
 def test_probabilities_and_labels_belong_together() -> None:
-    asked = served(keras_files.model([12, 3], ["softmax"]), ("x", "y", "z"), TEXTS)
+    asked = served(networks.network([12, 3], ["softmax"]), ("x", "y", "z"), TEXTS)
     [found] = prediction.described(asked, np.array([[0.2, 0.5, 0.3]]))
     assert found == {"label": "y", "probability": 0.5, "probabilities": {"x": 0.2, "y": 0.5, "z": 0.3}}

@@ -32,7 +32,7 @@ from small_data import values, write_params
 from feedforward.config.schema import Params
 from feedforward.core import append_only_log, paths
 from feedforward.core.errors import FeedforwardError, ParamsError
-from feedforward.promotion import bundle
+from feedforward.models import network_files
 from feedforward.serving import prediction, server
 from feedforward.tracking import model_versions
 from feedforward.tracking.registry import Registry
@@ -284,11 +284,11 @@ def test_a_new_champion_is_taken_up_under_load_and_a_touched_one_is_not(served: 
     threads = [threading.Thread(target=load) for _ in range(4)]
     for thread in threads:
         thread.start()
-    second = registered.version(registry, run, 2.0, examined=False)
+    second = registered.version(registry, run, 2.0, evaluated=False)
     registry.set_alias(second, "champion")
     until(lambda: served.ask(GLAD).json()["version"] == 2)
-    third = registered.version(registry, run, 3.0, examined=False)
-    (model_versions.folder(third, "served") / bundle.MODEL).write_bytes(registered.model(4.0))
+    third = registered.version(registry, run, 3.0, evaluated=False)
+    (model_versions.folder(third, "served") / network_files.WEIGHTS).write_bytes(registered.weights(4.0))
     registry.set_alias(third, "champion")
     until(lambda: NAME in served.client.get("/ready").json()["problems"])
     assert served.ask(GLAD).json()["version"] == 2
@@ -301,7 +301,7 @@ def test_a_new_champion_is_taken_up_under_load_and_a_touched_one_is_not(served: 
 
 def test_a_touched_variant_is_told_and_the_champion_answers(small: Params, small_store: "Store") -> None:
     version = registered.champion(small_store, small, 1.0, original=2.0)
-    (model_versions.folder(version, "variants/original") / bundle.MODEL).write_bytes(registered.model(4.0))
+    (model_versions.folder(version, "variants/original") / network_files.WEIGHTS).write_bytes(registered.weights(4.0))
     with Running(small.model_copy(update={"serving": BOUNDS})) as served:
         told = served.client.get("/datasets").json()["datasets"][NAME]
         assert told["champion"]["version"] == 1

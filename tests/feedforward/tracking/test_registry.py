@@ -60,8 +60,8 @@ def test_a_version_holds_what_was_put_in_and_moves_with_the_store(
 
 def test_a_run_without_a_model_has_none_to_register(small: Params, small_store: "Store") -> None:
     run = registered.final_run(small_store, small)
-    with pytest.raises(DataError, match="logged no whole model"):
-        Registry().model_file(run)
+    with pytest.raises(DataError, match="logged no complete model"):
+        Registry().model_files(run)
 
 
 def test_a_version_loads_as_a_keras_model_too(small: Params, small_store: "Store", tmp_path: Path) -> None:

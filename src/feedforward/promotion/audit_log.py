@@ -1,0 +1,59 @@
+"""The audit log of promotions: one line per decision, and one per change of the alias `champion`.
+
+    {"time": …, "dataset": …, "version": …, "run": …, "digest": …, "decision": …, "reason": …, "gain": …,
+     "before": …, "champion": …}
+
+`version`, `run` and `digest` identify the version that the decision is about; `before` and `champion` are the numbers
+of the champions before and after it, null if there is none. The line is written before the alias moves, so an
+interrupted move is visible in the log and can be finished (`champion.reconcile`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from feedforward.core import append_only_log, paths
+from feedforward.promotion.policy import Gain
+from feedforward.tracking import model_version
+from feedforward.tracking.model_version import Version
+
+PROMOTED, KEPT, REFUSED = "promoted", "kept", "refused"  # decisions about a challenger
+FAILED = "failed"  # its evaluation could not be finished
+ROLLED_BACK = "rolled_back"  # an earlier version is champion again
+FINISHED = "finished"  # an interrupted move of the alias was finished
+CHANGED = "changed"  # the alias was changed outside of the gate
+MOVES = (PROMOTED, ROLLED_BACK, FINISHED)  # after these lines the version is champion
+
+Entry = Mapping[str, Any]
+
+
+def append(
+    dataset: str,
+    decision: str,
+    reason: str,
+    version: Version | None = None,
+    before: Version | None = None,
+    gain: Gain | None = None,
+) -> Entry:
+    """Append a line and return it. before: the champion when the decision was made."""
+    number = before.number if before else None
+    entry = {
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "dataset": dataset,
+        "version": version.number if version else None,
+        "run": version.run_id if version else None,
+        "digest": version.tags.get(model_version.DIGEST) if version else None,
+        "decision": decision,
+        "reason": reason,
+        "gain": asdict(gain) if gain else None,
+        "before": number,
+        "champion": version.number if version and decision in MOVES else number,
+    }
+    append_only_log.append(paths.audit(), entry)
+    return entry
+
+
+def entries(dataset: str) -> list[Entry]:
+    """The lines about a dataset, oldest first."""
+    return [entry for entry in append_only_log.read(paths.audit()) if entry.get("dataset") == dataset]

@@ -1,0 +1,43 @@
+"""Whether a registered model answers the question that params.yaml asks of the dataset.
+
+In a shared store, or after a dataset was redefined, the champion can be a model of another task. Such a champion is
+neither compared with challengers nor served.
+"""
+
+from feedforward.config.schema import Dataset, TableReader
+from feedforward.data.readers.encoders import Encoder, RowEncoder
+from feedforward.promotion.bundle import Servable
+
+TAKES = {"idx": "image", "image_folder": "image", "table": "row"}  # other kinds of readers: text
+
+
+def mismatch(served: Servable, dataset: Dataset) -> str | None:
+    """How the model differs from the dataset in task, labels, kind of sample or columns; None if it does not.
+
+    What training may change is no difference: the vocabulary, means and categories, the network.
+    """
+    description = served.description
+    if description.task_name != dataset.task:
+        return f"it was trained for the task {description.task_name}, params.yaml says {dataset.task}"
+    if description.labels != dataset.labels:
+        return f"its labels are {_some(description.labels)}, params.yaml says {_some(dataset.labels)}"
+    takes = TAKES.get(dataset.reader.kind, "text")
+    if served.encoder.takes != takes:
+        return f"it takes samples of the kind {served.encoder.takes}, params.yaml says {takes}"
+    if isinstance(dataset.reader, TableReader):
+        columns, expected = _columns(served.encoder), {*dataset.reader.numeric, *dataset.reader.categorical}
+        if columns != expected:
+            return f"it reads the columns {_some(columns)}, params.yaml says {_some(expected)}"
+    return None
+
+
+def _columns(encoder: Encoder) -> set[str]:
+    if not isinstance(encoder, RowEncoder):
+        return set()
+    numeric = {name for name, _, _ in encoder.found.numeric}
+    return numeric | {name for name, _ in encoder.found.categorical}
+
+
+def _some(names: tuple[str, ...] | set[str]) -> str:
+    ordered = names if isinstance(names, tuple) else sorted(names)
+    return ", ".join(ordered[:5]) + (f" and {len(ordered) - 5} more" if len(ordered) > 5 else "")
