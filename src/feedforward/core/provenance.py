@@ -147,8 +147,13 @@ def _gpus() -> str:
 
 @functools.cache
 def host_digest() -> str:
-    """Twelve hex digits that tell this machine from others without naming it."""
-    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12]
+    """Twelve hex digits, equal where process numbers mean the same processes: one boot of one machine or container."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        identity = f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:  # not Linux
+        identity = socket.gethostname()
+    return hashlib.sha256(identity.encode()).hexdigest()[:12]
 
 
 def pack_decides() -> bool:

@@ -13,7 +13,7 @@ from feedforward.analysis.run_result import RunResult
 from feedforward.core import atomic_files, paths, provenance
 from feedforward.core.errors import TrackingError, TrainingError
 from feedforward.core.redaction import redact
-from feedforward.tracking import database, model_folder, queries, records
+from feedforward.tracking import database, model_folder, queries, records, sessions
 from feedforward.tracking import sync as sending
 from feedforward.tracking.connection import Connection
 from feedforward.tracking.records import Content, DataInput, Found, Record, Run, RunTags, Sample, Synced
@@ -141,25 +141,22 @@ class Store:
         return Synced(sent, len(list(records.waiting())), problems)
 
     def reconcile(self, lost: Collection[str] = ()) -> int:
-        """Send what waits, then close as KILLED the runs that dead processes of this host left RUNNING; how many.
+        """Send what waits, then close as KILLED the runs that ended processes left RUNNING; the number of closed runs.
 
-        lost: fingerprints that nobody trains any more; their runs that a host left which may be gone are closed, too.
+        lost: fingerprints that no process trains any more; their runs are closed even if their process is on a machine
+        that cannot be asked.
         """
         self.sync()
+        sessions.remove_ended()
 
         def close(_: bool) -> int:
-            left = [
-                run
-                for run in queries.running(self._connection)
-                if (
-                    not records.is_alive(run.data.tags.get("process", ""))
-                    if run.data.tags.get("host") == provenance.host_digest()
-                    else run.data.tags.get("fingerprint") in lost
-                )
-            ]
-            for run in left:
-                self._client.set_terminated(run.info.run_id, "KILLED")
-            return len(left)
+            closed = 0
+            for run in queries.running(self._connection):
+                ended = sessions.has_ended(run.data.tags)
+                if ended or (ended is None and run.data.tags.get("fingerprint") in lost):
+                    self._client.set_terminated(run.info.run_id, "KILLED")
+                    closed += 1
+            return closed
 
         with contextlib.suppress(TrackingError):
             return self._connection.attempt("reconcile", close)

@@ -3,7 +3,6 @@
 import dataclasses
 import logging
 import math
-import os
 import shutil
 import time
 import uuid
@@ -16,6 +15,7 @@ from feedforward.analysis.run_result import RunResult
 from feedforward.core import atomic_files, paths, provenance
 from feedforward.core.errors import TrainingError
 from feedforward.core.redaction import redact, redact_values
+from feedforward.tracking import sessions
 
 _logger = logging.getLogger("feedforward.tracking")
 
@@ -146,8 +146,7 @@ def new_run(tags: RunTags, name: str, parent: Run | None, resume: bool, git: pro
         "git_commit": git.commit or "none",
         "git_dirty": str(git.dirty).lower(),
         "cpu": provenance.cpu_digest(),
-        "host": provenance.host_digest(),
-        "process": process_tag(),
+        **sessions.tags(),
         "mlflow.source.name": "feedforward",
         "mlflow.source.type": "LOCAL",
     }
@@ -156,26 +155,6 @@ def new_run(tags: RunTags, name: str, parent: Run | None, resume: bool, git: pro
     own |= {f"version.{library}": provenance.installed_version(library) for library in provenance.LIBRARIES}
     given = {key: redact(value) for key, value in tags.tags().items()}
     return Run(identity, tags.dataset, redact(name), own | given, parent, now())
-
-
-def process_tag() -> str:
-    """`PID@START` of this process; START (s since 1970) tells it from a later process with the same number."""
-    import psutil
-
-    return f"{os.getpid()}@{psutil.Process().create_time():.0f}"
-
-
-def is_alive(process: str) -> bool:
-    """Whether the process of a `process` tag of this host still runs; one that only waits for its parent does not."""
-    import psutil
-
-    pid, _, started = process.partition("@")
-    try:
-        found = psutil.Process(int(pid))
-        same = abs(found.create_time() - float(started)) < 2  # the clock may be set meanwhile
-        return same and found.status() != psutil.STATUS_ZOMBIE
-    except (psutil.Error, ValueError):
-        return False
 
 
 def points(

@@ -1,0 +1,98 @@
+"""Which processes still log runs: each holds a lock in its store's folder for as long as it lives.
+
+The lock works across containers that share a checkout, where process numbers and host names mean nothing. Runs of other
+checkouts on the same kernel are judged by process number.
+"""
+
+import contextlib
+import os
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from feedforward.core import atomic_files, paths, provenance
+
+MAX_AGE = 86400.0  # s after which the lock file of an ended session is removed
+_sessions: dict[tuple[int, Path], tuple[str, FileLock]] = {}  # by process (a fork is another one) and folder
+
+
+def tags() -> dict[str, str]:
+    """Tags that name this process: host, `PID@START` (START in s since 1970), session and store."""
+    import psutil
+
+    return {
+        "host": provenance.host_digest(),
+        "process": f"{os.getpid()}@{psutil.Process().create_time():.0f}",
+        "session": _session(),
+        "store": _store_id(),
+    }
+
+
+def has_ended(run_tags: Mapping[str, str]) -> bool | None:
+    """Whether the process with these tags has ended; None if that cannot be known here."""
+    if "session" in run_tags and run_tags.get("store") == _store_id():
+        return not _is_held(_folder() / f"{Path(run_tags['session']).name}.lock")
+    if run_tags.get("host") == provenance.host_digest():
+        return not _is_running(run_tags.get("process", ""))
+    return None
+
+
+def remove_ended() -> None:
+    """Remove old lock files of ended sessions."""
+    for lock in _folder().glob("*.lock"):
+        with contextlib.suppress(OSError):
+            if time.time() - lock.stat().st_mtime > MAX_AGE and not _is_held(lock):
+                lock.unlink()
+
+
+def _folder() -> Path:
+    return paths.store() / ".sessions"
+
+
+def _session() -> str:
+    folder = _folder()
+    key = os.getpid(), folder
+    if key not in _sessions:
+        folder.mkdir(parents=True, exist_ok=True)
+        name = uuid.uuid4().hex
+        lock = FileLock(folder / f"{name}.lock", timeout=0)
+        lock.acquire()
+        _sessions[key] = name, lock
+    return _sessions[key][0]
+
+
+def _store_id() -> str:
+    """Twelve hex digits that tell this folder from others, its own copies included."""
+    path = _folder() / "id"
+    if not path.exists():
+        _folder().mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".creation")):
+            if not path.exists():
+                atomic_files.write_text(path, uuid.uuid4().hex)
+    return atomic_files.digest([path.read_text(encoding="utf-8"), path.stat().st_ino])[:12]
+
+
+def _is_held(lock: Path) -> bool:
+    if not lock.exists():
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def _is_running(process: str) -> bool:
+    """Whether the process of a `process` tag still runs; a zombie does not."""
+    import psutil
+
+    pid, _, started = process.partition("@")
+    try:
+        candidate = psutil.Process(int(pid))
+        same = abs(candidate.create_time() - float(started)) < 2  # the clock may have been set meanwhile
+        return same and candidate.status() != psutil.STATUS_ZOMBIE
+    except (psutil.Error, ValueError):
+        return False
