@@ -1,6 +1,6 @@
-"""What does not go together in params.yaml, found in the plain values, so that it is named beside all other mistakes.
+"""Keys of params.yaml that contradict each other, found in the plain values and reported beside all other mistakes.
 
-The values may be wrong in themselves: what is missing or of a wrong type is passed over here.
+The values themselves may be wrong: what is missing or of a wrong type is skipped here.
 """
 
 import difflib
@@ -10,9 +10,9 @@ from typing import Any
 from feedforward.config.tasks import TASKS
 from feedforward.core.redaction import has_credentials, shown
 
-Place = tuple[Any, ...]
+Path = tuple[Any, ...]
 
-# In a data set: where names stand (* is each of them), and what they must be names of; / begins at the top.
+# In a dataset: paths of names (* is any key), and the path whose keys they must be; a leading / starts at the top.
 _NAMES = {
     "training/final/variant": "/variants",
     "training/variants/*": "/variants",
@@ -29,7 +29,7 @@ _NAMES = {
     "reader/test/labels": "files",
 }
 _ADDRESSES = (("mirrors", "*"), ("datasets", "*", "files", "*", "urls", "*"))
-# What the files of a reader may come in
+# Archives that each reader can read
 _ARCHIVES = {
     "idx": ("none", "gzip"),
     "labeled_text": ("tar", "folder", "none", "gzip"),
@@ -37,61 +37,73 @@ _ARCHIVES = {
     "table": ("none", "gzip"),
 }
 _ONE_FILE = ("none", "gzip")
+_FINAL = ("training", "final", "variant")
+# Statistics that a task does not have, by what it answers
+_UNDEFINED = {
+    "class": ("best_val_mae", "last_val_mae", "test_mae", "test_r2"),
+    "labels": ("best_val_mae", "last_val_mae", "test_mae", "test_r2"),
+    "value": ("best_val_accuracy", "last_val_accuracy", "test_accuracy", "test_auc", "test_f1"),
+}
 
 
 def find(values: dict[str, Any], size: str) -> Iterator[str]:
-    """A line for each, with its key. size: of a variant that names none."""
+    """One line per contradiction, with its key. size: that of a variant that names none."""
     variants = _at(values, "variants")
     if isinstance(variants, dict):
         entries = {name: {"size": size} | entry for name, entry in variants.items() if isinstance(entry, dict)}
         values = values | {"variants": entries}
-    yield from _of_addresses(values)
-    for (_, name), dataset in _found(values, ("datasets", "*")):
-        yield from _of_names(values, name)
-        for look in (_of_labels, _of_columns, _of_archives, _of_folders, _of_samples):
-            yield from (f"datasets.{name}.{problem}" for problem in look(dataset))
+    yield from _check_addresses(values)
+    checks = (_check_labels, _check_columns, _check_archives, _check_folders, _check_samples, _check_claims)
+    for (_, name), dataset in _matches(values, ("datasets", "*")):
+        yield from _check_names(values, name)
+        for check in checks:
+            yield from (f"datasets.{name}.{problem}" for problem in check(dataset))
 
 
 def nearest(name: str, known: Iterable[Any]) -> str:
-    """A hint to the known name that is most like `name`, or nothing."""
+    """A hint to the known name that is most like `name`; empty if none is.
+
+    >>> nearest("droput", ["original", "dropout"])
+    '; did you mean dropout?'
+    """
     near = difflib.get_close_matches(name, [other for other in known if isinstance(other, str)], n=1)
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def _of_addresses(values: dict[str, Any]) -> Iterator[str]:
-    for addresses in _ADDRESSES:
-        for place, address in _found(values, addresses):
+def _check_addresses(values: dict[str, Any]) -> Iterator[str]:
+    for pattern in _ADDRESSES:
+        for path, address in _matches(values, pattern):
             if isinstance(address, str) and has_credentials(address):
                 yield (
-                    f"{_dotted(place)}: must hold no secret, which git and dvc.lock would keep, got {shown(address)};"
+                    f"{_dotted(path)}: must hold no secret, which git and dvc.lock would keep, got {shown(address)};"
                     " name the address in the environment variable FEEDFORWARD_MIRROR"
                 )
 
 
-def _of_names(values: dict[str, Any], dataset: str) -> Iterator[str]:
-    for path, names in _NAMES.items():
-        known = _at(values, *_place(dataset, names))
+def _check_names(values: dict[str, Any], dataset: str) -> Iterator[str]:
+    for pattern, names in _NAMES.items():
+        known = _at(values, *_path(dataset, names))
         if not known or not isinstance(known, dict | tuple):
             continue
-        listed = f"{', '.join(map(shown, known))} ({_dotted(_place(dataset, names))})"
-        for place, name in _found(values, _place(dataset, path)):
+        listed = f"{', '.join(map(shown, known))} ({_dotted(_path(dataset, names))})"
+        for path, name in _matches(values, _path(dataset, pattern)):
             if isinstance(name, str) and name not in known:
-                yield f"{_dotted(place)}: must be one of {listed}, got {shown(name)}{nearest(name, known)}"
+                yield f"{_dotted(path)}: must be one of {listed}, got {shown(name)}{nearest(name, known)}"
 
 
-def _of_labels(dataset: Any) -> Iterator[str]:
+def _check_labels(dataset: Any) -> Iterator[str]:
     labels, classes, name = _at(dataset, "labels"), _at(dataset, "reader", "classes"), _at(dataset, "task")
     task = TASKS.get(name) if isinstance(name, str) else None
     if not isinstance(labels, tuple) or task is None:
         return
-    if wanted := task.wants(len(labels)):
+    if expected := task.wants(len(labels)):
         meaning = " (the name of the value)" if task.answers == "value" else ""
-        yield f"labels: must be {wanted} for `task: {name}`{meaning}, got {len(labels)}"
+        yield f"labels: must be {expected} for `task: {name}`{meaning}, got {len(labels)}"
     elif isinstance(classes, tuple) and task.answers == "class" and len(classes) != len(labels):
         yield f"reader.classes: must be as many as labels ({len(labels)}), got {len(classes)}"
     kind, targets = _at(dataset, "reader", "kind"), _at(dataset, "reader", "target")
     if isinstance(kind, str) and kind != "table" and task.answers != "class":
-        yield f"task: `kind: {kind}` reads one class a sample; must be binary or multiclass, got {name}"
+        yield f"task: `kind: {kind}` reads one class per sample; must be binary or multiclass, got {name}"
     if kind == "table" and isinstance(targets, tuple):
         columns = len(labels) if task.answers == "labels" else 1
         if len(targets) != columns:
@@ -101,7 +113,7 @@ def _of_labels(dataset: Any) -> Iterator[str]:
             yield f"reader.classes: {state} `task: {name}`"
 
 
-def _of_columns(dataset: Any) -> Iterator[str]:
+def _check_columns(dataset: Any) -> Iterator[str]:
     reader = _at(dataset, "reader")
     if not isinstance(reader, dict):
         return
@@ -109,30 +121,34 @@ def _of_columns(dataset: Any) -> Iterator[str]:
         in_columns, in_folders = bool(reader.get("text") or reader.get("label")), reader.get("train") is not None
         if in_columns == in_folders or (in_columns and not (reader.get("text") and reader.get("label"))):
             yield "reader: needs either `train` (a folder of class folders) or both `text` and `label` (columns)"
+        elif in_columns and reader.get("test") is not None:
+            yield "reader.test: belongs to class folders; columns have `test_file`"
+        elif in_folders and reader.get("test_file") is not None:
+            yield "reader.test_file: belongs to columns; class folders have `test`"
     if reader.get("kind") == "table":
         parts = {key: reader.get(key) or () for key in ("target", "numeric", "categorical")}
         if not all(isinstance(part, tuple) for part in parts.values()):
             return
         if not parts["numeric"] and not parts["categorical"]:
             yield "reader: needs columns to learn from, `numeric` or `categorical` or both"
-        listed = [name for part in parts.values() for name in part if isinstance(name, str)]
-        for name in sorted({name for name in listed if listed.count(name) > 1}):
-            yield f"reader: column {shown(name)} must stand in one of target, numeric and categorical alone"
+        columns = [name for part in parts.values() for name in part if isinstance(name, str)]
+        for name in sorted({name for name in columns if columns.count(name) > 1}):
+            yield f"reader: column {shown(name)} must be in only one of target, numeric and categorical"
 
 
-def _of_archives(dataset: Any) -> Iterator[str]:
+def _check_archives(dataset: Any) -> Iterator[str]:
     kind = _at(dataset, "reader", "kind")
-    wanted = _ARCHIVES.get(kind, ()) if isinstance(kind, str) else ()
+    archives = _ARCHIVES.get(kind, ()) if isinstance(kind, str) else ()
     if kind == "labeled_text":
-        wanted = _ONE_FILE if _at(dataset, "reader", "text") else ("tar", "folder")
-    named = [_at(dataset, *path.split("/")) for path, names in _NAMES.items() if names == "files"]
-    for (name,), file in _found(_at(dataset, "files"), ("*",)):
+        archives = _ONE_FILE if _at(dataset, "reader", "text") else ("tar", "folder")
+    read = [_at(dataset, *path.split("/")) for path, names in _NAMES.items() if names == "files"]
+    for (name,), file in _matches(_at(dataset, "files"), ("*",)):
         archive = file.get("archive", "none") if isinstance(file, dict) else None
-        if wanted and archive is not None and name in named and archive not in wanted:
-            yield f"files.{name}.archive: must be {' or '.join(wanted)} for `kind: {kind}`, got {shown(archive)}"
+        if archives and archive is not None and name in read and archive not in archives:
+            yield f"files.{name}.archive: must be {' or '.join(archives)} for `kind: {kind}`, got {shown(archive)}"
 
 
-def _of_folders(dataset: Any) -> Iterator[str]:
+def _check_folders(dataset: Any) -> Iterator[str]:
     classes = _at(dataset, "reader", "classes")
     folders = _at(dataset, "files", _at(dataset, "reader", "file"), "folders")
     if not isinstance(classes, tuple) or not isinstance(folders, tuple) or not folders:
@@ -145,32 +161,54 @@ def _of_folders(dataset: Any) -> Iterator[str]:
             yield f"reader.{part}: each class must be a folder of the file ({listed}), got {shown(missing[0])}"
 
 
-def _of_samples(dataset: Any) -> Iterator[str]:
+def _check_samples(dataset: Any) -> Iterator[str]:
     held_out, most = _at(dataset, "training", "validation", "samples"), _at(dataset, "expectations", "train_samples", 1)
     if isinstance(held_out, int) and isinstance(most, int) and held_out >= most > 0:
         yield f"training.validation.samples: must be below expectations.train_samples ({most}), got {held_out}"
 
 
-def _place(dataset: str, path: str) -> Place:
+def _check_claims(dataset: Any) -> Iterator[str]:
+    """Claims that no run could ever decide."""
+    name, final, compared = (_at(dataset, *path) for path in (("task",), _FINAL, ("training", "variants")))
+    task = TASKS.get(name) if isinstance(name, str) else None
+    for (number,), claim in _matches(_at(dataset, "claims"), ("*",)):
+        statistic = _at(claim, "statistic")
+        if not isinstance(statistic, str):
+            continue
+        if task and statistic in _UNDEFINED[task.answers]:
+            yield f"claims.{number}.statistic: {statistic} is not defined for `task: {name}`"
+        is_final = statistic.startswith("test_")
+        for side in ("left", "right"):
+            variant = _at(claim, side)
+            if is_final and None not in (variant, final) and variant != final:
+                yield (
+                    f"claims.{number}.{side}: only training.final.variant ({shown(final)}) is evaluated on the test"
+                    f" split, got {shown(variant)}"
+                )
+            elif not is_final and isinstance(compared, tuple) and variant is not None and variant not in compared:
+                yield f"claims.{number}.{side}: must be one of training.variants, got {shown(variant)}"
+
+
+def _path(dataset: str, path: str) -> Path:
     return tuple(path[1:].split("/")) if path.startswith("/") else ("datasets", dataset, *path.split("/"))
 
 
-def _found(values: Any, place: Place) -> Iterator[tuple[Place, Any]]:
-    """What stands at a place, and where; * is any key or number."""
-    if not place:
+def _matches(values: Any, pattern: Path) -> Iterator[tuple[Path, Any]]:
+    """Paths that match, with their values; * matches any key or index."""
+    if not pattern:
         yield (), values
         return
     entries = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, tuple) else ()
     for key, entry in entries:
-        if place[0] in ("*", key):
-            for rest, found in _found(entry, place[1:]):
-                yield (key, *rest), found
+        if pattern[0] in ("*", key):
+            for rest, value in _matches(entry, pattern[1:]):
+                yield (key, *rest), value
 
 
-def _at(values: Any, *place: Any) -> Any:
-    """What stands at a place, None where nothing does."""
-    return next((found for _, found in _found(values, place)), None)
+def _at(values: Any, *path: Any) -> Any:
+    """The value at a path; None if there is none."""
+    return next((value for _, value in _matches(values, path)), None)
 
 
-def _dotted(place: Place) -> str:
-    return ".".join(map(shown, place))
+def _dotted(path: Path) -> str:
+    return ".".join(map(shown, path))

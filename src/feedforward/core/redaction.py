@@ -1,13 +1,13 @@
-"""Secrets out of everything that is kept or shown: one filter for tags, parameters, messages and logs."""
+"""Keep secrets out of everything that is stored or shown: one filter for tags, parameters, messages and logs."""
 
 import functools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
 MASK = "***"
-SHORTEST = 6  # a shorter value is no secret worth the name, and masking it would tear words apart
+SHORTEST = 6  # characters; masking shorter values would damage ordinary words
 
 _SECRET_NAME = re.compile(
     r"(^|[._-])(API_?KEY|KEYS?|TOKENS?|SECRETS?|PASSWORDS?|PASSWD|PASSPHRASE|PWD|CREDENTIALS?)([._-]|$)", re.IGNORECASE
@@ -19,6 +19,18 @@ _URL_FIELD = re.compile(
 )
 
 
+# Values that are never taken for secrets: what tags and metrics hold, and the names of params.yaml (`allow`)
+_public = {
+    "variant", "replica", "final", "sweep", "trial", "study", "fair", "lecture", "finished", "failed", "killed",
+    "running", "binary", "multiclass", "multilabel", "regression", "unit_regression", "training", "validation",
+}  # fmt: skip
+
+
+def allow(names: Iterable[str]) -> None:
+    """Never redact these names, also if a variable with a secret's name holds one of them or a part of it."""
+    _public.update(names)
+
+
 @functools.lru_cache(maxsize=4096)
 def is_secret_name(name: str) -> bool:
     """Whether a variable or parameter of that name is taken to hold a secret."""
@@ -26,7 +38,11 @@ def is_secret_name(name: str) -> bool:
 
 
 def redact(text: str) -> str:
-    """`text` without the values of secret environment variables and without credentials in URLs."""
+    """`text` without the values of secret environment variables and without credentials in URLs.
+
+    >>> redact("postgresql://user:password@host/db")
+    'postgresql://***@host/db'
+    """
     for value in _secrets():
         text = text.replace(value, MASK)
     return _URL_FIELD.sub(rf"\g<1>{MASK}", _URL_USER.sub(MASK, text))
@@ -38,18 +54,22 @@ def has_credentials(address: str) -> bool:
 
 
 def redact_values(values: Mapping[str, object]) -> dict[str, str]:
-    """The values as text, redacted; what has a secret's name is masked whole."""
+    """The values as text, redacted; a value whose key is a secret's name is masked entirely."""
     return {key: MASK if is_secret_name(key) else redact(str(value)) for key, value in values.items()}
 
 
 def shown(value: object, most: int = 200) -> str:
-    """A value as it may stand in a message: redacted, in one line, cut to `most` characters."""
+    """A value for a message: redacted, on one line, at most `most` characters."""
     text = redact(str(value))
     text = text if text.isprintable() else ascii(text)
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def _secrets() -> list[str]:
-    """Secret values as they stand in the environment and as they stand in a URL, longest first."""
-    values = {value for name, value in os.environ.items() if is_secret_name(name) and len(value) >= SHORTEST}
+    """Secret values as in the environment and as encoded in a URL, longest first."""
+    values = {
+        value
+        for name, value in os.environ.items()
+        if is_secret_name(name) and len(value) >= SHORTEST and not any(value in public for public in _public)
+    }
     return sorted(values | {quote(value, safe="") for value in values}, key=len, reverse=True)

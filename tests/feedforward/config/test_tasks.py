@@ -116,8 +116,8 @@ CONTRADICTIONS = [
         {"task": "regression", "labels": ["a", "b"]},
         r"labels: must be 1 for `task: regression` \(the name of the value\)",
     ),
-    ({"task": "multilabel"}, "`kind: idx` reads one class a sample"),
-    ({"reader": {"kind": "table", "file": "features", "target": ["x"], "numeric": ["x"]}}, "must stand in one of"),
+    ({"task": "multilabel"}, "`kind: idx` reads one class per sample"),
+    ({"reader": {"kind": "table", "file": "features", "target": ["x"], "numeric": ["x"]}}, "must be in only one of"),
     (
         {"reader": {"kind": "table", "file": "features", "target": ["x"], "numeric": ["z"]}},
         "reader.classes: is missing",
@@ -141,5 +141,5 @@ def test_what_contradicts_a_task_or_reader_is_named(changes: dict[str, Any], pro
 
 
 def test_a_parameter_of_another_optimizer_is_refused() -> None:
-    with pytest.raises(ValueError, match="is no parameter of sgd"):
+    with pytest.raises(ValueError, match="is not a parameter of sgd"):
         params("multiclass", ["a", "b", "c"], optimizer={"name": "sgd", "beta_1": 0.5})

@@ -1,6 +1,6 @@
 import pytest
 
-from feedforward.core.redaction import MASK, has_credentials, is_secret_name, redact, redact_values
+from feedforward.core.redaction import MASK, allow, has_credentials, is_secret_name, redact, redact_values
 
 CANARY = "c4n4ry/with+signs&more"
 
@@ -48,3 +48,13 @@ def test_credentials_in_addresses(given: str, kept: str) -> None:
 
 def test_values_under_the_name_of_a_secret_are_masked_whole() -> None:
     assert redact_values({"upload.token": "x", "epochs": 5}) == {"upload.token": MASK, "epochs": "5"}
+
+
+def test_names_of_params_are_not_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
+    allow(["original"])
+    monkeypatch.setenv("SORT_KEY", "original")
+    monkeypatch.setenv("ROLE_TOKEN", "replica")
+    monkeypatch.setenv("API_TOKEN", "s3cr3t-value")
+    assert redact("original replica s3cr3t-value") == f"original replica {MASK}"
+    monkeypatch.setenv("SORT_KEY", "origin")  # a part of a name
+    assert redact_values({"variant": "original"}) == {"variant": "original"}

@@ -1,0 +1,62 @@
+"""`datasets.*.claims`: statements about variants that are judged over seeds."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from feedforward.config.fields import Line, Name, Strict
+
+StatisticName = Literal[
+    "best_val_cross_entropy",
+    "best_epoch",
+    "best_val_accuracy",
+    "best_val_mae",
+    "last_val_cross_entropy",
+    "last_val_accuracy",
+    "last_val_mae",
+    "generalization_gap",
+    "slope",
+    "rise",
+    "test_loss",
+    "test_accuracy",
+    "test_auc",
+    "test_f1",
+    "test_mae",
+    "test_r2",
+]
+
+
+class Claim(Strict):
+    """A claim to judge: `left` is lower, higher or equal (within `tolerance`) than `right` or `value`.
+
+    left, right: variants; value: a constant in the statistic's unit, instead of `right`.
+    """
+
+    text: Annotated[Line, Field(min_length=1)]
+    statistic: StatisticName
+    left: Name
+    direction: Literal["lower", "higher", "equal"]
+    right: Name | None = None
+    value: Annotated[float | None, Field(validate_default=True)] = None
+    tolerance: Annotated[float | None, Field(gt=0, validate_default=True)] = None
+
+    @field_validator("right")
+    @classmethod
+    def _check_other(cls, right: str | None, info: ValidationInfo) -> str | None:
+        if right is not None and right == info.data.get("left"):
+            raise ValueError("must be another variant than `left`")
+        return right
+
+    @field_validator("value")
+    @classmethod
+    def _check_reference(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if "right" in info.data and (info.data["right"] is None) == (value is None):
+            raise ValueError("a claim needs either `right` (a variant) or `value` (a number)")
+        return value
+
+    @field_validator("tolerance")
+    @classmethod
+    def _check_tolerance(cls, tolerance: float | None, info: ValidationInfo) -> float | None:
+        if "direction" in info.data and (info.data["direction"] == "equal") != (tolerance is not None):
+            raise ValueError("`tolerance` belongs to `direction: equal`, and only there")
+        return tolerance

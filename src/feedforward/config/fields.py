@@ -1,0 +1,66 @@
+"""The base of all sections of params.yaml, and the types of their values."""
+
+import zoneinfo
+from datetime import UTC, datetime
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+T = TypeVar("T")
+
+
+class Strict(BaseModel):
+    """Frozen; unknown keys, strings for numbers, NaN and infinity are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("must not hold anything twice")
+    return values
+
+
+def _rising(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError("must be the lowest and the highest, in this order")
+    return pair
+
+
+def _known_zone(name: str) -> str:
+    try:
+        return zoneinfo.ZoneInfo(name).key
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("must be a time zone, for instance Europe/Berlin") from None
+
+
+def _starts(expression: str) -> str:
+    """A cron expression of five fields that names a time which exists."""
+    from cronsim import CronSim, CronSimError
+
+    try:
+        CronSim(expression, datetime.now(UTC))
+    except CronSimError:
+        raise ValueError(
+            'must be a cron expression of a time that exists, for instance "0 3 * * *" (minute hour day month weekday)'
+        ) from None
+    return expression
+
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+FileName = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,127}$")
+]  # no folder, so nothing is written outside
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Line = Annotated[str, Field(pattern=r"^[^\p{Cc}\p{Zl}\p{Zp}]*$")]  # shown in tables and headings
+Location = Annotated[str, Field(pattern=r"^[^\x00-\x1f]+$")]  # a folder or URL
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Positive = Annotated[int, Field(gt=0, lt=2**31)]
+Bytes = Annotated[int, Field(gt=0, le=2**50)]
+Distinct = Annotated[tuple[T, ...], AfterValidator(_distinct)]
+Span = Annotated[tuple[T, T], AfterValidator(_rising)]  # lowest and highest, both allowed
+TimeZone = Annotated[str, AfterValidator(_known_zone)]
+Cron = Annotated[str, Field(max_length=200, pattern=r"^\S+( \S+){4}$"), AfterValidator(_starts)]
+Block = Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]  # TYPE/NAME
+Seed = Annotated[int, Field(ge=0, lt=2**31)]

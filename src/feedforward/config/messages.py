@@ -1,0 +1,60 @@
+"""Validation errors of params.yaml in the words of its reader."""
+
+from collections.abc import Iterator
+
+from pydantic import ValidationError
+
+from feedforward.config import cross_checks
+from feedforward.config.fields import Strict
+from feedforward.core.redaction import shown
+
+# Instead of pydantic's words, where they are about Python rather than YAML
+_WORDING = {
+    "extra_forbidden": "unknown key",
+    "missing": "is missing",
+    "invalid_key": "a key must be a text",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "string_type": "must be a text",
+    "bool_type": "must be true or false",
+    "tuple_type": "must be a list",
+    "dict_type": "must be keys and values",
+    "model_type": "must be keys and values",
+    "too_short": "must hold at least {min_length}",
+    "too_long": "must hold at most {max_length}",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be at most {le}",
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "finite_number": "must be a finite number",
+    "literal_error": "must be {expected}",
+    "string_pattern_mismatch": "must match {pattern}",
+    "union_tag_not_found": "needs a {discriminator}",
+    "union_tag_invalid": "{discriminator} must be one of {expected_tags}, got {tag}",
+    "value_error": "{error}",
+}
+_WITHOUT_VALUE = ("extra_forbidden", "missing", "invalid_key", "union_tag_not_found", "union_tag_invalid")
+
+
+def explain(error: ValidationError) -> Iterator[str]:
+    """One line per mistake: key, bound, value, and the nearest known key for an unknown one."""
+    keys = {key for model in _models(Strict) for key in model.model_fields}
+    for problem in error.errors(include_url=False):
+        kind, path, message = problem["type"], problem["loc"], problem["msg"]
+        if not path:
+            continue  # the cross checks, whose lines are made from the values as they were read
+        if path[0] == "datasets" and path[2:3] == ("reader",):
+            path = path[:3] + path[4:]  # pydantic names the kind of reader there; the file has no such key
+        bounds = {
+            key: f"{value:.15g}" if isinstance(value, float) else value for key, value in problem.get("ctx", {}).items()
+        }
+        wording = _WORDING[kind].format(**bounds) if kind in _WORDING else message[:1].lower() + message[1:]
+        got = "" if kind in _WITHOUT_VALUE else f", got {shown(problem['input'])}"
+        hint = cross_checks.nearest(str(path[-1]), keys) if kind == "extra_forbidden" else ""
+        yield f"{'.'.join(shown(part) for part in path if part != '[key]')}: {shown(wording)}{got}{hint}"
+
+
+def _models(model: type[Strict]) -> Iterator[type[Strict]]:
+    for subclass in model.__subclasses__():
+        yield subclass
+        yield from _models(subclass)

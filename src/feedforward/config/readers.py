@@ -1,0 +1,98 @@
+"""`datasets.*.reader` and `datasets.*.expectations`: how bytes become features, and what must hold of them."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from feedforward.config.fields import Count, Distinct, Seed, Share, Span, Strict
+
+
+class IdxPair(Strict):
+    """The two idx files of a split."""
+
+    features: str
+    labels: str
+
+
+class IdxReader(Strict):
+    """Gray images in idx files; features are the pixels, uint8, row by row."""
+
+    kind: Literal["idx"]
+    train: IdxPair
+    test: IdxPair
+    shuffle_seed: Seed | None = None
+
+
+class Drawn(Strict):
+    """Where no test file or folder is named, a share of the samples is drawn as the test split."""
+
+    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    split_seed: Seed = 0
+    shuffle_seed: Seed | None = None
+
+
+class TextReader(Drawn):
+    """Texts in class folders, or in two columns of a CSV or JSONL file; features are multi-hot words.
+
+    Class folders: `train` and `test` are folders of the archive (empty: its top), `classes` the folders beneath them,
+    in label order. Columns: `text` and `label` of `file` (and `test_file`), `classes` the values of `label`.
+    """
+
+    kind: Literal["labeled_text"]
+    file: str
+    train: str | None = None
+    test: str | None = None
+    text: str | None = None
+    label: str | None = None
+    test_file: str | None = None
+    classes: Distinct[str]
+    num_words: Annotated[int, Field(ge=5, le=65536)]  # columns are uint16
+
+
+class ImageReader(Drawn):
+    """Images in class folders, `train` and `test` as for texts; features are gray levels, uint8, row by row.
+
+    An image of another size is scaled into `height` x `width`, keeping its proportions, on the color of its corners.
+    """
+
+    kind: Literal["image_folder"]
+    file: str
+    train: str = ""
+    test: str | None = None
+    classes: Distinct[str]
+    height: Annotated[int, Field(gt=0, le=1024)]
+    width: Annotated[int, Field(gt=0, le=1024)]
+
+
+class TableReader(Drawn):
+    """Rows of a CSV or Parquet file; features are numbers, standardized, and categories, one-hot.
+
+    Mean, standard deviation and categories are those of the training rows. `target`: the column to learn, for
+    multilabel one per label; `classes`: its values in label order, where it holds classes.
+    """
+
+    kind: Literal["table"]
+    file: str
+    test_file: str | None = None
+    target: Annotated[Distinct[str], Field(min_length=1)]
+    classes: Distinct[str] | None = None
+    numeric: Distinct[str] = ()
+    categorical: Distinct[str] = ()
+
+
+Reader = Annotated[IdxReader | TextReader | ImageReader | TableReader, Field(discriminator="kind")]
+
+
+class Expectations(Strict):
+    """Bounds that the data must keep; a pair is (lowest, highest), both allowed."""
+
+    train_samples: Span[Count]
+    test_samples: Span[Count]
+    class_share: Span[Share] = (0.0, 1.0)  # share of each class; of several labels, share of samples that have it
+    target: Span[float] | None = None  # of a regression's target, as training reads it
+    nonzero_features: Span[Count]  # per sample
+    value: Span[float]  # of any feature
+    raw_length: Span[Count]  # bytes of a raw sample
+    empty: Count = 0  # samples without a non-zero feature
+    duplicates: Count  # samples of a split beyond the first of equal ones
+    overlap: Count  # distinct raw samples that occur in both splits

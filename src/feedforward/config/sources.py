@@ -1,0 +1,71 @@
+"""`datasets.*.files`: where the bytes of a dataset come from."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from feedforward.config.fields import Bytes, Distinct, Location, Positive, Sha256, Strict
+from feedforward.core import atomic_files
+
+DIGESTS = "digests.json"  # beside the raw files: SHA-256 of each file's content, as first fetched
+FOLDERS = ("tar", "folder")  # archives with members
+
+
+class SourceFile(Strict):
+    """One file to fetch; `sha256` is that of its content, so that any source may serve it.
+
+    archive:
+        gzip: the content is the unpacked file.
+        tar: the content is the regular members with `suffix` (or one of several) directly in one of `folders`; its
+            digest is that of one line `NAME NUL HEX LF` per member, in the order of `folders` and by file name.
+        folder: the same from a folder, on a disk or in S3.
+        none: the content is the file itself.
+    """
+
+    urls: tuple[Location, ...] = ()
+    archive: Literal["none", "gzip", "tar", "folder"] = "none"
+    sha256: Sha256 | None = None
+    max_bytes: Bytes = 2**30
+    folders: Annotated[Distinct[str], Field(validate_default=True)] = ()
+    suffix: str | tuple[str, ...] = ""
+    file_count: Positive | None = None  # number of members with `suffix`; None: any number above 0
+
+    @field_validator("folders")
+    @classmethod
+    def _check_folders(cls, folders: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if "archive" in info.data and (info.data["archive"] in FOLDERS) != bool(folders):
+            raise ValueError("belongs to `archive: tar` or `folder`, and only there")
+        return folders
+
+    @field_validator("suffix", "file_count")
+    @classmethod
+    def _check_members(cls, value: object, info: ValidationInfo) -> object:
+        if value and info.data.get("archive", "tar") not in FOLDERS:
+            raise ValueError("belongs to `archive: tar` or `folder`, and only there")
+        return value
+
+    def stored_as(self, key: str) -> str:
+        """Name of the verified content in the folder of raw files; `key` is that of this entry of `files`.
+
+        >>> SourceFile(archive="gzip").stored_as("labels-idx1-ubyte.gz")
+        'labels-idx1-ubyte'
+        """
+        return {"gzip": key.removesuffix(".gz"), "none": key}.get(self.archive, f"{key}.parquet")
+
+
+def check_stored_names(files: dict[str, SourceFile]) -> dict[str, SourceFile]:
+    """Check that each file has its own name among the raw files, and none that is reserved there.
+
+    Raises:
+        ValueError: two files would be stored under one name, or one under a reserved name.
+    """
+    users = {DIGESTS: "feedforward itself"}
+    for key, file in files.items():
+        name = file.stored_as(key)
+        if name in users or name.endswith(atomic_files.TEMPORARY):
+            raise ValueError(
+                f"the content of {key} would be stored as {name}, which belongs to"
+                f" {users.get(name, 'files that are being written')}; give it another key"
+            )
+        users[name] = key
+    return files

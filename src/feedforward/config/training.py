@@ -1,0 +1,121 @@
+"""`variants`, `datasets.*.network` and `datasets.*.training`: what is trained, and how."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from feedforward.config.fields import Distinct, Name, Positive, Strict, T
+
+
+class Decay(Strict):
+    """A learning rate that falls from epoch to epoch: `exponential`, by a factor; `cosine`, to zero at the end."""
+
+    kind: Literal["exponential", "cosine"]
+    factor: Annotated[float, Field(gt=0, le=1)] = 0.9
+
+    @field_validator("factor")
+    @classmethod
+    def _check_exponential(cls, factor: float, info: ValidationInfo) -> float:
+        if info.data.get("kind") == "cosine" and factor != cls.model_fields["factor"].default:
+            raise ValueError("belongs to `kind: exponential`, and only there")
+        return factor
+
+
+# Parameters of each optimizer besides its learning rate
+_PARAMETERS = {
+    "rmsprop": ("rho", "momentum", "epsilon"),
+    "sgd": ("momentum", "nesterov"),
+    "adagrad": ("epsilon", "initial_accumulator"),
+    "adam": ("beta_1", "beta_2", "epsilon"),
+}
+
+
+class Optimizer(Strict):
+    """A Keras optimizer by name; what is not given keeps Keras's default."""
+
+    name: Literal["rmsprop", "sgd", "adagrad", "adam"] = "rmsprop"
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.001
+    rho: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    nesterov: bool = False
+    beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    initial_accumulator: Annotated[float, Field(ge=0)] = 0.1
+    epsilon: Annotated[float, Field(gt=0)] = 1e-7
+    decay: Decay | None = None
+
+    @field_validator("rho", "momentum", "nesterov", "beta_1", "beta_2", "initial_accumulator", "epsilon")
+    @classmethod
+    def _check_belongs(cls, value: T, info: ValidationInfo) -> T:
+        name, key = info.data.get("name"), str(info.field_name)
+        if name is not None and key not in _PARAMETERS[name] and value != cls.model_fields[key].default:
+            raise ValueError(f"is not a parameter of {name}, which has learning_rate, {', '.join(_PARAMETERS[name])}")
+        return value
+
+    def settings(self) -> dict[str, Any]:
+        """The parameters that this optimizer has, with their values."""
+        keys = ("name", "learning_rate", *_PARAMETERS[self.name])
+        return {key: getattr(self, key) for key in keys}
+
+
+class EarlyStopping(Strict):
+    """A replica stops when its validation loss has not fallen by `min_delta` for `patience` epochs.
+
+    It keeps the weights of its best epoch. Each replica stops on its own, whatever the others of its pack do.
+    """
+
+    patience: Positive
+    min_delta: Annotated[float, Field(ge=0)] = 0.0
+
+
+HiddenLayers = Annotated[tuple[Annotated[int, Field(gt=0, le=65536)], ...], Field(min_length=1)]  # units
+
+
+class Network(Strict):
+    """Hidden layers by size name; a variant picks a size. `scale` divides the features, in the model."""
+
+    sizes: Annotated[dict[Name, HiddenLayers], Field(min_length=1)]
+    activation: Literal["relu", "tanh", "sigmoid", "elu", "gelu", "silu"] = "relu"
+    scale: Annotated[float, Field(gt=0)] = 1.0
+
+
+class Holdout(Strict):
+    """The training samples that are held out for validation: the first or the last `samples`."""
+
+    take: Literal["first", "last"]
+    samples: Positive
+
+
+class Final(Strict):
+    """The final model: a variant trained on all training samples and evaluated once on the test split."""
+
+    variant: Name
+    epochs: Positive
+
+
+class Lecture(Strict):
+    """The slides' protocol: these variants; `validated_on_test` train on all samples and validate on test."""
+
+    variants: Annotated[Distinct[Name], Field(min_length=1)]
+    validated_on_test: Distinct[Name] = ()
+
+
+class Training(Strict):
+    """How the variants of a dataset are trained. `variants`: those that are compared on it; None: all."""
+
+    variants: Annotated[Distinct[Name], Field(min_length=1)] | None = None
+    epochs: Positive
+    batch_size: Annotated[int, Field(gt=0, le=65536)]  # rows of a batch are uint16
+    optimizer: Optimizer = Optimizer()
+    early_stopping: EarlyStopping | None = None  # the final model always trains `final.epochs`
+    validation: Holdout
+    final: Final
+    lecture: Lecture | None = None
+
+
+class Variant(Strict):
+    """What a variant changes; every default is the identity, so `original` is {}."""
+
+    size: Name = "base"
+    l2: Annotated[float, Field(ge=0, le=10)] = 0.0
+    dropout_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0
