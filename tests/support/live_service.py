@@ -11,6 +11,7 @@ from feedforward.config.schema import Params, Serving
 from feedforward.serving import server
 from feedforward.serving.app import create
 from feedforward.serving.http_requests import Limits
+from feedforward.serving.http_server import Server
 
 GLAD = " ".join(f"word{k}" for k in range(1, 21))  # what the registered champion of `notes` calls glad
 PATIENCE = 60  # s; a busy machine is slow, and how fast a service is, benchmarks say
@@ -24,14 +25,15 @@ class Running:
         self.socket = server.bind("127.0.0.1", port)
         self.port = self.socket.getsockname()[1]
         self.service = create(params, server.LOOPBACK_NAMES)
-        self.limits = Limits(**{"body_bytes": params.serving.max_body_bytes, **limits})
+        whole = Limits(**{"body_bytes": params.serving.max_body_bytes, **limits})
+        self.server = Server(self.service.application, whole, self.service.metrics.count_refusal)
         self.ready, self.stop = threading.Event(), asyncio.Event()
         self.thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=PATIENCE)
 
     async def _serve(self) -> None:
         self.loop = asyncio.get_running_loop()
-        await server.serve(self.service, self.socket, self.stop, self.ready.set, self.limits)
+        await server.serve(self.service, self.server, self.socket, self.stop, self.ready.set)
 
     def __enter__(self) -> "Running":
         self.thread.start()

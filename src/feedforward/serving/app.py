@@ -15,7 +15,7 @@ from feedforward.serving.http_requests import Limits
 from feedforward.serving.http_server import Application
 from feedforward.serving.metrics import ServiceMetrics
 from feedforward.serving.model_cache import ModelCache
-from feedforward.serving.problems import problem
+from feedforward.serving.problems import FAILED, problem
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ def create(params: Params, hosts: frozenset[str]) -> Service:
         redoc_url=None,
     )
     inner.add_exception_handler(HTTPException, _refuse)
+    inner.add_exception_handler(Exception, _fail)
     _add_predictions(inner, handlers)
     _add_states(inner, handlers)
     _add_pages(inner, handlers)
@@ -69,6 +70,10 @@ async def _refuse(request: Request, error: Exception) -> Response:
     reason = {404: "not found", 405: f"does not support {request.method}"}.get(status, "failed")
     body = problem(f"{request.url.path[:60]}: {reason}; see /docs")
     return Response(body, status, headers, media_type="application/json")
+
+
+async def _fail(*_: object) -> Response:
+    return Response(problem(FAILED), 500, media_type="application/json")
 
 
 def _add_predictions(inner: FastAPI, handlers: Handlers) -> None:

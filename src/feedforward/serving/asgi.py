@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from feedforward.core.errors import FeedforwardError
 from feedforward.serving.http_server import Application, Message, Receive, Scope, Send
 from feedforward.serving.metrics import ServiceMetrics
-from feedforward.serving.problems import JSON, SECURITY_HEADERS, Refusal, describe
+from feedforward.serving.problems import FAILED, JSON, SECURITY_HEADERS, Refusal, describe, problem
 
 Handler = Callable[[str, str, bytes], Awaitable[bytes]]  # dataset, content type, body → JSON
 
@@ -40,7 +40,7 @@ class Middleware:
             await self.inner(scope, receive, send)
             return
         began = time.perf_counter()
-        status = 500
+        status = 0  # of the response, once it has begun
 
         async def send_hardened(message: Message) -> None:
             nonlocal status
@@ -53,6 +53,10 @@ class Middleware:
         handler = self.handlers.get(name) if dataset and "/" not in dataset else None
         try:
             await self._answer(handler, dataset, scope, receive, send_hardened)
+        except Exception:  # a defect: the log gets the traceback, the caller one line
+            log.exception("%s %s failed", scope["method"], str(scope["path"])[:60])
+            if not status:
+                await respond(send_hardened, 500, problem(FAILED))
         finally:
             known = name if handler or (not dataset and name in COUNTED) else "other"
             self.metrics.observe(known, status, time.perf_counter() - began)
@@ -70,9 +74,6 @@ class Middleware:
         except FeedforwardError as error:
             described = describe(error)
             await respond(send, described.status, described.body)
-        except Exception:  # a defect: the log gets the traceback, the caller one line
-            log.exception("%s %s failed", scope["method"], str(scope["path"])[:60])
-            await respond(send, 500, Refusal(500, "the service failed at this request; its log says where").body)
 
     def _check(self, headers: list[tuple[bytes, bytes]]) -> str:
         """The content type; pages of other sites must not reach the service, by DNS rebinding or by a form.

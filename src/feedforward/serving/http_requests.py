@@ -83,13 +83,13 @@ class RequestReader:
         """The requests that `data` completes; a refusal is the last item."""
         self._ready = []
         self._received += len(data)
-        rest: bytes | memoryview = data
+        rest = data
         while rest and not self._refused:
             try:
                 self._parser.feed_data(rest)
                 rest = b""
-            except httptools.HttpParserUpgrade as upgrade:  # ignored, as RFC 9110 allows: the connection stays HTTP/1.1
-                rest = rest[upgrade.args[0] :]
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = self._head_without_upgrade() + rest[upgrade.args[0] :]
                 self._parser = httptools.HttpRequestParser(self)
             except httptools.HttpParserError as error:
                 self._refuse(Refusal(400, f"must be an HTTP/1.1 request: {_reason(error)}"))
@@ -147,7 +147,7 @@ class RequestReader:
 
     def on_message_complete(self) -> None:
         """The last byte of a request."""
-        if self._refused:
+        if self._refused or self._parser.should_upgrade():
             return
         body = b"".join(self._parts)
         self._ready.append(
@@ -156,6 +156,12 @@ class RequestReader:
         self.reserved, self.continues = 0, False  # the request holds the reservation now
         self.state, self._received = "idle", 0
         self._parts = []
+
+    def _head_without_upgrade(self) -> bytes:
+        """The head again: an upgrade is ignored, as RFC 9110 allows, but httptools would not read the body."""
+        line = b"%b %b HTTP/%b\r\n" % (self._method.encode(), self._target, self._version.encode())
+        headers = [b"%b: %b\r\n" % header for header in self._headers if header[0] != b"upgrade"]
+        return line + b"".join(headers) + b"\r\n"
 
     # --- limits ----------------------------------------------------------------------------------
 
@@ -168,6 +174,8 @@ class RequestReader:
     def _head_problem(self) -> Refusal | None:
         if self._head_bytes + len(self._target) > self.limits.head_bytes:
             return self._head_too_large()
+        if self._method == "CONNECT":
+            return Refusal(501, "CONNECT is not supported")
         names = [name for name, _ in self._headers]
         if not self._target.startswith(b"/") or b"#" in self._target:
             return Refusal(400, "the request target must be a path that starts with /")

@@ -16,7 +16,7 @@ from typing import Any, cast
 from urllib.parse import unquote
 
 from feedforward.serving.http_requests import BodyMemory, Headers, Limits, Request, RequestReader
-from feedforward.serving.problems import JSON, SECURITY_HEADERS, Refusal, problem
+from feedforward.serving.problems import FAILED, JSON, SECURITY_HEADERS, Refusal, problem
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -282,5 +282,5 @@ async def respond(application: Application, request: Request) -> tuple[int, Head
         await application(scope, receive, send)
     except Exception:
         log.exception("%s %s failed", request.method, path[:60])
-        return 500, [(b"content-type", JSON)], problem("the service failed at this request; its log says where")
+        return 500, [(b"content-type", JSON)], problem(FAILED)
     return status, headers, b"".join(parts)

@@ -6,6 +6,7 @@ from feedforward.core.errors import DataError, FeedforwardError, InputError, Not
 from feedforward.serving.feedback_log import FeedbackLogFull, FeedbackLogUnwritable
 
 JSON = b"application/json"
+FAILED = "the service failed at this request; its log has the traceback"
 SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),

@@ -52,22 +52,18 @@ async def _run(service: Service, listening: socket.socket, ready: Callable[[], N
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await serve(service, listening, stop, ready)
+    server = Server(service.application, service.limits, service.metrics.count_refusal)
+    await serve(service, server, listening, stop, ready)
 
 
 async def serve(
-    service: Service,
-    listening: socket.socket,
-    stop: asyncio.Event,
-    ready: Callable[[], None],
-    limits: Limits | None = None,
+    service: Service, server: Server, listening: socket.socket, stop: asyncio.Event, ready: Callable[[], None]
 ) -> None:
     """Load the champions, accept connections, call `ready`, serve until `stop` is set."""
     service.models.start()
     end = time.monotonic() + FIRST_LOOK
     while not (service.models.loaded.is_set() or stop.is_set() or time.monotonic() > end):
         await asyncio.sleep(0.01)
-    server = Server(service.application, limits or service.limits, service.metrics.count_refusal)
     try:
         if not stop.is_set():
             await server.start(listening)

@@ -1,0 +1,59 @@
+"""The bytes of a connection as requests: however they are cut, the same requests."""
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feedforward.serving.http_requests import BodyMemory, Limits, Request, RequestReader
+from feedforward.serving.problems import Refusal
+
+LIMITS = Limits(body_bytes=200_000, bodies_bytes=150_000)
+STREAM = (
+    b"POST /a?b=c HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
+    b"GET /d HTTP/1.1\r\nHOST: y\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n"
+    b"POST /e HTTP/1.1\r\nHost: z\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\nT: u\r\n\r\n"
+    b"GET /f HTTP/1.0\r\n\r\n"
+)
+
+
+def read(parts: list[bytes]) -> list[Request | Refusal]:
+    reader = RequestReader(LIMITS, BodyMemory(LIMITS.bodies_bytes))
+    return [item for part in parts for item in reader.feed(part)]
+
+
+@given(st.lists(st.integers(0, len(STREAM)), max_size=30))
+def test_requests_do_not_depend_on_how_the_bytes_are_cut(cuts: list[int]) -> None:
+    edges = [0, *sorted(cuts), len(STREAM)]
+    requests = read([STREAM[start:end] for start, end in itertools.pairwise(edges) if start < end])
+    assert requests == read([STREAM])
+    assert [(each.method, each.target, each.body) for each in requests if isinstance(each, Request)] == [
+        ("POST", b"/a?b=c", b"hello"),
+        ("GET", b"/d", b""),
+        ("POST", b"/e", b"abcde"),
+        ("GET", b"/f", b""),
+    ]
+
+
+@given(st.binary(max_size=300), st.binary(max_size=300))
+def test_any_bytes_give_requests_or_one_refusal_at_the_end(head: bytes, body: bytes) -> None:
+    for content in (head, b"POST /a HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n" + body):
+        items = read([content, body])
+        assert not any(isinstance(item, Refusal) for item in items[:-1])
+
+
+def test_large_bodies_are_reserved_until_released() -> None:
+    memory = BodyMemory(LIMITS.bodies_bytes)
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
+    first, second = RequestReader(LIMITS, memory), RequestReader(LIMITS, memory)
+    [request] = first.feed(head + b"a" * 100_000)
+    assert isinstance(request, Request)
+    assert (request.reserved, memory.used) == (100_000, 100_000)
+    assert second.feed(head + b"a" * 60_000) == []
+    assert memory.used == 100_000  # small so far
+    [refusal] = second.feed(b"a" * 40_000)
+    assert isinstance(refusal, Refusal)
+    assert refusal.status == 503
+    assert memory.used == 100_000
+    memory.release(request.reserved)
+    assert memory.used == 0

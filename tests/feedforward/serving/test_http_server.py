@@ -1,0 +1,337 @@
+"""The HTTP server over raw sockets: what clients can hold, for how long, and what HTTP asks of a server."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import registered
+from live_service import BOUNDS, GLAD, PATIENCE, Running
+from registered import NAME
+
+from feedforward.config.schema import Params
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+pytestmark = pytest.mark.slow
+
+SHORT = {"idle": 0.4, "head": 0.4, "body": 0.4, "write": 0.4, "linger": 0.4, "connections": 20, "bodies_bytes": 300_000}
+BODY = json.dumps({"samples": [GLAD]}).encode()
+HEAD = f"POST /predict/{NAME} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n".encode()
+POST = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+
+
+@pytest.fixture
+def strict(small: Params, small_store: "Store") -> Iterator[Running]:
+    """A service whose limits are small."""
+    registered.champion(small_store, small)
+    with Running(small.model_copy(update={"serving": BOUNDS}), **SHORT) as running:
+        yield running
+
+
+def connect(service: Running) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", service.port), timeout=PATIENCE)
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """What the server sends until it closes."""
+    answer = b""
+    try:
+        while part := connection.recv(65536):
+            answer += part
+    except ConnectionError:
+        pass
+    return answer
+
+
+def exchange(service: Running, request: bytes) -> bytes:
+    """The answers to bytes after which the client sends no more."""
+    with connect(service) as connection:
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        return read_all(connection)
+
+
+def drip(connection: socket.socket, part: bytes) -> bool:
+    """Send `part` over and over; whether the server closed the connection."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        try:
+            connection.sendall(part)
+        except ConnectionError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def problem(answer: bytes) -> Any:
+    return json.loads(answer.partition(b"\r\n\r\n")[2])
+
+
+# --- deadlines -------------------------------------------------------------------------------
+
+
+def test_an_idle_connection_is_closed_without_an_answer(strict: Running) -> None:
+    with connect(strict) as connection:
+        assert read_all(connection) == b""
+    with connect(strict) as connection:
+        connection.sendall(POST)
+        assert read_all(connection).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("part", [b"X-Header: y\r\n", b"a"])
+def test_a_dripping_head_is_refused_and_closed(strict: Running, part: bytes) -> None:
+    with connect(strict) as connection:
+        connection.sendall(HEAD + b"X: ")
+        assert drip(connection, part)
+    with connect(strict) as connection:
+        connection.sendall(HEAD)
+        answer = read_all(connection)
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert problem(answer)["field"] == "head"
+
+
+def test_a_dripping_body_is_refused_and_closed(strict: Running) -> None:
+    with connect(strict) as connection:
+        connection.sendall(HEAD + b"Content-Length: 100000\r\n\r\n{")
+        answer = read_all(connection)
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert b"connection: close" in answer
+        assert drip(connection, b" ")
+
+
+def test_a_client_that_does_not_read_is_closed(strict: Running) -> None:
+    with connect(strict) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        assert drip(connection, b"GET /openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 50)
+    assert strict.ask(GLAD).status_code == 200
+
+
+# --- sizes -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("endless", [b"GET /", HEAD + b"X: ", HEAD + b"X: y\r\n" * 5000])
+def test_a_head_without_end_is_refused(strict: Running, endless: bytes) -> None:
+    with connect(strict) as connection:
+        connection.sendall(endless)
+        assert drip(connection, b"a" * 1000)
+    assert exchange(strict, endless + b"a" * 70_000).startswith(b"HTTP/1.1 431")
+
+
+@pytest.mark.parametrize("framing", [b"0\r\n" + b"X: y\r\n" * 60_000, b"1;" + b"x" * 350_000, b"1\r\na\r\n" * 60_000])
+def test_endless_trailers_and_chunk_framing_are_refused(strict: Running, framing: bytes) -> None:
+    answer = exchange(strict, HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + framing)
+    assert answer.startswith((b"HTTP/1.1 413", b"HTTP/1.1 400")), answer[:200]
+    with connect(strict) as connection:
+        connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + framing)
+        assert drip(connection, b"X: y\r\n" * 1000)
+
+
+def test_a_body_above_the_limit_is_refused_before_it_is_read(strict: Running) -> None:
+    with connect(strict) as connection:
+        connection.sendall(HEAD + b"Content-Length: 200001\r\nExpect: 100-continue\r\n\r\n")
+        answer = read_all(connection)
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert problem(answer)["error"] == "body: must have at most 200000 bytes"
+
+
+def test_large_bodies_share_a_limit_and_short_requests_pass(strict: Running) -> None:
+    part = HEAD + b"Content-Length: 199999\r\n\r\n" + b" " * 120_000
+    holding = [connect(strict) for _ in range(2)]
+    try:
+        for connection in holding:
+            connection.sendall(part)
+        while strict.server.memory.used < 240_000:
+            time.sleep(0.01)
+        refused = exchange(strict, part)
+        assert refused.startswith(b"HTTP/1.1 503")
+        assert b"retry-after: 1" in refused
+        assert strict.ask(GLAD).status_code == 200
+    finally:
+        for connection in holding:
+            connection.close()
+    while strict.server.memory.used:
+        time.sleep(0.01)
+    whole = HEAD + b"Content-Length: 150000\r\n\r\n" + BODY.ljust(150_000)
+    assert exchange(strict, whole).startswith(b"HTTP/1.1 200")
+    assert strict.server.memory.used == 0
+
+
+def test_more_connections_than_allowed_keep_nobody_out(strict: Running) -> None:
+    parts = [b"", HEAD, HEAD + b"Content-Length: 100\r\n\r\n{"]
+    held = [connect(strict) for _ in range(3 * SHORT["connections"])]  # type: ignore[operator]
+    try:
+        for number, connection in enumerate(held):
+            try:
+                connection.sendall(parts[number % 3])
+            except ConnectionError:  # closed already to make room
+                continue
+            assert strict.client.get("/health", headers={"connection": "close"}).status_code == 200
+    finally:
+        for connection in held:
+            connection.close()
+
+
+# --- work ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def roomy(small: Params, small_store: "Store") -> Iterator[Running]:
+    """A service with the default limits."""
+    registered.champion(small_store, small, 1.0, dropout=2.0)
+    registered.pictures_champion(small_store)
+    with Running(small) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"samples": [' + b"1," * 4_000_000 + b"1]}",
+        b'{"samples": [' + b"[]," * 2_600_000 + b"[]]}",
+        b'{"samples": [' + b"[1.5]," * 100_000 + b"[1.5]]}",
+        b'{"samples": [[' + b'["a"],' * 100_000 + b'["a"]]]}',
+        b'{"samples": [[[' + b'"a",' * 1_000_000 + b'"a"]]]}',
+        b'{"samples": ["a"]' + b"".join(b',"%d":1' % k for k in range(500_000)) + b"}",
+        b'{"samples": [{' + b",".join(b'"%d":[]' % k for k in range(100_000)) + b"}]}",
+    ],
+    ids=["numbers", "lists", "rows", "texts in rows", "texts in a row", "fields", "columns"],
+)
+@pytest.mark.parametrize("dataset", [NAME, "tones"])
+def test_a_body_of_a_million_wrong_values_is_one_problem(roomy: Running, body: bytes, dataset: str) -> None:
+    answer = roomy.client.post(f"/predict/{dataset}", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert len(answer.content) < 500
+
+
+def test_short_requests_are_answered_while_long_ones_run(roomy: Running) -> None:
+    many = [f"{letter}{digit} word1" for letter in "abcdefghij" for digit in range(100)]
+    done: list[str] = []
+
+    def long() -> None:
+        roomy.client.post(f"/predict/{NAME}", json={"samples": many, "explain": True, "variants": True})
+        done.append("long")
+
+    threads = [threading.Thread(target=long) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    while "long" not in done:
+        assert roomy.ask(GLAD, explain=True).status_code == 200
+        done.append("short")
+    for thread in threads:
+        thread.join()
+    assert done.index("long") > 3, done
+
+
+# --- HTTP ------------------------------------------------------------------------------------
+
+
+def test_pipelined_requests_are_answered_in_order(strict: Running) -> None:
+    one = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    answers = exchange(strict, one * 5000 + b"GET /nothing HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    assert answers.count(b"HTTP/1.1 200 OK") == 5000
+    assert answers.count(b"HTTP/1.1") == 5001
+    assert answers.endswith(b'"field":null}')
+
+
+@pytest.mark.parametrize("upgrade", [b"h2c", b"websocket"])
+def test_an_upgrade_is_ignored_and_the_body_is_read(strict: Running, upgrade: bytes) -> None:
+    headers = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: " + upgrade + b"\r\nHTTP2-Settings: AAMAAABk\r\n"
+    post = HEAD + headers + b"Content-Length: %d\r\n\r\n" % len(BODY)
+    answers = exchange(strict, post + BODY + POST)
+    assert answers.count(b"HTTP/1.1 200 OK") == 2
+    with connect(strict) as connection:
+        connection.sendall(post)
+        time.sleep(0.05)
+        connection.sendall(BODY)
+        assert connection.recv(100).startswith(b"HTTP/1.1 200 OK")
+    get = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n" + headers + b"\r\n"
+    assert exchange(strict, get * 2).count(b"HTTP/1.1 200 OK") == 2
+
+
+def test_a_client_that_expects_100_continue_gets_it(strict: Running) -> None:
+    with connect(strict) as connection:
+        connection.sendall(HEAD + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(BODY))
+        assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(BODY)
+        assert connection.recv(100).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_a_chunked_body_with_a_trailer_is_read(strict: Running) -> None:
+    chunks = b"%x\r\n%b\r\n5;x=y\r\n     \r\n0\r\nX-Trailer: z\r\n\r\n" % (len(BODY), BODY)
+    answer = exchange(strict, HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    answer = exchange(strict, HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n" + chunks)
+    assert answer.startswith(b"HTTP/1.1 501")
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/docs", "/openapi.json", "/metrics"])
+def test_head_is_get_without_the_body(strict: Running, path: str) -> None:
+    got, head = strict.client.get(path), strict.client.head(path)
+    assert (got.status_code, head.status_code) == (200, 200)
+    assert head.content == b""
+    assert int(head.headers["content-length"]) > 0
+    assert head.headers["content-type"] == got.headers["content-type"]
+
+
+@pytest.mark.parametrize(("path", "allowed"), [("/", "GET, HEAD"), (f"/predict/{NAME}", "POST")])
+def test_a_wrong_method_is_told_the_right_ones(strict: Running, path: str, allowed: str) -> None:
+    for method in ("PUT", "DELETE", "OPTIONS", "PATCH"):
+        answer = strict.client.request(method, path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
+def test_keep_alive_follows_the_version_and_the_connection_header(strict: Running) -> None:
+    with connect(strict) as connection:
+        for _ in range(3):
+            connection.sendall(POST)
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200 OK")
+        connection.sendall(POST.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
+        assert b"connection: close" in read_all(connection)
+    with connect(strict) as connection:
+        connection.sendall(POST.replace(b"HTTP/1.1", b"HTTP/1.0"))
+        assert b"connection: close" in read_all(connection)
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"\x16\x03\x01\x02\x00", 400),
+        (b"GET / HTTP/1.1\r\nHost : 127.0.0.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.example\r\n\r\n", 400),
+        (b"GET http://evil.example/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 400),
+        (b"GET /#x HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 400),
+        (b"OPTIONS * HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 400),
+        (b"CONNECT 127.0.0.1:1 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 501),
+        (HEAD + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello", 400),
+        (HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (HEAD + b"Content-Length: 1e3\r\n\r\n", 400),
+        (HEAD + b"Content-Length: %d\r\n\r\n" % 10**30, 400),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+        (b"GET /health HTTP/1.0\r\n\r\n", 403),
+    ],
+)
+def test_a_bad_request_is_refused_in_json(strict: Running, request_bytes: bytes, status: int) -> None:
+    answer = exchange(strict, request_bytes)
+    assert answer.startswith(b"HTTP/1.1 %d " % status), answer
+    assert problem(answer)["error"].isprintable()
+
+
+def test_a_request_that_fails_is_answered_500_and_the_next_is_served(
+    strict: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("feedforward.serving.pages.datasets", fail)
+        patch.setattr("feedforward.serving.schemas.answer", fail)
+        for answer in (strict.client.get("/datasets"), strict.ask(GLAD)):
+            assert (answer.status_code, answer.json()["field"]) == (500, None)
+    assert strict.ask(GLAD).status_code == 200
+    assert 'feedforward_requests_total{path="predict",status="500"} 1.0' in strict.client.get("/metrics").text
