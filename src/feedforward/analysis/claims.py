@@ -1,133 +1,166 @@
-"""Claims of params.yaml, judged over seeds: supported, contradicted or undecided.
+"""Claims of params.yaml, judged over seeds: supported, contradicted, no difference that matters, or undecided.
 
-A claim says in which region the difference left − right (or left − value) lies: below 0, above 0, or
-within ± tolerance. It is supported when the interval of the difference lies inside that region,
-contradicted when it lies outside, undecided when it crosses the border. The interval is the t interval
-at the level that Holm's procedure gives the claim among all claims of its data set; so the chance that
-any claim of a data set is decided wrongly stays below 5 %.
+A claim states in which region the difference left − right (or left − value) lies: below 0, above 0, or within
+± tolerance. Its interval is a confidence sequence at level 5 % / number of claims (Bonferroni), so all intervals of a
+dataset hold together, at every number of seeds, with 95 % probability; verdicts are read off the intervals. The chance
+that a dataset ever carries a false verdict is therefore at most 5 %, however often seeds are added and looked at.
+
+`margins` of params.yaml say which difference of a statistic matters. An interval inside ± margin is the verdict *no
+difference that matters*, whatever its sign.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from feedforward.analysis import intervals, statistics
+from feedforward.analysis import comparisons, intervals, sequential, statistics
 from feedforward.analysis.run_result import RunResult
+from feedforward.analysis.sequential import Interval
+from feedforward.analysis.statistics import STATISTICS
 from feedforward.config.schema import Claim, Params
 
-Outcome = Literal["supported", "contradicted", "undecided"]
+Outcome = Literal["supported", "contradicted", "no difference that matters", "undecided"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
 @dataclass(frozen=True)
 class Verdict:
     """What the runs say about a claim.
 
-    left, right: means of both sides (right is the claim's constant where it has one), over the seeds that
-    were compared; difference: its mean with the interval at confidence 1 − level. All None where no run
-    measured them; interval, level and p None with one seed.
-    further_seeds: for an undecided claim, how many more would decide it (power 80 %, were the observed
-    difference the true one); None: not to be told, or more than inference.MOST_SEEDS.
+    outcome: for this data. new_data: the same for new data of this kind, from `sequential.inflated`; None where the
+        splits were not drawn by the seeds, and for claims about final models.
+    n: seeds that were compared. left, right: means of both sides (right is the claim's constant if it has one).
+    difference: its mean with the 95 % t interval. wins: P(left > right), paired by seed and unpaired; None for claims
+        about a constant.
+    history: the interval after 2, 3, … seeds, at `level`; p: anytime-valid, corrected over the claims.
+    further_seeds: for an undecided claim, a rough guide how many more would decide it.
+    Numbers are None where no run measured them, or where they need two seeds.
     """
 
     dataset: str
     claim: Claim
     outcome: Outcome
+    new_data: Outcome | None
     n: int
-    left: float | None
-    right: float | None
-    difference: intervals.Estimate | None
-    level: float | None
-    p: float | None
-    p_corrected: float | None
-    further_seeds: int | None
-    note: str
+    level: float
+    left: float | None = None
+    right: float | None = None
+    difference: intervals.Estimate | None = None
+    wins: tuple[float, float] | None = None
+    history: tuple[Interval, ...] = ()
+    p: float | None = None
+    margin: float | None = None
+    further_seeds: int | None = None
+    note: str = ""
+
+    @property
+    def decided(self) -> bool:
+        """Is the outcome any but `undecided`?"""
+        return self.outcome != "undecided"
+
+    @property
+    def interval(self) -> Interval | None:
+        """The anytime-valid interval at all seeds."""
+        return self.history[-1] if self.history else None
 
 
 def judge(results: Iterable[RunResult], params: Params, protocol: str = "fair") -> list[Verdict]:
-    """A verdict on every claim, data sets and claims in the order of params.yaml.
-
-    Data sets without runs are left out.
-    """
+    """A verdict on every claim, datasets and claims in the order of params.yaml; datasets without runs are left out."""
     results = list(results)
-    found = []
+    verdicts = []
     for name, dataset in params.datasets.items():
         runs = statistics.select(results, name, protocol)
+        level = (1 - intervals.CONFIDENCE) / max(1, len(dataset.claims))
         if runs:
-            found += _judge_family(name, dataset.claims, runs)
-    return found
+            verdicts += [
+                _judge(name, claim, runs, level, params.margins.get(claim.statistic)) for claim in dataset.claims
+            ]
+    return verdicts
 
 
-def _judge_family(dataset: str, claims: tuple[Claim, ...], runs: list[RunResult]) -> list[Verdict]:
-    samples = [_samples(claim, runs) for claim in claims]
-    values = [[left - right for left, right in pairs] for pairs in samples]
-    p_values = [intervals.p_value(v, _border(c, v)) for c, v in zip(claims, values, strict=True)]
-    corrected = intervals.holm(p_values)
-    return [
-        _judge(dataset, claim, pairs, p, holm)
-        for claim, pairs, p, holm in zip(claims, samples, p_values, corrected, strict=True)
-    ]
-
-
-def _samples(claim: Claim, runs: list[RunResult]) -> list[tuple[float, float]]:
-    """(left, right) for each seed that has both; a constant serves every seed."""
+def _judge(dataset: str, claim: Claim, runs: Sequence[RunResult], level: float, margin: float | None) -> Verdict:
     left = statistics.sample(runs, claim.left, claim.statistic)
-    if claim.right is None:
-        assert claim.value is not None
-        return [(value, claim.value) for value in left.values()]
-    right = statistics.sample(runs, claim.right, claim.statistic)
-    return [(left[seed], right[seed]) for seed in left if seed in right]
-
-
-def _border(claim: Claim, values: list[float]) -> float:
-    """The border of the claim's region that is nearest to the mean difference."""
-    if claim.tolerance is None or not values:
-        return 0.0
-    return claim.tolerance if sum(values) >= 0 else -claim.tolerance
-
-
-def _holds(claim: Claim, difference: float) -> bool:
-    if claim.tolerance is not None:
-        return abs(difference) <= claim.tolerance
-    return difference < 0 if claim.direction == "lower" else difference > 0
-
-
-def _judge(
-    dataset: str,
-    claim: Claim,
-    pairs: list[tuple[float, float]],
-    p: float | None,
-    corrected: intervals.Corrected | None,
-) -> Verdict:
-    values = [left - right for left, right in pairs]
-    n = len(pairs)
+    right = _right(claim, runs, left)
+    shared = [seed for seed in left if seed in right]
+    n, values = len(shared), [left[seed] - right[seed] for seed in shared]
     if not n:
-        return Verdict(dataset, claim, "undecided", 0, None, None, None, None, None, None, None, "no run measured it")
-    level = corrected.level if corrected else None
-    difference = intervals.estimate(values, 1 - level if level else intervals.CONFIDENCE)
-    assert difference is not None
-    outcome: Outcome = "undecided"
-    if corrected and corrected.p <= 1 - intervals.CONFIDENCE:
-        outcome = "supported" if _holds(claim, difference.mean) else "contradicted"
-    further = None
-    if outcome == "undecided" and level:
-        further = intervals.further_seeds(values, _border(claim, values), level)
-    note = ""
-    if n == 1:
-        note = "one seed has no interval"
-    elif intervals.is_constant(values):
-        note = "all seeds agree, so the exact sign test stands in for the t test"
-    left, right = (sum(side) / n for side in zip(*pairs, strict=True))
+        return Verdict(dataset, claim, "undecided", None, 0, level, note="no run measured it")
+    statistic = STATISTICS[claim.statistic]
+    error = statistics.sampling_error(runs, claim.left, claim.statistic) if claim.right is None else 0.0
+    overlap = statistics.overlap(runs) if statistic.role == "replica" else None
+    history = sequential.confidence_sequence(values, level, statistic.resolution, error)
+    outcome = _outcome(claim, history[-1] if history else None, margin)
+    new = None if overlap is None else sequential.inflated(values, level, overlap, statistic.resolution)
+    border = _border(claim, sum(values) / n)
+    p = sequential.p_value(values, border, statistic.resolution)
     return Verdict(
         dataset,
         claim,
         outcome,
+        None if new is None else _outcome(claim, new, margin),
         n,
-        left,
-        right,
-        difference,
         level,
-        p,
-        corrected.p if corrected else None,
-        further,
-        note,
+        sum(left[seed] for seed in shared) / n,
+        sum(right[seed] for seed in shared) / n,
+        intervals.estimate(values, overlap=overlap, sampling_error=error),
+        None if claim.right is None else _wins(values, left, right),
+        tuple(history),
+        None if p is None else min(1.0, p * (1 - intervals.CONFIDENCE) / level),
+        margin,
+        _further(values, border, level, statistic.resolution) if outcome == "undecided" else None,
+        _note(history, n),
     )
+
+
+def _right(claim: Claim, runs: Sequence[RunResult], left: dict[int, float]) -> dict[int, float]:
+    """The other side by seed; a constant is the same for every seed."""
+    if claim.right is not None:
+        return statistics.sample(runs, claim.right, claim.statistic)
+    assert claim.value is not None
+    return dict.fromkeys(left, claim.value)
+
+
+def region(claim: Claim) -> tuple[float, float]:
+    """The differences for which the claim holds; ends may be infinite."""
+    tolerance = claim.tolerance or 0.0
+    return {"lower": (-math.inf, 0.0), "higher": (0.0, math.inf), "equal": (-tolerance, tolerance)}[claim.direction]
+
+
+def _outcome(claim: Claim, interval: Interval | None, margin: float | None) -> Outcome:
+    if interval is None or (interval.low is not None and interval.high is not None and interval.low > interval.high):
+        return "undecided"
+    low, high = region(claim)
+    if margin and claim.direction != "equal" and interval.within(-margin, margin):
+        return "no difference that matters"
+    if interval.within(low, high) and not (claim.direction != "equal" and comparisons.sign(interval) == 0):
+        return "supported"
+    above, below = interval.within(high, math.inf), interval.within(-math.inf, low)
+    return "contradicted" if (above or below) and comparisons.sign(interval) else "undecided"
+
+
+def _border(claim: Claim, mean: float) -> float:
+    """The border of the claim's region that is nearest to the mean difference."""
+    return math.copysign(claim.tolerance or 0.0, mean)
+
+
+def _wins(values: Sequence[float], left: dict[int, float], right: dict[int, float]) -> tuple[float, float]:
+    return intervals.superiority(values, [0.0]), intervals.superiority([*left.values()], [*right.values()])
+
+
+def _further(values: Sequence[float], border: float, level: float, resolution: float) -> int | None:
+    if len(values) < 2:
+        return None
+    gap = sum(values) / len(values) - border
+    return sequential.further_seeds(gap, intervals.spread(values, resolution), len(values), level)
+
+
+def _note(history: Sequence[Interval], n: int) -> str:
+    if n == 1:
+        return "one seed has no interval"
+    last = history[-1]
+    if last.low is None:
+        return "too few seeds for an interval at this level"
+    if last.high is not None and last.low > last.high:
+        return "early and late seeds contradict each other: they do not share one normal distribution"
+    return ""

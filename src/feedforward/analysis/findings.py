@@ -1,24 +1,25 @@
-"""What the runs of each data set say: means, paired differences, verdicts; nothing is written here."""
+"""What the runs of each dataset say: means, paired differences, verdicts, failed seeds. Nothing is written here."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
-from feedforward.analysis import claims as verdicts
-from feedforward.analysis import statistics
+from feedforward.analysis import claims, comparisons, failures, statistics
 from feedforward.analysis.claims import Verdict
+from feedforward.analysis.comparisons import Difference
+from feedforward.analysis.failures import Failures
 from feedforward.analysis.run_result import RunResult
-from feedforward.analysis.statistics import STATISTICS, Difference, Summary
+from feedforward.analysis.statistics import STATISTICS, Summary
 from feedforward.config.schema import Dataset, Params
 from feedforward.core.errors import DataError
 
 
 @dataclass(frozen=True)
 class Findings:
-    """One data set compared.
+    """One dataset compared.
 
     baseline: the variant of the final model. variants: those with replicas, in the order of params.
-    runs: of one protocol, final runs included. differences: of every replica statistic, each other
-    variant against the baseline.
+    runs: of one protocol, final runs included. differences: of every replica statistic, each other variant against the
+    baseline. margins: by statistic, the difference that matters.
     """
 
     name: str
@@ -29,44 +30,64 @@ class Findings:
     summary: Summary
     differences: list[Difference]
     verdicts: list[Verdict]
+    failures: list[Failures] = field(default_factory=list)
+    margins: dict[str, float] = field(default_factory=dict)
 
     @property
     def seeds(self) -> int:
-        """The largest number of replicas of a variant."""
-        return max((found.n for estimates in self.summary.values() for found in estimates.values()), default=0)
+        """The largest number of seeds of a variant."""
+        return max((entry.n for estimates in self.summary.values() for entry in estimates.values()), default=0)
+
+    @property
+    def overlap(self) -> float | None:
+        """n_val / n_train where the seeds drew their splits (intervals.estimate)."""
+        return statistics.overlap(self.runs)
 
 
 def find(results: Iterable[RunResult], params: Params, protocol: str = "fair") -> list[Findings]:
-    """The findings of each data set that has runs of the protocol, in the order of params.
+    """The findings of each dataset that has runs of the protocol, in the order of params.
 
     Raises:
-        DataError: no such run, or runs of a data set or variant that params does not have.
+        DataError: no such run, or runs of a dataset or variant that params does not have.
     """
     results = list(results)
     for run in results:
         if run.dataset not in params.datasets or run.variant not in params.variants:
             raise DataError(f"results: params.yaml has no {run.dataset} or no {run.variant}; run `dvc repro train`")
-    claims = verdicts.judge(results, params, protocol)
-    found = []
-    for name, dataset in params.datasets.items():
-        runs = statistics.select(results, name, protocol)
-        own = [verdict for verdict in claims if verdict.dataset == name]
-        if runs:
-            found.append(_findings(name, dataset, list(params.variants), runs, own))
-    if not found:
+    verdicts = claims.judge(results, params, protocol)
+    findings = [
+        _findings(name, params, runs, [verdict for verdict in verdicts if verdict.dataset == name])
+        for name in params.datasets
+        if (runs := statistics.select(results, name, protocol))
+    ]
+    if not findings:
         raise DataError(f"results: no run of protocol {protocol}; run `dvc repro train`")
-    return found
+    return findings
 
 
-def _findings(name: str, dataset: Dataset, known: list[str], runs: list[RunResult], own: list[Verdict]) -> Findings:
+def _findings(name: str, params: Params, runs: list[RunResult], verdicts: list[Verdict]) -> Findings:
+    dataset = params.datasets[name]
     baseline = dataset.training.final.variant
     replicas = {run.variant for run in runs if run.role == "replica"}
-    variants = [variant for variant in known if variant in replicas]
-    pairs = [(variant, baseline) for variant in variants if variant != baseline]
-    differences = [
+    variants = [variant for variant in params.variants if variant in replicas]
+    return Findings(
+        name,
+        dataset,
+        baseline,
+        variants,
+        runs,
+        statistics.summarize(runs, params.variants),
+        _differences(runs, [(variant, baseline) for variant in variants if variant != baseline]),
+        verdicts,
+        failures.find(runs, dataset),
+        {name: margin for name, margin in params.margins.items()},
+    )
+
+
+def _differences(runs: Sequence[RunResult], pairs: Sequence[tuple[str, str]]) -> list[Difference]:
+    return [
         difference
         for statistic in STATISTICS.values()
         if statistic.role == "replica"
-        for difference in statistics.differences(runs, pairs, statistic.name)
+        for difference in comparisons.differences(runs, pairs, statistic.name)
     ]
-    return Findings(name, dataset, baseline, variants, runs, statistics.summarize(runs, known), differences, own)

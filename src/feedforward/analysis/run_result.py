@@ -1,4 +1,4 @@
-"""RunResult: what one training run leaves behind, without run ids or times, so that reruns are byte-identical."""
+"""RunResult: the result of one training run, without run ids or times, so that reruns are byte-identical."""
 
 import contextlib
 from collections.abc import Iterable, Iterator
@@ -14,14 +14,15 @@ from feedforward.core.errors import DataError
 class RunResult:
     """One variant, one seed, trained once.
 
-    role: `replica` (compared on the validation split) or `final` (met the test split once).
-    curves: per epoch `loss`, `accuracy`, `cross_entropy` and, with a validation split, the same with
-        `val_` before; `loss` is Keras's and includes the L2 penalty, `cross_entropy` does not. Where a value
-        is learned, `mae` (in the value's unit) stands in the place of `accuracy`, and `cross_entropy` is the task's
-        own loss: of regression the squared error in variances of the target, a Gaussian's but for constants.
+    role: `replica` (compared on the validation split) or `final` (tested once).
+    curves: per epoch `loss`, `accuracy`, `cross_entropy` and, with a validation split, the same with the prefix
+        `val_`; `loss` is Keras's and includes the L2 penalty, `cross_entropy` does not. Regressions have `mae` (in the
+        unit of the value) instead of `accuracy`, and their `cross_entropy` is the squared error in variances of the
+        target: a Gaussian's cross-entropy up to constants.
     metrics: figures of the run, finite floats (`best_epoch` counts from 1).
     weights_digest: SHA-256 (hex) of the trained weights.
-    hardest: of a final run, the test samples that it gets most wrong (attribution.hardest).
+    hardest: of a final run, the test samples with the largest loss (attribution.hardest).
+    samples: number of samples by split: `train`, `validation`, `test`; those that the run used.
     """
 
     dataset: str
@@ -33,23 +34,33 @@ class RunResult:
     metrics: dict[str, float]
     weights_digest: str
     hardest: list[dict[str, Any]] = field(default_factory=list)
+    samples: dict[str, int] = field(default_factory=dict)
 
     @property
     def score(self) -> str:
-        """The curve beside the loss."""
+        """Name of the curve that is shown with the loss: `accuracy` or `mae`."""
         return score_of(self.curves)
 
+    @property
+    def overlap(self) -> float | None:
+        """n_val / n_train, for intervals about new data; None where the split was not drawn by the seed, or is unknown.
 
-SCORES = {"accuracy": "accuracy", "mae": "mean absolute error"}  # curve: what people read
+        Protocol `lecture` validates all seeds on one split.
+        """
+        train, validation = self.samples.get("train"), self.samples.get("validation")
+        return validation / train if train and validation and self.protocol == "fair" else None
+
+
+SCORES = {"accuracy": "accuracy", "mae": "mean absolute error"}  # curve → label
 
 
 def score_of(curves: Iterable[str]) -> str:
-    """`accuracy`, or `mae` where a value is learned."""
+    """`mae` for regressions, otherwise `accuracy`."""
     return "mae" if "mae" in curves else "accuracy"
 
 
 def save(path: Path, results: Iterable[RunResult], cpu: str, point: str = "results") -> None:
-    """Write results as JSON, in a fixed order; `cpu` is the kind that made them (provenance.cpu_digest)."""
+    """Write results as JSON, in a fixed order; `cpu` is the kind of CPU that computed them (provenance.cpu_digest)."""
     ordered = sorted(results, key=lambda r: (r.dataset, r.protocol, r.role, r.variant, r.seed))
     atomic_files.write_json(path, {"cpu": cpu, "runs": [asdict(result) for result in ordered]}, point)
 
@@ -65,7 +76,7 @@ def load(path: Path) -> list[RunResult]:
 
 
 def made_on(path: Path) -> str:
-    """The kind of CPU that made the results.
+    """The kind of CPU that computed the results.
 
     Raises:
         DataError: missing or damaged.

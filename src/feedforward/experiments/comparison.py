@@ -70,9 +70,7 @@ def gather(results: Iterable[RunResult], params: Params) -> Additions:
         for name in params.datasets
         if (path := paths.validation(name) / "summary.json").is_file()
     }
-    commit = provenance.last_change(paths.root(), ("src", "params.yaml"))
-    origin = {"commit": commit} if commit else {}
-    origin |= {f"data of {name}": summary["data_digest"] for name, summary in validation.items()}
+    origin = {f"data of {name}": summary["data_digest"] for name, summary in validation.items()}
     origin["libraries"] = ", ".join(f"{name} {provenance.installed_version(name)}" for name in provenance.LIBRARIES)
     finals = {run.dataset: run for run in sorted(results, key=lambda run: -run.seed) if run.hardest}
     hardest = {

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from feedforward.analysis.claims import Outcome
 from feedforward.analysis.findings import Findings, find
 from feedforward.analysis.run_result import RunResult
 from feedforward.analysis.statistics import STATISTICS
@@ -49,7 +48,6 @@ model was trained in other orders too. Standard deviations, over the seeds of an
 explain, over the means of orders:
 
 """
-OUTCOMES: tuple[Outcome, ...] = ("supported", "contradicted", "undecided")
 
 
 @dataclass(frozen=True)
@@ -126,9 +124,7 @@ def _in_short(fair: Sequence[Findings]) -> list[str]:
     """The claims of each data set by what became of them."""
     parts = ["## In short\n\n"]
     for one in fair:
-        for outcome in OUTCOMES:
-            if claims := [verdict.claim.text for verdict in one.verdicts if verdict.outcome == outcome]:
-                parts.append(f"- {one.name}, **{outcome}**: {'; '.join(claims)}.\n")
+        parts += [f"- {one.name}, **{outcome}**: {'; '.join(claims)}.\n" for outcome, claims in tables.outcomes(one)]
     return [*parts, "\n"] if len(parts) > 1 else []
 
 

@@ -7,10 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from feedforward.analysis import intervals, statistics
+from feedforward.analysis import comparisons, intervals, statistics
 from feedforward.analysis.run_result import RunResult
 from feedforward.analysis.statistics import Summary
-from feedforward.config.schema import Params
+from feedforward.config.schema import Params, StatisticName
 from feedforward.core import atomic_files, paths
 from feedforward.data import manifest as manifest_file
 from feedforward.experiments import plan, runner, search_space
@@ -22,7 +22,7 @@ from feedforward.tracking import Run, RunTags
 if TYPE_CHECKING:
     from feedforward.tracking import Store
 
-STATISTIC = "best_val_cross_entropy"  # lower is better; a search looks for the lowest
+STATISTIC: StatisticName = "best_val_cross_entropy"  # lower is better; a search looks for the lowest
 PROTOCOL = "fair"
 
 
@@ -127,9 +127,9 @@ class Outcome:
         return [name for name, runs in self.results.items() if not runs]
 
     @cached_property
-    def ranking(self) -> statistics.Ranking:
+    def ranking(self) -> comparisons.Ranking:
         """Trials from the lowest loss on, and those that cannot be told from the first."""
-        return statistics.rank(self._runs, self.summary, STATISTIC)
+        return comparisons.rank(self._runs, self.summary, STATISTIC, self.sweep.params.margins.get(STATISTIC))
 
     def samples(self, name: str) -> list[float]:
         """The lowest validation loss of each seed."""
@@ -207,12 +207,13 @@ def conclude(outcome: Outcome, parent: Run, store: "Store") -> Path:
 
 
 def _figure(outcome: Outcome) -> bytes:
-    from feedforward.reports import figures  # matplotlib takes a second
+    from feedforward.reports import sweep_figures  # matplotlib takes a second
+    from feedforward.reports.figure_style import png
 
     names, title = list(outcome.summary), f"{outcome.sweep.dataset}: {outcome.sweep.variant}, lowest validation loss"
     columns = {axis.field: [outcome.points[name][axis.field] for name in names] for axis in outcome.sweep.axes}
     samples = [outcome.samples(name) for name in names]
     if len(columns) == 2 and not outcome.sweep.trials:
         means = [intervals.estimate(values).mean for values in samples]  # type: ignore[union-attr]
-        return figures.png(figures.heat_map(columns, means, title, outcome.sweep.seeds))
-    return figures.png(figures.against_values(columns, samples, title))
+        return png(sweep_figures.heat_map(columns, means, title, outcome.sweep.seeds))
+    return png(sweep_figures.against_values(columns, samples, title))

@@ -1,6 +1,6 @@
-"""The comparison as one page that needs no network: answer, figures, table, verdicts, and what others add.
+"""The comparison as one HTML page that needs no network: answers, figures, tables, verdicts, and additions.
 
-The page shows what it is given and nothing else; sections without input are left out.
+The page shows only its input; sections without input are left out.
 """
 
 import base64
@@ -10,24 +10,27 @@ from typing import Any
 
 from markupsafe import Markup
 
-from feedforward.analysis import statistics
+from feedforward.analysis import claims, comparisons
 from feedforward.analysis.claims import Verdict
+from feedforward.analysis.comparisons import Difference, Ranking
+from feedforward.analysis.curves import mean_band
+from feedforward.analysis.failures import RULE
 from feedforward.analysis.findings import Findings
-from feedforward.analysis.intervals import CONFIDENCE
-from feedforward.analysis.statistics import STATISTICS, Ranking
+from feedforward.analysis.intervals import NEW_DATA, THIS_DATA
+from feedforward.analysis.statistics import STATISTICS
 from feedforward.reports import html_page, lecture_figures, svg_charts, tables
 from feedforward.reports.svg_charts import Row, Series
 
 FOREST = ("best_val_cross_entropy", "best_epoch", "rise")
-TONES = {"supported": "good", "contradicted": "bad", "undecided": "note"}
+TONES = {"supported": "good", "contradicted": "bad", "no difference that matters": "same", "undecided": "note"}
 
 
 @dataclass(frozen=True)
 class HardSample:
-    """A test sample that a model gets most wrong.
+    """A test sample on which the final model's loss is among the largest.
 
-    probability: that the model gave to `answer`. picture: PNG, or None; text: or None; words: (word,
-    attribution) with the largest attributions to the answer, positive where the word speaks for it.
+    probability: the model's, of `answer`. picture: PNG, or None; text: or None; words: (word, attribution) with the
+    largest attributions to the answer, positive where the word supports it.
     """
 
     truth: str
@@ -45,11 +48,10 @@ class HardSample:
 
 @dataclass(frozen=True)
 class Additions:
-    """What the page shows beside the findings; each may be absent.
+    """What the page shows besides the findings; each may be absent.
 
-    lecture: findings of the protocol `lecture`. hardest: by data set. validation: by data set, the content
-    of its summary.json. origin: what the page was made from, name → value, in words. commands: that make
-    the page again.
+    lecture: findings of the protocol `lecture`. hardest: by dataset. validation: by dataset, the content of its
+    summary.json. origin: name → value, what the page was made from. commands: that make the page again.
     """
 
     lecture: Sequence[Findings] = ()
@@ -59,91 +61,111 @@ class Additions:
     commands: Sequence[str] = ("make run",)
 
 
-def render(found: Sequence[Findings], additions: Additions | None = None) -> str:
+def render(findings: Sequence[Findings], additions: Additions | None = None) -> str:
     """The page as HTML; equal input, equal text."""
     additions = additions or Additions()
     lecture = {one.name: one for one in additions.lecture}
-    sections = [_section(one, lecture.get(one.name), additions) for one in found]
-    protocols = [_protocols(one, lecture[one.name]) for one in found if one.name in lecture]
+    sections = [_section(one, lecture.get(one.name), additions) for one in findings]
+    protocols = [_protocols(one, lecture[one.name]) for one in findings if one.name in lecture]
     return html_page.render(
         "comparison.html",
         sections=sections,
         protocols=[entry for entry in protocols if entry["rows"]],
         additions=additions,
-        interval=tables.INTERVAL,
+        this_data=THIS_DATA,
+        new_data=NEW_DATA,
+        rule=RULE,
         explained=tables.EXPLAINED,
     )
 
 
-def _section(one: Findings, lecture: Findings | None, additions: Additions) -> dict[str, Any]:
-    """All that the template shows of a data set."""
+def _section(findings: Findings, lecture: Findings | None, additions: Additions) -> dict[str, Any]:
+    """All that the template shows of a dataset."""
     return {
-        "findings": one,
-        "answers": _answers(one),
-        "curves": [_all_curves(one, wide) for wide in (True, False)],
-        "forest": _forest(one),
-        "table": _table(one),
-        "verdicts": [_verdict(verdict) for verdict in one.verdicts],
-        "lecture": lecture_figures.figures(one, lecture),
-        "hardest": additions.hardest.get(one.name, ()),
-        "validation": additions.validation.get(one.name),
+        "findings": findings,
+        "answers": _answers(findings),
+        "failures": _failures(findings),
+        "curves": [_all_curves(findings, wide) for wide in (True, False)],
+        "forest": _forest(findings),
+        "pairs": _pairs(findings),
+        "table": _table(findings),
+        "robust": _lines(*tables.robust_cells(findings)),
+        "verdicts": [_verdict(verdict) for verdict in findings.verdicts],
+        "outcomes": tables.outcomes(findings),
+        "lecture": lecture_figures.figures(findings, lecture),
+        "hardest": additions.hardest.get(findings.name, ()),
+        "validation": additions.validation.get(findings.name),
     }
 
 
-# --- the answer ------------------------------------------------------------------------------
+# --- answers ---------------------------------------------------------------------------------
 
 
-def _answers(one: Findings) -> list[dict[str, Any]]:
-    """The two answers: who overfits least, who predicts best; each with how sure that is."""
+def _answers(findings: Findings) -> list[dict[str, Any]]:
+    """Which variant overfits least, and which predicts best; each with its certainty."""
     answers = []
     questions = {"rise": "Overfits least", "best_val_cross_entropy": "Reaches the lowest validation loss"}
     for statistic, question in questions.items():
-        ranking = statistics.rank(one.runs, one.variants, statistic) if one.variants else None
-        if ranking and ranking.order:
-            answers.append({"question": question, **_answer(one, ranking, statistic)})
+        margin = findings.margins.get(statistic)
+        ranking = comparisons.rank(findings.runs, findings.variants, statistic, margin)
+        if ranking.order:
+            answers.append({"question": question, "margin": margin, **_answer(findings, ranking, statistic)})
     return answers
 
 
-def _answer(one: Findings, ranking: Ranking, statistic: str) -> dict[str, Any]:
+def _answer(findings: Findings, ranking: Ranking, statistic: str) -> dict[str, Any]:
     (winner, best), others = ranking.order[0], dict(ranking.order[1:])
     decimals = STATISTICS[statistic].decimals
-    against = one.baseline if one.baseline in others else next(iter(others), None)
-    own, other = (tables.interval(e, decimals) if e else "" for e in (best, others[against] if against else None))
+    against = findings.baseline if findings.baseline in others else next(iter(others), None)
+    first, second = (tables.interval(e, decimals) if e else "" for e in (best, others[against] if against else None))
     if statistic == "rise":
-        says = f"At the last epoch its validation loss lies {own} above its minimum"
-        says = says if best.mean else "Its validation loss is at its minimum at the last epoch"
-        says += f"; that of {against} lies {other} above its own" if against else ""
+        sentence = f"At the last epoch its validation loss is {first} above its minimum"
+        sentence = sentence if best.mean else "Its validation loss has its minimum at the last epoch"
+        sentence += f"; that of {against} is {second} above its minimum" if against else ""
     else:
-        says = f"Its lowest validation loss is {own}" + (f"; that of {against} is {other}" if against else "")
-    sure = [variant for variant in others if variant not in ranking.tied]
+        sentence = f"Its lowest validation loss is {first}" + (f"; that of {against} is {second}" if against else "")
     return {
         "winner": winner,
-        "sentence": f"{says}.",
-        "sure": sure,
-        "open": ranking.tied,
+        "sentence": f"{sentence}.",
+        "decided": [variant for variant in others if variant not in ranking.tied],
+        "equivalent": ranking.equivalent,
+        "open": [variant for variant in ranking.tied if variant not in ranking.equivalent],
         "single": best.n == 1,
     }
+
+
+def _failures(findings: Findings) -> list[dict[str, str]]:
+    """Variants with seeds that never learned, with the means that ignore them."""
+    decimals, lines = STATISTICS[tables.HEADLINE].decimals, []
+    for failure in findings.failures:
+        e = findings.summary[failure.variant][tables.HEADLINE]
+        values = {"mean": e.mean, "median": e.median, "interquartile mean": e.iqm}
+        robust = ", ".join(f"{name} {tables.number(v, decimals)}" for name, v in values.items() if v is not None)
+        robust = f"Lowest validation loss: {robust}."
+        lines.append({"variant": failure.variant, "text": str(failure), "robust": robust})
+    return lines
 
 
 # --- figures ---------------------------------------------------------------------------------
 
 
-def _all_curves(one: Findings, wide: bool) -> Markup:
+def _all_curves(findings: Findings, wide: bool) -> Markup:
     series = [
-        Series(variant, "line", f"v{place % 7}", band)
-        for place, variant in enumerate(one.variants)
-        if (band := statistics.band(one.runs, variant, "val_cross_entropy"))
+        Series(variant, "line", f"v{index % 7}", band)
+        for index, variant in enumerate(findings.variants)
+        if (band := mean_band(findings.runs, variant, "val_cross_entropy"))
     ]
-    return svg_charts.curves(series, f"{one.name}: validation loss of all variants", "validation loss", wide, ends=True)
+    title = f"{findings.name}: validation loss of all variants"
+    return svg_charts.curves(series, title, "validation loss", wide, ends=True)
 
 
-def _forest(one: Findings) -> list[dict[str, Any]]:
+def _forest(findings: Findings) -> list[dict[str, Any]]:
     panels = []
     for name in FOREST:
-        chosen = [difference for difference in one.differences if difference.statistic == name]
         rows = [
-            Row(d.left, d.estimate.mean, d.estimate.low, d.estimate.high, (d.p_corrected or 1) <= 1 - CONFIDENCE)
-            for d in chosen
+            Row(d.left, d.estimate.mean, d.estimate.low, d.estimate.high, d.decided)
+            for d in findings.differences
+            if d.statistic == name
         ]
         if rows:
             label = STATISTICS[name].label
@@ -154,52 +176,69 @@ def _forest(one: Findings) -> list[dict[str, Any]]:
 # --- tables ----------------------------------------------------------------------------------
 
 
-def _table(one: Findings) -> dict[str, Any]:
-    """Heads, and rows of (mean, interval or note) cells."""
-    header, rows = tables.cells({variant: one.summary[variant] for variant in one.variants}, tables.REPLICA)
+def _table(findings: Findings) -> dict[str, Any]:
+    """Header, rows of (mean, interval or note) cells, and the final model's figures."""
+    header, rows = tables.cells({variant: findings.summary[variant] for variant in findings.variants}, tables.REPLICA)
     final = [
         (variant, tables.SHOWN[name], tables.interval(estimates[name], STATISTICS[name].decimals), estimates[name].n)
-        for variant, estimates in one.summary.items()
+        for variant, estimates in findings.summary.items()
         for name in tables.FINAL
         if name in estimates
     ]
-    return {"header": header, "rows": [[_two_lines(cell) for cell in row] for row in rows], "final": final}
+    return {**_lines(header, rows), "final": final}
+
+
+def _lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, Any]:
+    return {"header": header, "rows": [[_two_lines(cell) for cell in row] for row in rows]}
 
 
 def _two_lines(cell: str) -> tuple[str, str]:
-    mean, _, rest = cell.partition(" ")
-    return mean, rest
+    """A mean and its interval on a line of its own; other text stays together."""
+    mean, bracket, rest = cell.partition(" [")
+    return (mean, f"[{rest}") if bracket else (cell, "")
+
+
+def _pairs(findings: Findings) -> dict[str, Any]:
+    """Differences of the headline statistic to the baseline: both intervals, and how often a run beats a run."""
+    rows = [_pair(d) for d in findings.differences if d.statistic == tables.HEADLINE]
+    header = ["variant", "difference [this data]", "[new data]", "P(beats it), same seed", "P(beats it), any two seeds"]
+    return {**_lines(header, rows), "label": STATISTICS[tables.HEADLINE].label}
+
+
+def _pair(difference: Difference) -> list[str]:
+    e, decimals = difference.estimate, STATISTICS[difference.statistic].decimals
+    new = "–" if e.new_low is None else tables.span(e.new_low, e.new_high, decimals)
+    beats = difference.beats() or (float("nan"), float("nan"))
+    return [difference.left, tables.interval(e, decimals), new, *(f"{p:.2f}" for p in beats)]
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
-    claim, difference = verdict.claim, verdict.difference
+    claim, interval = verdict.claim, verdict.interval
     decimals, tone = STATISTICS[claim.statistic].decimals, TONES[verdict.outcome]
-    picture = None
-    if difference:
-        region = {
-            "lower": (float("-inf"), 0.0),
-            "higher": (0.0, float("inf")),
-            "equal": (-(claim.tolerance or 0.0), claim.tolerance or 0.0),
-        }[claim.direction]
+    strip = history = None
+    if verdict.difference and interval and interval.low is not None and interval.high is not None:
+        region = claims.region(claim)
         other = claim.right or tables.number(claim.value or 0.0, decimals)
-        row = Row(
-            f"{claim.left} − {other}", difference.mean, difference.low, difference.high, verdict.outcome != "undecided"
-        )
-        picture = svg_charts.strip(row, region, decimals, tone)
+        name = f"{claim.left} − {other}"
+        row = Row(name, verdict.difference.mean, interval.low, interval.high, verdict.decided)
+        strip = svg_charts.strip(row, region, decimals, tone)
+        history = svg_charts.history(verdict.history, region, f"{name}: interval by number of seeds", decimals, tone)
     return {
         "verdict": verdict,
         "tone": tone,
         "statistic": STATISTICS[claim.statistic].label,
         "sides": tables.sides(verdict),
+        "wins": tables.wins(verdict),
         "needed": tables.more_seeds(verdict),
-        "picture": picture,
+        "picture": strip,
+        "history": history,
     }
 
 
 def _protocols(fair: Findings, lecture: Findings) -> dict[str, Any]:
-    """Both protocols side by side, variants that both have; and on which samples the slides validate."""
-    shown = fair.dataset.training.lecture
-    on_test = shown.validated_on_test if shown else ()
+    """Both protocols side by side, for variants that have both; and which of them the slides validate on test."""
+    slides = fair.dataset.training.lecture
+    on_test = slides.validated_on_test if slides else ()
     names = ("best_val_cross_entropy", "best_epoch", "best_val_accuracy")
     rows = [
         {

@@ -1,6 +1,6 @@
-"""Self-contained HTML pages: one shell, inline style, small inline charts; no script, no network.
+"""Self-contained HTML pages: one base template, inline style, small inline charts; no script, no network.
 
-A page shows only what it is given and never when it was made, so that equal content is equal bytes.
+A page shows only its input and never the time, so that equal content is equal bytes.
 """
 
 import math
@@ -15,7 +15,7 @@ LEFT, RIGHT, TOP, BOTTOM = 40, 8, 10, 24  # margins that hold the tick labels
 
 
 def render(template: str, **values: Any) -> str:
-    """The page that `templates/<template>` makes of `values`; text is escaped, a missing value is an error."""
+    """Render `templates/<template>` with `values`; text is escaped, a missing value is an error."""
     pages = Environment(
         loader=PackageLoader("feedforward.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
@@ -26,19 +26,19 @@ def render(template: str, **values: Any) -> str:
 def grouped_bars(
     series: Mapping[str, Sequence[float]], labels: Sequence[str], title: str, band: tuple[float, float] | None = None
 ) -> Markup:
-    """SVG with a group of bars for each label, one bar a series.
+    """SVG with a group of bars for each label, one bar per series.
 
-    series: shares in [0, 1] by name, as many as labels; the first two are drawn in the colours of train and test.
-    band: shares that are accepted, drawn behind the bars.
+    series: shares in [0, 1] by name, as many as labels; the first two have the colors of train and test.
+    band: the accepted range of shares, drawn behind the bars.
     """
     chart = _Chart(title, len(labels), max([band[1] if band else 0.0, *(max(v) for v in series.values())]))
     if band:
         chart.rectangle("band", 0, len(labels), *band)
-    for place, (name, shares) in enumerate(series.items()):
+    for index, (name, shares) in enumerate(series.items()):
         for i, share in enumerate(shares):
-            left = i + 0.1 + 0.8 * place / len(series)
+            left = i + 0.1 + 0.8 * index / len(series)
             tip = f"{labels[i]}, {name}: {percent(share)}"
-            chart.rectangle(f"s{place}", left, left + 0.8 / len(series), 0, share, tip)
+            chart.rectangle(f"s{index}", left, left + 0.8 / len(series), 0, share, tip)
     every = math.ceil(len(labels) / 12)
     for i in range(0, len(labels), every):
         chart.label(i + 0.5, labels[i])
@@ -46,21 +46,21 @@ def grouped_bars(
 
 
 def histogram(series: Mapping[str, Sequence[float]], edges: Sequence[int], title: str, open_end: bool) -> Markup:
-    """SVG of shares a bin: the first series as filled bars, the others as a stepped line.
+    """SVG of shares per bin: the first series as filled bars, the others as a stepped line.
 
-    series: shares in [0, 1] by name, one a bin; edges: bins + 1 rising numbers; open_end: the last bin
-    also holds what lies beyond the last edge.
+    series: shares in [0, 1] by name, one per bin; edges: bins + 1 rising numbers; open_end: the last bin
+    also counts values beyond the last edge.
     """
     bins = len(edges) - 1
     chart = _Chart(title, bins, max(max(shares) for shares in series.values()))
-    for place, (name, shares) in enumerate(series.items()):
-        if place:
-            chart.steps(f"l{place}", shares)
+    for index, (name, shares) in enumerate(series.items()):
+        if index:
+            chart.steps(f"l{index}", shares)
             continue
         for i, share in enumerate(shares):
             last = open_end and i == bins - 1
             span = f"{edges[i]:,} and more" if last else f"{edges[i]:,} to {edges[i + 1] - 1:,}"
-            chart.rectangle(f"s{place}", i, i + 1, 0, share, f"{span}, {name}: {percent(share)}")
+            chart.rectangle(f"s{index}", i, i + 1, 0, share, f"{span}, {name}: {percent(share)}")
     for i in range(0, bins + 1, max(1, math.ceil(bins / 5))):
         chart.label(i, f"{edges[i]:,}")
     return chart.svg()
@@ -97,8 +97,8 @@ class _Chart:
             self._add(line, *values)
 
     def _add(self, markup: str, *values: object) -> None:
-        """`markup` with its gaps filled, each value escaped."""
-        self.parts.append(Markup(markup).format(*values))  # noqa: S704  the markup stands in this class, values are escaped
+        """Append `markup` with its placeholders filled by escaped values."""
+        self.parts.append(Markup(markup).format(*values))  # noqa: S704  markup is a literal of this class, values are escaped
 
     def _x(self, bar: float) -> str:
         return f"{LEFT + (WIDTH - LEFT - RIGHT) * bar / self.bars:.1f}"
@@ -107,7 +107,7 @@ class _Chart:
         return f"{HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share / self.top:.1f}"
 
     def rectangle(self, kind: str, left: float, right: float, low: float, high: float, tip: str = "") -> None:
-        """A bar with a tip that shows on hovering."""
+        """A bar with a tooltip."""
         if high <= low:
             return
         x, y = self._x(left), self._y(high)
@@ -117,18 +117,18 @@ class _Chart:
         self._add(shape, kind, x, y, width, height, inner)
 
     def steps(self, kind: str, shares: Sequence[float]) -> None:
-        """A line that is level over each bar."""
+        """A stepped line, constant over each bar."""
         points = [f"{self._x(i + side)},{self._y(share)}" for i, share in enumerate(shares) for side in (0, 1)]
         self._add('<polyline class="{}" points="{}"/>', kind, " ".join(points))
 
     def label(self, bar: float, text: str) -> None:
         """A tick label below the axis."""
-        place = "end" if bar == self.bars else "middle"  # the last one would leave the picture
+        anchor = "end" if bar == self.bars else "middle"  # the last one would be cut off
         tick = '<text x="{}" y="{}" class="{}">{}</text>'
-        self._add(tick, self._x(bar), HEIGHT - BOTTOM + 16, place, text)
+        self._add(tick, self._x(bar), HEIGHT - BOTTOM + 16, anchor, text)
 
     def svg(self) -> Markup:
-        """The finished picture."""
+        """The finished SVG."""
         return Markup("").join([*self.parts, Markup("</svg>")])
 
 

@@ -1,7 +1,7 @@
-"""Inline SVG for pages: curves with bands, intervals. Text and marks take the page's colours (CSS classes).
+"""Inline SVG for pages: curves with bands, intervals. Text and marks take the page's colors through CSS classes.
 
-Kinds of class: `v0`, `v1` … a variant's colour; `lecture` the lecture's blue; `band`, `line`, `dot`, `plus`
-the mark; `good`, `bad`, `note` an outcome. Points carry a tip that shows on hovering.
+Classes: `v0`, `v1` … the color of a variant; `lecture` the lecture's blue; `band`, `line`, `dot`, `plus` the mark;
+`good`, `bad`, `same`, `note` an outcome. Points have a tooltip.
 """
 
 import math
@@ -12,17 +12,18 @@ from typing import Literal
 import numpy as np
 from markupsafe import Markup
 
-from feedforward.analysis.statistics import Band, span
+from feedforward.analysis.curves import Band, shown_range
+from feedforward.analysis.sequential import Interval
 from feedforward.reports.html_page import nice_step
 from feedforward.reports.tables import number
 
 DOT = '<circle class="dot {}" cx="{}" cy="{}" r="3"><title>{}</title></circle>'
-TOUCH = '<circle class="touch {}" cx="{}" cy="{}" r="6"><title>{}</title></circle>'  # unseen, carries a line's tip
+TOUCH = '<circle class="touch {}" cx="{}" cy="{}" r="6"><title>{}</title></circle>'  # invisible, for tooltips
 
 
 @dataclass(frozen=True)
 class Series:
-    """A curve to draw: `tone` is its class of colour."""
+    """A curve to draw; `tone` is its CSS class."""
 
     name: str
     mark: Literal["line", "dot", "plus"]
@@ -32,17 +33,17 @@ class Series:
 
 @dataclass(frozen=True)
 class Row:
-    """An interval to draw; `sure` fills its point."""
+    """An interval to draw; `decided` fills its point."""
 
     name: str
     mean: float
     low: float | None
     high: float | None
-    sure: bool
+    decided: bool
 
 
-class _Plane:
-    """A rectangle of pixels that shows a range of x and a range of y."""
+class _Canvas:
+    """An SVG under construction: a rectangle of pixels that shows a range of x and a range of y."""
 
     def __init__(self, width: int, height: int, margins: tuple[int, int, int, int], title: str) -> None:
         self.left, self.right, self.top, self.bottom = margins[0], width - margins[1], margins[2], height - margins[3]
@@ -56,7 +57,7 @@ class _Plane:
         return f"{self.bottom - (self.bottom - self.top) * (value - self.y0) / (self.y1 - self.y0):.1f}"
 
     def add(self, template: str, *values: object) -> None:
-        self.parts.append(Markup(template).format(*values))  # noqa: S704  (templates are literals of this module)
+        self.parts.append(Markup(template).format(*values))  # noqa: S704  templates are literals of this module
 
     def svg(self) -> Markup:
         return Markup("").join([*self.parts, Markup("</svg>")])
@@ -85,122 +86,167 @@ def curves(
 ) -> Markup:
     """Curves by epoch with their bands.
 
-    ends: names each at its end and marks its lowest point. beside: drawn elsewhere, but to the same scale.
+    ends: label each curve at its end and mark its lowest point. beside: curves of another chart with the same scale.
     """
     width, height = (1000, 400) if wide else (360, 250)
-    room = 12 + (7 * max((len(one.name) for one in series), default=0) if ends else 0)
-    plane = _Plane(width, height, (40, room, 26, 34), title)
+    margin = 12 + (7 * max((len(one.name) for one in series), default=0) if ends else 0)
+    canvas = _Canvas(width, height, (40, margin, 26, 34), title)
     bands = [one.band for one in [*series, *beside]]
-    marks = ticks(*span(bands), 5)
+    marks = ticks(*shown_range(bands), 5)
     epochs = max((int(band.epochs[-1]) for band in bands), default=1)
-    plane.y0, plane.y1, plane.x0, plane.x1 = marks[0], marks[-1], 0.6, epochs + 0.4
-    _axes(plane, marks, epochs, ylabel)
+    canvas.y0, canvas.y1, canvas.x0, canvas.x1 = marks[0], marks[-1], 0.6, epochs + 0.4
+    _axes(canvas, marks, epochs, ylabel)
     for one in series:
-        _band(plane, one)
+        _band(canvas, one)
     for one in series:
-        _curve(plane, one)
+        _curve(canvas, one)
     if ends:
-        _ends(plane, series)
-    return plane.svg()
+        _ends(canvas, series)
+    return canvas.svg()
 
 
-def _axes(plane: _Plane, marks: Sequence[float], epochs: int, ylabel: str) -> None:
+def _axes(canvas: _Canvas, marks: Sequence[float], epochs: int, ylabel: str) -> None:
     step = marks[1] - marks[0]
     decimals = next(digits for digits in range(13) if math.isclose(round(step, digits), step, rel_tol=1e-6))
     for mark in marks:
-        y = plane.y(mark)
-        plane.add('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>', plane.left, plane.right, y, y)
-        plane.add('<text class="end" x="{}" y="{:.1f}">{}</text>', plane.left - 6, float(y) + 4, number(mark, decimals))
+        y = canvas.y(mark)
+        canvas.add('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>', canvas.left, canvas.right, y, y)
+        canvas.add(
+            '<text class="end" x="{}" y="{:.1f}">{}</text>', canvas.left - 6, float(y) + 4, number(mark, decimals)
+        )
     for epoch in epochs_to_mark(epochs):
-        plane.add('<text class="middle" x="{}" y="{}">{}</text>', plane.x(epoch), plane.bottom + 16, epoch)
-    plane.add('<text class="end" x="{}" y="{}">epoch</text>', plane.right, plane.bottom + 30)
-    plane.add('<text x="2" y="12">{}</text>', ylabel)
+        canvas.add('<text class="middle" x="{}" y="{}">{}</text>', canvas.x(epoch), canvas.bottom + 16, epoch)
+    canvas.add('<text class="end" x="{}" y="{}">epoch</text>', canvas.right, canvas.bottom + 30)
+    canvas.add('<text x="2" y="12">{}</text>', ylabel)
 
 
-def _band(plane: _Plane, one: Series) -> None:
+def _band(canvas: _Canvas, one: Series) -> None:
     band = one.band
     if band.low is not None and band.high is not None:
-        low, high = (np.clip(side, plane.y0, plane.y1) for side in (band.low, band.high))
-        there = [f"{plane.x(e)},{plane.y(v)}" for e, v in zip(band.epochs, high, strict=True)]
-        back = [f"{plane.x(e)},{plane.y(v)}" for e, v in zip(band.epochs[::-1], low[::-1], strict=True)]
-        plane.add('<polygon class="band {}" points="{}"/>', one.tone, " ".join(there + back))
+        low, high = (np.clip(side, canvas.y0, canvas.y1) for side in (band.low, band.high))
+        upper = [f"{canvas.x(e)},{canvas.y(v)}" for e, v in zip(band.epochs, high, strict=True)]
+        lower = [f"{canvas.x(e)},{canvas.y(v)}" for e, v in zip(band.epochs[::-1], low[::-1], strict=True)]
+        canvas.add('<polygon class="band {}" points="{}"/>', one.tone, " ".join(upper + lower))
 
 
-def _curve(plane: _Plane, one: Series) -> None:
+def _curve(canvas: _Canvas, one: Series) -> None:
     band = one.band
     if one.mark == "line":
-        points = " ".join(f"{plane.x(e)},{plane.y(v)}" for e, v in zip(band.epochs, band.mean, strict=True))
-        plane.add('<polyline class="line {}" points="{}"/>', one.tone, points)
+        points = " ".join(f"{canvas.x(e)},{canvas.y(v)}" for e, v in zip(band.epochs, band.mean, strict=True))
+        canvas.add('<polyline class="line {}" points="{}"/>', one.tone, points)
     for i, (epoch, value) in enumerate(zip(band.epochs, band.mean, strict=True)):
         tip = f"{one.name}, epoch {epoch}: {number(value, 4)}"
         if band.low is not None and band.high is not None:
             tip += f" [{number(band.low[i], 4)}, {number(band.high[i], 4)}]"
-        x, y = plane.x(epoch), plane.y(value)
+        x, y = canvas.x(epoch), canvas.y(value)
         if one.mark == "plus":
             shape = '<path class="plus {}" d="M{} {}m-4 0h8m-4 -4v8"><title>{}</title></path>'
         else:
             shape = DOT if one.mark == "dot" else TOUCH
-        plane.add(shape, one.tone, x, y, tip)
+        canvas.add(shape, one.tone, x, y, tip)
 
 
-def _ends(plane: _Plane, series: Iterable[Series]) -> None:
+def _ends(canvas: _Canvas, series: Iterable[Series]) -> None:
     below = math.inf
     for one in sorted(series, key=lambda one: float(one.band.mean[-1])):
         lowest = int(one.band.mean.argmin())
-        x, y = plane.x(one.band.epochs[lowest]), plane.y(one.band.mean[lowest])
-        plane.add('<circle class="lowest {}" cx="{}" cy="{}" r="4.5"/>', one.tone, x, y)
-        below = min(float(plane.y(one.band.mean[-1])) + 4, below - 15)  # each name has its line's height to itself
-        plane.add('<text class="name {}" x="{}" y="{:.1f}">{}</text>', one.tone, plane.right + 4, below, one.name)
+        x, y = canvas.x(one.band.epochs[lowest]), canvas.y(one.band.mean[lowest])
+        canvas.add('<circle class="lowest {}" cx="{}" cy="{}" r="4.5"/>', one.tone, x, y)
+        below = min(float(canvas.y(one.band.mean[-1])) + 4, below - 15)  # labels do not overlap
+        canvas.add('<text class="name {}" x="{}" y="{:.1f}">{}</text>', one.tone, canvas.right + 4, below, one.name)
 
 
 def forest(rows: Sequence[Row], title: str, decimals: int) -> Markup:
-    """Intervals below each other around a line at zero."""
+    """Intervals, one per row, around a line at zero."""
     height = 30 * len(rows) + 34
-    plane = _Plane(360, height, (16 + 7 * max((len(row.name) for row in rows), default=0), 14, 4, 30), title)
+    canvas = _Canvas(360, height, (16 + 7 * max((len(row.name) for row in rows), default=0), 14, 4, 30), title)
     values = [v for row in rows for v in (row.mean, row.low, row.high) if v is not None]
     marks = ticks(min([0.0, *values]), max([0.0, *values]), 4)
-    plane.x0, plane.x1 = marks[0], marks[-1]
+    canvas.x0, canvas.x1 = marks[0], marks[-1]
     for mark in marks:
-        x = plane.x(mark)
-        plane.add(
+        x = canvas.x(mark)
+        canvas.add(
             '<line class="{}" x1="{}" x2="{}" y1="{}" y2="{}"/>',
             "zero" if mark == 0 else "grid",
             x,
             x,
-            plane.top,
-            plane.bottom,
+            canvas.top,
+            canvas.bottom,
         )
-        plane.add('<text class="middle" x="{}" y="{}">{}</text>', x, plane.bottom + 16, f"{mark:g}".replace("-", "−"))
+        canvas.add('<text class="middle" x="{}" y="{}">{}</text>', x, canvas.bottom + 16, _signed(mark))
     for i, row in enumerate(rows):
-        middle = plane.top + 30 * i + 15
-        plane.add('<text class="ink" x="2" y="{}">{}</text>', middle + 4, row.name)
-        _interval(plane, row, middle, decimals, "v1")
-    return plane.svg()
+        middle = canvas.top + 30 * i + 15
+        canvas.add('<text class="ink" x="2" y="{}">{}</text>', middle + 4, row.name)
+        _interval(canvas, row, middle, decimals, "v1")
+    return canvas.svg()
 
 
-def _interval(plane: _Plane, row: Row, middle: float, decimals: int, tone: str) -> None:
+def _interval(canvas: _Canvas, row: Row, middle: float, decimals: int, tone: str) -> None:
     tip = f"{row.name}: {number(row.mean, decimals)}"
     if row.low is not None and row.high is not None:
         tip += f" [{number(row.low, decimals)}, {number(row.high, decimals)}]"
-        x1, x2 = plane.x(row.low), plane.x(row.high)
-        plane.add('<line class="line {}" x1="{}" x2="{}" y1="{}" y2="{}"/>', tone, x1, x2, middle, middle)
+        x1, x2 = canvas.x(row.low), canvas.x(row.high)
+        canvas.add('<line class="line {}" x1="{}" x2="{}" y1="{}" y2="{}"/>', tone, x1, x2, middle, middle)
     shape = '<circle class="{} {}" cx="{}" cy="{}" r="5"><title>{}</title></circle>'
-    plane.add(shape, "dot" if row.sure else "hollow", tone, plane.x(row.mean), middle, tip)
+    canvas.add(shape, "dot" if row.decided else "hollow", tone, canvas.x(row.mean), middle, tip)
 
 
 def strip(row: Row, region: tuple[float, float], decimals: int, tone: str) -> Markup:
-    """One interval over the region in which a claim holds (its ends may be infinite)."""
-    plane = _Plane(220, 34, (4, 4, 2, 14), row.name)
+    """One interval over the region in which a claim holds, whose ends may be infinite."""
+    canvas = _Canvas(220, 34, (4, 4, 2, 14), row.name)
     borders = [border for border in region if math.isfinite(border)]
     values = [v for v in (row.mean, row.low, row.high, *borders) if v is not None]
     pad = 0.12 * (max(values) - min(values) or 1.0)
-    plane.x0, plane.x1 = min(values) - pad, max(values) + pad
-    low, high = max(region[0], plane.x0), min(region[1], plane.x1)
-    width = float(plane.x(high)) - float(plane.x(low))
-    plane.add('<rect class="region" x="{}" y="0" width="{:.1f}" height="20" rx="2"/>', plane.x(low), width)
+    canvas.x0, canvas.x1 = min(values) - pad, max(values) + pad
+    low, high = max(region[0], canvas.x0), min(region[1], canvas.x1)
+    width = float(canvas.x(high)) - float(canvas.x(low))
+    canvas.add('<rect class="region" x="{}" y="0" width="{:.1f}" height="20" rx="2"/>', canvas.x(low), width)
     for border in borders:
-        x = plane.x(border)
-        plane.add('<line class="zero" x1="{}" x2="{}" y1="0" y2="20"/>', x, x)
-        plane.add('<text class="middle" x="{}" y="32">{}</text>', x, f"{border:g}".replace("-", "−"))
-    _interval(plane, row, 10, decimals, tone)
-    return plane.svg()
+        x = canvas.x(border)
+        canvas.add('<line class="zero" x1="{}" x2="{}" y1="0" y2="20"/>', x, x)
+        canvas.add('<text class="middle" x="{}" y="32">{}</text>', x, _signed(border))
+    _interval(canvas, row, 10, decimals, tone)
+    return canvas.svg()
+
+
+def history(intervals: Sequence[Interval], border: tuple[float, float], title: str, decimals: int, tone: str) -> Markup:
+    """The interval of a claim against the number of seeds, with the region in which the claim holds."""
+    canvas = _Canvas(220, 96, (40, 6, 8, 20), title)
+    bounded = [i for i in intervals if i.low is not None and i.high is not None]
+    borders = [x for x in border if math.isfinite(x)]
+    if not bounded:
+        canvas.add('<text class="middle" x="110" y="48">no bounded interval yet</text>')
+        return canvas.svg()
+    tail = bounded[min(len(bounded) - 1, 2) :]  # the first intervals are too wide to show the others beside them
+    marks = ticks(min([*borders, *(_low(i) for i in tail)]), max([*borders, *(_high(i) for i in tail)]), 3)
+    canvas.y0, canvas.y1, canvas.x0, canvas.x1 = marks[0], marks[-1], 1.5, intervals[-1].n + 0.5
+    for mark in marks:
+        y = canvas.y(mark)
+        canvas.add('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>', canvas.left, canvas.right, y, y)
+        canvas.add('<text class="end" x="{}" y="{:.1f}">{}</text>', canvas.left - 4, float(y) + 4, _signed(mark))
+    for x in borders:
+        canvas.add(
+            '<line class="zero" x1="{}" x2="{}" y1="{}" y2="{}"/>', canvas.left, canvas.right, canvas.y(x), canvas.y(x)
+        )
+    for interval in bounded:
+        low, high = (min(max(v, canvas.y0), canvas.y1) for v in (_low(interval), _high(interval)))
+        tip = f"{interval.n} seeds: [{number(_low(interval), decimals)}, {number(_high(interval), decimals)}]"
+        shape = '<line class="line {}" x1="{}" x2="{}" y1="{}" y2="{}"><title>{}</title></line>'
+        column = canvas.x(interval.n)
+        canvas.add(shape, tone, column, column, canvas.y(low), canvas.y(high), tip)
+    for n in sorted({intervals[0].n, intervals[-1].n}):
+        canvas.add('<text class="middle" x="{}" y="{}">{}</text>', canvas.x(n), canvas.bottom + 14, n)
+    canvas.add('<text class="middle" x="{}" y="{}">seeds</text>', (canvas.left + canvas.right) // 2, canvas.bottom + 14)
+    return canvas.svg()
+
+
+def _low(interval: Interval) -> float:
+    return -math.inf if interval.low is None else interval.low
+
+
+def _high(interval: Interval) -> float:
+    return math.inf if interval.high is None else interval.high
+
+
+def _signed(value: float) -> str:
+    return f"{value:g}".replace("-", "−")

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from feedforward.analysis.claims import Verdict
+from feedforward.analysis.claims import OUTCOMES, Verdict
+from feedforward.analysis.failures import RULE
 from feedforward.analysis.findings import Findings
-from feedforward.analysis.intervals import CONFIDENCE, MOST_SEEDS, POWER, Estimate
+from feedforward.analysis.intervals import CONFIDENCE, NEW_DATA, THIS_DATA, Estimate
+from feedforward.analysis.sequential import MOST_SEEDS, Interval
 from feedforward.analysis.statistics import STATISTICS, Summary
 
 # what a person reads first; the CSV holds all statistics
@@ -28,14 +30,19 @@ SHOWN = {
     "test_mae": "test MAE",
     "test_r2": "R²",
 }
-EXPLAINED = (
-    "Differences are paired by seed; the interval is the t interval at the level that Holm's procedure gives the "
-    "claim among those of its data set. A claim is supported or contradicted when that interval lies wholly on one "
-    "side of the border, undecided otherwise; then the seeds needed are those that would decide it with a chance of "
-    f"{POWER:.0%}, were the observed difference the true one."
-).replace("%", " %")
+HEADLINE = next(iter(SHOWN))  # the statistic whose median, interquartile mean and interval for new data have a table
 REPLICA, FINAL = ([name for name in SHOWN if STATISTICS[name].role == role] for role in ("replica", "final"))
-INTERVAL = f"mean [{CONFIDENCE:.0%} t interval over seeds]".replace("%", " %")
+PERCENT = f"{CONFIDENCE:.0%}".replace("%", " %")
+INTERVAL = f"mean [{PERCENT} t interval over seeds]"
+POPULATION = f"Intervals: {THIS_DATA}."
+EXPLAINED = (
+    "Differences are paired by seed. Each claim's interval is a confidence sequence, corrected over the claims of its "
+    f"dataset: all hold together with a probability of {PERCENT}, at every number of seeds, so you may add seeds "
+    "and look again as often as you like. A claim is supported or contradicted when its interval lies entirely on one side "
+    "of the border, makes no difference that matters when it lies within the margin that params.yaml states, and is "
+    "undecided otherwise. Verdicts hold for this data (other weights, order, split); “for new data” repeats the verdict "
+    "with the interval for new data of this kind, corrected for overlapping splits."
+)
 
 
 def rounded(value: float | None) -> float | None:
@@ -44,22 +51,28 @@ def rounded(value: float | None) -> float | None:
 
 
 def number(value: float, decimals: int) -> str:
-    """A figure for people, with a real minus sign and none before zero."""
+    """A number for people, with a real minus sign and none before zero."""
     text = f"{value:.{decimals}f}"
     return text.replace("-", "−") if float(text) else text.lstrip("-")
 
 
-def interval(found: Estimate, decimals: int, seeds: int | None = None) -> str:
+def span(low: float | None, high: float | None, decimals: int) -> str:
+    """`[0.2890, 0.2952]`; ∞ where a side is unbounded."""
+    left, right = (number(x, decimals) if x is not None else sign for x, sign in ((low, "−∞"), (high, "∞")))
+    return f"[{left}, {right}]"
+
+
+def interval(estimate: Estimate, decimals: int, seeds: int | None = None) -> str:
     """`0.2921 [0.2890, 0.2952]`; the mean alone for one seed; the number of seeds where it is not `seeds`."""
-    text = number(found.mean, decimals)
-    if found.low is not None and found.high is not None:
-        text += f" [{number(found.low, decimals)}, {number(found.high, decimals)}]"
-    return text if seeds in (None, found.n) else f"{text} ({found.n} seed{'s' if found.n > 1 else ''})"
+    text = number(estimate.mean, decimals)
+    if estimate.low is not None and estimate.high is not None:
+        text += f" {span(estimate.low, estimate.high, decimals)}"
+    return text if seeds in (None, estimate.n) else f"{text} ({estimate.n} seed{'s' if estimate.n > 1 else ''})"
 
 
 def more_seeds(verdict: Verdict) -> str:
     """What an undecided claim still needs, in words; empty for a decided one."""
-    if verdict.outcome != "undecided" or not verdict.n:
+    if verdict.decided or not verdict.n:
         return ""
     if verdict.n == 1:
         return "at least 1 more"
@@ -67,21 +80,37 @@ def more_seeds(verdict: Verdict) -> str:
 
 
 def sides(verdict: Verdict) -> str:
-    """Both sides of a claim and their difference, in words: `smaller 10.2, original 5.4: difference +4.8 …`."""
+    """Both sides of a claim and their difference, in words: `smaller 10.2, original 5.4; difference 4.8 …`."""
     if verdict.difference is None or verdict.left is None or verdict.right is None:
         return verdict.note
     claim, decimals = verdict.claim, STATISTICS[verdict.claim.statistic].decimals
     other = claim.right or "claimed"
     both = f"{claim.left} {number(verdict.left, decimals)}, {other} {number(verdict.right, decimals)}"
     within = f" (allowed ± {claim.tolerance:g})" if claim.tolerance else ""
-    return f"{both}; difference {interval(verdict.difference, decimals)}{within}"
+    limits = f" {sequence(verdict.interval, decimals)}" if verdict.interval else ""
+    return f"{both}; difference {number(verdict.difference.mean, decimals)}{limits}{within}"
+
+
+def sequence(limits: Interval | None, decimals: int) -> str:
+    """An anytime-valid interval as text; empty where there is none."""
+    return "" if limits is None else span(limits.low, limits.high, decimals)
+
+
+def wins(verdict: Verdict) -> str:
+    """How often a run of the left side has the better value than one of the right side; empty for a constant."""
+    if verdict.wins is None or verdict.claim.right is None:
+        return ""
+    better = STATISTICS[verdict.claim.statistic].better
+    paired, unpaired = (1 - p if better == "lower" else p for p in verdict.wins)
+    event = f"{verdict.claim.left} {'beats' if better else 'is above'} {verdict.claim.right}"
+    return f"P({event}) = {paired:.2f} for the same seed, {unpaired:.2f} for any two seeds"
 
 
 # --- for machines ----------------------------------------------------------------------------
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """CSV with numbers rounded to six digits and nothing for None."""
+    """CSV with numbers rounded to six digits and empty cells for None."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(header)
@@ -89,56 +118,68 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return buffer.getvalue()
 
 
-def summary_csv(found: Iterable[Findings]) -> str:
-    """One row a data set, variant and statistic."""
+def summary_csv(findings: Iterable[Findings]) -> str:
+    """One row per dataset, variant and statistic."""
     rows = [
-        (one.name, variant, statistic, e.n, e.mean, e.low, e.high, e.sd)
-        for one in found
+        (one.name, variant, statistic, e.n, e.mean, e.low, e.high, e.sd, e.median, e.iqm, e.new_low, e.new_high)
+        for one in findings
         for variant, estimates in one.summary.items()
         for statistic, e in estimates.items()
     ]
-    return csv_text(("dataset", "variant", "statistic", "n", "mean", "low", "high", "sd"), rows)
+    numbers = ("n", "mean", "low", "high", "sd", "median", "iqm", "new_low", "new_high")
+    return csv_text(("dataset", "variant", "statistic", *numbers), rows)
 
 
-def differences_csv(found: Iterable[Findings]) -> str:
-    """One row a data set, statistic and pair of variants: left − right."""
-    rows = [
-        (one.name, d.statistic, d.left, d.right, e.n, e.mean, e.low, e.high, d.p, d.p_corrected)
-        for one in found
-        for d in one.differences
-        for e in [d.estimate]
-    ]
-    return csv_text(("dataset", "statistic", "left", "right", "n", "mean", "low", "high", "p", "p_holm"), rows)
-
-
-def curves_csv(one: Findings) -> str:
-    """The replicas' curves in long format, one row an epoch, for `dvc plots`."""
-    replicas = [run for run in one.runs if run.role == "replica"]
-    kinds = ("loss", *dict.fromkeys(run.score for run in replicas), "cross_entropy")
-    shown = [f"{prefix}{kind}" for prefix in ("", "val_") for kind in kinds]
+def differences_csv(findings: Iterable[Findings]) -> str:
+    """One row per dataset, statistic and pair of variants: left − right."""
     rows = [
         (
-            one.name,
+            *(one.name, d.statistic, d.left, d.right, e.n, e.mean, e.low, e.high, d.p, d.p_corrected),
+            *(e.new_low, e.new_high, s.low if s else None, s.high if s else None, d.paired, d.unpaired),
+        )
+        for one in findings
+        for d in one.differences
+        for e, s in [(d.estimate, d.sequence)]
+    ]
+    fixed = ("n", "mean", "low", "high", "p", "p_holm", "new_low", "new_high")
+    anytime = ("anytime_low", "anytime_high", "p_above_paired", "p_above_unpaired")
+    return csv_text(("dataset", "statistic", "left", "right", *fixed, *anytime), rows)
+
+
+def curves_csv(findings: Findings) -> str:
+    """The replicas' curves in long format, one row per epoch, for `dvc plots`."""
+    replicas = [run for run in findings.runs if run.role == "replica"]
+    kinds = ("loss", *dict.fromkeys(run.score for run in replicas), "cross_entropy")
+    names = [f"{prefix}{kind}" for prefix in ("", "val_") for kind in kinds]
+    rows = [
+        (
+            findings.name,
             run.variant,
             run.seed,
             epoch + 1,
-            *(run.curves[c][epoch] if c in run.curves else None for c in shown),
+            *(run.curves[name][epoch] if name in run.curves else None for name in names),
         )
-        for run in sorted(replicas, key=lambda run: (one.variants.index(run.variant), run.seed))
+        for run in sorted(replicas, key=lambda run: (findings.variants.index(run.variant), run.seed))
         for epoch in range(len(run.curves["loss"]))
     ]
-    return csv_text(("dataset", "variant", "seed", "epoch", *shown), rows)
+    return csv_text(("dataset", "variant", "seed", "epoch", *names), rows)
 
 
-def verdicts_plain(found: Iterable[Findings]) -> list[dict[str, Any]]:
+def verdicts_plain(findings: Iterable[Findings]) -> list[dict[str, Any]]:
     """The verdicts as JSON values, floats with six digits."""
-    entries = []
-    for verdict in (verdict for one in found for verdict in one.verdicts):
-        entry = asdict(verdict) | {"claim": verdict.claim.model_dump(exclude_none=True)}
-        for values in (entry, entry["difference"] or {}):
-            values |= {key: rounded(value) for key, value in values.items() if isinstance(value, float)}
-        entries.append(entry)
-    return entries
+    return [
+        _plain(asdict(verdict) | {"claim": verdict.claim.model_dump(exclude_none=True)})
+        for one in findings
+        for verdict in one.verdicts
+    ]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    return rounded(value) if isinstance(value, float) else value
 
 
 # --- for people ------------------------------------------------------------------------------
@@ -157,44 +198,77 @@ def cells(
     names = [name for name in names if any(name in estimates for estimates in summary.values())]
     rows = []
     for variant, estimates in summary.items():
-        seeds = max(found.n for found in estimates.values())
-        shown = [
+        seeds = max(entry.n for entry in estimates.values())
+        values = [
             form(estimates[name], STATISTICS[name].decimals, seeds) if name in estimates else "–" for name in names
         ]
-        rows.append([variant, str(seeds), *shown])
+        rows.append([variant, str(seeds), *values])
     return ["variant", "seeds", *(SHOWN[name] for name in names)], rows
 
 
-def heading(one: Findings) -> str:
-    """Name and title of a data set; a sample is called one."""
-    sample = " (embedded sample: says nothing about the real data)" if one.dataset.demo else ""
-    return f"{one.name}: {one.dataset.title}{sample}"
+def robust_cells(findings: Findings) -> tuple[list[str], list[list[str]]]:
+    """Header and rows by variant: mean, median and interquartile mean of the headline statistic, and failed seeds."""
+    decimals, failed = STATISTICS[HEADLINE].decimals, {entry.variant: entry for entry in findings.failures}
+    rows = []
+    for variant in findings.variants:
+        e = findings.summary[variant].get(HEADLINE)
+        if e is None or e.median is None or e.iqm is None:
+            continue
+        new = "–" if e.new_low is None else span(e.new_low, e.new_high, decimals)
+        numbers = [number(value, decimals) for value in (e.median, e.iqm)]
+        rows.append([variant, interval(e, decimals), new, *numbers, str(failed.get(variant, "none"))])
+    header = [f"{SHOWN[HEADLINE]}: mean [this data]", "[new data]", "median", "interquartile mean", "never learned"]
+    return ["variant", *header], rows
 
 
-def summary_markdown(found: Iterable[Findings]) -> str:
-    """A section with a table for each data set."""
+def heading(findings: Findings) -> str:
+    """Name and title of a dataset, and whether it is an embedded sample."""
+    sample = " (embedded sample: says nothing about the real data)" if findings.dataset.demo else ""
+    return f"{findings.name}: {findings.dataset.title}{sample}"
+
+
+def summary_markdown(findings: Iterable[Findings]) -> str:
+    """A section with two tables for each dataset."""
     parts = ["# Comparison of the variants\n\n", f"Each cell: {INTERVAL}; one seed has no interval.\n"]
-    for one in found:
+    parts += [textwrap.fill(f"{POPULATION} {NEW_DATA[0].upper()}{NEW_DATA[1:]}. {RULE}", 110), "\n"]
+    for one in findings:
         parts += [f"\n## {heading(one)}\n\n", markdown(*cells(one.summary, SHOWN))]
+        if one.variants:
+            parts += ["\n", markdown(*robust_cells(one))]
     return "".join(parts)
 
 
-def verdicts_markdown(found: Iterable[Findings]) -> str:
-    """A section with a table of claims for each data set that has any."""
+def verdicts_markdown(findings: Iterable[Findings]) -> str:
+    """A section with a table of claims for each dataset that has any."""
     parts = ["# Verdicts on the claims\n\n", textwrap.fill(EXPLAINED, 110), "\n"]
-    for one in found:
+    header = (
+        "claim",
+        "verdict (this data)",
+        "for new data",
+        "statistic",
+        "observed",
+        "p (anytime-valid)",
+        "seeds needed",
+    )
+    for one in findings:
         rows = [
             (
                 verdict.claim.text,
                 f"**{verdict.outcome}** at n = {verdict.n}",
+                verdict.new_data or "–",
                 STATISTICS[verdict.claim.statistic].label,
-                sides(verdict),
-                "–" if verdict.p_corrected is None else f"{verdict.p_corrected:.2g}",
+                "; ".join(filter(None, (sides(verdict), wins(verdict)))),
+                "–" if verdict.p is None else f"{verdict.p:.2g}",
                 more_seeds(verdict) or "–",
             )
             for verdict in one.verdicts
         ]
         if rows:
-            header = ("claim", "verdict", "statistic", "found", "p (Holm)", "seeds needed")
             parts += [f"\n## {heading(one)}\n\n", markdown(header, rows)]
     return "".join(parts)
+
+
+def outcomes(findings: Findings) -> list[tuple[str, list[str]]]:
+    """Outcome → texts of the claims, in the order of OUTCOMES; outcomes without a claim are left out."""
+    grouped = [(o, [v.claim.text for v in findings.verdicts if v.outcome == o]) for o in OUTCOMES]
+    return [(outcome, texts) for outcome, texts in grouped if texts]

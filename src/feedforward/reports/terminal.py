@@ -1,4 +1,4 @@
-"""The comparison for a terminal, 80 columns wide."""
+"""The comparison for a terminal that is 80 columns wide."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,27 +10,37 @@ from rich.text import Text
 
 from feedforward.analysis.claims import Verdict
 from feedforward.analysis.findings import Findings
-from feedforward.analysis.intervals import Estimate
+from feedforward.analysis.intervals import THIS_DATA, Estimate
 from feedforward.analysis.statistics import STATISTICS, Summary
 from feedforward.reports import tables
 
-INTERVAL = "Each figure: mean over seeds ± half of its 95 % t interval"
+INTERVAL = f"Each cell: mean over seeds ± half of its interval ({THIS_DATA})"
 SWEPT = ("best_val_cross_entropy", "best_epoch", "best_val_accuracy", "last_val_cross_entropy")
-COLOURS = {"supported": "green", "contradicted": "red", "undecided": "yellow"}
+COLORS = {
+    "supported": "green",
+    "contradicted": "red",
+    "no difference that matters": "blue",
+    "undecided": "yellow",
+}
 
 
-def show(found: Sequence[Findings]) -> Group:
-    """For a terminal of 80 columns: a table, the final model's test and the verdicts for each data set."""
+def show(findings: Sequence[Findings]) -> Group:
+    """For each dataset a table, the seeds that never learned, the final model's test and the verdicts."""
     parts: list[Any] = []
-    for one in found:
-        parts += [_table(tables.heading(one), one.summary), *_final_lines(one), _verdict_lines(one.verdicts), Text()]
-    if any(one.seeds > 1 for one in found):
+    for one in findings:
+        parts += [_table(tables.heading(one), one.summary), *_failures(one), *_final_lines(one)]
+        parts += [_verdict_lines(one.verdicts), Text()]
+    if any(one.seeds > 1 for one in findings):
         parts.append(Text(INTERVAL, style="dim"))
+    if any(one.verdicts for one in findings):
+        parts.append(
+            Text("Verdicts are about this data and hold at every number of seeds: looking again is allowed", "dim")
+        )
     return Group(*parts)
 
 
 def show_sweep(title: str, summary: Summary, verdict: str) -> Group:
-    """The trials of a sweep as a table, and what it found."""
+    """The trials of a sweep as a table, and the best value."""
     return Group(_table(title, summary, SWEPT), Text(f" {verdict}"), Text(INTERVAL, style="dim"))
 
 
@@ -38,20 +48,31 @@ def _table(title: str, summary: Summary, names: Sequence[str] = tables.REPLICA) 
     header, rows = tables.cells(summary, names, short)
     heading = Text(title, style="bold")
     table = Table(title=heading, title_justify="left", box=SIMPLE_HEAD, show_edge=False, padding=(0, 0, 0, 1))
-    for place, name in enumerate(header):
-        wide = 8 if place > 1 else 5
+    for column, name in enumerate(header):
+        width = 8 if column > 1 else 5
         name = name.replace("validation", "val.")
-        table.add_column(name, justify="right" if place else "left", min_width=wide, no_wrap=not place)
+        table.add_column(name, justify="right" if column else "left", min_width=width, no_wrap=not column)
     for row in rows:
         table.add_row(*row)
     return table
 
 
-def _final_lines(one: Findings) -> list[Text]:
+def _failures(findings: Findings) -> list[Text]:
     lines = []
-    for variant, estimates in one.summary.items():
+    for failure in findings.failures:
+        estimate = findings.summary[failure.variant][tables.HEADLINE]
+        robust = f"; median {estimate.median:.4f}, interquartile mean {estimate.iqm:.4f}" if estimate.iqm else ""
+        lines.append(Text(f" {failure.variant}: {failure}{robust}", style="yellow"))
+    return lines
+
+
+def _final_lines(findings: Findings) -> list[Text]:
+    lines = []
+    for variant, estimates in findings.summary.items():
         tested = [
-            f"{tables.SHOWN[name]} {short(estimates[name], STATISTICS[name].decimals, one.seeds)}".replace("\n", " ")
+            f"{tables.SHOWN[name]} {short(estimates[name], STATISTICS[name].decimals, findings.seeds)}".replace(
+                "\n", " "
+            )
             for name in tables.FINAL
             if name in estimates
         ]
@@ -63,14 +84,16 @@ def _verdict_lines(verdicts: Sequence[Verdict]) -> Table:
     lines = Table.grid(padding=(0, 2, 0, 0), pad_edge=True)
     for verdict in verdicts:
         needed = tables.more_seeds(verdict)
-        why = Text(f" (n = {verdict.n}{f', needs {needed}' if needed else ''})", style="dim")
-        lines.add_row("", Text(verdict.outcome, style=COLOURS[verdict.outcome]), Text(verdict.claim.text) + why)
+        detail = Text(f" (n = {verdict.n}{f', needs {needed}' if needed else ''})", style="dim")
+        outcome = Text(verdict.outcome, style=COLORS[verdict.outcome])
+        lines.add_row("", outcome, Text(verdict.claim.text) + detail)
     return lines
 
 
-def short(found: Estimate, decimals: int, seeds: int) -> str:
-    """The same in two short lines, for a terminal: the mean, and what the t interval adds on either side."""
-    if found.low is None or found.high is None:
-        return tables.number(found.mean, decimals) + ("" if found.n == seeds else f"\nn = {found.n}")
-    half = f"\n±{tables.number((found.high - found.low) / 2, decimals)}"
-    return tables.number(found.mean, decimals) + half + ("" if found.n == seeds else f"\nn = {found.n}")
+def short(estimate: Estimate, decimals: int, seeds: int) -> str:
+    """The mean, and on a second line half of its interval."""
+    number = tables.number(estimate.mean, decimals)
+    seeds_note = "" if estimate.n == seeds else f"\nn = {estimate.n}"
+    if estimate.low is None or estimate.high is None:
+        return number + seeds_note
+    return f"{number}\n±{tables.number((estimate.high - estimate.low) / 2, decimals)}{seeds_note}"

@@ -16,7 +16,7 @@ from feedforward import tracking
 from feedforward.config.schema import load_params
 from feedforward.experiments.search_space import Axis
 from feedforward.experiments.sweep import Outcome, Sweep
-from feedforward.reports import figures
+from feedforward.reports import sweep_figures
 
 
 def sweep(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -101,13 +101,13 @@ def test_the_best_is_named_with_those_that_it_cannot_be_told_from() -> None:
 
 def test_figures_of_one_two_and_more_fields() -> None:
     losses = [[0.3, 0.31], [0.25, 0.26], [0.4, 0.45], [0.5, 0.6]]
-    [line] = figures.against_values({"l2": [0, 1e-4, 1e-2, 1]}, losses, "t").axes
+    [line] = sweep_figures.against_values({"l2": [0, 1e-4, 1e-2, 1]}, losses, "t").axes
     assert line.get_xscale() == "symlog"
     assert len(line.collections) == 1  # the band
     assert [text.get_text() for text in line.get_xticklabels()] == ["0", "0.0001", "0.01", "1"]
-    [names] = figures.against_values({"size": ["small", "base", "large", "huge"]}, losses, "t").axes
+    [names] = sweep_figures.against_values({"size": ["small", "base", "large", "huge"]}, losses, "t").axes
     assert [text.get_text() for text in names.get_xticklabels()] == ["small", "base", "large", "huge"]
     columns = {"l2": [0, 0, 1, 1], "size": ["small", "base", "small", "base"]}
-    [grid] = figures.heat_map(columns, [0.3, 0.2, 0.4, 0.5], "t", 2).axes
+    [grid] = sweep_figures.heat_map(columns, [0.3, 0.2, 0.4, 0.5], "t", 2).axes
     assert {text.get_text() for text in grid.texts} == {"0.3000", "0.2000", "0.4000", "0.5000"}
-    assert len(figures.against_values({**columns, "epochs": [1, 2, 3, 4]}, losses, "t").axes) == 3
+    assert len(sweep_figures.against_values({**columns, "epochs": [1, 2, 3, 4]}, losses, "t").axes) == 3

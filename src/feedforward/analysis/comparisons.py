@@ -1,0 +1,135 @@
+"""Differences between variants, paired by seed, and the order of variants from best to worst."""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from feedforward.analysis import intervals, sequential
+from feedforward.analysis.intervals import CONFIDENCE, Estimate, estimate
+from feedforward.analysis.run_result import RunResult
+from feedforward.analysis.sequential import Interval
+from feedforward.analysis.statistics import STATISTICS, overlap, sample
+
+LEVEL = 1 - CONFIDENCE
+
+
+@dataclass(frozen=True)
+class Difference:
+    """left − right of a statistic, paired by seed; the pairs that are compared together are one family.
+
+    p, p_corrected: of the paired t test, and after Holm; valid if the number of seeds was fixed in advance.
+    sequence: the anytime-valid interval, Bonferroni-corrected over the family; None with one seed.
+    wins: probability that a run of `left` has the higher value than a run of `right`, of the same seed (`paired`) or of
+        any two seeds (`unpaired`); ties count one half.
+    """
+
+    statistic: str
+    left: str
+    right: str
+    estimate: Estimate
+    p: float | None
+    p_corrected: float | None
+    sequence: Interval | None
+    paired: float
+    unpaired: float
+
+    @property
+    def decided(self) -> bool:
+        """Does the anytime-valid interval exclude zero?"""
+        return self.sign != 0
+
+    @property
+    def sign(self) -> int:
+        """1 if the difference is surely positive, −1 if surely negative, otherwise 0."""
+        return sign(self.sequence)
+
+    def beats(self) -> tuple[float, float] | None:
+        """P(a run of `left` is better), paired and unpaired; None where neither direction is better."""
+        better = STATISTICS[self.statistic].better
+        if better is None:
+            return None
+        return (self.paired, self.unpaired) if better == "higher" else (1 - self.paired, 1 - self.unpaired)
+
+
+def sign(interval: Interval | None) -> int:
+    """1 if the interval lies above zero, −1 if below, otherwise 0 (also if it is empty)."""
+    if interval is None or _empty(interval):
+        return 0
+    return int(interval.low is not None and interval.low > 0) - int(interval.high is not None and interval.high < 0)
+
+
+def _empty(interval: Interval) -> bool:
+    return interval.low is not None and interval.high is not None and interval.low > interval.high
+
+
+def paired(left: Mapping[int, float], right: Mapping[int, float]) -> list[float]:
+    """left − right for each seed that both samples have, in the order of seeds."""
+    return [left[seed] - right[seed] for seed in sorted(left) if seed in right]
+
+
+def differences(runs: Sequence[RunResult], pairs: Iterable[tuple[str, str]], statistic: str) -> list[Difference]:
+    """Paired differences of (left, right) pairs of variants; pairs without a shared seed are left out."""
+    pairs = list(pairs)
+    samples = {name: sample(runs, name, statistic) for name in {name for pair in pairs for name in pair}}
+    values = {pair: paired(samples[pair[0]], samples[pair[1]]) for pair in pairs}
+    values = {pair: gaps for pair, gaps in values.items() if gaps}
+    resolution, ratio = STATISTICS[statistic].resolution, overlap(runs)
+    p_values = [intervals.p_value(gaps, 0.0, resolution) for gaps in values.values()]
+    rows = []
+    for (pair, gaps), p, corrected in zip(values.items(), p_values, intervals.holm(p_values), strict=True):
+        entry = estimate(gaps, overlap=ratio)
+        assert entry is not None
+        sequence = sequential.confidence_sequence(gaps, LEVEL / len(values), resolution)
+        wins = intervals.superiority(gaps, [0.0])
+        unpaired = intervals.superiority([*samples[pair[0]].values()], [*samples[pair[1]].values()])
+        latest = sequence[-1] if sequence else None
+        rows.append(Difference(statistic, *pair, entry, p, corrected, latest, wins, unpaired))
+    return rows
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Variants from best to worst, by their means over the seeds that all of them share.
+
+    order: with each variant's own estimate; the first is the best that no other surely beats.
+    tied: variants that no other surely beats either: seeds cannot tell them from the first.
+    equivalent: those of `tied` whose difference from the first is surely below the margin.
+    """
+
+    order: list[tuple[str, Estimate]]
+    tied: list[str]
+    equivalent: list[str]
+
+
+def rank(runs: Sequence[RunResult], variants: Iterable[str], statistic: str, margin: float | None = None) -> Ranking:
+    """Order the variants by a statistic that has a better direction.
+
+    A variant surely beats another if the anytime-valid interval of their paired difference, Bonferroni-corrected over
+    all pairs, lies on its side of zero.
+    """
+    samples = {v: values for v in variants if (values := sample(runs, v, statistic))}
+    better = -1 if STATISTICS[statistic].better == "lower" else 1
+    shared = set.intersection(*map(set, samples.values())) if samples else set()
+    means = {
+        v: _mean([x for seed, x in values.items() if seed in shared] or values.values())
+        for v, values in samples.items()
+    }
+    order = sorted(samples, key=lambda v: -better * means[v])
+    pairs = {(d.left, d.right): d for d in differences(runs, itertools.combinations(order, 2), statistic)}
+    beaten = {d.right if d.sign == better else d.left for d in pairs.values() if d.decided}
+    first, *tied = [v for v in order if v not in beaten] or order
+    order.remove(first)
+    order.insert(0, first)
+    equivalent = [v for v in tied if margin and _within(pairs.get((first, v)) or pairs.get((v, first)), margin)]
+    estimates = {v: estimate(values.values(), overlap=overlap(runs)) for v, values in samples.items()}
+    return Ranking([(v, e) for v in order if (e := estimates[v])], tied, equivalent)
+
+
+def _mean(values: Iterable[float]) -> float:
+    values = list(values)
+    return sum(values) / len(values)
+
+
+def _within(difference: Difference | None, margin: float) -> bool:
+    interval = difference.sequence if difference else None
+    return interval is not None and not _empty(interval) and interval.within(-margin, margin)

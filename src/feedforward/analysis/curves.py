@@ -1,0 +1,50 @@
+"""Mean curves over seeds with their intervals, and the range of values to show."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from feedforward.analysis.intervals import CONFIDENCE, t_quantile
+from feedforward.analysis.run_result import RunResult
+
+
+@dataclass(frozen=True)
+class Band:
+    """A curve over n seeds by epoch (from 1): mean and t interval, each (epochs,); no interval with one seed."""
+
+    n: int
+    epochs: npt.NDArray[np.int64]
+    mean: npt.NDArray[np.float64]
+    low: npt.NDArray[np.float64] | None
+    high: npt.NDArray[np.float64] | None
+
+
+def mean_band(runs: Iterable[RunResult], variant: str, curve: str, role: str = "replica") -> Band | None:
+    """Mean curve of a variant up to the last epoch that all its seeds have; None where no run has the curve."""
+    curves = [run.curves[curve] for run in runs if (run.variant, run.role) == (variant, role) and curve in run.curves]
+    if not curves or not (length := min(map(len, curves))):
+        return None
+    rows = np.array([values[:length] for values in curves])
+    epochs, mean, n = np.arange(1, length + 1), rows.mean(axis=0), len(rows)
+    if n == 1:
+        return Band(1, epochs, mean, None, None)
+    half = t_quantile((1 + CONFIDENCE) / 2, n) * rows.std(axis=0, ddof=1) / math.sqrt(n)
+    return Band(n, epochs, mean, mean - half, mean + half)
+
+
+def shown_range(bands: Iterable[Band]) -> tuple[float, float]:
+    """The range of values to show: all means, and intervals as far as 15 % of that beyond them.
+
+    One seed whose loss jumps for one epoch has an interval that would flatten all other curves.
+    """
+    bands = list(bands)
+    if not bands:
+        return 0.0, 1.0
+    lowest, highest = min(float(b.mean.min()) for b in bands), max(float(b.mean.max()) for b in bands)
+    padding = 0.15 * (highest - lowest)
+    lows = [float(b.low.min()) for b in bands if b.low is not None]
+    highs = [float(b.high.max()) for b in bands if b.high is not None]
+    return max(min([lowest, *lows]), lowest - padding), min(max([highest, *highs]), highest + padding)

@@ -1,0 +1,89 @@
+"""Colors, sizes and axes that all matplotlib figures share, and their encoding as PNG."""
+
+import io
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from feedforward.analysis.curves import Band, shown_range
+from feedforward.analysis.run_result import SCORES
+
+BLACK, GRAY, GRID, WHITE = "#1f2328", "#59636e", "#d9dee3", "#ffffff"
+BLUE = "#0000ff"  # the lecture's
+# Okabe and Ito's hues, distinct for every kind of color vision and dark enough for text; the first variant is black
+PALETTE = (BLACK, "#0065a8", "#bf4f00", "#00795a", "#a8508a", "#856600", "#2c6d94")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1.5, 1, 1.5)), (0, (8, 2)), (0, (3, 3)))
+SIZE, WIDE = (6.4, 4.2), (8.0, 4.6)  # inches
+DPI = 120
+
+
+def label(curve: str) -> str:
+    """The curve's name on an axis."""
+    return {"cross_entropy": "loss", **SCORES}.get(curve, curve)
+
+
+def over_seeds(bands: Iterable[Band | None], more: str = "") -> str:
+    """Subtitle: over how many seeds."""
+    counts = {band.n for band in bands if band is not None}
+    text = over(counts, ", band: 95 % t interval") if counts else "no run"
+    return f"{text}; {more}" if more else text
+
+
+def over(counts: Collection[int], more: str = "") -> str:
+    """`mean of 3 to 5 seeds` and more, or `one seed`."""
+    return "one seed" if set(counts) == {1} else f"mean of {' to '.join(map(str, sorted(counts)))} seeds{more}"
+
+
+def empty_figure(size: tuple[float, float], title: str, subtitle: str, right: float = 0.2) -> Figure:
+    """An empty figure with a title; right: its margin in inches. Fixed margins draw twice as fast as a layout."""
+    width, height = size
+    figure = Figure(figsize=size, dpi=DPI, facecolor=WHITE)
+    figure.subplots_adjust(0.72 / width, 0.58 / height, 1 - right / width, 1 - 0.72 / height, 0.95 / (width / 2))
+    figure.text(0.14 / width, 1 - 0.13 / height, title, fontsize=12.5, color=BLACK, va="top")
+    figure.text(0.14 / width, 1 - 0.38 / height, subtitle, fontsize=9.5, color=GRAY, va="top")
+    return figure
+
+
+def styled(axes: Axes, xlabel: str, ylabel: str) -> Axes:
+    """The axes with labels, a light grid and two spines."""
+    axes.set_facecolor(WHITE)
+    axes.set_xlabel(xlabel, fontsize=10.5, color=BLACK)
+    axes.set_ylabel(ylabel, fontsize=10.5, color=BLACK)
+    axes.tick_params(labelsize=9.5, labelcolor=GRAY, color=GRID, length=3)
+    axes.grid(color=GRID, linewidth=0.7)
+    axes.set_axisbelow(True)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(GRID)
+    return axes
+
+
+def mark_epochs(axes: Axes, epochs: int) -> None:
+    """Ticks at epoch 1 and at multiples of a round step."""
+    step = next(step for step in (1, 5, 10, 20, 50, 100, 500, 10**9) if epochs <= 10 * step)
+    axes.set_xticks([1, *(epoch for epoch in range(step, epochs + 1, step) if epoch > 1)])
+
+
+def limit(axes: Axes, bands: Iterable[Band | None]) -> tuple[float, float]:
+    """Show what `curves.shown_range` says, with a little padding; returns the limits."""
+    low, high = shown_range(entry for entry in bands if entry is not None)
+    padding = 0.04 * (high - low) or 0.5
+    axes.set_ylim(low - padding, high + padding)
+    return low - padding, high + padding
+
+
+def shade(axes: Axes, band: Band, color: str, alpha: float) -> None:
+    """Draw the interval of a band; nothing for one seed."""
+    if band.low is not None and band.high is not None:
+        axes.fill_between(band.epochs, band.low, band.high, color=color, alpha=alpha, linewidth=0)
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as PNG, the same bytes each time: no date, no version."""
+    FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    return buffer.getvalue()
