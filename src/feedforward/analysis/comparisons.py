@@ -108,8 +108,10 @@ def rank(runs: Sequence[RunResult], variants: Iterable[str], statistic: str, mar
     all pairs, lies on its side of zero.
     """
     samples = {v: values for v in variants if (values := sample(runs, v, statistic))}
+    if not samples:
+        return Ranking([], [], [])
     better = -1 if STATISTICS[statistic].better == "lower" else 1
-    shared = set.intersection(*map(set, samples.values())) if samples else set()
+    shared = set.intersection(*map(set, samples.values()))
     means = {
         v: _mean([x for seed, x in values.items() if seed in shared] or values.values())
         for v, values in samples.items()

@@ -38,7 +38,7 @@ POPULATION = f"Intervals: {THIS_DATA}."
 EXPLAINED = (
     "Differences are paired by seed. Each claim's interval is a confidence sequence, corrected over the claims of its "
     f"dataset: all hold together with a probability of {PERCENT}, at every number of seeds, so you may add seeds "
-    "and look again as often as you like. A claim is supported or contradicted when its interval lies entirely on one side "
+    "and look as often as you like. A claim is supported or contradicted when its interval lies entirely on one side "
     "of the border, makes no difference that matters when it lies within the margin that params.yaml states, and is "
     "undecided otherwise. Verdicts hold for this data (other weights, order, split); “for new data” repeats the verdict "
     "with the interval for new data of this kind, corrected for overlapping splits."

@@ -53,7 +53,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     )
     path: Path = tmp_path_factory.mktemp("report") / "index.html"
     path.write_text(
-        comparison_page.render(find(like_the_lecture(params, range(3)), params), additions), encoding="utf-8"
+        comparison_page.render(find(like_the_lecture(params, range(6)), params), additions), encoding="utf-8"
     )
     return path.as_uri()
 

@@ -10,7 +10,8 @@ from matplotlib.colors import to_hex
 from PIL import Image
 from synthetic_runs import Shape, final_run, one_run
 
-from feedforward.analysis import statistics
+from feedforward.analysis import comparisons
+from feedforward.analysis.curves import mean_band
 from feedforward.analysis.run_result import RunResult
 from feedforward.reports import figures
 
@@ -34,7 +35,7 @@ def test_training_is_blue_dots_and_validation_a_blue_line(curve: str) -> None:
     [axes] = figures.training_and_validation(runs(), "base", curve, "t").axes
     assert styles(axes) == [("training", "#0000ff", "o", "None"), ("validation", "#0000ff", "None", "-")]
     assert axes.get_xlabel() == "epoch"
-    expected = statistics.band(runs(), "base", f"val_{curve}")
+    expected = mean_band(runs(), "base", f"val_{curve}")
     assert expected is not None
     assert list(axes.lines[1].get_ydata()) == list(expected.mean)
     assert len(axes.collections) == 2  # a band each
@@ -66,18 +67,18 @@ def test_every_variant_is_named_at_its_curve_without_overlap() -> None:
     assert min(b - a for a, b in itertools.pairwise(heights)) >= (high - low) / 19
 
 
-def test_forest_fills_what_is_sure() -> None:
-    found = statistics.differences(runs(seeds=5), [("other", "base")], "slope")
+def test_forest_fills_what_is_decided() -> None:
+    found = comparisons.differences(runs(seeds=8), [("other", "base")], "slope")
     [axes] = figures.forest([("slope", found)], "t").axes
     marker = axes.lines[-1]
     assert marker.get_xdata()[0] == pytest.approx(found[0].estimate.mean)
-    assert marker.get_markerfacecolor() != figures.PAPER
+    assert marker.get_markerfacecolor() != figures.WHITE
 
 
 def test_forest_has_a_row_for_each_variant_also_where_a_panel_lacks_one() -> None:
     other = [one_run("d", "third", seed, 8, Shape(0.26, 1.0, 0.02)) for seed in range(3)]
     pairs = [("other", "base"), ("third", "base")]
-    both = statistics.differences([*runs(), *other], pairs, "best_epoch")
+    both = comparisons.differences([*runs(), *other], pairs, "best_epoch")
     left, right = figures.forest([("epoch", both), ("slope", both[1:])], "t").axes
     assert [label.get_text() for label in left.get_yticklabels()] == ["other", "third"]
     assert right.lines[-1].get_ydata()[0] == 1

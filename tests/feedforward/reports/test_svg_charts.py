@@ -7,7 +7,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from feedforward.analysis.statistics import Band
+from feedforward.analysis.curves import Band
+from feedforward.analysis.sequential import Interval
 from feedforward.reports import svg_charts
 from feedforward.reports.svg_charts import Row, Series
 
@@ -81,9 +82,9 @@ def test_two_charts_beside_each_other_share_their_scale() -> None:
     assert scales[0] == scales[1]
 
 
-def test_forest_draws_sure_differences_filled() -> None:
+def test_forest_fills_decided_differences() -> None:
     rows = [
-        Row("sure", -0.2, -0.3, -0.1, True),
+        Row("decided", -0.2, -0.3, -0.1, True),
         Row("open", 0.1, -0.1, 0.3, False),
         Row("one seed", 0.1, None, None, False),
     ]
@@ -121,3 +122,14 @@ def test_charts_without_data_are_still_pictures() -> None:
         ElementTree.fromstring(svg_charts.strip(Row("a", 0.0, None, None, False), (0.0, math.inf), 2, "note"))
         is not None
     )
+
+
+def test_history_draws_an_interval_for_every_number_of_seeds_that_has_one() -> None:
+    intervals = [Interval(2, None, None), *(Interval(n, -1 / n, 2 / n) for n in range(3, 9))]
+    svg = svg_charts.history(intervals, (-math.inf, 0.0), "t", 2, "note")
+    lines = elements(svg, "line", "line")
+    assert len(lines) == 6
+    heights = [float(str(line.get("y1"))) - float(str(line.get("y2"))) for line in lines]
+    assert heights == sorted(heights, reverse=True)
+    assert [str(title.text) for title in lines[-1]] == ["8 seeds: [−0.12, 0.25]"]
+    assert "no bounded interval yet" in svg_charts.history(intervals[:1], (0.0, math.inf), "t", 2, "note")

@@ -1,0 +1,161 @@
+"""Do the intervals and verdicts keep their promises? Synthetic experiments with known effects, through the real code.
+
+    python -m bench.simulations            # the figures of docs/comparison.md, some minutes
+    python -m bench.simulations --quick
+
+An experiment draws a dataset: a loss for each sample and variant. A seed draws the validation split (a random part of
+the samples), an order of batches and initial weights; its lowest validation loss is the mean over that part plus both
+effects. So the true means are known: over further seeds on the same data, and over new data of the same kind.
+"""
+
+import argparse
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from feedforward.analysis import claims, comparisons, statistics
+from feedforward.analysis.run_result import RunResult
+from feedforward.config.schema import Claim, Params, load_params
+
+STATISTIC = "best_val_cross_entropy"
+TRAIN, VALIDATION = 300, 200  # samples
+SAMPLE_SD, VARIANT_SD, ORDER_SD, WEIGHTS_SD = 0.6, 0.1, 0.02, 0.02
+VARIANTS = {"original": 0.30, "smaller": 0.32, "larger": 0.30, "dropout": 0.28}  # true means over new data
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Runs of one dataset; truth: variant → mean over further seeds on this dataset."""
+
+    runs: list[RunResult]
+    truth: dict[str, float]
+
+
+def run(variant: str, seed: int, loss: float) -> RunResult:
+    """A replica with nothing but its lowest validation loss and its numbers of samples."""
+    samples = {"train": TRAIN, "validation": VALIDATION}
+    return RunResult("mnist", variant, seed, "fair", "replica", {}, {STATISTIC: loss}, "0" * 64, samples=samples)
+
+
+def experiment(noise: np.random.Generator, seeds: int) -> Experiment:
+    """A new dataset, and `seeds` runs of every variant on it; variants of a seed share split and order."""
+    shared = noise.normal(0, SAMPLE_SD, TRAIN + VALIDATION)
+    losses = {v: mean + shared + noise.normal(0, VARIANT_SD, len(shared)) for v, mean in VARIANTS.items()}
+    runs = []
+    for seed in range(seeds):
+        split, order = noise.permutation(len(shared))[:VALIDATION], noise.normal(0, ORDER_SD)
+        for variant, loss in losses.items():
+            runs.append(run(variant, seed, float(loss[split].mean() + order + noise.normal(0, WEIGHTS_SD))))
+    return Experiment(runs, {variant: float(loss.mean()) for variant, loss in losses.items()})
+
+
+def coverage(experiments: int, seeds: int, start: int = 0) -> dict[str, float]:
+    """Share of intervals that cover the truth: means and paired differences, for this data and for new data."""
+    hits: dict[str, list[bool]] = {
+        f"{kind}, {data}": [] for data in ("this data", "new data") for kind in ("mean", "difference")
+    }
+    for index in range(experiments):
+        one = experiment(np.random.default_rng([start, index, seeds]), seeds)
+        entries = [("mean", e, one.truth[v], VARIANTS[v]) for v, e in _means(one)]
+        pairs = [(variant, "original") for variant in VARIANTS if variant != "original"]
+        for d in comparisons.differences(one.runs, pairs, STATISTIC):
+            new = VARIANTS[d.left] - VARIANTS[d.right]
+            entries.append(("difference", d.estimate, one.truth[d.left] - one.truth[d.right], new))
+        for kind, e, this_data, new_data in entries:
+            hits[f"{kind}, this data"].append(e.low <= this_data <= e.high)
+            hits[f"{kind}, new data"].append(e.new_low <= new_data <= e.new_high)
+    return {name: float(np.mean(covered)) for name, covered in hits.items()}
+
+
+def _means(one: Experiment) -> Iterator[tuple[str, statistics.Estimate]]:
+    for variant, estimates in statistics.summarize(one.runs, VARIANTS).items():
+        yield variant, estimates[STATISTIC]
+
+
+# --- verdicts that are looked at after every seed ----------------------------------------------
+
+
+def with_claims(number: int) -> Params:
+    """Params with one dataset and so many claims, each about a variant of its own against `original`; no margins."""
+    params = load_params()
+    dataset = params.datasets["mnist"]
+    variant = params.variants["original"]
+    claim = {"text": "t", "statistic": STATISTIC, "right": "original", "direction": "lower"}
+    judged = tuple(Claim.model_validate(claim | {"left": f"v{i}"}) for i in range(number))
+    variants = {"original": variant} | {f"v{i}": variant for i in range(number)}
+    datasets = {"mnist": dataset.model_copy(update={"claims": judged})}
+    return params.model_copy(update={"datasets": datasets, "variants": variants, "margins": {}})
+
+
+def verdicts(noise: np.random.Generator, effects: Sequence[float], seeds: int, params: Params) -> list[claims.Verdict]:
+    """Verdicts after `seeds` seeds; effects: true differences in standard deviations of the paired difference."""
+    luck = noise.normal(0, 1, seeds)
+    runs = [run("original", seed, float(luck[seed])) for seed in range(seeds)]
+    for i, effect in enumerate(effects):
+        gaps = noise.normal(effect, 1, seeds)
+        runs += [run(f"v{i}", seed, float(luck[seed] + gaps[seed])) for seed in range(seeds)]
+    return claims.judge(runs, params)
+
+
+def false_verdicts(experiments: int, number: int = 9, seeds: int = 100, start: int = 1) -> float:
+    """Share of datasets without any effect that carry a decided claim at any number of seeds from 2 to `seeds`.
+
+    Intervals only shrink as seeds are added, so a claim that was ever decided is decided at the end.
+    """
+    params = with_claims(number)
+    wrong = 0
+    for index in range(experiments):
+        noise = np.random.default_rng([start, index])
+        wrong += any(verdict.decided for verdict in verdicts(noise, [0.0] * number, seeds, params))
+    return wrong / experiments
+
+
+def seeds_needed(effect: float, experiments: int, number: int, start: int = 2) -> tuple[float, int]:
+    """Mean number of seeds until a claim with this effect is decided, and that of a t test with 80 % power.
+
+    Both at level 5 % / number.
+    """
+    params, fixed = with_claims(number), fixed_size(effect, 0.05 / number)
+    needed = []
+    for index in range(experiments):
+        noise = np.random.default_rng([start, index, round(100 * effect)])
+        effects = [effect] + [0.0] * (number - 1)
+        history = verdicts(noise, effects, 8 * fixed + 10, params)[0].history
+        decided = [i.n for i in history if comparisons.sign(i)]
+        needed.append(decided[0] if decided else 8 * fixed + 10)
+    return float(np.mean(needed)), fixed
+
+
+def fixed_size(effect: float, level: float, power: float = 0.8) -> int:
+    """The number of pairs at which a paired t test at `level` finds `effect` with `power` (noncentral t)."""
+    for n in range(2, 10_000):
+        t = special.stdtrit(n - 1, 1 - level / 2)
+        if special.nctdtr(n - 1, effect * math.sqrt(n), t) <= 1 - power:
+            return n
+    raise ValueError(f"effect {effect}: more than 10,000 seeds")
+
+
+def main() -> None:
+    """Print the figures of docs/comparison.md."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("--quick", action="store_true", help="a tenth of the experiments")
+    share = 10 if parser.parse_args().quick else 1
+    print("| 95 % intervals that cover the truth | 5 seeds | 10 seeds | 20 seeds |\n| --- | --- | --- | --- |")
+    columns = [coverage(2000 // share, seeds) for seeds in (5, 10, 20)]
+    for name in columns[0]:
+        print(f"| {name} | {' | '.join(f'{100 * column[name]:.1f} %' for column in columns)} |")
+    print("\n| claims | datasets with a false verdict at any of 2 to 100 seeds |\n| --- | --- |")
+    for number in (1, 9):
+        print(f"| {number} | {100 * false_verdicts(2000 // share, number):.1f} % |", flush=True)
+    print("\n| claims | effect (sd) | seeds, mean | t test, 80 % power | ratio |\n| --- | --- | --- | --- | --- |")
+    for number in (1, 9):
+        for effect in (0.3, 0.5, 0.8, 1.2, 2.0, 3.0):
+            mean, fixed = seeds_needed(effect, 400 // share, number)
+            print(f"| {number} | {effect:g} | {mean:.1f} | {fixed} | {mean / fixed:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Differences are paired by seed; a variant is called better only where the shared seeds say so."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from feedforward.analysis import comparisons
+from feedforward.analysis.run_result import RunResult
+
+
+def runs_of(statistic: str = "best_val_cross_entropy", **values: list[float]) -> list[RunResult]:
+    return [
+        RunResult("d", variant, seed, "fair", "replica", {}, {statistic: value}, "0" * 64)
+        for variant, numbers in values.items()
+        for seed, value in enumerate(numbers)
+    ]
+
+
+def test_pairing_removes_what_seeds_share() -> None:
+    # every seed shifts both variants equally; unpaired, the difference of .01 would drown in it
+    luck = np.random.default_rng(0).normal(0, 1, 9)
+    b = [luck[s] - 0.01 - 0.001 * (s % 2) for s in range(8)]
+    [difference] = comparisons.differences(runs_of(a=luck.tolist(), b=b), [("b", "a")], "best_val_cross_entropy")
+    assert difference.estimate.n == 8
+    assert difference.estimate.mean == pytest.approx(-0.0105)
+    assert difference.p is not None
+    assert difference.p < 0.001
+    assert difference.sign == -1
+    assert difference.beats() == (1.0, pytest.approx(0.5, abs=0.2))
+
+
+def test_epochs_that_agree_have_no_jump_in_their_p_value() -> None:
+    rows = [
+        comparisons.differences(runs_of("best_epoch", a=[12.0] * 4 + [last], b=[5.0] * 5), [("a", "b")], "best_epoch")
+        for last in (12.0, 12.001)
+    ]
+    assert rows[0][0].p == pytest.approx(rows[1][0].p, rel=0.01)
+
+
+def test_ranking_names_the_best_and_those_that_it_cannot_be_separated_from() -> None:
+    noise = np.random.default_rng(1)
+    losses = {"clear": 0.5, "close": 0.3001, "best": 0.3}
+    runs = runs_of(**{variant: (loss + noise.normal(0, 0.003, 8)).tolist() for variant, loss in losses.items()})
+    ranking = comparisons.rank(runs, losses, "best_val_cross_entropy")
+    assert ranking.order[-1][0] == "clear"
+    assert [ranking.order[0][0], *ranking.tied] in (["best", "close"], ["close", "best"])
+    assert ranking.equivalent == []
+    wide = comparisons.rank(runs, losses, "best_val_cross_entropy", margin=0.05)
+    assert wide.equivalent == wide.tied
+
+
+def test_ranking_of_accuracy_puts_the_highest_first() -> None:
+    runs = runs_of("best_val_accuracy", a=[0.8], b=[0.9])
+    ranking = comparisons.rank(runs, ["a", "b"], "best_val_accuracy")
+    assert [variant for variant, _ in ranking.order] == ["b", "a"]
+    assert ranking.tied == ["a"]  # one seed each decides nothing
+
+
+def test_a_winner_by_unpaired_means_does_not_beat_a_variant_that_is_better_on_every_shared_seed() -> None:
+    """20 seeds of one variant, 10 of the other: its last ten seeds are easy ones, which the other never saw."""
+    luck = [0.30 + 0.001 * (s % 3) for s in range(10)] + [0.1] * 10
+    runs = runs_of(many=luck, few=[x - 0.01 + 0.0001 * (s % 2) for s, x in enumerate(luck[:10])])
+    assert np.mean(luck) < np.mean(luck[:10]) - 0.01
+    ranking = comparisons.rank(runs, ["many", "few"], "best_val_cross_entropy")
+    assert ranking.order[0][0] == "few"
+    assert ranking.tied == []
+
+
+def test_no_shared_seed_means_no_decision() -> None:
+    runs = [r for r in runs_of(a=[0.1] * 9, b=[0.9] * 18) if r.variant == "a" or r.seed >= 9]
+    ranking = comparisons.rank(runs, ["a", "b"], "best_val_cross_entropy")
+    assert (ranking.order[0][0], ranking.tied) == ("a", ["b"])
+    assert comparisons.rank([], ["a"], "rise").order == []
+
+
+def test_ties_count_one_half() -> None:
+    [difference] = comparisons.differences(runs_of(a=[1.0, 2.0], b=[1.0, 1.0]), [("a", "b")], "best_val_cross_entropy")
+    assert (difference.paired, difference.unpaired) == (0.75, 0.75)
+    assert difference.beats() == (0.25, 0.25)
+
+
+def test_false_decisions_of_a_ranking_stay_below_five_percent() -> None:
+    noise, wrong = np.random.default_rng(2), 0
+    for _ in range(150):
+        runs = runs_of(**{variant: noise.normal(0.3, 0.01, 12).tolist() for variant in "abcd"})
+        pairs = itertools.combinations("abcd", 2)
+        wrong += any(d.decided for d in comparisons.differences(runs, pairs, "best_val_cross_entropy"))
+    assert wrong / 150 <= 0.085  # 0.05 and two standard errors

@@ -1,0 +1,48 @@
+"""Mean curves over seeds, and the range that is shown."""
+
+import numpy as np
+import pytest
+from synthetic_runs import Shape, one_run
+
+from feedforward.analysis.curves import Band, mean_band, shown_range
+from feedforward.analysis.intervals import estimate
+from feedforward.analysis.run_result import RunResult
+
+
+def run_with(val_cross_entropy: list[float], seed: int = 0) -> RunResult:
+    return RunResult("d", "a", seed, "fair", "replica", {"val_cross_entropy": val_cross_entropy}, {}, "0" * 64)
+
+
+def test_band_agrees_with_the_interval_of_each_epoch() -> None:
+    runs = [one_run("d", "a", seed, 6, Shape(0.3, 1.5, 0.02)) for seed in range(4)]
+    band = mean_band(runs, "a", "val_cross_entropy")
+    assert band is not None
+    assert band.low is not None
+    third = estimate(run.curves["val_cross_entropy"][2] for run in runs)
+    assert third is not None
+    assert (band.n, band.mean[2], band.low[2]) == (4, pytest.approx(third.mean), pytest.approx(third.low))
+    assert band.epochs.tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_band_of_one_seed_is_its_curve() -> None:
+    band = mean_band([run_with([0.5, 0.4])], "a", "val_cross_entropy")
+    assert band is not None
+    assert band.low is None
+    assert band.mean.tolist() == [0.5, 0.4]
+    assert mean_band([run_with([0.5])], "a", "loss") is None
+
+
+def test_band_goes_as_far_as_all_seeds_do() -> None:
+    band = mean_band([run_with([0.5, 0.4]), run_with([0.5, 0.4, 0.3], 1)], "a", "val_cross_entropy")
+    assert band is not None
+    assert len(band.epochs) == 2
+
+
+def test_one_seed_that_jumps_does_not_stretch_the_range_shown() -> None:
+    calm = Band(3, np.arange(1, 4), np.array([0.6, 0.3, 0.4]), np.full(3, 0.28), np.full(3, 0.62))
+    leap = Band(3, np.arange(1, 4), np.array([0.5, 0.4, 0.5]), np.full(3, -9.0), np.full(3, 9.0))
+    assert shown_range([calm]) == (0.28, 0.62)
+    assert shown_range([calm, leap]) == (pytest.approx(0.255), pytest.approx(0.645))
+    alone = Band(1, np.arange(1, 3), np.array([0.6, 0.3]), None, None)
+    assert shown_range([alone]) == (0.3, 0.6)
+    assert shown_range([]) == (0.0, 1.0)

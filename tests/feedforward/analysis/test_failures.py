@@ -1,0 +1,58 @@
+"""Seeds that never learned are counted by the stated rule, and named."""
+
+import dataclasses
+
+import pytest
+
+from feedforward.analysis import failures
+from feedforward.analysis.run_result import RunResult
+from feedforward.config.schema import Dataset, load_params
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return next(dataset for dataset in load_params().datasets.values() if dataset.task == "binary")
+
+
+def run(seed: int, loss: float, training: float = 0.01, **metrics: float) -> RunResult:
+    curves, metrics = {"cross_entropy": [0.7, training]}, {"best_val_cross_entropy": loss, **metrics}
+    return RunResult("imdb", "smaller", seed, "fair", "replica", curves, metrics, "0" * 64)
+
+
+def test_two_of_five_seeds_never_learned(dataset: Dataset) -> None:
+    """The figures of .3376 [.2303, .4449]: three seeds at .28, two at .42."""
+    runs = [
+        run(s, loss, t)
+        for s, (loss, t) in enumerate([(0.28, 0.01), (0.42, 0.4), (0.28, 0.01), (0.43, 0.4), (0.28, 0.01)])
+    ]
+    [entry] = failures.find(runs, dataset)
+    assert (entry.seeds, entry.n) == ((1, 3), 5)
+    assert str(entry) == (
+        "2 of 5 seeds never learned: the training loss stayed high, too, as with dead units (seeds 1, 3)"
+    )
+
+
+def test_dead_units_are_named_where_they_were_counted(dataset: Dataset) -> None:
+    [entry] = failures.find([run(0, 0.28, dead_units=0.0), run(1, 0.6, dead_units=0.5)], dataset)
+    assert str(entry) == "1 of 2 seeds never learned: dead units (seed 1)"
+
+
+def test_a_variant_that_is_merely_worse_learned(dataset: Dataset) -> None:
+    runs = [run(seed, 0.40 + 0.01 * seed) for seed in range(5)]
+    assert failures.find(runs, dataset) == []
+
+
+def test_no_seed_learned(dataset: Dataset) -> None:
+    [entry] = failures.find([run(seed, 0.692) for seed in range(3)], dataset)
+    assert len(entry.seeds) == 3
+
+
+def test_the_constant_answer_of_unbalanced_classes_is_better_than_equal_probabilities(dataset: Dataset) -> None:
+    balanced = run(0, 0.3)
+    assert failures.constant_loss(balanced, dataset) == pytest.approx(0.6931, abs=1e-4)
+    assert failures.constant_loss(run(0, 0.3, constant_val_cross_entropy=0.325), dataset) == 0.325
+    assert failures.constant_loss(balanced, dataset.model_copy(update={"task": "regression"})) == 1.0
+
+
+def test_final_runs_have_no_validation_loss_and_are_left_out(dataset: Dataset) -> None:
+    assert failures.find([dataclasses.replace(run(0, 0.3), role="final", metrics={})], dataset) == []

@@ -1,0 +1,96 @@
+"""Confidence sequences: valid at every number of seeds, and not much wider than an interval at one."""
+
+import math
+
+import numpy as np
+import pytest
+
+from feedforward.analysis import comparisons, sequential
+from feedforward.analysis.sequential import Interval
+
+
+def mixture(values: list[float], null: float) -> float:
+    """The martingale as Wang and Ramdas write it, from sums of squares."""
+    x, n, c = np.asarray(values) - null, len(values), sequential.PRECISION
+    squares = (n + c) * np.sum(x**2)
+    return math.sqrt(c / (n + c)) * (squares / (squares - np.sum(x) ** 2)) ** (n / 2)
+
+
+def test_interval_holds_the_means_that_the_martingale_does_not_refute() -> None:
+    values = np.random.default_rng(0).normal(0.3, 1.0, 12).tolist()
+    for interval in sequential.confidence_sequence(values, 0.05)[-1:]:
+        assert interval.low is not None
+        assert interval.high is not None
+    widths = [null for null in np.linspace(-3, 3, 601) if all(mixture(values[:n], null) < 20 for n in range(2, 13))]
+    assert interval.low == pytest.approx(min(widths), abs=0.011)
+    assert interval.high == pytest.approx(max(widths), abs=0.011)
+
+
+def test_p_value_is_one_over_the_largest_evidence() -> None:
+    values = np.random.default_rng(1).normal(1.0, 1.0, 9).tolist()
+    largest = max(mixture(values[:n], 0.0) for n in range(2, 10))
+    assert sequential.p_value(values) == pytest.approx(1 / largest)
+    assert sequential.p_value([1.0]) is None
+    assert sequential.p_value([0.0, 0.0, 0.0]) == 1.0
+
+
+@pytest.mark.parametrize("level", [0.05, 0.05 / 9])
+def test_p_value_and_interval_decide_alike(level: float) -> None:
+    noise = np.random.default_rng(2)
+    decisions = set()
+    for _ in range(300):
+        values = noise.normal(noise.choice([0.0, 1.0, 3.0]), 1.0, 10).tolist()
+        decided = comparisons.sign(sequential.confidence_sequence(values, level)[-1]) != 0
+        p = sequential.p_value(values)
+        assert p is not None
+        assert decided == (p < level)
+        decisions.add(decided)
+    assert decisions == {True, False}
+
+
+def test_whoever_looks_after_every_seed_is_misled_in_five_percent_at_most() -> None:
+    noise, excluded = np.random.default_rng(3), 0
+    for _ in range(1000):
+        [*_, last] = sequential.confidence_sequence(noise.normal(0, 1, 100).tolist(), 0.05)
+        excluded += comparisons.sign(last) != 0 or (last.low or 0) > (last.high or 0)
+    assert excluded / 1000 <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 1000)
+
+
+def test_two_values_have_no_bound_and_intervals_never_grow() -> None:
+    history = sequential.confidence_sequence(np.random.default_rng(4).normal(0, 1, 30).tolist(), 0.005)
+    assert history[0] == Interval(2, None, None)
+    bounds = [(i.low, i.high) for i in history if i.low is not None and i.high is not None]
+    assert len(bounds) > 20
+    assert bounds == [
+        (max(low for low, _ in bounds[: k + 1]), min(h for _, h in bounds[: k + 1])) for k in range(len(bounds))
+    ]
+    assert sequential.confidence_sequence([1.0], 0.05) == []
+
+
+def test_constant_values_decide_after_a_few_seeds_and_not_before() -> None:
+    """Whole epochs often agree; the variance of rounding stands for the one that cannot be seen."""
+    history = sequential.confidence_sequence([7.0] * 8, 0.05, resolution=1.0)
+    assert comparisons.sign(history[0]) == 0
+    assert comparisons.sign(history[-1]) == 1
+    almost = sequential.confidence_sequence([7.0] * 7 + [7.001], 0.05, resolution=1.0)
+    assert almost[-1].low == pytest.approx(history[-1].low, rel=1e-3)
+
+
+def test_further_seeds_would_decide_if_mean_and_spread_stayed() -> None:
+    more = sequential.further_seeds(0.5, 1.0, 5, 0.05)
+    assert more is not None
+    for extra, enough in ((more, True), (more - 1, False)):
+        n = np.array([5.0 + extra])
+        assert (sequential._half_width(n, 0.05, np.ones(1))[0] < 0.5) == enough
+    assert sequential.further_seeds(1e-6, 1.0, 5, 0.05) is None
+    assert sequential.further_seeds(0.0, 1.0, 5, 0.05) is None
+
+
+def test_interval_for_new_data_is_wider() -> None:
+    values = np.random.default_rng(5).normal(2, 1, 20).tolist()
+    this_data, new = sequential.confidence_sequence(values, 0.05)[-1], sequential.inflated(values, 0.05, 2 / 3)
+    assert new is not None
+    assert this_data.low is not None
+    assert new.low is not None
+    assert new.low < this_data.low
+    assert sequential.inflated([1.0], 0.05, 2 / 3) is None

@@ -1,0 +1,31 @@
+"""Short forms of `python -m bench.simulations`: intervals and verdicts keep their promises through the real code."""
+
+import pytest
+
+from bench import simulations
+
+
+@pytest.mark.slow
+def test_intervals_cover_means_and_paired_differences() -> None:
+    covered = simulations.coverage(200, 10)
+    assert 0.93 <= covered["mean, this data"] <= 0.97
+    assert 0.93 <= covered["difference, this data"] <= 0.97
+    assert covered["mean, new data"] >= 0.95
+    assert covered["difference, new data"] >= 0.95
+
+
+@pytest.mark.slow
+def test_datasets_carry_false_verdicts_in_five_percent_at_most() -> None:
+    assert simulations.false_verdicts(200, number=9, seeds=60) <= 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("effect", "number"), [(0.8, 1), (2.0, 9)])
+def test_looking_after_every_seed_needs_few_more_seeds(effect: float, number: int) -> None:
+    mean, fixed = simulations.seeds_needed(effect, 60, number)
+    assert mean <= 1.6 * fixed
+
+
+def test_fixed_size_is_that_of_the_power_table() -> None:
+    # Cohen (1988), table 2.4.1: d = 0.5, 80 % power, two-sided 5 %, one sample: 34
+    assert simulations.fixed_size(0.5, 0.05) == 34
