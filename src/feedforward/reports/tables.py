@@ -39,9 +39,9 @@ EXPLAINED = (
     "Differences are paired by seed. Each claim's interval is a confidence sequence, corrected over the claims of its "
     f"dataset: all hold together with a probability of {PERCENT}, at every number of seeds, so you may add seeds "
     "and look as often as you like. A claim is supported or contradicted when its interval lies entirely on one side "
-    "of the border, makes no difference that matters when it lies within the margin that params.yaml states, and is "
-    "undecided otherwise. Verdicts hold for this data (other weights, order, split); “for new data” repeats the verdict "
-    "with the interval for new data of this kind, corrected for overlapping splits."
+    "of the border, makes no difference that matters when it lies within the margin stated in params.yaml, and is "
+    "undecided otherwise. Verdicts are about this data (other weights, order, split); “for new data” is the verdict "
+    "by the interval for new data of this kind, corrected for overlapping splits."
 )
 
 
