@@ -66,7 +66,9 @@ class Params(Strict):
     shards: Location = "data/shards"
     protocols: Annotated[Distinct[Literal["fair", "lecture"]], Field(min_length=1)] = ("fair",)
     mirrors: tuple[Location, ...] = ()
-    margins: dict[StatisticName, Annotated[float, Field(gt=0)]] = {}  # differences below them do not matter
+    margins: dict[StatisticName, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict
+    )  # differences below them do not matter
     promotion: Promotion = Promotion()
     serving: Serving = Serving()
     retraining: Retraining = Retraining()
