@@ -1,10 +1,13 @@
 """The lecture as a notebook: kept without outputs, and executed from its first cell to its last."""
 
+import re
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+
+import feedforward
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
@@ -35,3 +38,12 @@ def test_a_notebook_runs_on_the_sample(path: Path, monkeypatch: pytest.MonkeyPat
     assert "test accuracy: 0." in texts
     assert "undecided" in texts or "supported" in texts
     assert not [output.text for output in shown if output.get("name") == "stderr"]
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
+def test_a_notebook_uses_the_public_api_alone(path: Path) -> None:
+    notebook = nbformat.read(path, nbformat.NO_CONVERT)
+    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    imports = re.findall(r"^(?:from|import) (feedforward\S*.*)$", code, re.MULTILINE)
+    assert set(imports) <= {"feedforward as ff"}
+    assert set(re.findall(r"\bff\.(\w+)", code)) <= set(feedforward.__all__)

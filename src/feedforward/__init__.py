@@ -1,10 +1,84 @@
-"""feedforward: train variants of feedforward networks, compare them over seeds, and serve the best."""
+"""Train variants of feedforward networks, compare them over seeds, and serve the best.
 
+    import feedforward as ff
+
+    params = ff.load_params()
+    ff.prepare(params)
+    findings = ff.compare(ff.train(params), params)
+
+Only the names in `__all__` are public. They are loaded when they are first used.
+"""
+
+import importlib
 import importlib.metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from feedforward.api import (
+        Params,
+        build_network,
+        column_names,
+        compare,
+        fetch,
+        load_params,
+        load_split,
+        predict,
+        prepare,
+        raw_samples,
+        results,
+        split_training,
+        summary_table,
+        test_scores,
+        train,
+        use_workspace,
+        validate,
+        vectorize,
+        verdicts,
+        verdicts_table,
+    )
+    from feedforward.config.tasks import TASKS
+    from feedforward.reports import figures
+
+    __version__: str
+
+__all__ = [
+    "TASKS",
+    "Params",
+    "__version__",
+    "build_network",
+    "column_names",
+    "compare",
+    "fetch",
+    "figures",
+    "load_params",
+    "load_split",
+    "predict",
+    "prepare",
+    "raw_samples",
+    "results",
+    "split_training",
+    "summary_table",
+    "test_scores",
+    "train",
+    "use_workspace",
+    "validate",
+    "vectorize",
+    "verdicts",
+    "verdicts_table",
+]
 
 
 def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "__version__":
         return importlib.metadata.version("feedforward")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "figures":
+        return importlib.import_module("feedforward.reports.figures")
+    if name == "TASKS":
+        return importlib.import_module("feedforward.config.tasks").TASKS
+    return getattr(importlib.import_module("feedforward.api"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

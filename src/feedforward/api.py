@@ -1,0 +1,253 @@
+"""The functions that `import feedforward` offers to notebooks and scripts. Heavy libraries are imported when needed."""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from feedforward.config.schema import Params, load_params
+from feedforward.core import paths
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    import numpy.typing as npt
+
+    from feedforward.analysis.claims import Verdict
+    from feedforward.analysis.findings import Findings
+    from feedforward.analysis.run_result import RunResult
+    from feedforward.data.splits import Split
+
+__all__ = [
+    "Params",
+    "build_network",
+    "column_names",
+    "compare",
+    "fetch",
+    "load_params",
+    "load_split",
+    "predict",
+    "prepare",
+    "raw_samples",
+    "results",
+    "split_training",
+    "summary_table",
+    "test_scores",
+    "train",
+    "use_workspace",
+    "validate",
+    "vectorize",
+    "verdicts",
+    "verdicts_table",
+]
+
+Protocol = Literal["fair", "lecture"]
+
+
+def use_workspace(folder: Path | str) -> Path:
+    """Read and write data, runs and reports in `folder`, which holds a params.yaml; returns its absolute path.
+
+    Without this call it is the nearest folder with a params.yaml, upward from the working directory.
+
+    Raises:
+        ParamsError: the folder holds no params.yaml.
+    """
+    os.environ["FEEDFORWARD_ROOT"] = str(folder)
+    return paths.root()
+
+
+# --- data ------------------------------------------------------------------------------------
+
+
+def fetch(params: Params, dataset: str) -> None:
+    """Fetch the files of a dataset into `data/raw`; verified files are kept.
+
+    Raises:
+        ParamsError: unknown dataset. SourceError: no source has a file, or none has the right bytes.
+    """
+    from feedforward.data import preparation
+
+    preparation.fetch(dataset, params.dataset(dataset), params)
+
+
+def vectorize(params: Params, dataset: str) -> None:
+    """Write the splits, the vocabulary and the profile of a fetched dataset to `data/vectorized`.
+
+    Raises:
+        ParamsError: unknown dataset. DataError: the raw files are missing or damaged.
+    """
+    from feedforward.data import preparation
+
+    preparation.vectorize(dataset, params.dataset(dataset), params.retraining.use_feedback)
+
+
+def validate(params: Params, dataset: str) -> None:
+    """Check the expectations of a vectorized dataset and write a summary to `reports/validation`.
+
+    Raises:
+        ParamsError: unknown dataset. ValidationFailed: an expectation is not met.
+    """
+    from feedforward.data import preparation
+
+    preparation.validate(dataset, params.dataset(dataset))
+
+
+def prepare(params: Params, datasets: Sequence[str] = ()) -> None:
+    """Fetch, vectorize and validate datasets; none named: all."""
+    for name in datasets or params.datasets:
+        fetch(params, name)
+        vectorize(params, name)
+        validate(params, name)
+
+
+def load_split(dataset: str, part: Literal["train", "test"]) -> "Split":
+    """A split of a vectorized dataset: `features` (samples, columns) and `labels` (samples,)."""
+    from feedforward.data.splits import Split
+
+    return Split.load(paths.vectorized(dataset) / part)
+
+
+def split_training(params: Params, dataset: str) -> tuple["Split", "Split"]:
+    """The training split without the validation samples, and these, as `training.validation` says."""
+    from feedforward.experiments import runner
+
+    return runner.split_training(load_split(dataset, "train"), params.dataset(dataset))
+
+
+def raw_samples(params: Params, dataset: str, rows: Sequence[int]) -> list["str | npt.NDArray[np.uint8]"]:
+    """Raw test samples by row: texts, or gray pixels (height, width).
+
+    Raises:
+        DataError: a raw file is missing or damaged.
+    """
+    from feedforward.data.readers import reading
+    from feedforward.data.sources import download
+
+    config = params.dataset(dataset)
+    files = {key: paths.raw(dataset) / download.stored_name(key, file) for key, file in config.files.items()}
+    return reading.samples(config.reader, files, rows)
+
+
+def column_names(params: Params, dataset: str) -> Callable[[int], str]:
+    """A function from the number of a feature column to its name, such as the word of a text."""
+    from feedforward.data.readers import reading
+
+    return reading.column_names(params.dataset(dataset).reader, paths.vectorized(dataset))
+
+
+# --- training --------------------------------------------------------------------------------
+
+
+def build_network(params: Params, dataset: str, variant: str, features: int, seed: int = 0) -> "keras.Model":
+    """The Keras model of a variant for inputs of so many features, initialized from `seed`."""
+    from feedforward.experiments import runner
+
+    runner.prepare(jobs=1)
+    from feedforward.training import network
+
+    return network.build(params.dataset(dataset), params.variant(variant), features, seed)
+
+
+def train(
+    params: Params,
+    datasets: Sequence[str] = (),
+    variants: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    protocol: Protocol = "fair",
+) -> list["RunResult"]:
+    """Train and log to MLflow in this process; empty filters mean all, and finished runs are not repeated.
+
+    Raises:
+        ParamsError: an unknown name. DataError: a dataset is not vectorized. TrainingError: a loss is not finite.
+    """
+    from feedforward import tracking
+    from feedforward.experiments import plan, runner
+
+    packs = plan.plan(params, protocol, datasets, variants, seeds)
+    store = tracking.open_store()
+    known = runner.find_known(packs, store)
+    missing = [pack for whole in packs if (pack := whole.without(known)).seeds]
+    if missing:
+        runner.prepare(jobs=1)
+    for pack in missing:
+        known |= dict(zip(pack.fingerprints, runner.train_pack(pack, params, store), strict=True))
+    runner.conclude(packs, known, params, store)
+    return runner.results_of(packs, known)
+
+
+def results(protocol: Protocol = "fair") -> list["RunResult"]:
+    """The results of the last `dvc repro` or `feedforward run`.
+
+    Raises:
+        DataError: there are none yet.
+    """
+    from feedforward.analysis import run_result
+
+    return run_result.load(paths.trained(protocol))
+
+
+# --- comparison ------------------------------------------------------------------------------
+
+
+def compare(results: Iterable["RunResult"], params: Params, protocol: Protocol = "fair") -> list["Findings"]:
+    """Means with intervals, paired differences and verdicts, per dataset.
+
+    Raises:
+        DataError: no run of the protocol, or runs of a dataset or variant that params does not have.
+    """
+    from feedforward.analysis import findings
+
+    return findings.find(results, params, protocol)
+
+
+def verdicts(findings: Iterable["Findings"]) -> list["Verdict"]:
+    """The claims of params.yaml, judged over seeds: supported, contradicted or undecided."""
+    return [verdict for one in findings for verdict in one.verdicts]
+
+
+def verdicts_table(findings: Iterable["Findings"]) -> str:
+    """The verdicts as a Markdown table."""
+    from feedforward.reports import tables
+
+    return tables.verdicts_markdown(findings)
+
+
+def summary_table(findings: "Findings") -> str:
+    """The means and intervals of a dataset's variants as a Markdown table."""
+    from feedforward.reports import tables
+
+    summary = {variant: findings.summary[variant] for variant in findings.variants}
+    return tables.markdown(*tables.cells(summary, tables.REPLICA))
+
+
+def test_scores(findings: "Findings") -> str:
+    """The scores of the final model on the test split as Markdown, one per line."""
+    from feedforward.reports import tables
+
+    estimates = findings.summary[findings.baseline]
+    names = [name for name in tables.FINAL if name in estimates]
+    return "  \n".join(f"{tables.SHOWN[name]}: {tables.interval(estimates[name], 4)}" for name in names)
+
+
+# --- prediction ------------------------------------------------------------------------------
+
+
+def predict(dataset: str, samples: Sequence[Any], variant: str | None = None) -> list[dict[str, Any]]:
+    """Predictions of the champion, or of a variant beside it, one per sample.
+
+    samples: texts, rows as dictionaries, or gray images (height, width) uint8. A prediction of a class has `label`,
+    `probability` and `probabilities`; of several labels `labels` and `probabilities`; of a regression `value`.
+
+    Raises:
+        NothingToServe: there is no champion. ParamsError: unknown variant. InputError: a sample that cannot be used.
+    """
+    from feedforward.serving import prediction
+
+    champion = prediction.champion(dataset)
+    [model] = champion.chosen(variant).values()
+    numbered = ((f"sample {number}", sample) for number, sample in enumerate(samples, start=1))
+    return [
+        answer
+        for _, checked in prediction.in_chunks(champion.served, numbered)
+        for answer in prediction.answers(model, checked)
+    ]
