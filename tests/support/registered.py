@@ -56,6 +56,18 @@ def keras_model() -> bytes:
     return keras_files.model([WORDS, 1], ["sigmoid"])
 
 
+def real_keras_model(strength: float) -> bytes:
+    """The .keras file of that network, saved by Keras."""
+    from feedforward.training import keras_files as training_keras_files
+    from feedforward.training.keras_backend import keras
+
+    layers = [keras.Input((WORDS,)), keras.layers.Rescaling(1.0), keras.layers.Dense(1, activation="sigmoid")]
+    model = keras.Sequential(layers)
+    layer = network(strength).layers[0]
+    model.set_weights([layer.kernel, layer.bias])
+    return training_keras_files.saved(model)
+
+
 def vocabulary() -> None:
     """What vectorize leaves beside the splits."""
     content = ENCODER.files()["vocabulary.txt"]
@@ -80,6 +92,7 @@ def version(
     strength: float,
     evaluated: bool = True,
     variants: Mapping[str, float] | None = None,
+    model: bytes | None = None,
     **figures: float,
 ) -> Version:
     """A version whose network and holdout model have that strength, and variants with theirs."""
@@ -99,8 +112,7 @@ def version(
     )
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        model = {bundle.MODEL: keras_model()}
-        digest = bundle.write(folder / "served", content | model, described, ENCODER)
+        digest = bundle.write(folder / "served", content | {bundle.MODEL: model or keras_model()}, described, ENCODER)
         folders, others = {"served": folder / "served"}, {}
         for name, own in (variants or {}).items():
             folders[f"variants/{name}"] = folder / name

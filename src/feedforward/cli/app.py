@@ -44,6 +44,8 @@ COMMANDS = (
     (data.init, "Examples: feedforward init ~/flowers   ·   feedforward init prices.csv --target price"),
     (data.describe, "Example: feedforward describe imdb"),
     (operations.promote, "Example: feedforward promote imdb"),
+    (operations.rollback, "Example: feedforward rollback imdb --reason 'worse on long reviews'"),
+    (operations.history, "Example: feedforward history imdb"),
     (operations.sync, "Example: feedforward sync"),
     (operations.ui, "Example: feedforward ui --port 5001"),
     (

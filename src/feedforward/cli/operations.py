@@ -1,4 +1,4 @@
-"""The commands for the tracking store and the registry: promote, sync, ui."""
+"""The commands for the tracking store and the registry: promote, rollback, history, sync, ui."""
 
 import dataclasses
 import errno
@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from feedforward.cli.options import DatasetArgument, JsonOption
-from feedforward.cli.output import escaped, message
+from feedforward.cli.output import escaped, message, table
 from feedforward.core.errors import FeedforwardError, ParamsError, TrackingError
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
@@ -38,6 +38,47 @@ def promote(
         return
     state = "is champion now" if decision.promoted else f"does not replace version {outcome.champion}"
     print(f"{outcome.version.name} {state}: {decision.reason}")
+
+
+def rollback(
+    dataset: DatasetArgument,
+    reason: Annotated[str, typer.Option(help="Why; it is kept in the audit log.")],
+    to: Annotated[int | None, typer.Option(min=1, help="The version. Default: the champion before.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make an earlier version the champion again; the current one is not promoted again."""
+    from feedforward.config.schema import load_params
+    from feedforward.promotion import rollback as promotion
+
+    version = promotion.rollback(load_params(), dataset, to, reason, lambda text: print(text, file=sys.stderr))
+    if as_json:
+        print(json.dumps({"dataset": dataset, "champion": version.number, "reason": reason}, indent=2))
+    else:
+        print(f"{version.name} is champion now: rolled back ({reason})")
+
+
+def history(dataset: DatasetArgument, as_json: JsonOption = False) -> None:
+    """Show which version was champion when and why, from the audit log."""
+    from rich.table import Table
+
+    from feedforward.config.schema import load_params
+    from feedforward.promotion import history as promotion
+
+    load_params().dataset(dataset)
+    champions = promotion.history(dataset)
+    if as_json:
+        print(json.dumps(dataclasses.asdict(champions), indent=2, ensure_ascii=False))
+        return
+    rows = Table("version", "since (UTC)", "until", "decision", "reason", box=None, pad_edge=False)
+    for period in champions.periods:
+        until = period.until[:19] if period.until else "now"
+        rows.add_row(str(period.version), period.since[:19], until, period.decision, escaped(period.reason))
+    if champions.periods:
+        table(rows)
+    else:
+        message(f"{dataset}: has had no champion")
+    if champions.mismatch:
+        message(f"[yellow]{escaped(champions.mismatch)}[/yellow]")
 
 
 def sync(as_json: JsonOption = False) -> None:

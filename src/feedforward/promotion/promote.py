@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 
-def _silent(_: str) -> None:
+def silent(_: str) -> None:
     """For callers that show no progress."""
 
 
@@ -50,7 +50,7 @@ class Outcome:
     champion: int | None
 
 
-def promote(params: Params, name: str, run_id: str | None = None, say: Say = _silent) -> Outcome:
+def promote(params: Params, name: str, run_id: str | None = None, say: Say = silent) -> Outcome:
     """Evaluate a final run (default: the latest) and make it champion if the rule of promotion says so.
 
     Raises:
@@ -70,7 +70,7 @@ def promote(params: Params, name: str, run_id: str | None = None, say: Say = _si
         run = candidates.choose(params, name, registry, run_id)
         version = candidates.register(params, name, run, registry)
         if version.tags.get(champions.DECISION) == audit_log.ROLLED_BACK:
-            return _rolled_back(name, version, registry)
+            return rolled_back(name, version, registry)
         atomic_files.crash_point("promote.before_alias")
         registry.set_alias(version, model_version.CHALLENGER)
     say(f"{version.name} is run {run.run_id[:8]} ({run.name}); evaluating it in a separate process")
@@ -78,7 +78,8 @@ def promote(params: Params, name: str, run_id: str | None = None, say: Say = _si
     return conclude(params, name, run, version, registry)
 
 
-def _rolled_back(name: str, version: Version, registry: "Registry") -> Outcome:
+def rolled_back(name: str, version: Version, registry: "Registry") -> Outcome:
+    """The outcome for a version that was rolled back: it is not promoted again. Call it under the lock."""
     champion = champions.reconcile(name, registry)
     reason = (
         f"it was rolled back ({version.tags.get(champions.REASON, 'no reason given')});"

@@ -18,7 +18,7 @@ from feedforward.core.errors import DataError, one_line
 from feedforward.data import feedback
 from feedforward.data.readers import reading
 from feedforward.data.splits import Split
-from feedforward.promotion import candidate
+from feedforward.promotion import audit_log, candidate, champion
 from feedforward.retraining import drift
 from feedforward.retraining.drift import Distances
 from feedforward.tracking import settings
@@ -91,13 +91,13 @@ def look(params: Params, name: str, now: datetime) -> Look:
 
 def _age(name: str, now: datetime) -> float | None:
     """Days since the log of promotions named the champion for the first time."""
-    since: dict[Any, str] = {}
-    champion = None
-    for entry in append_only_log.read(paths.audit()):
-        if entry.get("dataset") == name and entry.get("champion"):
-            champion = entry["champion"]
-            since.setdefault(champion, entry["time"])
-    return (now - datetime.fromisoformat(since[champion])).total_seconds() / 86400 if champion else None
+    since: dict[int, str] = {}
+    number = None
+    for entry in audit_log.entries(name):
+        if entry["champion"]:
+            number = entry["champion"]
+            since.setdefault(number, entry["time"])
+    return (now - datetime.fromisoformat(since[number])).total_seconds() / 86400 if number else None
 
 
 def _pending(params: Params, name: str) -> str | None:
@@ -110,11 +110,13 @@ def _pending(params: Params, name: str) -> str | None:
     from feedforward.tracking.registry import Registry
 
     registry = Registry()
+    with champion.exclusive(name):
+        champion.reconcile(name, registry)
     try:
         run = candidate.choose(params, name, registry, None)
     except DataError:
         return None
-    decided = any("decision" in version.tags for version in registry.versions(name, run.run_id))
+    decided = any(champion.DECISION in version.tags for version in registry.versions(name, run.run_id))
     return None if decided else f"{run.run_id[:8]} ({run.name})"
 
 

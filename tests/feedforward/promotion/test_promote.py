@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,8 +23,10 @@ from feedforward.core import append_only_log, paths
 from feedforward.core.errors import DataError, ParamsError
 from feedforward.data.splits import Split
 from feedforward.experiments import plan, runner
-from feedforward.promotion import bundle, candidate, evaluation, evaluation_process, promote
+from feedforward.promotion import bundle, candidate, compatibility, evaluation, evaluation_process, promote
+from feedforward.promotion.evaluation import EvaluationFailed
 from feedforward.promotion.promote import Refused
+from feedforward.retraining import policy
 from feedforward.tracking import model_versions
 from feedforward.tracking.model_version import Version
 from feedforward.tracking.registry import Registry
@@ -217,6 +221,54 @@ def test_half_an_upload_is_never_champion(params: Params, small_store: "Store") 
     assert "model.keras" in refusal_of(version, params)
 
 
+def test_a_process_that_ends_without_a_result_says_its_last_line_and_refuses_nothing(
+    params: Params, small_store: "Store", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = registered.final_run(small_store, params)
+    version = registered.version(Registry(), run, 1.0, evaluated=False)
+    monkeypatch.setattr(evaluation_process, "__name__", "feedforward.promotion.nowhere")
+    with pytest.raises(
+        EvaluationFailed, match=r"code 1 and no result \(.*No module named feedforward.promotion.nowhere"
+    ):
+        promote.evaluate(params, NAME, run, version, Registry())
+    assert log()[-1]["decision"] == "failed"
+    assert "decision" not in version_tags(version.number)
+
+
+def version_tags(number: int) -> dict[str, str]:
+    version = model_versions.find(NAME, number)
+    assert version is not None
+    return version.tags
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"labels": ("sad", "glad", "so-so"), "task": "multiclass"}, "trained for the task binary"),
+        ({"labels": ("bad", "good")}, "its labels are sad, glad, params.yaml says bad, good"),
+    ],
+)
+def test_a_champion_of_another_task_or_other_labels_is_not_compared(
+    params: Params, small_store: "Store", changes: dict[str, object], said: str
+) -> None:
+    conclude(params, small_store, 3.0)
+    served = bundle.read(model_versions.folder(champion(), "served"), champion().tags["digest"])
+    dataset = params.datasets[NAME]
+    assert compatibility.mismatch(served, dataset) is None
+    other = SimpleNamespace(task=dataset.task, labels=dataset.labels, reader=dataset.reader)
+    vars(other).update(changes)
+    assert said in str(compatibility.mismatch(served, other))  # type: ignore[arg-type]
+    evidence, problem = promote._evidence_of_champion(
+        SimpleNamespace(datasets={NAME: other}),  # type: ignore[arg-type]
+        NAME,
+        champion(),
+        served,
+        Split.load(paths.vectorized(NAME) / "train"),
+    )
+    assert evidence is None
+    assert problem.startswith("notes version 1 is no champion of this dataset: ")
+
+
 def test_a_champion_that_was_touched_is_replaced_and_the_log_says_why(params: Params, small_store: "Store") -> None:
     conclude(params, small_store, 3.0)
     flip(model_versions.folder(champion(), "served") / "vocabulary.txt")
@@ -281,6 +333,22 @@ def test_a_promotion_that_was_cut_off_is_finished_by_the_next(
     assert not kept.decision.promoted
     assert champion().number == killed
     assert [line["decision"] for line in log()] == ["promoted", "promoted", "finished", "kept"]
+
+
+def test_an_alias_that_moved_without_its_tags_is_reconciled(params: Params, small_store: "Store") -> None:
+    """Killed between the alias and the tags: the next start records the decision, and nothing is pending."""
+    conclude(params, small_store, 1.0)
+    registry, run = Registry(), registered.final_run(small_store, params)
+    version = registered.version(registry, run, 2.0)
+    environment = os.environ | {"FAULT": "promote.after_alias"}
+    done = subprocess.run([sys.executable, "-c", CONCLUDE, str(version.number)], env=environment)
+    assert done.returncode == -signal.SIGKILL
+    assert champion().number == version.number
+    assert "decision" not in champion().tags
+    assert policy.look(params, NAME, datetime.now(UTC)).pending is None
+    assert champion().tags["decision"] == "promoted"
+    assert champion().tags["reason"] == log()[-1]["reason"]
+    assert [line["decision"] for line in log()] == ["promoted", "promoted"]
 
 
 def test_a_champion_set_by_hand_is_noted_and_challenged(params: Params, small_store: "Store") -> None:

@@ -120,9 +120,11 @@ def test_a_run_that_was_not_decided_on_is_pending_and_the_champion_has_an_age(
     registry = Registry()
     version = registered.version(registry, run, 1.0, evaluated=False)
     registry.tag(version, {"decision": "promoted"})
+    registry.set_alias(version, "champion")
     then = NOW - timedelta(days=3)
     for days in (0, 2):
         time = (then + timedelta(days=days)).isoformat(timespec="milliseconds")
-        append_only_log.append(paths.audit(), {"time": time, "dataset": "notes", "champion": 1, "decision": "promoted"})
+        line = {"time": time, "dataset": "notes", "version": 1, "before": None, "champion": 1, "reason": "better"}
+        append_only_log.append(paths.audit(), line | {"decision": "kept" if days else "promoted"})
     found = policy.look(small, "notes", NOW)
     assert (found.pending, found.age) == (None, 3.0)

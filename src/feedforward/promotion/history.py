@@ -1,0 +1,66 @@
+"""Who was champion when, and why: the audit log, compared with the alias in MLflow's registry."""
+
+from dataclasses import dataclass
+
+from feedforward.promotion import audit_log
+from feedforward.tracking import model_versions
+
+
+@dataclass(frozen=True)
+class Period:
+    """A period in which one version was champion. until: None while it still is. times: ISO 8601, UTC.
+
+    decision: what made it champion, as in the audit log.
+    """
+
+    version: int
+    run: str | None
+    since: str
+    until: str | None
+    decision: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class History:
+    """The champions of a dataset, oldest first, and how the registry differs from the audit log, if it does."""
+
+    dataset: str
+    periods: list[Period]
+    mismatch: str | None
+
+
+def history(dataset: str) -> History:
+    """Read the history of a dataset.
+
+    Raises:
+        TrackingError: the registry does not answer.
+    """
+    periods: list[Period] = []
+    for entry in audit_log.entries(dataset):
+        number = entry["champion"]
+        last = periods[-1] if periods and periods[-1].until is None else None
+        if entry["decision"] == audit_log.REFUSED or number == (last.version if last else None):
+            continue
+        if last is not None:
+            periods[-1] = Period(last.version, last.run, last.since, entry["time"], last.decision, last.reason)
+        if number is not None:
+            run = entry["run"] if entry["version"] == number else None
+            periods.append(Period(number, run, entry["time"], None, entry["decision"], entry["reason"]))
+    return History(dataset, periods, _mismatch(dataset, periods))
+
+
+def _mismatch(dataset: str, periods: list[Period]) -> str | None:
+    champion = model_versions.find(dataset)
+    actual = champion.number if champion else None
+    logged = periods[-1].version if periods and periods[-1].until is None else None
+    if actual == logged:
+        return None
+    return (
+        f"the audit log says {_name(logged)}, the alias in the registry says {_name(actual)};"
+        f" the next `feedforward promote {dataset}` records or finishes the change"
+    )
+
+
+def _name(number: int | None) -> str:
+    return "no champion" if number is None else f"version {number}"

@@ -1,0 +1,161 @@
+"""Rollback with real parts: a store, a registry, the audit log, a verification in a separate process."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+import registered
+from registered import NAME
+
+from feedforward.config.schema import Params, Promotion
+from feedforward.core.errors import NothingToServe, ParamsError
+from feedforward.promotion import audit_log, candidate, champion, history, promote
+from feedforward.promotion.promote import Refused
+from feedforward.promotion.rollback import rollback
+from feedforward.tracking import Found, model_versions
+from feedforward.tracking.model_version import Version
+from feedforward.tracking.registry import Registry
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+pytestmark = pytest.mark.slow
+
+RULE = Promotion(minimum_gain=0.001, class_accuracy=0.75, max_bytes=10**6, max_latency=100.0)
+
+
+@pytest.fixture
+def params(small: Params) -> Params:
+    registered.vocabulary()
+    return small.model_copy(update={"promotion": RULE})
+
+
+def current() -> Version:
+    version = model_versions.find(NAME)
+    assert version is not None
+    return version
+
+
+def tags(number: int) -> dict[str, str]:
+    version = model_versions.find(NAME, number)
+    assert version is not None
+    return version.tags
+
+
+def promoted(params: Params, store: "Store", *strengths: float, real: bool = False) -> Found:
+    """Promote a version of each strength; the run that they belong to."""
+    registry, run = Registry(), registered.final_run(store, params)
+    for strength in strengths:
+        model = registered.real_keras_model(strength) if real else None
+        version = registered.version(registry, run, strength, model=model)
+        assert promote.conclude(params, NAME, run, version, registry).decision.promoted
+    return run
+
+
+def test_an_earlier_champion_is_verified_and_champion_again(
+    params: Params, small_store: "Store", tensorflow: None
+) -> None:
+    run = promoted(params, small_store, 1.0, 2.0, real=True)
+    said: list[str] = []
+    assert rollback(params, NAME, None, "worse on long texts", said.append).number == 1
+    assert said == ["verifying notes version 1 in a separate process"]
+    assert current().number == 1
+    assert tags(2)["decision"] == "rolled_back"
+    assert (tags(1)["decision"], tags(1)["reason"]) == ("promoted", "worse on long texts")
+    line = audit_log.entries(NAME)[-1]
+    assert (line["decision"], line["version"], line["before"], line["champion"]) == ("rolled_back", 1, 2, 1)
+
+    # the gate does not offer it again, and the retraining does not wait for it
+    version = model_versions.find(NAME, 2)
+    assert version is not None
+    outcome = promote.rolled_back(NAME, version, Registry())
+    assert (outcome.decision.promoted, outcome.champion) == (False, 1)
+    assert "rolled back (worse on long texts); `feedforward rollback notes --to 2`" in outcome.decision.reason
+    assert candidate.choose(params, NAME, Registry(), None).run_id == run.run_id
+
+    assert rollback(params, NAME, 2, "it was not worse").number == 2
+    assert current().number == 2
+    told = history.history(NAME)
+    assert [(period.version, period.decision) for period in told.periods] == [
+        (1, "promoted"),
+        (2, "promoted"),
+        (1, "rolled_back"),
+        (2, "rolled_back"),
+    ]
+    assert told.periods[1].until == told.periods[2].since
+    assert (told.periods[-1].until, told.mismatch) == (None, None)
+
+
+def test_a_version_that_keras_and_numpy_answer_differently_is_refused(
+    params: Params, small_store: "Store", tensorflow: None
+) -> None:
+    registry, run = Registry(), registered.final_run(small_store, params)
+    other = registered.real_keras_model(0.5)
+    for strength, model in ((1.0, other), (2.0, None)):
+        version = registered.version(registry, run, strength, model=model)
+        promote.conclude(params, NAME, run, version, registry)
+    with pytest.raises(Refused, match=r"model\.keras and weights\.npz are different networks"):
+        rollback(params, NAME, None, "worse")
+    assert current().number == 2
+    assert audit_log.entries(NAME)[-1]["decision"] == "promoted"
+
+
+def test_mistakes_are_named(params: Params, small_store: "Store") -> None:
+    with pytest.raises(NothingToServe, match="there is no champion to roll back"):
+        rollback(params, NAME, None, "worse")
+    promoted(params, small_store, 1.0)
+    with pytest.raises(ParamsError, match="no earlier champion to return to"):
+        rollback(params, NAME, None, "worse")
+    with pytest.raises(ParamsError, match="--to: 1 is champion already of notes"):
+        rollback(params, NAME, 1, "worse")
+    with pytest.raises(ParamsError, match="--to: 7 is not a version of notes"):
+        rollback(params, NAME, 7, "worse")
+    with pytest.raises(ParamsError, match="--reason: must say why"):
+        rollback(params, NAME, 1, " ")
+    with pytest.raises(ParamsError, match="unknown dataset"):
+        rollback(params, "nots", 1, "worse")
+
+
+MOVE = """
+import sys
+from feedforward.tracking import model_versions, settings
+settings.apply()
+from feedforward.tracking.registry import Registry
+from feedforward.promotion import audit_log, champion
+from feedforward.core import atomic_files
+registry = Registry()
+target, current = (model_versions.find("notes", number) for number in (1, 2))
+entry = audit_log.append("notes", audit_log.ROLLED_BACK, "worse", target, current)
+atomic_files.crash_point("rollback.after_log")
+champion.move(target, entry, registry)
+"""
+
+
+@pytest.mark.parametrize("point", ["rollback.after_log", "promote.after_alias"])
+def test_an_interrupted_rollback_is_finished(params: Params, small_store: "Store", point: str) -> None:
+    promoted(params, small_store, 1.0, 2.0)
+    done = subprocess.run([sys.executable, "-c", MOVE], env=os.environ | {"FAULT": point})
+    assert done.returncode == -signal.SIGKILL
+    with champion.exclusive(NAME):
+        champion.reconcile(NAME, Registry())
+    assert current().number == 1
+    assert (tags(1)["decision"], tags(2)["decision"]) == ("promoted", "rolled_back")
+    lines = audit_log.entries(NAME)
+    with champion.exclusive(NAME):
+        champion.reconcile(NAME, Registry())
+    assert audit_log.entries(NAME) == lines
+
+
+def test_a_mismatch_of_log_and_registry_is_said(params: Params, small_store: "Store") -> None:
+    promoted(params, small_store, 1.0, 2.0)
+    first = model_versions.find(NAME, 1)
+    assert first is not None
+    Registry().set_alias(first, "champion")
+    assert "the audit log says version 2, the alias in the registry says version 1" in str(
+        history.history(NAME).mismatch
+    )
+    json.dumps([vars(period) for period in history.history(NAME).periods])
