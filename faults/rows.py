@@ -28,7 +28,8 @@ def _tests(file: str, *functions: str) -> tuple[str, ...]:
 _SOURCES, _ARCHIVES = "feedforward/data/sources/test_download.py", "feedforward/data/sources/test_archives.py"
 _DAMAGED, _PROCESSES = "feedforward/data/test_damaged.py", "feedforward/core/test_processes.py"
 _TRACKING, _VALIDATION = "feedforward/tracking/test_tracking.py", "feedforward/data/validation/test_expectations.py"
-_SERVICE, _GATE = "feedforward/serving/test_service.py", "feedforward/promotion/test_promote.py"
+_REFUSALS, _HTTP = "feedforward/serving/test_refusals.py", "feedforward/serving/test_http_server.py"
+_SERVER, _GATE = "feedforward/serving/test_server.py", "feedforward/promotion/test_promote.py"
 _BUNDLE, _NETWORK = "feedforward/promotion/test_bundle.py", "feedforward/models/test_network_files.py"
 _KERAS = "feedforward/models/test_keras_archive.py"
 _EXPERIMENT, _PREDICTION = "feedforward/experiments/test_runner.py", "feedforward/serving/test_prediction.py"
@@ -268,12 +269,12 @@ ROWS = (
         26,
         "a bad sample to predict",
         _tests(
-            _SERVICE,
+            _REFUSALS,
             "a_bad_request_is_one_line_that_names_the_field",
             "whatever_is_asked_is_answered_or_refused",
             "it_stays_up_under_a_thousand_malformed_requests",
-            "a_body_that_never_comes_is_given_up",
         )
+        + _tests(_HTTP, "a_dripping_body_is_refused_and_closed")
         + _tests(
             _PREDICTION, "a_mistake_is_one_line_and_exit_code_2", "a_file_that_cannot_be_read_is_named_with_its_line"
         ),
@@ -289,7 +290,8 @@ ROWS = (
     Row(
         28,
         "a server bound to all interfaces",
-        _tests(_SERVICE, "other_addresses_need_a_flag", "other_hosts_and_pages_of_other_sites_are_refused"),
+        _tests(_SERVER, "other_addresses_need_a_flag")
+        + _tests(_REFUSALS, "other_hosts_and_pages_of_other_sites_are_refused"),
     ),
     Row(
         29,

@@ -2,6 +2,8 @@
 
 import asyncio
 import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -48,3 +50,10 @@ class Running:
 
     def ask(self, *samples: Any, dataset: str = NAME, **options: Any) -> httpx.Response:
         return self.client.post(f"/predict/{dataset}", json={"samples": list(samples), **options})
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, f"not so after {PATIENCE} s"
+        time.sleep(0.05)

@@ -4,10 +4,11 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
-from feedforward.core.errors import FeedforwardError, NothingToServe
+from feedforward.core.errors import FeedforwardError, NothingToServe, TrackingError
 from feedforward.serving import prediction
 from feedforward.serving.prediction import Champion
 from feedforward.tracking import model_version, model_versions
+from feedforward.tracking.model_version import Version
 
 log = logging.getLogger(__name__)
 
@@ -16,7 +17,8 @@ class ModelCache:
     """The champion of each dataset, as of the last look at the registry.
 
     A new champion replaces the old one when all of it is loaded and verified; one that was tampered with does not, and
-    the old one goes on serving. `on_change` gets a dataset and the number of its version, 0 for none.
+    the old one goes on serving. While a tracking server does not answer, the local copy of the last known champion
+    serves. `on_change` gets a dataset and the number of its version, 0 for none.
     Safe to read from any thread. `loaded` is set after the first look.
     """
 
@@ -73,7 +75,12 @@ class ModelCache:
         return dict(self._champions)
 
     def _refresh(self, name: str) -> None:
-        version = model_versions.find(name)
+        try:
+            version = model_versions.find(name)
+        except TrackingError:
+            if name not in self._champions and (known := model_versions.last_known(name)):
+                self._load(name, known)  # from the local copy, verified as always
+            raise
         if version is None:
             self._champions.pop(name, None)
             self._on_change(name, 0)
@@ -82,6 +89,9 @@ class ModelCache:
         digest = version.tags.get(model_version.DIGEST)
         if current and (current.version.number, current.served.digest) == (version.number, digest):
             return
+        self._load(name, version)
+
+    def _load(self, name: str, version: Version) -> None:
         champion = prediction.champion(name, version)
         try:
             champion.variants  # noqa: B018  # loaded here, not by the first request

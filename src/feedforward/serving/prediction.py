@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from feedforward.core.errors import DataError, InputError, NothingToServe, ParamsError
+from feedforward.core.errors import DataError, InputError, NothingToServe, ParamsError, TrackingError
 from feedforward.data.readers import tokenizer
 from feedforward.data.readers.encoders import TextEncoder
 from feedforward.models import attribution
@@ -81,14 +81,25 @@ def champion(name: str, version: Version | None = None) -> Champion:
     Raises:
         NothingToServe: there is none yet. DataError: it was touched. TrackingError: the registry does not answer.
     """
-    found = version or model_versions.find(name)
-    if found is None:
+    version = version or _find(name)
+    if version is None:
         raise NothingToServe(f"{name}: there is no champion yet; run `feedforward promote {name}`")
-    if model_version.DIGEST not in found.tags:
-        raise DataError(f"{found.name}: did not come through the gate; run `feedforward promote {name}`")
-    return Champion(
-        found, bundle.read(model_versions.folder(found, model_version.SERVED), found.tags[model_version.DIGEST])
-    )
+    if model_version.DIGEST not in version.tags:
+        raise DataError(f"{version.name}: was not made by `feedforward promote`; run `feedforward promote {name}`")
+    folder = model_versions.folder(version, model_version.SERVED)
+    return Champion(version, bundle.read(folder, version.tags[model_version.DIGEST]))
+
+
+def _find(name: str) -> Version | None:
+    """The champion; while the tracking server does not answer, the last one known, if there is a local copy."""
+    try:
+        return model_versions.find(name)
+    except TrackingError as error:
+        known = model_versions.last_known(name)
+        if known is None:
+            raise
+        log.warning("%s; %s answers from its local copy", error, known.name)
+        return known
 
 
 def answers(served: Servable, samples: Sequence[Any]) -> list[dict[str, Any]]:

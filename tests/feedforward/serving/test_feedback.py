@@ -1,0 +1,81 @@
+"""Labeled samples from users: stored once, bounded, and refused where they cannot be stored."""
+
+import base64
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from live_service import BOUNDS, Running
+from pictures import encoded, stroke
+from registered import NAME
+
+from feedforward.config.schema import Params
+from feedforward.core import append_only_log, paths
+
+if TYPE_CHECKING:
+    pass
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_correction_is_kept_once_and_the_file_is_bounded(served: Running) -> None:
+    def correct(sample: Any, label: Any, dataset: str = NAME) -> httpx.Response:
+        return served.client.post(f"/incoming/{dataset}", json={"sample": sample, "label": label})
+
+    assert correct("word1 größe", "glad").json() == {"stored": True}
+    assert correct("word1 größe", "glad").json() == {"stored": False}
+    assert correct("word1 größe", "sad").json() == {"stored": True}
+    first = next(iter(append_only_log.read(paths.incoming(NAME))))
+    assert (first["text"], first["label"], first["version"], first["answer"]) == ("word1 größe", "glad", 1, "sad")
+
+    image = base64.b64encode(encoded(stroke(40, 40))).decode()
+    assert correct(image, "grey", "tones").json() == {"stored": True}
+    [kept] = append_only_log.read(paths.incoming("tones"))
+    assert len(base64.b64decode(kept["pixels"])) == kept["height"] * kept["width"] == 784
+
+    for sample, label, field in (("", "glad", "sample"), ("word1", "happy", "label"), ("word1", 3, "label")):
+        found = correct(sample, label)
+        assert (found.status_code, found.json()["field"]) == (422, field)
+    statuses = [correct(f"word{k} " * 100, "sad").status_code for k in range(20)]
+    assert statuses[-1] == 507
+    assert paths.incoming(NAME).stat().st_size <= BOUNDS.max_feedback_bytes
+
+
+def test_what_was_kept_before_a_restart_is_known(served: Running) -> None:
+    body = {"sample": "word1", "label": "glad"}
+    assert served.client.post(f"/incoming/{NAME}", json=body).json() == {"stored": True}
+    with Running(Params.model_validate(served_params().model_dump())) as again:
+        assert again.client.post(f"/incoming/{NAME}", json=body).json() == {"stored": False}
+
+
+def served_params() -> Params:
+    from small_data import params
+
+    return params()
+
+
+def test_a_file_that_was_moved_away_is_begun_again(served: Running, tmp_path: Path) -> None:
+    body = {"sample": "word1", "label": "glad"}
+    assert served.client.post(f"/incoming/{NAME}", json=body).json() == {"stored": True}
+    paths.incoming(NAME).rename(tmp_path / "taken.jsonl")
+    assert served.client.post(f"/incoming/{NAME}", json=body).json() == {"stored": True}
+    assert served.client.post(f"/incoming/{NAME}", json=body).json() == {"stored": False}
+    assert len(list(append_only_log.read(paths.incoming(NAME)))) == 1
+
+
+def test_a_file_that_another_process_writes_is_read_again(served: Running) -> None:
+    body = {"sample": "word1", "label": "glad"}
+    assert served.client.post(f"/incoming/{NAME}", json=body).json() == {"stored": True}
+    [entry] = append_only_log.read(paths.incoming(NAME))
+    append_only_log.append(paths.incoming(NAME), {**entry, "label": "sad"})
+    assert served.client.post(f"/incoming/{NAME}", json={**body, "label": "sad"}).json() == {"stored": False}
+
+
+def test_a_folder_that_cannot_be_written_is_507(served: Running) -> None:
+    paths.incoming(NAME).parent.parent.mkdir(parents=True, exist_ok=True)
+    paths.incoming(NAME).parent.write_text("a file in place of the folder")
+    answer = served.client.post(f"/incoming/{NAME}", json={"sample": "word1", "label": "glad"})
+    assert answer.status_code == 507
+    assert "cannot be written" in answer.json()["error"]
+    assert "the sample was not stored" in answer.json()["error"]

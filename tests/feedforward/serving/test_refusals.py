@@ -1,0 +1,160 @@
+"""What the service refuses: bad requests, other hosts and origins, malformed bytes."""
+
+import contextlib
+import json
+import socket
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from bad_requests import FIELDS, REQUESTS
+from fuzzing import examples
+from hypothesis import given
+from hypothesis import strategies as st
+from live_service import GLAD, PATIENCE, Running
+from registered import NAME
+
+from feedforward.core import paths
+
+if TYPE_CHECKING:
+    pass
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_bad_request_is_one_line_that_names_the_field(served: Running) -> None:
+    assert len(REQUESTS) >= 60
+    wrong = []
+    for bad in REQUESTS:
+        found = served.client.request(bad.method, bad.path, content=bad.body, headers=dict(bad.headers))
+        told = found.json()
+        as_told = (found.status_code, told["field"]) == (bad.status, bad.named) and bad.said in told["error"]
+        if not as_told or not told["error"].isprintable():
+            wrong.append((bad, bad.body[:60], found.status_code, told))
+    assert not wrong
+    assert served.ask(GLAD).status_code == 200
+    assert not paths.incoming(NAME).exists()
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.sampled_from([GLAD, "glad"]),
+    lambda below: st.lists(below, max_size=4) | st.dictionaries(st.sampled_from(FIELDS) | st.text(), below, max_size=4),
+    max_leaves=12,
+)
+
+
+def test_whatever_is_asked_is_answered_or_refused(served: Running) -> None:
+    @examples(300)
+    @given(
+        st.sampled_from(["/predict/notes", "/predict/tones", "/incoming/notes", "/incoming/tones"]),
+        st.builds(lambda value: json.dumps(value).encode(), st.dictionaries(st.sampled_from(FIELDS), _json) | _json)
+        | st.binary(max_size=99),
+        st.sampled_from(["application/json", "text/plain", "image/png", "application/octet-stream", "\xe9", "a;b"]),
+    )
+    def ask(path: str, body: bytes, kind: str) -> None:
+        found = served.client.post(path, content=body, headers={b"content-type": kind.encode("latin-1")})
+        assert found.status_code in (200, 413, 422, 507), (path, body, found.text)
+        assert found.status_code == 200 or found.json()["error"].isprintable(), found.text
+
+    ask()
+
+
+def test_other_kinds_of_bodies_are_refused(served: Running) -> None:
+    for kind in ("application/x-www-form-urlencoded", "image/png", "", "multipart/form-data; boundary=x"):
+        found = served.client.post(f"/predict/{NAME}", content=b"word1", headers={"content-type": kind})
+        assert (found.status_code, found.json()["field"]) == (422, "Content-Type")
+    found = served.client.post("/predict/tones", content=b"no picture", headers={"content-type": "image/png"})
+    assert (found.status_code, found.json()["field"]) == (422, "samples.0")
+
+
+def test_other_hosts_and_pages_of_other_sites_are_refused(served: Running) -> None:
+    for headers in (
+        {"host": "evil.example"},
+        {"host": f"127.0.0.1.evil.example:{served.port}"},
+        {"host": ""},
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"origin": f"http://127.0.0.1:{served.port + 1}"},
+    ):
+        found = served.client.post(f"/predict/{NAME}", json={"samples": [GLAD]}, headers=headers)
+        assert found.status_code == 403, headers
+    own = {"origin": f"http://127.0.0.1:{served.port}"}
+    assert served.client.post(f"/predict/{NAME}", json={"samples": [GLAD]}, headers=own).status_code == 200
+
+
+def raw(port: int, content: bytes) -> bytes:
+    """What comes back for these bytes, until the server closes or is silent."""
+    with socket.create_connection(("127.0.0.1", port), timeout=0.5) as connection:
+        answer = b""
+        try:
+            connection.sendall(content)
+            connection.shutdown(socket.SHUT_WR)
+            while part := connection.recv(65536):
+                answer += part
+        except OSError:
+            pass
+        return answer
+
+
+def malformed(random: np.random.Generator) -> bytes:
+    """A request that is wrong in one of many ways."""
+    body = json.dumps({"samples": [GLAD], "explain": True}).encode()
+    head = f"POST /predict/{NAME} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    whole = f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
+    kind = random.integers(8)
+    if kind == 0:
+        return bytes(random.integers(0, 256, random.integers(0, 300), np.uint8))
+    if kind == 1:
+        return whole[: random.integers(len(whole))]
+    if kind == 2:
+        broken = bytearray(whole)
+        for _ in range(random.integers(1, 30)):
+            broken[random.integers(len(broken))] = random.integers(256)
+        return bytes(broken)
+    if kind == 3:
+        return f"{head}Content-Length: {random.integers(10**12)}\r\n\r\n".encode() + body
+    if kind == 4:
+        return f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + bytes(random.integers(0, 256, 50, np.uint8))
+    if kind == 5:
+        return f"GET /{'a' * random.integers(100_000)} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+    if kind == 6:
+        return head.encode() + b"X: y\r\n" * random.integers(2000) + b"\r\n"
+    odd: list[Any] = [
+        [],
+        {},
+        None,
+        -1,
+        1e308,
+        "\x00",
+        "\u202e",
+        {"samples": {"$gt": ""}},
+        {"samples": [[[]]]},
+        {"samples": [[["a"]]]},
+    ]
+    chosen = json.dumps(odd[random.integers(len(odd))]).encode()
+    return f"{head}Content-Length: {len(chosen)}\r\nConnection: close\r\n\r\n".encode() + chosen
+
+
+def test_it_stays_up_under_a_thousand_malformed_requests(served: Running) -> None:
+    random = np.random.default_rng(5)
+    statuses: dict[str, int] = {}
+    for _ in range(1000):
+        answer = raw(served.port, malformed(random))
+        status = answer[9:12].decode("latin-1") if answer.startswith(b"HTTP/1.1 ") else "closed"
+        statuses[status] = statuses.get(status, 0) + 1
+    assert not any(status.startswith("5") for status in statuses), statuses
+    assert statuses.get("422", 0) > 50, statuses
+    assert served.ask(GLAD).status_code == 200
+    assert served.thread.is_alive()
+
+
+@pytest.mark.parametrize("endless", [b"GET /", f"POST /predict/{NAME} HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ".encode()])
+def test_a_head_without_end_is_given_up(served: Running, endless: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE) as connection:
+        connection.sendall(endless)
+        with contextlib.suppress(ConnectionError):  # closed while this goes on
+            for _ in range(1000):
+                connection.sendall(b"a" * 1000)
+        with contextlib.suppress(ConnectionError):
+            assert connection.recv(100).startswith(b"HTTP/1.1 431")
+    assert served.ask(GLAD).status_code == 200

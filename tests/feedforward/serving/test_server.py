@@ -1,0 +1,114 @@
+"""The process: where it listens, when it says so, how it stops."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+import registered
+from live_service import GLAD, PATIENCE, until
+from registered import NAME
+from small_data import values, write_params
+
+from feedforward.config.schema import Params
+from feedforward.core import paths
+from feedforward.core.errors import FeedforwardError, ParamsError
+from feedforward.serving import server
+from feedforward.tracking import model_versions
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+pytestmark = pytest.mark.slow
+
+
+def test_other_addresses_need_a_flag() -> None:
+    for host in ("0.0.0.0", "::", "192.168.1.5", "example.org"):
+        with pytest.raises(ParamsError, match="add --expose"):
+            server.check_host(host, expose=False)
+        server.check_host(host, expose=True)
+    for host in ("127.0.0.1", "127.0.0.9", "localhost", "::1"):
+        server.check_host(host, expose=False)
+
+
+def test_a_taken_port_is_named() -> None:
+    with server.bind("127.0.0.1", 0) as taken:
+        taken.listen()
+        with pytest.raises(FeedforwardError, match="is in use by another process; choose another --port"):
+            server.bind("127.0.0.1", taken.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running(*options: str, **environ: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """The command and the address that it prints; it is stopped by SIGTERM."""
+    command = [sys.executable, "-m", "feedforward.cli", "serve", "--port", "0", *options]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | environ
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        yield process, process.stdout.readline().split()[0]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=PATIENCE) == 0
+        assert "Traceback" not in process.stderr.read()
+
+
+def ask(address: str, **headers: str) -> httpx.Response:
+    return httpx.post(f"{address}/predict/{NAME}", json={"samples": [GLAD]}, headers=headers, timeout=PATIENCE)
+
+
+def test_the_command_serves_once_it_prints_its_address_and_stops_on_sigterm(
+    small: Params, small_store: "Store", tmp_path: Path
+) -> None:
+    registered.champion(small_store, small)
+    write_params(tmp_path / "params.yaml", values(serving={"port": 1, "refresh": 0.2}))
+    with running() as (process, address):
+        assert ask(address).status_code == 200
+        libraries = Path(f"/proc/{process.pid}/maps")
+        assert not libraries.exists() or "tensorflow" not in libraries.read_text()
+
+
+def test_other_names_are_answered_only_if_they_are_allowed(small: Params, small_store: "Store") -> None:
+    registered.champion(small_store, small)
+    with running("--host", "0.0.0.0", "--expose", "--allow-host", "Models.example") as (_, address):
+        local = address.replace("0.0.0.0", "127.0.0.1")
+        for host, status in (
+            ("localhost", 200),
+            ("models.example:80", 200),
+            ("evil.example", 403),
+            ("models.example.evil", 403),
+        ):
+            assert ask(local, host=host).status_code == status, host
+        assert ask(local, host="models.example", origin="http://evil.example").status_code == 403
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_the_last_known_champion_serves_while_the_tracking_server_is_down(
+    small: Params, small_store: "Store", silent: bool
+) -> None:
+    version = registered.champion(small_store, small)
+    copy = paths.store() / "served" / NAME / "1"
+    for name in ("served", *(f"variants/{name}" for name in json.loads(version.tags["variants"]))):
+        shutil.copytree(model_versions.folder(version, name), copy / name)
+    known = dataclasses.replace(version, location="mlflow-artifacts:/1/models/m-1/artifacts")
+    (copy.parent / "champion.json").write_text(json.dumps(dataclasses.asdict(known)))
+    with server.bind("127.0.0.1", 0) as dead:
+        if silent:
+            dead.listen()
+        uri = f"http://127.0.0.1:{dead.getsockname()[1]}"
+        with running(MLFLOW_TRACKING_URI=uri, MLFLOW_HTTP_REQUEST_TIMEOUT="1") as (_, address):
+            until(lambda: ask(address).status_code == 200)
+            state = httpx.get(f"{address}/ready", timeout=PATIENCE).json()
+            assert state["champions"] == {NAME: 1}
+            assert NAME in state["problems"]
