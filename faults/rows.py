@@ -138,7 +138,7 @@ ROWS = (
     Row(
         11,
         "a torn dvc.lock or rwlock",
-        _tests("pipelines/test_dvc_repro.py", "a_torn_rwlock_is_taken_away", "a_torn_lock_is_moved_away"),
+        _tests("pipelines/test_dvc_repro.py", "an_rwlock_is_removed", "a_torn_lock_is_moved_away"),
         (locks.torn,),
     ),
     Row(

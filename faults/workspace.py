@@ -152,8 +152,8 @@ def prepare(folder: Path) -> Path:
     change(folder, tiny())
     for name in ("dvc.yaml", ".dvcignore"):
         shutil.copy(ROOT / name, folder)
-    # the stages' dependencies on code; what runs is the installed package
-    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("src", "pipelines", "requirements"):  # dependencies of the stages; what runs is the installed package
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     assert run(folder, *DVC, "init", "--quiet", "--no-scm").returncode == 0
     shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
     assert run(folder, *DVC, "config", "core.no_scm", "true").returncode == 0

@@ -1,16 +1,17 @@
-"""`dvc repro` after what a killed one left: torn lock files are mended, and who is at work is named.
+"""`dvc repro` for `feedforward run` and retraining: repairs what a killed dvc left, and says who else is at work.
 
-DVC writes its lock files in place. Killed just then, it leaves half of one, and every later `dvc` ends with code 255.
+DVC writes its lock files in place. If it is killed while it does, every later `dvc` ends with code 255.
 """
 
+import configparser
 import contextlib
-import json
+import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import psutil
 from ruamel.yaml import YAML
@@ -18,92 +19,91 @@ from ruamel.yaml.error import YAMLError
 
 from feedforward.core import atomic_files, paths
 from feedforward.core.errors import Busy, FeedforwardError, reported
-from pipelines import environment
+from pipelines import environment, interruption
 
-# dvc as a command that ends with whoever asked for it, and its stage with it
+# `python -m dvc` that ends with the process that started it, and its stage with it
 DVC = """
-import sys
+import runpy
 from feedforward.core import processes
-with processes.importing():
-    from dvc.cli import main
 processes.end_with_ancestors()
-sys.argv[0] = "dvc"
-sys.exit(main(sys.argv[1:]))
+with processes.importing():
+    import dvc.repo
+runpy.run_module("dvc", run_name="__main__", alter_sys=True)
 """
-WRITING = 0.5  # s; whoever is alive has written its few bytes by then
+SHORT_COMMAND = 5.0  # s to wait for another dvc: editors and prompts run `dvc status` and the like
 
 
 def repro(root: Path, arguments: Sequence[str] = ()) -> None:
-    """Bring everything up to date in the workspace `root`.
+    """Bring everything in the workspace `root` up to date.
 
     Raises:
-        Busy: another dvc is at work. FeedforwardError: a stage failed; it has said why.
+        Busy: another dvc is at work. FeedforwardError: a stage failed and has said why. KeyboardInterrupt: so did DVC.
     """
     environment.apply()
-    for line in mend(root):
+    for line in repair(root):
         print(line, file=sys.stderr)
-    if subprocess.call([sys.executable, "-c", DVC, "repro", *arguments], cwd=root):
-        raise FeedforwardError("the pipeline stopped at the stage named above; mend it, then run the command again")
+    _work_without_git(root)
+    process = subprocess.Popen([sys.executable, "-c", DVC, "repro", *arguments], cwd=root)
+    try:
+        code = process.wait()
+    except KeyboardInterrupt as signaled:
+        _end(process, isinstance(signaled, interruption.Terminated))
+        raise
+    if code:
+        raise FeedforwardError("the pipeline stopped at the stage named above; fix it, then run the command again")
 
 
-def mend(root: Path) -> list[str]:
-    """Take torn lock files away, which loses nothing; one line for each.
+def _end(process: "subprocess.Popen[bytes]", forward: bool) -> None:
+    """Wait for DVC and its stage to end. forward: they have not received the signal, which a terminal sends to all."""
+    if forward:
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+            for child in psutil.Process(process.pid).children(recursive=True):
+                if os.getsid(child.pid) == os.getsid(0):  # the stage ends its Prefect server when it needs it no more
+                    child.send_signal(signal.SIGINT)
+    try:
+        process.wait(2 * interruption.GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+def repair(root: Path) -> list[str]:
+    """Remove lock files that a killed dvc left, which loses nothing; one line for each.
 
     What dvc.lock said of finished stages is in DVC's run cache too, and rwlock matters only while a dvc is at work.
 
     Raises:
-        Busy: one is.
+        Busy: a dvc is at work here.
     """
-    home = next((folder for folder in (root, *root.parents) if (folder / ".dvc").is_dir()), root)
-    rwlock, lines = home / ".dvc" / "tmp" / "rwlock", []
-    content = _rwlock(rwlock)
-    if content is None:
-        time.sleep(WRITING)
-        content = _rwlock(rwlock)
-    if content is None:
-        rwlock.unlink(missing_ok=True)
-        lines.append(f"{rwlock}: torn, by a dvc that was killed; removed")
-    for pid, command in _holders(content or {}, root):
-        raise Busy(f"{root}: process {pid} ({command}) is at work here; wait for it, then run the command again")
+    end = time.monotonic() + SHORT_COMMAND
+    while working := next(_dvc_processes(root), None):
+        if time.monotonic() > end:
+            command = " ".join(working.info["cmdline"][1:])[:80]
+            raise Busy(f"{root}: process {working.pid} ({command}) is at work here; wait for it, then run again")
+        time.sleep(0.1)
+    (_project(root) / ".dvc" / "tmp" / "rwlock").unlink(missing_ok=True)
     lock = root / "dvc.lock"
-    if not _is_whole(lock):
-        lock.replace(lock.with_name(lock.name + atomic_files.TEMPORARY))
-        lines.append(f"{lock}: torn, by a dvc that was killed; moved away, and written anew from the run cache")
-    return lines
+    if _is_complete(lock):
+        return []
+    lock.replace(lock.with_name(lock.name + atomic_files.TEMPORARY))
+    return [f"{lock}: torn, by a dvc that was killed; moved away, DVC writes a new one from its run cache"]
 
 
-def _rwlock(path: Path) -> dict[str, Any] | None:
-    """Who reads and writes which paths; None if the file is torn."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError:
-        return None
-    return content if isinstance(content, dict) else None
+def _dvc_processes(root: Path) -> Iterator[psutil.Process]:
+    """The dvc processes at work in the same DVC project; a killed one that its parent has not reaped does not count."""
+    for process in psutil.process_iter(["cmdline", "cwd", "status"]):
+        words, cwd = process.info["cmdline"] or [], process.info["cwd"]
+        is_dvc = any(Path(word).name == "dvc" for word in words[:3]) or DVC in words[:3]
+        if is_dvc and cwd and process.info["status"] != psutil.STATUS_ZOMBIE and _project(Path(cwd)) == _project(root):
+            yield process
 
 
-def _holders(content: dict[str, Any], root: Path) -> list[tuple[int, str]]:
-    """The living processes that hold a path below `root`; DVC itself forgets those that are gone."""
-    found = []
-    for kind in ("write", "read"):
-        for path, entries in content.get(kind, {}).items():
-            for entry in entries if isinstance(entries, list) else [entries]:
-                if Path(path).is_relative_to(root) and _is_dvc(int(entry["pid"])):
-                    found.append((int(entry["pid"]), str(entry["cmd"])))
-    return found
+def _project(folder: Path) -> Path:
+    """The root of the DVC project that the folder belongs to; the folder itself if it belongs to none."""
+    return next((parent for parent in (folder, *folder.parents) if (parent / ".dvc").is_dir()), folder)
 
 
-def _is_dvc(pid: int) -> bool:
-    """Whether a process of that number lives and is a dvc, not another one that was given the number later."""
-    with contextlib.suppress(psutil.Error):
-        process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and any("dvc" in word for word in process.cmdline())
-    return False
-
-
-def _is_whole(lock: Path) -> bool:
-    """Whether DVC takes the file; it may say less than was to be written. A test holds this to DVC's own schema."""
+def _is_complete(lock: Path) -> bool:
+    """Whether DVC accepts the file, whose format its documentation describes; a test compares this with DVC."""
     try:
         text = lock.read_text(encoding="utf-8")
         content = YAML(typ="safe").load(text)
@@ -117,9 +117,27 @@ def _is_whole(lock: Path) -> bool:
     return isinstance(stages, dict) and all(isinstance(stage, dict) and "cmd" in stage for stage in stages.values())
 
 
+def _work_without_git(root: Path) -> None:
+    """Let DVC accept a checkout that is no git repository, such as a downloaded archive."""
+    if any((folder / ".git").exists() for folder in (root, *root.parents)):
+        return
+    path = root / ".dvc" / "config.local"
+    effective, config = configparser.ConfigParser(), configparser.ConfigParser()
+    effective.read([root / ".dvc" / "config", path], encoding="utf-8")
+    if effective.get("core", "no_scm", fallback="") == "true":
+        return
+    config.read(path, encoding="utf-8")
+    if not config.has_section("core"):
+        config.add_section("core")
+    config.set("core", "no_scm", "true")
+    with path.open("w", encoding="utf-8") as file:
+        config.write(file)
+    print(f"{root}: no git repository, so DVC works without one; after `git init`, remove {path}", file=sys.stderr)
+
+
 def main(arguments: Sequence[str]) -> int:
     """`python -m pipelines.dvc_repro [ARGUMENTS OF dvc repro]` in a workspace; 0 when done."""
-    return reported(lambda: repro(paths.root(), arguments))
+    return interruption.reported(lambda: reported(lambda: repro(paths.root(), arguments)))
 
 
 if __name__ == "__main__":

@@ -2,16 +2,15 @@
 
 import importlib.util
 import os
-import sys
 from pathlib import Path
 
+from feedforward.core import environment as process
 from feedforward.core import paths
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def apply() -> None:
-    """No telemetry, quiet logs, state inside this checkout, no proxy for loopback. What the user has set stays."""
+    """No telemetry, quiet logs, state inside this checkout. What the user has set stays."""
+    process.prepare()
     root = paths.root()
     for name, value in {
         "ACERO_ALIGNMENT_HANDLING": "reallocate",  # Arrow: buffers that were received may lie anywhere in memory
@@ -27,23 +26,8 @@ def apply() -> None:
         "PREFECT_CLI_PROMPT": "false",
     }.items():
         os.environ.setdefault(name, value)
-    Path(os.environ["DVC_SITE_CACHE_DIR"]).mkdir(mode=0o700, parents=True, exist_ok=True)
-    _use_this_python()
-    _bypass_proxies()
-
-
-def _use_this_python() -> None:
-    """Put this interpreter's folder first on PATH: the stages of dvc.yaml run `python`."""
-    folder, path = str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
-    if path.split(os.pathsep)[0] != folder:
-        os.environ["PATH"] = folder + os.pathsep + path
-
-
-def _bypass_proxies() -> None:
-    """Let no request to this machine go through a proxy; every library reads one of the two spellings."""
-    for name in ("NO_PROXY", "no_proxy"):
-        hosts = [host for host in os.environ.get(name, "").split(",") if host]
-        os.environ[name] = ",".join(hosts + [host for host in LOOPBACK if host not in hosts])
+    if (root / ".dvc").is_dir():
+        Path(os.environ["DVC_SITE_CACHE_DIR"]).mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def drop_unusable_proxies() -> None:

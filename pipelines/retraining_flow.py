@@ -19,13 +19,13 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from feedforward.config.schema import Params, load_params
-from feedforward.core import paths, processes
+from feedforward.core import paths
 from feedforward.core.errors import Busy, DataError, FeedforwardError
 from feedforward.data import feedback
 from feedforward.promotion import promote as gate
 from feedforward.retraining import policy, report
 from feedforward.retraining.policy import Decision, Look
-from pipelines import dvc_repro, environment, gpu_slots
+from pipelines import dvc_repro, environment, gpu_slots, locks
 from pipelines.gpu_slots import Device
 
 SHOWN = 3  # names of what changed
@@ -40,7 +40,7 @@ def retrain(force: bool = False, device: Device = "cpu") -> State[Any]:
     environment.apply()
     params = load_params()
     try:
-        with processes.only_one(paths.lock("run"), "retraining"), _telling(params):
+        with locks.job("retraining"), _telling(params):
             return _retrain(params, force, device)
     except Busy as error:
         policy.record("skipped", None, problem=str(error))
@@ -62,7 +62,7 @@ def _telling(params: Params) -> Iterator[None]:
 
 
 def _retrain(params: Params, force: bool, device: Device) -> State[Any]:
-    dvc_repro.mend(paths.root())
+    dvc_repro.repair(paths.root())
     looks = {name: look(params, name) for name in params.datasets}
     decision = policy.decide(params, looks, changed(), force)
     samples = {name: {"new": seen.new, "refused": seen.refused} for name, seen in looks.items()}

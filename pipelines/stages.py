@@ -9,7 +9,7 @@ from feedforward.core import paths, processes
 from feedforward.core.errors import ValidationFailed, reported
 from feedforward.data import preparation
 from feedforward.experiments import runner
-from pipelines import dask_text, environment, prefect_server
+from pipelines import dask_text, environment, interruption, locks, prefect_server
 
 
 def fetch(params: Params, name: str) -> None:
@@ -37,7 +37,7 @@ def validate(params: Params, _: str) -> None:
 
 def train(params: Params, protocol: str) -> None:
     """Splits → results of all runs, in one Prefect flow."""
-    with prefect_server.serving() as wait_for_server:  # starts while Prefect and TensorFlow are imported
+    with locks.training(f"train {protocol}"), prefect_server.serving() as wait_for_server:  # it starts during imports
         with processes.importing():
             from pipelines import training_flow
 
@@ -70,7 +70,7 @@ def main(stage: str, argument: str = "") -> int:
         with processes.only_one(paths.lock(f"{stage}-{argument or 'all'}"), what):
             STAGES[stage](params, argument)
 
-    return reported(run, what)
+    return interruption.reported(lambda: reported(run, what))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def run(wanted: Sweep, wait_for_server: Callable[[], None]) -> tuple[Outcome, Pa
     parent = sweep.start(wanted, store)
     results: dict[str, list[RunResult]] = {}
     points: dict[str, search_space.Point] = {}
-    with store.closing(parent):
+    with store.closing_when_interrupted(), store.closing(parent):
 
         def try_all(asked: Sequence[search_space.Point]) -> list[list[RunResult]]:
             trials = [sweep.trial(wanted, point) for point in asked]

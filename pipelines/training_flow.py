@@ -24,7 +24,7 @@ from feedforward.experiments import plan
 from feedforward.experiments import runner as experiment
 from feedforward.experiments.plan import Pack
 from feedforward.tracking import Run, open_store
-from pipelines import dask_training
+from pipelines import dask_training, interruption
 from pipelines.dask_text import THREADS
 
 if TYPE_CHECKING:
@@ -79,12 +79,7 @@ def _train(jobs: Sequence[Job], title: str, store: "Store") -> dict[str, RunResu
     """
     found: dict[str, RunResult] = {}
     failures: list[str] = []
-    with progress.bar(title, sum(len(job.pack.seeds) * job.pack.epochs for job in jobs)) as advance:
-        futures = [_submit(job, store, advance) for job in jobs]
-        for job, future in zip(jobs, futures, strict=True):
-            future.wait()
-            if job.params.engine != THREADS:  # a worker elsewhere does not tell of each epoch
-                advance(len(job.pack.seeds) * job.pack.epochs, job.pack.name)
+    futures = _wait(jobs, title, store)
     for job, future in zip(jobs, futures, strict=True):
         outcome = future.result(raise_on_failure=False)
         if isinstance(outcome, BaseException):
@@ -96,6 +91,27 @@ def _train(jobs: Sequence[Job], title: str, store: "Store") -> dict[str, RunResu
     return found
 
 
+def _wait(jobs: Sequence[Job], title: str, store: "Store") -> list[PrefectFuture[list[RunResult]]]:
+    """Submit all packs and show their progress until the last is done, or until the job is interrupted."""
+    stop = interruption.Stop()
+
+    def advance_or_stop(steps: int, note: str) -> None:
+        stop.check()
+        advance(steps, note)
+
+    try:
+        with progress.bar(title, sum(len(job.pack.seeds) * job.pack.epochs for job in jobs)) as advance:
+            futures = [_submit(job, store, advance_or_stop) for job in jobs]
+            for job, future in zip(jobs, futures, strict=True):
+                future.wait()
+                if job.params.engine != THREADS:  # a worker on another machine does not report epochs
+                    advance(len(job.pack.seeds) * job.pack.epochs, job.pack.name)
+    except BaseException:  # Prefect raises one of its own for SIGTERM
+        stop.request(store.kill_open)
+        raise
+    return futures
+
+
 def _submit(job: Job, store: "Store", advance: experiment.Advance) -> PrefectFuture[list[RunResult]]:
     if job.params.engine == THREADS:
         here = train_pack.with_options(task_run_name=job.pack.name)
@@ -105,11 +121,12 @@ def _submit(job: Job, store: "Store", advance: experiment.Advance) -> PrefectFut
     return apart.submit(job.pack, job.params, held)
 
 
-def _without_traceback(record: logging.LogRecord) -> bool:
-    """What a user can mend is said in one line, by Prefect too."""
-    if record.exc_info and isinstance(record.exc_info[1], FeedforwardError):
+def _is_news(record: logging.LogRecord) -> bool:
+    """Prefect's log lines without tracebacks of errors whose message is enough, and none about an interruption."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, FeedforwardError):
         record.exc_info = None
-    return True
+    return not isinstance(error, KeyboardInterrupt) and "Crash detected" not in record.getMessage()
 
 
 def run_jobs(
@@ -131,14 +148,18 @@ def run_jobs(
         workers = min(len(left), processes.cores())
         ready = threading.Thread(target=experiment.prepare, args=(workers,))
         ready.start()
-        wait_for_server()
-        ready.join()
+        try:
+            wait_for_server()
+            ready.join()
+        except BaseException:  # it would swallow the message of an interruption, see processes.silent
+            ready.join()
+            raise
         runner = ThreadPoolTaskRunner(max_workers=workers)
     else:
         runner = dask_training.runner(engine)
         wait_for_server()
     for name in ("prefect.flow_runs", "prefect.task_runs"):
-        logging.getLogger(name).addFilter(_without_traceback)
+        logging.getLogger(name).addFilter(_is_news)
     try:
         return known | training(left, store, runner)(title)
     finally:
@@ -160,12 +181,13 @@ def run(
     planned = [pack for pack in plan.plan(params, protocol, datasets, variants, seeds) if pack.role in roles]
     store = open_store()
     store.reconcile()
-    try:
-        found = run_jobs([Job(pack, params) for pack in planned], f"train ({protocol})", wait_for_server, store)
-    except TrainingError:
-        experiment.conclude(planned, experiment.find_known(planned, store), params, store)
-        raise
-    experiment.conclude(planned, found, params, store)
+    with store.closing_when_interrupted():
+        try:
+            found = run_jobs([Job(pack, params) for pack in planned], f"train ({protocol})", wait_for_server, store)
+        except TrainingError:
+            experiment.conclude(planned, experiment.find_known(planned, store), params, store)
+            raise
+        experiment.conclude(planned, found, params, store)
     return experiment.results_of(planned, found)
 
 

@@ -1,11 +1,11 @@
-"""`dvc repro` as a retraining and `feedforward run` start it: a killed dvc is mended, a living one named."""
+"""`dvc repro` as a retraining and `feedforward run` start it: repairs what a killed dvc left, names one at work."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -43,27 +43,34 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def hold(root: Path, pid: int) -> None:
-    entry = {"pid": pid, "cmd": "dvc repro"}
-    content = {"write": {str(root / "data"): entry}, "read": {str(root / "src"): [entry]}}
-    (root / ".dvc" / "tmp" / "rwlock").write_text(json.dumps(content))
+@pytest.fixture
+def other_dvc(root: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process that looks like `dvc repro` in the workspace, until its input is closed."""
+    command = [sys.executable, str(fake_dvc(root)), "repro"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, cwd=root) as process:
+        yield process
+        process.kill()
 
 
-def test_what_is_whole_stays(root: Path) -> None:
-    hold(root, os.getpid())  # a process that is no dvc: the number was given to another one
-    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
-    assert dvc_repro.mend(root) == []
-    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
+def fake_dvc(root: Path) -> Path:
+    script = root.parent / "bin" / "dvc"
+    script.parent.mkdir(exist_ok=True)
+    script.write_text("input()")
+    return script
+
+
+def test_a_complete_lock_stays(root: Path) -> None:
+    assert dvc_repro.repair(root) == []
+    assert (root / "dvc.lock").read_text() == WHOLE
     (root / "dvc.lock").unlink()  # nothing has run yet
-    assert dvc_repro.mend(root) == []
+    assert dvc_repro.repair(root) == []
 
 
-@pytest.mark.parametrize("content", ["", '{"write": {"/x', "[]", "\x00"])
-def test_a_torn_rwlock_is_taken_away(root: Path, content: str) -> None:
+@pytest.mark.parametrize("content", ["", '{"write": {"/x', "[]", "{}", '{"write": {"/x": {"pid": 1, "cmd": "dvc"}}}'])
+def test_an_rwlock_is_removed_when_no_dvc_is_at_work(root: Path, content: str) -> None:
     rwlock = root / ".dvc" / "tmp" / "rwlock"
     rwlock.write_text(content)
-    (line,) = dvc_repro.mend(root)
-    assert line == f"{rwlock}: torn, by a dvc that was killed; removed"
+    assert dvc_repro.repair(root) == []
     assert not rwlock.exists()
 
 
@@ -71,57 +78,90 @@ def test_a_torn_rwlock_is_taken_away(root: Path, content: str) -> None:
 def test_a_torn_lock_is_moved_away(root: Path, size: int) -> None:
     lock = root / "dvc.lock"
     lock.write_text(WHOLE[:size] if size else "")
-    lines = dvc_repro.mend(root)
-    if size == 78:  # a sound one that says less: the stage is checked again
+    lines = dvc_repro.repair(root)
+    if size == 78:  # valid, but it says less: the stage is checked again
         assert lines == []
         return
-    assert lines == [f"{lock}: torn, by a dvc that was killed; moved away, and written anew from the run cache"]
+    assert lines == [f"{lock}: torn, by a dvc that was killed; moved away, DVC writes a new one from its run cache"]
     assert not lock.exists()
     assert (root / "dvc.lock.partial").read_text() == WHOLE[:size]
 
 
-def test_dvc_takes_whatever_part_of_a_lock_is_left_where_it_is(root: Path) -> None:
+def test_dvc_accepts_every_part_of_a_lock_that_is_left_in_place(root: Path) -> None:
     from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 
     whole = WHOLE + MORE
     lock, left = root / "dvc.lock", 0
     for size in range(len(whole) + 1):
         lock.write_text(whole[:size])
-        if dvc_repro._is_whole(lock):
+        if dvc_repro._is_complete(lock):
             COMPILED_LOCKFILE_SCHEMA(YAML(typ="safe").load(whole[:size]))
             left += 1
     assert left > 10
 
 
-def test_a_living_dvc_is_named(root: Path) -> None:
-    (root / "demo").mkdir()
-    with subprocess.Popen([sys.executable, "-c", "input()", "dvc"], stdin=subprocess.PIPE) as other:
-        hold(root, other.pid)
-        with pytest.raises(Busy, match=rf"process {other.pid} \(dvc repro\) is at work here; wait"):
-            dvc_repro.mend(root)
-        assert dvc_repro.mend(root / "demo") == []  # it works on other paths
-        assert other.stdin is not None
-        other.stdin.close()
-    assert dvc_repro.mend(root) == []
+def test_a_dvc_at_work_is_named(
+    root: Path, other_dvc: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dvc_repro, "SHORT_COMMAND", 0.2)
+    rwlock = root / ".dvc" / "tmp" / "rwlock"
+    rwlock.write_text("{}")
+    with pytest.raises(Busy, match=rf"process {other_dvc.pid} \(.*dvc repro\) is at work here; wait"):
+        dvc_repro.repair(root)
+    assert rwlock.exists()
+    (root / "demo" / ".dvc").mkdir(parents=True)
+    assert dvc_repro.repair(root / "demo") == []  # a project of its own
+
+
+def test_a_short_command_is_waited_for(root: Path, other_dvc: "subprocess.Popen[bytes]") -> None:
+    assert other_dvc.stdin is not None
+    other_dvc.stdin.close()
+    assert dvc_repro.repair(root) == []
+
+
+def test_a_killed_dvc_that_nobody_has_reaped_is_not_at_work(root: Path, other_dvc: "subprocess.Popen[bytes]") -> None:
+    other_dvc.kill()
+    process = psutil.Process(other_dvc.pid)
+    while process.status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    assert dvc_repro.repair(root) == []
 
 
 @pytest.mark.slow
-def test_dvc_ends_with_the_process_that_asked_for_it(tmp_path: Path) -> None:
+def test_without_git_dvc_is_told_so(tmp_path: Path) -> None:
+    """As in the archive that GitHub offers for download."""
+    (tmp_path / "params.yaml").touch()
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc" / "config").write_text("[core]\n    analytics = false\n")
+    (tmp_path / "dvc.yaml").write_text("stages:\n  one:\n    cmd: python -c 'print(1)' > one\n    outs: [one]\n")
+    settings = os.environ | {"FEEDFORWARD_ROOT": str(tmp_path), "PATH": "/usr/bin:/bin"}  # no activated environment
+    for line in (f"{tmp_path}: no git repository, so DVC works without one", ""):
+        done = subprocess.run(
+            [sys.executable, "-m", "pipelines.dvc_repro"], env=settings, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.startswith(line)
+        assert bool(line) == bool(done.stderr), done.stderr
+    assert (tmp_path / "one").read_text() == "1\n"
+
+
+@pytest.mark.slow
+def test_dvc_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").touch()
     (tmp_path / "dvc.yaml").write_text(
         "stages:\n  slow:\n    cmd: touch started && sleep 60\n    always_changed: true\n"
     )
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=tmp_path, check=True)
     settings = os.environ | {"FEEDFORWARD_ROOT": str(tmp_path), "PREFECT_HOME": str(tmp_path / "home")}
-    asking = subprocess.Popen([sys.executable, "-m", "pipelines.dvc_repro"], env=settings, stdout=subprocess.DEVNULL)
+    starting = subprocess.Popen([sys.executable, "-m", "pipelines.dvc_repro"], env=settings, stdout=subprocess.DEVNULL)
     for _ in range(300):
         if (tmp_path / "started").exists():
             break
         time.sleep(0.1)
-    [dvc] = psutil.Process(asking.pid).children()
+    [dvc] = psutil.Process(starting.pid).children()
     stage = dvc.children(recursive=True)
-    os.kill(asking.pid, signal.SIGKILL)
-    asking.wait()
+    os.kill(starting.pid, signal.SIGKILL)
+    starting.wait()
     try:
         dvc.wait(10)  # raises if it goes on
     finally:

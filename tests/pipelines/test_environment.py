@@ -20,6 +20,7 @@ def variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]
 
 
 def test_state_stays_inside_the_checkout_and_private(variables: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / ".dvc").mkdir()
     environment.apply()
     assert variables["PREFECT_HOME"] == str(tmp_path / ".prefect")
     site = Path(variables["DVC_SITE_CACHE_DIR"])

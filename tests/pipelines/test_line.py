@@ -56,8 +56,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         YAML(typ="safe", pure=True).dump(params, file)
     for file_name in ("dvc.yaml", ".dvcignore"):
         shutil.copy(ROOT / file_name, folder)
-    # the stages' dependencies on code; what runs is the installed package
-    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("src", "pipelines", "requirements"):  # dependencies of the stages; what runs is the installed package
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=folder, env=environment(), check=True)
     done = repro(folder)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -167,8 +167,3 @@ def test_a_stage_refuses_bad_params_before_any_work(
     assert line in done.stderr
     assert "Traceback" not in done.stderr
     assert {path.name for path in tmp_path.iterdir()} <= {"params.yaml", ".locks"}
-
-
-def test_demo_has_the_stages_of_the_real_line() -> None:
-    real, demo = ((ROOT / place / "dvc.yaml").read_text().split("\n", 1)[1] for place in (".", "demo"))
-    assert demo == real.replace("- src/feedforward", "- ../src/feedforward")

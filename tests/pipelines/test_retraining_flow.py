@@ -151,7 +151,8 @@ def place(tmp_path: Path) -> Iterator[Place]:
         YAML(typ="safe", pure=True).dump(params, file)
     for name in ("dvc.yaml", ".dvcignore"):
         shutil.copy(ROOT / name, tmp_path)
-    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("src", "pipelines", "requirements"):  # dependencies of the stages; what runs is the installed package
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     made = Place(tmp_path)
     try:
         yield made

@@ -1,12 +1,19 @@
 """The training flow from the command line: what it keeps, and how it ends."""
 
+import contextlib
 import os
+import signal
+import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import small_data
+
+from feedforward.core import processes
+from pipelines import interruption
 
 pytestmark = pytest.mark.slow
 
@@ -41,3 +48,65 @@ def test_the_password_of_the_tracking_server_is_kept_nowhere(workspace: Path) ->
     assert "c4n4ry" not in done.stdout + done.stderr
     assert (workspace / ".prefect" / "prefect.db").is_file()
     assert files_with(workspace, "c4n4ry") == []
+
+
+# --- interrupted ------------------------------------------------------------------------------
+
+
+def statuses(folder: Path) -> list[str]:
+    with contextlib.suppress(sqlite3.Error):
+        address = f"file:{folder / 'mlruns' / 'mlflow.db'}?mode=ro"
+        with contextlib.closing(sqlite3.connect(address, uri=True)) as connection:
+            return [status for (status,) in connection.execute("SELECT status FROM runs")]
+    return []
+
+
+def endless(folder: Path) -> Path:
+    """Parameters with which training would take hours."""
+    values = small_data.values(seeds=1)
+    values["datasets"]["notes"]["training"]["epochs"] = 100_000
+    return small_data.write_params(folder / "params.yaml", values)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "arguments",
+    [("train", "notes", "--variant", "original"), ("sweep", "notes", "l2=0.01,0.02")],
+    ids=["train", "sweep"],
+)
+def test_interrupted_it_closes_its_runs(workspace: Path, arguments: tuple[str, ...], number: signal.Signals) -> None:
+    """SIGINT reaches the whole group, as from a terminal; SIGTERM this process, as from a process manager."""
+    endless(workspace)
+    with subprocess.Popen(
+        [*FEEDFORWARD, *arguments],
+        cwd=workspace,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as job:
+        while "RUNNING" not in statuses(workspace) and job.poll() is None:
+            time.sleep(0.1)
+        time.sleep(1)
+        if number == signal.SIGINT:
+            os.killpg(job.pid, number)
+        else:
+            job.send_signal(number)
+        printed = job.communicate(timeout=60)[0]
+    assert job.returncode == interruption.EXIT_CODE, printed
+    assert printed.splitlines()[-1] == interruption.MESSAGE, printed
+    assert "Traceback" not in printed
+    assert set(statuses(workspace)) == {"KILLED"}
+
+
+@pytest.mark.parametrize("lock", ["run", "training"])
+def test_a_second_job_is_refused(workspace: Path, lock: str) -> None:
+    for arguments in (["train", "notes"], ["sweep", "notes", "l2=0.01"]):
+        with processes.only_one(workspace / ".locks" / f"{lock}.lock", "a test"):
+            command = [*FEEDFORWARD, *arguments]
+            done = subprocess.run(
+                command, cwd=workspace, env=environment(), capture_output=True, text=True, check=False
+            )
+        assert done.returncode == 75, done.stderr
+        assert "(a test) is at work here" in done.stderr

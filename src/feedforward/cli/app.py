@@ -1,13 +1,9 @@
 """The application: global options, registration of the commands, and the exit code."""
 
-import contextlib
 import io
 import os
-import signal
 import sys
-from collections.abc import Iterator
-from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -15,9 +11,6 @@ from feedforward.cli import data, operations, serving, training
 from feedforward.cli.output import escaped, message
 from feedforward.core import environment, logs
 from feedforward.core.errors import FeedforwardError, ParamsError, of_system
-
-INTERRUPTED = 130  # exit codes: after Ctrl-C, and after SIGTERM
-TERMINATED = 143
 
 app = typer.Typer(
     help="Train variants of feedforward networks, compare them over seeds, and serve the best.",
@@ -58,10 +51,6 @@ for _command, _epilog in COMMANDS:
     app.command(epilog=_epilog)(_command)
 
 
-class Terminated(BaseException):
-    """SIGTERM was received."""
-
-
 def _print_version(wanted: bool) -> None:
     if wanted:
         import feedforward
@@ -84,13 +73,15 @@ def _global_options(
 
 def main() -> None:
     """Run the command and exit with its code; a failure that a user can fix is one red line, without a traceback."""
+    from pipelines import interruption
+
     logs.configure()
     environment.prepare()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal in Latin-1 must not end a job with a traceback
             stream.reconfigure(errors="backslashreplace")
     try:
-        with _terminable():
+        with interruption.once():
             code = app(prog_name="feedforward", standalone_mode=False)  # also if it was started by another name
     except FeedforwardError as error:
         _fail(str(error), error.exit_code)
@@ -101,25 +92,11 @@ def main() -> None:
         sys.exit(FeedforwardError.exit_code)
     except OSError as error:
         _fail(of_system(error), FeedforwardError.exit_code)
-    except Terminated:
-        _fail("terminated; run the command again to continue", TERMINATED)
-    if code == INTERRUPTED:
-        message("interrupted; run the command again to continue")
+    except KeyboardInterrupt:
+        code = interruption.EXIT_CODE
+    if code == interruption.EXIT_CODE:
+        message(interruption.MESSAGE)
     sys.exit(code)
-
-
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM end the block as an exception, so that files and child processes are cleaned up."""
-
-    def terminate(_signal: int, _frame: FrameType | None) -> None:
-        raise Terminated
-
-    previous: Any = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def _usage_problem(error: typer.TyperException) -> str:

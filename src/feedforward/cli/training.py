@@ -30,12 +30,12 @@ def run() -> None:
     If nothing of the shipped datasets can be reached, the demo runs instead.
     """
     from feedforward.config.schema import load_params
-    from feedforward.core import paths, processes
+    from feedforward.core import paths
     from feedforward.data.sources import download
-    from pipelines import dvc_repro
+    from pipelines import dvc_repro, locks
 
     params = load_params()
-    with processes.only_one(paths.lock("run"), "feedforward run"):
+    with locks.job("feedforward run"):
         if _nothing_is_reachable(params):
             message(
                 "[bold]No source of the real data is reachable, so this is the DEMO on small embedded data.[/bold]"
@@ -62,14 +62,15 @@ def train(
     """Train on the prepared data (see `dvc repro`) and log to MLflow; finished runs are not repeated."""
     from feedforward.config.schema import load_params
     from feedforward.core import processes
-    from pipelines import environment, prefect_server
+    from pipelines import environment, locks, prefect_server
 
     params = load_params()
     if protocol not in ("fair", "lecture"):
         raise ParamsError([f"--protocol: must be fair or lecture, got {protocol}"])
     check_names(params, dataset or [], variant or [])
     environment.apply()
-    with prefect_server.serving() as wait_for_server:
+    title = "feedforward train"
+    with locks.job(title), locks.training(title), prefect_server.serving() as wait_for_server:
         with processes.importing():
             from pipelines import training_flow
 
@@ -103,14 +104,15 @@ def sweep(
     from feedforward.core import processes
     from feedforward.data import manifest
     from feedforward.experiments import search_space
-    from pipelines import environment, prefect_server
+    from pipelines import environment, locks, prefect_server
 
     params = load_params()
     variant = variant or params.dataset(dataset).training.final.variant
     chosen = search_space.parse(values, params, dataset, variant, search=trials > 0)
     manifest.load(dataset)
     environment.apply()
-    with prefect_server.serving() as wait_for_server:
+    title = "feedforward sweep"
+    with locks.job(title), locks.training(title), prefect_server.serving() as wait_for_server:
         with processes.importing():
             from feedforward.experiments.sweep import Sweep
             from pipelines import sweep_flow as flow
@@ -139,11 +141,12 @@ def study(
     """Repeat the lecture's comparison with many seeds and both protocols; writes a page. Finished runs are kept."""
     from feedforward.config.schema import load_params
     from feedforward.core import processes
-    from pipelines import environment, prefect_server
+    from pipelines import environment, locks, prefect_server
 
     params = load_params()
     environment.apply()
-    with prefect_server.serving() as wait_for_server:
+    title = "feedforward study"
+    with locks.job(title), locks.training(title), prefect_server.serving() as wait_for_server:
         with processes.importing():
             from pipelines import study_flow as flows
 
@@ -192,9 +195,10 @@ def _has_demo() -> bool:
 
 def _demo() -> None:
     from feedforward.core import paths, processes
+    from pipelines import demo as workspace
     from pipelines import dvc_repro
 
-    root = paths.root() / "demo"
+    root = workspace.prepare(paths.root())
     with processes.only_one(root / ".locks" / "run.lock", "feedforward demo"):
         dvc_repro.repro(root)
     _show_comparison(root)

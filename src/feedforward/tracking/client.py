@@ -31,7 +31,7 @@ class Store:
         self._git = provenance.git_state(paths.root())
         self._experiments: dict[str, str] = {}
         self._run_ids: dict[str, str] = {}
-        self._open_ids: set[str] = set()
+        self._open_runs: dict[str, Run] = {}
         self._untouched: set[str] = set()  # runs that hold no more than what they were made with
 
     # --- write -------------------------------------------------------------------------------
@@ -47,7 +47,7 @@ class Store:
         claim = self._claimed(run.id) if resume else contextlib.nullcontext()
         with claim, contextlib.suppress(TrackingError):
             self._connection.attempt(f"start {run.name}", lambda again: self._open(run, search=again or resume))
-        self._open_ids.add(run.id)
+        self._open_runs[run.id] = run
         return run
 
     @contextlib.contextmanager
@@ -57,7 +57,7 @@ class Store:
             yield
         except BaseException as error:
             for run in runs:
-                if run.id in self._open_ids:
+                if run.id in self._open_runs:
                     with contextlib.suppress(TrackingError):
                         self.fail(run, str(error) or type(error).__name__, killed=not isinstance(error, Exception))
             raise
@@ -109,6 +109,21 @@ class Store:
         """
         _, tags = records.redacted(run, {}, {"error": reason.splitlines()[0] if reason else "unknown"})
         self._keep(Record(run, "KILLED" if killed else "FAILED", records.now(), tags, {}, [], []), {}, None, {})
+
+    @contextlib.contextmanager
+    def closing_when_interrupted(self) -> Iterator[None]:
+        """Close all runs that are still open as KILLED if the block ends with Ctrl-C."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.kill_open()
+            raise
+
+    def kill_open(self) -> None:
+        """Close all runs that this store has started and not finished as KILLED: the job is interrupted."""
+        for run in list(self._open_runs.values()):
+            with contextlib.suppress(TrackingError):
+                self.fail(run, "interrupted", killed=True)
 
     def log_folder(self, tags: RunTags, name: str, folder: Path, metrics: Mapping[str, float] | None = None) -> None:
         """Log the files below `folder` as one run; the same tags later renew the same run.
@@ -190,7 +205,7 @@ class Store:
 
     def _keep(self, record: Record, files: Mapping[str, Content], model: Any, network: Mapping[str, bytes]) -> None:
         folder = records.spool() / record.run.id
-        self._open_ids.discard(record.run.id)
+        self._open_runs.pop(record.run.id, None)
         with self._claimed(record.run.id):
             try:
                 with atomic_files.writing_folder(folder, "log") as temporary:

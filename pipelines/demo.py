@@ -1,0 +1,31 @@
+"""The workspace of `feedforward demo`: a DVC project of its own inside the checkout, which `dvc` at top level ignores.
+
+Its stages are those of the checkout's dvc.yaml, so that there is one definition. Only demo/params.yaml is committed.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from feedforward.core import atomic_files
+
+CODE = ("pipelines/", "requirements/", "src/")  # dependencies that belong to the checkout, not to the workspace
+DVC_CONFIG = "[core]\n    analytics = false\n    check_update = false\n    no_scm = true\n"
+
+
+def prepare(checkout: Path) -> Path:
+    """Write demo/dvc.yaml and the DVC project; the folder of the workspace."""
+    folder = checkout / "demo"
+    atomic_files.write_text(folder / ".dvc" / "config", DVC_CONFIG)
+    yaml = YAML()
+    stages = yaml.load((checkout / "dvc.yaml").read_text(encoding="utf-8"))
+    for stage in stages["stages"].values():
+        stage["deps"] = [_dependency(path) for path in stage["deps"]]
+    with atomic_files.writing(folder / "dvc.yaml", "demo") as file:
+        yaml.dump(stages, file)
+    return folder
+
+
+def _dependency(path: Any) -> Any:
+    return f"../{path}" if str(path).startswith(CODE) else path

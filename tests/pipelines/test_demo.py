@@ -1,0 +1,94 @@
+"""`feedforward demo`: a workspace of its own, which DVC at top level does not see; interrupted and started again."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from feedforward.config.schema import load_params
+from pipelines import demo, interruption
+
+ROOT = Path(__file__).parents[2]
+DEMO = (sys.executable, "-m", "feedforward.cli", "demo")
+
+
+def checkout(folder: Path) -> Path:
+    """The committed files that the demo needs; its parameters with one dataset, one variant and one epoch."""
+    for name in ("dvc.yaml", ".dvcignore", "params.yaml"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("src", "pipelines", "requirements"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / ".dvc").mkdir()
+    (folder / ".dvc" / "config").write_text((ROOT / ".dvc" / "config").read_text() + "    no_scm = true\n")
+    yaml = YAML(typ="safe", pure=True)
+    params = yaml.load((ROOT / "demo" / "params.yaml").read_text())
+    name, dataset = next(entry for entry in params["datasets"].items() if entry[1]["task"] == "binary")
+    dataset["training"] |= {"epochs": 1, "final": {"variant": "original", "epochs": 1}}
+    dataset["training"].pop("lecture", None)
+    dataset["claims"] = []
+    params |= {
+        "seeds": 1,
+        "mirrors": [str(ROOT / "samples")],
+        "datasets": {name: dataset},
+        "variants": {"original": {}},
+    }
+    (folder / "demo").mkdir()
+    with (folder / "demo" / "params.yaml").open("w") as file:
+        yaml.dump(params, file)
+    return folder
+
+
+def environment(folder: Path) -> dict[str, str]:
+    foreign = ("DVC", "FAULT", "FEEDFORWARD", "MLFLOW", "PREFECT")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
+    return kept | {"DVC_SITE_CACHE_DIR": str(folder / "site"), "DVC_NO_ANALYTICS": "1"}
+
+
+def dvc(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "dvc", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False)
+
+
+def test_its_stages_are_those_of_the_checkout(tmp_path: Path) -> None:
+    folder = demo.prepare(checkout(tmp_path))
+    yaml = YAML(typ="safe", pure=True)
+    theirs, ours = (yaml.load((path / "dvc.yaml").read_text())["stages"] for path in (folder, tmp_path))
+    for name, stage in theirs.items():
+        assert [path.removeprefix("../") for path in stage.pop("deps")] == ours[name].pop("deps")
+    assert theirs == ours
+    load_params(folder / "params.yaml")
+
+
+@pytest.mark.slow
+def test_interrupted_and_started_again_it_ends_and_dvc_at_top_level_does_not_see_it(tmp_path: Path) -> None:
+    folder = checkout(tmp_path)
+    started = subprocess.Popen(
+        DEMO, cwd=folder, env=environment(folder), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    while not list((folder / "demo" / ".locks").glob("train-*.holder")) and started.poll() is None:
+        time.sleep(0.1)
+    started.send_signal(signal.SIGTERM)  # to this process alone: it passes it on
+    printed = started.communicate(timeout=60)[1]
+    assert started.returncode == interruption.EXIT_CODE, printed
+    assert "Traceback" not in printed
+    assert printed.splitlines()[-1] == interruption.MESSAGE
+
+    done = subprocess.run(DEMO, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (folder / "demo" / "reports" / "comparison" / "index.html").is_file()
+
+    status = dvc(folder, "status", "--json")
+    assert status.returncode == 0, status.stderr
+    assert "demo" not in status.stdout
+    assert json.loads(status.stdout)
+    shown = dvc(folder, "metrics", "show")
+    assert "demo" not in shown.stdout + shown.stderr
+    again = dvc(folder / "demo", "status", "--json")
+    assert json.loads(again.stdout) == {}, again.stdout + again.stderr
