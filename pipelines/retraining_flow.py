@@ -24,7 +24,7 @@ from feedforward.core.errors import Busy, DataError, FeedforwardError
 from feedforward.data import feedback
 from feedforward.promotion import promote as gate
 from feedforward.retraining import policy, report
-from feedforward.retraining.policy import Decision, Look
+from feedforward.retraining.policy import Decision, Observations
 from pipelines import dvc_repro, environment, gpu_slots, locks
 from pipelines.gpu_slots import Device
 
@@ -87,9 +87,9 @@ def _summary(decision: Decision, outcomes: Mapping[str, str]) -> str:
 
 # Prefect's cache is off: DVC, the fingerprints and the gate know what is up to date.
 @task(cache_policy=NO_CACHE, persist_result=False)
-def look(params: Params, name: str) -> Look:
+def look(params: Params, name: str) -> Observations:
     """What speaks for a training on a data set."""
-    return policy.look(params, name, datetime.now(UTC))
+    return policy.observe(params, name, datetime.now(UTC))
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)

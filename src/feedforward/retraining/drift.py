@@ -1,8 +1,8 @@
-"""Are incoming samples distributed like the training data? Distances from 0 to 1, each with what chance alone gives.
+"""Do incoming samples have the distribution of the training data? Distances from 0 to 1, each with its p-value.
 
-Classes are compared by the Jensen–Shannon distance of their shares; whatever else is measured of a sample by the
-Kolmogorov–Smirnov distance, which for a feature of zeros and ones is the difference of its shares. A distance counts as
-drift when it is beyond its bound and chance would not have brought it there: ten samples are never like ten thousand.
+Classes are compared by the Jensen–Shannon distance of their shares, everything else by the Kolmogorov–Smirnov distance;
+for a binary feature that is the difference of its shares. A distance is drift if it exceeds its bound and is
+significant: a few samples always differ from thousands.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,15 +15,15 @@ from scipy import spatial, stats
 from feedforward.config.schema import Drift
 from feedforward.data.splits import Features, MultiHot, Split
 
-CLASSES, ONES, LENGTH = "classes", "non-zero features", "raw length"
+CLASSES, NONZERO, LENGTH = "classes", "non-zero features", "raw length"
 
 
 @dataclass(frozen=True)
 class Distance:
-    """How far apart one measurement is. column: of the features, None for the others.
+    """The distance of one measurement between training and incoming samples. column: of the features, else None.
 
-    p: the probability of such a distance without drift. means: of the feature in training and incoming, as shares of
-    the largest value.
+    p: probability of such a distance without drift. means: of the feature in training and incoming samples, relative to
+    its largest value.
     """
 
     name: str
@@ -36,16 +36,16 @@ class Distance:
 
 @dataclass(frozen=True)
 class Distances:
-    """All distances, and which of them count: `drifted`, the farthest first."""
+    """All distances; `drifted`: those that are drift, the largest first."""
 
     classes: Distance
-    others: tuple[Distance, ...]  # ONES, LENGTH, then one a feature
+    others: tuple[Distance, ...]  # NONZERO, LENGTH, then one per feature
     drifted: tuple[Distance, ...]
 
     def farthest(self, number: int) -> list[Distance]:
-        """The features that are farthest apart."""
-        features = [each for each in self.others if each.column is not None]
-        return sorted(features, key=lambda each: (-each.value, each.column or 0))[:number]
+        """The features with the largest distances."""
+        features = [distance for distance in self.others if distance.column is not None]
+        return sorted(features, key=lambda distance: (-distance.value, distance.column or 0))[:number]
 
 
 def measure(
@@ -58,28 +58,28 @@ def measure(
 ) -> Distances:
     """Distances between training data and incoming samples.
 
-    lengths: bytes of the raw samples of both. name_of: what a column of the features is called.
+    lengths: bytes of the raw samples of both. name_of: the name of a feature's column.
     """
-    first = _classes(train.labels, incoming.labels, classes, bounds)
+    shares = _classes(train.labels, incoming.labels, classes, bounds)
     number = 1 / len(train) + 1 / len(incoming)
     others = [
-        _distance(ONES, _ks(ones_of(train.features), ones_of(incoming.features)), number, bounds),
+        _distance(NONZERO, _ks(nonzero(train.features), nonzero(incoming.features)), number, bounds),
         _distance(LENGTH, _ks(*lengths), number, bounds),
         *_features(train.features, incoming.features, number, bounds, name_of),
     ]
-    chance = bounds.false_alarm_rate / (1 + len(others))  # Bonferroni: over all that is looked at
-    drifted = [each for each in (first, *others) if each.value > each.bound and each.p < chance]
-    return Distances(first, tuple(others), tuple(sorted(drifted, key=lambda each: -each.value)))
+    level = bounds.false_alarm_rate / (1 + len(others))  # Bonferroni
+    drifted = [distance for distance in (shares, *others) if distance.value > distance.bound and distance.p < level]
+    return Distances(shares, tuple(others), tuple(sorted(drifted, key=lambda distance: -distance.value)))
 
 
 def shares_of(labels: npt.NDArray[np.generic], classes: int) -> npt.NDArray[np.float64]:
-    """Share of each class."""
+    """Share of each class, float64, (classes,)."""
     counts = np.bincount(np.asarray(labels).astype(np.int64), minlength=classes)
     return np.asarray(counts / counts.sum(), np.float64)
 
 
-def ones_of(features: Features) -> npt.NDArray[np.int64]:
-    """Non-zero features of each sample."""
+def nonzero(features: Features) -> npt.NDArray[np.int64]:
+    """Number of non-zero features of each sample, (samples,)."""
     return np.diff(features.indptr) if isinstance(features, MultiHot) else np.count_nonzero(features, axis=1)
 
 
@@ -102,7 +102,7 @@ def _distance(
     column: int | None = None,
     means: tuple[float, float] | None = None,
 ) -> Distance:
-    """number: 1/n + 1/m. p is that of the limiting distribution, which is too large where values are tied."""
+    """number: 1/n + 1/m. p: of Kolmogorov's limiting distribution, conservative if values are tied."""
     return Distance(name, value, bounds.feature, float(stats.kstwobign.sf(value / number**0.5)), column, means)
 
 
@@ -115,12 +115,12 @@ def _features(
         means /= max(float(np.max(train)), float(np.max(incoming)), 1.0)
         values = [_ks(train[:, column], incoming[:, column]) for column in range(train.shape[1])]
     for column, (value, (before, now)) in enumerate(zip(values, means.tolist(), strict=True)):
-        name = name_of(column) if value else f"column {column}"  # one that never occurs may have no name
+        name = name_of(column) if value else f"column {column}"  # a word that never occurs may have no name
         yield _distance(name, value, number, bounds, column, (before, now))
 
 
 def _means(features: Features) -> npt.NDArray[np.float64]:
-    """Mean of each feature; of zeros and ones the share of ones."""
+    """Mean of each feature, float64; for a binary feature the share of ones."""
     if isinstance(features, MultiHot):
         counts = np.bincount(np.asarray(features.indices).astype(np.int64), minlength=features.columns)
         return np.asarray(counts / len(features), np.float64)
@@ -128,5 +128,5 @@ def _means(features: Features) -> npt.NDArray[np.float64]:
 
 
 def _ks(one: npt.NDArray[np.generic], other: npt.NDArray[np.generic]) -> float:
-    """Largest difference of the two distribution functions."""
+    """Largest difference between the two distribution functions."""
     return float(stats.ks_2samp(np.asarray(one), np.asarray(other), method="asymp").statistic)

@@ -1,6 +1,6 @@
-"""When to train again: what has come in, how old the champion is, what changed → a decision with its reasons.
+"""When to train again: new samples, age of the champion, changes → a decision with reasons.
 
-`look` gathers facts and changes nothing, `decide` is pure, `record` keeps what was decided and what came of it.
+`observe` gathers the facts, `decide` is a pure function, `record` writes the log of retrainings.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ BINS = 24  # of a histogram
 
 @dataclass(frozen=True)
 class Histogram:
-    """Shares of training data and of incoming samples by bin; `edges` has one more; the last bin is open."""
+    """Shares of training data and incoming samples per bin. edges: one more than bins; the last bin is open."""
 
     edges: list[int]
     train: list[float]
@@ -37,7 +37,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Incoming samples beside training data."""
+    """Incoming samples compared with training data. classes: shares in training data and in incoming samples."""
 
     distances: Distances
     classes: tuple[list[float], list[float]]
@@ -45,11 +45,11 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Look:
-    """A data set as it stands.
+class Observations:
+    """The state of a dataset.
 
-    new: sound samples that no training has seen; refused: others, by reason. age: days since the champion became one.
-    pending: a finished run that has not been through the gate.
+    new: number of valid samples that no training has used. refused: number of other samples by reason. age: days since
+    the champion became champion. pending: a finished run on which the gate has not decided.
     """
 
     new: int = 0
@@ -61,7 +61,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Decision:
-    """Train again? reasons: why; remarks: what was seen and is no reason."""
+    """Train again? reasons: why. remarks: observations that are no reason."""
 
     retrain: bool
     reasons: list[str]
@@ -72,25 +72,25 @@ class Decision:
         """One line."""
         if self.retrain:
             return f"train: {'; '.join(self.reasons)}"
-        return "; ".join(["nothing to train for", *self.remarks])
+        return "; ".join(["no reason to train", *self.remarks])
 
 
-def look(params: Params, name: str, now: datetime) -> Look:
-    """What speaks for a training on a data set.
+def observe(params: Params, name: str, now: datetime) -> Observations:
+    """Gather the facts about a dataset, after finishing a promotion that was interrupted.
 
     Raises:
         TrackingError: the registry does not answer. DataError: the vectorized data are damaged.
     """
     dataset = params.datasets[name]
     if not (paths.vectorized(name) / "manifest.json").is_file():
-        return Look()
+        return Observations()
     intake = feedback.examine(name, dataset)
     comparison = _compare(name, dataset, intake.new, params.retraining) if intake.new else None
-    return Look(len(intake.new), intake.refused, comparison, _age(name, now), _pending(params, name))
+    return Observations(len(intake.new), intake.refused, comparison, _age(name, now), _pending(params, name))
 
 
 def _age(name: str, now: datetime) -> float | None:
-    """Days since the log of promotions named the champion for the first time."""
+    """Days since the audit log named the champion for the first time."""
     since: dict[int, str] = {}
     number = None
     for entry in audit_log.entries(name):
@@ -101,7 +101,7 @@ def _age(name: str, now: datetime) -> float | None:
 
 
 def _pending(params: Params, name: str) -> str | None:
-    """The latest final run of the data and parameters as they are, if the gate has not decided on it."""
+    """The latest final run of the current data and parameters, if the gate has not decided on it."""
     uri = settings.tracking_uri()
     if params.datasets[name].demo or (
         uri.startswith(settings.SQLITE) and not Path(uri.removeprefix(settings.SQLITE)).is_file()
@@ -125,15 +125,15 @@ def _compare(name: str, dataset: Dataset, new: list[dict[str, Any]], bounds: Ret
 
     train = Split.load(paths.vectorized(name) / "train")
     incoming = feedback.part(new, dataset, feedback.encoder_of(name, dataset))
-    columns, wanted = ["raw_length"], [("split", "==", "train")]
-    table = pq.read_table(paths.vectorized(name) / "profile.parquet", columns=columns, filters=wanted)
+    columns, filters = ["raw_length"], [("split", "==", "train")]
+    table = pq.read_table(paths.vectorized(name) / "profile.parquet", columns=columns, filters=filters)
     lengths = np.asarray(table["raw_length"]), incoming.raw_lengths
     classes = len(dataset.labels)
     name_of = reading.column_names(dataset.reader, paths.vectorized(name))
     distances = drift.measure(train, incoming.split, lengths, classes, bounds.drift, name_of)
-    ones = drift.ones_of(train.features), drift.ones_of(incoming.split.features)
+    nonzero = drift.nonzero(train.features), drift.nonzero(incoming.split.features)
     before, now = (drift.shares_of(split.labels, classes).tolist() for split in (train, incoming.split))
-    histograms = {drift.ONES: _histogram(*ones), drift.LENGTH: _histogram(*lengths)}
+    histograms = {drift.NONZERO: _histogram(*nonzero), drift.LENGTH: _histogram(*lengths)}
     return Comparison(distances, (before, now), histograms)
 
 
@@ -148,39 +148,38 @@ def _histogram(train: npt.NDArray[np.int64], incoming: npt.NDArray[np.int64]) ->
 # --- decide ----------------------------------------------------------------------------------
 
 
-def decide(params: Params, looks: Mapping[str, Look], changed: Sequence[str], forced: bool) -> Decision:
-    """Whether to train. changed: what training reads and is not as it was, as lines."""
-    reasons, remarks = ["asked for"] if forced else [], []
+def decide(params: Params, observed: Mapping[str, Observations], changed: Sequence[str], forced: bool) -> Decision:
+    """Decide whether to train. changed: one line per kind of input of the training that changed."""
+    reasons, remarks = ["requested"] if forced else [], []
     reasons += changed
-    for name, seen in looks.items():
-        said = _speaks_for(params.retraining, seen)
-        reasons += [f"{name}: {line}" for line in said[0]]
-        remarks += [f"{name}: {line}" for line in said[1]]
+    for name, observations in observed.items():
+        lines, others = _reasons_and_remarks(params.retraining, observations)
+        reasons += [f"{name}: {line}" for line in lines]
+        remarks += [f"{name}: {line}" for line in others]
     return Decision(bool(reasons), reasons, remarks)
 
 
-def _speaks_for(bounds: Retraining, seen: Look) -> tuple[list[str], list[str]]:
-    """Reasons and remarks. Where there is nothing new to learn, neither drift nor age is a reason."""
+def _reasons_and_remarks(bounds: Retraining, observed: Observations) -> tuple[list[str], list[str]]:
+    """Without new samples to train on, neither drift nor age is a reason."""
     reasons, remarks = [], []
-    learnable = seen.new if bounds.use_feedback else 0
-    samples = f"{seen.new} new {'sample' if seen.new == 1 else 'samples'}"
-    if learnable >= bounds.minimum_new_samples:
+    usable = observed.new if bounds.use_feedback else 0
+    samples = f"{observed.new} new {'sample' if observed.new == 1 else 'samples'}"
+    if usable >= bounds.minimum_new_samples:
         reasons.append(samples)
-    elif seen.new:
-        why = (
-            f"{bounds.minimum_new_samples} are worth a training"
-            if bounds.use_feedback
-            else "retraining.use_feedback is off"
-        )
-        remarks.append(f"{samples} ({why})")
-    found = [_drift_line(seen.comparison.distances)] if seen.comparison and seen.comparison.distances.drifted else []
-    if seen.age is not None and seen.age > bounds.max_age:
-        found.append(f"the champion is {seen.age:.0f} days old")
-    (reasons if learnable else remarks).extend(found)
-    if seen.pending:
-        reasons.append(f"run {seen.pending} has not been through the gate")
-    if seen.refused:
-        remarks.append("refused: " + ", ".join(f"{count} {reason}" for reason, count in seen.refused.items()))
+    elif observed.new:
+        minimum = f"retraining.minimum_new_samples is {bounds.minimum_new_samples}"
+        remarks.append(f"{samples} ({minimum if bounds.use_feedback else 'retraining.use_feedback is off'})")
+    lines = []
+    if observed.comparison and observed.comparison.distances.drifted:
+        lines.append(_drift_line(observed.comparison.distances))
+    if observed.age is not None and observed.age > bounds.max_age:
+        lines.append(f"the champion is {observed.age:.0f} days old")
+    (reasons if usable else remarks).extend(lines)
+    if observed.pending:
+        reasons.append(f"the gate has not decided on run {observed.pending}")
+    if observed.refused:
+        counts = ", ".join(f"{count} {reason}" for reason, count in observed.refused.items())
+        remarks.append(f"refused samples: {counts}")
     return reasons, remarks
 
 
@@ -194,7 +193,7 @@ def _drift_line(distances: Distances) -> str:
 
 
 def record(outcome: str, decision: Decision | None, **more: Any) -> None:
-    """A line of the log. outcome: started, which trained or failed ends; unchanged; or skipped."""
+    """Append a line to the log of retrainings. outcome: started, trained, unchanged, skipped or failed."""
     entry = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "outcome": outcome, **more}
     if decision is not None:
         entry |= {"reasons": decision.reasons, "remarks": decision.remarks}

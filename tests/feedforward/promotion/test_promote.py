@@ -345,7 +345,7 @@ def test_an_alias_that_moved_without_its_tags_is_reconciled(params: Params, smal
     assert done.returncode == -signal.SIGKILL
     assert champion().number == version.number
     assert "decision" not in champion().tags
-    assert policy.look(params, NAME, datetime.now(UTC)).pending is None
+    assert policy.observe(params, NAME, datetime.now(UTC)).pending is None
     assert champion().tags["decision"] == "promoted"
     assert champion().tags["reason"] == log()[-1]["reason"]
     assert [line["decision"] for line in log()] == ["promoted", "promoted"]

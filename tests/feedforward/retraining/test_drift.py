@@ -14,7 +14,7 @@ CLASSES = {"tones": 3, "notes": 2}
 
 def measured(name: str, incoming: Split, **bounds: float) -> Distances:
     train = split(name, 900)
-    lengths = tuple(np.asarray(drift.ones_of(each.features)) * 5 for each in (train, incoming))
+    lengths = tuple(np.asarray(drift.nonzero(each.features)) * 5 for each in (train, incoming))
     return drift.measure(train, incoming, lengths, CLASSES[name], Drift(**bounds), str)
 
 

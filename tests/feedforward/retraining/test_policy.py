@@ -17,7 +17,7 @@ from small_data import PIXELS, TRAIN, params, split
 from feedforward.config.schema import Params, Retraining
 from feedforward.core import append_only_log, paths
 from feedforward.retraining import policy, report
-from feedforward.retraining.policy import Look
+from feedforward.retraining.policy import Observations
 from feedforward.tracking.registry import Registry
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
-def decided(looks: dict[str, Look], changed: tuple[str, ...] = (), forced: bool = False, **retraining: Any) -> Any:
+def decided(
+    looks: dict[str, Observations], changed: tuple[str, ...] = (), forced: bool = False, **retraining: Any
+) -> Any:
     chosen = params().model_copy(update={"retraining": Retraining(**retraining)})
     return policy.decide(chosen, looks, changed, forced)
 
@@ -34,20 +36,32 @@ def decided(looks: dict[str, Look], changed: tuple[str, ...] = (), forced: bool 
 @pytest.mark.parametrize(
     ("look", "given", "reason", "remark"),
     [
-        (Look(), {}, None, None),
-        (Look(), {"forced": True}, "asked for", None),
-        (Look(), {"changed": ("parameters changed: seeds",)}, "parameters changed: seeds", None),
-        (Look(new=100), {"use_feedback": True}, "notes: 100 new samples", None),
-        (Look(new=99), {"use_feedback": True}, None, "notes: 99 new samples (100 are worth a training)"),
-        (Look(new=1), {}, None, "notes: 1 new sample (retraining.use_feedback is off)"),
-        (Look(new=1, age=31.0), {"use_feedback": True}, "notes: the champion is 31 days old", "notes: 1 new sample"),
-        (Look(age=31.0), {"use_feedback": True}, None, "notes: the champion is 31 days old"),
-        (Look(new=1, age=29.0), {"use_feedback": True}, None, "notes: 1 new sample"),
-        (Look(pending="0123"), {}, "notes: run 0123 has not been through the gate", None),
-        (Look(refused={"damaged": 2}), {}, None, "notes: refused: 2 damaged"),
+        (Observations(), {}, None, None),
+        (Observations(), {"forced": True}, "requested", None),
+        (Observations(), {"changed": ("parameters changed: seeds",)}, "parameters changed: seeds", None),
+        (Observations(new=100), {"use_feedback": True}, "notes: 100 new samples", None),
+        (
+            Observations(new=99),
+            {"use_feedback": True},
+            None,
+            "notes: 99 new samples (retraining.minimum_new_samples is 100)",
+        ),
+        (Observations(new=1), {}, None, "notes: 1 new sample (retraining.use_feedback is off)"),
+        (
+            Observations(new=1, age=31.0),
+            {"use_feedback": True},
+            "notes: the champion is 31 days old",
+            "notes: 1 new sample",
+        ),
+        (Observations(age=31.0), {"use_feedback": True}, None, "notes: the champion is 31 days old"),
+        (Observations(new=1, age=29.0), {"use_feedback": True}, None, "notes: 1 new sample"),
+        (Observations(pending="0123"), {}, "notes: the gate has not decided on run 0123", None),
+        (Observations(refused={"damaged": 2}), {}, None, "notes: refused samples: 2 damaged"),
     ],
 )
-def test_each_reason_and_each_remark(look: Look, given: dict[str, Any], reason: str | None, remark: str | None) -> None:
+def test_each_reason_and_each_remark(
+    look: Observations, given: dict[str, Any], reason: str | None, remark: str | None
+) -> None:
     found = decided({"notes": look}, **given)
     assert found.retrain == (reason is not None)
     assert found.reasons == ([reason] if reason else [])
@@ -76,7 +90,7 @@ def write_profile(name: str) -> None:
 def test_drift_is_a_reason_where_there_is_something_to_learn_and_the_page_shows_it(small: Params) -> None:
     write_profile("tones")
     give_pictures(np.arange(90) % 3, brightness=80)
-    looks = {"tones": policy.look(small, "tones", NOW)}
+    looks = {"tones": policy.observe(small, "tones", NOW)}
     assert looks["tones"].new == 90
     assert looks["tones"].comparison is not None
     assert looks["tones"].comparison.distances.drifted
@@ -98,15 +112,15 @@ def test_samples_like_the_training_data_do_not_drift(small: Params) -> None:
         raw = pixels.tobytes()
         entry = {"digest": hashlib.sha256(raw).hexdigest(), "pixels": base64.b64encode(raw).decode()}
         append_only_log.append(paths.incoming("tones"), {"label": ["dark", "grey", "light"][label], **entry})
-    found = policy.look(small, "tones", NOW)
+    found = policy.observe(small, "tones", NOW)
     assert found.comparison is not None
     assert found.comparison.distances.drifted == ()
 
 
 def test_a_workspace_without_data_has_nothing_to_say(small: Params, tmp_path: Path) -> None:
     (paths.vectorized("tones") / "manifest.json").unlink()
-    assert policy.look(small, "tones", NOW) == Look()
-    assert policy.look(small, "notes", NOW) == Look()  # no store yet
+    assert policy.observe(small, "tones", NOW) == Observations()
+    assert policy.observe(small, "notes", NOW) == Observations()  # no store yet
 
 
 @pytest.mark.slow
@@ -114,7 +128,7 @@ def test_a_run_that_was_not_decided_on_is_pending_and_the_champion_has_an_age(
     small: Params, small_store: "Store"
 ) -> None:
     run = registered.final_run(small_store, small)
-    found = policy.look(small, "notes", NOW)
+    found = policy.observe(small, "notes", NOW)
     assert found.pending is not None
     assert found.pending.startswith(run.run_id[:8])
     registry = Registry()
@@ -126,5 +140,5 @@ def test_a_run_that_was_not_decided_on_is_pending_and_the_champion_has_an_age(
         time = (then + timedelta(days=days)).isoformat(timespec="milliseconds")
         line = {"time": time, "dataset": "notes", "version": 1, "before": None, "champion": 1, "reason": "better"}
         append_only_log.append(paths.audit(), line | {"decision": "kept" if days else "promoted"})
-    found = policy.look(small, "notes", NOW)
+    found = policy.observe(small, "notes", NOW)
     assert (found.pending, found.age) == (None, 3.0)
