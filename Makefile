@@ -23,7 +23,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PREFECT_HOME := $(CURDIR)/.prefect
 export DVC_SITE_CACHE_DIR := $(CURDIR)/.dvc/tmp/site
 
-.PHONY: help run demo ui serve retrain server deploy worker verify study bench bench-gpu picture test test-unit stack faults real readme check audit fix lock
+.PHONY: help run demo ui serve retrain server deploy worker verify study bench bench-gpu picture test test-unit stack faults real readme check reference audit fix lock
 .NOTPARALLEL:
 
 help: ## this list
@@ -102,6 +102,9 @@ check: $(DEV) ## format, lint, types, floors and rooms, Dockerfile, locked requi
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/uv pip check --quiet --python $(BIN)/python
 	$(BIN)/pytest -q -m "not slow" tests/test_house.py
+
+reference: $(DEV) ## the generated tables of docs/reference.md
+	$(BIN)/python -m feedforward.cli.reference
 
 audit: $(DEV) ## known weaknesses of the locked packages: asks pip-audit's advisory service, so it needs the network
 	@$(BIN)/python requirements/audit.py

@@ -32,13 +32,14 @@ class Claim(Strict):
     left, right: variants; value: a constant in the statistic's unit, instead of `right`.
     """
 
-    text: Annotated[Line, Field(min_length=1)]
-    statistic: StatisticName
-    left: Name
-    direction: Literal["lower", "higher", "equal"]
-    right: Name | None = None
+    text: Annotated[Line, Field(min_length=1)]  # the statement in words
+    statistic: StatisticName  # what is compared ([comparison.md](comparison.md))
+    left: Name  # a variant
+    direction: Literal["lower", "higher", "equal"]  # of `left`, compared with `right` or `value`
+    right: Name | None = None  # another variant
+    # a constant in the statistic's unit, instead of `right`
     value: Annotated[float | None, Field(validate_default=True)] = None
-    tolerance: Annotated[float | None, Field(gt=0, validate_default=True)] = None
+    tolerance: Annotated[float | None, Field(gt=0, validate_default=True)] = None  # of `direction: equal`
 
     @field_validator("right")
     @classmethod

@@ -23,7 +23,7 @@ class Promotion(Strict):
 class Serving(Strict):
     """Limits of the service and of what it accepts."""
 
-    port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000  # of the service on 127.0.0.1
     refresh: Annotated[float, Field(gt=0, le=3600)] = 2.0  # seconds between two checks of the registry
     max_body_bytes: Positive = 8 * 2**20  # of a request
     max_samples: Positive = 1000  # of a request
@@ -43,9 +43,9 @@ class Drift(Strict):
 class Schedule(Strict):
     """When the retraining flow starts; cron None: never on a schedule."""
 
-    cron: Cron | None = None
-    timezone: TimeZone = "UTC"
-    pool: Literal["cpu", "gpu"] = "cpu"
+    cron: Cron | None = None  # minute hour day month weekday; null: never
+    timezone: TimeZone = "UTC"  # time zone of `cron`
+    pool: Literal["cpu", "gpu"] = "cpu"  # Prefect work pool of scheduled runs
 
 
 class Retraining(Strict):
@@ -54,8 +54,8 @@ class Retraining(Strict):
     use_feedback: bool = False  # train on the labeled samples from users, too
     minimum_new_samples: Positive = 100  # such samples of a dataset that start a training
     max_age: Annotated[float, Field(gt=0)] = 30.0  # days of a champion, if there is anything new to learn
-    drift: Drift = Drift()
-    schedule: Schedule = Schedule()
+    drift: Drift = Drift()  # bounds beyond which incoming samples count as drifted
+    schedule: Schedule = Schedule()  # when the retraining flow starts
     gpus: Positive = 1  # trainings on GPUs at a time, each on its own device
     cpu_fallback: bool = False  # train on the CPU if a GPU is requested and there is none
     notify: Block | None = None  # a Prefect block that sends messages; None: the log alone

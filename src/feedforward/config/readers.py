@@ -10,24 +10,24 @@ from feedforward.config.fields import Count, Distinct, Seed, Share, Span, Strict
 class IdxPair(Strict):
     """The two idx files of a split."""
 
-    features: str
-    labels: str
+    features: str  # name of the file with images
+    labels: str  # name of the file with labels
 
 
 class IdxReader(Strict):
     """Gray images in idx files; features are the pixels, uint8, row by row."""
 
-    kind: Literal["idx"]
-    train: IdxPair
-    test: IdxPair
-    shuffle_seed: Seed | None = None
+    kind: Literal["idx"]  # `idx`, `labeled_text`, `image_folder` or `table`
+    train: IdxPair  # the two files of the training split, or a folder of class folders
+    test: IdxPair  # the same of the test split; null: a share is drawn
+    shuffle_seed: Seed | None = None  # seed that shuffles the training samples; null: order of the file
 
 
 class Drawn(Strict):
     """Where no test file or folder is named, a share of the samples is drawn as the test split."""
 
-    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    split_seed: Seed = 0
+    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2  # share of the samples that is drawn as the test split
+    split_seed: Seed = 0  # seed of that draw
     shuffle_seed: Seed | None = None
 
 
@@ -38,15 +38,15 @@ class TextReader(Drawn):
     in label order. Columns: `text` and `label` of `file` (and `test_file`), `classes` the values of `label`.
     """
 
-    kind: Literal["labeled_text"]
-    file: str
-    train: str | None = None
-    test: str | None = None
-    text: str | None = None
-    label: str | None = None
-    test_file: str | None = None
-    classes: Distinct[str]
-    num_words: Annotated[int, Field(ge=5, le=65536)]  # columns are uint16
+    kind: Literal["labeled_text"]  # `idx`, `labeled_text`, `image_folder` or `table`
+    file: str  # name of the file in `files`
+    train: str | None = None  # folder of class folders
+    test: str | None = None  # folder of class folders; null: a share is drawn
+    text: str | None = None  # column of texts
+    label: str | None = None  # column of labels
+    test_file: str | None = None  # name of the file with the test split; null: a share is drawn
+    classes: Distinct[str]  # class folders or label values, in the order of `labels`
+    num_words: Annotated[int, Field(ge=5, le=65536)]  # most frequent words that get a column (stored as uint16)
 
 
 class ImageReader(Drawn):
@@ -60,8 +60,8 @@ class ImageReader(Drawn):
     train: str = ""
     test: str | None = None
     classes: Distinct[str]
-    height: Annotated[int, Field(gt=0, le=1024)]
-    width: Annotated[int, Field(gt=0, le=1024)]
+    height: Annotated[int, Field(gt=0, le=1024)]  # pixels
+    width: Annotated[int, Field(gt=0, le=1024)]  # pixels
 
 
 class TableReader(Drawn):
@@ -74,10 +74,10 @@ class TableReader(Drawn):
     kind: Literal["table"]
     file: str
     test_file: str | None = None
-    target: Annotated[Distinct[str], Field(min_length=1)]
+    target: Annotated[Distinct[str], Field(min_length=1)]  # column to learn; several labels: one column each
     classes: Distinct[str] | None = None
-    numeric: Distinct[str] = ()
-    categorical: Distinct[str] = ()
+    numeric: Distinct[str] = ()  # columns of numbers, standardized
+    categorical: Distinct[str] = ()  # columns of categories, one-hot
 
 
 Reader = Annotated[IdxReader | TextReader | ImageReader | TableReader, Field(discriminator="kind")]
@@ -86,11 +86,11 @@ Reader = Annotated[IdxReader | TextReader | ImageReader | TableReader, Field(dis
 class Expectations(Strict):
     """Bounds that the data must keep; a pair is (lowest, highest), both allowed."""
 
-    train_samples: Span[Count]
-    test_samples: Span[Count]
+    train_samples: Span[Count]  # number of training samples
+    test_samples: Span[Count]  # number of test samples
     class_share: Span[Share] = (0.0, 1.0)  # share of each class; of several labels, share of samples that have it
     target: Span[float] | None = None  # of a regression's target, as training reads it
-    nonzero_features: Span[Count]  # per sample
+    nonzero_features: Span[Count]  # non-zero features per sample
     value: Span[float]  # of any feature
     raw_length: Span[Count]  # bytes of a raw sample
     empty: Count = 0  # samples without a non-zero feature

@@ -42,16 +42,19 @@ class Dataset(Strict):
     expectations: None (`null`): inferred from the training split, and written out to be edited.
     """
 
-    title: Line
+    title: Line  # name of the dataset in tables and headings
     demo: bool = False  # small embedded data: marked as such in reports, never promoted
-    task: Literal["binary", "multiclass", "multilabel", "regression", "unit_regression"]
+    task: Literal[
+        "binary", "multiclass", "multilabel", "regression", "unit_regression"
+    ]  # what is learned ([datasets.md](datasets.md))
     labels: Annotated[Distinct[Line], Field(min_length=1)]  # class names; of a regression, the name of the value
+    # the files to fetch, by name
     files: Annotated[dict[FileName, SourceFile], Field(min_length=1), AfterValidator(check_stored_names)]
-    reader: Reader
-    expectations: Expectations | None
-    network: Network
-    training: Training
-    claims: tuple[Claim, ...] = ()
+    reader: Reader  # how files become features and labels
+    expectations: Expectations | None  # what the data must keep; null: inferred from the training split
+    network: Network  # hidden layers
+    training: Training  # how the variants are trained
+    claims: tuple[Claim, ...] = ()  # statements about variants, judged over seeds
 
 
 class Params(Strict):
@@ -59,21 +62,24 @@ class Params(Strict):
 
     # name of this project in a shared tracking store; empty: names of datasets alone
     project: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9_-]{0,39})?$")] = ""
-    seeds: Annotated[int, Field(ge=1, le=1000)]
-    data_order_seed: Seed = 0
-    pack_units: Positive = 320
-    engine: Annotated[str, Field(pattern=r"^(threads|(tcp|tls|ws|wss|ucx)://\S+)$")] = "threads"  # or a Dask scheduler
-    shards: Location = "data/shards"
-    protocols: Annotated[Distinct[Literal["fair", "lecture"]], Field(min_length=1)] = ("fair",)
-    mirrors: tuple[Location, ...] = ()
+    seeds: Annotated[int, Field(ge=1, le=1000)]  # replicas of each variant: seeds 0, 1, …
+    data_order_seed: Seed = 0  # order of the batches
+    pack_units: Positive = 320  # replicas train side by side while their first layers together are no wider
+    # `threads`: the cores of this machine; or the address of a Dask scheduler
+    engine: Annotated[str, Field(pattern=r"^(threads|(tcp|tls|ws|wss|ucx)://\S+)$")] = "threads"
+    shards: Location = "data/shards"  # folder or URL of text shards that all workers of a Dask cluster reach
+    protocols: Annotated[Distinct[Literal["fair", "lecture"]], Field(min_length=1)] = (
+        "fair",
+    )  # `fair`; `lecture`: as on the slides
+    mirrors: tuple[Location, ...] = ()  # folders or URLs tried first for every file
     margins: dict[StatisticName, Annotated[float, Field(gt=0)]] = Field(
         default_factory=dict
     )  # differences below them do not matter
-    promotion: Promotion = Promotion()
-    serving: Serving = Serving()
-    retraining: Retraining = Retraining()
-    datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
-    variants: Annotated[dict[Name, Variant], Field(min_length=1)]
+    promotion: Promotion = Promotion()  # when a challenger becomes champion
+    serving: Serving = Serving()  # limits of the service
+    retraining: Retraining = Retraining()  # what starts a retraining, and where it runs
+    datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]  # what is learned, by name
+    variants: Annotated[dict[Name, Variant], Field(min_length=1)]  # differences from the original network, by name
 
     @model_validator(mode="after")
     def _check_across(self) -> "Params":

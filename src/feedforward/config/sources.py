@@ -22,12 +22,12 @@ class SourceFile(Strict):
         none: the content is the file itself.
     """
 
-    urls: tuple[Location, ...] = ()
-    archive: Literal["none", "gzip", "tar", "folder"] = "none"
-    sha256: Sha256 | None = None
-    max_bytes: Bytes = 2**30
-    folders: Annotated[Distinct[str], Field(validate_default=True)] = ()
-    suffix: str | tuple[str, ...] = ""
+    urls: tuple[Location, ...] = ()  # addresses or paths of the file, tried in order
+    archive: Literal["none", "gzip", "tar", "folder"] = "none"  # how the content is packed
+    sha256: Sha256 | None = None  # digest of the content; null: that of the first download
+    max_bytes: Bytes = 2**30  # limit of the unpacked content
+    folders: Annotated[Distinct[str], Field(validate_default=True)] = ()  # folders of a tar or folder that are read
+    suffix: str | tuple[str, ...] = ""  # ending of the members that are read, or a list of endings
     file_count: Positive | None = None  # number of members with `suffix`; None: any number above 0
 
     @field_validator("folders")

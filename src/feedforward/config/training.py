@@ -10,8 +10,8 @@ from feedforward.config.fields import Distinct, Name, Positive, Strict, T
 class Decay(Strict):
     """A learning rate that falls from epoch to epoch: `exponential`, by a factor; `cosine`, to zero at the end."""
 
-    kind: Literal["exponential", "cosine"]
-    factor: Annotated[float, Field(gt=0, le=1)] = 0.9
+    kind: Literal["exponential", "cosine"]  # how the learning rate falls
+    factor: Annotated[float, Field(gt=0, le=1)] = 0.9  # factor per epoch of `exponential`
 
     @field_validator("factor")
     @classmethod
@@ -33,16 +33,16 @@ _PARAMETERS = {
 class Optimizer(Strict):
     """A Keras optimizer by name; what is not given keeps Keras's default."""
 
-    name: Literal["rmsprop", "sgd", "adagrad", "adam"] = "rmsprop"
-    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.001
-    rho: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    nesterov: bool = False
-    beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    initial_accumulator: Annotated[float, Field(ge=0)] = 0.1
-    epsilon: Annotated[float, Field(gt=0)] = 1e-7
-    decay: Decay | None = None
+    name: Literal["rmsprop", "sgd", "adagrad", "adam"] = "rmsprop"  # Keras optimizer
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.001  # step size
+    rho: Annotated[float, Field(ge=0, lt=1)] = 0.9  # rmsprop: decay of the mean square
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0  # rmsprop, sgd
+    nesterov: bool = False  # sgd: Nesterov momentum
+    beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9  # adam: decay of the mean
+    beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.999  # adam: decay of the mean square
+    initial_accumulator: Annotated[float, Field(ge=0)] = 0.1  # adagrad
+    epsilon: Annotated[float, Field(gt=0)] = 1e-7  # rmsprop, adagrad, adam: added to the denominator
+    decay: Decay | None = None  # how the learning rate falls; null: constant
 
     @field_validator("rho", "momentum", "nesterov", "beta_1", "beta_2", "initial_accumulator", "epsilon")
     @classmethod
@@ -64,8 +64,8 @@ class EarlyStopping(Strict):
     It keeps the weights of its best epoch. Each replica stops on its own, whatever the others of its pack do.
     """
 
-    patience: Positive
-    min_delta: Annotated[float, Field(ge=0)] = 0.0
+    patience: Positive  # epochs without improvement after which a replica stops
+    min_delta: Annotated[float, Field(ge=0)] = 0.0  # least decrease of the validation loss that counts as improvement
 
 
 HiddenLayers = Annotated[tuple[Annotated[int, Field(gt=0, le=65536)], ...], Field(min_length=1)]  # units
@@ -74,48 +74,48 @@ HiddenLayers = Annotated[tuple[Annotated[int, Field(gt=0, le=65536)], ...], Fiel
 class Network(Strict):
     """Hidden layers by size name; a variant picks a size. `scale` divides the features, in the model."""
 
-    sizes: Annotated[dict[Name, HiddenLayers], Field(min_length=1)]
-    activation: Literal["relu", "tanh", "sigmoid", "elu", "gelu", "silu"] = "relu"
-    scale: Annotated[float, Field(gt=0)] = 1.0
+    sizes: Annotated[dict[Name, HiddenLayers], Field(min_length=1)]  # units of the hidden layers, by name
+    activation: Literal["relu", "tanh", "sigmoid", "elu", "gelu", "silu"] = "relu"  # of the hidden layers
+    scale: Annotated[float, Field(gt=0)] = 1.0  # divides the features, in the model
 
 
 class Holdout(Strict):
     """The training samples that are held out for validation: the first or the last `samples`."""
 
-    take: Literal["first", "last"]
-    samples: Positive
+    take: Literal["first", "last"]  # from which end of the training split
+    samples: Positive  # how many
 
 
 class Final(Strict):
     """The final model: a variant trained on all training samples and evaluated once on the test split."""
 
-    variant: Name
-    epochs: Positive
+    variant: Name  # the variant of the final model
+    epochs: Positive  # passes over the training samples
 
 
 class Lecture(Strict):
     """The slides' protocol: these variants; `validated_on_test` train on all samples and validate on test."""
 
-    variants: Annotated[Distinct[Name], Field(min_length=1)]
-    validated_on_test: Distinct[Name] = ()
+    variants: Annotated[Distinct[Name], Field(min_length=1)]  # variants on the slides
+    validated_on_test: Distinct[Name] = ()  # variants that train on all samples and validate on the test split
 
 
 class Training(Strict):
     """How the variants of a dataset are trained. `variants`: those that are compared on it; None: all."""
 
-    variants: Annotated[Distinct[Name], Field(min_length=1)] | None = None
-    epochs: Positive
-    batch_size: Annotated[int, Field(gt=0, le=65536)]  # rows of a batch are uint16
-    optimizer: Optimizer = Optimizer()
-    early_stopping: EarlyStopping | None = None  # the final model always trains `final.epochs`
-    validation: Holdout
-    final: Final
-    lecture: Lecture | None = None
+    variants: Annotated[Distinct[Name], Field(min_length=1)] | None = None  # variants that are compared; null: all
+    epochs: Positive  # passes over the training samples
+    batch_size: Annotated[int, Field(gt=0, le=65536)]  # samples per step (row numbers are uint16)
+    optimizer: Optimizer = Optimizer()  # how weights are updated
+    early_stopping: EarlyStopping | None = None  # null: never; the final model always trains `final.epochs`
+    validation: Holdout  # the training samples that are held out
+    final: Final  # the model that is evaluated on the test split
+    lecture: Lecture | None = None  # the slides' protocol
 
 
 class Variant(Strict):
     """What a variant changes; every default is the identity, so `original` is {}."""
 
-    size: Name = "base"
-    l2: Annotated[float, Field(ge=0, le=10)] = 0.0
-    dropout_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    size: Name = "base"  # key of `network.sizes`
+    l2: Annotated[float, Field(ge=0, le=10)] = 0.0  # L2 penalty on the kernels of the hidden layers
+    dropout_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of units dropped after each hidden layer

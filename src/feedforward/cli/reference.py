@@ -1,0 +1,163 @@
+"""docs/reference.md: `python -m feedforward.cli.reference` rewrites the sections that are generated from the code."""
+
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import typer.main
+
+from feedforward.cli import app
+from feedforward.config.fields import Strict
+from feedforward.config.schema import Params
+from feedforward.core import errors
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGE = ROOT / "docs" / "reference.md"
+MAPPINGS = {"datasets": "NAME", "variants": "NAME", "files": "FILE", "sizes": "SIZE"}  # keys that the user chooses
+
+
+def main() -> None:
+    """Rewrite the generated sections of docs/reference.md."""
+    PAGE.write_text(rewritten(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def rewritten(page: str) -> str:
+    """The page with each section between `<!-- NAME -->` and `<!-- end -->` made anew."""
+    sections = {"params": params_table, "commands": commands, "exit codes": exit_codes_table, "routes": routes_table}
+    for name, section in sections.items():
+        start, end = f"<!-- {name} -->\n", "<!-- end -->"
+        before, _, rest = page.partition(start)
+        page = f"{before}{start}\n{section()}\n\n{end}{rest.partition(end)[2]}"
+    return page
+
+
+# --- params.yaml -----------------------------------------------------------------------------
+
+
+def params_table() -> str:
+    """Key, default and meaning of each key of params.yaml."""
+    rows = [(f"`{key}`", default, meaning) for key, default, meaning in keys()]
+    return _table(("key", "default", "meaning"), rows)
+
+
+def keys(model: type[Strict] = Params, prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """(dotted key, default, meaning) of a section and the sections in it."""
+    comments = _comments(model)
+    for name, field in model.model_fields.items():
+        key = prefix + name
+        sections = list(_sections(field.annotation))
+        default = "" if field.is_required() or sections else _default(field.get_default(call_default_factory=True))
+        yield key, default, comments.get(name, "")
+        path = f"{key}.{MAPPINGS[name]}" if name in MAPPINGS else f"{key}.N" if key.endswith("claims") else key
+        seen: set[str] = set()
+        for section in sections:  # several for a reader: one per kind
+            for entry in keys(section, f"{path}."):
+                if entry[0] not in seen:
+                    seen.add(entry[0])
+                    yield entry
+
+
+def _sections(annotation: Any) -> Iterator[type[Strict]]:
+    """The models in a type such as `dict[Name, Dataset]` or `Decay | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, Strict):
+        yield annotation
+    elif get_origin(annotation) in (Annotated, Union, UnionType, dict, tuple):
+        for argument in get_args(annotation):
+            yield from _sections(argument)
+
+
+def _comments(model: type[Strict]) -> dict[str, str]:
+    """Field → its comment in the source: at the end of its lines, or on the line above."""
+    meanings: dict[str, str] = {}
+    for parent in reversed([base for base in model.__mro__ if issubclass(base, Strict)]):
+        lines = textwrap.dedent(inspect.getsource(parent)).splitlines()
+        for node in ast.parse("\n".join(lines)).body[0].body:  # type: ignore[attr-defined]
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                above = lines[node.lineno - 2].strip()
+                trailing = [line.partition("  # ")[2] for line in lines[node.lineno - 1 : node.end_lineno]]
+                comment = next(filter(None, trailing), above[2:] if above.startswith("# ") else "")
+                meanings[node.target.id] = comment
+    return meanings
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"`[{', '.join(map(str, value))}]`"
+    words = {"None": "null", "": '""', "True": "true", "False": "false"}
+    return f"`{words.get(str(value), value)}`"
+
+
+# --- command line ----------------------------------------------------------------------------
+
+
+def commands() -> str:
+    """Each command with its arguments, options and examples."""
+    group: Any = typer.main.get_command(app.app)
+    parts = [_table(("option", "meaning"), [_option(option) for option in group.params])]
+    for name, command in group.commands.items():
+        text = " ".join((command.help or "").split())
+        rows = [_option(option) for option in command.params]
+        parts.append(f"### feedforward {name}\n\n{text}\n\n{_table(('argument or option', 'meaning'), rows)}")
+        parts[-1] += f"\n\n{_examples(command.epilog or '')}"
+    return "\n\n".join(part.strip() for part in parts)
+
+
+def _option(option: Any) -> tuple[str, str]:
+    is_argument = option.param_type_name == "argument"
+    names = [(option.metavar or option.name.upper())] if is_argument else option.opts
+    return ", ".join(f"`{name}`" for name in names), " ".join((option.help or "").split())
+
+
+def _examples(epilog: str) -> str:
+    lines = [line.strip() for line in re.sub(r"^Examples?: ", "", epilog).split("·")]
+    return "\n".join(["```", *lines, "```"]) if epilog else ""
+
+
+# --- exit codes and routes -------------------------------------------------------------------
+
+
+def exit_codes_table() -> str:
+    """Exit code and meaning."""
+    meanings = {0: "done"}
+    kinds: list[type[errors.FeedforwardError]] = [errors.FeedforwardError, *errors.FeedforwardError.__subclasses__()]
+    for error in kinds:
+        meanings.setdefault(error.exit_code, " ".join((error.__doc__ or "").split()))
+    meanings[errors.FeedforwardError.exit_code] = "a stage or command failed; the line names the reason and the remedy"
+    meanings |= {app.INTERRUPTED: "interrupted by Ctrl-C", app.TERMINATED: "terminated by SIGTERM"}
+    return _table(("code", "meaning"), [(str(code), meaning) for code, meaning in sorted(meanings.items())])
+
+
+def routes_table() -> str:
+    """Method, path and meaning of each HTTP route of the service."""
+    return _table(("method", "path", "meaning"), [(method, f"`{path}`", text) for method, path, text in routes()])
+
+
+def routes() -> Iterator[tuple[str, str, str]]:
+    """(method, path, docstring) of each route that the service declares."""
+    tree = ast.parse((ROOT / "src/feedforward/serving/app.py").read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        for decorator in node.decorator_list:
+            function = decorator.func if isinstance(decorator, ast.Call) else None
+            if (
+                isinstance(decorator, ast.Call)
+                and isinstance(function, ast.Attribute)
+                and function.attr in ("get", "post")
+            ):
+                meaning = (ast.get_docstring(node) or node.name).partition("\n")[0]
+                yield function.attr.upper(), ast.literal_eval(decorator.args[0]), meaning
+
+
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [header, ("---",) * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    main()

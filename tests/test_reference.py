@@ -1,0 +1,66 @@
+"""docs/reference.md names everything that a user can set, call or look up."""
+
+import dataclasses
+import functools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from feedforward.analysis.statistics import STATISTICS
+from feedforward.cli import reference
+from feedforward.core import provenance
+from feedforward.tracking import model_version, records
+from feedforward.tracking.records import RunTags
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+SOURCES = [*(ROOT / "src").rglob("*.py"), *(ROOT / "pipelines").glob("*.py")]
+KEYS = list(reference.keys())
+
+
+@functools.cache
+def code_of_the_page() -> set[str]:
+    """Words in backticks."""
+    return {word for text in re.findall(r"`([^`\n]+)`", PAGE) for word in re.findall(r"[\w./-]+", text)}
+
+
+def test_the_generated_sections_are_up_to_date() -> None:
+    assert reference.rewritten(PAGE) == PAGE, "run `make reference`"
+
+
+def test_each_key_of_params_has_a_meaning() -> None:
+    without = [key for key, _, meaning in KEYS if not meaning]
+    assert not without, "write a comment beside the field in src/feedforward/config"
+
+
+@pytest.mark.parametrize("key", [key for key, _, _ in KEYS])
+def test_each_key_of_params_is_documented(key: str) -> None:
+    assert f"| `{key}` |" in PAGE
+
+
+def test_each_route_is_documented() -> None:
+    paths = {path for _, path, _ in reference.routes()}
+    assert {"/", "/docs", "/health", "/ready", "/metrics", "/datasets"} <= paths
+    assert not [path for path in paths if f"`{path}`" not in PAGE]
+
+
+def test_each_tag_metric_and_artifact_is_documented() -> None:
+    names = {field.name for field in dataclasses.fields(RunTags)} | set(STATISTICS) | {records.RESULT}
+    names |= {f"version.{library}" for library in provenance.LIBRARIES}
+    names |= {model_version.DIGEST, model_version.CHAMPION}
+    assert not names - code_of_the_page()
+
+
+def environment_variables() -> Iterator[str]:
+    for path in SOURCES:
+        text = path.read_text(encoding="utf-8")
+        yield from re.findall(r"\b(FEEDFORWARD_[A-Z]+(?:_[A-Z]+)*)\b", text)
+        yield from re.findall(r"environ(?:\.get|\.setdefault|\.pop)?[\[(]\s*\"([A-Za-z_]+)\"", text)
+        yield from re.findall(r"\"([A-Z_]+)\" in os\.environ", text)
+
+
+@pytest.mark.parametrize("name", sorted(set(environment_variables())))
+def test_each_environment_variable_is_documented(name: str) -> None:
+    assert name in code_of_the_page()
