@@ -15,6 +15,7 @@ from feedforward.cli import app
 from feedforward.config.fields import Strict
 from feedforward.config.schema import Params
 from feedforward.core import errors
+from pipelines import interruption
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = ROOT / "docs" / "reference.md"
@@ -128,7 +129,7 @@ def exit_codes_table() -> str:
     for error in kinds:
         meanings.setdefault(error.exit_code, " ".join((error.__doc__ or "").split()))
     meanings[errors.FeedforwardError.exit_code] = "a stage or command failed; the line names the reason and the remedy"
-    meanings |= {app.INTERRUPTED: "interrupted by Ctrl-C", app.TERMINATED: "terminated by SIGTERM"}
+    meanings[interruption.EXIT_CODE] = "interrupted by Ctrl-C or SIGTERM"
     return _table(("code", "meaning"), [(str(code), meaning) for code, meaning in sorted(meanings.items())])
 
 

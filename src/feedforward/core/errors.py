@@ -1,4 +1,4 @@
-"""What can go wrong in a way that a user can mend; each message is one line: what, where, remedy."""
+"""Failures that a user can fix; each message is one line: what, where, expected, received, remedy."""
 
 import sys
 from collections.abc import Callable
@@ -7,9 +7,7 @@ from feedforward.core import environment, logs
 
 
 class FeedforwardError(Exception):
-    """A failure with a message of one line (several, where several are given); the command line prints it and leaves
-    with `exit_code`.
-    """
+    """A failure with a message of one line per argument; the command line prints it and exits with `exit_code`."""
 
     exit_code = 1
 
@@ -18,7 +16,7 @@ class FeedforwardError(Exception):
 
 
 class ParamsError(FeedforwardError):
-    """Bad parameters or arguments; `problems` lists all of them, one line each."""
+    """Invalid parameters or arguments; `problems` lists all of them, one line each."""
 
     exit_code = 2
 
@@ -28,7 +26,7 @@ class ParamsError(FeedforwardError):
 
 
 class InputError(FeedforwardError):
-    """A sample or an option of a prediction cannot be taken; `field` names which."""
+    """A sample or an option of a prediction is invalid; `field` names which."""
 
     exit_code = 2
 
@@ -38,11 +36,11 @@ class InputError(FeedforwardError):
 
 
 class SourceError(FeedforwardError):
-    """A file could not be fetched from any source."""
+    """No source has a file, or none has the right bytes."""
 
 
 class DataError(FeedforwardError):
-    """Data are damaged, incomplete or not what params.yaml says they are."""
+    """Data are damaged, incomplete, or not as params.yaml describes them."""
 
 
 class ValidationFailed(FeedforwardError):
@@ -53,38 +51,42 @@ class ValidationFailed(FeedforwardError):
 
 
 class TrainingError(FeedforwardError):
-    """Training cannot go on: the loss is not finite, or the parts do not fit together."""
+    """Training cannot continue: the loss is not finite, or the inputs do not match."""
 
 
 class TrackingError(FeedforwardError):
-    """The tracking store or registry does not answer or refuses."""
+    """The tracking store or registry does not answer, or refuses a request."""
 
 
 class NothingToServe(FeedforwardError):
-    """There is no champion yet."""
+    """There is no champion to predict with."""
 
     exit_code = 3
 
 
 class Busy(FeedforwardError):
-    """Somebody else is at work in this checkout."""
+    """Another job is running in this checkout."""
 
     exit_code = 75
 
 
 def one_line(text: str) -> str:
-    """`text` without line breaks, and escapes for what else cannot be printed: names of columns and files, and what a
-    library says of them, hold anything.
+    """`text` on one line, with escapes for what cannot be printed.
+
+    Names of columns and files, and messages of libraries about them, may contain anything.
+
+    >>> one_line("two\\nlines")
+    'two lines'
     """
     joined = " ".join(line.strip() for line in text.splitlines())
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in joined)
 
 
 def of_system(error: OSError) -> str:
-    """One line for a full disk or missing rights: nothing that a traceback would explain better."""
-    where = f"{error.filename}: " if error.filename else ""
-    what = error.strerror or f"{error} (is the disk full?)"  # NumPy counts the bytes that were written, and no more
-    return one_line(f"{where}{what}; mend it, then run again")
+    """One line for an error of the system, such as a full disk or missing permissions."""
+    path = f"{error.filename}: " if error.filename else ""
+    problem = error.strerror or f"{error} (is the disk full?)"  # NumPy reports only the number of bytes written
+    return one_line(f"{path}{problem}; fix it, then run again")
 
 
 def reported(work: Callable[[], int | None], during: str = "") -> int:

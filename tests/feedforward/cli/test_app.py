@@ -74,7 +74,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(
     ):
         assert shell.run(*arguments) == 1
         assert said in shell.printed
-        assert "mend it, then run again" in shell.printed
+        assert "fix it, then run again" in shell.printed
         assert len(shell.printed.splitlines()) == 1
     monkeypatch.setenv("FEEDFORWARD_STORE", "/dev/null/store")
     assert shell.run("sync") == 1

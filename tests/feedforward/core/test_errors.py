@@ -31,7 +31,7 @@ def test_every_failure_is_told_in_one_line_but_for_lists_and_tables(capsys: pyte
         (InputError("a\nb", "must be c\x07"), 2, r"a b: must be c\x07"),
         (ParamsError(["one\nproblem", "another"]), 2, "one problem\nanother"),
         (ValidationFailed("two\na  b\n1  2"), 1, "two\na  b\n1  2"),
-        (OSError(28, "No space left on device", "a\nb"), 1, "a b: No space left on device; mend it, then run again"),
+        (OSError(28, "No space left on device", "a\nb"), 1, "a b: No space left on device; fix it, then run again"),
     ):
         assert errors.reported(lambda error=error: fail(error)) == code  # type: ignore[misc]
         assert capsys.readouterr().err == f"{said}\n"
