@@ -7,8 +7,10 @@ import json
 import os
 import socket
 import sys
+import urllib.error
 import urllib.request
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -143,9 +145,12 @@ def _check_host(host: str, expose: bool) -> None:
 
 
 def _check_server(address: str) -> None:
+    parts = urlsplit(address)
+    without_user = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=f"{parts.path.rstrip('/')}/health")
     try:
-        with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=10):  # noqa: S310
-            return
+        urllib.request.urlopen(without_user.geturl(), timeout=10).close()  # noqa: S310
+    except urllib.error.HTTPError:
+        return  # it answers, and asks for a login
     except (OSError, ValueError) as error:
         raise TrackingError(f"{_without_user(address)}: the MLflow server does not answer ({error})") from None
 

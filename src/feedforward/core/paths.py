@@ -1,25 +1,36 @@
-"""Where each artifact lives, one function each, below the folder that holds params.yaml."""
+"""Paths of all artifacts, one function each, in the workspace: the folder that holds params.yaml."""
 
 import os
 from pathlib import Path
 
 from feedforward.core.errors import ParamsError
 
+UNSUPPORTED = "%?#'\"\\\n"
+
 
 def root() -> Path:
-    """The workspace: $FEEDFORWARD_ROOT, or the nearest folder upwards that holds params.yaml.
+    """The workspace: $FEEDFORWARD_ROOT, or the nearest folder upward that holds params.yaml.
 
     Raises:
-        ParamsError: no such folder.
+        ParamsError: no such folder, or its path has a character that MLflow misreads in the address of a database or
+            an artifact.
     """
     named = os.environ.get("FEEDFORWARD_ROOT")
     here = Path(named) if named else Path.cwd()
     for folder in [here] if named else [here, *here.parents]:
         if (folder / "params.yaml").is_file():
-            return folder.resolve()
+            return _checked(folder.resolve())
     raise ParamsError(
         [f"params.yaml: not found in {here}{'' if named else ' or above'}; change into a checkout of the project"]
     )
+
+
+def _checked(folder: Path) -> Path:
+    if found := [character for character in UNSUPPORTED if character in str(folder)]:
+        raise ParamsError(
+            [f"{folder}: the path of a workspace must not contain {' '.join(found)}, which MLflow misreads; rename it"]
+        )
+    return folder
 
 
 def params() -> Path:
@@ -33,7 +44,7 @@ def raw(dataset: str) -> Path:
 
 
 def shards(location: str) -> str:
-    """URL of the store of shards; a folder counts from the root."""
+    """URL of the folder of shards; a relative path starts at the root."""
     return location if "://" in location else str(root() / location)
 
 
@@ -48,12 +59,12 @@ def validation(dataset: str) -> Path:
 
 
 def data_docs(dataset: str) -> Path:
-    """Folder of Great Expectations' own pages (they carry times, so DVC does not track them)."""
+    """Folder of Great Expectations' pages (they contain times, so DVC does not track them)."""
     return root() / "reports" / "data_docs" / dataset
 
 
 def trained(protocol: str) -> Path:
-    """What the train stage leaves: curves, metrics and weight digests of every run (results.load)."""
+    """What the train stage writes: curves, metrics and weight digests of every run (`run_result.load`)."""
     return root() / "data" / "trained" / f"{protocol}.json"
 
 
@@ -68,10 +79,10 @@ def sweep(dataset: str, fields: str) -> Path:
 
 
 def dvc_cache() -> Path:
-    """Folder of the files that DVC keeps; the demo shares that of the checkout around it."""
-    home = root()
-    found = next((folder for folder in [home, *home.parents] if (folder / ".dvc").is_dir()), home)
-    return found / ".dvc" / "cache" / "files" / "md5"
+    """Folder of the files in DVC's cache; the nearest cache upward."""
+    start = root()
+    project = next((folder for folder in [start, *start.parents] if (folder / ".dvc").is_dir()), start)
+    return project / ".dvc" / "cache" / "files" / "md5"
 
 
 def store() -> Path:
@@ -81,22 +92,22 @@ def store() -> Path:
 
 
 def audit() -> Path:
-    """The log of promotions: one JSON object a line, only ever appended to."""
+    """The log of promotions: one JSON object per line, append-only."""
     return store() / "audit.jsonl"
 
 
 def incoming(dataset: str) -> Path:
-    """Labelled samples that users gave, kept for retraining: one JSON object a line, only ever appended to."""
+    """Labeled samples from users, kept for retraining: one JSON object per line, append-only."""
     return root() / "data" / "incoming" / f"{dataset}.jsonl"
 
 
 def collected(dataset: str) -> Path:
-    """Incoming samples that training reads: checked, each once, as a snapshot that DVC keeps."""
+    """Snapshot of the labeled samples that training reads: checked, without repetitions, kept by DVC."""
     return root() / "data" / "collected" / f"{dataset}.jsonl"
 
 
 def retrainings() -> Path:
-    """The log of retrainings, done or not: one JSON object a line, only ever appended to."""
+    """The log of retrainings, performed or skipped: one JSON object per line, append-only."""
     return store() / "retrainings.jsonl"
 
 
@@ -106,5 +117,5 @@ def retraining() -> Path:
 
 
 def lock(job: str) -> Path:
-    """The lock that a job holds, so that it is done by one process at a time."""
+    """The lock that a job holds, so that one process at a time runs it."""
     return root() / ".locks" / f"{job}.lock"

@@ -1,0 +1,51 @@
+"""The demo replaces the real data only if nothing of the shipped datasets can be reached."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_data import values, write_params
+
+from feedforward.cli import training
+from feedforward.config.schema import load_params
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+
+
+def _workspace(root: Path, monkeypatch: pytest.MonkeyPatch, params: dict[str, Any]) -> None:
+    (root / "demo").mkdir()
+    shutil.copy(CHECKOUT / "demo" / "params.yaml", root / "demo")
+    write_params(root / "params.yaml", params)
+    monkeypatch.setenv("FEEDFORWARD_ROOT", str(root))
+    monkeypatch.delenv("FEEDFORWARD_MIRROR", raising=False)
+
+
+def _unreachable(**datasets: str) -> dict[str, Any]:
+    """Params of datasets that are copies of small ones (by name), all of whose files are nowhere."""
+    params = values()
+    params["datasets"] = {new: params["datasets"][old] for new, old in datasets.items()}
+    for dataset in params["datasets"].values():
+        for file in dataset["files"].values():
+            file["urls"] = ["nowhere/file"]
+    return params
+
+
+@pytest.mark.parametrize(
+    ("datasets", "expected"),
+    [({"mnist": "tones", "imdb": "notes"}, True), ({"mnist": "tones", "houses": "notes"}, False)],
+)
+def test_a_dataset_of_ones_own_is_never_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, datasets: dict[str, str], expected: bool
+) -> None:
+    _workspace(tmp_path, monkeypatch, _unreachable(**datasets))
+    assert training._nothing_is_reachable(load_params()) is expected
+
+
+def test_one_reachable_file_is_enough_for_the_real_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = _unreachable(mnist="tones", imdb="notes")
+    _workspace(tmp_path, monkeypatch, params)
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror" / next(iter(params["datasets"]["imdb"]["files"]))).write_bytes(b"content")
+    monkeypatch.setenv("FEEDFORWARD_MIRROR", str(tmp_path / "mirror"))
+    assert training._nothing_is_reachable(load_params()) is False

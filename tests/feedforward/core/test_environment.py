@@ -1,0 +1,71 @@
+"""Every process finds its programs, reaches loopback without a proxy, and has a valid time zone."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from feedforward.core import environment, logs, paths
+from feedforward.core.errors import ParamsError
+
+
+@pytest.mark.parametrize("before", [None, "", "intranet.example", "localhost, intranet.example"])
+def test_loopback_never_goes_through_a_proxy(monkeypatch: pytest.MonkeyPatch, before: str | None) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        if before is not None:
+            monkeypatch.setenv(name, before)
+    environment.prepare()
+    environment.prepare()  # nothing is added twice
+    for name in ("NO_PROXY", "no_proxy"):
+        hosts = os.environ[name].split(",")
+        assert set(environment.LOOPBACK) <= set(hosts)
+        assert len(hosts) == len(set(hosts))
+        assert ("intranet.example" in hosts) == ("intranet" in (before or ""))
+
+
+def test_programs_of_the_running_python_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = str(Path(sys.executable).parent)
+    monkeypatch.setenv("PATH", os.pathsep.join(["/usr/bin", programs, "/bin"]))
+    environment.prepare()
+    assert os.environ["PATH"].split(os.pathsep) == [programs, "/usr/bin", "/bin"]
+
+
+@pytest.mark.parametrize(
+    ("zone", "expected"), [("JST-9", "UTC"), ("Foo/Bar", "UTC"), ("Europe/Berlin", "Europe/Berlin")]
+)
+def test_a_time_zone_that_libraries_refuse_becomes_utc(zone: str, expected: str) -> None:
+    script = "import os; from feedforward.core import environment; environment.prepare(); print(os.environ['TZ'])"
+    variables = {**os.environ, "TZ": zone}
+    done = subprocess.run([sys.executable, "-c", script], env=variables, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == expected
+    assert ("TZ: must be a time zone" in done.stderr) == (zone != expected)
+
+
+@pytest.mark.parametrize("name", ["a%20b", "a?b", "a#b", "a'b", 'a"b'])
+def test_a_workspace_whose_path_mlflow_misreads_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "params.yaml").touch()
+    monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path / name))
+    with pytest.raises(ParamsError, match="the path of a workspace must not contain"):
+        paths.root()
+
+
+def test_child_processes_inherit_the_level_of_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(logs.VARIABLE, "nonsense")
+    logs.configure()
+    assert os.environ[logs.VARIABLE] == "WARNING"
+    logs.configure(1)
+    script = "from feedforward.core import logs; import logging; logs.configure(); " + (
+        "logging.getLogger('feedforward.x').info('seen'); logging.getLogger('feedforward.x').debug('hidden')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "INFO" in done.stderr
+    assert "feedforward.x: seen" in done.stderr
+    assert "hidden" not in done.stderr
+    monkeypatch.setenv(logs.VARIABLE, "WARNING")
+    logs.configure()
