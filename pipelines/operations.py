@@ -1,4 +1,4 @@
-"""Prefect on one machine: `python -m pipelines.operations server | worker POOL | deploy | retrain`."""
+"""Prefect on one machine: `python -m pipelines.operations server | deploy | pool NAME | worker POOL | retrain`."""
 
 import argparse
 import asyncio
@@ -8,12 +8,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from feedforward.config.schema import Params, load_params
 from feedforward.core import paths
 from feedforward.core.errors import Busy, FeedforwardError, reported
-from pipelines import environment, prefect_server
+from pipelines import environment, interruption, job_templates, prefect_server
 from pipelines.host_check import LOOPBACK
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ PORT = 4200
 HERE = Path(__file__).resolve().parents[1]  # where prefect.yaml stands
 SERVER = {
     "PREFECT_SERVER_UI_API_URL": "/api",  # also on another port than 4200
-    # a killed training's slot is free after a minute, not five
+    # leases on slots survive a restart of the server; in memory, the slot of a killed training would stay taken
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
 }
 
@@ -86,27 +86,48 @@ def retrain(force: bool, device: "Device") -> int:
 
         wait_for_server()
         state = retraining_flow.retrain(force, device, return_state=True)
-        if state.is_failed():
-            state.result()  # raises what ended it
+    if state.is_failed():
+        raise FeedforwardError(f"retraining failed: {state.message}")
     print(f"{str(state.name).lower()}: {state.message}")
     return Busy.exit_code if state.name == "Skipped" else 0
 
 
-async def _make_pools(params: Params) -> None:
+def add_pool(name: str, kind: str) -> None:
+    """Create a Docker or Kubernetes pool in place of a process pool; call it before `deploy`.
+
+    Raises:
+        FeedforwardError: there is a pool of that name, or no server.
+    """
+    _check_server()
+    template = job_templates.template(os.environ["PREFECT_API_URL"], kind)
+    if not asyncio.run(_create_pool(name, kind, template)):
+        raise FeedforwardError(f"{name}: the pool exists already; `prefect work-pool delete {name}` removes it")
+    print(f"created: {name} ({kind})")
+
+
+async def _create_pool(name: str, kind: str, template: dict[str, Any]) -> bool:
+    """Whether the pool is new; an existing one may be of another type, and its settings are its owner's."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectAlreadyExists
+
+    async with get_client() as client:
+        try:
+            await client.create_work_pool(WorkPoolCreate(name=name, type=kind, base_job_template=template))
+        except ObjectAlreadyExists:
+            return False
+    return True
+
+
+async def _make_pools(params: Params) -> None:
+    from prefect.client.orchestration import get_client
     from prefect.workers.process import ProcessWorker
 
     from pipelines.gpu_slots import LIMIT
 
+    for pool in POOLS:
+        await _create_pool(pool, "process", ProcessWorker.get_default_base_job_template())
     async with get_client() as client:
-        for pool in POOLS:
-            template = ProcessWorker.get_default_base_job_template()
-            try:
-                await client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=template))
-            except ObjectAlreadyExists:
-                continue  # it may be of another type, and what it says is its owner's
         await client.upsert_global_concurrency_limit_by_name(LIMIT, params.retraining.gpus)
 
 
@@ -130,6 +151,9 @@ def main(arguments: Sequence[str]) -> int:
     server.add_argument("--allow-host", action="append", default=[], help="another name that requests may be sent to")
     commands.add_parser("worker").add_argument("pool", choices=POOLS)
     commands.add_parser("deploy")
+    pool = commands.add_parser("pool")
+    pool.add_argument("name", choices=POOLS)
+    pool.add_argument("--type", choices=job_templates.KINDS, required=True)
     by_hand = commands.add_parser("retrain")
     by_hand.add_argument("--force", action="store_true", help="train in any case")
     by_hand.add_argument("--device", choices=POOLS, default="cpu")
@@ -138,6 +162,7 @@ def main(arguments: Sequence[str]) -> int:
         "server": lambda: serve(chosen.port, chosen.host, chosen.allow_host),
         "worker": lambda: work(chosen.pool),
         "deploy": deploy,
+        "pool": lambda: add_pool(chosen.name, chosen.type),
         "retrain": lambda: retrain(chosen.force, chosen.device),
     }
     if chosen.command != "retrain":
@@ -147,7 +172,7 @@ def main(arguments: Sequence[str]) -> int:
         environment.apply()
         return work_of[chosen.command]()
 
-    return reported(run)
+    return interruption.reported(lambda: reported(run))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""The retraining flow: look, decide, `dvc repro`, the gate, tell. One at a time; what came of it is always recorded.
+"""The retraining flow: check for reasons, decide, `dvc repro`, the promotion gate, report. One at a time.
 
-It may be killed anywhere and run again: samples are taken in whole or not at all, DVC and the fingerprints know what is
-done, the gate finishes what was cut off, and a run that was trained but not decided on is a reason to go on.
+It may be killed at any point and started again: feedback is taken completely or not at all, DVC and the fingerprints
+know what is done, the gate finishes what was interrupted, and a run without a decision is a reason to continue. Every
+outcome is recorded.
 """
 
-import contextlib
 import json
 import subprocess
 import sys
@@ -16,11 +16,12 @@ from prefect import flow, get_run_logger, task
 from prefect.blocks.core import Block
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.states import Completed
+from prefect.states import Completed, Failed
 
 from feedforward.config.schema import Params, load_params
 from feedforward.core import paths
-from feedforward.core.errors import Busy, DataError, FeedforwardError
+from feedforward.core.errors import Busy, FeedforwardError
+from feedforward.core.redaction import redact
 from feedforward.data import feedback
 from feedforward.promotion import promote as gate
 from feedforward.retraining import policy, report
@@ -28,57 +29,69 @@ from feedforward.retraining.policy import Decision, Observations
 from pipelines import dvc_repro, environment, gpu_slots, locks
 from pipelines.gpu_slots import Device
 
-SHOWN = 3  # names of what changed
+SHOWN = 3  # names per kind of change
+CODE = ("src/", "pipelines/", "requirements/")
 
 
 @flow(name="retraining", persist_result=False)
 def retrain(force: bool = False, device: Device = "cpu") -> State[Any]:
-    """Train again if there is a reason, and let the gate decide. Its state: Trained, Unchanged or Skipped.
+    """Train again if there is a reason, and let the gate decide. Its state: Trained, Unchanged, Skipped or Failed.
 
-    force: train in any case, which leaves what it finds up to date. device: what trains.
+    force: train in any case; finished runs are not repeated. device: where to train.
     """
     environment.apply()
     params = load_params()
     try:
-        with locks.job("retraining"), _telling(params):
+        with locks.job("retraining"):
             return _retrain(params, force, device)
     except Busy as error:
         policy.record("skipped", None, problem=str(error))
-        _say(params, f"skipped: {error}")
+        _notify(params, f"skipped: {error}")
         return Completed(name="Skipped", message=str(error))
-
-
-@contextlib.contextmanager
-def _telling(params: Params) -> Iterator[None]:
-    """A failure is recorded and told before it ends the flow."""
-    try:
-        yield
-    except Busy:
-        raise
     except Exception as error:
-        policy.record("failed", None, problem=str(error))
-        _say(params, f"failed: {error}")
-        raise
+        # The state goes to Prefect's database, and a library's message may contain an address with a password.
+        problem = redact(str(error) or type(error).__name__)
+        policy.record("failed", None, problem=problem)
+        _notify(params, f"failed: {problem}")
+        if not isinstance(error, FeedforwardError | OSError):
+            get_run_logger().exception("unexpected error")
+        return Failed(message=problem)
 
 
 def _retrain(params: Params, force: bool, device: Device) -> State[Any]:
     dvc_repro.repair(paths.root())
-    looks = {name: look(params, name) for name in params.datasets}
-    decision = policy.decide(params, looks, changed(), force)
-    samples = {name: {"new": seen.new, "refused": seen.refused} for name, seen in looks.items()}
+    observations = {name: observe(params, name) for name in params.datasets}
+    decision = policy.decide(params, observations, changed(), force)
+    samples = {name: {"new": seen.new, "refused": seen.refused} for name, seen in observations.items()}
     outcomes: dict[str, str] = {}
+    problems: list[str] = []
     if decision.retrain:
         policy.record("started", decision, samples=samples)
-        with gpu_slots.computing_on(device, params.retraining.cpu_fallback) as where:
-            get_run_logger().info("%s; on %s", decision.text, where)
+        with gpu_slots.computing_on(device, params.retraining.cpu_fallback) as processor:
+            get_run_logger().info("%s; on %s", decision.text, processor)
             train(params)
-            outcomes = {name: promote(params, name) for name, data in params.datasets.items() if not data.demo}
-    page = report.write(params, decision, looks, outcomes)
-    outcome = "trained" if decision.retrain else "unchanged"
+            outcomes, problems = _promote_all(params)
+    page = report.write(params, decision, observations, outcomes)
+    outcome = "failed" if problems else "trained" if decision.retrain else "unchanged"
     policy.record(outcome, decision, samples=samples, gate=outcomes)
     text = _summary(decision, outcomes)
-    _say(params, f"{text}; {page.relative_to(paths.root())}")
-    return Completed(name=outcome.capitalize(), message=text)
+    _notify(params, f"{text}; {page.relative_to(paths.root())}")
+    return Failed(message="; ".join(problems)) if problems else Completed(name=outcome.capitalize(), message=text)
+
+
+def _promote_all(params: Params) -> tuple[dict[str, str], list[str]]:
+    """The gate's verdict on each dataset, and what kept it from working; the other datasets are decided on anyway."""
+    outcomes: dict[str, str] = {}
+    problems: list[str] = []
+    for name, dataset in params.datasets.items():
+        if dataset.demo:
+            continue
+        try:
+            outcomes[name] = promote(params, name)
+        except (FeedforwardError, OSError) as error:
+            outcomes[name] = f"the gate could not decide: {redact(str(error))}"
+            problems.append(f"{name}: {outcomes[name]}")
+    return outcomes, problems
 
 
 def _summary(decision: Decision, outcomes: Mapping[str, str]) -> str:
@@ -87,60 +100,62 @@ def _summary(decision: Decision, outcomes: Mapping[str, str]) -> str:
 
 # Prefect's cache is off: DVC, the fingerprints and the gate know what is up to date.
 @task(cache_policy=NO_CACHE, persist_result=False)
-def look(params: Params, name: str) -> Observations:
-    """What speaks for a training on a data set."""
+def observe(params: Params, name: str) -> Observations:
+    """Feedback, drift and age of the champion of a dataset."""
     return policy.observe(params, name, datetime.now(UTC))
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def changed() -> list[str]:
-    """What training reads and is not as it was when it was last read: a line for parameters, code and data each.
+    """What has changed since the last training: one line each for parameters, code and data.
 
     Raises:
-        FeedforwardError: DVC cannot tell.
+        FeedforwardError: `dvc status` failed.
     """
     command = [sys.executable, "-m", "dvc", "status", "--json"]
     done = subprocess.run(command, cwd=paths.root(), capture_output=True, text=True, check=False)
     if done.returncode:
-        raise FeedforwardError(f"`dvc status` failed: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        raise FeedforwardError(f"`dvc status` failed: {lines[-1] if lines else f'exit code {done.returncode}'}")
     return describe(json.loads(done.stdout))
 
 
 def describe(status: Mapping[str, Any]) -> list[str]:
-    """Lines of what `dvc status --json` says."""
-    found: dict[str, dict[str, None]] = {}  # in order, each once
+    """Lines for what `dvc status --json` prints."""
+    changes: dict[str, dict[str, None]] = {}  # description → names, in order and without duplicates
     for stage, entries in status.items():
-        for kind, places in _parts(entries):
-            if kind == "changed command" or "new" in places.values():
-                found.setdefault("not run in this form yet", {})[stage] = None
+        for kind, states in _parts(entries):
+            if kind == "changed command" or "new" in states.values():
+                changes.setdefault("not run in this form yet", {})[stage] = None
                 break
-            for place, how in places.items():
+            for path, state in states.items():
                 if kind == "changed outs":
-                    found.setdefault("results changed or missing", {})[place] = None
-                elif place == "params.yaml":
-                    found.setdefault("parameters changed", {}).update(dict.fromkeys(how))
+                    changes.setdefault("results changed or missing", {})[path] = None
+                elif path == "params.yaml":
+                    changes.setdefault("parameters changed", {}).update(dict.fromkeys(state))
                 else:
-                    found.setdefault("code changed" if "src/" in place else "data changed", {})[place] = None
-    return [f"{what}: {_some(list(names))}" for what, names in found.items()]
+                    kind_of_data = "code changed" if path.startswith(CODE) else "data changed"
+                    changes.setdefault(kind_of_data, {})[path] = None
+    return [f"{description}: {_abbreviated(list(names))}" for description, names in changes.items()]
 
 
 def _parts(entries: Sequence[Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """What changed in a stage: the kind, and places with how they changed; parameters by name."""
+    """The changes of a stage: the kind, and the state of each path; for parameters, the state of each name."""
     for entry in entries:
         yield from entry.items() if isinstance(entry, dict) else [(entry, {})]
 
 
-def _some(names: list[str]) -> str:
+def _abbreviated(names: list[str]) -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def train(params: Params) -> None:
-    """Take new samples in and bring everything up to date.
+    """Take new feedback and bring everything up to date.
 
     Raises:
-        FeedforwardError: a stage failed; it has said why.
+        FeedforwardError: a stage failed and has said why.
     """
     for name, dataset in params.datasets.items():
         feedback.take(name, dataset, params.retraining.use_feedback)
@@ -149,10 +164,14 @@ def train(params: Params) -> None:
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def promote(params: Params, name: str) -> str:
-    """What the gate said of the latest run of a data set."""
+    """The gate's verdict on the latest run of a dataset.
+
+    Raises:
+        FeedforwardError: the gate could not decide.
+    """
     try:
         outcome = gate.promote(params, name)
-    except (gate.Refused, DataError) as error:
+    except gate.Refused as error:
         return str(error)
     version, decision = outcome.version.number, outcome.decision
     if not decision.promoted and outcome.champion == version:
@@ -161,12 +180,13 @@ def promote(params: Params, name: str) -> str:
     return f"version {version} {state}: {decision.reason}"
 
 
-def _say(params: Params, text: str) -> None:
-    """To the log, and to the block that params name; a message that cannot be sent is no failure."""
+def _notify(params: Params, text: str) -> None:
+    """Write to the log, and send to the notification block that params.yaml names; a failure to send is a warning."""
+    text = redact(text)
     get_run_logger().info(text)
     if params.retraining.notify:
         try:
             block: Any = Block.load(params.retraining.notify)
             block.notify(text, subject="feedforward: retraining")
         except Exception as error:
-            get_run_logger().warning("%s: the message was not sent: %s", params.retraining.notify, error)
+            get_run_logger().warning("%s: the message was not sent: %s", params.retraining.notify, redact(str(error)))

@@ -1,86 +1,18 @@
 """Pools, slots and what the environment fills into prefect.yaml, without a server."""
 
-import copy
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import prefect
 import pytest
-from docker.types import DeviceRequest
-from prefect.utilities.templating import apply_values
-from prefect.workers.base import BaseJobConfiguration
 
 from feedforward.config.schema import Schedule, load_params
 from feedforward.core.errors import Busy, FeedforwardError
 from pipelines import gpu_slots, operations, retraining_flow
 
 ROOT = Path(__file__).parents[2]
-POOLS = ROOT / "pipelines" / "pools"
-COLLECTIONS = Path(prefect.__file__).parent / "server/api/collections_data/views/aggregate-worker-metadata.json"
-GPUS = "{{ gpus }}"
-
-
-def template(kind: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((POOLS / f"{kind}.json").read_text())
-    return found
-
-
-def default(kind: str) -> dict[str, Any]:
-    known = json.loads(COLLECTIONS.read_text())
-    found: dict[str, Any] = known[f"prefect-{kind}"][kind]["default_base_job_configuration"]
-    return found
-
-
-def rendered(kind: str, **variables: Any) -> dict[str, Any]:
-    """What a worker makes of the template for a flow run with these job variables."""
-    made = template(kind)
-    values = BaseJobConfiguration._get_base_config_defaults(made["variables"]["properties"]) | variables
-    found: dict[str, Any] = apply_values(made["job_configuration"], values)
-    return found
-
-
-# --- job templates ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", ["docker", "kubernetes"])
-def test_a_template_is_prefects_own_with_gpus_and_our_image(kind: str) -> None:
-    expected = copy.deepcopy(default(kind))
-    properties, job = expected["variables"]["properties"], expected["job_configuration"]
-    properties["gpus"] = template(kind)["variables"]["properties"]["gpus"]
-    properties["image"]["default"] = "feedforward:cluster-gpu"
-    if kind == "docker":
-        devices = [{"driver": "nvidia", "count": GPUS, "capabilities": [["gpu"]]}]
-        job["container_create_kwargs"] = {"device_requests": devices}
-    else:
-        job["job_manifest"]["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] = GPUS
-    assert template(kind) == expected
-
-
-def test_a_container_asks_docker_for_gpus_and_keeps_its_memory_limit() -> None:
-    job = rendered("docker", mem_limit="8g", gpus=2, env={"A": "b"})
-    assert job["mem_limit"] == "8g"
-    [asked] = job["container_create_kwargs"]["device_requests"]
-    assert DeviceRequest(**asked) == {
-        "Driver": "nvidia", "Count": 2, "DeviceIDs": [], "Capabilities": [["gpu"]], "Options": {},
-    }  # fmt: skip
-
-
-def test_a_pod_asks_kubernetes_for_gpus_beside_processors_and_memory() -> None:
-    def resources(**variables: Any) -> dict[str, Any]:
-        job = rendered("kubernetes", **variables)
-        found: dict[str, Any] = job["job_manifest"]["spec"]["template"]["spec"]["containers"][0]["resources"]
-        return found
-
-    assert resources()["limits"] == {"nvidia.com/gpu": 1}
-    whole = resources(cpu_request="2", cpu_limit="4", memory_request="4Gi", memory_limit="8Gi", gpus=2)
-    assert whole == {
-        "limits": {"cpu": "4", "memory": "8Gi", "nvidia.com/gpu": 2},
-        "requests": {"cpu": "2", "memory": "4Gi"},
-    }
 
 
 # --- schedule --------------------------------------------------------------------------------

@@ -1,0 +1,80 @@
+"""Docker and Kubernetes pools: Prefect's own template with GPUs; what a worker makes of it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from docker.types import DeviceRequest
+from live_prefect import Server
+from prefect.utilities.templating import apply_values
+
+from feedforward.core.errors import FeedforwardError
+from pipelines import job_templates
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+def rendered(server: Server, kind: str, **variables: Any) -> dict[str, Any]:
+    """The job configuration of a flow run with these job variables."""
+    template = job_templates.template(f"{server.url}/api", kind)
+    properties = template["variables"]["properties"]
+    defaults = {name: entry["default"] for name, entry in properties.items() if entry.get("default") is not None}
+    job: dict[str, Any] = apply_values(template["job_configuration"], defaults | variables)
+    return job
+
+
+def test_a_container_requests_gpus_and_keeps_its_memory_limit(server: Server) -> None:
+    job = rendered(server, "docker", mem_limit="8g", gpus=2, env={"A": "b"})
+    assert (job["mem_limit"], job["image"]) == ("8g", job_templates.IMAGE)
+    [requested] = job["container_create_kwargs"]["device_requests"]
+    assert DeviceRequest(**requested) == {
+        "Driver": "nvidia", "Count": 2, "DeviceIDs": [], "Capabilities": [["gpu"]], "Options": {},
+    }  # fmt: skip
+
+
+def test_a_pod_requests_gpus_besides_processors_and_memory(server: Server) -> None:
+    def resources(**variables: Any) -> dict[str, Any]:
+        job = rendered(server, "kubernetes", **variables)
+        [container] = job["job_manifest"]["spec"]["template"]["spec"]["containers"]
+        found: dict[str, Any] = container["resources"]
+        return found
+
+    assert resources()["limits"] == {"nvidia.com/gpu": 1}
+
+
+def test_everything_else_is_prefects_default(server: Server) -> None:
+    views = httpx.get(f"{server.url}/api/collections/views/aggregate-worker-metadata", timeout=30).json()
+    for kind in job_templates.KINDS:
+        default = views[f"prefect-{kind}"][kind]["default_base_job_configuration"]
+        template = job_templates.template(f"{server.url}/api", kind)
+        assert template["variables"]["properties"].pop("gpus") == job_templates.GPUS
+        assert template["variables"]["properties"]["image"].pop("default") == job_templates.IMAGE
+        default["variables"]["properties"]["image"].pop("default", None)
+        assert template["variables"] == default["variables"]
+
+
+def test_a_server_without_templates_is_one_line(server: Server) -> None:
+    with pytest.raises(FeedforwardError, match="HTTP Error 404"):
+        job_templates.template(f"{server.url}/api/none", "docker")
+
+
+def test_the_command_creates_the_pool(server: Server) -> None:
+    command = [sys.executable, "-m", "pipelines.operations", "pool", "gpu", "--type", "kubernetes"]
+    done = subprocess.run(command, env=server.environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    pool = httpx.get(f"{server.url}/api/work_pools/gpu", timeout=30).json()
+    assert pool["type"] == "kubernetes"
+    assert "nvidia.com/gpu" in json.dumps(pool["base_job_template"])
+    again = subprocess.run(command, env=server.environment, capture_output=True, text=True, check=False)
+    assert again.returncode == 1
+    assert "gpu: the pool exists already" in again.stderr

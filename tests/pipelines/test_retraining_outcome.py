@@ -1,0 +1,66 @@
+"""How a retraining ends: what its state says, and what it tells Prefect."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import small_data
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from feedforward.core import append_only_log, paths
+from feedforward.core.errors import TrackingError
+from feedforward.promotion import promote as gate
+from pipelines import gpu_slots, retraining_flow
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_server_address: str
+) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """A workspace whose training is done; what was recorded of retrainings."""
+    small_data.write_params(tmp_path / "params.yaml", small_data.values(seeds=1))
+    small_data.write_vectorized(tmp_path)
+    monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
+    for name, done in {"changed": lambda: ["code changed: src/x"], "train": lambda _: None}.items():
+        monkeypatch.setattr(retraining_flow, name, done)
+    monkeypatch.setattr(gpu_slots, "gpus", list)
+    with temporary_settings({PREFECT_API_URL: prefect_server_address}):
+        yield lambda: list(append_only_log.read(paths.retrainings()))
+
+
+def test_a_gate_that_could_not_decide_fails_the_flow_and_the_others_are_decided(
+    recorded: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def promote(_params: object, name: str) -> None:
+        asked.append(name)
+        if name == "tones":
+            raise TrackingError("http://someone:c4n4ry-7d1e55@127.0.0.1:9: does not answer")
+        raise gate.Refused("notes 1: refused: it is worse than chance")
+
+    monkeypatch.setattr(gate, "promote", promote)
+    state = retraining_flow.retrain(return_state=True)
+    assert state.is_failed()
+    assert state.message == "tones: the gate could not decide: http://***@127.0.0.1:9: does not answer"
+    assert asked == ["tones", "notes"]
+    last = recorded()[-1]
+    assert last["outcome"] == "failed"
+    assert last["gate"]["notes"] == "notes 1: refused: it is worse than chance"
+    assert "c4n4ry" not in str(recorded())
+
+
+def test_an_error_is_one_line_without_secrets(
+    recorded: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_params: object) -> None:
+        raise TrackingError("http://someone:c4n4ry-7d1e55@127.0.0.1:9: does not answer")
+
+    monkeypatch.setattr(retraining_flow, "train", fail)
+    state = retraining_flow.retrain(return_state=True)
+    assert state.is_failed()
+    assert state.message == "http://***@127.0.0.1:9: does not answer"
+    assert recorded()[-1]["outcome"] == "failed"
