@@ -20,7 +20,7 @@ import numpy as np
 from scipy import special  # the same digits as scipy.stats, and 1.1 s less to import
 
 CONFIDENCE = 0.95
-THIS_DATA = "95 % of another training on this data: other weights, order, split"
+THIS_DATA = "95 % for another training on this data: other weights, order, split"
 NEW_DATA = "95 % for new data of this kind: corrected for overlapping splits"
 
 

@@ -10,7 +10,7 @@ For values x and a hypothetical mean, let t be the t statistic of the first n va
 
 is a nonnegative martingale under that mean: a mixture of t likelihood ratios over normal effect sizes with variance
 1 / PRECISION (Lai, "On confidence sequences", Annals of Statistics 4, 1976; Wang and Ramdas, "Anytime-valid t-tests and
-confidence sequences for Gaussian means with unknown variance", Sequential Analysis 44, 2025, theorem 4.9). By Ville's
+confidence sequences for Gaussian means with unknown variance", Sequential Analysis 44, 2025). By Ville's
 inequality it ever reaches 1 / level with probability at most `level`; the interval holds the means where it does not.
 """
 

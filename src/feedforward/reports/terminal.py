@@ -34,7 +34,7 @@ def show(findings: Sequence[Findings]) -> Group:
         parts.append(Text(INTERVAL, style="dim"))
     if any(one.verdicts for one in findings):
         parts.append(
-            Text("Verdicts are about this data and hold at every number of seeds: looking again is allowed", "dim")
+            Text("Verdicts are about this data and stay valid when seeds are added", "dim")
         )
     return Group(*parts)
 
