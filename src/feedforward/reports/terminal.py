@@ -33,9 +33,7 @@ def show(findings: Sequence[Findings]) -> Group:
     if any(one.seeds > 1 for one in findings):
         parts.append(Text(INTERVAL, style="dim"))
     if any(one.verdicts for one in findings):
-        parts.append(
-            Text("Verdicts are about this data and stay valid when seeds are added", "dim")
-        )
+        parts.append(Text("Verdicts are about this data and stay valid when seeds are added", "dim"))
     return Group(*parts)
 
 
