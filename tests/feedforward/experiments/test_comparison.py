@@ -129,18 +129,18 @@ def test_only_what_was_trained_is_compared(results: list[RunResult], params: Par
     assert {path.stem for path in (made / "figures").glob("*.png")} == {f"{name}-validation-loss"}
 
 
-def test_both_protocols_stand_side_by_side_where_both_ran(
+def test_both_protocols_are_shown_side_by_side_where_both_ran(
     results: list[RunResult], params: Params, folder: Path, tmp_path: Path
 ) -> None:
-    assert "Protocol “fair” beside" not in (folder / "index.html").read_text()
+    assert "Protocols “fair” and" not in (folder / "index.html").read_text()
     slides = [run for run in like_the_lecture(params, range(3), "lecture") if run.role == "replica"]
     page = (comparison.compare([*results, *slides], params, folder=tmp_path / "both") / "index.html").read_text()
-    section = page[page.index("Protocol “fair” beside protocol “lecture”") :]
+    section = page[page.index("Protocols “fair” and “lecture”") :]
     for name, dataset in params.datasets.items():
         assert f"<h3>{name}</h3>" in section
         on_test = dataset.training.lecture.validated_on_test if dataset.training.lecture else ()
         assert section.count("validates on test") >= len(on_test)
-    assert "a test set that chooses between models no longer tells" in " ".join(section.split())
+    assert "A test set that was used to choose a model no longer measures" in " ".join(section.split())
     assert digests(tmp_path / "both").keys() == digests(folder).keys()
 
 

@@ -51,9 +51,9 @@ def test_the_page_says_what_failed_and_what_was_accepted_although_not_zero(tmp_p
     assert "! accepted" in text
 
 
-def test_a_page_without_failure_still_tells_of_flaws(tmp_path):
+def test_a_page_without_failure_still_names_deviations(tmp_path):
     text = page(tmp_path, checks=summary().checks[:2])
-    assert "all 2 expectations are met; 1 of them counts flaws" in text
+    assert "all 2 expectations are met; 1 of them has deviations within" in text
 
 
 @pytest.mark.parametrize("sample", [True, False])
