@@ -27,7 +27,12 @@ def _tests(file: str, *functions: str) -> tuple[str, ...]:
 
 _SOURCES, _ARCHIVES = "feedforward/data/sources/test_download.py", "feedforward/data/sources/test_archives.py"
 _DAMAGED, _PROCESSES = "feedforward/data/test_damaged.py", "feedforward/core/test_processes.py"
-_TRACKING, _VALIDATION = "feedforward/tracking/test_tracking.py", "feedforward/data/validation/test_expectations.py"
+_VALIDATION, _UNREACHABLE = (
+    "feedforward/data/validation/test_expectations.py",
+    "feedforward/tracking/test_unreachable_store.py",
+)
+_FAILED, _RESUME = "feedforward/tracking/test_failed_runs.py", "feedforward/tracking/test_resume.py"
+_DATABASE, _SESSIONS = "feedforward/tracking/test_database.py", "feedforward/tracking/test_sessions.py"
 _REFUSALS, _HTTP = "feedforward/serving/test_refusals.py", "feedforward/serving/test_http_server.py"
 _SERVER, _GATE = "feedforward/serving/test_server.py", "feedforward/promotion/test_promote.py"
 _BUNDLE, _NETWORK = "feedforward/promotion/test_bundle.py", "feedforward/models/test_network_files.py"
@@ -119,7 +124,8 @@ ROWS = (
     Row(
         8,
         "kill -9 of the whole group at any point",
-        _tests(_TRACKING, "killed_while_logging", "a_store_whose_making_was_cut_off_is_made_again")
+        _tests(_FAILED, "killed_while_logging")
+        + _tests(_DATABASE, "a_database_whose_creation_was_interrupted_is_created_again")
         + _tests(_GATE, "a_promotion_that_was_cut_off_is_finished_by_the_next"),
         (kills.of_the_group,),
     ),
@@ -152,10 +158,10 @@ ROWS = (
         13,
         "the tracking server is killed or frozen",
         _tests(
-            _TRACKING,
+            _UNREACHABLE,
             "a_server_that_is_down_and_then_freezes_loses_nothing",
-            "without_a_store_training_goes_on_and_results_are_reused",
-            "a_damaged_record_does_not_hold_up_the_others",
+            "without_a_store_training_continues_and_results_are_reused",
+            "a_damaged_record_does_not_block_the_others",
         ),
         long=(servers.stops,),
         alone=True,
@@ -164,7 +170,7 @@ ROWS = (
     Row(
         15,
         "a worker is lost",
-        _tests(_TRACKING, "runs_of_a_dead_process_are_closed_and_those_of_a_living_one_are_not")
+        _tests(_SESSIONS, "runs_of_a_dead_process_are_closed_and_those_of_a_live_one_are_not")
         + _tests("pipelines/test_operations.py", "the_device_of_a_killed_training_is_free")
         + _tests("pipelines/test_dask_training.py", "two_workers_one_of_them_lost_leave_the_bytes_of_one_machine"),
     ),
@@ -175,7 +181,7 @@ ROWS = (
         + _tests(
             "feedforward/training/test_trainer.py", "a_loss_that_is_not_finite_stops_training_and_names_seed_and_epoch"
         )
-        + _tests(_TRACKING, "what_is_not_finite_fails_the_run_and_is_not_logged"),
+        + _tests(_FAILED, "a_value_that_is_not_finite_fails_the_run"),
     ),
     Row(
         17,
@@ -283,7 +289,7 @@ ROWS = (
         27,
         "secrets in the environment, URLs and parameters",
         _tests("feedforward/core/test_redaction.py", "a_secret_of_the_environment_is_masked_wherever_it_stands")
-        + _tests(_TRACKING, "a_secret_is_in_no_database_artifact_or_message")
+        + _tests("feedforward/tracking/test_logged_runs.py", "no_database_artifact_or_message_holds_a_secret")
         + _tests(_SOURCES, "secrets_of_urls_stay_secret"),
         long=(canary.nowhere,),
     ),
@@ -296,6 +302,6 @@ ROWS = (
     Row(
         29,
         "a task that is retried",
-        _tests(_TRACKING, "finishing_twice_logs_once", "a_record_that_is_sent_again_changes_nothing"),
+        _tests(_RESUME, "finishing_twice_logs_once", "sending_a_record_twice_changes_nothing"),
     ),
 )

@@ -22,7 +22,7 @@ from feedforward.models import network_files
 from feedforward.models.numpy_network import Layer, Network
 from feedforward.promotion import bundle
 from feedforward.promotion.bundle import Description
-from feedforward.tracking import Found, RunTags, model_versions
+from feedforward.tracking import LoggedRun, RunTags, model_versions
 from feedforward.tracking.model_version import Version
 from feedforward.tracking.registry import Registry
 
@@ -74,7 +74,7 @@ def vocabulary() -> None:
     (paths.vectorized(NAME) / "vocabulary.txt").write_bytes(content)
 
 
-def final_run(store: "Store", params: Params, seed: int = 0, **metrics: float) -> Found:
+def final_run(store: "Store", params: Params, seed: int = 0, **metrics: float) -> LoggedRun:
     """A finished final run without a model."""
     [pack] = [pack for pack in plan.plan(params, "fair", [NAME], ["original"], [seed]) if pack.role == "final"]
     tags = RunTags(NAME, "original", "fair", "final", pack.fingerprints[0], pack.data_digest, seed)
@@ -88,7 +88,7 @@ def final_run(store: "Store", params: Params, seed: int = 0, **metrics: float) -
 
 def version(
     registry: Registry,
-    run: Found,
+    run: LoggedRun,
     strength: float,
     evaluated: bool = True,
     variants: Mapping[str, float] | None = None,

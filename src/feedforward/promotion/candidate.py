@@ -17,14 +17,14 @@ from feedforward.experiments import plan
 from feedforward.models import keras_archive, network_files
 from feedforward.promotion import bundle
 from feedforward.promotion.bundle import Description
-from feedforward.tracking import Found, model_version
+from feedforward.tracking import LoggedRun, model_version
 from feedforward.tracking.model_version import Version
 
 if TYPE_CHECKING:
     from feedforward.tracking.registry import Registry
 
 
-def choose(params: Params, name: str, registry: "Registry", run_id: str | None) -> Found:
+def choose(params: Params, name: str, registry: "Registry", run_id: str | None) -> LoggedRun:
     """The final run to promote: the given one, or the latest that was trained on the current data and parameters.
 
     Raises:
@@ -47,7 +47,7 @@ def choose(params: Params, name: str, registry: "Registry", run_id: str | None) 
     return chosen[0]
 
 
-def outdated(params: Params, name: str, run: Found) -> str | None:
+def outdated(params: Params, name: str, run: LoggedRun) -> str | None:
     """How data or parameters of the run differ from the current ones; None if they do not. Code is not compared."""
     digest = manifest_file.load(name)["data_digest"]
     title = f"run {run.run_id[:8]} ({run.name})"
@@ -60,7 +60,7 @@ def outdated(params: Params, name: str, run: Found) -> str | None:
     return f"{title} was trained with other parameters ({', '.join(keys)})" if keys else None
 
 
-def _planned(params: Params, name: str, run: Found) -> Mapping[str, Any] | None:
+def _planned(params: Params, name: str, run: LoggedRun) -> Mapping[str, Any] | None:
     """The parameters that the run would be trained with now; None if it would not be trained."""
     variant, protocol, role = (run.tags.get(key, "") for key in ("variant", "protocol", "role"))
     if variant not in params.variants or protocol not in ("fair", "lecture"):
@@ -69,7 +69,7 @@ def _planned(params: Params, name: str, run: Found) -> Mapping[str, Any] | None:
     return next((pack.parameters for pack in packs if pack.role == role), None)
 
 
-def register(params: Params, name: str, run: Found, registry: "Registry") -> Version:
+def register(params: Params, name: str, run: LoggedRun, registry: "Registry") -> Version:
     """The version of the run, registered if it is new: the network, and beside it a replica of each variant.
 
     Raises:
@@ -101,7 +101,7 @@ def encoder_of(name: str, dataset: Dataset) -> Encoder:
 def package(
     name: str,
     dataset: Dataset,
-    run: Found,
+    run: LoggedRun,
     registry: "Registry",
     encoder: Encoder,
     folder: Path,
@@ -144,12 +144,12 @@ def package(
     return bundle.write(folder, files, description, encoder)
 
 
-def replicas(params: Params, name: str, run: Found, registry: "Registry") -> dict[str, Found]:
+def replicas(params: Params, name: str, run: LoggedRun, registry: "Registry") -> dict[str, LoggedRun]:
     """One replica per variant in params.yaml: that of the run's seed if there is one, else that of the lowest seed."""
     runs = registry.find_runs(name, role="replica", protocol=run.tags["protocol"])
     current = [replica for replica in runs if outdated(params, name, replica) is None]
 
-    def order(replica: Found) -> tuple[bool, int]:
+    def order(replica: LoggedRun) -> tuple[bool, int]:
         return replica.tags["seed"] != run.tags["seed"], int(replica.tags["seed"])
 
     chosen = {}
@@ -160,7 +160,7 @@ def replicas(params: Params, name: str, run: Found, registry: "Registry") -> dic
     return chosen
 
 
-def recorded(params: Params, name: str, run: Found, registry: "Registry") -> float | None:
+def recorded(params: Params, name: str, run: LoggedRun, registry: "Registry") -> float | None:
     """Validation cross-entropy at the run's last epoch, as recorded by the replica of its seed and order of batches."""
     tags = {key: run.tags[key] for key in ("variant", "protocol", "seed")}
     for replica in registry.find_runs(name, role="replica", **tags):
@@ -172,7 +172,7 @@ def recorded(params: Params, name: str, run: Found, registry: "Registry") -> flo
     return None
 
 
-def final_metrics(params: Params, name: str, run: Found, registry: "Registry") -> Sequence[Mapping[str, float]]:
+def final_metrics(params: Params, name: str, run: LoggedRun, registry: "Registry") -> Sequence[Mapping[str, float]]:
     """Metrics of the final runs of the same recipe, one mapping per seed, the latest run of each seed."""
     runs = registry.find_runs(name, role="final", variant=run.tags["variant"], protocol=run.tags["protocol"])
     current = [final for final in reversed(runs) if outdated(params, name, final) is None]

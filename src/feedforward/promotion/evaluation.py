@@ -25,7 +25,7 @@ from feedforward.models import metrics
 from feedforward.promotion import bundle, candidate, evaluation_process
 from feedforward.promotion.bundle import Servable
 from feedforward.promotion.policy import Evidence
-from feedforward.tracking import Found, model_versions
+from feedforward.tracking import LoggedRun, model_versions
 from feedforward.tracking.model_version import Version
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class EvaluationFailed(FeedforwardError):
     """The evaluation could not be finished; nothing is known about the model."""
 
 
-def evaluate(params: Params, name: str, run: Found, version: Version, registry: "Registry") -> Version:
+def evaluate(params: Params, name: str, run: LoggedRun, version: Version, registry: "Registry") -> Version:
     """The version with its figures as tags and its holdout models beside it; evaluated only once.
 
     Raises:

@@ -24,7 +24,7 @@ from feedforward.promotion import candidate as candidates
 from feedforward.promotion import champion as champions
 from feedforward.promotion.evaluation import EvaluationFailed
 from feedforward.promotion.policy import Candidate, Decision, Evidence, decide
-from feedforward.tracking import Found, model_version, model_versions, settings
+from feedforward.tracking import LoggedRun, model_version, model_versions, settings
 from feedforward.tracking.model_version import Version
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def rolled_back(name: str, version: Version, registry: "Registry") -> Outcome:
     return Outcome(version, Decision(False, reason, None, ()), champion.number if champion else None)
 
 
-def evaluate(params: Params, name: str, run: Found, version: Version, registry: "Registry") -> Version:
+def evaluate(params: Params, name: str, run: LoggedRun, version: Version, registry: "Registry") -> Version:
     """The version after its evaluation; the audit log says why a version did not pass it.
 
     Raises:
@@ -109,7 +109,7 @@ def evaluate(params: Params, name: str, run: Found, version: Version, registry: 
         raise Refused(f"{version.name}: refused: {reason}") from None
 
 
-def conclude(params: Params, name: str, run: Found, version: Version, registry: "Registry") -> Outcome:
+def conclude(params: Params, name: str, run: LoggedRun, version: Version, registry: "Registry") -> Outcome:
     """Decide on an evaluated version under the lock, and make it champion if it is accepted.
 
     Raises:
@@ -137,7 +137,7 @@ def conclude(params: Params, name: str, run: Found, version: Version, registry: 
 
 
 def _decide(
-    params: Params, name: str, run: Found, version: Version, champion: Version | None
+    params: Params, name: str, run: LoggedRun, version: Version, champion: Version | None
 ) -> tuple[Candidate, Decision]:
     """Compare challenger and champion on the current validation split."""
     dataset = params.datasets[name]
@@ -175,7 +175,7 @@ def _evidence_of_champion(
 def _add_card(
     params: Params,
     name: str,
-    run: Found,
+    run: LoggedRun,
     version: Version,
     registry: "Registry",
     candidate: Candidate,

@@ -1,7 +1,10 @@
-"""Runs in MLflow, which lives in this package and nowhere else: log them, find them, send them later.
+"""MLflow: log runs, find them, register model versions. The only package that imports MLflow.
 
-A run is written as a whole record first, below the store's `spool`, and then sent; what cannot be sent stays there
-and `Store.sync` sends it later, without duplicates. So a store that is down costs one time-out and no run.
+A run is first written as a complete record to the store's `spool`, then sent. A record that cannot be sent stays there,
+and `Store.sync` sends it later, without duplicates: an unreachable store costs one time-out and no run.
+
+Belongs here: everything that knows MLflow's API, its tables, and its files.
+Does not belong here: what a run computes, or which version becomes champion (`promotion`).
 
     store = tracking.open_store()
     store.reconcile()
@@ -14,7 +17,7 @@ and `Store.sync` sends it later, without duplicates. So a store that is down cos
 from typing import TYPE_CHECKING
 
 from feedforward.core import processes
-from feedforward.tracking.records import DataInput, Found, Run, RunTags, Sample, Synced
+from feedforward.tracking.records import DataInput, LoggedRun, Run, RunTags, Sample, Synced
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DataInput",
-    "Found",
+    "LoggedRun",
     "Run",
     "RunTags",
     "Sample",
@@ -34,16 +37,16 @@ __all__ = [
 
 
 def open_store() -> "Store":
-    """The tracking store: $MLFLOW_TRACKING_URI, or mlflow.db in the store's folder, created or upgraded if needed.
+    """The tracking store: $MLFLOW_TRACKING_URI, or mlflow.db in the store's folder, created or migrated if needed.
 
-    Takes 1 to 4 s when MLflow is not imported yet: start it in a thread while something else runs.
+    Takes 1 to 4 s if MLflow is not imported yet: call it in a thread while other work runs.
 
     Raises:
-        TrackingError: the address is none that MLflow takes, or the database cannot be opened.
+        TrackingError: MLflow does not accept the address, or the database cannot be opened.
     """
     from feedforward.tracking import settings
 
-    settings.apply()  # MLflow reads its switches when it is imported
+    settings.apply()  # MLflow reads them when it is imported
     with processes.importing():
         from feedforward.tracking.client import Store
 
@@ -51,7 +54,7 @@ def open_store() -> "Store":
 
 
 def sampling(interval: float = 1.0) -> "AbstractContextManager[list[Sample]]":
-    """Yield a list that fills with figures of the machine (GPU included), one Sample every `interval` seconds."""
+    """Yield a list that receives metrics of the machine (GPU included), one Sample every `interval` seconds."""
     from feedforward.tracking import system_metrics
 
     return system_metrics.sampling(interval)

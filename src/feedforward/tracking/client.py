@@ -1,4 +1,4 @@
-"""Store: start, finish and find runs. A run is recorded first and then sent, so that no run is lost with the store."""
+"""Store: start, finish and find runs. A run is recorded first and then sent, so an unreachable store loses none."""
 
 import contextlib
 import dataclasses
@@ -16,13 +16,13 @@ from feedforward.core.redaction import redact
 from feedforward.tracking import database, model_folder, queries, records, sessions
 from feedforward.tracking import sync as sending
 from feedforward.tracking.connection import Connection
-from feedforward.tracking.records import Content, DataInput, Found, Record, Run, RunTags, Sample, Synced
+from feedforward.tracking.records import Content, DataInput, LoggedRun, Record, Run, RunTags, Sample, Synced
 
 
 class Store:
-    """A tracking store. All methods may be called from several threads at once.
+    """A tracking store. All methods may be called from several threads at the same time.
 
-    When the store fails, one warning says so, all further records wait in the spool, and training goes on.
+    If the store fails, one warning is logged, further records wait in the spool, and training continues.
     """
 
     def __init__(self, uri: str) -> None:
@@ -32,27 +32,27 @@ class Store:
         self._experiments: dict[str, str] = {}
         self._run_ids: dict[str, str] = {}
         self._open_runs: dict[str, Run] = {}
-        self._untouched: set[str] = set()  # runs that hold no more than what they were made with
+        self._new: set[str] = set()  # runs that hold nothing but what they were created with
 
     # --- write -------------------------------------------------------------------------------
 
     def start(self, tags: RunTags, name: str, parent: Run | None = None, resume: bool = False) -> Run:
-        """Make a run that is shown as RUNNING until `finish` or `fail`.
+        """Create a run that is RUNNING until `finish` or `fail`.
 
-        resume: go on with the run of the same tags where there is one, so that a variant keeps one parent run over
-        several jobs. Without it each attempt is a run of its own.
+        resume: continue the run with the same tags if there is one, so that a variant keeps one parent run over several
+        jobs. Otherwise each attempt is a separate run.
         """
         run = records.new_run(tags, name, parent, resume, self._git)
-        # two threads that look for the run at the same time would both find none and make one each
-        claim = self._claimed(run.id) if resume else contextlib.nullcontext()
-        with claim, contextlib.suppress(TrackingError):
+        # Two threads that search for the run at the same time would both create one.
+        lock = self._locked(run.id) if resume else contextlib.nullcontext()
+        with lock, contextlib.suppress(TrackingError):
             self._connection.attempt(f"start {run.name}", lambda again: self._open(run, search=again or resume))
         self._open_runs[run.id] = run
         return run
 
     @contextlib.contextmanager
     def closing(self, *runs: Run) -> Iterator[None]:
-        """Close the runs that the block leaves open when it ends with an exception: FAILED, or KILLED on Ctrl-C."""
+        """If the block raises, close the runs that are still open: as FAILED, or as KILLED on Ctrl-C."""
         try:
             yield
         except BaseException as error:
@@ -76,7 +76,7 @@ class Store:
         inputs: Sequence[DataInput] = (),
         samples: Sequence[Sample] = (),
     ) -> None:
-        """Record all of the run, send it and close it as FINISHED; what cannot be sent waits in the spool.
+        """Record the run, send it and close it as FINISHED; a record that cannot be sent waits in the spool.
 
         result: logged as curves (step = epoch), metrics and `result.json`. files: artifact path → text, bytes, a
         path or a matplotlib figure. model: a keras.Model with one input and one output. network: files
@@ -93,11 +93,11 @@ class Store:
             with contextlib.suppress(TrackingError):
                 self.fail(run, str(error))
             raise
-        own, content = dict(tags or {}), dict(files or {})
+        new_tags, content = dict(tags or {}), dict(files or {})
         if result:
-            own |= {"weights_digest": result.weights_digest, "result_digest": queries.result_digest(result)}
+            new_tags |= {"weights_digest": result.weights_digest, "result_digest": queries.result_digest(result)}
             content[records.RESULT] = atomic_files.canonical_json(dataclasses.asdict(result), indent=2)
-        kept_params, kept_tags = records.redacted(run, params or {}, own)
+        kept_params, kept_tags = records.redacted(run, params or {}, new_tags)
         clean = [dataclasses.replace(entry, source=redact(entry.source)) for entry in inputs]
         self._keep(Record(run, "FINISHED", ended, kept_tags, kept_params, points, clean), content, model, network or {})
 
@@ -126,28 +126,28 @@ class Store:
                 self.fail(run, "interrupted", killed=True)
 
     def log_folder(self, tags: RunTags, name: str, folder: Path, metrics: Mapping[str, float] | None = None) -> None:
-        """Log the files below `folder` as one run; the same tags later renew the same run.
+        """Log the files below `folder` as one run; another call with the same tags updates it.
 
         Raises:
             TrackingError: the record cannot be written.
         """
-        found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-        self.finish(self.start(tags, name, resume=True), metrics=metrics, files=found)
+        files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+        self.finish(self.start(tags, name, resume=True), metrics=metrics, files=files)
 
     # --- repair ------------------------------------------------------------------------------
 
     def sync(self) -> Synced:
-        """Send what waits in the spool, parents first; a record that is refused does not hold up the others."""
+        """Send the records in the spool, parents first; a refused record does not block the others."""
         self._connection.reset()
         sent, problems = 0, []
         for folder, record in records.waiting():
             try:
-                with self._claimed(record.run.id, timeout=0):
+                with self._locked(record.run.id, timeout=0):
                     if (folder / "record.json").exists():
                         self._send(folder, Record.load(folder))
                         sent += 1
             except Timeout:
-                continue  # its own process is about to send it
+                continue  # the process that wrote it is sending it
             except TrackingError as error:
                 problems.append(str(error))
                 if self._connection.is_down:
@@ -182,31 +182,31 @@ class Store:
     def find_results(
         self, dataset: str, protocol: str, role: str, fingerprints: Collection[str]
     ) -> dict[str, RunResult]:
-        """The results of finished runs by fingerprint, bit for bit; what is damaged or incomplete is left out.
+        """Results of finished runs by fingerprint, bit for bit, without damaged or incomplete ones.
 
-        Records in the spool count. A store that does not answer is asked for nothing more.
+        Includes records in the spool. If the store does not answer, it is not asked again.
         """
-        wanted = {"dataset": dataset, "protocol": protocol, "role": role}
-        found = queries.results_in_spool(wanted)
+        tags = {"dataset": dataset, "protocol": protocol, "role": role}
+        results = queries.results_in_spool(tags)
         with contextlib.suppress(TrackingError):
-            missing = set(fingerprints) - found.keys()
-            found |= queries.results_in_store(self._connection, dataset, wanted, missing) if missing else {}
-        return {key: result for key, result in found.items() if key in fingerprints}
+            missing = set(fingerprints) - results.keys()
+            results |= queries.results_in_store(self._connection, dataset, tags, missing) if missing else {}
+        return {key: result for key, result in results.items() if key in fingerprints}
 
-    def find_runs(self, dataset: str, status: str | None = "FINISHED", **tags: str) -> list[Found]:
-        """The runs of a data set with these tags, the latest first.
+    def find_runs(self, dataset: str, status: str | None = "FINISHED", **tags: str) -> list[LoggedRun]:
+        """The runs of a dataset with these tags, the latest first.
 
         Raises:
             TrackingError: the store does not answer.
         """
         return queries.runs(self._connection, dataset, status, tags)
 
-    # --- the record and the wire ---------------------------------------------------------------
+    # --- records and requests ------------------------------------------------------------------
 
     def _keep(self, record: Record, files: Mapping[str, Content], model: Any, network: Mapping[str, bytes]) -> None:
         folder = records.spool() / record.run.id
         self._open_runs.pop(record.run.id, None)
-        with self._claimed(record.run.id):
+        with self._locked(record.run.id):
             try:
                 with atomic_files.writing_folder(folder, "log") as temporary:
                     if model is not None:
@@ -221,18 +221,18 @@ class Store:
     def _send(self, folder: Path, record: Record) -> None:
         def deliver(again: bool) -> None:
             run_id = self._open(record.run, search=again, reopen=False)
-            untouched = not again and record.run.id in self._untouched
-            self._untouched.discard(record.run.id)
+            untouched = not again and record.run.id in self._new
+            self._new.discard(record.run.id)
             stored = None if untouched else self._client.get_run(run_id)
             sending.send(self._client, self._experiment(record.run.dataset), run_id, folder, record, stored)
 
         self._connection.attempt(f"send {record.run.name}", deliver)
         done = folder.with_name(folder.name + atomic_files.TEMPORARY)
-        folder.replace(done)  # at once, so that no half of it is ever taken for a record
+        folder.replace(done)  # atomic: a half-removed folder is never taken for a record
         shutil.rmtree(done)
 
     def _open(self, run: Run, search: bool, reopen: bool = True) -> str:
-        """MLflow's id of a run; the run is looked for where it may be known, and made where it is not."""
+        """MLflow's id of a run, which is created unless the store has it."""
         if not search and run.id in self._run_ids:
             return self._run_ids[run.id]
         experiment = self._experiment(run.dataset)
@@ -240,7 +240,7 @@ class Store:
         if known is None:
             parent_id = self._open(run.parent, search=False, reopen=False) if run.parent else None
             run_id = sending.create(self._client, experiment, run, parent_id)
-            self._untouched.add(run.id)
+            self._new.add(run.id)
         else:
             run_id = str(known.info.run_id)
             if reopen:
@@ -249,25 +249,28 @@ class Store:
         return run_id
 
     def _experiment(self, dataset: str) -> str:
-        # without a lock: threads that find the store frozen must wait side by side, not in a row
+        # Without a lock: threads must wait for a frozen store concurrently, not one after the other.
         if dataset not in self._experiments:
             location = None if self._connection.is_server else (database.artifact_root() / dataset).as_uri()
             self._experiments[dataset] = sending.experiment_id(self._client, dataset, location)
         return self._experiments[dataset]
 
     @contextlib.contextmanager
-    def _claimed(self, record_id: str, timeout: float = -1) -> Iterator[None]:
-        """Hold a record, so that no other process or thread sends it at the same time; Timeout if held."""
+    def _locked(self, record_id: str, timeout: float = -1) -> Iterator[None]:
+        """Lock a record, so that no other process or thread sends it at the same time; raises Timeout."""
         spool = records.spool()
         spool.mkdir(parents=True, exist_ok=True)
         lock = spool / f"{record_id}.lock"
         with FileLock(lock, timeout=timeout):
             yield
-            if not (spool / record_id).exists():  # sent: nobody will claim it again
+            if not (spool / record_id).exists():  # sent: nothing locks it again
                 lock.unlink(missing_ok=True)
 
     def _sweep(self) -> None:
-        """Remove halves of records that dead processes left."""
-        for half in records.spool().glob(f"*{atomic_files.TEMPORARY}"):
-            with contextlib.suppress(Timeout), self._claimed(half.name.removesuffix(atomic_files.TEMPORARY), timeout=0):
-                shutil.rmtree(half, ignore_errors=True)
+        """Remove incomplete records of processes that were killed."""
+        for partial in records.spool().glob(f"*{atomic_files.TEMPORARY}"):
+            with (
+                contextlib.suppress(Timeout),
+                self._locked(partial.name.removesuffix(atomic_files.TEMPORARY), timeout=0),
+            ):
+                shutil.rmtree(partial, ignore_errors=True)

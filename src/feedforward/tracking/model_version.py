@@ -1,9 +1,9 @@
-"""One version of a registered model, as the rest of the product knows it; nothing here imports MLflow."""
+"""A version of a registered model as a plain value; does not import MLflow."""
 
 from dataclasses import dataclass
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-SERVED = "served"  # the folder of a version that holds what is served
+SERVED = "served"  # folder of a version with the files that are served
 DIGEST = "digest"  # tag: SHA-256 of that folder's manifest
 
 
@@ -19,5 +19,5 @@ class Version:
 
     @property
     def name(self) -> str:
-        """What people read."""
+        """Name for messages, such as `imdb version 3`."""
         return f"{self.dataset} version {self.number}"

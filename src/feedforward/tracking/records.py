@@ -1,4 +1,4 @@
-"""What is kept of a run, as plain values and as a folder in the spool; nothing here knows MLflow."""
+"""Runs as plain values and as folders in the spool; does not import MLflow."""
 
 import dataclasses
 import logging
@@ -19,16 +19,16 @@ from feedforward.tracking import sessions
 
 _logger = logging.getLogger("feedforward.tracking")
 
-RESULT = "result.json"  # artifact: the RunResult, from which a finished run is reused
+RESULT = "result.json"  # artifact: the RunResult, by which a finished run is reused
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 Point = tuple[str, float, int, int]  # name, value, time (ms since 1970), step
 
 
 class Figure(Protocol):
-    """What a matplotlib figure can do that is needed here."""
+    """The part of a matplotlib figure that is used here."""
 
     def savefig(self, fname: Any, *, format: str) -> Any:
-        """Draw into a file."""
+        """Write the figure to a file."""
 
 
 Content = Path | str | bytes | Figure
@@ -47,13 +47,13 @@ class RunTags:
     seed: int | None = None
 
     def tags(self) -> dict[str, str]:
-        """As MLflow keeps them: text, what is None left out."""
+        """Tags as MLflow stores them: text, without those that are None."""
         return {key: str(value) for key, value in dataclasses.asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
 class DataInput:
-    """A part of the data that a run used. `name` differs between the inputs of a run.
+    """A part of the data that a run used, with a `name` that is unique within the run.
 
     digest: SHA-256 (hex); MLflow's field holds its first 36 digits, an input tag all. source: relative path or URL.
     """
@@ -66,7 +66,7 @@ class DataInput:
 
 @dataclass(frozen=True)
 class Sample:
-    """Figures of the machine at one moment: `time` in ms since 1970, `values` by name without `system/`."""
+    """Metrics of the machine at one moment: `time` in ms since 1970, `values` by name without `system/`."""
 
     time: int
     values: dict[str, float]
@@ -74,9 +74,9 @@ class Sample:
 
 @dataclass(frozen=True)
 class Run:
-    """A run as its trainer holds it: plain values, so that it can be handed to another process."""
+    """A run that is being logged: plain values, so that it can be passed to another process."""
 
-    id: str  # of the record; MLflow's own id is found by the tag `record_id`
+    id: str  # of the record, which MLflow holds as tag `record_id`
     dataset: str
     name: str
     tags: dict[str, str]
@@ -85,13 +85,13 @@ class Run:
 
     @classmethod
     def of(cls, value: dict[str, Any]) -> "Run":
-        """From what dataclasses.asdict made of a run."""
+        """The run from the result of dataclasses.asdict."""
         return cls(**{**value, "parent": cls.of(value["parent"]) if value["parent"] else None})
 
 
 @dataclass(frozen=True)
-class Found:
-    """A run as the store knows it; `metrics` holds the last value of each."""
+class LoggedRun:
+    """A run as read from the store; `metrics` holds the last value of each."""
 
     run_id: str
     name: str
@@ -104,7 +104,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Synced:
-    """What `Store.sync` did: records sent, records that still wait, and why, one line each."""
+    """Result of `Store.sync`: records sent, records that still wait, and one line per problem."""
 
     sent: int
     waiting: int
@@ -113,7 +113,7 @@ class Synced:
 
 @dataclass(frozen=True)
 class Record:
-    """All of a run but its files, as `record.json` keeps it; files lie in `files`, the model in `model` beside it."""
+    """Content of `record.json`: a run without its files, which are in `files` and `model` beside it."""
 
     run: Run
     status: Status
@@ -125,7 +125,7 @@ class Record:
 
     @classmethod
     def load(cls, folder: Path) -> "Record":
-        """Read the record in `folder`; OSError where there is none."""
+        """Read the record in `folder`; OSError if there is none."""
         value = atomic_files.read_json(folder / "record.json")
         value["run"] = Run.of(value["run"])
         value["points"] = [(str(key), float(number), int(at), int(step)) for key, number, at, step in value["points"]]
@@ -139,9 +139,9 @@ def now() -> int:
 
 
 def new_run(tags: RunTags, name: str, parent: Run | None, resume: bool, git: provenance.GitState) -> Run:
-    """A run with all its tags, redacted. With `resume` its id follows from the tags, so that it is found again."""
+    """A run with all its tags, redacted. With `resume` its id is a digest of the tags, so that it is found again."""
     identity = atomic_files.digest(tags.tags())[:32] if resume else uuid.uuid4().hex
-    own = {
+    origin = {
         "record_id": identity,
         "git_commit": git.commit or "none",
         "git_dirty": str(git.dirty).lower(),
@@ -151,27 +151,27 @@ def new_run(tags: RunTags, name: str, parent: Run | None, resume: bool, git: pro
         "mlflow.source.type": "LOCAL",
     }
     if git.commit:
-        own["mlflow.source.git.commit"] = git.commit
-    own |= {f"version.{library}": provenance.installed_version(library) for library in provenance.LIBRARIES}
+        origin["mlflow.source.git.commit"] = git.commit
+    origin |= {f"version.{library}": provenance.installed_version(library) for library in provenance.LIBRARIES}
     given = {key: redact(value) for key, value in tags.tags().items()}
-    return Run(identity, tags.dataset, redact(name), own | given, parent, now())
+    return Run(identity, tags.dataset, redact(name), origin | given, parent, now())
 
 
 def points(
     name: str, result: RunResult | None, metrics: Mapping[str, float], samples: Sequence[Sample], ended: int
 ) -> list[Point]:
-    """Curves by epoch (step 1, 2, …), figures of the run (step 0) and of the machine.
+    """Curves by epoch (step 1, 2, …), metrics of the run (step 0) and of the machine.
 
     Raises:
         TrainingError: a value is not finite.
     """
     curves = result.curves if result else {}
-    figures = {**(result.metrics if result else {}), **metrics}
-    found: list[Point] = [
+    scalars = {**(result.metrics if result else {}), **metrics}
+    points: list[Point] = [
         (key, float(value), ended, step) for key, curve in curves.items() for step, value in enumerate(curve, 1)
     ]
-    found += [(key, float(value), ended, 0) for key, value in figures.items()]
-    for key, value, _, step in found:
+    points += [(key, float(value), ended, 0) for key, value in scalars.items()]
+    for key, value, _, step in points:
         if not math.isfinite(value):
             at = f" at epoch {step}" if step else ""
             raise TrainingError(
@@ -183,7 +183,7 @@ def points(
         for step, sample in enumerate(samples)
         for key, value in sample.values.items()
     ]
-    return found + [point for point in machine if math.isfinite(point[1])]
+    return points + [point for point in machine if math.isfinite(point[1])]
 
 
 def write(folder: Path, record: Record, files: Mapping[str, Content]) -> None:
@@ -201,24 +201,26 @@ def write(folder: Path, record: Record, files: Mapping[str, Content]) -> None:
 
 
 def redacted(run: Run, params: Mapping[str, object], tags: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """(params, tags) as they may be kept."""
+    """(params, tags) without secrets."""
     return redact_values(params), run.tags | {key: redact(value) for key, value in tags.items()}
 
 
 def spool() -> Path:
-    """Folder of the records that wait to be sent, one folder each."""
+    """Folder of the records that wait to be sent, one subfolder per record."""
     return paths.store() / "spool"
 
 
 def waiting() -> Iterator[tuple[Path, Record]]:
-    """The records in the spool, parents first, then in the order in which they started."""
-    found = []
+    """The records in the spool, parents first, then by start."""
+    entries = []
     for path in spool().glob("*/record.json"):
         if not path.parent.name.endswith(atomic_files.TEMPORARY):
             try:
-                found.append((path.parent, Record.load(path.parent)))
+                entries.append((path.parent, Record.load(path.parent)))
             except FileNotFoundError:
                 continue  # sent meanwhile
             except (ValueError, TypeError, KeyError) as error:
                 _logger.warning("%s: cannot be read (%s); move it away", path.parent, error)
-    yield from sorted(found, key=lambda entry: (entry[1].run.parent is not None, entry[1].run.started, entry[1].run.id))
+    yield from sorted(
+        entries, key=lambda entry: (entry[1].run.parent is not None, entry[1].run.started, entry[1].run.id)
+    )

@@ -1,4 +1,4 @@
-"""The model registry: versions of one registered model a data set, their aliases and tags."""
+"""The model registry: versions of one registered model per dataset, their aliases and tags."""
 
 import contextlib
 import tempfile
@@ -18,7 +18,7 @@ from feedforward.tracking import model_folder, settings
 from feedforward.tracking.connection import Connection, first_line
 from feedforward.tracking.model_version import SERVED, Version
 from feedforward.tracking.queries import runs
-from feedforward.tracking.records import Found
+from feedforward.tracking.records import LoggedRun
 
 DESCRIPTION_LENGTH = 5000  # of MLflow's field
 MAX_MODEL_BYTES = 2**30
@@ -26,17 +26,17 @@ NOT_FOUND = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # error code
 
 
 class Registry:
-    """MLflow's registry. Every method asks the store and raises TrackingError if it does not answer or refuses."""
+    """MLflow's registry. Every method calls the store and raises TrackingError if it does not answer or refuses."""
 
     def __init__(self, uri: str | None = None) -> None:
         self._connection = Connection(uri or settings.tracking_uri())
         self._client = self._connection.client
 
-    def find_runs(self, dataset: str, **tags: str) -> list[Found]:
+    def find_runs(self, dataset: str, **tags: str) -> list[LoggedRun]:
         """Finished runs with these tags, the latest first."""
         return runs(self._connection, dataset, "FINISHED", tags)
 
-    def model_files(self, run: Found) -> dict[str, bytes]:
+    def model_files(self, run: LoggedRun) -> dict[str, bytes]:
         """The files of the model that the run logged, by name: the .keras file and those beside it.
 
         Raises:
@@ -58,8 +58,8 @@ class Registry:
         except (MlflowException, OSError) as error:
             raise TrackingError(f"reading the model of run {run.run_id} failed ({first_line(error)})") from None
 
-    def curve(self, run: Found, name: str) -> list[float]:
-        """The values of a curve, one an epoch."""
+    def curve(self, run: LoggedRun, name: str) -> list[float]:
+        """The values of a curve, one per epoch."""
         try:
             points = self._client.get_metric_history(run.run_id, name)
         except MlflowException as error:
@@ -94,9 +94,9 @@ class Registry:
             raise self._failed(f"reading the versions of {dataset}", error) from None
 
     def register(self, dataset: str, run_id: str, folders: Mapping[str, Path], tags: Mapping[str, str]) -> Version:
-        """A new version of the registered model `dataset`, which holds these folders; visible once it is whole.
+        """A new version of the registered model `dataset` with these folders; visible once it is complete.
 
-        folders: name → folder; the one named SERVED is what MLflow's own server loads.
+        folders: name → folder; MLflow's own server loads the one named SERVED.
         """
         try:
             experiment = self._client.get_run(run_id).info.experiment_id
@@ -111,7 +111,7 @@ class Registry:
                     self._client.log_model_artifacts(model.model_id, str(folder), name)
             self._client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
             atomic_files.crash_point("promote.before_register")
-            with contextlib.suppress(MlflowException):  # it is there
+            with contextlib.suppress(MlflowException):  # it exists
                 self._client.create_registered_model(dataset)
             made = self._client.create_model_version(
                 dataset,
@@ -125,7 +125,7 @@ class Registry:
         return _version(made)
 
     def add(self, version: Version, folder: Path, name: str) -> None:
-        """Put the files of `folder` into the version's folder `name`."""
+        """Add the files of `folder` to the version's folder `name`."""
         try:
             self._client.log_model_artifacts(version.tags["model_id"], str(folder), name)
         except (MlflowException, OSError) as error:
@@ -140,7 +140,7 @@ class Registry:
             raise self._failed(f"tagging {version.name}", error) from None
 
     def describe(self, version: Version, text: str) -> None:
-        """Set the Markdown that MLflow's pages show for the version."""
+        """Set the description of the version, in Markdown."""
         try:
             self._client.update_model_version(version.dataset, str(version.number), redact(text)[:DESCRIPTION_LENGTH])
         except MlflowException as error:
@@ -158,7 +158,7 @@ class Registry:
 
 
 def download(uri: str, target: Path) -> Path:
-    """Copy a folder of artifacts into `target`; where it lies now."""
+    """Download a folder of artifacts into `target`; returns its path there."""
     try:
         return Path(download_artifacts(uri, dst_path=str(target), tracking_uri=settings.tracking_uri()))
     except (MlflowException, OSError) as error:

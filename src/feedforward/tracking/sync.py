@@ -1,4 +1,4 @@
-"""From a record to MLflow; sending a record twice leaves what sending it once leaves."""
+"""Send a record to MLflow; sending it twice has the same result as sending it once."""
 
 import json
 from pathlib import Path
@@ -24,46 +24,46 @@ from feedforward.core import atomic_files
 from feedforward.tracking.records import DataInput, Point, Record, Run
 
 DIGEST_DIGITS = 36  # of MLflow's field
-PARAM_LENGTH = 6000  # MLflow cuts silently beyond it
+PARAM_LENGTH = 6000  # MLflow truncates longer values silently
 
 
 def experiment_id(client: MlflowClient, name: str, artifact_location: str | None) -> str:
-    """The experiment's id; it is made, or brought back if it was deleted."""
-    found = client.get_experiment_by_name(name)
-    if found is None:
+    """The id of the experiment, which is created, or restored if it was deleted."""
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
         try:
             return str(client.create_experiment(name, artifact_location=artifact_location))
-        except MlflowException:  # somebody else was faster
-            found = client.get_experiment_by_name(name)
-            if found is None:
+        except MlflowException:  # another process was faster
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:
                 raise
-    if found.lifecycle_stage != "active":
-        client.restore_experiment(found.experiment_id)
-    return str(found.experiment_id)
+    if experiment.lifecycle_stage != "active":
+        client.restore_experiment(experiment.experiment_id)
+    return str(experiment.experiment_id)
 
 
 def find(client: MlflowClient, experiment: str, record_id: str) -> StoredRun | None:
-    """The run of a record. A request that timed out may have been served later: such doubles are deleted."""
+    """The run of a record. A request that timed out may have been served later: such duplicates are deleted."""
     runs = client.search_runs([experiment], f"tags.record_id = '{record_id}'", order_by=["attributes.start_time ASC"])
     runs = sorted(runs, key=lambda run: run.info.status != "FINISHED")
-    for double in runs[1:]:
-        client.delete_run(double.info.run_id)
+    for duplicate in runs[1:]:
+        client.delete_run(duplicate.info.run_id)
     return runs[0] if runs else None
 
 
 def create(client: MlflowClient, experiment: str, run: Run, parent_id: str | None) -> str:
-    """Make the run, RUNNING, with its tags; its MLflow id."""
+    """Create the run as RUNNING, with its tags; returns its MLflow id."""
     tags = run.tags | ({"mlflow.parentRunId": parent_id} if parent_id else {})
-    made = client.create_run(experiment, start_time=run.started, tags=tags, run_name=run.name)
-    return str(made.info.run_id)
+    stored = client.create_run(experiment, start_time=run.started, tags=tags, run_name=run.name)
+    return str(stored.info.run_id)
 
 
 def reopen(client: MlflowClient, stored: StoredRun, run: Run) -> None:
-    """Make a run that ended RUNNING again, under this process."""
+    """Set a run that ended to RUNNING again, under this process."""
     run_id = stored.info.run_id
     client.update_run(run_id, status="RUNNING")
     client.log_batch(run_id, tags=[RunTag(key, value) for key, value in run.tags.items()])
-    if "error" in stored.data.tags:  # of the attempt before
+    if "error" in stored.data.tags:  # of the previous attempt
         client.delete_tag(run_id, "error")
 
 
@@ -72,12 +72,12 @@ def send(
 ) -> None:
     """Complete the run from the record in `folder` and close it.
 
-    stored: what the store holds of the run; None if that is no more than what `create` left.
+    stored: the run in the store; None if it holds only what `create` wrote.
     """
     if stored and stored.info.status == record.status and stored.info.end_time == record.ended:
         return
     params, tags = (stored.data.params, stored.data.tags) if stored else ({}, record.run.tags)
-    model = _place_for_model(client, experiment, run_id, record, stored) if (folder / "model").is_dir() else None
+    model = _logged_model(client, experiment, run_id, record, stored) if (folder / "model").is_dir() else None
     client.log_batch(
         run_id,
         metrics=[_metric(point, model) for point in _new_points(client, stored, record.points)],
@@ -95,7 +95,7 @@ def send(
 
 
 def _new_points(client: MlflowClient, stored: StoredRun | None, points: list[Point]) -> list[Point]:
-    """Without what the run holds already: points of curves by step and value, figures (step 0) by their last value."""
+    """Points that the run does not hold yet. Curves are compared by step and value, scalars (step 0) by last value."""
     if stored is None:
         return points
     known = {(key, value, 0) for key, value in stored.data.metrics.items()}
@@ -105,10 +105,10 @@ def _new_points(client: MlflowClient, stored: StoredRun | None, points: list[Poi
 
 
 def _metric(point: Point, model: LoggedModel | None) -> Metric:
-    """Figures of the run are figures of its model, too; curves and the machine's are not."""
+    """Scalars of the run are metrics of its model, too; curves and metrics of the machine are not."""
     key, value, at, step = point
-    own = step == 0 and not key.startswith("system/")
-    return Metric(key, value, at, step, model_id=model.model_id if model and own else None)
+    of_model = step == 0 and not key.startswith("system/")
+    return Metric(key, value, at, step, model_id=model.model_id if model and of_model else None)
 
 
 def _input(entry: DataInput) -> DatasetInput:
@@ -118,13 +118,13 @@ def _input(entry: DataInput) -> DatasetInput:
     return DatasetInput(part, [InputTag("mlflow.data.context", entry.context), InputTag("sha256", entry.digest)])
 
 
-def _place_for_model(
+def _logged_model(
     client: MlflowClient, experiment: str, run_id: str, record: Record, stored: StoredRun | None
 ) -> LoggedModel:
-    """The run's logged model, made and linked if it is not there yet."""
-    found = client.search_logged_models([experiment], f"source_run_id = '{run_id}'") if stored else []
-    if found:
-        model = found[0]
+    """The run's logged model, created and linked unless it exists."""
+    models = client.search_logged_models([experiment], f"source_run_id = '{run_id}'") if stored else []
+    if models:
+        model = models[0]
     else:
         names = ("dataset", "variant", "seed", "protocol", "role", "fingerprint", "data_digest", "weights_digest")
         tags = {name: record.tags[name] for name in names if name in record.tags}
@@ -137,7 +137,7 @@ def _place_for_model(
 
 
 def _send_model(client: MlflowClient, model: LoggedModel, run_id: str, folder: Path) -> None:
-    """Upload the model and only then call it READY."""
+    """Upload the model and only then mark it READY."""
     description = Model.load(str(folder))
     description.run_id, description.model_id = run_id, model.model_id
     description.artifact_path = model.artifact_location

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 
-def test_what_is_read_without_mlflow_is_what_mlflow_says(small: Params, small_store: "Store") -> None:
+def test_versions_read_without_mlflow_equal_those_of_mlflow(small: Params, small_store: "Store") -> None:
     registry = Registry()
     assert model_versions.find(NAME) is None
     assert registry.find(NAME, "champion") is None
@@ -40,7 +40,7 @@ def test_what_is_read_without_mlflow_is_what_mlflow_says(small: Params, small_st
     assert not model_versions.is_registered("0" * 64)
 
 
-def test_a_version_holds_what_was_put_in_and_moves_with_the_store(
+def test_a_version_holds_its_files_and_moves_with_the_store(
     small: Params, small_store: "Store", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = Registry()
@@ -58,7 +58,7 @@ def test_a_version_holds_what_was_put_in_and_moves_with_the_store(
     assert model_versions.folder(found, "served").is_relative_to(tmp_path / "moved")
 
 
-def test_a_run_without_a_model_has_none_to_register(small: Params, small_store: "Store") -> None:
+def test_a_run_without_a_model_cannot_be_registered(small: Params, small_store: "Store") -> None:
     run = registered.final_run(small_store, small)
     with pytest.raises(DataError, match="logged no complete model"):
         Registry().model_files(run)

@@ -1,0 +1,182 @@
+"""The tracking database is created, migrated and moved; addresses that cannot work are refused in one line."""
+
+import contextlib
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tracked_runs import (
+    all_runs,
+    child,
+    client,
+    history,
+    in_spool,
+    log,
+)
+
+from feedforward import tracking
+from feedforward.core.errors import TrackingError
+from feedforward.tracking import database, mlflow_tables
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+
+UNUSED_LOCATIONS = {("evaluation_dataset_records", "source"), ("mcp_server_versions", "source")}
+
+
+@pytest.mark.slow
+def test_the_template_has_the_tables_and_columns_of_mlflow_tables(tmp_path: Path) -> None:
+    """A new store has no experiment whose artifacts belong to another folder."""
+    database.migrate(tmp_path / "mlflow.db")
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection:
+        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        columns = {(name, row[1]) for name in names for row in connection.execute(f"PRAGMA table_info({name})")}
+        assert connection.execute("SELECT * FROM experiments").fetchall() == []
+    pattern = r"artifact_(uri|location)|storage_location|^source$"
+    locations = {(table, name) for table, name in columns if re.search(pattern, name)}
+    assert locations - UNUSED_LOCATIONS == set(mlflow_tables.ARTIFACT_LOCATIONS)
+
+
+@pytest.mark.slow
+def test_a_database_whose_creation_was_interrupted_is_created_again(workspace: Path) -> None:
+    path = workspace / "mlruns" / "mlflow.db"
+    path.unlink()
+    assert child(workspace, "tracking.open_store()", FAULT="schema.before_rename").returncode == -signal.SIGKILL
+    assert not path.exists()
+    log(tracking.open_store())
+    assert [each.name for each in path.parent.glob("mlflow.db*")] == ["mlflow.db"]
+
+
+@pytest.mark.slow
+def test_four_processes_create_and_use_one_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "params.yaml").write_text("seeds: 1\n")
+    monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    code = "s = tracking.open_store(); [log(s, 10 * int(os.environ['PART']) + k) for k in range(5)]"
+    done: list[subprocess.CompletedProcess[str]] = []
+    threads = [
+        threading.Thread(target=lambda part=part: done.append(child(tmp_path, code, PART=str(part))))
+        for part in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [(each.returncode, each.stderr) for each in done] == [(0, "")] * 4  # no warning either
+    runs = all_runs()
+    assert len(runs) == 20
+    assert sum(len(history(run.info.run_id, "loss")) for run in runs) == 20 * 20
+    assert in_spool() == []
+
+
+@pytest.mark.slow
+def test_an_older_schema_is_migrated(workspace: Path) -> None:
+    from alembic import command
+    from alembic.script import ScriptDirectory
+    from mlflow.store.db.utils import _get_alembic_config
+    from sqlalchemy import create_engine, text
+
+    uri = f"sqlite:///{workspace}/mlruns/mlflow.db"
+    config = _get_alembic_config(uri)
+    script = ScriptDirectory.from_config(config)
+    head = script.get_current_head()
+    assert head is not None
+    with contextlib.suppress(NotImplementedError):
+        command.downgrade(config, "-1")
+    with create_engine(uri).connect() as connection:
+        (before,) = connection.execute(text("SELECT version_num FROM alembic_version")).scalars()
+    if before == head:
+        pytest.skip("MLflow's last migration cannot be undone")
+    log(tracking.open_store())
+    with create_engine(uri).connect() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == [head]
+
+
+def test_a_folder_is_not_a_tracking_address(monkeypatch: pytest.MonkeyPatch, workspace: Path) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "./mlruns")
+    with pytest.raises(TrackingError, match=r"MLFLOW_TRACKING_URI: must start with sqlite:///.* got ./mlruns"):
+        tracking.open_store()
+
+
+def test_a_damaged_database_is_reported_in_one_line(workspace: Path) -> None:
+    (workspace / "mlruns" / "mlflow.db").write_bytes(b"no database, but long enough to be looked at" * 100)
+    with pytest.raises(TrackingError, match=r"mlflow.db: cannot be opened \(.*not a database.*\)") as caught:
+        tracking.open_store()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_copied_checkout_keeps_its_artifacts_and_does_not_touch_the_original(
+    store: "Store", workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log(store, 0)
+    moved = workspace.with_name("it's moved")
+    shutil.copytree(workspace, moved)
+    before = sorted(workspace.rglob("*"))
+    monkeypatch.setenv("FEEDFORWARD_ROOT", str(moved))
+    there = tracking.open_store()
+    shutil.rmtree(workspace / "mlruns" / "artifacts")
+    assert there.find_results("words", "fair", "replica", [f"{0:064x}"])
+    log(there, 1)
+    assert len(list((moved / "mlruns" / "artifacts").rglob("result.json"))) == 2
+    assert not [path for path in workspace.rglob("*") if path not in before]
+
+
+@pytest.mark.parametrize("location", ["s3://bucket/artifacts", "file://{share}/artifacts"])
+def test_artifact_locations_elsewhere_are_not_rewritten(workspace: Path, tmp_path: Path, location: str) -> None:
+    (tmp_path / "artifacts").mkdir()
+    location = location.format(share=tmp_path)
+    client().create_experiment("words", f"{location}/words")
+    tracking.open_store()
+    assert client().get_experiment_by_name("words").artifact_location == f"{location}/words"
+
+
+def test_locations_in_a_folder_that_is_gone_are_rewritten(workspace: Path, tmp_path: Path) -> None:
+    client().create_experiment("words", f"file://{tmp_path}/gone/mlruns/artifacts/words")
+    tracking.open_store()
+    assert client().get_experiment_by_name("words").artifact_location == f"{database.artifact_root().as_uri()}/words"
+
+
+def workspace_at(root: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "mlruns").mkdir(parents=True)
+    (root / "params.yaml").write_text("seeds: 1\n")
+    shutil.copy(empty_database, root / "mlruns" / "mlflow.db")
+    monkeypatch.setenv("FEEDFORWARD_ROOT", str(root))
+    monkeypatch.delenv("FEEDFORWARD_STORE", raising=False)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.mark.parametrize("name", ["a?b", "a%20b"])
+def test_a_path_that_mlflow_cannot_use_is_refused_in_one_line(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    workspace_at(tmp_path / name, empty_database, monkeypatch)
+    with pytest.raises(TrackingError, match="MLflow cannot use a folder whose path contains"):
+        tracking.open_store()
+
+
+@pytest.mark.parametrize("name", ["it's", '"quoted"', "a b", "größe", "a#b", "artifacts"])
+def test_other_paths_work(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    workspace_at(tmp_path / name, empty_database, monkeypatch)
+    log(tracking.open_store())
+    shutil.move(tmp_path / name, tmp_path / f"moved {name}")
+    monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path / f"moved {name}"))
+    assert tracking.open_store().find_results("words", "fair", "replica", [f"{0:064x}"])
+
+
+def test_a_database_that_another_process_writes_to_is_waited_for(workspace: Path) -> None:
+    path = workspace / "mlruns" / "mlflow.db"
+    writer = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    writer.execute("BEGIN EXCLUSIVE")
+    end = threading.Timer(1, lambda: writer.execute("ROLLBACK"))
+    end.start()
+    log(tracking.open_store())
+    end.join()
+    writer.close()
+    assert len(all_runs()) == 1

@@ -1,0 +1,74 @@
+"""Failed, interrupted and killed runs are closed with their reason."""
+
+import contextlib
+import dataclasses
+import math
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tracked_runs import (
+    DIGEST,
+    all_runs,
+    child,
+    history,
+    result,
+    tags,
+)
+
+from feedforward.core.errors import TrainingError
+from feedforward.tracking import records
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_value_that_is_not_finite_fails_the_run(store: "Store", value: float) -> None:
+    broken = dataclasses.replace(result(), curves={"loss": [0.5, value, 0.1]})
+    run = store.start(tags(), "original seed 0")
+    with pytest.raises(TrainingError, match=r"original seed 0: loss must be finite, got -?(nan|inf) at epoch 2"):
+        store.finish(run, result=broken)
+    (kept,) = all_runs()
+    assert kept.info.status == "FAILED"
+    assert kept.data.metrics == {}
+    assert "must be finite" in kept.data.tags["error"]
+    assert store.find_results("words", "fair", "replica", [DIGEST]) == {}
+
+
+def test_an_infinite_metric_of_a_parent_is_refused(store: "Store") -> None:
+    with pytest.raises(TrainingError, match="mean_loss must be finite, got inf;"):
+        store.finish(store.start(tags("variant", None), "original"), metrics={"mean_loss": math.inf})
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(ValueError("no memory\nleft"), "FAILED"), (KeyboardInterrupt(), "KILLED")]
+)
+def test_an_exception_closes_the_runs_that_are_open(store: "Store", error: BaseException, status: str) -> None:
+    done, left = store.start(tags(seed=0), "a"), store.start(tags(seed=1), "b")
+    with contextlib.suppress(type(error)), store.closing(done, left):
+        store.finish(done, result=result())
+        raise error
+    states = {each.data.tags["seed"]: each for each in all_runs()}
+    assert states["0"].info.status == "FINISHED"
+    assert states["1"].info.status == status
+    assert states["1"].data.tags["error"] == ("no memory" if str(error) else "KeyboardInterrupt")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("point", "status"), [("log.before_rename", "KILLED"), ("log.before_close", "FINISHED")], ids=["record", "close"]
+)
+def test_killed_while_logging(store: "Store", workspace: Path, point: str, status: str) -> None:
+    """Before the record is whole the run is lost and known to be; after that nothing is."""
+    done = child(workspace, "log(tracking.open_store(), params={'epochs': 20})", FAULT=point)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    store.reconcile()
+    (run,) = all_runs()
+    assert run.info.status == status
+    assert bool(store.find_results("words", "fair", "replica", [f"{0:064x}"])) == (status == "FINISHED")
+    assert history(run.info.run_id, "loss") == (
+        list(enumerate(result().curves["loss"], 1)) if status == "FINISHED" else []
+    )
+    assert list(records.spool().glob("*")) == []

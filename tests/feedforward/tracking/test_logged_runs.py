@@ -1,0 +1,194 @@
+"""Everything of a run is logged, can be read by a plain MLflow client, and carries no secrets."""
+
+import dataclasses
+import math
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from tracked_runs import (
+    DIGEST,
+    all_runs,
+    client,
+    history,
+    in_spool,
+    log,
+    result,
+    tags,
+)
+
+from feedforward import tracking
+from feedforward.tracking import DataInput, Sample
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+
+@pytest.mark.slow
+def test_everything_of_a_run_is_found_by_a_plain_client(store: "Store", workspace: Path) -> None:
+    import keras
+    from matplotlib.figure import Figure
+
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential([keras.Input((7,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(1, "sigmoid")])
+    figure = Figure(figsize=(2, 2))
+    figure.subplots().plot([1, 2])
+    (workspace / "table.csv").write_text("a,b\n")
+    inputs = [
+        DataInput("words train", DIGEST, "training", "data/vectorized/words/train"),
+        DataInput("words validation", DIGEST, "validation", "https://host/words.tar"),
+    ]
+    parent = store.start(tags("variant", None), "original")
+    run = log(
+        store,
+        parent=parent,
+        params={"epochs": 20, "optimizer.name": "rmsprop", "learning_rate": 1e-3},
+        files={"figures/loss.png": figure, "table.csv": workspace / "table.csv", "note.txt": "é"},
+        model=model,
+        inputs=inputs,
+        samples=[Sample(5, {"cpu_utilization_percentage": 50.0}), Sample(6, {"cpu_utilization_percentage": 60.0})],
+    )
+    store.finish(parent, metrics={"mean_best_val_cross_entropy": 0.25})
+
+    children = [each for each in all_runs() if each.data.tags["role"] == "replica"]
+    assert len(children) == 1
+    kept = client().get_run(children[0].info.run_id)
+    assert kept.info.status == "FINISHED"
+    assert kept.info.run_name == "original seed 0"
+    assert client().get_experiment(kept.info.experiment_id).name == "words"
+    expected = tags(fingerprint=f"{0:064x}").tags() | {"weights_digest": DIGEST, "record_id": run.id}
+    assert expected.items() <= kept.data.tags.items()
+    assert {"git_commit", "git_dirty", "version.keras", "cpu", "host"} <= kept.data.tags.keys()
+    above = client().get_run(kept.data.tags["mlflow.parentRunId"])
+    assert (above.data.tags["role"], above.data.metrics) == ("variant", {"mean_best_val_cross_entropy": 0.25})
+    assert kept.data.params == {"epochs": "20", "optimizer.name": "rmsprop", "learning_rate": "0.001"}
+
+    logged = result()
+    for name, curve in logged.curves.items():
+        assert history(kept.info.run_id, name) == list(enumerate(curve, 1))
+    assert {name: kept.data.metrics[name] for name in logged.metrics} == logged.metrics
+    assert history(kept.info.run_id, "system/cpu_utilization_percentage") == [(0, 50.0), (1, 60.0)]
+
+    listed = {each.path for each in client().list_artifacts(kept.info.run_id)}
+    assert {"figures", "table.csv", "note.txt", "result.json"} <= listed
+    assert [each.path for each in client().list_artifacts(kept.info.run_id, "figures")] == ["figures/loss.png"]
+    local = client().download_artifacts(kept.info.run_id, "figures/loss.png", str(workspace))
+    assert Path(local).read_bytes().startswith(b"\x89PNG")
+
+    used = {each.dataset.name: each for each in kept.inputs.dataset_inputs}
+    assert used.keys() == {"words train", "words validation"}
+    assert used["words train"].dataset.digest == DIGEST[:36]
+    assert {tag.key: tag.value for tag in used["words validation"].tags} == {
+        "mlflow.data.context": "validation",
+        "sha256": DIGEST,
+    }
+    assert_model_answers(kept, model)
+    assert in_spool() == []
+
+
+def assert_model_answers(kept: Any, model: Any) -> None:
+    """The logged model loads back from its own address and gives the same probabilities."""
+    import mlflow
+
+    model_id = kept.outputs.model_outputs[0].model_id
+    logged = client().get_logged_model(model_id)
+    assert str(logged.status) == "READY"
+    assert logged.source_run_id == kept.info.run_id
+    assert {metric.key for metric in logged.metrics} >= {"best_val_cross_entropy"}
+    folder = mlflow.artifacts.download_artifacts(logged.artifact_location)
+    described = mlflow.models.Model.load(folder)
+    assert (described.model_id, described.run_id) == (model_id, kept.info.run_id)
+    assert described.signature.inputs.inputs[0].shape == (-1, 7)
+    assert described.signature.outputs.inputs[0].shape == (-1, 1)
+    needed = (Path(folder) / "requirements.txt").read_text().split()
+    assert {re.split("==", line)[0].removesuffix("-cpu") for line in needed} == {
+        "keras",
+        "tensorflow",
+        "mlflow",
+        "numpy",
+    }
+    assert not list(Path(folder).rglob("*.pkl"))
+    features = np.linspace(0, 1, 21, dtype=np.float32).reshape(3, 7)
+    again = mlflow.keras.load_model(folder)
+    np.testing.assert_array_equal(again.predict(features, verbose=0), model.predict(features, verbose=0))
+
+
+def test_runs_are_found_by_their_tags(store: "Store") -> None:
+    for seed in range(3):
+        log(store, seed)
+    open_run = store.start(tags(seed=9), "still training")
+    assert {found.tags["seed"] for found in store.find_runs("words", role="replica")} == {"0", "1", "2"}
+    assert [found.tags["seed"] for found in store.find_runs("words", seed="1")] == ["1"]
+    running = store.find_runs("words", status="RUNNING")
+    assert [found.tags["record_id"] for found in running] == [open_run.id]
+    assert store.find_runs("words", role="final") == []
+    assert store.find_runs("pictures") == []
+    with pytest.raises(ValueError, match="must not contain a quote"):
+        store.find_runs("words", variant="a' or '1")
+
+
+def test_long_parameters_are_cut_at_the_limit_of_mlflow(store: "Store") -> None:
+    log(store, params={"long": "x" * 7000})
+    assert len(all_runs()[0].data.params["long"]) == 6000
+
+
+def test_log_folder_updates_one_run(store: "Store", tmp_path: Path) -> None:
+    folder = tmp_path / "comparison"
+    (folder / "figures").mkdir(parents=True)
+    (folder / "table.csv").write_text("first")
+    (folder / "figures" / "a.png").write_bytes(b"1")
+    store.log_folder(tags("comparison", None), "comparison", folder, {"variants": 5.0})
+    (folder / "table.csv").write_text("second")
+    store.log_folder(tags("comparison", None), "comparison", folder, {"variants": 5.0})
+    (run,) = all_runs()
+    assert run.info.status == "FINISHED"
+    assert history(run.info.run_id, "variants") == [(0, 5.0)]
+    path = client().download_artifacts(run.info.run_id, "table.csv", str(tmp_path))
+    assert Path(path).read_text() == "second"
+    assert [each.path for each in client().list_artifacts(run.info.run_id, "figures")] == ["figures/a.png"]
+
+
+@pytest.mark.slow
+def test_the_machine_is_sampled_while_a_block_runs() -> None:
+    with tracking.sampling(0.2) as samples:
+        time.sleep(0.5)
+    assert 2 <= len(samples) <= 4
+    for sample in samples:
+        assert {"cpu_utilization_percentage", "system_memory_usage_megabytes"} <= sample.values.keys()
+        assert all(math.isfinite(value) for value in sample.values.values())
+    assert samples[0].time < samples[-1].time
+
+
+def test_importing_the_package_does_not_import_mlflow() -> None:
+    code = "import sys, feedforward.tracking; print('mlflow' in sys.modules, 'psutil' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_no_database_artifact_or_message_holds_a_secret(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    canary = "c4n4ry-1f0a9b"
+    monkeypatch.setenv("UPLOAD_TOKEN", canary)
+    for uri in ("", f"http://user:{canary}@127.0.0.1:9"):  # a store that is kept, and one that cannot be reached
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        store = tracking.open_store()
+        run = store.start(dataclasses.replace(tags(), variant=f"v-{canary}"), f"name {canary}")
+        store.finish(
+            run,
+            result=result(),
+            params={"url": f"https://me:{canary}@host", "plain": canary, "api_key": "short"},
+            tags={"note": canary},
+            inputs=[DataInput("words", DIGEST, "training", f"https://host/x?token={canary}")],
+        )
+        store.fail(store.start(tags(seed=1), "b"), f"refused {canary}")
+    found = [path for path in workspace.rglob("*") if path.is_file() and canary.encode() in path.read_bytes()]
+    assert found == []
+    assert "send them with `feedforward sync`" in caplog.text
+    assert canary not in caplog.text
+    assert len(in_spool()) == 2

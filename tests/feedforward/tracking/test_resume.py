@@ -1,0 +1,124 @@
+"""A run exists once: over several jobs, threads, repeated requests and records that are sent twice."""
+
+import shutil
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tracked_runs import (
+    DIGEST,
+    all_runs,
+    client,
+    history,
+    in_spool,
+    log,
+    result,
+    tags,
+)
+
+from feedforward import tracking
+from feedforward.tracking import DataInput, records
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+
+def test_a_parent_is_kept_over_several_jobs(store: "Store") -> None:
+    first = store.start(tags("variant", None), "original", resume=True)
+    log(store, 0, first)
+    store.finish(first, metrics={"mean_loss": 0.5, "replicas": 1.0}, params={"epochs": 20})
+    later = tracking.open_store()
+    again = later.start(tags("variant", None), "original", resume=True)
+    assert [found.status for found in later.find_runs("words", None, role="variant")] == ["RUNNING"]
+    log(later, 1, again)
+    later.finish(again, metrics={"mean_loss": 0.5, "replicas": 2.0}, params={"epochs": 20})
+
+    (parent,) = later.find_runs("words", role="variant")
+    assert parent.metrics == {"mean_loss": 0.5, "replicas": 2.0}
+    assert history(parent.run_id, "mean_loss") == [(0, 0.5)]
+    children = later.find_runs("words", role="replica")
+    assert {child.tags["mlflow.parentRunId"] for child in children} == {parent.run_id}
+    assert len(all_runs()) == 3
+
+
+def test_a_failed_parent_is_resumed(store: "Store") -> None:
+    store.fail(store.start(tags("variant", None), "original", resume=True), "no space left")
+    assert [run.tags["error"] for run in store.find_runs("words", "FAILED")] == ["no space left"]
+    store.finish(store.start(tags("variant", None), "original", resume=True), metrics={"mean_loss": 0.5})
+    (run,) = all_runs()
+    assert run.info.status == "FINISHED"
+    assert "error" not in run.data.tags
+
+
+def test_finishing_twice_logs_once(store: "Store") -> None:
+    run = log(store)
+    store.finish(run, result=result())
+    (kept,) = all_runs()
+    assert history(kept.info.run_id, "loss") == list(enumerate(result().curves["loss"], 1))
+    assert history(kept.info.run_id, "third") == [(0, 1 / 3)]
+    assert store.find_results("words", "fair", "replica", [f"{0:064x}"]) == {f"{0:064x}": result()}
+
+
+def test_sending_a_record_twice_changes_nothing(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    run = log(tracking.open_store(), params={"epochs": 20}, inputs=[DataInput("words", DIGEST, "training", "data")])
+    shutil.copytree(records.spool() / run.id, tmp_path / "held")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    store = tracking.open_store()
+    assert store.sync() == tracking.Synced(1, 0, [])
+    (before,) = all_runs()
+    client().set_terminated(before.info.run_id, "KILLED")  # as if the process had died just before it closed the run
+    shutil.copytree(tmp_path / "held", records.spool() / run.id)
+    assert store.sync() == tracking.Synced(1, 0, [])
+    (after,) = all_runs()
+    assert (after.info.status, after.info.end_time) == (before.info.status, before.info.end_time)
+    assert after.data.metrics == before.data.metrics
+    assert len(after.inputs.dataset_inputs) == 1
+    assert history(after.info.run_id, "loss") == list(enumerate(result().curves["loss"], 1))
+
+
+def test_duplicates_of_a_request_that_was_served_late_are_removed(store: "Store") -> None:
+    from feedforward.tracking import sync
+
+    run = log(store)
+    experiment = client().get_experiment_by_name("words").experiment_id
+    sync.create(client(), experiment, run, None)
+    assert len(all_runs()) == 2
+    kept = sync.find(client(), experiment, run.id)
+    assert kept is not None
+    assert kept.info.status == "FINISHED"
+    assert [each.info.run_id for each in all_runs()] == [kept.info.run_id]
+
+
+@pytest.mark.slow
+def test_threads_log_concurrently(store: "Store") -> None:
+    parent = store.start(tags("variant", None), "original")
+    threads = [threading.Thread(target=log, args=(store, seed, parent)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = store.find_runs("words", role="replica")
+    assert {run.tags["seed"] for run in found} == {str(seed) for seed in range(8)}
+    for run in found:
+        assert history(run.run_id, "val_loss") == list(enumerate(result(int(run.tags["seed"])).curves["val_loss"], 1))
+    assert in_spool() == []
+
+
+def test_threads_that_resume_one_parent_share_it(store: "Store") -> None:
+    together = threading.Barrier(6)
+
+    def one_seed(seed: int) -> None:
+        together.wait()
+        log(store, seed, store.start(tags("variant", None), "original", resume=True))
+
+    threads = [threading.Thread(target=one_seed, args=(seed,)) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (parent,) = store.find_runs("words", status=None, role="variant")
+    assert {run.tags["mlflow.parentRunId"] for run in store.find_runs("words", role="replica")} == {parent.run_id}

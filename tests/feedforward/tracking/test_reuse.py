@@ -1,0 +1,63 @@
+"""Results of finished runs are found again, bit for bit; damaged or unfinished ones are not."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tracked_runs import (
+    DIGEST,
+    log,
+    result,
+    tags,
+)
+
+from feedforward import tracking
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+
+def test_a_finished_run_is_reused_bit_for_bit(store: "Store") -> None:
+    wanted = {f"{seed:064x}": result(seed) for seed in range(3)}
+    for seed in range(3):
+        log(store, seed)
+    found = tracking.open_store().find_results("words", "fair", "replica", [*wanted, DIGEST])
+    assert found == wanted
+    for key, value in wanted.items():
+        assert [x.hex() for x in found[key].curves["loss"]] == [x.hex() for x in value.curves["loss"]]
+
+
+def test_in_a_large_store_older_results_are_found_too(store: "Store", monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("feedforward.tracking.queries.NEAR", 2)
+    for seed in range(4):
+        log(store, seed)
+    wanted = {f"{seed:064x}": result(seed) for seed in range(4)}
+    assert store.find_results("words", "fair", "replica", [*wanted, DIGEST]) == wanted
+
+
+def test_only_the_same_protocol_and_role_are_reused(store: "Store") -> None:
+    log(store)
+    key = [f"{0:064x}"]
+    assert store.find_results("words", "fair", "replica", key)
+    assert not store.find_results("words", "lecture", "replica", key)
+    assert not store.find_results("words", "fair", "final", key)
+    assert not store.find_results("pictures", "fair", "replica", key)
+
+
+def test_a_run_that_is_not_finished_is_not_reused(store: "Store") -> None:
+    store.fail(store.start(tags(), "broken"), "disk full")
+    store.start(tags(), "still training")
+    assert store.find_results("words", "fair", "replica", [DIGEST]) == {}
+
+
+@pytest.mark.parametrize("damage", ["removed", "changed", "cut"])
+def test_a_run_with_a_lost_or_changed_result_is_not_reused(store: "Store", workspace: Path, damage: str) -> None:
+    log(store)
+    (path,) = (workspace / "mlruns" / "artifacts").rglob("result.json")
+    text = path.read_text()
+    path.write_text({"removed": "", "changed": text.replace('"seed": 0', '"seed": 1'), "cut": text[:100]}[damage])
+    if damage == "removed":
+        path.unlink()
+    assert store.find_results("words", "fair", "replica", [f"{0:064x}"]) == {}
+    log(store)  # trained again: the whole run counts, the damaged one stays
+    assert store.find_results("words", "fair", "replica", [f"{0:064x}"]) == {f"{0:064x}": result()}

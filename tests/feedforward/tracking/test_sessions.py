@@ -1,0 +1,82 @@
+"""Runs of ended processes are closed, those of living ones are not: across containers, copies and machines."""
+
+import shutil
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tracked_runs import (
+    DIGEST,
+    all_runs,
+    child,
+    client,
+    tags,
+)
+
+from feedforward import tracking
+from feedforward.core import provenance
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+
+def move_to(run_id: str, host: str) -> None:
+    """As if a process of another checkout on that host had logged the run."""
+    for key, value in (("host", host), ("store", f"of {host}")):
+        client().set_tag(run_id, key, value)
+
+
+def test_containers_with_one_name_do_not_close_each_others_runs(
+    store: "Store", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Process numbers mean nothing in another container; the lock in the shared folder does."""
+    run = store.start(tags(seed=0), "in another container")
+    (found,) = store.find_runs("words", None, record_id=run.id)
+    client().set_tag(found.run_id, "process", "1@1")
+    monkeypatch.setattr("feedforward.core.provenance.host_digest", lambda: "other container")
+    assert store.reconcile() == 0
+
+
+@pytest.mark.slow
+def test_runs_of_a_container_that_was_removed_are_closed(store: "Store", workspace: Path) -> None:
+    code = (
+        "from feedforward.core import provenance; provenance.host_digest = lambda: 'removed';"
+        "tracking.open_store().start(tags(), 'x'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert child(workspace, code).returncode == -signal.SIGKILL
+    assert store.reconcile() == 1
+    assert [run.info.status for run in all_runs()] == ["KILLED"]
+
+
+def test_a_copied_store_does_not_close_the_runs_of_the_original(
+    store: "Store", workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.start(tags(), "in the original")
+    copy = workspace.with_name("copy")
+    shutil.copytree(workspace, copy)
+    monkeypatch.setenv("FEEDFORWARD_ROOT", str(copy))
+    assert tracking.open_store().reconcile() == 0
+
+
+@pytest.mark.slow
+def test_runs_of_a_dead_process_are_closed_and_those_of_a_live_one_are_not(store: "Store", workspace: Path) -> None:
+    code = "s = tracking.open_store(); log(s, 0); s.start(tags(seed=1), 'x'); os.kill(os.getpid(), signal.SIGKILL)"
+    assert child(workspace, code).returncode == -signal.SIGKILL
+    store.start(tags(seed=2), "mine")
+    elsewhere = store.start(tags(seed=3), "of another host")
+    (found,) = store.find_runs("words", None, record_id=elsewhere.id)
+    move_to(found.run_id, "another")
+    assert store.reconcile() == 1
+    states = {run.tags["seed"]: run.status for run in store.find_runs("words", None)}
+    assert states == {"0": "FINISHED", "1": "KILLED", "2": "RUNNING", "3": "RUNNING"}
+
+
+def test_runs_of_a_lost_host_are_closed_by_fingerprint(store: "Store") -> None:
+    for seed, host in enumerate(("lost", "at work", provenance.host_digest())):
+        run = store.start(tags(seed=seed, fingerprint=f"{host} {DIGEST}"), f"on {host}")
+        (found,) = store.find_runs("words", None, record_id=run.id)
+        move_to(found.run_id, host)
+    assert store.reconcile(lost={f"lost {DIGEST}", f"{provenance.host_digest()} {DIGEST}"}) == 1
+    states = {run.tags["seed"]: run.status for run in store.find_runs("words", None)}
+    assert states == {"0": "KILLED", "1": "RUNNING", "2": "RUNNING"}

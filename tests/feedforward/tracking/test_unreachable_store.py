@@ -1,0 +1,150 @@
+"""A store that is down, full or frozen costs no run: records wait and are sent later, each once."""
+
+import logging
+import os
+import re
+import resource
+import shutil
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tracked_runs import (
+    all_runs,
+    client,
+    free_port,
+    history,
+    in_spool,
+    log,
+    result,
+    server,
+    tags,
+    wait_for,
+)
+
+from feedforward import tracking
+from feedforward.core.errors import TrackingError
+from feedforward.tracking import records
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+
+def test_without_a_store_training_continues_and_results_are_reused(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    store = tracking.open_store()
+    parent = store.start(tags("variant", None), "original", resume=True)
+    for seed in range(5):
+        log(store, seed, parent)
+    store.finish(parent, metrics={"mean_loss": 0.5})
+    assert len([line for line in caplog.records if line.levelno == logging.WARNING]) == 1
+    assert len(in_spool()) == 6
+    wanted = {f"{seed:064x}": result(seed) for seed in range(5)}
+    assert tracking.open_store().find_results("words", "fair", "replica", wanted) == wanted
+    with pytest.raises(TrackingError):
+        store.find_runs("words")
+    assert store.reconcile() == 0
+    synced = store.sync()
+    assert (synced.sent, synced.waiting, len(synced.problems)) == (0, 6, 1)
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")  # the same records, sent to the store of this checkout
+    assert tracking.open_store().sync() == tracking.Synced(6, 0, [])
+    runs = {run.tags.get("seed"): run for run in tracking.open_store().find_runs("words")}
+    assert len(runs) == 6
+    assert {runs[str(seed)].tags["mlflow.parentRunId"] for seed in range(5)} == {runs[None].run_id}
+
+
+def test_a_waiting_child_is_sent_with_its_parent(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    store = tracking.open_store()
+    log(store, 0, store.start(tags("variant", None), "original", resume=True))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    later = tracking.open_store()
+    later.sync()
+    parent = later.start(tags("variant", None), "original", resume=True)
+    later.finish(parent, metrics={"mean_loss": 0.5})
+    (above,) = later.find_runs("words", role="variant")
+    (below,) = later.find_runs("words", role="replica")
+    assert below.tags["mlflow.parentRunId"] == above.run_id
+
+
+def test_a_damaged_record_does_not_block_the_others(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    store = tracking.open_store()
+    runs = [log(store, seed) for seed in range(2)]
+    (records.spool() / runs[0].id / "record.json").write_text('{"run": 1}')
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert tracking.open_store().sync().sent == 1
+    assert "cannot be read" in caplog.text
+    assert in_spool() == [runs[0].id]
+
+
+def test_a_full_disk_is_reported_in_one_line_and_the_record_waits(
+    store: "Store", caplog: pytest.LogCaptureFixture
+) -> None:
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limit[1]))  # bytes a file; the database has more already
+    try:
+        log(store)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    (said,) = caplog.records
+    assert re.fullmatch(r"sqlite:.*: start original seed 0 failed \(disk I/O error\); records wait .*", said.message)
+    assert len(in_spool()) == 1
+    assert tracking.open_store().sync() == tracking.Synced(1, 0, [])
+
+
+@pytest.mark.slow
+def test_a_server_that_is_down_and_then_freezes_loses_nothing(
+    workspace: Path, empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+
+    model = keras.Sequential([keras.Input((7,)), keras.layers.Dense(1, "sigmoid")])
+    port, folder = free_port(), tmp_path / "server"
+    folder.mkdir()
+    shutil.copy(empty_database, folder / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    store = tracking.open_store()
+    parent = store.start(tags("variant", None), "original", resume=True)
+    log(store, 0, parent, model=model)
+    assert len(in_spool()) == 1
+    with server(folder, port) as process:
+        assert store.sync() == tracking.Synced(1, 0, [])
+        log(store, 1, parent, model=model)
+        assert in_spool() == []
+        caught = store.start(tags(seed=2, fingerprint=f"{2:064x}"), "original seed 2", parent)
+        os.killpg(process.pid, signal.SIGSTOP)
+        store.finish(caught, result=result(2), model=model)
+        for seed in (3, 4):
+            log(store, seed, parent, model=model)
+        log(tracking.open_store(), 5, parent)  # another job finds the server frozen
+        assert len(in_spool()) == 4
+        os.killpg(process.pid, signal.SIGCONT)
+        wait_for(port, process)
+        assert store.sync() == tracking.Synced(4, 0, [])
+        store.finish(parent, metrics={"mean_loss": 0.5})
+        assert tracking.open_store().sync() == tracking.Synced(0, 0, [])
+        assert_complete(6)
+
+
+def assert_complete(replicas: int) -> None:
+    """Each replica is there once, with each point once, its result and its model, below one parent."""
+    store = tracking.open_store()
+    runs = store.find_runs("words", role="replica")
+    assert sorted(int(run.tags["seed"]) for run in runs) == list(range(replicas))
+    assert len(all_runs()) == replicas + 1
+    (parent,) = store.find_runs("words", role="variant")
+    assert {run.tags["mlflow.parentRunId"] for run in runs} == {parent.run_id}
+    for run in runs:
+        assert history(run.run_id, "loss") == list(enumerate(result(int(run.tags["seed"])).curves["loss"], 1))
+    wanted = {f"{seed:064x}": result(seed) for seed in range(replicas)}
+    assert store.find_results("words", "fair", "replica", wanted) == wanted
+    experiment = client().get_experiment_by_name("words").experiment_id
+    models = [model for model in client().search_logged_models([experiment]) if str(model.status) == "READY"]
+    assert len({model.source_run_id for model in models}) == len(models) == 5
