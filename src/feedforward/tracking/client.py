@@ -13,7 +13,7 @@ from feedforward.analysis.run_result import RunResult
 from feedforward.core import atomic_files, paths, provenance
 from feedforward.core.errors import TrackingError, TrainingError
 from feedforward.core.redaction import redact
-from feedforward.tracking import database, model_folder, queries, records, sessions
+from feedforward.tracking import database, model_folder, names, queries, records, sessions
 from feedforward.tracking import sync as sending
 from feedforward.tracking.connection import Connection
 from feedforward.tracking.records import Content, DataInput, LoggedRun, Record, Run, RunTags, Sample, Synced
@@ -251,8 +251,9 @@ class Store:
     def _experiment(self, dataset: str) -> str:
         # Without a lock: threads must wait for a frozen store concurrently, not one after the other.
         if dataset not in self._experiments:
-            location = None if self._connection.is_server else (database.artifact_root() / dataset).as_uri()
-            self._experiments[dataset] = sending.experiment_id(self._client, dataset, location)
+            name = names.experiment(dataset)
+            location = None if self._connection.is_server else (database.artifact_root() / name).as_uri()
+            self._experiments[dataset] = sending.experiment_id(self._client, name, location)
         return self._experiments[dataset]
 
     @contextlib.contextmanager

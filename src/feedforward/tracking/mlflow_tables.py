@@ -63,8 +63,8 @@ def _has_moved(uri: str) -> bool:
     return not folder.is_dir() or (folder.parent / "mlflow.db").is_file()
 
 
-def find_version(database: Path, name: str, alias_or_number: str | int) -> Version | None:
-    """The version of the registered model `name` with that alias or number; sqlite3.Error if it cannot be read."""
+def find_version(database: Path, dataset: str, name: str, alias_or_number: str | int) -> Version | None:
+    """The version of the dataset's registered model `name` with that alias or number; sqlite3.Error if unreadable."""
     with _reading(database) as connection:
         number = alias_or_number
         if isinstance(number, str):
@@ -82,7 +82,7 @@ def find_version(database: Path, name: str, alias_or_number: str | int) -> Versi
             return None
         query = "SELECT key, value FROM model_version_tags WHERE name = ? AND version = ?"
         tags = {str(key): str(value) for key, value in connection.execute(query, (name, number))}
-        return Version(name, number, str(row[0]), str(row[1]), tags)
+        return Version(dataset, number, str(row[0]), str(row[1]), tags)
 
 
 def has_version_tag(database: Path, key: str, value: str) -> bool:

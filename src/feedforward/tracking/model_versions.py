@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from feedforward.core import atomic_files, paths
 from feedforward.core.errors import DataError, TrackingError
-from feedforward.tracking import mlflow_tables, settings
+from feedforward.tracking import mlflow_tables, names, settings
 from feedforward.tracking.model_version import CHAMPION, DIGEST, SERVED, Version
 
 
@@ -34,7 +34,7 @@ def find(dataset: str, which: str | int = CHAMPION) -> Version | None:
         if not database.is_file():
             return None
         with _readable(database):
-            return mlflow_tables.find_version(database, dataset, which)
+            return mlflow_tables.find_version(database, dataset, names.registered_model(dataset), which)
     settings.apply()  # its time-outs
     from feedforward.tracking.registry import Registry
 

@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 
 from feedforward.analysis.run_result import RunResult
 from feedforward.core import atomic_files
-from feedforward.tracking import records
+from feedforward.tracking import names, records
 from feedforward.tracking.connection import Connection, first_line
 from feedforward.tracking.records import LoggedRun
 
@@ -74,7 +74,7 @@ def runs(
     parts += [f"attributes.status = '{status}'"] if status else []
 
     def search(_: bool) -> list[LoggedRun]:
-        experiment = connection.client.get_experiment_by_name(dataset)
+        experiment = connection.client.get_experiment_by_name(names.experiment(dataset))
         if experiment is None:
             return []
         return [_logged_run(run) for run in _pages(connection, [experiment.experiment_id], " and ".join(parts), limit)]

@@ -14,7 +14,7 @@ from mlflow.models import Model
 from feedforward.core import atomic_files
 from feedforward.core.errors import DataError, TrackingError
 from feedforward.core.redaction import redact
-from feedforward.tracking import model_folder, settings
+from feedforward.tracking import model_folder, names, settings
 from feedforward.tracking.connection import Connection, first_line
 from feedforward.tracking.model_version import SERVED, Version
 from feedforward.tracking.queries import runs
@@ -70,10 +70,13 @@ class Registry:
 
     def find(self, dataset: str, which: str | int) -> Version | None:
         """The version with that alias or number."""
+        name = names.registered_model(dataset)
         try:
             if isinstance(which, str):
-                return _version(self._connection.call(lambda: self._client.get_model_version_by_alias(dataset, which)))
-            return _version(self._connection.call(lambda: self._client.get_model_version(dataset, str(which))))
+                return _version(
+                    dataset, self._connection.call(lambda: self._client.get_model_version_by_alias(name, which))
+                )
+            return _version(dataset, self._connection.call(lambda: self._client.get_model_version(name, str(which))))
         except (MlflowException, OSError) as error:
             if isinstance(error, MlflowException) and error.error_code in NOT_FOUND:
                 return None
@@ -81,12 +84,12 @@ class Registry:
 
     def versions(self, dataset: str, run_id: str | None = None) -> list[Version]:
         """All versions, or those of a run, the latest first."""
-        where = f"name = '{dataset}'" + (f" and run_id = '{run_id}'" if run_id else "")
+        where = f"name = '{names.registered_model(dataset)}'" + (f" and run_id = '{run_id}'" if run_id else "")
         try:
             found, token = [], None
             while True:
                 page = self._client.search_model_versions(where, order_by=["version_number DESC"], page_token=token)
-                found += [_version(version) for version in page]
+                found += [_version(dataset, version) for version in page]
                 token = page.token
                 if not token:
                     return found
@@ -112,9 +115,9 @@ class Registry:
             self._client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
             atomic_files.crash_point("promote.before_register")
             with contextlib.suppress(MlflowException):  # it exists
-                self._client.create_registered_model(dataset)
+                self._client.create_registered_model(names.registered_model(dataset))
             made = self._client.create_model_version(
-                dataset,
+                names.registered_model(dataset),
                 model.artifact_location,
                 run_id,
                 {key: redact(value) for key, value in {**tags, "model_id": model.model_id}.items()},
@@ -122,7 +125,7 @@ class Registry:
             )
         except (MlflowException, OSError) as error:
             raise self._failed(f"registering a version of {dataset}", error) from None
-        return _version(made)
+        return _version(dataset, made)
 
     def add(self, version: Version, folder: Path, name: str) -> None:
         """Add the files of `folder` to the version's folder `name`."""
@@ -135,21 +138,25 @@ class Registry:
         """Set tags of the version."""
         try:
             for key, value in tags.items():
-                self._client.set_model_version_tag(version.dataset, str(version.number), key, redact(value))
+                self._client.set_model_version_tag(
+                    names.registered_model(version.dataset), str(version.number), key, redact(value)
+                )
         except MlflowException as error:
             raise self._failed(f"tagging {version.name}", error) from None
 
     def describe(self, version: Version, text: str) -> None:
         """Set the description of the version, in Markdown."""
         try:
-            self._client.update_model_version(version.dataset, str(version.number), redact(text)[:DESCRIPTION_LENGTH])
+            self._client.update_model_version(
+                names.registered_model(version.dataset), str(version.number), redact(text)[:DESCRIPTION_LENGTH]
+            )
         except MlflowException as error:
             raise self._failed(f"describing {version.name}", error) from None
 
     def set_alias(self, version: Version, alias: str) -> None:
         """Move the alias to the version."""
         try:
-            self._client.set_registered_model_alias(version.dataset, alias, str(version.number))
+            self._client.set_registered_model_alias(names.registered_model(version.dataset), alias, str(version.number))
         except MlflowException as error:
             raise self._failed(f"making {version.name} {alias}", error) from None
 
@@ -165,5 +172,5 @@ def download(uri: str, target: Path) -> Path:
         raise TrackingError(f"{redact(uri)}: cannot be fetched ({first_line(error)})") from None
 
 
-def _version(found: ModelVersion) -> Version:
-    return Version(found.name, int(found.version), found.run_id, found.source, dict(found.tags))
+def _version(dataset: str, version: ModelVersion) -> Version:
+    return Version(dataset, int(version.version), version.run_id, version.source, dict(version.tags))

@@ -1,0 +1,55 @@
+"""Two projects with a dataset of one name share a store without mixing runs or versions."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tracked_runs import client, log
+
+from feedforward import tracking
+from feedforward.tracking import model_versions
+from feedforward.tracking.registry import Registry
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+
+def use_project(workspace: Path, name: str) -> "Store":
+    path = workspace / "params.yaml"
+    path.write_text(f'seeds: 1\nproject: "{name}"\n')
+    os.utime(path, ns=(0, hash(name) % 10**15))
+    return tracking.open_store()
+
+
+@pytest.mark.slow
+def test_projects_do_not_see_each_others_runs_and_champions(workspace: Path, tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "description.json").write_text("{}")
+    champions = {}
+    for project in ("", "team-a", "team-b"):
+        store, registry = use_project(workspace, project), Registry()
+        assert store.find_runs("words") == []
+        assert model_versions.find("words") is None
+        log(store)
+        [run] = store.find_runs("words")
+        made = registry.register("words", run.run_id, {"served": tmp_path / "files"}, {"project": project})
+        registry.set_alias(made, "champion")
+        champions[project] = made
+        assert model_versions.find("words") == made == registry.find("words", "champion")
+        assert registry.versions("words") == [made]
+        assert (model_versions.folder(made, "served") / "description.json").is_file()
+    for project, champion in champions.items():
+        use_project(workspace, project)
+        assert model_versions.find("words") == champion
+    assert {experiment.name for experiment in client().search_experiments()} >= {
+        "words",
+        "team-a/words",
+        "team-b/words",
+    }
+
+
+def test_a_changed_project_takes_effect(workspace: Path) -> None:
+    log(use_project(workspace, "one"))
+    assert use_project(workspace, "two").find_runs("words") == []
+    assert len(use_project(workspace, "one").find_runs("words")) == 1
