@@ -1,6 +1,7 @@
 """Calls to the store: retried if that is safe, bounded in time, and one warning when the store stops answering."""
 
 import logging
+import os
 import random
 import threading
 import time
@@ -24,6 +25,8 @@ QUICK_FAILURE = 2.0  # s; a failure after more than that was a time-out, and ano
 PROBE_TIMEOUT = 3.0  # s
 PROBE_INTERVAL = 15.0  # s between probes of a server that has not answered a call yet
 _logger = logging.getLogger("feedforward.tracking")
+# As settings.apply, for callers that imported MLflow before: it logs, with a traceback, the errors that it raises.
+logging.getLogger("mlflow").setLevel(os.environ.get("MLFLOW_LOGGING_LEVEL", "CRITICAL"))
 
 
 class Connection:
