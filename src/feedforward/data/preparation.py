@@ -14,7 +14,7 @@ from feedforward.config.tasks import TASKS, Task
 from feedforward.core import atomic_files, paths, processes
 from feedforward.core.errors import DataError
 from feedforward.data import feedback
-from feedforward.data.readers import reading as readers
+from feedforward.data.readers import reading
 from feedforward.data.readers.reading import Part, Reading
 from feedforward.data.sources import download
 from feedforward.data.splits import Features, MultiHot, Split
@@ -36,7 +36,7 @@ def fetch(name: str, dataset: Dataset, params: Params) -> None:
     feedback.take(name, dataset, params.retraining.use_feedback)
 
 
-def vectorize(name: str, dataset: Dataset, collect: bool = False, read: Read = readers.read) -> None:
+def vectorize(name: str, dataset: Dataset, collect: bool = False, read: Read = reading.read) -> None:
     """Make the splits, vocabulary, profile and manifest in `paths.vectorized(name)`, all at once.
 
     collect: users' samples that were taken in are part of the training split. read: another way to the same reading,
@@ -47,22 +47,22 @@ def vectorize(name: str, dataset: Dataset, collect: bool = False, read: Read = r
     """
     folder = paths.raw(name)
     files = {key: folder / download.stored_name(key, file) for key, file in dataset.files.items()}
-    reading = read(dataset.reader, files)
+    content = read(dataset.reader, files)
     taken = [entry for entry in feedback.read(name) if entry["label"] in dataset.labels] if collect else []
     with atomic_files.writing_folder(paths.vectorized(name), "vectorize") as target:
-        digests = {"vocabulary": _save_vocabulary(reading.vocabulary, target)}
-        for file, content in reading.files.items():
-            (target / file).write_bytes(content)
-            digests[file] = hashlib.sha256(content).hexdigest()
+        digests = {"vocabulary": _save_vocabulary(content.vocabulary, target)}
+        for file, data in content.files.items():
+            (target / file).write_bytes(data)
+            digests[file] = hashlib.sha256(data).hexdigest()
         scaling = _Scaling(name, TASKS[dataset.task])
         with _profile(target / "profile.parquet", dataset) as profile:
             # map, not a loop: a loop's variable would hold one split in memory while the next is made
-            parts = map(functools.partial(_joined, taken=taken, reading=reading, dataset=dataset), reading.parts)
+            parts = map(functools.partial(_joined, taken=taken, content=content, dataset=dataset), content.parts)
             parts = map(scaling.scaled, parts)
             saved = list(map(functools.partial(_save, target=target, profile=profile), parts))
         digests |= {part: digest for part, digest, _ in saved} | scaling.digests()
         manifest = {
-            **reading.facts,
+            **content.facts,
             **digests,
             "data_digest": atomic_files.digest(digests),
             "samples": {part: samples for part, _, (samples, _) in saved},
@@ -115,16 +115,16 @@ class _Scaling:
         return Part(part.name, split, part.raw_lengths, part.digests)
 
 
-def _joined(part: Part, taken: list[dict[str, Any]], reading: Reading, dataset: Dataset) -> Part:
+def _joined(part: Part, taken: list[dict[str, Any]], content: Reading, dataset: Dataset) -> Part:
     """The part, that of training with the samples that were taken in."""
     if part.name != "train" or not taken:
         return part
     encoder = None
-    if reading.vocabulary is not None:
+    if content.vocabulary is not None:
         from feedforward.data.readers.encoders import TextEncoder
         from feedforward.data.readers.tokenizer import Vocabulary
 
-        encoder = TextEncoder(Vocabulary(tuple(reading.vocabulary), part.split.features.shape[1]))
+        encoder = TextEncoder(Vocabulary(tuple(content.vocabulary), part.split.features.shape[1]))
     return feedback.join(part, feedback.part(taken, dataset, encoder), dataset.training.validation.take)
 
 

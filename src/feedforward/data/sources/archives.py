@@ -83,7 +83,7 @@ def gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
             try:
                 unpacked = unpacker.decompress(packed, CHUNK)
             except zlib.error as error:
-                raise DataError(f"expected gzip, received {tar_stream.begin(packed)} ({error})") from None
+                raise DataError(f"expected gzip, received {tar_stream.preview(packed)} ({error})") from None
             if unpacked:
                 yield unpacked
             if parts > MOST_PARTS:

@@ -1,117 +1,102 @@
-"""A tar as it streams → its regular members. Nothing is extracted: no name ever becomes a path.
+"""Regular members of a tar stream, read by `tarfile` in streaming mode. Nothing is extracted: no name becomes a path.
 
-The headers are walked here, which takes 12 µs a member; `tarfile` takes 60 µs, and upstream's archive has 100,000.
+`tarfile` ends silently at a damaged header in the middle of an archive and reads extension headers of any size; `_Header`
+refuses both. Reading upstream's archive of 100,000 reviews takes 2.5 s of CPU time and 221 MiB; a parser of our own
+took 1.8 s and 204 MiB, once per fetch, which was not worth its 90 lines.
 """
 
+import tarfile
 from collections.abc import Callable, Iterable, Iterator
 
 from feedforward.core.errors import DataError
 
-BLOCK = 512
 LARGEST_EXTENSION = 2**20  # bytes of a pax or long-name header
+EXTENSIONS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+DAMAGED = (tarfile.TarError, ValueError, OverflowError, IndexError, KeyError, AttributeError)  # from hostile headers
 
 
 def members(chunks: Iterable[bytes], wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of the regular members of a tar that are wanted; all others are passed over.
-
-    Names come from ustar, pax and GNU headers.
+    """Names and contents of the wanted regular members of a tar; all other members are skipped.
 
     Raises:
-        DataError: a header is damaged, or a sparse file stands in the tar.
+        DataError: a header is damaged, or the archive contains a sparse file.
         EOFError: the stream ended early.
     """
-    window = _Window(iter(chunks))
-    extended: dict[bytes, bytes] = {}
-    while (header := window.take(BLOCK)) != bytes(BLOCK):
-        kind, name, size = _parse(header)
-        size = int(extended.get(b"size", size))
-        if kind in (b"x", b"L"):
-            if size > LARGEST_EXTENSION:
-                raise DataError(f"tar: a header of {size:,} bytes, at most {LARGEST_EXTENSION:,} are allowed")
-            payload = window.take_padded(size)
-            extended |= _pax(payload) if kind == b"x" else {b"path": payload.rstrip(b"\0")}
-            continue
-        if kind in (b"g", b"K"):  # defaults of all members, the target of a link: nothing that we read
-            window.skip_padded(size)
-            continue
-        if kind == b"S" or any(key.startswith(b"GNU.sparse.") for key in extended):
-            raise DataError("tar: a sparse file, which is not read; pack the archive without --sparse")
-        path = extended.get(b"path", name).decode("utf-8", "replace").removeprefix("./")
-        extended = {}
-        if kind in (b"0", b"\0") and wanted(path):
-            yield path, window.take_padded(size)
-        elif kind not in (b"1", b"2", b"3", b"4", b"5", b"6"):  # links, devices, folders, pipes have no bytes
-            window.skip_padded(size)
-    window.drain()  # so that the checksum at the end of the gzip is read
+    stream = _Stream(chunks)
+    try:
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header, encoding="utf-8", errors="replace") as archive:
+            while (member := archive.next()) is not None:
+                archive.members = []  # tarfile keeps every header it has read, about a kilobyte each
+                if member.issparse() or any(key.startswith("GNU.sparse.") for key in member.pax_headers):
+                    raise DataError("tar: a sparse file is not supported; pack the archive without --sparse")
+                name = member.name.removeprefix("./")
+                if member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and wanted(name):
+                    content = archive.extractfile(member)
+                    assert content is not None
+                    yield name, content.read()
+    except DAMAGED as error:
+        if stream.ended:
+            raise EOFError("tar ends early") from None
+        raise DataError(
+            f"tar: damaged ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+        ) from None
+    stream.drain()  # so that the checksum at the end of the gzip stream is read
 
 
-class _Window:
-    """Exactly so many bytes at a time from chunks of any size."""
+class _Header(tarfile.TarInfo):
+    """A header that is damaged, cut off or too large is an error, wherever it occurs in the archive."""
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks, self._chunk, self._at = chunks, b"", 0
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
+        """Parse a header block; an empty block ends the archive."""
+        try:
+            header = super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if len(buf) < tarfile.BLOCKSIZE:
+                raise EOFError("tar ends early") from None
+            if not any(buf):
+                raise
+            raise DataError(f"tar: a damaged header ({error}), {preview(bytes(buf))}") from None
+        if header.type in EXTENSIONS and header.size > LARGEST_EXTENSION:
+            raise DataError(f"tar: an extension header of {header.size:,} bytes; at most {LARGEST_EXTENSION:,} allowed")
+        if header.size < 0:
+            raise DataError(f"tar: a member of {header.size} bytes")
+        return header
 
-    def take(self, size: int) -> bytes:
-        pieces = list(self._pieces(size))
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def take_padded(self, size: int) -> bytes:
-        return self.take(size + -size % BLOCK)[:size]
+class _Stream:
+    """Chunks of any size as an object with `read`; `ended`: more was asked for than there was."""
 
-    def skip_padded(self, size: int) -> None:
-        for _ in self._pieces(size + -size % BLOCK):
-            pass
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks, self._rest, self.ended = iter(chunks), b"", False
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes, fewer only at the end."""
+        pieces, missing = [], size
+        while missing:
+            if not self._rest:
+                self._rest = next(self._chunks, b"")
+                if not self._rest:
+                    self.ended = True
+                    break
+            piece, self._rest = self._rest[:missing], self._rest[missing:]
+            pieces.append(piece)
+            missing -= len(piece)
+        return b"".join(pieces)
 
     def drain(self) -> None:
+        """Read to the end."""
         for _ in self._chunks:
             pass
 
-    def _pieces(self, size: int) -> Iterator[bytes]:
-        while size:
-            if self._at == len(self._chunk):
-                self._chunk, self._at = next(self._chunks, b""), 0
-                if not self._chunk:
-                    raise EOFError("tar ends early")
-            piece = self._chunk[self._at : self._at + size]
-            self._at += len(piece)
-            size -= len(piece)
-            yield piece
 
-
-def _parse(header: bytes) -> tuple[bytes, bytes, int]:
-    """Kind, name and size of a member, from its ustar, GNU or older header."""
-    if sum(header) - sum(header[148:156]) + 8 * ord(" ") != _number(header[148:156]):
-        raise DataError(f"tar: a damaged header, {begin(header)}")
-    name = header[:100].split(b"\0", 1)[0]
-    prefix = header[345:500].split(b"\0", 1)[0] if header[257:263] == b"ustar\0" else b""
-    size = _number(header[124:136])
-    return header[156:157], prefix + b"/" + name if prefix else name, size
-
-
-def _number(field: bytes) -> int:
-    if field[0] & 0x80:  # GNU's way to write large numbers
-        return int.from_bytes(field, "big") & ~(0x80 << 8 * (len(field) - 1))
-    digits = field.strip(b" \0") or b"0"
-    if digits.strip(b"01234567"):
-        raise DataError(f"tar: expected an octal number, received {field!r}")
-    return int(digits, 8)
-
-
-def _pax(payload: bytes) -> dict[bytes, bytes]:
-    """Records `LENGTH KEY=VALUE LF`, LENGTH counting itself."""
-    records, at = {}, 0
-    while at < len(payload):
-        digits, _, _ = payload[at : at + 20].partition(b" ")
-        stop = at + (int(digits) if digits.isdigit() else 0)
-        key, equals, value = payload[at + len(digits) + 1 : stop - 1].partition(b"=")
-        sound = bool(equals) and at < stop <= len(payload)  # a record of no bytes would be read for ever
-        if not sound or (key == b"size" and not (value.isdigit() and len(value) < 20)):
-            raise DataError(f"tar: a damaged pax header, {begin(payload[at:])}")
-        records[key], at = value, stop
-    return records
-
-
-def begin(data: bytes) -> str:
-    """The beginning of bytes that are not what they should be, fit to print."""
+def preview(data: bytes) -> str:
+    """The first bytes of unexpected content, printable."""
     begin = data[:40].strip(b"\0")
     return f"a web page ({begin!r}…)" if begin.lstrip().startswith(b"<") else f"{begin!r}…"

@@ -6,7 +6,7 @@ from raw_files import idx, sha256
 
 from feedforward.config.schema import IdxPair, IdxReader
 from feedforward.core.errors import DataError
-from feedforward.data.readers import reading as readers
+from feedforward.data.readers import reading
 from feedforward.data.readers.idx import read_array
 
 RANDOM = np.random.default_rng(0)
@@ -30,7 +30,7 @@ def files(tmp_path):
 
 
 def test_images_become_rows_of_pixels(files):
-    reading = readers.read(config(), files)
+    reading = reading.read(config(), files)
     assert reading.vocabulary is None
     parts = list(reading.parts)
     assert [part.name for part in parts] == ["train", "test"]
@@ -43,7 +43,7 @@ def test_images_become_rows_of_pixels(files):
 
 
 def test_a_seed_shuffles_the_training_samples_alone(files):
-    train, test = readers.read(config(3), files).parts
+    train, test = reading.read(config(3), files).parts
     order = np.random.default_rng(3).permutation(7)
     assert order.tolist() != sorted(order)
     np.testing.assert_array_equal(train.split.labels, LABELS["train"][order])
@@ -98,10 +98,10 @@ def test_a_missing_file_is_named(tmp_path):
 def test_images_and_labels_must_belong_together(files):
     files["train labels"].write_bytes(idx(LABELS["test"]))
     with pytest.raises(DataError, match="7 images, but 5 labels"):
-        list(readers.read(config(), files).parts)
+        list(reading.read(config(), files).parts)
 
 
 def test_images_in_place_of_labels_are_refused(files):
     files["train labels"].write_bytes(idx(IMAGES["train"]))
     with pytest.raises(DataError, match="train-labels: expected 1 dimensions, got 3"):
-        list(readers.read(config(), files).parts)
+        list(reading.read(config(), files).parts)

@@ -7,7 +7,7 @@ from raw_files import REVIEWS, sha256
 from feedforward.config.schema import TextReader
 from feedforward.core.errors import DataError
 from feedforward.data import archive_members
-from feedforward.data.readers import reading as readers
+from feedforward.data.readers import reading
 
 
 def config(**changes: object) -> TextReader:
@@ -27,7 +27,7 @@ def store(tmp_path):
 
 
 def test_reviews_become_multi_hot_rows_with_the_label_of_their_folder(store):
-    reading = readers.read(config(), store(REVIEWS))
+    reading = reading.read(config(), store(REVIEWS))
     train, test = reading.parts
     # counted in train alone: bad 3, a 2, film 2, good 2, then once each: and, fun, long
     assert reading.vocabulary == ["bad", "a", "film", "good", "and", "fun", "long"]
@@ -46,7 +46,7 @@ def test_reviews_become_multi_hot_rows_with_the_label_of_their_folder(store):
 
 
 def test_the_profile_describes_the_raw_bytes(store):
-    for part in readers.read(config(), store(REVIEWS)).parts:
+    for part in reading.read(config(), store(REVIEWS)).parts:
         texts = [text for name, text in REVIEWS.items() if f"/{part.name}/" in name]
         assert part.raw_lengths.tolist() == [len(text) for text in texts]
         assert [digest.tobytes().hex() for digest in part.digests] == [sha256(text) for text in texts]
@@ -57,8 +57,8 @@ def test_a_seed_shuffles_the_training_texts_alone_and_everything_of_them(store, 
     reviews = {f"set/train/{'np'[i % 2]}/{i:02}.txt": f"word{i} film".encode() for i in range(40)}
     reviews = dict(sorted(reviews.items())) | {"set/test/n/0.txt": b"film", "set/test/p/1.txt": b"word1"}
     files = store(reviews)
-    plain, plain_test = readers.read(config(classes=("n", "p"), num_words=99), files).parts
-    mixed, mixed_test = readers.read(config(classes=("n", "p"), num_words=99, shuffle_seed=5), files).parts
+    plain, plain_test = reading.read(config(classes=("n", "p"), num_words=99), files).parts
+    mixed, mixed_test = reading.read(config(classes=("n", "p"), num_words=99, shuffle_seed=5), files).parts
     order = np.random.default_rng(5).permutation(40)
     np.testing.assert_array_equal(mixed.split.features.dense(), plain.split.features.dense()[order])
     np.testing.assert_array_equal(mixed.split.labels, plain.split.labels[order])
@@ -68,26 +68,26 @@ def test_a_seed_shuffles_the_training_texts_alone_and_everything_of_them(store, 
 
 
 def test_the_order_of_classes_gives_the_labels(store):
-    train, _ = readers.read(config(classes=("pos", "neg")), store(REVIEWS)).parts
+    train, _ = reading.read(config(classes=("pos", "neg")), store(REVIEWS)).parts
     assert train.split.labels.tolist() == [1, 1, 0]
 
 
 def test_other_folders_are_passed_over(store):
     reviews = REVIEWS | {"set/train/unsup/0.txt": b"unheard", "set/train/neg/deep/0.txt": b"unheard"}
-    assert "unheard" not in readers.read(config(), store(reviews)).vocabulary
+    assert "unheard" not in reading.read(config(), store(reviews)).vocabulary
 
 
 def test_texts_that_are_not_utf8_are_read_and_named(store, caplog):
     caplog.set_level(logging.WARNING)
     reviews = REVIEWS | {"set/train/pos/3_9.txt": b"caf\xe9", "set/train/pos/4_9.txt": b"caf\xe9 \xff"}
-    reading = readers.read(config(num_words=99), store(reviews))
+    reading = reading.read(config(num_words=99), store(reviews))
     assert "caf\ufffd" in reading.vocabulary
     assert [len(part.split) for part in reading.parts] == [5, 2]
     assert "train: 2 texts are not UTF-8, the first is set/train/pos/3_9.txt" in caplog.text
 
 
 def test_an_empty_text_is_a_row_with_the_start_alone(store):
-    train, _ = readers.read(config(), store({"set/train/neg/0.txt": b"", **REVIEWS})).parts
+    train, _ = reading.read(config(), store({"set/train/neg/0.txt": b"", **REVIEWS})).parts
     assert train.split.features.dense().sum(axis=1)[0] == 1
     assert train.raw_lengths[0] == 0
 
@@ -95,9 +95,9 @@ def test_an_empty_text_is_a_row_with_the_start_alone(store):
 def test_a_split_without_texts_is_refused(store):
     only_train = {name: text for name, text in REVIEWS.items() if "train" in name}
     with pytest.raises(DataError, match="no text in set/test/neg or set/test/pos; check `reader`"):
-        list(readers.read(config(), store(only_train)).parts)
+        list(reading.read(config(), store(only_train)).parts)
     with pytest.raises(DataError, match="no text in other/neg"):
-        readers.read(config(train="other"), store(REVIEWS))
+        reading.read(config(train="other"), store(REVIEWS))
 
 
 def test_a_damaged_or_missing_file_is_named_with_what_to_do(store):
@@ -105,7 +105,7 @@ def test_a_damaged_or_missing_file_is_named_with_what_to_do(store):
     path = files["set.tar.gz"]
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(DataError, match=r"set\.parquet: cannot be read .*fetch again"):
-        readers.read(config(), files)
+        reading.read(config(), files)
     path.unlink()
     with pytest.raises(DataError, match=r"set\.parquet: cannot be read .*fetch again"):
-        readers.read(config(), files)
+        reading.read(config(), files)

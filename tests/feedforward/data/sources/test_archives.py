@@ -236,7 +236,6 @@ def header(**fields: tuple[int, bytes]) -> bytes:
         header(size=(124, b"\x80" + b"\x7f" * 11)),
         header(kind=(156, b"x"), size=(124, b"77777777777\0")),
         header(kind=(156, b"L"), size=(124, b"77777777777\0")),
-        header(kind=(156, b"x"), size=(124, b"00000000005\0")) + b"hello".ljust(512, b"\0"),
         header(kind=(156, b"x"), size=(124, b"00000000013\0")) + b"11 size=-1\n".ljust(512, b"\0"),
         header(kind=(156, b"x"), size=(124, b"00000000013\0")) + b"99 path=abc".ljust(512, b"\0"),
         header(kind=(156, b"x"), size=(124, b"00000000013\0")) + b"0 path=abcd".ljust(512, b"\0"),
@@ -247,6 +246,18 @@ def test_damaged_headers_are_refused(damage):
     with pytest.raises((DataError, EOFError)) as caught:
         unpack(gzip.compress(damage + rest), reviews_file())
     assert "\n" not in str(caught.value)
+
+
+def test_an_extension_header_without_records_changes_nothing():
+    extension = header(kind=(156, b"x"), size=(124, b"00000000005\0")) + b"hello".ljust(512, b"\0")
+    rest = tar([tar_entry(*item) for item in REVIEWS.items()])
+    assert unpack(gzip.compress(extension + rest), reviews_file())[0] == DIGEST
+
+
+def test_a_damaged_header_after_sound_members_is_no_end_of_the_archive():
+    sound = tar([tar_entry(*item) for item in REVIEWS.items()])[: 2 * 512 * len(REVIEWS)]
+    with pytest.raises(DataError, match="a damaged header"):
+        unpack(gzip.compress(sound + b"no header at all".ljust(512, b"?") + bytes(1024)), reviews_file())
 
 
 @settings(deadline=None, max_examples=200)
