@@ -30,9 +30,9 @@ def files(tmp_path):
 
 
 def test_images_become_rows_of_pixels(files):
-    reading = reading.read(config(), files)
-    assert reading.vocabulary is None
-    parts = list(reading.parts)
+    content = reading.read(config(), files)
+    assert content.vocabulary is None
+    parts = list(content.parts)
     assert [part.name for part in parts] == ["train", "test"]
     for part in parts:
         assert part.split.features.dtype == part.split.labels.dtype == np.uint8

@@ -27,11 +27,11 @@ def store(tmp_path):
 
 
 def test_reviews_become_multi_hot_rows_with_the_label_of_their_folder(store):
-    reading = reading.read(config(), store(REVIEWS))
-    train, test = reading.parts
+    content = reading.read(config(), store(REVIEWS))
+    train, test = content.parts
     # counted in train alone: bad 3, a 2, film 2, good 2, then once each: and, fun, long
-    assert reading.vocabulary == ["bad", "a", "film", "good", "and", "fun", "long"]
-    assert reading.facts == {"distinct_words": 7}
+    assert content.vocabulary == ["bad", "a", "film", "good", "and", "fun", "long"]
+    assert content.facts == {"distinct_words": 7}
     assert train.split.labels.tolist() == [0, 0, 1]
     assert test.split.labels.tolist() == [0, 1]
     assert train.split.labels.dtype == np.uint8
@@ -80,9 +80,9 @@ def test_other_folders_are_passed_over(store):
 def test_texts_that_are_not_utf8_are_read_and_named(store, caplog):
     caplog.set_level(logging.WARNING)
     reviews = REVIEWS | {"set/train/pos/3_9.txt": b"caf\xe9", "set/train/pos/4_9.txt": b"caf\xe9 \xff"}
-    reading = reading.read(config(num_words=99), store(reviews))
-    assert "caf\ufffd" in reading.vocabulary
-    assert [len(part.split) for part in reading.parts] == [5, 2]
+    content = reading.read(config(num_words=99), store(reviews))
+    assert "caf\ufffd" in content.vocabulary
+    assert [len(part.split) for part in content.parts] == [5, 2]
     assert "train: 2 texts are not UTF-8, the first is set/train/pos/3_9.txt" in caplog.text
 
 
