@@ -1,8 +1,8 @@
 """Regular members of a tar stream, read by `tarfile` in streaming mode. Nothing is extracted: no name becomes a path.
 
 `tarfile` ends silently at a damaged header in the middle of an archive and reads extension headers of any size;
-`_Header` refuses both. Reading upstream's archive of 100,000 reviews takes 2.5 s of CPU time and 221 MiB; a parser of our own
-took 1.8 s and 204 MiB, once per fetch, which was not worth its 90 lines.
+`_Header` refuses both. Reading upstream's archive of 100,000 reviews takes 2.5 s of CPU time and 221 MiB.
+A parser of our own took 1.8 s and 204 MiB, once per fetch, which was not worth its 90 lines.
 """
 
 import tarfile
