@@ -33,7 +33,7 @@ from bench.bench import Target, aligned
 from feedforward.config.schema import load_params
 from feedforward.core import atomic_files, paths
 from feedforward.core.errors import NothingToServe
-from feedforward.data.readers.encoders import TextEncoder
+from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.data.splits import Split
 from feedforward.serving import prediction
 from feedforward.serving.prediction import Champion

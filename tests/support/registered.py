@@ -15,8 +15,9 @@ from small_data import HELD_OUT, TRAIN, WORDS
 from feedforward.config.schema import Params
 from feedforward.core import atomic_files, paths
 from feedforward.data.readers import tokenizer
-from feedforward.data.readers.encoders import ImageEncoder, TextEncoder
+from feedforward.data.readers.image_encoder import ImageEncoder
 from feedforward.data.readers.image_preprocessing import Framing
+from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.experiments import plan
 from feedforward.models import network_files
 from feedforward.models.numpy_network import Layer, Network

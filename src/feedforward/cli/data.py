@@ -13,6 +13,7 @@ from feedforward.core.errors import one_line
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from feedforward.data.config_inference import Guess
     from feedforward.data.description import Described
 
 
@@ -42,7 +43,32 @@ def init(
     print(f"datasets.{chosen} was added to {paths.params().name}. These are guesses; change what is wrong:")
     for reason in guess.reasons:
         print(f"  - {reason}")
+    if guess.columns:
+        _show_columns(guess)
     print(f"next: `feedforward run`, then `feedforward describe {chosen}`")
+
+
+def _show_columns(guess: "Guess") -> None:
+    """The columns of a table: role, how they are read, and examples."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    reader = guess.entry["reader"]
+    learned = reader.get("target") or [reader.get("label")]
+    features = (*reader.get("numeric", ()), *reader.get("categorical", ()), reader.get("text"))
+    table = Table("column", "role", "read as", "examples", box=None, pad_edge=False)
+    for column in guess.columns:
+        use = (
+            "label"
+            if column.name in learned
+            else column.role
+            if column.name in features
+            else f"{column.role}, left out"
+        )
+        cells = (column.name, use, column.how, " · ".join(column.examples))
+        table.add_row(*(escape(one_line(cell)[:50]) for cell in cells))
+    Console(highlight=False, width=120).print(table)
 
 
 def describe(dataset: DatasetArgument, as_json: JsonOption = False) -> None:

@@ -132,7 +132,8 @@ def _answer_many(champion: "Champion", chosen: dict[str, "Servable"], file: Path
     with progress.bar(f"predict {champion.version.name}", total) as advance:
         if not as_json:
             table.writerow(["sample", "variant", "label" if shown else labels[0], *shown])
-        places = prediction.from_rows(file) if takes == "row" else prediction.from_table(file)
+        column = getattr(champion.served.encoder, "column", "")
+        places = prediction.from_rows(file) if takes == "row" else prediction.from_table(file, column)
         for names, checked in prediction.in_chunks(champion.served, places):
             features = champion.served.encoder.encode(checked)
             for name, served in chosen.items():

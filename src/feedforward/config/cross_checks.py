@@ -155,7 +155,8 @@ def _check_folders(dataset: Any) -> Iterator[str]:
         return
     for part in ("train", "test"):
         folder = _at(dataset, "reader", part)
-        missing = [path for name in classes if (path := f"{folder}/{name}" if folder else name) not in folders]
+        paths = [f"{folder}/{name}" if folder else name for name in classes]
+        missing = [path for path in paths if not any(f"{listed}/".startswith(f"{path}/") for listed in folders)]
         if isinstance(folder, str) and missing:
             listed = ", ".join(map(shown, folders))
             yield f"reader.{part}: each class must be a folder of the file ({listed}), got {shown(missing[0])}"

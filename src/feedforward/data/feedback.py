@@ -22,7 +22,7 @@ from feedforward.data.readers.reading import Part
 from feedforward.data.splits import Features, MultiHot, Split
 
 if TYPE_CHECKING:
-    from feedforward.data.readers.encoders import TextEncoder
+    from feedforward.data.readers.text_encoder import TextEncoder
 
 HEAD = {"format": 1}  # first line of the snapshot: DVC warns of an empty file
 KEPT = ("label", "digest", "text", "pixels")  # of an entry; neither when it came nor what was answered
@@ -131,7 +131,7 @@ def encoder_of(name: str, dataset: Dataset) -> "TextEncoder | None":
     from feedforward.data.readers import (
         tokenizer,  # pyarrow takes a third of a second, which only who collects texts pays
     )
-    from feedforward.data.readers.encoders import VOCABULARY, TextEncoder
+    from feedforward.data.readers.text_encoder import VOCABULARY, TextEncoder
 
     return TextEncoder(tokenizer.load_vocabulary(paths.vectorized(name) / VOCABULARY, dataset.reader.num_words))
 

@@ -121,7 +121,7 @@ def _joined(part: Part, taken: list[dict[str, Any]], content: Reading, dataset: 
         return part
     encoder = None
     if content.vocabulary is not None:
-        from feedforward.data.readers.encoders import TextEncoder
+        from feedforward.data.readers.text_encoder import TextEncoder
         from feedforward.data.readers.tokenizer import Vocabulary
 
         encoder = TextEncoder(Vocabulary(tuple(content.vocabulary), part.split.features.shape[1]))

@@ -1,6 +1,5 @@
 """Raw samples → labels and probabilities: of the champion, of the variants beside it, and what spoke for them."""
 
-import csv
 import dataclasses
 import functools
 import io
@@ -10,23 +9,27 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from feedforward.core.errors import DataError, InputError, NothingToServe, ParamsError, TrackingError
 from feedforward.data.readers import tokenizer
-from feedforward.data.readers.encoders import TextEncoder
+from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.models import attribution
 from feedforward.promotion import bundle
 from feedforward.promotion.bundle import Servable
 from feedforward.tracking import model_version, model_versions
 from feedforward.tracking.model_version import Version
 
+if TYPE_CHECKING:
+    from feedforward.data.readers.table_file import Table
+
 log = logging.getLogger(__name__)
 
 TEXT_COLUMNS = ("text", "review", "sample")  # of a table of texts, the first that is there
+LINES = (".jsonl", ".ndjson")
 CHUNK = 2000  # samples of a file at a time
 Place = tuple[str, Any]  # where a sample stands, for messages, and the sample
 
@@ -174,93 +177,95 @@ def from_files(paths: Sequence[str]) -> Iterator[Place]:
             raise InputError(path, f"cannot be read ({error.strerror})") from None
 
 
-def from_table(path: Path) -> Iterator[Place]:
-    """What `read_table` gives; a file that is not UTF-8 is reported once."""
-    warned = False
-    for place, sample in read_table(path):
-        if not warned and isinstance(sample, str) and "\ufffd" in sample:
-            log.warning("%s: is not UTF-8; bad bytes are replaced, here and further down", place)
-            warned = True
-        yield place, sample
-
-
 def from_rows(path: Path) -> Iterator[Place]:
-    """The rows of a .csv, .jsonl or .parquet file, as objects.
+    """The rows of a .csv, .jsonl or .parquet file as objects, read as in training.
 
     Raises:
         InputError: it cannot be read.
     """
-    if path.suffix in (".jsonl", ".ndjson"):
-        yield from read_table(path, whole=True)
+    if path.suffix in LINES:
+        yield from _lines(path, "")
         return
-    try:
-        if path.suffix == ".parquet":
-            from feedforward.data.readers.table import open_table
-
-            yield from ((f"{path} row {k}", row) for k, row in enumerate(open_table(path).to_pylist(), start=1))
-            return
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            for row in (rows := csv.DictReader(file)):
-                yield f"{path} line {rows.line_num}", row
-    except (OSError, csv.Error, DataError) as error:
-        raise InputError(str(path), f"cannot be read ({error})") from None
+    table = _table(path)
+    names = list(table.columns)
+    for number, row in enumerate(zip(*(column.to_pylist() for column in table.columns.values()), strict=True), start=1):
+        yield f"{path} row {number}", dict(zip(names, row, strict=True))
 
 
-def read_table(path: Path, whole: bool = False) -> Iterator[Place]:
-    """The texts of a file: a line each (.txt), a column (.csv) or a field of objects (.jsonl); `-` is standard input.
+def from_table(path: Path, column: str = "") -> Iterator[Place]:
+    """The texts of a file: one per line (.txt), of a column (.csv, .parquet) or a field of objects (.jsonl).
 
-    whole: objects as they are.
+    column: the one with the texts, that of the training table; the only one, or one of TEXT_COLUMNS, does too.
+    `-` is standard input.
 
     Raises:
         InputError: it cannot be read, or has no such column or field.
     """
+    if path.suffix in LINES:
+        yield from _lines(path, column or TEXT_COLUMNS[0])
+    elif path.suffix in (".csv", ".tsv", ".parquet"):
+        table = _table(path)
+        name = _text_column(str(path), list(table.columns), column)
+        yield from ((f"{path} row {k}", text) for k, text in enumerate(table.columns[name].to_pylist(), start=1))
+    else:
+        yield from _text_lines(path)
+
+
+def _table(path: Path) -> "Table":
+    from feedforward.data.readers import table_file
+
+    try:
+        table = table_file.read(path)
+    except DataError as error:
+        raise InputError(str(path), str(error).removeprefix(f"{path}: ")) from None
+    for note in table.notes:
+        log.warning("%s: %s", path, note)
+    return table
+
+
+def _text_column(where: str, names: Sequence[str], column: str) -> str:
+    wanted = [name for name in (column, *TEXT_COLUMNS) if name]
+    name = next((name for name in wanted if name in names), names[0] if len(names) == 1 else None)
+    if name is None:
+        raise InputError(where, f"expected a column {' or '.join(wanted)}, got {', '.join(names)[:200]}")
+    return name
+
+
+def _text_lines(path: Path) -> Iterator[Place]:
+    warned = False
     try:
         with (
-            io.TextIOWrapper(sys.stdin.buffer, "utf-8", "replace")
+            io.TextIOWrapper(sys.stdin.buffer, "utf-8", "replace", newline="\n")
             if str(path) == "-"
-            else path.open(encoding="utf-8-sig", errors="replace", newline="")
+            else path.open(encoding="utf-8-sig", errors="replace", newline="\n")
         ) as file:
-            if path.suffix == ".csv":
-                yield from _of_csv(str(path), file)
-            elif path.suffix in (".jsonl", ".ndjson"):
-                yield from _of_json_lines(str(path), file, whole)
-            else:
-                for number, line in enumerate(file, start=1):
-                    if line.strip():
-                        yield f"{path} line {number}", line
+            for number, line in enumerate(file, start=1):
+                if not warned and "\ufffd" in line:
+                    log.warning("%s line %d: is not UTF-8; bad bytes are replaced, here and further down", path, number)
+                    warned = True
+                if line.strip():
+                    yield f"{path} line {number}", line
     except OSError as error:
         raise InputError(str(path), f"cannot be read ({error.strerror})") from None
 
 
-def _of_csv(name: str, file: Any) -> Iterator[Place]:
-    csv.field_size_limit(2**27)
-    rows = csv.DictReader(file)
+def _lines(path: Path, column: str) -> Iterator[Place]:
+    """JSON values, one per line; of objects the field `column` (see `from_table`), where that is given."""
     try:
-        columns = rows.fieldnames or []
-        column = next((each for each in TEXT_COLUMNS if each in columns), columns[0] if len(columns) == 1 else None)
-        if column is None:
-            raise InputError(name, f"must have a column {' or '.join(TEXT_COLUMNS)}, got {', '.join(columns)[:200]}")
-        for row in rows:
-            yield f"{name} line {rows.line_num}", row[column]
-    except csv.Error as error:
-        raise InputError(f"{name} line {rows.line_num}", f"is not CSV ({error})") from None
-
-
-def _of_json_lines(name: str, file: Any, whole: bool) -> Iterator[Place]:
-    for number, line in enumerate(file, start=1):
-        if not line.strip():
-            continue
-        where = f"{name} line {number}"
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            raise InputError(where, "is not JSON") from None
-        if isinstance(value, dict) and not whole:
-            field = next((each for each in TEXT_COLUMNS if each in value), None)
-            if field is None:
-                raise InputError(where, f"must have a field {' or '.join(TEXT_COLUMNS)}")
-            value = value[field]
-        yield where, value
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    continue
+                where = f"{path} line {number}"
+                try:
+                    value = json.loads(line)
+                except (ValueError, RecursionError):
+                    raise InputError(where, "is not JSON") from None
+                if isinstance(value, dict) and column:
+                    value = value[_text_column(where, list(value), column)]
+                yield where, value
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read ({error.strerror})") from None
 
 
 def in_chunks(served: Servable, places: Iterator[Place]) -> Iterator[tuple[list[str], list[Any]]]:

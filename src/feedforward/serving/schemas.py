@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 
 from feedforward.config.schema import Serving
 from feedforward.core.errors import DataError, InputError
-from feedforward.data.readers import encoders
+from feedforward.data.readers import image_encoder
 from feedforward.promotion.bundle import Servable
 from feedforward.serving import prediction
 from feedforward.serving.feedback_log import FeedbackLog
@@ -179,7 +179,7 @@ def check_samples(served: Servable, question: Question, bounds: Serving) -> list
         InputError: one is too large or not what the encoder takes, or all together are too much work.
     """
     samples, takes = question.samples, served.encoder.takes
-    if takes == "image" and len(samples) > 1 and (pixels := encoders.picture_pixels(samples)) > MAX_PIXELS:
+    if takes == "image" and len(samples) > 1 and (pixels := image_encoder.picture_pixels(samples)) > MAX_PIXELS:
         raise InputError("samples", f"must have at most {MAX_PIXELS} pixels together, got {pixels}")
     checked = [_check(served, sample, f"samples.{number}", bounds) for number, sample in enumerate(samples)]
     if takes == "text" and question.explain and (size := sum(map(len, checked))) > MAX_EXPLAINED_BYTES:

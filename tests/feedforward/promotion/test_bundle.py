@@ -14,8 +14,9 @@ import pytest
 
 from feedforward.core.errors import DataError
 from feedforward.data.readers import tokenizer
-from feedforward.data.readers.encoders import ImageEncoder, TextEncoder
+from feedforward.data.readers.image_encoder import ImageEncoder
 from feedforward.data.readers.image_preprocessing import Framing
+from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.models import network_files
 from feedforward.models.network_files import WEIGHTS
 from feedforward.promotion import bundle

@@ -22,8 +22,9 @@ from feedforward.cli import serving
 from feedforward.config.schema import Params
 from feedforward.core.errors import DataError, InputError, NothingToServe, ParamsError
 from feedforward.data.readers import tokenizer
-from feedforward.data.readers.encoders import ImageEncoder, TextEncoder
+from feedforward.data.readers.image_encoder import ImageEncoder
 from feedforward.data.readers.image_preprocessing import Framing
+from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.models import network_files
 from feedforward.models.numpy_network import Network
 from feedforward.promotion.bundle import Description, Servable

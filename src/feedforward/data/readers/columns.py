@@ -1,54 +1,63 @@
 """Columns of a table → features: numbers in standard deviations from their mean, categories one-hot.
 
-Means, deviations and categories are taken from training rows once and then travel as JSON, so that a row given years
-later is encoded as those were. A missing number becomes the mean, an unknown category no category.
+Means, deviations and categories come from the training rows and travel with the model as JSON, together with the
+spellings of cells, so that a row given years later is read and encoded like those. A missing number becomes the mean,
+an unknown category sets no feature.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from feedforward.core import atomic_files
+from feedforward.data.readers.cells import Decimal
 
 MOST_CATEGORIES = 1000  # of one column
+LARGEST = 1e6  # standard deviations: a number further away would overflow in the network
 
 Numbers = Mapping[str, npt.NDArray[np.float64]]  # by column; NaN: missing
-Texts = Mapping[str, Sequence[str]]  # by column; empty: missing
+Texts = Mapping[str, Sequence[str] | npt.NDArray[np.object_]]  # by column; empty: missing
 
 
 @dataclass(frozen=True)
 class Columns:
-    """numeric: (name, mean, standard deviation; 1 where all are equal). categorical: (name, categories, sorted)."""
+    """numeric: (name, mean, standard deviation; 1 where all are equal). categorical: (name, categories, sorted).
+
+    decimal, missing: how cells are read, see `cells`.
+    """
 
     numeric: tuple[tuple[str, float, float], ...]
     categorical: tuple[tuple[str, tuple[str, ...]], ...]
+    decimal: Decimal = "."
+    missing: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
-        """What each feature is called."""
+        """Names of the features."""
         shown = [name for name, _, _ in self.numeric]
         return shown + [f"{name}={value or '(missing)'}" for name, values in self.categorical for value in values]
 
     def encode(self, numbers: Numbers, texts: Texts, rows: int) -> npt.NDArray[np.float32]:
         """(rows, features) float32."""
-        parts = []
-        for name, mean, scale in self.numeric:
-            standard = (numbers[name] - mean) / scale
-            parts.append(np.where(np.isnan(standard), 0.0, standard)[:, None])
+        features = np.zeros((rows, len(self.names)), np.float32)
+        for k, (name, mean, scale) in enumerate(self.numeric):
+            standard = np.clip((numbers[name] - mean) / scale, -LARGEST, LARGEST)
+            features[:, k] = np.where(np.isnan(standard), 0.0, standard)
+        start = len(self.numeric)
         for name, values in self.categorical:
-            place = {value: k for k, value in enumerate(values)}
-            hot = np.zeros((rows, len(values)))
-            for row, value in enumerate(texts[name]):
-                if value in place:
-                    hot[row, place[value]] = 1
-            parts.append(hot)
-        return np.concatenate(parts, axis=1).astype(np.float32)
+            codes = {value: k for k, value in enumerate(values)}
+            known = np.fromiter((codes.get(value, -1) for value in texts[name]), np.int64, rows)
+            row = np.flatnonzero(known >= 0)
+            features[row, start + known[row]] = 1
+            start += len(values)
+        return features
 
     def decode(self, features: npt.NDArray[np.generic]) -> tuple[Numbers, Texts]:
-        """What gave these features, as far as they tell."""
+        """Numbers and texts that give these features, as far as the features determine them."""
         wide = np.asarray(features, np.float64)
         numbers = {name: wide[:, k] * scale + mean for k, (name, mean, scale) in enumerate(self.numeric)}
         texts, start = {}, len(self.numeric)
@@ -59,10 +68,12 @@ class Columns:
 
     def to_json(self) -> bytes:
         """The same bytes for equal columns."""
-        return (atomic_files.canonical_json({"numeric": self.numeric, "categorical": self.categorical}) + "\n").encode()
+        content = {"numeric": self.numeric, "categorical": self.categorical}
+        spelling = {"decimal": self.decimal, "missing": self.missing} if self.missing or self.decimal != "." else {}
+        return (atomic_files.canonical_json({**content, **spelling}) + "\n").encode()
 
 
-def measure(numbers: Numbers, texts: Texts) -> Columns:
+def measure(numbers: Numbers, texts: Texts, decimal: Decimal = ".", missing: Sequence[str] = ()) -> Columns:
     """The columns of training rows.
 
     Raises:
@@ -72,30 +83,40 @@ def measure(numbers: Numbers, texts: Texts) -> Columns:
     for name, values in numbers.items():
         known = values[~np.isnan(values)]
         if not len(known):
-            raise ValueError(f"column {name!r} holds no number in the training rows")
-        scale = float(known.std())
-        numeric.append(
-            (name, float(known.mean()), scale if scale > 1e-12 * max(1.0, abs(float(known.mean()))) else 1.0)
-        )
+            raise ValueError(f"column {name!r} has no number in the training rows")
+        mean, scale = _moments(known)
+        numeric.append((name, mean, scale if scale > 1e-12 * max(1.0, abs(mean)) else 1.0))
     categorical = []
     for name, listed in texts.items():
-        found = tuple(sorted(set(listed)))
-        if len(found) > MOST_CATEGORIES:
+        distinct = tuple(sorted(set(listed)))
+        if len(distinct) > MOST_CATEGORIES:
             raise ValueError(
-                f"column {name!r} has {len(found)} categories, at most {MOST_CATEGORIES} are one-hot encoded"
+                f"column {name!r} has {len(distinct)} categories, at most {MOST_CATEGORIES} are one-hot encoded"
             )
-        categorical.append((name, found))
-    return Columns(tuple(numeric), tuple(categorical))
+        categorical.append((name, distinct))
+    return Columns(tuple(numeric), tuple(categorical), decimal, tuple(missing))
+
+
+def _moments(known: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Mean and standard deviation; of values near the largest float without overflow."""
+    largest = float(np.abs(known).max())
+    unit = largest if largest > 1e150 else 1.0
+    scaled = known / unit
+    return float(scaled.mean()) * unit, float(scaled.std()) * unit
 
 
 def from_json(content: bytes) -> Columns:
-    """What `to_json` left.
+    """Columns that `to_json` wrote.
 
     Raises:
-        ValueError, KeyError, TypeError: it is not that.
+        ValueError, KeyError, TypeError: it did not.
     """
-    told = json.loads(content)
-    numeric = tuple((str(name), float(mean), float(scale)) for name, mean, scale in told["numeric"])
+    stored: dict[str, Any] = json.loads(content)
+    numeric = tuple((str(name), float(mean), float(scale)) for name, mean, scale in stored["numeric"])
     if not all(np.isfinite((mean, scale)).all() and scale > 0 for _, mean, scale in numeric):
         raise ValueError("means and deviations must be finite")
-    return Columns(numeric, tuple((str(name), tuple(map(str, values))) for name, values in told["categorical"]))
+    decimal, missing = stored.get("decimal", "."), tuple(map(str, stored.get("missing", ())))
+    if decimal not in (".", ","):
+        raise ValueError("the decimal sign must be a point or a comma")
+    categorical = tuple((str(name), tuple(map(str, values))) for name, values in stored["categorical"])
+    return Columns(numeric, categorical, decimal, missing)

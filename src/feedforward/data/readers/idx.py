@@ -14,6 +14,7 @@ from feedforward.data.readers.reading import Part, Reading, order
 from feedforward.data.splits import Split
 
 UNSIGNED_BYTE = 8  # the idx code of the only element type that is read
+OTHER_TYPES = {9: "int8", 11: "int16", 12: "int32", 13: "float32", 14: "float64"}
 
 
 def read(config: IdxReader, files: Mapping[str, Path]) -> Reading:
@@ -24,8 +25,8 @@ def read(config: IdxReader, files: Mapping[str, Path]) -> Reading:
     """
 
     def parts() -> Iterator[Part]:
-        yield _part("train", config.train, files, config.shuffle_seed)
-        yield _part("test", config.test, files, None)
+        yield _part("train", config.train, files, config)
+        yield _part("test", config.test, files, config)
 
     return Reading(parts())
 
@@ -46,32 +47,52 @@ def read_array(path: Path) -> npt.NDArray[np.uint8]:
     """Read an idx file of unsigned bytes, memory-mapped, in the shape that its header gives.
 
     Raises:
-        DataError: missing, or magic number or exact size are wrong.
+        DataError: missing, or magic number, element type or exact size are wrong.
     """
-    remedy = f"remove {path} and fetch again"
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            magic = file.read(4)
-            if len(magic) < 4 or magic[:3] != bytes([0, 0, UNSIGNED_BYTE]) or not magic[3]:
-                raise DataError(
-                    f"{path}: not an idx file of unsigned bytes: begins with {magic.hex() or 'nothing'},"
-                    f" expected 000008 and the number of dimensions; {remedy}"
-                )
-            sides = file.read(4 * magic[3])
+            header = file.read(4 + 4 * 255)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
-    shape = tuple(int.from_bytes(sides[at : at + 4], "big") for at in range(0, len(sides), 4))
+        raise DataError(f"{path}: cannot be read ({error.strerror}); fetch it again") from None
+    start, shape = _layout(header, size, path)
+    return np.memmap(path, np.uint8, "r", start, shape)
+
+
+def parse(content: bytes, path: Path) -> npt.NDArray[np.uint8]:
+    """The same from the bytes of a file; `path` is named in messages.
+
+    Raises:
+        DataError: see `read_array`.
+    """
+    start, shape = _layout(content[: 4 + 4 * 255], len(content), path)
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+def _layout(header: bytes, size: int, path: Path) -> tuple[int, tuple[int, ...]]:
+    """Where the elements of an idx file begin, and their shape."""
+    remedy = "correct the source, then fetch it again"
+    magic = header[:4]
+    if len(magic) == 4 and magic[:2] == b"\0\0" and magic[2] in OTHER_TYPES:
+        raise DataError(f"{path}: holds elements of type {OTHER_TYPES[magic[2]]}, expected unsigned bytes; convert it")
+    if len(magic) < 4 or magic[:3] != bytes([0, 0, UNSIGNED_BYTE]) or not magic[3]:
+        shown = "a web page" if header.lstrip()[:1] == b"<" else magic.hex() or "nothing"
+        raise DataError(
+            f"{path}: not an idx file of unsigned bytes: begins with {shown},"
+            f" expected 000008 and the number of dimensions; {remedy}"
+        )
     start = 4 + 4 * magic[3]
+    sides = header[4:start]
+    shape = tuple(int.from_bytes(sides[at : at + 4], "big") for at in range(0, len(sides), 4))
     expected = start + int(np.prod(shape, dtype=object))
     if len(sides) != 4 * magic[3] or size != expected:
         raise DataError(f"{path}: its header asks for {expected} bytes, got {size}; {remedy}")
     if not all(shape):
         raise DataError(f"{path}: holds no samples (shape {shape}); {remedy}")
-    return np.memmap(path, np.uint8, "r", start, shape)
+    return start, shape
 
 
-def _part(name: Literal["train", "test"], pair: IdxPair, files: Mapping[str, Path], shuffle_seed: int | None) -> Part:
+def _part(name: Literal["train", "test"], pair: IdxPair, files: Mapping[str, Path], config: IdxReader) -> Part:
     images, labels = read_array(files[pair.features]), read_array(files[pair.labels])
     for key, array, ranks in ((pair.features, images, (2, 3)), (pair.labels, labels, (1,))):
         if array.ndim not in ranks:
@@ -79,10 +100,22 @@ def _part(name: Literal["train", "test"], pair: IdxPair, files: Mapping[str, Pat
     if len(images) != len(labels):
         raise DataError(
             f"{files[pair.features]}: {len(images)} images, but {len(labels)} labels in {files[pair.labels]};"
-            " remove both and fetch again"
+            " correct the source, then fetch again"
         )
-    wanted = order(len(labels), shuffle_seed)
+    if config.classes is not None:
+        labels = _renumbered(labels, config.classes, files[pair.labels])
+    wanted = order(len(labels), config.shuffle_seed if name == "train" else None)
     pixels = images.reshape(len(images), -1)[wanted]
     digests = np.frombuffer(b"".join(hashlib.sha256(row.data).digest() for row in pixels), np.uint8)
     lengths = np.full(len(pixels), pixels.shape[1], np.int64)
     return Part(name, Split(pixels, labels[wanted]), lengths, digests.reshape(-1, 32))
+
+
+def _renumbered(labels: npt.NDArray[np.uint8], classes: Sequence[int], path: Path) -> npt.NDArray[np.uint8]:
+    """Class numbers of labels that do not count from 0."""
+    numbers = np.full(256, -1)
+    numbers[list(classes)] = np.arange(len(classes))
+    renumbered = numbers[labels]
+    if renumbered.min() < 0:
+        raise DataError(f"{path}: label {int(labels[renumbered.argmin()])} is not among reader.classes in params.yaml")
+    return renumbered.astype(np.uint8)

@@ -1,6 +1,5 @@
 """Pictures in class folders (kept as Parquet): features are gray levels, each picture scaled into one size."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -12,10 +11,10 @@ from feedforward.config.schema import ImageReader
 from feedforward.core.errors import DataError
 from feedforward.data import archive_members
 from feedforward.data.readers import image_preprocessing
-from feedforward.data.readers.reading import Part, Reading, drawn, folder_labels, order
+from feedforward.data.readers.reading import Part, Reading, content_digests, drawn, label_of_path, order
 from feedforward.data.splits import Split
 
-Found = tuple[str, bytes, int]  # name, content, label
+Picture = tuple[str, bytes, int]  # name, content, label
 
 
 def read(config: ImageReader, files: Mapping[str, Path]) -> Reading:
@@ -44,38 +43,38 @@ def column_names(_vectorized: Path) -> Callable[[int], str]:
     return lambda column: f"pixel {column}"
 
 
-def _splits(config: ImageReader, files: Mapping[str, Path]) -> tuple[list[Found], list[Found]]:
+def _splits(config: ImageReader, files: Mapping[str, Path]) -> tuple[list[Picture], list[Picture]]:
     path = files[config.file]
-    whole = _labelled(path, config.train, config.classes)
+    whole = _labeled(path, config.train, config.classes)
     if config.test is not None:
-        return whole, _labelled(path, config.test, config.classes)
-    train, test = drawn(len(whole), config)
+        return whole, _labeled(path, config.test, config.classes)
+    labels = np.array([label for _, _, label in whole])
+    train, test = drawn(content_digests(content for _, content, _ in whole), labels, config)
     return [whole[row] for row in train], [whole[row] for row in test]
 
 
-def _labelled(path: Path, folder: str, classes: Sequence[str]) -> list[Found]:
-    label_of = folder_labels(folder, classes)
-    found = [
-        (name, content, label_of[name.rpartition("/")[0]])
+def _labeled(path: Path, folder: str, classes: Sequence[str]) -> list[Picture]:
+    codes = {name: code for code, name in enumerate(classes)}
+    pictures = [
+        (name, content, label_of_path(name, folder, codes))
         for names, contents in archive_members.read(path)
         for name, content in zip(names, contents, strict=True)
-        if name.rpartition("/")[0] in label_of
     ]
-    if not found:
-        raise DataError(f"{path}: no picture in {' or '.join(label_of)}; check `reader` in params.yaml")
-    return found
+    pictures = [picture for picture in pictures if picture[2] >= 0]
+    if not pictures:
+        raise DataError(f"{path}: no picture below {folder or 'the top'} in {', '.join(classes)}; check `reader`")
+    return pictures
 
 
-def _pixels(found: Found, config: ImageReader) -> npt.NDArray[np.uint8]:
+def _pixels(picture: Picture, config: ImageReader) -> npt.NDArray[np.uint8]:
     try:
-        return image_preprocessing.scaled(image_preprocessing.read(found[1]), config.height, config.width)
+        return image_preprocessing.scaled(image_preprocessing.read(picture[1]), config.height, config.width)
     except ValueError as error:
-        raise DataError(f"{found[0]}: {error}; remove it, then fetch again") from None
+        raise DataError(f"{picture[0]}: {error}; remove the file, then fetch again") from None
 
 
-def _part(name: Literal["train", "test"], found: Sequence[Found], config: ImageReader) -> Part:
-    pixels = np.stack([_pixels(each, config) for each in found])
-    labels = np.array([label for _, _, label in found], np.min_scalar_type(len(config.classes) - 1))
-    digests = b"".join(hashlib.sha256(content).digest() for _, content, _ in found)
-    lengths = np.array([len(content) for _, content, _ in found], np.int64)
-    return Part(name, Split(pixels, labels), lengths, np.frombuffer(digests, np.uint8).reshape(-1, 32))
+def _part(name: Literal["train", "test"], pictures: Sequence[Picture], config: ImageReader) -> Part:
+    pixels = np.stack([_pixels(picture, config) for picture in pictures])
+    labels = np.array([label for _, _, label in pictures], np.min_scalar_type(len(config.classes) - 1))
+    lengths = np.array([len(content) for _, content, _ in pictures], np.int64)
+    return Part(name, Split(pixels, labels), lengths, content_digests(content for _, content, _ in pictures))

@@ -12,6 +12,7 @@ import struct
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ Levels = npt.NDArray[np.uint8] | Gray  # gray levels 0–255, (height, width): b
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "PPM")
 MAX_PIXELS = 2**24  # 4096 × 4096
+ORIENTATION = 0x0112  # EXIF
 PNG, SIZE = b"\x89PNG\r\n\x1a\n", b"IHDR"
 FAINTEST = 24.0  # of 255: less contrast than that is an empty sheet
 IN_BOX = 0.2  # of the strongest ink: what is fainter does not make the box larger
@@ -151,17 +153,45 @@ def _opened(content: bytes) -> Iterator[Image.Image]:
                     raise ValueError(f"must have at most {MAX_PIXELS} pixels, got {width} × {height}")
                 yield picture
     except UnidentifiedImageError:
-        raise ValueError(f"must be a picture ({', '.join(FORMATS)}), got something else") from None
+        raise ValueError(f"must be a picture ({', '.join(FORMATS)}), got {_kind(content)}") from None
     except Image.DecompressionBombError:
         raise ValueError(f"must have at most {MAX_PIXELS} pixels") from None
     except (OSError, SyntaxError, EOFError, ArithmeticError, MemoryError) as error:
         raise ValueError(f"cannot be read as a picture: {str(error).splitlines()[0][:100]}") from None
 
 
+def _kind(content: bytes) -> str:
+    if not content:
+        return "an empty file (0 bytes)"
+    return "a web page" if content.lstrip()[:1] == b"<" else "something else"
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """(height, width) of a picture as it is shown: turned as its EXIF data say; only its header is read.
+
+    Raises:
+        ValueError: it is not a picture. OSError: it cannot be read.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as picture:
+            is_turned = picture.getexif().get(ORIENTATION) in (5, 6, 7, 8)
+            return picture.size if is_turned else (picture.height, picture.width)
+    except UnidentifiedImageError:
+        raise ValueError(f"is not a picture: {_kind(path.read_bytes()[:64])}") from None
+    except (Image.DecompressionBombError, SyntaxError, ValueError, EOFError, ArithmeticError) as error:
+        raise ValueError(f"is not a picture: {(str(error).splitlines() or [''])[0][:100]}") from None
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise ValueError(f"is a damaged picture: {(str(error).splitlines() or [''])[0][:100]}") from None
+
+
 def _gray(picture: Image.Image) -> Levels:
-    if picture.mode.startswith(("I", "F")):  # more than eight bits: Pillow would cut them off
-        deep: Gray = np.asarray(picture, np.float32)
-        return np.asarray(deep * (255 / max(float(deep.max()), 1.0)), np.float32)
+    if picture.mode.startswith(
+        ("I", "F")
+    ):  # more than eight bits, which Pillow would cut off: one scale for all pictures
+        brightest = 1.0 if picture.mode.startswith("F") else 65535.0
+        return np.asarray(np.clip(np.asarray(picture, np.float32) * (255 / brightest), 0, 255), np.float32)
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
     if "A" not in picture.getbands() or picture.getchannel("A").getextrema() == (255, 255):

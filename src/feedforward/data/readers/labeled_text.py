@@ -1,8 +1,6 @@
-"""Labelled texts from class folders (kept as Parquet) or columns: features are multi-hot words; see `words`."""
+"""Labeled texts from class folders (kept as Parquet) or columns: features are multi-hot words; see `tokenizer`."""
 
 import functools
-import hashlib
-import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,14 +9,13 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from feedforward.config.schema import TextReader
 from feedforward.core.errors import DataError
 from feedforward.data import archive_members
-from feedforward.data.readers import tokenizer
-from feedforward.data.readers.reading import Part, Reading, drawn, folder_labels, order
-from feedforward.data.readers.table import class_numbers, open_table
+from feedforward.data.readers import column_values, table_file, tokenizer
+from feedforward.data.readers.reading import Part, Reading, content_digests, drawn, label_of_path, order
+from feedforward.data.readers.table import class_numbers, labeled, spelled_classes
 from feedforward.data.splits import MultiHot, Split
 
 log = logging.getLogger(__name__)
@@ -96,7 +93,8 @@ def splits(config: TextReader, files: Mapping[str, Path]) -> tuple[Chunks, Chunk
     whole = of(config.file, config.train)
     if config.test is not None or config.test_file is not None:
         return whole, of(config.test_file or config.file, config.test)
-    train, test = drawn(sum(len(chunk.texts) for chunk in whole()), config)
+    digests, labels = zip(*((content_digests(chunk.texts), chunk.labels) for chunk in whole()), strict=True)
+    train, test = drawn(np.concatenate(digests), np.concatenate(labels), config)
     return functools.partial(_rows_of, whole, train), functools.partial(_rows_of, whole, test)
 
 
@@ -111,60 +109,41 @@ def _rows_of(whole: Chunks, wanted: npt.NDArray[np.int64]) -> Iterator[Chunk]:
 
 
 def _of_columns(config: TextReader, path: Path) -> Iterator[Chunk]:
-    """The texts of a CSV or JSONL file, all at once.
+    """The texts of a CSV, JSON lines or Parquet file that have a label, as one chunk.
 
     Raises:
-        DataError: it cannot be read so, or lacks a column.
+        DataError: it cannot be read, or lacks a column.
     """
     assert config.text is not None
     assert config.label is not None
-    texts, labels = columns_of(path, (config.text, config.label))
-    numbers = class_numbers(labels, config.classes, f"{path}: column {config.label!r}")
-    yield Chunk([f"row {k}" for k in range(1, len(texts) + 1)], [text.encode() for text in texts], numbers)
-
-
-def columns_of(path: Path, names: Sequence[str]) -> list[list[str]]:
-    """Columns of a CSV file, or fields of the objects of a JSONL file, as texts.
-
-    Raises:
-        DataError: it cannot be read so, or lacks one.
-    """
-    with path.open("rb") as file:
-        is_json = file.read(1) == b"{"
-    if not is_json:
-        table = open_table(path, dict.fromkeys(names, pa.string()))
-        return [table[name].fill_null("").to_pylist() for name in names]
-    found: list[list[str]] = [[] for _ in names]
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            entry = json.loads(line)
-            for column, name in zip(found, names, strict=True):
-                column.append(entry[name] if isinstance(entry[name], str) else json.dumps(entry[name]))
-        except (ValueError, KeyError, TypeError) as error:
-            where = f"{path}: line {number}"
-            raise DataError(f"{where} cannot be read ({type(error).__name__} {error}); check `reader`") from None
-    return found
+    table = table_file.read(path, (config.text, config.label))
+    where = f"{path}: column {config.label!r}"
+    if not table.rows:
+        raise DataError(f"{path}: holds no rows; check the file")
+    labels = column_values.categories(table.columns[config.label], missing=config.missing)
+    known = np.flatnonzero(labeled(labels != "", where))
+    numbers = class_numbers(labels, spelled_classes(config.classes), where)[known]
+    texts = table.columns[config.text].take(known).to_pylist()
+    yield Chunk([f"row {row + 1}" for row in known], [str(text).encode() for text in texts], numbers)
 
 
 def _of_folders(path: Path, split: str, classes: Sequence[str]) -> Iterator[Chunk]:
-    """The texts directly in the folders `split`/class, in the order of the file.
+    """The texts below the folders `split`/CLASS, in the order of the file.
 
     Raises:
         DataError: the file is missing or damaged, or holds no such text.
     """
-    label_of = folder_labels(split, classes)
+    codes = {name: code for code, name in enumerate(classes)}
     kind = np.min_scalar_type(len(classes) - 1)
-    found = False
+    is_empty = True
     for names, texts in archive_members.read(path):
-        labels = np.array([label_of.get(name.rpartition("/")[0], -1) for name in names])
+        labels = np.array([label_of_path(name, split, codes) for name in names])
         keep = np.flatnonzero(labels >= 0)
         if len(keep):
-            found = True
+            is_empty = False
             yield Chunk([names[row] for row in keep], [texts[row] for row in keep], labels[keep].astype(kind))
-    if not found:
-        raise DataError(f"{path}: no text in {' or '.join(label_of)}; check `reader` in params.yaml")
+    if is_empty:
+        raise DataError(f"{path}: no text below {split or 'the top'} in {', '.join(classes)}; check `reader`")
 
 
 def encode(chunk: Chunk, vocabulary: tokenizer.Vocabulary) -> Encoded:
@@ -173,7 +152,7 @@ def encode(chunk: Chunk, vocabulary: tokenizer.Vocabulary) -> Encoded:
         tokenizer.encode(chunk.texts, vocabulary),
         chunk.labels,
         np.array([len(text) for text in chunk.texts], np.int64),
-        np.frombuffer(b"".join(hashlib.sha256(text).digest() for text in chunk.texts), np.uint8).reshape(-1, 32),
+        content_digests(chunk.texts),
         [name for name, text in zip(chunk.names, chunk.texts, strict=True) if not _is_utf8(text)],
     )
 

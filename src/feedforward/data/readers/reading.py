@@ -1,7 +1,8 @@
 """Readers: raw files → Split. Each is a module with `read(config, files) -> Reading`; params.yaml names its kind."""
 
+import hashlib
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -67,22 +68,56 @@ def order(samples: int, shuffle_seed: int | None) -> npt.NDArray[np.int64]:
     return np.random.default_rng(shuffle_seed).permutation(samples)
 
 
-def drawn(samples: int, config: Drawn) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Rows of training and test, both rising, where the data come as one.
+def drawn(
+    digests: npt.NDArray[np.uint8], labels: npt.NDArray[np.generic], config: Drawn
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Rows of training and test, both in rising order, where the data come as one part.
+
+    A hash of the sample and `split_seed` decides, so that a sample stays in its part when others are added. Each class
+    with two samples or more has at least one in either part. digests: see `Part`.
 
     Raises:
-        DataError: too few to have both.
+        DataError: fewer than two samples.
     """
-    rows = np.random.default_rng(config.split_seed).permutation(samples)
-    count = max(1, round(config.test_share * samples))
-    if count >= samples:
-        raise DataError(f"{samples} samples are too few to draw a share of {config.test_share:g} for the test")
-    return np.sort(rows[count:]), np.sort(rows[:count])
+    if len(digests) < 2:
+        raise DataError(f"{len(digests)} samples are too few to draw a share of {config.test_share:g} for the test")
+    keys = _keys(digests, config.split_seed)
+    is_test = keys < np.uint64(config.test_share * 2**64)
+    strata = labels if labels.ndim == 1 and labels.dtype.kind != "f" else np.zeros(len(keys), np.uint8)
+    for label in np.unique(strata):
+        rows = np.flatnonzero(strata == label)
+        if len(rows) > 1 or len(rows) == len(keys):
+            is_test[rows[keys[rows].argmin()]] = True
+            is_test[rows[keys[rows].argmax()]] = False
+        else:
+            is_test[rows] = False
+    if not is_test.any():  # every class has one sample
+        is_test[keys.argmin()] = True
+    return np.flatnonzero(~is_test), np.flatnonzero(is_test)
 
 
-def folder_labels(folder: str, classes: Sequence[str]) -> dict[str, int]:
-    """The class number of each class folder beneath `folder` (empty: the top)."""
-    return {f"{folder}/{name}" if folder else name: label for label, name in enumerate(classes)}
+def _keys(digests: npt.NDArray[np.uint8], seed: int) -> npt.NDArray[np.uint64]:
+    """A number per sample, evenly distributed over uint64; equal samples are numbered, so that they differ."""
+    prefix, copies = seed.to_bytes(8, "big"), dict[bytes, int]()
+    keys = np.empty(len(digests), np.uint64)
+    for row, digest in enumerate(map(bytes, digests)):
+        copies[digest] = copy = copies.get(digest, -1) + 1
+        hashed = hashlib.sha256(prefix + digest + copy.to_bytes(8, "big")).digest()
+        keys[row] = int.from_bytes(hashed[:8], "big")
+    return keys
+
+
+def content_digests(contents: Iterable[bytes]) -> npt.NDArray[np.uint8]:
+    """SHA-256 of each, (contents, 32)."""
+    joined = b"".join(hashlib.sha256(content).digest() for content in contents)
+    return np.frombuffer(joined, np.uint8).reshape(-1, 32)
+
+
+def label_of_path(path: str, folder: str, classes: Mapping[str, int]) -> int:
+    """The class number of a file below `folder`/CLASS, however deep; -1 if there is none. `folder` empty: the top."""
+    prefix = f"{folder}/" if folder else ""
+    name, slash, _ = path.removeprefix(prefix).partition("/") if path.startswith(prefix) else ("", "", "")
+    return classes.get(name, -1) if slash else -1
 
 
 def samples(config: Reader, files: Mapping[str, Path], rows: Sequence[int]) -> list[str | npt.NDArray[np.uint8]]:

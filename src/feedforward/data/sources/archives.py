@@ -137,12 +137,13 @@ def _suffixes(file: SourceFile) -> str:
 
 
 def is_wanted(path: str, file: SourceFile) -> bool:
-    """Is it one of the members that `file` asks for?"""
+    """Whether it is one of the members that `file` asks for."""
     folder, _, name = path.rpartition("/")
-    return (
+    return bool(
         folder in file.folders
         and name.endswith(file.suffix)
-        and name not in ("", ".", "..")
+        and not name.startswith(".")  # hidden, such as what macOS adds
+        and name
         and not {"\0", "\n"} & {*path}
     )
 

@@ -71,7 +71,7 @@ def read_folder(
         for folder in folders:
             for entry in sorted(system.ls(f"{path}/{folder}", detail=True), key=lambda entry: str(entry["name"])):
                 name = f"{folder}/{str(entry['name']).rpartition('/')[2]}"
-                if entry["type"] == "file" and wanted(name):
+                if entry["type"] != "directory" and wanted(name) and system.isfile(entry["name"]):  # links, too
                     content: bytes = system.cat_file(entry["name"])
                     bar.advance(len(content))
                     yield name, content

@@ -18,8 +18,9 @@ from feedforward.config.schema import IdxPair, IdxReader, TextReader
 from feedforward.core import atomic_files
 from feedforward.core.errors import DataError, InputError
 from feedforward.data.readers import encoders, tokenizer
-from feedforward.data.readers.encoders import ImageEncoder, TextEncoder
+from feedforward.data.readers.image_encoder import ImageEncoder
 from feedforward.data.readers.image_preprocessing import Framing
+from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.data.splits import MultiHot, Split
 from feedforward.serving.handlers import QUICK_BYTES
 

@@ -1,0 +1,149 @@
+"""What each column of a table is: number, category, text, date, id, one value only, or empty."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from feedforward.data.readers import cells, column_values
+from feedforward.data.readers.cells import Decimal
+
+Role = Literal["number", "category", "text", "date", "id", "one value", "empty"]
+MOST_CLASSES = 50  # categories of a column, and classes
+MOST_NUMBERED = 20  # distinct whole numbers that still are classes
+NEARLY_ALL = 0.9  # share of the cells that must be numbers
+LONG = 30.0  # characters on average: a text to read rather than a category
+EXACT = 2**53  # whole numbers beyond it are not exact as floats
+CHECKED = 1000  # cells that vote on the decimal sign
+ID_NAMES = re.compile(r"(?:.*[_ .-])?(?:id|uuid|guid|index|idx|nr|no|row|rowid|row_id|key)|.*[a-z](?:Id|ID)|unnamed.*")
+CODE = re.compile(r"0\d+", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Column:
+    """how: how the cells are read, in words. counts: rows by category. odd: cells of numbers that are none."""
+
+    name: str
+    role: Role
+    how: str
+    examples: list[str]
+    distinct: int
+    missing: int
+    counts: Mapping[str, int]
+    odd: tuple[str, ...] = ()
+    lowest: float = 0.0
+    highest: float = 0.0
+    whole: bool = False
+    length: float = 0.0
+
+    @property
+    def numbered(self) -> bool:
+        """Whether its whole numbers may be classes."""
+        return self.role == "number" and self.whole and self.distinct <= MOST_NUMBERED and not self.odd
+
+
+def decimal_of(columns: Mapping[str, pa.Array], separator: str) -> Decimal:
+    """The decimal sign of numbers that are texts: that under which more cells are numbers, by what only one reads."""
+    votes: Counter[str] = Counter()
+    for column in columns.values():
+        if not pa.types.is_large_string(column.type):
+            continue
+        listed = column.unique().slice(0, CHECKED).to_pylist()
+        points, commas = ([cells.is_number(cell, sign) for cell in listed] for sign in (".", ","))
+        if max(sum(points), sum(commas)) >= NEARLY_ALL * len(listed):
+            votes["."] += sum(p and not c for p, c in zip(points, commas, strict=True))
+            votes[","] += sum(c and not p for p, c in zip(points, commas, strict=True))
+            if separator == ";":
+                votes[","] += 0 if any(p and not c for p, c in zip(points, commas, strict=True)) else _groups(listed)
+    return "," if votes[","] > votes["."] else "."
+
+
+def _groups(listed: Sequence[str]) -> int:
+    """1 where a cell such as 10,421 can be read both ways."""
+    return int(any(re.fullmatch(r"[+-]?\d{1,3},\d{3}", cells.text(cell)) for cell in listed))
+
+
+def describe(name: str, column: pa.Array, decimal: Decimal) -> Column:
+    """Look at all cells of a column."""
+    texts = column_values.categories(column, decimal)
+    counts = Counter(texts.tolist())
+    missing = counts.pop("", 0)
+    known = len(texts) - missing
+    examples = list(dict.fromkeys(texts[texts != ""][:50].tolist()))[:3]
+    if not known:
+        return Column(name, "empty", "no cell holds anything", [], 0, missing, {})
+    common = (examples, len(counts), missing, counts)
+    if sum(count for value, count in counts.items() if cells.is_date(value)) >= NEARLY_ALL * known:
+        return Column(name, "date", "dates", *common)
+    if not any(CODE.fullmatch(value) for value in counts):
+        values, odd, lost = _numbers(column, decimal)
+        finite = values[~np.isnan(values)]
+        if len(finite) and lost <= (1 - NEARLY_ALL) * (len(finite) + lost):
+            return _of_numbers(name, values, finite, odd, examples, counts, decimal)
+    if len(counts) == 1:
+        return Column(name, "one value", "the same in every row", *common)
+    length = float(np.mean([len(value) for value in counts]))
+    if length >= LONG and len(counts) > known / 2:
+        return Column(name, "text", "words", *common, length=length)
+    if len(counts) <= MOST_CLASSES and (len(counts) <= known / 2 or len(counts) <= 10):
+        codes = "; leading zeros are kept" if any(CODE.fullmatch(value) for value in counts) else ""
+        return Column(name, "category", f"{len(counts)} categories{codes}", *common, length=length)
+    role: Role = "text" if length >= LONG else "id"
+    return Column(name, role, f"{len(counts)} different texts", *common, length=length)
+
+
+def _numbers(column: pa.Array, decimal: Decimal) -> tuple[npt.NDArray[np.float64], tuple[str, ...], int]:
+    """The numbers (NaN: missing or none), the texts that are not numbers, and in how many rows they are."""
+    if not pa.types.is_large_string(column.type):
+        return column_values.numbers(column, decimal, ()), (), 0
+    plain = pc.match_substring_regex(column, column_values.PLAIN)
+    rest = Counter(map(cells.text, column.filter(pc.invert(plain)).to_pylist()))
+    odd = tuple(cell for cell in rest if not cells.is_number(cell, decimal))
+    lost = sum(rest[cell] for cell in odd)
+    if lost > (1 - NEARLY_ALL) * len(column):
+        return np.full(len(column), np.nan), odd, lost
+    return column_values.numbers(column, decimal, odd), odd, lost
+
+
+def _of_numbers(
+    name: str,
+    values: npt.NDArray[np.float64],
+    finite: npt.NDArray[np.float64],
+    odd: tuple[str, ...],
+    examples: list[str],
+    counts: Mapping[str, int],
+    decimal: Decimal,
+) -> Column:
+    distinct = len(np.unique(finite))
+    lowest, highest = float(finite.min()), float(finite.max())
+    whole = bool(np.all(finite == np.round(finite)))
+    missing = len(values) - len(finite)
+    role: Role = "number"
+    how = f"numbers from {lowest:g} to {highest:g}"
+    if distinct == 1:
+        role, how = "one value", "the same number in every row"
+    elif whole and _is_id(name, finite, distinct):
+        role, how = "id", "whole numbers that differ in every row"
+    notes = [f"{missing} missing"] if missing else []
+    notes += [f"{', '.join(odd[:5])} count as missing"] if odd else []
+    notes += ["decimal comma"] if decimal == "," and not whole else []
+    how = "; ".join([how, *notes])
+    return Column(name, role, how, examples, distinct, missing, counts, odd, lowest, highest, whole)
+
+
+def _is_id(name: str, values: npt.NDArray[np.float64], distinct: int) -> bool:
+    """Numbers of rows or of records: none twice, and named so, rising, without gaps, or too large to compute with."""
+    if distinct < len(values) or len(values) < 10:
+        return False
+    is_named = (
+        ID_NAMES.fullmatch(name.strip().lower() if name.islower() or name.isupper() else name.strip()) is not None
+    )
+    rises = bool(np.all(np.diff(values) > 0)) or bool(np.all(np.diff(values) < 0))
+    has_no_gaps = values.max() - values.min() == len(values) - 1
+    return is_named or rises or bool(has_no_gaps) or float(np.abs(values).max()) >= EXACT

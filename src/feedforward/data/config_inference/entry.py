@@ -1,0 +1,183 @@
+"""The entry of params.yaml: network and training by the size of the data, and how it is written into the file."""
+
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from feedforward.config.schema import Params, check
+from feedforward.core import atomic_files
+from feedforward.core.errors import InputError, one_line
+from feedforward.data.config_inference.column_roles import Column
+
+SHORT = 90  # characters of a mapping that is written on one line
+UNQUOTED = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)  # read as text without quotes by every YAML parser
+WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "none", "nan", "inf", "infinity"}
+
+
+@dataclass(frozen=True)
+class Guess:
+    """entry: of `datasets` in params.yaml. reasons: one sentence each. columns: of a table, with their roles."""
+
+    entry: dict[str, Any]
+    reasons: list[str]
+    columns: list[Column] = field(default_factory=list)
+
+
+def name_of(path: Path) -> str:
+    """A name for params.yaml."""
+    plain = re.sub(r"[^a-z0-9_]+", "_", path.name.split(".")[0].lower()).strip("_")
+    return (plain if plain[:1].isalpha() else f"data_{plain}")[:60].rstrip("_")
+
+
+def dense_network(units: int, scale: int) -> dict[str, Any]:
+    """Sizes for dense features that are divided by `scale`."""
+    return {"sizes": {"base": [units], "small": [max(4, units // 4)], "large": [4 * units]}, "scale": scale}
+
+
+def text_network() -> dict[str, Any]:
+    """Sizes for words."""
+    return {"sizes": {"base": [16, 16], "small": [4, 4], "large": [128, 128]}}
+
+
+def finished(
+    path: Path,
+    task: str,
+    labels: Sequence[str],
+    files: Mapping[str, Any],
+    reader: Mapping[str, Any],
+    rows: int,
+    reasons: Sequence[str],
+    network: Mapping[str, Any],
+    columns: Sequence[Column] = (),
+) -> Guess:
+    """The whole entry; `rows`: about how many samples train."""
+    held_out = max(1, rows // 5)
+    # small data need many epochs for as many steps; early stopping ends them
+    epochs = int(np.clip(200_000 // max(1, rows), 10, 100))
+    training: dict[str, Any] = {
+        "epochs": epochs,
+        "batch_size": 32 if rows < 5000 else 128,
+        "early_stopping": {"patience": max(5, epochs // 10)},
+        "validation": {"take": "last", "samples": held_out},
+        "final": {"variant": "original", "epochs": max(5, epochs // 3)},
+    }
+    entry = {
+        "title": one_line(path.name.split(".")[0]),
+        "task": task,
+        "labels": distinct_lines(labels),
+        "files": dict(files),
+        "reader": dict(reader),
+        "expectations": None,
+        "network": dict(network),
+        "training": training,
+    }
+    lines = [*reasons, f"of about {rows} training samples {held_out} validate; at most {epochs} epochs, stopped early"]
+    lines.append("expectations are derived from the training split (null): see the validation report")
+    return Guess(entry, [one_line(line) for line in lines], list(columns))
+
+
+def distinct_lines(labels: Sequence[str]) -> list[str]:
+    """Labels as people see them: one line each, no two alike."""
+    shown: list[str] = []
+    for label in labels:
+        line = one_line(label) or "(blank)"
+        while line in shown:
+            line += "'"
+        shown.append(line)
+    return shown
+
+
+def write(entry: Mapping[str, Any], name: str, file: Path) -> Params:
+    """Add the entry to params.yaml, where every other line stays as it is, and return the params.
+
+    Raises:
+        InputError: there is such a dataset, or the file cannot be extended.
+        ParamsError: the entry contradicts the rest.
+    """
+    from ruamel.yaml import YAML
+
+    from feedforward.config import yaml_reader
+
+    values = yaml_reader.read(file)
+    if name in (values.get("datasets") or {}):
+        raise InputError(name, f"is a dataset of {file.name} already; give another --name, or remove the entry")
+    extended = {**values, "datasets": {**(values.get("datasets") or {}), name: entry}}
+    params = check(yaml_reader.frozen(extended), file.name)
+    yaml, text = YAML(), StringIO()
+    yaml.width = 120
+    yaml.representer.add_representer(type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null"))
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.dump({"datasets": {_quoted(name): _flowing(entry)}}, text)
+    joined = _joined(file.read_text(encoding="utf-8"), text.getvalue())
+    _check_parsers(joined, params, file)
+    atomic_files.write_text(file, joined, "init")
+    return params
+
+
+def _check_parsers(text: str, params: Params, file: Path) -> None:
+    """DVC reads params.yaml with libyaml, this package with ruamel's own parser: both must read the same.
+
+    Raises:
+        InputError: they do not.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        read = [YAML(typ="safe", pure=pure).load(text) for pure in (False, True)]
+        from feedforward.config import yaml_reader
+
+        if any(check(yaml_reader.frozen(values), file.name) != params for values in read):
+            raise ValueError("values would change")
+    except (YAMLError, ValueError) as error:
+        reason = one_line(str(error).splitlines()[0])
+        raise InputError(str(file), f"the entry cannot be added ({reason}); add it by hand") from None
+
+
+def _joined(text: str, block: str) -> str:
+    """params.yaml with the lines of `block` (`datasets:` and one entry, indented by two) among its datasets."""
+    lines = [f"{line}\n" for line in text.splitlines()]
+    heads = [number for number, line in enumerate(lines) if re.match(r"[^\s#]", line)]
+    start = next((number for number in heads if lines[number].startswith("datasets:")), None)
+    if start is None or not re.fullmatch(r"datasets:\s*(#.*)?", lines[start].strip()):  # `datasets: {}` goes
+        return "".join(line for number, line in enumerate(lines) if number != start) + block
+    end = next((number for number in heads if number > start), len(lines))
+    while not lines[end - 1].strip() or lines[end - 1].startswith("#"):  # comments above the next key belong to it
+        end -= 1
+    first = next((line for line in lines[start + 1 : end] if re.match(r"\s*[^\s#]", line)), "  ")
+    entry = textwrap.indent(
+        textwrap.dedent(block.partition("\n")[2]), first[: len(first) - len(first.lstrip())] or "  "
+    )
+    return "".join([*lines[:end], entry, *lines[end:]])
+
+
+def _quoted(text: str) -> str:
+    """A text that every YAML parser reads back as it is."""
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+    is_plain = UNQUOTED.fullmatch(text) and text.lower() not in WORDS
+    return text if is_plain else DoubleQuotedScalarString(text)
+
+
+def _flowing(value: Any) -> Any:
+    """Lists, and mappings without deeper ones, on one line each, as in params.yaml; texts quoted where needed."""
+    from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, list | tuple):
+        sequence = CommentedSeq([_flowing(item) for item in value])
+        sequence.fa.set_flow_style()
+        return sequence
+    if not isinstance(value, Mapping):
+        return value
+    mapping = CommentedMap({_quoted(key): _flowing(item) for key, item in value.items()})
+    if mapping and not any(isinstance(item, Mapping) for item in value.values()) and len(str(dict(value))) <= SHORT:
+        mapping.fa.set_flow_style()
+    return mapping

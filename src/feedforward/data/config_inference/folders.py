@@ -1,0 +1,213 @@
+"""A folder of idx files, or of class folders with pictures or texts → how it is read."""
+
+import gzip
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from feedforward.core.errors import DataError, InputError
+from feedforward.data.config_inference.entry import Guess, dense_network, finished, name_of, text_network
+from feedforward.data.readers import idx
+
+PICTURES, TEXTS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp"), (".txt",)
+LARGEST_SIDE = 64  # pixels
+TRAIN, TEST, VALIDATION = ("train", "training"), ("test", "testing"), ("validation", "valid", "val", "dev")
+IDX = re.compile(r".*?(train|t10k|test)-(images|labels).*idx\d-ubyte(?:\.gz)?", re.IGNORECASE)
+SHARE = "there is no test part: about a fifth of each class, decided by a hash of each file and `split_seed`, tests"
+
+
+# --- idx -----------------------------------------------------------------------------------------
+
+
+def of_idx(path: Path, names: Sequence[str]) -> Guess | None:
+    """The entry of four idx files; None where there are none.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    matches = {name: match for name in names if (match := IDX.fullmatch(name)) and not name.startswith(".")}
+    keys = {
+        ("test" if m[1].lower() == "t10k" else m[1].lower(), "features" if m[2].lower() == "images" else "labels"): name
+        for name, m in matches.items()
+    }
+    if set(keys) != {(split, part) for split in ("train", "test") for part in ("features", "labels")}:
+        return None
+    contents = {key: _idx_array(path / name) for key, name in keys.items()}
+    for split in ("train", "test"):
+        if len(contents[split, "features"]) != len(contents[split, "labels"]):
+            raise InputError(str(path), f"the images and labels of {split} differ in number")
+    numbers = sorted({int(k) for split in ("train", "test") for k in np.unique(contents[split, "labels"])})
+    if len(numbers) < 2:
+        raise InputError(str(path / keys["train", "labels"]), f"expected at least two classes, got {numbers}")
+    rows = len(contents["train", "labels"])
+    files = {
+        name: {"archive": "gzip" if name.lower().endswith(".gz") else "none", "urls": [str(path / name)]}
+        for name in keys.values()
+    }
+    reader: dict[str, Any] = {
+        "kind": "idx",
+        **{s: {p: keys[s, p] for p in ("features", "labels")} for s in ("train", "test")},
+    }
+    if numbers != list(range(len(numbers))):
+        reader["classes"] = numbers
+    task = "binary" if len(numbers) == 2 else "multiclass"
+    reasons = [
+        f"{len(keys)} idx files are pictures and their classes: `kind: idx`, {rows} of them train",
+        f"the labels {', '.join(map(str, numbers[:10]))}{' …' if len(numbers) > 10 else ''} occur: `task: {task}`",
+    ]
+    labels = [str(number) for number in numbers]
+    return finished(path, task, labels, files, reader, rows, reasons, dense_network(128, 255))
+
+
+def _idx_array(path: Path) -> Any:
+    try:
+        content = path.read_bytes()
+        if path.name.lower().endswith(".gz"):
+            content = gzip.decompress(content)
+        return idx.parse(content, path)
+    except (OSError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or "it is not gzip, or damaged"
+        raise InputError(str(path), f"cannot be read ({reason})") from None
+    except DataError as error:
+        raise InputError(str(path), str(error).removeprefix(f"{path}: ")) from None
+
+
+# --- class folders -------------------------------------------------------------------------------
+
+
+def of_classes(path: Path) -> Guess:
+    """The entry of class folders.
+
+    Raises:
+        InputError: there are none, or a picture cannot be read; one line that names it.
+    """
+    parts = {folder.name.lower(): folder.name for folder in _visible(path)}
+    train, test, validation = (
+        next((parts[name] for name in names if name in parts), None) for names in (TRAIN, TEST, VALIDATION)
+    )
+    is_split = train is not None and (test is not None or validation is not None)
+    top = path / train if is_split and train else path
+    by_class = {folder.name: _files(folder) for folder in _visible(top)}
+    suffixes = Counter(file.suffix for files in by_class.values() for file in files)
+    pictures = sum(count for suffix, count in suffixes.items() if suffix.lower() in PICTURES)
+    texts = sum(count for suffix, count in suffixes.items() if suffix.lower() in TEXTS)
+    if len(by_class) >= 2 and not pictures + texts:
+        raise InputError(str(path), f"its class folders must hold {' or '.join((*PICTURES, *TEXTS))}")
+    is_picture = pictures >= texts
+    kept = sorted(s for s in suffixes if s.lower() in (PICTURES if is_picture else TEXTS))
+    by_class = {name: [file for file in files if file.suffix in kept] for name, files in by_class.items()}
+    classes = sorted(name for name, files in by_class.items() if files)
+    if len(classes) < 2:
+        raise InputError(str(path), "must hold a folder for each of at least two classes, or four idx files")
+    reasons, tested = _test_part(path, test, validation, classes, kept) if is_split else ([], None)
+    files = [file for name in classes for file in by_class[name]]
+    return _of_files(path, train if is_split else None, tested, classes, kept, is_picture, files, reasons)
+
+
+def _visible(path: Path) -> list[Path]:
+    try:
+        listed = sorted(entry for entry in path.iterdir() if entry.is_dir())
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read ({error.strerror})") from None
+    return [folder for folder in listed if is_visible(folder.name)]
+
+
+def is_visible(name: str) -> bool:
+    """Not hidden, and not what macOS adds to archives."""
+    return not name.startswith(".") and name != "__MACOSX"
+
+
+def _files(folder: Path) -> list[Path]:
+    """Files below a folder, however deep; links to files are followed."""
+    files = []
+    for top, folders, names in os.walk(folder):
+        folders[:] = sorted(filter(is_visible, folders))
+        files += [Path(top) / name for name in sorted(names) if is_visible(name) and (Path(top) / name).is_file()]
+    return files
+
+
+def _test_part(
+    path: Path, test: str | None, validation: str | None, classes: Sequence[str], kept: Sequence[str]
+) -> tuple[list[str], str | None]:
+    """Which folder tests, None where none can, and why."""
+    reasons = []
+    for name in filter(None, (test, validation)):
+        lacking = [c for c in classes if not any(file.suffix in kept for file in _files(path / name / c))]
+        if not lacking:
+            other = [f"{validation} is left out: validation samples come from train"] if validation and test else []
+            return [f"the folder {name} is the test part", *other], name
+        reasons.append(f"{name} is left out: it has no samples in {', '.join(lacking[:5])}")
+    return reasons, None
+
+
+def _of_files(
+    path: Path,
+    train: str | None,
+    test: str | None,
+    classes: Sequence[str],
+    kept: Sequence[str],
+    is_picture: bool,
+    files: Sequence[Path],
+    reasons: Sequence[str],
+) -> Guess:
+    tests = [file for name in classes for file in _files(path / test / name) if file.suffix in kept] if test else []
+    folders = sorted({file.parent.relative_to(path).as_posix() for file in (*files, *tests)})
+    key = name_of(path)
+    source = {"archive": "folder", "folders": folders, "suffix": list(kept), "urls": [str(path)]}
+    reader: dict[str, Any] = {"kind": "image_folder" if is_picture else "labelled_text", "file": key}
+    reader |= {"classes": list(classes), "train": train or ""} | ({"test": test} if test else {})
+    shown = "pictures" if is_picture else "texts"
+    count = len(files) + len(tests)
+    lines = [
+        f"{len(classes)} class folders hold {count} {shown} ({', '.join(kept)}): `kind: {reader['kind']}`",
+        *reasons,
+    ]
+    nested = len([folder for folder in folders if folder.count("/") > (1 if train else 0)])
+    lines += [f"{nested} folders inside class folders are read, too"] if nested else []
+    lines += [] if test else [SHARE]
+    if is_picture:
+        height, width = _size([*files, *tests])
+        reader |= {"height": height, "width": width}
+        lines.append(f"their usual size (at most {LARGEST_SIDE}) is {height} × {width} pixels; gray levels are learned")
+    else:
+        reader["num_words"] = 10_000
+    task = "binary" if len(classes) == 2 else "multiclass"
+    lines.append(f"{len(classes)} classes: `task: {task}`")
+    network = dense_network(128, 255) if is_picture else text_network()
+    rows = len(files) if test else round(0.8 * len(files))
+    return finished(
+        path, task, classes, {key: source}, reader, rows, [*lines, *_rare(files, classes, path, train)], network
+    )
+
+
+def _rare(files: Iterable[Path], classes: Sequence[str], path: Path, train: str | None) -> list[str]:
+    depth = len(path.parts) + bool(train)
+    counts: Mapping[str, int] = Counter(file.parts[depth] for file in files)
+    rare = [f"{name} ({counts[name]})" for name in classes if counts[name] < 10]
+    return [f"few samples: {', '.join(rare[:5])}; estimates for these classes are rough"] if rare else []
+
+
+def _size(files: Sequence[Path]) -> tuple[int, int]:
+    """Median height and width, as the pictures are shown (EXIF), at most LARGEST_SIDE.
+
+    Raises:
+        InputError: one is not a picture.
+    """
+    from feedforward.data.readers import image_preprocessing
+
+    sizes = []
+    for file in files:
+        try:
+            sizes.append(image_preprocessing.size_of(file))
+        except (ValueError, OSError) as error:
+            raise InputError(
+                str(file), f"{getattr(error, 'strerror', None) or error}; remove it, then run init again"
+            ) from None
+    height, width = (int(side) for side in np.median(np.array(sizes), axis=0))
+    factor = min(1.0, LARGEST_SIDE / max(height, width))
+    return max(1, round(height * factor)), max(1, round(width * factor))

@@ -1,0 +1,52 @@
+"""Which kind of data a path holds."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from feedforward.core.errors import InputError
+from feedforward.data.config_inference import folders, tables
+from feedforward.data.config_inference.entry import Guess
+
+TABLES = (".csv", ".tsv", ".txt", ".data", ".parquet", ".jsonl", ".ndjson")
+ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar", ".xls", ".xlsx")
+
+
+def guess(path: Path, targets: Sequence[str] = ()) -> Guess:
+    """What the data look like. targets: columns to learn, where they are known.
+
+    Raises:
+        InputError: no reader reads it; one line that says what is the matter.
+    """
+    if re.match(r"https?:/", str(path)) or re.search(r"/https?:/", str(path)):
+        raise InputError(str(path), "init looks at local data: download it first, or name the URL in files.*.urls")
+    if not path.exists():
+        raise InputError(str(path), "no such file or folder")
+    if path.is_dir():
+        return _of_folder(path)
+    suffix = path.name.lower().removesuffix(".gz")
+    if path.is_file() and suffix.endswith(TABLES):
+        return tables.guess(path, tuple(targets))
+    if path.name.lower().endswith(ARCHIVES):
+        raise InputError(
+            str(path), "is an archive or workbook: unpack it, or save the sheet as CSV, then run init on that"
+        )
+    raise InputError(str(path), f"expected a folder of idx files or class folders, or a file {', '.join(TABLES)}")
+
+
+def _of_folder(path: Path) -> Guess:
+    try:
+        names = sorted(entry.name for entry in path.iterdir())
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read ({error.strerror})") from None
+    if (idx := folders.of_idx(path, names)) is not None:
+        return idx
+    listed = [name for name in names if name.lower().removesuffix(".gz").endswith(TABLES) and not name.startswith(".")]
+    is_text = all(name.lower().endswith(".txt") for name in listed)
+    if listed and not is_text and not any((path / name).is_dir() for name in names):
+        raise InputError(
+            str(path),
+            f"holds {len(listed)} tables ({', '.join(listed)[:100]}): run init on the training table, then name the"
+            " test table in files and reader.test_file",
+        )
+    return folders.of_classes(path)

@@ -1,0 +1,160 @@
+"""How one cell of a table, a category or a label is read: the same in `init`, in training and in prediction.
+
+    number("1.234,5 €", decimal=",") → 1234.5        category(True) = category("TRUE") → "true"
+    number("?") → nan                                category("1.00") = category(1) → "1"; category("01") → "01"
+
+`decimal` and further spellings of a missing value come from `reader` in params.yaml and travel with the model.
+"""
+
+import datetime
+import decimal as decimals
+import functools
+import math
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from feedforward.core import atomic_files
+
+Decimal = Literal[".", ","]
+MISSING = frozenset({"", "?", "na", "n/a", "#n/a", "<na>", "nan", "null"})  # in any column, in any case
+NO_NUMBER = MISSING | {"-", "--", "–", "—", ".", "..", "none", "nil", "n.a.", "missing", "unknown", "#div/0!"}  # too
+INFINITE = frozenset({"inf", "infinity", "∞"})  # with any sign; no network can learn it, so it counts as missing
+LARGEST = 1e300  # so does a number beyond it, whose distance from others would overflow
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
+_INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
+_SYMBOL = re.compile(r"^([+-]?)\s*(?:[$€£¥₹]|USD|EUR|GBP|CHF|JPY)\s*|\s*(?:[$€£¥₹%]|USD|EUR|GBP|CHF|JPY)$")
+_PLAIN = {
+    ".": re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII),
+    ",": re.compile(r"[+-]?(?:\d+,?\d*|,\d+)(?:[eE][+-]?\d+)?", re.ASCII),
+}
+_GROUPED = {
+    ".": re.compile(r"[+-]?\d{1,3}(?:([, '’\u00a0\u202f\u2009])\d{3})(?:\1\d{3})*(?:\.\d*)?", re.ASCII),
+    ",": re.compile(r"[+-]?\d{1,3}(?:([. '’\u00a0\u202f\u2009])\d{3})(?:\1\d{3})*(?:,\d*)?", re.ASCII),
+}
+_CANONICAL = {
+    ".": re.compile(r"([+-]?)(0|[1-9]\d*)(?:\.(\d+))?", re.ASCII),
+    ",": re.compile(r"([+-]?)(0|[1-9]\d*)(?:,(\d+))?", re.ASCII),
+}
+_ISO_DATE = re.compile(
+    r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2})?)?", re.ASCII
+)
+_OTHER_DATE = re.compile(r"\d{1,2}([./-])\d{1,2}\1\d{2,4}(?: \d{1,2}:\d{2}(?::\d{2})?)?", re.ASCII)
+
+
+def text(value: Any) -> str:
+    """Any cell as text: without surrounding blanks, composed characters, numbers and dates in one spelling."""
+    if isinstance(value, str):
+        return _text(value)
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 2**63 else repr(value)
+    if isinstance(value, decimals.Decimal):
+        return category(format(value, "f"))
+    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return _text(value.decode("utf-8", "replace"))
+    return str(value) if isinstance(value, int) else atomic_files.canonical_json(value)
+
+
+def _text(value: str) -> str:
+    if value.isascii():
+        return value.strip()
+    value = value.encode("utf-8", "replace").decode()  # half a surrogate pair becomes a question mark
+    return unicodedata.normalize("NFC", value).strip().strip(_INVISIBLE).strip()
+
+
+def is_missing(value: Any, missing: Iterable[str] = ()) -> bool:
+    """Whether the cell of a category or label holds nothing; `missing`: further spellings, exactly."""
+    plain = text(value)
+    return plain.lower() in MISSING or plain in missing
+
+
+def category(value: Any, decimal: Decimal = ".", missing: Iterable[str] = ()) -> str:
+    """A category or label in one spelling; empty if it is missing.
+
+    Truth values are "true" and "false". Numbers lose a plus sign and trailing zeros of decimals; those with leading
+    zeros stay as they are, because they are codes.
+    """
+    plain = text(value)
+    lower = plain.lower()
+    if lower in MISSING or plain in missing:
+        return ""
+    if lower in ("true", "false"):
+        return lower
+    match = _CANONICAL[decimal].fullmatch(plain)
+    if match is None:
+        return plain
+    sign, whole, fraction = match.groups()
+    fraction = (fraction or "").rstrip("0")
+    digits = f"{whole}.{fraction}" if fraction else whole
+    return f"-{digits}" if sign == "-" and digits != "0" else digits
+
+
+def number(value: Any, decimal: Decimal = ".", missing: Iterable[str] = ()) -> float:
+    """A number; NaN if it is missing or infinite.
+
+    Read too: group separators, a currency or percent sign, accountants' parentheses, and ISO dates (days since 1970).
+
+    Raises:
+        ValueError: it is not a number.
+    """
+    if isinstance(value, int | float | decimals.Decimal) and not isinstance(value, bool):
+        try:
+            return _finite(float(value))
+        except OverflowError:
+            return math.nan
+    plain = text(value)
+    if isinstance(value, bool | list | dict):
+        raise ValueError(f"not a number: {plain[:40]!r}")
+    return _number(plain, decimal) if plain not in missing else math.nan
+
+
+@functools.lru_cache(maxsize=4096)
+def _number(plain: str, decimal: Decimal) -> float:
+    lower = plain.lower()
+    if lower in NO_NUMBER or lower.lstrip("+-") in INFINITE:
+        return math.nan
+    if _ISO_DATE.fullmatch(plain):
+        return _days(plain)
+    bare = plain.replace("\u2212", "-")
+    is_negative = bare.startswith("(") and bare.endswith(")")
+    bare = _SYMBOL.sub(r"\1", _SYMBOL.sub(r"\1", bare[1:-1] if is_negative else bare)).strip()
+    if _GROUPED[decimal].fullmatch(bare):
+        bare = re.sub(rf"[^\d{decimal}+-]", "", bare)
+    elif not _PLAIN[decimal].fullmatch(bare):
+        raise ValueError(f"not a number: {plain[:40]!r}")
+    return _finite(float(bare.replace(",", ".")) * (-1 if is_negative else 1))
+
+
+def _finite(value: float) -> float:
+    return value if abs(value) <= LARGEST else math.nan
+
+
+def _days(date: str) -> float:
+    try:
+        moment = datetime.datetime.fromisoformat(date)
+    except ValueError:
+        raise ValueError(f"not a date: {date!r}") from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
+    return (moment - EPOCH).total_seconds() / 86400
+
+
+def is_number(value: Any, decimal: Decimal = ".") -> bool:
+    """Whether `number` reads it."""
+    try:
+        number(value, decimal)
+    except ValueError:
+        return False
+    return True
+
+
+def is_date(value: Any) -> bool:
+    """Whether it is written as a date: ISO, or day, month and year in another order."""
+    return bool(_ISO_DATE.fullmatch(text(value)) or _OTHER_DATE.fullmatch(text(value)))

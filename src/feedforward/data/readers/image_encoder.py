@@ -1,0 +1,122 @@
+"""Pictures as a user sends them → rows of pixels, as the network was trained on."""
+
+import base64
+import binascii
+import contextlib
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from feedforward.core.errors import InputError
+from feedforward.data.readers import image_preprocessing
+from feedforward.data.readers.image_preprocessing import Framing
+from feedforward.data.readers.sample_kinds import kind_of
+
+QUICK_PIXELS = 2**18  # 512 × 512: about three milliseconds
+_DATA_URL = re.compile(r"data:image/[\w.+-]+;base64,")
+
+
+@dataclass(frozen=True)
+class ImageEncoder:
+    """Pictures → rows of pixels."""
+
+    frame: Framing
+    takes = "image"
+
+    @property
+    def columns(self) -> int:
+        """Number of features."""
+        return self.frame.height * self.frame.width
+
+    def check(self, sample: Any, field: str) -> npt.NDArray[np.uint8]:
+        """A row of pixels, from an encoded picture (bytes, base64 or a data URL) or from rows of gray levels 0–255.
+
+        Raises:
+            InputError: no picture, or an empty sheet.
+        """
+        try:
+            return self.row(_gray(sample, field))
+        except ValueError as error:
+            raise InputError(field, str(error)) from None
+
+    def row(self, levels: image_preprocessing.Levels) -> npt.NDArray[np.uint8]:
+        """A row of pixels: the ink, placed as the training images have it."""
+        return image_preprocessing.place(image_preprocessing.ink(levels), self.frame).reshape(-1)
+
+    def encode(self, samples: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+        """(pictures, columns) uint8."""
+        return np.stack(samples) if samples else np.empty((0, self.columns), np.uint8)
+
+    def unknown(self, _sample: npt.NDArray[np.uint8]) -> list[str]:
+        """Nothing: every picture consists of gray levels."""
+        return []
+
+    def settings(self) -> dict[str, Any]:
+        """JSON values."""
+        return {"kind": "pixels", **asdict(self.frame)}
+
+    def files(self) -> dict[str, bytes]:
+        """None."""
+        return {}
+
+
+@dataclass(frozen=True)
+class ScaledEncoder(ImageEncoder):
+    """Pictures → rows of pixels, scaled as the reader of image folders does; of the frame only its size counts."""
+
+    def row(self, levels: image_preprocessing.Levels) -> npt.NDArray[np.uint8]:
+        """A row of pixels."""
+        return image_preprocessing.scaled(levels, self.frame.height, self.frame.width)
+
+    def settings(self) -> dict[str, Any]:
+        """JSON values."""
+        return {"kind": "scaled pixels", "height": self.frame.height, "width": self.frame.width}
+
+
+def picture_pixels(samples: Sequence[Any]) -> int:
+    """How many pixels the encoded pictures among `samples` have according to their headers."""
+    total = 0
+    for sample in samples:
+        if isinstance(sample, bytes | str):
+            with contextlib.suppress(ValueError):  # not a picture: `check` says so
+                total += image_preprocessing.pixels(_encoded(sample))
+    return total
+
+
+def _gray(sample: Any, field: str) -> image_preprocessing.Levels:
+    """Gray levels of an encoded picture, or as they are given."""
+    if isinstance(sample, bytes | str):
+        return image_preprocessing.read(_encoded(sample))
+    if isinstance(sample, list | tuple):
+        return _levels(sample)
+    raise InputError(field, f"must be a picture (base64, or rows of gray levels), got {kind_of(sample)}")
+
+
+def _encoded(sample: bytes | str) -> bytes:
+    if isinstance(sample, bytes):
+        return sample
+    text = _DATA_URL.sub("", sample[:64], count=1) + sample[64:]
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("must be a picture in base64, got a text that is none") from None
+
+
+def _levels(rows: Sequence[Any]) -> image_preprocessing.Levels:
+    widths = {len(row) if isinstance(row, list | tuple) else -1 for row in rows}
+    if len(widths) != 1 or min(widths) < 1 or len(rows) * max(widths) > image_preprocessing.MAX_PIXELS:
+        raise ValueError("must be rows of equally many gray levels")
+    flat = [level for row in rows for level in row]
+    if not all(type(level) in (int, float) for level in flat):
+        raise ValueError("gray levels must be numbers")
+    if not all(math.isfinite(level) for level in flat if type(level) is float):
+        raise ValueError("gray levels must be finite numbers")
+    if min(flat) < 0 or max(flat) > 255:
+        raise ValueError(f"gray levels must be from 0 to 255, got {str(min(flat))[:20]} to {str(max(flat))[:20]}")
+    levels = np.array(flat, np.float32).reshape(len(rows), -1)
+    return levels.astype(np.uint8) if (levels % 1 == 0).all() else levels  # as in an encoded picture

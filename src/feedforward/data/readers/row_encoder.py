@@ -1,0 +1,84 @@
+"""Rows of a table as a user sends them → numbers and one-hot categories, as the network was trained on."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from feedforward.core.errors import InputError
+from feedforward.data.readers import cells
+from feedforward.data.readers.columns import Columns
+from feedforward.data.readers.sample_kinds import kind_of
+
+COLUMNS = "columns.json"
+
+
+@dataclass(frozen=True)
+class RowEncoder:
+    """Rows of a table → numbers and one-hot categories; cells are read as in training, see `cells`."""
+
+    measured: Columns
+    takes = "row"
+
+    @property
+    def columns(self) -> int:
+        """Number of features."""
+        return len(self.measured.names)
+
+    def check(self, sample: Any, field: str) -> dict[str, float | str]:
+        """The columns of a row, from an object or its JSON text; other columns are ignored.
+
+        Raises:
+            InputError: not an object, a column is missing, or a cell is not a number where training has numbers.
+        """
+        if isinstance(sample, str | bytes):
+            try:
+                sample = json.loads(sample)
+            except (ValueError, RecursionError):
+                raise InputError(field, 'expected a JSON object such as {"column": 1.5}, got invalid JSON') from None
+        if not isinstance(sample, dict):
+            raise InputError(field, f"expected an object of columns, got {kind_of(sample)}")
+        named = {cells.text(name): value for name, value in sample.items()}
+        row: dict[str, float | str] = {}
+        for name, _, _ in self.measured.numeric:
+            row[name] = self._number(_cell(named, name, field), f"{field}.{name}")
+        for name, _ in self.measured.categorical:
+            row[name] = cells.category(_cell(named, name, field), self.measured.decimal, self.measured.missing)
+        return row
+
+    def _number(self, value: Any, field: str) -> float:
+        try:
+            return cells.number(value, self.measured.decimal, self.measured.missing)
+        except ValueError:
+            raise InputError(field, f"expected a number, got {str(value)[:40]!r}") from None
+
+    def encode(self, samples: Sequence[Mapping[str, float | str]]) -> npt.NDArray[np.float32]:
+        """(rows, columns) float32."""
+        numbers = {n: np.array([float(row[n]) for row in samples], np.float64) for n, _, _ in self.measured.numeric}
+        texts = {name: [str(row[name]) for row in samples] for name, _ in self.measured.categorical}
+        return self.measured.encode(numbers, texts, len(samples))
+
+    def unknown(self, sample: Mapping[str, float | str]) -> list[str]:
+        """`COLUMN=CATEGORY` of each category that does not occur in the training rows."""
+        values = [(name, sample[name], known) for name, known in self.measured.categorical]
+        return [f"{name}={value or '(missing)'}" for name, value, known in values if value not in known]
+
+    def settings(self) -> dict[str, Any]:
+        """JSON values."""
+        return {"kind": "columns"}
+
+    def files(self) -> dict[str, bytes]:
+        """Means, deviations, categories and spellings of the training rows."""
+        return {COLUMNS: self.measured.to_json()}
+
+
+def _cell(sample: Mapping[str, Any], name: str, field: str) -> Any:
+    if name not in sample:
+        raise InputError(field, f"expected a column {name!r}, got {', '.join(sample)[:200] or 'none'}")
+    value = sample[name]
+    if isinstance(value, list | dict):
+        raise InputError(f"{field}.{name}", f"expected a number or a text, got {kind_of(value)}")
+    return value

@@ -1,0 +1,9 @@
+"""What kind of JSON value a user sent, for messages."""
+
+from typing import Any
+
+
+def kind_of(value: Any) -> str:
+    """The kind of a JSON value."""
+    names = {"str": "a text", "list": "a list", "dict": "an object", "NoneType": "null", "bool": "true or false"}
+    return names.get(type(value).__name__, "a number")

@@ -1,0 +1,82 @@
+"""Texts as a user sends them → multi-hot words, as the network was trained on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from feedforward.core.errors import InputError
+from feedforward.data.readers import tokenizer
+from feedforward.data.readers.sample_kinds import kind_of
+from feedforward.data.splits import MultiHot
+
+VOCABULARY = "vocabulary.txt"
+FEW_TEXTS = 4  # up to here plain Python is faster than columns
+_BLANKS = str.maketrans(tokenizer.FILTERS, " " * len(tokenizer.FILTERS))
+_NO_LETTERS = tokenizer.FILTERS + " "
+
+
+@dataclass(frozen=True)
+class TextEncoder:
+    """Texts → multi-hot words. column: of the training table, empty where texts were files."""
+
+    vocabulary: tokenizer.Vocabulary
+    column: str = ""
+    takes = "text"
+
+    @property
+    def columns(self) -> int:
+        """Number of features."""
+        return self.vocabulary.columns
+
+    def check(self, sample: Any, field: str) -> str:
+        """The text; bytes are taken for UTF-8, where what is not becomes U+FFFD.
+
+        Raises:
+            InputError: no text, or one without a word.
+        """
+        if isinstance(sample, bytes):
+            sample = sample.decode("utf-8", "replace")
+        if not isinstance(sample, str):
+            raise InputError(field, f"must be a text, got {kind_of(sample)}")
+        text: str = sample
+        if not text.isascii():
+            text = text.encode("utf-8", "replace").decode()  # half a surrogate pair becomes a question mark
+        if not text.strip(_NO_LETTERS):
+            raise InputError(field, "must hold at least one word, got an empty text")
+        return text
+
+    def encode(self, samples: Sequence[str]) -> MultiHot:
+        """(texts, columns); see words.encode."""
+        if len(samples) > FEW_TEXTS:
+            return tokenizer.encode(samples, self.vocabulary)
+        rows = [sorted({tokenizer.START, *self.columns_of(self.split(text))}) for text in samples]
+        indptr = np.cumsum([0, *map(len, rows)])
+        return MultiHot(indptr, np.array([column for row in rows for column in row], np.uint16), self.columns)
+
+    def split(self, text: str) -> list[str]:
+        """The words of a text, in order, as words.encode splits them."""
+        lower = text.lower()
+        if not lower.isascii():
+            lower = lower.encode("utf-8", "replace").decode()
+        return [word for word in lower.translate(_BLANKS).split(" ") if word]
+
+    def columns_of(self, split: Sequence[str]) -> list[int]:
+        """The column of each word; words.DROPPED for those that have none of their own."""
+        known = self.vocabulary.column_of
+        return [known.get(word, tokenizer.DROPPED) for word in split]
+
+    def unknown(self, sample: str) -> list[str]:
+        """The distinct words of a text without a column of their own, in order."""
+        known = self.vocabulary.column_of
+        return [word for word in dict.fromkeys(self.split(sample)) if word not in known]
+
+    def settings(self) -> dict[str, Any]:
+        """JSON values."""
+        named = {"column": self.column} if self.column else {}
+        return {"kind": "words", "columns": self.columns, **named}
+
+    def files(self) -> dict[str, bytes]:
+        """The vocabulary, one word a line."""
+        return {VOCABULARY: "".join(f"{word}\n" for word in self.vocabulary.words).encode()}
