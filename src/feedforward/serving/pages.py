@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from feedforward.core.errors import FeedforwardError
-from feedforward.data.readers.encoders import RowEncoder
+from feedforward.data.readers.row_encoder import RowEncoder
 from feedforward.promotion.bundle import Servable
 from feedforward.serving.handlers import Handlers
 from feedforward.serving.prediction import Champion
@@ -92,8 +92,8 @@ def _served(champion: Champion) -> dict[str, Any]:
 
 def _columns(encoder: RowEncoder) -> list[dict[str, Any]]:
     """The columns of a form: categories where there are any, else a number with its mean as an example."""
-    numeric = [{"name": name, "example": mean} for name, mean, _ in encoder.found.numeric]
-    categorical = [{"name": name, "categories": list(values)} for name, values in encoder.found.categorical]
+    numeric = [{"name": name, "example": mean} for name, mean, _ in encoder.measured.numeric]
+    categorical = [{"name": name, "categories": list(values)} for name, values in encoder.measured.categorical]
     return [*numeric, *categorical]
 
 

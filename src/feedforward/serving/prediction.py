@@ -262,7 +262,7 @@ def _lines(path: Path, column: str) -> Iterator[Place]:
                 except (ValueError, RecursionError):
                     raise InputError(where, "is not JSON") from None
                 if isinstance(value, dict) and column:
-                    value = value[_text_column(where, list(value), column)]
+                    value = value[_text_column(where, [*value, ""], column)]
                 yield where, value
     except OSError as error:
         raise InputError(str(path), f"cannot be read ({error.strerror})") from None

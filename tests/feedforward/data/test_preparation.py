@@ -113,7 +113,7 @@ def test_damaged_raw_files_leave_the_old_outputs_as_they_were(root):
     (paths.raw("reviews") / "set.tar.gz.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match=r"set\.tar\.gz\.parquet"):
         preparation.vectorize("reviews", texts())
-    with pytest.raises(DataError, match="no text in nowhere"):
+    with pytest.raises(DataError, match="no text below nowhere"):
         prepare("reviews", texts(test="nowhere"))
     assert contents(folder) == before
     assert [path.name for path in folder.parent.iterdir()] == ["reviews"]

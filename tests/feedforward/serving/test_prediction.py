@@ -129,14 +129,14 @@ def test_texts_come_from_lines_columns_and_fields(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.csv", b"id,score\n1,2\n", r"a\.csv: must have a column text or review or sample, got id, score"),
-        ("a.csv", b"", "must have a column"),
-        ("a.csv", b'text\n"never closed', None),
+        ("a.csv", b"id,score\n1,2\n", r"a\.csv: expected a column text or review or sample, got id, score"),
+        ("a.csv", b"", "holds no rows|is empty"),
+        ("a.csv", b'text\n"never closed', "line 2: quotes are not closed"),
         ("a.jsonl", b"{\n", r"a\.jsonl line 1: is not JSON"),
-        ("a.jsonl", b'{"text": "x"}\n{"other": 1}\n', "line 2: must have a field"),
+        ("a.jsonl", b'{"text": "x"}\n{"other": 1}\n', "line 2: expected a column text"),
         ("a.jsonl", b"[" * 100_000, "is not JSON"),
         ("a.jsonl", b'{"text": NaN}', "must be a text, got a number"),
-        ("a.csv", b"text\n\n...\n", "line 3: must hold at least one word"),
+        ("a.csv", b"text\n\n...\n", "row 1: must hold at least one word"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named_with_its_line(

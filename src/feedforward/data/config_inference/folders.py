@@ -159,7 +159,7 @@ def _of_files(
     folders = sorted({file.parent.relative_to(path).as_posix() for file in (*files, *tests)})
     key = name_of(path)
     source = {"archive": "folder", "folders": folders, "suffix": list(kept), "urls": [str(path)]}
-    reader: dict[str, Any] = {"kind": "image_folder" if is_picture else "labelled_text", "file": key}
+    reader: dict[str, Any] = {"kind": "image_folder" if is_picture else "labeled_text", "file": key}
     reader |= {"classes": list(classes), "train": train or ""} | ({"test": test} if test else {})
     shown = "pictures" if is_picture else "texts"
     count = len(files) + len(tests)

@@ -69,9 +69,9 @@ def _entry(
     shown = list(columns.values())
     is_lines = path.name.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson"))
     if classes and len(texts) == 1 and (is_lines or not numeric or columns[texts[0]].length >= 30):
-        reader: dict[str, Any] = {"kind": "labelled_text", "file": key, "text": texts[0], "label": targets[0]}
+        reader: dict[str, Any] = {"kind": "labeled_text", "file": key, "text": texts[0], "label": targets[0]}
         reader |= {"classes": classes, "num_words": 10_000} | ({"missing": missing} if missing else {})
-        reasons.append(f"column {texts[0]} holds long texts: `kind: labelled_text`")
+        reasons.append(f"column {texts[0]} holds long texts: `kind: labeled_text`")
         reasons += _left_out(column for column in rest if column.name != texts[0])
         return finished(path, task, labels, files, reader, train, reasons, text_network(), shown)
     if not numeric and not named:

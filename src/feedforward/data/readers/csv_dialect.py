@@ -122,14 +122,14 @@ def _quoting(text: str) -> tuple[str | None, str | None]:
 
 
 def _head_rows(text: str, is_whole: bool, separator: str, quote: str | None, escape: str | None) -> list[list[str]]:
-    """The first rows; none where the quotes do not fit the separator."""
+    """The first rows, up to one whose quotes do not fit the separator."""
     reader = csv.reader(io.StringIO(text, newline=""), **_options(separator, quote, escape))
     listed: list[list[str]] = []
     try:
         for row in itertools.islice(rows(reader), ROWS):
             listed.append(row)
     except csv.Error:
-        return listed if not is_whole or len(listed) > 1 else []
+        return listed
     return listed if is_whole or len(listed) in (1, ROWS) else listed[:-1]
 
 

@@ -2,7 +2,8 @@
 
 Cells of CSV and JSON lines stay texts, and `cells` reads them. Python's `csv` does the work rather than Arrow's or
 DuckDB's reader. Arrow has no sniffer. DuckDB's found separator and header in 32 of 34 trial files, but it renames
-duplicate columns silently, makes yes and no truth values, reads neither Windows-1252 nor decimal commas, and adds 25 MB.
+duplicate columns silently, turns yes and no into truth values, reads neither Windows-1252 nor decimal commas, and adds
+25 MB.
 """
 
 import codecs

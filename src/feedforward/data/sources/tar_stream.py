@@ -7,6 +7,7 @@ A parser of our own took 1.8 s and 204 MiB, once per fetch, which was not worth 
 
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
+from tarfile import HeaderError
 from typing import Any
 
 from feedforward.core.errors import DataError
@@ -33,6 +34,8 @@ def members(chunks: Iterable[bytes], wanted: Callable[[str], bool]) -> Iterator[
     try:
         with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header, encoding="utf-8", errors="replace") as archive:
             while (member := archive.next()) is not None:
+                if member.size < 0:
+                    raise DataError(f"tar: a damaged pax header: {member.size} bytes")
                 if member.issparse() or any(key.startswith("GNU.sparse.") for key in member.pax_headers):
                     raise DataError("tar: a sparse file is not supported; pack the archive without --sparse")
                 name = member.name.removeprefix("./")
@@ -53,20 +56,31 @@ class _Header(tarfile.TarInfo):
     """A header that is damaged, cut off or too large is an error, wherever it occurs in the archive."""
 
     @classmethod
+    def fromtarfile(cls, tarfile: Any) -> "_Header":
+        """Read the next header, with its extensions."""
+        try:
+            return super().fromtarfile(tarfile)
+        except HeaderError as error:
+            if hasattr(error, "ends_archive"):
+                raise
+            raise DataError(f"tar: a damaged header ({error})") from None
+
+    @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
         """Parse a header block; an empty block ends the archive."""
         try:
             header = super().frombuf(buf, encoding, errors)
-        except tarfile.HeaderError as error:
+        except HeaderError as error:
             if len(buf) < tarfile.BLOCKSIZE:
                 raise EOFError("tar ends early") from None
             if not any(buf):
+                error.ends_archive = True  # type: ignore[attr-defined]
                 raise
             raise DataError(f"tar: a damaged header ({error}), {preview(bytes(buf))}") from None
         if header.type in EXTENSIONS and header.size > LARGEST_EXTENSION:
-            raise DataError(f"tar: an extension header of {header.size:,} bytes; at most {LARGEST_EXTENSION:,} allowed")
-        if header.size < 0:
-            raise DataError(f"tar: a member of {header.size} bytes")
+            raise DataError(
+                f"tar: an extension header of {header.size:,} bytes; at most {LARGEST_EXTENSION:,} are allowed"
+            )
         return header
 
 

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -71,9 +73,9 @@ GOOD = idx(IMAGES["train"])
         (GOOD[:9], "asks for"),
         (GOOD[:-1], "asks for 100 bytes, got 99"),
         (GOOD + b"?", "asks for 100 bytes, got 101"),
-        (b"\0\0\x0d" + GOOD[3:], "begins with 00000d03"),  # floats
+        (b"\0\0\x0d" + GOOD[3:], "elements of type float32"),  # floats
         (b"\0\0\x08\0", "not an idx file"),
-        (b"<!DOCTYPE html>", "begins with 3c21444f"),
+        (b"<!DOCTYPE html>", "begins with a web page"),
         (b"\x1f\x8b" + GOOD, "begins with 1f8b"),
         (b"\0\0\x08\x03" + b"\xff" * 12, "asks for"),
         (b"\0\0\x08\xff" + b"\xff" * 4 * 255, "asks for"),
@@ -86,12 +88,12 @@ def test_a_damaged_file_is_named_with_what_to_do(tmp_path, content, what):
     with pytest.raises(DataError) as caught:
         read_array(path)
     assert what in str(caught.value)
-    assert f"remove {path} and fetch again" in str(caught.value)
+    assert re.search(r"correct the source, then fetch it again|convert it", str(caught.value))
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"images: cannot be read .*fetch again"):
+    with pytest.raises(DataError, match=r"images: cannot be read .*fetch it again"):
         read_array(tmp_path / "images")
 
 

@@ -12,7 +12,7 @@ from feedforward.data.readers import reading
 
 def config(**changes: object) -> TextReader:
     values = {"kind": "labeled_text", "file": "set.tar.gz", "train": "set/train", "test": "set/test"}
-    return TextReader(**{**values, "classes": ("neg", "pos"), "num_words": 12, **changes})
+    return TextReader(**{**values, "classes": ("neg", "pos"), "num_words": 12, "shuffle_seed": None, **changes})
 
 
 @pytest.fixture
@@ -73,8 +73,13 @@ def test_the_order_of_classes_gives_the_labels(store):
 
 
 def test_other_folders_are_passed_over(store):
-    reviews = REVIEWS | {"set/train/unsup/0.txt": b"unheard", "set/train/neg/deep/0.txt": b"unheard"}
+    reviews = REVIEWS | {"set/train/unsup/0.txt": b"unheard", "set/other/neg/0.txt": b"unheard"}
     assert "unheard" not in reading.read(config(), store(reviews)).vocabulary
+
+
+def test_folders_inside_class_folders_belong_to_the_class(store):
+    train, _ = reading.read(config(), store(REVIEWS | {"set/train/pos/deep/0.txt": b"nested"})).parts
+    assert train.split.labels.tolist() == [0, 0, 1, 1]
 
 
 def test_texts_that_are_not_utf8_are_read_and_named(store, caplog):
@@ -94,9 +99,9 @@ def test_an_empty_text_is_a_row_with_the_start_alone(store):
 
 def test_a_split_without_texts_is_refused(store):
     only_train = {name: text for name, text in REVIEWS.items() if "train" in name}
-    with pytest.raises(DataError, match="no text in set/test/neg or set/test/pos; check `reader`"):
+    with pytest.raises(DataError, match="no text below set/test in neg, pos; check `reader`"):
         list(reading.read(config(), store(only_train)).parts)
-    with pytest.raises(DataError, match="no text in other/neg"):
+    with pytest.raises(DataError, match="no text below other"):
         reading.read(config(train="other"), store(REVIEWS))
 
 
