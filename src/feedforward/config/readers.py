@@ -20,15 +20,19 @@ class IdxReader(Strict):
     kind: Literal["idx"]  # `idx`, `labeled_text`, `image_folder` or `table`
     train: IdxPair  # the two files of the training split, or a folder of class folders
     test: IdxPair  # the same of the test split; null: a share is drawn
+    classes: Annotated[Distinct[Annotated[int, Field(ge=0, le=255)]], Field(min_length=2)] | None = None  # null: from 0
     shuffle_seed: Seed | None = None  # seed that shuffles the training samples; null: order of the file
 
 
 class Drawn(Strict):
-    """Where no test file or folder is named, a share of the samples is drawn as the test split."""
+    """Where no test file or folder is named, about a share of each class is drawn as the test split.
+
+    A hash of the sample and the seed decides, so that samples stay in their split when others are added.
+    """
 
     test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2  # share of the samples that is drawn as the test split
     split_seed: Seed = 0  # seed of that draw
-    shuffle_seed: Seed | None = None
+    shuffle_seed: Seed | None = 0  # seed that shuffles the training samples; null: order of the file
 
 
 class TextReader(Drawn):
@@ -45,6 +49,7 @@ class TextReader(Drawn):
     text: str | None = None  # column of texts
     label: str | None = None  # column of labels
     test_file: str | None = None  # name of the file with the test split; null: a share is drawn
+    missing: Distinct[str] = ()  # spellings of a missing value, beside the usual ones (empty, ?, NA, …)
     classes: Distinct[str]  # class folders or label values, in the order of `labels`
     num_words: Annotated[int, Field(ge=5, le=65536)]  # most frequent words that get a column (stored as uint16)
 
@@ -78,6 +83,8 @@ class TableReader(Drawn):
     classes: Distinct[str] | None = None
     numeric: Distinct[str] = ()  # columns of numbers, standardized
     categorical: Distinct[str] = ()  # columns of categories, one-hot
+    decimal: Literal[".", ","] = "."  # decimal sign of numbers that are written as text
+    missing: Distinct[str] = ()
 
 
 Reader = Annotated[IdxReader | TextReader | ImageReader | TableReader, Field(discriminator="kind")]

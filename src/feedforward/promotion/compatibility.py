@@ -5,7 +5,8 @@ neither compared with challengers nor served.
 """
 
 from feedforward.config.schema import Dataset, TableReader
-from feedforward.data.readers.encoders import Encoder, RowEncoder
+from feedforward.data.readers.encoders import Encoder
+from feedforward.data.readers.row_encoder import RowEncoder
 from feedforward.promotion.bundle import Servable
 
 TAKES = {"idx": "image", "image_folder": "image", "table": "row"}  # other kinds of readers: text
@@ -34,8 +35,8 @@ def mismatch(served: Servable, dataset: Dataset) -> str | None:
 def _columns(encoder: Encoder) -> set[str]:
     if not isinstance(encoder, RowEncoder):
         return set()
-    numeric = {name for name, _, _ in encoder.found.numeric}
-    return numeric | {name for name, _ in encoder.found.categorical}
+    numeric = {name for name, _, _ in encoder.measured.numeric}
+    return numeric | {name for name, _ in encoder.measured.categorical}
 
 
 def _some(names: tuple[str, ...] | set[str]) -> str:
