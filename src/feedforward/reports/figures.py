@@ -5,7 +5,7 @@ reads or sets matplotlib's global state.
 """
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from feedforward.analysis.comparisons import Difference
 from feedforward.analysis.curves import Band, mean_band
 from feedforward.analysis.run_result import RunResult
+from feedforward.analysis.variance import Component
 from feedforward.reports.figure_style import (
     BLACK,
     BLUE,
@@ -154,3 +155,36 @@ def _forest_row(axes: Axes, row: int, difference: Difference) -> None:
         axes.plot([estimate.low, estimate.high], [row, row], color=color, linewidth=2.2, solid_capstyle="butt")
     fill = color if difference.decided else WHITE
     axes.plot(estimate.mean, row, "o", markersize=8, color=fill, markeredgecolor=color, mew=1.8)
+
+
+def variance_components(panels: Mapping[str, Mapping[str, Mapping[str, Component]]], title: str) -> Figure:
+    """Standard deviations by variant and source of variation, one panel per statistic, with chi-square intervals.
+
+    panels: label of the statistic → variant → source → component.
+    """
+    sources = list(dict.fromkeys(s for rows in panels.values() for by_source in rows.values() for s in by_source))
+    variants = list(dict.fromkeys(variant for rows in panels.values() for variant in rows))
+    columns = max(1, len(panels))
+    subtitle = "standard deviation when only this source varies; line: 95 % chi-square interval"
+    size = (max(6.4, (1.2 + 0.8 * len(variants)) * columns), 4.4)
+    figure = empty_figure(size, title, subtitle)
+    figure.subplots_adjust(left=0.85 / size[0], bottom=0.9 / size[1], wspace=0.25)
+    for index, (name, rows) in enumerate(panels.items(), start=1):
+        axes = styled(figure.add_subplot(1, columns, index), "", textwrap.fill(name, 30))
+        for position, source in enumerate(sources):
+            _components_of_source(axes, [rows.get(v, {}).get(source) for v in variants], position, len(sources), source)
+        axes.set_xticks(range(len(variants)), variants, rotation=30 if len(variants) > 3 else 0)
+        axes.set_ylim(bottom=0)
+        if index == 1:
+            axes.legend(frameon=False, fontsize=9, labelcolor=BLACK)
+    return figure
+
+
+def _components_of_source(
+    axes: Axes, components: Sequence[Component | None], position: int, sources: int, name: str
+) -> None:
+    offset, color = 0.6 * ((position + 0.5) / sources - 0.5), PALETTE[position % len(PALETTE)]
+    known = [(x + offset, c) for x, c in enumerate(components) if c is not None]
+    for x, component in known:
+        axes.plot([x, x], [component.low, component.high], color=color, linewidth=1.6)
+    axes.plot([x for x, _ in known], [c.sd for _, c in known], "o", color=color, markersize=6, label=name)

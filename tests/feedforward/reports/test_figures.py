@@ -13,6 +13,7 @@ from synthetic_runs import Shape, final_run, one_run
 from feedforward.analysis import comparisons
 from feedforward.analysis.curves import mean_band
 from feedforward.analysis.run_result import RunResult
+from feedforward.analysis.variance import Component
 from feedforward.reports import figures
 
 VARIANTS = ("base", "other")
@@ -101,3 +102,12 @@ def test_png_is_the_same_bytes_from_any_thread_and_carries_no_version() -> None:
     with Image.open(io.BytesIO(picture)) as image:
         assert image.size == (960, 552)
         assert set(image.info) <= {"dpi"}
+
+
+def test_components_of_variance_have_a_point_and_an_interval_per_variant_and_source() -> None:
+    by_source = {"weights": Component(20, 0.002, 0.0015, 0.003), "split": Component(20, 0.006, 0.005, 0.009)}
+    panels = {"lowest validation loss": {"base": by_source, "other": by_source}, "overfit epoch": {"base": by_source}}
+    left, right = figures.variance_components(panels, "t").axes
+    assert [text.get_text() for text in left.get_legend().get_texts()] == ["weights", "split"]
+    assert [len(axes.lines) for axes in (left, right)] == [6, 4]
+    assert [text.get_text() for text in left.get_xticklabels()] == ["base", "other"]

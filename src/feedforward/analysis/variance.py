@@ -1,0 +1,43 @@
+"""Components of variance: the spread of a statistic from weights, from the order of batches and from the split."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from feedforward.analysis.intervals import CONFIDENCE
+from feedforward.analysis.run_result import RunResult
+from feedforward.analysis.statistics import STATISTICS
+
+
+@dataclass(frozen=True)
+class Component:
+    """Standard deviation of n runs in which only one source varied, with its chi-square interval."""
+
+    n: int
+    sd: float
+    low: float
+    high: float
+
+
+def components(runs_by_source: Mapping[str, Sequence[RunResult]], statistic: str) -> dict[str, Component]:
+    """Source → standard deviation of the statistic; sources with fewer than two values are left out.
+
+    The interval assumes normal values: (n - 1) s² / sigma² has a chi-square distribution with n - 1 degrees of freedom.
+    """
+    measured = STATISTICS[statistic]
+    result = {}
+    for source, runs in runs_by_source.items():
+        values = [value for run in runs if (value := measured.of(run)) is not None]
+        if len(values) > 1:
+            result[source] = _component(values)
+    return result
+
+
+def _component(values: Sequence[float]) -> Component:
+    n, sd = len(values), float(np.std(values, ddof=1))
+    tail = (1 - CONFIDENCE) / 2
+    low, high = (sd * math.sqrt((n - 1) / float(special.chdtri(n - 1, p))) for p in (tail, 1 - tail))
+    return Component(n, sd, low, high)
