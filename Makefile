@@ -1,5 +1,5 @@
 # Two commands: `make run` takes the real data from fetch to the comparison, `make test` runs the tests.
-# What they do lives in Python (`feedforward --help`); this file installs what they need and gives them names.
+# The commands are in Python (`feedforward --help`); this file installs what they need and names them.
 # GPU: `make run REQUIREMENTS=gpu VENV=.venv-gpu`. Another Python: `make run PYTHON=/path/to/python3.12`.
 
 VENV ?= .venv
@@ -15,7 +15,7 @@ CORES = $(shell $(BIN)/python -c 'import os; print(os.cpu_count())')
 
 export PATH := $(abspath $(BIN)):$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
-# Nobody is told what is done here, and checkouts share no server's state.
+# No telemetry, and checkouts do not share the state of a server.
 export DO_NOT_TRACK := 1
 export GX_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -26,28 +26,28 @@ export DVC_SITE_CACHE_DIR := $(CURDIR)/.dvc/tmp/site
 .PHONY: help run demo ui serve retrain server deploy worker verify study bench bench-gpu picture test test-unit stack faults real readme check reference audit fix lock
 .NOTPARALLEL:
 
-help: ## this list
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
-run: $(READY) ## everything from the real data to the comparison of all variants; again: only what changed
+run: $(READY) ## everything from the real data to the comparison of all variants; a second time only what changed
 	$(BIN)/feedforward run
 
-demo: $(READY) ## the same line on a small embedded sample: no network, two minutes
+demo: $(READY) ## the same on small embedded data: no network, two minutes
 	$(BIN)/feedforward demo
 
-ui: $(READY) ## MLflow's pages on 127.0.0.1: runs, curves, models
+ui: $(READY) ## MLflow on 127.0.0.1: runs, curves, models
 	$(BIN)/feedforward ui
 
-serve: $(READY) ## the service on 127.0.0.1: a page to play with, predictions; after `feedforward promote`
+serve: $(READY) ## the service on 127.0.0.1: playground and predictions; after `feedforward promote`
 	$(BIN)/feedforward serve
 
-retrain: $(READY) ## train again if there is a reason (new samples, drift, changes), and let the gate decide
+retrain: $(READY) ## train again if there is a reason (new samples, drift, changes), and promote what is better
 	$(BIN)/python -m pipelines.operations retrain
 
-server: $(READY) ## scheduled retraining 1/3: Prefect's server and pages on 127.0.0.1:4200
+server: $(READY) ## scheduled retraining 1/3: Prefect's server on 127.0.0.1:4200
 	$(BIN)/python -m pipelines.operations server
 
-deploy: $(READY) ## scheduled retraining 2/3, beside the server: pools, GPU slots, deployments; again after changes
+deploy: $(READY) ## scheduled retraining 2/3, while the server runs: pools, GPU slots, deployments; again after changes
 	$(BIN)/python -m pipelines.operations deploy
 
 worker: $(READY) ## scheduled retraining 3/3: a worker, until Ctrl-C; on a GPU: make worker POOL=gpu
@@ -56,10 +56,10 @@ worker: $(READY) ## scheduled retraining 3/3: a worker, until Ctrl-C; on a GPU: 
 verify: $(READY) ## train again in a temporary store and compare: same seed, same machine, same bytes
 	$(BIN)/feedforward verify
 
-study: $(READY) ## the lecture's comparison with 20 seeds, both protocols: writes docs/study.md (half an hour)
+study: $(READY) ## the lecture's comparison with 20 seeds and both protocols: docs/study.md (half an hour)
 	$(BIN)/feedforward study
 
-bench: $(DEV) ## beside a plain Keras script and the machine's own floors: docs/performance-measured.md (an hour)
+bench: $(DEV) ## compare with a plain Keras script and the machine's limits: docs/performance-measured.md (an hour)
 	$(BIN)/python -m bench.bench
 	$(BIN)/python -m bench.parts
 	$(BIN)/python -m bench.serving
@@ -74,42 +74,42 @@ picture: ## docs/images/report.png from the finished report; needs chromium
 	chromium --headless $(if $(filter 0,$(shell id -u)),--no-sandbox) --disable-gpu --hide-scrollbars --window-size=1200,1500 \
 		--screenshot=docs/images/report.png "file://$(CURDIR)/reports/comparison/index.html"
 
-# What a file of tests makes once is made once. Whole jobs come first; they wait for servers and for each other, so two more than cores.
+# One file of tests per worker at a time, so fixtures are made once. Whole jobs come first; they wait for servers, so two workers more than cores.
 APART = --dist loadfile
 test: $(DEV) ## all tests that need no real data
 	$(BIN)/pytest $(APART) -n $$(($(CORES) + 2)) --no-loadscope-reorder -m "not real and not stack"
 
-test-unit: $(DEV) ## those that take under a minute together
+test-unit: $(DEV) ## fast tests, under a minute in total
 	$(BIN)/pytest $(APART) -n $(CORES) -m "not slow and not real"
 
 stack: $(DEV) ## three machines over PostgreSQL, S3, MLflow, Prefect and Dask on loopback; needs PostgreSQL (minutes)
 	$(BIN)/pytest -m stack tests/pipelines/test_stack.py
 
-faults: $(DEV) ## every fault of docs/reliability.md against the real parts
+faults: $(DEV) ## inject every fault of docs/reliability.md into the real parts
 	$(BIN)/python -m faults
 
-real: $(DEV) ## tests on the real data: figures of the finished `make run` against the lecture's, steps against Keras's
+real: $(DEV) ## tests on the real data: results of the finished `make run` against the lecture, steps against Keras
 	$(BIN)/pytest -m real
 
 readme: $(DEV) ## every command of the README, after `make run` (some minutes)
 	$(BIN)/pytest tests/readme_commands.py
 
-check: $(DEV) ## format, lint, types, floors and rooms, Dockerfile, locked requirements
+check: $(DEV) ## format, lint, types, import layers, Dockerfile, locked requirements
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/uv pip check --quiet --python $(BIN)/python
-	$(BIN)/pytest -q -m "not slow" tests/test_house.py
+	$(BIN)/pytest -q -m "not slow" tests/test_project.py
 
-reference: $(DEV) ## the generated tables of docs/reference.md
+reference: $(DEV) ## regenerate the tables of docs/reference.md
 	$(BIN)/python -m feedforward.cli.reference
 
-audit: $(DEV) ## known weaknesses of the locked packages: asks pip-audit's advisory service, so it needs the network
+audit: $(DEV) ## known vulnerabilities of the locked packages; needs the network for pip-audit's advisory service
 	@$(BIN)/python requirements/audit.py
 
-fix: $(DEV) ## format, and mend what the linter can mend
+fix: $(DEV) ## format, and fix what the linter can fix
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 

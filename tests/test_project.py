@@ -1,4 +1,4 @@
-"""Promises of the house as a whole: what stays light, what is listed, what is locked, what no file may name."""
+"""Properties of the project as a whole: imports, documented commands, locked requirements, forbidden names."""
 
 import functools
 import itertools
@@ -24,7 +24,7 @@ SYSTEM = {"cd", "git", "docker", "curl", "export", "source", "python3"}
 
 
 def output(*command: str | Path, cwd: Path = ROOT) -> str:
-    """What a command prints, run as in a plain wide terminal; it must end with 0."""
+    """Output of a command in a plain wide terminal; it must exit with 0."""
     environ = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
     done = subprocess.run(command, cwd=cwd, env=environ, capture_output=True, text=True)
     assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -39,8 +39,6 @@ def help_of(*command: str) -> str:
 @functools.cache
 def verbs() -> set[str]:
     """The commands of `feedforward`."""
-    if not (ROOT / "src/feedforward/cli/app.py").exists():
-        pytest.skip("there is no command line yet")
     return set(re.findall(r"^[ │]+([a-z][a-z-]*)  ", help_of("feedforward"), re.MULTILINE))
 
 
@@ -67,7 +65,7 @@ def tracked() -> dict[str, str]:
     return texts
 
 
-# --- what stays light ------------------------------------------------------------------------
+# --- imports ---------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -91,7 +89,7 @@ def test_both_packages_are_found_from_any_folder(tmp_path: Path) -> None:
     assert output(sys.executable, "-c", "import feedforward, pipelines", cwd=tmp_path) == ""
 
 
-# --- what is listed --------------------------------------------------------------------------
+# --- documented commands ----------------------------------------------------------------------
 
 
 def test_make_lists_each_target_and_can_make_it() -> None:
@@ -145,7 +143,7 @@ def test_each_command_of_the_readme_exists_with_its_options(command: str) -> Non
         assert not {option for option in options if option not in text}
 
 
-# --- what is locked --------------------------------------------------------------------------
+# --- locked requirements ----------------------------------------------------------------------
 
 
 @functools.cache
@@ -191,7 +189,7 @@ def test_each_file_locks_the_same_versions_with_hashes(name: str) -> None:
     assert len(pins) == len(re.findall(r"^\S", text, re.MULTILINE))
 
 
-# --- what no file may name -------------------------------------------------------------------
+# --- forbidden names ----- -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
