@@ -1,24 +1,29 @@
 # docker build --target cpu --tag feedforward .          (or gpu; or cluster, which compose.yaml uses)
-# docker run --rm --volume "$PWD:/app" --user "$(id -u):$(id -g)" feedforward run
+# docker run --rm --init --volume "$PWD:/app" --user "$(id -u):$(id -g)" feedforward run
 #
-# The mounted checkout brings parameters, data and stores, and keeps what is made. Without a mount the image works on its
-# own copy of the code, and what is made goes with the container. GPU: add `--gpus all`; CUDA comes with TensorFlow's wheels.
+# docs/containers.md has more. The mounted checkout brings parameters, data and stores, and keeps the results. Without a
+# mount the image works on its own copy of the code, and results are lost with the container. Build with BuildKit: other
+# builders also build the stages that the target does not need.
 
 ARG PYTHON=3.12-slim-bookworm
 # What `cluster` is built on: cpu or gpu.
 ARG FLAVOUR=cpu
 
 FROM python:${PYTHON} AS base
-# HOME: a place for caches that any --user can write to, and not the mounted checkout.
+# HOME, and whatever is written outside the checkout: in /tmp, where any --user can write, also with --read-only --tmpfs /tmp.
+# LOGNAME: DVC asks for the name of the user, and an arbitrary uid has none.
 ENV PATH=/opt/venv/bin:$PATH \
     HOME=/tmp \
+    LOGNAME=feedforward \
+    DVC_SITE_CACHE_DIR=/tmp/dvc-site \
     PREFECT_HOME=/app/.prefect \
+    PREFECT_SERVER_UI_STATIC_DIRECTORY=/tmp/prefect-ui \
     PYTHONUNBUFFERED=1 \
     DO_NOT_TRACK=1 \
     GX_ANALYTICS_ENABLED=false \
     MLFLOW_DISABLE_TELEMETRY=true \
     PREFECT_SERVER_ANALYTICS_ENABLED=false
-# git names the commit of a run. Debian keeps one version of it a release, so there is none to pin.
+# git names the commit of a run. Debian keeps one version of it per release, so there is none to pin.
 # hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends git \
@@ -26,7 +31,7 @@ RUN apt-get update \
  && git config --system --add safe.directory /app
 WORKDIR /app
 
-# Packages: made anew only when a locked file changes. The project is installed as a pointer to /app.
+# Packages: installed again only if a locked file changes. TensorFlow's headers are for compilers, which the image lacks.
 FROM base AS packages
 ENV UV_COMPILE_BYTECODE=1 \
     UV_LINK_MODE=copy \
@@ -38,42 +43,61 @@ RUN python -m venv /opt/venv \
 
 FROM packages AS packages-cpu
 COPY requirements/cpu.txt requirements/
-RUN uv pip install --no-deps --no-build-isolation --require-hashes -r requirements/cpu.txt
-COPY pyproject.toml README.md LICENSE ./
-RUN uv pip install --no-deps --no-build-isolation --editable .
+RUN uv pip install --no-deps --no-build-isolation --require-hashes -r requirements/cpu.txt \
+ && rm -rf /opt/venv/lib/python3*/site-packages/tensorflow/include
 
-FROM packages AS packages-gpu
-COPY requirements/gpu.txt requirements/
-RUN uv pip install --no-deps --no-build-isolation --require-hashes -r requirements/gpu.txt
-COPY pyproject.toml README.md LICENSE ./
-RUN uv pip install --no-deps --no-build-isolation --editable .
-
-# hadolint ignore=DL3006
-FROM packages-${FLAVOUR} AS packages-cluster
-COPY requirements/cluster.txt /app/requirements/
-RUN uv pip install --no-deps --no-build-isolation --require-hashes -r requirements/cluster.txt
-
-# The code. The image holds no git repository; `.dvc/config.local` tells DVC so, and a mounted checkout does not see it.
+# The code. The image holds no git repository; `.dvc/config.local` tells DVC so, and a mounted checkout hides it.
 FROM base AS code
 COPY . .
 RUN mkdir .prefect \
  && printf '[core]\n    no_scm = true\n' > .dvc/config.local
 
 FROM base AS project
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="feedforward" \
+      org.opencontainers.image.description="An MLOps pipeline with experiment tracking for feedforward networks" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.revision="${REVISION}"
 RUN useradd --uid 1000 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin feedforward \
  && chown 1000:1000 /app
-USER 1000:1000
 ENTRYPOINT ["feedforward"]
 CMD ["--help"]
+
+# In each target the packages are a layer of their own, which a change of the code does not touch. The project is installed
+# as a pointer to /app. The last command makes the template databases that new stores are copied from.
+FROM project AS cpu
+COPY --from=packages-cpu /opt/venv /opt/venv
+COPY --from=code --chown=1000:1000 /app /app
+RUN uv pip install --python /opt/venv/bin/python --no-cache --no-deps --no-build-isolation --editable . \
+ && python -m feedforward.tracking.database \
+ && python -m pipelines.prefect_database \
+ && rm -rf /app/.prefect/* /app/mlruns/*.db
+USER 1000:1000
+
+FROM packages AS packages-gpu
+COPY requirements/gpu.txt requirements/
+RUN uv pip install --no-deps --no-build-isolation --require-hashes -r requirements/gpu.txt \
+ && rm -rf /opt/venv/lib/python3*/site-packages/tensorflow/include
 
 FROM project AS gpu
 COPY --from=packages-gpu /opt/venv /opt/venv
 COPY --from=code --chown=1000:1000 /app /app
+RUN uv pip install --python /opt/venv/bin/python --no-cache --no-deps --no-build-isolation --editable . \
+ && python -m feedforward.tracking.database \
+ && python -m pipelines.prefect_database \
+ && rm -rf /app/.prefect/* /app/mlruns/*.db
+USER 1000:1000
+
+# hadolint ignore=DL3006
+FROM packages-${FLAVOUR} AS packages-cluster
+COPY requirements/cluster.txt /app/requirements/
+RUN uv pip install --no-deps --no-build-isolation --require-hashes -r requirements/cluster.txt
 
 FROM project AS cluster
 COPY --from=packages-cluster /opt/venv /opt/venv
 COPY --from=code --chown=1000:1000 /app /app
-
-FROM project AS cpu
-COPY --from=packages-cpu /opt/venv /opt/venv
-COPY --from=code --chown=1000:1000 /app /app
+RUN uv pip install --python /opt/venv/bin/python --no-cache --no-deps --no-build-isolation --editable . \
+ && python -m feedforward.tracking.database \
+ && python -m pipelines.prefect_database \
+ && rm -rf /app/.prefect/* /app/mlruns/*.db
+USER 1000:1000

@@ -23,7 +23,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PREFECT_HOME := $(CURDIR)/.prefect
 export DVC_SITE_CACHE_DIR := $(CURDIR)/.dvc/tmp/site
 
-.PHONY: help run demo ui serve retrain server deploy worker verify study bench bench-gpu picture test test-unit stack faults real readme check reference audit fix lock
+.PHONY: help run demo ui serve retrain server deploy worker verify study bench bench-gpu picture test test-unit stack images faults real readme check reference audit fix lock
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -77,13 +77,16 @@ picture: ## docs/images/report.png from the finished report; needs chromium
 # One file of tests per worker at a time, so fixtures are made once. Whole jobs come first; they wait for servers, so two workers more than cores.
 APART = --dist loadfile
 test: $(DEV) ## all tests that need no real data
-	$(BIN)/pytest $(APART) -n $$(($(CORES) + 2)) --no-loadscope-reorder -m "not real and not stack"
+	$(BIN)/pytest $(APART) -n $$(($(CORES) + 2)) --no-loadscope-reorder -m "not real and not stack and not images"
 
 test-unit: $(DEV) ## fast tests, under a minute in total
-	$(BIN)/pytest $(APART) -n $(CORES) -m "not slow and not real"
+	$(BIN)/pytest $(APART) -n $(CORES) -m "not slow and not real and not images"
 
 stack: $(DEV) ## three machines over PostgreSQL, S3, MLflow, Prefect and Dask on loopback; needs PostgreSQL (minutes)
 	$(BIN)/pytest -m stack tests/pipelines/test_stack.py
+
+images: $(DEV) ## build and try the container images and compose.yaml; skipped without a container engine (minutes)
+	$(BIN)/pytest -m images tests/pipelines/test_images.py
 
 faults: $(DEV) ## inject every fault of docs/reliability.md into the real parts
 	$(BIN)/python -m faults
