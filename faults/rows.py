@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from faults import canary, disk, kills, locks, promoters, rot, servers, tampering, writers
+from faults import canary, disk, inbox, kills, locks, promoters, rot, servers, tampering, writers
 from faults.scene import Play, apart
 
 
@@ -37,6 +37,7 @@ _REFUSALS, _HTTP = "feedforward/serving/test_refusals.py", "feedforward/serving/
 _SERVER, _GATE = "feedforward/serving/test_server.py", "feedforward/promotion/test_promote.py"
 _BUNDLE, _NETWORK = "feedforward/promotion/test_bundle.py", "feedforward/models/test_network_files.py"
 _KERAS = "feedforward/models/test_keras_archive.py"
+_VERSIONS = "feedforward/tracking/test_model_versions.py"
 _EXPERIMENT, _PREDICTION = "feedforward/experiments/test_runner.py", "feedforward/serving/test_prediction.py"
 _WORDS, _TEXT = "feedforward/data/readers/test_tokenizer.py", "feedforward/data/readers/test_labeled_text.py"
 
@@ -144,13 +145,15 @@ ROWS = (
     Row(
         11,
         "a torn dvc.lock or rwlock",
-        _tests("pipelines/test_dvc_repro.py", "an_rwlock_is_removed", "a_torn_lock_is_moved_away"),
+        _tests(
+            "pipelines/test_dvc_repro.py", "an_rwlock_is_removed_when_no_dvc_is_at_work", "a_torn_lock_is_moved_away"
+        ),
         (locks.torn,),
     ),
     Row(
         12,
         "two jobs at once",
-        _tests("pipelines/test_dvc_repro.py", "a_living_dvc_is_named")
+        _tests("pipelines/test_dvc_repro.py", "a_dvc_at_work_is_named")
         + _tests(_PROCESSES, "the_second_is_told_who_is_at_work_and_a_killed_one_leaves_the_lock_free"),
         (locks.busy,),
     ),
@@ -303,5 +306,48 @@ ROWS = (
         29,
         "a task that is retried",
         _tests(_RESUME, "finishing_twice_logs_once", "sending_a_record_twice_changes_nothing"),
+    ),
+    Row(
+        30,
+        "a promotion over an MLflow server with proxied artifacts",
+        _tests("feedforward/promotion/test_over_a_server.py", "runs_are_promoted_and_rolled_back")
+        + _tests(_VERSIONS, "a_version_on_a_server_is_downloaded_and_verified"),
+    ),
+    Row(
+        31,
+        "two processes download one version",
+        _tests(_VERSIONS, "processes_that_download_one_version_at_the_same_time_share_it"),
+    ),
+    Row(
+        32,
+        "a kill between the alias and its tags",
+        _tests(_GATE, "an_alias_that_moved_without_its_tags_is_reconciled")
+        + _tests("feedforward/promotion/test_rollback.py", "an_interrupted_rollback_is_finished"),
+    ),
+    Row(
+        33,
+        "slow and idle clients of the service",
+        _tests(
+            "feedforward/serving/test_http_server.py",
+            "an_idle_connection_is_closed_without_an_answer",
+            "a_dripping_head_is_refused_and_closed",
+            "a_dripping_body_is_refused_and_closed",
+            "a_client_that_does_not_read_is_closed",
+            "more_connections_than_allowed_keep_nobody_out",
+        ),
+    ),
+    Row(
+        34,
+        "packs that end at the same time on a new store",
+        _tests(
+            "feedforward/tracking/test_connection.py",
+            "processes_that_log_the_same_inputs_at_the_same_time_complete_their_runs",
+        ),
+    ),
+    Row(
+        35,
+        "the disk is full where the service stores samples",
+        _tests("feedforward/serving/test_feedback.py", "a_folder_that_cannot_be_written_is_507"),
+        (inbox.full,),
     ),
 )

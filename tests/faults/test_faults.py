@@ -15,7 +15,18 @@ from faults.rows import ROWS, Row
 from faults.scene import Scene
 
 # Written where no step passes: by other commands, the page of a retraining, a version fetched from another machine.
-ELSEWHERE = {"template", "champion", "init", "describe", "study", "sweep", "sweep.file", "retraining", "fetch_version"}
+ELSEWHERE = {
+    "template",
+    "champion",
+    "init",
+    "describe",
+    "study",
+    "sweep",
+    "sweep.file",
+    "retraining",
+    "fetch_version",
+    "demo",
+}
 
 
 def test_every_crash_point_of_the_code_is_armed() -> None:
@@ -25,6 +36,7 @@ def test_every_crash_point_of_the_code_is_armed() -> None:
     writers = r"atomic_files\.(?:writing|write_text|write_json)|run_result\.save"
     names = set(re.findall(rf'(?:{writers})\(.*, "([\w.]+)"\)', text))
     points -= {"shard.encoded"}  # in a worker of a cluster: tests/pipelines/test_dask_text.py
+    points -= {"rollback.after_log"}  # tests/feedforward/promotion/test_rollback.py
     points |= {f"{name}.before_rename" for name in ({"write"} | names | folders) - ELSEWHERE}
     points |= {f"{name}.between_renames" for name in folders - ELSEWHERE}
     assert set(POINTS) == points
@@ -34,7 +46,7 @@ def test_every_crash_point_of_the_code_is_armed() -> None:
 def test_every_row_of_the_documentation_is_played_and_names_tests_that_exist() -> None:
     text = (ROOT / "docs" / "reliability.md").read_text()
     documented = [int(number) for number in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)]
-    assert documented == [row.number for row in ROWS] == list(range(1, 30))
+    assert documented == [row.number for row in ROWS] == list(range(1, 36))
     missing = [test for row in ROWS for test in row.tests if not cited.exists(test)]
     assert not missing
 

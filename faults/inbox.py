@@ -1,0 +1,64 @@
+"""Row 35: the disk is full where the service keeps samples from users, on a small disk of its own.
+
+`python -m faults.inbox` plays it in the workspace FEEDFORWARD_ROOT.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import live_service
+import registered
+import small_data
+
+from faults import ROOT
+from faults.disk import OWN
+from faults.scene import Scene, environment
+from feedforward import tracking
+from feedforward.config.schema import load_params
+from feedforward.core import append_only_log, paths
+
+SAMPLES = 20  # sent while the disk is full
+
+
+def full(scene: Scene) -> str:
+    """Row 35."""
+    root = scene.folder / "inbox"
+    with environment({"FEEDFORWARD_ROOT": str(root)}):
+        small_data.write_vectorized(root)
+        small_data.write_params(root / "params.yaml", small_data.values())
+        registered.vocabulary()
+        registered.champion(tracking.open_store(), load_params())
+        paths.incoming(registered.NAME).parent.mkdir(parents=True)
+        script = f'mount -t tmpfs -o size=64k none "$1" && exec {sys.executable} -m faults.inbox'
+        command = [*OWN, "sh", "-c", script, "sh", str(paths.incoming(registered.NAME).parent)]
+        done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True)
+    assert done.returncode == 0, (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+    return done.stdout.strip()
+
+
+def play() -> str:
+    """Samples are refused with 507 while the disk is full, predictions go on, and samples are stored again later."""
+    name = registered.NAME
+    filler = paths.incoming(name).parent / "filler"
+    with live_service.Running(load_params()) as service:
+        filler.write_bytes(bytes(shutil.disk_usage(filler.parent).free))
+        for number in range(SAMPLES):
+            answer = service.client.post(f"/incoming/{name}", json={"sample": f"word{number + 1}", "label": "glad"})
+            assert answer.status_code == 507, f"sample {number}: {answer.status_code} {answer.text}"
+            assert "cannot be written" in answer.json()["error"], answer.text
+            assert service.ask("word1").status_code == 200, "predictions stopped"
+        filler.unlink()
+        answer = service.client.post(f"/incoming/{name}", json={"sample": "word1", "label": "glad"})
+        assert answer.json() == {"stored": True}, answer.text
+    entries = list(append_only_log.read(paths.incoming(name)))
+    assert [entry["text"] for entry in entries] == ["word1"], f"{len(entries)} entries, expected 1"
+    return f"{SAMPLES} of {SAMPLES} samples refused with 507, predictions go on; stored again once there is room"
+
+
+if __name__ == "__main__":
+    try:
+        print(play())
+    except AssertionError as error:
+        sys.exit(str(error).replace("\n", " "))

@@ -1,0 +1,56 @@
+"""Promotion and rollback over a real MLflow server with proxied artifacts."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import registered
+from registered import NAME
+from small_data import values, write_params
+from tracked_runs import free_port, server
+
+from feedforward import tracking
+from feedforward.config.schema import Params, load_params
+from feedforward.core import paths
+from feedforward.experiments import plan, runner
+from feedforward.promotion import audit_log, history, promote
+from feedforward.promotion.rollback import rollback
+from feedforward.tracking import model_versions
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def remote_store(
+    small: Params, empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator["Store"]:
+    folder, port = tmp_path / "server", free_port()
+    folder.mkdir()
+    shutil.copy(empty_database, folder / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    with server(folder, port):
+        yield tracking.open_store()
+
+
+def test_runs_are_promoted_and_rolled_back(remote_store: "Store", tensorflow: None) -> None:
+    registered.vocabulary()
+    write_params(paths.params(), values(promotion={"holdout_models": 2, "minimum_gain": 0.0}))
+    params = load_params()
+    for pack in plan.plan(params, "fair", [NAME], ["original", "smaller"]):
+        runner.train_pack(pack, params, remote_store)
+    runs = remote_store.find_runs(NAME, role="final")
+    first = promote.promote(params, NAME, runs[0].run_id)
+    assert (first.decision.promoted, first.champion) == (True, 1)
+    second = promote.promote(params, NAME, runs[-1].run_id)
+    assert second.version.number == 2
+    version = model_versions.find(NAME)
+    assert version is not None
+    back = {1: 2, 2: 1}[version.number]
+    assert rollback(params, NAME, back, "tried").number == back
+    assert audit_log.entries(NAME)[-1]["decision"] == "rolled_back"
+    assert history.history(NAME).mismatch is None
