@@ -1,4 +1,4 @@
-"""The whole job beside a plain Keras script of the lecture: `python -m bench.bench`, or `make bench`.
+"""The whole job compared with a plain Keras script of the lecture: `python -m bench.bench`, or `make bench`.
 
 In turn, in fresh processes: the plain script, and `dvc repro` from vectorize to compare in a fresh workspace with fresh
 stores, limited to what the lecture trains (IMDb's five variants and final model, MNIST's final model), once for each
@@ -24,13 +24,13 @@ from feedforward.core import atomic_files, paths
 LECTURE = {"datasets.mnist.training.variants": []}
 QUICK = {
     f"datasets.{name}.training.{key}": 1 for name in ("mnist", "imdb") for key in ("epochs", "final.epochs")
-}  # one epoch: does it run?
+}  # one epoch: only checks that it runs
 PLAIN = "plain Keras, one seed"
 
 
 @dataclass(frozen=True)
 class Target:
-    """A bound: `name` is what is compared, `limit` what it must not exceed, `stretch` what would be better still."""
+    """A target: `name` of the value, `limit` that it must not exceed, `stretch` goal."""
 
     name: str
     limit: float
@@ -38,7 +38,7 @@ class Target:
     unit: str = ""
 
     def verdict(self, value: float) -> str:
-        """What to print beside the value."""
+        """The text to print next to the value."""
         if value > self.limit:
             return "NOT MET"
         return "met, stretch too" if self.stretch is not None and value <= self.stretch else "met"
@@ -55,7 +55,7 @@ TARGETS = (
 
 
 def main() -> None:
-    """Measure, print; write after each round, so that a bench that was cut short leaves what it saw."""
+    """Measure and print; write after each round, so that an interrupted bench keeps its results."""
     options = _options()
     for report in measured_by_round(options.rounds, options.seeds, options.quick):
         atomic_files.write_json(options.json, report)
@@ -76,7 +76,7 @@ def _options() -> argparse.Namespace:
 
 
 def measured_by_round(rounds: int, seeds: list[int], quick: bool) -> Iterator[dict[str, Any]]:
-    """After each round: the rows of measurements so far, one a round, and what their medians say."""
+    """Yield after each round: all measurements so far, one row per round, and their medians."""
     rows: dict[str, list[Measured]] = {PLAIN: [], **{_row(number): [] for number in seeds}}
     small: dict[str, list[float]] = {target.name: [] for target in TARGETS if target.unit == "s"}
     figures: dict[str, Any] = {}
@@ -135,7 +135,7 @@ def _pipeline(
 
 
 def _tested(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Means over seeds of what the final models reach on the test split, by data set: is it the same mathematics?"""
+    """Means over seeds of the final models' test metrics, by dataset, to check that both sides compute the same."""
     final = [run for run in runs if run["role"] == "final"]
     return {
         name: {
@@ -175,11 +175,11 @@ def judged(summary: dict[str, Any]) -> list[tuple[Target, float]]:
     return found
 
 
-# --- show ------------------------------------------------------------------------------------------
+# --- output ------------------------------------------------------------------------------------------
 
 
 def table(report: dict[str, Any]) -> list[list[str]]:
-    """A header and a row for each thing that was measured."""
+    """A header and a row for each measurement."""
     cells = [["", "wall s", "of plain", "CPU s", "of plain", "peak GB", "of plain"]]
     for name in report["names"]:
         row = report["summary"][name]

@@ -1,4 +1,4 @@
-"""What a part must cost at least: operations and bytes counted, over this machine's own rates, measured beside it.
+"""Lower bounds of time: counted operations and bytes, divided by this machine's own rates.
 
 An epoch of packed training is counted as it is computed (multihot, packing): the first HEAD columns are a dense
 product, of the others only the ones count. An operation is a multiplication or an addition of float32. Bytes are
@@ -28,7 +28,7 @@ TO_BLAS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 @dataclass(frozen=True)
 class Rates:
-    """Operations and bytes a second, with one thread and with one a core."""
+    """Operations and bytes per second, with one thread and with one thread per core."""
 
     flops: float
     flops_all: float
@@ -38,7 +38,7 @@ class Rates:
 
 @dataclass(frozen=True)
 class Work:
-    """Operations of a part, and bytes that it moves to and from memory at least."""
+    """Operations of a part, and the minimum of bytes that it moves to and from memory."""
 
     operations: float
     bytes: float
@@ -50,7 +50,7 @@ class Work:
         return Work(self.operations * times, self.bytes * times)
 
     def seconds(self, flops: float, bandwidth: float) -> float:
-        """The floor: arithmetic and memory at the same time, the slower of the two decides."""
+        """The floor in seconds: arithmetic and memory traffic overlap, so the slower of the two."""
         return max(self.operations / flops, self.bytes / bandwidth)
 
 
@@ -58,7 +58,7 @@ class Work:
 
 
 def rates() -> Rates:
-    """Measure the machine, each figure in a process of its own: the best of several tries."""
+    """Measure the machine, each rate in a separate process: the best of several tries."""
     one, every = (_in_process(threads) for threads in (1, processes.cores()))
     return Rates(one["flops"], every["flops"], one["bandwidth"], every["bandwidth"])
 
@@ -72,14 +72,14 @@ def _in_process(threads: int) -> dict[str, float]:
 
 
 def matrix_rate(size: int = 2048, tries: int = 7) -> float:
-    """Operations a second of a square float32 product, with as many threads as NumPy's library was started with."""
+    """Operations per second of a square float32 product, with the threads that NumPy's library was started with."""
     a, b = (np.random.default_rng(seed).random((size, size), np.float32) for seed in (0, 1))
     out = np.empty_like(a)
     return 2 * size**3 / min(_time(lambda: np.matmul(a, b, out=out)) for _ in range(tries))
 
 
 def memory_rate(threads: int, size: int = 2**28, tries: int = 7) -> float:
-    """Bytes a second, read and written, of copies of arrays that no cache holds (`size` bytes a thread)."""
+    """Bytes per second, read and written, of copies of arrays larger than any cache (`size` bytes per thread)."""
     pairs = [(np.ones(size // 8), np.empty(size // 8)) for _ in range(threads)]
     for source, target in pairs:
         np.copyto(target, source)  # pages exist
@@ -123,7 +123,7 @@ def epoch(split: Split, units: Sequence[int], batch_size: int, replicas: int) ->
 
 
 def evaluation(split: Split, units: Sequence[int], replicas: int) -> Work:
-    """A look at a split: forward alone."""
+    """Evaluation of a split: forward pass only."""
     summed = _tail_ones(split) * units[0] * replicas
     parameters = replicas * sum(a * b + b for a, b in _layers(split, units))
     moved = _input_bytes(split) + FLOAT * (parameters + summed + 2 * len(split) * replicas * sum(units))
@@ -141,7 +141,7 @@ def _layers(split: Split, units: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def _products(split: Split, units: Sequence[int], replicas: int) -> list[int]:
-    """Multiplications of each layer's product, forward; of multi-hot rows the head alone is one."""
+    """Multiplications of each layer's product, forward; for multi-hot rows only the head is a product."""
     layers = _layers(split, units)
     inputs, outputs = layers[0]
     if isinstance(split.features, MultiHot):
@@ -157,7 +157,7 @@ def _tail_ones(split: Split) -> int:
 
 def _head() -> int:
     from feedforward.training import (
-        sparse_layer,  # TensorFlow, which whoever counts an epoch has loaded, and whoever measures has not
+        sparse_layer,  # imports TensorFlow, which measuring rates does not need
     )
 
     return sparse_layer.HEAD

@@ -19,11 +19,11 @@ from feedforward.data.splits import Split
 from feedforward.experiments import runner
 
 SEEDS = (10, 100)
-COPY = 2**30  # bytes of the array by which the bandwidth is measured
+COPY = 2**30  # bytes of the array for measuring bandwidth
 
 
 def main() -> None:
-    """Measure, write, print; refuse where there is no GPU."""
+    """Measure, write and print; exit with an error without a GPU."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / "gpu.json")
     parser.add_argument("--quick", action="store_true", help="ten seeds, two epochs: does it run?")
@@ -53,7 +53,7 @@ def _device() -> str:
 
 
 def _bandwidth() -> float:
-    """Bytes a second, read and written, of a pass over an array that no cache holds: the best of ten."""
+    """Bytes per second, read and written, of a pass over an array larger than any cache: the best of ten."""
     import tensorflow as tf
 
     array = tf.Variable(tf.zeros(COPY // floors.FLOAT))

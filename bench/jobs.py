@@ -1,4 +1,4 @@
-"""The parts of the line, each alone in a process of its own: `python -m bench.jobs PART ARGUMENTS…` prints JSON.
+"""The parts of the pipeline, each in a separate process: `python -m bench.jobs PART ARGUMENTS…` prints JSON.
 
 bench.parts starts these; every function returns plain values, seconds and bytes among them.
 """
@@ -31,7 +31,7 @@ ORDER_SEED = 0
 
 @contextmanager
 def _workspace() -> Iterator[Path]:
-    """A temporary root with this checkout's params.yaml, raw and vectorized data; outputs stay inside."""
+    """A temporary root with this checkout's params.yaml, raw and vectorized data; all outputs go there."""
     root = paths.root()
     with tempfile.TemporaryDirectory(prefix="feedforward-bench-") as name:
         folder = Path(name)
@@ -58,11 +58,11 @@ def _size(folder: Path) -> int:
 
 
 def vectorize(name: str, times: str = "1") -> dict[str, Any]:
-    """Vectorize a data set, its texts repeated `times`; bytes: raw samples read and artifacts written."""
+    """Vectorize a dataset, its texts repeated `times`; bytes: raw samples read and artifacts written."""
     with _workspace() as folder:
         params = load_params()
         if int(times) > 1:
-            apart = multiprocessing.get_context("spawn")  # in a process of its own, for this one's peak is measured
+            apart = multiprocessing.get_context("spawn")  # a separate process, because the peak of this one is measured
             writer = apart.Process(target=_repeat, args=(folder, name, params.datasets[name], int(times)))
             writer.start()
             writer.join()
@@ -106,7 +106,7 @@ def spread(name: str, times: str, workers: str) -> dict[str, Any]:
 
 @contextmanager
 def _cluster(folder: Path, workers: int) -> Iterator[tuple[str, dict[str, "subprocess.Popen[bytes]"]]]:
-    """A scheduler and workers of one thread, each a process; the address, and the processes by name."""
+    """Yield a scheduler and single-threaded workers, each a process: the address, and the processes by name."""
     from pipelines import dask_text
 
     contact = folder / "scheduler.json"
@@ -135,7 +135,7 @@ def _cluster(folder: Path, workers: int) -> Iterator[tuple[str, dict[str, "subpr
 
 
 def _digest(folder: Path) -> str:
-    """Of the names and bytes of all files."""
+    """Digest of the names and bytes of all files."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return atomic_files.digest({str(path.relative_to(folder)): atomic_files.file_digest(path) for path in files})
 
@@ -148,7 +148,7 @@ def _raw_bytes(folder: Path) -> int:
 
 
 def _repeat(folder: Path, name: str, dataset: Dataset, times: int) -> None:
-    """Write the data set's archive with every member `times` times, under names of their own."""
+    """Write the dataset's archive with every member `times` times, under different names."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -166,7 +166,7 @@ def _repeat(folder: Path, name: str, dataset: Dataset, times: int) -> None:
 
 
 def validate(name: str) -> dict[str, Any]:
-    """Validate a data set: seconds to import Great Expectations, and to do the work."""
+    """Validate a dataset: seconds to import Great Expectations, and to validate."""
     with _workspace() as folder:
         params = load_params()
 
@@ -185,7 +185,7 @@ def validate(name: str) -> dict[str, Any]:
 def epoch(
     name: str, variant: str, seeds: str, epochs: str, cores: str = "1", times: str = "1", without: str = ""
 ) -> dict[str, Any]:
-    """Epochs of `seeds` packed replicas on `cores` cores, and looks at the validation split.
+    """Epochs of `seeds` packed replicas on `cores` cores, and evaluations of the validation split.
 
     train, look: seconds of one (median; the first, which traces the graph, left out); whole: of all epochs with
     validation, building and tracing included; work: what an epoch and a look cost at least. without: a trick of
@@ -239,13 +239,13 @@ def epoch(
 
 
 def _load(name: str, times: int) -> Split:
-    """The training split, repeated; memory-mapped all the same."""
+    """The training split, repeated, as memory-mapped files."""
     source = paths.vectorized(name) / "train"
     if times == 1:
         return Split.load(source)
     folder = paths.root() / "repeated"
     writer = multiprocessing.get_context("spawn").Process(target=_repeat_split, args=(source, folder, times))
-    writer.start()  # a process of its own: the memory that it takes is not training's
+    writer.start()  # a separate process, so that its memory does not count as training's
     writer.join()
     return Split.load(folder)
 
@@ -267,7 +267,7 @@ def _enlarged(dataset: Dataset, times: int) -> Dataset:
 
 
 def log(name: str, variant: str, runs: str) -> dict[str, Any]:
-    """Record and send runs with curves, figure and model, as training does; the first apart, then the median."""
+    """Record and send runs with curves, figure and model, as training does; the first, then the median."""
     runner.prepare(processes.cores())
     from feedforward.analysis.run_result import RunResult
     from feedforward.reports import figures

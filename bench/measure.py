@@ -15,13 +15,13 @@ import psutil
 
 from feedforward.core import processes, provenance
 
-REST = 20  # times what a look at the tree took: looking costs at most 5 % of one core
+REST = 20  # pause, in multiples of the time that one observation took: at most 5 % of one core
 TICK = 0.1  # s
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What a process tree took. wall, cpu: seconds; peak: bytes (see `run`)."""
+    """Resources of a process tree. wall, cpu: seconds; peak: bytes (see `run`)."""
 
     wall: float
     cpu: float
@@ -29,7 +29,7 @@ class Measured:
 
 
 class Failed(Exception):
-    """A measured command did not end with 0; its last lines."""
+    """A measured command exited with an error; holds its last lines."""
 
 
 def run(command: Sequence[str | Path], folder: Path, environment: Mapping[str, str] | None = None) -> Measured:
@@ -59,7 +59,7 @@ def run(command: Sequence[str | Path], folder: Path, environment: Mapping[str, s
 
 @contextlib.contextmanager
 def _watching(pid: int) -> Iterator[list[int]]:
-    """Yield a list of one number: the highest memory of the tree below `pid` that was seen so far, bytes."""
+    """Yield a list of one number: the highest observed memory of the tree below `pid`, bytes."""
     seen, ended = [0], threading.Event()
 
     def watch() -> None:
@@ -83,7 +83,7 @@ def _watching(pid: int) -> Iterator[list[int]]:
 
 
 def _shared_once(process: psutil.Process) -> int:
-    """Proportional set size, bytes; the resident set size where the system knows none; 0 when the process has ended."""
+    """Proportional set size, bytes; the resident set size where the system has none; 0 when the process has ended."""
     try:
         full = process.memory_full_info()
     except psutil.Error:
@@ -92,7 +92,7 @@ def _shared_once(process: psutil.Process) -> int:
 
 
 def peak_of(pid: int) -> int:
-    """The kernel's own record of a process's peak resident memory, bytes; 0 where there is none.
+    """The kernel's record of a process's peak resident memory, bytes; 0 if there is none.
 
     Not ru_maxrss of wait4: it counts what the parent held before the child's exec.
     """
@@ -106,12 +106,12 @@ def peak_of(pid: int) -> int:
 
 
 def own_peak() -> int:
-    """Peak resident memory of this process, bytes; what it holds now where the system keeps no record."""
+    """Peak resident memory of this process, bytes; the current one where the system keeps no record."""
     return peak_of(os.getpid()) or int(psutil.Process().memory_info().rss)
 
 
 def machine() -> dict[str, Any]:
-    """The machine in general terms, and the versions that decide its speed; nothing that names it."""
+    """The machine in general terms, and the versions that affect speed; nothing that identifies it."""
     kind = provenance.cpu_kind()
     return {
         "cores": processes.cores(),

@@ -1,4 +1,4 @@
-"""docs/performance-measured.md from what `make bench` and `make bench-gpu` left in reports/bench."""
+"""docs/performance-measured.md from the JSON files of `make bench` and `make bench-gpu` in reports/bench."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,14 +8,14 @@ from feedforward.core import atomic_files, paths
 
 
 def main() -> None:
-    """Write the page from the reports that are there."""
+    """Write the page from the reports that exist."""
     folder = paths.root() / "reports" / "bench"
     reports = {path.stem: atomic_files.read_json(path) for path in sorted(folder.glob("*.json"))}
     atomic_files.write_text(paths.root() / "docs" / "performance-measured.md", page(reports))
 
 
 def page(reports: Mapping[str, Mapping[str, Any]]) -> str:
-    """The page: the job, the parts, serving, a GPU, each beside what it is compared with, as far as it was measured."""
+    """The page: job, parts, serving and GPU, each with its baseline, as far as measured."""
     sections = ["# Performance, as measured", "Written by `make bench`; [performance.md](performance.md) explains it."]
     for name, show in (("bench", _bench), ("parts", _parts), ("serving", _serving), ("scale", _scale), ("gpu", _gpu)):
         if name in reports:
@@ -32,7 +32,7 @@ def _bench(report: Mapping[str, Any]) -> list[str]:
         rounds,
         markdown(bench.table(dict(report))),
         markdown(bench.targets_table(dict(report))),
-        "What the final models reach on the test split, so that it is seen to be the same mathematics:",
+        "Test metrics of the final models, to check that both sides compute the same:",
         markdown(_figures(report)),
     ]
 
@@ -56,11 +56,11 @@ def _parts(report: Mapping[str, Any]) -> list[str]:
         "## Where the job with one seed spends its time",
         markdown(parts.stages_table(report)),
         markdown(parts.imports_table(report)),
-        "## Each part beside its floor",
+        "## Each part and its floor",
         machine(report["machine"]) + " " + told + " Training on one core, as the line runs a pack.",
         markdown(parts.parts_table(report)),
-        "## What each trick buys",
-        "An epoch on one core, and how many times as long it takes with one trick replaced by the obvious way.",
+        "## Gain of each optimization",
+        "An epoch on one core, and the factor by which it is slower without one optimization.",
         markdown(parts.tricks_table(report)),
         "## Further seeds of the narrow variants, 20 epochs with validation",
         markdown(parts.seeds_table(report)),

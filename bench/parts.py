@@ -1,4 +1,4 @@
-"""Each part alone beside its floor, what a further seed costs, and growth: `python -m bench.parts`, or `make bench`.
+"""Each part and its floor, the cost of a further seed, and growth: `python -m bench.parts`, or `make bench`.
 
 Every measurement runs in a process of its own (bench.jobs). The floor of a part is its counted work over this machine's
 rates, measured in the same run. Training is measured on one core, as the line runs it: a pack a core.
@@ -38,7 +38,7 @@ LIBRARIES = (
     "pandas",
 )
 TRICKED = (("original", 1), ("original", 10), ("larger", 1))
-TRICKS = {  # names of bench.tricks, and what people read
+TRICKS = {  # name in bench.tricks → label
     "all_tail": "no dense head",
     "all_dense": "all dense",
     "own_gradient": "TensorFlow's gradient",
@@ -53,7 +53,7 @@ CLUSTER_MEMORY = Target("memory of any process of a cluster, {} times the review
 
 
 def main() -> None:
-    """Measure, write, print."""
+    """Measure, write and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / "parts.json")
     parser.add_argument("--quick", action="store_true", help="few epochs, little growth: does it run?")
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def measure_all(quick: bool) -> dict[str, Any]:
-    """All rows, and the machine's rates."""
+    """All measurements, and the machine's rates."""
     machine = measure.machine()
     rates = floors.rates()
     print(f"rates: {asdict(rates)}", flush=True)
@@ -112,7 +112,7 @@ def _stages(quick: bool) -> list[dict[str, Any]]:
 
 
 def _imports() -> list[dict[str, Any]]:
-    """Seconds of CPU that the libraries take to be imported, each in a process of its own: the least of three."""
+    """CPU seconds to import each library, each in a separate process: the least of three."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for library in LIBRARIES:
@@ -126,7 +126,7 @@ def _imports() -> list[dict[str, Any]]:
 
 
 def row(name: str, seconds: float, work: Work, flops: float, bandwidth: float) -> dict[str, Any]:
-    """A part beside its floor."""
+    """A part and its floor."""
     floor = work.seconds(flops, bandwidth)
     return {"name": name, "seconds": seconds, **asdict(work), "floor": floor, "share": floor / seconds}
 
@@ -165,7 +165,7 @@ def _tracking(quick: bool) -> dict[str, Any]:
 
 
 def _tricks(quick: bool) -> list[dict[str, Any]]:
-    """Seconds of an epoch on one core, as it is and with each trick replaced by the obvious way (bench.tricks)."""
+    """Seconds per epoch on one core, as it is and without each optimization (bench.tricks)."""
     rows = []
     for variant, seeds in TRICKED[:1] if quick else TRICKED:
         found = {name: job("epoch", "imdb", variant, seeds, 3, 1, 1, name)["train"] for name in ("", *TRICKS)}
@@ -177,7 +177,7 @@ def _tricks(quick: bool) -> list[dict[str, Any]]:
 
 
 def _further_seeds(quick: bool) -> list[dict[str, Any]]:
-    """What one more seed of a narrow variant costs on one core, beside what the plain script takes for one."""
+    """The cost of one more seed of a narrow variant on one core, and the time of the plain script for one."""
     variants = NARROW[:1] if quick else NARROW
     plain = _plain_seconds(variants, quick)
     rows = []
@@ -208,7 +208,7 @@ def _growth(times: Sequence[int], quick: bool) -> list[dict[str, Any]]:
     rows = []
     for count in times:
         vectorized = job("vectorize", "imdb", count)
-        epochs = 2 if quick else max(4, 64 // count)  # alike long together, for short ones are noisy
+        epochs = 2 if quick else max(4, 64 // count)  # similar total times, because short ones are noisy
         trained = job("epoch", "imdb", "smaller", 1, epochs, 1, count)
         rows.append(
             {
@@ -242,11 +242,11 @@ def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
     return sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / sum((a - mean_x) ** 2 for a in x)
 
 
-# --- show ----------------------------------------------------------------------------------------
+# --- output ----------------------------------------------------------------------------------------
 
 
 def judged(report: Mapping[str, Any]) -> list[tuple[str, Target, float]]:
-    """What is measured against a target: its name, the target, the value."""
+    """A value that has a target: its name, the target, the value."""
     found = [(FURTHER.name.format(row["variant"]), FURTHER, row["ratio"]) for row in report["seeds"]]
     growth = report["growth"]
     sizes = [row["times"] for row in growth]
@@ -284,7 +284,7 @@ def parts_table(report: Mapping[str, Any]) -> list[list[str]]:
 
 
 def tricks_table(report: Mapping[str, Any]) -> list[list[str]]:
-    """A header and a row for each pack: seconds of an epoch, and times as many without each trick."""
+    """A header and a row for each pack: seconds per epoch, and the factor without each optimization."""
     rows = [["epoch of", "s", *TRICKS.values()]]
     for found in report["tricks"]:
         seconds = found["seconds"]
@@ -314,7 +314,7 @@ def growth_table(report: Mapping[str, Any]) -> list[list[str]]:
 
 
 def cluster_table(report: Mapping[str, Any]) -> list[list[str]]:
-    """A header, and what a cluster took to leave the bytes of one process, if it was measured."""
+    """A header, and the resources of a cluster that writes the same bytes as one process, if measured."""
     found = report.get("cluster")
     if not found:
         return [["vectorized by a cluster", "not measured: requirements/cluster.txt is not installed"]]

@@ -1,4 +1,4 @@
-"""The lecture in plain Keras, as a student would write it from the slides: what the pipeline is measured against.
+"""The lecture in plain Keras, as a student would write it from the slides: the baseline of all measurements.
 
 Dense float64 multi-hot rows, `model.fit`, one process, nothing saved. It begins where `keras.datasets` would hand
 over: images, and lists of word numbers (read from the vectorized splits, so that nothing is downloaded; a list holds
@@ -25,13 +25,13 @@ PARTS = ("mnist", "original", "smaller", "larger", "l2", "dropout", "final")
 
 
 def load_mnist(folder, split):
-    """Images (samples, 28, 28) uint8 and labels 0-9, as keras.datasets.mnist gives them."""
+    """Images (samples, 28, 28) uint8 and labels 0-9, as keras.datasets.mnist returns them."""
     images = np.load(folder / "mnist" / split / "features.npy")
     return images.reshape(-1, 28, 28), np.load(folder / "mnist" / split / "labels.npy")
 
 
 def load_imdb(folder, split):
-    """A list of lists of word numbers and the labels 0 and 1, as keras.datasets.imdb gives them."""
+    """A list of lists of word numbers and the labels 0 and 1, as keras.datasets.imdb returns them."""
     numbers = np.load(folder / "imdb" / split / "indices.npy")
     starts = np.load(folder / "imdb" / split / "indptr.npy")
     sequences = [numbers[a:b].tolist() for a, b in itertools.pairwise(starts)]
@@ -84,7 +84,7 @@ def train_mnist(folder, epochs, samples):
 
 
 def main():
-    """Train what is asked for; print (and write) seconds and figures of each part."""
+    """Train the requested parts; print (and write) seconds and metrics of each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="data/vectorized")
     parser.add_argument("--only", default=",".join(PARTS), help="parts to train, with commas between")

@@ -36,7 +36,7 @@ from pipelines import environment
 
 WORKERS = (1, 4, 16, 64)
 FLOW_WORKERS = (1, 4)
-SECONDS = 20.0  # of each count of workers
+SECONDS = 20.0  # per number of workers
 EPOCHS = 20
 CURVES = tuple(part + name for part in ("", "val_") for name in ("loss", "accuracy", "cross_entropy"))
 FIGURES, PARAMS = 8, 20
@@ -48,7 +48,7 @@ DATASET = "scale"
 
 @dataclass(frozen=True)
 class Load:
-    """What so many workers saw of a server.
+    """Response of a server to so many workers.
 
     rate: runs (or flow runs) a second; p50, p99: seconds from the start of one until the server had all of it; cpu:
     seconds of a core that the server and its database took for one; late: runs that needed `sync`, for their first try
@@ -65,7 +65,7 @@ class Load:
 
 
 def main() -> None:
-    """Measure, write, print."""
+    """Measure, write and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / "scale.json")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each server and count of workers")
@@ -83,7 +83,7 @@ def measure_all(seconds: float, quick: bool) -> dict[str, Any]:
     for backend in [SQLITE] if quick or stack.missing() else [SQLITE, POSTGRES]:
         with tempfile.TemporaryDirectory(prefix="feedforward-scale-") as name, contextlib.ExitStack() as ending:
             folder = Path(name)
-            folder.chmod(0o755)  # PostgreSQL runs as somebody else where we are root
+            folder.chmod(0o755)  # PostgreSQL runs as another user if we are root
             postgres = _postgres(folder, ending) if backend == POSTGRES else None
             with _running(_tracking(folder, postgres, 2 if quick else 4)) as server:
                 books = Books(folder, server, postgres)
@@ -123,7 +123,7 @@ def _running(part: Part) -> Iterator[Any]:
 
 
 def _cpu(*parts: Part | None) -> float:
-    """Seconds of a core that the processes of servers have taken so far."""
+    """CPU seconds of the server processes so far."""
     total = 0.0
     for part in filter(None, parts):
         process = psutil.Process(part.process.pid)
@@ -135,22 +135,22 @@ def _cpu(*parts: Part | None) -> float:
 
 @dataclass(frozen=True)
 class Books:
-    """What MLflow's server really holds: its database is asked, not it."""
+    """The content of MLflow's server, read from its database."""
 
     folder: Path
     server: Tracking
     postgres: Postgres | None
 
     def finished(self) -> int:
-        """How many runs."""
+        """Number of runs."""
         return self._ask("SELECT COUNT(*) FROM runs WHERE status = 'FINISHED'")
 
     def points(self) -> int:
-        """Of curves, and figures, over all runs."""
+        """Values of curves and metrics over all runs."""
         return self._ask("SELECT COUNT(*) FROM metrics")
 
     def artifact_bytes(self) -> int:
-        """Of all artifacts."""
+        """Bytes of all artifacts."""
         return sum(path.stat().st_size for path in (self.folder / "artifacts").rglob("*") if path.is_file())
 
     def _ask(self, question: str) -> int:
@@ -171,7 +171,7 @@ class Books:
 
 
 def _together(number: int, work: Callable[[int, float, float], Any], seconds: float, lead: float = 0.0) -> list[Any]:
-    """What `work(worker, begins, ends)` returns in so many processes, which are forked: an import costs seconds.
+    """What `work(worker, begins, ends)` returns in so many forked processes: an import costs seconds.
 
     lead: seconds that each needs before it may begin.
     """
@@ -192,7 +192,7 @@ def _together(number: int, work: Callable[[int, float, float], Any], seconds: fl
     return found
 
 
-Moments = list[tuple[float, float]]  # when each run began and was there
+Moments = list[tuple[float, float]]  # start and end of each run
 
 
 def _load(number: int, moments: Moments, cpu: float, late: int = 0, lost: int = 0) -> Load:
@@ -264,7 +264,7 @@ def _flows(server: Orchestration, postgres: Postgres | None, number: int, second
 
     def work(_worker: int, begins: float, ends: float) -> Moments:
         with temporary_settings({PREFECT_API_URL: server.address, PREFECT_LOGGING_TO_API_ENABLED: False}):
-            training()  # what a process does once
+            training()  # warm-up, once per process
             moments = []
             time.sleep(max(0.0, begins - time.monotonic()))
             while not moments or time.monotonic() < ends:
@@ -283,7 +283,7 @@ def _flows(server: Orchestration, postgres: Postgres | None, number: int, second
 
 
 def remote_bytes(lock: Path) -> dict[str, int]:
-    """Bytes of what `dvc push` sends, by data set, and of all results (`trained`); DVC does not compress."""
+    """Bytes that `dvc push` sends, by dataset, and of all results (`trained`); DVC does not compress."""
     stages = YAML(typ="safe", pure=True).load(lock.read_text(encoding="utf-8"))["stages"]
     found: dict[str, int] = {}
     for stage in stages.values():
@@ -295,11 +295,11 @@ def remote_bytes(lock: Path) -> dict[str, int]:
     return found
 
 
-# --- show ------------------------------------------------------------------------------------------
+# --- output ------------------------------------------------------------------------------------------
 
 
 def table(report: Mapping[str, Any], what: str) -> list[list[str]]:
-    """A header and a row for each database and count of workers; what: `runs` into MLflow, or `flows`."""
+    """A header and a row for each database and number of workers; what: `runs` into MLflow, or `flows`."""
     rows = [["", "workers", "a second", "p50 s", "p99 s", "server's core s each", "late", "lost"]]
     for backend, loads in report[what].items():
         for found in loads:
@@ -310,7 +310,7 @@ def table(report: Mapping[str, Any], what: str) -> list[list[str]]:
 
 
 def bytes_table(report: Mapping[str, Any]) -> list[list[str]]:
-    """A header and a row for each data set."""
+    """A header and a row for each dataset."""
     rows = [["what `dvc push` sends", "MB"]]
     rows += [[name, f"{size / 1e6:.1f}"] for name, size in report["remote"].items()]
     return [*rows, ["MLflow's artifacts of a run", f"{report['artifact_bytes'] / 1e6:.1f}"]]

@@ -1,4 +1,4 @@
-"""The tricks of training, each replaced by the obvious way, so that what it buys can be measured (bench.jobs.epoch)."""
+"""Training without each of its optimizations, so that their gain can be measured (bench.jobs.epoch)."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -15,12 +15,12 @@ from feedforward.training.packed_model import Gradients, Pack
 
 
 def all_tail() -> None:
-    """No dense head: rows of the kernel are summed for every one."""
+    """No dense head: the kernel's rows are summed for every one of a sample."""
     sparse_layer.HEAD = 1
 
 
 def all_dense() -> None:
-    """No tail: a dense product over all columns, its rows made dense batch by batch."""
+    """No tail: a dense product over all columns; rows are expanded batch by batch."""
     sparse_layer.HEAD = 2**16
 
 
@@ -49,7 +49,7 @@ def own_gradient() -> None:
 
 
 def keras_rmsprop() -> None:
-    """Keras's RMSprop: eight operations a variable, each with an array of its own."""
+    """Keras's RMSprop: eight operations per variable, each with a temporary array."""
     tensorflow_tail()
 
     class Rule(optimizers.Rule):
@@ -65,7 +65,7 @@ def keras_rmsprop() -> None:
 
 
 def step_by_step() -> None:
-    """A graph a step, called from Python, instead of a graph an epoch."""
+    """One graph per step, called from Python, instead of one per epoch."""
 
     def training_graph(pack: Pack, batches: Batches, rule: Any) -> Callable[[Plan, tf.Tensor], trainer.Sums]:
         @trainer._graph

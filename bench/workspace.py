@@ -1,4 +1,4 @@
-"""A fresh workspace outside of the checkout: the line of dvc.yaml over the same raw data, and nothing known yet."""
+"""A fresh workspace outside the checkout: the stages of dvc.yaml over the same raw data, without any results."""
 
 import compileall
 import os
@@ -13,12 +13,12 @@ from ruamel.yaml import YAML
 
 CODE = ("src", "pipelines")
 DVC = (sys.executable, "-m", "dvc")
-# What would join a workspace to the checkout or to a server: its stores are its own
+# variables that would connect a workspace to the checkout or to a server
 FOREIGN = ("FEEDFORWARD_ROOT", "FEEDFORWARD_STORE", "MLFLOW_TRACKING_URI", "PREFECT_API_URL", "PREFECT_HOME")
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """The environment of the stages in a workspace: this Python, the workspace's code, its own state."""
+    """The environment of the stages in a workspace: this Python, the workspace's code and state."""
     kept = {name: value for name, value in os.environ.items() if name not in FOREIGN}
     return kept | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
@@ -29,7 +29,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def prepare(checkout: Path, folder: Path) -> None:
-    """Make the workspace that every round copies: code, params, and raw data that count as fetched.
+    """Create the workspace that every round copies: code, params, and raw data marked as fetched.
 
     Raises:
         SystemExit: the raw data are not there.
@@ -41,7 +41,7 @@ def prepare(checkout: Path, folder: Path) -> None:
     for name in CODE:
         shutil.copytree(checkout / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         compileall.compile_dir(folder / name, quiet=2)
-    # as installing does, see requirements/install.py
+    # as installation does, see requirements/install.py
     subprocess.run([sys.executable, "-c", "import feedforward.training.kernels"], env=environment(folder), check=True)
     for name in ("dvc.yaml", "params.yaml"):
         shutil.copy2(checkout / name, folder / name)
@@ -56,7 +56,7 @@ def prepare(checkout: Path, folder: Path) -> None:
 
 
 def call(folder: Path, *arguments: str) -> None:
-    """Run dvc in the workspace, unmeasured."""
+    """Run dvc in the workspace without measuring."""
     done = subprocess.run([*DVC, *arguments], cwd=folder, env=environment(folder), capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(
