@@ -110,7 +110,11 @@ def spread(values: Sequence[float] | np.ndarray, resolution: float = 0.0) -> flo
 
 
 def t_quantile(probability: float, n: int) -> float:
-    """The value that a t statistic of n values stays below with `probability`."""
+    """The value that a t statistic of n values stays below with `probability`.
+
+    >>> round(t_quantile(0.975, 5), 3)
+    2.776
+    """
     return float(special.stdtrit(n - 1, probability))
 
 

@@ -1,4 +1,4 @@
-"""The lecture's table of tasks: what each chooses for the last layer, and what it answers. Rows, not branches."""
+"""The lecture's table of tasks: last layer, loss, and kind of prediction. Rows, not branches."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,8 +8,8 @@ from typing import Literal
 class Task:
     """A row of the table; activation and loss by their Keras names.
 
-    answers: a `class` (one of the labels), `labels` (any number of them) or a `value` (a number, which the one label
-    names). most_labels: None for any number. standardized: targets are learned in standard deviations from their mean.
+    answers: a `class` (one of the labels), `labels` (any number of them) or a `value` (a number, named by the one
+    label). most_labels: None for any number. standardized: targets are learned in standard deviations from their mean.
     """
 
     activation: str
@@ -20,11 +20,19 @@ class Task:
     standardized: bool = False
 
     def outputs(self, labels: int) -> int:
-        """Units of the last layer: one for two classes or a value, else one a label."""
+        """Units of the last layer: one for two classes or a value, else one per label.
+
+        >>> TASKS["binary"].outputs(2), TASKS["multiclass"].outputs(10)
+        (1, 10)
+        """
         return 1 if self.activation != "softmax" and self.answers != "labels" else labels
 
     def wants(self, labels: int) -> str:
-        """What the number of labels should be, in words; empty if it is right."""
+        """What the number of labels should be, in words; empty if it is right.
+
+        >>> TASKS["binary"].wants(3), TASKS["multilabel"].wants(1), TASKS["multiclass"].wants(10)
+        ('2', 'at least 2', '')
+        """
         if self.least_labels <= labels <= (self.most_labels or labels):
             return ""
         return f"{self.least_labels}" if self.most_labels == self.least_labels else f"at least {self.least_labels}"

@@ -89,12 +89,20 @@ def read_json(path: Path) -> Any:
 
 
 def canonical_json(value: Any, indent: int | None = None) -> str:
-    """JSON text that is the same for equal values: sorted keys, no NaN."""
+    """JSON text that is the same for equal values: sorted keys, no NaN.
+
+    >>> canonical_json({"b": 1, "a": [0.5]})
+    '{"a": [0.5], "b": 1}'
+    """
     return json.dumps(value, sort_keys=True, indent=indent, ensure_ascii=False, allow_nan=False)
 
 
 def digest(value: Any) -> str:
-    """SHA-256 (hex) of the canonical JSON of `value`."""
+    """SHA-256 (hex) of the canonical JSON of `value`.
+
+    >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    True
+    """
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 

@@ -49,13 +49,21 @@ def fields(dataset: str, variant: str) -> dict[str, tuple[str, ...]]:
 
 
 def shown(value: Value) -> str:
-    """A value for people: `0.001`, `small`; no two values look the same."""
+    """A value for people: `0.001`, `small`; no two values look the same.
+
+    >>> shown(0.001), shown("small"), shown(0.1234567)
+    ('0.001', 'small', '0.1234567')
+    """
     short = value if isinstance(value, str) else f"{value:g}"
     return short if isinstance(value, str) or float(short) == value else repr(value)
 
 
 def text(point: Mapping[str, Value]) -> str:
-    """`dropout_rate=0.1 learning_rate=0.01`."""
+    """`dropout_rate=0.1 learning_rate=0.01`.
+
+    >>> text({"dropout_rate": 0.1, "optimizer.learning_rate": 0.01})
+    'dropout_rate=0.1 learning_rate=0.01'
+    """
     return " ".join(f"{field.rpartition('.')[2]}={shown(value)}" for field, value in point.items())
 
 

@@ -62,7 +62,11 @@ def measure(network: Network, logits: Array, labels: Labels) -> dict[str, float]
 
 
 def auc(truths: npt.NDArray[np.bool_], chances: Numbers) -> float | None:
-    """Area under the ROC curve: the chance that a positive sample gets more than a negative one; None without both."""
+    """Area under the ROC curve: the chance that a positive sample gets more than a negative one; None without both.
+
+    >>> auc(np.array([False, True, True]), np.array([0.1, 0.1, 0.9]))
+    0.75
+    """
     positive = int(truths.sum())
     negative = len(truths) - positive
     if not positive or not negative:
@@ -73,12 +77,20 @@ def auc(truths: npt.NDArray[np.bool_], chances: Numbers) -> float | None:
 
 
 def f1(truths: npt.NDArray[np.bool_], answers: npt.NDArray[np.bool_]) -> float:
-    """Harmonic mean of precision and recall; 0 where nothing is true and nothing is answered."""
+    """Harmonic mean of precision and recall; 0 where nothing is true and nothing is answered.
+
+    >>> f1(np.array([True, True, False]), np.array([True, False, False]))
+    0.6666666666666666
+    """
     total = int(truths.sum()) + int(answers.sum())
     return 2 * int((truths & answers).sum()) / total if total else 0.0
 
 
 def r2(truths: Numbers, answers: Numbers) -> float | None:
-    """Share of the variance that is explained; None where the values do not differ."""
+    """Share of the variance that is explained; None where the values do not differ.
+
+    >>> r2(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 2.0]))
+    0.5
+    """
     spread = float(((truths - truths.mean()) ** 2).sum())
     return 1 - float(((truths - answers) ** 2).sum()) / spread if spread else None

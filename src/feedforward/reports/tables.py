@@ -51,13 +51,21 @@ def rounded(value: float | None) -> float | None:
 
 
 def number(value: float, decimals: int) -> str:
-    """A number for people, with a real minus sign and none before zero."""
+    """A number for people, with a real minus sign and none before zero.
+
+    >>> number(-0.25, 1), number(-0.001, 2)
+    ('−0.2', '0.00')
+    """
     text = f"{value:.{decimals}f}"
     return text.replace("-", "−") if float(text) else text.lstrip("-")
 
 
 def span(low: float | None, high: float | None, decimals: int) -> str:
-    """`[0.2890, 0.2952]`; ∞ where a side is unbounded."""
+    """`[0.2890, 0.2952]`; ∞ where a side is unbounded.
+
+    >>> span(0.289, None, 4)
+    '[0.2890, ∞]'
+    """
     left, right = (number(x, decimals) if x is not None else sign for x, sign in ((low, "−∞"), (high, "∞")))
     return f"[{left}, {right}]"
 
@@ -186,7 +194,13 @@ def _plain(value: Any) -> Any:
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
+    """A Markdown table.
+
+    >>> print(markdown(["variant", "loss"], [["l2", "0.2758"]]), end="")
+    | variant | loss |
+    | --- | --- |
+    | l2 | 0.2758 |
+    """
     lines = [header, ["---"] * len(header), *rows]
     return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 

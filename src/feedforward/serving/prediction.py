@@ -131,7 +131,11 @@ def described(served: Servable, probabilities: npt.NDArray[np.float64]) -> list[
 
 
 def in_words(answer: dict[str, Any]) -> str:
-    """The answer itself, without probabilities."""
+    """The answer itself, without probabilities.
+
+    >>> in_words({"label": "positive", "probability": 0.9}), in_words({"labels": []}), in_words({"value": 12.5})
+    ('positive', 'none', '12.5')
+    """
     if "value" in answer:
         return f"{answer['value']:.6g}"
     return str(answer["label"]) if "label" in answer else ", ".join(answer["labels"]) or "none"
