@@ -1,0 +1,108 @@
+"""Params that pass `feedforward params` can be planned, compared and scheduled: nothing ends in a traceback."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fuzzing import examples
+from hypothesis import given
+from hypothesis import strategies as st
+from small_data import values, write_params, write_vectorized
+
+from feedforward.analysis import claims
+from feedforward.config import yaml_reader
+from feedforward.config.schema import Params, check
+from feedforward.core.errors import ParamsError
+from feedforward.experiments import plan, search_space
+
+CLAIMS = [
+    {"text": "a", "statistic": "best_epoch", "left": "smaller", "direction": "higher", "right": "original"},
+    {
+        "text": "b",
+        "statistic": "test_accuracy",
+        "left": "original",
+        "direction": "equal",
+        "value": 0.9,
+        "tolerance": 0.1,
+    },
+]
+START = values()
+for _dataset in START["datasets"].values():
+    _dataset["claims"] = CLAIMS
+    _dataset["training"]["variants"] = ["original", "smaller", "l2"]
+    _dataset["training"]["optimizer"] = {"name": "sgd", "momentum": 0.5, "decay": {"kind": "cosine"}}
+START["margins"] = {"best_epoch": 1.0}
+START["retraining"] = {"schedule": {"cron": "0 3 * * *", "timezone": "UTC"}}
+
+
+def _paths(value: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path for key, item in entries for path in ((*above, key), *_paths(item, (*above, key)))]
+
+
+def _at(value: Any, path: tuple[Any, ...]) -> Any:
+    for key in path:
+        value = value[key]
+    return value
+
+
+PATHS = _paths(START)
+REMOVED = object()
+_values = st.one_of(
+    st.sampled_from([REMOVED, None, [], {}, 0, 1, 2, 0.0, 0.5, True, "", "original", "smaller", "nobody", "test_auc"]),
+    st.sampled_from(PATHS).map(lambda path: _at(START, path)),  # the value of another key
+)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("planned")
+    write_params(root / "params.yaml", values())
+    write_vectorized(root)
+    return root
+
+
+def _changed(changes: list[tuple[tuple[Any, ...], Any]]) -> Params | None:
+    """START with other values; None if the result is refused."""
+    plain = copy.deepcopy(START)
+    for path, value in changes:
+        try:
+            parent = _at(plain, path[:-1])
+            if value is REMOVED:
+                del parent[path[-1]]
+            else:
+                parent[path[-1]] = copy.deepcopy(value)
+        except (KeyError, IndexError, TypeError):
+            continue  # an earlier change removed it
+    try:
+        return check(yaml_reader.frozen(json.loads(json.dumps(plain))), "params.yaml")
+    except ParamsError:
+        return None
+
+
+@pytest.mark.slow
+@examples(300)
+@given(st.lists(st.tuples(st.sampled_from(PATHS), _values), min_size=1, max_size=3))
+def test_params_that_pass_can_be_planned(workspace: Path, changes: list[tuple[tuple[Any, ...], Any]]) -> None:
+    params = _changed(changes)
+    if params is None:
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEEDFORWARD_ROOT", str(workspace))
+        known = {name: data for name, data in params.datasets.items() if name in ("tones", "notes")}
+        for protocol in ("fair", "lecture"):
+            packs = plan.plan(params, protocol, list(known)) if known else []
+            assert all(pack.seeds for pack in packs)
+        claims.judge([], params)
+        for name, dataset in known.items():
+            variant = dataset.training.final.variant
+            axes = search_space.parse(["dropout_rate=0.1,0.2", "epochs=1,2"], params, name, variant, search=False)
+            assert len(list(search_space.grid(axes))) == 4
+
+
+def test_the_start_is_accepted_and_each_key_may_be_missing_or_is_named() -> None:
+    assert _changed([]) is not None
+    accepted = [path for path in PATHS if _changed([(path, REMOVED)])]
+    assert 10 < len(accepted) < len(PATHS)
