@@ -39,12 +39,13 @@ class Axis:
 
 
 def fields(dataset: str, variant: str) -> dict[str, tuple[str, ...]]:
-    """Field → its place in params.yaml."""
+    """Field → its path in params.yaml; the fields that take numbers or names."""
     training = ("datasets", dataset, "training")
+    optimizer = [name for name in Optimizer.model_fields if name not in ("nesterov", "decay")]
     return {
         **{name: ("variants", variant, name) for name in Variant.model_fields},
         **{name: (*training, name) for name in WHOLE},
-        **{f"optimizer.{name}": (*training, "optimizer", name) for name in Optimizer.model_fields},
+        **{f"optimizer.{name}": (*training, "optimizer", name) for name in optimizer},
     }
 
 

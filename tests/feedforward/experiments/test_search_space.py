@@ -1,8 +1,10 @@
 """What a sweep may vary, and what is refused before any work."""
 
 import pytest
-from small_data import params
+from small_data import params, values
 
+from feedforward.config import yaml_reader
+from feedforward.config.schema import check
 from feedforward.core.errors import ParamsError
 from feedforward.experiments import search_space
 
@@ -78,3 +80,17 @@ def test_all_mistakes_are_named_at_once() -> None:
 def test_a_range_must_rise() -> None:
     with pytest.raises(ParamsError, match="must be a lower and a higher number"):
         parse("l2=1e-2..1e-5", search=True)
+
+
+def test_each_field_that_is_offered_can_be_swept() -> None:
+    names = {"size": "base,small", "optimizer.name": "sgd,adam"}
+    whole = {"epochs": "1,2", "batch_size": "8,16"}
+    for field in search_space.fields("notes", "original"):
+        kind = {"optimizer.rho": "rmsprop", "optimizer.epsilon": "adam", "optimizer.momentum": "sgd"}.get(field)
+        kind = kind or ("adam" if "beta" in field else "adagrad" if "accumulator" in field else "rmsprop")
+        plain = values()
+        plain["datasets"]["notes"]["training"]["optimizer"] = {"name": kind}
+        params = check(yaml_reader.frozen(plain), "params.yaml")
+        text = f"{field}={(names | whole).get(field, '0.1,0.2')}"
+        [axis] = search_space.parse([text], params, "notes", "original", search=False)
+        assert len(axis.values) == 2
