@@ -25,6 +25,15 @@ from feedforward.tracking.records import DataInput, Point, Record, Run
 
 DIGEST_DIGITS = 36  # of MLflow's field
 PARAM_LENGTH = 6000  # MLflow truncates longer values silently
+EXPERIMENT_TAGS = {
+    "mlflow.experimentKind": "custom_model_development",  # MLflow's pages open in the view for model training
+    "mlflow.note.content": (  # the description, Markdown
+        "Variants of one network, trained with several seeds each.\n\n"
+        "- Compare variants: filter `tags.role = 'variant'`; their metrics are means and intervals over seeds.\n"
+        "- Single seeds are nested below their variant (`tags.role = 'replica'`); `final` runs were tested once.\n"
+        "- Report: `reports/comparison/index.html`. Code and documentation: `README.md` of the checkout."
+    ),
+}
 
 
 def experiment_id(client: MlflowClient, name: str, artifact_location: str | None) -> str:
@@ -32,13 +41,15 @@ def experiment_id(client: MlflowClient, name: str, artifact_location: str | None
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         try:
-            return str(client.create_experiment(name, artifact_location=artifact_location))
+            return str(client.create_experiment(name, artifact_location=artifact_location, tags=EXPERIMENT_TAGS))
         except MlflowException:  # another process was faster
             experiment = client.get_experiment_by_name(name)
             if experiment is None:
                 raise
     if experiment.lifecycle_stage != "active":
         client.restore_experiment(experiment.experiment_id)
+    for key in EXPERIMENT_TAGS.keys() - experiment.tags.keys():  # of an older version; a text of the user stays
+        client.set_experiment_tag(experiment.experiment_id, key, EXPERIMENT_TAGS[key])
     return str(experiment.experiment_id)
 
 

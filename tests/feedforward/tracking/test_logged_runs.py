@@ -132,6 +132,17 @@ def test_runs_are_found_by_their_tags(store: "Store") -> None:
         store.find_runs("words", variant="a' or '1")
 
 
+def test_experiments_open_in_the_training_view_and_keep_a_description_of_the_user(store: "Store") -> None:
+    plain = client()
+    older = plain.create_experiment("words", tags={"mlflow.note.content": "by hand"})
+    log(store)
+    kept = plain.get_experiment(older).tags
+    assert kept["mlflow.experimentKind"] == "custom_model_development"
+    assert kept["mlflow.note.content"] == "by hand"
+    store.start(tags(dataset="pictures"), "original seed 0")
+    assert "tags.role = 'variant'" in plain.get_experiment_by_name("pictures").tags["mlflow.note.content"]
+
+
 def test_long_parameters_are_cut_at_the_limit_of_mlflow(store: "Store") -> None:
     log(store, params={"long": "x" * 7000})
     assert len(all_runs()[0].data.params["long"]) == 6000
