@@ -5,7 +5,7 @@ from pathlib import Path
 
 from feedforward.core.errors import ParamsError
 
-UNSUPPORTED = "%?#'\"\\\n"
+UNSUPPORTED = '%?#"\\\n'
 
 
 def root() -> Path:

@@ -156,12 +156,13 @@ def workspace_at(root: Path, empty_database: Path, monkeypatch: pytest.MonkeyPat
 def test_a_path_that_mlflow_cannot_use_is_refused_in_one_line(
     tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    workspace_at(tmp_path / name, empty_database, monkeypatch)
+    workspace_at(tmp_path / "work", empty_database, monkeypatch)
+    monkeypatch.setenv("FEEDFORWARD_STORE", str(tmp_path / name))
     with pytest.raises(TrackingError, match="MLflow cannot use a folder whose path contains"):
         tracking.open_store()
 
 
-@pytest.mark.parametrize("name", ["it's", '"quoted"', "a b", "größe", "a#b", "artifacts"])
+@pytest.mark.parametrize("name", ["it's", "a b", "größe", "artifacts"])
 def test_other_paths_work(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     workspace_at(tmp_path / name, empty_database, monkeypatch)
     log(tracking.open_store())
