@@ -58,6 +58,13 @@ def retrain(force: bool = False, device: Device = "cpu") -> State[Any]:
         return Failed(message=problem)
 
 
+def plan(params: Params, force: bool = False) -> Decision:
+    """What `retrain` would decide now, and why; nothing is trained or promoted."""
+    now = datetime.now(UTC)
+    observations = {name: policy.observe(params, name, now) for name in params.datasets}
+    return policy.decide(params, observations, changed.fn(), force)
+
+
 def _retrain(params: Params, force: bool, device: Device) -> State[Any]:
     dvc_repro.repair(paths.root())
     observations = {name: observe(params, name) for name in params.datasets}

@@ -39,6 +39,7 @@ COMMANDS = (
     (operations.promote, "Example: feedforward promote imdb"),
     (operations.rollback, "Example: feedforward rollback imdb --reason 'worse on long reviews'"),
     (operations.history, "Example: feedforward history imdb"),
+    (operations.retrain, "Example: feedforward retrain --dry-run"),
     (operations.sync, "Example: feedforward sync"),
     (operations.ui, "Example: feedforward ui --port 5001"),
     (

@@ -1,4 +1,4 @@
-"""The commands for the tracking store and the registry: promote, rollback, history, sync, ui."""
+"""The commands for the tracking store and the registry: promote, rollback, history, retrain, sync, ui."""
 
 import dataclasses
 import errno
@@ -81,6 +81,31 @@ def history(dataset: DatasetArgument, as_json: JsonOption = False) -> None:
         message(f"{dataset}: has had no champion")
     if champions.mismatch:
         message(f"[yellow]{escaped(champions.mismatch)}[/yellow]")
+
+
+def retrain(
+    force: Annotated[bool, typer.Option("--force", help="Train even without a reason.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and why, and do nothing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train again if there is a reason (new samples, drift, changes), and promote what is better."""
+    from feedforward.config.schema import load_params
+
+    if not dry_run:
+        from pipelines import operations as prefect_operations
+
+        raise typer.Exit(prefect_operations.retrain(force, "cpu"))
+    from pipelines import retraining_flow
+
+    decision = retraining_flow.plan(load_params(), force)
+    if as_json:
+        print(json.dumps(dataclasses.asdict(decision), indent=2, ensure_ascii=False))
+        return
+    print("would train and promote what is better" if decision.retrain else "would not train: there is no reason")
+    for line in decision.reasons:
+        print(f"  reason: {line}")
+    for line in decision.remarks:
+        print(f"  no reason: {line}")
 
 
 def sync(as_json: JsonOption = False) -> None:

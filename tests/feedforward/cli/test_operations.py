@@ -1,15 +1,28 @@
-"""feedforward ui: what it refuses, and what it does when the tracking store is a server."""
+"""The commands ui, rollback, history and retrain."""
 
 import http.server
+import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+import registered
+from registered import NAME
 from shell import Shell
 from small_data import values, write_params
+
+from feedforward.config.schema import Params
+from feedforward.core import paths
+from feedforward.promotion import audit_log
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
 
 
 @pytest.fixture
@@ -86,3 +99,43 @@ def test_the_address_of_the_store_is_not_among_the_arguments(
         os.environ["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")
     )
     assert (checkout / "mlruns" / "mlflow.db").is_file()
+
+
+# --- rollback, history, retrain ------------------------------------------------------------------
+
+
+def test_without_a_champion_there_is_nothing_to_roll_back_and_no_history(
+    small_shell: Shell, small_store: "Store"
+) -> None:
+    assert small_shell.run("rollback", NAME, "--reason", "worse") == 3
+    assert "there is no champion to roll back; run `feedforward promote notes`" in small_shell.printed
+    assert small_shell.run("rollback", NAME) == 2
+    assert "--reason" in small_shell.printed
+    assert small_shell.run("history", NAME) == 0
+    assert "notes: has had no champion" in small_shell.printed
+    assert small_shell.run("history", "nots") == 2
+
+
+def test_the_history_shows_champions_and_a_mismatch(small_shell: Shell, small_store: "Store", small: Params) -> None:
+    version = registered.champion(small_store, small)
+    assert small_shell.run("history", NAME) == 0
+    assert "the audit log says no champion, the alias in the registry says version 1" in small_shell.printed
+    audit_log.append(NAME, audit_log.PROMOTED, "it [meets] all criteria", version)
+    assert small_shell.run("history", NAME) == 0
+    assert small_shell.printed == ""
+    assert "promoted  it [meets] all criteria" in small_shell.answered
+    assert small_shell.run("history", NAME, "--json") == 0
+    history = json.loads(small_shell.answered)
+    assert [(period["version"], period["until"]) for period in history["periods"]] == [(1, None)]
+
+
+def test_a_dry_run_of_a_retraining_says_why_and_does_nothing(small_shell: Shell, small: Params, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
+    (tmp_path / "dvc.yaml").write_text("stages:\n  train:\n    cmd: 'true'\n    deps: [params.yaml]\n")
+    assert small_shell.run("retrain", "--dry-run") == 0
+    assert small_shell.answered.startswith("would train and promote what is better\n  reason: ")
+    assert small_shell.run("retrain", "--dry-run", "--json") == 0
+    decision = json.loads(small_shell.answered)
+    assert decision["retrain"]
+    assert decision["reasons"]
+    assert not paths.retrainings().exists()
