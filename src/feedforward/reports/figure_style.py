@@ -68,7 +68,7 @@ def mark_epochs(axes: Axes, epochs: int) -> None:
 
 
 def limit(axes: Axes, bands: Iterable[Band | None]) -> tuple[float, float]:
-    """Show what `curves.shown_range` says, with a little padding; returns the limits."""
+    """Set the y axis to `curves.shown_range` plus padding; returns the limits."""
     low, high = shown_range(entry for entry in bands if entry is not None)
     padding = 0.04 * (high - low) or 0.5
     axes.set_ylim(low - padding, high + padding)

@@ -54,7 +54,7 @@ def test_ranking_of_accuracy_puts_the_highest_first() -> None:
     runs = runs_of("best_val_accuracy", a=[0.8], b=[0.9])
     ranking = comparisons.rank(runs, ["a", "b"], "best_val_accuracy")
     assert [variant for variant, _ in ranking.order] == ["b", "a"]
-    assert ranking.tied == ["a"]  # one seed each decides nothing
+    assert ranking.tied == ["a"]  # one seed decides nothing
 
 
 def test_a_winner_by_unpaired_means_does_not_beat_a_variant_that_is_better_on_every_shared_seed() -> None:

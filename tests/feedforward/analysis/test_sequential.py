@@ -68,7 +68,7 @@ def test_two_values_have_no_bound_and_intervals_never_grow() -> None:
 
 
 def test_constant_values_decide_after_a_few_seeds_and_not_before() -> None:
-    """Whole epochs often agree; the variance of rounding stands for the one that cannot be seen."""
+    """Whole epochs often agree; the variance of rounding replaces the one that rounding hides."""
     history = sequential.confidence_sequence([7.0] * 8, 0.05, resolution=1.0)
     assert comparisons.sign(history[0]) == 0
     assert comparisons.sign(history[-1]) == 1

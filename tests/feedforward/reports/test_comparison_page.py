@@ -77,9 +77,9 @@ class Tags(HTMLParser):
 
 
 def test_page_is_the_same_again_and_needs_no_network(params: Params) -> None:
-    found = find(like_the_lecture(params, range(2)), params)
-    page = comparison_page.render(found, everything(params))
-    assert page == comparison_page.render(found, everything(params))
+    findings = find(like_the_lecture(params, range(2)), params)
+    page = comparison_page.render(findings, everything(params))
+    assert page == comparison_page.render(findings, everything(params))
     tags = Tags(page)
     assert not tags.open
     assert not tags.scripts
@@ -90,11 +90,11 @@ def test_page_is_the_same_again_and_needs_no_network(params: Params) -> None:
 
 
 def test_answer_stands_on_top_with_its_uncertainty(page: str, params: Params) -> None:
-    found = find(like_the_lecture(params, range(4)), params)
+    findings = find(like_the_lecture(params, range(4)), params)
     text = Tags(page).text
     top = text[: text.index("Validation loss by epoch")]
     assert "Overfits least" in top
-    for one in found:
+    for one in findings:
         best = min(one.summary, key=lambda variant: one.summary[variant]["rise"].mean)
         assert f"Overfits least {best}" in top or "Overfits least Undecided after 4 seeds" in top
     assert re.search(r"is 0\.\d{4} \[", top)

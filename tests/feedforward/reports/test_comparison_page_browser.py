@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 __all__ = ["pytestmark"]  # when these tests run
-# In a picture text takes the colour `fill`.
+# In a picture text takes the color `fill`.
 IN_PICTURES = CONTRAST.replace(
     "getComputedStyle(at).color,", "getComputedStyle(at)[at instanceof SVGElement ? 'fill' : 'color'],"
 )
@@ -64,7 +64,7 @@ def page(request: pytest.FixtureRequest, browser: "Browser", address: str) -> It
     context = browser.new_context(viewport={"width": width, "height": 850}, color_scheme=scheme)
     page, wrong = context.new_page(), list[Any]()
     page.on("request", lambda asked: None if asked.url.startswith(("file:", "data:")) else wrong.append(asked.url))
-    page.on("console", lambda told: wrong.append(told.text) if told.type == "error" else None)
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
     page.goto(address)
     yield page
     context.close()
@@ -102,7 +102,7 @@ def test_the_skip_link_leads_past_the_answers_to_the_figures(page: "Page") -> No
 def test_a_wide_table_scrolls_in_its_own_frame_by_keys(page: "Page") -> None:
     table = page.locator(".scroll").first
     table.focus()
-    room = table.evaluate("at => at.scrollWidth - at.clientWidth")
+    overflow = table.evaluate("at => at.scrollWidth - at.clientWidth")
     page.keyboard.press("ArrowRight")
     page.wait_for_timeout(300)
-    assert (table.evaluate("at => at.scrollLeft") > 0) == (room > 0)
+    assert (table.evaluate("at => at.scrollLeft") > 0) == (overflow > 0)

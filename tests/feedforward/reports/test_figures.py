@@ -39,7 +39,7 @@ def test_training_is_blue_dots_and_validation_a_blue_line(curve: str) -> None:
     expected = mean_band(runs(), "base", f"val_{curve}")
     assert expected is not None
     assert list(axes.lines[1].get_ydata()) == list(expected.mean)
-    assert len(axes.collections) == 2  # a band each
+    assert len(axes.collections) == 2  # one band per curve
 
 
 def test_two_variants_are_blue_dots_and_blue_plus_signs() -> None:
@@ -69,10 +69,10 @@ def test_every_variant_is_named_at_its_curve_without_overlap() -> None:
 
 
 def test_forest_fills_what_is_decided() -> None:
-    found = comparisons.differences(runs(seeds=8), [("other", "base")], "slope")
-    [axes] = figures.forest([("slope", found)], "t").axes
+    differences = comparisons.differences(runs(seeds=8), [("other", "base")], "slope")
+    [axes] = figures.forest([("slope", differences)], "t").axes
     marker = axes.lines[-1]
-    assert marker.get_xdata()[0] == pytest.approx(found[0].estimate.mean)
+    assert marker.get_xdata()[0] == pytest.approx(differences[0].estimate.mean)
     assert marker.get_markerfacecolor() != figures.WHITE
 
 

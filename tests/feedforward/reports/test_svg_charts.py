@@ -1,4 +1,4 @@
-"""Marks stand where the numbers are."""
+"""Marks are at the positions of their numbers."""
 
 import math
 import re
@@ -29,11 +29,11 @@ def points(element: ElementTree.Element) -> list[tuple[float, float]]:
 
 @pytest.mark.parametrize(("low", "high"), [(0.28, 0.69), (0.0, 1.0), (-3.0, 0.2), (0.5, 0.5), (1e-6, 2e-6), (0, 1e6)])
 def test_ticks_enclose_the_values_and_are_few(low: float, high: float) -> None:
-    found = svg_charts.ticks(low, high, 5)
-    assert found[0] <= low + 1e-12
-    assert found[-1] >= high - 1e-12
-    assert 2 <= len(found) <= 8
-    assert np.allclose(np.diff(found), found[1] - found[0])
+    ticks = svg_charts.ticks(low, high, 5)
+    assert ticks[0] <= low + 1e-12
+    assert ticks[-1] >= high - 1e-12
+    assert 2 <= len(ticks) <= 8
+    assert np.allclose(np.diff(ticks), ticks[1] - ticks[0])
 
 
 def test_higher_values_stand_higher_and_later_epochs_further_right() -> None:
