@@ -1,4 +1,4 @@
-"""Which test samples a model gets most wrong, and which columns spoke for its answers."""
+"""The samples that a network predicts worst, and the features that contribute most to its predictions."""
 
 from typing import Any
 
@@ -13,35 +13,35 @@ WORDS = 8
 
 
 def hardest(network: Network, split: Split, number: int = SAMPLES) -> list[dict[str, Any]]:
-    """The samples of `split` whose label gets the lowest probability, the lowest first, as JSON values.
+    """The samples of `split` whose label gets the lowest probability, lowest first, as JSON values.
 
-    row: in the split. truth, answer: class numbers. probability: that of the answer. columns: for multi-hot features
-    the columns that move the answer most, each with the change of the answer's log odds that leaving it out undoes.
+    row: in the split. truth, answer: class numbers of label and prediction. probability: of the prediction. columns:
+    for multi-hot features, the columns with the largest effect on the prediction: [column, effect], where the effect is
+    how much the log odds of the prediction (nats) fall if the column is set to zero.
     """
-    logits = network.logits(split.features)
-    chances = network.log_probabilities(logits)
+    log_probabilities = network.log_probabilities(network.logits(split.features))
     labels = np.asarray(split.labels, np.int64)
-    of_label = chances[np.arange(len(labels)), labels]
-    found = []
+    of_label = log_probabilities[np.arange(len(labels)), labels]
+    samples = []
     for row in np.argsort(of_label, kind="stable")[:number]:
-        answer = int(chances[row].argmax())
+        answer = int(log_probabilities[row].argmax())
         columns = (
             _columns(network, split.features.rows(row, row + 1), answer) if isinstance(split.features, MultiHot) else []
         )
-        found.append(
+        samples.append(
             {
                 "row": int(row),
                 "truth": int(labels[row]),
                 "answer": answer,
-                "probability": float(np.exp(chances[row, answer])),
+                "probability": float(np.exp(log_probabilities[row, answer])),
                 "columns": columns,
             }
         )
-    return found
+    return samples
 
 
 def _columns(network: Network, sample: MultiHot, answer: int) -> list[list[Any]]:
-    """Attribution by leaving out: exact for one column at a time, and one forward pass for all of them."""
+    """Effects by leaving one column out at a time: exact, in one forward pass for all columns."""
     sums = network.first_sums(sample)
     first = network.layers[0].kernel[np.asarray(sample.indices)] * np.float32(network.scale)
     with_all = log_odds(network.log_probabilities(network.continued(sums)), answer)
@@ -51,9 +51,9 @@ def _columns(network: Network, sample: MultiHot, answer: int) -> list[list[Any]]
     return [[int(sample.indices[k]), round(float(change[k]), 4)] for k in strongest]
 
 
-def log_odds(logarithms: npt.NDArray[np.float64], label: int) -> npt.NDArray[np.float64]:
-    """(samples,): nats for class `label` against all others, from logarithms of probabilities (samples, classes)."""
-    others = np.delete(logarithms, label, axis=1)
+def log_odds(log_probabilities: npt.NDArray[np.float64], label: int) -> npt.NDArray[np.float64]:
+    """(samples,): log odds of class `label` in nats, from log probabilities (samples, classes)."""
+    others = np.delete(log_probabilities, label, axis=1)
     highest = others.max(axis=1)
     rest = highest + np.log(np.exp(others - highest[:, None]).sum(axis=1))
-    return np.asarray(logarithms[:, label] - rest, np.float64)
+    return np.asarray(log_probabilities[:, label] - rest, np.float64)

@@ -1,7 +1,7 @@
-"""How good answers are, sample by sample and over a split, from logits and labels.
+"""Losses, hits, AUC, F1 and R² of predictions, from logits and labels.
 
-What is measured follows from the labels: class numbers (samples,), many labels (samples, outputs), or values (floats).
-AUC and F1 of more than two classes are means over classes, as scikit-learn's `macro`.
+The kind of labels decides what is measured: class numbers (samples,), several labels (samples, outputs), or values
+(floats). AUC and F1 of more than two classes are means over classes, as scikit-learn's `macro`.
 """
 
 import numpy as np
@@ -14,16 +14,16 @@ Numbers = npt.NDArray[np.float64]
 
 
 def is_value(labels: Labels) -> bool:
-    """Are the labels values to come near to, rather than classes?"""
+    """Whether the labels are values (a regression) rather than classes."""
     return labels.dtype.kind == "f"
 
 
 def losses(network: Network, logits: Array, labels: Labels) -> Numbers:
-    """(samples,): the loss of each sample as in training, without penalties."""
+    """(samples,): the loss of each sample as in training, without regularization penalties."""
     wide = logits.astype(np.float64)
     if network.last == "softmax" or (network.last == "sigmoid" and not is_value(labels) and labels.ndim == 1):
-        chances = network.log_probabilities(logits)
-        return np.asarray(-chances[np.arange(len(labels)), labels.astype(np.int64)])
+        log_probabilities = network.log_probabilities(logits)
+        return np.asarray(-log_probabilities[np.arange(len(labels)), labels.astype(np.int64)])
     targets = np.asarray(labels, np.float64).reshape(wide.shape)
     if network.last == "sigmoid":
         return np.asarray((targets * np.logaddexp(0, -wide) + (1 - targets) * np.logaddexp(0, wide)).mean(axis=1))
@@ -31,7 +31,7 @@ def losses(network: Network, logits: Array, labels: Labels) -> Numbers:
 
 
 def hits(network: Network, logits: Array, labels: Labels) -> npt.NDArray[np.bool_]:
-    """Is the answer right? (samples,) of a class; (samples, outputs) of many labels; (samples, 0) of a value."""
+    """Whether predictions are correct: (samples,) for a class, (samples, outputs) for labels, else (samples, 0)."""
     if is_value(labels):
         return np.zeros((len(labels), 0), bool)
     if labels.ndim == 2:
@@ -40,28 +40,28 @@ def hits(network: Network, logits: Array, labels: Labels) -> npt.NDArray[np.bool
 
 
 def measure(network: Network, logits: Array, labels: Labels) -> dict[str, float]:
-    """Figures beside loss and accuracy: `auc` and `f1`, or of values `r2`; those that are defined."""
+    """Metrics besides loss and accuracy that are defined: `auc` and `f1`, or `r2` for values."""
     if is_value(labels):
-        found = r2(np.asarray(labels, np.float64).reshape(-1), network.activated(logits)[:, 0])
-        return {} if found is None else {"r2": found}
+        explained = r2(np.asarray(labels, np.float64).reshape(-1), network.activated(logits)[:, 0])
+        return {} if explained is None else {"r2": explained}
     if labels.ndim == 2:
-        chances, truths = network.activated(logits), np.asarray(labels, np.int64) > 0
-        answers = chances > 0.5
+        probabilities, truths = network.activated(logits), np.asarray(labels, np.int64) > 0
+        answers = probabilities > 0.5
     else:
-        chances = network.to_probabilities(logits)
-        classes = np.arange(chances.shape[1])
+        probabilities = network.to_probabilities(logits)
+        classes = np.arange(probabilities.shape[1])
         truths = labels.astype(np.int64)[:, None] == classes
-        answers = chances.argmax(axis=1)[:, None] == classes
-        if len(classes) == 2:  # the second class is what is looked for
-            chances, truths, answers = chances[:, 1:], truths[:, 1:], answers[:, 1:]
+        answers = probabilities.argmax(axis=1)[:, None] == classes
+        if len(classes) == 2:  # the second class is the positive one
+            probabilities, truths, answers = probabilities[:, 1:], truths[:, 1:], answers[:, 1:]
     columns = range(truths.shape[1])
-    curves = [auc(truths[:, k], chances[:, k]) for k in columns]
+    curves = [auc(truths[:, k], probabilities[:, k]) for k in columns]
     defined = [value for value in curves if value is not None]
-    found_f1 = float(np.mean([f1(truths[:, k], answers[:, k]) for k in columns]))
-    return {"f1": found_f1, **({"auc": float(np.mean(defined))} if len(defined) == len(curves) else {})}
+    mean_f1 = float(np.mean([f1(truths[:, k], answers[:, k]) for k in columns]))
+    return {"f1": mean_f1, **({"auc": float(np.mean(defined))} if len(defined) == len(curves) else {})}
 
 
-def auc(truths: npt.NDArray[np.bool_], chances: Numbers) -> float | None:
+def auc(truths: npt.NDArray[np.bool_], probabilities: Numbers) -> float | None:
     """Area under the ROC curve: the chance that a positive sample gets more than a negative one; None without both.
 
     >>> auc(np.array([False, True, True]), np.array([0.1, 0.1, 0.9]))
@@ -71,8 +71,8 @@ def auc(truths: npt.NDArray[np.bool_], chances: Numbers) -> float | None:
     negative = len(truths) - positive
     if not positive or not negative:
         return None
-    _, place, counts = np.unique(chances, return_inverse=True, return_counts=True)
-    ranks = float((np.cumsum(counts) - (counts - 1) / 2)[place][truths].sum())  # equal ones share their mean rank
+    _, inverse, counts = np.unique(probabilities, return_inverse=True, return_counts=True)
+    ranks = float((np.cumsum(counts) - (counts - 1) / 2)[inverse][truths].sum())  # ties share their mean rank
     return (ranks - positive * (positive + 1) / 2) / (positive * negative)
 
 

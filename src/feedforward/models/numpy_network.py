@@ -44,19 +44,19 @@ class Network:
 
     @property
     def last(self) -> str:
-        """The last activation."""
+        """Activation of the last layer."""
         return self.layers[-1].activation
 
     @property
     def units(self) -> int:
-        """Numbers that the last layer gives for a sample."""
+        """Number of outputs per sample."""
         return len(self.layers[-1].bias)
 
     def logits(self, features: Features) -> Array:
         """(samples, outputs) before the last activation, of features (samples, columns).
 
         Raises:
-            DataError: the features do not fit.
+            DataError: the features have another number of columns.
         """
         if len(features.shape) != 2 or features.shape[1] != self.columns:
             raise DataError(f"features: must have {self.columns} columns, got shape {features.shape}")
@@ -71,7 +71,7 @@ class Network:
         )
 
     def first_sums(self, features: Features) -> Array:
-        """(samples, units): what enters the first layer's activation."""
+        """(samples, units): input of the first layer's activation."""
         first = self.layers[0]
         if isinstance(features, MultiHot):
             return np.multiply(_multi_hot_product(features, first.kernel), self.scale, dtype=np.float32) + first.bias
@@ -79,41 +79,41 @@ class Network:
         return scaled @ first.kernel + first.bias
 
     def continued(self, sums: Array) -> Array:
-        """Logits, (samples, outputs), from what `first_sums` gave."""
+        """(samples, outputs): logits from `first_sums`."""
         for layer, following in itertools.pairwise(self.layers):
             sums = ACTIVATIONS[layer.activation](sums) @ following.kernel + following.bias
         return sums
 
     def outputs(self, features: Features) -> npt.NDArray[np.float64]:
-        """(samples, units): what the last layer gives, as Keras does."""
+        """(samples, units): outputs of the last layer, as Keras computes them."""
         return self.activated(self.logits(features))
 
     def activated(self, logits: Array) -> npt.NDArray[np.float64]:
-        """(samples, units) from logits: the last activation."""
+        """(samples, units): the last activation, applied to logits."""
         if self.last == "softmax":
             return self.to_probabilities(logits)
         wide = logits.astype(np.float64)
         return np.exp(-np.logaddexp(0, -wide)) if self.last == "sigmoid" else wide
 
     def probabilities(self, features: Features) -> npt.NDArray[np.float64]:
-        """(samples, classes), each row sums to 1; of a network that answers a class."""
+        """(samples, classes): probabilities that sum to 1; only for networks that predict a class."""
         return self.to_probabilities(self.logits(features))
 
     def to_probabilities(self, logits: Array) -> npt.NDArray[np.float64]:
-        """(samples, classes) from logits (samples, outputs)."""
+        """(samples, classes): probabilities from logits (samples, outputs)."""
         return np.exp(self.log_probabilities(logits))
 
     def log_probabilities(self, logits: Array) -> npt.NDArray[np.float64]:
-        """(samples, classes): natural logarithms, finite wherever the logits are."""
+        """(samples, classes): natural logarithms of probabilities; finite if the logits are."""
         wide = logits.astype(np.float64)
         if self.last == "sigmoid":
             return -np.concatenate([np.logaddexp(0, wide), np.logaddexp(0, -wide)], axis=1)
         wide = wide - wide.max(axis=1, keepdims=True)
-        found: npt.NDArray[np.float64] = wide - np.log(np.exp(wide).sum(axis=1, keepdims=True))
-        return found
+        result: npt.NDArray[np.float64] = wide - np.log(np.exp(wide).sum(axis=1, keepdims=True))
+        return result
 
     def weights_digest(self) -> str:
-        """SHA-256 (hex) over dtype, shape and bytes of the weights, as training.weights_digest makes it."""
+        """SHA-256 (hex) over dtype, shape and bytes of the weights, equal to `trainer.weights_digest`."""
         total = hashlib.sha256()
         for layer in self.layers:
             for array in (layer.kernel, layer.bias):
@@ -128,7 +128,7 @@ def _rows(features: Features, start: int, stop: int) -> Features:
 
 def _multi_hot_product(features: MultiHot, kernel: Array) -> Array:
     if len(features) > FEW_ROWS:
-        from scipy.sparse import csr_matrix  # takes a third of a second, and is ten times faster for many rows
+        from scipy.sparse import csr_matrix  # the import takes 0.3 s; ten times faster for many rows
 
         ones = np.ones(len(features.indices), np.float32)
         indices = np.asarray(features.indices).astype(np.int32)
@@ -143,8 +143,8 @@ def _multi_hot_product(features: MultiHot, kernel: Array) -> Array:
 def _erf(x: Array) -> Array:
     from scipy.special import erf
 
-    found: Array = erf(x)
-    return found
+    result: Array = erf(x)
+    return result
 
 
 def _elu(x: Array) -> Array:
