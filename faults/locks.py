@@ -39,10 +39,10 @@ def busy(scene: Scene) -> str:
     with scene.line.copy("busy") as folder:
         with processes.only_one(folder / ".locks" / "run.lock", "feedforward run"):
             done = workspace.run(folder, *workspace.FEEDFORWARD, "run")
-            workspace.one_line(done, 75, f"process {os.getpid()} (feedforward run) is at work here; wait")
+            workspace.one_line(done, 75, f"process {os.getpid()} (feedforward run) is running here; wait")
         first = workspace.start(folder, *DVC, "repro", "--force", "--single-item", "validate")
         _wait_for(folder / ".locks", "validate-*.holder")
-        workspace.one_line(workspace.run(folder, *REPRO), 75, f"process {first.pid} (", "is at work here; wait")
+        workspace.one_line(workspace.run(folder, *REPRO), 75, f"process {first.pid} (", "is running here; wait")
         assert first.wait(workspace.PATIENCE) == 0, workspace.said(folder)
         scene.line.same(folder)
     return "`feedforward run` beside another, and beside a `dvc repro`: code 75, the process named"

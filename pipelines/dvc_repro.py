@@ -72,13 +72,13 @@ def repair(root: Path) -> list[str]:
     What dvc.lock said of finished stages is in DVC's run cache too, and rwlock matters only while a dvc is at work.
 
     Raises:
-        Busy: a dvc is at work here.
+        Busy: a dvc is running here.
     """
     end = time.monotonic() + SHORT_COMMAND
     while working := next(_dvc_processes(root), None):
         if time.monotonic() > end:
             command = " ".join(working.info["cmdline"][1:])[:80]
-            raise Busy(f"{root}: process {working.pid} ({command}) is at work here; wait for it, then run again")
+            raise Busy(f"{root}: process {working.pid} ({command}) is running here; wait for it, then run again")
         time.sleep(0.1)
     (_project(root) / ".dvc" / "tmp" / "rwlock").unlink(missing_ok=True)
     lock = root / "dvc.lock"

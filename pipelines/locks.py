@@ -11,7 +11,7 @@ def job(title: str) -> Iterator[None]:
     """Held by a command that fetches, trains or promotes: `run`, `train`, `sweep`, `study`, a retraining.
 
     Raises:
-        Busy: another such command is at work here.
+        Busy: another such command is running here.
     """
     with processes.only_one(paths.lock("run"), title):
         yield

@@ -106,7 +106,7 @@ def test_a_dvc_at_work_is_named(
     monkeypatch.setattr(dvc_repro, "SHORT_COMMAND", 0.2)
     rwlock = root / ".dvc" / "tmp" / "rwlock"
     rwlock.write_text("{}")
-    with pytest.raises(Busy, match=rf"process {other_dvc.pid} \(.*dvc repro\) is at work here; wait"):
+    with pytest.raises(Busy, match=rf"process {other_dvc.pid} \(.*dvc repro\) is running here; wait"):
         dvc_repro.repair(root)
     assert rwlock.exists()
     (root / "demo" / ".dvc").mkdir(parents=True)

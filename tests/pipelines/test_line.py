@@ -145,7 +145,7 @@ def test_a_second_job_says_who_is_at_work(workspace: Path) -> None:
     with processes.only_one(workspace / ".locks" / f"vectorize-{name}.lock", "a test"):
         done = vectorize(workspace, name)
     assert done.returncode == 75
-    assert f"process {os.getpid()} (a test) is at work here" in done.stderr
+    assert f"process {os.getpid()} (a test) is running here" in done.stderr
     assert "Traceback" not in done.stderr
 
 

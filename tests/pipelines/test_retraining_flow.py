@@ -215,7 +215,7 @@ def test_the_schedule_fires_the_worker_trains_and_the_alias_moves(place: Place) 
     assert second.returncode == Busy.exit_code, second.stdout + second.stderr
     skipped = place.logged("skipped")
     assert skipped is not None
-    assert "(retraining) is at work here" in skipped["problem"]
+    assert "(retraining) is running here" in skipped["problem"]
 
     trained = place.wait(lambda: place.logged("trained", "failed"))
     assert trained["outcome"] == "trained", trained

@@ -109,4 +109,4 @@ def test_a_second_job_is_refused(workspace: Path, lock: str) -> None:
                 command, cwd=workspace, env=environment(), capture_output=True, text=True, check=False
             )
         assert done.returncode == 75, done.stderr
-        assert "(a test) is at work here" in done.stderr
+        assert "(a test) is running here" in done.stderr

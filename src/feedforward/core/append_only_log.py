@@ -1,4 +1,4 @@
-"""Files that only ever grow, a JSON object a line: no line is lost, torn or written twice into one."""
+"""Append-only files with one JSON object per line: no line is lost, torn, or joined with another."""
 
 import errno
 import json
@@ -13,9 +13,9 @@ from feedforward.core import atomic_files
 
 
 def append(path: Path, entry: Mapping[str, Any], most: int | None = None) -> bool:
-    """Add one line and wait until it is on the disk; False if the file would grow beyond `most` bytes.
+    """Append one line and wait until it is on disk; False if the file would exceed `most` bytes.
 
-    A line is one write to a file opened for appending, under a lock; what a power cut left of a line is closed first.
+    A line is one write to a file opened for appending, under a lock. A line torn by a power failure is ended first.
     """
     line = atomic_files.canonical_json(entry).encode() + b"\n"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,7 +36,7 @@ def append(path: Path, entry: Mapping[str, Any], most: int | None = None) -> boo
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """The entries, oldest first; a torn line is left out."""
+    """The entries, oldest first; torn lines are skipped."""
     try:
         with path.open("rb") as file:
             for line in file:

@@ -1,6 +1,6 @@
-"""The one way to write: under a temporary name beside the target, flushed, then renamed.
+"""Atomic writes: under a temporary name beside the target, flushed to disk, then renamed.
 
-A reader sees the old file or the new one, never a part of it, also after kill -9 at any moment.
+A reader sees the old file or the new one, never a part of it, even after kill -9 at any moment.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ TEMPORARY = ".partial"
 def crash_point(name: str) -> None:
     """Kill this process with SIGKILL if the environment variable FAULT names this point.
 
-    Only tests set FAULT (docs/reliability.md); the points stand between each write and its rename.
+    Only tests set FAULT (docs/reliability.md); the points lie between each write and its rename.
     """
     if os.environ.get("FAULT") == name:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -43,10 +43,10 @@ def writing(path: Path, point: str = "write") -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def writing_folder(path: Path, point: str = "write") -> Iterator[Path]:
-    """Yield an empty temporary folder that replaces the folder `path` when the block ends well.
+    """Yield an empty temporary folder that replaces the folder `path` when the block ends without an exception.
 
-    A folder cannot be replaced at once: the old one is renamed away first. Killed just then, neither is there, and the
-    next to write here brings the old one back.
+    A folder cannot be replaced atomically: the old one is renamed first. After a kill between the two renames neither
+    exists, and the next writer restores the old one.
     """
     temporary, outdated = path.with_name(path.name + TEMPORARY), path.with_name(path.name + ".old" + TEMPORARY)
     _tidy(path, temporary, outdated)
@@ -70,7 +70,7 @@ def _tidy(path: Path, temporary: Path, outdated: Path) -> None:
 
 
 def write_text(path: Path, text: str, point: str = "write") -> None:
-    """Write UTF-8 `text` to `path`, whole or not at all."""
+    """Write UTF-8 `text` to `path`, completely or not at all."""
     with writing(path, point) as file:
         file.write(text.encode())
 
@@ -81,11 +81,11 @@ def write_json(path: Path, value: Any, point: str = "write") -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; whatever is no JSON is a ValueError."""
+    """Read a JSON file; invalid JSON raises ValueError."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise ValueError("nested too deeply") from None
 
 
 def canonical_json(value: Any, indent: int | None = None) -> str:

@@ -1,8 +1,9 @@
-"""One job at a time, and no job without the one that asked for it."""
+"""Locks so that one job runs at a time, the end of orphaned processes, and how many cores may be used."""
 
 import atexit
 import contextlib
 import gc
+import math
 import os
 import sys
 import tempfile
@@ -15,22 +16,23 @@ from filelock import FileLock, Timeout
 
 from feedforward.core.errors import Busy
 
-ASKERS = ("python", "dvc")  # how the names of programs begin that start stages, servers and DVC
+CGROUP = Path("/sys/fs/cgroup/cpu.max")
+STARTERS = ("python", "dvc")  # beginnings of the names of programs that start stages, servers and DVC
 
 
 @contextlib.contextmanager
 def importing() -> Iterator[None]:
-    """Import heavy libraries in this block: without the garbage collector, which looks at all they make, in vain.
+    """Import heavy libraries in this block, without garbage collection.
 
-    They make half a million objects that stay as long as the process. The collector leaves these out from now on, at
-    the end of the process too. Together that is a fifth of the time of a process that trains one small network.
+    They create half a million objects that live as long as the process. The collector ignores these from then on, also
+    at exit. Together that saves a fifth of the time of a process that trains one small network.
     """
     known = len(sys.modules)
     gc.disable()
     try:
         yield
     finally:
-        if len(sys.modules) > known:  # else they were there already, and what is garbage now would stay for ever
+        if len(sys.modules) > known:  # otherwise present garbage would be kept forever
             gc.freeze()
             atexit.unregister(gc.freeze)
             atexit.register(gc.freeze)
@@ -38,30 +40,43 @@ def importing() -> Iterator[None]:
 
 
 def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Number of cores that this process may use: its CPU affinity, and the limit of its container."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(allowed, quota(CGROUP) or allowed))
+
+
+def quota(cpu_max: Path) -> int | None:
+    """The CPU limit of a cgroup (version 2) in cores, rounded up; None without a limit.
+
+    cpu_max: a file with the quota, or `max`, and the period, both in microseconds.
+    """
+    try:
+        limit, period = cpu_max.read_text(encoding="ascii").split()
+        return math.ceil(int(limit) / int(period))
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
 
 
 @contextlib.contextmanager
-def only_one(lock: Path, what: str) -> Iterator[None]:
-    """Hold `lock` during the block; the lock ends with the process, however it ends.
+def only_one(lock: Path, job: str) -> Iterator[None]:
+    """Hold `lock` during the block; it is released when the process ends, however it ends.
 
     Raises:
-        Busy: another process holds it; the message says which and at what.
+        Busy: another process holds it; the message names the process and its job.
     """
-    holder, held = lock.with_suffix(".holder"), FileLock(lock, timeout=0)
+    holder, file_lock = lock.with_suffix(".holder"), FileLock(lock, timeout=0)
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:
-        held.acquire()
+        file_lock.acquire()
     except Timeout:
-        who = _read(holder) or "another process"  # it may be about to write its name, or to take it away
-        raise Busy(f"{lock.parent}: {who} is at work here; wait for it, then run the command again") from None
+        process = _read(holder) or "another process"  # it may be about to write or remove its name
+        raise Busy(f"{lock.parent}: {process} is running here; wait for it, then run the command again") from None
     try:
-        holder.write_text(f"process {os.getpid()} ({what})", encoding="utf-8")
+        holder.write_text(f"process {os.getpid()} ({job})", encoding="utf-8")
         yield
     finally:
         holder.unlink(missing_ok=True)
-        held.release()
+        file_lock.release()
 
 
 def _read(holder: Path) -> str:
@@ -73,7 +88,7 @@ def _read(holder: Path) -> str:
 
 @contextlib.contextmanager
 def silent() -> Iterator[None]:
-    """Drop what native code writes to the standard error stream during the block, unless the block fails."""
+    """Discard what native code writes to standard error during the block, unless the block fails."""
     kept = os.dup(2)
     with tempfile.TemporaryFile() as file:
         os.dup2(file.fileno(), 2)
@@ -89,25 +104,25 @@ def silent() -> Iterator[None]:
 
 
 def end_with_ancestors(interval: float = 0.5) -> None:
-    """Watch the Python or DVC process that asked for this one, and end this one (no clean-up) when that is gone.
+    """Watch the Python or DVC process that started this one, and exit (without cleanup) when it has exited.
 
-    Killing `dvc` alone would leave its stage at work as an orphan, writing the same files as the next `dvc repro`.
-    There may be a shell between the two, which is watched too. Whoever was killed before this process could look is
-    gone as well: then there is only a shell, or the first process of the machine, above this one.
+    Killing `dvc` alone would leave its stage running as an orphan that writes the same files as the next `dvc repro`.
+    A shell between the two is watched as well. If the starting process was killed before this call, only a shell or
+    the first process of the machine is above this one, and this process exits at once.
     """
     import psutil
 
-    def asks(process: psutil.Process) -> bool:
-        return Path(process.exe()).name.lower().startswith(ASKERS)  # its name would be that of the script it runs
+    def is_starter(process: psutil.Process) -> bool:
+        return Path(process.exe()).name.lower().startswith(STARTERS)  # `name()` would be that of the script
 
     def end() -> None:
         with contextlib.suppress(OSError):
-            print(f"process {os.getpid()}: whoever asked for it is gone, so it ends", file=sys.stderr, flush=True)
+            print(f"process {os.getpid()}: parent process exited; stopping", file=sys.stderr, flush=True)
         os._exit(1)
 
     def watch(ancestors: list[psutil.Process]) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
-            # is_running compares start times, so a recycled number is not mistaken for the parent
+            # is_running compares start times, so a reused process number is not mistaken for the parent
             while all(ancestor.is_running() and ancestor.status() != psutil.STATUS_ZOMBIE for ancestor in ancestors):
                 time.sleep(interval)
         end()
@@ -116,10 +131,10 @@ def end_with_ancestors(interval: float = 0.5) -> None:
     try:
         for ancestor in psutil.Process().parents()[:2]:
             ancestors.append(ancestor)
-            if asks(ancestor):
+            if is_starter(ancestor):
                 break
         else:
             end()
-    except (psutil.NoSuchProcess, psutil.AccessDenied):  # somebody else's process did not ask
+    except (psutil.NoSuchProcess, psutil.AccessDenied):  # a process of another user did not start this one
         end()
     threading.Thread(target=watch, args=(ancestors,), name="ancestors", daemon=True).start()

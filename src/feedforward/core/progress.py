@@ -1,4 +1,4 @@
-"""One bar for long work on a terminal; elsewhere, as in the log of a job, a line now and then."""
+"""A progress bar on a terminal; elsewhere, as in the log of a job, a line every half minute."""
 
 import contextlib
 import threading
@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 Advance = Callable[[int, str], None]
-QUIET = 30.0  # s between two lines
+QUIET = 30.0  # seconds between two lines
 
 
 @contextlib.contextmanager
-def bar(what: str, total: int, console: Console | None = None, quiet: float = QUIET) -> Iterator[Advance]:
-    """Yield advance(steps, note), which any thread may call; the bar vanishes at the end, lines stay."""
+def bar(label: str, total: int, console: Console | None = None, quiet: float = QUIET) -> Iterator[Advance]:
+    """Yield advance(steps, note), which any thread may call. The bar disappears at the end, lines remain."""
     console = console or Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -24,17 +24,17 @@ def bar(what: str, total: int, console: Console | None = None, quiet: float = QU
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    guard, done, spoke = threading.Lock(), 0, time.monotonic()
+    lock, done, printed = threading.Lock(), 0, time.monotonic()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what, total=total, note="")
+        task = progress.add_task(label, total=total, note="")
 
         def advance(steps: int, note: str) -> None:
-            nonlocal done, spoke
-            with guard:
+            nonlocal done, printed
+            with lock:
                 done += steps
                 progress.update(task, advance=steps, note=note)
-                if not console.is_terminal and time.monotonic() - spoke >= quiet:
-                    console.print(f"{what}: {done} of {total}  {note}", soft_wrap=True, markup=False, highlight=False)
-                    spoke = time.monotonic()
+                if not console.is_terminal and time.monotonic() - printed >= quiet:
+                    console.print(f"{label}: {done} of {total}  {note}", soft_wrap=True, markup=False, highlight=False)
+                    printed = time.monotonic()
 
         yield advance

@@ -1,6 +1,6 @@
-"""Where a number comes from: commit, library versions, kind of CPU, and the fingerprint that joins them.
+"""Provenance of a run: commit, library versions, kind of CPU, and the fingerprint of all of them.
 
-Two runs with one fingerprint have the same bits, so the second need not be trained.
+Two runs with the same fingerprint have the same bits, so the second need not be trained.
 """
 
 import functools
@@ -20,13 +20,13 @@ from feedforward.core import atomic_files
 from feedforward.core.code_digest import code_digest
 
 LIBRARIES = ("tensorflow", "keras", "numba", "numpy")
-# What stages write into the tree does not make it dirty: a run would spoil its own flag.
+# Outputs of stages in the tree do not make it dirty; otherwise a run would make itself dirty.
 WRITTEN_BY_STAGES = ("dvc.lock", "data", "reports", "mlruns", "demo/data", "demo/reports", "demo/mlruns")
 
 
 @dataclass(frozen=True)
 class GitState:
-    """Commit (hex, None outside of a repository) and whether the tree differs from it."""
+    """Commit (hex; None outside a repository) and whether the tree differs from it."""
 
     commit: str | None
     dirty: bool
@@ -46,15 +46,15 @@ def last_change(folder: Path, paths: Sequence[str]) -> str | None:
 
     It stays the same while only other files change, and so does a page that names it.
     """
-    places = [f":(top){path}" for path in paths]
-    commit = _git(folder, "log", "-1", "--format=%H", "--", *places)
+    pathspecs = [f":(top){path}" for path in paths]
+    commit = _git(folder, "log", "-1", "--format=%H", "--", *pathspecs)
     if not commit:
         return None
-    return f"{commit} and changes" if _git(folder, "status", "--porcelain", "--", *places) else commit
+    return f"{commit} and changes" if _git(folder, "status", "--porcelain", "--", *pathspecs) else commit
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}  # a look must not take git's lock
+    environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}  # do not take git's lock
     try:
         done = subprocess.run(
             ["git", "-C", str(folder), *arguments],  # noqa: S607
@@ -91,7 +91,7 @@ def requirement(name: str) -> str:
 
 @functools.cache
 def cpu_kind() -> dict[str, str | bool]:
-    """What decides which kernels a CPU runs: maker, family, model and vector units; no name of a machine."""
+    """The properties of a CPU that select kernels: vendor, family, model and vector units; no host name."""
     fields: dict[str, str] = {}
     try:
         first = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n", 1)[0]
@@ -113,7 +113,7 @@ def cpu_kind() -> dict[str, str | bool]:
 
 
 def machine() -> str:
-    """The machine in general terms, for pages: cores, memory, vector units; no names."""
+    """The machine in general terms, for reports: cores, memory, vector units; no host name."""
     import psutil
 
     kind, cores = cpu_kind(), psutil.cpu_count() or 1
@@ -128,21 +128,32 @@ def cpu_digest() -> str:
 
 
 def device() -> str:
-    """`cpu`, or the kinds of GPU that TensorFlow may use, as their driver names them: TensorFlow is slow to tell."""
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-    if hidden or requirement("tensorflow").startswith("tensorflow-cpu") or not shutil.which("nvidia-smi"):
+    """`cpu`, or the model of the GPU that TensorFlow uses: the first that CUDA_VISIBLE_DEVICES lets it see.
+
+    It is read from the driver, because importing TensorFlow takes seconds.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if (
+        visible in ("", "-1")
+        or requirement("tensorflow").startswith("tensorflow-cpu")
+        or not shutil.which("nvidia-smi")
+    ):
         return "cpu"
-    return _gpus() or "cpu"
+    gpus = _gpus()
+    first = visible.split(",")[0].strip() if visible else "0"
+    return next((name for index, uuid, name in gpus if first == index or uuid.startswith(first)), "cpu")
 
 
 @functools.cache
-def _gpus() -> str:
-    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+def _gpus() -> tuple[tuple[str, str, str], ...]:
+    """(index, UUID, model) of each GPU of the machine."""
+    command = ["nvidia-smi", "--query-gpu=index,uuid,name", "--format=csv,noheader"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return ", ".join(sorted(set(done.stdout.splitlines()))) if done.returncode == 0 else ""
+        return ()
+    rows = [line.split(", ", 2) for line in done.stdout.splitlines()] if done.returncode == 0 else []
+    return tuple((row[0], row[1], row[2]) for row in rows if len(row) == 3)
 
 
 @functools.cache
@@ -180,10 +191,10 @@ def fingerprint(
     place: tuple[int, int] | None = None,
     modules: Sequence[str],
 ) -> str:
-    """SHA-256 (hex) of all that decides the bits of a run.
+    """SHA-256 (hex) of everything that decides the bits of a run.
 
     resolved: the variant, network and training parameters as JSON values, defaults filled in.
-    device: as `device()` tells. place: number in its pack, from 0, and size of the pack, where they decide bits.
+    device: as from `device()`. place: number in its pack, from 0, and size of the pack, where they decide bits.
     modules: where the code that decides bits begins (dotted names); all that they import counts too.
     """
     return atomic_files.digest(

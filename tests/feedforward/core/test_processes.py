@@ -47,7 +47,7 @@ def test_the_second_is_told_who_is_at_work_and_a_killed_one_leaves_the_lock_free
     with held_elsewhere(lock) as process:
         with pytest.raises(Busy) as caught, processes.only_one(lock, "mine"):
             raise AssertionError
-        assert f"process {process.pid} (a long job) is at work here; wait" in str(caught.value)
+        assert f"process {process.pid} (a long job) is running here; wait" in str(caught.value)
         assert caught.value.exit_code == 75
         process.kill()
         process.wait()
@@ -63,7 +63,7 @@ def test_the_lock_is_free_after_a_job_that_failed(tmp_path: Path) -> None:
             1 / 0  # noqa: B018
     with (
         processes.only_one(lock, "mine"),
-        pytest.raises(Busy, match=r"\(mine\) is at work"),
+        pytest.raises(Busy, match=r"\(mine\) is running"),
         processes.only_one(lock, "x"),
     ):
         pass
@@ -75,7 +75,7 @@ def test_a_holder_that_cannot_be_read_is_another_process(tmp_path: Path, content
         (tmp_path / "job.holder").write_bytes(content)
     with (
         FileLock(tmp_path / "job.lock"),
-        pytest.raises(Busy, match="another process is at work"),
+        pytest.raises(Busy, match="another process is running"),
         processes.only_one(tmp_path / "job.lock", "mine"),
     ):
         pass
@@ -169,3 +169,13 @@ assert gc.get_freeze_count() <= frozen, "what is garbage now would stay for ever
 def test_what_is_imported_is_left_out_of_later_collections_and_nothing_else() -> None:
     done = subprocess.run([sys.executable, "-c", IMPORTING], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"), [("200000 100000", 2), ("150000 100000", 2), ("max 100000", None), ("", None)]
+)
+def test_the_limit_of_a_container_is_read(tmp_path: Path, content: str, expected: int | None) -> None:
+    (tmp_path / "cpu.max").write_text(content)
+    assert processes.quota(tmp_path / "cpu.max") == expected
+    assert processes.quota(tmp_path / "nowhere") is None
+    assert processes.cores() >= 1

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -144,3 +145,32 @@ def test_the_pack_decides_bits_but_on_a_cpu_whose_products_add_in_one_order(
     if onednn:
         monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", onednn)
     assert provenance.pack_decides() is expected
+
+
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [
+        (None, "NVIDIA A100"),
+        ("0", "NVIDIA A100"),
+        ("1", "NVIDIA T4"),
+        ("1,0", "NVIDIA T4"),
+        ("GPU-bbbb", "NVIDIA T4"),
+        ("7", "cpu"),
+        ("", "cpu"),
+        ("-1", "cpu"),
+    ],
+)
+def test_the_device_is_the_first_gpu_that_is_visible(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str | None, expected: str
+) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\nprintf '0, GPU-aaaa-1, NVIDIA A100\\n1, GPU-bbbb-2, NVIDIA T4\\n'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(provenance, "requirement", lambda name: f"{name}==2.21")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    provenance._gpus.cache_clear()
+    assert provenance.device() == expected
+    provenance._gpus.cache_clear()
