@@ -117,14 +117,27 @@ def rank(runs: Sequence[RunResult], variants: Iterable[str], statistic: str, mar
         for v, values in samples.items()
     }
     order = sorted(samples, key=lambda v: -better * means[v])
-    pairs = {(d.left, d.right): d for d in differences(runs, itertools.combinations(order, 2), statistic)}
-    beaten = {d.right if d.sign == better else d.left for d in pairs.values() if d.decided}
+    limits = _sequences(samples, list(itertools.combinations(order, 2)), STATISTICS[statistic].resolution)
+    signs = {pair: sign(interval) for pair, interval in limits.items()}
+    beaten = {pair[1] if side == better else pair[0] for pair, side in signs.items() if side}
     first, *tied = [v for v in order if v not in beaten] or order
     order.remove(first)
     order.insert(0, first)
-    equivalent = [v for v in tied if margin and _within(pairs.get((first, v)) or pairs.get((v, first)), margin)]
-    estimates = {v: estimate(values.values(), overlap=overlap(runs)) for v, values in samples.items()}
+    equivalent = [v for v in tied if margin and _within(limits.get((first, v)) or limits.get((v, first)), margin)]
+    ratio = overlap(runs)
+    estimates = {v: estimate(samples[v].values(), overlap=ratio) for v in order}
     return Ranking([(v, e) for v in order if (e := estimates[v])], tied, equivalent)
+
+
+def _sequences(
+    samples: Mapping[str, Mapping[int, float]], pairs: Sequence[tuple[str, str]], resolution: float
+) -> dict[tuple[str, str], Interval]:
+    """The anytime-valid interval of each pair that shares at least two seeds, corrected over all pairs."""
+    histories = {
+        pair: sequential.confidence_sequence(paired(samples[pair[0]], samples[pair[1]]), LEVEL / len(pairs), resolution)
+        for pair in pairs
+    }
+    return {pair: history[-1] for pair, history in histories.items() if history}
 
 
 def _mean(values: Iterable[float]) -> float:
@@ -132,6 +145,5 @@ def _mean(values: Iterable[float]) -> float:
     return sum(values) / len(values)
 
 
-def _within(difference: Difference | None, margin: float) -> bool:
-    interval = difference.sequence if difference else None
+def _within(interval: Interval | None, margin: float) -> bool:
     return interval is not None and not _empty(interval) and interval.within(-margin, margin)
