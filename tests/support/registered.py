@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 import keras_files
 import networks
 import numpy as np
-from small_data import HELD_OUT, TRAIN, WORDS
+from small_data import HELD_OUT, TRAIN, WORDS, params, values
 
 from feedforward.config.schema import Params
 from feedforward.core import atomic_files, paths
 from feedforward.data.readers import tokenizer
+from feedforward.data.readers.columns import Columns
+from feedforward.data.readers.encoders import Encoder
 from feedforward.data.readers.image_encoder import ImageEncoder
 from feedforward.data.readers.image_preprocessing import Framing
+from feedforward.data.readers.row_encoder import RowEncoder
 from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.experiments import plan
 from feedforward.models import network_files
@@ -148,20 +151,54 @@ def champion(store: "Store", params: Params, strength: float = 1.0, **variants: 
 
 
 def pictures_champion(store: "Store") -> Version:
-    """A version of `tones` that takes pictures of 28 × 28 pixels, and is champion; it knows nothing."""
+    """A version of `tones` that takes pictures of 28 × 28 pixels, and is champion; its weights are random."""
     network = networks.network([784, 8, 3], ["relu", "softmax"], scale=1 / 255)
-    run = store.start(RunTags("tones", "original", "fair", "final", "f", "d", 0), "original final 0")
+    frame = ImageEncoder(Framing(28, 28, 20, (14.0, 14.0)))
+    return _champion(store, "tones", "Tones", ("dark", "grey", "light"), network, frame)
+
+
+GRADES = {  # a dataset of a table, whose labels JavaScript would sort as numbers
+    "title": "Grades",
+    "task": "multiclass",
+    "labels": ["1", "10", "2"],
+    "files": {"rows": {}},
+    "reader": {
+        "kind": "table",
+        "file": "rows",
+        "target": ["grade"],
+        "classes": ["1", "10", "2"],
+        "numeric": ["hours"],
+        "categorical": ["school"],
+    },
+}
+
+
+def with_grades() -> Params:
+    """The params of the small workspace with the dataset `grades` added."""
+    plain = values()["datasets"]
+    return params(datasets={**plain, "grades": plain["tones"] | GRADES})
+
+
+def grades_champion(store: "Store") -> Version:
+    """A version of `grades` that is champion: many hours are 10, few are 2, the school `north` is 1."""
+    kernel = np.array([[0, 3, -3], [9, 0, 0], [0, 0, 0]], np.float32)
+    network = Network(1.0, (Layer(kernel, np.zeros(3, np.float32), "softmax"),))
+    encoder = RowEncoder(Columns((("hours", 5.0, 2.0),), (("school", ("north", "south")),)))
+    return _champion(store, "grades", "Grades", ("1", "10", "2"), network, encoder)
+
+
+def _champion(
+    store: "Store", name: str, title: str, labels: tuple[str, ...], network: Network, encoder: Encoder
+) -> Version:
+    run = store.start(RunTags(name, "original", "fair", "final", "f", "d", 0), "original final 0")
     store.finish(run, metrics={"test_accuracy": 0.9})
-    [found] = store.find_runs("tones", role="final")
-    labels = ("dark", "grey", "light")
-    digest = network.weights_digest()
-    told = Description("tones", "Tones", labels, "original", 0, 2, 90, found.run_id, "f", "d", digest)
+    [final] = store.find_runs(name, role="final")
+    weights = network.weights_digest()
+    description = Description(name, title, labels, "original", 0, 2, 90, final.run_id, "f", "d", weights)
     registry = Registry()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "served"
-        digest = bundle.write(
-            folder, network_files.to_files(network), told, ImageEncoder(Framing(28, 28, 20, (14.0, 14.0)))
-        )
-        made = registry.register("tones", found.run_id, {"served": folder}, {"digest": digest, "variants": "{}"})
+        digest = bundle.write(folder, network_files.to_files(network), description, encoder)
+        made = registry.register(name, final.run_id, {"served": folder}, {"digest": digest, "variants": "{}"})
     registry.set_alias(made, "champion")
     return made

@@ -33,12 +33,12 @@ def predict(
     from feedforward.config.schema import load_params
     from feedforward.serving import prediction
 
-    load_params().dataset(dataset)
+    config = load_params().dataset(dataset)
     if bool(samples) == (file is not None):
         raise InputError(
             "SAMPLES", "give either samples or --file, for instance `feedforward predict imdb 'a good film'`"
         )
-    champion = prediction.champion(dataset)
+    champion = prediction.champion(dataset, dataset=config)
     chosen = champion.chosen(variant)
     if file is not None and champion.served.encoder.takes != "image":
         _answer_many(champion, chosen, file, as_json)
@@ -107,6 +107,8 @@ def _show(result: dict[str, Any]) -> None:
             table.add_row(name, f"[bold]{escape(prediction.in_words(answer))}[/bold]", _shares(answer))
         console.print(f"{escape(result['sample'])}:")
         console.print(table)
+    for line in dict.fromkeys(line for answer in answers.values() for line in answer.get("warnings", ())):
+        console.print(f"warning: {line}", style="yellow", markup=False)
     if "words" in result:
         strongest = sorted(result["words"]["effects"], key=lambda word: -abs(word["effect"]))[:WORDS_SHOWN]
         shown = "  ".join(f"{one_line(word['word'])} {word['effect']:+.2f}" for word in strongest if word["effect"])

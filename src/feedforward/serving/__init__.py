@@ -1,7 +1,7 @@
 """Answers from the registry: predictions in Python, the HTTP service, its pages, and MLflow's python_function flavor.
 
-Belongs here: loading the champion, encoding raw samples, the ASGI application; the only uses of FastAPI, uvicorn and
-prometheus-client.
+Belongs here: loading the champion, encoding raw samples, the HTTP server and the ASGI application; the only uses of
+FastAPI, httptools and prometheus-client.
 Does not belong here: choosing the champion (`promotion`), and training on what users send (`data.feedback`).
 Import its modules, not this package: `prediction` needs no web framework.
 """

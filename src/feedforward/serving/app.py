@@ -1,9 +1,9 @@
 """The service: the interface as FastAPI describes it, inside the middleware that answers predictions."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Path, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
@@ -78,14 +78,15 @@ async def _fail(*_: object) -> Response:
 
 def _add_predictions(inner: FastAPI, handlers: Handlers) -> None:
     """For the description; the middleware answers these requests itself."""
+    name = Annotated[str, Path(json_schema_extra={"enum": list(handlers.datasets)} if handlers.datasets else None)]
 
     @inner.post("/predict/{dataset}", **openapi.predict(handlers.datasets, handlers.bounds))
-    async def predict(dataset: str, request: Request) -> Response:
+    async def predict(dataset: name, request: Request) -> Response:
         """Labels and probabilities of samples: texts, pictures of any size and color, or rows of a table."""
         return _json(await handlers.predict(dataset, _kind(request), await read_body(request.receive)))
 
     @inner.post("/incoming/{dataset}", **openapi.incoming(handlers.datasets))
-    async def incoming(dataset: str, request: Request) -> Response:
+    async def incoming(dataset: name, request: Request) -> Response:
         """Store a sample with its true label, for the next training."""
         return _json(await handlers.correct(dataset, _kind(request), await read_body(request.receive)))
 

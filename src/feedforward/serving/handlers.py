@@ -29,7 +29,7 @@ class Handlers:
     def __init__(self, params: Params) -> None:
         self.bounds, self.metrics = params.serving, ServiceMetrics()
         self.datasets = {name: dataset for name, dataset in params.datasets.items() if not dataset.demo}
-        self.models = ModelCache(list(self.datasets), self.bounds.refresh, self.metrics.set_version)
+        self.models = ModelCache(self.datasets, self.bounds.refresh, self.metrics.set_version)
         most = self.bounds.max_feedback_bytes
         self._logs = {name: FeedbackLog(name, dataset.labels, most) for name, dataset in self.datasets.items()}
         self._light = ThreadPoolExecutor(2, "light")

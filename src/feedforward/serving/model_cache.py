@@ -2,8 +2,9 @@
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
+from feedforward.config.schema import Dataset
 from feedforward.core.errors import FeedforwardError, NothingToServe, TrackingError
 from feedforward.serving import prediction
 from feedforward.serving.prediction import Champion
@@ -22,8 +23,8 @@ class ModelCache:
     Safe to read from any thread. `loaded` is set after the first look.
     """
 
-    def __init__(self, names: Sequence[str], interval: float, on_change: Callable[[str, int], None]) -> None:
-        self.names = tuple(names)
+    def __init__(self, datasets: Mapping[str, Dataset], interval: float, on_change: Callable[[str, int], None]) -> None:
+        self.datasets = dict(datasets)
         self.problems: dict[str, str] = {}
         self.loaded = threading.Event()
         self._champions: dict[str, Champion] = {}
@@ -41,7 +42,7 @@ class ModelCache:
 
     def refresh(self) -> None:
         """Look once."""
-        for name in self.names:
+        for name in self.datasets:
             try:
                 self._refresh(name)
                 self.problems.pop(name, None)
@@ -92,7 +93,7 @@ class ModelCache:
         self._load(name, version)
 
     def _load(self, name: str, version: Version) -> None:
-        champion = prediction.champion(name, version)
+        champion = prediction.champion(name, version, self.datasets[name])
         try:
             champion.variants  # noqa: B018  # loaded here, not by the first request
         except FeedforwardError as error:

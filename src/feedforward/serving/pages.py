@@ -65,7 +65,13 @@ def datasets(handlers: Handlers) -> dict[str, Any]:
     champions = handlers.models.champions()
     entries: dict[str, Any] = {}
     for name, dataset in handlers.datasets.items():
-        entry: dict[str, Any] = {"title": dataset.title, "labels": dataset.labels, "champion": None, "takes": None}
+        entry: dict[str, Any] = {
+            "title": dataset.title,
+            "labels": dataset.labels,
+            "champion": None,
+            "takes": None,
+            "answers": None,
+        }
         entry |= {"variants": {}, "problem": handlers.models.problems.get(name)}
         if name in champions:
             entry |= _served(champions[name])
@@ -79,6 +85,7 @@ def _served(champion: Champion) -> dict[str, Any]:
     served = champion.served
     entry: dict[str, Any] = {
         "takes": served.encoder.takes,
+        "answers": served.description.row.answers,
         "champion": {**_description(served), "version": champion.version.number},
     }
     if isinstance(served.encoder, RowEncoder):

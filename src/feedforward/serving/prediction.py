@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from feedforward.config.schema import Dataset
 from feedforward.core.errors import DataError, InputError, NothingToServe, ParamsError, TrackingError
 from feedforward.data.readers import tokenizer
 from feedforward.data.readers.text_encoder import TextEncoder
+from feedforward.data.splits import Features, MultiHot
 from feedforward.models import attribution
-from feedforward.promotion import bundle
+from feedforward.promotion import bundle, compatibility
 from feedforward.promotion.bundle import Servable
 from feedforward.tracking import model_version, model_versions
 from feedforward.tracking.model_version import Version
@@ -31,6 +33,7 @@ log = logging.getLogger(__name__)
 TEXT_COLUMNS = ("text", "review", "sample")  # of a table of texts, the first that is there
 LINES = (".jsonl", ".ndjson")
 CHUNK = 2000  # samples of a file at a time
+EXPLAINED_WORDS = 2048  # words that are left out at a time: 4 MB of sums for 512 units
 Place = tuple[str, Any]  # where a sample stands, for messages, and the sample
 
 
@@ -78,7 +81,7 @@ class Champion:
         return {variant: self.variants[variant]}
 
 
-def champion(name: str, version: Version | None = None) -> Champion:
+def champion(name: str, version: Version | None = None, dataset: Dataset | None = None) -> Champion:
     """The champion of a data set, verified; or that version, which was found to be champion.
 
     Raises:
@@ -90,7 +93,11 @@ def champion(name: str, version: Version | None = None) -> Champion:
     if model_version.DIGEST not in version.tags:
         raise DataError(f"{version.name}: was not made by `feedforward promote`; run `feedforward promote {name}`")
     folder = model_versions.folder(version, model_version.SERVED)
-    return Champion(version, bundle.read(folder, version.tags[model_version.DIGEST]))
+    served = bundle.read(folder, version.tags[model_version.DIGEST])
+    if dataset is not None and (problem := compatibility.mismatch(served, dataset)):
+        reason = f"{version.name} is not a champion of this dataset: {problem}"
+        raise NothingToServe(f"{reason}; run `feedforward promote {name}`")
+    return Champion(version, served)
 
 
 def _find(name: str) -> Version | None:
@@ -111,7 +118,28 @@ def answers(served: Servable, samples: Sequence[Any]) -> list[dict[str, Any]]:
     A class: `label`, `probability`, and `probabilities` by label. Any number of labels: `labels`, and `probabilities`.
     A value: `value`, in its own unit.
     """
-    return described(served, served.ask(served.encoder.encode(samples)))
+    features = served.encoder.encode(samples)
+    return with_warnings(served, samples, features, described(served, served.ask(features)))
+
+
+def with_warnings(
+    served: Servable, samples: Sequence[Any], features: Features, answers: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The answers; those to samples that hold what training has not seen get `warnings`, a list of lines."""
+    for number, answer in enumerate(answers):
+        if isinstance(features, MultiHot):
+            lines = [] if _has_known_word(features, number) else ["no word of this text is in the vocabulary"]
+        else:
+            unknown = served.encoder.unknown(samples[number])
+            lines = [f"{name}: does not occur in the training data and is ignored" for name in unknown]
+        if lines:
+            answer["warnings"] = lines
+    return answers
+
+
+def _has_known_word(features: MultiHot, row: int) -> bool:
+    columns = features.indices[features.indptr[row] : features.indptr[row + 1]]
+    return bool(len(columns)) and int(columns.max()) > tokenizer.DROPPED
 
 
 def described(served: Servable, probabilities: npt.NDArray[np.float64]) -> list[dict[str, Any]]:
@@ -154,12 +182,15 @@ def explained(served: Servable, text: str) -> tuple[str, list[Word]]:
     columns = np.array(encoder.columns_of(distinct), np.int64)
     sums = network.first_sums(encoder.encode([text]))
     unknown = columns == tokenizer.DROPPED
-    left_out = network.layers[0].kernel[columns] * np.float32(network.scale)
-    if unknown.sum() > 1:
-        left_out[unknown] = 0  # the others keep the column of dropped words set
-    logits = network.continued(np.concatenate([sums, sums - left_out]))
+    logits = [network.continued(sums)]
+    for start in range(0, len(distinct), EXPLAINED_WORDS):
+        part = slice(start, start + EXPLAINED_WORDS)
+        left_out = network.layers[0].kernel[columns[part]] * np.float32(network.scale)
+        if unknown.sum() > 1:
+            left_out[unknown[part]] = 0  # the other unknown words keep their common column set
+        logits.append(network.continued(sums - left_out))
     label = 1 if len(served.description.labels) == 2 else int(logits[0].argmax())
-    odds = attribution.log_odds(network.log_probabilities(logits), label)
+    odds = attribution.log_odds(network.log_probabilities(np.concatenate(logits)), label)
     effects = (odds[0] - odds[1:]).tolist()
     found = [Word(word, effect, not new) for word, effect, new in zip(distinct, effects, unknown.tolist(), strict=True)]
     return served.description.labels[label], found

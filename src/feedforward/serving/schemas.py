@@ -74,6 +74,7 @@ class Answer(BaseModel):
     probabilities: dict[str, float] | None = None
     labels: list[str] | None = None
     value: float | None = None
+    warnings: list[str] | None = None
     variants: dict[str, "Answer"] | None = None
     words: dict[str, Any] | None = None
     seen: dict[str, Any] | None = None
@@ -148,6 +149,7 @@ def answer(champion: Champion, question: Question, bounds: Serving) -> bytes:
     samples = check_samples(served, question, bounds)
     features = served.encoder.encode(samples)
     answers = prediction.described(served, served.ask(features))
+    answers = prediction.with_warnings(served, samples, features, answers)
     if question.variants:
         for name, variant in champion.variants.items():
             if variant.encoder != served.encoder:

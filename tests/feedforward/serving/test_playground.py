@@ -117,9 +117,9 @@ def test_what_it_actually_was_is_kept_once(seat: Seat) -> None:
     page.locator("#text").fill("word3 größe")
     seat.answers("sad")
     glad.click()
-    seat.says("kept", "Thank you: kept as glad for the next training.")
+    seat.says("kept", "Thank you: stored as glad for the next training.")
     glad.click()
-    seat.says("kept", "Just this was kept as glad before.")
+    seat.says("kept", "This sample was stored as glad before.")
     [entry] = kept(NAME)
     assert (entry["text"], entry["label"], entry["answer"], entry["version"]) == ("word3 größe", "glad", "sad", 1)
 
@@ -157,7 +157,7 @@ def test_a_drawing_is_answered_as_it_grows(browser: "Browser", served: Running, 
     drag(seat, [(60, 60), (200, 60), (200, 200)], touch)
     sync.expect(page.locator("#models .strip").first).not_to_have_attribute("aria-label", first)
     page.get_by_role("button", name="grey").click()
-    seat.says("kept", "kept as grey")
+    seat.says("kept", "stored as grey")
     [entry] = kept("tones")
     assert (entry["label"], entry["height"], entry["width"]) == ("grey", 28, 28)
     page.get_by_role("button", name="Clear").click()
@@ -194,6 +194,42 @@ def served_answer(seat: Seat, path: Path) -> list[dict[str, Any]]:
     return found
 
 
+# --- rows ------------------------------------------------------------------------------------
+
+
+def test_a_row_is_typed_into_a_form_and_labels_keep_their_order(
+    browser: "Browser", small: Params, small_store: "Store"
+) -> None:
+    registered.grades_champion(small_store)
+    with Running(registered.with_grades()) as served:
+        seat = Seat(browser, served.port)
+        page = seat.open("grades")
+        seat.answers("Fill in the form")
+        assert not page.locator("canvas:visible, textarea:visible, #correction:visible").count()
+        page.get_by_label("hours").fill("9")
+        seat.answers("10, 99.8 %")
+        page.get_by_label("hours").fill("5")
+        page.get_by_label("school").select_option("north")
+        seat.answers("1, 100 %")
+        page.get_by_label("hours").fill("many")
+        seat.says("wrong", "hours: expected a number, got 'many'")
+        page.get_by_label("hours").fill("")  # missing: the mean
+        page.get_by_label("school").select_option("")
+        seat.answers("Fill in the form")
+        page.get_by_label("hours").fill("6")
+        seat.answers("10, 78.6 %")
+        page.locator("summary").click()
+        heads = page.locator("thead th").all_inner_texts()
+        cells = page.locator("tbody td").all_inner_texts()
+        [answer] = served.ask({"hours": 6, "school": None}, dataset="grades").json()["predictions"]
+        assert heads[1:] == ["1", "10", "2"]
+        assert [float(cell.split()[0]) for cell in cells[1:]] == [
+            pytest.approx(100 * answer["probabilities"][label], abs=0.06) for label in heads[1:]
+        ]
+        check(page)
+        seat.context.close()
+
+
 # --- keys ------------------------------------------------------------------------------------
 
 
@@ -222,7 +258,7 @@ def test_everything_can_be_done_with_keys(seat: Seat) -> None:
     tab_to("#file")
     tab_to("#labels button:nth-child(2)")
     page.keyboard.press("Enter")
-    seat.says("kept", "kept as grey")
+    seat.says("kept", "stored as grey")
     page.reload()
     tab_to("#choice input")
     page.keyboard.press("ArrowDown")
@@ -232,7 +268,7 @@ def test_everything_can_be_done_with_keys(seat: Seat) -> None:
     seat.answers("glad")
     tab_to("#labels button")
     page.keyboard.press("Space")
-    seat.says("kept", "kept as sad")
+    seat.says("kept", "stored as sad")
     assert len(kept(NAME)) == len(kept("tones")) == 1
 
 

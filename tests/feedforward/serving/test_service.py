@@ -149,3 +149,16 @@ def test_a_touched_variant_is_told_and_the_champion_answers(small: Params, small
         assert "was changed since it was registered" in told["problem"]
         assert served.ask(GLAD).status_code == 200
         assert served.ask(GLAD, variants=True).status_code == 503
+
+
+def test_what_training_has_not_seen_is_named_in_the_answer(small: Params, small_store: "Store") -> None:
+    registered.champion(small_store, small)
+    registered.grades_champion(small_store)
+    with Running(registered.with_grades()) as served:
+        known, unknown = served.ask("word1 nobody", "nobody knows").json()["predictions"]
+        assert "warnings" not in known
+        assert unknown["warnings"] == ["no word of this text is in the vocabulary"]
+        rows = [{"hours": 5, "school": "north"}, {"hours": None, "school": "west"}]
+        known, unknown = served.ask(*rows, dataset="grades").json()["predictions"]
+        assert "warnings" not in known
+        assert unknown["warnings"] == ["school=west: does not occur in the training data and is ignored"]

@@ -1,0 +1,59 @@
+"""The OpenAPI description is true: schemathesis derives requests from it and checks every response against it."""
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import registered
+from fuzzing import examples
+from hypothesis import given
+from live_service import Running
+from schemathesis import GenerationMode, openapi
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from feedforward.config.schema import Params
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+pytestmark = pytest.mark.slow
+
+
+def test_responses_are_as_described(small: Params, small_store: "Store") -> None:
+    registered.champion(small_store, small, 1.0, dropout=2.0)
+    registered.pictures_champion(small_store)
+    registered.grades_champion(small_store)
+    with Running(registered.with_grades()) as served:
+        schema = openapi.from_url(f"http://127.0.0.1:{served.port}/openapi.json")
+        operations = [result.ok() for result in schema.get_all_operations()]
+        assert {operation.label for operation in operations} == {
+            "POST /predict/{dataset}",
+            "POST /incoming/{dataset}",
+            *(f"GET /{name}" for name in ("datasets", "health", "ready", "metrics")),
+        }
+        for operation in operations:
+            ask(operation, GenerationMode.POSITIVE)
+            if operation.method == "post":
+                ask(operation, GenerationMode.NEGATIVE)
+        assert served.ask("word1").status_code == 200
+
+
+def ask(operation: Any, mode: GenerationMode) -> None:
+    @examples(60)
+    @given(operation.as_strategy(generation_mode=mode))
+    def check(case: Any) -> None:
+        # A schema cannot say that a text must hold a word or that a string must be a picture: 422 is a valid answer.
+        case.validate_response(case.call(), excluded_checks=[positive_data_acceptance])
+
+    check()
+
+
+def test_examples_come_from_params_and_are_accepted(small: Params, small_store: "Store") -> None:
+    registered.champion(small_store, small)
+    with Running(small) as served:
+        paths = served.client.get("/openapi.json").json()["paths"]
+        for path in ("/predict/{dataset}", "/incoming/{dataset}"):
+            schema = paths[path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+            for example in schema["examples"]:
+                answer = served.client.post(path.replace("{dataset}", registered.NAME), json=example)
+                assert answer.status_code == 200, answer.text
+        assert schema["examples"][0]["label"] in small.datasets[registered.NAME].labels
