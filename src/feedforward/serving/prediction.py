@@ -1,8 +1,9 @@
 """Raw samples → labels and probabilities: of the champion, of the variants beside it, and what spoke for them."""
 
+import codecs
+import contextlib
 import dataclasses
 import functools
-import io
 import json
 import logging
 import sys
@@ -269,17 +270,14 @@ def _text_column(where: str, names: Sequence[str], column: str) -> str:
 def _text_lines(path: Path) -> Iterator[Place]:
     warned = False
     try:
-        with (
-            io.TextIOWrapper(sys.stdin.buffer, "utf-8", "replace", newline="\n")
-            if str(path) == "-"
-            else path.open(encoding="utf-8-sig", errors="replace", newline="\n")
-        ) as file:
+        with contextlib.nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as file:
             for number, line in enumerate(file, start=1):
-                if not warned and "\ufffd" in line:
-                    log.warning("%s line %d: is not UTF-8; bad bytes are replaced, here and further down", path, number)
+                text = tokenizer.decoded(line).removeprefix("\ufeff")
+                if not warned and text.encode() != line.removeprefix(codecs.BOM_UTF8):
+                    log.warning("%s line %d: is not UTF-8 and is read as Windows-1252", path, number)
                     warned = True
-                if line.strip():
-                    yield f"{path} line {number}", line
+                if text.strip():
+                    yield f"{path} line {number}", text
     except OSError as error:
         raise InputError(str(path), f"cannot be read ({error.strerror})") from None
 

@@ -154,9 +154,9 @@ def test_a_file_that_cannot_be_read_is_named_with_its_line(
 
 def test_what_is_not_utf_8_is_replaced_and_the_line_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "a.txt").write_bytes(b"good\nsch\xf6n\n\xff\n")
-    assert [text.strip() for _, text in prediction.from_table(tmp_path / "a.txt")] == ["good", "sch\ufffdn", "\ufffd"]
+    assert [text.strip() for _, text in prediction.from_table(tmp_path / "a.txt")] == ["good", "schön", "ÿ"]
     assert [record.getMessage() for record in caplog.records] == [
-        f"{tmp_path / 'a.txt'} line 2: is not UTF-8; bad bytes are replaced, here and further down"
+        f"{tmp_path / 'a.txt'} line 2: is not UTF-8 and is read as Windows-1252"
     ]
 
 

@@ -128,7 +128,7 @@ def _of_numbers(
     how = f"numbers from {lowest:g} to {highest:g}"
     if distinct == 1:
         role, how = "one value", "the same number in every row"
-    elif whole and _is_id(name, finite, distinct):
+    elif whole and _is_id(name, finite, max(distinct, len(counts) - len(odd))):
         role, how = "id", "whole numbers that differ in every row"
     notes = [f"{missing} missing"] if missing else []
     notes += [f"{', '.join(odd[:5])} count as missing"] if odd else []

@@ -66,13 +66,13 @@ def read(config: TextReader, files: Mapping[str, Path]) -> Reading:
 
 
 def samples(config: TextReader, files: Mapping[str, Path], rows: Sequence[int]) -> list[str]:
-    """Test texts of those rows; bytes that are not UTF-8 are replaced."""
-    wanted, found, start = set(rows), {}, 0
+    """Test texts of those rows."""
+    wanted, texts, start = set(rows), {}, 0
     for chunk in splits(config, files)[1]():
         for row in wanted & set(range(start, start + len(chunk.texts))):
-            found[row] = chunk.texts[row - start].decode("utf-8", "replace")
+            texts[row] = tokenizer.decoded(chunk.texts[row - start])
         start += len(chunk.texts)
-    return [found[row] for row in rows]
+    return [texts[row] for row in rows]
 
 
 def column_names(vectorized: Path) -> Callable[[int], str]:
@@ -179,7 +179,10 @@ def assemble(
         not_utf8 += chunk.not_utf8
     if not_utf8:
         log.warning(
-            "%s: %d texts are not UTF-8, the first is %s; bad bytes are replaced", name, len(not_utf8), not_utf8[0]
+            "%s: %d texts are not UTF-8, the first is %s; they are read as Windows-1252",
+            name,
+            len(not_utf8),
+            not_utf8[0],
         )
     wanted = order(sum(map(len, labels)), config.shuffle_seed if name == "train" else None)
     return Part(

@@ -31,19 +31,19 @@ class TextEncoder:
         return self.vocabulary.columns
 
     def check(self, sample: Any, field: str) -> str:
-        """The text; bytes are taken for UTF-8, where what is not becomes U+FFFD.
+        """The text; bytes are decoded as in training.
 
         Raises:
             InputError: no text, or one without a word.
         """
         if isinstance(sample, bytes):
-            sample = sample.decode("utf-8", "replace")
+            sample = tokenizer.decoded(sample)
         if not isinstance(sample, str):
             raise InputError(field, f"must be a text, got {kind_of(sample)}")
         text: str = sample
         if not text.isascii():
             text = text.encode("utf-8", "replace").decode()  # half a surrogate pair becomes a question mark
-        if not text.strip(_NO_LETTERS):
+        if not tokenizer.spaced(text).strip(_NO_LETTERS):
             raise InputError(field, "must hold at least one word, got an empty text")
         return text
 
@@ -59,7 +59,7 @@ class TextEncoder:
         """The words of a text, in order, as words.encode splits them."""
         lower = text.lower()
         if not lower.isascii():
-            lower = lower.encode("utf-8", "replace").decode()
+            lower = tokenizer.spaced(lower).encode("utf-8", "replace").decode()
         return [word for word in lower.translate(_BLANKS).split(" ") if word]
 
     def columns_of(self, split: Sequence[str]) -> list[int]:

@@ -6,7 +6,9 @@ frequency rank r is r + 3, so that of `num_words` columns the ranks up to num_wo
 Words are handled in columns (Arrow's dictionaries, NumPy's sort): plain Python takes three times as long.
 """
 
+import codecs
 import functools
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,16 @@ import pyarrow as pa
 from feedforward.core.errors import DataError
 from feedforward.data.splits import MultiHot
 
-FILTERS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'  # the Tokenizer's; the apostrophe is part of a word
+# The Tokenizer's filters and all other ASCII blanks; the apostrophe is part of a word
+FILTERS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n\r\v\f\x1c\x1d\x1e\x1f'
+# Beyond ASCII: blanks, byte-order marks and the punctuation of languages that are written without blanks
+_BLANK = re.compile(
+    "[\x85\xa0\u1680\u2000-\u200b\u2028\u2029\u202f\u205f\u3000-\u3003\u3008-\u3011\ufeff\uff01-\uff0f\uff1a-\uff20]"
+)
+# Thai, Lao, Burmese, Khmer, Japanese, Chinese: each character is a word
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
 START, DROPPED, RANK_OFFSET = 1, 2, 3
 BATCH_BYTES = 2 * 2**20  # of text at a time: working memory does not grow with the data
 BATCHES_TO_ADD = 64  # whose counts are added up at once
@@ -48,8 +59,8 @@ class Vocabulary:
 def count(texts: Iterable[Text]) -> pa.Table:
     """How often each word occurs: columns `word` and `count`, in no order.
 
-    Texts are split as by Keras's Tokenizer: lower case, filters to blanks, split on the blank alone, empty words
-    dropped. Bytes that are not UTF-8 are replaced by U+FFFD.
+    Texts are split as by Keras's Tokenizer: lower case, filters to blanks, split on blanks, empty words dropped.
+    Bytes are read as by `decoded`.
     """
     tables = [pa.table({"word": pa.array([], pa.large_string()), "count": pa.array([], pa.int64())})]
     for batch in _batches(texts):
@@ -156,5 +167,22 @@ def _batches(texts: Iterable[Text]) -> Iterator[list[bytes]]:
 
 def _lower_beyond_ascii(text: Text) -> bytes:
     if isinstance(text, bytes):
-        return text if text.isascii() else text.decode("utf-8", "replace").lower().encode()
-    return text.lower().encode("utf-8", "replace")  # half a surrogate pair becomes a question mark, thus a blank
+        if text.isascii():
+            return text
+        text = decoded(text)
+    return spaced(text.lower()).encode("utf-8", "replace")  # half a surrogate pair: a blank
+
+
+def decoded(text: bytes) -> str:
+    """The text as UTF-8; as UTF-16 where it begins with its mark; otherwise as Windows-1252, byte by byte."""
+    try:
+        if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return text.decode("utf-16", "replace")
+        return text.decode()
+    except UnicodeDecodeError:
+        return text.decode("cp1252", "replace")
+
+
+def spaced(text: str) -> str:
+    """The text with ordinary blanks for all blanks beyond ASCII, and around characters that are words."""
+    return text if text.isascii() else _UNSPACED.sub(r" \g<0> ", _BLANK.sub(" ", text))

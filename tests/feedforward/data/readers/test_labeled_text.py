@@ -86,7 +86,7 @@ def test_texts_that_are_not_utf8_are_read_and_named(store, caplog):
     caplog.set_level(logging.WARNING)
     reviews = REVIEWS | {"set/train/pos/3_9.txt": b"caf\xe9", "set/train/pos/4_9.txt": b"caf\xe9 \xff"}
     content = reading.read(config(num_words=99), store(reviews))
-    assert "caf\ufffd" in content.vocabulary
+    assert {"café", "ÿ"} <= set(content.vocabulary)
     assert [len(part.split) for part in content.parts] == [5, 2]
     assert "train: 2 texts are not UTF-8, the first is set/train/pos/3_9.txt" in caplog.text
 

@@ -1,0 +1,182 @@
+"""One table in forty spellings: features, labels, split and encoder are the same to the byte."""
+
+import csv
+import gzip
+import io
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from feedforward.config.schema import Params, load_params
+from feedforward.core import paths
+from feedforward.data import config_inference, preparation
+from feedforward.data.readers import row_encoder
+from feedforward.data.readers.columns import from_json
+from feedforward.data.splits import Split
+
+HEAD = "seeds: 2\nvariants: {original: {}, larger: {size: large}}\n"
+NAMES = ("size", "income", "town", "garden", "mood")
+
+
+def rows() -> list[tuple[float | None, int, str, bool, str]]:
+    """A number with gaps, a large number, a category beyond ASCII, a truth value, and a label."""
+    towns = ("Köln", "Münster", "north")
+    return [
+        (
+            None if k % 11 == 0 else round(k * 1.37 - 9.5, 2),
+            10_000 + 97 * k * k % 7919,
+            towns[k % 3],
+            k % 4 < 2,
+            "yn"[k % 2],
+        )
+        for k in range(60)
+    ]
+
+
+@pytest.fixture
+def prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], tuple[Params, str]]]:
+    """init, fetch and vectorize a file in a workspace of its own; the params and the name."""
+    counter = itertools.count()
+
+    def run(path: Path, *targets: str) -> tuple[Params, str]:
+        root = tmp_path / f"workspace{next(counter)}"
+        root.mkdir()
+        monkeypatch.setenv("FEEDFORWARD_ROOT", str(root))
+        (root / "params.yaml").write_text(HEAD)
+        guess = config_inference.guess(path, targets)
+        config_inference.write(guess.entry, "own", root / "params.yaml")
+        params = load_params(root / "params.yaml")
+        preparation.fetch("own", params.datasets["own"], params)
+        preparation.vectorize("own", params.datasets["own"])
+        return params, "own"
+
+    return run
+
+
+def contents() -> dict[str, Any]:
+    """Bytes of features and labels of both splits, and of the encoder."""
+    folder = paths.vectorized("own")
+    arrays = {
+        f"{part}/{name}": np.asarray(array).tobytes()
+        for part in ("train", "test")
+        for name, array in Split.load(folder / part).arrays()
+    }
+    columns = json.loads((folder / "columns.json").read_bytes())
+    return arrays | {"columns": {key: columns[key] for key in ("numeric", "categorical")}}
+
+
+def spelled(
+    separator: str = ",",
+    decimal: str = ".",
+    encoding: str = "utf-8",
+    missing: str = "",
+    truth: tuple[str, str] = ("True", "False"),
+    quoting: int = csv.QUOTE_MINIMAL,
+    header: Callable[[str], str] = str,
+    group: str = "",
+    end: str = "\n",
+    pad: str = "",
+    before: str = "",
+    after: str = "",
+    income: Callable[[str], str] = str,
+) -> bytes:
+    """The table as a CSV file."""
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=separator, quoting=quoting, lineterminator=end)
+    writer.writerow([header(name) for name in NAMES])
+    for size, number, town, garden, mood in rows():
+        grouped = f"{number:,}".replace(",", group) if group else str(number)
+        first = missing if size is None else f"{size:.2f}".replace(".", decimal)
+        writer.writerow([f"{pad}{first}", income(grouped), f"{town}{pad}", truth[not garden], f"{pad}{mood}"])
+    return f"{before}{text.getvalue()}{after}".encode(encoding)
+
+
+QUOTED = csv.QUOTE_ALL
+SPELLINGS: dict[str, bytes] = {
+    "plain": spelled(),
+    **{f"separator {s!r}": spelled(separator=s) for s in (";", "\t", "|")},
+    **{f"decimal comma, {s!r}": spelled(separator=s, decimal=",") for s in (";", "\t", "|", ",")},
+    **{f"encoding {e}": spelled(encoding=e) for e in ("utf-8-sig", "cp1252", "utf-16")},
+    **{
+        f"missing {m}": spelled(missing=m)
+        for m in ("?", "NA", "n/a", "NaN", "nan", "null", "-", "None", ".", "#N/A", " ")
+    },
+    **{f"truth {t}": spelled(truth=t) for t in (("true", "false"), ("TRUE", "FALSE"))},
+    "all quoted": spelled(quoting=QUOTED),
+    "all quoted, semicolon": spelled(quoting=QUOTED, separator=";"),
+    "Windows line ends": spelled(end="\r\n"),
+    "old Mac line ends": spelled(end="\r"),
+    "blanks around cells": spelled(pad=" "),
+    "non-breaking blanks": spelled(pad="\u00a0"),
+    "blanks in the header": spelled(header=lambda name: f" {name} "),
+    "groups with commas": spelled(group=","),
+    "groups with points": spelled(group=".", decimal=",", separator=";"),
+    "groups with blanks": spelled(group=" "),
+    "groups with apostrophes": spelled(group="'"),
+    "groups with narrow blanks": spelled(group="\u202f"),
+    "dollars": spelled(income=lambda cell: f"${cell}"),
+    "euros": spelled(income=lambda cell: f"{cell} €", encoding="cp1252"),
+    "with decimals": spelled(income=lambda cell: f"{cell}.00"),
+    "with a plus": spelled(income=lambda cell: f"+{cell}"),
+    "exponents": spelled(income=lambda cell: f"{float(cell):.4e}"),
+    "a comment above": spelled(before="# exported yesterday\n"),
+    "a title above": spelled(before="Houses\n\n"),
+    "blank lines": spelled(before="\n\n", after="\n\n"),
+    "trailing separators": b"\n".join(line + b"," for line in spelled().splitlines()),
+    "a total below": spelled(after="Total,999,,,\n"),
+    "gzip": gzip.compress(spelled()),
+}
+
+
+def test_there_are_forty_spellings() -> None:
+    assert len(SPELLINGS) >= 40
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_features_labels_split_and_encoder_are_the_same(
+    tmp_path: Path, prepare: Callable[[Path], tuple[Params, str]], spelling: str
+) -> None:
+    plain = tmp_path / "plain.csv"
+    plain.write_bytes(SPELLINGS["plain"])
+    prepare(plain)
+    expected = contents()
+    other = tmp_path / ("other.csv.gz" if spelling == "gzip" else "other.csv")
+    other.write_bytes(SPELLINGS[spelling])
+    prepare(other)
+    assert contents() == expected
+
+
+def test_parquet_and_json_lines_are_the_same(tmp_path: Path, prepare: Callable[[Path], tuple[Params, str]]) -> None:
+    plain = tmp_path / "plain.csv"
+    plain.write_bytes(SPELLINGS["plain"])
+    prepare(plain)
+    expected = contents()
+    columns = dict(zip(NAMES, map(list, zip(*rows(), strict=True)), strict=True))
+    pq.write_table(pa.table(columns), tmp_path / "typed.parquet")
+    prepare(tmp_path / "typed.parquet")
+    assert contents() == expected
+    (tmp_path / "lines.jsonl").write_text("\n".join(json.dumps(dict(zip(NAMES, row, strict=True))) for row in rows()))
+    prepare(tmp_path / "lines.jsonl")
+    assert contents() == expected
+
+
+def test_prediction_reads_cells_as_training_does(tmp_path: Path, prepare: Callable[[Path], tuple[Params, str]]) -> None:
+    path = tmp_path / "houses.csv"
+    path.write_bytes(spelled(separator=";", decimal=",", group="."))
+    prepare(path)
+    encoder = row_encoder.RowEncoder(from_json((paths.vectorized("own") / "columns.json").read_bytes()))
+    first = encoder.check({"size": 1234.5, "income": 10421, "town": "north", "garden": True}, "row")
+    for cells in (
+        {"size": "1.234,5", "income": "10.421", "town": " north ", "garden": "TRUE"},
+        {" size": "1234,50", "income ": "10421 €", "town": "north\u00a0", "garden": "True"},
+    ):
+        assert encoder.check(cells, "row") == first
+    assert encoder.unknown(first) == []
+    assert encoder.unknown(encoder.check(cells | {"town": "nowhere"}, "row")) == ["town=nowhere"]

@@ -1,0 +1,344 @@
+"""Tables as people have them, each the smallest example of a kind of trouble: read, or refused in one line."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from fuzzing import examples
+from hypothesis import given
+from hypothesis import strategies as st
+from shell import Shell
+
+from feedforward.config.schema import Dataset, load_params
+from feedforward.core import paths
+from feedforward.core.errors import FeedforwardError, InputError
+from feedforward.data import config_inference, preparation
+from feedforward.data.config_inference import Guess
+from feedforward.data.readers import encoders, table_file
+from feedforward.data.splits import Split
+
+HEAD = "seeds: 2\nvariants: {original: {}, larger: {size: large}}\n"
+ROOMS = [f"{11 + k * 37 % 19}.{k % 10}" for k in range(60)]
+SIZES = [f"{(k * 53 % 41) / 7 - 2:.3f}" for k in range(60)]
+LABELS = ["dear" if k % 3 else "cheap" for k in range(60)]
+
+Prepare = Callable[..., tuple[Guess, Dataset]]
+
+
+@pytest.fixture
+def prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Prepare]:
+    """init, fetch, vectorize and validate a file; the guess and the dataset of params.yaml."""
+
+    def run(path: Path, *targets: str) -> tuple[Guess, Dataset]:
+        monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
+        (tmp_path / "params.yaml").write_text(HEAD)
+        guess = config_inference.guess(path, targets)
+        config_inference.write(guess.entry, "own", tmp_path / "params.yaml")
+        params = load_params(tmp_path / "params.yaml")
+        preparation.fetch("own", params.datasets["own"], params)
+        preparation.vectorize("own", params.datasets["own"])
+        return guess, params.datasets["own"]
+
+    return run
+
+
+def table(path: Path, separator: str = ",", **columns: list[str]) -> Path:
+    """A CSV file of these columns, without any quoting."""
+    lines = [separator.join(columns), *map(separator.join, zip(*columns.values(), strict=True))]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def encoder(dataset: Dataset) -> encoders.Encoder:
+    """The encoder that would travel with the model."""
+    return encoders.of_dataset(dataset.reader, paths.vectorized("own"), {})
+
+
+def counts() -> dict[str, list[int]]:
+    """Samples of each class, by split."""
+    folder = paths.vectorized("own")
+    return {part: np.bincount(np.asarray(Split.load(folder / part).labels)).tolist() for part in ("train", "test")}
+
+
+# --- cells ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spelling", ["", " ", "?", "-", "NA", "unbekannt", "#DIV/0!"])
+def test_a_few_cells_without_a_number_are_missing(tmp_path: Path, prepare: Prepare, spelling: str) -> None:
+    rooms = [spelling if k == 7 else room for k, room in enumerate(ROOMS)]
+    guess, dataset = prepare(table(tmp_path / "houses.csv", rooms=rooms, size=SIZES, label=LABELS))
+    assert guess.entry["reader"]["numeric"] == ["rooms", "size"]
+    assert guess.entry["reader"].get("missing", []) == (["unbekannt"] if spelling == "unbekannt" else [])
+    row = encoder(dataset).check({"rooms": spelling, "size": 1}, "row")
+    assert encoder(dataset).encode([row])[0, 0] == 0.0
+
+
+def test_columns_that_name_rows_are_left_out_and_said(tmp_path: Path, prepare: Prepare) -> None:
+    path = table(tmp_path / "iris.csv", Id=[str(k) for k in range(1, 61)], size=SIZES, Species=LABELS)
+    guess, _ = prepare(path)
+    assert guess.entry["reader"]["numeric"] == ["size"]
+    assert any("column Id is left out" in reason for reason in guess.reasons)
+
+
+def test_dates_are_left_out_and_learned_as_days_on_request(tmp_path: Path, prepare: Prepare) -> None:
+    days = [f"2024-{k % 12 + 1:02}-{k % 28 + 1:02}" for k in range(60)]
+    path = table(tmp_path / "sales.csv", day=days, size=SIZES, label=LABELS)
+    guess, _ = prepare(path)
+    assert any("column day is left out: dates" in reason for reason in guess.reasons)
+    guess.entry["reader"]["numeric"].append("day")
+    (tmp_path / "params.yaml").write_text(HEAD)
+    config_inference.write(guess.entry, "own", tmp_path / "params.yaml")
+    dataset = load_params(tmp_path / "params.yaml").datasets["own"]
+    preparation.vectorize("own", dataset)
+    row = encoder(dataset).check({"size": 1, "day": "1970-01-02"}, "row")
+    assert row["day"] == 1.0
+
+
+def test_leading_zeros_are_kept(tmp_path: Path, prepare: Prepare) -> None:
+    path = table(tmp_path / "a.csv", zip=["01067", "10115", "02708"] * 20, size=SIZES, label=LABELS)
+    guess, dataset = prepare(path)
+    assert guess.entry["reader"]["categorical"] == ["zip"]
+    assert encoder(dataset).check({"zip": "01067", "size": 1}, "row")["zip"] == "01067"
+
+
+def test_a_file_without_a_header_has_numbered_columns(tmp_path: Path, prepare: Prepare) -> None:
+    lines = [",".join(row) for row in zip(ROOMS, SIZES, LABELS, strict=True)]
+    (tmp_path / "iris.csv").write_text("\n".join(lines))
+    guess, _ = prepare(tmp_path / "iris.csv")
+    assert guess.entry["reader"]["target"] == ["column_3"]
+    assert guess.reasons[0].startswith("the first line looks like data")
+    assert sum(counts()["train"]) + sum(counts()["test"]) == 60
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("size,size,label\n" + "1,2,x\n3,4,y\n" * 10)
+    with pytest.raises(InputError, match="column 'size' occurs twice; rename one"):
+        config_inference.guess(tmp_path / "a.csv")
+
+
+def test_empty_columns_without_a_name_are_ignored(tmp_path: Path, prepare: Prepare) -> None:
+    texts = [f"win a free prize now and call this number today {k}" for k in range(60)]
+    lines = [f"{label},{text},,," for label, text in zip(LABELS, texts, strict=True)]
+    (tmp_path / "spam.csv").write_text("v1,v2,,,\n" + "\n".join(lines))
+    guess, dataset = prepare(tmp_path / "spam.csv")
+    assert "3 empty columns without a name are ignored" in guess.reasons
+    assert (guess.entry["reader"]["text"], guess.entry["reader"]["label"]) == ("v2", "v1")
+    assert getattr(encoder(dataset), "column", None) == "v2"
+
+
+def test_more_cells_than_the_header_are_refused_with_the_line(tmp_path: Path) -> None:
+    table(tmp_path / "a.csv", rooms=ROOMS, label=LABELS)
+    content = (tmp_path / "a.csv").read_text().replace("\n", ",1,2\n", 3).replace(",1,2\n", "\n", 1)
+    (tmp_path / "a.csv").write_text(content)
+    with pytest.raises(InputError, match="line 2 has 4 cells, the header 2"):
+        config_inference.guess(tmp_path / "a.csv")
+
+
+def test_parquet_types_are_read(tmp_path: Path, prepare: Prepare) -> None:
+    columns = {
+        "price": pa.array([float(size) for size in SIZES]).cast(pa.decimal128(12, 3)),
+        "rooms": [float(room) for room in ROOMS],
+        "id": [2**60 + 7 * (k * 37 % 60) for k in range(60)],
+        "label": [float(label == "dear") for label in LABELS],
+    }
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    guess, dataset = prepare(tmp_path / "a.parquet")
+    assert guess.entry["reader"]["numeric"] == ["price", "rooms"]
+    assert dataset.labels == ("0", "1")
+    guess, dataset = prepare(tmp_path / "a.parquet", "price")
+    assert dataset.task == "regression"
+
+
+# --- labels --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("yes", "no", "classes"),
+    [
+        (("True", "TRUE"), ("False",), ("false", "true")),
+        (("1.00", "1", "1 "), ("0", "0.0"), ("0", "1")),
+        (("+1", "1.0"), ("-1",), ("-1", "1")),
+        (("01",), ("02",), ("01", "02")),
+        (("12:30",), ("?a: b",), ("12:30", "?a: b")),
+        (("no",), ("~",), ("no", "~")),
+        (("C:N", "C:N "), ("married?",), ("C:N", "married?")),
+        (("1e3",), ("#x",), ("#x", "1e3")),
+        (("- a",), ("{b}",), ("- a", "{b}")),
+    ],
+)
+def test_spellings_of_a_label_are_one_class(
+    tmp_path: Path, prepare: Prepare, yes: tuple[str, ...], no: tuple[str, ...], classes: tuple[str, ...]
+) -> None:
+    labels = [(yes if k % 3 else no)[k % len(yes if k % 3 else no)] for k in range(60)]
+    _, dataset = prepare(table(tmp_path / "a.csv", rooms=ROOMS, size=SIZES, label=labels))
+    assert dataset.labels == classes
+    assert all(min(part) > 0 and len(part) == 2 for part in counts().values())
+
+
+def test_rows_without_a_label_are_counted_and_left_out(
+    tmp_path: Path, prepare: Prepare, caplog: pytest.LogCaptureFixture
+) -> None:
+    labels = ["" if k % 10 == 0 else label for k, label in enumerate(LABELS)]
+    guess, dataset = prepare(table(tmp_path / "a.csv", rooms=ROOMS, size=SIZES, label=labels))
+    assert "6 rows have no label and are left out" in guess.reasons
+    assert "6 of 60 rows have no label and are left out" in caplog.text
+    assert dataset.labels == ("cheap", "dear")
+    assert sum(map(sum, counts().values())) == 54
+
+
+def test_a_rare_class_is_in_both_splits_and_said(tmp_path: Path, prepare: Prepare) -> None:
+    labels = ["rare" if k in (3, 30) else "usual" for k in range(60)]
+    guess, _ = prepare(table(tmp_path / "a.csv", rooms=ROOMS, size=SIZES, label=labels))
+    assert any(reason.startswith("few rows: rare (2)") for reason in guess.reasons)
+    assert [part[0] for part in counts().values()] == [1, 1]
+
+
+def test_a_class_of_one_row_is_left_out_and_said(tmp_path: Path, prepare: Prepare) -> None:
+    labels = ["lonely" if k == 3 else label for k, label in enumerate(LABELS)]
+    guess, dataset = prepare(table(tmp_path / "a.csv", rooms=ROOMS, size=SIZES, label=labels))
+    assert dataset.labels == ("cheap", "dear")
+    assert any("1 classes with a single row are left out" in reason for reason in guess.reasons)
+    two = table(tmp_path / "b.csv", rooms=ROOMS, label=["lonely" if k == 3 else "usual" for k in range(60)])
+    with pytest.raises(InputError, match="expected 2 to 50 classes"):
+        config_inference.guess(two)
+
+
+def test_the_test_part_stays_when_the_table_grows(tmp_path: Path, prepare: Prepare) -> None:
+    path = table(tmp_path / "a.csv", rooms=ROOMS, size=SIZES, label=LABELS)
+
+    def digests(part: str) -> set[str]:
+        rows = pq.read_table(paths.vectorized("own") / "profile.parquet").to_pylist()
+        return {row["digest"] for row in rows if row["split"] == part}
+
+    prepare(path)
+    before = {part: digests(part) for part in ("train", "test")}
+    path.write_text(path.read_text() + "".join(f"{k / 3},{k / 7},dear\n" for k in range(200)))
+    for file in paths.raw("own").iterdir():
+        file.unlink()
+    prepare(path)
+    assert all(before[part] <= digests(part) for part in before)
+
+
+def test_the_target_is_asked_for_where_the_last_column_is_none(tmp_path: Path) -> None:
+    names = [f"car {k}" for k in range(60)]
+    path = table(tmp_path / "a.csv", mpg=ROOMS, origin=LABELS, name=names)
+    with pytest.raises(InputError, match=r"last column, name, cannot be learned .*--target, for instance mpg, origin"):
+        config_inference.guess(path)
+
+
+# --- other files ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nosuch.csv", "no such file"),
+        ("https:/example.org/x.csv", "download it first"),
+        ("x.zip", "unpack it"),
+        ("x.xlsx", "save the sheet as CSV"),
+        ("two", "holds 2 tables"),
+    ],
+)
+def test_what_init_cannot_read_is_said(tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / "two").mkdir()
+    for file in ("x.zip", "x.xlsx", "two/train.csv", "two/test.csv"):
+        (tmp_path / file).write_text("a,b\n")
+    with pytest.raises(InputError, match=said) as caught:
+        config_inference.guess(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["REVIEWS.JSONL", "bom.jsonl", "reviews.jsonl.gz"])
+def test_json_lines_of_any_name_with_gaps_are_read(tmp_path: Path, prepare: Prepare, name: str) -> None:
+    import gzip
+
+    entries: list[dict[str, Any]] = [
+        {"text": f"the soup was cold and the waiter slow {k}", "label": (1, 1.0, "1")[k % 3] if k % 2 else 0}
+        for k in range(60)
+    ]
+    entries[4]["text"] = None
+    del entries[5]["label"]
+    content = "\n".join(map(json.dumps, entries)).encode("utf-8-sig" if name.startswith("bom") else "utf-8")
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    guess, dataset = prepare(tmp_path / name)
+    assert guess.entry["reader"]["kind"] == "labeled_text"
+    assert dataset.labels == ("0", "1")
+    assert sum(map(sum, counts().values())) == 59
+    assert "null" not in (paths.vectorized("own") / "vocabulary.txt").read_text().split()
+
+
+def test_init_prints_each_column_with_its_role(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: Shell) -> None:
+    monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
+    (tmp_path / "params.yaml").write_text(HEAD)
+    path = table(
+        tmp_path / "a.csv", id=[str(k) for k in range(60)], size=SIZES, town=["a", "b", "c"] * 20, label=LABELS
+    )
+    assert shell.run("init", str(path)) == 0
+    shown = [" ".join(line.split()) for line in shell.answered.splitlines()]
+    assert any(line.startswith("id id, left out whole numbers that differ in every row") for line in shown)
+    assert any(line.startswith("size number numbers from -2 to") for line in shown)
+    assert any(line.startswith("town category 3 categories a · b · c") for line in shown)
+    assert any(line.startswith("label label 2 categories") for line in shown)
+
+
+# --- any table -----------------------------------------------------------------------------------
+
+WORDS = st.text(st.characters(blacklist_categories=("Cs",)), max_size=12)
+CELLS = st.one_of(
+    WORDS,
+    st.integers(-(10**20), 10**20).map(str),
+    st.floats().map(str),
+    st.sampled_from(["", "?", "NA", "True", "no", "01", "1,234", "1.5e3", "2024-01-02", "~", "a: b"]),
+)
+
+
+@st.composite
+def columns_of_any_kind(draw: st.DrawFn) -> dict[str, list[str]]:
+    """Two to five columns of one to six different cells each, or of any cells."""
+    rows = draw(st.integers(1, 40))
+    names = draw(st.lists(WORDS, min_size=2, max_size=5))
+    return {
+        name: [cells[k] for k in draw(st.lists(st.integers(0, len(cells) - 1), min_size=rows, max_size=rows))]
+        for name in names
+        if (cells := draw(st.lists(CELLS, min_size=1, max_size=6 if draw(st.booleans()) else 40)))
+    }
+
+
+@examples(30)
+@given(columns_of_any_kind(), st.sampled_from([",", ";", "\t"]))
+def test_whatever_init_accepts_is_prepared_and_predicted(
+    tmp_path_factory: pytest.TempPathFactory, columns: dict[str, list[str]], separator: str
+) -> None:
+    import csv
+
+    folder = tmp_path_factory.mktemp("any")
+    with (folder / "a.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter=separator)
+        writer.writerows([list(columns), *zip(*columns.values(), strict=True)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEEDFORWARD_ROOT", str(folder))
+        (folder / "params.yaml").write_text(HEAD)
+        said = ""
+        try:
+            guess = config_inference.guess(folder / "a.csv")
+            config_inference.write(guess.entry, "own", folder / "params.yaml")
+        except FeedforwardError as error:
+            said = str(error)
+        if said:
+            assert said.isprintable()
+            return
+        params = load_params(folder / "params.yaml")
+        dataset = params.datasets["own"]
+        preparation.fetch("own", dataset, params)
+        preparation.vectorize("own", dataset)
+        train = Split.load(paths.vectorized("own") / "train")
+        assert np.isfinite(np.asarray(train.features if dataset.reader.kind == "table" else train.labels)).all()
+        if dataset.reader.kind == "table":
+            made = encoder(dataset)
+            cells = table_file.read(folder / "a.csv").columns
+            made.encode([made.check({name: column[0].as_py() for name, column in cells.items()}, "row")])
