@@ -157,3 +157,10 @@ def test_failed_comparison_leaves_the_old_one(folder: Path, params: Params) -> N
     with pytest.raises(DataError):
         comparison.compare([], params, folder=folder)
     assert digests(folder) == before
+
+
+def test_the_page_does_not_depend_on_the_commit(params: Params) -> None:
+    """DVC does not track commits: the same results must give the same bytes after one."""
+    origin = comparison.gather([], params).origin
+    assert "libraries" in origin
+    assert not [name for name in origin if name != "libraries" and not name.startswith("data of ")]

@@ -36,7 +36,7 @@ def everything(params: Params) -> Additions:
         lecture=find(like_the_lecture(params, [0], "lecture"), params, "lecture"),
         hardest={first: [HardSample("no", "yes", 0.998, text="a <b>&amp; film", words=(("film", 1.5), ("a", -0.25)))]},
         validation={first: {"success": True, "samples": {"train": 60000, "test": 10000}, "checks": [check]}},
-        origin={"commit": "abc123"},
+        origin={"libraries": "keras 3.15"},
         commands=["make run"],
     )
 
@@ -113,14 +113,14 @@ def test_every_claim_has_a_verdict_and_every_variant_a_row(page: str, params: Pa
 
 def test_what_is_not_given_is_left_out(page: str, params: Params) -> None:
     text = Tags(page).text
-    for absent in ("Test samples with the largest loss", "The data", "Protocols “fair”", "abc123"):
+    for absent in ("Test samples with the largest loss", "The data", "Protocols “fair”", "keras 3.15"):
         assert absent not in text
     whole = Tags(comparison_page.render(find(like_the_lecture(params, range(2)), params), everything(params))).text
     for present in (
         "Test samples with the largest loss",
         "The data",
         "Protocols “fair”",
-        "commit abc123",
+        "libraries keras 3.15",
         "duplicates, train: 96",
     ):
         assert present in whole
