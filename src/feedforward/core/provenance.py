@@ -41,18 +41,6 @@ def git_state(folder: Path) -> GitState:
     return GitState(commit, bool(_git(folder, "status", "--porcelain", "--", ":(top)", *outputs)))
 
 
-def last_change(folder: Path, paths: Sequence[str]) -> str | None:
-    """The commit (hex) that last changed `paths` of the checkout, with a note if they differ from it; None: no git.
-
-    It stays the same while only other files change, and so does a page that names it.
-    """
-    pathspecs = [f":(top){path}" for path in paths]
-    commit = _git(folder, "log", "-1", "--format=%H", "--", *pathspecs)
-    if not commit:
-        return None
-    return f"{commit} and changes" if _git(folder, "status", "--porcelain", "--", *pathspecs) else commit
-
-
 def _git(folder: Path, *arguments: str) -> str | None:
     environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}  # do not take git's lock
     try:

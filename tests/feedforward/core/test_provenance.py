@@ -53,19 +53,6 @@ def test_what_stages_write_does_not_make_the_tree_dirty(repository: Path) -> Non
     assert not provenance.git_state(repository / "below").dirty
 
 
-def test_the_last_change_of_some_paths_stays_while_others_change(repository: Path) -> None:
-    first = provenance.last_change(repository, ["code.py"])
-    assert first == provenance.git_state(repository).commit
-    (repository / "other.py").write_text("y = 1\n")
-    git(repository, "add", ".")
-    git(repository, "commit", "-q", "-m", "second")
-    assert provenance.last_change(repository, ["code.py"]) == first
-    assert provenance.last_change(repository, ["other.py"]) == provenance.git_state(repository).commit
-    (repository / "code.py").write_text("x = 3\n")
-    assert provenance.last_change(repository, ["code.py"]) == f"{first} and changes"
-    assert provenance.last_change(repository, ["absent"]) is None
-
-
 def test_outside_of_a_repository(tmp_path: Path) -> None:
     assert provenance.git_state(tmp_path) == provenance.GitState(None, False)
     assert provenance.git_state(tmp_path / "absent").commit is None
