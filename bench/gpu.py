@@ -15,6 +15,7 @@ from bench import floors, measure
 from bench.bench import aligned
 from feedforward.config.schema import Params, load_params
 from feedforward.core import atomic_files, paths
+from feedforward.data import validation_split
 from feedforward.data.splits import Split
 from feedforward.experiments import runner
 
@@ -71,22 +72,23 @@ def _row(params: Params, name: str, variant: str, seeds: int, bandwidth: float, 
     from feedforward.training import trainer
 
     dataset = params.datasets[name]
-    train, held_out = runner.split_training(Split.load(paths.vectorized(name) / "train"), dataset)
+    train, held_out = validation_split.fixed(Split.load(paths.vectorized(name) / "train"), dataset)
     epochs = epochs or dataset.training.epochs
     moments = [time.perf_counter()]
     trainer.fit(
         dataset,
-        params.variants[variant],
+        {f"{variant} {k}": params.variants[variant] for k in range(seeds)},
         train,
         held_out,
-        range(seeds),
-        params.data_order_seed,
+        0,
+        validation_split.generator(0, validation_split.ORDER),
         epochs,
         lambda epoch, loss: moments.append(time.perf_counter()),  # noqa: ARG005
     )
     whole = time.perf_counter() - moments[0]
     units = [*dataset.network.sizes[params.variants[variant].size], floors.outputs(dataset)]
-    work = floors.epoch(train, units, dataset.training.batch_size, seeds) + floors.evaluation(held_out, units, seeds)
+    work = floors.epoch(train.copied(), units, dataset.training.batch_size, seeds)
+    work += floors.evaluation(held_out.copied(), units, seeds)
     steady = (moments[-1] - moments[1]) / max(1, epochs - 1)  # the first epoch traces the graph
     found = {"dataset": name, "variant": variant, "seeds": seeds, "epochs": epochs, "seconds": whole, "epoch": steady}
     found |= {"bytes": work.bytes, "operations": work.operations, "share": work.bytes / bandwidth / steady}

@@ -22,8 +22,8 @@ from typing import Any
 from bench import floors, measure
 from feedforward.config.schema import Dataset, load_params
 from feedforward.core import atomic_files, paths, processes
-from feedforward.data import preparation
-from feedforward.data.splits import MultiHot, Split
+from feedforward.data import preparation, validation_split
+from feedforward.data.splits import MultiHot, Split, Subset
 from feedforward.experiments import runner
 
 ORDER_SEED = 0
@@ -203,17 +203,18 @@ def epoch(
         params = load_params()
         dataset = params.datasets[name]
         units = [*dataset.network.sizes[params.variants[variant].size], floors.outputs(dataset)]
-        train, held_out = runner.split_training(_load(name, int(times)), _enlarged(dataset, int(times)))
+        train, held_out = validation_split.fixed(_load(name, int(times)), _enlarged(dataset, int(times)))
+        variants = {f"{variant} {k}": params.variants[variant] for k in range(int(seeds))}
 
-        def fit(validation: Split | None) -> tuple[list[float], list[trainer.Replica]]:
+        def fit(validation: Subset | None) -> tuple[list[float], list[trainer.Replica]]:
             moments = [time.perf_counter()]
             replicas = trainer.fit(
                 dataset,
-                params.variants[variant],
+                variants,
                 train,
                 validation,
-                range(int(seeds)),
-                ORDER_SEED,
+                0,
+                validation_split.generator(0, validation_split.ORDER),
                 int(epochs),
                 lambda number, loss: moments.append(time.perf_counter()),  # noqa: ARG005
             )
@@ -222,7 +223,7 @@ def epoch(
         whole = _seconds(lambda: fit(held_out))
         alone, replicas = fit(None)
         models = [replica.model for replica in replicas]
-        pack = Pack(models, range(int(seeds)), isinstance(held_out.features, MultiHot))
+        pack = Pack(models, 0, isinstance(held_out.split.features, MultiHot))
         evaluation = trainer.Evaluation(pack, held_out)
         looks = [_seconds(lambda: evaluation.figures("")) for _ in range(int(epochs))]
     rest = slice(1, None) if int(epochs) > 1 else slice(None)
@@ -233,8 +234,8 @@ def epoch(
         "whole": whole,
         "peak": measure.own_peak(),
         "samples": len(train),
-        "train_work": asdict(floors.epoch(train, units, batch, int(seeds))),
-        "look_work": asdict(floors.evaluation(held_out, units, int(seeds))),
+        "train_work": asdict(floors.epoch(train.copied(), units, batch, int(seeds))),
+        "look_work": asdict(floors.evaluation(held_out.copied(), units, int(seeds))),
     }
 
 

@@ -6,6 +6,7 @@ store could not take waits in that checkout until the end of the job, or the wor
 """
 
 import contextlib
+from collections.abc import Mapping
 
 from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Params
@@ -50,15 +51,16 @@ def _reconcile() -> int:
     return open_store().reconcile()
 
 
-def train_pack(pack: Pack, params: Params, parent: Run | None) -> list[RunResult]:
+def train_pack(pack: Pack, params: Params, parents: Mapping[str, Run]) -> list[RunResult]:
     """Train a pack in a worker.
 
     Raises:
         DataError: data, code, versions or kind of CPU are others here, so that other bytes would come of it.
         TrainingError: a loss is not finite.
     """
-    packs = plan.plan(params, pack.protocol, [pack.dataset], [pack.variant], pack.seeds)
-    if not set(pack.fingerprints) <= {each for own in packs for each in own.fingerprints}:
+    variants = [member.variant for member in pack.members]
+    packs = plan.plan(params, pack.protocol, [pack.dataset], variants, [pack.seed], pack.varied)
+    if not set(pack.fingerprints) <= {fingerprint for planned in packs for fingerprint in planned.fingerprints}:
         raise DataError(
             f"{pack.name}: a worker on host {provenance.host_digest()} has other data, code, versions or another kind"
             " of CPU; give it the same checkout, data and requirements, or take it out of the cluster"
@@ -66,4 +68,4 @@ def train_pack(pack: Pack, params: Params, parent: Run | None) -> list[RunResult
     experiment.prepare(1)
     store = open_store()
     store.sync()
-    return experiment.train_pack(pack, params, store, parent=parent)
+    return experiment.train_pack(pack, params, store, parents=parents)

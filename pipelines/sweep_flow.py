@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from feedforward.analysis.run_result import RunResult
+from feedforward.config.schema import Params
 from feedforward.core.errors import TrainingError
 from feedforward.experiments import runner, search_space, sweep
 from feedforward.experiments.optuna_search import Search
+from feedforward.experiments.plan import Pack
 from feedforward.experiments.sweep import STATISTIC, Outcome, Sweep, Trial
 from feedforward.tracking import Run, open_store
 from pipelines import training_flow
@@ -33,9 +35,8 @@ def run(wanted: Sweep, wait_for_server: Callable[[], None]) -> tuple[Outcome, Pa
     with store.closing_when_interrupted(), store.closing(parent):
 
         def try_all(asked: Sequence[search_space.Point]) -> list[list[RunResult]]:
-            trials = [sweep.trial(wanted, point) for point in asked]
-            new = {trial.name: trial for trial in trials if trial.name not in results}
-            results.update(_train(wanted, list(new.values()), parent, wait_for_server, store))
+            trials, packs = sweep.trials(wanted, asked)
+            results.update(_train(wanted, trials, packs, parent, wait_for_server, store))
             points.update({trial.name: trial.point for trial in trials})
             return [results[trial.name] for trial in trials]
 
@@ -53,16 +54,21 @@ def run(wanted: Sweep, wait_for_server: Callable[[], None]) -> tuple[Outcome, Pa
 
 
 def _train(
-    wanted: Sweep, trials: Sequence[Trial], parent: Run, wait_for_server: Callable[[], None], store: "Store"
+    wanted: Sweep,
+    trials: Sequence[Trial],
+    packs: Sequence[tuple[Pack, Params]],
+    parent: Run,
+    wait_for_server: Callable[[], None],
+    store: "Store",
 ) -> dict[str, list[RunResult]]:
     """The results of each trial; a value with which nothing can be learned does not end the sweep."""
-    runs = [sweep.start_trial(wanted, trial, parent, store) for trial in trials]
-    jobs = [Job(pack, trial.params, run) for trial, run in zip(trials, runs, strict=True) for pack in trial.packs]
+    runs = {trial.name: sweep.start_trial(wanted, trial, parent, store) for trial in trials}
+    jobs = [Job(pack, params, runs) for pack, params in packs]
     try:
         found = training_flow.run_jobs(jobs, "sweep", wait_for_server, store)
     except TrainingError:
         found = runner.find_known([job.pack for job in jobs], store)
-    return {trial.name: sweep.close_trial(run, trial, found, store) for trial, run in zip(trials, runs, strict=True)}
+    return {trial.name: sweep.close_trial(runs[trial.name], trial, found, store) for trial in trials}
 
 
 def _mean(runs: Sequence[RunResult]) -> float | None:

@@ -5,7 +5,7 @@ Where params name a Dask cluster (`engine`), its workers train them.
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -50,11 +50,11 @@ train_pack_apart: Task[..., list[RunResult]] = task(**_OPTIONS)(dask_training.tr
 
 @dataclass(frozen=True)
 class Job:
-    """A pack to train with these params; parent: the run that holds its runs, None: that of its variant."""
+    """A pack to train with these params; parents: by variant, the run that holds its run, None: that of the variant."""
 
     pack: Pack
     params: Params
-    parent: Run | None = None
+    parents: Mapping[str, Run] | None = None
 
 
 def training(jobs: Sequence[Job], store: "Store", runner: Any) -> Flow[[str], dict[str, RunResult]]:
@@ -100,12 +100,12 @@ def _wait(jobs: Sequence[Job], title: str, store: "Store") -> list[PrefectFuture
         advance(steps, note)
 
     try:
-        with progress.bar(title, sum(len(job.pack.seeds) * job.pack.epochs for job in jobs)) as advance:
+        with progress.bar(title, sum(len(job.pack.members) * job.pack.epochs for job in jobs)) as advance:
             futures = [_submit(job, store, advance_or_stop) for job in jobs]
             for job, future in zip(jobs, futures, strict=True):
                 future.wait()
                 if job.params.engine != THREADS:  # a worker on another machine does not report epochs
-                    advance(len(job.pack.seeds) * job.pack.epochs, job.pack.name)
+                    advance(len(job.pack.members) * job.pack.epochs, job.pack.name)
     except BaseException:  # Prefect raises one of its own for SIGTERM
         stop.request(store.kill_open)
         raise
@@ -115,10 +115,10 @@ def _wait(jobs: Sequence[Job], title: str, store: "Store") -> list[PrefectFuture
 def _submit(job: Job, store: "Store", advance: experiment.Advance) -> PrefectFuture[list[RunResult]]:
     if job.params.engine == THREADS:
         here = train_pack.with_options(task_run_name=job.pack.name)
-        return here.submit(job.pack, job.params, store, advance, job.parent)
+        return here.submit(job.pack, job.params, store, advance, job.parents)
     apart = train_pack_apart.with_options(task_run_name=job.pack.name)
-    held = job.parent or (None if job.pack.role == "final" else experiment.parent_run(job.pack, store))
-    return apart.submit(job.pack, job.params, held)
+    parents = experiment.parents_of(job.pack, store) if job.parents is None else job.parents
+    return apart.submit(job.pack, job.params, parents)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
@@ -139,7 +139,7 @@ def run_jobs(
     """
     jobs = sorted(jobs, key=lambda job: -job.pack.cost)
     known = experiment.find_known([job.pack for job in jobs], store)
-    left = [replace(job, pack=pack) for job in jobs if (pack := job.pack.without(known)).seeds]
+    left = [replace(job, pack=pack) for job in jobs if (pack := job.pack.without(known)).members]
     if not left:
         return known
     engine = left[0].params.engine
@@ -176,9 +176,10 @@ def run(
     variants: Sequence[str] = (),
     seeds: Sequence[int] = (),
     roles: Collection[str] = ("replica", "final"),
+    varied: Sequence[plan.Source] = plan.SOURCES,
 ) -> list[RunResult]:
     """Everything of a protocol that is not in the tracking store yet, and what is; the variants' runs are closed."""
-    planned = [pack for pack in plan.plan(params, protocol, datasets, variants, seeds) if pack.role in roles]
+    planned = [pack for pack in plan.plan(params, protocol, datasets, variants, seeds, varied) if pack.role in roles]
     store = open_store()
     store.reconcile()
     with store.closing_when_interrupted():

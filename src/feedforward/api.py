@@ -107,11 +107,12 @@ def load_split(dataset: str, part: Literal["train", "test"]) -> "Split":
     return Split.load(paths.vectorized(dataset) / part)
 
 
-def split_training(params: Params, dataset: str) -> tuple["Split", "Split"]:
-    """The training split without the validation samples, and these, as `training.validation` says."""
-    from feedforward.experiments import runner
+def split_training(params: Params, dataset: str, seed: int = 0) -> tuple["Split", "Split"]:
+    """(training, validation) samples that a run with this seed draws from the training split; copies."""
+    from feedforward.data import validation_split
 
-    return runner.split_training(load_split(dataset, "train"), params.dataset(dataset))
+    training, validation = validation_split.draw(load_split(dataset, "train"), params.dataset(dataset), seed)
+    return training.copied(), validation.copied()
 
 
 def raw_samples(params: Params, dataset: str, rows: Sequence[int]) -> list["str | npt.NDArray[np.uint8]"]:
@@ -166,7 +167,7 @@ def train(
     packs = plan.plan(params, protocol, datasets, variants, seeds)
     store = tracking.open_store()
     known = runner.find_known(packs, store)
-    missing = [pack for whole in packs if (pack := whole.without(known)).seeds]
+    missing = [pack for whole in packs if (pack := whole.without(known)).members]
     if missing:
         runner.prepare(jobs=1)
     for pack in missing:

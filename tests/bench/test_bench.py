@@ -11,7 +11,7 @@ import pytest
 from bench import bench, floors, measure, page, parts, scale, serving
 from bench.floors import Work
 from feedforward.config.schema import load_params
-from feedforward.data.splits import MultiHot, Split
+from feedforward.data.splits import MultiHot, Split, Subset
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -64,8 +64,9 @@ def test_without_a_trick_the_same_is_learned(name: str, monkeypatch: pytest.Monk
     data = reviews([sorted(noise.choice(10000, 20, replace=False).tolist()) for _ in range(600)])
 
     def learned() -> list[list[np.ndarray]]:
-        variant = params.variants["l2"]
-        replicas = trainer.fit(params.datasets["imdb"], variant, data, None, [0, 1], 3, 2)
+        variants = {name: params.variants[name] for name in ("l2", "original")}
+        order = np.random.default_rng(3)
+        replicas = trainer.fit(params.datasets["imdb"], variants, Subset(data), None, 0, order, 2)
         return [replica.model.get_weights() for replica in replicas]
 
     expected = learned()

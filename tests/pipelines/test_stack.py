@@ -43,14 +43,16 @@ class Machines:
     workers: list[Path]
     alone: Path
 
-    def train(self, order: int) -> "subprocess.Popen[bytes]":
-        """Start the job on the head; `order` of the batches makes other runs of it."""
-        workspace.change(self.head, {"engine": self.shared.scheduler.address, "data_order_seed": order})
+    def train(self, job: int) -> "subprocess.Popen[bytes]":
+        """Start the job on the head; another number makes other runs of it."""
+        workspace.change(
+            self.head, {"engine": self.shared.scheduler.address, "variants": {"original": {"l2": job / 1e6}}}
+        )
         return workspace.start(self.head, *TRAIN, **inside(self.head), **self.shared.environment)
 
-    def results_alone(self, order: int) -> bytes:
+    def results_alone(self, job: int) -> bytes:
         """What one machine makes of it."""
-        workspace.change(self.alone, {"engine": "threads", "data_order_seed": order})
+        workspace.change(self.alone, {"engine": "threads", "variants": {"original": {"l2": job / 1e6}}})
         succeed(self.alone, *TRAIN)
         return (self.alone / RESULTS).read_bytes()
 
@@ -183,7 +185,7 @@ def test_a_killed_worker_costs_nothing_but_its_own_run(
     workers = [started(machines.worker(number, tmp_path)) for number in range(3)]
     for worker in workers:
         worker.wait()
-    since, job = time.time(), machines.train(order=1)
+    since, job = time.time(), machines.train(job=1)
     lost = None
     while lost is None:  # whose run has begun
         assert job.poll() is None, workspace.said(machines.head)[-3000:]
@@ -194,7 +196,7 @@ def test_a_killed_worker_costs_nothing_but_its_own_run(
     finish(machines, job, workers)
     assert lost.process.returncode == -signal.SIGKILL
     assert all(worker.process.poll() is None for worker in workers if worker is not lost)
-    assert (machines.head / RESULTS).read_bytes() == machines.results_alone(order=1)
+    assert (machines.head / RESULTS).read_bytes() == machines.results_alone(job=1)
     assert_complete(machines, since)
     (killed,) = runs(machines, since, "KILLED")
     assert process(killed) == lost.process.pid
@@ -210,7 +212,7 @@ def test_servers_that_stop_and_start_again_lose_no_metric(
     for worker in workers:
         worker.wait()
     shared = machines.shared
-    since, job = time.time(), machines.train(order=2)
+    since, job = time.time(), machines.train(job=2)
     while not runs(machines, since, "FINISHED"):
         assert job.poll() is None, workspace.said(machines.head)[-3000:]
         time.sleep(0.05)
@@ -222,5 +224,5 @@ def test_servers_that_stop_and_start_again_lose_no_metric(
     for part in (shared.postgres, shared.tracking, shared.orchestration):
         part.start().wait()
     finish(machines, job, workers)
-    assert (machines.head / RESULTS).read_bytes() == machines.results_alone(order=2)
+    assert (machines.head / RESULTS).read_bytes() == machines.results_alone(job=2)
     assert_complete(machines, since)

@@ -53,7 +53,7 @@ PARAMS: tuple[tuple[Any, Any, str], ...] = (
     # --- out of range
     ("seeds", 0, "seeds: must be at least 1, got 0"),
     ("seeds", 1001, "seeds: must be at most 1000, got 1001"),
-    ("data_order_seed", 2**31, "data_order_seed: must be below 2147483648, got 2147483648"),
+    ("data_order_seed", 0, "data_order_seed: was removed: each seed draws its own order of the batches; delete the line"),
     ("pack_units", 10**30, f"pack_units: must be below 2147483648, got {10**30}"),
     ("variants/dropout/dropout_rate", 1, "variants.dropout.dropout_rate: must be below 1, got 1"),
     ("variants/l2/l2", -0.1, "variants.l2.l2: must be at least 0, got -0.1"),

@@ -85,7 +85,7 @@ def final_run(store: "Store", params: Params, seed: int = 0, **metrics: float) -
     store.finish(
         store.start(tags, f"original final {seed}"),
         metrics={"test_accuracy": 0.9, "test_loss": 0.3, **metrics},
-        params=pack.parameters | {"variant": "original", "dataset": NAME, "seed": seed},
+        params=pack.members[0].parameters | {"variant": "original", "dataset": NAME, "seed": seed},
     )
     return store.find_runs(NAME, role="final", seed=str(seed))[0]
 

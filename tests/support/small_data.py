@@ -34,7 +34,6 @@ def values(**changes: Any) -> dict[str, Any]:
     """A small params.yaml as plain values; `changes` replace keys of the top level."""
     plain: dict[str, Any] = {
         "seeds": 2,
-        "data_order_seed": 3,
         "pack_units": 32,
         "variants": {
             "original": {},

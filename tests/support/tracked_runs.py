@@ -42,6 +42,11 @@ def log(store: "Store", seed: int = 0, parent: tracking.Run | None = None, **mor
     return run
 
 
+def results_in(store: "Store", *wanted: Any) -> dict[str, RunResult]:
+    """What `find_results` returns, without what else the store holds of the runs."""
+    return {fingerprint: stored.result for fingerprint, stored in store.find_results(*wanted).items()}
+
+
 def client() -> Any:
     settings.apply()
     from mlflow import MlflowClient

@@ -21,6 +21,8 @@ class RunResult:
         target: a Gaussian's cross-entropy up to constants.
     metrics: figures of the run, finite floats (`best_epoch` counts from 1).
     weights_digest: SHA-256 (hex) of the trained weights.
+    measured: what training recorded beside the curves: of a run with validation `best_cross_entropy` and
+        `best_accuracy` (or `best_mae`) over its training samples, in inference mode, at its best epoch.
     hardest: of a final run, the test samples with the largest loss (attribution.hardest).
     samples: number of samples by split: `train`, `validation`, `test`; those that the run used.
     """
@@ -33,6 +35,7 @@ class RunResult:
     curves: dict[str, list[float]]
     metrics: dict[str, float]
     weights_digest: str
+    measured: dict[str, float] = field(default_factory=dict)
     hardest: list[dict[str, Any]] = field(default_factory=list)
     samples: dict[str, int] = field(default_factory=dict)
 

@@ -135,7 +135,6 @@ def sweep(
 def study(
     seeds: Annotated[int, typer.Option(min=2, help="Seeds of each narrow variant.")] = 20,
     wide_seeds: Annotated[int, typer.Option(min=2, help="Seeds of each wide variant, which cannot be packed.")] = 10,
-    orders: Annotated[int, typer.Option(min=0, help="Other orders of the batches, for the baseline.")] = 8,
     to: Annotated[Path, typer.Option(help="Folder of the page.")] = Path("docs"),
 ) -> None:
     """Repeat the lecture's comparison with many seeds and both protocols; writes a page. Finished runs are kept."""
@@ -150,7 +149,7 @@ def study(
         with processes.importing():
             from pipelines import study_flow as flows
 
-        message(escaped(str(flows.run(params, wait_for_server, seeds, wide_seeds, orders, to))))
+        message(escaped(str(flows.run(params, wait_for_server, seeds, wide_seeds, to))))
 
 
 def verify(

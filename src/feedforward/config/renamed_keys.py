@@ -14,6 +14,8 @@ RENAMED_KEYS = {
     "datasets.*.files.*.members": "file_count",
     "datasets.*.expectations.ones": "nonzero_features",
 }
+# Dotted path of a key that is gone, and what takes its place
+REMOVED_KEYS = {"data_order_seed": "each seed draws its own order of the batches; delete the line"}
 # Dotted path of the key, the old value and the new value
 RENAMED_VALUES = {"datasets.*.reader.kind": {"labelled_text": "labeled_text"}}
 
@@ -38,6 +40,9 @@ def _rename(value: Any, path: tuple[str, ...], pattern: tuple[str, ...], problem
     renamed = {}
     for key, item in value.items():
         part = "*" if pattern in (("datasets",), ("datasets", "*", "files")) else str(key)
+        if reason := REMOVED_KEYS.get(".".join((*pattern, part))):
+            problems.append(f"{'.'.join((*path, key))}: was removed: {reason}")
+            continue
         new_key = RENAMED_KEYS.get(".".join((*pattern, part)))
         if new_key:
             problems.append(f"{'.'.join((*path, key))}: was renamed; write {'.'.join((*path, new_key))}")

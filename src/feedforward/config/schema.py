@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from feedforward.config import cross_checks, messages, renamed_keys, yaml_reader
 from feedforward.config.claims import Claim, StatisticName
-from feedforward.config.fields import Distinct, FileName, Line, Location, Name, Positive, Seed, Strict, T
+from feedforward.config.fields import Distinct, FileName, Line, Location, Name, Positive, Strict, T
 from feedforward.config.operations import Drift, Promotion, Retraining, Schedule, Serving
 from feedforward.config.readers import (
     Drawn,
@@ -62,8 +62,7 @@ class Params(Strict):
 
     # name of this project in a shared tracking store; empty: names of datasets alone
     project: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9_-]{0,39})?$")] = ""
-    seeds: Annotated[int, Field(ge=1, le=1000)]  # replicas of each variant: seeds 0, 1, …
-    data_order_seed: Seed = 0  # order of the batches
+    seeds: Annotated[int, Field(ge=1, le=1000)]  # seeds 0, 1, …; each draws split, order, weights and masks
     pack_units: Positive = 320  # replicas train side by side while their first layers together are no wider
     # `threads`: the cores of this machine; or the address of a Dask scheduler
     engine: Annotated[str, Field(pattern=r"^(threads|(tcp|tls|ws|wss|ucx)://\S+)$")] = "threads"

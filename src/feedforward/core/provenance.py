@@ -155,11 +155,11 @@ def host_digest() -> str:
     return hashlib.sha256(identity.encode()).hexdigest()[:12]
 
 
-def pack_decides() -> bool:
-    """Whether the bits of a replica depend on its place in a pack and on the number of threads.
+def threads_decide() -> bool:
+    """Whether the bits of a run depend on the number of threads that a product uses.
 
-    oneDNN's products with AVX-512 add in one order, however wide the kernel is and whoever shares the work; its other
-    products, those of Eigen and those of a GPU do not.
+    oneDNN's products with AVX-512 add up in one order, however the work is shared; its other products and those of
+    Eigen do not, so they must run in one thread.
     """
     return device() != "cpu" or not cpu_kind()["avx512"] or _onednn() == "0"
 
@@ -176,18 +176,16 @@ def fingerprint(
     protocol: str,
     role: str,
     device: str = "cpu",
-    place: tuple[int, int] | None = None,
     modules: Sequence[str],
 ) -> str:
     """SHA-256 (hex) of everything that decides the bits of a run.
 
     resolved: the variant, network and training parameters as JSON values, defaults filled in.
-    device: as from `device()`. place: number in its pack, from 0, and size of the pack, where they decide bits.
+    device: what `device()` returns.
     modules: where the code that decides bits begins (dotted names); all that they import counts too.
     """
     return atomic_files.digest(
-        ({"place": place} if place else {})
-        | {
+        {
             "data_digest": data_digest,
             "resolved": dict(resolved),
             "seed": seed,

@@ -158,3 +158,37 @@ class Split:
         if not features.is_rising():
             raise DataError(f"{folder / 'indices.npy'}: must rise within each row; run `dvc repro vectorize`")
         return cls(features, array("labels"))
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Samples of a split by their row numbers; no features are copied.
+
+    rows: int64, (samples,), in the order in which they are visited; None: all samples as they come.
+
+    Raises:
+        DataError: no sample.
+    """
+
+    split: Split
+    rows: npt.NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        if self.rows is not None and not len(self.rows):
+            raise DataError("split: no samples; lower training.validation.samples in params.yaml")
+
+    def __len__(self) -> int:
+        return len(self.split) if self.rows is None else len(self.rows)
+
+    @property
+    def labels(self) -> npt.NDArray[np.generic]:
+        """The labels of these samples; see Split."""
+        return self.split.labels if self.rows is None else self.split.labels[self.rows]
+
+    def numbers(self, order: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+        """Row numbers in the split of the samples that `order` (int64, counted within the subset) names."""
+        return order if self.rows is None else self.rows[order]
+
+    def copied(self) -> Split:
+        """These samples as a split of their own; dense features are copied, so use it for small parts."""
+        return self.split if self.rows is None else self.split.take(self.rows)

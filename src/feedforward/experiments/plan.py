@@ -1,4 +1,4 @@
-"""Which runs an experiment has: packs of replicas, the longest first, each run with its fingerprint."""
+"""Which runs an experiment has: packs of variants that train side by side, and the fingerprint of each run."""
 
 import dataclasses
 import itertools
@@ -10,54 +10,73 @@ from feedforward.config.schema import Dataset, Params, Strict, Variant
 from feedforward.core import provenance
 from feedforward.data import manifest as manifest_file
 
-WEIGHTS = ("feedforward.training.trainer",)  # the code that decides the bits of a run begins here
-FINAL = (*WEIGHTS, "feedforward.models.attribution")  # a final run also says which samples it gets most wrong
+# Where the code begins that decides the weights and curves of a run, and the code that makes its figures from them.
+WEIGHTS = ("feedforward.experiments.training_run",)
+EVALUATION = ("feedforward.experiments.evaluation",)
 
 Role = Literal["replica", "final"]
+Source = Literal["split", "order", "weights"]
+SOURCES: tuple[Source, ...] = (
+    "split",
+    "order",
+    "weights",
+)  # of variation; the initial weights and the dropout masks are one
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run of a pack: a variant with the parameters that decide what it learns, but for its seed."""
+
+    variant: str
+    fingerprint: str
+    parameters: dict[str, Any]
+    cost: float  # multiplications
 
 
 @dataclass(frozen=True)
 class Pack:
-    """Replicas of one variant that train side by side; `fingerprints` has one for each seed.
+    """Variants that train side by side with one seed: on the same samples, in the same order.
 
-    train, validate: which samples (`training`, `all`) the runs learn from and where they are watched (`validation`,
-    `test`, or `None`: nowhere). The final runs are evaluated on the test split when they are done. parameters: all
-    that decide what a run learns, but for its seed. recorded: fingerprints of runs that train for the others' sake
-    alone: the store holds them already.
+    train, validate: which samples the runs learn from, and on which they are evaluated after each epoch: parts of the
+    training samples (`drawn` by the seed or `fixed`), `all` of them, the `test` samples, or none. Final runs are
+    evaluated on the test samples when they are done. varied: the sources of variation that the seed decides; the others
+    are those of seed 0.
     """
 
     dataset: str
-    variant: str
     protocol: str
     role: Role
-    seeds: tuple[int, ...]
-    fingerprints: tuple[str, ...]
+    seed: int
+    members: tuple[Member, ...]
     epochs: int
-    train: Literal["training", "all"]
+    train: Literal["drawn", "fixed", "all"]
     validate: Literal["validation", "test"] | None
-    order_seed: int
     data_digest: str
-    parameters: dict[str, Any]
-    cost: float  # multiplications, to start the longest first
-    recorded: frozenset[str] = frozenset()
+    varied: tuple[Source, ...] = SOURCES
 
     @property
     def name(self) -> str:
         """What people read."""
-        seeds = f"seed {self.seeds[0]}" if len(self.seeds) == 1 else f"seeds {self.seeds[0]}-{self.seeds[-1]}"
-        return f"{self.dataset}/{self.variant}{' (final)' if self.role == 'final' else ''} {seeds}"
+        variants = ", ".join(member.variant for member in self.members)
+        return f"{self.dataset} seed {self.seed}: {variants}{' (final)' if self.role == 'final' else ''}"
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """One per member."""
+        return tuple(member.fingerprint for member in self.members)
+
+    @property
+    def cost(self) -> float:
+        """Multiplications, to start the longest pack first."""
+        return sum(member.cost for member in self.members)
+
+    def seed_of(self, source: Source) -> int:
+        """The seed that decides this source of variation."""
+        return self.seed if source in self.varied else 0
 
     def without(self, known: Collection[str]) -> "Pack":
-        """The pack without the runs of these fingerprints; whole, while any is left, where the pack decides bits."""
-        left = [k for k, fingerprint in enumerate(self.fingerprints) if fingerprint not in known]
-        if left and provenance.pack_decides():
-            return dataclasses.replace(self, recorded=frozenset(self.fingerprints).intersection(known))
-        return dataclasses.replace(
-            self,
-            seeds=tuple(self.seeds[k] for k in left),
-            fingerprints=tuple(self.fingerprints[k] for k in left),
-            cost=self.cost * len(left) / len(self.seeds),
-        )
+        """The pack without the runs of these fingerprints."""
+        return dataclasses.replace(self, members=tuple(m for m in self.members if m.fingerprint not in known))
 
 
 def plan(
@@ -66,20 +85,24 @@ def plan(
     datasets: Sequence[str] = (),
     variants: Sequence[str] = (),
     seeds: Sequence[int] = (),
+    varied: Sequence[Source] = SOURCES,
 ) -> list[Pack]:
     """The packs of an experiment, the longest first; empty filters mean all, and final runs belong to `fair`.
+
+    varied: what the seeds decide; see Pack.
 
     Raises:
         ParamsError: an unknown name.
         DataError: the data are not vectorized yet.
     """
-    chosen = {name: params.dataset(name) for name in datasets or params.datasets}
+    selected = {name: params.dataset(name) for name in datasets or params.datasets}
     wanted = {name: params.variant(name) for name in variants or params.variants}
     packs = []
-    for name, dataset in chosen.items():
+    for name, dataset in selected.items():
         manifest = manifest_file.load(name)
-        for variant, role in _runs(dataset, protocol, list(wanted)):
-            packs += _packs(params, name, dataset, variant, protocol, role, seeds or range(params.seeds), manifest)
+        runs = _runs(dataset, protocol, list(wanted))
+        for seed in seeds or range(params.seeds):
+            packs += _packs_of_seed(params, name, protocol, runs, seed, tuple(varied), manifest)
     return longest_first(packs)
 
 
@@ -98,50 +121,60 @@ def _runs(dataset: Dataset, protocol: str, variants: Sequence[str]) -> list[tupl
     return [*runs, (final, "final")] if final in variants else runs
 
 
-def _packs(
+def _packs_of_seed(
     params: Params,
     name: str,
+    protocol: str,
+    runs: Sequence[tuple[str, Role]],
+    seed: int,
+    varied: tuple[Source, ...],
+    manifest: Mapping[str, Any],
+) -> list[Pack]:
+    """The runs of a seed, those that share samples and epochs side by side as far as `pack_units` allows."""
+    dataset = params.datasets[name]
+    groups: dict[tuple[Any, ...], list[Member]] = {}
+    for variant, role in runs:
+        how = _how(dataset, variant, protocol, role)
+        member = _member(params, dataset, variant, protocol, role, seed, varied, how, manifest)
+        groups.setdefault((role, *how.items()), []).append(member)
+    return [
+        Pack(name, protocol, role, seed, members, **dict(how), data_digest=manifest["data_digest"], varied=varied)
+        for (role, *how), group in groups.items()
+        for members in _side_by_side(group, params.pack_units)
+    ]
+
+
+def _member(
+    params: Params,
     dataset: Dataset,
     variant: str,
     protocol: str,
     role: Role,
-    seeds: Sequence[int],
+    seed: int,
+    varied: tuple[Source, ...],
+    how: Mapping[str, Any],
     manifest: Mapping[str, Any],
-) -> list[Pack]:
-    how = _how(dataset, variant, protocol, role)
-    parameters = resolve(params, dataset, params.variants[variant]) | how
-    if how["train"] == "training":
+) -> Member:
+    parameters = resolve(dataset, params.variants[variant]) | dict(how)
+    if how["train"] != "all":
         parameters |= {f"validation_{key}": value for key, value in dataset.training.validation.model_dump().items()}
+    if how["train"] == "drawn":
+        del parameters["validation_take"]  # of the fixed split
+    if set(varied) != set(SOURCES):
+        parameters["varied"] = ", ".join(varied)
     units: list[int] = parameters["hidden_units"]
     samples = manifest["samples"]["train"] - parameters.get("validation_samples", 0)
     cost = how["epochs"] * samples * sum(a * b for a, b in itertools.pairwise([manifest["features"], *units]))
-    packs = []
-    for part in _side_by_side(seeds, 1 if role == "final" else max(1, params.pack_units // units[0])):
-        # Differences between variants are paired over one order of the batches. A final run stands alone against
-        # figures from elsewhere, and the order moves those more than the initial weights do: each has its own.
-        order = params.data_order_seed + (part[0] if role == "final" else 0)
-        resolved = parameters | {"data_order_seed": order}
-        places = [(k, len(part)) if provenance.pack_decides() else None for k in range(len(part))]
-        prints = tuple(
-            _fingerprint(manifest, resolved, seed, protocol, role, place)
-            for seed, place in zip(part, places, strict=True)
-        )
-        packs.append(
-            Pack(
-                name,
-                variant,
-                protocol,
-                role,
-                part,
-                prints,
-                **how,
-                order_seed=order,
-                data_digest=manifest["data_digest"],
-                parameters=resolved,
-                cost=float(cost * len(part)),
-            )
-        )
-    return packs
+    fingerprint = provenance.fingerprint(
+        data_digest=manifest["data_digest"],
+        resolved=parameters,
+        seed=seed,
+        protocol=protocol,
+        role=role,
+        device=provenance.device(),
+        modules=WEIGHTS,
+    )
+    return Member(variant, fingerprint, parameters, float(cost))
 
 
 def _how(dataset: Dataset, variant: str, protocol: str, role: Role) -> dict[str, Any]:
@@ -150,14 +183,29 @@ def _how(dataset: Dataset, variant: str, protocol: str, role: Role) -> dict[str,
         return {"epochs": training.final.epochs, "train": "all", "validate": None}
     if protocol == "lecture" and training.lecture is not None and variant in training.lecture.validated_on_test:
         return {"epochs": training.epochs, "train": "all", "validate": "test"}
-    return {"epochs": training.epochs, "train": "training", "validate": "validation"}
+    return {
+        "epochs": training.epochs,
+        "train": "fixed" if protocol == "lecture" else "drawn",
+        "validate": "validation",
+    }
 
 
-def _side_by_side(seeds: Sequence[int], number: int) -> list[tuple[int, ...]]:
-    return [tuple(seeds[start : start + number]) for start in range(0, len(seeds), number)]
+def _side_by_side(members: Sequence[Member], most: int) -> list[tuple[Member, ...]]:
+    """Members in groups whose first layers together have at most so many units; a wider one is alone."""
+    groups: list[tuple[Member, ...]] = []
+    for member in sorted(members, key=_units):
+        if groups and sum(map(_units, groups[-1])) + _units(member) <= most:
+            groups[-1] += (member,)
+        else:
+            groups.append((member,))
+    return groups
 
 
-def resolve(params: Params, dataset: Dataset, variant: Variant) -> dict[str, Any]:
+def _units(member: Member) -> int:
+    return int(member.parameters["hidden_units"][0])
+
+
+def resolve(dataset: Dataset, variant: Variant) -> dict[str, Any]:
     """The parameters that decide what any run of the variant learns, with defaults filled in, by flat names."""
     training, network = dataset.training, dataset.network
     return {
@@ -169,7 +217,6 @@ def resolve(params: Params, dataset: Dataset, variant: Variant) -> dict[str, Any
         "l2": variant.l2,
         "dropout_rate": variant.dropout_rate,
         "batch_size": training.batch_size,
-        "data_order_seed": params.data_order_seed,
         **{f"optimizer_{key}": value for key, value in training.optimizer.settings().items()},
         **_flat("decay", training.optimizer.decay),
         **_flat("early_stopping", training.early_stopping),
@@ -179,23 +226,3 @@ def resolve(params: Params, dataset: Dataset, variant: Variant) -> dict[str, Any
 def _flat(prefix: str, part: Strict | None) -> dict[str, Any]:
     """What was set, by flat names; nothing where nothing was, so that older runs keep their parameters."""
     return {f"{prefix}_{key}": value for key, value in part.model_dump().items()} if part else {}
-
-
-def _fingerprint(
-    manifest: Mapping[str, Any],
-    resolved: dict[str, Any],
-    seed: int,
-    protocol: str,
-    role: str,
-    place: tuple[int, int] | None,
-) -> str:
-    return provenance.fingerprint(
-        data_digest=manifest["data_digest"],
-        resolved=resolved,
-        seed=seed,
-        protocol=protocol,
-        role=role,
-        device=provenance.device(),
-        place=place,
-        modules=FINAL if role == "final" else WEIGHTS,
-    )

@@ -1,66 +1,102 @@
-"""The experiment: train the runs that are not known yet, record them all, compare them."""
+"""Running an experiment: find the runs that are known, train and record the others, compare them all."""
 
 import dataclasses
 import gc
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from feedforward.analysis import run_result
 from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Dataset, Params
 from feedforward.core import atomic_files, paths, processes, provenance
-from feedforward.core.errors import DataError
+from feedforward.core.code_digest import code_digest
+from feedforward.core.errors import DataError, TrackingError, TrainingError
 from feedforward.data import manifest as manifest_file
-from feedforward.data.splits import Split
-from feedforward.experiments.plan import Pack
-from feedforward.models import attribution, network_files
-from feedforward.models import metrics as scores
+from feedforward.experiments import evaluation, plan
+from feedforward.experiments.plan import Member, Pack
+from feedforward.models import network_files
 from feedforward.tracking import DataInput, Run, RunTags, sampling
 
 if TYPE_CHECKING:
+    from feedforward.experiments.training_run import Samples, TrainedRun
+    from feedforward.models.numpy_network import Network
     from feedforward.tracking import Store
-    from feedforward.training.trainer import Replica
+    from feedforward.tracking.records import LoggedRun, StoredResult
 
 Advance = Callable[[int, str], None]
 
 
 def silence(_steps: int, _note: str) -> None:
-    """No progress is shown."""
+    """Show no progress."""
+
+
+# --- what is known -----------------------------------------------------------------------------
+
+
+def find_known(packs: Iterable[Pack], store: "Store") -> dict[str, RunResult]:
+    """The results in the store, by fingerprint; figures are computed again where their code has changed."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for pack in packs:
+        groups.setdefault((pack.dataset, pack.protocol, pack.role), []).extend(pack.fingerprints)
+    known: dict[str, RunResult] = {}
+    digest = code_digest(plan.EVALUATION)
+    for name, fingerprints in groups.items():
+        for fingerprint, stored in store.find_results(*name, fingerprints).items():
+            result = stored.result if stored.evaluation == digest else _evaluated_again(stored, store, digest)
+            known |= {fingerprint: result} if result else {}
+    return known
+
+
+def _evaluated_again(stored: "StoredResult", store: "Store", digest: str) -> RunResult | None:
+    """The result with figures from today's code, which the store keeps, too; None if its model is not there."""
+    figures, hardest = evaluation.summarize(stored.result.curves, stored.result.measured), stored.result.hardest
+    if stored.result.role == "final":
+        try:
+            network = _network(stored.run) if stored.run else None
+        except (DataError, TrackingError):
+            network = None
+        if network is None:
+            return None
+        tested, hardest = evaluation.on_test(stored.result.dataset, network)
+        figures |= tested
+    result = dataclasses.replace(stored.result, metrics=figures, hardest=hardest)
+    if stored.run:
+        store.renew(stored.run, result, digest)
+    return result
+
+
+def _network(run: "LoggedRun") -> "Network":
+    from feedforward.tracking.registry import Registry
+
+    return network_files.read(Registry().model_files(run), run.name)
+
+
+def results_of(packs: Iterable[Pack], results: Mapping[str, RunResult]) -> list[RunResult]:
+    """The results of packs, as far as they are there, under the names that their variants have now."""
+    return results_of_members([(pack, member) for pack in packs for member in pack.members], results)
+
+
+def results_of_members(members: Iterable[tuple[Pack, Member]], results: Mapping[str, RunResult]) -> list[RunResult]:
+    """See results_of."""
+    return [
+        dataclasses.replace(results[member.fingerprint], variant=member.variant)
+        for _, member in members
+        if member.fingerprint in results
+    ]
 
 
 # --- train and record --------------------------------------------------------------------------
 
 
-def find_known(packs: Iterable[Pack], store: "Store") -> dict[str, RunResult]:
-    """The results that the store holds already, by fingerprint."""
-    known: dict[str, RunResult] = {}
-    groups: dict[tuple[str, str, str], list[str]] = {}
-    for pack in packs:
-        groups.setdefault((pack.dataset, pack.protocol, pack.role), []).extend(pack.fingerprints)
-    for name, fingerprints in groups.items():
-        known |= store.find_results(*name, fingerprints)
-    return known
-
-
-def results_of(packs: Iterable[Pack], found: Mapping[str, RunResult]) -> list[RunResult]:
-    """The results of packs, as far as they are there, under the names that their variants have now."""
-    return [
-        dataclasses.replace(found[fingerprint], variant=pack.variant)
-        for pack in packs
-        for fingerprint in pack.fingerprints
-        if fingerprint in found
-    ]
-
-
 def prepare(jobs: int) -> None:
-    """Import the heavy rooms and set TensorFlow up for `jobs` packs at a time; call it once, before the first pack.
+    """Import TensorFlow and set it up for `jobs` packs at a time; call it once, before the first pack.
 
     Small networks leave a second core idle, so each pack computes on its share of the cores; on one where the number of
     threads changes bits.
     """
-    threads = 1 if provenance.pack_decides() else max(1, processes.cores() // jobs)
+    threads = 1 if provenance.threads_decide() else max(1, processes.cores() // jobs)
     with processes.importing(), processes.silent():  # TensorFlow greets on the file descriptor, whatever its log level
         from feedforward.training import trainer  # takes five seconds
 
@@ -68,148 +104,152 @@ def prepare(jobs: int) -> None:
 
 
 def train_pack(
-    pack: Pack, params: Params, store: "Store", advance: Advance = silence, parent: Run | None = None
+    pack: Pack,
+    params: Params,
+    store: "Store",
+    advance: Advance = silence,
+    parents: Mapping[str, Run] | None = None,
 ) -> list[RunResult]:
-    """Train the replicas of a pack, record each that is not yet as a run of its own; what all of them leave behind.
+    """Train the members of a pack and record each as a run of its own.
 
-    parent: the run that holds theirs; None: that of the variant, and none for final runs.
+    parents: by variant, the run that holds its run; None: that of the variant, and none for final runs.
 
     Raises:
-        TrainingError: a loss is not finite; the runs are closed as FAILED.
+        TrainingError: a loss is not finite; the runs of those members are closed as FAILED, the others are recorded.
     """
+    from feedforward.experiments import training_run
     from feedforward.training import trainer
 
     gc.collect()  # models and graphs are cycles: those of the last pack would stay until chance collects them
-    dataset = params.datasets[pack.dataset]
-    train, validation = _parts(pack, dataset)
-    if parent is None and pack.role != "final":
-        parent = parent_run(pack, store)
+    samples = training_run.load(pack, params.datasets[pack.dataset])  # damaged data are refused before a run is made
+    parents = parents_of(pack, store) if parents is None else parents
     runs = [
-        store.start(_tags(pack, seed, fingerprint), f"{pack.variant} {pack.role} {seed}", parent)
-        for seed, fingerprint in zip(pack.seeds, pack.fingerprints, strict=True)
-        if fingerprint not in pack.recorded
+        store.start(_tags(pack, member), f"{member.variant} {pack.role} {pack.seed}", parents.get(member.variant))
+        for member in pack.members
     ]
-    with store.closing(*runs), sampling() as samples:
-        replicas = trainer.fit(
-            dataset,
-            params.variants[pack.variant],
-            train,
-            validation,
-            pack.seeds,
-            pack.order_seed,
-            pack.epochs,
-            lambda _, loss: advance(len(pack.seeds), f"{pack.name} loss {loss:.3f}"),
-        )
-        finished = _results(pack, replicas)
-        new = [
-            (result, replica)
-            for fingerprint, result, replica in zip(pack.fingerprints, finished, replicas, strict=True)
-            if fingerprint not in pack.recorded
-        ]
+    finished, failures = [], []
+    with store.closing(*runs), sampling() as machine:
+
+        def on_epoch(_: int, loss: float) -> None:
+            advance(len(pack.members), f"{pack.name} loss {loss:.3f}")
+
+        trained = training_run.train(pack, params, samples, on_epoch)
         atomic_files.crash_point("train.before_log")
-        for run, (result, replica) in zip(runs, new, strict=True):
+        for run, member, outcome in zip(runs, pack.members, trained, strict=True):
+            if isinstance(outcome, TrainingError):
+                store.fail(run, str(outcome))
+                failures.append(str(outcome))
+                continue
+            result = _result(pack, member, outcome, samples)
             store.finish(
                 run,
                 result=result,
-                params=_names(pack) | pack.parameters | {"seed": result.seed},
-                files=_pictures([result], dataset),
-                model=replica.model,
-                network=network_files.to_files(trainer.as_arrays(replica.model)),
+                params=_names(pack, member) | member.parameters | {"seed": pack.seed},
+                tags={"evaluation_digest": code_digest(plan.EVALUATION)},
+                files=_pictures([result], params.datasets[pack.dataset]),
+                model=outcome.model,
+                network=network_files.to_files(trainer.as_arrays(outcome.model)),
                 inputs=_inputs(pack),
-                samples=samples,
+                samples=machine,
             )
+            finished.append(result)
             atomic_files.crash_point("train.after_log")
+    if failures:
+        raise TrainingError("; ".join(failures))
     return finished
 
 
-def _results(pack: Pack, replicas: Sequence["Replica"]) -> list[RunResult]:
+def _result(pack: Pack, member: Member, trained: "TrainedRun", samples: "Samples") -> RunResult:
     from feedforward.training import trainer
 
-    tested: list[dict[str, float]] = [{} for _ in replicas]
-    hardest: list[list[dict[str, Any]]] = [[] for _ in replicas]
-    unit = manifest_file.load(pack.dataset).get("target", {}).get("scale", 1.0)
+    figures, hardest = evaluation.summarize(trained.curves, trained.measured), list[dict[str, Any]]()
     if pack.role == "final":
-        test = Split.load(paths.vectorized(pack.dataset) / "test")
-        tested = trainer.evaluate([replica.model for replica in replicas], test)
-        networks = [trainer.as_arrays(replica.model) for replica in replicas]
-        for figures, network in zip(tested, networks, strict=True):
-            figures |= scores.measure(network, network.logits(test.features), test.labels)
-        if not scores.is_value(test.labels) and test.labels.ndim == 1:
-            hardest = [attribution.hardest(network, test) for network in networks]
-    return [
-        RunResult(
-            pack.dataset,
-            pack.variant,
-            replica.seed,
-            pack.protocol,
-            pack.role,
-            curves,
-            summarize(curves, _in_units(figures, unit)),
-            trainer.weights_digest(replica.model),
-            wrong,
-        )
-        for replica, figures, wrong in zip(replicas, tested, hardest, strict=True)
-        for curves in [_in_units(replica.curves, unit)]
-    ]
+        tested, hardest = evaluation.on_test(pack.dataset, trainer.as_arrays(trained.model))
+        figures |= tested
+    return RunResult(
+        pack.dataset,
+        member.variant,
+        pack.seed,
+        pack.protocol,
+        pack.role,
+        trained.curves,
+        figures,
+        trained.weights_digest,
+        trained.measured,
+        hardest,
+        _counts(pack, samples),
+    )
 
 
-Figures = TypeVar("Figures", dict[str, float], dict[str, list[float]])
+def _counts(pack: Pack, samples: "Samples") -> dict[str, int]:
+    """See RunResult.samples."""
+    training, watched = samples
+    counts = {"train": len(training)}
+    if watched is not None:
+        counts[pack.validate or ""] = len(watched)
+    if pack.role == "final":
+        counts["test"] = int(manifest_file.load(pack.dataset)["samples"]["test"])
+    return counts
 
 
-def _in_units(figures: Figures, unit: float) -> Figures:
-    """Absolute errors in the unit of the value, which training reads in standard deviations."""
-    scaled: Any = {
-        name: value
-        if not name.endswith("mae")
-        else [unit * v for v in value]
-        if isinstance(value, list)
-        else unit * value
-        for name, value in figures.items()
-    }
-    found: Figures = scaled
-    return found
+def _names(pack: Pack, member: Member) -> dict[str, Any]:
+    return {"dataset": pack.dataset, "variant": member.variant}
 
 
-def _names(pack: Pack) -> dict[str, Any]:
-    return {"dataset": pack.dataset, "variant": pack.variant}
+def _tags(pack: Pack, member: Member) -> RunTags:
+    names = (pack.dataset, member.variant, pack.protocol, pack.role)
+    return RunTags(*names, member.fingerprint, pack.data_digest, pack.seed)
 
 
-def _tags(pack: Pack, seed: int, fingerprint: str) -> RunTags:
-    return RunTags(pack.dataset, pack.variant, pack.protocol, pack.role, fingerprint, pack.data_digest, seed)
+def parents_of(pack: Pack, store: "Store") -> dict[str, Run]:
+    """By variant, the run that holds the run of a pack; final runs have none."""
+    return {} if pack.role == "final" else {m.variant: parent_run(pack, m, store) for m in pack.members}
 
 
-def parent_run(pack: Pack, store: "Store") -> Run:
+def parent_run(pack: Pack, member: Member, store: "Store") -> Run:
     """The run of a variant, over all its seeds and jobs."""
-    identity = atomic_files.digest([pack.dataset, pack.variant, pack.protocol, pack.data_digest, pack.parameters])
-    tags = RunTags(pack.dataset, pack.variant, pack.protocol, "variant", identity, pack.data_digest)
-    order = f", order {pack.order_seed}" if pack.order_seed else ""
-    return store.start(tags, f"{pack.variant}{order}", resume=True)
+    names = [pack.dataset, member.variant, pack.protocol, pack.data_digest, member.parameters]
+    identity = atomic_files.digest(names)
+    tags = RunTags(pack.dataset, member.variant, pack.protocol, "variant", identity, pack.data_digest)
+    varied = "" if pack.varied == plan.SOURCES else f", {', '.join(pack.varied)} varied"
+    return store.start(tags, f"{member.variant}{varied}", resume=True)
 
 
-def conclude(packs: Sequence[Pack], found: Mapping[str, RunResult], params: Params, store: "Store") -> None:
+def conclude(packs: Sequence[Pack], results: Mapping[str, RunResult], params: Params, store: "Store") -> None:
     """Close the variants' runs with means and intervals over their replicas, and their curves as a figure."""
-    variants: dict[tuple[str, str], list[Pack]] = {}
+    for members in by_variant(packs).values():
+        pack, member = members[0]
+        close_parent(parent_run(pack, member, store), members, results, params, store)
+
+
+def by_variant(packs: Iterable[Pack]) -> dict[tuple[str, str], list[tuple[Pack, Member]]]:
+    """The compared runs of each variant of each dataset, by (dataset, variant)."""
+    variants: dict[tuple[str, str], list[tuple[Pack, Member]]] = {}
     for pack in packs:
-        if pack.role == "replica":
-            variants.setdefault((pack.dataset, pack.variant), []).append(pack)
-    for own in variants.values():
-        close_parent(parent_run(own[0], store), own, found, params, store)
+        for member in pack.members if pack.role == "replica" else ():
+            variants.setdefault((pack.dataset, member.variant), []).append((pack, member))
+    return variants
 
 
 def close_parent(
-    parent: Run, packs: Sequence[Pack], found: Mapping[str, RunResult], params: Params, store: "Store"
+    parent: Run,
+    members: Sequence[tuple[Pack, Member]],
+    results: Mapping[str, RunResult],
+    params: Params,
+    store: "Store",
 ) -> None:
-    """Close the run that holds the replicas of `packs`; as FAILED if it has not all of them."""
-    runs = results_of(packs, found)
-    if missing := sorted({seed for pack in packs for seed in pack.seeds} - {result.seed for result in runs}):
+    """Close the run that holds those of `members`, one variant; as FAILED if it has not all of them."""
+    runs = results_of_members(members, results)
+    if missing := sorted({pack.seed for pack, member in members if member.fingerprint not in results}):
         store.fail(parent, f"seeds {missing} are not trained; run the command again")
         return
+    pack, member = members[0]
     store.finish(
         parent,
         metrics=_means(runs) | {"seeds": float(len(runs))},
-        params=_names(packs[0]) | packs[0].parameters,
-        files=_pictures(runs, params.datasets[packs[0].dataset]),
-        inputs=_inputs(packs[0]),
+        params=_names(pack, member) | member.parameters,
+        files=_pictures(runs, params.datasets[pack.dataset]),
+        inputs=_inputs(pack),
     )
 
 
@@ -224,53 +264,10 @@ def _means(runs: Sequence[RunResult]) -> dict[str, float]:
     return metrics
 
 
-def summarize(curves: Mapping[str, Sequence[float]], test: Mapping[str, float]) -> dict[str, float]:
-    """The figures of a run: at its best epoch (of lowest validation cross-entropy), at its last, on the test split."""
-    score = run_result.score_of(curves)
-    figures = {f"last_{score}": curves[score][-1], "last_cross_entropy": curves["cross_entropy"][-1]}
-    if "val_cross_entropy" in curves:
-        held_out = curves["val_cross_entropy"]
-        best = min(range(len(held_out)), key=held_out.__getitem__)
-        figures |= {
-            "best_epoch": float(best + 1),
-            "best_val_cross_entropy": held_out[best],
-            f"best_val_{score}": curves[f"val_{score}"][best],
-            "generalization_gap": held_out[best] - curves["cross_entropy"][best],
-            "last_val_cross_entropy": held_out[-1],
-            f"last_val_{score}": curves[f"val_{score}"][-1],
-        }
-    if test:
-        others = {f"test_{name}": value for name, value in test.items() if name not in ("loss", "cross_entropy")}
-        figures |= {"test_loss": test["cross_entropy"], **others}
-    return figures
-
-
-def _parts(pack: Pack, dataset: Dataset) -> tuple[Split, Split | None]:
-    folder = paths.vectorized(pack.dataset)
-    whole = Split.load(folder / "train")
-    train, validation = split_training(whole, dataset) if pack.train == "training" else (whole, None)
-    return train, Split.load(folder / "test") if pack.validate == "test" else validation
-
-
-def split_training(whole: Split, dataset: Dataset) -> tuple[Split, Split]:
-    """The training split without the held-out samples, and these, as `training.validation` says.
-
-    Raises:
-        DataError: nothing would be left to train on.
-    """
-    count, total = dataset.training.validation.samples, len(whole)
-    if count >= total:
-        raise DataError(
-            f"{dataset.title}: training.validation.samples must be below the {total} training samples, got {count}"
-        )
-    if dataset.training.validation.take == "first":
-        return whole.rows(count, total), whole.rows(0, count)
-    return whole.rows(0, total - count), whole.rows(total - count, total)
-
-
 def _inputs(pack: Pack) -> list[DataInput]:
     manifest, source = manifest_file.load(pack.dataset), f"data/vectorized/{pack.dataset}"
-    inputs = [DataInput(f"{pack.dataset}-{pack.train}", manifest["train"], "training", f"{source}/train")]
+    part = "all" if pack.train == "all" else "training"
+    inputs = [DataInput(f"{pack.dataset}-{part}", manifest["train"], "training", f"{source}/train")]
     if pack.validate == "validation":
         inputs.append(DataInput(f"{pack.dataset}-validation", manifest["train"], "validation", f"{source}/train"))
     if pack.validate == "test" or pack.role == "final":
@@ -299,11 +296,11 @@ def compare(params: Params) -> None:
     """
     from feedforward.experiments import comparison
 
-    found = [result for protocol in params.protocols for result in run_result.load(paths.trained(protocol))]
+    results = [result for protocol in params.protocols for result in run_result.load(paths.trained(protocol))]
     with ThreadPoolExecutor(1) as beside:  # MLflow takes four seconds to import, figures as long to draw
         opened = beside.submit(_open_store)
-        additions = comparison.gather(found, params)
-        folder = comparison.compare(found, params, params.protocols[0], additions=additions, apart=True)
+        additions = comparison.gather(results, params)
+        folder = comparison.compare(results, params, params.protocols[0], additions=additions, apart=True)
         store = opened.result()
     for name in params.datasets:
         tags = RunTags(

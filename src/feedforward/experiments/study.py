@@ -1,11 +1,9 @@
 """The study: the lecture's comparison with many seeds, as a page for docs/."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
+from feedforward.analysis import intervals, statistics
 from feedforward.analysis.findings import Findings, find
 from feedforward.analysis.run_result import RunResult
 from feedforward.analysis.statistics import STATISTICS
@@ -41,23 +39,13 @@ something else, so part of any difference is due to that; and test samples that 
 the chosen one does on new ones. The same statistics and claims under protocol `lecture`:
 
 """
-ORDER = """## What the order of the batches does
+COMPONENTS = """## What varies, and by how much
 
-All replicas above see their batches in one order, so their intervals hold for that order. The variant of the final
-model was trained in other orders too. Standard deviations, over the seeds of an order and, beyond what the seeds
-explain, over the means of orders:
+A seed decides the validation split, the order of the batches, and the initial weights with the dropout masks. Here only
+one of them varied and the others stayed those of seed 0; in the last column all varied, as in every table above.
+Standard deviations over seeds, with 95 % intervals (chi-square, for normal values):
 
 """
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Standard deviations of a statistic: over seeds within an order, and of the orders' own means beyond that."""
-
-    statistic: str
-    mean: float
-    within: float
-    between: float
 
 
 def wide(params: Params, dataset: str) -> list[str]:
@@ -66,23 +54,9 @@ def wide(params: Params, dataset: str) -> list[str]:
     return [name for name, variant in params.variants.items() if 2 * sizes[variant.size][0] > params.pack_units]
 
 
-def spreads(orders: Sequence[Sequence[RunResult]], names: Iterable[str]) -> list[Spread]:
-    """Components of variance of a balanced one-way random model (Searle et al., Variance Components, 1992, ch. 3).
-
-    orders: the runs of each order, equally many. A component that comes out negative is reported as 0.
-    """
-    found = []
-    for name in names:
-        table = np.array([[run.metrics[name] for run in runs] for runs in orders])
-        within = table.var(axis=1, ddof=1).mean()
-        between = max(0.0, table.mean(axis=1).var(ddof=1) - within / table.shape[1])
-        found.append(Spread(name, float(table.mean()), float(np.sqrt(within)), float(np.sqrt(between))))
-    return found
-
-
 def write(
     results: Sequence[RunResult],
-    orders: Mapping[str, Sequence[Sequence[RunResult]]],
+    varied: Mapping[str, Mapping[str, Sequence[RunResult]]],
     params: Params,
     machine: str,
     command: str,
@@ -90,7 +64,8 @@ def write(
 ) -> Path:
     """Write `study.md` and its figures below `folder`; the path of the page.
 
-    orders: by data set, the baseline's replicas in other orders of the batches. command: makes the page again.
+    varied: by dataset and source of variation (see plan.SOURCES), the runs in which it alone varied. command: makes the
+    page again.
     """
     fair = find(results, params, "fair")
     lecture = find(results, params, "lecture") if any(run.protocol == "lecture" for run in results) else []
@@ -102,7 +77,7 @@ def write(
         parts.append(PROTOCOLS)
     for one in lecture:
         parts += _by_the_slides(one, next(other for other in fair if other.name == one.name))
-    parts += _orders(orders, params)
+    parts += _components(varied, results, params)
     path = folder / "study.md"
     atomic_files.write_text(path, "".join(parts).rstrip() + "\n", "study")
     return path
@@ -153,18 +128,18 @@ def _final(one: Findings) -> list[str]:
     ]
     seeds = max((each.n for each in found.values()), default=0)
     start = f"The final model, `{one.baseline}`, trained on all training samples from {seeds} seeds"
-    return [f"{start}, each with an order of batches of its own: {', '.join(tested)}.\n\n"] if tested else []
+    return [f"{start}: {', '.join(tested)}.\n\n"] if tested else []
 
 
 def _by_the_slides(one: Findings, fair: Findings) -> list[str]:
     slides = one.dataset.training.lecture
     on_test = [variant for variant in one.variants if slides and variant in slides.validated_on_test]
-    alike = [variant for variant in one.variants if variant not in on_test]
+    fixed = [variant for variant in one.variants if variant not in on_test]
     text = f"Learn from all training samples and are watched on the test samples: {', '.join(on_test) or 'none'}."
-    text += f" Nothing differs for {', '.join(alike)}, whose runs above serve both protocols." if alike else ""
+    text += f" Validated on the fixed split of the slides: {', '.join(fixed)}." if fixed else ""
     both = {
         f"{variant}, {protocol}": found.summary[variant]
-        for variant in on_test
+        for variant in one.variants
         for protocol, found in (("fair", fair), ("lecture", one))
     }
     parts = [f"### {one.name}\n\n{text}\n\n"]
@@ -178,18 +153,32 @@ def _by_the_slides(one: Findings, fair: Findings) -> list[str]:
     return [*parts, tables.markdown(header, rows), "\n"] if rows else parts
 
 
-def _orders(orders: Mapping[str, Sequence[Sequence[RunResult]]], params: Params) -> list[str]:
-    rows = [
-        (
-            f"{name}: {params.datasets[name].training.final.variant}",
-            f"{len(runs)} × {len(runs[0])}",
-            tables.SHOWN[each.statistic],
-            f"{each.mean:.4f}",
-            f"{each.within:.4f}",
-            f"{each.between:.4f}",
-        )
-        for name, runs in orders.items()
-        for each in spreads(runs, ["best_val_cross_entropy", "last_val_cross_entropy"])
-    ]
-    header = ("data set: variant", "orders × seeds", "statistic", "mean", "sd over seeds", "sd over orders")
-    return [ORDER, tables.markdown(header, rows)] if rows else []
+def _components(
+    varied: Mapping[str, Mapping[str, Sequence[RunResult]]], results: Sequence[RunResult], params: Params
+) -> list[str]:
+    """A table of standard deviations for each dataset: a row per variant and statistic, a column per source."""
+    parts = []
+    for name, by_source in varied.items():
+        everything = [run for run in results if run.dataset == name and run.protocol == "fair"]
+        rows = [
+            (variant, tables.SHOWN[statistic], *cells)
+            for variant in params.variants
+            for statistic in COMPARED
+            if (cells := [_spread(runs, variant, statistic) for runs in [*by_source.values(), everything]])
+            and any(cells)
+        ]
+        header = ("variant", "statistic", *(f"{source} alone" for source in by_source), "all")
+        parts += [f"### {name}\n\n", tables.markdown(header, rows), "\n"] if rows else []
+    return [COMPONENTS, *parts] if parts else []
+
+
+COMPARED = ("best_val_cross_entropy", "best_epoch", "last_val_cross_entropy")
+
+
+def _spread(runs: Sequence[RunResult], variant: str, statistic: str) -> str:
+    values = list(statistics.sample(runs, variant, statistic).values())
+    if len(values) < 2:
+        return ""
+    deviation, low, high = intervals.deviation(values)
+    decimals = STATISTICS[statistic].decimals
+    return f"{deviation:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}] (n = {len(values)})"

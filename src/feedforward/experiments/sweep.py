@@ -14,7 +14,7 @@ from feedforward.config.schema import Params, StatisticName
 from feedforward.core import atomic_files, paths
 from feedforward.data import manifest as manifest_file
 from feedforward.experiments import plan, runner, search_space
-from feedforward.experiments.plan import Pack
+from feedforward.experiments.plan import Member, Pack
 from feedforward.experiments.search_space import Axis
 from feedforward.reports import tables
 from feedforward.tracking import Run, RunTags
@@ -49,34 +49,48 @@ class Sweep:
 
     def tags(self, role: Any, variant: str) -> RunTags:
         """Of the sweep's own run, and of those of its trials below it."""
-        base = plan.resolve(self.params, self.params.datasets[self.dataset], self.params.variants[self.variant])
+        base = plan.resolve(self.params.datasets[self.dataset], self.params.variants[self.variant])
         asked = [self.dataset, self.text, self.trials, base, self.manifest["data_digest"], role, variant]
         return RunTags(self.dataset, variant, PROTOCOL, role, atomic_files.digest(asked), self.manifest["data_digest"])
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One point of a sweep with the packs that train it; `name` is that of its variant."""
+    """One point of a sweep with its runs, one per seed; `name` is that of its variant in `params`."""
 
     point: search_space.Point
     name: str
     params: Params
-    packs: Sequence[Pack]
+    members: Sequence[tuple[Pack, Member]]
 
 
-def trial(sweep: Sweep, point: search_space.Point) -> Trial:
-    """The point as a variant of its own."""
-    name = f"{sweep.variant} {search_space.text(point)}"
-    changed = search_space.apply(sweep.params, sweep.dataset, sweep.variant, point)
-    dataset = changed.datasets[sweep.dataset]
-    training = dataset.training.model_copy(update={"variants": None})
-    params = changed.model_copy(
-        update={
-            "variants": {name: changed.variants[sweep.variant]},
-            "datasets": {sweep.dataset: dataset.model_copy(update={"training": training})},
-        }
-    )
-    return Trial(point, name, params, plan.plan(params, PROTOCOL, [sweep.dataset], [name], range(sweep.seeds)))
+def trials(sweep: Sweep, points: Sequence[search_space.Point]) -> tuple[list[Trial], list[tuple[Pack, Params]]]:
+    """(trials, packs): each point as a variant of its own, and the packs that train them with their params.
+
+    Points that change only the variant share their params, so that the trials of a seed train side by side.
+    """
+    groups: dict[str, tuple[Params, dict[str, search_space.Point]]] = {}
+    for point in points:
+        changed = search_space.apply(sweep.params, sweep.dataset, sweep.variant, point)
+        dataset, name = changed.datasets[sweep.dataset], f"{sweep.variant} {search_space.text(point)}"
+        training = dataset.training.model_copy(update={"variants": None})
+        dataset = dataset.model_copy(update={"training": training})
+        params, named = groups.setdefault(atomic_files.digest(dataset.model_dump(mode="json")), (changed, {}))
+        variants = (params.variants if named else {}) | {name: changed.variants[sweep.variant]}
+        update = {"variants": variants, "datasets": {sweep.dataset: dataset}}
+        groups[atomic_files.digest(dataset.model_dump(mode="json"))] = (
+            params.model_copy(update=update),
+            named | {name: point},
+        )
+    made, packs = [], list[tuple[Pack, Params]]()
+    for params, named in groups.values():
+        planned = plan.plan(params, PROTOCOL, [sweep.dataset], list(named), range(sweep.seeds))
+        planned = [pack for pack in planned if pack.role == "replica"]
+        packs += [(pack, params) for pack in planned]
+        members = runner.by_variant(planned)
+        made += [Trial(point, name, params, members[sweep.dataset, name]) for name, point in named.items()]
+    order = [f"{sweep.variant} {search_space.text(point)}" for point in points]
+    return sorted(made, key=lambda trial: order.index(trial.name)), packs
 
 
 # --- runs in the store -------------------------------------------------------------------------
@@ -94,9 +108,9 @@ def start_trial(sweep: Sweep, trial: Trial, parent: Run, store: "Store") -> Run:
 
 def close_trial(run: Run, trial: Trial, found: Mapping[str, RunResult], store: "Store") -> list[RunResult]:
     """Close the run with means and intervals, as FAILED if a seed is missing; the results, none of a failed trial."""
-    runner.close_parent(run, trial.packs, found, trial.params, store)
-    results = runner.results_of(trial.packs, found)
-    return results if len(results) == sum(len(pack.seeds) for pack in trial.packs) else []
+    runner.close_parent(run, trial.members, found, trial.params, store)
+    results = runner.results_of_members(trial.members, found)
+    return results if len(results) == len(trial.members) else []
 
 
 # --- what came of it ---------------------------------------------------------------------------

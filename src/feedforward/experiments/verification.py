@@ -81,7 +81,7 @@ class Report:
 def verify(params: Params, datasets: Sequence[str], variants: Sequence[str], seeds: int) -> Report:
     """Rehash the cache; train again and compare digests, curves and metrics with those on record.
 
-    Whole packs are trained, all that hold one of the first `seeds` seeds: side by side as they were.
+    The runs of the first `seeds` seeds are trained again.
 
     Raises:
         ParamsError: an unknown name.
@@ -118,7 +118,7 @@ def _train_again(
 ) -> list[RunResult]:
     from feedforward import tracking
 
-    packs = [p for p in plan.plan(params, protocol, datasets, variants) if any(seed < seeds for seed in p.seeds)]
+    packs = plan.plan(params, protocol, datasets, variants, range(min(seeds, params.seeds)))
     with tempfile.TemporaryDirectory() as folder, _environment(FEEDFORWARD_STORE=folder, MLFLOW_TRACKING_URI=None):
         store = tracking.open_store()
         runner.prepare(1)

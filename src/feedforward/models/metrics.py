@@ -39,6 +39,13 @@ def hits(network: Network, logits: Array, labels: Labels) -> npt.NDArray[np.bool
     return np.asarray(network.log_probabilities(logits).argmax(axis=1) == labels.astype(np.int64))
 
 
+def scores(network: Network, logits: Array, labels: Labels) -> tuple[str, Numbers]:
+    """(name, (samples,)): `accuracy`, the share of each sample's labels that is right, or `mae`, the absolute error."""
+    if is_value(labels):
+        return "mae", np.abs(network.activated(logits)[:, 0] - np.asarray(labels, np.float64).reshape(-1))
+    return "accuracy", hits(network, logits, labels).reshape(len(labels), -1).mean(axis=1)
+
+
 def measure(network: Network, logits: Array, labels: Labels) -> dict[str, float]:
     """Metrics besides loss and accuracy that are defined: `auc` and `f1`, or `r2` for values."""
     if is_value(labels):

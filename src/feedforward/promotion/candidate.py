@@ -66,7 +66,7 @@ def _planned(params: Params, name: str, run: LoggedRun) -> Mapping[str, Any] | N
     if variant not in params.variants or protocol not in ("fair", "lecture"):
         return None
     packs = plan.plan(params, protocol, [name], [variant], [int(run.tags.get("seed", 0))])
-    return next((pack.parameters for pack in packs if pack.role == role), None)
+    return next((member.parameters for pack in packs if pack.role == role for member in pack.members), None)
 
 
 def register(params: Params, name: str, run: LoggedRun, registry: "Registry") -> Version:
@@ -161,11 +161,10 @@ def replicas(params: Params, name: str, run: LoggedRun, registry: "Registry") ->
 
 
 def recorded(params: Params, name: str, run: LoggedRun, registry: "Registry") -> float | None:
-    """Validation cross-entropy at the run's last epoch, as recorded by the replica of its seed and order of batches."""
+    """Validation cross-entropy at the run's last epoch, as recorded by the replica of its seed on its own split."""
     tags = {key: run.tags[key] for key in ("variant", "protocol", "seed")}
     for replica in registry.find_runs(name, role="replica", **tags):
-        same_order = replica.params.get("data_order_seed") == run.params.get("data_order_seed")
-        if same_order and outdated(params, name, replica) is None:
+        if outdated(params, name, replica) is None:
             curve = registry.curve(replica, "val_cross_entropy")
             last = int(run.params["epochs"])
             return curve[last - 1] if len(curve) >= last else None

@@ -4,8 +4,8 @@
 
 The final model was trained on the validation samples too, so its answers on them prove nothing. Its holdout model was
 trained in the same way, but with the validation split held out. The replicas of the experiment are no substitute: they
-train on for their curves, keep their last weights only, and share one order of the batches. A holdout model trains in
-seconds. Holdout models of further seeds show how much of a figure depends on the seed.
+train on for their curves, keep their last weights only, and hold out samples of their own choice. A holdout model
+trains in seconds. Holdout models of further seeds show how much of a figure depends on the seed.
 """
 
 import dataclasses
@@ -22,9 +22,10 @@ import numpy.typing as npt
 from feedforward.config.schema import Params, load_params
 from feedforward.core import atomic_files, paths
 from feedforward.core.errors import DataError, FeedforwardError, TrackingError
+from feedforward.data import validation_split
 from feedforward.data.readers import encoders
-from feedforward.data.splits import Features, MultiHot, Split
-from feedforward.experiments import plan, runner
+from feedforward.data.splits import Features, MultiHot, Split, Subset
+from feedforward.experiments import runner
 from feedforward.models import keras_archive, metrics, network_files
 from feedforward.models.numpy_network import Network
 from feedforward.promotion import bundle, candidate, compatibility
@@ -44,12 +45,13 @@ def evaluate(params: Params, name: str, number: int, target: Path) -> dict[str, 
     Raises:
         DataError: it was changed, cannot be loaded, or gives wrong answers.
     """
-    version, served, model = _load(name, number)
-    training, validation = runner.split_training(Split.load(paths.vectorized(name) / "train"), params.dataset(name))
+    _, served, model = _load(name, number)
+    training, held_out = validation_split.fixed(Split.load(paths.vectorized(name) / "train"), params.dataset(name))
+    validation = held_out.copied()
     figures = {"probe_difference": probe(served.network, model, validation.features)}
     figures |= measure(served, validation)
     for seed in holdout_seeds(params, served.description.seed):
-        train_holdout_model(served, params, version.tags["protocol"], training, seed, target / str(seed))
+        train_holdout_model(served, params, training, seed, target / str(seed))
     return figures
 
 
@@ -152,26 +154,23 @@ def holdout_seeds(params: Params, seed: int) -> list[int]:
     return [seed, *others][: params.promotion.holdout_models]
 
 
-def train_holdout_model(
-    served: Servable, params: Params, protocol: str, training: Split, seed: int, target: Path
-) -> None:
+def train_holdout_model(served: Servable, params: Params, training: Subset, seed: int, target: Path) -> None:
     """Train the final model of that seed again, on the training split alone; write it to `target` as a servable."""
+    from feedforward.experiments import training_run
     from feedforward.training import trainer
 
     description = served.description
-    dataset, variant = params.dataset(description.dataset), params.variant(description.variant)
-    packs = plan.plan(params, protocol, [description.dataset], [description.variant], [seed])
-    [pack] = [pack for pack in packs if pack.role == "final"]
-    [replica] = trainer.fit(dataset, variant, training, None, [seed], pack.order_seed, pack.epochs)
+    dataset, variant = params.dataset(description.dataset), {description.variant: params.variant(description.variant)}
+    trained = training_run.train_final(dataset, variant, training, seed)
     description = dataclasses.replace(
         description,
         seed=seed,
         samples=len(training),
-        weights_digest=trainer.weights_digest(replica.model),
+        weights_digest=trained.weights_digest,
         run_id="",
         fingerprint="",
     )
-    files = network_files.to_files(trainer.as_arrays(replica.model))
+    files = network_files.to_files(trainer.as_arrays(trained.model))
     bundle.write(target, files, description, served.encoder)
 
 

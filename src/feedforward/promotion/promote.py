@@ -17,8 +17,8 @@ from feedforward.config.schema import Params
 from feedforward.core import atomic_files, paths
 from feedforward.core.errors import DataError, FeedforwardError
 from feedforward.data import manifest as manifest_file
+from feedforward.data import validation_split
 from feedforward.data.splits import Split
-from feedforward.experiments import runner
 from feedforward.promotion import audit_log, bundle, compatibility, evaluation, model_card
 from feedforward.promotion import candidate as candidates
 from feedforward.promotion import champion as champions
@@ -141,7 +141,8 @@ def _decide(
 ) -> tuple[Candidate, Decision]:
     """Compare challenger and champion on the current validation split."""
     dataset = params.datasets[name]
-    _, validation = runner.split_training(Split.load(paths.vectorized(name) / "train"), dataset)
+    _, held_out = validation_split.fixed(Split.load(paths.vectorized(name) / "train"), dataset)
+    validation = held_out.copied()
     models = evaluation.holdout_models(version)
     figures = json.loads(version.tags[evaluation.FIGURES])
     measured = {key: value for key, value in run.metrics.items() if not key.startswith("system/")}

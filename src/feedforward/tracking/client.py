@@ -16,7 +16,17 @@ from feedforward.core.redaction import redact
 from feedforward.tracking import database, model_folder, names, queries, records, sessions
 from feedforward.tracking import sync as sending
 from feedforward.tracking.connection import Connection
-from feedforward.tracking.records import Content, DataInput, LoggedRun, Record, Run, RunTags, Sample, Synced
+from feedforward.tracking.records import (
+    Content,
+    DataInput,
+    LoggedRun,
+    Record,
+    Run,
+    RunTags,
+    Sample,
+    StoredResult,
+    Synced,
+)
 
 
 class Store:
@@ -134,6 +144,30 @@ class Store:
         files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
         self.finish(self.start(tags, name, resume=True), metrics=metrics, files=files)
 
+    def renew(self, run: LoggedRun, result: RunResult, evaluation: str) -> None:
+        """Give a finished run the figures of `result`, computed again from its curves and model.
+
+        The result is written under a name of its own before the tags point at it, so a kill in between changes nothing.
+        A store that does not answer keeps the old figures; they are computed again then.
+
+        evaluation: digest of the code that made the figures.
+
+        Raises:
+            TrainingError: a figure is not finite.
+        """
+        points = records.points(run.name, result, {}, [], records.now())
+        digest = queries.result_digest(result)
+        file = f"results/{digest}.json"
+        tags = {"result_digest": digest, "result_file": file, "evaluation_digest": evaluation}
+
+        def write(_: bool) -> None:
+            text = atomic_files.canonical_json(dataclasses.asdict(result), indent=2)
+            self._client.log_text(run.run_id, text, file)
+            sending.log_figures(self._client, run.run_id, [point for point in points if point[3] == 0], tags)
+
+        with contextlib.suppress(TrackingError):
+            self._connection.attempt(f"renew {run.name}", write)
+
     # --- repair ------------------------------------------------------------------------------
 
     def sync(self) -> Synced:
@@ -181,7 +215,7 @@ class Store:
 
     def find_results(
         self, dataset: str, protocol: str, role: str, fingerprints: Collection[str]
-    ) -> dict[str, RunResult]:
+    ) -> dict[str, StoredResult]:
         """Results of finished runs by fingerprint, bit for bit, without damaged or incomplete ones.
 
         Includes records in the spool. If the store does not answer, it is not asked again.

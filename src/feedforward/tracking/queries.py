@@ -18,38 +18,38 @@ from feedforward.analysis.run_result import RunResult
 from feedforward.core import atomic_files
 from feedforward.tracking import names, records
 from feedforward.tracking.connection import Connection, first_line
-from feedforward.tracking.records import LoggedRun
+from feedforward.tracking.records import LoggedRun, StoredResult
 
 PAGE = 1000  # runs per request
 NEAR = 200  # latest runs that are read in one request to find results: 2 ms per run instead of 15 ms
 
 
-def results_in_spool(tags: Mapping[str, str]) -> dict[str, RunResult]:
+def results_in_spool(tags: Mapping[str, str]) -> dict[str, StoredResult]:
     """Results by fingerprint of finished records with these tags that still wait to be sent."""
     found = {}
     for folder, record in records.waiting():
         if record.status == "FINISHED" and tags.items() <= record.tags.items():
             with contextlib.suppress(OSError, ValueError, TypeError):
                 text = (folder / "files" / records.RESULT).read_text(encoding="utf-8")
-                found[record.tags["fingerprint"]] = read_result(text, record.tags)
+                found[record.tags["fingerprint"]] = _stored(read_result(text, record.tags), record.tags, None)
     return found
 
 
 def results_in_store(
     connection: Connection, dataset: str, tags: Mapping[str, str], fingerprints: Collection[str]
-) -> dict[str, RunResult]:
+) -> dict[str, StoredResult]:
     """Results by fingerprint of finished runs; of several, the latest that is complete.
 
     Raises:
         TrackingError: the store does not answer.
     """
-    found: dict[str, RunResult] = {}
+    found: dict[str, StoredResult] = {}
 
     def read(candidates: list[LoggedRun]) -> None:
         for run in candidates:
             fingerprint = run.tags.get("fingerprint", "")
             if fingerprint in fingerprints and fingerprint not in found and (result := _result_of(connection, run)):
-                found[fingerprint] = result
+                found[fingerprint] = _stored(result, run.tags, run)
 
     latest = runs(connection, dataset, "FINISHED", tags, NEAR)
     read(latest)
@@ -101,10 +101,16 @@ def read_result(text: str, tags: Mapping[str, str]) -> RunResult:
     return result
 
 
+def _stored(result: RunResult, tags: Mapping[str, str], run: LoggedRun | None) -> StoredResult:
+    return StoredResult(result, tags.get("evaluation_digest", ""), run)
+
+
 def _result_of(connection: Connection, run: LoggedRun) -> RunResult | None:
     began = time.monotonic()
     try:
-        return read_result(_artifact(connection, f"{run.artifact_uri}/{records.RESULT}"), run.tags)
+        return read_result(
+            _artifact(connection, f"{run.artifact_uri}/{run.tags.get('result_file', records.RESULT)}"), run.tags
+        )
     except (ValueError, TypeError):
         return None
     except (MlflowException, OSError) as error:  # lost, or the store stopped answering

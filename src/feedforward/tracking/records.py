@@ -103,6 +103,15 @@ class LoggedRun:
 
 
 @dataclass(frozen=True)
+class StoredResult:
+    """The result of a finished run; evaluation: digest of the code that made its figures; run: None while it waits."""
+
+    result: RunResult
+    evaluation: str
+    run: LoggedRun | None
+
+
+@dataclass(frozen=True)
 class Synced:
     """Result of `Store.sync`: records sent, records that still wait, and one line per problem."""
 

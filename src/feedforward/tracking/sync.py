@@ -105,6 +105,12 @@ def send(
     client.set_terminated(run_id, record.status, record.ended)
 
 
+def log_figures(client: MlflowClient, run_id: str, points: list[Point], tags: dict[str, str]) -> None:
+    """Log figures (step 0) and tags of a run in one request."""
+    metrics, labels = [_metric(point, None) for point in points], [RunTag(*item) for item in tags.items()]
+    client.log_batch(run_id, metrics=metrics, tags=labels)
+
+
 def _new_points(client: MlflowClient, stored: StoredRun | None, points: list[Point]) -> list[Point]:
     """Points that the run does not hold yet. Curves are compared by step and value, scalars (step 0) by last value."""
     if stored is None:

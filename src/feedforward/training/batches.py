@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from feedforward.data.splits import MultiHot, Split
+from feedforward.data.splits import MultiHot, Subset
 from feedforward.training import sparse_layer
 from feedforward.training.keras_backend import tf
 
@@ -33,26 +33,26 @@ class Batch:
 
 
 class Batches:
-    """A split in batches; `plans` are made outside the graph, once an epoch, `batch` runs inside it."""
+    """Samples in batches; `plans` are made outside the graph, once per epoch, `batch` runs inside it."""
 
-    def __init__(self, split: Split) -> None:
-        self.split = split
-        self.sparse = isinstance(split.features, MultiHot)
+    def __init__(self, samples: Subset) -> None:
+        self.samples, self.split = samples, samples.split
+        self.sparse = isinstance(self.split.features, MultiHot)
 
     def plans(self, order: npt.NDArray[np.integer], batch_size: int) -> Iterator[Plan]:
-        """The batches of an epoch that visits the samples in `order`: plans one after the other, of SECTION samples."""
+        """The batches of an epoch that visits the samples in `order`: consecutive plans of SECTION samples each."""
         section = max(1, SECTION // batch_size) * batch_size
         for start in range(0, len(order), section):
-            yield self._plan(order[start : start + section], batch_size)
+            yield self._plan(self.samples.numbers(order[start : start + section]), batch_size)
 
-    def _plan(self, order: npt.NDArray[np.integer], batch_size: int) -> Plan:
+    def _plan(self, rows: npt.NDArray[np.integer], batch_size: int) -> Plan:
         # Tensors that a graph is not given but finds stay in memory as long as the process: TensorFlow keeps its graphs
-        arrays: dict[str, npt.NDArray[np.generic]] = {"labels": self.split.labels[order]}
+        arrays: dict[str, npt.NDArray[np.generic]] = {"labels": self.split.labels[rows]}
         if isinstance(self.split.features, MultiHot):
-            arrays["features"], tail = sparse_layer.split_head(self.split.features, order)
+            arrays["features"], tail = sparse_layer.split_head(self.split.features, rows)
             arrays |= vars(sparse_layer.coordinates(tail, batch_size))
         else:
-            arrays["features"] = self.split.features[order]
+            arrays["features"] = self.split.features[rows]
         return {name: tf.constant(array) for name, array in arrays.items()} | {"batch_size": tf.constant(batch_size)}
 
     def steps(self, plan: Plan) -> tf.Tensor:

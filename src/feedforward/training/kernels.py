@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
+Numbers = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
 Shorts = npt.NDArray[np.uint16]
@@ -29,6 +30,7 @@ _longs = numba.int64[::1]
 _matrix = numba.float32[:, ::1]
 _bytes = numba.uint8[:, ::1]
 _given = numba.types.Array(numba.float32, 2, "C", readonly=True)
+_given_numbers = numba.types.Array(numba.float32, 1, "C", readonly=True)
 _places = numba.types.Array(numba.int32, 1, "C", readonly=True)
 _given_shorts = numba.types.Array(numba.uint16, 1, "C", readonly=True)
 _given_longs = numba.types.Array(numba.int64, 1, "C", readonly=True)
@@ -110,7 +112,7 @@ def add_rows(kernel: Floats, rows: Ints, columns: Ints, sums: Floats) -> None:
             total[unit] += row[unit]
 
 
-@_loops(numba.void(_matrix, _matrix, _ints, _given, _places, _places, _number, _number, _number, _number))  # type: ignore[untyped-decorator]
+@_loops(numba.void(_matrix, _matrix, _ints, _given, _places, _places, _given_numbers, _number, _number, _number))  # type: ignore[untyped-decorator]
 def learn(
     kernel: Floats,
     velocity: Floats,
@@ -118,10 +120,10 @@ def learn(
     upstream: Floats,
     rows: Ints,
     columns: Ints,
+    l2: Numbers,
     learning_rate: float,
     rho: float,
     epsilon: float,
-    l2: float,
 ) -> None:
     """One step of keras.optimizers.RMSprop (no momentum) on the kernel, from the gradient of the products.
 
@@ -130,12 +132,15 @@ def learn(
 
     kernel, velocity: (columns, units), changed. late: (columns,), steps by which a row's velocity is to decay yet,
     changed; zeros at first. upstream: (samples, units). rows, columns: the places of the ones, sorted by column.
-    l2: the factor of the kernel's squares in the loss.
+    l2: (units,), the factor of the squares of each unit's weights in the loss.
     """
     place, decay, fresh = 0, np.float32(2) * l2, np.float32(1) - rho
+    penalized = False
+    for unit in range(len(decay)):
+        penalized = penalized or decay[unit] != 0
     gradient = np.empty(kernel.shape[1], np.float32)  # of one row
     for column in range(len(kernel)):
-        if decay == 0 and (place == len(columns) or columns[place] != column):
+        if not penalized and (place == len(columns) or columns[place] != column):
             late[column] += 1
             continue
         row, speed = kernel[column], velocity[column]
@@ -144,7 +149,7 @@ def learn(
                 speed[unit] *= rho
         late[column] = 0
         for unit in range(len(gradient)):
-            gradient[unit] = decay * row[unit]
+            gradient[unit] = decay[unit] * row[unit]
         while place < len(columns) and columns[place] == column:
             sample = upstream[rows[place]]
             for unit in range(len(gradient)):

@@ -1,4 +1,4 @@
-"""The first layer over multi-hot rows, and the batches that feed it: the one TensorFlow-only seam of training.
+"""The first layer over multi-hot rows, and the batches that feed it.
 
 A review has some 130 ones in 10,000 columns, so a dense product spends 98 % of its work on zeros. But ones
 crowd into the columns of frequent words: the first `HEAD` columns hold 60 % of them, dense enough for a dense
@@ -6,6 +6,7 @@ product to be the faster way. So the kernel (columns, units) is kept in parts: t
 the tail, whose rows are summed over the ones of a sample. docs/performance.md has the measurements.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -57,10 +58,12 @@ def coordinates(tail: MultiHot, batch_size: int) -> Coordinates:
 
 
 class Tail(Protocol):
-    """The kernel beyond the head, (columns, units), as it is trained."""
+    """The rows of the first kernels beyond the head, side by side: (columns, units of all replicas), as they train."""
 
+    widths: list[int]  # units of each replica
+    l2: list[float]  # of each replica: the factor of the kernel's squares in the loss
     order: Literal["row", "column"]  # of the ones that the product is made from
-    variable: tf.Variable | None  # where an optimizer must be told of its gradient
+    variable: tf.Variable | None  # what an optimizer trains, if it does
 
     def product(self, ones: Places, samples: tf.Tensor) -> tf.Tensor:
         """(samples, units): for each sample the sum of the kernel's rows that its ones name.
@@ -69,7 +72,7 @@ class Tail(Protocol):
         """
 
     def backward(self, upstream: tf.Tensor, by_column: Places) -> tf.Tensor | None:
-        """The gradient of `product`, (columns, units); or None: the tail has learned from it at once."""
+        """The gradient of `product` and penalty, (columns, units); None: the tail has already learned from it."""
 
     def squares(self) -> tf.Tensor:
         """(units,): sums of squares."""
@@ -77,28 +80,44 @@ class Tail(Protocol):
     def numpy(self) -> npt.NDArray[np.float32]:
         """The weights."""
 
+    def assign(self, kernel: npt.NDArray[np.float32]) -> None:
+        """Set the weights."""
+
     def free(self) -> None:
-        """Let the weights go: TensorFlow keeps graphs, and what they call, as long as the process."""
+        """Release the weights: TensorFlow keeps graphs, and what they call, as long as the process lives."""
 
 
-def tail(kernel: npt.NDArray[np.float32], optimizer: Optimizer | None = None, l2: float = 0.0) -> Tail:
+def tail(
+    parts: Sequence[npt.NDArray[np.float32]], optimizer: Optimizer | None = None, l2: Sequence[float] | None = None
+) -> Tail:
     """Compiled loops on a CPU for plain RMSprop (or for no training at all), else TensorFlow's operations.
 
-    l2: the factor of the kernel's squares in the loss.
+    parts: of each replica (columns, units). l2: of each replica, the factor of the kernel's squares in the loss; all
+    zero or none.
     """
     plain = optimizer is None or (optimizer.name == "rmsprop" and not optimizer.momentum and not optimizer.decay)
+    factors = list(l2) if l2 is not None else [0.0] * len(parts)
     if plain and not tf.config.list_physical_devices("GPU"):
-        return CompiledTail(kernel, optimizer or Optimizer(), l2)
-    return VariableTail(kernel)
+        return CompiledTail(parts, optimizer or Optimizer(), factors)
+    return VariableTail(parts, factors)
 
 
-class VariableTail:
+class _Kernel:
+    """What both kinds of tail know of their replicas."""
+
+    def __init__(self, parts: Sequence[npt.NDArray[np.float32]], l2: Sequence[float]) -> None:
+        self.widths, self.l2 = [part.shape[1] for part in parts], list(l2)
+        self.by_unit = np.repeat(np.asarray(l2, np.float32), self.widths)  # (units,)
+
+
+class VariableTail(_Kernel):
     """A TensorFlow variable: any optimizer, any device."""
 
     order: Literal["row", "column"] = "row"
 
-    def __init__(self, kernel: npt.NDArray[np.float32]) -> None:
-        self.variable = tf.Variable(kernel)
+    def __init__(self, parts: Sequence[npt.NDArray[np.float32]], l2: Sequence[float]) -> None:
+        super().__init__(parts, l2)
+        self.variable = tf.Variable(np.concatenate(parts, axis=1))
 
     def product(self, ones: Places, samples: tf.Tensor) -> tf.Tensor:
         """See Tail."""
@@ -110,9 +129,10 @@ class VariableTail:
     def backward(self, upstream: tf.Tensor, by_column: Places) -> tf.Tensor:
         """See Tail. TensorFlow's own gradient scatters row by row; this is the same sum at the speed of the product."""
         rows, columns = by_column
-        return tf.raw_ops.SparseSegmentSumWithNumSegments(
+        gradient = tf.raw_ops.SparseSegmentSumWithNumSegments(
             data=upstream, indices=rows, segment_ids=columns, num_segments=self.variable.shape[0]
         )
+        return gradient + 2.0 * self.by_unit * self.variable if any(self.l2) else gradient
 
     def squares(self) -> tf.Tensor:
         """See Tail."""
@@ -122,20 +142,25 @@ class VariableTail:
         """See Tail."""
         return np.asarray(self.variable)
 
+    def assign(self, kernel: npt.NDArray[np.float32]) -> None:
+        """See Tail."""
+        self.variable.assign(kernel)
+
     def free(self) -> None:
         """See Tail."""
 
 
-class CompiledTail:
-    """An array outside of TensorFlow, called from its graphs, that learns by itself (see `compiled`)."""
+class CompiledTail(_Kernel):
+    """An array outside of TensorFlow, called from its graphs, with its own step of RMSprop (see `kernels`)."""
 
     order: Literal["row", "column"] = "column"
     variable = None
 
-    def __init__(self, kernel: npt.NDArray[np.float32], optimizer: Optimizer, l2: float) -> None:
-        self.kernel, self.velocity = np.array(kernel), np.zeros_like(kernel)
-        self.late = np.zeros(len(kernel), np.int32)
-        self.constants = tuple(map(np.float32, (optimizer.learning_rate, optimizer.rho, optimizer.epsilon, l2)))
+    def __init__(self, parts: Sequence[npt.NDArray[np.float32]], optimizer: Optimizer, l2: Sequence[float]) -> None:
+        super().__init__(parts, l2)
+        self.kernel = np.ascontiguousarray(np.concatenate(parts, axis=1))
+        self.velocity, self.late = np.zeros_like(self.kernel), np.zeros(len(self.kernel), np.int32)
+        self.constants = tuple(map(np.float32, (optimizer.learning_rate, optimizer.rho, optimizer.epsilon)))
 
     def product(self, ones: Places, samples: tf.Tensor) -> tf.Tensor:
         """See Tail."""
@@ -145,26 +170,30 @@ class CompiledTail:
             kernels.add_rows(self.kernel, rows, columns, sums)
             return sums
 
-        found = tf.numpy_function(product, [*ones, samples], tf.float32)
-        return tf.ensure_shape(found, (None, self.kernel.shape[1]))
+        sums = tf.numpy_function(product, [*ones, samples], tf.float32)
+        return tf.ensure_shape(sums, (None, self.kernel.shape[1]))
 
     def backward(self, upstream: tf.Tensor, by_column: Places) -> None:
-        """See Tail: a step of RMSprop, and nothing is left to do."""
+        """See Tail: a step of RMSprop."""
 
-        def learn(*given: npt.NDArray[np.generic]) -> np.float32:
-            kernels.learn(self.kernel, self.velocity, self.late, *given, *self.constants)
+        def learn(*arrays: npt.NDArray[np.generic]) -> np.float32:
+            kernels.learn(self.kernel, self.velocity, self.late, *arrays, self.by_unit, *self.constants)
             return np.float32(0)
 
         tf.numpy_function(learn, [upstream, *by_column], tf.float32)
 
     def squares(self) -> tf.Tensor:
         """See Tail."""
-        found = tf.numpy_function(lambda: kernels.squares(self.kernel), [], tf.float64)
-        return tf.cast(tf.ensure_shape(found, (self.kernel.shape[1],)), tf.float32)
+        squares = tf.numpy_function(lambda: kernels.squares(self.kernel), [], tf.float64)
+        return tf.cast(tf.ensure_shape(squares, (self.kernel.shape[1],)), tf.float32)
 
     def numpy(self) -> npt.NDArray[np.float32]:
         """See Tail."""
         return self.kernel
+
+    def assign(self, kernel: npt.NDArray[np.float32]) -> None:
+        """See Tail."""
+        self.kernel[:] = kernel
 
     def free(self) -> None:
         """See Tail."""

@@ -1,23 +1,22 @@
-"""fit: train replicas of one variant, packed, and evaluate them after each epoch."""
+"""fit: train replicas of several variants side by side, and evaluate them after each epoch."""
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from feedforward.config.schema import Dataset, EarlyStopping, Variant
 from feedforward.core.errors import TrainingError
-from feedforward.data.splits import MultiHot, Split
+from feedforward.data.splits import MultiHot, Subset
 from feedforward.models import numpy_network
 from feedforward.training import network
 from feedforward.training.batches import SECTION, Batches, Plan
 from feedforward.training.keras_backend import keras, tf
 from feedforward.training.optimizers import Rule
-from feedforward.training.packed_model import Pack, weights_digest
+from feedforward.training.packed_model import Pack, Weights, weights_digest
 
 EVALUATION_ROWS = 2000  # of a batch where nothing depends on it: enough to fill a core, few enough for its cache
 
@@ -30,11 +29,16 @@ OnEpoch = Callable[[int, float], None]
 
 @dataclass(frozen=True)
 class Replica:
-    """A trained model and its curves, one value an epoch, by Keras's history names (and `cross_entropy`)."""
+    """A trained model with its weights after the last epoch, and what was recorded on the way.
 
-    seed: int
+    curves: one value per epoch, by Keras's history names (and `cross_entropy`). measured: `best_cross_entropy` and
+    `best_accuracy` (of values: `best_mae`) over the training samples, in inference mode, with the weights of the best
+    epoch, the one of lowest validation loss; empty without validation.
+    """
+
     model: keras.Model
     curves: dict[str, list[float]]
+    measured: dict[str, float]
 
 
 @functools.cache
@@ -57,36 +61,37 @@ def configure(jobs: int, threads: int) -> None:
 
 def fit(
     dataset: Dataset,
-    variant: Variant,
-    train: Split,
-    validation: Split | None,
-    seeds: Sequence[int],
-    order_seed: int,
+    variants: Mapping[str, Variant],
+    train: Subset,
+    validation: Subset | None,
+    seed: int,
+    order: np.random.Generator,
     epochs: int,
     on_epoch: OnEpoch = lambda *_: None,
-) -> list[Replica]:
-    """Train one replica a seed on batches whose order `order_seed` alone decides.
+) -> list[Replica | TrainingError]:
+    """Train one replica of each variant, all on the same batches; the replicas, in the order of the variants.
 
-    Curves are what Keras's `fit` gives: over the training split running means while the weights move (dropout on),
-    over the validation split the state after the epoch. `on_epoch(epoch, mean loss)` is called after each.
+    seed: of the initial weights and dropout masks. order: what shuffles the training samples, once per epoch.
+    on_epoch(epoch, mean loss) is called after each epoch.
+
+    Curves are what Keras's `fit` gives: over the training samples running means while the weights move (dropout on),
+    over the validation samples the state after the epoch.
 
     With `training.early_stopping` a replica's curves end where it stops, and its weights are those of its best epoch;
     the pack trains on until all have stopped, since no replica touches another. Without validation none stops.
-
-    Raises:
-        TrainingError: a loss is not finite.
+    A replica whose loss is not finite fails alone: a TrainingError takes its place.
     """
-    models = [network.build(dataset, variant, train.features.shape[1], seed) for seed in seeds]
+    columns = train.split.features.shape[1]
+    models = [network.build(dataset, variant, columns, seed) for variant in variants.values()]
     optimizer = dataset.training.optimizer
-    pack = Pack(models, seeds, isinstance(train.features, MultiHot), optimizer)
+    pack = Pack(models, seed, isinstance(train.split.features, MultiHot), optimizer)
     batches, size = Batches(train), dataset.training.batch_size
     rule = Rule(optimizer, pack.variables)
     run_epoch = _training_graph(pack, batches, rule)
     evaluation = Evaluation(pack, validation) if validation is not None else None
-    order = np.random.default_rng(order_seed)
-    curves: list[dict[str, list[float]]] = [{} for _ in seeds]
-    stopping = dataset.training.early_stopping if evaluation else None
-    stops = _Stops(stopping, pack) if stopping else None
+    best = _Best(pack, dataset.training.early_stopping) if evaluation else None
+    curves: list[dict[str, list[float]]] = [{} for _ in models]
+    failures: dict[int, TrainingError] = {}
     for epoch in range(1, epochs + 1):
         rule.start(epoch, epochs)
         step, sums = tf.constant((epoch - 1) * -(-len(train) // size)), _zeros(pack, 3)
@@ -96,22 +101,47 @@ def fit(
         figures = _figures(sums, train, "")
         if evaluation is not None:
             figures |= evaluation.figures("val_")
-        _refuse_infinite(figures, seeds, epoch, dataset.title)
         for name, values in figures.items():
-            for curve, value in zip(curves, values, strict=True):
-                curve.setdefault(name, []).append(float(value))
+            for k, (variant, value) in enumerate(zip(variants, values, strict=True)):
+                curves[k].setdefault(name, []).append(float(value))
+                if not np.isfinite(value):
+                    failures.setdefault(k, _not_finite(f"{dataset.title}, {variant}, seed {seed}", name, value, epoch))
         on_epoch(epoch, float(figures["loss"].mean()))
-        if stops and stops.look(figures["val_cross_entropy"]):
+        stopped = best is not None and best.look(figures["val_cross_entropy"])
+        if stopped or len(failures) == len(models):
             break
-    if stops:
-        return stops.replicas(curves)
-    return [Replica(*parts) for parts in zip(seeds, pack.unpack(), curves, strict=True)]
+    replicas = _replicas(pack, curves, best, train)
+    return [failures.get(k, replica) for k, replica in enumerate(replicas)]
 
 
-def evaluate(models: Sequence[keras.Model], split: Split) -> list[dict[str, float]]:
-    """`loss`, `accuracy` (of values: `mae`) and `cross_entropy` of each model (built alike) on `split`."""
-    pack = Pack(models, [0] * len(models), isinstance(split.features, MultiHot))
-    figures = Evaluation(pack, split).figures("")
+def _replicas(
+    pack: Pack, curves: Sequence[dict[str, list[float]]], best: "_Best | None", train: Subset
+) -> list[Replica]:
+    """The trained models; the pack is of no use afterwards."""
+    weights, measured = pack.weights(), [dict[str, float]() for _ in pack.models]
+    if best:
+        kept = [best_weights or last for best_weights, last in zip(best.weights, weights, strict=True)]
+        pack.assign(kept)
+        for name, values in Evaluation(pack, train).figures("best_").items():
+            for figures, value in zip(measured, values, strict=True):
+                if name != "best_loss":  # includes the penalty
+                    figures[name] = float(value)
+        if best.rule:
+            weights = kept
+            curves = [
+                {name: values[:last] for name, values in curve.items()}
+                for curve, last in zip(curves, best.last, strict=True)
+            ]
+    pack.free()
+    for model, arrays in zip(pack.models, weights, strict=True):
+        model.set_weights(arrays)
+    return [Replica(*parts) for parts in zip(pack.models, curves, measured, strict=True)]
+
+
+def evaluate(models: Sequence[keras.Model], samples: Subset) -> list[dict[str, float]]:
+    """`loss`, `accuracy` (of values: `mae`) and `cross_entropy` of each model on these samples."""
+    pack = Pack(models, 0, isinstance(samples.split.features, MultiHot))
+    figures = Evaluation(pack, samples).figures("")
     return [{name: float(values[k]) for name, values in figures.items()} for k in range(len(models))]
 
 
@@ -168,11 +198,11 @@ def _training_graph(pack: Pack, batches: Batches, rule: Rule) -> Graph:
 
 
 class Evaluation:
-    """The figures of a pack on a split, as often as wanted."""
+    """The figures of a pack on some samples, as often as wanted."""
 
-    def __init__(self, pack: Pack, split: Split) -> None:
-        self.pack, self.split, self.batches = pack, split, Batches(split)
-        self.plans = list(self._plans()) if len(split) <= SECTION else None
+    def __init__(self, pack: Pack, samples: Subset) -> None:
+        self.pack, self.samples, self.batches = pack, samples, Batches(samples)
+        self.plans = list(self._plans()) if len(samples) <= SECTION else None
         batches = self.batches
 
         @_graph
@@ -183,67 +213,65 @@ class Evaluation:
                 entropy = pack.cross_entropy(batch.labels, logits)
                 return tf.reduce_sum(entropy, -1), pack.score(batch.labels, logits)
 
-            return *_add_steps(batches.steps(plan), step, sums), pack.penalty() * float(len(split))
+            return *_add_steps(batches.steps(plan), step, sums), pack.penalty() * float(len(samples))
 
         self.run = run
 
     def _plans(self) -> Iterator[Plan]:
-        return self.batches.plans(np.arange(len(self.split)), EVALUATION_ROWS)
+        return self.batches.plans(np.arange(len(self.samples)), EVALUATION_ROWS)
 
     def figures(self, prefix: str) -> Figures:
         """`loss`, `accuracy` (of values: `mae`) and `cross_entropy` as the pack is now, each (replicas,)."""
         sums = _zeros(self.pack, 3)
         for plan in self.plans or self._plans():
             sums = self.run(plan, sums[:2])
-        return _figures(sums, self.split, prefix)
+        return _figures(sums, self.samples, prefix)
 
 
-class _Stops:
-    """Where each replica of a pack stops, and its weights at its best epoch."""
+class _Best:
+    """The best epoch of each replica, its weights there, and where early stopping ends it.
 
-    def __init__(self, rule: EarlyStopping, pack: Pack) -> None:
-        self.rule, self.pack, self.epoch = rule, pack, 0
-        self.lowest = [np.inf] * len(pack.seeds)
-        self.best = [0] * len(pack.seeds)
-        self.last: list[int | None] = [None] * len(pack.seeds)
-        self.weights: list[list[npt.NDArray[Any]]] = [[] for _ in pack.seeds]
+    The best epoch is the one of lowest validation loss, whatever `min_delta` is: that of early stopping only decides
+    what counts as progress.
+    """
+
+    def __init__(self, pack: Pack, rule: EarlyStopping | None) -> None:
+        self.pack, self.rule, self.epoch = pack, rule, 0
+        self.lowest = [np.inf] * len(pack.models)
+        self.goal = [np.inf] * len(pack.models)  # a loss below it is progress
+        self.progress = [0] * len(pack.models)  # the epoch of the last one
+        self.last: list[int | None] = [None] * len(pack.models)
+        self.weights: list[Weights] = [[] for _ in pack.models]
 
     def look(self, losses: npt.NDArray[np.float64]) -> bool:
         """After each epoch, with the validation losses: have all replicas stopped?"""
         self.epoch += 1
         running = [k for k, last in enumerate(self.last) if last is None]
-        better = [k for k in running if losses[k] < self.lowest[k] - self.rule.min_delta]
+        better = [k for k in running if losses[k] < self.lowest[k]]
         weights = self.pack.weights() if better else []
         for k in better:
-            self.lowest[k], self.best[k], self.weights[k] = float(losses[k]), self.epoch, weights[k]
+            self.lowest[k], self.weights[k] = float(losses[k]), weights[k]
+        if self.rule is None:
+            return False
         for k in running:
-            if self.epoch - self.best[k] >= self.rule.patience:
+            if losses[k] < self.goal[k]:
+                self.goal[k], self.progress[k] = float(losses[k]) - self.rule.min_delta, self.epoch
+            if self.epoch - self.progress[k] >= self.rule.patience:
                 self.last[k] = self.epoch
         return all(last is not None for last in self.last)
 
-    def replicas(self, curves: Sequence[dict[str, list[float]]]) -> list[Replica]:
-        """Each replica as it was when it stopped."""
-        found = []
-        for k, (seed, model) in enumerate(zip(self.pack.seeds, self.pack.unpack(), strict=True)):
-            model.set_weights(self.weights[k])
-            found.append(Replica(seed, model, {name: values[: self.last[k]] for name, values in curves[k].items()}))
-        return found
 
-
-def _figures(sums: Sums, split: Split, prefix: str) -> Figures:
-    entropy, score, penalty = (np.asarray(total, np.float64) / len(split) for total in sums)
+def _figures(sums: Sums, samples: Subset, prefix: str) -> Figures:
+    entropy, score, penalty = (np.asarray(total, np.float64) / len(samples) for total in sums)
     return {
         f"{prefix}loss": entropy + penalty,
-        f"{prefix}{'mae' if split.labels.dtype.kind == 'f' else 'accuracy'}": score,
+        f"{prefix}{'mae' if samples.split.labels.dtype.kind == 'f' else 'accuracy'}": score,
         f"{prefix}cross_entropy": entropy,
     }
 
 
-def _refuse_infinite(figures: Figures, seeds: Sequence[int], epoch: int, title: str) -> None:
-    for name, values in figures.items():
-        for seed, value in zip(seeds, values, strict=True):
-            if not np.isfinite(value):
-                raise TrainingError(
-                    f"{title}, seed {seed}: {name} is {value} at epoch {epoch}, expected a finite number;"
-                    " lower training.optimizer.learning_rate in params.yaml"
-                )
+def _not_finite(run: str, figure: str, value: float, epoch: int) -> TrainingError:
+    return TrainingError(
+        f"{run}: {figure} is {value} at epoch {epoch}, expected a finite number; lower training.optimizer.learning_rate"
+        " in params.yaml"
+    )

@@ -12,9 +12,8 @@ from raw_files import workspace
 
 from feedforward.config.schema import Dataset
 from feedforward.core import append_only_log, atomic_files, paths
-from feedforward.data import feedback, preparation
+from feedforward.data import feedback, preparation, validation_split
 from feedforward.data.splits import MultiHot, Split
-from feedforward.experiments import runner
 
 
 @pytest.fixture
@@ -88,7 +87,7 @@ def test_samples_join_the_training_split_where_none_is_held_out(root: Path, take
     held_out = dataset.training.validation.model_copy(update={"take": take, "samples": 1})
     dataset = dataset.model_copy(update={"training": dataset.training.model_copy(update={"validation": held_out})})
     raw = Split.load(prepare("reviews", dataset) / "train")
-    _, before = runner.split_training(raw, dataset)
+    before = validation_split.fixed(raw, dataset)[1].copied()
     give("reviews", "positive", "good fun, unheard of")
     give("reviews", "negative", "bad a a")
     feedback.take("reviews", dataset, collect=True)
@@ -98,7 +97,7 @@ def test_samples_join_the_training_split_where_none_is_held_out(root: Path, take
     assert manifest["collected"] == 2
     assert manifest["samples"] == {"train": 5, "test": 2}
     assert manifest["train"] == whole.digest() != raw.digest()
-    learned, validation = runner.split_training(whole, dataset)
+    learned, validation = (part.copied() for part in validation_split.fixed(whole, dataset))
     assert validation.digest() == before.digest()
     place = slice(-2, None) if take == "first" else slice(0, 2)
     assert isinstance(learned.features, MultiHot)

@@ -18,28 +18,19 @@ from feedforward.experiments.plan import Pack
 pytestmark = pytest.mark.usefixtures("small")
 
 
-@pytest.fixture(autouse=True, params=[False], ids=[""])
-def pack_decides(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """A machine on which the pack of a replica decides no bit, or does, whatever this one is."""
-    monkeypatch.setattr(provenance, "pack_decides", lambda: request.param)
-
-
-decides = pytest.mark.parametrize("pack_decides", [True], indirect=True, ids=["decides"])
-
-
 def plan(chosen: Params | None = None, protocol: str = "fair", **filters: Any) -> list[Pack]:
     return plans.plan(chosen or params(), protocol, **filters)
 
 
 def runs(packs: list[Pack]) -> set[tuple[str, str, str, int]]:
-    return {(pack.dataset, pack.variant, pack.role, seed) for pack in packs for seed in pack.seeds}
+    return set(fingerprints(packs))
 
 
 def fingerprints(packs: list[Pack]) -> dict[tuple[str, str, str, int], str]:
     return {
-        (pack.dataset, pack.variant, pack.role, seed): fingerprint
+        (pack.dataset, member.variant, pack.role, pack.seed): member.fingerprint
         for pack in packs
-        for seed, fingerprint in zip(pack.seeds, pack.fingerprints, strict=True)
+        for member in pack.members
     }
 
 
@@ -59,17 +50,17 @@ def test_lecture_has_what_the_slides_show() -> None:
         *(("tones", "original", "replica", s) for s in range(2)),
         *(("notes", v, "replica", s) for v in ("original", "l2") for s in range(2)),
     }
-    seen = {(pack.dataset, pack.variant): (pack.train, pack.validate) for pack in found}
+    seen = {(pack.dataset, member.variant): (pack.train, pack.validate) for pack in found for member in pack.members}
     assert seen == {
         ("tones", "original"): ("all", "test"),
-        ("notes", "original"): ("training", "validation"),
+        ("notes", "original"): ("fixed", "validation"),
         ("notes", "l2"): ("all", "test"),
     }
 
 
 def test_in_fair_no_replica_meets_the_test_split_and_final_runs_train_on_all() -> None:
     for pack in plan():
-        expected = ("all", None, 2) if pack.role == "final" else ("training", "validation", 3)
+        expected = ("all", None, 2) if pack.role == "final" else ("drawn", "validation", 3)
         assert (pack.train, pack.validate, pack.epochs) == expected
 
 
@@ -95,7 +86,7 @@ def test_a_data_set_may_name_the_variants_that_are_compared_on_it() -> None:
     plain = values()
     plain["datasets"]["tones"]["training"]["variants"] = ["original", "l2"]
     found = plan(Params.model_validate_json(json.dumps(plain)), datasets=["tones"])
-    assert {pack.variant for pack in found if pack.role == "replica"} == {"original", "l2"}
+    assert {variant for _, variant, role, _ in runs(found) if role == "replica"} == {"original", "l2"}
 
 
 def test_data_that_are_not_vectorized(tmp_path: Path) -> None:
@@ -109,61 +100,60 @@ def test_data_that_are_not_vectorized(tmp_path: Path) -> None:
 # --- packs -------------------------------------------------------------------------------------
 
 
-def test_replicas_are_packed_while_their_first_layers_are_no_wider_than_pack_units() -> None:
-    sizes = {
-        (pack.variant, pack.role): len(pack.seeds)
-        for pack in plan(params(seeds=8, pack_units=32), datasets=["notes"])
-        if pack.seeds[0] == 0
-    }
-    assert sizes == {
-        ("original", "replica"): 2,  # 16 units
-        ("l2", "replica"): 2,
-        ("dropout", "replica"): 2,
-        ("smaller", "replica"): 8,  # 4 units
-        ("larger", "replica"): 1,  # 40 units: wider than a pack, and yet trained
-        ("original", "final"): 1,  # each has an order of its own
-    }
+def members(packs: list[Pack]) -> list[tuple[str, ...]]:
+    return sorted(tuple(member.variant for member in pack.members) for pack in packs)
 
 
-def test_the_last_pack_may_be_smaller() -> None:
-    found = plan(params(seeds=5), datasets=["notes"], variants=["l2"])
-    assert sorted(pack.seeds for pack in found) == [(0, 1), (2, 3), (4,)]
+def test_the_variants_of_a_seed_train_side_by_side_while_their_first_layers_fit_into_pack_units() -> None:
+    packs = plan(params(seeds=1, pack_units=52), datasets=["notes"])
+    # 4 + 16 + 16 + 16 units; 40 units; and the final run, which learns from other samples
+    assert members(packs) == [("larger",), ("original",), ("smaller", "original", "l2", "dropout")]
+    narrower = plan(
+        params(seeds=1, pack_units=36), datasets=["notes"], variants=["smaller", "original", "l2", "dropout"]
+    )
+    assert members([pack for pack in narrower if pack.role == "replica"]) == [
+        ("dropout",),
+        ("smaller", "original", "l2"),
+    ]
+
+
+def test_each_seed_has_packs_of_its_own() -> None:
+    packs = plan(params(seeds=3), datasets=["notes"], variants=["l2", "smaller"])
+    assert sorted((pack.seed, len(pack.members)) for pack in packs) == [(0, 2), (1, 2), (2, 2)]
+
+
+def test_variants_that_learn_from_other_samples_are_in_other_packs() -> None:
+    packs = plan(params(seeds=1), protocol="lecture", datasets=["notes"])
+    assert members(packs) == [("l2",), ("original",)]
 
 
 def test_the_longest_pack_is_first_and_costs_are_multiplications() -> None:
     found = plan(params(seeds=1))
     assert [pack.cost for pack in found] == sorted((pack.cost for pack in found), reverse=True)
-    assert (found[0].dataset, found[0].variant) == ("notes", "larger")
+    assert (found[0].dataset, found[0].members[0].variant) == ("notes", "larger")
     assert found[0].cost == 3 * (TRAIN - HELD_OUT) * (700 * 40 + 40 * 40)
 
 
-def test_replicas_share_the_order_of_their_batches_and_final_runs_have_one_each() -> None:
-    for pack in plan(params(seeds=3)):
-        assert pack.order_seed == 3 + (pack.seeds[0] if pack.role == "final" else 0)
-        assert pack.parameters["data_order_seed"] == pack.order_seed
+def test_a_seed_decides_every_source_of_variation_unless_one_alone_is_asked_for() -> None:
+    (pack,) = plan(datasets=["notes"], variants=["l2"], seeds=[5])
+    assert [pack.seed_of(source) for source in plans.SOURCES] == [5, 5, 5]
+    (alone,) = plan(datasets=["notes"], variants=["l2"], seeds=[5], varied=["order"])
+    assert {source: alone.seed_of(source) for source in plans.SOURCES} == {"split": 0, "order": 5, "weights": 0}
+    assert alone.members[0].parameters["varied"] == "order"
+    assert alone.fingerprints != pack.fingerprints
 
 
 def test_names_say_what_trains() -> None:
-    names = {pack.name for pack in plan(datasets=["notes"])}
-    assert {"notes/l2 seeds 0-1", "notes/larger seed 0", "notes/original (final) seed 1"} <= names
+    names = {pack.name for pack in plan(params(pack_units=20), datasets=["notes"])}
+    assert {"notes seed 0: smaller, original", "notes seed 0: larger", "notes seed 1: original (final)"} <= names
 
 
-def test_a_pack_without_known_runs_keeps_the_others_and_its_share_of_the_cost() -> None:
-    (pack,) = plan(params(pack_units=80, seeds=5), datasets=["notes"], variants=["l2"])
-    left = pack.without({pack.fingerprints[0], pack.fingerprints[3]})
-    assert left.seeds == (1, 2, 4)
-    assert left.fingerprints == tuple(pack.fingerprints[k] for k in (1, 2, 4))
-    assert left.cost == pytest.approx(pack.cost * 3 / 5)
-
-
-@decides
-def test_where_the_pack_decides_bits_it_trains_whole_while_any_run_is_left() -> None:
-    (pack,) = plan(params(pack_units=80, seeds=5), datasets=["notes"], variants=["l2"])
-    left = pack.without({pack.fingerprints[0], pack.fingerprints[3], "of another"})
-    assert (left.seeds, left.fingerprints, left.cost) == (pack.seeds, pack.fingerprints, pack.cost)
-    assert left.recorded == {pack.fingerprints[0], pack.fingerprints[3]}
-    assert not pack.without(set()).recorded
-    assert pack.without(set(pack.fingerprints)).seeds == ()
+def test_a_pack_without_known_runs_keeps_the_others() -> None:
+    (pack,) = plan(params(pack_units=80, seeds=1), datasets=["notes"], variants=["l2", "smaller", "dropout"])
+    left = pack.without({pack.fingerprints[0], "of another"})
+    assert left.members == pack.members[1:]
+    assert left.cost == pytest.approx(sum(member.cost for member in pack.members[1:]))
+    assert pack.without(set(pack.fingerprints)).members == ()
 
 
 # --- fingerprints ------------------------------------------------------------------------------
@@ -205,10 +195,9 @@ REPLICAS = {pair for pair in REPLICAS_AND_FINALS if pair[0] == "replica"}
         ("datasets/notes/training/batch_size", 21, REPLICAS_AND_FINALS),
         ("datasets/notes/training/optimizer/learning_rate", 0.01, REPLICAS_AND_FINALS),
         ("datasets/notes/training/optimizer/name", "adam", REPLICAS_AND_FINALS),
-        ("data_order_seed", 4, REPLICAS_AND_FINALS),
         ("datasets/notes/training/epochs", 4, REPLICAS),
         ("datasets/notes/training/validation/samples", 20, REPLICAS),
-        ("datasets/notes/training/validation/take", "last", REPLICAS),
+        ("datasets/notes/training/validation/take", "last", set()),
         ("datasets/notes/training/final/epochs", 5, {("final", "original")}),
         ("datasets/notes/title", "Other texts", set()),
         ("datasets/notes/expectations/duplicates", 5, set()),
@@ -229,19 +218,6 @@ def test_fingerprints_change_with_what_matters_and_with_nothing_else(
         (role, variant) for (name, variant, role, seed), f in before.items() if after[name, variant, role, seed] != f
     }
     assert differ == expected
-
-
-@decides
-def test_where_the_pack_decides_bits_place_and_size_change_the_fingerprint() -> None:
-    few, more, fewer_a_pack = (
-        fingerprints(plan(params(seeds=seeds, pack_units=units), datasets=["notes"], variants=["l2"]))
-        for seeds, units in ((2, 80), (3, 80), (3, 32))  # packs of 2, of 3, of 2 and 1
-    )
-    assert not set(few.values()) & set(more.values())
-    first = {key: value for key, value in fewer_a_pack.items() if key[3] < 2}
-    assert first == few
-    turned = fingerprints(plan(params(pack_units=80), datasets=["notes"], variants=["l2"], seeds=[1, 0]))
-    assert not set(turned.values()) & set(few.values())
 
 
 def test_a_further_class_changes_the_fingerprint() -> None:

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 import pytest
-from small_data import HELD_OUT, TEST, TRAIN, dense, params, split
+from small_data import TEST, params
 from synthetic_runs import LIKE_THE_LECTURE, like_the_lecture, one_run
 
 from feedforward.analysis import run_result
 from feedforward.config.schema import Optimizer, Params
 from feedforward.core import paths, provenance
+from feedforward.core.code_digest import closure, code_digest
 from feedforward.core.errors import DataError, TrainingError
 from feedforward.data import manifest as manifest_file
-from feedforward.data.splits import Split
-from feedforward.experiments import plan, runner
+from feedforward.data.splits import Split, Subset
+from feedforward.experiments import evaluation, plan, runner
 from feedforward.experiments.plan import Pack
 from feedforward.training import trainer
 
@@ -57,9 +58,11 @@ def files(run: Any, folder: str | None = None) -> set[str]:
     return {entry.path for entry in client().list_artifacts(run.info.run_id, folder)}
 
 
-def replicas_of(variant: str, dataset: str = "notes", protocol: str = "fair", **changes: Any) -> tuple[Params, Pack]:
+def replicas_of(
+    *variants: str, dataset: str = "notes", protocol: str = "fair", seed: int = 0, **changes: Any
+) -> tuple[Params, Pack]:
     chosen = params(**changes)
-    packs = plan.plan(chosen, protocol, [dataset], [variant])
+    packs = plan.plan(chosen, protocol, [dataset], variants, [seed])
     return chosen, next(pack for pack in packs if pack.role == "replica")
 
 
@@ -68,85 +71,27 @@ def final_of(dataset: str) -> tuple[Params, Pack]:
     return params(), next(pack for pack in packs if pack.role == "final")
 
 
-# --- figures of a run --------------------------------------------------------------------------
-
-CURVES = {
-    "loss": [0.9, 0.5, 0.2],
-    "accuracy": [0.5, 0.8, 0.9],
-    "cross_entropy": [0.8, 0.4, 0.1],
-    "val_loss": [0.7, 0.6, 0.9],
-    "val_accuracy": [0.6, 0.7, 0.65],
-    "val_cross_entropy": [0.6, 0.5, 0.8],
-}
-
-
-def test_the_figures_of_a_run_are_those_of_its_best_and_its_last_epoch() -> None:
-    assert runner.summarize(CURVES, {}) == pytest.approx(
-        {
-            "best_epoch": 2,
-            "best_val_cross_entropy": 0.5,
-            "best_val_accuracy": 0.7,
-            "generalization_gap": 0.5 - 0.4,
-            "last_val_cross_entropy": 0.8,
-            "last_val_accuracy": 0.65,
-            "last_accuracy": 0.9,
-            "last_cross_entropy": 0.1,
-        }
-    )
-
-
-def test_the_best_epoch_is_that_of_the_cross_entropy_and_not_of_the_penalised_loss() -> None:
-    assert runner.summarize(CURVES | {"val_loss": [0.9, 0.8, 0.1]}, {})["best_epoch"] == 2
-
-
-def test_of_equal_epochs_the_first_is_best() -> None:
-    assert runner.summarize(CURVES | {"val_cross_entropy": [0.5, 0.5, 0.5]}, {})["best_epoch"] == 1
-
-
-def test_a_final_run_has_figures_of_the_test_split_and_no_best_epoch() -> None:
-    unwatched = {name: values for name, values in CURVES.items() if not name.startswith("val_")}
-    found = runner.summarize(unwatched, {"loss": 0.4, "cross_entropy": 0.3, "accuracy": 0.88})
-    assert found == {"last_accuracy": 0.9, "last_cross_entropy": 0.1, "test_loss": 0.3, "test_accuracy": 0.88}
-
-
-# --- parts of the training split ---------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dataset", ["tones", "notes"])
-def test_held_out_samples_are_the_first_or_the_last_and_nobody_trains_on_them(dataset: str) -> None:
-    whole = split(dataset)
-    train, validation = runner.split_training(whole, params().datasets[dataset])
-    numbers = np.arange(TRAIN)
-    held_out = numbers[:HELD_OUT] if dataset == "notes" else numbers[-HELD_OUT:]  # `take` of the small params
-    np.testing.assert_array_equal(dense(validation.features), dense(whole.features)[held_out])
-    np.testing.assert_array_equal(train.labels, whole.labels[np.setdiff1d(numbers, held_out)])
-
-
-def test_something_must_be_left_to_train_on() -> None:
-    with pytest.raises(DataError, match=r"validation\.samples must be below the 24 training samples, got 24"):
-        runner.split_training(split("notes", HELD_OUT), params().datasets["notes"])
-
-
 # --- one pack, seen through MLflow -------------------------------------------------------------
 
 
 @pytest.mark.slow
 def test_everything_of_replicas_is_found_under_the_names_that_scripts_rely_on(small_store: "Store") -> None:
-    chosen, pack = replicas_of("l2")
+    chosen, pack = replicas_of("l2", "smaller")
     notes: list[tuple[int, str]] = []
     trained = runner.train_pack(pack, chosen, small_store, lambda steps, note: notes.append((steps, note)))
     runner.conclude([pack], dict(zip(pack.fingerprints, trained, strict=True)), chosen, small_store)
 
-    found = {int(run.data.tags["seed"]): run for run in stored("notes", role="replica")}
-    (parent,) = stored("notes", role="variant")
-    assert set(found) == {0, 1}
+    found = {run.data.tags["variant"]: run for run in stored("notes", role="replica")}
+    parents = {run.data.tags["variant"]: run for run in stored("notes", role="variant")}
+    assert set(found) == set(parents) == {"l2", "smaller"}
     assert [steps for steps, _ in notes] == [2, 2, 2]
-    for result, fingerprint in zip(trained, pack.fingerprints, strict=True):
-        run = found[result.seed]
-        expected = ["notes", "l2", str(result.seed), "fair", "replica", fingerprint, pack.data_digest]
+    for result, member in zip(trained, pack.members, strict=True):
+        run = found[member.variant]
+        expected = ["notes", member.variant, "0", "fair", "replica", member.fingerprint, pack.data_digest]
         assert [run.data.tags[name] for name in NAMES] == expected
-        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert run.data.tags["mlflow.parentRunId"] == parents[member.variant].info.run_id
         assert run.data.tags["weights_digest"] == result.weights_digest
+        assert run.data.tags["evaluation_digest"] == code_digest(plan.EVALUATION)
         assert {"git_commit", "git_dirty", "cpu", "version.keras"} <= run.data.tags.keys()
         for name in ("loss", "accuracy", "val_loss", "val_accuracy", "cross_entropy", "val_cross_entropy"):
             assert curve(run, name) == result.curves[name]
@@ -156,7 +101,7 @@ def test_everything_of_replicas_is_found_under_the_names_that_scripts_rely_on(sm
         assert {name for name in run.data.metrics if name.startswith("system/")}
         assert run.info.status == "FINISHED"
 
-    parameters = found[0].data.params
+    parameters = found["l2"].data.params
     assert {name: parameters[name] for name in ("l2", "hidden_units", "seed", "epochs", "batch_size")} == {
         "l2": "0.01",
         "hidden_units": "[16, 16]",
@@ -164,21 +109,23 @@ def test_everything_of_replicas_is_found_under_the_names_that_scripts_rely_on(sm
         "epochs": "3",
         "batch_size": "20",
     }
-    assert {"optimizer_name", "optimizer_learning_rate", "optimizer_rho", "data_order_seed"} <= parameters.keys()
-    assert "figures/curves.png" in files(found[0], "figures")
+    assert {"optimizer_name", "optimizer_learning_rate", "optimizer_rho", "validation_samples"} <= parameters.keys()
+    assert "figures/curves.png" in files(found["l2"], "figures")
     manifest = manifest_file.load("notes")
     inputs = {
         (entry.dataset.name, {tag.key: tag.value for tag in entry.tags}["sha256"])
-        for entry in found[0].inputs.dataset_inputs
+        for entry in found["l2"].inputs.dataset_inputs
     }
     assert inputs == {("notes-training", manifest["train"]), ("notes-validation", manifest["train"])}
 
 
 @pytest.mark.slow
 def test_the_run_of_a_variant_holds_means_and_intervals_over_its_replicas(small_store: "Store") -> None:
-    chosen, pack = replicas_of("original")
-    trained = [one_run("notes", "original", seed, 20, LIKE_THE_LECTURE["original"]) for seed in (0, 1)]
-    runner.conclude([pack], dict(zip(pack.fingerprints, trained, strict=True)), chosen, small_store)
+    chosen = params()
+    packs = [pack for pack in plan.plan(chosen, "fair", ["notes"], ["original"]) if pack.role == "replica"]
+    trained = [one_run("notes", "original", pack.seed, 20, LIKE_THE_LECTURE["original"]) for pack in packs]
+    results = {pack.fingerprints[0]: result for pack, result in zip(packs, trained, strict=True)}
+    runner.conclude(packs, results, chosen, small_store)
     (parent,) = stored("notes", role="variant")
     assert parent.info.status == "FINISHED"
     losses = [result.metrics["best_val_cross_entropy"] for result in trained]
@@ -215,16 +162,20 @@ def test_a_final_run_meets_the_test_split_and_its_model_is_the_one_that_was_trai
     assert trainer.weights_digest(model) == result.weights_digest
     test = Split.load(paths.vectorized(dataset) / "test")
     assert len(test) == TEST
-    (figures,) = trainer.evaluate([model], test)
-    assert figures["cross_entropy"] == pytest.approx(result.metrics["test_loss"], rel=1e-6)
-    assert figures["accuracy"] == result.metrics["test_accuracy"]
+    (figures,) = trainer.evaluate([model], Subset(test))
+    assert figures["cross_entropy"] == pytest.approx(result.metrics["test_loss"], rel=1e-5)
+    assert figures["accuracy"] == pytest.approx(result.metrics["test_accuracy"], abs=1e-6)
+    share = result.metrics["test_accuracy"]
+    expected = np.sqrt(share * (1 - share) / (TEST - 1))  # the standard error of a share
+    assert result.metrics["test_accuracy_se"] == pytest.approx(expected)
+    assert result.metrics["test_loss_se"] > 0
 
 
 @pytest.mark.slow
 def test_a_variant_validated_on_test_names_its_inputs(small_store: "Store") -> None:
     chosen, pack = replicas_of("l2", protocol="lecture")
-    (first, _) = runner.train_pack(pack, chosen, small_store)
-    assert set(first.curves) == set(CURVES)
+    (result,) = runner.train_pack(pack, chosen, small_store)
+    assert {"val_loss", "val_cross_entropy"} <= set(result.curves)
     runs = stored("notes", protocol="lecture")
     names = {entry.dataset.name for entry in next(r for r in runs if "seed" in r.data.tags).inputs.dataset_inputs}
     assert names == {"notes-all", "notes-test"}
@@ -235,41 +186,42 @@ def test_a_variant_validated_on_test_names_its_inputs(small_store: "Store") -> N
 
 @pytest.mark.slow
 def test_what_is_known_is_not_trained_again_and_a_changed_variant_alone_is_left(small_store: "Store") -> None:
-    chosen, pack = replicas_of("dropout")
-    planned = plan.plan(chosen, "fair", ["notes"], ["dropout", "l2"])
+    chosen, pack = replicas_of("dropout", "original")
+    planned = plan.plan(chosen, "fair", ["notes"], ["dropout", "original", "l2"], [0])
     assert runner.find_known(planned, small_store) == {}
     trained = runner.train_pack(pack, chosen, small_store)
 
     known = runner.find_known(planned, small_store)
-    assert runner.results_of(planned, known) == trained  # bit for bit
-    assert {p.variant for p in planned if p.without(known).seeds} == {"l2"}
+    assert len(trained) == 2
+    assert all(result in trained for result in runner.results_of(planned, known))  # bit for bit
+    left = [(member.variant, p.role) for p in planned for member in p.without(known).members]
+    assert sorted(left) == [("l2", "replica"), ("original", "final")]
 
-    more = plan.plan(params(seeds=4), "fair", ["notes"], ["dropout"])
+    more = plan.plan(params(seeds=3), "fair", ["notes"], ["dropout"])
     known = runner.find_known(more, small_store)
-    assert len(known) == 2
-    assert {seed for p in more for seed in p.without(known).seeds} == {2, 3}
+    assert len(known) == 1
+    assert {p.seed for p in more if p.without(known).members} == {1, 2}
 
     other = params(variants={"dropout": {"dropout_rate": 0.2}, "original": {}, "l2": {}})
-    assert runner.find_known(plan.plan(other, "fair", ["notes"], ["dropout"]), small_store) == {}
+    changed = plan.plan(other, "fair", ["notes"], ["dropout", "original"], [0])
+    known = runner.find_known(changed, small_store)
+    left = [(member.variant, p.role) for p in changed for member in p.without(known).members]
+    assert sorted(left) == [("dropout", "replica"), ("original", "final")]
     renamed = params(variants={"half": {"dropout_rate": 0.5}, "original": {}, "l2": {}})
-    half = plan.plan(renamed, "fair", ["notes"], ["half"])
-    found = runner.results_of(half, runner.find_known(half, small_store))
-    assert [(run.variant, run.weights_digest) for run in found] == [("half", run.weights_digest) for run in trained]
+    half = plan.plan(renamed, "fair", ["notes"], ["half"], [0])
+    [found] = runner.results_of(half, runner.find_known(half, small_store))
+    assert (found.variant, found.weights_digest) == (
+        "half",
+        next(r for r in trained if r.variant == "dropout").weights_digest,
+    )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pack_decides", [False, True])
-def test_a_pack_that_is_known_in_part_goes_on_to_the_same_bytes(
-    small_store: "Store", monkeypatch: pytest.MonkeyPatch, pack_decides: bool
-) -> None:
-    """The rest alone where that gives the same bytes; else the whole pack, of which the rest is recorded."""
-    if provenance.pack_decides() and not pack_decides:
-        pytest.skip("products of this machine depend on their width")
-    monkeypatch.setattr(provenance, "pack_decides", lambda: pack_decides)
-    chosen, pack = replicas_of("dropout", pack_units=80, seeds=4)
+def test_a_pack_that_is_known_in_part_continues_to_the_same_bytes(small_store: "Store") -> None:
+    chosen, pack = replicas_of("dropout", "original", "l2", pack_units=80)
     runner.train_pack(pack.without(pack.fingerprints[:1]), chosen, small_store)
     left = pack.without(runner.find_known([pack], small_store))
-    assert left.seeds == ((0, 1, 2, 3) if pack_decides else (0,))
+    assert left.fingerprints == pack.fingerprints[:1]
     runner.train_pack(left, chosen, small_store)
     tags = [run.data.tags["fingerprint"] for run in stored("notes", role="replica")]
     assert sorted(tags) == sorted(pack.fingerprints)  # each recorded once
@@ -277,11 +229,69 @@ def test_a_pack_that_is_known_in_part_goes_on_to_the_same_bytes(
     assert found == runner.train_pack(pack, chosen, small_store)
 
 
+def closure_changed(monkeypatch: pytest.MonkeyPatch, *roots: tuple[str, ...]) -> None:
+    """As after an edit of the code that begins at these modules."""
+    real = code_digest
+
+    def edited(modules: Any, *rest: Any) -> str:
+        return ("0" if tuple(modules) in roots else "") + real(modules, *rest)
+
+    monkeypatch.setattr(runner, "code_digest", edited)
+    monkeypatch.setattr(provenance, "code_digest", edited)
+
+
 @pytest.mark.slow
-def test_packs_of_one_variant_share_one_parent_that_a_changed_parameter_does_not_touch(small_store: "Store") -> None:
-    chosen, _ = replicas_of("larger")
+@pytest.mark.parametrize("role", ["replica", "final"])
+def test_after_a_change_of_the_evaluation_figures_are_computed_again_and_nothing_trains(
+    small_store: "Store", monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    chosen, pack = replicas_of("l2") if role == "replica" else final_of("notes")
+    [before] = runner.train_pack(pack, chosen, small_store)
+    real = evaluation.summarize
+    monkeypatch.setattr(evaluation, "summarize", lambda *given: real(*given) | {"last_cross_entropy": 0.125})
+    [same] = runner.find_known([pack], small_store).values()
+    assert same == before  # the digest of the code decides, not the code that happens to run
+    closure_changed(monkeypatch, plan.EVALUATION)
+
+    [again] = runner.find_known([pack], small_store).values()
+    expected = {**before.metrics, "last_cross_entropy": 0.125}
+    assert again.metrics == pytest.approx(expected)
+    assert (again.curves, again.weights_digest, again.hardest) == (before.curves, before.weights_digest, before.hardest)
+    (run,) = stored("notes", role=role)  # the same run, with its new figures
+    assert run.data.metrics["last_cross_entropy"] == 0.125
+    assert run.data.tags["evaluation_digest"].startswith("0")
+    monkeypatch.setattr(evaluation, "summarize", real)
+    assert runner.find_known([pack], small_store) == {pack.fingerprints[0]: again}  # kept, not computed once more
+
+
+@pytest.mark.slow
+def test_after_a_change_of_the_training_code_nothing_is_known(
+    small_store: "Store", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen, pack = replicas_of("l2")
+    runner.train_pack(pack, chosen, small_store)
+    closure_changed(monkeypatch, plan.WEIGHTS)
+    changed = plan.plan(chosen, "fair", ["notes"], ["l2"], [0])
+    assert runner.find_known(changed, small_store) == {}
+
+
+def test_metrics_decide_the_evaluation_and_layers_the_weights_and_neither_the_other() -> None:
+    weights, figures = closure(plan.WEIGHTS), closure(plan.EVALUATION)
+    assert {
+        "feedforward.training.packed_model",
+        "feedforward.data.validation_split",
+        "feedforward.config.tasks",
+    } <= set(weights)
+    assert {"feedforward.models.metrics", "feedforward.models.attribution", "feedforward.data.splits"} <= set(figures)
+    assert "feedforward.models.metrics" not in weights
+    assert "feedforward.training.packed_model" not in figures
+
+
+@pytest.mark.slow
+def test_seeds_of_one_variant_share_one_parent_that_a_changed_parameter_does_not_touch(small_store: "Store") -> None:
+    chosen = params()
     packs = plan.plan(chosen, "fair", ["notes"], ["larger"])
-    assert len(packs) == 2  # too wide for a common pack
+    assert len(packs) == 2
     threads = [threading.Thread(target=runner.train_pack, args=(p, chosen, small_store)) for p in packs]
     for thread in threads:
         thread.start()
@@ -290,12 +300,9 @@ def test_packs_of_one_variant_share_one_parent_that_a_changed_parameter_does_not
     (parent,) = stored("notes", role="variant")
     assert {run.data.tags["mlflow.parentRunId"] for run in stored("notes", role="replica")} == {parent.info.run_id}
 
-    faster = params(seeds=1)
-    learning = dataclasses.replace(packs[0], parameters={**packs[0].parameters, "optimizer_learning_rate": 0.01})
-    assert runner.parent_run(learning, small_store).id != runner.parent_run(packs[0], small_store).id
-    assert runner.parent_run(plan.plan(faster, "fair", ["notes"], ["larger"])[0], small_store).id == (
-        runner.parent_run(packs[0], small_store).id
-    )
+    [pack, _], [member] = packs, packs[0].members
+    faster = dataclasses.replace(member, parameters={**member.parameters, "optimizer_learning_rate": 0.01})
+    assert runner.parent_run(pack, faster, small_store).id != runner.parent_run(pack, member, small_store).id
 
 
 # --- what goes wrong ---------------------------------------------------------------------------
@@ -303,28 +310,35 @@ def test_packs_of_one_variant_share_one_parent_that_a_changed_parameter_does_not
 
 @pytest.mark.slow
 def test_a_loss_that_is_not_finite_leaves_failed_runs_and_no_model(small_store: "Store") -> None:
-    chosen, pack = replicas_of("l2")
+    chosen, pack = replicas_of("l2", "original")
     data = chosen.datasets["notes"]
-    wild = Optimizer(name="sgd", learning_rate=10.0, momentum=0.99)
+    wild = Optimizer(name="sgd", learning_rate=1.0, momentum=0.99)
     steep = chosen.model_copy(
         update={
             "datasets": {
                 "notes": data.model_copy(update={"training": data.training.model_copy(update={"optimizer": wild})})
             },
-            "variants": {"l2": chosen.variants["l2"].model_copy(update={"l2": 10.0})},
+            "variants": chosen.variants | {"l2": chosen.variants["l2"].model_copy(update={"l2": 10.0})},
         }
     )
     long = dataclasses.replace(pack, epochs=40)
-    with pytest.raises(TrainingError, match=r"Small texts, seed \d: .* at epoch"):
+    with pytest.raises(TrainingError, match=r"Small texts, l2, seed 0: .* at epoch"):
         runner.train_pack(long, steep, small_store)
-    runner.conclude([long], {}, steep, small_store)
-    runs = stored("notes")
-    assert {run.info.status for run in runs} == {"FAILED"}
-    errors = {run.data.tags["role"]: run.data.tags["error"] for run in runs}
+    known = runner.find_known([long], small_store)
+    runner.conclude([long], known, steep, small_store)
+    statuses = {(run.data.tags["variant"], run.data.tags["role"]): run.info.status for run in stored("notes")}
+    assert statuses == {
+        ("l2", "replica"): "FAILED",
+        ("l2", "variant"): "FAILED",
+        ("original", "replica"): "FINISHED",  # it trained beside the other, and is kept
+        ("original", "variant"): "FINISHED",
+    }
+    failed = stored("notes", variant="l2")
+    errors = {run.data.tags["role"]: run.data.tags["error"] for run in failed}
     assert "expected a finite number" in errors["replica"]
-    assert errors["variant"] == "seeds [0, 1] are not trained; run the command again"
-    assert not any(run.outputs.model_outputs for run in runs)
-    assert runner.find_known([long], small_store) == {}
+    assert errors["variant"] == "seeds [0] are not trained; run the command again"
+    assert not any(run.outputs.model_outputs for run in failed)
+    assert [result.variant for result in known.values()] == ["original"]
 
 
 def test_damaged_data_are_refused_before_a_run_is_made(small_store: "Store") -> None:

@@ -3,7 +3,7 @@
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from small_data import values, write_params
 from synthetic_runs import LIKE_THE_LECTURE, like_the_lecture, one_run
 
 from feedforward.config.schema import Params, load_params
-from feedforward.experiments import study
+from feedforward.experiments import plan, study
 from feedforward.tracking import open_store
 
 COMMAND = "feedforward study --seeds 6"
@@ -35,9 +35,9 @@ def folder(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
         if run.dataset == name and run.variant in slides.variants and run.role == "replica"
     ]
     shape = LIKE_THE_LECTURE["original"]
-    orders = {name: [[one_run(name, "original", 10 * k + s, 6, shape) for s in range(3)] for k in range(4)]}
+    varied = {name: {source: [one_run(name, "original", s, 6, shape) for s in range(3)] for source in plan.SOURCES}}
     folder = tmp_path_factory.mktemp("docs")
-    study.write([*few, *runs], orders, params, "two cores", COMMAND, folder)
+    study.write([*few, *runs], varied, params, "two cores", COMMAND, folder)
     return folder
 
 
@@ -74,25 +74,17 @@ def test_both_protocols_stand_side_by_side(folder: Path, params: Params) -> None
     section = (folder / "study.md").read_text().partition("## Protocol `lecture`")[2]
     assert "| l2, fair |" in section
     assert "| l2, lecture |" in section
-    assert "Nothing differs for original, smaller, larger" in section
+    assert "Validated on the fixed split of the slides: original, smaller, larger" in section
 
 
 @pytest.mark.slow
-def test_spreads_find_both_components() -> None:
-    numbers, found = np.random.default_rng(1), []
-    for _ in range(200):
-        orders = [
-            [
-                replace(one_run("d", "original", s, 4, LIKE_THE_LECTURE["original"]), metrics={"m": value})
-                for s, value in enumerate(numbers.normal(0, 3) + numbers.normal(0, 2, 5))
-            ]
-            for _ in range(8)
-        ]
-        (spread,) = study.spreads(orders, ["m"])
-        found.append((spread.within**2, spread.between**2))
-    within, between = np.mean(found, axis=0)
-    assert within == pytest.approx(4, rel=0.05)
-    assert between == pytest.approx(9, rel=0.12)
+def test_components_of_variance_stand_beside_the_whole(folder: Path) -> None:
+    section = (folder / "study.md").read_text().partition("## What varies, and by how much")[2]
+    assert "| variant | statistic | split alone | order alone | weights alone | all |" in section
+    row = next(line for line in section.splitlines() if line.startswith("| original | lowest validation loss"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")][2:]
+    assert len(cells) == 4
+    assert all(re.fullmatch(r"[\d.]+ \[[\d.]+, [\d.]+\] \(n = \d\)", cell) for cell in cells)
 
 
 @pytest.mark.slow
@@ -103,7 +95,7 @@ def test_the_command_trains_what_differs_once_and_again_nothing(tmp_path: Path) 
     write_params(tmp_path / "params.yaml", plain)
 
     def run() -> str:
-        words = "study --seeds 3 --wide-seeds 2 --orders 2 --to docs"
+        words = "study --seeds 3 --wide-seeds 2 --to docs"
         command = [sys.executable, "-m", "feedforward.cli", *words.split()]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200)
         assert done.returncode == 0, done.stderr
@@ -112,21 +104,17 @@ def test_the_command_trains_what_differs_once_and_again_nothing(tmp_path: Path) 
     page = run()
     store = open_store()
     replicas = store.find_runs("notes", role="replica")
-    trained = sorted((run.tags["protocol"], run.tags["variant"], run.params["data_order_seed"]) for run in replicas)
-    assert trained == sorted(
-        [("fair", "original", "3")] * 3
-        + [("fair", "l2", "3")] * 3
-        + [("fair", "larger", "3")] * 2
-        + [("lecture", "l2", "3")] * 3  # the others learn the same by both protocols
-        + [("fair", "original", "4")] * 2
-        + [("fair", "original", "5")] * 2
-    )
-    assert len(store.find_runs("notes", role="final")) == 3  # none for the other orders
+    trained = Counter((run.tags["protocol"], run.tags["variant"], run.params.get("varied")) for run in replicas)
+    expected = {("fair", variant, None): 3 for variant in ("original", "l2")} | {("fair", "larger", None): 2}
+    expected |= {("lecture", variant, None): 3 for variant in ("original", "l2")}
+    expected |= {("fair", v, source): 3 for v in ("original", "l2") for source in plan.SOURCES}
+    assert trained == expected
+    assert len(store.find_runs("notes", role="final")) == 3
     parents = {run.run_id: run for run in store.find_runs("notes", role="variant")}
-    assert len(parents) == 6
+    assert len(parents) == len(expected)
     for parent in parents.values():
         own = [run for run in replicas if run.tags["mlflow.parentRunId"] == parent.run_id]
-        assert {run.params["data_order_seed"] for run in own} == {parent.params["data_order_seed"]}
+        assert {run.params.get("varied") for run in own} == {parent.params.get("varied")}
         losses = [run.metrics["best_val_cross_entropy"] for run in own]
         assert parent.metrics["mean_best_val_cross_entropy"] == pytest.approx(np.mean(losses))
         assert parent.metrics["seeds"] == len(own)

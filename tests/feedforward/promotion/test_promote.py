@@ -18,9 +18,10 @@ from registered import NAME
 from small_data import params as small_params
 from small_data import values, write_params
 
-from feedforward.config.schema import Params, Promotion, load_params
+from feedforward.config.schema import Params, Promotion, Variant, load_params
 from feedforward.core import append_only_log, paths
 from feedforward.core.errors import DataError, ParamsError
+from feedforward.data import validation_split
 from feedforward.data.splits import Split
 from feedforward.experiments import plan, runner
 from feedforward.promotion import bundle, candidate, compatibility, evaluation, evaluation_process, promote
@@ -85,7 +86,8 @@ def test_a_trained_run_becomes_champion_and_the_same_run_changes_nothing(
     models = evaluation.holdout_models(found)
     assert [model.description.seed for model in models] == [int(found.tags["seed"]), 1 - int(found.tags["seed"])]
     of_seed_0 = next(model for model in models if model.description.seed == 0)
-    _, validation = runner.split_training(Split.load(paths.vectorized(NAME) / "train"), params.datasets[NAME])
+    _, held_out = validation_split.fixed(Split.load(paths.vectorized(NAME) / "train"), params.datasets[NAME])
+    validation = held_out.copied()
     losses, _ = evaluation_process.losses_and_hits(of_seed_0.network, validation)
     # with the same order of batches the holdout model equals the replica at the final model's last epoch
     [replica] = Registry().find_runs(NAME, role="replica", variant="original", seed="0")
@@ -366,8 +368,8 @@ def test_a_champion_set_by_hand_is_noted_and_challenged(params: Params, small_st
 def test_a_run_is_told_from_one_that_would_be_trained_now(params: Params, small_store: "Store") -> None:
     run = registered.final_run(small_store, params, seed=1)
     assert candidate.outdated(params, NAME, run) is None
-    other_order = params.model_copy(update={"data_order_seed": 9})
-    assert "other parameters (data_order_seed)" in str(candidate.outdated(other_order, NAME, run))
+    wider = params.model_copy(update={"variants": params.variants | {"original": Variant(l2=0.5)}})
+    assert "other parameters (l2)" in str(candidate.outdated(wider, NAME, run))
     gone = params.model_copy(update={"variants": {"smaller": params.variants["smaller"]}})
     assert "no longer configured in params.yaml" in str(candidate.outdated(gone, NAME, run))
     assert candidate.recorded(params, NAME, run, Registry()) is None

@@ -41,9 +41,11 @@ def test_variants_sort_by_their_means_and_carry_their_intervals(small_store: "St
     packs = plan.plan(chosen, "fair", ["notes"], VARIANTS)
     found = {}
     for pack in packs:
-        runs = [one_run("notes", pack.variant, seed, 20, LIKE_THE_LECTURE[pack.variant]) for seed in pack.seeds]
+        names = [member.variant for member in pack.members]
+        runs = [one_run("notes", name, pack.seed, 20, LIKE_THE_LECTURE[name]) for name in names]
         found |= dict(zip(pack.fingerprints, runs, strict=True))
-        losses.setdefault(pack.variant, []).extend(run.metrics[COMPARED] for run in runs if pack.role == "replica")
+        for run in runs if pack.role == "replica" else ():
+            losses.setdefault(run.variant, []).append(run.metrics[COMPARED])
     runner.conclude(packs, found, chosen, small_store)
 
     port = free_port()

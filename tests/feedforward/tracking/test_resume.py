@@ -14,6 +14,7 @@ from tracked_runs import (
     in_spool,
     log,
     result,
+    results_in,
     tags,
 )
 
@@ -57,7 +58,7 @@ def test_finishing_twice_logs_once(store: "Store") -> None:
     (kept,) = all_runs()
     assert history(kept.info.run_id, "loss") == list(enumerate(result().curves["loss"], 1))
     assert history(kept.info.run_id, "third") == [(0, 1 / 3)]
-    assert store.find_results("words", "fair", "replica", [f"{0:064x}"]) == {f"{0:064x}": result()}
+    assert results_in(store, "words", "fair", "replica", [f"{0:064x}"]) == {f"{0:064x}": result()}
 
 
 def test_sending_a_record_twice_changes_nothing(

@@ -8,6 +8,7 @@ from tracked_runs import (
     DIGEST,
     log,
     result,
+    results_in,
     tags,
 )
 
@@ -21,7 +22,7 @@ def test_a_finished_run_is_reused_bit_for_bit(store: "Store") -> None:
     wanted = {f"{seed:064x}": result(seed) for seed in range(3)}
     for seed in range(3):
         log(store, seed)
-    found = tracking.open_store().find_results("words", "fair", "replica", [*wanted, DIGEST])
+    found = results_in(tracking.open_store(), "words", "fair", "replica", [*wanted, DIGEST])
     assert found == wanted
     for key, value in wanted.items():
         assert [x.hex() for x in found[key].curves["loss"]] == [x.hex() for x in value.curves["loss"]]
@@ -32,7 +33,7 @@ def test_in_a_large_store_older_results_are_found_too(store: "Store", monkeypatc
     for seed in range(4):
         log(store, seed)
     wanted = {f"{seed:064x}": result(seed) for seed in range(4)}
-    assert store.find_results("words", "fair", "replica", [*wanted, DIGEST]) == wanted
+    assert results_in(store, "words", "fair", "replica", [*wanted, DIGEST]) == wanted
 
 
 def test_only_the_same_protocol_and_role_are_reused(store: "Store") -> None:
@@ -60,4 +61,4 @@ def test_a_run_with_a_lost_or_changed_result_is_not_reused(store: "Store", works
         path.unlink()
     assert store.find_results("words", "fair", "replica", [f"{0:064x}"]) == {}
     log(store)  # trained again: the whole run counts, the damaged one stays
-    assert store.find_results("words", "fair", "replica", [f"{0:064x}"]) == {f"{0:064x}": result()}
+    assert results_in(store, "words", "fair", "replica", [f"{0:064x}"]) == {f"{0:064x}": result()}

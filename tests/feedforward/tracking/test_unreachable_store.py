@@ -18,6 +18,7 @@ from tracked_runs import (
     in_spool,
     log,
     result,
+    results_in,
     server,
     tags,
     wait_for,
@@ -43,7 +44,7 @@ def test_without_a_store_training_continues_and_results_are_reused(
     assert len([line for line in caplog.records if line.levelno == logging.WARNING]) == 1
     assert len(in_spool()) == 6
     wanted = {f"{seed:064x}": result(seed) for seed in range(5)}
-    assert tracking.open_store().find_results("words", "fair", "replica", wanted) == wanted
+    assert results_in(tracking.open_store(), "words", "fair", "replica", wanted) == wanted
     with pytest.raises(TrackingError):
         store.find_runs("words")
     assert store.reconcile() == 0
@@ -144,7 +145,7 @@ def assert_complete(replicas: int) -> None:
     for run in runs:
         assert history(run.run_id, "loss") == list(enumerate(result(int(run.tags["seed"])).curves["loss"], 1))
     wanted = {f"{seed:064x}": result(seed) for seed in range(replicas)}
-    assert store.find_results("words", "fair", "replica", wanted) == wanted
+    assert results_in(store, "words", "fair", "replica", wanted) == wanted
     experiment = client().get_experiment_by_name("words").experiment_id
     models = [model for model in client().search_logged_models([experiment]) if str(model.status) == "READY"]
     assert len({model.source_run_id for model in models}) == len(models) == 5

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from small_data import dense, split
 
-from feedforward.data.splits import Split
+from feedforward.data.splits import Split, Subset
 from feedforward.training import batches, sparse_layer
 from feedforward.training.batches import Batch, Batches, Plan
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 
 def all_batches(data: Split, order: np.ndarray, batch_size: int) -> list[Batch]:
     """As the training graph makes them: from plans, inside a graph."""
-    made = Batches(data)
+    made = Batches(Subset(data))
 
     @tf.function
     def one(plan: Plan, number: tf.Tensor) -> tuple:
@@ -64,3 +64,12 @@ def test_only_multi_hot_rows_have_a_tail() -> None:
 def test_an_epoch_may_visit_a_part_of_the_samples() -> None:
     found = all_batches(split("notes"), np.array([3, 1, 4]), 2)
     np.testing.assert_array_equal(np.concatenate([b.labels for b in found]), split("notes").labels[[3, 1, 4]])
+
+
+def test_a_subset_is_visited_by_its_own_numbers() -> None:
+    """Row numbers of the subset lead to rows of the split; no features are copied."""
+    data = split("notes")
+    subset = Subset(data, np.array([40, 7, 12]))
+    [plan] = Batches(subset).plans(np.array([2, 0]), 2)
+    np.testing.assert_array_equal(plan["labels"], data.labels[[12, 40]])
+    assert (len(subset), subset.copied().labels.tolist()) == (3, data.labels[[40, 7, 12]].tolist())

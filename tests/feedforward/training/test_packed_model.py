@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,12 +13,13 @@ from small_data import params as small_params
 
 from feedforward.config import tasks
 from feedforward.config.schema import Optimizer, Params
-from feedforward.data.splits import MultiHot, Split
+from feedforward.data.splits import MultiHot, Split, Subset
 from feedforward.training import network
 from feedforward.training.batches import Batch, Batches
 from feedforward.training.packed_model import Pack, weights_digest
 
-SEEDS = (0, 1, 5)
+SEEDS = (0, 1, 5)  # of initial weights
+SEED = 5  # of dropout masks
 STEP = tf.constant(7)
 DATASETS = ("tones", "notes")
 VARIANTS = ("original", "smaller", "larger", "l2", "dropout")
@@ -39,13 +41,13 @@ def models(params: Params, dataset: str, variant: str, seeds: Sequence[int] = SE
     return built
 
 
-def packed(built: list[keras.Model], dataset: str, seeds: Sequence[int] = SEEDS) -> Pack:
-    """With a tail whose gradient can be looked at."""
-    return Pack(built, seeds, isinstance(split(dataset).features, MultiHot), Optimizer(name="sgd"))
+def packed(built: list[keras.Model], dataset: str) -> Pack:
+    """With a tail whose gradient can be inspected."""
+    return Pack(built, SEED, isinstance(split(dataset).features, MultiHot), Optimizer(name="sgd"))
 
 
 def batch_of(data: Split) -> Batch:
-    batches = Batches(data)
+    batches = Batches(Subset(data))
     [plan] = batches.plans(np.arange(len(data)), len(data))
     return batches.batch(plan, tf.constant(0))
 
@@ -53,12 +55,15 @@ def batch_of(data: Split) -> Batch:
 def of_replica(pack: Pack, gradients: list[tuple[tf.Variable, tf.Tensor]], k: int) -> list[np.ndarray]:
     """The gradients of replica k in the order of Keras's weights."""
     by_variable = {variable.ref(): gradient.numpy() for variable, gradient in gradients}
-    first = np.concatenate(
-        [by_variable[part.ref()] for part in (pack.head, *([pack.tail.variable] if pack.tail else []))]
-    )
-    stacks = [by_variable[v.ref()][k] for pair in zip(pack.biases, pack.kernels, strict=False) for v in pair]
-    last = by_variable[pack.biases[-1].ref()][k]
-    return [np.split(first, len(pack.models), axis=1)[k], *stacks, last]
+    [stack] = [stack for stack in pack.stacks if k in stack.members]
+    place = stack.members.index(k)
+    first = by_variable[stack.head.ref()][place]
+    for members, tail in pack.tails:
+        if k in members:
+            parts = np.split(by_variable[tail.variable.ref()], np.cumsum(tail.widths)[:-1], axis=1)
+            first = np.concatenate([first, parts[members.index(k)]])
+    pairs = zip(stack.biases, [*stack.kernels, None], strict=True)
+    return [first, *(by_variable[v.ref()][place] for pair in pairs for v in pair if v is not None)]
 
 
 def keras_step(model: keras.Model, data: Split, loss: str, masks: list[np.ndarray]) -> tuple[float, list[np.ndarray]]:
@@ -73,24 +78,30 @@ def keras_step(model: keras.Model, data: Split, loss: str, masks: list[np.ndarra
     return float(total), [g.numpy() for g in tape.gradient(total, [w.value for w in model.trainable_weights])]
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_a_packed_step_has_the_gradients_of_a_dense_keras_step(params: Params, dataset: str, variant: str) -> None:
+def test_a_packed_step_of_all_variants_has_the_gradients_of_dense_keras_steps(params: Params, dataset: str) -> None:
     data = split(dataset)
-    built = models(params, dataset, variant)
+    built = [model for variant in VARIANTS for model in models(params, dataset, variant, (SEED,))]
     pack = packed(built, dataset)
     entropy, _, gradients = pack.gradients(batch_of(data), STEP)
-    widths = [layer.units for layer in pack.dense[:-1]]
-    masks = [np.ones((len(SEEDS), len(data), units), np.float32) for units in widths]
-    if variant == "dropout":  # Keras draws its masks otherwise: give it ours
-        masks = [pack._drop(tf.constant(mask), layer, STEP).numpy() for layer, mask in enumerate(masks)]
-    for k, model in enumerate(built):
+    for k, (variant, model) in enumerate(zip(VARIANTS, built, strict=True)):
+        widths = [layer.units for layer in model.layers if isinstance(layer, keras.layers.Dense)][:-1]
+        masks = [np.ones((len(data), units), np.float32) for units in widths]
+        if variant == "dropout":  # Keras draws its masks otherwise: give it ours
+            [stack] = [stack for stack in pack.stacks if k in stack.members]
+            masks = [mask_of(stack, len(data), units, layer, k) for layer, units in enumerate(widths)]
         loss = tasks.TASKS[params.datasets[dataset].task].loss
-        total, expected = keras_step(model, data, loss, [mask[k] for mask in masks])
+        total, expected = keras_step(model, data, loss, masks)
         own = float(tf.reduce_mean(entropy[k]) + pack.penalty()[k])
         assert own == pytest.approx(total, rel=1e-5)
-        for found, wanted in zip(of_replica(pack, gradients, k), expected, strict=True):
-            assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()
+        for ours, theirs in zip(of_replica(pack, gradients, k), expected, strict=True):
+            assert np.abs(ours - theirs).max() <= 1e-5 * np.abs(theirs).max()
+
+
+def mask_of(stack: Any, samples: int, units: int, layer: int, k: int, step: tf.Tensor = STEP) -> np.ndarray:
+    """What dropout multiplies activations of replica k by."""
+    ones = tf.ones((len(stack.members), samples, units))
+    return stack._drop(ones, layer, SEED, step)[stack.members.index(k)].numpy()
 
 
 @pytest.mark.parametrize("columns", [3, 512, 513])
@@ -99,7 +110,7 @@ def test_multi_hot_features_may_end_before_the_tail(params: Params, columns: int
     assert isinstance(features, MultiHot)
     narrow = Split(small_columns(features, columns), split("notes").labels)
     model = network.build(params.datasets["notes"], params.variants["l2"], columns, 0)
-    pack = Pack([model], [0], sparse=True, optimizer=Optimizer(name="sgd"))
+    pack = Pack([model], 0, sparse=True, optimizer=Optimizer(name="sgd"))
     _, _, gradients = pack.gradients(batch_of(narrow), STEP)
     masks = [np.ones((1, 1), np.float32)] * 2
     _, expected = keras_step(model, narrow, "binary_crossentropy", masks)
@@ -138,19 +149,19 @@ def test_correct_counts_as_keras_accuracy_does(params: Params, dataset: str) -> 
 
 
 def test_the_cross_entropy_of_ten_equal_probabilities_is_ln_10() -> None:
-    pack = Pack([output_of(10, "softmax")], [0], sparse=False)
+    pack = Pack([output_of(10, "softmax")], 0, sparse=False)
     entropy = pack.cross_entropy(tf.constant([3, 9], tf.uint8), tf.fill((1, 2, 10), 5.0))
     np.testing.assert_allclose(entropy, [[math.log(10)] * 2], rtol=1e-6)
 
 
 def test_the_cross_entropy_of_an_undecided_binary_output_is_ln_2() -> None:
-    pack = Pack([output_of(1, "sigmoid")], [0], sparse=False)
+    pack = Pack([output_of(1, "sigmoid")], 0, sparse=False)
     entropy = pack.cross_entropy(tf.constant([0, 1], tf.uint8), tf.zeros((1, 2, 1)))
     np.testing.assert_allclose(entropy, [[math.log(2)] * 2], rtol=1e-6)
 
 
 def test_a_sure_and_wrong_output_has_a_finite_cross_entropy() -> None:
-    pack = Pack([output_of(1, "sigmoid")], [0], sparse=False)
+    pack = Pack([output_of(1, "sigmoid")], 0, sparse=False)
     assert float(pack.cross_entropy(tf.constant([0]), tf.constant([[[500.0]]]))[0, 0]) == pytest.approx(500)
 
 
@@ -170,22 +181,22 @@ def test_the_penalty_of_each_replica_is_keras(params: Params, dataset: str) -> N
 
 def test_dropout_keeps_the_mean_and_drops_its_share(params: Params) -> None:
     pack = packed(models(params, "tones", "dropout"), "tones")
-    dropped = pack._drop(tf.ones((len(SEEDS), 500, 16)), 0, STEP).numpy()
-    assert set(np.unique(dropped)) == {0.0, 2.0}
-    for replica in dropped:
-        assert replica.mean() == pytest.approx(1, abs=4 / math.sqrt(replica.size))
+    for k in range(len(SEEDS)):
+        dropped = mask_of(pack.stacks[0], 500, 16, 0, k)
+        assert set(np.unique(dropped)) == {0.0, 2.0}
+        assert dropped.mean() == pytest.approx(1, abs=4 / math.sqrt(dropped.size))
 
 
-def test_masks_differ_by_replica_layer_and_step_and_come_again(params: Params) -> None:
-    pack = packed(models(params, "notes", "dropout"), "notes")
-    x = tf.ones((len(SEEDS), 40, 16))
-    mask = pack._drop(x, 0, STEP).numpy()
-    np.testing.assert_array_equal(mask, pack._drop(x, 0, STEP))
-    assert not np.array_equal(mask[0], mask[1])
-    assert not np.array_equal(mask, pack._drop(x, 1, STEP))
-    assert not np.array_equal(mask, pack._drop(x, 0, STEP + 1))
-    alone = packed(models(params, "notes", "dropout", SEEDS[1:2]), "notes", SEEDS[1:2])
-    np.testing.assert_array_equal(alone._drop(x[:1], 0, STEP)[0], mask[1])
+def test_masks_differ_by_layer_and_step_and_only_variants_with_dropout_have_one(params: Params) -> None:
+    built = [model for variant in ("original", "dropout") for model in models(params, "notes", variant, (SEED,))]
+    [stack] = packed(built, "notes").stacks
+    mask = mask_of(stack, 40, 16, 0, 1)
+    np.testing.assert_array_equal(mask, mask_of(stack, 40, 16, 0, 1))
+    np.testing.assert_array_equal(mask_of(stack, 40, 16, 0, 0), np.ones((40, 16)))
+    assert not np.array_equal(mask, mask_of(stack, 40, 16, 1, 1))
+    assert not np.array_equal(mask, mask_of(stack, 40, 16, 0, 1, STEP + 1))
+    [alone] = packed(built[1:], "notes").stacks
+    np.testing.assert_array_equal(mask_of(alone, 40, 16, 0, 0), mask)
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
@@ -203,12 +214,17 @@ def test_no_replica_touches_another(params: Params, dataset: str) -> None:
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_what_is_packed_is_unpacked(params: Params, dataset: str) -> None:
-    built = models(params, dataset, "larger")
+def test_weights_come_out_of_a_pack_as_they_went_in(params: Params, dataset: str) -> None:
+    built = [model for variant in VARIANTS for model in models(params, dataset, variant, (SEED,))]
+    pack = packed(built, dataset)
     before = [model.get_weights() for model in built]
-    for model, weights in zip(packed(built, dataset).unpack(), before, strict=True):
-        for a, b in zip(model.get_weights(), weights, strict=True):
-            np.testing.assert_array_equal(a, b)
+    doubled = [[2 * array for array in arrays] for arrays in before]
+    for expected in (before, doubled):
+        if expected is doubled:
+            pack.assign(doubled)
+        for arrays, others in zip(pack.weights(), expected, strict=True):
+            for one, other in zip(arrays, others, strict=True):
+                np.testing.assert_array_equal(one, other)
 
 
 def test_the_digest_tells_weights_apart(params: Params) -> None:

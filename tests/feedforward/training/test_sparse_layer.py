@@ -93,7 +93,7 @@ def test_the_product_is_that_of_dense_matrices(optimizer: Optimizer) -> None:
     rest = tail_of(rows_like_texts(20, 0))
     by_row, by_column = places(sparse_layer.coordinates(rest, 20))
     kernel = np.random.default_rng(0).normal(size=(rest.columns, 8)).astype(np.float32)
-    tail = sparse_layer.tail(kernel, optimizer)
+    tail = sparse_layer.tail([kernel[:, :3], kernel[:, 3:]], optimizer)
     assert (tail.variable is None) == (optimizer.name == "rmsprop")
     ones = by_row if tail.order == "row" else by_column
     np.testing.assert_allclose(tail.product(ones, tf.constant(20)), rest.dense() @ kernel, rtol=1e-5, atol=1e-6)
@@ -105,37 +105,38 @@ def test_the_gradient_is_that_of_dense_matrices() -> None:
     rest = tail_of(rows_like_texts(20, 0))
     _, by_column = places(sparse_layer.coordinates(rest, 20))
     upstream = np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)
-    tail = sparse_layer.VariableTail(np.zeros((rest.columns, 8), np.float32))
+    tail = sparse_layer.VariableTail([np.zeros((rest.columns, 8), np.float32)], [0.0])
     gradient = tail.backward(tf.constant(upstream), by_column)
     np.testing.assert_allclose(gradient, rest.dense().T @ upstream, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("l2", [0.0, 0.01])
-def test_compiled_loops_learn_as_keras_does(l2: float) -> None:
+@pytest.mark.parametrize("l2", [(0.0, 0.0), (0.01, 0.03)])
+def test_compiled_loops_learn_as_keras_does(l2: tuple[float, float]) -> None:
     numbers = np.random.default_rng(0)
     batches = [tail_of(rows_like_texts(20, number)) for number in range(3)]  # each without some columns of the others
     kernel = numbers.normal(size=(batches[0].columns, 8)).astype(np.float32)
     optimizer = Optimizer(learning_rate=0.01, rho=0.8, epsilon=1e-5)
-    tail, variable = sparse_layer.tail(kernel, optimizer, l2), tf.Variable(kernel)
+    tail, variable = sparse_layer.tail([kernel[:, :3], kernel[:, 3:]], optimizer, l2), tf.Variable(kernel)
+    by_unit = np.repeat(np.float32(l2), (3, 5))
     keras_rule = keras.optimizers.RMSprop(0.01, rho=0.8, epsilon=1e-5)
     for rest in batches * 2:
         upstream = numbers.normal(size=(20, 8)).astype(np.float32)
         _, by_column = places(sparse_layer.coordinates(rest, 20))
         assert tail.backward(tf.constant(upstream), by_column) is None
-        keras_rule.apply([rest.dense().T @ upstream + 2 * l2 * variable], [variable])
+        keras_rule.apply([rest.dense().T @ upstream + 2 * by_unit * variable], [variable])
     np.testing.assert_allclose(tail.numpy(), variable, rtol=1e-5, atol=1e-6)
     assert np.abs(tail.numpy() - kernel).max() > 0.01
 
 
 def test_other_rules_need_a_variable() -> None:
     for optimizer in (Optimizer(momentum=0.5), Optimizer(name="adam")):
-        assert sparse_layer.tail(np.zeros((3, 2), np.float32), optimizer).variable is not None
+        assert sparse_layer.tail([np.zeros((3, 2), np.float32)], optimizer).variable is not None
 
 
 @Kinds
 def test_rows_without_words_have_a_sum_of_0(optimizer: Optimizer) -> None:
     nothing = (tf.constant([], tf.int32),) * 2
-    tail = sparse_layer.tail(np.ones((3, 2), np.float32), optimizer)
+    tail = sparse_layer.tail([np.ones((3, 2), np.float32)], optimizer)
     np.testing.assert_array_equal(tail.product(nothing, tf.constant(4)), np.zeros((4, 2)))
     gradient = tail.backward(tf.ones((4, 2)), nothing)
     np.testing.assert_array_equal(tail.numpy() if gradient is None else gradient + 1, np.ones((3, 2)))

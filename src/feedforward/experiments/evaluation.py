@@ -1,0 +1,69 @@
+"""The figures of a run, from its curves and its model: everything that decides them begins here.
+
+They are made from what the store keeps, so a changed figure is computed again without training. The digest of this
+module and all that it imports is kept with each run; it is not part of the fingerprint.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from feedforward.core import paths
+from feedforward.data import manifest as manifest_file
+from feedforward.data.splits import Split
+from feedforward.models import attribution, metrics
+from feedforward.models.numpy_network import Network
+
+
+def summarize(curves: Mapping[str, Sequence[float]], measured: Mapping[str, float]) -> dict[str, float]:
+    """The figures of a compared run: at its best epoch (of lowest validation cross-entropy) and at its last.
+
+    `generalization_gap` is the validation loss minus the training loss of the same weights, both in inference mode.
+    """
+    score = "mae" if "mae" in curves else "accuracy"
+    figures = {f"last_{score}": curves[score][-1], "last_cross_entropy": curves["cross_entropy"][-1]}
+    if "val_cross_entropy" not in curves:
+        return figures
+    losses = curves["val_cross_entropy"]
+    best = min(range(len(losses)), key=losses.__getitem__)
+    return figures | {
+        "best_epoch": float(best + 1),
+        "best_val_cross_entropy": losses[best],
+        f"best_val_{score}": curves[f"val_{score}"][best],
+        **measured,
+        "generalization_gap": losses[best] - measured["best_cross_entropy"],
+        "last_val_cross_entropy": losses[-1],
+        f"last_val_{score}": curves[f"val_{score}"][-1],
+    }
+
+
+def on_test(dataset: str, network: Network) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    """(figures, hardest): of a final model on the test samples, and the samples that it gets most wrong.
+
+    `test_loss_se` and `test_<score>_se` are standard errors over the test samples.
+
+    Raises:
+        DataError: the data are not vectorized.
+    """
+    test = Split.load(paths.vectorized(dataset) / "test")
+    unit = manifest_file.load(dataset).get("target", {}).get("scale", 1.0)
+    logits = network.logits(test.features)
+    losses = metrics.losses(network, logits, test.labels)
+    score, scores = metrics.scores(network, logits, test.labels)
+    if score == "mae":
+        scores = scores * unit
+    figures = {"test_loss": _mean(losses), "test_loss_se": _standard_error(losses)}
+    figures |= {f"test_{score}": _mean(scores), f"test_{score}_se": _standard_error(scores)}
+    figures |= {f"test_{name}": value for name, value in metrics.measure(network, logits, test.labels).items()}
+    is_class = not metrics.is_value(test.labels) and test.labels.ndim == 1
+    return figures, attribution.hardest(network, test) if is_class else []
+
+
+def _mean(values: Any) -> float:
+    return float(np.mean(values))
+
+
+def _standard_error(values: Any) -> float:
+    return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else 0.0

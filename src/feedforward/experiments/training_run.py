@@ -1,0 +1,98 @@
+"""Training the runs of a pack: everything that decides weights and curves begins here.
+
+The fingerprint of a run covers this module and all that it imports, so code that only reports does not belong here.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from feedforward.config.schema import Dataset, Params, Variant
+from feedforward.core import paths
+from feedforward.core.errors import TrainingError
+from feedforward.data import manifest as manifest_file
+from feedforward.data import validation_split
+from feedforward.data.splits import Split, Subset
+from feedforward.experiments.plan import Pack
+from feedforward.training import trainer
+
+OnEpoch = Callable[[int, float], None]
+Samples = tuple[Subset, Subset | None]
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A finished model and what was recorded while it trained.
+
+    model: keras.Model. curves: see RunResult. measured: see trainer.Replica. Absolute errors are in the unit of the
+    value that is learned; training reads it in standard deviations.
+    """
+
+    model: Any
+    curves: dict[str, list[float]]
+    measured: dict[str, float]
+    weights_digest: str
+
+
+def train(
+    pack: Pack, params: Params, samples: Samples, on_epoch: OnEpoch = lambda *_: None
+) -> list[TrainedRun | TrainingError]:
+    """Train the members of a pack side by side; a member whose loss is not finite gives an error in its place.
+
+    samples: what `load` returned for this pack.
+    """
+    dataset = params.datasets[pack.dataset]
+    training, validation = samples
+    replicas = trainer.fit(
+        dataset,
+        {member.variant: params.variants[member.variant] for member in pack.members},
+        training,
+        validation,
+        pack.seed_of("weights"),
+        validation_split.generator(pack.seed_of("order"), validation_split.ORDER),
+        pack.epochs,
+        on_epoch,
+    )
+    unit = manifest_file.load(pack.dataset).get("target", {}).get("scale", 1.0)
+    return [replica if isinstance(replica, TrainingError) else _in_units(replica, unit) for replica in replicas]
+
+
+def load(pack: Pack, dataset: Dataset) -> Samples:
+    """(training, validation) samples of the runs of a pack, over the memory-mapped splits.
+
+    Raises:
+        DataError: the data are not vectorized or damaged, or nothing would be left to train on.
+    """
+    folder = paths.vectorized(pack.dataset)
+    whole = Split.load(folder / "train")
+    if pack.train == "all":
+        return Subset(whole), Subset(Split.load(folder / "test")) if pack.validate == "test" else None
+    if pack.train == "fixed":
+        return validation_split.fixed(whole, dataset)
+    return validation_split.draw(whole, dataset, pack.seed_of("split"))
+
+
+def train_final(dataset: Dataset, variant: Mapping[str, Variant], training: Subset, seed: int) -> TrainedRun:
+    """Train a variant, {name: variant}, as the final model of that seed is trained, on these samples alone.
+
+    Raises:
+        TrainingError: a loss is not finite.
+    """
+    order = validation_split.generator(seed, validation_split.ORDER)
+    [replica] = trainer.fit(dataset, variant, training, None, seed, order, dataset.training.final.epochs)
+    if isinstance(replica, TrainingError):
+        raise replica
+    return _in_units(replica, 1.0)
+
+
+def _in_units(replica: trainer.Replica, unit: float) -> TrainedRun:
+    def scaled(figures: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            name: (np.asarray(values) * unit).tolist() if name.endswith("mae") else values
+            for name, values in figures.items()
+        }
+
+    digest = trainer.weights_digest(replica.model)
+    return TrainedRun(replica.model, scaled(replica.curves), scaled(replica.measured), digest)

@@ -1,0 +1,87 @@
+"""Validation samples: drawn by a seed, stratified; or fixed."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_data import HELD_OUT, TRAIN, params, split
+
+from feedforward.config.schema import Dataset
+from feedforward.core.errors import DataError
+from feedforward.data import validation_split
+from feedforward.data.splits import Split
+
+
+def dataset(samples: int) -> Dataset:
+    entry = params().datasets["tones"]
+    validation = entry.training.validation.model_copy(update={"samples": samples})
+    return entry.model_copy(update={"training": entry.training.model_copy(update={"validation": validation})})
+
+
+def labeled(labels: np.ndarray) -> Split:
+    return Split(np.zeros((len(labels), 1), np.uint8), labels)
+
+
+@settings(deadline=None)
+@given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=5), seed=st.integers(0, 99), data=st.data())
+def test_a_draw_is_a_partition_in_which_each_class_keeps_its_share(
+    sizes: list[int], seed: int, data: st.DataObject
+) -> None:
+    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes)).astype(np.uint8)
+    if len(labels) < 2:
+        return
+    count = data.draw(st.integers(1, len(labels) - 1))
+    train, validation = validation_split.draw(labeled(labels), dataset(count), seed)
+    assert train.rows is not None
+    assert validation.rows is not None
+    assert len(validation) == count
+    np.testing.assert_array_equal(np.sort(np.concatenate([train.rows, validation.rows])), np.arange(len(labels)))
+    assert (np.diff(train.rows) > 0).all()
+    assert (np.diff(validation.rows) > 0).all()
+    shares = np.bincount(validation.labels.astype(int), minlength=len(sizes))
+    exact = np.array(sizes) * count / len(labels)
+    assert (np.abs(shares - exact) < 1).all()
+
+
+def test_a_seed_draws_the_same_samples_again_and_another_seed_others() -> None:
+    whole, entry = split("notes"), params().datasets["notes"]
+    draws = [validation_split.draw(whole, entry, seed)[1].rows for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(draws[0], draws[1])
+    assert not np.array_equal(draws[0], draws[2])
+    assert len(draws[0]) == HELD_OUT
+
+
+def test_over_seeds_every_sample_validates_equally_often() -> None:
+    labels = np.repeat([0, 1], [30, 60]).astype(np.uint8)
+    draws = [validation_split.draw(labeled(labels), dataset(30), seed)[1].rows for seed in range(400)]
+    counts = np.bincount(np.concatenate(draws), minlength=90)
+    assert counts.mean() == pytest.approx(400 / 3)
+    assert np.abs(counts - 400 / 3).max() < 5 * np.sqrt(400 * 2 / 9)
+
+
+@pytest.mark.parametrize("labels", [np.linspace(0, 1, 50, dtype=np.float32), np.zeros((50, 3), np.uint8)])
+def test_values_and_several_labels_are_drawn_without_strata(labels: np.ndarray) -> None:
+    train, validation = validation_split.draw(labeled(labels), dataset(20), 3)
+    assert (len(train), len(validation)) == (30, 20)
+
+
+@pytest.mark.parametrize("name", ["tones", "notes"])
+def test_the_fixed_split_holds_out_the_first_or_the_last(name: str) -> None:
+    train, validation = validation_split.fixed(split(name), params().datasets[name])
+    numbers = np.arange(TRAIN)
+    held_out = numbers[:HELD_OUT] if name == "notes" else numbers[-HELD_OUT:]  # `take` of the small params
+    np.testing.assert_array_equal(validation.rows, held_out)
+    np.testing.assert_array_equal(train.rows, np.setdiff1d(numbers, held_out))
+
+
+def test_something_must_be_left_to_train_on() -> None:
+    for function in (validation_split.fixed, lambda whole, entry: validation_split.draw(whole, entry, 0)):
+        with pytest.raises(DataError, match=r"validation\.samples must be below the 24 training samples, got 24"):
+            function(split("notes", HELD_OUT), params().datasets["notes"])
+
+
+def test_split_and_order_use_independent_random_numbers() -> None:
+    streams = [
+        validation_split.generator(0, stream).random(4) for stream in (validation_split.SPLIT, validation_split.ORDER)
+    ]
+    assert not np.intersect1d(*streams).size

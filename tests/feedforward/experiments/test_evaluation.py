@@ -1,0 +1,45 @@
+"""The figures of a run against arithmetic."""
+
+import pytest
+
+from feedforward.experiments import evaluation
+
+CURVES = {
+    "loss": [0.9, 0.5, 0.2],
+    "accuracy": [0.5, 0.8, 0.9],
+    "cross_entropy": [0.8, 0.4, 0.1],
+    "val_loss": [0.7, 0.6, 0.9],
+    "val_accuracy": [0.6, 0.7, 0.65],
+    "val_cross_entropy": [0.6, 0.5, 0.8],
+}
+MEASURED = {"best_cross_entropy": 0.35, "best_accuracy": 0.85}
+
+
+def test_the_figures_of_a_run_are_those_of_its_best_and_its_last_epoch() -> None:
+    assert evaluation.summarize(CURVES, MEASURED) == pytest.approx(
+        {
+            "best_epoch": 2,
+            "best_val_cross_entropy": 0.5,
+            "best_val_accuracy": 0.7,
+            "best_cross_entropy": 0.35,
+            "best_accuracy": 0.85,
+            "generalization_gap": 0.5 - 0.35,  # both in inference mode
+            "last_val_cross_entropy": 0.8,
+            "last_val_accuracy": 0.65,
+            "last_accuracy": 0.9,
+            "last_cross_entropy": 0.1,
+        }
+    )
+
+
+def test_the_best_epoch_is_that_of_the_cross_entropy_and_not_of_the_penalized_loss() -> None:
+    assert evaluation.summarize(CURVES | {"val_loss": [0.9, 0.8, 0.1]}, MEASURED)["best_epoch"] == 2
+
+
+def test_of_equal_epochs_the_first_is_best() -> None:
+    assert evaluation.summarize(CURVES | {"val_cross_entropy": [0.5, 0.5, 0.5]}, MEASURED)["best_epoch"] == 1
+
+
+def test_a_final_run_has_no_best_epoch() -> None:
+    unwatched = {name: values for name, values in CURVES.items() if not name.startswith("val_")}
+    assert evaluation.summarize(unwatched, {}) == {"last_accuracy": 0.9, "last_cross_entropy": 0.1}
