@@ -1,4 +1,4 @@
-"""What must survive: every fault of docs/reliability.md against the real parts. `python -m faults`, or `make faults`.
+"""Every fault of docs/reliability.md, tried on the real parts: `python -m faults`, or `make faults`.
 
 Here as in the tests, small models and data come from `tests/support`.
 """

@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from faults import ROOT, workspace
-from faults.scene import Scene
+from faults.context import Context
 from faults.workspace import FEEDFORWARD, NAME, REPRO, Done
 
 CANARY = "c4n4ry-7d1e55"
 
 
-def nowhere(scene: Scene) -> str:
+def nowhere(context: Context) -> str:
     """Row 27."""
-    with scene.line.copy("canary") as folder, _mirror() as port:
+    with context.line.copy("canary") as folder, _mirror() as port:
         for name in ("data", "reports", "mlruns", ".prefect", ".dvc/cache"):
             shutil.rmtree(folder / name, ignore_errors=True)
         workspace.change(folder, {"mirrors": []})

@@ -1,4 +1,4 @@
-"""Tests that hold a row, run in one call of pytest for all rows together."""
+"""The tests that rows cite, run in one call of pytest for all rows."""
 
 import collections
 import os
@@ -18,7 +18,7 @@ FUZZ = 4  # times as many examples as in `make test`
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the cases of one test ended. problem: of the first that did not pass, one line."""
+    """Results of the cases of one test. problem: of the first that did not pass, one line."""
 
     passed: int = 0
     failed: int = 0

@@ -1,6 +1,6 @@
 """Row 7: the disk is full in the middle of a stage, on a small disk of its own.
 
-`python -m faults.disk DISK BASE STAGE…` plays the stages there.
+`python -m faults.disk DISK BASE STAGE…` scenarios the stages there.
 """
 
 import shutil
@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from faults import ROOT, workspace
+from faults.context import Context
 from faults.kills import STEPS
-from faults.scene import Scene
 from faults.workspace import NAME, Done
 
 ROOM = {"fetch": 64, "vectorize": 64, "validate": 16, "train": 256, "compare": 64}  # KiB that are left to each stage
@@ -18,12 +18,12 @@ ARGUMENT = {"train": "fair", "validate": "", "compare": ""}
 OWN = ("unshare", "--map-root-user", "--mount")  # a file system that nobody else sees
 
 
-def full(scene: Scene) -> str:
+def full(context: Context) -> str:
     """Row 7."""
-    chosen = ("fetch", "vectorize") if scene.short else tuple(ROOM)
-    folder = scene.line.folder
+    chosen = ("fetch", "vectorize") if context.short else tuple(ROOM)
+    folder = context.line.folder
     size = sum(path.stat().st_size for path in workspace.walk(folder)) // 1024
-    disk = scene.folder / "disk"
+    disk = context.folder / "disk"
     disk.mkdir()
     script = f'mount -t tmpfs -o size={2 * size + 50_000}k none "$1" && exec {sys.executable} -m faults.disk "$@"'
     command = [*OWN, "sh", "-c", script, "sh", str(disk), str(folder), *chosen]
@@ -32,7 +32,7 @@ def full(scene: Scene) -> str:
     return done.stdout.strip()
 
 
-def play(disk: Path, base: Path, stages: list[str]) -> str:
+def check(disk: Path, base: Path, stages: list[str]) -> str:
     """Each stage meets the end of the disk, leaves the old outputs as they were, and works once there is room."""
     folder, filler = disk / "work", disk / "filler"
     for stage in stages:
@@ -64,6 +64,6 @@ def _run(folder: Path, stage: str) -> Done:
 
 if __name__ == "__main__":
     try:
-        print(play(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]))
+        print(check(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]))
     except AssertionError as error:
         sys.exit(str(error).replace("\n", " "))

@@ -1,6 +1,6 @@
 """Row 35: the disk is full where the service keeps samples from users, on a small disk of its own.
 
-`python -m faults.inbox` plays it in the workspace FEEDFORWARD_ROOT.
+`python -m faults.inbox` scenarios it in the workspace FEEDFORWARD_ROOT.
 """
 
 import os
@@ -13,8 +13,8 @@ import registered
 import small_data
 
 from faults import ROOT
+from faults.context import Context, environment
 from faults.disk import OWN
-from faults.scene import Scene, environment
 from feedforward import tracking
 from feedforward.config.schema import load_params
 from feedforward.core import append_only_log, paths
@@ -22,9 +22,9 @@ from feedforward.core import append_only_log, paths
 SAMPLES = 20  # sent while the disk is full
 
 
-def full(scene: Scene) -> str:
+def full(context: Context) -> str:
     """Row 35."""
-    root = scene.folder / "inbox"
+    root = context.folder / "inbox"
     with environment({"FEEDFORWARD_ROOT": str(root)}):
         small_data.write_vectorized(root)
         small_data.write_params(root / "params.yaml", small_data.values())
@@ -38,7 +38,7 @@ def full(scene: Scene) -> str:
     return done.stdout.strip()
 
 
-def play() -> str:
+def check() -> str:
     """Samples are refused with 507 while the disk is full, predictions go on, and samples are stored again later."""
     name = registered.NAME
     filler = paths.incoming(name).parent / "filler"
@@ -59,6 +59,6 @@ def play() -> str:
 
 if __name__ == "__main__":
     try:
-        print(play())
+        print(check())
     except AssertionError as error:
         sys.exit(str(error).replace("\n", " "))

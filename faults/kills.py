@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from faults import workspace
-from faults.scene import SEED, Scene
+from faults.context import SEED, Context
 from faults.workspace import DVC, FEEDFORWARD, NAME, REPRO, Line
 from feedforward.core import append_only_log
 from pipelines import prefect_server
@@ -139,19 +139,19 @@ def chained(lines: Sequence[Mapping[str, Any]]) -> None:
         assert line["before"] == expected, f"a gap in the audit log: {before}, {line}"
 
 
-def of_the_group(scene: Scene) -> str:
+def of_the_group(context: Context) -> str:
     """Row 8."""
-    if scene.short:
-        return _of_the_group(scene, ("fetch", "vectorize"), {})
-    with prefect_server.started(scene.folder / "prefect") as (address, wait):
+    if context.short:
+        return _of_the_group(context, ("fetch", "vectorize"), {})
+    with prefect_server.started(context.folder / "prefect") as (address, wait):
         wait()
-        return _of_the_group(scene, tuple(STEPS), {"PREFECT_API_URL": address})
+        return _of_the_group(context, tuple(STEPS), {"PREFECT_API_URL": address})
 
 
-def _of_the_group(scene: Scene, steps: Sequence[str], later: Mapping[str, str]) -> str:
-    reference = replace(measure(scene.line, steps), later=later)
-    moments = drawn(reference.seconds, scene.count(100, 2), SEED)
-    points = [(POINTS[point], point) for point in (SHORT_POINTS if scene.short else POINTS)]
+def _of_the_group(context: Context, steps: Sequence[str], later: Mapping[str, str]) -> str:
+    reference = replace(measure(context.line, steps), later=later)
+    moments = drawn(reference.seconds, context.count(100, 2), SEED)
+    points = [(POINTS[point], point) for point in (SHORT_POINTS if context.short else POINTS)]
     trials = {f"{step} after {after:.2f} s": partial(_killed_at, reference, step, after) for step, after in moments}
     trials |= {point: partial(_killed_by, reference, step, point) for step, point in points}
     seen = all_of(trials)
@@ -162,11 +162,11 @@ def _of_the_group(scene: Scene, steps: Sequence[str], later: Mapping[str, str]) 
     )
 
 
-def of_dvc_alone(scene: Scene) -> str:
+def of_dvc_alone(context: Context) -> str:
     """Row 9."""
-    steps = ("vectorize",) if scene.short else ("vectorize", "validate", "train", "compare")
-    reference = measure(scene.line, steps)
-    moments = drawn(reference.seconds, scene.count(12, 1), SEED + 1)
+    steps = ("vectorize",) if context.short else ("vectorize", "validate", "train", "compare")
+    reference = measure(context.line, steps)
+    moments = drawn(reference.seconds, context.count(12, 1), SEED + 1)
     seen = all_of(
         {f"{step} after {after:.2f} s": partial(_orphaned, reference, step, after) for step, after in moments}
     )

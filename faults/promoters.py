@@ -1,4 +1,4 @@
-"""Row 24: twenty promotions at once, round after round, in several processes."""
+"""Row 24: twenty simultaneous promotions, repeated, in several processes."""
 
 import multiprocessing
 import os
@@ -12,8 +12,8 @@ from typing import Any
 import registered
 import small_data
 
+from faults.context import SEED, Context, environment
 from faults.kills import chained
-from faults.scene import SEED, Scene, environment
 from feedforward import tracking
 from feedforward.config.schema import Promotion, load_params
 from feedforward.core import append_only_log, paths
@@ -31,11 +31,11 @@ UNSOUND: tuple[dict[str, Any], ...] = (
 RULE = Promotion(class_accuracy=0.75, max_bytes=10**6, max_latency=100.0)
 
 
-def race(scene: Scene) -> str:
+def race(context: Context) -> str:
     """Row 24."""
-    rounds, numbers = scene.count(50, 1), random.Random(SEED)
-    processes = scene.count(4, 2)
-    template = scene.folder / "promoters" / "template"
+    rounds, numbers = context.count(50, 1), random.Random(SEED)
+    processes = context.count(4, 2)
+    template = context.folder / "promoters" / "template"
     with environment({"FEEDFORWARD_ROOT": str(template)}):
         strengths = _prepare(template)
     best = 1 + max(range(VALID), key=strengths.__getitem__)
@@ -53,7 +53,7 @@ def race(scene: Scene) -> str:
 
 
 def _prepare(root: Path) -> list[float]:
-    """Make the versions, the valid ones first; their strengths."""
+    """Register the versions, valid ones first; return their strengths."""
     small_data.write_vectorized(root)
     small_data.write_params(root / "params.yaml", small_data.values(promotion=RULE.model_dump()))
     registered.vocabulary()
@@ -71,7 +71,7 @@ def _prepare(root: Path) -> list[float]:
 
 
 def _promote(root: str, numbers: Sequence[int]) -> list[str]:
-    """Promote versions at once, each in a thread; what went wrong."""
+    """Promote versions simultaneously, each in a thread; return the problems."""
     os.environ["FEEDFORWARD_ROOT"] = root
     settings.apply()
     from feedforward.tracking.registry import Registry

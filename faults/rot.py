@@ -5,17 +5,17 @@ import shutil
 from pathlib import Path
 
 from faults import workspace
-from faults.scene import SEED, Scene
+from faults.context import SEED, Context
 from faults.workspace import FEEDFORWARD, REPRO
 from feedforward.experiments import verification
 
 CACHE = Path(".dvc/cache/files/md5")
 
 
-def found(scene: Scene) -> str:
+def found(context: Context) -> str:
     """Row 10."""
-    count, numbers = scene.count(100, 20), random.Random(SEED)
-    with scene.line.copy("rot") as folder:
+    count, numbers = context.count(100, 20), random.Random(SEED)
+    with context.line.copy("rot") as folder:
         objects, damaged = verification.rehash(folder / CACHE)
         assert (objects > 0, damaged) == (True, []), f"a false alarm: {damaged}"
         for _ in range(count):
@@ -25,14 +25,14 @@ def found(scene: Scene) -> str:
             assert verification.rehash(folder / CACHE) == (objects, [name]), f"{name}: not found, or not alone"
             _write(path, whole)
         assert verification.rehash(folder / CACHE) == (objects, []), "a false alarm"
-        if not scene.short:
-            _remedy(scene, folder, numbers)
+        if not context.short:
+            _remedy(context, folder, numbers)
     return f"{count} of {count} flipped bits found among {objects} objects, no false alarm" + (
-        "" if scene.short else "; the remedy works"
+        "" if context.short else "; the remedy works"
     )
 
 
-def _remedy(scene: Scene, folder: Path, numbers: random.Random) -> None:
+def _remedy(context: Context, folder: Path, numbers: random.Random) -> None:
     """Do as the message says; what is made again from the sound rest is the same, also where the output was lost."""
     output = folder / "data" / "vectorized" / workspace.NAME
     content = (output / "vocabulary.txt").read_bytes()
@@ -43,7 +43,7 @@ def _remedy(scene: Scene, folder: Path, numbers: random.Random) -> None:
     path.unlink()
     shutil.rmtree(output)
     assert workspace.run(folder, *REPRO).returncode == 0, "the remedy fails"
-    scene.line.same(folder)
+    context.line.same(folder)
     assert path.read_bytes() == content, "the remedy does not bring the object back"
     done = workspace.run(folder, *FEEDFORWARD, "verify")
     assert done.returncode == 0, done.stderr[-500:]

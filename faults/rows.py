@@ -1,23 +1,23 @@
-"""The rows of docs/reliability.md: what must survive, the tests that hold it, and what is played here besides."""
+"""The rows of docs/reliability.md: faults that the product must survive, with their tests and scenarios."""
 
 from dataclasses import dataclass
 
 from faults import canary, disk, inbox, kills, locks, promoters, rot, servers, tampering, writers
-from faults.scene import Play, apart
+from faults.context import Scenario, in_subprocess
 
 
 @dataclass(frozen=True)
 class Row:
-    """tests: `FILE::FUNCTION` below tests/, all their cases. plays: return what was seen, or raise AssertionError.
+    """tests: `FILE::FUNCTION` below tests/, all cases. scenarios: return what was observed, or raise AssertionError.
 
-    long: plays that have no short form. alone: no other row is played beside it, for it measures how long things take.
+    long: scenarios without a short form. alone: run no other row at the same time, because it measures durations.
     """
 
     number: int
     what: str
     tests: tuple[str, ...] = ()
-    plays: tuple[Play, ...] = ()
-    long: tuple[Play, ...] = ()
+    scenarios: tuple[Scenario, ...] = ()
+    long: tuple[Scenario, ...] = ()
     alone: bool = False
 
 
@@ -257,7 +257,7 @@ ROWS = (
         24,
         "twenty promotions race",
         _tests(_GATE, "twenty_at_once_leave_the_best_as_champion_and_no_gap_in_the_log"),
-        (apart(promoters.race),),
+        (in_subprocess(promoters.race),),
     ),
     Row(
         25,
@@ -273,7 +273,7 @@ ROWS = (
             "the_logged_model_must_be_the_one_that_was_recorded",
         )
         + _tests(_PREDICTION, "a_touched_champion_or_variant_answers_nothing"),
-        (apart(tampering.refused),),
+        (in_subprocess(tampering.refused),),
     ),
     Row(
         26,

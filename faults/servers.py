@@ -12,7 +12,7 @@ import urllib.request
 from pathlib import Path
 
 from faults import workspace
-from faults.scene import Scene
+from faults.context import Context
 from faults.workspace import FEEDFORWARD
 
 STALL = 15.0  # s that a server may cost when it stops answering
@@ -20,22 +20,22 @@ TRAIN = (sys.executable, "-m", "pipelines.stages", "train", "fair")
 COMPLETE = ["final original 0", "replica original 0", "variant original None"]
 
 
-def stops(scene: Scene) -> str:
+def stops(context: Context) -> str:
     """Row 13."""
-    undisturbed, _ = _train(scene, "undisturbed", None)
+    undisturbed, _ = _train(context, "undisturbed", None)
     seen = []
     for name, stop in (("killed", signal.SIGKILL), ("frozen", signal.SIGSTOP)):
-        seconds, sent = _train(scene, name, stop)
+        seconds, sent = _train(context, name, stop)
         lost = max(0.0, seconds - undisturbed)
         assert lost <= STALL, f"{name}: {lost:.1f} s lost"
         seen.append(f"{name}: {lost:.1f} s lost, then {sent}")
     return "; ".join(seen) + "; each run once, the same bytes"
 
 
-def _train(scene: Scene, name: str, stop: signal.Signals | None) -> tuple[float, str]:
+def _train(context: Context, name: str, stop: signal.Signals | None) -> tuple[float, str]:
     """Train while the server gets a signal as soon as a run is open: seconds, and what `sync` said afterwards."""
     sent = ""
-    with scene.line.copy(f"server-{name}") as folder, Server(folder) as server:
+    with context.line.copy(f"server-{name}") as folder, Server(folder) as server:
         shutil.rmtree(folder / "mlruns")
         (folder / "data" / "trained" / "fair.json").unlink()
         began = time.monotonic()
@@ -45,10 +45,10 @@ def _train(scene: Scene, name: str, stop: signal.Signals | None) -> tuple[float,
                 assert job.poll() is None, workspace.said(folder)[-1000:]
                 time.sleep(0.05)
             server.signal(stop)
-        assert job.wait(workspace.PATIENCE) == 0, workspace.said(folder)[-1000:]
+        assert job.wait(workspace.TIMEOUT) == 0, workspace.said(folder)[-1000:]
         seconds = time.monotonic() - began
         assert "Traceback" not in workspace.said(folder), workspace.said(folder)[-1000:]
-        scene.line.same(folder)
+        context.line.same(folder)
         if stop:
             assert "send them with `feedforward sync`" in workspace.said(folder), "nobody was told"
             server.revive()
@@ -95,7 +95,7 @@ class Server:
         self._wait()
 
     def _wait(self) -> None:
-        end = time.monotonic() + workspace.PATIENCE
+        end = time.monotonic() + workspace.TIMEOUT
         while time.monotonic() < end:
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.address}/health", timeout=1):
                 return

@@ -1,4 +1,4 @@
-"""Row 25: models that were tampered with, or made to run code, are refused before anything of them is loaded."""
+"""Row 25: models that were tampered with, or that would run code, are refused before anything of them is loaded."""
 
 import base64
 import hashlib
@@ -20,7 +20,7 @@ import registered
 import small_data
 
 from faults import workspace
-from faults.scene import SEED, Scene, environment
+from faults.context import SEED, Context, environment
 from feedforward import tracking
 from feedforward.config.schema import Params, load_params
 from feedforward.core import atomic_files
@@ -36,19 +36,19 @@ UNITS, ACTIVATIONS = (small_data.WORDS, 1), ("sigmoid",)
 Attack = Callable[[Path, Path], None]  # (folder that is served, file that a success would write)
 
 
-def refused(scene: Scene) -> str:
+def refused(context: Context) -> str:
     """Row 25."""
-    root = scene.folder / "tampering"
+    root = context.folder / "tampering"
     marker = root / "marker"
     with environment({"FEEDFORWARD_ROOT": str(root)}):
         params = _prepare(root)
         champion = prediction.champion(registered.NAME)
-        flips = _flips(_served(champion.version), scene.count(100, 20))
+        flips = _flips(_served(champion.version), context.count(100, 20))
         for name, attack in ATTACKS.items():
             with _touched(_served(champion.version)) as folder:
                 attack(folder, marker)
                 _answers_nothing(root, name)
-        hostile = HOSTILE if not scene.short else {"Lambda": HOSTILE["Lambda"], "a pickle": HOSTILE["a pickle"]}
+        hostile = HOSTILE if not context.short else {"Lambda": HOSTILE["Lambda"], "a pickle": HOSTILE["a pickle"]}
         for name, (file, content) in hostile.items():
             _never_champion(params, name, file, content(marker))
         assert prediction.champion(registered.NAME).served.digest == champion.served.digest
@@ -73,7 +73,7 @@ def _served(version: Version) -> Path:
 
 
 class _touched:
-    """The folder, which is as it was when the block ends."""
+    """The folder; it is restored when the block ends."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._whole = folder, folder.with_name("whole")
@@ -88,7 +88,7 @@ class _touched:
 
 
 def _flips(folder: Path, count: int) -> int:
-    """Flip single bits, each of them undone."""
+    """Flip single bits, one at a time."""
     numbers = random.Random(SEED)
     for number in range(count):
         path = numbers.choice(sorted(folder.iterdir()))
@@ -133,7 +133,7 @@ def _never_champion(params: Params, name: str, file: str, content: bytes) -> Non
 
 
 def _refusal(action: Callable[[], object]) -> str:
-    """What an action is refused with; empty if it is not."""
+    """The message of the refusal; empty if the action succeeded."""
     try:
         action()
     except (DataError, promote.Refused) as error:
@@ -141,11 +141,11 @@ def _refusal(action: Callable[[], object]) -> str:
     return ""
 
 
-# --- what is done to a served folder ---------------------------------------------------------
+# --- attacks on a served folder ---------------------------------------------------------
 
 
 def _forge(folder: Path) -> str:
-    """Make the manifest fit the files again; its digest."""
+    """Make the manifest match the files again; return its digest."""
     listed = {}
     for path in sorted(folder.iterdir()):
         if path.name != MANIFEST:
@@ -178,7 +178,7 @@ def _lambda(marker: Path) -> bytes:
 
 
 def _module(marker: Path) -> bytes:
-    """A network with a layer of a module that lies beside it."""
+    """A network with a layer from a module in the same folder."""
     return _with_layer(
         keras_files.layer("Dense", "evil", units=1) | {"module": f"{marker.stem}", "class_name": "system"}
     )
@@ -239,7 +239,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _swap(folder: Path, _: Path) -> None:
-    """Another sound model of the same data set, with a manifest that fits."""
+    """Another valid model of the same dataset, with a matching manifest."""
     described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     (folder / WEIGHTS).write_bytes(registered.weights(2.0))
     described["weights_digest"] = registered.network(2.0).weights_digest()
@@ -248,7 +248,7 @@ def _swap(folder: Path, _: Path) -> None:
 
 
 def _turn(folder: Path, _: Path) -> None:
-    """The same network, its answers the wrong way round."""
+    """The same network with its labels in reverse order."""
     described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     atomic_files.write_json(folder / DESCRIPTION, described | {"labels": described["labels"][::-1]})
 

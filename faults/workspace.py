@@ -25,7 +25,7 @@ EMPTY = "empty"  # folder with a store that holds no run: to make one takes seco
 DVC = (sys.executable, "-m", "dvc")
 REPRO = (sys.executable, "-m", "pipelines.dvc_repro")  # what `make run` calls
 FEEDFORWARD = (sys.executable, "-m", "feedforward.cli")
-PATIENCE = 300.0  # s for one command
+TIMEOUT = 300.0  # s for one command
 FOREIGN = ("DVC", "FAULT", "FEEDFORWARD", "MLFLOW", "PREFECT")
 Done = subprocess.CompletedProcess[str]
 
@@ -50,7 +50,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 def run(folder: Path, *command: str, **more: str) -> Done:
     """Run a command in a workspace, to its end."""
     return subprocess.run(
-        command, cwd=folder, env=environment(folder, **more), capture_output=True, text=True, timeout=PATIENCE
+        command, cwd=folder, env=environment(folder, **more), capture_output=True, text=True, timeout=TIMEOUT
     )
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from faults import workspace
-from faults.scene import Scene
+from faults.context import Context
 from feedforward import tracking
 from feedforward.analysis import run_result
 from feedforward.core import atomic_files
@@ -14,10 +14,10 @@ from feedforward.core import atomic_files
 RUNS, EPOCHS = 10, 20  # of each process: 200 points
 
 
-def together(scene: Scene) -> str:
+def together(context: Context) -> str:
     """Row 14."""
-    processes = scene.count(8, 2)
-    folder = scene.folder / "writers"
+    processes = context.count(8, 2)
+    folder = context.folder / "writers"
     folder.mkdir()
     workspace.change(folder, workspace.tiny())
     command = [sys.executable, "-m", "faults.writers"]
@@ -27,7 +27,7 @@ def together(scene: Scene) -> str:
         )
         for part in range(processes)
     ]
-    said = [job.communicate(timeout=workspace.PATIENCE)[1] for job in jobs]
+    said = [job.communicate(timeout=workspace.TIMEOUT)[1] for job in jobs]
     assert [job.returncode for job in jobs] == [0] * processes, "".join(said)[-1000:]
     assert "".join(said) == "", "".join(said)[-1000:]
     query = "SELECT value FROM metrics WHERE key = 'loss' AND step > 0"

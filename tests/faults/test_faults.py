@@ -10,9 +10,9 @@ import pytest
 
 from faults import ROOT, __main__, cited
 from faults.cited import Outcome
+from faults.context import Context
 from faults.kills import POINTS, STEPS, chained, drawn
 from faults.rows import ROWS, Row
-from faults.scene import Scene
 
 # Written where no step passes: by other commands, the page of a retraining, a version fetched from another machine.
 ELSEWHERE = {
@@ -43,7 +43,7 @@ def test_every_crash_point_of_the_code_is_armed() -> None:
     assert set(POINTS.values()) == set(STEPS)
 
 
-def test_every_row_of_the_documentation_is_played_and_names_tests_that_exist() -> None:
+def test_every_row_of_the_documentation_is_checked_and_names_tests_that_exist() -> None:
     text = (ROOT / "docs" / "reliability.md").read_text()
     documented = [int(number) for number in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)]
     assert documented == [row.number for row in ROWS] == list(range(1, 36))
@@ -71,31 +71,31 @@ def test_a_gap_in_an_audit_log_is_seen() -> None:
 
 
 def raising(error: Exception) -> Row:
-    def play(_: Scene) -> str:
+    def fail(_: Context) -> str:
         raise error
 
-    return Row(1, "it", plays=(play,))
+    return Row(1, "it", scenarios=(fail,))
 
 
 def test_a_failure_is_one_line_whatever_it_is(tmp_path: Path) -> None:
-    scene = Scene(tmp_path, short=True)
+    context = Context(tmp_path, short=True)
     for error, said in (
         (AssertionError("two\nlines"), "  1 FAILED  it: two lines"),
         (KeyError("odd"), "  1 FAILED  it: KeyError: 'odd'"),
     ):
-        assert __main__.play(raising(error), scene, {}).text() == said
-    assert __main__.play(Row(2, "that"), scene, {}).text() == "  2 FAILED  that: nothing holds it yet"
+        assert __main__.run_row(raising(error), context, {}).text() == said
+    assert __main__.run_row(Row(2, "that"), context, {}).text() == "  2 FAILED  that: nothing holds it yet"
     row = Row(3, "this", ("a.py::test_b",))
-    assert __main__.play(row, scene, {"a.py::test_b": Outcome(2)}).text() == "  3 passed  this: 2 tests"
-    failed = __main__.play(row, scene, {"a.py::test_b": Outcome(2, 1, "x != y")})
+    assert __main__.run_row(row, context, {"a.py::test_b": Outcome(2)}).text() == "  3 passed  this: 2 tests"
+    failed = __main__.run_row(row, context, {"a.py::test_b": Outcome(2, 1, "x != y")})
     assert failed.text() == "  3 FAILED  this: a.py::test_b: x != y"
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_short_form_passes(tmp_path: Path) -> None:
-    """A row that no other test plays; tests/pipelines kills lines, test_tracking has writers, test_gate tampers."""
-    command = [sys.executable, "-m", "faults", "--short", "--plays-only", "--json", str(tmp_path / "faults.json")]
+    """A row that no other test scenarios; tests/pipelines kills lines, test_tracking has writers, test_gate tampers."""
+    command = [sys.executable, "-m", "faults", "--short", "--scenarios-only", "--json", str(tmp_path / "faults.json")]
     done = subprocess.run([*command, "--row", "24"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [row["passed"] for row in json.loads((tmp_path / "faults.json").read_text())["rows"]] == [True]

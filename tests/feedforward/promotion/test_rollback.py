@@ -16,7 +16,7 @@ from feedforward.core.errors import NothingToServe, ParamsError
 from feedforward.promotion import audit_log, candidate, champion, history, promote
 from feedforward.promotion.promote import Refused
 from feedforward.promotion.rollback import rollback
-from feedforward.tracking import Found, model_versions
+from feedforward.tracking import LoggedRun, model_versions
 from feedforward.tracking.model_version import Version
 from feedforward.tracking.registry import Registry
 
@@ -46,7 +46,7 @@ def tags(number: int) -> dict[str, str]:
     return version.tags
 
 
-def promoted(params: Params, store: "Store", *strengths: float, real: bool = False) -> Found:
+def promoted(params: Params, store: "Store", *strengths: float, real: bool = False) -> LoggedRun:
     """Promote a version of each strength; the run that they belong to."""
     registry, run = Registry(), registered.final_run(store, params)
     for strength in strengths:

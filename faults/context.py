@@ -1,4 +1,4 @@
-"""Where a row is played: a folder of its own, and the small workspace that several rows share."""
+"""What a scenario gets: a temporary folder, and the small workspace that several rows share."""
 
 import contextlib
 import functools
@@ -14,25 +14,25 @@ from faults import workspace
 from faults.workspace import Line
 
 SEED = 20
-Play = Callable[["Scene"], str]  # what was seen; or raises AssertionError
-_MAKING = threading.Lock()
+Scenario = Callable[["Context"], str]  # returns what was observed, or raises AssertionError
+_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Scene:
-    """folder: for whatever the rows leave. short: the small counts."""
+class Context:
+    """folder: for files of the rows. short: use the small counts."""
 
     folder: Path
     short: bool
 
     def count(self, full: int, short: int) -> int:
-        """How many trials."""
+        """Number of trials."""
         return short if self.short else full
 
     @property
     def line(self) -> Line:
-        """The workspace in which the line has run once; rows copy it and leave it as it is."""
-        with _MAKING:
+        """The workspace in which the pipeline has run once; rows copy it and do not change it."""
+        with _lock:
             return self._line
 
     @functools.cached_property
@@ -40,19 +40,19 @@ class Scene:
         return workspace.finish(self.folder / "line")
 
 
-def apart(part: Play) -> Play:
-    """The same play in a process of its own: it changes the environment, which others would see."""
+def in_subprocess(scenario: Scenario) -> Scenario:
+    """The same scenario in a process of its own, because it changes environment variables."""
 
-    def played(scene: Scene) -> str:
+    def run(context: Context) -> str:
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            return pool.submit(part, scene).result()
+            return pool.submit(scenario, context).result()
 
-    return played
+    return run
 
 
 @contextlib.contextmanager
 def environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables of this process during the block; no tracking server is named."""
+    """Set environment variables of this process during the block, and unset those that name a store."""
     before = dict(os.environ)
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     os.environ.pop("FEEDFORWARD_STORE", None)
