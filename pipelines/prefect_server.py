@@ -9,13 +9,16 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
-from collections.abc import Callable, Collection, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from feedforward.core import processes
 from feedforward.core.errors import FeedforwardError
+from feedforward.core.redaction import redact
 from pipelines import environment, prefect_database
 from pipelines.host_check import LOOPBACK, HostCheck
 
@@ -53,9 +56,13 @@ def started(home: Path | None = None) -> Iterator[tuple[str, Callable[[], None]]
     command = [sys.executable, "-m", "pipelines.prefect_server", str(port)]
     variables = os.environ | ({"PREFECT_HOME": str(home)} if home else {})
     # A session of its own: Ctrl-C in the terminal must not end it before the job has closed its runs.
-    process = subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+    )
+    errors = deque[bytes](maxlen=1)  # its last line: that of a traceback says what went wrong
+    threading.Thread(target=lambda: errors.extend(filter(bytes.strip, process.stderr or ())), daemon=True).start()
     try:
-        yield address, lambda: _wait(process, address)
+        yield address, lambda: _wait(process, address, errors)
     finally:
         process.terminate()
         try:
@@ -84,16 +91,17 @@ def _problem(address: str, timeout: float) -> str:
         return str(getattr(error, "reason", error))
 
 
-def _wait(process: "subprocess.Popen[bytes]", address: str) -> None:
+def _wait(process: "subprocess.Popen[bytes]", address: str, errors: Sequence[bytes]) -> None:
     end = time.monotonic() + START_TIMEOUT
     while time.monotonic() < end and process.poll() is None:
         if not _problem(address, 2):
             return
         time.sleep(0.1)
-    state = "is not ready" if process.poll() is None else f"ended with exit code {process.poll()}"
+    code = process.poll()
+    state = f"is not ready after {START_TIMEOUT:.0f} s" if code is None else f"ended with exit code {code}"
+    reason = f": {redact(errors[-1].decode(errors='replace').strip())}" if errors else ""
     raise FeedforwardError(
-        f"Prefect's temporary server {state} after {START_TIMEOUT:.0f} s or less; its own message is above;"
-        " run again, or name a running server in PREFECT_API_URL"
+        f"Prefect's temporary server {state}{reason}; fix it, or set PREFECT_API_URL to a running one"
     )
 
 

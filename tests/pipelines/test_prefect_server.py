@@ -79,6 +79,15 @@ def test_a_server_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPat
         pass
 
 
+def test_a_server_that_cannot_start_says_why_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    (tmp_path / "home").write_text("a file in the place of the folder, as a full disk would fail")
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
+    refused = pytest.raises(FeedforwardError, match=r"temporary server ended with exit code 1: .*home.*; fix it")
+    with refused, prefect_server.serving() as wait_for_server:
+        wait_for_server()
+
+
 def test_a_page_whose_name_is_rebound_to_this_machine_reaches_nothing(server: Server) -> None:
     """In a browser for which evil.example is 127.0.0.1: its page is the attacker's, its requests reach the server."""
     chromium = pytest.importorskip("chromium")
