@@ -180,7 +180,7 @@ def edited(values: Mapping[str, Any], place: Any, value: Any) -> dict[str, Any]:
 # Command lines in a checkout that has data, but no runs; the exit code, and what the line holds.
 COMMANDS: tuple[tuple[tuple[str, ...], int, str], ...] = (
     ((), 2, ""),
-    (("trian",), 2, "feedforward: No such command 'trian'. Did you mean 'train'?; see feedforward --help"),
+    (("trian",), 2, "feedforward: No such command 'trian'. Did you mean 'train', 'retrain'?; see feedforward --help"),
     (("train", "--sedes", "3"), 2, "feedforward train: No such option: --sedes (Possible options: --seeds)"),
     (("train", "--variant"), 2, "Option '--variant' requires an argument"),
     (("train", "--seeds", "0"), 2, "Invalid value for '--seeds': Input should be greater than or equal to 1"),
