@@ -11,7 +11,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-CODE = ("src", "pipelines")
+CODE = ("src", "pipelines", "requirements")
 DVC = (sys.executable, "-m", "dvc")
 # variables that would connect a workspace to the checkout or to a server
 FOREIGN = ("FEEDFORWARD_ROOT", "FEEDFORWARD_STORE", "MLFLOW_TRACKING_URI", "PREFECT_API_URL", "PREFECT_HOME")
