@@ -36,8 +36,8 @@ class Encoder(Protocol):
     def encode(self, samples: Sequence[Any]) -> Features:
         """(samples, columns) of samples that were checked."""
 
-    def warnings(self, sample: Any) -> list[str]:
-        """One line for each thing in a checked sample that training has never seen and that is ignored."""
+    def unknown(self, sample: Any) -> list[str]:
+        """What a checked sample holds that does not occur in the training data: words, or `COLUMN=CATEGORY`."""
 
     def settings(self) -> dict[str, Any]:
         """JSON values that `load` makes it from again."""

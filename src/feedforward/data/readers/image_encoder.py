@@ -52,8 +52,8 @@ class ImageEncoder:
         """(pictures, columns) uint8."""
         return np.stack(samples) if samples else np.empty((0, self.columns), np.uint8)
 
-    def warnings(self, _sample: npt.NDArray[np.uint8]) -> list[str]:
-        """None: every picture consists of gray levels."""
+    def unknown(self, _sample: npt.NDArray[np.uint8]) -> list[str]:
+        """Nothing: every picture consists of gray levels."""
         return []
 
     def settings(self) -> dict[str, Any]:

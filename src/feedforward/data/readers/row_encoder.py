@@ -61,14 +61,10 @@ class RowEncoder:
         texts = {name: [str(row[name]) for row in samples] for name, _ in self.measured.categorical}
         return self.measured.encode(numbers, texts, len(samples))
 
-    def warnings(self, sample: Mapping[str, float | str]) -> list[str]:
-        """One line for each category that does not occur in the training rows."""
+    def unknown(self, sample: Mapping[str, float | str]) -> list[str]:
+        """`COLUMN=CATEGORY` of each category that does not occur in the training rows."""
         values = [(name, sample[name], known) for name, known in self.measured.categorical]
-        return [
-            f"{name}: unknown category {value[:40]!r}, treated as none of the known ones"
-            for name, value, known in values
-            if isinstance(value, str) and value and value not in known
-        ]
+        return [f"{name}={value or '(missing)'}" for name, value, known in values if value not in known]
 
     def settings(self) -> dict[str, Any]:
         """JSON values."""

@@ -67,10 +67,10 @@ class TextEncoder:
         known = self.vocabulary.column_of
         return [known.get(word, tokenizer.DROPPED) for word in split]
 
-    def warnings(self, sample: str) -> list[str]:
-        """One line if no word of the text occurs in the vocabulary."""
+    def unknown(self, sample: str) -> list[str]:
+        """The distinct words of a text without a column of their own, in order."""
         known = self.vocabulary.column_of
-        return [] if any(word in known for word in self.split(sample)) else ["none of the words is in the vocabulary"]
+        return [word for word in dict.fromkeys(self.split(sample)) if word not in known]
 
     def settings(self) -> dict[str, Any]:
         """JSON values."""
