@@ -86,8 +86,8 @@ def with_claims(number: int) -> Params:
     claim = {"text": "t", "statistic": STATISTIC, "right": "original", "direction": "lower"}
     judged = tuple(Claim.model_validate(claim | {"left": f"v{i}"}) for i in range(number))
     variants = {"original": variant} | {f"v{i}": variant for i in range(number)}
-    datasets = {"mnist": dataset.model_copy(update={"claims": judged})}
-    return params.model_copy(update={"datasets": datasets, "variants": variants, "margins": {}})
+    datasets = {"mnist": dataset.model_copy(update={"claims": judged, "margins": {}})}
+    return params.model_copy(update={"datasets": datasets, "variants": variants})
 
 
 def verdicts(noise: np.random.Generator, effects: Sequence[float], seeds: int, params: Params) -> list[claims.Verdict]:

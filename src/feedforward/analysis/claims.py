@@ -5,8 +5,8 @@ A claim states in which region the difference left − right (or left − value)
 dataset hold together, at every number of seeds, with 95 % probability; verdicts are read off the intervals. The chance
 that a dataset ever carries a false verdict is therefore at most 5 %, however often seeds are added and looked at.
 
-`margins` of params.yaml say which difference of a statistic matters. An interval inside ± margin is the verdict *no
-difference that matters*, whatever its sign.
+`datasets.<name>.margins` of params.yaml say which difference of a statistic matters. An interval inside ± margin is the
+verdict *no difference that matters*, whatever its sign.
 """
 
 import math
@@ -74,7 +74,7 @@ def judge(results: Iterable[RunResult], params: Params, protocol: str = "fair") 
         level = (1 - intervals.CONFIDENCE) / max(1, len(dataset.claims))
         if runs:
             verdicts += [
-                _judge(name, claim, runs, level, params.margins.get(claim.statistic)) for claim in dataset.claims
+                _judge(name, claim, runs, level, dataset.margins.get(claim.statistic)) for claim in dataset.claims
             ]
     return verdicts
 

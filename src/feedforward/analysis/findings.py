@@ -80,7 +80,7 @@ def _findings(name: str, params: Params, runs: list[RunResult], verdicts: list[V
         _differences(runs, [(variant, baseline) for variant in variants if variant != baseline]),
         verdicts,
         failures.find(runs, dataset),
-        {str(name): margin for name, margin in params.margins.items()},
+        {str(name): margin for name, margin in dataset.margins.items()},
     )
 
 

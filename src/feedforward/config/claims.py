@@ -25,6 +25,8 @@ StatisticName = Literal[
     "test_r2",
 ]
 
+Margins = dict[StatisticName, Annotated[float, Field(gt=0)]]
+
 
 class Claim(Strict):
     """A claim to judge: `left` is lower, higher or equal (within `tolerance`) than `right` or `value`.

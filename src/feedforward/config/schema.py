@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from feedforward.config import cross_checks, messages, renamed_keys, yaml_reader
-from feedforward.config.claims import Claim, StatisticName
+from feedforward.config.claims import Claim, Margins, StatisticName
 from feedforward.config.fields import Distinct, FileName, Line, Location, Name, Positive, Strict, T
 from feedforward.config.operations import Drift, Promotion, Retraining, Schedule, Serving
 from feedforward.config.readers import (
@@ -54,6 +54,7 @@ class Dataset(Strict):
     expectations: Expectations | None  # what the data must keep; null: inferred from the training split
     network: Network  # hidden layers
     training: Training  # how the variants are trained
+    margins: Margins = Field(default_factory=dict)  # by statistic, the smallest difference that matters
     claims: tuple[Claim, ...] = ()  # statements about variants, judged over seeds
 
 
@@ -71,9 +72,6 @@ class Params(Strict):
         "fair",
     )  # `fair`; `lecture`: as on the slides
     mirrors: tuple[Location, ...] = ()  # folders or URLs tried first for every file
-    margins: dict[StatisticName, Annotated[float, Field(gt=0)]] = Field(
-        default_factory=dict
-    )  # differences below them do not matter
     promotion: Promotion = Promotion()  # when a challenger becomes champion
     serving: Serving = Serving()  # limits of the service
     retraining: Retraining = Retraining()  # what starts a retraining, and where it runs

@@ -143,7 +143,9 @@ class Outcome:
     @cached_property
     def ranking(self) -> comparisons.Ranking:
         """Trials from the lowest loss on, and those that cannot be told from the first."""
-        return comparisons.rank(self._runs, self.summary, STATISTIC, self.sweep.params.margins.get(STATISTIC))
+        dataset = self.sweep.params.datasets.get(self.sweep.dataset)
+        margin = dataset.margins.get(STATISTIC) if dataset else None
+        return comparisons.rank(self._runs, self.summary, STATISTIC, margin)
 
     def samples(self, name: str) -> list[float]:
         """The lowest validation loss of each seed."""

@@ -15,11 +15,11 @@ from feedforward.core import paths
 from feedforward.core.errors import ParamsError
 
 
-def with_claims(*claims: Claim) -> Params:
+def with_claims(*claims: Claim, margins: dict[str, float] | None = None) -> Params:
     params = load_params()
     name = next(iter(params.datasets))
-    dataset = params.datasets[name].model_copy(update={"claims": claims})
-    return params.model_copy(update={"datasets": {name: dataset}, "margins": {}})
+    dataset = params.datasets[name].model_copy(update={"claims": claims, "margins": margins or {}})
+    return params.model_copy(update={"datasets": {name: dataset}})
 
 
 def claim(direction: str, **fields: object) -> Claim:
@@ -108,11 +108,11 @@ def test_agreeing_seeds_are_decided_after_a_few() -> None:
 
 
 def test_a_difference_within_the_margin_does_not_matter() -> None:
-    params = with_claims(claim("lower")).model_copy(update={"margins": {"best_val_cross_entropy": 0.05}})
+    params = with_claims(claim("lower"), margins={"best_val_cross_entropy": 0.05})
     [verdict] = claims.judge(runs_of(params, smaller=LOW, original=HIGH), params)
     assert verdict.outcome == "no difference that matters"
     assert (verdict.margin, verdict.further_seeds) == (0.05, None)
-    narrow = params.model_copy(update={"margins": {"best_val_cross_entropy": 0.001}})
+    narrow = with_claims(claim("lower"), margins={"best_val_cross_entropy": 0.001})
     assert claims.judge(runs_of(params, smaller=LOW, original=HIGH), narrow)[0].outcome == "supported"
 
 

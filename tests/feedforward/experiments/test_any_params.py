@@ -31,9 +31,9 @@ CLAIMS = [
 START = values()
 for _dataset in START["datasets"].values():
     _dataset["claims"] = CLAIMS
+    _dataset["margins"] = {"best_epoch": 1.0}
     _dataset["training"]["variants"] = ["original", "smaller", "l2"]
     _dataset["training"]["optimizer"] = {"name": "sgd", "momentum": 0.5, "decay": {"kind": "cosine"}}
-START["margins"] = {"best_epoch": 1.0}
 START["retraining"] = {"schedule": {"cron": "0 3 * * *", "timezone": "UTC"}}
 
 
