@@ -242,13 +242,13 @@ def predict(dataset: str, samples: Sequence[Any], variant: str | None = None) ->
     Raises:
         NothingToServe: there is no champion. ParamsError: unknown variant. InputError: a sample that cannot be used.
     """
-    from feedforward.serving import prediction
+    from feedforward.serving import prediction, sample_files
 
     champion = prediction.champion(dataset)
     [model] = champion.chosen(variant).values()
     numbered = ((f"sample {number}", sample) for number, sample in enumerate(samples, start=1))
     return [
         answer
-        for _, checked in prediction.in_chunks(champion.served, numbered)
+        for _, checked in sample_files.in_chunks(champion.served, numbered)
         for answer in prediction.answers(model, checked)
     ]

@@ -14,7 +14,8 @@ from feedforward.core.errors import InputError, one_line
 
 if TYPE_CHECKING:
     from feedforward.promotion.bundle import Servable
-    from feedforward.serving.prediction import Champion, Place
+    from feedforward.serving.prediction import Champion
+    from feedforward.serving.sample_files import NamedSample
 
 WORDS_SHOWN = 8
 LABELS_SHOWN = 3
@@ -31,7 +32,7 @@ def predict(
 ) -> None:
     """Predict texts, pictures or rows with the champion: labels and probabilities, or a value."""
     from feedforward.config.schema import load_params
-    from feedforward.serving import prediction
+    from feedforward.serving import prediction, sample_files
 
     config = load_params().dataset(dataset)
     if bool(samples) == (file is not None):
@@ -44,10 +45,10 @@ def predict(
         _answer_many(champion, chosen, file, as_json)
         return
     given = [*(samples or []), *([str(file)] if file else [])]
-    places: Iterator[Place] = ((f"sample {place}", text) for place, text in enumerate(given, start=1))
+    named: Iterator[NamedSample] = ((f"sample {number}", text) for number, text in enumerate(given, start=1))
     if champion.served.encoder.takes == "image":
-        places = prediction.from_files(given)
-    _answer_few(champion, chosen, places, as_json)
+        named = sample_files.from_files(given)
+    _answer_few(champion, chosen, named, as_json)
 
 
 def serve(
@@ -72,10 +73,12 @@ def serve(
     server.run(load_params(), host, port, expose, allow_host or ())
 
 
-def _answer_few(champion: "Champion", chosen: dict[str, "Servable"], places: Iterator["Place"], as_json: bool) -> None:
-    from feedforward.serving import prediction
+def _answer_few(
+    champion: "Champion", chosen: dict[str, "Servable"], named: Iterator["NamedSample"], as_json: bool
+) -> None:
+    from feedforward.serving import prediction, sample_files
 
-    for names, checked in prediction.in_chunks(champion.served, places):
+    for names, checked in sample_files.in_chunks(champion.served, named):
         answers = {name: prediction.answers(served, checked) for name, served in chosen.items()}
         first = next(iter(chosen.values()))
         for index, (name, sample) in enumerate(zip(names, checked, strict=True)):
@@ -125,7 +128,7 @@ def _shares(answer: dict[str, Any]) -> str:
 
 def _answer_many(champion: "Champion", chosen: dict[str, "Servable"], file: Path, as_json: bool) -> None:
     from feedforward.core import progress
-    from feedforward.serving import prediction
+    from feedforward.serving import prediction, sample_files
 
     takes, labels = champion.served.encoder.takes, champion.served.description.labels
     shown = () if champion.served.description.row.answers == "value" else labels
@@ -135,8 +138,8 @@ def _answer_many(champion: "Champion", chosen: dict[str, "Servable"], file: Path
         if not as_json:
             table.writerow(["sample", "variant", "label" if shown else labels[0], *shown])
         column = getattr(champion.served.encoder, "column", "")
-        places = prediction.from_rows(file) if takes == "row" else prediction.from_table(file, column)
-        for names, checked in prediction.in_chunks(champion.served, places):
+        named = sample_files.from_rows(file) if takes == "row" else sample_files.from_table(file, column)
+        for names, checked in sample_files.in_chunks(champion.served, named):
             features = champion.served.encoder.encode(checked)
             for name, served in chosen.items():
                 rows = prediction.described(served, served.ask(features))

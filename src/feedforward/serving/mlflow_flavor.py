@@ -1,8 +1,8 @@
 """A registered version for `mlflow models serve`: raw samples in, labels and probabilities out.
 
-MLflow's python_function flavour names this module as the loader, so no code lies in the artifact and nothing is
-unpickled. What is loaded is a servable whose digests are checked, and checked against the registry where that is at
-hand. Serve it with `--env-manager local`, from an environment in which this package is installed:
+The python_function flavor names this module as the loader, so the artifact holds no code and nothing is unpickled. The
+digests of the loaded bundle are checked, against the registry, too, if there is a local one. Serve
+it with `--env-manager local`, from an environment in which this package is installed:
 
     MLFLOW_TRACKING_URI=sqlite:///mlruns/mlflow.db mlflow models serve -m models:/imdb@champion --env-manager local
 """
@@ -18,28 +18,28 @@ from feedforward.serving import prediction
 from feedforward.tracking import model_versions
 
 
-class Answerer:
-    """What MLflow asks: `predict` of a table with one column, or a list, of texts or of pictures in base64; or rows."""
+class PyfuncModel:
+    """`predict` of a table with one column, or a list, of texts or of pictures in base64; or of rows."""
 
     def __init__(self, served: Servable) -> None:
         self.served = served
 
     def predict(self, model_input: Any, params: Any = None) -> list[dict[str, Any]]:  # noqa: ARG002
-        """One object a sample, as prediction.answers gives them.
+        """One object per sample, see `prediction.answers`.
 
         Raises:
-            InputError: a sample cannot be taken; its place is named.
+            InputError: the encoder refuses a sample; its number is named.
         """
         samples = _samples(model_input, self.served.encoder.takes)
         encoder = self.served.encoder
-        checked = [encoder.check(sample, f"inputs.{place}") for place, sample in enumerate(samples)]
+        checked = [encoder.check(sample, f"inputs.{number}") for number, sample in enumerate(samples)]
         return prediction.answers(self.served, checked)
 
 
 def _samples(model_input: Any, takes: str) -> list[Any]:
     if hasattr(model_input, "iloc") and takes == "row":
         return list(model_input.astype(object).where(model_input.notna(), None).to_dict("records"))
-    if hasattr(model_input, "iloc"):  # a table of pandas; its one column
+    if hasattr(model_input, "iloc"):  # a pandas table with one column
         if model_input.shape[1] != 1:
             raise InputError("inputs", f"must have one column, got {model_input.shape[1]}")
         return list(model_input.iloc[:, 0])
@@ -50,11 +50,11 @@ def _samples(model_input: Any, takes: str) -> list[Any]:
     return model_input
 
 
-def _load_pyfunc(path: str) -> Answerer:
-    """What MLflow calls with the folder that the artifact names.
+def _load_pyfunc(path: str) -> PyfuncModel:
+    """The model in the folder of the artifact; MLflow calls this function.
 
     Raises:
-        DataError: the folder was touched, or nobody registered it.
+        DataError: the folder was changed, or is not registered.
     """
     folder = Path(path)
     try:
@@ -62,8 +62,8 @@ def _load_pyfunc(path: str) -> Answerer:
     except OSError as error:
         raise DataError(f"{folder / bundle.MANIFEST}: cannot be read ({error.strerror})") from None
     if _registered(digest) is False:
-        raise DataError(f"{folder}: is not what was registered; do not use it, promote the run again")
-    return Answerer(bundle.read(folder, digest))
+        raise DataError(f"{folder}: is not the registered version; do not use it, promote the run again")
+    return PyfuncModel(bundle.read(folder, digest))
 
 
 def _registered(digest: str) -> bool | None:

@@ -1,22 +1,18 @@
-"""Raw samples → labels and probabilities: of the champion, of the variants beside it, and what spoke for them."""
+"""Raw samples → labels and probabilities of the champion and of its variants, and the words that drive them."""
 
-import codecs
-import contextlib
 import dataclasses
 import functools
 import json
 import logging
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from feedforward.config.schema import Dataset
-from feedforward.core.errors import DataError, InputError, NothingToServe, ParamsError, TrackingError
+from feedforward.core.errors import DataError, NothingToServe, ParamsError, TrackingError
 from feedforward.data.readers import tokenizer
 from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.data.splits import Features, MultiHot
@@ -26,21 +22,14 @@ from feedforward.promotion.bundle import Servable
 from feedforward.tracking import model_version, model_versions
 from feedforward.tracking.model_version import Version
 
-if TYPE_CHECKING:
-    from feedforward.data.readers.table_file import Table
-
 log = logging.getLogger(__name__)
 
-TEXT_COLUMNS = ("text", "review", "sample")  # of a table of texts, the first that is there
-LINES = (".jsonl", ".ndjson")
-CHUNK = 2000  # samples of a file at a time
 EXPLAINED_WORDS = 2048  # words that are left out at a time: 4 MB of sums for 512 units
-Place = tuple[str, Any]  # where a sample stands, for messages, and the sample
 
 
 @dataclass(frozen=True)
 class Word:
-    """What a word of a text does: `effect` is the change of the log odds (nats) that leaving it out would undo."""
+    """A word of a text. effect: by how much it raises the log odds (nats). known: in the vocabulary."""
 
     word: str
     effect: float
@@ -56,7 +45,7 @@ class Champion:
 
     @functools.cached_property
     def variants(self) -> dict[str, Servable]:
-        """A replica of each variant, loaded when it is first asked for.
+        """A replica of each variant, loaded on first use.
 
         Raises:
             DataError: one was touched.
@@ -83,7 +72,10 @@ class Champion:
 
 
 def champion(name: str, version: Version | None = None, dataset: Dataset | None = None) -> Champion:
-    """The champion of a data set, verified; or that version, which was found to be champion.
+    """The verified champion of a dataset.
+
+    version: the champion, if it is known already. dataset: the entry of params.yaml; a champion of another task, other
+    labels or other columns is refused.
 
     Raises:
         NothingToServe: there is none yet. DataError: it was touched. TrackingError: the registry does not answer.
@@ -114,10 +106,10 @@ def _find(name: str) -> Version | None:
 
 
 def answers(served: Servable, samples: Sequence[Any]) -> list[dict[str, Any]]:
-    """Of each sample, checked by the encoder, as JSON values: what the task answers.
+    """The answer of the task to each checked sample, as JSON values.
 
     A class: `label`, `probability`, and `probabilities` by label. Any number of labels: `labels`, and `probabilities`.
-    A value: `value`, in its own unit.
+    A value: `value`, in its own unit. Plus `warnings`, see `with_warnings`.
     """
     features = served.encoder.encode(samples)
     return with_warnings(served, samples, features, described(served, served.ask(features)))
@@ -144,19 +136,19 @@ def _has_known_word(features: MultiHot, row: int) -> bool:
 
 
 def described(served: Servable, probabilities: npt.NDArray[np.float64]) -> list[dict[str, Any]]:
-    """The same from what `Servable.ask` gave, (samples, labels)."""
+    """The same from the output of `Servable.ask`, (samples, labels), without warnings."""
     labels, kind = served.description.labels, served.description.row.answers
     if kind == "value":
         return [{"value": value} for value in probabilities[:, 0].tolist()]
     if kind == "labels":
         shares = [dict(zip(labels, row, strict=True)) for row in probabilities.tolist()]
         return [{"labels": [k for k, p in each.items() if p > 0.5], "probabilities": each} for each in shares]
-    found = []
+    answers = []
     for row, best in zip(probabilities.tolist(), probabilities.argmax(axis=1).tolist(), strict=True):
-        found.append(
+        answers.append(
             {"label": labels[best], "probability": row[best], "probabilities": dict(zip(labels, row, strict=True))}
         )
-    return found
+    return answers
 
 
 def in_words(answer: dict[str, Any]) -> str:
@@ -171,10 +163,10 @@ def in_words(answer: dict[str, Any]) -> str:
 
 
 def explained(served: Servable, text: str) -> tuple[str, list[Word]]:
-    """The label towards which effects count, and the distinct words of a text in order, each with its effect.
+    """The label whose log odds are explained, and the distinct words of a text in order, each with its effect.
 
-    Exact, since features are multi-hot: each word is left out alone, all its occurrences, and the rest is asked again.
-    The label is the second of two, or the answer among more. Only texts can be explained so.
+    Exact, because features are multi-hot: all occurrences of one word are left out, and the network answers the rest.
+    The label is the second of two, or the answer among more. Empty for samples that are not texts.
     """
     encoder, network = served.encoder, served.network
     if not isinstance(encoder, TextEncoder) or served.description.row.answers != "class":
@@ -193,130 +185,8 @@ def explained(served: Servable, text: str) -> tuple[str, list[Word]]:
     label = 1 if len(served.description.labels) == 2 else int(logits[0].argmax())
     odds = attribution.log_odds(network.log_probabilities(np.concatenate(logits)), label)
     effects = (odds[0] - odds[1:]).tolist()
-    found = [Word(word, effect, not new) for word, effect, new in zip(distinct, effects, unknown.tolist(), strict=True)]
-    return served.description.labels[label], found
-
-
-# --- files -----------------------------------------------------------------------------------
-
-
-def from_files(paths: Sequence[str]) -> Iterator[Place]:
-    """The content of each file.
-
-    Raises:
-        InputError: one cannot be read.
-    """
-    for path in paths:
-        try:
-            yield path, Path(path).read_bytes()
-        except OSError as error:
-            raise InputError(path, f"cannot be read ({error.strerror})") from None
-
-
-def from_rows(path: Path) -> Iterator[Place]:
-    """The rows of a .csv, .jsonl or .parquet file as objects, read as in training.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    if path.suffix in LINES:
-        yield from _lines(path, "")
-        return
-    table = _table(path)
-    names = list(table.columns)
-    for number, row in enumerate(zip(*(column.to_pylist() for column in table.columns.values()), strict=True), start=1):
-        yield f"{path} row {number}", dict(zip(names, row, strict=True))
-
-
-def from_table(path: Path, column: str = "") -> Iterator[Place]:
-    """The texts of a file: one per line (.txt), of a column (.csv, .parquet) or a field of objects (.jsonl).
-
-    column: the one with the texts, that of the training table; the only one, or one of TEXT_COLUMNS, does too.
-    `-` is standard input.
-
-    Raises:
-        InputError: it cannot be read, or has no such column or field.
-    """
-    if path.suffix in LINES:
-        yield from _lines(path, column or TEXT_COLUMNS[0])
-    elif path.suffix in (".csv", ".tsv", ".parquet"):
-        table = _table(path)
-        name = _text_column(str(path), list(table.columns), column)
-        yield from ((f"{path} row {k}", text) for k, text in enumerate(table.columns[name].to_pylist(), start=1))
-    else:
-        yield from _text_lines(path)
-
-
-def _table(path: Path) -> "Table":
-    from feedforward.data.readers import table_file
-
-    try:
-        table = table_file.read(path)
-    except DataError as error:
-        raise InputError(str(path), str(error).removeprefix(f"{path}: ")) from None
-    for note in table.notes:
-        log.warning("%s: %s", path, note)
-    return table
-
-
-def _text_column(where: str, names: Sequence[str], column: str) -> str:
-    wanted = [name for name in (column, *TEXT_COLUMNS) if name]
-    name = next((name for name in wanted if name in names), names[0] if len(names) == 1 else None)
-    if name is None:
-        raise InputError(where, f"expected a column {' or '.join(wanted)}, got {', '.join(names)[:200]}")
-    return name
-
-
-def _text_lines(path: Path) -> Iterator[Place]:
-    warned = False
-    try:
-        with contextlib.nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                text = tokenizer.decoded(line).removeprefix("\ufeff")
-                if not warned and text.encode() != line.removeprefix(codecs.BOM_UTF8):
-                    log.warning("%s line %d: is not UTF-8 and is read as Windows-1252", path, number)
-                    warned = True
-                if text.strip():
-                    yield f"{path} line {number}", text
-    except OSError as error:
-        raise InputError(str(path), f"cannot be read ({error.strerror})") from None
-
-
-def _lines(path: Path, column: str) -> Iterator[Place]:
-    """JSON values, one per line; of objects the field `column` (see `from_table`), where that is given."""
-    try:
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
-            for number, line in enumerate(file, start=1):
-                if not line.strip():
-                    continue
-                where = f"{path} line {number}"
-                try:
-                    value = json.loads(line)
-                except (ValueError, RecursionError):
-                    raise InputError(where, "is not JSON") from None
-                if isinstance(value, dict) and column:
-                    value = value[_text_column(where, [*value, ""], column)]
-                yield where, value
-    except OSError as error:
-        raise InputError(str(path), f"cannot be read ({error.strerror})") from None
-
-
-def in_chunks(served: Servable, places: Iterator[Place]) -> Iterator[tuple[list[str], list[Any]]]:
-    """Where samples stand and what they are, checked, CHUNK at a time.
-
-    Raises:
-        InputError: a sample cannot be taken; its place is named.
-    """
-    names: list[str] = []
-    samples: list[Any] = []
-    for place, sample in places:
-        names.append(place)
-        samples.append(served.encoder.check(sample, place))
-        if len(samples) == CHUNK:
-            yield names, samples
-            names, samples = [], []
-    if samples:
-        yield names, samples
+    words = [Word(word, effect, not new) for word, effect, new in zip(distinct, effects, unknown.tolist(), strict=True)]
+    return served.description.labels[label], words
 
 
 def as_json(word: Word) -> dict[str, Any]:

@@ -94,5 +94,5 @@ def test_what_was_touched_is_not_loaded(small: Params, small_store: "Store") -> 
         mlflow_flavor._load_pyfunc(str(folder))
     (folder / network_files.WEIGHTS).write_bytes(content)
     (folder / bundle.MANIFEST).write_bytes((folder / bundle.MANIFEST).read_bytes() + b" ")
-    with pytest.raises(DataError, match="is not what was registered"):
+    with pytest.raises(DataError, match="is not the registered version"):
         mlflow_flavor._load_pyfunc(str(folder))

@@ -28,7 +28,7 @@ from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.models import network_files
 from feedforward.models.numpy_network import Network
 from feedforward.promotion.bundle import Description, Servable
-from feedforward.serving import prediction
+from feedforward.serving import prediction, sample_files
 from feedforward.tracking import model_versions
 
 if TYPE_CHECKING:
@@ -108,28 +108,28 @@ def test_texts_come_from_lines_columns_and_fields(tmp_path: Path) -> None:
     expected = ["a good film", "the bad\nfilm, really", "größe"]
     (tmp_path / "a.txt").write_text("a good film\n\nthe bad film, really\r\ngröße", encoding="utf-8")
     with (tmp_path / "a.csv").open("w", newline="", encoding="utf-8-sig") as file:
-        csv.writer(file).writerows([["id", "review"], *([k, text] for k, text in enumerate(expected))])
+        csv.writer(file).writerows([["id", "text"], *([k, text] for k, text in enumerate(expected))])
     lines = [
         json.dumps({"text": expected[0], "id": 1}),
         json.dumps(expected[1]),
         "",
-        json.dumps({"review": expected[2]}),
+        json.dumps({"text": expected[2]}),
     ]
     (tmp_path / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    assert [text.strip() for _, text in prediction.from_table(tmp_path / "a.txt")] == [
+    assert [text.strip() for _, text in sample_files.from_table(tmp_path / "a.txt")] == [
         "a good film",
         "the bad film, really",
         "größe",
     ]
-    assert [text for _, text in prediction.from_table(tmp_path / "a.csv")] == expected
-    assert [text for _, text in prediction.from_table(tmp_path / "a.jsonl")] == expected
-    assert next(prediction.from_table(tmp_path / "a.txt"))[0] == f"{tmp_path / 'a.txt'} line 1"
+    assert [text for _, text in sample_files.from_table(tmp_path / "a.csv")] == expected
+    assert [text for _, text in sample_files.from_table(tmp_path / "a.jsonl")] == expected
+    assert next(sample_files.from_table(tmp_path / "a.txt"))[0] == f"{tmp_path / 'a.txt'} line 1"
 
 
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.csv", b"id,score\n1,2\n", r"a\.csv: expected a column text or review or sample, got id, score"),
+        ("a.csv", b"id,score\n1,2\n", r"a\.csv: expected a column text or sample, got id, score"),
         ("a.csv", b"", "holds no rows|is empty"),
         ("a.csv", b'text\n"never closed', "line 2: quotes are not closed"),
         ("a.jsonl", b"{\n", r"a\.jsonl line 1: is not JSON"),
@@ -145,16 +145,16 @@ def test_a_file_that_cannot_be_read_is_named_with_its_line(
     (tmp_path / name).write_bytes(content)
     asked = served(networks.network([12, 1], ["sigmoid"]), ("sad", "glad"), TEXTS)
     if said is None:
-        assert list(prediction.in_chunks(asked, prediction.from_table(tmp_path / name)))
+        assert list(sample_files.in_chunks(asked, sample_files.from_table(tmp_path / name)))
         return
     with pytest.raises(InputError, match=said) as caught:
-        list(prediction.in_chunks(asked, prediction.from_table(tmp_path / name)))
+        list(sample_files.in_chunks(asked, sample_files.from_table(tmp_path / name)))
     assert "\n" not in str(caught.value)
 
 
 def test_what_is_not_utf_8_is_replaced_and_the_line_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "a.txt").write_bytes(b"good\nsch\xf6n\n\xff\n")
-    assert [text.strip() for _, text in prediction.from_table(tmp_path / "a.txt")] == ["good", "schön", "ÿ"]
+    assert [text.strip() for _, text in sample_files.from_table(tmp_path / "a.txt")] == ["good", "schön", "ÿ"]
     assert [record.getMessage() for record in caplog.records] == [
         f"{tmp_path / 'a.txt'} line 2: is not UTF-8 and is read as Windows-1252"
     ]
@@ -162,18 +162,18 @@ def test_what_is_not_utf_8_is_replaced_and_the_line_is_named(tmp_path: Path, cap
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
-        list(prediction.from_table(tmp_path / "none.txt"))
+        list(sample_files.from_table(tmp_path / "none.txt"))
     with pytest.raises(InputError, match="cannot be read"):
-        list(prediction.from_files([str(tmp_path)]))
+        list(sample_files.from_files([str(tmp_path)]))
 
 
 def test_many_texts_get_what_each_gets_alone() -> None:
     asked = served(networks.network([12, 5, 1], ["relu", "sigmoid"]), ("sad", "glad"), TEXTS)
-    texts = [("t", f"{'good ' * (k % 3)}{'bad ' * (k % 2)}film {k}") for k in range(prediction.CHUNK + 5)]
-    chunks = list(prediction.in_chunks(asked, iter(texts)))
-    assert [len(names) for names, _ in chunks] == [prediction.CHUNK, 5]
+    texts = [("t", f"{'good ' * (k % 3)}{'bad ' * (k % 2)}film {k}") for k in range(sample_files.CHUNK + 5)]
+    chunks = list(sample_files.in_chunks(asked, iter(texts)))
+    assert [len(names) for names, _ in chunks] == [sample_files.CHUNK, 5]
     many = [answer for _, samples in chunks for answer in prediction.answers(asked, samples)]
-    for k in (0, 1, 2, prediction.CHUNK, prediction.CHUNK + 4):
+    for k in (0, 1, 2, sample_files.CHUNK, sample_files.CHUNK + 4):
         [alone] = prediction.answers(asked, [texts[k][1]])
         assert alone["probability"] == pytest.approx(many[k]["probability"], abs=1e-6)
 

@@ -162,3 +162,12 @@ def test_what_training_has_not_seen_is_named_in_the_answer(small: Params, small_
         known, unknown = served.ask(*rows, dataset="grades").json()["predictions"]
         assert "warnings" not in known
         assert unknown["warnings"] == ["school=west: does not occur in the training data and is ignored"]
+
+
+def test_a_champion_of_other_labels_does_not_answer(small: Params, small_store: "Store") -> None:
+    registered.champion(small_store, small)
+    notes = small.datasets[NAME].model_copy(update={"labels": ("bad", "good")})
+    with Running(small.model_copy(update={"datasets": {NAME: notes}})) as served:
+        answer = served.ask(GLAD)
+        assert answer.status_code == 503
+        assert "its labels are sad, glad, params.yaml says bad, good" in answer.json()["error"]

@@ -1,0 +1,144 @@
+"""Samples to predict, from files: each with a name for messages, such as `reviews.csv row 3`."""
+
+import codecs
+import contextlib
+import json
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from feedforward.core.errors import DataError, InputError
+from feedforward.data.readers import tokenizer
+from feedforward.promotion.bundle import Servable
+
+if TYPE_CHECKING:
+    from feedforward.data.readers.table_file import Table
+
+log = logging.getLogger(__name__)
+
+TEXT_COLUMNS = ("text", "sample")  # of a table of texts, the first that exists
+LINES = (".jsonl", ".ndjson")
+CHUNK = 2000  # samples of a file at a time
+NamedSample = tuple[str, Any]
+
+
+def from_files(paths: Sequence[str]) -> Iterator[NamedSample]:
+    """The content of each file.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    for path in paths:
+        try:
+            yield path, Path(path).read_bytes()
+        except OSError as error:
+            raise InputError(path, f"cannot be read ({error.strerror})") from None
+
+
+def from_rows(path: Path) -> Iterator[NamedSample]:
+    """The rows of a .csv, .jsonl or .parquet file as objects, read as in training.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    if path.suffix in LINES:
+        yield from _lines(path, "")
+        return
+    table = _table(path)
+    names = list(table.columns)
+    for number, row in enumerate(zip(*(column.to_pylist() for column in table.columns.values()), strict=True), start=1):
+        yield f"{path} row {number}", dict(zip(names, row, strict=True))
+
+
+def from_table(path: Path, column: str = "") -> Iterator[NamedSample]:
+    """The texts of a file: one per line (.txt), of a column (.csv, .parquet) or a field of objects (.jsonl).
+
+    column: the name of the column of texts in the training table. Without such a column, one of TEXT_COLUMNS or the
+    only column is taken.
+    `-` is standard input.
+
+    Raises:
+        InputError: the file cannot be read, or has no such column or field.
+    """
+    if path.suffix in LINES:
+        yield from _lines(path, column or TEXT_COLUMNS[0])
+    elif path.suffix in (".csv", ".tsv", ".parquet"):
+        table = _table(path)
+        name = _text_column(str(path), list(table.columns), column)
+        yield from ((f"{path} row {k}", text) for k, text in enumerate(table.columns[name].to_pylist(), start=1))
+    else:
+        yield from _text_lines(path)
+
+
+def _table(path: Path) -> "Table":
+    from feedforward.data.readers import table_file
+
+    try:
+        table = table_file.read(path)
+    except DataError as error:
+        raise InputError(str(path), str(error).removeprefix(f"{path}: ")) from None
+    for note in table.notes:
+        log.warning("%s: %s", path, note)
+    return table
+
+
+def _text_column(where: str, names: Sequence[str], column: str) -> str:
+    wanted = [name for name in (column, *TEXT_COLUMNS) if name]
+    name = next((name for name in wanted if name in names), names[0] if len(names) == 1 else None)
+    if name is None:
+        raise InputError(where, f"expected a column {' or '.join(wanted)}, got {', '.join(names)[:200]}")
+    return name
+
+
+def _text_lines(path: Path) -> Iterator[NamedSample]:
+    warned = False
+    try:
+        with contextlib.nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                text = tokenizer.decoded(line).removeprefix("\ufeff")
+                if not warned and text.encode() != line.removeprefix(codecs.BOM_UTF8):
+                    log.warning("%s line %d: is not UTF-8 and is read as Windows-1252", path, number)
+                    warned = True
+                if text.strip():
+                    yield f"{path} line {number}", text
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read ({error.strerror})") from None
+
+
+def _lines(path: Path, column: str) -> Iterator[NamedSample]:
+    """JSON values, one per line; of objects the field `column` (see `from_table`), if that is given."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    continue
+                where = f"{path} line {number}"
+                try:
+                    value = json.loads(line)
+                except (ValueError, RecursionError):
+                    raise InputError(where, "is not JSON") from None
+                if isinstance(value, dict) and column:
+                    value = value[_text_column(where, [*value, ""], column)]
+                yield where, value
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read ({error.strerror})") from None
+
+
+def in_chunks(served: Servable, named: Iterator[NamedSample]) -> Iterator[tuple[list[str], list[Any]]]:
+    """Names and checked samples, CHUNK at a time.
+
+    Raises:
+        InputError: the encoder refuses a sample; the message has its name.
+    """
+    names: list[str] = []
+    samples: list[Any] = []
+    for name, sample in named:
+        names.append(name)
+        samples.append(served.encoder.check(sample, name))
+        if len(samples) == CHUNK:
+            yield names, samples
+            names, samples = [], []
+    if samples:
+        yield names, samples
