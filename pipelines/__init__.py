@@ -1,1 +1,5 @@
-"""When and where: DVC stages, Prefect flows, deployments. What is done lives in `feedforward`."""
+"""When and where work runs: DVC stages, Prefect flows and servers, deployments, GPU slots.
+
+The work itself is in `feedforward`, which does not import this package (the command line does): every number can be
+produced from a Python prompt without it. No NumPy, Keras, MLflow, Great Expectations or matplotlib here.
+"""

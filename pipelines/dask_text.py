@@ -1,4 +1,4 @@
-"""Texts vectorized on a Dask cluster that is there already: the workers read shards and send back counts and rows."""
+"""Vectorizes texts on an existing Dask cluster: the workers read shards and return counts and rows."""
 
 import contextlib
 import functools
@@ -17,17 +17,17 @@ from feedforward.data.preparation import Read
 from feedforward.data.readers import reading
 
 THREADS = "threads"
-PATIENCE = 60.0  # s until the first worker is there
-AHEAD = 64  # shards whose results wait in the workers; more where there are more threads
-DECIDING = ("numpy", "pyarrow")
+WORKER_TIMEOUT = 60.0  # s until the first worker is connected
+PENDING = 64  # submitted shards; more if the workers have more threads
+VERSIONED = ("numpy", "pyarrow")
 
 
 @contextlib.contextmanager
 def reader(name: str, dataset: Dataset, params: Params) -> Iterator[Read]:
-    """How the data set is read: in this process, or, if it is texts and `engine` names a cluster, by its workers.
+    """How the dataset is read: in this process, or by the cluster of `engine` if it consists of texts.
 
     Raises:
-        FeedforwardError: Dask is not installed, nobody answers, no worker comes, or the cluster is lost.
+        FeedforwardError: Dask is not installed, no scheduler answers, no worker connects, or the cluster is lost.
         DataError: a worker has other code or versions, or cannot read the store of shards.
     """
     if params.engine == THREADS or dataset.reader.kind != "labeled_text":
@@ -36,48 +36,48 @@ def reader(name: str, dataset: Dataset, params: Params) -> Iterator[Read]:
     from feedforward.data.readers import sharded_text
 
     with client(params.engine) as connected:
-        each = functools.partial(_each, connected)
+        run_each = functools.partial(_each, connected)
         scratch = paths.vectorized(name).parent
 
         def read(config: Reader, files: Mapping[str, Path]) -> reading.Reading:
             assert config.kind == "labeled_text"
-            return sharded_text.read(config, files, paths.shards(params.shards), each, scratch)
+            return sharded_text.read(config, files, paths.shards(params.shards), run_each, scratch)
 
         yield read
 
 
 def client(address: str) -> Any:
-    """A connection to the scheduler of that address, which has a worker; a context manager.
+    """A connection to the scheduler at `address` once it has a worker; a context manager.
 
     Raises:
-        FeedforwardError: Dask is not installed, nobody answers, or no worker comes.
+        FeedforwardError: Dask is not installed, no scheduler answers, or no worker connects.
     """
     try:
         import distributed
     except ImportError:
         raise FeedforwardError(
-            "engine: Dask is not installed; install requirements/cluster.txt, here and there"
+            "engine: Dask is not installed; install requirements/cluster.txt, here and on the workers"
         ) from None
     try:
         connected = distributed.Client(address, timeout=10, set_as_default=False)
     except (OSError, ValueError) as error:
         raise FeedforwardError(f"engine: {address}: no scheduler answers ({str(error).splitlines()[0]})") from None
     try:
-        connected.wait_for_workers(1, timeout=PATIENCE)
+        connected.wait_for_workers(1, timeout=WORKER_TIMEOUT)
     except TimeoutError:
         connected.close()
         raise FeedforwardError(
-            f"engine: {address}: no worker came in {PATIENCE:.0f} s; start one with `dask worker {address}`"
+            f"engine: {address}: no worker connected in {WORKER_TIMEOUT:.0f} s; start one with `dask worker {address}`"
         ) from None
     return connected
 
 
 def _each(connected: Any, function: Callable[..., Any], shards: Sequence[str], *shared: Any) -> Iterator[Any]:
-    """See `shards.Each`. What a lost worker had, another does again; few results wait at a time."""
-    ahead = max(AHEAD, 4 * sum(connected.nthreads().values()))
-    made_by, waiting = _made_by(), deque[Any]()
+    """See `sharded_text.Each`. A lost worker's shard is repeated; a bounded number is submitted at a time."""
+    ahead = max(PENDING, 4 * sum(connected.nthreads().values()))
+    signature, waiting = _signature(), deque[Any]()
     for shard in shards:
-        waiting.append(connected.submit(_checked, made_by, function, shard, *shared))
+        waiting.append(connected.submit(_checked, signature, function, shard, *shared))
         if len(waiting) > ahead:
             yield _result(waiting.popleft())
     while waiting:
@@ -85,10 +85,10 @@ def _each(connected: Any, function: Callable[..., Any], shards: Sequence[str], *
 
 
 def _result(future: Any) -> Any:
-    """What a worker found.
+    """The result of a worker.
 
     Raises:
-        FeedforwardError: the scheduler is gone, or every worker that tried was lost.
+        FeedforwardError: the scheduler is lost, or every worker that tried.
     """
     import distributed
 
@@ -99,23 +99,23 @@ def _result(future: Any) -> Any:
         raise FeedforwardError(f"engine: the cluster lost a shard ({reason}); run again") from None
 
 
-def _checked(made_by: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call the function in a worker.
+def _checked(signature: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call the function, in a worker.
 
     Raises:
-        DataError: code or versions are others here, so that other bytes could come of it.
+        DataError: code or versions differ here, so other bytes could result.
     """
-    if _made_by() != made_by:
+    if _signature() != signature:
         raise DataError(
-            f"a worker on host {provenance.host_digest()} has other code or versions of {', '.join(DECIDING)}; give it"
-            " the same checkout and requirements, or take it out of the cluster"
+            f"a worker on host {provenance.host_digest()} has different code or versions of {', '.join(VERSIONED)};"
+            " give it the same checkout and requirements, or remove it from the cluster"
         )
     return function(*arguments)
 
 
-def _made_by() -> str:
-    """What decides the bytes of a reading, besides the texts; Python itself knows which letters are capitals."""
+def _signature() -> str:
+    """What decides the bytes besides the texts; Python's version decides how letters are lowercased."""
     from feedforward.data.readers import sharded_text
 
-    versions = [provenance.installed_version(name) for name in DECIDING]
+    versions = [provenance.installed_version(name) for name in VERSIONED]
     return " ".join([code_digest(sharded_text.DECIDING), platform.python_version(), *versions])

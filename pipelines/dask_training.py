@@ -1,8 +1,8 @@
-"""Packs on a Dask cluster that is there already: its workers have checkouts of their own and leave the same bytes.
+"""Trains packs on an existing Dask cluster: its workers have their own checkouts and produce the same bytes.
 
-Nothing but plain values goes over the wire: a pack, its params and the run that holds its runs. A worker reads the data
-of its own checkout and records in the tracking store itself, so that nothing is lost with the connection. What the
-store could not take waits in that checkout until the end of the job, or the worker's next pack.
+Only plain values are sent: a pack, its params and its parent run. A worker reads the data of its own checkout and logs
+to the tracking store itself, so nothing is lost with the connection. What the store did not accept waits in that
+checkout until the end of the job, or the worker's next pack.
 """
 
 import contextlib
@@ -18,14 +18,14 @@ from feedforward.experiments.plan import Pack
 from feedforward.tracking import Run, open_store
 from pipelines import dask_text
 
-PATIENCE = 60.0  # s for workers to settle; one that trains for another job does so with its next pack
+SETTLE_TIMEOUT = 60.0  # s; a worker that trains for another job settles with its next pack
 
 
 def runner(address: str) -> object:
-    """What submits tasks to the cluster whose scheduler has that address.
+    """The Prefect task runner for the cluster whose scheduler has this address.
 
     Raises:
-        FeedforwardError: Dask is not installed, nobody answers, or no worker comes.
+        FeedforwardError: Dask is not installed, no scheduler answers, or no worker connects.
     """
     dask_text.client(address).close()
     from prefect_dask import DaskTaskRunner
@@ -34,7 +34,7 @@ def runner(address: str) -> object:
 
 
 def settle(address: str) -> None:
-    """Let every worker send what waits in its checkout, and close the runs that lost workers of its host left."""
+    """Let each worker send what waits in its checkout and close the runs of lost workers on its host."""
     import distributed
 
     with (
@@ -43,8 +43,8 @@ def settle(address: str) -> None:
         client.as_current(),
     ):
         workers = client.scheduler_info(n_workers=-1)["workers"]
-        asked = [client.submit(_reconcile, workers=[worker], pure=False) for worker in workers]
-        distributed.wait(asked, timeout=PATIENCE)
+        futures = [client.submit(_reconcile, workers=[worker], pure=False) for worker in workers]
+        distributed.wait(futures, timeout=SETTLE_TIMEOUT)
 
 
 def _reconcile() -> int:
@@ -55,15 +55,15 @@ def train_pack(pack: Pack, params: Params, parents: Mapping[str, Run]) -> list[R
     """Train a pack in a worker.
 
     Raises:
-        DataError: data, code, versions or kind of CPU are others here, so that other bytes would come of it.
+        DataError: data, code, versions or kind of CPU differ here, so other bytes would result.
         TrainingError: a loss is not finite.
     """
     variants = [member.variant for member in pack.members]
     packs = plan.plan(params, pack.protocol, [pack.dataset], variants, [pack.seed], pack.varied)
     if not set(pack.fingerprints) <= {fingerprint for planned in packs for fingerprint in planned.fingerprints}:
         raise DataError(
-            f"{pack.name}: a worker on host {provenance.host_digest()} has other data, code, versions or another kind"
-            " of CPU; give it the same checkout, data and requirements, or take it out of the cluster"
+            f"{pack.name}: a worker on host {provenance.host_digest()} has different data, code, versions or another"
+            " kind of CPU; give it the same checkout, data and requirements, or remove it from the cluster"
         )
     experiment.prepare(1)
     store = open_store()

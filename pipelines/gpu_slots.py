@@ -1,4 +1,4 @@
-"""Where a training computes: on the CPU, or on one GPU that nobody else uses meanwhile."""
+"""The device of a training: the CPU, or one GPU that no other training uses."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from prefect.concurrency.sync import concurrency
 
 from feedforward.core.errors import Busy, FeedforwardError
 
-LIMIT = "gpu"  # the global concurrency limit that `make deploy` makes, with `retraining.gpus` slots
+LIMIT = "gpu"  # the global concurrency limit that `make deploy` creates, with `retraining.gpus` slots
 LEASE = 60  # s until the slot of a killed training is free again, the least that Prefect allows
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -23,9 +23,9 @@ Device = Literal["cpu", "gpu"]
 
 @contextlib.contextmanager
 def computing_on(device: Device, fallback: bool) -> Iterator[str]:
-    """What this process starts computes on the device during the block; yields what it is, in words.
+    """Child processes started in this block use the device; yields its description.
 
-    A slot is taken from Prefect's limit, which counts over all machines, and with it one of this machine's GPUs.
+    Occupies a slot of Prefect's limit, which counts over all machines, and one of this machine's GPUs.
 
     Raises:
         FeedforwardError: there is no GPU here and no fall-back. Busy: more slots than GPUs, and all are in use.
@@ -46,7 +46,7 @@ def computing_on(device: Device, fallback: bool) -> Iterator[str]:
 
 
 def gpus() -> list[str]:
-    """The numbers of this machine's GPUs, of those that $CUDA_VISIBLE_DEVICES names if it is set."""
+    """The numbers of this machine's GPUs; those in $CUDA_VISIBLE_DEVICES if it is set."""
     named = os.environ.get(VISIBLE)
     if named is not None:
         return [number for number in named.split(",") if number and number != "-1"]
@@ -63,15 +63,15 @@ def gpus() -> list[str]:
 
 @contextlib.contextmanager
 def free(numbers: list[str], folder: Path | None = None) -> Iterator[str]:
-    """Hold the first GPU that no other process of this user holds; a lock ends with its process, however it ends.
+    """Hold the first GPU that no other process of this user holds. A killed process releases it, too.
 
     Raises:
         Busy: all are held.
     """
-    place = folder or Path(tempfile.gettempdir()) / f"feedforward-gpus-{os.getuid()}"  # whatever the checkout
-    place.mkdir(mode=0o700, exist_ok=True)
+    locks = folder or Path(tempfile.gettempdir()) / f"feedforward-gpus-{os.getuid()}"  # for all checkouts
+    locks.mkdir(mode=0o700, exist_ok=True)
     for number in numbers:
-        lock = FileLock(place / f"{number}.lock", timeout=0)
+        lock = FileLock(locks / f"{number}.lock", timeout=0)
         try:
             lock.acquire()
         except Timeout:

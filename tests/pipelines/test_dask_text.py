@@ -111,12 +111,14 @@ def test_a_store_that_is_not_there_is_one_line(tmp_path: Path, cluster: Any) -> 
 
 
 def test_a_worker_of_other_code_refuses() -> None:
-    with pytest.raises(DataError, match="has other code or versions of numpy, pyarrow"):
+    with pytest.raises(DataError, match="has different code or versions of numpy, pyarrow"):
         dask_text._checked("made elsewhere", print)
 
 
 def test_a_cluster_without_workers_is_told_in_one_line(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     address, _ = cluster
-    monkeypatch.setattr(dask_text, "PATIENCE", 0.5)
-    with pytest.raises(FeedforwardError, match=f"engine: {address}: no worker came .* start one with `dask worker"):
+    monkeypatch.setattr(dask_text, "WORKER_TIMEOUT", 0.5)
+    with pytest.raises(
+        FeedforwardError, match=f"engine: {address}: no worker connected .* start one with `dask worker"
+    ):
         dask_text.client(address)
