@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fuzzing import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -171,6 +172,7 @@ def test_crash_points_do_nothing_unless_they_are_named(monkeypatch: pytest.Monke
 # --- digests -----------------------------------------------------------------------------------
 
 
+@examples(100)
 @given(VALUES)
 def test_canonical_json_is_json_and_comes_back(value: Any) -> None:
     assert json.loads(atomic_files.canonical_json(value)) == value

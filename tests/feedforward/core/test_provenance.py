@@ -98,7 +98,6 @@ def test_equal_inputs_have_one_fingerprint_whatever_their_order() -> None:
         {"protocol": "lecture"},
         {"role": "final"},
         {"device": "NVIDIA H200"},
-        {"place": (0, 2)},
         {"modules": ("feedforward.data.splits", "feedforward.models.metrics")},
     ],
 )
@@ -111,27 +110,6 @@ def test_onednn_changes_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None
     off = provenance.fingerprint(**GIVEN)
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "1")
     assert provenance.fingerprint(**GIVEN) != off
-
-
-@pytest.mark.parametrize(
-    ("device", "avx512", "onednn", "expected"),
-    [
-        ("cpu", True, None, False),
-        ("cpu", True, "1", False),
-        ("cpu", True, "0", True),
-        ("cpu", False, "1", True),
-        ("NVIDIA H200", True, "1", True),
-    ],
-)
-def test_the_pack_decides_bits_but_on_a_cpu_whose_products_add_in_one_order(
-    monkeypatch: pytest.MonkeyPatch, device: str, avx512: bool, onednn: str | None, expected: bool
-) -> None:
-    monkeypatch.setattr(provenance, "device", lambda: device)
-    monkeypatch.setattr(provenance, "cpu_kind", lambda: {"avx512": avx512})
-    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
-    if onednn:
-        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", onednn)
-    assert provenance.pack_decides() is expected
 
 
 @pytest.mark.parametrize(
