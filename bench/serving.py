@@ -1,8 +1,8 @@
 """The service beside `mlflow models serve` of the same version: `python -m bench.serving`, or `make bench`.
 
-32 clients on loopback, each with a connection that stays open and one sample a request, ask one server, then the other,
-a few rounds in turn; the clients share the machine's cores with the server. For each data set that has a champion, with
-texts as long as reviews are; with its own test pictures, and with drawings.
+32 clients on loopback, each with a persistent connection and one sample per request, send to one server, then to the
+other, for a few rounds; the clients share the cores of the machine with the server. For each dataset that has a
+champion: texts as long as reviews, or its test pictures and drawings.
 Writes reports/bench/serving.json.
 """
 
@@ -40,19 +40,19 @@ from feedforward.serving.prediction import Champion
 from feedforward.tracking import settings
 
 CLIENTS = 32
-SAMPLES = 200  # different ones, asked in turn
+SAMPLES = 200  # different ones, sent in turn
 WORDS = 230  # of a text: the mean of the reviews
 SIDE = 280  # pixels of a drawing, as on the playground
 ALIKE = 1e-6  # between the probabilities of the two servers
 OURS, MLFLOWS = "feedforward serve", "mlflow models serve"
-START = 90.0  # s that a server may take to answer
+START = 90.0  # s until a server must answer
 THROUGHPUT = Target("{}: requests/s of mlflow over ours", 0.20)
 LATENCY = Target("{}: p99 of ours over mlflow's", 1.0)
 
 
 @dataclass(frozen=True)
 class Load:
-    """What clients saw. rate: requests a second; p50, p99: ms from a request to the last byte of its answer."""
+    """What clients measured. rate: requests per second; p50, p99: ms until the last byte of a response."""
 
     rate: float
     p50: float
@@ -60,12 +60,12 @@ class Load:
 
 
 def main() -> None:
-    """Measure, write, print; say so where nothing can be served."""
+    """Measure, write, print; report datasets without a champion."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / "serving.json")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each round and server")
-    parser.add_argument("--quick", action="store_true", help="one round of a second: does it run?")
+    parser.add_argument("--seconds", type=float, default=10.0, help="per round and server")
+    parser.add_argument("--quick", action="store_true", help="one round of one second, to test the benchmark itself")
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.seconds = 1, 1.0
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def measure_all(rounds: int, seconds: float) -> dict[str, Any]:
-    """Loads of each server, by data set."""
+    """Loads of each server, by dataset."""
     settings.apply()
     machine, rows = measure.machine(), {}
     for name in load_params().datasets:
@@ -95,20 +95,23 @@ def _dataset(champion: Champion, rounds: int, seconds: float) -> dict[str, Any]:
     name, rows = champion.version.dataset, {}
     with ours() as port, mlflows(name) as other:
         ports = {OURS: (port, f"/predict/{name}"), MLFLOWS: (other, "/invocations")}
-        for kind, given in samples(champion).items():
-            bodies = {OURS: [{"samples": [each]} for each in given], MLFLOWS: [{"inputs": [each]} for each in given]}
-            found: dict[str, list[Load]] = {OURS: [], MLFLOWS: []}
+        for kind, sent in samples(champion).items():
+            bodies = {
+                OURS: [{"samples": [sample]} for sample in sent],
+                MLFLOWS: [{"inputs": [sample]} for sample in sent],
+            }
+            measured: dict[str, list[Load]] = {OURS: [], MLFLOWS: []}
             check_alike(*(answers(*ports[server], bodies[server]) for server in ports))
             for _ in range(rounds):
-                for server, (at, path) in ports.items():
-                    found[server].append(asyncio.run(load(at, path, bodies[server], seconds)))
-                    print(kind, server, found[server][-1], flush=True)
-            rows[kind] = {server: [asdict(each) for each in loads] for server, loads in found.items()}
+                for server, (server_port, path) in ports.items():
+                    measured[server].append(asyncio.run(load(server_port, path, bodies[server], seconds)))
+                    print(kind, server, measured[server][-1], flush=True)
+            rows[kind] = {server: [asdict(load) for load in loads] for server, loads in measured.items()}
     return rows
 
 
 def samples(champion: Champion) -> dict[str, list[str]]:
-    """What a client may send, by kind: texts of the vocabulary's words, frequent ones more often; base64 pictures."""
+    """Samples by kind: texts of words of the vocabulary, drawn by Zipf's law; pictures in base64."""
     name, random, encoder = champion.version.dataset, np.random.default_rng(0), champion.served.encoder
     if isinstance(encoder, TextEncoder):
         words = encoder.vocabulary.words
@@ -117,9 +120,9 @@ def samples(champion: Champion) -> dict[str, list[str]]:
         return {name: [" ".join(random.choice(words, WORDS, p=share)) for _ in range(SAMPLES)]}
     rows = Split.load(paths.vectorized(name) / "test").rows(0, SAMPLES).features
     shape = (len(rows), encoder.settings()["height"], -1)
-    own = [Image.fromarray(levels) for levels in np.asarray(rows, np.uint8).reshape(shape)]
+    pictures = [Image.fromarray(levels) for levels in np.asarray(rows, np.uint8).reshape(shape)]
     return {
-        f"{name}, own pictures": [_png(picture) for picture in own],
+        f"{name}, own pictures": [_png(picture) for picture in pictures],
         f"{name}, drawings": [_png(_drawing(random)) for _ in range(SAMPLES)],
     }
 
@@ -153,7 +156,7 @@ def ours() -> Iterator[int]:
 
 @contextlib.contextmanager
 def mlflows(name: str) -> Iterator[int]:
-    """The port of MLflow's server of the champion, as it comes."""
+    """The port of MLflow's server of the champion, with its defaults."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/{name}@champion"]
@@ -188,18 +191,18 @@ def _wait(process: "subprocess.Popen[bytes]", port: int, path: str) -> None:
 
 def answers(port: int, path: str, bodies: Sequence[Mapping[str, Any]]) -> list[Mapping[str, float]]:
     """The probabilities of each sample."""
-    found = []
+    probabilities = []
     for body in bodies:
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
         )
         with urllib.request.urlopen(request, timeout=30) as response:
-            found.append(json.load(response)["predictions"][0]["probabilities"])
-    return found
+            probabilities.append(json.load(response)["predictions"][0]["probabilities"])
+    return probabilities
 
 
 def check_alike(one: Sequence[Mapping[str, float]], other: Sequence[Mapping[str, float]]) -> None:
-    """Refuse to compare servers that do not answer the same.
+    """Refuse to compare servers with different answers.
 
     Raises:
         SystemExit: a probability differs.
@@ -210,7 +213,7 @@ def check_alike(one: Sequence[Mapping[str, float]], other: Sequence[Mapping[str,
 
 
 async def load(port: int, path: str, bodies: Sequence[Mapping[str, Any]], seconds: float) -> Load:
-    """CLIENTS at once for so long, after a tenth of that to warm up; each sends one request in that time at least."""
+    """CLIENTS clients for `seconds`, after a tenth of that to warm up; each sends at least one request."""
     requests = [_request(port, path, body) for body in bodies]
     loop = asyncio.get_running_loop()
     began = time.perf_counter() + seconds / 10
@@ -225,9 +228,9 @@ async def load(port: int, path: str, bodies: Sequence[Mapping[str, Any]], second
 
 
 class _Client(asyncio.Protocol):
-    """Asks one request after the other over one connection; as lean as can be, since it takes a share of the cores.
+    """Sends one request after the other over one connection; minimal, because it shares the cores with the server.
 
-    moments: when each request was sent and its answer was there.
+    moments: when each request was sent and when its response was complete.
     """
 
     def __init__(self, requests: Sequence[bytes], began: float, ends: float) -> None:
@@ -237,7 +240,7 @@ class _Client(asyncio.Protocol):
         self._answer = b""
 
     def connection_made(self, transport: Any) -> None:
-        """Ask the first."""
+        """Send the first request."""
         self._transport = transport
         self._ask()
 
@@ -246,7 +249,7 @@ class _Client(asyncio.Protocol):
         self._transport.write(self.requests[len(self.moments) % len(self.requests)])
 
     def data_received(self, data: bytes) -> None:
-        """Part of an answer; when it is whole, ask the next."""
+        """Part of a response; when it is complete, send the next request."""
         self._answer += data
         head, between, body = self._answer.partition(b"\r\n\r\n")
         if not between or len(body) < int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0]):
@@ -263,13 +266,13 @@ class _Client(asyncio.Protocol):
             self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Too early: the server closed, or answered something else."""
+        """Fail if this is too early: the server closed, or refused a request."""
         if not self.done.done():
             self.done.set_exception(SystemExit(f"a request was answered with {self._answer[:100]!r} ({exc})"))
 
 
 def quantile(times: Sequence[float], share: float) -> float:
-    """The smallest of the sorted times that so many of them do not exceed."""
+    """The smallest of the sorted times that this share of them does not exceed."""
     return times[max(0, math.ceil(share * len(times)) - 1)]
 
 
@@ -283,16 +286,16 @@ def _request(port: int, path: str, body: Mapping[str, Any]) -> bytes:
 
 
 def medians(report: Mapping[str, Any], name: str, server: str) -> Load:
-    """Of the rounds."""
+    """Medians over the rounds."""
     loads = report["rows"][name][server]
-    return Load(*(statistics.median(found[key] for found in loads) for key in ("rate", "p50", "p99")))
+    return Load(*(statistics.median(load[key] for load in loads) for key in ("rate", "p50", "p99")))
 
 
 def table(report: Mapping[str, Any]) -> list[list[str]]:
-    """A header and a row for each data set and server."""
+    """A header and a row for each dataset and server."""
     rows = [["", "requests/s", "p50 ms", "p99 ms"]]
-    for name, found in report["rows"].items():
-        for server in found:
+    for name, servers in report["rows"].items():
+        for server in servers:
             row = medians(report, name, server)
             rows.append([f"{name}, {server}", f"{row.rate:.0f}", f"{row.p50:.1f}", f"{row.p99:.1f}"])
     return rows
@@ -300,7 +303,7 @@ def table(report: Mapping[str, Any]) -> list[list[str]]:
 
 def targets_table(report: Mapping[str, Any]) -> list[list[str]]:
     """A header and a row for each target."""
-    rows = [["target", "limit", "found", ""]]
+    rows = [["target", "limit", "measured", ""]]
     for name in report["rows"]:
         one, other = (medians(report, name, server) for server in (OURS, MLFLOWS))
         for target, value in ((THROUGHPUT, other.rate / one.rate), (LATENCY, one.p99 / other.p99)):
@@ -309,7 +312,7 @@ def targets_table(report: Mapping[str, Any]) -> list[list[str]]:
 
 
 def text(report: Mapping[str, Any]) -> str:
-    """For a terminal."""
+    """Both tables, for a terminal."""
     note = "QUICK: no figure means anything\n" if report["quick"] else ""
     return note + "\n\n".join(aligned(rows) for rows in (table(report), targets_table(report)))
 
