@@ -22,7 +22,9 @@ class RunResult:
     metrics: figures of the run, finite floats (`best_epoch` counts from 1).
     weights_digest: SHA-256 (hex) of the trained weights.
     measured: what training recorded beside the curves: of a run with validation `best_cross_entropy` and
-        `best_accuracy` (or `best_mae`) over its training samples, in inference mode, at its best epoch.
+        `best_accuracy` (or `best_mae`) over its training samples, in inference mode, at its best epoch;
+        `constant_val_cross_entropy`, the validation loss of the best constant answer; `dead_units`, hidden units that
+        are 0 on every training sample looked at.
     hardest: of a final run, the test samples with the largest loss (attribution.hardest).
     samples: number of samples by split: `train`, `validation`, `test`; those that the run used.
     """

@@ -3,6 +3,7 @@
 The fingerprint of a run covers this module and all that it imports, so code that only reports does not belong here.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from feedforward.core.errors import TrainingError
 from feedforward.data import manifest as manifest_file
 from feedforward.data import validation_split
 from feedforward.data.splits import Split, Subset
+from feedforward.experiments.learning_checks import constant_loss, dead_units
 from feedforward.experiments.plan import Pack
 from feedforward.training import trainer
 
@@ -56,7 +58,22 @@ def train(
         on_epoch,
     )
     unit = manifest_file.load(pack.dataset).get("target", {}).get("scale", 1.0)
-    return [replica if isinstance(replica, TrainingError) else _in_units(replica, unit) for replica in replicas]
+    checks = {}
+    if validation is not None:
+        regression = dataset.task == "regression"
+        checks = {"constant_val_cross_entropy": constant_loss(training.labels, validation.labels, regression)}
+    return [
+        replica if isinstance(replica, TrainingError) else _in_units(_checked(replica, checks, training), unit)
+        for replica in replicas
+    ]
+
+
+def _checked(replica: trainer.Replica, checks: Mapping[str, float], training: Subset) -> trainer.Replica:
+    """The replica with what tells whether it learned; nothing without validation."""
+    if not checks:
+        return replica
+    dead = float(dead_units(trainer.as_arrays(replica.model), training))
+    return dataclasses.replace(replica, measured={**replica.measured, **checks, "dead_units": dead})
 
 
 def load(pack: Pack, dataset: Dataset) -> Samples:

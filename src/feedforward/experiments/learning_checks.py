@@ -1,0 +1,47 @@
+"""What tells a run that never learned: the loss of the best constant answer, and hidden units that answer nothing."""
+
+import itertools
+
+import numpy as np
+import numpy.typing as npt
+
+from feedforward.data.splits import Subset
+from feedforward.models.numpy_network import ACTIVATIONS, Network
+
+ROWS = 2000  # training samples on which a unit must be 0 to count as dead
+
+
+def constant_loss(train: npt.NDArray[np.generic], validation: npt.NDArray[np.generic], regression: bool) -> float:
+    """Validation loss of the constant answer that fits the training labels best.
+
+    train, validation: labels, see Split. Of one class that is the cross-entropy of the class shares; of several labels
+    the mean over labels of theirs; of a value (regression) the mean squared error of the mean. A class without training
+    samples counts as half a sample.
+
+    >>> import numpy as np
+    >>> constant_loss(np.array([0, 1]), np.array([1, 0, 1]), regression=False) == np.log(2)
+    True
+    """
+    if regression:
+        return float(np.mean((validation.astype(np.float64) - train.astype(np.float64).mean(axis=0)) ** 2))
+    if train.ndim == 2:
+        columns = zip(train.T, validation.T, strict=True)
+        return float(np.mean([constant_loss(labels, held_out, regression) for labels, held_out in columns]))
+    classes = int(max(train.max(), validation.max())) + 1
+    counts = np.maximum(np.bincount(train.astype(np.int64), minlength=classes), 0.5)
+    return float(-np.log(counts / counts.sum())[validation.astype(np.int64)].mean())
+
+
+def dead_units(network: Network, samples: Subset) -> int:
+    """Hidden units whose output is 0 on each of the first ROWS samples: no gradient passes through them.
+
+    Only an activation that is flat at 0 (relu) has such units.
+    """
+    rows = samples.numbers(np.arange(min(ROWS, len(samples))))
+    sums = network.first_sums(samples.split.take(rows).features)
+    dead = 0
+    for layer, following in itertools.pairwise(network.layers):
+        outputs = ACTIVATIONS[layer.activation](sums)
+        dead += int((outputs == 0).all(axis=0).sum())
+        sums = outputs @ following.kernel + following.bias
+    return dead
