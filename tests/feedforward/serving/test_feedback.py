@@ -31,12 +31,12 @@ def test_a_correction_is_kept_once_and_the_file_is_bounded(served: Running) -> N
 
     image = base64.b64encode(encoded(stroke(40, 40))).decode()
     assert correct(image, "grey", "tones").json() == {"stored": True}
-    [kept] = append_only_log.read(paths.incoming("tones"))
-    assert len(base64.b64decode(kept["pixels"])) == kept["height"] * kept["width"] == 784
+    [entry] = append_only_log.read(paths.incoming("tones"))
+    assert len(base64.b64decode(entry["pixels"])) == entry["height"] * entry["width"] == 784
 
     for sample, label, field in (("", "glad", "sample"), ("word1", "happy", "label"), ("word1", 3, "label")):
-        found = correct(sample, label)
-        assert (found.status_code, found.json()["field"]) == (422, field)
+        answer = correct(sample, label)
+        assert (answer.status_code, answer.json()["field"]) == (422, field)
     statuses = [correct(f"word{k} " * 100, "sad").status_code for k in range(20)]
     assert statuses[-1] == 507
     assert paths.incoming(NAME).stat().st_size <= BOUNDS.max_feedback_bytes

@@ -48,23 +48,23 @@ def test_mlflow_serves_the_champion_with_the_same_answers(small: Params, small_s
             {"instances": texts},
             {"dataframe_split": {"data": [[each] for each in texts]}},
         ):
-            status, told = ask(port, json.dumps(body).encode())
-            assert status == 200, told
-            assert [each["label"] for each in told["predictions"]] == ["glad", "sad", "sad"]
-            for found, said in zip(told["predictions"], expected, strict=True):
-                assert found["probabilities"] == pytest.approx(said["probabilities"])
+            status, content = ask(port, json.dumps(body).encode())
+            assert status == 200, content
+            assert [each["label"] for each in content["predictions"]] == ["glad", "sad", "sad"]
+            for answer, other in zip(content["predictions"], expected, strict=True):
+                assert answer["probabilities"] == pytest.approx(other["probabilities"])
         for wrong in (b'{"inputs": ["word1", ""]}', b'{"samples": ["word1"]}', b"{"):
-            status, told = ask(port, wrong)
-            assert 400 <= status < 500, (wrong, told)
+            status, content = ask(port, wrong)
+            assert 400 <= status < 500, (wrong, content)
         [texts] = serving.samples(champion).values()
         given = texts[:5]
         bodies = [[{"inputs": [each]} for each in given], [{"samples": [each]} for each in given]]
         places = [(port, "/invocations"), (own, f"/predict/{NAME}")]
         serving.check_alike(*(serving.answers(*place, each) for place, each in zip(places, bodies, strict=True)))
         for place, each in zip(places, bodies, strict=True):
-            found = asyncio.run(serving.load(*place, each, 0.5))
-            assert found.rate > 0
-            assert 0 < found.p50 <= found.p99
+            measured = asyncio.run(serving.load(*place, each, 0.5))
+            assert measured.rate > 0
+            assert 0 < measured.p50 <= measured.p99
 
 
 def test_tables_lists_and_arrays_are_taken_and_a_sample_that_cannot_be_is_named(
@@ -75,13 +75,13 @@ def test_tables_lists_and_arrays_are_taken_and_a_sample_that_cannot_be_is_named(
     answerer = mlflow_flavor._load_pyfunc(str(folder))
     for given in ([GLAD, "word1"], pd.DataFrame({"any": [GLAD, "word1"]}), np.array([[GLAD], ["word1"]])):
         assert [each["label"] for each in answerer.predict(given)] == ["glad", "sad"]
-    for wrong, said in (
+    for wrong, message in (
         (["word1", ""], "inputs.1: must hold at least one word"),
         (["word1", None], "inputs.1: must be a text, got null"),
         (pd.DataFrame({"a": ["x"], "b": ["y"]}), "inputs: must have one column, got 2"),
         ("word1", "inputs: must be a list of samples"),
     ):
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             answerer.predict(wrong)
 
 

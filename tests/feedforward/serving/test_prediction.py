@@ -38,8 +38,8 @@ GLAD = " ".join(f"word{k}" for k in range(1, 21))  # the columns that make a tex
 
 
 def served(network: Network, labels: tuple[str, ...], encoder: TextEncoder | ImageEncoder) -> Servable:
-    told = Description("notes", "Notes", labels, "original", 0, 2, 90, "r", "f", "d", network.weights_digest())
-    return Servable(told, encoder, network, "0", 0)
+    description = Description("notes", "Notes", labels, "original", 0, 2, 90, "r", "f", "d", network.weights_digest())
+    return Servable(description, encoder, network, "0", 0)
 
 
 TEXTS = TextEncoder(tokenizer.Vocabulary(("the", "a", "good", "bad", "film"), 12))
@@ -53,9 +53,9 @@ def test_labels_and_words_are_shown_as_they_are(capsys: pytest.CaptureFixture[st
     words_ = {"towards": "[/b]", "effects": [{"word": "a\x1bb\nc", "effect": 0.5}]}
     for answers in ({"original": answer}, {"original": answer, "larger": answer}):
         serving._show({"sample": "row 1", "answers": answers, "words": words_})
-        told = capsys.readouterr().out
-        assert "[/b] ([/b] 90.0 %, [red]no 10.0 %)" in " ".join(told.replace("│", " ").split())
-        assert r"towards [/b]: a\x1bb c +0.50" in told
+        output = capsys.readouterr().out
+        assert "[/b] ([/b] 90.0 %, [red]no 10.0 %)" in " ".join(output.replace("│", " ").split())
+        assert r"towards [/b]: a\x1bb c +0.50" in output
 
 
 # --- what spoke for an answer ----------------------------------------------------------------
@@ -76,15 +76,15 @@ def test_an_effect_is_exactly_what_leaving_the_word_out_undoes(
     units: list[int], activations: list[str], labels: tuple[str, ...], text: str
 ) -> None:
     asked = served(networks.network(units, activations), labels, TEXTS)
-    towards, found = prediction.explained(asked, text)
+    towards, words = prediction.explained(asked, text)
     split = TEXTS.split(text)
-    assert [word.word for word in found] == list(dict.fromkeys(split))
+    assert [word.word for word in words] == list(dict.fromkeys(split))
 
-    def odds(kept: list[str]) -> float:
-        share = asked.network.probabilities(TEXTS.encode([" ".join(kept)]))[0][labels.index(towards)]
+    def odds(remaining: list[str]) -> float:
+        share = asked.network.probabilities(TEXTS.encode([" ".join(remaining)]))[0][labels.index(towards)]
         return math.log(share / (1 - share))
 
-    for word in found:
+    for word in words:
         expected = odds(split) - odds([other for other in split if other != word.word])
         assert word.effect == pytest.approx(expected, abs=1e-4)
         assert word.known == (word.word in TEXTS.vocabulary.words)
@@ -127,7 +127,7 @@ def test_texts_come_from_lines_columns_and_fields(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("a.csv", b"id,score\n1,2\n", r"a\.csv: expected a column text or sample, got id, score"),
         ("a.csv", b"", "holds no rows|is empty"),
@@ -140,14 +140,14 @@ def test_texts_come_from_lines_columns_and_fields(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_that_cannot_be_read_is_named_with_its_line(
-    tmp_path: Path, name: str, content: bytes, said: str | None
+    tmp_path: Path, name: str, content: bytes, message: str | None
 ) -> None:
     (tmp_path / name).write_bytes(content)
     asked = served(networks.network([12, 1], ["sigmoid"]), ("sad", "glad"), TEXTS)
-    if said is None:
+    if message is None:
         assert list(sample_files.in_chunks(asked, sample_files.from_table(tmp_path / name)))
         return
-    with pytest.raises(InputError, match=said) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         list(sample_files.in_chunks(asked, sample_files.from_table(tmp_path / name)))
     assert "\n" not in str(caught.value)
 
@@ -246,7 +246,7 @@ def test_the_command_answers_shows_variants_and_prints_json(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["predict", "nots", "a"], "must be one of tones, notes; did you mean notes?"),
         (["predict", NAME], "give either samples or --file"),
@@ -259,12 +259,12 @@ def test_the_command_answers_shows_variants_and_prints_json(
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
-    small: Params, small_store: "Store", small_shell: Shell, arguments: list[str], said: str
+    small: Params, small_store: "Store", small_shell: Shell, arguments: list[str], message: str
 ) -> None:
     registered.champion(small_store, small)
     assert small_shell.run(*arguments) == 2
     shown = small_shell.printed
-    assert said in shown
+    assert message in shown
     assert shown.count("\n") == 1
 
 

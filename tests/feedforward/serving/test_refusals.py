@@ -26,11 +26,11 @@ def test_a_bad_request_is_one_line_that_names_the_field(served: Running) -> None
     assert len(REQUESTS) >= 60
     wrong = []
     for bad in REQUESTS:
-        found = served.client.request(bad.method, bad.path, content=bad.body, headers=dict(bad.headers))
-        told = found.json()
-        as_told = (found.status_code, told["field"]) == (bad.status, bad.named) and bad.said in told["error"]
-        if not as_told or not told["error"].isprintable():
-            wrong.append((bad, bad.body[:60], found.status_code, told))
+        answer = served.client.request(bad.method, bad.path, content=bad.body, headers=dict(bad.headers))
+        problem = answer.json()
+        as_expected = (answer.status_code, problem["field"]) == (bad.status, bad.named) and bad.said in problem["error"]
+        if not as_expected or not problem["error"].isprintable():
+            wrong.append((bad, bad.body[:60], answer.status_code, problem))
     assert not wrong
     assert served.ask(GLAD).status_code == 200
     assert not paths.incoming(NAME).exists()
@@ -52,19 +52,19 @@ def test_whatever_is_asked_is_answered_or_refused(served: Running) -> None:
         st.sampled_from(["application/json", "text/plain", "image/png", "application/octet-stream", "\xe9", "a;b"]),
     )
     def ask(path: str, body: bytes, kind: str) -> None:
-        found = served.client.post(path, content=body, headers={b"content-type": kind.encode("latin-1")})
-        assert found.status_code in (200, 413, 422, 507), (path, body, found.text)
-        assert found.status_code == 200 or found.json()["error"].isprintable(), found.text
+        answer = served.client.post(path, content=body, headers={b"content-type": kind.encode("latin-1")})
+        assert answer.status_code in (200, 413, 422, 507), (path, body, answer.text)
+        assert answer.status_code == 200 or answer.json()["error"].isprintable(), answer.text
 
     ask()
 
 
 def test_other_kinds_of_bodies_are_refused(served: Running) -> None:
     for kind in ("application/x-www-form-urlencoded", "image/png", "", "multipart/form-data; boundary=x"):
-        found = served.client.post(f"/predict/{NAME}", content=b"word1", headers={"content-type": kind})
-        assert (found.status_code, found.json()["field"]) == (422, "Content-Type")
-    found = served.client.post("/predict/tones", content=b"no picture", headers={"content-type": "image/png"})
-    assert (found.status_code, found.json()["field"]) == (422, "samples.0")
+        answer = served.client.post(f"/predict/{NAME}", content=b"word1", headers={"content-type": kind})
+        assert (answer.status_code, answer.json()["field"]) == (422, "Content-Type")
+    answer = served.client.post("/predict/tones", content=b"no picture", headers={"content-type": "image/png"})
+    assert (answer.status_code, answer.json()["field"]) == (422, "samples.0")
 
 
 def test_other_hosts_and_pages_of_other_sites_are_refused(served: Running) -> None:
@@ -76,8 +76,8 @@ def test_other_hosts_and_pages_of_other_sites_are_refused(served: Running) -> No
         {"origin": "null"},
         {"origin": f"http://127.0.0.1:{served.port + 1}"},
     ):
-        found = served.client.post(f"/predict/{NAME}", json={"samples": [GLAD]}, headers=headers)
-        assert found.status_code == 403, headers
+        answer = served.client.post(f"/predict/{NAME}", json={"samples": [GLAD]}, headers=headers)
+        assert answer.status_code == 403, headers
     own = {"origin": f"http://127.0.0.1:{served.port}"}
     assert served.client.post(f"/predict/{NAME}", json={"samples": [GLAD]}, headers=own).status_code == 200
 

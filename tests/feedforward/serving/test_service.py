@@ -32,10 +32,10 @@ pytestmark = pytest.mark.slow
 def test_answers_are_those_of_the_command(served: Running) -> None:
     champion = prediction.champion(NAME)
     [expected] = prediction.answers(champion.served, [GLAD])
-    told = served.ask(GLAD, "word1").json()
-    assert (told["dataset"], told["version"]) == (NAME, 1)
-    assert told["predictions"][0] == {key: pytest.approx(value) for key, value in expected.items()}
-    assert [answer["label"] for answer in told["predictions"]] == ["glad", "sad"]
+    content = served.ask(GLAD, "word1").json()
+    assert (content["dataset"], content["version"]) == (NAME, 1)
+    assert content["predictions"][0] == {key: pytest.approx(value) for key, value in expected.items()}
+    assert [answer["label"] for answer in content["predictions"]] == ["glad", "sad"]
 
     [answer] = served.ask(GLAD, variants=True, explain=True).json()["predictions"]
     assert answer["variants"]["dropout"]["label"] == "sad"
@@ -92,16 +92,16 @@ def test_health_readiness_metrics_and_description(served: Running) -> None:
         assert page.status_code == 200
         assert not re.search(r"(src|href)=[\"']?(https?:)?//", page.text), place
         assert "default-src 'none'" in page.headers["content-security-policy"]
-    told = served.client.get("/datasets").json()["datasets"][NAME]
-    assert told["champion"] == {"variant": "original", "seed": 0, "epochs": 2, "samples": 90, "version": 1}
-    assert set(told["variants"]) == {"original", "dropout"}
+    content = served.client.get("/datasets").json()["datasets"][NAME]
+    assert content["champion"] == {"variant": "original", "seed": 0, "epochs": 2, "samples": 90, "version": 1}
+    assert set(content["variants"]) == {"original", "dropout"}
 
 
 def test_without_a_champion_it_says_so_and_takes_one_up_later(small: Params, small_store: "Store") -> None:
     with Running(small.model_copy(update={"serving": BOUNDS})) as served:
-        found = served.ask(GLAD)
-        assert found.status_code == 503
-        assert "run `feedforward promote notes`" in found.json()["error"]
+        response = served.ask(GLAD)
+        assert response.status_code == 503
+        assert "run `feedforward promote notes`" in response.json()["error"]
         assert served.client.get("/ready").status_code == 503
         assert served.client.get("/health").status_code == 200
         registered.champion(small_store, small)
@@ -118,8 +118,8 @@ def test_a_new_champion_is_taken_up_under_load_and_a_touched_one_is_not(served: 
     def load() -> None:
         with httpx.Client(base_url=f"http://127.0.0.1:{served.port}") as client:
             while not stop.is_set():
-                found = client.post(f"/predict/{NAME}", json={"samples": [GLAD]})
-                answered.append((found.status_code, found.json()["version"]))
+                response = client.post(f"/predict/{NAME}", json={"samples": [GLAD]})
+                answered.append((response.status_code, response.json()["version"]))
 
     threads = [threading.Thread(target=load) for _ in range(4)]
     for thread in threads:
@@ -143,10 +143,10 @@ def test_a_touched_variant_is_told_and_the_champion_answers(small: Params, small
     version = registered.champion(small_store, small, 1.0, original=2.0)
     (model_versions.folder(version, "variants/original") / network_files.WEIGHTS).write_bytes(registered.weights(4.0))
     with Running(small.model_copy(update={"serving": BOUNDS})) as served:
-        told = served.client.get("/datasets").json()["datasets"][NAME]
-        assert told["champion"]["version"] == 1
-        assert not told["variants"]
-        assert "was changed since it was registered" in told["problem"]
+        content = served.client.get("/datasets").json()["datasets"][NAME]
+        assert content["champion"]["version"] == 1
+        assert not content["variants"]
+        assert "was changed since it was registered" in content["problem"]
         assert served.ask(GLAD).status_code == 200
         assert served.ask(GLAD, variants=True).status_code == 503
 
