@@ -143,7 +143,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
     }
     with (tmp_path / "params.yaml").open("w") as file:
         YAML(typ="safe", pure=True).dump(params, file)
-    for name in ("dvc.yaml", ".dvcignore"):
+    for name in ("dvc.yaml", ".dvcignore", "prefect.yaml"):
         shutil.copy(ROOT / name, tmp_path)
     for name in ("src", "pipelines", "requirements"):  # dependencies of the stages; what runs is the installed package
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
