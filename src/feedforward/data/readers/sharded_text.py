@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from feedforward.config.schema import TextReader
 from feedforward.core import atomic_files
+from feedforward.core.code_digest import code_digest
 from feedforward.core.errors import DataError
 from feedforward.core.redaction import redact
 from feedforward.data.readers import labeled_text, tokenizer
@@ -85,9 +86,9 @@ def _on_disk(folder: Path, indices: int) -> npt.NDArray[np.uint16]:
 
 
 def write(config: TextReader, files: Mapping[str, Path], store: str) -> dict[str, list[str]]:
-    """Write the texts of both splits into a folder of `store` that is named by their content; URLs of the shards.
+    """Write the texts of both splits into a folder of `store`; URLs of the shards.
 
-    A folder that is complete is used as it is.
+    The folder is named by the files, the settings and the code that makes it; a complete folder is used as it is.
 
     Raises:
         DataError: a file is missing or damaged, or the store cannot be used.
@@ -95,7 +96,8 @@ def write(config: TextReader, files: Mapping[str, Path], store: str) -> dict[str
     try:
         made_of = {key: atomic_files.file_digest(path) for key, path in sorted(files.items())}
         reader = config.model_dump(mode="json", exclude=UNSHARDED)
-        folder = f"{store.rstrip('/')}/{atomic_files.digest([reader, made_of, TEXTS])[:32]}"
+        content = atomic_files.digest([reader, made_of, TEXTS, code_digest(DECIDING)])
+        folder = f"{store.rstrip('/')}/{content[:32]}"
         system, path = fsspec.url_to_fs(folder)
         if system.exists(f"{path}/{INDEX}"):
             found = json.loads(system.cat_file(f"{path}/{INDEX}"))
@@ -115,18 +117,22 @@ def write(config: TextReader, files: Mapping[str, Path], store: str) -> dict[str
 
 
 def _publish(vocabulary: tokenizer.Vocabulary, store: str) -> tuple[str, int]:
-    """Put the vocabulary where all workers find it; its URL, and the number of columns."""
+    """Put the vocabulary where all workers find it; its URL, which names its digest, and the number of columns."""
     content = "".join(f"{word}\n" for word in vocabulary.words).encode()
     url = f"{store.rstrip('/')}/vocabulary-{hashlib.sha256(content).hexdigest()[:32]}.txt"
-    with fsspec.open(url, "wb") as file:
-        file.write(content)
+    system, path = fsspec.url_to_fs(url)
+    system.pipe_file(f"{path}.new", content)
+    system.mv(f"{path}.new", path)  # another job may be reading the same vocabulary
     return url, vocabulary.columns
 
 
 @functools.lru_cache(maxsize=1)
 def _vocabulary(url: str, columns: int) -> tokenizer.Vocabulary:
     with fsspec.open(url, "rb") as file:
-        return tokenizer.Vocabulary(tuple(file.read().decode().split("\n")[:-1]), columns)
+        content = file.read()
+    if hashlib.sha256(content).hexdigest()[:32] not in url:
+        raise DataError(f"{redact(url)}: its content does not match the digest in its name; remove it and run again")
+    return tokenizer.Vocabulary(tuple(content.decode().split("\n")[:-1]), columns)
 
 
 def _name(split: str, number: int) -> str:

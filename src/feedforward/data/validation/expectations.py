@@ -1,16 +1,16 @@
-"""What the data must hold: one row a sample → expectation suites → summary. Great Expectations lives here.
+"""What the data must hold: one row per sample → expectation suites → summary. The only module with Great Expectations.
 
-A check's bound comes from `dataset.expectations` and from nowhere else. Great Expectations raises nothing
-when data fail, and passes a suite on zero rows as well as an empty suite; so results are counted here, and a
-check without samples is a failed one.
+The bounds come from `dataset.expectations` only. Great Expectations raises nothing when data fail, and passes a suite
+on zero rows as well as an empty suite. So results are counted here, and a check without samples fails.
 """
 
 import contextlib
 import io
 import logging
-import sys
+import re
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,12 @@ from feedforward.reports.html_page import number, percent, span
 
 DERIVED = "expectations.yaml"
 BOTH = "both"  # a rule on train and test together
+STRUCTURE = ("samples", "labels", "splits", "missing values")  # rules that hold however the bounds came about
+REMOTE = re.compile(
+    r"""<(link|script|img)\b[^>]*\b(?:href|src)=["']?(?:https?:)?//[^>]*>(?:\s*</script>)?""", re.IGNORECASE
+)
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class Rule:
 def validate(name: str, dataset: Dataset, folder: Path) -> Summary:
     """Hold the profile in `folder` against `dataset.expectations`.
 
-    Leaves Great Expectations' pages and the summary in `paths.data_docs(name)`, always, and the summary in
+    Writes Great Expectations' pages and the summary into `paths.data_docs(name)`, always, and the summary into
     `paths.validation(name)` if all is met: what DVC tracks there never shows refused data.
 
     Raises:
@@ -65,6 +71,9 @@ def validate(name: str, dataset: Dataset, folder: Path) -> Summary:
         dataset = dataset.model_copy(update={"expectations": profile.derive(rows, dataset)})
     docs = paths.data_docs(name)
     with atomic_files.writing_folder(docs, "data_docs") as target:
+        checks = evaluate(rows, rules(dataset, manifest.get("collected", 0)), target)
+        if derived:
+            checks = _accept_test(name, checks)
         summary = Summary(
             dataset=name,
             title=dataset.title,
@@ -72,7 +81,7 @@ def validate(name: str, dataset: Dataset, folder: Path) -> Summary:
             data_digest=manifest["data_digest"],
             features=manifest["features"],
             samples={split: manifest["samples"][split] for split in SPLITS},
-            checks=tuple(evaluate(rows, rules(dataset, manifest.get("collected", 0)), target)),
+            checks=tuple(checks),
             distributions=profile.distributions(rows, dataset),
         )
         summary.save(target, "summary.html")
@@ -81,7 +90,7 @@ def validate(name: str, dataset: Dataset, folder: Path) -> Summary:
     if summary.failed:
         raise ValidationFailed(
             f"{name}: {len(summary.failed)} of {len(summary.checks)} expectations are not met\n{summary.table()}\n"
-            f"look at {(docs / 'summary.html').relative_to(paths.root())}; then mend the data and run `dvc repro`,"
+            f"look at {(docs / 'summary.html').relative_to(paths.root())}; then correct the data and run `dvc repro`,"
             f" or change datasets.{name}.expectations in params.yaml if the data are right"
             + (f" (they are derived; {DERIVED} beside that page has them to be edited)" if derived else "")
         )
@@ -92,13 +101,30 @@ def validate(name: str, dataset: Dataset, folder: Path) -> Summary:
     return summary
 
 
+def _accept_test(name: str, checks: Sequence[Check]) -> list[Check]:
+    """Bounds derived from the training split are no reason to refuse a test split: it is noted and logged."""
+    accepted = []
+    for check in checks:
+        if check.split == "test" and not check.success and check.name not in STRUCTURE:
+            log.warning(
+                "%s: %s of test: expected %s (derived from train), got %s; accepted. To hold data to such bounds, put"
+                " %s into params.yaml",
+                name, check.name, check.expected, check.found, DERIVED,
+            )  # fmt: skip
+            check = replace(check, success=True, noted=True)
+        accepted.append(check)
+    return accepted
+
+
 def _write_out(name: str, dataset: Dataset, folder: Path) -> None:
     """The derived expectations as a part of params.yaml."""
     text = io.StringIO()
     YAML(typ="safe", pure=True).dump(profile.bounds_of(dataset).model_dump(mode="json", exclude_none=True), text)
-    told = f"# Derived from the training split. To hold the data to it, put it below datasets.{name}.expectations in\n"
+    comment = (
+        f"# Derived from the training split. To hold the data to it, put it below datasets.{name}.expectations in\n"
+    )
     atomic_files.write_text(
-        folder / DERIVED, f"{told}# params.yaml in the place of null, and edit it.\n{text.getvalue()}", "derive"
+        folder / DERIVED, f"{comment}# params.yaml in place of null, and edit it.\n{text.getvalue()}", "derive"
     )
 
 
@@ -219,6 +245,11 @@ def evaluate(rows: pd.DataFrame, rules: Sequence[Rule], docs: Path | None = None
     """
     if not rules:
         raise ValidationFailed("the expectation suite is empty; state datasets.*.expectations in params.yaml")
+    with _scratch():
+        return _evaluated(rows, rules, docs)
+
+
+def _evaluated(rows: pd.DataFrame, rules: Sequence[Rule], docs: Path | None) -> list[Check]:
     context = gx.get_context(mode="ephemeral")
     context.enable_analytics(False)
     context.variables.progress_bars = {"globally": False}
@@ -228,37 +259,39 @@ def evaluate(rows: pd.DataFrame, rules: Sequence[Rule], docs: Path | None = None
         met |= _run(context, split, parts[split], [rule for rule in rules if rule.split == split])
     if docs:
         context.add_data_docs_site("local", _site(docs))
-        with _whole_pages():
-            context.build_data_docs()
+        context.build_data_docs()
+        _check_pages(docs, len({rule.split for rule in rules}))
     return [_check(rule, parts[rule.split], met) for rule in rules]
 
 
+def _check_pages(docs: Path, runs: int) -> None:
+    """Great Expectations only logs what goes wrong while it builds pages (a full disk): count them.
+
+    Pages must not load anything from a network, so their links to style sheets and scripts of other hosts are removed.
+
+    Raises:
+        ValidationFailed: a page is missing or incomplete.
+    """
+    pages = list(docs.glob("**/*.html"))
+    if not (docs / "index.html").is_file() or len(list(docs.glob("validations/**/*.html"))) < runs:
+        raise ValidationFailed(f"{docs}: Great Expectations could not write its pages; check the disk, then run again")
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        if "</html>" not in text[-1000:]:
+            raise ValidationFailed(f"{page}: is incomplete; check the disk, then run again")
+        page.write_text(REMOTE.sub("", text), encoding="utf-8")
+
+
 @contextlib.contextmanager
-def _whole_pages() -> Iterator[None]:
-    """Raise what goes wrong while pages are built (a full disk): Great Expectations only logs it."""
-    log, failures = logging.getLogger("great_expectations.render.renderer.site_builder"), _Failures()
-    log.addHandler(failures)
-    log.propagate, propagated = False, log.propagate
-    try:
-        yield
-    finally:
-        log.removeHandler(failures)
-        log.propagate = propagated
-    if failures.found:
-        raise failures.found[0]
-
-
-class _Failures(logging.Handler):
-    """Keeps the exceptions that are being handled when an error is logged."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.found: list[BaseException] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep it."""
-        error = sys.exc_info()[1]
-        self.found.append(error or ValidationFailed(record.getMessage()))
+def _scratch() -> Iterator[None]:
+    """Great Expectations leaves megabytes in the temporary folder: give it one of its own, and remove that."""
+    before = tempfile.tempdir
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        tempfile.tempdir = folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
 
 
 def _site(docs: Path) -> dict[str, Any]:

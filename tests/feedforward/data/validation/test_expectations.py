@@ -1,6 +1,7 @@
 """Great Expectations takes seconds to import and half a second a suite; so one broken profile shows many faults."""
 
 import json
+import re
 import resource
 
 import numpy as np
@@ -97,7 +98,7 @@ def test_refused_data_are_told_in_a_table_and_shown_beside_the_data_docs(expecta
     assert "negative: 40, positive: 0" in lines[0]
     assert "40 % to 60 %" in lines[1]
     assert "100 %" in lines[1]
-    assert last.startswith("look at reports/data_docs/texts/summary.html; then mend the data and run `dvc repro`")
+    assert last.startswith("look at reports/data_docs/texts/summary.html; then correct the data and run `dvc repro`")
     assert not list(before.iterdir()), "DVC must not find refused data in what it tracks"
     docs = paths.data_docs("texts")
     assert "Refused:" in (docs / "summary.html").read_text(encoding="utf-8")
@@ -185,3 +186,26 @@ def test_the_number_of_samples_is_held_to_both_bounds(expectations, samples, met
     rules = [rule for rule in expectations.rules(dataset(train_samples=samples)) if rule.name == "samples"]
     train, _ = expectations.evaluate(profile.describe(profile_rows.rows()), rules)
     assert train.success is met
+
+
+def test_pages_load_nothing_from_a_network_and_no_temporary_file_stays(expectations, root, monkeypatch):
+    scratch = root / "tmp"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    expectations.validate("texts", dataset(), profile_rows.save(profile_rows.rows(), root / "vectorized"))
+    assert not list(scratch.iterdir())
+    pages = list(paths.data_docs("texts").glob("**/*.html"))
+    assert pages
+    for page in pages:
+        assert not re.search(r"<(link|script|img|iframe)[^>]*(href|src)=.?(https?:)?//", page.read_text("utf-8"))
+
+
+def test_derived_bounds_note_an_outlier_of_the_test_split(expectations, root, caplog):
+    rows = profile_rows.rows()
+    rows.loc[rows.index[rows["split"] == "test"][0], "raw_length"] = 10**9
+    derived = dataset().model_copy(update={"expectations": None})
+    summary = expectations.validate("texts", derived, profile_rows.save(rows, root / "vectorized"))
+    assert summary.success
+    [check] = [check for check in summary.checks if (check.name, check.split) == ("raw length", "test")]
+    assert check.noted
+    assert "raw length of test: expected" in caplog.text
