@@ -36,6 +36,7 @@ COMMANDS = (
     (data.params, "Example: feedforward params"),
     (data.init, "Examples: feedforward init ~/flowers   ·   feedforward init prices.csv --target price"),
     (data.describe, "Example: feedforward describe imdb"),
+    (data.fetch, "Example: feedforward fetch flowers"),
     (operations.promote, "Example: feedforward promote imdb"),
     (operations.rollback, "Example: feedforward rollback imdb --reason 'worse on long reviews'"),
     (operations.history, "Example: feedforward history imdb"),

@@ -48,6 +48,16 @@ def init(
     print(f"next: `feedforward run`, then `feedforward describe {chosen}`")
 
 
+def fetch(dataset: DatasetArgument) -> None:
+    """Fetch the files of a dataset again after its source changed; `feedforward run` then uses them."""
+    from feedforward.config.schema import load_params
+    from feedforward.data import preparation
+
+    params = load_params()
+    preparation.fetch_again(dataset, params.dataset(dataset), params)
+    message(f"fetched {dataset}; next: feedforward run")
+
+
 def _show_columns(guess: "Guess") -> None:
     """The columns of a table: role, how they are read, and examples."""
     from rich.console import Console

@@ -43,6 +43,9 @@ def run() -> None:
             )
             _demo()
             return
+        for name, dataset in params.datasets.items():
+            for source in download.changed(dataset.files, paths.raw(name)).values():
+                message(f"{source} differs from what was fetched; to take it: feedforward fetch {name}")
         dvc_repro.repro(paths.root())
     _show_comparison(paths.root())
 

@@ -36,6 +36,17 @@ def fetch(name: str, dataset: Dataset, params: Params) -> None:
     feedback.take(name, dataset, params.retraining.use_feedback)
 
 
+def fetch_again(name: str, dataset: Dataset, params: Params) -> None:
+    """Fetch files that params.yaml holds to no digest from their sources, whatever was fetched before.
+
+    Raises:
+        SourceError: no source has a file.
+    """
+    sources = {key: file for key, file in dataset.files.items() if file.sha256 is None}
+    download.forget(sources, paths.raw(name))
+    fetch(name, dataset, params)
+
+
 def vectorize(name: str, dataset: Dataset, collect: bool = False, read: Read = reading.read) -> None:
     """Make the splits, vocabulary, profile and manifest in `paths.vectorized(name)`, all at once.
 

@@ -107,6 +107,8 @@ def write(entry: Mapping[str, Any], name: str, file: Path) -> Params:
     values = yaml_reader.read(file)
     if name in (values.get("datasets") or {}):
         raise InputError(name, f"is a dataset of {file.name} already; give another --name, or remove the entry")
+    if variants := values.get("variants"):
+        entry = _with_final(entry, str(next(iter(variants))))
     extended = {**values, "datasets": {**(values.get("datasets") or {}), name: entry}}
     params = check(yaml_reader.frozen(extended), file.name)
     yaml, text = YAML(), StringIO()
@@ -118,6 +120,12 @@ def write(entry: Mapping[str, Any], name: str, file: Path) -> Params:
     _check_parsers(joined, params, file)
     atomic_files.write_text(file, joined, "init")
     return params
+
+
+def _with_final(entry: Mapping[str, Any], variant: str) -> dict[str, Any]:
+    """The entry with that variant, the first of params.yaml, as the final model."""
+    training = entry["training"]
+    return {**entry, "training": {**training, "final": {**training["final"], "variant": variant}}}
 
 
 def _check_parsers(text: str, params: Params, file: Path) -> None:

@@ -70,7 +70,9 @@ def _pixels(picture: Picture, config: ImageReader) -> npt.NDArray[np.uint8]:
     try:
         return image_preprocessing.scaled(image_preprocessing.read(picture[1]), config.height, config.width)
     except ValueError as error:
-        raise DataError(f"{picture[0]}: {error}; remove the file, then fetch again") from None
+        raise DataError(
+            f"{picture[0]}: {error}; remove the file from the source, then run feedforward fetch NAME"
+        ) from None
 
 
 def _part(name: Literal["train", "test"], pictures: Sequence[Picture], config: ImageReader) -> Part:

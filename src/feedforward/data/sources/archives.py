@@ -50,6 +50,28 @@ def content_digest(path: Path, file: SourceFile) -> str | None:
     return total.hexdigest()
 
 
+def source_digest(received: Iterable[bytes] | Iterable[tuple[str, bytes]], file: SourceFile) -> str:
+    """SHA-256 (hex) of the content that a source gives now, without storing it; see `write_content`.
+
+    received: the bytes of a file, or names and contents of the members of a folder.
+    """
+    if file.archive in ("none", "gzip"):
+        total = hashlib.sha256()
+        for chunk in gunzip(received) if file.archive == "gzip" else received:  # type: ignore[arg-type]
+            total.update(chunk)  # type: ignore[arg-type]
+        return total.hexdigest()
+    if file.archive == "tar":
+        received = tar_stream.members(gunzip(received), lambda path: is_wanted(path, file))  # type: ignore[arg-type]
+    digests = {str(path): hashlib.sha256(content).hexdigest() for path, content in received}
+    return hashlib.sha256(b"".join(_line(path, digests[path]) for path in _in_order(digests, file))).hexdigest()
+
+
+def _in_order(paths: Iterable[str], file: SourceFile) -> list[str]:
+    """By folder, in the order of `folders`, then by name."""
+    rank = {folder: number for number, folder in enumerate(file.folders)}
+    return sorted(paths, key=lambda path: (rank[path.rpartition("/")[0]], path))
+
+
 def limited(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
     """The chunks, up to `limit` bytes.
 
@@ -120,8 +142,7 @@ def write_members(received: Iterable[tuple[str, bytes]], file: SourceFile, targe
                 f" {', '.join(file.folders)},"
                 f" received {len(found):,}"
             )
-        rank = {folder: number for number, folder in enumerate(file.folders)}
-        ordered = sorted(found, key=lambda path: (rank[path.rpartition("/")[0]], path))
+        ordered = _in_order(found, file)
 
         def content_of(path: str) -> bytes:
             start, size, _ = found[path]

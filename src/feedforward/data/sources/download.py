@@ -51,6 +51,33 @@ def fetch(
     atomic_files.write_json(folder / DIGESTS, digests, "fetch")
 
 
+def changed(files: Mapping[str, SourceFile], folder: Path) -> dict[str, str]:
+    """Local sources of files in `folder` whose content is not what was fetched: key → path.
+
+    A file with a `sha256` in params.yaml cannot change; one that is not there, or not fetched yet, is not compared.
+    """
+    recorded, differing = _recorded(folder), {}
+    for key, file in files.items():
+        location = next((path for path in map(_absolute, file.urls) if _is_local(path) and Path(path).exists()), None)
+        if location is None or file.sha256 is not None or key not in recorded:
+            continue
+        try:
+            quiet = (Patience(), Bar())
+            received = _members(location, file, *quiet) if file.archive == "folder" else read(location, *quiet)
+            if archives.source_digest(received, file) != recorded[key]:
+                differing[key] = location
+        except (Unreachable, DataError, EOFError):
+            differing[key] = location
+    return differing
+
+
+def forget(files: Mapping[str, SourceFile], folder: Path) -> None:
+    """Drop the recorded digests, so that the next fetch takes whatever the sources hold."""
+    kept = {key: digest for key, digest in _recorded(folder).items() if key not in files}
+    if (folder / DIGESTS).exists():
+        atomic_files.write_json(folder / DIGESTS, kept, "fetch")
+
+
 def missing(files: Mapping[str, SourceFile], folder: Path, mirrors: Sequence[str], wait_s: float = 5.0) -> list[str]:
     """The files that do not lie in `folder` and that no source begins to send within `wait_s` seconds."""
     quick = Patience(stall_s=wait_s, retries=0)
@@ -147,7 +174,7 @@ def _fetch_once(
         else:
             received = archives.write_content(read(location, patience, bar), file, output)
         if expected is not None and received != expected:
-            hint = "" if file.sha256 else f"; if the data changed on purpose, remove {target.with_name(DIGESTS)}"
+            hint = "" if file.sha256 else f"; to take data that changed: feedforward fetch {target.parent.name}"
             raise DataError(f"expected content with SHA-256 {expected}, received {received}{hint}")
     return received
 

@@ -234,7 +234,7 @@ def test_own_data_are_held_to_their_first_digest(root):
     message = failure(files, root)
     assert sha256(b"first") in message
     assert sha256(b"second") in message
-    assert "remove" in message
+    assert "feedforward fetch" in message
     (raw / "digests.json").unlink()
     assert (fetch(files, root) / "own.csv").read_text() == "second"
 

@@ -1,0 +1,141 @@
+"""Local sources that change after they were fetched: noticed, and taken with the command that the message names."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from shell import Shell
+
+from feedforward.config.schema import Params, load_params
+from feedforward.core import paths
+from feedforward.core.errors import DataError, InputError
+from feedforward.data import config_inference, preparation
+from feedforward.data.sources import download
+
+HEAD = "seeds: 2\nvariants: {original: {}, larger: {size: large}}\n"
+
+
+def pictures(folder: Path, kinds: tuple[str, ...] = ("bar", "beam"), count: int = 12) -> Path:
+    """Class folders of small pictures."""
+    for number, kind in enumerate(kinds):
+        (folder / kind).mkdir(parents=True)
+        for k in range(count):
+            pixels = np.random.default_rng(100 * number + k).integers(0, 256, (8, 6), np.uint8)
+            Image.fromarray(pixels).save(folder / kind / f"{k}.png")
+    return folder
+
+
+def taken_in(root: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
+    """Params with the source as dataset `own`."""
+    monkeypatch.setenv("FEEDFORWARD_ROOT", str(root))
+    (root / "params.yaml").write_text(HEAD)
+    config_inference.write(config_inference.guess(source).entry, "own", root / "params.yaml")
+    return load_params()
+
+
+def test_a_table_that_grew_is_noticed_and_fetched_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: Shell
+) -> None:
+    source = tmp_path / "a.csv"
+    source.write_text("size,label\n" + "".join(f"{k / 7},{'yn'[k % 2]}\n" for k in range(40)))
+    params = taken_in(tmp_path, source, monkeypatch)
+    files, raw = params.datasets["own"].files, paths.raw("own")
+    preparation.fetch("own", params.datasets["own"], params)
+    assert download.changed(files, raw) == {}
+    with source.open("a") as file:
+        file.write("9,y\n")
+    assert download.changed(files, raw) == {"a.csv": str(source)}
+    assert shell.run("fetch", "own") == 0
+    assert download.changed(files, raw) == {}
+    assert (raw / "a.csv").read_bytes() == source.read_bytes()
+    source.unlink()
+    assert download.changed(files, raw) == {}
+
+
+def test_the_remedy_for_a_damaged_picture_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: Shell) -> None:
+    source = pictures(tmp_path / "flowers")
+    params = taken_in(tmp_path, source, monkeypatch)
+    bad = source / "beam" / "3.png"
+    bad.write_bytes(bad.read_bytes()[:60])
+    preparation.fetch("own", params.datasets["own"], params)
+    with pytest.raises(DataError, match=r"beam/3\.png: .*run feedforward fetch NAME"):
+        preparation.vectorize("own", params.datasets["own"])
+    bad.unlink()
+    assert list(download.changed(params.datasets["own"].files, paths.raw("own"))) == ["flowers"]
+    assert shell.run("fetch", "own") == 0
+    preparation.vectorize("own", params.datasets["own"])
+
+
+@pytest.mark.parametrize(("content", "said"), [(b"", r"0 bytes"), (b"<html>Not found</html>", "a web page")])
+def test_a_file_that_is_no_picture_is_named_by_init(tmp_path: Path, content: bytes, said: str) -> None:
+    source = pictures(tmp_path / "flowers")
+    (source / "bar" / "x.png").write_bytes(content)
+    with pytest.raises(InputError, match=said) as caught:
+        config_inference.guess(source)
+    assert "x.png" in str(caught.value)
+    assert "disk" not in str(caught.value)
+
+
+def test_hidden_files_links_and_nested_folders_are_read_as_init_counts_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, source = pictures(tmp_path / "real"), tmp_path / "flowers"
+    for kind in ("bar", "beam"):
+        (source / kind / "session").mkdir(parents=True)
+        for k in range(12):
+            (source / kind / ("session" if k % 2 else "") / f"{k}.png").symlink_to(real / kind / f"{k}.png")
+        (source / kind / "._0.png").write_bytes(b"AppleDouble")
+    (source / "__MACOSX").mkdir()
+    params = taken_in(tmp_path, source, monkeypatch)
+    preparation.fetch("own", params.datasets["own"], params)
+    preparation.vectorize("own", params.datasets["own"])
+    rows = [len(np.load(paths.vectorized("own") / part / "labels.npy")) for part in ("train", "test")]
+    assert sum(rows) == 24
+    assert params.datasets["own"].labels == ("bar", "beam")
+
+
+@pytest.mark.parametrize(
+    ("layout", "test", "said"),
+    [
+        (
+            {"train": ("bar", "beam"), "validation": ("bar", "beam")},
+            "validation",
+            "the folder validation is the test part",
+        ),
+        ({"Train": ("bar", "beam"), "Test": ("bar", "beam")}, "Test", "the folder Test is the test part"),
+        ({"train": ("bar", "beam"), "test": ("bar",)}, None, "test is left out: it has no samples in beam"),
+        ({"train": ("bar", "beam"), "test": ()}, None, "test is left out: it has no samples in bar, beam"),
+    ],
+)
+def test_layouts_of_parts_are_known(
+    tmp_path: Path, layout: dict[str, tuple[str, ...]], test: str | None, said: str
+) -> None:
+    for part, kinds in layout.items():
+        (tmp_path / "set" / part).mkdir(parents=True)
+        pictures(tmp_path / "set" / part, kinds)
+    guess = config_inference.guess(tmp_path / "set")
+    assert guess.entry["reader"].get("test") == test
+    assert said in guess.reasons
+
+
+def test_sixteen_bits_keep_their_brightness(tmp_path: Path) -> None:
+    from feedforward.data.readers import image_preprocessing
+
+    Image.fromarray(np.full((8, 8), 20_000, np.uint16)).save(tmp_path / "dark.png")
+    Image.fromarray(np.full((8, 8), 60_000, np.uint16)).save(tmp_path / "bright.png")
+    dark, bright = (image_preprocessing.read((tmp_path / f"{n}.png").read_bytes()) for n in ("dark", "bright"))
+    assert dark.mean() == pytest.approx(20_000 / 257, abs=1)
+    assert bright.mean() == pytest.approx(60_000 / 257, abs=1)
+
+
+def test_the_size_is_that_of_the_picture_as_it_is_shown(tmp_path: Path) -> None:
+    source = tmp_path / "flowers"
+    for kind in ("bar", "beam"):
+        (source / kind).mkdir(parents=True)
+        for k in range(12):
+            exif = Image.Exif()
+            exif[0x0112] = 6
+            Image.new("L", (20, 10), 20 * k).save(source / kind / f"{k}.jpg", exif=exif)
+    reader = config_inference.guess(source).entry["reader"]
+    assert (reader["height"], reader["width"]) == (20, 10)
