@@ -5,7 +5,7 @@ import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from feedforward.config.schema import SourceFile
 from feedforward.core.errors import DataError
@@ -50,18 +50,18 @@ def content_digest(path: Path, file: SourceFile) -> str | None:
     return total.hexdigest()
 
 
-def source_digest(received: Iterable[bytes] | Iterable[tuple[str, bytes]], file: SourceFile) -> str:
+def source_digest(received: Iterable[Any], file: SourceFile) -> str:
     """SHA-256 (hex) of the content that a source gives now, without storing it; see `write_content`.
 
     received: the bytes of a file, or names and contents of the members of a folder.
     """
     if file.archive in ("none", "gzip"):
         total = hashlib.sha256()
-        for chunk in gunzip(received) if file.archive == "gzip" else received:  # type: ignore[arg-type]
-            total.update(chunk)  # type: ignore[arg-type]
+        for chunk in gunzip(received) if file.archive == "gzip" else received:
+            total.update(chunk)
         return total.hexdigest()
     if file.archive == "tar":
-        received = tar_stream.members(gunzip(received), lambda path: is_wanted(path, file))  # type: ignore[arg-type]
+        received = tar_stream.members(gunzip(received), lambda path: is_wanted(path, file))
     digests = {str(path): hashlib.sha256(content).hexdigest() for path, content in received}
     return hashlib.sha256(b"".join(_line(path, digests[path]) for path in _in_order(digests, file))).hexdigest()
 
