@@ -46,7 +46,7 @@ def _of_folder(path: Path) -> Guess:
     if listed and not is_text and not any((path / name).is_dir() for name in names):
         raise InputError(
             str(path),
-            f"holds {len(listed)} tables ({', '.join(listed)[:100]}): run init on the training table, then name the"
-            " test table in files and reader.test_file",
+            f"holds tables ({', '.join(listed)[:100]}): run init on the training table; a test table can then be named"
+            " in files and reader.test_file",
         )
     return folders.of_classes(path)
