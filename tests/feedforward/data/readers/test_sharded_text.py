@@ -10,7 +10,7 @@ import pytest
 from feedforward.config.schema import TextReader
 from feedforward.core.errors import DataError
 from feedforward.data import archive_members
-from feedforward.data.readers import labeled_text, sharded_text
+from feedforward.data.readers import labeled_text, sharded_text, tokenizer
 from feedforward.data.readers.reading import Reading
 
 TEXTS = {
@@ -96,3 +96,18 @@ def test_a_store_that_cannot_be_used_is_one_line_without_secrets(files: dict[str
         sharded_text.write(CONFIG, files, "nowhere://somebody:secret@host/folder")
     assert "secret" not in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_other_code_makes_other_shards(tmp_path: Path, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    written = sharded_text.write(CONFIG, files, str(tmp_path / "store"))
+    monkeypatch.setattr(sharded_text, "code_digest", lambda _: "code that reads texts differently")
+    assert set(sharded_text.write(CONFIG, files, str(tmp_path / "store"))["train"]).isdisjoint(written["train"])
+
+
+def test_a_vocabulary_that_was_changed_is_refused(tmp_path: Path) -> None:
+    url, columns = sharded_text._publish(tokenizer.Vocabulary(("good", "bad"), 9), str(tmp_path))
+    assert sharded_text._vocabulary(url, columns).words == ("good", "bad")
+    sharded_text._vocabulary.cache_clear()
+    Path(url).write_text("bad\ngood\n")
+    with pytest.raises(DataError, match="does not match the digest in its name"):
+        sharded_text._vocabulary(url, columns)
