@@ -31,6 +31,10 @@ COMMANDS = (
         "Examples: feedforward sweep imdb dropout_rate=0.1,0.2,0.3,0.5 l2=0,0.001   ·  "
         " feedforward sweep imdb l2=1e-5..1e-2 --trials 20",
     ),
+    (
+        training.decide,
+        "Examples: feedforward decide imdb --budget 30m   ·   feedforward decide imdb --seeds 40 --json",
+    ),
     (training.study, "Example: feedforward study --seeds 20 --wide-seeds 10"),
     (training.verify, "Example: feedforward verify --dataset imdb --variant original"),
     (data.params, "Example: feedforward params"),

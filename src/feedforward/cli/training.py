@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +23,7 @@ from feedforward.cli.output import escaped, message, table
 from feedforward.core.errors import FeedforwardError, ParamsError
 
 if TYPE_CHECKING:
+    from feedforward.analysis.claims import Verdict
     from feedforward.config.schema import Params
 
 
@@ -133,6 +136,59 @@ def sweep(
         raise FeedforwardError(
             f"could not be trained: {'; '.join(map(outcome.text, outcome.failed))}; MLflow's runs say why"
         )
+
+
+def decide(
+    dataset: DatasetArgument,
+    budget: Annotated[str, typer.Option(help="Longest time, such as 90s, 30m or 2h.")] = "30m",
+    seeds: Annotated[int, typer.Option(min=2, max=1000, help="Largest number of seeds.")] = 100,
+    as_json: JsonOption = False,
+) -> None:
+    """Train seed after seed until every claim about a dataset is decided; the verdicts hold however often one looks."""
+    from feedforward.config.schema import load_params
+    from feedforward.core import processes
+    from feedforward.data import manifest
+    from feedforward.experiments import decision
+    from pipelines import environment, locks, prefect_server
+
+    params, seconds = load_params(), _seconds(budget)
+    decision.needed(params, dataset, [])
+    manifest.load(dataset)
+    environment.apply()
+
+    def show(n: int, verdicts: "Sequence[Verdict]") -> None:
+        left = [verdict.claim.text for verdict in verdicts if not verdict.decided]
+        if not as_json:
+            message(
+                f"{n} seeds: {len(verdicts) - len(left)} of {len(verdicts)} claims decided"
+                + "".join(f"\n  undecided: {escaped(text)}" for text in left)
+            )
+
+    title = "feedforward decide"
+    with locks.job(title), locks.training(title), prefect_server.serving() as wait_for_server:
+        with processes.importing():
+            from pipelines import decision_flow
+
+        verdicts, reason, folder = decision_flow.run(params, dataset, wait_for_server, seeds, seconds, show)
+    if as_json:
+        print((folder / "verdicts.json").read_text(encoding="utf-8"), end="")
+        return
+    from feedforward.reports import terminal
+
+    table(terminal.show_verdicts(verdicts))
+    message(f"{reason} Table and figure: {escaped(str(folder))}")
+
+
+def _seconds(text: str) -> float:
+    """`90s`, `30m` or `2h` in seconds.
+
+    Raises:
+        ParamsError: anything else.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip())
+    if match is None or not float(match[1]):
+        raise ParamsError([f"--budget: must be a time such as 90s, 30m or 2h, got {text}"])
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
 
 
 def study(

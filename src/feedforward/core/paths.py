@@ -73,6 +73,11 @@ def comparison() -> Path:
     return root() / "reports" / "comparison"
 
 
+def decision(dataset: str) -> Path:
+    """Folder with the verdicts of the last `feedforward decide`."""
+    return root() / "reports" / "decisions" / dataset
+
+
 def sweep(dataset: str, fields: str) -> Path:
     """Folder with the figure and the table of the last sweep over these fields."""
     return root() / "reports" / "sweeps" / f"{dataset}-{fields}"

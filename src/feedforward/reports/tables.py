@@ -175,11 +175,13 @@ def curves_csv(findings: Findings) -> str:
 
 def verdicts_plain(findings: Iterable[Findings]) -> list[dict[str, Any]]:
     """The verdicts as JSON values, floats with six digits."""
-    return [
-        _plain(asdict(verdict) | {"claim": verdict.claim.model_dump(exclude_none=True)})
-        for one in findings
-        for verdict in one.verdicts
-    ]
+    return [verdict_plain(verdict) for one in findings for verdict in one.verdicts]
+
+
+def verdict_plain(verdict: Verdict) -> dict[str, Any]:
+    """One verdict as JSON values, floats with six digits."""
+    plain: dict[str, Any] = _plain(asdict(verdict) | {"claim": verdict.claim.model_dump(exclude_none=True)})
+    return plain
 
 
 def _plain(value: Any) -> Any:

@@ -78,6 +78,11 @@ def _final_lines(findings: Findings) -> list[Text]:
     return lines
 
 
+def show_verdicts(verdicts: Sequence[Verdict]) -> Table:
+    """Verdicts on claims: outcome, claim, number of seeds."""
+    return _verdict_lines(verdicts)
+
+
 def _verdict_lines(verdicts: Sequence[Verdict]) -> Table:
     lines = Table.grid(padding=(0, 2, 0, 0), pad_edge=True)
     for verdict in verdicts:

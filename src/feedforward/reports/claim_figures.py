@@ -1,0 +1,46 @@
+"""matplotlib figures of verdicts: the interval of each claim against the number of seeds."""
+
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from feedforward.analysis import claims
+from feedforward.analysis.claims import Verdict
+from feedforward.reports.figure_style import GRAY, PALETTE, empty_figure, styled
+
+COLUMNS = 3
+
+
+def intervals_by_seeds(verdicts: Sequence[Verdict], title: str) -> Figure:
+    """One panel per claim: its anytime-valid interval after each number of seeds, and the region that supports it.
+
+    The interval never grows. A claim is decided where the interval lies on one side of the region's border.
+    """
+    rows = -(-len(verdicts) // COLUMNS)
+    columns = min(COLUMNS, len(verdicts))
+    subtitle = "interval of the difference that holds at every number of seeds; green: where the claim is true"
+    figure = empty_figure((4.4 * columns, 0.9 + 2.7 * rows), title, subtitle)
+    for index, verdict in enumerate(verdicts, start=1):
+        axes = styled(figure.add_subplot(rows, columns, index), "seeds" if index > len(verdicts) - columns else "", "")
+        name = "\n".join(textwrap.wrap(verdict.claim.text, 48))
+        axes.set_title(f"{name}\n{verdict.outcome} after {verdict.n} seeds", fontsize=8, loc="left")
+        history = [limits for limits in verdict.history if limits.low is not None and limits.high is not None]
+        if not history:
+            continue
+        seeds = np.array([limits.n for limits in history])
+        low, high = (np.array([getattr(limits, side) for limits in history], float) for side in ("low", "high"))
+        axes.fill_between(seeds, low, high, color=PALETTE[1], alpha=0.25, linewidth=0, step=None)
+        axes.plot(seeds, low, color=PALETTE[1], linewidth=1.2)
+        axes.plot(seeds, high, color=PALETTE[1], linewidth=1.2)
+        padding = 4 * (high[-1] - low[-1]) or 0.01
+        bottom, top = min(low[-1], 0.0) - padding, max(high[-1], 0.0) + padding
+        bottom, top = max(bottom, low.min()), min(top, high.max())
+        bottom, top = min(bottom, -0.05 * (top - bottom)), max(top, 0.05 * (top - bottom))
+        left, right = claims.region(verdict.claim)
+        axes.axhspan(max(left, bottom), min(right, top), color="#2a8a3e", alpha=0.08, linewidth=0)
+        axes.axhline(0, color=GRAY, linewidth=0.8)
+        axes.set_ylim(bottom, top)
+    figure.subplots_adjust(hspace=0.75, wspace=0.35, top=1 - 0.95 / (0.9 + 2.7 * rows), bottom=0.5 / (0.9 + 2.7 * rows))
+    return figure

@@ -1,0 +1,106 @@
+"""Deciding claims: what is still needed, what is written, and the command on small data, killed and continued."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shell import Shell
+from small_data import params as small_params
+from small_data import values, write_params
+from synthetic_runs import Shape, one_run
+
+from feedforward.config.schema import Params
+from feedforward.core import paths
+from feedforward.core.errors import ParamsError
+from feedforward.experiments import decision
+from feedforward.tracking import open_store
+
+LOSS = "best_val_cross_entropy"
+CLAIMS: list[dict[str, Any]] = [
+    {"text": "l2 is lower", "statistic": LOSS, "left": "l2", "direction": "lower", "right": "original"},
+    {"text": "larger is lower", "statistic": LOSS, "left": "larger", "direction": "lower", "right": "original"},
+    {
+        "text": "loss is .2",
+        "statistic": "test_loss",
+        "left": "original",
+        "direction": "equal",
+        "value": 0.2,
+        "tolerance": 0.1,
+    },
+]
+
+
+def with_claims(*claims: dict[str, Any]) -> Params:
+    plain = values()
+    plain["datasets"]["notes"]["claims"] = list(claims)
+    return Params.model_validate_json(json.dumps(plain))
+
+
+def test_only_runs_that_undecided_claims_compare_are_needed() -> None:
+    params = with_claims(*CLAIMS)
+    first = decision.needed(params, "notes", [])
+    assert first == decision.Needed(("l2", "original", "larger"), ("replica", "final"))
+    shapes = {"l2": Shape(0.2, 1.0, 0.001), "original": Shape(0.4, 1.0, 0.001), "larger": Shape(0.401, 1.0, 0.1)}
+    seeds = {"l2": 12, "original": 12, "larger": 2}
+    runs = [one_run("notes", name, seed, 8, shapes[name]) for name, count in seeds.items() for seed in range(count)]
+    verdicts = decision.judge(runs, params, "notes")
+    assert [verdict.outcome for verdict in verdicts] == ["supported", "undecided", "undecided"]
+    assert decision.needed(params, "notes", verdicts) == decision.Needed(("larger", "original"), ("replica", "final"))
+
+
+def test_a_dataset_without_claims_has_nothing_to_decide() -> None:
+    with pytest.raises(ParamsError, match=r"datasets\.tones\.claims: there are none to decide"):
+        decision.needed(small_params(), "tones", [])
+
+
+@pytest.mark.usefixtures("small")
+def test_verdicts_are_written_as_table_values_and_figure() -> None:
+    params = with_claims(*CLAIMS)
+    shapes = {"l2": Shape(0.2, 1.0, 0.001), "original": Shape(0.4, 1.0, 0.001)}
+    runs = [one_run("notes", name, seed, 8, shape) for name, shape in shapes.items() for seed in range(12)]
+    folder = decision.write(decision.judge(runs, params, "notes"), params, "notes", "It ended.")
+    assert folder == paths.decision("notes")
+    text = (folder / "verdicts.md").read_text()
+    assert "| l2 is lower | **supported** | 12 |" in text
+    assert "It ended." in text
+    plain = json.loads((folder / "verdicts.json").read_text())
+    assert [verdict["outcome"] for verdict in plain["verdicts"]] == ["supported", "undecided", "undecided"]
+    assert len(plain["verdicts"][0]["history"]) == 11  # after 2 to 12 seeds
+    assert (folder / "intervals.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_store", "prefect_server")
+def test_the_command_adds_seeds_until_it_is_told_to_stop_and_continues_after_a_kill(tmp_path: Path) -> None:
+    plain = values(seeds=2, pack_units=64)
+    del plain["datasets"]["tones"]
+    plain["datasets"]["notes"]["claims"] = CLAIMS[:1]
+    write_params(tmp_path / "params.yaml", plain)
+    command = [sys.executable, "-m", "feedforward.cli", "decide", "notes", "--seeds", "4"]
+
+    def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, *words], cwd=tmp_path, env=os.environ | environment, capture_output=True, text=True, timeout=200
+        )
+
+    assert run(FAULT="train.after_log").returncode == -signal.SIGKILL
+    done = run("--json")
+    assert done.returncode == 0, done.stderr
+    outcome = json.loads(done.stdout)
+    assert outcome["dataset"] == "notes"
+    assert outcome["reason"].startswith(("All 1 claims are decided after", "1 of 1 claims are undecided after 4 seeds"))
+    runs = open_store().find_runs("notes", role="replica")
+    assert {run.tags["variant"] for run in runs} == {"original", "l2"}
+    assert len({run.tags["fingerprint"] for run in runs}) == len(runs)  # none trained twice
+
+
+@pytest.mark.parametrize("budget", ["", "5", "0m", "ten minutes", "-3s"])
+@pytest.mark.usefixtures("small")
+def test_a_budget_is_a_time(small_shell: Shell, budget: str) -> None:
+    assert small_shell.run("decide", "notes", f"--budget={budget}") == 2
+    assert "--budget: must be a time such as 90s, 30m or 2h" in small_shell.printed
