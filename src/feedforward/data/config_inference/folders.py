@@ -125,10 +125,15 @@ def is_visible(name: str) -> bool:
 def _files(folder: Path) -> list[Path]:
     """Files below a folder, however deep; links to files are followed."""
     files = []
-    for top, folders, names in os.walk(folder):
+    for top, folders, names in os.walk(folder, onerror=_refuse):
         folders[:] = sorted(filter(is_visible, folders))
         files += [Path(top) / name for name in sorted(names) if is_visible(name) and (Path(top) / name).is_file()]
     return files
+
+
+def _refuse(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise InputError(str(error.filename), f"cannot be read ({error.strerror})")
 
 
 def _test_part(
