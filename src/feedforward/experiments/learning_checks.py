@@ -19,8 +19,8 @@ def constant_loss(train: npt.NDArray[np.generic], validation: npt.NDArray[np.gen
     samples counts as half a sample.
 
     >>> import numpy as np
-    >>> constant_loss(np.array([0, 1]), np.array([1, 0, 1]), regression=False) == np.log(2)
-    True
+    >>> round(constant_loss(np.array([0, 1]), np.array([1, 0, 1]), regression=False), 4)  # ln 2
+    0.6931
     """
     if regression:
         return float(np.mean((validation.astype(np.float64) - train.astype(np.float64).mean(axis=0)) ** 2))
