@@ -125,7 +125,7 @@ def package(
         raise DataError(f"{title}: its weights are not those that the run recorded; train it again")
     manifest = manifest_file.load(name)
     target = manifest.get("target")
-    held_out = dataset.training.validation.samples if run.params.get("train") == "training" else 0
+    held_out = 0 if run.params["train"] == "all" else int(run.params["validation_samples"])
     description = Description(
         dataset=name,
         title=dataset.title,

@@ -63,8 +63,8 @@ def write(facts: Facts) -> str:
         f"**{'Promoted' if decision.promoted else 'Not promoted'}**: {decision.reason}.",
         "## Metrics",
         _table(("metric", "value", "95 % interval", "source"), _figures(facts)),
-        "The final model was trained on the validation samples, too. Its *holdout model* was not: same variant, seed,"
-        " order of batches and epochs, with the validation split held out. Validation metrics are therefore those of"
+        "The final model was trained on the validation samples, too. Its *holdout model* was not: same variant, seed"
+        " and epochs, with the validation split held out. Validation metrics are therefore those of"
         " holdout models. The final model saw the test split once.",
         "## Origin",
         _table(("item", "digest or value"), _origins(facts)),
@@ -94,7 +94,9 @@ def _validation_figures(facts: Facts) -> list[tuple[str, ...]]:
         rows.append(("validation cross-entropy", f"{over_seeds.mean:.4f}", interval, source_))
     if "recorded_cross_entropy" in facts.figures:
         recorded = f"{facts.figures['recorded_cross_entropy']:.4f}"
-        rows.append(("validation cross-entropy", recorded, "", "recorded by the replica of that seed"))
+        rows.append(
+            ("validation cross-entropy", recorded, "", "recorded by the replica of that seed, on its own split")
+        )
     if facts.accuracy is not None:
         interval = _interval(*wilson(facts.accuracy, facts.samples)) if _is_class(facts) else ""
         rows.append(("validation accuracy", f"{facts.accuracy:.4f}", interval, source))
