@@ -1,4 +1,4 @@
-"""The study's runs: many seeds of both protocols, and runs in which one source of variation alone varies."""
+"""The study's runs: many seeds of both protocols, and runs in which only one source of variation varies."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +11,10 @@ from pipelines import training_flow
 
 
 def run(params: Params, wait_for_server: Callable[[], None], seeds: int, wide_seeds: int, to: Path) -> Path:
-    """Train what is not known yet and write the page; datasets that have a `lecture` protocol take part.
+    """Train the runs that the store does not have yet and write the page, for all datasets with a `lecture` protocol.
 
-    seeds: of every variant. wide_seeds: of the variants that are too wide to train side by side.
+    seeds: number of seeds of each narrow variant. wide_seeds: of each variant that is too wide to share a pack.
+    Returns the path of the page.
     """
     results: list[RunResult] = []
     varied: dict[str, dict[str, list[RunResult]]] = {}

@@ -72,23 +72,6 @@ def estimate(
     return Estimate(n, mean, sd, mean - half, mean + half, median, iqm, mean - new, mean + new)
 
 
-def deviation(values: Iterable[float], confidence: float = CONFIDENCE) -> tuple[float, float, float]:
-    """(standard deviation, low, high): with the chi-square interval of a normal sample (Snedecor and Cochran, ch. 5).
-
-    Raises:
-        ValueError: fewer than two values.
-    """
-    array = np.array(list(values), float)
-    if len(array) < 2:
-        raise ValueError(f"a standard deviation needs at least two values, got {len(array)}")
-    spread, degrees = float(array.std(ddof=1)), len(array) - 1
-    # chdtri inverts the upper tail of the chi-square distribution
-    low, high = (
-        math.sqrt(degrees / special.chdtri(degrees, tail)) for tail in ((1 - confidence) / 2, (1 + confidence) / 2)
-    )
-    return spread, spread * low, spread * high
-
-
 def interquartile_mean(values: Sequence[float]) -> float:
     """Mean of the middle half of the values; a value that straddles a quartile counts in part.
 

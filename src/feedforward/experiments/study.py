@@ -3,60 +3,69 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from feedforward.analysis import intervals, statistics
+from feedforward.analysis import variance
+from feedforward.analysis.claims import Verdict
 from feedforward.analysis.findings import Findings, find
 from feedforward.analysis.run_result import RunResult
 from feedforward.analysis.statistics import STATISTICS
+from feedforward.analysis.variance import Component
 from feedforward.config.schema import Params
 from feedforward.core import atomic_files
 from feedforward.experiments import comparison
 from feedforward.reports import tables
 
+RunsBySource = Mapping[str, Sequence[RunResult]]  # the runs in which one source of variation alone varied
+Components = dict[str, dict[str, dict[str, Component]]]  # statistic → variant → source
+
 FIGURES = {  # of comparison.draw, shown on the page
     "validation-loss": "Validation loss by epoch of all variants: means over seeds with 95 % bands",
     "differences": "Differences to {baseline}, paired by seed, with 95 % intervals",
 }
-PAGE = """# What the lecture's comparison looks like with many seeds
+COMPARED = ("best_val_cross_entropy", "best_epoch", "last_val_cross_entropy")  # statistics whose components are shown
+PAGE = """# The lecture's comparison with many seeds
 
-The slides train each variant once and compare the curves by eye. Here each variant was trained {seeds};
-the rest is as on the slides.
+The slides train each variant once and compare the curves by eye. Here each variant was trained {seeds}.
+A seed draws the validation split, the order of the batches, the initial weights and the dropout masks; the rest is as
+on the slides.
 
     {command}
 
 writes this page (`make study`). It was written on a machine with {machine}; another kind of CPU may change last digits.
 
-A *verdict* is a claim of the slides, judged over seeds: *supported* or *contradicted* when the interval of the
-difference lies wholly on one side, *undecided* otherwise, with Holm's correction over the claims of a data set
-([how](comparison.md)). Each cell of a table: {interval}.
+A *verdict* judges a claim of the slides over seeds ([how](comparison.md)). {explained}
+
+Each cell of a table: {interval}. {population}
 
 """
 PROTOCOLS = """## Protocol `lecture` beside protocol `fair`
 
-All figures above are those of protocol `fair`: every variant learns from the same training samples and is compared on
-the same validation samples. On the slides some variants learn from all training samples and are watched on the test
-samples instead. Their curves then differ from the others' in more than the variant: they saw more, and are judged on
-something else, so part of any difference is due to that; and test samples that choose between models no longer tell how
-the chosen one does on new ones. The same statistics and claims under protocol `lecture`:
+All figures above are those of protocol `fair`: the variants of one seed learn from the same training samples and are
+compared on the same validation samples. On the slides, some variants learn from all training samples and are validated
+on the test samples instead. Their curves then differ from the others' in more than the variant: they have seen more
+samples and are evaluated on other ones, so part of any difference is due to that. And once test samples have been used
+to choose between models, they no longer show how the chosen model performs on new samples. The same statistics and
+claims under protocol `lecture`:
 
 """
 COMPONENTS = """## What varies, and by how much
 
-A seed decides the validation split, the order of the batches, and the initial weights with the dropout masks. Here only
-one of them varied and the others stayed those of seed 0; in the last column all varied, as in every table above.
-Standard deviations over seeds, with 95 % intervals (chi-square, for normal values):
+A seed draws the validation split, the order of the batches, and the initial weights together with the dropout masks. In
+the columns "alone" only that source varied, and the others were those of seed 0; in the last column all varied, as in
+the tables above. Standard deviations over seeds, with 95 % chi-square intervals (exact for normally distributed
+values):
 
 """
 
 
 def wide(params: Params, dataset: str) -> list[str]:
-    """Variants of which no two replicas fit into a pack, so that each seed costs the full price."""
+    """Variants whose first layer takes more than half of `pack_units`; each seed costs the full price."""
     sizes = params.datasets[dataset].network.sizes
     return [name for name, variant in params.variants.items() if 2 * sizes[variant.size][0] > params.pack_units]
 
 
 def write(
     results: Sequence[RunResult],
-    varied: Mapping[str, Mapping[str, Sequence[RunResult]]],
+    varied: Mapping[str, RunsBySource],
     params: Params,
     machine: str,
     command: str,
@@ -64,28 +73,45 @@ def write(
 ) -> Path:
     """Write `study.md` and its figures below `folder`; the path of the page.
 
-    varied: by dataset and source of variation (see plan.SOURCES), the runs in which it alone varied. command: makes the
-    page again.
+    varied: by dataset and source of variation (see plan.SOURCES), the runs in which it alone varied. command: the one
+    that writes the page.
     """
     fair = find(results, params, "fair")
     lecture = find(results, params, "lecture") if any(run.protocol == "lecture" for run in results) else []
-    page = PAGE.format(seeds=_seeds(fair), command=command, machine=machine, interval=tables.INTERVAL)
-    parts = [page, *_in_short(fair)]
-    for one in fair:
-        parts += _section(one, folder / "images")
+    images = folder / "images"
+    parts = [_introduction(fair, machine, command), *_outcomes(fair)]
+    for findings in fair:
+        parts += _section(findings, images)
     if lecture:
         parts.append(PROTOCOLS)
-    for one in lecture:
-        parts += _by_the_slides(one, next(other for other in fair if other.name == one.name))
-    parts += _components(varied, results, params)
+    for findings in lecture:
+        parts += _lecture_section(findings, next(other for other in fair if other.name == findings.name))
+    sections = [_components_section(one, varied[one.name], images) for one in fair if one.name in varied]
+    if any(sections):
+        parts += [COMPONENTS, *(part for section in sections for part in section)]
     path = folder / "study.md"
     atomic_files.write_text(path, "".join(parts).rstrip() + "\n", "study")
     return path
 
 
+def _introduction(fair: Sequence[Findings], machine: str, command: str) -> str:
+    return PAGE.format(
+        seeds=_seeds(fair),
+        command=command,
+        machine=machine,
+        explained=tables.EXPLAINED,
+        interval=tables.INTERVAL,
+        population=tables.POPULATION,
+    )
+
+
 def _seeds(fair: Sequence[Findings]) -> str:
     """`from 20 seeds (mnist: original, larger from 10)`."""
-    counts = {(one.name, v): max(e.n for e in one.summary[v].values()) for one in fair for v in one.variants}
+    counts = {
+        (findings.name, variant): max(estimate.n for estimate in findings.summary[variant].values())
+        for findings in fair
+        for variant in findings.variants
+    }
     most = max(counts.values())
     fewer: dict[tuple[str, int], list[str]] = {}
     for (name, variant), count in counts.items():
@@ -95,90 +121,130 @@ def _seeds(fair: Sequence[Findings]) -> str:
     return f"from {most} seeds" + (f" ({but})" if but else "")
 
 
-def _in_short(fair: Sequence[Findings]) -> list[str]:
-    """The claims of each data set by what became of them."""
+def _outcomes(fair: Sequence[Findings]) -> list[str]:
+    """The claims of each dataset, grouped by verdict."""
     parts = ["## In short\n\n"]
-    for one in fair:
-        parts += [f"- {one.name}, **{outcome}**: {'; '.join(claims)}.\n" for outcome, claims in tables.outcomes(one)]
+    for findings in fair:
+        parts += [f"- {findings.name}, **{o}**: {'; '.join(claims)}.\n" for o, claims in tables.outcomes(findings)]
     return [*parts, "\n"] if len(parts) > 1 else []
 
 
-def _section(one: Findings, images: Path) -> list[str]:
-    parts = [f"## {tables.heading(one)}\n\n"]
-    drawn = dict(comparison.pictures([one]))
+def _section(findings: Findings, images: Path) -> list[str]:
+    """A dataset under protocol `fair`: figures, statistics of the variants, the final model and the verdicts."""
+    parts = [f"## {tables.heading(findings)}\n\n"]
+    drawn = dict(comparison.pictures([findings]))
     for name, text in FIGURES.items():
-        if picture := drawn.get(f"{one.name}-{name}"):
-            with atomic_files.writing(images / f"study-{one.name}-{name}.png", "study") as file:
-                file.write(picture)
-            parts.append(f"![{text.format(baseline=one.baseline)}](images/study-{one.name}-{name}.png)\n\n")
-    shown = {variant: one.summary[variant] for variant in one.variants}
-    parts += [tables.markdown(*tables.cells(shown, tables.REPLICA)), "\n", *_final(one)]
-    rows = [
-        (v.claim.text, f"**{v.outcome}** (n = {v.n})", tables.sides(v), tables.more_seeds(v) or "–")
-        for v in one.verdicts
+        if picture := drawn.get(f"{findings.name}-{name}"):
+            parts.append(_figure(images, f"{findings.name}-{name}", picture, text.format(baseline=findings.baseline)))
+    shown = {variant: findings.summary[variant] for variant in findings.variants}
+    parts += [tables.markdown(*tables.cells(shown, tables.REPLICA)), "\n", *_final(findings)]
+    if findings.verdicts:
+        header = ("claim of the slides", "verdict (this data)", "for new data", "observed", "seeds needed")
+        parts += [tables.markdown(header, map(_verdict, findings.verdicts)), "\n"]
+    return parts
+
+
+def _figure(images: Path, name: str, picture: bytes, text: str) -> str:
+    """Write a PNG file below `images`; its Markdown, with the text as the alternative."""
+    with atomic_files.writing(images / f"study-{name}.png", "study") as file:
+        file.write(picture)
+    return f"![{text}](images/study-{name}.png)\n\n"
+
+
+def _verdict(verdict: Verdict) -> tuple[str, ...]:
+    return (
+        verdict.claim.text,
+        _outcome(verdict),
+        verdict.new_data or "–",
+        tables.sides(verdict),
+        tables.more_seeds(verdict) or "–",
+    )
+
+
+def _outcome(verdict: Verdict) -> str:
+    return f"**{verdict.outcome}** (n = {verdict.n})"
+
+
+def _final(findings: Findings) -> list[str]:
+    """A sentence with the test results of the final model; nothing without any."""
+    summary = findings.summary[findings.baseline]
+    estimates = {name: summary[name] for name in tables.FINAL if name in summary}
+    if not estimates:
+        return []
+    texts = [
+        f"{tables.SHOWN[name]} {tables.interval(estimate, STATISTICS[name].decimals)}"
+        for name, estimate in estimates.items()
     ]
-    header = ("claim of the slides", "verdict", "found", "seeds needed")
-    return [*parts, tables.markdown(header, rows), "\n"] if rows else parts
+    seeds = max(estimate.n for estimate in estimates.values())
+    start = f"The final model, `{findings.baseline}`, trained on all training samples from {seeds} seeds"
+    return [f"{start}: {', '.join(texts)}.\n\n"]
 
 
-def _final(one: Findings) -> list[str]:
-    found = {name: one.summary[one.baseline][name] for name in tables.FINAL if name in one.summary[one.baseline]}
-    tested = [
-        f"{tables.SHOWN[name]} {tables.interval(each, STATISTICS[name].decimals)}" for name, each in found.items()
-    ]
-    seeds = max((each.n for each in found.values()), default=0)
-    start = f"The final model, `{one.baseline}`, trained on all training samples from {seeds} seeds"
-    return [f"{start}: {', '.join(tested)}.\n\n"] if tested else []
-
-
-def _by_the_slides(one: Findings, fair: Findings) -> list[str]:
-    slides = one.dataset.training.lecture
-    on_test = [variant for variant in one.variants if slides and variant in slides.validated_on_test]
-    fixed = [variant for variant in one.variants if variant not in on_test]
-    text = f"Learn from all training samples and are watched on the test samples: {', '.join(on_test) or 'none'}."
+def _lecture_section(lecture: Findings, fair: Findings) -> list[str]:
+    """A dataset under both protocols: statistics of the variants and verdicts."""
+    slides = lecture.dataset.training.lecture
+    on_test = [variant for variant in lecture.variants if slides and variant in slides.validated_on_test]
+    fixed = [variant for variant in lecture.variants if variant not in on_test]
+    text = f"Trained on all training samples and validated on the test samples: {', '.join(on_test) or 'none'}."
     text += f" Validated on the fixed split of the slides: {', '.join(fixed)}." if fixed else ""
     both = {
-        f"{variant}, {protocol}": found.summary[variant]
-        for variant in one.variants
-        for protocol, found in (("fair", fair), ("lecture", one))
+        f"{variant}, {protocol}": findings.summary[variant]
+        for variant in lecture.variants
+        for protocol, findings in (("fair", fair), ("lecture", lecture))
     }
-    parts = [f"### {one.name}\n\n{text}\n\n"]
+    parts = [f"### {lecture.name}\n\n{text}\n\n"]
     parts += [tables.markdown(*tables.cells(both, tables.REPLICA)), "\n"] if both else []
     rows = [
-        (here.claim.text, before.outcome, f"**{here.outcome}** (n = {here.n})", tables.sides(here))
-        for before, here in zip(fair.verdicts, one.verdicts, strict=True)
-        if here.n
+        (verdict.claim.text, before.outcome, _outcome(verdict), tables.sides(verdict))
+        for before, verdict in zip(fair.verdicts, lecture.verdicts, strict=True)
+        if verdict.n
     ]
-    header = ("claim of the slides", "fair", "lecture", "found")
+    header = ("claim of the slides", "fair", "lecture", "observed")
     return [*parts, tables.markdown(header, rows), "\n"] if rows else parts
 
 
-def _components(
-    varied: Mapping[str, Mapping[str, Sequence[RunResult]]], results: Sequence[RunResult], params: Params
-) -> list[str]:
-    """A table of standard deviations for each dataset: a row per variant and statistic, a column per source."""
-    parts = []
-    for name, by_source in varied.items():
-        everything = [run for run in results if run.dataset == name and run.protocol == "fair"]
-        rows = [
-            (variant, tables.SHOWN[statistic], *cells)
-            for variant in params.variants
-            for statistic in COMPARED
-            if (cells := [_spread(runs, variant, statistic) for runs in [*by_source.values(), everything]])
-            and any(cells)
-        ]
-        header = ("variant", "statistic", *(f"{source} alone" for source in by_source), "all")
-        parts += [f"### {name}\n\n", tables.markdown(header, rows), "\n"] if rows else []
-    return [COMPONENTS, *parts] if parts else []
+def _components_section(findings: Findings, runs_by_source: RunsBySource, images: Path) -> list[str]:
+    """A figure and a table of standard deviations: a row per variant and statistic, a column per source."""
+    runs = {f"{source} alone": list(runs) for source, runs in runs_by_source.items()} | {"all": findings.runs}
+    components = _components(findings.variants, runs)
+    if not components:
+        return []
+    rows = [
+        (variant, tables.SHOWN[name], *(_deviation(by_source.get(source), name) for source in runs))
+        for variant in findings.variants
+        for name in COMPARED
+        if (by_source := components.get(name, {}).get(variant))
+    ]
+    text = "Standard deviation of each statistic by variant and source of variation, with 95 % intervals"
+    figure = _figure(images, f"{findings.name}-components", _draw(components, findings.name), text)
+    return [f"### {findings.name}\n\n", figure, tables.markdown(("variant", "statistic", *runs), rows), "\n"]
 
 
-COMPARED = ("best_val_cross_entropy", "best_epoch", "last_val_cross_entropy")
+def _components(variants: Sequence[str], runs_by_source: RunsBySource) -> Components:
+    """Components of the replicas of each variant for which one source alone was varied; empty parts are left out."""
+    components: Components = {}
+    for name in COMPARED:
+        for variant in variants:
+            runs = {
+                source: [run for run in runs if run.variant == variant and run.role == "replica"]
+                for source, runs in runs_by_source.items()
+            }
+            by_source = variance.components(runs, name)
+            if by_source.keys() - {"all"}:
+                components.setdefault(name, {})[variant] = by_source
+    return components
 
 
-def _spread(runs: Sequence[RunResult], variant: str, statistic: str) -> str:
-    values = list(statistics.sample(runs, variant, statistic).values())
-    if len(values) < 2:
-        return ""
-    deviation, low, high = intervals.deviation(values)
+def _draw(components: Components, dataset: str) -> bytes:
+    from feedforward.reports import figures  # matplotlib takes a second to import
+
+    panels = {tables.SHOWN[name]: by_variant for name, by_variant in components.items()}
+    return figures.png(figures.variance_components(panels, f"{dataset}: what varies, and by how much"))
+
+
+def _deviation(component: Component | None, statistic: str) -> str:
+    if component is None:
+        return "–"
     decimals = STATISTICS[statistic].decimals
-    return f"{deviation:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}] (n = {len(values)})"
+    limits = tables.span(component.low, component.high, decimals)
+    return f"{tables.number(component.sd, decimals)} {limits} (n = {component.n})"

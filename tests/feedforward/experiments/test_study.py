@@ -1,4 +1,4 @@
-"""The study's page: from many runs to what a reader sees; and its flow, on small data."""
+"""The page of the study, from synthetic runs; and its flow on small data."""
 
 import re
 import subprocess
@@ -11,6 +11,8 @@ import pytest
 from small_data import values, write_params
 from synthetic_runs import LIKE_THE_LECTURE, like_the_lecture, one_run
 
+from feedforward.analysis.findings import find
+from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Params, load_params
 from feedforward.experiments import plan, study
 from feedforward.tracking import open_store
@@ -25,7 +27,6 @@ def params() -> Params:
 
 @pytest.fixture(scope="module")
 def folder(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    few = [run for run in like_the_lecture(params, range(6)) if run.variant != "larger" or run.seed < 3]
     name = next(name for name, dataset in params.datasets.items() if dataset.claims[1:])
     slides = params.datasets[name].training.lecture
     assert slides is not None
@@ -37,30 +38,41 @@ def folder(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shape = LIKE_THE_LECTURE["original"]
     varied = {name: {source: [one_run(name, "original", s, 6, shape) for s in range(3)] for source in plan.SOURCES}}
     folder = tmp_path_factory.mktemp("docs")
-    study.write([*few, *runs], varied, params, "two cores", COMMAND, folder)
+    study.write([*_fair_runs(params), *runs], varied, params, "two cores", COMMAND, folder)
     return folder
 
 
+def _fair_runs(params: Params) -> list[RunResult]:
+    """Six seeds of each variant, three of `larger`."""
+    return [run for run in like_the_lecture(params, range(6)) if run.variant != "larger" or run.seed < 3]
+
+
 @pytest.mark.slow
-def test_the_page_says_what_was_done_how_and_where(folder: Path, params: Params) -> None:
+def test_page_states_seeds_command_and_machine(folder: Path, params: Params) -> None:
     page = (folder / "study.md").read_text()
     assert f"    {COMMAND}\n" in page
     assert "on a machine with two cores;" in page
     assert re.search(r"trained from 6 seeds \(.*larger from 3", page)
+    assert (
+        "A seed draws the validation split, the order of the batches, the initial weights and the dropout masks" in page
+    )
 
 
 @pytest.mark.slow
-def test_each_claim_is_judged_in_short_and_with_its_figures(folder: Path, params: Params) -> None:
+def test_each_claim_has_verdicts_for_this_data_and_for_new_data(folder: Path, params: Params) -> None:
+    verdicts = find(_fair_runs(params), params)
     page = (folder / "study.md").read_text()
     short, _, rest = page.partition("## In short")[2].partition("\n## ")
-    for dataset in params.datasets.values():
-        for claim in dataset.claims:
-            assert claim.text in short
-            assert re.search(rf"\| {re.escape(claim.text)} \| \*\*(supported|contradicted|undecided)\*\*", rest)
+    assert "| claim of the slides | verdict (this data) | for new data | observed | seeds needed |" in rest
+    for verdict in (verdict for findings in verdicts for verdict in findings.verdicts):
+        assert verdict.claim.text in short
+        outcomes = f"| {verdict.claim.text} | **{verdict.outcome}** (n = {verdict.n}) | {verdict.new_data or '–'} |"
+        assert outcomes in rest
+    assert {verdict.new_data for findings in verdicts for verdict in findings.verdicts} - {None}
 
 
 @pytest.mark.slow
-def test_pictures_are_there_and_tables_have_rows(folder: Path) -> None:
+def test_figures_exist_and_tables_have_rows(folder: Path) -> None:
     page = (folder / "study.md").read_text()
     pictures = re.findall(r"!\[([^]]+)\]\(([^)]+)\)", page)
     assert len(pictures) >= 4
@@ -70,7 +82,7 @@ def test_pictures_are_there_and_tables_have_rows(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_both_protocols_stand_side_by_side(folder: Path, params: Params) -> None:
+def test_table_compares_both_protocols(folder: Path, params: Params) -> None:
     section = (folder / "study.md").read_text().partition("## Protocol `lecture`")[2]
     assert "| l2, fair |" in section
     assert "| l2, lecture |" in section
@@ -78,8 +90,9 @@ def test_both_protocols_stand_side_by_side(folder: Path, params: Params) -> None
 
 
 @pytest.mark.slow
-def test_components_of_variance_stand_beside_the_whole(folder: Path) -> None:
+def test_components_of_variance_have_a_figure_and_a_table(folder: Path) -> None:
     section = (folder / "study.md").read_text().partition("## What varies, and by how much")[2]
+    assert "-components.png)" in section
     assert "| variant | statistic | split alone | order alone | weights alone | all |" in section
     row = next(line for line in section.splitlines() if line.startswith("| original | lowest validation loss"))
     cells = [cell.strip() for cell in row.strip("|").split("|")][2:]
@@ -89,7 +102,7 @@ def test_components_of_variance_stand_beside_the_whole(folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_store", "prefect_server")
-def test_the_command_trains_what_differs_once_and_again_nothing(tmp_path: Path) -> None:
+def test_command_trains_each_run_once_and_nothing_when_repeated(tmp_path: Path) -> None:
     plain = values(pack_units=64, variants={"original": {}, "larger": {"size": "large"}, "l2": {"l2": 0.01}})
     del plain["datasets"]["tones"]
     write_params(tmp_path / "params.yaml", plain)
@@ -113,18 +126,18 @@ def test_the_command_trains_what_differs_once_and_again_nothing(tmp_path: Path) 
     parents = {run.run_id: run for run in store.find_runs("notes", role="variant")}
     assert len(parents) == len(expected)
     for parent in parents.values():
-        own = [run for run in replicas if run.tags["mlflow.parentRunId"] == parent.run_id]
-        assert {run.params.get("varied") for run in own} == {parent.params.get("varied")}
-        losses = [run.metrics["best_val_cross_entropy"] for run in own]
+        children = [run for run in replicas if run.tags["mlflow.parentRunId"] == parent.run_id]
+        assert {run.params.get("varied") for run in children} == {parent.params.get("varied")}
+        losses = [run.metrics["best_val_cross_entropy"] for run in children]
         assert parent.metrics["mean_best_val_cross_entropy"] == pytest.approx(np.mean(losses))
-        assert parent.metrics["seeds"] == len(own)
+        assert parent.metrics["seeds"] == len(children)
 
     assert run() == page
     assert len(store.find_runs("notes", None, role="replica")) == len(replicas)
 
 
-def test_a_variant_of_which_no_two_fit_into_a_pack_is_wide(params: Params) -> None:
+def test_a_variant_wider_than_half_a_pack_is_wide(params: Params) -> None:
     for name, dataset in params.datasets.items():
         wide = study.wide(params, name)
-        first = {variant: dataset.network.sizes[own.size][0] for variant, own in params.variants.items()}
+        first = {name: dataset.network.sizes[variant.size][0] for name, variant in params.variants.items()}
         assert all((variant in wide) == (2 * units > params.pack_units) for variant, units in first.items())
