@@ -1,0 +1,59 @@
+"""The dependencies of each stage of dvc.yaml against what its code imports: none is missing, none is needless."""
+
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from feedforward.core.code_digest import closure
+from feedforward.experiments import plan
+
+ROOT = Path(__file__).parents[1]
+STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+# Where the code of a stage begins. What else `pipelines.stages` imports says when and where it runs.
+ENTRIES = {
+    "fetch": ["feedforward.data.preparation"],
+    "vectorize": ["feedforward.data.preparation", "pipelines.dask_text"],
+    "validate": ["feedforward.data.preparation"],
+    "train": ["pipelines.training_flow"],
+    "compare": ["feedforward.experiments.runner"],
+}
+# Modules of pipelines that decide no byte of an output: servers, locks, signals, settings of tools.
+WHEN_AND_WHERE = {"environment", "interruption", "locks", "prefect_server", "prefect_database", "host_check"}
+
+
+def code_of(stage: str) -> set[str]:
+    """The Python files that a stage runs, relative to the checkout."""
+    files = {str(path.relative_to(ROOT)) for path in closure(ENTRIES[stage]).values()} | {"pipelines/stages.py"}
+    ignored = {f"pipelines/{name}.py" for name in WHEN_AND_WHERE}
+    return files - ignored - {"src/feedforward/__init__.py", "pipelines/__init__.py"}
+
+
+def code_dependencies(stage: str) -> list[str]:
+    return [path for path in STAGES[stage]["deps"] if path.startswith(("src/", "pipelines/"))]
+
+
+def missing(files: set[str], dependencies: list[str]) -> set[str]:
+    """The files that no dependency covers."""
+    return {file for file in files if not any(file == path or file.startswith(f"{path}/") for path in dependencies)}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_all_code_that_it_imports(stage: str) -> None:
+    assert missing(code_of(stage), code_dependencies(stage)) == set()
+
+
+@pytest.mark.parametrize(("stage", "path"), [(stage, path) for stage in STAGES for path in code_dependencies(stage)])
+def test_a_dependency_that_is_taken_away_is_missed(stage: str, path: str) -> None:
+    left = [other for other in code_dependencies(stage) if other != path]
+    assert missing(code_of(stage), left)
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "fetch"])
+def test_stages_that_compute_depend_on_the_locked_versions(stage: str) -> None:
+    assert {"requirements/cpu.txt", "requirements/gpu.txt"} <= set(STAGES[stage]["deps"])
+
+
+def test_the_train_stage_depends_on_all_code_that_fingerprints_cover() -> None:
+    covered = {str(path.relative_to(ROOT)) for path in closure([*plan.WEIGHTS, *plan.EVALUATION]).values()}
+    assert missing(covered - {"src/feedforward/__init__.py"}, code_dependencies("train")) == set()
