@@ -70,6 +70,13 @@ class Pack:
         """Multiplications, to start the longest pack first."""
         return sum(member.cost for member in self.members)
 
+    @property
+    def logged_role(self) -> Literal["replica", "final", "component"]:
+        """The tag `role` of its runs. Runs in which one source alone varies are no replicas: nothing compares variants
+        by them, and none of them is served.
+        """
+        return self.role if set(self.varied) == set(SOURCES) else "component"
+
     def seed_of(self, source: Source) -> int:
         """The seed that decides this source of variation."""
         return self.seed if source in self.varied else 0

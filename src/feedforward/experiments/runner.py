@@ -39,7 +39,7 @@ def find_known(packs: Iterable[Pack], store: "Store") -> dict[str, RunResult]:
     """The results in the store, by fingerprint; figures are computed again where their code has changed."""
     groups: dict[tuple[str, str, str], list[str]] = {}
     for pack in packs:
-        groups.setdefault((pack.dataset, pack.protocol, pack.role), []).extend(pack.fingerprints)
+        groups.setdefault((pack.dataset, pack.protocol, pack.logged_role), []).extend(pack.fingerprints)
     known: dict[str, RunResult] = {}
     digest = code_digest(plan.EVALUATION)
     for name, fingerprints in groups.items():
@@ -124,7 +124,9 @@ def train_pack(
     samples = training_run.load(pack, params.datasets[pack.dataset])  # damaged data are refused before a run is made
     parents = parents_of(pack, store) if parents is None else parents
     runs = [
-        store.start(_tags(pack, member), f"{member.variant} {pack.role} {pack.seed}", parents.get(member.variant))
+        store.start(
+            _tags(pack, member), f"{member.variant} {pack.logged_role} {pack.seed}", parents.get(member.variant)
+        )
         for member in pack.members
     ]
     finished, failures = [], []
@@ -197,7 +199,7 @@ def _names(pack: Pack, member: Member) -> dict[str, Any]:
 
 
 def _tags(pack: Pack, member: Member) -> RunTags:
-    names = (pack.dataset, member.variant, pack.protocol, pack.role)
+    names = (pack.dataset, member.variant, pack.protocol, pack.logged_role)
     return RunTags(*names, member.fingerprint, pack.data_digest, pack.seed)
 
 
@@ -208,11 +210,12 @@ def parents_of(pack: Pack, store: "Store") -> dict[str, Run]:
 
 def parent_run(pack: Pack, member: Member, store: "Store") -> Run:
     """The run of a variant, over all its seeds and jobs."""
-    names = [pack.dataset, member.variant, pack.protocol, pack.data_digest, member.parameters]
-    identity = atomic_files.digest(names)
-    tags = RunTags(pack.dataset, member.variant, pack.protocol, "variant", identity, pack.data_digest)
-    varied = "" if pack.varied == plan.SOURCES else f", {', '.join(pack.varied)} varied"
-    return store.start(tags, f"{member.variant}{varied}", resume=True)
+    identity = atomic_files.digest([pack.dataset, member.variant, pack.protocol, pack.data_digest, member.parameters])
+    names = (pack.dataset, member.variant, pack.protocol)
+    if pack.logged_role == "component":
+        tags = RunTags(*names, "components", identity, pack.data_digest)
+        return store.start(tags, f"{member.variant}, only {', '.join(pack.varied)} varied", resume=True)
+    return store.start(RunTags(*names, "variant", identity, pack.data_digest), member.variant, resume=True)
 
 
 def conclude(packs: Sequence[Pack], results: Mapping[str, RunResult], params: Params, store: "Store") -> None:

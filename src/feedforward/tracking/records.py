@@ -41,7 +41,7 @@ class RunTags:
     dataset: str
     variant: str
     protocol: str
-    role: Literal["variant", "replica", "final", "comparison", "sweep", "trial"]
+    role: Literal["variant", "replica", "final", "comparison", "sweep", "trial", "components", "component"]
     fingerprint: str
     data_digest: str
     seed: int | None = None

@@ -116,14 +116,16 @@ def test_command_trains_each_run_once_and_nothing_when_repeated(tmp_path: Path) 
 
     page = run()
     store = open_store()
-    replicas = store.find_runs("notes", role="replica")
+    replicas = [run for role in ("replica", "component") for run in store.find_runs("notes", role=role)]
     trained = Counter((run.tags["protocol"], run.tags["variant"], run.params.get("varied")) for run in replicas)
     expected = {("fair", variant, None): 3 for variant in ("original", "l2")} | {("fair", "larger", None): 2}
     expected |= {("lecture", variant, None): 3 for variant in ("original", "l2")}
     expected |= {("fair", v, source): 3 for v in ("original", "l2") for source in plan.SOURCES}
     assert trained == expected
     assert len(store.find_runs("notes", role="final")) == 3
-    parents = {run.run_id: run for run in store.find_runs("notes", role="variant")}
+    variant_runs = [run for role in ("variant", "components") for run in store.find_runs("notes", role=role)]
+    parents = {run.run_id: run for run in variant_runs}
+    assert {run.params.get("varied") for run in store.find_runs("notes", role="replica")} == {None}
     assert len(parents) == len(expected)
     for parent in parents.values():
         children = [run for run in replicas if run.tags["mlflow.parentRunId"] == parent.run_id]
@@ -133,7 +135,8 @@ def test_command_trains_each_run_once_and_nothing_when_repeated(tmp_path: Path) 
         assert parent.metrics["seeds"] == len(children)
 
     assert run() == page
-    assert len(store.find_runs("notes", None, role="replica")) == len(replicas)
+    again = [run for role in ("replica", "component") for run in store.find_runs("notes", None, role=role)]
+    assert len(again) == len(replicas)
 
 
 def test_a_variant_wider_than_half_a_pack_is_wide(params: Params) -> None:
