@@ -23,6 +23,8 @@ ELSEWHERE = {
     "study",
     "sweep",
     "sweep.file",
+    "decide",
+    "decide.file",
     "retraining",
     "fetch_version",
     "demo",

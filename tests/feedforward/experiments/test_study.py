@@ -101,6 +101,7 @@ def test_components_of_variance_have_a_figure_and_a_table(folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("small_store", "prefect_server")
 def test_command_trains_each_run_once_and_nothing_when_repeated(tmp_path: Path) -> None:
     plain = values(pack_units=64, variants={"original": {}, "larger": {"size": "large"}, "l2": {"l2": 0.01}})
@@ -110,7 +111,7 @@ def test_command_trains_each_run_once_and_nothing_when_repeated(tmp_path: Path) 
     def run() -> str:
         words = "study --seeds 3 --wide-seeds 2 --to docs"
         command = [sys.executable, "-m", "feedforward.cli", *words.split()]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=400)
         assert done.returncode == 0, done.stderr
         return (tmp_path / "docs" / "study.md").read_text()
 
