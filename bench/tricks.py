@@ -11,11 +11,12 @@ import tensorflow as tf
 from feedforward.config.schema import Optimizer
 from feedforward.training import optimizers, sparse_layer, trainer
 from feedforward.training.batches import Batch, Batches, Plan
-from feedforward.training.packed_model import Gradients, Pack
+from feedforward.training.packed_model import Pack
+from feedforward.training.replica_stack import Gradients
 
 
 def all_tail() -> None:
-    """No dense head: the kernel's rows are summed for every one of a sample."""
+    """No dense head: kernel rows are summed for all ones of a sample."""
     sparse_layer.HEAD = 1
 
 
@@ -26,23 +27,24 @@ def all_dense() -> None:
 
 def tensorflow_tail() -> None:
     """The tail as a TensorFlow variable: its gradient is written, and read again by the fused RMSprop."""
-    sparse_layer.CompiledTail = lambda kernel, *_: sparse_layer.VariableTail(kernel)
+    sparse_layer.CompiledTail = lambda kernels, _optimizer, l2: sparse_layer.VariableTail(kernels, l2)
 
 
 def own_gradient() -> None:
     """TensorFlow's own gradient of the sum of rows, which scatters them one by one."""
     tensorflow_tail()
-    in_order = Batches.batch
+    original = Batches.batch
 
     def batch(self: Batches, plan: Plan, number: tf.Tensor) -> Batch:
-        made = in_order(self, plan, number)
-        return dataclasses.replace(made, ones={**made.ones, "column": made.ones["row"]})
+        sorted_twice = original(self, plan, number)
+        return dataclasses.replace(sorted_twice, ones={**sorted_twice.ones, "column": sorted_twice.ones["row"]})
 
-    def gradient(self: sparse_layer.VariableTail, upstream: tf.Tensor, by_column: sparse_layer.Places) -> tf.Tensor:
+    def gradient(self: sparse_layer.VariableTail, upstream: tf.Tensor, by_column: sparse_layer.Indices) -> tf.Tensor:
         rows, columns = by_column
-        return tf.raw_ops.SparseSegmentSumGrad(
+        gradient = tf.raw_ops.SparseSegmentSumGrad(
             grad=upstream, indices=columns, segment_ids=rows, output_dim0=self.variable.shape[0]
         )
+        return gradient + 2.0 * self.by_unit * self.variable if any(self.l2) else gradient
 
     Batches.batch = batch
     sparse_layer.VariableTail.backward = gradient
@@ -78,8 +80,8 @@ def step_by_step() -> None:
             return tf.reduce_sum(entropy, -1), pack.score(batch.labels, logits), penalty
 
         def run(plan: Plan, first_step: tf.Tensor, sums: trainer.Sums) -> trainer.Sums:
-            found = [step(plan, first_step, tf.constant(number)) for number in range(int(batches.steps(plan)))]
-            return tuple(np.sum([sums[k].numpy(), *(each[k].numpy() for each in found)], 0) for k in range(3))
+            steps = [step(plan, first_step, tf.constant(number)) for number in range(int(batches.steps(plan)))]
+            return tuple(np.sum([sums[k].numpy(), *(values[k].numpy() for values in steps)], 0) for k in range(3))
 
         return run
 

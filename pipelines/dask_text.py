@@ -1,4 +1,4 @@
-"""Vectorizes texts on an existing Dask cluster: the workers read shards and return counts and rows."""
+"""Vectorize texts on an existing Dask cluster: the workers read shards and return word counts and rows."""
 
 import contextlib
 import functools
@@ -24,7 +24,7 @@ VERSIONED = ("numpy", "pyarrow")
 
 @contextlib.contextmanager
 def reader(name: str, dataset: Dataset, params: Params) -> Iterator[Read]:
-    """How the dataset is read: in this process, or by the cluster of `engine` if it consists of texts.
+    """The function that reads the dataset: in this process, or on the cluster of `engine` if it consists of texts.
 
     Raises:
         FeedforwardError: Dask is not installed, no scheduler answers, no worker connects, or the cluster is lost.
@@ -36,18 +36,18 @@ def reader(name: str, dataset: Dataset, params: Params) -> Iterator[Read]:
     from feedforward.data.readers import sharded_text
 
     with client(params.engine) as connected:
-        run_each = functools.partial(_each, connected)
+        run_shards = functools.partial(_run_shards, connected)
         scratch = paths.vectorized(name).parent
 
         def read(config: Reader, files: Mapping[str, Path]) -> reading.Reading:
             assert config.kind == "labeled_text"
-            return sharded_text.read(config, files, paths.shards(params.shards), run_each, scratch)
+            return sharded_text.read(config, files, paths.shards(params.shards), run_shards, scratch)
 
         yield read
 
 
 def client(address: str) -> Any:
-    """A connection to the scheduler at `address` once it has a worker; a context manager.
+    """A connection to the scheduler at `address`, as a context manager, as soon as a worker is connected.
 
     Raises:
         FeedforwardError: Dask is not installed, no scheduler answers, or no worker connects.
@@ -72,7 +72,7 @@ def client(address: str) -> Any:
     return connected
 
 
-def _each(connected: Any, function: Callable[..., Any], shards: Sequence[str], *shared: Any) -> Iterator[Any]:
+def _run_shards(connected: Any, function: Callable[..., Any], shards: Sequence[str], *shared: Any) -> Iterator[Any]:
     """See `sharded_text.Each`. A lost worker's shard is repeated; a bounded number is submitted at a time."""
     ahead = max(PENDING, 4 * sum(connected.nthreads().values()))
     signature, waiting = _signature(), deque[Any]()
@@ -88,7 +88,7 @@ def _result(future: Any) -> Any:
     """The result of a worker.
 
     Raises:
-        FeedforwardError: the scheduler is lost, or every worker that tried.
+        FeedforwardError: the scheduler is lost, or all workers that tried.
     """
     import distributed
 
@@ -100,10 +100,10 @@ def _result(future: Any) -> Any:
 
 
 def _checked(signature: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call the function, in a worker.
+    """Call the function in a worker.
 
     Raises:
-        DataError: code or versions differ here, so other bytes could result.
+        DataError: the worker's code or versions differ, so other bytes could result.
     """
     if _signature() != signature:
         raise DataError(
@@ -114,7 +114,7 @@ def _checked(signature: str, function: Callable[..., Any], *arguments: Any) -> A
 
 
 def _signature() -> str:
-    """What decides the bytes besides the texts; Python's version decides how letters are lowercased."""
+    """The code and versions that decide the bytes; Python's version decides how letters are lowercased."""
     from feedforward.data.readers import sharded_text
 
     versions = [provenance.installed_version(name) for name in VERSIONED]

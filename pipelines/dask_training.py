@@ -1,8 +1,8 @@
 """Trains packs on an existing Dask cluster: its workers have their own checkouts and produce the same bytes.
 
-Only plain values are sent: a pack, its params and its parent run. A worker reads the data of its own checkout and logs
-to the tracking store itself, so nothing is lost with the connection. What the store did not accept waits in that
-checkout until the end of the job, or the worker's next pack.
+Only plain values are sent: a pack, its params and its parent runs. A worker reads the data of its checkout and logs to
+the tracking store directly, so nothing is lost with the connection. Records that the store did not accept wait in that
+checkout until the end of the job or the worker's next pack.
 """
 
 import contextlib
@@ -12,8 +12,7 @@ from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Params
 from feedforward.core import provenance
 from feedforward.core.errors import DataError
-from feedforward.experiments import plan
-from feedforward.experiments import runner as experiment
+from feedforward.experiments import plan, runner
 from feedforward.experiments.plan import Pack
 from feedforward.tracking import Run, open_store
 from pipelines import dask_text
@@ -21,7 +20,7 @@ from pipelines import dask_text
 SETTLE_TIMEOUT = 60.0  # s; a worker that trains for another job settles with its next pack
 
 
-def runner(address: str) -> object:
+def task_runner(address: str) -> object:
     """The Prefect task runner for the cluster whose scheduler has this address.
 
     Raises:
@@ -34,7 +33,7 @@ def runner(address: str) -> object:
 
 
 def settle(address: str) -> None:
-    """Let each worker send what waits in its checkout and close the runs of lost workers on its host."""
+    """Let each worker send the records that wait in its checkout and close the runs of lost workers on its host."""
     import distributed
 
     with (
@@ -55,7 +54,7 @@ def train_pack(pack: Pack, params: Params, parents: Mapping[str, Run]) -> list[R
     """Train a pack in a worker.
 
     Raises:
-        DataError: data, code, versions or kind of CPU differ here, so other bytes would result.
+        DataError: the worker's data, code, versions or kind of CPU differ, so other bytes would result.
         TrainingError: a loss is not finite.
     """
     variants = [member.variant for member in pack.members]
@@ -65,7 +64,7 @@ def train_pack(pack: Pack, params: Params, parents: Mapping[str, Run]) -> list[R
             f"{pack.name}: a worker on host {provenance.host_digest()} has different data, code, versions or another"
             " kind of CPU; give it the same checkout, data and requirements, or remove it from the cluster"
         )
-    experiment.prepare(1)
+    runner.prepare(1)
     store = open_store()
     store.sync()
-    return experiment.train_pack(pack, params, store, parents=parents)
+    return runner.train_pack(pack, params, store, parents=parents)

@@ -1,4 +1,4 @@
-"""The flow of a sweep: the trials of a grid at once, those of a search in rounds, each pack a task as in training."""
+"""The flow of a sweep: all trials of a grid together, those of a search in rounds, with one task per pack."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,57 +18,62 @@ from pipelines.training_flow import Job
 if TYPE_CHECKING:
     from feedforward.tracking import Store
 
-ROUND = 4  # trials of a search that train side by side; another number would ask for other values
+ROUND = 4  # trials of a search that train side by side; the sampler's values depend on it
 
 
-def run(wanted: Sweep, wait_for_server: Callable[[], None]) -> tuple[Outcome, Path]:
-    """Train what is not known yet; what came of it, and the folder that shows it.
+def run(requested: Sweep, wait_for_server: Callable[[], None]) -> tuple[Outcome, Path]:
+    """Train the trials that the store does not have; returns the outcome and the folder with table and figure.
 
     Raises:
         TrainingError: no trial could be trained.
     """
     store = open_store()
     store.reconcile()
-    parent = sweep.start(wanted, store)
+    parent = sweep.start(requested, store)
     results: dict[str, list[RunResult]] = {}
     points: dict[str, search_space.Point] = {}
     with store.closing_when_interrupted(), store.closing(parent):
 
-        def try_all(asked: Sequence[search_space.Point]) -> list[list[RunResult]]:
-            trials, packs = sweep.trials(wanted, asked)
-            results.update(_train(wanted, trials, packs, parent, wait_for_server, store))
+        def train(new_points: Sequence[search_space.Point]) -> list[list[RunResult]]:
+            trials, packs = sweep.trials(requested, new_points)
+            results.update(_train(requested, trials, packs, parent, wait_for_server, store))
             points.update({trial.name: trial.point for trial in trials})
             return [results[trial.name] for trial in trials]
 
-        if wanted.trials:
-            search = Search(wanted.axes)
-            for first in range(0, wanted.trials, ROUND):
-                found = try_all(search.ask(min(ROUND, wanted.trials - first)))
-                search.tell([_mean(runs) for runs in found])
+        if requested.trials:
+            search = Search(requested.axes)
+            for first in range(0, requested.trials, ROUND):
+                runs_by_point = train(search.ask(min(ROUND, requested.trials - first)))
+                search.tell([_mean(runs) for runs in runs_by_point])
         else:
-            try_all(list(search_space.grid(wanted.axes)))
-        outcome = Outcome(wanted, results, points)
+            train(list(search_space.grid(requested.axes)))
+        outcome = Outcome(requested, results, points)
         if not outcome.summary:
-            raise TrainingError(f"{wanted.dataset}: no trial of {wanted.text} could be trained; MLflow's runs say why")
+            raise TrainingError(
+                f"{requested.dataset}: no trial of {requested.text} could be trained; MLflow's runs show the reason"
+            )
         return outcome, sweep.conclude(outcome, parent, store)
 
 
 def _train(
-    wanted: Sweep,
+    requested: Sweep,
     trials: Sequence[Trial],
     packs: Sequence[tuple[Pack, Params]],
     parent: Run,
     wait_for_server: Callable[[], None],
     store: "Store",
 ) -> dict[str, list[RunResult]]:
-    """The results of each trial; a value with which nothing can be learned does not end the sweep."""
-    runs = {trial.name: sweep.start_trial(wanted, trial, parent, store) for trial in trials}
+    """The results by trial; a trial that fails does not end the sweep."""
+    by_name = {trial.name: trial for trial in trials}  # a search may ask for the same values twice
+    runs = {name: sweep.start_trial(requested, trial, parent, store) for name, trial in by_name.items()}
     jobs = [Job(pack, params, runs) for pack, params in packs]
     try:
-        found = training_flow.run_jobs(jobs, "sweep", wait_for_server, store)
+        results_by_fingerprint = training_flow.run_jobs(jobs, "sweep", wait_for_server, store)
     except TrainingError:
-        found = runner.find_known([job.pack for job in jobs], store)
-    return {trial.name: sweep.close_trial(runs[trial.name], trial, found, store) for trial in trials}
+        results_by_fingerprint = runner.find_known([job.pack for job in jobs], store)
+    return {
+        name: sweep.close_trial(runs[name], trial, results_by_fingerprint, store) for name, trial in by_name.items()
+    }
 
 
 def _mean(runs: Sequence[RunResult]) -> float | None:

@@ -1,6 +1,6 @@
-"""The training flow: every pack of replicas is a task, the longest first, as many at a time as there are cores.
+"""The training flow: one task per pack, the longest first, as many at a time as there are cores.
 
-Where params name a Dask cluster (`engine`), its workers train them.
+If params name a Dask cluster (`engine`), its workers train the packs.
 """
 
 import logging
@@ -20,8 +20,7 @@ from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Params
 from feedforward.core import paths, processes, progress, provenance
 from feedforward.core.errors import DataError, FeedforwardError, TrainingError
-from feedforward.experiments import plan
-from feedforward.experiments import runner as experiment
+from feedforward.experiments import plan, runner
 from feedforward.experiments.plan import Pack
 from feedforward.tracking import Run, open_store
 from pipelines import dask_training, interruption
@@ -32,11 +31,11 @@ if TYPE_CHECKING:
 
 
 def _is_worth_retrying(_task: object, _run: object, state: State[list[RunResult]]) -> bool:
-    """A loss that is not finite comes back with the same seed, other data with the same worker."""
+    """Not for a loss that is not finite, which the same seed repeats, nor for a worker that has other data."""
     return not isinstance(state.result(raise_on_failure=False), TrainingError | DataError)
 
 
-# Prefect's own cache is off: the fingerprint in the tracking store alone decides what is up to date.
+# Prefect's cache is off: only the fingerprints in the tracking store decide what is up to date.
 _OPTIONS: dict[str, Any] = {
     "name": "train",
     "retries": 1,
@@ -44,27 +43,30 @@ _OPTIONS: dict[str, Any] = {
     "cache_policy": NO_CACHE,
     "persist_result": False,
 }
-train_pack: Task[..., list[RunResult]] = task(**_OPTIONS)(experiment.train_pack)
-train_pack_apart: Task[..., list[RunResult]] = task(**_OPTIONS)(dask_training.train_pack)
+train_pack: Task[..., list[RunResult]] = task(**_OPTIONS)(runner.train_pack)
+train_pack_on_cluster: Task[..., list[RunResult]] = task(**_OPTIONS)(dask_training.train_pack)
 
 
 @dataclass(frozen=True)
 class Job:
-    """A pack to train with these params; parents: by variant, the run that holds its run, None: that of the variant."""
+    """A pack to train with these params.
+
+    parents: by variant, the parent of its run; None: the run of the variant.
+    """
 
     pack: Pack
     params: Params
     parents: Mapping[str, Run] | None = None
 
 
-def training(jobs: Sequence[Job], store: "Store", runner: Any) -> Flow[[str], dict[str, RunResult]]:
-    """The flow that trains the packs; the result of each run by its fingerprint.
+def training(jobs: Sequence[Job], store: "Store", task_runner: Any) -> Flow[[str], dict[str, RunResult]]:
+    """The flow that trains the packs; it returns the results by fingerprint.
 
-    Jobs and store are no parameters of the flow: Prefect writes parameters to its database, and the address of the
-    store may hold a password.
+    Jobs and store are not parameters of the flow: Prefect writes parameters to its database, and the address of the
+    store may contain a password.
     """
 
-    @flow(name="training", task_runner=runner, log_prints=False, persist_result=False)
+    @flow(name="training", task_runner=task_runner, log_prints=False, persist_result=False)
     def train(title: str) -> dict[str, RunResult]:
         return _train(jobs, title, store)
 
@@ -75,9 +77,9 @@ def _train(jobs: Sequence[Job], title: str, store: "Store") -> dict[str, RunResu
     """Submit all packs and wait for them.
 
     Raises:
-        TrainingError: some packs failed; all others are done.
+        TrainingError: some packs failed; the others are complete.
     """
-    found: dict[str, RunResult] = {}
+    results: dict[str, RunResult] = {}
     failures: list[str] = []
     futures = _wait(jobs, title, store)
     for job, future in zip(jobs, futures, strict=True):
@@ -85,14 +87,14 @@ def _train(jobs: Sequence[Job], title: str, store: "Store") -> dict[str, RunResu
         if isinstance(outcome, BaseException):
             failures.append(f"{job.pack.name}: {outcome}")
         else:
-            found |= zip(job.pack.fingerprints, outcome, strict=True)
+            results |= zip(job.pack.fingerprints, outcome, strict=True)
     if failures:
         raise TrainingError("; ".join(failures))
-    return found
+    return results
 
 
 def _wait(jobs: Sequence[Job], title: str, store: "Store") -> list[PrefectFuture[list[RunResult]]]:
-    """Submit all packs and show their progress until the last is done, or until the job is interrupted."""
+    """Submit all packs and show their progress until they are done or the job is interrupted."""
     stop = interruption.Stop()
 
     def advance_or_stop(steps: int, note: str) -> None:
@@ -106,23 +108,23 @@ def _wait(jobs: Sequence[Job], title: str, store: "Store") -> list[PrefectFuture
                 future.wait()
                 if job.params.engine != THREADS:  # a worker on another machine does not report epochs
                     advance(len(job.pack.members) * job.pack.epochs, job.pack.name)
-    except BaseException:  # Prefect raises one of its own for SIGTERM
+    except BaseException:  # on SIGTERM Prefect raises TerminationSignal
         stop.request(store.kill_open)
         raise
     return futures
 
 
-def _submit(job: Job, store: "Store", advance: experiment.Advance) -> PrefectFuture[list[RunResult]]:
+def _submit(job: Job, store: "Store", advance: runner.Advance) -> PrefectFuture[list[RunResult]]:
     if job.params.engine == THREADS:
-        here = train_pack.with_options(task_run_name=job.pack.name)
-        return here.submit(job.pack, job.params, store, advance, job.parents)
-    apart = train_pack_apart.with_options(task_run_name=job.pack.name)
-    parents = experiment.parents_of(job.pack, store) if job.parents is None else job.parents
-    return apart.submit(job.pack, job.params, parents)
+        local = train_pack.with_options(task_run_name=job.pack.name)
+        return local.submit(job.pack, job.params, store, advance, job.parents)
+    remote = train_pack_on_cluster.with_options(task_run_name=job.pack.name)
+    parents = runner.parents_of(job.pack, store) if job.parents is None else job.parents
+    return remote.submit(job.pack, job.params, parents)
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-    """Prefect's log lines without tracebacks of errors whose message is enough, and none about an interruption."""
+def _filter(record: logging.LogRecord) -> bool:
+    """Remove tracebacks of our own errors, whose message is enough, and drop Prefect's lines about an interruption."""
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, FeedforwardError):
         record.exc_info = None
@@ -132,40 +134,42 @@ def _is_news(record: logging.LogRecord) -> bool:
 def run_jobs(
     jobs: Iterable[Job], title: str, wait_for_server: Callable[[], None], store: "Store"
 ) -> dict[str, RunResult]:
-    """Results by fingerprint, of what the store holds already and of the rest, which is trained now.
+    """Train the runs that the store does not have; returns the results of all runs by fingerprint.
 
     Raises:
-        TrainingError: some could not be trained; all others are in the store then.
+        TrainingError: some runs failed; the others are in the store.
     """
     jobs = sorted(jobs, key=lambda job: -job.pack.cost)
-    known = experiment.find_known([job.pack for job in jobs], store)
-    left = [replace(job, pack=pack) for job in jobs if (pack := job.pack.without(known)).members]
-    if not left:
+    known = runner.find_known([job.pack for job in jobs], store)
+    missing = [replace(job, pack=pack) for job in jobs if (pack := job.pack.without(known)).members]
+    if not missing:
         return known
-    engine = left[0].params.engine
-    runner: Any
+    engine = missing[0].params.engine
     if engine == THREADS:
-        workers = min(len(left), processes.cores())
-        ready = threading.Thread(target=experiment.prepare, args=(workers,))
-        ready.start()
-        try:
-            wait_for_server()
-            ready.join()
-        except BaseException:  # it would swallow the message of an interruption, see processes.silent
-            ready.join()
-            raise
-        runner = ThreadPoolTaskRunner(max_workers=workers)
+        task_runner = _threads(len(missing), wait_for_server)
     else:
-        runner = dask_training.runner(engine)
+        task_runner = dask_training.task_runner(engine)
         wait_for_server()
     for name in ("prefect.flow_runs", "prefect.task_runs"):
-        logging.getLogger(name).addFilter(_is_news)
+        logging.getLogger(name).addFilter(_filter)
     try:
-        return known | training(left, store, runner)(title)
+        return known | training(missing, store, task_runner)(title)
     finally:
         if engine != THREADS:
             dask_training.settle(engine)
-            store.reconcile(lost={fingerprint for job in left for fingerprint in job.pack.fingerprints})
+            store.reconcile(lost={fingerprint for job in missing for fingerprint in job.pack.fingerprints})
+
+
+def _threads(packs: int, wait_for_server: Callable[[], None]) -> Any:
+    """A task runner with a thread per core; TensorFlow is imported while Prefect's server starts."""
+    workers = min(packs, processes.cores())
+    preparation = threading.Thread(target=runner.prepare, args=(workers,))
+    preparation.start()
+    try:
+        wait_for_server()
+    finally:  # the import silences standard error, and with it the message of an interruption; see processes.silent
+        preparation.join()
+    return ThreadPoolTaskRunner(max_workers=workers)
 
 
 def run(
@@ -178,20 +182,20 @@ def run(
     roles: Collection[str] = ("replica", "final"),
     varied: Sequence[plan.Source] = plan.SOURCES,
 ) -> list[RunResult]:
-    """Everything of a protocol that is not in the tracking store yet, and what is; the variants' runs are closed."""
+    """Train the runs of a protocol that the store does not have, and close the variants' runs; all results."""
     planned = [pack for pack in plan.plan(params, protocol, datasets, variants, seeds, varied) if pack.role in roles]
     store = open_store()
     store.reconcile()
     with store.closing_when_interrupted():
         try:
-            found = run_jobs([Job(pack, params) for pack in planned], f"train ({protocol})", wait_for_server, store)
+            results = run_jobs([Job(pack, params) for pack in planned], f"train ({protocol})", wait_for_server, store)
         except TrainingError:
-            experiment.conclude(planned, experiment.find_known(planned, store), params, store)
+            runner.conclude(planned, runner.find_known(planned, store), params, store)
             raise
-        experiment.conclude(planned, found, params, store)
-    return experiment.results_of(planned, found)
+        runner.conclude(planned, results, params, store)
+    return runner.results_of(planned, results)
 
 
 def stage(params: Params, protocol: str, wait_for_server: Callable[[], None]) -> None:
-    """The DVC stage `train`: the results of all runs, without run ids and times."""
+    """The DVC stage `train`: write the results of all runs, without run ids and times."""
     run_result.save(paths.trained(protocol), run(params, protocol, wait_for_server), provenance.cpu_digest(), "train")

@@ -115,4 +115,4 @@ def test_a_worker_with_other_data_refuses(here: Path) -> None:
 
 def test_without_a_scheduler_it_says_so() -> None:
     with pytest.raises(FeedforwardError, match=r"engine: tcp://127\.0\.0\.1:9: no scheduler answers"):
-        pipelines.dask_training.runner("tcp://127.0.0.1:9")
+        pipelines.dask_training.task_runner("tcp://127.0.0.1:9")

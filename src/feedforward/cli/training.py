@@ -134,7 +134,7 @@ def sweep(
         message(f"figure and table: {escaped(str(folder))}   ·   runs: `feedforward ui`")
     if outcome.failed:
         raise FeedforwardError(
-            f"could not be trained: {'; '.join(map(outcome.text, outcome.failed))}; MLflow's runs say why"
+            f"could not be trained: {'; '.join(map(outcome.text, outcome.failed))}; MLflow's runs show the reason"
         )
 
 

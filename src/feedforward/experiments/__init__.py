@@ -1,4 +1,4 @@
-"""Which runs there are, training and recording those that are missing, and comparing them.
+"""Planning the runs of an experiment, training and recording those that are missing, and comparing them.
 
     plan → runner → comparison
 

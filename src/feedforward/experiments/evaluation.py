@@ -1,7 +1,7 @@
-"""The figures of a run, from its curves and its model: everything that decides them begins here.
+"""The figures of a run, computed from its curves and its model.
 
-They are made from what the store keeps, so a changed figure is computed again without training. The digest of this
-module and all that it imports is kept with each run; it is not part of the fingerprint.
+The store keeps curves and models, so a changed figure is computed again without training. The code that decides figures
+is this module and its imports; their digest is recorded with each run and is not part of the fingerprint.
 """
 
 import math
@@ -18,9 +18,10 @@ from feedforward.models.numpy_network import Network
 
 
 def summarize(curves: Mapping[str, Sequence[float]], measured: Mapping[str, float]) -> dict[str, float]:
-    """The figures of a compared run: at its best epoch (of lowest validation cross-entropy) and at its last.
+    """The figures of a replica at its best epoch (lowest validation cross-entropy) and at its last epoch.
 
-    `generalization_gap` is the validation loss minus the training loss of the same weights, both in inference mode.
+    `generalization_gap` is the validation loss minus the training loss, both with the weights after the best epoch and
+    in inference mode. Without validation, only the figures of the last epoch.
     """
     score = "mae" if "mae" in curves else "accuracy"
     figures = {f"last_{score}": curves[score][-1], "last_cross_entropy": curves["cross_entropy"][-1]}
@@ -40,7 +41,7 @@ def summarize(curves: Mapping[str, Sequence[float]], measured: Mapping[str, floa
 
 
 def on_test(dataset: str, network: Network) -> tuple[dict[str, float], list[dict[str, Any]]]:
-    """(figures, hardest): of a final model on the test samples, and the samples that it gets most wrong.
+    """The figures of a final model on the test samples, and the samples that it gets most wrong (attribution.hardest).
 
     `test_loss_se` and `test_<score>_se` are standard errors over the test samples.
 

@@ -1,4 +1,4 @@
-"""What tells a run that never learned: the loss of the best constant answer, and hidden units that answer nothing."""
+"""Signs that a run has not learned: the loss of the best constant answer, and dead hidden units."""
 
 import itertools
 
@@ -14,9 +14,9 @@ ROWS = 2000  # training samples on which a unit must be 0 to count as dead
 def constant_loss(train: npt.NDArray[np.generic], validation: npt.NDArray[np.generic], regression: bool) -> float:
     """Validation loss of the constant answer that fits the training labels best.
 
-    train, validation: labels, see Split. Of one class that is the cross-entropy of the class shares; of several labels
-    the mean over labels of theirs; of a value (regression) the mean squared error of the mean. A class without training
-    samples counts as half a sample.
+    train, validation: labels, see Split. Classification: the cross-entropy of the class shares; with several labels,
+    its mean over the labels. Regression: the mean squared error of the mean. A class without training samples counts as
+    half a sample.
 
     >>> import numpy as np
     >>> round(constant_loss(np.array([0, 1]), np.array([1, 0, 1]), regression=False), 4)  # ln 2
@@ -33,9 +33,9 @@ def constant_loss(train: npt.NDArray[np.generic], validation: npt.NDArray[np.gen
 
 
 def dead_units(network: Network, samples: Subset) -> int:
-    """Hidden units whose output is 0 on each of the first ROWS samples: no gradient passes through them.
+    """The number of hidden units whose output is 0 on all of the first ROWS samples, so that they get no gradient.
 
-    Only an activation that is flat at 0 (relu) has such units.
+    Only an activation that is constant below 0 (relu) has such units.
     """
     rows = samples.numbers(np.arange(min(ROWS, len(samples))))
     sums = network.first_sums(samples.split.take(rows).features)

@@ -1,4 +1,4 @@
-"""The test samples that a model gets most wrong, as the report shows them."""
+"""The test samples that a model gets most wrong, prepared for the report."""
 
 import io
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from feedforward.data.readers import reading
 from feedforward.data.sources import download
 from feedforward.reports.comparison_page import HardSample
 
-TEXT = 600  # characters shown
-SIDE = 84  # pixels of a picture shown
+TEXT = 600  # characters that are shown
+SIDE = 84  # pixels; width and height of an image
 
 
-def show(dataset: Dataset, found: Sequence[dict[str, Any]], raw: Path, vectorized: Path) -> list[HardSample]:
-    """The samples of `attribution.hardest` as the report shows them: pictures or texts, labels and words."""
+def show(dataset: Dataset, hardest: Sequence[dict[str, Any]], raw: Path, vectorized: Path) -> list[HardSample]:
+    """The samples of `attribution.hardest` with their images or texts, labels and words."""
     files = {key: raw / download.stored_name(key, file) for key, file in dataset.files.items()}
-    samples = reading.samples(dataset.reader, files, [entry["row"] for entry in found])
+    samples = reading.samples(dataset.reader, files, [entry["row"] for entry in hardest])
     names = reading.column_names(dataset.reader, vectorized)
     return [
         HardSample(
@@ -31,7 +31,7 @@ def show(dataset: Dataset, found: Sequence[dict[str, Any]], raw: Path, vectorize
             text=_shortened(sample) if isinstance(sample, str) else None,
             words=tuple((names(column), weight) for column, weight in entry["columns"]),
         )
-        for entry, sample in zip(found, samples, strict=True)
+        for entry, sample in zip(hardest, samples, strict=True)
     ]
 
 

@@ -1,7 +1,7 @@
-"""Which values to try next: Optuna, which lives here and nowhere else.
+"""The search for good values with Optuna; the only module that imports it.
 
-The sampler is seeded, and is told what it asked for in the order in which it asked. So a search needs no memory of its
-own: started again it asks for the same values, and what was trained already is found by its fingerprint.
+The sampler is seeded and gets its results in the order in which it asked for them. So a search needs no stored state:
+when it is restarted, it asks for the same values, and runs that are already trained are known by their fingerprints.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from feedforward.experiments.search_space import WHOLE, Axis, Point, Value
 
 
 class Search:
-    """A tree-structured Parzen estimator (Bergstra et al., 2011) that looks for the lowest figure."""
+    """A tree-structured Parzen estimator (Bergstra et al., 2011) that minimizes a figure."""
 
     def __init__(self, axes: Sequence[Axis], seed: int = 0) -> None:
         import optuna  # takes a second
@@ -22,12 +22,12 @@ class Search:
         self._asked: list[Any] = []
 
     def ask(self, number: int) -> list[Point]:
-        """So many points to try."""
+        """The next `number` points to try."""
         self._asked = [self._study.ask(self._distributions) for _ in range(number)]
         return [{field: _short(value) for field, value in trial.params.items()} for trial in self._asked]
 
     def tell(self, figures: Sequence[float | None]) -> None:
-        """What came of the points that were asked for, in their order; None: it failed."""
+        """Report the figures of the last points, in the order of `ask`; None: the trial failed."""
         import optuna
 
         for trial, figure in zip(self._asked, figures, strict=True):
@@ -49,5 +49,5 @@ def _distribution(axis: Axis) -> Any:
 
 
 def _short(value: Value) -> Value:
-    """Four significant digits: people read them, and what lies between makes no difference."""
+    """Round to four significant digits, for readability."""
     return float(f"{value:.4g}") if isinstance(value, float) else value

@@ -1,31 +1,27 @@
-"""Which runs an experiment has: packs of variants that train side by side, and the fingerprint of each run."""
+"""The runs of an experiment: packs of variants that train side by side, and the fingerprint of each run."""
 
 import dataclasses
 import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from feedforward.config.schema import Dataset, Params, Strict, Variant
 from feedforward.core import provenance
 from feedforward.data import manifest as manifest_file
 
-# Where the code begins that decides the weights and curves of a run, and the code that makes its figures from them.
+# Entry modules of the code that decides the weights and curves of a run, and of the code that computes its figures.
 WEIGHTS = ("feedforward.experiments.training_run",)
 EVALUATION = ("feedforward.experiments.evaluation",)
 
 Role = Literal["replica", "final"]
 Source = Literal["split", "order", "weights"]
-SOURCES: tuple[Source, ...] = (
-    "split",
-    "order",
-    "weights",
-)  # of variation; the initial weights and the dropout masks are one
+SOURCES: tuple[Source, ...] = get_args(Source)  # of variation; `weights`: initial weights and dropout masks
 
 
 @dataclass(frozen=True)
 class Member:
-    """One run of a pack: a variant with the parameters that decide what it learns, but for its seed."""
+    """One run of a pack: a variant with the parameters that decide what it learns, except its seed."""
 
     variant: str
     fingerprint: str
@@ -37,10 +33,10 @@ class Member:
 class Pack:
     """Variants that train side by side with one seed: on the same samples, in the same order.
 
-    train, validate: which samples the runs learn from, and on which they are evaluated after each epoch: parts of the
-    training samples (`drawn` by the seed or `fixed`), `all` of them, the `test` samples, or none. Final runs are
-    evaluated on the test samples when they are done. varied: the sources of variation that the seed decides; the others
-    are those of seed 0.
+    train: the samples that the runs learn from: a part of the training samples, `drawn` by the seed or `fixed`, or
+    `all` of them. validate: the samples on which they are evaluated after each epoch; None: no validation. Final runs
+    are evaluated on the test samples at the end. varied: the sources of variation that the seed decides; the others are
+    those of seed 0.
     """
 
     dataset: str
@@ -56,7 +52,7 @@ class Pack:
 
     @property
     def name(self) -> str:
-        """What people read."""
+        """The name shown in progress bars, logs and messages."""
         variants = ", ".join(member.variant for member in self.members)
         return f"{self.dataset} seed {self.seed}: {variants}{' (final)' if self.role == 'final' else ''}"
 
@@ -67,7 +63,7 @@ class Pack:
 
     @property
     def cost(self) -> float:
-        """Multiplications, to start the longest pack first."""
+        """Multiplications; the longest pack starts first."""
         return sum(member.cost for member in self.members)
 
     @property
@@ -78,11 +74,11 @@ class Pack:
         return self.role if set(self.varied) == set(SOURCES) else "component"
 
     def seed_of(self, source: Source) -> int:
-        """The seed that decides this source of variation."""
+        """The seed of a source of variation."""
         return self.seed if source in self.varied else 0
 
     def without(self, known: Collection[str]) -> "Pack":
-        """The pack without the runs of these fingerprints."""
+        """The pack without the runs that have these fingerprints."""
         return dataclasses.replace(self, members=tuple(m for m in self.members if m.fingerprint not in known))
 
 
@@ -94,27 +90,27 @@ def plan(
     seeds: Sequence[int] = (),
     varied: Sequence[Source] = SOURCES,
 ) -> list[Pack]:
-    """The packs of an experiment, the longest first; empty filters mean all, and final runs belong to `fair`.
+    """The packs of an experiment, the longest first. Empty filters mean all; final runs belong to protocol `fair`.
 
-    varied: what the seeds decide; see Pack.
+    varied: the sources of variation that the seeds decide; see Pack.
 
     Raises:
         ParamsError: an unknown name.
         DataError: the data are not vectorized yet.
     """
     selected = {name: params.dataset(name) for name in datasets or params.datasets}
-    wanted = {name: params.variant(name) for name in variants or params.variants}
+    selected_variants = {name: params.variant(name) for name in variants or params.variants}
     packs = []
     for name, dataset in selected.items():
         manifest = manifest_file.load(name)
-        runs = _runs(dataset, protocol, list(wanted))
+        runs = _runs(dataset, protocol, list(selected_variants))
         for seed in seeds or range(params.seeds):
             packs += _packs_of_seed(params, name, protocol, runs, seed, tuple(varied), manifest)
     return longest_first(packs)
 
 
 def longest_first(packs: Iterable[Pack]) -> list[Pack]:
-    """The order in which packs are started, so that no long one is left over at the end."""
+    """Packs in the order in which they start, so that no long one is the last."""
     return sorted(packs, key=lambda pack: -pack.cost)
 
 
@@ -137,16 +133,16 @@ def _packs_of_seed(
     varied: tuple[Source, ...],
     manifest: Mapping[str, Any],
 ) -> list[Pack]:
-    """The runs of a seed, those that share samples and epochs side by side as far as `pack_units` allows."""
+    """The packs of a seed: runs with the same samples and epochs train side by side as far as `pack_units` allows."""
     dataset = params.datasets[name]
     groups: dict[tuple[Any, ...], list[Member]] = {}
     for variant, role in runs:
-        how = _how(dataset, variant, protocol, role)
-        member = _member(params, dataset, variant, protocol, role, seed, varied, how, manifest)
-        groups.setdefault((role, *how.items()), []).append(member)
+        schedule = _schedule(dataset, variant, protocol, role)
+        member = _member(params, dataset, variant, protocol, role, seed, varied, schedule, manifest)
+        groups.setdefault((role, *schedule.items()), []).append(member)
     return [
-        Pack(name, protocol, role, seed, members, **dict(how), data_digest=manifest["data_digest"], varied=varied)
-        for (role, *how), group in groups.items()
+        Pack(name, protocol, role, seed, members, **dict(schedule), data_digest=manifest["data_digest"], varied=varied)
+        for (role, *schedule), group in groups.items()
         for members in _side_by_side(group, params.pack_units)
     ]
 
@@ -159,19 +155,19 @@ def _member(
     role: Role,
     seed: int,
     varied: tuple[Source, ...],
-    how: Mapping[str, Any],
+    schedule: Mapping[str, Any],
     manifest: Mapping[str, Any],
 ) -> Member:
-    parameters = resolve(dataset, params.variants[variant]) | dict(how)
-    if how["train"] != "all":
+    parameters = resolve(dataset, params.variants[variant]) | dict(schedule)
+    if schedule["train"] != "all":
         parameters |= {f"validation_{key}": value for key, value in dataset.training.validation.model_dump().items()}
-    if how["train"] == "drawn":
+    if schedule["train"] == "drawn":
         del parameters["validation_take"]  # of the fixed split
     if set(varied) != set(SOURCES):
         parameters["varied"] = ", ".join(varied)
     units: list[int] = parameters["hidden_units"]
     samples = manifest["samples"]["train"] - parameters.get("validation_samples", 0)
-    cost = how["epochs"] * samples * sum(a * b for a, b in itertools.pairwise([manifest["features"], *units]))
+    cost = schedule["epochs"] * samples * sum(a * b for a, b in itertools.pairwise([manifest["features"], *units]))
     fingerprint = provenance.fingerprint(
         data_digest=manifest["data_digest"],
         resolved=parameters,
@@ -184,7 +180,8 @@ def _member(
     return Member(variant, fingerprint, parameters, float(cost))
 
 
-def _how(dataset: Dataset, variant: str, protocol: str, role: Role) -> dict[str, Any]:
+def _schedule(dataset: Dataset, variant: str, protocol: str, role: Role) -> dict[str, Any]:
+    """Epochs, training samples and validation samples of a run: fields of Pack."""
     training = dataset.training
     if role == "final":
         return {"epochs": training.final.epochs, "train": "all", "validate": None}
@@ -198,7 +195,7 @@ def _how(dataset: Dataset, variant: str, protocol: str, role: Role) -> dict[str,
 
 
 def _side_by_side(members: Sequence[Member], most: int) -> list[tuple[Member, ...]]:
-    """Members in groups whose first layers together have at most so many units; a wider one is alone."""
+    """Groups whose first layers together have at most `most` units; a wider member forms a group alone."""
     groups: list[tuple[Member, ...]] = []
     for member in sorted(members, key=_units):
         if groups and sum(map(_units, groups[-1])) + _units(member) <= most:
@@ -213,7 +210,7 @@ def _units(member: Member) -> int:
 
 
 def resolve(dataset: Dataset, variant: Variant) -> dict[str, Any]:
-    """The parameters that decide what any run of the variant learns, with defaults filled in, by flat names."""
+    """The parameters that decide what a run of the variant learns, by flat names, with defaults filled in."""
     training, network = dataset.training, dataset.network
     return {
         "task": dataset.task,
@@ -231,5 +228,5 @@ def resolve(dataset: Dataset, variant: Variant) -> dict[str, Any]:
 
 
 def _flat(prefix: str, part: Strict | None) -> dict[str, Any]:
-    """What was set, by flat names; nothing where nothing was, so that older runs keep their parameters."""
+    """The fields of an optional part by flat names; none if it is not set, so that older runs keep their parameters."""
     return {f"{prefix}_{key}": value for key, value in part.model_dump().items()} if part else {}

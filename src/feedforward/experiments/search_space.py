@@ -1,4 +1,4 @@
-"""What a sweep varies: fields of a variant and of training, each with its values or a range of them."""
+"""The search space of a sweep: fields of a variant and of training, each with values or a range."""
 
 import itertools
 import math
@@ -14,13 +14,13 @@ from feedforward.core.errors import ParamsError
 Value = int | float | str
 Point = dict[str, Value]  # field → value
 MOST_POINTS = 256  # of a grid; a search tries fewer
-WHOLE = ("epochs", "batch_size")  # fields that take whole numbers
-LOG_FROM = 10.0  # a range that spans such a factor is searched by its logarithm
+WHOLE = ("epochs", "batch_size")  # integer fields
+LOG_FROM = 10.0  # ranges whose ends differ by at least this factor are searched on a logarithmic scale
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A field with the values to try; of a range, the two ends."""
+    """A field with the values to try; for a range, its two ends."""
 
     field: str
     values: tuple[Value, ...]
@@ -28,18 +28,18 @@ class Axis:
 
     @property
     def is_log(self) -> bool:
-        """Whether a range is to be searched by its logarithm."""
+        """Is a range searched on a logarithmic scale?"""
         low, high = self.values[0], self.values[-1]
         return not isinstance(low, str) and not isinstance(high, str) and 0 < low * LOG_FROM <= high
 
     @property
     def text(self) -> str:
-        """As it was given: `l2=1e-05..0.01`."""
+        """In the syntax of the command line: `l2=1e-05..0.01`."""
         return f"{self.field}={('..' if self.is_range else ',').join(map(shown, self.values))}"
 
 
 def fields(dataset: str, variant: str) -> dict[str, tuple[str, ...]]:
-    """Field → its path in params.yaml; the fields that take numbers or names."""
+    """Field → its path in params.yaml, for all fields that take numbers or names."""
     training = ("datasets", dataset, "training")
     optimizer = [name for name in Optimizer.model_fields if name not in ("nesterov", "decay")]
     return {
@@ -50,7 +50,7 @@ def fields(dataset: str, variant: str) -> dict[str, tuple[str, ...]]:
 
 
 def shown(value: Value) -> str:
-    """A value for people: `0.001`, `small`; no two values look the same.
+    """A value as readable text, `0.001` or `small`; different values have different texts.
 
     >>> shown(0.001), shown("small"), shown(0.1234567)
     ('0.001', 'small', '0.1234567')
@@ -69,35 +69,26 @@ def text(point: Mapping[str, Value]) -> str:
 
 
 def parse(texts: Sequence[str], params: Params, dataset: str, variant: str, search: bool) -> list[Axis]:
-    """`FIELD=VALUE,VALUE…` and, for a search, `FIELD=LOW..HIGH`, each value checked as params.yaml is.
+    """Parse `FIELD=VALUE,VALUE…` and, for a search, `FIELD=LOW..HIGH`; values are checked like those of params.yaml.
 
     Raises:
-        ParamsError: every mistake at once.
+        ParamsError: lists all mistakes.
     """
     params.dataset(dataset)
     params.variant(variant)
     known = fields(dataset, variant)
     axes: list[Axis] = []
     problems: list[str] = []
-    for given in texts:
+    for argument in texts:
         try:
-            axis = _axis(given, known, search)
+            axis = _axis(argument, known, search)
             if axis.field in {other.field for other in axes}:
                 raise ParamsError([f"{axis.field}: is given twice"])
             axes.append(axis)
         except ParamsError as error:
             problems += error.problems
-            continue
-        for value in axis.values:
-            if names := _names(params, dataset, axis.field):
-                if value not in names:
-                    hint = cross_checks.nearest(str(value), names)
-                    problems.append(f"{axis.field}: must be one of {', '.join(names)}, got {shown(value)}{hint}")
-                continue
-            try:
-                apply(params, dataset, variant, {axis.field: value})
-            except ParamsError as error:
-                problems += error.problems
+        else:
+            problems += _problems(params, dataset, variant, axis)
     count = math.prod(len(axis.values) for axis in axes)
     if count > MOST_POINTS and not search:
         problems.append(f"{count} values together: must be at most {MOST_POINTS}; search them with --trials")
@@ -106,20 +97,37 @@ def parse(texts: Sequence[str], params: Params, dataset: str, variant: str, sear
     return axes
 
 
+def _problems(params: Params, dataset: str, variant: str, axis: Axis) -> list[str]:
+    """The values of an axis that params.yaml could not contain, one message each."""
+    problems: list[str] = []
+    names = _names(params, dataset, axis.field)
+    for value in axis.values:
+        if names:
+            if value not in names:
+                hint = cross_checks.nearest(str(value), names)
+                problems.append(f"{axis.field}: must be one of {', '.join(names)}, got {shown(value)}{hint}")
+            continue
+        try:
+            apply(params, dataset, variant, {axis.field: value})
+        except ParamsError as error:
+            problems += error.problems
+    return problems
+
+
 def _names(params: Params, dataset: str, field: str) -> tuple[str, ...]:
-    """What a field may be called; empty for numbers."""
+    """The allowed names of a field; empty for numeric fields."""
     if field == "size":
         return tuple(params.datasets[dataset].network.sizes)
     return get_args(Optimizer.model_fields["name"].annotation) if field == "optimizer.name" else ()
 
 
 def _axis(text: str, known: Mapping[str, object], search: bool) -> Axis:
-    field, equals, given = text.partition("=")
+    field, equals, listed = text.partition("=")
     if field not in known:
         hint = cross_checks.nearest(field, known)
         raise ParamsError([f"unknown field {field!r}: must be one of {', '.join(known)}{hint}"])
-    span = re.fullmatch(r"([^,]+?)\.\.([^,]+)", given)
-    values = tuple(_value(part) for part in (span.groups() if span else given.split(",")))
+    span = re.fullmatch(r"([^,]+?)\.\.([^,]+)", listed)
+    values = tuple(_value(part) for part in (span.groups() if span else listed.split(",")))
     if not equals or "" in values:
         raise ParamsError([f"{text}: must be {field}=VALUE,VALUE… or, with --trials, {field}=LOW..HIGH"])
     if len(set(values)) < len(values):
@@ -141,22 +149,22 @@ def _value(text: str) -> Value:
 
 
 def grid(axes: Sequence[Axis]) -> Iterator[Point]:
-    """Every combination of the values, the last field running fastest."""
+    """All combinations of the values; the last field changes fastest."""
     for values in itertools.product(*(axis.values for axis in axes)):
         yield dict(zip((axis.field for axis in axes), values, strict=True))
 
 
 def apply(params: Params, dataset: str, variant: str, point: Mapping[str, Value]) -> Params:
-    """params with the data set alone, and the values in their places.
+    """Params that contain only this dataset, with the values of the point.
 
     Raises:
-        ParamsError: a value is none that params.yaml may hold.
+        ParamsError: a value is not valid in params.yaml.
     """
     plain = params.model_dump()
     plain["datasets"] = {dataset: plain["datasets"][dataset]}
-    places = fields(dataset, variant)
+    paths = fields(dataset, variant)
     for field, value in point.items():
-        *path, last = places[field]
+        *path, last = paths[field]
         inner: dict[str, Any] = plain
         for key in path:
             inner = inner[key]

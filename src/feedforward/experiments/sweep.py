@@ -1,7 +1,7 @@
-"""A sweep: what different values of some fields do to the validation loss, over seeds, as runs, table and figure."""
+"""A sweep: the validation loss for different values of some fields, over seeds, as runs, table and figure."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +28,10 @@ PROTOCOL = "fair"
 
 @dataclass(frozen=True)
 class Sweep:
-    """What is to be tried: on top of `variant` of `dataset`, values of some fields; trials: of a search, else 0."""
+    """Values of some fields to try on top of a variant of a dataset.
+
+    trials: number of trials of a search; 0: a grid.
+    """
 
     params: Params
     dataset: str
@@ -44,19 +47,20 @@ class Sweep:
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
-        """What vectorize says of the data."""
+        """The manifest of the vectorized data."""
         return manifest_file.load(self.dataset)
 
     def tags(self, role: Any, variant: str) -> RunTags:
-        """Of the sweep's own run, and of those of its trials below it."""
+        """Tags of the run of the sweep, or of a trial below it."""
         base = plan.resolve(self.params.datasets[self.dataset], self.params.variants[self.variant])
-        asked = [self.dataset, self.text, self.trials, base, self.manifest["data_digest"], role, variant]
-        return RunTags(self.dataset, variant, PROTOCOL, role, atomic_files.digest(asked), self.manifest["data_digest"])
+        identity = [self.dataset, self.text, self.trials, base, self.manifest["data_digest"], role, variant]
+        digest = atomic_files.digest(identity)
+        return RunTags(self.dataset, variant, PROTOCOL, role, digest, self.manifest["data_digest"])
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One point of a sweep with its runs, one per seed; `name` is that of its variant in `params`."""
+    """One point of a sweep with its runs, one per seed; `name` is the name of its variant in `params`."""
 
     point: search_space.Point
     name: str
@@ -65,60 +69,73 @@ class Trial:
 
 
 def trials(sweep: Sweep, points: Sequence[search_space.Point]) -> tuple[list[Trial], list[tuple[Pack, Params]]]:
-    """(trials, packs): each point as a variant of its own, and the packs that train them with their params.
+    """(trials, packs): a trial per point, and the packs that train them, with their params.
 
     Points that change only the variant share their params, so that the trials of a seed train side by side.
     """
-    groups: dict[str, tuple[Params, dict[str, search_space.Point]]] = {}
-    for point in points:
-        changed = search_space.apply(sweep.params, sweep.dataset, sweep.variant, point)
-        dataset, name = changed.datasets[sweep.dataset], f"{sweep.variant} {search_space.text(point)}"
-        training = dataset.training.model_copy(update={"variants": None})
-        dataset = dataset.model_copy(update={"training": training})
-        params, named = groups.setdefault(atomic_files.digest(dataset.model_dump(mode="json")), (changed, {}))
-        variants = (params.variants if named else {}) | {name: changed.variants[sweep.variant]}
-        update = {"variants": variants, "datasets": {sweep.dataset: dataset}}
-        groups[atomic_files.digest(dataset.model_dump(mode="json"))] = (
-            params.model_copy(update=update),
-            named | {name: point},
-        )
-    made, packs = [], list[tuple[Pack, Params]]()
-    for params, named in groups.values():
-        planned = plan.plan(params, PROTOCOL, [sweep.dataset], list(named), range(sweep.seeds))
+    trials_by_name: dict[str, Trial] = {}
+    packs: list[tuple[Pack, Params]] = []
+    for params, points_by_name in _groups(sweep, points):
+        planned = plan.plan(params, PROTOCOL, [sweep.dataset], list(points_by_name), range(sweep.seeds))
         planned = [pack for pack in planned if pack.role == "replica"]
         packs += [(pack, params) for pack in planned]
         members = runner.by_variant(planned)
-        made += [Trial(point, name, params, members[sweep.dataset, name]) for name, point in named.items()]
-    order = [f"{sweep.variant} {search_space.text(point)}" for point in points]
-    return sorted(made, key=lambda trial: order.index(trial.name)), packs
+        for name, point in points_by_name.items():
+            trials_by_name[name] = Trial(point, name, params, members[sweep.dataset, name])
+    return [trials_by_name[_name(sweep, point)] for point in points], packs
+
+
+def _groups(
+    sweep: Sweep, points: Sequence[search_space.Point]
+) -> Iterable[tuple[Params, Mapping[str, search_space.Point]]]:
+    """Params that have each point as a variant, and the points by name: one group per different dataset entry."""
+    groups: dict[str, tuple[Params, dict[str, search_space.Point]]] = {}
+    for point in points:
+        changed = search_space.apply(sweep.params, sweep.dataset, sweep.variant, point)
+        dataset, name = changed.datasets[sweep.dataset], _name(sweep, point)
+        training = dataset.training.model_copy(update={"variants": None})
+        dataset = dataset.model_copy(update={"training": training})
+        key = atomic_files.digest(dataset.model_dump(mode="json"))
+        params, points_by_name = groups.get(key, (changed.model_copy(update={"variants": {}}), {}))
+        variants = params.variants | {name: changed.variants[sweep.variant]}
+        update = {"variants": variants, "datasets": {sweep.dataset: dataset}}
+        groups[key] = (params.model_copy(update=update), points_by_name | {name: point})
+    return groups.values()
+
+
+def _name(sweep: Sweep, point: search_space.Point) -> str:
+    return f"{sweep.variant} {search_space.text(point)}"
 
 
 # --- runs in the store -------------------------------------------------------------------------
 
 
 def start(sweep: Sweep, store: "Store") -> Run:
-    """The run that holds those of all trials."""
+    """The run of the sweep, the parent of the runs of all trials."""
     return store.start(sweep.tags("sweep", sweep.variant), f"sweep of {sweep.text}", resume=True)
 
 
 def start_trial(sweep: Sweep, trial: Trial, parent: Run, store: "Store") -> Run:
-    """The run of a trial, which holds the replicas that are trained for it."""
+    """The run of a trial, the parent of its replicas."""
     return store.start(sweep.tags("trial", trial.name), trial.name, parent, resume=True)
 
 
-def close_trial(run: Run, trial: Trial, found: Mapping[str, RunResult], store: "Store") -> list[RunResult]:
-    """Close the run with means and intervals, as FAILED if a seed is missing; the results, none of a failed trial."""
-    runner.close_parent(run, trial.members, found, trial.params, store)
-    results = runner.results_of_members(trial.members, found)
-    return results if len(results) == len(trial.members) else []
+def close_trial(run: Run, trial: Trial, results: Mapping[str, RunResult], store: "Store") -> list[RunResult]:
+    """Close the run of a trial with means and intervals, as FAILED if a seed is missing.
+
+    results: by fingerprint. Returns the results of the trial, none if it failed.
+    """
+    runner.close_parent(run, trial.members, results, trial.params, store)
+    runs = runner.results_of_members(trial.members, results)
+    return runs if len(runs) == len(trial.members) else []
 
 
-# --- what came of it ---------------------------------------------------------------------------
+# --- outcome -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The results of all trials, in the order in which they were asked for; of a failed one none."""
+    """The results of all trials, in order; none for a trial that failed."""
 
     sweep: Sweep
     results: Mapping[str, list[RunResult]]
@@ -126,10 +143,10 @@ class Outcome:
 
     @cached_property
     def summary(self) -> Summary:
-        """Means and intervals by name of the trial; those of a search from the lowest loss on."""
-        found = statistics.summarize(self._runs, self.results)
-        names = sorted(found, key=lambda name: found[name][STATISTIC].mean) if self.sweep.trials else found
-        return {name: found[name] for name in names}
+        """Means and intervals by trial; those of a search are sorted by loss."""
+        summary = statistics.summarize(self._runs, self.results)
+        names = sorted(summary, key=lambda name: summary[name][STATISTIC].mean) if self.sweep.trials else summary
+        return {name: summary[name] for name in names}
 
     @property
     def _runs(self) -> list[RunResult]:
@@ -142,7 +159,7 @@ class Outcome:
 
     @cached_property
     def ranking(self) -> comparisons.Ranking:
-        """Trials from the lowest loss on, and those that cannot be told from the first."""
+        """Trials sorted by loss, and those that cannot be distinguished from the best."""
         dataset = self.sweep.params.datasets.get(self.sweep.dataset)
         margin = dataset.margins.get(STATISTIC) if dataset else None
         return comparisons.rank(self._runs, self.summary, STATISTIC, margin)
@@ -152,9 +169,9 @@ class Outcome:
         return list(statistics.sample(self._runs, name, STATISTIC).values())
 
     def as_json(self) -> dict[str, Any]:
-        """For machines."""
+        """The outcome as JSON values."""
         trials = [
-            {"values": self.points[name], **{key: dataclasses.asdict(each) for key, each in estimates.items()}}
+            {"values": self.points[name], **{key: dataclasses.asdict(value) for key, value in estimates.items()}}
             for name, estimates in self.summary.items()
         ]
         return {
@@ -168,31 +185,31 @@ class Outcome:
         }
 
     def verdict(self) -> str:
-        """The best value and how sure that is, in words."""
+        """The best values and how certain that is, as text."""
         best, estimate = self.ranking.order[0]
         text = f"lowest validation loss: {self.text(best)}, {tables.interval(estimate, 4)}"
         if self.sweep.seeds == 1:
-            return f"{text}; one seed: this is an order, not a finding"
+            return f"{text}; with one seed, the order of the trials is not significant"
         if tied := [self.text(name) for name in self.ranking.tied]:
-            some = "; ".join(tied[:5]) + (f" and {len(tied) - 5} more" if len(tied) > 5 else "")
-            text += f"; {self.sweep.seeds} seeds cannot tell it from {some}"
+            others = "; ".join(tied[:5]) + (f" and {len(tied) - 5} more" if len(tied) > 5 else "")
+            text += f"; {self.sweep.seeds} seeds do not distinguish it from {others}"
         return text
 
     def text(self, name: str) -> str:
-        """The values of a trial, for people."""
+        """The values of a trial as readable text."""
         return search_space.text(self.points[name])
 
     @property
     def table(self) -> Summary:
-        """The summary by the values of the trials."""
+        """The summary by the values of the trials as text."""
         return {self.text(name): estimates for name, estimates in self.summary.items()}
 
 
-CHOSEN = "Chosen on the validation split among many, the best looks a little better than it will be on new samples."
+CHOSEN = "The best of many, chosen on the validation split, looks slightly better there than it will be on new samples."
 
 
 def conclude(outcome: Outcome, parent: Run, store: "Store") -> Path:
-    """Write table and figure below reports/sweeps, and close the sweep's run with them; the folder."""
+    """Write table and figure below reports/sweeps and close the sweep's run with them; returns the folder."""
     sweep, summary = outcome.sweep, outcome.summary
     folder = paths.sweep(sweep.dataset, "-".join(axis.field for axis in sweep.axes))
     header, rows = tables.cells(outcome.table, tables.REPLICA)
@@ -202,9 +219,9 @@ def conclude(outcome: Outcome, parent: Run, store: "Store") -> Path:
         "table.md": f"# {sweep.dataset}, {sweep.text}\n\n{table}".encode(),
         "sweep.json": (atomic_files.canonical_json(outcome.as_json(), indent=2) + "\n").encode(),
     }
-    with atomic_files.writing_folder(folder, "sweep") as place:
+    with atomic_files.writing_folder(folder, "sweep") as new_folder:
         for name, data in content.items():
-            with atomic_files.writing(place / name, "sweep.file") as file:
+            with atomic_files.writing(new_folder / name, "sweep.file") as file:
                 file.write(data)
     best, estimate = outcome.ranking.order[0]
     store.finish(

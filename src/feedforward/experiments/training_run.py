@@ -1,6 +1,6 @@
-"""Training the runs of a pack: everything that decides weights and curves begins here.
+"""Training the runs of a pack: from vectorized data to models and curves.
 
-The fingerprint of a run covers this module and all that it imports, so code that only reports does not belong here.
+The fingerprint of a run covers this module and its imports, so code that only reports does not belong here.
 """
 
 import dataclasses
@@ -26,10 +26,10 @@ Samples = tuple[Subset, Subset | None]
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A finished model and what was recorded while it trained.
+    """A trained model and what was recorded while it trained.
 
-    model: keras.Model. curves: see RunResult. measured: see trainer.Replica. Absolute errors are in the unit of the
-    value that is learned; training reads it in standard deviations.
+    model: keras.Model. curves: see RunResult. measured: see trainer.Replica, learning_checks. Absolute errors are in
+    the unit of the target, although training uses standard deviations.
     """
 
     model: Any
@@ -41,9 +41,9 @@ class TrainedRun:
 def train(
     pack: Pack, params: Params, samples: Samples, on_epoch: OnEpoch = lambda *_: None
 ) -> list[TrainedRun | TrainingError]:
-    """Train the members of a pack side by side; a member whose loss is not finite gives an error in its place.
+    """Train the members of a pack side by side; a TrainingError takes the place of a member whose loss is not finite.
 
-    samples: what `load` returned for this pack.
+    samples: the result of `load` for this pack.
     """
     dataset = params.datasets[pack.dataset]
     training, validation = samples
@@ -69,7 +69,7 @@ def train(
 
 
 def _checked(replica: trainer.Replica, checks: Mapping[str, float], training: Subset) -> trainer.Replica:
-    """The replica with what tells whether it learned; nothing without validation."""
+    """Add the learning checks to the replica; none without validation."""
     if not checks:
         return replica
     dead = float(dead_units(trainer.as_arrays(replica.model), training))
@@ -77,10 +77,10 @@ def _checked(replica: trainer.Replica, checks: Mapping[str, float], training: Su
 
 
 def load(pack: Pack, dataset: Dataset) -> Samples:
-    """(training, validation) samples of the runs of a pack, over the memory-mapped splits.
+    """(training, validation) samples of a pack, as subsets of the memory-mapped splits.
 
     Raises:
-        DataError: the data are not vectorized or damaged, or nothing would be left to train on.
+        DataError: the data are not vectorized or damaged, or no training samples would remain.
     """
     folder = paths.vectorized(pack.dataset)
     whole = Split.load(folder / "train")
@@ -92,7 +92,7 @@ def load(pack: Pack, dataset: Dataset) -> Samples:
 
 
 def train_final(dataset: Dataset, variant: Mapping[str, Variant], training: Subset, seed: int) -> TrainedRun:
-    """Train a variant, {name: variant}, as the final model of that seed is trained, on these samples alone.
+    """Train a variant, {name: variant}, like the final model of that seed, on these samples without validation.
 
     Raises:
         TrainingError: a loss is not finite.

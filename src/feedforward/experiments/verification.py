@@ -1,4 +1,4 @@
-"""verify: are the bytes still those that were written, and does training make the same bytes again?"""
+"""Verification: are the bytes in DVC's cache undamaged, and does repeated training produce the recorded bytes?"""
 
 import contextlib
 import hashlib
@@ -19,9 +19,9 @@ from feedforward.experiments import plan, runner
 
 @dataclass(frozen=True)
 class Difference:
-    """A run that did not come out as before.
+    """A run whose repeated training differs from the record.
 
-    metric: the one that differs most, and by how much; None when the run is not on record at all.
+    metric: the one that differs most; largest: by how much. metric is None if the run is not on record.
     """
 
     run: str
@@ -29,7 +29,7 @@ class Difference:
     largest: float
 
     def text(self) -> str:
-        """For people."""
+        """One line of text."""
         if self.metric is None:
             return f"{self.run}: not on record"
         return f"{self.run}: not the same; {self.metric} differs most, by {self.largest:.2g}"
@@ -37,7 +37,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Report:
-    """What was found: damaged files of the DVC cache, and runs trained again that differ from those on record."""
+    """The result: damaged files of the DVC cache, and runs that differ from the record when trained again."""
 
     objects: int
     damaged: list[str]
@@ -48,7 +48,7 @@ class Report:
 
     @property
     def same(self) -> bool:
-        """Nothing damaged, and no difference that another kind of CPU would not explain."""
+        """True if nothing is damaged and another kind of CPU explains all differences."""
         return not self.damaged and not self._unexplained
 
     @property
@@ -56,11 +56,11 @@ class Report:
         return [d for d in self.differences if d.metric is None or self.recorded_cpu == self.cpu]
 
     def as_json(self) -> dict[str, Any]:
-        """For machines."""
+        """The report as JSON values."""
         return asdict(self) | {"same": self.same}
 
     def text(self) -> str:
-        """For people."""
+        """The report as text."""
         lines = [f"{self.objects} objects of the DVC cache rehashed, {len(self.damaged)} damaged"]
         lines += [f"  {path}" for path in self.damaged]
         lines.append(f"{self.runs} runs trained again, {len(self.differences)} differ from those on record")
@@ -70,7 +70,7 @@ class Report:
         return "\n".join(lines)
 
     def problem(self) -> str:
-        """One line: what is wrong and what to do."""
+        """One line: the first problem and its remedy."""
         if self.damaged:
             return f"{self.damaged[0]}: bytes changed since they were written; remove the file and run `dvc repro`"
         first = self._unexplained[0]
@@ -79,9 +79,7 @@ class Report:
 
 
 def verify(params: Params, datasets: Sequence[str], variants: Sequence[str], seeds: int) -> Report:
-    """Rehash the cache; train again and compare digests, curves and metrics with those on record.
-
-    The runs of the first `seeds` seeds are trained again.
+    """Rehash the cache; train the first `seeds` seeds again and compare digests, curves and metrics with the record.
 
     Raises:
         ParamsError: an unknown name.
@@ -89,21 +87,21 @@ def verify(params: Params, datasets: Sequence[str], variants: Sequence[str], see
     """
     protocol = params.protocols[0]
     path = paths.trained(protocol)
-    on_record = {_key(run): run for run in run_result.load(path)}
+    recorded = {_key(run): run for run in run_result.load(path)}
     objects, damaged = rehash(paths.dvc_cache())
-    again = _train_again(params, protocol, datasets, variants, seeds)
-    differences = [difference for run in again if (difference := _compare(on_record.get(_key(run)), run))]
-    return Report(objects, damaged, len(again), differences, run_result.made_on(path), provenance.cpu_digest())
+    runs = _train_again(params, protocol, datasets, variants, seeds)
+    differences = [difference for run in runs if (difference := _compare(recorded.get(_key(run)), run))]
+    return Report(objects, damaged, len(runs), differences, run_result.made_on(path), provenance.cpu_digest())
 
 
 def rehash(cache: Path) -> tuple[int, list[str]]:
-    """How many objects of a DVC cache there are, and those whose bytes do not have the MD5 of their name."""
+    """The number of objects in a DVC cache, and the paths of those whose MD5 is not that of their name."""
     damaged, objects = [], 0
     for path in _objects(cache):
         objects += 1
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-        if found != path.parent.name + path.name.removesuffix(".dir"):
+            md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        if md5 != path.parent.name + path.name.removesuffix(".dir"):
             damaged.append(str(path.relative_to(cache.parents[3])))
     return objects, damaged
 
@@ -127,20 +125,20 @@ def _train_again(
 
 @contextlib.contextmanager
 def _environment(**values: str | None) -> Iterator[None]:
-    """Set environment variables during the block; None: not set."""
+    """Set environment variables during the block; None: unset."""
     before = {name: os.environ.get(name) for name in values}
 
-    def put(wanted: Mapping[str, str | None]) -> None:
-        for name, value in wanted.items():
+    def assign(variables: Mapping[str, str | None]) -> None:
+        for name, value in variables.items():
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
 
-    put(values)
+    assign(values)
     try:
         yield
     finally:
-        put(before)
+        assign(before)
 
 
 def _key(run: RunResult) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Batches of a split inside a TensorFlow graph: dense rows, or multi-hot rows as head and coordinates of the tail.
 
-The split may be larger than memory, for its arrays are mapped: what an epoch visits is laid out section by section.
+The split may be larger than memory: its arrays are memory-mapped, and an epoch is loaded in sections.
 """
 
 from collections.abc import Iterator
@@ -15,38 +15,38 @@ from feedforward.training.keras_backend import tf
 
 Plan = dict[str, tf.Tensor]
 
-SECTION = 2**14  # samples that are laid out at a time: 15 MB of reviews
+SECTION = 2**14  # samples that are loaded at a time: 15 MB of reviews
 
 
 @dataclass(frozen=True)
 class Batch:
     """Tensors of one batch.
 
-    features: (samples, columns) float32: all columns, or the head of multi-hot rows.
-    labels: (samples,). ones: of multi-hot rows; (rows, columns) of the tail's ones, int32, sorted by
-    `row` and by `column`.
+    features: (samples, columns), float32: all columns, or the head of multi-hot rows. labels: (samples,).
+    ones: for multi-hot rows, the coordinates (rows, columns) of the tail's ones, int32, sorted by `row` and by
+    `column`.
     """
 
     features: tf.Tensor
     labels: tf.Tensor
-    ones: dict[str, sparse_layer.Places] = field(default_factory=dict)
+    ones: dict[str, sparse_layer.Indices] = field(default_factory=dict)
 
 
 class Batches:
-    """Samples in batches; `plans` are made outside the graph, once per epoch, `batch` runs inside it."""
+    """Samples in batches; `plans` runs outside the graph, once per epoch, and `batch` inside it."""
 
     def __init__(self, samples: Subset) -> None:
         self.samples, self.split = samples, samples.split
         self.sparse = isinstance(self.split.features, MultiHot)
 
     def plans(self, order: npt.NDArray[np.integer], batch_size: int) -> Iterator[Plan]:
-        """The batches of an epoch that visits the samples in `order`: consecutive plans of SECTION samples each."""
+        """An epoch in the given order of samples, as consecutive plans of about SECTION samples each."""
         section = max(1, SECTION // batch_size) * batch_size
         for start in range(0, len(order), section):
             yield self._plan(self.samples.numbers(order[start : start + section]), batch_size)
 
     def _plan(self, rows: npt.NDArray[np.integer], batch_size: int) -> Plan:
-        # Tensors that a graph is not given but finds stay in memory as long as the process: TensorFlow keeps its graphs
+        # All tensors are arguments of the graph: TensorFlow keeps captured ones for as long as the process lives.
         arrays: dict[str, npt.NDArray[np.generic]] = {"labels": self.split.labels[rows]}
         if isinstance(self.split.features, MultiHot):
             arrays["features"], tail = sparse_layer.split_head(self.split.features, rows)
@@ -56,7 +56,7 @@ class Batches:
         return {name: tf.constant(array) for name, array in arrays.items()} | {"batch_size": tf.constant(batch_size)}
 
     def steps(self, plan: Plan) -> tf.Tensor:
-        """Batches of the plan; the last may be smaller."""
+        """The number of batches in the plan; the last may be smaller."""
         return -(-tf.shape(plan["labels"])[0] // plan["batch_size"])
 
     def batch(self, plan: Plan, number: tf.Tensor) -> Batch:

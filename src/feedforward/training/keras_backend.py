@@ -1,7 +1,7 @@
-"""TensorFlow and Keras, opened silently, with oneDNN, and without scikit-learn and matplotlib.
+"""TensorFlow and Keras, imported silently, with oneDNN, and without scikit-learn and matplotlib.
 
-Keras imports both for wrappers and galleries that nothing here uses, does without where they are not installed, and
-takes a fifth longer with them: 1.5 of 7 s of CPU in every process that trains.
+Keras imports both optionally, for wrappers and galleries that are not used here. They take 1.5 of 7 s of CPU time in
+every process that trains.
 """
 
 import contextlib
@@ -12,12 +12,12 @@ from collections.abc import Iterator
 __all__ = ["keras", "tf"]
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # changes bits, and TensorFlow lets the kind of CPU decide
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # changes bits; TensorFlow's default depends on the CPU
 
 
 @contextlib.contextmanager
 def _hidden(*packages: str) -> Iterator[None]:
-    """During the block, packages that are not imported yet cannot be; by no other thread either."""
+    """Make packages that are not imported yet unavailable during the block, in all threads."""
     hidden = [name for name in packages if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: `import` raises ModuleNotFoundError
     try:

@@ -1,4 +1,4 @@
-"""A .keras file in Keras itself, in safe mode: the yardstick of a promotion, in a process of its own."""
+""".keras files in Keras itself: predictions in safe mode, the reference that a promotion compares with, and saving."""
 
 import tempfile
 from pathlib import Path
@@ -11,9 +11,9 @@ from feedforward.training.keras_backend import keras
 
 
 def probabilities(model: bytes, features: Features) -> npt.NDArray[np.float64]:
-    """What Keras answers, (samples, outputs), from the bytes of a .keras file whose digest was checked before."""
+    """Keras's predictions, (samples, outputs), from the bytes of a .keras file whose digest was checked before."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.keras"  # the bytes that were checked, where nobody else writes
+        path = Path(folder) / "model.keras"  # the checked bytes, in a folder of this process
         path.write_bytes(model)
         loaded = keras.saving.load_model(path, safe_mode=True, compile=False)
     dense = features.dense() if isinstance(features, MultiHot) else np.asarray(features, np.float32)

@@ -1,12 +1,11 @@
-"""The tail of the first layer as compiled loops over NumPy arrays: its rows, their layout in batches, its product, and
-a step of RMSprop. Numba's room.
+"""Compiled loops (Numba) over the tail of the first layer: row selection, batch layout, product and RMSprop step.
 
-TensorFlow has no operation that makes the gradient of a kernel's row and uses it at once. It writes a gradient as large
-as the kernel and reads it again, and its RMSprop passes three times over four such arrays: 260 MB a step for a kernel
-of 20 MB. Here a row stays in the first cache from the sum to the update, so that 80 MB remain, 60 of them for the rows
-that a batch names; and memory is what wide networks are bound by (docs/performance.md). A row's gradient is summed in
-the order of the samples, and each number of it alone, without fused or reordered operations: neither the width of the
-kernel nor the kind of CPU changes a bit.
+TensorFlow has no operation that computes the gradient of a kernel row and applies it immediately. It writes a gradient
+as large as the kernel and reads it again, and its RMSprop passes over four such arrays three times: 260 MB per step for
+a kernel of 20 MB. Here a row stays in the L1 cache from the sum to the update, so 80 MB remain, 60 of them for the rows
+that occur in the batch; wide networks are limited by memory bandwidth (docs/performance.md). The gradient of a row is
+summed in the order of the samples, element by element, without fused or reordered operations, so neither the width of
+the kernel nor the kind of CPU changes a bit.
 """
 
 from typing import Any
@@ -16,52 +15,51 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
-Numbers = npt.NDArray[np.float32]
+
 Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
 Shorts = npt.NDArray[np.uint16]
 Bytes = npt.NDArray[np.uint8]
 
-_number = numba.float32
-_count = numba.int64
+_float = numba.float32
+_long = numba.int64
 _shorts = numba.uint16[::1]
 _ints = numba.int32[::1]
 _longs = numba.int64[::1]
 _matrix = numba.float32[:, ::1]
 _bytes = numba.uint8[:, ::1]
-_given = numba.types.Array(numba.float32, 2, "C", readonly=True)
-_given_numbers = numba.types.Array(numba.float32, 1, "C", readonly=True)
-_places = numba.types.Array(numba.int32, 1, "C", readonly=True)
-_given_shorts = numba.types.Array(numba.uint16, 1, "C", readonly=True)
-_given_longs = numba.types.Array(numba.int64, 1, "C", readonly=True)
+_readonly_matrix = numba.types.Array(numba.float32, 2, "C", readonly=True)
+_readonly_floats = numba.types.Array(numba.float32, 1, "C", readonly=True)
+_readonly_ints = numba.types.Array(numba.int32, 1, "C", readonly=True)
+_readonly_shorts = numba.types.Array(numba.uint16, 1, "C", readonly=True)
+_readonly_longs = numba.types.Array(numba.int64, 1, "C", readonly=True)
 
 
 def _loops(signature: object) -> Any:
-    """Compiled when this room is opened, once a checkout and kind of CPU; other threads go on while a loop runs."""
+    """Compile at import, cached per checkout and kind of CPU; the loop releases Python's lock while it runs."""
     return numba.njit(signature, nogil=True, cache=True, error_model="numpy")
 
 
-@_loops(numba.void(_given_longs, _given_shorts, _given_longs, _bytes, _longs, _shorts))  # type: ignore[untyped-decorator]
+@_loops(numba.void(_readonly_longs, _readonly_shorts, _readonly_longs, _bytes, _longs, _shorts))  # type: ignore[untyped-decorator]
 def take(indptr: Longs, indices: Shorts, order: Longs, head: Bytes, tail_indptr: Longs, tail_indices: Shorts) -> None:
-    """The rows of a multi-hot matrix that `order` names, its first columns apart.
+    """Select the rows `order` of a multi-hot matrix (CSR: indptr, indices), split into first and other columns.
 
-    indptr, indices: of the matrix. head: (rows, first columns), zeros, where ones are set. tail_indptr: (rows + 1,),
-    the first 0; tail_indices: room for all ones. They become those of the other columns, counted from the first of
-    them.
+    Output arrays: head, (rows, first columns), zeros in which ones are set; tail_indptr, (rows + 1,), whose first
+    element is 0; tail_indices, as long as there can be ones. Tail columns count from 0.
     """
-    place, width = 0, head.shape[1]
+    position, width = 0, head.shape[1]
     for row in range(len(order)):
-        for at in range(indptr[order[row]], indptr[order[row] + 1]):
-            column = indices[at]
+        for one in range(indptr[order[row]], indptr[order[row] + 1]):
+            column = indices[one]
             if column < width:
                 head[row, column] = 1
             else:
-                tail_indices[place] = column - width
-                place += 1
-        tail_indptr[row + 1] = place
+                tail_indices[position] = column - width
+                position += 1
+        tail_indptr[row + 1] = position
 
 
-@_loops(numba.void(_given_longs, _given_shorts, _count, _longs, _longs, *(_shorts,) * 4))  # type: ignore[untyped-decorator]
+@_loops(numba.void(_readonly_longs, _readonly_shorts, _long, _longs, _longs, *(_shorts,) * 4))  # type: ignore[untyped-decorator]
 def lay_out(
     indptr: Longs,
     indices: Shorts,
@@ -73,97 +71,104 @@ def lay_out(
     rows_by_column: Shorts,
     columns_by_column: Shorts,
 ) -> None:
-    """The ones of a multi-hot matrix in batches of `batch_size` rows; a counting sort of each batch by column.
+    """Write the coordinates of the ones of a multi-hot matrix (CSR: indptr, indices) in batches of `batch_size` rows.
 
-    indptr, indices: of the matrix. next_of: (columns,), any numbers. offsets: (batches + 1,), the first 0. The rest:
-    one entry for each one. All from `next_of` on are written.
+    Output arrays: offsets, (batches + 1,), whose first element is 0; rows and columns, one entry per one, by row;
+    rows_by_column and columns_by_column, the same coordinates in a counting sort of each batch by column. next_of,
+    (columns,), is scratch space: first the count, then the next position of each column.
     """
-    place = 0
+    position = 0
     for batch in range(len(offsets) - 1):
-        begin, first = place, batch * batch_size
+        begin, first = position, batch * batch_size
         next_of[:] = 0
-        for number in range(first, min(first + batch_size, len(indptr) - 1)):
-            for at in range(indptr[number], indptr[number + 1]):
-                rows[place], columns[place] = number - first, indices[at]
-                next_of[indices[at]] += 1
-                place += 1
+        for row in range(first, min(first + batch_size, len(indptr) - 1)):
+            for one in range(indptr[row], indptr[row + 1]):
+                rows[position], columns[position] = row - first, indices[one]
+                next_of[indices[one]] += 1
+                position += 1
         total = begin
         for column in range(len(next_of)):
             count = next_of[column]
             next_of[column] = total
             total += count
-        for at in range(begin, place):
-            where = next_of[columns[at]]
-            next_of[columns[at]] += 1
-            rows_by_column[where], columns_by_column[where] = rows[at], columns[at]
-        offsets[batch + 1] = place
+        for one in range(begin, position):
+            target = next_of[columns[one]]
+            next_of[columns[one]] += 1
+            rows_by_column[target], columns_by_column[target] = rows[one], columns[one]
+        offsets[batch + 1] = position
 
 
-@_loops(numba.void(_given, _places, _places, _matrix))  # type: ignore[untyped-decorator]
+@_loops(numba.void(_readonly_matrix, _readonly_ints, _readonly_ints, _matrix))  # type: ignore[untyped-decorator]
 def add_rows(kernel: Floats, rows: Ints, columns: Ints, sums: Floats) -> None:
-    """For each one of a multi-hot matrix, add a row of the kernel to the row of its sample.
+    """For each one of a multi-hot matrix, add the kernel row of its column to the sum of its sample.
 
-    kernel: (columns, units). rows, columns: the places of the ones, best sorted by column, for the second cache holds
-    the sums of a batch, but no wide kernel. sums: (samples, units), changed.
+    kernel: (columns, units). rows, columns: coordinates of the ones, preferably sorted by column, because the L2 cache
+    holds the sums of a batch but not a wide kernel. sums: (samples, units), modified in place.
     """
-    for place in range(len(rows)):
-        total, row = sums[rows[place]], kernel[columns[place]]
+    for one in range(len(rows)):
+        total, row = sums[rows[one]], kernel[columns[one]]
         for unit in range(len(total)):
             total[unit] += row[unit]
 
 
-@_loops(numba.void(_matrix, _matrix, _ints, _given, _places, _places, _given_numbers, _number, _number, _number))  # type: ignore[untyped-decorator]
-def learn(
+_rmsprop_step = numba.void(
+    *(_matrix, _matrix, _ints, _readonly_matrix, _readonly_ints, _readonly_ints, _readonly_floats),
+    *(_float, _float, _float),
+)
+
+
+@_loops(_rmsprop_step)  # type: ignore[untyped-decorator]
+def rmsprop_step(
     kernel: Floats,
     velocity: Floats,
-    late: Ints,
+    pending: Ints,
     upstream: Floats,
     rows: Ints,
     columns: Ints,
-    l2: Numbers,
+    l2: Floats,
     learning_rate: float,
     rho: float,
     epsilon: float,
 ) -> None:
     """One step of keras.optimizers.RMSprop (no momentum) on the kernel, from the gradient of the products.
 
-    A row without ones has no gradient but that of the penalty. Where there is none its weights stay and its velocity
-    decays, which is put off until the row is needed and then done by the same multiplications.
+    A row without ones has only the gradient of the penalty. Without a penalty its weights do not change and its
+    velocity decays; the decay is postponed until the row is needed, and then applied by the same multiplications.
 
-    kernel, velocity: (columns, units), changed. late: (columns,), steps by which a row's velocity is to decay yet,
-    changed; zeros at first. upstream: (samples, units). rows, columns: the places of the ones, sorted by column.
-    l2: (units,), the factor of the squares of each unit's weights in the loss.
+    kernel, velocity: (columns, units), modified in place. pending: (columns,), the number of postponed decays of each
+    row, modified in place; initially 0. upstream: (samples, units). rows, columns: coordinates of the ones, sorted by
+    column. l2: (units,), the factor of each unit's squared weights in the loss.
     """
-    place, decay, fresh = 0, np.float32(2) * l2, np.float32(1) - rho
+    one, decay, fresh = 0, np.float32(2) * l2, np.float32(1) - rho
     penalized = False
     for unit in range(len(decay)):
         penalized = penalized or decay[unit] != 0
     gradient = np.empty(kernel.shape[1], np.float32)  # of one row
     for column in range(len(kernel)):
-        if not penalized and (place == len(columns) or columns[place] != column):
-            late[column] += 1
+        if not penalized and (one == len(columns) or columns[one] != column):
+            pending[column] += 1
             continue
-        row, speed = kernel[column], velocity[column]
-        for _ in range(late[column]):
-            for unit in range(len(speed)):
-                speed[unit] *= rho
-        late[column] = 0
+        row, mean_square = kernel[column], velocity[column]
+        for _ in range(pending[column]):
+            for unit in range(len(mean_square)):
+                mean_square[unit] *= rho
+        pending[column] = 0
         for unit in range(len(gradient)):
             gradient[unit] = decay[unit] * row[unit]
-        while place < len(columns) and columns[place] == column:
-            sample = upstream[rows[place]]
+        while one < len(columns) and columns[one] == column:
+            sample = upstream[rows[one]]
             for unit in range(len(gradient)):
                 gradient[unit] += sample[unit]
-            place += 1
+            one += 1
         for unit in range(len(gradient)):
             slope = gradient[unit]
-            speed[unit] = rho * speed[unit] + fresh * (slope * slope)
-            row[unit] -= learning_rate * slope / np.sqrt(speed[unit] + epsilon)
+            mean_square[unit] = rho * mean_square[unit] + fresh * (slope * slope)
+            row[unit] -= learning_rate * slope / np.sqrt(mean_square[unit] + epsilon)
 
 
-@_loops(numba.float64[::1](_given))  # type: ignore[untyped-decorator]
+@_loops(numba.float64[::1](_readonly_matrix))  # type: ignore[untyped-decorator]
 def squares(kernel: Floats) -> npt.NDArray[np.float64]:
-    """(units,): the sum of the squares of each unit's weights."""
+    """(units,): the sum of each unit's squared weights."""
     sums = np.zeros(kernel.shape[1])
     for column in range(len(kernel)):
         row = kernel[column]

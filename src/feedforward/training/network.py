@@ -1,4 +1,4 @@
-"""A variant of a data set as a Keras model: the lecture's template, hidden layers and one output layer."""
+"""A variant of a dataset as a Keras model, by the lecture's template: hidden layers and one output layer."""
 
 from feedforward.config.schema import Dataset, Variant
 from feedforward.config.tasks import TASKS
@@ -6,10 +6,10 @@ from feedforward.training.keras_backend import keras
 
 
 def build(dataset: Dataset, variant: Variant, features: int, seed: int) -> keras.Model:
-    """The network of `variant`, initialised from `seed` (Glorot uniform kernels, zero biases, as Keras does).
+    """The network of `variant`, initialized from `seed` (Glorot uniform kernels and zero biases, Keras's defaults).
 
-    Takes (samples, features) raw features, any numeric dtype; the division by `network.scale` is its first
-    layer. Gives (samples, outputs) float32: probabilities, or values where the task is regression.
+    Input: raw features, (samples, features), any numeric dtype; the first layer divides them by `network.scale`.
+    Output: (samples, outputs), float32: probabilities, or values if the task is regression.
     """
     network, task = dataset.network, TASKS[dataset.task]
     layers: list[keras.Layer] = [
@@ -39,5 +39,5 @@ def build(dataset: Dataset, variant: Variant, features: int, seed: int) -> keras
 
 
 def _initializer(seed: int, layer: int) -> keras.Initializer:
-    """A seed of its own for each replica and layer: equal shapes must not get equal numbers."""
+    """A separate seed per run seed and layer, because layers of equal shape must not get equal weights."""
     return keras.initializers.GlorotUniform(seed=seed * 1000 + layer)

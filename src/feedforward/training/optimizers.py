@@ -1,4 +1,4 @@
-"""Keras's optimizers as TensorFlow's fused operations where there is one."""
+"""The optimizers of params.yaml: TensorFlow's fused operation for RMSprop, Keras's own code for the others."""
 
 import math
 from collections.abc import Sequence
@@ -6,11 +6,11 @@ from typing import Any
 
 from feedforward.config.schema import Optimizer
 from feedforward.training.keras_backend import keras, tf
-from feedforward.training.packed_model import Gradients
+from feedforward.training.replica_stack import Gradients
 
 
 def rate(params: Optimizer, epoch: int, epochs: int) -> float:
-    """The learning rate of an epoch (from 1) of so many; it depends on nothing that replicas differ in."""
+    """The learning rate of an epoch, counted from 1; the same for all replicas of a pack."""
     if params.decay is None:
         return params.learning_rate
     if params.decay.kind == "cosine":
@@ -19,15 +19,15 @@ def rate(params: Optimizer, epoch: int, epochs: int) -> float:
 
 
 class Rule:
-    """The update rule of `params` for `variables`, as operations of a graph.
+    """The update rule of `params` for `variables`, as graph operations.
 
     RMSprop is TensorFlow's fused operation: the formula of keras.optimizers.RMSprop in one call instead of eight
-    operations that each make a temporary array (tests hold the two together). Other rules are Keras's own code.
+    operations with a temporary array each (tests compare the two). Other rules are Keras's own code.
     """
 
     def __init__(self, params: Optimizer, variables: Sequence[tf.Variable]) -> None:
         self.params = params
-        # a constant where it stays the same: the graph then has nothing to read at each step
+        # without decay a constant, so that the graph does not read a variable at every step
         self.rate: Any = tf.Variable(params.learning_rate, dtype=tf.float32) if params.decay else params.learning_rate
         if params.name == "rmsprop":
             self.states = {v.ref(): [tf.Variable(tf.zeros_like(v)) for _ in range(2)] for v in variables}
@@ -36,7 +36,7 @@ class Rule:
             self.keras.build(variables)
 
     def start(self, epoch: int, epochs: int) -> None:
-        """Set the learning rate of an epoch (from 1), before it begins."""
+        """Set the learning rate before an epoch, counted from 1."""
         if self.params.decay is None:
             return
         self.rate.assign(rate(self.params, epoch, epochs))
@@ -63,11 +63,11 @@ class Rule:
 
 
 def _keras_optimizer(params: Optimizer) -> keras.Optimizer:
-    kinds = {
+    optimizers = {
         "sgd": lambda: keras.optimizers.SGD(params.learning_rate, params.momentum, params.nesterov),
         "adagrad": lambda: keras.optimizers.Adagrad(
             params.learning_rate, params.initial_accumulator, epsilon=params.epsilon
         ),
         "adam": lambda: keras.optimizers.Adam(params.learning_rate, params.beta_1, params.beta_2, params.epsilon),
     }
-    return kinds[params.name]()
+    return optimizers[params.name]()

@@ -1,9 +1,9 @@
-"""The first layer over multi-hot rows, and the batches that feed it.
+"""The first layer over multi-hot rows, and its input.
 
-A review has some 130 ones in 10,000 columns, so a dense product spends 98 % of its work on zeros. But ones
-crowd into the columns of frequent words: the first `HEAD` columns hold 60 % of them, dense enough for a dense
-product to be the faster way. So the kernel (columns, units) is kept in parts: the head, multiplied densely, and
-the tail, whose rows are summed over the ones of a sample. docs/performance.md has the measurements.
+A review has about 130 ones in 10,000 columns, so a dense product spends 98 % of its work on zeros. But the ones are
+concentrated in the columns of frequent words: the first `HEAD` columns hold 60 % of them, dense enough for a dense
+product to be faster. So the kernel, (columns, units), is split in two: the head, which is multiplied densely, and the
+tail, whose rows are summed over the ones of a sample. docs/performance.md has the measurements.
 """
 
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ from feedforward.data.splits import MultiHot
 from feedforward.training import kernels
 from feedforward.training.keras_backend import tf
 
-Places = tuple[tf.Tensor, tf.Tensor]  # rows and columns of ones, int32
+Indices = tuple[tf.Tensor, tf.Tensor]  # rows and columns of ones, int32
 
-HEAD = 512  # columns; further right fewer than 4 % are ones and a sum of rows is the cheaper way
+HEAD = 512  # columns; in later columns fewer than 4 % of the entries are ones, and a sum of rows is cheaper
 
 
 def split_head(features: MultiHot, order: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.uint8], MultiHot]:
-    """Of the rows that `order` names the first HEAD columns, dense uint8 (rows, HEAD), and the others as MultiHot."""
+    """The rows `order`: their first HEAD columns, dense uint8, (rows, HEAD), and the other columns as MultiHot."""
     width = min(HEAD, features.columns)
     indptr, indices, order = np.asarray(features.indptr), np.asarray(features.indices), order.astype(np.int64)
     head, tail_indptr = np.zeros((len(order), width), np.uint8), np.zeros(len(order) + 1, np.int64)
@@ -35,10 +35,10 @@ def split_head(features: MultiHot, order: npt.NDArray[np.integer]) -> tuple[npt.
 
 @dataclass(frozen=True)
 class Coordinates:
-    """The ones of the tail in all batches of an epoch, twice: by row for the product, by column for its gradient.
+    """The ones of the tail in all batches, in two orders: by row for the product, by column for its gradient.
 
-    Arrays of uint16, all of one length; batch b has the entries `offsets[b]:offsets[b + 1]` of each. Rows count
-    within the batch, columns within the tail. offsets: int64, (batches + 1,).
+    uint16 arrays of equal length; batch b has the entries `offsets[b]:offsets[b + 1]` of each. Rows count within the
+    batch, columns within the tail. offsets: int64, (batches + 1,).
     """
 
     offsets: npt.NDArray[np.int64]
@@ -49,51 +49,51 @@ class Coordinates:
 
 
 def coordinates(tail: MultiHot, batch_size: int) -> Coordinates:
-    """The tail's ones in batches of so many rows, 65,536 at most; in linear time."""
+    """The tail's ones in batches of `batch_size` rows, at most 65,536; in linear time."""
     offsets = np.zeros(-(-len(tail) // batch_size) + 1, np.int64)
-    laid = [np.empty(len(tail.indices), np.uint16) for _ in range(4)]
+    arrays = [np.empty(len(tail.indices), np.uint16) for _ in range(4)]
     counts = np.empty(tail.columns, np.int64)
-    kernels.lay_out(tail.indptr, tail.indices, batch_size, counts, offsets, *laid)
-    return Coordinates(offsets, *laid)
+    kernels.lay_out(tail.indptr, tail.indices, batch_size, counts, offsets, *arrays)
+    return Coordinates(offsets, *arrays)
 
 
 class Tail(Protocol):
-    """The rows of the first kernels beyond the head, side by side: (columns, units of all replicas), as they train."""
+    """The tails of several replicas' first kernels, next to each other: (columns, units of all replicas)."""
 
     widths: list[int]  # units of each replica
-    l2: list[float]  # of each replica: the factor of the kernel's squares in the loss
-    order: Literal["row", "column"]  # of the ones that the product is made from
-    variable: tf.Variable | None  # what an optimizer trains, if it does
+    l2: list[float]  # factor of the squared weights in the loss of each replica
+    order: Literal["row", "column"]  # of the ones that `product` expects
+    variable: tf.Variable | None  # trained by an optimizer; None: the tail trains itself in `backward`
 
-    def product(self, ones: Places, samples: tf.Tensor) -> tf.Tensor:
-        """(samples, units): for each sample the sum of the kernel's rows that its ones name.
+    def product(self, ones: Indices, samples: tf.Tensor) -> tf.Tensor:
+        """(samples, units): for each sample, the sum of the kernel rows of its ones.
 
         ones: sorted by `order`.
         """
 
-    def backward(self, upstream: tf.Tensor, by_column: Places) -> tf.Tensor | None:
-        """The gradient of `product` and penalty, (columns, units); None: the tail has already learned from it."""
+    def backward(self, upstream: tf.Tensor, by_column: Indices) -> tf.Tensor | None:
+        """The gradient of product and penalty, (columns, units); None: the tail has already been updated with it."""
 
     def squares(self) -> tf.Tensor:
         """(units,): sums of squares."""
 
     def numpy(self) -> npt.NDArray[np.float32]:
-        """The weights."""
+        """The weights, (columns, units)."""
 
     def assign(self, kernel: npt.NDArray[np.float32]) -> None:
         """Set the weights."""
 
     def free(self) -> None:
-        """Release the weights: TensorFlow keeps graphs, and what they call, as long as the process lives."""
+        """Release the weights: TensorFlow keeps graphs, and the objects they call, for as long as the process lives."""
 
 
 def tail(
     parts: Sequence[npt.NDArray[np.float32]], optimizer: Optimizer | None = None, l2: Sequence[float] | None = None
 ) -> Tail:
-    """Compiled loops on a CPU for plain RMSprop (or for no training at all), else TensorFlow's operations.
+    """Compiled loops on a CPU for plain RMSprop or for evaluation, otherwise TensorFlow's operations.
 
-    parts: of each replica (columns, units). l2: of each replica, the factor of the kernel's squares in the loss; all
-    zero or none.
+    parts: (columns, units) of each replica. l2: factor of the squared weights in the loss of each replica; either all
+    are zero or none is.
     """
     plain = optimizer is None or (optimizer.name == "rmsprop" and not optimizer.momentum and not optimizer.decay)
     factors = list(l2) if l2 is not None else [0.0] * len(parts)
@@ -103,7 +103,7 @@ def tail(
 
 
 class _Kernel:
-    """What both kinds of tail know of their replicas."""
+    """The properties of the replicas, common to both kinds of tail."""
 
     def __init__(self, parts: Sequence[npt.NDArray[np.float32]], l2: Sequence[float]) -> None:
         self.widths, self.l2 = [part.shape[1] for part in parts], list(l2)
@@ -119,15 +119,15 @@ class VariableTail(_Kernel):
         super().__init__(parts, l2)
         self.variable = tf.Variable(np.concatenate(parts, axis=1))
 
-    def product(self, ones: Places, samples: tf.Tensor) -> tf.Tensor:
+    def product(self, ones: Indices, samples: tf.Tensor) -> tf.Tensor:
         """See Tail."""
         rows, columns = ones
         return tf.raw_ops.SparseSegmentSumWithNumSegments(
             data=self.variable, indices=columns, segment_ids=rows, num_segments=samples
         )
 
-    def backward(self, upstream: tf.Tensor, by_column: Places) -> tf.Tensor:
-        """See Tail. TensorFlow's own gradient scatters row by row; this is the same sum at the speed of the product."""
+    def backward(self, upstream: tf.Tensor, by_column: Indices) -> tf.Tensor:
+        """See Tail. TensorFlow's own gradient scatters row by row; this is the same sum, as fast as the product."""
         rows, columns = by_column
         gradient = tf.raw_ops.SparseSegmentSumWithNumSegments(
             data=upstream, indices=rows, segment_ids=columns, num_segments=self.variable.shape[0]
@@ -151,7 +151,7 @@ class VariableTail(_Kernel):
 
 
 class CompiledTail(_Kernel):
-    """An array outside of TensorFlow, called from its graphs, with its own step of RMSprop (see `kernels`)."""
+    """A NumPy array used from TensorFlow's graphs, with its own step of RMSprop (see `kernels`)."""
 
     order: Literal["row", "column"] = "column"
     variable = None
@@ -159,28 +159,28 @@ class CompiledTail(_Kernel):
     def __init__(self, parts: Sequence[npt.NDArray[np.float32]], optimizer: Optimizer, l2: Sequence[float]) -> None:
         super().__init__(parts, l2)
         self.kernel = np.ascontiguousarray(np.concatenate(parts, axis=1))
-        self.velocity, self.late = np.zeros_like(self.kernel), np.zeros(len(self.kernel), np.int32)
+        self.velocity, self.pending = np.zeros_like(self.kernel), np.zeros(len(self.kernel), np.int32)
         self.constants = tuple(map(np.float32, (optimizer.learning_rate, optimizer.rho, optimizer.epsilon)))
 
-    def product(self, ones: Places, samples: tf.Tensor) -> tf.Tensor:
+    def product(self, ones: Indices, samples: tf.Tensor) -> tf.Tensor:
         """See Tail."""
 
-        def product(rows: npt.NDArray[np.int32], columns: npt.NDArray[np.int32], number: int) -> object:
-            sums = np.zeros((number, self.kernel.shape[1]), np.float32)
+        def product(rows: npt.NDArray[np.int32], columns: npt.NDArray[np.int32], samples: int) -> object:
+            sums = np.zeros((samples, self.kernel.shape[1]), np.float32)
             kernels.add_rows(self.kernel, rows, columns, sums)
             return sums
 
         sums = tf.numpy_function(product, [*ones, samples], tf.float32)
         return tf.ensure_shape(sums, (None, self.kernel.shape[1]))
 
-    def backward(self, upstream: tf.Tensor, by_column: Places) -> None:
+    def backward(self, upstream: tf.Tensor, by_column: Indices) -> None:
         """See Tail: a step of RMSprop."""
 
-        def learn(*arrays: npt.NDArray[np.generic]) -> np.float32:
-            kernels.learn(self.kernel, self.velocity, self.late, *arrays, self.by_unit, *self.constants)
+        def step(*arrays: npt.NDArray[np.generic]) -> np.float32:
+            kernels.rmsprop_step(self.kernel, self.velocity, self.pending, *arrays, self.by_unit, *self.constants)
             return np.float32(0)
 
-        tf.numpy_function(learn, [upstream, *by_column], tf.float32)
+        tf.numpy_function(step, [upstream, *by_column], tf.float32)
 
     def squares(self) -> tf.Tensor:
         """See Tail."""

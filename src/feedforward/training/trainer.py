@@ -1,4 +1,4 @@
-"""fit: train replicas of several variants side by side, and evaluate them after each epoch."""
+"""Train replicas of several variants side by side, and evaluate them after each epoch."""
 
 import contextlib
 import functools
@@ -8,17 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from feedforward.config.schema import Dataset, EarlyStopping, Variant
+from feedforward.config.schema import Dataset, Variant
 from feedforward.core.errors import TrainingError
 from feedforward.data.splits import MultiHot, Subset
 from feedforward.models import numpy_network
 from feedforward.training import network
 from feedforward.training.batches import SECTION, Batches, Plan
+from feedforward.training.best_epochs import BestEpochs
 from feedforward.training.keras_backend import keras, tf
 from feedforward.training.optimizers import Rule
-from feedforward.training.packed_model import Pack, Weights, weights_digest
+from feedforward.training.packed_model import Pack, weights_digest
 
-EVALUATION_ROWS = 2000  # of a batch where nothing depends on it: enough to fill a core, few enough for its cache
+EVALUATION_ROWS = 2000  # batch size of evaluations: large enough to occupy a core, small enough for its cache
 
 __all__ = ["Evaluation", "Replica", "as_arrays", "configure", "evaluate", "fit", "weights_digest"]
 
@@ -29,11 +30,12 @@ OnEpoch = Callable[[int, float], None]
 
 @dataclass(frozen=True)
 class Replica:
-    """A trained model with its weights after the last epoch, and what was recorded on the way.
+    """A trained model and what was recorded while it trained.
 
-    curves: one value per epoch, by Keras's history names (and `cross_entropy`). measured: `best_cross_entropy` and
-    `best_accuracy` (of values: `best_mae`) over the training samples, in inference mode, with the weights of the best
-    epoch, the one of lowest validation loss; empty without validation.
+    model: with the weights after its last epoch; with early stopping, those after its best epoch. curves: one value per
+    epoch, by Keras's history names and `cross_entropy`. measured: `best_cross_entropy` and `best_accuracy` (regression:
+    `best_mae`) on the training samples, in inference mode, with the weights after the best epoch, the one of lowest
+    validation loss; empty without validation.
     """
 
     model: keras.Model
@@ -43,12 +45,14 @@ class Replica:
 
 @functools.cache
 def configure(jobs: int, threads: int) -> None:
-    """Set TensorFlow up, once a process, for `jobs` packs that train at the same time in `threads` threads each.
+    """Set TensorFlow up, once per process, for `jobs` packs that train at the same time with `threads` threads each.
 
-    A process in which TensorFlow has started already keeps the numbers that it has. The graph optimizer is off because
-    it costs more than it saves here.
+    If TensorFlow has already started in this process, the numbers of threads do not change. The graph optimizer is off
+    because it costs more than it saves here.
     """
-    tf.get_logger().setLevel("ERROR")  # each pack has graphs of its own, which TensorFlow takes for needless retracing
+    tf.get_logger().setLevel(
+        "ERROR"
+    )  # each pack has separate graphs, which TensorFlow would report as unnecessary retracing
     with contextlib.suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(jobs)
@@ -69,17 +73,17 @@ def fit(
     epochs: int,
     on_epoch: OnEpoch = lambda *_: None,
 ) -> list[Replica | TrainingError]:
-    """Train one replica of each variant, all on the same batches; the replicas, in the order of the variants.
+    """Train one replica of each variant, all on the same batches; returns them in the order of the variants.
 
-    seed: of the initial weights and dropout masks. order: what shuffles the training samples, once per epoch.
+    seed: of the initial weights and dropout masks. order: shuffles the training samples, once per epoch.
     on_epoch(epoch, mean loss) is called after each epoch.
 
-    Curves are what Keras's `fit` gives: over the training samples running means while the weights move (dropout on),
-    over the validation samples the state after the epoch.
+    Curves are those of Keras's `fit`: on the training samples, running means while the weights change (with dropout);
+    on the validation samples, values after the epoch.
 
-    With `training.early_stopping` a replica's curves end where it stops, and its weights are those of its best epoch;
-    the pack trains on until all have stopped, since no replica touches another. Without validation none stops.
-    A replica whose loss is not finite fails alone: a TrainingError takes its place.
+    With `training.early_stopping` a replica's curves end where it stops, and its weights are those after its best
+    epoch; the pack continues until all replicas have stopped, because replicas do not affect each other. Without
+    validation none stops. A replica whose loss is not finite fails alone: a TrainingError takes its place.
     """
     columns = train.split.features.shape[1]
     models = [network.build(dataset, variant, columns, seed) for variant in variants.values()]
@@ -89,7 +93,7 @@ def fit(
     rule = Rule(optimizer, pack.variables)
     run_epoch = _training_graph(pack, batches, rule)
     evaluation = Evaluation(pack, validation) if validation is not None else None
-    best = _Best(pack, dataset.training.early_stopping) if evaluation else None
+    best = BestEpochs(pack, dataset.training.early_stopping) if evaluation else None
     curves: list[dict[str, list[float]]] = [{} for _ in models]
     failures: dict[int, TrainingError] = {}
     for epoch in range(1, epochs + 1):
@@ -101,33 +105,39 @@ def fit(
         figures = _figures(sums, train, "")
         if evaluation is not None:
             figures |= evaluation.figures("val_")
-        for name, values in figures.items():
-            for k, (variant, value) in enumerate(zip(variants, values, strict=True)):
-                curves[k].setdefault(name, []).append(float(value))
-                if not np.isfinite(value):
-                    failures.setdefault(k, _not_finite(f"{dataset.title}, {variant}, seed {seed}", name, value, epoch))
+        for k, (variant, curve) in enumerate(zip(variants, curves, strict=True)):
+            problem = _append(curve, {name: float(values[k]) for name, values in figures.items()})
+            if problem and k not in failures:
+                failures[k] = _not_finite(f"{dataset.title}, {variant}, seed {seed}", *problem, epoch)
         on_epoch(epoch, float(figures["loss"].mean()))
-        stopped = best is not None and best.look(figures["val_cross_entropy"])
+        stopped = best is not None and best.update(figures["val_cross_entropy"])
         if stopped or len(failures) == len(models):
             break
     replicas = _replicas(pack, curves, best, train)
     return [failures.get(k, replica) for k, replica in enumerate(replicas)]
 
 
+def _append(curves: dict[str, list[float]], figures: Mapping[str, float]) -> tuple[str, float] | None:
+    """Append the figures of an epoch to the curves; returns the first figure that is not finite."""
+    for name, value in figures.items():
+        curves.setdefault(name, []).append(value)
+    return next(((name, value) for name, value in figures.items() if not np.isfinite(value)), None)
+
+
 def _replicas(
-    pack: Pack, curves: Sequence[dict[str, list[float]]], best: "_Best | None", train: Subset
+    pack: Pack, curves: Sequence[dict[str, list[float]]], best: BestEpochs | None, train: Subset
 ) -> list[Replica]:
-    """The trained models; the pack is of no use afterwards."""
+    """The trained models; releases the pack."""
     weights, measured = pack.weights(), [dict[str, float]() for _ in pack.models]
     if best:
-        kept = [best_weights or last for best_weights, last in zip(best.weights, weights, strict=True)]
-        pack.assign(kept)
+        chosen = [best_weights or last for best_weights, last in zip(best.weights, weights, strict=True)]
+        pack.assign(chosen)
         for name, values in Evaluation(pack, train).figures("best_").items():
             for figures, value in zip(measured, values, strict=True):
                 if name != "best_loss":  # includes the penalty
                     figures[name] = float(value)
         if best.rule:
-            weights = kept
+            weights = chosen
             curves = [
                 {name: values[:last] for name, values in curve.items()}
                 for curve, last in zip(curves, best.last, strict=True)
@@ -139,14 +149,14 @@ def _replicas(
 
 
 def evaluate(models: Sequence[keras.Model], samples: Subset) -> list[dict[str, float]]:
-    """`loss`, `accuracy` (of values: `mae`) and `cross_entropy` of each model on these samples."""
+    """`loss`, `accuracy` (regression: `mae`) and `cross_entropy` of each model on these samples."""
     pack = Pack(models, 0, isinstance(samples.split.features, MultiHot))
     figures = Evaluation(pack, samples).figures("")
     return [{name: float(values[k]) for name, values in figures.items()} for k in range(len(models))]
 
 
 def as_arrays(model: keras.Model) -> numpy_network.Network:
-    """The trained network as plain arrays, for what needs no TensorFlow."""
+    """The trained network as NumPy arrays, for code that does not need TensorFlow."""
     layers = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
     scale = next(float(layer.scale) for layer in model.layers if isinstance(layer, keras.layers.Rescaling))
     return numpy_network.Network(
@@ -162,7 +172,7 @@ Graph = Callable[..., Sums]
 
 
 def _graph(function: Graph) -> Graph:
-    """The function as a graph. Without autograph, whose reading of the source costs a second in every process."""
+    """The function as a graph, without autograph: parsing the source would cost a second in every process."""
     return tf.function(function, autograph=False, reduce_retracing=True)  # type: ignore[no-any-return]
 
 
@@ -171,7 +181,7 @@ def _zeros(pack: Pack, figures: int) -> Sums:
 
 
 def _add_steps(steps: tf.Tensor, step: Callable[[tf.Tensor], Sums], sums: Sums) -> Sums:
-    """Add to the sums what `step(number)` gives, one step after the other."""
+    """Add the results of `step(number)` to the sums, one step after the other."""
 
     def body(number: tf.Tensor, sums: Sums) -> tuple[tf.Tensor, Sums]:
         return number + 1, tuple(total + value for total, value in zip(sums, step(number), strict=True))
@@ -180,7 +190,7 @@ def _add_steps(steps: tf.Tensor, step: Callable[[tf.Tensor], Sums], sums: Sums) 
 
 
 def _training_graph(pack: Pack, batches: Batches, rule: Rule) -> Graph:
-    """A plan, mostly an epoch, as one graph: calls from Python for each step would cost more than their arithmetic."""
+    """A plan (usually an epoch) as one graph: a call from Python per step would cost more than its arithmetic."""
 
     @_graph
     def run(plan: Plan, first_step: tf.Tensor, sums: Sums) -> Sums:
@@ -198,7 +208,7 @@ def _training_graph(pack: Pack, batches: Batches, rule: Rule) -> Graph:
 
 
 class Evaluation:
-    """The figures of a pack on some samples, as often as wanted."""
+    """Repeated evaluation of a pack on the same samples."""
 
     def __init__(self, pack: Pack, samples: Subset) -> None:
         self.pack, self.samples, self.batches = pack, samples, Batches(samples)
@@ -221,44 +231,11 @@ class Evaluation:
         return self.batches.plans(np.arange(len(self.samples)), EVALUATION_ROWS)
 
     def figures(self, prefix: str) -> Figures:
-        """`loss`, `accuracy` (of values: `mae`) and `cross_entropy` as the pack is now, each (replicas,)."""
+        """`loss`, `accuracy` (regression: `mae`) and `cross_entropy` with the current weights, each (replicas,)."""
         sums = _zeros(self.pack, 3)
         for plan in self.plans or self._plans():
             sums = self.run(plan, sums[:2])
         return _figures(sums, self.samples, prefix)
-
-
-class _Best:
-    """The best epoch of each replica, its weights there, and where early stopping ends it.
-
-    The best epoch is the one of lowest validation loss, whatever `min_delta` is: that of early stopping only decides
-    what counts as progress.
-    """
-
-    def __init__(self, pack: Pack, rule: EarlyStopping | None) -> None:
-        self.pack, self.rule, self.epoch = pack, rule, 0
-        self.lowest = [np.inf] * len(pack.models)
-        self.goal = [np.inf] * len(pack.models)  # a loss below it is progress
-        self.progress = [0] * len(pack.models)  # the epoch of the last one
-        self.last: list[int | None] = [None] * len(pack.models)
-        self.weights: list[Weights] = [[] for _ in pack.models]
-
-    def look(self, losses: npt.NDArray[np.float64]) -> bool:
-        """After each epoch, with the validation losses: have all replicas stopped?"""
-        self.epoch += 1
-        running = [k for k, last in enumerate(self.last) if last is None]
-        better = [k for k in running if losses[k] < self.lowest[k]]
-        weights = self.pack.weights() if better else []
-        for k in better:
-            self.lowest[k], self.weights[k] = float(losses[k]), weights[k]
-        if self.rule is None:
-            return False
-        for k in running:
-            if losses[k] < self.goal[k]:
-                self.goal[k], self.progress[k] = float(losses[k]) - self.rule.min_delta, self.epoch
-            if self.epoch - self.progress[k] >= self.rule.patience:
-                self.last[k] = self.epoch
-        return all(last is not None for last in self.last)
 
 
 def _figures(sums: Sums, samples: Subset, prefix: str) -> Figures:

@@ -95,8 +95,11 @@ def test_the_best_is_named_with_those_that_it_cannot_be_told_from() -> None:
     assert best in "ab"
     assert tied == ["b" if best == "a" else "a"]
     assert f"lowest validation loss: {found.text(best)}, 0." in found.verdict()
-    assert found.verdict().endswith(f"8 seeds cannot tell it from {found.text(tied[0])}")
-    assert "one seed: this is an order, not a finding" in outcome([Axis("l2", (0.1,))], shapes, seeds=1).verdict()
+    assert found.verdict().endswith(f"8 seeds do not distinguish it from {found.text(tied[0])}")
+    assert (
+        "with one seed, the order of the trials is not significant"
+        in outcome([Axis("l2", (0.1,))], shapes, seeds=1).verdict()
+    )
 
 
 def test_figures_of_one_two_and_more_fields() -> None:

@@ -80,7 +80,7 @@ def test_more_batches_than_16_bits_hold() -> None:
 Kinds = pytest.mark.parametrize("optimizer", [Optimizer(), Optimizer(name="sgd")], ids=["compiled", "variable"])
 
 
-def places(found: sparse_layer.Coordinates) -> tuple[sparse_layer.Places, sparse_layer.Places]:
+def places(found: sparse_layer.Coordinates) -> tuple[sparse_layer.Indices, sparse_layer.Indices]:
     rows, columns, rows_by, columns_by = (
         tf.constant(array.astype(np.int32))
         for array in (found.rows, found.columns, found.rows_by_column, found.columns_by_column)

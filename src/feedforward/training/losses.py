@@ -1,0 +1,65 @@
+"""Loss and score of a pack from its logits, (replicas, samples, outputs).
+
+The bits of a replica do not depend on the number of replicas.
+"""
+
+from feedforward.training.keras_backend import tf
+
+VECTOR = 16  # a multiple of the numbers that a CPU processes at a time
+
+
+def cross_entropy(activation: str, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """(replicas, samples): the loss of each sample, without penalties.
+
+    activation: of the last layer. labels: (samples,) or (samples, outputs).
+    """
+    samples = tf.shape(labels)[0]
+    labels = tf.pad(labels, [(0, -samples % VECTOR), *[(0, 0)] * (labels.shape.rank - 1)])
+    return _LOSSES[activation](labels, _pad(logits))[:, :samples]
+
+
+def score(activation: str, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """(replicas,) float32, summed over samples.
+
+    Classes: 1 if the most probable one is correct. Several labels: the share of correct ones. Values: absolute error.
+    """
+    if labels.dtype.is_floating:
+        values = tf.sigmoid(_pad(logits))[:, : tf.shape(labels)[0]] if activation == "sigmoid" else logits
+        return tf.reduce_sum(tf.abs(values[..., 0] - labels), -1)
+    outputs = logits.shape[-1]
+    if labels.shape.rank == 2:
+        correct = tf.reduce_sum(tf.cast((logits > 0) == (labels > 0), tf.float32), (1, 2))
+        return correct / float(outputs)
+    predicted = tf.cast(logits[..., 0] > 0, tf.int32) if outputs == 1 else tf.argmax(logits, -1, tf.int32)
+    return tf.reduce_sum(tf.cast(predicted == tf.cast(labels, tf.int32), tf.float32), -1)
+
+
+def _pad(logits: tf.Tensor) -> tf.Tensor:
+    """Pad the samples to whole vectors.
+
+    A remainder is computed by other code, with other last bits, and its position depends on the number of replicas.
+    """
+    return tf.pad(logits, [(0, 0), (0, -tf.shape(logits)[1] % VECTOR), (0, 0)])
+
+
+def _targets(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Labels, (samples,) or (samples, outputs), broadcast to every output of every replica."""
+    labels = tf.cast(labels, tf.float32)
+    return tf.broadcast_to(labels[:, None] if labels.shape.rank == 1 else labels, tf.shape(logits))
+
+
+def _binary(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(_targets(labels, logits), logits), -1)
+
+
+def _squared(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_mean(tf.square(logits - _targets(labels, logits)), -1)
+
+
+def _categorical(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    labels = tf.broadcast_to(tf.cast(labels, tf.int32), tf.shape(logits)[:-1])
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+
+
+# Keras's losses of the same names, computed from logits, so that no logarithm overflows
+_LOSSES = {"sigmoid": _binary, "softmax": _categorical, "linear": _squared}
