@@ -20,6 +20,7 @@ def prepare(checkout: Path) -> Path:
     atomic_files.write_text(folder / ".dvc" / "config", DVC_CONFIG)
     yaml = YAML()
     stages = yaml.load((checkout / "dvc.yaml").read_text(encoding="utf-8"))
+    del stages["plots"]  # their template belongs to the checkout
     for stage in stages["stages"].values():
         stage["deps"] = [_dependency(path) for path in stage["deps"]]
     with atomic_files.writing(folder / "dvc.yaml", "demo") as file:

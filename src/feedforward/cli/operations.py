@@ -141,6 +141,7 @@ def ui(
     if address.startswith(("http://", "https://")):
         _check_server(address)
         message(f"MLFLOW_TRACKING_URI names a running server; open {escaped(_without_user(address))}")
+        _print_views(_without_user(address))
         return
     _check_port(host, port)
     open_store()  # creates or migrates the database, and corrects artifact locations if the checkout was moved
@@ -149,12 +150,30 @@ def ui(
     hosts = [*LOOPBACK_HOSTS, *(f"{name}:{port}" for name in LOOPBACK_HOSTS), *(allow_host or [])]
     os.environ["MLFLOW_SERVER_ALLOWED_HOSTS"] = ",".join([*hosts, *(f"{name}:{port}" for name in allow_host or [])])
     message(f"MLflow on http://{host}:{port}  (stop with Ctrl-C)")
+    _print_views(f"http://{f'[{host}]' if ':' in host else host}:{port}")
     artifacts = (paths.store() / "artifacts").as_uri()
     os.execv(  # noqa: S606
         sys.executable,
         [sys.executable, "-m", "mlflow", "server", "--artifacts-destination", artifacts,
          "--host", host, "--port", str(port)],
     )  # fmt: skip
+
+
+def _print_views(address: str) -> None:
+    """Print the link to the prepared comparison of each dataset that has runs."""
+    from feedforward.config.schema import load_params
+    from feedforward.tracking import open_store
+    from feedforward.tracking.experiment_pages import link
+
+    try:
+        params = load_params()
+        store = open_store()
+        for dataset in params.datasets:
+            if experiment := store.experiment(dataset):
+                url = link(address, experiment, params.protocols[0])
+                print(f"variants of {dataset}: {url}", file=sys.stderr)  # one line, so that terminals make it a link
+    except FeedforwardError as error:
+        message(f"[yellow]no links to the comparisons: {escaped(str(error))}[/yellow]")
 
 
 def _check_host(host: str, expose: bool) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LECTURE = "lecture"  # the protocol of the slides, shown beside
+HEADLINES = ("best_val_cross_entropy", "test_accuracy", "test_mae")
 FOREST = ("best_val_cross_entropy", "best_epoch", "slope")  # the differences that are drawn
 
 
@@ -85,14 +86,25 @@ def render_table(results: Iterable[RunResult], params: Params, protocol: str = "
     return terminal.show(find(results, params, protocol))
 
 
-def metrics(found: Iterable[Findings]) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Means for `dvc metrics diff`: data set → variant → statistic."""
+def summary(found: Iterable[Findings]) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Means: dataset → variant → statistic."""
     return {
         one.name: {
             variant: {name: tables.rounded(estimate.mean) for name, estimate in estimates.items()}
             for variant, estimates in one.summary.items()
         }
         for one in found
+    }
+
+
+def metrics(found: Iterable[Findings]) -> dict[str, dict[str, dict[str, float | None]]]:
+    """The figures of `summary` that `dvc metrics` and `dvc exp show` list."""
+    return {
+        dataset: {
+            variant: {name: mean for name, mean in means.items() if name in HEADLINES}
+            for variant, means in variants.items()
+        }
+        for dataset, variants in summary(found).items()
     }
 
 
@@ -103,6 +115,9 @@ def _texts(found: Sequence[Findings]) -> Iterator[tuple[str, str]]:
     yield "verdicts.json", atomic_files.canonical_json(tables.verdicts_plain(found), indent=2) + "\n"
     yield "verdicts.md", tables.verdicts_markdown(found)
     yield "metrics.json", atomic_files.canonical_json(metrics(found), indent=2) + "\n"
+    yield "summary.json", atomic_files.canonical_json(summary(found), indent=2) + "\n"
+    yield "plots/validation-loss.csv", tables.mean_curves_csv(found, of_score=False)
+    yield "plots/validation-score.csv", tables.mean_curves_csv(found, of_score=True)
     for one in found:
         yield f"curves/{one.name}.csv", tables.curves_csv(one)
 

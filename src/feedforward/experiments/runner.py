@@ -18,6 +18,8 @@ from feedforward.experiments import evaluation, plan
 from feedforward.experiments.plan import Member, Pack
 from feedforward.models import network_files
 from feedforward.tracking import DataInput, Run, RunTags, sampling
+from feedforward.tracking.experiment_pages import bounds
+from feedforward.tracking.records import Role
 
 if TYPE_CHECKING:
     from feedforward.experiments.training_run import Samples, TrainedRun
@@ -112,7 +114,7 @@ def train_pack(
 ) -> list[RunResult]:
     """Train the members of a pack and record each as a run of its own.
 
-    parents: by variant, the run that holds its run; None: that of the variant, and none for final runs.
+    parents: by variant, the run that holds its run; None: that of parents_of.
 
     Raises:
         TrainingError: a loss is not finite; the runs of those members are closed as FAILED, the others are recorded.
@@ -204,32 +206,37 @@ def _tags(pack: Pack, member: Member) -> RunTags:
 
 
 def parents_of(pack: Pack, store: "Store") -> dict[str, Run]:
-    """By variant, the run that holds the run of a pack; final runs have none."""
-    return {} if pack.role == "final" else {m.variant: parent_run(pack, m, store) for m in pack.members}
+    """By variant, the run that holds the run of a pack."""
+    return {m.variant: parent_run(pack, m, store) for m in pack.members}
 
 
 def parent_run(pack: Pack, member: Member, store: "Store") -> Run:
-    """The run of a variant, over all its seeds and jobs."""
-    identity = atomic_files.digest([pack.dataset, member.variant, pack.protocol, pack.data_digest, member.parameters])
-    names = (pack.dataset, member.variant, pack.protocol)
-    if pack.logged_role == "component":
-        tags = RunTags(*names, "components", identity, pack.data_digest)
-        return store.start(tags, f"{member.variant}, only {', '.join(pack.varied)} varied", resume=True)
-    return store.start(RunTags(*names, "variant", identity, pack.data_digest), member.variant, resume=True)
+    """The run that holds those of a variant, over all its seeds and jobs; final runs and components have one each."""
+    identity = [pack.dataset, member.variant, pack.protocol, pack.data_digest, member.parameters]
+    role: Role = "variant"
+    name = member.variant
+    if pack.role == "final":
+        identity, role, name = [*identity, "final"], "finals", f"{member.variant}, final runs"
+    elif pack.logged_role == "component":
+        role, name = "components", f"{member.variant}, only {', '.join(pack.varied)} varied"
+    digest = atomic_files.digest(identity)
+    tags = RunTags(pack.dataset, member.variant, pack.protocol, role, digest, pack.data_digest)
+    return store.start(tags, name, resume=True)
 
 
 def conclude(packs: Sequence[Pack], results: Mapping[str, RunResult], params: Params, store: "Store") -> None:
-    """Close the variants' runs with means and intervals over their replicas, and their curves as a figure."""
-    for members in by_variant(packs).values():
-        pack, member = members[0]
-        close_parent(parent_run(pack, member, store), members, results, params, store)
+    """Close the runs of variants and of final runs with means and intervals over their seeds, and their curves."""
+    for role in ("replica", "final"):
+        for members in by_variant(packs, role).values():
+            pack, member = members[0]
+            close_parent(parent_run(pack, member, store), members, results, params, store)
 
 
-def by_variant(packs: Iterable[Pack]) -> dict[tuple[str, str], list[tuple[Pack, Member]]]:
-    """The compared runs of each variant of each dataset, by (dataset, variant)."""
+def by_variant(packs: Iterable[Pack], role: str = "replica") -> dict[tuple[str, str], list[tuple[Pack, Member]]]:
+    """The runs of each variant of each dataset that have this role, by (dataset, variant)."""
     variants: dict[tuple[str, str], list[tuple[Pack, Member]]] = {}
     for pack in packs:
-        for member in pack.members if pack.role == "replica" else ():
+        for member in pack.members if pack.role == role else ():
             variants.setdefault((pack.dataset, member.variant), []).append((pack, member))
     return variants
 
@@ -250,21 +257,50 @@ def close_parent(
     store.finish(
         parent,
         metrics=_means(runs) | {"seeds": float(len(runs))},
+        curves=_mean_curves(runs),
         params=_names(pack, member) | member.parameters,
+        tags={"mlflow.note.content": _description(runs)},
         files=_pictures(runs, params.datasets[pack.dataset]),
         inputs=_inputs(pack),
     )
 
 
 def _means(runs: Sequence[RunResult]) -> dict[str, float]:
+    """`mean_NAME` and its interval for each figure of a variant."""
     from feedforward.analysis import statistics  # SciPy takes a second
 
     metrics: dict[str, float] = {}
     for estimates in statistics.summarize(runs, {run.variant for run in runs}).values():
         for name, estimate in estimates.items():
-            figures = {"mean": estimate.mean, "low": estimate.low, "high": estimate.high}
-            metrics |= {f"{kind}_{name}": value for kind, value in figures.items() if value is not None}
+            low, high = bounds(name)
+            figures = {f"mean_{name}": estimate.mean, low: estimate.low, high: estimate.high}
+            metrics |= {key: value for key, value in figures.items() if value is not None}
     return metrics
+
+
+def _mean_curves(runs: Sequence[RunResult]) -> dict[str, list[float]]:
+    """The mean of each curve under its name, and its interval."""
+    from feedforward.analysis.curves import mean_band  # SciPy takes a second
+
+    curves: dict[str, list[float]] = {}
+    for name in sorted({name for run in runs for name in run.curves}):
+        if band := mean_band(runs, runs[0].variant, name, runs[0].role):
+            named = zip((name, *bounds(name)), (band.mean, band.low, band.high), strict=True)
+            curves |= {key: values.tolist() for key, values in named if values is not None}
+    return curves
+
+
+def _description(runs: Sequence[RunResult]) -> str:
+    """What the figures of a variant mean, in Markdown."""
+    from feedforward.analysis.intervals import THIS_DATA  # SciPy takes a second
+
+    text = f"Means over {len(runs)} seeds"
+    if len(runs) == 1:
+        return f"{text[:-1]}; an interval needs two."
+    return (
+        f"{text}. `interval/…_low` and `interval/…_high`: {THIS_DATA} (Student's t)."
+        " Losses are in nats, epochs count from 1, accuracies are shares."
+    )
 
 
 def _inputs(pack: Pack) -> list[DataInput]:

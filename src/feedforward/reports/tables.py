@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from feedforward.analysis.claims import OUTCOMES, Verdict
+from feedforward.analysis.curves import mean_band
 from feedforward.analysis.failures import RULE
 from feedforward.analysis.findings import Findings
 from feedforward.analysis.intervals import CONFIDENCE, NEW_DATA, THIS_DATA, Estimate
@@ -155,7 +156,7 @@ def differences_csv(findings: Iterable[Findings]) -> str:
 
 
 def curves_csv(findings: Findings) -> str:
-    """The replicas' curves in long format, one row per epoch, for `dvc plots`."""
+    """The replicas' curves in long format, one row per seed and epoch."""
     replicas = [run for run in findings.runs if run.role == "replica"]
     kinds = ("loss", *dict.fromkeys(run.score for run in replicas), "cross_entropy")
     names = [f"{prefix}{kind}" for prefix in ("", "val_") for kind in kinds]
@@ -171,6 +172,19 @@ def curves_csv(findings: Findings) -> str:
         for epoch in range(len(run.curves["loss"]))
     ]
     return csv_text(("dataset", "variant", "seed", "epoch", *names), rows)
+
+
+def mean_curves_csv(findings: Iterable[Findings], of_score: bool) -> str:
+    """Mean validation loss (or accuracy, or absolute error) by epoch, with its interval, for `dvc plots`."""
+    rows = []
+    for one in findings:
+        for variant in one.variants:
+            if band := mean_band(one.runs, variant, f"val_{one.runs[0].score if of_score else 'cross_entropy'}"):
+                blank = [None] * len(band.epochs)
+                low, high = (blank if limits is None else limits.tolist() for limits in (band.low, band.high))
+                columns = zip(band.epochs.tolist(), band.mean.tolist(), low, high, strict=True)
+                rows += [(one.name, variant, epoch, band.n, *values) for epoch, *values in columns]
+    return csv_text(("dataset", "variant", "epoch", "seeds", "mean", "low", "high"), rows)
 
 
 def verdicts_plain(findings: Iterable[Findings]) -> list[dict[str, Any]]:

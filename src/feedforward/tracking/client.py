@@ -78,6 +78,7 @@ class Store:
         *,
         result: RunResult | None = None,
         metrics: Mapping[str, float] | None = None,
+        curves: Mapping[str, Sequence[float]] | None = None,
         params: Mapping[str, object] | None = None,
         tags: Mapping[str, str] | None = None,
         files: Mapping[str, Content] | None = None,
@@ -88,9 +89,9 @@ class Store:
     ) -> None:
         """Record the run, send it and close it as FINISHED; a record that cannot be sent waits in the spool.
 
-        result: logged as curves (step = epoch), metrics and `result.json`. files: artifact path → text, bytes, a
-        path or a matplotlib figure. model: a keras.Model with one input and one output. network: files
-        logged beside the model, by name. samples: from `sampling`.
+        result: logged as curves (step = epoch), metrics and `result.json`. curves: further ones, by name. files:
+        artifact path → text, bytes, a path or a matplotlib figure. model: a keras.Model with one input and one
+        output. network: files logged beside the model, by name. samples: from `sampling`.
 
         Raises:
             TrainingError: a value is not finite; the run is closed as FAILED.
@@ -98,7 +99,7 @@ class Store:
         """
         ended = records.now()
         try:
-            points = records.points(run.name, result, metrics or {}, samples, ended)
+            points = records.points(run.name, result, metrics or {}, samples, ended, curves or {})
         except TrainingError as error:
             with contextlib.suppress(TrackingError):
                 self.fail(run, str(error))
@@ -235,6 +236,19 @@ class Store:
         """
         return queries.runs(self._connection, dataset, status, tags)
 
+    def experiment(self, dataset: str) -> str | None:
+        """MLflow's id of the experiment of a dataset, with what its pages need; None without one.
+
+        Raises:
+            TrackingError: the store does not answer.
+        """
+
+        def look_up(_: bool) -> str | None:
+            known = self._client.get_experiment_by_name(names.experiment(dataset))
+            return self._experiment(dataset) if known and known.lifecycle_stage == "active" else None
+
+        return self._connection.attempt("looking up experiments", look_up)
+
     # --- records and requests ------------------------------------------------------------------
 
     def _keep(self, record: Record, files: Mapping[str, Content], model: Any, network: Mapping[str, bytes]) -> None:
@@ -258,6 +272,9 @@ class Store:
             untouched = not again and record.run.id in self._new
             self._new.discard(record.run.id)
             stored = None if untouched else self._client.get_run(run_id)
+            if stored:
+                run_id, stored = sending.replace_outdated(self._client, stored, record)
+                self._run_ids[record.run.id] = run_id
             sending.send(self._client, self._experiment(record.run.dataset), run_id, folder, record, stored)
 
         self._connection.attempt(f"send {record.run.name}", deliver)

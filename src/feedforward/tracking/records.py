@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 from feedforward.analysis.run_result import RunResult
@@ -20,6 +21,8 @@ from feedforward.tracking import sessions
 _logger = logging.getLogger("feedforward.tracking")
 
 RESULT = "result.json"  # artifact: the RunResult, by which a finished run is reused
+# variant, finals, components: holds the replicas, final runs, or components of a variant
+Role = Literal["variant", "replica", "finals", "final", "components", "component", "comparison", "sweep", "trial"]
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 Point = tuple[str, float, int, int]  # name, value, time (ms since 1970), step
 
@@ -41,7 +44,7 @@ class RunTags:
     dataset: str
     variant: str
     protocol: str
-    role: Literal["variant", "replica", "final", "comparison", "sweep", "trial", "components", "component"]
+    role: Role
     fingerprint: str
     data_digest: str
     seed: int | None = None
@@ -167,14 +170,19 @@ def new_run(tags: RunTags, name: str, parent: Run | None, resume: bool, git: pro
 
 
 def points(
-    name: str, result: RunResult | None, metrics: Mapping[str, float], samples: Sequence[Sample], ended: int
+    name: str,
+    result: RunResult | None,
+    metrics: Mapping[str, float],
+    samples: Sequence[Sample],
+    ended: int,
+    curves: Mapping[str, Sequence[float]] = MappingProxyType({}),
 ) -> list[Point]:
     """Curves by epoch (step 1, 2, …), metrics of the run (step 0) and of the machine.
 
     Raises:
         TrainingError: a value is not finite.
     """
-    curves = result.curves if result else {}
+    curves = {**(result.curves if result else {}), **curves}
     scalars = {**(result.metrics if result else {}), **metrics}
     points: list[Point] = [
         (key, float(value), ended, step) for key, curve in curves.items() for step, value in enumerate(curve, 1)

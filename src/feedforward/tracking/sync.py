@@ -21,19 +21,12 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
 from feedforward.core import atomic_files
+from feedforward.tracking import experiment_pages
 from feedforward.tracking.records import DataInput, Point, Record, Run
 
 DIGEST_DIGITS = 36  # of MLflow's field
+CHILDREN = 1000  # runs per request
 PARAM_LENGTH = 6000  # MLflow truncates longer values silently
-EXPERIMENT_TAGS = {
-    "mlflow.experimentKind": "custom_model_development",  # MLflow's pages open in the view for model training
-    "mlflow.note.content": (  # the description, Markdown
-        "Variants of one network, trained with several seeds each.\n\n"
-        "- Compare variants: filter `tags.role = 'variant'`; their metrics are means and intervals over seeds.\n"
-        "- Single seeds are nested below their variant (`tags.role = 'replica'`); `final` runs were tested once.\n"
-        "- Report: `reports/comparison/index.html`. Code and documentation: `README.md` of the checkout."
-    ),
-}
 
 
 def experiment_id(client: MlflowClient, name: str, artifact_location: str | None) -> str:
@@ -41,15 +34,19 @@ def experiment_id(client: MlflowClient, name: str, artifact_location: str | None
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         try:
-            return str(client.create_experiment(name, artifact_location=artifact_location, tags=EXPERIMENT_TAGS))
+            return str(
+                client.create_experiment(
+                    name, artifact_location=artifact_location, tags=experiment_pages.missing_tags({})
+                )
+            )
         except MlflowException:  # another process was faster
             experiment = client.get_experiment_by_name(name)
             if experiment is None:
                 raise
     if experiment.lifecycle_stage != "active":
         client.restore_experiment(experiment.experiment_id)
-    for key in EXPERIMENT_TAGS.keys() - experiment.tags.keys():  # of an older version; a text of the user stays
-        client.set_experiment_tag(experiment.experiment_id, key, EXPERIMENT_TAGS[key])
+    for key, text in experiment_pages.missing_tags(experiment.tags).items():  # of an older version
+        client.set_experiment_tag(experiment.experiment_id, key, text)
     return str(experiment.experiment_id)
 
 
@@ -58,8 +55,22 @@ def find(client: MlflowClient, experiment: str, record_id: str) -> StoredRun | N
     runs = client.search_runs([experiment], f"tags.record_id = '{record_id}'", order_by=["attributes.start_time ASC"])
     runs = sorted(runs, key=lambda run: run.info.status != "FINISHED")
     for duplicate in runs[1:]:
-        client.delete_run(duplicate.info.run_id)
+        _merge(client, duplicate, str(runs[0].info.run_id))
     return runs[0] if runs else None
+
+
+def _merge(client: MlflowClient, run: StoredRun, into: str) -> None:
+    """Nest the children of `run` below the run `into`, then delete `run`."""
+    where = f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
+    token: str | None = ""
+    children: list[StoredRun] = []
+    while token is not None:
+        page = client.search_runs([run.info.experiment_id], where, max_results=CHILDREN, page_token=token or None)
+        children += page
+        token = page.token or None
+    for child in children:
+        client.set_tag(child.info.run_id, "mlflow.parentRunId", into)
+    client.delete_run(run.info.run_id)
 
 
 def create(client: MlflowClient, experiment: str, run: Run, parent_id: str | None) -> str:
@@ -111,14 +122,32 @@ def log_figures(client: MlflowClient, run_id: str, points: list[Point], tags: di
     client.log_batch(run_id, metrics=metrics, tags=labels)
 
 
+def replace_outdated(client: MlflowClient, stored: StoredRun, record: Record) -> tuple[str, StoredRun | None]:
+    """(id, stored run) to which the record is sent: a new run if the stored one has another value at a step of a curve.
+
+    The curves of a variant change when seeds are added, and MLflow cannot remove points.
+    """
+    run_id = str(stored.info.run_id)
+    known = _curves(client, stored, record.points)
+    if all(known.get((key, step), value) == value for key, value, _, step in record.points if step):
+        return run_id, stored
+    new = create(client, stored.info.experiment_id, record.run, stored.data.tags.get("mlflow.parentRunId"))
+    _merge(client, stored, new)
+    return new, None
+
+
 def _new_points(client: MlflowClient, stored: StoredRun | None, points: list[Point]) -> list[Point]:
     """Points that the run does not hold yet. Curves are compared by step and value, scalars (step 0) by last value."""
     if stored is None:
         return points
-    known = {(key, value, 0) for key, value in stored.data.metrics.items()}
-    for key in {key for key, _, _, step in points if step} & stored.data.metrics.keys():
-        known |= {(key, kept.value, kept.step) for kept in client.get_metric_history(stored.info.run_id, key)}
-    return [point for point in points if (point[0], point[1], point[3]) not in known]
+    known = {(key, 0): value for key, value in stored.data.metrics.items()} | _curves(client, stored, points)
+    return [point for point in points if known.get((point[0], point[3])) != point[1]]
+
+
+def _curves(client: MlflowClient, stored: StoredRun, points: list[Point]) -> dict[tuple[str, int], float]:
+    """The stored values, by key and step, of the curves among `points`."""
+    run_id, keys = stored.info.run_id, {key for key, _, _, step in points if step} & stored.data.metrics.keys()
+    return {(key, kept.step): kept.value for key in sorted(keys) for kept in client.get_metric_history(run_id, key)}
 
 
 def _metric(point: Point, model: LoggedModel | None) -> Metric:

@@ -153,7 +153,7 @@ def test_tables_are_standardized_by_training_rows_alone(prepared: Params) -> Non
 
 def test_every_kind_is_learned_and_compared(prepared: Params, trained: list[RunResult]) -> None:
     runner.compare(prepared)
-    metrics = json.loads((paths.comparison() / "metrics.json").read_text())
+    metrics = json.loads((paths.comparison() / "summary.json").read_text())
     assert set(metrics) == set(TASKS)
     final = {name: metrics[name]["original"] for name in TASKS}
     assert final["clothes"]["test_accuracy"] > 0.9

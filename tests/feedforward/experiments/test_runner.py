@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 from small_data import TEST, params
-from synthetic_runs import LIKE_THE_LECTURE, like_the_lecture, one_run
+from synthetic_runs import LIKE_THE_LECTURE, final_run, like_the_lecture, one_run
 
 from feedforward.analysis import run_result
 from feedforward.config.schema import Optimizer, Params
@@ -133,10 +133,32 @@ def test_the_run_of_a_variant_holds_means_and_intervals_over_its_replicas(small_
     assert metrics["seeds"] == 2
     assert metrics["mean_best_val_cross_entropy"] == pytest.approx(np.mean(losses))
     half = 12.706204736 * np.std(losses, ddof=1) / np.sqrt(2)  # Student's t, one degree of freedom
-    assert metrics["high_best_val_cross_entropy"] == pytest.approx(np.mean(losses) + half)
-    assert metrics["low_best_val_cross_entropy"] == pytest.approx(np.mean(losses) - half)
+    assert metrics["interval/best_val_cross_entropy_high"] == pytest.approx(np.mean(losses) + half)
+    assert metrics["interval/best_val_cross_entropy_low"] == pytest.approx(np.mean(losses) - half)
+    losses = np.array([result.curves["val_loss"] for result in trained])
+    half = 12.706204736 * losses.std(axis=0, ddof=1) / np.sqrt(2)
+    assert curve(parent, "val_loss") == pytest.approx(losses.mean(axis=0))
+    assert curve(parent, "interval/val_loss_low") == pytest.approx(losses.mean(axis=0) - half)
+    assert curve(parent, "interval/val_loss_high") == pytest.approx(losses.mean(axis=0) + half)
+    assert set(trained[0].curves) <= set(metrics)
     assert "figures/curves.png" in files(parent, "figures")
     assert parent.data.params["variant"] == "original"
+    assert "another training on this data" in parent.data.tags["mlflow.note.content"]
+
+
+@pytest.mark.slow
+def test_final_runs_have_means_and_intervals_in_the_run_above_them(small_store: "Store") -> None:
+    chosen = params()
+    packs = [pack for pack in plan.plan(chosen, "fair", ["notes"]) if pack.role == "final"]
+    tested = [final_run("notes", "original", pack.seed, 5, 0.88) for pack in packs]
+    results = {pack.fingerprints[0]: result for pack, result in zip(packs, tested, strict=True)}
+    runner.conclude(packs, results, chosen, small_store)
+    (parent,) = stored("notes", role="finals")
+    metrics, mean = parent.data.metrics, np.mean([result.metrics["test_loss"] for result in tested])
+    assert metrics["mean_test_loss"] == pytest.approx(mean)
+    assert metrics["interval/test_loss_low"] < mean < metrics["interval/test_loss_high"]
+    assert len(curve(parent, "accuracy")) == 5
+    assert stored("notes", role="variant") == []
 
 
 @pytest.mark.slow
@@ -147,7 +169,8 @@ def test_a_final_run_meets_the_test_split_and_its_model_is_the_one_that_was_trai
     chosen, pack = final_of(dataset)
     (result,) = runner.train_pack(pack, chosen, small_store)
     (run,) = stored(dataset, role="final")
-    assert "mlflow.parentRunId" not in run.data.tags
+    (parent,) = stored(dataset, role="finals")
+    assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert run.data.metrics["test_loss"] == result.metrics["test_loss"]
     assert run.data.metrics["test_accuracy"] == result.metrics["test_accuracy"]
     assert not [name for name in run.data.metrics if "val_" in name]

@@ -12,6 +12,7 @@ from synthetic_runs import LIKE_THE_LECTURE, one_run
 from tracked_runs import free_port, server
 
 from feedforward.experiments import plan, runner
+from feedforward.tracking.experiment_pages import bounds
 
 if TYPE_CHECKING:
     from feedforward.tracking import Store
@@ -66,9 +67,11 @@ def test_variants_sort_by_their_means_and_carry_their_intervals(small_store: "St
         metrics, variant = by_key(run["data"]["metrics"]), by_key(run["data"]["params"])["variant"]
         mean, half = np.mean(losses[variant]), 3.182446305 * np.std(losses[variant], ddof=1) / 2  # t, 3 degrees
         assert metrics["seeds"] == 4
-        for kind, value in (("mean", mean), ("low", mean - half), ("high", mean + half)):
-            assert metrics[f"{kind}_{COMPARED}"] == pytest.approx(value, rel=1e-9)
+        low, high = bounds(COMPARED)
+        for name, value in ((f"mean_{COMPARED}", mean), (low, mean - half), (high, mean + half)):
+            assert metrics[name] == pytest.approx(value, rel=1e-9)
         for statistic in ("best_epoch", "last_val_cross_entropy", "generalization_gap", "rise", "slope"):
-            assert metrics[f"low_{statistic}"] <= metrics[f"mean_{statistic}"] <= metrics[f"high_{statistic}"]
+            low, high = bounds(statistic)
+            assert metrics[low] <= metrics[f"mean_{statistic}"] <= metrics[high]
         assert run["info"]["status"] == "FINISHED"
         assert run["info"]["run_name"].startswith(variant)

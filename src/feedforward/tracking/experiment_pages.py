@@ -1,0 +1,104 @@
+"""What MLflow's pages show of an experiment: its description and prepared views of charts and columns.
+
+A view is what the Share button of the pages writes: their state as JSON in a tag. MLflow does not document its keys.
+"""
+
+import json
+from typing import Any
+
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # the pages open in the view for model training
+DESCRIPTION = {
+    "mlflow.note.content": (
+        "Variants of one network, trained with several seeds each. To compare them: filter `tags.role = 'variant'`, or"
+        " the link that `feedforward ui` prints.\n\n"
+        "| `tags.role` | run |\n|---|---|\n"
+        "| `variant` | means over the seeds of a variant, as figures and curves, with their `interval/` |\n"
+        "| `replica` | one seed, nested below its variant |\n"
+        "| `finals` | means over the final runs, which are nested below it (`final`): trained on all, tested once |\n"
+        "| `sweep`, `trial` | a search over parameters, and one combination |\n"
+        "| `comparison` | the report: artifact `index.html` |\n\n"
+        "Report: `reports/comparison/index.html`. Code and documentation: `README.md` and `docs/` of the checkout."
+    )
+}
+VIEW = "mlflow.sharedViewState."  # + name of the view
+PROTOCOLS = ("fair", "lecture")
+CURVES = ("val_loss", "val_accuracy", "val_mae", "loss", "accuracy", "mae")  # those that a task lacks are hidden
+BARS = ("mean_best_val_cross_entropy", "mean_best_val_accuracy", "mean_best_epoch", "mean_generalization_gap")
+CARD_HEIGHT = 340  # px
+
+
+def bounds(name: str) -> tuple[str, str]:
+    """Names of the metrics that hold the interval of the figure or curve `name`: `interval/NAME_low`, `…_high`.
+
+    >>> bounds("val_loss")
+    ('interval/val_loss_low', 'interval/val_loss_high')
+    """
+    return f"interval/{name}_low", f"interval/{name}_high"
+
+
+def view(protocol: str) -> dict[str, Any]:
+    """The state of the page that compares the variants of a protocol: curves with their intervals, then means."""
+    cards = [_line_chart(name) for name in CURVES] + [_bar_chart(name) for name in BARS]
+    return {
+        "searchFilter": f"tags.role = 'variant' and tags.protocol = '{protocol}'",
+        "orderByKey": f"metrics.`{BARS[0]}`",
+        "orderByAsc": True,
+        "selectedColumns": [f"metrics.`{name}`" for name in (*BARS, "seeds")],
+        "runsHiddenMode": "FIRST_20_RUNS",
+        "isAccordionReordered": True,
+        "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
+        "compareRunSections": [
+            _section("curves", "Mean over seeds, 95 % interval", columns=2),
+            _section("means", "Mean over seeds", columns=4),
+        ],
+        "compareRunCharts": cards,
+    }
+
+
+def _section(key: str, title: str, columns: int) -> dict[str, Any]:
+    state = {"display": True, "isReordered": True, "deleted": False, "isGenerated": False}
+    return {"uuid": key, "name": title, "columns": columns, "cardHeight": CARD_HEIGHT, **state}
+
+
+def _line_chart(name: str) -> dict[str, Any]:
+    return {
+        "type": "LINE",
+        "uuid": f"curves-{name}",
+        "metricSectionId": "curves",
+        "metricKey": name,
+        "selectedMetricKeys": [name, *bounds(name)],
+        "displayName": name,
+        "displayPoints": False,
+        "useGlobalLineSmoothing": False,
+        "lineSmoothness": 0,
+        "deleted": False,
+        "isGenerated": False,
+    }
+
+
+def _bar_chart(name: str) -> dict[str, Any]:
+    return {
+        "type": "BAR",
+        "uuid": f"means-{name}",
+        "metricSectionId": "means",
+        "metricKey": name,
+        "displayName": name,
+        "deleted": False,
+        "isGenerated": False,
+    }
+
+
+VIEWS = {f"{VIEW}{protocol}": json.dumps(view(protocol), separators=(",", ":")) for protocol in PROTOCOLS}
+
+
+def missing_tags(tags: dict[str, str]) -> dict[str, str]:
+    """The tags that an experiment with these tags lacks; a description that a user wrote is kept."""
+    kept = {key: text for key, text in {**KIND, **DESCRIPTION}.items() if key not in tags}
+    return kept | {key: text for key, text in VIEWS.items() if tags.get(key) != text}
+
+
+def link(address: str, experiment_id: str, protocol: str) -> str:
+    """The address of the prepared view."""
+    return (
+        f"{address.rstrip('/')}/#/experiments/{experiment_id}/runs?viewStateShareKey={protocol}&compareRunsMode=CHART"
+    )

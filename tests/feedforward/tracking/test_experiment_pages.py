@@ -1,0 +1,50 @@
+"""MLflow's own pages open with the comparison of the variants: in a real browser, on a real server."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from tracked_runs import client, log, result, tags
+
+from feedforward.tracking import experiment_pages
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+TAG_LENGTH = 5000  # of an experiment, in MLflow
+
+
+def test_views_fit_into_tags_and_name_metrics_that_are_logged() -> None:
+    for text in experiment_pages.VIEWS.values():
+        assert len(text) < TAG_LENGTH
+        state = json.loads(text)
+        sections = {section["uuid"] for section in state["compareRunSections"]}
+        assert {card["metricSectionId"] for card in state["compareRunCharts"]} == sections
+
+
+def test_an_experiment_of_an_older_version_gets_views_and_keeps_a_description_of_the_user(store: "Store") -> None:
+    older = client().create_experiment("words", tags={"mlflow.note.content": "by hand"})
+    assert store.experiment("words") == older
+    kept = client().get_experiment(older).tags
+    assert kept["mlflow.note.content"] == "by hand"
+    assert experiment_pages.VIEWS.items() <= kept.items()
+    assert experiment_pages.missing_tags(kept) == {}
+    assert store.experiment("pictures") is None
+
+
+def test_curves_that_change_replace_those_of_the_run_and_keep_its_children(store: "Store") -> None:
+    def finish(curve: list[float]) -> Any:
+        parent = store.start(tags("variant", None), "original", resume=True)
+        store.finish(parent, metrics={"seeds": 1.0}, curves={"val_loss": curve})
+        return parent
+
+    log(store, parent=finish([0.5, 0.4]))
+    finish([0.5, 0.4])
+    finish([0.5, 0.3, 0.6])
+    plain = client()
+    experiment = plain.get_experiment_by_name("words").experiment_id
+    (parent,) = plain.search_runs([experiment], "tags.role = 'variant'")
+    history = plain.get_metric_history(parent.info.run_id, "val_loss")
+    assert [(point.step, point.value) for point in history] == [(1, 0.5), (2, 0.3), (3, 0.6)]
+    (child,) = plain.search_runs([experiment], "tags.role = 'replica'")
+    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert child.data.metrics["best_val_cross_entropy"] == result().metrics["best_val_cross_entropy"]

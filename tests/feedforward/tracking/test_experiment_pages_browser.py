@@ -1,0 +1,56 @@
+"""The printed link opens the comparison of the variants: a real MLflow server, a real browser."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from chromium import pytestmark as needs_chromium
+from small_data import params
+from synthetic_runs import LIKE_THE_LECTURE, one_run
+from tracked_runs import free_port, server
+
+from feedforward.experiments import plan, runner
+from feedforward.tracking import experiment_pages
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from feedforward.tracking import Store
+
+pytestmark = [*needs_chromium, pytest.mark.timeout(300)]
+
+
+def test_the_link_opens_five_curves_of_validation_loss_with_their_intervals(
+    small_store: "Store", tmp_path: Path, browser: "Browser"
+) -> None:
+    record_variants(small_store)
+    experiment = small_store.experiment("notes")
+    assert experiment
+    port = free_port()
+    with server(tmp_path / "mlruns", port):
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.goto(experiment_pages.link(f"http://127.0.0.1:{port}", experiment, "fair"))
+        lines = ".js-plotly-plot >> nth=0 >> .scatterlayer .trace path.js-line"
+        page.wait_for_function(
+            "document.querySelector('.js-plotly-plot')?.querySelectorAll('path.js-line').length == 15", timeout=120_000
+        )
+        box = page.locator(".js-plotly-plot").first.bounding_box()
+        assert box
+        assert box["y"] + box["height"] <= 900
+        assert page.locator(lines).count() == 15
+        text = page.inner_text("body")
+        assert all(variant in text for variant in LIKE_THE_LECTURE)
+        assert "val_loss" in text
+        page.close()
+
+
+def record_variants(store: "Store") -> None:
+    """The runs of five variants over three seeds."""
+    chosen = params(seeds=3)
+    packs = [pack for pack in plan.plan(chosen, "fair", ["notes"]) if pack.role == "replica"]
+    results = {
+        member.fingerprint: one_run("notes", member.variant, pack.seed, 20, LIKE_THE_LECTURE[member.variant])
+        for pack in packs
+        for member in pack.members
+    }
+    runner.conclude(packs, results, chosen, store)

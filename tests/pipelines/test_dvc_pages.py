@@ -1,0 +1,127 @@
+"""What DVC shows of a comparison: metrics, plots without a network, and outputs that travel through a remote."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from chromium import FOUND
+from ruamel.yaml import YAML
+from small_data import params
+from synthetic_runs import LIKE_THE_LECTURE, like_the_lecture
+
+from feedforward.experiments import comparison
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+ROOT = Path(__file__).parents[2]
+COMPARISON = "reports/comparison"
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def call(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("DVC", "FEEDFORWARD", "GIT"))}
+    identity = {f"GIT_{who}_{key}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")}
+    environment = kept | identity | {"DVC_SITE_CACHE_DIR": str(folder / ".site")}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done
+
+
+def dvc(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return call(folder, sys.executable, "-m", "dvc", *arguments)
+
+
+def compare(folder: Path, seeds: range) -> None:
+    chosen = params()
+    comparison.compare(like_the_lecture(chosen, seeds), chosen, folder=folder / COMPARISON)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with the stage `compare` and the plots of the checkout; one comparison committed, another made."""
+    folder = tmp_path_factory.mktemp("pages")
+    shutil.copytree(ROOT / ".dvc" / "plots", folder / ".dvc" / "plots")
+    shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
+    yaml: Any = YAML()
+    pipeline = yaml.load((ROOT / "dvc.yaml").read_text())
+    stage = pipeline["stages"]["compare"]
+    pipeline["stages"] = {"compare": {"cmd": "true", "outs": stage["outs"], "metrics": stage["metrics"]}}
+    with (folder / "dvc.yaml").open("w") as file:
+        yaml.dump(pipeline, file)
+    (folder / ".gitignore").write_text("/.site\n/.dvc/tmp\n/.dvc/cache\n/dvc_plots\n/remote\n")
+    compare(folder, range(3))
+    call(folder, "git", "init", "-q")
+    dvc(folder, "commit", "--force", "compare")
+    call(folder, "git", "add", ".")
+    call(folder, "git", "commit", "-qm", "first")
+    compare(folder, range(5))
+    return folder
+
+
+@pytest.fixture
+def page(workspace: Path) -> Iterator["Page"]:
+    """A page of a browser that reaches no network."""
+    sync = pytest.importorskip("playwright.sync_api")
+    if FOUND is None:
+        pytest.skip("no chromium")
+    with sync.sync_playwright() as playwright:
+        root = hasattr(os, "geteuid") and os.geteuid() == 0
+        opened = playwright.chromium.launch(executable_path=FOUND, args=["--no-sandbox"] if root else [])
+        context = opened.new_context(offline=True, viewport={"width": 1440, "height": 900})
+        yield context.new_page()
+        opened.close()
+
+
+def test_metrics_are_the_headline_figures_and_nothing_warns(workspace: Path) -> None:
+    shown = dvc(workspace, "metrics", "show", "--json")
+    assert shown.stderr == ""
+    [values] = [entry["data"] for entry in json.loads(shown.stdout)[""]["data"].values()]
+    figures = [value for variants in values.values() for means in variants.values() for value in means.values()]
+    assert len(figures) == 2 * (len(LIKE_THE_LECTURE) + 1)
+    whole = json.loads((workspace / COMPARISON / "summary.json").read_text())
+    assert whole["notes"]["original"].items() > values["notes"]["original"].items()
+    changed = json.loads(dvc(workspace, "metrics", "diff", "--json").stdout)
+    assert f"{COMPARISON}/metrics.json" in json.dumps(changed)
+
+
+@pytest.mark.parametrize(("command", "revisions"), [("show", 1), ("diff", 2)])
+def test_plots_are_drawn_without_a_network(workspace: Path, page: "Page", command: str, revisions: int) -> None:
+    done = dvc(workspace, "plots", command)
+    assert "No plots were loaded" not in done.stderr + done.stdout
+    assert "WARNING" not in done.stderr
+    html = workspace / "dvc_plots" / "index.html"
+    assert 'src="http' not in html.read_text()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(html.as_uri())
+    assert errors == []
+    assert page.locator("figure").count() == 4  # loss and accuracy of two datasets
+    first = page.locator("figure").first
+    box = first.bounding_box()
+    assert box
+    assert box["y"] + box["height"] <= 900
+    assert first.locator("path.mean").count() == len(LIKE_THE_LECTURE) * revisions
+    assert first.locator("path.band").count() == len(LIKE_THE_LECTURE) * revisions
+    assert set(LIKE_THE_LECTURE) <= set(first.locator("text").all_text_contents())
+    pictures = page.evaluate("[...document.images].map((image) => image.naturalWidth)")
+    assert len(pictures) > 8
+    assert all(pictures)
+
+
+def test_outputs_travel_through_a_remote(workspace: Path) -> None:
+    dvc(workspace, "commit", "--force", "compare")
+    dvc(workspace, "remote", "add", "--local", "--default", "backup", str(workspace / "remote"))
+    dvc(workspace, "push")
+    before = {path: path.read_bytes() for path in (workspace / COMPARISON).rglob("*") if path.is_file()}
+    shutil.rmtree(workspace / ".dvc" / "cache")
+    for name in ("figures", "curves", "plots"):
+        shutil.rmtree(workspace / COMPARISON / name)
+    dvc(workspace, "pull")
+    assert {path: path.read_bytes() for path in (workspace / COMPARISON).rglob("*") if path.is_file()} == before
