@@ -8,6 +8,7 @@ import itertools
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from faults import ROOT, cited
 from faults.cited import Outcome
-from faults.context import SEED, Context
+from faults.context import SEED, Context, described
 from faults.rows import ROWS, Row
 from feedforward.core import atomic_files, provenance
 
@@ -83,9 +84,10 @@ def run_row(row: Row, context: Context, outcomes: Mapping[str, Outcome]) -> Resu
         try:
             seen.append(part(context))
         except AssertionError as error:
-            problem = problem or " ".join(str(error).split())
+            problem = problem or " ".join(str(error).split()) or described(error)
         except Exception as error:  # a defect of the row itself must not hide the others
-            problem = problem or f"{type(error).__name__}: {' '.join(str(error).split())}"
+            traceback.print_exc()
+            problem = problem or described(error)
     cases = sum(outcome.passed for outcome in tests)
     if cases:
         seen.append(f"{cases} tests")

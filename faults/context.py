@@ -4,7 +4,9 @@ import contextlib
 import functools
 import multiprocessing
 import os
+import re
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -38,6 +40,17 @@ class Context:
     @functools.cached_property
     def _line(self) -> Line:
         return workspace.finish(self.folder / "line")
+
+
+def described(error: BaseException) -> str:
+    """One line for an exception: type, message, and the innermost places of its traceback or of its cause's.
+
+    The cause of an exception from another process has the traceback there.
+    """
+    text = "".join(traceback.format_exception(error.__cause__ or error))
+    places = re.findall(r'File "(?:.*/)?([^/"]+)", line (\d+), in (\S+)', text)[-3:]
+    trail = " > ".join(f"{file}:{line} {function}" for file, line, function in places)
+    return f"{' '.join(traceback.format_exception_only(error)[-1].split())} ({trail})"
 
 
 def in_subprocess(scenario: Scenario) -> Scenario:

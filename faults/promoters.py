@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import threading
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import registered
 import small_data
 
-from faults.context import SEED, Context, environment
+from faults.context import SEED, Context, described, environment
 from faults.kills import chained
 from feedforward import tracking
 from feedforward.config.schema import Promotion, load_params
@@ -83,13 +84,14 @@ def _promote(root: str, numbers: Sequence[int]) -> list[str]:
     def promote(number: int) -> None:
         version = model_versions.find(name, number)
         try:
-            assert version is not None
+            assert version is not None, "is not registered"
             gate.conclude(params, name, run, version, Registry())
         except gate.Refused:
             if number <= VALID:
                 problems.append(f"version {number} is valid and was refused")
         except Exception as error:
-            problems.append(f"version {number}: {type(error).__name__}: {error}")
+            traceback.print_exc()
+            problems.append(f"version {number}: {described(error)}")
         else:
             if number > VALID:
                 problems.append(f"version {number} is not sound and was not refused")

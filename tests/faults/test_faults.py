@@ -10,7 +10,7 @@ import pytest
 
 from faults import ROOT, __main__, cited
 from faults.cited import Outcome
-from faults.context import Context
+from faults.context import Context, in_subprocess
 from faults.kills import POINTS, STEPS, chained, drawn
 from faults.rows import ROWS, Row
 
@@ -21,6 +21,8 @@ ELSEWHERE = {
     "init",
     "describe",
     "study",
+    "decide",
+    "decide.file",
     "sweep",
     "sweep.file",
     "decide",
@@ -83,14 +85,29 @@ def test_a_failure_is_one_line_whatever_it_is(tmp_path: Path) -> None:
     context = Context(tmp_path, short=True)
     for error, said in (
         (AssertionError("two\nlines"), "  1 FAILED  it: two lines"),
-        (KeyError("odd"), "  1 FAILED  it: KeyError: 'odd'"),
+        (KeyError("odd"), "  1 FAILED  it: KeyError: 'odd' (__main__.py:"),
+        (AssertionError(), "  1 FAILED  it: AssertionError (__main__.py:"),
     ):
-        assert __main__.run_row(raising(error), context, {}).text() == said
+        text = __main__.run_row(raising(error), context, {}).text()
+        assert text.startswith(said)
+        assert text.endswith(" fail)") or "two" in text
+        assert "\n" not in text
     assert __main__.run_row(Row(2, "that"), context, {}).text() == "  2 FAILED  that: nothing holds it yet"
     row = Row(3, "this", ("a.py::test_b",))
     assert __main__.run_row(row, context, {"a.py::test_b": Outcome(2)}).text() == "  3 passed  this: 2 tests"
     failed = __main__.run_row(row, context, {"a.py::test_b": Outcome(2, 1, "x != y")})
     assert failed.text() == "  3 FAILED  this: a.py::test_b: x != y"
+
+
+def empty_assertion(_: Context) -> str:
+    raise AssertionError
+
+
+def test_an_assertion_without_a_message_in_another_process_says_where(tmp_path: Path) -> None:
+    row = Row(1, "it", scenarios=(in_subprocess(empty_assertion),))
+    said = __main__.run_row(row, Context(tmp_path, short=True), {}).seen
+    assert said.startswith("AssertionError (")
+    assert said.endswith(" empty_assertion)")
 
 
 @pytest.mark.slow

@@ -55,7 +55,7 @@ def fetch(dataset: DatasetArgument) -> None:
 
     params = load_params()
     preparation.fetch_again(dataset, params.dataset(dataset), params)
-    message(f"fetched {dataset}; next: feedforward run")
+    message(f"fetched {dataset}; next: `feedforward run`")
 
 
 def _show_columns(guess: "Guess") -> None:

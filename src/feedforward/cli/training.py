@@ -42,13 +42,13 @@ def run() -> None:
         if _nothing_is_reachable(params):
             message(
                 "[bold]No source of the real data is reachable, so this is the DEMO on small embedded data.[/bold]"
-                f" Name a folder or URL that holds the files: {download.MIRROR}=… feedforward run"
+                f" Name a folder or URL that holds the files: `{download.MIRROR}=… feedforward run`"
             )
             _demo()
             return
         for name, dataset in params.datasets.items():
             for source in download.changed(dataset.files, paths.raw(name)).values():
-                message(f"{source} differs from what was fetched; to take it: feedforward fetch {name}")
+                message(f"{source} differs from what was fetched; `feedforward fetch {name}` takes the new content")
         dvc_repro.repro(paths.root())
     _show_comparison(paths.root())
 

@@ -84,7 +84,7 @@ def champion(name: str, version: Version | None = None, dataset: Dataset | None 
     if version is None:
         raise NothingToServe(f"{name}: there is no champion yet; run `feedforward promote {name}`")
     if model_version.DIGEST not in version.tags:
-        raise DataError(f"{version.name}: was not made by `feedforward promote`; run `feedforward promote {name}`")
+        raise DataError(f"{version.name}: is not the result of a promotion; run `feedforward promote {name}`")
     folder = model_versions.folder(version, model_version.SERVED)
     served = bundle.read(folder, version.tags[model_version.DIGEST])
     if dataset is not None and (problem := compatibility.mismatch(served, dataset)):

@@ -82,7 +82,9 @@ def _readable(database: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise TrackingError(f"{database}: cannot be read ({error}); look at it with `make ui`") from None
+        raise TrackingError(
+            f"{database}: cannot be read ({error}); restore a copy of it, or move it away and run `feedforward run`"
+        ) from None
 
 
 def folder(version: Version, name: str) -> Path:

@@ -59,7 +59,7 @@ def test_the_remedy_for_a_damaged_picture_works(tmp_path: Path, monkeypatch: pyt
     bad = source / "beam" / "3.png"
     bad.write_bytes(bad.read_bytes()[:60])
     preparation.fetch("own", params.datasets["own"], params)
-    with pytest.raises(DataError, match=r"beam/3\.png: .*run feedforward fetch NAME"):
+    with pytest.raises(DataError, match=r"beam/3\.png: .*run `feedforward fetch own`"):
         preparation.vectorize("own", params.datasets["own"])
     bad.unlink()
     assert list(download.changed(params.datasets["own"].files, paths.raw("own"))) == ["flowers"]

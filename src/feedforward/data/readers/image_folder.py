@@ -23,11 +23,12 @@ def read(config: ImageReader, files: Mapping[str, Path]) -> Reading:
     Raises:
         DataError: the file is missing or damaged, holds no picture of a split, or one that cannot be read.
     """
+    dataset = files[config.file].parent.name
     train, test = _splits(config, files)
 
     def parts() -> Iterator[Part]:
-        yield _part("train", [train[row] for row in order(len(train), config.shuffle_seed)], config)
-        yield _part("test", test, config)
+        yield _part("train", [train[row] for row in order(len(train), config.shuffle_seed)], config, dataset)
+        yield _part("test", test, config, dataset)
 
     return Reading(parts())
 
@@ -35,7 +36,8 @@ def read(config: ImageReader, files: Mapping[str, Path]) -> Reading:
 def samples(config: ImageReader, files: Mapping[str, Path], rows: Sequence[int]) -> list[npt.NDArray[np.uint8]]:
     """Test pictures of those rows, (height, width), as the network gets them."""
     _, test = _splits(config, files)
-    return [_pixels(test[row], config).reshape(config.height, config.width) for row in rows]
+    dataset = files[config.file].parent.name
+    return [_pixels(test[row], config, dataset).reshape(config.height, config.width) for row in rows]
 
 
 def column_names(_vectorized: Path) -> Callable[[int], str]:
@@ -66,17 +68,17 @@ def _labeled(path: Path, folder: str, classes: Sequence[str]) -> list[Picture]:
     return pictures
 
 
-def _pixels(picture: Picture, config: ImageReader) -> npt.NDArray[np.uint8]:
+def _pixels(picture: Picture, config: ImageReader, dataset: str) -> npt.NDArray[np.uint8]:
     try:
         return image_preprocessing.scaled(image_preprocessing.read(picture[1]), config.height, config.width)
     except ValueError as error:
         raise DataError(
-            f"{picture[0]}: {error}; remove the file from the source, then run feedforward fetch NAME"
+            f"{picture[0]}: {error}; remove the file from the source, then run `feedforward fetch {dataset}`"
         ) from None
 
 
-def _part(name: Literal["train", "test"], pictures: Sequence[Picture], config: ImageReader) -> Part:
-    pixels = np.stack([_pixels(picture, config) for picture in pictures])
+def _part(name: Literal["train", "test"], pictures: Sequence[Picture], config: ImageReader, dataset: str) -> Part:
+    pixels = np.stack([_pixels(picture, config, dataset) for picture in pictures])
     labels = np.array([label for _, _, label in pictures], np.min_scalar_type(len(config.classes) - 1))
     lengths = np.array([len(content) for _, content, _ in pictures], np.int64)
     return Part(name, Split(pixels, labels), lengths, content_digests(content for _, content, _ in pictures))

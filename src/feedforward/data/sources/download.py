@@ -174,7 +174,7 @@ def _fetch_once(
         else:
             received = archives.write_content(read(location, patience, bar), file, output)
         if expected is not None and received != expected:
-            hint = "" if file.sha256 else f"; to take data that changed: feedforward fetch {target.parent.name}"
+            hint = "" if file.sha256 else f"; `feedforward fetch {target.parent.name}` takes data that changed"
             raise DataError(f"expected content with SHA-256 {expected}, received {received}{hint}")
     return received
 

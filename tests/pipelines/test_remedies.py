@@ -1,0 +1,100 @@
+"""Remedies that messages name, followed word for word in a workspace: after them the command that failed works."""
+
+import re
+import shlex
+import shutil
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from faults import workspace
+from faults.workspace import NAME, Done
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+REMEDY = re.compile(r"`((?:feedforward|dvc) [^`]+)`")
+PREDICT = f"feedforward predict {NAME} 'a good film'"
+TRAIN = f"feedforward train {NAME}"
+
+
+def run(folder: Path, command: str, **more: str) -> Done:
+    """A command as a user types it, of this environment."""
+    program, *arguments = shlex.split(command)
+    module = {"feedforward": "feedforward.cli"}.get(program, program)
+    done = workspace.run(folder, sys.executable, "-m", module, *arguments, **more)
+    assert "Traceback" not in done.stderr, done.stderr[-2000:]
+    return done
+
+
+def follow(folder: Path, command: str, depth: int = 4) -> list[str]:
+    """Run a command; as long as it fails, follow the first remedy of its message. Return the remedies followed."""
+    followed: list[str] = []
+    while (done := run(folder, command)).returncode != 0:
+        remedies = REMEDY.findall(done.stderr)
+        assert remedies, f"{command}: no remedy: {done.stderr[-1000:]}"
+        assert remedies[0] not in followed, f"{command}: `{remedies[0]}` did not help: {done.stderr[-1000:]}"
+        assert depth > 0, done.stderr[-1000:]
+        followed += [*follow(folder, remedies[0], depth - 1), remedies[0]]
+    return followed
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace in which nothing has run."""
+    return workspace.prepare(tmp_path_factory.mktemp("remedies") / "workspace")
+
+
+@pytest.fixture(scope="module")
+def served(prepared: Path) -> Path:
+    """The workspace after the remedies of the first prediction."""
+    assert follow(prepared, PREDICT) == ["feedforward run", f"feedforward promote {NAME}"]
+    return prepared
+
+
+def test_the_remedies_of_a_prediction_without_a_champion_lead_to_one(served: Path) -> None:
+    assert run(served, PREDICT).stdout.strip()
+
+
+def truncated(path: Path) -> None:
+    content = path.read_bytes()
+    path.unlink()  # the cache may share its bytes
+    path.write_bytes(content[: len(content) // 2])
+
+
+@pytest.mark.parametrize("damage", [truncated, Path.unlink])
+@pytest.mark.parametrize(
+    ("file", "command"),
+    [
+        (f"data/vectorized/{NAME}/manifest.json", TRAIN),
+        (f"data/vectorized/{NAME}/train/indices.npy", TRAIN),
+        (f"data/vectorized/{NAME}/train/labels.npy", TRAIN),
+        ("data/trained/fair.json", "dvc repro compare"),
+    ],
+)
+def test_the_remedy_for_a_damaged_output_restores_it(
+    served: Path, tmp_path: Path, file: str, command: str, damage: Callable[[Path], None]
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(served, folder, symlinks=True)
+    content = (folder / file).read_bytes()
+    damage(folder / file)
+    follow(folder, command)
+    assert (folder / file).read_bytes() == content
+
+
+def test_runs_that_waited_for_the_tracking_server_are_sent(served: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(served, folder, symlinks=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
+        done = run(folder, f"{TRAIN} --seeds 2", MLFLOW_TRACKING_URI=nobody)
+    assert done.returncode == 0, done.stderr
+    [remedy] = set(REMEDY.findall(done.stderr))
+    assert remedy == "feedforward sync"
+    sent = run(folder, remedy)
+    assert sent.returncode == 0, sent.stderr
+    assert re.search(r"sent [1-9]\d*, waiting 0", sent.stderr + sent.stdout)

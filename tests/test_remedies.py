@@ -1,0 +1,121 @@
+"""Every command that a message names exists with those arguments, and the remedies that matter most work."""
+
+import ast
+import functools
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from ruamel.yaml import YAML
+
+from feedforward.cli.app import app
+
+ROOT = Path(__file__).resolve().parents[1]
+PROGRAMS = "feedforward|dvc|make|prefect|mlflow|python"
+COMMAND = re.compile(rf"`(?:[A-Z\d_]+=\S+ )?((?:{PROGRAMS}) [^`]+)`")
+PLACEHOLDER = "1"  # for a value that a message fills in: a name, a number of a version
+
+
+def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Line and text of every string of a module that is not a docstring; values of f-strings are placeholders."""
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in ast.walk(tree):
+        if id(node) in docstrings | parts:
+            continue
+        if isinstance(node, ast.JoinedStr):
+            yield (
+                node.lineno,
+                "".join(str(part.value) if isinstance(part, ast.Constant) else PLACEHOLDER for part in node.values),
+            )
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.lineno, node.value
+
+
+@functools.cache
+def messages() -> dict[str, str]:
+    """FILE:LINE → text, for all strings of the product."""
+    sources = [*(ROOT / "src").rglob("*.py"), *(ROOT / "pipelines").glob("*.py")]
+    return {
+        f"{path.relative_to(ROOT)}:{line}": text
+        for path in sorted(sources)
+        for line, text in texts(ast.parse(path.read_text(encoding="utf-8")))
+    }
+
+
+REMEDIES = sorted({command for text in messages().values() for command in COMMAND.findall(text)})
+
+
+@functools.cache
+def stages() -> set[str]:
+    return set(YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"])
+
+
+@functools.cache
+def targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+
+
+def check(command: str) -> None:
+    """Parse a command as its program does, without running it.
+
+    Raises:
+        AssertionError, a usage error of Typer: there is no such command, option, stage or target.
+    """
+    program, *arguments = shlex.split(command)
+    if program == "feedforward":
+        group = typer.main.get_command(app)
+        name, *rest = arguments
+        with group.make_context(program, arguments, resilient_parsing=True) as context:
+            subcommand = group.get_command(context, name)  # type: ignore[attr-defined]
+            assert subcommand is not None, f"no command {name}"
+            subcommand.make_context(name, rest, parent=context)
+    elif program == "dvc":
+        verb, *chosen = arguments
+        assert verb in ("repro", "status", "pull", "push"), verb
+        assert {stage for stage in chosen if not stage.startswith("-")} <= stages(), chosen
+    elif program == "make":
+        assert set(arguments) <= targets(), arguments
+    elif program == "python":
+        assert arguments[0] == "-m", arguments
+        assert importlib.util.find_spec(arguments[1]) is not None, arguments
+    else:  # prefect, mlflow: their own help
+        subprocess.run([sys.executable, "-m", program, *arguments[:2], "--help"], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("command", REMEDIES)
+def test_a_command_of_a_message_exists(command: str) -> None:
+    check(command)
+
+
+@pytest.mark.parametrize(
+    ("command", "problem"),
+    [
+        ("feedforward fix imdb", "no command fix"),
+        ("feedforward fetch --all", "No such option: --all"),
+        ("feedforward promote", "Missing parameter: dataset"),
+        ("dvc repro words", "words"),
+        ("make it", "it"),
+    ],
+)
+def test_a_command_that_does_not_exist_is_noticed(command: str, problem: str) -> None:
+    with pytest.raises(Exception, match=problem):
+        check(command)
+
+
+def test_messages_quote_their_commands() -> None:
+    """A command outside backquotes is not checked above. Names of jobs and examples of the help are exceptions."""
+    names = "|".join(command.name or "" for command in typer.main.get_command(app).commands.values())  # type: ignore[attr-defined]
+    loose = re.compile(rf"(?:\bfeedforward (?:{names})|\bdvc repro)\b")
+    found = {
+        line: text
+        for line, text in messages().items()
+        if loose.search(COMMAND.sub("", text)) and not text.startswith(("feedforward ", "Example"))
+    }
+    assert not found
