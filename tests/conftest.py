@@ -1,10 +1,12 @@
 """Order of the tests, and what they share."""
 
+import logging
+import os
 from collections.abc import Generator, Iterator
 
 import pytest
 
-from feedforward.core import processes
+from feedforward.core import logs, processes
 from pipelines import prefect_server as server
 
 
@@ -18,6 +20,20 @@ def pytest_collection() -> Generator[None, object, object]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whole jobs first, then slow tests: begun last they would keep one core busy while the other has nothing to do."""
     items.sort(key=lambda item: ("pipelines" not in item.path.parts, item.get_closest_marker("slow") is None))
+
+
+@pytest.fixture(autouse=True)
+def _logging() -> Iterator[None]:
+    """Commands send records to the standard error of their test; tests after them capture records again."""
+    loggers = [logging.getLogger(name) for name in logs.LOGGERS]
+    before = [(logger.handlers, logger.level, logger.propagate) for logger in loggers]
+    variable = os.environ.get(logs.VARIABLE)
+    yield
+    os.environ.pop(logs.VARIABLE, None)
+    if variable is not None:
+        os.environ[logs.VARIABLE] = variable
+    for logger, (logger.handlers, level, logger.propagate) in zip(loggers, before, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -67,5 +67,3 @@ def test_child_processes_inherit_the_level_of_the_log(monkeypatch: pytest.Monkey
     assert "INFO" in done.stderr
     assert "feedforward.x: seen" in done.stderr
     assert "hidden" not in done.stderr
-    monkeypatch.setenv(logs.VARIABLE, "WARNING")
-    logs.configure()
