@@ -25,8 +25,6 @@ ELSEWHERE = {
     "decide.file",
     "sweep",
     "sweep.file",
-    "decide",
-    "decide.file",
     "retraining",
     "fetch_version",
     "demo",
