@@ -1,6 +1,8 @@
-"""Pictures of a digit-like stroke, and what people make of them: other sizes, colours, formats."""
+"""Pictures of a digit-like stroke in several sizes, colors and formats."""
 
 import io
+import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ def encoded(pixels: npt.NDArray[np.generic], kind: str = "PNG", **options: Any) 
 
 
 def stroke(height: int, width: int, seed: int = 0) -> Pixels:
-    """A thick light hook on dark ground, somewhere on the sheet."""
+    """A thick light hook on a dark background, at a random position."""
     random = np.random.default_rng(seed)
     sheet = np.zeros((height, width), np.uint8)
     side = min(height, width)
@@ -30,7 +32,7 @@ def stroke(height: int, width: int, seed: int = 0) -> Pixels:
 
 
 def framed(samples: int, side: int = 28, box: int = 20) -> Pixels:
-    """(samples, side, side): strokes as a data set of digits has them, in a box, their centre of mass in the middle."""
+    """(samples, side, side): strokes scaled to a box, with their center of mass in the middle, like MNIST's digits."""
     images = np.zeros((samples, side, side), np.uint8)
     for number in range(samples):
         wide = 6 + number % 8
@@ -42,3 +44,13 @@ def framed(samples: int, side: int = 28, box: int = 20) -> Pixels:
         left = round(side / 2 - float(drawn.sum(0) @ np.arange(wide)) / total)
         images[number, top : top + box, left : left + wide] = drawn
     return images
+
+
+def png_of(width: int, height: int) -> bytes:
+    """A PNG whose header claims a size, without pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")

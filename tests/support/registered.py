@@ -18,7 +18,7 @@ from feedforward.data.readers import tokenizer
 from feedforward.data.readers.columns import Columns
 from feedforward.data.readers.encoders import Encoder
 from feedforward.data.readers.image_encoder import ImageEncoder
-from feedforward.data.readers.image_preprocessing import Framing
+from feedforward.data.readers.image_preprocessing import ImageGeometry
 from feedforward.data.readers.row_encoder import RowEncoder
 from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.experiments import plan
@@ -153,7 +153,7 @@ def champion(store: "Store", params: Params, strength: float = 1.0, **variants: 
 def pictures_champion(store: "Store") -> Version:
     """A version of `tones` that takes pictures of 28 × 28 pixels, and is champion; its weights are random."""
     network = networks.network([784, 8, 3], ["relu", "softmax"], scale=1 / 255)
-    frame = ImageEncoder(Framing(28, 28, 20, (14.0, 14.0)))
+    frame = ImageEncoder(ImageGeometry(28, 28, 20, (14.0, 14.0)))
     return _champion(store, "tones", "Tones", ("dark", "grey", "light"), network, frame)
 
 

@@ -120,11 +120,11 @@ def test_layouts_of_parts_are_known(
 
 
 def test_sixteen_bits_keep_their_brightness(tmp_path: Path) -> None:
-    from feedforward.data.readers import image_preprocessing
+    from feedforward.data.readers import image_decoding
 
     Image.fromarray(np.full((8, 8), 20_000, np.uint16)).save(tmp_path / "dark.png")
     Image.fromarray(np.full((8, 8), 60_000, np.uint16)).save(tmp_path / "bright.png")
-    dark, bright = (image_preprocessing.read((tmp_path / f"{n}.png").read_bytes()) for n in ("dark", "bright"))
+    dark, bright = (image_decoding.read((tmp_path / f"{n}.png").read_bytes()) for n in ("dark", "bright"))
     assert dark.mean() == pytest.approx(20_000 / 257, abs=1)
     assert bright.mean() == pytest.approx(60_000 / 257, abs=1)
 

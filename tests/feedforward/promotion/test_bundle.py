@@ -15,7 +15,7 @@ import pytest
 from feedforward.core.errors import DataError
 from feedforward.data.readers import tokenizer
 from feedforward.data.readers.image_encoder import ImageEncoder
-from feedforward.data.readers.image_preprocessing import Framing
+from feedforward.data.readers.image_preprocessing import ImageGeometry
 from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.models import network_files
 from feedforward.models.network_files import WEIGHTS
@@ -133,7 +133,7 @@ def test_parts_that_do_not_belong_together_are_not_written(tmp_path: Path, chang
     with pytest.raises(DataError, match="do not match"):
         bundle.write(tmp_path / "s", FILES, description(**changes), WORDS)
     with pytest.raises(DataError, match="do not match"):
-        bundle.write(tmp_path / "s", FILES, description(), ImageEncoder(Framing(3, 3, None, (1, 1))))
+        bundle.write(tmp_path / "s", FILES, description(), ImageEncoder(ImageGeometry(3, 3, None, (1, 1))))
     assert not (tmp_path / "s").exists()
 
 

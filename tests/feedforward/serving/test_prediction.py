@@ -23,7 +23,7 @@ from feedforward.config.schema import Params
 from feedforward.core.errors import DataError, InputError, NothingToServe, ParamsError
 from feedforward.data.readers import tokenizer
 from feedforward.data.readers.image_encoder import ImageEncoder
-from feedforward.data.readers.image_preprocessing import Framing
+from feedforward.data.readers.image_preprocessing import ImageGeometry
 from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.models import network_files
 from feedforward.models.numpy_network import Network
@@ -92,7 +92,7 @@ def test_an_effect_is_exactly_what_leaving_the_word_out_undoes(
 
 def test_pictures_have_no_words() -> None:
     asked = served(
-        networks.network([16, 3], ["softmax"]), ("a", "b", "c"), ImageEncoder(Framing(4, 4, None, (1.5, 1.5)))
+        networks.network([16, 3], ["softmax"]), ("a", "b", "c"), ImageEncoder(ImageGeometry(4, 4, None, (1.5, 1.5)))
     )
     assert prediction.explained(asked, "x") == ("", [])
     pixels = asked.encoder.check(encoded(stroke(8, 8)), "f")

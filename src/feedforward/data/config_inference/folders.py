@@ -203,12 +203,12 @@ def _size(files: Sequence[Path]) -> tuple[int, int]:
     Raises:
         InputError: one is not a picture.
     """
-    from feedforward.data.readers import image_preprocessing
+    from feedforward.data.readers import image_decoding
 
     sizes = []
     for file in files:
         try:
-            sizes.append(image_preprocessing.size_of(file))
+            sizes.append(image_decoding.size_of(file))
         except (ValueError, OSError) as error:
             raise InputError(
                 str(file), f"{getattr(error, 'strerror', None) or error}; remove it, then run init again"

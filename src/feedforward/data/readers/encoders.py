@@ -1,4 +1,4 @@
-"""Raw samples as a user sends them → rows of features as the network was trained on.
+"""Encode raw samples that users send as rows of features in the form that the network was trained on.
 
 An encoder travels with its model as plain values and files: `settings()` and `files()` describe it, `load` restores it.
 """
@@ -13,16 +13,16 @@ from feedforward.config.schema import Reader
 from feedforward.core.errors import DataError
 from feedforward.data.readers import columns, idx, image_encoder, image_preprocessing, tokenizer
 from feedforward.data.readers.image_encoder import ImageEncoder, ScaledEncoder
-from feedforward.data.readers.image_preprocessing import Framing
+from feedforward.data.readers.image_preprocessing import ImageGeometry
 from feedforward.data.readers.row_encoder import COLUMNS, RowEncoder
 from feedforward.data.readers.text_encoder import VOCABULARY, TextEncoder
 from feedforward.data.splits import Features, MultiHot, Split
 
-MEASURED_IMAGES = 5000  # enough to measure their framing
+MEASURED_IMAGES = 5000  # enough to measure their geometry
 
 
 class Encoder(Protocol):
-    """What turns raw samples into features; `takes` says which kind of sample."""
+    """Turns raw samples into features; `takes` names the kind of sample."""
 
     takes: str
 
@@ -34,33 +34,33 @@ class Encoder(Protocol):
         """The sample as `encode` takes it, from a JSON value or from the bytes of a file; InputError names `field`."""
 
     def encode(self, samples: Sequence[Any]) -> Features:
-        """(samples, columns) of samples that were checked."""
+        """Features, (samples, columns), of checked samples."""
 
     def unknown(self, sample: Any) -> list[str]:
-        """What a checked sample holds that does not occur in the training data: words, or `COLUMN=CATEGORY`."""
+        """Parts of a checked sample that do not occur in the training data: words, or `COLUMN=CATEGORY`."""
 
     def settings(self) -> dict[str, Any]:
-        """JSON values that `load` makes it from again."""
+        """JSON values from which `load` restores the encoder."""
 
     def files(self) -> dict[str, bytes]:
-        """Files that `load` needs besides."""
+        """Files that `load` also needs, by name."""
 
 
 def quick(encoder: Encoder, samples: Sequence[Any]) -> bool:
-    """Whether samples of a few kilobytes in total are checked and encoded in milliseconds.
+    """Whether these samples, a few kilobytes in total, can be checked and encoded within milliseconds.
 
-    Pictures may not be: a few kilobytes can hold millions of pixels.
+    Pictures may take longer: a few kilobytes can hold millions of pixels.
     """
     return encoder.takes != "image" or image_encoder.picture_pixels(samples) <= image_encoder.QUICK_PIXELS
 
 
 def of_dataset(reader: Reader, vectorized: Path, files: Mapping[str, Path]) -> Encoder:
-    """The encoder of a data set that was vectorized; `files` maps a raw file's key to its path, where it is at hand.
+    """The encoder of a vectorized dataset; `files` maps a raw file's key to its path, if available.
 
-    Images are measured on the training split.
+    The geometry of images is measured on the training split.
 
     Raises:
-        DataError: the files are missing or damaged, or the features are no pictures.
+        DataError: the files are missing or damaged, or the features are not pixels.
     """
     if reader.kind == "labeled_text":
         return TextEncoder(tokenizer.load_vocabulary(vectorized / VOCABULARY, reader.num_words), reader.text or "")
@@ -76,15 +76,15 @@ def of_dataset(reader: Reader, vectorized: Path, files: Mapping[str, Path]) -> E
         raise DataError(f"{vectorized}: must hold pixels, got words; run `dvc repro vectorize`")
     height, width = _shape(files.get(reader.train.features), features.shape[1])
     pixels = np.asarray(features[:MEASURED_IMAGES]).reshape(-1, height, width).astype(np.uint8)
-    return ImageEncoder(image_preprocessing.framing(pixels))
+    return ImageEncoder(image_preprocessing.measure_geometry(pixels))
 
 
 def _scaled(height: int, width: int) -> ScaledEncoder:
-    return ScaledEncoder(Framing(height, width, None, ((height - 1) / 2, (width - 1) / 2)))
+    return ScaledEncoder(ImageGeometry(height, width, None, ((height - 1) / 2, (width - 1) / 2)))
 
 
 def _shape(path: Path | None, pixels: int) -> tuple[int, int]:
-    """Height and width: as the raw file says where it is at hand, else of a square, else of one row."""
+    """Height and width: from the raw file if available, else of a square, else of a single row."""
     if path is not None and path.exists():
         sides = idx.read_array(path).shape[1:]
         if len(sides) == 2 and sides[0] * sides[1] == pixels:
@@ -94,10 +94,10 @@ def _shape(path: Path | None, pixels: int) -> tuple[int, int]:
 
 
 def load(settings: Mapping[str, Any], files: Mapping[str, bytes]) -> Encoder:
-    """The encoder that left these settings and files.
+    """Restore an encoder from its settings and files.
 
     Raises:
-        DataError: they are not those of an encoder.
+        DataError: they do not describe an encoder.
     """
     try:
         if settings["kind"] == "words":
@@ -109,7 +109,7 @@ def load(settings: Mapping[str, Any], files: Mapping[str, bytes]) -> Encoder:
         if settings["kind"] == "pixels":
             row, column = (float(value) for value in settings["centre"])
             box = None if settings["box"] is None else int(settings["box"])
-            return ImageEncoder(Framing(int(settings["height"]), int(settings["width"]), box, (row, column)))
+            return ImageEncoder(ImageGeometry(int(settings["height"]), int(settings["width"]), box, (row, column)))
         if settings["kind"] == "scaled pixels":
             return _scaled(int(settings["height"]), int(settings["width"]))
         if settings["kind"] == "columns":
@@ -120,14 +120,14 @@ def load(settings: Mapping[str, Any], files: Mapping[str, bytes]) -> Encoder:
 
 
 def translate(features: Features, made_by: Encoder, wanted: Encoder) -> Features:
-    """Features of one encoder as another would have made them from the same samples.
+    """Convert features of one encoder to what another would have made from the same samples.
 
-    Of texts: words move to the columns that they have in the other vocabulary, words without one count as dropped.
-    A word that only the other vocabulary knows was dropped before and stays so. Of rows: with the other's means,
-    deviations and categories.
+    Texts: words move to their columns in the other vocabulary, or count as dropped if it does not contain them.
+    A word that only the other vocabulary contains was dropped before and stays dropped. Rows: encoded again with the
+    other's means, deviations and categories.
 
     Raises:
-        DataError: the two take different kinds of samples.
+        DataError: the encoders take different kinds of samples.
     """
     if made_by == wanted:
         return features

@@ -1,4 +1,4 @@
-"""Pictures as a user sends them → rows of pixels, as the network was trained on."""
+"""Encodes pictures that users send as rows of pixels in the form that the network was trained on."""
 
 import base64
 import binascii
@@ -6,15 +6,16 @@ import contextlib
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from feedforward.core.errors import InputError
-from feedforward.data.readers import image_preprocessing
-from feedforward.data.readers.image_preprocessing import Framing
+from feedforward.data.readers import image_decoding, image_preprocessing
+from feedforward.data.readers.image_decoding import Levels
+from feedforward.data.readers.image_preprocessing import ImageGeometry
 from feedforward.data.readers.sample_kinds import kind_of
 
 QUICK_PIXELS = 2**18  # 512 × 512: about three milliseconds
@@ -23,30 +24,30 @@ _DATA_URL = re.compile(r"data:image/[\w.+-]+;base64,")
 
 @dataclass(frozen=True)
 class ImageEncoder:
-    """Pictures → rows of pixels."""
+    """Pictures → rows of pixels, normalized to the geometry of the training images."""
 
-    frame: Framing
+    geometry: ImageGeometry
     takes = "image"
 
     @property
     def columns(self) -> int:
         """Number of features."""
-        return self.frame.height * self.frame.width
+        return self.geometry.height * self.geometry.width
 
     def check(self, sample: Any, field: str) -> npt.NDArray[np.uint8]:
         """A row of pixels, from an encoded picture (bytes, base64 or a data URL) or from rows of gray levels 0–255.
 
         Raises:
-            InputError: no picture, or an empty sheet.
+            InputError: not a picture, or a blank one.
         """
         try:
             return self.row(_gray(sample, field))
         except ValueError as error:
             raise InputError(field, str(error)) from None
 
-    def row(self, levels: image_preprocessing.Levels) -> npt.NDArray[np.uint8]:
-        """A row of pixels: the ink, placed as the training images have it."""
-        return image_preprocessing.place(image_preprocessing.ink(levels), self.frame).reshape(-1)
+    def row(self, levels: Levels) -> npt.NDArray[np.uint8]:
+        """A row of pixels: the foreground, scaled and shifted like the training images."""
+        return image_preprocessing.normalize(image_preprocessing.find_foreground(levels), self.geometry).reshape(-1)
 
     def encode(self, samples: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
         """(pictures, columns) uint8."""
@@ -58,7 +59,8 @@ class ImageEncoder:
 
     def settings(self) -> dict[str, Any]:
         """JSON values."""
-        return {"kind": "pixels", **asdict(self.frame)}
+        size = {"height": self.geometry.height, "width": self.geometry.width}
+        return {"kind": "pixels", **size, "box": self.geometry.box, "centre": self.geometry.center}
 
     def files(self) -> dict[str, bytes]:
         """None."""
@@ -67,31 +69,31 @@ class ImageEncoder:
 
 @dataclass(frozen=True)
 class ScaledEncoder(ImageEncoder):
-    """Pictures → rows of pixels, scaled as the reader of image folders does; of the frame only its size counts."""
+    """Pictures → rows of pixels, scaled like those of the image folder reader; uses only the size of the geometry."""
 
-    def row(self, levels: image_preprocessing.Levels) -> npt.NDArray[np.uint8]:
+    def row(self, levels: Levels) -> npt.NDArray[np.uint8]:
         """A row of pixels."""
-        return image_preprocessing.scaled(levels, self.frame.height, self.frame.width)
+        return image_preprocessing.letterbox(levels, self.geometry.height, self.geometry.width)
 
     def settings(self) -> dict[str, Any]:
         """JSON values."""
-        return {"kind": "scaled pixels", "height": self.frame.height, "width": self.frame.width}
+        return {"kind": "scaled pixels", "height": self.geometry.height, "width": self.geometry.width}
 
 
 def picture_pixels(samples: Sequence[Any]) -> int:
-    """How many pixels the encoded pictures among `samples` have according to their headers."""
+    """Total pixels of the encoded pictures among `samples`, according to their headers."""
     total = 0
     for sample in samples:
         if isinstance(sample, bytes | str):
-            with contextlib.suppress(ValueError):  # not a picture: `check` says so
-                total += image_preprocessing.pixels(_encoded(sample))
+            with contextlib.suppress(ValueError):  # not a picture: `check` reports it
+                total += image_decoding.pixel_count(_encoded(sample))
     return total
 
 
-def _gray(sample: Any, field: str) -> image_preprocessing.Levels:
-    """Gray levels of an encoded picture, or as they are given."""
+def _gray(sample: Any, field: str) -> Levels:
+    """Gray levels, from an encoded picture or from rows of levels."""
     if isinstance(sample, bytes | str):
-        return image_preprocessing.read(_encoded(sample))
+        return image_decoding.read(_encoded(sample))
     if isinstance(sample, list | tuple):
         return _levels(sample)
     raise InputError(field, f"must be a picture (base64, or rows of gray levels), got {kind_of(sample)}")
@@ -104,13 +106,13 @@ def _encoded(sample: bytes | str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError("must be a picture in base64, got a text that is none") from None
+        raise ValueError("expected a picture in base64, got invalid base64") from None
 
 
-def _levels(rows: Sequence[Any]) -> image_preprocessing.Levels:
+def _levels(rows: Sequence[Any]) -> Levels:
     widths = {len(row) if isinstance(row, list | tuple) else -1 for row in rows}
-    if len(widths) != 1 or min(widths) < 1 or len(rows) * max(widths) > image_preprocessing.MAX_PIXELS:
-        raise ValueError("must be rows of equally many gray levels")
+    if len(widths) != 1 or min(widths) < 1 or len(rows) * max(widths) > image_decoding.MAX_PIXELS:
+        raise ValueError("must be rows of gray levels, all of the same length")
     flat = [level for row in rows for level in row]
     if not all(type(level) in (int, float) for level in flat):
         raise ValueError("gray levels must be numbers")

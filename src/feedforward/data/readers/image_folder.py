@@ -1,4 +1,4 @@
-"""Pictures in class folders (kept as Parquet): features are gray levels, each picture scaled into one size."""
+"""Reader of class folders of pictures (stored as Parquet): gray levels, all pictures scaled to one size."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from feedforward.config.schema import ImageReader
 from feedforward.core.errors import DataError
 from feedforward.data import archive_members
-from feedforward.data.readers import image_preprocessing
+from feedforward.data.readers import image_decoding, image_preprocessing
 from feedforward.data.readers.reading import Part, Reading, content_digests, drawn, label_of_path, order
 from feedforward.data.splits import Split
 
@@ -21,7 +21,7 @@ def read(config: ImageReader, files: Mapping[str, Path]) -> Reading:
     """Read both splits.
 
     Raises:
-        DataError: the file is missing or damaged, holds no picture of a split, or one that cannot be read.
+        DataError: the file is missing or damaged, holds no picture for a split, or one that cannot be decoded.
     """
     dataset = files[config.file].parent.name
     train, test = _splits(config, files)
@@ -34,14 +34,14 @@ def read(config: ImageReader, files: Mapping[str, Path]) -> Reading:
 
 
 def samples(config: ImageReader, files: Mapping[str, Path], rows: Sequence[int]) -> list[npt.NDArray[np.uint8]]:
-    """Test pictures of those rows, (height, width), as the network gets them."""
+    """Test pictures of those rows, (height, width), as the network receives them."""
     _, test = _splits(config, files)
     dataset = files[config.file].parent.name
     return [_pixels(test[row], config, dataset).reshape(config.height, config.width) for row in rows]
 
 
 def column_names(_vectorized: Path) -> Callable[[int], str]:
-    """Pixels have numbers."""
+    """Pixels are numbered."""
     return lambda column: f"pixel {column}"
 
 
@@ -70,7 +70,7 @@ def _labeled(path: Path, folder: str, classes: Sequence[str]) -> list[Picture]:
 
 def _pixels(picture: Picture, config: ImageReader, dataset: str) -> npt.NDArray[np.uint8]:
     try:
-        return image_preprocessing.scaled(image_preprocessing.read(picture[1]), config.height, config.width)
+        return image_preprocessing.letterbox(image_decoding.read(picture[1]), config.height, config.width)
     except ValueError as error:
         raise DataError(
             f"{picture[0]}: {error}; remove the file from the source, then run `feedforward fetch {dataset}`"

@@ -1,294 +1,192 @@
-"""Any picture of one thing → a row of pixels as the training images have them: size, place and ink alike.
+"""A picture of one object → a row of pixels normalized like the training images: size, position and contrast.
 
-MNIST's digits fill a box of 20 × 20 pixels and have their centre of mass in the middle of 28 × 28, light on dark. A
-network that has seen nothing else needs the same of a photographed or drawn digit. How a data set frames its images
-is measured on them, not assumed.
+MNIST's digits fit into a box of 20 × 20 pixels, with their center of mass in the middle of 28 × 28 pixels, light on
+dark. A network trained on them needs a photographed or drawn digit in the same form. The geometry of a dataset is
+measured on its training images.
 """
 
-import contextlib
-import io
 import math
-import struct
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-Gray = npt.NDArray[np.float32]
-Levels = npt.NDArray[np.uint8] | Gray  # gray levels 0–255, (height, width): bytes are a quarter of the work
+from feedforward.data.readers.image_decoding import Gray, Levels, read
 
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "PPM")
-MAX_PIXELS = 2**24  # 4096 × 4096
-ORIENTATION = 0x0112  # EXIF
-PNG, SIZE = b"\x89PNG\r\n\x1a\n", b"IHDR"
-FAINTEST = 24.0  # of 255: less contrast than that is an empty sheet
-IN_BOX = 0.2  # of the strongest ink: what is fainter does not make the box larger
-ALIKE = 0.95  # share of the training images that must agree on their box
+MIN_CONTRAST = 24.0  # of 255; with less contrast a picture counts as blank
+BOX_THRESHOLD = 0.2  # share of the strongest pixel; fainter pixels do not extend the bounding box
+AGREEMENT = 0.95  # share of the training images that must agree on the size of their box
 ALL = slice(None)
 
 
 @dataclass(frozen=True)
-class Framing:
-    """How images stand in their frame of `height` × `width` pixels.
+class ImageGeometry:
+    """Size of the images, in pixels, and where their foreground is.
 
-    box: the longer side of the ink, pixels; None where the images do not agree on one, and fill the frame.
-    centre: (row, column) of the ink's centre of mass.
+    box: longer side of the foreground's bounding box; None if the images differ in it or fill the whole frame.
+    center: (row, column) of the foreground's center of mass.
     """
 
     height: int
     width: int
     box: int | None
-    centre: tuple[float, float]
+    center: tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Ink:
-    """What stands out from the `ground` of a picture, at most by `strongest`; what is fainter than `noise` is none.
+class Foreground:
+    """Pixels that differ from the `background` level by more than `noise` and by at most `strongest`.
 
-    side: 1 where all that differs from the ground is lighter, -1 where all is darker, 0 where there is both.
+    side: 1 if all of them are lighter than the background, -1 if all are darker, 0 if both occur.
     """
 
     levels: Levels
-    ground: float
+    background: float
     noise: float
     strongest: float
     side: int
 
     def strength(self, rows: slice = ALL, columns: slice = ALL) -> Levels:
-        """How far each pixel of a part stands out, 0–255."""
+        """Absolute difference from the background, 0–255, of the given rows and columns; noise becomes 0."""
         part = self.levels[rows, columns]
-        if part.dtype == np.uint8 and self.side and not self.noise:  # then the ground is a level, and bytes are enough
-            ground = np.uint8(self.ground)
-            return np.asarray(part - ground if self.side > 0 else ground - part)
-        found: Gray = np.abs(part - np.float32(self.ground))
+        if part.dtype == np.uint8 and self.side and not self.noise:  # the background is an integer: uint8 suffices
+            background = np.uint8(self.background)
+            return np.asarray(part - background if self.side > 0 else background - part)
+        difference: Gray = np.abs(part - np.float32(self.background))
         if not self.noise:
-            return found
+            return difference
         stretch = self.strongest / (self.strongest - self.noise)
-        return np.asarray(np.clip((found - self.noise) * stretch, 0, 255), np.float32)
+        return np.asarray(np.clip((difference - self.noise) * stretch, 0, 255), np.float32)
 
-    def extent(self, share: float) -> tuple[int, int, int, int]:
-        """(first row, first column, height, width) of what has more than that share of its strongest."""
+    def bounding_box(self, share: float) -> tuple[int, int, int, int]:
+        """(first row, first column, height, width) of the pixels stronger than that share of the strongest."""
         least = self.noise + share * (self.strongest - self.noise)
-        low, high = self.ground - least, self.ground + least
-        if self.levels.dtype == np.uint8:  # bytes are compared with integers as they are, with floats as floats
+        low, high = self.background - least, self.background + least
+        if self.levels.dtype == np.uint8:  # compare integers with integers: no conversion to float
             low, high = math.ceil(low), math.floor(high)
         rows, columns = (
             (self.side <= 0 and self.levels.min(axis) < low) | (self.side >= 0 and self.levels.max(axis) > high)
             for axis in (1, 0)
         )
-        return _extent(np.asarray(rows), np.asarray(columns))
+        return _box_of_lines(np.asarray(rows), np.asarray(columns))
 
 
-def framing(images: npt.NDArray[np.uint8]) -> Framing:
-    """How these images, (samples, height, width), stand in their frame."""
-    inked = [image for image in images if image.any()]
+def measure_geometry(images: npt.NDArray[np.uint8]) -> ImageGeometry:
+    """The geometry that most of these images, uint8, (samples, height, width), have in common."""
+    nonempty = [image for image in images if image.any()]
     height, width = images.shape[1:]
-    sides = np.array([max(_extent_of(image > 0)[2:]) for image in inked] or [0])
-    centres = np.array([_centre(image) for image in inked] or [((height - 1) / 2, (width - 1) / 2)])
+    sides = np.array([max(_bounding_box(image > 0)[2:]) for image in nonempty] or [0])
+    centers = np.array([_center_of_mass(image) for image in nonempty] or [((height - 1) / 2, (width - 1) / 2)])
     box = int(np.bincount(sides).argmax())
-    agree = np.mean(np.abs(sides - box) <= 1) >= ALIKE and 0 < box < max(height, width)
-    centre = np.round(np.median(centres, axis=0), 1)
-    return Framing(height, width, box if agree else None, (float(centre[0]), float(centre[1])))
+    agree = np.mean(np.abs(sides - box) <= 1) >= AGREEMENT and 0 < box < max(height, width)
+    center = np.round(np.median(centers, axis=0), 1)
+    return ImageGeometry(height, width, box if agree else None, (float(center[0]), float(center[1])))
 
 
-def encode(content: bytes, frame: Framing) -> npt.NDArray[np.uint8]:
-    """One row of pixels, (height × width,), from an encoded picture of any size, colour and polarity.
+def encode(content: bytes, geometry: ImageGeometry) -> npt.NDArray[np.uint8]:
+    """One row of pixels, (height × width,), from an encoded picture of any size, color and polarity.
 
     Raises:
-        ValueError: it is no picture, too large, or an empty sheet.
+        ValueError: not a picture, too large, or blank.
     """
-    return place(ink(read(content)), frame).reshape(-1)
+    return normalize(find_foreground(read(content)), geometry).reshape(-1)
 
 
-def scaled(levels: Levels, height: int, width: int) -> npt.NDArray[np.uint8]:
-    """One row of pixels, (height × width,): as large as fits, in the middle, on the colour of the corners."""
+def letterbox(levels: Levels, height: int, width: int) -> npt.NDArray[np.uint8]:
+    """One row of pixels, (height × width,): scaled to fit, centered, padded with the median level of the corners."""
     if levels.shape != (height, width):
         factor = min(height / levels.shape[0], width / levels.shape[1])
-        small = _resized(np.asarray(levels, np.float32), factor)[:height, :width]
-        whole = np.full((height, width), np.median(levels[[0, 0, -1, -1], [0, -1, 0, -1]]), np.float32)
+        small = _resize(np.asarray(levels, np.float32), factor)[:height, :width]
+        canvas = np.full((height, width), np.median(levels[[0, 0, -1, -1], [0, -1, 0, -1]]), np.float32)
         top, left = (height - small.shape[0]) // 2, (width - small.shape[1]) // 2
-        whole[top : top + small.shape[0], left : left + small.shape[1]] = small
-        levels = whole
+        canvas[top : top + small.shape[0], left : left + small.shape[1]] = small
+        levels = canvas
     row: npt.NDArray[np.uint8] = np.clip(np.round(levels), 0, 255).astype(np.uint8).reshape(-1)
     return row
 
 
-def pixels(content: bytes) -> int:
-    """How many pixels an encoded picture says it has.
+def find_foreground(levels: Levels) -> Foreground:
+    """Separate the foreground from the background, which is estimated at the edge; either may be the lighter one.
 
     Raises:
-        ValueError: it is no picture of a known format, or damaged, as far as was read.
-    """
-    if content.startswith(PNG) and content.find(SIZE) == 12 and content.count(SIZE) == 1 and len(content) >= 24:
-        width, height = struct.unpack_from(">II", content, 16)  # what Pillow would find, at a fiftieth of the time
-        return int(width * height)
-    with _opened(content) as picture:
-        return picture.width * picture.height
-
-
-def read(content: bytes) -> Levels:
-    """Gray levels 0–255, (height, width); what is transparent gets the ground that the picture stands out from.
-
-    Raises:
-        ValueError: it is no picture of a known format, damaged, or has more than MAX_PIXELS pixels.
-    """
-    with _opened(content) as picture:
-        ImageOps.exif_transpose(picture, in_place=True)
-        return _gray(picture)
-
-
-@contextlib.contextmanager
-def _opened(content: bytes) -> Iterator[Image.Image]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's warning of large pictures; they are refused here
-            with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
-                width, height = picture.size
-                if width * height > MAX_PIXELS:
-                    raise ValueError(f"must have at most {MAX_PIXELS} pixels, got {width} × {height}")
-                yield picture
-    except UnidentifiedImageError:
-        raise ValueError(f"must be a picture ({', '.join(FORMATS)}), got {_kind(content)}") from None
-    except Image.DecompressionBombError:
-        raise ValueError(f"must have at most {MAX_PIXELS} pixels") from None
-    except (OSError, SyntaxError, EOFError, ArithmeticError, MemoryError) as error:
-        raise ValueError(f"cannot be read as a picture: {str(error).splitlines()[0][:100]}") from None
-
-
-def _kind(content: bytes) -> str:
-    if not content:
-        return "an empty file (0 bytes)"
-    return "a web page" if content.lstrip()[:1] == b"<" else "something else"
-
-
-def size_of(path: Path) -> tuple[int, int]:
-    """(height, width) of a picture as it is shown: turned as its EXIF data say; only its header is read.
-
-    Raises:
-        ValueError: it is not a picture. OSError: it cannot be read.
-    """
-    try:
-        with Image.open(path, formats=FORMATS) as picture:
-            is_turned = picture.getexif().get(ORIENTATION) in (5, 6, 7, 8)
-            return picture.size if is_turned else (picture.height, picture.width)
-    except UnidentifiedImageError:
-        raise ValueError(f"is not a picture: {_kind(path.read_bytes()[:64])}") from None
-    except (Image.DecompressionBombError, SyntaxError, ValueError, EOFError, ArithmeticError) as error:
-        raise ValueError(f"is not a picture: {(str(error).splitlines() or [''])[0][:100]}") from None
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        raise ValueError(f"is a damaged picture: {(str(error).splitlines() or [''])[0][:100]}") from None
-
-
-def _gray(picture: Image.Image) -> Levels:
-    if picture.mode.startswith(
-        ("I", "F")
-    ):  # more than eight bits, which Pillow would cut off: one scale for all pictures
-        brightest = 1.0 if picture.mode.startswith("F") else 65535.0
-        return np.asarray(np.clip(np.asarray(picture, np.float32) * (255 / brightest), 0, 255), np.float32)
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-    if "A" not in picture.getbands() or picture.getchannel("A").getextrema() == (255, 255):
-        return _shared(picture if picture.mode == "L" else picture.convert("L"))
-    layers = np.asarray(picture, np.float32)
-    gray: Gray = layers[..., :3] @ np.array([0.299, 0.587, 0.114], np.float32)
-    alpha = layers[..., 3] / 255
-    visible = float((gray * alpha).sum() / max(float(alpha.sum()), 1e-6))
-    ground = 255.0 if visible < 128 else 0.0
-    return np.asarray(gray * alpha + ground * (1 - alpha), np.float32)
-
-
-def _shared(picture: Image.Image) -> npt.NDArray[np.uint8]:
-    """The levels where the picture has them, read-only; NumPy alone copies them piece by piece, ten times slower."""
-    try:
-        levels: npt.NDArray[np.uint8] = pa.array(picture).to_numpy(zero_copy_only=True)
-    except ValueError:  # a large one lies in several places
-        return np.asarray(picture)
-    return levels.reshape(picture.height, picture.width)
-
-
-def ink(levels: Levels) -> Ink:
-    """What stands out from the ground: dark on light and light on dark are the same.
-
-    Raises:
-        ValueError: nothing stands out.
+        ValueError: the picture is blank, or a level is not finite.
     """
     if levels.dtype != np.uint8 and not np.isfinite(levels).all():
         raise ValueError("pixels must be finite numbers")
     edge = np.concatenate([levels[0], levels[-1], levels[:, 0], levels[:, -1]])
-    ground, noise = float(edge[0]), 0.0
-    if (edge != edge[0]).any():  # no clean sheet
-        ground = float(np.median(edge.astype(np.float32)))
-        noise = 6 * float(np.median(np.abs(edge - np.float32(ground))))  # four standard deviations of a camera's noise
+    background, noise = float(edge[0]), 0.0
+    if (edge != edge[0]).any():
+        background = float(np.median(edge.astype(np.float32)))
+        noise = 6 * float(np.median(np.abs(edge - np.float32(background))))  # four standard deviations of camera noise
     lightest, darkest = float(levels.max()), float(levels.min())
-    strongest = max(lightest - ground, ground - darkest)
-    if strongest < max(FAINTEST, 2 * noise):
-        raise ValueError("must show something: it is an empty sheet")
-    return Ink(levels, ground, noise, strongest, (lightest > ground) - (darkest < ground))
+    strongest = max(lightest - background, background - darkest)
+    if strongest < max(MIN_CONTRAST, 2 * noise):
+        raise ValueError("must show something: the picture is blank")
+    return Foreground(levels, background, noise, strongest, (lightest > background) - (darkest < background))
 
 
-def place(found: Ink, frame: Framing) -> npt.NDArray[np.uint8]:
-    """Ink of any size → (height, width) uint8 as the training images stand there; what stands so already is kept."""
-    shape = found.levels.shape
-    if shape == (frame.height, frame.width) and _stands(whole := found.strength(), frame):
-        return np.round(whole).astype(np.uint8)
-    if frame.box is None:
-        small = _resized(found.strength(), min(frame.height / shape[0], frame.width / shape[1]))
-        top, left = (frame.height - small.shape[0]) // 2, (frame.width - small.shape[1]) // 2
+def normalize(foreground: Foreground, geometry: ImageGeometry) -> npt.NDArray[np.uint8]:
+    """Scale and shift to the geometry of the training images: uint8, (height, width), light on 0.
+
+    A picture that has this geometry already is returned unchanged, to the bit, apart from its polarity.
+    """
+    height, width = foreground.levels.shape
+    if (height, width) == (geometry.height, geometry.width) and _matches(full := foreground.strength(), geometry):
+        return np.round(full).astype(np.uint8)
+    if geometry.box is None:
+        small = _resize(foreground.strength(), min(geometry.height / height, geometry.width / width))
+        top, left = (geometry.height - small.shape[0]) // 2, (geometry.width - small.shape[1]) // 2
     else:
-        row, column, tall, wide = found.extent(IN_BOX)
-        part = found.strength(slice(row, row + tall), slice(column, column + wide))
-        small = _resized(part, frame.box / max(tall, wide))
-        centre = _centre(small)
-        top, left = round(frame.centre[0] - centre[0]), round(frame.centre[1] - centre[1])
-    return _pasted(small * (255 / max(float(small.max()), 1e-6)), top, left, frame)
+        row, column, box_height, box_width = foreground.bounding_box(BOX_THRESHOLD)
+        part = foreground.strength(slice(row, row + box_height), slice(column, column + box_width))
+        small = _resize(part, geometry.box / max(box_height, box_width))
+        center = _center_of_mass(small)
+        top, left = round(geometry.center[0] - center[0]), round(geometry.center[1] - center[1])
+    return _paste(small * (255 / max(float(small.max()), 1e-6)), top, left, geometry)
 
 
-def _stands(found: Levels, frame: Framing) -> bool:
-    if frame.box is None:
+def _matches(strength: Levels, geometry: ImageGeometry) -> bool:
+    """Whether the center of mass and the size of the box differ by at most one pixel."""
+    if geometry.box is None:
         return True
-    row, column = _centre(found)
-    near = abs(row - frame.centre[0]) <= 1 and abs(column - frame.centre[1]) <= 1
-    return near and abs(max(_extent_of(found > 0)[2:]) - frame.box) <= 1
+    row, column = _center_of_mass(strength)
+    is_centered = abs(row - geometry.center[0]) <= 1 and abs(column - geometry.center[1]) <= 1
+    return is_centered and abs(max(_bounding_box(strength > 0)[2:]) - geometry.box) <= 1
 
 
-def _resized(found: Levels, factor: float) -> Gray:
-    """Scaled with antialiasing, at least one pixel each way; bytes in whole levels, which takes half the time."""
-    height, width = (max(1, round(side * factor)) for side in found.shape)
-    picture = Image.fromarray(np.ascontiguousarray(found))
+def _resize(levels: Levels, factor: float) -> Gray:
+    """Scale with antialiasing, to at least one pixel per side; uint8 gives whole levels in half the time."""
+    height, width = (max(1, round(side * factor)) for side in levels.shape)
+    picture = Image.fromarray(np.ascontiguousarray(levels))
     return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR), np.float32)
 
 
-def _pasted(small: Gray, top: int, left: int, frame: Framing) -> npt.NDArray[np.uint8]:
-    whole = np.zeros((frame.height, frame.width), np.uint8)
+def _paste(small: Gray, top: int, left: int, geometry: ImageGeometry) -> npt.NDArray[np.uint8]:
+    """`small` on a black canvas; what extends beyond the canvas is cut off."""
+    canvas = np.zeros((geometry.height, geometry.width), np.uint8)
     height, width = small.shape
-    rows = slice(max(top, 0), min(top + height, frame.height))
-    columns = slice(max(left, 0), min(left + width, frame.width))
-    whole[rows, columns] = np.round(
+    rows = slice(max(top, 0), min(top + height, geometry.height))
+    columns = slice(max(left, 0), min(left + width, geometry.width))
+    canvas[rows, columns] = np.round(
         small[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
     ).astype(np.uint8)
-    return whole
+    return canvas
 
 
-def _extent_of(inked: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """(first row, first column, height, width) of what is True."""
-    return _extent(np.asarray(inked.any(axis=1)), np.asarray(inked.any(axis=0)))
+def _bounding_box(mask: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """(first row, first column, height, width) of the True pixels."""
+    return _box_of_lines(np.asarray(mask.any(axis=1)), np.asarray(mask.any(axis=0)))
 
 
-def _extent(rows: npt.NDArray[np.bool_], columns: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """(first row, first column, height, width) of a picture whose rows and columns with ink are True."""
+def _box_of_lines(rows: npt.NDArray[np.bool_], columns: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """The same, from which rows and which columns contain such a pixel."""
     top, left = int(rows.argmax()), int(columns.argmax())
     return top, left, len(rows) - int(rows[::-1].argmax()) - top, len(columns) - int(columns[::-1].argmax()) - left
 
 
-def _centre(found: npt.NDArray[np.generic]) -> tuple[float, float]:
-    """(row, column) of the centre of mass."""
-    rows, columns = (found.sum(axis, np.float64) for axis in (1, 0))
+def _center_of_mass(levels: npt.NDArray[np.generic]) -> tuple[float, float]:
+    """(row, column)."""
+    rows, columns = (levels.sum(axis, np.float64) for axis in (1, 0))
     total = max(float(rows.sum()), math.ulp(0.0))
     return float(rows @ np.arange(len(rows))) / total, float(columns @ np.arange(len(columns))) / total

@@ -19,13 +19,13 @@ from feedforward.core import atomic_files
 from feedforward.core.errors import DataError, InputError
 from feedforward.data.readers import encoders, tokenizer
 from feedforward.data.readers.image_encoder import ImageEncoder
-from feedforward.data.readers.image_preprocessing import Framing
+from feedforward.data.readers.image_preprocessing import ImageGeometry
 from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.data.splits import MultiHot, Split
 from feedforward.serving.handlers import QUICK_BYTES
 
 TEXTS = TextEncoder(tokenizer.Vocabulary(("the", "a", "film", "don't", "größe", "bad"), 20))
-IMAGES = ImageEncoder(Framing(28, 28, 20, (14.0, 14.0)))
+IMAGES = ImageEncoder(ImageGeometry(28, 28, 20, (14.0, 14.0)))
 
 
 @settings(max_examples=100, deadline=None)
@@ -111,14 +111,14 @@ def test_a_picture_may_come_as_bytes_base64_data_url_or_levels() -> None:
         ([[0, math.inf], [1, 2]], "finite"),
         ([[0, 256], [1, 2]], "from 0 to 255, got 0 to 256"),
         ([[0, -1], [1, 2]], "from 0 to 255, got -1 to 2"),
-        ([[0, 255], [1]], "equally many"),
-        ([[]], "equally many"),
-        ([], "equally many"),
-        ([1, 2, 3], "equally many"),
+        ([[0, 255], [1]], "of the same length"),
+        ([[]], "of the same length"),
+        ([], "of the same length"),
+        ([1, 2, 3], "of the same length"),
         ([["a", "b"]], "must be numbers"),
         ([[True, False]], "must be numbers"),
         ([[10**400, 1]], "from 0 to 255, got 1 to 1000"),
-        ([[7, 7], [7, 7]], "empty sheet"),
+        ([[7, 7], [7, 7]], "is blank"),
         (3, "got a number"),
         (None, "got null"),
     ],
@@ -161,7 +161,7 @@ def test_the_encoder_of_a_data_set_is_made_from_what_vectorize_left(tmp_path: Pa
     (tmp_path / "images").write_bytes(idx(pixels))
     made = encoders.of_dataset(reader, tmp_path, {"images.gz": tmp_path / "images"})
     assert isinstance(made, ImageEncoder)
-    assert (made.frame.height, made.frame.width, made.frame.box) == (28, 24, 20)
+    assert (made.geometry.height, made.geometry.width, made.geometry.box) == (28, 24, 20)
     assert encoders.of_dataset(reader, tmp_path, {}).columns == 28 * 24
 
     text = TextReader(kind="labeled_text", file="f", train="t", test="t", classes=("a", "b"), num_words=9)

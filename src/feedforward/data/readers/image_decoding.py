@@ -1,0 +1,117 @@
+"""Encoded pictures (PNG, JPEG, …) → gray levels, within a limit of pixels."""
+
+import contextlib
+import io
+import struct
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+Gray = npt.NDArray[np.float32]
+Levels = npt.NDArray[np.uint8] | Gray  # gray levels 0–255, (height, width); uint8 takes a quarter of the time
+
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "PPM")
+MAX_PIXELS = 2**24  # 4096 × 4096
+ORIENTATION = 0x0112  # EXIF
+PNG, SIZE = b"\x89PNG\r\n\x1a\n", b"IHDR"
+
+
+def pixel_count(content: bytes) -> int:
+    """Number of pixels of an encoded picture, according to its header.
+
+    Raises:
+        ValueError: not a picture of a known format, or its header is damaged.
+    """
+    if content.startswith(PNG) and content.find(SIZE) == 12 and content.count(SIZE) == 1 and len(content) >= 24:
+        width, height = struct.unpack_from(">II", content, 16)  # what Pillow would read, in a fiftieth of the time
+        return int(width * height)
+    with _opened(content) as picture:
+        return picture.width * picture.height
+
+
+def read(content: bytes) -> Levels:
+    """Gray levels 0–255, (height, width). Transparent pixels become white behind dark content, else black.
+
+    Raises:
+        ValueError: not a picture of a known format, damaged, or more than MAX_PIXELS pixels.
+    """
+    with _opened(content) as picture:
+        ImageOps.exif_transpose(picture, in_place=True)
+        return _gray(picture)
+
+
+@contextlib.contextmanager
+def _opened(content: bytes) -> Iterator[Image.Image]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns about large pictures; they are refused here
+            with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
+                width, height = picture.size
+                if width * height > MAX_PIXELS:
+                    raise ValueError(f"must have at most {MAX_PIXELS} pixels, got {width} × {height}")
+                yield picture
+    except UnidentifiedImageError:
+        raise ValueError(f"must be a picture ({', '.join(FORMATS)}), got {_kind(content)}") from None
+    except Image.DecompressionBombError:
+        raise ValueError(f"must have at most {MAX_PIXELS} pixels") from None
+    except (OSError, SyntaxError, EOFError, ArithmeticError, MemoryError) as error:
+        raise ValueError(f"cannot be read as a picture: {str(error).splitlines()[0][:100]}") from None
+
+
+def _kind(content: bytes) -> str:
+    if not content:
+        return "an empty file (0 bytes)"
+    return "a web page" if content.lstrip()[:1] == b"<" else "something else"
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """(height, width) of a picture, rotated according to its EXIF data; reads only the header.
+
+    Raises:
+        ValueError: not a picture.
+        OSError: the file cannot be read.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as picture:
+            is_turned = picture.getexif().get(ORIENTATION) in (5, 6, 7, 8)
+            return picture.size if is_turned else (picture.height, picture.width)
+    except UnidentifiedImageError:
+        raise ValueError(f"is not a picture: {_kind(path.read_bytes()[:64])}") from None
+    except (Image.DecompressionBombError, SyntaxError, ValueError, EOFError, ArithmeticError) as error:
+        raise ValueError(f"is not a picture: {(str(error).splitlines() or [''])[0][:100]}") from None
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise ValueError(f"is a damaged picture: {(str(error).splitlines() or [''])[0][:100]}") from None
+
+
+def _gray(picture: Image.Image) -> Levels:
+    if picture.mode.startswith(
+        ("I", "F")
+    ):  # more than eight bits, which Pillow would clip; same scale for all pictures
+        brightest = 1.0 if picture.mode.startswith("F") else 65535.0
+        return np.asarray(np.clip(np.asarray(picture, np.float32) * (255 / brightest), 0, 255), np.float32)
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+    if "A" not in picture.getbands() or picture.getchannel("A").getextrema() == (255, 255):
+        return _without_copy(picture if picture.mode == "L" else picture.convert("L"))
+    channels = np.asarray(picture, np.float32)
+    gray: Gray = channels[..., :3] @ np.array([0.299, 0.587, 0.114], np.float32)
+    alpha = channels[..., 3] / 255
+    visible_mean = float((gray * alpha).sum() / max(float(alpha.sum()), 1e-6))
+    background = 255.0 if visible_mean < 128 else 0.0
+    return np.asarray(gray * alpha + background * (1 - alpha), np.float32)
+
+
+def _without_copy(picture: Image.Image) -> npt.NDArray[np.uint8]:
+    """Levels of an 8-bit gray picture in its own memory, read-only; NumPy would copy them, ten times slower."""
+    try:
+        levels: npt.NDArray[np.uint8] = pa.array(picture).to_numpy(zero_copy_only=True)
+    except ValueError:  # a large picture is stored in several blocks
+        return np.asarray(picture)
+    return levels.reshape(picture.height, picture.width)

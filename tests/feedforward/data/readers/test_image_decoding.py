@@ -1,0 +1,20 @@
+"""The size of an encoded picture is read from its header, as Pillow reads it."""
+
+import io
+
+import pytest
+from pictures import encoded, png_of, stroke
+from PIL import Image
+
+from feedforward.data.readers import image_decoding
+
+
+def test_the_pixel_count_is_that_of_the_picture_that_pillow_decodes() -> None:
+    small, large = png_of(30, 20), png_of(3000, 2000)
+    head = slice(8, 33)  # the chunk with the size; Pillow uses the last one
+    for content in (small, large, small[:33] + large[head] + small[33:], encoded(stroke(40, 50), "JPEG")):
+        with Image.open(io.BytesIO(content)) as picture:
+            assert image_decoding.pixel_count(content) == picture.width * picture.height
+    for content in (b"", small[:20]):
+        with pytest.raises(ValueError, match="picture"):
+            image_decoding.pixel_count(content)
