@@ -1,7 +1,7 @@
-"""The whole job compared with a plain Keras script of the lecture: `python -m bench.bench`, or `make bench`.
+"""The whole job compared with the lecture as a plain Keras script: `python -m bench.bench`, or `make bench`.
 
-In turn, in fresh processes: the plain script, and `dvc repro` from vectorize to compare in a fresh workspace with fresh
-stores, limited to what the lecture trains (IMDb's five variants and final model, MNIST's final model), once for each
+Alternately, in fresh processes: the plain script, and `dvc repro` from vectorize to compare in a fresh workspace with
+new stores, limited to the lecture's networks (IMDb's five variants and final model, MNIST's final model), once for each
 number of seeds. Writes reports/bench/bench.json and bench.png.
 """
 
@@ -95,7 +95,7 @@ def measured_by_round(rounds: int, seeds: list[int], quick: bool) -> Iterator[di
                 "rounds": number,
                 "quick": quick,
                 "names": list(rows),
-                "rows": {name: [asdict(found) for found in measured] for name, measured in rows.items()},
+                "rows": {name: [asdict(measurement) for measurement in measured] for name, measured in rows.items()},
                 "seconds": small,
                 "figures": figures,
                 "summary": _summary(rows, small),
@@ -111,26 +111,26 @@ def _plain(folder: Path, quick: bool, figures: dict[str, Any]) -> Measured:
     report = folder / "plain.json"
     command = [sys.executable, script, paths.vectorized("x").parent, "--json", report, *(["--quick"] if quick else [])]
     measured = measure.run(command, folder)
-    found = json.loads(report.read_text())
-    figures[PLAIN] = found["figures"]
-    figures.setdefault("seconds of the plain script's parts", []).append(found["seconds"])
+    result = json.loads(report.read_text())
+    figures[PLAIN] = result["figures"]
+    figures.setdefault("seconds of the plain script's parts", []).append(result["seconds"])
     return measured
 
 
 def _pipeline(
     folder: Path, seeds: int, quick: bool, figures: dict[str, Any], small: dict[str, list[float]]
 ) -> Measured:
-    place = folder / "fresh"
-    workspace.copy(folder / "base", place, {"seeds": seeds} | LECTURE | (QUICK if quick else {}))
-    environment = workspace.environment(place)
+    fresh = folder / "fresh"
+    workspace.copy(folder / "base", fresh, {"seeds": seeds} | LECTURE | (QUICK if quick else {}))
+    environment = workspace.environment(fresh)
     repro = [*workspace.DVC, "repro", "--quiet"]
-    measured = measure.run(repro, place, environment)
-    runs = json.loads((place / "data" / "trained" / "fair.json").read_text())["runs"]
+    measured = measure.run(repro, fresh, environment)
+    runs = json.loads((fresh / "data" / "trained" / "fair.json").read_text())["runs"]
     figures[_row(seeds)] = _tested(runs)
     feedforward = [Path(sys.executable).with_name("feedforward"), "--help"]
     for name, command in zip(small, (repro, feedforward), strict=True):
-        small[name].append(measure.run(command, place, environment).wall)
-    shutil.rmtree(place)
+        small[name].append(measure.run(command, fresh, environment).wall)
+    shutil.rmtree(fresh)
     return measured
 
 
@@ -152,27 +152,27 @@ def _summary(rows: dict[str, list[Measured]], small: dict[str, list[float]]) -> 
     for name, measured in rows.items():
         summary[name] = {}
         for figure in ("wall", "cpu", "peak"):
-            own, plain = ([getattr(found, figure) for found in row] for row in (measured, rows[PLAIN]))
-            ratios = [a / b for a, b in zip(own, plain, strict=True)]
+            ours, plain = ([getattr(measurement, figure) for measurement in row] for row in (measured, rows[PLAIN]))
+            ratios = [a / b for a, b in zip(ours, plain, strict=True)]
             summary[name][figure] = {
-                "median": statistics.median(own),
-                "ratio": statistics.median(own) / statistics.median(plain),
+                "median": statistics.median(ours),
+                "ratio": statistics.median(ours) / statistics.median(plain),
                 "ratios": [min(ratios), max(ratios)],
             }
     return summary | {name: statistics.median(seconds) for name, seconds in small.items() if seconds}
 
 
 def judged(summary: dict[str, Any]) -> list[tuple[Target, float]]:
-    """The targets that the measurement has a value for."""
-    found = []
+    """The targets for which the measurement has a value, with the value."""
+    values = []
     for target in TARGETS:
         figure, _, count = target.name.partition(", ")
         row = summary.get(_row(int(count.split()[0]))) if count else None
         if target.unit == "s" and target.name in summary:
-            found.append((target, summary[target.name]))
+            values.append((target, summary[target.name]))
         elif row:
-            found.append((target, row["peak" if "memory" in figure else "wall"]["ratio"]))
-    return found
+            values.append((target, row["peak" if "memory" in figure else "wall"]["ratio"]))
+    return values
 
 
 # --- output ------------------------------------------------------------------------------------------
@@ -199,21 +199,21 @@ def table(report: dict[str, Any]) -> list[list[str]]:
 
 def targets_table(report: dict[str, Any]) -> list[list[str]]:
     """A header and a row for each target."""
-    rows = [["target", "limit", "found", ""]]
+    rows = [["target", "limit", "measured", ""]]
     for target, value in judged(report["summary"]):
         stretch = f" (stretch {target.stretch:.2f})" if target.stretch is not None else ""
         rows.append([target.name, f"{target.limit:.2f} {target.unit}{stretch}", f"{value:.2f}", target.verdict(value)])
     return rows
 
 
-def _ratio(found: dict[str, Any]) -> str:
-    low, high = found["ratios"]
-    return f"{found['ratio']:.2f} ({low:.2f}-{high:.2f})"
+def _ratio(figure: dict[str, Any]) -> str:
+    low, high = figure["ratios"]
+    return f"{figure['ratio']:.2f} ({low:.2f}-{high:.2f})"
 
 
 def text(report: dict[str, Any]) -> str:
     """For a terminal."""
-    note = "QUICK: one epoch, no figure means anything\n" if report["quick"] else ""
+    note = "QUICK: one epoch; the figures mean nothing\n" if report["quick"] else ""
     return note + "\n\n".join(aligned(rows) for rows in (table(report), targets_table(report)))
 
 
@@ -229,18 +229,18 @@ def draw(report: dict[str, Any], path: Path) -> None:
 
     names = report["names"]
     figure = Figure(figsize=(9, 0.55 * len(names) + 1.3), dpi=120, layout="constrained")
-    figure.suptitle("The lecture trained: plain Keras script, and the pipeline with everything included", fontsize=11)
-    for place, (key, label, unit) in enumerate(
+    figure.suptitle("Training the lecture's networks: plain Keras script, and the whole pipeline", fontsize=11)
+    for column, (key, label, unit) in enumerate(
         (("wall", "wall time, s", 1), ("peak", "peak memory, GB", 1e9)), start=1
     ):
-        axes = figure.add_subplot(1, 2, place)
-        found = [report["summary"][name][key] for name in names]
-        values = [row["median"] / unit for row in found]
+        axes = figure.add_subplot(1, 2, column)
+        rows = [report["summary"][name][key] for name in names]
+        values = [row["median"] / unit for row in rows]
         axes.barh(range(len(names)), values, color=["#59636e"] + ["#0065a8"] * (len(names) - 1), height=0.62)
-        for at, (value, row) in enumerate(zip(values, found, strict=True)):
-            axes.text(value, at, f" {value:.3g}  (× {row['ratio']:.2f})", va="center", fontsize=9)
+        for y, (value, row) in enumerate(zip(values, rows, strict=True)):
+            axes.text(value, y, f" {value:.3g}  (× {row['ratio']:.2f})", va="center", fontsize=9)
         axes.set_xlim(0, 1.45 * max(values))
-        axes.set_yticks(range(len(names)), names if place == 1 else [""] * len(names), fontsize=9.5)
+        axes.set_yticks(range(len(names)), names if column == 1 else [""] * len(names), fontsize=9.5)
         axes.invert_yaxis()
         axes.set_xlabel(label, fontsize=9.5)
         axes.spines[["top", "right"]].set_visible(False)

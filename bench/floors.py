@@ -1,7 +1,7 @@
 """Lower bounds of time: counted operations and bytes, divided by this machine's own rates.
 
-An epoch of packed training is counted as it is computed (multihot, packing): the first HEAD columns are a dense
-product, of the others only the ones count. An operation is a multiplication or an addition of float32. Bytes are
+An epoch of packed training is counted as it is computed (sparse_layer, packed_model): the first HEAD columns are a
+dense product; of the others only the ones count. An operation is a multiplication or an addition of float32. Bytes are
 those that must come from memory if no cache holds the weights; a network that fits into the cache may beat this floor.
 """
 
@@ -38,7 +38,7 @@ class Rates:
 
 @dataclass(frozen=True)
 class Work:
-    """Operations of a part, and the minimum of bytes that it moves to and from memory."""
+    """Operations of a part, and the minimum number of bytes that it moves to and from memory."""
 
     operations: float
     bytes: float
@@ -106,9 +106,9 @@ def _time(action: Any) -> float:
 def epoch(split: Split, units: Sequence[int], batch_size: int, replicas: int) -> Work:
     """An epoch of training: forward, backward (no gradient for the features), RMSprop.
 
-    units: of all layers, the output's last. Bytes: features and labels once; of each step, what cannot be kept from
-    moving (forward reads the weights, RMSprop reads and writes them and its mean square); the rows of the tail that
-    are summed, there and back.
+    units: of all layers, the output last. Bytes: features and labels once; in each step the unavoidable traffic (the
+    forward pass reads the weights, RMSprop reads and writes them and its mean square); the summed rows of the tail, in
+    both directions.
     """
     samples, steps = len(split), -(-len(split) // batch_size)
     dense = _products(split, units, replicas)
@@ -156,9 +156,7 @@ def _tail_ones(split: Split) -> int:
 
 
 def _head() -> int:
-    from feedforward.training import (
-        sparse_layer,  # imports TensorFlow, which measuring rates does not need
-    )
+    from feedforward.training import sparse_layer  # imports TensorFlow, which measuring rates does not need
 
     return sparse_layer.HEAD
 

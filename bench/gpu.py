@@ -1,7 +1,7 @@
-"""Ten and a hundred seeds of every variant on a GPU: `python -m bench.gpu`, or `make bench-gpu`.
+"""Ten and a hundred replicas of every variant in one pack on a GPU: `python -m bench.gpu`, or `make bench-gpu`.
 
-Absolute seconds of all epochs with validation, in one pack, and the share of the memory-bandwidth floor: the bytes that
-training must move at least (bench.floors), over the GPU's own rate, measured in the same run. Writes
+Seconds of all epochs with validation, and the share of the memory-bandwidth floor: the minimum number of bytes that
+training must move (bench.floors), divided by the GPU's bandwidth, measured in the same run. Writes
 reports/bench/gpu.json.
 """
 
@@ -27,7 +27,7 @@ def main() -> None:
     """Measure, write and print; exit with an error without a GPU."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / "gpu.json")
-    parser.add_argument("--quick", action="store_true", help="ten seeds, two epochs: does it run?")
+    parser.add_argument("--quick", action="store_true", help="ten replicas, two epochs: does it run?")
     options = parser.parse_args()
     runner.prepare(1)
     device = _device()
@@ -47,14 +47,16 @@ def main() -> None:
 def _device() -> str:
     import tensorflow as tf
 
-    found = tf.config.list_physical_devices("GPU")
-    if not found:
-        raise SystemExit("TensorFlow sees no GPU; where there is one: make bench-gpu REQUIREMENTS=gpu VENV=.venv-gpu")
-    return str(tf.config.experimental.get_device_details(found[0]).get("device_name", "GPU"))
+    devices = tf.config.list_physical_devices("GPU")
+    if not devices:
+        raise SystemExit(
+            "TensorFlow found no GPU; on a machine with one, run: make bench-gpu REQUIREMENTS=gpu VENV=.venv-gpu"
+        )
+    return str(tf.config.experimental.get_device_details(devices[0]).get("device_name", "GPU"))
 
 
 def _bandwidth() -> float:
-    """Bytes per second, read and written, of a pass over an array larger than any cache: the best of ten."""
+    """Bytes per second, read and written, of a pass over an array larger than any cache: the best of ten passes."""
     import tensorflow as tf
 
     array = tf.Variable(tf.zeros(COPY // floors.FLOAT))
@@ -90,15 +92,17 @@ def _row(params: Params, name: str, variant: str, seeds: int, bandwidth: float, 
     work = floors.epoch(train.copied(), units, dataset.training.batch_size, seeds)
     work += floors.evaluation(held_out.copied(), units, seeds)
     steady = (moments[-1] - moments[1]) / max(1, epochs - 1)  # the first epoch traces the graph
-    found = {"dataset": name, "variant": variant, "seeds": seeds, "epochs": epochs, "seconds": whole, "epoch": steady}
-    found |= {"bytes": work.bytes, "operations": work.operations, "share": work.bytes / bandwidth / steady}
-    print(json.dumps(found), flush=True)
-    return found
+    row = {"dataset": name, "variant": variant, "seeds": seeds, "epochs": epochs, "seconds": whole, "epoch": steady}
+    row |= {"bytes": work.bytes, "operations": work.operations, "share": work.bytes / bandwidth / steady}
+    print(json.dumps(row), flush=True)
+    return row
 
 
 def table(report: dict[str, Any]) -> list[list[str]]:
-    """A header and a row for each variant and number of seeds."""
-    rows = [["", "seeds", "all epochs, s", "s a seed", "one epoch, s", "GB an epoch", "of the bandwidth floor"]]
+    """A header and a row for each variant and number of replicas."""
+    rows = [
+        ["", "replicas", "all epochs, s", "s per replica", "one epoch, s", "GB per epoch", "of the bandwidth floor"]
+    ]
     for row in report["rows"]:
         name = f"{row['dataset']} {row['variant']}"
         times = [f"{row['seconds']:.1f}", f"{row['seconds'] / row['seeds']:.2f}", f"{row['epoch']:.3f}"]

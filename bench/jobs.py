@@ -62,8 +62,8 @@ def vectorize(name: str, times: str = "1") -> dict[str, Any]:
     with _workspace() as folder:
         params = load_params()
         if int(times) > 1:
-            apart = multiprocessing.get_context("spawn")  # a separate process, because the peak of this one is measured
-            writer = apart.Process(target=_repeat, args=(folder, name, params.datasets[name], int(times)))
+            spawn = multiprocessing.get_context("spawn")  # a separate process, because the peak of this one is measured
+            writer = spawn.Process(target=_repeat, args=(folder, name, params.datasets[name], int(times)))
             writer.start()
             writer.join()
         (folder / "data" / "vectorized" / name).unlink()
@@ -86,8 +86,8 @@ def spread(name: str, times: str, workers: str) -> dict[str, Any]:
     environment.apply()
     with _workspace() as folder, _cluster(folder, int(workers)) as (address, running):
         params = load_params().model_copy(update={"engine": address})
-        apart = multiprocessing.get_context("spawn")
-        writer = apart.Process(target=_repeat, args=(folder, name, params.datasets[name], int(times)))
+        spawn = multiprocessing.get_context("spawn")
+        writer = spawn.Process(target=_repeat, args=(folder, name, params.datasets[name], int(times)))
         writer.start()
         writer.join()
         (folder / "data" / "vectorized" / name).unlink()
@@ -97,7 +97,7 @@ def spread(name: str, times: str, workers: str) -> dict[str, Any]:
                 preparation.vectorize(name, params.datasets[name], read=read)
 
         seconds = _seconds(work)
-        peaks = {"client": measure.own_peak()} | {key: measure.peak_of(one.pid) for key, one in running.items()}
+        peaks = {"client": measure.own_peak()} | {key: measure.peak_of(process.pid) for key, process in running.items()}
         stored = folder / "data" / "shards"
         files = len(list(stored.rglob("*.parquet")))
         figures = {"seconds": seconds, "peaks": peaks, "shards": files, "shard_bytes": _size(stored)}
@@ -187,9 +187,9 @@ def epoch(
 ) -> dict[str, Any]:
     """Epochs of `seeds` packed replicas on `cores` cores, and evaluations of the validation split.
 
-    train, look: seconds of one (median; the first, which traces the graph, left out); whole: of all epochs with
-    validation, building and tracing included; work: what an epoch and a look cost at least. without: a trick of
-    bench.tricks that is replaced by the obvious way.
+    train, look: seconds of an epoch and of an evaluation (median without the first, which traces the graph); whole:
+    seconds of all epochs with validation, building and tracing included; train_work, look_work: the minimum work of
+    each. without: an optimization of bench.tricks that is replaced by the obvious implementation.
     """
     runner.prepare(max(1, processes.cores() // int(cores)))
     from bench import tricks
@@ -221,7 +221,7 @@ def epoch(
             return [after - before for before, after in itertools.pairwise(moments)], replicas
 
         whole = _seconds(lambda: fit(held_out))
-        alone, replicas = fit(None)
+        without_validation, replicas = fit(None)
         models = [replica.model for replica in replicas]
         pack = Pack(models, 0, isinstance(held_out.split.features, MultiHot))
         evaluation = trainer.Evaluation(pack, held_out)
@@ -229,7 +229,7 @@ def epoch(
     rest = slice(1, None) if int(epochs) > 1 else slice(None)
     batch = dataset.training.batch_size
     return {
-        "train": statistics.median(alone[rest]),
+        "train": statistics.median(without_validation[rest]),
         "look": statistics.median(looks[rest]),
         "whole": whole,
         "peak": measure.own_peak(),
@@ -268,7 +268,7 @@ def _enlarged(dataset: Dataset, times: int) -> Dataset:
 
 
 def log(name: str, variant: str, runs: str) -> dict[str, Any]:
-    """Record and send runs with curves, figure and model, as training does; the first, then the median."""
+    """Record and send runs with curves, figure and model, as training does: seconds of the first, and the median."""
     runner.prepare(processes.cores())
     from feedforward.analysis.run_result import RunResult
     from feedforward.reports import figures
@@ -285,7 +285,7 @@ def log(name: str, variant: str, runs: str) -> dict[str, Any]:
         names = ("loss", "accuracy", "cross_entropy", "val_loss", "val_accuracy", "val_cross_entropy")
         curves = {curve: [0.5 / (number + 1) for number in range(dataset.training.epochs)] for curve in names}
 
-        def one(seed: int) -> None:
+        def log_run(seed: int) -> None:
             model = network.build(dataset, params.variants[variant], columns, seed)
             run = store.start(RunTags(name, variant, "fair", "replica", f"{seed}", "0", seed), f"{variant} {seed}")
             weights = weights_digest(model)
@@ -293,7 +293,7 @@ def log(name: str, variant: str, runs: str) -> dict[str, Any]:
             picture = figures.png(figures.curves_of_run([result], dataset.title))
             store.finish(run, result=result, params={"seed": seed}, files={"curves.png": picture}, model=model)
 
-        seconds = [_seconds(lambda seed=seed: one(seed)) for seed in range(int(runs))]
+        seconds = [_seconds(lambda seed=seed: log_run(seed)) for seed in range(int(runs))]
         written = _size(folder / "mlruns" / "artifacts") // len(seconds)
     return {"seconds": statistics.median(seconds[1:]), "first": seconds[0], "open": opened, "bytes": written}
 

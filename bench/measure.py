@@ -35,9 +35,8 @@ class Failed(Exception):
 def run(command: Sequence[str | Path], folder: Path, environment: Mapping[str, str] | None = None) -> Measured:
     """Run `command` in `folder` and measure it.
 
-    cpu: of all processes that were waited for. peak: the highest sum of proportional set sizes (PSS: pages that
-    processes share count once) of the tree that was seen, or the kernel's own record of one process's peak if that is
-    more.
+    cpu: of all processes that were waited for. peak: the highest observed sum of proportional set sizes (PSS: shared
+    pages count once) of the process tree, or the kernel's record of one process's peak if that is higher.
 
     Raises:
         Failed: the command did not end with 0.
@@ -83,7 +82,7 @@ def _watching(pid: int) -> Iterator[list[int]]:
 
 
 def _shared_once(process: psutil.Process) -> int:
-    """Proportional set size, bytes; the resident set size where the system has none; 0 when the process has ended."""
+    """Proportional set size, bytes; the resident set size if the system has none; 0 if the process has ended."""
     try:
         full = process.memory_full_info()
     except psutil.Error:
@@ -94,7 +93,7 @@ def _shared_once(process: psutil.Process) -> int:
 def peak_of(pid: int) -> int:
     """The kernel's record of a process's peak resident memory, bytes; 0 if there is none.
 
-    Not ru_maxrss of wait4: it counts what the parent held before the child's exec.
+    Not ru_maxrss of wait4: it includes the parent's memory before the child's exec.
     """
     try:
         for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines():
@@ -106,7 +105,7 @@ def peak_of(pid: int) -> int:
 
 
 def own_peak() -> int:
-    """Peak resident memory of this process, bytes; the current one where the system keeps no record."""
+    """Peak resident memory of this process, bytes; the current value if the system keeps no record."""
     return peak_of(os.getpid()) or int(psutil.Process().memory_info().rss)
 
 

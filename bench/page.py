@@ -15,17 +15,17 @@ def main() -> None:
 
 
 def page(reports: Mapping[str, Mapping[str, Any]]) -> str:
-    """The page: job, parts, serving and GPU, each with its baseline, as far as measured."""
+    """The page: job, parts, serving, scale and GPU, each with its baseline, if measured."""
     sections = ["# Performance, as measured", "Written by `make bench`; [performance.md](performance.md) explains it."]
     for name, show in (("bench", _bench), ("parts", _parts), ("serving", _serving), ("scale", _scale), ("gpu", _gpu)):
         if name in reports:
-            quick = ["**Quick run: no figure means anything.**"] if reports[name].get("quick") else []
+            quick = ["**Quick run: the figures mean nothing.**"] if reports[name].get("quick") else []
             sections += [*show(reports[name]), *quick]
     return "\n\n".join(sections) + "\n"
 
 
 def _bench(report: Mapping[str, Any]) -> list[str]:
-    rounds = f"Medians of {report['rounds']} rounds, in turn and in fresh processes; in brackets the range of ratios."
+    rounds = f"Medians of {report['rounds']} rounds, alternating, in fresh processes; in brackets the range of ratios."
     return [
         "## The whole job",
         machine(report["machine"]),
@@ -40,15 +40,15 @@ def _bench(report: Mapping[str, Any]) -> list[str]:
 def _figures(report: Mapping[str, Any]) -> list[list[str]]:
     rows = [["", "MNIST accuracy", "IMDb loss", "IMDb accuracy"]]
     for name in report["names"]:
-        found = report["figures"][name]
-        mnist, imdb = found["mnist"], found.get("final", found.get("imdb"))
+        figures = report["figures"][name]
+        mnist, imdb = figures["mnist"], figures.get("final", figures.get("imdb"))
         rows.append([name, *(f"{x:.4f}" for x in (mnist["test_accuracy"], imdb["test_loss"], imdb["test_accuracy"]))])
     return rows
 
 
 def _parts(report: Mapping[str, Any]) -> list[str]:
     rates = report["rates"]
-    told = (
+    text = (
         f"This machine: {rates['flops'] / 1e9:.0f} GFLOP/s on one core, {rates['flops_all'] / 1e9:.0f} on all;"
         f" {rates['bandwidth'] / 1e9:.0f} and {rates['bandwidth_all'] / 1e9:.0f} GB/s."
     )
@@ -57,12 +57,12 @@ def _parts(report: Mapping[str, Any]) -> list[str]:
         markdown(parts.stages_table(report)),
         markdown(parts.imports_table(report)),
         "## Each part and its floor",
-        machine(report["machine"]) + " " + told + " Training on one core, as the line runs a pack.",
+        machine(report["machine"]) + " " + text + " Training on one core, as the pipeline runs a pack without AVX-512.",
         markdown(parts.parts_table(report)),
         "## Gain of each optimization",
         "An epoch on one core, and the factor by which it is slower without one optimization.",
         markdown(parts.tricks_table(report)),
-        "## Further seeds of the narrow variants, 20 epochs with validation",
+        "## Further replicas of the narrow variants in a pack, 20 epochs with validation",
         markdown(parts.seeds_table(report)),
         "## Growth",
         markdown(parts.growth_table(report)),
@@ -73,8 +73,8 @@ def _parts(report: Mapping[str, Any]) -> list[str]:
 
 def _serving(report: Mapping[str, Any]) -> list[str]:
     rounds = (
-        f"{report['clients']} clients, one sample a request, medians of {report['rounds']} rounds in turn; the clients"
-        " take a share of the same cores."
+        f"{report['clients']} clients, one sample per request, medians of {report['rounds']} alternating rounds; the"
+        " clients use the same cores."
     )
     return [
         "## Serving",
@@ -86,13 +86,13 @@ def _serving(report: Mapping[str, Any]) -> list[str]:
 
 
 def _scale(report: Mapping[str, Any]) -> list[str]:
-    told = (
+    text = (
         f"{report['seconds']:.0f} s of each; the simulated workers share the cores with the servers."
-        " [scale.md](scale.md) says what follows."
+        " [scale.md](scale.md) draws the conclusions."
     )
     return [
         "## The shared servers",
-        machine(report["machine"]) + " " + told,
+        machine(report["machine"]) + " " + text,
         "Whole runs into MLflow's server:",
         markdown(scale.table(report, "runs")),
         "Prefect flow runs of one task:",
@@ -102,16 +102,16 @@ def _scale(report: Mapping[str, Any]) -> list[str]:
 
 
 def _gpu(report: Mapping[str, Any]) -> list[str]:
-    told = f"{report['device']}, {report['bandwidth'] / 1e9:.0f} GB/s measured."
-    return ["## On a GPU", told, markdown(gpu.table(dict(report)))]
+    text = f"{report['device']}, {report['bandwidth'] / 1e9:.0f} GB/s measured."
+    return ["## On a GPU", text, markdown(gpu.table(dict(report)))]
 
 
-def machine(found: Mapping[str, Any]) -> str:
+def machine(facts: Mapping[str, Any]) -> str:
     """One sentence about the machine."""
-    libraries = ", ".join(f"{name} {version}" for name, version in found["libraries"].items())
+    libraries = ", ".join(f"{name} {version}" for name, version in facts["libraries"].items())
     return (
-        f"{found['cores']} cores ({found['cpu']}; {', '.join(found['vector_units'])}), {found['memory_gib']} GiB,"
-        f" {found['system']}, Python {found['python']}, {libraries}; load before: {found['load_before']}."
+        f"{facts['cores']} cores ({facts['cpu']}; {', '.join(facts['vector_units'])}), {facts['memory_gib']} GiB,"
+        f" {facts['system']}, Python {facts['python']}, {libraries}; load before: {facts['load_before']}."
     )
 
 

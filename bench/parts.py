@@ -1,8 +1,7 @@
-"""Each part and its floor, the cost of a further seed, and growth: `python -m bench.parts`, or `make bench`.
+"""Each part and its floor, the cost of a further replica, and growth: `python -m bench.parts`, or `make bench`.
 
-Every measurement runs in a process of its own (bench.jobs). The floor of a part is its counted work over this machine's
-rates, measured in the same run. Training is measured on one core, as the line runs it: a pack a core.
-Writes reports/bench/parts.json.
+Every measurement runs in a separate process (bench.jobs). The floor of a part is its counted work divided by this
+machine's rates, measured in the same run. Training is measured on one core. Writes reports/bench/parts.json.
 """
 
 import argparse
@@ -44,9 +43,9 @@ TRICKS = {  # name in bench.tricks → label
     "own_gradient": "TensorFlow's gradient",
     "tensorflow_tail": "no compiled tail",
     "keras_rmsprop": "Keras's RMSprop",
-    "step_by_step": "a graph a step",
+    "step_by_step": "a graph per step",
 }
-FURTHER = Target("further seed of {}", 0.05, None, "of plain")
+FURTHER = Target("further replica of {}", 0.05, None, "of plain")
 EXPONENT = Target("growth of {}, exponent", 1.05)
 VECTORIZE_MEMORY = Target("memory of vectorize, {} times the reviews", 500, None, "MB")
 CLUSTER_MEMORY = Target("memory of any process of a cluster, {} times the reviews", 1000, None, "MB")
@@ -88,9 +87,9 @@ def job(*arguments: object) -> dict[str, Any]:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{' '.join(command[1:])} ended with {done.returncode}:\n{done.stderr[-3000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    print(f"{' '.join(command[3:])}: {found}", flush=True)
-    return found
+    result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    print(f"{' '.join(command[3:])}: {result}", flush=True)
+    return result
 
 
 # --- where the job's time goes -------------------------------------------------------------------
@@ -102,23 +101,23 @@ def _stages(quick: bool) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="feedforward-bench-") as name:
         folder = Path(name)
         workspace.prepare(paths.root(), folder / "base")
-        workspace.copy(folder / "base", folder / "fresh", {"seeds": 1} | LECTURE | (QUICK if quick else {}))
-        place = folder / "fresh"
+        fresh = folder / "fresh"
+        workspace.copy(folder / "base", fresh, {"seeds": 1} | LECTURE | (QUICK if quick else {}))
         for stage in STAGES:
             command = [sys.executable, "-m", "pipelines.stages", *stage.split()]
-            rows.append({"stage": stage, **asdict(measure.run(command, place, workspace.environment(place)))})
+            rows.append({"stage": stage, **asdict(measure.run(command, fresh, workspace.environment(fresh)))})
             print(rows[-1], flush=True)
     return rows
 
 
 def _imports() -> list[dict[str, Any]]:
-    """CPU seconds to import each library, each in a separate process: the least of three."""
+    """CPU seconds to import each library in a separate process: the minimum of three."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for library in LIBRARIES:
             command = [sys.executable, "-c", f"import {library}"]
-            found = [measure.run(command, Path(folder)) for _ in range(3)]
-            rows.append({"library": library, "cpu": min(one.cpu for one in found)})
+            measurements = [measure.run(command, Path(folder)) for _ in range(3)]
+            rows.append({"library": library, "cpu": min(measurement.cpu for measurement in measurements)})
     return rows
 
 
@@ -134,12 +133,12 @@ def row(name: str, seconds: float, work: Work, flops: float, bandwidth: float) -
 def _data(rates: Rates) -> list[dict[str, Any]]:
     rows = []
     for name in ("mnist", "imdb"):
-        found = job("vectorize", name)
-        rows.append(row(f"vectorize {name}", found["seconds"], Work(0, found["bytes"]), rates.flops, rates.bandwidth))
+        result = job("vectorize", name)
+        rows.append(row(f"vectorize {name}", result["seconds"], Work(0, result["bytes"]), rates.flops, rates.bandwidth))
     for name in ("mnist", "imdb"):
-        found = job("validate", name)
-        label = f"validate {name} (and {found['import']:.1f} s of import)"
-        rows.append(row(label, found["seconds"], Work(0, found["bytes"]), rates.flops, rates.bandwidth))
+        result = job("validate", name)
+        label = f"validate {name} (and {result['import']:.1f} s of import)"
+        rows.append(row(label, result["seconds"], Work(0, result["bytes"]), rates.flops, rates.bandwidth))
     return rows
 
 
@@ -147,29 +146,29 @@ def _training(rates: Rates, quick: bool) -> list[dict[str, Any]]:
     epochs, rows = 2 if quick else 5, []
     packs = [("imdb", variant, seeds) for variant in NARROW for seeds in (PACKS[:1] if quick else PACKS)]
     for name, variant, seeds in [*packs, ("imdb", "larger", 1), ("mnist", "original", 1)]:
-        found = job("epoch", name, variant, seeds, epochs)
-        label = f"{name} {variant}, {seeds} seed{'s' if seeds > 1 else ''}"
-        for what, key in (("epoch", "train"), ("evaluation", "look")):
-            work = Work(**found[f"{key}_work"])
-            rows.append(row(f"{what} of {label}", found[key], work, rates.flops, rates.bandwidth))
+        result = job("epoch", name, variant, seeds, epochs)
+        label = f"{name} {variant}, {seeds} replica{'s' if seeds > 1 else ''}"
+        for part, key in (("epoch", "train"), ("evaluation", "look")):
+            work = Work(**result[f"{key}_work"])
+            rows.append(row(f"{part} of {label}", result[key], work, rates.flops, rates.bandwidth))
     return rows
 
 
 def _tracking(quick: bool) -> dict[str, Any]:
-    found = job("log", "imdb", "original", 3 if quick else 8)
-    first = f"first: {found['first']:.1f} s, the store's opening: {found['open']:.1f} s"
-    return row(f"log one run: curves, figure, model ({first})", found["seconds"], Work(0, found["bytes"]), 1.0, 1e9)
+    result = job("log", "imdb", "original", 3 if quick else 8)
+    first = f"first: {result['first']:.1f} s, opening the store: {result['open']:.1f} s"
+    return row(f"log one run: curves, figure, model ({first})", result["seconds"], Work(0, result["bytes"]), 1.0, 1e9)
 
 
 # --- tricks --------------------------------------------------------------------------------------
 
 
 def _tricks(quick: bool) -> list[dict[str, Any]]:
-    """Seconds per epoch on one core, as it is and without each optimization (bench.tricks)."""
+    """Seconds per epoch on one core, with all optimizations and without each of them (bench.tricks)."""
     rows = []
     for variant, seeds in TRICKED[:1] if quick else TRICKED:
-        found = {name: job("epoch", "imdb", variant, seeds, 3, 1, 1, name)["train"] for name in ("", *TRICKS)}
-        rows.append({"name": f"{variant}, {seeds} seed{'s' if seeds > 1 else ''}", "seconds": found})
+        seconds = {name: job("epoch", "imdb", variant, seeds, 3, 1, 1, name)["train"] for name in ("", *TRICKS)}
+        rows.append({"name": f"{variant}, {seeds} replica{'s' if seeds > 1 else ''}", "seconds": seconds})
     return rows
 
 
@@ -177,7 +176,7 @@ def _tricks(quick: bool) -> list[dict[str, Any]]:
 
 
 def _further_seeds(quick: bool) -> list[dict[str, Any]]:
-    """The cost of one more seed of a narrow variant on one core, and the time of the plain script for one."""
+    """The cost of one more replica of a narrow variant on one core, and the time of the plain script for one."""
     variants = NARROW[:1] if quick else NARROW
     plain = _plain_seconds(variants, quick)
     rows = []
@@ -222,17 +221,17 @@ def _growth(times: Sequence[int], quick: bool) -> list[dict[str, Any]]:
 
 
 def _cluster(alone: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The largest of `_growth` vectorized by a cluster; None where Dask is not installed.
+    """The largest size of `_growth` vectorized by a cluster; None if Dask is not installed.
 
     Raises:
         SystemExit: the bytes are not those of one process.
     """
     if importlib.util.find_spec("distributed") is None:
         return None
-    found = job("spread", "imdb", alone["times"], WORKERS)
-    if found["digest"] != alone["vectorize"]["digest"]:
-        raise SystemExit(f"a cluster leaves other bytes than one process: {found['digest']}")
-    return {key: alone[key] for key in ("times", "reviews")} | found
+    result = job("spread", "imdb", alone["times"], WORKERS)
+    if result["digest"] != alone["vectorize"]["digest"]:
+        raise SystemExit(f"the cluster writes other bytes than one process: {result['digest']}")
+    return {key: alone[key] for key in ("times", "reviews")} | result
 
 
 def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
@@ -246,32 +245,32 @@ def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
 
 
 def judged(report: Mapping[str, Any]) -> list[tuple[str, Target, float]]:
-    """A value that has a target: its name, the target, the value."""
-    found = [(FURTHER.name.format(row["variant"]), FURTHER, row["ratio"]) for row in report["seeds"]]
+    """The values that have a target: name, target, value."""
+    values = [(FURTHER.name.format(row["variant"]), FURTHER, row["ratio"]) for row in report["seeds"]]
     growth = report["growth"]
     sizes = [row["times"] for row in growth]
     for part in ("vectorize", "epoch"):
         seconds = [row[part]["seconds"] for row in growth]
-        found.append((EXPONENT.name.format(f"time of {part}"), EXPONENT, exponent(sizes, seconds)))
+        values.append((EXPONENT.name.format(f"time of {part}"), EXPONENT, exponent(sizes, seconds)))
     peak = growth[-1]["vectorize"]["peak"] / 1e6
-    found.append((VECTORIZE_MEMORY.name.format(sizes[-1]), VECTORIZE_MEMORY, peak))
+    values.append((VECTORIZE_MEMORY.name.format(sizes[-1]), VECTORIZE_MEMORY, peak))
     if cluster := report.get("cluster"):
         peak = max(cluster["peaks"].values()) / 1e6
-        found.append((CLUSTER_MEMORY.name.format(cluster["times"]), CLUSTER_MEMORY, peak))
-    return found
+        values.append((CLUSTER_MEMORY.name.format(cluster["times"]), CLUSTER_MEMORY, peak))
+    return values
 
 
 def stages_table(report: Mapping[str, Any]) -> list[list[str]]:
     """A header and a row for each stage of the job with one seed."""
     rows = [["stage", "wall s", "CPU s", "peak MB"]]
-    for found in report["stages"]:
-        rows.append([found["stage"], f"{found['wall']:.1f}", f"{found['cpu']:.1f}", f"{found['peak'] / 1e6:.0f}"])
+    for stage in report["stages"]:
+        rows.append([stage["stage"], f"{stage['wall']:.1f}", f"{stage['cpu']:.1f}", f"{stage['peak'] / 1e6:.0f}"])
     return rows
 
 
 def imports_table(report: Mapping[str, Any]) -> list[list[str]]:
     """A header and a row for each library."""
-    return [["import", "CPU s"], *([found["library"], f"{found['cpu']:.1f}"] for found in report["imports"])]
+    return [["import", "CPU s"], *([entry["library"], f"{entry['cpu']:.1f}"] for entry in report["imports"])]
 
 
 def parts_table(report: Mapping[str, Any]) -> list[list[str]]:
@@ -286,18 +285,18 @@ def parts_table(report: Mapping[str, Any]) -> list[list[str]]:
 def tricks_table(report: Mapping[str, Any]) -> list[list[str]]:
     """A header and a row for each pack: seconds per epoch, and the factor without each optimization."""
     rows = [["epoch of", "s", *TRICKS.values()]]
-    for found in report["tricks"]:
-        seconds = found["seconds"]
-        rows.append([found["name"], f"{seconds['']:.3f}", *(f"× {seconds[name] / seconds['']:.1f}" for name in TRICKS)])
+    for pack in report["tricks"]:
+        seconds = pack["seconds"]
+        rows.append([pack["name"], f"{seconds['']:.3f}", *(f"× {seconds[name] / seconds['']:.1f}" for name in TRICKS)])
     return rows
 
 
 def seeds_table(report: Mapping[str, Any]) -> list[list[str]]:
     """A header and a row for each narrow variant: seconds on one core."""
-    rows = [["variant", "plain, one seed", "one seed", f"{PACKS[-1]} seeds", "each further", "of plain"]]
-    for found in report["seeds"]:
-        figures = [f"{found[key]:.2f}" for key in ("plain", "one", "ten", "further")]
-        rows.append([found["variant"], *figures, f"{found['ratio']:.3f}"])
+    rows = [["variant", "plain, one seed", "one replica", f"{PACKS[-1]} replicas", "each further", "of plain"]]
+    for entry in report["seeds"]:
+        figures = [f"{entry[key]:.2f}" for key in ("plain", "one", "ten", "further")]
+        rows.append([entry["variant"], *figures, f"{entry['ratio']:.3f}"])
     return rows
 
 
@@ -305,27 +304,27 @@ def growth_table(report: Mapping[str, Any]) -> list[list[str]]:
     """A header, a row for each size, the exponents."""
     rows = [["reviews", "vectorize s", "MB", "epoch of `smaller` s", "MB"]]
     keys = [(part, figure, unit) for part in ("vectorize", "epoch") for figure, unit in (("seconds", 1), ("peak", 1e6))]
-    for found in report["growth"]:
-        cells = [found[part][figure] / unit for part, figure, unit in keys]
-        rows.append([f"{found['reviews']:,}", *(f"{cell:.2f}" if cell < 100 else f"{cell:.0f}" for cell in cells)])
-    sizes = [found["times"] for found in report["growth"]]
-    slopes = [exponent(sizes, [found[part][figure] for found in report["growth"]]) for part, figure, _ in keys]
+    for size in report["growth"]:
+        cells = [size[part][figure] / unit for part, figure, unit in keys]
+        rows.append([f"{size['reviews']:,}", *(f"{cell:.2f}" if cell < 100 else f"{cell:.0f}" for cell in cells)])
+    sizes = [size["times"] for size in report["growth"]]
+    slopes = [exponent(sizes, [size[part][figure] for size in report["growth"]]) for part, figure, _ in keys]
     return [*rows, ["exponent", *(f"{slope:.2f}" for slope in slopes)]]
 
 
 def cluster_table(report: Mapping[str, Any]) -> list[list[str]]:
     """A header, and the resources of a cluster that writes the same bytes as one process, if measured."""
-    found = report.get("cluster")
-    if not found:
+    cluster = report.get("cluster")
+    if not cluster:
         return [["vectorized by a cluster", "not measured: requirements/cluster.txt is not installed"]]
-    peaks = {name: f"{peak / 1e6:.0f}" for name, peak in found["peaks"].items()}
+    peaks = {name: f"{peak / 1e6:.0f}" for name, peak in cluster["peaks"].items()}
     header = ["reviews, vectorized by a cluster", "s", *(f"{name} MB" for name in peaks)]
-    return [header, [f"{found['reviews']:,}", f"{found['seconds']:.1f}", *peaks.values()]]
+    return [header, [f"{cluster['reviews']:,}", f"{cluster['seconds']:.1f}", *peaks.values()]]
 
 
 def targets_table(report: Mapping[str, Any]) -> list[list[str]]:
     """A header and a row for each target."""
-    rows = [["target", "limit", "found", ""]]
+    rows = [["target", "limit", "measured", ""]]
     for name, target, value in judged(report):
         rows.append([name, f"{target.limit:g} {target.unit}".strip(), f"{value:.3g}", target.verdict(value)])
     return rows
@@ -333,7 +332,7 @@ def targets_table(report: Mapping[str, Any]) -> list[list[str]]:
 
 def text(report: Mapping[str, Any]) -> str:
     """For a terminal."""
-    note = "QUICK: no figure means anything\n" if report["quick"] else ""
+    note = "QUICK: the figures mean nothing\n" if report["quick"] else ""
     tables = (stages_table, imports_table, parts_table, tricks_table, seeds_table, growth_table)
     return note + "\n\n".join(aligned(table(report)) for table in (*tables, cluster_table, targets_table))
 

@@ -186,10 +186,10 @@ def _together(number: int, work: Callable[[int, float, float], Any], seconds: fl
     started = [context.Process(target=child, args=(worker,), daemon=True) for worker in range(number)]
     for process in started:
         process.start()
-    found = [queue.get(timeout=seconds + 300) for _ in started]
+    results = [queue.get(timeout=seconds + 300) for _ in started]
     for process in started:
         process.join()
-    return found
+    return results
 
 
 Moments = list[tuple[float, float]]  # start and end of each run
@@ -234,9 +234,10 @@ def _log(books: Books, number: int, seconds: float) -> Load:
         return moments, late
 
     finished, points, cpu = books.finished(), books.points(), _cpu(books.server, books.postgres)
-    found = _together(number, work, seconds)
+    results = _together(number, work, seconds)
     cpu = _cpu(books.server, books.postgres) - cpu
-    moments, late = [moment for each, _ in found for moment in each], sum(each for _, each in found)
+    moments = [moment for worker_moments, _ in results for moment in worker_moments]
+    late = sum(worker_late for _, worker_late in results)
     lost = len(moments) - (books.finished() - finished)
     lost += len(moments) * POINTS - (books.points() - points)
     return _load(number, moments, cpu, late, lost)
@@ -274,9 +275,9 @@ def _flows(server: Orchestration, postgres: Postgres | None, number: int, second
         return moments
 
     cpu = _cpu(server, postgres)
-    found = _together(number, work, seconds, lead=2.0)
+    results = _together(number, work, seconds, lead=2.0)
     cpu = _cpu(server, postgres) - cpu
-    return _load(number, [moment for each in found for moment in each], cpu)
+    return _load(number, [moment for moments in results for moment in moments], cpu)
 
 
 # --- bytes -----------------------------------------------------------------------------------------
@@ -285,14 +286,14 @@ def _flows(server: Orchestration, postgres: Postgres | None, number: int, second
 def remote_bytes(lock: Path) -> dict[str, int]:
     """Bytes that `dvc push` sends, by dataset, and of all results (`trained`); DVC does not compress."""
     stages = YAML(typ="safe", pure=True).load(lock.read_text(encoding="utf-8"))["stages"]
-    found: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     for stage in stages.values():
         for out in stage.get("outs", []):
-            place = Path(out["path"])
-            if place.parts[0] == "data":
-                name = "trained" if place.parts[1] == "trained" else place.stem
-                found[name] = found.get(name, 0) + out["size"]
-    return found
+            path = Path(out["path"])
+            if path.parts[0] == "data":
+                name = "trained" if path.parts[1] == "trained" else path.stem
+                sizes[name] = sizes.get(name, 0) + out["size"]
+    return sizes
 
 
 # --- output ------------------------------------------------------------------------------------------
@@ -302,10 +303,10 @@ def table(report: Mapping[str, Any], what: str) -> list[list[str]]:
     """A header and a row for each database and number of workers; what: `runs` into MLflow, or `flows`."""
     rows = [["", "workers", "a second", "p50 s", "p99 s", "server's core s each", "late", "lost"]]
     for backend, loads in report[what].items():
-        for found in loads:
-            seconds = [f"{found[key]:.2f}" for key in ("rate", "p50", "p99")]
-            counts = [str(found[key]) for key in ("late", "lost")]
-            rows.append([backend, str(found["workers"]), *seconds, f"{found['cpu']:.3f}", *counts])
+        for load in loads:
+            seconds = [f"{load[key]:.2f}" for key in ("rate", "p50", "p99")]
+            counts = [str(load[key]) for key in ("late", "lost")]
+            rows.append([backend, str(load["workers"]), *seconds, f"{load['cpu']:.3f}", *counts])
     return rows
 
 
@@ -318,7 +319,7 @@ def bytes_table(report: Mapping[str, Any]) -> list[list[str]]:
 
 def text(report: Mapping[str, Any]) -> str:
     """For a terminal."""
-    note = "QUICK: no figure means anything\n" if report["quick"] else ""
+    note = "QUICK: the figures mean nothing\n" if report["quick"] else ""
     return note + "\n\n".join(
         aligned(rows) for rows in (table(report, "runs"), table(report, "flows"), bytes_table(report))
     )

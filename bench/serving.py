@@ -313,7 +313,7 @@ def targets_table(report: Mapping[str, Any]) -> list[list[str]]:
 
 def text(report: Mapping[str, Any]) -> str:
     """Both tables, for a terminal."""
-    note = "QUICK: no figure means anything\n" if report["quick"] else ""
+    note = "QUICK: the figures mean nothing\n" if report["quick"] else ""
     return note + "\n\n".join(aligned(rows) for rows in (table(report), targets_table(report)))
 
 

@@ -1,4 +1,4 @@
-"""2,000 digits of MNIST, evenly over the classes and in its order: the embedded sample.
+"""2,000 digits of MNIST, equally many per class and in the original order: the embedded sample.
 
 python samples/digits.py FOLDER        takes them from the real files in FOLDER
 """
@@ -8,25 +8,25 @@ import struct
 import sys
 from pathlib import Path
 
-COUNTS = {"train": 160, "test": 40}  # images a class, the first of each
+COUNTS = {"train": 160, "test": 40}  # images per class, the first of each class
 UPSTREAM = {"train": "train", "test": "t10k"}
 FOLDER = Path(__file__).parent
 CLASSES, SIDE = 10, 28
 
 
 def name(split: str, kind: str) -> str:
-    """The sample's file; kind: `images-idx3` or `labels-idx1`."""
+    """File name in the sample; kind: `images-idx3` or `labels-idx1`."""
     return f"digits-{split}-{kind}-ubyte.gz"
 
 
 def digits(folder: Path) -> dict[str, bytes]:
-    """The idx files of the sample by name, unpacked, from the real ones in `folder`."""
+    """The idx files of the sample by name, uncompressed, from the real files in `folder`."""
     files = {}
     for split, count in COUNTS.items():
         images = gzip.decompress((folder / f"{UPSTREAM[split]}-images-idx3-ubyte.gz").read_bytes())[16:]
         labels = gzip.decompress((folder / f"{UPSTREAM[split]}-labels-idx1-ubyte.gz").read_bytes())[8:]
-        first = {label: [i for i, one in enumerate(labels) if one == label][:count] for label in range(CLASSES)}
-        rows = sorted(row for found in first.values() for row in found)
+        first = {label: [i for i, other in enumerate(labels) if other == label][:count] for label in range(CLASSES)}
+        rows = sorted(row for rows_of_label in first.values() for row in rows_of_label)
         pixels = b"".join(images[row * SIDE * SIDE : (row + 1) * SIDE * SIDE] for row in rows)
         files[name(split, "images-idx3")] = struct.pack(">IIII", 0x0803, len(rows), SIDE, SIDE) + pixels
         files[name(split, "labels-idx1")] = struct.pack(">II", 0x0801, len(rows)) + bytes(labels[row] for row in rows)

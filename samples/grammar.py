@@ -1,8 +1,8 @@
-"""2,000 film reviews that this project writes itself: the embedded stand-in for real ones.
+"""2,000 generated film reviews: the embedded sample that replaces real reviews.
 
-No review is anybody's text. A review praises or pans in some sentences, contradicts itself in a few, and talks
-of other things in the rest, so that a linear model on its words is right about nine times in ten. The same
-seed gives the same bytes; only `Random.random()` is asked, whose sequence Python promises to keep.
+Nobody wrote these texts. A review praises or criticizes in some sentences, contradicts itself in a few, and is
+neutral in the rest, so that a linear model on its words is right about nine times in ten. The same seed gives the
+same bytes: only `Random.random()` is used, whose sequence Python guarantees.
 
     python samples/grammar.py        writes samples/reviews.tar.gz
 """
@@ -16,16 +16,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 SEED = 20240229
-COUNTS = {"train": 800, "test": 200}  # reviews a class
+COUNTS = {"train": 800, "test": 200}  # reviews per class
 CLASSES = ("neg", "pos")  # in label order
 ARCHIVE = Path(__file__).with_name("reviews.tar.gz")
 
-# How often a sentence agrees with the review's label, and how often it says the opposite; the rest is neutral.
-# A review is outspoken or torn; the torn ones are what a linear model gets wrong.
+# Shares of sentences that agree with the review's label and that contradict it; the rest is neutral.
+# A review is outspoken or torn; a linear model gets the torn ones wrong.
 OUTSPOKEN, TORN = (0.60, 0.08), (0.42, 0.26)
 OUTSPOKEN_SHARE = 0.85
 
-# Words from common to rare: the rare ones are seen too seldom to be learned.
+# Words from common to rare: the rare ones occur too seldom to be learned.
 # ruff: noqa: SIM905  (words in a text are easier to read and to add to than a list of them)
 GOOD = """good great fine wonderful excellent superb funny charming moving brilliant beautiful delightful lovely
 clever touching gripping fresh warm witty memorable enjoyable impressive stunning perfect honest tender inventive
@@ -86,22 +86,22 @@ NEUTRAL = (
 
 
 class Writer:
-    """Writes reviews, one after the other, from one stream of random numbers."""
+    """Writes reviews from one stream of random numbers."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed).random  # noqa: S311  not for secrets
 
     def pick(self, words: Sequence[str], rarely: float = 1.0) -> str:
-        """One of the words; the higher `rarely`, the more often an early one."""
+        """One of the words; a higher `rarely` prefers words near the beginning."""
         return words[int(len(words) * self.random() ** rarely)]
 
     def name(self) -> str:
-        """A first name and a surname that nobody needs to have."""
+        """An invented first name and surname."""
         first, last = ("".join(self.pick(SYLLABLES) for _ in range(2)) for _ in range(2))
         return f"{first.title()} {last.title()}"
 
     def sentence(self, templates: Sequence[str]) -> str:
-        """A template with its gaps filled, each anew."""
+        """A template with its placeholders filled independently."""
         text = self.pick(templates)
         fills: dict[str, Callable[[], str]] = {
             "{g}": lambda: self.pick(GOOD, 2.2),
@@ -116,21 +116,21 @@ class Writer:
             "{y}": lambda: self.pick(YEARS),
             "{w}": self.name,
         }
-        for gap, fill in fills.items():
-            while gap in text:
-                text = text.replace(gap, fill(), 1)
+        for placeholder, fill in fills.items():
+            while placeholder in text:
+                text = text.replace(placeholder, fill(), 1)
         return re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", text)
 
     def review(self, positive: bool) -> str:
         """Four to twelve different sentences, of which at least one agrees with the label."""
         agreeing, opposing = OUTSPOKEN if self.random() < OUTSPOKEN_SHARE else TORN
-        own, other = (PRO, CONTRA) if positive else (CONTRA, PRO)
+        same, opposite = (PRO, CONTRA) if positive else (CONTRA, PRO)
         count = 4 + int(9 * self.random())
-        sure = int(count * self.random())  # the place of the sentence that agrees in any case
+        sure = int(count * self.random())  # position of the sentence that always agrees
         sentences: list[str] = []
         while len(sentences) < count:
             draw, agrees = self.random(), len(sentences) == sure
-            kind = own if draw < agreeing or agrees else other if draw < agreeing + opposing else NEUTRAL
+            kind = same if draw < agreeing or agrees else opposite if draw < agreeing + opposing else NEUTRAL
             sentence = self.sentence(kind)
             if sentence not in sentences:
                 sentences.append(sentence)
@@ -153,7 +153,7 @@ def reviews(seed: int = SEED) -> dict[str, bytes]:
 
 
 def archive(texts: dict[str, bytes]) -> bytes:
-    """An uncompressed tar of the texts: no times, no owners, the given order."""
+    """An uncompressed tar of the texts in the given order, without times and owners."""
     memory = io.BytesIO()
     with tarfile.open(fileobj=memory, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, text in texts.items():

@@ -1,4 +1,4 @@
-"""Params that pass `feedforward params` can be planned, compared and scheduled: nothing ends in a traceback."""
+"""Params that `feedforward params` accepts can be planned, compared and scheduled without a traceback."""
 
 import copy
 import json
@@ -65,7 +65,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _changed(changes: list[tuple[tuple[Any, ...], Any]]) -> Params | None:
-    """START with other values; None if the result is refused."""
+    """START with other values; None if the result is rejected."""
     plain = copy.deepcopy(START)
     for path, value in changes:
         try:
@@ -85,7 +85,7 @@ def _changed(changes: list[tuple[tuple[Any, ...], Any]]) -> Params | None:
 @pytest.mark.slow
 @examples(300)
 @given(st.lists(st.tuples(st.sampled_from(PATHS), _values), min_size=1, max_size=3))
-def test_params_that_pass_can_be_planned(workspace: Path, changes: list[tuple[tuple[Any, ...], Any]]) -> None:
+def test_accepted_params_can_be_planned(workspace: Path, changes: list[tuple[tuple[Any, ...], Any]]) -> None:
     params = _changed(changes)
     if params is None:
         return
@@ -102,7 +102,7 @@ def test_params_that_pass_can_be_planned(workspace: Path, changes: list[tuple[tu
             assert len(list(search_space.grid(axes))) == 4
 
 
-def test_the_start_is_accepted_and_each_key_may_be_missing_or_is_named() -> None:
+def test_start_is_accepted_and_missing_keys_are_optional_or_reported() -> None:
     assert _changed([]) is not None
     accepted = [path for path in PATHS if _changed([(path, REMOVED)])]
     assert 10 < len(accepted) < len(PATHS)

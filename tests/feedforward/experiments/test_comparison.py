@@ -1,4 +1,4 @@
-"""What `compare` leaves: whole, the same each time, and true to the results."""
+"""The output of `compare`: complete, reproducible, and consistent with the results."""
 
 import csv
 import hashlib
@@ -45,12 +45,12 @@ def printed(results: list[RunResult], params: Params, width: int = 80) -> str:
     return written.getvalue()
 
 
-def test_rerun_leaves_the_same_bytes(folder: Path, results: list[RunResult], params: Params, tmp_path: Path) -> None:
+def test_a_rerun_writes_the_same_bytes(folder: Path, results: list[RunResult], params: Params, tmp_path: Path) -> None:
     again = comparison.compare(list(reversed(results)), params, folder=tmp_path / "again")
     assert digests(again) == digests(folder)
 
 
-def test_every_data_set_has_the_lectures_figures_and_ours(folder: Path, params: Params) -> None:
+def test_all_datasets_have_the_lectures_figures_and_ours(folder: Path, params: Params) -> None:
     names = {path.stem for path in (folder / "figures").glob("*.png")}
     for name, dataset in params.datasets.items():
         base = dataset.training.final.variant
@@ -59,7 +59,7 @@ def test_every_data_set_has_the_lectures_figures_and_ours(folder: Path, params: 
         assert {f"{name}-{figure}" for figure in wanted} <= names
 
 
-def test_table_holds_the_mean_over_seeds(folder: Path, results: list[RunResult], params: Params) -> None:
+def test_the_table_has_the_mean_over_seeds(folder: Path, results: list[RunResult], params: Params) -> None:
     with (folder / "table.csv").open() as file:
         rows = list(csv.DictReader(file))
     name, variant = next(iter(params.datasets)), next(iter(params.variants))
@@ -74,7 +74,7 @@ def test_table_holds_the_mean_over_seeds(folder: Path, results: list[RunResult],
     assert float(row["low"]) < float(row["mean"]) < float(row["high"])
 
 
-def test_metrics_hold_the_test_of_the_final_model_and_no_nan(folder: Path, params: Params) -> None:
+def test_metrics_include_the_test_of_the_final_model_and_no_nan(folder: Path, params: Params) -> None:
     def refuse(constant: str) -> None:
         raise AssertionError(constant)
 
@@ -84,7 +84,7 @@ def test_metrics_hold_the_test_of_the_final_model_and_no_nan(folder: Path, param
         assert set(metrics[name]) == set(params.variants)
 
 
-def test_curves_are_long_with_one_row_an_epoch(folder: Path, params: Params) -> None:
+def test_curves_are_in_long_format_with_one_row_per_epoch(folder: Path, params: Params) -> None:
     for name, dataset in params.datasets.items():
         with (folder / "curves" / f"{name}.csv").open() as file:
             rows = list(csv.DictReader(file))
@@ -93,7 +93,7 @@ def test_curves_are_long_with_one_row_an_epoch(folder: Path, params: Params) -> 
         assert all(float(row["val_cross_entropy"]) > 0 for row in rows)
 
 
-def test_verdicts_are_the_same_for_people_and_machines(folder: Path, params: Params) -> None:
+def test_verdicts_are_the_same_in_markdown_and_json(folder: Path, params: Params) -> None:
     verdicts = json.loads((folder / "verdicts.json").read_text())
     text = (folder / "verdicts.md").read_text()
     assert len(verdicts) == sum(len(dataset.claims) for dataset in params.datasets.values())
@@ -101,7 +101,7 @@ def test_verdicts_are_the_same_for_people_and_machines(folder: Path, params: Par
         assert f"| {verdict['claim']['text']} | **{verdict['outcome']}** at n = 3 |" in text
 
 
-def test_one_seed_makes_no_interval_anywhere(params: Params) -> None:
+def test_one_seed_gives_no_intervals(params: Params) -> None:
     single = like_the_lecture(params, [0])
     text = printed(single, params)
     assert "±" not in text
@@ -111,7 +111,7 @@ def test_one_seed_makes_no_interval_anywhere(params: Params) -> None:
     assert {v.outcome for one in found for v in one.verdicts} == {"undecided"}
 
 
-def test_table_for_the_terminal_fits_eighty_columns_and_cuts_nothing(results: list[RunResult], params: Params) -> None:
+def test_the_terminal_table_fits_80_columns_without_truncation(results: list[RunResult], params: Params) -> None:
     text = printed(results, params)
     assert "…" not in text
     assert text.count("minimum") == len(params.datasets)  # the last word of the last heading
@@ -120,7 +120,7 @@ def test_table_for_the_terminal_fits_eighty_columns_and_cuts_nothing(results: li
         assert name in text
 
 
-def test_only_what_was_trained_is_compared(results: list[RunResult], params: Params, tmp_path: Path) -> None:
+def test_only_trained_variants_are_compared(results: list[RunResult], params: Params, tmp_path: Path) -> None:
     name, variant = list(params.datasets)[-1], list(params.variants)[-1]
     part = [run for run in results if run.dataset == name and run.variant == variant]
     [found] = comparison.find(part, params)
@@ -129,7 +129,7 @@ def test_only_what_was_trained_is_compared(results: list[RunResult], params: Par
     assert {path.stem for path in (made / "figures").glob("*.png")} == {f"{name}-validation-loss"}
 
 
-def test_both_protocols_are_shown_side_by_side_where_both_ran(
+def test_both_protocols_are_shown_if_both_were_run(
     results: list[RunResult], params: Params, folder: Path, tmp_path: Path
 ) -> None:
     assert "Protocols “fair” and" not in (folder / "index.html").read_text()
@@ -144,7 +144,7 @@ def test_both_protocols_are_shown_side_by_side_where_both_ran(
     assert digests(tmp_path / "both").keys() == digests(folder).keys()
 
 
-def test_results_of_other_params_are_refused(results: list[RunResult], params: Params) -> None:
+def test_results_of_other_params_are_rejected(results: list[RunResult], params: Params) -> None:
     fewer = params.model_copy(update={"variants": dict(list(params.variants.items())[:1])})
     with pytest.raises(DataError, match=r"run `dvc repro train`$"):
         comparison.find(results, fewer)
@@ -152,7 +152,7 @@ def test_results_of_other_params_are_refused(results: list[RunResult], params: P
         comparison.find(results, params, "lecture")
 
 
-def test_failed_comparison_leaves_the_old_one(folder: Path, params: Params) -> None:
+def test_a_failed_comparison_keeps_the_old_one(folder: Path, params: Params) -> None:
     before = digests(folder)
     with pytest.raises(DataError):
         comparison.compare([], params, folder=folder)

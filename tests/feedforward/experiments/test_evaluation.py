@@ -1,4 +1,4 @@
-"""The figures of a run against arithmetic."""
+"""The figures of a run, compared with arithmetic."""
 
 import pytest
 
@@ -15,7 +15,7 @@ CURVES = {
 MEASURED = {"best_cross_entropy": 0.35, "best_accuracy": 0.85}
 
 
-def test_the_figures_of_a_run_are_those_of_its_best_and_its_last_epoch() -> None:
+def test_figures_are_those_of_the_best_and_the_last_epoch() -> None:
     assert evaluation.summarize(CURVES, MEASURED) == pytest.approx(
         {
             "best_epoch": 2,
@@ -32,11 +32,11 @@ def test_the_figures_of_a_run_are_those_of_its_best_and_its_last_epoch() -> None
     )
 
 
-def test_the_best_epoch_is_that_of_the_cross_entropy_and_not_of_the_penalized_loss() -> None:
+def test_best_epoch_is_by_cross_entropy_not_by_penalized_loss() -> None:
     assert evaluation.summarize(CURVES | {"val_loss": [0.9, 0.8, 0.1]}, MEASURED)["best_epoch"] == 2
 
 
-def test_of_equal_epochs_the_first_is_best() -> None:
+def test_the_first_of_equal_epochs_is_best() -> None:
     assert evaluation.summarize(CURVES | {"val_cross_entropy": [0.5, 0.5, 0.5]}, MEASURED)["best_epoch"] == 1
 
 

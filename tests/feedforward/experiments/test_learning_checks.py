@@ -1,4 +1,4 @@
-"""Constant answers against mathematics; dead units against a network that has some."""
+"""Constant answers compared with mathematics; dead units of a network that has some."""
 
 import math
 
@@ -10,29 +10,29 @@ from feedforward.experiments.learning_checks import constant_loss, dead_units
 from feedforward.models.numpy_network import Layer, Network
 
 
-def test_the_best_constant_answer_to_ten_equal_classes_costs_ln_10() -> None:
+def test_constant_loss_of_ten_equal_classes_is_ln_10() -> None:
     labels = np.arange(10, dtype=np.uint8)
     assert constant_loss(labels, labels, regression=False) == pytest.approx(math.log(10))
 
 
-def test_unequal_classes_cost_their_entropy() -> None:
+def test_constant_loss_of_unequal_classes_is_their_entropy() -> None:
     labels = np.repeat([0, 1], [90, 10]).astype(np.uint8)
     entropy = -0.9 * math.log(0.9) - 0.1 * math.log(0.1)
     assert constant_loss(labels, labels, regression=False) == pytest.approx(entropy)
 
 
-def test_several_labels_cost_the_mean_of_theirs() -> None:
+def test_constant_loss_of_several_labels_is_the_mean_over_labels() -> None:
     labels = np.array([[0, 1], [1, 1], [0, 1], [1, 1]], np.uint8)
     always = -math.log(4 / 4.5)  # a class that no sample has counts as half a sample
     assert constant_loss(labels, labels, regression=False) == pytest.approx((math.log(2) + always) / 2)
 
 
-def test_a_value_costs_its_variance() -> None:
+def test_constant_loss_of_a_value_is_its_variance() -> None:
     values = np.array([-1.0, 1.0, -1.0, 1.0], np.float32)
     assert constant_loss(values, values, regression=True) == pytest.approx(1.0)
 
 
-def test_units_that_no_sample_wakes_are_dead() -> None:
+def test_units_that_no_sample_activates_are_dead() -> None:
     numbers = np.random.default_rng(0)
     kernel = np.abs(numbers.normal(size=(5, 4))).astype(np.float32)
     bias = np.array([0, -1e6, 0, -1e6], np.float32)  # two never fire

@@ -1,4 +1,4 @@
-"""The search is reproducible, which is what makes it resumable, and it finds the valley."""
+"""The search is reproducible, hence resumable, and finds the minimum."""
 
 import math
 
@@ -24,7 +24,7 @@ def tried(rounds: int) -> list[Point]:
 
 
 @pytest.mark.slow
-def test_the_same_answers_lead_to_the_same_questions_and_to_the_valley() -> None:
+def test_the_same_results_lead_to_the_same_points_and_to_the_minimum() -> None:
     points = tried(10)
     assert tried(5) == points[:20]
     assert min(map(valley, points)) < 0.5

@@ -1,4 +1,4 @@
-"""Data of a user, five kinds, by params alone: init, fetch, vectorize, validate, train, compare, promote, predict."""
+"""Five kinds of user data, configured only in params: from init and fetch to promote and predict."""
 
 import json
 import shutil
@@ -95,7 +95,7 @@ def trained(prepared: Params, tensorflow: None) -> list[RunResult]:
     return found
 
 
-def test_init_guesses_reader_and_task_and_keeps_what_stands_in_the_file(workspace: Path, params: Params) -> None:
+def test_init_infers_reader_and_task_and_keeps_the_rest_of_the_file(workspace: Path, params: Params) -> None:
     assert {name: dataset.task for name, dataset in params.datasets.items()} == TASKS
     kinds = [dataset.reader.kind for dataset in params.datasets.values()]
     assert kinds == ["idx", "image_folder", "labeled_text", "table", "table"]
@@ -117,7 +117,7 @@ def test_init_guesses_reader_and_task_and_keeps_what_stands_in_the_file(workspac
         ),
     ],
 )
-def test_an_entry_is_added_and_all_other_lines_stay(before: str, kept: str) -> None:
+def test_init_adds_an_entry_and_keeps_all_other_lines(before: str, kept: str) -> None:
     joined = entry._joined(before, "datasets:\n  new:\n    title: t\n")
     assert kept in joined
     assert all(line in joined.splitlines() for line in before.splitlines() if "{}" not in line)
@@ -127,12 +127,12 @@ def test_an_entry_is_added_and_all_other_lines_stay(before: str, kept: str) -> N
     assert ("other" in found["datasets"]) == ("other" in before)
 
 
-def test_first_fetch_records_digests_and_another_content_is_refused(prepared: Params) -> None:
+def test_first_fetch_records_digests_and_later_ones_reject_other_content(prepared: Params) -> None:
     recorded = json.loads((paths.raw("diabetes") / "digests.json").read_text())
     assert len(recorded["diabetes.csv"]) == 64
 
 
-def test_derived_expectations_are_written_out_and_hold(prepared: Params) -> None:
+def test_derived_expectations_are_written_and_hold(prepared: Params) -> None:
     for name, dataset in prepared.datasets.items():
         written = YAML(typ="safe").load((paths.validation(name) / "expectations.yaml").read_text())
         plain = YAML(typ="safe").load(paths.params().read_text())
@@ -143,7 +143,7 @@ def test_derived_expectations_are_written_out_and_hold(prepared: Params) -> None
         assert json.loads((paths.validation(name) / "summary.json").read_text())["success"]
 
 
-def test_tables_are_standardized_by_training_rows_alone(prepared: Params) -> None:
+def test_tables_are_standardized_with_training_rows_only(prepared: Params) -> None:
     train, test = (Split.load(paths.vectorized("diabetes") / part) for part in ("train", "test"))
     assert len(test) == pytest.approx(88, abs=20)  # about a fifth of 442, by a hash of each row
     assert np.asarray(train.features)[:, :9].mean() == pytest.approx(0, abs=1e-6)
@@ -151,7 +151,7 @@ def test_tables_are_standardized_by_training_rows_alone(prepared: Params) -> Non
     assert abs(np.asarray(test.features)[:, :9].mean()) > 1e-3
 
 
-def test_every_kind_is_learned_and_compared(prepared: Params, trained: list[RunResult]) -> None:
+def test_all_kinds_are_learned_and_compared(prepared: Params, trained: list[RunResult]) -> None:
     runner.compare(prepared)
     metrics = json.loads((paths.comparison() / "summary.json").read_text())
     assert set(metrics) == set(TASKS)
@@ -178,7 +178,7 @@ QUESTIONS = {
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_champion_answers_raw_samples(
+def test_champions_predict_raw_samples(
     prepared: Params, trained: list[RunResult], name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outcome = promote.promote(prepared, name)
@@ -208,7 +208,7 @@ def test_a_champion_answers_raw_samples(
     assert prepared.datasets[name].title in capsys.readouterr().out
 
 
-def test_the_five_lines_of_the_page_are_followed(
+def test_the_five_commands_of_the_documentation_work(
     prepared: Params, trained: list[RunResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Line by line on the pictures of this test; `run` is what the fixtures have done."""

@@ -1,4 +1,4 @@
-"""Which runs there are, in which packs and order, and what changes their fingerprints."""
+"""The runs of an experiment, their packs and order, and changes of their fingerprints."""
 
 import json
 from collections.abc import Callable
@@ -37,14 +37,14 @@ def fingerprints(packs: list[Pack]) -> dict[tuple[str, str, str, int], str]:
 # --- which -------------------------------------------------------------------------------------
 
 
-def test_fair_has_every_variant_and_seed_and_one_final_variant() -> None:
+def test_fair_has_all_variants_and_seeds_and_one_final_variant() -> None:
     chosen = params(seeds=3)
     expected = {(d, v, "replica", s) for d in ("tones", "notes") for v in chosen.variants for s in range(3)}
     expected |= {(d, "original", "final", s) for d in ("tones", "notes") for s in range(3)}
     assert runs(plan(chosen)) == expected
 
 
-def test_lecture_has_what_the_slides_show() -> None:
+def test_lecture_has_the_variants_of_the_slides() -> None:
     found = plan(protocol="lecture")
     assert runs(found) == {
         *(("tones", "original", "replica", s) for s in range(2)),
@@ -58,7 +58,7 @@ def test_lecture_has_what_the_slides_show() -> None:
     }
 
 
-def test_in_fair_no_replica_meets_the_test_split_and_final_runs_train_on_all() -> None:
+def test_fair_replicas_never_use_the_test_split_and_final_runs_train_on_all_samples() -> None:
     for pack in plan():
         expected = ("all", None, 2) if pack.role == "final" else ("drawn", "validation", 3)
         assert (pack.train, pack.validate, pack.epochs) == expected
@@ -82,14 +82,14 @@ def test_unknown_names(filters: dict[str, Any], message: str) -> None:
         plan(**filters)
 
 
-def test_a_data_set_may_name_the_variants_that_are_compared_on_it() -> None:
+def test_a_dataset_may_list_its_compared_variants() -> None:
     plain = values()
     plain["datasets"]["tones"]["training"]["variants"] = ["original", "l2"]
     found = plan(Params.model_validate_json(json.dumps(plain)), datasets=["tones"])
     assert {variant for _, variant, role, _ in runs(found) if role == "replica"} == {"original", "l2"}
 
 
-def test_data_that_are_not_vectorized(tmp_path: Path) -> None:
+def test_missing_vectorized_data_are_an_error(tmp_path: Path) -> None:
     manifest = tmp_path / "data" / "vectorized" / "notes" / "manifest.json"
     for damage in (lambda: manifest.write_text("[1]"), lambda: manifest.write_text("{"), manifest.unlink):
         damage()
@@ -104,7 +104,7 @@ def members(packs: list[Pack]) -> list[tuple[str, ...]]:
     return sorted(tuple(member.variant for member in pack.members) for pack in packs)
 
 
-def test_the_variants_of_a_seed_train_side_by_side_while_their_first_layers_fit_into_pack_units() -> None:
+def test_variants_of_a_seed_share_packs_up_to_pack_units() -> None:
     packs = plan(params(seeds=1, pack_units=52), datasets=["notes"])
     # 4 + 16 + 16 + 16 units; 40 units; and the final run, which learns from other samples
     assert members(packs) == [("larger",), ("original",), ("smaller", "original", "l2", "dropout")]
@@ -117,24 +117,24 @@ def test_the_variants_of_a_seed_train_side_by_side_while_their_first_layers_fit_
     ]
 
 
-def test_each_seed_has_packs_of_its_own() -> None:
+def test_a_pack_has_one_seed() -> None:
     packs = plan(params(seeds=3), datasets=["notes"], variants=["l2", "smaller"])
     assert sorted((pack.seed, len(pack.members)) for pack in packs) == [(0, 2), (1, 2), (2, 2)]
 
 
-def test_variants_that_learn_from_other_samples_are_in_other_packs() -> None:
+def test_variants_with_different_samples_are_in_different_packs() -> None:
     packs = plan(params(seeds=1), protocol="lecture", datasets=["notes"])
     assert members(packs) == [("l2",), ("original",)]
 
 
-def test_the_longest_pack_is_first_and_costs_are_multiplications() -> None:
+def test_longest_pack_is_first_and_costs_are_multiplications() -> None:
     found = plan(params(seeds=1))
     assert [pack.cost for pack in found] == sorted((pack.cost for pack in found), reverse=True)
     assert (found[0].dataset, found[0].members[0].variant) == ("notes", "larger")
     assert found[0].cost == 3 * (TRAIN - HELD_OUT) * (700 * 40 + 40 * 40)
 
 
-def test_a_seed_decides_every_source_of_variation_unless_one_alone_is_asked_for() -> None:
+def test_a_seed_decides_all_sources_of_variation_unless_one_is_selected() -> None:
     (pack,) = plan(datasets=["notes"], variants=["l2"], seeds=[5])
     assert [pack.seed_of(source) for source in plans.SOURCES] == [5, 5, 5]
     (alone,) = plan(datasets=["notes"], variants=["l2"], seeds=[5], varied=["order"])
@@ -143,12 +143,12 @@ def test_a_seed_decides_every_source_of_variation_unless_one_alone_is_asked_for(
     assert alone.fingerprints != pack.fingerprints
 
 
-def test_names_say_what_trains() -> None:
+def test_pack_names_list_the_variants() -> None:
     names = {pack.name for pack in plan(params(pack_units=20), datasets=["notes"])}
     assert {"notes seed 0: smaller, original", "notes seed 0: larger", "notes seed 1: original (final)"} <= names
 
 
-def test_a_pack_without_known_runs_keeps_the_others() -> None:
+def test_removing_known_runs_keeps_the_others() -> None:
     (pack,) = plan(params(pack_units=80, seeds=1), datasets=["notes"], variants=["l2", "smaller", "dropout"])
     left = pack.without({pack.fingerprints[0], "of another"})
     assert left.members == pack.members[1:]
@@ -159,7 +159,7 @@ def test_a_pack_without_known_runs_keeps_the_others() -> None:
 # --- fingerprints ------------------------------------------------------------------------------
 
 
-def test_every_run_has_a_fingerprint_of_its_own() -> None:
+def test_fingerprints_are_unique() -> None:
     found = [
         fingerprint
         for protocol in ("fair", "lecture")
@@ -209,7 +209,7 @@ REPLICAS = {pair for pair in REPLICAS_AND_FINALS if pair[0] == "replica"}
         ("mirrors", ["elsewhere"], set()),
     ],
 )
-def test_fingerprints_change_with_what_matters_and_with_nothing_else(
+def test_fingerprints_change_only_with_parameters_that_matter(
     path: str, value: Any, expected: set[tuple[str, str]]
 ) -> None:
     before = fingerprints(plan(datasets=["notes"]))
@@ -220,7 +220,7 @@ def test_fingerprints_change_with_what_matters_and_with_nothing_else(
     assert differ == expected
 
 
-def test_a_further_class_changes_the_fingerprint() -> None:
+def test_an_additional_class_changes_the_fingerprint() -> None:
     before, after = (
         fingerprints(plan(changed("datasets/tones/labels", labels), datasets=["tones"]))
         for labels in (["dark", "grey", "light"], ["dark", "grey", "light", "white"])
@@ -228,7 +228,7 @@ def test_a_further_class_changes_the_fingerprint() -> None:
     assert not set(before.values()) & set(after.values())
 
 
-def test_other_data_change_the_fingerprint(tmp_path: Path) -> None:
+def test_different_data_change_the_fingerprint(tmp_path: Path) -> None:
     before = fingerprints(plan())
     path = tmp_path / "data" / "vectorized" / "notes" / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"data_digest": "0" * 64}))
@@ -237,9 +237,7 @@ def test_other_data_change_the_fingerprint(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("visible", ["", "-1"])
-def test_a_machine_without_gpus_has_one_fingerprint_whether_gpus_are_hidden_or_not(
-    monkeypatch: pytest.MonkeyPatch, visible: str
-) -> None:
+def test_hiding_absent_gpus_does_not_change_fingerprints(monkeypatch: pytest.MonkeyPatch, visible: str) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert provenance.device() == "cpu"
     hidden = fingerprints(plan())
@@ -249,14 +247,14 @@ def test_a_machine_without_gpus_has_one_fingerprint_whether_gpus_are_hidden_or_n
     assert not set(fingerprints(plan()).values()) & set(hidden.values())
 
 
-def test_a_process_that_has_trained_plans_the_same_fingerprints(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fingerprints_are_the_same_after_training_in_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
     before = fingerprints(plan())
     runner.prepare(1)
     assert fingerprints(plan()) == before
 
 
-def test_runs_keep_their_fingerprints_in_any_selection() -> None:
+def test_fingerprints_do_not_depend_on_the_selection() -> None:
     every = fingerprints(plan(params(seeds=6)))
     selections: list[Callable[[], list[Pack]]] = [
         lambda: plan(datasets=["notes"], variants=["l2"], seeds=[3]),

@@ -1,4 +1,4 @@
-"""Runs trained on small data, logged to a real store, and read back through MLflow as people and scripts do."""
+"""Runs trained on small data, logged to a real store, and read back with a plain MLflow client."""
 
 import dataclasses
 import os
@@ -40,7 +40,7 @@ def client() -> Any:
 
 
 def stored(dataset: str, **tags: str) -> list[Any]:
-    """The runs of an experiment with these tags, as a plain client sees them."""
+    """The runs of an experiment with these tags, read by a plain client."""
     mlflow = client()
     experiment_id = mlflow.get_experiment_by_name(dataset).experiment_id
     return list(
@@ -75,7 +75,7 @@ def final_of(dataset: str) -> tuple[Params, Pack]:
 
 
 @pytest.mark.slow
-def test_everything_of_replicas_is_found_under_the_names_that_scripts_rely_on(small_store: "Store") -> None:
+def test_replicas_are_logged_under_stable_names(small_store: "Store") -> None:
     chosen, pack = replicas_of("l2", "smaller")
     notes: list[tuple[int, str]] = []
     trained = runner.train_pack(pack, chosen, small_store, lambda steps, note: notes.append((steps, note)))
@@ -120,7 +120,7 @@ def test_everything_of_replicas_is_found_under_the_names_that_scripts_rely_on(sm
 
 
 @pytest.mark.slow
-def test_the_run_of_a_variant_holds_means_and_intervals_over_its_replicas(small_store: "Store") -> None:
+def test_the_run_of_a_variant_has_means_and_intervals_over_its_replicas(small_store: "Store") -> None:
     chosen = params()
     packs = [pack for pack in plan.plan(chosen, "fair", ["notes"], ["original"]) if pack.role == "replica"]
     trained = [one_run("notes", "original", pack.seed, 20, LIKE_THE_LECTURE["original"]) for pack in packs]
@@ -163,9 +163,7 @@ def test_final_runs_have_means_and_intervals_in_the_run_above_them(small_store: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dataset", ["tones", "notes"])
-def test_a_final_run_meets_the_test_split_and_its_model_is_the_one_that_was_trained(
-    small_store: "Store", dataset: str
-) -> None:
+def test_a_final_run_is_tested_and_its_logged_model_is_the_trained_one(small_store: "Store", dataset: str) -> None:
     chosen, pack = final_of(dataset)
     (result,) = runner.train_pack(pack, chosen, small_store)
     (run,) = stored(dataset, role="final")
@@ -195,7 +193,7 @@ def test_a_final_run_meets_the_test_split_and_its_model_is_the_one_that_was_trai
 
 
 @pytest.mark.slow
-def test_a_variant_validated_on_test_names_its_inputs(small_store: "Store") -> None:
+def test_a_variant_validated_on_test_logs_its_inputs(small_store: "Store") -> None:
     chosen, pack = replicas_of("l2", protocol="lecture")
     (result,) = runner.train_pack(pack, chosen, small_store)
     assert {"val_loss", "val_cross_entropy"} <= set(result.curves)
@@ -208,7 +206,7 @@ def test_a_variant_validated_on_test_names_its_inputs(small_store: "Store") -> N
 
 
 @pytest.mark.slow
-def test_what_is_known_is_not_trained_again_and_a_changed_variant_alone_is_left(small_store: "Store") -> None:
+def test_only_a_changed_variant_is_trained_again(small_store: "Store") -> None:
     chosen, pack = replicas_of("dropout", "original")
     planned = plan.plan(chosen, "fair", ["notes"], ["dropout", "original", "l2"], [0])
     assert runner.find_known(planned, small_store) == {}
@@ -240,7 +238,7 @@ def test_what_is_known_is_not_trained_again_and_a_changed_variant_alone_is_left(
 
 
 @pytest.mark.slow
-def test_a_pack_that_is_known_in_part_continues_to_the_same_bytes(small_store: "Store") -> None:
+def test_a_partly_known_pack_continues_to_the_same_bytes(small_store: "Store") -> None:
     chosen, pack = replicas_of("dropout", "original", "l2", pack_units=80)
     runner.train_pack(pack.without(pack.fingerprints[:1]), chosen, small_store)
     left = pack.without(runner.find_known([pack], small_store))
@@ -253,7 +251,7 @@ def test_a_pack_that_is_known_in_part_continues_to_the_same_bytes(small_store: "
 
 
 def closure_changed(monkeypatch: pytest.MonkeyPatch, *roots: tuple[str, ...]) -> None:
-    """As after an edit of the code that begins at these modules."""
+    """Simulate an edit of the code that these modules import."""
     real = code_digest
 
     def edited(modules: Any, *rest: Any) -> str:
@@ -265,7 +263,7 @@ def closure_changed(monkeypatch: pytest.MonkeyPatch, *roots: tuple[str, ...]) ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize("role", ["replica", "final"])
-def test_after_a_change_of_the_evaluation_figures_are_computed_again_and_nothing_trains(
+def test_changed_evaluation_code_recomputes_figures_without_training(
     small_store: "Store", monkeypatch: pytest.MonkeyPatch, role: str
 ) -> None:
     chosen, pack = replicas_of("l2") if role == "replica" else final_of("notes")
@@ -288,9 +286,7 @@ def test_after_a_change_of_the_evaluation_figures_are_computed_again_and_nothing
 
 
 @pytest.mark.slow
-def test_after_a_change_of_the_training_code_nothing_is_known(
-    small_store: "Store", monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_changed_training_code_invalidates_all_runs(small_store: "Store", monkeypatch: pytest.MonkeyPatch) -> None:
     chosen, pack = replicas_of("l2")
     runner.train_pack(pack, chosen, small_store)
     closure_changed(monkeypatch, plan.WEIGHTS)
@@ -298,7 +294,7 @@ def test_after_a_change_of_the_training_code_nothing_is_known(
     assert runner.find_known(changed, small_store) == {}
 
 
-def test_metrics_decide_the_evaluation_and_layers_the_weights_and_neither_the_other() -> None:
+def test_metrics_belong_to_the_evaluation_and_layers_to_the_weights() -> None:
     weights, figures = closure(plan.WEIGHTS), closure(plan.EVALUATION)
     assert {
         "feedforward.training.packed_model",
@@ -311,7 +307,7 @@ def test_metrics_decide_the_evaluation_and_layers_the_weights_and_neither_the_ot
 
 
 @pytest.mark.slow
-def test_seeds_of_one_variant_share_one_parent_that_a_changed_parameter_does_not_touch(small_store: "Store") -> None:
+def test_seeds_of_a_variant_share_a_parent_and_a_changed_parameter_gets_another(small_store: "Store") -> None:
     chosen = params()
     packs = plan.plan(chosen, "fair", ["notes"], ["larger"])
     assert len(packs) == 2
@@ -332,7 +328,7 @@ def test_seeds_of_one_variant_share_one_parent_that_a_changed_parameter_does_not
 
 
 @pytest.mark.slow
-def test_a_loss_that_is_not_finite_leaves_failed_runs_and_no_model(small_store: "Store") -> None:
+def test_a_loss_that_is_not_finite_gives_failed_runs_without_models(small_store: "Store") -> None:
     chosen, pack = replicas_of("l2", "original")
     data = chosen.datasets["notes"]
     wild = Optimizer(name="sgd", learning_rate=1.0, momentum=0.99)
@@ -364,7 +360,7 @@ def test_a_loss_that_is_not_finite_leaves_failed_runs_and_no_model(small_store: 
     assert [result.variant for result in known.values()] == ["original"]
 
 
-def test_damaged_data_are_refused_before_a_run_is_made(small_store: "Store") -> None:
+def test_damaged_data_are_rejected_before_a_run_is_created(small_store: "Store") -> None:
     chosen, pack = replicas_of("original")
     path = paths.vectorized("notes") / "train" / "labels.npy"
     path.write_bytes(path.read_bytes()[:-5])
@@ -377,7 +373,7 @@ def test_damaged_data_are_refused_before_a_run_is_made(small_store: "Store") -> 
 
 
 @pytest.mark.slow
-def test_the_comparison_lies_in_reports_and_in_the_store(small_store: "Store") -> None:
+def test_the_comparison_is_in_reports_and_in_the_store(small_store: "Store") -> None:
     chosen = params()
     run_result.save(paths.trained("fair"), like_the_lecture(chosen, range(3)), "cpu")
     runner.compare(chosen)

@@ -1,4 +1,4 @@
-"""What a sweep may vary, and what is refused before any work."""
+"""The fields and values of a sweep, and the mistakes that are reported before any work."""
 
 import pytest
 from small_data import params, values
@@ -13,7 +13,7 @@ def parse(*texts: str, search: bool = False) -> list[search_space.Axis]:
     return search_space.parse(texts, params(), "notes", "original", search)
 
 
-def test_a_grid_holds_every_combination() -> None:
+def test_a_grid_has_all_combinations() -> None:
     found = parse("dropout_rate=0,0.5", "size=base,small")
     assert [search_space.text(point) for point in search_space.grid(found)] == [
         "dropout_rate=0 size=base",
@@ -24,7 +24,7 @@ def test_a_grid_holds_every_combination() -> None:
 
 
 @pytest.mark.parametrize(("field", "value"), [("l2", 0.5), ("epochs", 7), ("optimizer.learning_rate", 0.02)])
-def test_a_value_goes_to_its_place_and_nowhere_else(field: str, value: float) -> None:
+def test_a_value_changes_only_its_field(field: str, value: float) -> None:
     changed = search_space.apply(params(), "notes", "original", {field: value})
     assert list(changed.datasets) == ["notes"]
     before, after = (each.model_dump() for each in (params(), changed))
@@ -42,7 +42,7 @@ def test_a_value_goes_to_its_place_and_nowhere_else(field: str, value: float) ->
     ("text", "search", "log"),
     [("l2=1e-5..1e-2", True, True), ("dropout_rate=0..0.6", True, False), ("epochs=2..9", True, False)],
 )
-def test_a_range_of_several_magnitudes_is_searched_by_its_logarithm(text: str, search: bool, log: bool) -> None:
+def test_a_range_of_several_magnitudes_is_searched_on_a_logarithmic_scale(text: str, search: bool, log: bool) -> None:
     [axis] = parse(text, search=search)
     assert axis.is_range
     assert axis.is_log == log
@@ -66,23 +66,23 @@ def test_a_range_of_several_magnitudes_is_searched_by_its_logarithm(text: str, s
          "266 values together: must be at most 256; search them with --trials"),
     ],
 )  # fmt: skip
-def test_mistakes_are_named(texts: list[str], line: str) -> None:
+def test_mistakes_are_reported(texts: list[str], line: str) -> None:
     with pytest.raises(ParamsError, match=line):
         parse(*texts)
 
 
-def test_all_mistakes_are_named_at_once() -> None:
+def test_all_mistakes_are_reported_together() -> None:
     with pytest.raises(ParamsError) as caught:
         parse("l2=-1,1e9", "droput_rate=0", "size=tiny")
     assert len(caught.value.problems) == 4
 
 
-def test_a_range_must_rise() -> None:
+def test_a_range_must_be_ascending() -> None:
     with pytest.raises(ParamsError, match="must be a lower and a higher number"):
         parse("l2=1e-2..1e-5", search=True)
 
 
-def test_each_field_that_is_offered_can_be_swept() -> None:
+def test_all_listed_fields_can_be_swept() -> None:
     names = {"size": "base,small", "optimizer.name": "sgd,adam"}
     whole = {"epochs": "1,2", "batch_size": "8,16"}
     for field in search_space.fields("notes", "original"):

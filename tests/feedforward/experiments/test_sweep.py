@@ -1,4 +1,4 @@
-"""A sweep from the command line on small data and a real store: nested runs, killed and gone on, failed values."""
+"""Sweeps from the command line on small data and a real store: nested runs, a kill and a resume, failed values."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def sweep(folder: Path, *words: str, **environment: str) -> subprocess.Completed
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_store", "prefect_server")
-def test_a_grid_that_was_killed_goes_on_and_stands_nested_in_the_store(tmp_path: Path) -> None:
+def test_a_killed_grid_resumes_and_its_runs_are_nested(tmp_path: Path) -> None:
     words = ["dropout_rate=0,0.5", "l2=0,0.01", "--json"]
     killed = sweep(tmp_path, *words, FAULT="train.after_log")
     assert killed.returncode == -signal.SIGKILL
@@ -53,8 +53,8 @@ def test_a_grid_that_was_killed_goes_on_and_stands_nested_in_the_store(tmp_path:
     assert len(replicas) == 2 * 4  # those that were logged before the kill were not trained again
     assert {run.tags["mlflow.parentRunId"] for run in replicas} == {run.run_id for run in trials}
     for run in trials:
-        own = [r for r in replicas if r.tags["mlflow.parentRunId"] == run.run_id]
-        assert {(r.params["l2"], r.params["dropout_rate"]) for r in own} == {
+        children = [r for r in replicas if r.tags["mlflow.parentRunId"] == run.run_id]
+        assert {(r.params["l2"], r.params["dropout_rate"]) for r in children} == {
             (run.params["l2"], run.params["dropout_rate"])
         }
     (folder,) = (tmp_path / "reports" / "sweeps").iterdir()
@@ -66,7 +66,7 @@ def test_a_grid_that_was_killed_goes_on_and_stands_nested_in_the_store(tmp_path:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_store", "prefect_server")
-def test_a_value_that_cannot_be_trained_is_named_and_the_others_are_shown(tmp_path: Path) -> None:
+def test_a_failed_value_is_reported_and_the_others_are_shown(tmp_path: Path) -> None:
     wild = ["epochs=40", "optimizer.name=sgd", "optimizer.learning_rate=10", "optimizer.momentum=0.99"]
     done = sweep(tmp_path, "l2=0,10", *wild, "--trials", "3", "--seeds", "1")
     assert done.returncode == 1
@@ -83,19 +83,19 @@ def outcome(axes: list[Axis], shapes: dict[str, tuple[dict[str, Any], Shape]], s
     return Outcome(Sweep(load_params(), "d", "original", axes, seeds), runs, points)
 
 
-def test_the_best_is_named_with_those_that_it_cannot_be_told_from() -> None:
+def test_verdict_names_the_best_and_those_that_do_not_differ_from_it() -> None:
     clear, alike = Shape(0.2, 1.0, 0.01), Shape(0.201, 1.0, 0.01)
     shapes = {
         "a": ({"l2": 0.1}, clear),
         "b": ({"l2": 0.2}, alike),
         "c": ({"l2": 0.3}, Shape(0.4, 1.0, 0.01)),
     }
-    found = outcome([Axis("l2", (0.1, 0.2, 0.3))], shapes, seeds=8)
-    best, tied = found.ranking.order[0][0], found.ranking.tied
+    result = outcome([Axis("l2", (0.1, 0.2, 0.3))], shapes, seeds=8)
+    best, tied = result.ranking.order[0][0], result.ranking.tied
     assert best in "ab"
     assert tied == ["b" if best == "a" else "a"]
-    assert f"lowest validation loss: {found.text(best)}, 0." in found.verdict()
-    assert found.verdict().endswith(f"8 seeds do not distinguish it from {found.text(tied[0])}")
+    assert f"lowest validation loss: {result.text(best)}, 0." in result.verdict()
+    assert result.verdict().endswith(f"8 seeds do not distinguish it from {result.text(tied[0])}")
     assert (
         "with one seed, the order of the trials is not significant"
         in outcome([Axis("l2", (0.1,))], shapes, seeds=1).verdict()

@@ -1,4 +1,4 @@
-"""verify finds what differs and nothing else: trained again for real, on small data."""
+"""Verification with real training on small data: it reports differences and nothing else."""
 
 import dataclasses
 import hashlib
@@ -51,7 +51,7 @@ def test_no_cache_at_all(tmp_path: Path) -> None:
     assert verification.rehash(tmp_path / ".dvc" / "cache" / "files" / "md5") == (0, [])
 
 
-def test_one_flipped_bit_is_found_and_named(cache: Path, tmp_path: Path) -> None:
+def test_one_flipped_bit_is_reported(cache: Path, tmp_path: Path) -> None:
     path = put(cache, bytes(100_000))
     content = bytearray(path.read_bytes())
     content[77_777] ^= 1
@@ -59,7 +59,7 @@ def test_one_flipped_bit_is_found_and_named(cache: Path, tmp_path: Path) -> None
     assert verification.rehash(cache) == (3, [str(path.relative_to(tmp_path))])
 
 
-def test_a_list_of_files_is_rehashed_too_and_what_dvc_left_behind_is_not(cache: Path) -> None:
+def test_directory_lists_are_rehashed_and_temporary_files_of_dvc_are_not(cache: Path) -> None:
     path = put(cache, b"[]", ".dir")
     path.write_bytes(b"[1]")
     put(cache, b"half").rename(path.parent / "half.tmp")
@@ -81,7 +81,7 @@ def on_record(small: Params, small_store: "Store", tensorflow: None) -> list[Run
 
 
 @pytest.mark.slow
-def test_what_is_trained_again_is_the_same_and_leaves_no_trace(
+def test_repeated_training_gives_the_same_runs_and_writes_nothing(
     on_record: list[RunResult], cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # nobody is there, and nobody must be asked
@@ -99,7 +99,9 @@ def test_what_is_trained_again_is_the_same_and_leaves_no_trace(
 
 
 @pytest.mark.slow
-def test_a_changed_record_is_found_with_the_metric_that_differs_most(on_record: list[RunResult], cache: Path) -> None:
+def test_a_changed_record_is_reported_with_the_metric_that_differs_most(
+    on_record: list[RunResult], cache: Path
+) -> None:
     metrics = on_record[1].metrics | {"best_val_accuracy": on_record[1].metrics["best_val_accuracy"] + 0.25}
     other = dataclasses.replace(on_record[1], metrics=metrics)
     run_result.save(paths.trained("fair"), [on_record[0], other], provenance.cpu_digest())
@@ -121,7 +123,7 @@ def report(**changes: object) -> Report:
     return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
 
 
-def test_another_kind_of_cpu_explains_differences_of_bits_and_the_report_says_so() -> None:
+def test_another_kind_of_cpu_explains_different_bits() -> None:
     differs = [Difference("notes/l2/0/fair/replica", "test_loss", 1e-7)]
     assert not report(differences=differs).same
     elsewhere = report(differences=differs, cpu="bb")
@@ -130,18 +132,18 @@ def test_another_kind_of_cpu_explains_differences_of_bits_and_the_report_says_so
     assert "test_loss differs most, by 1e-07" in elsewhere.text()
 
 
-def test_no_cpu_explains_damage() -> None:
+def test_another_kind_of_cpu_does_not_explain_damage() -> None:
     damaged = report(damaged=[".dvc/cache/files/md5/aa/bb"], cpu="bb")
     assert not damaged.same
     assert damaged.problem().startswith(".dvc/cache/files/md5/aa/bb: bytes changed since they were written; remove")
 
 
-def test_without_results_there_is_nothing_to_compare_with(small: Params) -> None:
+def test_missing_results_are_an_error(small: Params) -> None:
     with pytest.raises(DataError, match=r"fair\.json: cannot be read .*; run `dvc repro train`"):
         verification.verify(small, [], [], 1)
 
 
-def test_unknown_names_are_refused_before_anything_is_trained(small: Params) -> None:
+def test_unknown_names_are_rejected_before_training(small: Params) -> None:
     run_result.save(paths.trained("fair"), [], "cpu")
     with pytest.raises(ParamsError, match="did you mean dropout"):
         verification.verify(small, [], ["dropuot"], 1)
