@@ -259,7 +259,7 @@ def close_parent(
         metrics=_means(runs) | {"seeds": float(len(runs))},
         curves=_mean_curves(runs),
         params=_names(pack, member) | member.parameters,
-        tags={"mlflow.note.content": _description(runs)},
+        tags={"mlflow.note.content": _description(runs), **_color(parent, params)},
         files=_pictures(runs, params.datasets[pack.dataset]),
         inputs=_inputs(pack),
     )
@@ -288,6 +288,15 @@ def _mean_curves(runs: Sequence[RunResult]) -> dict[str, list[float]]:
             named = zip((name, *bounds(name)), (band.mean, band.low, band.high), strict=True)
             curves |= {key: values.tolist() for key, values in named if values is not None}
     return curves
+
+
+def _color(parent: Run, params: Params) -> dict[str, str]:
+    """The tag by which MLflow's charts draw a variant in the color that it has in the report."""
+    from feedforward.reports.figure_style import PALETTE  # matplotlib takes a second
+
+    if parent.tags["role"] != "variant" or parent.tags["variant"] not in params.variants:
+        return {}
+    return {"mlflow.runColor": PALETTE[list(params.variants).index(parent.tags["variant"]) % len(PALETTE)]}
 
 
 def _description(runs: Sequence[RunResult]) -> str:

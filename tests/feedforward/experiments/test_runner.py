@@ -21,6 +21,7 @@ from feedforward.data import manifest as manifest_file
 from feedforward.data.splits import Split, Subset
 from feedforward.experiments import evaluation, plan, runner
 from feedforward.experiments.plan import Pack
+from feedforward.reports import figure_style
 from feedforward.training import trainer
 
 if TYPE_CHECKING:
@@ -143,6 +144,7 @@ def test_the_run_of_a_variant_has_means_and_intervals_over_its_replicas(small_st
     assert set(trained[0].curves) <= set(metrics)
     assert "figures/curves.png" in files(parent, "figures")
     assert parent.data.params["variant"] == "original"
+    assert parent.data.tags["mlflow.runColor"] == figure_style.BLACK  # as in the report
     assert "another training on this data" in parent.data.tags["mlflow.note.content"]
 
 
