@@ -11,12 +11,16 @@ from tracked_runs import free_port, server
 
 from feedforward.experiments import plan, runner
 from feedforward.tracking import experiment_pages
+from feedforward.tracking.experiment_pages import bounds
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
     from feedforward.tracking import Store
 
+HEIGHT = 900  # px of the first screen
+LINES = """(document.querySelector(".js-plotly-plot")?.data ?? [])
+  .filter((line) => line.x?.length == 20).map((line) => `${line.name} ${line.metricKey}`)"""
 pytestmark = [*needs_chromium, pytest.mark.timeout(300)]
 
 
@@ -28,19 +32,19 @@ def test_the_link_opens_five_curves_of_validation_loss_with_their_intervals(
     assert experiment
     port = free_port()
     with server(tmp_path / "mlruns", port):
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page = browser.new_page(viewport={"width": 1440, "height": HEIGHT})
         page.goto(experiment_pages.link(f"http://127.0.0.1:{port}", experiment, "fair"))
-        lines = ".js-plotly-plot >> nth=0 >> .scatterlayer .trace path.js-line"
-        page.wait_for_function(
-            "document.querySelector('.js-plotly-plot')?.querySelectorAll('path.js-line').length == 15", timeout=120_000
-        )
-        box = page.locator(".js-plotly-plot").first.bounding_box()
+        first = page.locator(".js-plotly-plot").first
+        first.locator("path.js-line").first.wait_for(timeout=120_000)
+        page.wait_for_function(f"new Set({LINES}).size == 15", timeout=120_000)
+        assert set(page.evaluate(LINES)) == {
+            f"{variant} {name}" for variant in LIKE_THE_LECTURE for name in ("val_loss", *bounds("val_loss"))
+        }
+        box = first.bounding_box()
         assert box
-        assert box["y"] + box["height"] <= 900
-        assert page.locator(lines).count() == 15
-        text = page.inner_text("body")
-        assert all(variant in text for variant in LIKE_THE_LECTURE)
-        assert "val_loss" in text
+        assert box["y"] + box["height"] <= HEIGHT
+        names = page.locator(".ag-center-cols-container, .ag-pinned-left-cols-container").all_inner_texts()
+        assert all(variant in " ".join(names) for variant in LIKE_THE_LECTURE)
         page.close()
 
 
