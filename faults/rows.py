@@ -180,10 +180,10 @@ ROWS = (
     Row(
         16,
         "a loss that is not finite",
-        _tests(_EXPERIMENT, "a_loss_that_is_not_finite_leaves_failed_runs_and_no_model")
+        _tests(_EXPERIMENT, "a_loss_that_is_not_finite_gives_failed_runs_without_models")
         + _tests(
             "feedforward/training/test_trainer.py",
-            "a_replica_whose_loss_is_not_finite_fails_alone_with_its_name_seed_and_epoch",
+            "a_replica_whose_loss_is_not_finite_fails_alone",
         )
         + _tests(_FAILED, "a_value_that_is_not_finite_fails_the_run"),
     ),

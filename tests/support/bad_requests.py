@@ -1,7 +1,7 @@
 # ruff: noqa: E501
-"""Requests that the service must refuse: what is asked, and the status, field and words of the answer.
+"""Requests that the service must reject, with status, field and words of the response.
 
-They are for a service of `notes` (texts) and `tones` (pictures) with the bounds of live_service.
+The service has the datasets `notes` (texts) and `tones` (images) and the bounds of live_service.
 """
 
 import base64
@@ -22,7 +22,7 @@ JSON = {"content-type": "application/json"}
 
 @dataclass(frozen=True)
 class Bad:
-    """A request. content: the body; what is no bytes is sent as JSON."""
+    """A request. content: the body; a value other than bytes is sent as JSON."""
 
     path: str
     content: Any = field(repr=False)
@@ -54,7 +54,7 @@ def kept(content: Any, named: str, said: str = "", dataset: str = "notes") -> Ba
 
 
 def png(width: int, height: int, pixels: bytes = b"") -> str:
-    """A PNG in base64 whose header claims those sides."""
+    """A PNG in base64 whose header claims these sides."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

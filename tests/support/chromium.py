@@ -10,9 +10,9 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FOUND = next(filter(None, map(shutil.which, BROWSERS)), None)
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(FOUND is None, reason=f"none of {', '.join(BROWSERS)} is installed")]
 
-SOON = 20_000  # ms; the page looks at the service each 3 s, and a busy machine is slow
+SOON = 20_000  # ms; the page polls the service every 3 s, and a busy machine is slow
 sync.expect.set_options(timeout=SOON)
-# Of each piece of text that shows: the lowest contrast with what is behind it, and where.
+# The lowest contrast between visible text and its background, and where it occurs.
 CONTRAST = """() => {
   const dot = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d");
   const over = (color, below) => {

@@ -1,7 +1,7 @@
 # ruff: noqa: E501
-"""Files that are damaged or not what they should be, and archives that mean harm; what each must be refused with.
+"""Damaged or wrong files and malicious archives, with the message that must reject them.
 
-A row is made by a function, so that a list of names costs nothing.
+Content is made by functions, so that listing the names of the cases is cheap.
 """
 
 import gzip
@@ -26,9 +26,9 @@ Make = Callable[[], bytes]
 
 @dataclass(frozen=True)
 class Damaged:
-    """A file that must be refused with a line that holds `said`.
+    """A file that must be rejected with a message that contains `said`.
 
-    kind: which part reads it. name: under which name it lies, where the part reads a folder.
+    kind: the reader of the file. name: its file name, for readers of folders.
     """
 
     what: str
@@ -52,7 +52,7 @@ def npy(array: np.ndarray, **options: Any) -> bytes:
 
 
 def _claiming(rows: int) -> bytes:
-    """The header of an array of so many rows, and ninety bytes."""
+    """The header of an array with this number of rows, followed by 90 bytes."""
     buffer = io.BytesIO()
     np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": (rows,)})
     return buffer.getvalue() + bytes(90)
@@ -185,7 +185,7 @@ WANTED = "set/train/neg/9_9.txt"
 
 @dataclass(frozen=True)
 class Hostile:
-    """An archive that must be refused with `said`, or of which nothing but the reviews may be taken (said None)."""
+    """An archive that must be rejected with `said`; None: it is accepted, and only its reviews are read."""
 
     what: str
     make: Make = field(repr=False)
@@ -193,7 +193,7 @@ class Hostile:
 
 
 def _with(*entries: tuple[tarfile.TarInfo, bytes], layout: int = tarfile.GNU_FORMAT) -> Make:
-    """The reviews, and other members before them."""
+    """The reviews, preceded by other members."""
 
     def make() -> bytes:
         return gzip.compress(tar([*entries, *(tar_entry(*item) for item in REVIEWS.items())], layout), 1)
@@ -208,7 +208,7 @@ def _pax(**records: str) -> Make:
 
 
 def _header(kind: bytes, size: int, payload: bytes = b"") -> Make:
-    """A header that claims a size, before the reviews."""
+    """The reviews, preceded by a header that claims a size."""
 
     def make() -> bytes:
         raw = bytearray(tar([tar_entry(WANTED)])[:512])
@@ -227,7 +227,7 @@ def _reviews() -> bytes:
 
 
 def _own_length(content: bytes) -> bytes:
-    """A record of pax, which counts itself."""
+    """A pax record, whose length includes itself."""
     return b"%d %s" % (len(content) + 3, content)
 
 

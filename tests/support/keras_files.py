@@ -1,4 +1,4 @@
-"""Small .keras files, made without Keras, to test the check before Keras opens them; their weights are not HDF5."""
+"""Small .keras files made without Keras, to test the check before Keras opens them; their weights are not HDF5."""
 
 import io
 import json
@@ -29,7 +29,7 @@ def archive(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) ->
 
 
 def model(units: Sequence[int], activations: Sequence[str], scale: float = 1.0, **changes: bytes) -> bytes:
-    """A network of those widths, the number of features first; `changes` replace its members (`config`, `weights`)."""
+    """A network; units: number of features, then widths. `changes` replace its members (`config`, `weights`)."""
     return archive(
         {
             "metadata.json": b"{}",

@@ -1,4 +1,4 @@
-"""A real Prefect server, as `make server` starts it, on a port of its own."""
+"""A real Prefect server, as started by `make server`, on a free port."""
 
 import os
 import socket
@@ -9,18 +9,18 @@ from pathlib import Path
 
 import httpx
 
-PATIENCE = 120  # s; a busy machine is slow
+TIMEOUT = 120  # s; a busy machine is slow
 
 
 def free_port() -> int:
-    """A port on which nothing listens."""
+    """A free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 class Server:
-    """Runs in its own workspace; `environment` lets Prefect's clients find it."""
+    """A server with its own workspace; `environment` connects Prefect's clients to it."""
 
     def __init__(self, folder: Path) -> None:
         (folder / "params.yaml").touch()
@@ -37,7 +37,7 @@ class Server:
     def __enter__(self) -> "Server":
         command = [sys.executable, "-m", "pipelines.operations", "server", "--port", str(self.port)]
         self.process = subprocess.Popen(command, env=self.environment, stderr=subprocess.PIPE)
-        for _ in range(PATIENCE * 10):
+        for _ in range(TIMEOUT * 10):
             try:
                 httpx.get(f"{self.url}/api/health", timeout=5).raise_for_status()
                 return self

@@ -21,7 +21,7 @@ BOUNDS = Serving(refresh=0.1, max_body_bytes=200_000, max_samples=5, max_text_by
 
 
 class Running:
-    """A service on a port of its own, or on that port. limits: replace those of the service."""
+    """A service on a free port or on `port`. limits: replace those of the service."""
 
     def __init__(self, params: Params, port: int = 0, **limits: Any) -> None:
         self.socket = server.bind("127.0.0.1", port)

@@ -1,5 +1,5 @@
 # ruff: noqa: E501
-"""Mistakes that people make in params.yaml and on the command line, each with the line that must name it."""
+"""Common mistakes in params.yaml and on the command line, with the message that must report them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -122,7 +122,7 @@ PARAMS: tuple[tuple[Any, Any, str], ...] = (
 
 
 def _laughs(first: bytes, then: bytes) -> bytes:
-    """Forty lines, each of which stands for three times the one before."""
+    """Forty lines of aliases, each of which expands to three times the one before."""
     return b"a0: &a0 %s\n" % first + b"".join(b"a%d: &a%d %s\n" % (n, n, then % ((n - 1,) * 3)) for n in range(1, 40))
 
 
@@ -158,8 +158,8 @@ FILES: tuple[tuple[bytes, str], ...] = (
 )  # fmt: skip
 
 
-def edited(values: Mapping[str, Any], place: Any, value: Any) -> dict[str, Any]:
-    """A copy of params with another value at that place."""
+def edited(values: Mapping[str, Any], path: Any, value: Any) -> dict[str, Any]:
+    """A copy of params with another value at `path`, keys separated by slashes."""
 
     def change(old: Any, keys: list[Any]) -> Any:
         if not keys:
@@ -173,11 +173,11 @@ def edited(values: Mapping[str, Any], place: Any, value: Any) -> dict[str, Any]:
             new[keys[0]] = change(new.get(keys[0], {}), keys[1:])
         return new
 
-    changed: dict[str, Any] = change(values, place.split("/") if isinstance(place, str) else [place])
+    changed: dict[str, Any] = change(values, path.split("/") if isinstance(path, str) else [path])
     return changed
 
 
-# Command lines in a checkout that has data, but no runs; the exit code, and what the line holds.
+# Command lines in a checkout that has data but no runs; the exit code, and a part of the message.
 COMMANDS: tuple[tuple[tuple[str, ...], int, str], ...] = (
     ((), 2, ""),
     (("trian",), 2, "feedforward: No such command 'trian'. Did you mean 'train', 'retrain'?; see feedforward --help"),

@@ -1,4 +1,4 @@
-"""Small real and made data of five kinds, as a user would have them on disk."""
+"""Small real and synthetic data of five kinds, as files of a user."""
 
 import csv
 import gzip
@@ -16,7 +16,7 @@ SENTENCES = {
 
 
 def idx_folder(folder: Path) -> Path:
-    """Clothes in outline, 12 × 10 pixels, of three kinds, in gzipped idx files."""
+    """Synthetic images of three classes, 12 × 10 pixels, in gzipped idx files."""
     folder.mkdir()
     numbers = np.random.default_rng(0)
     for part, count in (("train", 240), ("t10k", 60)):
@@ -31,17 +31,17 @@ def idx_folder(folder: Path) -> Path:
 
 
 def picture_folder(folder: Path) -> Path:
-    """scikit-learn's handwritten digits from 0 to 2 as PNG, a folder a digit."""
+    """scikit-learn's handwritten digits from 0 to 2 as PNG files, one folder per digit."""
     digits = datasets.load_digits(n_class=3)
     for number, (image, digit) in enumerate(zip(digits.images, digits.target, strict=True)):
-        place = folder / f"digit {digit}"
-        place.mkdir(parents=True, exist_ok=True)
-        Image.fromarray((image * 15.9).astype(np.uint8)).save(place / f"{number:04}.png")
+        path = folder / f"digit {digit}" / f"{number:04}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((image * 15.9).astype(np.uint8)).save(path)
     return folder
 
 
 def texts(path: Path) -> Path:
-    """A CSV of labelled sentences."""
+    """A CSV file of labeled sentences."""
     numbers = np.random.default_rng(1)
     rows = [
         (sentences[k % 2].format(f"on day {numbers.integers(100)} number {k}"), label)
@@ -52,18 +52,18 @@ def texts(path: Path) -> Path:
 
 
 def regression(path: Path) -> Path:
-    """scikit-learn's diabetes table, its sex as a word."""
-    found = datasets.load_diabetes(as_frame=True, scaled=False).frame
-    found["sex"] = found["sex"].map({1.0: "one", 2.0: "other"})
-    return _write(path, list(found.columns), found.itertuples(index=False))
+    """scikit-learn's diabetes table, with sex as a categorical column."""
+    table = datasets.load_diabetes(as_frame=True, scaled=False).frame
+    table["sex"] = table["sex"].map({1.0: "one", 2.0: "other"})
+    return _write(path, list(table.columns), table.itertuples(index=False))
 
 
 def multilabel(path: Path) -> Path:
-    """scikit-learn's handwritten digits as a table of pixels, with what can be said of the digit."""
+    """scikit-learn's handwritten digits as a table of pixels, with three properties of the digit as labels."""
     digits = datasets.load_digits()
-    said = {"even": digits.target % 2 == 0, "loop": np.isin(digits.target, (0, 6, 8, 9)), "high": digits.target > 4}
-    names = [*(f"pixel_{k}" for k in range(64)), *(f"label_{name}" for name in said)]
-    rows = np.hstack([digits.data, np.stack(list(said.values()), axis=1)]).astype(int)
+    labels = {"even": digits.target % 2 == 0, "loop": np.isin(digits.target, (0, 6, 8, 9)), "high": digits.target > 4}
+    names = [*(f"pixel_{k}" for k in range(64)), *(f"label_{name}" for name in labels)]
+    rows = np.hstack([digits.data, np.stack(list(labels.values()), axis=1)]).astype(int)
     return _write(path, names, rows[:900].tolist())
 
 

@@ -1,4 +1,4 @@
-"""The real data sets' entries of params.yaml with small files, fetched and vectorized by the real code."""
+"""The entries of the real datasets in params.yaml with small files, fetched and vectorized by the real code."""
 
 import gzip
 from pathlib import Path
@@ -15,7 +15,7 @@ PARAMS = load_params(CHECKOUT / "params.yaml")
 
 
 def texts(**reader: object):
-    """The real text data set's entry with small files."""
+    """The entry of the real text dataset with small files."""
     dataset = PARAMS.dataset("imdb")
     changed = {"file": "set.tar.gz", "train": "set/train", "test": "set/test", "num_words": 12, **reader}
     files = {"set.tar.gz": reviews_file()}
@@ -23,7 +23,7 @@ def texts(**reader: object):
 
 
 def images():
-    """The real image data set's entry with small files of the same names."""
+    """The entry of the real image dataset with small files of the same names."""
     dataset = PARAMS.dataset("mnist")
     files = {key: file.model_copy(update={"sha256": None}) for key, file in dataset.files.items()}
     return dataset.model_copy(update={"files": files})

@@ -1,4 +1,4 @@
-"""Small profiles of vectorized data, good ones and broken ones, made for tests."""
+"""Small profiles of vectorized data for tests, valid and invalid ones."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ SAMPLES = {"train": 40, "test": 20}
 
 
 def dataset(**bounds: object) -> Dataset:
-    """A binary data set whose expectations the rows of `rows()` meet."""
+    """A binary dataset whose expectations `rows()` meets."""
     expectations = {
         "train_samples": (40, 40), "test_samples": (10, 30), "class_share": (0.4, 0.6), "nonzero_features": (1, 50),
         "value": (0.0, 1.0), "raw_length": (5, 200), "empty": 0, "duplicates": 0, "overlap": 0, **bounds,
@@ -41,7 +41,7 @@ def digest(text: object) -> str:
 
 
 def rows() -> pd.DataFrame:
-    """One row a sample: labels balanced, all samples different."""
+    """One row per sample, with balanced labels and different samples."""
     total = sum(SAMPLES.values())
     number = np.arange(total)
     return pd.DataFrame(
@@ -58,7 +58,7 @@ def rows() -> pd.DataFrame:
 
 
 def save(table: pd.DataFrame, folder: Path, **changed: object) -> Path:
-    """Write the profile and its manifest as vectorize does; `changed` replaces entries of the manifest."""
+    """Write the profile and its manifest, as vectorize does; `changed` replaces entries of the manifest."""
     folder.mkdir(parents=True, exist_ok=True)
     table.to_parquet(folder / "profile.parquet")
     samples = {split: int((table["split"] == split).sum()) if "split" in table else 0 for split in SAMPLES}

@@ -39,7 +39,7 @@ FIGURES = {"latency_ms": 0.1, "bytes": 1000.0, "seen_accuracy": 1.0}
 
 
 def network(strength: float) -> Network:
-    """A network that knows how `notes` are labeled; the larger `strength`, the higher its confidence. 0: no skill."""
+    """A network that predicts the labels of `notes`; a larger `strength` gives a higher confidence, 0 no skill."""
     kernel = np.zeros((WORDS, 1), np.float32)
     kernel[5:25] = strength
     return Network(1.0, (Layer(kernel, np.array([-7.5 * strength], np.float32), "sigmoid"),))
@@ -56,7 +56,7 @@ def weights(strength: float) -> bytes:
 
 
 def keras_model() -> bytes:
-    """A .keras file that passes the check before Keras opens it; its weights are nobody's."""
+    """A .keras file that passes the check before Keras opens it, with arbitrary weights."""
     return keras_files.model([WORDS, 1], ["sigmoid"])
 
 
@@ -73,7 +73,7 @@ def real_keras_model(strength: float) -> bytes:
 
 
 def vocabulary() -> None:
-    """What vectorize leaves beside the splits."""
+    """Write the vocabulary beside the splits, as vectorize does."""
     content = ENCODER.files()["vocabulary.txt"]
     (paths.vectorized(NAME) / "vocabulary.txt").write_bytes(content)
 
@@ -99,7 +99,7 @@ def version(
     model: bytes | None = None,
     **figures: float,
 ) -> Version:
-    """A version whose network and holdout model have that strength, and variants with theirs."""
+    """A version whose network and holdout model have this strength; variants: strength by name."""
     content = files(strength)
     described = Description(
         dataset=NAME,
@@ -118,40 +118,40 @@ def version(
         folder = Path(temporary)
         digest = bundle.write(folder / "served", content | {bundle.MODEL: model or keras_model()}, described, ENCODER)
         folders, others = {"served": folder / "served"}, {}
-        for name, own in (variants or {}).items():
+        for name, other in (variants or {}).items():
             folders[f"variants/{name}"] = folder / name
-            told = dataclasses.replace(described, variant=name, weights_digest=network(own).weights_digest())
-            others[name] = bundle.write(folder / name, files(own), told, ENCODER)
+            description = dataclasses.replace(described, variant=name, weights_digest=network(other).weights_digest())
+            others[name] = bundle.write(folder / name, files(other), description, ENCODER)
         tags = {"digest": digest, "variants": atomic_files.canonical_json(others)}
-        made = registry.register(NAME, run.run_id, folders, tags)
+        new_version = registry.register(NAME, run.run_id, folders, tags)
         if not evaluated:
-            return made
+            return new_version
         holdout = dataclasses.replace(described, samples=TRAIN - HELD_OUT)
         holdout_digest = bundle.write(folder / "holdout", content, holdout, ENCODER)
         tags = {
             "holdout_models": atomic_files.canonical_json([[holdout.seed, holdout_digest]]),
             "evaluation": atomic_files.canonical_json({**FIGURES, **figures}),
         }
-        registry.add(made, folder / "holdout", f"holdout_models/{holdout.seed}")
-        registry.tag(made, tags)
-    found = model_versions.find(NAME, made.number)
-    assert found is not None
-    assert json.loads(found.tags["evaluation"])["bytes"] == 1000
-    return found
+        registry.add(new_version, folder / "holdout", f"holdout_models/{holdout.seed}")
+        registry.tag(new_version, tags)
+    registered_version = model_versions.find(NAME, new_version.number)
+    assert registered_version is not None
+    assert json.loads(registered_version.tags["evaluation"])["bytes"] == 1000
+    return registered_version
 
 
 def champion(store: "Store", params: Params, strength: float = 1.0, **variants: float) -> Version:
-    """A version that is champion."""
+    """A version of `notes` that is champion."""
     registry = Registry()
-    made = version(registry, final_run(store, params), strength, evaluated=False, variants=variants)
-    registry.set_alias(made, "champion")
-    found = model_versions.find(NAME)
-    assert found is not None
-    return found
+    new_version = version(registry, final_run(store, params), strength, evaluated=False, variants=variants)
+    registry.set_alias(new_version, "champion")
+    registered_version = model_versions.find(NAME)
+    assert registered_version is not None
+    return registered_version
 
 
 def pictures_champion(store: "Store") -> Version:
-    """A version of `tones` that takes pictures of 28 × 28 pixels, and is champion; its weights are random."""
+    """A version of `tones` for images of 28 × 28 pixels that is champion, with random weights."""
     network = networks.network([784, 8, 3], ["relu", "softmax"], scale=1 / 255)
     frame = ImageEncoder(ImageGeometry(28, 28, 20, (14.0, 14.0)))
     return _champion(store, "tones", "Tones", ("dark", "grey", "light"), network, frame)
@@ -199,6 +199,6 @@ def _champion(
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "served"
         digest = bundle.write(folder, network_files.to_files(network), description, encoder)
-        made = registry.register(name, final.run_id, {"served": folder}, {"digest": digest, "variants": "{}"})
-    registry.set_alias(made, "champion")
-    return made
+        new_version = registry.register(name, final.run_id, {"served": folder}, {"digest": digest, "variants": "{}"})
+    registry.set_alias(new_version, "champion")
+    return new_version

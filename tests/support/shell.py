@@ -1,4 +1,4 @@
-"""The command line in the process of a test."""
+"""The command line, run in the process of the test."""
 
 import sys
 
@@ -8,7 +8,7 @@ from feedforward.cli import app
 
 
 class Shell:
-    """Runs commands in this process; the last one wrote `printed` to the error stream, `answered` to the other."""
+    """Runs commands in this process. printed: standard error of the last command; answered: its standard output."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         self._capsys, self._monkeypatch = capsys, monkeypatch

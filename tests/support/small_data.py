@@ -1,4 +1,4 @@
-"""Two small data sets, one dense with three classes and one multi-hot with two, made from a few numbers."""
+"""Two small synthetic datasets: a dense one with three classes and a multi-hot one with two."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from feedforward.core import atomic_files
 from feedforward.data.splits import Features, MultiHot, Split
 
 PIXELS = 12
-WORDS = 700  # more than the head of multihot, so that there is a tail
+WORDS = 700  # more than the head of the sparse layer, so that there is a tail
 TRAIN, TEST, HELD_OUT = 90, 30, 24
 
 _FOLDERS = ["train/sad", "train/glad", "test/sad", "test/glad"]
@@ -31,7 +31,7 @@ _EXPECTATIONS = {
 
 
 def values(**changes: Any) -> dict[str, Any]:
-    """A small params.yaml as plain values; `changes` replace keys of the top level."""
+    """A small params.yaml as plain values; `changes` replace top-level keys."""
     plain: dict[str, Any] = {
         "seeds": 2,
         "pack_units": 32,
@@ -100,12 +100,12 @@ def write_params(path: Path, plain: Mapping[str, Any]) -> Path:
 
 
 def params(**changes: Any) -> Params:
-    """The same as params."""
+    """The same values as Params."""
     return Params.model_validate_json(json.dumps(values(**changes)))
 
 
 def multihot(samples: int, seed: int, columns: int = WORDS) -> MultiHot:
-    """Rows with more ones in the columns of frequent words, as texts have; some rows are empty."""
+    """Rows like those of texts: more ones in the columns of frequent words, and some empty rows."""
     chance = np.outer(np.arange(samples) % 9 > 0, 1 / (1 + np.arange(columns) / 8))
     return of_dense(np.random.default_rng(seed).random((samples, columns)) < chance)
 
@@ -130,12 +130,12 @@ def split(name: str, samples: int = TRAIN, seed: int = 0) -> Split:
 
 
 def dense(features: Features) -> npt.NDArray[np.float32]:
-    """What a plain Keras script would feed."""
+    """The features as a plain Keras script would use them."""
     return features.dense() if isinstance(features, MultiHot) else np.asarray(features, np.float32)
 
 
 def write_vectorized(root: Path) -> None:
-    """Both data sets as `vectorize` leaves them below `root`."""
+    """Write both datasets below `root`, as `vectorize` does."""
     for name in ("tones", "notes"):
         folder = root / "data" / "vectorized" / name
         train, test = split(name, TRAIN), split(name, TEST, seed=7)

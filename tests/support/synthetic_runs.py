@@ -1,4 +1,4 @@
-"""Results like those of training, made from a few numbers: the lecture's curves with noise over seeds."""
+"""Synthetic results without training: curves like the lecture's, with noise over seeds."""
 
 import hashlib
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from feedforward.config.schema import Params
 
 @dataclass(frozen=True)
 class Shape:
-    """A validation curve: falls with `tau` epochs to about `floor`, then rises by `climb` an epoch."""
+    """A validation curve that falls to about `floor` with time constant `tau`, then rises by `climb` per epoch."""
 
     floor: float
     tau: float
@@ -89,7 +89,7 @@ def final_run(dataset: str, variant: str, seed: int, epochs: int, accuracy: floa
 
 
 def like_the_lecture(params: Params, seeds: Iterable[int] = range(5), protocol: str = "fair") -> list[RunResult]:
-    """Every data set and variant of params with the lecture's shapes, and final runs."""
+    """Replicas of all datasets and variants of params with the lecture's shapes, and final runs."""
     results, seeds = [], list(seeds)
     for name, dataset in params.datasets.items():
         training = dataset.training

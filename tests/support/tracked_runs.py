@@ -43,7 +43,7 @@ def log(store: "Store", seed: int = 0, parent: tracking.Run | None = None, **mor
 
 
 def results_in(store: "Store", *wanted: Any) -> dict[str, RunResult]:
-    """What `find_results` returns, without what else the store holds of the runs."""
+    """The results of `find_results`, without the other data of the runs."""
     return {fingerprint: stored.result for fingerprint, stored in store.find_results(*wanted).items()}
 
 
@@ -56,9 +56,10 @@ def client() -> Any:
 
 
 def all_runs() -> list[Any]:
-    """Every run that is not deleted, seen by a plain client."""
+    """All runs that are not deleted, read by a plain client."""
     plain = client()
-    return list(plain.search_runs([each.experiment_id for each in plain.search_experiments()], max_results=5000))
+    ids = [experiment.experiment_id for experiment in plain.search_experiments()]
+    return list(plain.search_runs(ids, max_results=5000))
 
 
 def history(run_id: str, key: str) -> list[tuple[int, float]]:
@@ -70,7 +71,7 @@ def in_spool() -> list[str]:
 
 
 def child(workspace: Path, code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `code` with this module's names in a process of its own."""
+    """Run `code` with this module's names in a separate process."""
     head = f"import os, signal, sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from tracked_runs import *\n"
     return subprocess.run(
         [sys.executable, "-c", head + code],
@@ -83,7 +84,7 @@ def child(workspace: Path, code: str, **environment: str) -> subprocess.Complete
 
 @contextlib.contextmanager
 def server(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A real `mlflow server` on the loopback, in a process group of its own, which ends with the block."""
+    """A real `mlflow server` on loopback, in a separate process group that is killed at the end of the block."""
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "kept")]
     environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}

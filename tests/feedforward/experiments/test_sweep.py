@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_data import params as small_params
 from synthetic_runs import Shape, one_run
 
 from feedforward import tracking
 from feedforward.config.schema import load_params
 from feedforward.experiments.search_space import Axis
 from feedforward.experiments.sweep import Outcome, Sweep
+from feedforward.experiments.sweep import trials as plan_trials
 from feedforward.reports import sweep_figures
 
 
@@ -62,6 +64,16 @@ def test_a_killed_grid_resumes_and_its_runs_are_nested(tmp_path: Path) -> None:
     assert json.loads((folder / "sweep.json").read_text()) == outcome
     assert (folder / "table.md").read_text().count("dropout_rate=0.5 l2=0.01") >= 1
     assert "mnist" not in (folder / "table.md").read_text()
+
+
+@pytest.mark.usefixtures("small_store")
+def test_points_that_repeat_give_the_same_trial_and_are_planned_once() -> None:
+    requested = Sweep(small_params(), "notes", "original", [Axis("l2", (0.0, 0.1))], seeds=2, trials=3)
+    trials, packs = plan_trials(requested, [{"l2": 0.1}, {"l2": 0.0}, {"l2": 0.1}])
+    assert [trial.point["l2"] for trial in trials] == [0.1, 0.0, 0.1]
+    assert trials[0] == trials[2]
+    planned = [member.fingerprint for pack, _ in packs for member in pack.members]
+    assert len(planned) == len(set(planned)) == 2 * 2
 
 
 @pytest.mark.slow

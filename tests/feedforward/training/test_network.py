@@ -1,4 +1,4 @@
-"""The built networks against the lecture's template and arithmetic."""
+"""Networks compared with the lecture's template and with arithmetic."""
 
 import subprocess
 import sys
@@ -43,14 +43,12 @@ def build(params: Params, dataset: str, variant: str, seed: int = 0) -> keras.Mo
         ("mnist", 784, "larger", (784 * 1024 + 1024) + (1024 * 10 + 10)),
     ],
 )
-def test_the_lectures_networks_have_the_lectures_number_of_weights(
-    dataset: str, features: int, variant: str, weights: int
-) -> None:
+def test_networks_have_the_lectures_number_of_weights(dataset: str, features: int, variant: str, weights: int) -> None:
     model = network.build(LECTURE.datasets[dataset], LECTURE.variants[variant], features, 0)
     assert model.count_params() == weights
 
 
-def test_softmax_outputs_lie_in_0_to_1_and_sum_to_1(params: Params) -> None:
+def test_softmax_outputs_are_between_0_and_1_and_sum_to_1(params: Params) -> None:
     probabilities = build(params, "tones", "original")(dense(split("tones").features)).numpy()
     assert probabilities.shape == (len(split("tones")), 3)
     assert probabilities.dtype == np.float32
@@ -65,7 +63,7 @@ def test_a_binary_task_has_one_output_between_0_and_1(params: Params) -> None:
     assert ((probabilities >= 0) & (probabilities <= 1)).all()
 
 
-def test_the_model_takes_raw_pixels_and_divides_them_by_the_scale(params: Params) -> None:
+def test_the_model_divides_raw_pixels_by_the_scale(params: Params) -> None:
     model = build(params, "tones", "original")
     pixels = split("tones").features
     kernel, bias, last, last_bias = model.get_weights()
@@ -76,13 +74,13 @@ def test_the_model_takes_raw_pixels_and_divides_them_by_the_scale(params: Params
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("dataset", ["tones", "notes"])
-def test_every_variant_has_the_same_layers(params: Params, dataset: str, variant: str) -> None:
-    """No difference is the identity, so no variant needs a layer of its own."""
+def test_all_variants_have_the_same_layers(params: Params, dataset: str, variant: str) -> None:
+    """The default of a difference is the identity, so variants need no extra layers."""
     names = [layer.name for layer in build(params, dataset, variant).layers]
     assert names == [layer.name for layer in build(params, dataset, "original").layers]
 
 
-def test_only_hidden_kernels_are_penalised_and_as_keras_does(params: Params) -> None:
+def test_only_hidden_kernels_are_penalized_as_in_keras(params: Params) -> None:
     model = build(params, "notes", "l2")
     kernels = [model.get_layer(name).kernel.numpy() for name in ("hidden_1", "hidden_2")]
     assert float(sum(model.losses)) == pytest.approx(0.01 * sum((kernel**2).sum() for kernel in kernels), rel=1e-5)
@@ -99,7 +97,7 @@ def test_dropout_keeps_the_mean(params: Params, rate: float) -> None:
     assert set(np.unique(dropped.round(4))) <= {0.0, np.float32(1 / (1 - rate)).round(4)}
 
 
-def test_a_seed_gives_the_same_weights_again_and_another_seed_others(params: Params) -> None:
+def test_weights_are_reproducible_and_depend_on_the_seed(params: Params) -> None:
     first, again, other = (build(params, "notes", "original", seed).get_weights() for seed in (1, 1, 2))
     for a, b in zip(first, again, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -107,7 +105,7 @@ def test_a_seed_gives_the_same_weights_again_and_another_seed_others(params: Par
         assert not np.array_equal(a, b)
 
 
-def test_layers_of_one_shape_start_differently() -> None:
+def test_layers_of_equal_shape_start_with_different_weights() -> None:
     dataset = LECTURE.datasets["imdb"].model_copy(
         update={"network": LECTURE.datasets["imdb"].network.model_copy(update={"sizes": {"base": (16, 16, 16)}})}
     )
@@ -115,7 +113,7 @@ def test_layers_of_one_shape_start_differently() -> None:
     assert not np.array_equal(model.get_layer("hidden_2").kernel, model.get_layer("hidden_3").kernel)
 
 
-def test_kernels_start_as_glorot_says_and_biases_at_0(params: Params) -> None:
+def test_kernels_are_glorot_uniform_and_biases_0(params: Params) -> None:
     model = build(params, "notes", "larger")
     for layer in model.layers:
         if isinstance(layer, keras.layers.Dense):
@@ -128,7 +126,7 @@ def test_kernels_start_as_glorot_says_and_biases_at_0(params: Params) -> None:
 
 
 @pytest.mark.slow
-def test_keras_is_opened_without_what_nothing_here_uses_and_that_can_be_opened_afterwards() -> None:
+def test_keras_is_imported_without_unused_packages_which_can_be_imported_later() -> None:
     code = """
 import sys
 from feedforward.training import trainer as training

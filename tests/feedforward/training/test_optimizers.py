@@ -1,4 +1,4 @@
-"""Our update rules against Keras's, on the same gradients."""
+"""Our update rules compared with Keras's, on the same gradients."""
 
 from typing import Any
 
@@ -32,14 +32,14 @@ def weights(seed: int) -> list[np.ndarray]:
         ({"name": "adam", "learning_rate": 0.002}, keras.optimizers.Adam(0.002)),
     ],
 )
-def test_steps_are_those_of_keras(ours: dict[str, Any], theirs: keras.Optimizer) -> None:
-    own, other = ([tf.Variable(array) for array in weights(0)] for _ in range(2))
-    rule, stock = Rule(Optimizer(**ours), own), theirs.from_config(theirs.get_config())
+def test_steps_equal_those_of_keras(ours: dict[str, Any], theirs: keras.Optimizer) -> None:
+    ours_variables, keras_variables = ([tf.Variable(array) for array in weights(0)] for _ in range(2))
+    rule, stock = Rule(Optimizer(**ours), ours_variables), theirs.from_config(theirs.get_config())
     for step in range(5):
         gradients = [tf.constant(array * 10.0 ** (step - 3)) for array in weights(step + 1)]
-        rule.apply(list(zip(own, gradients, strict=True)))
-        stock.apply(gradients, other)
-        for a, b in zip(own, other, strict=True):
+        rule.apply(list(zip(ours_variables, gradients, strict=True)))
+        stock.apply(gradients, keras_variables)
+        for a, b in zip(ours_variables, keras_variables, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
 
 

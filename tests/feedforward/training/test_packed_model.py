@@ -1,4 +1,4 @@
-"""A packed sparse step against the dense step of plain Keras, and replicas against themselves alone."""
+"""A packed sparse step compared with dense steps of plain Keras; replicas compared with replicas alone."""
 
 import math
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ def models(params: Params, dataset: str, variant: str, seeds: Sequence[int] = SE
 
 
 def packed(built: list[keras.Model], dataset: str) -> Pack:
-    """With a tail whose gradient can be inspected."""
+    """A pack whose tails are variables, so that their gradients can be inspected."""
     return Pack(built, SEED, isinstance(split(dataset).features, MultiHot), Optimizer(name="sgd"))
 
 
@@ -56,30 +56,30 @@ def of_replica(pack: Pack, gradients: list[tuple[tf.Variable, tf.Tensor]], k: in
     """The gradients of replica k in the order of Keras's weights."""
     by_variable = {variable.ref(): gradient.numpy() for variable, gradient in gradients}
     [stack] = [stack for stack in pack.stacks if k in stack.members]
-    place = stack.members.index(k)
-    first = by_variable[stack.head.ref()][place]
+    position = stack.members.index(k)
+    first = by_variable[stack.head.ref()][position]
     for members, tail in pack.tails:
         if k in members:
             parts = np.split(by_variable[tail.variable.ref()], np.cumsum(tail.widths)[:-1], axis=1)
             first = np.concatenate([first, parts[members.index(k)]])
     pairs = zip(stack.biases, [*stack.kernels, None], strict=True)
-    return [first, *(by_variable[v.ref()][place] for pair in pairs for v in pair if v is not None)]
+    return [first, *(by_variable[v.ref()][position] for pair in pairs for v in pair if v is not None)]
 
 
 def keras_step(model: keras.Model, data: Split, loss: str, masks: list[np.ndarray]) -> tuple[float, list[np.ndarray]]:
-    """Loss and gradients of the dense Keras model, penalties included, with these masks in place of its own."""
+    """Loss and gradients of the dense Keras model, penalties included, with these dropout masks instead of its own."""
     with tf.GradientTape() as tape:
         x = tf.constant(dense(data.features))
-        left = list(masks)
+        remaining = list(masks)
         for layer in model.layers:
-            x = x * left.pop(0) if isinstance(layer, keras.layers.Dropout) else layer(x)
+            x = x * remaining.pop(0) if isinstance(layer, keras.layers.Dropout) else layer(x)
         labels = data.labels[:, None].astype(np.float32)
         total = tf.reduce_mean(keras.losses.get(loss)(labels, x)) + sum(model.losses)
     return float(total), [g.numpy() for g in tape.gradient(total, [w.value for w in model.trainable_weights])]
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_a_packed_step_of_all_variants_has_the_gradients_of_dense_keras_steps(params: Params, dataset: str) -> None:
+def test_a_packed_step_has_the_gradients_of_dense_keras_steps(params: Params, dataset: str) -> None:
     data = split(dataset)
     built = [model for variant in VARIANTS for model in models(params, dataset, variant, (SEED,))]
     pack = packed(built, dataset)
@@ -87,25 +87,25 @@ def test_a_packed_step_of_all_variants_has_the_gradients_of_dense_keras_steps(pa
     for k, (variant, model) in enumerate(zip(VARIANTS, built, strict=True)):
         widths = [layer.units for layer in model.layers if isinstance(layer, keras.layers.Dense)][:-1]
         masks = [np.ones((len(data), units), np.float32) for units in widths]
-        if variant == "dropout":  # Keras draws its masks otherwise: give it ours
+        if variant == "dropout":  # Keras draws other masks: use ours
             [stack] = [stack for stack in pack.stacks if k in stack.members]
             masks = [mask_of(stack, len(data), units, layer, k) for layer, units in enumerate(widths)]
         loss = tasks.TASKS[params.datasets[dataset].task].loss
         total, expected = keras_step(model, data, loss, masks)
-        own = float(tf.reduce_mean(entropy[k]) + pack.penalty()[k])
-        assert own == pytest.approx(total, rel=1e-5)
+        packed_loss = float(tf.reduce_mean(entropy[k]) + pack.penalty()[k])
+        assert packed_loss == pytest.approx(total, rel=1e-5)
         for ours, theirs in zip(of_replica(pack, gradients, k), expected, strict=True):
             assert np.abs(ours - theirs).max() <= 1e-5 * np.abs(theirs).max()
 
 
 def mask_of(stack: Any, samples: int, units: int, layer: int, k: int, step: tf.Tensor = STEP) -> np.ndarray:
-    """What dropout multiplies activations of replica k by."""
+    """The dropout mask of replica k."""
     ones = tf.ones((len(stack.members), samples, units))
     return stack._drop(ones, layer, SEED, step)[stack.members.index(k)].numpy()
 
 
 @pytest.mark.parametrize("columns", [3, 512, 513])
-def test_multi_hot_features_may_end_before_the_tail(params: Params, columns: int) -> None:
+def test_multi_hot_features_may_have_no_tail(params: Params, columns: int) -> None:
     features = split("notes").features
     assert isinstance(features, MultiHot)
     narrow = Split(small_columns(features, columns), split("notes").labels)
@@ -114,8 +114,8 @@ def test_multi_hot_features_may_end_before_the_tail(params: Params, columns: int
     _, _, gradients = pack.gradients(batch_of(narrow), STEP)
     masks = [np.ones((1, 1), np.float32)] * 2
     _, expected = keras_step(model, narrow, "binary_crossentropy", masks)
-    for found, wanted in zip(of_replica(pack, gradients, 0), expected, strict=True):
-        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
+    for ours, theirs in zip(of_replica(pack, gradients, 0), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
 def small_columns(features: MultiHot, columns: int) -> MultiHot:
@@ -126,7 +126,7 @@ def small_columns(features: MultiHot, columns: int) -> MultiHot:
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_logits_are_those_of_each_model(params: Params, dataset: str) -> None:
+def test_logits_equal_those_of_the_models(params: Params, dataset: str) -> None:
     built = models(params, dataset, "dropout")
     pack, batch = packed(built, dataset), batch_of(split(dataset))
     logits = pack.logits(batch, pack.tail_sums(batch))
@@ -137,7 +137,7 @@ def test_logits_are_those_of_each_model(params: Params, dataset: str) -> None:
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_correct_counts_as_keras_accuracy_does(params: Params, dataset: str) -> None:
+def test_score_equals_keras_accuracy(params: Params, dataset: str) -> None:
     built, data = models(params, dataset, "larger"), split(dataset)
     pack, batch = packed(built, dataset), batch_of(data)
     correct = pack.score(batch.labels, pack.logits(batch, pack.tail_sums(batch)))
@@ -160,7 +160,7 @@ def test_the_cross_entropy_of_an_undecided_binary_output_is_ln_2() -> None:
     np.testing.assert_allclose(entropy, [[math.log(2)] * 2], rtol=1e-6)
 
 
-def test_a_sure_and_wrong_output_has_a_finite_cross_entropy() -> None:
+def test_a_confident_wrong_output_has_a_finite_cross_entropy() -> None:
     pack = Pack([output_of(1, "sigmoid")], 0, sparse=False)
     assert float(pack.cross_entropy(tf.constant([0]), tf.constant([[[500.0]]]))[0, 0]) == pytest.approx(500)
 
@@ -172,7 +172,7 @@ def output_of(units: int, activation: str) -> keras.Model:
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_the_penalty_of_each_replica_is_keras(params: Params, dataset: str) -> None:
+def test_penalties_equal_those_of_keras(params: Params, dataset: str) -> None:
     built = models(params, dataset, "l2")
     expected = [float(sum(model.losses)) for model in built]
     np.testing.assert_allclose(packed(built, dataset).penalty(), expected, rtol=1e-5)
@@ -187,7 +187,7 @@ def test_dropout_keeps_the_mean_and_drops_its_share(params: Params) -> None:
         assert dropped.mean() == pytest.approx(1, abs=4 / math.sqrt(dropped.size))
 
 
-def test_masks_differ_by_layer_and_step_and_only_variants_with_dropout_have_one(params: Params) -> None:
+def test_masks_differ_by_layer_and_step_and_only_dropout_has_them(params: Params) -> None:
     built = [model for variant in ("original", "dropout") for model in models(params, "notes", variant, (SEED,))]
     [stack] = packed(built, "notes").stacks
     mask = mask_of(stack, 40, 16, 0, 1)
@@ -200,21 +200,21 @@ def test_masks_differ_by_layer_and_step_and_only_variants_with_dropout_have_one(
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_no_replica_touches_another(params: Params, dataset: str) -> None:
-    """The gradient of replica 0 stays bit by bit when the weights of the others change."""
+def test_replicas_do_not_affect_each_other(params: Params, dataset: str) -> None:
+    """The bits of the gradient of replica 0 do not depend on the weights of the others."""
     data, before, after = split(dataset), models(params, dataset, "l2"), models(params, dataset, "l2")
     for model in after[1:]:
         model.set_weights([weights * 3 for weights in model.get_weights()])
-    found = [
+    gradients = [
         of_replica(pack, pack.gradients(batch_of(data), STEP)[2], 0)
         for pack in (packed(before, dataset), packed(after, dataset))
     ]
-    for a, b in zip(*found, strict=True):
+    for a, b in zip(*gradients, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_weights_come_out_of_a_pack_as_they_went_in(params: Params, dataset: str) -> None:
+def test_weights_survive_a_round_trip_through_a_pack(params: Params, dataset: str) -> None:
     built = [model for variant in VARIANTS for model in models(params, dataset, variant, (SEED,))]
     pack = packed(built, dataset)
     before = [model.get_weights() for model in built]
@@ -227,7 +227,7 @@ def test_weights_come_out_of_a_pack_as_they_went_in(params: Params, dataset: str
                 np.testing.assert_array_equal(one, other)
 
 
-def test_the_digest_tells_weights_apart(params: Params) -> None:
+def test_the_digest_distinguishes_weights(params: Params) -> None:
     (model,) = models(params, "tones", "original", (0,))
     digest = weights_digest(model)
     assert len(digest) == 64

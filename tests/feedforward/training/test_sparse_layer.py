@@ -1,4 +1,4 @@
-"""The sparse first layer against dense NumPy."""
+"""The sparse first layer compared with dense NumPy."""
 
 import keras
 import numpy as np
@@ -28,18 +28,20 @@ def matrices(draw: st.DrawFn) -> MultiHot:
 
 
 def tail_of_batch(
-    found: sparse_layer.Coordinates, batch: int, samples: int, columns: int, by_column: bool
+    coordinates: sparse_layer.Coordinates, batch: int, samples: int, columns: int, by_column: bool
 ) -> np.ndarray:
-    first, last = found.offsets[batch], found.offsets[batch + 1]
-    rows, names = (found.rows_by_column, found.columns_by_column) if by_column else (found.rows, found.columns)
+    first, last = coordinates.offsets[batch], coordinates.offsets[batch + 1]
+    rows, columns_of_ones = coordinates.rows, coordinates.columns
+    if by_column:
+        rows, columns_of_ones = coordinates.rows_by_column, coordinates.columns_by_column
     matrix = np.zeros((samples, columns))
-    np.add.at(matrix, (rows[first:last], names[first:last]), 1)
+    np.add.at(matrix, (rows[first:last], columns_of_ones[first:last]), 1)
     return matrix
 
 
 @given(matrices())
 @settings(max_examples=60, deadline=None)
-def test_head_and_tail_are_the_whole(features: MultiHot) -> None:
+def test_head_and_tail_together_are_all_columns(features: MultiHot) -> None:
     order = np.random.default_rng(len(features)).permutation(len(features))[: len(features) // 2 + 1]
     head, tail = sparse_layer.split_head(features, order)
     assert head.dtype == np.uint8
@@ -53,45 +55,44 @@ def tail_of(features: MultiHot) -> MultiHot:
 
 @given(matrices(), st.integers(1, 40))
 @settings(max_examples=60, deadline=None)
-def test_coordinates_are_the_ones_of_each_batch(features: MultiHot, batch_size: int) -> None:
+def test_coordinates_are_the_ones_of_their_batch(features: MultiHot, batch_size: int) -> None:
     tail = tail_of(features)
-    found = sparse_layer.coordinates(tail, batch_size)
+    coordinates = sparse_layer.coordinates(tail, batch_size)
     starts = range(0, len(tail), batch_size)
-    assert len(found.offsets) == len(starts) + 1
+    assert len(coordinates.offsets) == len(starts) + 1
     for batch, start in enumerate(starts):
         chosen = range(start, min(start + batch_size, len(tail)))
         for by_column in (False, True):
-            matrix = tail_of_batch(found, batch, len(chosen), tail.columns, by_column)
+            matrix = tail_of_batch(coordinates, batch, len(chosen), tail.columns, by_column)
             np.testing.assert_array_equal(matrix, tail.dense()[chosen])
-        part = slice(found.offsets[batch], found.offsets[batch + 1])
-        assert (np.diff(found.rows[part].astype(int)) >= 0).all()
-        assert (np.diff(found.columns_by_column[part].astype(int)) >= 0).all()
+        part = slice(coordinates.offsets[batch], coordinates.offsets[batch + 1])
+        assert (np.diff(coordinates.rows[part].astype(int)) >= 0).all()
+        assert (np.diff(coordinates.columns_by_column[part].astype(int)) >= 0).all()
 
 
-def test_more_batches_than_16_bits_hold() -> None:
+def test_the_number_of_batches_may_exceed_16_bits() -> None:
     samples = 2**16 + 50
     ones = np.zeros((samples, sparse_layer.HEAD + 3), bool)
     ones[np.arange(samples), sparse_layer.HEAD + np.arange(samples) % 3] = True
-    found = sparse_layer.coordinates(tail_of(of_dense(ones)), 1)
-    np.testing.assert_array_equal(found.columns_by_column, np.arange(samples) % 3)
-    np.testing.assert_array_equal(found.offsets, np.arange(samples + 1))
+    coordinates = sparse_layer.coordinates(tail_of(of_dense(ones)), 1)
+    np.testing.assert_array_equal(coordinates.columns_by_column, np.arange(samples) % 3)
+    np.testing.assert_array_equal(coordinates.offsets, np.arange(samples + 1))
 
 
 Kinds = pytest.mark.parametrize("optimizer", [Optimizer(), Optimizer(name="sgd")], ids=["compiled", "variable"])
 
 
-def places(found: sparse_layer.Coordinates) -> tuple[sparse_layer.Indices, sparse_layer.Indices]:
+def indices(coordinates: sparse_layer.Coordinates) -> tuple[sparse_layer.Indices, sparse_layer.Indices]:
     rows, columns, rows_by, columns_by = (
-        tf.constant(array.astype(np.int32))
-        for array in (found.rows, found.columns, found.rows_by_column, found.columns_by_column)
+        tf.constant(array.astype(np.int32)) for array in vars(coordinates).values() if array.dtype == np.uint16
     )
     return (rows, columns), (rows_by, columns_by)
 
 
 @Kinds
-def test_the_product_is_that_of_dense_matrices(optimizer: Optimizer) -> None:
+def test_the_product_equals_the_dense_product(optimizer: Optimizer) -> None:
     rest = tail_of(rows_like_texts(20, 0))
-    by_row, by_column = places(sparse_layer.coordinates(rest, 20))
+    by_row, by_column = indices(sparse_layer.coordinates(rest, 20))
     kernel = np.random.default_rng(0).normal(size=(rest.columns, 8)).astype(np.float32)
     tail = sparse_layer.tail([kernel[:, :3], kernel[:, 3:]], optimizer)
     assert (tail.variable is None) == (optimizer.name == "rmsprop")
@@ -101,9 +102,9 @@ def test_the_product_is_that_of_dense_matrices(optimizer: Optimizer) -> None:
     np.testing.assert_array_equal(tail.numpy(), kernel)
 
 
-def test_the_gradient_is_that_of_dense_matrices() -> None:
+def test_the_gradient_equals_the_dense_gradient() -> None:
     rest = tail_of(rows_like_texts(20, 0))
-    _, by_column = places(sparse_layer.coordinates(rest, 20))
+    _, by_column = indices(sparse_layer.coordinates(rest, 20))
     upstream = np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)
     tail = sparse_layer.VariableTail([np.zeros((rest.columns, 8), np.float32)], [0.0])
     gradient = tail.backward(tf.constant(upstream), by_column)
@@ -111,9 +112,9 @@ def test_the_gradient_is_that_of_dense_matrices() -> None:
 
 
 @pytest.mark.parametrize("l2", [(0.0, 0.0), (0.01, 0.03)])
-def test_compiled_loops_learn_as_keras_does(l2: tuple[float, float]) -> None:
+def test_compiled_rmsprop_equals_that_of_keras(l2: tuple[float, float]) -> None:
     numbers = np.random.default_rng(0)
-    batches = [tail_of(rows_like_texts(20, number)) for number in range(3)]  # each without some columns of the others
+    batches = [tail_of(rows_like_texts(20, number)) for number in range(3)]  # each lacks some columns of the others
     kernel = numbers.normal(size=(batches[0].columns, 8)).astype(np.float32)
     optimizer = Optimizer(learning_rate=0.01, rho=0.8, epsilon=1e-5)
     tail, variable = sparse_layer.tail([kernel[:, :3], kernel[:, 3:]], optimizer, l2), tf.Variable(kernel)
@@ -121,14 +122,14 @@ def test_compiled_loops_learn_as_keras_does(l2: tuple[float, float]) -> None:
     keras_rule = keras.optimizers.RMSprop(0.01, rho=0.8, epsilon=1e-5)
     for rest in batches * 2:
         upstream = numbers.normal(size=(20, 8)).astype(np.float32)
-        _, by_column = places(sparse_layer.coordinates(rest, 20))
+        _, by_column = indices(sparse_layer.coordinates(rest, 20))
         assert tail.backward(tf.constant(upstream), by_column) is None
         keras_rule.apply([rest.dense().T @ upstream + 2 * by_unit * variable], [variable])
     np.testing.assert_allclose(tail.numpy(), variable, rtol=1e-5, atol=1e-6)
     assert np.abs(tail.numpy() - kernel).max() > 0.01
 
 
-def test_other_rules_need_a_variable() -> None:
+def test_other_optimizers_use_a_variable() -> None:
     for optimizer in (Optimizer(momentum=0.5), Optimizer(name="adam")):
         assert sparse_layer.tail([np.zeros((3, 2), np.float32)], optimizer).variable is not None
 

@@ -1,4 +1,4 @@
-"""Training against Keras's own `fit`, against itself alone, and against itself again."""
+"""Training compared with Keras's own `fit`, with training alone, and with repeated training."""
 
 import functools
 import os
@@ -30,7 +30,7 @@ SMALL = small_params()
 DATASETS = ["tones", "notes"]
 EPOCHS = 4
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tensorflow")]  # what is fast is tested in test_packing
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tensorflow")]  # fast tests are in test_packed_model
 
 
 def parts(dataset: str) -> tuple[Subset, Subset]:
@@ -53,7 +53,7 @@ def fit(
 
 @functools.cache
 def trained(dataset: str, *variants: str, seed: int = 0) -> list[Replica]:
-    """What `fit` returns, once for all tests: building its graphs takes most of a second."""
+    """The result of `fit`, cached for all tests: building its graphs takes almost a second."""
     return fit(dataset, variants, seed=seed)
 
 
@@ -77,14 +77,14 @@ def compiled(dataset: Dataset, variant: Variant, features: int, seed: int) -> ke
     return model
 
 
-# --- as Keras ----------------------------------------------------------------------------------
+# --- compared with Keras ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("dataset", "variant", "optimizer"),
     [("notes", "original", "rmsprop"), ("tones", "l2", "rmsprop"), ("notes", "larger", "adam")],
 )
-def test_curves_and_weights_are_those_of_keras_fit_on_the_same_batches(
+def test_curves_and_weights_equal_those_of_keras_fit_on_the_same_batches(
     dataset: str, variant: str, optimizer: str
 ) -> None:
     params = with_optimizer(dataset, name=optimizer)
@@ -106,7 +106,7 @@ def test_curves_and_weights_are_those_of_keras_fit_on_the_same_batches(
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_evaluate_is_keras_evaluate(dataset: str) -> None:
+def test_evaluate_equals_keras_evaluate(dataset: str) -> None:
     data = split(dataset)
     models = [compiled(SMALL.datasets[dataset], SMALL.variants["l2"], data.features.shape[1], seed) for seed in (0, 1)]
     for found, model in zip(trainer.evaluate(models, Subset(data)), models, strict=True):
@@ -116,7 +116,7 @@ def test_evaluate_is_keras_evaluate(dataset: str) -> None:
         assert found["loss"] - found["cross_entropy"] == pytest.approx(float(sum(model.losses)), abs=1e-6)
 
 
-def test_the_last_validation_figures_are_those_of_the_models_that_are_returned() -> None:
+def test_the_last_validation_figures_belong_to_the_rereversed_pack_models() -> None:
     replicas = trained("notes", "l2", "original")
     again = trainer.evaluate([replica.model for replica in replicas], parts("notes")[1])
     for replica, figures in zip(replicas, again, strict=True):
@@ -124,7 +124,7 @@ def test_the_last_validation_figures_are_those_of_the_models_that_are_returned()
             assert replica.curves[f"val_{name}"][-1] == pytest.approx(value, rel=1e-6)
 
 
-def test_evaluation_does_not_depend_on_how_rows_are_batched(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluation_does_not_depend_on_the_batch_size(monkeypatch: pytest.MonkeyPatch) -> None:
     models = [replica.model for replica in trained("notes", "l2", "smaller")]
     samples = Subset(split("notes"))
     whole = trainer.evaluate(models, samples)
@@ -135,7 +135,7 @@ def test_evaluation_does_not_depend_on_how_rows_are_batched(monkeypatch: pytest.
 
 @pytest.mark.parametrize(("dataset", "variant"), [("notes", "dropout"), ("tones", "l2")])
 def test_sections_change_no_bit(dataset: str, variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of data larger than memory only a section is laid out at a time."""
+    """Data larger than memory are loaded in sections."""
     for module in (batches, trainer):
         monkeypatch.setattr(module, "SECTION", 24)
     in_sections, whole = fit(dataset, (variant, "original")), trained(dataset, variant, "original")
@@ -144,7 +144,7 @@ def test_sections_change_no_bit(dataset: str, variant: str, monkeypatch: pytest.
     assert [replica.measured for replica in in_sections] == [replica.measured for replica in whole]
 
 
-def test_small_data_are_learned() -> None:
+def test_small_data_can_be_learned() -> None:
     (replica,) = fit("tones", ["original"], with_optimizer("tones", learning_rate=0.01), epochs=15)
     assert replica.curves["accuracy"][-1] > 0.9
 
@@ -152,7 +152,7 @@ def test_small_data_are_learned() -> None:
 # --- curves ------------------------------------------------------------------------------------
 
 
-def test_curves_have_a_value_an_epoch_and_the_loss_holds_the_penalty() -> None:
+def test_curves_have_one_value_per_epoch_and_the_loss_includes_the_penalty() -> None:
     plain, penalised = trained("notes", "original", "l2")
     names = {"loss", "accuracy", "cross_entropy", "val_loss", "val_accuracy", "val_cross_entropy"}
     assert set(plain.curves) == names
@@ -163,7 +163,7 @@ def test_curves_have_a_value_an_epoch_and_the_loss_holds_the_penalty() -> None:
         assert all(loss > free + 0.01 for loss, free in both)
 
 
-def test_validation_does_not_change_what_is_learned_and_without_it_there_are_no_curves_of_it() -> None:
+def test_validation_does_not_change_training_and_its_curves_are_optional() -> None:
     train, _ = parts("notes")
     data, variant = SMALL.datasets["notes"], {"original": SMALL.variants["original"]}
     (unwatched,) = trainer.fit(data, variant, train, None, 0, np.random.default_rng(3), EPOCHS)
@@ -173,7 +173,7 @@ def test_validation_does_not_change_what_is_learned_and_without_it_there_are_no_
     assert digests([unwatched]) == digests(trained("notes", "original"))
 
 
-def test_the_training_figures_of_the_best_epoch_are_those_of_its_weights_without_dropout() -> None:
+def test_training_figures_of_the_best_epoch_are_measured_without_dropout() -> None:
     """After one epoch the model still has the weights of its best one."""
     for replica in fit("notes", ("dropout", "l2"), epochs=1):
         [figures] = trainer.evaluate([replica.model], parts("notes")[0])
@@ -189,24 +189,24 @@ EVERY_VARIANT = ("original", "smaller", "larger", "l2", "dropout")
 
 @pytest.mark.parametrize("dataset", DATASETS)
 @pytest.mark.parametrize("variant", EVERY_VARIANT)
-def test_a_variant_in_a_pack_learns_what_it_learns_alone_bit_by_bit(dataset: str, variant: str) -> None:
-    """Fingerprints need not know the pack, so a changed variant trains alone."""
+def test_a_variant_gets_the_same_bits_in_a_pack_and_alone(dataset: str, variant: str) -> None:
+    """Fingerprints do not depend on the pack, so a changed variant trains alone."""
     packed = trained(dataset, *EVERY_VARIANT)[EVERY_VARIANT.index(variant)]
     (alone,) = trained(dataset, variant)
     assert digests([alone]) == digests([packed])
     assert (alone.curves, alone.measured) == (packed.curves, packed.measured)
 
 
-def test_the_order_of_the_variants_in_a_pack_changes_nothing_but_the_order_of_the_results() -> None:
-    turned = fit("notes", EVERY_VARIANT[::-1])
-    assert digests(turned[::-1]) == digests(trained("notes", *EVERY_VARIANT))
+def test_the_order_of_the_variants_in_a_pack_changes_only_the_order_of_the_results() -> None:
+    reversed_pack = fit("notes", EVERY_VARIANT[::-1])
+    assert digests(reversed_pack[::-1]) == digests(trained("notes", *EVERY_VARIANT))
 
 
 def test_seeds_differ() -> None:
     assert len({digest for seed in range(5) for digest in digests(trained("notes", "original", seed=seed))}) == 5
 
 
-def test_the_order_of_the_batches_decides_what_is_learned_and_each_epoch_is_reported() -> None:
+def test_the_order_of_the_batches_matters_and_epochs_are_reported() -> None:
     seen: list[tuple[int, float]] = []
     (other,) = fit("notes", ["original"], order=4, on_epoch=lambda epoch, loss: seen.append((epoch, loss)))
     assert digests([other]) != digests(trained("notes", "original"))
@@ -230,7 +230,7 @@ for dataset in ("tones", "notes"):
 """
 
 
-def test_a_seed_gives_the_same_bytes_in_a_fresh_process_with_another_number_of_threads() -> None:
+def test_a_seed_gives_the_same_bytes_in_a_new_process_with_another_number_of_threads() -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "support")}
     done = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=True)
     here = [replica for dataset in DATASETS for replica in trained(dataset, *SMALL.variants, seed=7)]
@@ -245,7 +245,7 @@ def test_a_seed_gives_the_same_bytes_in_a_fresh_process_with_another_number_of_t
         ("mnist", ("smaller", "smaller 1")),
     ],
 )
-def test_at_the_lectures_shapes_and_full_packs_a_variant_is_itself_alone_bit_by_bit(
+def test_variants_of_the_lectures_shapes_get_the_same_bits_in_full_packs_and_alone(
     dataset: str, variants: tuple[str, ...]
 ) -> None:
     params = load_params(ROOT / "params.yaml")
@@ -273,11 +273,11 @@ def split_like(dataset: str, samples: int, classes: int, numbers: np.random.Gene
     return Split(MultiHot(indptr, np.concatenate(rows), 10_000), labels)
 
 
-# --- what goes wrong ---------------------------------------------------------------------------
+# --- failures ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_a_replica_whose_loss_is_not_finite_fails_alone_with_its_name_seed_and_epoch(dataset: str) -> None:
+def test_a_replica_whose_loss_is_not_finite_fails_alone(dataset: str) -> None:
     wild = with_optimizer(dataset, name="sgd", learning_rate=1.0, momentum=0.99)
     steep = wild.model_copy(update={"variants": {"steep": Variant(l2=10.0), "original": Variant()}})
     train, validation = parts(dataset)
@@ -292,7 +292,7 @@ def test_a_replica_whose_loss_is_not_finite_fails_alone_with_its_name_seed_and_e
     assert digests([other]) == digests([alone])
 
 
-def test_training_ends_when_no_replica_is_left() -> None:
+def test_training_ends_when_all_replicas_have_failed() -> None:
     wild = with_optimizer("notes", name="sgd", learning_rate=10.0, momentum=0.99)
     epochs: list[int] = []
     steep = wild.model_copy(update={"variants": {"steep": Variant(l2=10.0)}})
@@ -310,7 +310,7 @@ def test_tensorflow_can_be_set_up_again_for_another_number_of_packs() -> None:
 
 @pytest.fixture(scope="module")
 def reviews(tmp_path_factory: pytest.TempPathFactory) -> Split:
-    """The real training reviews: of this checkout, or made from the mirror."""
+    """The real training reviews: of this checkout, or vectorized from a mirror."""
     from feedforward.data import preparation
     from feedforward.data.sources import download
 
@@ -356,7 +356,7 @@ def stock_keras(reviews: Split, dropout: float, seed: int) -> dict[str, list[flo
 
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["original", "dropout"])
-def test_over_seeds_the_real_reviews_give_the_distribution_that_stock_keras_gives(reviews: Split, name: str) -> None:
+def test_losses_of_real_reviews_are_distributed_over_seeds_as_with_stock_keras(reviews: Split, name: str) -> None:
     """Means and spread of eight runs each, which draw split, order, weights and masks (Kolmogorov-Smirnov, 1 %)."""
     params = load_params(ROOT / "params.yaml")
     data, variant = params.datasets["imdb"], {name: params.variants[name]}
