@@ -1,7 +1,7 @@
-"""Calibration of predicted probabilities: are answers given with 80 % right in 80 % of the cases?
+"""Calibration of predicted probabilities: are predictions with a confidence of 80 % correct in 80 % of the cases?
 
-A network that trains too long mostly becomes over-confident: its loss rises while its accuracy hardly changes (Guo et
-al., "On calibration of modern neural networks", ICML 2017).
+A network that is trained too long usually becomes overconfident: its loss rises while its accuracy hardly changes (Guo
+et al., "On calibration of modern neural networks", ICML 2017).
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ BINS = 15  # as in Guo et al.
 
 @dataclass(frozen=True)
 class Bin:
-    """Samples whose confidence is in one bin: their number, mean confidence, and share of right answers."""
+    """Samples whose confidence is in one bin: their number, mean confidence, and share of correct predictions."""
 
     n: int
     confidence: float
@@ -33,7 +33,7 @@ def probabilities(logits: Array, temperature: float = 1.0) -> Array:
 
 
 def reliability(p: Array, labels: Labels, bins: int = BINS) -> list[Bin]:
-    """Non-empty bins of equal width over the confidence of the answer, from low to high.
+    """Non-empty bins of equal width over the confidence of the prediction, from low to high.
 
     p: (samples, classes), rows sum to 1. labels: (samples,) class numbers.
     """
@@ -64,9 +64,9 @@ def cross_entropy(p: Array, labels: Labels) -> float:
 
 
 def temperature(logits: Array, labels: Labels) -> float:
-    """The temperature with the lowest cross-entropy on these samples; above 1 for an over-confident network.
+    """The temperature with the lowest cross-entropy on these samples; above 1 for an overconfident network.
 
-    Dividing logits by it changes no answer. Fit it on validation samples, never on test samples.
+    Dividing logits by it changes no predicted class. Fit it on validation samples, never on test samples.
     """
 
     def loss(log_temperature: float) -> float:
@@ -90,7 +90,7 @@ def decompose(logits: Array, labels: Labels) -> Decomposition:
 
 
 def confusion_matrix(p: Array, labels: Labels) -> npt.NDArray[np.int64]:
-    """Numbers of samples by true class (rows) and answer (columns)."""
+    """Numbers of samples by true class (rows) and predicted class (columns)."""
     matrix = np.zeros((p.shape[1], p.shape[1]), np.int64)
     np.add.at(matrix, (labels, p.argmax(axis=1)), 1)
     return matrix

@@ -1,12 +1,12 @@
 """Claims of params.yaml, judged over seeds: supported, contradicted, no difference that matters, or undecided.
 
-A claim states in which region the difference left − right (or left − value) lies: below 0, above 0, or within
-± tolerance. Its interval is a confidence sequence at level 5 % / number of claims (Bonferroni), so all intervals of a
-dataset hold together, at every number of seeds, with 95 % probability; verdicts are read off the intervals. The chance
-that a dataset ever carries a false verdict is therefore at most 5 %, however often seeds are added and looked at.
+A claim states a region for the difference left − right (or left − value): below 0, above 0, or within ± tolerance. Its
+interval is a confidence sequence at level 5 % / number of claims (Bonferroni), so all intervals of a dataset hold
+simultaneously, at every number of seeds, with 95 % probability; verdicts are read off the intervals. The probability
+that a dataset ever gets a false verdict is therefore at most 5 %, however often seeds are added and results checked.
 
-`datasets.<name>.margins` of params.yaml say which difference of a statistic matters. An interval inside ± margin is the
-verdict *no difference that matters*, whatever its sign.
+`datasets.<name>.margins` of params.yaml say which difference of a statistic matters. An interval within ± margin gives
+the verdict *no difference that matters*, regardless of its sign.
 """
 
 import math

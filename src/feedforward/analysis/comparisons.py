@@ -52,7 +52,7 @@ class Difference:
 
 
 def sign(interval: Interval | None) -> int:
-    """1 if the interval lies above zero, −1 if below, otherwise 0 (also if it is empty)."""
+    """1 if the whole interval is above zero, −1 if it is below, otherwise 0 (also if it is empty)."""
     if interval is None or _empty(interval):
         return 0
     return int(interval.low is not None and interval.low > 0) - int(interval.high is not None and interval.high < 0)
@@ -92,7 +92,7 @@ class Ranking:
     """Variants from best to worst, by their means over the seeds that all of them share.
 
     order: with each variant's own estimate; the first is the best that no other surely beats.
-    tied: variants that no other surely beats either: seeds cannot tell them from the first.
+    tied: variants that no other surely beats either: these seeds do not distinguish them from the first.
     equivalent: those of `tied` whose difference from the first is surely below the margin.
     """
 
@@ -104,8 +104,8 @@ class Ranking:
 def rank(runs: Sequence[RunResult], variants: Iterable[str], statistic: str, margin: float | None = None) -> Ranking:
     """Order the variants by a statistic that has a better direction.
 
-    A variant surely beats another if the anytime-valid interval of their paired difference, Bonferroni-corrected over
-    all pairs, lies on its side of zero.
+    A variant surely beats another if the whole anytime-valid interval of their paired difference, Bonferroni-corrected
+    over all pairs, is on its side of zero.
     """
     samples = {v: values for v in variants if (values := sample(runs, v, statistic))}
     if not samples:

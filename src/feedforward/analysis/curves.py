@@ -36,7 +36,7 @@ def mean_band(runs: Iterable[RunResult], variant: str, curve: str, role: str = "
 
 
 def shown_range(bands: Iterable[Band]) -> tuple[float, float]:
-    """The range of values to show: all means, and intervals as far as 15 % of that beyond them.
+    """The range of values to show: that of the means, extended by at most 15 % on each side to show intervals.
 
     One seed whose loss jumps for one epoch has an interval that would flatten all other curves.
     """

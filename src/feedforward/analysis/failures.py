@@ -1,6 +1,6 @@
 """Seeds that failed to learn: counted and named, because a mean hides them.
 
-The rule: let *gain* be how far a run's lowest validation loss lies below the loss of the best constant answer. A run
+The rule: let *gain* be the loss of the best constant answer minus a run's lowest validation loss. A run
 **never learned** if its gain is less than three quarters of that of the best seed of its variant. If even that seed
 gains less than 1 % of the constant answer's loss, no seed of the variant learned.
 """
@@ -22,7 +22,7 @@ RULE = (
 
 @dataclass(frozen=True)
 class Failures:
-    """The seeds of a variant that never learned; cause: in words, if the runs tell."""
+    """The seeds of a variant that never learned. cause: in words; empty if unknown."""
 
     variant: str
     seeds: tuple[int, ...]

@@ -1,8 +1,8 @@
-"""Intervals that stay valid however often one looks: confidence sequences for a mean with unknown variance.
+"""Intervals that stay valid however often results are checked: confidence sequences for a mean, variance unknown.
 
-A t interval is valid for a number of seeds fixed in advance. Whoever adds seeds until it excludes zero finds a
-difference in 15 % of the cases where there is none. A confidence sequence covers the mean at *all* numbers of seeds at
-once, with probability 1 - level.
+A t interval is valid for a number of seeds that was fixed in advance. If seeds are added until it excludes zero, it
+reports a difference in 15 % of the cases where there is none. A confidence sequence covers the mean at *all* numbers of
+seeds simultaneously, with probability 1 - level.
 
 For values x and a hypothetical mean, let t be the t statistic of the first n values. The process
 
@@ -11,7 +11,8 @@ For values x and a hypothetical mean, let t be the t statistic of the first n va
 is a nonnegative martingale under that mean: a mixture of t likelihood ratios over normal effect sizes with variance
 1 / PRECISION (Lai, "On confidence sequences", Annals of Statistics 4, 1976; Wang and Ramdas, "Anytime-valid t-tests and
 confidence sequences for Gaussian means with unknown variance", Sequential Analysis 44, 2025). By Ville's
-inequality it ever reaches 1 / level with probability at most `level`; the interval holds the means where it does not.
+inequality it ever reaches 1 / level with probability at most `level`; the interval contains the means for which it has
+not.
 """
 
 import math
@@ -37,7 +38,7 @@ class Interval:
     high: float | None
 
     def within(self, low: float, high: float) -> bool:
-        """Does the interval lie inside [low, high], whose ends may be infinite?"""
+        """Whether the interval is within [low, high]; both may be infinite."""
         left = -math.inf if self.low is None else self.low
         right = math.inf if self.high is None else self.high
         return low <= left and right <= high
@@ -86,7 +87,7 @@ def p_value(values: Sequence[float], null: float = 0.0, resolution: float = 0.0)
 
 
 def further_seeds(gap: float, sd: float, n: int, level: float) -> int | None:
-    """How many more values would bring the half width below `gap`, were mean and spread those of the first n.
+    """How many more values bring the half width below `gap`, if mean and spread stay those of the first n.
 
     A rough guide. None: more than MOST_SEEDS.
     """

@@ -15,7 +15,7 @@ from feedforward.core.errors import DataError
 class Statistic:
     """A number that describes one run: computed by `measure`, or by default the metric of that name.
 
-    role: the runs that have it. better: which direction is good, if either. decimals: enough for people.
+    role: the runs that have it. better: the direction that is better, if either. decimals: shown in tables.
     resolution: the step of a statistic that is counted, 0 for continuous ones.
     """
 

@@ -1,7 +1,7 @@
-"""What a .keras file must look like before Keras opens it: a zip of three members, known layers, bounded sizes.
+"""Check a .keras file before Keras opens it: a zip archive of three members, known layers, limited sizes.
 
-The product does not read weights from it (see `network_files`); it is kept for users of Keras, and the promotion gate
-compares its answers with those of the served network. Keras loads it in safe mode, after this check.
+Serving does not read weights from it (see `network_files`); it is kept for users of Keras, and the promotion gate
+compares its predictions with those of the served network. Keras loads it in safe mode, after this check.
 """
 
 import io
@@ -56,7 +56,7 @@ def _check_layers(content: bytes) -> None:
 
 
 def _check_modules(value: Any) -> None:
-    """Every object that Keras would construct must come from Keras itself."""
+    """Every object that Keras would construct must be one of its own."""
     if isinstance(value, dict):
         if "class_name" in value and (not _is_keras(value.get("module")) or value.get("registered_name")):
             raise ValueError(f"must consist of Keras objects, got {value.get('module')}.{value['class_name']}"[:200])

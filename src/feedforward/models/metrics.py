@@ -69,7 +69,9 @@ def measure(network: Network, logits: Array, labels: Labels) -> dict[str, float]
 
 
 def auc(truths: npt.NDArray[np.bool_], probabilities: Numbers) -> float | None:
-    """Area under the ROC curve: the chance that a positive sample gets more than a negative one; None without both.
+    """Area under the ROC curve: the probability that a positive sample scores higher than a negative one.
+
+    Ties count one half. None without samples of both kinds.
 
     >>> auc(np.array([False, True, True]), np.array([0.1, 0.1, 0.9]))
     0.75
@@ -84,7 +86,7 @@ def auc(truths: npt.NDArray[np.bool_], probabilities: Numbers) -> float | None:
 
 
 def f1(truths: npt.NDArray[np.bool_], answers: npt.NDArray[np.bool_]) -> float:
-    """Harmonic mean of precision and recall; 0 where nothing is true and nothing is answered.
+    """Harmonic mean of precision and recall; 0 if nothing is true and nothing is predicted.
 
     >>> f1(np.array([True, True, False]), np.array([True, False, False]))
     0.6666666666666666
@@ -94,7 +96,7 @@ def f1(truths: npt.NDArray[np.bool_], answers: npt.NDArray[np.bool_]) -> float:
 
 
 def r2(truths: Numbers, answers: Numbers) -> float | None:
-    """Share of the variance that is explained; None where the values do not differ.
+    """Share of the variance that is explained; None if all values are equal.
 
     >>> r2(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 2.0]))
     0.5

@@ -113,9 +113,9 @@ def _array(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> Array
     stream = io.BytesIO(content)
     if np.lib.format.read_magic(stream) != (1, 0):
         raise ValueError(f"{name} must be an array in version 1.0 of NumPy's format")
-    found, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
-    if found != shape or dtype != np.dtype("<f4") or fortran_order:
-        raise ValueError(f"{name} must be float32 of shape {shape} in C order, got {dtype} of shape {found}")
+    actual, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
+    if actual != shape or dtype != np.dtype("<f4") or fortran_order:
+        raise ValueError(f"{name} must be float32 of shape {shape} in C order, got {dtype} of shape {actual}")
     offset = stream.tell()
     if len(content) - offset != size:
         raise ValueError(f"{name} must hold {size} bytes of numbers, got {len(content) - offset}")

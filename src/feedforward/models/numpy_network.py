@@ -1,7 +1,7 @@
 """A trained network as arrays, and its forward pass in NumPy.
 
 Serving needs nothing else, so it starts without Keras, in one second instead of ten. Tests and every promotion compare
-the answers with those of Keras. `network_files` reads and writes a network.
+its predictions with those of Keras. `network_files` reads and writes a network.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from feedforward.data.splits import Features, MultiHot
 
 Array = npt.NDArray[np.float32]
 
-FEW_ROWS = 8  # up to this many rows a loop is faster than importing SciPy
+FEW_ROWS = 8  # for at most this many rows, a loop is faster than importing SciPy
 CHUNK_ROWS = 2000
 
 

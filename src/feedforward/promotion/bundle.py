@@ -5,7 +5,7 @@
     network.json       sizes and activations of the layers
     weights.npz        their weights
     vocabulary.txt     if the features are words
-    model.keras        the same network for users of Keras; absent for variants and for evidence
+    model.keras        the same network for users of Keras; absent for variants and holdout models
 
 Nothing is parsed before its digest is checked, and the bytes that are parsed are the bytes that were checked.
 """
@@ -55,7 +55,7 @@ class Description:
     fingerprint: str
     data_digest: str
     weights_digest: str
-    task: str = ""  # empty in bundles that are older than the other tasks: classification
+    task: str = ""  # empty in bundles from before other tasks existed: classification
     target: tuple[float, float] | None = None
 
     @property

@@ -40,8 +40,8 @@ def choose(params: Params, name: str, registry: "Registry", run_id: str | None) 
         return current
     chosen = [run for run in runs if run.run_id.startswith(run_id)]
     if len(chosen) != 1:
-        some = ", ".join(f"{run.run_id[:8]} ({run.name})" for run in runs[:5])
-        raise ParamsError([f"--run: must name one final run of {name}, such as {some}; got {run_id}"])
+        examples = ", ".join(f"{run.run_id[:8]} ({run.name})" for run in runs[:5])
+        raise ParamsError([f"--run: must name one final run of {name}, such as {examples}; got {run_id}"])
     if problem := outdated(params, name, chosen[0]):
         raise DataError(f"{name}: {problem}; run `feedforward train {name}`")
     return chosen[0]

@@ -1,6 +1,6 @@
-"""Whether a registered model answers the question that params.yaml asks of the dataset.
+"""Whether a registered model fits the dataset as params.yaml defines it.
 
-In a shared store, or after a dataset was redefined, the champion can be a model of another task. Such a champion is
+In a shared store, or after a dataset was redefined, the champion can be a model for another task. Such a champion is
 neither compared with challengers nor served.
 """
 
@@ -15,7 +15,7 @@ TAKES = {"idx": "image", "image_folder": "image", "table": "row"}  # other kinds
 def mismatch(served: Servable, dataset: Dataset) -> str | None:
     """How the model differs from the dataset in task, labels, kind of sample or columns; None if it does not.
 
-    What training may change is no difference: the vocabulary, means and categories, the network.
+    The vocabulary, means, categories and the network are not compared: training may change them.
     """
     description = served.description
     if description.task_name != dataset.task:

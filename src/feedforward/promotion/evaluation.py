@@ -1,6 +1,6 @@
-"""Evaluate a version in a clean process, keep its figures and holdout models with it, and compare with these later.
+"""Evaluate a version in a clean process and store its figures and holdout models with it, for later comparisons.
 
-`evaluation_process` is what runs in that process: a hostile or broken model can end it, but nothing else.
+That process runs `evaluation_process`: a hostile or broken model can crash it, but nothing else.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ TIMEOUT = 600.0  # s for the process
 
 
 class EvaluationFailed(FeedforwardError):
-    """The evaluation could not be finished; nothing is known about the model."""
+    """The evaluation could not be finished; it says nothing about the model."""
 
 
 def evaluate(params: Params, name: str, run: LoggedRun, version: Version, registry: "Registry") -> Version:
@@ -123,15 +123,15 @@ def holdout_models(version: Version) -> list[Servable]:
 
 
 def evidence(models: Sequence[Servable], reference: Servable, validation: Split) -> Evidence:
-    """Losses and hits of holdout models on validation samples that are encoded, and scaled, as `reference` does."""
+    """Losses and hits of holdout models on validation samples; encoded and scaled as for `reference`."""
     features = encoders.translate(validation.features, reference.encoder, models[0].encoder)
     split = Split(features, validation.labels)
     mean, scale = reference.description.target or (0.0, 1.0)
     own_mean, own_scale = models[0].description.target or (0.0, 1.0)
     units = (own_mean - mean) / scale, own_scale / scale
-    judged = [evaluation_process.losses_and_hits(model.network, split, units) for model in models]
+    results = [evaluation_process.losses_and_hits(model.network, split, units) for model in models]
     r2 = None
     if metrics.is_value(split.labels):
         predicted = models[0].ask(features)[:, 0]
         r2 = metrics.r2(np.asarray(split.labels, np.float64) * scale + mean, predicted)
-    return Evidence(np.stack([losses for losses, _ in judged]), judged[0][1], r2)
+    return Evidence(np.stack([losses for losses, _ in results]), results[0][1], r2)

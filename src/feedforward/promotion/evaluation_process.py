@@ -4,8 +4,8 @@
 
 The final model was trained on the validation samples too, so its answers on them prove nothing. Its holdout model was
 trained in the same way, but with the validation split held out. The replicas of the experiment are no substitute: they
-train on for their curves, keep their last weights only, and hold out samples of their own choice. A holdout model
-trains in seconds. Holdout models of further seeds show how much of a figure depends on the seed.
+train for more epochs, keep only their last weights, and each holds out the split of its own seed. A holdout model
+trains in seconds. Holdout models with other seeds show how much of a figure depends on the seed.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""The model card of a version, Markdown: what the model is, what it was made from, how good it is, and its limits."""
+"""The model card of a version in Markdown: the model, its origin, its metrics and its limits."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -90,8 +90,8 @@ def _validation_figures(facts: Facts) -> list[tuple[str, ...]]:
     over_seeds = intervals.estimate(facts.losses)
     if over_seeds is not None and over_seeds.low is not None and over_seeds.high is not None:
         interval = _interval(over_seeds.low, over_seeds.high)
-        source_ = f"mean of {over_seeds.n} holdout models"
-        rows.append(("validation cross-entropy", f"{over_seeds.mean:.4f}", interval, source_))
+        models = f"mean of {over_seeds.n} holdout models"
+        rows.append(("validation cross-entropy", f"{over_seeds.mean:.4f}", interval, models))
     if "recorded_cross_entropy" in facts.figures:
         recorded = f"{facts.figures['recorded_cross_entropy']:.4f}"
         rows.append(

@@ -43,7 +43,7 @@ class Refused(FeedforwardError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a promotion. champion: number of the version that is champion now."""
+    """The result of a promotion. champion: number of the version that is now champion."""
 
     version: Version
     decision: Decision
@@ -167,7 +167,7 @@ def _evidence_of_champion(
             model_versions.folder(champion, model_version.SERVED), champion.tags.get(model_version.DIGEST, "")
         )
         if problem := compatibility.mismatch(served, params.datasets[name]):
-            return None, f"{champion.name} is no champion of this dataset: {problem}"
+            return None, f"{champion.name} is not a champion of this dataset: {problem}"
         return evaluation.evidence(evaluation.holdout_models(champion), reference, validation), ""
     except DataError as error:
         return None, f"the previous champion can no longer be served: {error}"
@@ -182,7 +182,7 @@ def _add_card(
     candidate: Candidate,
     decision: Decision,
 ) -> None:
-    """Write the model card into the version, and show it as its description."""
+    """Add the model card to the version and set it as its description."""
     served = bundle.read(model_versions.folder(version, model_version.SERVED), version.tags[model_version.DIGEST])
     losses, hits = candidate.evidence.losses, candidate.evidence.hits
     facts = model_card.Facts(

@@ -1,4 +1,4 @@
-"""When to train again: new samples, age of the champion, changes → a decision with reasons.
+"""When to train again: from new samples, drift, the champion's age and changes to a decision with reasons.
 
 `observe` gathers the facts, `decide` is a pure function, `record` writes the log of retrainings.
 """
@@ -61,7 +61,7 @@ class Observations:
 
 @dataclass(frozen=True)
 class Decision:
-    """Train again? reasons: why. remarks: observations that are no reason."""
+    """Whether to train again. reasons: why. remarks: observations that are not reasons."""
 
     retrain: bool
     reasons: list[str]

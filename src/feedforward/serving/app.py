@@ -1,4 +1,4 @@
-"""The service: the interface as FastAPI describes it, inside the middleware that answers predictions."""
+"""The ASGI application: FastAPI's routes and description, wrapped in the middleware that answers predictions."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -20,7 +20,7 @@ from feedforward.serving.problems import FAILED, problem
 
 @dataclass(frozen=True)
 class Service:
-    """The application with what runs beside it."""
+    """The ASGI application, its handlers and its limits."""
 
     application: Application
     handlers: Handlers
@@ -77,7 +77,7 @@ async def _fail(*_: object) -> Response:
 
 
 def _add_predictions(inner: FastAPI, handlers: Handlers) -> None:
-    """For the description; the middleware answers these requests itself."""
+    """Declare the routes for the OpenAPI description; the middleware answers these requests directly."""
     name = Annotated[str, Path(json_schema_extra={"enum": list(handlers.datasets)} if handlers.datasets else None)]
 
     @inner.post("/predict/{dataset}", **openapi.predict(handlers.datasets, handlers.bounds))
@@ -104,7 +104,7 @@ def _add_states(inner: FastAPI, handlers: Handlers) -> None:
 
     @inner.get("/ready", **openapi.READY)
     def ready() -> Response:
-        """Whether there is a champion to answer, and which; what is missing elsewhere and why."""
+        """Whether a champion is loaded, and which; the datasets without one, and why."""
         champions = {name: champion.version.number for name, champion in handlers.models.champions().items()}
         missing = {name: handlers.models.problem(name) for name in handlers.datasets if name not in champions}
         state = {"ready": bool(champions), "champions": champions, "missing": missing}

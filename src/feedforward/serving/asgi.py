@@ -1,6 +1,6 @@
 """ASGI middleware: checks of host, origin and encoding, request metrics, and a fast path for predictions.
 
-FastAPI describes the interface and answers everything else. Its own work takes five times as long as a prediction, so
+FastAPI describes the interface and answers everything else. Its overhead is five times the cost of a prediction, so
 `POST /predict/…` and `POST /incoming/…` are answered here (docs/serving.md).
 """
 
@@ -24,9 +24,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Middleware:
-    """An ASGI application around another.
+    """An ASGI application that wraps another.
 
-    handlers: what answers `POST /NAME/{dataset}`, by NAME. hosts: names that the Host header may have, in lower case.
+    handlers: those of `POST /NAME/{dataset}`, by NAME. hosts: accepted names in the Host header, in lower case.
     """
 
     inner: Application
@@ -76,7 +76,9 @@ class Middleware:
             await respond(send, described.status, described.body)
 
     def _check(self, headers: list[tuple[bytes, bytes]]) -> str:
-        """The content type; pages of other sites must not reach the service, by DNS rebinding or by a form.
+        """Check the headers and return the content type.
+
+        Pages of other sites must not reach the service, neither by DNS rebinding nor through a form.
 
         Raises:
             Refusal: another host or origin, or a compressed body.
@@ -108,7 +110,7 @@ async def read_body(receive: Receive) -> bytes:
     """The request body; the server limits its size and time.
 
     Raises:
-        Refusal: the client is gone.
+        Refusal: the client closed the connection.
     """
     parts, more = [], True
     while more:
@@ -121,7 +123,7 @@ async def read_body(receive: Receive) -> bytes:
 
 
 async def respond(send: Send, status: int, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
-    """Send a whole JSON response."""
+    """Send a complete JSON response."""
     lines = [(b"content-type", JSON), (b"content-length", str(len(body)).encode()), *headers]
     await send({"type": "http.response.start", "status": status, "headers": lines})
     await send({"type": "http.response.body", "body": body})

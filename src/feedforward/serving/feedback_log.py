@@ -1,4 +1,4 @@
-"""Labeled samples from users: checked, stored once each, bounded; the raw material of a retraining."""
+"""Labeled samples from users, stored for retraining: validated, without duplicates, limited in size."""
 
 import base64
 import hashlib
@@ -23,7 +23,7 @@ class FeedbackLogUnwritable(FeedforwardError):
 
 
 class FeedbackLog:
-    """The file of a dataset's incoming samples: one JSON object per line, only ever appended to.
+    """The file of a dataset's incoming samples: one JSON object per line, append-only.
 
     An entry: `time`, `label`, `digest` (SHA-256 of the sample), and `text`, or `pixels` (rows of gray levels as the
     network gets them, uint8, base64) with `height` and `width`; `version` and `answer` say what the user was shown.
@@ -64,9 +64,8 @@ class FeedbackLog:
         if key in self._known:
             return False
         if not append_only_log.append(path, entry, self.max_bytes):
-            raise FeedbackLogFull(
-                "sample", f"no room for more samples of {self.dataset} ({self.max_bytes} bytes); see docs/operations.md"
-            )
+            limit = f"the file of samples of {self.dataset} has reached its limit of {self.max_bytes} bytes"
+            raise FeedbackLogFull("sample", f"cannot be stored: {limit}; see docs/operations.md")
         self._known.add(key)
         self._file = self._stat()
         return True

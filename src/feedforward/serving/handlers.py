@@ -1,4 +1,4 @@
-"""From the body of a request to the body of its answer, over the champions in memory."""
+"""Request handlers: from the body of a request to the body of its response, with the champions in memory."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ QUICK_SAMPLES = 8
 
 
 class Handlers:
-    """What answers predictions and corrections. Texts and rows never wait behind pictures or large batches."""
+    """Handlers of predictions and corrections. Texts and rows never wait behind pictures or large batches."""
 
     def __init__(self, params: Params) -> None:
         self.bounds, self.metrics = params.serving, ServiceMetrics()
@@ -36,7 +36,7 @@ class Handlers:
         self._heavy = ThreadPoolExecutor(max(1, min(4, (os.cpu_count() or 1) - 1)), "heavy")
 
     def close(self) -> None:
-        """Drop the work that has not begun."""
+        """Stop loading models and drop work that has not started."""
         self.models.stop()
         for executor in (self._light, self._heavy):
             executor.shutdown(wait=False, cancel_futures=True)
@@ -52,7 +52,7 @@ class Handlers:
         return self.models.champion(name)
 
     async def predict(self, name: str, kind: str, body: bytes) -> bytes:
-        """Answers to a question in JSON, or about one text or picture that is the body itself.
+        """Answers to a question in JSON, or to one text or picture sent as the body.
 
         Raises:
             FeedforwardError: what the caller or the operator can fix.

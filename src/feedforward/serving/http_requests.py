@@ -1,7 +1,7 @@
-"""The bytes of a connection as HTTP/1.1 requests, read whole and bounded.
+"""Parse the bytes of a connection into complete HTTP/1.1 requests of limited size.
 
-httptools (the parser of Node.js) parses. What it does not limit is limited here: the size of a head, of a body, of the
-framing around a chunked body (chunk sizes, extensions, trailers), and the memory of all bodies together.
+httptools (the parser of Node.js) parses. This module adds the limits that it lacks: on the size of the head, the body,
+the framing of a chunked body (chunk sizes, extensions, trailers), and on the memory of all bodies together.
 """
 
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from feedforward.serving.problems import Refusal
 
 Headers = list[tuple[bytes, bytes]]
 
-SMALL_BODY_BYTES = 2**16  # a body up to this size is read however much memory larger ones take
+SMALL_BODY_BYTES = 2**16  # smaller bodies are always read, regardless of the memory that larger ones take
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one client, and all clients together, can hold. Times in seconds, sizes in bytes."""
+    """Limits for one client and for all clients together. Times in seconds, sizes in bytes."""
 
     body_bytes: int
     bodies_bytes: int = 2**26  # all bodies above SMALL_BODY_BYTES, until they are answered
@@ -32,26 +32,29 @@ class Limits:
 
 @dataclass
 class BodyMemory:
-    """Bytes of the large request bodies that are held at the moment."""
+    """Memory in use by large request bodies, in bytes."""
 
     limit: int
     used: int = 0
 
     def reserve(self, size: int) -> bool:
-        """Take `size` bytes; False if that is beyond the limit."""
+        """Reserve `size` bytes; False if that would exceed the limit."""
         if self.used + size > self.limit:
             return False
         self.used += size
         return True
 
     def release(self, size: int) -> None:
-        """Give `size` bytes back."""
+        """Release `size` bytes."""
         self.used -= size
 
 
 @dataclass
 class Request:
-    """A request. target: as it was sent, `/path?query`. headers: names in lower case. reserved: of the BodyMemory."""
+    """A complete request.
+
+    target: as it was sent, `/path?query`. headers: names in lower case. reserved: bytes reserved in the BodyMemory.
+    """
 
     method: str
     target: bytes
@@ -63,7 +66,7 @@ class Request:
 
 
 class RequestReader:
-    """Feed it bytes, get requests in their order. After a refusal it reads nothing more.
+    """Turns bytes into requests, in order. After a refusal it reads nothing more.
 
     state: `idle` before the first byte of a request, then `head`, then `body`. continues: the client waits for
     `100 Continue` before it sends the body.
@@ -97,7 +100,7 @@ class RequestReader:
         return self._ready
 
     def release(self) -> None:
-        """Give back what an unfinished body has reserved."""
+        """Release the memory reserved for an unfinished body."""
         self.memory.release(self.reserved)
         self.reserved = 0
 
@@ -120,7 +123,7 @@ class RequestReader:
             self._head_bytes += len(name) + len(value)
 
     def on_headers_complete(self) -> None:
-        """The head is there: refuse what need not be read further."""
+        """The headers are complete: refuse a request whose body need not be read."""
         self.state = "body"
         self._method = self._parser.get_method().decode("ascii")
         self._version = self._parser.get_http_version()
@@ -158,7 +161,7 @@ class RequestReader:
         self._parts = []
 
     def _head_without_upgrade(self) -> bytes:
-        """The head again: an upgrade is ignored, as RFC 9110 allows, but httptools would not read the body."""
+        """The head without `Upgrade`, which is ignored, as RFC 9110 allows; httptools would not read the body."""
         line = b"%b %b HTTP/%b\r\n" % (self._method.encode(), self._target, self._version.encode())
         headers = [b"%b: %b\r\n" % header for header in self._headers if header[0] != b"upgrade"]
         return line + b"".join(headers) + b"\r\n"

@@ -1,7 +1,8 @@
 """HTTP/1.1 server for an ASGI application on one event loop, in which no client can keep others waiting.
 
-A request reaches the application when it was read whole. Whatever a client can hold has a limit and a deadline
-(`http_requests.Limits`). When all connections are taken, the one that has waited for its client longest is closed.
+A request reaches the application once it has been read completely. All that a client can occupy has a limit and a
+deadline (`http_requests.Limits`). When all connections are in use, the one that has waited longest for its client is
+closed.
 """
 
 import asyncio
@@ -24,8 +25,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-TICK = 0.25  # s between two looks at the deadlines
-QUEUE = 64  # pipelined requests after which a connection is not read until they are answered
+TICK = 0.25  # s between two checks of the deadlines
+QUEUE = 64  # with more pipelined requests than this, a connection is not read until they are answered
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class Server:
         self._listener = await loop.create_server(lambda: Connection(self), sock=listening, backlog=1024)
 
     async def stop(self, grace: float) -> None:
-        """Accept no more, finish what is being answered for at most `grace` seconds, then close."""
+        """Stop accepting connections, finish requests in progress for at most `grace` seconds, then close."""
         if self._listener is not None:
             self._listener.close()
         end = time.monotonic() + grace
@@ -61,8 +62,8 @@ class Server:
         if self._ticking is not None:
             self._ticking.cancel()
 
-    def make_room(self) -> bool:
-        """Close the connection that has been waiting for its client longest, if all are taken; False if none waits."""
+    def admit(self) -> bool:
+        """Whether one more connection fits; if all are in use, close the one that has waited longest for its client."""
         if len(self.connections) < self.limits.connections:
             return True
         waiting = [connection for connection in self.connections if not connection.busy]
@@ -83,12 +84,13 @@ class Server:
             await asyncio.sleep(TICK)
             self.date = formatdate(usegmt=True).encode()
             now = time.monotonic()
-            for connection in [each for each in self.connections if each.deadline < now]:
-                connection.expire()
+            for connection in list(self.connections):
+                if connection.deadline < now:
+                    connection.expire()
 
 
 class Connection(asyncio.Protocol):
-    """One client. busy: it has sent a whole request that is not answered yet. since: when it began to wait."""
+    """One client. since: when the service began to wait for it."""
 
     def __init__(self, server: Server) -> None:
         self.server, self.limits = server, server.limits
@@ -111,9 +113,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected."""
         self._transport = cast("asyncio.Transport", transport)
-        room = self.server.make_room()
+        admitted = self.server.admit()
         self.server.connections.add(self)
-        if not room:
+        if not admitted:
             self._refuse(Refusal(503, "all connections are in use; try again in a moment"))
 
     def data_received(self, data: bytes) -> None:
@@ -139,7 +141,7 @@ class Connection(asyncio.Protocol):
         return self._task is not None and not self._closing
 
     def pause_writing(self) -> None:
-        """The client does not read as fast as it is answered."""
+        """The client reads more slowly than the service writes."""
         self._drained = asyncio.get_running_loop().create_future()
         self.since = time.monotonic()
         self.deadline = self.since + self.limits.write
@@ -162,7 +164,7 @@ class Connection(asyncio.Protocol):
     # --- deadlines ---------------------------------------------------------------------------------
 
     def _wait(self) -> None:
-        """Set the deadline of what the client must do next."""
+        """Set the deadline for the client's next step."""
         self.since = time.monotonic()
         self.deadline = self.since + getattr(self.limits, self.reader.state)
 
@@ -178,7 +180,7 @@ class Connection(asyncio.Protocol):
             self._refuse(Refusal(408, f"{state}: was not complete after {seconds:g} s", state))
 
     def close(self) -> None:
-        """Send what is written, then close."""
+        """Send what was written, then close."""
         self._closing = True
         self.deadline = time.monotonic() + self.limits.linger
         self._transport.close()
@@ -223,7 +225,7 @@ class Connection(asyncio.Protocol):
             self.close()
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Answer, then read and drop what the client still sends for a moment: a reset could overtake the answer."""
+        """Respond, then discard input for a moment before closing: a reset could overtake the response."""
         headers = [(b"content-type", JSON), *SECURITY_HEADERS, *refusal.headers]
         self._write(refusal.status, headers, refusal.body, keep_alive=False)
         self._closing = True

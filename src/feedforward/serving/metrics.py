@@ -15,7 +15,7 @@ class ServiceMetrics:
         )
         self._seconds = Histogram(
             "feedforward_request_seconds",
-            "Seconds from a whole request to its answer.",
+            "Seconds from a complete request to its answer.",
             ["path"],
             buckets=BUCKETS,
             registry=self.registry,
@@ -32,7 +32,7 @@ class ServiceMetrics:
         self._seconds.labels(path).observe(seconds)
 
     def count_refusal(self, status: int) -> None:
-        """Count a request that did not get as far as the application."""
+        """Count a request that was refused before it reached the application."""
         self._requests.labels("other", str(status)).inc()
 
     def count_samples(self, dataset: str, samples: int) -> None:

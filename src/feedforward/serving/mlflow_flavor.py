@@ -1,8 +1,8 @@
 """A registered version for `mlflow models serve`: raw samples in, labels and probabilities out.
 
-The python_function flavor names this module as the loader, so the artifact holds no code and nothing is unpickled. The
-digests of the loaded bundle are checked, against the registry, too, if there is a local one. Serve
-it with `--env-manager local`, from an environment in which this package is installed:
+The python_function flavor names this module as the loader, so the artifact contains no code and nothing is unpickled.
+The loaded bundle's digests are checked, and, if there is a local registry, compared with it. Serve it with
+`--env-manager local`, from an environment in which this package is installed:
 
     MLFLOW_TRACKING_URI=sqlite:///mlruns/mlflow.db mlflow models serve -m models:/imdb@champion --env-manager local
 """
@@ -69,5 +69,5 @@ def _load_pyfunc(path: str) -> PyfuncModel:
 def _registered(digest: str) -> bool | None:
     try:
         return model_versions.is_registered(digest)
-    except ParamsError:  # not in a checkout: there is no registry to ask
+    except ParamsError:  # not in a checkout, so there is no registry
         return None

@@ -15,12 +15,12 @@ log = logging.getLogger(__name__)
 
 
 class ModelCache:
-    """The champion of each dataset, as of the last look at the registry.
+    """The champion of each dataset, as of the last check of the registry.
 
-    A new champion replaces the old one when all of it is loaded and verified; one that was tampered with does not, and
-    the old one goes on serving. While a tracking server does not answer, the local copy of the last known champion
-    serves. `on_change` gets a dataset and the number of its version, 0 for none.
-    Safe to read from any thread. `loaded` is set after the first look.
+    A new champion replaces the old one once it is completely loaded and verified; if it was tampered with, the old one
+    keeps serving. While a tracking server does not answer, the local copy of the last known champion serves.
+    `on_change` is called with a dataset and the number of its version, 0 for none.
+    Safe to read from any thread. `loaded` is set after the first check.
     """
 
     def __init__(self, datasets: Mapping[str, Dataset], interval: float, on_change: Callable[[str, int], None]) -> None:
@@ -33,20 +33,20 @@ class ModelCache:
         self._thread = threading.Thread(target=self._run, name="model cache", daemon=True)
 
     def start(self) -> None:
-        """Load the champions in the background, then look for new ones every `interval` seconds."""
+        """Load the champions in the background, then check for new ones every `interval` seconds."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more; a look in progress ends with the process."""
+        """Stop checking; a check in progress ends with the process."""
         self._stopped.set()
 
     def refresh(self) -> None:
-        """Look once."""
+        """Check the registry once."""
         for name in self.datasets:
             try:
                 self._refresh(name)
                 self.problems.pop(name, None)
-            except Exception as error:  # whatever happens to the store, loaded champions go on serving
+            except Exception as error:  # loaded champions keep serving, whatever is wrong with the store
                 problem = str(error).splitlines()[0] if str(error) else type(error).__name__
                 if self.problems.get(name) != problem:
                     log.warning("%s", problem)

@@ -1,4 +1,4 @@
-"""What the OpenAPI description says beyond the signatures: request bodies, statuses, examples from params.yaml."""
+"""Parts of the OpenAPI description beyond the signatures: request bodies, statuses, examples from params.yaml."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -37,7 +37,7 @@ METRICS: dict[str, Any] = {
 
 
 def predict(datasets: Mapping[str, Dataset], bounds: Serving) -> dict[str, Any]:
-    """The keywords of the route."""
+    """Keyword arguments for FastAPI's decorator of the route."""
     schema = _schema(Question, {"samples": [_example(datasets)]})
     schema["properties"]["samples"]["maxItems"] = bounds.max_samples
     binary = {"schema": {"type": "string", "format": "binary"}}
@@ -46,11 +46,11 @@ def predict(datasets: Mapping[str, Dataset], bounds: Serving) -> dict[str, Any]:
 
 
 def incoming(datasets: Mapping[str, Dataset]) -> dict[str, Any]:
-    """The keywords of the route."""
+    """Keyword arguments for FastAPI's decorator of the route."""
     labels = _first(datasets).labels if datasets else ["label"]
     schema = _schema(Correction, {"sample": _example(datasets), "label": labels[-1]})
     full: dict[int | str, dict[str, Any]] = {
-        507: {"model": Problem, "description": "No room for more samples, or the disk cannot be written."}
+        507: {"model": Problem, "description": "The file of samples is full or cannot be written."}
     }
     return _route(schema, Stored, REFUSALS | full, {})
 

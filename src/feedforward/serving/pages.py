@@ -1,4 +1,4 @@
-"""The service's pages: self-contained; under their policy only their own script runs and only this service is asked."""
+"""The service's self-contained pages. Their policy permits only their own scripts, and requests to this service."""
 
 import base64
 import functools
@@ -18,12 +18,12 @@ from feedforward.serving.prediction import Champion
 
 @dataclass(frozen=True)
 class Page:
-    """A page of one file."""
+    """A self-contained HTML page."""
 
     text: str
 
     def headers(self) -> dict[str, str]:
-        """A policy under which only the page's own script and style count, and only this service is asked."""
+        """A content security policy that permits the page's own script and style, and requests to this service."""
         scripts = " ".join(_digests(self.text, "script")) or "'none'"
         styles = " ".join(_digests(self.text, "style")) or "'none'"
         policy = {
@@ -61,7 +61,7 @@ def _environment() -> Environment:
 
 
 def datasets(handlers: Handlers) -> dict[str, Any]:
-    """What the playground must know: for each dataset its title, labels, and what serves it."""
+    """The body of `GET /datasets`: title, labels, champion and variants of each dataset, for the playground."""
     champions = handlers.models.champions()
     entries: dict[str, Any] = {}
     for name, dataset in handlers.datasets.items():

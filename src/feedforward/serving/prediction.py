@@ -1,4 +1,4 @@
-"""Raw samples → labels and probabilities of the champion and of its variants, and the words that drive them."""
+"""Predictions for raw samples, of the champion and its variants, and the words that drive them."""
 
 import dataclasses
 import functools
@@ -24,7 +24,7 @@ from feedforward.tracking.model_version import Version
 
 log = logging.getLogger(__name__)
 
-EXPLAINED_WORDS = 2048  # words that are left out at a time: 4 MB of sums for 512 units
+EXPLAINED_WORDS = 2048  # words explained per batch: 4 MB of sums for 512 units
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Word:
 
 @dataclass(frozen=True)
 class Champion:
-    """The version that serves a data set."""
+    """The version that serves a dataset."""
 
     version: Version
     served: Servable
@@ -48,7 +48,7 @@ class Champion:
         """A replica of each variant, loaded on first use.
 
         Raises:
-            DataError: one was touched.
+            DataError: one was changed.
         """
         digests = json.loads(self.version.tags.get("variants", "{}"))
         return {
@@ -78,7 +78,7 @@ def champion(name: str, version: Version | None = None, dataset: Dataset | None 
     labels or other columns is refused.
 
     Raises:
-        NothingToServe: there is none yet. DataError: it was touched. TrackingError: the registry does not answer.
+        NothingToServe: there is none yet. DataError: it was changed. TrackingError: the registry does not answer.
     """
     version = version or _find(name)
     if version is None:
@@ -106,10 +106,10 @@ def _find(name: str) -> Version | None:
 
 
 def answers(served: Servable, samples: Sequence[Any]) -> list[dict[str, Any]]:
-    """The answer of the task to each checked sample, as JSON values.
+    """The answer to each checked sample, as JSON values.
 
-    A class: `label`, `probability`, and `probabilities` by label. Any number of labels: `labels`, and `probabilities`.
-    A value: `value`, in its own unit. Plus `warnings`, see `with_warnings`.
+    For one class `label`, `probability`, and `probabilities` by label; for several labels `labels` and `probabilities`;
+    for a regression `value`, in its own unit. Plus `warnings`, see `with_warnings`.
     """
     features = served.encoder.encode(samples)
     return with_warnings(served, samples, features, described(served, served.ask(features)))
@@ -118,7 +118,7 @@ def answers(served: Servable, samples: Sequence[Any]) -> list[dict[str, Any]]:
 def with_warnings(
     served: Servable, samples: Sequence[Any], features: Features, answers: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The answers; those to samples that hold what training has not seen get `warnings`, a list of lines."""
+    """The answers, with `warnings` (a list of lines) where a sample contains what training has not seen."""
     for number, answer in enumerate(answers):
         if isinstance(features, MultiHot):
             lines = [] if _has_known_word(features, number) else ["no word of this text is in the vocabulary"]
@@ -136,13 +136,13 @@ def _has_known_word(features: MultiHot, row: int) -> bool:
 
 
 def described(served: Servable, probabilities: npt.NDArray[np.float64]) -> list[dict[str, Any]]:
-    """The same from the output of `Servable.ask`, (samples, labels), without warnings."""
+    """The answers without warnings, from the output of `Servable.ask`, (samples, labels)."""
     labels, kind = served.description.labels, served.description.row.answers
     if kind == "value":
         return [{"value": value} for value in probabilities[:, 0].tolist()]
     if kind == "labels":
-        shares = [dict(zip(labels, row, strict=True)) for row in probabilities.tolist()]
-        return [{"labels": [k for k, p in each.items() if p > 0.5], "probabilities": each} for each in shares]
+        by_label = [dict(zip(labels, row, strict=True)) for row in probabilities.tolist()]
+        return [{"labels": [k for k, p in row.items() if p > 0.5], "probabilities": row} for row in by_label]
     answers = []
     for row, best in zip(probabilities.tolist(), probabilities.argmax(axis=1).tolist(), strict=True):
         answers.append(
@@ -165,8 +165,8 @@ def in_words(answer: dict[str, Any]) -> str:
 def explained(served: Servable, text: str) -> tuple[str, list[Word]]:
     """The label whose log odds are explained, and the distinct words of a text in order, each with its effect.
 
-    Exact, because features are multi-hot: all occurrences of one word are left out, and the network answers the rest.
-    The label is the second of two, or the answer among more. Empty for samples that are not texts.
+    Exact, because features are multi-hot: for each word, the network predicts the text without all its occurrences.
+    The label is the second of two, or the predicted one of more. Empty for samples that are not texts.
     """
     encoder, network = served.encoder, served.network
     if not isinstance(encoder, TextEncoder) or served.description.row.answers != "class":
@@ -190,5 +190,5 @@ def explained(served: Servable, text: str) -> tuple[str, list[Word]]:
 
 
 def as_json(word: Word) -> dict[str, Any]:
-    """JSON values of a word."""
+    """The word as JSON values."""
     return dataclasses.asdict(word)

@@ -1,4 +1,4 @@
-"""What the service answers when it does not do what was asked: a status and one line of JSON."""
+"""Error responses of the service: a status and one line of JSON."""
 
 import pydantic_core
 
@@ -24,7 +24,7 @@ STATUS: dict[type[FeedforwardError], int] = {  # the first class that fits
 
 
 class Refusal(Exception):
-    """A request that is answered without being worked on. headers: additional response headers."""
+    """The request is refused. headers: additional response headers."""
 
     def __init__(
         self, status: int, error: str, field: str | None = None, headers: tuple[tuple[bytes, bytes], ...] = ()
@@ -44,7 +44,7 @@ def problem(error: str, field: str | None = None) -> bytes:
 
 
 def describe(error: FeedforwardError) -> Refusal:
-    """The refusal that an error with a remedy is answered with."""
+    """The error response for an error that the caller or the operator can fix."""
     field = error.field if isinstance(error, InputError) else None
     status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
     return Refusal(status, str(error).splitlines()[0], field)

@@ -1,7 +1,7 @@
 """Request and response schemas: bodies checked field by field, answers as JSON bytes.
 
-Nothing here takes longer than its input is long: a body is counted before it is parsed, and each check stops at the
-first problem (a list of a million wrong samples is one problem, not a million).
+All checks take time linear in the size of the body: values are counted before the body is parsed, and checking stops
+at the first problem (a list of a million wrong samples is one problem, not a million).
 """
 
 from typing import Annotated, Any, TypeVar
@@ -17,7 +17,7 @@ from feedforward.serving import prediction
 from feedforward.serving.feedback_log import FeedbackLog
 from feedforward.serving.prediction import Champion
 
-COUNTS = (  # of a body, before it is parsed; a thousand pictures have 800,000 commas and 29,000 brackets
+COUNTS = (  # limits on a body before it is parsed; a thousand pictures have 800,000 commas and 29,000 brackets
     (2**20, "commas", (b",",)),
     (2**18, "colons", (b":",)),
     (2**17, "opening brackets and braces", (b"[", b"{")),
@@ -49,7 +49,7 @@ class Body(BaseModel):
 
 
 class Question(Body):
-    """Samples to answer."""
+    """Samples to predict."""
 
     samples: Annotated[list[Sample], Field(min_length=1)]
     variants: Annotated[bool, Field(description="Also the answer of each variant of the comparison.")] = False
@@ -67,7 +67,7 @@ BodyType = TypeVar("BodyType", bound=Body)
 
 
 class Answer(BaseModel):
-    """What the task answers: a label with its probability, labels, or a value; other fields if they were asked for."""
+    """Depending on the task a label with its probability, labels, or a value; other fields if requested."""
 
     label: str | None = None
     probability: float | None = None
@@ -81,7 +81,7 @@ class Answer(BaseModel):
 
 
 class Answers(BaseModel):
-    """One answer per sample, and the version that gave them."""
+    """One answer per sample, and the version of the model."""
 
     dataset: str
     version: int
@@ -89,7 +89,7 @@ class Answers(BaseModel):
 
 
 class Stored(BaseModel):
-    """stored: false if that sample was stored before with that label."""
+    """stored: false if the sample had already been stored with that label."""
 
     stored: bool
 
@@ -114,10 +114,10 @@ def parse_question(body: bytes, max_samples: int) -> Question:
 
 
 def parse(model: type[BodyType], body: bytes) -> BodyType:
-    """The body as `model`; samples are as JSON has them, for the encoder to check.
+    """Parse and validate the body; samples remain plain JSON values, which the encoder checks.
 
     Raises:
-        InputError: it is not JSON, has too many values, or a field is not what it must be; the field is named.
+        InputError: it is not JSON, has too many values, or a field is invalid; the error names the field.
     """
     for limit, name, signs in COUNTS:
         if sum(map(body.count, signs)) > limit:
@@ -143,7 +143,7 @@ def answer(champion: Champion, question: Question, bounds: Serving) -> bytes:
     """The answers to a question, as the JSON of `Answers`.
 
     Raises:
-        InputError: a sample cannot be taken. DataError: a variant was tampered with.
+        InputError: a sample is invalid. DataError: a variant was tampered with.
     """
     served = champion.served
     samples = check_samples(served, question, bounds)
@@ -154,11 +154,11 @@ def answer(champion: Champion, question: Question, bounds: Serving) -> bytes:
         for name, variant in champion.variants.items():
             if variant.encoder != served.encoder:
                 raise DataError(f"{champion.version.name}: variant {name} was made with other preprocessing")
-            for each, other in zip(answers, prediction.described(variant, variant.ask(features)), strict=True):
-                each.setdefault("variants", {})[name] = other
+            for entry, other in zip(answers, prediction.described(variant, variant.ask(features)), strict=True):
+                entry.setdefault("variants", {})[name] = other
     if question.explain:
-        for each, sample in zip(answers, samples, strict=True):
-            each |= explanation(served, sample)
+        for entry, sample in zip(answers, samples, strict=True):
+            entry |= explanation(served, sample)
     dataset, version = served.description.dataset, champion.version.number
     return as_json({"dataset": dataset, "version": version, "predictions": answers})
 
@@ -178,7 +178,7 @@ def check_samples(served: Servable, question: Question, bounds: Serving) -> list
     """The samples as the encoder takes them.
 
     Raises:
-        InputError: one is too large or not what the encoder takes, or all together are too much work.
+        InputError: one is too large or invalid, or all together are too much work.
     """
     samples, takes = question.samples, served.encoder.takes
     if takes == "image" and len(samples) > 1 and (pixels := image_encoder.picture_pixels(samples)) > MAX_PIXELS:
@@ -201,7 +201,7 @@ def store(champion: Champion, correction: Correction, feedback_log: FeedbackLog,
     """Store a sample with its true label; False if it was stored before.
 
     Raises:
-        InputError: sample or label cannot be taken, or there is no room. FeedbackLogUnwritable: it cannot be written.
+        InputError: sample or label is invalid, or the file is full. FeedbackLogUnwritable: it cannot be written.
     """
     served = champion.served
     if served.encoder.takes == "row" or served.description.row.answers != "class":

@@ -1,4 +1,4 @@
-"""Run the service on a socket of this machine until it is asked to stop."""
+"""Bind a socket and run the service until SIGTERM or SIGINT."""
 
 import asyncio
 import errno
@@ -18,7 +18,7 @@ from feedforward.serving.http_server import Server
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 GRACE = 10.0  # s for requests in progress
-FIRST_LOOK = 5.0  # s that the start waits for the registry; then champions are loaded in the background
+STARTUP_WAIT = 5.0  # s to wait for the registry; after that, champions are loaded in the background
 log = logging.getLogger(__name__)
 
 
@@ -61,7 +61,7 @@ async def serve(
 ) -> None:
     """Load the champions, accept connections, call `ready`, serve until `stop` is set."""
     service.models.start()
-    end = time.monotonic() + FIRST_LOOK
+    end = time.monotonic() + STARTUP_WAIT
     while not (service.models.loaded.is_set() or stop.is_set() or time.monotonic() > end):
         await asyncio.sleep(0.01)
     try:
@@ -75,10 +75,10 @@ async def serve(
 
 
 def check_host(host: str, expose: bool) -> None:
-    """Refuse to listen where other machines can connect unless that was asked for.
+    """Refuse addresses that other machines can reach unless `expose` is set.
 
     Raises:
-        ParamsError: they can, and it was not.
+        ParamsError: the address can be reached, and `expose` is not set.
     """
     if not is_loopback(host) and not expose:
         raise ParamsError(
@@ -119,7 +119,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def _raise_file_limit() -> None:
-    """Allow twice as many open files as connections, where the system lets us."""
+    """Allow twice as many open files as connections, if the system permits it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 2 * Limits.connections
     if soft != resource.RLIM_INFINITY and soft < wanted:
