@@ -1,6 +1,6 @@
-"""Every fault of docs/reliability.md, tried on the real parts: `python -m faults`, or `make faults`.
+"""Every fault of docs/reliability.md, injected into the real parts: `python -m faults`, or `make faults`.
 
-Here as in the tests, small models and data come from `tests/support`.
+Small models and data come from `tests/support`, as in the tests.
 """
 
 import sys

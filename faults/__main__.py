@@ -23,7 +23,7 @@ from feedforward.core import atomic_files, provenance
 
 @dataclass(frozen=True)
 class Result:
-    """seen: what was observed, or the first problem; one line. tests: number of cases that passed."""
+    """seen: the observation, or the first problem; one line. tests: number of cases that passed."""
 
     row: int
     what: str
@@ -67,8 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_all(rows: Sequence[Row], context: Context, outcomes: Mapping[str, Outcome]) -> Iterator[Result]:
     """The result of each row, in order. Two run at a time, since some wait, except rows that must run alone."""
     with ThreadPoolExecutor(2) as pool:
-        for alone, some in itertools.groupby(rows, key=lambda row: row.alone):
-            yield from (map if alone else pool.map)(lambda row: run_row(row, context, outcomes), some)
+        for alone, group in itertools.groupby(rows, key=lambda row: row.alone):
+            yield from (map if alone else pool.map)(lambda row: run_row(row, context, outcomes), group)
 
 
 def run_row(row: Row, context: Context, outcomes: Mapping[str, Outcome]) -> Result:
@@ -76,7 +76,7 @@ def run_row(row: Row, context: Context, outcomes: Mapping[str, Outcome]) -> Resu
     began, seen, problem = time.monotonic(), [], ""
     tests, scenarios = [outcomes[test] for test in row.tests], (*row.scenarios, *(() if context.short else row.long))
     if not row.tests and not scenarios:
-        problem = "nothing holds it yet"
+        problem = "nothing checks it yet"
     for name, outcome in zip(row.tests, tests, strict=True):
         if outcome.failed or not (outcome.passed or context.short):
             problem = problem or f"{name}: {outcome.problem or 'no case ran'}"

@@ -1,4 +1,4 @@
-"""Row 27: a secret in the environment, in URLs and in params.yaml is in no log, database or artifact afterwards."""
+"""Row 27: a secret in the environment, in URLs and in params.yaml appears in no log, database or artifact."""
 
 import contextlib
 import functools
@@ -17,13 +17,13 @@ CANARY = "c4n4ry-7d1e55"
 
 def nowhere(context: Context) -> str:
     """Row 27."""
-    with context.line.copy("canary") as folder, _mirror() as port:
+    with context.baseline.copy("canary") as folder, _mirror() as port:
         for name in ("data", "reports", "mlruns", ".prefect", ".dvc/cache"):
             shutil.rmtree(folder / name, ignore_errors=True)
         workspace.change(folder, {"mirrors": []})
         address = f"http://someone:{CANARY}@127.0.0.1:{{}}?token={CANARY}"
         secrets = {"UPLOAD_TOKEN": CANARY, "FEEDFORWARD_MIRROR": address.format(port)}
-        nobody = secrets | {"FEEDFORWARD_MIRROR": address.format(9)}
+        unreachable = secrets | {"FEEDFORWARD_MIRROR": address.format(9)}
         store = secrets | {"MLFLOW_TRACKING_URI": f"http://someone:{CANARY}@127.0.0.1:9"}
         done = [_ended(workspace.run(folder, *REPRO, **secrets), 0)]  # fetched, trained, logged
         done.append(_ended(workspace.run(folder, *FEEDFORWARD, "promote", NAME, **secrets), 0))
@@ -31,7 +31,7 @@ def nowhere(context: Context) -> str:
         done.append(_ended(workspace.run(folder, *FEEDFORWARD, "sync", **store), 0))
         done.append(_ended(workspace.run(folder, *FEEDFORWARD, "promote", NAME, **store), 1))
         shutil.rmtree(folder / "data" / "raw")
-        done.append(_ended(workspace.run(folder, *REPRO, "--no-run-cache", **nobody), 1))  # nobody listens there
+        done.append(_ended(workspace.run(folder, *REPRO, "--no-run-cache", **unreachable), 1))
         sound = (folder / "params.yaml").read_bytes()
         for values in ({"mirrors": [address.format(9)]}, {"mirrors": [f"s3://key:{CANARY}@bucket/x"]}):
             workspace.change(folder, values)
@@ -39,8 +39,8 @@ def nowhere(context: Context) -> str:
             workspace.one_line(done[-1], 2, "params.yaml: mirrors.0: ", "FEEDFORWARD_MIRROR")
             done.append(_ended(workspace.run(folder, *REPRO), 1))
         (folder / "params.yaml").write_bytes(sound)
-        told = [text for each in done for text in (each.stdout, each.stderr) if CANARY in text]
-        assert not told, f"printed: {told[0][-300:]}"
+        printed = [text for command in done for text in (command.stdout, command.stderr) if CANARY in text]
+        assert not printed, f"printed: {printed[0][-300:]}"
         files = workspace.walk(folder)
         assert folder / ".prefect" / "prefect.db" in files, "Prefect's database is elsewhere"
         kept = [str(path.relative_to(folder)) for path in files if CANARY.encode() in path.read_bytes()]
@@ -55,12 +55,12 @@ def _ended(done: Done, code: int) -> Done:
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextlib.contextmanager
 def _mirror() -> Iterator[int]:
-    """The embedded samples over HTTP on the loopback: the port."""
+    """Serve the embedded samples over HTTP on the loopback; yield the port."""
     handler = functools.partial(_Quiet, directory=str(Path(ROOT / "samples")))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -27,25 +27,25 @@ class Outcome:
 
 def run(tests: Iterable[str], short: bool) -> Mapping[str, Outcome]:
     """Run tests (`FILE::FUNCTION`, below tests/) with all their cases; short: without those marked slow."""
-    wanted = sorted(set(tests))
-    found = {test: Outcome(failed=1, problem="there is no such test") for test in wanted}
-    there = [test for test in wanted if exists(test)]
-    if not there:
-        return found
-    how = ["-m", "not slow"] if short else ["-n", str(workspace.jobs()), "--dist", "loadfile", "--no-loadscope-reorder"]
+    tests = sorted(set(tests))
+    missing = {test: Outcome(failed=1, problem="there is no such test") for test in tests if not exists(test)}
+    existing = [test for test in tests if test not in missing]
+    if not existing:
+        return missing
+    parallel = ["-n", str(workspace.jobs()), "--dist", "loadfile", "--no-loadscope-reorder"]
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", "-p", "no:cacheprovider"]
-        command += [*how, *(f"tests/{test}" for test in there)]
+        command += [*(["-m", "not slow"] if short else parallel), *(f"tests/{test}" for test in existing)]
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "FEEDFORWARD"))}
         environment["FUZZ"] = str(1 if short else FUZZ)
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         if not report.is_file():
-            return {test: Outcome(failed=1, problem=done.stdout[-300:].replace("\n", " ")) for test in wanted}
+            return {test: Outcome(failed=1, problem=done.stdout[-300:].replace("\n", " ")) for test in tests}
         cases = collections.defaultdict(list)
         for case in ElementTree.parse(report).iter("testcase"):
             cases[_test_of(case)].append(case)
-    return found | {test: _outcome(cases[test]) for test in there}
+    return missing | {test: _outcome(cases[test]) for test in existing}
 
 
 def exists(test: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a scenario gets: a temporary folder, and the small workspace that several rows share."""
+"""The argument of every scenario: a temporary folder, and a small workspace that several rows share."""
 
 import contextlib
 import functools
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faults import workspace
-from faults.workspace import Line
+from faults.workspace import Baseline
 
 SEED = 20
 Scenario = Callable[["Context"], str]  # returns what was observed, or raises AssertionError
@@ -32,14 +32,14 @@ class Context:
         return short if self.short else full
 
     @property
-    def line(self) -> Line:
-        """The workspace in which the pipeline has run once; rows copy it and do not change it."""
+    def baseline(self) -> Baseline:
+        """A workspace in which the pipeline has run once; rows copy it and do not change it."""
         with _lock:
-            return self._line
+            return self._baseline
 
     @functools.cached_property
-    def _line(self) -> Line:
-        return workspace.finish(self.folder / "line")
+    def _baseline(self) -> Baseline:
+        return workspace.finish(self.folder / "baseline")
 
 
 def described(error: BaseException) -> str:
@@ -54,7 +54,7 @@ def described(error: BaseException) -> str:
 
 
 def in_subprocess(scenario: Scenario) -> Scenario:
-    """The same scenario in a process of its own, because it changes environment variables."""
+    """The same scenario in a separate process, because it changes environment variables."""
 
     def run(context: Context) -> str:
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:

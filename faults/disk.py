@@ -1,6 +1,6 @@
-"""Row 7: the disk is full in the middle of a stage, on a small disk of its own.
+"""Row 7: the disk fills up in the middle of a stage, on a small temporary file system.
 
-`python -m faults.disk DISK BASE STAGE…` scenarios the stages there.
+`python -m faults.disk DISK BASE STAGE…` runs the stages there.
 """
 
 import shutil
@@ -13,27 +13,27 @@ from faults.context import Context
 from faults.kills import STEPS
 from faults.workspace import NAME, Done
 
-ROOM = {"fetch": 64, "vectorize": 64, "validate": 16, "train": 256, "compare": 64}  # KiB that are left to each stage
+FREE = {"fetch": 64, "vectorize": 64, "validate": 16, "train": 256, "compare": 64}  # KiB free for each stage
 ARGUMENT = {"train": "fair", "validate": "", "compare": ""}
-OWN = ("unshare", "--map-root-user", "--mount")  # a file system that nobody else sees
+UNSHARE = ("unshare", "--map-root-user", "--mount")  # a private mount namespace
 
 
 def full(context: Context) -> str:
     """Row 7."""
-    chosen = ("fetch", "vectorize") if context.short else tuple(ROOM)
-    folder = context.line.folder
+    chosen = ("fetch", "vectorize") if context.short else tuple(FREE)
+    folder = context.baseline.folder
     size = sum(path.stat().st_size for path in workspace.walk(folder)) // 1024
     disk = context.folder / "disk"
     disk.mkdir()
     script = f'mount -t tmpfs -o size={2 * size + 50_000}k none "$1" && exec {sys.executable} -m faults.disk "$@"'
-    command = [*OWN, "sh", "-c", script, "sh", str(disk), str(folder), *chosen]
+    command = [*UNSHARE, "sh", "-c", script, "sh", str(disk), str(folder), *chosen]
     done = subprocess.run(command, cwd=ROOT, env=workspace.environment(folder), capture_output=True, text=True)
     assert done.returncode == 0, (done.stderr.strip().splitlines() or ["no reason given"])[-1]
     return done.stdout.strip()
 
 
 def check(disk: Path, base: Path, stages: list[str]) -> str:
-    """Each stage meets the end of the disk, leaves the old outputs as they were, and works once there is room."""
+    """Each stage runs out of disk space, keeps its old outputs, and succeeds once space is free."""
     folder, filler = disk / "work", disk / "filler"
     for stage in stages:
         shutil.copytree(base, folder, symlinks=True)
@@ -41,7 +41,7 @@ def check(disk: Path, base: Path, stages: list[str]) -> str:
         STEPS[stage].ready(folder)
         before = {name: digest for name, digest in before.items() if (folder / name).exists()}
         with filler.open("wb") as file:
-            file.write(bytes(shutil.disk_usage(disk).free - ROOM[stage] * 1024))
+            file.write(bytes(shutil.disk_usage(disk).free - FREE[stage] * 1024))
         done = _run(folder, stage)
         assert done.returncode == 1, f"{stage}: exit code {done.returncode}: {done.stderr[-500:]}"
         assert "Traceback" not in done.stderr, f"{stage}: {done.stderr[-800:]}"
@@ -49,13 +49,13 @@ def check(disk: Path, base: Path, stages: list[str]) -> str:
         assert line.startswith(stage), f"{stage}: {done.stderr[-500:]}"
         assert "space" in line or "full" in line, f"{stage}: {line}"
         left = workspace.digests(folder)
-        assert all(left.get(name) == digest for name, digest in before.items()), f"{stage}: old outputs were touched"
+        assert all(left.get(name) == digest for name, digest in before.items()), f"{stage}: old outputs were changed"
         filler.unlink()
         again = _run(folder, stage)
-        assert again.returncode == 0, f"{stage}, with room again: {again.stderr[-500:]}"
+        assert again.returncode == 0, f"{stage}, with free space again: {again.stderr[-500:]}"
         assert workspace.digests(folder) == workspace.digests(base), f"{stage}: other bytes"
         shutil.rmtree(folder)
-    return f"{', '.join(stages)}: one line, old outputs intact, the same bytes once there is room"
+    return f"{', '.join(stages)}: one line, old outputs intact, the same bytes once space is free"
 
 
 def _run(folder: Path, stage: str) -> Done:

@@ -1,6 +1,6 @@
-"""Row 35: the disk is full where the service keeps samples from users, on a small disk of its own.
+"""Row 35: the disk is full where the service stores samples from users, on a small temporary file system.
 
-`python -m faults.inbox` scenarios it in the workspace FEEDFORWARD_ROOT.
+`python -m faults.inbox` runs the scenario in the workspace FEEDFORWARD_ROOT.
 """
 
 import os
@@ -14,7 +14,7 @@ import small_data
 
 from faults import ROOT
 from faults.context import Context, environment
-from faults.disk import OWN
+from faults.disk import UNSHARE
 from feedforward import tracking
 from feedforward.config.schema import load_params
 from feedforward.core import append_only_log, paths
@@ -32,14 +32,14 @@ def full(context: Context) -> str:
         registered.champion(tracking.open_store(), load_params())
         paths.incoming(registered.NAME).parent.mkdir(parents=True)
         script = f'mount -t tmpfs -o size=64k none "$1" && exec {sys.executable} -m faults.inbox'
-        command = [*OWN, "sh", "-c", script, "sh", str(paths.incoming(registered.NAME).parent)]
+        command = [*UNSHARE, "sh", "-c", script, "sh", str(paths.incoming(registered.NAME).parent)]
         done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True)
     assert done.returncode == 0, (done.stderr.strip().splitlines() or ["no reason given"])[-1]
     return done.stdout.strip()
 
 
 def check() -> str:
-    """Samples are refused with 507 while the disk is full, predictions go on, and samples are stored again later."""
+    """Samples are refused with 507 while the disk is full, predictions continue, and later samples are stored."""
     name = registered.NAME
     filler = paths.incoming(name).parent / "filler"
     with live_service.Running(load_params()) as service:
@@ -54,7 +54,7 @@ def check() -> str:
         assert answer.json() == {"stored": True}, answer.text
     entries = list(append_only_log.read(paths.incoming(name)))
     assert [entry["text"] for entry in entries] == ["word1"], f"{len(entries)} entries, expected 1"
-    return f"{SAMPLES} of {SAMPLES} samples refused with 507, predictions go on; stored again once there is room"
+    return f"{SAMPLES} of {SAMPLES} samples refused with 507, predictions continue; stored again once space is free"
 
 
 if __name__ == "__main__":

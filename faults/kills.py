@@ -17,20 +17,20 @@ from typing import Any, TypeVar
 
 from faults import workspace
 from faults.context import SEED, Context
-from faults.workspace import DVC, FEEDFORWARD, NAME, REPRO, Line
+from faults.workspace import DVC, FEEDFORWARD, NAME, REPRO, Baseline
 from feedforward.core import append_only_log
 from pipelines import prefect_server
 
 T = TypeVar("T")
 SAMPLE = "a fine film"
-GONE = 10.0  # s after which nothing that dvc started may be at work any more
+GONE = 10.0  # s after which no process that dvc started may still run
 
 
 @dataclass(frozen=True)
 class Step:
-    """A part of the way from files to a champion: what is killed, what is run then.
+    """A step from files to a champion. command: killed. again: run afterwards.
 
-    ready: makes a workspace in which the line has run one in which the step is still to be done.
+    ready: undoes the step in a workspace in which the pipeline has run.
     """
 
     command: tuple[str, ...]
@@ -61,7 +61,7 @@ def _stage(name: str, prepare: Callable[[Path], None] = Step.ready) -> Step:
 
 
 _PROMOTE = (*FEEDFORWARD, "promote", NAME)
-_WRITE = (sys.executable, "-m", "faults.writers")  # makes the store first
+_WRITE = (sys.executable, "-m", "faults.writers")  # creates the store first
 STEPS: Mapping[str, Step] = {
     "fetch": _stage(f"fetch@{NAME}", _without_files),
     "vectorize": _stage(f"vectorize@{NAME}"),
@@ -71,7 +71,7 @@ STEPS: Mapping[str, Step] = {
     "compare": _stage("compare"),
     "promote": Step(_PROMOTE, _PROMOTE),
 }
-# Every armed point (storage.crash_point) and the step that passes it; a test holds this to the code.
+# Every crash point (atomic_files.crash_point) and the step that passes it; a test compares the list with the code.
 POINTS: Mapping[str, str] = {
     "fetch.before_rename": "fetch",
     "collect.before_rename": "fetch",
@@ -105,34 +105,34 @@ SHORT_POINTS = ("vectorize.before_rename", "vectorize.between_renames")
 
 @dataclass(frozen=True)
 class Reference:
-    """What undisturbed steps leave and how long they take.
+    """Results and durations of undisturbed steps.
 
-    answer: of the champion. later: environment of the run after a kill: a hundred need no Prefect server each.
+    answer: of the champion. later: environment of the run after a kill, which shares one Prefect server.
     """
 
-    line: Line
+    baseline: Baseline
     seconds: Mapping[str, float]
     answer: str
     later: Mapping[str, str] = field(default_factory=dict)
 
     def same(self, folder: Path, step: str) -> None:
-        """Hold a workspace to it."""
-        self.line.same(folder)
-        found = workspace.runs(folder / "mlruns" / "mlflow.db")
-        assert not found.get("RUNNING"), f"runs left RUNNING: {found['RUNNING']}"
-        finished = found.get("FINISHED", [])
-        assert len(finished) == len(set(finished)), f"runs that are there twice: {sorted(finished)}"
+        """Check that a workspace has these results."""
+        self.baseline.same(folder)
+        runs = workspace.runs(folder / "mlruns" / "mlflow.db")
+        assert not runs.get("RUNNING"), f"runs left RUNNING: {runs['RUNNING']}"
+        finished = runs.get("FINISHED", [])
+        assert len(finished) == len(set(finished)), f"duplicate runs: {sorted(finished)}"
         if step == "promote":
-            assert _answer(folder) == self.answer, "the champion answers something else"
+            assert _answer(folder) == self.answer, "the champion's answer differs"
             lines = list(append_only_log.read(folder / "mlruns" / "audit.jsonl"))
             assert lines[-1]["champion"] == 1, f"not the champion of the audit log: {lines[-1]}"
             chained(lines)
 
 
 def chained(lines: Sequence[Mapping[str, Any]]) -> None:
-    """Hold an audit log to being complete: each line begins with the champion that the line before ended with.
+    """Check that an audit log is complete: each line starts with the champion that the previous line ended with.
 
-    A line `finished` repeats the move of the line before, which was cut off.
+    A line `finished` repeats the move of the previous line, which was interrupted.
     """
     for before, line in zip(({"before": None, "champion": None}, *lines), lines, strict=False):
         expected = before["before"] if line["decision"] == "finished" else before["champion"]
@@ -149,7 +149,7 @@ def of_the_group(context: Context) -> str:
 
 
 def _of_the_group(context: Context, steps: Sequence[str], later: Mapping[str, str]) -> str:
-    reference = replace(measure(context.line, steps), later=later)
+    reference = replace(measure(context.baseline, steps), later=later)
     moments = drawn(reference.seconds, context.count(100, 2), SEED)
     points = [(POINTS[point], point) for point in (SHORT_POINTS if context.short else POINTS)]
     trials = {f"{step} after {after:.2f} s": partial(_killed_at, reference, step, after) for step, after in moments}
@@ -157,7 +157,7 @@ def _of_the_group(context: Context, steps: Sequence[str], later: Mapping[str, st
     seen = all_of(trials)
     alive = sum(seen[: len(moments)])
     return (
-        f"{len(moments)} of {len(moments)} random moments ({alive} hit a living job),"
+        f"{len(moments)} of {len(moments)} random moments ({alive} hit a running job),"
         f" {len(points)} of {len(points)} crash points: the same bytes, no run lost or doubled"
     )
 
@@ -165,36 +165,36 @@ def _of_the_group(context: Context, steps: Sequence[str], later: Mapping[str, st
 def of_dvc_alone(context: Context) -> str:
     """Row 9."""
     steps = ("vectorize",) if context.short else ("vectorize", "validate", "train", "compare")
-    reference = measure(context.line, steps)
+    reference = measure(context.baseline, steps)
     moments = drawn(reference.seconds, context.count(12, 1), SEED + 1)
     seen = all_of(
         {f"{step} after {after:.2f} s": partial(_orphaned, reference, step, after) for step, after in moments}
     )
-    return f"{len(seen)} of {len(seen)}: the same bytes, nothing at work after {max(seen):.1f} s"
+    return f"{len(seen)} of {len(seen)}: the same bytes, no process left after {max(seen):.1f} s"
 
 
-def measure(line: Line, steps: Sequence[str]) -> Reference:
-    """Do each step undisturbed, in a copy: seconds, and whether forced again it leaves the same bytes."""
-    seen = dict(zip(steps, all_of({name: partial(_seen, line, name) for name in steps}), strict=True))
+def measure(baseline: Baseline, steps: Sequence[str]) -> Reference:
+    """Run each step undisturbed, in a copy; measure its seconds and check that it writes the same bytes."""
+    seen = dict(zip(steps, all_of({name: partial(_seen, baseline, name) for name in steps}), strict=True))
     answer = seen["promote"][1] if "promote" in seen else ""
-    return Reference(line, {name: seconds for name, (seconds, _) in seen.items()}, answer)
+    return Reference(baseline, {name: seconds for name, (seconds, _) in seen.items()}, answer)
 
 
-def _seen(line: Line, name: str, _number: int) -> tuple[float, str]:
-    return _measured(line, name)
+def _seen(baseline: Baseline, name: str, _number: int) -> tuple[float, str]:
+    return _measured(baseline, name)
 
 
 @cache
-def _measured(line: Line, name: str) -> tuple[float, str]:
-    """Seconds of a step, and what the champion answers after it."""
+def _measured(baseline: Baseline, name: str) -> tuple[float, str]:
+    """Seconds of a step, and the champion's answer after it."""
     step = STEPS[name]
-    with line.copy(f"measured-{name}-{threading.get_ident()}") as folder:  # two rows may ask at once
+    with baseline.copy(f"measured-{name}-{threading.get_ident()}") as folder:  # two rows may run it at the same time
         step.ready(folder)
         began = time.monotonic()
         done = workspace.run(folder, *step.command)
         seconds = time.monotonic() - began
         assert done.returncode == 0, f"{name}: {done.stdout[-1000:]}{done.stderr[-1000:]}"
-        line.same(folder)
+        baseline.same(folder)
         return seconds, _answer(folder) if name == "promote" else ""
 
 
@@ -205,16 +205,16 @@ def _answer(folder: Path) -> str:
 
 
 def drawn(seconds: Mapping[str, float], count: int, seed: int) -> list[tuple[str, float]]:
-    """(step, seconds after its start): the steps in turn, the moments drawn evenly over the time that each takes."""
+    """(step, seconds after its start): the steps in turn, the moments uniform over the duration of the step."""
     numbers, steps = random.Random(seed), list(seconds)
     return [(step, numbers.uniform(0, seconds[step])) for step in (steps[k % len(steps)] for k in range(count))]
 
 
 def all_of(trials: Mapping[str, Callable[[int], T]]) -> list[T]:
-    """What the trials came to, several at a time; each is given its number.
+    """Results of the trials, run several at a time; each is called with its number.
 
     Raises:
-        AssertionError: one failed; the message says how many, and what the first said.
+        AssertionError: one failed; the message has the number of failures and the first one.
     """
     failures: list[str] = []
 
@@ -226,14 +226,14 @@ def all_of(trials: Mapping[str, Callable[[int], T]]) -> list[T]:
             return None
 
     with ThreadPoolExecutor(workspace.jobs()) as pool:
-        found = list(pool.map(attempt, range(len(trials)), trials))
+        results = list(pool.map(attempt, range(len(trials)), trials))
     assert not failures, f"{len(failures)} of {len(trials)} failed; {failures[0]}"
-    return [value for value in found if value is not None]
+    return [value for value in results if value is not None]
 
 
 def _killed_at(reference: Reference, name: str, after: float, number: int) -> bool:
-    """Whether the job was still at work when it was killed."""
-    with reference.line.copy(f"killed-{number}") as folder:
+    """Kill the job after some seconds, then run again; whether it was still running."""
+    with reference.baseline.copy(f"killed-{number}") as folder:
         STEPS[name].ready(folder)
         job = workspace.start(folder, *STEPS[name].command)
         time.sleep(after)
@@ -241,14 +241,14 @@ def _killed_at(reference: Reference, name: str, after: float, number: int) -> bo
         if alive:
             os.killpg(job.pid, signal.SIGKILL)
             job.wait()
-        workspace.wait_until_alone(folder, GONE)
+        workspace.wait_until_idle(folder, GONE)
         _once_more(reference, name, folder)
     return alive
 
 
 def _killed_by(reference: Reference, name: str, point: str, number: int) -> bool:
-    """Killed where the code itself does it; under DVC the stage dies, and DVC says so."""
-    with reference.line.copy(f"killed-{number}") as folder:
+    """Kill the job at a crash point, then run again; under DVC, DVC reports the killed stage."""
+    with reference.baseline.copy(f"killed-{number}") as folder:
         STEPS[name].ready(folder)
         done = workspace.run(folder, *STEPS[name].command, FAULT=point)
         died = done.returncode == -signal.SIGKILL or "exited with -9" in done.stdout + done.stderr
@@ -258,16 +258,16 @@ def _killed_by(reference: Reference, name: str, point: str, number: int) -> bool
 
 
 def _orphaned(reference: Reference, name: str, after: float, number: int) -> float:
-    """Seconds that what `dvc` had started went on after it."""
-    with reference.line.copy(f"orphaned-{number}") as folder:
+    """Kill `dvc` alone, then run again; seconds for which its child processes continued."""
+    with reference.baseline.copy(f"orphaned-{number}") as folder:
         STEPS[name].ready(folder)
         job = workspace.start(folder, *STEPS[name].command)
         time.sleep(after)
         job.kill()
         job.wait()
-        went_on = workspace.wait_until_alone(folder, GONE)
+        seconds = workspace.wait_until_idle(folder, GONE)
         _once_more(reference, name, folder)
-    return went_on
+    return seconds
 
 
 def _once_more(reference: Reference, name: str, folder: Path) -> None:

@@ -28,7 +28,7 @@ UNSOUND: tuple[dict[str, Any], ...] = (
     {"latency_ms": 101.0},
     {},
     {},
-)  # the last two: no skill
+)  # the last two predict no better than chance
 RULE = Promotion(class_accuracy=0.75, max_bytes=10**6, max_latency=100.0)
 
 
@@ -50,7 +50,7 @@ def race(context: Context) -> str:
             assert not errors, f"round {number}: {errors[0]}"
             _judge(folder, number, best, len(order))
             shutil.rmtree(folder)
-    return f"{rounds} rounds of {VALID + len(UNSOUND)}: the best valid one is champion, every decision is logged"
+    return f"{rounds} rounds of {VALID + len(UNSOUND)}: the best valid version is champion, every decision is logged"
 
 
 def _prepare(root: Path) -> list[float]:

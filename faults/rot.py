@@ -1,4 +1,4 @@
-"""Row 10: flipped bits in DVC's cache are found, named, and mended as the message says."""
+"""Row 10: flipped bits in DVC's cache are detected and named, and the remedy in the message works."""
 
 import random
 import shutil
@@ -12,28 +12,28 @@ from feedforward.experiments import verification
 CACHE = Path(".dvc/cache/files/md5")
 
 
-def found(context: Context) -> str:
+def detected(context: Context) -> str:
     """Row 10."""
     count, numbers = context.count(100, 20), random.Random(SEED)
-    with context.line.copy("rot") as folder:
+    with context.baseline.copy("rot") as folder:
         objects, damaged = verification.rehash(folder / CACHE)
         assert (objects > 0, damaged) == (True, []), f"a false alarm: {damaged}"
         for _ in range(count):
             path = numbers.choice(workspace.walk(folder / CACHE))
             whole = _flip(path, numbers)
             name = str(path.relative_to(folder))
-            assert verification.rehash(folder / CACHE) == (objects, [name]), f"{name}: not found, or not alone"
+            assert verification.rehash(folder / CACHE) == (objects, [name]), f"{name}: not detected, or others too"
             _write(path, whole)
         assert verification.rehash(folder / CACHE) == (objects, []), "a false alarm"
         if not context.short:
             _remedy(context, folder, numbers)
-    return f"{count} of {count} flipped bits found among {objects} objects, no false alarm" + (
+    return f"{count} of {count} flipped bits detected among {objects} objects, no false alarm" + (
         "" if context.short else "; the remedy works"
     )
 
 
 def _remedy(context: Context, folder: Path, numbers: random.Random) -> None:
-    """Do as the message says; what is made again from the sound rest is the same, also where the output was lost."""
+    """Apply the remedy in the message; the object is rebuilt with the same bytes, also if the output was lost."""
     output = folder / "data" / "vectorized" / workspace.NAME
     content = (output / "vocabulary.txt").read_bytes()
     [path] = [path for path in workspace.walk(folder / CACHE) if path.read_bytes() == content]
@@ -43,14 +43,14 @@ def _remedy(context: Context, folder: Path, numbers: random.Random) -> None:
     path.unlink()
     shutil.rmtree(output)
     assert workspace.run(folder, *REPRO).returncode == 0, "the remedy fails"
-    context.line.same(folder)
+    context.baseline.same(folder)
     assert path.read_bytes() == content, "the remedy does not bring the object back"
     done = workspace.run(folder, *FEEDFORWARD, "verify")
     assert done.returncode == 0, done.stderr[-500:]
 
 
 def _flip(path: Path, numbers: random.Random) -> bytes:
-    """Flip a bit; the bytes as they were."""
+    """Flip a bit; return the original bytes."""
     whole = path.read_bytes()
     changed = bytearray(whole)
     changed[numbers.randrange(len(whole))] ^= 1 << numbers.randrange(8)

@@ -140,7 +140,7 @@ ROWS = (
         10,
         "bit rot in the cache",
         _tests("feedforward/experiments/test_verification.py", "a_sound_cache"),
-        (rot.found,),
+        (rot.detected,),
     ),
     Row(
         11,
@@ -152,7 +152,7 @@ ROWS = (
     ),
     Row(
         12,
-        "two jobs at once",
+        "two jobs at the same time",
         _tests("pipelines/test_dvc_repro.py", "a_dvc_at_work_is_named")
         + _tests(_PROCESSES, "the_second_is_told_who_is_at_work_and_a_killed_one_leaves_the_lock_free"),
         (locks.busy,),
@@ -190,7 +190,7 @@ ROWS = (
     Row(
         17,
         "one label only, a class missing, labels shuffled",
-        _tests(_VALIDATION, "a_missing_class_is_told_with_counts") + _tests(_GATE, "what_is_not_sound_is_refused"),
+        _tests(_VALIDATION, "a_missing_class_is_told_with_counts") + _tests(_GATE, "unsound_challengers_are_refused"),
     ),
     Row(
         18,
@@ -221,7 +221,7 @@ ROWS = (
         _tests(_WORDS, "nul_right_to_left_and_bytes_that_are_not_utf8_survive")
         + _tests(_WORDS, "a_text_of_a_megabyte_and_one_without_any_blank")
         + _tests(_TEXT, "texts_that_are_not_utf8_are_read_and_named", "an_empty_text_is_a_row_with_the_start_alone")
-        + _tests(_PREDICTION, "what_is_not_utf_8_is_replaced_and_the_line_is_named"),
+        + _tests(_PREDICTION, "bytes_that_are_not_utf_8_are_replaced_and_the_line_is_named"),
     ),
     Row(
         21,
@@ -238,7 +238,7 @@ ROWS = (
     ),
     Row(
         22,
-        "an unknown data set, variant or option",
+        "an unknown dataset, variant or option",
         _tests("feedforward/experiments/test_plan.py", "unknown_names")
         + _tests(
             "feedforward/cli/test_app.py",
@@ -256,23 +256,23 @@ ROWS = (
     Row(
         24,
         "twenty promotions race",
-        _tests(_GATE, "twenty_at_once_leave_the_best_as_champion_and_no_gap_in_the_log"),
+        _tests(_GATE, "twenty_simultaneous_promotions_make_the_best_champion_and_leave_no_gap_in_the_log"),
         (in_subprocess(promoters.race),),
     ),
     Row(
         25,
         "a model that was tampered with",
-        _tests(_BUNDLE, "each_flipped_bit_is_found", "what_was_touched_is_refused")
+        _tests(_BUNDLE, "each_flipped_bit_is_detected", "changed_bundles_are_refused")
         + _tests(_KERAS, "a_network_of_unknown_parts_is_refused")
         + _tests(_NETWORK, "a_description_of_unknown_parts_is_refused", "weights_that_are_not_plain_arrays_are_refused")
         + _tests(
             _GATE,
-            "a_touched_artifact_is_refused_before_it_is_loaded",
+            "a_changed_artifact_is_refused_before_it_is_loaded",
             "half_an_upload_is_never_champion",
-            "a_touched_witness_is_no_evidence",
+            "a_changed_holdout_model_is_not_evidence",
             "the_logged_model_must_be_the_one_that_was_recorded",
         )
-        + _tests(_PREDICTION, "a_touched_champion_or_variant_answers_nothing"),
+        + _tests(_PREDICTION, "a_changed_champion_or_variant_does_not_answer"),
         (in_subprocess(tampering.refused),),
     ),
     Row(
@@ -281,10 +281,10 @@ ROWS = (
         _tests(
             _REFUSALS,
             "a_bad_request_is_one_line_that_names_the_field",
-            "whatever_is_asked_is_answered_or_refused",
+            "any_request_is_answered_or_refused",
             "it_stays_up_under_a_thousand_malformed_requests",
         )
-        + _tests(_HTTP, "a_dripping_body_is_refused_and_closed")
+        + _tests(_HTTP, "a_slow_body_is_refused_and_closed")
         + _tests(
             _PREDICTION, "a_mistake_is_one_line_and_exit_code_2", "a_file_that_cannot_be_read_is_named_with_its_line"
         ),
@@ -331,10 +331,10 @@ ROWS = (
         _tests(
             "feedforward/serving/test_http_server.py",
             "an_idle_connection_is_closed_without_an_answer",
-            "a_dripping_head_is_refused_and_closed",
-            "a_dripping_body_is_refused_and_closed",
+            "a_slow_head_is_refused_and_closed",
+            "a_slow_body_is_refused_and_closed",
             "a_client_that_does_not_read_is_closed",
-            "more_connections_than_allowed_keep_nobody_out",
+            "more_connections_than_allowed_block_no_client",
         ),
     ),
     Row(

@@ -15,7 +15,7 @@ from faults import workspace
 from faults.context import Context
 from faults.workspace import FEEDFORWARD
 
-STALL = 15.0  # s that a server may cost when it stops answering
+STALL = 15.0  # s that a job may lose when the server stops answering
 TRAIN = (sys.executable, "-m", "pipelines.stages", "train", "fair")
 COMPLETE = ["final original 0", "replica original 0", "variant original None"]
 
@@ -33,29 +33,29 @@ def stops(context: Context) -> str:
 
 
 def _train(context: Context, name: str, stop: signal.Signals | None) -> tuple[float, str]:
-    """Train while the server gets a signal as soon as a run is open: seconds, and what `sync` said afterwards."""
+    """Train, and send the server a signal once a run is open; return the seconds, and the output of `sync` after it."""
     sent = ""
-    with context.line.copy(f"server-{name}") as folder, Server(folder) as server:
+    with context.baseline.copy(f"server-{name}") as folder, Server(folder) as server:
         shutil.rmtree(folder / "mlruns")
         (folder / "data" / "trained" / "fair.json").unlink()
         began = time.monotonic()
         job = workspace.start(folder, *TRAIN, MLFLOW_TRACKING_URI=server.address)
         if stop:
             while not server.holds():
-                assert job.poll() is None, workspace.said(folder)[-1000:]
+                assert job.poll() is None, workspace.output(folder)[-1000:]
                 time.sleep(0.05)
             server.signal(stop)
-        assert job.wait(workspace.TIMEOUT) == 0, workspace.said(folder)[-1000:]
+        assert job.wait(workspace.TIMEOUT) == 0, workspace.output(folder)[-1000:]
         seconds = time.monotonic() - began
-        assert "Traceback" not in workspace.said(folder), workspace.said(folder)[-1000:]
-        context.line.same(folder)
+        assert "Traceback" not in workspace.output(folder), workspace.output(folder)[-1000:]
+        context.baseline.same(folder)
         if stop:
-            assert "send them with `feedforward sync`" in workspace.said(folder), "nobody was told"
+            assert "send them with `feedforward sync`" in workspace.output(folder), "the remedy was not printed"
             server.revive()
             sent = _sync(folder, server, "sent ")
             assert not sent.startswith("sent 0"), "the server had everything before it stopped"
             _sync(folder, server, "sent 0, waiting 0")
-        assert server.holds() == COMPLETE, f"the server holds {server.holds()}"
+        assert server.holds() == COMPLETE, f"the server has {server.holds()}"
     return seconds, sent
 
 
@@ -99,7 +99,7 @@ class Server:
         while time.monotonic() < end:
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.address}/health", timeout=1):
                 return
-            assert self._process.poll() is None, "the server ended by itself"
+            assert self._process.poll() is None, "the server exited"
             time.sleep(0.1)
         raise AssertionError("the server does not answer")
 
@@ -109,7 +109,7 @@ class Server:
             os.killpg(self._process.pid, number)
 
     def revive(self) -> None:
-        """Thaw it, or start it again."""
+        """Continue it if it is frozen, or start it again."""
         self.signal(signal.SIGCONT)
         if self._process.poll() is not None:
             self._start()

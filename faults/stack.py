@@ -1,7 +1,7 @@
-"""The servers that several machines share, for real on loopback: PostgreSQL, an S3 store, MLflow's, Prefect's, Dask's.
+"""The servers that several machines share, on loopback: PostgreSQL, an S3 store, MLflow, Prefect, Dask.
 
-What compose.yaml starts with Docker, started without it: each part is a process that can be stopped, killed and started
-again at the same address. Needs PostgreSQL's programs and requirements/cluster.txt.
+The services of compose.yaml without Docker: each is a process that can be stopped, killed and started again at the same
+address. Needs PostgreSQL's programs and requirements/cluster.txt.
 """
 
 import contextlib
@@ -38,14 +38,14 @@ def missing() -> str:
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody listens on."""
+    """An unused port of the loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 class Part:
-    """A server, and how to know that it answers. It is a process group of its own, and ends with `kill`."""
+    """A server in its own process group. answers: whether it is ready. `kill` ends it."""
 
     def __init__(
         self,
@@ -81,8 +81,8 @@ class Part:
         """
         end = time.monotonic() + patience
         while not self._answers():
-            assert self.process.poll() is None, f"{self._command[:4]} ended: {self.said()[-2000:]}"
-            assert time.monotonic() < end, f"{self._command[:4]} does not answer: {self.said()[-2000:]}"
+            assert self.process.poll() is None, f"{self._command[:4]} ended: {self.output()[-2000:]}"
+            assert time.monotonic() < end, f"{self._command[:4]} does not answer: {self.output()[-2000:]}"
             time.sleep(0.1)
         return self
 
@@ -92,24 +92,24 @@ class Part:
             os.killpg(self.process.pid, number)
 
     def stop(self) -> None:
-        """Ask it to end, and wait until it has."""
+        """Terminate it and wait for it to exit."""
         self.process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(30)
         self.kill()
 
     def kill(self) -> None:
-        """End all its processes, now."""
+        """Kill all its processes."""
         self.signal(signal.SIGKILL)
         self.process.wait()
 
-    def said(self) -> str:
+    def output(self) -> str:
         """Its log."""
         return (self.folder / "log").read_text(encoding="utf-8", errors="replace")
 
 
 def health(address: str) -> Callable[[], bool]:
-    """Whether somebody answers there without an error."""
+    """A function that returns whether the address answers without an error."""
 
     def answers() -> bool:
         try:
@@ -141,11 +141,11 @@ class Postgres(Part):
         subprocess.run(make, user=user, cwd=folder, check=True, capture_output=True)
 
     def url(self, database: str, driver: str) -> str:
-        """As SQLAlchemy takes it."""
+        """The URL for SQLAlchemy."""
         return f"postgresql+{driver}://{OWNER}@127.0.0.1:{self.port}/{database}"
 
     def make_databases(self) -> None:
-        """Empty ones."""
+        """Create empty databases."""
         for name in DATABASES:
             command = [_program("createdb"), "-h", "127.0.0.1", "-p", str(self.port), "-U", OWNER, name]
             subprocess.run(command, check=True, capture_output=True)
@@ -157,12 +157,12 @@ class Postgres(Part):
 
 def _program(name: str) -> str:
     """Debian keeps the server's programs off the path."""
-    places = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    return str(places[-1]) if places else shutil.which(name) or ""
+    programs = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return str(programs[-1]) if programs else shutil.which(name) or ""
 
 
 class ObjectStore(Part):
-    """moto's S3 endpoint: what it holds ends with it."""
+    """moto's S3 endpoint; its content is lost when it ends."""
 
     def __init__(self, folder: Path) -> None:
         port = free_port()
@@ -177,13 +177,13 @@ class ObjectStore(Part):
         super().__init__(folder, command, workspace.environment(folder), health(f"{self.address}/moto-api/"))
 
     def make_buckets(self) -> None:
-        """Empty ones."""
+        """Create empty buckets."""
         for name in BUCKETS:
             urllib.request.urlopen(urllib.request.Request(f"{self.address}/{name}", method="PUT"), timeout=10).close()
 
 
 class Tracking(Part):
-    """`mlflow server` over a database and a place for artifacts (folder or s3://BUCKET)."""
+    """`mlflow server` over a database and an artifact root (folder or s3://BUCKET)."""
 
     def __init__(self, folder: Path, database: str, artifacts: str, store: Mapping[str, str], workers: int = 1) -> None:
         port = free_port()
@@ -209,7 +209,7 @@ class Orchestration(Part):
 
 
 class Scheduler(Part):
-    """Dask's."""
+    """Dask's scheduler."""
 
     def __init__(self, folder: Path) -> None:
         port = free_port()
@@ -219,12 +219,12 @@ class Scheduler(Part):
 
 
 class Worker(Part):
-    """A Dask worker of one thread, with a checkout of its own; it is not started again when it dies."""
+    """A Dask worker with one thread and its own checkout; it is not restarted when it dies."""
 
     def __init__(self, folder: Path, checkout: Path, scheduler: str, **more: str) -> None:
         command = [PYTHON, "-m", "distributed.cli.dask_worker", scheduler, "--nthreads", "1", "--no-nanny"]
         environment = workspace.environment(checkout, FEEDFORWARD_ROOT=str(checkout), **more)
-        super().__init__(folder, [*command, "--no-dashboard"], environment, lambda: "Registered to" in self.said())
+        super().__init__(folder, [*command, "--no-dashboard"], environment, lambda: "Registered to" in self.output())
 
 
 def _listens(port: int) -> bool:
@@ -238,7 +238,7 @@ def _listens(port: int) -> bool:
 
 @dataclass(frozen=True)
 class Stack:
-    """All of them; environment: what a machine must have to use them."""
+    """All servers. environment: variables that a machine needs to use them."""
 
     postgres: Postgres
     store: ObjectStore
@@ -250,10 +250,10 @@ class Stack:
 
 @contextlib.contextmanager
 def started() -> Iterator[Stack]:
-    """Start everything; all ends with the block."""
+    """Start all servers; they end with the block."""
     with contextlib.ExitStack() as ending, tempfile.TemporaryDirectory(prefix="feedforward-stack-") as name:
         folder = Path(name)
-        folder.chmod(0o755)  # PostgreSQL runs as somebody else where we are root
+        folder.chmod(0o755)  # if we are root, PostgreSQL runs as another user
         postgres, store, scheduler = (
             Postgres(folder / "postgres"),
             ObjectStore(folder / "s3"),

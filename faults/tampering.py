@@ -45,7 +45,7 @@ def refused(context: Context) -> str:
         champion = prediction.champion(registered.NAME)
         flips = _flips(_served(champion.version), context.count(100, 20))
         for name, attack in ATTACKS.items():
-            with _touched(_served(champion.version)) as folder:
+            with _restored(_served(champion.version)) as folder:
                 attack(folder, marker)
                 _answers_nothing(root, name)
         hostile = HOSTILE if not context.short else {"Lambda": HOSTILE["Lambda"], "a pickle": HOSTILE["a pickle"]}
@@ -55,7 +55,7 @@ def refused(context: Context) -> str:
     assert not marker.exists(), "code of an attacker was run"
     return (
         f"{flips} of {flips} flipped bits and {len(ATTACKS)} of {len(ATTACKS)} attacks on the champion refused,"
-        f" {len(hostile)} of {len(hostile)} hostile challengers; nothing of them was run"
+        f" {len(hostile)} of {len(hostile)} hostile challengers; none of their code was run"
     )
 
 
@@ -72,8 +72,8 @@ def _served(version: Version) -> Path:
     return model_versions.folder(version, model_version.SERVED)
 
 
-class _touched:
-    """The folder; it is restored when the block ends."""
+class _restored:
+    """The folder, which is restored when the block ends."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._whole = folder, folder.with_name("whole")
@@ -97,8 +97,8 @@ def _flips(folder: Path, count: int) -> int:
         at = numbers.randrange(len(whole))
         changed[at] ^= 1 << numbers.randrange(8)
         path.write_bytes(changed)
-        said = _refusal(lambda: prediction.champion(registered.NAME))
-        assert path.name in said, f"flip {number}, byte {at} of {path.name}: {said or 'loaded'}"
+        refusal = _refusal(lambda: prediction.champion(registered.NAME))
+        assert path.name in refusal, f"flip {number}, byte {at} of {path.name}: {refusal or 'loaded'}"
         path.write_bytes(whole)
     return count
 
@@ -127,9 +127,9 @@ def _never_champion(params: Params, name: str, file: str, content: bytes) -> Non
         version = registry.register(
             registered.NAME, run.run_id, {"served": folder}, {"digest": digest, "variants": "{}"}
         )
-        said = _refusal(lambda: promote.evaluate(params, registered.NAME, run, version, registry))
-        assert file in said, f"{name}: {said or 'passed the evaluation'}"
-        assert "\n" not in said, f"{name}: {said}"
+        refusal = _refusal(lambda: promote.evaluate(params, registered.NAME, run, version, registry))
+        assert file in refusal, f"{name}: {refusal or 'passed the evaluation'}"
+        assert "\n" not in refusal, f"{name}: {refusal}"
 
 
 def _refusal(action: Callable[[], object]) -> str:
@@ -156,7 +156,7 @@ def _forge(folder: Path) -> str:
 
 
 class _Payload:
-    """What a pickle would run."""
+    """An object whose unpickling runs a command."""
 
     def __init__(self, marker: Path) -> None:
         self._marker = marker
@@ -197,7 +197,7 @@ def _bomb(_: Path) -> bytes:
 
 
 def _outside(_: Path) -> bytes:
-    """Weights that lie in another file of the machine."""
+    """Weights that link to another file of the machine."""
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         file["layers/dense/vars/0"] = h5py.ExternalLink("/etc/hostname", "/")
@@ -263,10 +263,10 @@ ATTACKS: Mapping[str, Attack] = {
     **{name: _holding(file, content) for name, (file, content) in HOSTILE.items()},
     "a valid swap": _holding(WEIGHTS, lambda _: registered.weights(2.0)),
     "a valid swap with its manifest": _swap,
-    "labels the wrong way round": _turn,
+    "labels in reverse order": _turn,
     "a link": _link,
     "a module beside it": lambda folder, marker: _write(folder / "evil.py", f"open({str(marker)!r}, 'w')".encode()),
     "a pickle beside it": lambda folder, marker: _write(folder / "model.pkl", _pickle(marker)),
-    "words that are gone": lambda folder, _: (folder / "vocabulary.txt").unlink(),
+    "no vocabulary": lambda folder, _: (folder / "vocabulary.txt").unlink(),
     "a gigabyte": lambda folder, _: os.truncate(folder / MODEL, 10**9),
 }

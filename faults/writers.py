@@ -27,15 +27,15 @@ def together(context: Context) -> str:
         )
         for part in range(processes)
     ]
-    said = [job.communicate(timeout=workspace.TIMEOUT)[1] for job in jobs]
-    assert [job.returncode for job in jobs] == [0] * processes, "".join(said)[-1000:]
-    assert "".join(said) == "", "".join(said)[-1000:]
+    messages = "".join(job.communicate(timeout=workspace.TIMEOUT)[1] for job in jobs)
+    assert [job.returncode for job in jobs] == [0] * processes, messages[-1000:]
+    assert messages == "", messages[-1000:]
     query = "SELECT value FROM metrics WHERE key = 'loss' AND step > 0"
     with contextlib.closing(sqlite3.connect(folder / "mlruns" / "mlflow.db")) as connection:
-        found = sorted(value for (value,) in connection.execute(query))
+        stored = sorted(value for (value,) in connection.execute(query))
     expected = [value for part in range(processes) for run in range(RUNS) for value in _curve(part, run)]
-    assert found == expected, f"{len(set(found) & set(expected))} of {len(expected)} points, {len(found)} rows"
-    return f"{processes} processes: {len(found):,} of {len(expected):,} points, none twice, no warning"
+    assert stored == expected, f"{len(set(stored) & set(expected))} of {len(expected)} points, {len(stored)} rows"
+    return f"{processes} processes: {len(stored):,} of {len(expected):,} points, none twice, no warning"
 
 
 def _curve(part: int, run: int) -> list[float]:
@@ -43,7 +43,7 @@ def _curve(part: int, run: int) -> list[float]:
 
 
 def write(part: int) -> None:
-    """What one process does."""
+    """Write the runs of one process."""
     store = tracking.open_store()
     store.reconcile()  # as each training begins
     for run in range(RUNS):

@@ -51,7 +51,7 @@ SKIPPED = {"name": "unknown", "skip_reason": "could not be audited: unknown (1.0
         ([], "no route", 1, ["audit: no package could be asked about (no route); run `make audit` where"]),
     ],
 )
-def test_what_was_not_asked_about_is_no_good_news(
+def test_a_package_that_was_not_looked_up_fails_the_audit(
     audit: ModuleType, packages: list[dict[str, Any]], problem: str, code: int, lines: list[str]
 ) -> None:
     said, left_with = audit.told(packages, problem)

@@ -85,7 +85,7 @@ print("HEAVY", *sorted({HEAVY!r} & set(sys.modules)))
 
 
 @pytest.mark.slow
-def test_both_packages_are_found_from_any_folder(tmp_path: Path) -> None:
+def test_both_packages_import_from_any_folder(tmp_path: Path) -> None:
     assert output(sys.executable, "-c", "import feedforward, pipelines", cwd=tmp_path) == ""
 
 

@@ -78,7 +78,7 @@ def test_mlflow_holds_the_same_figures_under_the_names_that_scripts_rely_on(runs
             assert metrics["interval/best_val_cross_entropy_low"] < metrics["mean_best_val_cross_entropy"]
 
 
-def test_the_comparison_lies_where_make_run_says(runs: list[RunResult]) -> None:
+def test_the_comparison_is_where_make_run_says(runs: list[RunResult]) -> None:
     folder = paths.comparison()
     metrics = json.loads((folder / "metrics.json").read_text())
     assert {run.dataset for run in runs} == set(metrics)

@@ -1,4 +1,4 @@
-"""The rows name what exists, the crash points are all of them, and the short form passes; what fails is shown."""
+"""Rows cite existing tests, the list of crash points is complete, the short form passes, failures are shown."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from faults.context import Context, in_subprocess
 from faults.kills import POINTS, STEPS, chained, drawn
 from faults.rows import ROWS, Row
 
-# Written where no step passes: by other commands, the page of a retraining, a version fetched from another machine.
+# Written outside of these steps: by other commands, the retraining page, a version downloaded from another machine.
 ELSEWHERE = {
     "template",
     "champion",
@@ -53,7 +53,7 @@ def test_every_row_of_the_documentation_is_checked_and_names_tests_that_exist() 
     assert not missing
 
 
-def test_moments_are_drawn_for_each_step_over_its_time_and_come_again() -> None:
+def test_moments_are_drawn_evenly_over_each_step_and_are_reproducible() -> None:
     seconds = {"short": 1.0, "long": 9.0}
     moments = drawn(seconds, 100, seed=1)
     assert moments == drawn(seconds, 100, seed=1)
@@ -79,18 +79,18 @@ def raising(error: Exception) -> Row:
     return Row(1, "it", scenarios=(fail,))
 
 
-def test_a_failure_is_one_line_whatever_it_is(tmp_path: Path) -> None:
+def test_any_failure_is_one_line(tmp_path: Path) -> None:
     context = Context(tmp_path, short=True)
-    for error, said in (
+    for error, message in (
         (AssertionError("two\nlines"), "  1 FAILED  it: two lines"),
         (KeyError("odd"), "  1 FAILED  it: KeyError: 'odd' (__main__.py:"),
         (AssertionError(), "  1 FAILED  it: AssertionError (__main__.py:"),
     ):
         text = __main__.run_row(raising(error), context, {}).text()
-        assert text.startswith(said)
+        assert text.startswith(message)
         assert text.endswith(" fail)") or "two" in text
         assert "\n" not in text
-    assert __main__.run_row(Row(2, "that"), context, {}).text() == "  2 FAILED  that: nothing holds it yet"
+    assert __main__.run_row(Row(2, "that"), context, {}).text() == "  2 FAILED  that: nothing checks it yet"
     row = Row(3, "this", ("a.py::test_b",))
     assert __main__.run_row(row, context, {"a.py::test_b": Outcome(2)}).text() == "  3 passed  this: 2 tests"
     failed = __main__.run_row(row, context, {"a.py::test_b": Outcome(2, 1, "x != y")})
@@ -111,7 +111,7 @@ def test_an_assertion_without_a_message_in_another_process_says_where(tmp_path: 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_short_form_passes(tmp_path: Path) -> None:
-    """A row that no other test scenarios; tests/pipelines kills lines, test_tracking has writers, test_gate tampers."""
+    """Row 24 alone: tests of pipelines, tracking and promotion cover kills, writers and tampering."""
     command = [sys.executable, "-m", "faults", "--short", "--scenarios-only", "--json", str(tmp_path / "faults.json")]
     done = subprocess.run([*command, "--row", "24"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -121,8 +121,8 @@ def test_the_short_form_passes(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_cases_of_a_cited_test_are_counted() -> None:
-    found = cited.run(
+    outcomes = cited.run(
         ["feedforward/core/test_redaction.py::test_names_of_secrets", "feedforward/test_x.py::test_y"], True
     )
-    assert found["feedforward/core/test_redaction.py::test_names_of_secrets"].passed > 5
-    assert found["feedforward/test_x.py::test_y"].problem == "there is no such test"
+    assert outcomes["feedforward/core/test_redaction.py::test_names_of_secrets"].passed > 5
+    assert outcomes["feedforward/test_x.py::test_y"].problem == "there is no such test"

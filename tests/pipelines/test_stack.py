@@ -176,7 +176,7 @@ def assert_complete(machines: Machines, since: float) -> None:
 
 def finish(machines: Machines, job: "subprocess.Popen[bytes]", workers: list[Worker]) -> None:
     code = job.wait(workspace.PATIENCE)
-    assert code == 0, workspace.said(machines.head)[-3000:] + "".join(each.said()[-1500:] for each in workers)
+    assert code == 0, workspace.output(machines.head)[-3000:] + "".join(worker.output()[-1500:] for worker in workers)
 
 
 def test_a_killed_worker_costs_nothing_but_its_own_run(
@@ -188,7 +188,7 @@ def test_a_killed_worker_costs_nothing_but_its_own_run(
     since, job = time.time(), machines.train(job=1)
     lost = None
     while lost is None:  # whose run has begun
-        assert job.poll() is None, workspace.said(machines.head)[-3000:]
+        assert job.poll() is None, workspace.output(machines.head)[-3000:]
         begun = [process(run) for run in runs(machines, since, "RUNNING")]
         lost = next((worker for worker in workers if worker.process.pid in begun), None)
         time.sleep(0.05)
@@ -214,12 +214,12 @@ def test_servers_that_stop_and_start_again_lose_no_metric(
     shared = machines.shared
     since, job = time.time(), machines.train(job=2)
     while not runs(machines, since, "FINISHED"):
-        assert job.poll() is None, workspace.said(machines.head)[-3000:]
+        assert job.poll() is None, workspace.output(machines.head)[-3000:]
         time.sleep(0.05)
     for part in (shared.tracking, shared.orchestration, shared.postgres):
         part.stop()
     while not [path for each in machines.workers for path in (each / "mlruns" / "spool").glob("*/record.json")]:
-        assert job.poll() is None, workspace.said(machines.head)[-3000:]
+        assert job.poll() is None, workspace.output(machines.head)[-3000:]
         time.sleep(0.05)
     for part in (shared.postgres, shared.tracking, shared.orchestration):
         part.start().wait()

@@ -69,7 +69,7 @@ def test_equality_needs_the_whole_interval_within_the_tolerance(tolerance: float
     assert (-tolerance < low and high < tolerance) == (outcome == "supported")
 
 
-def test_constant_in_the_place_of_a_variant() -> None:
+def test_constant_instead_of_a_variant() -> None:
     params = with_claims(claim("equal", right=None, value=0.2801, tolerance=0.01))
     [verdict] = claims.judge(runs_of(params, smaller=LOW), params)
     assert (verdict.outcome, verdict.right) == ("supported", pytest.approx(0.2801))

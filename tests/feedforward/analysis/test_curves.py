@@ -32,7 +32,7 @@ def test_band_of_one_seed_is_its_curve() -> None:
     assert mean_band([run_with([0.5])], "a", "loss") is None
 
 
-def test_band_goes_as_far_as_all_seeds_do() -> None:
+def test_band_ends_with_the_shortest_seed() -> None:
     band = mean_band([run_with([0.5, 0.4]), run_with([0.5, 0.4, 0.3], 1)], "a", "val_cross_entropy")
     assert band is not None
     assert len(band.epochs) == 2

@@ -18,7 +18,7 @@ RUNS = [
 ]
 
 
-def test_what_is_saved_is_loaded_and_the_order_of_runs_does_not_matter(tmp_path: Path) -> None:
+def test_saved_results_are_loaded_and_the_order_of_runs_does_not_matter(tmp_path: Path) -> None:
     run_result.save(tmp_path / "one.json", RUNS, "this cpu")
     run_result.save(tmp_path / "two.json", reversed(RUNS), "this cpu")
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
@@ -30,7 +30,7 @@ def test_what_is_saved_is_loaded_and_the_order_of_runs_does_not_matter(tmp_path:
     assert run_result.made_on(tmp_path / "one.json") == "this cpu"
 
 
-def test_what_is_hardest_stays_as_it_was(tmp_path: Path) -> None:
+def test_hardest_samples_are_saved_unchanged(tmp_path: Path) -> None:
     final = dataclasses.replace(RUNS[0], role="final", hardest=[{"row": 3, "label": "größer"}])
     run_result.save(tmp_path / "runs.json", [final], "cpu")
     assert run_result.load(tmp_path / "runs.json") == [final]

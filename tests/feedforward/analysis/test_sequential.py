@@ -48,7 +48,7 @@ def test_p_value_and_interval_decide_alike(level: float) -> None:
     assert decisions == {True, False}
 
 
-def test_whoever_looks_after_every_seed_is_misled_in_five_percent_at_most() -> None:
+def test_looking_after_every_seed_misleads_in_five_percent_at_most() -> None:
     noise, excluded = np.random.default_rng(3), 0
     for _ in range(1000):
         [*_, last] = sequential.confidence_sequence(noise.normal(0, 1, 100).tolist(), 0.05)

@@ -35,7 +35,7 @@ def test_rise_counts_from_the_lowest_loss_to_the_last() -> None:
     assert statistics.rise(run_with([0.9, 0.3, 0.8, 0.7])) == pytest.approx(0.4)
 
 
-def test_sample_keeps_to_its_role_and_drops_what_is_undefined() -> None:
+def test_sample_uses_its_role_and_drops_undefined_values() -> None:
     runs = [run_with([0.9, 0.3], seed=1), run_with([0.9, 0.3, 0.4], seed=0)]
     runs.append(dataclasses.replace(runs[1], role="final", seed=2))
     assert statistics.sample(runs, "a", "slope") == {0: pytest.approx(0.1)}

@@ -55,7 +55,7 @@ def test_of_values() -> None:
     assert scores.hits(asked, logits, labels).shape == (ROWS, 0)
 
 
-def test_what_is_not_defined_is_left_out() -> None:
+def test_undefined_metrics_are_left_out() -> None:
     logits = np.zeros((3, 1), np.float32)
     assert set(scores.measure(network("sigmoid", 1), logits, np.zeros(3, np.uint8))) == {"f1"}
     assert scores.measure(network("linear", 1), logits, np.zeros(3, np.float32)) == {}

@@ -72,7 +72,7 @@ def flip(path: Path, at: int) -> None:
     path.write_bytes(content)
 
 
-def test_each_flipped_bit_is_found(folder: tuple[Path, str]) -> None:
+def test_each_flipped_bit_is_detected(folder: tuple[Path, str]) -> None:
     random = np.random.default_rng(0)
     for path in sorted(folder[0].iterdir()):
         whole = path.read_bytes()
@@ -122,7 +122,7 @@ def link(target: Path) -> None:
         (lambda target: os.truncate(target / bundle.MANIFEST, 10**9), "manifest.json: was changed"),
     ],
 )
-def test_what_was_touched_is_refused(folder: tuple[Path, str], touch, said: str) -> None:
+def test_changed_bundles_are_refused(folder: tuple[Path, str], touch, said: str) -> None:
     touch(folder[0])
     with pytest.raises(DataError, match=said):
         bundle.read(*folder)

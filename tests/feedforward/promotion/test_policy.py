@@ -61,7 +61,7 @@ def test_what_a_lucky_seed_wins_is_not_enough() -> None:
 
 
 @pytest.mark.parametrize(("seeds", "spread"), [(1, 0.0), (3, 0.02), (5, 0.05)])
-def test_the_interval_covers_the_true_gain_as_often_as_it_says(seeds: int, spread: float) -> None:
+def test_the_interval_covers_the_true_gain_at_its_confidence(seeds: int, spread: float) -> None:
     random, covered = np.random.default_rng(0), 0
     hits = np.ones(300, bool)
     for _ in range(2000):
@@ -88,7 +88,7 @@ def test_the_interval_covers_the_true_gain_as_often_as_it_says(seeds: int, sprea
         ({"latency": math.nan}, "latency must be at most 5 ms"),
     ],
 )
-def test_what_is_not_sound_is_refused_even_without_a_champion(changes: dict[str, object], reason: str) -> None:
+def test_an_unsound_challenger_is_refused_even_without_a_champion(changes: dict[str, object], reason: str) -> None:
     for champion in (None, evidence(9.0)):
         decision = decide(candidate(**changes), champion, LABELS, NAMES, RULE)
         assert not decision.promoted

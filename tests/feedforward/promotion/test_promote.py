@@ -156,7 +156,7 @@ def test_a_better_one_replaces_and_a_worse_one_is_kept_out(params: Params, small
         (1.0, {"seen_cross_entropy": 1.797e308}, "seen_cross_entropy must be finite"),
     ],
 )
-def test_what_is_not_sound_is_refused(
+def test_unsound_challengers_are_refused(
     params: Params, small_store: "Store", strength: float, figures: dict[str, float], said: str
 ) -> None:
     with pytest.raises(Refused, match=said):
@@ -165,7 +165,9 @@ def test_what_is_not_sound_is_refused(
     assert [line["decision"] for line in log()] == ["refused"]
 
 
-def test_twenty_at_once_leave_the_best_as_champion_and_no_gap_in_the_log(params: Params, small_store: "Store") -> None:
+def test_twenty_simultaneous_promotions_make_the_best_champion_and_leave_no_gap_in_the_log(
+    params: Params, small_store: "Store"
+) -> None:
     registry = Registry()
     run = registered.final_run(small_store, params)
     strengths = np.random.default_rng(0).permutation(np.linspace(0.05, 1.0, 20))
@@ -208,7 +210,7 @@ def refusal_of(version: Version, params: Params) -> str:
     return str(caught.value)
 
 
-def test_a_touched_artifact_is_refused_before_it_is_loaded(params: Params, small_store: "Store") -> None:
+def test_a_changed_artifact_is_refused_before_it_is_loaded(params: Params, small_store: "Store") -> None:
     run = registered.final_run(small_store, params)
     version = registered.version(Registry(), run, 1.0, evaluated=False)
     flip(model_versions.folder(version, "served") / "model.keras")
@@ -223,7 +225,7 @@ def test_half_an_upload_is_never_champion(params: Params, small_store: "Store") 
     assert "model.keras" in refusal_of(version, params)
 
 
-def test_a_process_that_ends_without_a_result_says_its_last_line_and_refuses_nothing(
+def test_a_process_that_ends_without_a_result_is_reported_and_refuses_nothing(
     params: Params, small_store: "Store", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = registered.final_run(small_store, params)
@@ -271,7 +273,7 @@ def test_a_champion_of_another_task_or_other_labels_is_not_compared(
     assert problem.startswith("notes version 1 is not a champion of this dataset: ")
 
 
-def test_a_champion_that_was_touched_is_replaced_and_the_log_says_why(params: Params, small_store: "Store") -> None:
+def test_a_changed_champion_is_replaced_and_the_log_says_why(params: Params, small_store: "Store") -> None:
     conclude(params, small_store, 3.0)
     flip(model_versions.folder(champion(), "served") / "vocabulary.txt")
     weaker = conclude(params, small_store, 1.0)
@@ -279,7 +281,7 @@ def test_a_champion_that_was_touched_is_replaced_and_the_log_says_why(params: Pa
     assert "the previous champion can no longer be served" in str(log()[-1]["reason"])
 
 
-def test_a_touched_witness_is_no_evidence(params: Params, small_store: "Store") -> None:
+def test_a_changed_holdout_model_is_not_evidence(params: Params, small_store: "Store") -> None:
     registry, run = Registry(), registered.final_run(small_store, params)
     version = registered.version(registry, run, 1.0)
     flip(model_versions.folder(version, "holdout_models/0") / "weights.npz")
@@ -365,7 +367,7 @@ def test_a_champion_set_by_hand_is_noted_and_challenged(params: Params, small_st
     assert log()[2]["champion"] == 2
 
 
-def test_a_run_is_told_from_one_that_would_be_trained_now(params: Params, small_store: "Store") -> None:
+def test_an_outdated_run_is_recognized(params: Params, small_store: "Store") -> None:
     run = registered.final_run(small_store, params, seed=1)
     assert candidate.outdated(params, NAME, run) is None
     wider = params.model_copy(update={"variants": params.variants | {"original": Variant(l2=0.5)}})

@@ -32,7 +32,7 @@ def test_few_samples_far_away_may_be_chance() -> None:
     assert found.drifted == ()
 
 
-def test_one_class_alone_drifts_in_its_share_and_in_what_tells_it() -> None:
+def test_more_samples_of_one_class_drift_in_shares_and_in_its_features() -> None:
     labels = split("notes", 600, seed=5)
     found = measured("notes", labels.take(np.flatnonzero(np.asarray(labels.labels) == 1)))
     assert found.classes in found.drifted

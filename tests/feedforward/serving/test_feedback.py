@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 
-def test_a_correction_is_kept_once_and_the_file_is_bounded(served: Running) -> None:
+def test_a_correction_is_stored_once_and_the_file_is_bounded(served: Running) -> None:
     def correct(sample: Any, label: Any, dataset: str = NAME) -> httpx.Response:
         return served.client.post(f"/incoming/{dataset}", json={"sample": sample, "label": label})
 
@@ -42,7 +42,7 @@ def test_a_correction_is_kept_once_and_the_file_is_bounded(served: Running) -> N
     assert paths.incoming(NAME).stat().st_size <= BOUNDS.max_feedback_bytes
 
 
-def test_what_was_kept_before_a_restart_is_known(served: Running) -> None:
+def test_samples_stored_before_a_restart_are_known(served: Running) -> None:
     body = {"sample": "word1", "label": "glad"}
     assert served.client.post(f"/incoming/{NAME}", json=body).json() == {"stored": True}
     with Running(Params.model_validate(served_params().model_dump())) as again:
@@ -55,7 +55,7 @@ def served_params() -> Params:
     return params()
 
 
-def test_a_file_that_was_moved_away_is_begun_again(served: Running, tmp_path: Path) -> None:
+def test_a_file_that_was_moved_away_is_started_again(served: Running, tmp_path: Path) -> None:
     body = {"sample": "word1", "label": "glad"}
     assert served.client.post(f"/incoming/{NAME}", json=body).json() == {"stored": True}
     paths.incoming(NAME).rename(tmp_path / "taken.jsonl")

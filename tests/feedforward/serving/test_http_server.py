@@ -84,7 +84,7 @@ def test_an_idle_connection_is_closed_without_an_answer(strict: Running) -> None
 
 
 @pytest.mark.parametrize("part", [b"X-Header: y\r\n", b"a"])
-def test_a_dripping_head_is_refused_and_closed(strict: Running, part: bytes) -> None:
+def test_a_slow_head_is_refused_and_closed(strict: Running, part: bytes) -> None:
     with connect(strict) as connection:
         connection.sendall(HEAD + b"X: ")
         assert drip(connection, part)
@@ -95,7 +95,7 @@ def test_a_dripping_head_is_refused_and_closed(strict: Running, part: bytes) -> 
     assert problem(answer)["field"] == "head"
 
 
-def test_a_dripping_body_is_refused_and_closed(strict: Running) -> None:
+def test_a_slow_body_is_refused_and_closed(strict: Running) -> None:
     with connect(strict) as connection:
         connection.sendall(HEAD + b"Content-Length: 100000\r\n\r\n{")
         answer = read_all(connection)
@@ -161,7 +161,7 @@ def test_large_bodies_share_a_limit_and_short_requests_pass(strict: Running) -> 
     assert strict.server.memory.used == 0
 
 
-def test_more_connections_than_allowed_keep_nobody_out(strict: Running) -> None:
+def test_more_connections_than_allowed_block_no_client(strict: Running) -> None:
     parts = [b"", HEAD, HEAD + b"Content-Length: 100\r\n\r\n{"]
     held = [connect(strict) for _ in range(3 * SHORT["connections"])]  # type: ignore[operator]
     try:
@@ -279,7 +279,7 @@ def test_head_is_get_without_the_body(strict: Running, path: str) -> None:
 
 
 @pytest.mark.parametrize(("path", "allowed"), [("/", "GET, HEAD"), (f"/predict/{NAME}", "POST")])
-def test_a_wrong_method_is_told_the_right_ones(strict: Running, path: str, allowed: str) -> None:
+def test_a_wrong_method_is_answered_with_the_allowed_ones(strict: Running, path: str, allowed: str) -> None:
     for method in ("PUT", "DELETE", "OPTIONS", "PATCH"):
         answer = strict.client.request(method, path)
         assert (answer.status_code, answer.headers["allow"]) == (405, allowed)

@@ -85,7 +85,7 @@ def test_tables_lists_and_arrays_are_taken_and_a_sample_that_cannot_be_is_named(
             answerer.predict(wrong)
 
 
-def test_what_was_touched_is_not_loaded(small: Params, small_store: "Store") -> None:
+def test_a_changed_version_is_not_loaded(small: Params, small_store: "Store") -> None:
     version = registered.champion(small_store, small)
     folder = model_versions.folder(version, model_version.SERVED)
     content = (folder / network_files.WEIGHTS).read_bytes()

@@ -317,7 +317,7 @@ def test_markup_in_a_text_stays_text(seat: Seat) -> None:
     assert page.locator("#words img, #words b").count() == 0
 
 
-def test_a_stopped_server_is_said_and_the_page_goes_on_when_it_is_back(
+def test_a_stopped_server_is_reported_and_the_page_continues_when_it_is_back(
     browser: "Browser", small: Params, small_store: "Store"
 ) -> None:
     params = small.model_copy(update={"serving": BOUNDS})

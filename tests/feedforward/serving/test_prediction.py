@@ -152,7 +152,9 @@ def test_a_file_that_cannot_be_read_is_named_with_its_line(
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_not_utf_8_is_replaced_and_the_line_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_bytes_that_are_not_utf_8_are_replaced_and_the_line_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "a.txt").write_bytes(b"good\nsch\xf6n\n\xff\n")
     assert [text.strip() for _, text in sample_files.from_table(tmp_path / "a.txt")] == ["good", "schön", "ÿ"]
     assert [record.getMessage() for record in caplog.records] == [
@@ -160,14 +162,14 @@ def test_what_is_not_utf_8_is_replaced_and_the_line_is_named(tmp_path: Path, cap
     ]
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         list(sample_files.from_table(tmp_path / "none.txt"))
     with pytest.raises(InputError, match="cannot be read"):
         list(sample_files.from_files([str(tmp_path)]))
 
 
-def test_many_texts_get_what_each_gets_alone() -> None:
+def test_many_texts_get_the_same_answers_as_one_at_a_time() -> None:
     asked = served(networks.network([12, 5, 1], ["relu", "sigmoid"]), ("sad", "glad"), TEXTS)
     texts = [("t", f"{'good ' * (k % 3)}{'bad ' * (k % 2)}film {k}") for k in range(sample_files.CHUNK + 5)]
     chunks = list(sample_files.in_chunks(asked, iter(texts)))
@@ -204,7 +206,7 @@ def test_the_champion_and_its_variants_answer(small: Params, small_store: "Store
 
 
 @pytest.mark.slow
-def test_a_touched_champion_or_variant_answers_nothing(small: Params, small_store: "Store") -> None:
+def test_a_changed_champion_or_variant_does_not_answer(small: Params, small_store: "Store") -> None:
     version = registered.champion(small_store, small, 1.0, original=2.0)
     path = model_versions.folder(version, "variants/original") / network_files.WEIGHTS
     path.write_bytes(registered.weights(3.0))

@@ -43,7 +43,7 @@ _json = st.recursive(
 )
 
 
-def test_whatever_is_asked_is_answered_or_refused(served: Running) -> None:
+def test_any_request_is_answered_or_refused(served: Running) -> None:
     @examples(300)
     @given(
         st.sampled_from(["/predict/notes", "/predict/tones", "/incoming/notes", "/incoming/tones"]),

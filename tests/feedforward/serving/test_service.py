@@ -66,7 +66,7 @@ def test_a_text_may_be_the_body_itself(served: Running) -> None:
     assert raw.json() == served.ask(GLAD).json()
 
 
-def test_nothing_that_is_not_finite_is_answered(served: Running) -> None:
+def test_answers_are_finite(served: Running) -> None:
     for answer in served.ask(GLAD, "word1", "x").json()["predictions"]:
         assert all(math.isfinite(share) and 0 <= share <= 1 for share in answer["probabilities"].values())
 
@@ -97,7 +97,7 @@ def test_health_readiness_metrics_and_description(served: Running) -> None:
     assert set(content["variants"]) == {"original", "dropout"}
 
 
-def test_without_a_champion_it_says_so_and_takes_one_up_later(small: Params, small_store: "Store") -> None:
+def test_without_a_champion_it_answers_503_and_loads_one_later(small: Params, small_store: "Store") -> None:
     with Running(small.model_copy(update={"serving": BOUNDS})) as served:
         response = served.ask(GLAD)
         assert response.status_code == 503
@@ -109,7 +109,7 @@ def test_without_a_champion_it_says_so_and_takes_one_up_later(small: Params, sma
         assert served.client.get("/ready").status_code == 200
 
 
-def test_a_new_champion_is_taken_up_under_load_and_a_touched_one_is_not(served: Running) -> None:
+def test_a_new_champion_is_loaded_under_load_and_a_changed_one_is_not(served: Running) -> None:
     registry = Registry()
     [run] = registry.find_runs(NAME, role="final")
     answered: list[tuple[int, int]] = []
@@ -139,7 +139,7 @@ def test_a_new_champion_is_taken_up_under_load_and_a_touched_one_is_not(served: 
     assert {version for _, version in answered} == {1, 2}
 
 
-def test_a_touched_variant_is_told_and_the_champion_answers(small: Params, small_store: "Store") -> None:
+def test_a_changed_variant_is_reported_and_the_champion_answers(small: Params, small_store: "Store") -> None:
     version = registered.champion(small_store, small, 1.0, original=2.0)
     (model_versions.folder(version, "variants/original") / network_files.WEIGHTS).write_bytes(registered.weights(4.0))
     with Running(small.model_copy(update={"serving": BOUNDS})) as served:
