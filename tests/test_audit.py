@@ -54,10 +54,10 @@ SKIPPED = {"name": "unknown", "skip_reason": "could not be audited: unknown (1.0
 def test_a_package_that_was_not_looked_up_fails_the_audit(
     audit: ModuleType, packages: list[dict[str, Any]], problem: str, code: int, lines: list[str]
 ) -> None:
-    said, left_with = audit.told(packages, problem)
+    printed, left_with = audit.told(packages, problem)
     assert left_with == code
-    assert len(said) == len(lines)
-    assert all(line.startswith(start) for line, start in zip(said, lines, strict=True))
+    assert len(printed) == len(lines)
+    assert all(line.startswith(start) for line, start in zip(printed, lines, strict=True))
 
 
 def test_without_a_network_it_is_one_line(tmp_path: Path) -> None:

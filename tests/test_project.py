@@ -203,8 +203,8 @@ def test_each_file_locks_the_same_versions_with_hashes(name: str) -> None:
 def test_no_file_names(what: str, pattern: str) -> None:
     if pattern == CHECKOUT and len(ROOT.parts) < 3:
         pytest.skip(f"{ROOT} is a name that any file may hold")
-    found = [f"{name}: {match[0]}" for name, text in tracked().items() for match in re.finditer(pattern, text)]
-    assert not found, f"{what}: {found[:10]}"
+    matches = [f"{name}: {match[0]}" for name, text in tracked().items() for match in re.finditer(pattern, text)]
+    assert not matches, f"{what}: {matches[:10]}"
 
 
 def test_nothing_reports_home() -> None:

@@ -20,13 +20,13 @@ def test_of_classes(classes: int) -> None:
     labels = numbers.integers(0, classes, ROWS).astype(np.uint8)
     logits = numbers.normal(0, 2, (ROWS, classes if classes > 2 else 1)).round(1).astype(np.float32)  # with ties
     asked = network("softmax" if classes > 2 else "sigmoid", logits.shape[1])
-    found, chances = scores.measure(asked, logits, labels), asked.to_probabilities(logits)
+    measured, chances = scores.measure(asked, logits, labels), asked.to_probabilities(logits)
     if classes == 2:
         expected = metrics.roc_auc_score(labels, chances[:, 1]), metrics.f1_score(labels, chances.argmax(1))
     else:
         area = metrics.roc_auc_score(labels, chances / chances.sum(1, keepdims=True), multi_class="ovr")
         expected = area, metrics.f1_score(labels, chances.argmax(1), average="macro")
-    assert (found["auc"], found["f1"]) == pytest.approx(expected)
+    assert (measured["auc"], measured["f1"]) == pytest.approx(expected)
     assert scores.losses(asked, logits, labels).mean() == pytest.approx(metrics.log_loss(labels, chances))
     assert scores.hits(asked, logits, labels).mean() == metrics.accuracy_score(labels, chances.argmax(1))
 
@@ -36,9 +36,9 @@ def test_of_many_labels() -> None:
     labels = numbers.integers(0, 2, (ROWS, 3)).astype(np.uint8)
     logits = numbers.normal(0, 2, (ROWS, 3)).astype(np.float32)
     asked = network("sigmoid", 3)
-    found, chances = scores.measure(asked, logits, labels), asked.activated(logits)
-    assert found["auc"] == pytest.approx(metrics.roc_auc_score(labels, chances, average="macro"))
-    assert found["f1"] == pytest.approx(metrics.f1_score(labels, chances > 0.5, average="macro"))
+    measured, chances = scores.measure(asked, logits, labels), asked.activated(logits)
+    assert measured["auc"] == pytest.approx(metrics.roc_auc_score(labels, chances, average="macro"))
+    assert measured["f1"] == pytest.approx(metrics.f1_score(labels, chances > 0.5, average="macro"))
     each = [metrics.log_loss(labels[:, k], chances[:, k]) for k in range(3)]
     assert scores.losses(asked, logits, labels).mean() == pytest.approx(np.mean(each))
     assert scores.hits(asked, logits, labels).shape == (ROWS, 3)

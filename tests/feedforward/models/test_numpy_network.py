@@ -33,9 +33,9 @@ def test_logarithms_stay_finite_where_probabilities_vanish() -> None:
     for activation, width in (("sigmoid", 1), ("softmax", 2)):
         network = Network(1.0, (Layer(np.full((1, width), 1e4, np.float32), np.zeros(width, np.float32), activation),))
         network.layers[0].kernel[0, 0] *= -1
-        found = network.log_probabilities(network.logits(np.ones((1, 1), np.uint8)))
-        assert np.isfinite(found).all()
-        assert found.min() <= -1e4
+        predicted = network.log_probabilities(network.logits(np.ones((1, 1), np.uint8)))
+        assert np.isfinite(predicted).all()
+        assert predicted.min() <= -1e4
 
 
 @pytest.mark.parametrize("rows", [0, 1, 8, 9, 4100])
@@ -66,8 +66,8 @@ def test_the_forward_pass_and_the_digest_are_those_of_keras(tmp_path: Path) -> N
 
         network = trainer.as_arrays(model)
         expected = np.asarray(model(features))
-        found = network.probabilities(features)
-        np.testing.assert_allclose(found[:, -width:], expected, atol=1e-6)
+        predicted = network.probabilities(features)
+        np.testing.assert_allclose(predicted[:, -width:], expected, atol=1e-6)
         assert network.weights_digest() == trainer.weights_digest(model)
 
 

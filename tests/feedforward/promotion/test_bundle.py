@@ -51,12 +51,12 @@ def folder(tmp_path: Path) -> tuple[Path, str]:
 
 
 def test_what_was_written_comes_back(folder: tuple[Path, str]) -> None:
-    found = bundle.read(*folder)
-    assert found.description == description()
-    assert found.encoder == WORDS
-    features = found.encoder.encode(["good film", "bad"])
-    np.testing.assert_array_equal(found.network.logits(features), network_files.read(FILES).logits(features))
-    assert found.bytes == sum(
+    servable = bundle.read(*folder)
+    assert servable.description == description()
+    assert servable.encoder == WORDS
+    features = servable.encoder.encode(["good film", "bad"])
+    np.testing.assert_array_equal(servable.network.logits(features), network_files.read(FILES).logits(features))
+    assert servable.bytes == sum(
         path.stat().st_size for path in folder[0].iterdir() if path.name not in (bundle.MANIFEST, bundle.MODEL)
     )
 
@@ -108,7 +108,7 @@ def link(target: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("touch", "said"),
+    ("touch", "message"),
     [
         (swap_for_a_valid_one, "manifest.json: was changed"),
         (forge_the_manifest, "manifest.json: was changed"),
@@ -122,9 +122,9 @@ def link(target: Path) -> None:
         (lambda target: os.truncate(target / bundle.MANIFEST, 10**9), "manifest.json: was changed"),
     ],
 )
-def test_changed_bundles_are_refused(folder: tuple[Path, str], touch, said: str) -> None:
+def test_changed_bundles_are_refused(folder: tuple[Path, str], touch, message: str) -> None:
     touch(folder[0])
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         bundle.read(*folder)
 
 

@@ -45,8 +45,8 @@ def test_a_better_model_replaces_the_champion_and_a_worse_one_does_not() -> None
 
 def test_a_model_is_no_improvement_of_itself() -> None:
     same = evidence(0.3)
-    found = gain(same, same, 0.95)
-    assert (found.mean, found.low, found.high) == (0, 0, 0)
+    result = gain(same, same, 0.95)
+    assert (result.mean, result.low, result.high) == (0, 0, 0)
     assert not decide(candidate(evidence=same), same, LABELS, NAMES, Promotion()).promoted
 
 
@@ -54,10 +54,10 @@ def test_what_a_lucky_seed_wins_is_not_enough() -> None:
     before, lucky = evidence(0.300, seed=1), evidence(0.295, seed=2)
     assert decide(candidate(evidence=lucky), before, LABELS, NAMES, RULE).promoted
     before, lucky = (evidence(loss, seed, seeds=3, seed_sd=0.006) for loss, seed in ((0.300, 1), (0.295, 2)))
-    found = decide(candidate(evidence=lucky), before, LABELS, NAMES, RULE)
-    assert found.gain is not None
-    assert found.gain.high - found.gain.low > 0.01
-    assert not found.promoted
+    result = decide(candidate(evidence=lucky), before, LABELS, NAMES, RULE)
+    assert result.gain is not None
+    assert result.gain.high - result.gain.low > 0.01
+    assert not result.promoted
 
 
 @pytest.mark.parametrize(("seeds", "spread"), [(1, 0.0), (3, 0.02), (5, 0.05)])
@@ -68,8 +68,8 @@ def test_the_interval_covers_the_true_gain_at_its_confidence(seeds: int, spread:
         samples = random.gamma(1.0, 0.3, (2, 1, 300))
         luck = random.normal(0, spread, (2, seeds, 1))
         losses = samples + luck + random.normal(0, 0.05, (2, seeds, 300))
-        found = gain(Evidence(losses[0], hits), Evidence(losses[1] + 0.05, hits), 0.95)
-        covered += found.low <= 0.05 <= found.high
+        result = gain(Evidence(losses[0], hits), Evidence(losses[1] + 0.05, hits), 0.95)
+        covered += result.low <= 0.05 <= result.high
     assert 0.93 <= covered / 2000 <= 0.975
 
 

@@ -58,9 +58,9 @@ def conclude(params: Params, store: "Store", strength: float, **figures: float) 
 
 
 def champion() -> Version:
-    found = model_versions.find(NAME)
-    assert found is not None
-    return found
+    current = model_versions.find(NAME)
+    assert current is not None
+    return current
 
 
 # --- the whole way ---------------------------------------------------------------------------
@@ -74,31 +74,31 @@ def test_a_trained_run_becomes_champion_and_the_same_run_changes_nothing(
     packs = plan.plan(open_rule, "fair", [NAME], ["original", "smaller"])
     for pack in packs:
         runner.train_pack(pack, open_rule, small_store)
-    said: list[str] = []
-    first = promote.promote(open_rule, NAME, say=said.append)
+    output: list[str] = []
+    first = promote.promote(open_rule, NAME, say=output.append)
     assert first.decision.promoted
     assert champion().number == 1
-    assert said[0].startswith("notes version 1 is run ")
+    assert output[0].startswith("notes version 1 is run ")
 
-    found = champion()
-    figures = json.loads(found.tags["evaluation"])
+    current = champion()
+    figures = json.loads(current.tags["evaluation"])
     assert figures["probe_difference"] < 1e-5
-    models = evaluation.holdout_models(found)
-    assert [model.description.seed for model in models] == [int(found.tags["seed"]), 1 - int(found.tags["seed"])]
+    models = evaluation.holdout_models(current)
+    assert [model.description.seed for model in models] == [int(current.tags["seed"]), 1 - int(current.tags["seed"])]
     of_seed_0 = next(model for model in models if model.description.seed == 0)
     # the holdout model is the final model of its seed, trained again without the validation split
     training, _ = validation_split.fixed(Split.load(paths.vectorized(NAME) / "train"), params.datasets[NAME])
     again = training_run.train_final(params.datasets[NAME], {"original": params.variants["original"]}, training, 0)
     assert of_seed_0.description.weights_digest == again.weights_digest
     assert of_seed_0.description.samples == len(training)
-    [replica] = Registry().find_runs(NAME, role="replica", variant="original", seed=found.tags["seed"])
+    [replica] = Registry().find_runs(NAME, role="replica", variant="original", seed=current.tags["seed"])
     assert figures["recorded_cross_entropy"] == Registry().curve(replica, "val_cross_entropy")[1]
-    assert set(json.loads(found.tags["variants"])) == {"original", "smaller"}
-    for variant, digest in json.loads(found.tags["variants"]).items():
-        told = bundle.read(model_versions.folder(found, f"variants/{variant}"), digest).description
-        assert (told.variant, told.epochs, told.samples) == (variant, 3, 66)
-    card = (model_versions.folder(found, "card") / "card.md").read_text()
-    assert found.tags["weights_digest"] in card
+    assert set(json.loads(current.tags["variants"])) == {"original", "smaller"}
+    for variant, digest in json.loads(current.tags["variants"]).items():
+        description = bundle.read(model_versions.folder(current, f"variants/{variant}"), digest).description
+        assert (description.variant, description.epochs, description.samples) == (variant, 3, 66)
+    card = (model_versions.folder(current, "card") / "card.md").read_text()
+    assert current.tags["weights_digest"] in card
     assert "**Promoted**: it meets all acceptance criteria" in card
 
     again = promote.promote(open_rule, NAME)
@@ -148,7 +148,7 @@ def test_a_better_one_replaces_and_a_worse_one_is_kept_out(params: Params, small
 
 
 @pytest.mark.parametrize(
-    ("strength", "figures", "said"),
+    ("strength", "figures", "output"),
     [
         (0.0, {}, "accuracy on glad must be at least 0.75"),
         (-1.0, {}, "accuracy on sad must be at least 0.75, got 0"),
@@ -157,9 +157,9 @@ def test_a_better_one_replaces_and_a_worse_one_is_kept_out(params: Params, small
     ],
 )
 def test_unsound_challengers_are_refused(
-    params: Params, small_store: "Store", strength: float, figures: dict[str, float], said: str
+    params: Params, small_store: "Store", strength: float, figures: dict[str, float], output: str
 ) -> None:
-    with pytest.raises(Refused, match=said):
+    with pytest.raises(Refused, match=output):
         conclude(params, small_store, strength, **figures)
     assert model_versions.find(NAME) is None
     assert [line["decision"] for line in log()] == ["refused"]
@@ -246,14 +246,14 @@ def version_tags(number: int) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "output"),
     [
         ({"labels": ("sad", "glad", "so-so"), "task": "multiclass"}, "trained for the task binary"),
         ({"labels": ("bad", "good")}, "its labels are sad, glad, params.yaml says bad, good"),
     ],
 )
 def test_a_champion_of_another_task_or_other_labels_is_not_compared(
-    params: Params, small_store: "Store", changes: dict[str, object], said: str
+    params: Params, small_store: "Store", changes: dict[str, object], output: str
 ) -> None:
     conclude(params, small_store, 3.0)
     served = bundle.read(model_versions.folder(champion(), "served"), champion().tags["digest"])
@@ -261,7 +261,7 @@ def test_a_champion_of_another_task_or_other_labels_is_not_compared(
     assert compatibility.mismatch(served, dataset) is None
     other = SimpleNamespace(task=dataset.task, labels=dataset.labels, reader=dataset.reader)
     vars(other).update(changes)
-    assert said in str(compatibility.mismatch(served, other))  # type: ignore[arg-type]
+    assert output in str(compatibility.mismatch(served, other))  # type: ignore[arg-type]
     evidence, problem = promote._evidence_of_champion(
         SimpleNamespace(datasets={NAME: other}),  # type: ignore[arg-type]
         NAME,

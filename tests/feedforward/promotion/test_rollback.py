@@ -60,9 +60,9 @@ def test_an_earlier_champion_is_verified_and_champion_again(
     params: Params, small_store: "Store", tensorflow: None
 ) -> None:
     run = promoted(params, small_store, 1.0, 2.0, real=True)
-    said: list[str] = []
-    assert rollback(params, NAME, None, "worse on long texts", said.append).number == 1
-    assert said == ["verifying notes version 1 in a separate process"]
+    messages: list[str] = []
+    assert rollback(params, NAME, None, "worse on long texts", messages.append).number == 1
+    assert messages == ["verifying notes version 1 in a separate process"]
     assert current().number == 1
     assert tags(2)["decision"] == "rolled_back"
     assert (tags(1)["decision"], tags(1)["reason"]) == ("promoted", "worse on long texts")
@@ -79,15 +79,15 @@ def test_an_earlier_champion_is_verified_and_champion_again(
 
     assert rollback(params, NAME, 2, "it was not worse").number == 2
     assert current().number == 2
-    told = history.history(NAME)
-    assert [(period.version, period.decision) for period in told.periods] == [
+    shown = history.history(NAME)
+    assert [(period.version, period.decision) for period in shown.periods] == [
         (1, "promoted"),
         (2, "promoted"),
         (1, "rolled_back"),
         (2, "rolled_back"),
     ]
-    assert told.periods[1].until == told.periods[2].since
-    assert (told.periods[-1].until, told.mismatch) == (None, None)
+    assert shown.periods[1].until == shown.periods[2].since
+    assert (shown.periods[-1].until, shown.mismatch) == (None, None)
 
 
 def test_a_version_that_keras_and_numpy_answer_differently_is_refused(

@@ -14,7 +14,7 @@ CLASSES = {"tones": 3, "notes": 2}
 
 def measured(name: str, incoming: Split, **bounds: float) -> Distances:
     train = split(name, 900)
-    lengths = tuple(np.asarray(drift.nonzero(each.features)) * 5 for each in (train, incoming))
+    lengths = tuple(np.asarray(drift.nonzero(part.features)) * 5 for part in (train, incoming))
     return drift.measure(train, incoming, lengths, CLASSES[name], Drift(**bounds), str)
 
 
@@ -27,32 +27,34 @@ def test_samples_of_the_same_kind_do_not_drift(name: str) -> None:
 def test_few_samples_far_away_may_be_chance() -> None:
     labels = split("notes", 300, seed=5)
     one_sided = labels.take(np.flatnonzero(np.asarray(labels.labels) == 1)[:3])
-    found = measured("notes", one_sided)
-    assert found.classes.value > 0.3
-    assert found.drifted == ()
+    distances = measured("notes", one_sided)
+    assert distances.classes.value > 0.3
+    assert distances.drifted == ()
 
 
 def test_more_samples_of_one_class_drift_in_shares_and_in_its_features() -> None:
     labels = split("notes", 600, seed=5)
-    found = measured("notes", labels.take(np.flatnonzero(np.asarray(labels.labels) == 1)))
-    assert found.classes in found.drifted
-    told = {each.column for each in found.drifted if each.column is not None}
-    assert told
-    assert told <= set(range(5, 25))
+    distances = measured("notes", labels.take(np.flatnonzero(np.asarray(labels.labels) == 1)))
+    assert distances.classes in distances.drifted
+    columns = {distance.column for distance in distances.drifted if distance.column is not None}
+    assert columns
+    assert columns <= set(range(5, 25))
 
 
 def test_brighter_pictures_drift_in_their_features() -> None:
     tones = split("tones", 200, seed=5)
     brighter = Split(np.minimum(np.asarray(tones.features, np.int64) + 70, 255).astype(np.uint8), tones.labels)
-    found = measured("tones", brighter)
-    assert [each.column for each in found.farthest(3)] == [each.column for each in found.drifted[:3]]
-    assert found.classes not in found.drifted
+    distances = measured("tones", brighter)
+    assert [distance.column for distance in distances.farthest(3)] == [
+        distance.column for distance in distances.drifted[:3]
+    ]
+    assert distances.classes not in distances.drifted
     assert measured("tones", brighter, feature=1.0).drifted == ()
 
 
 def test_distances_of_zeros_and_ones_are_those_of_kolmogorov_and_smirnov() -> None:
     train, incoming = split("notes", 900), split("notes", 50, seed=9)
-    found = measured("notes", incoming)
+    distances = measured("notes", incoming)
     one, other = dense(train.features), dense(incoming.features)
-    for each in found.farthest(20):
-        assert each.value == pytest.approx(drift._ks(one[:, each.column], other[:, each.column]))
+    for distance in distances.farthest(20):
+        assert distance.value == pytest.approx(drift._ks(one[:, distance.column], other[:, distance.column]))

@@ -62,10 +62,10 @@ def decided(
 def test_each_reason_and_each_remark(
     look: Observations, given: dict[str, Any], reason: str | None, remark: str | None
 ) -> None:
-    found = decided({"notes": look}, **given)
-    assert found.retrain == (reason is not None)
-    assert found.reasons == ([reason] if reason else [])
-    assert found.remarks[0].startswith(remark) if remark else not found.remarks, found.remarks
+    result = decided({"notes": look}, **given)
+    assert result.retrain == (reason is not None)
+    assert result.reasons == ([reason] if reason else [])
+    assert result.remarks[0].startswith(remark) if remark else not result.remarks, result.remarks
 
 
 def give_pictures(labels: np.ndarray, brightness: int) -> None:
@@ -112,9 +112,9 @@ def test_samples_like_the_training_data_do_not_drift(small: Params) -> None:
         raw = pixels.tobytes()
         entry = {"digest": hashlib.sha256(raw).hexdigest(), "pixels": base64.b64encode(raw).decode()}
         append_only_log.append(paths.incoming("tones"), {"label": ["dark", "grey", "light"][label], **entry})
-    found = policy.observe(small, "tones", NOW)
-    assert found.comparison is not None
-    assert found.comparison.distances.drifted == ()
+    result = policy.observe(small, "tones", NOW)
+    assert result.comparison is not None
+    assert result.comparison.distances.drifted == ()
 
 
 def test_a_workspace_without_data_has_nothing_to_say(small: Params, tmp_path: Path) -> None:
@@ -128,9 +128,9 @@ def test_a_run_that_was_not_decided_on_is_pending_and_the_champion_has_an_age(
     small: Params, small_store: "Store"
 ) -> None:
     run = registered.final_run(small_store, small)
-    found = policy.observe(small, "notes", NOW)
-    assert found.pending is not None
-    assert found.pending.startswith(run.run_id[:8])
+    result = policy.observe(small, "notes", NOW)
+    assert result.pending is not None
+    assert result.pending.startswith(run.run_id[:8])
     registry = Registry()
     version = registered.version(registry, run, 1.0, evaluated=False)
     registry.tag(version, {"decision": "promoted"})
@@ -140,5 +140,5 @@ def test_a_run_that_was_not_decided_on_is_pending_and_the_champion_has_an_age(
         time = (then + timedelta(days=days)).isoformat(timespec="milliseconds")
         line = {"time": time, "dataset": "notes", "version": 1, "before": None, "champion": 1, "reason": "better"}
         append_only_log.append(paths.audit(), line | {"decision": "kept" if days else "promoted"})
-    found = policy.observe(small, "notes", NOW)
-    assert (found.pending, found.age) == (None, 3.0)
+    result = policy.observe(small, "notes", NOW)
+    assert (result.pending, result.age) == (None, 3.0)

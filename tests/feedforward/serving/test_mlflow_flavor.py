@@ -1,4 +1,4 @@
-"""A registered version answers through MLflow's own means: `mlflow models serve`, and loaded as a python_function."""
+"""A registered version answers through MLflow: `mlflow models serve`, and loaded as a python_function."""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ def test_mlflow_serves_the_champion_with_the_same_answers(small: Params, small_s
     registered.champion(small_store, small)
     texts = [GLAD, "word1", "nobody knows größe"]
     champion = prediction.champion(NAME)
-    with serving.mlflows(NAME) as port, serving.ours() as own:
+    with serving.mlflows(NAME) as port, serving.ours() as own_port:
         expected = prediction.answers(champion.served, texts)
         for body in (
             {"inputs": texts},
@@ -59,10 +59,12 @@ def test_mlflow_serves_the_champion_with_the_same_answers(small: Params, small_s
         [texts] = serving.samples(champion).values()
         given = texts[:5]
         bodies = [[{"inputs": [each]} for each in given], [{"samples": [each]} for each in given]]
-        places = [(port, "/invocations"), (own, f"/predict/{NAME}")]
-        serving.check_alike(*(serving.answers(*place, each) for place, each in zip(places, bodies, strict=True)))
-        for place, each in zip(places, bodies, strict=True):
-            measured = asyncio.run(serving.load(*place, each, 0.5))
+        endpoints = [(port, "/invocations"), (own_port, f"/predict/{NAME}")]
+        serving.check_alike(
+            *(serving.answers(*endpoint, each) for endpoint, each in zip(endpoints, bodies, strict=True))
+        )
+        for endpoint, each in zip(endpoints, bodies, strict=True):
+            measured = asyncio.run(serving.load(*endpoint, each, 0.5))
             assert measured.rate > 0
             assert 0 < measured.p50 <= measured.p99
 

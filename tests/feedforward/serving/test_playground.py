@@ -31,7 +31,7 @@ class Seat:
         self.page: Page = self.context.new_page()
         self.page.set_default_timeout(SOON)
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("console", lambda told: self.wrong.append(told.text) if told.type == "error" else None)
+        self.page.on("console", lambda message: self.wrong.append(message.text) if message.type == "error" else None)
         self.page.on(
             "request", lambda asked: None if asked.url.startswith(self.address) else self.wrong.append(asked.url)
         )
@@ -43,8 +43,8 @@ class Seat:
     def answers(self, text: str) -> None:
         sync.expect(self.page.locator("#answer")).to_contain_text(text)
 
-    def says(self, place: str, text: str) -> None:
-        sync.expect(self.page.locator(f"#{place}")).to_contain_text(text)
+    def says(self, element: str, text: str) -> None:
+        sync.expect(self.page.locator(f"#{element}")).to_contain_text(text)
 
 
 @pytest.fixture
@@ -181,17 +181,17 @@ def test_a_picture_can_be_chosen(seat: Seat, tmp_path: Path) -> None:
     sync.expect(page.locator("#view")).to_be_visible()
     [expected] = served_answer(seat, tmp_path / "digit.png")
     seat.answers(expected["label"])
-    drag(seat, [(60, 60), (60, 200)], touch=False)  # a drawing takes its place
+    drag(seat, [(60, 60), (60, 200)], touch=False)  # a drawing replaces it
     sync.expect(page.locator("#labels button").first).to_be_enabled()
     assert page.evaluate("drawn")
 
 
 def served_answer(seat: Seat, path: Path) -> list[dict[str, Any]]:
     sent = {"data": path.read_bytes(), "headers": {"content-type": "image/png"}}
-    found: list[dict[str, Any]] = seat.context.request.post(f"{seat.address}predict/tones", **sent).json()[
+    predictions: list[dict[str, Any]] = seat.context.request.post(f"{seat.address}predict/tones", **sent).json()[
         "predictions"
     ]
-    return found
+    return predictions
 
 
 # --- rows ------------------------------------------------------------------------------------

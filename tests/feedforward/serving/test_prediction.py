@@ -193,16 +193,16 @@ def test_without_a_champion_the_command_to_get_one_is_named(small: Params, small
 @pytest.mark.slow
 def test_the_champion_and_its_variants_answer(small: Params, small_store: "Store") -> None:
     registered.champion(small_store, small, 1.0, original=2.0, dropout=-1.0)
-    found = prediction.champion(NAME)
-    assert set(found.chosen("all")) == {"champion", "original", "dropout"}
+    result = prediction.champion(NAME)
+    assert set(result.chosen("all")) == {"champion", "original", "dropout"}
     shares = {
         name: prediction.answers(asked, [GLAD])[0]["probabilities"]["glad"]
-        for name, asked in found.chosen("all").items()
+        for name, asked in result.chosen("all").items()
     }
     assert shares["dropout"] < 0.5 < shares["champion"] < shares["original"]
-    assert list(found.chosen("dropout")) == ["dropout"]
+    assert list(result.chosen("dropout")) == ["dropout"]
     with pytest.raises(ParamsError, match="must be one of all, dropout, original"):
-        found.chosen("larger")
+        result.chosen("larger")
 
 
 @pytest.mark.slow
@@ -305,5 +305,5 @@ def test_a_prediction_loads_no_heavy_library(small: Params, small_store: "Store"
 
 def test_probabilities_and_labels_belong_together() -> None:
     asked = served(networks.network([12, 3], ["softmax"]), ("x", "y", "z"), TEXTS)
-    [found] = prediction.described(asked, np.array([[0.2, 0.5, 0.3]]))
-    assert found == {"label": "y", "probability": 0.5, "probabilities": {"x": 0.2, "y": 0.5, "z": 0.3}}
+    [result] = prediction.described(asked, np.array([[0.2, 0.5, 0.3]]))
+    assert result == {"label": "y", "probability": 0.5, "probabilities": {"x": 0.2, "y": 0.5, "z": 0.3}}

@@ -78,8 +78,8 @@ def test_other_hosts_and_pages_of_other_sites_are_refused(served: Running) -> No
     ):
         answer = served.client.post(f"/predict/{NAME}", json={"samples": [GLAD]}, headers=headers)
         assert answer.status_code == 403, headers
-    own = {"origin": f"http://127.0.0.1:{served.port}"}
-    assert served.client.post(f"/predict/{NAME}", json={"samples": [GLAD]}, headers=own).status_code == 200
+    same_origin = {"origin": f"http://127.0.0.1:{served.port}"}
+    assert served.client.post(f"/predict/{NAME}", json={"samples": [GLAD]}, headers=same_origin).status_code == 200
 
 
 def raw(port: int, content: bytes) -> bytes:
