@@ -127,7 +127,7 @@ ROWS = (
         "kill -9 of the whole group at any point",
         _tests(_FAILED, "killed_while_logging")
         + _tests(_DATABASE, "a_database_whose_creation_was_interrupted_is_created_again")
-        + _tests(_GATE, "a_promotion_that_was_cut_off_is_finished_by_the_next"),
+        + _tests(_GATE, "an_interrupted_promotion_is_finished_by_the_next"),
         (kills.of_the_group,),
     ),
     Row(
@@ -268,7 +268,7 @@ ROWS = (
         + _tests(
             _GATE,
             "a_changed_artifact_is_refused_before_it_is_loaded",
-            "half_an_upload_is_never_champion",
+            "an_incomplete_upload_is_never_champion",
             "a_changed_holdout_model_is_not_evidence",
             "the_logged_model_must_be_the_one_that_was_recorded",
         )

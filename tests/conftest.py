@@ -1,4 +1,4 @@
-"""Order of the tests, and what they share."""
+"""Order of the tests, and shared fixtures."""
 
 import logging
 import os
@@ -18,7 +18,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole jobs first, then slow tests: begun last they would keep one core busy while the other has nothing to do."""
+    """Whole jobs first, then slow tests: started last, they would occupy one core while the other is idle."""
     items.sort(key=lambda item: ("pipelines" not in item.path.parts, item.get_closest_marker("slow") is None))
 
 
@@ -46,6 +46,6 @@ def prefect_server_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture
 def prefect_server(prefect_server_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A server for the jobs of this test, of which it is not the subject: they start none of their own."""
+    """A shared Prefect server for jobs whose test is not about the server, so that they start none."""
     monkeypatch.setenv("PREFECT_API_URL", prefect_server_address)
     return prefect_server_address

@@ -1,4 +1,4 @@
-"""Every command of the README, run for real after `make run`: `make readme` (minutes; pytest alone passes it over)."""
+"""Every command of the README, run for real after `make run`: `make readme` (minutes; not collected by pytest)."""
 
 import os
 import re
@@ -49,7 +49,7 @@ def test_it_works(command: str) -> None:
 
 
 def serve(command: str) -> None:
-    """Start the command, ask for the page, end it as Ctrl-C does."""
+    """Start the command, request the page, stop it as Ctrl-C does."""
     process = subprocess.Popen(shlex.split(command), cwd=ROOT, env=environment(), start_new_session=True)
     try:
         for _ in range(120):

@@ -1,4 +1,4 @@
-"""`make audit`: what pip-audit says becomes lines and an exit code, and what it could not ask is no good news."""
+"""`make audit`: pip-audit's findings as lines and an exit code; packages that were not looked up are failures."""
 
 import importlib.util
 import os

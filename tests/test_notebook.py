@@ -1,4 +1,4 @@
-"""The lecture as a notebook: kept without outputs, and executed from its first cell to its last."""
+"""The lecture notebook: stored without outputs, and executed from its first cell to its last."""
 
 import re
 from pathlib import Path

@@ -107,7 +107,7 @@ def test_each_command_of_the_makefile_exists() -> None:
 
 
 def named(program: str, text: str) -> set[str]:
-    """Words that a text names after `program`: in backticks, or where a command stands in CI's and the hooks' files."""
+    """Words after `program` in a text: in backticks, or in commands of CI's and the hooks' files."""
     start = r"(?:`|^\$ |\brun: |\bentry: |^ *step )"
     return set(re.findall(rf"{start}{program} ([a-z][a-z-]+)\b(?![=:])", text, re.MULTILINE))
 
@@ -148,7 +148,7 @@ def test_each_command_of_the_readme_exists_with_its_options(command: str) -> Non
 
 @functools.cache
 def locked(name: str) -> dict[str, set[str]]:
-    """Package → versions of requirements/NAME.txt (several where they depend on the Python or the system)."""
+    """Package → versions in requirements/NAME.txt (several if they depend on Python's version or the system)."""
     versions: dict[str, set[str]] = {}
     for package, version in re.findall(
         r"^([\w.-]+)==(\S+)", (ROOT / f"requirements/{name}.txt").read_text(), re.MULTILINE
@@ -158,7 +158,7 @@ def locked(name: str) -> dict[str, set[str]]:
 
 
 def wanted() -> dict[str, list[str]]:
-    """What pyproject.toml asks of each file in requirements/, as `make lock` puts them together."""
+    """What pyproject.toml requires of each file in requirements/, as `make lock` combines them."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     base, extra = project["project"]["dependencies"], project["project"]["optional-dependencies"]
     return {
@@ -170,7 +170,7 @@ def wanted() -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("name", wanted())
-def test_the_lock_holds_what_pyproject_asks_for(name: str) -> None:
+def test_the_lock_satisfies_pyproject(name: str) -> None:
     for line in wanted()[name]:
         requirement = Requirement(line)
         versions = locked(name).get(canonicalize_name(requirement.name), set())
@@ -207,7 +207,7 @@ def test_no_file_names(what: str, pattern: str) -> None:
     assert not matches, f"{what}: {matches[:10]}"
 
 
-def test_nothing_reports_home() -> None:
+def test_telemetry_is_off() -> None:
     config = (ROOT / ".dvc/config").read_text()
     assert "analytics = false" in config
     assert "check_update = false" in config

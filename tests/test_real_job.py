@@ -1,4 +1,4 @@
-"""The figures of the finished `make run` on the real data, as its users find them: in the reports and in MLflow."""
+"""The figures of the finished `make run` on the real data, in the reports and in MLflow."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def final(runs: list[RunResult], dataset: str, metric: str) -> list[float]:
     return [run.metrics[metric] for run in runs if run.dataset == dataset and run.role == "final"]
 
 
-def test_every_variant_of_every_data_set_has_all_its_seeds(runs: list[RunResult]) -> None:
+def test_every_variant_of_every_dataset_has_all_its_seeds(runs: list[RunResult]) -> None:
     params = load_params(ROOT / "params.yaml")
     expected = {(d, v, s) for d in params.datasets for v in params.variants for s in range(params.seeds)}
     assert {(run.dataset, run.variant, run.seed) for run in runs if run.role == "replica"} == expected
@@ -56,7 +56,7 @@ def test_imdb_original_overfits_as_in_the_lecture(runs: list[RunResult]) -> None
             assert run.metrics["last_val_cross_entropy"] >= 1.5 * run.metrics["best_val_cross_entropy"]
 
 
-def test_mlflow_holds_the_same_figures_under_the_names_that_scripts_rely_on(runs: list[RunResult]) -> None:
+def test_mlflow_has_the_same_figures_under_documented_names(runs: list[RunResult]) -> None:
     from feedforward.tracking import open_store
 
     store = open_store()

@@ -1,4 +1,4 @@
-"""The embedded samples: what is committed is what the scripts make and what demo/params.yaml names."""
+"""The embedded samples: the committed files are those that the scripts write and demo/params.yaml names."""
 
 import gzip
 import importlib.util
@@ -44,7 +44,7 @@ def prepared(tmp_path_factory):
         yield folder
 
 
-def test_every_data_set_of_the_demo_is_named_and_marked_as_a_sample():
+def test_every_dataset_of_the_demo_is_marked_as_a_demo():
     assert all(name.endswith("-sample") and dataset.demo for name, dataset in PARAMS.datasets.items())
 
 
@@ -64,7 +64,7 @@ def test_the_samples_are_small():
 
 
 @pytest.mark.parametrize("path", sorted(SAMPLES.glob("*.gz")), ids=lambda path: path.name)
-def test_the_containers_carry_no_time_and_no_name(path):
+def test_the_archives_contain_no_time_and_no_name(path):
     head = path.read_bytes()[:10]
     assert head[:3] == b"\x1f\x8b\x08"
     assert head[3] == 0, "no name, no comment"
@@ -91,8 +91,8 @@ def test_the_digits_are_the_first_of_the_real_ones():
 
 
 @pytest.mark.slow
-def test_a_linear_model_is_right_about_nine_times_in_ten(prepared):
-    """Naive Bayes, a linear model in closed form: good enough to learn from, not good enough to be boring."""
+def test_a_linear_model_has_an_accuracy_of_about_nine_tenths(prepared):
+    """Naive Bayes, a linear model in closed form: the reviews can be learned, but not perfectly."""
     train, test = (Split.load(paths.vectorized("imdb-sample") / split) for split in ("train", "test"))
     assert isinstance(train.features, MultiHot)
     counts = [train.features.take(np.flatnonzero(train.labels == label)).dense().mean(axis=0) for label in (0, 1)]

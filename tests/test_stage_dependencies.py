@@ -1,4 +1,4 @@
-"""The dependencies of each stage of dvc.yaml against what its code imports: none is missing, none is needless."""
+"""The dependencies of each stage of dvc.yaml equal the imports of its code: none is missing, none is superfluous."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def test_a_stage_depends_on_all_code_that_it_imports(stage: str) -> None:
 
 
 @pytest.mark.parametrize(("stage", "path"), [(stage, path) for stage in STAGES for path in code_dependencies(stage)])
-def test_a_dependency_that_is_taken_away_is_missed(stage: str, path: str) -> None:
+def test_a_removed_dependency_is_detected(stage: str, path: str) -> None:
     left = [other for other in code_dependencies(stage) if other != path]
     assert missing(code_of(stage), left)
 

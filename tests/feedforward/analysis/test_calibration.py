@@ -1,4 +1,4 @@
-"""Calibration: known cases, and that temperature scaling undoes over-confidence without changing an answer."""
+"""Calibration: known cases; temperature scaling removes overconfidence without changing a prediction."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def test_true_probabilities_are_calibrated_and_doubled_logits_are_not() -> None:
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
-def test_temperature_recovers_the_scale_and_changes_no_answer(scale: float) -> None:
+def test_temperature_recovers_the_scale_and_changes_no_prediction(scale: float) -> None:
     logits = TRUE_LOGITS * scale
     temperature = calibration.temperature(logits, LABELS)
     assert temperature == pytest.approx(scale, rel=0.04)
@@ -46,7 +46,7 @@ def test_one_logit_is_that_of_class_one() -> None:
     assert p.tolist() == [pytest.approx([0.5, 0.5]), pytest.approx([0.25, 0.75])]
 
 
-def test_confusion_matrix_counts_by_true_class_and_answer() -> None:
+def test_confusion_matrix_counts_by_true_and_predicted_class() -> None:
     p = np.eye(3)[[0, 0, 1, 1]]
     matrix = calibration.confusion_matrix(p, np.array([0, 1, 1, 2]))
     assert matrix.tolist() == [[1, 0, 0], [1, 1, 0], [0, 1, 0]]

@@ -162,7 +162,7 @@ def test_more_claims_make_each_harder_to_decide() -> None:
 
 @pytest.mark.slow
 def test_false_verdicts_of_a_family_stay_below_five_percent() -> None:
-    """Where nothing differs, at most one family in twenty may hold a decided direction."""
+    """If nothing differs, at most one family of claims in twenty may have a decided direction."""
     params = with_claims(*(claim("lower", left=left) for left in ("smaller", "larger", "l2", "dropout")))
     noise, wrong = np.random.default_rng(0), 0
     for _ in range(150):
@@ -198,7 +198,7 @@ def test_claims_of_the_lecture_are_all_judged() -> None:
         ("statistic: best_epoch", "statistic: best_epok", "must be 'best_val_cross_entropy', 'best_epoch'"),
     ],
 )
-def test_a_claim_that_makes_no_sense_is_named_before_any_work(tmp_path: Path, old: str, new: str, problem: str) -> None:
+def test_an_invalid_claim_is_reported_before_any_work(tmp_path: Path, old: str, new: str, problem: str) -> None:
     text = paths.params().read_text(encoding="utf-8")
     assert old in text
     (tmp_path / "params.yaml").write_text(text.replace(old, new, 1), encoding="utf-8")

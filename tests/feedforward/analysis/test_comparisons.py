@@ -1,4 +1,4 @@
-"""Differences are paired by seed; a variant is called better only where the shared seeds say so."""
+"""Differences are paired by seed; a variant is called better only if the shared seeds show it."""
 
 import itertools
 
@@ -58,7 +58,7 @@ def test_ranking_of_accuracy_puts_the_highest_first() -> None:
 
 
 def test_a_winner_by_unpaired_means_does_not_beat_a_variant_that_is_better_on_every_shared_seed() -> None:
-    """20 seeds of one variant, 10 of the other: its last ten seeds are easy ones, which the other never saw."""
+    """20 seeds of one variant, 10 of the other; the last ten seeds are easy, and only one variant has them."""
     luck = [0.30 + 0.001 * (s % 3) for s in range(10)] + [0.1] * 10
     runs = runs_of(many=luck, few=[x - 0.01 + 0.0001 * (s % 2) for s, x in enumerate(luck[:10])])
     assert np.mean(luck) < np.mean(luck[:10]) - 0.01

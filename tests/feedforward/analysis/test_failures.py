@@ -32,7 +32,7 @@ def test_two_of_five_seeds_never_learned(dataset: Dataset) -> None:
     )
 
 
-def test_dead_units_are_named_where_they_were_counted(dataset: Dataset) -> None:
+def test_dead_units_are_named_if_they_were_counted(dataset: Dataset) -> None:
     [entry] = failures.find([run(0, 0.28, dead_units=0.0), run(1, 0.6, dead_units=0.5)], dataset)
     assert str(entry) == "1 of 2 seeds never learned: dead units (seed 1)"
 

@@ -28,7 +28,7 @@ def test_one_value_has_a_mean_and_no_interval() -> None:
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 20])
-def test_intervals_cover_the_truth_as_often_as_they_promise(n: int) -> None:
+def test_intervals_cover_the_truth_at_their_confidence(n: int) -> None:
     values = np.random.default_rng(n).normal(0.29, 0.01, (2000, n))
     estimates = [intervals.estimate(row) for row in values]
     covered = np.mean([e.low <= 0.29 <= e.high for e in estimates if e and e.low is not None and e.high is not None])
@@ -69,7 +69,7 @@ def test_p_value_is_that_of_the_paired_t_test() -> None:
     assert intervals.p_value(left - right) == pytest.approx(stats.ttest_rel(left, right).pvalue)
 
 
-def test_p_value_does_not_jump_where_seeds_agree() -> None:
+def test_p_value_is_continuous_if_seeds_agree() -> None:
     """Five seeds that overfit 7 epochs later: nearly the same p-value if one of them is at 7.001."""
     constant, nearly = [intervals.p_value([7.0] * 4 + [last], resolution=1.0) for last in (7.0, 7.001)]
     assert constant == pytest.approx(nearly, rel=0.01)

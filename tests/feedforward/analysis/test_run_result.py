@@ -1,4 +1,4 @@
-"""What runs leave behind: the same bytes for the same runs, and damaged files are named."""
+"""Saved results: equal runs give equal bytes, and damaged files are named."""
 
 import dataclasses
 import json

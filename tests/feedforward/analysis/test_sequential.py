@@ -16,7 +16,7 @@ def mixture(values: list[float], null: float) -> float:
     return math.sqrt(c / (n + c)) * (squares / (squares - np.sum(x) ** 2)) ** (n / 2)
 
 
-def test_interval_holds_the_means_that_the_martingale_does_not_refute() -> None:
+def test_interval_contains_the_means_that_the_martingale_does_not_reject() -> None:
     values = np.random.default_rng(0).normal(0.3, 1.0, 12).tolist()
     for interval in sequential.confidence_sequence(values, 0.05)[-1:]:
         assert interval.low is not None

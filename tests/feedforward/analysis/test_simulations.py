@@ -1,4 +1,4 @@
-"""Short forms of `python -m bench.simulations`: intervals and verdicts keep their promises through the real code."""
+"""Short forms of `python -m bench.simulations`: coverage of intervals and false verdicts, through the real code."""
 
 import pytest
 

@@ -25,7 +25,7 @@ def test_slope_is_that_of_the_line_after_the_minimum() -> None:
     assert statistics.slope(run_with([0.9, 0.3, 0.35, 0.4, 0.45])) == pytest.approx(0.05)
 
 
-def test_slope_is_undefined_where_nothing_follows_the_minimum() -> None:
+def test_slope_is_undefined_if_no_epoch_follows_the_minimum() -> None:
     assert statistics.slope(run_with([0.9, 0.5, 0.3])) is None
     assert statistics.rise(run_with([0.9, 0.5, 0.3])) == 0
     assert statistics.slope(run_with([])) is None
@@ -55,7 +55,7 @@ def test_new_data_needs_a_split_drawn_by_every_seed() -> None:
     assert statistics.overlap([dataclasses.replace(run, protocol="lecture") for run in drawn]) is None
 
 
-def test_interval_of_a_final_model_covers_the_test_samples_where_they_were_measured() -> None:
+def test_interval_of_a_final_model_includes_the_sampling_error_if_measured() -> None:
     finals = [
         RunResult("d", "a", seed, "fair", "final", {}, {"test_accuracy": 0.88 + seed / 1e5} | error, "0" * 64)
         for seed in range(3)

@@ -1,4 +1,4 @@
-"""What Keras may open: the files that this project's networks are saved in, and nothing else."""
+"""Only .keras files of this project's networks are accepted."""
 
 import io
 import json

@@ -109,7 +109,7 @@ def with_kernel(content: bytes) -> bytes:
 
 
 def claiming(shape: tuple[int, ...]) -> bytes:
-    """A header of that shape, and no numbers."""
+    """A header with that shape, without data."""
     buffer = io.BytesIO()
     np.lib.format.write_array_header_1_0(buffer, {"descr": "<f4", "fortran_order": False, "shape": shape})
     return buffer.getvalue()

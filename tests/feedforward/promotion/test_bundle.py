@@ -1,4 +1,4 @@
-"""The served folder: what is written comes back, and what was touched is refused before it is parsed."""
+"""The served folder: a round trip, and changed files are refused before they are parsed."""
 
 import dataclasses
 import hashlib
@@ -50,7 +50,7 @@ def folder(tmp_path: Path) -> tuple[Path, str]:
     return target, bundle.write(target, FILES | KERAS, description(), WORDS)
 
 
-def test_what_was_written_comes_back(folder: tuple[Path, str]) -> None:
+def test_a_written_bundle_is_read_back(folder: tuple[Path, str]) -> None:
     servable = bundle.read(*folder)
     assert servable.description == description()
     assert servable.encoder == WORDS

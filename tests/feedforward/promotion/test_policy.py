@@ -14,7 +14,7 @@ RULE = Promotion(minimum_gain=0.001, class_accuracy=0.75, max_bytes=1000, max_la
 
 
 def evidence(loss: float, seed: int = 0, wrong: int = 0, seeds: int = 1, seed_sd: float = 0.0) -> Evidence:
-    """Losses around `loss` that all models share but for a little noise; `wrong` samples of a class are missed."""
+    """Losses near `loss`, equal for all models up to small noise; `wrong` samples of a class are misclassified."""
     common = np.random.default_rng(7).gamma(1.0, 1.0, len(LABELS))
     random = np.random.default_rng(seed)
     noise = random.normal(0, 0.01, (seeds, len(LABELS))) + random.normal(0, seed_sd, (seeds, 1))
@@ -43,14 +43,14 @@ def test_a_better_model_replaces_the_champion_and_a_worse_one_does_not() -> None
     assert "must be at least 0.001" in kept.reason
 
 
-def test_a_model_is_no_improvement_of_itself() -> None:
+def test_a_model_is_not_an_improvement_on_itself() -> None:
     same = evidence(0.3)
     result = gain(same, same, 0.95)
     assert (result.mean, result.low, result.high) == (0, 0, 0)
     assert not decide(candidate(evidence=same), same, LABELS, NAMES, Promotion()).promoted
 
 
-def test_what_a_lucky_seed_wins_is_not_enough() -> None:
+def test_the_gain_of_a_lucky_seed_is_not_enough() -> None:
     before, lucky = evidence(0.300, seed=1), evidence(0.295, seed=2)
     assert decide(candidate(evidence=lucky), before, LABELS, NAMES, RULE).promoted
     before, lucky = (evidence(loss, seed, seeds=3, seed_sd=0.006) for loss, seed in ((0.300, 1), (0.295, 2)))

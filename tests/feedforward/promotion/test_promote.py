@@ -113,7 +113,7 @@ def test_a_trained_run_becomes_champion_and_the_same_run_changes_nothing(
         promote.promote(changed, NAME)
 
 
-def test_what_was_never_trained_or_is_a_sample_is_not_promoted(params: Params, small_store: "Store") -> None:
+def test_untrained_and_demo_datasets_are_not_promoted(params: Params, small_store: "Store") -> None:
     with pytest.raises(DataError, match="has no finished final run"):
         promote.promote(params, NAME)
     with pytest.raises(ParamsError, match="unknown dataset"):
@@ -127,7 +127,7 @@ def test_what_was_never_trained_or_is_a_sample_is_not_promoted(params: Params, s
 # --- decisions -------------------------------------------------------------------------------
 
 
-def test_a_better_one_replaces_and_a_worse_one_is_kept_out(params: Params, small_store: "Store") -> None:
+def test_a_better_version_replaces_the_champion_and_a_worse_one_does_not(params: Params, small_store: "Store") -> None:
     assert conclude(params, small_store, 1.0).decision.promoted
     better = conclude(params, small_store, 2.0)
     assert better.decision.promoted
@@ -218,7 +218,7 @@ def test_a_changed_artifact_is_refused_before_it_is_loaded(params: Params, small
     assert log()[-1]["decision"] == "refused"
 
 
-def test_half_an_upload_is_never_champion(params: Params, small_store: "Store") -> None:
+def test_an_incomplete_upload_is_never_champion(params: Params, small_store: "Store") -> None:
     run = registered.final_run(small_store, params)
     version = registered.version(Registry(), run, 1.0, evaluated=False)
     os.truncate(model_versions.folder(version, "served") / "model.keras", 500)
@@ -319,7 +319,7 @@ gate.conclude(load_params(), "notes", run, model_versions.find("notes", int(sys.
 
 @pytest.fixture
 def killed(params: Params, small_store: "Store") -> int:
-    """A promotion that was killed between the line of the log and the move of the alias."""
+    """A promotion that was killed between writing the log and moving the alias."""
     conclude(params, small_store, 1.0)
     registry, run = Registry(), registered.final_run(small_store, params)
     version = registered.version(registry, run, 2.0)
@@ -330,9 +330,7 @@ def killed(params: Params, small_store: "Store") -> int:
     return version.number
 
 
-def test_a_promotion_that_was_cut_off_is_finished_by_the_next(
-    params: Params, small_store: "Store", killed: int
-) -> None:
+def test_an_interrupted_promotion_is_finished_by_the_next(params: Params, small_store: "Store", killed: int) -> None:
     kept = conclude(params, small_store, 1.5)
     assert not kept.decision.promoted
     assert champion().number == killed
@@ -340,7 +338,7 @@ def test_a_promotion_that_was_cut_off_is_finished_by_the_next(
 
 
 def test_an_alias_that_moved_without_its_tags_is_reconciled(params: Params, small_store: "Store") -> None:
-    """Killed between the alias and the tags: the next start records the decision, and nothing is pending."""
+    """Killed between alias and tags: the next promotion or retraining records the decision, and nothing is pending."""
     conclude(params, small_store, 1.0)
     registry, run = Registry(), registered.final_run(small_store, params)
     version = registered.version(registry, run, 2.0)
@@ -355,7 +353,7 @@ def test_an_alias_that_moved_without_its_tags_is_reconciled(params: Params, smal
     assert [line["decision"] for line in log()] == ["promoted", "promoted"]
 
 
-def test_a_champion_set_by_hand_is_noted_and_challenged(params: Params, small_store: "Store") -> None:
+def test_a_champion_set_by_hand_is_logged_and_challenged(params: Params, small_store: "Store") -> None:
     conclude(params, small_store, 3.0)
     conclude(params, small_store, 1.0)
     registry = Registry()

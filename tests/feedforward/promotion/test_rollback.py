@@ -47,7 +47,7 @@ def tags(number: int) -> dict[str, str]:
 
 
 def promoted(params: Params, store: "Store", *strengths: float, real: bool = False) -> LoggedRun:
-    """Promote a version of each strength; the run that they belong to."""
+    """Promote a version of each strength; return their run."""
     registry, run = Registry(), registered.final_run(store, params)
     for strength in strengths:
         model = registered.real_keras_model(strength) if real else None
@@ -56,9 +56,7 @@ def promoted(params: Params, store: "Store", *strengths: float, real: bool = Fal
     return run
 
 
-def test_an_earlier_champion_is_verified_and_champion_again(
-    params: Params, small_store: "Store", tensorflow: None
-) -> None:
+def test_an_earlier_champion_is_verified_and_restored(params: Params, small_store: "Store", tensorflow: None) -> None:
     run = promoted(params, small_store, 1.0, 2.0, real=True)
     messages: list[str] = []
     assert rollback(params, NAME, None, "worse on long texts", messages.append).number == 1
@@ -90,7 +88,7 @@ def test_an_earlier_champion_is_verified_and_champion_again(
     assert (shown.periods[-1].until, shown.mismatch) == (None, None)
 
 
-def test_a_version_that_keras_and_numpy_answer_differently_is_refused(
+def test_a_version_for_which_keras_and_numpy_differ_is_refused(
     params: Params, small_store: "Store", tensorflow: None
 ) -> None:
     registry, run = Registry(), registered.final_run(small_store, params)
@@ -144,7 +142,7 @@ def test_an_interrupted_rollback_is_finished(params: Params, small_store: "Store
     assert audit_log.entries(NAME) == lines
 
 
-def test_a_mismatch_of_log_and_registry_is_said(params: Params, small_store: "Store") -> None:
+def test_a_mismatch_of_log_and_registry_is_reported(params: Params, small_store: "Store") -> None:
     promoted(params, small_store, 1.0, 2.0)
     first = model_versions.find(NAME, 1)
     assert first is not None

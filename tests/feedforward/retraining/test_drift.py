@@ -1,4 +1,4 @@
-"""Drift is what is beyond the bound and beyond chance."""
+"""Drift is a distance that exceeds its bound and is significant."""
 
 import numpy as np
 import pytest

@@ -59,7 +59,7 @@ def decided(
         (Observations(refused={"damaged": 2}), {}, None, "notes: refused samples: 2 damaged"),
     ],
 )
-def test_each_reason_and_each_remark(
+def test_every_reason_and_every_remark(
     look: Observations, given: dict[str, Any], reason: str | None, remark: str | None
 ) -> None:
     result = decided({"notes": look}, **given)
@@ -82,12 +82,12 @@ def give_pictures(labels: np.ndarray, brightness: int) -> None:
 
 
 def write_profile(name: str) -> None:
-    """Of the columns that vectorize leaves, those that are read here."""
+    """The columns of vectorize's profile that are read here."""
     rows = {"split": ["train"] * TRAIN, "raw_length": [PIXELS] * TRAIN, "digest": [f"{k:064}" for k in range(TRAIN)]}
     pq.write_table(pa.table(rows), paths.vectorized(name) / "profile.parquet")
 
 
-def test_drift_is_a_reason_where_there_is_something_to_learn_and_the_page_shows_it(small: Params) -> None:
+def test_drift_is_a_reason_if_there_are_new_samples_and_the_page_shows_it(small: Params) -> None:
     write_profile("tones")
     give_pictures(np.arange(90) % 3, brightness=80)
     looks = {"tones": policy.observe(small, "tones", NOW)}
@@ -117,16 +117,14 @@ def test_samples_like_the_training_data_do_not_drift(small: Params) -> None:
     assert result.comparison.distances.drifted == ()
 
 
-def test_a_workspace_without_data_has_nothing_to_say(small: Params, tmp_path: Path) -> None:
+def test_a_workspace_without_data_has_no_observations(small: Params, tmp_path: Path) -> None:
     (paths.vectorized("tones") / "manifest.json").unlink()
     assert policy.observe(small, "tones", NOW) == Observations()
     assert policy.observe(small, "notes", NOW) == Observations()  # no store yet
 
 
 @pytest.mark.slow
-def test_a_run_that_was_not_decided_on_is_pending_and_the_champion_has_an_age(
-    small: Params, small_store: "Store"
-) -> None:
+def test_an_undecided_run_is_pending_and_the_champion_has_an_age(small: Params, small_store: "Store") -> None:
     run = registered.final_run(small_store, small)
     result = policy.observe(small, "notes", NOW)
     assert result.pending is not None

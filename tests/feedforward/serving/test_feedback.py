@@ -1,4 +1,4 @@
-"""Labeled samples from users: stored once, bounded, and refused where they cannot be stored."""
+"""Labeled samples from users: stored once, up to a limit, and refused if they cannot be stored."""
 
 import base64
 from pathlib import Path

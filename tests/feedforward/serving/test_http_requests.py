@@ -1,4 +1,4 @@
-"""The bytes of a connection as requests: however they are cut, the same requests."""
+"""Parsing the bytes of a connection: the same requests, however the bytes are split."""
 
 import itertools
 
@@ -23,7 +23,7 @@ def read(parts: list[bytes]) -> list[Request | Refusal]:
 
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=30))
-def test_requests_do_not_depend_on_how_the_bytes_are_cut(cuts: list[int]) -> None:
+def test_requests_do_not_depend_on_how_the_bytes_are_split(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(STREAM)]
     requests = read([STREAM[start:end] for start, end in itertools.pairwise(edges) if start < end])
     assert requests == read([STREAM])

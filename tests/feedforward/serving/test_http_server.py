@@ -1,4 +1,4 @@
-"""The HTTP server over raw sockets: what clients can hold, for how long, and what HTTP asks of a server."""
+"""The HTTP server over raw sockets: limits, deadlines, and conformance with HTTP."""
 
 import json
 import socket
@@ -49,7 +49,7 @@ def read_all(connection: socket.socket) -> bytes:
 
 
 def exchange(service: Running, request: bytes) -> bytes:
-    """The answers to bytes after which the client sends no more."""
+    """Send the bytes, half-close the connection, and return the responses."""
     with connect(service) as connection:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)
@@ -57,7 +57,7 @@ def exchange(service: Running, request: bytes) -> bytes:
 
 
 def drip(connection: socket.socket, part: bytes) -> bool:
-    """Send `part` over and over; whether the server closed the connection."""
+    """Send `part` repeatedly; whether the server closed the connection."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         try:
@@ -115,7 +115,7 @@ def test_a_client_that_does_not_read_is_closed(strict: Running) -> None:
 
 
 @pytest.mark.parametrize("endless", [b"GET /", HEAD + b"X: ", HEAD + b"X: y\r\n" * 5000])
-def test_a_head_without_end_is_refused(strict: Running, endless: bytes) -> None:
+def test_an_endless_head_is_refused(strict: Running, endless: bytes) -> None:
     with connect(strict) as connection:
         connection.sendall(endless)
         assert drip(connection, b"a" * 1000)
@@ -168,7 +168,7 @@ def test_more_connections_than_allowed_block_no_client(strict: Running) -> None:
         for number, connection in enumerate(held):
             try:
                 connection.sendall(parts[number % 3])
-            except ConnectionError:  # closed already to make room
+            except ConnectionError:  # already closed in favor of newer ones
                 continue
             assert strict.client.get("/health", headers={"connection": "close"}).status_code == 200
     finally:

@@ -69,7 +69,7 @@ def test_mlflow_serves_the_champion_with_the_same_answers(small: Params, small_s
             assert 0 < measured.p50 <= measured.p99
 
 
-def test_tables_lists_and_arrays_are_taken_and_a_sample_that_cannot_be_is_named(
+def test_tables_lists_and_arrays_are_accepted_and_an_invalid_sample_is_named(
     small: Params, small_store: "Store"
 ) -> None:
     version = registered.champion(small_store, small)

@@ -1,4 +1,4 @@
-"""The OpenAPI description is true: schemathesis derives requests from it and checks every response against it."""
+"""The OpenAPI description is correct: schemathesis derives requests from it and checks every response against it."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Seat:
-    """A page that is open, and what went wrong in it."""
+    """An open page and its errors."""
 
     def __init__(self, browser: "Browser", port: int, **options: Any) -> None:
         self.address, self.wrong = f"http://127.0.0.1:{port}/", list[str]()
@@ -110,7 +110,7 @@ def test_an_answer_to_a_cleared_sample_is_not_shown(seat: Seat, tmp_path: Path) 
     seat.answers("Draw something")
 
 
-def test_what_it_actually_was_is_kept_once(seat: Seat) -> None:
+def test_a_corrected_label_is_stored_once(seat: Seat) -> None:
     page = seat.open(NAME)
     glad = page.get_by_role("button", name="glad")
     sync.expect(glad).to_be_disabled()
@@ -275,7 +275,7 @@ def test_everything_can_be_done_with_keys(seat: Seat) -> None:
 # --- what is wrong ---------------------------------------------------------------------------
 
 
-def test_wrong_input_is_said_beside_it_and_the_next_is_answered(seat: Seat, tmp_path: Path) -> None:
+def test_an_error_is_shown_beside_the_input_and_the_next_input_is_answered(seat: Seat, tmp_path: Path) -> None:
     page = seat.open(NAME)
     for text, said in (
         (" …,  !!", None),
@@ -345,7 +345,7 @@ def test_a_stopped_server_is_reported_and_the_page_continues_when_it_is_back(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone_and_can_be_read(browser: "Browser", served: Running, scheme: str) -> None:
+def test_it_fits_a_phone_and_is_readable(browser: "Browser", served: Running, scheme: str) -> None:
     seat = Seat(browser, served.port, color_scheme=scheme, viewport={"width": 320, "height": 640})
     page = seat.open(NAME)
     page.locator("summary").click()
@@ -363,7 +363,7 @@ def test_it_fits_a_phone_and_can_be_read(browser: "Browser", served: Running, sc
 
 
 def check(page: "Page") -> None:
-    """No sideways scrolling, contrast of WCAG's AA, and whatever is pressed is large enough for a finger."""
+    """No horizontal scrolling, contrast as in WCAG AA, and touch targets that are large enough."""
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     ratio, where = page.evaluate(CONTRAST)
     assert ratio >= 4.5, (where, ratio)

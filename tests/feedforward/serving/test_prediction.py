@@ -1,4 +1,4 @@
-"""From raw samples to answers: of a real registry, at the prompt and from files."""
+"""From raw samples to answers: with a real registry, on the command line and from files."""
 
 import csv
 import io
@@ -72,7 +72,7 @@ def test_labels_and_words_are_shown_as_they_are(capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     "text", ["The good, good FILM", "bad", "a film nobody knows, a BAD film", "unknown", "one unknown film"]
 )
-def test_an_effect_is_exactly_what_leaving_the_word_out_undoes(
+def test_an_effect_is_exactly_the_change_from_leaving_the_word_out(
     units: list[int], activations: list[str], labels: tuple[str, ...], text: str
 ) -> None:
     asked = served(networks.network(units, activations), labels, TEXTS)
@@ -184,7 +184,7 @@ def test_many_texts_get_the_same_answers_as_one_at_a_time() -> None:
 
 
 @pytest.mark.slow
-def test_without_a_champion_the_command_to_get_one_is_named(small: Params, small_store: "Store") -> None:
+def test_without_a_champion_the_remedy_is_named(small: Params, small_store: "Store") -> None:
     with pytest.raises(NothingToServe, match=r"run `feedforward promote notes`") as caught:
         prediction.champion(NAME)
     assert caught.value.exit_code == 3

@@ -1,4 +1,4 @@
-"""What the service refuses: bad requests, other hosts and origins, malformed bytes."""
+"""Refusals of the service: bad requests, other hosts and origins, malformed bytes."""
 
 import contextlib
 import json
@@ -83,7 +83,7 @@ def test_other_hosts_and_pages_of_other_sites_are_refused(served: Running) -> No
 
 
 def raw(port: int, content: bytes) -> bytes:
-    """What comes back for these bytes, until the server closes or is silent."""
+    """The response to these bytes, until the server closes or stops sending."""
     with socket.create_connection(("127.0.0.1", port), timeout=0.5) as connection:
         answer = b""
         try:
@@ -149,7 +149,7 @@ def test_it_stays_up_under_a_thousand_malformed_requests(served: Running) -> Non
 
 
 @pytest.mark.parametrize("endless", [b"GET /", f"POST /predict/{NAME} HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ".encode()])
-def test_a_head_without_end_is_given_up(served: Running, endless: bytes) -> None:
+def test_an_endless_head_is_refused_after_a_while(served: Running, endless: bytes) -> None:
     with socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE) as connection:
         connection.sendall(endless)
         with contextlib.suppress(ConnectionError):  # closed while this goes on

@@ -1,4 +1,4 @@
-"""The process: where it listens, when it says so, how it stops."""
+"""The process: where it listens, when it prints its address, how it stops."""
 
 import contextlib
 import dataclasses

@@ -45,7 +45,7 @@ def test_answers_are_those_of_the_command(served: Running) -> None:
     assert [word["effect"] for word in answer["words"]["effects"]] == pytest.approx([word.effect for word in words])
 
 
-def test_a_picture_may_come_in_any_form(served: Running) -> None:
+def test_a_picture_is_accepted_in_any_form(served: Running) -> None:
     content = encoded(255 - stroke(90, 60))
     text = base64.b64encode(content).decode()
     shares = [
@@ -61,7 +61,7 @@ def test_a_picture_may_come_in_any_form(served: Running) -> None:
     assert levels.shape == (seen["seen"]["height"], seen["seen"]["width"])
 
 
-def test_a_text_may_be_the_body_itself(served: Running) -> None:
+def test_a_text_can_be_the_request_body(served: Running) -> None:
     raw = served.client.post(f"/predict/{NAME}", content=GLAD.encode(), headers={"content-type": "text/plain"})
     assert raw.json() == served.ask(GLAD).json()
 
@@ -151,7 +151,7 @@ def test_a_changed_variant_is_reported_and_the_champion_answers(small: Params, s
         assert served.ask(GLAD, variants=True).status_code == 503
 
 
-def test_what_training_has_not_seen_is_named_in_the_answer(small: Params, small_store: "Store") -> None:
+def test_values_unseen_in_training_are_named_in_the_answer(small: Params, small_store: "Store") -> None:
     registered.champion(small_store, small)
     registered.grades_champion(small_store)
     with Running(registered.with_grades()) as served:
@@ -164,7 +164,7 @@ def test_what_training_has_not_seen_is_named_in_the_answer(small: Params, small_
         assert unknown["warnings"] == ["school=west: does not occur in the training data and is ignored"]
 
 
-def test_a_champion_of_other_labels_does_not_answer(small: Params, small_store: "Store") -> None:
+def test_a_champion_with_other_labels_does_not_answer(small: Params, small_store: "Store") -> None:
     registered.champion(small_store, small)
     notes = small.datasets[NAME].model_copy(update={"labels": ("bad", "good")})
     with Running(small.model_copy(update={"datasets": {NAME: notes}})) as served:
