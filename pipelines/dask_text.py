@@ -73,7 +73,7 @@ def client(address: str) -> Any:
 
 
 def _run_shards(connected: Any, function: Callable[..., Any], shards: Sequence[str], *shared: Any) -> Iterator[Any]:
-    """See `sharded_text.Each`. A lost worker's shard is repeated; a bounded number is submitted at a time."""
+    """A `sharded_text.ShardMap`. A lost worker's shard is repeated; a bounded number is submitted at a time."""
     ahead = max(PENDING, 4 * sum(connected.nthreads().values()))
     signature, waiting = _signature(), deque[Any]()
     for shard in shards:

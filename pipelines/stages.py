@@ -24,7 +24,7 @@ def vectorize(params: Params, name: str) -> None:
 
 
 def validate(params: Params, _: str) -> None:
-    """Profiles → summaries; fails when an expectation is not met, and tells of each data set of which one is not."""
+    """Profiles → summaries; fails when an expectation is not met, and tells of each dataset of which one is not."""
     failures = []
     for name, dataset in params.datasets.items():
         try:

@@ -46,7 +46,7 @@ def tensorflow() -> None:
 
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
-    """The params of a workspace that holds the small data sets, vectorized."""
+    """The params of a workspace that holds the small datasets, vectorized."""
     write_vectorized(tmp_path)
     monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
     monkeypatch.delenv("FEEDFORWARD_STORE", raising=False)
@@ -80,7 +80,7 @@ def small_shell(small: Params, capsys: pytest.CaptureFixture[str], monkeypatch: 
 
 @pytest.fixture
 def served(small: Params, small_store: "Store") -> Iterator["Running"]:
-    """A running service with a champion for both data sets of the small workspace."""
+    """A running service with a champion for both datasets of the small workspace."""
     import registered
     from live_service import BOUNDS, Running
 

@@ -42,7 +42,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace like demo/, with one data set and two variants, run once."""
+    """A workspace like demo/, with one dataset and two variants, run once."""
     folder = tmp_path_factory.mktemp("line")
     yaml = YAML(typ="safe", pure=True)
     params = yaml.load((ROOT / "demo" / "params.yaml").read_text())

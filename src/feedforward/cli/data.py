@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from feedforward.data.config_inference import Guess
-    from feedforward.data.description import Described
+    from feedforward.data.description import Description
 
 
 def params(as_json: JsonOption = False) -> None:
@@ -106,7 +106,7 @@ def describe(dataset: DatasetArgument, as_json: JsonOption = False) -> None:
     _show_examples(console, dataset, described)
 
 
-def _show_examples(console: "Console", dataset: str, described: "Described") -> None:
+def _show_examples(console: "Console", dataset: str, described: "Description") -> None:
     from rich.markup import escape
 
     from feedforward.core import paths

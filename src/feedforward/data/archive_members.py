@@ -1,4 +1,4 @@
-"""The members of an archive, kept as one Parquet file: columns `path` and `content`, read some megabytes at a time."""
+"""The members of an archive as one Parquet file: columns `path` and `content`, read a few megabytes at a time."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -7,12 +7,12 @@ from typing import IO
 from feedforward.core.errors import DataError
 
 COLUMNS = ("path", "content")
-ROW_GROUP_BYTES = 4 * 2**20  # of content: what a reader holds at a time
+ROW_GROUP_BYTES = 4 * 2**20  # of content: a reader holds one row group at a time
 
 
 def write(names: Sequence[str], sizes: Sequence[int], content_of: Callable[[str], bytes], target: IO[bytes]) -> None:
-    """Write the members in the order given; the same members make the same bytes."""
-    import pyarrow as pa  # a third of a second, which nobody pays who has no such archive
+    """Write the members in the given order; equal members give equal bytes."""
+    import pyarrow as pa  # takes a third of a second; only needed for archives with members
     import pyarrow.parquet as pq
 
     schema = pa.schema([(COLUMNS[0], pa.string()), (COLUMNS[1], pa.binary())])

@@ -1,4 +1,4 @@
-"""What a vectorized data set holds, for people: counts, balance, examples."""
+"""Description of a vectorized dataset: counts, class balance, examples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ CELL, GAP = 64, 4  # pixels of the picture of examples
 
 
 @dataclass(frozen=True)
-class Described:
-    """shares: by label its number of samples in each split; of a value, its quantiles. examples: (label, sample)."""
+class Description:
+    """shares: by label, number of samples in each split; of a value, its quantiles. examples: (label, sample)."""
 
     samples: dict[str, int]
     features: int
@@ -32,11 +32,11 @@ class Described:
     examples: list[tuple[str, str | npt.NDArray[np.uint8]]]
 
 
-def describe(name: str, dataset: Dataset) -> Described:
-    """Look at the vectorized splits and the raw test samples.
+def describe(name: str, dataset: Dataset) -> Description:
+    """Describe the vectorized splits and some raw test samples.
 
     Raises:
-        DataError: the data set is not fetched or not vectorized.
+        DataError: the dataset has not been fetched or vectorized.
     """
     manifest = manifest_file.load(name)
     splits = {part: Split.load(paths.vectorized(name) / part) for part in PARTS}
@@ -45,9 +45,11 @@ def describe(name: str, dataset: Dataset) -> Described:
     rows = np.linspace(0, len(test) - 1, min(EXAMPLES, len(test))).astype(int).tolist()
     files = {key: paths.raw(name) / download.stored_name(key, file) for key, file in dataset.files.items()}
     raw = reading.samples(dataset.reader, files, rows)
-    told = [_told(test.labels[row], dataset, target) for row in rows]
+    labels = [_label_text(test.labels[row], dataset, target) for row in rows]
     shares = _quantiles(splits, target) if TASKS[dataset.task].answers == "value" else _counts(splits, dataset.labels)
-    return Described(dict(manifest["samples"]), int(manifest["features"]), shares, list(zip(told, raw, strict=True)))
+    return Description(
+        dict(manifest["samples"]), int(manifest["features"]), shares, list(zip(labels, raw, strict=True))
+    )
 
 
 def picture(examples: Sequence[tuple[str, Any]], path: Path) -> None:
@@ -55,27 +57,29 @@ def picture(examples: Sequence[tuple[str, Any]], path: Path) -> None:
     from PIL import Image
 
     sheet = Image.new("L", (len(examples) * (CELL + GAP) - GAP, CELL), 255)
-    for place, (_, pixels) in enumerate(examples):
-        sheet.paste(Image.fromarray(pixels).resize((CELL, CELL), Image.Resampling.NEAREST), (place * (CELL + GAP), 0))
+    for position, (_, pixels) in enumerate(examples):
+        sheet.paste(
+            Image.fromarray(pixels).resize((CELL, CELL), Image.Resampling.NEAREST), (position * (CELL + GAP), 0)
+        )
     with atomic_files.writing(path, "describe") as file:
         sheet.save(file, "PNG")
 
 
-def _told(label: Any, dataset: Dataset, target: dict[str, float]) -> str:
+def _label_text(label: Any, dataset: Dataset, target: dict[str, float]) -> str:
     answers = TASKS[dataset.task].answers
     if answers == "value":
         return f"{float(label) * target['scale'] + target['mean']:.4g}"
     if answers == "labels":
-        return ", ".join(each for each, there in zip(dataset.labels, label, strict=True) if there) or "none"
+        return ", ".join(name for name, is_set in zip(dataset.labels, label, strict=True) if is_set) or "none"
     return dataset.labels[int(label)]
 
 
 def _counts(splits: dict[str, Split], labels: Sequence[str]) -> dict[str, tuple[float, float]]:
-    found = []
+    counts = []
     for part in PARTS:
         array = np.asarray(splits[part].labels, np.int64)
-        found.append(array.sum(axis=0) if array.ndim == 2 else np.bincount(array, minlength=len(labels)))
-    return {label: (float(train), float(test)) for label, train, test in zip(labels, *found, strict=True)}
+        counts.append(array.sum(axis=0) if array.ndim == 2 else np.bincount(array, minlength=len(labels)))
+    return {label: (float(train), float(test)) for label, train, test in zip(labels, *counts, strict=True)}
 
 
 def _quantiles(splits: dict[str, Split], target: dict[str, float]) -> dict[str, tuple[float, float]]:

@@ -1,8 +1,9 @@
-"""Users' labelled samples on their way into training: checked, each once, kept as a snapshot, joined to the split.
+"""Labeled samples from users: validated, deduplicated, stored as a snapshot, and added to the training split.
 
-The service appends to `paths.incoming`; `take` adds what is sound to `paths.collected`, which DVC keeps and vectorize
-reads. A sample is sound if its label and digest are right, it lies within the bounds that the data set's expectations
-set for one sample, nobody gave it another label, and it stands in neither split: no test sample is ever trained on.
+The service appends samples to `paths.incoming`. `take` adds the valid ones to `paths.collected`, which DVC tracks and
+vectorize reads. A sample is valid if its label and digest are correct, it is within the bounds that the dataset's
+expectations set for one sample, nobody gave it another label, and it is in neither split: no test sample is ever
+trained on.
 """
 
 import base64
@@ -24,27 +25,27 @@ from feedforward.data.splits import Features, MultiHot, Split
 if TYPE_CHECKING:
     from feedforward.data.readers.text_encoder import TextEncoder
 
-HEAD = {"format": 1}  # first line of the snapshot: DVC warns of an empty file
-KEPT = ("label", "digest", "text", "pixels")  # of an entry; neither when it came nor what was answered
+HEAD = {"format": 1}  # first line of the snapshot, because DVC warns about empty files
+STORED_FIELDS = ("label", "digest", "text", "pixels")  # fields of an entry; not its time or the prediction
 
 
 @dataclass(frozen=True)
 class Intake:
-    """What has come in. new: sound samples that no training has seen; refused: how many others, by reason."""
+    """Incoming samples. new: valid ones that are not in the snapshot yet; refused: number of the others, by reason."""
 
     new: list[dict[str, Any]]
     refused: dict[str, int]
 
 
 def read(name: str) -> list[dict[str, Any]]:
-    """The samples of the snapshot, in the order in which they were taken in."""
+    """The samples of the snapshot, in the order in which they were added."""
     return [entry for entry in append_only_log.read(paths.collected(name)) if "digest" in entry]
 
 
 def take(name: str, dataset: Dataset, collect: bool) -> int:
-    """Add what is new and sound to the snapshot, which is there afterwards; how many were added.
+    """Add new, valid samples to the snapshot; returns their number. The file is created if it does not exist.
 
-    Without `collect`, or where the data set is not vectorized yet, nothing is.
+    Nothing is added without `collect`, or if the dataset is not vectorized yet.
     """
     kept = read(name)
     new = examine(name, dataset).new if collect and (paths.vectorized(name) / "manifest.json").is_file() else []
@@ -55,7 +56,7 @@ def take(name: str, dataset: Dataset, collect: bool) -> int:
 
 
 def examine(name: str, dataset: Dataset) -> Intake:
-    """Hold the incoming samples against the data set as it is vectorized."""
+    """Validate the incoming samples against the vectorized dataset."""
     entries = list(append_only_log.read(paths.incoming(name)))
     if not entries:
         return Intake([], {})
@@ -65,11 +66,11 @@ def examine(name: str, dataset: Dataset) -> Intake:
     kept, known = {entry["digest"] for entry in read(name)}, _known(name)
     features = int(atomic_files.read_json(paths.vectorized(name) / "manifest.json")["features"])
     encoder = encoder_of(name, dataset)
-    sound: dict[str, dict[str, Any]] = {}
+    valid: dict[str, dict[str, Any]] = {}
     refused: Counter[str] = Counter()
     for entry in entries:
         digest = str(entry.get("digest"))
-        if digest in kept or digest in sound:
+        if digest in kept or digest in valid:
             continue
         problem = _problem(entry, dataset, encoder, features)
         if problem is None and len(labels[digest]) > 1:
@@ -77,14 +78,14 @@ def examine(name: str, dataset: Dataset) -> Intake:
         if problem is None and digest in known:
             problem = "in the data already"
         if problem is None:
-            sound[digest] = {key: entry[key] for key in KEPT if key in entry}
+            valid[digest] = {key: entry[key] for key in STORED_FIELDS if key in entry}
         else:
             refused[problem] += 1
-    return Intake(list(sound.values()), dict(sorted(refused.items())))
+    return Intake(list(valid.values()), dict(sorted(refused.items())))
 
 
 def _problem(entry: Mapping[str, Any], dataset: Dataset, encoder: "TextEncoder | None", features: int) -> str | None:
-    """What is wrong with an entry of itself."""
+    """Why an entry is invalid, regardless of all other samples; None if it is valid."""
     if entry.get("label") not in dataset.labels:
         return "unknown label"
     raw = _raw(entry, encoder is not None)
@@ -105,7 +106,7 @@ def _problem(entry: Mapping[str, Any], dataset: Dataset, encoder: "TextEncoder |
 
 
 def _raw(entry: Mapping[str, Any], is_text: bool) -> bytes | None:
-    """The bytes of which the digest is; None if there are none."""
+    """The bytes that the digest refers to; None if they are missing or damaged."""
     content = entry.get("text" if is_text else "pixels")
     if not isinstance(content, str):
         return None
@@ -125,22 +126,20 @@ def _known(name: str) -> set[str]:
 
 
 def encoder_of(name: str, dataset: Dataset) -> "TextEncoder | None":
-    """What encodes texts as they are vectorized; None for pictures, which come as the network gets them."""
+    """The encoder of a dataset of texts; None for pictures, which arrive as the network's input."""
     if dataset.reader.kind != "labeled_text":
         return None
-    from feedforward.data.readers import (
-        tokenizer,  # pyarrow takes a third of a second, which only who collects texts pays
-    )
+    from feedforward.data.readers import tokenizer  # imports pyarrow, which takes a third of a second
     from feedforward.data.readers.text_encoder import VOCABULARY, TextEncoder
 
     return TextEncoder(tokenizer.load_vocabulary(paths.vectorized(name) / VOCABULARY, dataset.reader.num_words))
 
 
-# --- into the split --------------------------------------------------------------------------
+# --- joining with the training split -------------------------------------------------------------
 
 
 def part(entries: Sequence[Mapping[str, Any]], dataset: Dataset, encoder: "TextEncoder | None") -> Part:
-    """Entries, at least one, as a part of the training split; words keep the columns that the raw data gave them."""
+    """Entries (at least one) as a part of the training split; words keep the columns of the existing vocabulary."""
     raws = [_raw(entry, encoder is not None) or b"" for entry in entries]
     features: Features
     if encoder is None:
@@ -153,20 +152,20 @@ def part(entries: Sequence[Mapping[str, Any]], dataset: Dataset, encoder: "TextE
 
 
 def join(raw: Part, taken: Part, held_out: str) -> Part:
-    """Both parts as one; `taken` stands where no sample is held out (`first` or `last` are), so that these stay."""
+    """Both parts as one. `taken` goes to the end that is not held out: the fixed validation split stays the same."""
     parts = [raw, taken] if held_out == "first" else [taken, raw]
-    splits = [each.split for each in parts]
+    splits = [item.split for item in parts]
     labels = np.concatenate([split.labels for split in splits])
-    lengths = np.concatenate([each.raw_lengths for each in parts])
-    digests = np.concatenate([each.digests for each in parts])
+    lengths = np.concatenate([item.raw_lengths for item in parts])
+    digests = np.concatenate([item.digests for item in parts])
     return Part(raw.name, Split(_stacked([split.features for split in splits]), labels), lengths, digests)
 
 
 def _stacked(parts: Sequence[Features]) -> Features:
-    dense: list[npt.NDArray[np.generic]] = [each for each in parts if not isinstance(each, MultiHot)]
+    dense: list[npt.NDArray[np.generic]] = [features for features in parts if not isinstance(features, MultiHot)]
     if dense:
         return np.concatenate(dense)
-    sparse = [each for each in parts if isinstance(each, MultiHot)]
-    lengths = np.concatenate([np.diff(each.indptr) for each in sparse])
+    sparse = [features for features in parts if isinstance(features, MultiHot)]
+    lengths = np.concatenate([np.diff(rows.indptr) for rows in sparse])
     indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return MultiHot(indptr, np.concatenate([each.indices for each in sparse]), sparse[0].columns)
+    return MultiHot(indptr, np.concatenate([rows.indices for rows in sparse]), sparse[0].columns)

@@ -1,4 +1,4 @@
-"""The manifest of a vectorized data set: sizes and digests, and what its reader says of it."""
+"""The manifest of a vectorized dataset: sizes, digests, and facts from its reader."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from feedforward.core.errors import DataError
 
 
 def load(name: str) -> dict[str, Any]:
-    """What vectorize says of a data set.
+    """Read the manifest that vectorize wrote.
 
     Raises:
-        DataError: it is not vectorized.
+        DataError: it is missing or damaged.
     """
     path = paths.vectorized(name) / "manifest.json"
     try:

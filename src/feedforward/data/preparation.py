@@ -1,4 +1,4 @@
-"""The way from a data set's sources to what training reads: fetch, vectorize, validate."""
+"""The steps from a dataset's sources to the data that training reads: fetch, vectorize, validate."""
 
 import functools
 import hashlib
@@ -19,25 +19,25 @@ from feedforward.data.readers.reading import Part, Reading
 from feedforward.data.sources import download
 from feedforward.data.splits import Features, MultiHot, Split
 
-PROFILE_ROWS = 8192  # at a time
+PROFILE_ROWS = 8192  # per batch
 
 Read = Callable[[Reader, Mapping[str, Path]], Reading]
 
 
 def fetch(name: str, dataset: Dataset, params: Params) -> None:
-    """Fetch the files of a data set into `paths.raw(name)`; what lies there and is right stays.
+    """Fetch the files of a dataset into `paths.raw(name)`; files that are already there and correct are kept.
 
-    And take users' samples into `paths.collected(name)`, if params say so; the file is there in any case.
+    If params.yaml says so, also add users' samples to `paths.collected(name)`; that file is always created.
 
     Raises:
-        SourceError: no source has a file, or none has the right bytes.
+        SourceError: no source has a file, or none has the expected content.
     """
     download.fetch(dataset.files, paths.raw(name), params.mirrors)
     feedback.take(name, dataset, params.retraining.use_feedback)
 
 
 def fetch_again(name: str, dataset: Dataset, params: Params) -> None:
-    """Fetch files that params.yaml holds to no digest from their sources, whatever was fetched before.
+    """Fetch files without a digest in params.yaml again, whatever was fetched before.
 
     Raises:
         SourceError: no source has a file.
@@ -48,10 +48,10 @@ def fetch_again(name: str, dataset: Dataset, params: Params) -> None:
 
 
 def vectorize(name: str, dataset: Dataset, collect: bool = False, read: Read = reading.read) -> None:
-    """Make the splits, vocabulary, profile and manifest in `paths.vectorized(name)`, all at once.
+    """Write the splits, vocabulary, profile and manifest into `paths.vectorized(name)`, atomically.
 
-    collect: users' samples that were taken in are part of the training split. read: another way to the same reading,
-    for instance over a cluster.
+    collect: whether collected samples of users become part of the training split.
+    read: what reads the files, for instance on a cluster; the result is the same.
 
     Raises:
         DataError: the raw files are missing or damaged.
@@ -67,7 +67,7 @@ def vectorize(name: str, dataset: Dataset, collect: bool = False, read: Read = r
             digests[file] = hashlib.sha256(data).hexdigest()
         scaling = _Scaling(name, TASKS[dataset.task])
         with _profile(target / "profile.parquet", dataset) as profile:
-            # map, not a loop: a loop's variable would hold one split in memory while the next is made
+            # map instead of a loop, whose variable would keep one split in memory while the next is created
             parts = map(functools.partial(_joined, taken=taken, content=content, dataset=dataset), content.parts)
             parts = map(scaling.scaled, parts)
             saved = list(map(functools.partial(_save, target=target, profile=profile), parts))
@@ -85,7 +85,7 @@ def vectorize(name: str, dataset: Dataset, collect: bool = False, read: Read = r
 
 
 def _save_vocabulary(words: list[str] | None, target: Path) -> str | None:
-    """One word a line, by frequency rank; returns the SHA-256 of the file, None where there is no vocabulary."""
+    """One word per line, by frequency rank; returns the SHA-256 of the file, None where there is no vocabulary."""
     if words is None:
         return None
     text = "".join(f"{word}\n" for word in words).encode()
@@ -94,8 +94,9 @@ def _save_vocabulary(words: list[str] | None, target: Path) -> str | None:
 
 
 class _Scaling:
-    """Values to learn, as training reads them: float32, in standard deviations from the mean of the training split
-    where the task says so. Classes stay as they are.
+    """Converts target values to float32, standardized by the training split if the task says so.
+
+    Classes are not changed.
     """
 
     def __init__(self, name: str, task: Task) -> None:
@@ -103,14 +104,14 @@ class _Scaling:
         self.facts: dict[str, Any] = {}
 
     def digests(self) -> dict[str, str]:
-        """Equal arrays of other units are other data."""
+        """Digests of the facts, because equal arrays with different units are different data."""
         return {key: atomic_files.digest(fact) for key, fact in self.facts.items()}
 
     def scaled(self, part: Part) -> Part:
-        """The part; the first is that of training.
+        """The part with converted labels; the first call must be for the training split.
 
         Raises:
-            DataError: the values are none that the task can learn.
+            DataError: the task cannot learn such values.
         """
         if self.task.answers != "value":
             return part
@@ -121,13 +122,15 @@ class _Scaling:
             values = (values - self.facts["target"]["mean"]) / self.facts["target"]["scale"]
         elif values.min() < 0 or values.max() > 1:
             span = f"{values.min():g} to {values.max():g}"
-            raise DataError(f"{self.name}: values must lie from 0 to 1, got {span}; `task: regression` takes any")
+            raise DataError(
+                f"{self.name}: values must be from 0 to 1, got {span}; use `task: regression` for other values"
+            )
         split = Split(part.split.features, values.astype(np.float32))
         return Part(part.name, split, part.raw_lengths, part.digests)
 
 
 def _joined(part: Part, taken: list[dict[str, Any]], content: Reading, dataset: Dataset) -> Part:
-    """The part, that of training with the samples that were taken in."""
+    """The part; the training split is joined with the samples of users."""
     if part.name != "train" or not taken:
         return part
     encoder = None
@@ -148,11 +151,11 @@ def _save(part: Part, target: Path, profile: Any) -> tuple[str, str, tuple[int, 
 
 
 def validate(name: str, dataset: Dataset) -> None:
-    """Check the vectorized data against the expectations of params.yaml; summary in `paths.validation(name)`.
+    """Validate the vectorized data against the expectations of params.yaml; summary in `paths.validation(name)`.
 
     Raises:
-        ValidationFailed: an expectation is not met; the message is a table of what was expected and what was found.
-        DataError: the data set is not vectorized.
+        ValidationFailed: an expectation is not met; the message is a table of expected and observed values.
+        DataError: the dataset has not been vectorized.
     """
     with processes.importing():
         from feedforward.data.validation import expectations  # Great Expectations takes seven seconds to import
@@ -164,21 +167,21 @@ def _profile(path: Path, dataset: Dataset) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    whole, text = pa.int64(), pa.string()
+    integer, text = pa.int64(), pa.string()
     answers = TASKS[dataset.task].answers
     columns = {
         "split": text,
-        "label": pa.float64() if answers == "value" else whole,
-        "raw_length": whole,
-        "ones": whole,
+        "label": pa.float64() if answers == "value" else integer,
+        "raw_length": integer,
+        "ones": integer,
     }
     columns |= {"minimum": pa.float64(), "maximum": pa.float64(), "digest": text}
-    columns |= {f"label_{k}": whole for k in range(len(dataset.labels)) if answers == "labels"}
+    columns |= {f"label_{k}": integer for k in range(len(dataset.labels)) if answers == "labels"}
     return pq.ParquetWriter(path, pa.schema(list(columns.items())), compression="zstd")
 
 
 def _rows(part: Part) -> Iterator[Any]:
-    """The rows of the profile, one a sample, in the order of the split."""
+    """The rows of the profile, one per sample, in the order of the split."""
     import pyarrow as pa
 
     for start in range(0, len(part.split), PROFILE_ROWS):
@@ -188,7 +191,7 @@ def _rows(part: Part) -> Iterator[Any]:
         yield pa.record_batch(
             {
                 "split": [part.name] * len(rows),
-                "label": _one_each(rows.labels),
+                "label": _label_column(rows.labels),
                 "raw_length": part.raw_lengths[start:stop],
                 "ones": ones,
                 "minimum": minimum,
@@ -203,15 +206,15 @@ def _rows(part: Part) -> Iterator[Any]:
         )
 
 
-def _one_each(labels: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-    """A number a sample: its class, its value, or how many labels it has."""
+def _label_column(labels: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """One number per sample: its class, its value, or its number of labels."""
     if labels.dtype.kind == "f":
         return labels.astype(np.float64)
     return labels.astype(np.int64) if labels.ndim == 1 else np.count_nonzero(labels, axis=1)
 
 
 def _describe(features: Features) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Non-zero features of each sample, and the smallest and largest value."""
+    """Number of nonzero features, smallest and largest value of each sample."""
     if isinstance(features, MultiHot):
         ones = np.diff(features.indptr)
         return ones, (ones == features.columns).astype(np.float64), (ones > 0).astype(np.float64)

@@ -1,4 +1,4 @@
-"""Split: features and labels of one part of a data set, checked once, on creation."""
+"""Split: features and labels of one part of a dataset, validated once, on creation."""
 
 import hashlib
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ from feedforward.core.errors import DataError
 class MultiHot:
     """Multi-hot rows, stored as CSR without values: row i has a 1 in `indices[indptr[i]:indptr[i + 1]]`.
 
-    indptr: int64, (rows + 1,), from 0, not falling. indices: unsigned integers, (ones,), rising
-    within each row (`load` checks that) and below `columns`.
+    indptr: int64, (rows + 1,), nondecreasing from 0. indices: unsigned integers, (ones,), strictly increasing
+    within each row (checked by `load`) and below `columns`.
 
     Raises:
         DataError: the arrays do not describe such a matrix.
@@ -34,7 +34,7 @@ class MultiHot:
         if np.any(np.diff(self.indptr) < 0) or self.indptr[-1] != len(self.indices):
             raise DataError("multi-hot rows: indptr does not match indices; vectorize again")
         if len(self.indices) and int(self.indices.max()) >= self.columns:
-            raise DataError(f"multi-hot rows: an index is not below {self.columns}; vectorize again")
+            raise DataError(f"multi-hot rows: indices must be below {self.columns}; vectorize again")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -44,8 +44,8 @@ class MultiHot:
     def __len__(self) -> int:
         return len(self.indptr) - 1
 
-    def is_rising(self) -> bool:
-        """Whether the indices rise within each row: sorted, and none twice."""
+    def is_increasing(self) -> bool:
+        """Whether the indices increase strictly within each row: sorted, without duplicates."""
         starts = np.zeros(len(self.indices) + 1, bool)
         starts[self.indptr] = True
         return bool(np.all(starts[1:-1] | (self.indices[1:] > self.indices[:-1])))
@@ -59,8 +59,8 @@ class MultiHot:
         """The rows named by `order`, in that order."""
         lengths = np.diff(self.indptr)[order]
         indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        where = np.arange(indptr[-1]) + np.repeat(self.indptr[:-1][order] - indptr[:-1], lengths)
-        return MultiHot(indptr, np.asarray(self.indices)[where], self.columns)
+        positions = np.arange(indptr[-1]) + np.repeat(self.indptr[:-1][order] - indptr[:-1], lengths)
+        return MultiHot(indptr, np.asarray(self.indices)[positions], self.columns)
 
     def dense(self) -> npt.NDArray[np.float32]:
         """The same rows as float32 zeros and ones, (rows, columns)."""
@@ -74,13 +74,13 @@ Features = npt.NDArray[np.generic] | MultiHot
 
 @dataclass(frozen=True)
 class Split:
-    """Features and labels of one part of a data set.
+    """Features and labels of one part of a dataset.
 
     features: dense, (samples, features), uint8 or float32, or MultiHot of the same shape.
     labels: (samples,) class numbers, uint8 or wider; (samples, outputs) for multilabel; float32 for regression.
 
     Raises:
-        DataError: no sample, or numbers of samples that differ.
+        DataError: there are no samples, or not one label per row of features.
     """
 
     features: Features
@@ -118,7 +118,7 @@ class Split:
         yield "labels", self.labels
 
     def save(self, folder: Path) -> None:
-        """Write one .npy file an array into `folder`; the caller makes the folder appear at once."""
+        """Write one .npy file per array into the new `folder`; the caller makes that atomic."""
         folder.mkdir(parents=True)
         for name, array in self.arrays():
             np.save(folder / f"{name}.npy", array, allow_pickle=False)
@@ -145,7 +145,7 @@ class Split:
                 loaded: npt.NDArray[np.generic] = np.load(path, mmap_mode="r", allow_pickle=False)
                 if not isinstance(loaded, np.ndarray) or loaded.dtype.kind not in "uif" or not loaded.dtype.isnative:
                     raise ValueError("not an array of numbers")
-            except Exception as error:  # of a damaged header, Python's own tokenizer complains
+            except Exception as error:  # for a damaged header, Python's tokenizer raises exceptions of its own
                 raise DataError(f"{path}: cannot be read ({error}); run `dvc repro vectorize`") from None
             return loaded
 
@@ -155,8 +155,8 @@ class Split:
         if columns.shape != (1,) or columns.dtype.kind not in "ui":
             raise DataError(f"{folder / 'columns.npy'}: must hold one number; run `dvc repro vectorize`")
         features = MultiHot(indptr, indices, int(columns[0]))  # type: ignore[arg-type]
-        if not features.is_rising():
-            raise DataError(f"{folder / 'indices.npy'}: must rise within each row; run `dvc repro vectorize`")
+        if not features.is_increasing():
+            raise DataError(f"{folder / 'indices.npy'}: must increase within each row; run `dvc repro vectorize`")
         return cls(features, array("labels"))
 
 
@@ -164,10 +164,10 @@ class Split:
 class Subset:
     """Samples of a split by their row numbers; no features are copied.
 
-    rows: int64, (samples,), in the order in which they are visited; None: all samples as they come.
+    rows: int64, (samples,), in the order in which they are visited; None: all samples in the order of the split.
 
     Raises:
-        DataError: no sample.
+        DataError: there are no samples.
     """
 
     split: Split
@@ -190,5 +190,5 @@ class Subset:
         return order if self.rows is None else self.rows[order]
 
     def copied(self) -> Split:
-        """These samples as a split of their own; dense features are copied, so use it for small parts."""
+        """These samples as a separate split; dense features are copied, so use it for small parts."""
         return self.split if self.rows is None else self.split.take(self.rows)

@@ -37,7 +37,7 @@ def compare(
     additions: Additions | None = None,
     apart: bool = False,
 ) -> Path:
-    """Compare the variants of each data set; write everything into `folder`, which appears at once.
+    """Compare the variants of each dataset; write everything into `folder`, which appears at once.
 
     additions: what the page shows beside. Runs of another protocol among the results are shown beside too.
     apart: draw in a process of its own, so that the caller's other threads go on meanwhile.
@@ -137,7 +137,7 @@ def pictures(found: Iterable[Findings]) -> list[tuple[str, bytes]]:
 
 
 def draw(one: Findings) -> Iterator[tuple[str, "Figure"]]:
-    """Name and figure: the lecture's four kinds of one data set, then ours."""
+    """Name and figure: the lecture's four kinds of one dataset, then ours."""
     from feedforward.reports import figures
 
     runs, baseline, others = one.runs, one.baseline, [v for v in one.variants if v != one.baseline]

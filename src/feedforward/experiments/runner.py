@@ -337,7 +337,7 @@ def _pictures(runs: Sequence[RunResult], dataset: Dataset) -> dict[str, bytes]:
 
 
 def compare(params: Params) -> None:
-    """Results of all protocols → reports/comparison, attached to each data set's experiment in the store too.
+    """Results of all protocols → reports/comparison, attached to each dataset's experiment in the store too.
 
     Raises:
         DataError: the results are missing or do not belong to params.

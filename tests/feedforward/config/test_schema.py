@@ -1,4 +1,4 @@
-"""params.yaml: what holds the two data sets is read, and every mistake is named, all at once, before any work."""
+"""params.yaml: what holds the two datasets is read, and every mistake is named, all at once, before any work."""
 
 import contextlib
 from pathlib import Path

@@ -26,7 +26,7 @@ from feedforward.data import archive_members
 from feedforward.data import manifest as manifest_file
 from feedforward.data.readers import reading
 from feedforward.data.sources import archives, download
-from feedforward.data.sources.locations import Patience
+from feedforward.data.sources.locations import RetryPolicy
 from feedforward.data.splits import Split
 from feedforward.data.validation import profile
 from feedforward.models import keras_archive, network_files
@@ -152,7 +152,7 @@ def test_what_is_sound_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 # --- archives ----------------------------------------------------------------------------------
 
-HURRY = Patience(stall_s=1, retries=0, pause_s=0)
+IMPATIENT = RetryPolicy(stall_s=1, retries=0, pause_s=0)
 
 
 @pytest.mark.parametrize("row", damaged.ARCHIVES, ids=lambda row: row.what)
@@ -165,12 +165,12 @@ def test_a_hostile_archive_leaves_nothing_but_reviews(
         before = {path for path in tmp_path.rglob("*") if not path.is_relative_to(root / "raw")}
         files, raw = {"set.tar.gz": reviews_file()}, root / "raw"
         if row.said is None:
-            download.fetch(files, raw, ["../mirror"], HURRY)
+            download.fetch(files, raw, ["../mirror"], IMPATIENT)
             [(names, contents)] = archive_members.read(raw / "set.tar.gz.parquet")
             assert dict(zip(names, contents, strict=True)) == REVIEWS
         else:
             with pytest.raises(SourceError) as caught:
-                download.fetch(files, raw, ["../mirror"], HURRY)
+                download.fetch(files, raw, ["../mirror"], IMPATIENT)
             assert row.said in str(caught.value)
             assert str(caught.value).isprintable()
             assert not list(raw.iterdir())

@@ -33,7 +33,7 @@ def test_rows_are_stored_without_loss(matrix: np.ndarray) -> None:
     assert len(features) == len(matrix)
     assert features.dense().dtype == np.float32
     np.testing.assert_array_equal(features.dense(), matrix)
-    assert features.is_rising()
+    assert features.is_increasing()
 
 
 @given(matrices(), st.data())
@@ -122,7 +122,7 @@ def indptr(*values: int) -> np.ndarray:
         (indptr(0, 2, 1, 3), [0, 1, 2], 3, "does not match"),
         (indptr(0, 2), [0, 1, 2], 3, "does not match"),
         (indptr(0, 4), [0, 1, 2], 3, "does not match"),
-        (indptr(0, 2), [0, 3], 3, "an index is not below 3"),
+        (indptr(0, 2), [0, 3], 3, "indices must be below 3"),
         (np.array([0.0, 2.0]), [0, 1], 3, "indptr must be int64"),
     ],
 )
@@ -229,8 +229,8 @@ def test_a_missing_file_is_named(tmp_path: Path, missing: str) -> None:
     [
         ("columns", np.array([], np.int64), r"columns\.npy: must hold one number"),
         ("columns", np.array([700.0]), r"columns\.npy: must hold one number"),
-        ("indices", np.array([5, 5, 2], np.uint16), r"indices\.npy: must rise within each row"),
-        ("indices", np.array([1, 2, 9], np.uint16), "an index is not below 9"),
+        ("indices", np.array([5, 5, 2], np.uint16), r"indices\.npy: must increase within each row"),
+        ("indices", np.array([1, 2, 9], np.uint16), "indices must be below 9"),
         ("labels", np.zeros(3, np.uint8), "2 rows of features, but 3 labels"),
     ],
 )

@@ -20,7 +20,7 @@ from feedforward.core import atomic_files
 Decimal = Literal[".", ","]
 MISSING = frozenset({"", "?", "na", "n/a", "#n/a", "<na>", "nan", "null"})  # in any column, in any case
 NO_NUMBER = MISSING | {"-", "--", "–", "—", ".", "..", "none", "nil", "n.a.", "missing", "unknown", "#div/0!"}  # too
-INFINITE = frozenset({"inf", "infinity", "∞"})  # with any sign; no network can learn it, so it counts as missing
+INFINITE = frozenset({"inf", "infinity", "∞"})  # with any sign; counts as missing
 LARGEST = 1e300  # so does a number beyond it, whose distance from others would overflow
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
@@ -45,7 +45,7 @@ _OTHER_DATE = re.compile(r"\d{1,2}([./-])\d{1,2}\1\d{2,4}(?: \d{1,2}:\d{2}(?::\d
 
 
 def text(value: Any) -> str:
-    """Any cell as text: without surrounding blanks, composed characters, numbers and dates in one spelling."""
+    """Any cell as text: without surrounding whitespace, in NFC, numbers and dates in one spelling."""
     if isinstance(value, str):
         return _text(value)
     if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -66,7 +66,7 @@ def text(value: Any) -> str:
 def _text(value: str) -> str:
     if value.isascii():
         return value.strip()
-    value = value.encode("utf-8", "replace").decode()  # half a surrogate pair becomes a question mark
+    value = value.encode("utf-8", "replace").decode()  # an unpaired surrogate becomes a question mark
     return unicodedata.normalize("NFC", value).strip().strip(_INVISIBLE).strip()
 
 
@@ -100,7 +100,7 @@ def category(value: Any, decimal: Decimal = ".", missing: Iterable[str] = ()) ->
 def number(value: Any, decimal: Decimal = ".", missing: Iterable[str] = ()) -> float:
     """A number; NaN if it is missing or infinite.
 
-    Read too: group separators, a currency or percent sign, accountants' parentheses, and ISO dates (days since 1970).
+    Accepts group separators, a currency or percent sign, accountants' parentheses, and ISO dates (days since 1970).
 
     Raises:
         ValueError: it is not a number.

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from feedforward.core import atomic_files
 from feedforward.data.readers.cells import Decimal
 
-MOST_CATEGORIES = 1000  # of one column
+MAX_CATEGORIES = 1000  # of one column
 LARGEST = 1e6  # standard deviations: a number further away would overflow in the network
 
 Numbers = Mapping[str, npt.NDArray[np.float64]]  # by column; NaN: missing
@@ -57,7 +57,7 @@ class Columns:
         return features
 
     def decode(self, features: npt.NDArray[np.generic]) -> tuple[Numbers, Texts]:
-        """Numbers and texts that give these features, as far as the features determine them."""
+        """Inverse of `encode`: numbers and texts, as far as the features determine them."""
         wide = np.asarray(features, np.float64)
         numbers = {name: wide[:, k] * scale + mean for k, (name, mean, scale) in enumerate(self.numeric)}
         texts, start = {}, len(self.numeric)
@@ -77,7 +77,7 @@ def measure(numbers: Numbers, texts: Texts, decimal: Decimal = ".", missing: Seq
     """The columns of training rows.
 
     Raises:
-        ValueError: a column has no number at all, or more than MOST_CATEGORIES categories.
+        ValueError: a column has no number at all, or more than MAX_CATEGORIES categories.
     """
     numeric = []
     for name, values in numbers.items():
@@ -89,9 +89,9 @@ def measure(numbers: Numbers, texts: Texts, decimal: Decimal = ".", missing: Seq
     categorical = []
     for name, listed in texts.items():
         distinct = tuple(sorted(set(listed)))
-        if len(distinct) > MOST_CATEGORIES:
+        if len(distinct) > MAX_CATEGORIES:
             raise ValueError(
-                f"column {name!r} has {len(distinct)} categories, at most {MOST_CATEGORIES} are one-hot encoded"
+                f"column {name!r} has {len(distinct)} categories, at most {MAX_CATEGORIES} are one-hot encoded"
             )
         categorical.append((name, distinct))
     return Columns(tuple(numeric), tuple(categorical), decimal, tuple(missing))
@@ -109,7 +109,7 @@ def from_json(content: bytes) -> Columns:
     """Columns that `to_json` wrote.
 
     Raises:
-        ValueError, KeyError, TypeError: it did not.
+        ValueError, KeyError, TypeError: the content is not such JSON.
     """
     stored: dict[str, Any] = json.loads(content)
     numeric = tuple((str(name), float(mean), float(scale)) for name, mean, scale in stored["numeric"])

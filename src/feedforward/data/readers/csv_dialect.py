@@ -1,4 +1,4 @@
-"""The spelling of a CSV file: encoding, separator, quotes, lines above the header, and whether there is a header."""
+"""The dialect of a CSV file: encoding, separator, quotes, lines above the header, and whether there is a header."""
 
 import codecs
 import csv
@@ -12,7 +12,7 @@ from typing import IO, Any
 from feedforward.core.errors import DataError
 from feedforward.data.readers import cells
 
-HEAD = 2**20  # characters that are looked at, and more where the first rows are longer
+HEAD = 2**20  # characters to examine, more if the first rows are longer
 ROWS = 1000  # at most
 SEPARATORS = {"\t": "a tab", ";": "';'", "|": "'|'", ",": "','"}
 AGREE = 0.9  # share of the rows that must have as many cells as the header
@@ -21,7 +21,7 @@ ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs
 
 @dataclass(frozen=True)
 class Dialect:
-    """skipped: rows before the first row of data. names: of the columns. unnamed: those whose name is made up."""
+    """skipped: rows before the first row of data. names: of the columns. unnamed: those with a generated name."""
 
     encoding: str
     separator: str
@@ -44,12 +44,12 @@ def _options(separator: str, quote: str | None, escape: str | None) -> dict[str,
 
 
 def rows(reader: Iterable[list[str]]) -> Iterator[list[str]]:
-    """Rows that hold anything."""
+    """Rows that are not empty."""
     return (row for row in reader if any(row) and any(cell.strip() for cell in row))
 
 
 def sniff(file: IO[bytes], wanted: Sequence[str] = ()) -> Dialect:
-    """What the file looks like. wanted: names of columns that it should have.
+    """Detect the dialect of a file. wanted: names of columns that it should have.
 
     Raises:
         DataError: neither UTF-8, UTF-16 nor Windows-1252.
@@ -152,7 +152,7 @@ def _separator(read: dict[str, list[list[str]]], wanted: Sequence[str]) -> str:
         is_first = abs(len(listed[first]) - width) <= 1 and len(listed[first]) > 1
         return is_first and agree >= AGREE, agree
 
-    best = max(read, key=fits)  # the first of equals: a comma also stands within cells
+    best = max(read, key=fits)  # the first if several fit equally: the comma comes last because cells contain it
     return best if fits(best)[0] else ","
 
 

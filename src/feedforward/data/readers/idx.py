@@ -18,7 +18,7 @@ OTHER_TYPES = {9: "int8", 11: "int16", 12: "int32", 13: "float32", 14: "float64"
 
 
 def read(config: IdxReader, files: Mapping[str, Path]) -> Reading:
-    """Read both splits; training samples in the order of `shuffle_seed`, test samples as they come.
+    """Read both splits; training samples in the order of `shuffle_seed`, test samples in the order of the file.
 
     Raises:
         DataError: a file is missing, damaged, or images and labels differ in number.
@@ -32,14 +32,14 @@ def read(config: IdxReader, files: Mapping[str, Path]) -> Reading:
 
 
 def samples(config: IdxReader, files: Mapping[str, Path], rows: Sequence[int]) -> list[npt.NDArray[np.uint8]]:
-    """Test images of those rows, (height, width); rows of pixels that are no square are shown as a line."""
+    """Test images of those rows, (height, width); images without a known shape are shown as one row."""
     images = read_array(files[config.test.features])
     shape = images.shape[1:] if images.ndim == 3 else (1, images.shape[1])
     return [np.asarray(images[row]).reshape(shape) for row in rows]
 
 
 def column_names(_vectorized: Path) -> Callable[[int], str]:
-    """Pixels have numbers."""
+    """Pixels are numbered."""
     return lambda column: f"pixel {column}"
 
 
@@ -70,7 +70,7 @@ def parse(content: bytes, path: Path) -> npt.NDArray[np.uint8]:
 
 
 def _layout(header: bytes, size: int, path: Path) -> tuple[int, tuple[int, ...]]:
-    """Where the elements of an idx file begin, and their shape."""
+    """Offset of the first element of an idx file, and the shape of the array."""
     remedy = "correct the source, then fetch it again"
     magic = header[:4]
     if len(magic) == 4 and magic[:2] == b"\0\0" and magic[2] in OTHER_TYPES:
@@ -86,7 +86,7 @@ def _layout(header: bytes, size: int, path: Path) -> tuple[int, tuple[int, ...]]
     shape = tuple(int.from_bytes(sides[at : at + 4], "big") for at in range(0, len(sides), 4))
     expected = start + int(np.prod(shape, dtype=object))
     if len(sides) != 4 * magic[3] or size != expected:
-        raise DataError(f"{path}: its header asks for {expected} bytes, got {size}; {remedy}")
+        raise DataError(f"{path}: expected {expected} bytes according to the header, got {size}; {remedy}")
     if not all(shape):
         raise DataError(f"{path}: holds no samples (shape {shape}); {remedy}")
     return start, shape

@@ -1,4 +1,4 @@
-"""Labeled texts from class folders (kept as Parquet) or columns: features are multi-hot words; see `tokenizer`."""
+"""Reader of labeled texts in class folders (stored as Parquet) or columns: multi-hot words; see `tokenizer`."""
 
 import functools
 import logging
@@ -15,7 +15,7 @@ from feedforward.core.errors import DataError
 from feedforward.data import archive_members
 from feedforward.data.readers import column_values, table_file, tokenizer
 from feedforward.data.readers.reading import Part, Reading, content_digests, drawn, label_of_path, order
-from feedforward.data.readers.table import class_numbers, labeled, spelled_classes
+from feedforward.data.readers.table import class_numbers, spelled_classes, warn_unlabeled
 from feedforward.data.splits import MultiHot, Split
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A chunk as rows, with what is known of its raw texts: see `Part`. not_utf8: names of texts that are not."""
+    """A chunk as rows of features, with properties of its raw texts (see `Part`). not_utf8: names of texts."""
 
     features: MultiHot
     labels: npt.NDArray[np.generic]
@@ -41,18 +41,18 @@ class Encoded:
     not_utf8: list[str]
 
 
-Chunks = Callable[[], Iterator[Chunk]]  # as often as wanted
-Room = Callable[[int], npt.NDArray[np.uint16]]  # for so many indices
+Chunks = Callable[[], Iterator[Chunk]]  # may be called several times
+Allocate = Callable[[int], npt.NDArray[np.uint16]]  # returns an array for that number of indices
 
 
 def read(config: TextReader, files: Mapping[str, Path]) -> Reading:
     """Read both splits; the vocabulary comes from the training texts alone.
 
-    Texts are read some megabytes at a time, those of training twice: to count and to encode. Keeping their words
-    in between would save a fifth of the time and cost as much memory again as the rows.
+    Texts are read a few megabytes at a time, those of training twice: to count and to encode words. Keeping the words
+    between the two passes would save a fifth of the time and double the memory.
 
     Raises:
-        DataError: the file is missing, damaged, or holds no text of a split.
+        DataError: the file is missing, damaged, or holds no text for a split.
     """
     train, test = splits(config, files)
     counts = tokenizer.count(text for chunk in train() for text in chunk.texts)
@@ -66,7 +66,7 @@ def read(config: TextReader, files: Mapping[str, Path]) -> Reading:
 
 
 def samples(config: TextReader, files: Mapping[str, Path], rows: Sequence[int]) -> list[str]:
-    """Test texts of those rows."""
+    """The test texts in those rows."""
     wanted, texts, start = set(rows), {}, 0
     for chunk in splits(config, files)[1]():
         for row in wanted & set(range(start, start + len(chunk.texts))):
@@ -76,30 +76,30 @@ def samples(config: TextReader, files: Mapping[str, Path], rows: Sequence[int]) 
 
 
 def column_names(vectorized: Path) -> Callable[[int], str]:
-    """Words, and Keras's two signs: that a text begins, and that words were dropped."""
-    known = (vectorized / "vocabulary.txt").read_text(encoding="utf-8").split("\n")
-    signs = {tokenizer.START: "(start)", tokenizer.DROPPED: "(dropped words)"}
-    return lambda column: signs[column] if column in signs else known[column - tokenizer.RANK_OFFSET - 1]
+    """Words, and Keras's two markers: start of a text, and dropped words."""
+    words = (vectorized / "vocabulary.txt").read_text(encoding="utf-8").split("\n")
+    markers = {tokenizer.START: "(start)", tokenizer.DROPPED: "(dropped words)"}
+    return lambda column: markers[column] if column in markers else words[column - tokenizer.RANK_OFFSET - 1]
 
 
 def splits(config: TextReader, files: Mapping[str, Path]) -> tuple[Chunks, Chunks]:
-    """Training and test texts: of two folders or files, or drawn from one."""
+    """Training and test texts: from two folders or files, or drawn from one."""
 
-    def of(file: str, folder: str | None) -> Chunks:
+    def chunks_of(file: str, folder: str | None) -> Chunks:
         if config.text is not None:
             return functools.partial(_of_columns, config, files[file])
         return functools.partial(_of_folders, files[file], folder or "", config.classes)
 
-    whole = of(config.file, config.train)
+    whole = chunks_of(config.file, config.train)
     if config.test is not None or config.test_file is not None:
-        return whole, of(config.test_file or config.file, config.test)
+        return whole, chunks_of(config.test_file or config.file, config.test)
     digests, labels = zip(*((content_digests(chunk.texts), chunk.labels) for chunk in whole()), strict=True)
     train, test = drawn(np.concatenate(digests), np.concatenate(labels), config)
     return functools.partial(_rows_of, whole, train), functools.partial(_rows_of, whole, test)
 
 
 def _rows_of(whole: Chunks, wanted: npt.NDArray[np.int64]) -> Iterator[Chunk]:
-    """The texts of those rows, which rise."""
+    """The texts in the rows `wanted`, which are in increasing order."""
     start = 0
     for chunk in whole():
         rows = wanted[(wanted >= start) & (wanted < start + len(chunk.texts))] - start
@@ -112,17 +112,17 @@ def _of_columns(config: TextReader, path: Path) -> Iterator[Chunk]:
     """The texts of a CSV, JSON lines or Parquet file that have a label, as one chunk.
 
     Raises:
-        DataError: it cannot be read, or lacks a column.
+        DataError: the file cannot be read, or lacks a column.
     """
     assert config.text is not None
     assert config.label is not None
     table = table_file.read(path, (config.text, config.label))
-    where = f"{path}: column {config.label!r}"
+    position = f"{path}: column {config.label!r}"
     if not table.rows:
         raise DataError(f"{path}: holds no rows; check the file")
     labels = column_values.categories(table.columns[config.label], missing=config.missing)
-    known = np.flatnonzero(labeled(labels != "", where))
-    numbers = class_numbers(labels, spelled_classes(config.classes), where)[known]
+    known = np.flatnonzero(warn_unlabeled(labels != "", position))
+    numbers = class_numbers(labels, spelled_classes(config.classes), position)[known]
     texts = table.columns[config.text].take(known).to_pylist()
     yield Chunk([f"row {row + 1}" for row in known], [str(text).encode() for text in texts], numbers)
 
@@ -147,7 +147,7 @@ def _of_folders(path: Path, split: str, classes: Sequence[str]) -> Iterator[Chun
 
 
 def encode(chunk: Chunk, vocabulary: tokenizer.Vocabulary) -> Encoded:
-    """The rows of a chunk; a text's row does not depend on the chunk it is in."""
+    """The features of a chunk; those of a text do not depend on the other texts of its chunk."""
     return Encoded(
         tokenizer.encode(chunk.texts, vocabulary),
         chunk.labels,
@@ -162,11 +162,11 @@ def _in_memory(indices: int) -> npt.NDArray[np.uint16]:
 
 
 def assemble(
-    name: Literal["train", "test"], encoded: Iterable[Encoded], config: TextReader, room: Room = _in_memory
+    name: Literal["train", "test"], encoded: Iterable[Encoded], config: TextReader, allocate: Allocate = _in_memory
 ) -> Part:
-    """A split of its chunks, which come in the order of the raw data; that of training is shuffled as `config` says.
+    """A split from its chunks, which are in the order of the raw data; `config` says how training is shuffled.
 
-    room: where its indices go.
+    allocate: provides the memory for the indices.
     """
     rows: list[MultiHot] = []
     labels, lengths, digests = [], [], []
@@ -187,24 +187,24 @@ def assemble(
     wanted = order(sum(map(len, labels)), config.shuffle_seed if name == "train" else None)
     return Part(
         name,
-        Split(_arranged(rows, wanted, config.num_words, room), np.concatenate(labels)[wanted]),
+        Split(_reordered(rows, wanted, config.num_words, allocate), np.concatenate(labels)[wanted]),
         np.concatenate(lengths)[wanted],
         np.concatenate(digests)[wanted],
     )
 
 
-def _arranged(parts: list[MultiHot], wanted: npt.NDArray[np.int64], columns: int, room: Room) -> MultiHot:
-    """The rows of all parts in the order `wanted`. Parts are let go as they are copied, to hold the rows once."""
+def _reordered(parts: list[MultiHot], wanted: npt.NDArray[np.int64], columns: int, allocate: Allocate) -> MultiHot:
+    """The rows of all parts in the order `wanted`. Parts are released once copied, so memory holds rows once."""
     lengths = np.concatenate([np.diff(part.indptr) for part in parts])
     indptr = np.concatenate([[0], np.cumsum(lengths[wanted])])
-    places = np.empty_like(wanted)
-    places[wanted] = indptr[:-1]
-    indices = room(int(indptr[-1]))
+    positions = np.empty_like(wanted)
+    positions[wanted] = indptr[:-1]
+    indices = allocate(int(indptr[-1]))
     first = 0
     parts.reverse()
     while parts:
         part = parts.pop()
-        shift = places[first : first + len(part)] - part.indptr[:-1]
+        shift = positions[first : first + len(part)] - part.indptr[:-1]
         indices[np.arange(len(part.indices)) + np.repeat(shift, np.diff(part.indptr))] = part.indices
         first += len(part)
     return MultiHot(indptr, indices, columns)

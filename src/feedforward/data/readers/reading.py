@@ -14,7 +14,7 @@ from feedforward.config.schema import Drawn, Reader
 from feedforward.core.errors import DataError
 from feedforward.data.splits import Split
 
-# Module of each `reader.kind`; imported when a data set asks for it, because pyarrow takes a third of a second.
+# Module of each `reader.kind`; imported when a dataset asks for it, because pyarrow takes a third of a second.
 READERS = {
     "idx": "feedforward.data.readers.idx",
     "labeled_text": "feedforward.data.readers.labeled_text",
@@ -25,7 +25,7 @@ READERS = {
 
 @dataclass(frozen=True)
 class Part:
-    """One split and what is known of its raw samples, row for row.
+    """One split and the properties of its raw samples, row by row.
 
     raw_lengths: int64, (samples,), bytes. digests: uint8, (samples, 32), SHA-256 of the raw bytes.
     """
@@ -38,10 +38,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a reader makes of the raw files: the parts one after the other, so that one at a time is in memory.
+    """The result of a reader. The parts are produced one after the other, so that memory holds one at a time.
 
     vocabulary: the words that have a column, by frequency rank; None where features are not words.
-    facts: what else the manifest should tell (JSON values). files: what else the encoder needs, by name.
+    facts: further entries of the manifest (JSON values). files: further files that the encoder needs, by name.
     """
 
     parts: Iterator[Part]
@@ -51,7 +51,7 @@ class Reading:
 
 
 def read(config: Reader, files: Mapping[str, Path]) -> Reading:
-    """Read a data set with the reader that `config.kind` names; `files` maps a file's key to its verified bytes.
+    """Read a dataset with the reader that `config.kind` names; `files` maps a file's key to its verified bytes.
 
     Raises:
         DataError: a file is missing, damaged or not what `config` says.
@@ -62,7 +62,7 @@ def read(config: Reader, files: Mapping[str, Path]) -> Reading:
 
 
 def order(samples: int, shuffle_seed: int | None) -> npt.NDArray[np.int64]:
-    """Order of the training samples: as they come, or the permutation of that seed."""
+    """Order of the training samples: that of the file, or a permutation drawn by that seed."""
     if shuffle_seed is None:
         return np.arange(samples)
     return np.random.default_rng(shuffle_seed).permutation(samples)
@@ -71,16 +71,16 @@ def order(samples: int, shuffle_seed: int | None) -> npt.NDArray[np.int64]:
 def drawn(
     digests: npt.NDArray[np.uint8], labels: npt.NDArray[np.generic], config: Drawn
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Rows of training and test, both in rising order, where the data come as one part.
+    """Draw a test split from data without one; returns the rows of training and test, both in increasing order.
 
-    A hash of the sample and `split_seed` decides, so that a sample stays in its part when others are added. Each class
-    with two samples or more has at least one in either part. digests: see `Part`.
+    A hash of the sample and `split_seed` decides, so that a sample stays in its split when others are added. Each class
+    with two samples or more has at least one in both splits. digests: see `Part`.
 
     Raises:
         DataError: fewer than two samples.
     """
     if len(digests) < 2:
-        raise DataError(f"{len(digests)} samples are too few to draw a share of {config.test_share:g} for the test")
+        raise DataError(f"{len(digests)} samples are too few to draw a test split of {config.test_share:g}")
     keys = _keys(digests, config.split_seed)
     is_test = keys < np.uint64(config.test_share * 2**64)
     strata = labels if labels.ndim == 1 and labels.dtype.kind != "f" else np.zeros(len(keys), np.uint8)
@@ -97,7 +97,7 @@ def drawn(
 
 
 def _keys(digests: npt.NDArray[np.uint8], seed: int) -> npt.NDArray[np.uint64]:
-    """A number per sample, evenly distributed over uint64; equal samples are numbered, so that they differ."""
+    """A number per sample, uniform over uint64; copies of a sample are numbered, so that their keys differ."""
     prefix, copies = seed.to_bytes(8, "big"), dict[bytes, int]()
     keys = np.empty(len(digests), np.uint64)
     for row, digest in enumerate(map(bytes, digests)):
@@ -108,7 +108,7 @@ def _keys(digests: npt.NDArray[np.uint8], seed: int) -> npt.NDArray[np.uint64]:
 
 
 def content_digests(contents: Iterable[bytes]) -> npt.NDArray[np.uint8]:
-    """SHA-256 of each, (contents, 32)."""
+    """SHA-256 of each content: uint8, (contents, 32)."""
     joined = b"".join(hashlib.sha256(content).digest() for content in contents)
     return np.frombuffer(joined, np.uint8).reshape(-1, 32)
 
@@ -121,18 +121,18 @@ def label_of_path(path: str, folder: str, classes: Mapping[str, int]) -> int:
 
 
 def samples(config: Reader, files: Mapping[str, Path], rows: Sequence[int]) -> list[str | npt.NDArray[np.uint8]]:
-    """The raw test samples of those rows, as people see them: a text, or gray pixels (height, width).
+    """The raw test samples in those rows, to be shown: a text, or gray pixels (height, width).
 
     Raises:
         DataError: a file is missing or damaged.
     """
-    found: list[str | npt.NDArray[np.uint8]] = importlib.import_module(READERS[config.kind]).samples(
+    result: list[str | npt.NDArray[np.uint8]] = importlib.import_module(READERS[config.kind]).samples(
         config, files, rows
     )
-    return found
+    return result
 
 
 def column_names(config: Reader, vectorized: Path) -> Callable[[int], str]:
-    """What a column of the features is called; `vectorized` is the folder of the vectorized data set."""
+    """Names of the feature columns, by number; `vectorized` is the folder of the vectorized dataset."""
     names: Callable[[int], str] = importlib.import_module(READERS[config.kind]).column_names(vectorized)
     return names

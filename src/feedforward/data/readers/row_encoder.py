@@ -1,4 +1,4 @@
-"""Rows of a table as a user sends them → numbers and one-hot categories, as the network was trained on."""
+"""Encodes rows of a table that users send, in the form that the network was trained on."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,8 @@
-"""Labelled texts as Parquet shards on any store of fsspec, so that many processes read them; see `text`.
+"""Labeled texts as Parquet shards in any fsspec store, so that many processes can read them; see `labeled_text`.
 
-What a shard gives does not depend on who works on it or when: counts add up, a text's row is its own, and the rows come
-back in the order of the shards. So the reading is that of `text.read`, byte for byte.
+Results do not depend on which process works on a shard or when: counts are added up, the features of a text depend on
+that text alone, and results are returned in the order of the shards. So the result of `read` equals that of
+`labeled_text.read`, byte for byte.
 """
 
 import functools
@@ -11,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import fsspec
 import numpy as np
@@ -28,39 +29,43 @@ from feedforward.data.readers import labeled_text, tokenizer
 from feedforward.data.readers.reading import Part, Reading
 from feedforward.data.splits import MultiHot
 
-TEXTS = 4096  # of a shard: five megabytes of reviews
+TEXTS = 4096  # per shard: five megabytes of reviews
 INDEX = "shards.json"  # written last
-UNSHARDED = {"num_words", "shuffle_seed"}  # settings of the reader that change no shard
-DECIDING = (__name__,)  # the code that decides bytes begins here
+UNSHARDED = {"num_words", "shuffle_seed"}  # settings of the reader that do not affect the shards
+DECIDING = (__name__,)  # modules whose code, with all that they import, decides the bytes
 
 
-class Each(Protocol):
-    """Who does the work."""
+class ShardMap(Protocol):
+    """Calls a function for every shard, for instance on a cluster."""
 
     def __call__(self, function: Callable[..., Any], shards: Sequence[str], *shared: Any) -> Iterator[Any]:
-        """Call `function(shard, *shared)` for every shard, wherever; the results come in the order of the shards.
+        """Yield `function(shard, *shared)` for every shard, in the order of the shards.
 
-        shared: few bytes, for they go along with each shard.
+        shared: should be small, because it is sent with each shard.
         """
 
 
-def read(config: TextReader, files: Mapping[str, Path], store: str, each: Each, scratch: Path) -> Reading:
-    """Read both splits as `text.read` does, by way of shards in `store`.
+def read(config: TextReader, files: Mapping[str, Path], store: str, map_shards: ShardMap, scratch: Path) -> Reading:
+    """Read both splits like `labeled_text.read`, through shards in `store`.
 
-    scratch: a folder for the rows, which wait there in files without a name rather than in memory.
+    scratch: a folder for the rows, which are kept there in unnamed temporary files instead of memory.
 
     Raises:
         DataError: a file is missing or damaged, or the store cannot be used.
     """
     shards = write(config, files, store)
-    counts = functools.reduce(_sum, each(count, shards["train"]), tokenizer.count([]))
+    counts = functools.reduce(_sum, map_shards(count, shards["train"]), tokenizer.count([]))
     vocabulary = tokenizer.rank(counts, config.num_words)
-    known = _publish(vocabulary, store)
-    room = functools.partial(_on_disk, scratch)
+    published = _publish(vocabulary, store)
+    allocate = functools.partial(_on_disk, scratch)
+
+    def part(name: Literal["train", "test"]) -> Part:
+        encoded = _copied(map_shards(encode, shards[name], *published), allocate)
+        return labeled_text.assemble(name, encoded, config, allocate)
 
     def parts() -> Iterator[Part]:
-        yield labeled_text.assemble("train", _put_aside(each(encode, shards["train"], *known), room), config, room)
-        yield labeled_text.assemble("test", _put_aside(each(encode, shards["test"], *known), room), config, room)
+        yield part("train")
+        yield part("test")
 
     return Reading(parts(), list(vocabulary.words), {"distinct_words": len(counts)})
 
@@ -69,16 +74,19 @@ def _sum(one: pa.Table, other: pa.Table) -> pa.Table:
     return tokenizer.add_counts([one, other])
 
 
-def _put_aside(encoded: Iterable[labeled_text.Encoded], room: labeled_text.Room) -> Iterator[labeled_text.Encoded]:
-    for each in encoded:
-        indices = room(len(each.features.indices))
-        indices[:] = each.features.indices
-        yield replace(each, features=MultiHot(each.features.indptr, indices, each.features.columns))
+def _copied(encoded: Iterable[labeled_text.Encoded], allocate: labeled_text.Allocate) -> Iterator[labeled_text.Encoded]:
+    """The same with copies of the indices in memory from `allocate`."""
+    for chunk in encoded:
+        indices = allocate(len(chunk.features.indices))
+        indices[:] = chunk.features.indices
+        yield replace(chunk, features=MultiHot(chunk.features.indptr, indices, chunk.features.columns))
 
 
 def _on_disk(folder: Path, indices: int) -> npt.NDArray[np.uint16]:
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder) as file:  # the mapping keeps it, and nothing is left of a killed process
+    with tempfile.TemporaryFile(
+        dir=folder
+    ) as file:  # lives as long as the mapping, and is gone if the process is killed
         return np.memmap(file, np.uint16, "w+", shape=(indices,))
 
 
@@ -86,30 +94,30 @@ def _on_disk(folder: Path, indices: int) -> npt.NDArray[np.uint16]:
 
 
 def write(config: TextReader, files: Mapping[str, Path], store: str) -> dict[str, list[str]]:
-    """Write the texts of both splits into a folder of `store`; URLs of the shards.
+    """Write the texts of both splits into a folder of `store`; returns the URLs of the shards by split.
 
-    The folder is named by the files, the settings and the code that makes it; a complete folder is used as it is.
+    The folder is named after a digest of the files, the settings and the code; a complete folder is used again.
 
     Raises:
         DataError: a file is missing or damaged, or the store cannot be used.
     """
     try:
-        made_of = {key: atomic_files.file_digest(path) for key, path in sorted(files.items())}
+        sources = {key: atomic_files.file_digest(path) for key, path in sorted(files.items())}
         reader = config.model_dump(mode="json", exclude=UNSHARDED)
-        content = atomic_files.digest([reader, made_of, TEXTS, code_digest(DECIDING)])
+        content = atomic_files.digest([reader, sources, TEXTS, code_digest(DECIDING)])
         folder = f"{store.rstrip('/')}/{content[:32]}"
         system, path = fsspec.url_to_fs(folder)
         if system.exists(f"{path}/{INDEX}"):
-            found = json.loads(system.cat_file(f"{path}/{INDEX}"))
+            sizes = json.loads(system.cat_file(f"{path}/{INDEX}"))
         else:
             system.makedirs(path, exist_ok=True)
-            found = dict.fromkeys(("train", "test"), 0)
-            for split, chunks in zip(found, labeled_text.splits(config, files), strict=True):
-                for found[split], table in enumerate(_tables(chunks()), start=1):
-                    with system.open(f"{path}/{_name(split, found[split])}", "wb") as file:
+            sizes = dict.fromkeys(("train", "test"), 0)
+            for split, chunks in zip(sizes, labeled_text.splits(config, files), strict=True):
+                for sizes[split], table in enumerate(_tables(chunks()), start=1):
+                    with system.open(f"{path}/{_name(split, sizes[split])}", "wb") as file:
                         pq.write_table(table, file, compression="zstd")
-            system.pipe_file(f"{path}/{INDEX}", atomic_files.canonical_json(found).encode())
-        return {split: [f"{folder}/{_name(split, k + 1)}" for k in range(found[split])] for split in found}
+            system.pipe_file(f"{path}/{INDEX}", atomic_files.canonical_json(sizes).encode())
+        return {split: [f"{folder}/{_name(split, k + 1)}" for k in range(sizes[split])] for split in sizes}
     except DataError:
         raise
     except Exception as error:  # each back end of fsspec has exceptions of its own
@@ -117,7 +125,7 @@ def write(config: TextReader, files: Mapping[str, Path], store: str) -> dict[str
 
 
 def _publish(vocabulary: tokenizer.Vocabulary, store: str) -> tuple[str, int]:
-    """Put the vocabulary where all workers find it; its URL, which names its digest, and the number of columns."""
+    """Store the vocabulary for all workers; returns its URL, which contains its digest, and the number of columns."""
     content = "".join(f"{word}\n" for word in vocabulary.words).encode()
     url = f"{store.rstrip('/')}/vocabulary-{hashlib.sha256(content).hexdigest()[:32]}.txt"
     system, path = fsspec.url_to_fs(url)
@@ -153,16 +161,16 @@ def _tables(chunks: Iterator[labeled_text.Chunk]) -> Iterator[pa.Table]:
         yield rest[0]
 
 
-# --- of one shard --------------------------------------------------------------------------------
+# --- work on one shard --------------------------------------------------------------------------------
 
 
 def count(shard: str) -> pa.Table:
-    """How often each word occurs in a shard."""
+    """Number of occurrences of each word in a shard."""
     return tokenizer.count(_load(shard).texts)
 
 
 def encode(shard: str, vocabulary: str, columns: int) -> labeled_text.Encoded:
-    """The rows of a shard; the vocabulary is where `_publish` left it."""
+    """The features of a shard; vocabulary, columns: as returned by `_publish`."""
     encoded = labeled_text.encode(_load(shard), _vocabulary(vocabulary, columns))
     atomic_files.crash_point("shard.encoded")
     return encoded
@@ -172,15 +180,16 @@ def _load(shard: str) -> labeled_text.Chunk:
     """The texts of a shard.
 
     Raises:
-        DataError: it cannot be read here.
+        DataError: it cannot be read on this machine.
     """
     try:
         with fsspec.open(shard, "rb") as file:
             table = pq.read_table(file, use_threads=False)
         return labeled_text.Chunk(table["name"].to_pylist(), table["text"].to_pylist(), table["label"].to_numpy())
     except Exception as error:  # each back end of fsspec has exceptions of its own
-        what = f"{redact(shard)}: cannot be read ({_reason(error)})"
-        raise DataError(f"{what}; `shards` must name a store that all workers reach") from None
+        raise DataError(
+            f"{redact(shard)}: cannot be read ({_reason(error)}); `shards` must name a store that all workers can reach"
+        ) from None
 
 
 def _reason(error: Exception) -> str:

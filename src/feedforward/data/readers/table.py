@@ -37,7 +37,7 @@ class Rows:
         return len(self.labels)
 
     def take(self, wanted: npt.NDArray[np.int64]) -> "Rows":
-        """Those rows, in that order."""
+        """The rows `wanted`, in that order."""
         numbers = {name: values[wanted] for name, values in self.numbers.items()}
         return Rows(numbers, {name: texts[wanted] for name, texts in self.texts.items()}, self.labels[wanted])
 
@@ -48,7 +48,7 @@ class Rows:
         return shown | {name: texts[row] for name, texts in self.texts.items()}
 
     def encoded(self) -> list[bytes]:
-        """Each row as bytes: equal rows have equal bytes, however they were spelled in the file."""
+        """Each row as bytes: equal rows have equal bytes, even if the file spells them differently."""
         return [atomic_files.canonical_json(self.raw(row)).encode() for row in range(len(self))]
 
 
@@ -68,7 +68,7 @@ class Hashed:
         return cls(rows, np.array([len(line) for line in raw], np.int64), digests.reshape(-1, 32))
 
     def take(self, wanted: npt.NDArray[np.int64]) -> "Hashed":
-        """Those rows, in that order."""
+        """The rows `wanted`, in that order."""
         return Hashed(self.rows.take(wanted), self.lengths[wanted], self.digests[wanted])
 
 
@@ -146,13 +146,13 @@ def _labels(
     numbers: Callable[[str], npt.NDArray[np.float64]],
     texts: Callable[[str], Texts],
 ) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.bool_]]:
-    """Labels of all rows, and which rows have one; where not, the label is meaningless."""
+    """Labels of all rows, and which rows have one; the others hold a meaningless number."""
     if config.classes is None and len(config.target) == 1:
         numbered = numbers(config.target[0])
-        return numbered, labeled(~np.isnan(numbered), f"{path}: column {config.target[0]!r}")
+        return numbered, warn_unlabeled(~np.isnan(numbered), f"{path}: column {config.target[0]!r}")
     listed = [texts(name) for name in config.target]
     known = np.all([column != "" for column in listed], axis=0)
-    labeled(known, f"{path}: column {', '.join(map(repr, config.target))}")
+    warn_unlabeled(known, f"{path}: column {', '.join(map(repr, config.target))}")
     if config.classes is not None:
         classes = spelled_classes(config.classes, config.decimal)
         return class_numbers(listed[0], classes, f"{path}: column {config.target[0]!r}"), known
@@ -167,21 +167,21 @@ def _labels(
     return hot, known
 
 
-def labeled(known: npt.NDArray[np.bool_], where: str) -> npt.NDArray[np.bool_]:
-    """The same; rows without a label are counted in a warning.
+def warn_unlabeled(known: npt.NDArray[np.bool_], position: str) -> npt.NDArray[np.bool_]:
+    """Return `known` unchanged; log the number of rows without a label.
 
     Raises:
         DataError: no row has a label.
     """
     if not known.any():
-        raise DataError(f"{where} has no label in any row; name another target")
+        raise DataError(f"{position} has no label in any row; name another target")
     if not known.all():
-        log.warning("%s: %d of %d rows have no label and are left out", where, int((~known).sum()), len(known))
+        log.warning("%s: %d of %d rows have no label and are left out", position, int((~known).sum()), len(known))
     return known
 
 
 def spelled_classes(classes: Sequence[str], decimal: cells.Decimal = ".") -> list[str]:
-    """Classes of params.yaml in the spelling that cells are read in."""
+    """Classes of params.yaml in the normalized spelling of cells."""
     return [cells.category(name, decimal) or name for name in classes]
 
 
@@ -189,7 +189,7 @@ def class_numbers(values: Sequence[str] | Texts, classes: Sequence[str], where: 
     """The number of each value among the classes, uint8 or wider; 0 where the value is empty.
 
     Raises:
-        DataError: a value is none of them.
+        DataError: a value is not one of the classes.
     """
     codes = {value: number for number, value in enumerate(classes)}
     codes.setdefault("", 0)

@@ -1,4 +1,4 @@
-"""Tables as files: CSV in the spellings that people have, Parquet, JSON lines → columns as Arrow arrays.
+"""Read CSV in its common dialects, Parquet, and JSON lines into columns as Arrow arrays.
 
 Cells of CSV and JSON lines stay texts, and `cells` reads them. Python's `csv` does the work rather than Arrow's or
 DuckDB's reader. Arrow has no sniffer. DuckDB's found separator and header in 32 of 34 trial files, but it renames
@@ -27,12 +27,12 @@ from feedforward.data.readers.csv_dialect import Dialect
 
 BATCH = 16_384  # rows of a CSV file that are Python objects at a time
 TOTALS = ("total", "totals", "sum", "sums", "grand total", "gesamt", "summe", "insgesamt")
-LARGEST_CELL = 2**31 - 1  # characters; the limit of `csv` is one of the process
+LARGEST_CELL = 2**31 - 1  # characters; the limit of `csv` holds for the whole process
 
 
 @dataclass(frozen=True)
 class Table:
-    """columns: by name, texts of CSV and JSON lines, typed of Parquet. notes: how the file was read, a phrase each."""
+    """columns: by name; text for CSV and JSON lines, typed for Parquet. notes: how the file was read, in phrases."""
 
     columns: dict[str, pa.Array]
     rows: int
@@ -40,7 +40,7 @@ class Table:
 
 
 def read(path: Path, wanted: Sequence[str] = ()) -> Table:
-    """The `wanted` columns of a file, none: all.
+    """The `wanted` columns of a file; all if empty.
 
     Raises:
         DataError: the file or a column cannot be read; one line with the reason.
@@ -65,10 +65,10 @@ def _opened(path: Path) -> IO[bytes]:
 
 
 def _select(path: Path, names: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """The wanted ones among the names of the columns.
+    """The wanted column names, checked against those of the file; all if empty.
 
     Raises:
-        DataError: a name occurs twice, or is not there.
+        DataError: a name occurs twice or is missing.
     """
     twice = [name for name, count in Counter(name for name in names if name).items() if count > 1]
     if (twice and not wanted) or set(twice) & set(wanted):
@@ -180,7 +180,7 @@ class _Rows:
         self._skipped, self._short = 0, 0
 
     def __iter__(self) -> Iterator[list[str]]:
-        width, before = len(self.dialect.names), None
+        width, previous = len(self.dialect.names), None
         try:
             for number, row in enumerate(csv_dialect.rows(self._reader)):
                 if number < self.dialect.skipped:
@@ -190,24 +190,24 @@ class _Rows:
                     if fitted is None:
                         continue
                     row = fitted
-                if before is not None:
+                if previous is not None:
                     self.count += 1
-                    yield before
-                before = row
+                    yield previous
+                previous = row
         except csv.Error as error:
             raise DataError(
                 f"{self.path}: line {self._reader.line_num}: quotes are not closed or not doubled ({error});"
                 " correct the file"
             ) from None
-        if before is not None:
-            if cells.text(next(filter(None, before), "")).lower().rstrip(":") in TOTALS:
+        if previous is not None:
+            if cells.text(next(filter(None, previous), "")).lower().rstrip(":") in TOTALS:
                 self._skipped += 1
             else:
                 self.count += 1
-                yield before
+                yield previous
 
     def _fitted(self, row: list[str], width: int) -> list[str] | None:
-        """The row with as many cells as the header; None: it is to be skipped.
+        """The row with as many cells as the header; None if it is to be skipped.
 
         Raises:
             DataError: it has more.

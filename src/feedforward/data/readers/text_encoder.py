@@ -1,4 +1,4 @@
-"""Texts as a user sends them → multi-hot words, as the network was trained on."""
+"""Encodes texts that users send as multi-hot words, in the form that the network was trained on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from feedforward.data.readers.sample_kinds import kind_of
 from feedforward.data.splits import MultiHot
 
 VOCABULARY = "vocabulary.txt"
-FEW_TEXTS = 4  # up to here plain Python is faster than columns
+FEW_TEXTS = 4  # up to this number plain Python is faster than Arrow
 _BLANKS = str.maketrans(tokenizer.FILTERS, " " * len(tokenizer.FILTERS))
 _NO_LETTERS = tokenizer.FILTERS + " "
 
 
 @dataclass(frozen=True)
 class TextEncoder:
-    """Texts → multi-hot words. column: of the training table, empty where texts were files."""
+    """Texts → multi-hot words. column: its name in the training table; empty if the texts were files."""
 
     vocabulary: tokenizer.Vocabulary
     column: str = ""
@@ -34,7 +34,7 @@ class TextEncoder:
         """The text; bytes are decoded as in training.
 
         Raises:
-            InputError: no text, or one without a word.
+            InputError: not a text, or a text without a word.
         """
         if isinstance(sample, bytes):
             sample = tokenizer.decoded(sample)
@@ -42,13 +42,13 @@ class TextEncoder:
             raise InputError(field, f"must be a text, got {kind_of(sample)}")
         text: str = sample
         if not text.isascii():
-            text = text.encode("utf-8", "replace").decode()  # half a surrogate pair becomes a question mark
+            text = text.encode("utf-8", "replace").decode()  # an unpaired surrogate becomes a question mark
         if not tokenizer.spaced(text).strip(_NO_LETTERS):
             raise InputError(field, "must hold at least one word, got an empty text")
         return text
 
     def encode(self, samples: Sequence[str]) -> MultiHot:
-        """(texts, columns); see words.encode."""
+        """(texts, columns); see tokenizer.encode."""
         if len(samples) > FEW_TEXTS:
             return tokenizer.encode(samples, self.vocabulary)
         rows = [sorted({tokenizer.START, *self.columns_of(self.split(text))}) for text in samples]
@@ -56,14 +56,14 @@ class TextEncoder:
         return MultiHot(indptr, np.array([column for row in rows for column in row], np.uint16), self.columns)
 
     def split(self, text: str) -> list[str]:
-        """The words of a text, in order, as words.encode splits them."""
+        """The words of a text, in order, split as by tokenizer.encode."""
         lower = text.lower()
         if not lower.isascii():
             lower = tokenizer.spaced(lower).encode("utf-8", "replace").decode()
         return [word for word in lower.translate(_BLANKS).split(" ") if word]
 
     def columns_of(self, split: Sequence[str]) -> list[int]:
-        """The column of each word; words.DROPPED for those that have none of their own."""
+        """The column of each word; tokenizer.DROPPED for words without one."""
         known = self.vocabulary.column_of
         return [known.get(word, tokenizer.DROPPED) for word in split]
 
@@ -78,5 +78,5 @@ class TextEncoder:
         return {"kind": "words", "columns": self.columns, **named}
 
     def files(self) -> dict[str, bytes]:
-        """The vocabulary, one word a line."""
+        """The vocabulary, one word per line."""
         return {VOCABULARY: "".join(f"{word}\n" for word in self.vocabulary.words).encode()}

@@ -1,6 +1,6 @@
 """Texts → words as Keras's Tokenizer splits them → counts, vocabulary, multi-hot rows.
 
-Keras's index convention: 0 is padding, 1 starts a text, 2 stands for a word that was dropped, and the word of
+Keras's index convention: 0 is padding, 1 starts a text, 2 replaces a dropped word, and the word of
 frequency rank r is r + 3, so that of `num_words` columns the ranks up to num_words - 4 survive.
 
 Words are handled in columns (Arrow's dictionaries, NumPy's sort): plain Python takes three times as long.
@@ -20,9 +20,9 @@ import pyarrow as pa
 from feedforward.core.errors import DataError
 from feedforward.data.splits import MultiHot
 
-# The Tokenizer's filters and all other ASCII blanks; the apostrophe is part of a word
+# The Tokenizer's filters and all other ASCII whitespace; the apostrophe is part of a word
 FILTERS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n\r\v\f\x1c\x1d\x1e\x1f'
-# Beyond ASCII: blanks, byte-order marks and the punctuation of languages that are written without blanks
+# Non-ASCII whitespace, byte-order marks, and the punctuation of languages that are written without spaces
 _BLANK = re.compile(
     "[\x85\xa0\u1680\u2000-\u200b\u2028\u2029\u202f\u205f\u3000-\u3003\u3008-\u3011\ufeff\uff01-\uff0f\uff1a-\uff20]"
 )
@@ -32,12 +32,12 @@ _UNSPACED = re.compile(
 )
 START, DROPPED, RANK_OFFSET = 1, 2, 3
 BATCH_BYTES = 2 * 2**20  # of text at a time: working memory does not grow with the data
-BATCHES_TO_ADD = 64  # whose counts are added up at once
+BATCHES_TO_ADD = 64  # whose counts are added up in one step
 
 Text = str | bytes
 
-# ASCII letters to lower case and the filters to blanks, in one pass over the bytes. Bytes of UTF-8 characters
-# beyond ASCII are all above 127, so that those characters stay as they are.
+# Lower-cases ASCII letters and replaces filters by spaces, in one pass over the bytes. All bytes of non-ASCII
+# characters in UTF-8 are above 127, so these characters are not changed.
 _CLEAN = bytes.maketrans(
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZ" + FILTERS.encode(), b"abcdefghijklmnopqrstuvwxyz" + b" " * len(FILTERS)
 )
@@ -45,7 +45,7 @@ _CLEAN = bytes.maketrans(
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words that have a column, by frequency rank, and the number of columns."""
+    """The words that have a column, by frequency rank, and the total number of columns."""
 
     words: tuple[str, ...]
     columns: int
@@ -57,16 +57,16 @@ class Vocabulary:
 
 
 def count(texts: Iterable[Text]) -> pa.Table:
-    """How often each word occurs: columns `word` and `count`, in no order.
+    """Number of occurrences of each word: columns `word` and `count`, in no particular order.
 
-    Texts are split as by Keras's Tokenizer: lower case, filters to blanks, split on blanks, empty words dropped.
-    Bytes are read as by `decoded`.
+    Texts are split as by Keras's Tokenizer: lower case, filter characters replaced by spaces, split at
+    spaces, empty words dropped. Bytes are decoded by `decoded`.
     """
     tables = [pa.table({"word": pa.array([], pa.large_string()), "count": pa.array([], pa.int64())})]
     for batch in _batches(texts):
-        found, _ = _words(batch)
-        occurrences = np.bincount(found.indices.to_numpy(), minlength=len(found.dictionary))
-        tables.append(pa.table({"word": found.dictionary, "count": occurrences}))
+        words, _ = _words(batch)
+        occurrences = np.bincount(words.indices.to_numpy(), minlength=len(words.dictionary))
+        tables.append(pa.table({"word": words.dictionary, "count": occurrences}))
         if len(tables) > BATCHES_TO_ADD:
             tables = [add_counts(tables)]
     return add_counts(tables)
@@ -85,10 +85,10 @@ def rank(counts: pa.Table, num_words: int) -> Vocabulary:
 
 
 def load_vocabulary(path: Path, columns: int) -> Vocabulary:
-    """Read a file of one word a line, line i being rank i.
+    """Read a file of one word per line; line i has rank i.
 
     Raises:
-        DataError: it cannot be read, or holds more words than there are columns.
+        DataError: the file cannot be read, or holds more words than columns.
     """
     try:
         words = tuple(path.read_bytes().decode().split("\n")[:-1])  # words may hold any other line separator
@@ -102,7 +102,7 @@ def load_vocabulary(path: Path, columns: int) -> Vocabulary:
 def encode(texts: Iterable[Text], vocabulary: Vocabulary) -> MultiHot:
     """Multi-hot rows, (texts, columns), uint16 indices: a 1 where the word occurs.
 
-    Column 1 is set in every row, column 2 where a word has no column of its own. The same for one text as for many.
+    Column 1 is set in every row, column 2 if a word has no column of its own. Each row depends on its text only.
     """
     parts = [_encode_batch(batch, vocabulary) for batch in _batches(texts)]
     lengths = np.concatenate([np.zeros(1, np.int64), *[np.diff(part.indptr) for part in parts]])
@@ -111,12 +111,12 @@ def encode(texts: Iterable[Text], vocabulary: Vocabulary) -> MultiHot:
 
 
 def _encode_batch(texts: list[bytes], vocabulary: Vocabulary) -> MultiHot:
-    found, rows = _words(texts)
-    column_of = np.array([vocabulary.column_of.get(word, DROPPED) for word in found.dictionary.to_pylist()], np.int64)
+    words, rows = _words(texts)
+    column_of = np.array([vocabulary.column_of.get(word, DROPPED) for word in words.dictionary.to_pylist()], np.int64)
     every_row = np.arange(len(texts))
     indptr, indices = _distinct(
         np.concatenate([rows, every_row]),
-        np.concatenate([column_of[found.indices.to_numpy()], np.full(len(texts), START)]),
+        np.concatenate([column_of[words.indices.to_numpy()], np.full(len(texts), START)]),
         len(texts),
         vocabulary.columns,
     )
@@ -125,15 +125,15 @@ def _encode_batch(texts: list[bytes], vocabulary: Vocabulary) -> MultiHot:
 
 def _words(texts: list[bytes]) -> tuple[pa.DictionaryArray, npt.NDArray[np.int64]]:
     """All words of the texts, in order, and the row of each."""
-    text = b" ".join([b"", *texts, b""]).translate(_CLEAN)  # between blanks, so that each word has two edges
+    text = b" ".join([b"", *texts, b""]).translate(_CLEAN)  # surrounded by spaces, so that every word has two edges
     letters = np.frombuffer(text, np.uint8) != ord(" ")
     edges = np.flatnonzero(letters[1:] != letters[:-1])
     starts, stops = edges[::2], edges[1::2]
-    # An Arrow array of strings is their bytes without gaps, and where each begins
+    # An Arrow array of strings consists of their concatenated bytes and the offset of each
     offsets = np.concatenate([[0], np.cumsum(stops - starts)])
     values = text.translate(None, b" ")
     words = pa.LargeStringArray.from_buffers(len(starts), pa.py_buffer(offsets), pa.py_buffer(values))
-    ends_of_texts = np.cumsum([len(text) + 1 for text in texts])  # + 1: the blank that joins
+    ends_of_texts = np.cumsum([len(text) + 1 for text in texts])  # + 1: the space between texts
     words_of_texts = np.diff(np.searchsorted(starts, ends_of_texts), prepend=0)
     return words.dictionary_encode(), np.repeat(np.arange(len(texts)), words_of_texts)
 
@@ -141,7 +141,7 @@ def _words(texts: list[bytes]) -> tuple[pa.DictionaryArray, npt.NDArray[np.int64
 def _distinct(
     rows: npt.NDArray[np.int64], values: npt.NDArray[np.int64], number_of_rows: int, bound: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint16]]:
-    """Distinct values of each row, rising, all below `bound`, and where each row begins."""
+    """Offset of each row, and its distinct values, all below `bound`, in increasing order."""
     keys = rows * bound + values
     keys.sort()
     first = np.ones(len(keys), bool)
@@ -152,11 +152,11 @@ def _distinct(
 
 
 def _batches(texts: Iterable[Text]) -> Iterator[list[bytes]]:
-    """Texts as UTF-8, letters beyond ASCII in lower case, about BATCH_BYTES at a time."""
+    """Texts as UTF-8, non-ASCII letters in lower case, about BATCH_BYTES at a time."""
     batch: list[bytes] = []
     size = 0
     for text in texts:
-        batch.append(_lower_beyond_ascii(text))
+        batch.append(_lower_non_ascii(text))
         size += len(batch[-1])
         if size >= BATCH_BYTES:
             yield batch
@@ -165,16 +165,16 @@ def _batches(texts: Iterable[Text]) -> Iterator[list[bytes]]:
         yield batch
 
 
-def _lower_beyond_ascii(text: Text) -> bytes:
+def _lower_non_ascii(text: Text) -> bytes:
     if isinstance(text, bytes):
         if text.isascii():
             return text
         text = decoded(text)
-    return spaced(text.lower()).encode("utf-8", "replace")  # half a surrogate pair: a blank
+    return spaced(text.lower()).encode("utf-8", "replace")  # an unpaired surrogate becomes "?", which is a filter
 
 
 def decoded(text: bytes) -> str:
-    """The text as UTF-8; as UTF-16 where it begins with its mark; otherwise as Windows-1252, byte by byte."""
+    """Decode as UTF-8, as UTF-16 if there is a byte-order mark, otherwise as Windows-1252."""
     try:
         if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             return text.decode("utf-16", "replace")
@@ -184,5 +184,5 @@ def decoded(text: bytes) -> str:
 
 
 def spaced(text: str) -> str:
-    """The text with ordinary blanks for all blanks beyond ASCII, and around characters that are words."""
+    """Replace non-ASCII whitespace by spaces, and put spaces around characters that are words."""
     return text if text.isascii() else _UNSPACED.sub(r" \g<0> ", _BLANK.sub(" ", text))

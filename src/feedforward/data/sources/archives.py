@@ -1,4 +1,4 @@
-"""Archives as they stream → their content, within limits, with its SHA-256."""
+"""Unpack archives while they are streamed, within limits, and compute the SHA-256 of their content."""
 
 import hashlib
 import tempfile
@@ -12,18 +12,18 @@ from feedforward.core.errors import DataError
 from feedforward.data import archive_members
 from feedforward.data.sources import tar_stream
 
-CHUNK = 2**20  # bytes, unpacked
-MOST_PARTS = 100_000  # of a gzip: each costs a copy of a packed chunk
+CHUNK = 2**20  # unpacked bytes
+MAX_PARTS = 100_000  # of a gzip file; each costs a copy of a packed chunk
 
 
 def write_content(chunks: Iterable[bytes], file: SourceFile, target: IO[bytes]) -> str:
     """Unpack a file as it streams, write its content to `target`, return the content's SHA-256 (hex).
 
     Raises:
-        DataError: not such an archive, more than `max_bytes`, or other members than `file` asks for.
+        DataError: not an archive of this kind, more than `max_bytes`, or other members than `file` asks for.
         EOFError: the stream ended early.
     """
-    # Packed bytes are limited too: gzip can go on for ever without unpacking to anything
+    # Packed bytes are limited too: a gzip stream can be endless and unpack to nothing
     packed = limited(chunks, file.max_bytes + CHUNK)
     if file.archive == "tar":
         unpacked = limited(gunzip(packed), file.max_bytes)
@@ -51,7 +51,7 @@ def content_digest(path: Path, file: SourceFile) -> str | None:
 
 
 def source_digest(received: Iterable[Any], file: SourceFile) -> str:
-    """SHA-256 (hex) of the content that a source gives now, without storing it; see `write_content`.
+    """SHA-256 (hex) of the current content of a source, without storing it; see `write_content`.
 
     received: the bytes of a file, or names and contents of the members of a folder.
     """
@@ -108,8 +108,8 @@ def gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
                 raise DataError(f"expected gzip, received {tar_stream.preview(packed)} ({error})") from None
             if unpacked:
                 yield unpacked
-            if parts > MOST_PARTS:
-                raise DataError(f"more than {MOST_PARTS:,} gzip parts")
+            if parts > MAX_PARTS:
+                raise DataError(f"more than {MAX_PARTS:,} gzip parts")
             packed = unpacker.unconsumed_tail or unpacker.unused_data
             more = bool(packed) or len(unpacked) == CHUNK  # a full chunk: there may be more inside
             if unpacker.eof:
@@ -119,38 +119,38 @@ def gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def write_members(received: Iterable[tuple[str, bytes]], file: SourceFile, target: IO[bytes]) -> str:
-    """Collect members that `file` asks for and write them, in its order, as Parquet; their digest.
+    """Collect the members that `file` asks for and write them, in its order, as Parquet; returns their digest.
 
     Raises:
-        DataError: one comes twice, or there are more or fewer than asked for.
+        DataError: a member occurs twice, or there are more or fewer than asked for.
     """
-    found: dict[str, tuple[int, int, str]] = {}
-    # Members come in any order and leave in one: they wait in an unnamed file rather than in memory
-    with tempfile.TemporaryFile(dir=Path(target.name).parent) as waiting:
+    members: dict[str, tuple[int, int, str]] = {}
+    # Members arrive in any order and are sorted: they are buffered in an unnamed file instead of memory
+    with tempfile.TemporaryFile(dir=Path(target.name).parent) as buffer:
         for path, content in received:
-            if path in found:
-                raise DataError(f"{file.archive}: member {path!a} stands in it twice")
-            if len(found) == file.file_count:
+            if path in members:
+                raise DataError(f"{file.archive}: member {path!a} occurs twice")
+            if len(members) == file.file_count:
                 raise DataError(
                     f"{file.archive}: more than the {file.file_count:,} members expected in {', '.join(file.folders)}"
                 )
-            found[path] = (waiting.tell(), len(content), hashlib.sha256(content).hexdigest())
-            waiting.write(content)
-        if len(found) != (file.file_count or len(found) or 1):
+            members[path] = (buffer.tell(), len(content), hashlib.sha256(content).hexdigest())
+            buffer.write(content)
+        if len(members) != (file.file_count or len(members) or 1):
             raise DataError(
                 f"{file.archive}: expected {file.file_count or 'some'} members {_suffixes(file)} in"
                 f" {', '.join(file.folders)},"
-                f" received {len(found):,}"
+                f" received {len(members):,}"
             )
-        ordered = _in_order(found, file)
+        ordered = _in_order(members, file)
 
         def content_of(path: str) -> bytes:
-            start, size, _ = found[path]
-            waiting.seek(start)
-            return waiting.read(size)
+            start, size, _ = members[path]
+            buffer.seek(start)
+            return buffer.read(size)
 
-        archive_members.write(ordered, [found[path][1] for path in ordered], content_of, target)
-    return hashlib.sha256(b"".join(_line(path, found[path][2]) for path in ordered)).hexdigest()
+        archive_members.write(ordered, [members[path][1] for path in ordered], content_of, target)
+    return hashlib.sha256(b"".join(_line(path, members[path][2]) for path in ordered)).hexdigest()
 
 
 def _suffixes(file: SourceFile) -> str:
@@ -158,7 +158,7 @@ def _suffixes(file: SourceFile) -> str:
 
 
 def is_wanted(path: str, file: SourceFile) -> bool:
-    """Whether it is one of the members that `file` asks for."""
+    """Whether `file` asks for this member."""
     folder, _, name = path.rpartition("/")
     return bool(
         folder in file.folders

@@ -1,7 +1,7 @@
-"""Verified files from mirrors and URLs: what identifies a file is its content, so any source may serve it.
+"""Download verified files from mirrors and URLs. A file is identified by its content, so any source may provide it.
 
 Sources are tried in order: `$FEEDFORWARD_MIRROR` (a folder, or any URL that fsspec opens), the mirrors of params.yaml
-where they exist, the file's own `urls`.
+if they exist, the `urls` of the file.
 """
 
 import functools
@@ -17,7 +17,7 @@ from feedforward.core import atomic_files, paths
 from feedforward.core.errors import DataError, SourceError
 from feedforward.core.redaction import redact
 from feedforward.data.sources import archives
-from feedforward.data.sources.locations import Patience, Unreachable, read, read_folder
+from feedforward.data.sources.locations import RetryPolicy, Unreachable, read, read_folder
 from feedforward.data.sources.progress_bar import Bar
 
 MIRROR = "FEEDFORWARD_MIRROR"
@@ -31,14 +31,14 @@ def stored_name(key: str, file: SourceFile) -> str:
 
 
 def fetch(
-    files: Mapping[str, SourceFile], folder: Path, mirrors: Sequence[str], patience: Patience | None = None
+    files: Mapping[str, SourceFile], folder: Path, mirrors: Sequence[str], policy: RetryPolicy | None = None
 ) -> None:
-    """Fetch every file into `folder`; what lies there and is right stays. Digests are recorded beside the files.
+    """Fetch every file into `folder`, unless it is there and correct. Digests are recorded beside the files.
 
-    A file without `sha256` in params.yaml (own data) is held to the digest that was recorded at its first fetch.
+    A file without `sha256` in params.yaml must match the digest that was recorded when it was first fetched.
 
     Raises:
-        SourceError: no source has a file, or none has the right bytes.
+        SourceError: no source has a file, or none has the expected content.
     """
     recorded = _recorded(folder)
     digests = {}
@@ -46,15 +46,15 @@ def fetch(
         for key, file in files.items():
             target, expected = folder / stored_name(key, file), file.sha256 or recorded.get(key)
             if expected is None or archives.content_digest(target, file) != expected:
-                expected = _fetch_file(key, file, expected, target, mirrors, patience or Patience(), bar)
+                expected = _fetch_file(key, file, expected, target, mirrors, policy or RetryPolicy(), bar)
             digests[key] = expected
     atomic_files.write_json(folder / DIGESTS, digests, "fetch")
 
 
 def changed(files: Mapping[str, SourceFile], folder: Path) -> dict[str, str]:
-    """Local sources of files in `folder` whose content is not what was fetched: key → path.
+    """Local sources whose content differs from what was fetched into `folder`: key → path.
 
-    A file with a `sha256` in params.yaml cannot change; one that is not there, or not fetched yet, is not compared.
+    Not compared: files with a `sha256` in params.yaml, which cannot change, and files that are missing or not fetched.
     """
     recorded, differing = _recorded(folder), {}
     for key, file in files.items():
@@ -62,8 +62,8 @@ def changed(files: Mapping[str, SourceFile], folder: Path) -> dict[str, str]:
         if location is None or file.sha256 is not None or key not in recorded:
             continue
         try:
-            quiet = (Patience(), Bar())
-            received = _members(location, file, *quiet) if file.archive == "folder" else read(location, *quiet)
+            defaults = (RetryPolicy(), Bar())
+            received = _members(location, file, *defaults) if file.archive == "folder" else read(location, *defaults)
             if archives.source_digest(received, file) != recorded[key]:
                 differing[key] = location
         except (Unreachable, DataError, EOFError):
@@ -72,15 +72,15 @@ def changed(files: Mapping[str, SourceFile], folder: Path) -> dict[str, str]:
 
 
 def forget(files: Mapping[str, SourceFile], folder: Path) -> None:
-    """Drop the recorded digests, so that the next fetch takes whatever the sources hold."""
+    """Delete the recorded digests, so that the next fetch accepts whatever the sources contain."""
     kept = {key: digest for key, digest in _recorded(folder).items() if key not in files}
     if (folder / DIGESTS).exists():
         atomic_files.write_json(folder / DIGESTS, kept, "fetch")
 
 
 def missing(files: Mapping[str, SourceFile], folder: Path, mirrors: Sequence[str], wait_s: float = 5.0) -> list[str]:
-    """The files that do not lie in `folder` and that no source begins to send within `wait_s` seconds."""
-    quick = Patience(stall_s=wait_s, retries=0)
+    """The files that are not in `folder` and that no source starts to send within `wait_s` seconds."""
+    quick = RetryPolicy(stall_s=wait_s, retries=0)
 
     def reachable(location: str, file: SourceFile) -> bool:
         try:
@@ -107,7 +107,7 @@ def _recorded(folder: Path) -> dict[str, str]:
 
 
 def _locations(key: str, file: SourceFile, mirrors: Sequence[str]) -> Iterator[str]:
-    """Where to look for a file, in order; relative mirrors and urls start at the root of the workspace."""
+    """Locations of a file, in order; relative mirrors and urls are relative to the root of the workspace."""
     named = os.environ.get(MIRROR)
     for mirror in [str(Path.cwd() / named) if named and _is_local(named) else named, *map(_absolute, mirrors)]:
         if mirror:
@@ -123,7 +123,7 @@ def _is_local(location: str) -> bool:
 def _absolute(location: str) -> str:
     if not _is_local(location):
         return location
-    return str((paths.root() / os.path.expanduser(location)).resolve())  # noqa: PTH111  # an unknown ~user stays
+    return str((paths.root() / os.path.expanduser(location)).resolve())  # noqa: PTH111  # unlike pathlib, keeps an unknown ~user
 
 
 def _fetch_file(
@@ -132,17 +132,17 @@ def _fetch_file(
     expected: str | None,
     target: Path,
     mirrors: Sequence[str],
-    patience: Patience,
+    policy: RetryPolicy,
     bar: Bar,
 ) -> str:
-    """Try the sources in order; return the digest of the content that now is `target`."""
+    """Try the sources in order; return the digest of the content written to `target`."""
     tried = []
     for location in _locations(key, file, mirrors):
         try:
             return _with_retries(
-                functools.partial(_fetch_once, location, file, expected, target, patience, bar),
-                0 if _is_local(location) else patience.retries,
-                patience.pause_s,
+                functools.partial(_fetch_once, location, file, expected, target, policy, bar),
+                0 if _is_local(location) else policy.retries,
+                policy.pause_s,
             )
         except (Unreachable, DataError, EOFError) as error:
             reason = f"{redact(location)}: {error}"
@@ -166,21 +166,21 @@ def _with_retries(attempt: Callable[[], str], retries: int, pause_s: float) -> s
 
 
 def _fetch_once(
-    location: str, file: SourceFile, expected: str | None, target: Path, patience: Patience, bar: Bar
+    location: str, file: SourceFile, expected: str | None, target: Path, policy: RetryPolicy, bar: Bar
 ) -> str:
     with atomic_files.writing(target, "fetch") as output:
         if file.archive == "folder":
-            received = archives.write_members(_bounded(_members(location, file, patience, bar), file), file, output)
+            received = archives.write_members(_bounded(_members(location, file, policy, bar), file), file, output)
         else:
-            received = archives.write_content(read(location, patience, bar), file, output)
+            received = archives.write_content(read(location, policy, bar), file, output)
         if expected is not None and received != expected:
             hint = "" if file.sha256 else f"; `feedforward fetch {target.parent.name}` takes data that changed"
             raise DataError(f"expected content with SHA-256 {expected}, received {received}{hint}")
     return received
 
 
-def _members(location: str, file: SourceFile, patience: Patience, bar: Bar) -> Iterator[tuple[str, bytes]]:
-    return read_folder(location, file.folders, lambda path: archives.is_wanted(path, file), patience, bar)
+def _members(location: str, file: SourceFile, policy: RetryPolicy, bar: Bar) -> Iterator[tuple[str, bytes]]:
+    return read_folder(location, file.folders, lambda path: archives.is_wanted(path, file), policy, bar)
 
 
 def _bounded(members: Iterator[tuple[str, bytes]], file: SourceFile) -> Iterator[tuple[str, bytes]]:

@@ -1,4 +1,4 @@
-"""The bytes of a folder, http, s3, … location as they come, with a time limit on every wait."""
+"""Stream files from a folder, an HTTP server, S3, or any other fsspec location, with a limit on every wait."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -9,12 +9,12 @@ from feedforward.core.redaction import redact
 from feedforward.data.sources.progress_bar import Bar
 
 CHUNK = 2**16  # bytes
-SLOWEST = 1024  # bytes a second, below which a source counts as stalled
+SLOWEST = 1024  # bytes per second; a slower source counts as stalled
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long to wait for a source on the network: seconds without a byte, further tries, first pause (doubling)."""
+class RetryPolicy:
+    """Limits for a source on the network, in seconds; the pause before a retry doubles each time."""
 
     stall_s: float = 30.0
     retries: int = 3
@@ -22,50 +22,50 @@ class Patience:
 
 
 class Unreachable(Exception):
-    """A source that does not give the file; `final`: asking again would not help."""
+    """A source does not provide the file; `final`: a retry would not help."""
 
     def __init__(self, reason: str, final: bool) -> None:
         super().__init__(reason)
         self.final = final
 
 
-def read(location: str, patience: Patience, bar: Bar) -> Iterator[bytes]:
-    """The bytes of a source as they come; every failure of a file system becomes Unreachable."""
+def read(location: str, policy: RetryPolicy, bar: Bar) -> Iterator[bytes]:
+    """The bytes of a source as they arrive; every failure of a file system becomes Unreachable."""
     import fsspec
 
     try:
-        options, how = _options(location, patience)
+        options, open_options = _options(location, policy)
         system, path = fsspec.core.url_to_fs(location, **options)
-        with system.open(path, "rb", **how) as stream:
+        with system.open(path, "rb", **open_options) as stream:
             size = getattr(stream, "size", None) or getattr(getattr(stream, "r", None), "content_length", None)
             bar.start(location.partition("?")[0].rpartition("/")[2], size)
-            since, received = time.monotonic(), 0
+            started, received = time.monotonic(), 0
             while chunk := stream.read(CHUNK):
                 bar.advance(len(chunk))
                 yield chunk
                 received += len(chunk)
-                if (waited := time.monotonic() - since) > patience.stall_s:
+                if (waited := time.monotonic() - started) > policy.stall_s:
                     if received < SLOWEST * waited:
                         raise TimeoutError
-                    since, received = time.monotonic(), 0
-    except Exception as error:  # each back end of fsspec has exceptions of its own
-        raise _explained(error, patience) from None
+                    started, received = time.monotonic(), 0
+    except Exception as error:  # every backend of fsspec raises its own exceptions
+        raise _explained(error, policy) from None
 
 
 def read_folder(
-    location: str, folders: Sequence[str], wanted: Callable[[str], bool], patience: Patience, bar: Bar
+    location: str, folders: Sequence[str], wanted: Callable[[str], bool], policy: RetryPolicy, bar: Bar
 ) -> Iterator[tuple[str, bytes]]:
     """Names (FOLDER/FILE) and contents of the wanted files directly in `folders` of a folder, in the order of names.
 
     Raises:
-        Unreachable: it is not there, or its kind of source cannot list folders.
+        Unreachable: it does not exist, or this kind of source cannot list folders.
     """
     import fsspec
 
     if location.startswith(("http://", "https://")):
         raise Unreachable("a folder cannot be listed over http; pack it as a tar", final=True)
     try:
-        options, _ = _options(location, patience)
+        options, _ = _options(location, policy)
         system, path = fsspec.core.url_to_fs(location, **options)
         bar.start(location.rpartition("/")[2], None)
         for folder in folders:
@@ -75,29 +75,29 @@ def read_folder(
                     content: bytes = system.cat_file(entry["name"])
                     bar.advance(len(content))
                     yield name, content
-    except Exception as error:  # each back end of fsspec has exceptions of its own
-        raise _explained(error, patience) from None
+    except Exception as error:  # every backend of fsspec raises its own exceptions
+        raise _explained(error, policy) from None
 
 
-def _options(location: str, patience: Patience) -> tuple[dict[str, Any], dict[str, Any]]:
+def _options(location: str, policy: RetryPolicy) -> tuple[dict[str, Any], dict[str, Any]]:
     """Options of the file system and of opening a file on it."""
     if location.startswith(("http://", "https://")):
         import aiohttp
 
-        wait = aiohttp.ClientTimeout(total=None, sock_connect=patience.stall_s, sock_read=patience.stall_s)
-        # auto_decompress and Accept-Encoding: some servers call a .gz file an encoding, and it would arrive unpacked
+        wait = aiohttp.ClientTimeout(total=None, sock_connect=policy.stall_s, sock_read=policy.stall_s)
+        # auto_decompress and Accept-Encoding: some servers declare a .gz file as an encoding; it would be decompressed
         client = {"timeout": wait, "trust_env": True, "auto_decompress": False}
         return {"client_kwargs": client, "headers": {"Accept-Encoding": "identity"}}, {"block_size": 0, "size": -1}
     if location.startswith("s3://"):
-        seconds = {"connect_timeout": patience.stall_s, "read_timeout": patience.stall_s}
+        seconds = {"connect_timeout": policy.stall_s, "read_timeout": policy.stall_s}
         return {"config_kwargs": {**seconds, "retries": {"max_attempts": 1}}}, {}
     return {}, {}
 
 
-def _explained(error: Exception, patience: Patience) -> Unreachable:
+def _explained(error: Exception, policy: RetryPolicy) -> Unreachable:
     status = getattr(error, "status", None)
     if isinstance(error, TimeoutError):
-        return Unreachable(f"stalled for {patience.stall_s:g} s", final=False)
+        return Unreachable(f"stalled for {policy.stall_s:g} s", final=False)
     if isinstance(error, FileNotFoundError):
         return Unreachable("no such file", final=True)
     if isinstance(status, int):

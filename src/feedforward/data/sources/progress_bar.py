@@ -1,4 +1,4 @@
-"""The bar of a download."""
+"""The progress bar of a download."""
 
 from rich import progress
 from rich.console import Console
@@ -24,9 +24,9 @@ class Bar:
         self._progress.stop()
 
     def start(self, name: str, size: int | None) -> None:
-        """A file of `size` bytes, None where the source does not tell."""
+        """Start a file of `size` bytes; None if the source does not report its size."""
         self._progress.reset(self._task, total=size, description=name)
 
     def advance(self, size: int) -> None:
-        """So many bytes more have come."""
+        """Add `size` received bytes."""
         self._progress.advance(self._task, size)

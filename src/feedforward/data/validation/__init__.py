@@ -1,6 +1,6 @@
 """Great Expectations: one row per sample (`profile`), expectation suites (`expectations`), and their summary.
 
-Belongs here: what must hold of a vectorized data set, and the page that says whether it does; the only use of Great
-Expectations (`expectations`). Bounds come from `expectations` in params.yaml and from nowhere else.
+Belongs here: the requirements for a vectorized dataset, and the page that shows whether they are met; the only use of
+Great Expectations (`expectations`). Bounds come from `expectations` in params.yaml only.
 Does not belong here: repairing data.
 """

@@ -1,7 +1,7 @@
-"""What the data must hold: one row per sample → expectation suites → summary. The only module with Great Expectations.
+"""Validate the profile with expectation suites and write a summary. The only module with Great Expectations.
 
-The bounds come from `dataset.expectations` only. Great Expectations raises nothing when data fail, and passes a suite
-on zero rows as well as an empty suite. So results are counted here, and a check without samples fails.
+The bounds come from `dataset.expectations` only. Great Expectations does not raise if data fail, and passes a suite on
+zero rows as well as an empty suite. So results are counted here, and a check without samples fails.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from feedforward.reports.html_page import number, percent, span
 
 DERIVED = "expectations.yaml"
 BOTH = "both"  # a rule on train and test together
-STRUCTURE = ("samples", "labels", "splits", "missing values")  # rules that hold however the bounds came about
+STRUCTURE = ("samples", "labels", "splits", "missing values")  # rules that hold even if bounds are derived
 REMOTE = re.compile(
     r"""<(link|script|img)\b[^>]*\b(?:href|src)=["']?(?:https?:)?//[^>]*>(?:\s*</script>)?""", re.IGNORECASE
 )
@@ -40,9 +40,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Rule:
-    """An expectation of Great Expectations on a split, and how to tell of it.
+    """An expectation of Great Expectations on a split, and how to describe it.
 
-    found: makes text of the rows, at least one; flaws: the column whose sum counts what should not be there.
+    found: describes the rows (at least one) as text; flaws: the column whose sum counts the flawed samples.
     """
 
     name: str
@@ -56,14 +56,14 @@ class Rule:
 
 
 def validate(name: str, dataset: Dataset, folder: Path) -> Summary:
-    """Hold the profile in `folder` against `dataset.expectations`.
+    """Validate the profile in `folder` against `dataset.expectations`.
 
-    Writes Great Expectations' pages and the summary into `paths.data_docs(name)`, always, and the summary into
-    `paths.validation(name)` if all is met: what DVC tracks there never shows refused data.
+    Always writes Great Expectations' pages and the summary into `paths.data_docs(name)`. Writes the summary into
+    `paths.validation(name)`, which DVC tracks, only if all expectations are met.
 
     Raises:
-        ValidationFailed: a table of what was expected and what was found, and where the page is.
-        DataError: the profile or the manifest cannot be read, or they do not belong together.
+        ValidationFailed: with a table of expected and observed values, and the path of the page.
+        DataError: the profile or the manifest cannot be read, or they do not match.
     """
     rows, manifest = profile.load(folder)
     derived = dataset.expectations is None
@@ -102,7 +102,7 @@ def validate(name: str, dataset: Dataset, folder: Path) -> Summary:
 
 
 def _accept_test(name: str, checks: Sequence[Check]) -> list[Check]:
-    """Bounds derived from the training split are no reason to refuse a test split: it is noted and logged."""
+    """Accept a test split that violates bounds derived from the training split; note and log it."""
     accepted = []
     for check in checks:
         if check.split == "test" and not check.success and check.name not in STRUCTURE:
@@ -117,7 +117,7 @@ def _accept_test(name: str, checks: Sequence[Check]) -> list[Check]:
 
 
 def _write_out(name: str, dataset: Dataset, folder: Path) -> None:
-    """The derived expectations as a part of params.yaml."""
+    """Write the derived expectations as a section of params.yaml."""
     text = io.StringIO()
     YAML(typ="safe", pure=True).dump(profile.bounds_of(dataset).model_dump(mode="json", exclude_none=True), text)
     comment = (
@@ -132,14 +132,14 @@ def _write_out(name: str, dataset: Dataset, folder: Path) -> None:
 
 
 def rules(dataset: Dataset, collected: int = 0) -> list[Rule]:
-    """Every rule that the data set's expectations state; `collected`: how many users' samples are in training."""
+    """Every rule that the dataset's expectations state; `collected`: number of users' samples in the training split."""
     return [
         *(rule for split in SPLITS for rule in _rules_of_split(split, dataset, collected)),
         _values("splits", BOTH, "split", dict(zip(SPLITS, SPLITS, strict=True)), "Samples of each split."),
         _at_most(0, "missing values", BOTH, "missing", "Rows of the profile that lack a value."),
         _at_most(
             profile.bounds_of(dataset).overlap, "overlap", BOTH, "overlap",
-            "Distinct raw samples of test that stand in train too: they flatter the figures on test.", of="test",
+            "Distinct raw samples of test that are also in train: they make test results look better.", of="test",
         ),
     ]  # fmt: skip
 
@@ -178,7 +178,7 @@ def _within(
     bounds: tuple[float, float], name: str, split: str, column: str, explained: str,
     form: Callable[[float], str] = number,
 ) -> Rule:  # fmt: skip
-    """Every value of the column lies within the bounds."""
+    """Every value of the column is within the bounds."""
 
     def found(rows: pd.DataFrame) -> str:
         values = rows[column].dropna()
@@ -193,7 +193,7 @@ def _within(
 
 
 def _mean_within(bounds: tuple[float, float], name: str, split: str, column: str) -> Rule:
-    """The mean of the column of zeros and ones, a share, lies within the bounds."""
+    """The mean of a column of zeros and ones, a share, is within the bounds."""
     return Rule(
         name, split, gxe.ExpectColumnMeanToBeBetween,
         {"column": column, "min_value": bounds[0], "max_value": bounds[1]}, span(*bounds, percent),
@@ -202,7 +202,7 @@ def _mean_within(bounds: tuple[float, float], name: str, split: str, column: str
 
 
 def _at_most(bound: int, name: str, split: str, column: str, explained: str, of: str = "") -> Rule:
-    """The column, of zeros and ones, sums to no more than the bound: so many samples have the flaw."""
+    """At most `bound` samples have a 1 in a column of zeros and ones, which marks a flaw."""
 
     def found(rows: pd.DataFrame) -> str:
         samples = int((rows["split"] == of).sum()) if of else len(rows)
@@ -215,7 +215,7 @@ def _at_most(bound: int, name: str, split: str, column: str, explained: str, of:
 
 
 def _values(name: str, split: str, column: str, known: dict[Any, str], explained: str) -> Rule:
-    """The column holds each of the known values, which have names, and no other."""
+    """The column contains each of the known values, given with their names, and no other."""
 
     def found(rows: pd.DataFrame) -> str:
         counts: dict[Any, int] = rows[column].value_counts(sort=False).to_dict()
@@ -238,14 +238,14 @@ def _count(count: int, samples: int, of: str = "") -> str:
 def evaluate(rows: pd.DataFrame, rules: Sequence[Rule], docs: Path | None = None) -> list[Check]:
     """A check for every rule, in their order; Great Expectations' own pages go into `docs`, if given.
 
-    rows: as `profiles.load` gives them.
+    rows: as returned by `profile.load`.
 
     Raises:
         ValidationFailed: there is no rule, or a rule got no result.
     """
     if not rules:
         raise ValidationFailed("the expectation suite is empty; state datasets.*.expectations in params.yaml")
-    with _scratch():
+    with _temporary_folder():
         return _evaluated(rows, rules, docs)
 
 
@@ -265,9 +265,9 @@ def _evaluated(rows: pd.DataFrame, rules: Sequence[Rule], docs: Path | None) -> 
 
 
 def _check_pages(docs: Path, runs: int) -> None:
-    """Great Expectations only logs what goes wrong while it builds pages (a full disk): count them.
+    """Great Expectations only logs errors while it builds pages (such as a full disk), so count the pages.
 
-    Pages must not load anything from a network, so their links to style sheets and scripts of other hosts are removed.
+    Pages must not load anything from a network, so links to style sheets and scripts on other hosts are removed.
 
     Raises:
         ValidationFailed: a page is missing or incomplete.
@@ -283,8 +283,8 @@ def _check_pages(docs: Path, runs: int) -> None:
 
 
 @contextlib.contextmanager
-def _scratch() -> Iterator[None]:
-    """Great Expectations leaves megabytes in the temporary folder: give it one of its own, and remove that."""
+def _temporary_folder() -> Iterator[None]:
+    """A separate temporary folder for Great Expectations, which does not remove its megabytes of temporary files."""
     before = tempfile.tempdir
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         tempfile.tempdir = folder
@@ -304,7 +304,7 @@ def _site(docs: Path) -> dict[str, Any]:
 
 
 def _run(context: Any, name: str, rows: pd.DataFrame, rules: Sequence[Rule]) -> dict[tuple[str, str], bool]:
-    """Run a suite of the rules on the rows: for (split, name) of each rule, is it met?"""
+    """Run a suite of the rules on the rows; returns whether each rule, by (split, name), is met."""
     stated = [
         rule.kind(**rule.arguments, notes=rule.explained, meta={"rule": [rule.split, rule.name]}) for rule in rules
     ]
@@ -325,7 +325,7 @@ def _run(context: Any, name: str, rows: pd.DataFrame, rules: Sequence[Rule]) -> 
 def _check(rule: Rule, rows: pd.DataFrame, met: dict[tuple[str, str], bool]) -> Check:
     if (rule.split, rule.name) not in met:
         raise ValidationFailed(f"{rule.name} of {rule.split}: Great Expectations gave no result; report this")
-    success = met[rule.split, rule.name] and len(rows) > 0  # on zero rows, what is asked of a column is met
+    success = met[rule.split, rule.name] and len(rows) > 0  # expectations on a column pass on zero rows
     found = rule.found(rows) if len(rows) else "no samples"
     noted = success and bool(rule.flaws) and int(rows[rule.flaws].sum()) > 0
     return Check(rule.name, rule.split, rule.expected, found, success, rule.explained, noted)

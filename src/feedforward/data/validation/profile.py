@@ -1,4 +1,4 @@
-"""The profile of a vectorized data set: one row a sample, and what can be counted from it."""
+"""The profile of a vectorized dataset, one row per sample, and statistics of it."""
 
 import math
 from collections.abc import Mapping
@@ -16,15 +16,15 @@ from feedforward.reports import html_page
 
 SPLITS = ("train", "test")
 TEXT, NUMBERS = ("split", "digest"), ("label", "raw_length", "ones", "minimum", "maximum")
-BINS = 30  # of a histogram, at most, and one more where the first begins below the lowest value
+BINS = 30  # maximum of a histogram, plus one if the first begins below the lowest value
 
 
 def load(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The profile with the columns that the rules look at (see `describe`), and the manifest.
+    """The profile with the columns that the rules check (see `describe`), and the manifest.
 
     Raises:
-        DataError: a file cannot be read, or the two do not belong together.
-        ValidationFailed: a column is missing or holds no numbers.
+        DataError: a file cannot be read, or the two do not match.
+        ValidationFailed: a column is missing or not numeric.
     """
     remedy = "run `dvc repro vectorize`"
     profile = folder / "profile.parquet"
@@ -42,18 +42,18 @@ def load(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     if wrong:
         raise ValidationFailed(f"{profile}: must hold numbers: {', '.join(wrong)}; {remedy}")
     for split, samples in stated.items():
-        found = int((rows["split"] == split).sum())
-        if found != samples:
-            raise DataError(f"{profile}: {found:,} rows of {split}, but manifest.json says {samples:,}; {remedy}")
+        count = int((rows["split"] == split).sum())
+        if count != samples:
+            raise DataError(f"{profile}: {count:,} rows of {split}, but manifest.json says {samples:,}; {remedy}")
     return describe(rows), manifest
 
 
 def describe(rows: pd.DataFrame) -> pd.DataFrame:
-    """The profile with what the rules look at in place of its digests.
+    """The profile with the columns that the rules check, without its digests.
 
     class_share: share of the sample's class (or value) in its split. missing, empty, duplicate, overlap: 0 or 1. A
-    duplicate is equal to an earlier sample of its split; an overlap is a test sample, no duplicate, that
-    stands in train too.
+    duplicate is equal to an earlier sample of its split; an overlap is a test sample, not a duplicate, that
+    is also in train.
     """
     described = rows.drop(columns="digest")
     raw = pd.Series(pd.factorize(rows["digest"])[0], index=rows.index)  # numbers compare 30 times faster than text
@@ -83,7 +83,7 @@ def distributions(rows: pd.DataFrame, dataset: Dataset) -> dict[str, dict[str, A
 
 
 def label_counts(rows: pd.DataFrame, dataset: Dataset) -> list[int]:
-    """Samples of each class, or with each label; none where a value is learned."""
+    """Samples of each class, or with each label; empty for a regression."""
     answers, numbers = TASKS[dataset.task].answers, range(len(dataset.labels))
     if answers == "labels":
         return [int(rows[f"label_{i}"].sum()) for i in numbers]
@@ -91,20 +91,20 @@ def label_counts(rows: pd.DataFrame, dataset: Dataset) -> list[int]:
 
 
 def bounds_of(dataset: Dataset) -> Expectations:
-    """What the data must keep, once it is stated or derived.
+    """The expectations of a dataset, given in params.yaml or derived.
 
     Raises:
-        ValidationFailed: it is neither.
+        ValidationFailed: there are none.
     """
     if dataset.expectations is None:
-        raise ValidationFailed(f"{dataset.title}: states no expectations; run `dvc repro validate`")
+        raise ValidationFailed(f"{dataset.title}: has no expectations; run `dvc repro validate`")
     return dataset.expectations
 
 
 def derive(rows: pd.DataFrame, dataset: Dataset) -> Expectations:
-    """Bounds from the profile itself: both splits are held to the training split's, with twice as much room beside it.
+    """Derive bounds for both splits from the training split, with a margin of twice its range on both sides.
 
-    Flaws are accepted in the number that is there, so that more of them later are noticed.
+    The present number of flawed samples is accepted, so that any increase is detected.
     """
     train = rows[rows["split"] == "train"]
     counts = {split: int((rows["split"] == split).sum()) for split in SPLITS}
@@ -115,33 +115,33 @@ def derive(rows: pd.DataFrame, dataset: Dataset) -> Expectations:
     )
     target = None
     if TASKS[dataset.task].answers == "value":
-        target = _wide((float(train["label"].min()), float(train["label"].max())))
+        target = _widened((float(train["label"].min()), float(train["label"].max())))
     return Expectations(
         train_samples=(counts["train"],) * 2,
         test_samples=(counts["test"],) * 2,
         class_share=(min(shares) / 2, min(1.0, 2 * max(shares))),
         target=target,
-        nonzero_features=_whole(_wide(ones)),
-        value=_wide(value),
-        raw_length=_whole(_wide(length)),
+        nonzero_features=_rounded_outward(_widened(ones)),
+        value=_widened(value),
+        raw_length=_rounded_outward(_widened(length)),
         empty=int(rows["empty"].sum()),
         duplicates=max(int(rows.loc[rows["split"] == split, "duplicate"].sum()) for split in SPLITS),
         overlap=int(rows["overlap"].sum()),
     )
 
 
-def _wide(pair: tuple[float, float]) -> tuple[float, float]:
-    # twice the range: a number that is rare in training may be many more standard deviations away in the test split
-    room = 2 * (pair[1] - pair[0]) or abs(pair[0]) / 2
-    return float(f"{pair[0] - room:.4g}"), float(f"{pair[1] + room:.4g}")
+def _widened(pair: tuple[float, float]) -> tuple[float, float]:
+    # a value that is rare in training may be many more standard deviations away in the test split
+    margin = 2 * (pair[1] - pair[0]) or abs(pair[0]) / 2
+    return float(f"{pair[0] - margin:.4g}"), float(f"{pair[1] + margin:.4g}")
 
 
-def _whole(pair: tuple[float, float]) -> tuple[int, int]:
+def _rounded_outward(pair: tuple[float, float]) -> tuple[int, int]:
     return max(0, int(pair[0])), int(pair[1]) + 1
 
 
 def _histogram(values: Mapping[str, pd.Series], accepted: tuple[int, int]) -> dict[str, Any]:
-    """Counts in at most BINS bins of a round width; the last one holds what lies beyond the 99.5th percentile."""
+    """Counts in at most BINS bins of a round width; the last one also counts values beyond the 99.5th percentile."""
     arrays = {split: np.nan_to_num(column.to_numpy(np.float64), posinf=0, neginf=0) for split, column in values.items()}
     everything = np.concatenate(list(arrays.values()))
     lowest, highest = int(everything.min()), int(everything.max())
@@ -149,7 +149,7 @@ def _histogram(values: Mapping[str, pd.Series], accepted: tuple[int, int]) -> di
     width = math.ceil(html_page.nice_step((usual - lowest + 1) / BINS))
     first = lowest // width * width
     bins = max((usual - first) // width + 1, 1)
-    if lowest == highest:  # one bar alone looks like nothing: stand it in the middle
+    if lowest == highest:  # center a single bar
         first, bins = lowest - 2, 5
     edges = [first + width * i for i in range(bins + 1)]
     counts = {split: np.histogram(np.minimum(array, edges[-1] - 1), edges)[0] for split, array in arrays.items()}

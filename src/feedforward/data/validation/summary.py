@@ -1,4 +1,4 @@
-"""The summary of a validation: checks as a person reads them, as JSON, as a page and as lines of text."""
+"""The summary of a validation: its checks as JSON, as a page and as text."""
 
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
@@ -11,10 +11,10 @@ from feedforward.reports import html_page
 
 @dataclass(frozen=True)
 class Check:
-    """An expectation and what came of it.
+    """An expectation and its result.
 
-    split: train, test or both; expected, found: as a person reads them; explained: what the check is about;
-    noted: met, but the count of flaws is not zero.
+    split: train, test or both; expected, found: as text; explained: what is checked; noted: met, but the number of
+    flawed samples is not zero.
     """
 
     name: str
@@ -28,9 +28,9 @@ class Check:
 
 @dataclass(frozen=True)
 class Summary:
-    """All checks of a data set, and the distributions that its page draws.
+    """All checks of a dataset, and the distributions that its page draws.
 
-    samples: by split. distributions: of `label`, `ones` and `raw_length`: counts a class or bin by split.
+    samples: by split. distributions: of `label`, `ones` and `raw_length`: counts per class or bin, by split.
     """
 
     dataset: str
@@ -44,7 +44,7 @@ class Summary:
 
     @property
     def success(self) -> bool:
-        """Are all checks met?"""
+        """Whether all checks are met."""
         return not self.failed
 
     @property
@@ -53,7 +53,7 @@ class Summary:
         return [check for check in self.checks if not check.success]
 
     def groups(self) -> list[tuple[str, list[Check]]]:
-        """The checks by name, each for its splits."""
+        """The checks grouped by name; one check per split."""
         order = {check.name: i for i, check in reversed(list(enumerate(self.checks)))}
         ordered = sorted(self.checks, key=lambda check: order[check.name])
         return [(name, list(checks)) for name, checks in groupby(ordered, key=lambda check: check.name)]
@@ -80,15 +80,15 @@ def _figures(summary: Summary) -> list[dict[str, Any]]:
     for key, title in titles.items():
         if key not in summary.distributions:
             continue
-        found = summary.distributions[key]
-        shares = {split: [count / summary.samples[split] for count in found[split]] for split in summary.samples}
-        low, high = found["accepted"]
+        distribution = summary.distributions[key]
+        shares = {split: [count / summary.samples[split] for count in distribution[split]] for split in summary.samples}
+        low, high = distribution["accepted"]
         if key == "label":
-            svg = html_page.grouped_bars(shares, found["labels"], title, (low, high))
+            svg = html_page.grouped_bars(shares, distribution["labels"], title, (low, high))
             caption = f"Share of its split; accepted: {html_page.span(low, high, html_page.percent)}."
         else:
-            svg = html_page.histogram(shares, found["edges"], title, found["open_end"])
+            svg = html_page.histogram(shares, distribution["edges"], title, distribution["open_end"])
             caption = f"Share of its split; accepted: {html_page.span(low, high)}."
-            caption += " The last bar holds all that is beyond." if found["open_end"] else ""
+            caption += " The last bar includes all larger values." if distribution["open_end"] else ""
         figures.append({"title": title, "svg": svg, "caption": caption, "band": key == "label"})
     return figures

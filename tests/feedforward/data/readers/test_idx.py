@@ -70,15 +70,15 @@ GOOD = idx(IMAGES["train"])
     [
         (b"", "begins with nothing"),
         (GOOD[:3], "begins with 000008"),
-        (GOOD[:9], "asks for"),
-        (GOOD[:-1], "asks for 100 bytes, got 99"),
-        (GOOD + b"?", "asks for 100 bytes, got 101"),
+        (GOOD[:9], "according to the header"),
+        (GOOD[:-1], "expected 100 bytes according to the header, got 99"),
+        (GOOD + b"?", "expected 100 bytes according to the header, got 101"),
         (b"\0\0\x0d" + GOOD[3:], "elements of type float32"),  # floats
         (b"\0\0\x08\0", "not an idx file"),
         (b"<!DOCTYPE html>", "begins with a web page"),
         (b"\x1f\x8b" + GOOD, "begins with 1f8b"),
-        (b"\0\0\x08\x03" + b"\xff" * 12, "asks for"),
-        (b"\0\0\x08\xff" + b"\xff" * 4 * 255, "asks for"),
+        (b"\0\0\x08\x03" + b"\xff" * 12, "according to the header"),
+        (b"\0\0\x08\xff" + b"\xff" * 4 * 255, "according to the header"),
         (idx(np.zeros((0, 3, 4))), "no samples"),
     ],
 )

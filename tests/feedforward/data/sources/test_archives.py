@@ -187,7 +187,7 @@ def test_a_hundred_thousand_other_members_are_passed_over():
 
 
 def test_a_member_that_stands_twice_is_refused():
-    with pytest.raises(DataError, match=r"'set/train/neg/0_1.txt' stands in it twice"):
+    with pytest.raises(DataError, match=r"'set/train/neg/0_1.txt' occurs twice"):
         of_entries(tar_entry("./set/train/neg/0_1.txt", b"another"))
 
 

@@ -21,12 +21,12 @@ from feedforward.config.schema import SourceFile
 from feedforward.core.errors import SourceError
 from feedforward.data import archive_members
 from feedforward.data.sources import download
-from feedforward.data.sources.locations import Patience
+from feedforward.data.sources.locations import RetryPolicy
 
 CONTENT = bytes(range(256)) * 300
 PACKED = gzip.compress(CONTENT, mtime=0)
 KEY = "numbers.gz"
-HURRY = Patience(stall_s=0.3, retries=3, pause_s=0.01)
+IMPATIENT = RetryPolicy(stall_s=0.3, retries=3, pause_s=0.01)
 PAGE = b"<!DOCTYPE html><title>Log in to the network</title>"
 
 
@@ -42,7 +42,7 @@ def numbers(*urls: str, **changes: object) -> dict[str, SourceFile]:
 
 
 def fetch(files, root, mirrors=()):
-    download.fetch(files, root / "raw", mirrors, HURRY)
+    download.fetch(files, root / "raw", mirrors, IMPATIENT)
     return root / "raw"
 
 

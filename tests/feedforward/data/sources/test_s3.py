@@ -11,10 +11,10 @@ import pytest
 from feedforward.config.schema import SourceFile
 from feedforward.core.errors import SourceError
 from feedforward.data.sources import download
-from feedforward.data.sources.locations import Patience
+from feedforward.data.sources.locations import RetryPolicy
 
 pytestmark = pytest.mark.slow
-HURRY = Patience(stall_s=5.0, retries=1, pause_s=0.01)
+IMPATIENT = RetryPolicy(stall_s=5.0, retries=1, pause_s=0.01)
 BUCKET = "team"
 
 
@@ -59,7 +59,7 @@ def test_a_table_and_class_folders_of_ones_own_are_read(root: Path) -> None:
         "prices.csv": SourceFile(urls=(f"s3://{BUCKET}/prices.csv",)),
         "flowers": SourceFile(urls=(f"s3://{BUCKET}/flowers",), archive="folder", folders=("rose", "tulip")),
     }
-    download.fetch(files, root / "raw", (), HURRY)
+    download.fetch(files, root / "raw", (), IMPATIENT)
     assert (root / "raw" / "prices.csv").read_bytes() == b"size,price\n1,2\n"
     import pyarrow.parquet as pq
 
@@ -71,10 +71,10 @@ def test_a_mirror_may_be_a_bucket_and_what_is_not_there_is_one_line(
 ) -> None:
     put("mirror/numbers", b"123")
     monkeypatch.setenv("FEEDFORWARD_MIRROR", f"s3://{BUCKET}/mirror")
-    download.fetch({"numbers": SourceFile(urls=("nowhere",))}, root / "raw", (), HURRY)
+    download.fetch({"numbers": SourceFile(urls=("nowhere",))}, root / "raw", (), IMPATIENT)
     assert (root / "raw" / "numbers").read_bytes() == b"123"
     with pytest.raises(SourceError) as caught:
-        download.fetch({"letters": SourceFile(urls=(f"s3://{BUCKET}/letters",))}, root / "raw", (), HURRY)
+        download.fetch({"letters": SourceFile(urls=(f"s3://{BUCKET}/letters",))}, root / "raw", (), IMPATIENT)
     assert "\n" not in str(caught.value)
     assert f"s3://{BUCKET}/letters: no such file" in str(caught.value)
 
