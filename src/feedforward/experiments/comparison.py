@@ -1,6 +1,6 @@
 """From the results of all runs to reports/comparison: tables, figures, verdicts, metrics, curves and the page.
 
-Everything written is a function of results and params: a rerun leaves the same bytes.
+All output is a function of results and params: a rerun writes the same bytes.
 """
 
 import multiprocessing
@@ -24,7 +24,7 @@ from feedforward.reports.comparison_page import Additions, render
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LECTURE = "lecture"  # the protocol of the slides, shown beside
+LECTURE = "lecture"  # the protocol of the slides, shown in addition
 HEADLINES = ("best_val_cross_entropy", "test_accuracy", "test_mae")
 FOREST = ("best_val_cross_entropy", "best_epoch", "slope")  # the differences that are drawn
 
@@ -37,31 +37,31 @@ def compare(
     additions: Additions | None = None,
     apart: bool = False,
 ) -> Path:
-    """Compare the variants of each dataset; write everything into `folder`, which appears at once.
+    """Compare the variants of each dataset and write everything into `folder`, atomically.
 
-    additions: what the page shows beside. Runs of another protocol among the results are shown beside too.
-    apart: draw in a process of its own, so that the caller's other threads go on meanwhile.
+    additions: further content of the page. Runs of the other protocol among the results are shown in addition.
+    apart: draw in a separate process, so that the caller's other threads continue meanwhile.
 
     Raises:
-        DataError: no result of the protocol, or one that does not belong to params.
+        DataError: no result of the protocol, or a result that does not belong to params.
     """
     results = list(results)
-    found, additions = find(results, params, protocol), additions or Additions()
+    findings, additions = find(results, params, protocol), additions or Additions()
     if protocol != LECTURE and any(run.protocol == LECTURE for run in results):
         additions = replace(additions, lecture=find(results, params, LECTURE))
     folder = folder or paths.comparison()
-    with atomic_files.writing_folder(folder, "compare") as place, _drawing(apart) as pool:
-        drawn = pool.submit(pictures, found)
-        for name, text in [*_texts(found), ("index.html", render(found, additions))]:
-            atomic_files.write_text(place / name, text, "compare.text")
+    with atomic_files.writing_folder(folder, "compare") as new_folder, _drawing(apart) as pool:
+        drawn = pool.submit(pictures, findings)
+        for name, text in [*_texts(findings), ("index.html", render(findings, additions))]:
+            atomic_files.write_text(new_folder / name, text, "compare.text")
         for name, picture in drawn.result():
-            with atomic_files.writing(place / "figures" / f"{name}.png", "compare.figure") as file:
+            with atomic_files.writing(new_folder / "figures" / f"{name}.png", "compare.figure") as file:
                 file.write(picture)
     return folder
 
 
 def gather(results: Iterable[RunResult], params: Params) -> Additions:
-    """What the page shows beside: validation summaries, where it comes from, what each final model gets most wrong.
+    """Further content of the page: validation summaries, data digests and versions, misclassified samples.
 
     Raises:
         DataError: the raw or vectorized data are missing.
@@ -82,43 +82,43 @@ def gather(results: Iterable[RunResult], params: Params) -> Additions:
 
 
 def render_table(results: Iterable[RunResult], params: Params, protocol: str = "fair") -> Group:
-    """The tables and the verdicts for a terminal (rich prints them)."""
+    """The tables and the verdicts for a terminal, to be printed by rich."""
     return terminal.show(find(results, params, protocol))
 
 
-def summary(found: Iterable[Findings]) -> dict[str, dict[str, dict[str, float | None]]]:
+def summary(findings: Iterable[Findings]) -> dict[str, dict[str, dict[str, float | None]]]:
     """Means: dataset → variant → statistic."""
     return {
         one.name: {
             variant: {name: tables.rounded(estimate.mean) for name, estimate in estimates.items()}
             for variant, estimates in one.summary.items()
         }
-        for one in found
+        for one in findings
     }
 
 
-def metrics(found: Iterable[Findings]) -> dict[str, dict[str, dict[str, float | None]]]:
+def metrics(findings: Iterable[Findings]) -> dict[str, dict[str, dict[str, float | None]]]:
     """The figures of `summary` that `dvc metrics` and `dvc exp show` list."""
     return {
         dataset: {
             variant: {name: mean for name, mean in means.items() if name in HEADLINES}
             for variant, means in variants.items()
         }
-        for dataset, variants in summary(found).items()
+        for dataset, variants in summary(findings).items()
     }
 
 
-def _texts(found: Sequence[Findings]) -> Iterator[tuple[str, str]]:
-    yield "table.csv", tables.summary_csv(found)
-    yield "table.md", tables.summary_markdown(found)
-    yield "differences.csv", tables.differences_csv(found)
-    yield "verdicts.json", atomic_files.canonical_json(tables.verdicts_plain(found), indent=2) + "\n"
-    yield "verdicts.md", tables.verdicts_markdown(found)
-    yield "metrics.json", atomic_files.canonical_json(metrics(found), indent=2) + "\n"
-    yield "summary.json", atomic_files.canonical_json(summary(found), indent=2) + "\n"
-    yield "plots/validation-loss.csv", tables.mean_curves_csv(found, of_score=False)
-    yield "plots/validation-score.csv", tables.mean_curves_csv(found, of_score=True)
-    for one in found:
+def _texts(findings: Sequence[Findings]) -> Iterator[tuple[str, str]]:
+    yield "table.csv", tables.summary_csv(findings)
+    yield "table.md", tables.summary_markdown(findings)
+    yield "differences.csv", tables.differences_csv(findings)
+    yield "verdicts.json", atomic_files.canonical_json(tables.verdicts_plain(findings), indent=2) + "\n"
+    yield "verdicts.md", tables.verdicts_markdown(findings)
+    yield "metrics.json", atomic_files.canonical_json(metrics(findings), indent=2) + "\n"
+    yield "summary.json", atomic_files.canonical_json(summary(findings), indent=2) + "\n"
+    yield "plots/validation-loss.csv", tables.mean_curves_csv(findings, of_score=False)
+    yield "plots/validation-score.csv", tables.mean_curves_csv(findings, of_score=True)
+    for one in findings:
         yield f"curves/{one.name}.csv", tables.curves_csv(one)
 
 
@@ -129,15 +129,15 @@ def _drawing(apart: bool) -> Executor:
     return ProcessPoolExecutor(1, fresh, processes.end_with_ancestors)
 
 
-def pictures(found: Iterable[Findings]) -> list[tuple[str, bytes]]:
+def pictures(findings: Iterable[Findings]) -> list[tuple[str, bytes]]:
     """Name and PNG of each figure."""
     from feedforward.reports import figures  # matplotlib takes a second to import
 
-    return [(f"{one.name}-{name}", figures.png(figure)) for one in found for name, figure in draw(one)]
+    return [(f"{one.name}-{name}", figures.png(figure)) for one in findings for name, figure in draw(one)]
 
 
 def draw(one: Findings) -> Iterator[tuple[str, "Figure"]]:
-    """Name and figure: the lecture's four kinds of one dataset, then ours."""
+    """Names and figures of a dataset: the lecture's four kinds, then ours."""
     from feedforward.reports import figures
 
     runs, baseline, others = one.runs, one.baseline, [v for v in one.variants if v != one.baseline]

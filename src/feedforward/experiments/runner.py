@@ -1,4 +1,4 @@
-"""Running an experiment: find the runs that are known, train and record the others, compare them all."""
+"""Running an experiment: find known runs, train and record the others, compare all of them."""
 
 import dataclasses
 import gc
@@ -34,11 +34,11 @@ def silence(_steps: int, _note: str) -> None:
     """Show no progress."""
 
 
-# --- what is known -----------------------------------------------------------------------------
+# --- known runs --------------------------------------------------------------------------------
 
 
 def find_known(packs: Iterable[Pack], store: "Store") -> dict[str, RunResult]:
-    """The results in the store, by fingerprint; figures are computed again where their code has changed."""
+    """The results in the store, by fingerprint; figures are computed again if their code has changed."""
     groups: dict[tuple[str, str, str], list[str]] = {}
     for pack in packs:
         groups.setdefault((pack.dataset, pack.protocol, pack.logged_role), []).extend(pack.fingerprints)
@@ -52,7 +52,7 @@ def find_known(packs: Iterable[Pack], store: "Store") -> dict[str, RunResult]:
 
 
 def _evaluated_again(stored: "StoredResult", store: "Store", digest: str) -> RunResult | None:
-    """The result with figures from today's code, which the store keeps, too; None if its model is not there."""
+    """The result with figures of the current code, also written to the store; None if the run's model is missing."""
     figures, hardest = evaluation.summarize(stored.result.curves, stored.result.measured), stored.result.hardest
     if stored.result.role == "final":
         try:
@@ -76,7 +76,7 @@ def _network(run: "LoggedRun") -> "Network":
 
 
 def results_of(packs: Iterable[Pack], results: Mapping[str, RunResult]) -> list[RunResult]:
-    """The results of packs, as far as they are there, under the names that their variants have now."""
+    """The available results of packs, with the current names of their variants."""
     return results_of_members([(pack, member) for pack in packs for member in pack.members], results)
 
 
@@ -95,8 +95,8 @@ def results_of_members(members: Iterable[tuple[Pack, Member]], results: Mapping[
 def prepare(jobs: int) -> None:
     """Import TensorFlow and set it up for `jobs` packs at a time; call it once, before the first pack.
 
-    Small networks leave a second core idle, so each pack computes on its share of the cores; on one where the number of
-    threads changes bits.
+    Small networks cannot use a second core well, so each pack computes on its share of the cores; on one core if the
+    number of threads changes bits.
     """
     threads = 1 if provenance.threads_decide() else max(1, processes.cores() // jobs)
     with processes.importing(), processes.silent():  # TensorFlow greets on the file descriptor, whatever its log level
@@ -112,9 +112,9 @@ def train_pack(
     advance: Advance = silence,
     parents: Mapping[str, Run] | None = None,
 ) -> list[RunResult]:
-    """Train the members of a pack and record each as a run of its own.
+    """Train the members of a pack and record a run for each of them.
 
-    parents: by variant, the run that holds its run; None: that of parents_of.
+    parents: by variant, the parent of its run; None: those of parents_of.
 
     Raises:
         TrainingError: a loss is not finite; the runs of those members are closed as FAILED, the others are recorded.
@@ -122,8 +122,10 @@ def train_pack(
     from feedforward.experiments import training_run
     from feedforward.training import trainer
 
-    gc.collect()  # models and graphs are cycles: those of the last pack would stay until chance collects them
-    samples = training_run.load(pack, params.datasets[pack.dataset])  # damaged data are refused before a run is made
+    gc.collect()  # models and graphs are reference cycles, which would keep the memory of the last pack
+    samples = training_run.load(
+        pack, params.datasets[pack.dataset]
+    )  # damaged data are rejected before a run is created
     parents = parents_of(pack, store) if parents is None else parents
     runs = [
         store.start(
@@ -206,7 +208,7 @@ def _tags(pack: Pack, member: Member) -> RunTags:
 
 
 def parents_of(pack: Pack, store: "Store") -> dict[str, Run]:
-    """By variant, the run that holds the run of a pack."""
+    """By variant, the parent of the run of a pack."""
     return {m.variant: parent_run(pack, m, store) for m in pack.members}
 
 
@@ -248,7 +250,7 @@ def close_parent(
     params: Params,
     store: "Store",
 ) -> None:
-    """Close the run that holds those of `members`, one variant; as FAILED if it has not all of them."""
+    """Close the parent of the runs `members` of one variant, as FAILED if a run is missing."""
     runs = results_of_members(members, results)
     if missing := sorted({pack.seed for pack, member in members if member.fingerprint not in results}):
         store.fail(parent, f"seeds {missing} are not trained; run the command again")
@@ -337,7 +339,7 @@ def _pictures(runs: Sequence[RunResult], dataset: Dataset) -> dict[str, bytes]:
 
 
 def compare(params: Params) -> None:
-    """Results of all protocols → reports/comparison, attached to each dataset's experiment in the store too.
+    """Compare the results of all protocols; write reports/comparison and attach it to the datasets' experiments.
 
     Raises:
         DataError: the results are missing or do not belong to params.
@@ -345,8 +347,8 @@ def compare(params: Params) -> None:
     from feedforward.experiments import comparison
 
     results = [result for protocol in params.protocols for result in run_result.load(paths.trained(protocol))]
-    with ThreadPoolExecutor(1) as beside:  # MLflow takes four seconds to import, figures as long to draw
-        opened = beside.submit(_open_store)
+    with ThreadPoolExecutor(1) as pool:  # importing MLflow takes four seconds, as long as drawing the figures
+        opened = pool.submit(_open_store)
         additions = comparison.gather(results, params)
         folder = comparison.compare(results, params, params.protocols[0], additions=additions, apart=True)
         store = opened.result()
