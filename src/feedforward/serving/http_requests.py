@@ -22,6 +22,7 @@ class Limits:
     body_bytes: int
     bodies_bytes: int = 2**26  # all bodies above SMALL_BODY_BYTES, until they are answered
     head_bytes: int = 2**16  # request line and headers; and the framing of a chunked body
+    headers: int = 100  # each is held as objects of 150 bytes, however short it is
     connections: int = 800
     idle: float = 60.0  # until the first byte of a request
     head: float = 10.0  # from the first byte to the end of the headers
@@ -118,9 +119,11 @@ class RequestReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; or a trailer, which is dropped."""
-        if self.state == "head":
+        if self.state == "head" and not self._refused:
             self._headers.append((name.lower(), value))
             self._head_bytes += len(name) + len(value)
+            if len(self._headers) > self.limits.headers:
+                self._refuse(self._head_too_large())
 
     def on_headers_complete(self) -> None:
         """The headers are complete: refuse a request whose body need not be read."""
@@ -130,7 +133,8 @@ class RequestReader:
         self._keep_alive = self._parser.should_keep_alive()
         if refusal := self._head_problem():
             self._refuse(refusal)
-        self.continues = (b"expect", b"100-continue") in self._headers and not self._refused
+        expects = any(name == b"expect" and value.lower() == b"100-continue" for name, value in self._headers)
+        self.continues = expects and not self._refused
 
     def on_body(self, part: bytes) -> None:
         """Part of the body."""
@@ -197,7 +201,8 @@ class RequestReader:
             self._refuse(Refusal(413, "body: has too many bytes of chunk sizes, extensions and trailers", "body"))
 
     def _head_too_large(self) -> Refusal:
-        return Refusal(431, f"address and headers must have at most {self.limits.head_bytes} bytes")
+        most = f"{self.limits.head_bytes} bytes and {self.limits.headers} headers"
+        return Refusal(431, f"address and headers must have at most {most}")
 
     def _too_large(self) -> Refusal:
         return Refusal(413, f"body: must have at most {self.limits.body_bytes} bytes", "body")

@@ -26,7 +26,7 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 TICK = 0.25  # s between two checks of the deadlines
-QUEUE = 64  # with more pipelined requests than this, a connection is not read until they are answered
+SLICE = 2**14  # bytes parsed at a time: pipelined requests are kept as bytes until those before them are answered
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 log = logging.getLogger(__name__)
 
@@ -100,6 +100,7 @@ class Connection(asyncio.Protocol):
         self.deadline = self.since + self.limits.idle
         self._task: asyncio.Task[None] | None = None
         self._transport: asyncio.Transport
+        self._unread = b""
         self._closing = self._ended = self._paused = False
         self._drained: asyncio.Future[None] | None = None
 
@@ -122,18 +123,14 @@ class Connection(asyncio.Protocol):
         """Bytes of a request."""
         if self._closing:
             return
-        before = self.reader.state
-        self.queue.extend(self.reader.feed(data))
-        if self.reader.state != before or self.queue:
-            self._wait()
-        if self.queue and self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._answer())
-        elif len(self.queue) > QUEUE and not self._paused:
+        self._unread += data
+        if self._task is None:
+            self._parse()
+            if self.queue:
+                self._task = asyncio.get_running_loop().create_task(self._answer())
+        if self._unread and not self._paused:
             self._paused = True
             self._transport.pause_reading()
-        if self.reader.continues and not self.queue:
-            self.reader.continues = False
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def eof_received(self) -> bool:
         """The client sends no more; it may still read the answers."""
@@ -161,6 +158,21 @@ class Connection(asyncio.Protocol):
         if self._task is None:
             self._release_queue()
 
+    # --- requests ---------------------------------------------------------------------------------
+
+    def _parse(self) -> None:
+        """Parse what was received until a request is whole; what follows waits until it is answered."""
+        state, data, start = self.reader.state, self._unread, 0
+        while start < len(data) and not self.queue:
+            self.queue.extend(self.reader.feed(data[start : start + SLICE]))
+            start += SLICE
+        self._unread = data[start:]
+        if self.queue or self.reader.state != state:
+            self._wait()
+        if self.reader.continues and not self.queue:
+            self.reader.continues = False
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
     # --- deadlines ---------------------------------------------------------------------------------
 
     def _wait(self) -> None:
@@ -182,7 +194,8 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """Send what was written, then close."""
         self._closing = True
-        self.deadline = time.monotonic() + self.limits.linger
+        unsent = self._transport.get_write_buffer_size()
+        self.deadline = time.monotonic() + (self.limits.write if unsent else self.limits.linger)
         self._transport.close()
 
     def abort(self) -> None:
@@ -193,12 +206,16 @@ class Connection(asyncio.Protocol):
     # --- answers -----------------------------------------------------------------------------------
 
     async def _answer(self) -> None:
-        """Answer the queue in order."""
+        """Answer the queue in order; between two requests other clients have their turn."""
         try:
             while self.queue and not self._closing:
                 await self._answer_one(self.queue.popleft())
                 if self._drained is not None:
                     await self._drained
+                if self.queue or self._unread:
+                    await asyncio.sleep(0)
+                if not self.queue and not self._closing:
+                    self._parse()
         finally:
             self._task = None
             self._release_queue()
@@ -206,9 +223,7 @@ class Connection(asyncio.Protocol):
             self.close()
         elif not self._closing:
             self._wait()
-            if self._paused:
-                self._paused = False
-                self._transport.resume_reading()
+            self._resume_reading()
 
     async def _answer_one(self, item: Request | Refusal) -> None:
         if isinstance(item, Refusal):
@@ -228,9 +243,10 @@ class Connection(asyncio.Protocol):
         """Respond, then discard input for a moment before closing: a reset could overtake the response."""
         headers = [(b"content-type", JSON), *SECURITY_HEADERS, *refusal.headers]
         self._write(refusal.status, headers, refusal.body, keep_alive=False)
-        self._closing = True
+        self._closing, self._unread = True, b""
         self.deadline = time.monotonic() + self.limits.linger
         self._transport.write_eof()
+        self._resume_reading()
         self.server.refused(refusal.status)
 
     def _write(self, status: int, headers: Headers, body: bytes, keep_alive: bool, head_only: bool = False) -> None:
@@ -241,6 +257,11 @@ class Connection(asyncio.Protocol):
             lines.append(b"content-length: %d\r\n" % len(body))
         lines += (b"\r\n" if keep_alive else b"connection: close\r\n\r\n", b"" if head_only else body)
         self._transport.write(b"".join(lines))
+
+    def _resume_reading(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._transport.resume_reading()
 
     def _release_queue(self) -> None:
         for item in self.queue:

@@ -57,3 +57,17 @@ def test_large_bodies_are_reserved_until_released() -> None:
     assert memory.used == 100_000
     memory.release(request.reserved)
     assert memory.used == 0
+
+
+def test_more_headers_than_allowed_are_refused_before_they_are_kept() -> None:
+    reader = RequestReader(LIMITS, BodyMemory(LIMITS.bodies_bytes))
+    assert reader.feed(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a:\r\n" * (LIMITS.headers - 1)) == []
+    [refusal] = reader.feed(b"a:\r\n" * 1000)
+    assert isinstance(refusal, Refusal)
+    assert refusal.status == 431
+
+
+def test_the_expectation_is_read_in_any_case() -> None:
+    reader = RequestReader(LIMITS, BodyMemory(LIMITS.bodies_bytes))
+    reader.feed(b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-Continue\r\nContent-Length: 5\r\n\r\n")
+    assert reader.continues

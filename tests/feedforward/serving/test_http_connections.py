@@ -1,0 +1,96 @@
+"""The HTTP server around a small application: what pipelined requests cost others, and clients that read slowly."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from feedforward.serving import server
+from feedforward.serving.http_requests import Limits
+from feedforward.serving.http_server import Message, Receive, Scope, Send, Server
+
+LARGE = b"x" * 20_000_000  # more than the kernel's buffers of a connection hold
+PIPELINED = 2000
+
+
+class Recorder:
+    """An application that records paths. It answers `/first` once `release` is set, and `/large` with LARGE."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+        self.release = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        self.paths.append(scope["path"])
+        if scope["path"] == "/first":
+            await self.release.wait()
+        start: Message = {"type": "http.response.start", "status": 200, "headers": []}
+        await send(start)
+        await send({"type": "http.response.body", "body": LARGE if scope["path"] == "/large" else b""})
+
+
+def get(path: str, headers: str = "") -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode()
+
+
+def serve(client: Callable[[Recorder, Server, int], Coroutine[Any, Any, None]], **limits: Any) -> None:
+    """Run `client` with an application, its server and the server's port."""
+
+    async def run() -> None:
+        with server.bind("127.0.0.1", 0) as listening:
+            application = Recorder()
+            running = Server(application, Limits(body_bytes=1000, **limits), lambda _: None)
+            await running.start(listening)
+            try:
+                await client(application, running, listening.getsockname()[1])
+            finally:
+                await running.stop(0)
+
+    asyncio.run(run())
+
+
+def test_pipelined_requests_do_not_keep_others_waiting() -> None:
+    async def client(application: Recorder, _: Server, port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(get("/first") + get("/again") * PIPELINED + get("/last", "Connection: close\r\n"))
+        other_reader, other = await asyncio.open_connection("127.0.0.1", port)
+        while not application.paths:
+            await asyncio.sleep(0.01)
+        other.write(get("/other", "Connection: close\r\n"))
+        application.release.set()
+        assert (await other_reader.read()).startswith(b"HTTP/1.1 200")
+        assert (await reader.read()).count(b"HTTP/1.1 200") == PIPELINED + 2
+        other.close()
+        writer.close()
+        assert application.paths.index("/other") < PIPELINED / 2
+
+    serve(client)
+
+
+def test_requests_that_wait_behind_another_are_not_parsed_yet() -> None:
+    async def client(application: Recorder, running: Server, port: int) -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(get("/first") + get("/again") * 200_000)  # 6 MB, which would take 120 MB as objects
+        while not application.paths:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        [connection] = running.connections
+        assert len(connection.queue) < 1000
+        writer.transport.abort()
+
+    serve(client)
+
+
+@pytest.mark.parametrize("headers", ["Connection: close\r\n", ""])
+def test_a_large_response_reaches_a_client_that_pauses(headers: str) -> None:
+    async def client(_application: Recorder, _: Server, port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1000)
+        writer.write(get("/large", headers))
+        await asyncio.sleep(1)  # longer than `linger`
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200")
+        assert len(await reader.readexactly(len(LARGE))) == len(LARGE)
+        writer.close()
+
+    serve(client, linger=0.1)
