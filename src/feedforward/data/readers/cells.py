@@ -21,11 +21,13 @@ Decimal = Literal[".", ","]
 MISSING = frozenset({"", "?", "na", "n/a", "#n/a", "<na>", "nan", "null"})  # in any column, in any case
 NO_NUMBER = MISSING | {"-", "--", "–", "—", ".", "..", "none", "nil", "n.a.", "missing", "unknown", "#div/0!"}  # too
 INFINITE = frozenset({"inf", "infinity", "∞"})  # with any sign; counts as missing
+LONGEST = 500  # characters of a number: 1e300 written out has 301 digits
+LONGEST_COMPOSED = 1000  # characters; the time of NFC is quadratic in a run of accents: a minute for 128,000
 LARGEST = 1e300  # so does a number beyond it, whose distance from others would overflow
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 _INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
-_SYMBOL = re.compile(r"^([+-]?)\s*(?:[$€£¥₹]|USD|EUR|GBP|CHF|JPY)\s*|\s*(?:[$€£¥₹%]|USD|EUR|GBP|CHF|JPY)$")
+_SYMBOL = re.compile(r"^([+-]?)\s*(?:[$€£¥₹]|USD|EUR|GBP|CHF|JPY)\s*|(?:[$€£¥₹%]|USD|EUR|GBP|CHF|JPY)$")
 _PLAIN = {
     ".": re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII),
     ",": re.compile(r"[+-]?(?:\d+,?\d*|,\d+)(?:[eE][+-]?\d+)?", re.ASCII),
@@ -67,7 +69,9 @@ def _text(value: str) -> str:
     if value.isascii():
         return value.strip()
     value = value.encode("utf-8", "replace").decode()  # an unpaired surrogate becomes a question mark
-    return unicodedata.normalize("NFC", value).strip().strip(_INVISIBLE).strip()
+    if len(value) <= LONGEST_COMPOSED:
+        value = unicodedata.normalize("NFC", value)
+    return value.strip().strip(_INVISIBLE).strip()
 
 
 def is_missing(value: Any, missing: Iterable[str] = ()) -> bool:
@@ -113,7 +117,11 @@ def number(value: Any, decimal: Decimal = ".", missing: Iterable[str] = ()) -> f
     plain = text(value)
     if isinstance(value, bool | list | dict):
         raise ValueError(f"not a number: {plain[:40]!r}")
-    return _number(plain, decimal) if plain not in missing else math.nan
+    if plain in missing:
+        return math.nan
+    if len(plain) > LONGEST:  # it would be kept in the cache
+        raise ValueError(f"not a number: {plain[:40]!r}")
+    return _number(plain, decimal)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -125,7 +133,9 @@ def _number(plain: str, decimal: Decimal) -> float:
         return _days(plain)
     bare = plain.replace("\u2212", "-")
     is_negative = bare.startswith("(") and bare.endswith(")")
-    bare = _SYMBOL.sub(r"\1", _SYMBOL.sub(r"\1", bare[1:-1] if is_negative else bare)).strip()
+    bare = bare[1:-1] if is_negative else bare
+    for _ in range(2):  # one before the number, one behind it
+        bare = _SYMBOL.sub(r"\1", bare).strip()
     if _GROUPED[decimal].fullmatch(bare):
         bare = re.sub(rf"[^\d{decimal}+-]", "", bare)
     elif not _PLAIN[decimal].fullmatch(bare):
