@@ -21,7 +21,7 @@ export GX_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PREFECT_HOME := $(CURDIR)/.prefect
-export DVC_SITE_CACHE_DIR := $(CURDIR)/.dvc/tmp/site
+export DVC_SITE_CACHE_DIR := $(CURDIR)/.dvc-state
 
 .PHONY: help run demo ui serve retrain server deploy worker verify study bench bench-gpu picture test test-unit stack images faults real readme check reference audit fix lock
 .NOTPARALLEL:

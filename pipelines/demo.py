@@ -1,4 +1,4 @@
-"""The workspace of `feedforward demo`: a DVC project of its own inside the checkout, which `dvc` at top level ignores.
+"""The workspace of `feedforward demo`: a separate DVC project inside the checkout, which `dvc` at top level ignores.
 
 Its stages are those of the checkout's dvc.yaml, so that there is one definition. Only demo/params.yaml is committed.
 """
@@ -11,7 +11,13 @@ from ruamel.yaml import YAML
 from feedforward.core import atomic_files
 
 CODE = ("pipelines/", "requirements/", "src/")  # dependencies that belong to the checkout, not to the workspace
-DVC_CONFIG = "[core]\n    analytics = false\n    check_update = false\n    no_scm = true\n"
+DVC_CONFIG = """\
+[core]
+    analytics = false
+    check_update = false
+    no_scm = true
+    site_cache_dir = .dvc-state
+"""
 
 
 def prepare(checkout: Path) -> Path:

@@ -26,7 +26,8 @@ def checkout(folder: Path) -> Path:
     for name in ("src", "pipelines", "requirements"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / ".dvc").mkdir()
-    (folder / ".dvc" / "config").write_text((ROOT / ".dvc" / "config").read_text() + "    no_scm = true\n")
+    shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc")
+    (folder / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
     yaml = YAML(typ="safe", pure=True)
     params = yaml.load((ROOT / "demo" / "params.yaml").read_text())
     name, dataset = next(entry for entry in params["datasets"].items() if entry[1]["task"] == "binary")
@@ -45,15 +46,15 @@ def checkout(folder: Path) -> Path:
     return folder
 
 
-def environment(folder: Path) -> dict[str, str]:
+def environment() -> dict[str, str]:
     foreign = ("DVC", "FAULT", "FEEDFORWARD", "MLFLOW", "PREFECT")
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
-    return kept | {"DVC_SITE_CACHE_DIR": str(folder / "site"), "DVC_NO_ANALYTICS": "1"}
+    return {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
 
 
 def dvc(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "dvc", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False)
+    variables = environment() | {"HOME": str(folder / "home")}
+    return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
 
 
 def test_its_stages_are_those_of_the_checkout(tmp_path: Path) -> None:
@@ -67,10 +68,11 @@ def test_its_stages_are_those_of_the_checkout(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_interrupted_and_started_again_it_ends_and_dvc_at_top_level_does_not_see_it(tmp_path: Path) -> None:
     folder = checkout(tmp_path)
     started = subprocess.Popen(
-        DEMO, cwd=folder, env=environment(folder), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        DEMO, cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
     while not list((folder / "demo" / ".locks").glob("train-*.holder")) and started.poll() is None:
         time.sleep(0.1)
@@ -80,7 +82,7 @@ def test_interrupted_and_started_again_it_ends_and_dvc_at_top_level_does_not_see
     assert "Traceback" not in printed
     assert printed.splitlines()[-1] == interruption.MESSAGE
 
-    done = subprocess.run(DEMO, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False)
+    done = subprocess.run(DEMO, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (folder / "demo" / "reports" / "comparison" / "index.html").is_file()
 
@@ -88,7 +90,9 @@ def test_interrupted_and_started_again_it_ends_and_dvc_at_top_level_does_not_see
     assert status.returncode == 0, status.stderr
     assert "demo" not in status.stdout
     assert json.loads(status.stdout)
-    shown = dvc(folder, "metrics", "show")
-    assert "demo" not in shown.stdout + shown.stderr
+    for command in ("metrics", "plots"):
+        shown = dvc(folder, command, "show")
+        assert "demo" not in shown.stdout + shown.stderr, command
+    assert not (folder / "home").exists(), "DVC wrote outside of the checkout"
     again = dvc(folder / "demo", "status", "--json")
     assert json.loads(again.stdout) == {}, again.stdout + again.stderr

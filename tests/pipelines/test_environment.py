@@ -2,12 +2,15 @@
 
 import os
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from pipelines import environment
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -53,3 +56,20 @@ def test_a_socks_proxy_that_prefects_client_cannot_use_is_dropped(variables: dic
     environment.drop_unusable_proxies()
     assert "ALL_PROXY" not in variables
     assert variables["https_proxy"] == "http://127.0.0.1:9"
+
+
+def test_dvc_by_hand_keeps_its_state_inside_the_checkout(tmp_path: Path) -> None:
+    """The committed configuration alone, from the top folder and from another one."""
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc" / "config").write_text((ROOT / ".dvc" / "config").read_text())
+    (tmp_path / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
+    (tmp_path / "params.yaml").touch()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "home").mkdir()
+    for folder in (tmp_path, tmp_path / "data"):
+        variables = {"HOME": str(tmp_path / "home"), "PATH": os.environ["PATH"]}
+        command = [sys.executable, "-c", "import dvc.repo; print(dvc.repo.Repo('.').site_cache_dir)"]
+        done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=True)
+        assert (folder / done.stdout.strip()).is_relative_to(folder / ".dvc-state")
+        assert (folder / done.stdout.strip()).is_dir()
+    assert not list((tmp_path / "home").iterdir())
