@@ -67,7 +67,7 @@ def _end(process: "subprocess.Popen[bytes]", forward: bool) -> None:
 
 
 def repair(root: Path) -> list[str]:
-    """Remove lock files that a killed dvc left, which loses nothing; one line for each.
+    """Remove lock files of a killed dvc, which loses nothing; one line per file.
 
     What dvc.lock said of finished stages is in DVC's run cache too, and rwlock matters only while a dvc is at work.
 
