@@ -17,6 +17,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     LOGNAME=feedforward \
     DVC_SITE_CACHE_DIR=/tmp/dvc-site \
     PREFECT_HOME=/app/.prefect \
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY=30 \
     PREFECT_SERVER_UI_STATIC_DIRECTORY=/tmp/prefect-ui \
     PYTHONUNBUFFERED=1 \
     DO_NOT_TRACK=1 \
@@ -53,13 +54,14 @@ RUN mkdir .prefect \
  && printf '[core]\n    no_scm = true\n' > .dvc/config.local
 
 FROM base AS project
+# Before REVISION: a build argument is part of the environment, so another value would run this and copy the packages again.
+RUN useradd --uid 1000 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin feedforward \
+ && chown 1000:1000 /app
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="feedforward" \
       org.opencontainers.image.description="An MLOps pipeline with experiment tracking for feedforward networks" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.revision="${REVISION}"
-RUN useradd --uid 1000 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin feedforward \
- && chown 1000:1000 /app
 ENTRYPOINT ["feedforward"]
 CMD ["--help"]
 

@@ -16,7 +16,7 @@ def apply() -> None:
         "ACERO_ALIGNMENT_HANDLING": "reallocate",  # Arrow: buffers that were received may lie anywhere in memory
         "DO_NOT_TRACK": "1",
         "DVC_NO_ANALYTICS": "1",
-        "DVC_SITE_CACHE_DIR": str(root / ".dvc" / "tmp" / "site"),  # its default, in /var/tmp, is writable by everyone
+        "DVC_SITE_CACHE_DIR": str(root / ".dvc-state"),  # as in .dvc/config, also from other folders
         "GX_ANALYTICS_ENABLED": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -24,9 +24,10 @@ def apply() -> None:
         "PREFECT_LOGGING_LEVEL": "WARNING",
         "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
         "PREFECT_CLI_PROMPT": "false",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # s; see zombie_runs
     }.items():
         os.environ.setdefault(name, value)
-    if (root / ".dvc").is_dir():
+    if (root / ".dvc").is_dir():  # DVC would make it writable by everyone
         Path(os.environ["DVC_SITE_CACHE_DIR"]).mkdir(mode=0o700, parents=True, exist_ok=True)
 
 

@@ -56,8 +56,10 @@ def work(pool: str) -> None:
 
 
 def deploy() -> None:
-    """Pools, GPU slots and the deployments of prefect.yaml, made or brought up to date; times are those of params."""
+    """Create or update pools, GPU slots, an automation and the deployments of prefect.yaml, scheduled as params say."""
     _check_server()
+    from pipelines import zombie_runs
+
     params = load_params()
     asyncio.run(_make_pools(params))
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", "prefect.yaml"]
@@ -68,6 +70,7 @@ def deploy() -> None:
         raise FeedforwardError("`prefect deploy` failed:", *f"{done.stdout[-2000:]}{done.stderr[-2000:]}".splitlines())
     planned = params.retraining.schedule
     when = f"scheduled on the pool {planned.pool}: {planned.cron} {planned.timezone}" if planned.cron else "no schedule"
+    asyncio.run(zombie_runs.deploy())
     print(f"deployed: retraining/cpu, retraining/gpu; {when}")
 
 
@@ -133,7 +136,9 @@ async def _make_pools(params: Params) -> None:
 
 def _check_server() -> None:
     address = os.environ.setdefault("PREFECT_API_URL", f"http://127.0.0.1:{PORT}/api")
-    prefect_server.check(address, "run `make server` in another terminal")
+    prefect_server.check(
+        address, "start one with `python -m pipelines.operations server` (`make server`) in another terminal"
+    )
 
 
 def _become(*arguments: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from prefect import flow, get_run_logger, task
+from prefect import flow, get_run_logger, runtime, task
 from prefect.blocks.core import Block
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
@@ -26,14 +26,19 @@ from feedforward.data import feedback
 from feedforward.promotion import promote as gate
 from feedforward.retraining import policy, report
 from feedforward.retraining.policy import Decision, Observations
-from pipelines import dvc_repro, environment, gpu_slots, locks
+from pipelines import dvc_repro, environment, gpu_slots, locks, retraining_summary, run_artifacts
 from pipelines.gpu_slots import Device
 
 SHOWN = 3  # names per kind of change
 CODE = ("src/", "pipelines/", "requirements/")
 
 
-@flow(name="retraining", persist_result=False)
+def _run_name() -> str:
+    """Start in UTC and the pool's device, as the list of runs shows it."""
+    return f"retraining {datetime.now(UTC):%Y-%m-%d %H:%M} {runtime.flow_run.parameters.get('device', 'cpu')}"
+
+
+@flow(name="retraining", flow_run_name=_run_name, persist_result=False)
 def retrain(force: bool = False, device: Device = "cpu") -> State[Any]:
     """Train again if there is a reason, and let the gate decide. Its state: Trained, Unchanged, Skipped or Failed.
 
@@ -79,6 +84,8 @@ def _retrain(params: Params, force: bool, device: Device) -> State[Any]:
             train(params)
             outcomes, problems = _promote_all(params)
     page = report.write(params, decision, observations, outcomes)
+    summary = retraining_summary.text(params, decision, observations, outcomes, page)
+    run_artifacts.publish("retraining", summary, "Reasons, drift, the gate's verdicts")
     outcome = "failed" if problems else "trained" if decision.retrain else "unchanged"
     policy.record(outcome, decision, samples=samples, gate=outcomes)
     text = _summary(decision, outcomes)
@@ -106,7 +113,7 @@ def _summary(decision: Decision, outcomes: Mapping[str, str]) -> str:
 
 
 # Prefect's cache is off: DVC, the fingerprints and the gate know what is up to date.
-@task(cache_policy=NO_CACHE, persist_result=False)
+@task(task_run_name="observe {name}", cache_policy=NO_CACHE, persist_result=False)
 def observe(params: Params, name: str) -> Observations:
     """Feedback, drift and age of the champion of a dataset."""
     return policy.observe(params, name, datetime.now(UTC))
@@ -169,7 +176,7 @@ def train(params: Params) -> None:
     dvc_repro.repro(paths.root())
 
 
-@task(cache_policy=NO_CACHE, persist_result=False)
+@task(task_run_name="promote {name}", cache_policy=NO_CACHE, persist_result=False)
 def promote(params: Params, name: str) -> str:
     """The gate's verdict on the latest run of a dataset.
 

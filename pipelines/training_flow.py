@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from prefect import Flow, Task, flow, task
+from prefect import Flow, Task, flow, tags, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
@@ -23,7 +23,7 @@ from feedforward.core.errors import DataError, FeedforwardError, TrainingError
 from feedforward.experiments import plan, runner
 from feedforward.experiments.plan import Pack
 from feedforward.tracking import Run, open_store
-from pipelines import dask_training, interruption
+from pipelines import dask_training, interruption, run_artifacts
 from pipelines.dask_text import THREADS
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def training(jobs: Sequence[Job], store: "Store", task_runner: Any) -> Flow[[str
     store may contain a password.
     """
 
-    @flow(name="training", task_runner=task_runner, log_prints=False, persist_result=False)
+    @flow(name="training", flow_run_name="{title}", task_runner=task_runner, log_prints=False, persist_result=False)
     def train(title: str) -> dict[str, RunResult]:
         return _train(jobs, title, store)
 
@@ -88,6 +88,8 @@ def _train(jobs: Sequence[Job], title: str, store: "Store") -> dict[str, RunResu
             failures.append(f"{job.pack.name}: {outcome}")
         else:
             results |= zip(job.pack.fingerprints, outcome, strict=True)
+    text = run_artifacts.training_text([job.pack for job in jobs], failures)
+    run_artifacts.publish("training", text, "Trained runs and where their results are")
     if failures:
         raise TrainingError("; ".join(failures))
     return results
@@ -115,12 +117,14 @@ def _wait(jobs: Sequence[Job], title: str, store: "Store") -> list[PrefectFuture
 
 
 def _submit(job: Job, store: "Store", advance: runner.Advance) -> PrefectFuture[list[RunResult]]:
+    pack = job.pack
+    labels: dict[str, Any] = {"task_run_name": pack.name, "tags": [pack.dataset, pack.protocol, pack.role]}
     if job.params.engine == THREADS:
-        local = train_pack.with_options(task_run_name=job.pack.name)
-        return local.submit(job.pack, job.params, store, advance, job.parents)
-    remote = train_pack_on_cluster.with_options(task_run_name=job.pack.name)
-    parents = runner.parents_of(job.pack, store) if job.parents is None else job.parents
-    return remote.submit(job.pack, job.params, parents)
+        local = train_pack.with_options(**labels)
+        return local.submit(pack, job.params, store, advance, job.parents)
+    remote = train_pack_on_cluster.with_options(**labels)
+    parents = runner.parents_of(pack, store) if job.parents is None else job.parents
+    return remote.submit(pack, job.params, parents)
 
 
 def _filter(record: logging.LogRecord) -> bool:
@@ -153,7 +157,8 @@ def run_jobs(
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_filter)
     try:
-        return known | training(missing, store, task_runner)(title)
+        with tags(*sorted({label for job in missing for label in (job.pack.dataset, job.pack.protocol)})):
+            return known | training(missing, store, task_runner)(title)
     finally:
         if engine != THREADS:
             dask_training.settle(engine)

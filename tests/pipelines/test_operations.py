@@ -40,7 +40,7 @@ def test_without_a_server_it_says_what_to_start() -> None:
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "no server answers" in done.stderr
-    assert "run `make server`" in done.stderr
+    assert "`make server`" in done.stderr
 
 
 # --- slots -----------------------------------------------------------------------------------

@@ -28,8 +28,8 @@ GIVEN = 6
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
 
 
-class Place:
-    """A small workspace with a server and a worker of its own, and someone who listens to its messages."""
+class Workspace:
+    """A small workspace with its own server and worker, and a listener for notifications."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.messages = folder, list[str]()
@@ -92,6 +92,15 @@ class Place:
             return True
         return False
 
+    def artifacts(self, key: str) -> list[dict[str, Any]]:
+        """Artifacts of that key on the server, and the run of each."""
+        query = json.dumps({"artifacts": {"key": {"any_": [key]}}}).encode()
+        url = f"http://127.0.0.1:{self.port}/api/artifacts/filter"
+        request = urllib.request.Request(url, query, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            artifacts: list[dict[str, Any]] = json.load(answer)
+        return artifacts
+
     def log(self) -> list[dict[str, Any]]:
         path = self.folder / "mlruns" / "retrainings.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
@@ -102,11 +111,11 @@ class Place:
     def wait(self, until: Callable[[], Any], seconds: float = 240) -> Any:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            if found := until():
-                return found
+            if result := until():
+                return result
             time.sleep(0.3)
-        told = "\n".join(path.read_text()[-3000:] for path in self.folder.glob("*.log"))
-        raise AssertionError(f"{self.log()}\n{told}")
+        logs = "\n".join(path.read_text()[-3000:] for path in self.folder.glob("*.log"))
+        raise AssertionError(f"{self.log()}\n{logs}")
 
     def close(self) -> None:
         for process in reversed(self.processes):
@@ -120,7 +129,7 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
+def workspace(tmp_path: Path) -> Iterator[Workspace]:
     yaml = YAML(typ="safe", pure=True)
     params = yaml.load((ROOT / "demo" / "params.yaml").read_text())
     dataset = next(data for data in params["datasets"].values() if data["task"] == "binary")
@@ -147,7 +156,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
         shutil.copy(ROOT / name, tmp_path)
     for name in ("src", "pipelines", "requirements"):  # dependencies of the stages; what runs is the installed package
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    made = Place(tmp_path)
+    made = Workspace(tmp_path)
     try:
         yield made
     finally:
@@ -188,38 +197,44 @@ except ConcurrencySlotAcquisitionError:
 """
 
 
-def test_the_schedule_fires_the_worker_trains_and_the_alias_moves(place: Place) -> None:
-    place.start("server", "--port", str(place.port))
-    done = place.run("-m", "dvc", "init", "-q", "--no-scm")
-    done = place.run("-m", "dvc", "repro", f"vectorize@{NAME}")
+def test_the_schedule_fires_the_worker_trains_and_the_alias_moves(workspace: Workspace) -> None:
+    workspace.start("server", "--port", str(workspace.port))
+    done = workspace.run("-m", "dvc", "init", "-q", "--no-scm")
+    done = workspace.run("-m", "dvc", "repro", f"vectorize@{NAME}")
     assert done.returncode == 0, done.stdout + done.stderr
-    give_samples(place.folder)
-    place.wait(place.answers)
-    deployed = place.run("-m", "pipelines.operations", "deploy")
+    give_samples(workspace.folder)
+    workspace.wait(workspace.answers)
+    deployed = workspace.run("-m", "pipelines.operations", "deploy")
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
     assert "scheduled on the pool cpu: * * * * *" in deployed.stdout
-    assert not place.answers(Origin="http://evil.example")
-    place.start("worker", "cpu")
-    url = f"http://127.0.0.1:{place.listener.server_port}/"
-    slots = place.run("-c", BLOCK_AND_SLOTS, url, CUDA_VISIBLE_DEVICES="3")
+    assert not workspace.answers(Origin="http://evil.example")
+    workspace.start("worker", "cpu")
+    url = f"http://127.0.0.1:{workspace.listener.server_port}/"
+    slots = workspace.run("-c", BLOCK_AND_SLOTS, url, CUDA_VISIBLE_DEVICES="3")
     assert slots.stdout.splitlines() == ["GPU 3 3", "no second slot", "no limit, no pass"], slots.stderr
 
-    place.wait(lambda: place.logged("started", "failed"))
-    second = place.run("-m", "pipelines.operations", "retrain")  # while the first is at work
+    workspace.wait(lambda: workspace.logged("started", "failed"))
+    second = workspace.run("-m", "pipelines.operations", "retrain")  # while the first is at work
     assert second.returncode == Busy.exit_code, second.stdout + second.stderr
-    skipped = place.logged("skipped")
+    skipped = workspace.logged("skipped")
     assert skipped is not None
     assert "(retraining) is running here" in skipped["problem"]
 
-    trained = place.wait(lambda: place.logged("trained", "failed"))
+    trained = workspace.wait(lambda: workspace.logged("trained", "failed"))
     assert trained["outcome"] == "trained", trained
     assert f"{NAME}: {GIVEN} new samples" in trained["reasons"]
     assert trained["gate"][NAME].startswith("version 1 is champion now"), trained
-    manifest = json.loads((place.folder / "data" / "vectorized" / NAME / "manifest.json").read_text())
+    manifest = json.loads((workspace.folder / "data" / "vectorized" / NAME / "manifest.json").read_text())
     assert manifest["collected"] == GIVEN
-    assert "<svg" in (place.folder / "reports" / "retraining" / "index.html").read_text()
-    assert place.wait(lambda: any("is champion now" in message for message in place.messages))
+    assert "<svg" in (workspace.folder / "reports" / "retraining" / "index.html").read_text()
+    assert workspace.wait(lambda: any("is champion now" in message for message in workspace.messages))
+
+    [artifact] = workspace.artifacts("retraining")
+    for text in ("# Trained", f"{NAME}: {GIVEN} new samples", "version 1 is champion now", "| p-value |", "MLflow"):
+        assert text in artifact["data"]
+    [artifact] = workspace.artifacts("training")  # of the flow that `dvc repro` started
+    assert f"| {NAME} |" in artifact["data"]
 
     # the next time there is nothing to train for
-    unchanged = place.wait(lambda: place.logged("unchanged"))
+    unchanged = workspace.wait(lambda: workspace.logged("unchanged"))
     assert unchanged["samples"] == {NAME: {"new": 0, "refused": {}}}

@@ -1,0 +1,44 @@
+"""The page of a retraining in Prefect: why it trained or not, drift, the gate's verdicts, links."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from feedforward.config.schema import Params
+from feedforward.retraining.policy import Comparison, Decision, Observations
+from pipelines import run_artifacts
+
+FEATURES_SHOWN = 3  # of a dataset, those with the largest distances
+
+
+def text(
+    params: Params,
+    decision: Decision,
+    observations: Mapping[str, Observations],
+    outcomes: Mapping[str, str],
+    page: Path,
+) -> str:
+    """Markdown: the decision with its reasons, the gate's verdicts, drift, links."""
+    lines = [f"# {'Trained' if decision.retrain else 'No reason to train'}", ""]
+    lines += [f"- {line}" for line in (*decision.reasons, *decision.remarks)]
+    if outcomes:
+        lines += ["", "## Promotion", "", *(f"- **{name}**: {line}" for name, line in outcomes.items())]
+    for name, observed in observations.items():
+        if observed.comparison is not None:
+            lines += [
+                "",
+                f"## {params.datasets[name].title}: {observed.new} new samples",
+                "",
+                *_drift(observed.comparison),
+            ]
+    return "\n".join([*lines, "", "## Links", "", *run_artifacts.links({"Page of this retraining": page}), ""])
+
+
+def _drift(comparison: Comparison) -> Iterable[str]:
+    """A table of distances between training data and new samples."""
+    distances = comparison.distances
+    yield "| measurement | distance | bound | p-value | |"
+    yield "|---|---|---|---|---|"
+    for distance in (distances.classes, *distances.others[:2], *distances.farthest(FEATURES_SHOWN)):
+        verdict = "drift" if distance in distances.drifted else "no drift"
+        name = distance.name.replace("|", "\\|")
+        yield f"| {name} | {distance.value:.3f} | {distance.bound:g} | {distance.p:.2g} | {verdict} |"

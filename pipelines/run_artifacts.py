@@ -1,0 +1,50 @@
+"""Artifacts of flow runs on Prefect's pages: where the results of a run are.
+
+Texts are redacted, because artifacts are kept in Prefect's database.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from prefect import get_run_logger
+from prefect.artifacts import create_markdown_artifact
+
+from feedforward.core import paths
+from feedforward.core.errors import one_line
+from feedforward.core.redaction import redact
+from feedforward.experiments.plan import Pack
+from feedforward.tracking import settings
+
+
+def publish(key: str, text: str, description: str) -> None:
+    """Attach Markdown to the current run; a failure is a warning, since results do not depend on it.
+
+    key: lowercase letters, digits and dashes; artifacts of one key are versions of each other.
+    """
+    try:
+        create_markdown_artifact(markdown=redact(text), key=key, description=description)
+    except Exception as error:
+        get_run_logger().warning("%s: the artifact was not created: %s", key, redact(one_line(str(error))))
+
+
+def training_text(packs: Sequence[Pack], failures: Sequence[str]) -> str:
+    """Markdown: number of runs per dataset, what failed, links."""
+    runs = Counter[str]()
+    for pack in packs:
+        runs[pack.dataset] += len(pack.members)
+    lines = ["| dataset | runs |", "|---|---|", *(f"| {name} | {number} |" for name, number in sorted(runs.items()))]
+    if failures:
+        lines += ["", "## Failed", "", *(f"- {text}" for text in failures)]
+    report = paths.comparison() / "index.html"
+    return "\n".join([*lines, "", "## Links", "", *links({"Comparison, once it is made": report}), ""])
+
+
+def links(files: Mapping[str, Path]) -> list[str]:
+    """List items: files of the checkout by path, and MLflow by address where it is a server.
+
+    A page that comes over HTTP cannot open local files, so a path is text to copy.
+    """
+    address = settings.tracking_uri()
+    mlflow = f"[MLflow]({address})" if address.startswith("http") else "MLflow: `feedforward ui` in the checkout"
+    return [*(f"- {title}: `{path}`" for title, path in files.items()), f"- {mlflow}"]

@@ -1,0 +1,74 @@
+"""Runs whose process is gone are marked as Crashed by the server; finished runs stay as they are."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from live_prefect import Server
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+FLOW = """
+import sys, time
+from pipelines import environment
+environment.apply()
+from prefect import flow
+from prefect.states import Completed
+
+@flow(name="retraining", flow_run_name=sys.argv[1], persist_result=False)
+def work():
+    if sys.argv[1] == "killed":
+        time.sleep(600)
+    return Completed(name="Trained")
+
+work(return_state=True)
+"""
+DEPLOY = """
+import asyncio
+from datetime import timedelta
+from pipelines import zombie_runs
+for _ in range(2):
+    asyncio.run(zombie_runs.deploy(timedelta(seconds=10)))
+"""
+
+
+def ask(server: Server, path: str) -> list[dict[str, Any]]:
+    answer: list[dict[str, Any]] = httpx.post(f"{server.url}/api/{path}/filter", json={}, timeout=30).json()
+    return answer
+
+
+def wait(until: Any, seconds: float = 120) -> Any:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if answer := until():
+            return answer
+        time.sleep(0.5)
+    raise AssertionError("the condition was not met in time")
+
+
+def test_a_killed_run_is_marked_as_crashed_and_a_finished_one_stays(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        subprocess.run([sys.executable, "-c", DEPLOY], env=server.environment, check=True)
+        assert len(ask(server, "automations")) == 1, "a second deploy replaces the automation"
+        subprocess.run([sys.executable, "-c", FLOW, "finished"], env=server.environment, check=True)
+        killed = subprocess.Popen([sys.executable, "-c", FLOW, "killed"], env=server.environment)
+
+        def states() -> dict[str, str]:
+            return {run["name"]: run["state"]["name"] for run in ask(server, "flow_runs")}
+
+        def heartbeats() -> int:
+            events = httpx.post(f"{server.url}/api/events/filter", json={}, timeout=30).json()["events"]
+            return [event["event"] for event in events].count("prefect.flow-run.heartbeat")
+
+        try:
+            wait(lambda: states().get("killed") == "Running" and heartbeats() >= 1)
+        finally:
+            killed.send_signal(signal.SIGKILL)
+            killed.wait()
+        wait(lambda: states()["killed"] == "Crashed")
+        assert states()["finished"] == "Trained"
