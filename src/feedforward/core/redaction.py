@@ -10,10 +10,12 @@ MASK = "***"
 SHORTEST = 6  # characters; masking shorter values would damage ordinary words
 
 _SECRET_NAME = re.compile(
-    r"(^|[._-])(API_?KEY|KEYS?|TOKENS?|SECRETS?|PASSWORDS?|PASSWD|PASSPHRASE|PWD|CREDENTIALS?)([._-]|$)", re.IGNORECASE
+    r"((^|[._-])(API_?KEY|KEYS?|TOKENS?|SECRETS?|PASS|PASSPHRASE|PWD|PAT|CREDENTIALS?)|PASSWORDS?|PASSWD)([._-]|$)",
+    re.IGNORECASE,
 )
 _SHELL_STATE = {"PWD", "OLDPWD"}  # working directories, no passwords
-_URL_USER = re.compile(r"(?<=://)[^/\s'\"]+(?=@)")
+# A password may contain a slash, as SQLAlchemy allows; digits between colon and slash are a port
+_URL_USER = re.compile(r"(?<=://)(?:[^/\s'\"]+|[^/:@\s'\"]*:(?!\d+/)[^@\s'\"]{1,200})(?=@)")
 _URL_FIELD = re.compile(
     r"(?i)([?&;](?:[\w.-]*[_-])?(?:api_?key|key|token|secret|password|passwd|pwd|signature|sig|credential)=)[^&#\s'\"]+"
 )

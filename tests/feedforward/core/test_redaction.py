@@ -6,13 +6,19 @@ CANARY = "c4n4ry/with+signs&more"
 
 
 @pytest.mark.parametrize(
-    "name", ["API_KEY", "AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD", "hf_token", "DB-PASSWORD", "store.secret"]
+    "name",
+    [
+        *("API_KEY", "AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD", "hf_token", "DB-PASSWORD", "store.secret"),
+        *("PGPASSWORD", "DB_PASS", "GITHUB_PAT"),
+    ],
 )
 def test_names_of_secrets(name: str) -> None:
     assert is_secret_name(name)
 
 
-@pytest.mark.parametrize("name", ["PWD", "monkey", "num_words", "KEYBOARD", "tokenizer", "learning_rate"])
+@pytest.mark.parametrize(
+    "name", ["PWD", "monkey", "num_words", "KEYBOARD", "tokenizer", "learning_rate", "path", "bypass"]
+)
 def test_names_of_other_things(name: str) -> None:
     assert not is_secret_name(name)
 
@@ -33,6 +39,8 @@ def test_short_values_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("http://user:pa@ss@host:5000/path", f"http://{MASK}@host:5000/path"),
         ("postgresql://me:secret@db/mlflow", f"postgresql://{MASK}@db/mlflow"),
+        ("postgresql://me:sec/ret@db/mlflow", f"postgresql://{MASK}@db/mlflow"),
+        ("https://host:8080/mail@example.org", "https://host:8080/mail@example.org"),
         (
             "https://s3/x?X-Amz-Signature=abc&part=2&api_key=def#end",
             f"https://s3/x?X-Amz-Signature={MASK}&part=2&api_key={MASK}#end",
