@@ -47,9 +47,9 @@ ROWS = (
         "a connection drops or stalls during a download",
         _tests(
             _SOURCES,
-            "a_passing_trouble_is_survived_by_asking_again",
-            "a_lasting_trouble_is_named_after_three_retries",
-            "nobody_listens",
+            "temporary_failures_are_retried",
+            "permanent_failures_are_reported_after_three_retries",
+            "a_refused_connection_is_reported",
             "sources_are_tried_in_order",
             "the_message_names_everything_that_was_tried",
         ),
@@ -59,7 +59,7 @@ ROWS = (
         "wrong bytes, or a web page with status 200",
         _tests(
             _SOURCES,
-            "wrong_bytes_are_named_with_expected_received_and_source",
+            "wrong_content_is_reported_with_expected_received_and_source",
             "a_web_page_with_status_200_is_refused_and_the_next_source_tried",
             "a_web_page_in_place_of_a_plain_file_is_refused",
         ),
@@ -69,31 +69,31 @@ ROWS = (
         "a damaged gzip, a short tar",
         _tests(
             _ARCHIVES,
-            "gzip_that_ends_early_is_noticed",
-            "no_flipped_byte_of_a_tar_passes_for_the_right_content",
-            "what_is_no_gzip_is_refused_and_shown",
-            "a_short_tar_in_a_sound_gzip_is_refused",
+            "truncated_gzip_is_detected",
+            "every_flipped_byte_of_a_tar_is_detected",
+            "content_that_is_not_gzip_is_refused_and_shown",
+            "a_truncated_tar_in_valid_gzip_is_refused",
             "too_many_and_too_few_members_are_refused",
             "damaged_headers_are_refused",
             "stored_content_that_is_missing_or_damaged_has_no_digest",
         )
-        + _tests(_DAMAGED, "a_damaged_file_is_refused_in_one_line", "whatever_happens_to_a_file_it_is_read_or_refused"),
+        + _tests(_DAMAGED, "a_damaged_file_is_refused_in_one_line", "a_corrupted_file_is_read_or_refused"),
     ),
     Row(
         4,
         "a hostile tar",
         _tests(
             _ARCHIVES,
-            "hostile_and_other_members_are_passed_over",
-            "a_hundred_thousand_other_members_are_passed_over",
-            "a_member_that_stands_twice_is_refused",
+            "hostile_and_other_members_are_skipped",
+            "a_hundred_thousand_other_members_are_skipped",
+            "a_member_that_occurs_twice_is_refused",
             "a_sparse_file_is_refused",
-            "garbage_anywhere_in_a_tar_never_breaks_the_walk",
+            "garbage_in_a_tar_raises_nothing_but_data_errors",
         )
         + _tests(
             _DAMAGED,
-            "a_hostile_archive_leaves_nothing_but_reviews",
-            "whatever_happens_to_a_tar_its_members_are_right_or_it_is_refused",
+            "a_hostile_archive_writes_nothing_but_reviews",
+            "members_of_a_corrupted_tar_are_correct_or_it_is_refused",
         ),
     ),
     Row(
@@ -101,9 +101,9 @@ ROWS = (
         "a bomb",
         _tests(
             _ARCHIVES,
-            "a_bomb_is_stopped_at_the_cap",
+            "a_bomb_is_stopped_at_the_limit",
             "a_gzip_of_endless_empty_parts_is_stopped",
-            "a_plain_file_is_capped",
+            "the_size_of_a_plain_file_is_limited",
         )
         + _tests(_NETWORK, "a_bomb_is_not_unpacked")
         + _tests(_KERAS, "a_bomb_is_not_unpacked"),
@@ -112,14 +112,14 @@ ROWS = (
         6,
         "a pickle in the place of an array",
         _tests("feedforward/data/test_splits.py", "damaged_and_dangerous_files_are_refused_by_name")
-        + _tests("feedforward/data/test_splits.py", "whatever_happens_to_a_byte_the_answer_is_rows_or_a_data_error")
+        + _tests("feedforward/data/test_splits.py", "a_corrupted_byte_gives_rows_or_a_data_error")
         + _tests(_NETWORK, "weights_that_are_not_plain_arrays_are_refused")
         + _tests(_KERAS, "other_members_and_other_files_are_refused"),
     ),
     Row(
         7,
         "the disk is full",
-        _tests("feedforward/core/test_atomic_files.py", "an_exception_leaves_the_old_content_and_nothing_else"),
+        _tests("feedforward/core/test_atomic_files.py", "after_an_exception_only_the_old_content_exists"),
         (disk.full,),
     ),
     Row(
@@ -133,7 +133,7 @@ ROWS = (
     Row(
         9,
         "kill -9 of dvc alone",
-        _tests(_PROCESSES, "a_process_ends_with_the_one_that_asked_for_it"),
+        _tests(_PROCESSES, "a_process_exits_with_the_process_that_started_it"),
         (kills.of_dvc_alone,),
     ),
     Row(
@@ -154,7 +154,7 @@ ROWS = (
         12,
         "two jobs at the same time",
         _tests("pipelines/test_dvc_repro.py", "a_dvc_at_work_is_named")
-        + _tests(_PROCESSES, "the_second_is_told_who_is_at_work_and_a_killed_one_leaves_the_lock_free"),
+        + _tests(_PROCESSES, "a_second_job_names_the_running_one_and_a_kill_releases_the_lock"),
         (locks.busy,),
     ),
     Row(
@@ -190,18 +190,19 @@ ROWS = (
     Row(
         17,
         "one label only, a class missing, labels shuffled",
-        _tests(_VALIDATION, "a_missing_class_is_told_with_counts") + _tests(_GATE, "unsound_challengers_are_refused"),
+        _tests(_VALIDATION, "a_missing_class_is_reported_with_counts")
+        + _tests(_GATE, "unsound_challengers_are_refused"),
     ),
     Row(
         18,
         "no rows, a missing column, an empty suite",
         _tests(
             _VALIDATION,
-            "a_split_without_rows_meets_nothing",
-            "no_rows_at_all_meet_nothing",
+            "a_split_without_rows_fails_every_check",
+            "an_empty_profile_fails_every_check",
             "an_empty_suite_is_a_failure",
             "a_rule_without_a_result_is_a_failure",
-            "a_missing_value_is_a_failure_and_no_gap_in_a_check",
+            "a_missing_value_fails_the_check",
         )
         + _tests("feedforward/data/validation/test_profile.py", "a_missing_column_fails_validation"),
     ),
@@ -212,15 +213,15 @@ ROWS = (
             _VALIDATION,
             "overlap_and_duplicates_within_their_bounds_are_accepted_but_noted",
             "overlap_and_duplicates_above_their_bounds_are_refused",
-            "each_number_out_of_bounds_is_found_where_it_is",
+            "each_number_out_of_bounds_is_detected",
         ),
     ),
     Row(
         20,
         "odd texts: not UTF-8, NUL, right to left, a megabyte",
-        _tests(_WORDS, "nul_right_to_left_and_bytes_that_are_not_utf8_survive")
-        + _tests(_WORDS, "a_text_of_a_megabyte_and_one_without_any_blank")
-        + _tests(_TEXT, "texts_that_are_not_utf8_are_read_and_named", "an_empty_text_is_a_row_with_the_start_alone")
+        _tests(_WORDS, "nul_right_to_left_text_and_invalid_utf8_are_encoded")
+        + _tests(_WORDS, "a_megabyte_of_text_and_a_text_without_spaces_are_encoded")
+        + _tests(_TEXT, "texts_that_are_not_utf8_are_decoded_and_reported", "an_empty_text_sets_only_the_start_column")
         + _tests(_PREDICTION, "bytes_that_are_not_utf_8_are_replaced_and_the_line_is_named"),
     ),
     Row(
@@ -229,11 +230,11 @@ ROWS = (
         _tests(
             "feedforward/config/test_schema.py",
             "a_mistake_is_named_with_key_bound_and_value",
-            "a_file_that_is_no_sound_yaml_is_one_line",
-            "all_mistakes_are_named_at_once",
+            "invalid_yaml_is_reported_in_one_line",
+            "all_mistakes_are_listed_together",
             "a_mistake_ends_a_command_with_2_before_any_work",
-            "any_value_anywhere_is_taken_or_named",
-            "any_bytes_are_params_or_a_mistake",
+            "any_value_is_accepted_or_reported",
+            "any_bytes_are_valid_params_or_a_reported_mistake",
         ),
     ),
     Row(
@@ -242,10 +243,10 @@ ROWS = (
         _tests("feedforward/experiments/test_plan.py", "unknown_names")
         + _tests(
             "feedforward/cli/test_app.py",
-            "a_mistake_on_the_command_line_is_one_line",
-            "a_folder_that_is_no_checkout_is_named",
-            "a_folder_that_cannot_be_written_is_one_line",
-            "the_program_itself_ends_with_the_code_of_the_mistake",
+            "a_mistake_on_the_command_line_is_reported_in_one_line",
+            "a_folder_that_is_not_a_checkout_is_named",
+            "a_read_only_folder_is_reported_in_one_line",
+            "the_program_exits_with_the_code_of_the_mistake",
         ),
     ),
     Row(
@@ -292,7 +293,7 @@ ROWS = (
     Row(
         27,
         "secrets in the environment, URLs and parameters",
-        _tests("feedforward/core/test_redaction.py", "a_secret_of_the_environment_is_masked_wherever_it_stands")
+        _tests("feedforward/core/test_redaction.py", "a_secret_of_the_environment_is_masked_anywhere_in_a_text")
         + _tests("feedforward/tracking/test_logged_runs.py", "no_database_artifact_or_message_holds_a_secret")
         + _tests(_SOURCES, "secrets_of_urls_stay_secret"),
         long=(canary.nowhere,),

@@ -24,7 +24,7 @@ def vectorize(params: Params, name: str) -> None:
 
 
 def validate(params: Params, _: str) -> None:
-    """Profiles → summaries; fails when an expectation is not met, and tells of each dataset of which one is not."""
+    """Profiles → summaries; fails if an expectation is not met, with the summary of every such dataset."""
     failures = []
     for name, dataset in params.datasets.items():
         try:

@@ -6,7 +6,7 @@ from typing import Any
 
 GONE = ...  # the key is taken away
 
-# Where in params.yaml (keys and numbers, parted by /), what stands there instead, and the line.
+# Position in params.yaml (keys and numbers, separated by /), the value put there, and the message.
 PARAMS: tuple[tuple[Any, Any, str], ...] = (
     # --- unknown and missing keys
     ("colour", "red", "colour: unknown key"),
@@ -150,7 +150,7 @@ FILES: tuple[tuple[bytes, str], ...] = (
     (b"seeds: " + b"[" * 100 + b"]" * 100, "line 1: must hold at most 20000 values, 20 deep"),
     (b"[" * 200_000, "line 1: must hold at most 20000 values, 20 deep"),
     (b"- " * 100_000, "line 1: must hold at most 20000 values, 20 deep"),
-    (_laughs(b"[x]", b"[*a%d, *a%d, *a%d]"), "line 9: must hold at most 20000 values, 20 deep; an alias counts as all it stands for"),
+    (_laughs(b"[x]", b"[*a%d, *a%d, *a%d]"), "line 9: must hold at most 20000 values, 20 deep; an alias counts as all its values"),
     (_laughs(b"[]", b"[*a%d, *a%d, *a%d]"), "must hold at most 20000 values"),
     (_laughs(b"{x: 1}", b"{<<: [*a%d, *a%d, *a%d]}"), "must hold at most 20000 values"),
     (b"labels: [married?, http://x]", "line 1, column "),

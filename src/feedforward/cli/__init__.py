@@ -1,5 +1,5 @@
 """The command line `feedforward`: arguments and printing only.
 
 Belongs here: commands, options, help texts with examples, exit codes.
-Does not belong here: anything that a notebook might want to call; the commands call the packages below and `pipelines`.
+Does not belong here: anything that a notebook might call; the commands call other packages and `pipelines`.
 """

@@ -84,11 +84,11 @@ def main() -> None:
     logs.configure()
     environment.prepare()
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal in Latin-1 must not end a job with a traceback
+        if isinstance(stream, io.TextIOWrapper):  # printing to a Latin-1 terminal must not raise
             stream.reconfigure(errors="backslashreplace")
     try:
         with interruption.once():
-            code = app(prog_name="feedforward", standalone_mode=False)  # also if it was started by another name
+            code = app(prog_name="feedforward", standalone_mode=False)  # whatever name it was started by
     except FeedforwardError as error:
         _fail(str(error), error.exit_code)
     except typer.TyperException as error:
@@ -106,7 +106,7 @@ def main() -> None:
 
 
 def _usage_problem(error: typer.TyperException) -> str:
-    """What is wrong with a command line; empty if the help was printed instead."""
+    """Message about an invalid command line; empty if the help was printed instead."""
     problem = error.format_message().rstrip(".")
     names = {command.__name__ for command, _ in COMMANDS}
     program = " ".join(["feedforward", *(word for word in sys.argv[1:] if word in names)][:2])

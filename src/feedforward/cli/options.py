@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 
 def dataset_names(incomplete: str) -> Iterator[str]:
-    """The datasets of params.yaml that begin with `incomplete`, for shell completion; none where it cannot be read."""
+    """The datasets of params.yaml that begin with `incomplete`, for shell completion; none if it cannot be read."""
     return _names("datasets", incomplete)
 
 
 def variant_names(incomplete: str) -> Iterator[str]:
-    """The variants of params.yaml that begin with `incomplete`, for shell completion; none where it cannot be read."""
+    """The variants of params.yaml that begin with `incomplete`, for shell completion; none if it cannot be read."""
     return _names("variants", incomplete)
 
 
@@ -23,7 +23,7 @@ def check_names(params: "Params", datasets: Iterable[str], variants: Iterable[st
     """Check names given on the command line.
 
     Raises:
-        ParamsError: unknown, with the valid names and the nearest.
+        ParamsError: a name is unknown; lists the valid names and the most similar one.
     """
     for name in datasets:
         params.dataset(name)

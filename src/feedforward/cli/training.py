@@ -232,7 +232,7 @@ def verify(
 
 
 def _nothing_is_reachable(params: "Params") -> bool:
-    """Whether only datasets that the demo stands in for are configured, and no source of any of their files answers."""
+    """Whether the demo can replace all configured datasets, and no source of any of their files can be reached."""
     from feedforward.config.schema import load_params
     from feedforward.core import paths
     from feedforward.data.sources import download

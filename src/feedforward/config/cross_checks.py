@@ -1,6 +1,6 @@
-"""Keys of params.yaml that contradict each other, found in the plain values and reported beside all other mistakes.
+"""Contradictions between keys of params.yaml, found in the plain values and reported with all other mistakes.
 
-The values themselves may be wrong: what is missing or of a wrong type is skipped here.
+The values may be invalid: missing values and values of a wrong type are skipped here.
 """
 
 import difflib
@@ -38,7 +38,7 @@ _ARCHIVES = {
 }
 _ONE_FILE = ("none", "gzip")
 _FINAL = ("training", "final", "variant")
-# Statistics that a task does not have, by what it answers
+# Statistics that are not defined for a task, by its kind of answer
 _UNDEFINED = {
     "class": ("best_val_mae", "last_val_mae", "test_mae", "test_r2"),
     "labels": ("best_val_mae", "last_val_mae", "test_mae", "test_r2"),
@@ -47,7 +47,7 @@ _UNDEFINED = {
 
 
 def find(values: dict[str, Any], size: str) -> Iterator[str]:
-    """One line per contradiction, with its key. size: that of a variant that names none."""
+    """One line per contradiction, with its key. size: the default of a variant."""
     variants = _at(values, "variants")
     if isinstance(variants, dict):
         entries = {name: {"size": size} | entry for name, entry in variants.items() if isinstance(entry, dict)}
@@ -61,7 +61,7 @@ def find(values: dict[str, Any], size: str) -> Iterator[str]:
 
 
 def nearest(name: str, known: Iterable[Any]) -> str:
-    """A hint to the known name that is most like `name`; empty if none is.
+    """A hint with the known name that is most similar to `name`; empty if none is similar.
 
     >>> nearest("droput", ["original", "dropout"])
     '; did you mean dropout?'
@@ -169,7 +169,7 @@ def _check_samples(dataset: Any) -> Iterator[str]:
 
 
 def _check_claims(dataset: Any) -> Iterator[str]:
-    """Claims that no run could ever decide."""
+    """Claims that no run can decide."""
     name, final, compared = (_at(dataset, *path) for path in (("task",), _FINAL, ("training", "variants")))
     task = TASKS.get(name) if isinstance(name, str) else None
     for (number,), claim in _matches(_at(dataset, "claims"), ("*",)):

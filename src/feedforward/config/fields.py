@@ -34,8 +34,8 @@ def _known_zone(name: str) -> str:
         raise ValueError("must be a time zone, for instance Europe/Berlin") from None
 
 
-def _starts(expression: str) -> str:
-    """A cron expression of five fields that names a time which exists."""
+def _valid_cron(expression: str) -> str:
+    """A cron expression with five fields that matches at least one time."""
     from cronsim import CronSim, CronSimError
 
     try:
@@ -50,7 +50,7 @@ def _starts(expression: str) -> str:
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 FileName = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,127}$")
-]  # no folder, so nothing is written outside
+]  # no slash, so nothing is written elsewhere
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Line = Annotated[str, Field(pattern=r"^[^\p{Cc}\p{Zl}\p{Zp}]*$")]  # shown in tables and headings
 Location = Annotated[str, Field(pattern=r"^[^\x00-\x1f]+$")]  # a folder or URL
@@ -61,6 +61,6 @@ Bytes = Annotated[int, Field(gt=0, le=2**50)]
 Distinct = Annotated[tuple[T, ...], AfterValidator(_distinct)]
 Span = Annotated[tuple[T, T], AfterValidator(_rising)]  # lowest and highest, both allowed
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
-Cron = Annotated[str, Field(max_length=200, pattern=r"^\S+( \S+){4}$"), AfterValidator(_starts)]
+Cron = Annotated[str, Field(max_length=200, pattern=r"^\S+( \S+){4}$"), AfterValidator(_valid_cron)]
 Block = Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]  # TYPE/NAME
 Seed = Annotated[int, Field(ge=0, lt=2**31)]

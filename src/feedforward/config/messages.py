@@ -1,4 +1,4 @@
-"""Validation errors of params.yaml in the words of its reader."""
+"""Validation errors of params.yaml in terms of YAML instead of Python."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from feedforward.config import cross_checks
 from feedforward.config.fields import Strict
 from feedforward.core.redaction import shown
 
-# Instead of pydantic's words, where they are about Python rather than YAML
+# Replaces pydantic's messages that refer to Python instead of YAML
 _WORDING = {
     "extra_forbidden": "unknown key",
     "missing": "is missing",
@@ -42,7 +42,7 @@ def explain(error: ValidationError) -> Iterator[str]:
     for problem in error.errors(include_url=False):
         kind, path, message = problem["type"], problem["loc"], problem["msg"]
         if not path:
-            continue  # the cross checks, whose lines are made from the values as they were read
+            continue  # cross checks are run again on the values as they were read
         if path[0] == "datasets" and path[2:3] == ("reader",):
             path = path[:3] + path[4:]  # pydantic names the kind of reader there; the file has no such key
         bounds = {

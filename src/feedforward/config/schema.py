@@ -112,17 +112,17 @@ def load_params(path: Path | None = None) -> Params:
     """Read and check params.yaml; `path` defaults to that of the current workspace.
 
     Raises:
-        ParamsError: every mistake at once, each with key, bound and value.
+        ParamsError: all mistakes, each with key, bound and value.
     """
     path = path or paths.params()
     return check(yaml_reader.read(path), path.name)
 
 
 def check(values: dict[str, Any], file: str) -> Params:
-    """Values as params; each mistake begins with `file`.
+    """Validate values as params; each line about a mistake begins with `file`.
 
     Raises:
-        ParamsError: every mistake at once, each with key, bound and value.
+        ParamsError: all mistakes, each with key, bound and value.
     """
     values, problems = renamed_keys.rename(values)
     try:

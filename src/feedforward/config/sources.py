@@ -1,4 +1,4 @@
-"""`datasets.*.files`: where the bytes of a dataset come from."""
+"""`datasets.*.files`: the sources of a dataset."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""The lecture's table of tasks: last layer, loss, and kind of prediction. Rows, not branches."""
+"""The lecture's table of tasks: last layer, loss, and kind of prediction."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -28,7 +28,7 @@ class Task:
         return 1 if self.activation != "softmax" and self.answers != "labels" else labels
 
     def wants(self, labels: int) -> str:
-        """What the number of labels should be, in words; empty if it is right.
+        """The expected number of labels, in words; empty if `labels` is valid.
 
         >>> TASKS["binary"].wants(3), TASKS["multilabel"].wants(1), TASKS["multiclass"].wants(10)
         ('2', 'at least 2', '')

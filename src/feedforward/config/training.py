@@ -61,7 +61,7 @@ class Optimizer(Strict):
 class EarlyStopping(Strict):
     """A replica stops when its validation loss has not fallen by `min_delta` for `patience` epochs.
 
-    It keeps the weights of its best epoch. Each replica stops on its own, whatever the others of its pack do.
+    It keeps the weights of its best epoch. Each replica stops independently of the others in its pack.
     """
 
     patience: Positive  # epochs without improvement after which a replica stops

@@ -1,4 +1,4 @@
-"""A YAML file as plain values, within bounds: no content can make reading it slow, deep or endless."""
+"""Read a YAML file as plain values, with limits, so that no content can make reading slow, deep or endless."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +11,7 @@ from feedforward.core.errors import ParamsError
 from feedforward.core.redaction import shown
 
 MAX_BYTES = 2**18  # thirty times a params.yaml of two datasets; a second of reading
-MAX_VALUES = 20_000  # an alias counts as all that it stands for
+MAX_VALUES = 20_000  # an alias counts as all values that it refers to
 MAX_DEPTH = 20
 MAX_CHARACTERS = 2000  # of one key or value
 
@@ -34,7 +34,7 @@ def read(path: Path) -> dict[Any, Any]:
         raise ParamsError([f"{path.name}: {error}"]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ParamsError([f"{path.name}: cannot be read: {error}"]) from None
-    except Exception as error:  # besides its own errors, the parser passes on whatever a bad number or date raises
+    except Exception as error:  # the parser also raises whatever an invalid number or date causes
         mark = getattr(error, "problem_mark", None)
         position = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = str(getattr(error, "problem", None) or error).splitlines() or [type(error).__name__]
@@ -45,7 +45,7 @@ def read(path: Path) -> dict[Any, Any]:
 
 
 def frozen(value: Any) -> Any:
-    """The same with tuples for lists.
+    """The same value with tuples instead of lists.
 
     >>> frozen({"labels": ["negative", "positive"]})
     {'labels': ('negative', 'positive')}
@@ -62,9 +62,9 @@ class _TooLarge(Exception):
 
 
 def _check_size(events: Iterable[Event]) -> None:
-    """Stop where the values so far are too many, too deep or too long.
+    """Stop as soon as there are too many, too deep or too long values.
 
-    An alias takes two characters and stands for a whole branch, also for one that holds aliases itself.
+    An alias takes two characters and refers to a whole branch, which may contain aliases itself.
 
     Raises:
         _TooLarge: with the line.
@@ -91,5 +91,5 @@ def _check_size(events: Iterable[Event]) -> None:
                 raise _TooLarge(f"{line}: must have at most {MAX_CHARACTERS} characters, got {len(event.value)}")
         if values > MAX_VALUES or len(branches) > MAX_DEPTH:
             raise _TooLarge(
-                f"{line}: must hold at most {MAX_VALUES} values, {MAX_DEPTH} deep; an alias counts as all it stands for"
+                f"{line}: must hold at most {MAX_VALUES} values, {MAX_DEPTH} deep; an alias counts as all its values"
             )

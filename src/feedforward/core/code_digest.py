@@ -14,15 +14,15 @@ from typing import Any
 from feedforward.core import atomic_files
 
 OURS = ("feedforward", "pipelines")
-SOURCE = Path(__file__).parents[2]  # the folder that holds `feedforward`; `pipelines` lies beside that folder
+SOURCE = Path(__file__).parents[2]  # the folder of `feedforward`; `pipelines` is beside that folder
 
 
 class UnresolvedImport(Exception):
-    """An import of this project that names no file: what it runs cannot be part of the digest."""
+    """An import of this project cannot be resolved to a file, so its code cannot be part of the digest."""
 
 
 def code_digest(modules: Iterable[str], source: Path = SOURCE) -> str:
-    """SHA-256 (hex) of what `modules` (dotted names) and all modules that they import do.
+    """SHA-256 (hex) of the code of `modules` (dotted names) and of all modules that they import.
 
     Raises:
         UnresolvedImport: a module, or something that one of them imports from this project, does not exist.
@@ -35,25 +35,25 @@ def code_digest(modules: Iterable[str], source: Path = SOURCE) -> str:
 def closure(modules: Iterable[str], source: Path = SOURCE) -> dict[str, Path]:
     """The file of each of `modules` and of all modules of this project that they import, by dotted name, sorted.
 
-    An import within a function counts, one under `TYPE_CHECKING` does not: it never runs. The packages that hold a
-    module count, for their `__init__` runs first.
+    Imports in functions count; those under `TYPE_CHECKING` do not, because they never run. The packages of a module
+    count, because their `__init__` runs first.
 
     Raises:
         UnresolvedImport: see `code_digest`.
     """
     files: dict[str, Path] = {}
-    left = list(modules)
-    while left:
-        name = left.pop()
+    pending = list(modules)
+    while pending:
+        name = pending.pop()
         if name in files:
             continue
         path = _file(name, source)
         if path is None:
             raise UnresolvedImport(f"{name}: no such module below {source}")
         files[name] = path
-        left += [name.rpartition(".")[0]] if "." in name else []
+        pending += [name.rpartition(".")[0]] if "." in name else []
         for module, attribute in _parsed(path, _stamp(path))[1]:
-            left += [_imported(module, attribute, path, source)]
+            pending += [_imported(module, attribute, path, source)]
     return dict(sorted(files.items()))
 
 
@@ -82,7 +82,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 @functools.lru_cache(maxsize=256)
 def _parsed(path: Path, _stamp: tuple[int, int]) -> tuple[str, tuple[tuple[str, str | None], ...], frozenset[str]]:
-    """(digest, imports of this project, names that the module defines); the stamp is there for the cache alone.
+    """(digest, imports of this project, names that the module defines); the stamp is part of the key of the cache.
 
     Raises:
         UnresolvedImport: a relative import, `import *`, or `importlib` on a name that is not written out.

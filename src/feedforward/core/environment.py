@@ -1,4 +1,4 @@
-"""Environment variables that every process of this project needs, whatever shell, IDE or scheduler started it."""
+"""Environment variables that every process of this project needs, set independently of what started it."""
 
 import logging
 import os
@@ -18,7 +18,7 @@ def prepare() -> None:
     """
     for name in ("NO_PROXY", "no_proxy"):
         os.environ[name] = _joined(os.environ.get(name, ""), LOOPBACK, ",")
-    programs = str(Path(sys.executable).parent)  # DVC starts stages with `python`, also where no venv is activated
+    programs = str(Path(sys.executable).parent)  # DVC starts stages with `python`, even if no venv is activated
     os.environ["PATH"] = os.pathsep.join([programs, *_without(os.environ.get("PATH", ""), programs, os.pathsep)])
     zone = os.environ.get("TZ")
     if zone and not _is_zone(zone):

@@ -36,7 +36,7 @@ class InputError(FeedforwardError):
 
 
 class SourceError(FeedforwardError):
-    """No source has a file, or none has the right bytes."""
+    """No source has a file, or none has the expected content."""
 
 
 class DataError(FeedforwardError):
@@ -71,7 +71,7 @@ class Busy(FeedforwardError):
 
 
 def one_line(text: str) -> str:
-    """`text` on one line, with escapes for what cannot be printed.
+    """`text` on one line, with escapes for characters that cannot be printed.
 
     Names of columns and files, and messages of libraries about them, may contain anything.
 
@@ -79,7 +79,7 @@ def one_line(text: str) -> str:
     'two lines'
     """
     joined = " ".join(line.strip() for line in text.splitlines())
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in joined)
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in joined)
 
 
 def of_system(error: OSError) -> str:

@@ -26,9 +26,9 @@ def root() -> Path:
 
 
 def _checked(folder: Path) -> Path:
-    if found := [character for character in UNSUPPORTED if character in str(folder)]:
+    if wrong := [character for character in UNSUPPORTED if character in str(folder)]:
         raise ParamsError(
-            [f"{folder}: the path of a workspace must not contain {' '.join(found)}, which MLflow misreads; rename it"]
+            [f"{folder}: the path of a workspace must not contain {' '.join(wrong)}, which MLflow misreads; rename it"]
         )
     return folder
 

@@ -1,6 +1,6 @@
 """Provenance of a run: commit, library versions, kind of CPU, and the fingerprint of all of them.
 
-Two runs with the same fingerprint have the same bits, so the second need not be trained.
+Two runs with the same fingerprint give the same bits, so the second need not be trained.
 """
 
 import functools
@@ -156,9 +156,9 @@ def host_digest() -> str:
 
 
 def threads_decide() -> bool:
-    """Whether the bits of a run depend on the number of threads that a product uses.
+    """Whether the bits of a run depend on the number of threads of a matrix product.
 
-    oneDNN's products with AVX-512 add up in one order, however the work is shared; its other products and those of
+    oneDNN's products with AVX-512 add up in one order, however the work is divided; its other products and those of
     Eigen do not, so they must run in one thread.
     """
     return device() != "cpu" or not cpu_kind()["avx512"] or _onednn() == "0"
@@ -182,7 +182,7 @@ def fingerprint(
 
     resolved: the variant, network and training parameters as JSON values, defaults filled in.
     device: what `device()` returns.
-    modules: where the code that decides bits begins (dotted names); all that they import counts too.
+    modules: dotted names of the modules that decide the bits; everything that they import counts too.
     """
     return atomic_files.digest(
         {

@@ -29,7 +29,7 @@ _public = {
 
 
 def allow(names: Iterable[str]) -> None:
-    """Never redact these names, also if a variable with a secret's name holds one of them or a part of it."""
+    """Never redact these names, even if a variable with a secret's name contains one of them or a part of it."""
     _public.update(names)
 
 

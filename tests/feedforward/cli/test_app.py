@@ -1,4 +1,4 @@
-"""The command line as a person meets it: one line and the right exit code for every mistake, and nothing written."""
+"""The command line: one line and the right exit code for every mistake, and nothing is written."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ from small_data import values, write_params, write_vectorized
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
-    """A checkout with data, an empty store and nothing else; mistakes must leave it so."""
+    """A checkout with data and an empty store; mistakes must not change it."""
     root = tmp_path_factory.mktemp("checkout")
     write_params(root / "params.yaml", values())
     write_vectorized(root)
@@ -28,7 +28,7 @@ def files(root: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(("arguments", "code", "said"), mistakes.COMMANDS, ids=lambda value: str(value)[:50])
-def test_a_mistake_on_the_command_line_is_one_line(
+def test_a_mistake_on_the_command_line_is_reported_in_one_line(
     shell: Shell, checkout: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], code: int, said: str
 ) -> None:
     monkeypatch.chdir(checkout)
@@ -46,7 +46,7 @@ def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str],
 @pytest.mark.parametrize(
     "arguments", [("params",), ("train",), ("predict", "notes", "a"), ("sync",), ("ui",), ("demo",)]
 )
-def test_a_folder_that_is_no_checkout_is_named(
+def test_a_folder_that_is_not_a_checkout_is_named(
     shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -60,7 +60,7 @@ def test_a_folder_that_is_no_checkout_is_named(
     assert [path.name for path in tmp_path.rglob("*")] == ["params.yaml"]
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(
+def test_a_read_only_folder_is_reported_in_one_line(
     shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_params(tmp_path / "params.yaml", values())
@@ -82,7 +82,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(
 
 
 @pytest.mark.slow
-def test_the_program_itself_ends_with_the_code_of_the_mistake(tmp_path: Path) -> None:
+def test_the_program_exits_with_the_code_of_the_mistake(tmp_path: Path) -> None:
     write_params(tmp_path / "params.yaml", values(seeds=0, colour="red"))
     program = Path(sys.executable).parent / "feedforward"
     for arguments, code, lines in (

@@ -59,7 +59,7 @@ def test_a_port_in_use_is_refused(shell: Shell) -> None:
 
 
 @pytest.mark.usefixtures("checkout")
-def test_other_machines_need_expose(shell: Shell) -> None:
+def test_serving_other_machines_requires_expose(shell: Shell) -> None:
     assert shell.run("ui", "--host", "0.0.0.0") == 2
     assert "add --expose" in shell.printed
 
@@ -129,7 +129,9 @@ def test_the_history_shows_champions_and_a_mismatch(small_shell: Shell, small_st
     assert [(period["version"], period["until"]) for period in history["periods"]] == [(1, None)]
 
 
-def test_a_dry_run_of_a_retraining_says_why_and_does_nothing(small_shell: Shell, small: Params, tmp_path: Path) -> None:
+def test_a_dry_run_of_a_retraining_gives_reasons_and_does_nothing(
+    small_shell: Shell, small: Params, tmp_path: Path
+) -> None:
     subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
     (tmp_path / "dvc.yaml").write_text("stages:\n  train:\n    cmd: 'true'\n    deps: [params.yaml]\n")
     assert small_shell.run("retrain", "--dry-run") == 0

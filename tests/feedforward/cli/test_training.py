@@ -1,4 +1,4 @@
-"""The demo replaces the real data only if nothing of the shipped datasets can be reached."""
+"""The demo replaces the real data only if no source of the shipped datasets can be reached."""
 
 import shutil
 from pathlib import Path
@@ -22,7 +22,7 @@ def _workspace(root: Path, monkeypatch: pytest.MonkeyPatch, params: dict[str, An
 
 
 def _unreachable(**datasets: str) -> dict[str, Any]:
-    """Params of datasets that are copies of small ones (by name), all of whose files are nowhere."""
+    """Params of datasets that are copies of small ones (by name) without any reachable file."""
     params = values()
     params["datasets"] = {new: params["datasets"][old] for new, old in datasets.items()}
     for dataset in params["datasets"].values():
@@ -35,14 +35,14 @@ def _unreachable(**datasets: str) -> dict[str, Any]:
     ("datasets", "expected"),
     [({"mnist": "tones", "imdb": "notes"}, True), ({"mnist": "tones", "houses": "notes"}, False)],
 )
-def test_a_dataset_of_ones_own_is_never_replaced(
+def test_a_dataset_of_the_user_is_never_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, datasets: dict[str, str], expected: bool
 ) -> None:
     _workspace(tmp_path, monkeypatch, _unreachable(**datasets))
     assert training._nothing_is_reachable(load_params()) is expected
 
 
-def test_one_reachable_file_is_enough_for_the_real_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_reachable_file_suffices_for_the_real_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     params = _unreachable(mnist="tones", imdb="notes")
     _workspace(tmp_path, monkeypatch, params)
     (tmp_path / "mirror").mkdir()

@@ -1,4 +1,4 @@
-"""params.yaml: what holds the two datasets is read, and every mistake is named, all at once, before any work."""
+"""params.yaml: valid files are read, and all mistakes are listed together before any work."""
 
 import contextlib
 from pathlib import Path
@@ -30,7 +30,7 @@ def written(path: Path, values: Any) -> Path:
 
 
 def problems(path: Path) -> list[str]:
-    """The lines that name what is wrong with a file."""
+    """The lines that report the mistakes in a file."""
     with pytest.raises(ParamsError) as caught:
         load_params(path)
     assert caught.value.exit_code == 2
@@ -39,12 +39,12 @@ def problems(path: Path) -> list[str]:
     return caught.value.problems
 
 
-def test_both_files_of_the_repository_are_sound() -> None:
+def test_both_params_files_of_the_repository_are_valid() -> None:
     assert list(load_params(CHECKOUT / "params.yaml").datasets) == ["mnist", "imdb"]
     assert all(data.demo for data in load_params(CHECKOUT / "demo" / "params.yaml").datasets.values())
 
 
-def test_a_variant_that_changes_nothing_is_original() -> None:
+def test_an_empty_variant_changes_nothing() -> None:
     assert Params.model_validate(VALUES).variant("original").model_dump() == {
         "size": "base",
         "l2": 0.0,
@@ -65,13 +65,13 @@ def test_the_lists_are_as_long_as_promised() -> None:
 
 
 @pytest.mark.parametrize(("content", "line"), mistakes.FILES, ids=lambda value: str(value)[:40])
-def test_a_file_that_is_no_sound_yaml_is_one_line(tmp_path: Path, content: bytes, line: str) -> None:
+def test_invalid_yaml_is_reported_in_one_line(tmp_path: Path, content: bytes, line: str) -> None:
     (tmp_path / "params.yaml").write_bytes(content)
     [problem] = problems(tmp_path / "params.yaml")
     assert line in problem
 
 
-def test_all_mistakes_are_named_at_once(tmp_path: Path) -> None:
+def test_all_mistakes_are_listed_together(tmp_path: Path) -> None:
     values: Any = VALUES
     chosen = [
         "seeds: must be at most 1000",
@@ -110,7 +110,7 @@ def test_a_mistake_ends_a_command_with_2_before_any_work(
         assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
 
 
-def test_anchors_and_merge_keys_are_taken(tmp_path: Path) -> None:
+def test_anchors_and_merge_keys_are_accepted(tmp_path: Path) -> None:
     text = (CHECKOUT / "params.yaml").read_text()
     text = text.replace("smaller: {size: small}", "smaller: &small {size: small}")
     text = text.replace("l2: {l2: 0.001} ", "l2: {<<: *small, l2: 0.001} ")
@@ -146,7 +146,7 @@ PLACES = ["/".join(map(str, place)) for place in places(VALUES) if place]
 @pytest.mark.slow
 @examples(200)
 @given(st.lists(st.tuples(st.sampled_from(PLACES), _trees | st.just(mistakes.GONE)), min_size=1, max_size=4))
-def test_any_value_anywhere_is_taken_or_named(changes: list[tuple[str, Any]]) -> None:
+def test_any_value_is_accepted_or_reported(changes: list[tuple[str, Any]]) -> None:
     values: Any = VALUES
     for place, value in changes:
         try:
@@ -159,7 +159,9 @@ def test_any_value_anywhere_is_taken_or_named(changes: list[tuple[str, Any]]) ->
 
 @examples(150)
 @given(data=st.data())
-def test_any_bytes_are_params_or_a_mistake(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_any_bytes_are_valid_params_or_a_reported_mistake(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     path = tmp_path_factory.mktemp("fuzz") / "params.yaml"
     whole = (CHECKOUT / "params.yaml").read_bytes()[:1500]
     at = data.draw(st.integers(0, len(whole)))

@@ -1,4 +1,4 @@
-"""Tasks beside classes against plain Keras; replicas that stop by themselves; what contradicts a task."""
+"""Tasks other than classification are compared with plain Keras; early stopping; contradictions of a task."""
 
 import json
 from typing import Any
@@ -17,16 +17,16 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tensorflow")]
 
 
 def params(task: str, labels: list[str], **training_changes: Any) -> Params:
-    """The small params; idx files hold no such labels, so the task is put in past the checks."""
+    """The small params with another task, without the cross checks, because idx files cannot hold its labels."""
     plain = values()
     plain["datasets"]["tones"]["training"] |= training_changes
-    found = Params.model_validate_json(json.dumps(plain))
-    tones = found.datasets["tones"].model_copy(update={"task": task, "labels": tuple(labels)})
-    return found.model_copy(update={"datasets": found.datasets | {"tones": tones}})
+    params = Params.model_validate_json(json.dumps(plain))
+    tones = params.datasets["tones"].model_copy(update={"task": task, "labels": tuple(labels)})
+    return params.model_copy(update={"datasets": params.datasets | {"tones": tones}})
 
 
 def data(task: str) -> Split:
-    """The small grey pictures with labels of another kind, which their pixels tell."""
+    """The small gray pictures with labels of another kind that depend on their pixels."""
     whole = split("tones")
     pixels = np.asarray(whole.features, np.float64)
     mean = pixels.mean(axis=1)
@@ -47,7 +47,7 @@ def fit(
 
 
 def assert_same(alone: trainer.Replica, packed: trainer.Replica) -> None:
-    """Bit by bit."""
+    """Compare bit by bit."""
     assert trainer.weights_digest(alone.model) == trainer.weights_digest(packed.model)
     assert (alone.curves, alone.measured) == (packed.curves, packed.measured)
 
@@ -56,7 +56,7 @@ NAMES = {"multilabel": ["a", "b", "c"], "regression": ["size"], "unit_regression
 
 
 @pytest.mark.parametrize("task", NAMES)
-def test_a_task_is_evaluated_and_learned_as_keras_does_alone_or_packed(task: str) -> None:
+def test_tasks_are_trained_and_evaluated_like_keras_alone_or_packed(task: str) -> None:
     chosen = params(task, NAMES[task])
     dataset, train = chosen.datasets["tones"], data(task)
     packed = fit(dataset, {name: chosen.variants[name] for name in ("l2", "smaller", "original")}, train, train, 4)
@@ -76,7 +76,7 @@ def test_a_task_is_evaluated_and_learned_as_keras_does_alone_or_packed(task: str
 
 
 @pytest.mark.parametrize("name", ["rmsprop", "sgd", "adam"])
-def test_a_falling_rate_takes_the_steps_of_keras(name: str) -> None:
+def test_learning_rate_decay_matches_keras(name: str) -> None:
     rule = {"name": name, "learning_rate": 0.01, "decay": {"kind": "exponential", "factor": 0.5}}
     chosen = params("regression", ["size"], optimizer=rule, batch_size=90)
     dataset, variant, train = chosen.datasets["tones"], chosen.variants["original"], data("regression")
@@ -92,7 +92,7 @@ def test_a_falling_rate_takes_the_steps_of_keras(name: str) -> None:
 
 
 @pytest.mark.parametrize("dataset_name", ["tones", "notes"])
-def test_a_replica_stops_by_itself_with_its_best_weights_whatever_its_pack_does(dataset_name: str) -> None:
+def test_a_replica_stops_early_with_its_best_weights_independent_of_its_pack(dataset_name: str) -> None:
     plain = values()
     rule = {"name": "rmsprop", "learning_rate": 0.03}
     plain["datasets"][dataset_name]["training"] |= {"early_stopping": {"patience": 2}, "optimizer": rule}
@@ -111,8 +111,8 @@ def test_a_replica_stops_by_itself_with_its_best_weights_whatever_its_pack_does(
     assert_same(alone, packed[0])
 
 
-def test_the_weights_kept_are_those_of_the_epoch_that_is_reported_whatever_the_minimum_change() -> None:
-    """A fall below `min_delta` is no progress, but it is a lower loss."""
+def test_the_weights_are_those_of_the_reported_epoch_for_any_minimum_change() -> None:
+    """A decrease below `min_delta` does not count as improvement, but gives a lower loss."""
     plain = values()
     plain["datasets"]["tones"]["training"] |= {"early_stopping": {"patience": 4, "min_delta": 0.05}}
     chosen = Params.model_validate_json(json.dumps(plain))
@@ -147,7 +147,7 @@ CONTRADICTIONS = [
 
 
 @pytest.mark.parametrize(("changes", "problem"), CONTRADICTIONS)
-def test_what_contradicts_a_task_or_reader_is_named(changes: dict[str, Any], problem: str) -> None:
+def test_contradictions_of_a_task_or_reader_are_named(changes: dict[str, Any], problem: str) -> None:
     from feedforward.config import yaml_reader
     from feedforward.core.errors import ParamsError
 

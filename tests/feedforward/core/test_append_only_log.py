@@ -1,4 +1,4 @@
-"""A log that only grows: whole lines, from several processes at once, within its bound."""
+"""An append-only log: complete lines, from several concurrent processes, within its size limit."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from feedforward.core import append_only_log
 
 
-def test_what_is_appended_is_read_back_in_order(tmp_path: Path) -> None:
+def test_entries_are_read_in_the_order_of_appending(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "log.jsonl"
     assert list(append_only_log.read(path)) == []
     for number in range(3):
@@ -19,7 +19,7 @@ def test_what_is_appended_is_read_back_in_order(tmp_path: Path) -> None:
     assert path.read_bytes().count(b"\n") == 3
 
 
-def test_a_torn_line_costs_nothing_but_itself(tmp_path: Path) -> None:
+def test_a_torn_line_does_not_affect_other_lines(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     append_only_log.append(path, {"number": 0})
     with path.open("ab") as file:
@@ -28,13 +28,13 @@ def test_a_torn_line_costs_nothing_but_itself(tmp_path: Path) -> None:
     assert [entry["number"] for entry in append_only_log.read(path)] == [0, 2]
 
 
-def test_lines_that_are_no_objects_are_left_out(tmp_path: Path) -> None:
+def test_lines_that_are_not_objects_are_skipped(tmp_path: Path) -> None:
     lines = [b"{", b"[]", b"3", b"\xff", b"", b"[" * 100_000, b'{"a": 1}']
     (tmp_path / "log.jsonl").write_bytes(b"\n".join(lines))
     assert list(append_only_log.read(tmp_path / "log.jsonl")) == [{"a": 1}]
 
 
-def test_it_does_not_grow_beyond_its_bound(tmp_path: Path) -> None:
+def test_a_log_does_not_grow_beyond_its_limit(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     assert append_only_log.append(path, {"a": 1}, most=10)
     assert not append_only_log.append(path, {"a": 2}, most=10)

@@ -1,4 +1,4 @@
-"""The old content or the new, never a part of it: also when the writer fails or is killed."""
+"""Readers see the old content or the new, never a part, even if the writer fails or is killed."""
 
 import hashlib
 import json
@@ -31,14 +31,14 @@ def names(folder: Path) -> set[str]:
 # --- files -------------------------------------------------------------------------------------
 
 
-def test_a_file_appears_whole_with_its_folders(tmp_path: Path) -> None:
+def test_a_file_is_written_completely_with_its_folders(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "text.txt"
     atomic_files.write_text(path, "größer\n")
     assert path.read_bytes() == "größer\n".encode()
     assert names(tmp_path) == {"a/b/text.txt"}
 
 
-def test_the_old_content_is_seen_until_the_new_is_whole(tmp_path: Path) -> None:
+def test_readers_see_the_old_content_until_the_new_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     atomic_files.write_text(path, "old")
     with atomic_files.writing(path) as file:
@@ -48,7 +48,7 @@ def test_the_old_content_is_seen_until_the_new_is_whole(tmp_path: Path) -> None:
     assert path.read_text() == "new"
 
 
-def test_an_exception_leaves_the_old_content_and_nothing_else(tmp_path: Path) -> None:
+def test_after_an_exception_only_the_old_content_exists(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     atomic_files.write_text(path, "old")
 
@@ -63,7 +63,7 @@ def test_an_exception_leaves_the_old_content_and_nothing_else(tmp_path: Path) ->
     assert names(tmp_path) == {"text.txt"}
 
 
-def test_what_json_cannot_hold_leaves_the_old_content(tmp_path: Path) -> None:
+def test_values_that_json_cannot_represent_leave_the_old_content(tmp_path: Path) -> None:
     path = tmp_path / "figures.json"
     atomic_files.write_json(path, {"loss": 0.5})
     for bad in (math.nan, math.inf, -math.inf):
@@ -87,20 +87,20 @@ def fail_to_write(path: Path) -> None:
         raise RuntimeError
 
 
-def test_a_folder_is_replaced_with_all_that_it_held(tmp_path: Path) -> None:
+def test_a_folder_is_replaced_with_all_its_files(tmp_path: Path) -> None:
     write_folder(tmp_path / "split", "a", "b")
     write_folder(tmp_path / "split", "c")
     assert names(tmp_path) == {"split/c"}
 
 
-def test_an_exception_leaves_the_old_folder_and_nothing_else(tmp_path: Path) -> None:
+def test_after_an_exception_only_the_old_folder_exists(tmp_path: Path) -> None:
     write_folder(tmp_path / "split", "a", "b")
     with pytest.raises(RuntimeError):
         fail_to_write(tmp_path / "split")
     assert names(tmp_path) == {"split/a", "split/b"}
 
 
-def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(tmp_path: Path) -> None:
+def test_the_old_folder_remains_if_the_new_one_cannot_be_renamed(tmp_path: Path) -> None:
     write_folder(tmp_path / "split", "a")
     place = atomic_files.writing_folder(tmp_path / "split")
     place.__enter__().rename(tmp_path / "taken away")
@@ -109,7 +109,7 @@ def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(tmp_path: Path)
     assert (tmp_path / "split" / "a").read_text() == "a"
 
 
-def test_half_a_folder_of_a_killed_writer_is_not_mixed_into_the_next(tmp_path: Path) -> None:
+def test_files_of_a_killed_writer_are_not_mixed_into_the_next_folder(tmp_path: Path) -> None:
     half = tmp_path / f"split{atomic_files.TEMPORARY}"
     half.mkdir()
     (half / "stale").write_text("x")
@@ -138,7 +138,7 @@ def child(script: str, path: Path, fault: str) -> int:
 
 
 @pytest.mark.slow
-def test_a_writer_of_a_file_that_is_killed_leaves_the_old_content_and_the_next_succeeds(tmp_path: Path) -> None:
+def test_after_a_kill_the_old_file_exists_and_the_next_write_succeeds(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     atomic_files.write_text(path, "old")
     assert child(FILE, path, "here.before_rename") == -signal.SIGKILL
@@ -150,7 +150,7 @@ def test_a_writer_of_a_file_that_is_killed_leaves_the_old_content_and_the_next_s
 
 @pytest.mark.slow
 @pytest.mark.parametrize("point", ["here.before_rename", "here.between_renames"])
-def test_a_writer_of_a_folder_that_is_killed_leaves_no_part_of_one(tmp_path: Path, point: str) -> None:
+def test_after_a_kill_no_partial_folder_exists(tmp_path: Path, point: str) -> None:
     path = tmp_path / "folder"
     write_folder(path, "old")
     assert child(FOLDER, path, point) == -signal.SIGKILL
@@ -174,17 +174,17 @@ def test_crash_points_do_nothing_unless_they_are_named(monkeypatch: pytest.Monke
 
 @examples(100)
 @given(VALUES)
-def test_canonical_json_is_json_and_comes_back(value: Any) -> None:
+def test_canonical_json_is_read_back_unchanged(value: Any) -> None:
     assert json.loads(atomic_files.canonical_json(value)) == value
 
 
 @given(st.dictionaries(st.text(), VALUES, max_size=6))
-def test_equal_values_have_one_digest_whatever_their_order(value: dict[str, Any]) -> None:
+def test_the_digest_does_not_depend_on_the_order_of_keys(value: dict[str, Any]) -> None:
     assert atomic_files.digest(value) == atomic_files.digest(dict(reversed(value.items())))
 
 
 @pytest.mark.parametrize("other", [{"a": 2}, {"b": 1}, {"a": 1.0}, {"a": True}, {"a": "1"}, {"a": [1]}, {}])
-def test_other_values_have_other_digests(other: Any) -> None:
+def test_different_values_have_different_digests(other: Any) -> None:
     assert atomic_files.digest(other) != atomic_files.digest({"a": 1})
 
 

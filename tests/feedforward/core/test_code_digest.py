@@ -1,4 +1,4 @@
-"""The digest of code: what an import brings along counts, comments do not, and nothing is dropped without a word."""
+"""The digest of code covers imported modules, ignores comments, and fails on imports that it cannot resolve."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from feedforward.core.code_digest import UnresolvedImport, closure, code_digest
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A small package of this project's name: trainer imports network, a package's attribute, and a type."""
+    """A small package named like this project: trainer imports network, an attribute of a package, and a type."""
     files = {
         "__init__.py": "",
         "trainer.py": "from feedforward import network\nfrom feedforward.layers import dense\n"
@@ -48,7 +48,7 @@ def test_the_closure_follows_packages_attributes_and_late_imports(source: Path) 
     ("name", "counts"),
     [("late", True), ("layers/dense_layer", True), ("layers/__init__", True), ("network", True), ("unused", False)],
 )
-def test_what_is_imported_counts(source: Path, name: str, counts: bool) -> None:
+def test_imported_modules_change_the_digest(source: Path, name: str, counts: bool) -> None:
     before = digest(source)
     path = source / "feedforward" / f"{name}.py"
     path.write_text(path.read_text() + "y = 2\n")

@@ -1,4 +1,4 @@
-"""Messages: one line each, whatever stands in them."""
+"""Messages have one line each, even if names in them contain line breaks."""
 
 import pytest
 
@@ -16,13 +16,13 @@ from feedforward.core.errors import DataError, InputError, ParamsError, Validati
         ("", ""),
     ],
 )
-def test_a_text_becomes_one_line_that_can_be_printed(text: str, line: str) -> None:
+def test_text_is_joined_into_one_printable_line(text: str, line: str) -> None:
     assert errors.one_line(text) == line
     assert errors.one_line(line) == line
     assert errors.one_line(text).isprintable()
 
 
-def test_every_failure_is_told_in_one_line_but_for_lists_and_tables(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_failure_is_one_line_except_lists_and_tables(capsys: pytest.CaptureFixture[str]) -> None:
     def fail(error: Exception) -> None:
         raise error
 

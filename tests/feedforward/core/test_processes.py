@@ -1,4 +1,4 @@
-"""One job at a time, and none that outlives the one that asked for it: with real processes."""
+"""One job at a time, and no process outlives the one that started it; tested with real processes."""
 
 import contextlib
 import os
@@ -42,7 +42,7 @@ def held_elsewhere(lock: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.slow
-def test_the_second_is_told_who_is_at_work_and_a_killed_one_leaves_the_lock_free(tmp_path: Path) -> None:
+def test_a_second_job_names_the_running_one_and_a_kill_releases_the_lock(tmp_path: Path) -> None:
     lock = tmp_path / "locks" / "job.lock"
     with held_elsewhere(lock) as process:
         with pytest.raises(Busy) as caught, processes.only_one(lock, "mine"):
@@ -70,7 +70,7 @@ def test_the_lock_is_free_after_a_job_that_failed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff"])
-def test_a_holder_that_cannot_be_read_is_another_process(tmp_path: Path, content: bytes | None) -> None:
+def test_an_unreadable_holder_is_reported_as_another_process(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "job.holder").write_bytes(content)
     with (
@@ -81,7 +81,7 @@ def test_a_holder_that_cannot_be_read_is_another_process(tmp_path: Path, content
         pass
 
 
-def test_a_lock_that_times_out_inside_is_not_taken_for_this_one(tmp_path: Path) -> None:
+def test_a_timeout_of_another_lock_in_the_block_is_not_reported_as_busy(tmp_path: Path) -> None:
     with (
         FileLock(tmp_path / "other.lock"),
         pytest.raises(TimeoutError),
@@ -94,14 +94,14 @@ def test_a_lock_that_times_out_inside_is_not_taken_for_this_one(tmp_path: Path) 
 # --- silent --------------------------------------------------------------------------------------
 
 
-def test_what_native_code_writes_is_dropped(capfd: pytest.CaptureFixture[str]) -> None:
+def test_output_of_native_code_is_discarded(capfd: pytest.CaptureFixture[str]) -> None:
     with processes.silent():
         os.write(2, b"noise\n")
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "after\n"
 
 
-def test_what_was_written_before_a_failure_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
+def test_output_before_a_failure_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
     def fail() -> None:
         with processes.silent():
             os.write(2, b"the reason\n")
@@ -133,7 +133,7 @@ shell.wait()
 @pytest.mark.slow
 @pytest.mark.parametrize("killed", ["asker", "shell"])
 @pytest.mark.parametrize("late", [0, 3], ids=["watching", "not yet watching"])
-def test_a_process_ends_with_the_one_that_asked_for_it(killed: str, late: int) -> None:
+def test_a_process_exits_with_the_process_that_started_it(killed: str, late: int) -> None:
     asker = subprocess.Popen([sys.executable, "-c", ASKER, CHILD.format(late=late)], stdout=subprocess.PIPE, text=True)
     assert asker.stdout is not None
     child = psutil.Process(int(asker.stdout.readline()))
@@ -166,7 +166,7 @@ assert gc.get_freeze_count() <= frozen, "what is garbage now would stay for ever
 """
 
 
-def test_what_is_imported_is_left_out_of_later_collections_and_nothing_else() -> None:
+def test_only_imported_objects_are_excluded_from_garbage_collection() -> None:
     done = subprocess.run([sys.executable, "-c", IMPORTING], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

@@ -53,7 +53,7 @@ def test_what_stages_write_does_not_make_the_tree_dirty(repository: Path) -> Non
     assert not provenance.git_state(repository / "below").dirty
 
 
-def test_outside_of_a_repository(tmp_path: Path) -> None:
+def test_there_is_no_commit_outside_a_repository(tmp_path: Path) -> None:
     assert provenance.git_state(tmp_path) == provenance.GitState(None, False)
     assert provenance.git_state(tmp_path / "absent").commit is None
 
@@ -82,7 +82,7 @@ def test_the_kind_of_cpu_names_no_machine() -> None:
     assert len(provenance.host_digest()) == 12
 
 
-def test_equal_inputs_have_one_fingerprint_whatever_their_order() -> None:
+def test_the_fingerprint_does_not_depend_on_the_order_of_inputs() -> None:
     turned = GIVEN | {"resolved": dict(reversed(GIVEN["resolved"].items()))}
     assert provenance.fingerprint(**GIVEN) == provenance.fingerprint(**turned)
 
@@ -101,7 +101,7 @@ def test_equal_inputs_have_one_fingerprint_whatever_their_order() -> None:
         {"modules": ("feedforward.data.splits", "feedforward.models.metrics")},
     ],
 )
-def test_whatever_decides_bits_changes_the_fingerprint(change: dict[str, Any]) -> None:
+def test_everything_that_decides_the_bits_changes_the_fingerprint(change: dict[str, Any]) -> None:
     assert provenance.fingerprint(**GIVEN | change) != provenance.fingerprint(**GIVEN)
 
 

@@ -23,13 +23,13 @@ def test_names_of_other_things(name: str) -> None:
     assert not is_secret_name(name)
 
 
-def test_a_secret_of_the_environment_is_masked_wherever_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_of_the_environment_is_masked_anywhere_in_a_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UPSTREAM_TOKEN", CANARY)
     assert redact(f"asked with {CANARY}, refused") == f"asked with {MASK}, refused"
     assert redact("at https://host/x?a=c4n4ry%2Fwith%2Bsigns%26more") == f"at https://host/x?a={MASK}"
 
 
-def test_short_values_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_values_are_not_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SORT_KEY", "a")
     assert redact("a banana") == "a banana"
 
@@ -54,7 +54,7 @@ def test_credentials_in_addresses(given: str, kept: str) -> None:
     assert has_credentials(given) == (kept != given)
 
 
-def test_values_under_the_name_of_a_secret_are_masked_whole() -> None:
+def test_values_under_the_name_of_a_secret_are_masked_entirely() -> None:
     assert redact_values({"upload.token": "x", "epochs": 5}) == {"upload.token": MASK, "epochs": "5"}
 
 

@@ -1,4 +1,4 @@
-"""Templates: migrated once per environment, copied atomically, and not needed where the environment is read-only."""
+"""Templates are migrated once per environment, copied atomically, and optional in a read-only environment."""
 
 import sqlite3
 import threading

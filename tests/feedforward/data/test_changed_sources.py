@@ -1,4 +1,4 @@
-"""Local sources that change after they were fetched: noticed, and taken with the command that the message names."""
+"""Local sources that change after the fetch are detected, and fetched with the command that the message names."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def taken_in(root: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> Param
     return load_params()
 
 
-def test_a_table_that_grew_is_noticed_and_fetched_again(
+def test_a_changed_table_is_detected_and_fetched_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: Shell
 ) -> None:
     source = tmp_path / "a.csv"
@@ -68,7 +68,7 @@ def test_the_remedy_for_a_damaged_picture_works(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(("content", "said"), [(b"", r"0 bytes"), (b"<html>Not found</html>", "a web page")])
-def test_a_file_that_is_no_picture_is_named_by_init(tmp_path: Path, content: bytes, said: str) -> None:
+def test_init_names_a_file_that_is_not_a_picture(tmp_path: Path, content: bytes, said: str) -> None:
     source = pictures(tmp_path / "flowers")
     (source / "bar" / "x.png").write_bytes(content)
     with pytest.raises(InputError, match=said) as caught:
@@ -108,7 +108,7 @@ def test_hidden_files_links_and_nested_folders_are_read_as_init_counts_them(
         ({"train": ("bar", "beam"), "test": ()}, None, "test is left out: it has no samples in bar, beam"),
     ],
 )
-def test_layouts_of_parts_are_known(
+def test_common_folder_layouts_are_recognized(
     tmp_path: Path, layout: dict[str, tuple[str, ...]], test: str | None, said: str
 ) -> None:
     for part, kinds in layout.items():
@@ -119,7 +119,7 @@ def test_layouts_of_parts_are_known(
     assert said in guess.reasons
 
 
-def test_sixteen_bits_keep_their_brightness(tmp_path: Path) -> None:
+def test_sixteen_bit_pictures_keep_their_brightness(tmp_path: Path) -> None:
     from feedforward.data.readers import image_decoding
 
     Image.fromarray(np.full((8, 8), 20_000, np.uint16)).save(tmp_path / "dark.png")
@@ -129,7 +129,7 @@ def test_sixteen_bits_keep_their_brightness(tmp_path: Path) -> None:
     assert bright.mean() == pytest.approx(60_000 / 257, abs=1)
 
 
-def test_the_size_is_that_of_the_picture_as_it_is_shown(tmp_path: Path) -> None:
+def test_the_size_respects_the_exif_orientation(tmp_path: Path) -> None:
     source = tmp_path / "flowers"
     for kind in ("bar", "beam"):
         (source / kind).mkdir(parents=True)

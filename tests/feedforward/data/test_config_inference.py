@@ -1,4 +1,4 @@
-"""`feedforward init` on odd tables: what is guessed can be read, is sound, and stays in its line."""
+"""`feedforward init` on unusual tables: the inferred entry is readable and valid, and messages stay on one line."""
 
 import csv
 from pathlib import Path
@@ -15,7 +15,7 @@ HEAD = "seeds: 2\nvariants: {original: {}, larger: {size: large}}\n"
 NAMES = ("first\nname", "\x1b[31mred | <b>", "tar\r\nget")
 
 
-def test_names_with_line_breaks_stay_in_their_line(
+def test_names_with_line_breaks_are_printed_on_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: Shell
 ) -> None:
     monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))

@@ -1,4 +1,4 @@
-"""Damaged files and hostile archives: each is refused in one line, and nothing is written outside of its folder."""
+"""Damaged files and hostile archives are refused in one line, and nothing is written outside the target folder."""
 
 import contextlib
 import gzip
@@ -73,7 +73,7 @@ def read_table(folder: Path, content: bytes, _: str) -> None:
 
 
 def read_pictures(folder: Path, content: bytes, _: str) -> None:
-    """The content is that of one picture of several."""
+    """The content becomes one of several pictures."""
     names = [f"{part}/{label}/{n}.png" for part in ("test", "train") for label in "ab" for n in range(2)]
     packed = damaged.parquet({"path": names, "content": [content, *[SOUND["picture"]] * 7]})
     (folder / "set.parquet").write_bytes(packed)
@@ -138,7 +138,7 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path, monkeypatch: pyte
     assert list(tmp_path.iterdir()) == [inside]
 
 
-def test_what_is_sound_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_valid_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
     read_idx(tmp_path, idx(damaged.IMAGES), "")
     read_gzip(tmp_path, gzip.compress(b"text"), "")
@@ -156,7 +156,7 @@ IMPATIENT = RetryPolicy(stall_s=1, retries=0, pause_s=0)
 
 
 @pytest.mark.parametrize("row", damaged.ARCHIVES, ids=lambda row: row.what)
-def test_a_hostile_archive_leaves_nothing_but_reviews(
+def test_a_hostile_archive_writes_nothing_but_reviews(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: Hostile
 ) -> None:
     with workspace(tmp_path / "checkout", monkeypatch) as root:
@@ -182,7 +182,7 @@ def test_a_hostile_archive_leaves_nothing_but_reviews(
 
 @st.composite
 def changed(draw: st.DrawFn, content: bytes) -> bytes:
-    """Sound bytes with some of them overwritten, taken away or put in."""
+    """Valid bytes with some of them overwritten, removed or inserted."""
     numbers, broken = random.Random(draw(st.integers(0, 2**32))), bytearray(content)
     for _ in range(draw(st.integers(1, 6))):
         at = numbers.randrange(len(broken) + 1)
@@ -208,7 +208,7 @@ SOUND = {
 
 @examples(160)
 @given(st.sampled_from(sorted(SOUND)).flatmap(lambda kind: st.tuples(st.just(kind), changed(SOUND[kind]))))
-def test_whatever_happens_to_a_file_it_is_read_or_refused(
+def test_a_corrupted_file_is_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, drawn: tuple[str, bytes]
 ) -> None:
     folder = tmp_path_factory.mktemp("fuzz")
@@ -224,7 +224,7 @@ def test_whatever_happens_to_a_file_it_is_read_or_refused(
 
 @examples(150)
 @given(changed(gzip.decompress(damaged._reviews())))
-def test_whatever_happens_to_a_tar_its_members_are_right_or_it_is_refused(
+def test_members_of_a_corrupted_tar_are_correct_or_it_is_refused(
     tmp_path_factory: pytest.TempPathFactory, content: bytes
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "members.parquet"

@@ -1,4 +1,4 @@
-"""Users' samples on their way into training: what is taken, what is not, and that without them nothing changes."""
+"""Samples from users: which are added to the snapshot, which are refused, and how they join the training split."""
 
 import base64
 import hashlib
@@ -24,7 +24,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def give(name: str, label: str, text: str | None = None, pixels: np.ndarray | None = None, **changes: Any) -> None:
-    """As the service keeps a sample."""
+    """A sample as the service stores it."""
     raw = text.encode() if text is not None else pixels.tobytes()
     content = {"text": text} if text is not None else {"pixels": base64.b64encode(raw).decode()}
     entry = {"label": label, "digest": hashlib.sha256(raw).hexdigest(), "version": 1, "answer": "x", **content}
@@ -37,7 +37,7 @@ def reviews() -> Dataset:
     return dataset.model_copy(update={"expectations": bounds})
 
 
-def test_sound_samples_are_taken_once_and_the_others_counted(root: Path) -> None:
+def test_valid_samples_are_added_once_and_the_others_are_counted(root: Path) -> None:
     put_texts(root)
     prepare("reviews", reviews())
     assert feedback.read("reviews") == []
@@ -45,7 +45,7 @@ def test_sound_samples_are_taken_once_and_the_others_counted(root: Path) -> None
     give("reviews", "positive", "good fun, good größe")
     give("reviews", "great", "a film")
     give("reviews", "negative", "never seen", digest="0" * 64)
-    give("reviews", "negative", "bad")  # stands in the test split
+    give("reviews", "negative", "bad")  # is in the test split
     give("reviews", "negative", "both")
     give("reviews", "positive", "both")
     give("reviews", "negative", "no " * 20)
@@ -64,14 +64,14 @@ def test_sound_samples_are_taken_once_and_the_others_counted(root: Path) -> None
     assert set(feedback.read("reviews")[0]) == {"label", "digest", "text"}
 
 
-def test_nothing_is_taken_before_the_data_are_there_to_compare_with(root: Path) -> None:
+def test_nothing_is_added_before_the_dataset_is_vectorized(root: Path) -> None:
     give("reviews", "positive", "good fun")
     assert feedback.take("reviews", reviews(), collect=True) == 0
     assert paths.collected("reviews").is_file()
     assert feedback.read("reviews") == []
 
 
-def test_without_the_switch_training_data_stay_the_same_bytes(root: Path) -> None:
+def test_training_data_are_unchanged_if_feedback_is_off(root: Path) -> None:
     put_texts(root)
     before = contents(prepare("reviews", reviews()))
     give("reviews", "positive", "good fun, so good")
@@ -81,7 +81,7 @@ def test_without_the_switch_training_data_stay_the_same_bytes(root: Path) -> Non
 
 
 @pytest.mark.parametrize("take", ["first", "last"])
-def test_samples_join_the_training_split_where_none_is_held_out(root: Path, take: str) -> None:
+def test_samples_join_the_training_split_at_the_end_that_is_not_held_out(root: Path, take: str) -> None:
     put_texts(root)
     dataset = reviews()
     held_out = dataset.training.validation.model_copy(update={"take": take, "samples": 1})
@@ -101,12 +101,12 @@ def test_samples_join_the_training_split_where_none_is_held_out(root: Path, take
     assert validation.digest() == before.digest()
     place = slice(-2, None) if take == "first" else slice(0, 2)
     assert isinstance(learned.features, MultiHot)
-    # columns as the raw texts gave them: 1 begins a text, 2 stands for new words, `bad` is the most frequent word
+    # columns of the existing vocabulary: 1 starts a text, 2 replaces unknown words, `bad` is the most frequent word
     assert [np.flatnonzero(row).tolist() for row in learned.features.dense()[place]] == [[1, 2, 7, 9], [1, 4, 5]]
     assert learned.labels[place].tolist() == [1, 0]
 
 
-def test_pictures_join_too(root: Path) -> None:
+def test_pictures_join_the_training_split(root: Path) -> None:
     put_images(root)
     dataset = images()
     bounds = dataset.expectations.model_copy(update={"raw_length": (16, 16), "nonzero_features": (1, 16)})

@@ -33,7 +33,7 @@ def profile(folder: Path) -> list[dict]:
     return pq.read_table(folder / "profile.parquet").to_pylist()
 
 
-def test_texts_leave_splits_vocabulary_profile_and_manifest(root):
+def test_texts_give_splits_vocabulary_profile_and_manifest(root):
     put_texts(root)
     folder = prepare("reviews", texts())
     train, test = Split.load(folder / "train"), Split.load(folder / "test")
@@ -50,7 +50,7 @@ def test_texts_leave_splits_vocabulary_profile_and_manifest(root):
     }
 
 
-def test_images_leave_no_vocabulary(root):
+def test_images_have_no_vocabulary(root):
     put_images(root)
     folder = prepare("digits", images())
     manifest = atomic_files.read_json(folder / "manifest.json")
@@ -61,7 +61,7 @@ def test_images_leave_no_vocabulary(root):
 
 
 @pytest.mark.parametrize("make", ["texts", "images"])
-def test_the_profile_has_one_row_a_sample_in_the_order_of_the_splits(root, make, monkeypatch):
+def test_the_profile_has_one_row_per_sample_in_the_order_of_the_splits(root, make, monkeypatch):
     monkeypatch.setattr(preparation, "PROFILE_ROWS", 2)
     put_texts(root)
     put_images(root)
@@ -84,7 +84,7 @@ def test_the_profile_has_one_row_a_sample_in_the_order_of_the_splits(root, make,
 
 
 @pytest.mark.parametrize("make", ["texts", "images"])
-def test_the_same_data_make_the_same_bytes(root, make):
+def test_equal_data_give_equal_bytes(root, make):
     put_texts(root)
     put_images(root)
     first = contents(prepare("one", globals()[make]()))
@@ -106,7 +106,7 @@ def test_the_vocabulary_never_sees_the_test_texts(root):
     }
 
 
-def test_damaged_raw_files_leave_the_old_outputs_as_they_were(root):
+def test_damaged_raw_files_do_not_change_the_old_outputs(root):
     put_texts(root)
     folder = prepare("reviews", texts())
     before = contents(folder)
@@ -121,7 +121,7 @@ def test_damaged_raw_files_leave_the_old_outputs_as_they_were(root):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("point", ["fetch.before_rename", "vectorize.before_rename"])
-def test_a_kill_before_the_rename_leaves_nothing_that_a_second_run_minds(root, point):
+def test_a_second_run_succeeds_after_a_kill_before_the_rename(root, point):
     put_images(root)
     untouched = contents(prepare("digits", images()))
     shutil.rmtree(root / "data")

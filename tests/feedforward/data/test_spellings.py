@@ -1,4 +1,4 @@
-"""One table in forty spellings: features, labels, split and encoder are the same to the byte."""
+"""One table in forty spellings: features, labels, split and encoder are equal, byte for byte."""
 
 import csv
 import gzip
@@ -26,7 +26,7 @@ NAMES = ("size", "income", "town", "garden", "mood")
 
 
 def rows() -> list[tuple[float | None, int, str, bool, str]]:
-    """A number with gaps, a large number, a category beyond ASCII, a truth value, and a label."""
+    """A number with missing cells, a large number, a non-ASCII category, a boolean, and a label."""
     towns = ("Köln", "Münster", "north")
     return [
         (
@@ -42,7 +42,7 @@ def rows() -> list[tuple[float | None, int, str, bool, str]]:
 
 @pytest.fixture
 def prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], tuple[Params, str]]]:
-    """init, fetch and vectorize a file in a workspace of its own; the params and the name."""
+    """Run init, fetch and vectorize on a file in a separate workspace; returns the params and the name."""
     counter = itertools.count()
 
     def run(path: Path, *targets: str) -> tuple[Params, str]:

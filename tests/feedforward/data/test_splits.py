@@ -1,4 +1,4 @@
-"""Splits against dense NumPy, and what is damaged or dangerous is refused with its name."""
+"""Splits are compared with dense NumPy arrays; damaged or dangerous files are refused and named."""
 
 import io
 import pickle
@@ -37,13 +37,13 @@ def test_rows_are_stored_without_loss(matrix: np.ndarray) -> None:
 
 
 @given(matrices(), st.data())
-def test_take_is_numpys_with_repeats_and_in_any_order(matrix: np.ndarray, data: st.DataObject) -> None:
+def test_take_matches_numpy_with_repeats_and_in_any_order(matrix: np.ndarray, data: st.DataObject) -> None:
     order = np.array(data.draw(st.lists(st.integers(0, len(matrix) - 1), max_size=20)), int)
     np.testing.assert_array_equal(of_dense(matrix).take(order).dense(), matrix[order])
 
 
 @given(matrices(), st.data())
-def test_rows_are_numpys_slices(matrix: np.ndarray, data: st.DataObject) -> None:
+def test_rows_match_numpy_slices(matrix: np.ndarray, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(matrix)))
     stop = data.draw(st.integers(start, len(matrix)))
     np.testing.assert_array_equal(of_dense(matrix).rows(start, stop).dense(), matrix[start:stop])
@@ -70,7 +70,7 @@ def test_rows_share_memory() -> None:
 
 
 @pytest.mark.parametrize("name", ["tones", "notes"])
-def test_what_is_saved_is_loaded_memory_mapped(tmp_path: Path, name: str) -> None:
+def test_a_saved_split_is_loaded_memory_mapped(tmp_path: Path, name: str) -> None:
     split(name).save(tmp_path / "train")
     loaded = Split.load(tmp_path / "train")
     np.testing.assert_array_equal(dense(loaded.features), dense(split(name).features))
@@ -88,7 +88,7 @@ def test_the_bytes_of_the_files_do_not_change(tmp_path: Path, name: str) -> None
     assert all((tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes() for file in files)
 
 
-def test_the_digest_tells_contents_types_and_shapes_apart() -> None:
+def test_the_digest_depends_on_contents_types_and_shapes() -> None:
     pixels, labels = np.arange(12, dtype=np.uint8).reshape(3, 4), np.zeros(3, np.uint8)
     other = pixels.copy()
     other[2, 3] += 1
@@ -126,9 +126,7 @@ def indptr(*values: int) -> np.ndarray:
         (np.array([0.0, 2.0]), [0, 1], 3, "indptr must be int64"),
     ],
 )
-def test_arrays_that_are_no_rows_are_refused(
-    starts: np.ndarray, indices: list[int], columns: int, message: str
-) -> None:
+def test_invalid_csr_arrays_are_refused(starts: np.ndarray, indices: list[int], columns: int, message: str) -> None:
     with pytest.raises(DataError, match=message):
         MultiHot(starts, np.array(indices, np.uint16), columns)
 
@@ -138,7 +136,7 @@ def test_signed_indices_are_refused() -> None:
         MultiHot(indptr(0, 1), np.array([-1]), 3)  # type: ignore[arg-type]
 
 
-def test_a_split_needs_rows_and_as_many_labels() -> None:
+def test_a_split_needs_one_label_per_row_and_at_least_one_row() -> None:
     with pytest.raises(DataError, match="3 rows of features, but 2 labels"):
         Split(np.zeros((3, 2)), np.zeros(2))
     with pytest.raises(DataError, match="no samples"):
@@ -148,7 +146,7 @@ def test_a_split_needs_rows_and_as_many_labels() -> None:
 
 
 class Attack:
-    """Would run on unpickling."""
+    """Runs code when it is unpickled."""
 
     def __reduce__(self) -> tuple[Callable[[str], Any], tuple[str]]:
         return Path.touch, (Path("owned"),)  # type: ignore[return-value]
@@ -201,7 +199,7 @@ def test_damaged_and_dangerous_files_are_refused_by_name(
     assert not (tmp_path / "owned").exists()
 
 
-def test_what_numpy_says_in_several_lines_is_one(tmp_path: Path) -> None:
+def test_errors_of_numpy_are_reported_in_one_line(tmp_path: Path) -> None:
     split("tones").save(tmp_path / "train")
     head = (
         f"{{'descr': '|u1', 'fortran_order': False, 'shape': (90,), {' ' * 20_000}}}\n".encode()
@@ -247,7 +245,7 @@ def test_arrays_that_do_not_fit_together_are_refused(
 
 @given(st.sampled_from(["features", "labels", "indptr", "indices", "columns"]), st.data())
 @examples(150)
-def test_whatever_happens_to_a_byte_the_answer_is_rows_or_a_data_error(
+def test_a_corrupted_byte_gives_rows_or_a_data_error(
     tmp_path_factory: pytest.TempPathFactory, file: str, data: st.DataObject
 ) -> None:
     folder = tmp_path_factory.mktemp("split") / "train"

@@ -1,4 +1,4 @@
-"""Tables as people have them, each the smallest example of a kind of trouble: read, or refused in one line."""
+"""Tables with typical problems, each in its smallest example: they are read, or refused in one line."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ Prepare = Callable[..., tuple[Guess, Dataset]]
 
 @pytest.fixture
 def prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Prepare]:
-    """init, fetch, vectorize and validate a file; the guess and the dataset of params.yaml."""
+    """Run init, fetch, vectorize and validate on a file; returns the guess and the dataset of params.yaml."""
 
     def run(path: Path, *targets: str) -> tuple[Guess, Dataset]:
         monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
@@ -55,7 +55,7 @@ def table(path: Path, separator: str = ",", **columns: list[str]) -> Path:
 
 
 def encoder(dataset: Dataset) -> encoders.Encoder:
-    """The encoder that would travel with the model."""
+    """The encoder that is stored with the model."""
     return encoders.of_dataset(dataset.reader, paths.vectorized("own"), {})
 
 
@@ -78,7 +78,7 @@ def test_a_few_cells_without_a_number_are_missing(tmp_path: Path, prepare: Prepa
     assert encoder(dataset).encode([row])[0, 0] == 0.0
 
 
-def test_columns_that_name_rows_are_left_out_and_said(tmp_path: Path, prepare: Prepare) -> None:
+def test_columns_of_ids_are_left_out_and_reported(tmp_path: Path, prepare: Prepare) -> None:
     path = table(tmp_path / "iris.csv", Id=[str(k) for k in range(1, 61)], size=SIZES, Species=LABELS)
     guess, _ = prepare(path)
     assert guess.entry["reader"]["numeric"] == ["size"]
@@ -115,7 +115,7 @@ def test_a_file_without_a_header_has_numbered_columns(tmp_path: Path, prepare: P
     assert sum(counts()["train"]) + sum(counts()["test"]) == 60
 
 
-def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_two_columns_with_the_same_name_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("size,size,label\n" + "1,2,x\n3,4,y\n" * 10)
     with pytest.raises(InputError, match="column 'size' occurs twice; rename one"):
         config_inference.guess(tmp_path / "a.csv")
@@ -191,14 +191,14 @@ def test_rows_without_a_label_are_counted_and_left_out(
     assert sum(map(sum, counts().values())) == 54
 
 
-def test_a_rare_class_is_in_both_splits_and_said(tmp_path: Path, prepare: Prepare) -> None:
+def test_a_rare_class_is_in_both_splits_and_reported(tmp_path: Path, prepare: Prepare) -> None:
     labels = ["rare" if k in (3, 30) else "usual" for k in range(60)]
     guess, _ = prepare(table(tmp_path / "a.csv", rooms=ROOMS, size=SIZES, label=labels))
     assert any(reason.startswith("few rows: rare (2)") for reason in guess.reasons)
     assert [part[0] for part in counts().values()] == [1, 1]
 
 
-def test_a_class_of_one_row_is_left_out_and_said(tmp_path: Path, prepare: Prepare) -> None:
+def test_a_class_with_one_row_is_left_out_and_reported(tmp_path: Path, prepare: Prepare) -> None:
     labels = ["lonely" if k == 3 else label for k, label in enumerate(LABELS)]
     guess, dataset = prepare(table(tmp_path / "a.csv", rooms=ROOMS, size=SIZES, label=labels))
     assert dataset.labels == ("cheap", "dear")
@@ -208,7 +208,7 @@ def test_a_class_of_one_row_is_left_out_and_said(tmp_path: Path, prepare: Prepar
         config_inference.guess(two)
 
 
-def test_the_test_part_stays_when_the_table_grows(tmp_path: Path, prepare: Prepare) -> None:
+def test_test_rows_stay_in_the_test_split_when_the_table_grows(tmp_path: Path, prepare: Prepare) -> None:
     path = table(tmp_path / "a.csv", rooms=ROOMS, size=SIZES, label=LABELS)
 
     def digests(part: str) -> set[str]:
@@ -224,7 +224,7 @@ def test_the_test_part_stays_when_the_table_grows(tmp_path: Path, prepare: Prepa
     assert all(before[part] <= digests(part) for part in before)
 
 
-def test_the_target_is_asked_for_where_the_last_column_is_none(tmp_path: Path) -> None:
+def test_init_asks_for_the_target_if_the_last_column_cannot_be_learned(tmp_path: Path) -> None:
     names = [f"car {k}" for k in range(60)]
     path = table(tmp_path / "a.csv", mpg=ROOMS, origin=LABELS, name=names)
     with pytest.raises(InputError, match=r"last column, name, cannot be learned .*--target, for instance mpg, origin"):
@@ -244,7 +244,7 @@ def test_the_target_is_asked_for_where_the_last_column_is_none(tmp_path: Path) -
         ("two", "holds tables"),
     ],
 )
-def test_what_init_cannot_read_is_said(tmp_path: Path, name: str, said: str) -> None:
+def test_init_names_files_that_it_cannot_read(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / "two").mkdir()
     for file in ("x.zip", "x.xlsx", "two/train.csv", "two/test.csv"):
         (tmp_path / file).write_text("a,b\n")
@@ -299,7 +299,7 @@ CELLS = st.one_of(
 
 @st.composite
 def columns_of_any_kind(draw: st.DrawFn) -> dict[str, list[str]]:
-    """Two to five columns of one to six different cells each, or of any cells."""
+    """Two to five columns with one to six distinct cells each, or with arbitrary cells."""
     rows = draw(st.integers(1, 40))
     names = draw(st.lists(WORDS, min_size=2, max_size=5))
     return {
@@ -311,7 +311,7 @@ def columns_of_any_kind(draw: st.DrawFn) -> dict[str, list[str]]:
 
 @examples(30)
 @given(columns_of_any_kind(), st.sampled_from([",", ";", "\t"]))
-def test_whatever_init_accepts_is_prepared_and_predicted(
+def test_a_table_that_init_accepts_can_be_prepared_and_predicted(
     tmp_path_factory: pytest.TempPathFactory, columns: dict[str, list[str]], separator: str
 ) -> None:
     import csv

@@ -1,4 +1,4 @@
-"""Validation samples: drawn by a seed, stratified; or fixed."""
+"""Validation samples are drawn by a seed, stratified, or fixed."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def test_a_draw_is_a_partition_in_which_each_class_keeps_its_share(
     assert (np.abs(shares - exact) < 1).all()
 
 
-def test_a_seed_draws_the_same_samples_again_and_another_seed_others() -> None:
+def test_a_draw_is_determined_by_its_seed() -> None:
     whole, entry = split("notes"), params().datasets["notes"]
     draws = [validation_split.draw(whole, entry, seed)[1].rows for seed in (0, 0, 1)]
     np.testing.assert_array_equal(draws[0], draws[1])
@@ -74,7 +74,7 @@ def test_the_fixed_split_holds_out_the_first_or_the_last(name: str) -> None:
     np.testing.assert_array_equal(train.rows, np.setdiff1d(numbers, held_out))
 
 
-def test_something_must_be_left_to_train_on() -> None:
+def test_at_least_one_training_sample_must_remain() -> None:
     for function in (validation_split.fixed, lambda whole, entry: validation_split.draw(whole, entry, 0)):
         with pytest.raises(DataError, match=r"validation\.samples must be below the 24 training samples, got 24"):
             function(split("notes", HELD_OUT), params().datasets["notes"])

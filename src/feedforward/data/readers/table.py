@@ -185,7 +185,7 @@ def spelled_classes(classes: Sequence[str], decimal: cells.Decimal = ".") -> lis
     return [cells.category(name, decimal) or name for name in classes]
 
 
-def class_numbers(values: Sequence[str] | Texts, classes: Sequence[str], where: str) -> npt.NDArray[np.generic]:
+def class_numbers(values: Sequence[str] | Texts, classes: Sequence[str], position: str) -> npt.NDArray[np.generic]:
     """The number of each value among the classes, uint8 or wider; 0 where the value is empty.
 
     Raises:
@@ -197,7 +197,7 @@ def class_numbers(values: Sequence[str] | Texts, classes: Sequence[str], where: 
     if odd is not None:
         known = ", ".join(classes)[:200]
         raise DataError(
-            f"{where} must hold one of {known}, got {values[odd][:40]!r} in row {odd + 1}; see reader.classes"
+            f"{position} must hold one of {known}, got {values[odd][:40]!r} in row {odd + 1}; see reader.classes"
         )
     kind = np.min_scalar_type(len(classes) - 1)
     return np.fromiter((codes[value] for value in values), np.int64, len(values)).astype(kind)

@@ -1,4 +1,4 @@
-"""Raw samples of a user → features of the network; an encoder leaves and comes back with its model."""
+"""Encoders turn raw samples of users into features, and are stored and restored with their model."""
 
 import base64
 import io
@@ -30,7 +30,7 @@ IMAGES = ImageEncoder(ImageGeometry(28, 28, 20, (14.0, 14.0)))
 
 @settings(max_examples=100, deadline=None)
 @given(st.text() | st.text("the a film.don't BAD\n\t\u00a0\u0130ÖGRÖẞE,é\ud800 -_"))
-def test_one_text_gives_what_many_give(text: str) -> None:
+def test_a_text_is_encoded_the_same_alone_and_in_a_batch(text: str) -> None:
     many = tokenizer.encode([text], TEXTS.vocabulary)
     one = TEXTS.encode([text])
     assert isinstance(one, MultiHot)
@@ -49,7 +49,7 @@ def test_a_small_body_with_a_large_picture_is_not_quick() -> None:
     assert encoders.quick(TEXTS, ["a film"])
 
 
-def test_few_texts_give_what_many_give() -> None:
+def test_small_batches_are_encoded_like_large_ones() -> None:
     texts = ["The film", "a BAD, bad film!", "größe", "unknown words"]
     for count in (1, 4, 5, 9):
         several = (texts * 3)[:count]
@@ -58,7 +58,7 @@ def test_few_texts_give_what_many_give() -> None:
         np.testing.assert_array_equal(TEXTS.encode(several).indptr, expected.indptr)
 
 
-def test_words_stand_in_order_with_their_columns() -> None:
+def test_words_are_returned_in_order_with_their_columns() -> None:
     split = TEXTS.split("The film: THE film!? never")
     assert split == ["the", "film", "the", "film", "never"]
     assert TEXTS.columns_of(split) == [4, 6, 4, 6, tokenizer.DROPPED]
@@ -78,19 +78,19 @@ def test_words_stand_in_order_with_their_columns() -> None:
         (True, "must be a text, got true or false"),
     ],
 )
-def test_what_is_no_text_is_refused_by_its_field(sample: object, said: str) -> None:
+def test_a_sample_that_is_not_a_text_is_refused_with_its_field(sample: object, said: str) -> None:
     with pytest.raises(InputError, match=said) as caught:
         TEXTS.check(sample, "samples.3")
     assert caught.value.field == "samples.3"
 
 
-def test_odd_texts_have_a_defined_answer() -> None:
+def test_unusual_texts_are_encoded() -> None:
     assert TEXTS.check(b"gr\xf6\xdfe film", "f") == "größe film"
     for text in ("a\x00film", "\u202efilm\u202c", "x" * 10**6, "film\ud800"):
         assert TEXTS.encode([TEXTS.check(text, "f")]).shape == (1, 20)
 
 
-def test_a_picture_may_come_as_bytes_base64_data_url_or_levels() -> None:
+def test_a_picture_may_be_bytes_base64_a_data_url_or_gray_levels() -> None:
     pixels = stroke(40, 40)
     content = encoded(pixels)
     text = base64.b64encode(content).decode()
@@ -123,14 +123,14 @@ def test_a_picture_may_come_as_bytes_base64_data_url_or_levels() -> None:
         (None, "got null"),
     ],
 )
-def test_what_is_no_picture_is_refused_by_its_field(sample: object, said: str) -> None:
+def test_a_sample_that_is_not_a_picture_is_refused_with_its_field(sample: object, said: str) -> None:
     with pytest.raises(InputError, match=said) as caught:
         IMAGES.check(sample, "samples.0")
     assert caught.value.field == "samples.0"
 
 
 @pytest.mark.parametrize("encoder", [TEXTS, IMAGES])
-def test_an_encoder_comes_back_from_json_and_files(encoder: encoders.Encoder) -> None:
+def test_an_encoder_is_restored_from_its_settings_and_files(encoder: encoders.Encoder) -> None:
     settings = atomic_files.canonical_json(encoder.settings())
     again = encoders.load(json.loads(settings), encoder.files())
     assert again == encoder
@@ -148,12 +148,12 @@ def test_an_encoder_comes_back_from_json_and_files(encoder: encoders.Encoder) ->
         ({"kind": "pixels", "height": 2, "width": 2, "box": None, "centre": 3}, {}),
     ],
 )
-def test_settings_of_nothing_known_are_refused(settings: dict[str, object], files: dict[str, bytes]) -> None:
+def test_invalid_settings_are_refused(settings: dict[str, object], files: dict[str, bytes]) -> None:
     with pytest.raises(DataError, match="preprocessing cannot be read"):
         encoders.load(settings, files)
 
 
-def test_the_encoder_of_a_data_set_is_made_from_what_vectorize_left(tmp_path: Path) -> None:
+def test_the_encoder_of_a_dataset_is_created_from_its_vectorized_files(tmp_path: Path) -> None:
     pair = IdxPair(features="images.gz", labels="labels.gz")
     reader = IdxReader(kind="idx", train=pair, test=pair)
     pixels = framed(40)[:, :, 2:26]

@@ -44,7 +44,7 @@ def test_images_become_rows_of_pixels(files):
         assert [digest.tobytes().hex() for digest in part.digests] == [sha256(image) for image in IMAGES[part.name]]
 
 
-def test_a_seed_shuffles_the_training_samples_alone(files):
+def test_a_seed_shuffles_only_the_training_samples(files):
     train, test = reading.read(config(3), files).parts
     order = np.random.default_rng(3).permutation(7)
     assert order.tolist() != sorted(order)
@@ -56,7 +56,7 @@ def test_a_seed_shuffles_the_training_samples_alone(files):
 
 @settings(deadline=None)
 @given(arrays.arrays(np.uint8, arrays.array_shapes(max_dims=4)))
-def test_any_array_of_bytes_is_read_as_it_was(tmp_path_factory, array):
+def test_any_uint8_array_is_read_unchanged(tmp_path_factory, array):
     path = tmp_path_factory.mktemp("idx") / "array"
     path.write_bytes(idx(array))
     np.testing.assert_array_equal(read_array(path), array)
@@ -82,7 +82,7 @@ GOOD = idx(IMAGES["train"])
         (idx(np.zeros((0, 3, 4))), "no samples"),
     ],
 )
-def test_a_damaged_file_is_named_with_what_to_do(tmp_path, content, what):
+def test_a_damaged_file_is_named_with_the_remedy(tmp_path, content, what):
     path = tmp_path / "images"
     path.write_bytes(content)
     with pytest.raises(DataError) as caught:
@@ -97,7 +97,7 @@ def test_a_missing_file_is_named(tmp_path):
         read_array(tmp_path / "images")
 
 
-def test_images_and_labels_must_belong_together(files):
+def test_images_and_labels_must_have_the_same_length(files):
     files["train labels"].write_bytes(idx(LABELS["test"]))
     with pytest.raises(DataError, match="7 images, but 5 labels"):
         list(reading.read(config(), files).parts)

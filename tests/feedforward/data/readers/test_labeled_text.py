@@ -52,7 +52,7 @@ def test_the_profile_describes_the_raw_bytes(store):
         assert [digest.tobytes().hex() for digest in part.digests] == [sha256(text) for text in texts]
 
 
-def test_a_seed_shuffles_the_training_texts_alone_and_everything_of_them(store, monkeypatch):
+def test_a_seed_shuffles_only_the_training_texts_with_all_their_properties(store, monkeypatch):
     monkeypatch.setattr(archive_members, "ROW_GROUP_BYTES", 100)  # several pieces
     reviews = {f"set/train/{'np'[i % 2]}/{i:02}.txt": f"word{i} film".encode() for i in range(40)}
     reviews = dict(sorted(reviews.items())) | {"set/test/n/0.txt": b"film", "set/test/p/1.txt": b"word1"}
@@ -67,12 +67,12 @@ def test_a_seed_shuffles_the_training_texts_alone_and_everything_of_them(store, 
     assert mixed_test.split.digest() == plain_test.split.digest()
 
 
-def test_the_order_of_classes_gives_the_labels(store):
+def test_labels_follow_the_order_of_classes(store):
     train, _ = reading.read(config(classes=("pos", "neg")), store(REVIEWS)).parts
     assert train.split.labels.tolist() == [1, 1, 0]
 
 
-def test_other_folders_are_passed_over(store):
+def test_other_folders_are_skipped(store):
     reviews = REVIEWS | {"set/train/unsup/0.txt": b"unheard", "set/other/neg/0.txt": b"unheard"}
     assert "unheard" not in reading.read(config(), store(reviews)).vocabulary
 
@@ -82,7 +82,7 @@ def test_folders_inside_class_folders_belong_to_the_class(store):
     assert train.split.labels.tolist() == [0, 0, 1, 1]
 
 
-def test_texts_that_are_not_utf8_are_read_and_named(store, caplog):
+def test_texts_that_are_not_utf8_are_decoded_and_reported(store, caplog):
     caplog.set_level(logging.WARNING)
     reviews = REVIEWS | {"set/train/pos/3_9.txt": b"caf\xe9", "set/train/pos/4_9.txt": b"caf\xe9 \xff"}
     content = reading.read(config(num_words=99), store(reviews))
@@ -91,7 +91,7 @@ def test_texts_that_are_not_utf8_are_read_and_named(store, caplog):
     assert "train: 2 texts are not UTF-8, the first is set/train/pos/3_9.txt" in caplog.text
 
 
-def test_an_empty_text_is_a_row_with_the_start_alone(store):
+def test_an_empty_text_sets_only_the_start_column(store):
     train, _ = reading.read(config(), store({"set/train/neg/0.txt": b"", **REVIEWS})).parts
     assert train.split.features.dense().sum(axis=1)[0] == 1
     assert train.raw_lengths[0] == 0
@@ -105,7 +105,7 @@ def test_a_split_without_texts_is_refused(store):
         reading.read(config(train="other"), store(REVIEWS))
 
 
-def test_a_damaged_or_missing_file_is_named_with_what_to_do(store):
+def test_a_damaged_or_missing_file_is_named_with_the_remedy(store):
     files = store(REVIEWS)
     path = files["set.tar.gz"]
     path.write_bytes(path.read_bytes()[:-30])

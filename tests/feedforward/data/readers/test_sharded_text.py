@@ -1,4 +1,4 @@
-"""Texts by way of shards: the reading of one process, whatever the shards."""
+"""Texts read through shards give the same result as in one process."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -36,7 +36,7 @@ def here(function: Any, urls: Sequence[str], *shared: Any) -> Iterator[Any]:
 
 
 def plain(reading: Reading) -> list[Any]:
-    """All that a reading holds; its parts can be read once."""
+    """Everything in a reading, whose parts can be iterated only once."""
     found: list[Any] = [reading.vocabulary, reading.facts, reading.files]
     for part in reading.parts:
         rest = (part.split.labels, part.raw_lengths, part.digests)
@@ -45,7 +45,7 @@ def plain(reading: Reading) -> list[Any]:
 
 
 @pytest.mark.parametrize("size", [1, 3, 11, 22, 4096])
-def test_shards_of_any_size_give_the_reading_of_one_process(
+def test_shards_of_any_size_give_the_same_result_as_one_process(
     tmp_path: Path, files: dict[str, Path], size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sharded_text, "TEXTS", size)
@@ -55,12 +55,12 @@ def test_shards_of_any_size_give_the_reading_of_one_process(
     assert len(list((tmp_path / "store").rglob("train-*.parquet"))) == -(-22 // size)
 
 
-def test_rows_wait_on_disk(tmp_path: Path, files: dict[str, Path]) -> None:
+def test_rows_are_buffered_on_disk(tmp_path: Path, files: dict[str, Path]) -> None:
     part = next(sharded_text.read(CONFIG, files, f"{tmp_path}/store", here, tmp_path / "scratch").parts)
     assert isinstance(part.split.features.indices, np.memmap)  # type: ignore[union-attr]
 
 
-def test_shards_are_written_once_and_another_vocabulary_needs_no_others(tmp_path: Path, files: dict[str, Path]) -> None:
+def test_shards_are_written_once_and_shared_by_vocabularies(tmp_path: Path, files: dict[str, Path]) -> None:
     store = tmp_path / "store"
     written = sharded_text.write(CONFIG, files, str(store))
     times = {path: path.stat().st_mtime_ns for path in store.rglob("*")}
@@ -71,7 +71,7 @@ def test_shards_are_written_once_and_another_vocabulary_needs_no_others(tmp_path
     assert sharded_text.write(fewer, files, str(store)) != written
 
 
-def test_what_was_cut_off_is_written_again(tmp_path: Path, files: dict[str, Path]) -> None:
+def test_incomplete_shards_are_written_again(tmp_path: Path, files: dict[str, Path]) -> None:
     written = sharded_text.write(CONFIG, files, str(tmp_path / "store"))
     shard = Path(written["train"][0])
     whole = shard.read_bytes()
@@ -81,7 +81,7 @@ def test_what_was_cut_off_is_written_again(tmp_path: Path, files: dict[str, Path
     assert shard.read_bytes() == whole
 
 
-def test_a_missing_or_damaged_shard_is_one_line(tmp_path: Path, files: dict[str, Path]) -> None:
+def test_a_missing_or_damaged_shard_is_reported_in_one_line(tmp_path: Path, files: dict[str, Path]) -> None:
     shard = Path(sharded_text.write(CONFIG, files, str(tmp_path / "store"))["test"][0])
     shard.write_bytes(b"no Parquet")
     with pytest.raises(DataError, match=r"test-000001\.parquet: cannot be read .*all workers can reach"):
@@ -91,20 +91,22 @@ def test_a_missing_or_damaged_shard_is_one_line(tmp_path: Path, files: dict[str,
         sharded_text.count(str(shard))
 
 
-def test_a_store_that_cannot_be_used_is_one_line_without_secrets(files: dict[str, Path]) -> None:
+def test_an_unusable_store_is_reported_in_one_line_without_secrets(files: dict[str, Path]) -> None:
     with pytest.raises(DataError, match=r"shards: .* cannot be used") as raised:
         sharded_text.write(CONFIG, files, "nowhere://somebody:secret@host/folder")
     assert "secret" not in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-def test_other_code_makes_other_shards(tmp_path: Path, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_code_writes_new_shards(
+    tmp_path: Path, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     written = sharded_text.write(CONFIG, files, str(tmp_path / "store"))
     monkeypatch.setattr(sharded_text, "code_digest", lambda _: "code that reads texts differently")
     assert set(sharded_text.write(CONFIG, files, str(tmp_path / "store"))["train"]).isdisjoint(written["train"])
 
 
-def test_a_vocabulary_that_was_changed_is_refused(tmp_path: Path) -> None:
+def test_a_changed_vocabulary_is_refused(tmp_path: Path) -> None:
     url, columns = sharded_text._publish(tokenizer.Vocabulary(("good", "bad"), 9), str(tmp_path))
     assert sharded_text._vocabulary(url, columns).words == ("good", "bad")
     sharded_text._vocabulary.cache_clear()

@@ -9,7 +9,7 @@ from feedforward.data.readers.tokenizer import FILTERS, Vocabulary
 
 
 def split(text: str | bytes) -> list[str]:
-    """Keras's text_to_word_sequence in plain Python, with all kinds of blanks as one."""
+    """Keras's text_to_word_sequence in plain Python, with all kinds of whitespace treated alike."""
     if isinstance(text, bytes):
         text = words.decoded(text)
     text = words.spaced(text.lower()).encode("utf-8", "replace").decode()
@@ -57,7 +57,7 @@ some_text = st.one_of(
     st.sampled_from([1, 40, 2**22]),
 )
 @example(["half a pair \ud83d of surrogates"], [""], 9, 1)
-def test_words_counts_ranks_and_rows_are_those_of_keras(train, other, num_words, batch_bytes):
+def test_words_counts_ranks_and_rows_match_keras(train, other, num_words, batch_bytes):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(words, "BATCH_BYTES", batch_bytes)
         counts = words.count(train)
@@ -82,7 +82,7 @@ def test_one_text_is_encoded_as_in_a_batch(texts):
 
 
 @pytest.mark.slow
-def test_the_reference_of_these_tests_is_keras_itself():
+def test_the_reference_of_these_tests_matches_keras():
     from keras.src.legacy.preprocessing.text import Tokenizer, text_to_word_sequence
 
     texts = [
@@ -105,7 +105,7 @@ def test_indices_follow_the_convention_of_keras():
     assert [row.tolist() for row in np.split(rows.indices, rows.indptr[1:-1])] == [[1, 4], [1, 5, 6], [1, 2, 5, 6], [1]]
 
 
-def test_words_beyond_the_columns_are_dropped():
+def test_words_without_a_column_are_dropped():
     vocabulary = words.rank(words.count(["the the film"]), 5)
     assert vocabulary.words == ("the",)  # of 5 columns only column 4 is for a word
     assert words.encode(["the film"], vocabulary).indices.tolist() == [1, 2, 4]
@@ -115,17 +115,17 @@ def test_equally_frequent_words_are_ranked_by_their_characters():
     assert words.rank(words.count(["b a é z B A"]), 99).words == ("a", "b", "z", "é")
 
 
-def test_words_are_split_on_every_blank():
+def test_words_are_split_at_all_whitespace():
     text = "one\u00a0word two\u2003words three\rlines four\u2028pages \ufefffive\x0bsix\x0cseven\x1feight\x85nine"
     expected = "one word two words three lines four pages five six seven eight nine"
     assert set(words.count([text])["word"].to_pylist()) == set(expected.split())
 
 
-def test_characters_of_languages_without_blanks_are_words():
+def test_characters_of_languages_without_spaces_are_words():
     assert set(words.count(["这家餐馆很好。good"])["word"].to_pylist()) == {*"这家餐馆很好", "good"}
 
 
-def test_texts_from_windows_are_words_as_all_others():
+def test_texts_in_windows_encodings_are_decoded():
     assert words.decoded("größe".encode("cp1252")) == words.decoded("größe".encode("utf-16")) == "größe"
 
 
@@ -133,35 +133,35 @@ def test_the_apostrophe_is_part_of_a_word():
     assert words.count(["Don't"])["word"].to_pylist() == ["don't"]
 
 
-def test_counts_of_parts_add_up_to_those_of_the_whole():
+def test_counts_of_parts_add_up():
     parts = [["a b", "b c"], ["c c"], [""]]
     total = words.add_counts([words.count(part) for part in parts])
     assert dict(zip(*total.to_pydict().values(), strict=True)) == {"a": 1, "b": 2, "c": 3}
 
 
-def test_no_text_makes_no_row():
+def test_no_texts_give_no_rows():
     assert words.encode([], Vocabulary(("the",), 9)).shape == (0, 9)
     assert words.count([]).num_rows == 0
 
 
-def test_nul_right_to_left_and_bytes_that_are_not_utf8_survive():
+def test_nul_right_to_left_text_and_invalid_utf8_are_encoded():
     texts = [b"a\0b c", "שלום עולם".encode(), b"caf\xe9 \xff\xff"]
     found = set(words.count(texts)["word"].to_pylist())
     assert found == {"a\0b", "c", "שלום", "עולם", "café", "ÿÿ"}
 
 
-def test_a_text_of_a_megabyte_and_one_without_any_blank():
+def test_a_megabyte_of_text_and_a_text_without_spaces_are_encoded():
     rows = words.encode(["film " * 200_000, "x" * 2**20], Vocabulary(("film",), 9))
     assert [row.tolist() for row in np.split(rows.indices, rows.indptr[1:-1])] == [[1, 4], [1, 2]]
 
 
-def test_more_columns_than_a_batch_has_words():
+def test_there_may_be_more_columns_than_words_in_a_batch():
     vocabulary = Vocabulary(tuple(map(str, range(65_532))), 65_536)
     assert words.encode(["a", "b"], vocabulary).indices.tolist() == [1, 2, 1, 2]
     assert words.encode(["65531"], vocabulary).indices.tolist() == [1, 65_535]
 
 
-def test_a_vocabulary_is_read_line_by_line_whatever_its_words_hold(tmp_path):
+def test_words_of_a_vocabulary_may_contain_unicode_line_separators(tmp_path):
     (tmp_path / "vocabulary.txt").write_bytes("a\rb\n\u2028\nc\0d\n".encode())
     assert words.load_vocabulary(tmp_path / "vocabulary.txt", 7) == Vocabulary(("a\rb", "\u2028", "c\0d"), 7)
     with pytest.raises(DataError, match="3 words do not fit into 6 columns"):

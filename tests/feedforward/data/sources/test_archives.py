@@ -17,7 +17,7 @@ DIGEST = members_digest(REVIEWS)
 
 
 def unpack(packed: bytes, file: SourceFile, chunk: int = 2**16) -> tuple[str, bytes]:
-    """Digest and stored bytes of an archive that comes in chunks of that size."""
+    """Digest and stored bytes of an archive that arrives in chunks of that size."""
 
     class Target(io.BytesIO):
         name = "/tmp/target"
@@ -28,7 +28,7 @@ def unpack(packed: bytes, file: SourceFile, chunk: int = 2**16) -> tuple[str, by
 
 
 def of_entries(*entries: tuple, **changes: object) -> str:
-    """Digest of a tar of REVIEWS and, in front of them, further entries."""
+    """Digest of a tar of further entries, followed by REVIEWS."""
     packed = gzip.compress(tar([*entries, *(tar_entry(*item) for item in REVIEWS.items())], tarfile.GNU_FORMAT), 1)
     return unpack(packed, reviews_file(**changes))[0]
 
@@ -53,7 +53,7 @@ def test_gzip_of_any_content_parts_and_chunks_is_unpacked(parts, chunk, padded):
 
 @settings(deadline=None, max_examples=60)
 @given(st.data())
-def test_gzip_that_ends_early_is_noticed(data):
+def test_truncated_gzip_is_detected(data):
     packed = gzip.compress(b"some content, not much" * 9)
     with pytest.raises(EOFError):
         unpack(packed[: data.draw(st.integers(0, len(packed) - 1))], GZIP)
@@ -61,7 +61,7 @@ def test_gzip_that_ends_early_is_noticed(data):
 
 @settings(deadline=None, max_examples=200)
 @given(st.integers(0), st.integers(1, 255))
-def test_no_flipped_byte_of_a_tar_passes_for_the_right_content(at, flip):
+def test_every_flipped_byte_of_a_tar_is_detected(at, flip):
     packed = bytearray(tar_gz(REVIEWS))
     packed[at % len(packed)] ^= flip
     try:
@@ -71,7 +71,7 @@ def test_no_flipped_byte_of_a_tar_passes_for_the_right_content(at, flip):
     assert digest == DIGEST  # the flip fell on something without meaning, such as gzip's date
 
 
-def test_what_is_no_gzip_is_refused_and_shown():
+def test_content_that_is_not_gzip_is_refused_and_shown():
     with pytest.raises(DataError, match=r"expected gzip, received a web page \(b'<html>"):
         unpack(b"<html>Log in</html>", GZIP)
     with pytest.raises(DataError, match="expected gzip"):
@@ -79,7 +79,7 @@ def test_what_is_no_gzip_is_refused_and_shown():
 
 
 @pytest.mark.parametrize("archive", ["gzip", "tar"])
-def test_a_bomb_is_stopped_at_the_cap(archive):
+def test_a_bomb_is_stopped_at_the_limit(archive):
     bomb = gzip.compress(bytes(2**26), 9)
     file = GZIP.model_copy(update={"max_bytes": 2**20}) if archive == "gzip" else reviews_file(max_bytes=2**20)
     if archive == "tar":
@@ -94,7 +94,7 @@ def test_a_gzip_of_endless_empty_parts_is_stopped():
         unpack(gzip.compress(b"") * 120_000, GZIP)
 
 
-def test_a_plain_file_is_capped():
+def test_the_size_of_a_plain_file_is_limited():
     with pytest.raises(DataError, match="max_bytes"):
         unpack(b"four", SourceFile(max_bytes=3))
     assert unpack(b"four", SourceFile(max_bytes=4)) == (sha256(b"four"), b"four")
@@ -107,7 +107,7 @@ def test_a_plain_file_is_capped():
 @pytest.mark.parametrize("deep", ["set", "d" * 60 + "/" + "e" * 60, "ünï/çødé", "d" * 99, "d" * 180 + "/" + "e" * 90])
 def test_names_of_any_format_and_length_are_read(layout, deep):
     if layout == tarfile.USTAR_FORMAT and len(deep) > 200:
-        pytest.skip("ustar has no room for such a name")
+        pytest.skip("ustar cannot store such a name")
     found = {f"{deep}/0.txt": b"text", f"{deep}/1.txt": b"x" * 513}
     file = reviews_file(folders=(deep,), file_count=2)
     digest, stored = unpack(tar_gz({"other/2.txt": b"no", **found}, layout), file)
@@ -120,11 +120,11 @@ def test_the_order_in_the_archive_does_not_matter():
     assert unpack(tar_gz(backwards), reviews_file()) == unpack(tar_gz(REVIEWS), reviews_file(), chunk=77)
 
 
-def test_names_that_begin_with_a_dot_and_a_slash_are_the_same_names():
+def test_a_leading_dot_slash_in_names_is_ignored():
     assert unpack(tar_gz({f"./{name}": text for name, text in REVIEWS.items()}), reviews_file())[0] == DIGEST
 
 
-def test_global_and_extended_headers_are_survived():
+def test_global_and_extended_headers_are_accepted():
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT, pax_headers={"comment": "ünï"}) as archive:
         for name, text in REVIEWS.items():
@@ -154,7 +154,7 @@ WANTED = "set/train/neg/9_9.txt"
     "entry",
     [
         tar_entry("set/README"),
-        tar_entry("set/train/unsup/0_0.txt", b"unlabelled"),
+        tar_entry("set/train/unsup/0_0.txt", b"unlabeled"),
         tar_entry("set/train/neg/deeper/0_0.txt", b"deeper"),
         tar_entry("set/train/neg/features.feat", b"0:1"),
         tar_entry("../set/train/neg/0_0.txt", b"up"),
@@ -175,18 +175,18 @@ WANTED = "set/train/neg/9_9.txt"
     ],
     ids=lambda entry: f"{entry[0].name} {entry[0].type.decode()}" if isinstance(entry, tuple) else None,
 )
-def test_hostile_and_other_members_are_passed_over(entry):
+def test_hostile_and_other_members_are_skipped(entry):
     assert of_entries(entry) == DIGEST
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_other_members_are_passed_over():
+def test_a_hundred_thousand_other_members_are_skipped():
     others = b"".join(tar([tar_entry(f"set/train/unsup/{number}.txt")])[:512] for number in range(100)) * 1000
     packed = gzip.compress(others + tar([tar_entry(*item) for item in REVIEWS.items()]), 1)
     assert unpack(packed, reviews_file(max_bytes=2**26))[0] == DIGEST
 
 
-def test_a_member_that_stands_twice_is_refused():
+def test_a_member_that_occurs_twice_is_refused():
     with pytest.raises(DataError, match=r"'set/train/neg/0_1.txt' occurs twice"):
         of_entries(tar_entry("./set/train/neg/0_1.txt", b"another"))
 
@@ -200,7 +200,7 @@ def test_too_many_and_too_few_members_are_refused():
         unpack(tar_gz({"other/0.txt": b""}), reviews_file(file_count=None))
 
 
-def test_a_short_tar_in_a_sound_gzip_is_refused():
+def test_a_truncated_tar_in_valid_gzip_is_refused():
     whole = tar([tar_entry(*item) for item in REVIEWS.items()])
     for end in (1024, 1500, 3072, 5120):
         with pytest.raises(EOFError, match="tar ends early"):
@@ -217,7 +217,7 @@ def test_a_sparse_file_is_refused():
 
 
 def header(**fields: tuple[int, bytes]) -> bytes:
-    """The header of an empty member with some bytes replaced, and its checksum right."""
+    """The header of an empty member with some bytes replaced and a valid checksum."""
     raw = bytearray(tar([tar_entry(WANTED)])[:512])
     for at, value in fields.values():
         raw[at : at + len(value)] = value
@@ -254,7 +254,7 @@ def test_an_extension_header_without_records_changes_nothing():
     assert unpack(gzip.compress(extension + rest), reviews_file())[0] == DIGEST
 
 
-def test_a_damaged_header_after_sound_members_is_no_end_of_the_archive():
+def test_a_damaged_header_after_valid_members_is_not_the_end_of_the_archive():
     sound = tar([tar_entry(*item) for item in REVIEWS.items()])[: 2 * 512 * len(REVIEWS)]
     with pytest.raises(DataError, match="a damaged header"):
         unpack(gzip.compress(sound + b"no header at all".ljust(512, b"?") + bytes(1024)), reviews_file())
@@ -262,7 +262,7 @@ def test_a_damaged_header_after_sound_members_is_no_end_of_the_archive():
 
 @settings(deadline=None, max_examples=200)
 @given(st.binary(max_size=2000), st.integers(0, 3000))
-def test_garbage_anywhere_in_a_tar_never_breaks_the_walk(garbage, at):
+def test_garbage_in_a_tar_raises_nothing_but_data_errors(garbage, at):
     whole = tar([tar_entry(*item) for item in REVIEWS.items()])
     try:
         digest, _ = unpack(zlib_gzip(whole[:at] + garbage + whole[at:]), reviews_file())

@@ -47,7 +47,7 @@ def fetch(files, root, mirrors=()):
 
 
 def failure(files, root, mirrors=()) -> str:
-    """The message of a fetch that fails, after a look at what it left behind."""
+    """The message of a fetch that fails; also checks that it writes no file."""
     with pytest.raises(SourceError) as caught:
         fetch(files, root, mirrors)
     assert [path.name for path in (root / "raw").glob("*") if path.name != "digests.json"] == []
@@ -71,7 +71,7 @@ def test_a_file_is_unpacked_verified_and_its_digest_recorded(root):
     assert sorted(path.name for path in raw.iterdir()) == ["digests.json", "numbers"]
 
 
-def test_what_is_there_and_right_is_not_fetched_again(root):
+def test_correct_files_are_not_fetched_again(root):
     with serving({f"/{KEY}": [whole(PACKED)]}) as server:
         for _ in range(2):
             raw = fetch(numbers(f"{server.url}/{KEY}"), root)
@@ -107,7 +107,7 @@ def test_a_mirror_may_be_a_url(root, monkeypatch, base):
     assert server.asked[0].endswith("?token=hidden") == ("?" in base)
 
 
-def test_any_file_system_of_fsspec_will_do(root, monkeypatch):
+def test_any_fsspec_file_system_may_be_a_mirror(root, monkeypatch):
     import fsspec
 
     fsspec.filesystem("memory").pipe(f"/bucket/{KEY}", PACKED)
@@ -115,7 +115,7 @@ def test_any_file_system_of_fsspec_will_do(root, monkeypatch):
     assert (fetch(numbers(), root) / "numbers").read_bytes() == CONTENT
 
 
-def test_a_server_that_calls_gzip_an_encoding_changes_nothing(root):
+def test_gzip_declared_as_an_encoding_is_not_decompressed_by_the_client(root):
     with serving({f"/{KEY}": [whole(PACKED, Content_Encoding="gzip")]}) as server:
         assert (fetch(numbers(f"{server.url}/{KEY}"), root) / "numbers").read_bytes() == CONTENT
 
@@ -152,7 +152,7 @@ def test_a_web_page_with_status_200_is_refused_and_the_next_source_tried(root, c
     assert f"refused {server.url}/page: expected gzip, received a web page" in caplog.text
 
 
-def test_wrong_bytes_are_named_with_expected_received_and_source(root):
+def test_wrong_content_is_reported_with_expected_received_and_source(root):
     wrong = b"something else"
     with serving({"/wrong": [whole(gzip.compress(wrong))]}) as server:
         message = failure(numbers(f"{server.url}/wrong"), root)
@@ -168,9 +168,9 @@ def test_a_web_page_in_place_of_a_plain_file_is_refused(root):
 @pytest.mark.parametrize(
     "trouble",
     [cut_off(PACKED, 40), cut_off(PACKED, 0), failing(503), failing(429), stalled(PACKED, 40, 1.0), whole(PACKED[:90])],
-    ids=["cut off", "cut off at once", "503", "429", "stall", "ends early"],
+    ids=["cut off", "cut off immediately", "503", "429", "stall", "ends early"],
 )
-def test_a_passing_trouble_is_survived_by_asking_again(root, trouble):
+def test_temporary_failures_are_retried(root, trouble):
     with serving({"/here": [trouble, trouble, trouble, whole(PACKED)]}) as server:
         raw = fetch(numbers(f"{server.url}/here"), root)
     assert (raw / "numbers").read_bytes() == CONTENT
@@ -188,7 +188,7 @@ def test_a_passing_trouble_is_survived_by_asking_again(root, trouble):
     ],
     ids=["stall", "cut off", "500", "404", "403"],
 )
-def test_a_lasting_trouble_is_named_after_three_retries(root, trouble, reason, times):
+def test_permanent_failures_are_reported_after_three_retries(root, trouble, reason, times):
     with serving({"/here": [trouble]}) as server:
         message = failure(numbers(f"{server.url}/here"), root)
     assert f"{server.url}/here: " in message
@@ -196,13 +196,13 @@ def test_a_lasting_trouble_is_named_after_three_retries(root, trouble, reason, t
     assert len(server.asked) == times
 
 
-def test_nobody_listens(root):
+def test_a_refused_connection_is_reported(root):
     with serving({}) as server:
         pass
     assert "Connect" in failure(numbers(f"{server.url}/here"), root, ["../nowhere"])
 
 
-def test_a_folder_of_an_unknown_user_is_not_there(root):
+def test_a_home_folder_of_an_unknown_user_is_not_found(root):
     assert "~nobody-of-that-name/numbers.gz: no such file" in failure(numbers(), root, ["~nobody-of-that-name"])
 
 
@@ -223,7 +223,7 @@ def test_secrets_of_urls_stay_secret(root, monkeypatch, caplog):
     assert host in message
 
 
-def test_own_data_are_held_to_their_first_digest(root):
+def test_files_without_a_digest_must_match_their_first_fetch(root):
     (root / "own.csv").write_text("first")
     files = {"own.csv": SourceFile(urls=("own.csv",))}
     raw = fetch(files, root)
@@ -239,7 +239,7 @@ def test_own_data_are_held_to_their_first_digest(root):
     assert (fetch(files, root) / "own.csv").read_text() == "second"
 
 
-def test_damaged_records_of_digests_are_no_obstacle(root):
+def test_damaged_records_of_digests_are_ignored(root):
     put(root / "mirror")
     (root / "raw").mkdir()
     (root / "raw" / "digests.json").write_bytes(b"\xff{")

@@ -1,4 +1,4 @@
-"""Sources, own data and the DVC remote in a real S3 endpoint on loopback."""
+"""Sources, datasets of users and the DVC remote in a real S3 endpoint on loopback."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ BUCKET = "team"
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    """Its address, in the environment of whoever asks for S3, with a bucket in it."""
+    """The address of an endpoint with a bucket, set in the environment of S3 clients."""
     server, boto3 = pytest.importorskip("moto.server"), pytest.importorskip("boto3")
     running = server.ThreadedMotoServer(port=0)
     running.start()
@@ -51,7 +51,7 @@ def put(key: str, content: bytes) -> None:
     boto3.client("s3").put_object(Bucket=BUCKET, Key=key, Body=content)
 
 
-def test_a_table_and_class_folders_of_ones_own_are_read(root: Path) -> None:
+def test_a_table_and_class_folders_are_read_from_s3(root: Path) -> None:
     put("prices.csv", b"size,price\n1,2\n")
     for name in ("rose/1.txt", "rose/2.txt", "tulip/1.txt"):
         put(f"flowers/{name}", name.encode())
@@ -66,7 +66,7 @@ def test_a_table_and_class_folders_of_ones_own_are_read(root: Path) -> None:
     assert pq.read_table(root / "raw" / "flowers.parquet").num_rows == 3
 
 
-def test_a_mirror_may_be_a_bucket_and_what_is_not_there_is_one_line(
+def test_a_mirror_may_be_a_bucket_and_a_missing_file_is_reported_in_one_line(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put("mirror/numbers", b"123")
@@ -79,7 +79,7 @@ def test_a_mirror_may_be_a_bucket_and_what_is_not_there_is_one_line(
     assert f"s3://{BUCKET}/letters: no such file" in str(caught.value)
 
 
-def test_data_go_by_digest_from_one_checkout_to_another(root: Path) -> None:
+def test_data_move_between_checkouts_by_digest(root: Path) -> None:
     def dvc(folder: Path, *arguments: str) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "dvc", *arguments], cwd=folder, capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""Great Expectations takes seconds to import and half a second a suite; so one broken profile shows many faults."""
+"""Expectations of a valid and of broken profiles. Great Expectations is slow, so one profile has many faults."""
 
 import json
 import re
@@ -46,14 +46,14 @@ def failed(checks):
 
 
 def overlapping():
-    """Two texts of train stand in test, one of them twice; one text stands twice in train."""
+    """Two texts of train also occur in test, one of them twice; one text occurs twice in train."""
     rows = profile_rows.rows()
     rows.loc[[40, 41, 42], "digest"] = [digest(0), digest(0), digest(1)]
     rows.loc[39, "digest"] = digest(2)
     return rows
 
 
-def test_good_data_are_accepted_and_leave_the_same_bytes_again(expectations, root, capfd):
+def test_valid_data_are_accepted_and_outputs_are_reproducible(expectations, root, capfd):
     folder = profile_rows.save(profile_rows.rows(), root / "vectorized")
     summary = expectations.validate("texts", dataset(), folder)
     assert summary.success
@@ -68,7 +68,7 @@ def test_good_data_are_accepted_and_leave_the_same_bytes_again(expectations, roo
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_page_that_cannot_be_written_is_one_error_and_nothing_takes_its_place(expectations, root, capfd):
+def test_a_page_that_cannot_be_written_is_an_error_and_old_pages_remain(expectations, root, capfd):
     folder = profile_rows.save(profile_rows.rows(), root / "vectorized")
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limit[1]))  # bytes a file; a page of Data Docs has more
@@ -82,7 +82,7 @@ def test_a_page_that_cannot_be_written_is_one_error_and_nothing_takes_its_place(
     assert capfd.readouterr() == ("", "")
 
 
-def test_refused_data_are_told_in_a_table_and_shown_beside_the_data_docs(expectations, root):
+def test_refused_data_are_reported_in_a_table_and_on_a_page(expectations, root):
     rows = profile_rows.rows()
     rows["label"] = 0
     before = paths.validation("texts")
@@ -106,7 +106,7 @@ def test_refused_data_are_told_in_a_table_and_shown_beside_the_data_docs(expecta
     assert not list(root.rglob("*" + atomic_files.TEMPORARY))
 
 
-def test_each_number_out_of_bounds_is_found_where_it_is(evaluate):
+def test_each_number_out_of_bounds_is_detected(evaluate):
     rows = profile_rows.rows()
     rows.loc[3, "minimum"] = -1.0
     rows.loc[4, "maximum"] = np.inf
@@ -124,7 +124,7 @@ def test_each_number_out_of_bounds_is_found_where_it_is(evaluate):
     assert checks["labels", "test"].expected == "all of negative, positive"
 
 
-def test_a_missing_class_is_told_with_counts(evaluate):
+def test_a_missing_class_is_reported_with_counts(evaluate):
     rows = profile_rows.rows()
     rows.loc[rows["split"] == "test", "label"] = 1
     checks = evaluate(rows, class_share=(0.0, 1.0))
@@ -132,7 +132,7 @@ def test_a_missing_class_is_told_with_counts(evaluate):
     assert checks["labels", "test"].found == "negative: 0, positive: 20"
 
 
-def test_a_missing_value_is_a_failure_and_no_gap_in_a_check(evaluate):
+def test_a_missing_value_fails_the_check(evaluate):
     rows = profile_rows.rows()
     rows.loc[7, "maximum"] = np.nan
     checks = evaluate(rows)
@@ -140,7 +140,7 @@ def test_a_missing_value_is_a_failure_and_no_gap_in_a_check(evaluate):
     assert checks["missing values", "both"].found == "1 (1.67 %)"
 
 
-def test_a_split_without_rows_meets_nothing(evaluate):
+def test_a_split_without_rows_fails_every_check(evaluate):
     rows = profile_rows.rows()
     checks = evaluate(rows[rows["split"] == "train"], test_samples=(0, 30))
     of_test = {key for key in checks if key[1] == "test"}
@@ -148,7 +148,7 @@ def test_a_split_without_rows_meets_nothing(evaluate):
     assert {checks[key].found for key in of_test} == {"no samples"}
 
 
-def test_no_rows_at_all_meet_nothing(evaluate):
+def test_an_empty_profile_fails_every_check(evaluate):
     checks = evaluate(profile_rows.rows().iloc[:0])
     assert failed(checks) == set(checks)
 
@@ -182,13 +182,13 @@ def test_overlap_and_duplicates_above_their_bounds_are_refused(evaluate):
 
 
 @pytest.mark.parametrize(("samples", "met"), [((40, 40), True), ((0, 40), True), ((41, 50), False), ((0, 39), False)])
-def test_the_number_of_samples_is_held_to_both_bounds(expectations, samples, met):
+def test_the_number_of_samples_is_checked_against_both_bounds(expectations, samples, met):
     rules = [rule for rule in expectations.rules(dataset(train_samples=samples)) if rule.name == "samples"]
     train, _ = expectations.evaluate(profile.describe(profile_rows.rows()), rules)
     assert train.success is met
 
 
-def test_pages_load_nothing_from_a_network_and_no_temporary_file_stays(expectations, root, monkeypatch):
+def test_pages_load_nothing_from_a_network_and_temporary_files_are_removed(expectations, root, monkeypatch):
     scratch = root / "tmp"
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
@@ -200,7 +200,7 @@ def test_pages_load_nothing_from_a_network_and_no_temporary_file_stays(expectati
         assert not re.search(r"<(link|script|img|iframe)[^>]*(href|src)=.?(https?:)?//", page.read_text("utf-8"))
 
 
-def test_derived_bounds_note_an_outlier_of_the_test_split(expectations, root, caplog):
+def test_an_outlier_of_the_test_split_is_noted_under_derived_bounds(expectations, root, caplog):
     rows = profile_rows.rows()
     rows.loc[rows.index[rows["split"] == "test"][0], "raw_length"] = 10**9
     derived = dataset().model_copy(update={"expectations": None})

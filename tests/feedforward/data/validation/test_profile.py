@@ -20,7 +20,7 @@ def table(train: list[str], test: list[str]) -> pd.DataFrame:
 
 @settings(max_examples=40, deadline=None)
 @given(texts, texts)
-def test_duplicates_and_overlap_are_those_of_the_sets_of_texts(train: list[str], test: list[str]) -> None:
+def test_duplicates_and_overlap_match_set_operations(train: list[str], test: list[str]) -> None:
     described = profile.describe(table(train, test))
     duplicates = described.groupby("split")["duplicate"].sum()
     assert duplicates["train"] == len(train) - len(set(train))
@@ -28,7 +28,7 @@ def test_duplicates_and_overlap_are_those_of_the_sets_of_texts(train: list[str],
     assert described["overlap"].sum() == len(set(train) & set(test))
 
 
-def test_the_shares_of_a_splits_classes_sum_to_one():
+def test_class_shares_of_a_split_sum_to_one():
     rows = profile_rows.rows()
     rows.loc[:9, "label"] = 0
     described = profile.describe(rows)
@@ -39,7 +39,7 @@ def test_the_shares_of_a_splits_classes_sum_to_one():
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=200), st.lists(st.integers(0, 10**6), min_size=1))
 @example([0], [62])
-def test_a_histogram_holds_every_sample_once(train: list[int], test: list[int]) -> None:
+def test_a_histogram_counts_every_sample_once(train: list[int], test: list[int]) -> None:
     rows = table([str(i) for i in range(len(train))], [str(i) for i in range(len(test))])
     rows["ones"] = train + test
     found = profile.distributions(rows, DATASET)["ones"]
@@ -53,7 +53,7 @@ def test_a_split_without_samples_has_no_distributions():
     assert profile.distributions(table(["a"], []), DATASET) == {}
 
 
-def test_what_cannot_be_read_is_named_with_the_remedy(tmp_path):
+def test_unreadable_files_are_named_with_the_remedy(tmp_path):
     with pytest.raises(DataError, match=r"cannot be read.*dvc repro vectorize"):
         profile.load(tmp_path)
     folder = profile_rows.save(profile_rows.rows(), tmp_path)
@@ -70,7 +70,7 @@ def test_a_damaged_manifest_is_named(tmp_path, manifest):
         profile.load(folder)
 
 
-def test_a_profile_of_other_data_is_refused(tmp_path):
+def test_a_profile_that_does_not_match_the_manifest_is_refused(tmp_path):
     folder = profile_rows.save(profile_rows.rows(), tmp_path, samples={"train": 41, "test": 20})
     with pytest.raises(DataError, match=r"40 rows of train, but manifest.json says 41"):
         profile.load(folder)
@@ -83,7 +83,7 @@ def test_a_missing_column_fails_validation(tmp_path, column):
         profile.load(folder)
 
 
-def test_text_in_the_place_of_numbers_fails_validation(tmp_path):
+def test_text_in_place_of_numbers_fails_validation(tmp_path):
     folder = profile_rows.save(profile_rows.rows().assign(ones="many"), tmp_path)
     with pytest.raises(ValidationFailed, match="must hold numbers: ones"):
         profile.load(folder)

@@ -35,29 +35,29 @@ def test_equal_summaries_are_equal_bytes(tmp_path):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def test_the_page_needs_no_network_and_runs_nothing(tmp_path):
+def test_the_page_needs_no_network_and_contains_no_scripts(tmp_path):
     text = page(tmp_path)
     assert not re.search(r"https?://|<script|<link|<img|url\(|@import", text)
 
 
-def test_the_page_escapes_what_params_say(tmp_path):
+def test_the_page_escapes_values_from_params(tmp_path):
     assert "Some &lt;i&gt;texts&lt;/i&gt;" in page(tmp_path)
 
 
-def test_the_page_says_what_failed_and_what_was_accepted_although_not_zero(tmp_path):
+def test_the_page_names_failures_and_accepted_flaws(tmp_path):
     text = page(tmp_path)
     assert "1 of 3 expectations" in text
     assert "✗ refused" in text
     assert "! accepted" in text
 
 
-def test_a_page_without_failure_still_names_deviations(tmp_path):
+def test_a_page_without_failures_names_accepted_flaws(tmp_path):
     text = page(tmp_path, checks=summary().checks[:2])
     assert "all 2 expectations are met; 1 of them has deviations within" in text
 
 
 @pytest.mark.parametrize("sample", [True, False])
-def test_a_sample_is_shown_as_such(tmp_path, sample):
+def test_demo_data_are_marked(tmp_path, sample):
     assert ("Embedded sample." in page(tmp_path, sample=sample)) is sample
 
 
@@ -75,13 +75,13 @@ def test_the_json_states_every_check(tmp_path):
     }  # fmt: skip
 
 
-def test_the_table_has_one_line_a_failed_check():
+def test_the_table_has_one_line_per_failed_check():
     header, *lines = summary().table().splitlines()
     assert header.split() == ["check", "split", "expected", "found"]
     assert [line.split() for line in lines] == [["samples", "test", "30", "20"]]
 
 
-def test_checks_of_one_name_stand_together():
+def test_checks_are_grouped_by_name():
     assert [(name, [check.split for check in checks]) for name, checks in summary().groups()] == [
         ("samples", ["train", "test"]),
         ("overlap", ["both"]),
