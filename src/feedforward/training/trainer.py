@@ -4,6 +4,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -113,7 +114,7 @@ def fit(
         stopped = best is not None and best.update(figures["val_cross_entropy"])
         if stopped or len(failures) == len(models):
             break
-    replicas = _replicas(pack, curves, best, train)
+    replicas = _replicas(pack, curves, best, evaluation, train)
     return [failures.get(k, replica) for k, replica in enumerate(replicas)]
 
 
@@ -125,14 +126,18 @@ def _append(curves: dict[str, list[float]], figures: Mapping[str, float]) -> tup
 
 
 def _replicas(
-    pack: Pack, curves: Sequence[dict[str, list[float]]], best: BestEpochs | None, train: Subset
+    pack: Pack,
+    curves: Sequence[dict[str, list[float]]],
+    best: BestEpochs | None,
+    evaluation: "Evaluation | None",
+    train: Subset,
 ) -> list[Replica]:
     """The trained models; releases the pack."""
     weights, measured = pack.weights(), [dict[str, float]() for _ in pack.models]
-    if best:
+    if best and evaluation:
         chosen = [best_weights or last for best_weights, last in zip(best.weights, weights, strict=True)]
         pack.assign(chosen)
-        for name, values in Evaluation(pack, train).figures("best_").items():
+        for name, values in evaluation.figures("best_", train).items():
             for figures, value in zip(measured, values, strict=True):
                 if name != "best_loss":  # includes the penalty
                     figures[name] = float(value)
@@ -172,8 +177,22 @@ Graph = Callable[..., Sums]
 
 
 def _graph(function: Graph) -> Graph:
-    """The function as a graph, without autograph: parsing the source would cost a second in every process."""
-    return tf.function(function, autograph=False, reduce_retracing=True)  # type: ignore[no-any-return]
+    """A function of a plan and other tensors as one graph for plans of any number of samples, built at the first call.
+
+    TensorFlow keeps graphs (6 MB each) as long as the process lives, and would build another one for another number of
+    samples. Without autograph: parsing the source would cost a second in every process.
+    """
+    graphs: list[Graph] = []
+
+    def call(plan: Plan, *others: Any) -> Sums:
+        if not graphs:
+            shapes = {name: [None, *array.shape[1:]] if array.shape.rank else [] for name, array in plan.items()}
+            signature = {name: tf.TensorSpec(shapes[name], array.dtype) for name, array in plan.items()}
+            rest = tf.nest.map_structure(tf.type_spec_from_value, others)
+            graphs.append(tf.function(function, autograph=False, input_signature=[signature, *rest]))
+        return graphs[0](plan, *others)
+
+    return call
 
 
 def _zeros(pack: Pack, figures: int) -> Sums:
@@ -208,11 +227,11 @@ def _training_graph(pack: Pack, batches: Batches, rule: Rule) -> Graph:
 
 
 class Evaluation:
-    """Repeated evaluation of a pack on the same samples."""
+    """Evaluation of a pack, as often as needed, on the same samples or on others."""
 
     def __init__(self, pack: Pack, samples: Subset) -> None:
         self.pack, self.samples, self.batches = pack, samples, Batches(samples)
-        self.plans = list(self._plans()) if len(samples) <= SECTION else None
+        self.plans = list(_evaluation_plans(self.batches)) if len(samples) <= SECTION else None
         batches = self.batches
 
         @_graph
@@ -223,19 +242,26 @@ class Evaluation:
                 entropy = pack.cross_entropy(batch.labels, logits)
                 return tf.reduce_sum(entropy, -1), pack.score(batch.labels, logits)
 
-            return *_add_steps(batches.steps(plan), step, sums), pack.penalty() * float(len(samples))
+            return *_add_steps(batches.steps(plan), step, sums), pack.penalty()
 
         self.run = run
 
-    def _plans(self) -> Iterator[Plan]:
-        return self.batches.plans(np.arange(len(self.samples)), EVALUATION_ROWS)
+    def figures(self, prefix: str, others: Subset | None = None) -> Figures:
+        """`loss`, `accuracy` (regression: `mae`) and `cross_entropy` with the current weights, each (replicas,).
 
-    def figures(self, prefix: str) -> Figures:
-        """`loss`, `accuracy` (regression: `mae`) and `cross_entropy` with the current weights, each (replicas,)."""
-        sums = _zeros(self.pack, 3)
-        for plan in self.plans or self._plans():
+        others: samples other than those of this evaluation.
+        """
+        plans = self.plans or _evaluation_plans(self.batches)
+        if others is not None:
+            plans = _evaluation_plans(Batches(others))
+        samples, sums = others or self.samples, _zeros(self.pack, 3)
+        for plan in plans:
             sums = self.run(plan, sums[:2])
-        return _figures(sums, self.samples, prefix)
+        return _figures((*sums[:2], sums[2] * float(len(samples))), samples, prefix)
+
+
+def _evaluation_plans(batches: Batches) -> Iterator[Plan]:
+    return batches.plans(np.arange(len(batches.samples)), EVALUATION_ROWS)
 
 
 def _figures(sums: Sums, samples: Subset, prefix: str) -> Figures:
