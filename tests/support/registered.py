@@ -154,7 +154,7 @@ def pictures_champion(store: "Store") -> Version:
     """A version of `tones` for images of 28 × 28 pixels that is champion, with random weights."""
     network = networks.network([784, 8, 3], ["relu", "softmax"], scale=1 / 255)
     frame = ImageEncoder(ImageGeometry(28, 28, 20, (14.0, 14.0)))
-    return _champion(store, "tones", "Tones", ("dark", "grey", "light"), network, frame)
+    return _champion(store, "tones", "Tones", ("dark", "gray", "light"), network, frame)
 
 
 GRADES = {  # a dataset of a table, whose labels JavaScript would sort as numbers

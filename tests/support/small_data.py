@@ -44,9 +44,9 @@ def values(**changes: Any) -> dict[str, Any]:
         },
         "datasets": {
             "tones": {
-                "title": "Small grey pictures",
+                "title": "Small gray pictures",
                 "task": "multiclass",
-                "labels": ["dark", "grey", "light"],
+                "labels": ["dark", "gray", "light"],
                 "files": {"features": {}, "labels": {}},
                 "reader": {
                     "kind": "idx",

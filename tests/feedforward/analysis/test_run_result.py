@@ -54,7 +54,7 @@ def test_a_figure_that_is_not_finite_is_not_written(tmp_path: Path) -> None:
         b"3",
         b"{}",
         b'{"cpu": "x", "runs": [{}]}',
-        b'{"cpu": "x", "runs": [{"colour": 1}]}',
+        b'{"cpu": "x", "runs": [{"color": 1}]}',
         b'{"cpu": "x", "runs": {"a": 1}}',
         b'{"cpu": "x", "runs": 3}',
         b"[" * 100_000,

@@ -223,7 +223,7 @@ def test_fingerprints_change_only_with_parameters_that_matter(
 def test_an_additional_class_changes_the_fingerprint() -> None:
     before, after = (
         fingerprints(plan(changed("datasets/tones/labels", labels), datasets=["tones"]))
-        for labels in (["dark", "grey", "light"], ["dark", "grey", "light", "white"])
+        for labels in (["dark", "gray", "light"], ["dark", "gray", "light", "white"])
     )
     assert not set(before.values()) & set(after.values())
 

@@ -74,7 +74,7 @@ def give_pictures(labels: np.ndarray, brightness: int) -> None:
         append_only_log.append(
             paths.incoming("tones"),
             {
-                "label": ["dark", "grey", "light"][label],
+                "label": ["dark", "gray", "light"][label],
                 "digest": hashlib.sha256(pixels.tobytes()).hexdigest(),
                 "pixels": base64.b64encode(pixels.tobytes()).decode(),
             },
@@ -111,7 +111,7 @@ def test_samples_like_the_training_data_do_not_drift(small: Params) -> None:
     for pixels, label in zip(np.asarray(same.features), same.labels.tolist(), strict=True):
         raw = pixels.tobytes()
         entry = {"digest": hashlib.sha256(raw).hexdigest(), "pixels": base64.b64encode(raw).decode()}
-        append_only_log.append(paths.incoming("tones"), {"label": ["dark", "grey", "light"][label], **entry})
+        append_only_log.append(paths.incoming("tones"), {"label": ["dark", "gray", "light"][label], **entry})
     result = policy.observe(small, "tones", NOW)
     assert result.comparison is not None
     assert result.comparison.distances.drifted == ()

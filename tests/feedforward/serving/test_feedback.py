@@ -30,7 +30,7 @@ def test_a_correction_is_stored_once_and_the_file_is_bounded(served: Running) ->
     assert (first["text"], first["label"], first["version"], first["answer"]) == ("word1 größe", "glad", 1, "sad")
 
     image = base64.b64encode(encoded(stroke(40, 40))).decode()
-    assert correct(image, "grey", "tones").json() == {"stored": True}
+    assert correct(image, "gray", "tones").json() == {"stored": True}
     [entry] = append_only_log.read(paths.incoming("tones"))
     assert len(base64.b64decode(entry["pixels"])) == entry["height"] * entry["width"] == 784
 

@@ -98,7 +98,7 @@ def test_probabilities_move_with_each_word_and_words_that_push_are_marked(seat: 
 
 def test_an_answer_to_a_cleared_sample_is_not_shown(seat: Seat, tmp_path: Path) -> None:
     page = seat.open()
-    page.get_by_role("radio", name="Small grey pictures").check(force=True)
+    page.get_by_role("radio", name="Small gray pictures").check(force=True)
     (tmp_path / "a.png").write_bytes(b"no picture")
     seat.answers("Draw something")
     with page.expect_response("**/predict/*") as late:
@@ -156,10 +156,10 @@ def test_a_drawing_is_answered_as_it_grows(browser: "Browser", served: Running, 
     first = strips(page)["champion"]
     drag(seat, [(60, 60), (200, 60), (200, 200)], touch)
     sync.expect(page.locator("#models .strip").first).not_to_have_attribute("aria-label", first)
-    page.get_by_role("button", name="grey").click()
-    seat.says("kept", "stored as grey")
+    page.get_by_role("button", name="gray").click()
+    seat.says("kept", "stored as gray")
     [entry] = kept("tones")
-    assert (entry["label"], entry["height"], entry["width"]) == ("grey", 28, 28)
+    assert (entry["label"], entry["height"], entry["width"]) == ("gray", 28, 28)
     page.get_by_role("button", name="Clear").click()
     seat.answers("Draw something")
     seat.context.close()
@@ -258,7 +258,7 @@ def test_everything_can_be_done_with_keys(seat: Seat) -> None:
     tab_to("#file")
     tab_to("#labels button:nth-child(2)")
     page.keyboard.press("Enter")
-    seat.says("kept", "stored as grey")
+    seat.says("kept", "stored as gray")
     page.reload()
     tab_to("#choice input")
     page.keyboard.press("ArrowDown")
@@ -293,7 +293,7 @@ def test_an_error_is_shown_beside_the_input_and_the_next_input_is_answered(seat:
     seat.answers("glad")
     sync.expect(page.locator("#wrong")).to_be_hidden()
 
-    page.get_by_role("radio", name="Small grey pictures").check(force=True)
+    page.get_by_role("radio", name="Small gray pictures").check(force=True)
     for name, content, said in (
         ("a.png", b"no picture", "This sample must be a picture (PNG"),
         ("a.png", b"", "This file is empty"),
@@ -353,7 +353,7 @@ def test_it_fits_a_phone_and_is_readable(browser: "Browser", served: Running, sc
         page.locator("#text").fill(text)
         time.sleep(0.4)
         check(page)
-    page.get_by_role("radio", name="Small grey pictures").check(force=True)
+    page.get_by_role("radio", name="Small gray pictures").check(force=True)
     drag(seat, [(60, 60), (60, 200)], touch=False)
     sync.expect(page.locator("#view")).to_be_visible()
     check(page)
