@@ -1,6 +1,7 @@
 """The commands for params.yaml and data: params, init, describe."""
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,8 +38,9 @@ def init(
     from feedforward.core import paths
     from feedforward.data import config_inference
 
-    guess = config_inference.guess(path.resolve(), target or ())
-    chosen = name or config_inference.name_of(path.resolve())
+    path = Path(os.path.realpath(path))  # unlike `resolve`, raises nothing if links form a loop
+    guess = config_inference.guess(path, target or ())
+    chosen = name or config_inference.name_of(path)
     config_inference.write(guess.entry, chosen, paths.params())
     print(f"datasets.{chosen} was added to {paths.params().name}. These are guesses; change what is wrong:")
     for reason in guess.reasons:

@@ -38,6 +38,15 @@ def test_a_mistake_on_the_command_line_is_reported_in_one_line(
     assert files(checkout) == before
 
 
+def test_data_behind_links_that_form_a_loop_are_one_line(
+    shell: Shell, checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(checkout)
+    (tmp_path / "loop.csv").symlink_to("loop.csv")
+    assert shell.run("init", str(tmp_path / "loop.csv")) == 2
+    assert len(shell.printed.splitlines()) == 1
+
+
 def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str], shell: Shell) -> None:
     assert shell.run("--help") == 0
     assert shell.run("train", "-h") == 0

@@ -123,7 +123,7 @@ def _is_local(location: str) -> bool:
 def _absolute(location: str) -> str:
     if not _is_local(location):
         return location
-    return str((paths.root() / os.path.expanduser(location)).resolve())  # noqa: PTH111  # unlike pathlib, keeps an unknown ~user
+    return os.path.realpath(paths.root() / os.path.expanduser(location))  # noqa: PTH111  # unlike pathlib, never raises
 
 
 def _fetch_file(

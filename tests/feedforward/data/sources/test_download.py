@@ -82,6 +82,11 @@ def test_correct_files_are_not_fetched_again(root):
     assert (raw / "numbers").read_bytes() == CONTENT
 
 
+def test_links_that_form_a_loop_are_a_file_that_is_missing(root):
+    (root / "loop.gz").symlink_to("loop.gz")
+    assert "loop.gz" in failure(numbers("loop.gz"), root)
+
+
 def test_sources_are_tried_in_order(root, monkeypatch):
     first, second, third = (bytes([number]) * 9 for number in range(3))
     put(root / "named", gzip.compress(first))
