@@ -26,7 +26,7 @@ Make = Callable[[], bytes]
 
 @dataclass(frozen=True)
 class Damaged:
-    """A file that must be rejected with a message that contains `said`.
+    """A file that must be rejected with a message that contains `message`.
 
     kind: the reader of the file. name: its file name, for readers of folders.
     """
@@ -34,7 +34,7 @@ class Damaged:
     what: str
     kind: str
     make: Make = field(repr=False)
-    said: str
+    message: str
     name: str = ""
 
 
@@ -185,11 +185,11 @@ WANTED = "set/train/neg/9_9.txt"
 
 @dataclass(frozen=True)
 class Hostile:
-    """An archive that must be rejected with `said`; None: it is accepted, and only its reviews are read."""
+    """An archive that must be rejected with `message`; None: it is accepted, and only its reviews are read."""
 
     what: str
     make: Make = field(repr=False)
-    said: str | None = None
+    message: str | None = None
 
 
 def _with(*entries: tuple[tarfile.TarInfo, bytes], layout: int = tarfile.GNU_FORMAT) -> Make:

@@ -27,14 +27,14 @@ def files(root: Path) -> set[str]:
     return {str(path.relative_to(root)) for path in root.rglob("*") if path.suffix != ".lock" and path.is_file()}
 
 
-@pytest.mark.parametrize(("arguments", "code", "said"), mistakes.COMMANDS, ids=lambda value: str(value)[:50])
+@pytest.mark.parametrize(("arguments", "code", "message"), mistakes.COMMANDS, ids=lambda value: str(value)[:50])
 def test_a_mistake_on_the_command_line_is_reported_in_one_line(
-    shell: Shell, checkout: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], code: int, said: str
+    shell: Shell, checkout: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
     monkeypatch.chdir(checkout)
     before = files(checkout)
-    assert (shell.run(*arguments), said in shell.printed) == (code, True), shell.printed
-    assert len(shell.printed.splitlines()) == bool(said)
+    assert (shell.run(*arguments), message in shell.printed) == (code, True), shell.printed
+    assert len(shell.printed.splitlines()) == bool(message)
     assert files(checkout) == before
 
 
@@ -76,13 +76,13 @@ def test_a_read_only_folder_is_reported_in_one_line(
     for name in ("mlruns", ".locks"):
         (tmp_path / name).write_text("a file where a folder should be")
     monkeypatch.chdir(tmp_path)
-    for arguments, said in (
+    for arguments, message in (
         (["run"], "/.locks: File exists"),
         (["sync"], "/mlruns: "),
         (["promote", "notes"], "/mlruns: "),
     ):
         assert shell.run(*arguments) == 1
-        assert said in shell.printed
+        assert message in shell.printed
         assert "fix it, then run again" in shell.printed
         assert len(shell.printed.splitlines()) == 1
     monkeypatch.setenv("FEEDFORWARD_STORE", "/dev/null/store")

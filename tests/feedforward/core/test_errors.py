@@ -26,7 +26,7 @@ def test_every_failure_is_one_line_except_lists_and_tables(capsys: pytest.Captur
     def fail(error: Exception) -> None:
         raise error
 
-    for error, code, said in (
+    for error, code, message in (
         (DataError("column 'a\nb': odd\n"), 1, "column 'a b': odd"),
         (InputError("a\nb", "must be c\x07"), 2, r"a b: must be c\x07"),
         (ParamsError(["one\nproblem", "another"]), 2, "one problem\nanother"),
@@ -34,4 +34,4 @@ def test_every_failure_is_one_line_except_lists_and_tables(capsys: pytest.Captur
         (OSError(28, "No space left on device", "a\nb"), 1, "a b: No space left on device; fix it, then run again"),
     ):
         assert errors.reported(lambda error=error: fail(error)) == code  # type: ignore[misc]
-        assert capsys.readouterr().err == f"{said}\n"
+        assert capsys.readouterr().err == f"{message}\n"

@@ -43,12 +43,12 @@ def test_names_with_line_breaks_are_printed_on_one_line(
     [line] = [line for line in shell.answered.splitlines() if line.startswith("yes indeed: ")][:1]
     assert r"\x1b[31mred | <b> " in line
 
-    for arguments, said in (
+    for arguments, message in (
         (("--name", "other", "--target", "a\nb"), r"--target: must be among first name, \x1b[31mred"),
         (("--name", "a\nb"), r"params.yaml: datasets.'a\nb'"),
     ):
         assert shell.run("init", str(odd), *arguments) == 2
-        assert said in shell.printed
+        assert message in shell.printed
         assert len(shell.printed.splitlines()) == 1
     (paths.raw("odd") / "odd.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match="cannot be read as a table") as caught:

@@ -132,7 +132,7 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(inside)
     with pytest.raises(FeedforwardError) as caught:
         READ[row.kind](inside, row.make(), row.name)
-    assert row.said in str(caught.value)
+    assert row.message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 1
     assert list(tmp_path.iterdir()) == [inside]
@@ -164,14 +164,14 @@ def test_a_hostile_archive_writes_nothing_but_reviews(
         (tmp_path / "mirror" / "set.tar.gz").write_bytes(row.make())
         before = {path for path in tmp_path.rglob("*") if not path.is_relative_to(root / "raw")}
         files, raw = {"set.tar.gz": reviews_file()}, root / "raw"
-        if row.said is None:
+        if row.message is None:
             download.fetch(files, raw, ["../mirror"], IMPATIENT)
             [(names, contents)] = archive_members.read(raw / "set.tar.gz.parquet")
             assert dict(zip(names, contents, strict=True)) == REVIEWS
         else:
             with pytest.raises(SourceError) as caught:
                 download.fetch(files, raw, ["../mirror"], IMPATIENT)
-            assert row.said in str(caught.value)
+            assert row.message in str(caught.value)
             assert str(caught.value).isprintable()
             assert not list(raw.iterdir())
         assert {path for path in tmp_path.rglob("*") if not path.is_relative_to(root / "raw")} == before
@@ -214,12 +214,12 @@ def test_a_corrupted_file_is_read_or_refused(
     folder = tmp_path_factory.mktemp("fuzz")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FEEDFORWARD_ROOT", str(folder))
-        said = ""
+        message = ""
         try:
             READ[drawn[0]](folder, drawn[1], "")
         except FeedforwardError as error:
-            said = str(error)
-        assert not said or said.isprintable()
+            message = str(error)
+        assert not message or message.isprintable()
 
 
 @examples(150)

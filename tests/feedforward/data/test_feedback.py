@@ -50,9 +50,9 @@ def test_valid_samples_are_added_once_and_the_others_are_counted(root: Path) -> 
     give("reviews", "positive", "both")
     give("reviews", "negative", "no " * 20)
     append_only_log.append(paths.incoming("reviews"), {"label": "negative"})
-    found = feedback.examine("reviews", reviews())
-    assert [entry["text"] for entry in found.new] == ["good fun, good größe"]
-    assert found.refused == {
+    intake = feedback.examine("reviews", reviews())
+    assert [entry["text"] for entry in intake.new] == ["good fun, good größe"]
+    assert intake.refused == {
         "damaged": 2, "given two labels": 2, "in the data already": 1, "too short or too long": 1, "unknown label": 1,
     }  # fmt: skip
     assert feedback.take("reviews", reviews(), collect=False) == 0

@@ -69,18 +69,18 @@ def test_the_profile_has_one_row_per_sample_in_the_order_of_the_splits(root, mak
     rows = profile(folder)
     assert [*rows[0]] == ["split", "label", "raw_length", "ones", "minimum", "maximum", "digest"]
     for name in ("train", "test"):
-        split, found = Split.load(folder / name), [row for row in rows if row["split"] == name]
+        split, profile_rows = Split.load(folder / name), [row for row in rows if row["split"] == name]
         dense = split.features if isinstance(split.features, np.ndarray) else split.features.dense()
-        assert [row["label"] for row in found] == split.labels.tolist()
-        assert [row["ones"] for row in found] == np.count_nonzero(dense, axis=1).tolist()
-        assert [row["minimum"] for row in found] == dense.min(axis=1).tolist()
-        assert [row["maximum"] for row in found] == dense.max(axis=1).tolist()
+        assert [row["label"] for row in profile_rows] == split.labels.tolist()
+        assert [row["ones"] for row in profile_rows] == np.count_nonzero(dense, axis=1).tolist()
+        assert [row["minimum"] for row in profile_rows] == dense.min(axis=1).tolist()
+        assert [row["maximum"] for row in profile_rows] == dense.max(axis=1).tolist()
         if make == "images":
-            assert [row["digest"] for row in found] == [sha256(image.tobytes()) for image in dense]
-            assert {row["raw_length"] for row in found} == {16}
+            assert [row["digest"] for row in profile_rows] == [sha256(image.tobytes()) for image in dense]
+            assert {row["raw_length"] for row in profile_rows} == {16}
         else:
             raw = {sha256(text): len(text) for text in REVIEWS.values()}
-            assert all(raw[row["digest"]] == row["raw_length"] for row in found)
+            assert all(raw[row["digest"]] == row["raw_length"] for row in profile_rows)
 
 
 @pytest.mark.parametrize("make", ["texts", "images"])

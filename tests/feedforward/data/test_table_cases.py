@@ -235,7 +235,7 @@ def test_init_asks_for_the_target_if_the_last_column_cannot_be_learned(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("nosuch.csv", "no such file"),
         ("https:/example.org/x.csv", "download it first"),
@@ -244,11 +244,11 @@ def test_init_asks_for_the_target_if_the_last_column_cannot_be_learned(tmp_path:
         ("two", "holds tables"),
     ],
 )
-def test_init_names_files_that_it_cannot_read(tmp_path: Path, name: str, said: str) -> None:
+def test_init_names_files_that_it_cannot_read(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "two").mkdir()
     for file in ("x.zip", "x.xlsx", "two/train.csv", "two/test.csv"):
         (tmp_path / file).write_text("a,b\n")
-    with pytest.raises(InputError, match=said) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         config_inference.guess(tmp_path / name)
     assert "\n" not in str(caught.value)
 
@@ -323,14 +323,14 @@ def test_a_table_that_init_accepts_can_be_prepared_and_predicted(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FEEDFORWARD_ROOT", str(folder))
         (folder / "params.yaml").write_text(HEAD)
-        said = ""
+        message = ""
         try:
             guess = config_inference.guess(folder / "a.csv")
             config_inference.write(guess.entry, "own", folder / "params.yaml")
         except FeedforwardError as error:
-            said = str(error)
-        if said:
-            assert said.isprintable()
+            message = str(error)
+        if message:
+            assert message.isprintable()
             return
         params = load_params(folder / "params.yaml")
         dataset = params.datasets["own"]

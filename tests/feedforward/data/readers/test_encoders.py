@@ -65,7 +65,7 @@ def test_words_are_returned_in_order_with_their_columns() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sample", "said"),
+    ("sample", "message"),
     [
         ("", "at least one word"),
         (" \n\t ", "at least one word"),
@@ -78,8 +78,8 @@ def test_words_are_returned_in_order_with_their_columns() -> None:
         (True, "must be a text, got true or false"),
     ],
 )
-def test_a_sample_that_is_not_a_text_is_refused_with_its_field(sample: object, said: str) -> None:
-    with pytest.raises(InputError, match=said) as caught:
+def test_a_sample_that_is_not_a_text_is_refused_with_its_field(sample: object, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
         TEXTS.check(sample, "samples.3")
     assert caught.value.field == "samples.3"
 
@@ -102,7 +102,7 @@ def test_a_picture_may_be_bytes_base64_a_data_url_or_gray_levels() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sample", "said"),
+    ("sample", "message"),
     [
         ("not base64!", "base64"),
         (base64.b64encode(b"text").decode(), "must be a picture"),
@@ -123,8 +123,8 @@ def test_a_picture_may_be_bytes_base64_a_data_url_or_gray_levels() -> None:
         (None, "got null"),
     ],
 )
-def test_a_sample_that_is_not_a_picture_is_refused_with_its_field(sample: object, said: str) -> None:
-    with pytest.raises(InputError, match=said) as caught:
+def test_a_sample_that_is_not_a_picture_is_refused_with_its_field(sample: object, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
         IMAGES.check(sample, "samples.0")
     assert caught.value.field == "samples.0"
 
@@ -172,11 +172,11 @@ def test_the_encoder_of_a_dataset_is_created_from_its_vectorized_files(tmp_path:
 def test_features_are_translated_into_another_vocabulary() -> None:
     other = TextEncoder(tokenizer.Vocabulary(("film", "bad", "good", "the"), 12))
     texts = ["the bad film", "a film don't größe", "the the unknown", "bad"]
-    found = encoders.translate(TEXTS.encode(texts), TEXTS, other)
+    translated = encoders.translate(TEXTS.encode(texts), TEXTS, other)
     expected = other.encode(texts)
-    assert isinstance(found, MultiHot)
-    np.testing.assert_array_equal(found.indptr, expected.indptr)
-    np.testing.assert_array_equal(found.indices, expected.indices)
+    assert isinstance(translated, MultiHot)
+    np.testing.assert_array_equal(translated.indptr, expected.indptr)
+    np.testing.assert_array_equal(translated.indices, expected.indices)
     same = TEXTS.encode(texts)
     assert encoders.translate(same, TEXTS, TEXTS) is same
     with pytest.raises(DataError, match="cannot be compared"):

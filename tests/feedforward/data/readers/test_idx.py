@@ -23,12 +23,12 @@ def config(shuffle_seed: int | None = None) -> IdxReader:
 
 @pytest.fixture
 def files(tmp_path):
-    found = {}
+    paths = {}
     for name in ("train", "test"):
         for kind, array in (("images", IMAGES[name]), ("labels", LABELS[name])):
-            found[f"{name} {kind}"] = tmp_path / f"{name}-{kind}"
-            found[f"{name} {kind}"].write_bytes(idx(array))
-    return found
+            paths[f"{name} {kind}"] = tmp_path / f"{name}-{kind}"
+            paths[f"{name} {kind}"].write_bytes(idx(array))
+    return paths
 
 
 def test_images_become_rows_of_pixels(files):

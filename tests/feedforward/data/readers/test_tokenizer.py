@@ -146,8 +146,8 @@ def test_no_texts_give_no_rows():
 
 def test_nul_right_to_left_text_and_invalid_utf8_are_encoded():
     texts = [b"a\0b c", "שלום עולם".encode(), b"caf\xe9 \xff\xff"]
-    found = set(words.count(texts)["word"].to_pylist())
-    assert found == {"a\0b", "c", "שלום", "עולם", "café", "ÿÿ"}
+    distinct = set(words.count(texts)["word"].to_pylist())
+    assert distinct == {"a\0b", "c", "שלום", "עולם", "café", "ÿÿ"}
 
 
 def test_a_megabyte_of_text_and_a_text_without_spaces_are_encoded():

@@ -42,11 +42,11 @@ def test_class_shares_of_a_split_sum_to_one():
 def test_a_histogram_counts_every_sample_once(train: list[int], test: list[int]) -> None:
     rows = table([str(i) for i in range(len(train))], [str(i) for i in range(len(test))])
     rows["ones"] = train + test
-    found = profile.distributions(rows, DATASET)["ones"]
-    assert (sum(found["train"]), sum(found["test"])) == (len(train), len(test))
-    assert len(found["train"]) == len(found["edges"]) - 1 <= profile.BINS + 1
-    assert np.all(np.diff(found["edges"]) > 0)
-    assert found["open_end"] == (max(train + test) >= found["edges"][-1])
+    histogram = profile.distributions(rows, DATASET)["ones"]
+    assert (sum(histogram["train"]), sum(histogram["test"])) == (len(train), len(test))
+    assert len(histogram["train"]) == len(histogram["edges"]) - 1 <= profile.BINS + 1
+    assert np.all(np.diff(histogram["edges"]) > 0)
+    assert histogram["open_end"] == (max(train + test) >= histogram["edges"][-1])
 
 
 def test_a_split_without_samples_has_no_distributions():
