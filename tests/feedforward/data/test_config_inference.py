@@ -1,6 +1,7 @@
 """`feedforward init` on unusual tables: the inferred entry is readable and valid, and messages stay on one line."""
 
 import csv
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from shell import Shell
 from feedforward.config.schema import load_params
 from feedforward.core import paths
 from feedforward.core.errors import DataError
-from feedforward.data import preparation
+from feedforward.data import config_inference, preparation
 
 HEAD = "seeds: 2\nvariants: {original: {}, larger: {size: large}}\n"
 NAMES = ("first\nname", "\x1b[31mred | <b>", "tar\r\nget")
@@ -54,3 +55,13 @@ def test_names_with_line_breaks_are_printed_on_one_line(
     with pytest.raises(DataError, match="cannot be read as a table") as caught:
         preparation.vectorize("odd", dataset)
     assert str(caught.value).isprintable()
+
+
+def test_entries_that_are_written_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text(HEAD)
+    (tmp_path / "odd.csv").write_text("size,mood\n" + "".join(f"{k / 7},{'yn'[k % 2]}\n" for k in range(40)))
+    entry = config_inference.guess(tmp_path / "odd.csv", ()).entry
+    names = [f"odd{number}" for number in range(8)]
+    with ThreadPoolExecutor(len(names)) as threads:
+        list(threads.map(lambda name: config_inference.write(entry, name, tmp_path / "params.yaml"), names))
+    assert sorted(load_params(tmp_path / "params.yaml").datasets) == names

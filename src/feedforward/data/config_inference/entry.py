@@ -1,8 +1,11 @@
 """The entry of params.yaml: network and training by the size of the data, and how it is written into the file."""
 
+import contextlib
+import fcntl
+import os
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
@@ -100,6 +103,22 @@ def write(entry: Mapping[str, Any], name: str, file: Path) -> Params:
         InputError: there is such a dataset, or the file cannot be extended.
         ParamsError: the entry contradicts the rest.
     """
+    with _locked(file.parent):
+        return _write(entry, name, file)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a lock on a folder: of two processes that extend a file in it, the second reads what the first wrote."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _write(entry: Mapping[str, Any], name: str, file: Path) -> Params:
     from ruamel.yaml import YAML
 
     from feedforward.config import yaml_reader
