@@ -180,3 +180,5 @@ def test_prediction_reads_cells_as_training_does(tmp_path: Path, prepare: Callab
         assert encoder.check(cells, "row") == first
     assert encoder.unknown(first) == []
     assert encoder.unknown(encoder.check(cells | {"town": "nowhere"}, "row")) == ["town=nowhere"]
+    long = encoder.check(cells | {"town": "x" * 5000}, "row")
+    assert encoder.unknown(long) == [f"town={'x' * 40}…"]

@@ -14,6 +14,7 @@ from feedforward.data.readers.columns import Columns
 from feedforward.data.readers.sample_kinds import kind_of
 
 COLUMNS = "columns.json"
+SHOWN = 40  # characters of an unknown category in a warning
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,9 @@ class RowEncoder:
         return self.measured.encode(numbers, texts, len(samples))
 
     def unknown(self, sample: Mapping[str, float | str]) -> list[str]:
-        """`COLUMN=CATEGORY` of each category that does not occur in the training rows."""
-        values = [(name, sample[name], known) for name, known in self.measured.categorical]
-        return [f"{name}={value or '(missing)'}" for name, value, known in values if value not in known]
+        """`COLUMN=CATEGORY` of each category that does not occur in the training rows; a long one is cut."""
+        values = [(name, str(sample[name]), known) for name, known in self.measured.categorical]
+        return [f"{name}={_short(value) or '(missing)'}" for name, value, known in values if value not in known]
 
     def settings(self) -> dict[str, Any]:
         """JSON values."""
@@ -73,6 +74,10 @@ class RowEncoder:
     def files(self) -> dict[str, bytes]:
         """Means, deviations, categories and spellings of the training rows."""
         return {COLUMNS: self.measured.to_json()}
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def _cell(sample: Mapping[str, Any], name: str, field: str) -> Any:
