@@ -45,10 +45,10 @@ class Target:
 
 
 TARGETS = (
-    Target("wall, 1 seed", 0.30, 0.15, "of plain"),
-    Target("peak memory, 1 seed", 0.20, None, "of plain"),
-    Target("wall, 5 seeds", 0.80, None, "of plain"),
-    Target("wall, 10 seeds", 1.20, 1.00, "of plain"),
+    Target("wall, 1 seed", 0.30, 0.15, "× plain"),
+    Target("peak memory, 1 seed", 0.20, None, "× plain"),
+    Target("wall, 5 seeds", 0.80, None, "× plain"),
+    Target("wall, 10 seeds", 1.20, 1.00, "× plain"),
     Target("`dvc repro` with nothing to do", 3.0, None, "s"),
     Target("`feedforward --help`", 0.5, None, "s"),
 )
@@ -68,7 +68,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seeds", type=lambda text: [int(part) for part in text.split(",")], default=[1, 5, 10])
     parser.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / "bench.json")
-    parser.add_argument("--quick", action="store_true", help="one round, one epoch, few samples: does it run?")
+    parser.add_argument(
+        "--quick", action="store_true", help="one round, one epoch, few samples, to test the benchmark itself"
+    )
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.seeds = 1, options.seeds[:1]
@@ -135,7 +137,7 @@ def _pipeline(
 
 
 def _tested(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Means over seeds of the final models' test metrics, by dataset, to check that both sides compute the same."""
+    """Means over seeds of the final models' test metrics, by dataset, to check that both give the same results."""
     final = [run for run in runs if run["role"] == "final"]
     return {
         name: {
@@ -180,7 +182,7 @@ def judged(summary: dict[str, Any]) -> list[tuple[Target, float]]:
 
 def table(report: dict[str, Any]) -> list[list[str]]:
     """A header and a row for each measurement."""
-    cells = [["", "wall s", "of plain", "CPU s", "of plain", "peak GB", "of plain"]]
+    cells = [["", "wall s", "ratio", "CPU s", "ratio", "peak GB", "ratio"]]
     for name in report["names"]:
         row = report["summary"][name]
         cells.append(

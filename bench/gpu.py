@@ -27,12 +27,12 @@ def main() -> None:
     """Measure, write and print; exit with an error without a GPU."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / "gpu.json")
-    parser.add_argument("--quick", action="store_true", help="ten replicas, two epochs: does it run?")
+    parser.add_argument("--quick", action="store_true", help="ten replicas, two epochs, to test the benchmark itself")
     options = parser.parse_args()
     runner.prepare(1)
     device = _device()
     params, bandwidth = load_params(), _bandwidth()
-    print(f"{device}: {bandwidth / 1e9:.0f} GB/s, measured", flush=True)
+    print(f"{device}: {bandwidth / 1e9:.0f} GB/s of measured memory bandwidth", flush=True)
     rows = [
         _row(params, name, variant, seeds, bandwidth, 2 if options.quick else 0)
         for seeds in (SEEDS[:1] if options.quick else SEEDS)
@@ -101,7 +101,7 @@ def _row(params: Params, name: str, variant: str, seeds: int, bandwidth: float, 
 def table(report: dict[str, Any]) -> list[list[str]]:
     """A header and a row for each variant and number of replicas."""
     rows = [
-        ["", "replicas", "all epochs, s", "s per replica", "one epoch, s", "GB per epoch", "of the bandwidth floor"]
+        ["", "replicas", "all epochs, s", "s per replica", "one epoch, s", "GB per epoch", "bandwidth floor / time"]
     ]
     for row in report["rows"]:
         name = f"{row['dataset']} {row['variant']}"

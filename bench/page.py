@@ -25,14 +25,17 @@ def page(reports: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _bench(report: Mapping[str, Any]) -> list[str]:
-    rounds = f"Medians of {report['rounds']} rounds, alternating, in fresh processes; in brackets the range of ratios."
+    rounds = (
+        f"Medians of {report['rounds']} alternating rounds, each in fresh processes. Ratios are to the plain script;"
+        " the range over the rounds is in parentheses."
+    )
     return [
         "## The whole job",
         machine(report["machine"]),
         rounds,
         markdown(bench.table(dict(report))),
         markdown(bench.targets_table(dict(report))),
-        "Test metrics of the final models, to check that both sides compute the same:",
+        "Test metrics of the final models, to check that the script and the pipeline compute the same results:",
         markdown(_figures(report)),
     ]
 
@@ -49,20 +52,23 @@ def _figures(report: Mapping[str, Any]) -> list[list[str]]:
 def _parts(report: Mapping[str, Any]) -> list[str]:
     rates = report["rates"]
     text = (
-        f"This machine: {rates['flops'] / 1e9:.0f} GFLOP/s on one core, {rates['flops_all'] / 1e9:.0f} on all;"
-        f" {rates['bandwidth'] / 1e9:.0f} and {rates['bandwidth_all'] / 1e9:.0f} GB/s."
+        f"Measured rates: {rates['flops'] / 1e9:.0f} GFLOP/s on one core and {rates['flops_all'] / 1e9:.0f} on all"
+        f" cores; memory bandwidth is {rates['bandwidth'] / 1e9:.0f} GB/s from one core and"
+        f" {rates['bandwidth_all'] / 1e9:.0f} GB/s from all cores. The floor of a part is the time that its counted"
+        " operations or bytes take at these rates, whichever is longer."
+        " Training runs on one core, as the pipeline runs a pack without AVX-512."
     )
     return [
         "## Where the job with one seed spends its time",
         markdown(parts.stages_table(report)),
         markdown(parts.imports_table(report)),
         "## Each part and its floor",
-        machine(report["machine"]) + " " + text + " Training on one core, as the pipeline runs a pack without AVX-512.",
+        machine(report["machine"]) + " " + text,
         markdown(parts.parts_table(report)),
         "## Gain of each optimization",
-        "An epoch on one core, and the factor by which it is slower without one optimization.",
+        "Time of an epoch on one core with all optimizations, and the slowdown without each of them.",
         markdown(parts.tricks_table(report)),
-        "## Further replicas of the narrow variants in a pack, 20 epochs with validation",
+        "## Additional replicas of the narrow variants in a pack, 20 epochs with validation",
         markdown(parts.seeds_table(report)),
         "## Growth",
         markdown(parts.growth_table(report)),
@@ -73,8 +79,8 @@ def _parts(report: Mapping[str, Any]) -> list[str]:
 
 def _serving(report: Mapping[str, Any]) -> list[str]:
     rounds = (
-        f"{report['clients']} clients, one sample per request, medians of {report['rounds']} alternating rounds; the"
-        " clients use the same cores."
+        f"{report['clients']} clients, one sample per request, medians of {report['rounds']} alternating rounds. The"
+        " clients run on the same cores as the server."
     )
     return [
         "## Serving",
@@ -87,22 +93,23 @@ def _serving(report: Mapping[str, Any]) -> list[str]:
 
 def _scale(report: Mapping[str, Any]) -> list[str]:
     text = (
-        f"{report['seconds']:.0f} s of each; the simulated workers share the cores with the servers."
+        f"Each row was measured for {report['seconds']:.0f} s; the simulated workers run on the same cores as the"
+        " servers."
         " [scale.md](scale.md) draws the conclusions."
     )
     return [
         "## The shared servers",
         machine(report["machine"]) + " " + text,
-        "Whole runs into MLflow's server:",
+        "Complete runs logged to MLflow's server:",
         markdown(scale.table(report, "runs")),
-        "Prefect flow runs of one task:",
+        "Prefect flow runs with one task each:",
         markdown(scale.table(report, "flows")),
         markdown(scale.bytes_table(report)),
     ]
 
 
 def _gpu(report: Mapping[str, Any]) -> list[str]:
-    text = f"{report['device']}, {report['bandwidth'] / 1e9:.0f} GB/s measured."
+    text = f"{report['device']}, {report['bandwidth'] / 1e9:.0f} GB/s of measured memory bandwidth."
     return ["## On a GPU", text, markdown(gpu.table(dict(report)))]
 
 

@@ -1,4 +1,4 @@
-"""Each part and its floor, the cost of a further replica, and growth: `python -m bench.parts`, or `make bench`.
+"""Each part and its floor, the cost of an additional replica, and growth: `python -m bench.parts`, or `make bench`.
 
 Every measurement runs in a separate process (bench.jobs). The floor of a part is its counted work divided by this
 machine's rates, measured in the same run. Training is measured on one core. Writes reports/bench/parts.json.
@@ -43,19 +43,19 @@ TRICKS = {  # name in bench.tricks → label
     "own_gradient": "TensorFlow's gradient",
     "tensorflow_tail": "no compiled tail",
     "keras_rmsprop": "Keras's RMSprop",
-    "step_by_step": "a graph per step",
+    "step_by_step": "one graph per step",
 }
-FURTHER = Target("further replica of {}", 0.05, None, "of plain")
-EXPONENT = Target("growth of {}, exponent", 1.05)
-VECTORIZE_MEMORY = Target("memory of vectorize, {} times the reviews", 500, None, "MB")
-CLUSTER_MEMORY = Target("memory of any process of a cluster, {} times the reviews", 1000, None, "MB")
+FURTHER = Target("additional replica of {}", 0.05, None, "× plain")
+EXPONENT = Target("scaling exponent of {}", 1.05)
+VECTORIZE_MEMORY = Target("peak memory of vectorize with {} times the reviews", 500, None, "MB")
+CLUSTER_MEMORY = Target("peak memory of the largest cluster process with {} times the reviews", 1000, None, "MB")
 
 
 def main() -> None:
     """Measure, write and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / "parts.json")
-    parser.add_argument("--quick", action="store_true", help="few epochs, little growth: does it run?")
+    parser.add_argument("--quick", action="store_true", help="few epochs, little growth, to test the benchmark itself")
     options = parser.parse_args()
     report = measure_all(options.quick)
     atomic_files.write_json(options.json, report)
@@ -86,7 +86,7 @@ def job(*arguments: object) -> dict[str, Any]:
     command = [sys.executable, "-m", "bench.jobs", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(f"{' '.join(command[1:])} ended with {done.returncode}:\n{done.stderr[-3000:]}")
+        raise SystemExit(f"{' '.join(command[1:])} exited with code {done.returncode}:\n{done.stderr[-3000:]}")
     result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     print(f"{' '.join(command[3:])}: {result}", flush=True)
     return result
@@ -137,7 +137,7 @@ def _data(rates: Rates) -> list[dict[str, Any]]:
         rows.append(row(f"vectorize {name}", result["seconds"], Work(0, result["bytes"]), rates.flops, rates.bandwidth))
     for name in ("mnist", "imdb"):
         result = job("validate", name)
-        label = f"validate {name} (and {result['import']:.1f} s of import)"
+        label = f"validate {name} (plus {result['import']:.1f} s to import the library)"
         rows.append(row(label, result["seconds"], Work(0, result["bytes"]), rates.flops, rates.bandwidth))
     return rows
 
@@ -156,7 +156,7 @@ def _training(rates: Rates, quick: bool) -> list[dict[str, Any]]:
 
 def _tracking(quick: bool) -> dict[str, Any]:
     result = job("log", "imdb", "original", 3 if quick else 8)
-    first = f"first: {result['first']:.1f} s, opening the store: {result['open']:.1f} s"
+    first = f"first run: {result['first']:.1f} s; opening the store: {result['open']:.1f} s"
     return row(f"log one run: curves, figure, model ({first})", result["seconds"], Work(0, result["bytes"]), 1.0, 1e9)
 
 
@@ -230,7 +230,7 @@ def _cluster(alone: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     result = job("spread", "imdb", alone["times"], WORKERS)
     if result["digest"] != alone["vectorize"]["digest"]:
-        raise SystemExit(f"the cluster writes other bytes than one process: {result['digest']}")
+        raise SystemExit(f"the cluster and a single process write different bytes: {result['digest']}")
     return {key: alone[key] for key in ("times", "reviews")} | result
 
 
@@ -251,7 +251,7 @@ def judged(report: Mapping[str, Any]) -> list[tuple[str, Target, float]]:
     sizes = [row["times"] for row in growth]
     for part in ("vectorize", "epoch"):
         seconds = [row[part]["seconds"] for row in growth]
-        values.append((EXPONENT.name.format(f"time of {part}"), EXPONENT, exponent(sizes, seconds)))
+        values.append((EXPONENT.name.format(f"{part} time"), EXPONENT, exponent(sizes, seconds)))
     peak = growth[-1]["vectorize"]["peak"] / 1e6
     values.append((VECTORIZE_MEMORY.name.format(sizes[-1]), VECTORIZE_MEMORY, peak))
     if cluster := report.get("cluster"):
@@ -270,12 +270,12 @@ def stages_table(report: Mapping[str, Any]) -> list[list[str]]:
 
 def imports_table(report: Mapping[str, Any]) -> list[list[str]]:
     """A header and a row for each library."""
-    return [["import", "CPU s"], *([entry["library"], f"{entry['cpu']:.1f}"] for entry in report["imports"])]
+    return [["library imported", "CPU s"], *([entry["library"], f"{entry['cpu']:.1f}"] for entry in report["imports"])]
 
 
 def parts_table(report: Mapping[str, Any]) -> list[list[str]]:
     """A header and a row for each part."""
-    rows = [["part", "s", "GFLOP", "GB", "floor s", "share of floor"]]
+    rows = [["part", "s", "GFLOP", "GB", "floor s", "floor / time"]]
     for part in report["parts"]:
         figures = [f"{part['seconds']:.3f}", f"{part['operations'] / 1e9:.2f}", f"{part['bytes'] / 1e9:.3f}"]
         rows.append([part["name"], *figures, f"{part['floor']:.4f}", f"{part['share']:.0%}"])
@@ -293,7 +293,16 @@ def tricks_table(report: Mapping[str, Any]) -> list[list[str]]:
 
 def seeds_table(report: Mapping[str, Any]) -> list[list[str]]:
     """A header and a row for each narrow variant: seconds on one core."""
-    rows = [["variant", "plain, one seed", "one replica", f"{PACKS[-1]} replicas", "each further", "of plain"]]
+    rows = [
+        [
+            "variant",
+            "plain, one seed",
+            "one replica",
+            f"{PACKS[-1]} replicas",
+            "each additional replica",
+            "additional / plain",
+        ]
+    ]
     for entry in report["seeds"]:
         figures = [f"{entry[key]:.2f}" for key in ("plain", "one", "ten", "further")]
         rows.append([entry["variant"], *figures, f"{entry['ratio']:.3f}"])
@@ -302,23 +311,23 @@ def seeds_table(report: Mapping[str, Any]) -> list[list[str]]:
 
 def growth_table(report: Mapping[str, Any]) -> list[list[str]]:
     """A header, a row for each size, the exponents."""
-    rows = [["reviews", "vectorize s", "MB", "epoch of `smaller` s", "MB"]]
+    rows = [["reviews", "vectorize s", "peak MB", "epoch of `smaller` s", "peak MB"]]
     keys = [(part, figure, unit) for part in ("vectorize", "epoch") for figure, unit in (("seconds", 1), ("peak", 1e6))]
     for size in report["growth"]:
         cells = [size[part][figure] / unit for part, figure, unit in keys]
         rows.append([f"{size['reviews']:,}", *(f"{cell:.2f}" if cell < 100 else f"{cell:.0f}" for cell in cells)])
     sizes = [size["times"] for size in report["growth"]]
     slopes = [exponent(sizes, [size[part][figure] for size in report["growth"]]) for part, figure, _ in keys]
-    return [*rows, ["exponent", *(f"{slope:.2f}" for slope in slopes)]]
+    return [*rows, ["scaling exponent", *(f"{slope:.2f}" for slope in slopes)]]
 
 
 def cluster_table(report: Mapping[str, Any]) -> list[list[str]]:
     """A header, and the resources of a cluster that writes the same bytes as one process, if measured."""
     cluster = report.get("cluster")
     if not cluster:
-        return [["vectorized by a cluster", "not measured: requirements/cluster.txt is not installed"]]
+        return [["vectorized by a Dask cluster", "not measured: requirements/cluster.txt is not installed"]]
     peaks = {name: f"{peak / 1e6:.0f}" for name, peak in cluster["peaks"].items()}
-    header = ["reviews, vectorized by a cluster", "s", *(f"{name} MB" for name in peaks)]
+    header = ["reviews, vectorized by a Dask cluster", "s", *(f"{name} peak MB" for name in peaks)]
     return [header, [f"{cluster['reviews']:,}", f"{cluster['seconds']:.1f}", *peaks.values()]]
 
 

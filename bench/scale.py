@@ -68,8 +68,10 @@ def main() -> None:
     """Measure, write and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / "scale.json")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each server and count of workers")
-    parser.add_argument("--quick", action="store_true", help="few workers, a second, sqlite: does it run?")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="per server and number of workers")
+    parser.add_argument(
+        "--quick", action="store_true", help="few workers, a second, SQLite, to test the benchmark itself"
+    )
     options = parser.parse_args()
     seconds = 1.0 if options.quick else options.seconds
     report = measure_all(seconds, options.quick) | {"quick": options.quick}
@@ -301,7 +303,7 @@ def remote_bytes(lock: Path) -> dict[str, int]:
 
 def table(report: Mapping[str, Any], what: str) -> list[list[str]]:
     """A header and a row for each database and number of workers; what: `runs` into MLflow, or `flows`."""
-    rows = [["", "workers", "a second", "p50 s", "p99 s", "server's core s each", "late", "lost"]]
+    rows = [["", "workers", "per second", "p50 s", "p99 s", "server core s per run", "late", "lost"]]
     for backend, loads in report[what].items():
         for load in loads:
             seconds = [f"{load[key]:.2f}" for key in ("rate", "p50", "p99")]
@@ -312,9 +314,9 @@ def table(report: Mapping[str, Any], what: str) -> list[list[str]]:
 
 def bytes_table(report: Mapping[str, Any]) -> list[list[str]]:
     """A header and a row for each dataset."""
-    rows = [["what `dvc push` sends", "MB"]]
+    rows = [["sent by `dvc push`", "MB"]]
     rows += [[name, f"{size / 1e6:.1f}"] for name, size in report["remote"].items()]
-    return [*rows, ["MLflow's artifacts of a run", f"{report['artifact_bytes'] / 1e6:.1f}"]]
+    return [*rows, ["MLflow artifacts of one run", f"{report['artifact_bytes'] / 1e6:.1f}"]]
 
 
 def text(report: Mapping[str, Any]) -> str:

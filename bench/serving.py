@@ -46,8 +46,8 @@ SIDE = 280  # pixels of a drawing, as on the playground
 ALIKE = 1e-6  # between the probabilities of the two servers
 OURS, MLFLOWS = "feedforward serve", "mlflow models serve"
 START = 90.0  # s until a server must answer
-THROUGHPUT = Target("{}: requests/s of mlflow over ours", 0.20)
-LATENCY = Target("{}: p99 of ours over mlflow's", 1.0)
+THROUGHPUT = Target("{}: throughput, mlflow / feedforward (lower is better)", 0.20)
+LATENCY = Target("{}: p99 latency, feedforward / mlflow (lower is better)", 1.0)
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ def check_alike(one: Sequence[Mapping[str, float]], other: Sequence[Mapping[str,
     """
     for left, right in zip(one, other, strict=True):
         if left.keys() != right.keys() or any(abs(left[key] - right[key]) > ALIKE for key in left):
-            raise SystemExit(f"the two servers do not answer the same: {left} and {right}")
+            raise SystemExit(f"the two servers give different answers: {left} and {right}")
 
 
 async def load(port: int, path: str, bodies: Sequence[Mapping[str, Any]], seconds: float) -> Load:
@@ -249,7 +249,7 @@ class _Client(asyncio.Protocol):
         self._transport.write(self.requests[len(self.moments) % len(self.requests)])
 
     def data_received(self, data: bytes) -> None:
-        """Part of a response; when it is complete, send the next request."""
+        """Receive part of a response; send the next request once the response is complete."""
         self._answer += data
         head, between, body = self._answer.partition(b"\r\n\r\n")
         if not between or len(body) < int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0]):
@@ -266,13 +266,13 @@ class _Client(asyncio.Protocol):
             self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fail if this is too early: the server closed, or refused a request."""
+        """Fail if the load is not complete: the server closed the connection or refused a request."""
         if not self.done.done():
             self.done.set_exception(SystemExit(f"a request was answered with {self._answer[:100]!r} ({exc})"))
 
 
 def quantile(times: Sequence[float], share: float) -> float:
-    """The smallest of the sorted times that this share of them does not exceed."""
+    """The smallest of the sorted times such that at least this share of them does not exceed it."""
     return times[max(0, math.ceil(share * len(times)) - 1)]
 
 
