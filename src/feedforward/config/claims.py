@@ -29,19 +29,21 @@ Margins = dict[StatisticName, Annotated[float, Field(gt=0)]]
 
 
 class Claim(Strict):
-    """A claim to judge: `left` is lower, higher or equal (within `tolerance`) than `right` or `value`.
+    """A claim to judge: `left` is lower than, higher than, or equal to (within `tolerance`) `right` or `value`.
 
     left, right: variants; value: a constant in the statistic's unit, instead of `right`.
     """
 
     text: Annotated[Line, Field(min_length=1)]  # the statement in words
-    statistic: StatisticName  # what is compared ([comparison.md](comparison.md))
-    left: Name  # a variant
-    direction: Literal["lower", "higher", "equal"]  # of `left`, compared with `right` or `value`
-    right: Name | None = None  # another variant
+    statistic: StatisticName  # the statistic that is compared ([comparison.md](comparison.md))
+    left: Name  # the variant that the claim is about
+    # whether the statistic of `left` is lower than, higher than, or equal to `right` or `value`
+    direction: Literal["lower", "higher", "equal"]
+    right: Name | None = None  # the variant that `left` is compared with
     # a constant in the statistic's unit, instead of `right`
     value: Annotated[float | None, Field(validate_default=True)] = None
-    tolerance: Annotated[float | None, Field(gt=0, validate_default=True)] = None  # of `direction: equal`
+    # largest difference that counts as equal, for `direction: equal`
+    tolerance: Annotated[float | None, Field(gt=0, validate_default=True)] = None
 
     @field_validator("right")
     @classmethod

@@ -12,7 +12,7 @@ from feedforward.core.redaction import has_credentials, shown
 
 Path = tuple[Any, ...]
 
-# In a dataset: paths of names (* is any key), and the path whose keys they must be; a leading / starts at the top.
+# In a dataset: paths of names (* is any key), and the path whose keys the names must be; a leading / starts at the top.
 _NAMES = {
     "training/final/variant": "/variants",
     "training/variants/*": "/variants",

@@ -59,7 +59,7 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 Positive = Annotated[int, Field(gt=0, lt=2**31)]
 Bytes = Annotated[int, Field(gt=0, le=2**50)]
 Distinct = Annotated[tuple[T, ...], AfterValidator(_distinct)]
-Span = Annotated[tuple[T, T], AfterValidator(_rising)]  # lowest and highest, both allowed
+Span = Annotated[tuple[T, T], AfterValidator(_rising)]  # lowest and highest, both inclusive
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 Cron = Annotated[str, Field(max_length=200, pattern=r"^\S+( \S+){4}$"), AfterValidator(_valid_cron)]
 Block = Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]  # TYPE/NAME

@@ -1,4 +1,4 @@
-"""`promotion`, `serving` and `retraining`: what happens to a model after it was trained."""
+"""`promotion`, `serving` and `retraining`: what happens to a model after training."""
 
 from typing import Annotated, Literal
 
@@ -10,38 +10,40 @@ from feedforward.config.fields import Block, Bytes, Cron, Positive, Share, Stric
 class Promotion(Strict):
     """When a challenger replaces the champion. The defaults accept every sound model that is not worse."""
 
-    minimum_gain: Annotated[float, Field(ge=0)] = 0.0  # of validation cross-entropy (nats), by the interval's low end
-    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95  # of that interval
+    # least reduction of validation cross-entropy (nats): the lower bound of the gain's interval must reach it
+    minimum_gain: Annotated[float, Field(ge=0)] = 0.0
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95  # confidence level of the interval of the gain
     # models trained without the validation split, one per seed, as evidence for the final model
     holdout_models: Annotated[int, Field(ge=1, le=100)] = 3
-    class_accuracy: Share = 0.0  # on the validation samples of each class, at least
-    minimum_r2: Share = 0.0  # R² of a regression on the validation samples
-    max_bytes: Bytes = 2**30  # of the served folder
-    max_latency: Annotated[float, Field(gt=0)] = 1000.0  # ms for one sample
+    class_accuracy: Share = 0.0  # lowest accuracy allowed on the validation samples of each class
+    minimum_r2: Share = 0.0  # lowest R² allowed for a regression on the validation samples
+    max_bytes: Bytes = 2**30  # largest size allowed for the served folder, in bytes
+    max_latency: Annotated[float, Field(gt=0)] = 1000.0  # largest latency allowed for one sample, in ms
 
 
 class Serving(Strict):
     """Limits of the service and of what it accepts."""
 
-    port: Annotated[int, Field(ge=1, le=65535)] = 8000  # of the service on 127.0.0.1
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000  # port of the service on 127.0.0.1
     refresh: Annotated[float, Field(gt=0, le=3600)] = 2.0  # seconds between two checks of the registry
-    max_body_bytes: Positive = 8 * 2**20  # of a request
-    max_samples: Positive = 1000  # of a request
-    max_text_bytes: Positive = 2**18  # of one text; one picture may fill the request
-    max_feedback_bytes: Bytes = 2**26  # labeled samples kept for retraining, per dataset
+    max_body_bytes: Positive = 8 * 2**20  # largest request body, in bytes
+    max_samples: Positive = 1000  # largest number of samples per request
+    max_text_bytes: Positive = 2**18  # largest text, in bytes; a single picture may fill the request
+    max_feedback_bytes: Bytes = 2**26  # largest file of labeled samples kept for retraining, in bytes per dataset
 
 
 class Drift(Strict):
-    """How far incoming samples may be from training data; distances are from 0 (alike) to 1."""
+    """How far incoming samples may be from training data; distances range from 0 (equal distributions) to 1."""
 
-    label: Share = 0.2  # Jensen–Shannon distance between the shares of the classes
-    feature: Share = 0.2  # Kolmogorov–Smirnov distance of any feature, of their number, or of a sample's length
-    # probability that samples without drift are reported as drifted, over all measurements
+    label: Share = 0.2  # largest Jensen–Shannon distance between the class shares
+    # largest Kolmogorov–Smirnov distance of any feature, of the number of features, or of a sample's length
+    feature: Share = 0.2
+    # probability of reporting drift for samples without drift, over all distances together
     false_alarm_rate: Annotated[float, Field(gt=0, lt=1)] = 0.01
 
 
 class Schedule(Strict):
-    """When the retraining flow starts; cron None: never on a schedule."""
+    """When the retraining flow starts; without `cron` it never starts on a schedule."""
 
     cron: Cron | None = None  # minute hour day month weekday; null: never
     timezone: TimeZone = "UTC"  # time zone of `cron`
@@ -51,11 +53,12 @@ class Schedule(Strict):
 class Retraining(Strict):
     """What makes the retraining flow train, and where."""
 
-    use_feedback: bool = False  # train on the labeled samples from users, too
-    minimum_new_samples: Positive = 100  # such samples of a dataset that start a training
-    max_age: Annotated[float, Field(gt=0)] = 30.0  # days of a champion, if there is anything new to learn
+    use_feedback: bool = False  # also train on the labeled samples from users
+    minimum_new_samples: Positive = 100  # number of new labeled samples of a dataset that starts a training
+    # age of the champion, in days, that starts a training if there are new samples
+    max_age: Annotated[float, Field(gt=0)] = 30.0
     drift: Drift = Drift()  # bounds beyond which incoming samples count as drifted
     schedule: Schedule = Schedule()  # when the retraining flow starts
-    gpus: Positive = 1  # trainings on GPUs at a time, each on its own device
+    gpus: Positive = 1  # number of simultaneous trainings on GPUs, each on a separate device
     cpu_fallback: bool = False  # train on the CPU if a GPU is requested and there is none
-    notify: Block | None = None  # a Prefect block that sends messages; None: the log alone
+    notify: Block | None = None  # Prefect block that sends a message after each retraining; null: only a log entry

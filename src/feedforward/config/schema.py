@@ -37,41 +37,42 @@ __all__ = [
 
 
 class Dataset(Strict):
-    """A dataset: where its bytes are, how they become features, what must hold, how it is learned.
+    """A dataset: its sources, how they become features, which bounds the data must meet, and how it is learned.
 
-    expectations: None (`null`): inferred from the training split, and written out to be edited.
+    expectations: None (`null`): inferred from the training split, and written to a file that the user can edit.
     """
 
     title: Line  # name of the dataset in tables and headings
-    demo: bool = False  # small embedded data: marked as such in reports, never promoted
+    demo: bool = False  # whether this is small embedded data, which reports mark and which is never promoted
     task: Literal[
         "binary", "multiclass", "multilabel", "regression", "unit_regression"
     ]  # what is learned ([datasets.md](datasets.md))
-    labels: Annotated[Distinct[Line], Field(min_length=1)]  # class names; of a regression, the name of the value
+    labels: Annotated[Distinct[Line], Field(min_length=1)]  # class names; for a regression, the name of the value
     # the files to fetch, by name
     files: Annotated[dict[FileName, SourceFile], Field(min_length=1), AfterValidator(check_stored_names)]
     reader: Reader  # how files become features and labels
-    expectations: Expectations | None  # what the data must keep; null: inferred from the training split
-    network: Network  # hidden layers
+    expectations: Expectations | None  # bounds that the data must meet; null: inferred from the training split
+    network: Network  # sizes and activation of the hidden layers
     training: Training  # how the variants are trained
-    margins: Margins = Field(default_factory=dict)  # by statistic, the smallest difference that matters
-    claims: tuple[Claim, ...] = ()  # statements about variants, judged over seeds
+    margins: Margins = Field(default_factory=dict)  # smallest difference that matters, by statistic
+    claims: tuple[Claim, ...] = ()  # statements about variants that are judged over seeds
 
 
 class Params(Strict):
     """All of params.yaml."""
 
-    # name of this project in a shared tracking store; empty: names of datasets alone
+    # name of this project in a shared tracking store; empty: experiments have the names of the datasets alone
     project: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9_-]{0,39})?$")] = ""
-    seeds: Annotated[int, Field(ge=1, le=1000)]  # seeds 0, 1, …; each draws split, order, weights and masks
-    pack_units: Positive = 320  # replicas train side by side while their first layers together are no wider
+    # number of seeds (0, 1, …); each seed draws split, order, weights and masks
+    seeds: Annotated[int, Field(ge=1, le=1000)]
+    pack_units: Positive = 320  # largest total width of the first layers in a pack of replicas that train side by side
     # `threads`: the cores of this machine; or the address of a Dask scheduler
     engine: Annotated[str, Field(pattern=r"^(threads|(tcp|tls|ws|wss|ucx)://\S+)$")] = "threads"
     shards: Location = "data/shards"  # folder or URL of text shards that all workers of a Dask cluster reach
     protocols: Annotated[Distinct[Literal["fair", "lecture"]], Field(min_length=1)] = (
         "fair",
     )  # `fair`; `lecture`: as on the slides
-    mirrors: tuple[Location, ...] = ()  # folders or URLs tried first for every file
+    mirrors: tuple[Location, ...] = ()  # folders or URLs that are tried first for every file
     promotion: Promotion = Promotion()  # when a challenger becomes champion
     serving: Serving = Serving()  # limits of the service
     retraining: Retraining = Retraining()  # what starts a retraining, and where it runs

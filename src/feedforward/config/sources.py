@@ -17,18 +17,18 @@ class SourceFile(Strict):
     archive:
         gzip: the content is the unpacked file.
         tar: the content is the regular members with `suffix` (or one of several) directly in one of `folders`; its
-            digest is that of one line `NAME NUL HEX LF` per member, in the order of `folders` and by file name.
+            digest is computed over one line `NAME NUL HEX LF` per member, in the order of `folders` and by file name.
         folder: the same from a folder, on a disk or in S3.
         none: the content is the file itself.
     """
 
     urls: tuple[Location, ...] = ()  # addresses or paths of the file, tried in order
     archive: Literal["none", "gzip", "tar", "folder"] = "none"  # how the content is packed
-    sha256: Sha256 | None = None  # digest of the content; null: that of the first download
-    max_bytes: Bytes = 2**30  # limit of the unpacked content
-    folders: Annotated[Distinct[str], Field(validate_default=True)] = ()  # folders of a tar or folder that are read
-    suffix: str | tuple[str, ...] = ""  # ending of the members that are read, or a list of endings
-    file_count: Positive | None = None  # number of members with `suffix`; None: any number above 0
+    sha256: Sha256 | None = None  # digest of the content; null: the digest of the first download
+    max_bytes: Bytes = 2**30  # largest size of the unpacked content, in bytes
+    folders: Annotated[Distinct[str], Field(validate_default=True)] = ()  # folders that are read from a tar or folder
+    suffix: str | tuple[str, ...] = ""  # ending of the names of the members that are read, or a list of endings
+    file_count: Positive | None = None  # number of members with `suffix`; null: any number above 0
 
     @field_validator("folders")
     @classmethod

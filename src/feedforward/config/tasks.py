@@ -20,7 +20,7 @@ class Task:
     standardized: bool = False
 
     def outputs(self, labels: int) -> int:
-        """Units of the last layer: one for two classes or a value, else one per label.
+        """Units of the last layer: one for two classes or for a value, otherwise one per label.
 
         >>> TASKS["binary"].outputs(2), TASKS["multiclass"].outputs(10)
         (1, 10)

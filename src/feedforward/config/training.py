@@ -31,18 +31,18 @@ _PARAMETERS = {
 
 
 class Optimizer(Strict):
-    """A Keras optimizer by name; what is not given keeps Keras's default."""
+    """A Keras optimizer by name; parameters that are not given keep Keras's defaults."""
 
     name: Literal["rmsprop", "sgd", "adagrad", "adam"] = "rmsprop"  # Keras optimizer
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.001  # step size
     rho: Annotated[float, Field(ge=0, lt=1)] = 0.9  # rmsprop: decay of the mean square
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0  # rmsprop, sgd
-    nesterov: bool = False  # sgd: Nesterov momentum
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0  # rmsprop, sgd: momentum
+    nesterov: bool = False  # sgd: whether to use Nesterov momentum
     beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9  # adam: decay of the mean
     beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.999  # adam: decay of the mean square
-    initial_accumulator: Annotated[float, Field(ge=0)] = 0.1  # adagrad
+    initial_accumulator: Annotated[float, Field(ge=0)] = 0.1  # adagrad: initial value of the accumulator
     epsilon: Annotated[float, Field(gt=0)] = 1e-7  # rmsprop, adagrad, adam: added to the denominator
-    decay: Decay | None = None  # how the learning rate falls; null: constant
+    decay: Decay | None = None  # decay of the learning rate; null: constant
 
     @field_validator("rho", "momentum", "nesterov", "beta_1", "beta_2", "initial_accumulator", "epsilon")
     @classmethod
@@ -65,7 +65,8 @@ class EarlyStopping(Strict):
     """
 
     patience: Positive  # epochs without improvement after which a replica stops
-    min_delta: Annotated[float, Field(ge=0)] = 0.0  # least decrease of the validation loss that counts as improvement
+    # smallest decrease of the validation loss that counts as an improvement
+    min_delta: Annotated[float, Field(ge=0)] = 0.0
 
 
 HiddenLayers = Annotated[tuple[Annotated[int, Field(gt=0, le=65536)], ...], Field(min_length=1)]  # units
@@ -75,15 +76,15 @@ class Network(Strict):
     """Hidden layers by size name; a variant picks a size. `scale` divides the features, in the model."""
 
     sizes: Annotated[dict[Name, HiddenLayers], Field(min_length=1)]  # units of the hidden layers, by name
-    activation: Literal["relu", "tanh", "sigmoid", "elu", "gelu", "silu"] = "relu"  # of the hidden layers
-    scale: Annotated[float, Field(gt=0)] = 1.0  # divides the features, in the model
+    activation: Literal["relu", "tanh", "sigmoid", "elu", "gelu", "silu"] = "relu"  # activation of the hidden layers
+    scale: Annotated[float, Field(gt=0)] = 1.0  # number by which the features are divided, within the model
 
 
 class Holdout(Strict):
     """The training samples that are held out for validation: the first or the last `samples`."""
 
-    take: Literal["first", "last"]  # from which end of the training split
-    samples: Positive  # how many
+    take: Literal["first", "last"]  # end of the training split from which they are taken
+    samples: Positive  # number of samples that are held out
 
 
 class Final(Strict):
@@ -94,28 +95,29 @@ class Final(Strict):
 
 
 class Lecture(Strict):
-    """The slides' protocol: these variants; `validated_on_test` train on all samples and validate on test."""
+    """The slides' protocol. `validated_on_test`: variants that train on all samples and validate on the test split."""
 
     variants: Annotated[Distinct[Name], Field(min_length=1)]  # variants on the slides
     validated_on_test: Distinct[Name] = ()  # variants that train on all samples and validate on the test split
 
 
 class Training(Strict):
-    """How the variants of a dataset are trained. `variants`: those that are compared on it; None: all."""
+    """How the variants of a dataset are trained. `variants`: those that are compared; None: all."""
 
     variants: Annotated[Distinct[Name], Field(min_length=1)] | None = None  # variants that are compared; null: all
     epochs: Positive  # passes over the training samples
     batch_size: Annotated[int, Field(gt=0, le=65536)]  # samples per step (row numbers are uint16)
     optimizer: Optimizer = Optimizer()  # how weights are updated
-    early_stopping: EarlyStopping | None = None  # null: never; the final model always trains `final.epochs`
+    # when replicas stop early; null: never (the final model always trains `final.epochs` epochs)
+    early_stopping: EarlyStopping | None = None
     validation: Holdout  # the training samples that are held out
     final: Final  # the model that is evaluated on the test split
     lecture: Lecture | None = None  # the slides' protocol
 
 
 class Variant(Strict):
-    """What a variant changes; every default is the identity, so `original` is {}."""
+    """What a variant changes; the defaults change nothing, so `original` is {}."""
 
     size: Name = "base"  # key of `network.sizes`
     l2: Annotated[float, Field(ge=0, le=10)] = 0.0  # L2 penalty on the kernels of the hidden layers
-    dropout_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of units dropped after each hidden layer
+    dropout_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of units that are dropped after each hidden layer

@@ -15,7 +15,8 @@ from feedforward.core import atomic_files
 def append(path: Path, entry: Mapping[str, Any], most: int | None = None) -> bool:
     """Append one line and wait until it is on disk; False if the file would exceed `most` bytes.
 
-    A line is one write to a file opened for appending, under a lock. A line torn by a power failure is ended first.
+    A line is one write to a file opened for appending, under a lock. If a power failure has torn the
+    last line, a line break is written first.
     """
     line = atomic_files.canonical_json(entry).encode() + b"\n"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -45,8 +45,8 @@ def writing(path: Path, point: str = "write") -> Iterator[IO[bytes]]:
 def writing_folder(path: Path, point: str = "write") -> Iterator[Path]:
     """Yield an empty temporary folder that replaces the folder `path` when the block ends without an exception.
 
-    A folder cannot be replaced atomically: the old one is renamed first. After a kill between the two renames neither
-    exists, and the next writer restores the old one.
+    A folder cannot be replaced atomically: the old one is renamed first. After a kill between the two renames,
+    neither folder has the name `path`, and the next writer restores the old one.
     """
     temporary, outdated = path.with_name(path.name + TEMPORARY), path.with_name(path.name + ".old" + TEMPORARY)
     _tidy(path, temporary, outdated)

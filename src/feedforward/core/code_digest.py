@@ -1,6 +1,6 @@
 """A digest of the code that a module runs: the module itself and everything of this project that it imports.
 
-It is derived from the import statements, so code that can change a result cannot be missing. Comments, docstrings
+The digest follows the import statements, so it cannot miss code that can change a result. Comments, docstrings
 and layout do not count.
 """
 
@@ -85,7 +85,7 @@ def _parsed(path: Path, _stamp: tuple[int, int]) -> tuple[str, tuple[tuple[str, 
     """(digest, imports of this project, names that the module defines); the stamp is part of the key of the cache.
 
     Raises:
-        UnresolvedImport: a relative import, `import *`, or `importlib` on a name that is not written out.
+        UnresolvedImport: a relative import, `import *`, or `importlib` with a name that is not a literal.
     """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imports = tuple(sorted(set(_imports(tree, path)), key=lambda pair: (pair[0], pair[1] or "")))

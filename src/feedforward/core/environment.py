@@ -1,4 +1,4 @@
-"""Environment variables that every process of this project needs, set independently of what started it."""
+"""Environment variables that every process of this project needs, however the process was started."""
 
 import logging
 import os

@@ -16,7 +16,7 @@ class FeedforwardError(Exception):
 
 
 class ParamsError(FeedforwardError):
-    """Invalid parameters or arguments; `problems` lists all of them, one line each."""
+    """Invalid parameters or arguments; `problems` lists all mistakes, one line each."""
 
     exit_code = 2
 
@@ -36,7 +36,7 @@ class InputError(FeedforwardError):
 
 
 class SourceError(FeedforwardError):
-    """No source has a file, or none has the expected content."""
+    """No source has the file, or none has the expected content."""
 
 
 class DataError(FeedforwardError):

@@ -1,4 +1,4 @@
-"""Locks so that one job runs at a time, the end of orphaned processes, and how many cores may be used."""
+"""Locks so that one job runs at a time; ending orphaned processes; the number of cores that may be used."""
 
 import atexit
 import contextlib
@@ -24,15 +24,15 @@ STARTERS = ("python", "dvc")  # beginnings of the names of programs that start s
 def importing() -> Iterator[None]:
     """Import heavy libraries in this block, without garbage collection.
 
-    They create half a million objects that live as long as the process. The collector ignores these from then on, also
-    at exit. Together that saves a fifth of the time of a process that trains one small network.
+    They create half a million objects that live as long as the process. The collector ignores these objects from then on,
+    also at exit. Together this saves a fifth of the time of a process that trains one small network.
     """
     known = len(sys.modules)
     gc.disable()
     try:
         yield
     finally:
-        if len(sys.modules) > known:  # otherwise present garbage would be kept forever
+        if len(sys.modules) > known:  # otherwise garbage that exists now would be kept forever
             gc.freeze()
             atexit.unregister(gc.freeze)
             atexit.register(gc.freeze)
@@ -69,7 +69,7 @@ def only_one(lock: Path, job: str) -> Iterator[None]:
     try:
         file_lock.acquire()
     except Timeout:
-        process = _read(holder) or "another process"  # it may be about to write or remove its name
+        process = _read(holder) or "another process"  # the holder may be about to write or remove its name
         raise Busy(f"{lock.parent}: {process} is running here; wait for it, then run the command again") from None
     try:
         holder.write_text(f"process {os.getpid()} ({job})", encoding="utf-8")
@@ -108,7 +108,7 @@ def end_with_ancestors(interval: float = 0.5) -> None:
 
     Killing `dvc` alone would leave its stage running as an orphan that writes the same files as the next `dvc repro`.
     A shell between the two is watched as well. If the starting process was killed before this call, only a shell or
-    the first process of the machine is above this one, and this process exits at once.
+    the first process of the machine is the parent of this one, and this process exits immediately.
     """
     import psutil
 

@@ -1,4 +1,4 @@
-"""A progress bar on a terminal; elsewhere, as in the log of a job, a line every half minute."""
+"""A progress bar on a terminal; elsewhere, for instance in the log of a job, a line every 30 seconds."""
 
 import contextlib
 import threading

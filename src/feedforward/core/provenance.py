@@ -20,7 +20,7 @@ from feedforward.core import atomic_files
 from feedforward.core.code_digest import code_digest
 
 LIBRARIES = ("tensorflow", "keras", "numba", "numpy")
-# Outputs of stages in the tree do not make it dirty; otherwise a run would make itself dirty.
+# Outputs of stages do not make the tree dirty; otherwise every run would make its own tree dirty.
 WRITTEN_BY_STAGES = ("dvc.lock", "data", "reports", "mlruns", "demo/data", "demo/reports", "demo/mlruns")
 
 
@@ -33,7 +33,7 @@ class GitState:
 
 
 def git_state(folder: Path) -> GitState:
-    """The commit that `folder` is checked out at; dirty: files changed, or new ones that git does not ignore."""
+    """The commit that is checked out in `folder`; dirty: files changed, or new ones that git does not ignore."""
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return GitState(None, False)
@@ -146,7 +146,7 @@ def _gpus() -> tuple[tuple[str, str, str], ...]:
 
 @functools.cache
 def host_digest() -> str:
-    """Twelve hex digits, equal where process numbers mean the same processes: one boot of one machine or container."""
+    """Twelve hex digits for one boot of one machine or container, within which process numbers are unique."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         identity = f"{boot} {Path('/proc/self/ns/pid').readlink()}"

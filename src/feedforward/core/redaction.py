@@ -21,7 +21,7 @@ _URL_FIELD = re.compile(
 )
 
 
-# Values that are never taken for secrets: what tags and metrics hold, and the names of params.yaml (`allow`)
+# Values that are never taken for secrets: values of tags and metrics, and the names in params.yaml (`allow`)
 _public = {
     "variant", "replica", "final", "sweep", "trial", "study", "fair", "lecture", "finished", "failed", "killed",
     "running", "binary", "multiclass", "multilabel", "regression", "unit_regression", "training", "validation",

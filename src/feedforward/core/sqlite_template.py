@@ -59,4 +59,4 @@ def _run(migrate: Migrate) -> bytes:
         path = Path(temporary) / "new.db"
         migrate(path)
         with closing(sqlite3.connect(path)) as connection:
-            return connection.serialize()  # includes what a write-ahead log still holds
+            return connection.serialize()  # includes the content of a write-ahead log
