@@ -24,8 +24,8 @@ STARTERS = ("python", "dvc")  # beginnings of the names of programs that start s
 def importing() -> Iterator[None]:
     """Import heavy libraries in this block, without garbage collection.
 
-    They create half a million objects that live as long as the process. The collector ignores these objects from then on,
-    also at exit. Together this saves a fifth of the time of a process that trains one small network.
+    They create half a million objects that live as long as the process. The collector ignores these objects from then
+    on, also at exit. Together this saves a fifth of the time of a process that trains one small network.
     """
     known = len(sys.modules)
     gc.disable()

@@ -1,7 +1,7 @@
 """MLflow: log runs, find them, register model versions. The only package that imports MLflow.
 
 A run is first written as a complete record to the store's `spool`, then sent. A record that cannot be sent stays there,
-and `Store.sync` sends it later, without duplicates: an unreachable store costs one time-out and no run.
+and `Store.sync` sends it later, without duplicates: an unreachable store delays a job by one time-out and loses no run.
 
 Belongs here: everything that knows MLflow's API, its tables, and its files.
 Does not belong here: what a run computes, or which version becomes champion (`promotion`).
@@ -22,7 +22,7 @@ from feedforward.tracking.records import DataInput, LoggedRun, Run, RunTags, Sam
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from feedforward.tracking.client import Store as Store  # for annotations; importing it takes MLflow along
+    from feedforward.tracking.client import Store as Store  # for annotations; importing it would import MLflow
 
 __all__ = [
     "DataInput",

@@ -42,7 +42,7 @@ class Store:
         self._experiments: dict[str, str] = {}
         self._run_ids: dict[str, str] = {}
         self._open_runs: dict[str, Run] = {}
-        self._new: set[str] = set()  # runs that hold nothing but what they were created with
+        self._new: set[str] = set()  # runs to which nothing was added since they were created
 
     # --- write -------------------------------------------------------------------------------
 
@@ -89,7 +89,7 @@ class Store:
     ) -> None:
         """Record the run, send it and close it as FINISHED; a record that cannot be sent waits in the spool.
 
-        result: logged as curves (step = epoch), metrics and `result.json`. curves: further ones, by name. files:
+        result: logged as curves (step = epoch), metrics and `result.json`. curves: additional curves, by name. files:
         artifact path → text, bytes, a path or a matplotlib figure. model: a keras.Model with one input and one
         output. network: files logged beside the model, by name. samples: from `sampling`.
 
@@ -123,7 +123,7 @@ class Store:
 
     @contextlib.contextmanager
     def closing_when_interrupted(self) -> Iterator[None]:
-        """Close all runs that are still open as KILLED if the block ends with Ctrl-C."""
+        """If the block ends with Ctrl-C, close as KILLED all runs that are still open."""
         try:
             yield
         except KeyboardInterrupt:
@@ -131,7 +131,7 @@ class Store:
             raise
 
     def kill_open(self) -> None:
-        """Close all runs that this store has started and not finished as KILLED: the job is interrupted."""
+        """Close as KILLED all runs that this store has started but not finished, when the job is interrupted."""
         for run in list(self._open_runs.values()):
             with contextlib.suppress(TrackingError):
                 self.fail(run, "interrupted", killed=True)
@@ -148,8 +148,8 @@ class Store:
     def renew(self, run: LoggedRun, result: RunResult, evaluation: str) -> None:
         """Give a finished run the figures of `result`, computed again from its curves and model.
 
-        The result is written under a name of its own before the tags point at it, so a kill in between changes nothing.
-        A store that does not answer keeps the old figures; they are computed again then.
+        The result is written under a separate name before the tags refer to it, so a kill in between changes nothing.
+        If the store does not answer, it keeps the old figures, and a later job computes them again.
 
         evaluation: digest of the code that made the figures.
 
@@ -191,10 +191,10 @@ class Store:
         return Synced(sent, len(list(records.waiting())), problems)
 
     def reconcile(self, lost: Collection[str] = ()) -> int:
-        """Send what waits, then close as KILLED the runs that ended processes left RUNNING; the number of closed runs.
+        """Send waiting records, then close as KILLED the RUNNING runs of ended processes; return their number.
 
-        lost: fingerprints that no process trains any more; their runs are closed even if their process is on a machine
-        that cannot be asked.
+        lost: fingerprints that no process trains any more; their runs are closed even if their process is on another
+        machine, where it cannot be checked.
         """
         self.sync()
         sessions.remove_ended()
@@ -217,9 +217,9 @@ class Store:
     def find_results(
         self, dataset: str, protocol: str, role: str, fingerprints: Collection[str]
     ) -> dict[str, StoredResult]:
-        """Results of finished runs by fingerprint, bit for bit, without damaged or incomplete ones.
+        """Results of finished runs by fingerprint, exactly as logged, without damaged or incomplete ones.
 
-        Includes records in the spool. If the store does not answer, it is not asked again.
+        Includes records in the spool. If the store does not answer, no further requests are sent.
         """
         tags = {"dataset": dataset, "protocol": protocol, "role": role}
         results = queries.results_in_spool(tags)
@@ -237,7 +237,7 @@ class Store:
         return queries.runs(self._connection, dataset, status, tags)
 
     def experiment(self, dataset: str) -> str | None:
-        """MLflow's id of the experiment of a dataset, with what its pages need; None without one.
+        """MLflow's id of the experiment of a dataset, after its pages' tags are set; None if there is none.
 
         Raises:
             TrackingError: the store does not answer.
@@ -315,7 +315,7 @@ class Store:
         lock = spool / f"{record_id}.lock"
         with FileLock(lock, timeout=timeout):
             yield
-            if not (spool / record_id).exists():  # sent: nothing locks it again
+            if not (spool / record_id).exists():  # the record was sent, so nothing locks it again
                 lock.unlink(missing_ok=True)
 
     def _sweep(self) -> None:

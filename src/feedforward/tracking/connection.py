@@ -25,7 +25,7 @@ QUICK_FAILURE = 2.0  # s; a failure after more than that was a time-out, and ano
 PROBE_TIMEOUT = 3.0  # s
 PROBE_INTERVAL = 15.0  # s between probes of a server that has not answered a call yet
 _logger = logging.getLogger("feedforward.tracking")
-# As settings.apply, for callers that imported MLflow before: it logs, with a traceback, the errors that it raises.
+# As in settings.apply, for callers that imported MLflow earlier: it logs the errors that it raises, with tracebacks.
 logging.getLogger("mlflow").setLevel(os.environ.get("MLFLOW_LOGGING_LEVEL", "CRITICAL"))
 
 
@@ -40,20 +40,20 @@ class Connection:
 
     @property
     def is_down(self) -> bool:
-        """Whether the store failed to answer; it is not asked again until `reset`."""
+        """Whether the store failed to answer; no further requests are sent until `reset`."""
         return self._down is not None
 
     def reset(self) -> None:
-        """Ask the store again although it failed to answer before."""
+        """Send requests to the store again although it failed to answer."""
         self._down = None
 
     def attempt(self, action_name: str, action: Callable[[bool], T]) -> T:
         """Call `action(again)`, up to four times while it fails quickly and the store answers.
 
-        again: whether this is a repetition, so that a previous call may have been carried out.
+        again: whether this call is a repetition; then the previous call may have been executed.
 
         Raises:
-            TrackingError: it failed. If the store does not answer, all further attempts fail immediately.
+            TrackingError: the action failed. If the store does not answer, all further attempts fail immediately.
         """
         if self._down:
             raise TrackingError(self._down)
@@ -74,9 +74,9 @@ class Connection:
         raise AssertionError("the last attempt returns or raises")
 
     def call(self, action: Callable[[], T]) -> T:
-        """The result of `action`; gives up on a server that neither answers the call nor a probe meanwhile.
+        """The result of `action`; gives up on a server that answers neither the call nor a probe in the meantime.
 
-        A time-out of the HTTP client alone would not do: it starts again with every byte that arrives.
+        The time-out of the HTTP client is not enough, because it restarts with every byte that arrives.
 
         Raises:
             OSError: the server does not answer.
@@ -90,7 +90,7 @@ class Connection:
         return future.result()
 
     def give_up(self, problem: str) -> TrackingError:
-        """Note that the store is down, with one warning; the error to raise."""
+        """Record that the store is down, log one warning, and return the error to raise."""
         if not self._down:
             _logger.warning("%s; records wait in %s, send them with `feedforward sync`", problem, records.spool())
         self._down = problem
@@ -101,13 +101,13 @@ class Connection:
         return not self.is_server or (time.monotonic() - began < QUICK_FAILURE and self._is_healthy())
 
     def _is_healthy(self) -> bool:
-        """Whether MLflow answers at the address, rather than nobody or for instance the login page of a proxy."""
+        """Whether MLflow answers at the address, rather than nothing or, for instance, the login page of a proxy."""
         future = _in_thread(lambda: _health(self.uri))
         return bool(futures.wait([future], PROBE_TIMEOUT).done) and future.result()
 
 
 def _in_thread(action: Callable[[], T]) -> "Future[T]":
-    """The call in a thread of its own, which does not keep the process alive if it never returns."""
+    """The call in a separate thread, which does not keep the process alive if the call never returns."""
     future: Future[T] = Future()
 
     def run() -> None:
@@ -125,7 +125,7 @@ def _health(uri: str) -> bool:
         with urllib.request.urlopen(uri.rstrip("/") + "/health", timeout=PROBE_TIMEOUT) as response:  # noqa: S310
             return bool(response.read(16).strip() == b"OK")
     except urllib.error.HTTPError as error:
-        return error.code in (401, 403)  # a proxy that wants the credentials, which MLflow's client sends
+        return error.code in (401, 403)  # a proxy that requires the credentials that MLflow's client sends
     except (OSError, ValueError):
         return False
 

@@ -1,6 +1,6 @@
 """Create or migrate the tracking database under a lock; rewrite artifact locations if the checkout was moved.
 
-`python -m feedforward.tracking.database` creates the environment's template database, so that no job has to.
+`python -m feedforward.tracking.database` creates the environment's template database, so that no job has to create it.
 """
 
 import sqlite3
@@ -22,7 +22,7 @@ FAILURES = (MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, OSErr
 
 
 def is_server(uri: str) -> bool:
-    """Whether the address is that of a tracking server rather than of a database."""
+    """Whether the address is the address of a tracking server, not of a database."""
     return uri.startswith(("http://", "https://"))
 
 
@@ -65,7 +65,9 @@ def _prepare(database: Path) -> None:
 def _open(uri: str) -> MlflowClient:
     try:
         return MlflowClient(uri)
-    except MlflowException:  # of an older version of MLflow, or broken, which the migration reports
+    except (
+        MlflowException
+    ):  # the schema of an older version of MLflow, or a broken database, which the migration reports
         _upgrade(uri)
     return MlflowClient(uri)
 

@@ -1,6 +1,6 @@
 """What MLflow's pages show of an experiment: its description and prepared views of charts and columns.
 
-A view is what the Share button of the pages writes: their state as JSON in a tag. MLflow does not document its keys.
+A view is the state of a page as JSON in a tag, as the page's Share button writes it. MLflow does not document its keys.
 """
 
 import json
@@ -22,7 +22,14 @@ DESCRIPTION = {
 }
 VIEW = "mlflow.sharedViewState."  # + name of the view
 PROTOCOLS = ("fair", "lecture")
-CURVES = ("val_loss", "val_accuracy", "val_mae", "loss", "accuracy", "mae")  # those that a task lacks are hidden
+CURVES = (
+    "val_loss",
+    "val_accuracy",
+    "val_mae",
+    "loss",
+    "accuracy",
+    "mae",
+)  # columns that a task does not have are hidden
 BARS = ("mean_best_val_cross_entropy", "mean_best_val_accuracy", "mean_best_epoch", "mean_generalization_gap")
 CARD_HEIGHT = 340  # px
 

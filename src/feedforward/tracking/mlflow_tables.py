@@ -1,7 +1,7 @@
-"""SQL on MLflow's tables: the one place that knows their names and columns (docs/design.md, "Couplings").
+"""SQL on MLflow's tables: the only module that knows their names and columns (docs/design.md, "Couplings").
 
-MLflow has no public interface that moves the artifacts of a store, and importing it takes two seconds, which a
-prediction should not have to wait for. Tests compare what is read here with MLflow's own answers and check that every
+MLflow has no public interface that moves the artifacts of a store, and importing MLflow takes two seconds, for which
+a prediction should not have to wait. Tests compare what is read here with MLflow's own answers and check that every
 column with an artifact location is listed.
 """
 
@@ -34,7 +34,7 @@ def wait_for_writers(database: Path) -> None:
 def relocate(database: Path, artifacts: Path) -> None:
     """Rewrite artifact locations to the folder `artifacts` after the store was moved or copied.
 
-    Without it a copy would write its artifacts into the original. Only local locations change, and only those whose
+    Otherwise a copy would write its artifacts into the original. Only local locations change, and only those whose
     root no longer exists or belongs to another store of this kind.
     """
     with closing(sqlite3.connect(database, timeout=LOCK_TIMEOUT)) as connection, connection:
@@ -55,7 +55,7 @@ def relocate(database: Path, artifacts: Path) -> None:
 
 
 def _has_moved(uri: str) -> bool:
-    """Whether a root of artifacts is local and either gone or that of another store of this kind."""
+    """Whether a root of artifacts is local and either no longer exists or belongs to another store of this kind."""
     parts = urlsplit(uri)
     if parts.scheme != "file":
         return False
@@ -94,7 +94,7 @@ def has_version_tag(database: Path, key: str, value: str) -> bool:
 
 @contextmanager
 def _reading(database: Path) -> Iterator[sqlite3.Connection]:
-    """A read-only connection within one transaction, so that all answers are of the same moment."""
+    """A read-only connection within one transaction, so that all answers describe the same moment."""
     address = f"{database.resolve().as_uri()}?mode=ro"
     with closing(sqlite3.connect(address, uri=True, timeout=LOCK_TIMEOUT, isolation_level=None)) as connection:
         connection.execute("BEGIN")

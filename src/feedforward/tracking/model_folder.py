@@ -19,7 +19,7 @@ from feedforward.core import provenance
 from feedforward.tracking.model_version import SERVED
 
 KERAS_FILE = "model.keras"  # the name that MLflow's keras flavor expects in its data folder
-NETWORK = "network"  # folder of a logged model: files from which it is read without Keras
+NETWORK = "network"  # folder within a logged model: files from which the network is read without Keras
 KERAS_LIBRARIES = ("keras", "tensorflow", "mlflow", "numpy")
 SERVING_LIBRARIES = ("mlflow", "numpy", "pillow", "pyarrow", "scipy")
 LOADER = "feedforward.serving.mlflow_flavor"  # the module by which MLflow's python_function flavor loads a version
@@ -45,7 +45,7 @@ def add_files(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def save_version(served: Path, folder: Path, description: Model) -> None:
-    """Write the files to serve into the new `folder`, which MLflow can serve, and load as a Keras model.
+    """Write the served files into the new `folder`, which MLflow can serve and can load as a Keras model.
 
     description: names the run and the logged model. The loader is a module of this project, not code in the artifact.
     """
@@ -71,7 +71,7 @@ def _add_keras_flavor(description: Model, data: str) -> None:
 
 def _write(description: Model, folder: Path, loader: str, data: str | None, libraries: tuple[str, ...]) -> None:
     """Write `MLmodel` and what rebuilds the environment: requirements for pip, virtualenv and Conda."""
-    import mlflow.pyfunc  # takes a second, and only processes that log a model need it
+    import mlflow.pyfunc  # importing it takes a second, and only processes that log a model need it
 
     mlflow.pyfunc.add_to_model(
         description, loader_module=loader, data=data, conda_env="conda.yaml", python_env="python_env.yaml"

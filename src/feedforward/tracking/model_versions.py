@@ -1,4 +1,4 @@
-"""Find model versions and their files: without MLflow where the store is the local database.
+"""Find model versions and their files, without importing MLflow if the store is the local database.
 
 MLflow takes two seconds to import; a prediction, or a service that looks for a new champion, reads four columns
 instead (mlflow_tables). Files of a version on a server are downloaded once and kept.
@@ -35,7 +35,7 @@ def find(dataset: str, which: str | int = CHAMPION) -> Version | None:
             return None
         with _readable(database):
             return mlflow_tables.find_version(database, dataset, names.registered_model(dataset), which)
-    settings.apply()  # its time-outs
+    settings.apply()  # sets the time-outs of MLflow's client
     from feedforward.tracking.registry import Registry
 
     version = Registry(uri).find(dataset, which)
@@ -45,7 +45,7 @@ def find(dataset: str, which: str | int = CHAMPION) -> Version | None:
 
 
 def last_known(dataset: str) -> Version | None:
-    """The champion of the latest `find` that a server answered: its local copy can answer without the server."""
+    """The champion that the latest successful `find` returned: its local copy can be used while the server is down."""
     try:
         return Version(**atomic_files.read_json(_memory(dataset)))
     except (OSError, ValueError, TypeError):

@@ -1,6 +1,6 @@
-"""Names of experiments and registered models: those of the datasets, below the project if params.yaml names one.
+"""Names of experiments and registered models: the dataset's name, after the project's if params.yaml names one.
 
-Two projects with a dataset of one name can share a tracking server without mixing their runs and versions.
+Two projects with datasets of the same name can share a tracking server without mixing their runs and versions.
 """
 
 import functools

@@ -21,11 +21,11 @@ from feedforward.tracking.connection import Connection, first_line
 from feedforward.tracking.records import LoggedRun, StoredResult
 
 PAGE = 1000  # runs per request
-NEAR = 200  # latest runs that are read in one request to find results: 2 ms per run instead of 15 ms
+NEAR = 200  # number of latest runs that are read in one request to find results: 2 ms per run instead of 15 ms
 
 
 def results_in_spool(tags: Mapping[str, str]) -> dict[str, StoredResult]:
-    """Results by fingerprint of finished records with these tags that still wait to be sent."""
+    """Results, by fingerprint, of finished records with these tags that still wait to be sent."""
     found = {}
     for folder, record in records.waiting():
         if record.status == "FINISHED" and tags.items() <= record.tags.items():
@@ -38,7 +38,7 @@ def results_in_spool(tags: Mapping[str, str]) -> dict[str, StoredResult]:
 def results_in_store(
     connection: Connection, dataset: str, tags: Mapping[str, str], fingerprints: Collection[str]
 ) -> dict[str, StoredResult]:
-    """Results by fingerprint of finished runs; of several, the latest that is complete.
+    """Results of finished runs by fingerprint; if several runs have one fingerprint, the latest complete one.
 
     Raises:
         TrackingError: the store does not answer.
@@ -83,7 +83,7 @@ def runs(
 
 
 def running(connection: Connection) -> list[StoredRun]:
-    """All runs that are RUNNING, of all experiments."""
+    """All runs that are RUNNING, in all experiments."""
     experiments = [experiment.experiment_id for experiment in connection.client.search_experiments()]
     return _pages(connection, experiments, "attributes.status = 'RUNNING'")
 

@@ -50,7 +50,7 @@ class RunTags:
     seed: int | None = None
 
     def tags(self) -> dict[str, str]:
-        """Tags as MLflow stores them: text, without those that are None."""
+        """Tags as MLflow stores them: as text, without tags that are None."""
         return {key: str(value) for key, value in dataclasses.asdict(self).items() if value is not None}
 
 
@@ -79,7 +79,7 @@ class Sample:
 class Run:
     """A run that is being logged: plain values, so that it can be passed to another process."""
 
-    id: str  # of the record, which MLflow holds as tag `record_id`
+    id: str  # id of the record, which MLflow stores as tag `record_id`
     dataset: str
     name: str
     tags: dict[str, str]
@@ -94,7 +94,7 @@ class Run:
 
 @dataclass(frozen=True)
 class LoggedRun:
-    """A run as read from the store; `metrics` holds the last value of each."""
+    """A run as read from the store; `metrics` holds the last value of each metric."""
 
     run_id: str
     name: str
@@ -218,7 +218,7 @@ def write(folder: Path, record: Record, files: Mapping[str, Content]) -> None:
 
 
 def redacted(run: Run, params: Mapping[str, object], tags: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """(params, tags) without secrets."""
+    """(params, tags) with secrets redacted."""
     return redact_values(params), run.tags | {key: redact(value) for key, value in tags.items()}
 
 

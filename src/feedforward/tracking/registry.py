@@ -26,7 +26,7 @@ NOT_FOUND = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # error code
 
 
 class Registry:
-    """MLflow's registry. Every method calls the store and raises TrackingError if it does not answer or refuses."""
+    """MLflow's registry. Every method calls the store and raises TrackingError if the call fails."""
 
     def __init__(self, uri: str | None = None) -> None:
         self._connection = Connection(uri or settings.tracking_uri())
@@ -40,7 +40,7 @@ class Registry:
         """The files of the model that the run logged, by name: the .keras file and those beside it.
 
         Raises:
-            DataError: it logged no complete model, or a file that is too large.
+            DataError: the run logged no complete model, or a file is too large.
         """
         title = f"run {run.name} ({run.run_id})"
         try:
@@ -114,7 +114,7 @@ class Registry:
                     self._client.log_model_artifacts(model.model_id, str(folder), name)
             self._client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
             atomic_files.crash_point("promote.before_register")
-            with contextlib.suppress(MlflowException):  # it exists
+            with contextlib.suppress(MlflowException):  # the registered model exists
                 self._client.create_registered_model(names.registered_model(dataset))
             made = self._client.create_model_version(
                 names.registered_model(dataset),

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from feedforward.core import atomic_files, paths, provenance
 
 MAX_AGE = 86400.0  # s after which the lock file of an ended session is removed
-_sessions: dict[tuple[int, Path], tuple[str, FileLock]] = {}  # by process (a fork is another one) and folder
+_sessions: dict[tuple[int, Path], tuple[str, FileLock]] = {}  # by process (a fork is another process) and folder
 
 
 def tags() -> dict[str, str]:
@@ -65,7 +65,7 @@ def _session() -> str:
 
 
 def _store_id() -> str:
-    """Twelve hex digits that tell this folder from others, its own copies included."""
+    """Twelve hex digits that distinguish this folder from all others, including copies of it."""
     path = _folder() / "id"
     if not path.exists():
         _folder().mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,7 @@ def _is_held(lock: Path) -> bool:
 
 
 def _is_running(process: str) -> bool:
-    """Whether the process of a `process` tag still runs; a zombie does not."""
+    """Whether the process of a `process` tag is still running; a zombie does not count."""
     import psutil
 
     pid, _, started = process.partition("@")

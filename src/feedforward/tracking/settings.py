@@ -12,15 +12,15 @@ UNUSABLE = re.compile(r"\?|%[0-9a-fA-F]{2}")  # in addresses of databases and of
 VARIABLES = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-    # A request waits at most ten seconds and MLflow does not repeat it: a repeated POST creates a second run once a
+    # A request waits at most ten seconds, and MLflow does not repeat it: a repeated POST creates a second run when a
     # frozen server continues. `Connection` repeats calls where that is safe; the spool keeps what was not sent.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-    "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # MLflow also logs, with a traceback, the errors that it raises
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # MLflow also logs the errors that it raises, with tracebacks
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight idle processes of `feedforward ui`
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "GIT_PYTHON_REFRESH": "quiet",  # MLflow looks for git; we record the commit ourselves
+    "GIT_PYTHON_REFRESH": "quiet",  # MLflow would look for git; this project records the commit itself
 }
 
 

@@ -51,7 +51,7 @@ def experiment_id(client: MlflowClient, name: str, artifact_location: str | None
 
 
 def find(client: MlflowClient, experiment: str, record_id: str) -> StoredRun | None:
-    """The run of a record. A request that timed out may have been served later: such duplicates are deleted."""
+    """The run of a record. A request that timed out may have been executed later: the duplicate runs are deleted."""
     runs = client.search_runs([experiment], f"tags.record_id = '{record_id}'", order_by=["attributes.start_time ASC"])
     runs = sorted(runs, key=lambda run: run.info.status != "FINISHED")
     for duplicate in runs[1:]:
@@ -123,7 +123,7 @@ def log_figures(client: MlflowClient, run_id: str, points: list[Point], tags: di
 
 
 def replace_outdated(client: MlflowClient, stored: StoredRun, record: Record) -> tuple[str, StoredRun | None]:
-    """(id, stored run) to which the record is sent: a new run if the stored one has another value at a step of a curve.
+    """(id, stored run) to which the record is sent: a new run if the stored run has another value at a step of a curve.
 
     The curves of a variant change when seeds are added, and MLflow cannot remove points.
     """
@@ -137,7 +137,7 @@ def replace_outdated(client: MlflowClient, stored: StoredRun, record: Record) ->
 
 
 def _new_points(client: MlflowClient, stored: StoredRun | None, points: list[Point]) -> list[Point]:
-    """Points that the run does not hold yet. Curves are compared by step and value, scalars (step 0) by last value."""
+    """Points that the run does not have yet. Curves are compared by step and value, scalars (step 0) by last value."""
     if stored is None:
         return points
     known = {(key, 0): value for key, value in stored.data.metrics.items()} | _curves(client, stored, points)

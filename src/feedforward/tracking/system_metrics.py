@@ -1,7 +1,7 @@
 """Metrics of the machine while a block runs: CPU, memory, disk, network and, if there is one, the GPU.
 
-The names are those of MLflow's system metrics, so its pages show them. MLflow's own sampler is not used: it sends every
-sample to the store, and would wait for one that does not answer.
+The names are those of MLflow's system metrics, so its pages show them. MLflow's own sampler is not used, because it
+sends every sample to the store and would wait for a store that does not answer.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ def sampling(interval: float = 1.0) -> Iterator[list[Sample]]:
     samples: list[Sample] = []
     start = psutil.net_io_counters()  # None without a network interface
     readers = [_cpu, _disk, *([_network_since(start)] if start else []), *_gpus()]
-    psutil.cpu_percent()  # starts the interval: the first answer is always 0
+    psutil.cpu_percent()  # starts the first interval; this first value is always 0
     ended = threading.Event()
 
     def collect() -> None:
