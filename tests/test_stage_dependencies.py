@@ -18,8 +18,16 @@ ENTRIES = {
     "train": ["pipelines.training_flow"],
     "compare": ["feedforward.experiments.runner"],
 }
-# Modules of pipelines that decide no byte of an output: servers, locks, signals, settings of tools.
-WHEN_AND_WHERE = {"environment", "interruption", "locks", "prefect_server", "prefect_database", "host_check"}
+# Modules of pipelines that decide no byte of an output: servers, locks, signals, settings, what Prefect shows.
+WHEN_AND_WHERE = {
+    "environment",
+    "interruption",
+    "locks",
+    "prefect_server",
+    "prefect_database",
+    "host_check",
+    "run_artifacts",
+}
 
 
 def code_of(stage: str) -> set[str]:

@@ -94,7 +94,7 @@ def test_accepted_params_can_be_planned(workspace: Path, changes: list[tuple[tup
         known = {name: data for name, data in params.datasets.items() if name in ("tones", "notes")}
         for protocol in ("fair", "lecture"):
             packs = plan.plan(params, protocol, list(known)) if known else []
-            assert all(pack.seeds for pack in packs)
+            assert all(pack.members for pack in packs)
         claims.judge([], params)
         for name, dataset in known.items():
             variant = dataset.training.final.variant

@@ -88,10 +88,10 @@ def test_repeated_training_gives_the_same_runs_and_writes_nothing(
     monkeypatch.setenv("FEEDFORWARD_STORE", str(tmp_path / "mine"))
     report = verification.verify(params(), *CHOSEN, seeds=1)
     assert report.same
-    assert (report.objects, report.runs) == (2, 2)  # the pack that holds seed 0
+    assert (report.objects, report.runs) == (2, 1)  # the run of seed 0
     assert report.differences == []
     assert report.text() == (
-        "2 objects of the DVC cache rehashed, 0 damaged\n2 runs trained again, 0 differ from those on record"
+        "2 objects of the DVC cache rehashed, 0 damaged\n1 runs trained again, 0 differ from those on record"
     )
     assert os.environ["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:9"
     assert os.environ["FEEDFORWARD_STORE"] == str(tmp_path / "mine")
