@@ -1,4 +1,4 @@
-"""Calibration of predicted probabilities: are predictions with a confidence of 80 % correct in 80 % of the cases?
+"""Calibration of predicted probabilities: are predictions made with 80 % confidence correct 80 % of the time?
 
 A network that is trained too long usually becomes overconfident: its loss rises while its accuracy hardly changes (Guo
 et al., "On calibration of modern neural networks", ICML 2017).
@@ -17,7 +17,7 @@ BINS = 15  # as in Guo et al.
 
 @dataclass(frozen=True)
 class Bin:
-    """Samples whose confidence is in one bin: their number, mean confidence, and share of correct predictions."""
+    """The samples whose confidence falls into one bin: count, mean confidence, and share of correct predictions."""
 
     n: int
     confidence: float
@@ -25,7 +25,7 @@ class Bin:
 
 
 def probabilities(logits: Array, temperature: float = 1.0) -> Array:
-    """Softmax of logits / temperature, (samples, classes); a single column of logits is that of class 1 of two."""
+    """Softmax of logits / temperature, (samples, classes); a single column belongs to class 1 of two."""
     scaled = np.asarray(logits, float) / temperature
     if scaled.shape[1] == 1:
         scaled = np.concatenate([np.zeros_like(scaled), scaled], axis=1)
@@ -33,7 +33,7 @@ def probabilities(logits: Array, temperature: float = 1.0) -> Array:
 
 
 def reliability(p: Array, labels: Labels, bins: int = BINS) -> list[Bin]:
-    """Non-empty bins of equal width over the confidence of the prediction, from low to high.
+    """The non-empty bins of equal width over the confidence of the predictions, from low to high.
 
     p: (samples, classes), rows sum to 1. labels: (samples,) class numbers.
     """
@@ -44,7 +44,7 @@ def reliability(p: Array, labels: Labels, bins: int = BINS) -> list[Bin]:
 
 
 def expected_error(p: Array, labels: Labels, bins: int = BINS) -> float:
-    """Expected calibration error: mean distance of confidence and accuracy over the bins, weighted by samples.
+    """Expected calibration error: mean distance between confidence and accuracy over the bins, weighted by samples.
 
     >>> expected_error(np.array([[0.9, 0.1], [0.9, 0.1]]), np.array([0, 1]))
     0.4
@@ -54,19 +54,19 @@ def expected_error(p: Array, labels: Labels, bins: int = BINS) -> float:
 
 
 def brier_score(p: Array, labels: Labels) -> float:
-    """Mean squared distance of the probabilities from the one-hot labels, in [0, 2] (Brier 1950)."""
+    """Mean squared distance between the probabilities and the one-hot labels, in [0, 2] (Brier 1950)."""
     return float(((p - np.eye(p.shape[1])[labels]) ** 2).sum(axis=1).mean())
 
 
 def cross_entropy(p: Array, labels: Labels) -> float:
-    """Mean negative logarithm of the probability of the label, in nats."""
+    """Mean negative logarithm of the probability assigned to the label, in nats."""
     return float(-np.log(np.maximum(p[np.arange(len(labels)), labels], 1e-300)).mean())
 
 
 def temperature(logits: Array, labels: Labels) -> float:
     """The temperature with the lowest cross-entropy on these samples; above 1 for an overconfident network.
 
-    Dividing logits by it changes no predicted class. Fit it on validation samples, never on test samples.
+    Dividing the logits by it does not change any predicted class. Fit it on validation samples, never on test samples.
     """
 
     def loss(log_temperature: float) -> float:
@@ -90,7 +90,7 @@ def decompose(logits: Array, labels: Labels) -> Decomposition:
 
 
 def confusion_matrix(p: Array, labels: Labels) -> npt.NDArray[np.int64]:
-    """Numbers of samples by true class (rows) and predicted class (columns)."""
+    """Number of samples by true class (rows) and predicted class (columns)."""
     matrix = np.zeros((p.shape[1], p.shape[1]), np.int64)
     np.add.at(matrix, (labels, p.argmax(axis=1)), 1)
     return matrix

@@ -1,12 +1,13 @@
-"""Claims of params.yaml, judged over seeds: supported, contradicted, no difference that matters, or undecided.
+"""Judges the claims in params.yaml over seeds: supported, contradicted, no difference that matters, or undecided.
 
 A claim states a region for the difference left − right (or left − value): below 0, above 0, or within ± tolerance. Its
 interval is a confidence sequence at level 5 % / number of claims (Bonferroni), so all intervals of a dataset hold
-simultaneously, at every number of seeds, with 95 % probability; verdicts are read off the intervals. The probability
-that a dataset ever gets a false verdict is therefore at most 5 %, however often seeds are added and results checked.
+simultaneously, at every number of seeds, with 95 % probability; the intervals alone determine the verdicts. The
+probability that a dataset ever gets a false verdict is therefore at most 5 %, however often seeds are added and results
+checked.
 
-`datasets.<name>.margins` of params.yaml say which difference of a statistic matters. An interval within ± margin gives
-the verdict *no difference that matters*, regardless of its sign.
+`datasets.<name>.margins` in params.yaml set the smallest difference in a statistic that matters. An interval within ±
+margin gives the verdict *no difference that matters*, regardless of its sign.
 """
 
 import math
@@ -28,14 +29,15 @@ OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 class Verdict:
     """What the runs say about a claim.
 
-    outcome: for this data. new_data: the same for new data of this kind, from `sequential.inflated`; None where the
-        splits were not drawn by the seeds, and for claims about final models.
-    n: seeds that were compared. left, right: means of both sides (right is the claim's constant if it has one).
-    difference: its mean with the 95 % t interval. wins: P(left > right), paired by seed and unpaired; None for claims
-        about a constant.
-    history: the interval after 2, 3, … seeds, at `level`; p: anytime-valid, corrected over the claims.
-    further_seeds: for an undecided claim, a rough guide how many more would decide it.
-    Numbers are None where no run measured them, or where they need two seeds.
+    outcome: for this data. new_data: the outcome for new data of this kind, from `sequential.inflated`; None where the
+        seeds did not draw the splits, and for claims about final models.
+    n: number of seeds that were compared. left, right: means of both sides (right is the claim's constant if it has
+        one).
+    difference: mean of left − right with its 95 % t interval. wins: P(left > right), paired by seed and unpaired; None
+        for claims about a constant.
+    history: intervals after 2, 3, … seeds, at `level`; p: anytime-valid p-value, corrected for the number of claims.
+    further_seeds: for an undecided claim, a rough estimate of how many more seeds would decide it.
+    Numbers are None where no run measured them, or where they need at least two seeds.
     """
 
     dataset: str
@@ -56,12 +58,12 @@ class Verdict:
 
     @property
     def decided(self) -> bool:
-        """Is the outcome any but `undecided`?"""
+        """Whether the outcome is anything other than `undecided`."""
         return self.outcome != "undecided"
 
     @property
     def interval(self) -> Interval | None:
-        """The anytime-valid interval at all seeds."""
+        """The anytime-valid interval after all seeds."""
         return self.history[-1] if self.history else None
 
 
@@ -114,7 +116,7 @@ def _judge(dataset: str, claim: Claim, runs: Sequence[RunResult], level: float, 
 
 
 def _right(claim: Claim, runs: Sequence[RunResult], left: dict[int, float]) -> dict[int, float]:
-    """The other side by seed; a constant is the same for every seed."""
+    """The values of the right side by seed; a constant has the same value for every seed."""
     if claim.right is not None:
         return statistics.sample(runs, claim.right, claim.statistic)
     assert claim.value is not None
@@ -122,7 +124,7 @@ def _right(claim: Claim, runs: Sequence[RunResult], left: dict[int, float]) -> d
 
 
 def region(claim: Claim) -> tuple[float, float]:
-    """The differences for which the claim holds; ends may be infinite."""
+    """The range of differences for which the claim holds; its ends may be infinite."""
     tolerance = claim.tolerance or 0.0
     return {"lower": (-math.inf, 0.0), "higher": (0.0, math.inf), "equal": (-tolerance, tolerance)}[claim.direction]
 
@@ -140,7 +142,7 @@ def _outcome(claim: Claim, interval: Interval | None, margin: float | None) -> O
 
 
 def _border(claim: Claim, mean: float) -> float:
-    """The border of the claim's region that is nearest to the mean difference."""
+    """The border of the claim's region nearest to the mean difference."""
     return math.copysign(claim.tolerance or 0.0, mean)
 
 

@@ -15,12 +15,13 @@ LEVEL = 1 - CONFIDENCE
 
 @dataclass(frozen=True)
 class Difference:
-    """left − right of a statistic, paired by seed; the pairs that are compared together are one family.
+    """The difference left − right in a statistic, paired by seed; pairs that are compared together form one family.
 
-    p, p_corrected: of the paired t test, and after Holm; valid if the number of seeds was fixed in advance.
+    p, p_corrected: p-value of the paired t test, before and after Holm's correction; valid only if the number of seeds
+        was fixed in advance.
     sequence: the anytime-valid interval, Bonferroni-corrected over the family; None with one seed.
-    wins: probability that a run of `left` has the higher value than a run of `right`, of the same seed (`paired`) or of
-        any two seeds (`unpaired`); ties count one half.
+    paired, unpaired: probability that a run of `left` has the higher value than a run of `right`, for the same seed
+        (`paired`) or for any two seeds (`unpaired`); ties count one half.
     """
 
     statistic: str
@@ -35,16 +36,16 @@ class Difference:
 
     @property
     def decided(self) -> bool:
-        """Does the anytime-valid interval exclude zero?"""
+        """Whether the anytime-valid interval excludes zero."""
         return self.sign != 0
 
     @property
     def sign(self) -> int:
-        """1 if the difference is surely positive, −1 if surely negative, otherwise 0."""
+        """1 if the anytime-valid interval is above zero, −1 if it is below, otherwise 0."""
         return sign(self.sequence)
 
     def beats(self) -> tuple[float, float] | None:
-        """P(a run of `left` is better), paired and unpaired; None where neither direction is better."""
+        """P(a run of `left` is better), paired and unpaired; None if neither direction is an improvement."""
         better = STATISTICS[self.statistic].better
         if better is None:
             return None
@@ -52,7 +53,7 @@ class Difference:
 
 
 def sign(interval: Interval | None) -> int:
-    """1 if the whole interval is above zero, −1 if it is below, otherwise 0 (also if it is empty)."""
+    """1 if the whole interval is above zero, −1 if it is below; otherwise, or if it is empty, 0."""
     if interval is None or _empty(interval):
         return 0
     return int(interval.low is not None and interval.low > 0) - int(interval.high is not None and interval.high < 0)
@@ -63,7 +64,7 @@ def _empty(interval: Interval) -> bool:
 
 
 def paired(left: Mapping[int, float], right: Mapping[int, float]) -> list[float]:
-    """left − right for each seed that both samples have, in the order of seeds."""
+    """left − right for each seed that both samples have, in ascending order of seeds."""
     return [left[seed] - right[seed] for seed in sorted(left) if seed in right]
 
 
@@ -89,11 +90,11 @@ def differences(runs: Sequence[RunResult], pairs: Iterable[tuple[str, str]], sta
 
 @dataclass(frozen=True)
 class Ranking:
-    """Variants from best to worst, by their means over the seeds that all of them share.
+    """Variants from best to worst, by their means over the seeds that they all share.
 
-    order: with each variant's own estimate; the first is the best that no other surely beats.
-    tied: variants that no other surely beats either: these seeds do not distinguish them from the first.
-    equivalent: those of `tied` whose difference from the first is surely below the margin.
+    order: variants with their estimates; the first has the best mean of those that no other surely beats.
+    tied: other variants that none surely beats: the seeds so far do not distinguish them from the first.
+    equivalent: the variants in `tied` whose difference from the first is surely below the margin.
     """
 
     order: list[tuple[str, Estimate]]
@@ -102,10 +103,10 @@ class Ranking:
 
 
 def rank(runs: Sequence[RunResult], variants: Iterable[str], statistic: str, margin: float | None = None) -> Ranking:
-    """Order the variants by a statistic that has a better direction.
+    """Order the variants by a statistic for which one direction is an improvement.
 
     A variant surely beats another if the whole anytime-valid interval of their paired difference, Bonferroni-corrected
-    over all pairs, is on its side of zero.
+    over all pairs, is on the better side of zero.
     """
     samples = {v: values for v in variants if (values := sample(runs, v, statistic))}
     if not samples:
@@ -132,7 +133,7 @@ def rank(runs: Sequence[RunResult], variants: Iterable[str], statistic: str, mar
 def _sequences(
     samples: Mapping[str, Mapping[int, float]], pairs: Sequence[tuple[str, str]], resolution: float
 ) -> dict[tuple[str, str], Interval]:
-    """The anytime-valid interval of each pair that shares at least two seeds, corrected over all pairs."""
+    """The anytime-valid interval of each pair that shares at least two seeds, Bonferroni-corrected over all pairs."""
     histories = {
         pair: sequential.confidence_sequence(paired(samples[pair[0]], samples[pair[1]]), LEVEL / len(pairs), resolution)
         for pair in pairs

@@ -13,7 +13,7 @@ from feedforward.analysis.run_result import RunResult
 
 @dataclass(frozen=True)
 class Band:
-    """A curve over n seeds by epoch (from 1): mean and t interval, each (epochs,); no interval with one seed."""
+    """Mean of a curve over n seeds by epoch (from 1), with its t interval, each (epochs,); one seed has no interval."""
 
     n: int
     epochs: npt.NDArray[np.int64]
@@ -23,7 +23,7 @@ class Band:
 
 
 def mean_band(runs: Iterable[RunResult], variant: str, curve: str, role: str = "replica") -> Band | None:
-    """Mean curve of a variant up to the last epoch that all its seeds have; None where no run has the curve."""
+    """Mean curve of a variant up to the last epoch that all its seeds have; None if no run has the curve."""
     curves = [run.curves[curve] for run in runs if (run.variant, run.role) == (variant, role) and curve in run.curves]
     if not curves or not (length := min(map(len, curves))):
         return None
@@ -38,7 +38,7 @@ def mean_band(runs: Iterable[RunResult], variant: str, curve: str, role: str = "
 def shown_range(bands: Iterable[Band]) -> tuple[float, float]:
     """The range of values to show: that of the means, extended by at most 15 % on each side to show intervals.
 
-    One seed whose loss jumps for one epoch has an interval that would flatten all other curves.
+    A single seed whose loss jumps in one epoch widens the interval so much that all other curves would look flat.
     """
     bands = list(bands)
     if not bands:

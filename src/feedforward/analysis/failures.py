@@ -1,8 +1,8 @@
-"""Seeds that failed to learn: counted and named, because a mean hides them.
+"""Seeds that failed to learn: they are counted and listed, because a mean hides them.
 
-The rule: let *gain* be the loss of the best constant answer minus a run's lowest validation loss. A run
-**never learned** if its gain is less than three quarters of that of the best seed of its variant. If even that seed
-gains less than 1 % of the constant answer's loss, no seed of the variant learned.
+The rule: let *gain* be the validation loss of the best constant prediction minus a run's lowest validation loss. A run
+**never learned** if its gain is less than three quarters of the gain of the best seed of the same variant. If the gain
+of that best seed is itself less than 1 % of the constant prediction's loss, no seed of the variant learned.
 """
 
 import math
@@ -13,16 +13,17 @@ from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Dataset
 
 SHARE_OF_BEST = 0.75
-LEAST_GAIN = 0.01  # of the constant answer's loss
+LEAST_GAIN = 0.01  # as a share of the constant prediction's loss
 RULE = (
-    "A seed counts as “never learned” if its lowest validation loss improves on the best constant answer by less than "
-    "three quarters of what the best seed of its variant reaches."
+    "A seed counts as “never learned” if its lowest validation loss improves on the loss of the best constant "
+    "prediction by less than three quarters of the improvement of the best seed of the same variant; if even the best "
+    "seed improves by less than 1 %, all seeds of the variant count."
 )
 
 
 @dataclass(frozen=True)
 class Failures:
-    """The seeds of a variant that never learned. cause: in words; empty if unknown."""
+    """The seeds of a variant that never learned. cause: a short text; empty if unknown."""
 
     variant: str
     seeds: tuple[int, ...]
@@ -37,7 +38,7 @@ class Failures:
 
 
 def find(runs: Iterable[RunResult], dataset: Dataset) -> list[Failures]:
-    """Variants with replicas that never learned, in the order in which they appear."""
+    """The variants that have replicas that never learned, in order of first appearance."""
     by_variant: dict[str, list[RunResult]] = {}
     for run in runs:
         if run.role == "replica" and "best_val_cross_entropy" in run.metrics:
@@ -52,10 +53,10 @@ def find(runs: Iterable[RunResult], dataset: Dataset) -> list[Failures]:
 
 
 def constant_loss(run: RunResult, dataset: Dataset) -> float:
-    """Validation loss of the best constant answer.
+    """Validation loss of the best constant prediction.
 
-    The run's `constant_val_cross_entropy`; without it, that of equal probabilities (ln k of k classes), or 1 for a
-    value to learn, whose loss is counted in variances of the target.
+    The run's `constant_val_cross_entropy`. If the run has none: for classification, the loss of equal probabilities
+    (ln k for k classes); for regression, 1, because losses are in units of the target's variance.
     """
     if "constant_val_cross_entropy" in run.metrics:
         return run.metrics["constant_val_cross_entropy"]
@@ -73,7 +74,7 @@ def _failed(replicas: Sequence[RunResult], dataset: Dataset) -> list[RunResult]:
 
 
 def _cause(failed: Sequence[RunResult], dataset: Dataset) -> str:
-    """Dead units, if the runs measured them; otherwise whether the training loss did not fall either."""
+    """Dead units if all failed runs have any; otherwise a note if their training losses stayed high as well."""
     if all(run.metrics.get("dead_units", 0.0) > 0 for run in failed):
         return "dead units"
     training = [min(run.curves.get("cross_entropy", [math.nan])) for run in failed]

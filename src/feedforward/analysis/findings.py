@@ -1,4 +1,4 @@
-"""What the runs of each dataset say: means, paired differences, verdicts, failed seeds. Nothing is written here."""
+"""The findings for each dataset: means, paired differences, verdicts, failed seeds. This module writes no files."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,11 +15,11 @@ from feedforward.core.errors import DataError
 
 @dataclass(frozen=True)
 class Findings:
-    """One dataset compared.
+    """The comparison of the variants on one dataset.
 
-    baseline: the variant of the final model. variants: those with replicas, in the order of params.
-    runs: of one protocol, final runs included. differences: of every replica statistic, each other variant against the
-    baseline. margins: by statistic, the difference that matters.
+    baseline: the variant of the final model. variants: the variants that have replicas, in the order of params.
+    runs: all runs of one protocol, including final runs. differences: for every replica statistic, each other variant
+    against the baseline. margins: for each statistic, the smallest difference that matters.
     """
 
     name: str
@@ -35,12 +35,12 @@ class Findings:
 
     @property
     def seeds(self) -> int:
-        """The largest number of seeds of a variant."""
+        """The largest number of seeds that any variant has."""
         return max((entry.n for estimates in self.summary.values() for entry in estimates.values()), default=0)
 
     @property
     def overlap(self) -> float | None:
-        """n_val / n_train where the seeds drew their splits (intervals.estimate)."""
+        """n_val / n_train, if the seeds drew the splits; otherwise None. See intervals.estimate."""
         return statistics.overlap(self.runs)
 
 
@@ -48,7 +48,7 @@ def find(results: Iterable[RunResult], params: Params, protocol: str = "fair") -
     """The findings of each dataset that has runs of the protocol, in the order of params.
 
     Raises:
-        DataError: no such run, or runs of a dataset or variant that params does not have.
+        DataError: there is no such run, or a run has a dataset or variant that params does not have.
     """
     results = list(results)
     for run in results:

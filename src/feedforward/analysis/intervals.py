@@ -1,15 +1,15 @@
-"""Values of several seeds → mean, median and interquartile mean, intervals, t tests, Holm's correction.
+"""Means, medians, interquartile means and intervals of values over seeds; t tests and Holm's correction.
 
-Two populations, two intervals:
+There is one interval for each of two populations:
 
-- *This data*: further trainings on the same data, with other initial weights, order of batches and validation split.
-  Student's t interval, s² / n.
+- *This data*: further training runs on the same data, with other initial weights, batch orders and validation splits.
+  Student's t interval, with variance s² / n.
 - *New data* of this kind: the validation splits of one dataset overlap, so runs are correlated and the variance of
   their mean does not fall as 1 / n. Nadeau and Bengio ("Inference for the generalization error", Machine Learning 52,
   2003) correct it to (1 / n + n_val / n_train) s².
 
-Both assume normal effects of the seed. Both are valid for a number of seeds that was fixed in advance; `sequential` has
-intervals that stay valid when seeds are added after looking.
+Both assume that seed effects are normally distributed. Both are valid only for a number of seeds that was fixed in
+advance; `sequential` has intervals that stay valid when seeds are added after looking at the results.
 """
 
 import math
@@ -17,18 +17,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special  # the same digits as scipy.stats, and 1.1 s less to import
+from scipy import special  # gives the same digits as scipy.stats and imports 1.1 s faster
 
 CONFIDENCE = 0.95
-THIS_DATA = "95 % for another training on this data: other weights, order, split"
-NEW_DATA = "95 % for new data of this kind: corrected for overlapping splits"
+THIS_DATA = "95 % interval for the mean over training runs on this data (weights, batch order and split vary)"
+NEW_DATA = "95 % interval for the mean on new data of this kind (corrected for overlapping splits)"
 
 
 @dataclass(frozen=True)
 class Estimate:
     """A mean over n seeds, with its interval for this data and, where the splits are known, for new data.
 
-    sd, low, high: None with one seed. new_low, new_high: None also where the numbers of samples are unknown.
+    sd, low, high: None with one seed. new_low, new_high: also None where the numbers of samples are unknown.
     iqm: the interquartile mean, which ignores the lowest and the highest quarter of the seeds.
     """
 
@@ -49,11 +49,11 @@ def estimate(
     overlap: float | None = None,
     sampling_error: float = 0.0,
 ) -> Estimate | None:
-    """Mean and intervals at `confidence`; None without a value.
+    """Mean and intervals at `confidence`; None if there are no values.
 
-    overlap: n_val / n_train; None: no interval for new data.
+    overlap: n_val / n_train; if None, there is no interval for new data.
     sampling_error: standard error that all values share because they were measured on the same samples (a test
-        split). It joins the interval in quadrature (MOVER: Zou and Donner, Statistics in Medicine 27, 2008).
+        split). It is added in quadrature to the half-width (MOVER: Zou and Donner, Statistics in Medicine 27, 2008).
     """
     array = np.array(list(values), float)
     n = len(array)
@@ -73,7 +73,7 @@ def estimate(
 
 
 def interquartile_mean(values: Sequence[float]) -> float:
-    """Mean of the middle half of the values; a value that straddles a quartile counts in part.
+    """Mean of the middle half of the values; a value that straddles a quartile is counted partially.
 
     Agarwal et al., "Deep reinforcement learning at the edge of the statistical precipice", NeurIPS 2021.
 
@@ -87,11 +87,11 @@ def interquartile_mean(values: Sequence[float]) -> float:
 
 
 def p_value(values: Iterable[float], null: float = 0.0, resolution: float = 0.0) -> float | None:
-    """Two-sided p-value of the t test that the mean is `null`; None with fewer than two values.
+    """Two-sided p-value of the t test of whether the mean is `null`; None with fewer than two values.
 
-    resolution: the step of a statistic that is counted (1 for epochs). Rounding to it has the variance
-    resolution² / 12, which joins that of the values (Sheppard's correction, here in the safe direction), so that p is
-    continuous where values coincide.
+    resolution: the step size of a discrete statistic (1 for epochs). Rounding to that step has the variance
+    resolution² / 12, which is added to the variance of the values (Sheppard's correction, here in the conservative
+    direction), so that p stays continuous when values coincide.
     """
     array = np.array(list(values), float)
     if len(array) < 2:
@@ -110,7 +110,7 @@ def spread(values: Sequence[float] | np.ndarray, resolution: float = 0.0) -> flo
 
 
 def t_quantile(probability: float, n: int) -> float:
-    """The value that a t statistic of n values stays below with `probability`.
+    """The value below which a t statistic of n values falls with `probability`.
 
     >>> round(t_quantile(0.975, 5), 3)
     2.776
@@ -121,7 +121,7 @@ def t_quantile(probability: float, n: int) -> float:
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """p-values corrected for several tests by Holm's procedure (Scandinavian Journal of Statistics 6, 1979).
 
-    None (no test was possible) stays None and does not count as a test.
+    A None (no test was possible) stays None and does not count as a test.
 
     >>> holm([0.01, 0.04, 0.03, None])
     [0.03, 0.06, 0.06, None]
@@ -136,7 +136,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def superiority(left: Sequence[float], right: Sequence[float]) -> float:
-    """P(left > right) of values drawn from each side independently; ties count one half (Mann and Whitney, 1947).
+    """P(left > right) for values drawn independently from each side; ties count one half (Mann and Whitney, 1947).
 
     >>> superiority([3, 2], [1, 2])
     0.875

@@ -1,4 +1,4 @@
-"""RunResult: the result of one training run, without run ids or times, so that reruns are byte-identical."""
+"""RunResult: the result of one training run. It has no run ids or times, so that reruns are byte-identical."""
 
 import contextlib
 from collections.abc import Iterable, Iterator
@@ -12,21 +12,21 @@ from feedforward.core.errors import DataError
 
 @dataclass(frozen=True)
 class RunResult:
-    """One variant, one seed, trained once.
+    """The result of training one variant once with one seed.
 
     role: `replica` (compared on the validation split) or `final` (tested once).
-    curves: per epoch `loss`, `accuracy`, `cross_entropy` and, with a validation split, the same with the prefix
-        `val_`; `loss` is Keras's and includes the L2 penalty, `cross_entropy` does not. Regressions have `mae` (in the
-        unit of the value) instead of `accuracy`, and their `cross_entropy` is the squared error in variances of the
-        target: a Gaussian's cross-entropy up to constants.
-    metrics: figures of the run, finite floats (`best_epoch` counts from 1).
+    curves: one value per epoch of `loss`, `accuracy`, `cross_entropy` and, if there is a validation split, of the same
+        names with the prefix `val_`; `loss` is Keras's loss, which includes the L2 penalty; `cross_entropy` does not.
+        Regressions have `mae` (in the unit of the target) instead of `accuracy`, and their `cross_entropy` is the
+        squared error in units of the target's variance: the cross-entropy of a Gaussian up to constants.
+    metrics: metrics of the run, finite floats (`best_epoch` counts from 1).
     weights_digest: SHA-256 (hex) of the trained weights.
-    measured: what training recorded beside the curves: of a run with validation `best_cross_entropy` and
-        `best_accuracy` (or `best_mae`) over its training samples, in inference mode, at its best epoch;
-        `constant_val_cross_entropy`, the validation loss of the best constant answer; `dead_units`, hidden units that
-        are 0 on every training sample looked at.
-    hardest: of a final run, the test samples with the largest loss (attribution.hardest).
-    samples: number of samples by split: `train`, `validation`, `test`; those that the run used.
+    measured: what training recorded in addition to the curves. For a run with validation: `best_cross_entropy` and
+        `best_accuracy` (or `best_mae`) on its training samples, in inference mode, at its best epoch;
+        `constant_val_cross_entropy`, the validation loss of the best constant prediction; `dead_units`, the number of
+        hidden units that are 0 on every training sample that was checked.
+    hardest: for a final run, the test samples with the largest loss (attribution.hardest).
+    samples: number of samples that the run used, by split: `train`, `validation`, `test`.
     """
 
     dataset: str
@@ -43,14 +43,14 @@ class RunResult:
 
     @property
     def score(self) -> str:
-        """Name of the curve that is shown with the loss: `accuracy` or `mae`."""
+        """Name of the curve that is shown along with the loss: `accuracy` or `mae`."""
         return score_of(self.curves)
 
     @property
     def overlap(self) -> float | None:
-        """n_val / n_train, for intervals about new data; None where the split was not drawn by the seed, or is unknown.
+        """n_val / n_train, for intervals for new data; None if the seed did not draw the split, or it is unknown.
 
-        Protocol `lecture` validates all seeds on one split.
+        Under protocol `lecture`, all seeds are validated on the same split.
         """
         train, validation = self.samples.get("train"), self.samples.get("validation")
         return validation / train if train and validation and self.protocol == "fair" else None
@@ -65,7 +65,7 @@ def score_of(curves: Iterable[str]) -> str:
 
 
 def save(path: Path, results: Iterable[RunResult], cpu: str, point: str = "results") -> None:
-    """Write results as JSON, in a fixed order; `cpu` is the kind of CPU that computed them (provenance.cpu_digest)."""
+    """Write results as JSON, in a fixed order; `cpu`: the kind of CPU that computed them (provenance.cpu_digest)."""
     ordered = sorted(results, key=lambda r: (r.dataset, r.protocol, r.role, r.variant, r.seed))
     atomic_files.write_json(path, {"cpu": cpu, "runs": [asdict(result) for result in ordered]}, point)
 

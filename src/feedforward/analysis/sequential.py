@@ -1,8 +1,8 @@
-"""Intervals that stay valid however often results are checked: confidence sequences for a mean, variance unknown.
+"""Intervals that stay valid however often results are checked: confidence sequences for a mean of unknown variance.
 
 A t interval is valid for a number of seeds that was fixed in advance. If seeds are added until it excludes zero, it
-reports a difference in 15 % of the cases where there is none. A confidence sequence covers the mean at *all* numbers of
-seeds simultaneously, with probability 1 - level.
+reports a difference in 15 % of the cases in which there is none. A confidence sequence covers the mean at *all* numbers
+of seeds simultaneously, with probability 1 - level.
 
 For values x and a hypothetical mean, let t be the t statistic of the first n values. The process
 
@@ -11,8 +11,8 @@ For values x and a hypothetical mean, let t be the t statistic of the first n va
 is a nonnegative martingale under that mean: a mixture of t likelihood ratios over normal effect sizes with variance
 1 / PRECISION (Lai, "On confidence sequences", Annals of Statistics 4, 1976; Wang and Ramdas, "Anytime-valid t-tests and
 confidence sequences for Gaussian means with unknown variance", Sequential Analysis 44, 2025). By Ville's
-inequality it ever reaches 1 / level with probability at most `level`; the interval contains the means for which it has
-not.
+inequality, the probability that it ever reaches 1 / level is at most `level`. The interval contains the means for which
+it has not reached that bound.
 """
 
 import math
@@ -23,22 +23,22 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-PRECISION = 0.25  # effects of about two standard deviations are expected; see docs/comparison.md for what it costs
-MOST_SEEDS = 10_000  # above this, "more seeds" is no useful advice
+PRECISION = 0.25  # tuned for effects of about two standard deviations; docs/comparison.md describes the cost
+MOST_SEEDS = 10_000  # above this, "more seeds" is not useful advice
 
 Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An interval after n values; None: no bound on that side yet."""
+    """The interval after n values; a bound is None while that side is unbounded."""
 
     n: int
     low: float | None
     high: float | None
 
     def within(self, low: float, high: float) -> bool:
-        """Whether the interval is within [low, high]; both may be infinite."""
+        """Whether the interval is within [low, high]; either bound may be infinite."""
         left = -math.inf if self.low is None else self.low
         right = math.inf if self.high is None else self.high
         return low <= left and right <= high
@@ -47,10 +47,10 @@ class Interval:
 def confidence_sequence(
     values: Sequence[float], level: float, resolution: float = 0.0, sampling_error: float = 0.0
 ) -> list[Interval]:
-    """The interval of the mean after 2, 3, … values: all of them hold together with probability 1 - level.
+    """Intervals for the mean after 2, 3, … values; with probability 1 - level, all of them contain the mean.
 
-    Each interval is the intersection with its predecessors, so it never grows. An empty one (low above high) has
-    probability at most `level` and says that the values do not share one normal distribution.
+    Each interval is intersected with all earlier ones, so intervals never grow. If the values share one normal
+    distribution, an empty interval (low above high) has probability at most `level`.
 
     resolution, sampling_error: as in `intervals`.
     """
@@ -64,7 +64,7 @@ def confidence_sequence(
 
 
 def inflated(values: Sequence[float], level: float, overlap: float, resolution: float = 0.0) -> Interval | None:
-    """The latest interval of the sequence, widened for new data: half width times sqrt(1 + n n_val / n_train)."""
+    """The latest interval of the sequence, widened for new data: its half-width times sqrt(1 + n n_val / n_train)."""
     if len(values) < 2:
         return None
     n, mean, sd = _running(values, resolution)
@@ -73,7 +73,7 @@ def inflated(values: Sequence[float], level: float, overlap: float, resolution: 
 
 
 def p_value(values: Sequence[float], null: float = 0.0, resolution: float = 0.0) -> float | None:
-    """Anytime-valid p-value that the mean is `null`: 1 / max M, at most 1; None with fewer than two values."""
+    """Anytime-valid p-value for the mean being `null`: min(1, 1 / max M); None with fewer than two values."""
     if len(values) < 2:
         return None
     n, mean, sd = _running(values, resolution)
@@ -87,9 +87,9 @@ def p_value(values: Sequence[float], null: float = 0.0, resolution: float = 0.0)
 
 
 def further_seeds(gap: float, sd: float, n: int, level: float) -> int | None:
-    """How many more values bring the half width below `gap`, if mean and spread stay those of the first n.
+    """A rough estimate of how many more values bring the half-width below `gap`.
 
-    A rough guide. None: more than MOST_SEEDS.
+    Assumes that mean and standard deviation stay as they are after the first n values. None: more than MOST_SEEDS.
     """
     counts = np.arange(n + 1, MOST_SEEDS + n + 1, dtype=float)
     enough = np.flatnonzero(_half_width(counts, level, np.full(len(counts), sd)) < abs(gap))
@@ -97,9 +97,9 @@ def further_seeds(gap: float, sd: float, n: int, level: float) -> int | None:
 
 
 def _running(values: Sequence[float], resolution: float) -> tuple[Array, Array, Array]:
-    """n = 2, 3, …, mean and standard deviation of the first n values."""
+    """n = 2, 3, …, and the mean and standard deviation of the first n values."""
     array = np.asarray(values, float)
-    centered = array - array.mean()  # cancels less
+    centered = array - array.mean()  # loses fewer digits to cancellation
     n = np.arange(1, len(array) + 1, dtype=float)[1:]
     mean, squares = np.cumsum(centered)[1:] / n, np.cumsum(centered**2)[1:]
     variance = np.maximum(squares - n * mean**2, 0) / (n - 1)
@@ -107,7 +107,7 @@ def _running(values: Sequence[float], resolution: float) -> tuple[Array, Array, 
 
 
 def _half_width(n: Array, level: float, sd: Array) -> Array:
-    """Half of the interval's width after n values; infinite where n is too small for the level."""
+    """Half the width of the interval after n values; infinite where n is too small for the level."""
     g = PRECISION / (n + PRECISION)
     k = np.exp((-np.log(g) - 2 * math.log(level)) / n)
     bounded = g * k < 1

@@ -13,10 +13,10 @@ from feedforward.core.errors import DataError
 
 @dataclass(frozen=True)
 class Statistic:
-    """A number that describes one run: computed by `measure`, or by default the metric of that name.
+    """A number that describes one run: computed by `measure`, or by default the metric of the same name.
 
-    role: the runs that have it. better: the direction that is better, if either. decimals: shown in tables.
-    resolution: the step of a statistic that is counted, 0 for continuous ones.
+    role: the role of the runs for which it is defined. better: which direction is an improvement, or None.
+    decimals: number of decimals shown in tables. resolution: step size of a discrete statistic; 0 if continuous.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Statistic:
 
 
 def slope(run: RunResult) -> float | None:
-    """Least-squares slope of the validation cross-entropy per epoch, from its minimum on.
+    """Least-squares slope of the validation cross-entropy, per epoch, from its minimum to the last epoch.
 
     None when the minimum is at the last epoch: no epoch follows, so no slope is defined.
     """
@@ -43,7 +43,7 @@ def slope(run: RunResult) -> float | None:
 
 
 def rise(run: RunResult) -> float | None:
-    """Validation cross-entropy at the last epoch minus its lowest; 0 when the lowest is the last."""
+    """Validation cross-entropy at the last epoch minus its lowest; 0 if the last is the lowest."""
     curve = run.curves.get("val_cross_entropy", [])
     return curve[-1] - min(curve) if curve else None
 
@@ -77,10 +77,10 @@ def select(results: Iterable[RunResult], dataset: str, protocol: str = "fair") -
 
 
 def sample(runs: Iterable[RunResult], variant: str, statistic: str) -> dict[int, float]:
-    """Seed → value of the statistic, for each seed of the variant where it is defined, in the order of seeds.
+    """Seed → value of the statistic, for each seed of the variant for which it is defined, in ascending order.
 
     Raises:
-        DataError: two runs of one seed.
+        DataError: two runs have the same seed.
     """
     measured = STATISTICS[statistic]
     values: dict[int, float] = {}
@@ -94,13 +94,13 @@ def sample(runs: Iterable[RunResult], variant: str, statistic: str) -> dict[int,
 
 
 def overlap(runs: Iterable[RunResult]) -> float | None:
-    """n_val / n_train of the replicas (intervals.estimate); None unless all of them drew their split."""
+    """n_val / n_train of the replicas (intervals.estimate); None unless the seed drew the split of every replica."""
     ratios = [run.overlap for run in runs if run.role == "replica"]
     return max(ratios) if ratios and None not in ratios else None  # type: ignore[type-var]
 
 
 def sampling_error(runs: Iterable[RunResult], variant: str, statistic: str) -> float:
-    """Standard error over the test samples, root mean square over the final runs; 0 where it was not measured."""
+    """Standard error over the test samples, as root mean square over the final runs; 0 if it was not measured."""
     squares = [
         run.metrics[f"{statistic}_se"] ** 2
         for run in runs
@@ -113,7 +113,7 @@ Summary = dict[str, dict[str, Estimate]]  # variant → statistic → mean and i
 
 
 def summarize(runs: Sequence[RunResult], variants: Iterable[str]) -> Summary:
-    """Variant → statistic → mean and intervals, for the variants that have runs and the statistics they define."""
+    """Variant → statistic → mean and intervals, for variants with runs and the statistics defined for them."""
     ratio = overlap(runs)
     summary = {
         variant: {

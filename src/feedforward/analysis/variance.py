@@ -1,4 +1,4 @@
-"""Components of variance: the spread of a statistic from weights, from the order of batches and from the split."""
+"""Components of variance: how much of a statistic's spread comes from the weights, the batch order, and the split."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from feedforward.analysis.statistics import STATISTICS
 
 @dataclass(frozen=True)
 class Component:
-    """Standard deviation of n runs in which only one source varied, with its chi-square interval."""
+    """Standard deviation over n runs in which only one source varied, with its chi-square interval."""
 
     n: int
     sd: float
@@ -25,7 +25,8 @@ class Component:
 def components(runs_by_source: Mapping[str, Sequence[RunResult]], statistic: str) -> dict[str, Component]:
     """Source → standard deviation of the statistic; sources with fewer than two values are left out.
 
-    The interval assumes normal values: (n - 1) s² / sigma² has a chi-square distribution with n - 1 degrees of freedom.
+    The interval assumes normally distributed values: (n - 1) s² / sigma² has a chi-square distribution with n - 1
+    degrees of freedom.
     """
     measured = STATISTICS[statistic]
     result = {}

@@ -1,7 +1,7 @@
-"""Planning the runs of an experiment, training and recording those that are missing, and comparing them.
+"""Plans the runs of an experiment, trains and records those that are missing, and compares the results.
 
     plan → runner → comparison
 
-Belongs here: the plan of an experiment with its packs and fingerprints, sweeps and searches, the study, verification.
+Belongs here: experiment plans with their packs and fingerprints, sweeps and searches, the study, verification.
 Does not belong here: how a network is trained (`training`), when and where jobs run (`pipelines`).
 """

@@ -1,6 +1,6 @@
-"""From the results of all runs to reports/comparison: tables, figures, verdicts, metrics, curves and the page.
+"""Writes reports/comparison from the results of all runs: tables, figures, verdicts, metrics, curves and the page.
 
-All output is a function of results and params: a rerun writes the same bytes.
+The output depends only on results and params: a rerun writes the same bytes.
 """
 
 import multiprocessing
@@ -24,9 +24,9 @@ from feedforward.reports.comparison_page import Additions, render
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LECTURE = "lecture"  # the protocol of the slides, shown in addition
+LECTURE = "lecture"  # the protocol of the slides, shown in addition to the main one
 HEADLINES = ("best_val_cross_entropy", "test_accuracy", "test_mae")
-FOREST = ("best_val_cross_entropy", "best_epoch", "slope")  # the differences that are drawn
+FOREST = ("best_val_cross_entropy", "best_epoch", "slope")  # statistics whose differences are drawn
 
 
 def compare(
@@ -39,11 +39,11 @@ def compare(
 ) -> Path:
     """Compare the variants of each dataset and write everything into `folder`, atomically.
 
-    additions: further content of the page. Runs of the other protocol among the results are shown in addition.
-    apart: draw in a separate process, so that the caller's other threads continue meanwhile.
+    additions: further content of the page. Results of protocol `lecture` are shown as well if there are any.
+    apart: draw in a separate process, so that the caller's other threads can continue.
 
     Raises:
-        DataError: no result of the protocol, or a result that does not belong to params.
+        DataError: there is no result of the protocol, or a result does not belong to params.
     """
     results = list(results)
     findings, additions = find(results, params, protocol), additions or Additions()
@@ -64,7 +64,7 @@ def gather(results: Iterable[RunResult], params: Params) -> Additions:
     """Further content of the page: validation summaries, data digests and versions, misclassified samples.
 
     Raises:
-        DataError: the raw or vectorized data are missing.
+        DataError: raw or vectorized data are missing.
     """
     validation = {
         name: atomic_files.read_json(path)
@@ -98,7 +98,7 @@ def summary(findings: Iterable[Findings]) -> dict[str, dict[str, dict[str, float
 
 
 def metrics(findings: Iterable[Findings]) -> dict[str, dict[str, dict[str, float | None]]]:
-    """The figures of `summary` that `dvc metrics` and `dvc exp show` list."""
+    """The values in `summary` that `dvc metrics` and `dvc exp show` list."""
     return {
         dataset: {
             variant: {name: mean for name, mean in means.items() if name in HEADLINES}
@@ -125,7 +125,7 @@ def _texts(findings: Sequence[Findings]) -> Iterator[tuple[str, str]]:
 def _drawing(apart: bool) -> Executor:
     if not apart:
         return ThreadPoolExecutor(1)
-    fresh = multiprocessing.get_context("spawn")  # a fork would inherit locks that other threads hold
+    fresh = multiprocessing.get_context("spawn")  # a forked process would inherit locks held by other threads
     return ProcessPoolExecutor(1, fresh, processes.end_with_ancestors)
 
 
@@ -137,7 +137,7 @@ def pictures(findings: Iterable[Findings]) -> list[tuple[str, bytes]]:
 
 
 def draw(one: Findings) -> Iterator[tuple[str, "Figure"]]:
-    """Names and figures of a dataset: the lecture's four kinds, then ours."""
+    """Names and figures for a dataset: the four kinds from the lecture, then ours."""
     from feedforward.reports import figures
 
     runs, baseline, others = one.runs, one.baseline, [v for v in one.variants if v != one.baseline]

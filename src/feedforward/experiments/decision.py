@@ -1,6 +1,6 @@
-"""Deciding the claims of a dataset: which runs are still needed, and what came of it as files.
+"""Deciding the claims about a dataset: which runs are still needed, and files with the outcome.
 
-Verdicts hold at every number of seeds (analysis.sequential), so seeds may be added until all claims are decided.
+Verdicts are valid at every number of seeds (analysis.sequential), so seeds may be added until all claims are decided.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,21 +21,21 @@ PROTOCOL = "fair"
 
 @dataclass(frozen=True)
 class Needed:
-    """What the claims that are not decided yet compare; variants and roles of runs."""
+    """The variants and the roles of runs that undecided claims compare."""
 
     variants: tuple[str, ...]
     roles: tuple[str, ...]
 
 
 def needed(params: Params, dataset: str, verdicts: Sequence[Verdict]) -> Needed:
-    """The runs that undecided claims need, from the verdicts so far; before the first look all claims are undecided.
+    """The runs that undecided claims need, given the verdicts so far; without verdicts, all claims are undecided.
 
     Raises:
-        ParamsError: the dataset makes no claims.
+        ParamsError: params.yaml has no claims about the dataset.
     """
     made = params.dataset(dataset).claims
     if not made:
-        raise ParamsError([f"datasets.{dataset}.claims: there are none to decide; add some to params.yaml"])
+        raise ParamsError([f"datasets.{dataset}.claims: there are no claims to decide; add some to params.yaml"])
     decided = {verdict.claim for verdict in verdicts if verdict.decided}
     left = [claim for claim in made if claim not in decided]
     variants = dict.fromkeys(name for claim in left for name in (claim.left, claim.right) if name is not None)
@@ -44,14 +44,14 @@ def needed(params: Params, dataset: str, verdicts: Sequence[Verdict]) -> Needed:
 
 
 def judge(results: Iterable[RunResult], params: Params, dataset: str) -> list[Verdict]:
-    """Verdicts on the claims of one dataset."""
+    """The verdicts on the claims about one dataset."""
     return [verdict for verdict in claims.judge(results, params, PROTOCOL) if verdict.dataset == dataset]
 
 
 def write(verdicts: Sequence[Verdict], params: Params, dataset: str, reason: str) -> Path:
-    """Write verdicts as JSON and Markdown and the figure by number of seeds to reports/decisions; the folder.
+    """Write the verdicts (JSON, Markdown) and the figure by number of seeds below reports/decisions.
 
-    reason: why training ended.
+    reason: why training ended. Returns the folder.
     """
     from feedforward.reports import claim_figures, figures  # matplotlib takes a second to import
 

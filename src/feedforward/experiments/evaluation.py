@@ -1,7 +1,7 @@
-"""The figures of a run, computed from its curves and its model.
+"""The metrics of a run, computed from its curves and its model.
 
-The store keeps curves and models, so a changed figure is computed again without training. The code that decides figures
-is this module and its imports; their digest is recorded with each run and is not part of the fingerprint.
+The store keeps curves and models, so metrics whose code has changed are recomputed without training. Only this module
+and its imports determine them; their digest is recorded with each run and is not part of the fingerprint.
 """
 
 import math
@@ -18,10 +18,10 @@ from feedforward.models.numpy_network import Network
 
 
 def summarize(curves: Mapping[str, Sequence[float]], measured: Mapping[str, float]) -> dict[str, float]:
-    """The figures of a replica at its best epoch (lowest validation cross-entropy) and at its last epoch.
+    """The metrics of a replica at its best epoch (lowest validation cross-entropy) and at its last epoch.
 
     `generalization_gap` is the validation loss minus the training loss, both with the weights after the best epoch and
-    in inference mode. Without validation, only the figures of the last epoch.
+    in inference mode. Without validation, only the metrics of the last epoch are returned.
     """
     score = "mae" if "mae" in curves else "accuracy"
     figures = {f"last_{score}": curves[score][-1], "last_cross_entropy": curves["cross_entropy"][-1]}
@@ -41,7 +41,7 @@ def summarize(curves: Mapping[str, Sequence[float]], measured: Mapping[str, floa
 
 
 def on_test(dataset: str, network: Network) -> tuple[dict[str, float], list[dict[str, Any]]]:
-    """The figures of a final model on the test samples, and the samples that it gets most wrong (attribution.hardest).
+    """The metrics of a final model on the test samples, and the samples that it gets most wrong (attribution.hardest).
 
     `test_loss_se` and `test_<score>_se` are standard errors over the test samples.
 

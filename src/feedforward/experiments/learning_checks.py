@@ -1,4 +1,4 @@
-"""Signs that a run has not learned: the loss of the best constant answer, and dead hidden units."""
+"""Signs that a run has not learned: the loss of the best constant prediction, and dead hidden units."""
 
 import itertools
 
@@ -12,11 +12,11 @@ ROWS = 2000  # training samples on which a unit must be 0 to count as dead
 
 
 def constant_loss(train: npt.NDArray[np.generic], validation: npt.NDArray[np.generic], regression: bool) -> float:
-    """Validation loss of the constant answer that fits the training labels best.
+    """Validation loss of the constant prediction that fits the training labels best.
 
-    train, validation: labels, see Split. Classification: the cross-entropy of the class shares; with several labels,
-    its mean over the labels. Regression: the mean squared error of the mean. A class without training samples counts as
-    half a sample.
+    train, validation: labels, see Split. Classification: the cross-entropy of predicting the class shares; with several
+    labels per sample, its mean over the labels. Regression: the mean squared error of predicting the mean. A class
+    without training samples counts as half a sample.
 
     >>> import numpy as np
     >>> round(constant_loss(np.array([0, 1]), np.array([1, 0, 1]), regression=False), 4)  # ln 2
@@ -35,7 +35,7 @@ def constant_loss(train: npt.NDArray[np.generic], validation: npt.NDArray[np.gen
 def dead_units(network: Network, samples: Subset) -> int:
     """The number of hidden units whose output is 0 on all of the first ROWS samples, so that they get no gradient.
 
-    Only an activation that is constant below 0 (relu) has such units.
+    Only activations that are constant below 0 (relu) have such units.
     """
     rows = samples.numbers(np.arange(min(ROWS, len(samples))))
     sums = network.first_sums(samples.split.take(rows).features)

@@ -13,12 +13,12 @@ from feedforward.data.readers import reading
 from feedforward.data.sources import download
 from feedforward.reports.comparison_page import HardSample
 
-TEXT = 600  # characters that are shown
-SIDE = 84  # pixels; width and height of an image
+TEXT = 600  # number of characters shown
+SIDE = 84  # pixels, width and height of an image
 
 
 def show(dataset: Dataset, hardest: Sequence[dict[str, Any]], raw: Path, vectorized: Path) -> list[HardSample]:
-    """The samples of `attribution.hardest` with their images or texts, labels and words."""
+    """The samples from `attribution.hardest` with their images or texts, labels and words."""
     files = {key: raw / download.stored_name(key, file) for key, file in dataset.files.items()}
     samples = reading.samples(dataset.reader, files, [entry["row"] for entry in hardest])
     names = reading.column_names(dataset.reader, vectorized)

@@ -1,7 +1,7 @@
-"""The search for good values with Optuna; the only module that imports it.
+"""The search for good values with Optuna; the only module that imports Optuna.
 
-The sampler is seeded and gets its results in the order in which it asked for them. So a search needs no stored state:
-when it is restarted, it asks for the same values, and runs that are already trained are known by their fingerprints.
+The sampler is seeded and receives results in the order in which it asked for them. So a search needs no stored state:
+when it is restarted, it asks for the same values, and runs already trained are recognized by their fingerprints.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from feedforward.experiments.search_space import WHOLE, Axis, Point, Value
 
 
 class Search:
-    """A tree-structured Parzen estimator (Bergstra et al., 2011) that minimizes a figure."""
+    """A tree-structured Parzen estimator (Bergstra et al., 2011) that minimizes a metric."""
 
     def __init__(self, axes: Sequence[Axis], seed: int = 0) -> None:
         import optuna  # takes a second
@@ -27,7 +27,7 @@ class Search:
         return [{field: _short(value) for field, value in trial.params.items()} for trial in self._asked]
 
     def tell(self, figures: Sequence[float | None]) -> None:
-        """Report the figures of the last points, in the order of `ask`; None: the trial failed."""
+        """Report the metric for each of the points last asked for, in the same order; None if the trial failed."""
         import optuna
 
         for trial, figure in zip(self._asked, figures, strict=True):

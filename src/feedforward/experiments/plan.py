@@ -1,4 +1,4 @@
-"""The runs of an experiment: packs of variants that train side by side, and the fingerprint of each run."""
+"""The plan of an experiment: packs of variants that train side by side, and the fingerprint of each run."""
 
 import dataclasses
 import itertools
@@ -10,33 +10,33 @@ from feedforward.config.schema import Dataset, Params, Strict, Variant
 from feedforward.core import provenance
 from feedforward.data import manifest as manifest_file
 
-# Entry modules of the code that decides the weights and curves of a run, and of the code that computes its figures.
+# Entry modules of the code that determines a run's weights and curves, and of the code that computes its metrics.
 WEIGHTS = ("feedforward.experiments.training_run",)
 EVALUATION = ("feedforward.experiments.evaluation",)
 
 Role = Literal["replica", "final"]
 Source = Literal["split", "order", "weights"]
-SOURCES: tuple[Source, ...] = get_args(Source)  # of variation; `weights`: initial weights and dropout masks
+SOURCES: tuple[Source, ...] = get_args(Source)  # sources of variation; `weights`: initial weights and dropout masks
 
 
 @dataclass(frozen=True)
 class Member:
-    """One run of a pack: a variant with the parameters that decide what it learns, except its seed."""
+    """One run in a pack: a variant and, except for the seed, the parameters that determine what it learns."""
 
     variant: str
     fingerprint: str
     parameters: dict[str, Any]
-    cost: float  # multiplications
+    cost: float  # number of multiplications
 
 
 @dataclass(frozen=True)
 class Pack:
-    """Variants that train side by side with one seed: on the same samples, in the same order.
+    """Variants that train side by side with one seed, on the same samples and in the same order.
 
-    train: the samples that the runs learn from: a part of the training samples, `drawn` by the seed or `fixed`, or
-    `all` of them. validate: the samples on which they are evaluated after each epoch; None: no validation. Final runs
-    are evaluated on the test samples at the end. varied: the sources of variation that the seed decides; the others are
-    those of seed 0.
+    train: the samples that the runs learn from: a subset of the training samples, either `drawn` by the seed or
+    `fixed`, or `all` of them. validate: the samples on which the runs are evaluated after each epoch; None: no
+    validation. Final runs are evaluated on the test samples at the end. varied: the sources of variation that the seed
+    determines; the others are as with seed 0.
     """
 
     dataset: str
@@ -63,18 +63,18 @@ class Pack:
 
     @property
     def cost(self) -> float:
-        """Multiplications; the longest pack starts first."""
+        """Number of multiplications; the most expensive pack starts first."""
         return sum(member.cost for member in self.members)
 
     @property
     def logged_role(self) -> Literal["replica", "final", "component"]:
-        """The tag `role` of its runs. Runs in which one source alone varies are no replicas: nothing compares variants
-        by them, and none of them is served.
+        """The tag `role` of the runs. Runs in which only one source varies are components, not replicas: they are not
+        used to compare variants, and they are never served.
         """
         return self.role if set(self.varied) == set(SOURCES) else "component"
 
     def seed_of(self, source: Source) -> int:
-        """The seed of a source of variation."""
+        """The seed for a source of variation."""
         return self.seed if source in self.varied else 0
 
     def without(self, known: Collection[str]) -> "Pack":
@@ -90,9 +90,9 @@ def plan(
     seeds: Sequence[int] = (),
     varied: Sequence[Source] = SOURCES,
 ) -> list[Pack]:
-    """The packs of an experiment, the longest first. Empty filters mean all; final runs belong to protocol `fair`.
+    """The packs of an experiment, the longest first. An empty filter selects all; final runs belong to protocol `fair`.
 
-    varied: the sources of variation that the seeds decide; see Pack.
+    varied: the sources of variation that the seeds determine; see Pack.
 
     Raises:
         ParamsError: an unknown name.
@@ -110,7 +110,7 @@ def plan(
 
 
 def longest_first(packs: Iterable[Pack]) -> list[Pack]:
-    """Packs in the order in which they start, so that no long one is the last."""
+    """Packs in the order in which they start, the longest first, so that a long one does not run alone at the end."""
     return sorted(packs, key=lambda pack: -pack.cost)
 
 
@@ -133,7 +133,7 @@ def _packs_of_seed(
     varied: tuple[Source, ...],
     manifest: Mapping[str, Any],
 ) -> list[Pack]:
-    """The packs of a seed: runs with the same samples and epochs train side by side as far as `pack_units` allows."""
+    """The packs of a seed: runs with the same samples and epochs train side by side, up to `pack_units`."""
     dataset = params.datasets[name]
     groups: dict[tuple[Any, ...], list[Member]] = {}
     for variant, role in runs:
@@ -162,7 +162,7 @@ def _member(
     if schedule["train"] != "all":
         parameters |= {f"validation_{key}": value for key, value in dataset.training.validation.model_dump().items()}
     if schedule["train"] == "drawn":
-        del parameters["validation_take"]  # of the fixed split
+        del parameters["validation_take"]  # applies only to the fixed split
     if set(varied) != set(SOURCES):
         parameters["varied"] = ", ".join(varied)
     units: list[int] = parameters["hidden_units"]
@@ -181,7 +181,7 @@ def _member(
 
 
 def _schedule(dataset: Dataset, variant: str, protocol: str, role: Role) -> dict[str, Any]:
-    """Epochs, training samples and validation samples of a run: fields of Pack."""
+    """Epochs, training samples and validation samples of a run, as fields of Pack."""
     training = dataset.training
     if role == "final":
         return {"epochs": training.final.epochs, "train": "all", "validate": None}
@@ -195,7 +195,7 @@ def _schedule(dataset: Dataset, variant: str, protocol: str, role: Role) -> dict
 
 
 def _side_by_side(members: Sequence[Member], most: int) -> list[tuple[Member, ...]]:
-    """Groups whose first layers together have at most `most` units; a wider member forms a group alone."""
+    """Groups whose first layers together have at most `most` units; a wider member forms its own group."""
     groups: list[tuple[Member, ...]] = []
     for member in sorted(members, key=_units):
         if groups and sum(map(_units, groups[-1])) + _units(member) <= most:
@@ -210,7 +210,7 @@ def _units(member: Member) -> int:
 
 
 def resolve(dataset: Dataset, variant: Variant) -> dict[str, Any]:
-    """The parameters that decide what a run of the variant learns, by flat names, with defaults filled in."""
+    """The parameters that determine what a run of the variant learns, by flat names, with defaults filled in."""
     training, network = dataset.training, dataset.network
     return {
         "task": dataset.task,
@@ -228,5 +228,5 @@ def resolve(dataset: Dataset, variant: Variant) -> dict[str, Any]:
 
 
 def _flat(prefix: str, part: Strict | None) -> dict[str, Any]:
-    """The fields of an optional part by flat names; none if it is not set, so that older runs keep their parameters."""
+    """The fields of an optional section by flat names; empty if it is not set, so that old fingerprints stay valid."""
     return {f"{prefix}_{key}": value for key, value in part.model_dump().items()} if part else {}

@@ -1,4 +1,4 @@
-"""Running an experiment: find known runs, train and record the others, compare all of them."""
+"""Runs an experiment: finds known runs, trains and records the others, and compares all of them."""
 
 import dataclasses
 import gc
@@ -38,7 +38,7 @@ def silence(_steps: int, _note: str) -> None:
 
 
 def find_known(packs: Iterable[Pack], store: "Store") -> dict[str, RunResult]:
-    """The results in the store, by fingerprint; figures are computed again if their code has changed."""
+    """The results in the store, by fingerprint; metrics are recomputed if their code has changed."""
     groups: dict[tuple[str, str, str], list[str]] = {}
     for pack in packs:
         groups.setdefault((pack.dataset, pack.protocol, pack.logged_role), []).extend(pack.fingerprints)
@@ -52,7 +52,7 @@ def find_known(packs: Iterable[Pack], store: "Store") -> dict[str, RunResult]:
 
 
 def _evaluated_again(stored: "StoredResult", store: "Store", digest: str) -> RunResult | None:
-    """The result with figures of the current code, also written to the store; None if the run's model is missing."""
+    """The result with metrics recomputed and written to the store; None if the run's model is missing."""
     figures, hardest = evaluation.summarize(stored.result.curves, stored.result.measured), stored.result.hardest
     if stored.result.role == "final":
         try:
@@ -76,7 +76,7 @@ def _network(run: "LoggedRun") -> "Network":
 
 
 def results_of(packs: Iterable[Pack], results: Mapping[str, RunResult]) -> list[RunResult]:
-    """The available results of packs, with the current names of their variants."""
+    """The available results of the packs, with the current names of their variants."""
     return results_of_members([(pack, member) for pack in packs for member in pack.members], results)
 
 
@@ -95,11 +95,11 @@ def results_of_members(members: Iterable[tuple[Pack, Member]], results: Mapping[
 def prepare(jobs: int) -> None:
     """Import TensorFlow and set it up for `jobs` packs at a time; call it once, before the first pack.
 
-    Small networks cannot use a second core well, so each pack computes on its share of the cores; on one core if the
-    number of threads changes bits.
+    Small networks cannot use a second core well, so each pack gets its share of the cores; only one core if the number
+    of threads affects the bits of the results.
     """
     threads = 1 if provenance.threads_decide() else max(1, processes.cores() // jobs)
-    with processes.importing(), processes.silent():  # TensorFlow greets on the file descriptor, whatever its log level
+    with processes.importing(), processes.silent():  # TensorFlow writes to the file descriptor regardless of log level
         from feedforward.training import trainer  # takes five seconds
 
         trainer.configure(jobs, threads)
@@ -114,7 +114,7 @@ def train_pack(
 ) -> list[RunResult]:
     """Train the members of a pack and record a run for each of them.
 
-    parents: by variant, the parent of its run; None: those of parents_of.
+    parents: parent run of each variant; if None, those from parents_of.
 
     Raises:
         TrainingError: a loss is not finite; the runs of those members are closed as FAILED, the others are recorded.
@@ -122,10 +122,8 @@ def train_pack(
     from feedforward.experiments import training_run
     from feedforward.training import trainer
 
-    gc.collect()  # models and graphs are reference cycles, which would keep the memory of the last pack
-    samples = training_run.load(
-        pack, params.datasets[pack.dataset]
-    )  # damaged data are rejected before a run is created
+    gc.collect()  # models and graphs form reference cycles that would keep the last pack in memory
+    samples = training_run.load(pack, params.datasets[pack.dataset])  # rejects damaged data before a run is created
     parents = parents_of(pack, store) if parents is None else parents
     runs = [
         store.start(
@@ -208,12 +206,12 @@ def _tags(pack: Pack, member: Member) -> RunTags:
 
 
 def parents_of(pack: Pack, store: "Store") -> dict[str, Run]:
-    """By variant, the parent of the run of a pack."""
+    """The parent run of each variant in a pack."""
     return {m.variant: parent_run(pack, m, store) for m in pack.members}
 
 
 def parent_run(pack: Pack, member: Member, store: "Store") -> Run:
-    """The run that holds those of a variant, over all its seeds and jobs; final runs and components have one each."""
+    """The parent of all runs of a variant, over seeds and jobs; final runs and components have separate parents."""
     identity = [pack.dataset, member.variant, pack.protocol, pack.data_digest, member.parameters]
     role: Role = "variant"
     name = member.variant
@@ -227,7 +225,7 @@ def parent_run(pack: Pack, member: Member, store: "Store") -> Run:
 
 
 def conclude(packs: Sequence[Pack], results: Mapping[str, RunResult], params: Params, store: "Store") -> None:
-    """Close the runs of variants and of final runs with means and intervals over their seeds, and their curves."""
+    """Close the parents of replicas and of final runs with means and intervals over seeds, and mean curves."""
     for role in ("replica", "final"):
         for members in by_variant(packs, role).values():
             pack, member = members[0]
@@ -235,7 +233,7 @@ def conclude(packs: Sequence[Pack], results: Mapping[str, RunResult], params: Pa
 
 
 def by_variant(packs: Iterable[Pack], role: str = "replica") -> dict[tuple[str, str], list[tuple[Pack, Member]]]:
-    """The runs of each variant of each dataset that have this role, by (dataset, variant)."""
+    """The runs that have this role, by (dataset, variant)."""
     variants: dict[tuple[str, str], list[tuple[Pack, Member]]] = {}
     for pack in packs:
         for member in pack.members if pack.role == role else ():
@@ -250,7 +248,7 @@ def close_parent(
     params: Params,
     store: "Store",
 ) -> None:
-    """Close the parent of the runs `members` of one variant, as FAILED if a run is missing."""
+    """Close the parent of `members`, the runs of one variant; as FAILED if a run is missing."""
     runs = results_of_members(members, results)
     if missing := sorted({pack.seed for pack, member in members if member.fingerprint not in results}):
         store.fail(parent, f"seeds {missing} are not trained; run the command again")
@@ -268,7 +266,7 @@ def close_parent(
 
 
 def _means(runs: Sequence[RunResult]) -> dict[str, float]:
-    """`mean_NAME` and its interval for each figure of a variant."""
+    """`mean_NAME` and its interval for each metric of a variant."""
     from feedforward.analysis import statistics  # SciPy takes a second
 
     metrics: dict[str, float] = {}
@@ -281,7 +279,7 @@ def _means(runs: Sequence[RunResult]) -> dict[str, float]:
 
 
 def _mean_curves(runs: Sequence[RunResult]) -> dict[str, list[float]]:
-    """The mean of each curve under its name, and its interval."""
+    """The mean of each curve by name, and its interval."""
     from feedforward.analysis.curves import mean_band  # SciPy takes a second
 
     curves: dict[str, list[float]] = {}
@@ -293,7 +291,7 @@ def _mean_curves(runs: Sequence[RunResult]) -> dict[str, list[float]]:
 
 
 def _color(parent: Run, params: Params) -> dict[str, str]:
-    """The tag by which MLflow's charts draw a variant in the color that it has in the report."""
+    """The tag that makes MLflow's charts draw a variant in the color that it has in the report."""
     from feedforward.reports.figure_style import PALETTE  # matplotlib takes a second
 
     if parent.tags["role"] != "variant" or parent.tags["variant"] not in params.variants:
@@ -302,14 +300,14 @@ def _color(parent: Run, params: Params) -> dict[str, str]:
 
 
 def _description(runs: Sequence[RunResult]) -> str:
-    """What the figures of a variant mean, in Markdown."""
+    """Explanation of the metrics of a variant, in Markdown."""
     from feedforward.analysis.intervals import THIS_DATA  # SciPy takes a second
 
     text = f"Means over {len(runs)} seeds"
     if len(runs) == 1:
-        return f"{text[:-1]}; an interval needs two."
+        return f"{text[:-1]}; an interval needs two seeds."
     return (
-        f"{text}. `interval/…_low` and `interval/…_high`: {THIS_DATA} (Student's t)."
+        f"{text}. `interval/…_low` and `interval/…_high`: {THIS_DATA}, Student's t."
         " Losses are in nats, epochs count from 1, accuracies are shares."
     )
 
@@ -325,7 +323,7 @@ def _inputs(pack: Pack) -> list[DataInput]:
     return inputs
 
 
-_drawing = threading.Lock()  # matplotlib's fonts are not safe in several threads
+_drawing = threading.Lock()  # matplotlib's fonts are not thread-safe
 
 
 def _pictures(runs: Sequence[RunResult], dataset: Dataset) -> dict[str, bytes]:
@@ -339,7 +337,7 @@ def _pictures(runs: Sequence[RunResult], dataset: Dataset) -> dict[str, bytes]:
 
 
 def compare(params: Params) -> None:
-    """Compare the results of all protocols; write reports/comparison and attach it to the datasets' experiments.
+    """Compare the results of all protocols; write reports/comparison and attach it to the experiments of the datasets.
 
     Raises:
         DataError: the results are missing or do not belong to params.
@@ -347,7 +345,7 @@ def compare(params: Params) -> None:
     from feedforward.experiments import comparison
 
     results = [result for protocol in params.protocols for result in run_result.load(paths.trained(protocol))]
-    with ThreadPoolExecutor(1) as pool:  # importing MLflow takes four seconds, as long as drawing the figures
+    with ThreadPoolExecutor(1) as pool:  # importing MLflow takes four seconds, about as long as drawing
         opened = pool.submit(_open_store)
         additions = comparison.gather(results, params)
         folder = comparison.compare(results, params, params.protocols[0], additions=additions, apart=True)

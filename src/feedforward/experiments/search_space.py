@@ -1,4 +1,4 @@
-"""The search space of a sweep: fields of a variant and of training, each with values or a range."""
+"""The search space of a sweep: fields of a variant or of training, each with a list of values or a range."""
 
 import itertools
 import math
@@ -13,14 +13,14 @@ from feedforward.core.errors import ParamsError
 
 Value = int | float | str
 Point = dict[str, Value]  # field → value
-MOST_POINTS = 256  # of a grid; a search tries fewer
+MOST_POINTS = 256  # in a grid; a search tries fewer
 WHOLE = ("epochs", "batch_size")  # integer fields
 LOG_FROM = 10.0  # ranges whose ends differ by at least this factor are searched on a logarithmic scale
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A field with the values to try; for a range, its two ends."""
+    """A field with the values to try; for a range, `values` are its two ends."""
 
     field: str
     values: tuple[Value, ...]
@@ -28,18 +28,18 @@ class Axis:
 
     @property
     def is_log(self) -> bool:
-        """Is a range searched on a logarithmic scale?"""
+        """Whether the range is searched on a logarithmic scale."""
         low, high = self.values[0], self.values[-1]
         return not isinstance(low, str) and not isinstance(high, str) and 0 < low * LOG_FROM <= high
 
     @property
     def text(self) -> str:
-        """In the syntax of the command line: `l2=1e-05..0.01`."""
+        """The axis in command-line syntax: `l2=1e-05..0.01`."""
         return f"{self.field}={('..' if self.is_range else ',').join(map(shown, self.values))}"
 
 
 def fields(dataset: str, variant: str) -> dict[str, tuple[str, ...]]:
-    """Field → its path in params.yaml, for all fields that take numbers or names."""
+    """Field → its path in params.yaml, for all fields whose values are numbers or names."""
     training = ("datasets", dataset, "training")
     optimizer = [name for name in Optimizer.model_fields if name not in ("nesterov", "decay")]
     return {
@@ -60,7 +60,7 @@ def shown(value: Value) -> str:
 
 
 def text(point: Mapping[str, Value]) -> str:
-    """`dropout_rate=0.1 learning_rate=0.01`.
+    """The values of a point as text.
 
     >>> text({"dropout_rate": 0.1, "optimizer.learning_rate": 0.01})
     'dropout_rate=0.1 learning_rate=0.01'
@@ -69,7 +69,7 @@ def text(point: Mapping[str, Value]) -> str:
 
 
 def parse(texts: Sequence[str], params: Params, dataset: str, variant: str, search: bool) -> list[Axis]:
-    """Parse `FIELD=VALUE,VALUE…` and, for a search, `FIELD=LOW..HIGH`; values are checked like those of params.yaml.
+    """Parse `FIELD=VALUE,VALUE…` and, for a search, `FIELD=LOW..HIGH`; values are checked like those in params.yaml.
 
     Raises:
         ParamsError: lists all mistakes.
@@ -98,7 +98,7 @@ def parse(texts: Sequence[str], params: Params, dataset: str, variant: str, sear
 
 
 def _problems(params: Params, dataset: str, variant: str, axis: Axis) -> list[str]:
-    """The values of an axis that params.yaml could not contain, one message each."""
+    """One message for each value of the axis that would not be valid in params.yaml."""
     problems: list[str] = []
     names = _names(params, dataset, axis.field)
     for value in axis.values:
@@ -155,7 +155,7 @@ def grid(axes: Sequence[Axis]) -> Iterator[Point]:
 
 
 def apply(params: Params, dataset: str, variant: str, point: Mapping[str, Value]) -> Params:
-    """Params that contain only this dataset, with the values of the point.
+    """Params with the values of the point, reduced to this dataset.
 
     Raises:
         ParamsError: a value is not valid in params.yaml.

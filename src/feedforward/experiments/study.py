@@ -1,4 +1,4 @@
-"""The study: the lecture's comparison with many seeds, as a page for docs/."""
+"""The study: the comparison from the lecture with many seeds, as a page for docs/."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,51 +14,52 @@ from feedforward.core import atomic_files
 from feedforward.experiments import comparison
 from feedforward.reports import tables
 
-RunsBySource = Mapping[str, Sequence[RunResult]]  # the runs in which one source of variation alone varied
+RunsBySource = Mapping[str, Sequence[RunResult]]  # source → the runs in which only that source varied
 Components = dict[str, dict[str, dict[str, Component]]]  # statistic → variant → source
 
-FIGURES = {  # of comparison.draw, shown on the page
+FIGURES = {  # from comparison.draw, shown on the page
     "validation-loss": "Validation loss by epoch of all variants: means over seeds with 95 % bands",
     "differences": "Differences to {baseline}, paired by seed, with 95 % intervals",
 }
 COMPARED = ("best_val_cross_entropy", "best_epoch", "last_val_cross_entropy")  # statistics whose components are shown
 PAGE = """# The lecture's comparison with many seeds
 
-The slides train each variant once and compare the curves by eye. Here each variant was trained {seeds}.
-A seed draws the validation split, the order of the batches, the initial weights and the dropout masks; the rest is as
-on the slides.
+The slides train each variant once and compare the curves by eye. Here, each variant was trained {seeds}.
+A seed determines the validation split, the order of the batches, the initial weights and the dropout masks; everything
+else is as on the slides.
 
     {command}
 
-writes this page (`make study`). It was written on a machine with {machine}; another kind of CPU may change last digits.
+writes this page (`make study`). It was written on a machine with {machine}; another kind of CPU may change the last
+digits.
 
-A *verdict* judges a claim of the slides over seeds ([how](comparison.md)). {explained}
+A *verdict* judges a claim from the slides over seeds ([how](comparison.md)). {explained}
 
 Each cell of a table: {interval}. {population}
 
 """
 PROTOCOLS = """## Protocol `lecture` beside protocol `fair`
 
-All figures above are those of protocol `fair`: the variants of one seed learn from the same training samples and are
+All numbers above are for protocol `fair`: for each seed, all variants learn from the same training samples and are
 compared on the same validation samples. On the slides, some variants learn from all training samples and are validated
-on the test samples instead. Their curves then differ from the others' in more than the variant: they have seen more
-samples and are evaluated on other ones, so part of any difference is due to that. And once test samples have been used
-to choose between models, they no longer show how the chosen model performs on new samples. The same statistics and
-claims under protocol `lecture`:
+on the test samples instead. Their curves then differ from the others not only because of the variant: they are trained
+on more samples and evaluated on different ones, which causes part of any difference. And once test samples have been
+used to choose between models, they no longer show how the chosen model performs on new samples. These are the same
+statistics and claims under protocol `lecture`:
 
 """
 COMPONENTS = """## What varies, and by how much
 
-A seed draws the validation split, the order of the batches, and the initial weights together with the dropout masks. In
-the columns "alone" only that source varied, and the others were those of seed 0; in the last column all varied, as in
-the tables above. Standard deviations over seeds, with 95 % chi-square intervals (exact for normally distributed
-values):
+A seed determines the validation split, the order of the batches, and the initial weights together with the dropout
+masks. In the columns "alone", only that source varied and the others were as with seed 0; in the last column, all of
+them varied, as in the tables above. The cells show standard deviations over seeds, with 95 % chi-square intervals
+(exact for normally distributed values):
 
 """
 
 
 def wide(params: Params, dataset: str) -> list[str]:
-    """Variants whose first layer takes more than half of `pack_units`; each seed costs the full price."""
+    """Variants whose first layer exceeds half of `pack_units`; each additional seed takes as long as the first."""
     sizes = params.datasets[dataset].network.sizes
     return [name for name, variant in params.variants.items() if 2 * sizes[variant.size][0] > params.pack_units]
 
@@ -71,10 +72,10 @@ def write(
     command: str,
     folder: Path,
 ) -> Path:
-    """Write `study.md` and its figures below `folder`; the path of the page.
+    """Write `study.md` and its figures below `folder`; returns the path of the page.
 
-    varied: by dataset and source of variation (see plan.SOURCES), the runs in which it alone varied. command: the one
-    that writes the page.
+    varied: dataset → source of variation (see plan.SOURCES) → the runs in which only that source varied. command: the
+    command that writes the page.
     """
     fair = find(results, params, "fair")
     lecture = find(results, params, "lecture") if any(run.protocol == "lecture" for run in results) else []
@@ -122,7 +123,7 @@ def _seeds(fair: Sequence[Findings]) -> str:
 
 
 def _outcomes(fair: Sequence[Findings]) -> list[str]:
-    """The claims of each dataset, grouped by verdict."""
+    """The claims about each dataset, grouped by verdict."""
     parts = ["## In short\n\n"]
     for findings in fair:
         parts += [f"- {findings.name}, **{o}**: {'; '.join(claims)}.\n" for o, claims in tables.outcomes(findings)]
@@ -130,7 +131,7 @@ def _outcomes(fair: Sequence[Findings]) -> list[str]:
 
 
 def _section(findings: Findings, images: Path) -> list[str]:
-    """A dataset under protocol `fair`: figures, statistics of the variants, the final model and the verdicts."""
+    """The section on a dataset under protocol `fair`: figures, statistics of the variants, final model, verdicts."""
     parts = [f"## {tables.heading(findings)}\n\n"]
     drawn = dict(comparison.pictures([findings]))
     for name, text in FIGURES.items():
@@ -139,13 +140,13 @@ def _section(findings: Findings, images: Path) -> list[str]:
     shown = {variant: findings.summary[variant] for variant in findings.variants}
     parts += [tables.markdown(*tables.cells(shown, tables.REPLICA)), "\n", *_final(findings)]
     if findings.verdicts:
-        header = ("claim of the slides", "verdict (this data)", "for new data", "observed", "seeds needed")
+        header = ("claim from the slides", "verdict (this data)", "for new data", "observed", "seeds needed")
         parts += [tables.markdown(header, map(_verdict, findings.verdicts)), "\n"]
     return parts
 
 
 def _figure(images: Path, name: str, picture: bytes, text: str) -> str:
-    """Write a PNG file below `images`; its Markdown, with the text as the alternative."""
+    """Write a PNG file below `images`; returns its Markdown, with `text` as alternative text."""
     with atomic_files.writing(images / f"study-{name}.png", "study") as file:
         file.write(picture)
     return f"![{text}](images/study-{name}.png)\n\n"
@@ -166,7 +167,7 @@ def _outcome(verdict: Verdict) -> str:
 
 
 def _final(findings: Findings) -> list[str]:
-    """A sentence with the test results of the final model; nothing without any."""
+    """A sentence with the test results of the final model; empty if there are none."""
     summary = findings.summary[findings.baseline]
     estimates = {name: summary[name] for name in tables.FINAL if name in summary}
     if not estimates:
@@ -181,12 +182,12 @@ def _final(findings: Findings) -> list[str]:
 
 
 def _lecture_section(lecture: Findings, fair: Findings) -> list[str]:
-    """A dataset under both protocols: statistics of the variants and verdicts."""
+    """The section on a dataset under both protocols: statistics of the variants and verdicts."""
     slides = lecture.dataset.training.lecture
     on_test = [variant for variant in lecture.variants if slides and variant in slides.validated_on_test]
     fixed = [variant for variant in lecture.variants if variant not in on_test]
     text = f"Trained on all training samples and validated on the test samples: {', '.join(on_test) or 'none'}."
-    text += f" Validated on the fixed split of the slides: {', '.join(fixed)}." if fixed else ""
+    text += f" Validated on the fixed split from the slides: {', '.join(fixed)}." if fixed else ""
     both = {
         f"{variant}, {protocol}": findings.summary[variant]
         for variant in lecture.variants
@@ -199,7 +200,7 @@ def _lecture_section(lecture: Findings, fair: Findings) -> list[str]:
         for before, verdict in zip(fair.verdicts, lecture.verdicts, strict=True)
         if verdict.n
     ]
-    header = ("claim of the slides", "fair", "lecture", "observed")
+    header = ("claim from the slides", "fair", "lecture", "observed")
     return [*parts, tables.markdown(header, rows), "\n"] if rows else parts
 
 
@@ -221,7 +222,7 @@ def _components_section(findings: Findings, runs_by_source: RunsBySource, images
 
 
 def _components(variants: Sequence[str], runs_by_source: RunsBySource) -> Components:
-    """Components of the replicas of each variant for which one source alone was varied; empty parts are left out."""
+    """Components for the replicas of each variant that has runs in which only one source varied."""
     components: Components = {}
     for name in COMPARED:
         for variant in variants:

@@ -1,4 +1,4 @@
-"""A sweep: the validation loss for different values of some fields, over seeds, as runs, table and figure."""
+"""A sweep: validation losses over seeds for different values of some fields, as runs, a table and a figure."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,9 +28,9 @@ PROTOCOL = "fair"
 
 @dataclass(frozen=True)
 class Sweep:
-    """Values of some fields to try on top of a variant of a dataset.
+    """Values to try for some fields of a variant on a dataset.
 
-    trials: number of trials of a search; 0: a grid.
+    trials: number of trials in a search; 0 for a grid.
     """
 
     params: Params
@@ -42,7 +42,7 @@ class Sweep:
 
     @property
     def text(self) -> str:
-        """`original: dropout_rate=0.1,0.2`."""
+        """The sweep as text: `original: dropout_rate=0.1,0.2`."""
         return f"{self.variant}: {' '.join(axis.text for axis in self.axes)}"
 
     @cached_property
@@ -51,7 +51,7 @@ class Sweep:
         return manifest_file.load(self.dataset)
 
     def tags(self, role: Any, variant: str) -> RunTags:
-        """Tags of the run of the sweep, or of a trial below it."""
+        """The tags of the sweep's run, or of a trial's run below it."""
         base = plan.resolve(self.params.datasets[self.dataset], self.params.variants[self.variant])
         identity = [self.dataset, self.text, self.trials, base, self.manifest["data_digest"], role, variant]
         digest = atomic_files.digest(identity)
@@ -60,7 +60,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Trial:
-    """One point of a sweep with its runs, one per seed; `name` is the name of its variant in `params`."""
+    """One point of a sweep with its runs, one per seed; `name` is also the name of its variant in `params`."""
 
     point: search_space.Point
     name: str
@@ -69,9 +69,9 @@ class Trial:
 
 
 def trials(sweep: Sweep, points: Sequence[search_space.Point]) -> tuple[list[Trial], list[tuple[Pack, Params]]]:
-    """(trials, packs): a trial per point, and the packs that train them, with their params.
+    """One trial per point, and the packs that train them, each with its params.
 
-    Points that change only the variant share their params, so that the trials of a seed train side by side.
+    Points that change only the variant share params, so that trials with the same seed train side by side.
     """
     trials_by_name: dict[str, Trial] = {}
     packs: list[tuple[Pack, Params]] = []
@@ -88,7 +88,7 @@ def trials(sweep: Sweep, points: Sequence[search_space.Point]) -> tuple[list[Tri
 def _groups(
     sweep: Sweep, points: Sequence[search_space.Point]
 ) -> Iterable[tuple[Params, Mapping[str, search_space.Point]]]:
-    """Params that have each point as a variant, and the points by name: one group per different dataset entry."""
+    """One group for each distinct dataset entry: params that have each point as a variant, and the points by name."""
     groups: dict[str, tuple[Params, dict[str, search_space.Point]]] = {}
     for point in points:
         changed = search_space.apply(sweep.params, sweep.dataset, sweep.variant, point)
@@ -121,9 +121,9 @@ def start_trial(sweep: Sweep, trial: Trial, parent: Run, store: "Store") -> Run:
 
 
 def close_trial(run: Run, trial: Trial, results: Mapping[str, RunResult], store: "Store") -> list[RunResult]:
-    """Close the run of a trial with means and intervals, as FAILED if a seed is missing.
+    """Close the run of a trial with means and intervals; as FAILED if a seed is missing.
 
-    results: by fingerprint. Returns the results of the trial, none if it failed.
+    results: by fingerprint. Returns the results of the trial; empty if it failed.
     """
     runner.close_parent(run, trial.members, results, trial.params, store)
     runs = runner.results_of_members(trial.members, results)
@@ -135,7 +135,7 @@ def close_trial(run: Run, trial: Trial, results: Mapping[str, RunResult], store:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The results of all trials, in order; none for a trial that failed."""
+    """The results of all trials, in order; an empty list for a trial that failed."""
 
     sweep: Sweep
     results: Mapping[str, list[RunResult]]
@@ -143,7 +143,7 @@ class Outcome:
 
     @cached_property
     def summary(self) -> Summary:
-        """Means and intervals by trial; those of a search are sorted by loss."""
+        """Means and intervals by trial; for a search, sorted by loss."""
         summary = statistics.summarize(self._runs, self.results)
         names = sorted(summary, key=lambda name: summary[name][STATISTIC].mean) if self.sweep.trials else summary
         return {name: summary[name] for name in names}
@@ -185,7 +185,7 @@ class Outcome:
         }
 
     def verdict(self) -> str:
-        """The best values and how certain that is, as text."""
+        """The best values and how certain it is that they are the best, as text."""
         best, estimate = self.ranking.order[0]
         text = f"lowest validation loss: {self.text(best)}, {tables.interval(estimate, 4)}"
         if self.sweep.seeds == 1:
@@ -201,15 +201,18 @@ class Outcome:
 
     @property
     def table(self) -> Summary:
-        """The summary by the values of the trials as text."""
+        """The summary, with the values of each trial as text for its key."""
         return {self.text(name): estimates for name, estimates in self.summary.items()}
 
 
-CHOSEN = "The best of many, chosen on the validation split, looks slightly better there than it will be on new samples."
+CHOSEN = "The best of many trials, chosen on the validation split, looks slightly better there than on new samples."
 
 
 def conclude(outcome: Outcome, parent: Run, store: "Store") -> Path:
-    """Write table and figure below reports/sweeps and close the sweep's run with them; returns the folder."""
+    """Write the table and the figure below reports/sweeps, attach them to the sweep's run and close it.
+
+    Returns the folder.
+    """
     sweep, summary = outcome.sweep, outcome.summary
     folder = paths.sweep(sweep.dataset, "-".join(axis.field for axis in sweep.axes))
     header, rows = tables.cells(outcome.table, tables.REPLICA)

@@ -1,6 +1,6 @@
-"""Training the runs of a pack: from vectorized data to models and curves.
+"""Trains the runs of a pack: from vectorized data to models and curves.
 
-The fingerprint of a run covers this module and its imports, so code that only reports does not belong here.
+The fingerprint of a run covers this module and its imports, so code that only affects reports does not belong here.
 """
 
 import dataclasses
@@ -28,8 +28,8 @@ Samples = tuple[Subset, Subset | None]
 class TrainedRun:
     """A trained model and what was recorded while it trained.
 
-    model: keras.Model. curves: see RunResult. measured: see trainer.Replica, learning_checks. Absolute errors are in
-    the unit of the target, although training uses standard deviations.
+    model: a keras.Model. curves: see RunResult. measured: see trainer.Replica and learning_checks. Absolute errors are
+    in the unit of the target, although training uses standard deviations.
     """
 
     model: Any
@@ -69,7 +69,7 @@ def train(
 
 
 def _checked(replica: trainer.Replica, checks: Mapping[str, float], training: Subset) -> trainer.Replica:
-    """Add the learning checks to the replica; none without validation."""
+    """Add the learning checks to the replica, if there is validation."""
     if not checks:
         return replica
     dead = float(dead_units(trainer.as_arrays(replica.model), training))
@@ -77,10 +77,10 @@ def _checked(replica: trainer.Replica, checks: Mapping[str, float], training: Su
 
 
 def load(pack: Pack, dataset: Dataset) -> Samples:
-    """(training, validation) samples of a pack, as subsets of the memory-mapped splits.
+    """The training and validation samples of a pack, as subsets of the memory-mapped splits.
 
     Raises:
-        DataError: the data are not vectorized or damaged, or no training samples would remain.
+        DataError: the data are not vectorized, or are damaged, or no training samples would remain.
     """
     folder = paths.vectorized(pack.dataset)
     whole = Split.load(folder / "train")
@@ -92,7 +92,7 @@ def load(pack: Pack, dataset: Dataset) -> Samples:
 
 
 def train_final(dataset: Dataset, variant: Mapping[str, Variant], training: Subset, seed: int) -> TrainedRun:
-    """Train a variant, {name: variant}, like the final model of that seed, on these samples without validation.
+    """Train one variant, {name: variant}, on these samples like the final model of that seed, without validation.
 
     Raises:
         TrainingError: a loss is not finite.

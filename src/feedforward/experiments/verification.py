@@ -19,9 +19,9 @@ from feedforward.experiments import plan, runner
 
 @dataclass(frozen=True)
 class Difference:
-    """A run whose repeated training differs from the record.
+    """A run that, trained again, differs from the record.
 
-    metric: the one that differs most; largest: by how much. metric is None if the run is not on record.
+    metric: the metric that differs most, or None if the run is not on record. largest: by how much it differs.
     """
 
     run: str
@@ -37,7 +37,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Report:
-    """The result: damaged files of the DVC cache, and runs that differ from the record when trained again."""
+    """The result: damaged files in the DVC cache, and runs that differ from the record when trained again."""
 
     objects: int
     damaged: list[str]
@@ -74,7 +74,7 @@ class Report:
         if self.damaged:
             return f"{self.damaged[0]}: bytes changed since they were written; remove the file and run `dvc repro`"
         first = self._unexplained[0]
-        remedy = "run `dvc repro` first" if first.metric is None else "is a version or a parameter different?"
+        remedy = "run `dvc repro` first" if first.metric is None else "check for different versions or parameters"
         return f"{first.text()}; {remedy}"
 
 
@@ -95,7 +95,7 @@ def verify(params: Params, datasets: Sequence[str], variants: Sequence[str], see
 
 
 def rehash(cache: Path) -> tuple[int, list[str]]:
-    """The number of objects in a DVC cache, and the paths of those whose MD5 is not that of their name."""
+    """The number of objects in a DVC cache, and the paths of those whose MD5 does not match their name."""
     damaged, objects = [], 0
     for path in _objects(cache):
         objects += 1
@@ -125,7 +125,7 @@ def _train_again(
 
 @contextlib.contextmanager
 def _environment(**values: str | None) -> Iterator[None]:
-    """Set environment variables during the block; None: unset."""
+    """Set environment variables during the block; None unsets one."""
     before = {name: os.environ.get(name) for name in values}
 
     def assign(variables: Mapping[str, str | None]) -> None:

@@ -35,14 +35,15 @@ HEADLINE = next(iter(SHOWN))  # the statistic whose median, interquartile mean a
 REPLICA, FINAL = ([name for name in SHOWN if STATISTICS[name].role == role] for role in ("replica", "final"))
 PERCENT = f"{CONFIDENCE:.0%}".replace("%", " %")
 INTERVAL = f"mean [{PERCENT} t interval over seeds]"
-POPULATION = f"Intervals: {THIS_DATA}."
+POPULATION = f"Each interval is a {THIS_DATA}."
 EXPLAINED = (
-    "Differences are paired by seed. Each claim's interval is a confidence sequence, corrected over the claims of its "
-    f"dataset: all hold together with a probability of {PERCENT}, at every number of seeds, so you may add seeds "
-    "and look as often as you like. A claim is supported or contradicted when its interval lies entirely on one side "
-    "of the border, makes no difference that matters when it lies within the margin stated in params.yaml, and is "
-    "undecided otherwise. Verdicts are about this data (other weights, order, split); “for new data” is the verdict "
-    "by the interval for new data of this kind, corrected for overlapping splits."
+    "Differences are paired by seed. Each claim's interval is a confidence sequence, corrected for the number of "
+    f"claims about its dataset: with {PERCENT} probability, all of them hold at every number of seeds, so you may add "
+    "seeds and check as often as you like. A claim is supported or contradicted when its interval lies entirely on one "
+    "side of the border of the claimed region; there is no difference that matters when the interval lies within the "
+    "margin set in params.yaml; otherwise, the claim is undecided. Verdicts are about this data (weights, batch order and "
+    "split vary); “for new data” is the verdict from the interval for new data of this kind, corrected for "
+    "overlapping splits."
 )
 
 
@@ -260,7 +261,7 @@ def heading(findings: Findings) -> str:
 def summary_markdown(findings: Iterable[Findings]) -> str:
     """A section with two tables for each dataset."""
     parts = ["# Comparison of the variants\n\n", f"Each cell: {INTERVAL}; one seed has no interval.\n"]
-    parts += [textwrap.fill(f"{POPULATION} {NEW_DATA[0].upper()}{NEW_DATA[1:]}. {RULE}", 110), "\n"]
+    parts += [textwrap.fill(f"{POPULATION} “New data”: {NEW_DATA}. {RULE}", 110), "\n"]
     for one in findings:
         parts += [f"\n## {heading(one)}\n\n", markdown(*cells(one.summary, SHOWN))]
         if one.variants:

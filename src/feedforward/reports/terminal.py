@@ -14,7 +14,7 @@ from feedforward.analysis.intervals import THIS_DATA, Estimate
 from feedforward.analysis.statistics import STATISTICS, Summary
 from feedforward.reports import tables
 
-INTERVAL = f"Each cell: mean over seeds ± half of its interval ({THIS_DATA})"
+INTERVAL = f"Each cell: mean over seeds ± half the width of its interval. Interval: {THIS_DATA}"
 SWEPT = ("best_val_cross_entropy", "best_epoch", "best_val_accuracy", "last_val_cross_entropy")
 COLORS = {
     "supported": "green",

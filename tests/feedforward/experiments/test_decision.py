@@ -54,7 +54,7 @@ def test_only_runs_that_undecided_claims_compare_are_needed() -> None:
 
 
 def test_a_dataset_without_claims_has_nothing_to_decide() -> None:
-    with pytest.raises(ParamsError, match=r"datasets\.tones\.claims: there are none to decide"):
+    with pytest.raises(ParamsError, match=r"datasets\.tones\.claims: there are no claims to decide"):
         decision.needed(small_params(), "tones", [])
 
 

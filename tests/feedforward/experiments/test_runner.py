@@ -145,7 +145,7 @@ def test_the_run_of_a_variant_has_means_and_intervals_over_its_replicas(small_st
     assert "figures/curves.png" in files(parent, "figures")
     assert parent.data.params["variant"] == "original"
     assert parent.data.tags["mlflow.runColor"] == figure_style.BLACK  # as in the report
-    assert "another training on this data" in parent.data.tags["mlflow.note.content"]
+    assert "training runs on this data" in parent.data.tags["mlflow.note.content"]
 
 
 @pytest.mark.slow

@@ -63,7 +63,7 @@ def test_each_claim_has_verdicts_for_this_data_and_for_new_data(folder: Path, pa
     verdicts = find(_fair_runs(params), params)
     page = (folder / "study.md").read_text()
     short, _, rest = page.partition("## In short")[2].partition("\n## ")
-    assert "| claim of the slides | verdict (this data) | for new data | observed | seeds needed |" in rest
+    assert "| claim from the slides | verdict (this data) | for new data | observed | seeds needed |" in rest
     for verdict in (verdict for findings in verdicts for verdict in findings.verdicts):
         assert verdict.claim.text in short
         outcomes = f"| {verdict.claim.text} | **{verdict.outcome}** (n = {verdict.n}) | {verdict.new_data or '–'} |"

@@ -109,7 +109,7 @@ def test_a_changed_record_is_reported_with_the_metric_that_differs_most(
     assert report.differences == [Difference("notes/dropout/1/fair/replica", "best_val_accuracy", 0.25)]
     assert not report.same
     assert "notes/dropout/1/fair/replica: not the same; best_val_accuracy differs most, by 0.25" in report.text()
-    assert report.problem().endswith("; is a version or a parameter different?")
+    assert report.problem().endswith("; check for different versions or parameters")
     assert report.as_json()["same"] is False
 
     run_result.save(paths.trained("fair"), on_record[:1], "another kind of CPU")
