@@ -1,4 +1,4 @@
-"""Vectorize texts on an existing Dask cluster: the workers read shards and return word counts and rows."""
+"""Vectorizes texts on an existing Dask cluster: the workers read shards and return word counts and rows."""
 
 import contextlib
 import functools
@@ -17,18 +17,18 @@ from feedforward.data.preparation import Read
 from feedforward.data.readers import reading
 
 THREADS = "threads"
-WORKER_TIMEOUT = 60.0  # s until the first worker is connected
-PENDING = 64  # submitted shards; more if the workers have more threads
+WORKER_TIMEOUT = 60.0  # s to wait for the first worker to connect
+PENDING = 64  # number of shards submitted ahead; more if the workers have more threads
 VERSIONED = ("numpy", "pyarrow")
 
 
 @contextlib.contextmanager
 def reader(name: str, dataset: Dataset, params: Params) -> Iterator[Read]:
-    """The function that reads the dataset: in this process, or on the cluster of `engine` if it consists of texts.
+    """The function that reads the dataset: in this process or, for texts, on the cluster that `engine` names.
 
     Raises:
         FeedforwardError: Dask is not installed, no scheduler answers, no worker connects, or the cluster is lost.
-        DataError: a worker has other code or versions, or cannot read the store of shards.
+        DataError: a worker has different code or versions, or cannot read the store of shards.
     """
     if params.engine == THREADS or dataset.reader.kind != "labeled_text":
         yield reading.read
@@ -47,7 +47,7 @@ def reader(name: str, dataset: Dataset, params: Params) -> Iterator[Read]:
 
 
 def client(address: str) -> Any:
-    """A connection to the scheduler at `address`, as a context manager, as soon as a worker is connected.
+    """Connect to the scheduler at `address` and wait for a worker; the connection is a context manager.
 
     Raises:
         FeedforwardError: Dask is not installed, no scheduler answers, or no worker connects.
@@ -73,7 +73,7 @@ def client(address: str) -> Any:
 
 
 def _run_shards(connected: Any, function: Callable[..., Any], shards: Sequence[str], *shared: Any) -> Iterator[Any]:
-    """A `sharded_text.ShardMap`. A lost worker's shard is repeated; a bounded number is submitted at a time."""
+    """A `sharded_text.ShardMap`. The shards of a lost worker are repeated; a bounded number is submitted at a time."""
     ahead = max(PENDING, 4 * sum(connected.nthreads().values()))
     signature, waiting = _signature(), deque[Any]()
     for shard in shards:
@@ -88,7 +88,7 @@ def _result(future: Any) -> Any:
     """The result of a worker.
 
     Raises:
-        FeedforwardError: the scheduler is lost, or all workers that tried.
+        FeedforwardError: the scheduler was lost, or every worker that tried the shard was.
     """
     import distributed
 
@@ -103,7 +103,7 @@ def _checked(signature: str, function: Callable[..., Any], *arguments: Any) -> A
     """Call the function in a worker.
 
     Raises:
-        DataError: the worker's code or versions differ, so other bytes could result.
+        DataError: the worker's code or versions differ, so its bytes could differ.
     """
     if _signature() != signature:
         raise DataError(
@@ -114,7 +114,7 @@ def _checked(signature: str, function: Callable[..., Any], *arguments: Any) -> A
 
 
 def _signature() -> str:
-    """The code and versions that decide the bytes; Python's version decides how letters are lowercased."""
+    """The code and versions that determine the bytes; Python's version determines how letters are lowercased."""
     from feedforward.data.readers import sharded_text
 
     versions = [provenance.installed_version(name) for name in VERSIONED]

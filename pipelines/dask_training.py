@@ -1,8 +1,8 @@
 """Trains packs on an existing Dask cluster: its workers have their own checkouts and produce the same bytes.
 
-Only plain values are sent: a pack, its params and its parent runs. A worker reads the data of its checkout and logs to
-the tracking store directly, so nothing is lost with the connection. Records that the store did not accept wait in that
-checkout until the end of the job or the worker's next pack.
+Only plain values are sent: a pack, its params and its parent runs. A worker reads the data in its checkout and logs to
+the tracking store directly, so nothing is lost if the connection is. Records that the store did not accept wait in the
+worker's checkout until the end of the job or its next pack.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from feedforward.experiments.plan import Pack
 from feedforward.tracking import Run, open_store
 from pipelines import dask_text
 
-SETTLE_TIMEOUT = 60.0  # s; a worker that trains for another job settles with its next pack
+SETTLE_TIMEOUT = 60.0  # s; a worker that is training for another job settles before its next pack
 
 
 def task_runner(address: str) -> object:
@@ -33,7 +33,7 @@ def task_runner(address: str) -> object:
 
 
 def settle(address: str) -> None:
-    """Let each worker send the records that wait in its checkout and close the runs of lost workers on its host."""
+    """Make each worker send the records waiting in its checkout and close the runs of lost workers on its host."""
     import distributed
 
     with (
@@ -54,14 +54,14 @@ def train_pack(pack: Pack, params: Params, parents: Mapping[str, Run]) -> list[R
     """Train a pack in a worker.
 
     Raises:
-        DataError: the worker's data, code, versions or kind of CPU differ, so other bytes would result.
+        DataError: the worker's data, code, versions or kind of CPU differ, so its bytes would differ.
         TrainingError: a loss is not finite.
     """
     variants = [member.variant for member in pack.members]
     packs = plan.plan(params, pack.protocol, [pack.dataset], variants, [pack.seed], pack.varied)
     if not set(pack.fingerprints) <= {fingerprint for planned in packs for fingerprint in planned.fingerprints}:
         raise DataError(
-            f"{pack.name}: a worker on host {provenance.host_digest()} has different data, code, versions or another"
+            f"{pack.name}: a worker on host {provenance.host_digest()} has different data, code or versions, or another"
             " kind of CPU; give it the same checkout, data and requirements, or remove it from the cluster"
         )
     runner.prepare(1)

@@ -1,4 +1,4 @@
-"""Seed after seed, until every claim of a dataset is decided or the budget ends.
+"""Trains more seeds until every claim about a dataset is decided or the budget is used up.
 
 Finished runs are kept, so a job that was killed continues where it stopped.
 """
@@ -20,13 +20,13 @@ Show = Callable[[int, Sequence[Verdict]], None]
 def run(
     params: Params, dataset: str, wait_for_server: Callable[[], None], seeds: int, budget: float, show: Show
 ) -> tuple[list[Verdict], str, Path]:
-    """Train until all claims are decided, `seeds` seeds are trained, or `budget` seconds are over.
+    """Train until all claims are decided, `seeds` seeds are trained, or `budget` seconds have passed.
 
-    Only runs that undecided claims compare are trained; seeds are taken in rising order, and none is left out for its
-    result, so each verdict stays valid. show(seeds, verdicts) is called after each look.
+    Only runs that undecided claims compare are trained. Seeds are used in ascending order, and none is dropped because
+    of its result, so each verdict stays valid. show(seeds, verdicts) is called after each evaluation.
 
     Returns:
-        The verdicts, why training ended, and the folder that holds both.
+        The verdicts, the reason why training ended, and the folder that holds both.
     """
     ends, step = time.monotonic() + budget, max(1, processes.cores())
     results: dict[tuple[str, str, int], RunResult] = {}
@@ -46,14 +46,14 @@ def run(
 
 
 def _reason(verdicts: Sequence[Verdict], n: int, seeds: int, ends: float) -> str:
-    """Why training ends here; empty: it continues."""
+    """Why training ends here; empty if it continues."""
     left = sum(not verdict.decided for verdict in verdicts)
     if not left:
         return f"All {len(verdicts)} claims are decided after {n} seeds."
     if n >= seeds:
-        return f"{left} of {len(verdicts)} claims are undecided after {n} seeds, the most that were asked for."
+        return f"{left} of {len(verdicts)} claims are undecided after {n} seeds, the requested maximum."
     return (
-        f"{left} of {len(verdicts)} claims are undecided after {n} seeds: the time is over."
+        f"{left} of {len(verdicts)} claims are undecided after {n} seeds: the time budget is used up."
         if time.monotonic() > ends
         else ""
     )

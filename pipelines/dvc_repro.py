@@ -1,6 +1,6 @@
-"""`dvc repro` for `feedforward run` and retraining: repairs what a killed dvc left, and says who else is at work.
+"""`dvc repro` for `feedforward run` and retraining: repairs files of a killed dvc and names another running dvc.
 
-DVC writes its lock files in place. If it is killed while it does, every later `dvc` ends with code 255.
+DVC writes its lock files in place. If it is killed while doing so, every later `dvc` exits with code 255.
 """
 
 import configparser
@@ -21,7 +21,7 @@ from feedforward.core import atomic_files, paths
 from feedforward.core.errors import Busy, FeedforwardError, reported
 from pipelines import environment, interruption
 
-# `python -m dvc` that ends with the process that started it, and its stage with it
+# `python -m dvc` that ends, along with its stage, when the process that started it ends
 DVC = """
 import runpy
 from feedforward.core import processes
@@ -37,7 +37,7 @@ def repro(root: Path, arguments: Sequence[str] = ()) -> None:
     """Bring everything in the workspace `root` up to date.
 
     Raises:
-        Busy: another dvc is at work. FeedforwardError: a stage failed and has said why. KeyboardInterrupt: so did DVC.
+        Busy: another dvc is running. FeedforwardError: a stage failed and printed why. KeyboardInterrupt: interrupted.
     """
     environment.apply()
     for line in repair(root):
@@ -54,11 +54,11 @@ def repro(root: Path, arguments: Sequence[str] = ()) -> None:
 
 
 def _end(process: "subprocess.Popen[bytes]", forward: bool) -> None:
-    """Wait for DVC and its stage to end. forward: they have not received the signal, which a terminal sends to all."""
+    """Wait for DVC and its stage to end. forward: send them the signal, which, unlike Ctrl-C, they did not receive."""
     if forward:
         with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
             for child in psutil.Process(process.pid).children(recursive=True):
-                if os.getsid(child.pid) == os.getsid(0):  # the stage ends its Prefect server when it needs it no more
+                if os.getsid(child.pid) == os.getsid(0):  # the stage itself ends its Prefect server
                     child.send_signal(signal.SIGINT)
     try:
         process.wait(2 * interruption.GRACE)
@@ -67,9 +67,9 @@ def _end(process: "subprocess.Popen[bytes]", forward: bool) -> None:
 
 
 def repair(root: Path) -> list[str]:
-    """Remove lock files of a killed dvc, which loses nothing; one line per file.
+    """Remove lock files of a killed dvc, without any loss; returns one line per file.
 
-    What dvc.lock said of finished stages is in DVC's run cache too, and rwlock matters only while a dvc is at work.
+    DVC's run cache also holds what dvc.lock said about finished stages, and rwlock matters only while a dvc is running.
 
     Raises:
         Busy: a dvc is running here.
@@ -85,11 +85,11 @@ def repair(root: Path) -> list[str]:
     if _is_complete(lock):
         return []
     lock.replace(lock.with_name(lock.name + atomic_files.TEMPORARY))
-    return [f"{lock}: torn, by a dvc that was killed; moved away, DVC writes a new one from its run cache"]
+    return [f"{lock}: incomplete, because a dvc was killed; moved away; DVC writes a new one from its run cache"]
 
 
 def _dvc_processes(root: Path) -> Iterator[psutil.Process]:
-    """The dvc processes at work in the same DVC project; a killed one that its parent has not reaped does not count."""
+    """The dvc processes running in the same DVC project; zombies (killed, not yet reaped) do not count."""
     for process in psutil.process_iter(["cmdline", "cwd", "status"]):
         words, cwd = process.info["cmdline"] or [], process.info["cwd"]
         is_dvc = any(Path(word).name == "dvc" for word in words[:3]) or DVC in words[:3]
@@ -111,14 +111,14 @@ def _is_complete(lock: Path) -> bool:
         return True
     except (YAMLError, UnicodeDecodeError):
         return False
-    if not text.endswith("\n") or text.endswith(":\n"):  # the last line, or what belongs to it, is missing
+    if not text.endswith("\n") or text.endswith(":\n"):  # the last line or its value is missing
         return False
     stages = content.get("stages") if isinstance(content, dict) else None
     return isinstance(stages, dict) and all(isinstance(stage, dict) and "cmd" in stage for stage in stages.values())
 
 
 def _work_without_git(root: Path) -> None:
-    """Let DVC accept a checkout that is no git repository, such as a downloaded archive."""
+    """Make DVC accept a checkout that is not a git repository, such as a downloaded archive."""
     if any((folder / ".git").exists() for folder in (root, *root.parents)):
         return
     path = root / ".dvc" / "config.local"
@@ -132,7 +132,7 @@ def _work_without_git(root: Path) -> None:
     config.set("core", "no_scm", "true")
     with path.open("w", encoding="utf-8") as file:
         config.write(file)
-    print(f"{root}: no git repository, so DVC works without one; after `git init`, remove {path}", file=sys.stderr)
+    print(f"{root}: not a git repository, so DVC works without git; after `git init`, remove {path}", file=sys.stderr)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -9,14 +9,14 @@ from feedforward.core import paths
 
 
 def apply() -> None:
-    """No telemetry, quiet logs, state inside this checkout. What the user has set stays."""
+    """Turn telemetry off, make logs quiet, keep state inside this checkout. Variables that are already set are kept."""
     process.prepare()
     root = paths.root()
     for name, value in {
-        "ACERO_ALIGNMENT_HANDLING": "reallocate",  # Arrow: buffers that were received may lie anywhere in memory
+        "ACERO_ALIGNMENT_HANDLING": "reallocate",  # Arrow: received buffers may be unaligned in memory
         "DO_NOT_TRACK": "1",
         "DVC_NO_ANALYTICS": "1",
-        "DVC_SITE_CACHE_DIR": str(root / ".dvc-state"),  # as in .dvc/config, also from other folders
+        "DVC_SITE_CACHE_DIR": str(root / ".dvc-state"),  # as in .dvc/config, but also when started in other folders
         "GX_ANALYTICS_ENABLED": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -32,7 +32,7 @@ def apply() -> None:
 
 
 def drop_unusable_proxies() -> None:
-    """Remove SOCKS proxies that httpx, Prefect's client, cannot use; it refuses to start even for loopback."""
+    """Remove SOCKS proxies that httpx (Prefect's HTTP client) cannot use; with one, it does not even start."""
     if importlib.util.find_spec("socksio"):
         return
     for name in list(os.environ):

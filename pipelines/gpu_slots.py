@@ -1,4 +1,4 @@
-"""The device of a training: the CPU, or one GPU that no other training uses."""
+"""The device of a training job: the CPU, or one GPU that no other training job uses."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ from prefect.concurrency.sync import concurrency
 from feedforward.core.errors import Busy, FeedforwardError
 
 LIMIT = "gpu"  # the global concurrency limit that `make deploy` creates, with `retraining.gpus` slots
-LEASE = 60  # s until the slot of a killed training is free again, the least that Prefect allows
+LEASE = 60  # s until the slot of a killed training job is free again; the minimum that Prefect allows
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 Device = Literal["cpu", "gpu"]
@@ -25,22 +25,22 @@ Device = Literal["cpu", "gpu"]
 def computing_on(device: Device, fallback: bool) -> Iterator[str]:
     """Child processes started in this block use the device; yields its description.
 
-    Occupies a slot of Prefect's limit, which counts over all machines, and one of this machine's GPUs.
+    Occupies a slot of Prefect's limit, which applies to all machines together, and one of this machine's GPUs.
 
     Raises:
-        FeedforwardError: there is no GPU here and no fall-back. Busy: more slots than GPUs, and all are in use.
+        FeedforwardError: there is no GPU here and no fallback. Busy: all GPUs are in use (more slots than GPUs).
     """
     numbers = gpus() if device == "gpu" else []
     if device == "gpu" and not numbers and not fallback:
         raise FeedforwardError(
-            "there is no GPU on this machine; start the worker of the pool gpu where there is one,"
+            "there is no GPU on this machine; start the worker for the pool gpu on a machine that has one,"
             " or set retraining.cpu_fallback in params.yaml"
         )
     if not numbers:
         with _visible(""):
             yield "the CPU, since there is no GPU" if device == "gpu" else "the CPU"
         return
-    # strict: a limit that does not exist is an error, not a free pass
+    # strict: a limit that does not exist is an error; otherwise, it would be ignored
     with concurrency(LIMIT, occupy=1, strict=True, lease_duration=LEASE), free(numbers) as number, _visible(number):
         yield f"GPU {number}"
 
@@ -63,12 +63,12 @@ def gpus() -> list[str]:
 
 @contextlib.contextmanager
 def free(numbers: list[str], folder: Path | None = None) -> Iterator[str]:
-    """Hold the first GPU that no other process of this user holds. A killed process releases it, too.
+    """Hold the first GPU that no other process of this user holds. The GPU is also released if the process is killed.
 
     Raises:
-        Busy: all are held.
+        Busy: other processes hold all GPUs.
     """
-    locks = folder or Path(tempfile.gettempdir()) / f"feedforward-gpus-{os.getuid()}"  # for all checkouts
+    locks = folder or Path(tempfile.gettempdir()) / f"feedforward-gpus-{os.getuid()}"  # shared by all checkouts
     locks.mkdir(mode=0o700, exist_ok=True)
     for number in numbers:
         lock = FileLock(locks / f"{number}.lock", timeout=0)

@@ -1,8 +1,9 @@
-"""ASGI middleware that refuses requests which a page of another site makes a browser send.
+"""ASGI middleware that refuses requests that a browser sends on behalf of a page of another site.
 
-A site can let its domain name point to 127.0.0.1 (DNS rebinding). Its pages then reach a local server as if it were
-their own, and CORS does not apply. The Host header of such a request names the site, so it is compared with the names
-of this server. The Origin header covers pages that send requests to 127.0.0.1 directly, WebSockets included.
+A site can point its domain name to 127.0.0.1 (DNS rebinding). Its pages then reach a local server as if it were
+the site's own, and CORS does not apply. The Host header of such a request names the site, so the header is compared
+with the names of this server. The Origin header covers pages that send requests to 127.0.0.1 directly, WebSockets
+included.
 """
 
 import re
@@ -15,16 +16,16 @@ _HOST = re.compile(r"(?P<name>\[[0-9a-f:]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?", re.IG
 
 
 class HostCheck:
-    """Passes a request on to `app` if it is addressed to one of `names` and comes from a page of this server, or none.
+    """Passes a request to `app` if it is addressed to one of `names` and comes from no page or a page of this server.
 
-    The port is not compared, since a container may be published on another one.
+    The port is not compared, because a container may be published on another port.
     """
 
     def __init__(self, app: Any, names: Collection[str] = LOOPBACK) -> None:
         self._app, self._names = app, frozenset(name.lower() for name in names)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer 403 to anything else; a WebSocket is closed before it is accepted, which a client sees as 403."""
+        """Answer other requests with 403; a WebSocket is closed before it is accepted, which a client sees as 403."""
         if scope["type"] == "lifespan" or is_allowed(scope["headers"], self._names):
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -37,7 +38,7 @@ class HostCheck:
 
 
 def is_allowed(headers: Iterable[tuple[bytes, bytes]], names: Collection[str]) -> bool:
-    """Whether there is exactly one Host header with an allowed name, and no Origin header but that of this host."""
+    """Whether the only Host header has an allowed name, and the Origin header, if any, is that of this host."""
     values: dict[bytes, list[str]] = {b"host": [], b"origin": []}
     for name, value in headers:
         if name.lower() in values:

@@ -1,7 +1,7 @@
-"""Ctrl-C and SIGTERM end a job in seconds: its runs are closed as KILLED, the message is one line, the code is 130.
+"""Ctrl-C and SIGTERM end a job within seconds: its runs are closed as KILLED; one line is printed; exit code 130.
 
-TensorFlow computes in threads, which Python cannot interrupt. So each training asks after every epoch whether to stop,
-and after a while the process ends without waiting for it.
+TensorFlow computes in threads, which Python cannot interrupt. So each training run checks after every epoch whether to
+stop, and after a grace period the process exits without waiting for it.
 """
 
 import contextlib
@@ -13,17 +13,17 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 EXIT_CODE = 130
-GRACE = 5.0  # s for trainings to reach the end of an epoch
+GRACE = 5.0  # s for training runs to reach the end of an epoch
 MESSAGE = "interrupted; run the command again to continue"
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, which `docker stop` and process managers send to one process, not to its children."""
+    """Raised on SIGTERM, which `docker stop` and process managers send to one process but not to its children."""
 
 
 @contextlib.contextmanager
 def once() -> Iterator[None]:
-    """In this block the first SIGINT or SIGTERM raises KeyboardInterrupt; later ones do not disturb the cleanup."""
+    """In this block, the first SIGINT or SIGTERM raises KeyboardInterrupt; later signals do not disturb the cleanup."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -44,7 +44,7 @@ def once() -> Iterator[None]:
 
 
 def reported(work: Callable[[], int]) -> int:
-    """Do `work` and return its exit code; 130 and one line if it is interrupted."""
+    """Do `work` and return its exit code; if it is interrupted, print one line and return 130."""
     try:
         with once():
             return work()
@@ -54,13 +54,13 @@ def reported(work: Callable[[], int]) -> int:
 
 
 class Stop:
-    """Tells trainings in other threads to stop."""
+    """Asks training runs in other threads to stop."""
 
     def __init__(self) -> None:
         self._requested = threading.Event()
 
     def request(self, otherwise: Callable[[], None]) -> None:
-        """Ask all to stop; if the process still waits for one after the grace period, call `otherwise` and end it."""
+        """Ask all runs to stop; if one still runs after the grace period, call `otherwise` and exit the process."""
         self._requested.set()
 
         def end() -> None:
@@ -74,10 +74,10 @@ class Stop:
         timer.start()
 
     def check(self) -> None:
-        """Called by a training after each epoch.
+        """Called by a training run after each epoch.
 
         Raises:
-            KeyboardInterrupt: it has to stop.
+            KeyboardInterrupt: the run has to stop.
         """
         if self._requested.is_set():
             raise KeyboardInterrupt("interrupted")

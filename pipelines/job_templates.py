@@ -1,4 +1,4 @@
-"""Base job templates of Docker and Kubernetes work pools: Prefect's own defaults, with GPUs and our image added."""
+"""Base job templates for Docker and Kubernetes work pools: Prefect's defaults, with GPUs and our image added."""
 
 import json
 import urllib.request
@@ -10,7 +10,7 @@ KINDS = ("docker", "kubernetes")
 IMAGE = "feedforward:cluster-gpu"
 GPUS = {
     "title": "GPUs",
-    "description": "Number of GPUs for the training; 0 on machines without.",
+    "description": "Number of GPUs for the training job; 0 on machines that have none.",
     "type": "integer",
     "minimum": 0,
     "default": 1,
@@ -32,12 +32,12 @@ def template(address: str, kind: str) -> dict[str, Any]:
         raise FeedforwardError(f"{url}: {error}; is the Prefect server running?") from None
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise FeedforwardError(
-            f"{url}: unexpected template for {kind} ({error!r}); is Prefect's version ours?"
+            f"{url}: unexpected template for {kind} ({error!r}); check Prefect's version on the server"
         ) from None
 
 
 def with_gpus(default: dict[str, Any], kind: str) -> dict[str, Any]:
-    """Add the variable `gpus`, the request for these GPUs and our image to a default template, in place."""
+    """Add the variable `gpus`, a request for that many GPUs, and our image to a default template, in place."""
     properties, job = default["variables"]["properties"], default["job_configuration"]
     properties["gpus"] = GPUS
     properties["image"]["default"] = IMAGE

@@ -1,4 +1,4 @@
-"""One job per checkout: which locks the commands and stages that train hold, so that no run is trained twice."""
+"""One job per checkout: the locks that commands and stages hold, so that no run is trained twice."""
 
 import contextlib
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from feedforward.core import paths, processes
 
 @contextlib.contextmanager
 def job(title: str) -> Iterator[None]:
-    """Held by a command that fetches, trains or promotes: `run`, `train`, `sweep`, `study`, a retraining.
+    """Held by commands that fetch, train or promote: `run`, `train`, `sweep`, `study`, and retraining.
 
     Raises:
         Busy: another such command is running here.
@@ -19,10 +19,10 @@ def job(title: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def training(title: str) -> Iterator[None]:
-    """Held while runs are trained, by the stage `train` too: `dvc repro` is started without our commands as well.
+    """Held while runs are trained, also by the stage `train`, because `dvc repro` may be started directly.
 
     Raises:
-        Busy: another process trains here.
+        Busy: another process is training here.
     """
     with processes.only_one(paths.lock("training"), title):
         yield

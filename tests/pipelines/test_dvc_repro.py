@@ -82,7 +82,8 @@ def test_a_torn_lock_is_moved_away(root: Path, size: int) -> None:
     if size == 78:  # valid, but it says less: the stage is checked again
         assert lines == []
         return
-    assert lines == [f"{lock}: torn, by a dvc that was killed; moved away, DVC writes a new one from its run cache"]
+    message = "incomplete, because a dvc was killed; moved away; DVC writes a new one from its run cache"
+    assert lines == [f"{lock}: {message}"]
     assert not lock.exists()
     assert (root / "dvc.lock.partial").read_text() == WHOLE[:size]
 
@@ -135,7 +136,7 @@ def test_without_git_dvc_is_told_so(tmp_path: Path) -> None:
     (tmp_path / ".dvc" / "config").write_text("[core]\n    analytics = false\n")
     (tmp_path / "dvc.yaml").write_text("stages:\n  one:\n    cmd: python -c 'print(1)' > one\n    outs: [one]\n")
     settings = os.environ | {"FEEDFORWARD_ROOT": str(tmp_path), "PATH": "/usr/bin:/bin"}  # no activated environment
-    for line in (f"{tmp_path}: no git repository, so DVC works without one", ""):
+    for line in (f"{tmp_path}: not a git repository, so DVC works without git", ""):
         done = subprocess.run(
             [sys.executable, "-m", "pipelines.dvc_repro"], env=settings, capture_output=True, text=True, check=False
         )

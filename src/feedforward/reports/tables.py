@@ -41,8 +41,8 @@ EXPLAINED = (
     f"claims about its dataset: with {PERCENT} probability, all of them hold at every number of seeds, so you may add "
     "seeds and check as often as you like. A claim is supported or contradicted when its interval lies entirely on one "
     "side of the border of the claimed region; there is no difference that matters when the interval lies within the "
-    "margin set in params.yaml; otherwise, the claim is undecided. Verdicts are about this data (weights, batch order and "
-    "split vary); “for new data” is the verdict from the interval for new data of this kind, corrected for "
+    "margin set in params.yaml; otherwise, the claim is undecided. Verdicts are about this data (weights, batch order "
+    "and split vary); “for new data” is the verdict from the interval for new data of this kind, corrected for "
     "overlapping splits."
 )
 

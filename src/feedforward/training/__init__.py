@@ -2,7 +2,7 @@
 
     trainer.fit → packed_model → replica_stack, sparse_layer → kernels
 
-Belongs here: everything that decides the weights of a run; the only uses of Keras, TensorFlow (`keras_backend`) and
-Numba (`kernels`).
-Does not belong here: the plan of an experiment, the recording of runs (`experiments`), and metrics (`models.metrics`).
+Belongs here: everything that determines the weights of a run; only here are Keras, TensorFlow (`keras_backend`) and
+Numba (`kernels`) used.
+Does not belong here: planning experiments, recording runs (`experiments`), and metrics (`models.metrics`).
 """

@@ -15,7 +15,7 @@ from feedforward.training.keras_backend import tf
 
 Plan = dict[str, tf.Tensor]
 
-SECTION = 2**14  # samples that are loaded at a time: 15 MB of reviews
+SECTION = 2**14  # number of samples loaded at a time: 15 MB of reviews
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Batch:
     """Tensors of one batch.
 
     features: (samples, columns), float32: all columns, or the head of multi-hot rows. labels: (samples,).
-    ones: for multi-hot rows, the coordinates (rows, columns) of the tail's ones, int32, sorted by `row` and by
-    `column`.
+    ones: for multi-hot rows, the coordinates (rows, columns) of the ones in the tail, int32, once sorted by `row` and
+    once by `column`.
     """
 
     features: tf.Tensor
@@ -40,13 +40,13 @@ class Batches:
         self.sparse = isinstance(self.split.features, MultiHot)
 
     def plans(self, order: npt.NDArray[np.integer], batch_size: int) -> Iterator[Plan]:
-        """An epoch in the given order of samples, as consecutive plans of about SECTION samples each."""
+        """One epoch over the samples in the given order, as consecutive plans of about SECTION samples each."""
         section = max(1, SECTION // batch_size) * batch_size
         for start in range(0, len(order), section):
             yield self._plan(self.samples.numbers(order[start : start + section]), batch_size)
 
     def _plan(self, rows: npt.NDArray[np.integer], batch_size: int) -> Plan:
-        # All tensors are arguments of the graph: TensorFlow keeps captured ones for as long as the process lives.
+        # All tensors are arguments of the graph: TensorFlow keeps captured tensors for the lifetime of the process.
         arrays: dict[str, npt.NDArray[np.generic]] = {"labels": self.split.labels[rows]}
         if isinstance(self.split.features, MultiHot):
             arrays["features"], tail = sparse_layer.split_head(self.split.features, rows)
@@ -60,7 +60,7 @@ class Batches:
         return -(-tf.shape(plan["labels"])[0] // plan["batch_size"])
 
     def batch(self, plan: Plan, number: tf.Tensor) -> Batch:
-        """Batch `number` of the plan, from 0."""
+        """Batch `number` of the plan, counted from 0."""
         first, last = number * plan["batch_size"], (number + 1) * plan["batch_size"]
         features, labels = tf.cast(plan["features"][first:last], tf.float32), plan["labels"][first:last]
         if not self.sparse:

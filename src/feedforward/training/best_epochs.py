@@ -9,16 +9,16 @@ from feedforward.training.replica_stack import Weights
 
 
 class BestEpochs:
-    """The best epoch of each replica, its weights after it, and the epoch at which early stopping ends it.
+    """The best epoch of each replica, the weights after it, and the epoch at which early stopping ends the replica.
 
-    The best epoch is the one of lowest validation loss. `min_delta` of early stopping does not change it; it only
+    The best epoch is the one with the lowest validation loss. `min_delta` of early stopping does not change it; it only
     decides what counts as progress.
     """
 
     def __init__(self, pack: Pack, rule: EarlyStopping | None) -> None:
         self.pack, self.rule, self.epoch = pack, rule, 0
         self.lowest = [np.inf] * len(pack.models)
-        self.goal = [np.inf] * len(pack.models)  # a lower loss is progress
+        self.goal = [np.inf] * len(pack.models)  # a loss below this counts as progress
         self.progress = [0] * len(pack.models)  # epoch of the last progress
         self.last: list[int | None] = [None] * len(pack.models)
         self.weights: list[Weights] = [[] for _ in pack.models]

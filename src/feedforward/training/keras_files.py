@@ -1,4 +1,4 @@
-""".keras files in Keras itself: predictions in safe mode, the reference that a promotion compares with, and saving."""
+"""Reads and writes .keras files with Keras: saving, and predictions in safe mode as the reference for promotion."""
 
 import tempfile
 from pathlib import Path
@@ -11,7 +11,7 @@ from feedforward.training.keras_backend import keras
 
 
 def probabilities(model: bytes, features: Features) -> npt.NDArray[np.float64]:
-    """Keras's predictions, (samples, outputs), from the bytes of a .keras file whose digest was checked before."""
+    """Keras's predictions, (samples, outputs), from the bytes of a .keras file whose digest has been checked."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"  # the checked bytes, in a folder of this process
         path.write_bytes(model)

@@ -1,11 +1,11 @@
 """Compiled loops (Numba) over the tail of the first layer: row selection, batch layout, product and RMSprop step.
 
 TensorFlow has no operation that computes the gradient of a kernel row and applies it immediately. It writes a gradient
-as large as the kernel and reads it again, and its RMSprop passes over four such arrays three times: 260 MB per step for
-a kernel of 20 MB. Here a row stays in the L1 cache from the sum to the update, so 80 MB remain, 60 of them for the rows
-that occur in the batch; wide networks are limited by memory bandwidth (docs/performance.md). The gradient of a row is
-summed in the order of the samples, element by element, without fused or reordered operations, so neither the width of
-the kernel nor the kind of CPU changes a bit.
+as large as the kernel and reads it back, and its RMSprop passes over four arrays of that size three times: 260 MB per
+step for a kernel of 20 MB. Here a row stays in the L1 cache from the sum to the update, so 80 MB remain, 60 of them for
+the rows that occur in the batch; wide networks are limited by memory bandwidth (docs/performance.md). The gradient of a
+row is summed in the order of the samples, element by element, without fused or reordered operations, so neither the
+width of the kernel nor the kind of CPU changes a bit.
 """
 
 from typing import Any
@@ -36,16 +36,16 @@ _readonly_longs = numba.types.Array(numba.int64, 1, "C", readonly=True)
 
 
 def _loops(signature: object) -> Any:
-    """Compile at import, cached per checkout and kind of CPU; the loop releases Python's lock while it runs."""
+    """Compile at import, cached per checkout and kind of CPU; the loop releases the GIL while it runs."""
     return numba.njit(signature, nogil=True, cache=True, error_model="numpy")
 
 
 @_loops(numba.void(_readonly_longs, _readonly_shorts, _readonly_longs, _bytes, _longs, _shorts))  # type: ignore[untyped-decorator]
 def take(indptr: Longs, indices: Shorts, order: Longs, head: Bytes, tail_indptr: Longs, tail_indices: Shorts) -> None:
-    """Select the rows `order` of a multi-hot matrix (CSR: indptr, indices), split into first and other columns.
+    """Select the rows `order` of a multi-hot matrix (CSR: indptr, indices), split into the first and the other columns.
 
-    Output arrays: head, (rows, first columns), zeros in which ones are set; tail_indptr, (rows + 1,), whose first
-    element is 0; tail_indices, as long as there can be ones. Tail columns count from 0.
+    Output arrays: head, (rows, first columns), initially zero, in which ones are set; tail_indptr, (rows + 1,), whose
+    first element is 0; tail_indices, long enough for all ones. Tail columns are counted from 0.
     """
     position, width = 0, head.shape[1]
     for row in range(len(order)):
@@ -73,9 +73,9 @@ def lay_out(
 ) -> None:
     """Write the coordinates of the ones of a multi-hot matrix (CSR: indptr, indices) in batches of `batch_size` rows.
 
-    Output arrays: offsets, (batches + 1,), whose first element is 0; rows and columns, one entry per one, by row;
-    rows_by_column and columns_by_column, the same coordinates in a counting sort of each batch by column. next_of,
-    (columns,), is scratch space: first the count, then the next position of each column.
+    Output arrays: offsets, (batches + 1,), whose first element is 0; rows and columns, one entry per one, sorted by
+    row; rows_by_column and columns_by_column, the same coordinates, sorted by column within each batch (counting sort).
+    next_of, (columns,), is scratch space: first the count, then the next position of each column.
     """
     position = 0
     for batch in range(len(offsets) - 1):
@@ -143,7 +143,7 @@ def rmsprop_step(
     penalized = False
     for unit in range(len(decay)):
         penalized = penalized or decay[unit] != 0
-    gradient = np.empty(kernel.shape[1], np.float32)  # of one row
+    gradient = np.empty(kernel.shape[1], np.float32)  # gradient of one row
     for column in range(len(kernel)):
         if not penalized and (one == len(columns) or columns[one] != column):
             pending[column] += 1

@@ -1,17 +1,17 @@
 """Loss and score of a pack from its logits, (replicas, samples, outputs).
 
-The bits of a replica do not depend on the number of replicas.
+The results for a replica are bit-identical for any number of replicas.
 """
 
 from feedforward.training.keras_backend import tf
 
-VECTOR = 16  # a multiple of the numbers that a CPU processes at a time
+VECTOR = 16  # a multiple of the vector width of all CPUs, in float32 numbers
 
 
 def cross_entropy(activation: str, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """(replicas, samples): the loss of each sample, without penalties.
 
-    activation: of the last layer. labels: (samples,) or (samples, outputs).
+    activation: that of the last layer. labels: (samples,) or (samples, outputs).
     """
     samples = tf.shape(labels)[0]
     labels = tf.pad(labels, [(0, -samples % VECTOR), *[(0, 0)] * (labels.shape.rank - 1)])
@@ -21,7 +21,8 @@ def cross_entropy(activation: str, labels: tf.Tensor, logits: tf.Tensor) -> tf.T
 def score(activation: str, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """(replicas,) float32, summed over samples.
 
-    Classes: 1 if the most probable one is correct. Several labels: the share of correct ones. Values: absolute error.
+    Classes: 1 if the most probable class is correct. Several labels: the share of correct labels. Values: absolute
+    error.
     """
     if labels.dtype.is_floating:
         values = tf.sigmoid(_pad(logits))[:, : tf.shape(labels)[0]] if activation == "sigmoid" else logits
@@ -37,7 +38,8 @@ def score(activation: str, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 def _pad(logits: tf.Tensor) -> tf.Tensor:
     """Pad the samples to whole vectors.
 
-    A remainder is computed by other code, with other last bits, and its position depends on the number of replicas.
+    A remainder is computed by different code, which changes last bits, and its position depends on the number of
+    replicas.
     """
     return tf.pad(logits, [(0, 0), (0, -tf.shape(logits)[1] % VECTOR), (0, 0)])
 

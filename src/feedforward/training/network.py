@@ -1,4 +1,4 @@
-"""A variant of a dataset as a Keras model, by the lecture's template: hidden layers and one output layer."""
+"""A variant as a Keras model for a dataset, as in the lecture: hidden layers and one output layer."""
 
 from feedforward.config.schema import Dataset, Variant
 from feedforward.config.tasks import TASKS

@@ -1,4 +1,4 @@
-"""The optimizers of params.yaml: TensorFlow's fused operation for RMSprop, Keras's own code for the others."""
+"""The optimizers in params.yaml: TensorFlow's fused operation for RMSprop, Keras's own code for the others."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from feedforward.training.replica_stack import Gradients
 
 
 def rate(params: Optimizer, epoch: int, epochs: int) -> float:
-    """The learning rate of an epoch, counted from 1; the same for all replicas of a pack."""
+    """The learning rate in an epoch, counted from 1; the same for all replicas of a pack."""
     if params.decay is None:
         return params.learning_rate
     if params.decay.kind == "cosine":
@@ -27,7 +27,7 @@ class Rule:
 
     def __init__(self, params: Optimizer, variables: Sequence[tf.Variable]) -> None:
         self.params = params
-        # without decay a constant, so that the graph does not read a variable at every step
+        # a constant unless it decays, so that the graph does not read a variable in every step
         self.rate: Any = tf.Variable(params.learning_rate, dtype=tf.float32) if params.decay else params.learning_rate
         if params.name == "rmsprop":
             self.states = {v.ref(): [tf.Variable(tf.zeros_like(v)) for _ in range(2)] for v in variables}
@@ -44,7 +44,7 @@ class Rule:
             self.keras.learning_rate.assign(self.rate)
 
     def apply(self, gradients: Gradients) -> None:
-        """Update each variable with its gradient."""
+        """Update each variable by its gradient."""
         if self.params.name != "rmsprop":
             self.keras.apply([gradient for _, gradient in gradients], [variable for variable, _ in gradients])
             return

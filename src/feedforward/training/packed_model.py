@@ -4,10 +4,10 @@ The replicas of a pack share their batches and nothing else. Layers of equal sha
 are one operation. The loss is the sum of each replica's mean loss, and optimizers work element by element, so a replica
 learns the same in a pack as alone.
 
-The same bits result, on every CPU and on GPUs: the products of a stack are one batched matrix product, in which the
-result of an item does not depend on the number of items. (In one wide product of all replicas, the order of additions
-would depend on its width, except on CPUs with AVX-512.) So a changed variant trains alone, and a job that was
-interrupted inside a pack continues with the rest.
+The results are bit-identical, on every CPU and on GPUs: the products of a stack are one batched matrix product, in
+which the result of an item does not depend on the number of items. (In one wide product of all replicas, the order of
+additions would depend on its width, except on CPUs with AVX-512.) So a variant that was changed can train alone, and a
+job that was interrupted within a pack continues with the remaining members.
 """
 
 import hashlib
@@ -27,8 +27,8 @@ class Pack:
     """The weights of several models that train on the same batches.
 
     models: built by network.build from one seed, with any hidden sizes and the same outputs; training starts from
-    their weights. sparse: features are multi-hot; the first kernel is split into head and tail (sparse_layer).
-    optimizer: the one that will train the pack; None: evaluation only.
+    their weights. sparse: whether features are multi-hot, so that the first kernel is split into head and tail
+    (sparse_layer). optimizer: the optimizer that will train the pack; None for evaluation only.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Pack:
             for members in _group_equal([tuple(array.shape for array in arrays) for arrays in weights])
         ]
         self.order = [k for stack in self.stacks for k in stack.members]
-        # With a penalty every row of a kernel changes in every step: replicas with and without one have separate tails.
+        # A penalty changes every row of a kernel in every step, so replicas with and without one have separate tails.
         l2 = [l2_factors(model)[0] for model in models]
         self.tails = [
             (members, sparse_layer.tail([weights[k][0][rows:] for k in members], optimizer, [l2[k] for k in members]))
@@ -59,7 +59,7 @@ class Pack:
         return [*tails, *(variable for stack in self.stacks for variable in stack.variables)]
 
     def tail_sums(self, batch: Batch) -> list[tf.Tensor]:
-        """(samples, units) per replica: the tail's part of the first product; empty for dense features."""
+        """(samples, units) per replica: the part of the first product from the tail; empty for dense features."""
         sums: dict[int, tf.Tensor] = {}
         for members, tail in self.tails:
             product = tail.product(batch.ones[tail.order], tf.shape(batch.labels)[0])
@@ -69,7 +69,7 @@ class Pack:
     def logits(self, batch: Batch, sums: Sequence[tf.Tensor], step: tf.Tensor | None = None) -> tf.Tensor:
         """(replicas, samples, outputs), before the last activation.
 
-        sums: `tail_sums(batch)`. step: int32, turns dropout on; seed, layer and step decide the masks.
+        sums: `tail_sums(batch)`. step: int32, turns dropout on; seed, layer and step determine the masks.
         """
         features = batch.features * self.scale
         parts = [
@@ -153,18 +153,18 @@ class Pack:
             stack.assign([weights[k] for k in stack.members])
 
     def free(self) -> None:
-        """Release the tails: TensorFlow keeps graphs, and the objects they call, for as long as the process lives."""
+        """Release the tails: TensorFlow keeps graphs, and the objects they call, for the lifetime of the process."""
         for _, tail in self.tails:
             tail.free()
 
 
 def _group_equal(keys: Sequence[object]) -> list[list[int]]:
-    """Positions of equal keys, in order of first appearance."""
+    """Groups of positions whose keys are equal, in order of first appearance."""
     return [[k for k, other in enumerate(keys) if other == key] for key in dict.fromkeys(keys)]
 
 
 def weights_digest(model: keras.Model) -> str:
-    """SHA-256 (hex) of dtype, shape and bytes of the weights; a .keras file contains dates and differs at each save."""
+    """SHA-256 (hex) of the weights' dtypes, shapes and bytes; a .keras file contains dates, so each save differs."""
     total = hashlib.sha256()
     for array in model.get_weights():
         total.update(f"{array.dtype.str} {array.shape}\n".encode())

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from feedforward.training.keras_backend import keras, tf
 
 Gradients = list[tuple[tf.Variable, tf.Tensor]]
-Weights = list[npt.NDArray[np.float32]]  # of one model, in Keras's order: kernel, bias, kernel, …
+Weights = list[npt.NDArray[np.float32]]  # the weights of one model, in Keras's order: kernel, bias, kernel, …
 
 
 def dense_layers(model: keras.Model) -> list[keras.layers.Dense]:
@@ -17,7 +17,7 @@ def dense_layers(model: keras.Model) -> list[keras.layers.Dense]:
 
 
 def l2_factors(model: keras.Model) -> list[float]:
-    """The factor of the L2 penalty of each dense layer."""
+    """The L2 penalty factor of each dense layer."""
     return [float(getattr(layer.kernel_regularizer, "l2", 0.0)) for layer in dense_layers(model)]
 
 
@@ -39,7 +39,7 @@ def _add(x: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor]
 class Stack:
     """Replicas whose layers have the same shapes: each kernel is one variable, (replicas, inputs, units).
 
-    members: positions in the pack. rows: number of rows of the first kernel that belong to the stack: all of them, or
+    members: positions in the pack. rows: number of rows of the first kernel that belong to the stack: all rows, or only
     those of the head (see sparse_layer).
     """
 
@@ -62,7 +62,7 @@ class Stack:
     def logits(self, features: tf.Tensor, sums: Sequence[tf.Tensor], seed: int, step: tf.Tensor | None) -> tf.Tensor:
         """(replicas, samples, outputs), before the last activation.
 
-        sums: per replica, the addend to the first product (samples, units); empty for dense features.
+        sums: for each replica, what is added to the first product, (samples, units); empty for dense features.
         """
         x = tf.matmul(features[None], self.head)
         if sums:
@@ -78,7 +78,7 @@ class Stack:
         return x
 
     def _drop(self, x: tf.Tensor, layer: int, seed: int, step: tf.Tensor) -> tf.Tensor:
-        """Inverted dropout, as in Keras; seed, layer and step decide the mask, so layers of equal shape share it."""
+        """Inverted dropout, as in Keras; seed, layer and step determine the mask, so replicas share it."""
         rates = [rates[layer] for rates in self.rates]
         if not any(rates):
             return x
@@ -90,7 +90,7 @@ class Stack:
         return tf.stack(dropped)
 
     def penalty(self) -> list[tf.Tensor]:
-        """The L2 penalty of each replica, as Keras adds it to the loss, without that of the first kernel's tail."""
+        """The L2 penalty of each replica, as Keras adds it to the loss, excluding the tail of the first kernel."""
         total = tf.zeros(len(self.members))
         for kernel, l2 in zip([self.head, *self.kernels], self.l2.T, strict=True):
             if l2.any():
@@ -98,7 +98,7 @@ class Stack:
         return list(tf.unstack(total))
 
     def with_penalty(self, gradients: Sequence[tf.Tensor]) -> Gradients:
-        """Each variable with its gradient, including that of the L2 penalty."""
+        """Each variable with its gradient, including the gradient of the L2 penalty."""
         l2 = {id(kernel): l2 for kernel, l2 in zip([self.head, *self.kernels], self.l2.T, strict=True) if l2.any()}
         return [
             (variable, gradient + 2.0 * l2[id(variable)][:, None, None] * variable if id(variable) in l2 else gradient)

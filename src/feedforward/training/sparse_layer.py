@@ -1,4 +1,4 @@
-"""The first layer over multi-hot rows, and its input.
+"""The first layer for multi-hot rows, and its input.
 
 A review has about 130 ones in 10,000 columns, so a dense product spends 98 % of its work on zeros. But the ones are
 concentrated in the columns of frequent words: the first `HEAD` columns hold 60 % of them, dense enough for a dense
@@ -20,11 +20,11 @@ from feedforward.training.keras_backend import tf
 
 Indices = tuple[tf.Tensor, tf.Tensor]  # rows and columns of ones, int32
 
-HEAD = 512  # columns; in later columns fewer than 4 % of the entries are ones, and a sum of rows is cheaper
+HEAD = 512  # columns; in later columns, fewer than 4 % of the entries are ones, so summing rows is cheaper
 
 
 def split_head(features: MultiHot, order: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.uint8], MultiHot]:
-    """The rows `order`: their first HEAD columns, dense uint8, (rows, HEAD), and the other columns as MultiHot."""
+    """The rows `order`: their first HEAD columns as dense uint8, (rows, HEAD), and the other columns as MultiHot."""
     width = min(HEAD, features.columns)
     indptr, indices, order = np.asarray(features.indptr), np.asarray(features.indices), order.astype(np.int64)
     head, tail_indptr = np.zeros((len(order), width), np.uint8), np.zeros(len(order) + 1, np.int64)
@@ -37,8 +37,8 @@ def split_head(features: MultiHot, order: npt.NDArray[np.integer]) -> tuple[npt.
 class Coordinates:
     """The ones of the tail in all batches, in two orders: by row for the product, by column for its gradient.
 
-    uint16 arrays of equal length; batch b has the entries `offsets[b]:offsets[b + 1]` of each. Rows count within the
-    batch, columns within the tail. offsets: int64, (batches + 1,).
+    uint16 arrays of equal length; batch b has the entries `offsets[b]:offsets[b + 1]` of each. Rows are counted
+    within the batch, columns within the tail. offsets: int64, (batches + 1,).
     """
 
     offsets: npt.NDArray[np.int64]
@@ -49,7 +49,7 @@ class Coordinates:
 
 
 def coordinates(tail: MultiHot, batch_size: int) -> Coordinates:
-    """The tail's ones in batches of `batch_size` rows, at most 65,536; in linear time."""
+    """The ones in the tail in batches of `batch_size` (at most 65,536) rows, computed in linear time."""
     offsets = np.zeros(-(-len(tail) // batch_size) + 1, np.int64)
     arrays = [np.empty(len(tail.indices), np.uint16) for _ in range(4)]
     counts = np.empty(tail.columns, np.int64)
@@ -62,7 +62,7 @@ class Tail(Protocol):
 
     widths: list[int]  # units of each replica
     l2: list[float]  # factor of the squared weights in the loss of each replica
-    order: Literal["row", "column"]  # of the ones that `product` expects
+    order: Literal["row", "column"]  # order of the ones that `product` expects
     variable: tf.Variable | None  # trained by an optimizer; None: the tail trains itself in `backward`
 
     def product(self, ones: Indices, samples: tf.Tensor) -> tf.Tensor:
@@ -84,16 +84,16 @@ class Tail(Protocol):
         """Set the weights."""
 
     def free(self) -> None:
-        """Release the weights: TensorFlow keeps graphs, and the objects they call, for as long as the process lives."""
+        """Release the weights: TensorFlow keeps graphs, and the objects they call, for the lifetime of the process."""
 
 
 def tail(
     parts: Sequence[npt.NDArray[np.float32]], optimizer: Optimizer | None = None, l2: Sequence[float] | None = None
 ) -> Tail:
-    """Compiled loops on a CPU for plain RMSprop or for evaluation, otherwise TensorFlow's operations.
+    """A CompiledTail on a CPU for plain RMSprop or for evaluation, otherwise a VariableTail.
 
-    parts: (columns, units) of each replica. l2: factor of the squared weights in the loss of each replica; either all
-    are zero or none is.
+    parts: (columns, units) for each replica. l2: factor of the squared weights in the loss of each replica; either all
+    factors are zero or none is.
     """
     plain = optimizer is None or (optimizer.name == "rmsprop" and not optimizer.momentum and not optimizer.decay)
     factors = list(l2) if l2 is not None else [0.0] * len(parts)
@@ -111,7 +111,7 @@ class _Kernel:
 
 
 class VariableTail(_Kernel):
-    """A TensorFlow variable: any optimizer, any device."""
+    """A TensorFlow variable: works with any optimizer on any device."""
 
     order: Literal["row", "column"] = "row"
 
@@ -127,7 +127,7 @@ class VariableTail(_Kernel):
         )
 
     def backward(self, upstream: tf.Tensor, by_column: Indices) -> tf.Tensor:
-        """See Tail. TensorFlow's own gradient scatters row by row; this is the same sum, as fast as the product."""
+        """See Tail. TensorFlow's own gradient scatters row by row; this gives the same sum as fast as the product."""
         rows, columns = by_column
         gradient = tf.raw_ops.SparseSegmentSumWithNumSegments(
             data=upstream, indices=rows, segment_ids=columns, num_segments=self.variable.shape[0]
@@ -151,7 +151,7 @@ class VariableTail(_Kernel):
 
 
 class CompiledTail(_Kernel):
-    """A NumPy array used from TensorFlow's graphs, with its own step of RMSprop (see `kernels`)."""
+    """A NumPy array used from TensorFlow graphs, with its own RMSprop step (see `kernels`)."""
 
     order: Literal["row", "column"] = "column"
     variable = None
@@ -174,7 +174,7 @@ class CompiledTail(_Kernel):
         return tf.ensure_shape(sums, (None, self.kernel.shape[1]))
 
     def backward(self, upstream: tf.Tensor, by_column: Indices) -> None:
-        """See Tail: a step of RMSprop."""
+        """See Tail: performs an RMSprop step."""
 
         def step(*arrays: npt.NDArray[np.generic]) -> np.float32:
             kernels.rmsprop_step(self.kernel, self.velocity, self.pending, *arrays, self.by_unit, *self.constants)

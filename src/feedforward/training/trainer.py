@@ -1,4 +1,4 @@
-"""Train replicas of several variants side by side, and evaluate them after each epoch."""
+"""Trains replicas of several variants side by side and evaluates them after each epoch."""
 
 import contextlib
 import functools
@@ -33,10 +33,10 @@ OnEpoch = Callable[[int, float], None]
 class Replica:
     """A trained model and what was recorded while it trained.
 
-    model: with the weights after its last epoch; with early stopping, those after its best epoch. curves: one value per
-    epoch, by Keras's history names and `cross_entropy`. measured: `best_cross_entropy` and `best_accuracy` (regression:
-    `best_mae`) on the training samples, in inference mode, with the weights after the best epoch, the one of lowest
-    validation loss; empty without validation.
+    model: has the weights after its last epoch or, with early stopping, after its best epoch. curves: one value per
+    epoch, under the names in Keras's history and `cross_entropy`. measured: `best_cross_entropy` and `best_accuracy`
+    (regression: `best_mae`) on the training samples, in inference mode, with the weights after the best epoch (the
+    epoch with the lowest validation loss); empty without validation.
     """
 
     model: keras.Model
@@ -46,10 +46,10 @@ class Replica:
 
 @functools.cache
 def configure(jobs: int, threads: int) -> None:
-    """Set TensorFlow up, once per process, for `jobs` packs that train at the same time with `threads` threads each.
+    """Configure TensorFlow, once per process, for `jobs` packs that train at the same time with `threads` threads each.
 
-    If TensorFlow has already started in this process, the numbers of threads do not change. The graph optimizer is off
-    because it costs more than it saves here.
+    If TensorFlow has already started in this process, the numbers of threads stay as they are. The graph optimizer is
+    off because it costs more than it saves here.
     """
     tf.get_logger().setLevel(
         "ERROR"
@@ -61,7 +61,7 @@ def configure(jobs: int, threads: int) -> None:
             tf.config.experimental.set_memory_growth(gpu, True)
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     tf.config.experimental.enable_op_determinism()
-    tf.zeros(1)  # TensorFlow starts with its first operation
+    tf.zeros(1)  # the first operation starts TensorFlow
 
 
 def fit(
@@ -76,7 +76,7 @@ def fit(
 ) -> list[Replica | TrainingError]:
     """Train one replica of each variant, all on the same batches; returns them in the order of the variants.
 
-    seed: of the initial weights and dropout masks. order: shuffles the training samples, once per epoch.
+    seed: for the initial weights and dropout masks. order: shuffles the training samples, once per epoch.
     on_epoch(epoch, mean loss) is called after each epoch.
 
     Curves are those of Keras's `fit`: on the training samples, running means while the weights change (with dropout);
@@ -84,7 +84,7 @@ def fit(
 
     With `training.early_stopping` a replica's curves end where it stops, and its weights are those after its best
     epoch; the pack continues until all replicas have stopped, because replicas do not affect each other. Without
-    validation none stops. A replica whose loss is not finite fails alone: a TrainingError takes its place.
+    validation, no replica stops early. A replica whose loss is not finite fails alone: a TrainingError takes its place.
     """
     columns = train.split.features.shape[1]
     models = [network.build(dataset, variant, columns, seed) for variant in variants.values()]
@@ -139,7 +139,7 @@ def _replicas(
         pack.assign(chosen)
         for name, values in evaluation.figures("best_", train).items():
             for figures, value in zip(measured, values, strict=True):
-                if name != "best_loss":  # includes the penalty
+                if name != "best_loss":  # best_loss includes the penalty
                     figures[name] = float(value)
         if best.rule:
             weights = chosen
@@ -177,10 +177,10 @@ Graph = Callable[..., Sums]
 
 
 def _graph(function: Graph) -> Graph:
-    """A function of a plan and other tensors as one graph for plans of any number of samples, built at the first call.
+    """Wrap a function of a plan and other tensors as one graph for any number of samples, built at the first call.
 
-    TensorFlow keeps graphs (6 MB each) as long as the process lives, and would build another one for another number of
-    samples. Without autograph: parsing the source would cost a second in every process.
+    TensorFlow keeps graphs (6 MB each) for the lifetime of the process, and would build another graph for each other
+    number of samples. Autograph is off, because parsing the source would take a second in every process.
     """
     graphs: list[Graph] = []
 
@@ -200,7 +200,7 @@ def _zeros(pack: Pack, figures: int) -> Sums:
 
 
 def _add_steps(steps: tf.Tensor, step: Callable[[tf.Tensor], Sums], sums: Sums) -> Sums:
-    """Add the results of `step(number)` to the sums, one step after the other."""
+    """Add the results of `step(number)` to the sums, one step after another."""
 
     def body(number: tf.Tensor, sums: Sums) -> tuple[tf.Tensor, Sums]:
         return number + 1, tuple(total + value for total, value in zip(sums, step(number), strict=True))
@@ -209,7 +209,7 @@ def _add_steps(steps: tf.Tensor, step: Callable[[tf.Tensor], Sums], sums: Sums) 
 
 
 def _training_graph(pack: Pack, batches: Batches, rule: Rule) -> Graph:
-    """A plan (usually an epoch) as one graph: a call from Python per step would cost more than its arithmetic."""
+    """A graph that trains on a plan (usually an epoch); a Python call per step would cost more than its arithmetic."""
 
     @_graph
     def run(plan: Plan, first_step: tf.Tensor, sums: Sums) -> Sums:
@@ -227,7 +227,7 @@ def _training_graph(pack: Pack, batches: Batches, rule: Rule) -> Graph:
 
 
 class Evaluation:
-    """Evaluation of a pack, as often as needed, on the same samples or on others."""
+    """Evaluates a pack, as often as needed, on the same samples or on others."""
 
     def __init__(self, pack: Pack, samples: Subset) -> None:
         self.pack, self.samples, self.batches = pack, samples, Batches(samples)
