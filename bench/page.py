@@ -66,9 +66,10 @@ def _parts(report: Mapping[str, Any]) -> list[str]:
         machine(report["machine"]) + " " + text,
         markdown(parts.parts_table(report)),
         "## Gain of each optimization",
-        "Time of an epoch on one core with all optimizations, and the slowdown without each of them.",
+        "Seconds of an epoch on one core with all optimizations, and the slowdown without each of them.",
         markdown(parts.tricks_table(report)),
         "## Additional replicas of the narrow variants in a pack, 20 epochs with validation",
+        "Seconds on one core. *Plain* is the plain Keras script, *additional* the time per additional replica.",
         markdown(parts.seeds_table(report)),
         "## Growth",
         markdown(parts.growth_table(report)),
@@ -117,8 +118,8 @@ def machine(facts: Mapping[str, Any]) -> str:
     """One sentence about the machine."""
     libraries = ", ".join(f"{name} {version}" for name, version in facts["libraries"].items())
     return (
-        f"{facts['cores']} cores ({facts['cpu']}; {', '.join(facts['vector_units'])}), {facts['memory_gib']} GiB,"
-        f" {facts['system']}, Python {facts['python']}, {libraries}; load before: {facts['load_before']}."
+        f"Machine: {facts['cores']} cores ({facts['cpu']}; {', '.join(facts['vector_units'])}), {facts['memory_gib']} GiB,"
+        f" {facts['system']}, Python {facts['python']}, {libraries}; load average before the run: {facts['load_before']}."
     )
 
 
