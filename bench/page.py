@@ -118,8 +118,9 @@ def machine(facts: Mapping[str, Any]) -> str:
     """One sentence about the machine."""
     libraries = ", ".join(f"{name} {version}" for name, version in facts["libraries"].items())
     return (
-        f"Machine: {facts['cores']} cores ({facts['cpu']}; {', '.join(facts['vector_units'])}), {facts['memory_gib']} GiB,"
-        f" {facts['system']}, Python {facts['python']}, {libraries}; load average before the run: {facts['load_before']}."
+        f"Machine: {facts['cores']} cores ({facts['cpu']}; {', '.join(facts['vector_units'])}), {facts['memory_gib']}"
+        f" GiB, {facts['system']}, Python {facts['python']}, {libraries};"
+        f" load average before the run: {facts['load_before']}."
     )
 
 
