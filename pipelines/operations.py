@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 POOLS = ("cpu", "gpu")
 PORT = 4200
-HERE = Path(__file__).resolve().parents[1]  # where prefect.yaml stands
+HERE = Path(__file__).resolve().parents[1]  # the folder of prefect.yaml
 SERVER = {
-    "PREFECT_SERVER_UI_API_URL": "/api",  # also on another port than 4200
-    # leases on slots survive a restart of the server; in memory, the slot of a killed training would stay taken
+    "PREFECT_SERVER_UI_API_URL": "/api",  # relative, so that it also works on ports other than 4200
+    # leases on slots must survive a server restart; if kept in memory, the slot of a killed job would stay taken
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
 }
 
 
 def serve(port: int, host: str, allowed: Sequence[str]) -> None:
-    """Run Prefect's server and pages until a signal ends it; its database is in $PREFECT_HOME.
+    """Run Prefect's server with its UI until a signal ends it; its database is in $PREFECT_HOME.
 
-    allowed: names besides those of the loopback address that a request may be addressed to.
+    allowed: host names that requests may be addressed to, in addition to those of the loopback address.
 
     Raises:
         FeedforwardError: the port is in use.
@@ -49,14 +49,14 @@ def serve(port: int, host: str, allowed: Sequence[str]) -> None:
 
 
 def work(pool: str) -> None:
-    """A worker of a pool: starts its flow runs as processes in this checkout, where all but one skip themselves."""
+    """Run a worker for a pool: it starts flow runs as processes in this checkout, where only one runs at a time."""
     _check_server()
     os.environ["FEEDFORWARD_ROOT"] = str(paths.root())
     _become("worker", "start", "--pool", pool, "--type", "process")
 
 
 def deploy() -> None:
-    """Create or update pools, GPU slots, an automation and the deployments of prefect.yaml, scheduled as params say."""
+    """Create or update pools, GPU slots, an automation, and the deployments in prefect.yaml, scheduled as in params."""
     _check_server()
     from pipelines import zombie_runs
 
@@ -75,7 +75,7 @@ def deploy() -> None:
 
 
 def schedule(params: Params) -> dict[str, str]:
-    """What prefect.yaml fills in from the environment. A schedule that is off needs a time all the same."""
+    """Environment variables that prefect.yaml uses. A schedule needs a time even if it is inactive."""
     planned = params.retraining.schedule
     filled = {"FEEDFORWARD_CRON": planned.cron or "0 3 * * *", "FEEDFORWARD_TIMEZONE": planned.timezone}
     active = {pool: planned.cron is not None and planned.pool == pool for pool in POOLS}
@@ -83,7 +83,7 @@ def schedule(params: Params) -> dict[str, str]:
 
 
 def retrain(force: bool, device: "Device") -> int:
-    """The flow now and here, on the server that PREFECT_API_URL names, else on a temporary one; its exit code."""
+    """Run the flow now, in this process, on the server in PREFECT_API_URL or a temporary one; returns the exit code."""
     with prefect_server.serving() as wait_for_server:
         from pipelines import retraining_flow
 
@@ -96,10 +96,10 @@ def retrain(force: bool, device: "Device") -> int:
 
 
 def add_pool(name: str, kind: str) -> None:
-    """Create a Docker or Kubernetes pool in place of a process pool; call it before `deploy`.
+    """Create a Docker or Kubernetes pool instead of a process pool; call this before `deploy`.
 
     Raises:
-        FeedforwardError: there is a pool of that name, or no server.
+        FeedforwardError: a pool of that name exists, or there is no server.
     """
     _check_server()
     template = job_templates.template(os.environ["PREFECT_API_URL"], kind)
@@ -109,7 +109,7 @@ def add_pool(name: str, kind: str) -> None:
 
 
 async def _create_pool(name: str, kind: str, template: dict[str, Any]) -> bool:
-    """Whether the pool is new; an existing one may be of another type, and its settings are its owner's."""
+    """Create the pool unless it exists; returns whether it is new. An existing pool keeps its type and settings."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectAlreadyExists
@@ -142,25 +142,25 @@ def _check_server() -> None:
 
 
 def _become(*arguments: str) -> None:
-    """Be Prefect's command from here on, so that signals reach it."""
+    """Replace this process with Prefect's command, so that signals reach it."""
     os.execv(sys.executable, [sys.executable, "-m", "prefect", *arguments])  # noqa: S606
 
 
 def main(arguments: Sequence[str]) -> int:
-    """0 when done, else the exit code of the error, whose message is printed."""
+    """Run a command; returns 0, or the exit code of the error, whose message is printed."""
     parser = argparse.ArgumentParser(prog="pipelines.operations", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     server = commands.add_parser("server")
     server.add_argument("--port", type=int, default=PORT)
-    server.add_argument("--host", default="127.0.0.1", help="address to listen on; nobody has to sign in")
-    server.add_argument("--allow-host", action="append", default=[], help="another name that requests may be sent to")
+    server.add_argument("--host", default="127.0.0.1", help="address to listen on; the server has no authentication")
+    server.add_argument("--allow-host", action="append", default=[], help="another host name that requests may name")
     commands.add_parser("worker").add_argument("pool", choices=POOLS)
     commands.add_parser("deploy")
     pool = commands.add_parser("pool")
     pool.add_argument("name", choices=POOLS)
     pool.add_argument("--type", choices=job_templates.KINDS, required=True)
     by_hand = commands.add_parser("retrain")
-    by_hand.add_argument("--force", action="store_true", help="train in any case")
+    by_hand.add_argument("--force", action="store_true", help="train even if there is no reason to")
     by_hand.add_argument("--device", choices=POOLS, default="cpu")
     chosen = parser.parse_args(arguments)
     work_of: dict[str, Callable[[], int | None]] = {

@@ -1,7 +1,8 @@
 """Prefect's server: a temporary one for a single job, which ends with the job, and the one that `make server` starts.
 
-Prefect starts a temporary server too, but only when the first flow does, and it outlives a job that is killed. Ours
-starts while the heavy libraries are imported, and watches the process that started it. Both check Host and Origin.
+Prefect itself also starts a temporary server, but only when the first flow starts, and that server outlives a job that
+is killed. Ours starts while large libraries are imported, and exits when the process that started it does. Both of our
+servers check the Host and Origin headers.
 """
 
 import contextlib
@@ -27,7 +28,7 @@ START_TIMEOUT = 120.0  # s; a server starts in 6 to 9 s, and several times that 
 
 @contextlib.contextmanager
 def serving() -> Iterator[Callable[[], None]]:
-    """Yield wait(), after which flows can run: on the server that PREFECT_API_URL names, else on a temporary one.
+    """Yield wait(), after which flows can run on the server that PREFECT_API_URL names or, without it, a temporary one.
 
     Raises:
         FeedforwardError: the server that PREFECT_API_URL names does not answer.
@@ -36,7 +37,7 @@ def serving() -> Iterator[Callable[[], None]]:
         check(address, "unset PREFECT_API_URL for a temporary server, or start that one")
         yield lambda: None
         return
-    environment.drop_unusable_proxies()  # all that Prefect connects to is on this machine
+    environment.drop_unusable_proxies()  # Prefect connects only to this machine
     with started() as (address, wait):
         os.environ["PREFECT_API_URL"] = address
         os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"  # the server ends before the last line is sent
@@ -55,11 +56,11 @@ def started(home: Path | None = None) -> Iterator[tuple[str, Callable[[], None]]
     address = f"http://127.0.0.1:{port}/api"
     command = [sys.executable, "-m", "pipelines.prefect_server", str(port)]
     variables = os.environ | ({"PREFECT_HOME": str(home)} if home else {})
-    # A session of its own: Ctrl-C in the terminal must not end it before the job has closed its runs.
+    # In a new session: Ctrl-C in the terminal must not end the server before the job has closed its runs.
     process = subprocess.Popen(
         command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
     )
-    errors = deque[bytes](maxlen=1)  # its last line: that of a traceback says what went wrong
+    errors = deque[bytes](maxlen=1)  # only the last line, which in a traceback is the error message
     threading.Thread(target=lambda: errors.extend(filter(bytes.strip, process.stderr or ())), daemon=True).start()
     try:
         yield address, lambda: _wait(process, address, errors)
@@ -72,10 +73,10 @@ def started(home: Path | None = None) -> Iterator[tuple[str, Callable[[], None]]
 
 
 def check(address: str, remedy: str) -> None:
-    """Ask the server whether it is up.
+    """Check that the server answers.
 
     Raises:
-        FeedforwardError: it does not answer.
+        FeedforwardError: it does not.
     """
     problem = _problem(address, 5)
     if problem:
@@ -106,8 +107,8 @@ def _wait(process: "subprocess.Popen[bytes]", address: str, errors: Sequence[byt
 
 
 def run(port: int, host: str = "127.0.0.1", names: Collection[str] = LOOPBACK, temporary: bool = False) -> None:
-    """Serve until a signal ends the process. names: what a Host header may name. temporary: no pages, few services."""
-    os.environ["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] = f"http://127.0.0.1:{port}"  # not pages of other sites
+    """Serve until a signal ends the process. names: allowed in Host headers. temporary: no UI, few services."""
+    os.environ["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] = f"http://127.0.0.1:{port}"  # excludes pages of other sites
     prefect_database.create()
     with processes.importing():
         import uvicorn

@@ -1,8 +1,8 @@
-"""The retraining flow: check for reasons, decide, `dvc repro`, the promotion gate, report. One at a time.
+"""The retraining flow: check for reasons, decide, run `dvc repro` and the promotion gate, report. One at a time.
 
-It may be killed at any point and started again: feedback is taken completely or not at all, DVC and the fingerprints
-know what is done, the gate finishes what was interrupted, and a run without a decision is a reason to continue. Every
-outcome is recorded.
+The flow may be killed at any point and started again: feedback is taken completely or not at all, DVC and the
+fingerprints show what is done, the gate finishes what was interrupted, and a run without a decision is a reason to
+continue. Every outcome is recorded.
 """
 
 import json
@@ -29,20 +29,20 @@ from feedforward.retraining.policy import Decision, Observations
 from pipelines import dvc_repro, environment, gpu_slots, locks, retraining_summary, run_artifacts
 from pipelines.gpu_slots import Device
 
-SHOWN = 3  # names per kind of change
+SHOWN = 3  # number of names shown per kind of change
 CODE = ("src/", "pipelines/", "requirements/")
 
 
 def _run_name() -> str:
-    """Start in UTC and the pool's device, as the list of runs shows it."""
+    """Start time in UTC and device, shown in the list of runs."""
     return f"retraining {datetime.now(UTC):%Y-%m-%d %H:%M} {runtime.flow_run.parameters.get('device', 'cpu')}"
 
 
 @flow(name="retraining", flow_run_name=_run_name, persist_result=False)
 def retrain(force: bool = False, device: Device = "cpu") -> State[Any]:
-    """Train again if there is a reason, and let the gate decide. Its state: Trained, Unchanged, Skipped or Failed.
+    """Retrain if there is a reason, and let the gate decide. Final states: Trained, Unchanged, Skipped or Failed.
 
-    force: train in any case; finished runs are not repeated. device: where to train.
+    force: train even if there is no reason to; finished runs are not repeated. device: where to train.
     """
     environment.apply()
     params = load_params()
@@ -64,7 +64,7 @@ def retrain(force: bool = False, device: Device = "cpu") -> State[Any]:
 
 
 def plan(params: Params, force: bool = False) -> Decision:
-    """What `retrain` would decide now, and why; nothing is trained or promoted."""
+    """The decision that `retrain` would make now, with reasons; nothing is trained or promoted."""
     now = datetime.now(UTC)
     observations = {name: policy.observe(params, name, now) for name in params.datasets}
     return policy.decide(params, observations, changed.fn(), force)
@@ -94,7 +94,7 @@ def _retrain(params: Params, force: bool, device: Device) -> State[Any]:
 
 
 def _promote_all(params: Params) -> tuple[dict[str, str], list[str]]:
-    """The gate's verdict on each dataset, and what kept it from working; the other datasets are decided on anyway."""
+    """The gate's verdict on each dataset, and its errors; an error does not affect the other datasets."""
     outcomes: dict[str, str] = {}
     problems: list[str] = []
     for name, dataset in params.datasets.items():
@@ -112,10 +112,10 @@ def _summary(decision: Decision, outcomes: Mapping[str, str]) -> str:
     return "; ".join([decision.text, *(f"{name}: {line}" for name, line in outcomes.items())])
 
 
-# Prefect's cache is off: DVC, the fingerprints and the gate know what is up to date.
+# Prefect's cache is off: DVC, the fingerprints and the gate determine what is up to date.
 @task(task_run_name="observe {name}", cache_policy=NO_CACHE, persist_result=False)
 def observe(params: Params, name: str) -> Observations:
-    """Feedback, drift and age of the champion of a dataset."""
+    """Observe a dataset: feedback, drift, and the age of its champion."""
     return policy.observe(params, name, datetime.now(UTC))
 
 
@@ -135,7 +135,7 @@ def changed() -> list[str]:
 
 
 def describe(status: Mapping[str, Any]) -> list[str]:
-    """Lines for what `dvc status --json` prints."""
+    """Describe the output of `dvc status --json`, one line per kind of change."""
     changes: dict[str, dict[str, None]] = {}  # description → names, in order and without duplicates
     for stage, entries in status.items():
         for kind, states in _parts(entries):
@@ -154,7 +154,7 @@ def describe(status: Mapping[str, Any]) -> list[str]:
 
 
 def _parts(entries: Sequence[Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The changes of a stage: the kind, and the state of each path; for parameters, the state of each name."""
+    """The changes in a stage: their kind, and the state of each path or, for parameters, of each name."""
     for entry in entries:
         yield from entry.items() if isinstance(entry, dict) else [(entry, {})]
 
@@ -169,7 +169,7 @@ def train(params: Params) -> None:
     """Take new feedback and bring everything up to date.
 
     Raises:
-        FeedforwardError: a stage failed and has said why.
+        FeedforwardError: a stage failed and printed why.
     """
     for name, dataset in params.datasets.items():
         feedback.take(name, dataset, params.retraining.use_feedback)

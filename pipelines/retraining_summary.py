@@ -1,4 +1,4 @@
-"""The page of a retraining in Prefect: why it trained or not, drift, the gate's verdicts, links."""
+"""The page on a retraining in Prefect's UI: why it did or did not train, drift, the gate's verdicts, links."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -7,7 +7,7 @@ from feedforward.config.schema import Params
 from feedforward.retraining.policy import Comparison, Decision, Observations
 from pipelines import run_artifacts
 
-FEATURES_SHOWN = 3  # of a dataset, those with the largest distances
+FEATURES_SHOWN = 3  # number of features shown per dataset: those with the largest distances
 
 
 def text(

@@ -1,4 +1,4 @@
-"""Artifacts of flow runs on Prefect's pages: where the results of a run are.
+"""Artifacts of flow runs in Prefect's UI, which say where the results of a run are.
 
 Texts are redacted, because artifacts are kept in Prefect's database.
 """
@@ -18,9 +18,9 @@ from feedforward.tracking import settings
 
 
 def publish(key: str, text: str, description: str) -> None:
-    """Attach Markdown to the current run; a failure is a warning, since results do not depend on it.
+    """Attach Markdown to the current run; a failure is only a warning, because no result depends on it.
 
-    key: lowercase letters, digits and dashes; artifacts of one key are versions of each other.
+    key: lowercase letters, digits and dashes; artifacts with the same key are versions of each other.
     """
     try:
         create_markdown_artifact(markdown=redact(text), key=key, description=description)
@@ -41,9 +41,9 @@ def training_text(packs: Sequence[Pack], failures: Sequence[str]) -> str:
 
 
 def links(files: Mapping[str, Path]) -> list[str]:
-    """List items: files of the checkout by path, and MLflow by address where it is a server.
+    """List items: paths of files in the checkout, and MLflow's address if it is a server.
 
-    A page that comes over HTTP cannot open local files, so a path is text to copy.
+    A page loaded over HTTP cannot open local files, so paths are shown as text to copy.
     """
     address = settings.tracking_uri()
     mlflow = f"[MLflow]({address})" if address.startswith("http") else "MLflow: `feedforward ui` in the checkout"

@@ -24,7 +24,7 @@ def vectorize(params: Params, name: str) -> None:
 
 
 def validate(params: Params, _: str) -> None:
-    """Profiles → summaries; fails if an expectation is not met, with the summary of every such dataset."""
+    """Profiles → summaries; fails if an expectation is not met; the message covers every such dataset."""
     failures = []
     for name, dataset in params.datasets.items():
         try:
@@ -37,7 +37,7 @@ def validate(params: Params, _: str) -> None:
 
 def train(params: Params, protocol: str) -> None:
     """Splits → results of all runs, in one Prefect flow."""
-    with locks.training(f"train {protocol}"), prefect_server.serving() as wait_for_server:  # it starts during imports
+    with locks.training(f"train {protocol}"), prefect_server.serving() as wait_for_server:  # starts during imports
         with processes.importing():
             from pipelines import training_flow
 
@@ -59,7 +59,7 @@ STAGES: dict[str, Callable[[Params, str], None]] = {
 
 
 def main(stage: str, argument: str = "") -> int:
-    """Run a stage; 0 when done, else the exit code of the error, whose message is printed."""
+    """Run a stage; returns 0, or the exit code of the error, whose message is printed."""
     what = f"{stage} {argument}".strip()
 
     def run() -> None:

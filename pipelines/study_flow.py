@@ -1,4 +1,4 @@
-"""The study's runs: many seeds of both protocols, and runs in which only one source of variation varies."""
+"""Trains the runs for the study: many seeds under both protocols, and runs in which only one source varies."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ from pipelines import training_flow
 def run(params: Params, wait_for_server: Callable[[], None], seeds: int, wide_seeds: int, to: Path) -> Path:
     """Train the runs that the store does not have yet and write the page, for all datasets with a `lecture` protocol.
 
-    seeds: number of seeds of each narrow variant. wide_seeds: of each variant that is too wide to share a pack.
+    seeds: number of seeds for each narrow variant. wide_seeds: number for each variant too wide to share a pack.
     Returns the path of the page.
     """
     results: list[RunResult] = []

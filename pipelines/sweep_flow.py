@@ -1,4 +1,4 @@
-"""The flow of a sweep: all trials of a grid together, those of a search in rounds, with one task per pack."""
+"""The flow for a sweep: it trains a grid's trials all together and a search's trials in rounds, one task per pack."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,11 +18,11 @@ from pipelines.training_flow import Job
 if TYPE_CHECKING:
     from feedforward.tracking import Store
 
-ROUND = 4  # trials of a search that train side by side; the sampler's values depend on it
+ROUND = 4  # number of trials in a search that train side by side; the sampler's choices depend on it
 
 
 def run(requested: Sweep, wait_for_server: Callable[[], None]) -> tuple[Outcome, Path]:
-    """Train the trials that the store does not have; returns the outcome and the folder with table and figure.
+    """Train the trials that the store does not have; returns the outcome and the folder with its table and figure.
 
     Raises:
         TrainingError: no trial could be trained.

@@ -1,6 +1,6 @@
 """The training flow: one task per pack, the longest first, as many at a time as there are cores.
 
-If params name a Dask cluster (`engine`), its workers train the packs.
+If `engine` in params names a Dask cluster, its workers train the packs.
 """
 
 import logging
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 
 def _is_worth_retrying(_task: object, _run: object, state: State[list[RunResult]]) -> bool:
-    """Not for a loss that is not finite, which the same seed repeats, nor for a worker that has other data."""
+    """False for a loss that is not finite, because the same seed repeats it, and for a worker with different data."""
     return not isinstance(state.result(raise_on_failure=False), TrainingError | DataError)
 
 
-# Prefect's cache is off: only the fingerprints in the tracking store decide what is up to date.
+# Prefect's cache is off: only the fingerprints in the tracking store determine what is up to date.
 _OPTIONS: dict[str, Any] = {
     "name": "train",
     "retries": 1,
@@ -51,7 +51,7 @@ train_pack_on_cluster: Task[..., list[RunResult]] = task(**_OPTIONS)(dask_traini
 class Job:
     """A pack to train with these params.
 
-    parents: by variant, the parent of its run; None: the run of the variant.
+    parents: parent run of each variant; if None, the run that the store has for the variant.
     """
 
     pack: Pack
@@ -108,7 +108,7 @@ def _wait(jobs: Sequence[Job], title: str, store: "Store") -> list[PrefectFuture
             futures = [_submit(job, store, advance_or_stop) for job in jobs]
             for job, future in zip(jobs, futures, strict=True):
                 future.wait()
-                if job.params.engine != THREADS:  # a worker on another machine does not report epochs
+                if job.params.engine != THREADS:  # workers on other machines do not report epochs
                     advance(len(job.pack.members) * job.pack.epochs, job.pack.name)
     except BaseException:  # on SIGTERM Prefect raises TerminationSignal
         stop.request(store.kill_open)
@@ -128,7 +128,7 @@ def _submit(job: Job, store: "Store", advance: runner.Advance) -> PrefectFuture[
 
 
 def _filter(record: logging.LogRecord) -> bool:
-    """Remove tracebacks of our own errors, whose message is enough, and drop Prefect's lines about an interruption."""
+    """Remove tracebacks from our own errors, whose messages suffice, and drop Prefect's lines about an interruption."""
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, FeedforwardError):
         record.exc_info = None
@@ -172,7 +172,7 @@ def _threads(packs: int, wait_for_server: Callable[[], None]) -> Any:
     preparation.start()
     try:
         wait_for_server()
-    finally:  # the import silences standard error, and with it the message of an interruption; see processes.silent
+    finally:  # the import silences standard error, so it must end before a message is printed; see processes.silent
         preparation.join()
     return ThreadPoolTaskRunner(max_workers=workers)
 
@@ -187,7 +187,7 @@ def run(
     roles: Collection[str] = ("replica", "final"),
     varied: Sequence[plan.Source] = plan.SOURCES,
 ) -> list[RunResult]:
-    """Train the runs of a protocol that the store does not have, and close the variants' runs; all results."""
+    """Train the runs of a protocol that the store lacks and close the parent runs; returns all results."""
     planned = [pack for pack in plan.plan(params, protocol, datasets, variants, seeds, varied) if pack.role in roles]
     store = open_store()
     store.reconcile()

@@ -1,4 +1,4 @@
-"""The automation that ends flow runs whose process is gone: without it, a killed run would stay Running.
+"""The automation that ends flow runs whose process no longer exists: without it, a killed run would stay Running.
 
 A running flow sends an event every HEARTBEAT seconds. If none arrives for PATIENCE seconds, the server marks the run
 as Crashed. Source: Prefect's documentation, "How to detect and respond to zombie flows".
@@ -19,7 +19,7 @@ PATIENCE = timedelta(seconds=3 * HEARTBEAT)
 
 
 async def deploy(patience: timedelta = PATIENCE) -> None:
-    """Create the automation, or replace the one of that name."""
+    """Create the automation; replaces an existing one with the same name."""
     async with get_client() as client:
         for existing in await client.read_automations_by_name(NAME):
             await client.delete_automation(existing.id)
@@ -36,7 +36,7 @@ def automation(patience: timedelta) -> AutomationCore:
             match_related=ResourceSpecification({"prefect.resource.role": "flow", "prefect.resource.name": FLOWS}),
             for_each={"prefect.resource.id"},
             after={"prefect.flow-run.heartbeat"},
-            expect={"prefect.flow-run.*"},  # a heartbeat, or a state: ours also end in states of other names
+            expect={"prefect.flow-run.*"},  # a heartbeat or a state; our flows also end in states with custom names
             posture=Posture.Proactive,
             threshold=1,
             within=patience,
@@ -46,7 +46,7 @@ def automation(patience: timedelta) -> AutomationCore:
                 name="Crashed",
                 state=StateType.CRASHED,
                 force=False,
-                message=f"no heartbeat for {patience.total_seconds():.0f} s: the process or its machine is gone",
+                message=f"no heartbeat for {patience.total_seconds():.0f} s: the process or its machine has stopped",
             )
         ],
     )

@@ -1,4 +1,4 @@
-"""matplotlib figures of verdicts: the interval of each claim against the number of seeds."""
+"""matplotlib figures for verdicts: the interval for each claim against the number of seeds."""
 
 import textwrap
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ COLUMNS = 3
 def intervals_by_seeds(verdicts: Sequence[Verdict], title: str) -> Figure:
     """One panel per claim: its anytime-valid interval after each number of seeds, and the region that supports it.
 
-    The interval never grows. A claim is decided where the interval lies on one side of the region's border.
+    The interval never grows. A claim is decided once the interval lies entirely on one side of the region's border.
     """
     rows = -(-len(verdicts) // COLUMNS)
     columns = min(COLUMNS, len(verdicts))
-    subtitle = "interval of the difference that holds at every number of seeds; green: where the claim is true"
+    subtitle = "interval for the difference, valid at every number of seeds; green: where the claim is true"
     figure = empty_figure((4.4 * columns, 0.9 + 2.7 * rows), title, subtitle)
     for index, verdict in enumerate(verdicts, start=1):
         axes = styled(figure.add_subplot(rows, columns, index), "seeds" if index > len(verdicts) - columns else "", "")

@@ -29,8 +29,8 @@ TONES = {"supported": "good", "contradicted": "bad", "no difference that matters
 class HardSample:
     """A test sample on which the final model's loss is among the largest.
 
-    probability: the model's, of `answer`. picture: PNG, or None; text: or None; words: (word, attribution) with the
-    largest attributions to the answer, positive where the word supports it.
+    answer: the predicted label. probability: what the model assigns to `answer`. picture: PNG or None. text: the text
+    or None. words: the (word, attribution) pairs with the largest attributions, positive if the word supports `answer`.
     """
 
     truth: str
@@ -48,10 +48,10 @@ class HardSample:
 
 @dataclass(frozen=True)
 class Additions:
-    """What the page shows besides the findings; each may be absent.
+    """What the page shows besides the findings; every part is optional.
 
-    lecture: findings of the protocol `lecture`. hardest: by dataset. validation: by dataset, the content of its
-    summary.json. origin: name → value, what the page was made from. commands: that make the page again.
+    lecture: findings for the protocol `lecture`. hardest: samples by dataset. validation: content of summary.json by
+    dataset. origin: name → value, what the page was made from. commands: the commands that recreate the page.
     """
 
     lecture: Sequence[Findings] = ()
@@ -62,7 +62,7 @@ class Additions:
 
 
 def render(findings: Sequence[Findings], additions: Additions | None = None) -> str:
-    """The page as HTML; equal input, equal text."""
+    """The page as HTML; equal input gives equal text."""
     additions = additions or Additions()
     lecture = {one.name: one for one in additions.lecture}
     sections = [_section(one, lecture.get(one.name), additions) for one in findings]
@@ -80,7 +80,7 @@ def render(findings: Sequence[Findings], additions: Additions | None = None) -> 
 
 
 def _section(findings: Findings, lecture: Findings | None, additions: Additions) -> dict[str, Any]:
-    """All that the template shows of a dataset."""
+    """Everything that the template shows for a dataset."""
     return {
         "findings": findings,
         "answers": _answers(findings),
@@ -102,7 +102,7 @@ def _section(findings: Findings, lecture: Findings | None, additions: Additions)
 
 
 def _answers(findings: Findings) -> list[dict[str, Any]]:
-    """Which variant overfits least, and which predicts best; each with its certainty."""
+    """Which variant overfits least, and which predicts best, with the certainty of each answer."""
     answers = []
     questions = {"rise": "Overfits least", "best_val_cross_entropy": "Reaches the lowest validation loss"}
     for statistic, question in questions.items():
@@ -193,13 +193,13 @@ def _lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, An
 
 
 def _two_lines(cell: str) -> tuple[str, str]:
-    """A mean and its interval on a line of its own; other text stays together."""
+    """A mean, and its interval for a separate line; other text stays together."""
     mean, bracket, rest = cell.partition(" [")
     return (mean, f"[{rest}") if bracket else (cell, "")
 
 
 def _pairs(findings: Findings) -> dict[str, Any]:
-    """Differences of the headline statistic to the baseline: both intervals, and how often a run beats a run."""
+    """Differences from the baseline in the headline statistic: both intervals, and how often a run beats it."""
     rows = [_pair(d) for d in findings.differences if d.statistic == tables.HEADLINE]
     header = ["variant", "difference [this data]", "[new data]", "P(beats it), same seed", "P(beats it), any two seeds"]
     return {**_lines(header, rows), "label": STATISTICS[tables.HEADLINE].label}
@@ -236,7 +236,7 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
 
 
 def _protocols(fair: Findings, lecture: Findings) -> dict[str, Any]:
-    """Both protocols side by side, for variants that have both; and which of them the slides validate on test."""
+    """Both protocols side by side, for variants that have both, and which of them the slides validate on test."""
     slides = fair.dataset.training.lecture
     on_test = slides.validated_on_test if slides else ()
     names = ("best_val_cross_entropy", "best_epoch", "best_val_accuracy")

@@ -1,4 +1,4 @@
-"""Colors, sizes and axes that all matplotlib figures share, and their encoding as PNG."""
+"""Colors, sizes and axes shared by all matplotlib figures, and encoding as PNG."""
 
 import io
 from collections.abc import Collection, Iterable
@@ -12,7 +12,7 @@ from feedforward.analysis.curves import Band, shown_range
 from feedforward.analysis.run_result import SCORES
 
 BLACK, GRAY, GRID, WHITE = "#1f2328", "#59636e", "#d9dee3", "#ffffff"
-BLUE = "#0000ff"  # the lecture's
+BLUE = "#0000ff"  # the lecture's blue
 # Okabe and Ito's hues, distinct for every kind of color vision and dark enough for text; the first variant is black
 PALETTE = (BLACK, "#0065a8", "#bf4f00", "#00795a", "#a8508a", "#856600", "#2c6d94")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1.5, 1, 1.5)), (0, (8, 2)), (0, (3, 3)))
@@ -33,12 +33,12 @@ def over_seeds(bands: Iterable[Band | None], more: str = "") -> str:
 
 
 def over(counts: Collection[int], more: str = "") -> str:
-    """`mean of 3 to 5 seeds` and more, or `one seed`."""
+    """`mean of 3 to 5 seeds` followed by `more`, or `one seed`."""
     return "one seed" if set(counts) == {1} else f"mean of {' to '.join(map(str, sorted(counts)))} seeds{more}"
 
 
 def empty_figure(size: tuple[float, float], title: str, subtitle: str, right: float = 0.2) -> Figure:
-    """An empty figure with a title; right: its margin in inches. Fixed margins draw twice as fast as a layout."""
+    """An empty figure with a title; right: its margin in inches. Fixed margins draw faster than a layout."""
     width, height = size
     figure = Figure(figsize=size, dpi=DPI, facecolor=WHITE)
     figure.subplots_adjust(0.72 / width, 0.58 / height, 1 - right / width, 1 - 0.72 / height, 0.95 / (width / 2))

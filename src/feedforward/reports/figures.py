@@ -96,7 +96,7 @@ def _lecture_curve(axes: Axes, band: Band | None, style: str, name: str) -> None
 
 
 def validation_loss_of_all(runs: Sequence[RunResult], variants: Iterable[str], title: str) -> Figure:
-    """Validation loss of every variant by epoch: mean, 95 % t interval as a band, the lowest point marked."""
+    """Validation loss of every variant by epoch: means, 95 % t intervals as bands, lowest points marked."""
     bands = {variant: mean_band(runs, variant, "val_cross_entropy") for variant in variants}
     margin = 0.25 + 0.1 * max(map(len, bands), default=0)  # inches, for the names at the curves' ends
     figure = empty_figure(WIDE, title, over_seeds(bands.values(), "dot: lowest mean"), margin)
@@ -121,7 +121,7 @@ def validation_loss_of_all(runs: Sequence[RunResult], variants: Iterable[str], t
 
 
 def _spread_out(heights: Sequence[float], span: float) -> list[float]:
-    """Rising heights of labels, moved up until they do not overlap."""
+    """Label heights, in ascending order, moved up until labels do not overlap."""
     moved: list[float] = []
     for height in heights:
         moved.append(max(height, moved[-1] + span / 18) if moved else height)

@@ -1,6 +1,6 @@
 """Self-contained HTML pages: one base template, inline style, small inline charts; no script, no network.
 
-A page shows only its input and never the time, so that equal content is equal bytes.
+A page shows only its input and never the time, so that equal content gives equal bytes.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""The slides' figures for the page: one run, as the slides show it, beside the same over all seeds."""
+"""The figures from the slides, for the page: one run, as on the slides, beside the mean over all seeds."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,7 +1,7 @@
 """Inline SVG for pages: curves with bands, intervals. Text and marks take the page's colors through CSS classes.
 
-Classes: `v0`, `v1` … the color of a variant; `lecture` the lecture's blue; `band`, `line`, `dot`, `plus` the mark;
-`good`, `bad`, `same`, `note` an outcome. Points have a tooltip.
+Classes: `v0`, `v1` … are the colors of variants, `lecture` is the lecture's blue; `band`, `line`, `dot`, `plus` are
+marks; `good`, `bad`, `same`, `note` are outcomes. Points have tooltips.
 """
 
 import math

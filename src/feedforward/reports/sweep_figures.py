@@ -22,7 +22,7 @@ def against_values(columns: Columns, samples: Sequence[Sequence[float]], title: 
     subtitle = over({len(values) for values in samples}, ", 95 % t interval; small dots: seeds")
     figure = empty_figure((max(6.4, 0.6 + 3.7 * len(columns)), 4.2), title, subtitle)
     lowest, highest = min(map(min, samples)), max(map(max, samples))
-    padding = 0.15 * (highest - lowest) or 0.1  # an interval of few seeds may be very wide
+    padding = 0.15 * (highest - lowest) or 0.1  # an interval from few seeds may be very wide
     for index, (field, values) in enumerate(columns.items(), start=1):
         axes = styled(figure.add_subplot(1, len(columns), index), field, "validation loss" if index == 1 else "")
         x, are_numbers = _positions(axes, values, ticks=len(columns) == 1)

@@ -15,7 +15,7 @@ from feedforward.analysis.intervals import CONFIDENCE, NEW_DATA, THIS_DATA, Esti
 from feedforward.analysis.sequential import MOST_SEEDS, Interval
 from feedforward.analysis.statistics import STATISTICS, Summary
 
-# what a person reads first; the CSV holds all statistics
+# the statistics that tables for people show; the CSV has all of them
 SHOWN = {
     "best_val_cross_entropy": "lowest validation loss",
     "best_epoch": "overfit epoch",
@@ -31,7 +31,7 @@ SHOWN = {
     "test_mae": "test MAE",
     "test_r2": "R²",
 }
-HEADLINE = next(iter(SHOWN))  # the statistic whose median, interquartile mean and interval for new data have a table
+HEADLINE = next(iter(SHOWN))  # tables also show its median, interquartile mean and interval for new data
 REPLICA, FINAL = ([name for name in SHOWN if STATISTICS[name].role == role] for role in ("replica", "final"))
 PERCENT = f"{CONFIDENCE:.0%}".replace("%", " %")
 INTERVAL = f"mean [{PERCENT} t interval over seeds]"
@@ -48,7 +48,7 @@ EXPLAINED = (
 
 
 def rounded(value: float | None) -> float | None:
-    """Six significant digits: more than seeds agree on, and the same on machines that differ in the last bit."""
+    """Round to six significant digits: more than needed, and equal on machines whose results differ in the last bit."""
     return None if value is None else float(f"{value:.6g}")
 
 
@@ -102,12 +102,12 @@ def sides(verdict: Verdict) -> str:
 
 
 def sequence(limits: Interval | None, decimals: int) -> str:
-    """An anytime-valid interval as text; empty where there is none."""
+    """An anytime-valid interval as text; empty if there is none."""
     return "" if limits is None else span(limits.low, limits.high, decimals)
 
 
 def wins(verdict: Verdict) -> str:
-    """How often a run of the left side has the better value than one of the right side; empty for a constant."""
+    """How often a run of the left side has a better value than one of the right side; empty for a constant."""
     if verdict.wins is None or verdict.claim.right is None:
         return ""
     better = STATISTICS[verdict.claim.statistic].better
@@ -225,7 +225,7 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def cells(
     summary: Summary, names: Iterable[str], form: Callable[[Estimate, int, int], str] = interval
 ) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of a readable table: variant, seeds, and those of the statistics that any variant has."""
+    """Header and rows of a readable table: variant, seeds, and the statistics that at least one variant has."""
     names = [name for name in names if any(name in estimates for estimates in summary.values())]
     rows = []
     for variant, estimates in summary.items():

@@ -1,4 +1,4 @@
-"""The comparison for a terminal that is 80 columns wide."""
+"""Shows the comparison in a terminal that is 80 columns wide."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,7 +25,7 @@ COLORS = {
 
 
 def show(findings: Sequence[Findings]) -> Group:
-    """For each dataset a table, the seeds that never learned, the final model's test and the verdicts."""
+    """For each dataset: a table, the seeds that never learned, the final model's test results and the verdicts."""
     parts: list[Any] = []
     for one in findings:
         parts += [_table(tables.heading(one), one.summary), *_failures(one), *_final_lines(one)]
@@ -94,7 +94,7 @@ def _verdict_lines(verdicts: Sequence[Verdict]) -> Table:
 
 
 def short(estimate: Estimate, decimals: int, seeds: int) -> str:
-    """The mean, and on a second line half of its interval."""
+    """The mean and, on a second line, half the width of its interval."""
     number = tables.number(estimate.mean, decimals)
     seeds_note = "" if estimate.n == seeds else f"\nn = {estimate.n}"
     if estimate.low is None or estimate.high is None:
