@@ -163,7 +163,8 @@ def test_the_real_digits(real_data):
 def test_the_real_reviews(real_data):
     folder = real_data / "imdb"
     manifest = atomic_files.read_json(folder / "manifest.json")
-    assert manifest["distinct_words"] == 88_582
+    # Keras counts 88,582, because it does not split words at non-breaking and other rare blanks
+    assert manifest["distinct_words"] == 88_075
     vocabulary = (folder / "vocabulary.txt").read_text().split("\n")[:-1]
     assert vocabulary[:5] == ["the", "and", "a", "of", "to"]
     assert len(vocabulary) == 9_996
