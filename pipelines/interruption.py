@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+from feedforward.core import processes
+
 EXIT_CODE = 130
 GRACE = 5.0  # s for training runs to reach the end of an epoch
 MESSAGE = "interrupted; run the command again to continue"
@@ -66,6 +68,7 @@ class Stop:
         def end() -> None:
             with contextlib.suppress(Exception):
                 otherwise()
+            processes.unsilence()
             print(MESSAGE, file=sys.stderr, flush=True)
             os._exit(EXIT_CODE)
 

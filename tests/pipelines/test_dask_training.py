@@ -109,7 +109,7 @@ def test_a_worker_with_other_data_refuses(here: Path) -> None:
     (pack, *_) = plan.plan(params, "fair")
     manifest = here / "data" / "vectorized" / "tones" / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"data_digest": "', '"data_digest": "0'))
-    with pytest.raises(DataError, match="has different data, code, versions or another kind of CPU"):
+    with pytest.raises(DataError, match="has different data, code or versions, or another kind of CPU"):
         pipelines.dask_training.train_pack(pack, params, None)
 
 

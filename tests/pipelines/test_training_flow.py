@@ -97,7 +97,9 @@ def test_interrupted_it_closes_its_runs(workspace: Path, arguments: tuple[str, .
     assert job.returncode == interruption.EXIT_CODE, printed
     assert printed.splitlines()[-1] == interruption.MESSAGE, printed
     assert "Traceback" not in printed
-    assert set(statuses(workspace)) == {"KILLED"}
+    ended = set(statuses(workspace))
+    assert "KILLED" in ended
+    assert ended <= {"KILLED", "FINISHED"}, "the final run has two epochs only and may be done"
 
 
 @pytest.mark.parametrize("lock", ["run", "training"])

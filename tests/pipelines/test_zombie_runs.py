@@ -62,8 +62,10 @@ def test_a_killed_run_is_marked_as_crashed_and_a_finished_one_stays(tmp_path: Pa
             return {run["name"]: run["state"]["name"] for run in ask(server, "flow_runs")}
 
         def heartbeats() -> int:
+            """Heartbeats of the run to be killed; the automation waits for the next only after the first."""
             events = httpx.post(f"{server.url}/api/events/filter", json={}, timeout=30).json()["events"]
-            return [event["event"] for event in events].count("prefect.flow-run.heartbeat")
+            beats = [event["resource"] for event in events if event["event"] == "prefect.flow-run.heartbeat"]
+            return [resource["prefect.resource.name"] for resource in beats].count("killed")
 
         try:
             wait(lambda: states().get("killed") == "Running" and heartbeats() >= 1)

@@ -86,12 +86,16 @@ def _read(holder: Path) -> str:
         return ""
 
 
+_silenced: list[int] = []  # standard error as it was before each `silent` block that is open now
+
+
 @contextlib.contextmanager
 def silent() -> Iterator[None]:
     """Discard what native code writes to standard error during the block, unless the block fails."""
     kept = os.dup(2)
     with tempfile.TemporaryFile() as file:
         os.dup2(file.fileno(), 2)
+        _silenced.append(kept)
         try:
             yield
         except BaseException:
@@ -99,8 +103,15 @@ def silent() -> Iterator[None]:
             os.write(kept, file.read())
             raise
         finally:
+            _silenced.remove(kept)
             os.dup2(kept, 2)
             os.close(kept)
+
+
+def unsilence() -> None:
+    """Undo `silent` in a process that is about to exit from another thread, so that its last message is seen."""
+    if _silenced:
+        os.dup2(_silenced[0], 2)
 
 
 def end_with_ancestors(interval: float = 0.5) -> None:
