@@ -45,13 +45,19 @@ def once() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def announce() -> None:
+    """Print the message, even while another thread imports TensorFlow and discards what is written meanwhile."""
+    processes.unsilence()
+    print(MESSAGE, file=sys.stderr, flush=True)
+
+
 def reported(work: Callable[[], int]) -> int:
     """Do `work` and return its exit code; if it is interrupted, print one line and return 130."""
     try:
         with once():
             return work()
     except KeyboardInterrupt:
-        print(MESSAGE, file=sys.stderr)
+        announce()
         return EXIT_CODE
 
 
@@ -68,8 +74,7 @@ class Stop:
         def end() -> None:
             with contextlib.suppress(Exception):
                 otherwise()
-            processes.unsilence()
-            print(MESSAGE, file=sys.stderr, flush=True)
+            announce()
             os._exit(EXIT_CODE)
 
         timer = threading.Timer(GRACE, end)

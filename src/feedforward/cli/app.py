@@ -101,7 +101,7 @@ def main() -> None:
     except KeyboardInterrupt:
         code = interruption.EXIT_CODE
     if code == interruption.EXIT_CODE:
-        message(interruption.MESSAGE)
+        interruption.announce()
     sys.exit(code)
 
 

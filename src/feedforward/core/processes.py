@@ -109,7 +109,7 @@ def silent() -> Iterator[None]:
 
 
 def unsilence() -> None:
-    """Undo `silent` in a process that is about to exit from another thread, so that its last message is seen."""
+    """Undo a `silent` of another thread in a process that is about to exit, so that its last message is seen."""
     if _silenced:
         os.dup2(_silenced[0], 2)
 
