@@ -50,7 +50,7 @@ class Work:
         return Work(self.operations * times, self.bytes * times)
 
     def seconds(self, flops: float, bandwidth: float) -> float:
-        """The floor in seconds: arithmetic and memory traffic overlap, so the slower of the two."""
+        """Lower bound on the time in seconds: the larger of compute and memory time, which overlap (roofline model)."""
         return max(self.operations / flops, self.bytes / bandwidth)
 
 

@@ -1,8 +1,8 @@
 """Ten and a hundred replicas of every variant in one pack on a GPU: `python -m bench.gpu`, or `make bench-gpu`.
 
-Seconds of all epochs with validation, and the share of the memory-bandwidth floor: the minimum number of bytes that
-training must move (bench.floors), divided by the GPU's bandwidth, measured in the same run. Writes
-reports/bench/gpu.json.
+For each pack: the seconds of all epochs with validation, and how close they come to the bound that memory bandwidth
+sets: the fewest bytes that training can move (bench.floors), divided by the bandwidth of the GPU, which is measured in
+the same run. Writes reports/bench/gpu.json.
 """
 
 import argparse

@@ -26,8 +26,6 @@ from feedforward.data import preparation, validation_split
 from feedforward.data.splits import MultiHot, Split, Subset
 from feedforward.experiments import runner
 
-ORDER_SEED = 0
-
 
 @contextmanager
 def _workspace() -> Iterator[Path]:

@@ -20,7 +20,7 @@ from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Params
 from feedforward.core import paths, processes, progress, provenance
 from feedforward.core.errors import DataError, FeedforwardError, TrainingError
-from feedforward.experiments import plan, runner
+from feedforward.experiments import parent_runs, plan, runner
 from feedforward.experiments.plan import Pack
 from feedforward.tracking import Run, open_store
 from pipelines import dask_training, interruption, run_artifacts
@@ -123,7 +123,7 @@ def _submit(job: Job, store: "Store", advance: runner.Advance) -> PrefectFuture[
         local = train_pack.with_options(**labels)
         return local.submit(pack, job.params, store, advance, job.parents)
     remote = train_pack_on_cluster.with_options(**labels)
-    parents = runner.parents_of(pack, store) if job.parents is None else job.parents
+    parents = parent_runs.parents_of(pack, store) if job.parents is None else job.parents
     return remote.submit(pack, job.params, parents)
 
 
@@ -195,10 +195,10 @@ def run(
         try:
             results = run_jobs([Job(pack, params) for pack in planned], f"train ({protocol})", wait_for_server, store)
         except TrainingError:
-            runner.conclude(planned, runner.find_known(planned, store), params, store)
+            parent_runs.conclude(planned, runner.find_known(planned, store), params, store)
             raise
-        runner.conclude(planned, results, params, store)
-    return runner.results_of(planned, results)
+        parent_runs.conclude(planned, results, params, store)
+    return parent_runs.results_of(planned, results)
 
 
 def stage(params: Params, protocol: str, wait_for_server: Callable[[], None]) -> None:

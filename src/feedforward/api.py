@@ -162,7 +162,7 @@ def train(
         ParamsError: an unknown name. DataError: a dataset is not vectorized. TrainingError: a loss is not finite.
     """
     from feedforward import tracking
-    from feedforward.experiments import plan, runner
+    from feedforward.experiments import parent_runs, plan, runner
 
     packs = plan.plan(params, protocol, datasets, variants, seeds)
     store = tracking.open_store()
@@ -172,8 +172,8 @@ def train(
         runner.prepare(jobs=1)
     for pack in missing:
         known |= dict(zip(pack.fingerprints, runner.train_pack(pack, params, store), strict=True))
-    runner.conclude(packs, known, params, store)
-    return runner.results_of(packs, known)
+    parent_runs.conclude(packs, known, params, store)
+    return parent_runs.results_of(packs, known)
 
 
 def results(protocol: Protocol = "fair") -> list["RunResult"]:

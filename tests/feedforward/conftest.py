@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from shell import Shell
 from small_data import params, values, write_params, write_vectorized
+from tracked_runs import free_port, server
 
 from feedforward import tracking
 from feedforward.config.schema import Params
@@ -61,6 +62,19 @@ def small_store(small: Params, tmp_path: Path, empty_database: Path) -> "Store":
     (tmp_path / "mlruns").mkdir()
     shutil.copy(empty_database, tmp_path / "mlruns" / "mlflow.db")
     return tracking.open_store()
+
+
+@pytest.fixture
+def remote_store(
+    small: Params, empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator["Store"]:
+    """A store behind a real `mlflow server --artifacts-destination`."""
+    folder, port = tmp_path / "server", free_port()
+    folder.mkdir()
+    shutil.copy(empty_database, folder / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    with server(folder, port):
+        yield tracking.open_store()
 
 
 @pytest.fixture

@@ -2,24 +2,21 @@
 
 import dataclasses
 import gc
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from feedforward.analysis import run_result
 from feedforward.analysis.run_result import RunResult
-from feedforward.config.schema import Dataset, Params
+from feedforward.config.schema import Params
 from feedforward.core import atomic_files, paths, processes, provenance
 from feedforward.core.code_digest import code_digest
 from feedforward.core.errors import DataError, TrackingError, TrainingError
 from feedforward.data import manifest as manifest_file
-from feedforward.experiments import evaluation, plan
+from feedforward.experiments import evaluation, parent_runs, plan, run_contents
 from feedforward.experiments.plan import Member, Pack
 from feedforward.models import network_files
-from feedforward.tracking import DataInput, Run, RunTags, sampling
-from feedforward.tracking.experiment_pages import bounds
-from feedforward.tracking.records import Role
+from feedforward.tracking import Run, RunTags, sampling
 
 if TYPE_CHECKING:
     from feedforward.experiments.training_run import Samples, TrainedRun
@@ -75,20 +72,6 @@ def _network(run: "LoggedRun") -> "Network":
     return network_files.read(Registry().model_files(run), run.name)
 
 
-def results_of(packs: Iterable[Pack], results: Mapping[str, RunResult]) -> list[RunResult]:
-    """The available results of the packs, with the current names of their variants."""
-    return results_of_members([(pack, member) for pack in packs for member in pack.members], results)
-
-
-def results_of_members(members: Iterable[tuple[Pack, Member]], results: Mapping[str, RunResult]) -> list[RunResult]:
-    """See results_of."""
-    return [
-        dataclasses.replace(results[member.fingerprint], variant=member.variant)
-        for _, member in members
-        if member.fingerprint in results
-    ]
-
-
 # --- train and record --------------------------------------------------------------------------
 
 
@@ -124,7 +107,7 @@ def train_pack(
 
     gc.collect()  # models and graphs form reference cycles that would keep the last pack in memory
     samples = training_run.load(pack, params.datasets[pack.dataset])  # rejects damaged data before a run is created
-    parents = parents_of(pack, store) if parents is None else parents
+    parents = parent_runs.parents_of(pack, store) if parents is None else parents
     runs = [
         store.start(
             _tags(pack, member), f"{member.variant} {pack.logged_role} {pack.seed}", parents.get(member.variant)
@@ -148,12 +131,12 @@ def train_pack(
             store.finish(
                 run,
                 result=result,
-                params=_names(pack, member) | member.parameters | {"seed": pack.seed},
+                params=run_contents.names(pack, member) | member.parameters | {"seed": pack.seed},
                 tags={"evaluation_digest": code_digest(plan.EVALUATION)},
-                files=_pictures([result], params.datasets[pack.dataset]),
+                files=run_contents.pictures([result], params.datasets[pack.dataset]),
                 model=outcome.model,
                 network=network_files.to_files(trainer.as_arrays(outcome.model)),
-                inputs=_inputs(pack),
+                inputs=run_contents.inputs(pack),
                 samples=machine,
             )
             finished.append(result)
@@ -196,141 +179,9 @@ def _counts(pack: Pack, samples: "Samples") -> dict[str, int]:
     return counts
 
 
-def _names(pack: Pack, member: Member) -> dict[str, Any]:
-    return {"dataset": pack.dataset, "variant": member.variant}
-
-
 def _tags(pack: Pack, member: Member) -> RunTags:
     names = (pack.dataset, member.variant, pack.protocol, pack.logged_role)
     return RunTags(*names, member.fingerprint, pack.data_digest, pack.seed)
-
-
-def parents_of(pack: Pack, store: "Store") -> dict[str, Run]:
-    """The parent run of each variant in a pack."""
-    return {m.variant: parent_run(pack, m, store) for m in pack.members}
-
-
-def parent_run(pack: Pack, member: Member, store: "Store") -> Run:
-    """The parent of all runs of a variant, over seeds and jobs; final runs and components have separate parents."""
-    identity = [pack.dataset, member.variant, pack.protocol, pack.data_digest, member.parameters]
-    role: Role = "variant"
-    name = member.variant
-    if pack.role == "final":
-        identity, role, name = [*identity, "final"], "finals", f"{member.variant}, final runs"
-    elif pack.logged_role == "component":
-        role, name = "components", f"{member.variant}, only {', '.join(pack.varied)} varied"
-    digest = atomic_files.digest(identity)
-    tags = RunTags(pack.dataset, member.variant, pack.protocol, role, digest, pack.data_digest)
-    return store.start(tags, name, resume=True)
-
-
-def conclude(packs: Sequence[Pack], results: Mapping[str, RunResult], params: Params, store: "Store") -> None:
-    """Close the parents of replicas and of final runs with means and intervals over seeds, and mean curves."""
-    for role in ("replica", "final"):
-        for members in by_variant(packs, role).values():
-            pack, member = members[0]
-            close_parent(parent_run(pack, member, store), members, results, params, store)
-
-
-def by_variant(packs: Iterable[Pack], role: str = "replica") -> dict[tuple[str, str], list[tuple[Pack, Member]]]:
-    """The runs that have this role, by (dataset, variant)."""
-    variants: dict[tuple[str, str], list[tuple[Pack, Member]]] = {}
-    for pack in packs:
-        for member in pack.members if pack.role == role else ():
-            variants.setdefault((pack.dataset, member.variant), []).append((pack, member))
-    return variants
-
-
-def close_parent(
-    parent: Run,
-    members: Sequence[tuple[Pack, Member]],
-    results: Mapping[str, RunResult],
-    params: Params,
-    store: "Store",
-) -> None:
-    """Close the parent of `members`, the runs of one variant; as FAILED if a run is missing."""
-    runs = results_of_members(members, results)
-    if missing := sorted({pack.seed for pack, member in members if member.fingerprint not in results}):
-        store.fail(parent, f"seeds {missing} are not trained; run the command again")
-        return
-    pack, member = members[0]
-    store.finish(
-        parent,
-        metrics=_means(runs) | {"seeds": float(len(runs))},
-        curves=_mean_curves(runs),
-        params=_names(pack, member) | member.parameters,
-        tags={"mlflow.note.content": _description(runs), **_color(parent, params)},
-        files=_pictures(runs, params.datasets[pack.dataset]),
-        inputs=_inputs(pack),
-    )
-
-
-def _means(runs: Sequence[RunResult]) -> dict[str, float]:
-    """`mean_NAME` and its interval for each metric of a variant."""
-    from feedforward.analysis import statistics  # SciPy takes a second
-
-    metrics: dict[str, float] = {}
-    for estimates in statistics.summarize(runs, {run.variant for run in runs}).values():
-        for name, estimate in estimates.items():
-            low, high = bounds(name)
-            figures = {f"mean_{name}": estimate.mean, low: estimate.low, high: estimate.high}
-            metrics |= {key: value for key, value in figures.items() if value is not None}
-    return metrics
-
-
-def _mean_curves(runs: Sequence[RunResult]) -> dict[str, list[float]]:
-    """The mean of each curve by name, and its interval."""
-    from feedforward.analysis.curves import mean_band  # SciPy takes a second
-
-    curves: dict[str, list[float]] = {}
-    for name in sorted({name for run in runs for name in run.curves}):
-        if band := mean_band(runs, runs[0].variant, name, runs[0].role):
-            named = zip((name, *bounds(name)), (band.mean, band.low, band.high), strict=True)
-            curves |= {key: values.tolist() for key, values in named if values is not None}
-    return curves
-
-
-def _color(parent: Run, params: Params) -> dict[str, str]:
-    """The tag that makes MLflow's charts draw a variant in the color that it has in the report."""
-    from feedforward.reports.figure_style import PALETTE  # matplotlib takes a second
-
-    if parent.tags["role"] != "variant" or parent.tags["variant"] not in params.variants:
-        return {}
-    return {"mlflow.runColor": PALETTE[list(params.variants).index(parent.tags["variant"]) % len(PALETTE)]}
-
-
-def _description(runs: Sequence[RunResult]) -> str:
-    """Explanation of the metrics of a variant, in Markdown."""
-    from feedforward.analysis.intervals import THIS_DATA  # SciPy takes a second
-
-    text = f"Means over {len(runs)} seeds"
-    if len(runs) == 1:
-        return f"{text[:-1]}; an interval needs two seeds."
-    return (
-        f"{text}. `interval/…_low` and `interval/…_high`: {THIS_DATA}, Student's t."
-        " Losses are in nats, epochs count from 1, accuracies are shares."
-    )
-
-
-def _inputs(pack: Pack) -> list[DataInput]:
-    manifest, source = manifest_file.load(pack.dataset), f"data/vectorized/{pack.dataset}"
-    part = "all" if pack.train == "all" else "training"
-    inputs = [DataInput(f"{pack.dataset}-{part}", manifest["train"], "training", f"{source}/train")]
-    if pack.validate == "validation":
-        inputs.append(DataInput(f"{pack.dataset}-validation", manifest["train"], "validation", f"{source}/train"))
-    if pack.validate == "test" or pack.role == "final":
-        inputs.append(DataInput(f"{pack.dataset}-test", manifest["test"], "test", f"{source}/test"))
-    return inputs
-
-
-_drawing = threading.Lock()  # matplotlib's fonts are not thread-safe
-
-
-def _pictures(runs: Sequence[RunResult], dataset: Dataset) -> dict[str, bytes]:
-    from feedforward.reports import figures  # matplotlib takes a second
-
-    with _drawing:
-        return {"figures/curves.png": figures.png(figures.curves_of_run(runs, dataset.title))}
 
 
 # --- compare -----------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from feedforward.analysis.statistics import Summary
 from feedforward.config.schema import Params, StatisticName
 from feedforward.core import atomic_files, paths
 from feedforward.data import manifest as manifest_file
-from feedforward.experiments import plan, runner, search_space
+from feedforward.experiments import parent_runs, plan, search_space
 from feedforward.experiments.plan import Member, Pack
 from feedforward.experiments.search_space import Axis
 from feedforward.reports import tables
@@ -79,7 +79,7 @@ def trials(sweep: Sweep, points: Sequence[search_space.Point]) -> tuple[list[Tri
         planned = plan.plan(params, PROTOCOL, [sweep.dataset], list(points_by_name), range(sweep.seeds))
         planned = [pack for pack in planned if pack.role == "replica"]
         packs += [(pack, params) for pack in planned]
-        members = runner.by_variant(planned)
+        members = parent_runs.by_variant(planned)
         for name, point in points_by_name.items():
             trials_by_name[name] = Trial(point, name, params, members[sweep.dataset, name])
     return [trials_by_name[_name(sweep, point)] for point in points], packs
@@ -125,8 +125,8 @@ def close_trial(run: Run, trial: Trial, results: Mapping[str, RunResult], store:
 
     results: by fingerprint. Returns the results of the trial; empty if it failed.
     """
-    runner.close_parent(run, trial.members, results, trial.params, store)
-    runs = runner.results_of_members(trial.members, results)
+    parent_runs.close_parent(run, trial.members, results, trial.params, store)
+    runs = parent_runs.results_of_members(trial.members, results)
     return runs if len(runs) == len(trial.members) else []
 
 

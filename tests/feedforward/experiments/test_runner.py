@@ -19,7 +19,7 @@ from feedforward.core.code_digest import closure, code_digest
 from feedforward.core.errors import DataError, TrainingError
 from feedforward.data import manifest as manifest_file
 from feedforward.data.splits import Split, Subset
-from feedforward.experiments import evaluation, plan, runner
+from feedforward.experiments import evaluation, parent_runs, plan, runner
 from feedforward.experiments.plan import Pack
 from feedforward.reports import figure_style
 from feedforward.training import trainer
@@ -80,7 +80,7 @@ def test_replicas_are_logged_under_stable_names(small_store: "Store") -> None:
     chosen, pack = replicas_of("l2", "smaller")
     notes: list[tuple[int, str]] = []
     trained = runner.train_pack(pack, chosen, small_store, lambda steps, note: notes.append((steps, note)))
-    runner.conclude([pack], dict(zip(pack.fingerprints, trained, strict=True)), chosen, small_store)
+    parent_runs.conclude([pack], dict(zip(pack.fingerprints, trained, strict=True)), chosen, small_store)
 
     found = {run.data.tags["variant"]: run for run in stored("notes", role="replica")}
     parents = {run.data.tags["variant"]: run for run in stored("notes", role="variant")}
@@ -126,7 +126,7 @@ def test_the_run_of_a_variant_has_means_and_intervals_over_its_replicas(small_st
     packs = [pack for pack in plan.plan(chosen, "fair", ["notes"], ["original"]) if pack.role == "replica"]
     trained = [one_run("notes", "original", pack.seed, 20, LIKE_THE_LECTURE["original"]) for pack in packs]
     results = {pack.fingerprints[0]: result for pack, result in zip(packs, trained, strict=True)}
-    runner.conclude(packs, results, chosen, small_store)
+    parent_runs.conclude(packs, results, chosen, small_store)
     (parent,) = stored("notes", role="variant")
     assert parent.info.status == "FINISHED"
     losses = [result.metrics["best_val_cross_entropy"] for result in trained]
@@ -154,7 +154,7 @@ def test_final_runs_have_means_and_intervals_in_the_run_above_them(small_store: 
     packs = [pack for pack in plan.plan(chosen, "fair", ["notes"]) if pack.role == "final"]
     tested = [final_run("notes", "original", pack.seed, 5, 0.88) for pack in packs]
     results = {pack.fingerprints[0]: result for pack, result in zip(packs, tested, strict=True)}
-    runner.conclude(packs, results, chosen, small_store)
+    parent_runs.conclude(packs, results, chosen, small_store)
     (parent,) = stored("notes", role="finals")
     metrics, mean = parent.data.metrics, np.mean([result.metrics["test_loss"] for result in tested])
     assert metrics["mean_test_loss"] == pytest.approx(mean)
@@ -216,7 +216,7 @@ def test_only_a_changed_variant_is_trained_again(small_store: "Store") -> None:
 
     known = runner.find_known(planned, small_store)
     assert len(trained) == 2
-    assert all(result in trained for result in runner.results_of(planned, known))  # bit for bit
+    assert all(result in trained for result in parent_runs.results_of(planned, known))  # bit for bit
     left = [(member.variant, p.role) for p in planned for member in p.without(known).members]
     assert sorted(left) == [("l2", "replica"), ("original", "final")]
 
@@ -232,7 +232,7 @@ def test_only_a_changed_variant_is_trained_again(small_store: "Store") -> None:
     assert sorted(left) == [("dropout", "replica"), ("original", "final")]
     renamed = params(variants={"half": {"dropout_rate": 0.5}, "original": {}, "l2": {}})
     half = plan.plan(renamed, "fair", ["notes"], ["half"], [0])
-    [found] = runner.results_of(half, runner.find_known(half, small_store))
+    [found] = parent_runs.results_of(half, runner.find_known(half, small_store))
     assert (found.variant, found.weights_digest) == (
         "half",
         next(r for r in trained if r.variant == "dropout").weights_digest,
@@ -248,7 +248,7 @@ def test_a_partly_known_pack_continues_to_the_same_bytes(small_store: "Store") -
     runner.train_pack(left, chosen, small_store)
     tags = [run.data.tags["fingerprint"] for run in stored("notes", role="replica")]
     assert sorted(tags) == sorted(pack.fingerprints)  # each recorded once
-    found = runner.results_of([pack], runner.find_known([pack], small_store))
+    found = parent_runs.results_of([pack], runner.find_known([pack], small_store))
     assert found == runner.train_pack(pack, chosen, small_store)
 
 
@@ -323,7 +323,7 @@ def test_seeds_of_a_variant_share_a_parent_and_a_changed_parameter_gets_another(
 
     [pack, _], [member] = packs, packs[0].members
     faster = dataclasses.replace(member, parameters={**member.parameters, "optimizer_learning_rate": 0.01})
-    assert runner.parent_run(pack, faster, small_store).id != runner.parent_run(pack, member, small_store).id
+    assert parent_runs.parent_run(pack, faster, small_store).id != parent_runs.parent_run(pack, member, small_store).id
 
 
 # --- what goes wrong ---------------------------------------------------------------------------
@@ -346,7 +346,7 @@ def test_a_loss_that_is_not_finite_gives_failed_runs_without_models(small_store:
     with pytest.raises(TrainingError, match=r"Small texts, l2, seed 0: .* at epoch"):
         runner.train_pack(long, steep, small_store)
     known = runner.find_known([long], small_store)
-    runner.conclude([long], known, steep, small_store)
+    parent_runs.conclude([long], known, steep, small_store)
     statuses = {(run.data.tags["variant"], run.data.tags["role"]): run.info.status for run in stored("notes")}
     assert statuses == {
         ("l2", "replica"): "FAILED",

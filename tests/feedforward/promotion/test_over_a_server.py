@@ -1,18 +1,13 @@
 """Promotion and rollback over a real MLflow server with proxied artifacts."""
 
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import registered
 from registered import NAME
 from small_data import values, write_params
-from tracked_runs import free_port, server
 
-from feedforward import tracking
-from feedforward.config.schema import Params, load_params
+from feedforward.config.schema import load_params
 from feedforward.core import paths
 from feedforward.experiments import plan, runner
 from feedforward.promotion import audit_log, history, promote
@@ -23,18 +18,6 @@ if TYPE_CHECKING:
     from feedforward.tracking import Store
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def remote_store(
-    small: Params, empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator["Store"]:
-    folder, port = tmp_path / "server", free_port()
-    folder.mkdir()
-    shutil.copy(empty_database, folder / "mlflow.db")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-    with server(folder, port):
-        yield tracking.open_store()
 
 
 def test_runs_are_promoted_and_rolled_back(remote_store: "Store", tensorflow: None) -> None:

@@ -18,7 +18,7 @@ from registered import NAME
 from small_data import params as small_params
 from small_data import values, write_params
 
-from feedforward.config.schema import Params, Promotion, Variant, load_params
+from feedforward.config.schema import Params, Variant, load_params
 from feedforward.core import append_only_log, paths
 from feedforward.core.errors import DataError, ParamsError
 from feedforward.data import validation_split
@@ -36,14 +36,6 @@ if TYPE_CHECKING:
     from feedforward.tracking import Store
 
 pytestmark = pytest.mark.slow
-
-RULE = Promotion(minimum_gain=0.001, class_accuracy=0.75, max_bytes=10**6, max_latency=100.0)
-
-
-@pytest.fixture
-def params(small: Params) -> Params:
-    registered.vocabulary()
-    return small.model_copy(update={"promotion": RULE})
 
 
 def log() -> list[dict[str, object]]:
@@ -317,17 +309,22 @@ gate.conclude(load_params(), "notes", run, model_versions.find("notes", int(sys.
 """
 
 
+def killed_at(point: str, params: Params, store: "Store") -> int:
+    """Promote version 1, then kill the promotion of a better version at a point; returns the number of the better."""
+    conclude(params, store, 1.0)
+    registry, run = Registry(), registered.final_run(store, params)
+    version = registered.version(registry, run, 2.0)
+    done = subprocess.run([sys.executable, "-c", CONCLUDE, str(version.number)], env=os.environ | {"FAULT": point})
+    assert done.returncode == -signal.SIGKILL
+    return version.number
+
+
 @pytest.fixture
 def killed(params: Params, small_store: "Store") -> int:
     """A promotion that was killed between writing the log and moving the alias."""
-    conclude(params, small_store, 1.0)
-    registry, run = Registry(), registered.final_run(small_store, params)
-    version = registered.version(registry, run, 2.0)
-    environment = os.environ | {"FAULT": "promote.after_log"}
-    done = subprocess.run([sys.executable, "-c", CONCLUDE, str(version.number)], env=environment)
-    assert done.returncode == -signal.SIGKILL
+    number = killed_at("promote.after_log", params, small_store)
     assert champion().number == 1
-    return version.number
+    return number
 
 
 def test_an_interrupted_promotion_is_finished_by_the_next(params: Params, small_store: "Store", killed: int) -> None:
@@ -339,13 +336,8 @@ def test_an_interrupted_promotion_is_finished_by_the_next(params: Params, small_
 
 def test_an_alias_that_moved_without_its_tags_is_reconciled(params: Params, small_store: "Store") -> None:
     """Killed between alias and tags: the next promotion or retraining records the decision, and nothing is pending."""
-    conclude(params, small_store, 1.0)
-    registry, run = Registry(), registered.final_run(small_store, params)
-    version = registered.version(registry, run, 2.0)
-    environment = os.environ | {"FAULT": "promote.after_alias"}
-    done = subprocess.run([sys.executable, "-c", CONCLUDE, str(version.number)], env=environment)
-    assert done.returncode == -signal.SIGKILL
-    assert champion().number == version.number
+    number = killed_at("promote.after_alias", params, small_store)
+    assert champion().number == number
     assert "decision" not in champion().tags
     assert policy.observe(params, NAME, datetime.now(UTC)).pending is None
     assert champion().tags["decision"] == "promoted"

@@ -11,7 +11,7 @@ import pytest
 import registered
 from registered import NAME
 
-from feedforward.config.schema import Params, Promotion
+from feedforward.config.schema import Params
 from feedforward.core.errors import NothingToServe, ParamsError
 from feedforward.promotion import audit_log, candidate, champion, history, promote
 from feedforward.promotion.promote import Refused
@@ -24,14 +24,6 @@ if TYPE_CHECKING:
     from feedforward.tracking import Store
 
 pytestmark = pytest.mark.slow
-
-RULE = Promotion(minimum_gain=0.001, class_accuracy=0.75, max_bytes=10**6, max_latency=100.0)
-
-
-@pytest.fixture
-def params(small: Params) -> Params:
-    registered.vocabulary()
-    return small.model_copy(update={"promotion": RULE})
 
 
 def current() -> Version:

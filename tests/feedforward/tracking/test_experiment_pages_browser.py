@@ -9,7 +9,7 @@ from small_data import params
 from synthetic_runs import LIKE_THE_LECTURE, one_run
 from tracked_runs import free_port, server
 
-from feedforward.experiments import plan, runner
+from feedforward.experiments import parent_runs, plan
 from feedforward.tracking import experiment_pages
 from feedforward.tracking.experiment_pages import bounds
 
@@ -57,4 +57,4 @@ def record_variants(store: "Store") -> None:
         for pack in packs
         for member in pack.members
     }
-    runner.conclude(packs, results, chosen, store)
+    parent_runs.conclude(packs, results, chosen, store)

@@ -2,16 +2,13 @@
 
 import shutil
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import registered
 from registered import NAME
-from tracked_runs import free_port, server
 
-from feedforward import tracking
 from feedforward.config.schema import Params
 from feedforward.core.errors import DataError, TrackingError
 from feedforward.promotion import bundle
@@ -21,19 +18,6 @@ if TYPE_CHECKING:
     from feedforward.tracking import Store
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def remote_store(
-    small: Params, empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator["Store"]:
-    """A store behind a real `mlflow server --artifacts-destination`."""
-    folder, port = tmp_path / "server", free_port()
-    folder.mkdir()
-    shutil.copy(empty_database, folder / "mlflow.db")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-    with server(folder, port):
-        yield tracking.open_store()
 
 
 def test_the_last_known_champion_answers_without_the_server(

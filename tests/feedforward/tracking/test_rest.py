@@ -11,7 +11,7 @@ from small_data import params
 from synthetic_runs import LIKE_THE_LECTURE, one_run
 from tracked_runs import free_port, server
 
-from feedforward.experiments import plan, runner
+from feedforward.experiments import parent_runs, plan
 from feedforward.tracking.experiment_pages import bounds
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def test_variants_sort_by_their_means_and_carry_their_intervals(small_store: "St
         found |= dict(zip(pack.fingerprints, runs, strict=True))
         for run in runs if pack.role == "replica" else ():
             losses.setdefault(run.variant, []).append(run.metrics[COMPARED])
-    runner.conclude(packs, found, chosen, small_store)
+    parent_runs.conclude(packs, found, chosen, small_store)
 
     port = free_port()
     with server(tmp_path / "mlruns", port):

@@ -1,0 +1,138 @@
+"""The parent run of each variant: means and intervals over its seeds, and mean curves."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from feedforward.analysis.run_result import RunResult
+from feedforward.config.schema import Params
+from feedforward.core import atomic_files
+from feedforward.experiments import run_contents
+from feedforward.experiments.plan import Member, Pack
+from feedforward.tracking import Run, RunTags
+from feedforward.tracking.experiment_pages import bounds
+from feedforward.tracking.records import Role
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+
+def results_of(packs: Iterable[Pack], results: Mapping[str, RunResult]) -> list[RunResult]:
+    """The available results of the packs, with the current names of their variants."""
+    return results_of_members([(pack, member) for pack in packs for member in pack.members], results)
+
+
+def results_of_members(members: Iterable[tuple[Pack, Member]], results: Mapping[str, RunResult]) -> list[RunResult]:
+    """See results_of."""
+    return [
+        dataclasses.replace(results[member.fingerprint], variant=member.variant)
+        for _, member in members
+        if member.fingerprint in results
+    ]
+
+
+def parents_of(pack: Pack, store: "Store") -> dict[str, Run]:
+    """The parent run of each variant in a pack."""
+    return {m.variant: parent_run(pack, m, store) for m in pack.members}
+
+
+def parent_run(pack: Pack, member: Member, store: "Store") -> Run:
+    """The parent of all runs of a variant, over seeds and jobs; final runs and components have separate parents."""
+    identity = [pack.dataset, member.variant, pack.protocol, pack.data_digest, member.parameters]
+    role: Role = "variant"
+    name = member.variant
+    if pack.role == "final":
+        identity, role, name = [*identity, "final"], "finals", f"{member.variant}, final runs"
+    elif pack.logged_role == "component":
+        role, name = "components", f"{member.variant}, only {', '.join(pack.varied)} varied"
+    digest = atomic_files.digest(identity)
+    tags = RunTags(pack.dataset, member.variant, pack.protocol, role, digest, pack.data_digest)
+    return store.start(tags, name, resume=True)
+
+
+def conclude(packs: Sequence[Pack], results: Mapping[str, RunResult], params: Params, store: "Store") -> None:
+    """Close the parents of replicas and of final runs with means and intervals over seeds, and mean curves."""
+    for role in ("replica", "final"):
+        for members in by_variant(packs, role).values():
+            pack, member = members[0]
+            close_parent(parent_run(pack, member, store), members, results, params, store)
+
+
+def by_variant(packs: Iterable[Pack], role: str = "replica") -> dict[tuple[str, str], list[tuple[Pack, Member]]]:
+    """The runs that have this role, by (dataset, variant)."""
+    variants: dict[tuple[str, str], list[tuple[Pack, Member]]] = {}
+    for pack in packs:
+        for member in pack.members if pack.role == role else ():
+            variants.setdefault((pack.dataset, member.variant), []).append((pack, member))
+    return variants
+
+
+def close_parent(
+    parent: Run,
+    members: Sequence[tuple[Pack, Member]],
+    results: Mapping[str, RunResult],
+    params: Params,
+    store: "Store",
+) -> None:
+    """Close the parent of `members`, the runs of one variant; as FAILED if a run is missing."""
+    runs = results_of_members(members, results)
+    if missing := sorted({pack.seed for pack, member in members if member.fingerprint not in results}):
+        store.fail(parent, f"seeds {missing} are not trained; run the command again")
+        return
+    pack, member = members[0]
+    store.finish(
+        parent,
+        metrics=_means(runs) | {"seeds": float(len(runs))},
+        curves=_mean_curves(runs),
+        params=run_contents.names(pack, member) | member.parameters,
+        tags={"mlflow.note.content": _description(runs), **_color(parent, params)},
+        files=run_contents.pictures(runs, params.datasets[pack.dataset]),
+        inputs=run_contents.inputs(pack),
+    )
+
+
+def _means(runs: Sequence[RunResult]) -> dict[str, float]:
+    """`mean_NAME` and its interval for each metric of a variant."""
+    from feedforward.analysis import statistics  # SciPy takes a second
+
+    metrics: dict[str, float] = {}
+    for estimates in statistics.summarize(runs, {run.variant for run in runs}).values():
+        for name, estimate in estimates.items():
+            low, high = bounds(name)
+            figures = {f"mean_{name}": estimate.mean, low: estimate.low, high: estimate.high}
+            metrics |= {key: value for key, value in figures.items() if value is not None}
+    return metrics
+
+
+def _mean_curves(runs: Sequence[RunResult]) -> dict[str, list[float]]:
+    """The mean of each curve by name, and its interval."""
+    from feedforward.analysis.curves import mean_band  # SciPy takes a second
+
+    curves: dict[str, list[float]] = {}
+    for name in sorted({name for run in runs for name in run.curves}):
+        if band := mean_band(runs, runs[0].variant, name, runs[0].role):
+            named = zip((name, *bounds(name)), (band.mean, band.low, band.high), strict=True)
+            curves |= {key: values.tolist() for key, values in named if values is not None}
+    return curves
+
+
+def _color(parent: Run, params: Params) -> dict[str, str]:
+    """The tag that makes MLflow's charts draw a variant in the color that it has in the report."""
+    from feedforward.reports.figure_style import PALETTE  # matplotlib takes a second
+
+    if parent.tags["role"] != "variant" or parent.tags["variant"] not in params.variants:
+        return {}
+    return {"mlflow.runColor": PALETTE[list(params.variants).index(parent.tags["variant"]) % len(PALETTE)]}
+
+
+def _description(runs: Sequence[RunResult]) -> str:
+    """Explanation of the metrics of a variant, in Markdown."""
+    from feedforward.analysis.intervals import THIS_DATA  # SciPy takes a second
+
+    text = f"Means over {len(runs)} seeds"
+    if len(runs) == 1:
+        return f"{text[:-1]}; an interval needs two seeds."
+    return (
+        f"{text}. `interval/…_low` and `interval/…_high`: {THIS_DATA}, Student's t."
+        " Losses are in nats, epochs count from 1, accuracies are shares."
+    )

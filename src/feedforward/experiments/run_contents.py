@@ -1,0 +1,39 @@
+"""What every training run and its parent are logged with: names, data and a picture of the curves."""
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from feedforward.analysis.run_result import RunResult
+from feedforward.config.schema import Dataset
+from feedforward.data import manifest as manifest_file
+from feedforward.experiments.plan import Member, Pack
+from feedforward.tracking import DataInput
+
+
+def names(pack: Pack, member: Member) -> dict[str, Any]:
+    """The names in the params of a run."""
+    return {"dataset": pack.dataset, "variant": member.variant}
+
+
+def inputs(pack: Pack) -> list[DataInput]:
+    """The parts of the data that a pack is trained, watched and tested on."""
+    manifest, source = manifest_file.load(pack.dataset), f"data/vectorized/{pack.dataset}"
+    part = "all" if pack.train == "all" else "training"
+    inputs = [DataInput(f"{pack.dataset}-{part}", manifest["train"], "training", f"{source}/train")]
+    if pack.validate == "validation":
+        inputs.append(DataInput(f"{pack.dataset}-validation", manifest["train"], "validation", f"{source}/train"))
+    if pack.validate == "test" or pack.role == "final":
+        inputs.append(DataInput(f"{pack.dataset}-test", manifest["test"], "test", f"{source}/test"))
+    return inputs
+
+
+_drawing = threading.Lock()  # matplotlib's fonts are not thread-safe
+
+
+def pictures(runs: Sequence[RunResult], dataset: Dataset) -> dict[str, bytes]:
+    """The curves of runs of one variant as PNG, by the name of the file."""
+    from feedforward.reports import figures  # matplotlib takes a second
+
+    with _drawing:
+        return {"figures/curves.png": figures.png(figures.curves_of_run(runs, dataset.title))}

@@ -1,0 +1,15 @@
+"""A small dataset with a rule of promotion."""
+
+import pytest
+import registered
+
+from feedforward.config.schema import Params, Promotion
+
+RULE = Promotion(minimum_gain=0.001, class_accuracy=0.75, max_bytes=10**6, max_latency=100.0)
+
+
+@pytest.fixture
+def params(small: Params) -> Params:
+    """The params of the small workspace with that rule; its dataset has a vocabulary, so that it can be served."""
+    registered.vocabulary()
+    return small.model_copy(update={"promotion": RULE})
