@@ -115,12 +115,13 @@ def train_pack(
         for member in pack.members
     ]
     finished, failures = [], []
-    with store.closing(*runs), sampling() as machine:
+    with store.closing(*runs):
 
         def on_epoch(_: int, loss: float) -> None:
             advance(len(pack.members), f"{pack.name} loss {loss:.3f}")
 
-        trained = training_run.train(pack, params, samples, on_epoch)
+        with sampling() as machine:  # the last sample, the only one of a short training, is taken at the end
+            trained = training_run.train(pack, params, samples, on_epoch)
         atomic_files.crash_point("train.before_log")
         for run, member, outcome in zip(runs, pack.members, trained, strict=True):
             if isinstance(outcome, TrainingError):
