@@ -4,25 +4,18 @@ The page shows only its input; sections without input are left out.
 """
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from markupsafe import Markup
 
-from feedforward.analysis import claims, comparisons
-from feedforward.analysis.claims import Verdict
-from feedforward.analysis.comparisons import Difference, Ranking
-from feedforward.analysis.curves import mean_band
 from feedforward.analysis.failures import RULE
 from feedforward.analysis.findings import Findings
 from feedforward.analysis.intervals import NEW_DATA, THIS_DATA
-from feedforward.analysis.statistics import STATISTICS
-from feedforward.reports import html_page, lecture_figures, svg_charts, tables
-from feedforward.reports.svg_charts import Row, Series
-
-FOREST = ("best_val_cross_entropy", "best_epoch", "rise")
-TONES = {"supported": "good", "contradicted": "bad", "no difference that matters": "same", "undecided": "note"}
+from feedforward.reports import comparison_section as contents
+from feedforward.reports import html_page, lecture_figures, tables
+from feedforward.reports.comparison_section import Reference
 
 
 @dataclass(frozen=True)
@@ -51,14 +44,20 @@ class Additions:
     """What the page shows besides the findings; every part is optional.
 
     lecture: findings for the protocol `lecture`. hardest: samples by dataset. validation: content of summary.json by
-    dataset. origin: name → value, what the page was made from. commands: the commands that recreate the page.
+    dataset. references: models that are not variants, by dataset. origin: name → value, what the page was made from.
+    commands: the commands that recreate the page.
     """
 
     lecture: Sequence[Findings] = ()
     hardest: Mapping[str, Sequence[HardSample]] = field(default_factory=dict)
     validation: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    references: Mapping[str, Sequence[Reference]] = field(default_factory=dict)
     origin: Mapping[str, str] = field(default_factory=dict)
     commands: Sequence[str] = ("make run",)
+
+
+# Further parts of the section of a dataset, shown in this order after its tables; an empty part is left out.
+PARTS: tuple[Callable[[Findings, Additions], Markup], ...] = ()
 
 
 def render(findings: Sequence[Findings], additions: Additions | None = None) -> str:
@@ -66,7 +65,7 @@ def render(findings: Sequence[Findings], additions: Additions | None = None) -> 
     additions = additions or Additions()
     lecture = {one.name: one for one in additions.lecture}
     sections = [_section(one, lecture.get(one.name), additions) for one in findings]
-    protocols = [_protocols(one, lecture[one.name]) for one in findings if one.name in lecture]
+    protocols = [contents.protocols(one, lecture[one.name]) for one in findings if one.name in lecture]
     return html_page.render(
         "comparison.html",
         sections=sections,
@@ -81,183 +80,20 @@ def render(findings: Sequence[Findings], additions: Additions | None = None) -> 
 
 def _section(findings: Findings, lecture: Findings | None, additions: Additions) -> dict[str, Any]:
     """Everything that the template shows for a dataset."""
+    references = additions.references.get(findings.name, ())
     return {
         "findings": findings,
-        "answers": _answers(findings),
-        "failures": _failures(findings),
-        "curves": [_all_curves(findings, wide) for wide in (True, False)],
-        "forest": _forest(findings),
-        "pairs": _pairs(findings),
-        "table": _table(findings),
-        "robust": _lines(*tables.robust_cells(findings)),
-        "verdicts": [_verdict(verdict) for verdict in findings.verdicts],
+        "answers": contents.answers(findings),
+        "failures": contents.failures(findings),
+        "curves": [contents.all_curves(findings, references, wide) for wide in (True, False)],
+        "forest": contents.forest(findings),
+        "pairs": contents.pairs(findings),
+        "table": contents.table(findings, references),
+        "robust": contents.lines(*tables.robust_cells(findings)),
+        "parts": [part for draw in PARTS if (part := draw(findings, additions))],
+        "verdicts": [contents.verdict(verdict) for verdict in findings.verdicts],
         "outcomes": tables.outcomes(findings),
         "lecture": lecture_figures.figures(findings, lecture),
         "hardest": additions.hardest.get(findings.name, ()),
         "validation": additions.validation.get(findings.name),
-    }
-
-
-# --- answers ---------------------------------------------------------------------------------
-
-
-def _answers(findings: Findings) -> list[dict[str, Any]]:
-    """Which variant overfits least, and which predicts best, with the certainty of each answer."""
-    answers = []
-    questions = {"rise": "Overfits least", "best_val_cross_entropy": "Reaches the lowest validation loss"}
-    for statistic, question in questions.items():
-        margin = findings.margins.get(statistic)
-        ranking = comparisons.rank(findings.runs, findings.variants, statistic, margin)
-        if ranking.order:
-            answers.append({"question": question, "margin": margin, **_answer(findings, ranking, statistic)})
-    return answers
-
-
-def _answer(findings: Findings, ranking: Ranking, statistic: str) -> dict[str, Any]:
-    (winner, best), others = ranking.order[0], dict(ranking.order[1:])
-    decimals = STATISTICS[statistic].decimals
-    against = findings.baseline if findings.baseline in others else next(iter(others), None)
-    first, second = (tables.interval(e, decimals) if e else "" for e in (best, others[against] if against else None))
-    if statistic == "rise":
-        sentence = f"At the last epoch its validation loss is {first} above its minimum"
-        sentence = sentence if best.mean else "Its validation loss has its minimum at the last epoch"
-        sentence += f"; that of {against} is {second} above its minimum" if against else ""
-    else:
-        sentence = f"Its lowest validation loss is {first}" + (f"; that of {against} is {second}" if against else "")
-    return {
-        "winner": winner,
-        "sentence": f"{sentence}.",
-        "decided": [variant for variant in others if variant not in ranking.tied],
-        "equivalent": ranking.equivalent,
-        "open": [variant for variant in ranking.tied if variant not in ranking.equivalent],
-        "single": best.n == 1,
-    }
-
-
-def _failures(findings: Findings) -> list[dict[str, str]]:
-    """Variants with seeds that never learned, with the means that ignore them."""
-    decimals, lines = STATISTICS[tables.HEADLINE].decimals, []
-    for failure in findings.failures:
-        e = findings.summary[failure.variant][tables.HEADLINE]
-        values = {"mean": e.mean, "median": e.median, "interquartile mean": e.iqm}
-        robust = ", ".join(f"{name} {tables.number(v, decimals)}" for name, v in values.items() if v is not None)
-        robust = f"Lowest validation loss: {robust}."
-        lines.append({"variant": failure.variant, "text": str(failure), "robust": robust})
-    return lines
-
-
-# --- figures ---------------------------------------------------------------------------------
-
-
-def _all_curves(findings: Findings, wide: bool) -> Markup:
-    series = [
-        Series(variant, "line", f"v{index % 7}", band)
-        for index, variant in enumerate(findings.variants)
-        if (band := mean_band(findings.runs, variant, "val_cross_entropy"))
-    ]
-    title = f"{findings.name}: validation loss of all variants"
-    return svg_charts.curves(series, title, "validation loss", wide, ends=True)
-
-
-def _forest(findings: Findings) -> list[dict[str, Any]]:
-    panels = []
-    for name in FOREST:
-        rows = [
-            Row(d.left, d.estimate.mean, d.estimate.low, d.estimate.high, d.decided)
-            for d in findings.differences
-            if d.statistic == name
-        ]
-        if rows:
-            label = STATISTICS[name].label
-            panels.append({"title": label, "svg": svg_charts.forest(rows, label, STATISTICS[name].decimals)})
-    return panels
-
-
-# --- tables ----------------------------------------------------------------------------------
-
-
-def _table(findings: Findings) -> dict[str, Any]:
-    """Header, rows of (mean, interval or note) cells, and the final model's figures."""
-    header, rows = tables.cells({variant: findings.summary[variant] for variant in findings.variants}, tables.REPLICA)
-    final = [
-        (variant, tables.SHOWN[name], tables.interval(estimates[name], STATISTICS[name].decimals), estimates[name].n)
-        for variant, estimates in findings.summary.items()
-        for name in tables.FINAL
-        if name in estimates
-    ]
-    return {**_lines(header, rows), "final": final}
-
-
-def _lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, Any]:
-    return {"header": header, "rows": [[_two_lines(cell) for cell in row] for row in rows]}
-
-
-def _two_lines(cell: str) -> tuple[str, str]:
-    """A mean, and its interval for a separate line; other text stays together."""
-    mean, bracket, rest = cell.partition(" [")
-    return (mean, f"[{rest}") if bracket else (cell, "")
-
-
-def _pairs(findings: Findings) -> dict[str, Any]:
-    """Differences from the baseline in the headline statistic: both intervals, and how often a run beats it."""
-    rows = [_pair(d) for d in findings.differences if d.statistic == tables.HEADLINE]
-    header = ["variant", "difference [this data]", "[new data]", "P(beats it), same seed", "P(beats it), any two seeds"]
-    return {**_lines(header, rows), "label": STATISTICS[tables.HEADLINE].label}
-
-
-def _pair(difference: Difference) -> list[str]:
-    e, decimals = difference.estimate, STATISTICS[difference.statistic].decimals
-    new = "–" if e.new_low is None else tables.span(e.new_low, e.new_high, decimals)
-    beats = difference.beats() or (float("nan"), float("nan"))
-    return [difference.left, tables.interval(e, decimals), new, *(f"{p:.2f}" for p in beats)]
-
-
-def _verdict(verdict: Verdict) -> dict[str, Any]:
-    claim, interval = verdict.claim, verdict.interval
-    decimals, tone = STATISTICS[claim.statistic].decimals, TONES[verdict.outcome]
-    strip = history = None
-    if verdict.difference and interval and interval.low is not None and interval.high is not None:
-        region = claims.region(claim)
-        other = claim.right or tables.number(claim.value or 0.0, decimals)
-        name = f"{claim.left} − {other}"
-        row = Row(name, verdict.difference.mean, interval.low, interval.high, verdict.decided)
-        strip = svg_charts.strip(row, region, decimals, tone)
-        history = svg_charts.history(verdict.history, region, f"{name}: interval by number of seeds", decimals, tone)
-    return {
-        "verdict": verdict,
-        "tone": tone,
-        "statistic": STATISTICS[claim.statistic].label,
-        "sides": tables.sides(verdict),
-        "wins": tables.wins(verdict),
-        "needed": tables.more_seeds(verdict),
-        "picture": strip,
-        "history": history,
-    }
-
-
-def _protocols(fair: Findings, lecture: Findings) -> dict[str, Any]:
-    """Both protocols side by side, for variants that have both, and which of them the slides validate on test."""
-    slides = fair.dataset.training.lecture
-    on_test = slides.validated_on_test if slides else ()
-    names = ("best_val_cross_entropy", "best_epoch", "best_val_accuracy")
-    rows = [
-        {
-            "variant": variant,
-            "on_test": variant in on_test,
-            "cells": [
-                _two_lines(tables.interval(one.summary[variant][name], STATISTICS[name].decimals))
-                if name in one.summary[variant]
-                else ("–", "")
-                for name in names
-                for one in (fair, lecture)
-            ],
-        }
-        for variant in fair.summary
-        if variant in lecture.summary
-    ]
-    return {
-        "findings": fair,
-        "rows": rows,
-        "labels": [tables.SHOWN[name] for name in names],
-        "on_test": [row["variant"] for row in rows if row["on_test"]],
     }

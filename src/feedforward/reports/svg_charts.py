@@ -42,6 +42,14 @@ class Row:
     decided: bool
 
 
+@dataclass(frozen=True)
+class Level:
+    """A value that does not change by epoch, drawn as a gray line with its name."""
+
+    name: str
+    value: float
+
+
 class _Canvas:
     """An SVG under construction: a rectangle of pixels that shows a range of x and a range of y."""
 
@@ -83,19 +91,24 @@ def curves(
     wide: bool = False,
     ends: bool = False,
     beside: Sequence[Series] = (),
+    levels: Sequence[Level] = (),
 ) -> Markup:
     """Curves by epoch with their bands.
 
     ends: label each curve at its end and mark its lowest point. beside: curves of another chart with the same scale.
+    levels: gray lines; those further from the curves than half of their range are left out.
     """
     width, height = (1000, 400) if wide else (360, 250)
     margin = 12 + (7 * max((len(one.name) for one in series), default=0) if ends else 0)
     canvas = _Canvas(width, height, (40, margin, 26, 34), title)
     bands = [one.band for one in [*series, *beside]]
-    marks = ticks(*shown_range(bands), 5)
+    low, high = shown_range(bands)
+    near = [level for level in levels if low - (high - low) / 2 <= level.value <= high + (high - low) / 2]
+    marks = ticks(min([low, *(level.value for level in near)]), max([high, *(level.value for level in near)]), 5)
     epochs = max((int(band.epochs[-1]) for band in bands), default=1)
     canvas.y0, canvas.y1, canvas.x0, canvas.x1 = marks[0], marks[-1], 0.6, epochs + 0.4
     _axes(canvas, marks, epochs, ylabel)
+    _levels(canvas, near)
     for one in series:
         _band(canvas, one)
     for one in series:
@@ -118,6 +131,15 @@ def _axes(canvas: _Canvas, marks: Sequence[float], epochs: int, ylabel: str) -> 
         canvas.add('<text class="middle" x="{}" y="{}">{}</text>', canvas.x(epoch), canvas.bottom + 16, epoch)
     canvas.add('<text class="end" x="{}" y="{}">epoch</text>', canvas.right, canvas.bottom + 30)
     canvas.add('<text x="2" y="12">{}</text>', ylabel)
+
+
+def _levels(canvas: _Canvas, levels: Iterable[Level]) -> None:
+    below = math.inf
+    for level in sorted(levels, key=lambda level: level.value):
+        y = canvas.y(level.value)
+        canvas.add('<line class="level" x1="{}" x2="{}" y1="{}" y2="{}"/>', canvas.left, canvas.right, y, y)
+        below = min(float(y) - 4, below - 14)  # names do not overlap
+        canvas.add('<text x="{}" y="{:.1f}">{}</text>', canvas.left + 4, below, level.name)
 
 
 def _band(canvas: _Canvas, one: Series) -> None:

@@ -7,14 +7,16 @@ from html.parser import HTMLParser
 from importlib.resources import files
 
 import pytest
+from markupsafe import Markup
 from synthetic_runs import Shape, like_the_lecture, one_run
 
 from feedforward.analysis.failures import RULE
 from feedforward.analysis.findings import find
-from feedforward.analysis.intervals import NEW_DATA, THIS_DATA
+from feedforward.analysis.intervals import NEW_DATA, THIS_DATA, Estimate
 from feedforward.config.schema import Params, load_params
 from feedforward.reports import comparison_page
 from feedforward.reports.comparison_page import Additions, HardSample
+from feedforward.reports.comparison_section import Reference
 
 VOID = {"meta", "br", "img", "line", "circle", "path", "rect", "polyline", "polygon", "link", "hr", "input"}
 
@@ -145,6 +147,19 @@ def test_variants_that_nothing_tells_apart_have_no_winner(params: Params) -> Non
     runs = [one_run(name, variant, seed, 6, alike) for variant in params.variants for seed in range(3)]
     text = Tags(comparison_page.render(find(runs, params))).text
     assert "Reaches the lowest validation loss Undecided after 3 seeds Ahead:" in text
+
+
+def test_a_reference_is_a_gray_line_and_a_row_and_a_part_stands_before_the_verdicts(
+    params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    findings = find(like_the_lecture(params, range(2)), params)
+    name = findings[0].name
+    reference = Reference("always <the mean>", {"best_val_cross_entropy": Estimate(1, 0.5)})
+    monkeypatch.setattr(comparison_page, "PARTS", [lambda one, _: Markup("<h3>Part of {}</h3>").format(one.name)])
+    page = comparison_page.render(findings, Additions(references={name: [reference]}))
+    assert page.count('<line class="level"') == 2  # wide and narrow
+    assert '<th scope="row">always &lt;the mean&gt;</th><td class="number">1</td><td class="number">0.5000</td>' in page
+    assert f"<h3>Part of {name}</h3>" in page[: page.index("Verdicts on the lecture")]
 
 
 def test_embedded_sample_is_called_one(params: Params) -> None:

@@ -1,0 +1,207 @@
+"""The section of a dataset on the comparison page: answers, curves, differences, tables, verdicts as plain values."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from feedforward.analysis import claims, comparisons
+from feedforward.analysis.claims import Verdict
+from feedforward.analysis.comparisons import Difference, Ranking
+from feedforward.analysis.curves import mean_band
+from feedforward.analysis.findings import Findings
+from feedforward.analysis.intervals import Estimate
+from feedforward.analysis.statistics import STATISTICS
+from feedforward.reports import svg_charts, tables
+from feedforward.reports.svg_charts import Level, Row, Series
+
+FOREST = ("best_val_cross_entropy", "best_epoch", "rise")
+TONES = {"supported": "good", "contradicted": "bad", "no difference that matters": "same", "undecided": "note"}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A model that is not a variant and does not learn by epochs: a gray line among the curves, a row of the table.
+
+    estimates: statistic → mean and intervals; `best_val_cross_entropy` is drawn among the validation losses.
+    """
+
+    name: str
+    estimates: Mapping[str, Estimate]
+
+    def level(self, statistic: str) -> list[Level]:
+        """The line for a statistic; empty if the model does not have it."""
+        return [Level(self.name, self.estimates[statistic].mean)] if statistic in self.estimates else []
+
+
+# --- answers ---------------------------------------------------------------------------------
+
+
+def answers(findings: Findings) -> list[dict[str, Any]]:
+    """Which variant overfits least, and which predicts best, with the certainty of each answer."""
+    cards = []
+    questions = {"rise": "Overfits least", "best_val_cross_entropy": "Reaches the lowest validation loss"}
+    for statistic, question in questions.items():
+        margin = findings.margins.get(statistic)
+        ranking = comparisons.rank(findings.runs, findings.variants, statistic, margin)
+        if ranking.order:
+            cards.append({"question": question, "margin": margin, **_answer(findings, ranking, statistic)})
+    return cards
+
+
+def _answer(findings: Findings, ranking: Ranking, statistic: str) -> dict[str, Any]:
+    (winner, best), others = ranking.order[0], dict(ranking.order[1:])
+    decimals = STATISTICS[statistic].decimals
+    against = findings.baseline if findings.baseline in others else next(iter(others), None)
+    first, second = (tables.interval(e, decimals) if e else "" for e in (best, others[against] if against else None))
+    if statistic == "rise":
+        sentence = f"At the last epoch its validation loss is {first} above its minimum"
+        sentence = sentence if best.mean else "Its validation loss has its minimum at the last epoch"
+        sentence += f"; that of {against} is {second} above its minimum" if against else ""
+    else:
+        sentence = f"Its lowest validation loss is {first}" + (f"; that of {against} is {second}" if against else "")
+    return {
+        "winner": winner,
+        "sentence": f"{sentence}.",
+        "decided": [variant for variant in others if variant not in ranking.tied],
+        "equivalent": ranking.equivalent,
+        "open": [variant for variant in ranking.tied if variant not in ranking.equivalent],
+        "single": best.n == 1,
+    }
+
+
+def failures(findings: Findings) -> list[dict[str, str]]:
+    """Variants with seeds that never learned, with the means that ignore them."""
+    decimals, lines = STATISTICS[tables.HEADLINE].decimals, []
+    for failure in findings.failures:
+        e = findings.summary[failure.variant][tables.HEADLINE]
+        values = {"mean": e.mean, "median": e.median, "interquartile mean": e.iqm}
+        robust = ", ".join(f"{name} {tables.number(v, decimals)}" for name, v in values.items() if v is not None)
+        robust = f"Lowest validation loss: {robust}."
+        lines.append({"variant": failure.variant, "text": str(failure), "robust": robust})
+    return lines
+
+
+# --- figures ---------------------------------------------------------------------------------
+
+
+def all_curves(findings: Findings, references: Sequence[Reference], wide: bool) -> Markup:
+    """Mean validation losses with bands, and the losses of the references as gray lines."""
+    series = [
+        Series(variant, "line", f"v{index % 7}", band)
+        for index, variant in enumerate(findings.variants)
+        if (band := mean_band(findings.runs, variant, "val_cross_entropy"))
+    ]
+    levels = [level for reference in references for level in reference.level("best_val_cross_entropy")]
+    title = f"{findings.name}: validation loss of all variants"
+    return svg_charts.curves(series, title, "validation loss", wide, ends=True, levels=levels)
+
+
+def forest(findings: Findings) -> list[dict[str, Any]]:
+    """Differences from the baseline: one panel per statistic."""
+    panels = []
+    for name in FOREST:
+        rows = [
+            Row(d.left, d.estimate.mean, d.estimate.low, d.estimate.high, d.decided)
+            for d in findings.differences
+            if d.statistic == name
+        ]
+        if rows:
+            label = STATISTICS[name].label
+            panels.append({"title": label, "svg": svg_charts.forest(rows, label, STATISTICS[name].decimals)})
+    return panels
+
+
+# --- tables ----------------------------------------------------------------------------------
+
+
+def table(findings: Findings, references: Sequence[Reference]) -> dict[str, Any]:
+    """Header, rows of (mean, interval or note) cells for variants and references, and the final model's figures."""
+    summary = {variant: findings.summary[variant] for variant in findings.variants}
+    summary |= {reference.name: dict(reference.estimates) for reference in references}
+    header, rows = tables.cells(summary, tables.REPLICA)
+    final = [
+        (variant, tables.SHOWN[name], tables.interval(estimates[name], STATISTICS[name].decimals), estimates[name].n)
+        for variant, estimates in findings.summary.items()
+        for name in tables.FINAL
+        if name in estimates
+    ]
+    return {**lines(header, rows), "final": final}
+
+
+def lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """Header and rows of cells for the template's macro `grid`."""
+    return {"header": header, "rows": [[_two_lines(cell) for cell in row] for row in rows]}
+
+
+def _two_lines(cell: str) -> tuple[str, str]:
+    """A mean, and its interval for a separate line; other text stays together."""
+    mean, bracket, rest = cell.partition(" [")
+    return (mean, f"[{rest}") if bracket else (cell, "")
+
+
+def pairs(findings: Findings) -> dict[str, Any]:
+    """Differences from the baseline in the headline statistic: both intervals, and how often a run beats it."""
+    rows = [_pair(d) for d in findings.differences if d.statistic == tables.HEADLINE]
+    header = ["variant", "difference [this data]", "[new data]", "P(beats it), same seed", "P(beats it), any two seeds"]
+    return {**lines(header, rows), "label": STATISTICS[tables.HEADLINE].label}
+
+
+def _pair(difference: Difference) -> list[str]:
+    e, decimals = difference.estimate, STATISTICS[difference.statistic].decimals
+    new = "–" if e.new_low is None else tables.span(e.new_low, e.new_high, decimals)
+    beats = difference.beats() or (float("nan"), float("nan"))
+    return [difference.left, tables.interval(e, decimals), new, *(f"{p:.2f}" for p in beats)]
+
+
+def verdict(verdict: Verdict) -> dict[str, Any]:
+    """A verdict with its outcome's color, both sides in words, and pictures of its interval."""
+    claim, interval = verdict.claim, verdict.interval
+    decimals, tone = STATISTICS[claim.statistic].decimals, TONES[verdict.outcome]
+    strip = history = None
+    if verdict.difference and interval and interval.low is not None and interval.high is not None:
+        region = claims.region(claim)
+        other = claim.right or tables.number(claim.value or 0.0, decimals)
+        name = f"{claim.left} − {other}"
+        row = Row(name, verdict.difference.mean, interval.low, interval.high, verdict.decided)
+        strip = svg_charts.strip(row, region, decimals, tone)
+        history = svg_charts.history(verdict.history, region, f"{name}: interval by number of seeds", decimals, tone)
+    return {
+        "verdict": verdict,
+        "tone": tone,
+        "statistic": STATISTICS[claim.statistic].label,
+        "sides": tables.sides(verdict),
+        "wins": tables.wins(verdict),
+        "needed": tables.more_seeds(verdict),
+        "picture": strip,
+        "history": history,
+    }
+
+
+def protocols(fair: Findings, lecture: Findings) -> dict[str, Any]:
+    """Both protocols side by side, for variants that have both, and which of them the slides validate on test."""
+    slides = fair.dataset.training.lecture
+    on_test = slides.validated_on_test if slides else ()
+    names = ("best_val_cross_entropy", "best_epoch", "best_val_accuracy")
+    rows = [
+        {
+            "variant": variant,
+            "on_test": variant in on_test,
+            "cells": [
+                _two_lines(tables.interval(one.summary[variant][name], STATISTICS[name].decimals))
+                if name in one.summary[variant]
+                else ("–", "")
+                for name in names
+                for one in (fair, lecture)
+            ],
+        }
+        for variant in fair.summary
+        if variant in lecture.summary
+    ]
+    return {
+        "findings": fair,
+        "rows": rows,
+        "labels": [tables.SHOWN[name] for name in names],
+        "on_test": [row["variant"] for row in rows if row["on_test"]],
+    }
