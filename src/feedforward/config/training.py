@@ -111,6 +111,8 @@ class Training(Strict):
     # when replicas stop early; null: never (the final model always trains `final.epochs` epochs)
     early_stopping: EarlyStopping | None = None
     validation: Holdout  # the training samples that are held out
+    # share of the training samples that is used; the seed draws it, and a smaller share is part of a larger one
+    train_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     final: Final  # the model that is evaluated on the test split
     lecture: Lecture | None = None  # the slides' protocol
 

@@ -167,6 +167,7 @@ def _member(
         parameters["varied"] = ", ".join(varied)
     units: list[int] = parameters["hidden_units"]
     samples = manifest["samples"]["train"] - parameters.get("validation_samples", 0)
+    samples *= dataset.training.train_share
     cost = schedule["epochs"] * samples * sum(a * b for a, b in itertools.pairwise([manifest["features"], *units]))
     fingerprint = provenance.fingerprint(
         data_digest=manifest["data_digest"],
@@ -224,6 +225,7 @@ def resolve(dataset: Dataset, variant: Variant) -> dict[str, Any]:
         **{f"optimizer_{key}": value for key, value in training.optimizer.settings().items()},
         **_flat("decay", training.optimizer.decay),
         **_flat("early_stopping", training.early_stopping),
+        **({"train_share": training.train_share} if training.train_share < 1 else {}),
     }
 
 

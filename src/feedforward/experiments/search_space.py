@@ -44,7 +44,7 @@ def fields(dataset: str, variant: str) -> dict[str, tuple[str, ...]]:
     optimizer = [name for name in Optimizer.model_fields if name not in ("nesterov", "decay")]
     return {
         **{name: ("variants", variant, name) for name in Variant.model_fields},
-        **{name: (*training, name) for name in WHOLE},
+        **{name: (*training, name) for name in (*WHOLE, "train_share")},
         **{f"optimizer.{name}": (*training, "optimizer", name) for name in optimizer},
     }
 

@@ -84,11 +84,13 @@ def load(pack: Pack, dataset: Dataset) -> Samples:
     """
     folder = paths.vectorized(pack.dataset)
     whole = Split.load(folder / "train")
+    seed = pack.seed_of("split")
     if pack.train == "all":
-        return Subset(whole), Subset(Split.load(folder / "test")) if pack.validate == "test" else None
+        watched = Subset(Split.load(folder / "test")) if pack.validate == "test" else None
+        return validation_split.share(Subset(whole), dataset, seed), watched
     if pack.train == "fixed":
-        return validation_split.fixed(whole, dataset)
-    return validation_split.draw(whole, dataset, pack.seed_of("split"))
+        return validation_split.fixed(whole, dataset, seed)
+    return validation_split.draw(whole, dataset, seed)
 
 
 def train_final(dataset: Dataset, variant: Mapping[str, Variant], training: Subset, seed: int) -> TrainedRun:

@@ -10,6 +10,7 @@ from feedforward.config.schema import Dataset, Params
 from feedforward.core import paths
 from feedforward.core.errors import DataError, ParamsError
 from feedforward.data import manifest as manifest_file
+from feedforward.data import validation_split
 from feedforward.data.readers import encoders
 from feedforward.data.readers.encoders import Encoder
 from feedforward.data.sources import download
@@ -133,7 +134,9 @@ def package(
         variant=run.tags["variant"],
         seed=int(run.tags["seed"]),
         epochs=int(run.params["epochs"]),
-        samples=manifest["samples"]["train"] - held_out,
+        samples=validation_split.share_size(
+            manifest["samples"]["train"] - held_out, float(run.params.get("train_share", 1))
+        ),
         run_id=run.run_id,
         fingerprint=run.tags["fingerprint"],
         data_digest=run.tags["data_digest"],

@@ -9,13 +9,14 @@ from small_data import HELD_OUT, TRAIN, params, split
 from feedforward.config.schema import Dataset
 from feedforward.core.errors import DataError
 from feedforward.data import validation_split
-from feedforward.data.splits import Split
+from feedforward.data.splits import Split, Subset
 
 
-def dataset(samples: int) -> Dataset:
+def dataset(samples: int, train_share: float = 1.0) -> Dataset:
     entry = params().datasets["tones"]
     validation = entry.training.validation.model_copy(update={"samples": samples})
-    return entry.model_copy(update={"training": entry.training.model_copy(update={"validation": validation})})
+    update = {"validation": validation, "train_share": train_share}
+    return entry.model_copy(update={"training": entry.training.model_copy(update=update)})
 
 
 def labeled(labels: np.ndarray) -> Split:
@@ -80,8 +81,45 @@ def test_at_least_one_training_sample_must_remain() -> None:
             function(split("notes", HELD_OUT), params().datasets["notes"])
 
 
-def test_split_and_order_use_independent_random_numbers() -> None:
+@settings(deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 60), min_size=1, max_size=6),
+    seed=st.integers(0, 99),
+    shares=st.lists(st.floats(0.01, 0.99), min_size=1, max_size=4),
+)
+def test_smaller_shares_are_parts_of_larger_ones_and_keep_the_shares_of_the_classes(
+    sizes: list[int], seed: int, shares: list[float]
+) -> None:
+    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes)).astype(np.uint8)
+    everything = Subset(labeled(labels))
+    larger = set(range(len(labels)))
+    for fraction in sorted(shares, reverse=True):
+        part = validation_split.share(everything, dataset(1, fraction), seed)
+        assert part.rows is not None
+        assert len(part) == max(1, round(fraction * len(labels)))
+        assert (np.diff(part.rows) > 0).all()
+        assert set(part.rows) <= larger
+        larger = set(part.rows)
+        counts = np.bincount(part.labels.astype(int), minlength=len(sizes))
+        assert (np.abs(counts - np.array(sizes) * len(part) / len(labels)) <= len(sizes) / 2 + 0.5).all()
+
+
+def test_a_share_changes_neither_the_validation_samples_nor_all_samples() -> None:
+    whole = split("notes")
+    for function in (validation_split.draw, validation_split.fixed):
+        training, validation = function(whole, dataset(HELD_OUT), 3)
+        part, same = function(whole, dataset(HELD_OUT, 0.5), 3)
+        np.testing.assert_array_equal(validation.rows, same.rows)
+        assert set(part.rows) < set(training.rows)
+        assert len(part) == (TRAIN - HELD_OUT) // 2
+    assert validation_split.share(training, dataset(HELD_OUT), 3) is training
+    other = validation_split.share(Subset(whole), dataset(HELD_OUT, 0.5), 4).rows
+    assert not np.array_equal(validation_split.share(Subset(whole), dataset(HELD_OUT, 0.5), 3).rows, other)
+
+
+def test_split_order_and_share_use_independent_random_numbers() -> None:
     streams = [
-        validation_split.generator(0, stream).random(4) for stream in (validation_split.SPLIT, validation_split.ORDER)
+        validation_split.generator(0, stream).random(4)
+        for stream in (validation_split.SPLIT, validation_split.ORDER, validation_split.SHARE)
     ]
-    assert not np.intersect1d(*streams).size
+    assert len(np.unique(streams)) == 12

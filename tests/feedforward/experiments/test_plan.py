@@ -198,6 +198,8 @@ REPLICAS = {pair for pair in REPLICAS_AND_FINALS if pair[0] == "replica"}
         ("datasets/notes/training/epochs", 4, REPLICAS),
         ("datasets/notes/training/validation/samples", 20, REPLICAS),
         ("datasets/notes/training/validation/take", "last", set()),
+        ("datasets/notes/training/train_share", 0.5, REPLICAS_AND_FINALS),
+        ("datasets/notes/training/train_share", 1.0, set()),
         ("datasets/notes/training/final/epochs", 5, {("final", "original")}),
         ("datasets/notes/title", "Other texts", set()),
         ("datasets/notes/expectations/duplicates", 5, set()),
