@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from feedforward.analysis.curves import Band, shown_range
 from feedforward.analysis.sequential import Interval
-from feedforward.reports.html_page import nice_step
+from feedforward.reports.svg_canvas import Canvas, signed, ticks
 from feedforward.reports.tables import number
 
 DOT = '<circle class="dot {}" cx="{}" cy="{}" r="3"><title>{}</title></circle>'
@@ -50,34 +50,6 @@ class Level:
     value: float
 
 
-class _Canvas:
-    """An SVG under construction: a rectangle of pixels that shows a range of x and a range of y."""
-
-    def __init__(self, width: int, height: int, margins: tuple[int, int, int, int], title: str) -> None:
-        self.left, self.right, self.top, self.bottom = margins[0], width - margins[1], margins[2], height - margins[3]
-        self.x0, self.x1, self.y0, self.y1 = 0.0, 1.0, 0.0, 1.0
-        self.parts = [Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">').format(width, height, title)]
-
-    def x(self, value: float) -> str:
-        return f"{self.left + (self.right - self.left) * (value - self.x0) / (self.x1 - self.x0):.1f}"
-
-    def y(self, value: float) -> str:
-        return f"{self.bottom - (self.bottom - self.top) * (value - self.y0) / (self.y1 - self.y0):.1f}"
-
-    def add(self, template: str, *values: object) -> None:
-        self.parts.append(Markup(template).format(*values))  # noqa: S704  templates are literals of this module
-
-    def svg(self) -> Markup:
-        return Markup("").join([*self.parts, Markup("</svg>")])
-
-
-def ticks(low: float, high: float, most: int) -> list[float]:
-    """Round numbers, at most `most` + 1, that enclose low and high."""
-    step = nice_step(max(high - low, 1e-9) / most)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, max(last, first + 1) + 1)]
-
-
 def epochs_to_mark(epochs: int, most: int = 10) -> list[int]:
     """1 and the multiples of a round step, up to `epochs`."""
     step = next(step for step in (1, 5, 10, 20, 50, 100, 500, 10**9) if epochs <= most * step)
@@ -100,7 +72,7 @@ def curves(
     """
     width, height = (1000, 400) if wide else (360, 250)
     margin = 12 + (7 * max((len(one.name) for one in series), default=0) if ends else 0)
-    canvas = _Canvas(width, height, (40, margin, 26, 34), title)
+    canvas = Canvas(width, height, (40, margin, 26, 34), title)
     bands = [one.band for one in [*series, *beside]]
     low, high = shown_range(bands)
     near = [level for level in levels if low - (high - low) / 2 <= level.value <= high + (high - low) / 2]
@@ -118,7 +90,7 @@ def curves(
     return canvas.svg()
 
 
-def _axes(canvas: _Canvas, marks: Sequence[float], epochs: int, ylabel: str) -> None:
+def _axes(canvas: Canvas, marks: Sequence[float], epochs: int, ylabel: str) -> None:
     step = marks[1] - marks[0]
     decimals = next(digits for digits in range(13) if math.isclose(round(step, digits), step, rel_tol=1e-6))
     for mark in marks:
@@ -133,7 +105,7 @@ def _axes(canvas: _Canvas, marks: Sequence[float], epochs: int, ylabel: str) -> 
     canvas.add('<text x="2" y="12">{}</text>', ylabel)
 
 
-def _levels(canvas: _Canvas, levels: Iterable[Level]) -> None:
+def _levels(canvas: Canvas, levels: Iterable[Level]) -> None:
     below = math.inf
     for level in sorted(levels, key=lambda level: level.value):
         y = canvas.y(level.value)
@@ -142,7 +114,7 @@ def _levels(canvas: _Canvas, levels: Iterable[Level]) -> None:
         canvas.add('<text x="{}" y="{:.1f}">{}</text>', canvas.left + 4, below, level.name)
 
 
-def _band(canvas: _Canvas, one: Series) -> None:
+def _band(canvas: Canvas, one: Series) -> None:
     band = one.band
     if band.low is not None and band.high is not None:
         low, high = (np.clip(side, canvas.y0, canvas.y1) for side in (band.low, band.high))
@@ -151,7 +123,7 @@ def _band(canvas: _Canvas, one: Series) -> None:
         canvas.add('<polygon class="band {}" points="{}"/>', one.tone, " ".join(upper + lower))
 
 
-def _curve(canvas: _Canvas, one: Series) -> None:
+def _curve(canvas: Canvas, one: Series) -> None:
     band = one.band
     if one.mark == "line":
         points = " ".join(f"{canvas.x(e)},{canvas.y(v)}" for e, v in zip(band.epochs, band.mean, strict=True))
@@ -168,7 +140,7 @@ def _curve(canvas: _Canvas, one: Series) -> None:
         canvas.add(shape, one.tone, x, y, tip)
 
 
-def _ends(canvas: _Canvas, series: Iterable[Series]) -> None:
+def _ends(canvas: Canvas, series: Iterable[Series]) -> None:
     below = math.inf
     for one in sorted(series, key=lambda one: float(one.band.mean[-1])):
         lowest = int(one.band.mean.argmin())
@@ -181,7 +153,7 @@ def _ends(canvas: _Canvas, series: Iterable[Series]) -> None:
 def forest(rows: Sequence[Row], title: str, decimals: int) -> Markup:
     """Intervals, one per row, around a line at zero."""
     height = 30 * len(rows) + 34
-    canvas = _Canvas(360, height, (16 + 7 * max((len(row.name) for row in rows), default=0), 14, 4, 30), title)
+    canvas = Canvas(360, height, (16 + 7 * max((len(row.name) for row in rows), default=0), 14, 4, 30), title)
     values = [v for row in rows for v in (row.mean, row.low, row.high) if v is not None]
     marks = ticks(min([0.0, *values]), max([0.0, *values]), 4)
     canvas.x0, canvas.x1 = marks[0], marks[-1]
@@ -195,7 +167,7 @@ def forest(rows: Sequence[Row], title: str, decimals: int) -> Markup:
             canvas.top,
             canvas.bottom,
         )
-        canvas.add('<text class="middle" x="{}" y="{}">{}</text>', x, canvas.bottom + 16, _signed(mark))
+        canvas.add('<text class="middle" x="{}" y="{}">{}</text>', x, canvas.bottom + 16, signed(mark))
     for i, row in enumerate(rows):
         middle = canvas.top + 30 * i + 15
         canvas.add('<text class="ink" x="2" y="{}">{}</text>', middle + 4, row.name)
@@ -203,7 +175,7 @@ def forest(rows: Sequence[Row], title: str, decimals: int) -> Markup:
     return canvas.svg()
 
 
-def _interval(canvas: _Canvas, row: Row, middle: float, decimals: int, tone: str) -> None:
+def _interval(canvas: Canvas, row: Row, middle: float, decimals: int, tone: str) -> None:
     tip = f"{row.name}: {number(row.mean, decimals)}"
     if row.low is not None and row.high is not None:
         tip += f" [{number(row.low, decimals)}, {number(row.high, decimals)}]"
@@ -215,7 +187,7 @@ def _interval(canvas: _Canvas, row: Row, middle: float, decimals: int, tone: str
 
 def strip(row: Row, region: tuple[float, float], decimals: int, tone: str) -> Markup:
     """One interval over the region in which a claim holds, whose ends may be infinite."""
-    canvas = _Canvas(220, 34, (4, 4, 2, 14), row.name)
+    canvas = Canvas(220, 34, (4, 4, 2, 14), row.name)
     borders = [border for border in region if math.isfinite(border)]
     values = [v for v in (row.mean, row.low, row.high, *borders) if v is not None]
     pad = 0.12 * (max(values) - min(values) or 1.0)
@@ -226,14 +198,14 @@ def strip(row: Row, region: tuple[float, float], decimals: int, tone: str) -> Ma
     for border in borders:
         x = canvas.x(border)
         canvas.add('<line class="zero" x1="{}" x2="{}" y1="0" y2="20"/>', x, x)
-        canvas.add('<text class="middle" x="{}" y="32">{}</text>', x, _signed(border))
+        canvas.add('<text class="middle" x="{}" y="32">{}</text>', x, signed(border))
     _interval(canvas, row, 10, decimals, tone)
     return canvas.svg()
 
 
 def history(intervals: Sequence[Interval], border: tuple[float, float], title: str, decimals: int, tone: str) -> Markup:
     """The interval of a claim against the number of seeds, with the region in which the claim holds."""
-    canvas = _Canvas(220, 96, (40, 6, 8, 20), title)
+    canvas = Canvas(220, 96, (40, 6, 8, 20), title)
     bounded = [i for i in intervals if i.low is not None and i.high is not None]
     borders = [x for x in border if math.isfinite(x)]
     if not bounded:
@@ -245,7 +217,7 @@ def history(intervals: Sequence[Interval], border: tuple[float, float], title: s
     for mark in marks:
         y = canvas.y(mark)
         canvas.add('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>', canvas.left, canvas.right, y, y)
-        canvas.add('<text class="end" x="{}" y="{:.1f}">{}</text>', canvas.left - 4, float(y) + 4, _signed(mark))
+        canvas.add('<text class="end" x="{}" y="{:.1f}">{}</text>', canvas.left - 4, float(y) + 4, signed(mark))
     for x in borders:
         canvas.add(
             '<line class="zero" x1="{}" x2="{}" y1="{}" y2="{}"/>', canvas.left, canvas.right, canvas.y(x), canvas.y(x)
@@ -268,7 +240,3 @@ def _low(interval: Interval) -> float:
 
 def _high(interval: Interval) -> float:
     return math.inf if interval.high is None else interval.high
-
-
-def _signed(value: float) -> str:
-    return f"{value:g}".replace("-", "−")

@@ -1,0 +1,44 @@
+"""The canvas of inline SVG charts: a rectangle of pixels with scales, and round tick marks."""
+
+import math
+
+from markupsafe import Markup
+
+from feedforward.reports.html_page import nice_step
+
+
+class Canvas:
+    """An SVG under construction: a rectangle of pixels that shows a range of x and a range of y."""
+
+    def __init__(self, width: int, height: int, margins: tuple[int, int, int, int], title: str) -> None:
+        self.left, self.right, self.top, self.bottom = margins[0], width - margins[1], margins[2], height - margins[3]
+        self.x0, self.x1, self.y0, self.y1 = 0.0, 1.0, 0.0, 1.0
+        self.parts = [Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">').format(width, height, title)]
+
+    def x(self, value: float) -> str:
+        """The position of a value of x, in pixels."""
+        return f"{self.left + (self.right - self.left) * (value - self.x0) / (self.x1 - self.x0):.1f}"
+
+    def y(self, value: float) -> str:
+        """The position of a value of y, in pixels."""
+        return f"{self.bottom - (self.bottom - self.top) * (value - self.y0) / (self.y1 - self.y0):.1f}"
+
+    def add(self, template: str, *values: object) -> None:
+        """Append an element: a literal template with placeholders for values, which are escaped."""
+        self.parts.append(Markup(template).format(*values))  # noqa: S704  templates are literals of this package
+
+    def svg(self) -> Markup:
+        """The finished SVG."""
+        return Markup("").join([*self.parts, Markup("</svg>")])
+
+
+def ticks(low: float, high: float, most: int) -> list[float]:
+    """Round numbers, at most `most` + 1, that enclose low and high."""
+    step = nice_step(max(high - low, 1e-9) / most)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(i * step, 12) for i in range(first, max(last, first + 1) + 1)]
+
+
+def signed(value: float) -> str:
+    """A number as short text with a real minus sign, for tick labels."""
+    return f"{value:g}".replace("-", "−")
