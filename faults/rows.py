@@ -37,6 +37,7 @@ _REFUSALS, _HTTP = "feedforward/serving/test_refusals.py", "feedforward/serving/
 _SERVER, _GATE = "feedforward/serving/test_server.py", "feedforward/promotion/test_promote.py"
 _BUNDLE, _NETWORK = "feedforward/promotion/test_bundle.py", "feedforward/models/test_network_files.py"
 _KERAS = "feedforward/models/test_keras_archive.py"
+_SIGNATURES = "feedforward/promotion/test_signatures.py"
 _VERSIONS = "feedforward/tracking/test_model_versions.py"
 _EXPERIMENT, _PREDICTION = "feedforward/experiments/test_runner.py", "feedforward/serving/test_prediction.py"
 _WORDS, _TEXT = "feedforward/data/readers/test_tokenizer.py", "feedforward/data/readers/test_labeled_text.py"
@@ -351,5 +352,18 @@ ROWS = (
         "the disk is full where the service stores samples",
         _tests("feedforward/serving/test_feedback.py", "a_folder_that_cannot_be_written_is_507"),
         (inbox.full,),
+    ),
+    Row(
+        36,
+        "a forged version whose digests match the registry",
+        _tests(
+            _SIGNATURES,
+            "a_forged_version_is_refused_only_with_a_key",
+            "versions_of_another_key_and_unsigned_versions_are_refused",
+            "the_gate_refuses_unsigned_versions_and_the_remedy_works",
+            "a_variant_in_the_place_of_the_champion_is_refused",
+            "a_damaged_signature_is_refused_in_one_line",
+        ),
+        (in_subprocess(tampering.forged),),
     ),
 )

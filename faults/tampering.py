@@ -1,4 +1,7 @@
-"""Row 25: models that were tampered with, or that would run code, are refused before anything of them is loaded."""
+"""Models that were tampered with, or that would run code, are refused before anything of them is loaded.
+
+Row 25: without a key, whatever does not match the registry. Row 36: with a key, whatever it has not signed.
+"""
 
 import base64
 import hashlib
@@ -26,7 +29,7 @@ from feedforward.config.schema import Params, load_params
 from feedforward.core import atomic_files
 from feedforward.core.errors import DataError
 from feedforward.models.network_files import WEIGHTS
-from feedforward.promotion import promote
+from feedforward.promotion import promote, signatures
 from feedforward.promotion.bundle import DESCRIPTION, MANIFEST, MODEL
 from feedforward.serving import prediction
 from feedforward.tracking import model_version, model_versions
@@ -59,9 +62,39 @@ def refused(context: Context) -> str:
     )
 
 
-def _prepare(root: Path) -> Params:
+def forged(context: Context) -> str:
+    """Row 36: versions whose digests match the registry, as anyone with write access to the store can make them."""
+    root, signer = context.folder / "forgery", context.folder / "keys" / "signer.pem"
+    with environment({"FEEDFORWARD_ROOT": str(root), signatures.SIGNER: str(signer)}):
+        key = signatures.create()[1]
+        _prepare(root, promotion={"key": key})
+        champion = prediction.champion(registered.NAME)
+        for name, forgery in FORGERIES.items():
+            with _restored(_served(champion.version)) as folder:
+                forgery(folder, signer.with_name(f"{name}.pem"))
+                _register_again(champion.version, folder)
+                _answers_nothing(root, name)
+        assert not _refusal(lambda: _register_again(champion.version, _served(champion.version)))
+        assert prediction.champion(registered.NAME).served.digest == champion.served.digest
+        small_data.write_params(root / "params.yaml", small_data.values())
+        with _restored(_served(champion.version)) as folder:  # the forgery is sound, but for its signature
+            _swap(folder, signer)
+            _register_again(champion.version, folder)
+            done = workspace.run(root, *workspace.FEEDFORWARD, "predict", registered.NAME, "word1 word2")
+            assert done.returncode == 0, f"without a key: {done.stderr}"
+    return f"{len(FORGERIES)} of {len(FORGERIES)} forged versions refused; without a key the same forgery answers"
+
+
+def _register_again(version: Version, folder: Path) -> None:
+    """Make the digest in the registry that of the folder's manifest."""
+    from feedforward.tracking.registry import Registry
+
+    Registry().tag(version, {model_version.DIGEST: atomic_files.file_digest(folder / MANIFEST)})
+
+
+def _prepare(root: Path, **changes: object) -> Params:
     small_data.write_vectorized(root)
-    small_data.write_params(root / "params.yaml", small_data.values())
+    small_data.write_params(root / "params.yaml", small_data.values(**changes))
     registered.vocabulary()
     params = load_params()
     registered.champion(tracking.open_store(), params)
@@ -259,6 +292,29 @@ def _link(folder: Path, marker: Path) -> None:
     (folder / WEIGHTS).symlink_to(elsewhere)
 
 
+def _sign_again(folder: Path, signer: Path) -> None:
+    """Another network, signed with another key."""
+    _swap(folder, signer)
+    with environment({signatures.SIGNER: str(signer)}):
+        key = signatures.create()[1]
+        params = small_data.write_params(folder.parent / "params.yaml", small_data.values(promotion={"key": key}))
+        with environment({"FEEDFORWARD_ROOT": str(params.parent)}):
+            names = [*atomic_files.read_json(folder / MANIFEST), MANIFEST]
+            signature = signatures.sign(folder.name, {name: atomic_files.file_digest(folder / name) for name in names})
+    assert signature is not None
+    (folder / signatures.FILE).write_bytes(signature)
+
+
+def _unsigned(folder: Path, signer: Path) -> None:
+    _swap(folder, signer)
+    (folder / signatures.FILE).unlink()
+
+
+FORGERIES: Mapping[str, Attack] = {  # (folder that is served, private key of the attacker)
+    "another network": _swap,
+    "another network without a signature": _unsigned,
+    "another network with the signature of another key": _sign_again,
+}
 ATTACKS: Mapping[str, Attack] = {
     **{name: _holding(file, content) for name, (file, content) in HOSTILE.items()},
     "a valid swap": _holding(WEIGHTS, lambda _: registered.weights(2.0)),

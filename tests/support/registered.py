@@ -127,12 +127,12 @@ def version(
         if not evaluated:
             return new_version
         holdout = dataclasses.replace(described, samples=TRAIN - HELD_OUT)
-        holdout_digest = bundle.write(folder / "holdout", content, holdout, ENCODER)
+        holdout_digest = bundle.write(folder / str(holdout.seed), content, holdout, ENCODER)
         tags = {
             "holdout_models": atomic_files.canonical_json([[holdout.seed, holdout_digest]]),
             "evaluation": atomic_files.canonical_json({**FIGURES, **figures}),
         }
-        registry.add(new_version, folder / "holdout", f"holdout_models/{holdout.seed}")
+        registry.add(new_version, folder / str(holdout.seed), f"holdout_models/{holdout.seed}")
         registry.tag(new_version, tags)
     registered_version = model_versions.find(NAME, new_version.number)
     assert registered_version is not None

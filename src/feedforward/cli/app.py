@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from feedforward.cli import data, operations, serving, training
+from feedforward.cli import data, operations, serving, training, versions
 from feedforward.cli.output import escaped, message
 from feedforward.core import environment, logs
 from feedforward.core.errors import FeedforwardError, ParamsError, of_system
@@ -44,6 +44,7 @@ COMMANDS = (
     (operations.promote, "Example: feedforward promote imdb"),
     (operations.rollback, "Example: feedforward rollback imdb --reason 'worse on long reviews'"),
     (operations.history, "Example: feedforward history imdb"),
+    (versions.keys, "Example: feedforward keys"),
     (operations.retrain, "Example: feedforward retrain --dry-run"),
     (operations.sync, "Example: feedforward sync"),
     (operations.ui, "Example: feedforward ui --port 5001"),

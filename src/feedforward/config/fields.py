@@ -1,5 +1,6 @@
 """The base of all sections of params.yaml, and the types of their values."""
 
+import re
 import zoneinfo
 from datetime import UTC, datetime
 from typing import Annotated, TypeVar
@@ -47,6 +48,13 @@ def _valid_cron(expression: str) -> str:
     return expression
 
 
+def _valid_key(text: str) -> str:
+    """A P-256 public key: base64 of its DER (SubjectPublicKeyInfo, RFC 5480), which always begins in the same way."""
+    if not re.fullmatch(r"MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{86}==", text):
+        raise ValueError("must be a public key as `feedforward keys` prints it")
+    return text
+
+
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 FileName = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,127}$")
@@ -63,4 +71,5 @@ Span = Annotated[tuple[T, T], AfterValidator(_rising)]  # lowest and highest, bo
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 Cron = Annotated[str, Field(max_length=200, pattern=r"^\S+( \S+){4}$"), AfterValidator(_valid_cron)]
 Block = Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]  # TYPE/NAME
+PublicKey = Annotated[str, AfterValidator(_valid_key)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from feedforward.config.fields import Block, Bytes, Cron, Positive, Share, Strict, TimeZone
+from feedforward.config.fields import Block, Bytes, Cron, Positive, PublicKey, Share, Strict, TimeZone
 
 
 class Promotion(Strict):
@@ -19,6 +19,8 @@ class Promotion(Strict):
     minimum_r2: Share = 0.0  # lowest R² allowed for a regression on the validation samples
     max_bytes: Bytes = 2**30  # largest size allowed for the served folder, in bytes
     max_latency: Annotated[float, Field(gt=0)] = 1000.0  # largest latency allowed for one sample, in ms
+    # public key, as `feedforward keys` prints it, with which versions must be signed; null: not signed, not checked
+    key: PublicKey | None = None
 
 
 class Serving(Strict):

@@ -1,6 +1,7 @@
 """The served folder: a network, its preprocessing as plain files, and a manifest with the digests of all files.
 
     manifest.json      size and SHA-256 of every other file; its own SHA-256 is a tag in the registry
+    model.sig          signature of all other files, if params.yaml has a `promotion.key`
     description.json   dataset, variant, seed, labels, digests, and the settings of the encoder
     network.json       sizes and activations of the layers
     weights.npz        their weights
@@ -29,6 +30,7 @@ from feedforward.data.readers.encoders import Encoder
 from feedforward.data.splits import Features
 from feedforward.models import network_files
 from feedforward.models.numpy_network import Network
+from feedforward.promotion import signatures
 
 MANIFEST, DESCRIPTION, MODEL = "manifest.json", "description.json", "model.keras"
 FORMAT = 2  # of the description; format 1 held the weights in model.keras alone
@@ -94,6 +96,7 @@ def write(folder: Path, files: Mapping[str, bytes], description: Description, en
 
     Raises:
         DataError: network, labels, encoder and recorded weights do not fit together.
+        ParamsError: it must be signed, and there is no private key.
     """
     _check(network_files.read(files), description, encoder)
     described = {"format": FORMAT, **asdict(description), "encoder": encoder.settings()}
@@ -104,6 +107,8 @@ def write(folder: Path, files: Mapping[str, bytes], description: Description, en
         for name, content in contents.items()
     }
     contents[MANIFEST] = (atomic_files.canonical_json(manifest, indent=2) + "\n").encode()
+    if signature := signatures.sign(folder.name, _digests(contents)):
+        contents[signatures.FILE] = signature
     with atomic_files.writing_folder(folder, "package") as temporary:
         for name, content in contents.items():
             (temporary / name).write_bytes(content)
@@ -114,7 +119,7 @@ def read(folder: Path, digest: str) -> Servable:
     """Read the servable in `folder`; `digest` is the SHA-256 of its manifest.
 
     Raises:
-        DataError: a file is missing, added, changed or invalid. No code in it was run.
+        DataError: a file is missing, added, changed or invalid, or the signature is. No code in it was run.
     """
     files = verified(folder, digest)
     description, settings = _description(folder / DESCRIPTION, files)
@@ -138,10 +143,10 @@ def _description(path: Path, files: Mapping[str, bytes]) -> tuple[Description, d
 
 
 def verified(folder: Path, digest: str) -> dict[str, bytes]:
-    """The content of the files in the manifest by name, after all digests were checked.
+    """The content of the files in the manifest by name, after all digests and the signature were checked.
 
     Raises:
-        DataError: a file is missing, added or changed.
+        DataError: a file is missing, added or changed, or params.yaml has a key and the files are not signed with it.
     """
     remedy = "do not use it; promote the run again"
     manifest = _content(folder / MANIFEST, MAX_MANIFEST_BYTES)
@@ -151,7 +156,7 @@ def verified(folder: Path, digest: str) -> dict[str, bytes]:
             f" (expected SHA-256 {digest[:12]}…, got {received[:12]}…); {remedy}"
         )
     listed: Mapping[str, Mapping[str, Any]] = json.loads(manifest)
-    names = {path.name for path in folder.iterdir()} - {MANIFEST}
+    names = {path.name for path in folder.iterdir()} - {MANIFEST, signatures.FILE}
     if names != set(listed):
         name = sorted(names ^ set(listed))[0]
         raise DataError(f"{folder / name}: is {'missing' if name in listed else 'not in the manifest'}; {remedy}")
@@ -162,7 +167,22 @@ def verified(folder: Path, digest: str) -> dict[str, bytes]:
         files[name] = _content(folder / name, int(entry["bytes"]))
         if hashlib.sha256(files[name]).hexdigest() != entry["sha256"]:
             raise DataError(f"{folder / name}: was changed since it was registered; {remedy}")
+    if key := signatures.required():
+        _check_signature(folder, {**files, MANIFEST: manifest}, key)
     return files
+
+
+def _check_signature(folder: Path, contents: Mapping[str, bytes], key: str) -> None:
+    path = folder / signatures.FILE
+    if not path.exists():
+        raise DataError(
+            f"{path}: is missing: the version is not signed, and params.yaml has a promotion.key; promote the run again"
+        )
+    signatures.check(folder, _content(path, signatures.MAX_BYTES), _digests(contents), key)
+
+
+def _digests(contents: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
 
 
 def _content(path: Path, limit: int) -> bytes:

@@ -16,9 +16,9 @@ from feedforward.data.readers.encoders import Encoder
 from feedforward.data.sources import download
 from feedforward.experiments import plan
 from feedforward.models import keras_archive, network_files
-from feedforward.promotion import bundle
+from feedforward.promotion import audit_log, bundle, champion, signatures
 from feedforward.promotion.bundle import Description
-from feedforward.tracking import LoggedRun, model_version
+from feedforward.tracking import LoggedRun, model_version, model_versions
 from feedforward.tracking.model_version import Version
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def register(params: Params, name: str, run: LoggedRun, registry: "Registry") ->
         folder, encoder = Path(temporary), encoder_of(name, dataset)
         digest = package(name, dataset, run, registry, encoder, folder / model_version.SERVED)
         for version in registry.versions(name, run.run_id):
-            if version.tags.get(model_version.DIGEST) == digest:
+            if version.tags.get(model_version.DIGEST) == digest and not _must_be_signed(version):
                 return version
         folders, digests = {model_version.SERVED: folder / model_version.SERVED}, {}
         for variant, replica in replicas(params, name, run, registry).items():
@@ -91,6 +91,17 @@ def register(params: Params, name: str, run: LoggedRun, registry: "Registry") ->
         tags |= {model_version.DIGEST: digest, "title": dataset.title}
         tags["variants"] = json.dumps(digests)  # in the order of params.yaml
         return registry.register(name, run.run_id, folders, tags)
+
+
+def _must_be_signed(version: Version) -> bool:
+    """Whether the version cannot be promoted only because it has no valid signature: it was made before the key."""
+    if signatures.required() is None or version.tags.get(champion.DECISION) == audit_log.ROLLED_BACK:
+        return False
+    try:
+        bundle.verified(model_versions.folder(version, model_version.SERVED), version.tags[model_version.DIGEST])
+    except DataError:
+        return True
+    return False
 
 
 def encoder_of(name: str, dataset: Dataset) -> Encoder:

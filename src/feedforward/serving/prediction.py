@@ -87,6 +87,8 @@ def champion(name: str, version: Version | None = None, dataset: Dataset | None 
         raise DataError(f"{version.name}: is not the result of a promotion; run `feedforward promote {name}`")
     folder = model_versions.folder(version, model_version.SERVED)
     served = bundle.read(folder, version.tags[model_version.DIGEST])
+    if served.description.dataset != name:  # a signature holds for any version of this project
+        raise DataError(f"{version.name}: is a model of {served.description.dataset}; run `feedforward promote {name}`")
     if dataset is not None and (problem := compatibility.mismatch(served, dataset)):
         reason = f"{version.name} is not a champion of this dataset: {problem}"
         raise NothingToServe(f"{reason}; run `feedforward promote {name}`")

@@ -1,0 +1,212 @@
+"""Signatures of served folders: ECDSA P-256 over the digests of all files, as OpenSSF Model Signing 1.0 writes them.
+
+`promotion.key` in params.yaml is the public key; the private key is a file outside the workspace, named by
+FEEDFORWARD_SIGNER. Without `promotion.key` nothing is signed or checked. The key is read here and not passed by
+callers, so that no reader of a model can omit the check.
+
+A signature is a file `model.sig` beside the files: a Sigstore bundle with a DSSE envelope around an in-toto statement
+(https://github.com/ossf/model-signing-spec). `model_signing verify key` of the package model-signing accepts it. That
+package is not used here, because it requires sigstore and tuf, which are clients of network services.
+"""
+
+import base64
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from feedforward.config.schema import load_params
+from feedforward.core import atomic_files, paths
+from feedforward.core.errors import DataError, ParamsError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
+
+FILE = "model.sig"
+MAX_BYTES = 2**16
+SIGNER = "FEEDFORWARD_SIGNER"  # environment variable: path of the private key
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+
+
+def required() -> str | None:
+    """`promotion.key` of the workspace's params.yaml; None if there is no key or no workspace.
+
+    Raises:
+        ParamsError: params.yaml is invalid.
+    """
+    try:
+        path = paths.params()
+    except ParamsError:
+        return None
+    status = path.stat()
+    return _key_in(path, status.st_mtime_ns, status.st_size)
+
+
+@functools.lru_cache(maxsize=1)
+def _key_in(path: Path, *_: int) -> str | None:
+    return load_params(path).promotion.key
+
+
+def sign(name: str, digests: Mapping[str, str]) -> bytes | None:
+    """The content of FILE for a folder `name` whose files have these SHA-256 digests; None without `promotion.key`.
+
+    Raises:
+        ParamsError: the private key is missing, can be read by other users, or does not belong to `promotion.key`.
+    """
+    expected = required()
+    if expected is None:
+        return None
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = _private_key(private_path())
+    if public_text(key.public_key()) != expected:
+        raise ParamsError(
+            [f"promotion.key: is not the public key of {private_path()}; `feedforward keys` prints that key"]
+        )
+    payload = _statement(name, digests)
+    signature = key.sign(_encoded(payload), ec.ECDSA(hashes.SHA256()))
+    return (atomic_files.canonical_json(_bundle(payload, signature, key.public_key()), indent=2) + "\n").encode()
+
+
+def check(folder: Path, content: bytes, digests: Mapping[str, str], key: str) -> None:
+    """Check that `content`, the file FILE of `folder`, signs these digests with the private key of `key`.
+
+    The statement in `content` is not parsed: the signature must be one of the statement about these files.
+
+    Raises:
+        DataError: it does not. ParamsError: `key` is not a point of the curve.
+    """
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    public = _public_key(key)
+    try:
+        [entry] = json.loads(content)["dsseEnvelope"]["signatures"]
+        signature = base64.b64decode(entry["sig"], validate=True)
+        public.verify(signature, _encoded(_statement(folder.name, digests)), ec.ECDSA(hashes.SHA256()))
+    except (InvalidSignature, KeyError, TypeError, ValueError, RecursionError):
+        raise DataError(
+            f"{folder / FILE}: is not a signature of these files with the key of promotion.key in params.yaml;"
+            " do not use the version, promote the run again"
+        ) from None
+
+
+# --- keys ------------------------------------------------------------------------------------
+
+
+def private_path() -> Path:
+    """The file of the private key: $FEEDFORWARD_SIGNER, or ~/.config/feedforward/signer.pem.
+
+    Raises:
+        ParamsError: it is in the workspace, whose files are shared.
+    """
+    named = os.environ.get(SIGNER)
+    path = Path(named).expanduser() if named else Path.home() / ".config" / "feedforward" / "signer.pem"
+    path = Path(os.path.realpath(path))
+    try:
+        root = paths.root()
+    except ParamsError:
+        return path
+    if path.is_relative_to(root):
+        raise ParamsError([f"{SIGNER}: must name a file outside the workspace {root}, got {path}"])
+    return path
+
+
+def create() -> tuple[Path, str, bool]:
+    """(path of the private key, text of the public key, whether it is new); an existing key is kept.
+
+    Raises:
+        ParamsError: the file is in the workspace, is not such a key, or can be read by other users.
+    """
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    path = private_path()
+    if path.exists():
+        return path, public_text(_private_key(path).public_key()), False
+    key = ec.generate_private_key(ec.SECP256R1())
+    form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(key.private_bytes(serialization.Encoding.PEM, form, plain))
+    return path, public_text(key.public_key()), True
+
+
+def public_text(key: "EllipticCurvePublicKey") -> str:
+    """The public key as in params.yaml: base64 of its DER, the lines of a PEM file without the first and the last."""
+    from cryptography.hazmat.primitives import serialization
+
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return base64.b64encode(key.public_bytes(serialization.Encoding.DER, form)).decode()
+
+
+def _public_key(text: str) -> "EllipticCurvePublicKey":
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    point = base64.b64decode(text)[-65:]  # of the DER, whose beginning the schema checked
+    try:
+        return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
+    except ValueError:
+        raise ParamsError(["promotion.key: must be a public key as `feedforward keys` prints it"]) from None
+
+
+def _private_key(path: Path) -> "EllipticCurvePrivateKey":
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    try:
+        if path.stat().st_mode & 0o077:
+            raise ParamsError([f"{path}: other users can read the private key; run chmod 600 {path}"])
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+    except OSError as error:
+        problem = f"the private key of promotion.key cannot be read ({error.strerror})"
+        raise ParamsError(
+            [f"{path}: {problem}; name its file in {SIGNER}, or make a key with `feedforward keys`"]
+        ) from None
+    except (TypeError, ValueError):
+        key = None
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise ParamsError([f"{path}: must be a PEM file with a P-256 private key without a passphrase"])
+    return key
+
+
+# --- format ----------------------------------------------------------------------------------
+
+
+def _statement(name: str, digests: Mapping[str, str]) -> bytes:
+    """The in-toto statement. The digest of its subject is that of the digests of all files, in the order of names."""
+    resources = [{"algorithm": "sha256", "digest": digests[file], "name": file} for file in sorted(digests)]
+    whole = hashlib.sha256(b"".join(bytes.fromhex(digests[file]) for file in sorted(digests))).hexdigest()
+    serialization = {"method": "files", "hash_type": "sha256", "allow_symlinks": False, "ignore_paths": [FILE]}
+    statement = {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": name, "digest": {"sha256": whole}}],
+        "predicateType": "https://model_signing/signature/v1.0",
+        "predicate": {"serialization": serialization, "resources": resources},
+    }
+    return atomic_files.canonical_json(statement).encode()
+
+
+def _encoded(payload: bytes) -> bytes:
+    """DSSE's pre-authentication encoding (https://github.com/secure-systems-lab/dsse)."""
+    return f"DSSEv1 {len(PAYLOAD_TYPE)} {PAYLOAD_TYPE} {len(payload)} ".encode() + payload
+
+
+def _bundle(payload: bytes, signature: bytes, key: "EllipticCurvePublicKey") -> dict[str, Any]:
+    from cryptography.hazmat.primitives import serialization
+
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    hint = hashlib.sha256(key.public_bytes(serialization.Encoding.PEM, form)).hexdigest()
+    envelope = {
+        "payload": base64.b64encode(payload).decode(),
+        "payloadType": PAYLOAD_TYPE,
+        "signatures": [{"keyid": "", "sig": base64.b64encode(signature).decode()}],
+    }
+    material = {"publicKey": {"hint": hint}, "tlogEntries": []}
+    return {"mediaType": BUNDLE_TYPE, "verificationMaterial": material, "dsseEnvelope": envelope}

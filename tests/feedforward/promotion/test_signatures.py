@@ -1,0 +1,202 @@
+"""Signed versions: what is refused with a key, and that the remedies of the messages work."""
+
+import base64
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import registered
+from registered import NAME
+from shell import Shell
+from small_data import values, write_params
+
+from feedforward.config.schema import Params, load_params
+from feedforward.core import atomic_files, paths
+from feedforward.core.errors import DataError, ParamsError
+from feedforward.promotion import bundle, candidate, promote, signatures
+from feedforward.promotion.promote import Refused
+from feedforward.promotion.rollback import rollback
+from feedforward.serving import mlflow_flavor, prediction
+from feedforward.tracking import LoggedRun, model_version, model_versions
+from feedforward.tracking.model_version import Version
+from feedforward.tracking.registry import Registry
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+UNSIGNED, FOREIGN = r"model\.sig: is missing: the version is not signed", r"model\.sig: is not a signature of these"
+
+
+def require(key: str | None) -> Params:
+    """Write `promotion.key` into params.yaml."""
+    promotion = {"class_accuracy": 0.75, "holdout_models": 1} | ({"key": key} if key else {})
+    write_params(paths.params(), values(promotion=promotion))
+    return load_params()
+
+
+@pytest.fixture
+def key(params: Params, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A public key, whose private key signs from now on; params.yaml does not have it yet."""
+    return new_key(tmp_path_factory.mktemp("keys") / "signer.pem", monkeypatch)
+
+
+def new_key(path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv(signatures.SIGNER, str(path))
+    created, public, is_new = signatures.create()
+    assert (created, is_new, path.stat().st_mode & 0o777) == (path, True, 0o600)
+    assert signatures.create() == (path, public, False)
+    return public
+
+
+def served(version: Version) -> Path:
+    return model_versions.folder(version, model_version.SERVED)
+
+
+def replaced(version: Version, strength: float) -> Version:
+    """The version with another network, all digests rewritten consistently, as anyone with access to the store can."""
+    folder = served(version)
+    for name, content in registered.files(strength).items():
+        (folder / name).write_bytes(content)
+    described = atomic_files.read_json(folder / bundle.DESCRIPTION)
+    described["weights_digest"] = registered.network(strength).weights_digest()
+    atomic_files.write_json(folder / bundle.DESCRIPTION, described)
+    entries = atomic_files.read_json(folder / bundle.MANIFEST)
+    for name in entries:
+        entries[name] = {"bytes": (folder / name).stat().st_size, "sha256": atomic_files.file_digest(folder / name)}
+    atomic_files.write_json(folder / bundle.MANIFEST, entries)
+    Registry().tag(version, {model_version.DIGEST: atomic_files.file_digest(folder / bundle.MANIFEST)})
+    changed = model_versions.find(NAME, version.number)
+    assert changed is not None
+    return changed
+
+
+def made(registry: Registry, run: LoggedRun, strength: float = 1.0) -> Version:
+    version = registered.version(registry, run, strength, variants={"original": strength})
+    registry.set_alias(version, "champion")
+    return version
+
+
+def test_a_forged_version_is_refused_only_with_a_key(
+    params: Params, small_store: "Store", key: str, small_shell: Shell
+) -> None:
+    require(key)
+    registry = Registry()
+    version = made(registry, registered.final_run(small_store, params))
+    assert prediction.champion(NAME).variants["original"].description.variant == "original"
+    forged = replaced(version, -2.0)
+    with pytest.raises(DataError, match=FOREIGN):
+        prediction.champion(NAME)
+    with pytest.raises(DataError, match=FOREIGN):
+        mlflow_flavor._load_pyfunc(str(served(forged)))
+    assert (small_shell.run("predict", NAME, "word1"), small_shell.answered) == (1, "")
+    assert "do not use the version, promote the run again" in small_shell.printed
+    require(None)
+    assert prediction.champion(NAME).served.network.weights_digest() == registered.network(-2.0).weights_digest()
+
+
+def test_versions_of_another_key_and_unsigned_versions_are_refused(
+    params: Params, small_store: "Store", key: str, tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    registry, run = Registry(), registered.final_run(small_store, params)
+    unsigned = made(registry, run)
+    assert not (served(unsigned) / signatures.FILE).exists()
+    require(new_key(tmp_path_factory.mktemp("foreign") / "signer.pem", monkeypatch))
+    foreign = made(registry, run, 2.0)
+    require(key)
+    for version, problem in ((unsigned, UNSIGNED), (foreign, FOREIGN)):
+        with pytest.raises(DataError, match=problem):
+            bundle.read(served(version), version.tags["digest"])
+    require(None)
+    assert bundle.read(served(foreign), foreign.tags["digest"]).digest == foreign.tags["digest"]
+
+
+@pytest.mark.slow
+def test_the_gate_refuses_unsigned_versions_and_the_remedy_works(
+    params: Params, small_store: "Store", key: str
+) -> None:
+    registry, run = Registry(), registered.final_run(small_store, params)
+    unsigned = made(registry, run)
+    signing = require(key)
+    with pytest.raises(Refused, match=UNSIGNED):
+        promote.evaluate(signing, NAME, run, unsigned, registry)
+    signed = registered.version(registry, run, 2.0)
+    promote.conclude(signing, NAME, run, signed, registry)
+    assert prediction.champion(NAME).version.number == signed.number
+    with pytest.raises(Refused, match=UNSIGNED):
+        rollback(signing, NAME, unsigned.number, "worse")
+    assert candidate._must_be_signed(unsigned)  # so that promoting the same run makes a new version
+    assert not candidate._must_be_signed(signed)
+
+
+def test_a_variant_in_the_place_of_the_champion_is_refused(params: Params, small_store: "Store", key: str) -> None:
+    require(key)
+    version = made(Registry(), registered.final_run(small_store, params))
+    variant = model_versions.folder(version, "variants/original")
+    folder = served(version)
+    shutil.rmtree(folder)
+    shutil.copytree(variant, folder)
+    with pytest.raises(DataError, match=FOREIGN):
+        bundle.read(folder, atomic_files.file_digest(variant / bundle.MANIFEST))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[" * 9000, b'{"dsseEnvelope": {"signatures": [{"sig": "?"}]}}', bytes(2**17)]
+)
+def test_a_damaged_signature_is_refused_in_one_line(
+    params: Params, small_store: "Store", key: str, content: bytes
+) -> None:
+    require(key)
+    version = made(Registry(), registered.final_run(small_store, params))
+    (served(version) / signatures.FILE).write_bytes(content)
+    with pytest.raises(DataError, match=r"model\.sig: ") as caught:
+        bundle.read(served(version), version.tags["digest"])
+    assert "\n" not in str(caught.value)
+
+
+def test_the_signature_states_all_files_in_the_format_of_openssf(tmp_path: Path, params: Params, key: str) -> None:
+    require(key)
+    digests = {"b": "2" * 64, "a": "1" * 64}
+    content = signatures.sign("served", digests)
+    assert content is not None
+    envelope = json.loads(content)["dsseEnvelope"]
+    statement = json.loads(base64.b64decode(envelope["payload"]))
+    assert statement["predicateType"] == "https://model_signing/signature/v1.0"
+    assert [entry["name"] for entry in statement["predicate"]["resources"]] == ["a", "b"]
+    signatures.check(tmp_path / "served", content, digests, key)
+    for folder, changed in (("other", digests), ("served", {**digests, "a": "3" * 64}), ("served", {"a": "1" * 64})):
+        with pytest.raises(DataError, match=FOREIGN):
+            signatures.check(tmp_path / folder, content, changed, key)
+
+
+def test_mistakes_with_keys_are_named(
+    params: Params, key: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ParamsError, match=r"promotion\.key: must be a public key as `feedforward keys` prints it"):
+        require(key[:-4] + "x===")
+    require(key)
+    private = signatures.private_path()
+    private.chmod(0o644)
+    with pytest.raises(ParamsError, match="other users can read the private key; run chmod 600"):
+        signatures.sign("served", {})
+    private.chmod(0o600)
+    private.write_text("no key")
+    with pytest.raises(ParamsError, match="must be a PEM file with a P-256 private key"):
+        signatures.sign("served", {})
+    private.unlink()
+    with pytest.raises(ParamsError, match=r"cannot be read .* or make a key with `feedforward keys`"):
+        signatures.sign("served", {})
+    new_key(tmp_path_factory.mktemp("other") / "signer.pem", monkeypatch)
+    with pytest.raises(ParamsError, match=r"promotion\.key: is not the public key of .*`feedforward keys` prints that"):
+        signatures.sign("served", {})
+    monkeypatch.setenv(signatures.SIGNER, str(tmp_path / "signer.pem"))
+    with pytest.raises(ParamsError, match="must name a file outside the workspace"):
+        signatures.create()
+
+
+def test_keys_prints_the_line_for_params(key: str, small_shell: Shell) -> None:
+    assert (small_shell.run("keys"), small_shell.answered) == (0, f"key: {key}\n")
+    assert small_shell.run("keys", "--json") == 0
+    assert json.loads(small_shell.answered) == {"key": key, "new": False, "private": str(signatures.private_path())}
