@@ -53,10 +53,10 @@ def find(values: dict[str, Any], size: str) -> Iterator[str]:
         entries = {name: {"size": size} | entry for name, entry in variants.items() if isinstance(entry, dict)}
         values = values | {"variants": entries}
     yield from _check_addresses(values)
-    checks = (_check_labels, _check_columns, _check_archives, _check_folders, _check_samples, _check_claims)
+    checks = (_check_labels, _check_columns, _check_archives, _check_folders, _check_samples)
     for (_, name), dataset in _matches(values, ("datasets", "*")):
         yield from _check_names(values, name)
-        for check in checks:
+        for check in (*checks, _check_claims, _check_literature):
             yield from (f"datasets.{name}.{problem}" for problem in check(dataset))
 
 
@@ -166,6 +166,15 @@ def _check_samples(dataset: Any) -> Iterator[str]:
     held_out, most = _at(dataset, "training", "validation", "samples"), _at(dataset, "expectations", "train_samples", 1)
     if isinstance(held_out, int) and isinstance(most, int) and held_out >= most > 0:
         yield f"training.validation.samples: must be below expectations.train_samples ({most}), got {held_out}"
+
+
+def _check_literature(dataset: Any) -> Iterator[str]:
+    """Published figures that the task does not have."""
+    name = _at(dataset, "task")
+    task = TASKS.get(name) if isinstance(name, str) else None
+    for (number, _), statistic in _matches(_at(dataset, "literature"), ("*", "statistic")):
+        if task and statistic in _UNDEFINED[task.answers]:
+            yield f"literature.{number}.statistic: {statistic} is not defined for `task: {name}`"
 
 
 def _check_claims(dataset: Any) -> Iterator[str]:

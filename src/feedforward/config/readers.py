@@ -37,7 +37,7 @@ class Drawn(Strict):
 
 
 class TextReader(Drawn):
-    """Texts in class folders, or in two columns of a CSV or JSONL file; features are multi-hot words.
+    """Texts in class folders, or in two columns of a CSV or JSONL file; features are multi-hot words (and pairs).
 
     Class folders: `train` and `test` are folders of the archive (empty: its top), `classes` the folders beneath them,
     in label order. Columns: `text` and `label` of `file` (and `test_file`), `classes` the values of `label`.
@@ -52,8 +52,10 @@ class TextReader(Drawn):
     test_file: str | None = None  # name of the file with the test split; null: a share is drawn
     missing: Distinct[str] = ()  # spellings of a missing value, beside the usual ones (empty, ?, NA, …)
     classes: Distinct[str]  # class folders or label values, in the order of `labels`
-    # number of the most frequent words that get a column (stored as uint16)
+    # number of the most frequent words (and pairs) that get a column (stored as uint16)
     num_words: Annotated[int, Field(ge=5, le=65536)]
+    # 1: words are features; 2: pairs of neighboring words ("not good"), too
+    ngrams: Annotated[int, Field(ge=1, le=2)] = 1
 
 
 class ImageReader(Drawn):

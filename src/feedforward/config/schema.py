@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from feedforward.config import cross_checks, messages, renamed_keys, yaml_reader
 from feedforward.config.claims import Claim, Margins, StatisticName
 from feedforward.config.fields import Distinct, FileName, Line, Location, Name, Positive, Strict, T
+from feedforward.config.literature import Published
 from feedforward.config.operations import Drift, Promotion, Retraining, Schedule, Serving
 from feedforward.config.readers import (
     Drawn,
@@ -30,8 +31,8 @@ from feedforward.core.errors import ParamsError
 
 __all__ = [
     "DIGESTS", "Claim", "Dataset", "Drawn", "Drift", "EarlyStopping", "Expectations", "IdxPair", "IdxReader",
-    "ImageReader", "Network", "Optimizer", "Params", "Promotion", "Reader", "Retraining", "Schedule", "Serving",
-    "SourceFile", "StatisticName", "Strict", "TableReader", "TextReader", "Training", "Variant", "check",
+    "ImageReader", "Network", "Optimizer", "Params", "Promotion", "Published", "Reader", "Retraining", "Schedule",
+    "Serving", "SourceFile", "StatisticName", "Strict", "TableReader", "TextReader", "Training", "Variant", "check",
     "load_params",
 ]  # fmt: skip
 
@@ -56,6 +57,7 @@ class Dataset(Strict):
     training: Training  # how the variants are trained
     margins: Margins = Field(default_factory=dict)  # smallest difference that matters, by statistic
     claims: tuple[Claim, ...] = ()  # statements about variants that are judged over seeds
+    literature: tuple[Published, ...] = ()  # published results on the same test split
 
 
 class Params(Strict):

@@ -16,6 +16,11 @@ LIMITS = {
         " text in another language is noise.",
         "The probability for a text with few known words depends on those words alone.",
     ),
+    "pairs": (
+        "Only the words and pairs of neighboring words of its vocabulary count, each once and in any order. It knows no"
+        " grammar or irony beyond such pairs, and text in another language is noise.",
+        "The probability for a text with few known words depends on those words alone.",
+    ),
     "row": (
         "Only the columns of its table count. A number is scaled by mean and standard deviation of the training rows,"
         " an unknown category counts as none, and a missing number as the mean.",
@@ -150,7 +155,7 @@ def _origins(facts: Facts) -> list[tuple[str, str]]:
 def _limits(facts: Facts) -> list[str]:
     train = _samples(facts.data, "train")
     return [
-        *LIMITS[facts.takes],
+        *LIMITS["pairs" if facts.data.get("distinct_pairs") else facts.takes],
         f"It was trained on {train} samples of {facts.description.title}; its metrics do not hold for other data.",
         "Probabilities are those of the network and were not calibrated.",
         "The gain over the previous champion holds for the validation split and the spread of seeds, not for data that"

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from feedforward.config.schema import Dataset
 from feedforward.core.errors import DataError, NothingToServe, ParamsError, TrackingError
-from feedforward.data.readers import tokenizer
+from feedforward.data.readers import tokenizer, word_pairs
 from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.data.splits import Features, MultiHot
 from feedforward.models import attribution
@@ -29,7 +29,10 @@ EXPLAINED_WORDS = 2048  # words explained per batch: 4 MB of sums for 512 units
 
 @dataclass(frozen=True)
 class Word:
-    """A word of a text. effect: by how much it raises the log odds (nats). known: in the vocabulary."""
+    """A word of a text, or a pair of neighboring words. effect: by how much it raises the log odds (nats).
+
+    known: whether it is in the vocabulary.
+    """
 
     word: str
     effect: float
@@ -167,28 +170,38 @@ def in_words(answer: dict[str, Any]) -> str:
 def explained(served: Servable, text: str) -> tuple[str, list[Word]]:
     """The label whose log odds are explained, and the distinct words of a text in order, each with its effect.
 
-    Exact, because features are multi-hot: for each word, the network predicts the text without all its occurrences.
-    The label is the second of two, or the predicted one of more. Empty for samples that are not texts.
+    Exact, because features are multi-hot: for each word, the network predicts the text without all its occurrences and
+    without the pairs that contain it. After the words come the pairs that have a column, with the effect of leaving out
+    the pair alone. The label is the second of two, or the predicted one of more. Empty for samples that are not texts.
     """
     encoder, network = served.encoder, served.network
     if not isinstance(encoder, TextEncoder) or served.description.row.answers != "class":
         return "", []
-    distinct = list(dict.fromkeys(encoder.split(text)))
-    columns = np.array(encoder.columns_of(distinct), np.int64)
+    columns_of, unknown = _left_out(encoder, encoder.split(text))
     sums = network.first_sums(encoder.encode([text]))
-    unknown = columns == tokenizer.DROPPED
+    kernel, columns = network.layers[0].kernel, list(columns_of.values())
     logits = [network.continued(sums)]
-    for start in range(0, len(distinct), EXPLAINED_WORDS):
-        part = slice(start, start + EXPLAINED_WORDS)
-        left_out = network.layers[0].kernel[columns[part]] * np.float32(network.scale)
-        if unknown.sum() > 1:
-            left_out[unknown[part]] = 0  # the other unknown words keep their common column set
-        logits.append(network.continued(sums - left_out))
+    for start in range(0, len(columns), EXPLAINED_WORDS):
+        rows = [kernel[each].sum(axis=0) for each in columns[start : start + EXPLAINED_WORDS]]
+        logits.append(network.continued(sums - np.multiply(rows, network.scale, dtype=np.float32)))
     label = 1 if len(served.description.labels) == 2 else int(logits[0].argmax())
     odds = attribution.log_odds(network.log_probabilities(np.concatenate(logits)), label)
     effects = (odds[0] - odds[1:]).tolist()
-    words = [Word(word, effect, not new) for word, effect, new in zip(distinct, effects, unknown.tolist(), strict=True)]
+    words = [Word(word, effect, word not in unknown) for word, effect in zip(columns_of, effects, strict=True)]
     return served.description.labels[label], words
+
+
+def _left_out(encoder: TextEncoder, split: Sequence[str]) -> tuple[dict[str, list[int]], set[str]]:
+    """The columns to leave out for each word and pair of a text, in order, and the words without a column."""
+    distinct, pairs = list(dict.fromkeys(split)), encoder.known_pairs(split)
+    columns_of = {word: [column] for word, column in zip(distinct, encoder.columns_of(distinct), strict=True)}
+    unknown = {word for word, columns in columns_of.items() if columns == [tokenizer.DROPPED]}
+    if len(unknown) > 1:
+        columns_of |= {word: [] for word in unknown}  # the other unknown words keep their common column set
+    for pair, column in zip(pairs, encoder.columns_of(pairs), strict=True):
+        for word in set(pair.split(word_pairs.SPACE)):
+            columns_of[word].append(column)
+    return columns_of | {pair: [column] for pair, column in zip(pairs, encoder.columns_of(pairs), strict=True)}, unknown
 
 
 def as_json(word: Word) -> dict[str, Any]:

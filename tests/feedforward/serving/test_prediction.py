@@ -25,6 +25,7 @@ from feedforward.data.readers import tokenizer
 from feedforward.data.readers.image_encoder import ImageEncoder
 from feedforward.data.readers.image_preprocessing import ImageGeometry
 from feedforward.data.readers.text_encoder import TextEncoder
+from feedforward.data.splits import MultiHot
 from feedforward.models import network_files
 from feedforward.models.numpy_network import Network
 from feedforward.promotion.bundle import Description, Servable
@@ -88,6 +89,25 @@ def test_an_effect_is_exactly_the_change_from_leaving_the_word_out(
         expected = odds(split) - odds([other for other in split if other != word.word])
         assert word.effect == pytest.approx(expected, abs=1e-4)
         assert word.known == (word.word in TEXTS.vocabulary.words)
+
+
+def test_pairs_are_explained_after_the_words_and_leave_with_either_word() -> None:
+    encoder = TextEncoder(tokenizer.Vocabulary(("not", "good", "film", "not good", "good film", "bad film"), 14))
+    asked = served(networks.network([14, 5, 1], ["relu", "sigmoid"]), ("sad", "glad"), encoder)
+    towards, words = prediction.explained(asked, "Not good, odd film; not strange. Good film")
+    assert towards == "glad"
+    assert [word.word for word in words] == ["not", "good", "odd", "film", "strange", "not good", "good film"]
+    assert [word.word for word in words if not word.known] == ["odd", "strange"]
+
+    def odds(columns: list[int]) -> float:
+        share = asked.network.probabilities(MultiHot(np.array([0, len(columns)]), np.array(columns, np.uint16), 14))
+        return math.log(share[0][1] / share[0][0])
+
+    whole = [1, 2, 4, 5, 6, 7, 8]
+    remaining = {"not": [1, 2, 5, 6, 8], "good": [1, 2, 4, 6], "odd": whole, "film": [1, 2, 4, 5, 7], "strange": whole}
+    for word, left in (remaining | {"not good": [1, 2, 4, 5, 6, 8], "good film": [1, 2, 4, 5, 6, 7]}).items():
+        [effect] = [one.effect for one in words if one.word == word]
+        assert effect == pytest.approx(odds(whole) - odds(left), abs=1e-4)
 
 
 def test_pictures_have_no_words() -> None:

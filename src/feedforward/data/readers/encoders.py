@@ -11,7 +11,7 @@ import numpy as np
 
 from feedforward.config.schema import Reader
 from feedforward.core.errors import DataError
-from feedforward.data.readers import columns, idx, image_encoder, image_preprocessing, tokenizer
+from feedforward.data.readers import columns, idx, image_encoder, image_preprocessing, tokenizer, word_pairs
 from feedforward.data.readers.image_encoder import ImageEncoder, ScaledEncoder
 from feedforward.data.readers.image_preprocessing import ImageGeometry
 from feedforward.data.readers.row_encoder import COLUMNS, RowEncoder
@@ -19,6 +19,7 @@ from feedforward.data.readers.text_encoder import VOCABULARY, TextEncoder
 from feedforward.data.splits import Features, MultiHot, Split
 
 MEASURED_IMAGES = 5000  # enough to measure their geometry
+LEFT_OUT = -1  # instead of a column
 
 
 class Encoder(Protocol):
@@ -122,9 +123,9 @@ def load(settings: Mapping[str, Any], files: Mapping[str, bytes]) -> Encoder:
 def translate(features: Features, made_by: Encoder, wanted: Encoder) -> Features:
     """Convert features of one encoder to what another would have made from the same samples.
 
-    Texts: words move to their columns in the other vocabulary, or count as dropped if it does not contain them.
-    A word that only the other vocabulary contains was dropped before and stays dropped. Rows: encoded again with the
-    other's means, deviations and categories.
+    Texts: words move to their columns in the other vocabulary, or count as dropped if it does not contain them; pairs
+    of words that it does not contain are left out. What only the other vocabulary contains stays dropped. Rows: encoded
+    again with the other's means, deviations and categories.
 
     Raises:
         DataError: the encoders take different kinds of samples.
@@ -141,8 +142,9 @@ def translate(features: Features, made_by: Encoder, wanted: Encoder) -> Features
     column_of = np.full(made_by.columns, tokenizer.DROPPED)
     column_of[: tokenizer.RANK_OFFSET] = np.arange(tokenizer.RANK_OFFSET)
     for word, column in made_by.vocabulary.column_of.items():
-        column_of[column] = wanted.vocabulary.column_of.get(word, tokenizer.DROPPED)
-    rows = np.repeat(np.arange(len(features)), np.diff(features.indptr))
-    keys = np.unique(rows * wanted.columns + column_of[np.asarray(features.indices)])
+        otherwise = LEFT_OUT if word_pairs.SPACE in word else tokenizer.DROPPED
+        column_of[column] = wanted.vocabulary.column_of.get(word, otherwise)
+    rows, columns = np.repeat(np.arange(len(features)), np.diff(features.indptr)), column_of[features.indices]
+    keys = np.unique((rows * wanted.columns + columns)[columns != LEFT_OUT])
     indptr = np.searchsorted(keys, np.arange(len(features) + 1) * wanted.columns)
     return MultiHot(indptr, (keys % wanted.columns).astype(np.uint16), wanted.columns)

@@ -55,14 +55,14 @@ def read(config: TextReader, files: Mapping[str, Path]) -> Reading:
         DataError: the file is missing, damaged, or holds no text for a split.
     """
     train, test = splits(config, files)
-    counts = tokenizer.count(text for chunk in train() for text in chunk.texts)
+    counts = tokenizer.count((text for chunk in train() for text in chunk.texts), config.ngrams)
     vocabulary = tokenizer.rank(counts, config.num_words)
 
     def parts() -> Iterator[Part]:
         yield assemble("train", (encode(chunk, vocabulary) for chunk in train()), config)
         yield assemble("test", (encode(chunk, vocabulary) for chunk in test()), config)
 
-    return Reading(parts(), list(vocabulary.words), {"distinct_words": len(counts)})
+    return Reading(parts(), list(vocabulary.words), tokenizer.facts(counts))
 
 
 def samples(config: TextReader, files: Mapping[str, Path], rows: Sequence[int]) -> list[str]:
@@ -76,7 +76,7 @@ def samples(config: TextReader, files: Mapping[str, Path], rows: Sequence[int]) 
 
 
 def column_names(vectorized: Path) -> Callable[[int], str]:
-    """Words, and Keras's two markers: start of a text, and dropped words."""
+    """Words, pairs, and Keras's two markers: start of a text, and dropped words."""
     words = (vectorized / "vocabulary.txt").read_text(encoding="utf-8").split("\n")
     markers = {tokenizer.START: "(start)", tokenizer.DROPPED: "(dropped words)"}
     return lambda column: markers[column] if column in markers else words[column - tokenizer.RANK_OFFSET - 1]

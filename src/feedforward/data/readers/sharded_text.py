@@ -31,7 +31,7 @@ from feedforward.data.splits import MultiHot
 
 TEXTS = 4096  # per shard: five megabytes of reviews
 INDEX = "shards.json"  # written last
-UNSHARDED = {"num_words", "shuffle_seed"}  # settings of the reader that do not affect the shards
+UNSHARDED = {"num_words", "ngrams", "shuffle_seed"}  # settings of the reader that do not affect the shards
 DECIDING = (__name__,)  # modules whose code, with all that they import, decides the bytes
 
 
@@ -54,7 +54,7 @@ def read(config: TextReader, files: Mapping[str, Path], store: str, map_shards: 
         DataError: a file is missing or damaged, or the store cannot be used.
     """
     shards = write(config, files, store)
-    counts = functools.reduce(_sum, map_shards(count, shards["train"]), tokenizer.count([]))
+    counts = functools.reduce(_sum, map_shards(count, shards["train"], config.ngrams), tokenizer.count([]))
     vocabulary = tokenizer.rank(counts, config.num_words)
     published = _publish(vocabulary, store)
     allocate = functools.partial(_on_disk, scratch)
@@ -67,7 +67,7 @@ def read(config: TextReader, files: Mapping[str, Path], store: str, map_shards: 
         yield part("train")
         yield part("test")
 
-    return Reading(parts(), list(vocabulary.words), {"distinct_words": len(counts)})
+    return Reading(parts(), list(vocabulary.words), tokenizer.facts(counts))
 
 
 def _sum(one: pa.Table, other: pa.Table) -> pa.Table:
@@ -164,9 +164,9 @@ def _tables(chunks: Iterator[labeled_text.Chunk]) -> Iterator[pa.Table]:
 # --- work on one shard --------------------------------------------------------------------------------
 
 
-def count(shard: str) -> pa.Table:
-    """Number of occurrences of each word in a shard."""
-    return tokenizer.count(_load(shard).texts)
+def count(shard: str, ngrams: int) -> pa.Table:
+    """Number of occurrences of each word in a shard; see tokenizer.count."""
+    return tokenizer.count(_load(shard).texts, ngrams)
 
 
 def encode(shard: str, vocabulary: str, columns: int) -> labeled_text.Encoded:

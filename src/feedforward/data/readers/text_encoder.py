@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from feedforward.core.errors import InputError
-from feedforward.data.readers import tokenizer
+from feedforward.data.readers import tokenizer, word_pairs
 from feedforward.data.readers.sample_kinds import kind_of
 from feedforward.data.splits import MultiHot
 
@@ -19,7 +19,10 @@ _NO_LETTERS = tokenizer.FILTERS + " "
 
 @dataclass(frozen=True)
 class TextEncoder:
-    """Texts → multi-hot words. column: its name in the training table; empty if the texts were files."""
+    """Texts → multi-hot words, and pairs of words if the vocabulary has any.
+
+    column: its name in the training table; empty if the texts were files.
+    """
 
     vocabulary: tokenizer.Vocabulary
     column: str = ""
@@ -51,9 +54,15 @@ class TextEncoder:
         """(texts, columns); see tokenizer.encode."""
         if len(samples) > FEW_TEXTS:
             return tokenizer.encode(samples, self.vocabulary)
-        rows = [sorted({tokenizer.START, *self.columns_of(self.split(text))}) for text in samples]
+        rows = [self._columns_of_text(text) for text in samples]
         indptr = np.cumsum([0, *map(len, rows)])
         return MultiHot(indptr, np.array([column for row in rows for column in row], np.uint16), self.columns)
+
+    def _columns_of_text(self, text: str) -> list[int]:
+        """The columns that a text sets, in increasing order."""
+        words = self.split(text)
+        pairs = (self.vocabulary.column_of[pair] for pair in self.known_pairs(words))
+        return sorted({tokenizer.START, *self.columns_of(words), *pairs})
 
     def split(self, text: str) -> list[str]:
         """The words of a text, in order, split as by tokenizer.encode."""
@@ -66,6 +75,13 @@ class TextEncoder:
         """The column of each word; tokenizer.DROPPED for words without one."""
         known = self.vocabulary.column_of
         return [known.get(word, tokenizer.DROPPED) for word in split]
+
+    def known_pairs(self, split: Sequence[str]) -> list[str]:
+        """The distinct pairs of neighboring words that have a column, in order."""
+        if self.vocabulary.pairs is None:
+            return []
+        known = self.vocabulary.column_of
+        return [pair for pair in dict.fromkeys(word_pairs.of_text(split)) if pair in known]
 
     def unknown(self, sample: str) -> list[str]:
         """The distinct words of a text without a column of their own, in order."""

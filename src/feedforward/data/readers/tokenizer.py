@@ -1,5 +1,7 @@
 """Texts → words as Keras's Tokenizer splits them → counts, vocabulary, multi-hot rows.
 
+What is said about words below holds for pairs of neighboring words, too, if there are any (see `word_pairs`).
+
 Keras's index convention: 0 is padding, 1 starts a text, 2 replaces a dropped word, and the word of
 frequency rank r is r + 3, so that of `num_words` columns the ranks up to num_words - 4 survive.
 
@@ -18,6 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from feedforward.core.errors import DataError
+from feedforward.data.readers import word_pairs
 from feedforward.data.splits import MultiHot
 
 # The Tokenizer's filters and all other ASCII whitespace; the apostrophe is part of a word
@@ -45,7 +48,7 @@ _CLEAN = bytes.maketrans(
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words that have a column, by frequency rank, and the total number of columns."""
+    """The words and pairs that have a column, by frequency rank, and the total number of columns."""
 
     words: tuple[str, ...]
     columns: int
@@ -55,18 +58,26 @@ class Vocabulary:
         """The column of each word. For one text this is faster than Arrow's look-up, for many as fast."""
         return {word: rank + RANK_OFFSET for rank, word in enumerate(self.words, start=1)}
 
+    @functools.cached_property
+    def pairs(self) -> word_pairs.Lookup | None:
+        """The pairs among the words; None if there are none."""
+        return word_pairs.lookup(self.column_of)
 
-def count(texts: Iterable[Text]) -> pa.Table:
+
+def count(texts: Iterable[Text], ngrams: int = 1) -> pa.Table:
     """Number of occurrences of each word: columns `word` and `count`, in no particular order.
+
+    ngrams: 2 counts pairs of neighboring words, too.
 
     Texts are split as by Keras's Tokenizer: lower case, filter characters replaced by spaces, split at
     spaces, empty words dropped. Bytes are decoded by `decoded`.
     """
     tables = [pa.table({"word": pa.array([], pa.large_string()), "count": pa.array([], pa.int64())})]
     for batch in _batches(texts):
-        words, _ = _words(batch)
+        words, rows = _words(batch)
         occurrences = np.bincount(words.indices.to_numpy(), minlength=len(words.dictionary))
         tables.append(pa.table({"word": words.dictionary, "count": occurrences}))
+        tables += [word_pairs.count(words, rows)] if ngrams == 2 else []
         if len(tables) > BATCHES_TO_ADD:
             tables = [add_counts(tables)]
     return add_counts(tables)
@@ -82,6 +93,12 @@ def rank(counts: pa.Table, num_words: int) -> Vocabulary:
     """The words that get a column, most frequent first, equally frequent ones in the order of their characters."""
     ranked = counts.sort_by([("count", "descending"), ("word", "ascending")])
     return Vocabulary(tuple(ranked["word"].slice(0, num_words - RANK_OFFSET - 1).to_pylist()), num_words)
+
+
+def facts(counts: pa.Table) -> dict[str, int]:
+    """Entries of the manifest: how many different words, and pairs if they were counted, the training texts have."""
+    pairs = word_pairs.number_of(counts)
+    return {"distinct_words": len(counts) - pairs, **({"distinct_pairs": pairs} if pairs else {})}
 
 
 def load_vocabulary(path: Path, columns: int) -> Vocabulary:
@@ -102,7 +119,8 @@ def load_vocabulary(path: Path, columns: int) -> Vocabulary:
 def encode(texts: Iterable[Text], vocabulary: Vocabulary) -> MultiHot:
     """Multi-hot rows, (texts, columns), uint16 indices: a 1 where the word occurs.
 
-    Column 1 is set in every row, column 2 if a word has no column of its own. Each row depends on its text only.
+    Column 1 is set in every row, column 2 if a word has no column of its own; pairs without a column set none. Each row
+    depends on its text only.
     """
     parts = [_encode_batch(batch, vocabulary) for batch in _batches(texts)]
     lengths = np.concatenate([np.zeros(1, np.int64), *[np.diff(part.indptr) for part in parts]])
@@ -113,10 +131,11 @@ def encode(texts: Iterable[Text], vocabulary: Vocabulary) -> MultiHot:
 def _encode_batch(texts: list[bytes], vocabulary: Vocabulary) -> MultiHot:
     words, rows = _words(texts)
     column_of = np.array([vocabulary.column_of.get(word, DROPPED) for word in words.dictionary.to_pylist()], np.int64)
-    every_row = np.arange(len(texts))
+    every_row, empty = np.arange(len(texts)), np.empty(0, np.int64)
+    pair_rows, pairs = word_pairs.find(words, rows, vocabulary.pairs) if vocabulary.pairs else (empty, empty)
     indptr, indices = _distinct(
-        np.concatenate([rows, every_row]),
-        np.concatenate([column_of[words.indices.to_numpy()], np.full(len(texts), START)]),
+        np.concatenate([rows, pair_rows, every_row]),
+        np.concatenate([column_of[words.indices.to_numpy()], pairs, np.full(len(texts), START)]),
         len(texts),
         vocabulary.columns,
     )

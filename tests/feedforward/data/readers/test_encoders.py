@@ -169,6 +169,21 @@ def test_the_encoder_of_a_dataset_is_created_from_its_vectorized_files(tmp_path:
     assert encoders.of_dataset(text, tmp_path, {}) == TextEncoder(tokenizer.Vocabulary(("the", "film"), 9))
 
 
+@pytest.mark.parametrize("text", ["the film, the FILM", "not a good film", "film", "not good not good", "-"])
+def test_pairs_are_encoded_for_one_text_as_for_many_and_travel_with_the_encoder(text: str) -> None:
+    made = TextEncoder(tokenizer.Vocabulary(("film", "the", "the film", "not", "not good", "good film"), 12))
+    restored = encoders.load(made.settings(), made.files())
+    assert restored == made
+    alone, together = restored.encode([text]), tokenizer.encode([text], made.vocabulary)
+    assert isinstance(alone, MultiHot)
+    np.testing.assert_array_equal(alone.indices, together.indices)
+    words_alone = TextEncoder(tokenizer.Vocabulary(("the", "film", "not"), 9))
+    np.testing.assert_array_equal(
+        encoders.translate(together, made, words_alone).indices,  # type: ignore[union-attr]
+        words_alone.encode([text]).indices,
+    )
+
+
 def test_features_are_translated_into_another_vocabulary() -> None:
     other = TextEncoder(tokenizer.Vocabulary(("film", "bad", "good", "the"), 12))
     texts = ["the bad film", "a film don't größe", "the the unknown", "bad"]

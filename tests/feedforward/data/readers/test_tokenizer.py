@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -16,17 +18,23 @@ def split(text: str | bytes) -> list[str]:
     return [word for word in text.translate(str.maketrans(dict.fromkeys(FILTERS, " "))).split(" ") if word]
 
 
-def counted(texts: list) -> dict[str, int]:
+def terms(text: str | bytes, ngrams: int) -> list[str]:
+    """The words of a text and, for 2, the pairs of neighbors."""
+    found = split(text)
+    return found + [" ".join(pair) for pair in itertools.pairwise(found)] * (ngrams - 1)
+
+
+def counted(texts: list, ngrams: int = 1) -> dict[str, int]:
     counts: dict[str, int] = {}
     for text in texts:
-        for word in split(text):
-            counts[word] = counts.get(word, 0) + 1
+        for term in terms(text, ngrams):
+            counts[term] = counts.get(term, 0) + 1
     return counts
 
 
-def ranked(texts: list, num_words: int) -> list[str]:
+def ranked(texts: list, num_words: int, ngrams: int = 1) -> list[str]:
     """Ranks 1, 2, … whose index, rank + 3, is below num_words."""
-    order = sorted(counted(texts).items(), key=lambda item: (-item[1], item[0]))
+    order = sorted(counted(texts, ngrams).items(), key=lambda item: (-item[1], item[0]))
     return [word for rank, (word, _) in enumerate(order, 1) if rank + 3 < num_words]
 
 
@@ -35,6 +43,7 @@ def multi_hot(texts: list, vocabulary: list[str], columns: int) -> np.ndarray:
     rows = np.zeros((len(texts), columns), np.float32)
     for row, text in zip(rows, texts, strict=True):
         row[[1, *(index.get(word, 2) for word in split(text))]] = 1
+        row[[index[pair] for pair in terms(text, 2) if " " in pair and pair in index]] = 1
     return rows
 
 
@@ -55,26 +64,28 @@ some_text = st.one_of(
     st.lists(some_text, max_size=5),
     st.integers(5, 40),
     st.sampled_from([1, 40, 2**22]),
+    st.sampled_from([1, 2]),
 )
-@example(["half a pair \ud83d of surrogates"], [""], 9, 1)
-def test_words_counts_ranks_and_rows_match_keras(train, other, num_words, batch_bytes):
+@example(["half a pair \ud83d of surrogates"], [""], 9, 1, 1)
+def test_words_counts_ranks_and_rows_match_keras(train, other, num_words, batch_bytes, ngrams):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(words, "BATCH_BYTES", batch_bytes)
-        counts = words.count(train)
+        counts = words.count(train, ngrams)
         vocabulary = words.rank(counts, num_words)
         rows = words.encode(train + other, vocabulary)
-    assert dict(zip(*counts.to_pydict().values(), strict=True)) == counted(train)
-    assert list(vocabulary.words) == ranked(train, num_words)
+    assert dict(zip(*counts.to_pydict().values(), strict=True)) == counted(train, ngrams)
+    expected = ranked(train, num_words, ngrams)
+    assert list(vocabulary.words) == expected
     assert rows.indices.dtype == np.uint16
-    np.testing.assert_array_equal(rows.dense(), multi_hot(train + other, ranked(train, num_words), num_words))
+    np.testing.assert_array_equal(rows.dense(), multi_hot(train + other, expected, num_words))
     for start, stop in zip(rows.indptr, rows.indptr[1:], strict=False):
         assert (np.diff(rows.indices[start:stop].astype(int)) > 0).all()
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.lists(some_text, min_size=1, max_size=8))
-def test_one_text_is_encoded_as_in_a_batch(texts):
-    vocabulary = Vocabulary(tuple(ranked(texts, 20)), 20)
+@given(st.lists(some_text, min_size=1, max_size=8), st.sampled_from([1, 2]))
+def test_one_text_is_encoded_as_in_a_batch(texts, ngrams):
+    vocabulary = Vocabulary(tuple(ranked(texts, 20, ngrams)), 20)
     together = words.encode(texts, vocabulary)
     for row, text in enumerate(texts):
         alone = words.encode([text], vocabulary)
@@ -137,6 +148,15 @@ def test_counts_of_parts_add_up():
     parts = [["a b", "b c"], ["c c"], [""]]
     total = words.add_counts([words.count(part) for part in parts])
     assert dict(zip(*total.to_pydict().values(), strict=True)) == {"a": 1, "b": 2, "c": 3}
+
+
+def test_pairs_do_not_cross_texts_and_unknown_pairs_set_no_column():
+    counts = words.count(["not good", "film", "not good"], 2)
+    vocabulary = words.rank(counts, 8)
+    assert vocabulary.words == ("good", "not", "not good", "film")
+    assert words.facts(counts) == {"distinct_words": 3, "distinct_pairs": 1}
+    rows = words.encode(["Not, good!", "good not", "not"], vocabulary)
+    assert [row.tolist() for row in np.split(rows.indices, rows.indptr[1:-1])] == [[1, 4, 5, 6], [1, 4, 5], [1, 5]]
 
 
 def test_no_texts_give_no_rows():

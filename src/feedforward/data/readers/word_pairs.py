@@ -1,0 +1,84 @@
+"""Pairs of neighboring words as features (`reader.ngrams: 2`): their counts, and their columns in a vocabulary.
+
+A pair is written as its words with a space between them ("not good"). No word contains a space, so the vocabulary says
+which of its entries are pairs: it travels with a model without further settings.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+SPACE = " "
+
+Longs = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """The pairs of a vocabulary. parts: a number for each word that occurs in a pair.
+
+    keys: first part · number of parts + second part of each pair, in increasing order. columns: of the same pairs.
+    """
+
+    parts: dict[str, int]
+    keys: Longs
+    columns: Longs
+
+
+def of_text(words: Sequence[str]) -> list[str]:
+    """The pairs in a sequence of words, in order.
+
+    >>> of_text(["not", "so", "good"])
+    ['not so', 'so good']
+    """
+    return [f"{first}{SPACE}{second}" for first, second in itertools.pairwise(words)]
+
+
+def count(words: pa.DictionaryArray, rows: Longs) -> pa.Table:
+    """Number of occurrences of each pair, as `tokenizer.count`. rows: the text that each word belongs to."""
+    first, second, _ = _neighbors(words, rows)
+    size = max(1, len(words.dictionary))
+    pairs, occurrences = np.unique(first * size + second, return_counts=True)
+    left, right = (words.dictionary.take(pa.array(part)) for part in np.divmod(pairs, size))
+    names = pc.binary_join_element_wise(left, right, pa.scalar(SPACE, pa.large_string()))
+    return pa.table({"word": names, "count": occurrences})
+
+
+def number_of(counts: pa.Table) -> int:
+    """How many entries of a table of counts are pairs."""
+    return int(pc.sum(pc.match_substring(counts["word"], SPACE)).as_py() or 0)
+
+
+def lookup(column_of: Mapping[str, int]) -> Lookup | None:
+    """The pairs among the words of a vocabulary; None if there are none."""
+    pairs = [(word.split(SPACE), column) for word, column in column_of.items() if SPACE in word]
+    if not pairs:
+        return None
+    words = dict.fromkeys(word for pair, _ in pairs for word in pair)
+    parts = {word: number for number, word in enumerate(words)}
+    keys = np.array([parts[first] * len(parts) + parts[second] for (first, second), _ in pairs], np.int64)
+    order = np.argsort(keys)
+    return Lookup(parts, keys[order], np.array([column for _, column in pairs], np.int64)[order])
+
+
+def find(words: pa.DictionaryArray, rows: Longs, pairs: Lookup) -> tuple[Longs, Longs]:
+    """Row and column of each occurrence of a pair that has a column."""
+    first, second, rows = _neighbors(words, rows)
+    part_of = np.array([pairs.parts.get(word, -1) for word in words.dictionary.to_pylist()], np.int64)
+    first, second = part_of[first], part_of[second]
+    keys = np.where((first < 0) | (second < 0), -1, first * len(pairs.parts) + second)
+    places = np.minimum(np.searchsorted(pairs.keys, keys), len(pairs.keys) - 1)
+    known = pairs.keys[places] == keys
+    return rows[known], pairs.columns[places[known]]
+
+
+def _neighbors(words: pa.DictionaryArray, rows: Longs) -> tuple[Longs, Longs, Longs]:
+    """Dictionary indices of the first and second word of each pair, and its row; a pair does not cross texts."""
+    codes = words.indices.to_numpy().astype(np.int64)
+    together = rows[1:] == rows[:-1]
+    return codes[:-1][together], codes[1:][together], rows[1:][together]
