@@ -13,8 +13,8 @@ from markupsafe import Markup
 from feedforward.analysis.failures import RULE
 from feedforward.analysis.findings import Findings
 from feedforward.analysis.intervals import NEW_DATA, THIS_DATA
+from feedforward.reports import chart_data, html_page, lecture_figures, tables
 from feedforward.reports import comparison_section as contents
-from feedforward.reports import html_page, lecture_figures, tables
 from feedforward.reports.comparison_section import Reference
 
 
@@ -65,9 +65,13 @@ def render(findings: Sequence[Findings], additions: Additions | None = None) -> 
     additions = additions or Additions()
     lecture = {one.name: one for one in additions.lecture}
     sections = [_section(one, lecture.get(one.name), additions) for one in findings]
+    most = chart_data.MOST_NUMBERS // max(1, len(findings))
     protocols = [contents.protocols(one, lecture[one.name]) for one in findings if one.name in lecture]
-    return html_page.render(
+    data = [chart_data.dataset(one, additions.references.get(one.name, ()), most) for one in findings if one.variants]
+    page = html_page.render(
         "comparison.html",
+        data=html_page.json_for_script({"datasets": data}),
+        script=html_page.script("charts.js"),
         sections=sections,
         protocols=[entry for entry in protocols if entry["rows"]],
         additions=additions,
@@ -76,6 +80,7 @@ def render(findings: Sequence[Findings], additions: Additions | None = None) -> 
         rule=RULE,
         explained=tables.EXPLAINED,
     )
+    return html_page.with_policy(page)
 
 
 def _section(findings: Findings, lecture: Findings | None, additions: Additions) -> dict[str, Any]:

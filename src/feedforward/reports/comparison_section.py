@@ -35,6 +35,11 @@ class Reference:
         return [Level(self.name, self.estimates[statistic].mean)] if statistic in self.estimates else []
 
 
+def tone(index: int) -> str:
+    """The CSS class with the color of the variant at this position."""
+    return f"v{index % 7}"
+
+
 # --- answers ---------------------------------------------------------------------------------
 
 
@@ -89,7 +94,7 @@ def failures(findings: Findings) -> list[dict[str, str]]:
 def all_curves(findings: Findings, references: Sequence[Reference], wide: bool) -> Markup:
     """Mean validation losses with bands, and the losses of the references as gray lines."""
     series = [
-        Series(variant, "line", f"v{index % 7}", band)
+        Series(variant, "line", tone(index), band)
         for index, variant in enumerate(findings.variants)
         if (band := mean_band(findings.runs, variant, "val_cross_entropy"))
     ]

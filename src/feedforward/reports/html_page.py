@@ -1,13 +1,18 @@
-"""Self-contained HTML pages: one base template, inline style, small inline charts; no script, no network.
+"""Self-contained HTML pages: one base template, inline style and scripts, small inline charts; no network.
 
 A page shows only its input and never the time, so that equal content gives equal bytes.
 """
 
+import base64
+import hashlib
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 WIDTH, HEIGHT = 360, 210  # of a chart, in CSS pixels on a phone
@@ -21,6 +26,33 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     return pages.get_template(template).render(**values)
+
+
+def script(*names: str) -> Markup:
+    """The modules `scripts/<name>`, as the content of one <script> element."""
+    folder = files("feedforward.reports").joinpath("scripts")
+    text = "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names)
+    return Markup(text)  # noqa: S704  files of this package
+
+
+def json_for_script(value: Any) -> Markup:
+    """JSON that cannot end its <script> element: <, >, & and quotes are escaped; keys are sorted, NaN is refused."""
+    return htmlsafe_json_dumps(value, sort_keys=True, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+
+
+def digests(page: str, tag: str) -> list[str]:
+    """Sources of a content security policy that permit the inline elements <tag> of a page, by their SHA-256."""
+    parts = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+    return [f"'sha256-{base64.b64encode(hashlib.sha256(part.encode()).digest()).decode()}'" for part in parts]
+
+
+def with_policy(page: str) -> str:
+    """The page with a policy in its head that permits its own scripts, inline styles and pictures, and no request."""
+    policy = (
+        f"default-src 'none'; script-src {' '.join(digests(page, 'script'))}; style-src 'unsafe-inline'; img-src data:"
+    )
+    meta = Markup('<meta http-equiv="Content-Security-Policy" content="{}">').format(Markup(policy))  # noqa: S704
+    return page.replace('<head>\n<meta charset="utf-8">\n', f'<head>\n<meta charset="utf-8">\n{meta}\n', 1)
 
 
 def grouped_bars(

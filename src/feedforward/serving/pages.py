@@ -1,9 +1,6 @@
 """The service's self-contained pages. Their policy permits only their own scripts, and requests to this service."""
 
-import base64
 import functools
-import hashlib
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +9,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from feedforward.core.errors import FeedforwardError
 from feedforward.data.readers.row_encoder import RowEncoder
 from feedforward.promotion.bundle import Servable
+from feedforward.reports.html_page import digests
 from feedforward.serving.handlers import Handlers
 from feedforward.serving.prediction import Champion
 
@@ -24,8 +22,7 @@ class Page:
 
     def headers(self) -> dict[str, str]:
         """A content security policy that permits the page's own script and style, and requests to this service."""
-        scripts = " ".join(_digests(self.text, "script")) or "'none'"
-        styles = " ".join(_digests(self.text, "style")) or "'none'"
+        scripts, styles = (" ".join(digests(self.text, tag)) or "'none'" for tag in ("script", "style"))
         policy = {
             "default-src": "'none'",
             "script-src": scripts,
@@ -37,11 +34,6 @@ class Page:
             "frame-ancestors": "'none'",
         }
         return {"content-security-policy": "; ".join(f"{key} {value}" for key, value in policy.items())}
-
-
-def _digests(text: str, tag: str) -> list[str]:
-    parts = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
-    return [f"'sha256-{base64.b64encode(hashlib.sha256(part.encode()).digest()).decode()}'" for part in parts]
 
 
 @functools.cache

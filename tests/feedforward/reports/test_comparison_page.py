@@ -1,6 +1,10 @@
 """The page answers, needs no network, and leaves out sections without input."""
 
+import base64
 import dataclasses
+import hashlib
+import html
+import json
 import re
 from collections import Counter
 from html.parser import HTMLParser
@@ -14,7 +18,7 @@ from feedforward.analysis.failures import RULE
 from feedforward.analysis.findings import find
 from feedforward.analysis.intervals import NEW_DATA, THIS_DATA, Estimate
 from feedforward.config.schema import Params, load_params
-from feedforward.reports import comparison_page
+from feedforward.reports import chart_data, comparison_page
 from feedforward.reports.comparison_page import Additions, HardSample
 from feedforward.reports.comparison_section import Reference
 
@@ -84,7 +88,7 @@ def test_page_is_the_same_again_and_needs_no_network(params: Params) -> None:
     assert page == comparison_page.render(findings, everything(params))
     tags = Tags(page)
     assert not tags.open
-    assert not tags.scripts
+    assert tags.scripts == 2  # the charts' data and code
     assert not [address for address in tags.addresses if "//" in address]
     assert "url(" not in page
     assert Counter(tags.ids).most_common(1)[0][1] == 1
@@ -109,6 +113,7 @@ def test_every_claim_has_a_verdict_and_every_variant_a_row(page: str, params: Pa
             assert re.search(
                 rf"(supported|contradicted|no difference that matters|undecided) {re.escape(claim.text)}", text
             )
+    page = page[: page.index("<script>")]
     for variant in params.variants:
         assert page.count(f'<th scope="row">{variant}</th>') >= 2 * len(params.datasets)
 
@@ -126,6 +131,49 @@ def test_what_is_not_given_is_left_out(page: str, params: Params) -> None:
         "duplicates, train: 96",
     ):
         assert present in whole
+
+
+def test_no_name_leaves_its_place_in_the_data_of_the_charts(params: Params) -> None:
+    findings = find(like_the_lecture(params, [0]), params)
+    name = "</script><script>alert(1)</script>"
+    references = {findings[0].name: [Reference(name, {"best_val_cross_entropy": Estimate(1, 0.5)})]}
+    page = comparison_page.render(findings, Additions(references=references))
+    assert Tags(page).scripts == 2
+    data = page.split('id="chart-data">')[1].split("</script>")[0]
+    assert "<" not in data
+    assert json.loads(data)["datasets"][0]["references"][0]["name"] == name
+
+
+def test_the_policy_permits_the_script_of_the_page_alone(page: str) -> None:
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]+)"', page)
+    assert policy is not None
+    code = page.split("<script>")[1].split("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+    assert f"default-src 'none'; script-src 'sha256-{digest}';" in html.unescape(policy[1])
+    assert not re.findall(r'<[^>]+\son[a-z]+="', page)
+
+
+def test_many_seeds_keep_the_page_small(params: Params) -> None:
+    findings = find(like_the_lecture(params, range(60)), params)
+    page = comparison_page.render(findings)
+    assert len(page.encode()) < 3_000_000
+    [data, *_] = [chart_data.dataset(one, most=4 * 20 * 5 * 3) for one in findings if one.name == "imdb"]
+    assert [len(variant["curves"]["val_cross_entropy"]["runs"]) for variant in data["variants"]] == 5 * [3]
+    assert len(data["variants"][0]["seeds"]) == 60
+
+
+def test_the_charts_have_the_numbers_of_the_tables(params: Params) -> None:
+    [*_, findings] = find(like_the_lecture(params, range(3)), params)
+    data = chart_data.dataset(findings)
+    for variant in data["variants"]:
+        estimate = findings.summary[variant["name"]]["rise"]
+        assert variant["statistics"]["rise"]["mean"] == pytest.approx(estimate.mean, rel=1e-5)
+        assert [seed for seed, _ in variant["statistics"]["rise"]["values"]] == [0, 1, 2]
+        curve = variant["curves"]["val_cross_entropy"]
+        assert curve["mean"] == pytest.approx([sum(each) / 3 for each in zip(*curve["runs"], strict=True)], rel=1e-4)
+    gaps = {entry["name"]: entry["mean"] for entry in data["differences"] if entry["statistic"] == "rise"}
+    means = {each.left: each.estimate.mean for each in findings.differences if each.statistic == "rise"}
+    assert gaps == pytest.approx(means, rel=1e-4)
 
 
 def test_texts_of_samples_are_shown_and_not_obeyed(params: Params) -> None:

@@ -25,6 +25,7 @@ IN_PICTURES = CONTRAST.replace(
     "getComputedStyle(at).color,", "getComputedStyle(at)[at instanceof SVGElement ? 'fill' : 'color'],"
 )
 FOCUSED = "document.activeElement"
+FOCUSABLE = 'a[href], button, select, summary, [tabindex="0"]'
 VISIBLE = f"""() => {{
   const box = {FOCUSED}.getBoundingClientRect(), style = getComputedStyle({FOCUSED});
   return box.width > 0 && box.right > 0 && box.left < innerWidth && box.bottom > 0 && box.top < innerHeight
@@ -82,7 +83,7 @@ def test_the_keyboard_reaches_everything_in_the_order_of_the_page(page: "Page") 
     assert page.evaluate(f"{FOCUSED}.className") == "skip"
     assert page.evaluate(VISIBLE)
     reached = [page.evaluate_handle(FOCUSED)]
-    wanted = page.evaluate("document.querySelectorAll('a[href], [tabindex=\"0\"]').length")
+    wanted = page.evaluate(f"[...document.querySelectorAll('{FOCUSABLE}')].filter((at) => at.checkVisibility()).length")
     for _ in range(wanted - 1):
         page.keyboard.press("Tab")
         assert page.evaluate(VISIBLE), page.evaluate(f"{FOCUSED}.outerHTML.slice(0, 80)")

@@ -1,0 +1,131 @@
+"""The data of the explorable charts as JSON values: curves and statistics by variant, intervals, single seeds."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from feedforward.analysis import comparisons, statistics
+from feedforward.analysis.curves import Band, mean_band
+from feedforward.analysis.findings import Findings
+from feedforward.analysis.intervals import Estimate
+from feedforward.analysis.run_result import SCORES, RunResult
+from feedforward.analysis.statistics import STATISTICS
+from feedforward.reports.comparison_section import Reference, tone
+from feedforward.reports.tables import rounded
+
+MOST_NUMBERS = 100_000  # in the curves of single seeds: less than 1 MB; beyond, only the first seeds of each variant
+LEVELS = {"val_cross_entropy": "best_val_cross_entropy"}  # curve → the statistic of a reference that is drawn with it
+LEVELS |= {f"val_{score}": f"best_val_{score}" for score in SCORES}
+
+
+def dataset(findings: Findings, references: Sequence[Reference] = (), most: int = MOST_NUMBERS) -> dict[str, Any]:
+    """Everything that the charts of a dataset need.
+
+    most: the largest number of values in the curves of single seeds.
+    """
+    kinds, replicas = curve_kinds(findings.runs), [run for run in findings.runs if run.role == "replica"]
+    epochs = max((len(run.curves["loss"]) for run in replicas), default=1)
+    seeds = max(1, most // (epochs * len(kinds) * max(1, len(findings.variants))))
+    names = [name for name, one in STATISTICS.items() if any(one.role == "replica" and name in summary
+             for summary in findings.summary.values())]  # fmt: skip
+    return {
+        "name": findings.name,
+        "baseline": findings.baseline,
+        "curves": kinds,
+        "statistics": [statistic(name) for name in names],
+        "variants": [
+            variant(replicas, name, tone(index), kinds, findings.summary[name], seeds)
+            for index, name in enumerate(findings.variants)
+        ],
+        "differences": _differences(findings),
+        "references": [_reference(one) for one in references],
+    }
+
+
+def curve_kinds(runs: Sequence[RunResult]) -> list[dict[str, Any]]:
+    """The curves that some replica has, the validation loss first. falls: whether lower values are better."""
+    names = {name for run in runs if run.role == "replica" for name in run.curves}
+    labels = {"cross_entropy": "loss", **SCORES}
+    kinds = {f"{part}{name}": f"{'validation' if part else 'training'} {label}"
+             for name, label in labels.items() for part in ("val_", "")}  # fmt: skip
+    return [
+        {"key": key, "label": label, "decimals": 4, "falls": not key.endswith("accuracy")}
+        for key, label in kinds.items()
+        if key in names
+    ]
+
+
+def statistic(name: str) -> dict[str, Any]:
+    """Key, label and decimals of a statistic."""
+    return {"key": name, "label": STATISTICS[name].label, "decimals": STATISTICS[name].decimals}
+
+
+def variant(
+    runs: Sequence[RunResult],
+    name: str,
+    color: str,
+    kinds: Sequence[Mapping[str, Any]],
+    estimates: Mapping[str, Estimate],
+    seeds: int,
+) -> dict[str, Any]:
+    """Curves and statistics of a variant; the curves of its first `seeds` seeds one by one."""
+    own = sorted((run for run in runs if run.variant == name), key=lambda run: run.seed)
+    curves = {}
+    for kind in kinds:
+        if band := mean_band(own, name, kind["key"]):
+            single = [run.curves[kind["key"]] for run in own[:seeds] if kind["key"] in run.curves]
+            curves[kind["key"]] = _band(band) | {"runs": [_numbers(curve) for curve in single]}
+    return {
+        "name": name,
+        "tone": color,
+        "seeds": [run.seed for run in own],
+        "curves": curves,
+        "statistics": {
+            key: _estimate(estimate) | {"values": _pairs(statistics.sample(own, name, key))}
+            for key, estimate in estimates.items()
+            if STATISTICS[key].role == "replica"
+        },
+    }
+
+
+def _band(band: Band) -> dict[str, Any]:
+    sides = {"mean": band.mean, "low": band.low, "high": band.high}
+    return {name: None if side is None else [_fine(value) for value in side.tolist()] for name, side in sides.items()}
+
+
+def _estimate(estimate: Estimate) -> dict[str, Any]:
+    return {"mean": _fine(estimate.mean), "low": _fine(estimate.low), "high": _fine(estimate.high)}
+
+
+def _differences(findings: Findings) -> list[dict[str, Any]]:
+    """Differences from the baseline by statistic and variant."""
+    tones = {name: tone(index) for index, name in enumerate(findings.variants)}
+    entries = []
+    for d in findings.differences:
+        left, right = (statistics.sample(findings.runs, name, d.statistic) for name in (d.left, d.right))
+        shared = [seed for seed in sorted(left) if seed in right]
+        values = dict(zip(shared, comparisons.paired(left, right), strict=True))
+        entry = {"statistic": d.statistic, "name": d.left, "tone": tones[d.left], "decided": d.decided}
+        entries.append(entry | _estimate(d.estimate) | {"values": _pairs(values)})
+    return entries
+
+
+def _reference(reference: Reference) -> dict[str, Any]:
+    estimates = reference.estimates
+    return {
+        "name": reference.name,
+        "levels": {curve: rounded(estimates[key].mean) for curve, key in LEVELS.items() if key in estimates},
+        "statistics": {key: _estimate(estimate) | {"values": []} for key, estimate in estimates.items()},
+    }
+
+
+def _fine(value: float | None) -> float | None:
+    """The value with nine digits, so that rounding it again gives what the tables show."""
+    return None if value is None else float(f"{value:.9g}")
+
+
+def _numbers(values: Sequence[float]) -> list[float | None]:
+    return [rounded(value) for value in values]
+
+
+def _pairs(values: Mapping[int, float]) -> list[list[Any]]:
+    return [[seed, rounded(value)] for seed, value in values.items()]

@@ -1,0 +1,453 @@
+"use strict";
+// Explorable charts over the JSON data of the element #chart-data. A page without this script shows the same charts as
+// static pictures. Names enter the page as text nodes and attributes, never as markup.
+
+
+const DATA = JSON.parse(document.getElementById("chart-data").textContent);
+
+function make(tag, attributes = {}, ...children) {
+  return fill(document.createElement(tag), attributes, children);
+}
+
+function shape(tag, attributes = {}, ...children) {
+  return fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+}
+
+function fill(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) if (value !== null) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
+function button(text, onclick, attributes = {}) {
+  const element = make("button", { type: "button", ...attributes }, text);
+  element.onclick = onclick;
+  return element;
+}
+
+function choice(text, options, onchange) { // a labeled <select>; options: [value, text] pairs
+  const select = make("select", {}, ...options.map(([value, shown]) => make("option", { value }, shown)));
+  select.onchange = () => onchange(select.value);
+  return [make("label", {}, `${text} `, select), select];
+}
+
+// --- numbers -----------------------------------------------------------------------------------
+
+function number(value, decimals) { // as reports.tables.number
+  const tie = Number.isInteger(value * 2 ** (decimals + 1)) && Math.abs((value * 10 ** decimals) % 1) === 0.5; // half to even
+  const text = (tie ? (2 * Math.round((value * 10 ** decimals) / 2)) / 10 ** decimals : value).toFixed(decimals);
+  return Number(text) ? text.replace("-", "−") : text.replace("-", "");
+}
+
+function interval({ mean, low, high }, decimals) {
+  const limits = low === null || low === undefined ? "" : ` [${number(low, decimals)}, ${number(high, decimals)}]`;
+  return number(mean, decimals) + limits;
+}
+
+function ticks(low, high, most) { // as reports.svg_charts.ticks: round numbers that enclose low and high
+  const least = Math.max(high - low, 1e-9) / most, power = 10 ** Math.floor(Math.log10(least));
+  const step = power * [1, 2, 2.5, 5, 10].find((digit) => power * digit >= least * (1 - 1e-9));
+  const first = Math.floor(low / step + 1e-9), last = Math.max(Math.ceil(high / step - 1e-9), first + 1);
+  return Array.from({ length: last - first + 1 }, (_, k) => Number(((first + k) * step).toPrecision(12)));
+}
+
+function logTicks(low, high) {
+  const marks = [];
+  for (let power = Math.floor(Math.log10(low)); 10 ** power <= high; power += 1) {
+    marks.push(...[1, 2, 5].map((digit) => Number((digit * 10 ** power).toPrecision(12))));
+  }
+  const inside = marks.filter((mark) => mark >= low && mark <= high);
+  return inside.length > 3 ? inside : ticks(low, high, 5).filter((mark) => mark >= low && mark <= high);
+}
+
+function digits(marks) { // decimals that tell the marks apart
+  for (let k = 0; k < 12; k += 1) if (marks.every((mark) => Math.abs(Number(mark.toFixed(k)) - mark) < 1e-9)) return k;
+  return 12;
+}
+
+const extent = (values) => values.reduce(([low, high], v) => [Math.min(low, v), Math.max(high, v)], [Infinity, -Infinity]);
+
+// --- curves by epoch ---------------------------------------------------------------------------
+// view: { lines: [{ name, tone, mark, mean, low, high, runs }], levels: [{ name, value }], first, last, epoch, log,
+//   runs (whether to draw them), label, decimals, summary }
+
+function rangeOf({ lines, levels, first, last, runs, log }) { // as analysis.curves.shown_range, for the epochs shown
+  const cut = (values) => (values || []).slice(first - 1, last);
+  const [low, high] = extent(lines.flatMap((line) => cut(line.mean)));
+  const pad = 0.15 * (high - low);
+  let [bottom, top] = extent(lines.flatMap((line) => [...cut(line.low), ...cut(line.high), low, high]));
+  [bottom, top] = [Math.max(bottom, low - pad), Math.min(top, high + pad)];
+  const further = runs ? lines.flatMap((line) => (line.runs || []).flatMap(cut)) : [];
+  const near = levels.map(({ value }) => value).filter((v) => v >= low - (high - low) / 2 && v <= high + (high - low) / 2);
+  [bottom, top] = extent([bottom, top, ...further, ...near]);
+  if (!Number.isFinite(bottom)) return [0, 1];
+  if (!log) return [bottom, top];
+  const least = extent(lines.flatMap((line) => cut(line.mean)).filter((v) => v > 0))[0];
+  return [bottom > 0 ? bottom : least, top * 1.02];
+}
+
+function curveChart(host, { move, zoom }) { // draws into host; move(epoch) and zoom(first, last) when a user asks
+  const surface = make("div", { class: "surface", tabindex: 0, role: "slider", "aria-orientation": "horizontal" });
+  host.append(surface);
+  let view, scale, from = null;
+
+  function show(next) {
+    view = next;
+    const { first, last, epoch, label, summary } = view;
+    const spoken = { "aria-label": `${label} by epoch`, "aria-valuemin": first, "aria-valuemax": last, "aria-valuenow": epoch };
+    fill(surface, { ...spoken, "aria-valuetext": summary }, []);
+    const width = Math.max(host.clientWidth, 280), height = width < 560 ? 270 : 400;
+    const names = Math.max(0, ...view.lines.map((line) => line.name.length));
+    scale = plotArea(width, height, 12 + Math.min(7 * names, width / 3), view);
+    const inside = shape("svg", { x: scale.left, y: scale.top - 6, width: scale.right - scale.left, height: scale.bottom - scale.top + 12 });
+    const plot = shape("g", { transform: `translate(${-scale.left} ${6 - scale.top})` }, ...marksOf(view, scale));
+    inside.append(plot);
+    surface.replaceChildren(shape("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" },
+      ...axes(view, scale), inside, ...endNames(view, scale), cursor(view, scale), shape("rect", { class: "selection" })));
+  }
+
+  const epochAt = (event) => {
+    const box = surface.getBoundingClientRect();
+    const x = ((event.clientX - box.left) / box.width) * scale.width;
+    return Math.min(Math.max(Math.round(scale.epoch(x)), view.first), view.last);
+  };
+  surface.onpointerdown = (event) => {
+    move(epochAt(event));
+    if (event.pointerType !== "mouse" || event.button) return;
+    from = epochAt(event);
+    surface.setPointerCapture(event.pointerId);
+  };
+  surface.onpointermove = (event) => {
+    const epoch = epochAt(event);
+    if (epoch !== view.epoch) move(epoch);
+    if (from === null) return;
+    const [a, b] = [from, epoch].sort((x, y) => x - y).map(scale.x);
+    fill(surface.querySelector(".selection"), { x: a, width: b - a, y: scale.top, height: scale.bottom - scale.top }, []);
+  };
+  surface.onpointerup = (event) => {
+    const [a, b] = [from ?? 0, epochAt(event)].sort((x, y) => x - y);
+    const selected = from !== null && b > a;
+    from = null;
+    if (selected) zoom(a, b);
+  };
+  surface.onpointercancel = () => { from = null; };
+  surface.onkeydown = (event) => {
+    const { first, last, epoch } = view;
+    const to = { ArrowLeft: epoch - 1, ArrowDown: epoch - 1, ArrowRight: epoch + 1, ArrowUp: epoch + 1, Home: first, End: last,
+      PageDown: epoch - 5, PageUp: epoch + 5 }[event.key];
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (to !== undefined) move(Math.min(Math.max(to, first), last));
+    else if (event.key === "+" || event.key === "=") closer(view, zoom, 0.5);
+    else if (event.key === "-") closer(view, zoom, 2);
+    else if (event.key === "0" || event.key === "Escape") zoom(1, Infinity);
+    else return;
+    event.preventDefault();
+  };
+  let drawn = 0;
+  new ResizeObserver(() => {
+    if (!view || host.clientWidth === drawn) return;
+    drawn = host.clientWidth;
+    show(view);
+  }).observe(host);
+  return { show, surface };
+}
+
+function closer({ first, last, epoch }, zoom, factor) { // show `factor` times as many epochs, around the chosen one
+  const half = Math.max(1, Math.round(((last - first) * factor) / 2));
+  zoom(epoch - half, epoch + half);
+}
+
+function plotArea(width, height, right, view) { // the rectangle of the curves, and the scales of both axes
+  const area = { width, left: 44, right: width - right, top: 26, bottom: height - 34 };
+  let [low, high] = rangeOf(view);
+  area.marks = view.log ? logTicks(low, high) : ticks(low, high, 5);
+  if (!view.log) [low, high] = [area.marks[0], area.marks.at(-1)];
+  const along = view.log ? Math.log : (v) => v, clip = (v) => Math.min(Math.max(v, low), high);
+  const [x0, x1] = [view.first - 0.4, view.last + 0.4];
+  area.shows = (v) => v >= low && v <= high;
+  area.x = (epoch) => area.left + ((area.right - area.left) * (epoch - x0)) / (x1 - x0);
+  area.epoch = (x) => x0 + ((x - area.left) * (x1 - x0)) / (area.right - area.left);
+  area.y = (v) => area.bottom - ((area.bottom - area.top) * (along(clip(v)) - along(low))) / (along(high) - along(low));
+  return area;
+}
+
+function axes({ label, first, last, log }, { left, right, top, bottom, marks, x, y }) {
+  const decimals = digits(marks), step = [1, 2, 5, 10, 20, 50, 100, 500].find((each) => (last - first) / each <= (right - left) / 34) || 1000;
+  const epochs = [first, ...Array.from({ length: last - first }, (_, k) => first + k + 1).filter((epoch) => epoch % step === 0 && epoch - first >= step / 2)];
+  return [
+    ...marks.flatMap((mark) => [
+      shape("line", { class: "grid", x1: left, x2: right, y1: y(mark), y2: y(mark) }),
+      shape("text", { class: "end", x: left - 6, y: y(mark) + 4 }, number(mark, decimals)),
+    ]),
+    ...epochs.map((epoch) => shape("text", { class: "middle", x: x(epoch), y: bottom + 16 }, String(epoch))),
+    shape("text", { class: "end", x: right, y: bottom + 30 }, "epoch"),
+    shape("text", { x: 2, y: top - 14 }, log ? `${label}, logarithmic` : label),
+  ];
+}
+
+function marksOf({ lines, levels, runs }, { left, right, x, y, shows }) {
+  const path = (values) => values.map((v, k) => `${k ? "L" : "M"}${x(k + 1).toFixed(1)} ${y(v).toFixed(1)}`).join("");
+  const points = (values, k0 = 1, by = 1) => values.map((v, k) => `${x(k0 + by * k).toFixed(1)},${y(v).toFixed(1)}`).join(" ");
+  const single = runs ? lines.flatMap((line) => (line.runs || []).map((run) => shape("path", { class: `seed ${line.tone}`, d: path(run) }))) : [];
+  const bands = lines.filter((line) => line.low).map((line) => {
+    const back = [...line.high].reverse();
+    return shape("polygon", { class: `band ${line.tone}`, points: `${points(line.low)} ${points(back, back.length, -1)}` });
+  });
+  const drawn = lines.flatMap((line) => {
+    if (line.mark === "dot") return line.mean.map((v, k) => shape("circle", { class: `dot ${line.tone}`, cx: x(k + 1), cy: y(v), r: 3 }));
+    if (line.mark === "plus") return line.mean.map((v, k) => shape("path", { class: `plus ${line.tone}`, d: `M${x(k + 1)} ${y(v)}m-4 0h8m-4 -4v8` }));
+    const best = line.falls === false ? -1 : line.mean.indexOf(Math.min(...line.mean));
+    return [
+      shape("polyline", { class: `line ${line.tone}`, points: points(line.mean) }),
+      ...(best < 0 ? [] : [shape("circle", { class: `lowest ${line.tone}`, cx: x(best + 1), cy: y(line.mean[best]), r: 4.5 })]),
+    ];
+  });
+  return [...bands, ...single, ...levels.filter((level) => shows(level.value)).flatMap((level) => [
+    shape("line", { class: "level", x1: left, x2: right, y1: y(level.value), y2: y(level.value) }),
+    shape("text", { x: left + 4, y: y(level.value) - 4 }, level.name),
+  ]), ...drawn];
+}
+
+function endNames({ lines, last }, { left, right, y, width }) { // at the ends of the curves, without overlaps
+  const value = (line) => line.mean[Math.min(last, line.mean.length) - 1];
+  const room = Math.floor((width - right - 6) / 7);
+  let below = Infinity;
+  return lines.filter((line) => value(line) !== undefined).sort((a, b) => value(a) - value(b)).map((line) => {
+    below = Math.min(y(value(line)) + 4, below - 15);
+    const text = line.name.length > room ? `${line.name.slice(0, room - 1)}…` : line.name;
+    return shape("text", { class: `name ${line.tone}`, x: right + 4, y: below }, text);
+  });
+}
+
+function cursor({ lines, epoch }, { top, bottom, x, y }) {
+  return shape("g", {}, shape("line", { class: "cursor", x1: x(epoch), x2: x(epoch), y1: top, y2: bottom }),
+    ...lines.filter((line) => line.mean[epoch - 1] !== undefined)
+      .map((line) => shape("circle", { class: `dot ${line.tone}`, cx: x(epoch), cy: y(line.mean[epoch - 1]), r: 4 })));
+}
+
+function readout(list, { lines, epoch, decimals }) { // the values at the cursor, as a list; returns them as a sentence
+  const at = (line) => ({ mean: line.mean[epoch - 1], low: line.low?.[epoch - 1], high: line.high?.[epoch - 1] });
+  const here = lines.filter((line) => line.mean[epoch - 1] !== undefined);
+  list.replaceChildren(make("li", {}, `Epoch ${epoch}`), ...here.map((line) => {
+    const [mean, ...limits] = interval(at(line), decimals).split(" [");
+    return make("li", {}, make("span", { class: `key ${line.tone}` }), `${line.name} `, make("strong", {}, mean),
+      make("span", { class: "soft" }, ...limits.map((text) => ` [${text}`)));
+  }));
+  return `Epoch ${epoch}: ${here.map((line) => `${line.name} ${interval(at(line), decimals)}`).join("; ") || "no curve"}`;
+}
+
+// --- intervals by row --------------------------------------------------------------------------
+// rows: [{ name, tone, mean, low, high, values: [[seed, value]], decided }]
+
+function rowChart(host, { rows, label, decimals, zero, runs }) {
+  const width = Math.max(host.clientWidth, 280), height = 46 * rows.length + 34, left = 6, right = width - 12;
+  const all = rows.flatMap((row) => [row.mean, row.low ?? row.mean, row.high ?? row.mean, ...(runs ? row.values.map(([, v]) => v) : [])]);
+  const [low, high] = extent([...all, ...(zero ? [0] : [])]);
+  const marks = rows.length ? ticks(low, high, width < 560 ? 4 : 8) : [0, 1];
+  const x = (v) => left + 14 + ((right - left - 28) * (v - marks[0])) / (marks.at(-1) - marks[0]);
+  const bottom = 46 * rows.length + 4;
+  const axis = marks.flatMap((mark) => [
+    shape("line", { class: zero && mark === 0 ? "zero" : "grid", x1: x(mark), x2: x(mark), y1: 0, y2: bottom }),
+    shape("text", { class: "middle", x: x(mark), y: bottom + 16 }, number(mark, digits(marks))),
+  ]);
+  const drawn = rows.flatMap((row, k) => {
+    const y = 46 * k + 32;
+    return [
+      shape("text", { class: `name ${row.tone}`, x: left, y: y - 14 }, row.name),
+      shape("text", { class: "ink end", x: right, y: y - 14 }, interval(row, decimals)),
+      ...(runs ? row.values.map(([seed, v]) => shape("circle", { class: `seed-dot ${row.tone}`, cx: x(v), cy: y, r: 4 },
+        shape("title", {}, `${row.name}, seed ${seed}: ${number(v, decimals)}`))) : []),
+      ...(row.low === null ? [] : [shape("line", { class: `line ${row.tone}`, x1: x(row.low), x2: x(row.high), y1: y, y2: y })]),
+      shape("circle", { class: `${row.decided === false ? "hollow" : "dot"} ${row.tone}`, cx: x(row.mean), cy: y, r: 5 }),
+    ];
+  });
+  const spoken = `${label}: ${rows.map((row) => `${row.name} ${interval(row, decimals)}`).join("; ") || "nothing shown"}`;
+  host.replaceChildren(shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": spoken }, ...axis, ...drawn));
+}
+
+// --- the state in the address ------------------------------------------------------------------
+// #SECTION?KEY=VALUE&…: parts register here. write(): [key, value] pairs that differ from the default; read(get): apply.
+
+const parts = [];
+
+function remember(section) { // put the state of all parts into the address; returns it
+  const values = new URLSearchParams(parts.flatMap((part) => part.write()));
+  const fragment = `#${section}${values.size ? `?${values}` : ""}`;
+  try { history.replaceState(null, "", fragment); } catch { /* a page inside a page without an address of its own */ }
+  for (const link of document.querySelectorAll("a.permalink")) link.href = fragment.replace(/^#[^?]*/, `#${link.dataset.section}`);
+  return fragment;
+}
+
+function restore() {
+  const [section, query] = location.hash.slice(1).split("?");
+  if (query === undefined) return; // a plain link into the page changes nothing
+  const values = new URLSearchParams(query);
+  for (const part of parts) part.read((key) => values.get(key));
+  remember(section);
+  document.getElementById(section)?.scrollIntoView();
+}
+
+// --- sorting tables ----------------------------------------------------------------------------
+
+function sortable(table) { // a button in each heading; key: table.dataset.sort
+  const headings = [...table.tHead.rows[0].cells], body = table.tBodies[0], original = [...body.rows];
+  let column = -1, way = 1;
+  const value = (row) => {
+    const text = row.cells[column].textContent.trim().replace("−", "-"), match = /^-?[\d.,]+(e-?\d+)?/.exec(text);
+    return match ? Number(match[0].replaceAll(",", "")) : text;
+  };
+  const order = (a, b) => {
+    const [one, other] = [value(a), value(b)];
+    if (typeof one !== typeof other) return typeof one === "number" ? -1 : 1; // what has no value comes last
+    return way * (typeof one === "number" ? one - other : one.localeCompare(other, "en"));
+  };
+  function sort(next, nextWay) {
+    [column, way] = [next, nextWay];
+    body.append(...(column < 0 ? original : [...original].sort(order)));
+    headings.forEach((cell, k) => cell.setAttribute("aria-sort", k !== column ? "none" : way > 0 ? "ascending" : "descending"));
+  }
+  headings.forEach((cell, k) => {
+    const text = [...cell.childNodes];
+    cell.replaceChildren(button("", () => {
+      sort(...(column !== k ? [k, 1] : way > 0 ? [k, -1] : [-1, 1]));
+      remember(table.closest("section").id);
+    }, { class: "sort" }));
+    cell.firstChild.append(...text);
+  });
+  parts.push({
+    write: () => (column < 0 ? [] : [[table.dataset.sort, `${column}${way > 0 ? "up" : "down"}`]]),
+    read: (get) => {
+      const match = /^(\d+)(up|down)$/.exec(get(table.dataset.sort) || "");
+      sort(...(match && match[1] < headings.length ? [Number(match[1]), match[2] === "up" ? 1 : -1] : [-1, 1]));
+    },
+  });
+}
+
+// --- exploring a dataset -----------------------------------------------------------------------
+
+function explore(figure, data) { // curves that can be chosen, and below `[data-statistics]` statistics
+  const initial = { off: new Set(), curve: data.curves[0].key, runs: false, log: false, first: 1, last: Infinity, epoch: Infinity,
+    statistic: data.statistics[0]?.key, difference: data.differences.length > 0 };
+  let state = { ...initial };
+  const key = (name) => `${data.name}.${name}`;
+  const status = make("p", { class: "unseen", role: "status" }), list = make("ul", { class: "readout small" });
+  const chart = make("div"), title = figure.querySelector("[data-title]");
+  const curves = curveChart(chart, {
+    move: (epoch) => { state.epoch = epoch; draw(); },
+    zoom: (first, last) => change({ first, last }, (view) => `Epochs ${view.first} to ${view.last}`),
+  });
+
+  const visible = () => data.variants.filter((variant) => !state.off.has(variant.name));
+  function viewOf() {
+    const { key: curve, label, decimals, falls } = data.curves.find((each) => each.key === state.curve);
+    const lines = visible().filter((variant) => variant.curves[curve])
+      .map((variant) => ({ name: variant.name, tone: variant.tone, falls, ...variant.curves[curve] }));
+    const most = Math.max(2, ...lines.map((line) => line.mean.length));
+    const last = Math.min(Math.max(state.last, 2), most), first = Math.max(Math.min(state.first, last - 1), 1);
+    const levels = data.references.filter((each) => curve in each.levels).map((each) => ({ name: each.name, value: each.levels[curve] }));
+    const epoch = Math.min(Math.max(state.epoch, first), last);
+    return { lines, levels, first, last, epoch, log: state.log, runs: state.runs, label, decimals };
+  }
+
+  function draw() {
+    const view = viewOf();
+    view.summary = readout(list, view);
+    title.textContent = `${view.label[0].toUpperCase()}${view.label.slice(1)} by epoch`;
+    curves.show(view);
+    return view;
+  }
+
+  function change(values, say) { // new values of the state; say(view): what the live region announces
+    Object.assign(state, values);
+    const view = draw();
+    show();
+    statistics.draw(state, visible());
+    remember(data.name);
+    status.textContent = say(view);
+  }
+
+  const toggles = data.variants.map((variant) => button(variant.name, () => {
+    const off = new Set(state.off);
+    if (!off.delete(variant.name)) off.add(variant.name);
+    change({ off }, () => `${visible().length} of ${data.variants.length} variants shown`);
+  }, { class: `toggle ${variant.tone}` }));
+  const [pick, curve] = choice("Curve", data.curves.map((each) => [each.key, each.label]), (value) => change({ curve: value }, (view) => view.label));
+  const runs = button("Single seeds", () => change({ runs: !state.runs }, () => `Single seeds ${state.runs ? "shown" : "hidden"}`));
+  const log = button("Log scale", () => change({ log: !state.log }, () => `${state.log ? "Logarithmic" : "Linear"} scale`));
+  const zoomed = [["Zoom in", 0.5, "+"], ["Zoom out", 2, "−"]].map(([name, factor, text]) => button(text, () => closer(viewOf(), (first, last) =>
+    change({ first, last }, (view) => `Epochs ${view.first} to ${view.last}`), factor), { "aria-label": name, title: name }));
+  const whole = button("All epochs", () => change({ first: 1, last: Infinity }, (view) => `Epochs 1 to ${view.last}`));
+  const link = make("a", { class: "permalink small", href: `#${data.name}`, "data-section": data.name }, "Link to this view");
+  const statistics = explorable(data, change);
+
+  function show() { // the state of the buttons
+    toggles.forEach((toggle, k) => toggle.setAttribute("aria-pressed", !state.off.has(data.variants[k].name)));
+    runs.setAttribute("aria-pressed", state.runs);
+    log.setAttribute("aria-pressed", state.log);
+    curve.value = state.curve;
+  }
+
+  parts.push({
+    write: () => {
+      const { off, first, last, log: isLog, runs: single } = state, known = data.variants.map((variant) => variant.name);
+      const zoomedIn = first > 1 || Number.isFinite(last);
+      return [["curve", state.curve, state.curve !== initial.curve], ["off", known.filter((name) => off.has(name)).join(","), off.size],
+        ["seeds", 1, single], ["log", 1, isLog], ["epochs", `${viewOf().first}-${viewOf().last}`, zoomedIn],
+        ["statistic", state.statistic, state.statistic !== initial.statistic], ["values", 1, state.difference !== initial.difference]]
+        .filter(([, , changed]) => changed).map(([name, value]) => [key(name), value]);
+    },
+    read: (get) => {
+      const one = (name, entries) => (entries.some((each) => each.key === get(key(name))) ? get(key(name)) : initial[name]);
+      const span = /^(\d{1,6})-(\d{1,6})$/.exec(get(key("epochs")) || "");
+      const off = new Set((get(key("off")) || "").split(",").filter((name) => data.variants.some((variant) => variant.name === name)));
+      state = { ...initial, off, curve: one("curve", data.curves), statistic: one("statistic", data.statistics), runs: get(key("seeds")) === "1",
+        log: get(key("log")) === "1", difference: get(key("values")) ? !initial.difference : initial.difference,
+        ...(span ? { first: Number(span[1]), last: Number(span[2]) } : {}) };
+      draw();
+      show();
+      statistics.draw(state, visible());
+    },
+  });
+  for (const picture of figure.querySelectorAll(".desk, .phone")) picture.hidden = true;
+  figure.append(make("div", { class: "controls" }, make("div", { role: "group", "aria-label": "Variants" }, ...toggles),
+    make("div", { role: "group", "aria-label": "View" }, pick, runs, log, ...zoomed, whole)), chart, list,
+  make("p", { class: "hint small soft" }, "Move or tap to read values, drag to zoom; keys: arrows, +, −, 0. ", link), status);
+  draw();
+  show();
+  statistics.draw(state, visible());
+}
+
+function explorable(data, change) { // a chart of one statistic by variant: values, or differences from the baseline
+  const place = document.querySelector(`[data-statistics="${CSS.escape(data.name)}"]`);
+  if (!place || !data.statistics.length) return { draw: () => {} };
+  const named = (key) => data.statistics.find((each) => each.key === key), chart = make("div");
+  const [pick, statistic] = choice("Statistic", data.statistics.map((each) => [each.key, each.label]),
+    (value) => change({ statistic: value }, () => named(value).label));
+  const [how, mode] = choice("Show", [["difference", `difference from ${data.baseline}`], ["value", "value"]],
+    (value) => change({ difference: value === "difference" }, () => mode.selectedOptions[0].textContent));
+  if (!data.differences.length) how.hidden = true;
+  let last = [];
+  function draw(state, variants) {
+    last = [state, variants];
+    const { key, label, decimals } = named(state.statistic), names = new Set(variants.map((variant) => variant.name));
+    const differences = data.differences.filter((each) => each.statistic === key && names.has(each.name));
+    const values = [...variants, ...data.references].filter((each) => key in each.statistics)
+      .map((each) => ({ name: each.name, tone: each.tone || "reference", ...each.statistics[key] }));
+    statistic.value = key;
+    mode.value = state.difference ? "difference" : "value";
+    rowChart(chart, { rows: state.difference ? differences : values, label, decimals, zero: state.difference, runs: true });
+  }
+  place.append(make("figure", { class: "card" }, make("figcaption", {}, "Any statistic, by variant "),
+    make("div", { class: "controls" }, make("div", { role: "group", "aria-label": "Statistic" }, pick, how)), chart,
+    make("p", { class: "hint small soft" }, "Small points: single seeds. Line and large point: mean and interval; hollow: undecided.")));
+  let width = 0;
+  new ResizeObserver(() => { if (chart.clientWidth !== width) { width = chart.clientWidth; draw(...last); } }).observe(chart);
+  return { draw };
+}
+
+for (const figure of document.querySelectorAll("[data-curves]")) {
+  explore(figure, DATA.datasets.find((data) => data.name === figure.dataset.curves));
+}
+for (const table of document.querySelectorAll("table[data-sort]")) sortable(table);
+restore();
+addEventListener("hashchange", restore);

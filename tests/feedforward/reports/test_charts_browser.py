@@ -1,0 +1,185 @@
+"""The explorable charts of the report in a real browser: pointer, keys, address, tables, hostile names, no script."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from chromium import SOON, pytestmark, sync
+from synthetic_runs import like_the_lecture
+
+from feedforward.analysis.findings import find
+from feedforward.analysis.intervals import Estimate
+from feedforward.config.schema import load_params
+from feedforward.reports import comparison_page
+from feedforward.reports.comparison_page import Additions
+from feedforward.reports.comparison_section import Reference
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+__all__ = ["pytestmark"]  # when these tests run
+NAME = "imdb"
+HOSTILE = "<img src=x onerror=\"document.title='taken'\"></script><script>document.title='taken'</script>"
+LINES = "document.querySelectorAll('[data-curves=imdb] .surface polyline.line').length"
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    params = load_params()
+    findings = find(like_the_lecture(params, range(4)), params)
+    title = {"title": HOSTILE}
+    findings = [dataclasses.replace(one, dataset=one.dataset.model_copy(update=title)) for one in findings]
+    reference = Reference(HOSTILE, {"best_val_cross_entropy": Estimate(1, 0.4)})
+    path: Path = tmp_path_factory.mktemp("report") / "index.html"
+    path.write_text(comparison_page.render(findings, Additions(references={NAME: [reference]})), encoding="utf-8")
+    return path.as_uri()
+
+
+@pytest.fixture
+def page(browser: "Browser", address: str) -> Iterator["Page"]:
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    page, wrong = context.new_page(), list[Any]()
+    page.set_default_timeout(SOON)
+    page.on("request", lambda asked: None if asked.url.startswith("file:") else wrong.append(asked.url))
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto(address)
+    yield page
+    context.close()
+    assert not wrong
+
+
+def data_of(page: "Page") -> dict[str, Any]:
+    content = json.loads(page.locator("#chart-data").inner_text())
+    return next(one for one in content["datasets"] if one["name"] == NAME)
+
+
+def figure(page: "Page") -> Any:
+    return page.locator(f"[data-curves={NAME}]")
+
+
+def press(page: "Page", name: str) -> None:
+    figure(page).get_by_role("button", name=name, exact=True).click()
+
+
+def test_variants_seeds_and_scale_are_chosen_and_the_address_restores_them(page: "Page", address: str) -> None:
+    assert page.evaluate(LINES) == 5
+    press(page, "larger")
+    assert page.evaluate(LINES) == 4
+    sync.expect(figure(page).get_by_role("status")).to_have_text("4 of 5 variants shown")
+    sync.expect(figure(page).get_by_role("button", name="larger")).to_have_attribute("aria-pressed", "false")
+    press(page, "Single seeds")
+    press(page, "Log scale")
+    assert figure(page).locator("path.seed").count() == 4 * 4
+    figure(page).get_by_role("combobox", name="Curve").select_option("training loss")
+    link = figure(page).get_by_role("link", name="Link to this view").evaluate("(at) => at.href")
+    assert page.url == link
+    other = page.context.new_page()
+    other.goto(link)
+    assert other.evaluate(LINES) == 4
+    assert figure(other).locator("path.seed").count() == 4 * 4
+    sync.expect(figure(other)).to_contain_text("Training loss by epoch")
+    sync.expect(figure(other)).to_contain_text("logarithmic")
+    other.goto(f"{address}#{NAME}?{NAME}.curve=nonsense&{NAME}.epochs=0-99999&{NAME}.off=nobody&{NAME}.table=99up&x")
+    other.reload()
+    assert other.evaluate(LINES) == 5
+    sync.expect(figure(other)).to_contain_text("Validation loss by epoch")
+
+
+def test_values_are_read_by_pointer_and_by_keys(page: "Page") -> None:
+    curve = next(one for one in data_of(page)["variants"] if one["name"] == "l2")["curves"]["val_cross_entropy"]
+    slider, readout = figure(page).get_by_role("slider"), figure(page).locator(".readout")
+    slider.focus()
+    page.keyboard.press("Home")
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    expected = f"l2 {curve['mean'][3]:.4f} [{curve['low'][3]:.4f}, {curve['high'][3]:.4f}]"
+    sync.expect(readout).to_contain_text("Epoch 4")
+    sync.expect(readout).to_contain_text(expected)
+    sync.expect(slider).to_have_attribute("aria-valuenow", "4")
+    assert expected in (slider.get_attribute("aria-valuetext") or "")
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+    sync.expect(readout).to_contain_text(f"l2 {curve['mean'][10]:.4f}")
+
+
+def test_the_epochs_are_zoomed_by_dragging_by_buttons_and_by_keys(page: "Page") -> None:
+    slider = figure(page).get_by_role("slider")
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 100)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 100, steps=4)
+    page.mouse.up()
+    first, last = (int(slider.get_attribute(f"aria-value{end}") or 0) for end in ("min", "max"))
+    assert 1 < first < last < 20
+    assert f"{NAME}.epochs={first}-{last}" in page.url
+    press(page, "Zoom out")
+    assert int(slider.get_attribute("aria-valuemax") or 0) > last
+    slider.focus()
+    page.keyboard.press("0")
+    assert [slider.get_attribute(f"aria-value{end}") for end in ("min", "max")] == ["1", "20"]
+    page.keyboard.press("+")
+    assert int(slider.get_attribute("aria-valuemin") or 0) > 1
+
+
+def test_any_statistic_is_shown_as_differences_or_values(page: "Page") -> None:
+    place = page.locator(f"[data-statistics={NAME}]")
+    place.get_by_role("combobox", name="Statistic").select_option("overfit epoch")
+    spoken = place.get_by_role("img").get_attribute("aria-label") or ""
+    assert spoken.startswith("overfit epoch: smaller ")
+    assert "original" not in spoken
+    place.get_by_role("combobox", name="Show").select_option("value")
+    means = {one["name"]: one["statistics"]["best_epoch"]["mean"] for one in data_of(page)["variants"]}
+    spoken = place.get_by_role("img").get_attribute("aria-label") or ""
+    assert all(f"{name} {mean:.1f} [" in spoken for name, mean in means.items())
+
+
+def test_a_table_is_sorted_by_any_column_and_back(page: "Page") -> None:
+    table = page.locator(f'table[data-sort="{NAME}.table"]')
+    names = "(at) => [...at.tBodies[0].rows].map((row) => row.cells[0].textContent)"
+    before = table.evaluate(names)
+    heading = table.get_by_role("button", name="lowest validation loss")
+    heading.focus()
+    page.keyboard.press("Enter")
+    first = table.locator("th").nth(2)
+    sync.expect(first).to_have_attribute("aria-sort", "ascending")
+    means = {one["name"]: one["statistics"]["best_val_cross_entropy"]["mean"] for one in data_of(page)["variants"]}
+    expected = sorted({**means, HOSTILE: 0.4}, key=lambda name: {**means, HOSTILE: 0.4}[name])
+    assert table.evaluate(names) == expected
+    assert f"{NAME}.table=2up" in page.url
+    heading.click()
+    assert table.evaluate(names) == expected[::-1]
+    heading.click()
+    assert table.evaluate(names) == before
+
+
+def test_names_are_shown_and_never_run(page: "Page") -> None:
+    assert "taken" not in page.title()
+    assert page.locator("img").count() == 0
+    assert HOSTILE in page.locator(f"[data-curves={NAME}] .level + text").first.evaluate("(at) => at.textContent")
+    other = page.context.new_page()  # whose errors are expected
+    other.goto(page.url)
+    with other.expect_console_message(lambda message: "Content Security Policy" in message.text):
+        other.evaluate("() => document.body.append(Object.assign(document.createElement('script'), { text: 'x = 1' }))")
+
+
+def test_without_script_the_page_shows_the_static_pictures(browser: "Browser", address: str) -> None:
+    context = browser.new_context(viewport={"width": 1200, "height": 900}, java_script_enabled=False)
+    page = context.new_page()
+    page.goto(address)
+    sync.expect(figure(page).locator(".desk svg")).to_be_visible()
+    assert page.get_by_role("button").count() == 0
+    context.close()
+
+
+def test_a_print_holds_the_chosen_view_without_controls(page: "Page") -> None:
+    page.emulate_media(media="print")
+    sync.expect(figure(page).locator(".controls")).to_be_hidden()
+    sync.expect(figure(page).locator(".surface svg").first).to_be_visible()
