@@ -172,7 +172,7 @@ def train(params: Params) -> None:
         FeedforwardError: a stage failed and printed why.
     """
     for name, dataset in params.datasets.items():
-        feedback.take(name, dataset, params.retraining.use_feedback)
+        feedback.take(name, dataset, params.retraining.use_feedback, params.retraining.review)
     dvc_repro.repro(paths.root())
 
 

@@ -1,13 +1,16 @@
 """The entries of the real datasets in params.yaml with small files, fetched and vectorized by the real code."""
 
+import base64
 import gzip
+import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from raw_files import REVIEWS, idx, reviews_file, sha256, tar_gz
 
-from feedforward.config.schema import load_params
-from feedforward.core import paths
+from feedforward.config.schema import Dataset, load_params
+from feedforward.core import append_only_log, paths
 from feedforward.data import preparation
 
 CHECKOUT = Path(__file__).parents[2]
@@ -50,3 +53,18 @@ def prepare(name, dataset):
 
 def contents(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): sha256(path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
+
+
+def give(name: str, label: str, text: str | None = None, pixels: np.ndarray | None = None, **changes: Any) -> None:
+    """A sample as the service stores it."""
+    raw = text.encode() if text is not None else pixels.tobytes()
+    content = {"text": text} if text is not None else {"pixels": base64.b64encode(raw).decode()}
+    entry = {"label": label, "digest": hashlib.sha256(raw).hexdigest(), "version": 1, "answer": "x", **content}
+    append_only_log.append(paths.incoming(name), {**entry, **changes})
+
+
+def reviews() -> Dataset:
+    """The texts, with bounds for samples of users."""
+    dataset = texts(shuffle_seed=None)
+    bounds = dataset.expectations.model_copy(update={"raw_length": (3, 40), "nonzero_features": (2, 100)})
+    return dataset.model_copy(update={"expectations": bounds})

@@ -41,6 +41,10 @@ COMMANDS = (
     (data.init, "Examples: feedforward init ~/flowers   ·   feedforward init prices.csv --target price"),
     (data.describe, "Example: feedforward describe imdb"),
     (data.fetch, "Example: feedforward fetch flowers"),
+    (
+        data.feedback,
+        "Examples: feedforward feedback imdb   ·   feedforward feedback imdb --accept 3f2a9c1e --reject 80d1b2aa",
+    ),
     (operations.promote, "Example: feedforward promote imdb"),
     (operations.rollback, "Example: feedforward rollback imdb --reason 'worse on long reviews'"),
     (operations.history, "Example: feedforward history imdb"),

@@ -1,21 +1,29 @@
-"""The commands for params.yaml and data: params, init, describe."""
+"""The commands for params.yaml and data: params, init, fetch, describe, feedback."""
 
+import dataclasses
 import json
 import os
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from feedforward.cli.options import DatasetArgument, JsonOption
-from feedforward.cli.output import message
+from feedforward.cli.output import escaped, message, table
 from feedforward.core.errors import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from rich.console import Console
 
     from feedforward.data.config_inference import Guess
     from feedforward.data.description import Description
+    from feedforward.data.feedback import Sample
+
+STATES = {"waiting": "to review", "accepted": "accepted", "rejected": "struck out", "invalid": "invalid"}
+EXCERPT = 60  # characters of a text
 
 
 def params(as_json: JsonOption = False) -> None:
@@ -106,6 +114,60 @@ def describe(dataset: DatasetArgument, as_json: JsonOption = False) -> None:
         table.add_row(escape(label), *(f"{number:,.6g}" for number in numbers))
     console.print(table)
     _show_examples(console, dataset, described)
+
+
+def feedback(
+    dataset: DatasetArgument,
+    accept: Annotated[list[str] | None, typer.Option(metavar="ID", help="Accept a sample; repeatable.")] = None,
+    reject: Annotated[list[str] | None, typer.Option(metavar="ID", help="Strike out a sample; repeatable.")] = None,
+    accept_all: Annotated[bool, typer.Option("--accept-all", help="Accept every sample that waits.")] = False,
+    reason: Annotated[str, typer.Option(help="Why; it is kept with the decision.")] = "",
+    every: Annotated[bool, typer.Option("--all", help="List samples that were decided, too.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List the samples that users gave, and accept them for training or strike them out."""
+    from feedforward.config.schema import load_params
+    from feedforward.data import feedback_review
+
+    config = load_params().dataset(dataset)
+    if accept or reject or accept_all:
+        done = feedback_review.review(dataset, config, accept or (), reject or (), accept_all, reason=reason)
+        if as_json:
+            print(json.dumps(dataclasses.asdict(done), indent=2))
+        else:
+            print(f"accepted {done.accepted}, struck out {done.rejected}; {done.waiting} to review")
+        return
+    listed = feedback_review.samples(dataset, config)
+    shown = [sample for sample in listed if every or feedback_review.state_of(sample) == "waiting"]
+    if as_json:
+        print(json.dumps([feedback_review.as_json(sample) for sample in shown], indent=2, ensure_ascii=False))
+        return
+    if shown:
+        _show_feedback(shown)
+    counts = Counter[str](map(feedback_review.state_of, listed))
+    states = ", ".join(f"{counts[state]} {text}" for state, text in STATES.items())
+    message(f"{dataset}: {escaped(states)}")
+
+
+def _show_feedback(samples: "Sequence[Sample]") -> None:
+    from rich.table import Table
+
+    from feedforward.data import feedback_review
+
+    rows = Table("id", "label", "answered", "time (UTC)", "state", "sample", box=None, pad_edge=False)
+    for sample in samples:
+        fields = (sample.id, *(str(sample.entry.get(key, "")) for key in ("label", "answer", "time")))
+        state = sample.problem or STATES[feedback_review.state_of(sample)]
+        rows.add_row(
+            *(escaped(one_line(cell)) for cell in (*fields[:3], fields[3][:19], state, _excerpt(sample.entry)))
+        )
+    table(rows)
+
+
+def _excerpt(entry: "Mapping[str, Any]") -> str:
+    if "pixels" in entry:
+        return f"picture, {entry.get('width')} × {entry.get('height')}"
+    return " ".join(str(entry.get("text", "")).split())[:EXCERPT]
 
 
 def _show_examples(console: "Console", dataset: str, described: "Description") -> None:

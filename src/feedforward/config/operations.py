@@ -56,6 +56,7 @@ class Retraining(Strict):
     """What makes the retraining flow train, and where."""
 
     use_feedback: bool = False  # also train on the labeled samples from users
+    review: bool = False  # of these samples, use only those that a person accepted with `feedforward feedback`
     minimum_new_samples: Positive = 100  # number of new labeled samples of a dataset that starts a training
     # age of the champion, in days, that starts a training if there are new samples
     max_age: Annotated[float, Field(gt=0)] = 30.0

@@ -106,6 +106,11 @@ def incoming(dataset: str) -> Path:
     return root() / "data" / "incoming" / f"{dataset}.jsonl"
 
 
+def reviews(dataset: str) -> Path:
+    """What people decided about these samples: one JSON object per line, append-only."""
+    return root() / "data" / "incoming" / f"{dataset}.reviews.jsonl"
+
+
 def collected(dataset: str) -> Path:
     """Snapshot of the labeled samples that training reads: checked, without repetitions, kept by DVC."""
     return root() / "data" / "collected" / f"{dataset}.jsonl"

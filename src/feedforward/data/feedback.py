@@ -1,9 +1,9 @@
 """Labeled samples from users: validated, deduplicated, stored as a snapshot, and added to the training split.
 
 The service appends samples to `paths.incoming`. `take` adds the valid ones to `paths.collected`, which DVC tracks and
-vectorize reads. A sample is valid if its label and digest are correct, it is within the bounds that the dataset's
-expectations set for one sample, nobody gave it another label, and it is in neither split: no test sample is ever
-trained on.
+vectorize reads, except those that a person struck out. A sample is valid if its label and digest are correct, it is
+within the bounds that the dataset's expectations set for one sample, nobody gave it another label, and it is in neither
+split: no test sample is ever trained on.
 """
 
 import base64
@@ -19,6 +19,8 @@ import numpy.typing as npt
 
 from feedforward.config.schema import Dataset
 from feedforward.core import append_only_log, atomic_files, paths
+from feedforward.data import feedback_decisions
+from feedforward.data.feedback_decisions import ACCEPTED, Decision, sample_id
 from feedforward.data.readers.reading import Part
 from feedforward.data.splits import Features, MultiHot, Split
 
@@ -26,15 +28,39 @@ if TYPE_CHECKING:
     from feedforward.data.readers.text_encoder import TextEncoder
 
 HEAD = {"format": 1}  # first line of the snapshot, because DVC warns about empty files
+TWO_LABELS = "given two labels"
 STORED_FIELDS = ("label", "digest", "text", "pixels")  # fields of an entry; not its time or the prediction
 
 
 @dataclass(frozen=True)
+class Sample:
+    """A sample as a user gave it. problem: why it cannot be trained on. used: whether the snapshot holds it."""
+
+    id: str
+    entry: Mapping[str, Any]
+    problem: str | None
+    decision: Decision | None
+    used: bool
+
+    def is_wanted(self, review: bool) -> bool:
+        """Whether people want it in training. review: what nobody has accepted is not wanted."""
+        if self.decision is None:
+            return not review
+        return self.decision.verdict == ACCEPTED
+
+
+@dataclass(frozen=True)
 class Intake:
-    """Incoming samples. new: valid ones that are not in the snapshot yet; refused: number of the others, by reason."""
+    """Incoming samples. new: valid ones that are not in the snapshot yet; refused: number of the others, by reason.
+
+    waiting: number of valid ones that nobody has accepted yet. withdrawn: ids of samples in the snapshot that are no
+    longer wanted.
+    """
 
     new: list[dict[str, Any]]
     refused: dict[str, int]
+    waiting: int = 0
+    withdrawn: frozenset[str] = frozenset()
 
 
 def read(name: str) -> list[dict[str, Any]]:
@@ -42,46 +68,80 @@ def read(name: str) -> list[dict[str, Any]]:
     return [entry for entry in append_only_log.read(paths.collected(name)) if "digest" in entry]
 
 
-def take(name: str, dataset: Dataset, collect: bool) -> int:
-    """Add new, valid samples to the snapshot; returns their number. The file is created if it does not exist.
+def take(name: str, dataset: Dataset, collect: bool, review: bool = False) -> int:
+    """Add new, valid samples to the snapshot, and remove those that are no longer wanted; returns the number added.
 
-    Nothing is added without `collect`, or if the dataset is not vectorized yet.
+    The file is created if it does not exist. It does not change without `collect`, or if the dataset is not vectorized
+    yet. review: only accepted samples are wanted.
     """
-    kept = read(name)
-    new = examine(name, dataset).new if collect and (paths.vectorized(name) / "manifest.json").is_file() else []
-    if new or not paths.collected(name).is_file():
-        lines = "".join(f"{atomic_files.canonical_json(entry)}\n" for entry in [HEAD, *kept, *new])
+    intake, kept = Intake([], {}), read(name)
+    if collect and (paths.vectorized(name) / "manifest.json").is_file():
+        intake = examine(name, dataset, review)
+        kept = [entry for entry in kept if sample_id(entry) not in intake.withdrawn]
+    if intake.new or intake.withdrawn or not paths.collected(name).is_file():
+        lines = "".join(f"{atomic_files.canonical_json(entry)}\n" for entry in [HEAD, *kept, *intake.new])
         atomic_files.write_text(paths.collected(name), lines, "collect")
-    return len(new)
+    return len(intake.new)
 
 
-def examine(name: str, dataset: Dataset) -> Intake:
-    """Validate the incoming samples against the vectorized dataset."""
-    entries = list(append_only_log.read(paths.incoming(name)))
+def examine(name: str, dataset: Dataset, review: bool = False) -> Intake:
+    """Validate the incoming samples against the vectorized dataset, and apply people's decisions."""
+    new: list[dict[str, Any]] = []
+    refused: Counter[str] = Counter()
+    waiting, withdrawn = 0, set()
+    for sample in samples(name, dataset):
+        if sample.used:
+            if sample.problem or not sample.is_wanted(review):
+                withdrawn.add(sample.id)
+        elif sample.decision is not None and sample.decision.verdict != ACCEPTED:
+            refused["struck out"] += 1
+        elif sample.problem:
+            refused[sample.problem] += 1
+        elif sample.is_wanted(review):
+            new.append({key: sample.entry[key] for key in STORED_FIELDS if key in sample.entry})
+        else:
+            waiting += 1
+    return Intake(new, dict(sorted(refused.items())), waiting, frozenset(withdrawn))
+
+
+def samples(name: str, dataset: Dataset) -> list[Sample]:
+    """The samples of the incoming file and of the snapshot, each content with each label once, oldest first."""
+    kept = read(name)
+    entries = {sample_id(entry): entry for entry in [*kept, *append_only_log.read(paths.incoming(name))]}
     if not entries:
-        return Intake([], {})
-    labels: dict[str, set[Any]] = {}
-    for entry in entries:
-        labels.setdefault(str(entry.get("digest")), set()).add(str(entry.get("label")))
-    kept, known = {entry["digest"] for entry in read(name)}, _known(name)
+        return []
+    used, decisions = {sample_id(entry) for entry in kept}, feedback_decisions.read(name)
+    labels = _labels(entries, decisions)
+    known = _known(name) - {entry["digest"] for entry in kept}
     features = int(atomic_files.read_json(paths.vectorized(name) / "manifest.json")["features"])
     encoder = encoder_of(name, dataset)
-    valid: dict[str, dict[str, Any]] = {}
-    refused: Counter[str] = Counter()
-    for entry in entries:
-        digest = str(entry.get("digest"))
-        if digest in kept or digest in valid:
-            continue
-        problem = _problem(entry, dataset, encoder, features)
-        if problem is None and len(labels[digest]) > 1:
-            problem = "given two labels"
+    examined = []
+    for id_, entry in entries.items():
+        digest, decision = str(entry.get("digest")), decisions.get(id_)
+        candidates, is_decided = labels.get(digest, (set(), False))
+        problem = None if id_ in used else _problem(entry, dataset, encoder, features)
+        if problem is None and (id_ not in used or is_decided) and candidates != {str(entry.get("label"))}:
+            problem = TWO_LABELS
         if problem is None and digest in known:
             problem = "in the data already"
-        if problem is None:
-            valid[digest] = {key: entry[key] for key in STORED_FIELDS if key in entry}
-        else:
-            refused[problem] += 1
-    return Intake(list(valid.values()), dict(sorted(refused.items())))
+        examined.append(Sample(id_, entry, problem, decision, id_ in used))
+    return examined
+
+
+def _labels(
+    entries: Mapping[str, Mapping[str, Any]], decisions: Mapping[str, Decision]
+) -> dict[str, tuple[set[str], bool]]:
+    """Digest → its accepted labels and True; if none is accepted, its labels that are not struck out and False."""
+    accepted: dict[str, set[str]] = {}
+    others: dict[str, set[str]] = {}
+    for id_, entry in entries.items():
+        decision = decisions.get(id_)
+        if decision is None or decision.verdict == ACCEPTED:
+            group = others if decision is None else accepted
+            group.setdefault(str(entry.get("digest")), set()).add(str(entry.get("label")))
+    return {digest: (labels, False) for digest, labels in others.items()} | {
+        digest: (labels, True) for digest, labels in accepted.items()
+    }
 
 
 def _problem(entry: Mapping[str, Any], dataset: Dataset, encoder: "TextEncoder | None", features: int) -> str | None:

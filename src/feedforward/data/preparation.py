@@ -33,7 +33,7 @@ def fetch(name: str, dataset: Dataset, params: Params) -> None:
         SourceError: no source has a file, or none has the expected content.
     """
     download.fetch(dataset.files, paths.raw(name), params.mirrors)
-    feedback.take(name, dataset, params.retraining.use_feedback)
+    feedback.take(name, dataset, params.retraining.use_feedback, params.retraining.review)
 
 
 def fetch_again(name: str, dataset: Dataset, params: Params) -> None:

@@ -48,8 +48,9 @@ class Comparison:
 class Observations:
     """The state of a dataset.
 
-    new: number of valid samples that no training has used. refused: number of other samples by reason. age: days since
-    the champion became champion. pending: a finished run on which the gate has not decided.
+    new: number of valid samples that no training has used. refused: number of other samples by reason. waiting: number
+    of samples that nobody has accepted yet. withdrawn: number of samples in the training data that are no longer
+    wanted. age: days since the champion became champion. pending: a finished run on which the gate has not decided.
     """
 
     new: int = 0
@@ -57,6 +58,8 @@ class Observations:
     comparison: Comparison | None = None
     age: float | None = None
     pending: str | None = None
+    waiting: int = 0
+    withdrawn: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,9 +87,10 @@ def observe(params: Params, name: str, now: datetime) -> Observations:
     dataset = params.datasets[name]
     if not (paths.vectorized(name) / "manifest.json").is_file():
         return Observations()
-    intake = feedback.examine(name, dataset)
+    intake = feedback.examine(name, dataset, params.retraining.review)
     comparison = _compare(name, dataset, intake.new, params.retraining) if intake.new else None
-    return Observations(len(intake.new), intake.refused, comparison, _age(name, now), _pending(params, name))
+    decided = {"waiting": intake.waiting, "withdrawn": len(intake.withdrawn)}
+    return Observations(len(intake.new), intake.refused, comparison, _age(name, now), _pending(params, name), **decided)
 
 
 def _age(name: str, now: datetime) -> float | None:
@@ -163,7 +167,7 @@ def _reasons_and_remarks(bounds: Retraining, observed: Observations) -> tuple[li
     """Without new samples to train on, neither drift nor age is a reason."""
     reasons, remarks = [], []
     usable = observed.new if bounds.use_feedback else 0
-    samples = f"{observed.new} new {'sample' if observed.new == 1 else 'samples'}"
+    samples = _samples(observed.new, "new ")
     if usable >= bounds.minimum_new_samples:
         reasons.append(samples)
     elif observed.new:
@@ -177,10 +181,18 @@ def _reasons_and_remarks(bounds: Retraining, observed: Observations) -> tuple[li
     (reasons if usable else remarks).extend(lines)
     if observed.pending:
         reasons.append(f"the gate has not decided on run {observed.pending}")
+    if observed.withdrawn and bounds.use_feedback:
+        reasons.append(f"{_samples(observed.withdrawn, 'withdrawn ')} in the training data")
+    if observed.waiting:
+        remarks.append(f"{_samples(observed.waiting)} to review")
     if observed.refused:
         counts = ", ".join(f"{count} {reason}" for reason, count in observed.refused.items())
         remarks.append(f"refused samples: {counts}")
     return reasons, remarks
+
+
+def _samples(number: int, kind: str = "") -> str:
+    return f"{number} {kind}{'sample' if number == 1 else 'samples'}"
 
 
 def _drift_line(distances: Distances) -> str:

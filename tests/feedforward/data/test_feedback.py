@@ -1,16 +1,13 @@
 """Samples from users: which are added to the snapshot, which are refused, and how they join the training split."""
 
-import base64
-import hashlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from prepared_data import contents, images, prepare, put_images, put_texts, texts
+from prepared_data import contents, give, images, prepare, put_images, put_texts, reviews
 from raw_files import workspace
 
-from feedforward.config.schema import Dataset
 from feedforward.core import append_only_log, atomic_files, paths
 from feedforward.data import feedback, preparation, validation_split
 from feedforward.data.splits import MultiHot, Split
@@ -21,20 +18,6 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     with workspace(tmp_path / "checkout", monkeypatch) as folder:
         (folder / "mirror").mkdir()
         yield folder
-
-
-def give(name: str, label: str, text: str | None = None, pixels: np.ndarray | None = None, **changes: Any) -> None:
-    """A sample as the service stores it."""
-    raw = text.encode() if text is not None else pixels.tobytes()
-    content = {"text": text} if text is not None else {"pixels": base64.b64encode(raw).decode()}
-    entry = {"label": label, "digest": hashlib.sha256(raw).hexdigest(), "version": 1, "answer": "x", **content}
-    append_only_log.append(paths.incoming(name), {**entry, **changes})
-
-
-def reviews() -> Dataset:
-    dataset = texts(shuffle_seed=None)
-    bounds = dataset.expectations.model_copy(update={"raw_length": (3, 40), "nonzero_features": (2, 100)})
-    return dataset.model_copy(update={"expectations": bounds})
 
 
 def test_valid_samples_are_added_once_and_the_others_are_counted(root: Path) -> None:

@@ -1,0 +1,108 @@
+"""Samples from users, for people: list them, accept them for training, or strike them out."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from feedforward.config.schema import Dataset
+from feedforward.core import paths
+from feedforward.core.errors import DataError, ParamsError
+from feedforward.data import feedback, feedback_decisions
+from feedforward.data.feedback import Sample
+from feedforward.data.feedback_decisions import ACCEPTED, REJECTED
+
+State = Literal["waiting", "accepted", "rejected", "invalid"]
+STATES: tuple[State, ...] = ("waiting", "accepted", "rejected", "invalid")
+SHORTEST_ID = 4  # digits
+SHOWN_FIELDS = ("time", "label", "answer", "version", "text", "pixels", "height", "width")
+RESOLVED_BY_DECISION = feedback.TWO_LABELS  # accepting one of the labels is the remedy
+
+
+@dataclass(frozen=True)
+class Done:
+    """Numbers of samples that a review changed, and that still wait for a decision."""
+
+    accepted: int
+    rejected: int
+    waiting: int
+
+
+def state_of(sample: Sample) -> State:
+    """`invalid`: it has a problem that no decision resolves."""
+    if sample.decision is not None:
+        return "accepted" if sample.decision.verdict == ACCEPTED else "rejected"
+    return "waiting" if sample.problem in (None, RESOLVED_BY_DECISION) else "invalid"
+
+
+def samples(name: str, dataset: Dataset) -> list[Sample]:
+    """All samples that users gave for a dataset, oldest first.
+
+    Raises:
+        DataError: the dataset is not vectorized.
+    """
+    if not (paths.vectorized(name) / "manifest.json").is_file():
+        raise DataError(f"{name}: is not prepared yet; run `dvc repro vectorize`")
+    return feedback.samples(name, dataset)
+
+
+def review(
+    name: str,
+    dataset: Dataset,
+    accept: Sequence[str] = (),
+    reject: Sequence[str] = (),
+    accept_all: bool = False,
+    via: str = "command",
+    reason: str = "",
+) -> Done:
+    """Record decisions. accept, reject: ids or unique beginnings of them. accept_all: every sample that waits.
+
+    Raises:
+        ParamsError: an id is unknown or ambiguous, given twice, or of a sample that cannot be trained on; nothing is
+            recorded. DataError: the dataset is not vectorized.
+    """
+    known = samples(name, dataset)
+    accepted, rejected = (_chosen(option, ids, known) for option, ids in (("accept", accept), ("reject", reject)))
+    if accept_all:
+        others = {sample.id for sample in rejected}
+        accepted += [s for s in known if state_of(s) == "waiting" and s.problem is None and s.id not in others]
+    problems = [
+        f"--accept: {sample.id} cannot be trained on: {sample.problem}"
+        for sample in accepted
+        if sample.problem not in (None, RESOLVED_BY_DECISION)
+    ]
+    problems += [f"--reject: {sample.id} is also given to --accept" for sample in rejected if sample in accepted]
+    if problems:
+        raise ParamsError(problems)
+    changed: dict[str, int] = {}
+    for verdict, chosen in ((ACCEPTED, accepted), (REJECTED, rejected)):
+        new = {s.id: s.entry for s in chosen if s.decision is None or s.decision.verdict != verdict}
+        feedback_decisions.append(name, new.values(), verdict, via, reason)
+        changed[verdict] = len(new)
+    waiting = sum(state_of(sample) == "waiting" for sample in feedback.samples(name, dataset))
+    return Done(**changed, waiting=waiting)
+
+
+def as_json(sample: Sample) -> dict[str, Any]:
+    """The sample as JSON values."""
+    decision = dataclasses.asdict(sample.decision) if sample.decision else None
+    entry = {key: sample.entry.get(key) for key in SHOWN_FIELDS if key in sample.entry}
+    return {"id": sample.id, "state": state_of(sample), "problem": sample.problem, "used": sample.used, **entry} | {
+        "decision": decision
+    }
+
+
+def _chosen(option: str, ids: Sequence[str], known: Sequence[Sample]) -> list[Sample]:
+    chosen, problems = [], []
+    for given in ids:
+        matches = [sample for sample in known if len(given) >= SHORTEST_ID and sample.id.startswith(given)]
+        if len(matches) == 1:
+            chosen += matches
+        else:
+            problem = "is ambiguous" if matches else "is not a sample"
+            problems.append(
+                f"--{option}: {given[:40]!r} {problem}; give an id from the list, at least {SHORTEST_ID} digits"
+            )
+    if problems:
+        raise ParamsError(problems)
+    return chosen

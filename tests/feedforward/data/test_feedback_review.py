@@ -1,0 +1,180 @@
+"""Samples from users that people accept or strike out: which are trained on, and that no decision is lost."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prepared_data import give, prepare, put_texts, reviews
+from raw_files import workspace
+from shell import Shell
+from small_data import write_params
+
+from feedforward.core import append_only_log, paths
+from feedforward.core.errors import DataError, ParamsError
+from feedforward.data import feedback, feedback_decisions, feedback_review, preparation
+from feedforward.data.splits import Split
+
+NAME = "reviews"
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    with workspace(tmp_path / "checkout", monkeypatch) as folder:
+        (folder / "mirror").mkdir()
+        put_texts(folder)
+        prepare(NAME, reviews())
+        yield folder
+
+
+def states() -> dict[str, str]:
+    return {s.entry["text"]: feedback_review.state_of(s) for s in feedback_review.samples(NAME, reviews())}
+
+
+def id_of(text: str, label: str) -> str:
+    samples = feedback_review.samples(NAME, reviews())
+    [match] = [s.id for s in samples if (s.entry["text"], s.entry["label"]) == (text, label)]
+    return match
+
+
+def collected() -> list[str]:
+    return [entry["text"] for entry in feedback.read(NAME)]
+
+
+def test_only_accepted_samples_are_taken_if_they_are_reviewed(root: Path) -> None:
+    for text in ("good fun", "so so good", "bad plot"):
+        give(NAME, "positive", text)
+    give(NAME, "great", "a good film")
+    assert states() == {"good fun": "waiting", "so so good": "waiting", "bad plot": "waiting", "a good film": "invalid"}
+    intake = feedback.examine(NAME, reviews(), review=True)
+    assert (intake.new, intake.waiting, intake.refused) == ([], 3, {"unknown label": 1})
+    assert len(feedback.examine(NAME, reviews()).new) == 3
+
+    chosen = {"accept": [id_of("good fun", "positive")[:6]], "reject": [id_of("bad plot", "positive")]}
+    done = feedback_review.review(NAME, reviews(), **chosen, reason="checked by hand")
+    assert (done.accepted, done.rejected, done.waiting) == (1, 1, 1)
+    assert states()["bad plot"] == "rejected"
+    assert feedback.take(NAME, reviews(), collect=True, review=True) == 1
+    assert collected() == ["good fun"]
+    # without a review, too, what was struck out is not used
+    assert feedback.take(NAME, reviews(), collect=True) == 1
+    assert collected() == ["good fun", "so so good"]
+    assert feedback.examine(NAME, reviews()).refused["struck out"] == 1
+    line = next(append_only_log.read(paths.reviews(NAME)))
+    assert (line["decision"], line["via"], line["reason"]) == ("accepted", "command", "checked by hand")
+    assert line["by"] == feedback_decisions.user()
+    assert line["time"].endswith("+00:00")
+
+
+def test_a_sample_that_is_struck_out_later_leaves_the_training_data(root: Path) -> None:
+    give(NAME, "positive", "good fun")
+    give(NAME, "positive", "so so good")
+    feedback.take(NAME, reviews(), collect=True)
+    preparation.vectorize(NAME, reviews(), collect=True)
+    assert len(Split.load(paths.vectorized(NAME) / "train")) == 5
+    struck = id_of("good fun", "positive")
+    feedback_review.review(NAME, reviews(), reject=[struck])
+    assert feedback.examine(NAME, reviews()).withdrawn == {struck}
+    feedback.take(NAME, reviews(), collect=True)
+    assert collected() == ["so so good"]
+    preparation.vectorize(NAME, reviews(), collect=True)
+    assert len(Split.load(paths.vectorized(NAME) / "train")) == 4
+    assert feedback.examine(NAME, reviews()).withdrawn == frozenset()
+    # what nobody has accepted is withdrawn once reviews are required
+    assert feedback.examine(NAME, reviews(), review=True).withdrawn == {id_of("so so good", "positive")}
+
+
+def test_accepting_one_of_two_labels_resolves_the_contradiction(root: Path) -> None:
+    give(NAME, "positive", "good fun")
+    give(NAME, "negative", "good fun")
+    assert feedback.examine(NAME, reviews()).refused == {"given two labels": 2}
+    assert feedback_review.review(NAME, reviews(), accept_all=True).accepted == 0
+    feedback_review.review(NAME, reviews(), accept=[id_of("good fun", "negative")])
+    assert [entry["label"] for entry in feedback.examine(NAME, reviews(), review=True).new] == ["negative"]
+    feedback.take(NAME, reviews(), collect=True)
+    assert feedback.examine(NAME, reviews()).withdrawn == frozenset()
+    feedback_review.review(NAME, reviews(), accept=[id_of("good fun", "positive")])
+    feedback_review.review(NAME, reviews(), reject=[id_of("good fun", "negative")])
+    assert feedback.take(NAME, reviews(), collect=True) == 1
+    assert [entry["label"] for entry in feedback.read(NAME)] == ["positive"]
+
+
+def test_a_contradiction_by_another_user_withdraws_nothing(root: Path) -> None:
+    give(NAME, "positive", "good fun")
+    feedback.take(NAME, reviews(), collect=True)
+    give(NAME, "negative", "good fun")
+    intake = feedback.examine(NAME, reviews())
+    assert (intake.new, intake.withdrawn, intake.refused) == ([], frozenset(), {"given two labels": 1})
+
+
+def test_mistakes_are_named_and_nothing_is_recorded(root: Path) -> None:
+    give(NAME, "positive", "good fun")
+    give(NAME, "great", "a good film")
+    valid, invalid = id_of("good fun", "positive"), id_of("a good film", "great")
+    for arguments, problem in (
+        ({"accept": [valid, "0000"]}, "--accept: '0000' is not a sample"),
+        ({"reject": [valid[:3]]}, "at least 4 digits"),
+        ({"accept": [valid, invalid]}, f"--accept: {invalid} cannot be trained on: unknown label"),
+        ({"accept": [valid], "reject": [valid]}, f"--reject: {valid} is also given to --accept"),
+    ):
+        with pytest.raises(ParamsError, match=problem):
+            feedback_review.review(NAME, reviews(), **arguments)
+    assert not paths.reviews(NAME).exists()
+    with pytest.raises(DataError, match="run `dvc repro vectorize`"):
+        feedback_review.samples("other", reviews())
+
+
+def test_the_command_lists_and_decides(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    dataset = reviews().model_dump(mode="json")
+    values = {"seeds": 1, "variants": {"original": {}, "l2": {"l2": 0.1}, "dropout": {}, "smaller": {}, "larger": {}}}
+    write_params(root / "params.yaml", values | {"datasets": {NAME: dataset}})
+    shell = Shell(capsys, monkeypatch)
+    give(NAME, "positive", "good fun [bold]\x1b[31m")
+    give(NAME, "positive", "so so good")
+    assert shell.run("feedback", NAME) == 0, shell.printed
+    assert "good fun [bold]\\x1b[31m" in shell.answered
+    assert "reviews: 2 to review, 0 accepted, 0 struck out, 0 invalid" in shell.printed
+    struck = id_of("so so good", "positive")
+    assert shell.run("feedback", NAME, "--accept-all", "--reject", struck[:8]) == 0
+    assert shell.answered == "accepted 1, struck out 1; 0 to review\n"
+    assert (shell.run("feedback", NAME), shell.answered) == (0, "")
+    assert shell.run("feedback", NAME, "--all", "--json") == 0
+    listed = json.loads(shell.answered)
+    assert [(entry["state"], entry["label"]) for entry in listed] == [
+        ("accepted", "positive"),
+        ("rejected", "positive"),
+    ]
+    assert shell.run("feedback", NAME, "--accept", "ffff") == 2
+
+
+DECIDE = """
+import sys
+from feedforward.data import feedback_decisions
+for number in range(10**6):
+    entries = [{"digest": f"{number}-{k}", "label": "positive"} for k in range(50)]
+    feedback_decisions.append("reviews", entries, "accepted", "command", "x" * 500)
+    print(number, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_reported_decision_survives_kill_9(root: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", DECIDE], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        reported = [int(process.stdout.readline()) for _ in range(20)]
+        process.send_signal(signal.SIGKILL)
+        reported += [int(line) for line in process.stdout if line.endswith("\n")]
+    decisions = feedback_decisions.read(NAME)
+    for number in reported:
+        for k in range(50):
+            entry = {"digest": f"{number}-{k}", "label": "positive"}
+            assert decisions[feedback_decisions.sample_id(entry)].verdict == "accepted"
+    feedback_decisions.append(NAME, [{"digest": "last", "label": "positive"}], "rejected", "page", "")
+    last = feedback_decisions.read(NAME)[feedback_decisions.sample_id({"digest": "last", "label": "positive"})]
+    assert last.verdict == "rejected"
