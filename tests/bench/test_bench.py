@@ -1,6 +1,7 @@
 """The benchmark runs, counts what it says it counts, and judges by the issue's bounds; no time is asserted."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import bench, floors, measure, page, parts, scale, serving
+from bench import bench, floors, measure, page, parts, scale, serving, workspace
 from bench.floors import Work
 from feedforward.config.schema import load_params
 from feedforward.data.splits import MultiHot, Split, Subset
@@ -166,6 +167,14 @@ def test_targets_are_ratios_to_the_plain_script() -> None:
         "wall, 10 seeds": (0.99, "met, stretch too"),
         "`feedforward --help`": (0.45, "met"),
     }
+
+
+def test_the_changes_of_params_are_accepted(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    workspace.change(tmp_path, bench.LECTURE | bench.QUICK)
+    params = load_params(tmp_path / "params.yaml")
+    assert params.datasets["mnist"].training.variants == ("original",)
+    assert params.datasets["imdb"].training.epochs == 1
 
 
 def test_rows_keep_their_order_and_tables_their_columns() -> None:

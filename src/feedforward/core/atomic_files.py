@@ -4,6 +4,7 @@ A reader sees the old file or the new one, never a part of it, even after kill -
 """
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -27,18 +28,37 @@ def crash_point(name: str) -> None:
 
 @contextlib.contextmanager
 def writing(path: Path, point: str = "write") -> Iterator[IO[bytes]]:
-    """Yield a binary file that becomes `path` when the block ends without an exception."""
+    """Yield a binary file that becomes `path` when the block ends without an exception. A second writer waits."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + TEMPORARY)
-    try:
-        with temporary.open("wb") as file:
+    with _exclusive(temporary) as file:
+        try:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        crash_point(f"{point}.before_rename")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+            crash_point(f"{point}.before_rename")
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def _exclusive(temporary: Path) -> IO[bytes]:
+    """An empty file that no other process or thread writes, until it is closed.
+
+    The lock belongs to the file, not to its name: whoever waited opens the name again, because the file was renamed.
+    """
+    while True:
+        file = os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT, 0o666), "wb")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if temporary.exists() and os.path.samestat(os.fstat(file.fileno()), temporary.stat()):
+                file.truncate(0)
+                return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()
 
 
 @contextlib.contextmanager

@@ -19,6 +19,8 @@ _URL_USER = re.compile(r"(?<=://)(?:[^/\s'\"]+|[^/:@\s'\"]*:(?!\d+/)[^@\s'\"]{1,
 _URL_FIELD = re.compile(
     r"(?i)([?&;](?:[\w.-]*[_-])?(?:api_?key|key|token|secret|password|passwd|pwd|signature|sig|credential)=)[^&#\s'\"]+"
 )
+# An HTTP header, also as an entry of a dictionary
+_AUTHORIZATION = re.compile(r"(?i)(\bauthorization['\"]?\s*[:=]\s*['\"]?(?:bearer|basic|token)\s+)[^\s'\",;]+")
 
 
 # Values that are never taken for secrets: values of tags and metrics, and the names in params.yaml (`allow`)
@@ -40,13 +42,16 @@ def is_secret_name(name: str) -> bool:
 
 
 def redact(text: str) -> str:
-    """`text` without the values of secret environment variables and without credentials in URLs.
+    """`text` without the values of secret environment variables and without credentials in URLs and HTTP headers.
 
     >>> redact("postgresql://user:password@host/db")
     'postgresql://***@host/db'
+    >>> redact("Authorization: Bearer eyJhbGciOi.J9")
+    'Authorization: Bearer ***'
     """
     for value in _secrets():
         text = text.replace(value, MASK)
+    text = _AUTHORIZATION.sub(rf"\g<1>{MASK}", text)
     return _URL_FIELD.sub(rf"\g<1>{MASK}", _URL_USER.sub(MASK, text))
 
 

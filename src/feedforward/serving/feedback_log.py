@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import logging
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ import numpy as np
 from feedforward.core import append_only_log, paths
 from feedforward.core.errors import FeedforwardError, InputError
 from feedforward.data.readers.encoders import Encoder
+
+log = logging.getLogger(__name__)
 
 
 class FeedbackLogFull(InputError):
@@ -51,9 +54,10 @@ class FeedbackLog:
             try:
                 return self._append(entry)
             except OSError as error:
-                path, reason = paths.incoming(self.dataset), error.strerror or "write failed"
+                reason = error.strerror or "write failed"  # no path: a caller learns nothing about the machine
+                log.error("%s: cannot be written (%s)", paths.incoming(self.dataset), reason)
                 raise FeedbackLogUnwritable(
-                    f"{path}: cannot be written ({reason}); the sample was not stored"
+                    f"the file of samples of {self.dataset} cannot be written ({reason}); the sample was not stored"
                 ) from None
 
     def _append(self, entry: dict[str, Any]) -> bool:

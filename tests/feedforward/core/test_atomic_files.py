@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,20 @@ def test_readers_see_the_old_content_until_the_new_is_complete(tmp_path: Path) -
         file.flush()
         assert path.read_text() == "old"
     assert path.read_text() == "new"
+
+
+def test_writers_of_one_file_wait_for_each_other(tmp_path: Path) -> None:
+    """With one temporary name, a second writer would empty the file that the first one renames."""
+    path = tmp_path / "text.txt"
+    with ThreadPoolExecutor() as threads:
+        with atomic_files.writing(path) as file:
+            file.write(b"first")
+            second = threads.submit(atomic_files.write_text, path, "second")
+            assert not wait([second], timeout=0.2).done
+        assert path.read_text() in ("first", "second")
+        second.result()
+    assert path.read_text() == "second"
+    assert names(tmp_path) == {"text.txt"}
 
 
 def test_after_an_exception_only_the_old_content_exists(tmp_path: Path) -> None:

@@ -54,6 +54,13 @@ def test_credentials_in_addresses(given: str, kept: str) -> None:
     assert has_credentials(given) == (kept != given)
 
 
+@pytest.mark.parametrize(
+    "header", ["Authorization: Bearer {}", "authorization: Basic {}", "{{'Authorization': 'Bearer {}', 'a': 1}}"]
+)
+def test_credentials_in_headers(header: str) -> None:
+    assert redact(header.format("eyJhbGci.J9-_=")) == header.format(MASK)
+
+
 def test_values_under_the_name_of_a_secret_are_masked_entirely() -> None:
     assert redact_values({"upload.token": "x", "epochs": 5}) == {"upload.token": MASK, "epochs": "5"}
 

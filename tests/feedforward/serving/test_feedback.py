@@ -79,3 +79,4 @@ def test_a_folder_that_cannot_be_written_is_507(served: Running) -> None:
     assert answer.status_code == 507
     assert "cannot be written" in answer.json()["error"]
     assert "the sample was not stored" in answer.json()["error"]
+    assert str(paths.root()) not in answer.json()["error"]

@@ -17,6 +17,7 @@ Levels = npt.NDArray[np.uint8] | Gray  # gray levels 0–255, (height, width); u
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "PPM")
 MAX_PIXELS = 2**24  # 4096 × 4096
+MAX_SIDE = 2**16  # the limit of JPEG; to resize 1 × 16M pixels takes seconds
 ORIENTATION = 0x0112  # EXIF
 PNG, SIZE = b"\x89PNG\r\n\x1a\n", b"IHDR"
 
@@ -38,7 +39,7 @@ def read(content: bytes) -> Levels:
     """Gray levels 0–255, (height, width). Transparent pixels become white behind dark content, else black.
 
     Raises:
-        ValueError: not a picture of a known format, damaged, or more than MAX_PIXELS pixels.
+        ValueError: not a picture of a known format, damaged, more than MAX_PIXELS pixels, or longer than MAX_SIDE.
     """
     with _opened(content) as picture:
         ImageOps.exif_transpose(picture, in_place=True)
@@ -52,8 +53,9 @@ def _opened(content: bytes) -> Iterator[Image.Image]:
             warnings.simplefilter("ignore")  # Pillow warns about large pictures; they are refused here
             with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
                 width, height = picture.size
-                if width * height > MAX_PIXELS:
-                    raise ValueError(f"must have at most {MAX_PIXELS} pixels, got {width} × {height}")
+                if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+                    most = f"at most {MAX_PIXELS} pixels and {MAX_SIDE} on a side"
+                    raise ValueError(f"must have {most}, got {width} × {height}")
                 yield picture
     except UnidentifiedImageError:
         raise ValueError(f"must be a picture ({', '.join(FORMATS)}), got {_kind(content)}") from None

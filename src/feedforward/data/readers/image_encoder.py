@@ -113,6 +113,8 @@ def _levels(rows: Sequence[Any]) -> Levels:
     widths = {len(row) if isinstance(row, list | tuple) else -1 for row in rows}
     if len(widths) != 1 or min(widths) < 1 or len(rows) * max(widths) > image_decoding.MAX_PIXELS:
         raise ValueError("must be rows of gray levels, all of the same length")
+    if max(len(rows), *widths) > image_decoding.MAX_SIDE:
+        raise ValueError(f"must have at most {image_decoding.MAX_SIDE} gray levels on a side")
     flat = [level for row in rows for level in row]
     if not all(type(level) in (int, float) for level in flat):
         raise ValueError("gray levels must be numbers")

@@ -10,6 +10,7 @@ Words are handled in columns (Arrow's dictionaries, NumPy's sort): plain Python 
 
 import codecs
 import functools
+import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ BATCH_BYTES = 2 * 2**20  # of text at a time: working memory does not grow with 
 BATCHES_TO_ADD = 64  # whose counts are added up in one step
 
 Text = str | bytes
+
+log = logging.getLogger(__name__)
 
 # Lower-cases ASCII letters and replaces filters by spaces, in one pass over the bytes. All bytes of non-ASCII
 # characters in UTF-8 are above 127, so these characters are not changed.
@@ -92,7 +95,20 @@ def add_counts(tables: Sequence[pa.Table]) -> pa.Table:
 def rank(counts: pa.Table, num_words: int) -> Vocabulary:
     """The words that get a column, most frequent first, equally frequent ones in the order of their characters."""
     ranked = counts.sort_by([("count", "descending"), ("word", "ascending")])
-    return Vocabulary(tuple(ranked["word"].slice(0, num_words - RANK_OFFSET - 1).to_pylist()), num_words)
+    vocabulary = Vocabulary(tuple(ranked["word"].slice(0, num_words - RANK_OFFSET - 1).to_pylist()), num_words)
+    _warn_of_characters(vocabulary)
+    return vocabulary
+
+
+def _warn_of_characters(vocabulary: Vocabulary) -> None:
+    """Log if more than a tenth of the words are single characters, of languages that are written without blanks."""
+    characters = sum(_UNSPACED.fullmatch(word) is not None for word in vocabulary.words)
+    if characters > len(vocabulary.words) / 10:
+        log.warning(
+            "%d of %d words are single characters of a language without blanks between words (such as Chinese, Japanese"
+            " or Thai); to learn words, put blanks between them in the texts",
+            characters, len(vocabulary.words),
+        )  # fmt: skip
 
 
 def facts(counts: pa.Table) -> dict[str, int]:

@@ -93,6 +93,7 @@ def test_without_a_box_the_whole_picture_is_scaled_to_fit() -> None:
         (b"%PDF-1.7 or another thing", "must be a picture"),
         (encoded(stroke(40, 40))[:60], "cannot be read"),
         (png_of(60_000, 60_000), "must have at most 16777216 pixels"),
+        (png_of(1, 2**24), "65536 on a side, got"),
         (png_of(2000, 2000), "cannot be read"),
         (encoded(np.full((30, 30), 255, np.uint8)), "is blank"),
         (encoded(np.zeros((30, 30), np.uint8)), "is blank"),

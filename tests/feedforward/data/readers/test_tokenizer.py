@@ -190,3 +190,12 @@ def test_words_of_a_vocabulary_may_contain_unicode_line_separators(tmp_path):
     for name in ("vocabulary.txt", "missing.txt"):
         with pytest.raises(DataError, match="dvc repro vectorize"):
             words.load_vocabulary(tmp_path / name, 7)
+
+
+def test_a_vocabulary_of_single_characters_is_mentioned(caplog: pytest.LogCaptureFixture) -> None:
+    words.rank(words.count(["这部电影很好看", "演员的表演很差"]), 100)
+    [line] = caplog.messages
+    assert "12 of 12 words are single characters" in line
+    caplog.clear()
+    words.rank(words.count(["a good film with a 好 in it, and then some more words of English"]), 100)
+    assert not caplog.messages

@@ -35,7 +35,7 @@ def evaluate(expectations):
     """Check rows against bounds: (name, split) → Check."""
 
     def run(rows, **bounds):
-        checks = expectations.evaluate(profile.describe(rows), expectations.rules(dataset(**bounds)))
+        checks = expectations.evaluate(profile.describe(rows), expectations.rules_of(dataset(**bounds)))
         return {(check.name, check.split): check for check in checks}
 
     return run
@@ -159,7 +159,7 @@ def test_an_empty_suite_is_a_failure(expectations):
 
 
 def test_a_rule_without_a_result_is_a_failure(expectations):
-    rules = expectations.rules(dataset())
+    rules = expectations.rules_of(dataset())
     with pytest.raises(ValidationFailed, match="no result"):
         expectations._check(rules[0], profile_rows.rows(), {})
 
@@ -183,7 +183,7 @@ def test_overlap_and_duplicates_above_their_bounds_are_refused(evaluate):
 
 @pytest.mark.parametrize(("samples", "met"), [((40, 40), True), ((0, 40), True), ((41, 50), False), ((0, 39), False)])
 def test_the_number_of_samples_is_checked_against_both_bounds(expectations, samples, met):
-    rules = [rule for rule in expectations.rules(dataset(train_samples=samples)) if rule.name == "samples"]
+    rules = [rule for rule in expectations.rules_of(dataset(train_samples=samples)) if rule.name == "samples"]
     train, _ = expectations.evaluate(profile.describe(profile_rows.rows()), rules)
     assert train.success is met
 

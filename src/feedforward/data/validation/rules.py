@@ -1,0 +1,137 @@
+"""The rules that a dataset's expectations state: an expectation of Great Expectations, a split, and bounds.
+
+The bounds come from `dataset.expectations` only.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from great_expectations import expectations as gxe
+
+from feedforward.config.schema import Dataset
+from feedforward.config.tasks import TASKS
+from feedforward.data.validation import profile
+from feedforward.data.validation.profile import SPLITS
+from feedforward.reports.html_page import number, percent, span
+
+BOTH = "both"  # a rule on train and test together
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An expectation of Great Expectations on a split, and how to describe it.
+
+    found: describes the rows (at least one) as text; flaws: the column whose sum counts the flawed samples.
+    """
+
+    name: str
+    split: str
+    kind: type[Any]
+    arguments: dict[str, Any]
+    expected: str
+    found: Callable[[pd.DataFrame], str]
+    explained: str
+    flaws: str = ""
+
+
+def rules_of(dataset: Dataset, collected: int = 0) -> list[Rule]:
+    """Every rule that the dataset's expectations state; `collected`: number of users' samples in the training split."""
+    return [
+        *(rule for split in SPLITS for rule in _rules_of_split(split, dataset, collected)),
+        _values("splits", BOTH, "split", dict(zip(SPLITS, SPLITS, strict=True)), "Samples of each split."),
+        _at_most(0, "missing values", BOTH, "missing", "Rows of the profile that lack a value."),
+        _at_most(
+            profile.bounds_of(dataset).overlap, "overlap", BOTH, "overlap",
+            "Distinct raw samples of test that are also in train: they make test results look better.", of="test",
+        ),
+    ]  # fmt: skip
+
+
+def _rules_of_split(split: str, dataset: Dataset, collected: int) -> Iterator[Rule]:
+    bounds, answers = profile.bounds_of(dataset), TASKS[dataset.task].answers
+    low, high = {"train": bounds.train_samples, "test": bounds.test_samples}[split]
+    low, high = (low + collected, high + collected) if split == "train" else (low, high)
+    yield Rule(
+        "samples", split, gxe.ExpectTableRowCountToBeBetween, {"min_value": low, "max_value": high},
+        span(low, high), lambda rows: number(len(rows)), "Number of samples.",
+    )  # fmt: skip
+    if answers == "class":
+        labels = dict(enumerate(dataset.labels))
+        yield _values("labels", split, "label", labels, "Each class occurs, and no other label; samples of each.")
+        yield _within(bounds.class_share, "class share", split, "class_share", "Share of each class.", percent)
+    elif answers == "labels":
+        for number_of, label in enumerate(dataset.labels):
+            yield _mean_within(bounds.class_share, f"share of {label}", split, f"label_{number_of}")
+    elif bounds.target is not None:
+        yield _within(bounds.target, "target", split, "label", "Value to learn, as training reads it.")
+    yield _within(bounds.value, "lowest value", split, "minimum", "Smallest feature of each sample.")
+    yield _within(bounds.value, "highest value", split, "maximum", "Largest feature of each sample.")
+    yield _within(
+        bounds.nonzero_features, "non-zero features", split, "ones", "Features of each sample that are not zero."
+    )
+    yield _within(bounds.raw_length, "raw length", split, "raw_length", "Bytes of each raw sample.")
+    yield _at_most(bounds.empty, "empty", split, "empty", "Samples without any non-zero feature.")
+    yield _at_most(
+        bounds.duplicates, "duplicates", split, "duplicate",
+        "Samples whose raw bytes equal those of an earlier one of the same split.",
+    )  # fmt: skip
+
+
+def _within(
+    bounds: tuple[float, float], name: str, split: str, column: str, explained: str,
+    form: Callable[[float], str] = number,
+) -> Rule:  # fmt: skip
+    """Every value of the column is within the bounds."""
+
+    def found(rows: pd.DataFrame) -> str:
+        values = rows[column].dropna()
+        outside = int((~values.between(*bounds)).sum())
+        text = span(values.min(), values.max(), form)
+        return f"{text}; outside in {_count(outside, len(rows))}" if outside else text
+
+    arguments = {"column": column, "min_value": bounds[0], "max_value": bounds[1]}
+    return Rule(
+        name, split, gxe.ExpectColumnValuesToBeBetween, arguments, span(*bounds, form), found, explained
+    )  # fmt: skip
+
+
+def _mean_within(bounds: tuple[float, float], name: str, split: str, column: str) -> Rule:
+    """The mean of a column of zeros and ones, a share, is within the bounds."""
+    return Rule(
+        name, split, gxe.ExpectColumnMeanToBeBetween,
+        {"column": column, "min_value": bounds[0], "max_value": bounds[1]}, span(*bounds, percent),
+        lambda rows: percent(float(rows[column].mean())), "Share of the samples with this label.",
+    )  # fmt: skip
+
+
+def _at_most(bound: int, name: str, split: str, column: str, explained: str, of: str = "") -> Rule:
+    """At most `bound` samples have a 1 in a column of zeros and ones, which marks a flaw."""
+
+    def found(rows: pd.DataFrame) -> str:
+        samples = int((rows["split"] == of).sum()) if of else len(rows)
+        return _count(int(rows[column].sum()), samples, f" of {of}" if of else "")
+
+    return Rule(
+        name, split, gxe.ExpectColumnSumToBeBetween, {"column": column, "min_value": 0, "max_value": bound},
+        f"at most {number(bound)}" if bound else "none", found, explained, flaws=column,
+    )  # fmt: skip
+
+
+def _values(name: str, split: str, column: str, known: dict[Any, str], explained: str) -> Rule:
+    """The column contains each of the known values, given with their names, and no other."""
+
+    def found(rows: pd.DataFrame) -> str:
+        counts: dict[Any, int] = rows[column].value_counts(sort=False).to_dict()
+        others = sorted(value for value in counts if value not in known)
+        named = [f"{text}: {number(counts.get(value, 0))}" for value, text in known.items()]
+        return ", ".join([*named, *(f"unknown {value}: {number(counts[value])}" for value in others)])
+
+    arguments = {"column": column, "value_set": list(known)}
+    expected = f"all of {', '.join(known.values())}"
+    return Rule(name, split, gxe.ExpectColumnDistinctValuesToEqualSet, arguments, expected, found, explained)
+
+
+def _count(count: int, samples: int, of: str = "") -> str:
+    return f"{number(count)} ({percent(count / samples)}{of})" if count else "none"
