@@ -177,11 +177,13 @@ def test_after_a_kill_no_partial_folder_exists(tmp_path: Path, point: str) -> No
     assert names(tmp_path) == {"folder/content"}
 
 
-def test_crash_points_do_nothing_unless_they_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("FAULT", raising=False)
-    atomic_files.crash_point("write.before_rename")
-    monkeypatch.setenv("FAULT", "other")
-    atomic_files.crash_point("write.before_rename")
+@pytest.mark.parametrize("fault", [None, "other"])
+def test_crash_points_do_nothing_unless_they_are_named(fault: str | None) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "FAULT"}
+    environment |= {"FAULT": fault} if fault else {}
+    code = "from feedforward.core import atomic_files; atomic_files.crash_point('write.before_rename'); print('alive')"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout == "alive\n"
 
 
 # --- digests -----------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy import stats
 from small_data import HELD_OUT, TRAIN, dense, split
 from small_data import params as small_params
@@ -302,7 +303,9 @@ def test_training_ends_when_all_replicas_have_failed() -> None:
 
 def test_tensorflow_can_be_set_up_again_for_another_number_of_packs() -> None:
     trainer.configure(2, 1)
-    trainer.configure(3, 2)
+    before = tf.config.threading.get_inter_op_parallelism_threads()
+    trainer.configure(before + 1, 2)
+    assert tf.config.threading.get_inter_op_parallelism_threads() == before
 
 
 # --- on the real data --------------------------------------------------------------------------

@@ -1,0 +1,64 @@
+"""Each test asserts something, itself or through a helper of the tests."""
+
+import ast
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+TESTS = Path(__file__).parent
+EXPECT = ("raises", "warns", "fail")  # of pytest
+
+
+@functools.cache
+def functions() -> list[tuple[Path, ast.FunctionDef]]:
+    """All functions of the tests and their support modules."""
+    return [
+        (path, node)
+        for path in sorted(TESTS.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef)
+    ]
+
+
+def called(node: ast.AST) -> Iterator[str]:
+    """The names of what is called, without the objects that they belong to."""
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Call):
+            yield getattr(inner.func, "attr", getattr(inner.func, "id", ""))
+
+
+def asserts(node: ast.AST, helpers: set[str]) -> bool:
+    if any(isinstance(inner, ast.Assert) for inner in ast.walk(node)):
+        return True
+    return any(name in EXPECT or name in helpers or name.startswith("assert_") for name in called(node))
+
+
+@functools.cache
+def asserting_helpers() -> set[str]:
+    """Helpers that assert, also through other helpers."""
+    helpers: set[str] = set()
+    while True:
+        grown = {node.name for _, node in functions() if not is_test(node) and asserts(node, helpers)}
+        if grown == helpers:
+            return helpers
+        helpers = grown
+
+
+def is_test(node: ast.FunctionDef) -> bool:
+    return node.name.startswith("test_")
+
+
+def test_each_test_asserts() -> None:
+    without = [
+        f"{path.relative_to(TESTS)}:{node.lineno} {node.name}"
+        for path, node in functions()
+        if is_test(node) and not asserts(node, asserting_helpers())
+    ]
+    assert not without
+
+
+def test_a_test_without_an_assertion_is_found() -> None:
+    [node] = ast.parse("def test_it():\n    load_params()\n").body
+    assert not asserts(node, asserting_helpers())
+    [node] = ast.parse("def test_it():\n    with pytest.raises(ValueError):\n        load_params()\n").body
+    assert asserts(node, asserting_helpers())
