@@ -16,6 +16,7 @@ from faults.rows import ROWS, Row
 
 # Written outside of these steps: by other commands, the retraining page, a version downloaded from another machine.
 ELSEWHERE = {
+    "backtest",
     "template",
     "champion",
     "init",

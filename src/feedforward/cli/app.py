@@ -48,6 +48,7 @@ COMMANDS = (
     (operations.promote, "Example: feedforward promote imdb"),
     (operations.rollback, "Example: feedforward rollback imdb --reason 'worse on long reviews'"),
     (operations.history, "Example: feedforward history imdb"),
+    (versions.backtest, "Examples: feedforward backtest imdb   ·   feedforward backtest imdb --last 3 --json"),
     (versions.keys, "Example: feedforward keys"),
     (operations.retrain, "Example: feedforward retrain --dry-run"),
     (operations.sync, "Example: feedforward sync"),

@@ -1,9 +1,15 @@
-"""The commands about model versions as a whole: keys."""
+"""The commands about model versions as a whole: keys, backtest."""
 
 import json
+from typing import TYPE_CHECKING, Annotated
 
-from feedforward.cli.options import JsonOption
-from feedforward.cli.output import escaped, message
+import typer
+
+from feedforward.cli.options import DatasetArgument, JsonOption
+from feedforward.cli.output import escaped, message, table
+
+if TYPE_CHECKING:
+    from feedforward.promotion.backtest import Comparison
 
 
 def keys(as_json: JsonOption = False) -> None:
@@ -18,3 +24,52 @@ def keys(as_json: JsonOption = False) -> None:
         message(f"made the private key {escaped(str(path))}: keep it secret, and keep a copy")
     message("put this line below `promotion:` in params.yaml, then promote again:")
     print(f"key: {public}")
+
+
+def backtest(
+    dataset: DatasetArgument,
+    last: Annotated[int, typer.Option(min=1, max=100, help="How many champions before the present one.")] = 5,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the last champions on today's validation split, and on samples from users that people accepted."""
+    from feedforward.config.schema import load_params
+    from feedforward.core import paths
+    from feedforward.promotion import backtest as promotion
+
+    done = promotion.run(load_params(), dataset, last)
+    if as_json:
+        print(json.dumps(promotion.as_json(done), indent=2))
+        return
+    for comparison in done.comparisons:
+        _show_comparison(comparison, done.champion)
+    for line in done.remarks:
+        message(f"[yellow]{escaped(line)}[/yellow]")
+    for number, reason in done.skipped.items():
+        message(f"[yellow]version {number} was skipped: {escaped(reason)}[/yellow]")
+    confidence = f"{100 * done.confidence:g} %"
+    message(f"intervals of losses: {confidence}, over samples and seeds; those of the differences hold together")
+    message("accuracy: of one model per version, with Wilson's 95 % interval over samples")
+    message(f"figure: {escaped(str(paths.backtest(dataset).relative_to(paths.root())))}/losses.png")
+
+
+def _show_comparison(comparison: "Comparison", champion: int) -> None:
+    from rich.table import Table
+
+    rows = Table(
+        "version", "champion since", "loss", "accuracy", "loss minus the champion's", box=None, pad_edge=False,
+        title=f"{comparison.title}: {comparison.samples:,} samples", title_justify="left", caption=comparison.note,
+        caption_justify="left",
+    )  # fmt: skip
+    for score in comparison.scores:
+        accuracy = _interval(score.accuracy) if score.accuracy else f"R² {score.r2:.4f}" if score.r2 is not None else ""
+        difference = "champion" if score.version == champion else _interval(score.difference, "+")
+        rows.add_row(str(score.version), score.since[:19], _interval(score.loss), accuracy, difference)
+    table(rows)
+
+
+def _interval(values: tuple[float, float | None, float | None] | None, sign: str = "") -> str:
+    if values is None:
+        return ""
+    mean, low, high = values
+    text = f"{mean:{sign}.4f}"
+    return text if low is None or high is None else f"{text} [{low:{sign}.4f}, {high:{sign}.4f}]"

@@ -78,6 +78,11 @@ def decision(dataset: str) -> Path:
     return root() / "reports" / "decisions" / dataset
 
 
+def backtest(dataset: str) -> Path:
+    """Folder with the figure and the table of the last backtest."""
+    return root() / "reports" / "backtests" / dataset
+
+
 def sweep(dataset: str, fields: str) -> Path:
     """Folder with the figure and the table of the last sweep over these fields."""
     return root() / "reports" / "sweeps" / f"{dataset}-{fields}"

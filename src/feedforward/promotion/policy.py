@@ -138,15 +138,25 @@ def gain(challenger: Evidence, champion: Evidence, confidence: float) -> Gain:
         raise ValueError(f"losses of {samples} and of {champion.losses.shape[1]} samples cannot be paired")
     differences = champion.losses.mean(axis=0) - challenger.losses.mean(axis=0)
     parts = [_variance(differences), *(_variance(models.losses.mean(axis=1)) for models in (challenger, champion))]
-    total = sum(variance for variance, _ in parts)
-    mean, half = float(differences.mean()), 0.0
-    if total > 0:
-        freedom = total**2 / sum(variance**2 / freedom for variance, freedom in parts)
-        level = (1 + confidence) / 2
-        half = float(special.stdtrit(freedom, level) if freedom < MANY_DEGREES else special.ndtri(level)) * math.sqrt(
-            total
-        )
+    mean, half = float(differences.mean()), _half_width(parts, confidence)
     return Gain(mean, mean - half, mean + half)
+
+
+def expected_loss(evidence: Evidence, confidence: float) -> tuple[float, float, float]:
+    """Mean loss of a recipe and its confidence interval (low, high), over samples and seeds as in `gain`."""
+    parts = [_variance(evidence.losses.mean(axis=0)), _variance(evidence.losses.mean(axis=1))]
+    mean, half = float(evidence.losses.mean()), _half_width(parts, confidence)
+    return mean, mean - half, mean + half
+
+
+def _half_width(parts: Sequence[tuple[float, int]], confidence: float) -> float:
+    """Half the interval of a mean whose variance is the sum of `parts`: (variance, degrees of freedom)."""
+    total = sum(variance for variance, _ in parts)
+    if total == 0:
+        return 0.0
+    freedom = total**2 / sum(variance**2 / freedom for variance, freedom in parts)
+    level = (1 + confidence) / 2
+    return float(special.stdtrit(freedom, level) if freedom < MANY_DEGREES else special.ndtri(level)) * math.sqrt(total)
 
 
 def _variance(values: npt.NDArray[np.float64]) -> tuple[float, int]:

@@ -1,0 +1,239 @@
+"""Replay the last champions against today's data: the validation split, and samples from users that people accepted.
+
+On the validation split a version is represented by its holdout models, as in a promotion, because the served network
+was trained on it. On samples from users, which no training has used, the served network itself is measured.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from feedforward.config.schema import Dataset, Params
+from feedforward.core import atomic_files, paths
+from feedforward.core.errors import DataError, NothingToServe, TrackingError
+from feedforward.data import feedback, feedback_decisions, validation_split
+from feedforward.data import manifest as manifest_file
+from feedforward.data.readers.text_encoder import TextEncoder
+from feedforward.data.splits import Split
+from feedforward.promotion import bundle, candidate, compatibility, evaluation, history, model_card, policy
+from feedforward.promotion.bundle import Servable
+from feedforward.promotion.policy import Evidence, Gain
+from feedforward.reports import backtest_figure
+from feedforward.tracking import model_version, model_versions, settings
+from feedforward.tracking.model_version import Version
+
+VALIDATION, FEEDBACK = "validation split", "accepted samples from users"
+OTHER_DATA = (
+    "trained on other data than today's, so today's validation samples may have been among its training samples"
+)
+NOTES = {
+    VALIDATION: "The gate chose the champion on this split, so differences in its favor are optimistic.",
+    FEEDBACK: "Users mostly correct wrong answers, so whichever version gave them is at a disadvantage here.",
+}
+
+
+@dataclass(frozen=True)
+class Score:
+    """A version on one set of samples. loss: mean, low, high. accuracy: the same; low and high None if undefined.
+
+    difference: its loss minus the champion's on the same samples; None for the champion itself. models: number of
+    networks that were measured.
+    """
+
+    version: int
+    since: str
+    loss: tuple[float, float, float]
+    accuracy: tuple[float, float | None, float | None] | None
+    r2: float | None
+    difference: tuple[float, float, float] | None
+    models: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The versions on one set of samples, in the order in which they became champion."""
+
+    title: str
+    samples: int
+    note: str
+    scores: tuple[Score, ...]
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """confidence: of each interval; the intervals of a set's differences hold together. skipped: why, by version.
+
+    remarks: one line per version that was trained on other data.
+    """
+
+    dataset: str
+    champion: int
+    confidence: float
+    comparisons: tuple[Comparison, ...]
+    skipped: Mapping[int, str]
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Replayed:
+    version: Version
+    since: str
+    served: Servable
+    holdout: list[Servable]
+
+
+def run(params: Params, name: str, last: int) -> Backtest:
+    """Measure the champion and the `last` champions before it; write the table and the figure to `paths.backtest`.
+
+    Raises:
+        ParamsError: unknown dataset. NothingToServe: there is no champion. DataError: the champion cannot be read, or
+            the dataset is not vectorized. TrackingError: the registry does not answer.
+    """
+    settings.apply()
+    dataset = params.dataset(name)
+    champion = model_versions.find(name)
+    if champion is None:
+        raise NothingToServe(f"{name}: there is no champion to compare with; run `feedforward promote {name}`")
+    skipped: dict[int, str] = {}
+    versions = []
+    for number, since in _champions(name, champion.number, last).items():
+        try:
+            versions.append(_replayed(name, dataset, number, since))
+        except (DataError, TrackingError) as error:
+            if number == champion.number:
+                raise
+            skipped[number] = str(error)
+    present = next(version for version in versions if version.version.number == champion.number)
+    confidence = params.promotion.confidence
+    evidence = {VALIDATION: _on_validation(name, dataset, versions, present, skipped)}
+    evidence[FEEDBACK] = _on_feedback(name, dataset, versions)
+    comparisons = tuple(
+        _compare(title, measured, present, confidence) for title, measured in evidence.items() if measured
+    )
+    digest = manifest_file.load(name)["data_digest"]
+    others = [replayed.version for replayed in versions if replayed.served.description.data_digest != digest]
+    remarks = tuple(f"{version.name}: {OTHER_DATA}" for version in others if version.number not in skipped)
+    backtest = Backtest(name, champion.number, confidence, comparisons, skipped, remarks)
+    _write(backtest, dataset)
+    return backtest
+
+
+def _champions(name: str, champion: int, last: int) -> dict[int, str]:
+    """Version → when it last became champion, oldest first: the champion and the `last` different ones before it."""
+    since = {period.version: period.since for period in history.history(name).periods}
+    ordered = sorted((number for number in since if number != champion), key=lambda number: since[number])
+    return {number: since[number] for number in ordered[-last:]} | {champion: since.get(champion, "")}
+
+
+def _replayed(name: str, dataset: Dataset, number: int, since: str) -> _Replayed:
+    """A version with its networks.
+
+    Raises:
+        DataError: it was changed, is gone, is not signed, or is a model of another task or of other labels or columns.
+    """
+    version = model_versions.find(name, number)
+    if version is None:
+        raise DataError(f"{name} version {number}: is not registered any more")
+    folder = model_versions.folder(version, model_version.SERVED)
+    served = bundle.read(folder, version.tags.get(model_version.DIGEST, ""))
+    if problem := compatibility.mismatch(served, dataset):
+        raise DataError(f"{version.name}: {problem}")
+    return _Replayed(version, since, served, evaluation.holdout_models(version))
+
+
+# --- evidence --------------------------------------------------------------------------------
+
+Measured = list[tuple[_Replayed, Evidence]]
+
+
+def _on_validation(
+    name: str, dataset: Dataset, versions: Sequence[_Replayed], present: _Replayed, skipped: dict[int, str]
+) -> Measured:
+    """Evidence of the holdout models; a version whose features cannot be translated is added to `skipped`."""
+    _, held_out = validation_split.fixed(Split.load(paths.vectorized(name) / "train"), dataset)
+    validation, target = held_out.copied(), manifest_file.load(name).get("target")
+    description = dataclasses.replace(
+        present.served.description, target=(target["mean"], target["scale"]) if target else None
+    )
+    today = dataclasses.replace(present.served, encoder=candidate.encoder_of(name, dataset), description=description)
+    measured: Measured = []
+    for replayed in versions:
+        try:
+            measured.append((replayed, evaluation.evidence(replayed.holdout, today, validation)))
+        except DataError as error:
+            if replayed is present:
+                raise
+            skipped[replayed.version.number] = f"{replayed.version.name}: {error}"
+    return measured
+
+
+def _on_feedback(name: str, dataset: Dataset, versions: Sequence[_Replayed]) -> Measured:
+    """Evidence of the served networks on accepted samples that no training has used; empty if there are none."""
+    entries = [
+        sample.entry
+        for sample in feedback.samples(name, dataset)
+        if sample.decision is not None
+        and sample.decision.verdict == feedback_decisions.ACCEPTED
+        and sample.problem is None
+        and not sample.used
+    ]
+    measured: Measured = []
+    for replayed in versions if entries else ():
+        encoder = replayed.served.encoder
+        part = feedback.part(entries, dataset, encoder if isinstance(encoder, TextEncoder) else None)
+        measured.append((replayed, evaluation.evidence([replayed.served], replayed.served, part.split)))
+    return measured
+
+
+def _compare(title: str, measured: Measured, present: _Replayed, confidence: float) -> Comparison:
+    reference = next(evidence for replayed, evidence in measured if replayed is present)
+    together = 1 - (1 - confidence) / max(1, len(measured) - 1)  # Bonferroni
+    scores = [
+        Score(
+            replayed.version.number,
+            replayed.since,
+            policy.expected_loss(evidence, confidence),
+            _accuracy(evidence),
+            evidence.r2,
+            None if replayed is present else _difference(policy.gain(reference, evidence, together)),
+            len(evidence.losses),
+        )
+        for replayed, evidence in measured
+    ]
+    return Comparison(title, reference.losses.shape[1], NOTES[title], tuple(scores))
+
+
+def _difference(gain: Gain) -> tuple[float, float, float]:
+    return gain.mean, gain.low, gain.high
+
+
+def _accuracy(evidence: Evidence) -> tuple[float, float | None, float | None] | None:
+    """Of the first network; Wilson's 95 % interval where each sample has one class."""
+    if not evidence.hits.size:
+        return None
+    share = float(np.mean(evidence.hits))
+    return (share, *model_card.wilson(share, len(evidence.hits))) if evidence.hits.ndim == 1 else (share, None, None)
+
+
+# --- report ----------------------------------------------------------------------------------
+
+
+def as_json(backtest: Backtest) -> dict[str, Any]:
+    """The backtest as JSON values."""
+    return dataclasses.asdict(backtest)
+
+
+def _write(backtest: Backtest, dataset: Dataset) -> Path:
+    series = {
+        f"{comparison.title} ({comparison.samples:,})": {score.version: score.loss for score in comparison.scores}
+        for comparison in backtest.comparisons
+    }
+    picture = backtest_figure.draw(dataset.title, series, backtest.champion, backtest.confidence)
+    with atomic_files.writing_folder(paths.backtest(backtest.dataset), "backtest") as folder:
+        (folder / "losses.png").write_bytes(picture)
+        atomic_files.write_json(folder / "backtest.json", as_json(backtest))
+    return paths.backtest(backtest.dataset)

@@ -1,0 +1,142 @@
+"""A backtest of registered champions: figures that can be computed by hand, and what is skipped."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import registered
+from registered import NAME
+from shell import Shell
+from small_data import HELD_OUT, split
+
+from feedforward.config.schema import Params
+from feedforward.core import append_only_log, atomic_files, paths
+from feedforward.core.errors import NothingToServe, ParamsError
+from feedforward.data import feedback, feedback_review
+from feedforward.models import metrics
+from feedforward.promotion import audit_log, backtest, bundle
+from feedforward.promotion.backtest import FEEDBACK, VALIDATION
+from feedforward.tracking import model_version, model_versions
+from feedforward.tracking.model_version import Version
+from feedforward.tracking.registry import Registry
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+STRENGTHS = (0.5, 2.0, 1.0)
+
+
+@pytest.fixture
+def champions(params: Params, small_store: "Store") -> list[Version]:
+    """Versions that were champion one after the other; the last one still is."""
+    folder = paths.vectorized(NAME)
+    pq.write_table(pa.table({"digest": ["0" * 64]}), folder / "profile.parquet")
+    registry, run = Registry(), registered.final_run(small_store, params)
+    versions = []
+    for strength in STRENGTHS:
+        version = registered.version(registry, run, strength)
+        before = versions[-1] if versions else None
+        audit_log.append(NAME, audit_log.PROMOTED, "a test", version, before)
+        registry.set_alias(version, "champion")
+        versions.append(version)
+    return versions
+
+
+def give(text: str, label: str) -> None:
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    append_only_log.append(paths.incoming(NAME), {"label": label, "digest": digest, "text": text, "version": 1})
+
+
+def losses(strength: float) -> np.ndarray:
+    held_out = split(NAME).rows(0, HELD_OUT)
+    network = registered.network(strength)
+    return metrics.losses(network, network.logits(held_out.features), held_out.labels)
+
+
+def test_the_figures_are_those_of_the_holdout_models(params: Params, champions: list[Version]) -> None:
+    done = backtest.run(params, NAME, last=5)
+    [comparison] = done.comparisons
+    assert (comparison.title, comparison.samples, done.champion, done.skipped) == (VALIDATION, HELD_OUT, 3, {})
+    assert [score.version for score in comparison.scores] == [1, 2, 3]
+    for strength, score in zip(STRENGTHS, comparison.scores, strict=True):
+        assert score.loss[0] == pytest.approx(losses(strength).mean())
+        assert score.loss[1] < score.loss[0] < score.loss[2]
+    first, second, present = comparison.scores
+    assert present.difference is None
+    for score, strength in ((first, 0.5), (second, 2.0)):
+        assert score.difference is not None
+        assert score.difference[0] == pytest.approx((losses(strength) - losses(1.0)).mean())
+        paired = (losses(strength) - losses(1.0)).std(ddof=1) / HELD_OUT**0.5
+        # t of 23 degrees of freedom at 97.5 %, for two comparisons together: 2.398
+        assert score.difference[2] - score.difference[0] == pytest.approx(2.398 * paired, rel=1e-3)
+    assert present.accuracy is not None
+    assert present.accuracy[0] == pytest.approx(1.0, abs=0.2)
+    assert [score.version for score in backtest.run(params, NAME, last=1).comparisons[0].scores] == [2, 3]
+    folder = paths.backtest(NAME)
+    assert (folder / "losses.png").read_bytes().startswith(b"\x89PNG")
+    assert atomic_files.read_json(folder / "backtest.json")["champion"] == 3
+
+
+def test_accepted_samples_that_no_training_used_are_measured_with_the_served_networks(
+    params: Params, champions: list[Version]
+) -> None:
+    glad = " ".join(f"word{k}" for k in range(1, 21))
+    give(glad, "glad")
+    give(f"{glad} word30", "sad")
+    give("word1 word2", "sad")
+    dataset = params.datasets[NAME]
+    chosen = [s.id for s in feedback_review.samples(NAME, dataset) if s.entry["text"] != "word1 word2"]
+    feedback_review.review(NAME, dataset, accept=chosen)
+    comparison = next(c for c in backtest.run(params, NAME, last=5).comparisons if c.title == FEEDBACK)
+    assert comparison.samples == 2
+    assert [score.accuracy[0] for score in comparison.scores if score.accuracy] == [0.5, 0.5, 0.5]
+    features = registered.ENCODER.encode([glad, f"{glad} word30"])
+    network = registered.network(2.0)
+    expected = metrics.losses(network, network.logits(features), np.array([1, 0], np.uint8)).mean()
+    assert comparison.scores[1].loss[0] == pytest.approx(expected)
+    assert comparison.scores[1].models == 1
+    feedback.take(NAME, dataset, collect=True, review=True)  # now they are trained on
+    assert [c.title for c in backtest.run(params, NAME, last=5).comparisons] == [VALIDATION]
+
+
+def test_versions_that_cannot_be_compared_are_named_and_skipped(
+    params: Params, champions: list[Version], small_shell: Shell
+) -> None:
+    first, second, present = champions
+    folder = model_versions.folder(first, model_version.SERVED)
+    described = atomic_files.read_json(folder / bundle.DESCRIPTION) | {"labels": ["bad", "good"]}
+    atomic_files.write_json(folder / bundle.DESCRIPTION, described)
+    entries = atomic_files.read_json(folder / bundle.MANIFEST)
+    content = (folder / bundle.DESCRIPTION).read_bytes()
+    entries[bundle.DESCRIPTION] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    atomic_files.write_json(folder / bundle.MANIFEST, entries)
+    Registry().tag(first, {model_version.DIGEST: atomic_files.file_digest(folder / bundle.MANIFEST)})
+    (model_versions.folder(second, model_version.SERVED) / bundle.DESCRIPTION).write_text("{}")
+    assert small_shell.run("backtest", NAME, "--json") == 0
+    done = json.loads(small_shell.answered)
+    assert "its labels are bad, good, params.yaml says sad, glad" in done["skipped"]["1"]
+    assert "was changed since it was registered" in done["skipped"]["2"]
+    assert [score["version"] for score in done["comparisons"][0]["scores"]] == [present.number]
+    assert small_shell.run("backtest", NAME) == 0
+    assert "version 1 was skipped: notes version 1: its labels are" in small_shell.printed
+    assert "validation split: 24 samples" in small_shell.answered
+
+
+def test_a_version_trained_on_other_data_is_marked(params: Params, champions: list[Version]) -> None:
+    manifest = paths.vectorized(NAME) / "manifest.json"
+    atomic_files.write_json(manifest, atomic_files.read_json(manifest) | {"data_digest": "f" * 64})
+    remarks = backtest.run(params, NAME, last=5).remarks
+    assert len(remarks) == 3
+    assert "trained on other data than today's" in remarks[0]
+
+
+def test_mistakes_are_named(params: Params, small_store: "Store", tmp_path: Path) -> None:
+    with pytest.raises(NothingToServe, match="no champion to compare with; run `feedforward promote notes`"):
+        backtest.run(params, NAME, last=5)
+    with pytest.raises(ParamsError, match="unknown dataset"):
+        backtest.run(params, "nots", last=5)
