@@ -53,6 +53,7 @@ def find(values: dict[str, Any], size: str) -> Iterator[str]:
         entries = {name: {"size": size} | entry for name, entry in variants.items() if isinstance(entry, dict)}
         values = values | {"variants": entries}
     yield from _check_addresses(values)
+    yield from _check_shadow(values)
     checks = (_check_labels, _check_columns, _check_archives, _check_folders, _check_samples)
     for (_, name), dataset in _matches(values, ("datasets", "*")):
         yield from _check_names(values, name)
@@ -78,6 +79,11 @@ def _check_addresses(values: dict[str, Any]) -> Iterator[str]:
                     f"{_dotted(path)}: must hold no secret, which git and dvc.lock would keep, got {shown(address)};"
                     " name the address in the environment variable FEEDFORWARD_MIRROR"
                 )
+
+
+def _check_shadow(values: dict[str, Any]) -> Iterator[str]:
+    if _at(values, "promotion", "shadow") is not None and _at(values, "serving", "shadow") is None:
+        yield "promotion.shadow: needs evidence that only `serving.shadow: challenger` collects; set both, or neither"
 
 
 def _check_names(values: dict[str, Any], dataset: str) -> Iterator[str]:

@@ -7,6 +7,13 @@ from pydantic import Field
 from feedforward.config.fields import Block, Bytes, Cron, Positive, PublicKey, Share, Strict, TimeZone
 
 
+class ShadowRule(Strict):
+    """What the shadow must have seen before a challenger replaces the champion."""
+
+    requests: Positive = 500  # number of requests that both versions have answered
+    agreement: Share = 0.97  # least share of their samples with the same answer
+
+
 class Promotion(Strict):
     """When a challenger replaces the champion. The defaults accept every sound model that is not worse."""
 
@@ -21,6 +28,7 @@ class Promotion(Strict):
     max_latency: Annotated[float, Field(gt=0)] = 1000.0  # largest latency allowed for one sample, in ms
     # public key, as `feedforward keys` prints it, with which versions must be signed; null: not signed, not checked
     key: PublicKey | None = None
+    shadow: ShadowRule | None = None  # evidence of the shadow that a challenger needs; null: none
 
 
 class Serving(Strict):
@@ -32,6 +40,12 @@ class Serving(Strict):
     max_samples: Positive = 1000  # largest number of samples per request
     max_text_bytes: Positive = 2**18  # largest text, in bytes; a single picture may fill the request
     max_feedback_bytes: Bytes = 2**26  # largest file of labeled samples kept for retraining, in bytes per dataset
+    # `challenger`: the challenger answers each request a second time, which no caller sees; null: off
+    shadow: Literal["challenger"] | None = None
+    canary: Share = 0.0  # share of the requests that the challenger answers instead of the champion
+    # number of encoded requests of a window that are compared with the training data, per dataset; 0: none are kept
+    reservoir: Annotated[int, Field(ge=0, le=10_000)] = 0
+    reservoir_seconds: Annotated[float, Field(gt=0)] = 3600.0  # shortest length of such a window, in seconds
 
 
 class Drift(Strict):

@@ -13,7 +13,7 @@ from feedforward.config import cross_checks, messages, renamed_keys, yaml_reader
 from feedforward.config.claims import Claim, Margins, StatisticName
 from feedforward.config.fields import Distinct, FileName, Line, Location, Name, Positive, Strict, T
 from feedforward.config.literature import Published
-from feedforward.config.operations import Drift, Promotion, Retraining, Schedule, Serving
+from feedforward.config.operations import Drift, Promotion, Retraining, Schedule, Serving, ShadowRule
 from feedforward.config.readers import (
     Drawn,
     Expectations,
@@ -32,8 +32,8 @@ from feedforward.core.errors import ParamsError
 __all__ = [
     "DIGESTS", "Claim", "Dataset", "Drawn", "Drift", "EarlyStopping", "Expectations", "IdxPair", "IdxReader",
     "ImageReader", "Network", "Optimizer", "Params", "Promotion", "Published", "Reader", "Retraining", "Schedule",
-    "Serving", "SourceFile", "StatisticName", "Strict", "TableReader", "TextReader", "Training", "Variant", "check",
-    "load_params",
+    "Serving", "ShadowRule", "SourceFile", "StatisticName", "Strict", "TableReader", "TextReader", "Training",
+    "Variant", "check", "load_params",
 ]  # fmt: skip
 
 

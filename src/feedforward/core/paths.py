@@ -121,6 +121,21 @@ def collected(dataset: str) -> Path:
     return root() / "data" / "collected" / f"{dataset}.jsonl"
 
 
+def shadow(dataset: str) -> Path:
+    """Figures of the shadow: how challengers answered the requests of champions."""
+    return store() / "shadow" / f"{dataset}.json"
+
+
+def requests(dataset: str) -> Path:
+    """The latest window of encoded requests; no raw sample is in it."""
+    return root() / "data" / "requests" / f"{dataset}.npz"
+
+
+def request_drift(dataset: str) -> Path:
+    """The distances of the latest windows of requests: one JSON object per line."""
+    return root() / "data" / "requests" / f"{dataset}.jsonl"
+
+
 def retrainings() -> Path:
     """The log of retrainings, performed or skipped: one JSON object per line, append-only."""
     return store() / "retrainings.jsonl"

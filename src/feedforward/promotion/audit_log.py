@@ -19,6 +19,7 @@ from feedforward.tracking import model_version
 from feedforward.tracking.model_version import Version
 
 PROMOTED, KEPT, REFUSED = "promoted", "kept", "refused"  # decisions about a challenger
+WAITING = "waiting"  # better than the champion, but the shadow has not compared enough requests yet
 FAILED = "failed"  # its evaluation could not be finished
 ROLLED_BACK = "rolled_back"  # an earlier version is champion again
 FINISHED = "finished"  # an interrupted move of the alias was finished

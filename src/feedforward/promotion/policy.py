@@ -7,13 +7,13 @@ models disagree on 200 of 10,000 samples, a comparison of accuracies uses those 
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from feedforward.config.schema import Promotion
+from feedforward.config.schema import Promotion, ShadowRule
 
 HUGE = 1e300  # MLflow stores infinity as 1.797e308
 MANY_DEGREES = 1e6  # of freedom: from here on, Student's t is normal
@@ -55,12 +55,16 @@ class Gain:
 
 @dataclass(frozen=True)
 class Decision:
-    """reason: one line. class_accuracy: one value per label, in the order of the labels."""
+    """reason: one line. class_accuracy: one value per label, in the order of the labels.
+
+    waiting: the challenger is better, but the shadow has not compared enough requests yet.
+    """
 
     promoted: bool
     reason: str
     gain: Gain | None
     class_accuracy: tuple[float, ...]
+    waiting: bool = False
 
 
 def decide(
@@ -87,6 +91,24 @@ def decide(
     if difference.low >= rule.minimum_gain and difference.mean > 0:
         return Decision(True, reason, difference, accuracy)
     return Decision(False, f"{reason}, its lower bound must be at least {rule.minimum_gain:g}", difference, accuracy)
+
+
+def after_shadow(decision: Decision, requests: int, agreement: float, rule: ShadowRule) -> Decision:
+    """The decision to promote, if the shadow confirms it.
+
+    requests: number that both versions have answered. agreement: share of their samples with the same answer; it
+    describes these requests, and its distance to the bound is not tested.
+    """
+    if requests < rule.requests:
+        reason = (
+            f"{decision.reason}; it waits for the shadow, which has compared {requests} of {rule.requests} requests"
+        )
+        return replace(decision, promoted=False, waiting=True, reason=reason)
+    seen = f"the shadow compared {requests} requests, agreement {agreement:.4f}"
+    if agreement < rule.agreement:
+        reason = f"{decision.reason}; {seen}, it must be at least {rule.agreement:g}"
+        return replace(decision, promoted=False, reason=reason)
+    return replace(decision, reason=f"{decision.reason}; {seen}")
 
 
 def criteria_violated(

@@ -19,11 +19,11 @@ from feedforward.core.errors import DataError, FeedforwardError
 from feedforward.data import manifest as manifest_file
 from feedforward.data import validation_split
 from feedforward.data.splits import Split
-from feedforward.promotion import audit_log, bundle, compatibility, evaluation, model_card
+from feedforward.promotion import audit_log, bundle, compatibility, evaluation, model_card, shadow_evidence
 from feedforward.promotion import candidate as candidates
 from feedforward.promotion import champion as champions
 from feedforward.promotion.evaluation import EvaluationFailed
-from feedforward.promotion.policy import Candidate, Decision, Evidence, decide
+from feedforward.promotion.policy import Candidate, Decision, Evidence, after_shadow, decide
 from feedforward.tracking import LoggedRun, model_version, model_versions, settings
 from feedforward.tracking.model_version import Version
 
@@ -122,8 +122,7 @@ def conclude(params: Params, name: str, run: LoggedRun, version: Version, regist
             audit_log.append(name, audit_log.KEPT, decision.reason, version, champion)
             return Outcome(version, decision, champion.number)
         candidate, decision = _decide(params, name, run, version, champion)
-        sound = decision.promoted or decision.gain is not None
-        verdict = audit_log.PROMOTED if decision.promoted else audit_log.KEPT if sound else audit_log.REFUSED
+        verdict = _verdict(decision)
         _add_card(params, name, run, version, registry, candidate, decision)
         entry = audit_log.append(name, verdict, decision.reason, version, champion, decision.gain)
         atomic_files.crash_point("promote.after_log")
@@ -131,9 +130,17 @@ def conclude(params: Params, name: str, run: LoggedRun, version: Version, regist
             champions.move(version, entry, registry)
             return Outcome(version, decision, version.number)
         registry.tag(version, {champions.DECISION: verdict, champions.REASON: decision.reason})
-        if not sound:
+        if verdict == audit_log.REFUSED:
             raise Refused(f"{version.name}: refused: {decision.reason}")
         return Outcome(version, decision, champion.number if champion else None)
+
+
+def _verdict(decision: Decision) -> str:
+    if decision.promoted:
+        return audit_log.PROMOTED
+    if decision.waiting:
+        return audit_log.WAITING
+    return audit_log.KEPT if decision.gain is not None else audit_log.REFUSED
 
 
 def _decide(
@@ -151,6 +158,9 @@ def _decide(
     before, problem = _evidence_of_champion(params, name, champion, models[0], validation)
     labels = np.asarray(validation.labels).astype(np.int64)
     decision = decide(candidate, before, labels, dataset.labels, params.promotion)
+    if decision.promoted and champion is not None and before is not None and params.promotion.shadow is not None:
+        seen = shadow_evidence.find(name, champion, version)
+        decision = after_shadow(decision, seen.requests, seen.agreement, params.promotion.shadow)
     if problem:
         decision = dataclasses.replace(decision, reason=f"{decision.reason} ({problem})")
     return candidate, decision

@@ -15,13 +15,13 @@ import numpy.typing as npt
 from feedforward.config.schema import Dataset, Params, Retraining
 from feedforward.core import append_only_log, paths
 from feedforward.core.errors import DataError, one_line
-from feedforward.data import feedback
+from feedforward.data import drift, feedback, request_windows
+from feedforward.data.drift import Distances
 from feedforward.data.readers import reading
 from feedforward.data.splits import Split
-from feedforward.promotion import audit_log, candidate, champion
-from feedforward.retraining import drift
-from feedforward.retraining.drift import Distances
-from feedforward.tracking import settings
+from feedforward.promotion import audit_log, candidate, champion, shadow_evidence
+from feedforward.tracking import model_version, model_versions, settings
+from feedforward.tracking.model_version import Version
 
 BINS = 24  # of a histogram
 
@@ -51,6 +51,7 @@ class Observations:
     new: number of valid samples that no training has used. refused: number of other samples by reason. waiting: number
     of samples that nobody has accepted yet. withdrawn: number of samples in the training data that are no longer
     wanted. age: days since the champion became champion. pending: a finished run on which the gate has not decided.
+    requests: what drifted in the latest window of requests to the champion; None if nothing did.
     """
 
     new: int = 0
@@ -60,6 +61,7 @@ class Observations:
     pending: str | None = None
     waiting: int = 0
     withdrawn: int = 0
+    requests: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,25 @@ def observe(params: Params, name: str, now: datetime) -> Observations:
         return Observations()
     intake = feedback.examine(name, dataset, params.retraining.review)
     comparison = _compare(name, dataset, intake.new, params.retraining) if intake.new else None
-    decided = {"waiting": intake.waiting, "withdrawn": len(intake.withdrawn)}
-    return Observations(len(intake.new), intake.refused, comparison, _age(name, now), _pending(params, name), **decided)
+    return Observations(
+        len(intake.new),
+        intake.refused,
+        comparison,
+        _age(name, now),
+        _pending(params, name),
+        waiting=intake.waiting,
+        withdrawn=len(intake.withdrawn),
+        requests=request_drift(name),
+    )
+
+
+def request_drift(name: str) -> str | None:
+    """What drifted in the latest window of requests, if the champion that they were sent to still is champion."""
+    last = next(iter(request_windows.recorded(name)[-1:]), None)
+    if last is None or not last["drifted"]:
+        return None
+    current = model_versions.find(name)
+    return str(last["farthest"]) if current is not None and current.number == last["version"] else None
 
 
 def _age(name: str, now: datetime) -> float | None:
@@ -105,7 +124,10 @@ def _age(name: str, now: datetime) -> float | None:
 
 
 def _pending(params: Params, name: str) -> str | None:
-    """The latest final run of the current data and parameters, if the gate has not decided on it."""
+    """The latest final run of the current data and parameters, if the gate has not decided on it.
+
+    A version that waited for the shadow is pending again once the shadow has compared enough requests.
+    """
     uri = settings.tracking_uri()
     if params.datasets[name].demo or (
         uri.startswith(settings.SQLITE) and not Path(uri.removeprefix(settings.SQLITE)).is_file()
@@ -120,8 +142,16 @@ def _pending(params: Params, name: str) -> str | None:
         run = candidate.choose(params, name, registry, None)
     except DataError:
         return None
-    decided = any(champion.DECISION in version.tags for version in registry.versions(name, run.run_id))
+    current = registry.find(name, model_version.CHAMPION)
+    decided = any(_is_decided(params, version, current) for version in registry.versions(name, run.run_id))
     return None if decided else f"{run.run_id[:8]} ({run.name})"
+
+
+def _is_decided(params: Params, version: Version, current: Version | None) -> bool:
+    if version.tags.get(champion.DECISION) != audit_log.WAITING or params.promotion.shadow is None or current is None:
+        return champion.DECISION in version.tags and version.tags[champion.DECISION] != audit_log.WAITING
+    seen = shadow_evidence.find(version.dataset, current, version)
+    return seen.requests < params.promotion.shadow.requests
 
 
 def _compare(name: str, dataset: Dataset, new: list[dict[str, Any]], bounds: Retraining) -> Comparison:
@@ -176,6 +206,9 @@ def _reasons_and_remarks(bounds: Retraining, observed: Observations) -> tuple[li
     lines = []
     if observed.comparison and observed.comparison.distances.drifted:
         lines.append(_drift_line(observed.comparison.distances))
+    if observed.requests:
+        missing = "" if usable else ", and there are no labeled samples to train on"
+        lines.append(f"drift of the requests: {observed.requests}{missing}")
     if observed.age is not None and observed.age > bounds.max_age:
         lines.append(f"the champion is {observed.age:.0f} days old")
     (reasons if usable else remarks).extend(lines)

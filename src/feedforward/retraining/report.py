@@ -6,8 +6,8 @@ from typing import Any
 
 from feedforward.config.schema import Params
 from feedforward.core import atomic_files, paths
+from feedforward.data.drift import LENGTH, NONZERO, Distance
 from feedforward.reports import html_page
-from feedforward.retraining.drift import LENGTH, NONZERO, Distance
 from feedforward.retraining.policy import Comparison, Decision, Observations
 
 FEATURES_SHOWN = 6  # those with the largest distances

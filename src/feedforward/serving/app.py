@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from feedforward.config.schema import Params
-from feedforward.serving import openapi, pages
+from feedforward.serving import monitoring, openapi, pages
 from feedforward.serving.asgi import Middleware, content_type, read_body
 from feedforward.serving.handlers import Handlers
 from feedforward.serving.http_requests import Limits
@@ -98,9 +98,9 @@ def _add_states(inner: FastAPI, handlers: Handlers) -> None:
         return pages.datasets(handlers)
 
     @inner.get("/health", **openapi.STATE)
-    def health() -> dict[str, str]:
-        """Whether the process answers."""
-        return {"status": "alive"}
+    def health() -> dict[str, Any]:
+        """Whether the process answers; with a shadow or a canary, also the challengers."""
+        return {"status": "alive", **handlers.challengers.state()}
 
     @inner.get("/ready", **openapi.READY)
     def ready() -> Response:
@@ -120,6 +120,12 @@ def _add_pages(inner: FastAPI, handlers: Handlers) -> None:
     @inner.get("/", include_in_schema=False)
     def playground() -> HTMLResponse:
         page = pages.playground()
+        return HTMLResponse(page.text, headers=page.headers())
+
+    @inner.get("/monitoring", include_in_schema=False)
+    def challengers_and_requests() -> HTMLResponse:
+        """What the shadow has compared, and the drift of the requests, as a page."""
+        page = pages.monitoring(monitoring.values(handlers))
         return HTMLResponse(page.text, headers=page.headers())
 
     @inner.get("/docs", include_in_schema=False)

@@ -18,7 +18,8 @@ from feedforward.serving.problems import FAILED, JSON, SECURITY_HEADERS, Refusal
 Handler = Callable[[str, str, bytes], Awaitable[bytes]]  # dataset, content type, body → JSON
 
 HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
-COUNTED = frozenset(("", "health", "ready", "metrics", "datasets", "docs"))  # paths with metrics of their own
+# Paths with metrics of their own
+COUNTED = frozenset(("", "health", "ready", "metrics", "datasets", "docs", "monitoring"))
 log = logging.getLogger(__name__)
 
 

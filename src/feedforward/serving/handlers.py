@@ -1,22 +1,24 @@
 """Request handlers: from the body of a request to the body of its response, with the champions in memory."""
 
 import asyncio
+import functools
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from feedforward.config.schema import Params
 from feedforward.core.errors import InputError, ParamsError
 from feedforward.data.readers import encoders
 from feedforward.serving import schemas
+from feedforward.serving.challengers import Challengers
 from feedforward.serving.feedback_log import FeedbackLog
 from feedforward.serving.metrics import ServiceMetrics
 from feedforward.serving.model_cache import ModelCache
 from feedforward.serving.prediction import Champion
-from feedforward.serving.schemas import Correction, Question
+from feedforward.serving.request_drift import RequestDrift
+from feedforward.serving.schemas import JSON, Correction, Question
 
-JSON = "application/json"
 # A request below all three is answered on the event loop, within some milliseconds; others in a thread.
 QUICK_BYTES = 8192
 QUICK_EXPLAINED_BYTES = 2048
@@ -27,17 +29,27 @@ class Handlers:
     """Handlers of predictions and corrections. Texts and rows never wait behind pictures or large batches."""
 
     def __init__(self, params: Params) -> None:
-        self.bounds, self.metrics = params.serving, ServiceMetrics()
+        self.bounds, self.promotion, self.metrics = params.serving, params.promotion, ServiceMetrics()
         self.datasets = {name: dataset for name, dataset in params.datasets.items() if not dataset.demo}
         self.models = ModelCache(self.datasets, self.bounds.refresh, self.metrics.set_version)
+        self.challengers = Challengers(params, self.datasets, self.models, self.metrics)
+        self.drift = RequestDrift(params, self.datasets, self.metrics)
         most = self.bounds.max_feedback_bytes
         self._logs = {name: FeedbackLog(name, dataset.labels, most) for name, dataset in self.datasets.items()}
         self._light = ThreadPoolExecutor(2, "light")
         self._heavy = ThreadPoolExecutor(max(1, min(4, (os.cpu_count() or 1) - 1)), "heavy")
 
+    def start(self) -> None:
+        """Begin to load models, and start what runs beside the requests; call it on the event loop."""
+        self.models.start()
+        self.challengers.start()
+        self.drift.start()
+
     def close(self) -> None:
         """Stop loading models and drop work that has not started."""
         self.models.stop()
+        self.challengers.stop()
+        self.drift.stop()
         for executor in (self._light, self._heavy):
             executor.shutdown(wait=False, cancel_futures=True)
 
@@ -59,12 +71,11 @@ class Handlers:
         """
         champion = self.champion(name)
         if len(body) >= QUICK_BYTES:
-            work = lambda: self._predict(champion, _question(champion, kind, body, self.bounds.max_samples))  # noqa: E731
-            return await self._in_thread(work, champion, len(body))
-        question = _question(champion, kind, body, self.bounds.max_samples)
+            return await self._in_thread(lambda: self._predict(champion, kind, body), champion, len(body))
+        question = self._question(champion, kind, body)
         if _is_quick(champion, question, len(body)):
-            return self._predict(champion, question)
-        return await self._in_thread(lambda: self._predict(champion, question), champion, len(body))
+            return self._predict(champion, kind, body, question)
+        return await self._in_thread(lambda: self._predict(champion, kind, body, question), champion, len(body))
 
     async def correct(self, name: str, kind: str, body: bytes) -> bytes:
         """Store a sample with its true label.
@@ -79,10 +90,19 @@ class Handlers:
         heavy = champion.served.encoder.takes == "image" or size > 8 * QUICK_BYTES
         return await asyncio.get_running_loop().run_in_executor(self._heavy if heavy else self._light, work)
 
-    def _predict(self, champion: Champion, question: Question) -> bytes:
-        body = schemas.answer(champion, question, self.bounds)
+    def _question(self, champion: Champion, kind: str, body: bytes) -> Question:
+        return schemas.question(champion.served.encoder.takes, kind, body, self.bounds.max_samples)
+
+    def _predict(self, champion: Champion, kind: str, body: bytes, question: Question | None = None) -> bytes:
+        question = question or self._question(champion, kind, body)
+        began = time.perf_counter()
+        answer = self.challengers.answer(champion, question)
+        if answer is None:
+            seen = functools.partial(self.drift.seen, champion)
+            answer = schemas.answer(champion, question, self.bounds, seen)
+            self.challengers.answered(champion, kind, body, answer, began)
         self.metrics.count_samples(champion.version.dataset, len(question.samples))
-        return body
+        return answer
 
     def _correct(self, champion: Champion, name: str, kind: str, body: bytes) -> bytes:
         if kind != JSON:
@@ -91,16 +111,6 @@ class Handlers:
         if stored:
             self.metrics.count_feedback(name)
         return schemas.as_json({"stored": stored})
-
-
-def _question(champion: Champion, kind: str, body: bytes, max_samples: int) -> Question:
-    if kind == JSON:
-        return schemas.parse_question(body, max_samples)
-    takes = champion.served.encoder.takes
-    if kind.startswith(f"{takes}/") or kind == "application/octet-stream":
-        sample: Any = body
-        return Question.model_construct(samples=[sample])
-    raise InputError("Content-Type", f"must be {JSON} or {takes}/*, got {kind[:60]!r}")
 
 
 def _is_quick(champion: Champion, question: Question, size: int) -> bool:

@@ -1,5 +1,8 @@
 """Metrics of the service in Prometheus's format."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)  # s
@@ -26,6 +29,30 @@ class ServiceMetrics:
             "feedforward_champion_version", "Version that serves; 0: none.", ["dataset"], registry=self.registry
         )
 
+        self._answers = Histogram(
+            "feedforward_answer_seconds",
+            "Seconds of an answer by version, while a canary runs.",
+            ["dataset", "version", "canary"],
+            buckets=BUCKETS,
+            registry=self.registry,
+        )
+        self._canary_failures = Counter(
+            "feedforward_canary_failures",
+            "Requests that a challenger could not answer, so that the champion did.",
+            ["dataset"],
+            registry=self.registry,
+        )
+        self._dropped = Counter(
+            "feedforward_shadow_dropped",
+            "Requests that the shadow did not get because it was busy.",
+            ["dataset"],
+            registry=self.registry,
+        )
+        self._challenger = Gauge(
+            "feedforward_challenger_version", "Challenger in use; 0: none.", ["dataset"], registry=self.registry
+        )
+        self._gauges: dict[str, Gauge] = {}
+
     def observe(self, path: str, status: int, seconds: float) -> None:
         """Count a request. path: one of a few fixed names, never text from a client."""
         self._requests.labels(path, str(status)).inc()
@@ -46,6 +73,36 @@ class ServiceMetrics:
     def set_version(self, dataset: str, version: int) -> None:
         """Record which version serves."""
         self._version.labels(dataset).set(version)
+
+    def observe_answer(self, dataset: str, version: int, canary: bool, seconds: float) -> None:
+        """Count a request that was answered while a canary runs."""
+        self._answers.labels(dataset, str(version), str(canary).lower()).observe(seconds)
+
+    def count_canary_failure(self, dataset: str) -> None:
+        """Count a request that the challenger could not answer."""
+        self._canary_failures.labels(dataset).inc()
+
+    def count_dropped(self, dataset: str) -> None:
+        """Count a request that the shadow did not get."""
+        self._dropped.labels(dataset).inc()
+
+    def set_challenger(self, dataset: str, version: int) -> None:
+        """Record which challenger is in use."""
+        self._challenger.labels(dataset).set(version)
+
+    def dropped(self) -> dict[str, int]:
+        """Number of requests that the shadow did not get, by dataset."""
+        samples = [sample for metric in self._dropped.collect() for sample in metric.samples]
+        return {sample.labels["dataset"]: int(sample.value) for sample in samples if sample.name.endswith("_total")}
+
+    def set_gauges(self, name: str, meaning: str, labels: Sequence[str], values: Mapping[Any, float]) -> None:
+        """Replace all values of the gauge `feedforward_{name}`; their keys are tuples, one string per label."""
+        gauge = self._gauges.get(name)
+        if gauge is None:
+            gauge = self._gauges[name] = Gauge(f"feedforward_{name}", meaning, labels, registry=self.registry)
+        gauge.clear()
+        for key, value in values.items():
+            gauge.labels(*key).set(value)
 
     def text(self) -> bytes:
         """All metrics in Prometheus's text format."""

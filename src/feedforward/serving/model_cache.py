@@ -9,28 +9,37 @@ from feedforward.core.errors import FeedforwardError, NothingToServe, TrackingEr
 from feedforward.serving import prediction
 from feedforward.serving.prediction import Champion
 from feedforward.tracking import model_version, model_versions
-from feedforward.tracking.model_version import Version
+from feedforward.tracking.model_version import CHAMPION, Version
 
 log = logging.getLogger(__name__)
 
 
 class ModelCache:
-    """The champion of each dataset, as of the last check of the registry.
+    """The champion of each dataset, or the version with another alias, as of the last check of the registry.
 
-    A new champion replaces the old one once it is completely loaded and verified; if it was tampered with, the old one
-    keeps serving. While a tracking server does not answer, the local copy of the last known champion serves.
-    `on_change` is called with a dataset and the number of its version, 0 for none.
+    fits: a version that does not fit counts as none. A new champion replaces the old one once it is completely loaded
+    and verified; if it was tampered with, the old one keeps serving. While a tracking server does not answer, the
+    local copy of the last known champion serves. `on_change` is called with a dataset and the number of its version,
+    0 for none.
     Safe to read from any thread. `loaded` is set after the first check.
     """
 
-    def __init__(self, datasets: Mapping[str, Dataset], interval: float, on_change: Callable[[str, int], None]) -> None:
+    def __init__(
+        self,
+        datasets: Mapping[str, Dataset],
+        interval: float,
+        on_change: Callable[[str, int], None],
+        alias: str = CHAMPION,
+        fits: Callable[[Version], bool] = lambda _: True,
+    ) -> None:
         self.datasets = dict(datasets)
         self.problems: dict[str, str] = {}
         self.loaded = threading.Event()
         self._champions: dict[str, Champion] = {}
         self._interval, self._on_change = interval, on_change
+        self._alias, self._fits = alias, fits
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="model cache", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"{alias}s", daemon=True)
 
     def start(self) -> None:
         """Load the champions in the background, then check for new ones every `interval` seconds."""
@@ -77,12 +86,12 @@ class ModelCache:
 
     def _refresh(self, name: str) -> None:
         try:
-            version = model_versions.find(name)
+            version = model_versions.find(name, self._alias)
         except TrackingError:
-            if name not in self._champions and (known := model_versions.last_known(name)):
+            if self._alias == CHAMPION and name not in self._champions and (known := model_versions.last_known(name)):
                 self._load(name, known)  # from the local copy, verified as always
             raise
-        if version is None:
+        if version is None or not self._fits(version):
             self._champions.pop(name, None)
             self._on_change(name, 0)
             return

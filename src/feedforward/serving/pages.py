@@ -42,6 +42,11 @@ def playground() -> Page:
     return Page(_environment().get_template("playground.html").render())
 
 
+def monitoring(values: dict[str, Any]) -> Page:
+    """The page about challengers and requests."""
+    return Page(_environment().get_template("monitoring.html").render(values))
+
+
 def interface(description: dict[str, Any], datasets: list[str]) -> Page:
     """The OpenAPI description as a page."""
     return Page(_environment().get_template("interface.html").render(api=description, datasets=datasets))

@@ -4,6 +4,7 @@ All checks take time linear in the size of the body: values are counted before t
 at the first problem (a list of a million wrong samples is one problem, not a million).
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 import pydantic_core
@@ -12,11 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 from feedforward.config.schema import Serving
 from feedforward.core.errors import DataError, InputError
 from feedforward.data.readers import image_encoder
+from feedforward.data.splits import Features
 from feedforward.promotion.bundle import Servable
 from feedforward.serving import prediction
 from feedforward.serving.feedback_log import FeedbackLog
 from feedforward.serving.prediction import Champion
 
+JSON = "application/json"
 COUNTS = (  # limits on a body before it is parsed; a thousand pictures have 800,000 commas and 29,000 brackets
     (2**20, "commas", (b",",)),
     (2**18, "colons", (b":",)),
@@ -81,10 +84,11 @@ class Answer(BaseModel):
 
 
 class Answers(BaseModel):
-    """One answer per sample, and the version of the model."""
+    """One answer per sample, and the version of the model. canary: true if the challenger answered."""
 
     dataset: str
     version: int
+    canary: bool | None = None
     predictions: list[Answer]
 
 
@@ -99,6 +103,20 @@ class Problem(BaseModel):
 
     error: str
     field: str | None = None
+
+
+def question(takes: str, kind: str, body: bytes, max_samples: int) -> Question:
+    """The question of a request. takes: the kind of samples of the model. kind: the media type of the body.
+
+    Raises:
+        InputError: see `parse_question`; or the media type is not one that the model takes.
+    """
+    if kind == JSON:
+        return parse_question(body, max_samples)
+    if kind.startswith(f"{takes}/") or kind == "application/octet-stream":
+        sample: Any = body
+        return Question.model_construct(samples=[sample])
+    raise InputError("Content-Type", f"must be {JSON} or {takes}/*, got {kind[:60]!r}")
 
 
 def parse_question(body: bytes, max_samples: int) -> Question:
@@ -139,8 +157,16 @@ def parse(model: type[BodyType], body: bytes) -> BodyType:
         raise InputError(field, PROBLEMS.get(first["type"]) or first["msg"]) from None
 
 
-def answer(champion: Champion, question: Question, bounds: Serving) -> bytes:
+def answer(
+    champion: Champion,
+    question: Question,
+    bounds: Serving,
+    seen: Callable[[Features], None] = lambda _: None,
+    canary: bool = False,
+) -> bytes:
     """The answers to a question, as the JSON of `Answers`.
+
+    seen: called with the encoded samples. canary: whether to mark the answers as those of a challenger.
 
     Raises:
         InputError: a sample is invalid. DataError: a variant was tampered with.
@@ -160,7 +186,9 @@ def answer(champion: Champion, question: Question, bounds: Serving) -> bytes:
         for entry, sample in zip(answers, samples, strict=True):
             entry |= explanation(served, sample)
     dataset, version = served.description.dataset, champion.version.number
-    return as_json({"dataset": dataset, "version": version, "predictions": answers})
+    seen(features)
+    mark = {"canary": True} if canary else {}
+    return as_json({"dataset": dataset, "version": version, **mark, "predictions": answers})
 
 
 def explanation(served: Servable, sample: Any) -> dict[str, Any]:

@@ -60,7 +60,7 @@ async def serve(
     service: Service, server: Server, listening: socket.socket, stop: asyncio.Event, ready: Callable[[], None]
 ) -> None:
     """Load the champions, accept connections, call `ready`, serve until `stop` is set."""
-    service.models.start()
+    service.handlers.start()
     end = time.monotonic() + STARTUP_WAIT
     while not (service.models.loaded.is_set() or stop.is_set() or time.monotonic() > end):
         await asyncio.sleep(0.01)

@@ -2,11 +2,12 @@
 
 Classes are compared by the Jensen–Shannon distance of their shares, everything else by the Kolmogorov–Smirnov distance;
 for a binary feature that is the difference of its shares. A distance is drift if it exceeds its bound and is
-significant: a few samples always differ from thousands.
+significant: a few samples always differ from thousands. Requests have no labels; instead of classes, the answers of a
+model are compared that has seen neither them nor the validation samples.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from feedforward.config.schema import Drift
 from feedforward.data.splits import Features, MultiHot, Split
 
 CLASSES, NONZERO, LENGTH = "classes", "non-zero features", "raw length"
+FEATURES, PREDICTED, OUTPUTS = "features", "predicted classes", "outputs"  # further measurements of requests
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,52 @@ def measure(
         _distance(LENGTH, _ks(*lengths), number, bounds),
         *_features(train.features, incoming.features, number, bounds, name_of),
     ]
-    level = bounds.false_alarm_rate / (1 + len(others))  # Bonferroni
-    drifted = [distance for distance in (shares, *others) if distance.value > distance.bound and distance.p < level]
-    return Distances(shares, tuple(others), tuple(sorted(drifted, key=lambda distance: -distance.value)))
+    return Distances(shares, tuple(others), drifted([shares, *others], bounds))
+
+
+def drifted(distances: Sequence[Distance], bounds: Drift) -> tuple[Distance, ...]:
+    """Those that exceed their bound and are significant, the largest first.
+
+    Significance levels follow Bonferroni: without drift, the probability that any of them is reported is at most
+    `false_alarm_rate`, whatever their dependence.
+    """
+    level = bounds.false_alarm_rate / len(distances)
+    beyond = [distance for distance in distances if distance.value > distance.bound and distance.p < level]
+    return tuple(sorted(beyond, key=lambda distance: -distance.value))
+
+
+def measure_requests(
+    train: Features,
+    requests: Features,
+    outputs: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None,
+    names: Sequence[str],
+    bounds: Drift,
+    name_of: Callable[[int], str],
+) -> dict[str, list[Distance]]:
+    """Distances between training data and requests, by measurement: NONZERO, FEATURES, PREDICTED, OUTPUTS.
+
+    outputs: (samples, outputs) of one model for validation samples and for the requests; None if there is no model that
+    has seen neither. names: of the outputs; several of which one is predicted are probabilities of classes that sum to
+    1. name_of: see `measure`.
+    """
+    number = 1 / len(train) + 1 / len(requests)
+    distances = {
+        NONZERO: [_distance(NONZERO, _ks(nonzero(train), nonzero(requests)), number, bounds)],
+        FEATURES: list(_features(train, requests, number, bounds, name_of)),
+    }
+    if outputs is None:
+        return distances
+    before, now = outputs
+    number = 1 / len(before) + 1 / len(now)
+    if before.shape[1] > 1 and np.allclose(before.sum(axis=1), 1):
+        classes = before.argmax(axis=1), now.argmax(axis=1)
+        distances[PREDICTED] = [replace(_classes(*classes, before.shape[1], bounds), name=PREDICTED)]
+    first = 1 if before.shape[1] == 2 and PREDICTED in distances else 0  # two probabilities hold the same information
+    distances[OUTPUTS] = [
+        _distance(f"output for {names[column]}", _ks(before[:, column], now[:, column]), number, bounds)
+        for column in range(first, before.shape[1])
+    ]
+    return distances
 
 
 def shares_of(labels: npt.NDArray[np.generic], classes: int) -> npt.NDArray[np.float64]:

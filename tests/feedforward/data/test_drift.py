@@ -5,9 +5,9 @@ import pytest
 from small_data import dense, split
 
 from feedforward.config.schema import Drift
+from feedforward.data import drift
+from feedforward.data.drift import Distances
 from feedforward.data.splits import Split
-from feedforward.retraining import drift
-from feedforward.retraining.drift import Distances
 
 CLASSES = {"tones": 3, "notes": 2}
 

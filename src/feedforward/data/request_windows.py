@@ -1,0 +1,104 @@
+"""Encoded requests of a window of time, and the distances that were measured on the latest windows.
+
+A window is one .npz file without pickle, readable by its owner alone. It holds features, never a raw sample, but the
+words of a short text can be read from its features. Both files are bounded and replaced atomically.
+"""
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from feedforward.core import append_only_log, atomic_files, paths
+from feedforward.core.errors import DataError
+from feedforward.data.splits import Features, MultiHot
+
+MAX_BYTES = 2**27  # of a window's file
+KEPT = 500  # windows whose distances are kept
+
+
+@dataclass(frozen=True)
+class Window:
+    """A uniform random sample of the samples that were asked between two moments.
+
+    version, digest: the champion that encoded them. began, ended: ISO 8601, UTC. asked: number of all samples.
+    """
+
+    version: int
+    digest: str
+    began: str
+    ended: str
+    asked: int
+    features: Features
+
+
+def save(dataset: str, window: Window) -> None:
+    """Replace the dataset's window."""
+    head = {key: value for key, value in vars(window).items() if key != "features"}
+    arrays: dict[str, Any] = {"head": np.frombuffer(json.dumps(head).encode(), np.uint8)}
+    if isinstance(window.features, MultiHot):
+        arrays |= {"indptr": window.features.indptr, "indices": window.features.indices}
+        arrays["columns"] = np.array([window.features.columns], np.int64)
+    else:
+        arrays["features"] = window.features
+    with atomic_files.writing(paths.requests(dataset), "requests") as file:
+        os.fchmod(file.fileno(), 0o600)
+        np.savez(file, **arrays)
+
+
+def load(dataset: str) -> Window:
+    """The dataset's window.
+
+    Raises:
+        DataError: it is missing, too large or damaged.
+    """
+    path = paths.requests(dataset)
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ValueError(f"it has more than {MAX_BYTES} bytes")
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
+                raise ValueError(f"it unpacks to more than {MAX_BYTES} bytes")
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return _window(json.loads(arrays["head"].tobytes()), {name: arrays[name] for name in arrays.files})
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, DataError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); remove it, and the service writes a new one") from None
+
+
+def _window(head: Mapping[str, Any], arrays: Mapping[str, Any]) -> Window:
+    features: Features
+    if "indptr" in arrays:
+        features = MultiHot(arrays["indptr"], arrays["indices"], int(arrays["columns"][0]))
+    else:
+        features = arrays["features"]
+    if len(features.shape) != 2 or not len(features):
+        raise ValueError("it holds no rows")
+    began, ended = (datetime.fromisoformat(head[key]).astimezone(UTC).isoformat() for key in ("began", "ended"))
+    return Window(int(head["version"]), str(head["digest"]), began, ended, int(head["asked"]), features)
+
+
+def record(dataset: str, entry: Mapping[str, Any]) -> None:
+    """Add the distances of a window to those of the latest KEPT windows; one process at a time writes them."""
+    entries = [*recorded(dataset)[-(KEPT - 1) :], entry]
+    lines = "".join(f"{atomic_files.canonical_json(line)}\n" for line in entries)
+    atomic_files.write_text(paths.request_drift(dataset), lines, "request_drift")
+
+
+def recorded(dataset: str) -> list[dict[str, Any]]:
+    """The distances of the latest windows, oldest first.
+
+    An entry: `time`, `began`, `version`, `asked`, `samples`; `distances` (measurement → `name`, `value`, `bound`, `p`
+    of its largest distance); `drifted` (number of distances that are drift) and `farthest` (one line, or null).
+    """
+    path = paths.request_drift(dataset)
+    if path.is_file() and path.stat().st_size > MAX_BYTES:
+        raise DataError(f"{path}: has more than {MAX_BYTES} bytes; remove it")
+    return [entry for entry in append_only_log.read(path) if "distances" in entry][-KEPT:]

@@ -1,0 +1,142 @@
+"""How challengers answered the requests of champions: counts and sums, kept by pair of versions.
+
+The service's shadow adds to them, and the gate reads those of exactly one challenger and one champion. A file holds the
+latest PAIRS pairs of a dataset, so it stays small; no request is in it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from filelock import FileLock
+
+from feedforward.core import atomic_files, paths
+from feedforward.core.errors import DataError
+from feedforward.promotion import audit_log, champion, evaluation
+from feedforward.tracking import model_version
+from feedforward.tracking.model_version import Version
+
+PAIRS = 10  # kept per dataset
+MAX_BYTES = 2**24  # of a file
+Identity = tuple[int, str]  # number of a version, SHA-256 of its manifest
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A challenger and the champion whose requests it answered."""
+
+    champion: Identity
+    challenger: Identity
+
+
+@dataclass
+class Tally:
+    """Samples with one label of the champion's. difference, distance: sums of the difference and of its absolute value.
+
+    The difference is the challenger's probability of the champion's answer minus the champion's own; for a value it is
+    measured in standard deviations of the target.
+    """
+
+    samples: int = 0
+    agreed: int = 0
+    difference: float = 0.0
+    distance: float = 0.0
+
+    def add(self, other: "Tally") -> None:
+        """Add another tally."""
+        self.samples += other.samples
+        self.agreed += other.agreed
+        self.difference += other.difference
+        self.distance += other.distance
+
+
+@dataclass
+class Evidence:
+    """What was compared. seconds: CPU time of the challenger. labels: by label of the champion."""
+
+    requests: int = 0
+    samples: int = 0
+    agreed: int = 0
+    seconds: float = 0.0
+    labels: dict[str, Tally] = field(default_factory=dict)
+
+    @property
+    def agreement(self) -> float:
+        """Share of samples with the same answer; 0 without samples."""
+        return self.agreed / self.samples if self.samples else 0.0
+
+    def add(self, other: "Evidence") -> None:
+        """Add other evidence about the same pair."""
+        self.requests += other.requests
+        self.samples += other.samples
+        self.agreed += other.agreed
+        self.seconds += other.seconds
+        for label, tally in other.labels.items():
+            self.labels.setdefault(label, Tally()).add(tally)
+
+
+def may_answer(version: Version) -> bool:
+    """Whether a challenger may answer requests: it was evaluated, and neither refused nor rolled back."""
+    decision = version.tags.get(champion.DECISION)
+    return evaluation.is_evaluated(version) and decision not in (audit_log.REFUSED, audit_log.ROLLED_BACK)
+
+
+def identity(version: Version) -> Identity:
+    """What a pair knows of a version."""
+    return version.number, version.tags.get(model_version.DIGEST, "")
+
+
+def find(dataset: str, current: Version, challenger: Version) -> Evidence:
+    """The evidence about a challenger against a champion; empty if there is none.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    return of_pair(dataset, Pair(identity(current), identity(challenger)))
+
+
+def of_pair(dataset: str, pair: Pair) -> Evidence:
+    """The evidence about a pair; raises as `find`."""
+    return next((_evidence(dataset, entry) for entry in _entries(dataset) if _is(entry, pair)), Evidence())
+
+
+def add(dataset: str, pair: Pair, more: Evidence) -> Evidence:
+    """Add evidence to that in the file, and return the sum; raises as `find`, and OSError if it cannot be written."""
+    path = paths.shadow(dataset)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        entries = _entries(dataset)
+        total = of_pair(dataset, pair)
+        total.add(more)
+        others = [entry for entry in entries if not _is(entry, pair)]
+        atomic_files.write_json(path, {"pairs": [*others[-(PAIRS - 1) :], {**asdict(pair), **asdict(total)}]}, "shadow")
+    return total
+
+
+def _is(entry: Mapping[str, Any], pair: Pair) -> bool:
+    return (entry.get("champion"), entry.get("challenger")) == (list(pair.champion), list(pair.challenger))
+
+
+def _entries(dataset: str) -> list[dict[str, Any]]:
+    path = paths.shadow(dataset)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError(f"more than {MAX_BYTES} bytes")
+        return [dict(entry) for entry in atomic_files.read_json(path)["pairs"]]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(dataset, error) from None
+
+
+def _evidence(dataset: str, entry: Mapping[str, Any]) -> Evidence:
+    try:
+        labels = {str(label): Tally(**tally) for label, tally in entry["labels"].items()}
+        counts = {key: int(entry[key]) for key in ("requests", "samples", "agreed")}
+        return Evidence(**counts, seconds=float(entry["seconds"]), labels=labels)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(dataset, error) from None
+
+
+def _damaged(dataset: str, error: Exception) -> DataError:
+    return DataError(f"{paths.shadow(dataset)}: cannot be read ({error}); remove it, and the shadow begins again")

@@ -1,0 +1,97 @@
+"""Compare the window of a dataset's requests with its training data: `… request_drift_process DATASET < params.json`.
+
+Features are compared with those of the training split. Outputs are those of the champion's holdout model, which has
+seen neither the validation samples nor the requests; the champion itself was trained on the validation samples, too.
+"""
+
+import contextlib
+import os
+import sys
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from feedforward.config.schema import Dataset, Params
+from feedforward.core import paths
+from feedforward.core.errors import DataError, one_line, reported
+from feedforward.data import drift, request_windows, validation_split
+from feedforward.data.drift import Distance
+from feedforward.data.readers import encoders, reading
+from feedforward.data.request_windows import Window
+from feedforward.data.splits import Features, Split
+from feedforward.promotion import bundle, candidate, evaluation
+from feedforward.promotion.bundle import Servable
+from feedforward.tracking import model_version, model_versions
+from feedforward.tracking.model_version import Version
+
+PRIORITY = 19  # of nice, the lowest
+
+
+def compare(params: Params, name: str) -> dict[str, Any]:
+    """Measure the dataset's window, record the distances, and return what was recorded.
+
+    Raises:
+        DataError: the window, the training data or the champion cannot be read, or do not fit together.
+        TrackingError: the registry does not answer.
+    """
+    dataset, window = params.datasets[name], request_windows.load(name)
+    version = model_versions.find(name, window.version)
+    if version is None or version.tags.get(model_version.DIGEST) != window.digest:
+        raise DataError(f"{paths.requests(name)}: was made by a version that is not registered any more; remove it")
+    served = bundle.read(model_versions.folder(version, model_version.SERVED), window.digest)
+    train, own = Split.load(paths.vectorized(name) / "train"), candidate.encoder_of(name, dataset)
+    features = encoders.translate(window.features, served.encoder, own)
+    by_kind = drift.measure_requests(
+        train.features,
+        features,
+        _outputs(version, served, window.features, train, dataset),
+        served.description.labels,
+        params.retraining.drift,
+        reading.column_names(dataset.reader, paths.vectorized(name)),
+    )
+    drifted = drift.drifted([one for some in by_kind.values() for one in some], params.retraining.drift)
+    entry = _entry(window, len(features), by_kind, drifted)
+    request_windows.record(name, entry)
+    return entry
+
+
+def _outputs(
+    version: Version, served: Servable, requests: Features, train: Split, dataset: Dataset
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
+    """Outputs of the holdout model for validation samples and for the requests; None for a version without one."""
+    if not evaluation.is_evaluated(version):
+        return None
+    model = evaluation.holdout_models(version)[0]
+    own = candidate.encoder_of(version.dataset, dataset)
+    _, held_out = validation_split.fixed(train, dataset)
+    validation = encoders.translate(held_out.copied().features, own, model.encoder)
+    return model.ask(validation), model.ask(encoders.translate(requests, served.encoder, model.encoder))
+
+
+def _entry(
+    window: Window, samples: int, by_kind: dict[str, list[Distance]], drifted: tuple[Distance, ...]
+) -> dict[str, Any]:
+    largest = {kind: max(distances, key=lambda one: one.value) for kind, distances in by_kind.items()}
+    rows = {
+        kind: {"name": one_line(one.name), "value": one.value, "bound": one.bound, "p": one.p}
+        for kind, one in largest.items()
+    }
+    entry = {"time": window.ended, "began": window.began, "version": window.version, "asked": window.asked}
+    entry |= {"samples": samples, "distances": rows, "drifted": len(drifted), "farthest": None}
+    if drifted:
+        first = drifted[0]
+        more = f" and {len(drifted) - 1} more" if len(drifted) > 1 else ""
+        entry["farthest"] = f"{one_line(first.name)} ({first.value:.2f}, bound {first.bound:g}){more}"
+    return entry
+
+
+def main() -> None:
+    """Compare the window of the dataset named on the command line; params.yaml as JSON is on standard input."""
+    with contextlib.suppress(OSError):
+        os.nice(PRIORITY)
+    compare(Params.model_validate_json(sys.stdin.read()), sys.argv[1])
+
+
+if __name__ == "__main__":
+    sys.exit(reported(main))

@@ -1,0 +1,82 @@
+"""A random sample of encoded requests, bounded in number and size: Vitter's algorithm R, one window at a time."""
+
+import random
+import threading
+import time
+from datetime import UTC, datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from feedforward.data.request_windows import Window
+from feedforward.data.splits import Features, MultiHot
+
+MAX_BYTES = 2**26  # of the rows of one dataset; rows that no longer fit are left out
+MINIMUM = 100  # samples that a window needs; fewer if the reservoir is smaller
+
+Row = npt.NDArray[np.generic]
+
+
+class RequestReservoir:
+    """At any time, each sample of the window is in it with the same probability. Safe to use from several threads."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self._lock = threading.Lock()
+        self._random = random.Random()  # noqa: S311  a sample for statistics
+        self._begin((0, ""))
+
+    def _begin(self, version: tuple[int, str]) -> None:
+        self._version, self._columns, self._sparse = version, 0, False
+        self._rows: list[Row] = []
+        self._asked = self._bytes = 0
+        self._began, self._start = datetime.now(UTC), time.monotonic()
+
+    def offer(self, version: tuple[int, str], features: Features) -> None:
+        """Offer encoded samples. version: number and digest of the champion; another one begins a new window."""
+        with self._lock:
+            if version != self._version:
+                self._begin(version)
+            self._columns, self._sparse = features.shape[1], isinstance(features, MultiHot)
+            for number in range(len(features)):
+                self._asked += 1
+                slot = self._asked - 1
+                if slot >= self.capacity:
+                    slot = self._random.randrange(self._asked)
+                if slot < self.capacity:
+                    self._keep(slot, _row(features, number))
+
+    def _keep(self, slot: int, row: Row) -> None:
+        replaced = self._rows[slot].nbytes if slot < len(self._rows) else 0
+        if self._bytes + row.nbytes - replaced > MAX_BYTES:
+            return
+        self._bytes += row.nbytes - replaced
+        if slot < len(self._rows):
+            self._rows[slot] = row
+        else:
+            self._rows.append(row)
+
+    def take(self, seconds: float) -> Window | None:
+        """The window, if it lasted `seconds` and holds enough samples; the next one begins."""
+        with self._lock:
+            enough = len(self._rows) >= min(MINIMUM, self.capacity)
+            if not enough or time.monotonic() - self._start < seconds:
+                return None
+            number, digest = self._version
+            began, ended = (moment.isoformat(timespec="seconds") for moment in (self._began, datetime.now(UTC)))
+            window = Window(number, digest, began, ended, self._asked, self._features())
+            self._begin(self._version)
+            return window
+
+    def _features(self) -> Features:
+        if self._sparse:
+            indptr = np.concatenate([[0], np.cumsum([len(row) for row in self._rows])]).astype(np.int64)
+            return MultiHot(indptr, np.concatenate(self._rows), self._columns)
+        return np.stack(self._rows)
+
+
+def _row(features: Features, number: int) -> Row:
+    """A copy, so that the other rows of the request are not kept with it."""
+    if isinstance(features, MultiHot):
+        return features.indices[features.indptr[number] : features.indptr[number + 1]].copy()
+    return np.array(features[number])

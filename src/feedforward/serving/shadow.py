@@ -1,0 +1,154 @@
+"""The service's side of the shadow: requests wait in a bounded queue and go to a process of the lowest priority.
+
+A request costs its caller two appends. What does not fit into the queue is dropped and counted; nothing ever waits for
+the shadow.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from feedforward.config.schema import Params
+from feedforward.serving.shadow_frames import Frame
+
+TICK = 0.05  # s between two transfers to the process
+QUEUE = 256  # requests per tick, at most
+QUEUE_BYTES = 2**22  # of these requests with their answers
+SEND_BYTES = 2**18  # handed to the system at a time
+REPORT_BYTES = 2**24  # a longer line from the process is discarded
+RESTART = 10.0  # s after which a process that ended is started again
+GRACE = 3.0  # s in which the process writes its figures at the end
+log = logging.getLogger(__name__)
+
+
+class Shadow:
+    """Sends answered requests to the process.
+
+    dropped: called with the dataset of each request that was not sent. report: called with each report of the process.
+    """
+
+    def __init__(
+        self, params: Params, dropped: Callable[[str], None], report: Callable[[dict[str, Any]], None]
+    ) -> None:
+        self._params, self._dropped, self._report = params, dropped, report
+        self._lock = threading.Lock()
+        self._queue: list[Frame] = []
+        self._bytes = 0
+        self._unsent = memoryview(b"")
+        self._received = b""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._started = -RESTART
+        self._ticking: asyncio.Task[None] | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start the process, on the running event loop."""
+        self._ticking = asyncio.get_running_loop().create_task(self._run())
+
+    def stop(self) -> None:
+        """End the process once it has written its figures."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+        self._disconnect()
+        if self._process is not None:
+            try:
+                self._process.wait(GRACE)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def offer(self, frame: Frame) -> None:
+        """Queue an answered request, or drop it. Safe to call from any thread."""
+        size = len(frame.body) + len(frame.answer)
+        with self._lock:
+            fits = self._socket is not None and len(self._queue) < QUEUE and self._bytes + size <= QUEUE_BYTES
+            if fits:
+                self._queue.append(frame)
+                self._bytes += size
+        if not fits:
+            self._dropped(frame.dataset)
+
+    async def _run(self) -> None:
+        while True:
+            if not self.running and time.monotonic() - self._started >= RESTART:
+                self._connect()
+            await asyncio.sleep(TICK)
+            try:
+                self._send()
+            except OSError:
+                self._disconnect()
+
+    def _connect(self) -> None:
+        self._disconnect()
+        self._started = time.monotonic()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            ours.setblocking(False)
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, QUEUE_BYTES)
+            command = [sys.executable, "-m", "feedforward.serving.shadow_process"]
+            # In a session of its own: Ctrl-C must not end it before its figures are written.
+            self._process = subprocess.Popen(command, stdin=theirs.fileno(), start_new_session=True)
+        self._socket, self._received = ours, b""
+        self._unsent = memoryview(self._params.model_dump_json().encode() + b"\n")
+        asyncio.get_running_loop().add_reader(ours, self._read)
+
+    def _disconnect(self) -> None:
+        connection, self._socket = self._socket, None
+        with self._lock:
+            lost, self._queue, self._bytes = self._queue, [], 0
+        for frame in lost:
+            self._dropped(frame.dataset)
+        if connection is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                asyncio.get_running_loop().remove_reader(connection)
+            connection.close()
+
+    def _send(self) -> None:
+        """Hand to the system what it takes without waiting."""
+        while self._socket is not None:
+            if not self._unsent:
+                with self._lock:
+                    frames, self._queue, self._bytes = self._queue, [], 0
+                self._unsent = memoryview(b"".join(frame.packed() for frame in frames))
+            if not self._unsent:
+                return
+            try:
+                sent = self._socket.send(self._unsent[:SEND_BYTES])
+            except BlockingIOError:
+                return
+            self._unsent = self._unsent[sent:]
+
+    def _read(self) -> None:
+        """Take the reports that have arrived."""
+        if self._socket is None:
+            return
+        try:
+            data = self._socket.recv(2**16)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            if self._process is not None:
+                log.warning("the shadow's process ended; it starts again in %.0f s", RESTART)
+            self._disconnect()
+            return
+        *lines, self._received = (self._received + data).split(b"\n")
+        if len(self._received) > REPORT_BYTES:
+            self._received = b""
+        for line in lines[-1:]:  # a report holds all figures
+            with contextlib.suppress(ValueError):
+                self._report(json.loads(line))

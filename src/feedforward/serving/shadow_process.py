@@ -1,0 +1,156 @@
+"""The process in which challengers answer requests a second time: `python -m feedforward.serving.shadow_process`.
+
+Standard input is a socket to the service: params.yaml as one JSON line, then frames; reports go back over it, one JSON
+line each. The process has the lowest priority, so it runs only where a core is idle, and it ends with the socket.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from dataclasses import asdict
+from typing import Any
+
+from feedforward.config.schema import Params
+from feedforward.core.errors import DataError, FeedforwardError, NothingToServe
+from feedforward.promotion import shadow_evidence
+from feedforward.promotion.shadow_evidence import Evidence, Pair
+from feedforward.serving import agreement, prediction, schemas, shadow_frames
+from feedforward.serving.prediction import Champion
+from feedforward.serving.shadow_frames import Frame
+from feedforward.tracking import model_version, model_versions
+
+REPORT = 1.0  # s between two reports
+FLUSH = 5.0  # s between two writes to the file
+RETRY = 10.0  # s until a challenger that could not be loaded is tried again
+LOWEST = 19  # of nice
+
+
+class Comparer:
+    """Compares a challenger's answers with those of the champion. Safe to use from two threads."""
+
+    def __init__(self, params: Params) -> None:
+        self.params = params
+        self.problems: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._pairs: dict[str, Pair] = {}  # the latest, by dataset
+        self._totals: dict[str, Evidence] = {}
+        self._unwritten: dict[str, Evidence] = {}
+        self._challengers: dict[str, Champion] = {}
+        self._retry = dict[str, float]()
+
+    def compare(self, frame: Frame) -> None:
+        """Let the challenger answer the request, and count how its answer differs."""
+        challenger = self._challenger(frame)
+        if challenger is None:
+            return
+        served, answered = challenger.served, json.loads(frame.answer)["predictions"]
+        began = time.thread_time()
+        question = schemas.question(served.encoder.takes, frame.kind, frame.body, self.params.serving.max_samples)
+        samples = schemas.check_samples(served, question, self.params.serving)
+        answers = prediction.described(served, served.ask(served.encoder.encode(samples)))
+        evidence = agreement.compared(answered, answers, served, time.thread_time() - began)
+        with self._lock:
+            self._totals[frame.dataset].add(evidence)
+            self._unwritten[frame.dataset].add(evidence)
+
+    def report(self) -> dict[str, Any]:
+        """The figures of the latest pair of each dataset, and problems."""
+        with self._lock:
+            figures = {name: {**asdict(self._pairs[name]), **asdict(total)} for name, total in self._totals.items()}
+            return {"figures": figures, "problems": dict(self.problems)}
+
+    def flush(self) -> None:
+        """Write what was counted since the last call."""
+        for name in list(self._pairs):
+            self._flush(name)
+
+    def _flush(self, name: str) -> None:
+        with self._lock:
+            pair, more = self._pairs[name], self._unwritten[name]
+            self._unwritten[name] = Evidence()
+        if not more.requests:
+            return
+        try:
+            shadow_evidence.add(name, pair, more)
+        except (OSError, DataError) as error:
+            self.problems[name] = f"{name}: the shadow's figures cannot be written ({error})"
+
+    def _challenger(self, frame: Frame) -> Champion | None:
+        name = frame.dataset
+        if self._pairs.get(name) != frame.pair:
+            self._begin(name, frame.pair)
+        if name not in self._challengers and time.monotonic() >= self._retry.get(name, 0.0):
+            try:
+                self._challengers[name] = self._load(name, frame.pair)
+                self.problems.pop(name, None)
+            except FeedforwardError as error:
+                self.problems[name] = str(error).splitlines()[0]
+                self._retry[name] = time.monotonic() + RETRY
+        return self._challengers.get(name)
+
+    def _begin(self, name: str, pair: Pair) -> None:
+        """Continue with the figures of another pair; those of the last one are kept in the file."""
+        if name in self._pairs:
+            self._flush(name)
+        known = Evidence()
+        try:
+            known = shadow_evidence.of_pair(name, pair)
+        except DataError as error:
+            self.problems[name] = str(error)
+        with self._lock:
+            if name not in self._pairs or self._pairs[name].challenger != pair.challenger:
+                self._challengers.pop(name, None)
+                self._retry.pop(name, None)
+            self._pairs[name], self._totals[name], self._unwritten[name] = pair, known, Evidence()
+
+    def _load(self, name: str, pair: Pair) -> Champion:
+        number, digest = pair.challenger
+        version = model_versions.find(name, number)
+        if version is None or version.tags.get(model_version.DIGEST) != digest:
+            raise NothingToServe(f"{name} version {number}: is not registered any more")
+        return prediction.champion(name, version, self.params.datasets[name])
+
+
+def main() -> None:
+    """Compare until the service closes the socket."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the service, which closes the socket
+    _lower_priority()
+    with socket.socket(fileno=os.dup(0)) as connection, connection.makefile("rb") as stream:
+        comparer = Comparer(Params.model_validate_json(stream.readline()))
+        ended = threading.Event()
+        reporting = threading.Thread(target=_report, args=(comparer, connection, ended), daemon=True)
+        reporting.start()
+        try:
+            while (frame := shadow_frames.read(stream)) is not None:
+                with contextlib.suppress(FeedforwardError):  # the challenger's encoder refuses the sample
+                    comparer.compare(frame)
+        finally:
+            ended.set()
+            reporting.join(FLUSH)
+            comparer.flush()
+
+
+def _report(comparer: Comparer, connection: socket.socket, ended: threading.Event) -> None:
+    written = time.monotonic()
+    while not ended.wait(REPORT):
+        if time.monotonic() - written >= FLUSH:
+            comparer.flush()
+            written = time.monotonic()
+        with contextlib.suppress(OSError):
+            connection.sendall(json.dumps(comparer.report()).encode() + b"\n")
+
+
+def _lower_priority() -> None:
+    with contextlib.suppress(OSError):
+        os.nice(LOWEST)
+    if hasattr(os, "SCHED_IDLE"):  # Linux: runs only where nothing else wants to
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+if __name__ == "__main__":
+    main()

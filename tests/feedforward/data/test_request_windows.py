@@ -1,0 +1,72 @@
+"""Windows of requests are written and read as they were; damaged ones are reported; their distances are bounded."""
+
+import numpy as np
+import pytest
+from small_data import WORDS, dense, multihot, split
+
+from feedforward.config.schema import Drift, Params
+from feedforward.core import paths
+from feedforward.core.errors import DataError
+from feedforward.data import drift, request_windows
+from feedforward.data.request_windows import Window
+
+NAME = "notes"
+TIMES = ("2026-01-01T00:00:00+00:00", "2026-01-01T01:00:00+00:00")
+
+
+@pytest.mark.parametrize("name", ["notes", "tones"])
+def test_a_window_is_read_as_it_was_written(small: Params, name: str) -> None:
+    features = split(name, 20, seed=3).features
+    request_windows.save(name, Window(2, "d", *TIMES, 500, features))
+    loaded = request_windows.load(name)
+    assert (loaded.version, loaded.digest, loaded.began, loaded.ended, loaded.asked) == (2, "d", *TIMES, 500)
+    assert np.array_equal(dense(loaded.features), dense(features))
+    assert paths.requests(name).stat().st_mode & 0o077 == 0, "only its owner may read it"
+
+
+def test_damaged_windows_are_reported(small: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    request_windows.save(NAME, Window(2, "d", *TIMES, 500, multihot(20, 3)))
+    sound = paths.requests(NAME).read_bytes()
+    arrays = dict(np.load(paths.requests(NAME)))
+    for changed in (
+        {"indptr": arrays["indptr"][::-1]},
+        {"columns": np.array([3])},
+        {"head": np.frombuffer(b"[]", np.uint8)},
+        {"head": np.array([{"version": 1}], object)},  # a pickle
+    ):
+        np.savez(paths.requests(NAME), **arrays | changed)
+        with pytest.raises(DataError, match=r"remove it, and the service writes a new one"):
+            request_windows.load(NAME)
+    for content in (b"", sound[: len(sound) // 2], b"PK\x03\x04" + bytes(99)):
+        paths.requests(NAME).write_bytes(content)
+        with pytest.raises(DataError, match="cannot be read"):
+            request_windows.load(NAME)
+    paths.requests(NAME).write_bytes(sound)
+    monkeypatch.setattr(request_windows, "MAX_BYTES", 1000)
+    with pytest.raises(DataError, match="has more than 1000 bytes"):
+        request_windows.load(NAME)
+    np.savez_compressed(paths.requests(NAME), head=np.zeros(5000, np.uint8))
+    with pytest.raises(DataError, match="unpacks to more than 1000 bytes"):
+        request_windows.load(NAME)
+
+
+def test_the_distances_of_the_latest_windows_are_kept(small: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_windows, "KEPT", 3)
+    for number in range(5):
+        request_windows.record(NAME, {"version": number, "distances": {}})
+    assert [entry["version"] for entry in request_windows.recorded(NAME)] == [2, 3, 4]
+
+
+def test_false_alarms_are_as_rare_as_params_say() -> None:
+    """Without the bound on distances, so that the significance test alone decides; 100 windows without drift."""
+    bounds = Drift(feature=0.0, label=0.0, false_alarm_rate=0.05)
+    train, alarms = multihot(2000, 0), 0
+    random = np.random.default_rng(1)
+    shares = random.beta(2, 2, 1000)
+    for number in range(100):
+        outputs = (np.stack([1 - s, s], axis=1) for s in (shares, random.beta(2, 2, 100)))
+        measured = drift.measure_requests(train, multihot(100, 1 + number), tuple(outputs), ["a", "b"], bounds, str)
+        alarms += bool(drift.drifted([one for some in measured.values() for one in some], bounds))
+        assert set(measured) == {drift.NONZERO, drift.FEATURES, drift.PREDICTED, drift.OUTPUTS}
+        assert (len(measured[drift.FEATURES]), len(measured[drift.OUTPUTS])) == (WORDS, 1)
+    assert alarms <= 13, "four standard deviations above 5 % of 100 are 13.7"

@@ -1,0 +1,122 @@
+"""Drift of the requests without labels: the reservoir, and a real service whose callers change their subject."""
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import registered
+from live_service import BOUNDS, GLAD, Running, until
+from registered import NAME
+from small_data import dense, multihot
+
+from feedforward.config.schema import Drift, Params
+from feedforward.core import paths
+from feedforward.data import request_windows
+from feedforward.data.readers import tokenizer
+from feedforward.data.splits import Split
+from feedforward.retraining import policy
+from feedforward.serving import request_reservoir
+from feedforward.serving.request_reservoir import RequestReservoir
+from feedforward.tracking.registry import Registry
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+VERSION = (1, "d")
+
+
+def test_each_sample_is_kept_with_the_same_probability() -> None:
+    counts = np.zeros(40)
+    for _ in range(300):
+        reservoir = RequestReservoir(10)
+        for number in range(40):
+            reservoir.offer(VERSION, np.array([[number]], np.uint8))
+        window = reservoir.take(0)
+        assert window is not None
+        assert (len(window.features), window.asked, window.version) == (10, 40, 1)
+        counts[np.asarray(window.features).ravel()] += 1
+    assert counts.min() > 75 - 4.5 * 7.5  # of 300 draws with probability 1/4
+    assert counts.max() < 75 + 4.5 * 7.5
+
+
+def test_a_window_holds_rows_of_one_version_and_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = multihot(30, 2)
+    reservoir = RequestReservoir(20)
+    assert reservoir.take(0) is None
+    reservoir.offer(VERSION, rows)
+    assert reservoir.take(1000) is None, "it has just begun"
+    reservoir.offer((2, "e"), rows.rows(0, 19))
+    assert reservoir.take(0) is None, "one sample is missing"
+    reservoir.offer((2, "e"), rows.rows(19, 20))
+    window = reservoir.take(0)
+    assert window is not None
+    assert (window.version, window.digest, window.asked) == (2, "e", 20)
+    assert np.array_equal(dense(window.features), dense(rows.rows(0, 20)))
+    monkeypatch.setattr(request_reservoir, "MAX_BYTES", 100)
+    reservoir.offer(VERSION, multihot(20, 2))
+    assert sum(row.nbytes for row in reservoir._rows) <= 100
+
+
+def texts_of_the_training_split() -> list[str]:
+    """Texts; the training split is made of them."""
+    folder = paths.vectorized(NAME) / "train"
+    split, words = Split.load(folder), registered.ENCODER.vocabulary.words
+    rows = dense(split.features)[:, tokenizer.RANK_OFFSET :]
+    texts = [" ".join(np.array(words)[np.flatnonzero(row[: len(words)])]) or "nothing" for row in rows]
+    encoded, labels = registered.ENCODER.encode(texts), np.array(split.labels)
+    shutil.rmtree(folder)
+    Split(encoded, labels).save(folder)
+    return texts
+
+
+@pytest.mark.slow
+def test_drift_of_the_requests_is_measured_shown_and_a_reason_only_with_labels(
+    small: Params, small_store: "Store"
+) -> None:
+    registered.vocabulary()
+    registry = Registry()
+    version = registered.version(registry, registered.final_run(small_store, small), 1.0)
+    registry.set_alias(version, "champion")
+    bounds = BOUNDS.model_copy(update={"reservoir": 30, "reservoir_seconds": 0.1})
+    texts = texts_of_the_training_split()
+    changes = {"feature": 0.45, "label": 0.5, "false_alarm_rate": 0.01}
+    retraining = small.retraining.model_copy(update={"drift": Drift(**changes)})
+    params = small.model_copy(update={"serving": bounds, "retraining": retraining})
+    with Running(params) as service:
+
+        def entries() -> list[dict[str, Any]]:
+            return service.service.handlers.drift.entries.get(NAME, [])
+
+        for text in texts[:30]:
+            service.ask(text)
+        until(lambda: len(entries()) == 1)
+        assert entries()[0]["drifted"] == 0
+        assert not paths.requests(NAME).read_bytes().count(b"word")
+        assert policy.request_drift(NAME) is None
+        for _ in range(30):
+            service.ask(GLAD)
+        until(lambda: len(entries()) == 2)
+        last = entries()[-1]
+        assert (last["samples"], last["asked"], last["version"]) == (30, 30, 1)
+        assert set(last["distances"]) == {"non-zero features", "features", "predicted classes", "outputs"}
+        text = service.client.get("/metrics").text
+        assert f'feedforward_request_distance{{dataset="{NAME}",measurement="features"}}' in text
+        assert f'feedforward_request_drifted{{dataset="{NAME}"}} 0.0' not in text
+        page = service.client.get("/monitoring")
+        assert "<strong>Drift</strong>" in page.text
+        assert page.text.count("<svg") == 4
+        assert "script" not in page.text
+    line = policy.request_drift(NAME)
+    assert line
+    seen = policy.Observations(requests=line)
+    without = policy.decide(params, {NAME: seen}, [], forced=False)
+    assert not without.retrain
+    assert "there are no labeled samples to train on" in without.remarks[0]
+    used = params.model_copy(update={"retraining": retraining.model_copy(update={"use_feedback": True})})
+    with_labels = policy.decide(used, {NAME: policy.Observations(new=3, requests=line)}, [], forced=False)
+    assert f"{NAME}: drift of the requests: {line}" in with_labels.reasons
+    other = registered.version(registry, registered.final_run(small_store, small, seed=1), 1.0)
+    registry.set_alias(other, "champion")
+    assert policy.request_drift(NAME) is None, "the window is about another champion"
+    assert len(request_windows.recorded(NAME)) == 2

@@ -1,0 +1,223 @@
+"""The shadow and the canary: real services with two real versions, and the gate that reads what the shadow saw."""
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+import registered
+from live_service import BOUNDS, GLAD, Running, until
+from registered import NAME
+
+from feedforward.config.schema import Params, Promotion, Serving, ShadowRule
+from feedforward.core import paths
+from feedforward.core.errors import DataError
+from feedforward.promotion import audit_log, promote, shadow_evidence
+from feedforward.promotion.shadow_evidence import Evidence, Pair, Tally
+from feedforward.serving import canary
+from feedforward.tracking import model_versions
+from feedforward.tracking.model_version import Version
+from feedforward.tracking.registry import Registry
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+SHADOWED = BOUNDS.model_copy(update={"shadow": "challenger"})
+SAD = "word1 word2"
+
+
+def challenger(store: "Store", params: Params, strength: float) -> Version:
+    """An evaluated version with the alias."""
+    registry = Registry()
+    version = registered.version(registry, registered.final_run(store, params, seed=1), strength)
+    registry.set_alias(version, "challenger")
+    return version
+
+
+def serving(params: Params, bounds: Serving) -> Running:
+    return Running(params.model_copy(update={"serving": bounds}))
+
+
+def figures(service: Running) -> Evidence:
+    known = service.service.handlers.challengers.figures.get(NAME)
+    return known[1] if known else Evidence()
+
+
+# --- shadow ----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_challenger_answers_in_the_shadow_and_its_figures_survive_a_restart(
+    small: Params, small_store: "Store"
+) -> None:
+    registered.champion(small_store, small, 1.0)
+    challenger(small_store, small, -1.0)  # says the opposite
+    with serving(small, SHADOWED) as service:
+        until(lambda: service.client.get("/health").json()["challengers"][NAME] == 2)
+        until(lambda: service.service.handlers.challengers.shadow.running)
+        for _ in range(3):
+            answer = service.ask(GLAD, SAD).json()
+            assert (answer["version"], "canary" in answer) == (1, False)
+        service.ask(GLAD, explain=True, variants=True)
+        service.client.post(f"/predict/{NAME}", content=SAD, headers={"content-type": "text/plain"})
+        until(lambda: figures(service).requests == 5)
+        seen = figures(service)
+        assert (seen.samples, seen.agreed) == (8, 0)
+        assert {label: tally.samples for label, tally in seen.labels.items()} == {"glad": 4, "sad": 4}
+        assert all(tally.difference < -0.5 * tally.samples for tally in seen.labels.values())
+        text = service.client.get("/metrics").text
+        assert f'feedforward_shadow_requests{{dataset="{NAME}"}} 5.0' in text
+        assert f'feedforward_shadow_label_agreement{{dataset="{NAME}",label="glad"}} 0.0' in text
+        assert f'feedforward_challenger_version{{dataset="{NAME}"}} 2.0' in text
+        page = service.client.get("/monitoring")
+        assert "Version 2 answered 5 requests (8 samples) of version 1" in page.text
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+    with serving(small, SHADOWED) as service:
+        until(lambda: service.client.get("/health").json().get("challengers", {}).get(NAME) == 2)
+        until(lambda: service.service.handlers.challengers.shadow.running)
+        service.ask(GLAD)
+        until(lambda: figures(service).requests == 6)
+
+
+@pytest.mark.slow
+def test_without_a_challenger_nothing_happens_and_health_says_so(small: Params, small_store: "Store") -> None:
+    version = registered.champion(small_store, small)
+    with serving(small, SHADOWED.model_copy(update={"canary": 1.0})) as service:
+        answer = service.ask(GLAD).json()
+        assert (answer["version"], "canary" in answer) == (1, False)
+        assert "there is no challenger; `feedforward promote notes`" in str(service.client.get("/health").json())
+        Registry().set_alias(version, "challenger")  # the champion itself, as after a promotion
+        refused = challenger(small_store, small, -1.0)
+        Registry().tag(refused, {"decision": "refused"})
+        assert not shadow_evidence.may_answer(model_versions.find(NAME, 2) or refused)
+        assert service.ask(GLAD).json()["version"] == 1
+        assert service.service.metrics.dropped() == {}
+
+
+@pytest.mark.slow
+def test_a_busy_shadow_drops_requests_and_counts_them_and_a_killed_one_is_reported(
+    small: Params, small_store: "Store", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("feedforward.serving.shadow.QUEUE_BYTES", 200)  # of the queue, not of the socket
+    monkeypatch.setattr("feedforward.serving.shadow.RESTART", 0.2)
+    registered.champion(small_store, small)
+    challenger(small_store, small, 2.0)
+    with serving(small, SHADOWED) as service:
+        shadow = service.service.handlers.challengers.shadow
+        until(lambda: service.client.get("/health").json()["challengers"][NAME] == 2)
+        until(lambda: shadow.running)
+        assert service.ask(" ".join([GLAD] * 5)).status_code == 200
+        until(lambda: service.service.metrics.dropped() == {NAME: 1})
+        first = shadow._process
+        first.kill()
+        until(lambda: shadow.running and shadow._process is not first)
+        assert service.ask(GLAD).status_code == 200
+
+
+# --- canary ----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_share_of_requests_is_answered_by_the_challenger_and_marked(small: Params, small_store: "Store") -> None:
+    registered.champion(small_store, small, 1.0)
+    challenger(small_store, small, -1.0)
+    with serving(small, BOUNDS.model_copy(update={"canary": 0.3})) as service:
+        until(lambda: service.client.get("/health").json()["challengers"][NAME] == 2)
+        texts = [f"{GLAD} {k}" for k in range(60)]
+        answers = {text: service.ask(text).json() for text in texts}
+        expected = {text for text in texts if canary.drawn([text], "notes version 2", 0.3)}
+        assert 0 < len(expected) < len(texts)
+        assert {text for text, answer in answers.items() if answer.get("canary")} == expected
+        for text, answer in answers.items():
+            mine = text in expected
+            assert answer["version"] == (2 if mine else 1)
+            assert answer["predictions"][0]["label"] == ("sad" if mine else "glad")
+            assert service.ask(text).json() == answer
+        counted = service.client.get("/metrics").text
+        count = 'feedforward_answer_seconds_count{canary="true",dataset="notes",version="2"}'
+        assert f"{count} {2 * len(expected)}.0" in counted
+        Registry().tag(model_versions.find(NAME, 2), {"decision": "rolled_back"})
+        until(lambda: not service.ask(min(expected)).json().get("canary"))
+
+
+@pytest.mark.slow
+def test_a_challenger_that_fails_costs_the_caller_nothing(
+    small: Params, small_store: "Store", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registered.champion(small_store, small, 1.0)
+    challenger(small_store, small, -1.0)
+    with serving(small, BOUNDS.model_copy(update={"canary": 1.0})) as service:
+        until(lambda: service.ask(GLAD).json()["version"] == 2)
+        monkeypatch.delattr(type(service.service.handlers.challengers.models.champions()[NAME].served), "ask")
+        broken = service.service.handlers.challengers
+        answer = broken.answer(service.service.models.champion(NAME), _question())
+        assert answer is None
+        assert 'feedforward_canary_failures_total{dataset="notes"} 1.0' in service.client.get("/metrics").text
+
+
+def _question():
+    from feedforward.serving.schemas import parse_question
+
+    return parse_question(json.dumps({"samples": [GLAD]}).encode(), 5)
+
+
+def test_the_share_is_that_of_params_and_another_challenger_gets_other_requests() -> None:
+    texts = [f"text {k}" for k in range(4000)]
+    first, second = ({t for t in texts if canary.drawn([t], name, 0.05)} for name in ("a version 2", "a version 3"))
+    assert 140 < len(first) < 260  # four standard deviations of a binomial count around 200
+    assert first != second
+    assert canary.drawn([b"text 1"], "a", 0.5) == canary.drawn(["text 1"], "a", 0.5)
+    assert canary.drawn([{"a": float("nan")}, [[0, 255]]], "a", 1.0)
+
+
+# --- evidence and the gate -------------------------------------------------------------------
+
+
+def test_evidence_is_kept_by_pair_and_bounded(small: Params) -> None:
+    pairs = [Pair((1, "a"), (number, "b")) for number in range(2, 2 + shadow_evidence.PAIRS + 3)]
+    for pair in pairs:
+        shadow_evidence.add(NAME, pair, Evidence(1, 2, 1, 0.5, {"glad": Tally(2, 1, 0.1, 0.3)}))
+    total = shadow_evidence.add(NAME, pairs[-1], Evidence(1, 2, 2, 0.5, {"sad": Tally(2, 2)}))
+    assert (total.requests, total.agreement, set(total.labels)) == (2, 0.75, {"glad", "sad"})
+    assert shadow_evidence.of_pair(NAME, pairs[-1]) == total
+    assert shadow_evidence.of_pair(NAME, pairs[0]) == Evidence()
+    assert shadow_evidence.of_pair(NAME, Pair((1, "a"), (pairs[-1].challenger[0], "c"))) == Evidence()
+    assert len(json.loads(paths.shadow(NAME).read_text())["pairs"]) == shadow_evidence.PAIRS
+    for damaged in ("[", '{"pairs": [{"champion": [1, "a"], "challenger": [14, "b"]}]}'):
+        paths.shadow(NAME).write_text(damaged)
+        with pytest.raises(DataError, match="remove it, and the shadow begins again"):
+            shadow_evidence.of_pair(NAME, pairs[-1])
+
+
+def test_the_gate_waits_for_the_shadow_of_exactly_these_versions(small: Params, small_store: "Store") -> None:
+    registered.vocabulary()
+    registry = Registry()
+    rule = Promotion(shadow=ShadowRule(requests=10, agreement=0.9))
+    params = small.model_copy(update={"promotion": rule, "serving": SHADOWED})
+    run = registered.final_run(small_store, params)
+    first = registered.version(registry, run, 0.5)
+    decision = promote.conclude(params, NAME, run, first, registry).decision
+    assert decision.promoted, "without a champion there is nothing to compare"
+    run = registered.final_run(small_store, params, seed=1)
+    second = registered.version(registry, run, 2.0)
+
+    def decided() -> tuple[str, str]:
+        outcome = promote.conclude(params, NAME, run, second, registry)
+        last = audit_log.entries(NAME)[-1]
+        assert outcome.decision.reason == last["reason"]
+        return last["decision"], last["reason"]
+
+    def seen(champion: Version, requests: int, agreed: int) -> None:
+        pair = Pair(shadow_evidence.identity(champion), shadow_evidence.identity(second))
+        shadow_evidence.add(NAME, pair, Evidence(requests, requests, agreed))
+
+    assert decided()[0] == "waiting"
+    seen(second, 10, 10)  # against another champion
+    decision, reason = decided()
+    assert decision == "waiting"
+    assert "has compared 0 of 10 requests" in reason
+    seen(first, 10, 5)
+    decision, reason = decided()
+    assert decision == "kept"
+    assert "agreement 0.5000, it must be at least 0.9" in reason
+    seen(first, 90, 90)
+    assert decided()[0] == "promoted"
