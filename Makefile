@@ -23,7 +23,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PREFECT_HOME := $(CURDIR)/.prefect
 export DVC_SITE_CACHE_DIR := $(CURDIR)/.dvc-state
 
-.PHONY: help run demo ui serve retrain server deploy worker verify study bench bench-gpu picture test test-unit stack images faults real readme check reference audit fix lock
+.PHONY: help run demo ui serve retrain server deploy worker verify study bench bench-gpu picture test test-unit coverage stack images faults real readme check reference audit fix lock
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -78,6 +78,9 @@ picture: ## docs/images/report.png from the finished report; needs chromium
 APART = --dist loadfile
 test: $(DEV) ## all tests that need no real data
 	$(BIN)/pytest $(APART) -n $$(($(CORES) + 2)) --no-loadscope-reorder -m "not real and not stack and not images"
+
+coverage: $(DEV) ## all tests, and the share of the lines and branches of src that they reach
+	$(BIN)/pytest $(APART) -n $$(($(CORES) + 2)) --no-loadscope-reorder -m "not real and not stack and not images" --cov --cov-report=term
 
 test-unit: $(DEV) ## fast tests, under a minute in total
 	$(BIN)/pytest $(APART) -n $(CORES) -m "not slow and not real and not images"
