@@ -23,7 +23,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PREFECT_HOME := $(CURDIR)/.prefect
 export DVC_SITE_CACHE_DIR := $(CURDIR)/.dvc-state
 
-.PHONY: help run demo ui serve retrain server deploy worker verify study bench bench-gpu picture test test-unit coverage stack images faults real readme check reference audit fix lock
+.PHONY: help run demo ui serve retrain server deploy worker verify study bench bench-gpu picture test test-unit coverage stack images faults real readme check reference audit sbom fix lock
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -114,6 +114,9 @@ reference: $(DEV) ## regenerate the tables of docs/reference.md
 
 audit: $(DEV) ## known vulnerabilities of the locked packages; needs the network for pip-audit's advisory service
 	@$(BIN)/python requirements/audit.py
+
+sbom: $(DEV) ## reports/sbom.cdx.json: the locked packages and the champions, as CycloneDX
+	@$(BIN)/python requirements/sbom.py $(REQUIREMENTS)
 
 fix: $(DEV) ## format, and fix what the linter can fix
 	$(BIN)/ruff format

@@ -1,0 +1,101 @@
+"""`make sbom`: a valid CycloneDX file of the lock and of the verified champions."""
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import registered
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from registered import NAME
+
+from feedforward.config.schema import Params
+from feedforward.promotion import bundle, model_card
+from feedforward.tracking import model_version, model_versions
+from feedforward.tracking.registry import Registry
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+REQUIREMENTS = Path(__file__).parents[3] / "requirements"
+
+
+@pytest.fixture(scope="module")
+def sbom() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("sbom", REQUIREMENTS / "sbom.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_packages_and_champions_are_listed_and_the_file_is_valid(
+    sbom: ModuleType, params: Params, small_store: "Store", tmp_path: Path
+) -> None:
+    registry = Registry()
+    run = registered.final_run(small_store, params)
+    version = registered.version(registry, run, 1.0)
+    registry.set_alias(version, "champion")
+    target = tmp_path / "sbom.json"
+    assert sbom.main("cpu", str(target)) == 0
+    text = target.read_text()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    content = json.loads(text)
+    components: dict[str, Any] = {component["name"]: component for component in content["components"]}
+
+    lock = (REQUIREMENTS / "cpu.txt").read_text()
+    numpy = components["numpy"]
+    assert f"numpy=={numpy['version']}" in lock
+    assert all(entry["content"] in lock for entry in numpy["externalReferences"][0]["hashes"])
+    assert "BSD" in json.dumps(numpy["licenses"])
+    requires = {entry["ref"]: entry.get("dependsOn", []) for entry in content["dependencies"]}
+    assert numpy["purl"] in requires["feedforward"]
+    assert numpy["purl"] in requires[components["scipy"]["purl"]]
+
+    model = components[NAME]
+    assert (model["type"], model["version"]) == ("machine-learning-model", str(version.number))
+    assert model["hashes"] == [{"alg": "SHA-256", "content": version.tags["digest"]}]
+    files = {file["name"] for file in model["components"]}
+    assert files == {p.name for p in model_versions.folder(version, model_version.SERVED).iterdir()}
+    card = model["modelCard"]
+    assert card["modelParameters"]["task"] == "binary"
+    [data] = [component for component in content["components"] if component["type"] == "data"]
+    assert card["modelParameters"]["datasets"] == [{"ref": data["bom-ref"]}]
+    assert data["hashes"][0]["content"] == run.tags["data_digest"]
+    metrics = {entry["type"]: entry for entry in card["quantitativeAnalysis"]["performanceMetrics"]}
+    assert metrics["test_accuracy"]["value"] == "0.9"
+    low, _ = model_card.wilson(0.9, 30)
+    assert float(metrics["test_accuracy"]["confidenceInterval"]["lowerBound"]) == pytest.approx(low, abs=1e-5)
+    assert card["considerations"]["technicalLimitations"] == list(model_card.LIMITS["text"])
+
+
+def test_a_champion_that_was_changed_is_not_listed(
+    sbom: ModuleType, small: Params, small_store: "Store", tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = registered.champion(small_store, small)
+    (model_versions.folder(version, model_version.SERVED) / bundle.DESCRIPTION).write_text("{}")
+    assert sbom.main("cpu", str(tmp_path / "sbom.json")) == 1
+    assert "was changed since it was registered" in capsys.readouterr().err
+    assert not (tmp_path / "sbom.json").exists()
+
+
+def test_without_a_champion_it_lists_the_packages(
+    sbom: ModuleType, small: Params, small_store: "Store", tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sbom.main("cpu", str(tmp_path / "sbom.json")) == 0
+    assert "packages, 0 models" in capsys.readouterr().out
+
+
+def test_a_lock_is_read_for_this_machine(sbom: ModuleType) -> None:
+    text = (
+        f"one==1.0 \\\n    --hash=sha256:{'a' * 64} \\\n    --hash=sha256:{'b' * 64}\n    # via two\n"
+        f"other==2 ; sys_platform == 'no-such' \\\n    --hash=sha256:{'c' * 64}\n"
+        f"Two_X==3 ; python_version > '3' \\\n    --hash=sha256:{'d' * 64}\n"
+    )
+    packages = list(sbom.locked(text))
+    assert [(package.name, package.version) for package in packages] == [("one", "1.0"), ("two-x", "3")]
+    assert packages[0].hashes == ("a" * 64, "b" * 64)
