@@ -58,7 +58,7 @@ def work(pool: str) -> None:
 def deploy() -> None:
     """Create or update pools, GPU slots, an automation, and the deployments in prefect.yaml, scheduled as in params."""
     _check_server()
-    from pipelines import zombie_runs
+    from pipelines import request_alerts, zombie_runs
 
     params = load_params()
     asyncio.run(_make_pools(params))
@@ -71,7 +71,10 @@ def deploy() -> None:
     planned = params.retraining.schedule
     when = f"scheduled on the pool {planned.pool}: {planned.cron} {planned.timezone}" if planned.cron else "no schedule"
     asyncio.run(zombie_runs.deploy())
+    block = asyncio.run(request_alerts.deploy(params))
     print(f"deployed: retraining/cpu, retraining/gpu; {when}")
+    watched = "every 15 minutes" if params.serving.reservoir else "not scheduled, since serving.reservoir is 0"
+    print(f"deployed: request-drift/watch; {watched}; alerts go to the block {block}")
 
 
 def schedule(params: Params) -> dict[str, str]:
@@ -79,7 +82,8 @@ def schedule(params: Params) -> dict[str, str]:
     planned = params.retraining.schedule
     filled = {"FEEDFORWARD_CRON": planned.cron or "0 3 * * *", "FEEDFORWARD_TIMEZONE": planned.timezone}
     active = {pool: planned.cron is not None and planned.pool == pool for pool in POOLS}
-    return filled | {f"FEEDFORWARD_ON_{pool.upper()}": str(active[pool]).lower() for pool in POOLS}
+    active["drift"] = params.serving.reservoir > 0
+    return filled | {f"FEEDFORWARD_ON_{name.upper()}": str(on).lower() for name, on in active.items()}
 
 
 def retrain(force: bool, device: "Device") -> int:

@@ -114,6 +114,8 @@ def run(port: int, host: str = "127.0.0.1", names: Collection[str] = LOOPBACK, t
         import uvicorn
         from prefect.server.api.server import create_app
 
+        from pipelines import log_notification  # noqa: F401  the server loads blocks of this type
+
     app = HostCheck(create_app(ephemeral=temporary, final=True), names)
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.run(app, host=host, port=port, log_level="error")

@@ -13,7 +13,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.events.schemas.events import ResourceSpecification
 
 NAME = "feedforward: runs without a heartbeat"
-FLOWS = ["retraining", "training"]
+FLOWS = ["retraining", "training", "request-drift"]
 HEARTBEAT = 30  # s, the shortest interval that Prefect allows
 PATIENCE = timedelta(seconds=3 * HEARTBEAT)
 

@@ -27,7 +27,7 @@ def test_the_schedule_of_params_reaches_one_pool() -> None:
 
     assert filled(cron="5 4 * * *", timezone="Europe/Berlin", pool="gpu") == {
         "FEEDFORWARD_CRON": "5 4 * * *", "FEEDFORWARD_TIMEZONE": "Europe/Berlin",
-        "FEEDFORWARD_ON_CPU": "false", "FEEDFORWARD_ON_GPU": "true",
+        "FEEDFORWARD_ON_CPU": "false", "FEEDFORWARD_ON_GPU": "true", "FEEDFORWARD_ON_DRIFT": "false",
     }  # fmt: skip
     assert filled()["FEEDFORWARD_ON_CPU"] == "false"
     text = (ROOT / "prefect.yaml").read_text()

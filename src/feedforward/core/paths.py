@@ -136,6 +136,16 @@ def request_drift(dataset: str) -> Path:
     return root() / "data" / "requests" / f"{dataset}.jsonl"
 
 
+def request_alerts() -> Path:
+    """The windows of requests about which an alert was sent."""
+    return root() / "data" / "requests" / "alerts.json"
+
+
+def notifications() -> Path:
+    """Messages of Prefect's automations: one JSON object per line, append-only."""
+    return store() / "notifications.jsonl"
+
+
 def retrainings() -> Path:
     """The log of retrainings, performed or skipped: one JSON object per line, append-only."""
     return store() / "retrainings.jsonl"

@@ -1,0 +1,121 @@
+"""Alerts about drift of the requests: a Prefect event per window that drifted, and the automation that acts on it.
+
+The service records the distances of each window of requests and knows nothing of Prefect. This flow reads the records;
+the automation sends a message through the notification block that params.yaml names, or else writes it to a file.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.events import emit_event
+from prefect.events.actions import SendNotification
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.events.schemas.events import ResourceSpecification
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Completed
+
+from feedforward.config.schema import Params, load_params
+from feedforward.core import atomic_files, paths
+from feedforward.core.errors import FeedforwardError
+from feedforward.core.redaction import redact
+from feedforward.data import request_windows
+from pipelines import environment
+from pipelines.log_notification import LogNotification
+
+EVENT = "feedforward.request-drift"
+PROJECT = "feedforward.project"  # label of the event's resource
+SUBJECT = "feedforward: the requests have drifted"
+
+
+@flow(name="request-drift", flow_run_name=lambda: f"{datetime.now(UTC):%Y-%m-%d %H:%M}", persist_result=False)
+def watch() -> State[Any]:
+    """Send an event for each dataset whose latest window of requests drifted. Final states: Drifted or Quiet."""
+    environment.apply()
+    lines = alert(load_params())
+    for line in lines:
+        get_run_logger().warning(line)
+    return Completed(name="Drifted" if lines else "Quiet", message="; ".join(lines) or "no new drift of the requests")
+
+
+def alert(params: Params) -> list[str]:
+    """Send an event for each latest window that drifted and was not reported yet; return one line per event.
+
+    A kill between sending and recording leads to a second event, never to none.
+    """
+    lines = []
+    reported = _reported()
+    for name in params.datasets:
+        last = next(iter(request_windows.recorded(name)[-1:]), None)
+        if last is None or not last["drifted"] or reported.get(name) == last["time"]:
+            continue
+        line = redact(f"{name}: the requests to version {last['version']} have drifted: {last['farthest']}")
+        resource = {"prefect.resource.id": f"feedforward.requests.{name}", PROJECT: _project(params)}
+        payload = {key: last[key] for key in ("time", "began", "version", "asked", "samples", "drifted")}
+        emit_event(EVENT, resource, payload={**payload, "text": line})
+        atomic_files.write_json(paths.request_alerts(), {**reported, name: last["time"]}, "request_alerts")
+        reported = _reported()
+        lines.append(line)
+    return lines
+
+
+def _reported() -> dict[str, str]:
+    """The time of the window that was reported last, by dataset."""
+    try:
+        return dict(atomic_files.read_json(paths.request_alerts()))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _project(params: Params) -> str:
+    return params.project or "default"
+
+
+async def deploy(params: Params) -> str:
+    """Create or replace the automation of the project; return the name of its notification block.
+
+    Raises:
+        FeedforwardError: the block that params.yaml names does not exist.
+    """
+    name = f"{SUBJECT} ({_project(params)})"
+    block, document = await _block(params)
+    async with get_client() as client:
+        for existing in await client.read_automations_by_name(name):
+            await client.delete_automation(existing.id)
+        await client.create_automation(automation(name, _project(params), document))
+    return block
+
+
+async def _block(params: Params) -> tuple[str, Any]:
+    """Name and id of the block: that of params.yaml, or a new one that writes to a file."""
+    if params.retraining.notify:
+        kind, _, name = params.retraining.notify.partition("/")
+        async with get_client() as client:
+            try:
+                document = await client.read_block_document_by_name(name, kind)
+            except ObjectNotFound:
+                problem = f"there is no block {params.retraining.notify}"
+                raise FeedforwardError(
+                    f"retraining.notify: {problem}; create it on Prefect's pages (Blocks), then run `make deploy` again"
+                ) from None
+        return params.retraining.notify, document.id
+    name = _project(params).replace("_", "-")
+    saving: Any = LogNotification().save(name, overwrite=True)
+    return f"{LogNotification.get_block_type_slug()}/{name}", await saving
+
+
+def automation(name: str, project: str, document: Any) -> AutomationCore:
+    """Send a message through the block `document` for each event of the project."""
+    return AutomationCore(
+        name=name,
+        description="Sends a message if the requests to a champion no longer resemble its training data.",
+        trigger=EventTrigger(
+            match=ResourceSpecification({"prefect.resource.id": "feedforward.requests.*", PROJECT: project}),
+            expect={EVENT},
+            posture=Posture.Reactive,
+            threshold=1,
+        ),
+        actions=[SendNotification(block_document_id=document, subject=SUBJECT, body="{{ event.payload.text }}")],
+    )

@@ -1,0 +1,67 @@
+"""Drift of the requests that the service recorded becomes an event and a message, over a real Prefect server."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from live_prefect import Server
+from small_data import values, write_params
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+DEPLOY = """
+import asyncio
+from feedforward.config.schema import load_params
+from pipelines import request_alerts
+for _ in range(2):
+    print(asyncio.run(request_alerts.deploy(load_params())))
+"""
+WATCH = """
+from pipelines import environment
+environment.apply()
+from pipelines import request_alerts
+print(request_alerts.watch(return_state=True).name)
+"""
+
+
+def window(folder: Path, hour: int, drifted: int) -> None:
+    """What the service records about a window."""
+    times = {"time": f"2026-01-01T{hour:02}:00:00+00:00", "began": f"2026-01-01T{hour - 1:02}:00:00+00:00"}
+    entry = {**times, "version": 1, "asked": 500, "samples": 100, "distances": {}, "drifted": drifted}
+    entry["farthest"] = "word7 (0.61, bound 0.2)" if drifted else None
+    path = folder / "data" / "requests" / "notes.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(entry) + "\n")
+
+
+def test_each_window_that_drifted_is_reported_once_by_the_default_block(tmp_path: Path) -> None:
+    write_params(tmp_path / "params.yaml", values(project="one"))
+    with Server(tmp_path) as server:
+
+        def run(script: str) -> list[str]:
+            command = [sys.executable, "-c", script]
+            done = subprocess.run(command, env=server.environment, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr[-2000:]
+            return done.stdout.split()
+
+        assert run(DEPLOY) == ["feedforward-log/one"] * 2
+        automations = httpx.post(f"{server.url}/api/automations/filter", json={}, timeout=30).json()
+        assert len(automations) == 1, "a second deploy replaces the automation"
+        assert run(WATCH) == ["Quiet"], "no window yet"
+        window(tmp_path, 1, drifted=0)
+        assert run(WATCH) == ["Quiet"]
+        window(tmp_path, 2, drifted=3)
+        assert run(WATCH) == ["Drifted"]
+        assert run(WATCH) == ["Quiet"], "it was reported"
+        messages, end = tmp_path / "mlruns" / "notifications.jsonl", time.monotonic() + 120
+        while not messages.is_file() or not messages.read_text():
+            assert time.monotonic() < end, "no message"
+            time.sleep(0.2)
+        [line] = messages.read_text().splitlines()
+        expected = "notes: the requests to version 1 have drifted: word7 (0.61, bound 0.2)"
+        assert json.loads(line)["body"] == expected
