@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from feedforward.cli import data, operations, serving, training, versions
+from feedforward.cli import data, operations, pages, serving, training, versions
 from feedforward.cli.output import escaped, message
 from feedforward.core import environment, logs
 from feedforward.core.errors import FeedforwardError, ParamsError, of_system
@@ -36,6 +36,7 @@ COMMANDS = (
         "Examples: feedforward decide imdb --budget 30m   ·   feedforward decide imdb --seeds 40 --json",
     ),
     (training.study, "Example: feedforward study --seeds 20 --wide-seeds 10"),
+    (pages.lecture, "Example: feedforward lecture imdb --out lecture.html"),
     (training.verify, "Example: feedforward verify --dataset imdb --variant original"),
     (data.params, "Example: feedforward params"),
     (data.init, "Examples: feedforward init ~/flowers   ·   feedforward init prices.csv --target price"),

@@ -69,9 +69,10 @@ const extent = (values) => values.reduce(([low, high], v) => [Math.min(low, v), 
 
 // --- curves by epoch ---------------------------------------------------------------------------
 // view: { lines: [{ name, tone, mark, mean, low, high, runs }], levels: [{ name, value }], first, last, epoch, log,
-//   runs (whether to draw them), label, decimals, summary }
+//   runs (whether to draw them), label, decimals, summary, beside (lines of another chart with the same scale) }
 
-function rangeOf({ lines, levels, first, last, runs, log }) { // as analysis.curves.shown_range, for the epochs shown
+function rangeOf(view) { // as analysis.curves.shown_range, for the epochs shown
+  const { levels, first, last, runs, log } = view, lines = [...view.lines, ...(view.beside || [])];
   const cut = (values) => (values || []).slice(first - 1, last);
   const [low, high] = extent(lines.flatMap((line) => cut(line.mean)));
   const pad = 0.15 * (high - low);
@@ -445,9 +446,11 @@ function explorable(data, change) { // a chart of one statistic by variant: valu
   return { draw };
 }
 
-for (const figure of document.querySelectorAll("[data-curves]")) {
-  explore(figure, DATA.datasets.find((data) => data.name === figure.dataset.curves));
-}
-for (const table of document.querySelectorAll("table[data-sort]")) sortable(table);
-restore();
+addEventListener("DOMContentLoaded", () => { // after the scripts that follow
+  for (const figure of document.querySelectorAll("[data-curves]")) {
+    explore(figure, DATA.datasets.find((data) => data.name === figure.dataset.curves));
+  }
+  for (const table of document.querySelectorAll("table[data-sort]")) sortable(table);
+  restore();
+});
 addEventListener("hashchange", restore);

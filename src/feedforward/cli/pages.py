@@ -1,0 +1,49 @@
+"""The commands that write a page to keep or to pass on: lecture."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from feedforward.cli.options import dataset_names
+from feedforward.cli.output import escaped, message
+from feedforward.core.errors import DataError
+
+
+def lecture(
+    dataset: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Datasets of params.yaml. Default: those with `training.lecture`.", autocompletion=dataset_names
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("lecture.html"),
+) -> None:
+    """Write the lecture as one explorable page, from finished runs: sliders, curves, what single runs would claim."""
+    from feedforward.config.schema import load_params
+    from feedforward.core import atomic_files
+    from feedforward.experiments import lecture_runs
+    from feedforward.reports import lecture_page
+    from feedforward.tracking import open_store
+
+    params = load_params()
+    names = dataset or [name for name, one in params.datasets.items() if one.training.lecture] or list(params.datasets)
+    for name in names:
+        params.dataset(name)
+    store, stories, problems = open_store(), [], []
+    for name in names:
+        try:
+            stories.append(lecture_runs.collect(params, name, store))
+        except DataError as error:
+            problems.append(error)
+    if not stories:
+        raise problems[0]
+    for problem in problems:
+        print(f"left out: {problem}", file=sys.stderr)
+    atomic_files.write_text(
+        out, lecture_page.render(stories, " ".join(["feedforward lecture", *(dataset or [])])), "lecture"
+    )
+    for story in stories:
+        message(escaped(f"{story.findings.name}: {len(story.points)} combinations, {len(story.runs)} runs"))
+    print(out)

@@ -1,0 +1,140 @@
+"""The lecture's page in a real browser, on runs that were trained and logged: sliders, seeds, what is missing."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from chromium import CONTRAST, SOON, pytestmark, sync
+from small_data import params, values, write_params, write_vectorized
+from trained_grid import train_grid
+
+from feedforward import tracking
+from feedforward.experiments import lecture_runs
+from feedforward.reports import lecture_page
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+__all__ = ["pytestmark"]  # when these tests run
+CLAIM = {
+    "text": "l2 reaches a lower loss than original",
+    "statistic": "best_val_cross_entropy",
+    "left": "l2",
+    "direction": "lower",
+    "right": "original",
+}
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory, empty_database: Path, tensorflow: None) -> str:
+    root, plain = tmp_path_factory.mktemp("lecture"), values()
+    plain["datasets"]["notes"]["claims"] = [CLAIM]
+    write_vectorized(root)
+    write_params(root / "params.yaml", plain)
+    (root / "mlruns").mkdir()
+    shutil.copy(empty_database, root / "mlruns" / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEEDFORWARD_ROOT", str(root))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        store = tracking.open_store()
+        train_grid(store, [{"l2": 0.01, "dropout_rate": 0.5}], seeds=3)
+        story = lecture_runs.collect(params(datasets=plain["datasets"]), "notes", store)
+    (root / "lecture.html").write_text(lecture_page.render([story], "feedforward lecture notes"), encoding="utf-8")
+    return (root / "lecture.html").as_uri()
+
+
+@pytest.fixture(params=[(1200, "light"), (390, "dark")], ids=str)
+def page(request: pytest.FixtureRequest, browser: "Browser", address: str) -> Iterator["Page"]:
+    width, scheme = request.param
+    context = browser.new_context(viewport={"width": width, "height": 850}, color_scheme=scheme)
+    page, wrong = context.new_page(), list[Any]()
+    page.set_default_timeout(SOON)
+    page.on("request", lambda asked: None if asked.url.startswith("file:") else wrong.append(asked.url))
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto(address)
+    yield page
+    context.close()
+    assert not wrong
+
+
+def setting(page: "Page", at: list[int]) -> dict[str, Any]:
+    [story] = json.loads(page.locator("#chart-data").inner_text())["stories"]
+    return next(one for one in story["settings"] if one["at"] == at)
+
+
+def slide(page: "Page", label: str, keys: str) -> None:
+    page.get_by_role("slider", name=label).focus()
+    page.keyboard.press(keys)
+
+
+def test_sliders_move_through_trained_combinations_and_name_the_command_for_others(page: "Page") -> None:
+    status = page.locator(".story .status")
+    sync.expect(status).to_contain_text("Variant original: 3 seeds.")
+    slide(page, "L2 penalty", "End")
+    sync.expect(status).to_contain_text("Variant l2: 3 seeds.")
+    assert page.get_by_role("slider", name="L2 penalty").get_attribute("aria-valuetext") == "0.01"
+    slide(page, "Dropout rate", "End")
+    sync.expect(status).to_contain_text("A combination from a sweep: 3 seeds.")
+    slide(page, "L2 penalty", "Home")
+    sync.expect(page.locator(".story .banner")).to_contain_text(
+        "feedforward sweep notes size=base l2=0 dropout_rate=0.5"
+    )
+    assert page.url.endswith("#notes?notes.at=0.0.1")
+    page.get_by_role("button", name="Go to the nearest that was trained").click()
+    sync.expect(page.locator(".story .banner")).to_be_hidden()
+    link = page.url
+    page.goto("about:blank")
+    page.goto(link)
+    sync.expect(status).to_contain_text("3 seeds.")
+
+
+def test_another_seed_shows_what_that_run_would_have_claimed(page: "Page") -> None:
+    slide(page, "L2 penalty", "End")
+    l2, base = (setting(page, at)["statistics"]["best_val_cross_entropy"] for at in ([0, 1, 0], [0, 0, 0]))
+    gaps = {seed: value - dict(base["values"])[seed] for seed, value in l2["values"]}
+    mean = sum(gaps.values()) / 3
+    contradict = sum((gap > 0) != (mean > 0) for gap in gaps.values())
+    seen = set()
+    for _ in range(6):
+        shown = page.locator(".story h4").first.inner_text()
+        seed = int(shown.split("seed ")[1].split(")")[0])
+        seen.add(seed)
+        item = page.locator(".story .claims li").first
+        sync.expect(item).to_contain_text(f"lowest validation loss: {'lower' if gaps[seed] < 0 else 'higher'}")
+        sync.expect(item).to_contain_text("agrees" if (gaps[seed] > 0) == (mean > 0) else "contradicts")
+        sync.expect(item).to_contain_text(f"{contradict} of 3 single runs contradict it.")
+        assert page.locator(f".seeds .chosen[data-seed='{seed}']").count() == 1
+        page.get_by_role("button", name="Draw another seed").click()
+        assert page.locator(".story h4").first.inner_text() != shown
+    assert len(seen) > 1
+
+
+def test_the_slides_claims_say_how_many_single_runs_contradict(page: "Page") -> None:
+    item = page.locator(".claims > li", has_text=CLAIM["text"])
+    marks = item.locator(".seeds li").all_inner_texts()
+    wrong = sum("✗" in mark for mark in marks)
+    assert len(marks) == 3
+    sync.expect(item).to_contain_text(f"{wrong} of 3 single runs contradict the ")
+
+
+def test_the_page_fits_and_all_text_has_contrast(page: "Page") -> None:
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    in_pictures = CONTRAST.replace(
+        "getComputedStyle(at).color,", "getComputedStyle(at)[at instanceof SVGElement ? 'fill' : 'color'],"
+    )
+    ratio, text = page.evaluate(in_pictures)
+    assert ratio >= 4.5, text
+
+
+def test_without_script_the_curves_and_the_claims_are_there(browser: "Browser", address: str) -> None:
+    context = browser.new_context(java_script_enabled=False, viewport={"width": 1200, "height": 850})
+    page = context.new_page()
+    page.goto(address)
+    sync.expect(page.locator(".desk svg").first).to_be_visible()
+    sync.expect(page.get_by_text("The sliders need JavaScript")).to_be_visible()
+    sync.expect(page.get_by_text(CLAIM["text"], exact=True)).to_be_visible()
+    context.close()
