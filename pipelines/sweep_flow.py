@@ -1,16 +1,22 @@
-"""The flow for a sweep: it trains a grid's trials all together and a search's trials in rounds, one task per pack."""
+"""The flow for a sweep: it trains a grid's trials all together and a search's trials in rounds, one task per pack.
 
-from collections.abc import Callable, Sequence
+Then the best trials train again from fresh seeds, and the winner is tested once if that was requested.
+"""
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Params
-from feedforward.core.errors import TrainingError
-from feedforward.experiments import runner, search_space, sweep
+from feedforward.core.errors import TrackingError, TrainingError
+from feedforward.experiments import runner, search_space, sweep, sweep_confirmation, sweep_files
 from feedforward.experiments.optuna_search import Search
 from feedforward.experiments.plan import Pack
-from feedforward.experiments.sweep import STATISTIC, Outcome, Sweep, Trial
+from feedforward.experiments.sweep import Sweep
+from feedforward.experiments.sweep_outcome import Outcome
 from feedforward.tracking import Run, open_store
 from pipelines import training_flow
 from pipelines.training_flow import Job
@@ -19,62 +25,84 @@ if TYPE_CHECKING:
     from feedforward.tracking import Store
 
 ROUND = 4  # number of trials in a search that train side by side; the sampler's choices depend on it
+Train = Callable[[Sequence[tuple[Pack, Params]], Mapping[str, Run]], dict[str, RunResult]]
 
 
 def run(requested: Sweep, wait_for_server: Callable[[], None]) -> tuple[Outcome, Path]:
-    """Train the trials that the store does not have; returns the outcome and the folder with its table and figure.
+    """Train the trials that the store does not have; returns the outcome and the folder with its page.
 
     Raises:
         TrainingError: no trial could be trained.
+        TrackingError: a test was requested, and the store cannot say whether there has been one.
     """
     store = open_store()
     store.reconcile()
     parent = sweep.start(requested, store)
-    results: dict[str, list[RunResult]] = {}
-    points: dict[str, search_space.Point] = {}
+
+    def train(packs: Sequence[tuple[Pack, Params]], runs: Mapping[str, Run]) -> dict[str, RunResult]:
+        jobs = [Job(pack, params, runs) for pack, params in packs]
+        try:
+            return training_flow.run_jobs(jobs, "sweep", wait_for_server, store)
+        except TrainingError:  # a run that fails does not end the sweep
+            return runner.find_known([job.pack for job in jobs], store)
+
     with store.closing_when_interrupted(), store.closing(parent):
-
-        def train(new_points: Sequence[search_space.Point]) -> list[list[RunResult]]:
-            trials, packs = sweep.trials(requested, new_points)
-            results.update(_train(requested, trials, packs, parent, wait_for_server, store))
-            points.update({trial.name: trial.point for trial in trials})
-            return [results[trial.name] for trial in trials]
-
-        if requested.trials:
-            search = Search(requested.axes)
-            for first in range(0, requested.trials, ROUND):
-                runs_by_point = train(search.ask(min(ROUND, requested.trials - first)))
-                search.tell([_mean(runs) for runs in runs_by_point])
-        else:
-            train(list(search_space.grid(requested.axes)))
-        outcome = Outcome(requested, results, points)
+        outcome = _search(requested, parent, train, store)
         if not outcome.summary:
             raise TrainingError(
                 f"{requested.dataset}: no trial of {requested.text} could be trained; MLflow's runs show the reason"
             )
-        return outcome, sweep.conclude(outcome, parent, store)
+        outcome = _test(_confirm(outcome, parent, train, store), parent, train, store)
+        return outcome, sweep_files.conclude(outcome, parent, store)
 
 
-def _train(
-    requested: Sweep,
-    trials: Sequence[Trial],
-    packs: Sequence[tuple[Pack, Params]],
-    parent: Run,
-    wait_for_server: Callable[[], None],
-    store: "Store",
-) -> dict[str, list[RunResult]]:
-    """The results by trial; a trial that fails does not end the sweep."""
-    by_name = {trial.name: trial for trial in trials}  # a search may ask for the same values twice
-    runs = {name: sweep.start_trial(requested, trial, parent, store) for name, trial in by_name.items()}
-    jobs = [Job(pack, params, runs) for pack, params in packs]
-    try:
-        results_by_fingerprint = training_flow.run_jobs(jobs, "sweep", wait_for_server, store)
-    except TrainingError:
-        results_by_fingerprint = runner.find_known([job.pack for job in jobs], store)
-    return {
-        name: sweep.close_trial(runs[name], trial, results_by_fingerprint, store) for name, trial in by_name.items()
-    }
+def _search(requested: Sweep, parent: Run, train: Train, store: "Store") -> Outcome:
+    """The outcome of all trials."""
+    outcome = Outcome(requested, {}, {})
+
+    def try_points(points: Sequence[search_space.Point]) -> list[list[RunResult]]:
+        nonlocal outcome
+        trials, packs = sweep.trials(requested, points, range(requested.seeds))
+        by_name = {trial.name: trial for trial in trials}  # a search may ask for the same values twice
+        runs = {name: sweep.start_trial(requested, trial, "trial", parent, store) for name, trial in by_name.items()}
+        results = train(packs, runs)
+        closed = {name: sweep.close_trial(runs[name], trial, results, store) for name, trial in by_name.items()}
+        tried = {name: trial.point for name, trial in by_name.items()}
+        outcome = replace(outcome, results={**outcome.results, **closed}, points={**outcome.points, **tried})
+        return [closed[trial.name] for trial in trials]
+
+    if not requested.trials:
+        try_points(list(search_space.grid(requested.axes)))
+        return outcome
+    search = Search(requested.axes, requested.better)
+    for first in range(0, requested.trials, ROUND):
+        runs_by_point = try_points(search.ask(min(ROUND, requested.trials - first)))
+        search.tell([_mean(runs, requested.statistic) for runs in runs_by_point])
+    return outcome
 
 
-def _mean(runs: Sequence[RunResult]) -> float | None:
-    return sum(run.metrics[STATISTIC] for run in runs) / len(runs) if runs else None
+def _confirm(outcome: Outcome, parent: Run, train: Train, store: "Store") -> Outcome:
+    """The outcome with the best trials trained again from fresh seeds."""
+    trials, packs = sweep_confirmation.fresh_trials(outcome)
+    runs = {t.name: sweep.start_trial(outcome.sweep, t, "confirmation", parent, store) for t in trials}
+    results = train(packs, runs)
+    for trial in trials:
+        outcome = sweep_confirmation.close(runs[trial.name], trial, results, outcome, store)
+    return outcome
+
+
+def _test(outcome: Outcome, parent: Run, train: Train, store: "Store") -> Outcome:
+    """The outcome with the test of the winner: the stored one, or a new one if it was requested."""
+    with contextlib.nullcontext() if outcome.sweep.test else contextlib.suppress(TrackingError):
+        if tested := sweep_confirmation.stored_test(outcome.sweep, store):
+            return replace(outcome, tested=tested)
+    if not outcome.sweep.test or outcome.winner is None:
+        return outcome
+    trial, packs = sweep_confirmation.final_trial(outcome)
+    run = sweep_confirmation.start_test(outcome.sweep, parent, store)
+    results = train(packs, {trial.name: run})
+    return replace(outcome, tested=sweep_confirmation.close_test(run, trial, results, store))
+
+
+def _mean(runs: Sequence[RunResult], statistic: str) -> float | None:
+    return sum(run.metrics[statistic] for run in runs) / len(runs) if runs else None

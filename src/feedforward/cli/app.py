@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from feedforward.cli import data, operations, pages, serving, training, versions
+from feedforward.cli import data, operations, pages, serving, sweep, training, versions
 from feedforward.cli.output import escaped, message
 from feedforward.core import environment, logs
 from feedforward.core.errors import FeedforwardError, ParamsError, of_system
@@ -27,9 +27,10 @@ COMMANDS = (
         "Examples: feedforward train imdb --variant dropout --seeds 10   ·   feedforward train --protocol lecture",
     ),
     (
-        training.sweep,
+        sweep.sweep,
         "Examples: feedforward sweep imdb dropout_rate=0.1,0.2,0.3,0.5 l2=0,0.001   ·  "
-        " feedforward sweep imdb l2=1e-5..1e-2 --trials 20",
+        " feedforward sweep imdb l2=1e-5..1e-2 --trials 20 --test   ·  "
+        " feedforward sweep imdb train_share=0.1,0.2,0.5,1",
     ),
     (
         training.decide,

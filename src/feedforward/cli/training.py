@@ -1,4 +1,4 @@
-"""The commands that train: run, demo, train, sweep, study, verify."""
+"""The commands that train: run, demo, train, decide, study, verify; `sweep` is in a module of its own."""
 
 import json
 import os
@@ -17,7 +17,6 @@ from feedforward.cli.options import (
     SeedsOption,
     VariantsOption,
     check_names,
-    variant_names,
 )
 from feedforward.cli.output import escaped, message, table
 from feedforward.core.errors import FeedforwardError, ParamsError
@@ -88,54 +87,6 @@ def train(
     from feedforward.experiments import comparison
 
     table(comparison.render_table(results, params, protocol))
-
-
-def sweep(
-    dataset: DatasetArgument,
-    values: Annotated[
-        list[str], typer.Argument(help="FIELD=VALUE,VALUE… of a variant or of training; FIELD=LOW..HIGH to search.")
-    ],
-    variant: Annotated[
-        str | None,
-        typer.Option(
-            help="The variant that the values change. Default: that of the final model.", autocompletion=variant_names
-        ),
-    ] = None,
-    seeds: SeedsOption = None,
-    trials: Annotated[int, typer.Option(min=0, max=1000, help="Number of trials of a search; 0: the whole grid.")] = 0,
-    as_json: JsonOption = False,
-) -> None:
-    """Try values and compare them over seeds: a table, a figure, runs in MLflow; finished trials are not repeated."""
-    from feedforward.config.schema import load_params
-    from feedforward.core import processes
-    from feedforward.data import manifest
-    from feedforward.experiments import search_space
-    from pipelines import environment, locks, prefect_server
-
-    params = load_params()
-    variant = variant or params.dataset(dataset).training.final.variant
-    chosen = search_space.parse(values, params, dataset, variant, search=trials > 0)
-    manifest.load(dataset)
-    environment.apply()
-    title = "feedforward sweep"
-    with locks.job(title), locks.training(title), prefect_server.serving() as wait_for_server:
-        with processes.importing():
-            from feedforward.experiments.sweep import Sweep
-            from pipelines import sweep_flow as flow
-
-        wanted = Sweep(params, dataset, variant, chosen, seeds or params.seeds, trials)
-        outcome, folder = flow.run(wanted, wait_for_server)
-    if as_json:
-        print(json.dumps(outcome.as_json(), indent=2))
-    else:
-        from feedforward.reports import terminal
-
-        table(terminal.show_sweep(outcome.sweep.text, outcome.table, outcome.verdict()))
-        message(f"figure and table: {escaped(str(folder))}   ·   runs: `feedforward ui`")
-    if outcome.failed:
-        raise FeedforwardError(
-            f"could not be trained: {'; '.join(map(outcome.text, outcome.failed))}; MLflow's runs show the reason"
-        )
 
 
 def decide(

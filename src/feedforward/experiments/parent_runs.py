@@ -73,8 +73,13 @@ def close_parent(
     results: Mapping[str, RunResult],
     params: Params,
     store: "Store",
+    metrics: Mapping[str, float] | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> None:
-    """Close the parent of `members`, the runs of one variant; as FAILED if a run is missing."""
+    """Close the parent of `members`, the runs of one variant; as FAILED if a run is missing.
+
+    metrics, tags: logged besides the means over seeds.
+    """
     runs = results_of_members(members, results)
     if missing := sorted({pack.seed for pack, member in members if member.fingerprint not in results}):
         store.fail(parent, f"seeds {missing} are not trained; run the command again")
@@ -82,10 +87,10 @@ def close_parent(
     pack, member = members[0]
     store.finish(
         parent,
-        metrics=_means(runs) | {"seeds": float(len(runs))},
+        metrics={**_means(runs), "seeds": float(len(runs)), **(metrics or {})},
         curves=_mean_curves(runs),
         params=run_contents.names(pack, member) | member.parameters,
-        tags={"mlflow.note.content": _description(runs), **_color(parent, params)},
+        tags={"mlflow.note.content": _description(runs), **_color(parent, params), **(tags or {})},
         files=run_contents.pictures(runs, params.datasets[pack.dataset]),
         inputs=run_contents.inputs(pack),
     )

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from feedforward.config import cross_checks
-from feedforward.config.schema import Optimizer, Params, Variant, check
+from feedforward.config.schema import Dataset, Optimizer, Params, StatisticName, Variant, check
+from feedforward.config.tasks import TASKS
 from feedforward.core.errors import ParamsError
 
 Value = int | float | str
@@ -47,6 +48,25 @@ def fields(dataset: str, variant: str) -> dict[str, tuple[str, ...]]:
         **{name: (*training, name) for name in (*WHOLE, "train_share")},
         **{f"optimizer.{name}": (*training, "optimizer", name) for name in optimizer},
     }
+
+
+def statistic(name: str, dataset: Dataset) -> StatisticName:
+    """The statistic by which the trials of a sweep are compared.
+
+    Raises:
+        ParamsError: it is not one by which trials of this dataset can be compared.
+    """
+    mae = TASKS[dataset.task].answers == "value"
+    scores: tuple[StatisticName, ...] = (
+        ("best_val_mae", "last_val_mae") if mae else ("best_val_accuracy", "last_val_accuracy")
+    )
+    names: tuple[StatisticName, ...] = ("best_val_cross_entropy", "last_val_cross_entropy", *scores)
+    for known in names:
+        if name == known:
+            return known
+    raise ParamsError(
+        [f"--statistic: must be one of {', '.join(names)}, got {name}{cross_checks.nearest(name, names)}"]
+    )
 
 
 def shown(value: Value) -> str:

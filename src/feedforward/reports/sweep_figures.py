@@ -8,23 +8,26 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from feedforward.analysis.intervals import estimate
+from feedforward.analysis.selection import Better
 from feedforward.reports.figure_style import BLACK, GRAY, PALETTE, WHITE, empty_figure, over, styled
 
 SHADES = LinearSegmentedColormap.from_list("loss", ["#e8f1f8", "#7fb2d9", "#0065a8", "#002f50"])  # low to high
 Columns = Mapping[str, Sequence[int | float | str]]  # field → its value in each trial
 
 
-def against_values(columns: Columns, samples: Sequence[Sequence[float]], title: str) -> Figure:
-    """The lowest validation loss against each field: every seed, means, and 95 % t intervals over seeds.
+def against_values(
+    columns: Columns, samples: Sequence[Sequence[float]], title: str, ylabel: str = "validation loss"
+) -> Figure:
+    """A statistic against each field: every seed, means, and 95 % t intervals over seeds.
 
-    samples: for each trial the losses of its seeds. With one field of numbers the intervals are a band.
+    samples: for each trial the figures of its seeds. With one field of numbers the intervals are a band.
     """
     subtitle = over({len(values) for values in samples}, ", 95 % t interval; small dots: seeds")
     figure = empty_figure((max(6.4, 0.6 + 3.7 * len(columns)), 4.2), title, subtitle)
     lowest, highest = min(map(min, samples)), max(map(max, samples))
     padding = 0.15 * (highest - lowest) or 0.1  # an interval from few seeds may be very wide
     for index, (field, values) in enumerate(columns.items(), start=1):
-        axes = styled(figure.add_subplot(1, len(columns), index), field, "validation loss" if index == 1 else "")
+        axes = styled(figure.add_subplot(1, len(columns), index), field, ylabel if index == 1 else "")
         x, are_numbers = _positions(axes, values, ticks=len(columns) == 1)
         _losses(axes, sorted(zip(x, samples, strict=True)), joined=are_numbers and len(columns) == 1)
         axes.set_ylim(lowest - padding, highest + padding)
@@ -45,19 +48,20 @@ def _losses(axes: Axes, trials: Sequence[tuple[float, Sequence[float]]], joined:
         axes.plot([x, x], [low, high], color=PALETTE[1], linewidth=1.6)
 
 
-def heat_map(columns: Columns, means: Sequence[float], title: str, seeds: int) -> Figure:
-    """The mean lowest validation loss for each pair of values of two fields; the lowest is framed."""
+def heat_map(columns: Columns, means: Sequence[float], title: str, seeds: int, better: Better = "lower") -> Figure:
+    """The mean of a statistic for each pair of values of two fields; the best is framed."""
     (across, x), (down, y) = columns.items()
     xs, ys = list(dict.fromkeys(x)), list(dict.fromkeys(y))
-    figure = empty_figure((1.6 + 0.85 * max(len(xs), 4), 1.7 + 0.5 * len(ys)), title, over({seeds}, "; framed: lowest"))
+    figure = empty_figure((1.6 + 0.85 * max(len(xs), 4), 1.7 + 0.5 * len(ys)), title, over({seeds}, "; framed: best"))
     figure.subplots_adjust(left=0.2)
     axes = styled(figure.add_subplot(), across, down)
     axes.grid(visible=False)
     low, high = min(means), max(means)
+    best = low if better == "lower" else high
     for a, b, mean in zip(x, y, means, strict=True):
         shade = (mean - low) / (high - low or 1.0)
         center = (xs.index(a), ys.index(b))
-        frame = BLACK if mean == low else WHITE
+        frame = BLACK if mean == best else WHITE
         axes.add_patch(
             Rectangle(
                 (center[0] - 0.48, center[1] - 0.46),

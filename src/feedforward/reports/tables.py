@@ -234,7 +234,7 @@ def cells(
             form(estimates[name], STATISTICS[name].decimals, seeds) if name in estimates else "–" for name in names
         ]
         rows.append([variant, str(seeds), *values])
-    return ["variant", "seeds", *(SHOWN[name] for name in names)], rows
+    return ["variant", "seeds", *(SHOWN.get(name, STATISTICS[name].label) for name in names)], rows
 
 
 def robust_cells(findings: Findings) -> tuple[list[str], list[list[str]]]:

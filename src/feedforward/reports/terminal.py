@@ -1,5 +1,6 @@
 """Shows the comparison in a terminal that is 80 columns wide."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,9 +38,11 @@ def show(findings: Sequence[Findings]) -> Group:
     return Group(*parts)
 
 
-def show_sweep(title: str, summary: Summary, verdict: str) -> Group:
-    """The trials of a sweep as a table, and the best value."""
-    return Group(_table(title, summary, SWEPT), Text(f" {verdict}"), Text(INTERVAL, style="dim"))
+def show_sweep(title: str, summary: Summary, statistic: str, lines: Sequence[str]) -> Group:
+    """The trials of a sweep as a table, and what it shows, one line each."""
+    folded = {textwrap.fill(name, 30, break_on_hyphens=False): estimates for name, estimates in summary.items()}
+    table = _table(title, folded, tuple(dict.fromkeys((statistic, *SWEPT))))
+    return Group(table, *(Text(f" {line}") for line in lines), Text(INTERVAL, style="dim"))
 
 
 def _table(title: str, summary: Summary, names: Sequence[str] = tables.REPLICA) -> Table:

@@ -16,6 +16,7 @@ DESCRIPTION = {
         "| `replica` | one seed, nested below its variant |\n"
         "| `finals` | means over the final runs, which are nested below it (`final`): trained on all, tested once |\n"
         "| `sweep`, `trial` | a search over parameters, and one combination |\n"
+        "| `confirmation`, `sweep_test` | its best trials from fresh seeds, and the test of the winner |\n"
         "| `comparison` | the report: artifact `index.html` |\n\n"
         "Report: `reports/comparison/index.html`. Code and documentation: `README.md` and `docs/` of the checkout."
     )

@@ -21,8 +21,12 @@ from feedforward.tracking import sessions
 _logger = logging.getLogger("feedforward.tracking")
 
 RESULT = "result.json"  # artifact: the RunResult, by which a finished run is reused
-# variant, finals, components: holds the replicas, final runs, or components of a variant
-Role = Literal["variant", "replica", "finals", "final", "components", "component", "comparison", "sweep", "trial"]
+# variant, finals, components: holds the replicas, final runs, or components of a variant. In a sweep, confirmation
+# holds the replicas of a trial from fresh seeds, and sweep_test the final runs of the winner
+Role = Literal[
+    "variant", "replica", "finals", "final", "components", "component", "comparison",
+    "sweep", "trial", "confirmation", "sweep_test",
+]  # fmt: skip
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 Point = tuple[str, float, int, int]  # name, value, time (ms since 1970), step
 

@@ -1,10 +1,10 @@
-"""The search is reproducible, hence resumable, and finds the minimum."""
+"""The search is reproducible, hence resumable, and finds the best; importance names the field that matters."""
 
 import math
 
 import pytest
 
-from feedforward.experiments.optuna_search import Search
+from feedforward.experiments.optuna_search import Search, importance
 from feedforward.experiments.search_space import Axis, Point
 
 AXES = [Axis("l2", (1e-5, 1e-1), True), Axis("epochs", (2, 9), True), Axis("size", ("small", "base"))]
@@ -38,3 +38,33 @@ def test_a_failed_trial_does_not_end_the_search() -> None:
     search.ask(2)
     search.tell([None, 0.5])
     assert len(search.ask(1)) == 1
+
+
+@pytest.mark.slow
+def test_a_search_for_the_highest_figure_mirrors_that_for_the_lowest() -> None:
+    searches = Search(AXES), Search(AXES, "higher")
+    for _ in range(6):
+        asked = [search.ask(4) for search in searches]
+        assert asked[0] == asked[1]
+        for search, sign in zip(searches, (1, -1), strict=True):
+            search.tell([sign * valley(point) for point in asked[0]])
+
+
+@pytest.mark.slow
+def test_importance_names_the_field_that_decides() -> None:
+    axes = [Axis("l2", (1e-5, 1e-1), True), Axis("epochs", (2, 3, 4)), Axis("size", ("small", "base"))]
+    points = [
+        {"l2": 10.0**exponent, "epochs": epochs, "size": size}
+        for exponent in (-5, -3, -1)
+        for epochs in (2, 3, 4)
+        for size in ("small", "base")
+    ]
+    figures = [(point["size"] == "base") + 0.1 * int(point["epochs"]) for point in points]
+    shares = importance(axes, points, figures)
+    assert next(iter(shares)) == "size"
+    assert shares["size"] > 0.8 > 0.3 > shares["epochs"] > shares["l2"]
+    assert 0.9 < sum(shares.values()) <= 1.001
+    assert importance(axes, points, figures) == shares
+    assert importance(axes, points, [1.0] * len(points)) == {}
+    assert importance(axes, points[:3], figures[:3]) == {}
+    assert importance(axes[:1], [{"l2": point["l2"]} for point in points], figures) == {}

@@ -71,6 +71,12 @@ def test_mistakes_are_reported(texts: list[str], line: str) -> None:
         parse(*texts)
 
 
+def test_trials_are_compared_by_a_statistic_that_the_task_has() -> None:
+    assert search_space.statistic("last_val_accuracy", params().datasets["notes"]) == "last_val_accuracy"
+    with pytest.raises(ParamsError, match=r"--statistic: must be one of .*, got best_val_mae; did you mean"):
+        search_space.statistic("best_val_mae", params().datasets["notes"])
+
+
 def test_all_mistakes_are_reported_together() -> None:
     with pytest.raises(ParamsError) as caught:
         parse("l2=-1,1e9", "droput_rate=0", "size=tiny")
@@ -84,7 +90,7 @@ def test_a_range_must_be_ascending() -> None:
 
 def test_all_listed_fields_can_be_swept() -> None:
     names = {"size": "base,small", "optimizer.name": "sgd,adam"}
-    whole = {"epochs": "1,2", "batch_size": "8,16"}
+    whole = {"epochs": "1,2", "batch_size": "8,16", "train_share": "0.5,1"}
     for field in search_space.fields("notes", "original"):
         kind = {"optimizer.rho": "rmsprop", "optimizer.epsilon": "adam", "optimizer.momentum": "sgd"}.get(field)
         kind = kind or ("adam" if "beta" in field else "adagrad" if "accumulator" in field else "rmsprop")

@@ -1,24 +1,35 @@
-"""Sweeps from the command line on small data and a real store: nested runs, a kill and a resume, failed values."""
+"""Sweeps from the command line on small data and a real store: nested runs, a kill and a resume, failed values.
 
+The best trials are confirmed from fresh seeds, and the winner is tested once.
+"""
+
+import dataclasses
 import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from small_data import HELD_OUT, TRAIN
 from small_data import params as small_params
-from synthetic_runs import Shape, one_run
+from synthetic_runs import Shape, final_run, one_run
 
 from feedforward import tracking
-from feedforward.config.schema import load_params
+from feedforward.config.schema import Params, load_params
+from feedforward.experiments import sweep_confirmation
+from feedforward.experiments.plan import Pack
 from feedforward.experiments.search_space import Axis
-from feedforward.experiments.sweep import Outcome, Sweep
+from feedforward.experiments.sweep import Sweep, name_of, start
 from feedforward.experiments.sweep import trials as plan_trials
+from feedforward.experiments.sweep_outcome import Outcome
 from feedforward.reports import sweep_figures
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
 
 
 def sweep(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -31,7 +42,7 @@ def sweep(folder: Path, *words: str, **environment: str) -> subprocess.Completed
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_store", "prefect_server")
 def test_a_killed_grid_resumes_and_its_runs_are_nested(tmp_path: Path) -> None:
-    words = ["dropout_rate=0,0.5", "l2=0,0.01", "--json"]
+    words = ["dropout_rate=0,0.5", "l2=0,0.01", "--confirm", "2", "--fresh-seeds", "2", "--test", "--json"]
     killed = sweep(tmp_path, *words, FAULT="train.after_log")
     assert killed.returncode == -signal.SIGKILL
     done = sweep(tmp_path, *words)
@@ -49,11 +60,21 @@ def test_a_killed_grid_resumes_and_its_runs_are_nested(tmp_path: Path) -> None:
     assert parent.metrics["lowest_mean_best_val_cross_entropy"] == pytest.approx(min(means))
     assert parent.params["dropout_rate"] == "0,0.5"
     trials = store.find_runs("notes", None, role="trial")
-    assert {run.tags["mlflow.parentRunId"] for run in trials} == {parent.run_id}
+    confirmations = store.find_runs("notes", role="confirmation")
+    (test,) = store.find_runs("notes", role="sweep_test")
+    assert {run.tags["mlflow.parentRunId"] for run in (*trials, *confirmations, test)} == {parent.run_id}
     assert sorted(run.metrics["mean_best_val_cross_entropy"] for run in trials) == pytest.approx(sorted(means))
     replicas = store.find_runs("notes", role="replica")
-    assert len(replicas) == 2 * 4  # those that were logged before the kill were not trained again
-    assert {run.tags["mlflow.parentRunId"] for run in replicas} == {run.run_id for run in trials}
+    assert len(replicas) == 2 * 4 + 2 * 2  # those that were logged before the kill were not trained again
+    assert {r.tags["mlflow.parentRunId"] for r in replicas} == {run.run_id for run in (*trials, *confirmations)}
+    fresh = [r for r in replicas if r.tags["mlflow.parentRunId"] in {run.run_id for run in confirmations}]
+    assert {r.tags["seed"] for r in fresh} == {"1000", "1001"}
+    assert outcome["confirmed"][0]["values"] == outcome["best"]
+    biases = {run.tags["search_rank"]: run.metrics["selection_bias"] for run in confirmations}
+    assert biases == {
+        str(rank): pytest.approx(entry["fresh"]["mean"] - entry["search"]["mean"])
+        for rank, entry in enumerate(outcome["confirmed"], 1)
+    }
     for run in trials:
         children = [r for r in replicas if r.tags["mlflow.parentRunId"] == run.run_id]
         assert {(r.params["l2"], r.params["dropout_rate"]) for r in children} == {
@@ -65,11 +86,24 @@ def test_a_killed_grid_resumes_and_its_runs_are_nested(tmp_path: Path) -> None:
     assert (folder / "table.md").read_text().count("dropout_rate=0.5 l2=0.01") >= 1
     assert "mnist" not in (folder / "table.md").read_text()
 
+    finals = store.find_runs("notes", role="final")
+    assert {(run.tags["seed"], run.tags["mlflow.parentRunId"]) for run in finals} == {
+        ("1000", test.run_id), ("1001", test.run_id)
+    }  # fmt: skip
+    assert outcome["test"]["values"] == outcome["winner"] == json.loads(test.tags["values"])
+    accuracy = outcome["test"]["figures"]["test_accuracy"]["mean"]
+    assert accuracy == pytest.approx(np.mean([run.metrics["test_accuracy"] for run in finals]))
+    page = (folder / "index.html").read_bytes()
+    again = sweep(tmp_path, *words)  # the second request returns the stored figure and trains nothing
+    assert json.loads(again.stdout) == outcome
+    assert len(store.find_runs("notes", role="final")) == len(finals)
+    assert (folder / "index.html").read_bytes() == page
+
 
 @pytest.mark.usefixtures("small_store")
 def test_points_that_repeat_give_the_same_trial_and_are_planned_once() -> None:
     requested = Sweep(small_params(), "notes", "original", [Axis("l2", (0.0, 0.1))], seeds=2, trials=3)
-    trials, packs = plan_trials(requested, [{"l2": 0.1}, {"l2": 0.0}, {"l2": 0.1}])
+    trials, packs = plan_trials(requested, [{"l2": 0.1}, {"l2": 0.0}, {"l2": 0.1}], range(2))
     assert [trial.point["l2"] for trial in trials] == [0.1, 0.0, 0.1]
     assert trials[0] == trials[2]
     planned = [member.fingerprint for pack, _ in packs for member in pack.members]
@@ -79,7 +113,14 @@ def test_points_that_repeat_give_the_same_trial_and_are_planned_once() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_store", "prefect_server")
 def test_a_failed_value_is_reported_and_the_others_are_shown(tmp_path: Path) -> None:
-    wild = ["epochs=40", "optimizer.name=sgd", "optimizer.learning_rate=10", "optimizer.momentum=0.99"]
+    wild = [
+        "--confirm",
+        "0",
+        "epochs=40",
+        "optimizer.name=sgd",
+        "optimizer.learning_rate=10",
+        "optimizer.momentum=0.99",
+    ]
     done = sweep(tmp_path, "l2=0,10", *wild, "--trials", "3", "--seeds", "1")
     assert done.returncode == 1
     assert "l2=0 epochs=40" in done.stdout
@@ -87,6 +128,60 @@ def test_a_failed_value_is_reported_and_the_others_are_shown(tmp_path: Path) -> 
     assert "Traceback" not in done.stderr
     statuses = {run.status for run in tracking.open_store().find_runs("notes", None, role="trial")}
     assert statuses == {"FINISHED", "FAILED"}
+
+
+@pytest.mark.usefixtures("small")
+def test_a_learning_curve_validates_every_share_on_the_same_samples() -> None:
+    requested = Sweep(small_params(), "notes", "original", [Axis("train_share", (0.25, 1.0))], seeds=1)
+    _, packs = plan_trials(requested, [{"train_share": 0.25}, {"train_share": 1.0}], [7])
+    drawn = {len(training): (training, validation) for training, validation in (loaded(*pack) for pack in packs)}
+    assert sorted(drawn) == [round(0.25 * (TRAIN - HELD_OUT)), TRAIN - HELD_OUT]
+    (part, same), (whole, validation) = (drawn[size] for size in sorted(drawn))
+    np.testing.assert_array_equal(same.rows, validation.rows)
+    assert set(part.rows) < set(whole.rows)
+
+
+def loaded(pack: Pack, params: Params) -> Any:
+    from feedforward.experiments import training_run  # imports TensorFlow
+
+    return training_run.load(pack, params.datasets[pack.dataset])
+
+
+@pytest.mark.usefixtures("small")
+def test_confirmation_uses_seeds_that_no_search_can_use_and_final_models_train_to_the_best_epoch() -> None:
+    axes = [Axis("l2", (0.0, 0.1))]
+    requested = Sweep(small_params(), "notes", "original", axes, seeds=3, confirm=1, fresh_seeds=2)
+    names = [name_of(requested, {"l2": l2}) for l2 in axes[0].values]
+    runs = {name: [one_run("notes", name, seed, 8, Shape(0.2 + i, 1.0, 0.1)) for seed in range(3)]
+            for i, name in enumerate(names)}  # fmt: skip
+    points = {name: {"l2": l2} for name, l2 in zip(names, axes[0].values, strict=True)}
+    searched = Outcome(requested, runs, points)  # type: ignore[arg-type]
+    [trial], _ = sweep_confirmation.fresh_trials(searched)
+    assert trial.name == names[0]
+    assert [pack.seed for pack, _ in trial.members] == [1000, 1001]
+    fresh = {trial.name: [one_run("notes", trial.name, seed, 8, Shape(0.25, 1.0, 0.1)) for seed in (1000, 1001)]}
+    final, packs = sweep_confirmation.final_trial(dataclasses.replace(searched, fresh=fresh))
+    assert {pack.role for pack, _ in packs} == {"final"}
+    best = np.mean([run.metrics["best_epoch"] for run in fresh[trial.name]])
+    assert {pack.epochs for pack, _ in final.members} == {round(best)}
+
+
+def test_a_second_test_of_a_sweep_returns_the_stored_figure(small_store: "Store") -> None:
+    requested = Sweep(small_params(), "notes", "original", [Axis("l2", (0.0, 0.1))], seeds=2, confirm=1, fresh_seeds=2)
+    assert sweep_confirmation.stored_test(requested, small_store) is None
+    name = name_of(requested, {"l2": 0.1})
+    fresh = {name: [one_run("notes", name, seed, 8, Shape(0.25, 1.0, 0.1)) for seed in (1000, 1001)]}
+    winner = Outcome(requested, fresh, {name: {"l2": 0.1}}, fresh)
+    trial, _ = sweep_confirmation.final_trial(winner)
+    results = {m.fingerprint: final_run("notes", name, pack.seed, 2, 0.9) for pack, m in trial.members}
+    parent = start(requested, small_store)
+    run = sweep_confirmation.start_test(requested, parent, small_store)
+    tested = sweep_confirmation.close_test(run, trial, results, small_store)
+    assert tested is not None
+    for same in (requested, dataclasses.replace(requested, seeds=9, confirm=3)):  # more seeds: still the same sweep
+        assert sweep_confirmation.stored_test(same, small_store) == tested
+    other = dataclasses.replace(requested, axes=[Axis("l2", (0.0, 0.2))])
+    assert sweep_confirmation.stored_test(other, small_store) is None
 
 
 def outcome(axes: list[Axis], shapes: dict[str, tuple[dict[str, Any], Shape]], seeds: int = 3) -> Outcome:

@@ -1,0 +1,99 @@
+"""The command `sweep`."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from feedforward.cli.options import DatasetArgument, JsonOption, SeedsOption, variant_names
+from feedforward.cli.output import escaped, message, table
+from feedforward.core.errors import FeedforwardError, ParamsError
+
+if TYPE_CHECKING:
+    from feedforward.experiments.sweep import Sweep
+    from feedforward.experiments.sweep_outcome import Outcome
+
+LEAST_FRESH_SEEDS = 3  # by default: fewer give no useful interval
+
+
+def sweep(
+    dataset: DatasetArgument,
+    values: Annotated[
+        list[str], typer.Argument(help="FIELD=VALUE,VALUE… of a variant or of training; FIELD=LOW..HIGH to search.")
+    ],
+    variant: Annotated[
+        str | None,
+        typer.Option(
+            help="The variant that the values change. Default: that of the final model.", autocompletion=variant_names
+        ),
+    ] = None,
+    seeds: SeedsOption = None,
+    trials: Annotated[int, typer.Option(min=0, max=1000, help="Number of trials of a search; 0: the whole grid.")] = 0,
+    statistic: Annotated[
+        str,
+        typer.Option(
+            help="By which trials are compared: best_ or last_ and val_cross_entropy, val_accuracy or val_mae."
+        ),
+    ] = "best_val_cross_entropy",
+    confirm: Annotated[
+        int, typer.Option(min=0, max=20, help="Number of the best trials that train again from fresh seeds; 0: none.")
+    ] = 3,
+    fresh_seeds: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Number of fresh seeds. Default: as many as seeds, at least 3.")
+    ] = None,
+    test: Annotated[
+        bool, typer.Option("--test", help="Evaluate the confirmed winner on the test split, once for the sweep.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Try values, compare them over seeds, and train the best again from fresh seeds; finished runs are kept.
+
+    The best of many trials looks better than it is. Seeds that the search never used measure it without that bias.
+    """
+    from feedforward.config.schema import load_params
+    from feedforward.data import manifest
+    from feedforward.experiments import search_space
+
+    params = load_params()
+    variant = variant or params.dataset(dataset).training.final.variant
+    axes = search_space.parse(values, params, dataset, variant, search=trials > 0)
+    by = search_space.statistic(statistic, params.datasets[dataset])
+    if test and not confirm:
+        raise ParamsError(["--test: the winner is chosen by --confirm, which must be at least 1, got 0"])
+    manifest.load(dataset)
+
+    from feedforward.experiments.sweep import Sweep
+
+    n = seeds or params.seeds
+    fresh = fresh_seeds or max(LEAST_FRESH_SEEDS, n)
+    outcome, folder = _run(Sweep(params, dataset, variant, axes, n, trials, by, confirm, fresh, test))
+    _show(outcome, folder, as_json)
+
+
+def _run(requested: "Sweep") -> "tuple[Outcome, Path]":
+    from feedforward.core import processes
+    from pipelines import environment, locks, prefect_server
+
+    environment.apply()
+    title = "feedforward sweep"
+    with locks.job(title), locks.training(title), prefect_server.serving() as wait_for_server:
+        with processes.importing():
+            from pipelines import sweep_flow
+
+        return sweep_flow.run(requested, wait_for_server)
+
+
+def _show(outcome: "Outcome", folder: Path, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(outcome.as_json(), indent=2))
+    else:
+        from feedforward.reports import terminal
+
+        lines = [outcome.verdict(), *outcome.lines()]
+        table(terminal.show_sweep(outcome.sweep.text, outcome.table, outcome.sweep.statistic, lines))
+        message(f"page, figure and table: {escaped(str(folder))}   ·   runs: `feedforward ui`")
+    if outcome.failed:
+        raise FeedforwardError(
+            f"could not be trained: {'; '.join(map(outcome.text, outcome.failed))}; MLflow's runs show the reason"
+        )

@@ -1,0 +1,127 @@
+"""After a sweep: the best trials train again from fresh seeds, and the winner is tested once.
+
+The figures by which the best trials were chosen flatter them; seeds that the search never used do not. The test split
+is used once for a sweep: the figure is kept in the store, and every later request returns it.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from feedforward.analysis import statistics
+from feedforward.analysis.intervals import Estimate
+from feedforward.analysis.run_result import RunResult
+from feedforward.analysis.statistics import STATISTICS
+from feedforward.config.schema import Params
+from feedforward.core import atomic_files
+from feedforward.experiments import parent_runs, plan, search_space, sweep
+from feedforward.experiments.plan import Pack
+from feedforward.experiments.sweep import FRESH, PROTOCOL, Sweep, Trial
+from feedforward.experiments.sweep_outcome import ONCE, Outcome, Tested
+from feedforward.tracking import Run
+from feedforward.tracking.experiment_pages import bounds
+
+if TYPE_CHECKING:
+    from feedforward.tracking import LoggedRun, Store
+
+Packs = Sequence[tuple[Pack, Params]]
+
+
+def fresh_seeds(requested: Sweep) -> range:
+    """The seeds of the confirmation."""
+    return range(FRESH, FRESH + requested.fresh_seeds)
+
+
+def fresh_trials(outcome: Outcome) -> tuple[list[Trial], Packs]:
+    """The best trials of the search from fresh seeds, and the packs that train them."""
+    points = [outcome.points[name] for name in outcome.chosen]
+    return sweep.trials(outcome.sweep, points, fresh_seeds(outcome.sweep))
+
+
+def close(run: Run, trial: Trial, results: Mapping[str, RunResult], outcome: Outcome, store: "Store") -> Outcome:
+    """Close the run of a confirmation, with its search figure and its bias; returns the outcome with its results."""
+    runs = parent_runs.results_of_members(trial.members, results)
+    complete = runs if len(runs) == len(trial.members) else []
+    outcome = replace(outcome, fresh={**outcome.fresh, trial.name: complete})
+    entry = next((entry for entry in outcome.confirmed if entry.name == trial.name), None)
+    metrics = {}
+    if entry:
+        low, high = bounds("selection_bias")
+        limits = {low: entry.bias.low, high: entry.bias.high}
+        metrics = {f"search_{outcome.sweep.statistic}": entry.search.mean, "selection_bias": entry.bias.mean}
+        metrics |= {name: side for name, side in limits.items() if side is not None}
+    tags = {
+        "search_rank": str(outcome.chosen.index(trial.name) + 1),
+        "values": atomic_files.canonical_json(trial.point),
+    }
+    sweep.close_trial(run, trial, results, store, metrics, tags)
+    return outcome
+
+
+# --- test --------------------------------------------------------------------------------------
+
+
+def stored_test(requested: Sweep, store: "Store") -> Tested | None:
+    """The test of the sweep's winner, if there has been one.
+
+    Raises:
+        TrackingError: the store does not answer.
+    """
+    identity = requested.tags("sweep_test", requested.variant).fingerprint
+    runs = store.find_runs(requested.dataset, role="sweep_test", fingerprint=identity)
+    return _read(runs[-1]) if runs else None
+
+
+def start_test(requested: Sweep, parent: Run, store: "Store") -> Run:
+    """The run of the test; one for all winners that the sweep may have, so that there is one test."""
+    return store.start(requested.tags("sweep_test", requested.variant), "test of the winner", parent, resume=True)
+
+
+def final_trial(outcome: Outcome) -> tuple[Trial, Packs]:
+    """The final models of the winner, trained on all training samples from the fresh seeds, and their packs.
+
+    They train for as many epochs as the winner's figure was reached in: the rounded mean over its fresh seeds.
+    """
+    assert outcome.winner is not None
+    runs, requested = outcome.fresh[outcome.winner], outcome.sweep
+    at_last = requested.statistic.startswith("last_")
+    epochs = [len(run.curves["loss"]) if at_last else run.metrics["best_epoch"] for run in runs]
+    point = outcome.points[outcome.winner]
+    [trial], _ = sweep.trials(requested, [point], fresh_seeds(requested))
+    dataset = trial.params.datasets[requested.dataset]
+    final = dataset.training.final.model_copy(
+        update={"variant": trial.name, "epochs": round(sum(epochs) / len(epochs))}
+    )
+    dataset = dataset.model_copy(update={"training": dataset.training.model_copy(update={"final": final})})
+    params = trial.params.model_copy(update={"datasets": {requested.dataset: dataset}})
+    planned = plan.plan(params, PROTOCOL, [requested.dataset], [trial.name], fresh_seeds(requested))
+    packs = [pack for pack in planned if pack.role == "final"]
+    members = parent_runs.by_variant(packs, "final")[requested.dataset, trial.name]
+    return Trial(point, trial.name, params, members), [(pack, params) for pack in packs]
+
+
+def close_test(run: Run, trial: Trial, results: Mapping[str, RunResult], store: "Store") -> Tested | None:
+    """Close the run of the test; None if a final model could not be trained."""
+    tags = {"values": atomic_files.canonical_json(trial.point)}
+    runs = sweep.close_trial(run, trial, results, store, tags=tags | {"mlflow.note.content": f"{ONCE}."})
+    if not runs:
+        return None
+    [estimates] = statistics.summarize(runs, [trial.name]).values()
+    epochs = trial.members[0][0].epochs
+    return Tested(trial.point, epochs, {name: _figure(e.n, e.mean, e.low, e.high) for name, e in estimates.items()})
+
+
+def _read(run: "LoggedRun") -> Tested:
+    point: search_space.Point = json.loads(run.tags["values"])
+    figures = {
+        name: _figure(int(run.metrics["seeds"]), run.metrics[f"mean_{name}"], *map(run.metrics.get, bounds(name)))
+        for name, statistic in STATISTICS.items()
+        if statistic.role == "final" and f"mean_{name}" in run.metrics
+    }
+    return Tested(point, int(run.params["epochs"]), figures)
+
+
+def _figure(n: int, mean: float, low: float | None, high: float | None) -> Estimate:
+    """What the store keeps of an estimate, so that a stored test reads the same as a new one."""
+    return Estimate(n, mean, low=low, high=high)

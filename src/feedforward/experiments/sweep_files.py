@@ -1,0 +1,132 @@
+"""The files of a sweep in reports/sweeps: page, table, figure, JSON; they are attached to its run in the store."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from feedforward.analysis import intervals, selection
+from feedforward.analysis.statistics import STATISTICS
+from feedforward.core import atomic_files, paths
+from feedforward.experiments.sweep import STATISTIC
+from feedforward.experiments.sweep_outcome import Outcome
+from feedforward.reports import sweep_page, tables
+from feedforward.tracking import Run
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+CHOSEN = "The best of many trials, chosen on the validation split, looks better there than it is."
+
+
+def conclude(outcome: Outcome, parent: Run, store: "Store") -> Path:
+    """Write the files below reports/sweeps, attach them to the sweep's run and close it.
+
+    Returns the folder.
+    """
+    sweep = outcome.sweep
+    folder = paths.sweep(sweep.dataset, "-".join(axis.field for axis in sweep.axes))
+    content = {
+        "index.html": sweep_page.render(_page(outcome)).encode(),
+        "sweep.png": _figure(outcome),
+        "table.md": _markdown(outcome).encode(),
+        "sweep.json": (atomic_files.canonical_json(outcome.as_json(), indent=2) + "\n").encode(),
+    }
+    with atomic_files.writing_folder(folder, "sweep") as new_folder:
+        for name, data in content.items():
+            with atomic_files.writing(new_folder / name, "sweep.file") as file:
+                file.write(data)
+    store.finish(
+        parent,
+        metrics=_metrics(outcome),
+        curves={f"expected_best_{sweep.statistic}": outcome.expected_best},
+        params={"dataset": sweep.dataset, "variant": sweep.variant}
+        | {axis.field: axis.text.partition("=")[2] for axis in sweep.axes},
+        tags=_tags(outcome),
+        files=content,
+    )
+    return folder
+
+
+def _metrics(outcome: Outcome) -> dict[str, float]:
+    sweep, (_, best) = outcome.sweep, outcome.ranking.order[0]
+    metrics = {"trials": float(len(outcome.summary)), "seeds": float(sweep.seeds)}
+    metrics[f"{'lowest' if sweep.better == 'lower' else 'highest'}_mean_{sweep.statistic}"] = best.mean
+    metrics |= {f"importance/{field}": share for field, share in outcome.importance.items()}
+    for entry in outcome.confirmed[:1]:
+        metrics |= {f"fresh_mean_{sweep.statistic}": entry.fresh.mean, "selection_bias": entry.bias.mean}
+    return metrics
+
+
+def _tags(outcome: Outcome) -> dict[str, str]:
+    names = {"best": outcome.ranking.order[0][0], "winner": outcome.winner}
+    return {tag: outcome.text(name) for tag, name in names.items() if name}
+
+
+def command(outcome: Outcome) -> str:
+    """The command that makes this sweep."""
+    sweep = outcome.sweep
+    words = ["feedforward", "sweep", sweep.dataset, *(axis.text for axis in sweep.axes), "--variant", sweep.variant]
+    words += ["--seeds", str(sweep.seeds)]
+    words += ["--trials", str(sweep.trials)] if sweep.trials else []
+    words += ["--statistic", sweep.statistic] if sweep.statistic != STATISTIC else []
+    words += ["--confirm", str(sweep.confirm), "--fresh-seeds", str(sweep.fresh_seeds)]
+    return shlex.join([*words, "--test"] if sweep.test else words)
+
+
+def _markdown(outcome: Outcome) -> str:
+    sweep = outcome.sweep
+    header, rows = tables.cells(outcome.table, dict.fromkeys((*tables.REPLICA, sweep.statistic)))
+    text = f"# {sweep.dataset}, {sweep.text}\n\n{tables.markdown(header, rows)}\n{outcome.verdict()}. {CHOSEN}\n"
+    if outcome.confirmed:
+        listed = [
+            (outcome.text(entry.name), *map(outcome.interval, (entry.search, entry.fresh, entry.bias)))
+            for entry in outcome.confirmed
+        ]
+        titles = (outcome.label, "search", "fresh seeds", "selection bias")
+        text += f"\n{tables.markdown(titles, listed)}\n" + "".join(f"{line}.\n" for line in outcome.lines())
+    return f"{text}\n    {command(outcome)}\n"
+
+
+def _page(outcome: Outcome) -> sweep_page.Content:
+    sweep, names = outcome.sweep, list(outcome.figures)
+    return sweep_page.Content(
+        title=sweep.params.datasets[sweep.dataset].title,
+        text=sweep.text,
+        statistic=sweep.statistic,
+        better=sweep.better,
+        seeds=sweep.seeds,
+        trials=[sweep_page.Trial(outcome.text(name), outcome.points[name], outcome.summary[name]) for name in names],
+        tied=[outcome.text(name) for name in outcome.ranking.tied],
+        failed=[outcome.text(name) for name in outcome.failed],
+        confirmed=[(outcome.text(entry.name), entry) for entry in outcome.confirmed],
+        fresh_seeds=outcome.fresh_seeds,
+        winner=outcome.text(outcome.winner) if outcome.winner else None,
+        tested=_test(outcome),
+        expected=outcome.expected_best,
+        so_far=selection.best_so_far(list(outcome.figures.values()), sweep.better),
+        adaptive=bool(sweep.trials),
+        importance=outcome.importance,
+        command=command(outcome),
+    )
+
+
+def _test(outcome: Outcome) -> tuple[str, str, str] | None:
+    if outcome.tested is None:
+        return None
+    name, estimate = outcome.tested.headline
+    figure = tables.interval(estimate, STATISTICS[name].decimals)
+    return STATISTICS[name].label.capitalize(), figure, outcome.tested_models()
+
+
+def _figure(outcome: Outcome) -> bytes:
+    from feedforward.reports import sweep_figures  # matplotlib takes a second
+    from feedforward.reports.figure_style import png
+
+    sweep, names = outcome.sweep, list(outcome.summary)
+    title = f"{sweep.dataset}: {sweep.variant}, {outcome.label}"
+    columns = {axis.field: [outcome.points[name][axis.field] for name in names] for axis in sweep.axes}
+    samples = [outcome.samples(name) for name in names]
+    if len(columns) == 2 and not sweep.trials:
+        means = [intervals.estimate(values).mean for values in samples]  # type: ignore[union-attr]
+        return png(sweep_figures.heat_map(columns, means, title, sweep.seeds, sweep.better))
+    return png(sweep_figures.against_values(columns, samples, title, outcome.label))

@@ -1,0 +1,227 @@
+"""What a sweep shows: its trials, the best of them trained again from fresh seeds, and the test of the winner."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from feedforward.analysis import comparisons, selection, statistics
+from feedforward.analysis.intervals import Estimate
+from feedforward.analysis.run_result import RunResult
+from feedforward.analysis.selection import Confirmed
+from feedforward.analysis.statistics import STATISTICS, Summary
+from feedforward.experiments import optuna_search
+from feedforward.experiments.search_space import Point
+from feedforward.experiments.search_space import text as text_of
+from feedforward.experiments.sweep import FRESH, STATISTIC, Sweep
+from feedforward.reports import tables
+
+BIAS = "selection bias (winner's curse)"
+ONCE = "The test split was used once for this sweep"
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Figures of the winner's final models on the test split; they are computed once for a sweep.
+
+    point: the values of the trial that was tested. epochs: for which its final models were trained, on all training
+    samples. figures: `test_accuracy` or `test_mae`, `test_loss` and others, over seeds.
+    """
+
+    point: Point
+    epochs: int
+    figures: Mapping[str, Estimate]
+
+    @property
+    def headline(self) -> tuple[str, Estimate]:
+        """The test accuracy, or the absolute error of a regression."""
+        name = next(name for name in ("test_accuracy", "test_mae") if name in self.figures)
+        return name, self.figures[name]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The results of all trials, in the order in which they were tried; an empty list for a trial that failed.
+
+    fresh: results of the best trials from fresh seeds, by trial, the best of the search first.
+    """
+
+    sweep: Sweep
+    results: Mapping[str, list[RunResult]]
+    points: Mapping[str, Point]
+    fresh: Mapping[str, list[RunResult]] = field(default_factory=dict)
+    tested: Tested | None = None
+
+    # --- search ------------------------------------------------------------------------------
+
+    @cached_property
+    def summary(self) -> Summary:
+        """Means and intervals by trial; for a search, the best first."""
+        summary = statistics.summarize(self._runs, self.results)
+        if not self.sweep.trials:
+            return summary
+        names = sorted(summary, key=lambda name: summary[name][self.sweep.statistic].mean)
+        return {name: summary[name] for name in (names if self.sweep.better == "lower" else reversed(names))}
+
+    @property
+    def _runs(self) -> list[RunResult]:
+        return [run for runs in self.results.values() for run in runs]
+
+    @property
+    def failed(self) -> list[str]:
+        """Trials that could not be trained."""
+        return [name for runs in (self.results, self.fresh) for name, trained in runs.items() if not trained]
+
+    @cached_property
+    def ranking(self) -> comparisons.Ranking:
+        """Trials from best to worst, and those that cannot be distinguished from the best."""
+        dataset = self.sweep.params.datasets.get(self.sweep.dataset)
+        margin = dataset.margins.get(self.sweep.statistic) if dataset else None
+        return comparisons.rank(self._runs, self.summary, self.sweep.statistic, margin)
+
+    @property
+    def chosen(self) -> list[str]:
+        """The trials to confirm: the best of the search."""
+        return [name for name, _ in self.ranking.order[: self.sweep.confirm]]
+
+    def samples(self, name: str) -> list[float]:
+        """The figure of each seed of a trial."""
+        return list(statistics.sample(self._runs, name, self.sweep.statistic).values())
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The mean figure of each trial, in the order in which they were tried."""
+        return {name: self.summary[name][self.sweep.statistic].mean for name in self.results if name in self.summary}
+
+    @property
+    def expected_best(self) -> list[float]:
+        """See selection.expected_best."""
+        return selection.expected_best(list(self.figures.values()), self.sweep.better)
+
+    @cached_property
+    def importance(self) -> dict[str, float]:
+        """See optuna_search.importance."""
+        points = [self.points[name] for name in self.figures]
+        return optuna_search.importance(self.sweep.axes, points, list(self.figures.values()))
+
+    # --- fresh seeds -------------------------------------------------------------------------
+
+    @cached_property
+    def confirmed(self) -> list[Confirmed]:
+        """The search figure and the figure from fresh seeds of the best trials, the best of the search first."""
+        runs = [run for trained in self.fresh.values() for run in trained]
+        summary, statistic = statistics.summarize(runs, self.fresh), self.sweep.statistic
+        return [
+            Confirmed(name, self.summary[name][statistic], estimates[statistic], self.sweep.better)
+            for name, estimates in summary.items()
+        ]
+
+    @property
+    def winner(self) -> str | None:
+        """The trial with the best mean over fresh seeds; None if none was confirmed."""
+        sign = 1 if self.sweep.better == "lower" else -1
+        best = min(self.confirmed, key=lambda entry: sign * entry.fresh.mean, default=None)
+        return best.name if best else None
+
+    # --- as JSON and text --------------------------------------------------------------------
+
+    def as_json(self) -> dict[str, Any]:
+        """The outcome as JSON values."""
+        trials = [
+            {"values": self.points[name], **{key: dataclasses.asdict(value) for key, value in estimates.items()}}
+            for name, estimates in self.summary.items()
+        ]
+        return {
+            "dataset": self.sweep.dataset,
+            "variant": self.sweep.variant,
+            "statistic": self.sweep.statistic,
+            "seeds": self.sweep.seeds,
+            "trials": trials,
+            "best": self.points[self.ranking.order[0][0]],
+            "not_told_from_best": [self.points[name] for name in self.ranking.tied],
+            "failed": [self.points[name] for name in self.failed],
+            "expected_best": self.expected_best,
+            "importance": self.importance,
+            "confirmed": [self._confirmed_json(entry) for entry in self.confirmed],
+            "winner": self.points[self.winner] if self.winner else None,
+            "test": self._test_json(),
+        }
+
+    def _confirmed_json(self, entry: Confirmed) -> dict[str, Any]:
+        estimates = {"search": entry.search, "fresh": entry.fresh, "selection_bias": entry.bias}
+        seeds = [run.seed for run in self.fresh[entry.name]]
+        plain = {key: dataclasses.asdict(value) for key, value in estimates.items()}
+        return {"values": self.points[entry.name], "fresh_seeds": seeds, **plain}
+
+    def _test_json(self) -> dict[str, Any] | None:
+        if self.tested is None:
+            return None
+        figures = {name: dataclasses.asdict(estimate) for name, estimate in self.tested.figures.items()}
+        return {"values": self.tested.point, "epochs": self.tested.epochs, "figures": figures}
+
+    @property
+    def label(self) -> str:
+        """The statistic by which trials are compared, in words."""
+        return STATISTICS[self.sweep.statistic].label
+
+    def verdict(self) -> str:
+        """The best values and how certain it is that they are the best, as text."""
+        best, estimate = self.ranking.order[0]
+        label = self.label if self.sweep.statistic == STATISTIC else f"best {self.label}"
+        text = f"{label}: {self.text(best)}, {self.interval(estimate)}"
+        if self.sweep.seeds == 1:
+            return f"{text}; with one seed, the order of the trials is not significant"
+        if tied := [self.text(name) for name in self.ranking.tied]:
+            others = "; ".join(tied[:5]) + (f" and {len(tied) - 5} more" if len(tied) > 5 else "")
+            text += f"; {self.sweep.seeds} seeds do not distinguish it from {others}"
+        return text
+
+    def lines(self) -> list[str]:
+        """What fresh seeds and the test split say, one sentence each; empty without a confirmation."""
+        if not self.confirmed:
+            return []
+        first = self.confirmed[0]
+        lines = [
+            f"best of the search: {self.interval(first.search)}; from fresh seeds ({self.fresh_seeds}):"
+            f" {self.interval(first.fresh)}; {BIAS}: {self.interval(first.bias)}"
+        ]
+        if self.winner and len(self.confirmed) > 1:
+            others = f"of the {len(self.confirmed)} best, fresh seeds prefer {self.text(self.winner)}"
+            lines.append(f"{others}{' as well' if self.winner == first.name else ''}")
+        return lines + ([self.tested_text()] if self.tested else [])
+
+    @property
+    def fresh_seeds(self) -> str:
+        """The seeds of the confirmation as text."""
+        last = FRESH + self.sweep.fresh_seeds - 1
+        return f"seeds {FRESH} to {last}" if last > FRESH else f"seed {FRESH}"
+
+    def tested_text(self) -> str:
+        """The figure on the test split, and of which models."""
+        assert self.tested is not None
+        name, estimate = self.tested.headline
+        figure = tables.interval(estimate, STATISTICS[name].decimals)
+        return f"{STATISTICS[name].label} of the winner: {figure}; {self.tested_models()}. {ONCE}"
+
+    def tested_models(self) -> str:
+        """The models that were tested, as text."""
+        assert self.tested is not None
+        epochs, seeds = self.tested.epochs, self.tested.headline[1].n
+        return (
+            f"{text_of(self.tested.point)}, {seeds} final model{'' if seeds == 1 else 's'} trained for"
+            f" {epochs} epoch{'' if epochs == 1 else 's'} on all training samples"
+        )
+
+    def interval(self, estimate: Estimate) -> str:
+        """A figure of the statistic with its interval."""
+        return tables.interval(estimate, STATISTICS[self.sweep.statistic].decimals)
+
+    def text(self, name: str) -> str:
+        """The values of a trial as readable text."""
+        return text_of(self.points[name])
+
+    @property
+    def table(self) -> Summary:
+        """The summary, with the values of each trial as text for its key."""
+        return {self.text(name): estimates for name, estimates in self.summary.items()}

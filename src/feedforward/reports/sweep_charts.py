@@ -1,0 +1,199 @@
+"""Inline SVG for the page of a sweep: search and fresh figures, the gain of more trials, importance, all trials.
+
+Classes besides those of svg_charts: `trial` is the line of a trial, `rest` one that was not confirmed. Elements of a
+trial have its number in `data-trial`.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from feedforward.analysis.intervals import Estimate
+from feedforward.analysis.selection import Confirmed
+from feedforward.reports.svg_canvas import Canvas, signed, ticks
+from feedforward.reports.tables import interval, number
+
+Value = int | float | str
+LOG_FROM = 20.0
+COLORS = 6  # besides the one of the baseline
+ROW = 44  # height of a confirmed trial, in pixels
+SPREAD = 7.0  # within which lines through the same value are kept apart, in pixels
+
+
+@dataclass(frozen=True)
+class Scale:
+    """An axis for the values of a field, one per trial: names at equal distances, numbers to scale.
+
+    The scale is logarithmic if the numbers differ by a factor of at least LOG_FROM; with 0 among them, at equal
+    distances.
+    """
+
+    name: str
+    values: Sequence[Value]
+
+    @property
+    def distinct(self) -> list[Value]:
+        """The different values: numbers in ascending order, names as they first occur."""
+        values = list(dict.fromkeys(self.values))
+        return values if any(isinstance(value, str) for value in values) else sorted(values)
+
+    def position(self, value: Value) -> float:
+        """Where a value lies between the ends of the axis, from 0 to 1."""
+        marks = self.distinct
+        if len(marks) == 1:
+            return 0.5
+        numbers = [float(mark) for mark in marks if not isinstance(mark, str)]
+        above = [number for number in numbers if number > 0]
+        wide = bool(above) and above[-1] >= LOG_FROM * above[0]
+        if isinstance(value, str) or len(numbers) < len(marks) or (wide and len(above) < len(marks)):
+            return marks.index(value) / (len(marks) - 1)
+        low, high, x = (math.log10(v) if wide else v for v in (numbers[0], numbers[-1], float(value)))
+        return (x - low) / (high - low)
+
+    def marks(self, most: int = 6) -> list[Value]:
+        """The values to label: all if they are few, otherwise the ends."""
+        marks = self.distinct
+        return marks if len(marks) <= most else [marks[0], marks[-1]]
+
+
+def tone(rank: int) -> str:
+    """The class of the trial with this rank in the search, from 0; the last color is shared."""
+    return f"v{min(rank + 1, COLORS)}"
+
+
+def _shown(value: Value) -> str:
+    return value if isinstance(value, str) else f"{value:.4g}"
+
+
+def confirmed(rows: Sequence[tuple[str, Confirmed]], title: str, decimals: int) -> Markup:
+    """For each confirmed trial, by its values: the search figure (hollow) and the fresh one with its interval."""
+    canvas = Canvas(360, ROW * len(rows) + 30, (20, 20, 2, 28), title)
+    estimates = [estimate for _, entry in rows for estimate in (entry.search, entry.fresh)]
+    values = [v for e in estimates for v in (e.mean, e.low, e.high) if v is not None]
+    _horizontal(canvas, ticks(min(values), max(values), 4))
+    for i, (name, entry) in enumerate(rows):
+        middle, color = canvas.top + ROW * i + 30, tone(i)
+        canvas.add('<text class="ink" x="2" y="{}">{}</text>', middle - 14, name)
+        if entry.fresh.low is not None and entry.fresh.high is not None:
+            ends = canvas.x(entry.fresh.low), canvas.x(entry.fresh.high)
+            canvas.add('<line class="line {}" x1="{}" x2="{}" y1="{}" y2="{}"/>', color, *ends, middle, middle)
+        for mark, label, estimate in (("hollow", "search", entry.search), ("dot", "fresh seeds", entry.fresh)):
+            shape = '<circle class="{} {}" cx="{}" cy="{}" r="5"><title>{}</title></circle>'
+            tip = f"{name}, {label}: {interval(estimate, decimals)}"
+            canvas.add(shape, mark, color, canvas.x(estimate.mean), middle, tip)
+    return canvas.svg()
+
+
+def _horizontal(canvas: Canvas, marks: Sequence[float]) -> None:
+    canvas.x0, canvas.x1 = marks[0], marks[-1]
+    for mark in marks:
+        x = canvas.x(mark)
+        canvas.add('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>', x, x, canvas.top, canvas.bottom)
+        canvas.add('<text class="middle" x="{}" y="{}">{}</text>', x, canvas.bottom + 16, signed(mark))
+
+
+def _vertical(canvas: Canvas, marks: Sequence[float]) -> None:
+    canvas.y0, canvas.y1 = marks[0], marks[-1]
+    for mark in marks:
+        y = canvas.y(mark)
+        canvas.add('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>', canvas.left, canvas.right, y, y)
+        canvas.add('<text class="end" x="{}" y="{:.1f}">{}</text>', canvas.left - 6, float(y) + 4, signed(mark))
+
+
+def expected_best(expected: Sequence[float], so_far: Sequence[float], title: str, label: str, decimals: int) -> Markup:
+    """The expected best of n trials against n, and the best so far in the order in which they were tried (steps)."""
+    canvas = Canvas(360, 250, (56, 12, 26, 34), title)
+    canvas.x0, canvas.x1 = 0.5, len(expected) + 0.5
+    _vertical(canvas, ticks(min([*expected, *so_far]), max([*expected, *so_far]), 4))
+    for n in sorted({1, *(round(m) for m in ticks(1, len(expected), 5) if 1 <= m <= len(expected))}):
+        canvas.add('<text class="middle" x="{}" y="{}">{}</text>', canvas.x(n), canvas.bottom + 16, n)
+    canvas.add('<text class="end" x="{}" y="{}">trials</text>', canvas.right, canvas.bottom + 30)
+    canvas.add('<text x="2" y="12">{}</text>', label)
+    steps = [f"{canvas.x(n + side)},{canvas.y(v)}" for n, v in enumerate(so_far, 1) for side in (-0.5, 0.5)]
+    canvas.add('<polyline class="line rest" points="{}"/>', " ".join(steps))
+    curve = " ".join(f"{canvas.x(n)},{canvas.y(v)}" for n, v in enumerate(expected, 1))
+    canvas.add('<polyline class="line v0" points="{}"/>', curve)
+    for n, value in enumerate(expected, 1):
+        tip = f"expected best of {n}: {number(value, decimals)}"
+        shape = '<circle class="touch v0" cx="{}" cy="{}" r="6"><title>{}</title></circle>'
+        canvas.add(shape, canvas.x(n), canvas.y(value), tip)
+    return canvas.svg()
+
+
+def importance(shares: Sequence[tuple[str, float]], title: str) -> Markup:
+    """Bars of the share of the variance that each field explains."""
+    canvas = Canvas(360, 34 * len(shares) + 26, (16 + 7 * max(len(name) for name, _ in shares), 44, 2, 24), title)
+    _horizontal(canvas, [0.0, 0.5, 1.0])
+    for i, (name, share) in enumerate(shares):
+        y = canvas.top + 34 * i + 7
+        width = float(canvas.x(share)) - canvas.left
+        canvas.add('<text class="ink" x="2" y="{}">{}</text>', y + 14, name)
+        canvas.add('<rect class="bar" x="{}" y="{}" width="{:.1f}" height="20" rx="2"/>', canvas.left, y, width)
+        canvas.add('<text x="{:.1f}" y="{}">{:.0f} %</text>', canvas.left + width + 5, y + 14, 100 * share)
+    return canvas.svg()
+
+
+def parallel(scales: Sequence[Scale], tones: Sequence[str], tips: Sequence[str], title: str, wide: bool) -> Markup:
+    """All trials as lines across one vertical axis for each field and one, the last, for their figures.
+
+    tones: class of each trial, `rest` for those that are drawn first, in gray.
+    """
+    width, height = (1000, 340) if wide else (360, 300)
+    left = 14 + 6.5 * max(len(_shown(value)) for value in scales[0].marks())
+    canvas = Canvas(width, height, (round(left), 56, 34, 16), title)
+    canvas.x1 = float(max(len(scales) - 1, 1))
+    for i, scale in enumerate(scales):
+        x, anchor = canvas.x(i), "start" if i == 0 else "end" if i == len(scales) - 1 else "middle"
+        edge = {"start": 2, "end": width - 2, "middle": x}[anchor]
+        line = '<line class="zero" x1="{}" x2="{}" y1="{}" y2="{}"/><text class="ink {}" x="{}" y="{}">{}</text>'
+        lift = 0 if wide or i % 2 == 0 else 14  # so that names of neighbors do not overlap
+        canvas.add(line, x, x, canvas.top, canvas.bottom, anchor, edge, 26 - lift, scale.name)
+        for value in scale.marks(2 if i == len(scales) - 1 else 6):
+            last = i == len(scales) - 1
+            side = 7 if last else -7
+            tick = '<text class="{}" x="{:.1f}" y="{:.1f}">{}</text>'
+            y = float(canvas.y(scale.position(value))) + 4
+            canvas.add(tick, "" if last else "end", float(x) + side, y, _shown(value))
+    for k in sorted(range(len(tones)), key=lambda k: tones[k] != "rest"):
+        shape = '<polyline class="line trial {}" data-trial="{}" points="{}"><title>{}</title></polyline>'
+        canvas.add(shape, tones[k], k, _points(canvas, scales, k, len(tones)), tips[k])
+    return canvas.svg()
+
+
+def _points(canvas: Canvas, scales: Sequence[Scale], k: int, trials: int) -> str:
+    """The line of trial k; where trials share a value, lines are kept apart."""
+    points = []
+    for i, scale in enumerate(scales):
+        apart = SPREAD * ((k + 0.5) / trials - 0.5) if len(scale.distinct) < trials else 0.0
+        points.append(f"{canvas.x(i)},{float(canvas.y(scale.position(scale.values[k]))) + apart:.1f}")
+    return " ".join(points)
+
+
+def against(scale: Scale, estimates: Sequence[Estimate], label: str, title: str, decimals: int, joined: bool) -> Markup:
+    """The figure of each trial, with its interval, against the values of one field; joined: as a curve."""
+    canvas = Canvas(360, 250, (56, 14, 26, 34), title)
+    canvas.x0, canvas.x1 = -0.06, 1.06
+    means = [e.mean for e in estimates]
+    reach = max(max(means) - min(means), 1e-6)  # an interval from few seeds may be very wide
+    sides = [v for e in estimates for v in (e.low, e.high) if v is not None]
+    shown = [v for v in sides if min(means) - reach <= v <= max(means) + reach]
+    _vertical(canvas, ticks(min([*means, *shown]), max([*means, *shown]), 4))
+    for value in scale.marks():
+        x = canvas.x(scale.position(value))
+        canvas.add('<text class="middle" x="{}" y="{}">{}</text>', x, canvas.bottom + 16, _shown(value))
+    canvas.add('<text class="end" x="{}" y="{}">{}</text>', canvas.right, canvas.bottom + 30, scale.name)
+    canvas.add('<text x="2" y="12">{}</text>', label)
+    points = sorted((scale.position(v), e.mean) for v, e in zip(scale.values, estimates, strict=True))
+    if joined:
+        line = " ".join(f"{canvas.x(x)},{canvas.y(y)}" for x, y in points)
+        canvas.add('<polyline class="line v0" points="{}"/>', line)
+    for k, (value, estimate) in enumerate(zip(scale.values, estimates, strict=True)):
+        x, tip = canvas.x(scale.position(value)), f"{scale.name} {value}: {interval(estimate, decimals)}"
+        if estimate.low is not None and estimate.high is not None:
+            ends = (canvas.y(min(max(v, canvas.y0), canvas.y1)) for v in (estimate.low, estimate.high))
+            canvas.add('<line class="line rest" x1="{}" x2="{}" y1="{}" y2="{}"/>', x, x, *ends)
+        shape = '<circle class="dot v1" data-trial="{}" cx="{}" cy="{}" r="4"><title>{}</title></circle>'
+        canvas.add(shape, k, x, canvas.y(estimate.mean), tip)
+    return canvas.svg()

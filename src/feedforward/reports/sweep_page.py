@@ -1,0 +1,204 @@
+"""A sweep as one HTML page that needs no network: what the search found, what fresh seeds confirm, every trial."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from feedforward.analysis.intervals import THIS_DATA, Estimate
+from feedforward.analysis.selection import Better, Confirmed
+from feedforward.analysis.statistics import STATISTICS
+from feedforward.reports import html_page, sweep_charts, tables
+from feedforward.reports.sweep_charts import Scale, Value
+
+COLUMNS = ("best_val_cross_entropy", "best_epoch", "best_val_accuracy", "best_val_mae", "last_val_cross_entropy")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial: its values as text and by field, and its means and intervals by statistic."""
+
+    text: str
+    values: Mapping[str, Value]
+    estimates: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True)
+class Content:
+    """What the page shows.
+
+    text: the sweep as text. trials: in the order in which they were tried.
+    confirmed: by the text of the trial, the best of the search first. winner: the text of the best over fresh seeds.
+    tested: label, figure with interval, and description of the test of the winner. expected, so_far: see `selection`.
+    adaptive: whether later trials depend on earlier ones. notes: warnings, one sentence each.
+    """
+
+    title: str
+    text: str
+    statistic: str
+    better: Better
+    seeds: int
+    trials: Sequence[Trial]
+    tied: Sequence[str]
+    failed: Sequence[str]
+    confirmed: Sequence[tuple[str, Confirmed]]
+    fresh_seeds: str
+    winner: str | None
+    tested: tuple[str, str, str] | None
+    expected: Sequence[float]
+    so_far: Sequence[float]
+    adaptive: bool
+    importance: Mapping[str, float]
+    command: str
+    notes: Sequence[str] = ()
+
+    @property
+    def label(self) -> str:
+        """The statistic in words."""
+        return STATISTICS[self.statistic].label
+
+    @property
+    def decimals(self) -> int:
+        """Decimals of the statistic."""
+        return STATISTICS[self.statistic].decimals
+
+    @property
+    def figures(self) -> list[Estimate]:
+        """The figure of each trial."""
+        return [trial.estimates[self.statistic] for trial in self.trials]
+
+    def ranked(self) -> list[int]:
+        """Numbers of the trials, the best first."""
+        sign = 1 if self.better == "lower" else -1
+        return sorted(range(len(self.trials)), key=lambda k: sign * self.figures[k].mean)
+
+
+def render(content: Content) -> str:
+    """The page."""
+    best = content.ranked()[0]
+    return html_page.render(
+        "sweep.html",
+        content=content,
+        best=content.trials[best],
+        best_figure=_text(content, content.figures[best]),
+        confirmed=_confirmed(content),
+        parallel=_parallels(content),
+        table=_table(content),
+        expected=_expected(content),
+        importance=_importance(content),
+        unexplained=f"{100 * max(0.0, 1 - sum(content.importance.values())):.0f} %",
+        against=_against(content),
+        population=THIS_DATA,
+    )
+
+
+def _text(content: Content, estimate: Estimate) -> str:
+    return tables.interval(estimate, content.decimals)
+
+
+def _confirmed(content: Content) -> dict[str, Any] | None:
+    """The chart and the rows of the confirmed trials; None if there are none."""
+    if not content.confirmed:
+        return None
+    rows = [
+        {
+            "text": text,
+            "search": _text(content, e.search),
+            "fresh": _text(content, e.fresh),
+            "bias": _text(content, e.bias),
+        }
+        for text, e in content.confirmed
+    ]
+    title = f"{content.label}: search and fresh seeds"
+    return {
+        "chart": sweep_charts.confirmed(content.confirmed, title, content.decimals),
+        "rows": rows,
+        "sentence": _sentence(content.confirmed[0][1].bias),
+    }
+
+
+def _sentence(bias: Estimate) -> str:
+    if bias.mean <= 0:
+        return "This time the search figure is not better than the fresh one"
+    if bias.low is not None and bias.low > 0:
+        return "The search flatters its best trial"
+    return "The search figure is better, by no more than fresh seeds vary"
+
+
+def _tones(content: Content) -> list[str]:
+    """`v1`, `v2`, … for confirmed trials, or `v1` for the best; `rest` for the others."""
+    names = [text for text, _ in content.confirmed] or [content.trials[content.ranked()[0]].text]
+    tones = {name: sweep_charts.tone(i) for i, name in enumerate(names)}
+    return [tones.get(trial.text, "rest") for trial in content.trials]
+
+
+def _scales(content: Content) -> list[Scale]:
+    return [Scale(field, [trial.values[field] for trial in content.trials]) for field in content.trials[0].values]
+
+
+def _parallel(content: Content, wide: bool) -> Markup:
+    figures = [round(figure.mean, content.decimals) for figure in content.figures]
+    scales = [*_scales(content), Scale(content.label if wide else "figure", figures)]
+    tips = [
+        f"{trial.text}: {_text(content, figure)}" for trial, figure in zip(content.trials, content.figures, strict=True)
+    ]
+    return sweep_charts.parallel(scales, _tones(content), tips, "All trials", wide)
+
+
+def _parallels(content: Content) -> list[Markup]:
+    """All trials in a wide and a narrow chart; none if there is one trial or one field."""
+    several = len(content.trials) > 1 and len(content.trials[0].values) > 1
+    return [_parallel(content, wide) for wide in (True, False)] if several else []
+
+
+def _expected(content: Content) -> Markup:
+    if len(content.expected) == 1:
+        return Markup("")
+    title = "Expected best against the number of trials"
+    return sweep_charts.expected_best(content.expected, content.so_far, title, content.label, content.decimals)
+
+
+def _importance(content: Content) -> Markup:
+    shares = list(content.importance.items())
+    return sweep_charts.importance(shares, "Importance of the fields") if shares else Markup("")
+
+
+def _against(content: Content) -> list[dict[str, Any]]:
+    """One chart for each field with more than one value."""
+    scales = _scales(content)
+    alone = len(scales) == 1 and not isinstance(scales[0].values[0], str)
+    return [
+        {
+            "field": scale.name,
+            "svg": sweep_charts.against(
+                scale, content.figures, content.label, f"{content.label} against {scale.name}", content.decimals, alone
+            ),
+        }
+        for scale in scales
+        if len(scale.distinct) > 1
+    ]
+
+
+def _table(content: Content) -> dict[str, Any]:
+    """All trials, the best first, with their fields and the usual statistics."""
+    names = [name for name in dict.fromkeys((content.statistic, *COLUMNS)) if name in content.trials[0].estimates]
+    tones = _tones(content)
+    rows = [
+        {
+            "number": k,
+            "tone": tones[k],
+            "values": [
+                value if isinstance(value, str) else f"{value:g}" for value in content.trials[k].values.values()
+            ],
+            "cells": [
+                tables.interval(content.trials[k].estimates[name], STATISTICS[name].decimals)
+                if name in content.trials[k].estimates
+                else "–"
+                for name in names
+            ],
+        }
+        for k in content.ranked()
+    ]
+    header = [*content.trials[0].values, *(tables.SHOWN.get(name, STATISTICS[name].label) for name in names)]
+    return {"header": header, "rows": rows}

@@ -1,0 +1,59 @@
+"""Selection bias of the best of many trials, and the expected best of fewer trials."""
+
+import itertools
+from statistics import fmean
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feedforward.analysis import selection
+from feedforward.analysis.intervals import estimate
+from feedforward.analysis.selection import Better, Confirmed
+
+
+@given(values=st.lists(st.floats(0, 1), min_size=1, max_size=8), better=st.sampled_from(["lower", "higher"]))
+def test_the_expected_best_is_the_mean_over_all_choices_of_n_trials(values: list[float], better: Better) -> None:
+    best = min if better == "lower" else max
+    brute = [fmean(map(best, itertools.combinations(values, n))) for n in range(1, len(values) + 1)]
+    assert selection.expected_best(values, better) == pytest.approx(brute)
+
+
+def test_the_expected_best_is_unbiased_where_drawing_with_replacement_is_not() -> None:
+    draws = np.random.default_rng(0).uniform(size=(4000, 6))
+    expected = np.mean([selection.expected_best(row, "higher")[2] for row in draws])
+    assert expected == pytest.approx(3 / 4, abs=0.01)  # of the largest of three uniform values
+    with_replacement = np.mean([np.diff(np.arange(7) ** 3 / 6**3) @ np.sort(row) for row in draws])
+    assert with_replacement < 0.73
+
+
+def test_a_search_figure_that_flatters_has_a_positive_bias_in_both_directions() -> None:
+    fresh = estimate([0.30, 0.32, 0.34])
+    assert fresh is not None
+    for better, search in (("lower", 0.25), ("higher", 0.39)):
+        chosen = estimate([search])
+        assert chosen is not None
+        bias = Confirmed("a", chosen, fresh, better).bias  # type: ignore[arg-type]
+        assert bias.mean == pytest.approx(0.07)
+        assert bias.low is not None
+        assert bias.high is not None
+        assert bias.high - bias.low == pytest.approx(fresh.high - fresh.low)  # type: ignore[operator]
+        assert bias.low < bias.mean < bias.high
+
+
+def test_the_best_of_equal_trials_is_flattered_and_fresh_seeds_show_by_how_much() -> None:
+    random, biases = np.random.default_rng(1), []
+    for _ in range(300):
+        searched = random.normal(0.3, 0.01, (20, 3))  # 20 trials of the same true loss, three seeds each
+        best = estimate(min(searched, key=np.mean))
+        fresh = estimate(random.normal(0.3, 0.01, 3))
+        assert best is not None
+        assert fresh is not None
+        biases.append(Confirmed("a", best, fresh, "lower").bias.mean)
+    assert np.mean(biases) == pytest.approx(1.87 * 0.01 / np.sqrt(3), rel=0.1)  # 1.87: mean maximum of 20 normal values
+
+
+def test_best_so_far() -> None:
+    assert selection.best_so_far([3, 1, 2], "lower") == [3, 1, 1]
+    assert selection.best_so_far([3, 1, 4], "higher") == [3, 3, 4]

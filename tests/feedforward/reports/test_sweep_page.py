@@ -1,0 +1,112 @@
+"""The page of a sweep needs no network, shows both figures of confirmed trials, and leaves out what there is not."""
+
+import dataclasses
+import re
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from synthetic_runs import Shape, one_run
+
+from feedforward.analysis import selection
+from feedforward.analysis.selection import Confirmed
+from feedforward.analysis.statistics import STATISTICS, summarize
+from feedforward.reports import sweep_charts, sweep_page
+from feedforward.reports.sweep_charts import Scale
+from feedforward.reports.sweep_page import Content, Trial
+
+STATISTIC = "best_val_cross_entropy"
+VALUES = [("small", 1e-4, 5), ("base", 1e-2, 5), ("<wide>", 0.0, 20)]
+
+
+def content(**changes: Any) -> Content:
+    def estimates(name: str, seeds: range, floor: float) -> Any:
+        return summarize([one_run("d", name, seed, 8, Shape(floor, 1.0, 0.02)) for seed in seeds], [name])[name]
+
+    trials = [
+        Trial(
+            f"size={size} l2={l2:g} epochs={epochs}",
+            {"size": size, "l2": l2, "epochs": epochs},
+            estimates(size, range(3), 0.2 + i / 10),
+        )
+        for i, (size, l2, epochs) in enumerate(VALUES)
+    ]
+    fresh = {trial.text: estimates(trial.text, range(1000, 1003), 0.25)[STATISTIC] for trial in trials[:2]}
+    figures = [trial.estimates[STATISTIC].mean for trial in trials]
+    made = Content(
+        title="Digits & more",
+        text="original: size=small,base,<wide>",
+        statistic=STATISTIC,
+        better="lower",
+        seeds=3,
+        trials=trials,
+        tied=[trials[1].text],
+        failed=[],
+        confirmed=[(text, Confirmed(text, trials[i].estimates[STATISTIC], f, "lower"))
+                   for i, (text, f) in enumerate(fresh.items())],
+        fresh_seeds="seeds 1000 to 1002",
+        winner=trials[0].text,
+        tested=("Test accuracy", "0.9851 [0.9830, 0.9872]", "size=small, 3 final models"),
+        expected=selection.expected_best(figures, "lower"),
+        so_far=selection.best_so_far(figures, "lower"),
+        adaptive=True,
+        importance={"size": 0.7, "l2": 0.1},
+        command="feedforward sweep d size=small",
+    )  # fmt: skip
+    return dataclasses.replace(made, **changes)
+
+
+def test_the_page_shows_search_and_fresh_figures_the_test_and_every_trial() -> None:
+    made = content()
+    page = sweep_page.render(made)
+    assert not re.findall(r"(?:src|href)=|https?:", page)
+    charts = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    assert len(charts) == 5 + len(VALUES[0])  # confirmed, parallel (wide and narrow), expected, importance; each field
+    assert all(ElementTree.fromstring(chart).get("aria-label") for chart in charts)
+    for _, entry in made.confirmed:
+        for estimate in (entry.search, entry.fresh, entry.bias):
+            assert f"{estimate.mean:.4f}".replace("-", "−") in page
+    text = " ".join(page.split())
+    for shown in ("winner's curse", "0.9851 [0.9830, 0.9872]", "used once", "seeds 1000 to 1002", "Tang et al."):
+        assert shown in text or shown.replace("'", "&#39;") in text
+    assert "<wide>" not in page
+    assert page == sweep_page.render(content())
+    numbers = re.findall(r'<tr class="[^"]*" data-trial="(\d)"', page)
+    assert sorted(numbers) == ["0", "1", "2"]
+    assert {*re.findall(r'<polyline[^>]* data-trial="(\d)"', page)} == {"0", "1", "2"}
+
+
+def test_parts_without_content_are_left_out() -> None:
+    page = sweep_page.render(content(confirmed=[], winner=None, tested=None, importance={}, adaptive=False))
+    for absent in ("fresh seeds", "fANOVA", "used once", "Test split"):
+        assert absent not in page
+    [trial] = content().trials[:1]
+    alone = content(trials=[trial], expected=[0.2], so_far=[0.2], confirmed=[], tied=[], tested=None, importance={})
+    assert "Expected best" not in sweep_page.render(alone)
+
+
+def test_an_untested_winner_is_described_as_such_and_failures_are_named() -> None:
+    page = sweep_page.render(content(tested=None, failed=["l2=10"], notes=["Look for a leak."]))
+    assert "not used" in page
+    assert "Could not be trained: l2=10" in page
+    assert "Look for a leak." in page
+
+
+@pytest.mark.parametrize("wide", [True, False])
+def test_parallel_coordinates_have_an_axis_for_each_field_and_a_line_for_each_trial(wide: bool) -> None:
+    scales = [Scale("size", ["a", "b", "a"]), Scale("l2", [1e-4, 1e-2, 1e-3]), Scale("loss", [3, 1, 2])]
+    svg = ElementTree.fromstring(sweep_charts.parallel(scales, ["v1", "rest", "rest"], ["x", "y", "z"], "t", wide))
+    lines = [e for e in svg.iter() if "trial" in str(e.get("class"))]
+    assert [e.get("data-trial") for e in lines] == ["1", "2", "0"]  # the highlighted one is on top
+    assert all(len(str(e.get("points")).split()) == 3 for e in lines)
+    assert scales[1].position(1e-3) == pytest.approx(0.5)
+    assert scales[0].position("a") == 0
+    assert Scale("l2", [0.1, 0, 1e-4]).position(1e-4) == 0.5
+    assert Scale("share", [0.1, 0.2, 1.0]).position(0.2) == pytest.approx(1 / 9)
+    assert Scale("one", [5, 5]).position(5) == 0.5
+
+
+def test_statistics_other_than_the_default_are_named() -> None:
+    page = sweep_page.render(content(statistic="last_val_accuracy", better="higher", confirmed=[]))
+    assert STATISTICS["last_val_accuracy"].label in page
+    assert "higher is better" in " ".join(page.split())
