@@ -226,7 +226,7 @@ def luminance(color: str) -> float:
 @pytest.mark.parametrize("dark", [False, True])
 def test_text_and_names_of_curves_have_contrast(page: str, dark: bool) -> None:
     colors: dict[str, str] = {}
-    for block in re.finditer(r"(@media \(prefers-color-scheme: dark\) \{\s*)?:root \{([^}]*)\}", page):
+    for block in re.finditer(r"(@media screen and \(prefers-color-scheme: dark\) \{\s*)?:root \{([^}]*)\}", page):
         if dark or not block[1]:
             colors |= dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})\b", block[2]))
     on_paper = ["ink", "soft", "link", "lecture", *(f"v{i}" for i in range(7))]

@@ -373,7 +373,9 @@ function explore(figure, data) { // curves that can be chosen, and below `[data-
     change({ off }, () => `${visible().length} of ${data.variants.length} variants shown`);
   }, { class: `toggle ${variant.tone}` }));
   const [pick, curve] = choice("Curve", data.curves.map((each) => [each.key, each.label]), (value) => change({ curve: value }, (view) => view.label));
-  const runs = button("Single seeds", () => change({ runs: !state.runs }, () => `Single seeds ${state.runs ? "shown" : "hidden"}`));
+  const cut = data.variants.flatMap((variant) => Object.values(variant.curves).map(({ runs: drawn }) => [drawn.length, variant.seeds.length]))
+    .find(([drawn, all]) => drawn < all); // a large page holds the curves of the first seeds alone
+  const runs = button(cut ? `First ${cut[0]} seeds` : "Single seeds", () => change({ runs: !state.runs }, () => `Single seeds ${state.runs ? "shown" : "hidden"}`));
   const log = button("Log scale", () => change({ log: !state.log }, () => `${state.log ? "Logarithmic" : "Linear"} scale`));
   const zoomed = [["Zoom in", 0.5, "+"], ["Zoom out", 2, "−"]].map(([name, factor, text]) => button(text, () => closer(viewOf(), (first, last) =>
     change({ first, last }, (view) => `Epochs ${view.first} to ${view.last}`), factor), { "aria-label": name, title: name }));
@@ -421,7 +423,7 @@ function explore(figure, data) { // curves that can be chosen, and below `[data-
 function explorable(data, change) { // a chart of one statistic by variant: values, or differences from the baseline
   const place = document.querySelector(`[data-statistics="${CSS.escape(data.name)}"]`);
   if (!place || !data.statistics.length) return { draw: () => {} };
-  const named = (key) => data.statistics.find((each) => each.key === key), chart = make("div");
+  const named = (key) => data.statistics.find((each) => each.key === key), chart = make("div"), caption = make("figcaption");
   const [pick, statistic] = choice("Statistic", data.statistics.map((each) => [each.key, each.label]),
     (value) => change({ statistic: value }, () => named(value).label));
   const [how, mode] = choice("Show", [["difference", `difference from ${data.baseline}`], ["value", "value"]],
@@ -436,9 +438,10 @@ function explorable(data, change) { // a chart of one statistic by variant: valu
       .map((each) => ({ name: each.name, tone: each.tone || "reference", ...each.statistics[key] }));
     statistic.value = key;
     mode.value = state.difference ? "difference" : "value";
+    caption.textContent = `${label[0].toUpperCase()}${label.slice(1)}${state.difference ? `, difference from ${data.baseline}` : ""}`;
     rowChart(chart, { rows: state.difference ? differences : values, label, decimals, zero: state.difference, runs: true });
   }
-  place.append(make("figure", { class: "card" }, make("figcaption", {}, "Any statistic, by variant "),
+  place.append(make("figure", { class: "card" }, caption,
     make("div", { class: "controls" }, make("div", { role: "group", "aria-label": "Statistic" }, pick, how)), chart,
     make("p", { class: "hint small soft" }, "Small points: single seeds. Line and large point: mean and interval; hollow: undecided.")));
   let width = 0;
