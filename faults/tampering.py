@@ -181,7 +181,7 @@ def _forge(folder: Path) -> str:
     """Make the manifest match the files again; return its digest."""
     listed = {}
     for path in sorted(folder.iterdir()):
-        if path.name != MANIFEST:
+        if path.name not in (MANIFEST, signatures.FILE):
             content = path.read_bytes()
             listed[path.name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     atomic_files.write_json(folder / MANIFEST, listed)

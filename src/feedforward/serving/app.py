@@ -8,6 +8,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from feedforward.config.schema import Params
+from feedforward.core.errors import FeedforwardError
 from feedforward.serving import monitoring, openapi, pages
 from feedforward.serving.asgi import Middleware, content_type, read_body
 from feedforward.serving.handlers import Handlers
@@ -15,7 +16,7 @@ from feedforward.serving.http_requests import Limits
 from feedforward.serving.http_server import Application
 from feedforward.serving.metrics import ServiceMetrics
 from feedforward.serving.model_cache import ModelCache
-from feedforward.serving.problems import FAILED, problem
+from feedforward.serving.problems import FAILED, describe, problem
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,13 @@ def create(params: Params, hosts: frozenset[str]) -> Service:
         redoc_url=None,
     )
     inner.add_exception_handler(HTTPException, _refuse)
+    inner.add_exception_handler(FeedforwardError, _explain)
     inner.add_exception_handler(Exception, _fail)
     _add_predictions(inner, handlers)
     _add_states(inner, handlers)
     _add_pages(inner, handlers)
-    answering = {"predict": handlers.predict, "incoming": handlers.correct}
+    _add_feedback(inner, handlers)
+    answering = {"predict": handlers.predict, "incoming": handlers.correct, "feedback": handlers.feedback.decide}
     limits = Limits(params.serving.max_body_bytes)
     return Service(Middleware(inner, answering, hosts, handlers.metrics), handlers, limits)
 
@@ -70,6 +73,12 @@ async def _refuse(request: Request, error: Exception) -> Response:
     reason = {404: "not found", 405: f"does not support {request.method}"}.get(status, "failed")
     body = problem(f"{request.url.path[:60]}: {reason}; see /docs")
     return Response(body, status, headers, media_type="application/json")
+
+
+async def _explain(_: Request, error: Exception) -> Response:
+    assert isinstance(error, FeedforwardError)
+    described = describe(error)
+    return Response(described.body, described.status, media_type="application/json")
 
 
 async def _fail(*_: object) -> Response:
@@ -136,6 +145,26 @@ def _add_pages(inner: FastAPI, handlers: Handlers) -> None:
     @inner.get("/favicon.ico", include_in_schema=False)
     def favicon() -> Response:
         return Response(status_code=204)
+
+
+def _add_feedback(inner: FastAPI, handlers: Handlers) -> None:
+    """Routes of the page of samples; the middleware answers the POST, and refuses clients on other machines."""
+
+    @inner.get("/feedback", include_in_schema=False)
+    def feedback() -> HTMLResponse:
+        """The page on which people of this machine accept samples from users, or strike them out."""
+        page = pages.feedback({name: dataset.title for name, dataset in handlers.datasets.items()})
+        return HTMLResponse(page.text, headers=page.headers())
+
+    @inner.get("/feedback/{dataset}", include_in_schema=False)
+    async def listed(dataset: str, state: str = "waiting", offset: str = "0") -> Response:
+        """Samples from users in a state (`waiting`, `accepted`, `rejected`, `invalid`), 50 at a time."""
+        return _json(await handlers.feedback.listed(dataset, state, offset))
+
+    @inner.post("/feedback/{dataset}", include_in_schema=False)
+    async def decide(dataset: str, request: Request) -> Response:
+        """Accept samples or strike them out, by id: `{"accept": […], "reject": […], "reason": ""}`."""
+        return _json(await handlers.feedback.decide(dataset, _kind(request), await read_body(request.receive)))
 
 
 def _json(body: bytes) -> Response:

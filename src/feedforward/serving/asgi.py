@@ -4,12 +4,14 @@ FastAPI describes the interface and answers everything else. Its overhead is fiv
 `POST /predict/…` and `POST /incoming/…` are answered here (docs/serving.md).
 """
 
+import ipaddress
 import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from feedforward.core.environment import LOOPBACK
 from feedforward.core.errors import FeedforwardError
 from feedforward.serving.http_server import Application, Message, Receive, Scope, Send
 from feedforward.serving.metrics import ServiceMetrics
@@ -19,7 +21,8 @@ Handler = Callable[[str, str, bytes], Awaitable[bytes]]  # dataset, content type
 
 HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 # Paths with metrics of their own
-COUNTED = frozenset(("", "health", "ready", "metrics", "datasets", "docs", "monitoring"))
+COUNTED = frozenset(("", "health", "ready", "metrics", "datasets", "docs", "monitoring", "feedback"))
+PRIVATE = "feedback"  # path that only people on this machine may use
 log = logging.getLogger(__name__)
 
 
@@ -65,6 +68,8 @@ class Middleware:
     async def _answer(self, handler: Handler | None, dataset: str, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             kind = self._check(scope["headers"])
+            if scope["path"].strip("/").partition("/")[0] == PRIVATE:
+                _check_private(scope)
             if handler is None or scope["method"] != "POST":
                 method = "GET" if scope["method"] == "HEAD" else scope["method"]  # the server drops the body
                 await self.inner({**scope, "method": method}, receive, send)
@@ -100,6 +105,20 @@ class Middleware:
             error = "Content-Encoding: must be identity; send the body uncompressed"
             raise Refusal(415, error, "Content-Encoding", ((b"accept-encoding", b"identity"),))
         return content_type(values.get(b"content-type", JSON).decode("latin-1"))
+
+
+def _check_private(scope: Scope) -> None:
+    """Refuse clients on other machines, also those behind a proxy on this machine that passes their Host.
+
+    Raises:
+        Refusal: the client or the Host is not of this machine.
+    """
+    client = scope.get("client")
+    host = dict(scope["headers"]).get(b"host", b"").decode("latin-1").lower()
+    match = HOST.fullmatch(host)
+    is_local = client is not None and ipaddress.ip_address(client[0]).is_loopback
+    if not is_local or match is None or match["name"].strip("[]") not in LOOPBACK:
+        raise Refusal(403, f"/{PRIVATE}: is only for people on this machine; open it at 127.0.0.1", "Host")
 
 
 def content_type(header: str) -> str:

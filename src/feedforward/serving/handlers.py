@@ -13,6 +13,7 @@ from feedforward.data.readers import encoders
 from feedforward.serving import schemas
 from feedforward.serving.challengers import Challengers
 from feedforward.serving.feedback_log import FeedbackLog
+from feedforward.serving.feedback_page import FeedbackPage
 from feedforward.serving.metrics import ServiceMetrics
 from feedforward.serving.model_cache import ModelCache
 from feedforward.serving.prediction import Champion
@@ -36,6 +37,7 @@ class Handlers:
         self.drift = RequestDrift(params, self.datasets, self.metrics)
         most = self.bounds.max_feedback_bytes
         self._logs = {name: FeedbackLog(name, dataset.labels, most) for name, dataset in self.datasets.items()}
+        self.feedback = FeedbackPage(self.datasets)
         self._light = ThreadPoolExecutor(2, "light")
         self._heavy = ThreadPoolExecutor(max(1, min(4, (os.cpu_count() or 1) - 1)), "heavy")
 
@@ -50,6 +52,7 @@ class Handlers:
         self.models.stop()
         self.challengers.stop()
         self.drift.stop()
+        self.feedback.close()
         for executor in (self._light, self._heavy):
             executor.shutdown(wait=False, cancel_futures=True)
 

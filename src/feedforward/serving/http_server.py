@@ -100,6 +100,7 @@ class Connection(asyncio.Protocol):
         self.deadline = self.since + self.limits.idle
         self._task: asyncio.Task[None] | None = None
         self._transport: asyncio.Transport
+        self._client: tuple[Any, ...] | None = None
         self._unread = b""
         self._closing = self._ended = self._paused = False
         self._drained: asyncio.Future[None] | None = None
@@ -114,6 +115,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected."""
         self._transport = cast("asyncio.Transport", transport)
+        self._client = transport.get_extra_info("peername")
         admitted = self.server.admit()
         self.server.connections.add(self)
         if not admitted:
@@ -230,7 +232,7 @@ class Connection(asyncio.Protocol):
             self._refuse(item)
             return
         try:
-            status, headers, body = await respond(self.server.application, item)
+            status, headers, body = await respond(self.server.application, item, self._client)
         finally:
             self.server.memory.release(item.reserved)
         if self._closing:
@@ -270,8 +272,10 @@ class Connection(asyncio.Protocol):
         self.queue.clear()
 
 
-async def respond(application: Application, request: Request) -> tuple[int, Headers, bytes]:
-    """Status, headers and body of the application's response; 500 if it raises."""
+async def respond(
+    application: Application, request: Request, client: tuple[Any, ...] | None = None
+) -> tuple[int, Headers, bytes]:
+    """Status, headers and body of the application's response; 500 if it raises. client: (address, port, …)."""
     messages: list[Message] = [
         {"type": "http.disconnect"},
         {"type": "http.request", "body": request.body, "more_body": False},
@@ -300,6 +304,7 @@ async def respond(application: Application, request: Request) -> tuple[int, Head
         "query_string": query,
         "root_path": "",
         "headers": request.headers,
+        "client": client and client[:2],
     }
     try:
         await application(scope, receive, send)

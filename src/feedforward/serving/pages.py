@@ -1,6 +1,7 @@
 """The service's self-contained pages. Their policy permits only their own scripts, and requests to this service."""
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +46,11 @@ def playground() -> Page:
 def monitoring(values: dict[str, Any]) -> Page:
     """The page about challengers and requests."""
     return Page(_environment().get_template("monitoring.html").render(values))
+
+
+def feedback(titles: Mapping[str, str]) -> Page:
+    """The page of samples from users. titles: of the datasets, by name."""
+    return Page(_environment().get_template("feedback.html").render(titles=titles))
 
 
 def interface(description: dict[str, Any], datasets: list[str]) -> Page:

@@ -118,7 +118,7 @@ def test_the_gate_refuses_unsigned_versions_and_the_remedy_works(
     params: Params, small_store: "Store", key: str
 ) -> None:
     registry, run = Registry(), registered.final_run(small_store, params)
-    unsigned = made(registry, run)
+    unsigned = registered.version(registry, run, 1.0, evaluated=False)
     signing = require(key)
     with pytest.raises(Refused, match=UNSIGNED):
         promote.evaluate(signing, NAME, run, unsigned, registry)

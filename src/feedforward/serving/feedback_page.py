@@ -1,0 +1,106 @@
+"""Samples from users on a page of the service: listed, and accepted or struck out by a person on this machine."""
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from feedforward.config.schema import Dataset
+from feedforward.core.errors import InputError, ParamsError
+from feedforward.data import feedback_review
+from feedforward.data.feedback import Sample
+from feedforward.serving import schemas
+from feedforward.serving.schemas import JSON, Body
+
+SHOWN = 50  # samples per request
+SHOWN_TEXT = 2000  # characters per sample
+MAX_PIXELS = 2**16  # characters of base64 per picture
+MAX_DECISIONS = 1000  # per request
+
+
+class Review(Body):
+    """Decisions about samples, by id."""
+
+    accept: Annotated[tuple[str, ...], Field(max_length=MAX_DECISIONS, strict=False)] = ()
+    reject: Annotated[tuple[str, ...], Field(max_length=MAX_DECISIONS, strict=False)] = ()
+    reason: Annotated[str, Field(max_length=500)] = ""
+
+
+class FeedbackPage:
+    """Lists samples and records decisions in one thread of its own, so that predictions never wait behind them."""
+
+    def __init__(self, datasets: Mapping[str, Dataset]) -> None:
+        self.datasets = datasets
+        self._thread = ThreadPoolExecutor(1, "feedback")
+
+    def close(self) -> None:
+        """Drop work that has not started."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def listed(self, name: str, state: str, offset: str) -> bytes:
+        """At most SHOWN samples in a state from number `offset` on, oldest first, and how many there are per state.
+
+        Raises:
+            ParamsError: no such dataset. InputError: no such state, or no such number. DataError: the dataset is not
+                vectorized.
+        """
+        dataset = self._dataset(name)
+        if state not in feedback_review.STATES:
+            raise InputError("state", f"must be one of {', '.join(feedback_review.STATES)}, got {state[:20]!r}")
+        if not re.fullmatch(r"[0-9]{1,9}", offset):
+            raise InputError("offset", f"must be a number from 0 on, got {offset[:20]!r}")
+        return await self._in_thread(lambda: _listed(name, dataset, state, int(offset)))
+
+    async def decide(self, name: str, kind: str, body: bytes) -> bytes:
+        """Record decisions.
+
+        Raises:
+            ParamsError: no such dataset. InputError: the body or an id is invalid; nothing is recorded.
+        """
+        dataset = self._dataset(name)
+        if kind != JSON:
+            raise InputError("Content-Type", f"must be {JSON}, got {kind[:60]!r}")
+        return await self._in_thread(lambda: _decide(name, dataset, body))
+
+    async def _in_thread(self, work: Callable[[], bytes]) -> bytes:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _dataset(self, name: str) -> Dataset:
+        if name not in self.datasets:
+            raise ParamsError([f"unknown dataset {name[:60]!r}: must be one of {', '.join(self.datasets)}"])
+        return self.datasets[name]
+
+
+def _listed(name: str, dataset: Dataset, state: str, offset: int) -> bytes:
+    samples = feedback_review.samples(name, dataset)
+    chosen = [sample for sample in samples if feedback_review.state_of(sample) == state]
+    counts = dict.fromkeys(feedback_review.STATES, 0)
+    for sample in samples:
+        counts[feedback_review.state_of(sample)] += 1
+    shown = [_shown(sample) for sample in chosen[offset : offset + SHOWN]]
+    return schemas.as_json({"dataset": name, "state": state, "counts": counts, "samples": shown})
+
+
+def _shown(sample: Sample) -> dict[str, Any]:
+    entry = feedback_review.as_json(sample)
+    text = entry.get("text")
+    if isinstance(text, str) and len(text) > SHOWN_TEXT:
+        entry |= {"text": text[:SHOWN_TEXT], "left_out": len(text) - SHOWN_TEXT}
+    if len(str(entry.get("pixels", ""))) > MAX_PIXELS:
+        del entry["pixels"]
+    return entry
+
+
+def _decide(name: str, dataset: Dataset, body: bytes) -> bytes:
+    review = schemas.parse(Review, body)
+    try:
+        done = feedback_review.review(
+            name, dataset, review.accept, review.reject, via="page", reason=" ".join(review.reason.split())
+        )
+    except ParamsError as error:
+        option, _, problem = error.problems[0].removeprefix("--").partition(": ")
+        raise InputError(option, problem) from None
+    return schemas.as_json({"accepted": done.accepted, "rejected": done.rejected, "waiting": done.waiting})

@@ -1,0 +1,176 @@
+"""Samples from users on a page of the service: over HTTP, in a real browser, and refused for other machines."""
+
+import asyncio
+import base64
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import registered
+from live_service import BOUNDS, Running
+from registered import NAME
+from small_data import PIXELS
+
+from feedforward.config.schema import Params
+from feedforward.core import append_only_log, paths
+from feedforward.data import feedback_decisions
+from feedforward.serving import http_server
+from feedforward.serving.http_requests import Request
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Store
+
+pytestmark = pytest.mark.slow
+
+XSS = "<img src=x onerror=alert(1)>word1 </script><script>alert(2)</script>"
+
+
+@pytest.fixture
+def page(small: Params, small_store: "Store") -> Iterator[Running]:
+    """A service whose datasets can judge samples."""
+    registered.vocabulary()
+    for name in ("notes", "tones"):
+        pq.write_table(pa.table({"digest": ["0" * 64]}), paths.vectorized(name) / "profile.parquet")
+    with Running(
+        small.model_copy(update={"serving": BOUNDS.model_copy(update={"max_body_bytes": 200_000})})
+    ) as service:
+        yield service
+
+
+def give(text: str, label: str = "glad", **more: Any) -> str:
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    entry = {"time": "2026-11-28T10:00:00+00:00", "label": label, "digest": digest, "text": text, "answer": "sad"}
+    append_only_log.append(paths.incoming(NAME), {**entry, "version": 1, **more})
+    return feedback_decisions.sample_id({**entry, **more})
+
+
+def listed(page: Running, **query: Any) -> dict[str, Any]:
+    answer = page.client.get(f"/feedback/{NAME}", params=query)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def test_samples_are_listed_and_decided(page: Running) -> None:
+    ids = [give(f"word{k}") for k in range(1, 61)]
+    long = give("word1 " * 160)
+    give("word1", label="happy")
+    first = listed(page)
+    assert first["counts"] == {"waiting": 61, "accepted": 0, "rejected": 0, "invalid": 1}
+    assert [sample["id"] for sample in first["samples"]] == ids[:50]
+    assert [sample["id"] for sample in listed(page, offset=50)["samples"]] == [*ids[50:], long]
+    body = {"accept": ids[:2], "reject": ids[2:3], "reason": "read\nby Ann"}
+    answer = page.client.post(f"/feedback/{NAME}", json=body)
+    assert answer.json() == {"accepted": 2, "rejected": 1, "waiting": 58}
+    [struck] = listed(page, state="rejected")["samples"]
+    assert (struck["id"], struck["decision"]["reason"]) == (ids[2], "read by Ann")
+    line = next(append_only_log.read(paths.reviews(NAME)))
+    assert (line["via"], line["by"]) == ("page", feedback_decisions.user())
+
+
+def test_bad_requests_are_one_line_and_record_nothing(page: Running) -> None:
+    sample = give("word1")
+    for path, body, field in (
+        (NAME, {"accept": ["nothing"]}, "accept"),
+        (NAME, {"accept": [sample], "reject": [sample]}, "reject"),
+        (NAME, {"accept": sample}, "accept"),
+        (NAME, {"accept": [1]}, "accept.0"),
+        (NAME, {"accept": ["a"] * 1001}, "accept"),
+        (NAME, {"reason": "x" * 501}, "reason"),
+        (NAME, {"all": True}, "all"),
+        (NAME, [], "body"),
+        ("nots", {"accept": [sample]}, None),
+    ):
+        answer = page.client.post(f"/feedback/{path}", json=body)
+        assert answer.status_code in (404, 422), answer.text
+        assert answer.json()["field"] == field, answer.text
+        assert answer.json()["error"].isprintable()
+    for query in ({"state": "new"}, {"offset": "-1"}, {"offset": "9" * 40}):
+        answer = page.client.get(f"/feedback/{NAME}", params=query)
+        assert (answer.status_code, answer.json()["field"]) == (422, next(iter(query)))
+    assert page.client.get("/feedback/nots").status_code == 404
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    answer = page.client.post(f"/feedback/{NAME}", content=b'{"accept": []}', headers=form)
+    assert (answer.status_code, answer.json()["field"]) == (422, "Content-Type")
+    assert not paths.reviews(NAME).exists()
+
+
+def test_pages_of_other_sites_and_other_machines_are_refused(page: Running) -> None:
+    sample = give("word1")
+    for headers in ({"host": "evil.example"}, {"origin": "http://evil.example"}):
+        answer = page.client.post(f"/feedback/{NAME}", json={"accept": [sample]}, headers=headers)
+        assert answer.status_code == 403, headers
+
+    def status(path: str, host: str, client: tuple[str, int] | None) -> int:
+        headers = [(b"host", host.encode()), (b"content-type", b"application/json")]
+        request = Request("POST" if path.endswith(NAME) else "GET", path.encode(), "1.1", headers, True, b"{}")
+        return asyncio.run(http_server.respond(page.service.application, request, client))[0]
+
+    object.__setattr__(page.service.application, "hosts", frozenset({"127.0.0.1", "::1", "reviews.example"}))
+    local = ("127.0.0.1", 5000)
+    assert status("/feedback", "127.0.0.1:8000", local) == 200
+    assert status("/feedback", "[::1]:8000", ("::1", 5000)) == 200
+    for path in ("/feedback", f"/feedback/{NAME}", f"//feedback/{NAME}"):
+        assert status(path, "127.0.0.1:8000", ("192.0.2.7", 5000)) == 403  # the service is exposed
+        assert status(path, "reviews.example", local) == 403  # a proxy on this machine
+        assert status(path, "127.0.0.1:8000", None) == 403
+    assert not paths.reviews(NAME).exists()
+
+
+def test_large_samples_are_shortened(page: Running) -> None:
+    give("word1 " + "x" * 900)
+    [sample] = listed(page)["samples"]
+    assert "left_out" not in sample
+    give("word1 " + "y" * 5000)
+    [too_long] = listed(page, state="invalid")["samples"]  # beyond the bounds of the dataset, and still shown
+    assert (len(too_long["text"]), too_long["left_out"]) == (2000, 3006)
+
+
+def picture(label: str) -> None:
+    pixels = np.arange(PIXELS, dtype=np.uint8) * 20
+    entry = {"label": label, "digest": hashlib.sha256(pixels.tobytes()).hexdigest(), "height": 3, "width": 4}
+    pixels_text = base64.b64encode(pixels.tobytes()).decode()
+    append_only_log.append(paths.incoming("tones"), {**entry, "pixels": pixels_text, "version": 1, "answer": "dark"})
+
+
+def test_the_page_in_a_browser(page: Running, request: pytest.FixtureRequest) -> None:
+    chromium = pytest.importorskip("chromium")
+    if chromium.FOUND is None:
+        pytest.skip("no browser is installed")
+    browser = request.getfixturevalue("browser")
+    give(XSS)
+    give("word2 word3", label="sad")
+    give("word2 word3", label="glad")
+    give("word4 " * 20)
+    picture("gray")
+    wrong: list[str] = []
+    for width in (1200, 390):
+        context = browser.new_context(viewport={"width": width, "height": 844})
+        tab = context.new_page()
+        tab.set_default_timeout(chromium.SOON)
+        tab.on("pageerror", lambda error: wrong.append(str(error)))
+        tab.on("dialog", lambda dialog: wrong.append(dialog.message))
+        tab.goto(f"http://127.0.0.1:{page.port}/feedback#{NAME}")
+        cards = tab.locator("#samples li")
+        chromium.sync.expect(cards).to_have_count(4 if width == 1200 else 3)
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        assert tab.evaluate(chromium.CONTRAST)[0] >= 4.5
+        if width == 1200:
+            assert XSS in cards.first.inner_text()
+            tab.locator("#reason").fill("read by Ann")
+            cards.nth(0).get_by_role("button", name="Strike out").click()
+            chromium.sync.expect(tab.locator("#done")).to_have_text("Struck out 1; 3 to review.")
+        tab.locator("#states label").nth(2).click()
+        chromium.sync.expect(cards).to_have_count(1)
+        assert "read by Ann" in cards.first.inner_text()
+        tab.get_by_text("Small gray pictures").click()
+        tab.locator("#states label").nth(0).click()
+        chromium.sync.expect(tab.locator("#samples canvas")).to_have_count(1)
+        context.close()
+    assert not wrong
+    [line] = append_only_log.read(paths.reviews(NAME))
+    assert json.dumps(line)
