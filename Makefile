@@ -63,6 +63,7 @@ bench: $(DEV) ## compare with a plain Keras script and the machine's limits: doc
 	$(BIN)/python -m bench.bench
 	$(BIN)/python -m bench.parts
 	$(BIN)/python -m bench.serving
+	$(BIN)/python -m bench.shadow
 	$(BIN)/python -m bench.scale
 	$(BIN)/python -m bench.page
 
@@ -86,7 +87,7 @@ test-unit: $(DEV) ## fast tests, under a minute in total
 	$(BIN)/pytest $(APART) -n $(CORES) -m "not slow and not real and not images"
 
 stack: $(DEV) ## three machines over PostgreSQL, S3, MLflow, Prefect and Dask on loopback; needs PostgreSQL (minutes)
-	$(BIN)/pytest -m stack tests/pipelines/test_stack.py
+	$(BIN)/pytest -m stack tests/pipelines/test_stack.py tests/pipelines/test_after_promotion.py
 
 images: $(DEV) ## build and try the container images and compose.yaml; skipped without a container engine (minutes)
 	$(BIN)/pytest -m images tests/pipelines/test_images.py

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench import bench, gpu, parts, scale, serving
+from bench import bench, gpu, parts, scale, serving, shadow
 from feedforward.core import atomic_files, paths
 
 
@@ -17,7 +17,8 @@ def main() -> None:
 def page(reports: Mapping[str, Mapping[str, Any]]) -> str:
     """The page: job, parts, serving, scale and GPU, each with its baseline, if measured."""
     sections = ["# Performance, as measured", "Written by `make bench`; [performance.md](performance.md) explains it."]
-    for name, show in (("bench", _bench), ("parts", _parts), ("serving", _serving), ("scale", _scale), ("gpu", _gpu)):
+    shown = {"bench": _bench, "parts": _parts, "serving": _serving, "shadow": _shadow, "scale": _scale, "gpu": _gpu}
+    for name, show in shown.items():
         if name in reports:
             quick = ["**Quick run: the figures mean nothing.**"] if reports[name].get("quick") else []
             sections += [*show(reports[name]), *quick]
@@ -89,6 +90,20 @@ def _serving(report: Mapping[str, Any]) -> list[str]:
         rounds,
         markdown(serving.table(report)),
         markdown(serving.targets_table(report)),
+    ]
+
+
+def _shadow(report: Mapping[str, Any]) -> list[str]:
+    text = (
+        f"Medians of {report['pairs']} pairs: one service without a shadow, one with it, in alternating order. The"
+        " clients and the shadow run on the same cores as the services."
+    )
+    return [
+        "## What a shadow costs the caller",
+        machine(report["machine"]),
+        text,
+        markdown(shadow.table(report)),
+        markdown(shadow.targets_table(report)),
     ]
 
 

@@ -144,10 +144,10 @@ def _png(picture: Image.Image) -> str:
 
 
 @contextlib.contextmanager
-def ours() -> Iterator[int]:
-    """The port of a service of this checkout."""
+def ours(**variables: str) -> Iterator[int]:
+    """The port of a service of this checkout. variables: of its environment."""
     command = [sys.executable, "-m", "feedforward.cli", "serve", "--port", "0"]
-    with _started(command, stdout=subprocess.PIPE) as process:
+    with _started(command, stdout=subprocess.PIPE, **variables) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline().split()[0].rpartition(b":")[2])
         _wait(process, port, "/ready")
@@ -166,9 +166,9 @@ def mlflows(name: str) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def _started(command: Sequence[str], stdout: int) -> Iterator["subprocess.Popen[bytes]"]:
+def _started(command: Sequence[str], stdout: int, **variables: str) -> Iterator["subprocess.Popen[bytes]"]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # MLflow calls uvicorn by name
-    environment = os.environ | {"PATH": path, "MLFLOW_TRACKING_URI": settings.tracking_uri()}
+    environment = os.environ | {"PATH": path, "MLFLOW_TRACKING_URI": settings.tracking_uri()} | variables
     process = subprocess.Popen(command, stdout=stdout, stderr=subprocess.DEVNULL, env=environment)
     try:
         yield process
@@ -212,12 +212,14 @@ def check_alike(one: Sequence[Mapping[str, float]], other: Sequence[Mapping[str,
             raise SystemExit(f"the two servers give different answers: {left} and {right}")
 
 
-async def load(port: int, path: str, bodies: Sequence[Mapping[str, Any]], seconds: float) -> Load:
-    """CLIENTS clients for `seconds`, after a tenth of that to warm up; each sends at least one request."""
+async def load(
+    port: int, path: str, bodies: Sequence[Mapping[str, Any]], seconds: float, number: int = CLIENTS
+) -> Load:
+    """`number` clients for `seconds`, after a tenth of that to warm up; each sends at least one request."""
     requests = [_request(port, path, body) for body in bodies]
     loop = asyncio.get_running_loop()
     began = time.perf_counter() + seconds / 10
-    clients = [_Client(requests[number:] + requests[:number], began, began + seconds) for number in range(CLIENTS)]
+    clients = [_Client(requests[first:] + requests[:first], began, began + seconds) for first in range(number)]
     for client in clients:
         await loop.create_connection(lambda client=client: client, "127.0.0.1", port)
     await asyncio.gather(*(client.done for client in clients))

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from faults import ROOT, workspace
+from faults import workspace
 
 PACKAGES = ("psycopg2", "asyncpg", "boto3", "moto", "prefect_dask")
 BUCKETS = ("dvc", "mlflow")
@@ -196,12 +196,14 @@ class Tracking(Part):
 
 
 class Orchestration(Part):
-    """Prefect's server as `make server` starts it; database: None for sqlite in its folder."""
+    """Prefect's server as `make server` starts it, in a workspace of its own; database: None for sqlite there."""
 
     def __init__(self, folder: Path, database: str | None = None) -> None:
         port = free_port()
         self.address = f"http://127.0.0.1:{port}/api"
-        own = {"FEEDFORWARD_ROOT": str(ROOT), "PREFECT_HOME": str(folder / ".prefect")}
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "params.yaml").touch()
+        own = {"FEEDFORWARD_ROOT": str(folder), "PREFECT_HOME": str(folder / ".prefect")}
         if database:
             own["PREFECT_API_DATABASE_CONNECTION_URL"] = database
         command = [PYTHON, "-m", "pipelines.operations", "server", "--port", str(port)]

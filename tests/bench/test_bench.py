@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import bench, floors, measure, page, parts, scale, serving, workspace
+from bench import bench, floors, measure, page, parts, scale, serving, shadow, workspace
 from bench.floors import Work
 from feedforward.config.schema import load_params
 from feedforward.data.splits import MultiHot, Split, Subset
@@ -238,3 +238,22 @@ def test_bytes_of_the_remote_are_those_of_the_lock(tmp_path: Path) -> None:
     stages = {stage: {"outs": [{"path": path, "size": size} for path, size in found]} for stage, found in outs.items()}
     lock.write_text(json.dumps({"stages": stages}))
     assert scale.remote_bytes(lock) == {"a": 13, "trained": 11}
+
+
+# --- shadow ------------------------------------------------------------------------------------------------------
+
+
+def test_the_cost_of_a_shadow_is_judged_by_pairs() -> None:
+    def loads(*p50: float) -> list[dict[str, float]]:
+        return [{"rate": 1000.0, "p50": value, "p99": 4 * value, "cpu": 100.0} for value in p50]
+
+    row = {
+        "loads": {shadow.WITHOUT: loads(1, 2, 4), shadow.WITH: loads(1, 2.1, 6)},
+        "shadow": {"answered": 9.0, "compared": 7.0, "dropped": 2.0},
+    }
+    report = {"rows": {"reviews": row}, "pairs": 3, "machine": measure.machine(), "quick": False}
+    assert shadow.ratios(row, "p50") == [1, 1.05, 1.5]
+    assert shadow.targets_table(report)[1] == [
+        "reviews: p50, with / without a shadow, median of the pairs", "1.1", "1.050 (1.00-1.50)", "met",
+    ]  # fmt: skip
+    assert "| reviews, with a shadow | 1000 | 2.10 | 8.40 | 100 | 9 | 7 | 2 |" in page.page({"shadow": report})

@@ -49,7 +49,7 @@ def _exclusive(temporary: Path) -> IO[bytes]:
     The lock belongs to the file, not to its name: whoever waited opens the name again, because the file was renamed.
     """
     while True:
-        file = os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT, 0o666), "wb")
+        file = open(temporary, "wb", opener=_without_truncation)  # noqa: SIM115  keeps the name, unlike fdopen
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             if temporary.exists() and os.path.samestat(os.fstat(file.fileno()), temporary.stat()):
@@ -59,6 +59,10 @@ def _exclusive(temporary: Path) -> IO[bytes]:
             file.close()
             raise
         file.close()
+
+
+def _without_truncation(path: str, _: int) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
 
 
 @contextlib.contextmanager

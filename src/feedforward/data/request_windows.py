@@ -96,7 +96,7 @@ def recorded(dataset: str) -> list[dict[str, Any]]:
     """The distances of the latest windows, oldest first.
 
     An entry: `time`, `began`, `version`, `asked`, `samples`; `distances` (measurement → `name`, `value`, `bound`, `p`
-    of its largest distance); `drifted` (number of distances that are drift) and `farthest` (one line, or null).
+    and `drift` of its largest distance); `drifted` (number of distances that are drift); `farthest` (a line or null).
     """
     path = paths.request_drift(dataset)
     if path.is_file() and path.stat().st_size > MAX_BYTES:

@@ -11,12 +11,14 @@ interrupted move is visible in the log and can be finished (`champion.reconcile`
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from feedforward.core import append_only_log, paths
-from feedforward.promotion.policy import Gain
 from feedforward.tracking import model_version
 from feedforward.tracking.model_version import Version
+
+if TYPE_CHECKING:
+    from feedforward.promotion.policy import Gain  # the service reads decisions, and needs no SciPy
 
 PROMOTED, KEPT, REFUSED = "promoted", "kept", "refused"  # decisions about a challenger
 WAITING = "waiting"  # better than the champion, but the shadow has not compared enough requests yet
@@ -35,7 +37,7 @@ def append(
     reason: str,
     version: Version | None = None,
     before: Version | None = None,
-    gain: Gain | None = None,
+    gain: "Gain | None" = None,
 ) -> Entry:
     """Append a line and return it. before: the champion when the decision was made."""
     number = before.number if before else None

@@ -26,13 +26,11 @@ from feedforward.promotion import bundle, candidate, evaluation_process
 from feedforward.promotion.bundle import Servable
 from feedforward.promotion.policy import Evidence
 from feedforward.tracking import LoggedRun, model_versions
-from feedforward.tracking.model_version import Version
+from feedforward.tracking.model_version import FIGURES, HOLDOUT_MODELS, Version
 
 if TYPE_CHECKING:
     from feedforward.tracking.registry import Registry
 
-FIGURES = "evaluation"  # tag: figures of the evaluation, JSON
-HOLDOUT_MODELS = "holdout_models"  # folder; and tag: [[seed, SHA-256 of the manifest], …], the model's own seed first
 TIMEOUT = 600.0  # s for the process
 
 
@@ -47,7 +45,7 @@ def evaluate(params: Params, name: str, run: LoggedRun, version: Version, regist
         DataError: it was changed, cannot be loaded, or gives wrong answers.
         EvaluationFailed: the process ended without a result, or the registry did not answer.
     """
-    if is_evaluated(version):
+    if version.is_evaluated:
         return version
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -62,11 +60,6 @@ def evaluate(params: Params, name: str, run: LoggedRun, version: Version, regist
     tags = {FIGURES: atomic_files.canonical_json(figures), HOLDOUT_MODELS: atomic_files.canonical_json(digests)}
     registry.tag(version, tags)
     return dataclasses.replace(version, tags={**version.tags, **tags})
-
-
-def is_evaluated(version: Version) -> bool:
-    """Whether the version's figures and holdout models are known."""
-    return FIGURES in version.tags and HOLDOUT_MODELS in version.tags
 
 
 def verify(name: str, version: Version) -> None:
@@ -116,7 +109,7 @@ def holdout_models(version: Version) -> list[Servable]:
     Raises:
         DataError: one was changed, or the version was never evaluated.
     """
-    if not is_evaluated(version):
+    if not version.is_evaluated:
         raise DataError(f"{version.name}: was never evaluated; run `feedforward promote {version.dataset}`")
     digests = json.loads(version.tags[HOLDOUT_MODELS])
     return [bundle.read(model_versions.folder(version, f"{HOLDOUT_MODELS}/{seed}"), digest) for seed, digest in digests]

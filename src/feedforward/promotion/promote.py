@@ -151,7 +151,7 @@ def _decide(
     _, held_out = validation_split.fixed(Split.load(paths.vectorized(name) / "train"), dataset)
     validation = held_out.copied()
     models = evaluation.holdout_models(version)
-    figures = json.loads(version.tags[evaluation.FIGURES])
+    figures = json.loads(version.tags[model_version.FIGURES])
     measured = {key: value for key, value in run.metrics.items() if not key.startswith("system/")}
     evidence = evaluation.evidence(models, models[0], validation)
     candidate = Candidate(evidence, {**measured, **figures}, int(figures["bytes"]), figures["latency_ms"])
@@ -203,7 +203,7 @@ def _add_card(
         params=run.params,
         test_metrics=candidates.final_metrics(params, name, run, registry),
         own_test_metrics={key: value for key, value in sorted(run.metrics.items()) if key.startswith("test_")},
-        figures=json.loads(version.tags[evaluation.FIGURES]),
+        figures=json.loads(version.tags[model_version.FIGURES]),
         losses=[float(mean) for mean in losses.mean(axis=1)],
         accuracy=float(hits.mean()) if hits.size else None,
         r2=candidate.evidence.r2,

@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from feedforward.core import atomic_files, paths
 from feedforward.core.errors import DataError
-from feedforward.promotion import audit_log, champion, evaluation
+from feedforward.promotion import audit_log, champion
 from feedforward.tracking import model_version
 from feedforward.tracking.model_version import Version
 
@@ -78,7 +78,7 @@ class Evidence:
 def may_answer(version: Version) -> bool:
     """Whether a challenger may answer requests: it was evaluated, and neither refused nor rolled back."""
     decision = version.tags.get(champion.DECISION)
-    return evaluation.is_evaluated(version) and decision not in (audit_log.REFUSED, audit_log.ROLLED_BACK)
+    return version.is_evaluated and decision not in (audit_log.REFUSED, audit_log.ROLLED_BACK)
 
 
 def identity(version: Version) -> Identity:

@@ -60,7 +60,7 @@ def _outputs(
     version: Version, served: Servable, requests: Features, train: Split, dataset: Dataset
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
     """Outputs of the holdout model for validation samples and for the requests; None for a version without one."""
-    if not evaluation.is_evaluated(version):
+    if not version.is_evaluated:
         return None
     model = evaluation.holdout_models(version)[0]
     own = candidate.encoder_of(version.dataset, dataset)
@@ -74,7 +74,7 @@ def _entry(
 ) -> dict[str, Any]:
     largest = {kind: max(distances, key=lambda one: one.value) for kind, distances in by_kind.items()}
     rows = {
-        kind: {"name": one_line(one.name), "value": one.value, "bound": one.bound, "p": one.p}
+        kind: {"name": one_line(one.name), "value": one.value, "bound": one.bound, "p": one.p, "drift": one in drifted}
         for kind, one in largest.items()
     }
     entry = {"time": window.ended, "began": window.began, "version": window.version, "asked": window.asked}

@@ -62,17 +62,19 @@ class RequestReservoir:
             enough = len(self._rows) >= min(MINIMUM, self.capacity)
             if not enough or time.monotonic() - self._start < seconds:
                 return None
-            number, digest = self._version
-            began, ended = (moment.isoformat(timespec="seconds") for moment in (self._began, datetime.now(UTC)))
-            window = Window(number, digest, began, ended, self._asked, self._features())
+            (number, digest), rows, asked, began = self._version, self._rows, self._asked, self._began
+            columns = self._columns if self._sparse else None
             self._begin(self._version)
-            return window
+        begun, ended = (moment.isoformat(timespec="seconds") for moment in (began, datetime.now(UTC)))
+        return Window(number, digest, begun, ended, asked, _stacked(rows, columns))  # no request waits for the copies
 
-    def _features(self) -> Features:
-        if self._sparse:
-            indptr = np.concatenate([[0], np.cumsum([len(row) for row in self._rows])]).astype(np.int64)
-            return MultiHot(indptr, np.concatenate(self._rows), self._columns)
-        return np.stack(self._rows)
+
+def _stacked(rows: list[Row], columns: int | None) -> Features:
+    """The rows as one array; columns: number of features of multi-hot rows, None for dense ones."""
+    if columns is None:
+        return np.stack(rows)
+    indptr = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
+    return MultiHot(indptr, np.concatenate(rows), columns)
 
 
 def _row(features: Features, number: int) -> Row:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 CHAMPION, CHALLENGER = "champion", "challenger"
 SERVED = "served"  # folder of a version with the files that are served
 DIGEST = "digest"  # tag: SHA-256 of that folder's manifest
+FIGURES = "evaluation"  # tag: figures of the evaluation, JSON
+HOLDOUT_MODELS = "holdout_models"  # folder; and tag: [[seed, SHA-256 of the manifest], …], the model's own seed first
 
 
 @dataclass(frozen=True)
@@ -21,3 +23,8 @@ class Version:
     def name(self) -> str:
         """Name for messages, such as `imdb version 3`."""
         return f"{self.dataset} version {self.number}"
+
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether figures and holdout models of the version are known."""
+        return FIGURES in self.tags and HOLDOUT_MODELS in self.tags

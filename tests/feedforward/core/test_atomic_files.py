@@ -209,3 +209,8 @@ def test_the_digest_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
     content = bytes(range(256)) * 5000
     (tmp_path / "file").write_bytes(content)
     assert atomic_files.file_digest(tmp_path / "file") == hashlib.sha256(content).hexdigest()
+
+
+def test_a_file_that_is_written_has_the_name_of_its_path(tmp_path: Path) -> None:
+    with atomic_files.writing(tmp_path / "data") as file:
+        assert Path(file.name).parent == tmp_path  # where archives put their temporary files

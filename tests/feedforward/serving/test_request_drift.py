@@ -104,7 +104,7 @@ def test_drift_of_the_requests_is_measured_shown_and_a_reason_only_with_labels(
         assert f'feedforward_request_distance{{dataset="{NAME}",measurement="features"}}' in text
         assert f'feedforward_request_drifted{{dataset="{NAME}"}} 0.0' not in text
         page = service.client.get("/monitoring")
-        assert "<strong>Drift</strong>" in page.text
+        assert "<strong>Drift</strong> in the latest window: " in page.text
         assert page.text.count("<svg") == 4
         assert "script" not in page.text
     line = policy.request_drift(NAME)

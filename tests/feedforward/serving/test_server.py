@@ -112,3 +112,9 @@ def test_the_last_known_champion_serves_while_the_tracking_server_is_down(
             state = httpx.get(f"{address}/ready", timeout=PATIENCE).json()
             assert state["champions"] == {NAME: 1}
             assert NAME in state["problems"]
+
+
+def test_the_service_starts_without_heavy_libraries() -> None:
+    script = "import sys, feedforward.serving.server; print(*{'scipy', 'mlflow', 'pandas', 'keras'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert not done.stdout.strip()

@@ -1,0 +1,221 @@
+"""The service with and without a shadow, in pairs: `python -m bench.shadow`, or `make bench`.
+
+Two services of one champion run side by side, and clients on loopback send texts as long as reviews, or pictures, to
+one and then to the other; in every second pair the order is reversed. The clients share the cores of the machine with
+both.
+The versions are the latest final run, registered twice in a temporary copy of the store.
+Writes reports/bench/shadow.json.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import shutil
+import statistics
+import tempfile
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import psutil
+from ruamel.yaml import YAML
+
+from bench import measure, serving
+from bench.bench import Target, aligned
+from feedforward.config.schema import load_params
+from feedforward.core import atomic_files, paths
+from feedforward.core.errors import DataError
+from feedforward.promotion import candidate
+from feedforward.serving import prediction
+from feedforward.tracking import model_version, model_versions, open_store
+
+CLIENTS = (4, 32)
+WITHOUT, WITH = "without", "with"
+COST = Target("{}: {}, with / without a shadow, median of the pairs", 1.10)
+
+
+def main() -> None:
+    """Measure, write, print; report datasets without a finished final run."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / "shadow.json")
+    parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("--seconds", type=float, default=5.0, help="per pair and service")
+    parser.add_argument("--quick", action="store_true", help="one pair of one second, to test the benchmark itself")
+    options = parser.parse_args()
+    if options.quick:
+        options.pairs, options.seconds = 1, 1.0
+    report = measure_all(options.pairs, options.seconds) | {"quick": options.quick}
+    if not report["rows"]:  # said already
+        return
+    atomic_files.write_json(options.json, report)
+    print(text(report))
+
+
+def measure_all(pairs: int, seconds: float) -> dict[str, Any]:
+    """Loads of both services, by dataset, kind of sample and number of clients."""
+    machine, rows = measure.machine(), {}
+    with tempfile.TemporaryDirectory(prefix="feedforward-shadow-") as name:
+        folder = Path(name)
+        _copy_store(folder / "mlruns")
+        with _store(folder / "mlruns"):
+            for dataset in load_params().datasets:
+                try:
+                    _register(dataset)
+                except DataError as error:
+                    print(error, flush=True)
+                    continue
+                rows |= _dataset(folder, dataset, pairs, seconds)
+    return {"machine": machine, "pairs": pairs, "rows": rows}
+
+
+def _dataset(folder: Path, name: str, pairs: int, seconds: float) -> dict[str, Any]:
+    sent = serving.samples(prediction.champion(name))
+    with _service(folder / WITHOUT, None) as one, _service(folder / WITH, "challenger") as other:
+        services, rows = {WITHOUT: one, WITH: other}, {}
+        for kind, some in sent.items():
+            bodies = [{"samples": [sample]} for sample in some]
+            for clients in CLIENTS:
+                before, loads = _counts(other[0]), dict[str, list[Any]]({WITHOUT: [], WITH: []})
+                for number in range(pairs):
+                    for key in (WITHOUT, WITH) if number % 2 == 0 else (WITH, WITHOUT):
+                        loads[key].append(_measured(*services[key], f"/predict/{name}", bodies, seconds, clients))
+                        print(kind, clients, key, loads[key][-1], flush=True)
+                after = _counts(other[0])
+                shadow = {key: after[key] - before[key] for key in after}
+                rows[f"{kind}, {clients} clients"] = {"loads": loads, "shadow": shadow}
+        return rows
+
+
+def _measured(
+    port: int, process: psutil.Process, path: str, bodies: list[dict[str, Any]], seconds: float, clients: int
+) -> dict[str, float]:
+    """The load, and CPU time of the service per request in µs (not that of the shadow's process)."""
+    before, answered = process.cpu_times(), _counts(port)["answered"]
+    load = asyncio.run(serving.load(port, path, bodies, seconds, clients))
+    after = process.cpu_times()
+    used = after.user + after.system - before.user - before.system
+    return {**asdict(load), "cpu": 1e6 * used / (_counts(port)["answered"] - answered)}
+
+
+# --- services ------------------------------------------------------------------------------------
+
+
+def _copy_store(target: Path) -> None:
+    """A copy of the store whose files are hard links where the file system permits it; the database is copied."""
+
+    def link(source: str, destination: str) -> None:
+        try:
+            if Path(source).name.startswith("mlflow.db"):
+                raise OSError
+            os.link(source, destination)
+        except OSError:
+            shutil.copy2(source, destination)
+
+    shutil.copytree(paths.store(), target, copy_function=link)
+
+
+@contextlib.contextmanager
+def _store(folder: Path) -> Iterator[None]:
+    os.environ["FEEDFORWARD_STORE"] = str(folder)
+    try:
+        open_store()  # corrects the locations of artifacts
+        yield
+    finally:
+        del os.environ["FEEDFORWARD_STORE"]
+
+
+def _register(name: str) -> None:
+    """Register the latest final run as champion, and once more as an evaluated challenger.
+
+    Raises:
+        DataError: there is no run of the current data and parameters.
+    """
+    from feedforward.tracking.registry import Registry
+
+    params, registry = load_params(), Registry()
+    run = candidate.choose(params, name, registry, None)
+    champion = candidate.register(params, name, run, registry)
+    served = model_versions.folder(champion, model_version.SERVED)
+    tags = {model_version.DIGEST: champion.tags[model_version.DIGEST], "variants": "{}"}
+    challenger = registry.register(name, run.run_id, {model_version.SERVED: served}, tags)
+    registry.tag(challenger, {model_version.FIGURES: "{}", model_version.HOLDOUT_MODELS: "[]"})
+    registry.set_alias(champion, model_version.CHAMPION)
+    registry.set_alias(challenger, model_version.CHALLENGER)
+
+
+@contextlib.contextmanager
+def _service(folder: Path, shadow: str | None) -> Iterator[tuple[int, psutil.Process]]:
+    """Port and process of a service whose params.yaml differs in `serving.shadow` alone."""
+    yaml = YAML()
+    values = yaml.load(paths.params())
+    values.setdefault("serving", {})["shadow"] = shadow
+    folder.mkdir(exist_ok=True)
+    with (folder / "params.yaml").open("w", encoding="utf-8") as file:
+        yaml.dump(values, file)
+    running = {process.pid for process in psutil.Process().children()}
+    with serving.ours(FEEDFORWARD_ROOT=str(folder)) as port:
+        [process] = [process for process in psutil.Process().children() if process.pid not in running]
+        yield port, process
+
+
+def _counts(port: int) -> dict[str, float]:
+    """Requests that were answered, that the shadow has compared, and that were dropped."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as response:
+        lines = response.read().decode().splitlines()
+    names = {
+        'feedforward_requests_total{path="predict",status="200"}': "answered",
+        "feedforward_shadow_requests{": "compared",
+        "feedforward_shadow_dropped_total{": "dropped",
+    }
+    counts = dict.fromkeys(names.values(), 0.0)
+    for line in lines:
+        for start, key in names.items():
+            if line.startswith(start):
+                counts[key] += float(line.rpartition(" ")[2])
+    return counts
+
+
+# --- show ----------------------------------------------------------------------------------------
+
+
+def ratios(row: Mapping[str, Any], key: str) -> list[float]:
+    """With a shadow, divided by without, for each pair. key: `p50`, `p99` or `cpu`."""
+    both = zip(row["loads"][WITH], row["loads"][WITHOUT], strict=True)
+    return [one[key] / other[key] for one, other in both]
+
+
+def table(report: Mapping[str, Any]) -> list[list[str]]:
+    """A header and a row for each kind of sample, number of clients and service."""
+    rows = [["", "requests/s", "p50 ms", "p99 ms", "CPU µs", "answered", "compared", "dropped"]]
+    for name, row in report["rows"].items():
+        for service, loads in row["loads"].items():
+            rate, p50, p99, cpu = (statistics.median(load[k] for load in loads) for k in ("rate", "p50", "p99", "cpu"))
+            counts = [f"{row['shadow'][key]:.0f}" if service == WITH else "" for key in row["shadow"]]
+            cells = [f"{name}, {service} a shadow", f"{rate:.0f}", f"{p50:.2f}", f"{p99:.2f}", f"{cpu:.0f}"]
+            rows.append([*cells, *counts])
+    return rows
+
+
+def targets_table(report: Mapping[str, Any]) -> list[list[str]]:
+    """A header and a row for each target, with the range of the pairs."""
+    rows = [["target", "limit", "measured", ""]]
+    for name, row in report["rows"].items():
+        for key in ("p50", "p99", "cpu"):
+            each = ratios(row, key)
+            value = statistics.median(each)
+            measured = f"{value:.3f} ({min(each):.2f}-{max(each):.2f})"
+            rows.append([COST.name.format(name, key), f"{COST.limit:g}", measured, COST.verdict(value)])
+    return rows
+
+
+def text(report: Mapping[str, Any]) -> str:
+    """Both tables, for a terminal."""
+    note = "QUICK: the figures mean nothing\n" if report["quick"] else ""
+    return note + "\n\n".join(aligned(rows) for rows in (table(report), targets_table(report)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,216 @@
+"""The loop after a promotion, on the servers that projects share: shadow, canary, drift, alert, retraining, rollback.
+
+Two projects have a dataset of one name with different labels, in one MLflow server over PostgreSQL with proxied
+artifacts on an S3 store, and one Prefect server. `make stack`; minutes.
+"""
+
+import contextlib
+import json
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from faults import ROOT, stack, workspace
+from faults.stack import Stack
+from faults.workspace import FEEDFORWARD, NAME
+
+LACKING = stack.missing()
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.slow,
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif(bool(LACKING), reason=LACKING),
+]
+PATIENCE = 120  # s
+OPERATIONS = (sys.executable, "-m", "pipelines.operations")
+WATCH = "from pipelines import environment; environment.apply(); from pipelines import request_alerts as alerts; "
+WATCH += "print(alerts.watch(return_state=True).name)"
+SERVING = {"refresh": 0.5, "shadow": "challenger", "canary": 0.3, "reservoir": 60, "reservoir_seconds": 0.5}
+GIVEN = 6  # labeled samples
+DRIFTED = "film film the film"
+
+
+class Project:
+    """A workspace on the shared servers."""
+
+    def __init__(self, folder: Path, shared: Stack, name: str, labels: list[str]) -> None:
+        self.folder, self.shared = folder, shared
+        data = workspace.tiny()["datasets"][NAME]
+        data |= {"labels": labels}
+        data["expectations"] |= {"class_share": [0.4, 0.6]}
+        workspace.prepare(folder)
+        self.data = data
+        self.change(
+            project=name,
+            datasets={NAME: data},
+            serving=SERVING,
+            promotion={"holdout_models": 1, "shadow": {"requests": 20, "agreement": 0.3}},
+            retraining={"use_feedback": True, "minimum_new_samples": GIVEN, "schedule": {"cron": None}},
+        )
+
+    def change(self, **values: Any) -> None:
+        workspace.change(self.folder, values)
+
+    def run(self, *command: str) -> str:
+        done = workspace.run(self.folder, *command, **self.shared.environment)
+        assert done.returncode == 0, f"{command}: {done.stdout[-1500:]}{done.stderr[-3000:]}"
+        return done.stdout
+
+    def feedforward(self, *arguments: str) -> dict[str, Any]:
+        return dict(json.loads(self.run(*FEEDFORWARD, *arguments, "--json")))
+
+    def train(self, epochs: int) -> None:
+        """Train the final model for so many epochs."""
+        training = {**self.data["training"], "final": {"variant": "original", "epochs": epochs}}
+        self.change(datasets={NAME: {**self.data, "training": training}})
+        self.run(*workspace.REPRO)
+
+    def decision(self) -> str:
+        """The last one in the audit log."""
+        lines = (self.folder / "mlruns" / "audit.jsonl").read_text().splitlines()
+        return str(json.loads(lines[-1])["decision"])
+
+    def windows(self) -> list[dict[str, Any]]:
+        path = self.folder / "data" / "requests" / f"{NAME}.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+    @contextlib.contextmanager
+    def service(self) -> Iterator[httpx.Client]:
+        environment = workspace.environment(self.folder, **self.shared.environment)
+        command = [*FEEDFORWARD, "serve", "--port", "0"]
+        process = subprocess.Popen(command, cwd=self.folder, env=environment, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        try:
+            with httpx.Client(base_url=process.stdout.readline().split()[0], timeout=PATIENCE) as client:
+                until(lambda: client.get("/ready").status_code == 200)
+                yield client
+        finally:
+            process.terminate()
+            assert process.wait(PATIENCE) == 0
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    end = time.monotonic() + PATIENCE
+    while not (value := condition()):
+        assert time.monotonic() < end, f"not so after {PATIENCE} s"
+        time.sleep(0.1)
+    return value
+
+
+def ask(client: httpx.Client, text: str) -> dict[str, Any]:
+    response = client.post(f"/predict/{NAME}", json={"samples": [text]})
+    assert response.status_code == 200, response.text
+    return dict(response.json())
+
+
+def champion(client: httpx.Client) -> Any:
+    """Its number."""
+    return client.get("/ready").json()["champions"][NAME]
+
+
+def challenger(client: httpx.Client) -> Any:
+    """Its number, or why there is none."""
+    return client.get("/health").json()["challengers"][NAME]
+
+
+def reviews(part: str) -> list[str]:
+    with tarfile.open(next((ROOT / "samples").glob("reviews*"))) as archive:
+        names = [member for member in archive.getmembers() if part in member.name and member.isfile()]
+        return [content.read().decode() for member in names if (content := archive.extractfile(member))]
+
+
+@pytest.fixture
+def projects(tmp_path: Path) -> Iterator[tuple[Project, Project]]:
+    with stack.started() as shared:
+        one = Project(tmp_path / "one", shared, "one", ["negative", "positive"])
+        two = Project(tmp_path / "two", shared, "two", ["bad", "good"])
+        for project in (one, two):
+            project.train(epochs=1)
+            assert project.feedforward("promote", NAME)["promoted"]
+        yield one, two
+
+
+def test_the_loop_after_a_promotion(projects: tuple[Project, Project]) -> None:
+    one, two = projects
+    texts = reviews("test/")
+    one.train(epochs=6)
+    waiting = one.feedforward("promote", NAME)
+    assert (waiting["promoted"], waiting["version"], one.decision()) == (False, 2, "waiting"), waiting
+    with one.service() as client, two.service() as other:
+        until(lambda: challenger(client) == 2)
+        assert "there is no challenger" in challenger(other)
+        _shadow_and_canary(client, texts[:150])
+        assert one.feedforward("promote", NAME)["promoted"]
+        until(lambda: champion(client) == 2)
+        until(lambda: "there is no challenger" in str(challenger(client)))
+        _drift_and_alert(one, client, texts)
+        _retraining(one, client)
+        one.run(*FEEDFORWARD, "rollback", NAME, "--reason", "tried")
+        until(lambda: champion(client) == 1)
+        answer = ask(other, texts[0])
+        assert (answer["version"], "canary" in answer) == (1, False)
+        assert set(answer["predictions"][0]["probabilities"]) == {"bad", "good"}
+    assert [period["version"] for period in one.feedforward("history", NAME)["periods"]] == [1, 2, 1]
+    assert [period["version"] for period in two.feedforward("history", NAME)["periods"]] == [1]
+    assert not two.windows() or not two.windows()[-1]["drifted"]
+
+
+def _shadow_and_canary(client: httpx.Client, texts: list[str]) -> None:
+    """A share of the answers is the challenger's, and it answers the others in the shadow."""
+    until(lambda: client.get("/health").json()["shadow"] == "running")
+    answers = [ask(client, text) for text in texts]
+    marked = [answer for answer in answers if answer.get("canary")]
+    assert {answer["version"] for answer in marked} == {2}
+    assert {answer["version"] for answer in answers if answer not in marked} == {1}
+    assert 20 < len(marked) < 75, "of 150 with probability 0.3, within four standard deviations"
+
+    def compared() -> bool:
+        line = f'feedforward_shadow_requests{{dataset="{NAME}"}} '
+        counts = [row for row in client.get("/metrics").text.splitlines() if row.startswith(line)]
+        if not counts or float(counts[0].rpartition(" ")[2]) < 30:
+            ask(client, texts[len(counts)])
+            return False
+        return True
+
+    until(compared)
+    time.sleep(6)  # the figures are written every 5 s
+
+
+def _drift_and_alert(project: Project, client: httpx.Client, texts: list[str]) -> None:
+    """Requests like the training data raise no alarm; others do, and the automation writes one message."""
+    project.run(*OPERATIONS, "deploy")
+    for text in texts[:70]:
+        ask(client, text)
+    ordinary = until(lambda: [window for window in project.windows() if window["version"] == 2])
+    assert not ordinary[-1]["drifted"], ordinary
+    for _ in range(140):
+        ask(client, DRIFTED)
+    until(lambda: project.windows()[-1]["drifted"])
+    assert "Drifted" in project.run(sys.executable, "-c", WATCH)
+    messages = project.shared.orchestration.folder / "mlruns" / "notifications.jsonl"
+    until(lambda: messages.is_file() and messages.read_text())
+    assert f"{NAME}: the requests to version 2 have drifted" in json.loads(messages.read_text().splitlines()[0])["body"]
+
+
+def _retraining(project: Project, client: httpx.Client) -> None:
+    """Without labels drift is a warning; with labels it is a reason."""
+    plan = project.feedforward("retrain", "--dry-run")
+    assert not plan["retrain"], plan
+    assert any("there are no labeled samples to train on" in line for line in plan["remarks"])
+    for number in range(GIVEN):
+        sample = f"the film was great {'and moving ' * (number + 1)}"
+        answer = client.post(f"/incoming/{NAME}", json={"sample": sample, "label": "positive"})
+        assert answer.json() == {"stored": True}
+    plan = project.feedforward("retrain", "--dry-run")
+    assert any("drift of the requests" in line for line in plan["reasons"]), plan
+    project.run(*FEEDFORWARD, "retrain")
+    lines = (project.folder / "mlruns" / "retrainings.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["outcome"] == "trained"
+    assert "version 3" in json.loads(lines[-1])["gate"][NAME]
