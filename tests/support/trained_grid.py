@@ -1,21 +1,19 @@
-"""Trains `original` and `l2` and further combinations on the small texts, as `train` and `sweep` do."""
+"""Trains `original`, `l2` and further combinations on the small texts; a sweep over them has the same runs."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from small_data import params
+from small_data import params, values
 
-from feedforward.experiments import plan, runner, sweep
-from feedforward.experiments.search_space import Axis, Value
+from feedforward.experiments import plan, runner
 
 if TYPE_CHECKING:
     from feedforward.tracking import Store
 
 
-def train_grid(store: "Store", points: Sequence[Mapping[str, Value]], seeds: int) -> None:
-    chosen = params(seeds=seeds)
-    for pack in plan.plan(chosen, "fair", ["notes"], ["original", "l2"]):
+def train_grid(store: "Store", points: Sequence[Mapping[str, float]], seeds: int) -> None:
+    variants = {name: values()["variants"][name] for name in ("original", "l2")}
+    variants |= {f"point-{number}": dict(point) for number, point in enumerate(points)}
+    chosen = params(seeds=seeds, variants=variants)
+    for pack in plan.plan(chosen, "fair", ["notes"]):
         runner.train_pack(pack, chosen, store)
-    requested = sweep.Sweep(chosen, "notes", "original", [Axis(field, ()) for field in points[0]], seeds)
-    for pack, changed in sweep.trials(requested, [dict(point) for point in points])[1]:
-        runner.train_pack(pack, changed, store)
