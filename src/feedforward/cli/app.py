@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from feedforward.cli import data, operations, pages, serving, sweep, training, versions
+from feedforward.cli import archive, data, operations, pages, serving, sweep, training, versions
 from feedforward.cli.output import escaped, message
 from feedforward.core import environment, logs
 from feedforward.core.errors import FeedforwardError, ParamsError, of_system
@@ -60,9 +60,12 @@ COMMANDS = (
         "Examples: feedforward predict imdb 'a fine film' --variant all   ·   feedforward predict mnist digit.png",
     ),
     (serving.serve, "Example: feedforward serve --port 8080"),
+    (pages.playground, "Example: feedforward playground imdb --out imdb.html"),
+    (archive.export, "Examples: feedforward export result.zip   ·   feedforward export result"),
+    (archive.import_, "Examples: feedforward import result.zip   ·   feedforward import result.zip --to elsewhere"),
 )
 for _command, _epilog in COMMANDS:
-    app.command(epilog=_epilog)(_command)
+    app.command(_command.__name__.rstrip("_"), epilog=_epilog)(_command)  # `import` is a word of Python
 
 
 def _print_version(wanted: bool) -> None:
@@ -116,7 +119,7 @@ def main() -> None:
 def _usage_problem(error: typer.TyperException) -> str:
     """Message about an invalid command line; empty if the help was printed instead."""
     problem = error.format_message().rstrip(".")
-    names = {command.__name__ for command, _ in COMMANDS}
+    names = {command.__name__.rstrip("_") for command, _ in COMMANDS}
     program = " ".join(["feedforward", *(word for word in sys.argv[1:] if word in names)][:2])
     return f"{program}: {problem}; see {program} --help" if problem else ""
 

@@ -1,12 +1,13 @@
-"""The commands that write a page to keep or to pass on: lecture."""
+"""The commands that write a page to keep or to pass on: lecture, playground."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from feedforward.cli.options import dataset_names
+from feedforward.cli.options import DatasetArgument, JsonOption, dataset_names
 from feedforward.cli.output import escaped, message
 from feedforward.core.errors import DataError
 
@@ -47,3 +48,30 @@ def lecture(
     for story in stories:
         message(escaped(f"{story.findings.name}: {len(story.points)} combinations, {len(story.runs)} runs"))
     print(out)
+
+
+def playground(
+    dataset: DatasetArgument,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The page to write.")] = Path("playground.html"),
+    max_bytes: Annotated[
+        int | None, typer.Option(min=1, help="Size of the page; the largest variants are left out. Default: 5000000.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the champion and its variants into one page that answers without a service, a network or Python."""
+    from feedforward.config.schema import load_params
+    from feedforward.core import atomic_files
+    from feedforward.serving import playground_file, prediction
+
+    champion = prediction.champion(dataset, dataset=load_params().dataset(dataset))
+    page = playground_file.build(champion, max_bytes or playground_file.MAX_BYTES)
+    atomic_files.write_text(out, page.text)
+    size, left_out = len(page.text.encode()), dict(page.left_out)
+    if as_json:
+        written = {"file": str(out), "bytes": size, "variants": page.variants, "left_out": left_out}
+        print(json.dumps({**written, "rounding_moved": page.moved}, indent=2))
+        return
+    print(f"{out}: {size:,} bytes, champion and {', '.join(page.variants) or 'no variant'}")
+    if left_out:
+        wanted = size + sum(left_out.values()) + 1000
+        message(f"left out because of their size: {', '.join(left_out)}; include them with --max-bytes {wanted}")

@@ -10,6 +10,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from feedforward.core.errors import FeedforwardError
 from feedforward.data.readers.row_encoder import RowEncoder
 from feedforward.promotion.bundle import Servable
+from feedforward.reports import html_page
 from feedforward.reports.html_page import digests
 from feedforward.serving.handlers import Handlers
 from feedforward.serving.prediction import Champion
@@ -58,6 +59,11 @@ def interface(description: dict[str, Any], datasets: list[str]) -> Page:
     return Page(_environment().get_template("interface.html").render(api=description, datasets=datasets))
 
 
+def offline(**values: Any) -> str:
+    """The playground for a file, with a policy in it that forbids every request."""
+    return html_page.with_policy(_environment().get_template("playground_file.html").render(values))
+
+
 def _environment() -> Environment:
     loader = ChoiceLoader([PackageLoader("feedforward.serving"), PackageLoader("feedforward.reports")])  # page.html
     return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
@@ -82,6 +88,12 @@ def datasets(handlers: Handlers) -> dict[str, Any]:
             entry["problem"] = handlers.models.problem(name)
         entries[name] = entry
     return {"datasets": entries}
+
+
+def entry(champion: Champion) -> dict[str, Any]:
+    """Title, labels, champion and variants of the champion's dataset."""
+    description = champion.served.description
+    return {"title": description.title, "labels": description.labels, **_served(champion)}
 
 
 def _served(champion: Champion) -> dict[str, Any]:

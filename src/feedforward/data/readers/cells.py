@@ -26,21 +26,21 @@ LONGEST_COMPOSED = 1000  # characters; the time of NFC is quadratic in a run of 
 LARGEST = 1e300  # so does a number beyond it, whose distance from others would overflow
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
-_INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
-_SYMBOL = re.compile(r"^([+-]?)\s*(?:[$€£¥₹]|USD|EUR|GBP|CHF|JPY)\s*|(?:[$€£¥₹%]|USD|EUR|GBP|CHF|JPY)$")
-_PLAIN = {
+INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
+SYMBOL = re.compile(r"^([+-]?)\s*(?:[$€£¥₹]|USD|EUR|GBP|CHF|JPY)\s*|(?:[$€£¥₹%]|USD|EUR|GBP|CHF|JPY)$")
+PLAIN = {
     ".": re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII),
     ",": re.compile(r"[+-]?(?:\d+,?\d*|,\d+)(?:[eE][+-]?\d+)?", re.ASCII),
 }
-_GROUPED = {
+GROUPED = {
     ".": re.compile(r"[+-]?\d{1,3}(?:([, '’\u00a0\u202f\u2009])\d{3})(?:\1\d{3})*(?:\.\d*)?", re.ASCII),
     ",": re.compile(r"[+-]?\d{1,3}(?:([. '’\u00a0\u202f\u2009])\d{3})(?:\1\d{3})*(?:,\d*)?", re.ASCII),
 }
-_CANONICAL = {
+CANONICAL = {
     ".": re.compile(r"([+-]?)(0|[1-9]\d*)(?:\.(\d+))?", re.ASCII),
     ",": re.compile(r"([+-]?)(0|[1-9]\d*)(?:,(\d+))?", re.ASCII),
 }
-_ISO_DATE = re.compile(
+ISO_DATE = re.compile(
     r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2})?)?", re.ASCII
 )
 _OTHER_DATE = re.compile(r"\d{1,2}([./-])\d{1,2}\1\d{2,4}(?: \d{1,2}:\d{2}(?::\d{2})?)?", re.ASCII)
@@ -71,7 +71,7 @@ def _text(value: str) -> str:
     value = value.encode("utf-8", "replace").decode()  # an unpaired surrogate becomes a question mark
     if len(value) <= LONGEST_COMPOSED:
         value = unicodedata.normalize("NFC", value)
-    return value.strip().strip(_INVISIBLE).strip()
+    return value.strip().strip(INVISIBLE).strip()
 
 
 def is_missing(value: Any, missing: Iterable[str] = ()) -> bool:
@@ -92,7 +92,7 @@ def category(value: Any, decimal: Decimal = ".", missing: Iterable[str] = ()) ->
         return ""
     if lower in ("true", "false"):
         return lower
-    match = _CANONICAL[decimal].fullmatch(plain)
+    match = CANONICAL[decimal].fullmatch(plain)
     if match is None:
         return plain
     sign, whole, fraction = match.groups()
@@ -129,16 +129,16 @@ def _number(plain: str, decimal: Decimal) -> float:
     lower = plain.lower()
     if lower in NO_NUMBER or lower.lstrip("+-") in INFINITE:
         return math.nan
-    if _ISO_DATE.fullmatch(plain):
+    if ISO_DATE.fullmatch(plain):
         return _days(plain)
     bare = plain.replace("\u2212", "-")
     is_negative = bare.startswith("(") and bare.endswith(")")
     bare = bare[1:-1] if is_negative else bare
     for _ in range(2):  # one before the number, one behind it
-        bare = _SYMBOL.sub(r"\1", bare).strip()
-    if _GROUPED[decimal].fullmatch(bare):
+        bare = SYMBOL.sub(r"\1", bare).strip()
+    if GROUPED[decimal].fullmatch(bare):
         bare = re.sub(rf"[^\d{decimal}+-]", "", bare)
-    elif not _PLAIN[decimal].fullmatch(bare):
+    elif not PLAIN[decimal].fullmatch(bare):
         raise ValueError(f"not a number: {plain[:40]!r}")
     return _finite(float(bare.replace(",", ".")) * (-1 if is_negative else 1))
 
@@ -167,4 +167,4 @@ def is_number(value: Any, decimal: Decimal = ".") -> bool:
 
 def is_date(value: Any) -> bool:
     """Whether it is written as a date: ISO, or day, month and year in another order."""
-    return bool(_ISO_DATE.fullmatch(text(value)) or _OTHER_DATE.fullmatch(text(value)))
+    return bool(ISO_DATE.fullmatch(text(value)) or _OTHER_DATE.fullmatch(text(value)))

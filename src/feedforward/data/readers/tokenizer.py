@@ -27,11 +27,11 @@ from feedforward.data.splits import MultiHot
 # The Tokenizer's filters and all other ASCII whitespace; the apostrophe is part of a word
 FILTERS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n\r\v\f\x1c\x1d\x1e\x1f'
 # Non-ASCII whitespace, byte-order marks, and the punctuation of languages that are written without spaces
-_BLANK = re.compile(
+BLANK = re.compile(
     "[\x85\xa0\u1680\u2000-\u200b\u2028\u2029\u202f\u205f\u3000-\u3003\u3008-\u3011\ufeff\uff01-\uff0f\uff1a-\uff20]"
 )
 # Thai, Lao, Burmese, Khmer, Japanese, Chinese: each character is a word
-_UNSPACED = re.compile(
+UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 )
 START, DROPPED, RANK_OFFSET = 1, 2, 3
@@ -102,7 +102,7 @@ def rank(counts: pa.Table, num_words: int) -> Vocabulary:
 
 def _warn_of_characters(vocabulary: Vocabulary) -> None:
     """Log if more than a tenth of the words are single characters, of languages that are written without blanks."""
-    characters = sum(_UNSPACED.fullmatch(word) is not None for word in vocabulary.words)
+    characters = sum(UNSPACED.fullmatch(word) is not None for word in vocabulary.words)
     if characters > len(vocabulary.words) / 10:
         log.warning(
             "%d of %d words are single characters of a language without blanks between words (such as Chinese, Japanese"
@@ -220,4 +220,4 @@ def decoded(text: bytes) -> str:
 
 def spaced(text: str) -> str:
     """Replace non-ASCII whitespace by spaces, and put spaces around characters that are words."""
-    return text if text.isascii() else _UNSPACED.sub(r" \g<0> ", _BLANK.sub(" ", text))
+    return text if text.isascii() else UNSPACED.sub(r" \g<0> ", BLANK.sub(" ", text))

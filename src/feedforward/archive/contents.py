@@ -1,0 +1,125 @@
+"""What an archive contains: files of the workspace under their own names, and models from the registry.
+
+    params.yaml, dvc.yaml, dvc.lock, requirements/   parameters, pipeline and locked versions
+    data/trained/PROTOCOL.json                       curves and metrics of every run
+    data/vectorized/NAME/manifest.json               digests of the data, not the data
+    reports/                                         comparison, validation, sweeps, decisions
+    models/NAME/                                     the champion, its card, and every decision about the dataset
+    versions.json                                    commit, libraries and kind of CPU
+
+Texts hold no secret and no absolute path.
+"""
+
+import platform
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from feedforward.config import yaml_reader
+from feedforward.config.schema import Params
+from feedforward.core import atomic_files, paths, provenance
+from feedforward.core.errors import DataError
+from feedforward.core.redaction import redact
+from feedforward.promotion import audit_log, bundle
+from feedforward.tracking import model_version, model_versions
+
+PIPELINE = "dvc.yaml"
+PLAIN = ("params.yaml", PIPELINE, "dvc.lock", "LICENSE", "requirements/cpu.txt", "requirements/gpu.txt")
+FOLDERS = ("reports/comparison", "reports/validation", "reports/sweeps", "reports/decisions")
+TEXTS = (".csv", ".html", ".json", ".jsonl", ".lock", ".md", ".txt", ".yaml")
+CARD = "card"  # folder of a version with card.md
+
+
+def gather(params: Params) -> dict[str, bytes]:
+    """Content of each file by name, sorted by name.
+
+    Raises:
+        DataError: there are no results yet, or a model was tampered with. TrackingError: the registry does not answer.
+    """
+    files = dict(_of_workspace(params))
+    if not any(name.startswith("data/trained/") for name in files) or PIPELINE not in files:
+        wanted = paths.trained(params.protocols[0])
+        raise DataError(f"{wanted}: there are no results to export; run `feedforward run` in a checkout of the project")
+    cleaned = {name: _cleaned(name, content) for name, content in files.items()}
+    models = dict(file for name in params.datasets for file in _of_registry(name))
+    versions = (atomic_files.canonical_json(_versions(), indent=2) + "\n").encode()
+    return dict(sorted({**cleaned, **models, "versions.json": versions}.items()))
+
+
+def _of_workspace(params: Params) -> Iterator[tuple[str, bytes]]:
+    root = paths.root()
+    wanted = [root / name for name in PLAIN]
+    wanted += [paths.trained(protocol) for protocol in ("fair", "lecture")]
+    wanted += [paths.vectorized(name) / "manifest.json" for name in params.datasets]
+    for folder in FOLDERS:
+        wanted += sorted((root / folder).rglob("*"))
+    for path in wanted:
+        if path.is_file() and not path.is_symlink() and not path.name.endswith(atomic_files.TEMPORARY):
+            yield path.relative_to(root).as_posix(), path.read_bytes()
+
+
+def _of_registry(dataset: str) -> Iterator[tuple[str, bytes]]:
+    """The verified files of the champion, its card, and the lines of the audit log."""
+    if decisions := audit_log.entries(dataset):
+        lines = "".join(f"{atomic_files.canonical_json(entry)}\n" for entry in decisions)
+        yield f"models/{dataset}/decisions.jsonl", _cleaned("decisions.jsonl", lines.encode())
+    champion = model_versions.find(dataset)
+    if champion is None:
+        return
+    folder = model_versions.folder(champion, model_version.SERVED)
+    bundle.verified(folder, champion.tags[model_version.DIGEST])
+    card = _card(champion)
+    for path in [*sorted(folder.iterdir()), *card]:
+        yield f"models/{dataset}/{champion.number}/{path.name}", path.read_bytes()
+
+
+def _card(champion: model_version.Version) -> list[Path]:
+    try:
+        return sorted(model_versions.folder(champion, CARD).iterdir())
+    except DataError:  # registered by hand
+        return []
+
+
+def _versions() -> dict[str, Any]:
+    state = provenance.git_state(paths.root())
+    return {
+        "commit": state.commit,
+        "uncommitted_changes": state.dirty,
+        "cpu": provenance.cpu_kind(),
+        "libraries": {name: provenance.installed_version(name) for name in ("feedforward", *provenance.LIBRARIES)},
+        "python": platform.python_version(),
+    }
+
+
+def _cleaned(name: str, content: bytes) -> bytes:
+    """The content of a text without secrets and absolute paths."""
+    if not name.endswith(TEXTS):
+        return content
+    try:
+        text = redact(content.decode())
+    except UnicodeDecodeError:
+        return content
+    for path, shown in _local_paths().items():
+        text = re.sub(rf"(?<![\w.~/-]){re.escape(path)}(?![\w-])", shown, text)
+    return text.encode()
+
+
+def _local_paths() -> Mapping[str, str]:
+    """Absolute paths that a text may contain, the longest first, and what replaces each."""
+    known = {str(paths.root()): ".", str(paths.store()): "mlruns", str(Path.home()): "~"}
+    for value in _strings(yaml_reader.read(paths.params())):
+        if value.startswith(("/", "file:/")) and len(Path(value).parts) > 1:
+            known[value] = Path(value).name
+    return {path: known[path] for path in sorted(known, key=len, reverse=True) if len(path) > 1}
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _strings(item)
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _strings(item)

@@ -1,0 +1,138 @@
+"""Open an archive that somebody else wrote: bounded in size, no path outside of it, every digest checked before use."""
+
+import hashlib
+import json
+import re
+import struct
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from feedforward.archive.layout import DIGESTS, FORMAT, MAX_BYTES, MAX_FILES
+from feedforward.core import atomic_files
+from feedforward.core.errors import DataError
+
+MAX_DIRECTORY_BYTES = 2**20  # of the ZIP file's list of files
+MAX_DIGESTS_BYTES = 2**20
+_PART = re.compile(r"[\w@=+,. -]{1,200}")
+_END, _END_64 = b"PK\5\6", b"PK\6\7"  # records at the end of a ZIP file
+REMEDY = "ask for the archive again"
+
+
+def verified(source: Path) -> dict[str, bytes]:
+    """Content of each file by name, all digests checked. source: a ZIP file or a folder.
+
+    Raises:
+        DataError: it cannot be read, is too large, contains a name that leads outside, or a file that was changed.
+    """
+    files = dict(_of_folder(source) if source.is_dir() else _of_zip(source))
+    listed = _listed(source, files.get(DIGESTS))
+    if wrong := sorted((set(files) - {DIGESTS}) ^ set(listed)):
+        state = "is missing" if wrong[0] in listed else "is not listed in digests.json"
+        raise DataError(f"{source}: {wrong[0]} {state}; {REMEDY}")
+    for name, expected in listed.items():
+        if hashlib.sha256(files[name]).hexdigest() != expected:
+            raise DataError(f"{source}: {name} was changed since the export; {REMEDY}")
+    return files
+
+
+def digest(files: Mapping[str, bytes]) -> str:
+    """SHA-256 (hex) of the digests of an archive: it identifies all of its files."""
+    return hashlib.sha256(files[DIGESTS]).hexdigest()
+
+
+def unpack(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write verified files into the new `folder`, or over an earlier archive there.
+
+    Raises:
+        DataError: the folder exists and is not an archive.
+    """
+    if folder.exists() and not (folder / DIGESTS).is_file():
+        raise DataError(f"{folder}: exists and is not an archive; name another folder with --to")
+    with atomic_files.writing_folder(folder, "import") as temporary:
+        for name, content in files.items():
+            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+            (temporary / name).write_bytes(content)
+
+
+def _listed(source: Path, content: bytes | None) -> dict[str, str]:
+    """SHA-256 of each file by name, according to the archive."""
+    try:
+        stored: dict[str, Any] = json.loads((content or b"")[:MAX_DIGESTS_BYTES])
+        if stored["format"] != FORMAT:
+            raise ValueError(f"format {stored['format']}, expected {FORMAT}: another release wrote it")
+        return {str(name): str(entry["sha256"]) for name, entry in stored["files"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(f"{source}: is not an archive of `feedforward export` ({DIGESTS}: {error}); {REMEDY}") from None
+
+
+def _of_folder(source: Path) -> Iterator[tuple[str, bytes]]:
+    total = 0
+    for number, path in enumerate(sorted(source.rglob("*"))):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise DataError(f"{source}: {path.name} is not a regular file; {REMEDY}")
+        if path.is_dir():
+            continue
+        total += path.stat().st_size
+        _check_size(source, number, total)
+        yield path.relative_to(source).as_posix(), path.read_bytes()
+
+
+def _of_zip(source: Path) -> Iterator[tuple[str, bytes]]:
+    _check_end(source)
+    try:
+        with zipfile.ZipFile(source) as archive:
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            _check_size(source, len(entries), sum(entry.file_size for entry in entries))
+            _check_names(source, [entry.filename for entry in entries])
+            for entry in entries:
+                yield entry.filename, _content(source, archive, entry)
+    except (OSError, ValueError, RuntimeError, NotImplementedError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{source}: is not a ZIP file that can be read ({error}); {REMEDY}") from None
+
+
+def _content(source: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """At most as many bytes as the entry declares; zipfile checks their CRC at the end."""
+    if entry.external_attr >> 28 not in (0, 8):  # the file type of Unix: a link, a device
+        raise DataError(f"{source}: {entry.filename} is not a regular file; {REMEDY}")
+    with archive.open(entry) as file:
+        content = file.read(entry.file_size)
+        if len(content) != entry.file_size or file.read(1):
+            raise ValueError(f"{entry.filename} is not as long as it says")
+        return content
+
+
+def _check_end(source: Path) -> None:
+    """Bound the list of files before zipfile reads it into memory."""
+    try:
+        size = source.stat().st_size
+        with source.open("rb") as file:
+            file.seek(max(0, size - 42))
+            tail = file.read(42)
+    except OSError as error:
+        raise DataError(f"{source}: cannot be read ({error.strerror}); name a ZIP file or a folder") from None
+    if len(tail) < 22 or not tail[-22:].startswith(_END) or tail.startswith(_END_64):
+        raise DataError(f"{source}: is not a ZIP file of `feedforward export`; {REMEDY}")
+    number, directory = struct.unpack("<HI", tail[-12:-6])
+    _check_size(source, number, size)
+    if directory > MAX_DIRECTORY_BYTES:
+        raise DataError(f"{source}: lists more files than any archive; {REMEDY}")
+
+
+def _check_size(source: Path, files: int, total: int) -> None:
+    if files > MAX_FILES or total > MAX_BYTES:
+        raise DataError(
+            f"{source}: must have at most {MAX_FILES} files and {MAX_BYTES} bytes, got {files} and {total}; {REMEDY}"
+        )
+
+
+def _check_names(source: Path, names: list[str]) -> None:
+    """Each name leads to a place of its own inside of the archive, on every system."""
+    for name in names:
+        if not all(
+            _PART.fullmatch(part) and not part.startswith(" ") and part[-1] not in " ." for part in name.split("/")
+        ):
+            raise DataError(f"{source}: the name {name[:80]!r} may lead outside of the archive; {REMEDY}")
+    if len({name.casefold() for name in names}) < len(names):
+        raise DataError(f"{source}: has two files of one name; {REMEDY}")

@@ -1,0 +1,100 @@
+"""Write an archive: a folder, or a ZIP file with the same bytes for the same content."""
+
+import hashlib
+import io
+import subprocess
+import zipfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from feedforward.archive import contents, croissant, ro_crate
+from feedforward.archive.layout import DIGESTS, FORMAT, MAX_BYTES, MAX_FILES
+from feedforward.config.schema import Params
+from feedforward.core import atomic_files, paths, provenance
+from feedforward.core.errors import DataError
+from feedforward.data import manifest
+
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that ZIP can state
+README = """# A result of feedforward
+
+`reports/comparison/index.html` is the report; it opens in any browser, without a network. `feedforward import` with
+the name of this folder or ZIP file checks the files and shows the comparison in a terminal, without training.
+`params.yaml` holds every number of the experiment, `data/trained` the curves of every run, `models` the champions;
+`ro-crate-metadata.json` and `data/raw/*/croissant.json` describe all of it to programs.
+"""
+
+
+def collect(params: Params) -> dict[str, bytes]:
+    """Content of each file of the archive by name, metadata and digests included.
+
+    Raises:
+        DataError: there are no results yet, they are too large, or a model was tampered with.
+        TrackingError: the registry does not answer.
+    """
+    files, published = contents.gather(params), _published()
+    for name, dataset in params.datasets.items():
+        described = croissant.describe(name, dataset, manifest.load(name), published)
+        files[f"data/raw/{name}/croissant.json"] = _json(described)
+    files[ro_crate.README] = README.encode()
+    titles = {name: dataset.title for name, dataset in params.datasets.items()}
+    sizes = {name: len(content) for name, content in files.items()}
+    version = provenance.installed_version("feedforward")
+    files[ro_crate.METADATA] = _json(ro_crate.describe(sizes, titles, published, version))
+    listed = {
+        name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()} for name, content in files.items()
+    }
+    files[DIGESTS] = _json({"format": FORMAT, "files": listed})
+    if len(files) > MAX_FILES or sum(map(len, files.values())) > MAX_BYTES:
+        raise DataError(
+            f"{paths.root()}: an archive has at most {MAX_FILES} files and {MAX_BYTES} bytes, got {len(files)} and"
+            f" {sum(map(len, files.values()))}; move what it should not contain out of reports"
+        )
+    return dict(sorted(files.items()))
+
+
+def write(files: Mapping[str, bytes], target: Path) -> str:
+    """Write a ZIP file if the name ends in .zip, otherwise a folder; return the SHA-256 (hex) of its digests.
+
+    Raises:
+        DataError: the folder exists and is not an archive.
+    """
+    if target.suffix.lower() == ".zip":
+        with atomic_files.writing(target, "export") as file:
+            file.write(_zipped(files))
+    else:
+        if target.exists() and not (target / DIGESTS).is_file() and (target.is_file() or any(target.iterdir())):
+            raise DataError(f"{target}: exists and is not an archive; name another folder, or a file ending in .zip")
+        with atomic_files.writing_folder(target, "export") as folder:
+            for name, content in files.items():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(content)
+    return hashlib.sha256(files[DIGESTS]).hexdigest()
+
+
+def _zipped(files: Mapping[str, bytes]) -> bytes:
+    """Not compressed, because releases of zlib compress differently; pictures and weights would hardly shrink."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in files.items():
+            entry = zipfile.ZipInfo(name, EPOCH)
+            entry.create_system, entry.external_attr = 3, 0o644 << 16  # as on Unix, on every system
+            archive.writestr(entry, content)
+    return buffer.getvalue()
+
+
+def _published() -> str:
+    """The date of the commit, or of the results outside of a repository: not that of the export."""
+    command = ["git", "-C", str(paths.root()), "log", "-1", "--format=%cs"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        done = None
+    if done and done.returncode == 0 and done.stdout.strip():
+        return done.stdout.strip()
+    newest = max((paths.root() / "data" / "trained").glob("*.json"), key=lambda path: path.stat().st_mtime)
+    return datetime.fromtimestamp(newest.stat().st_mtime, UTC).date().isoformat()
+
+
+def _json(value: object) -> bytes:
+    return (atomic_files.canonical_json(value, indent=2) + "\n").encode()

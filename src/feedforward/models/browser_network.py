@@ -1,0 +1,47 @@
+"""A network as JSON values for a page: large kernels as 16-bit floats in base64, everything else as 32-bit floats."""
+
+import base64
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from feedforward.models.numpy_network import Array, Network
+
+EXACT_WEIGHTS = 2**14  # kernels with at most this many weights keep 32 bits: 64 KB
+LARGEST_HALF = 65504.0
+
+
+def rounded(network: Network) -> Network:
+    """The network that a page computes with if its kernels may be rounded."""
+    layers = (dataclasses.replace(layer, kernel=_half(layer.kernel)) for layer in network.layers)
+    return dataclasses.replace(network, layers=tuple(layers))
+
+
+def to_json(network: Network) -> dict[str, Any]:
+    """Scale and layers; little-endian arrays, kernels (inputs, units) by row. No array is rounded further.
+
+    A kernel is written with 16 bits if that loses nothing, as in a `rounded` network.
+    """
+    layers = [
+        {
+            "activation": layer.activation,
+            "units": layer.kernel.shape[1],
+            "kernel": _array(layer.kernel),
+            "bias": _array(layer.bias),
+        }
+        for layer in network.layers
+    ]
+    return {"scale": network.scale, "layers": layers}
+
+
+def _half(kernel: Array) -> Array:
+    if kernel.size <= EXACT_WEIGHTS or np.abs(kernel).max() > LARGEST_HALF:
+        return kernel
+    return kernel.astype(np.float16).astype(np.float32)
+
+
+def _array(values: Array) -> dict[str, Any]:
+    is_half = values.size > EXACT_WEIGHTS and np.array_equal(_half(values), values)
+    content = values.astype("<f2" if is_half else "<f4").tobytes()
+    return {"bits": 16 if is_half else 32, "base64": base64.b64encode(content).decode()}

@@ -1,0 +1,123 @@
+"""The playground as one file that needs no service: networks, preprocessing and a script that computes the answers.
+
+Look and script are those of the service's page; templates/answers*.js answers instead of the service.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from feedforward.core import paths
+from feedforward.core.errors import DataError
+from feedforward.data import manifest
+from feedforward.data.readers import browser_settings
+from feedforward.data.splits import Features, Split
+from feedforward.models import browser_network
+from feedforward.promotion.bundle import Servable
+from feedforward.serving import pages
+from feedforward.serving.prediction import Champion
+
+MAX_BYTES = 5_000_000
+TOLERANCE = 0.002  # of a probability; a network that rounding would move further is not rounded
+SAMPLES = 1000  # of the test split, on which that is measured
+
+
+@dataclass(frozen=True)
+class PlaygroundFile:
+    """text: the page. left_out: additional bytes of each variant that did not fit.
+
+    moved: by how much rounding the weights moved any probability of the first test samples; None if that is not known.
+    """
+
+    text: str
+    variants: tuple[str, ...]
+    left_out: Mapping[str, int]
+    moved: float | None
+
+
+@dataclass(frozen=True)
+class _Packed:
+    network: dict[str, Any]  # JSON values
+    moved: float | None
+
+    @property
+    def bytes(self) -> int:
+        return len(_json(self.network))
+
+
+def build(champion: Champion, max_bytes: int = MAX_BYTES) -> PlaygroundFile:
+    """The page of a champion with as many variants as fit into `max_bytes`, the smallest first.
+
+    Raises:
+        DataError: a variant was tampered with.
+    """
+    samples = _test_samples(champion.served)
+    packed = {name: _packed(served, samples) for name, served in champion.chosen("all").items()}
+    by_size = sorted(champion.variants, key=lambda name: packed[name].bytes)
+    kept = len(by_size)
+    while (page := _page(champion, packed, by_size[kept:])) and kept and len(page.text.encode()) > max_bytes:
+        kept -= 1
+    return page
+
+
+def _page(champion: Champion, packed: Mapping[str, _Packed], without: list[str]) -> PlaygroundFile:
+    served = champion.served
+    kept = {name: one for name, one in packed.items() if name not in without}
+    left_out = {name: packed[name].bytes for name in without}
+    moved = max((one.moved for one in kept.values() if one.moved is not None), default=None)
+    entry = pages.entry(champion)
+    entry["variants"] = {name: about for name, about in entry["variants"].items() if name in kept}
+    model = {
+        "name": served.description.dataset,
+        "entry": entry,
+        "encoder": browser_settings.of(served.encoder),
+        "networks": {name: one.network for name, one in kept.items()},
+    }
+    scripts = "\n".join(_script(name) for name in ("answers", f"answers_{served.encoder.takes}"))
+    page = pages.offline(
+        title=served.description.title,
+        model=Markup(_json(model).replace("<", "\\u003c")),  # noqa: S704  no element begins or ends in it
+        script=Markup(scripts),  # noqa: S704  files of this package
+        left_out=", ".join(f"{name} ({size / 1e6:.1f} MB)" for name, size in left_out.items()),
+        rounded=any(layer["kernel"]["bits"] == 16 for one in kept.values() for layer in one.network["layers"]),
+        moved=f"{moved:.1g}" if moved else None,
+    )
+    return PlaygroundFile(page, tuple(entry["variants"]), left_out, moved)
+
+
+def _packed(served: Servable, samples: Features | None) -> _Packed:
+    temperature = getattr(served.description, "temperature", None) or 1.0
+    about = {"target": served.description.target or (0.0, 1.0), "temperature": temperature}
+    exact, rounded = served.network, browser_network.rounded(served.network)
+    moved = None
+    if samples is not None and served.description.row.answers != "value":
+        other = dataclasses.replace(served, network=rounded)
+        moved = float(np.abs(other.ask(samples) - served.ask(samples)).max())
+    chosen, moved = (exact, 0.0) if moved is not None and moved > TOLERANCE else (rounded, moved)
+    return _Packed({**browser_network.to_json(chosen), **about}, moved)
+
+
+def _test_samples(served: Servable) -> Features | None:
+    """Features of the first test samples; None without the data that the network was trained on."""
+    name = served.description.dataset
+    try:
+        if manifest.load(name)["data_digest"] != served.description.data_digest:
+            return None
+        test = Split.load(paths.vectorized(name) / "test")
+    except DataError:
+        return None
+    return test.rows(0, min(SAMPLES, len(test))).features
+
+
+def _script(name: str) -> str:
+    return resources.files("feedforward.serving").joinpath("templates", f"{name}.js").read_text(encoding="utf-8")
+
+
+def _json(values: object) -> str:
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,137 @@
+"""Archives that somebody else wrote: what is changed, too large, or leads outside is refused before it is used."""
+
+import json
+import struct
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from shell import Shell
+
+from feedforward.archive import reading
+from feedforward.archive.layout import DIGESTS
+from feedforward.core.errors import DataError
+
+
+def test_import_shows_the_comparison_without_training(archive: Path, small_shell: Shell) -> None:
+    assert small_shell.run("import", str(archive)) == 0
+    assert "Small texts" in small_shell.answered
+    assert "dropout" in small_shell.answered
+    assert f"report: {archive.with_suffix('')}/reports/comparison/index.html" in small_shell.printed
+    assert small_shell.run("import", str(archive), "--json") == 0  # a second time
+    told = json.loads(small_shell.answered)
+    assert told["means"]["fair"]["notes"]["original"]["best_epoch"]
+    assert small_shell.run("import", str(archive.with_suffix("")), "--json") == 0  # the folder
+    assert json.loads(small_shell.answered)["digest"] == told["digest"]
+
+
+def test_a_changed_file_is_refused(unpacked: Path) -> None:
+    reading.verified(unpacked)
+    (unpacked / "params.yaml").write_bytes((unpacked / "params.yaml").read_bytes() + b"#")
+    with pytest.raises(DataError, match=r"params\.yaml was changed since the export"):
+        reading.verified(unpacked)
+    (unpacked / "params.yaml").unlink()
+    with pytest.raises(DataError, match=r"params\.yaml is missing"):
+        reading.verified(unpacked)
+
+
+def test_an_added_file_or_a_link_is_refused(unpacked: Path) -> None:
+    (unpacked / "more.html").write_text("x")
+    with pytest.raises(DataError, match=r"more\.html is not listed"):
+        reading.verified(unpacked)
+    (unpacked / "more.html").unlink()
+    (unpacked / "more.html").symlink_to(unpacked / "params.yaml")
+    with pytest.raises(DataError, match="not a regular file"):
+        reading.verified(unpacked)
+
+
+def zipped(folder: Path, *entries: tuple[str | zipfile.ZipInfo, bytes], **options: int) -> Path:
+    target = folder / "hostile.zip"
+    with warnings.catch_warnings(), zipfile.ZipFile(target, "w", **options) as file:
+        warnings.simplefilter("ignore")  # two entries of one name
+        for name, content in entries:
+            file.writestr(name, content)
+    return target
+
+
+def link() -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo("params.yaml")
+    entry.create_system, entry.external_attr = 3, 0o120777 << 16
+    return entry
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../x", "/etc/x", "a/../../x", "a//x", "C:/x", "a\\x", "./x", "a/..", "x\n", "x\x00y", "a" * 300, "x ", "con:"],
+)
+def test_a_name_that_leads_outside_is_refused(tmp_path: Path, name: str) -> None:
+    source = zipped(tmp_path, (DIGESTS, b"{}"), ("?" * len(name.encode()), b"x"))
+    source.write_bytes(source.read_bytes().replace(b"?" * len(name.encode()), name.encode()))  # zipfile would clean it
+    with pytest.raises(DataError, match=r"may lead outside|is not listed|is not an archive"):
+        reading.verified(source)
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ([("a", b"1"), ("A", b"2")], "two files of one name"),
+        ([(link(), b"/etc/passwd")], "not a regular file"),
+        ([("a", b"1")], "is not an archive of `feedforward export`"),
+        ([(DIGESTS, b"[" * 100_000)], "is not an archive of `feedforward export`"),
+        ([(DIGESTS, b'{"format": 99, "files": {}}')], "another release wrote it"),
+        ([(f"{k}", b"") for k in range(5001)], "at most 5000 files"),
+    ],
+    ids=["case", "link", "no digests", "deep", "format", "many"],
+)
+def test_a_hostile_zip_file_is_refused(
+    tmp_path: Path, entries: list[tuple[str | zipfile.ZipInfo, bytes]], said: str
+) -> None:
+    with pytest.raises(DataError, match=said):
+        reading.verified(zipped(tmp_path, *entries))
+
+
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    bomb = zipped(tmp_path, *((f"{k}", bytes(2**26)) for k in range(9)), compression=zipfile.ZIP_DEFLATED)
+    assert bomb.stat().st_size < 2**20
+    with pytest.raises(DataError, match="at most 5000 files and 536870912 bytes"):
+        reading.verified(bomb)
+
+
+def understated(content: bytes) -> bytes:
+    """Both headers say that the file is one byte long."""
+    return content.replace(struct.pack("<I", 1000), struct.pack("<I", 1))
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "cut": lambda content: content[:-30],
+    "comment": lambda content: content[:-2] + b"\x03\x00abc",
+    "zip64": lambda content: content[:-22] + b"PK\6\7" + bytes(16) + content[-22:],
+    "directory": lambda content: content[:-10] + struct.pack("<I", 2**30) + content[-6:],
+    "understated": understated,
+    "text": lambda _: b"<html>" * 20,
+    "empty": lambda _: b"",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_zip_file_is_refused(tmp_path: Path, damage: str) -> None:
+    source = zipped(tmp_path, ("a", bytes(1000)), (DIGESTS, b"{}"))
+    source.write_bytes(DAMAGE[damage](source.read_bytes()))
+    with pytest.raises(DataError, match="hostile"):
+        reading.verified(source)
+
+
+def test_a_folder_that_is_no_archive_is_not_overwritten(archive: Path, small_shell: Shell) -> None:
+    target = archive.with_name("mine")
+    target.mkdir()
+    (target / "thesis.txt").write_text("years of work")
+    assert small_shell.run("import", str(archive), "--to", str(target)) == 1
+    assert "exists and is not an archive; name another folder with --to" in small_shell.printed
+    assert (target / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_missing_file_is_named(small_shell: Shell) -> None:
+    assert small_shell.run("import", "absent.zip") == 1
+    assert "absent.zip: cannot be read" in small_shell.printed

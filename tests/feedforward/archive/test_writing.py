@@ -1,0 +1,97 @@
+"""An archive: the same bytes each time, nothing private, and metadata that other programs accept."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import mlcroissant
+import pytest
+from rocrate.rocrate import ROCrate
+
+from feedforward.archive import writing
+from feedforward.config.schema import load_params
+from feedforward.core.errors import DataError
+
+VALIDATOR = shutil.which("rocrate-validator")
+
+
+def test_the_same_content_gives_the_same_bytes(archive: Path, tmp_path: Path) -> None:
+    (tmp_path / "reports" / "comparison" / "index.html").touch()  # times do not count
+    again = archive.with_name("again.zip")
+    writing.write(writing.collect(load_params()), again)
+    assert again.read_bytes() == archive.read_bytes()
+
+
+def test_it_holds_everything_and_nothing_private(unpacked: Path, workspace: Path) -> None:
+    names = {path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*") if path.is_file()}
+    served = {"manifest.json", "description.json", "network.json", "weights.npz", "vocabulary.txt", "model.keras"}
+    assert {
+        *("params.yaml", "dvc.yaml", "versions.json", "data/trained/fair.json", "reports/comparison/index.html"),
+        *(f"data/vectorized/{name}/manifest.json" for name in ("notes", "tones")),
+        *(f"data/raw/{name}/croissant.json" for name in ("notes", "tones")),
+        *("ro-crate-metadata.json", "digests.json", "README.md", "models/notes/decisions.jsonl"),
+        *(f"models/notes/1/{name}" for name in served),
+    } <= names
+    for name in names:
+        content = (unpacked / name).read_bytes()
+        for private in (b"swordfish", str(workspace).encode(), b"/srv/mirror"):
+            assert private not in content, (name, private)
+    assert load_params(unpacked / "params.yaml").mirrors == ("files",)
+
+
+def test_a_model_that_was_tampered_with_is_not_exported(workspace: Path) -> None:
+    [weights] = (workspace / "mlruns").rglob("data/served/weights.npz")
+    weights.write_bytes(weights.read_bytes() + b"0")
+    with pytest.raises(DataError, match=r"weights\.npz: was changed"):
+        writing.collect(load_params())
+
+
+def test_without_results_there_is_nothing_to_export(workspace: Path) -> None:
+    (workspace / "data" / "trained" / "fair.json").unlink()
+    with pytest.raises(DataError, match="no results to export; run `feedforward run`"):
+        writing.collect(load_params())
+
+
+def test_a_folder_that_is_no_archive_is_kept(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder, files = tmp_path_factory.mktemp("mine"), writing.collect(load_params())
+    digest = writing.write(files, folder)  # it was empty
+    assert writing.write(files, folder) == digest  # it is an archive
+    (folder / "digests.json").unlink()
+    with pytest.raises(DataError, match="exists and is not an archive"):
+        writing.write(files, folder)
+
+
+# --- metadata, read by the libraries of its standards -------------------------------------------
+
+
+def test_rocrate_reads_it_as_a_run_of_a_workflow(unpacked: Path) -> None:
+    crate = ROCrate(str(unpacked))
+    assert {"File", "SoftwareSourceCode", "ComputationalWorkflow"} == set(crate.mainEntity.type)
+    [run] = [entity for entity in crate.get_entities() if entity.type == "CreateAction"]
+    assert run["instrument"] is crate.mainEntity
+    assert {entity.id for entity in run["object"]} >= {"params.yaml", "data/raw/notes/croissant.json"}
+    assert {entity.id for entity in run["result"]} >= {"data/trained/fair.json", "reports/comparison/index.html"}
+    parts = {entity.id for entity in crate.root_dataset["hasPart"]}
+    there = {path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*") if path.is_file()}
+    assert parts == there - {"ro-crate-metadata.json", "digests.json"}
+    assert "https://w3id.org/ro/wfrun/workflow/0.5" in {entity.id for entity in crate.root_dataset["conformsTo"]}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(VALIDATOR is None, reason="roc-validator is installed on its own, and downloads the contexts")
+def test_roc_validator_finds_no_violation_of_the_profile(unpacked: Path) -> None:
+    assert VALIDATOR is not None
+    options = ["--no-paging", "--requirement-severity", "required", "--profile-identifier", "workflow-run-crate-0.5"]
+    done = subprocess.run([VALIDATOR, "-y", "validate", *options, unpacked], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("name", ["notes", "tones"])
+def test_mlcroissant_finds_no_error(unpacked: Path, name: str) -> None:
+    dataset = mlcroissant.Dataset(str(unpacked / "data" / "raw" / name / "croissant.json"))
+    assert not dataset.metadata.ctx.issues.errors
+    labels = [record["labels/name"] for record in dataset.records("labels")]
+    assert labels == list(load_params().datasets[name].labels)
+    described = json.loads((unpacked / "data" / "raw" / name / "croissant.json").read_text())
+    assert load_params().datasets[name].title in described["description"]

@@ -1,0 +1,214 @@
+"""The playground as a file, opened from disk in a real browser: the answers of `feedforward predict`, no request."""
+
+import base64
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import registered
+from chromium import CONTRAST, SOON, pytestmark, sync  # noqa: F401
+from live_service import GLAD
+from pictures import encoded, framed, stroke
+from registered import NAME
+from shell import Shell
+
+import feedforward as ff
+from feedforward.config.schema import Params
+from feedforward.data.readers import cells
+from feedforward.models import browser_network
+from feedforward.models.numpy_network import ACTIVATIONS
+from feedforward.serving import playground_file, prediction
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+    from feedforward.tracking import Store
+
+ASK = "async (body) => (await call('predict', body)).predictions"
+TEXTS = (
+    "word1 WORD2 nobody",
+    f"{GLAD}, and <b>word3</b>…word4\u2028word5\x85word6",
+    "İstanbul ΟΔΥΣΣΕΥΣ 東京word7 café\u00a0word8",
+    "nobody",
+)
+
+
+class Opened:
+    """The page of a dataset's champion, from a file."""
+
+    def __init__(self, browser: "Browser", folder: Path, dataset: str, max_bytes: int = 10**6, **options: Any) -> None:
+        self.champion = prediction.champion(dataset)
+        self.built = playground_file.build(self.champion, max_bytes)
+        self.path = folder / f"{dataset}.html"
+        self.path.write_text(self.built.text, encoding="utf-8")
+        self.wrong: list[str] = []
+        self.context = browser.new_context(**options)
+        self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(SOON)
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.on("console", lambda said: self.wrong.append(said.text) if said.type == "error" else None)
+        self.page.on("request", lambda asked: self.wrong.append(asked.url) if asked.url != self.path.as_uri() else None)
+        self.page.goto(self.path.as_uri())
+
+    def answers(self, samples: Sequence[Any], **options: bool) -> list[dict[str, Any]]:
+        told: list[dict[str, Any]] = self.page.evaluate(ASK, {"samples": list(samples), **options})
+        return told
+
+    def close(self) -> None:
+        self.context.close()
+        assert not self.wrong
+
+
+@pytest.fixture
+def opened(browser: "Browser", small: Params, small_store: "Store", tmp_path: Path) -> Iterator[Opened]:
+    registered.champion(small_store, small, 1.0, original=2.0, dropout=-1.0)
+    page = Opened(browser, tmp_path, NAME)
+    yield page
+    page.close()
+
+
+def same(received: dict[str, Any], expected: dict[str, Any], tolerance: float = 1e-5) -> None:
+    assert received.get("label") == expected.get("label")
+    assert received.get("warnings") == expected.get("warnings")
+    for label, probability in expected["probabilities"].items():
+        assert received["probabilities"][label] == pytest.approx(probability, abs=tolerance)
+
+
+def test_texts_are_answered_as_by_predict(opened: Opened) -> None:
+    received = opened.answers(TEXTS, variants=True, explain=True)
+    for number, text in enumerate(TEXTS):
+        same(received[number], ff.predict(NAME, [text])[0])
+        for variant in ("original", "dropout"):
+            same(received[number]["variants"][variant], ff.predict(NAME, [text], variant)[0] | {"warnings": None})
+        towards, words = prediction.explained(opened.champion.served, opened.champion.served.encoder.check(text, ""))
+        told = received[number]["words"]
+        assert told["towards"] == towards
+        assert [word["word"] for word in told["effects"]] == [word.word for word in words]
+        for word, expected in zip(told["effects"], words, strict=True):
+            assert word["known"] == expected.known
+            assert word["effect"] == pytest.approx(expected.effect, abs=1e-4)
+
+
+def test_pictures_are_framed_and_answered_as_by_predict(
+    browser: "Browser", small_store: "Store", tmp_path: Path
+) -> None:
+    registered.pictures_champion(small_store)
+    opened = Opened(browser, tmp_path, "tones")
+    noise = np.random.default_rng(0).integers(0, 12, (60, 70))
+    gray = [stroke(28, 28), stroke(90, 60), 255 - stroke(41, 200, seed=1), stroke(15, 12), *framed(2)]
+    gray.append(np.clip(stroke(60, 70).astype(int) * 0.8 + noise, 0, 255).astype(np.uint8))
+    ink = np.dstack([stroke(80, 70) // 2, stroke(80, 70) // 5, np.zeros((80, 70), np.uint8), stroke(80, 70)])
+    colored = [np.dstack([stroke(50, 64), 255 - stroke(50, 64), np.full((50, 64), 9, np.uint8)]), ink]
+    rows = [picture.tolist() for picture in gray]
+    files = [encoded(picture) for picture in [*gray, *colored]]
+    told = opened.answers([*rows, *(base64.b64encode(file).decode() for file in files)], explain=True)
+    encoder = opened.champion.served.encoder
+    for received, sample in zip(told, [*rows, *files], strict=True):
+        same(received, ff.predict("tones", [sample])[0], 0.01)
+        shift = np.abs(np.array(received["seen"]["levels"], int) - encoder.check(sample, "").astype(int))
+        assert shift.max() <= 1  # Pillow rounds in fixed point
+    with pytest.raises(Exception, match="the picture is blank"):
+        opened.answers([[[7, 7], [7, 7]]])
+    opened.close()
+
+
+CELLS = (
+    "1,234.5 €", "(1 200)", "1e3", " +7 ", "-", "n/a", "∞", "-inf", "2024-02-29", "2024-02-29T12:30:15.5+02:00",
+    "2023-02-29", "$ 5 USD", "5 %", "1.2.3", "many", "1,23,456", "\u22125", ".5", "5.", "\ufeff8\u200b", "TRUE",
+    "007", "1.50", "-0.0", "+3", "NULL", "Zu\u0308rich", "",
+)  # fmt: skip
+
+
+def test_cells_are_read_and_rows_answered_as_by_predict(
+    browser: "Browser", small: Params, small_store: "Store", tmp_path: Path
+) -> None:
+    registered.grades_champion(small_store)
+    opened = Opened(browser, tmp_path, "grades")
+    read = "(cell) => { try { return String(number(cell, 'x')); } catch { return 'none'; } }"
+    for cell in CELLS:
+        assert opened.page.evaluate("(cell) => category(cell)", cell) == cells.category(cell)
+        expected = cells.number(cell) if cells.is_number(cell) else None
+        told = opened.page.evaluate(read, cell)
+        assert (told == "none") == (expected is None), cell
+        if expected is not None:
+            assert float(told) == pytest.approx(expected, nan_ok=True), cell
+    rows = [
+        {"hours": hours, "school": school} for hours in ("9", 6.5, None, "1e9") for school in ("north", "east", None)
+    ]
+    for received, row in zip(opened.answers(rows), rows, strict=True):
+        same(received, ff.predict("grades", [row])[0])
+    opened.page.get_by_label("hours").fill("9")
+    sync.expect(opened.page.locator("#answer")).to_contain_text("10, 99.8 %")
+    opened.page.get_by_label("hours").fill("many")
+    sync.expect(opened.page.locator("#wrong")).to_contain_text("hours: expected a number, got 'many'")
+    opened.close()
+
+
+@pytest.mark.parametrize("name", ["tanh", "sigmoid", "elu", "gelu", "silu"])
+def test_every_activation_is_computed(browser: "Browser", opened: Opened, name: str) -> None:
+    inputs = [*np.linspace(-9, 9, 41).tolist(), 0.0]
+    told = opened.page.evaluate("([name, all]) => all.map(ACTIVATIONS[name])", [name, inputs])
+    assert told == pytest.approx(ACTIVATIONS[name](np.array(inputs, np.float32)).tolist(), abs=1e-6)
+
+
+def test_large_kernels_are_rounded_and_large_variants_left_out(
+    browser: "Browser", small: Params, small_store: "Store", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(browser_network, "EXACT_WEIGHTS", 100)
+    registered.champion(small_store, small, 0.1, original=0.2, dropout=-0.3)
+    opened = Opened(browser, tmp_path, NAME)
+    received = opened.answers(TEXTS[:2])
+    for answer, text in zip(received, TEXTS, strict=False):
+        same(answer, ff.predict(NAME, [text])[0], 0.002)
+    assert opened.page.evaluate("model.networks.champion.layers[0].kernel.bits") == 16
+    left = playground_file.build(opened.champion, len(opened.built.text.encode()) - 10)
+    assert (len(left.variants), len(left.left_out)) == (1, 1)
+    assert f"left out because of their size: {next(iter(left.left_out))}" in left.text
+    assert playground_file.build(opened.champion, 1).variants == ()
+    opened.close()
+
+
+def test_it_works_in_a_frame_on_a_phone(browser: "Browser", opened: Opened, tmp_path: Path) -> None:
+    course = tmp_path / "course.html"
+    course.write_text(f'<!doctype html><iframe sandbox="allow-scripts" src="{opened.path.name}" width=390 height=700>')
+    phone = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = phone.new_page()
+    page.goto(opened.path.as_uri())
+    page.locator("#text").tap()
+    page.keyboard.type(f"{GLAD} nobody")
+    sync.expect(page.locator("#answer")).to_contain_text("glad, 100 %")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    ratio, where = page.evaluate(CONTRAST)
+    assert ratio >= 4.5, where
+    assert not page.locator("#correction:visible, #stopped:visible").count()
+    page.goto(course.as_uri())
+    frame = page.frame_locator("iframe")
+    frame.locator("#text").fill("word1")
+    sync.expect(frame.locator("#answer")).to_contain_text("sad")
+    phone.close()
+
+
+def test_nothing_in_a_text_of_the_model_is_markup(small: Params, small_store: "Store") -> None:
+    registered.champion(small_store, small, 1.0)
+    champion = prediction.champion(NAME)
+    description = dataclasses.replace(champion.served.description, labels=("</script><b>", "<!--"))
+    served = dataclasses.replace(champion.served, description=description)
+    text = playground_file.build(dataclasses.replace(champion, served=served)).text
+    assert "</script><b>" not in text
+    assert text.count("</script>") == 2
+
+
+def test_the_command_writes_the_page(small_shell: Shell, small: Params, small_store: "Store", tmp_path: Path) -> None:
+    registered.champion(small_store, small, 1.0, original=2.0)
+    target = tmp_path / "page.html"
+    assert small_shell.run("playground", NAME, "--out", str(target), "--max-bytes", "1", "--json") == 0
+    told = json.loads(small_shell.answered)
+    assert (told["bytes"], told["variants"]) == (target.stat().st_size, [])
+    assert list(told["left_out"]) == ["original"]
+    same_bytes = target.read_bytes()
+    small_shell.run("playground", NAME, "--out", str(target), "--max-bytes", "1")
+    assert target.read_bytes() == same_bytes

@@ -1,0 +1,57 @@
+"""The page of the real champions gives the answers of `feedforward predict` for 1,000 test samples, in a browser."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from chromium import FOUND, SOON
+
+import feedforward as ff
+from feedforward.config.schema import load_params
+from feedforward.core.errors import NothingToServe
+from feedforward.serving import playground_file, prediction
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+ROOT = Path(__file__).parents[3]
+SAMPLES = 1000
+ASK = "async (samples) => (await call('predict', { samples, variants: true })).predictions"
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(FOUND is None, reason="chromium is not installed"),
+    pytest.mark.skipif(not (ROOT / "data" / "trained" / "fair.json").exists(), reason="`make run` comes first"),
+]
+
+
+@pytest.mark.parametrize(("dataset", "most"), [("imdb", 2_000_000), ("mnist", 5_000_000)])
+def test_the_page_answers_like_predict(browser: "Browser", tmp_path: Path, dataset: str, most: int) -> None:
+    os.environ["FEEDFORWARD_ROOT"] = str(ROOT)
+    try:
+        champion = prediction.champion(dataset)
+    except NothingToServe:
+        pytest.skip(f"`feedforward promote {dataset}` comes first")
+    built = playground_file.build(champion)
+    assert len(built.text.encode()) <= most
+    assert {"original", "smaller", "l2", "dropout"} <= set(built.variants)
+    raw = ff.raw_samples(load_params(), dataset, range(SAMPLES))
+    samples = [sample if isinstance(sample, str) else np.asarray(sample).tolist() for sample in raw]
+    (tmp_path / "page.html").write_text(built.text, encoding="utf-8")
+    page = browser.new_page()
+    page.set_default_timeout(20 * SOON)
+    page.goto((tmp_path / "page.html").as_uri())
+    told = [answer for start in range(0, SAMPLES, 100) for answer in page.evaluate(ASK, samples[start : start + 100])]
+    page.close()
+    for name, served in champion.chosen("all").items():
+        if name not in (*built.variants, "champion"):
+            continue
+        checked = [served.encoder.check(sample, dataset) for sample in samples]
+        received = [answer if name == "champion" else answer["variants"][name] for answer in told]
+        expected = prediction.answers(served, checked)
+        assert [answer["label"] for answer in received] == [answer["label"] for answer in expected], name
+        shares = [[list(one["probabilities"].values()) for one in answers] for answers in (received, expected)]
+        shift = float(np.abs(np.subtract(*shares)).max())
+        print(f"{dataset} {name}: largest difference of a probability {shift:.5f}")
+        assert shift <= playground_file.TOLERANCE, name
