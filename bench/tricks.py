@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from feedforward.config.schema import Optimizer
-from feedforward.training import optimizers, sparse_layer, trainer
+from feedforward.training import graphs, optimizers, sparse_layer, trainer
 from feedforward.training.batches import Batch, Batches, Plan
 from feedforward.training.packed_model import Pack
 from feedforward.training.replica_stack import Gradients
@@ -69,9 +69,9 @@ def keras_rmsprop() -> None:
 def step_by_step() -> None:
     """One graph per step, called from Python, instead of one per epoch."""
 
-    def training_graph(pack: Pack, batches: Batches, rule: Any) -> Callable[[Plan, tf.Tensor], trainer.Sums]:
-        @trainer._graph
-        def step(plan: Plan, first_step: tf.Tensor, number: tf.Tensor) -> trainer.Sums:
+    def training_graph(pack: Pack, batches: Batches, rule: Any) -> Callable[[Plan, tf.Tensor], graphs.Sums]:
+        @graphs.graph
+        def step(plan: Plan, first_step: tf.Tensor, number: tf.Tensor) -> graphs.Sums:
             batch = batches.batch(plan, number)
             penalty = pack.penalty() * tf.cast(tf.shape(batch.labels)[0], tf.float32)
             with tf.control_dependencies([penalty]):
@@ -79,7 +79,7 @@ def step_by_step() -> None:
             rule.apply(gradients)
             return tf.reduce_sum(entropy, -1), pack.score(batch.labels, logits), penalty
 
-        def run(plan: Plan, first_step: tf.Tensor, sums: trainer.Sums) -> trainer.Sums:
+        def run(plan: Plan, first_step: tf.Tensor, sums: graphs.Sums) -> graphs.Sums:
             steps = [step(plan, first_step, tf.constant(number)) for number in range(int(batches.steps(plan)))]
             return tuple(np.sum([sums[k].numpy(), *(values[k].numpy() for values in steps)], 0) for k in range(3))
 

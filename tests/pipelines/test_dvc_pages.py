@@ -13,6 +13,7 @@ import pytest
 from chromium import FOUND
 from ruamel.yaml import YAML
 from small_data import params
+from synthetic_predictions import complete
 from synthetic_runs import LIKE_THE_LECTURE, like_the_lecture
 
 from feedforward.experiments import comparison
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 COMPARISON = "reports/comparison"
+CLASSES = {"tones": 3, "notes": 2}
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
@@ -40,7 +42,8 @@ def dvc(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def compare(folder: Path, seeds: range) -> None:
     chosen = params()
-    comparison.compare(like_the_lecture(chosen, seeds), chosen, folder=folder / COMPARISON)
+    runs = complete(like_the_lecture(chosen, seeds), CLASSES)
+    comparison.compare(runs, chosen, folder=folder / COMPARISON)
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +105,11 @@ def test_plots_are_drawn_without_a_network(workspace: Path, page: "Page", comman
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(html.as_uri())
     assert errors == []
-    assert page.locator("figure").count() == 4  # loss and accuracy of two datasets
+    assert page.locator("figure").count() == 4 + 2 * revisions  # loss and accuracy of two datasets, confusion matrices
+    cells = page.locator("figure:has(rect.cell)")
+    assert cells.count() == 2 * revisions
+    for figure, classes in zip((cells.first, cells.last), CLASSES.values(), strict=True):
+        assert figure.locator("rect.cell").count() == classes**2
     first = page.locator("figure").first
     box = first.bounding_box()
     assert box

@@ -1,7 +1,7 @@
 """Mean curves over seeds with their intervals, and the range of values to show."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from feedforward.analysis.intervals import CONFIDENCE, t_quantile
 from feedforward.analysis.run_result import RunResult
+
+Numbers = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,17 @@ def mean_band(runs: Iterable[RunResult], variant: str, curve: str, role: str = "
     curves = [run.curves[curve] for run in runs if (run.variant, run.role) == (variant, role) and curve in run.curves]
     if not curves or not (length := min(map(len, curves))):
         return None
-    rows = np.array([values[:length] for values in curves])
-    epochs, mean, n = np.arange(1, length + 1), rows.mean(axis=0), len(rows)
+    return Band(len(curves), np.arange(1, length + 1), *mean_interval([values[:length] for values in curves]))
+
+
+def mean_interval(rows: Sequence[Sequence[float]]) -> tuple[Numbers, Numbers | None, Numbers | None]:
+    """Mean of n ≥ 1 rows of equal length, and the low and high end of its t interval (None for one row)."""
+    values = np.array(rows, float)
+    mean, n = values.mean(axis=0), len(values)
     if n == 1:
-        return Band(1, epochs, mean, None, None)
-    half = t_quantile((1 + CONFIDENCE) / 2, n) * rows.std(axis=0, ddof=1) / math.sqrt(n)
-    return Band(n, epochs, mean, mean - half, mean + half)
+        return mean, None, None
+    half = t_quantile((1 + CONFIDENCE) / 2, n) * values.std(axis=0, ddof=1) / math.sqrt(n)
+    return mean, mean - half, mean + half
 
 
 def shown_range(bands: Iterable[Band]) -> tuple[float, float]:

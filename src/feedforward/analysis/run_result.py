@@ -18,7 +18,8 @@ class RunResult:
     curves: one value per epoch of `loss`, `accuracy`, `cross_entropy` and, if there is a validation split, of the same
         names with the prefix `val_`; `loss` is Keras's loss, which includes the L2 penalty; `cross_entropy` does not.
         Regressions have `mae` (in the unit of the target) instead of `accuracy`, and their `cross_entropy` is the
-        squared error in units of the target's variance: the cross-entropy of a Gaussian up to constants.
+        squared error in units of the target's variance: the cross-entropy of a Gaussian up to constants. Runs with
+        a validation split that predict classes or labels have `calibration/…` (models.calibration.Calibration).
     metrics: metrics of the run, finite floats (`best_epoch` counts from 1).
     weights_digest: SHA-256 (hex) of the trained weights.
     measured: what training recorded in addition to the curves. For a run with validation: `best_cross_entropy` and
@@ -27,6 +28,9 @@ class RunResult:
         hidden units that are 0 on every training sample that was checked.
     hardest: for a final run, the test samples with the largest loss (attribution.hardest).
     samples: number of samples that the run used, by split: `train`, `validation`, `test`.
+    reliability: bins (number of samples, mean confidence, share of correct predictions) on the validation split after
+        the `best` and the `last` epoch, and with scaled probabilities: `best_scaled`, `last_scaled`.
+    errors: for a final run, what it gets wrong on the test samples (error_analysis.analyze).
     """
 
     dataset: str
@@ -40,6 +44,8 @@ class RunResult:
     measured: dict[str, float] = field(default_factory=dict)
     hardest: list[dict[str, Any]] = field(default_factory=list)
     samples: dict[str, int] = field(default_factory=dict)
+    reliability: dict[str, list[list[float]]] = field(default_factory=dict)
+    errors: dict[str, Any] = field(default_factory=dict)
 
     @property
     def score(self) -> str:

@@ -82,7 +82,8 @@ def train(
         chosen = range(seeds) if seeds else ()
         results = training_flow.run(params, protocol, wait_for_server, dataset or [], variant or [], chosen)
     if as_json:
-        print(json.dumps([{**vars(result), "curves": None} for result in results], indent=2, default=str))
+        left_out = dict.fromkeys(("curves", "reliability", "errors"))  # they are long, and in the store
+        print(json.dumps([{**vars(result), **left_out} for result in results], indent=2, default=str))
         return
     from feedforward.experiments import comparison
 

@@ -18,7 +18,7 @@ from feedforward.analysis.statistics import STATISTICS
 from feedforward.config.schema import Params
 from feedforward.core import atomic_files, paths, processes, provenance
 from feedforward.experiments import misclassified
-from feedforward.reports import tables, terminal
+from feedforward.reports import error_tables, tables, terminal
 from feedforward.reports.comparison_page import Additions, render
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ def _texts(findings: Sequence[Findings]) -> Iterator[tuple[str, str]]:
     yield "summary.json", atomic_files.canonical_json(summary(findings), indent=2) + "\n"
     yield "plots/validation-loss.csv", tables.mean_curves_csv(findings, of_score=False)
     yield "plots/validation-score.csv", tables.mean_curves_csv(findings, of_score=True)
+    yield "plots/confusion.csv", error_tables.confusion_csv(findings)
     for one in findings:
         yield f"curves/{one.name}.csv", tables.curves_csv(one)
 

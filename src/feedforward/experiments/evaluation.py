@@ -6,6 +6,7 @@ and its imports determine them; their digest is recorded with each run and is no
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from feedforward.core import paths
 from feedforward.data import manifest as manifest_file
 from feedforward.data.splits import Split
-from feedforward.models import attribution, metrics
+from feedforward.models import attribution, error_analysis, metrics
 from feedforward.models.numpy_network import Network
 
 
@@ -40,16 +41,28 @@ def summarize(curves: Mapping[str, Sequence[float]], measured: Mapping[str, floa
     }
 
 
-def on_test(dataset: str, network: Network) -> tuple[dict[str, float], list[dict[str, Any]]]:
-    """The metrics of a final model on the test samples, and the samples that it gets most wrong (attribution.hardest).
+@dataclass(frozen=True)
+class Tested:
+    """The results of a final model on the test samples.
 
-    `test_loss_se` and `test_<score>_se` are standard errors over the test samples.
+    metrics: `test_…`; `test_loss_se` and `test_<score>_se` are standard errors over the test samples. hardest: the
+    samples that it gets most wrong (attribution.hardest). errors: see error_analysis.analyze.
+    """
+
+    metrics: dict[str, float]
+    hardest: list[dict[str, Any]]
+    errors: dict[str, Any]
+
+
+def on_test(dataset: str, network: Network) -> Tested:
+    """Evaluate a final model on the test samples.
 
     Raises:
         DataError: the data are not vectorized.
     """
     test = Split.load(paths.vectorized(dataset) / "test")
-    unit = manifest_file.load(dataset).get("target", {}).get("scale", 1.0)
+    target = manifest_file.load(dataset).get("target") or {"mean": 0.0, "scale": 1.0}
+    mean, unit = float(target["mean"]), float(target["scale"])
     logits = network.logits(test.features)
     losses = metrics.losses(network, logits, test.labels)
     score, scores = metrics.scores(network, logits, test.labels)
@@ -59,7 +72,8 @@ def on_test(dataset: str, network: Network) -> tuple[dict[str, float], list[dict
     figures |= {f"test_{score}": _mean(scores), f"test_{score}_se": _standard_error(scores)}
     figures |= {f"test_{name}": value for name, value in metrics.measure(network, logits, test.labels).items()}
     is_class = not metrics.is_value(test.labels) and test.labels.ndim == 1
-    return figures, attribution.hardest(network, test) if is_class else []
+    errors = error_analysis.analyze(network, logits, test.labels, mean, unit)
+    return Tested(figures, attribution.hardest(network, test) if is_class else [], errors)
 
 
 def _mean(values: Any) -> float:

@@ -85,13 +85,14 @@ def close_parent(
         store.fail(parent, f"seeds {missing} are not trained; run the command again")
         return
     pack, member = members[0]
+    dataset = params.datasets[pack.dataset]
     store.finish(
         parent,
         metrics={**_means(runs), "seeds": float(len(runs)), **(metrics or {})},
         curves=_mean_curves(runs),
         params=run_contents.names(pack, member) | member.parameters,
         tags={"mlflow.note.content": _description(runs), **_color(parent, params), **(tags or {})},
-        files=run_contents.pictures(runs, params.datasets[pack.dataset]),
+        files=run_contents.pictures(runs, dataset) | run_contents.calibration_picture(runs, dataset),
         inputs=run_contents.inputs(pack),
     )
 

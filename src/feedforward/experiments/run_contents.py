@@ -32,8 +32,20 @@ _drawing = threading.Lock()  # matplotlib's fonts are not thread-safe
 
 
 def pictures(runs: Sequence[RunResult], dataset: Dataset) -> dict[str, bytes]:
-    """The curves of runs of one variant as PNG, by the name of the file."""
-    from feedforward.reports import figures  # matplotlib takes a second
+    """The curves of runs of one variant, and the confusion matrix of final runs, as PNG by the name of the file."""
+    from feedforward.reports import error_figures, figures  # matplotlib takes a second
 
     with _drawing:
-        return {"figures/curves.png": figures.png(figures.curves_of_run(runs, dataset.title))}
+        drawn = {"curves": figures.curves_of_run(runs, dataset.title)}
+        if matrix := error_figures.confusion(runs, dataset.labels, dataset.title):
+            drawn["confusion"] = matrix
+        return {f"figures/{name}.png": figures.png(figure) for name, figure in drawn.items()}
+
+
+def calibration_picture(runs: Sequence[RunResult], dataset: Dataset) -> dict[str, bytes]:
+    """The calibration of runs of one variant as PNG, by the name of the file; empty if they did not record it."""
+    from feedforward.reports import error_figures, figures  # matplotlib takes a second
+
+    with _drawing:
+        figure = error_figures.calibration(runs, dataset.title)
+        return {"figures/calibration.png": figures.png(figure)} if figure else {}

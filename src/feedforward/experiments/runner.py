@@ -4,7 +4,7 @@ import dataclasses
 import gc
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from feedforward.analysis import run_result
 from feedforward.analysis.run_result import RunResult
@@ -50,7 +50,8 @@ def find_known(packs: Iterable[Pack], store: "Store") -> dict[str, RunResult]:
 
 def _evaluated_again(stored: "StoredResult", store: "Store", digest: str) -> RunResult | None:
     """The result with metrics recomputed and written to the store; None if the run's model is missing."""
-    figures, hardest = evaluation.summarize(stored.result.curves, stored.result.measured), stored.result.hardest
+    figures = evaluation.summarize(stored.result.curves, stored.result.measured)
+    hardest, errors = stored.result.hardest, stored.result.errors
     if stored.result.role == "final":
         try:
             network = _network(stored.run) if stored.run else None
@@ -58,9 +59,9 @@ def _evaluated_again(stored: "StoredResult", store: "Store", digest: str) -> Run
             network = None
         if network is None:
             return None
-        tested, hardest = evaluation.on_test(stored.result.dataset, network)
-        figures |= tested
-    result = dataclasses.replace(stored.result, metrics=figures, hardest=hardest)
+        tested = evaluation.on_test(stored.result.dataset, network)
+        figures, hardest, errors = figures | tested.metrics, tested.hardest, tested.errors
+    result = dataclasses.replace(stored.result, metrics=figures, hardest=hardest, errors=errors)
     if stored.run:
         store.renew(stored.run, result, digest)
     return result
@@ -150,10 +151,9 @@ def train_pack(
 def _result(pack: Pack, member: Member, trained: "TrainedRun", samples: "Samples") -> RunResult:
     from feedforward.training import trainer
 
-    figures, hardest = evaluation.summarize(trained.curves, trained.measured), list[dict[str, Any]]()
+    figures, tested = evaluation.summarize(trained.curves, trained.measured), evaluation.Tested({}, [], {})
     if pack.role == "final":
-        tested, hardest = evaluation.on_test(pack.dataset, trainer.as_arrays(trained.model))
-        figures |= tested
+        tested = evaluation.on_test(pack.dataset, trainer.as_arrays(trained.model))
     return RunResult(
         pack.dataset,
         member.variant,
@@ -161,11 +161,13 @@ def _result(pack: Pack, member: Member, trained: "TrainedRun", samples: "Samples
         pack.protocol,
         pack.role,
         trained.curves,
-        figures,
+        figures | tested.metrics,
         trained.weights_digest,
         trained.measured,
-        hardest,
+        tested.hardest,
         _counts(pack, samples),
+        trained.reliability,
+        tested.errors,
     )
 
 

@@ -5,7 +5,7 @@ The fingerprint of a run covers this module and its imports, so code that only a
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,14 +28,15 @@ Samples = tuple[Subset, Subset | None]
 class TrainedRun:
     """A trained model and what was recorded while it trained.
 
-    model: a keras.Model. curves: see RunResult. measured: see trainer.Replica and learning_checks. Absolute errors are
-    in the unit of the target, although training uses standard deviations.
+    model: a keras.Model. curves: see RunResult. measured: see trainer.Replica and learning_checks. reliability: see
+    trainer.Replica. Absolute errors are in the unit of the target, although training uses standard deviations.
     """
 
     model: Any
     curves: dict[str, list[float]]
     measured: dict[str, float]
     weights_digest: str
+    reliability: dict[str, list[list[float]]] = field(default_factory=dict)
 
 
 def train(
@@ -114,4 +115,4 @@ def _in_units(replica: trainer.Replica, unit: float) -> TrainedRun:
         }
 
     digest = trainer.weights_digest(replica.model)
-    return TrainedRun(replica.model, scaled(replica.curves), scaled(replica.measured), digest)
+    return TrainedRun(replica.model, scaled(replica.curves), scaled(replica.measured), digest, replica.reliability)

@@ -20,7 +20,7 @@ def is_value(labels: Labels) -> bool:
 
 def losses(network: Network, logits: Array, labels: Labels) -> Numbers:
     """(samples,): the loss of each sample as in training, without regularization penalties."""
-    wide = logits.astype(np.float64)
+    wide = network.tempered(logits)
     if network.last == "softmax" or (network.last == "sigmoid" and not is_value(labels) and labels.ndim == 1):
         log_probabilities = network.log_probabilities(logits)
         return np.asarray(-log_probabilities[np.arange(len(labels)), labels.astype(np.int64)])

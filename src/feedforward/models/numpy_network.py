@@ -32,10 +32,15 @@ class Layer:
 
 @dataclass(frozen=True)
 class Network:
-    """Dense layers over features that are multiplied by `scale`; the last activation: sigmoid, softmax or linear."""
+    """Dense layers over features that are multiplied by `scale`; the last activation: sigmoid, softmax or linear.
+
+    temperature: divides the logits of classes and labels before the last activation (models.calibration). It changes
+    probabilities and no prediction; 1 gives the probabilities of the Keras model.
+    """
 
     scale: float
     layers: tuple[Layer, ...]
+    temperature: float = 1.0
 
     @property
     def columns(self) -> int:
@@ -85,15 +90,19 @@ class Network:
         return sums
 
     def outputs(self, features: Features) -> npt.NDArray[np.float64]:
-        """(samples, units): outputs of the last layer, as Keras computes them."""
+        """(samples, units): outputs of the last layer; at temperature 1, as Keras computes them."""
         return self.activated(self.logits(features))
 
     def activated(self, logits: Array) -> npt.NDArray[np.float64]:
         """(samples, units): the last activation, applied to logits."""
         if self.last == "softmax":
             return self.to_probabilities(logits)
-        wide = logits.astype(np.float64)
+        wide = self.tempered(logits)
         return np.exp(-np.logaddexp(0, -wide)) if self.last == "sigmoid" else wide
+
+    def tempered(self, logits: Array) -> npt.NDArray[np.float64]:
+        """Logits divided by the temperature; in float64, so that different logits stay different."""
+        return logits.astype(np.float64) / self.temperature
 
     def probabilities(self, features: Features) -> npt.NDArray[np.float64]:
         """(samples, classes): probabilities that sum to 1; only for networks that predict a class."""
@@ -105,7 +114,7 @@ class Network:
 
     def log_probabilities(self, logits: Array) -> npt.NDArray[np.float64]:
         """(samples, classes): natural logarithms of probabilities; finite if the logits are."""
-        wide = logits.astype(np.float64)
+        wide = self.tempered(logits)
         if self.last == "sigmoid":
             return -np.concatenate([np.logaddexp(0, wide), np.logaddexp(0, -wide)], axis=1)
         wide = wide - wide.max(axis=1, keepdims=True)

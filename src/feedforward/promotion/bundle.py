@@ -15,7 +15,7 @@ import hashlib
 import json
 import stat
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from feedforward.data.readers import encoders
 from feedforward.data.readers.encoders import Encoder
 from feedforward.data.splits import Features
 from feedforward.models import network_files
+from feedforward.models.calibration import LIMITS
 from feedforward.models.numpy_network import Network
 from feedforward.promotion import signatures
 
@@ -44,6 +45,8 @@ class Description:
 
     epochs: number of epochs it was trained for. samples: number of samples it was trained on. target: (mean, standard
     deviation) of the target in the training data; the network of a regression predicts standardized values.
+    temperature: divides the logits (Network.temperature); 1 in bundles from before probabilities were calibrated. The
+    Keras model beside it does not apply it.
     """
 
     dataset: str
@@ -59,6 +62,7 @@ class Description:
     weights_digest: str
     task: str = ""  # empty in bundles from before other tasks existed: classification
     target: tuple[float, float] | None = None
+    temperature: float = 1.0
 
     @property
     def task_name(self) -> str:
@@ -73,7 +77,10 @@ class Description:
 
 @dataclass(frozen=True)
 class Servable:
-    """A network that can predict. digest: SHA-256 (hex) of its manifest. bytes: of the files that serving needs."""
+    """A network that can predict. digest: SHA-256 (hex) of its manifest. bytes: of the files that serving needs.
+
+    network: with the temperature of the description, so its probabilities are calibrated.
+    """
 
     description: Description
     encoder: Encoder
@@ -125,6 +132,7 @@ def read(folder: Path, digest: str) -> Servable:
     description, settings = _description(folder / DESCRIPTION, files)
     encoder, network = encoders.load(settings, files), network_files.read(files, str(folder))
     _check(network, description, encoder)
+    network = replace(network, temperature=description.temperature)
     size = sum(len(content) for name, content in files.items() if name != MODEL)
     return Servable(description, encoder, network, digest, size)
 
@@ -200,10 +208,21 @@ def _content(path: Path, limit: int) -> bytes:
     return content
 
 
+def _is_temperature(value: object, row: Task) -> bool:
+    if row.answers == "value":
+        return value == 1
+    return isinstance(value, float) and LIMITS[0] <= value <= LIMITS[1]
+
+
 def _check(network: Network, description: Description, encoder: Encoder) -> None:
     if description.task not in ("", *TASKS):
         raise DataError(f"{description.dataset}: unknown task {description.task!r}; train and promote again")
     row = description.row
+    if not _is_temperature(description.temperature, row):
+        raise DataError(
+            f"{description.dataset}: temperature must be from {LIMITS[0]:.2g} to {LIMITS[1]:.2g}, or 1 for a value,"
+            f" got {description.temperature!r}; train and promote again"
+        )
     pairs: dict[str, tuple[Any, Any]] = {
         "outputs and labels": (network.units, row.outputs(len(description.labels))),
         "last activation and task": (network.last, row.activation),

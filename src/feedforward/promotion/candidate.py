@@ -16,7 +16,7 @@ from feedforward.data.readers.encoders import Encoder
 from feedforward.data.sources import download
 from feedforward.experiments import plan
 from feedforward.models import keras_archive, network_files
-from feedforward.promotion import audit_log, bundle, champion, signatures
+from feedforward.promotion import audit_log, bundle, champion, signatures, temperature
 from feedforward.promotion.bundle import Description
 from feedforward.tracking import LoggedRun, model_version, model_versions
 from feedforward.tracking.model_version import Version
@@ -79,16 +79,18 @@ def register(params: Params, name: str, run: LoggedRun, registry: "Registry") ->
     dataset = params.datasets[name]
     with tempfile.TemporaryDirectory() as temporary:
         folder, encoder = Path(temporary), encoder_of(name, dataset)
-        digest = package(name, dataset, run, registry, encoder, folder / model_version.SERVED)
+        fitted = fitted_temperature(params, name, run, registry)
+        digest = package(name, dataset, run, registry, encoder, folder / model_version.SERVED, fitted)
         for version in registry.versions(name, run.run_id):
             if version.tags.get(model_version.DIGEST) == digest and not _must_be_signed(version):
                 return version
         folders, digests = {model_version.SERVED: folder / model_version.SERVED}, {}
         for variant, replica in replicas(params, name, run, registry).items():
             target = folders[f"variants/{variant}"] = folder / "variants" / variant
-            digests[variant] = package(name, dataset, replica, registry, encoder, target, keras=False)
+            own = temperature.of_replica(replica, registry)
+            digests[variant] = package(name, dataset, replica, registry, encoder, target, own, keras=False)
         tags = {key: run.tags[key] for key in ("variant", "seed", "protocol", "data_digest", "weights_digest")}
-        tags |= {model_version.DIGEST: digest, "title": dataset.title}
+        tags |= {model_version.DIGEST: digest, "title": dataset.title, "temperature": f"{fitted:.4f}"}
         tags["variants"] = json.dumps(digests)  # in the order of params.yaml
         return registry.register(name, run.run_id, folders, tags)
 
@@ -117,11 +119,12 @@ def package(
     registry: "Registry",
     encoder: Encoder,
     folder: Path,
+    fitted: float,
     keras: bool = True,
 ) -> str:
     """Write network and preprocessing of a run to `folder`; return the digest of its manifest.
 
-    keras: also the .keras file.
+    fitted: temperature. keras: also the .keras file.
 
     Raises:
         DataError: the logged model is not the one that the run recorded.
@@ -154,8 +157,26 @@ def package(
         weights_digest=weights,
         task=dataset.task,
         target=(target["mean"], target["scale"]) if target else None,
+        temperature=fitted,
     )
     return bundle.write(folder, files, description, encoder)
+
+
+def holdout_seeds(params: Params, seed: int) -> list[int]:
+    """`promotion.holdout_models` seeds: that of the final model, then others from 0 on."""
+    others = [other for other in range(params.promotion.holdout_models) if other != seed]
+    return [seed, *others][: params.promotion.holdout_models]
+
+
+def fitted_temperature(params: Params, name: str, run: LoggedRun, registry: "Registry") -> float:
+    """The temperature for a final run: that of the replicas of its variant after as many epochs, with the seeds of its
+    holdout models, so that further seeds do not change it.
+    """
+    runs = registry.find_runs(name, role="replica", variant=run.tags["variant"], protocol=run.tags["protocol"])
+    current = [replica for replica in reversed(runs) if outdated(params, name, replica) is None]
+    by_seed = {int(replica.tags["seed"]): replica for replica in current}  # the latest of each seed
+    seeds = holdout_seeds(params, int(run.tags["seed"]))
+    return temperature.after([by_seed[seed] for seed in seeds if seed in by_seed], int(run.params["epochs"]), registry)
 
 
 def replicas(params: Params, name: str, run: LoggedRun, registry: "Registry") -> dict[str, LoggedRun]:

@@ -50,7 +50,7 @@ def evaluate(params: Params, name: str, run: LoggedRun, version: Version, regist
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         figures = _in_process("evaluate", name, version, folder)
-        seeds = evaluation_process.holdout_seeds(params, int(run.tags["seed"]))
+        seeds = candidate.holdout_seeds(params, int(run.tags["seed"]))
         digests = [[seed, atomic_files.file_digest(folder / str(seed) / bundle.MANIFEST)] for seed in seeds]
         for seed in seeds:
             registry.add(version, folder / str(seed), f"{HOLDOUT_MODELS}/{seed}")

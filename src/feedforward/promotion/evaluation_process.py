@@ -26,7 +26,7 @@ from feedforward.data import validation_split
 from feedforward.data.readers import encoders
 from feedforward.data.splits import Features, MultiHot, Split, Subset
 from feedforward.experiments import runner
-from feedforward.models import keras_archive, metrics, network_files
+from feedforward.models import calibration, keras_archive, metrics, network_files
 from feedforward.models.numpy_network import Network
 from feedforward.promotion import bundle, candidate, compatibility
 from feedforward.promotion.bundle import Servable
@@ -48,11 +48,11 @@ def evaluate(params: Params, name: str, number: int, target: Path) -> dict[str, 
     _, served, model = _load(name, number)
     training, held_out = validation_split.fixed(Split.load(paths.vectorized(name) / "train"), params.dataset(name))
     validation = held_out.copied()
-    figures = {"probe_difference": probe(served.network, model, validation.features)}
+    figures = {"probe_difference": probe(uncalibrated(served), model, validation.features)}
     figures |= measure(served, validation)
-    for seed in holdout_seeds(params, served.description.seed):
-        train_holdout_model(served, params, training, seed, target / str(seed))
-    return figures
+    seeds = candidate.holdout_seeds(params, served.description.seed)
+    models = [train_holdout_model(served, params, training, seed, target / str(seed)) for seed in seeds]
+    return figures | calibration_errors(models[0], validation)
 
 
 def verify(params: Params, name: str, number: int) -> dict[str, float]:
@@ -69,7 +69,7 @@ def verify(params: Params, name: str, number: int) -> dict[str, float]:
     rows = encoders.translate(
         _rows(features, 0, min(PROBES, len(features))), candidate.encoder_of(name, dataset), served.encoder
     )
-    return {"probe_difference": probe(served.network, model, rows)}
+    return {"probe_difference": probe(uncalibrated(served), model, rows)}
 
 
 def _load(name: str, number: int) -> tuple[Version, Servable, bytes]:
@@ -83,6 +83,11 @@ def _load(name: str, number: int) -> tuple[Version, Servable, bytes]:
     keras_archive.check(model, str(folder / bundle.MODEL))
     runner.prepare(1)
     return version, served, model
+
+
+def uncalibrated(served: Servable) -> Network:
+    """The served network without its temperature, which the Keras model does not have."""
+    return dataclasses.replace(served.network, temperature=1.0)
 
 
 def probe(network: Network, model: bytes, features: Features) -> float:
@@ -148,13 +153,17 @@ def losses_and_hits(
     return metrics.losses(network, logits, split.labels), metrics.hits(network, logits, split.labels)
 
 
-def holdout_seeds(params: Params, seed: int) -> list[int]:
-    """`promotion.holdout_models` seeds: that of the final model, then others from 0 on."""
-    others = [other for other in range(params.promotion.holdout_models) if other != seed]
-    return [seed, *others][: params.promotion.holdout_models]
+def calibration_errors(network: Network, validation: Split) -> dict[str, float]:
+    """Expected calibration error of a holdout model, with and without its temperature; empty if it predicts a value."""
+    if metrics.is_value(validation.labels):
+        return {}
+    logits = network.logits(validation.features)
+    tempered = calibration.measure(network.tempered(logits), validation.labels)
+    plain = calibration.measure(logits, validation.labels)
+    return {"calibration_error": tempered.ece, "uncalibrated_error": plain.ece}
 
 
-def train_holdout_model(served: Servable, params: Params, training: Subset, seed: int, target: Path) -> None:
+def train_holdout_model(served: Servable, params: Params, training: Subset, seed: int, target: Path) -> Network:
     """Train the final model of that seed again, on the training split alone; write it to `target` as a servable."""
     from feedforward.experiments import training_run
     from feedforward.training import trainer
@@ -170,8 +179,9 @@ def train_holdout_model(served: Servable, params: Params, training: Subset, seed
         run_id="",
         fingerprint="",
     )
-    files = network_files.to_files(trainer.as_arrays(trained.model))
-    bundle.write(target, files, description, served.encoder)
+    network = trainer.as_arrays(trained.model)
+    bundle.write(target, network_files.to_files(network), description, served.encoder)
+    return dataclasses.replace(network, temperature=description.temperature)
 
 
 def _rows(features: Features, start: int, stop: int) -> Features:

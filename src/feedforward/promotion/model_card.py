@@ -33,6 +33,11 @@ LIMITS = {
     ),
 }
 
+ERRORS = {
+    "calibration_error": "expected calibration error",
+    "uncalibrated_error": "expected calibration error without temperature",
+}
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -105,6 +110,9 @@ def _validation_figures(facts: Facts) -> list[tuple[str, ...]]:
     if facts.accuracy is not None:
         interval = _interval(*wilson(facts.accuracy, facts.samples)) if _is_class(facts) else ""
         rows.append(("validation accuracy", f"{facts.accuracy:.4f}", interval, source))
+    for name, title in ERRORS.items():
+        if name in facts.figures:
+            rows.append((title, f"{facts.figures[name]:.4f}", "", source))
     if facts.r2 is not None:
         rows.append(("validation R²", f"{facts.r2:.4f}", "", source))
     for label, accuracy in zip(facts.description.labels, facts.decision.class_accuracy, strict=False):
@@ -157,9 +165,22 @@ def _limits(facts: Facts) -> list[str]:
     return [
         *LIMITS["pairs" if facts.data.get("distinct_pairs") else facts.takes],
         f"It was trained on {train} samples of {facts.description.title}; its metrics do not hold for other data.",
-        "Probabilities are those of the network and were not calibrated.",
+        *_calibration(facts.description),
         "The gain over the previous champion holds for the validation split and the spread of seeds, not for data that"
         " drift away from it.",
+    ]
+
+
+def _calibration(description: Description) -> list[str]:
+    """How the probabilities were calibrated; nothing if a value is predicted."""
+    if description.row.answers == "value":
+        return []
+    if description.temperature == 1:
+        return ["Probabilities are those of the network and were not calibrated: its replicas recorded no temperature."]
+    return [
+        f"Probabilities are calibrated: logits are divided by the temperature {description.temperature:.4f}, which was"
+        " fitted on validation samples of replicas, never on test samples. No prediction changes by it. `model.keras`"
+        " does not apply it. The test metrics above are those of the network without it."
     ]
 
 

@@ -13,7 +13,14 @@ from markupsafe import Markup
 from feedforward.analysis.failures import RULE
 from feedforward.analysis.findings import Findings
 from feedforward.analysis.intervals import NEW_DATA, THIS_DATA
-from feedforward.reports import chart_data, html_page, lecture_figures, tables
+from feedforward.reports import (
+    calibration_section,
+    chart_data,
+    errors_section,
+    html_page,
+    lecture_figures,
+    tables,
+)
 from feedforward.reports import comparison_section as contents
 from feedforward.reports.comparison_section import Reference
 
@@ -57,7 +64,10 @@ class Additions:
 
 
 # Further parts of the section of a dataset, shown in this order after its tables; an empty part is left out.
-PARTS: tuple[Callable[[Findings, Additions], Markup], ...] = ()
+PARTS: tuple[Callable[[Findings, Additions], Markup], ...] = (
+    lambda findings, _: calibration_section.render(findings),
+    lambda findings, _: errors_section.render(findings),
+)
 
 
 def render(findings: Sequence[Findings], additions: Additions | None = None) -> str:

@@ -2,9 +2,8 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,19 +12,18 @@ from feedforward.config.schema import Dataset, Variant
 from feedforward.core.errors import TrainingError
 from feedforward.data.splits import MultiHot, Subset
 from feedforward.models import numpy_network
+from feedforward.models.calibration import FIGURES, Calibration
 from feedforward.training import network
-from feedforward.training.batches import SECTION, Batches, Plan
+from feedforward.training.batches import Batches, Plan
 from feedforward.training.best_epochs import BestEpochs
+from feedforward.training.evaluation import Evaluation, evaluate, figures_of
+from feedforward.training.graphs import Graph, Sums, add_steps, graph, zeros
 from feedforward.training.keras_backend import keras, tf
 from feedforward.training.optimizers import Rule
 from feedforward.training.packed_model import Pack, weights_digest
 
-EVALUATION_ROWS = 2000  # batch size of evaluations: large enough to occupy a core, small enough for its cache
-
 __all__ = ["Evaluation", "Replica", "as_arrays", "configure", "evaluate", "fit", "weights_digest"]
 
-Sums = tuple[tf.Tensor, ...]
-Figures = dict[str, npt.NDArray[np.float64]]
 OnEpoch = Callable[[int, float], None]
 
 
@@ -34,14 +32,17 @@ class Replica:
     """A trained model and what was recorded while it trained.
 
     model: has the weights after its last epoch or, with early stopping, after its best epoch. curves: one value per
-    epoch, under the names in Keras's history and `cross_entropy`. measured: `best_cross_entropy` and `best_accuracy`
-    (regression: `best_mae`) on the training samples, in inference mode, with the weights after the best epoch (the
-    epoch with the lowest validation loss); empty without validation.
+    epoch, under the names in Keras's history, `cross_entropy` and `calibration/…` (models.calibration.FIGURES, on the
+    validation samples). measured: `best_cross_entropy` and `best_accuracy` (regression: `best_mae`) on the training
+    samples, in inference mode, with the weights after the best epoch (the epoch with the lowest validation loss); empty
+    without validation. reliability: bins of calibration.reliability on the validation samples after the `best` and the
+    `last` epoch, and `best_scaled` and `last_scaled`.
     """
 
     model: keras.Model
     curves: dict[str, list[float]]
     measured: dict[str, float]
+    reliability: dict[str, list[list[float]]] = field(default_factory=dict)
 
 
 @functools.cache
@@ -97,15 +98,18 @@ def fit(
     best = BestEpochs(pack, dataset.training.early_stopping) if evaluation else None
     curves: list[dict[str, list[float]]] = [{} for _ in models]
     failures: dict[int, TrainingError] = {}
+    calibrations: list[list[Calibration]] = []
     for epoch in range(1, epochs + 1):
         rule.start(epoch, epochs)
-        step, sums = tf.constant((epoch - 1) * -(-len(train) // size)), _zeros(pack, 3)
+        step, sums = tf.constant((epoch - 1) * -(-len(train) // size)), zeros(len(models), 3)
         for plan in batches.plans(order.permutation(len(train)), size):
             sums = run_epoch(plan, step, sums)
             step += batches.steps(plan)
-        figures = _figures(sums, train, "")
+        figures = figures_of(sums, train, "")
         if evaluation is not None:
             figures |= evaluation.figures("val_")
+            calibrations.append(evaluation.calibrations())
+            figures |= _curve_points(calibrations[-1])
         for k, (variant, curve) in enumerate(zip(variants, curves, strict=True)):
             problem = _append(curve, {name: float(values[k]) for name, values in figures.items()})
             if problem and k not in failures:
@@ -115,7 +119,26 @@ def fit(
         if stopped or len(failures) == len(models):
             break
     replicas = _replicas(pack, curves, best, evaluation, train)
+    replicas = [_with_reliability(replica, calibrations, k) for k, replica in enumerate(replicas)]
     return [failures.get(k, replica) for k, replica in enumerate(replicas)]
+
+
+def _curve_points(calibrations: Sequence[Calibration]) -> dict[str, npt.NDArray[np.float64]]:
+    """Each figure as (replicas,), by the name of its curve."""
+    names = FIGURES if calibrations else ()
+    return {f"calibration/{name}": np.array([getattr(each, name) for each in calibrations]) for name in names}
+
+
+def _with_reliability(replica: Replica, calibrations: Sequence[Sequence[Calibration]], k: int) -> Replica:
+    """Replica `k` with its bins, if the calibrations, by epoch and replica, are not empty."""
+    losses = replica.curves.get("val_cross_entropy", [])
+    if not losses or not calibrations[0]:
+        return replica
+    bins: dict[str, list[list[float]]] = {}
+    for name, epoch in (("best", int(np.argmin(losses))), ("last", len(losses) - 1)):
+        calibration = calibrations[epoch][k]
+        bins |= {name: calibration.bins.tolist(), f"{name}_scaled": calibration.scaled_bins.tolist()}
+    return replace(replica, reliability=bins)
 
 
 def _append(curves: dict[str, list[float]], figures: Mapping[str, float]) -> tuple[str, float] | None:
@@ -153,13 +176,6 @@ def _replicas(
     return [Replica(*parts) for parts in zip(pack.models, curves, measured, strict=True)]
 
 
-def evaluate(models: Sequence[keras.Model], samples: Subset) -> list[dict[str, float]]:
-    """`loss`, `accuracy` (regression: `mae`) and `cross_entropy` of each model on these samples."""
-    pack = Pack(models, 0, isinstance(samples.split.features, MultiHot))
-    figures = Evaluation(pack, samples).figures("")
-    return [{name: float(values[k]) for name, values in figures.items()} for k in range(len(models))]
-
-
 def as_arrays(model: keras.Model) -> numpy_network.Network:
     """The trained network as NumPy arrays, for code that does not need TensorFlow."""
     layers = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
@@ -173,45 +189,10 @@ def as_arrays(model: keras.Model) -> numpy_network.Network:
     )
 
 
-Graph = Callable[..., Sums]
-
-
-def _graph(function: Graph) -> Graph:
-    """Wrap a function of a plan and other tensors as one graph for any number of samples, built at the first call.
-
-    TensorFlow keeps graphs (6 MB each) for the lifetime of the process, and would build another graph for each other
-    number of samples. Autograph is off, because parsing the source would take a second in every process.
-    """
-    graphs: list[Graph] = []
-
-    def call(plan: Plan, *others: Any) -> Sums:
-        if not graphs:
-            shapes = {name: [None, *array.shape[1:]] if array.shape.rank else [] for name, array in plan.items()}
-            signature = {name: tf.TensorSpec(shapes[name], array.dtype) for name, array in plan.items()}
-            rest = tf.nest.map_structure(tf.type_spec_from_value, others)
-            graphs.append(tf.function(function, autograph=False, input_signature=[signature, *rest]))
-        return graphs[0](plan, *others)
-
-    return call
-
-
-def _zeros(pack: Pack, figures: int) -> Sums:
-    return (tf.zeros(len(pack.models)),) * figures
-
-
-def _add_steps(steps: tf.Tensor, step: Callable[[tf.Tensor], Sums], sums: Sums) -> Sums:
-    """Add the results of `step(number)` to the sums, one step after another."""
-
-    def body(number: tf.Tensor, sums: Sums) -> tuple[tf.Tensor, Sums]:
-        return number + 1, tuple(total + value for total, value in zip(sums, step(number), strict=True))
-
-    return tf.while_loop(lambda number, _: number < steps, body, (0, sums))[1]  # type: ignore[no-any-return]
-
-
 def _training_graph(pack: Pack, batches: Batches, rule: Rule) -> Graph:
-    """A graph that trains on a plan (usually an epoch); a Python call per step would cost more than its arithmetic."""
+    """A graph that trains on a plan (usually an epoch)."""
 
-    @_graph
+    @graph
     def run(plan: Plan, first_step: tf.Tensor, sums: Sums) -> Sums:
         def step(number: tf.Tensor) -> Sums:
             batch = batches.batch(plan, number)
@@ -221,56 +202,9 @@ def _training_graph(pack: Pack, batches: Batches, rule: Rule) -> Graph:
             rule.apply(gradients)
             return tf.reduce_sum(entropy, -1), pack.score(batch.labels, logits), penalty
 
-        return _add_steps(batches.steps(plan), step, sums)
+        return add_steps(batches.steps(plan), step, sums)
 
     return run
-
-
-class Evaluation:
-    """Evaluates a pack, as often as needed, on the same samples or on others."""
-
-    def __init__(self, pack: Pack, samples: Subset) -> None:
-        self.pack, self.samples, self.batches = pack, samples, Batches(samples)
-        self.plans = list(_evaluation_plans(self.batches)) if len(samples) <= SECTION else None
-        batches = self.batches
-
-        @_graph
-        def run(plan: Plan, sums: Sums) -> Sums:
-            def step(number: tf.Tensor) -> Sums:
-                batch = batches.batch(plan, number)
-                logits = pack.logits(batch, pack.tail_sums(batch))
-                entropy = pack.cross_entropy(batch.labels, logits)
-                return tf.reduce_sum(entropy, -1), pack.score(batch.labels, logits)
-
-            return *_add_steps(batches.steps(plan), step, sums), pack.penalty()
-
-        self.run = run
-
-    def figures(self, prefix: str, others: Subset | None = None) -> Figures:
-        """`loss`, `accuracy` (regression: `mae`) and `cross_entropy` with the current weights, each (replicas,).
-
-        others: samples other than those of this evaluation.
-        """
-        plans = self.plans or _evaluation_plans(self.batches)
-        if others is not None:
-            plans = _evaluation_plans(Batches(others))
-        samples, sums = others or self.samples, _zeros(self.pack, 3)
-        for plan in plans:
-            sums = self.run(plan, sums[:2])
-        return _figures((*sums[:2], sums[2] * float(len(samples))), samples, prefix)
-
-
-def _evaluation_plans(batches: Batches) -> Iterator[Plan]:
-    return batches.plans(np.arange(len(batches.samples)), EVALUATION_ROWS)
-
-
-def _figures(sums: Sums, samples: Subset, prefix: str) -> Figures:
-    entropy, score, penalty = (np.asarray(total, np.float64) / len(samples) for total in sums)
-    return {
-        f"{prefix}loss": entropy + penalty,
-        f"{prefix}{'mae' if samples.split.labels.dtype.kind == 'f' else 'accuracy'}": score,
-        f"{prefix}cross_entropy": entropy,
-    }
 
 
 def _not_finite(run: str, figure: str, value: float, epoch: int) -> TrainingError:

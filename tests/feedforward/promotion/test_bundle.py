@@ -61,6 +61,35 @@ def test_a_written_bundle_is_read_back(folder: tuple[Path, str]) -> None:
     )
 
 
+def test_the_temperature_travels_with_the_bundle_and_changes_no_logit(tmp_path: Path) -> None:
+    digest = bundle.write(tmp_path / "served", FILES, description(temperature=1.7), WORDS)
+    servable = bundle.read(tmp_path / "served", digest)
+    features, plain = WORDS.encode(["good film", "bad"]), network_files.read(FILES)
+    np.testing.assert_array_equal(servable.network.logits(features), plain.logits(features))
+    odds = np.log(servable.ask(features)[:, 1] / servable.ask(features)[:, 0])
+    np.testing.assert_allclose(odds, plain.logits(features)[:, 0] / 1.7, rtol=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), 1e9, "hot"])
+def test_a_temperature_out_of_range_is_refused(tmp_path: Path, temperature: object) -> None:
+    with pytest.raises(DataError, match=r"temperature must be from 0\.018 to 55"):
+        bundle.write(tmp_path / "served", FILES, description(temperature=temperature), WORDS)
+
+
+def test_a_bundle_without_a_temperature_is_read(tmp_path: Path) -> None:
+    bundle.write(tmp_path / "served", FILES, description(), WORDS)
+    path, manifest = tmp_path / "served" / bundle.DESCRIPTION, tmp_path / "served" / bundle.MANIFEST
+    described = json.loads(path.read_text())
+    del described["temperature"]
+    path.write_text(json.dumps(described))
+    listed = json.loads(manifest.read_text())
+    content = path.read_bytes()
+    listed[bundle.DESCRIPTION] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    manifest.write_text(json.dumps(listed))
+    digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
+    assert bundle.read(tmp_path / "served", digest).network.temperature == 1
+
+
 def test_the_same_model_has_the_same_digest(tmp_path: Path) -> None:
     digests = {bundle.write(tmp_path / str(k), FILES, description(), WORDS) for k in range(2)}
     assert len(digests) == 1

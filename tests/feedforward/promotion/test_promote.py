@@ -89,8 +89,19 @@ def test_a_trained_run_becomes_champion_and_the_same_run_changes_nothing(
     for variant, digest in json.loads(current.tags["variants"]).items():
         description = bundle.read(model_versions.folder(current, f"variants/{variant}"), digest).description
         assert (description.variant, description.epochs, description.samples) == (variant, 3, 66)
+        own = Registry().find_runs(NAME, role="replica", variant=variant, seed=current.tags["seed"])[0]
+        assert description.temperature == Registry().curve(own, "calibration/temperature")[2]
     card = (model_versions.folder(current, "card") / "card.md").read_text()
     assert current.tags["weights_digest"] in card
+    served = bundle.read(model_versions.folder(current, "served"), current.tags["digest"])
+    fitted = [
+        Registry().curve(run, "calibration/temperature")[1]
+        for run in Registry().find_runs(NAME, role="replica", variant="original")
+    ]
+    assert served.network.temperature == np.median(fitted)
+    assert {model.network.temperature for model in models} == {served.network.temperature}
+    assert f"divided by the temperature {served.network.temperature:.4f}" in card
+    assert "| expected calibration error without temperature | " in card
     assert "**Promoted**: it meets all acceptance criteria" in card
 
     again = promote.promote(open_rule, NAME)

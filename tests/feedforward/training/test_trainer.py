@@ -22,7 +22,8 @@ from feedforward.config.schema import Dataset, Optimizer, Params, Variant, load_
 from feedforward.core.errors import TrainingError
 from feedforward.data import validation_split
 from feedforward.data.splits import MultiHot, Split, Subset
-from feedforward.training import batches, network, trainer
+from feedforward.models import calibration
+from feedforward.training import batches, evaluation, network, trainer
 from feedforward.training.packed_model import weights_digest
 from feedforward.training.trainer import Replica
 
@@ -129,7 +130,7 @@ def test_evaluation_does_not_depend_on_the_batch_size(monkeypatch: pytest.Monkey
     models = [replica.model for replica in trained("notes", "l2", "smaller")]
     samples = Subset(split("notes"))
     whole = trainer.evaluate(models, samples)
-    monkeypatch.setattr(trainer, "EVALUATION_ROWS", 7)
+    monkeypatch.setattr(evaluation, "ROWS", 7)
     for pieces, figures in zip(trainer.evaluate(models, samples), whole, strict=True):
         assert pieces == pytest.approx(figures, rel=1e-6)
 
@@ -137,7 +138,7 @@ def test_evaluation_does_not_depend_on_the_batch_size(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(("dataset", "variant"), [("notes", "dropout"), ("tones", "l2")])
 def test_sections_change_no_bit(dataset: str, variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Data larger than memory are loaded in sections."""
-    for module in (batches, trainer):
+    for module in (batches, evaluation):
         monkeypatch.setattr(module, "SECTION", 24)
     in_sections, whole = fit(dataset, (variant, "original")), trained(dataset, variant, "original")
     assert digests(in_sections) == digests(whole)
@@ -150,12 +151,26 @@ def test_small_data_can_be_learned() -> None:
     assert replica.curves["accuracy"][-1] > 0.9
 
 
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_calibration_is_measured_after_each_epoch_on_the_validation_samples(dataset: str) -> None:
+    (replica,) = trained(dataset, "original")
+    validation = parts(dataset)[1].copied()
+    expected = calibration.measure(trainer.as_arrays(replica.model).logits(validation.features), validation.labels)
+    for name in calibration.FIGURES:
+        curve = replica.curves[f"calibration/{name}"]
+        assert len(curve) == EPOCHS
+        assert curve[-1] == pytest.approx(getattr(expected, name), rel=1e-3, abs=1e-6), name
+    np.testing.assert_allclose(replica.reliability["last"], expected.bins, rtol=1e-3)
+    assert set(replica.reliability) == {"best", "best_scaled", "last", "last_scaled"}
+
+
 # --- curves ------------------------------------------------------------------------------------
 
 
 def test_curves_have_one_value_per_epoch_and_the_loss_includes_the_penalty() -> None:
     plain, penalised = trained("notes", "original", "l2")
     names = {"loss", "accuracy", "cross_entropy", "val_loss", "val_accuracy", "val_cross_entropy"}
+    names |= {f"calibration/{name}" for name in calibration.FIGURES}
     assert set(plain.curves) == names
     assert {len(curve) for curve in plain.curves.values()} == {EPOCHS}
     assert plain.curves["loss"] == plain.curves["cross_entropy"]

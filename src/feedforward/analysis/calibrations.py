@@ -1,0 +1,106 @@
+"""How well the probabilities of each variant are calibrated, and how much of its overfitting is overconfidence.
+
+All figures are of the validation split, over seeds; see models.calibration.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from feedforward.analysis.curves import Numbers, mean_interval
+from feedforward.analysis.intervals import CONFIDENCE, Estimate, estimate, t_quantile
+from feedforward.analysis.run_result import RunResult
+
+LEAST_RISE = 0.005  # nats; below, the share of it that scaling removes is mostly noise
+STAGES = ("best", "last", "last_scaled")  # of the diagrams; see RunResult.reliability
+
+
+@dataclass(frozen=True)
+class Diagram:
+    """Share of correct predictions by confidence: means over seeds by bin, and the interval of the share."""
+
+    confidence: Numbers
+    correct: Numbers
+    low: Numbers | None
+    high: Numbers | None
+
+
+@dataclass(frozen=True)
+class VariantCalibration:
+    """The calibration of a variant after its last epoch.
+
+    ece, scaled_ece: expected calibration error before and after temperature scaling. rise: validation loss at the last
+    epoch minus its minimum; scaled_rise: the same of the loss after scaling at each epoch. removed: the share of `rise`
+    that scaling removes; None if there is hardly any rise. diagrams: by name in STAGES.
+    """
+
+    variant: str
+    ece: Estimate
+    scaled_ece: Estimate
+    brier: Estimate
+    temperature: Estimate
+    rise: Estimate
+    scaled_rise: Estimate
+    removed: Estimate | None
+    diagrams: dict[str, Diagram]
+
+
+def summarize(runs: Sequence[RunResult], variants: Sequence[str]) -> list[VariantCalibration]:
+    """The calibration of each variant whose replicas recorded it."""
+    replicas = [run for run in runs if run.role == "replica" and run.curves.get("calibration/ece")]
+    return [
+        _of_variant(variant, own)
+        for variant in variants
+        if (own := [run for run in replicas if run.variant == variant])
+    ]
+
+
+def _of_variant(variant: str, runs: Sequence[RunResult]) -> VariantCalibration:
+    rises = [_rise(run, "val_cross_entropy") for run in runs]
+    scaled = [_rise(run, "calibration/refinement") for run in runs]
+    last = {
+        name: _known([run.curves[f"calibration/{name}"][-1] for run in runs])
+        for name in ("ece", "scaled_ece", "brier", "temperature")
+    }
+    diagrams = {
+        stage: diagram
+        for stage in STAGES
+        if (diagram := _diagram([run.reliability[stage] for run in runs if stage in run.reliability]))
+    }
+    removed = _share_removed(rises, scaled)
+    return VariantCalibration(
+        variant, **last, rise=_known(rises), scaled_rise=_known(scaled), removed=removed, diagrams=diagrams
+    )
+
+
+def _rise(run: RunResult, curve: str) -> float:
+    return run.curves[curve][-1] - min(run.curves[curve])
+
+
+def _known(values: Sequence[float]) -> Estimate:
+    result = estimate(values)
+    assert result is not None  # there is a run
+    return result
+
+
+def _share_removed(rises: Sequence[float], scaled: Sequence[float]) -> Estimate | None:
+    """1 − mean(scaled) / mean(rises): the ratio of means, with the t interval of a ratio estimator (Cochran 1977)."""
+    before, after, n = np.array(rises), np.array(scaled), len(rises)
+    if before.mean() < LEAST_RISE:
+        return None
+    ratio = float(after.mean() / before.mean())
+    if n == 1:
+        return Estimate(1, 1 - ratio)
+    error = float((after - ratio * before).std(ddof=1)) / math.sqrt(n) / float(before.mean())
+    half = t_quantile((1 + CONFIDENCE) / 2, n) * error
+    return Estimate(n, 1 - ratio, low=1 - ratio - half, high=1 - ratio + half)
+
+
+def _diagram(bins: Sequence[Sequence[Sequence[float]]]) -> Diagram | None:
+    """The mean of several seeds' bins; None if their numbers differ, or there are none."""
+    if len({len(rows) for rows in bins}) != 1:
+        return None
+    table = np.array(bins, float)  # (seeds, bins, 3)
+    return Diagram(table[:, :, 1].mean(axis=0), *mean_interval(table[:, :, 2].tolist()))

@@ -1,0 +1,154 @@
+"""Calibration of predicted probabilities: are predictions made with 80 % confidence correct 80 % of the time?
+
+A network that trains too long becomes overconfident: its loss rises while its accuracy hardly changes (Guo et al., "On
+calibration of modern neural networks", ICML 2017). Dividing the logits by one number, the temperature, removes that
+part of the loss and changes no predicted class. What remains is the refinement (Berta et al., "Rethinking early
+stopping: refine, then calibrate", 2025).
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.integer]
+
+BINS = 15  # as in Guo et al., but with equally many samples in each bin
+LIMITS = (math.exp(-4), math.exp(4))  # of a temperature
+STEPS, TOLERANCE = 50, 1e-4  # of Newton's method: largest number, and smallest relative change
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Figures of the predictions for labeled samples.
+
+    ece: expected calibration error; scaled_ece: the same after temperature scaling. brier: Brier score. temperature:
+    the temperature of lowest cross-entropy. refinement: cross-entropy after scaling, nats. The cross-entropy before
+    scaling minus the refinement is the calibration part of the loss. bins, scaled_bins: see `reliability`.
+
+    Scaled figures are cross-fitted: a random half of the samples is scaled by the temperature of the other half.
+    """
+
+    ece: float
+    scaled_ece: float
+    brier: float
+    temperature: float
+    refinement: float
+    bins: Numbers
+    scaled_bins: Numbers
+
+
+FIGURES = ("ece", "scaled_ece", "brier", "temperature", "refinement")
+
+
+def measure(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.generic]) -> Calibration:
+    """The calibration of predictions. logits: (samples, outputs). labels: (samples,), or (samples, outputs) of 0 and 1.
+
+    Each of several labels counts as a prediction of two classes. All figures are NaN if a logit is not finite.
+    """
+    wide, classes, sample = as_classes(logits, labels)
+    if not np.isfinite(wide).all():
+        return Calibration(math.nan, math.nan, math.nan, math.nan, math.nan, np.empty((0, 3)), np.empty((0, 3)))
+    half = np.random.default_rng(0).permutation(len(logits))[sample] % 2 == 1
+    temperatures = [temperature(wide[part], classes[part]) for part in (half, ~half)]
+    scaled = log_probabilities(wide / np.where(half, *temperatures[::-1])[:, None])
+    before, after = (np.exp(values) for values in (log_probabilities(wide), scaled))
+    bins, scaled_bins = reliability(before, classes), reliability(after, classes)
+    return Calibration(
+        expected_error(bins),
+        expected_error(scaled_bins),
+        brier_score(before, classes),
+        math.sqrt(math.prod(temperatures)),
+        float(-scaled[np.arange(len(classes)), classes].mean()),
+        bins,
+        scaled_bins,
+    )
+
+
+def as_classes(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.generic]) -> tuple[Numbers, Labels, Labels]:
+    """(logits, labels, numbers of the samples) as predictions of one class: (n, classes), (n,), (n,).
+
+    A sigmoid output with logit z equals a softmax of two classes with logits 0 and z.
+    """
+    wide, rows = logits.astype(np.float64), np.arange(len(logits))
+    if labels.ndim == 1 and wide.shape[1] > 1:
+        return wide, labels.astype(np.int64), rows
+    one = wide.reshape(-1, 1)
+    classes = (np.asarray(labels).reshape(-1) > 0).astype(np.int64)
+    return np.concatenate([np.zeros_like(one), one], axis=1), classes, np.repeat(rows, wide.shape[1])
+
+
+def log_probabilities(logits: Numbers) -> Numbers:
+    """(n, classes): logarithms of the softmax."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
+
+
+def temperature(logits: Numbers, labels: Labels) -> float:
+    """The temperature, within LIMITS, with the lowest cross-entropy of softmax(logits / temperature).
+
+    The cross-entropy is convex in the inverse temperature, so Newton's method with bisection finds the minimum. A
+    standard normal prior around 1 counts as one more sample: without it, a few samples that are all predicted correctly
+    would give a temperature of 0. Fit a temperature on validation samples, never on test samples.
+    """
+    prior = 1 / max(1, len(labels))
+    columns = np.ascontiguousarray(logits.T)  # (classes, n): sums over few classes are fast along the first axis
+    shifted = columns - columns.max(axis=0)
+    of_labels = shifted[labels, np.arange(len(labels))]
+    (low, high), inverse = (1 / LIMITS[1], 1 / LIMITS[0]), 1.0
+    for _ in range(STEPS):
+        weights = np.exp(inverse * shifted)
+        weights /= weights.sum(axis=0)
+        means = (weights * shifted).sum(axis=0)
+        slope = prior * (inverse - 1 + float((means - of_labels).sum()))
+        curvature = prior * (1 + float(((weights * shifted**2).sum(axis=0) - means**2).sum()))
+        low, high = (inverse, high) if slope < 0 else (low, inverse)
+        following = inverse - slope / curvature
+        following = following if low < following < high else math.sqrt(low * high)
+        if abs(following - inverse) <= TOLERANCE * inverse:
+            break
+        inverse = following
+    return 1 / inverse
+
+
+def reliability(probabilities: Numbers, labels: Labels, bins: int = BINS) -> Numbers:
+    """(bins, 3): number of samples, mean confidence, and share of correct predictions, by rising confidence.
+
+    probabilities: (n, classes). The confidence is the largest of them. The bins have equally many samples.
+    """
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    order = np.argsort(confidence, kind="stable")
+    parts = [part for part in np.array_split(order, bins) if len(part)]
+    return np.array([[len(part), confidence[part].mean(), correct[part].mean()] for part in parts])
+
+
+def expected_error(bins: Numbers) -> float:
+    """Expected calibration error: mean distance of confidence and accuracy over the bins, corrected for its bias.
+
+    The plain mean is too large, because even with a distance of zero the accuracy of a bin varies by chance. Its
+    expected excess, for normal errors at the observed distances, is subtracted (Kumar et al., "Verified uncertainty
+    calibration", NeurIPS 2019). bins: the result of `reliability`.
+
+    >>> round(expected_error(np.array([[5000, 0.9, 0.5], [5000, 0.8, 0.8]])), 3)
+    0.198
+    """
+    samples, confidence, correct = bins.T
+    gaps = np.abs(confidence - correct)
+    share = (samples * correct + 0.5) / (samples + 1)  # a bin without errors has a spread, too
+    spread = np.sqrt(share * (1 - share) / samples)
+    ratio = gaps / spread
+    erf = np.array([math.erf(value / math.sqrt(2)) for value in ratio])
+    expected = spread * math.sqrt(2 / math.pi) * np.exp(-(ratio**2) / 2) + gaps * erf  # of |normal(gap, spread)|
+    return max(0.0, float(np.average(2 * gaps - expected, weights=samples)))
+
+
+def brier_score(probabilities: Numbers, labels: Labels) -> float:
+    """Mean squared distance between probabilities and one-hot labels, from 0 to 2 (Brier 1950).
+
+    >>> brier_score(np.full((2, 2), 0.5), np.array([0, 1]))
+    0.5
+    """
+    of_labels = probabilities[np.arange(len(labels)), labels]
+    return float(((probabilities**2).sum(axis=1) - 2 * of_labels + 1).mean())

@@ -1,0 +1,116 @@
+"""The part of the comparison page about calibration: how much of overfitting is overconfidence."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from markupsafe import Markup
+
+from feedforward.analysis import calibrations
+from feedforward.analysis.calibrations import VariantCalibration
+from feedforward.analysis.curves import mean_band
+from feedforward.analysis.findings import Findings
+from feedforward.analysis.intervals import THIS_DATA, Estimate
+from feedforward.analysis.run_result import RunResult
+from feedforward.reports import html_page, probability_charts, svg_charts, tables
+from feedforward.reports.probability_charts import Line
+from feedforward.reports.svg_charts import Series
+
+CURVES = {
+    "ece": ("Calibration error", "0: confidence equals accuracy"),
+    "scaled_ece": ("Calibration error after scaling", ""),
+    "temperature": ("Temperature", "above 1: overconfident"),
+    "calibration": ("Calibration part of the loss", "what scaling removes"),
+    "refinement": ("Refinement", "the loss after scaling"),
+    "brier": ("Brier score", "mean squared error of probabilities"),
+}
+STAGES = {"best": ("overfit epoch", "v3"), "last": ("last epoch", "v2"), "last_scaled": ("last epoch, scaled", "v1")}
+
+
+def render(findings: Findings) -> Markup:
+    """The part as HTML; empty if no run recorded its calibration (regressions do not)."""
+    variants = calibrations.summarize(findings.runs, findings.variants)
+    if not variants:
+        return Markup()
+    page = html_page.render(
+        "calibration.html",
+        name=findings.name,
+        epochs=findings.dataset.training.epochs,
+        sentence=_sentence(variants, findings.baseline),
+        curves=[_curves(findings, name, *texts) for name, texts in CURVES.items()],
+        diagrams=[{"variant": one.variant, "svg": _diagram(one, findings)} for one in variants if one.diagrams],
+        legend=list(STAGES.values()),
+        header=(
+            "variant",
+            "calibration error",
+            "after scaling",
+            "temperature",
+            "Brier score",
+            "rise",
+            "rise after scaling",
+            "share removed",
+        ),
+        rows=[_row(one) for one in variants],
+        this_data=THIS_DATA,
+    )
+    return Markup(page)  # noqa: S704  made by a template that escapes its values
+
+
+def _sentence(variants: Sequence[VariantCalibration], baseline: str) -> str:
+    """How much of the baseline's rise temperature scaling removes, in words."""
+    one = next((one for one in variants if one.variant == baseline), variants[0])
+    error = f"Its calibration error there is {number(one.ece)}, after scaling {number(one.scaled_ece)}."
+    if one.removed is None:
+        return f"At the last epoch, {one.variant} is hardly above its lowest validation loss. {error}"
+    share = tables.interval(Estimate(one.removed.n, *(_percent(one.removed))), 0)
+    return (
+        f"At the last epoch, the validation loss of {one.variant} is {number(one.rise)} above its minimum. Dividing the"
+        f" logits by one number removes {share} % of this rise: that part is overconfidence. {error}"
+    )
+
+
+def _percent(share: Estimate) -> tuple[float, float | None, float | None, float | None]:
+    """(mean, None, low, high) in percent."""
+    low, high = (None if side is None else 100 * side for side in (share.low, share.high))
+    return 100 * share.mean, None, low, high
+
+
+def number(estimate: Estimate, decimals: int = 4) -> str:
+    """A mean with its interval."""
+    return tables.interval(estimate, decimals)
+
+
+def _row(one: VariantCalibration) -> list[tuple[str, str]]:
+    removed = "–" if one.removed is None else tables.interval(Estimate(one.removed.n, *_percent(one.removed)), 0)
+    cells = [one.ece, one.scaled_ece, one.temperature, one.brier, one.rise, one.scaled_rise]
+    texts = [one.variant, *(number(cell) for cell in cells), removed]
+    halves = [text.partition(" [") for text in texts]
+    return [(mean, f"[{rest}" if rest else "") for mean, _, rest in halves]
+
+
+def _curves(findings: Findings, name: str, title: str, note: str) -> dict[str, Any]:
+    runs = [_with_calibration_part(run) for run in findings.runs if "calibration/refinement" in run.curves]
+    series = [
+        Series(variant, "line", f"v{index % 7}", band)
+        for index, variant in enumerate(findings.variants)
+        if (band := mean_band(runs, variant, f"calibration/{name}"))
+    ]
+    svg = svg_charts.curves(series, f"{findings.name}: {title} by epoch", "", ends=True)
+    return {"title": title, "note": note, "svg": svg}
+
+
+def _with_calibration_part(run: RunResult) -> RunResult:
+    pairs = zip(run.curves["val_cross_entropy"], run.curves["calibration/refinement"], strict=True)
+    return replace(run, curves={**run.curves, "calibration/calibration": [loss - rest for loss, rest in pairs]})
+
+
+def _diagram(one: VariantCalibration, findings: Findings) -> Markup:
+    lines = [
+        Line(name, tone, diagram.confidence, diagram.correct, diagram.low, diagram.high, points=True)
+        for stage, (name, tone) in STAGES.items()
+        if (diagram := one.diagrams.get(stage))
+    ]
+    classes = len(findings.dataset.labels) if findings.dataset.task == "multiclass" else 2
+    start = 1 / classes if classes == 2 else 0.0
+    title = f"{findings.name}, {one.variant}: accuracy by confidence"
+    return probability_charts.square(lines, title, "confidence", "share correct", (start, start), diagonal=True)

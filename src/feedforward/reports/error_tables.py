@@ -1,0 +1,21 @@
+"""The final models' errors as CSV, for `dvc plots`."""
+
+from collections.abc import Iterable
+
+from feedforward.analysis import errors_over_seeds
+from feedforward.analysis.findings import Findings
+from feedforward.reports.tables import csv_text
+
+CONFUSION = ("dataset", "actual", "predicted", "samples", "share")
+
+
+def confusion_csv(findings: Iterable[Findings]) -> str:
+    """Confusion matrices of the test samples, mean over seeds, one row per cell; `share` is of the actual class."""
+    rows = []
+    for one in findings:
+        errors, labels = errors_over_seeds.summarize(one.runs), one.dataset.labels
+        if errors is not None and errors.confusion is not None:
+            for actual, counts in zip(labels, errors.confusion, strict=True):
+                total = float(counts.sum()) or 1.0
+                rows += [(one.name, actual, p, float(n), float(n) / total) for p, n in zip(labels, counts, strict=True)]
+    return csv_text(CONFUSION, rows)

@@ -1,0 +1,100 @@
+"""The part of the comparison page about the final models' errors on the test samples."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from feedforward.analysis import errors_over_seeds
+from feedforward.analysis.errors_over_seeds import SCORES, Curve, Errors
+from feedforward.analysis.findings import Findings
+from feedforward.analysis.intervals import THIS_DATA
+from feedforward.reports import html_page, probability_charts, tables
+from feedforward.reports.probability_charts import Line
+
+TITLES = {
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "auc": "AUC",
+    "average_precision": "average precision",
+}
+MOST_PAIRS = 5  # of confused classes, named in words
+MOST_ROWS = 50  # of labels in the table
+
+
+def render(findings: Findings) -> Markup:
+    """The part as HTML; empty if no final run recorded its errors."""
+    errors = errors_over_seeds.summarize(findings.runs)
+    if errors is None:
+        return Markup()
+    labels, task = findings.dataset.labels, findings.dataset.task
+    page = html_page.render(
+        "errors.html",
+        name=findings.name,
+        baseline=findings.baseline,
+        errors=errors,
+        matrix=_matrix(errors, findings),
+        confused=_confused(errors, labels),
+        curves=_curves(errors, findings),
+        of_curves=_of_curves(labels, task),
+        header=("label" if task == "multilabel" else "class", "samples", *TITLES.values()),
+        rows=_rows(errors, labels),
+        residuals=_residuals(errors, findings),
+        this_data=THIS_DATA,
+    )
+    return Markup(page)  # noqa: S704  made by a template that escapes its values
+
+
+def _matrix(errors: Errors, findings: Findings) -> Markup | None:
+    if errors.confusion is None:
+        return None
+    return probability_charts.confusion(errors.confusion, findings.dataset.labels, f"{findings.name}: confusion matrix")
+
+
+def _of_curves(labels: Sequence[str], task: str) -> str:
+    """Which label the curves are about."""
+    if task == "binary":
+        return f"of {labels[1]}"
+    return f"mean over the {len(labels)} {'labels' if task == 'multilabel' else 'classes'}"
+
+
+def _confused(errors: Errors, labels: Sequence[str]) -> str:
+    """The pairs of classes that are confused most, in words; empty for two classes."""
+    if errors.confusion is None or len(labels) < 3:
+        return ""
+    pairs = errors_over_seeds.most_confused(errors.confusion, MOST_PAIRS)
+    return ", ".join(f"{labels[row]} as {labels[column]} ({count:.1f})" for row, column, count in pairs)
+
+
+def _rows(errors: Errors, labels: Sequence[str]) -> list[list[tuple[str, str]]]:
+    """For each label: its name, samples, and the mean and interval of each score."""
+    rows = []
+    for label, support, scores in list(zip(labels, errors.support, errors.labels, strict=False))[:MOST_ROWS]:
+        texts = [tables.interval(scores[name], 4) if name in scores else "–" for name in SCORES]
+        halves = [text.partition(" [") for text in texts]
+        cells = [(mean, f"[{rest}" if rest else "") for mean, _, rest in halves]
+        rows.append([(label, ""), (f"{support:,}", ""), *cells])
+    return rows
+
+
+def _curves(errors: Errors, findings: Findings) -> list[dict[str, Any]]:
+    return [
+        {"title": title, "svg": probability_charts.square([_line(curve)], f"{findings.name}: {title}", *axes)}
+        for title, curve, axes in (
+            ("ROC curve", errors.roc, ("false positive rate", "true positive rate")),
+            ("Precision–recall curve", errors.precision_recall, ("recall", "precision")),
+        )
+        if curve is not None
+    ]
+
+
+def _line(curve: Curve) -> Line:
+    return Line("mean over seeds", "v1", curve.x, curve.mean, curve.low, curve.high)
+
+
+def _residuals(errors: Errors, findings: Findings) -> Markup | None:
+    if not errors.residuals or not errors.residuals["points"]:
+        return None
+    title = f"{findings.name}: residuals against predictions"
+    return probability_charts.residuals(errors.residuals, title, f"predicted {findings.dataset.labels[0]}")

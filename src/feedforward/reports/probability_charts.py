@@ -1,0 +1,150 @@
+"""Inline SVG of probabilities and errors: curves over a unit square, confusion matrices, residuals."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from feedforward.analysis.curves import Numbers
+from feedforward.reports.svg_canvas import Canvas, signed, ticks
+from feedforward.reports.tables import number
+
+WIDTH = 360
+LABEL = 14  # characters of a label beside a matrix
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve to draw with its band; `tone` is its CSS class. points: mark each point."""
+
+    name: str
+    tone: str
+    x: Numbers
+    y: Numbers
+    low: Numbers | None = None
+    high: Numbers | None = None
+    points: bool = False
+
+
+def square(
+    lines: Sequence[Line],
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    start: tuple[float, float] = (0, 0),
+    diagonal: bool = False,
+) -> Markup:
+    """Curves of shares up to 1 against shares up to 1; `start`: the lower left corner."""
+    canvas = Canvas(WIDTH, 320, (44, 12, 24, 38), title)
+    (canvas.x0, canvas.y0), canvas.x1, canvas.y1 = start, 1.0, 1.0
+    for mark in (x for x in ticks(start[1], 1, 5) if x <= 1):
+        y = canvas.y(mark)
+        canvas.add('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>', canvas.left, canvas.right, y, y)
+        canvas.add('<text class="end" x="{}" y="{:.1f}">{:g}</text>', canvas.left - 6, float(y) + 4, mark)
+    for mark in (x for x in ticks(start[0], 1, 5) if x <= 1):
+        canvas.add('<text class="middle" x="{}" y="{}">{:g}</text>', canvas.x(mark), canvas.bottom + 16, mark)
+    canvas.add('<text class="end" x="{}" y="{}">{}</text>', canvas.right, canvas.bottom + 32, xlabel)
+    canvas.add('<text x="2" y="12">{}</text>', ylabel)
+    if diagonal:
+        low = max(start)
+        ends = canvas.x(low), canvas.x(1), canvas.y(low), canvas.y(1)
+        canvas.add('<line class="zero" x1="{}" x2="{}" y1="{}" y2="{}" stroke-dasharray="3 3"/>', *ends)
+    for line in lines:
+        _line(canvas, line)
+    return canvas.svg()
+
+
+def _line(canvas: Canvas, line: Line) -> None:
+    inside = [k for k in range(len(line.x)) if line.x[k] >= canvas.x0]
+    if line.low is not None and line.high is not None:
+        upper = [_at(canvas, line.x[k], line.high[k]) for k in inside]
+        lower = [_at(canvas, line.x[k], line.low[k]) for k in reversed(inside)]
+        canvas.add('<polygon class="band {}" points="{}"/>', line.tone, " ".join(upper + lower))
+    points = " ".join(_at(canvas, line.x[k], line.y[k]) for k in inside)
+    canvas.add('<polyline class="line {}" points="{}"/>', line.tone, points)
+    for k in inside if line.points else ():
+        tip = f"{line.name}: {number(line.x[k], 3)} → {number(line.y[k], 3)}"
+        if line.low is not None and line.high is not None:
+            tip += f" [{number(line.low[k], 3)}, {number(line.high[k], 3)}]"
+        x, y = _at(canvas, line.x[k], line.y[k]).split(",")
+        canvas.add('<circle class="dot {}" cx="{}" cy="{}" r="2.5"><title>{}</title></circle>', line.tone, x, y, tip)
+
+
+def _at(canvas: Canvas, x: float, y: float) -> str:
+    return f"{canvas.x(x)},{canvas.y(min(max(float(y), canvas.y0), canvas.y1))}"
+
+
+def confusion(matrix: Numbers, labels: Sequence[str], title: str) -> Markup:
+    """Number of samples by true class (rows) and predicted class (columns), shaded by the share of its row."""
+    classes = len(labels)
+    short = [label if len(label) <= LABEL else label[: LABEL - 1] + "…" for label in labels]
+    left = 20 + 7 * max(map(len, short))
+    side = min(64.0, (WIDTH - left - 4) / classes)
+    canvas = Canvas(WIDTH, round(44 + side * classes + 4), (left, 0, 40, 0), title)
+    canvas.add('<text x="2" y="12">true ↓ predicted →</text>')
+    shown = side >= 7 * max(map(len, short))
+    for k, name in enumerate(short):
+        middle = canvas.left + side * (k + 0.5)
+        canvas.add('<text class="middle ink" x="{:.1f}" y="34">{}</text>', middle, name if shown else k + 1)
+        text = name if shown or name == str(k + 1) else f"{k + 1} {name}"
+        if side >= 10:
+            at = canvas.top + side * (k + 0.5) + 4
+            canvas.add('<text class="end ink" x="{}" y="{:.1f}">{}</text>', left - 6, at, text)
+    for row, counts in enumerate(matrix):
+        total = float(counts.sum()) or 1.0
+        for column, count in enumerate(counts):
+            _cell(canvas, (row, column), float(count), float(count) / total, side, labels)
+    return canvas.svg()
+
+
+def _cell(
+    canvas: Canvas, place: tuple[int, int], count: float, share: float, side: float, labels: Sequence[str]
+) -> None:
+    row, column = place
+    x, y = canvas.left + side * column, canvas.top + side * row
+    tip = f"true {labels[row]}, predicted {labels[column]}: {count:,.1f} samples, {100 * share:.2f} % of the row"
+    shade = share if row == column else min(1.0, 4 * share)  # errors are rare, so they are shaded more strongly
+    cell = (
+        '<rect class="dot {}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" fill-opacity="{:.3f}">'
+        "<title>{}</title></rect>"
+    )
+    canvas.add(cell, "good" if row == column else "bad", x, y, side - 1, side - 1, 0.06 + 0.34 * shade, tip)
+    text = f"{count:,.0f}"
+    if count and side >= 7.5 * len(text):
+        middle = '<text class="middle ink" x="{:.1f}" y="{:.1f}" pointer-events="none">{}</text>'
+        canvas.add(middle, x + side / 2, y + side / 2 + 4, text)
+
+
+def residuals(errors: dict[str, Any], title: str, xlabel: str) -> Markup:
+    """Residuals against predictions: samples, mean by bin, and the bands that hold 50 and 90 % of each bin."""
+    canvas = Canvas(WIDTH, 300, (56, 12, 24, 38), title)
+    bins, points = errors["bins"], errors["points"]
+    xs = [x for x, _ in points]
+    lows, highs = [row[3] for row in bins], [row[7] for row in bins]
+    across, along = ticks(min(xs), max(xs), 4), ticks(min([0.0, *lows]), max([0.0, *highs]), 5)
+    (canvas.x0, canvas.x1), (canvas.y0, canvas.y1) = (across[0], across[-1]), (along[0], along[-1])
+    _marks(canvas, across, along, xlabel)
+    for low, high in ((3, 7), (4, 6)):
+        edge = [_at(canvas, row[1], row[high]) for row in bins] + [_at(canvas, row[1], row[low]) for row in bins[::-1]]
+        canvas.add('<polygon class="band v1" points="{}"/>', " ".join(edge))
+    for x, y in points:
+        if canvas.y0 <= y <= canvas.y1:
+            tip = f"predicted {x:g}, residual {signed(y)}"
+            circle = '<circle class="dot v1" cx="{}" cy="{}" r="1.5" fill-opacity="0.5"><title>{}</title></circle>'
+            canvas.add(circle, canvas.x(x), canvas.y(y), tip)
+    means = " ".join(_at(canvas, row[1], row[2]) for row in bins)
+    canvas.add('<polyline class="line v2" points="{}"/>', means)
+    return canvas.svg()
+
+
+def _marks(canvas: Canvas, across: Iterable[float], along: Iterable[float], xlabel: str) -> None:
+    for mark in along:
+        y = canvas.y(mark)
+        grid = '<line class="{}" x1="{}" x2="{}" y1="{}" y2="{}"/>'
+        canvas.add(grid, "grid" if mark else "zero", canvas.left, canvas.right, y, y)
+        canvas.add('<text class="end" x="{}" y="{:.1f}">{}</text>', canvas.left - 6, float(y) + 4, signed(mark))
+    for mark in across:
+        canvas.add('<text class="middle" x="{}" y="{}">{}</text>', canvas.x(mark), canvas.bottom + 16, signed(mark))
+    canvas.add('<text class="end" x="{}" y="{}">{}</text>', canvas.right, canvas.bottom + 32, xlabel)
+    canvas.add('<text x="2" y="12">true − predicted</text>')

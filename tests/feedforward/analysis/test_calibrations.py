@@ -1,0 +1,71 @@
+"""Calibration and errors over seeds: means, intervals, and the share of overfitting that scaling removes."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from small_data import params
+from synthetic_predictions import complete
+from synthetic_runs import like_the_lecture
+
+from feedforward.analysis import calibrations, errors_over_seeds
+from feedforward.analysis.run_result import RunResult
+
+CLASSES = {"tones": 3, "notes": 2}
+
+
+def runs(dataset: str = "notes", seeds: int = 3) -> list[RunResult]:
+    return [run for run in complete(like_the_lecture(params(), range(seeds)), CLASSES) if run.dataset == dataset]
+
+
+def with_losses(run: RunResult, losses: list[float], refinement: list[float]) -> RunResult:
+    curves = {"val_cross_entropy": losses, "calibration/refinement": refinement}
+    return dataclasses.replace(run, curves=run.curves | curves)
+
+
+def test_the_share_of_the_rise_that_scaling_removes() -> None:
+    originals = [run for run in runs() if run.variant == "original" and run.role == "replica"]
+    changed = [with_losses(run, [0.5, 0.3, 0.5 + k / 10], [0.4, 0.3, 0.35]) for k, run in enumerate(originals)]
+    [summary] = calibrations.summarize(changed, ["original", "absent"])
+    assert summary.rise.mean == pytest.approx(0.3)
+    assert summary.scaled_rise.mean == pytest.approx(0.05)
+    assert summary.removed is not None
+    assert summary.removed.mean == pytest.approx(1 - 0.05 / 0.3)
+    assert summary.removed.low is not None
+    assert summary.removed.low < summary.removed.mean
+    flat = [with_losses(run, [0.5, 0.4, 0.3], [0.4, 0.35, 0.3]) for run in originals]
+    assert calibrations.summarize(flat, ["original"])[0].removed is None
+
+
+def test_scaling_lowers_the_error_and_the_diagram_follows_the_diagonal() -> None:
+    summary = calibrations.summarize(runs(), ["original"])[0]
+    assert summary.scaled_ece.mean < summary.ece.mean / 3
+    last, scaled = summary.diagrams["last"], summary.diagrams["last_scaled"]
+    assert np.abs(scaled.correct - scaled.confidence).mean() < np.abs(last.correct - last.confidence).mean() / 2
+    assert scaled.low is not None
+    assert (scaled.low <= scaled.correct).all()
+
+
+def test_runs_without_calibration_or_errors_have_no_summary() -> None:
+    plain = [run for run in like_the_lecture(params(), range(2)) if run.dataset == "notes"]
+    assert calibrations.summarize(plain, ["original"]) == []
+    assert errors_over_seeds.summarize(plain) is None
+
+
+def test_errors_are_means_over_seeds() -> None:
+    finals = [run for run in runs("tones") if run.role == "final"]
+    errors = errors_over_seeds.summarize(finals)
+    assert errors is not None
+    assert errors.n == 3
+    assert errors.confusion is not None
+    np.testing.assert_allclose(errors.confusion, np.mean([run.errors["confusion"] for run in finals], axis=0))
+    assert errors.labels[0]["auc"].n == 3
+    assert errors.roc is not None
+    assert errors.roc.low is not None
+    assert (errors.roc.low <= errors.roc.mean).all()
+
+
+def test_the_most_confused_classes_come_first() -> None:
+    matrix = np.array([[9.0, 1.0, 0.0], [5.0, 9.0, 2.0], [0.0, 0.0, 9.0]])
+    assert errors_over_seeds.most_confused(matrix, 2) == [(1, 0, 5.0), (1, 2, 2.0)]
+    assert errors_over_seeds.most_confused(np.eye(3), 5) == []

@@ -1,0 +1,76 @@
+"""The parts of the comparison page about calibration and errors."""
+
+import dataclasses
+import re
+
+import numpy as np
+from small_data import params, values
+from synthetic_predictions import complete
+from synthetic_runs import final_run, like_the_lecture
+
+from feedforward.analysis.findings import Findings, find
+from feedforward.config.schema import Params
+from feedforward.models import error_analysis
+from feedforward.reports import calibration_section, error_tables, errors_section
+
+CLASSES = {"tones": 3, "notes": 2}
+
+
+def findings(chosen: Params | None = None, whole: bool = True) -> list[Findings]:
+    chosen = chosen or params()
+    runs = like_the_lecture(chosen, range(3))
+    return find(complete(runs, CLASSES) if whole else runs, chosen)
+
+
+def test_calibration_is_shown_by_epoch_and_variant_with_diagrams() -> None:
+    tones, _ = findings()
+    page = calibration_section.render(tones)
+    assert page.count("<figure") == len(calibration_section.CURVES) + len(tones.variants)
+    assert page.count('<th scope="row">') == len(tones.variants)
+    assert "after scaling" in page
+    assert "nan" not in page
+
+
+def test_errors_are_shown_for_each_class_with_curves_and_a_matrix() -> None:
+    tones, notes = findings()
+    page = errors_section.render(tones)
+    assert len(re.findall("<rect", page)) == 9
+    assert page.count('<th scope="row">') == 3
+    assert "Confused most: " in page
+    assert "mean over the 3 classes" in page
+    assert "of glad" in errors_section.render(notes)
+
+
+def test_runs_of_earlier_versions_have_neither_part() -> None:
+    for one in findings(whole=False):
+        assert calibration_section.render(one) == errors_section.render(one) == ""
+
+
+def test_a_regression_shows_residuals_and_no_matrix() -> None:
+    noise = np.random.default_rng(0)
+    predicted = noise.normal(300, 50, 400)
+    run = dataclasses.replace(
+        final_run("tones", "original", 0, 2, 0.9),
+        errors={"residuals": error_analysis.residuals(predicted + noise.normal(0, 9, 400), predicted)},
+    )
+    one = find([run], params())[0]
+    prices = one.dataset.model_copy(update={"task": "regression", "labels": ("price",)})
+    page = errors_section.render(dataclasses.replace(one, dataset=prices))
+    assert "predicted price" in page
+    assert "Confusion matrix" not in page
+    assert "<table" not in page
+
+
+def test_hostile_labels_are_escaped() -> None:
+    plain = values()["datasets"]["notes"] | {"labels": ["<b>sad</b>", "glad"]}
+    chosen = params(datasets={"notes": plain})
+    page = errors_section.render(find(complete(like_the_lecture(chosen, range(2)), CLASSES), chosen)[0])
+    assert "<b>sad" not in page
+    assert "&lt;b&gt;sad" in page
+
+
+def test_confusion_matrices_for_dvc_have_a_row_for_each_cell() -> None:
+    lines = error_tables.confusion_csv(findings()).splitlines()
+    assert lines[0] == "dataset,actual,predicted,samples,share"
+    assert len(lines) == 1 + 9 + 4
+    assert error_tables.confusion_csv(findings(whole=False)).splitlines() == lines[:1]

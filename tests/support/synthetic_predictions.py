@@ -1,0 +1,53 @@
+"""Synthetic predictions, and runs with their calibration and errors, without training."""
+
+import dataclasses
+from collections.abc import Iterable
+
+import networks
+import numpy as np
+
+from feedforward.analysis.run_result import RunResult
+from feedforward.models import calibration, error_analysis
+from feedforward.models.calibration import Labels, Numbers
+
+SAMPLES = 1500
+
+
+def predictions(classes: int, seed: int, confidence: float = 1.0, samples: int = SAMPLES) -> tuple[Numbers, Labels]:
+    """Logits (samples, classes; one column for two classes) and labels; confidence 1: the true probabilities."""
+    noise = np.random.default_rng(seed)
+    truth = noise.normal(0, 2.0, (samples, classes))
+    labels = (np.exp(calibration.log_probabilities(truth)).cumsum(1) > noise.random((samples, 1))).argmax(1)
+    logits = truth[:, 1:] - truth[:, :1] if classes == 2 else truth
+    return confidence * logits, labels
+
+
+def with_calibration(run: RunResult, classes: int) -> RunResult:
+    """A replica whose confidence grows by epoch from half of the true one to about twice the true one."""
+    epochs = len(run.curves["loss"])
+    growing = np.linspace(0.5, 2.2, epochs)
+    measured = [calibration.measure(*predictions(classes, run.seed, each)) for each in growing]
+    curves = {f"calibration/{name}": [getattr(each, name) for each in measured] for name in calibration.FIGURES}
+    best = int(np.argmin(run.curves["val_cross_entropy"]))
+    reliability = {
+        "best": measured[best].bins.tolist(),
+        "best_scaled": measured[best].scaled_bins.tolist(),
+        "last": measured[-1].bins.tolist(),
+        "last_scaled": measured[-1].scaled_bins.tolist(),
+    }
+    return dataclasses.replace(run, curves=run.curves | curves, reliability=reliability)
+
+
+def with_errors(run: RunResult, classes: int) -> RunResult:
+    """A final run with the errors of predictions."""
+    logits, labels = predictions(classes, run.seed)
+    network = networks.network([3, logits.shape[1]], ["sigmoid" if classes == 2 else "softmax"])
+    return dataclasses.replace(run, errors=error_analysis.analyze(network, logits.astype(np.float32), labels))
+
+
+def complete(runs: Iterable[RunResult], classes: dict[str, int]) -> list[RunResult]:
+    """The runs with calibration (replicas) and errors (final runs); classes by dataset."""
+    return [
+        with_errors(run, classes[run.dataset]) if run.role == "final" else with_calibration(run, classes[run.dataset])
+        for run in runs
+    ]
