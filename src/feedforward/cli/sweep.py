@@ -60,7 +60,7 @@ def sweep(
     axes = search_space.parse(values, params, dataset, variant, search=trials > 0)
     by = search_space.statistic(statistic, params.datasets[dataset])
     if test and not confirm:
-        raise ParamsError(["--test: the winner is chosen by --confirm, which must be at least 1, got 0"])
+        raise ParamsError(["--test: needs trials that are confirmed, so --confirm must be at least 1, got 0"])
     manifest.load(dataset)
 
     from feedforward.experiments.sweep import Sweep

@@ -187,8 +187,7 @@ class Outcome:
             f" {self.interval(first.fresh)}; {BIAS}: {self.interval(first.bias)}"
         ]
         if self.winner and len(self.confirmed) > 1:
-            others = f"of the {len(self.confirmed)} best, fresh seeds prefer {self.text(self.winner)}"
-            lines.append(f"{others}{' as well' if self.winner == first.name else ''}")
+            lines.append(f"winner, the best of these {len(self.confirmed)} on fresh seeds: {self.text(self.winner)}")
         return lines + ([self.tested_text()] if self.tested else [])
 
     @property

@@ -117,7 +117,9 @@ def _mistakes_by_seed(judged: Sequence[SingleRuns]) -> dict[str, Any]:
 
 def _fill(name: str, axes: Sequence[Mapping[str, Any]]) -> str:
     """The command that trains every combination."""
-    return " ".join([f"feedforward sweep {name}", *(f"{axis['field']}={','.join(axis['values'])}" for axis in axes)])
+    return " ".join(
+        [f"feedforward sweep {name} --confirm 0", *(f"{axis['field']}={','.join(axis['values'])}" for axis in axes)]
+    )
 
 
 # --- for the script ----------------------------------------------------------------------------
@@ -166,6 +168,6 @@ def _data(story: Story, most: int) -> dict[str, Any]:
         "curves": kinds,
         "statistics": [chart_data.statistic(name) for name in names],
         "settings": settings,
-        "command": f"feedforward sweep {findings.name}",
+        "command": f"feedforward sweep {findings.name} --confirm 0",
         "t": [round(t_quantile((1 + CONFIDENCE) / 2, n), 6) for n in range(2, largest + 1)],
     }

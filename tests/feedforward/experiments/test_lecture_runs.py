@@ -38,7 +38,7 @@ def test_variants_and_combinations_of_a_sweep_become_one_page(
     assert story.findings.variants == ["original", "l2"]
     page = lecture_page.render([story], "feedforward lecture notes")
     assert page == lecture_page.render([story], "feedforward lecture notes")
-    assert "feedforward sweep notes size=base l2=0,0.01,0.02 dropout_rate=0,0.5" in page
+    assert "feedforward sweep notes --confirm 0 size=base l2=0,0.01,0.02 dropout_rate=0,0.5" in page
     [data] = json.loads(page.split('id="chart-data">')[1].split("</script>")[0])["stories"]
     assert data["base"] == [0, 0, 0]
     assert {tuple(setting["at"]) for setting in data["settings"]} == {(0, 0, 0), (0, 1, 0), (0, 1, 1), (0, 2, 0)}

@@ -81,7 +81,7 @@ def test_sliders_move_through_trained_combinations_and_name_the_command_for_othe
     sync.expect(status).to_contain_text("A combination from a sweep: 3 seeds.")
     slide(page, "L2 penalty", "Home")
     sync.expect(page.locator(".story .banner")).to_contain_text(
-        "feedforward sweep notes size=base l2=0 dropout_rate=0.5"
+        "feedforward sweep notes --confirm 0 size=base l2=0 dropout_rate=0.5"
     )
     assert page.url.endswith("#notes?notes.at=0.0.1")
     page.get_by_role("button", name="Go to the nearest that was trained").click()
