@@ -87,13 +87,13 @@ def measure_all(seconds: float, quick: bool) -> dict[str, Any]:
             folder = Path(name)
             folder.chmod(0o755)  # PostgreSQL runs as another user if we are root
             postgres = _postgres(folder, ending) if backend == POSTGRES else None
-            with _running(_tracking(folder, postgres, 2 if quick else 4)) as server:
+            with running(_tracking(folder, postgres, 2 if quick else 4)) as server:
                 books = Books(folder, server, postgres)
                 loads = [_log(books, number, seconds) for number in (WORKERS[:2] if quick else WORKERS)]
                 report["runs"][backend] = [asdict(load) for load in loads]
                 report["artifact_bytes"] = books.artifact_bytes() // books.finished()
             address = postgres.url("prefect", "asyncpg") if postgres else None
-            with _running(Orchestration(folder / "prefect", address)) as server:
+            with running(Orchestration(folder / "prefect", address)) as server:
                 numbers = FLOW_WORKERS[:1] if quick else FLOW_WORKERS
                 flows = [_flows(server, postgres, number, seconds) for number in numbers]
                 report["flows"][backend] = [asdict(load) for load in flows]
@@ -117,7 +117,8 @@ def _tracking(folder: Path, postgres: Postgres | None, processes: int) -> Part:
 
 
 @contextlib.contextmanager
-def _running(part: Part) -> Iterator[Any]:
+def running(part: Part) -> Iterator[Any]:
+    """Start the server, yield it when it answers, and end it."""
     try:
         yield part.start().wait()
     finally:

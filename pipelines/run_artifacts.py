@@ -4,11 +4,13 @@ Texts are redacted, because artifacts are kept in Prefect's database.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 from prefect import get_run_logger
-from prefect.artifacts import create_markdown_artifact
+from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 
 from feedforward.core import paths
 from feedforward.core.errors import one_line
@@ -28,8 +30,33 @@ def publish(key: str, text: str, description: str) -> None:
         get_run_logger().warning("%s: the artifact was not created: %s", key, redact(one_line(str(error))))
 
 
-def training_text(packs: Sequence[Pack], failures: Sequence[str]) -> str:
-    """Markdown: number of runs per dataset, what failed, links."""
+class Progress:
+    """A bar on the page of the current run, from 0 to 100 %; a failure is only a warning.
+
+    key, description: as for `publish`.
+    """
+
+    def __init__(self, key: str, description: str) -> None:
+        self._key = key
+        self._id = self._attempt(lambda: create_progress_artifact(0.0, key, description))
+
+    def update(self, share: float) -> None:
+        """share: what is done, from 0 to 1."""
+        known = self._id
+        if known is not None:
+            self._attempt(lambda: update_progress_artifact(known, 100.0 * share))
+
+    def _attempt(self, call: Callable[[], Any]) -> UUID | None:
+        try:
+            made: UUID = call()
+            return made
+        except Exception as error:
+            get_run_logger().warning("%s: the progress is not shown: %s", self._key, redact(one_line(str(error))))
+            return None
+
+
+def training_text(packs: Sequence[Pack], failures: Sequence[str], views: Mapping[str, str]) -> str:
+    """Markdown: number of runs per dataset, what failed, links. views: address of MLflow's comparison by dataset."""
     runs = Counter[str]()
     for pack in packs:
         runs[pack.dataset] += len(pack.members)
@@ -37,7 +64,8 @@ def training_text(packs: Sequence[Pack], failures: Sequence[str]) -> str:
     if failures:
         lines += ["", "## Failed", "", *(f"- {text}" for text in failures)]
     report = paths.comparison() / "index.html"
-    return "\n".join([*lines, "", "## Links", "", *links({"Comparison, once it is made": report}), ""])
+    compared = [f"- [Variants of {name} in MLflow]({address})" for name, address in views.items()]
+    return "\n".join([*lines, "", "## Links", "", *compared, *links({"Comparison, once it is made": report}), ""])
 
 
 def links(files: Mapping[str, Path]) -> list[str]:

@@ -3,6 +3,7 @@
 If `engine` in params names a Dask cluster, its workers train the packs.
 """
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -19,10 +20,11 @@ from feedforward.analysis import run_result
 from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Params
 from feedforward.core import paths, processes, progress, provenance
-from feedforward.core.errors import DataError, FeedforwardError, TrainingError
+from feedforward.core.errors import DataError, FeedforwardError, TrackingError, TrainingError
+from feedforward.core.redaction import redact
 from feedforward.experiments import parent_runs, plan, runner
 from feedforward.experiments.plan import Pack
-from feedforward.tracking import Run, open_store
+from feedforward.tracking import Run, experiment_pages, open_store, settings
 from pipelines import dask_training, interruption, run_artifacts
 from pipelines.dask_text import THREADS
 
@@ -88,11 +90,23 @@ def _train(jobs: Sequence[Job], title: str, store: "Store") -> dict[str, RunResu
             failures.append(f"{job.pack.name}: {outcome}")
         else:
             results |= zip(job.pack.fingerprints, outcome, strict=True)
-    text = run_artifacts.training_text([job.pack for job in jobs], failures)
+    text = run_artifacts.training_text([job.pack for job in jobs], failures, views(jobs, store))
     run_artifacts.publish("training", text, "Trained runs and where their results are")
     if failures:
         raise TrainingError("; ".join(failures))
     return results
+
+
+def views(jobs: Sequence[Job], store: "Store") -> dict[str, str]:
+    """The address of the prepared comparison of each dataset; empty if MLflow's store is not a server."""
+    address = settings.tracking_uri()
+    protocols = {job.pack.dataset: job.pack.protocol for job in jobs} if address.startswith("http") else {}
+    views = {}
+    with contextlib.suppress(TrackingError):  # the runs wait in the spool
+        for name, protocol in protocols.items():
+            if experiment := store.experiment(name):
+                views[name] = experiment_pages.link(redact(address), experiment, protocol)
+    return views
 
 
 def _wait(jobs: Sequence[Job], title: str, store: "Store") -> list[PrefectFuture[list[RunResult]]]:
@@ -105,9 +119,11 @@ def _wait(jobs: Sequence[Job], title: str, store: "Store") -> list[PrefectFuture
 
     try:
         with progress.bar(title, sum(len(job.pack.members) * job.pack.epochs for job in jobs)) as advance:
+            shown = run_artifacts.Progress("training-progress", "Packs that are done")
             futures = [_submit(job, store, advance_or_stop) for job in jobs]
-            for job, future in zip(jobs, futures, strict=True):
+            for number, (job, future) in enumerate(zip(jobs, futures, strict=True), start=1):
                 future.wait()
+                shown.update(number / len(jobs))
                 if job.params.engine != THREADS:  # workers on other machines do not report epochs
                     advance(len(job.pack.members) * job.pack.epochs, job.pack.name)
     except BaseException:  # on SIGTERM Prefect raises TerminationSignal

@@ -1,5 +1,6 @@
 """What DVC shows of a comparison: metrics, plots without a network, and outputs that travel through a remote."""
 
+import csv
 import json
 import os
 import shutil
@@ -92,6 +93,16 @@ def test_metrics_are_the_headline_figures_and_nothing_warns(workspace: Path) -> 
     assert whole["notes"]["original"].items() > values["notes"]["original"].items()
     changed = json.loads(dvc(workspace, "metrics", "diff", "--json").stdout)
     assert f"{COMPARISON}/metrics.json" in json.dumps(changed)
+
+
+def test_experiments_are_shown_by_what_differs(workspace: Path) -> None:
+    shown = dvc(workspace, "exp", "show", "--only-changed", "--csv")
+    assert shown.stderr == ""
+    header, *rows = csv.reader(shown.stdout.splitlines())
+    assert len(rows) == 2
+    columns = {name for name in header if name.startswith("notes.")}
+    assert columns
+    assert all(name.endswith(comparison.HEADLINES) for name in columns)
 
 
 @pytest.mark.parametrize(("command", "revisions"), [("show", 1), ("diff", 2)])

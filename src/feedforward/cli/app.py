@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from feedforward.cli import archive, data, operations, pages, serving, sweep, training, versions
+from feedforward.cli import archive, comparison, data, operations, pages, serving, sweep, training, versions
 from feedforward.cli.output import escaped, message
 from feedforward.core import environment, logs
 from feedforward.core.errors import FeedforwardError, ParamsError, of_system
@@ -53,6 +53,11 @@ COMMANDS = (
     (versions.backtest, "Examples: feedforward backtest imdb   ·   feedforward backtest imdb --last 3 --json"),
     (versions.keys, "Example: feedforward keys"),
     (operations.retrain, "Example: feedforward retrain --dry-run"),
+    (
+        comparison.diff,
+        "Examples: feedforward diff HEAD~1 HEAD   ·   feedforward diff imdb:3 imdb:champion   ·  "
+        " feedforward diff 1a2b3c4d 5e6f7a8b --json",
+    ),
     (operations.sync, "Example: feedforward sync"),
     (operations.ui, "Example: feedforward ui --port 5001"),
     (

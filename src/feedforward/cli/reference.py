@@ -128,7 +128,8 @@ def exit_codes_table() -> str:
     kinds: list[type[errors.FeedforwardError]] = [errors.FeedforwardError, *errors.FeedforwardError.__subclasses__()]
     for error in kinds:
         meanings.setdefault(error.exit_code, " ".join((error.__doc__ or "").split()))
-    meanings[errors.FeedforwardError.exit_code] = "a stage or command failed; the line names the reason and the remedy"
+    failed = "a stage or command failed; the line names the reason and the remedy (`diff`: the results differ)"
+    meanings[errors.FeedforwardError.exit_code] = failed
     meanings[interruption.EXIT_CODE] = "interrupted by Ctrl-C or SIGTERM"
     return _table(("code", "meaning"), [(str(code), meaning) for code, meaning in sorted(meanings.items())])
 

@@ -32,7 +32,7 @@ CURVES = (
     "mae",
 )  # columns that a task does not have are hidden
 BARS = ("mean_best_val_cross_entropy", "mean_best_val_accuracy", "mean_best_epoch", "mean_generalization_gap")
-CARD_HEIGHT = 340  # px
+CARD_HEIGHT = 420  # px
 
 
 def bounds(name: str) -> tuple[str, str]:
@@ -46,7 +46,6 @@ def bounds(name: str) -> tuple[str, str]:
 
 def view(protocol: str) -> dict[str, Any]:
     """The state of the page that compares the variants of a protocol: curves with their intervals, then means."""
-    cards = [_line_chart(name) for name in CURVES] + [_bar_chart(name) for name in BARS]
     return {
         "searchFilter": f"tags.role = 'variant' and tags.protocol = '{protocol}'",
         "orderByKey": f"metrics.`{BARS[0]}`",
@@ -56,10 +55,10 @@ def view(protocol: str) -> dict[str, Any]:
         "isAccordionReordered": True,
         "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
         "compareRunSections": [
-            _section("curves", "Mean over seeds, 95 % interval", columns=2),
+            _section("curves", "Mean over seeds, 95 % interval", columns=1),
             _section("means", "Mean over seeds", columns=4),
         ],
-        "compareRunCharts": cards,
+        "compareRunCharts": [_line_chart(name) for name in CURVES] + [_bar_chart(name) for name in BARS],
     }
 
 
@@ -106,7 +105,6 @@ def missing_tags(tags: dict[str, str]) -> dict[str, str]:
 
 
 def link(address: str, experiment_id: str, protocol: str) -> str:
-    """The address of the prepared view."""
-    return (
-        f"{address.rstrip('/')}/#/experiments/{experiment_id}/runs?viewStateShareKey={protocol}&compareRunsMode=CHART"
-    )
+    """The address of the prepared view, within the pages for model training."""
+    state = f"viewStateShareKey={protocol}&compareRunsMode=CHART&workflowType=machine_learning"
+    return f"{address.rstrip('/')}/#/experiments/{experiment_id}/runs?{state}"

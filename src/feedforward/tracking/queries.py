@@ -48,7 +48,7 @@ def results_in_store(
     def read(candidates: list[LoggedRun]) -> None:
         for run in candidates:
             fingerprint = run.tags.get("fingerprint", "")
-            if fingerprint in fingerprints and fingerprint not in found and (result := _result_of(connection, run)):
+            if fingerprint in fingerprints and fingerprint not in found and (result := result_of(connection, run)):
                 found[fingerprint] = _stored(result, run.tags, run)
 
     latest = runs(connection, dataset, "FINISHED", tags, NEAR)
@@ -82,6 +82,23 @@ def runs(
     return connection.attempt("search", search)
 
 
+def runs_beginning(connection: Connection, start: str) -> list[LoggedRun]:
+    """Runs of all experiments whose id begins with `start`.
+
+    Raises:
+        TrackingError: the store does not answer.
+        ValueError: `start` does not consist of hexadecimal digits.
+    """
+    if set(start) - set("0123456789abcdef"):
+        raise ValueError(f"a run id consists of hexadecimal digits, got {start}")
+
+    def search(_: bool) -> list[LoggedRun]:
+        experiments = [experiment.experiment_id for experiment in connection.client.search_experiments()]
+        return [_logged_run(run) for run in _pages(connection, experiments, f"attributes.run_id LIKE '{start}%'")]
+
+    return connection.attempt("search", search)
+
+
 def running(connection: Connection) -> list[StoredRun]:
     """All runs that are RUNNING, in all experiments."""
     experiments = [experiment.experiment_id for experiment in connection.client.search_experiments()]
@@ -105,7 +122,12 @@ def _stored(result: RunResult, tags: Mapping[str, str], run: LoggedRun | None) -
     return StoredResult(result, tags.get("evaluation_digest", ""), run)
 
 
-def _result_of(connection: Connection, run: LoggedRun) -> RunResult | None:
+def result_of(connection: Connection, run: LoggedRun) -> RunResult | None:
+    """The result of a run exactly as logged; None if it is missing or damaged.
+
+    Raises:
+        TrackingError: the store does not answer.
+    """
     began = time.monotonic()
     try:
         return read_result(

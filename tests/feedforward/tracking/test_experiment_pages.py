@@ -1,10 +1,14 @@
 """MLflow's own pages open with the comparison of the variants: in a real browser, on a real server."""
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from tracked_runs import client, log, result, tags
 
+from feedforward.config.schema import Params
+from feedforward.experiments import parent_runs, plan
 from feedforward.tracking import experiment_pages
 
 if TYPE_CHECKING:
@@ -29,6 +33,18 @@ def test_an_experiment_of_an_older_version_gets_views_and_keeps_a_description_of
     assert experiment_pages.VIEWS.items() <= kept.items()
     assert experiment_pages.missing_tags(kept) == {}
     assert store.experiment("pictures") is None
+
+
+@pytest.mark.slow
+def test_the_page_of_a_training_links_to_the_comparison_on_a_server(remote_store: "Store", small: Params) -> None:
+    from pipelines import run_artifacts, training_flow
+
+    packs = plan.plan(small, "fair", ["notes"], ["original"])
+    parent_runs.parents_of(packs[0], remote_store)
+    views = training_flow.views([training_flow.Job(pack, small) for pack in packs], remote_store)
+    address = experiment_pages.link(os.environ["MLFLOW_TRACKING_URI"], str(remote_store.experiment("notes")), "fair")
+    assert views == {"notes": address}
+    assert f"- [Variants of notes in MLflow]({address})" in run_artifacts.training_text(packs, [], views)
 
 
 def test_curves_that_change_replace_those_of_the_run_and_keep_its_children(store: "Store") -> None:

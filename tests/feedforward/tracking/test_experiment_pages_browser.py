@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from chromium import pytestmark as needs_chromium
-from small_data import params
-from synthetic_runs import LIKE_THE_LECTURE, one_run
+from recorded_variants import record_variants
+from synthetic_runs import LIKE_THE_LECTURE
 from tracked_runs import free_port, server
 
-from feedforward.experiments import parent_runs, plan
 from feedforward.tracking import experiment_pages
 from feedforward.tracking.experiment_pages import bounds
 
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 HEIGHT = 900  # px of the first screen
 LINES = """(document.querySelector(".js-plotly-plot")?.data ?? [])
   .filter((line) => line.x?.length == 20).map((line) => `${line.name} ${line.metricKey}`)"""
+COLORS = """document.querySelector(".js-plotly-plot").data
+  .filter((line) => line.x?.length == 20).map((line) => [line.name, line.line.color])"""
 pytestmark = [*needs_chromium, pytest.mark.timeout(300)]
 
 
@@ -40,21 +41,12 @@ def test_the_link_opens_five_curves_of_validation_loss_with_their_intervals(
         assert set(page.evaluate(LINES)) == {
             f"{variant} {name}" for variant in LIKE_THE_LECTURE for name in ("val_loss", *bounds("val_loss"))
         }
+        colors = {(name, color) for name, color in page.evaluate(COLORS)}
+        assert len(colors) == len({color for _, color in colors}) == len(LIKE_THE_LECTURE), "one color per variant"
+        assert "Playground" not in page.inner_text("body"), "the pages for prompts"
         box = first.bounding_box()
         assert box
         assert box["y"] + box["height"] <= HEIGHT
         names = page.locator(".ag-center-cols-container, .ag-pinned-left-cols-container").all_inner_texts()
         assert all(variant in " ".join(names) for variant in LIKE_THE_LECTURE)
         page.close()
-
-
-def record_variants(store: "Store") -> None:
-    """The runs of five variants over three seeds."""
-    chosen = params(seeds=3)
-    packs = [pack for pack in plan.plan(chosen, "fair", ["notes"]) if pack.role == "replica"]
-    results = {
-        member.fingerprint: one_run("notes", member.variant, pack.seed, 20, LIKE_THE_LECTURE[member.variant])
-        for pack in packs
-        for member in pack.members
-    }
-    parent_runs.conclude(packs, results, chosen, store)

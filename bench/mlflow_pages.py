@@ -1,0 +1,154 @@
+"""How long MLflow's pages take to show the comparison in a large store: `python -m bench.mlflow_pages`.
+
+Writes the runs of a study and of sweeps through `feedforward.tracking`, starts an MLflow server, and opens the prepared
+views in chromium, each several times with an empty cache. The result is the time from the request of the page until
+the curves of five variants are drawn. docs/scale.md has the figures.
+"""
+
+import argparse
+import contextlib
+import os
+import shutil
+import statistics
+import tempfile
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench import measure
+from bench.scale import running
+from faults.stack import Tracking
+from feedforward import tracking
+from feedforward.analysis.run_result import RunResult
+from feedforward.core import atomic_files
+from feedforward.tracking import RunTags
+from feedforward.tracking.experiment_pages import bounds, link
+
+if TYPE_CHECKING:
+    from feedforward.tracking import Run, Store
+
+DATASET = "pages"
+VARIANTS = ("original", "smaller", "larger", "l2", "dropout")
+EPOCHS, PARAMS, FIGURES = 20, 20, 10
+CURVES = tuple(part + name for part in ("", "val_") for name in ("loss", "accuracy", "cross_entropy"))
+SWEEPS, TRIALS, TRIAL_SEEDS = 8, 11, 3
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+DRAWN = """(wanted) => [...document.querySelectorAll(".js-plotly-plot")].some((plot) =>
+  (plot.data ?? []).filter((line) => line.x?.length >= 20).length >= wanted && plot.querySelector("path.js-line"))"""
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=20, help="of the study")
+    parser.add_argument("--times", type=int, default=5, help="how often a page is opened")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="feedforward-pages-") as name, contextlib.ExitStack() as ending:
+        folder = Path(name)
+        (folder / "params.yaml").write_text("seeds: 1\n", encoding="utf-8")
+        os.environ |= {"FEEDFORWARD_ROOT": name, "FEEDFORWARD_STORE": str(folder / "mlruns")}
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+        began = time.monotonic()
+        store = tracking.open_store()
+        runs = write(store, options.seeds)
+        print(f"{runs} runs written in {time.monotonic() - began:.0f} s", flush=True)
+        experiment = store.experiment(DATASET)
+        database = f"sqlite:///{folder}/mlruns/mlflow.db"
+        server = ending.enter_context(running(Tracking(folder / "server", database, str(folder / "a"), {}, workers=4)))
+        print(measure.machine())
+        for protocol, lines in (("fair", 3 * len(VARIANTS)),):
+            times = opened(link(server.address, str(experiment), protocol), lines, options.times)
+            print(f"{protocol}: median {statistics.median(times):.2f} s, slowest {max(times):.2f} s of {len(times)}")
+
+
+# --- runs ------------------------------------------------------------------------------------
+
+
+def write(store: "Store", seeds: int) -> int:
+    """Write a study of five variants and SWEEPS sweeps; returns the number of runs."""
+    number = 0
+    for variant in VARIANTS:
+        for role, child in (("variant", "replica"), ("components", "component"), ("finals", "final")):
+            number += _family(store, variant, role, child, seeds if child != "final" else seeds // 4)
+    for sweep in range(SWEEPS):
+        parent = store.start(_tags("original", "sweep", sweep), f"sweep {sweep}", resume=True)
+        for trial in range(TRIALS):
+            number += _family(store, f"l2=1e-{sweep}-{trial}", "trial", "replica", TRIAL_SEEDS, parent, sweep)
+        store.finish(parent, metrics={"trials": float(TRIALS)})
+        number += 1
+    return number
+
+
+def _family(
+    store: "Store", variant: str, role: Any, child: Any, seeds: int, above: "Run | None" = None, sweep: int = 0
+) -> int:
+    """A parent run with mean curves and its children; returns the number of runs."""
+    parent = store.start(_tags(variant, role, sweep), variant, above, resume=True)
+    for seed in range(seeds):
+        run = store.start(_tags(variant, child, sweep, seed), f"{variant} {child} {seed}", parent)
+        store.finish(run, result=_result(variant, seed, child), params=_params(variant))
+    curves = {name: _curve(name, variant, 0) for name in CURVES}
+    limits = {limit: curve for name, curve in curves.items() for limit in bounds(name)}
+    means = {f"mean_{name}": 0.5 for name in _result(variant, 0, child).metrics}
+    store.finish(parent, curves={**curves, **limits}, metrics={**means, "seeds": float(seeds)}, params=_params(variant))
+    return seeds + 1
+
+
+def _tags(variant: str, role: Any, sweep: int, seed: int | None = None) -> RunTags:
+    return RunTags(DATASET, variant, "fair", role, atomic_files.digest([variant, role, sweep, seed]), "0" * 64, seed)
+
+
+def _params(variant: str) -> dict[str, object]:
+    return {"variant": variant} | {f"parameter_{k}": k for k in range(PARAMS)}
+
+
+def _result(variant: str, seed: int, role: str) -> RunResult:
+    curves = {name: _curve(name, variant, seed) for name in CURVES}
+    names = ("best_val_cross_entropy", "best_val_accuracy", "best_epoch", "generalization_gap")
+    metrics = dict.fromkeys((*names, *(f"figure_{k}" for k in range(FIGURES))), 0.5)
+    return RunResult(DATASET, variant, seed, "fair", role, curves, metrics, atomic_files.digest(seed))
+
+
+def _curve(name: str, variant: str, seed: int) -> list[float]:
+    noise = np.random.default_rng(zlib.crc32(f"{name} {variant} {seed}".encode()))
+    return (0.3 + 0.4 * np.exp(-np.arange(EPOCHS) / 3) + 0.01 * noise.random(EPOCHS)).tolist()
+
+
+# --- pages -----------------------------------------------------------------------------------
+
+
+def opened(address: str, lines: int, times: int) -> list[float]:
+    """Seconds until so many lines are drawn in one chart, each time in a new browser profile."""
+    with _browser() as browser:
+        return [_open(browser, address, lines) for _ in range(times)]
+
+
+@contextlib.contextmanager
+def _browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    program = next(filter(None, map(shutil.which, BROWSERS)))
+    with sync_playwright() as playwright:
+        root = hasattr(os, "geteuid") and os.geteuid() == 0  # whose chromium has no sandbox
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"] if root else [])
+        yield browser
+        browser.close()
+
+
+def _open(browser: Any, address: str, lines: int) -> float:
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    began = time.monotonic()
+    page.goto(address)
+    page.wait_for_function(DRAWN, arg=lines, timeout=120_000)
+    seconds = time.monotonic() - began
+    context.close()
+    return seconds
+
+
+if __name__ == "__main__":
+    main()

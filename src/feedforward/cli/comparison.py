@@ -1,0 +1,36 @@
+"""The command that compares results: diff."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from feedforward.cli.options import JsonOption
+from feedforward.cli.output import table
+from feedforward.core.errors import FeedforwardError, ParamsError, of_system
+
+DIFFERENT = 1  # exit code, as of diff(1); 2: they could not be compared
+NAME = "A run id or the start of one, DATASET:VERSION, DATASET:champion, or a commit such as HEAD~1."
+
+
+def diff(
+    a: Annotated[str, typer.Argument(metavar="A", help=NAME)],
+    b: Annotated[str, typer.Argument(metavar="B", help="What to compare it with: of the same form.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show what decided two results, what came out, and where predictions differ.
+
+    Compares two runs, model versions or commits. Exit code 0: the same; 1: different; 2: they cannot be compared.
+    """
+    from feedforward.config.schema import load_params
+    from feedforward.diff import comparison, text
+    from feedforward.diff.names import Names
+
+    try:
+        names = Names(load_params())
+        difference = comparison.compare(*names.pair(a, b), names.repository)
+    except (FeedforwardError, OSError) as error:
+        raise ParamsError([of_system(error) if isinstance(error, OSError) else str(error)]) from None
+    print(json.dumps(difference.as_json(), indent=2, ensure_ascii=False)) if as_json else table(text.show(difference))
+    if not difference.same:
+        raise typer.Exit(DIFFERENT)

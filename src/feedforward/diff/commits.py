@@ -1,0 +1,166 @@
+"""A commit as a side of a comparison: read from git, DVC's cache and the tracking store, without a checkout."""
+
+import csv
+import io
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from feedforward.analysis import run_result
+from feedforward.analysis.run_result import RunResult
+from feedforward.config.schema import Dataset, load_params
+from feedforward.core import atomic_files, provenance
+from feedforward.core.errors import DataError, FeedforwardError
+from feedforward.data.readers import reading
+from feedforward.data.sources import download
+from feedforward.data.splits import Split
+from feedforward.diff import dvc_outputs, sides
+from feedforward.diff.predictions import shortened
+from feedforward.diff.repository import Repository
+from feedforward.diff.runs import CHARACTERS, target_of
+from feedforward.diff.sides import Answers, Figure, Model, Side
+from feedforward.models import network_files
+
+if TYPE_CHECKING:
+    from feedforward.tracking.registry import Registry
+
+DATA = ("data/raw/", "data/collected/", "data/vectorized/")
+TRAINED, COMPARISON = "data/trained/", "reports/comparison/"
+Open = Callable[[], "Registry"]
+
+
+def of_commit(commit: str, name: str, repository: Repository, registry: Open) -> Side:
+    """The side of a commit, with the results that were recorded there.
+
+    registry: opens the tracking store, which is needed only to compare predictions.
+    """
+    outputs = dvc_outputs.digests(dvc_outputs.yaml_of(repository, commit, "dvc.lock"))
+    recorded = _Recorded(commit, repository, outputs)
+    figures, verdicts = recorded.figures(), recorded.verdicts()
+    models = recorded.models(registry)
+    return Side(
+        title=f"commit {commit[:8]} ({name})",
+        params=dict(_flat(dvc_outputs.yaml_of(repository, commit, "params.yaml"))),
+        data={path: digest for path, digest in outputs.items() if path.startswith(DATA)},
+        environment=_libraries(repository, commit),
+        commit=commit,
+        figures=figures,
+        verdicts=verdicts,
+        models=models,
+        remarks=tuple(recorded.remarks),
+    )
+
+
+def _flat(values: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """(dotted key, value as text) of nested mappings; a list is one value."""
+    if isinstance(values, Mapping):
+        for key, value in values.items():
+            yield from _flat(value, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, values if isinstance(values, str) else json.dumps(values, ensure_ascii=False, default=str)
+
+
+def _libraries(repository: Repository, commit: str) -> dict[str, str]:
+    """The locked versions of the libraries that decide the bits of a run."""
+    lines = (repository.content(commit, "requirements/cpu.txt") or b"").decode("utf-8", "replace").splitlines()
+    pins = dict(line.split(" ")[0].split("==", 1) for line in lines if "==" in line.split(" ")[0])
+    names = {name: next((key for key in (name, f"{name}-cpu") if key in pins), None) for name in provenance.LIBRARIES}
+    return {name: pins[key] for name, key in names.items() if key}
+
+
+class _Recorded:
+    """What the pipeline wrote at a commit. remarks: what of it cannot be read."""
+
+    def __init__(self, commit: str, repository: Repository, outputs: Mapping[str, str]) -> None:
+        self._commit, self._repository, self._outputs = commit, repository, outputs
+        self.remarks: list[str] = []
+
+    def figures(self) -> dict[str, Figure]:
+        """Means of the report with intervals over seeds; without DVC's cache the headline figures, which git keeps."""
+        text = self._text(f"{COMPARISON}table.csv", "intervals")
+        if text is not None:
+            rows = csv.DictReader(io.StringIO(text))
+            return {
+                f"{row['dataset']} {row['variant']} {row['statistic']}": Figure(
+                    float(row["mean"]), *(float(row[key]) if row[key] else None for key in ("low", "high"))
+                )
+                for row in rows
+            }
+        content = self._repository.content(self._commit, f"{COMPARISON}metrics.json") or b"{}"
+        return {key.replace(".", " "): Figure(float(value)) for key, value in _flat(json.loads(content))}
+
+    def verdicts(self) -> dict[str, str]:
+        """Claim → outcome."""
+        text = self._text(f"{COMPARISON}verdicts.json", "verdicts")
+        entries = json.loads(text) if text else []
+        return {f"{entry['dataset']}: {entry['claim']['text']}": entry["outcome"] for entry in entries}
+
+    def models(self, registry: Open) -> dict[str, Model]:
+        """The final model of each dataset: that of the lowest seed."""
+        models: dict[str, Model] = {}
+        for path in sorted(path for path in self._outputs if path.startswith(TRAINED)):
+            try:
+                results = run_result.load(dvc_outputs.cached(self._outputs[path], path))
+            except DataError as error:
+                self.remarks.append(f"predictions of commit {self._commit[:8]}: {error}")
+                continue
+            for run in sorted((run for run in results if run.role == "final"), key=lambda run: run.seed):
+                data = self._outputs.get(f"data/vectorized/{run.dataset}", "")
+                models.setdefault(run.dataset, self._model(run, data, registry))
+        return models
+
+    def _model(self, run: RunResult, data: str, registry: Open) -> Model:
+        return Model(f"{run.weights_digest} {data}", lambda: self._answers(run, registry))
+
+    def _answers(self, run: RunResult, registry: Open) -> Answers:
+        """Predictions of a final model for the test samples of the commit, both as they were then."""
+        name = run.dataset
+        logged = registry().find_runs(name, role="final", weights_digest=run.weights_digest)
+        if not logged:
+            raise DataError(
+                f"predictions of {name}: the store has no run of the final model of commit {self._commit[:8]}"
+            )
+        network = network_files.read(registry().model_files(logged[0]), logged[0].name)
+        sides.check_weights(network, run.weights_digest, f"run {logged[0].run_id[:8]}")
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = self._linked(f"data/vectorized/{name}", Path(temporary) / "vectorized")
+            test, manifest = Split.load(folder / "test"), atomic_files.read_json(folder / "manifest.json")
+            dataset = self._dataset(name, Path(temporary))
+            kind, target = sides.kind_of(dataset.task), target_of(manifest)
+            outputs = sides.ask(network, test.features, kind, target)
+            truth = np.array(sides.truth(test, kind, target))
+        source = self._outputs.get(f"data/raw/{name}", "")
+        return Answers(dataset.labels, kind, outputs, truth, source, lambda rows: self._show(name, dataset, rows))
+
+    def _show(self, name: str, dataset: Dataset, rows: Sequence[int]) -> list[str]:
+        with tempfile.TemporaryDirectory() as temporary:
+            try:
+                raw = self._linked(f"data/raw/{name}", Path(temporary) / "raw")
+                files = {key: raw / download.stored_name(key, file) for key, file in dataset.files.items()}
+                return shortened(reading.samples(dataset.reader, files, rows), CHARACTERS)
+            except (FeedforwardError, OSError):
+                return ["(the raw data are not in DVC's cache)"] * len(rows)
+
+    def _dataset(self, name: str, folder: Path) -> Dataset:
+        """The entry of the commit's params.yaml."""
+        (folder / "params.yaml").write_bytes(self._repository.content(self._commit, "params.yaml") or b"")
+        return load_params(folder / "params.yaml").dataset(name)
+
+    def _linked(self, path: str, target: Path) -> Path:
+        if path not in self._outputs:
+            raise DataError(f"predictions: dvc.lock of commit {self._commit[:8]} has no {path}")
+        return dvc_outputs.link(self._outputs[path], path, target)
+
+    def _text(self, path: str, missing: str) -> str | None:
+        """The content of an output; None, with a remark, if the cache does not have it."""
+        try:
+            if path not in self._outputs:
+                raise DataError(f"{path}: not in dvc.lock; run `dvc repro` and commit dvc.lock")
+            return dvc_outputs.cached(self._outputs[path], path).read_text(encoding="utf-8")
+        except DataError as error:
+            self.remarks.append(f"{missing} of commit {self._commit[:8]}: {error}")
+            return None

@@ -1,0 +1,102 @@
+"""The comparison of two sides: what decided, what came out, where predictions differ."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Generic, TypeVar
+
+from feedforward.core.errors import FeedforwardError
+from feedforward.diff import code, predictions
+from feedforward.diff.predictions import Predictions
+from feedforward.diff.repository import Repository
+from feedforward.diff.sides import Figure, Side
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Change(Generic[T]):
+    """A value of both sides; None where a side does not have it."""
+
+    name: str
+    a: T | None
+    b: T | None
+
+
+@dataclass(frozen=True)
+class Diff:
+    """The differences between `a` and `b` (their titles). remarks: what was not compared, and why."""
+
+    a: str
+    b: str
+    params: list[Change[str]]
+    data: list[Change[str]]
+    environment: list[Change[str]]
+    code: list[code.Change]
+    figures: list[Change[Figure]]
+    verdicts: list[Change[str]]
+    promotion: list[Change[str]]
+    predictions: list[Predictions]
+    remarks: list[str]
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing that was compared differs."""
+        decided = [*self.params, *self.data, *self.environment, *self.code]
+        return not (decided or self.figures or self.verdicts or self.promotion or self.predictions)
+
+    def as_json(self) -> dict[str, Any]:
+        """The differences as JSON values."""
+        return {"same": self.same, **asdict(self)}
+
+
+def compare(a: Side, b: Side, repository: Repository) -> Diff:
+    """The differences between two sides."""
+    remarks = list(dict.fromkeys((*a.remarks, *b.remarks)))
+    return Diff(
+        a=a.title,
+        b=b.title,
+        params=_changes(a.params, b.params),
+        data=_changes(a.data, b.data),
+        environment=_changes(a.environment, b.environment),
+        code=_code(a, b, repository, remarks),
+        figures=_changes(a.figures, b.figures),
+        verdicts=_changes(a.verdicts, b.verdicts),
+        promotion=_changes(a.promotion, b.promotion) if a.promotion and b.promotion else [],
+        predictions=_predictions(a, b, remarks),
+        remarks=remarks,
+    )
+
+
+def _changes(a: Mapping[str, T], b: Mapping[str, T]) -> list[Change[T]]:
+    return [Change(name, a.get(name), b.get(name)) for name in {**a, **b} if a.get(name) != b.get(name)]
+
+
+def _code(a: Side, b: Side, repository: Repository, remarks: list[str]) -> list[code.Change]:
+    for side in (a, b):
+        if side.commit is None:
+            remarks.append(f"code: the commit of {side.title} is unknown")
+        elif repository.commit(side.commit) is None:
+            remarks.append(
+                f"code: commit {side.commit[:12]} of {side.title} is not in this repository; run `git fetch`"
+            )
+        elif side.dirty:
+            remarks.append(f"code: {side.title} was trained with changes that are not in commit {side.commit[:12]}")
+    known = [side.commit for side in (a, b) if side.commit and repository.commit(side.commit)]
+    return code.changes(repository, *known) if len(known) == 2 and known[0] != known[1] else []
+
+
+def _predictions(a: Side, b: Side, remarks: list[str]) -> list[Predictions]:
+    """The differences on each dataset for which both sides have a model."""
+    compared = []
+    for name, model in a.models.items():
+        other = b.models.get(name)
+        if other is None or model.digest == other.digest:
+            continue
+        try:
+            difference = predictions.compare(name, model.answers(), other.answers())
+        except FeedforwardError as error:
+            remarks.append(str(error))
+            continue
+        if difference.largest_gap:
+            compared.append(difference)
+    return compared

@@ -1,0 +1,112 @@
+"""Where the predictions of two models for the same test samples differ."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from feedforward.core.errors import DataError
+from feedforward.diff.sides import Answers
+
+EXAMPLES = 10
+LABELS_SHOWN = 3  # the most probable ones
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer in words, and the probabilities of its most probable labels; none for a value."""
+
+    answer: str
+    probabilities: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A test sample by its row, with both answers; input: shortened."""
+
+    row: int
+    input: str
+    truth: str
+    a: Answer
+    b: Answer
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Both models on one dataset.
+
+    different: number of samples with different answers. largest_gap: the largest difference of a probability (or of a
+    value). examples: samples with different answers first, then by the difference of their probabilities.
+    """
+
+    dataset: str
+    samples: int
+    different: int
+    largest_gap: float
+    examples: tuple[Example, ...]
+
+
+def compare(dataset: str, a: Answers, b: Answers) -> Predictions:
+    """The differences, with at most EXAMPLES samples.
+
+    Raises:
+        DataError: the answers are about other labels or other samples.
+    """
+    if (a.labels, a.kind) != (b.labels, b.kind):
+        raise DataError(f"predictions of {dataset}: the models have different labels")
+    if a.source != b.source or not np.array_equal(a.truth, b.truth):
+        raise DataError(f"predictions of {dataset}: the models have different test samples")
+    gaps = np.abs(a.outputs - b.outputs).max(axis=1)
+    differs = _chosen(a) != _chosen(b)
+    differs = differs.any(axis=1) if differs.ndim == 2 else differs
+    order = np.lexsort((-gaps, ~differs))[:EXAMPLES]
+    rows = [int(row) for row in order if gaps[row] > 0]
+    inputs = a.show(rows) if rows else []
+    examples = [
+        Example(row, text, _words(a, np.asarray(a.truth[row])), _answer(a, row), _answer(b, row))
+        for row, text in zip(rows, inputs, strict=True)
+    ]
+    return Predictions(dataset, len(gaps), int(differs.sum()), float(gaps.max()), tuple(examples))
+
+
+def _chosen(answers: Answers) -> npt.NDArray[Any]:
+    """The answers without probabilities: (samples,), or (samples, labels)."""
+    if answers.kind == "value":
+        return answers.outputs[:, 0]
+    return np.asarray(answers.outputs > 0.5 if answers.kind == "labels" else answers.outputs.argmax(axis=1))
+
+
+def _answer(answers: Answers, row: int) -> Answer:
+    words = _words(answers, np.asarray(_chosen(answers)[row]))
+    if answers.kind == "value":
+        return Answer(words, {})
+    shares = answers.outputs[row]
+    top = np.argsort(-shares, kind="stable")[:LABELS_SHOWN]
+    return Answer(words, {answers.labels[label]: float(shares[label]) for label in top})
+
+
+def _words(answers: Answers, value: npt.NDArray[np.generic]) -> str:
+    """A class number, a row of 0 and 1, or a value, in words."""
+    if answers.kind == "value":
+        return f"{float(value):.6g}"
+    if answers.kind == "class":
+        return answers.labels[int(value)]
+    return ", ".join(label for label, holds in zip(answers.labels, value, strict=True) if holds) or "none"
+
+
+def shortened(samples: Sequence[Any], characters: int) -> list[str]:
+    """Raw samples as one line of at most so many characters each; a picture as its size.
+
+    >>> shortened(["a fine<br />film"], 8)
+    ['a fine …']
+    """
+    return [_shortened(sample, characters) for sample in samples]
+
+
+def _shortened(sample: Any, characters: int) -> str:
+    if not isinstance(sample, str):
+        return f"picture of {' × '.join(map(str, np.shape(sample)))} pixels"
+    plain = " ".join(sample.replace("<br />", " ").split())
+    return plain if len(plain) <= characters else plain[: characters - 1].rsplit(" ", 1)[0] + " …"

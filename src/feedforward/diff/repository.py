@@ -1,0 +1,94 @@
+"""Files of commits, read from git without a checkout: neither the working tree nor the index is touched."""
+
+import os
+import re
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from feedforward.core.errors import DataError, ParamsError
+
+HEX = re.compile(r"[0-9a-f]{4,40}")
+TIMEOUT = 60.0  # s
+MAX_FILE_BYTES = 2**26
+
+
+class Repository:
+    """The git repository around `folder`; paths are relative to `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def commit(self, name: str) -> str | None:
+        """The commit (hex) that a name such as HEAD~1, v1.2 or 1a2b3c4 refers to; None if there is none.
+
+        Raises:
+            ParamsError: several commits begin with these digits.
+        """
+        full = self._text("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        if full is None and HEX.fullmatch(name):
+            objects = (self._text("rev-parse", f"--disambiguate={name}") or "").split()
+            commits = [entry for entry in objects if self._text("cat-file", "-t", entry) == "commit"]
+            if commits:
+                listed = ", ".join(entry[:12] for entry in commits[:5])
+                raise ParamsError([f"{name}: several commits begin with it: {listed}; add digits"])
+        return full
+
+    def subject(self, commit: str) -> str:
+        """The first line of the message of a commit."""
+        return self._text("show", "--no-patch", "--format=%s", commit, "--") or ""
+
+    def has(self, commit: str, path: str) -> bool:
+        """Whether the commit has that file or folder."""
+        return self._run("cat-file", "-e", f"{commit}:./{path}") is not None
+
+    def content(self, commit: str, path: str) -> bytes | None:
+        """The bytes of a file; None if the commit has no such file.
+
+        Raises:
+            DataError: it is larger than any file of its kind.
+        """
+        size = self._text("cat-file", "-s", f"{commit}:./{path}")
+        if size is None:
+            return None
+        if int(size) > MAX_FILE_BYTES:
+            raise DataError(f"{path} of commit {commit[:12]}: must have at most {MAX_FILE_BYTES} bytes, got {size}")
+        return self._run("cat-file", "blob", f"{commit}:./{path}")
+
+    def extract(self, commit: str, paths: Sequence[str], target: Path) -> None:
+        """Write the files below `paths` of the commit into the existing folder `target`.
+
+        Raises:
+            DataError: git failed.
+        """
+        with tempfile.TemporaryFile() as packed:
+            command = self._command("archive", "--format=tar", commit, "--", *paths)
+            try:
+                done = subprocess.run(command, stdout=packed, stderr=subprocess.DEVNULL, timeout=TIMEOUT, check=False)
+                if done.returncode:
+                    raise DataError(f"commit {commit[:12]}: its code cannot be read; run `git fsck`")
+                packed.seek(0)
+                with tarfile.open(fileobj=packed) as archive:
+                    archive.extractall(target, filter="data")
+            except (OSError, subprocess.TimeoutExpired, tarfile.TarError) as error:
+                raise DataError(f"commit {commit[:12]}: its code cannot be read ({error})") from None
+
+    def _command(self, *arguments: str) -> list[str]:
+        return ["git", "--no-optional-locks", "-C", str(self._folder), *arguments]
+
+    def _text(self, *arguments: str) -> str | None:
+        done = self._run(*arguments)
+        return None if done is None else done.decode("utf-8", "replace").strip()
+
+    def _run(self, *arguments: str) -> bytes | None:
+        """The output of a git command; None if it failed."""
+        environment = os.environ | {"LC_ALL": "C"}
+        try:
+            done = subprocess.run(
+                self._command(*arguments), capture_output=True, timeout=TIMEOUT, env=environment, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout if done.returncode == 0 else None

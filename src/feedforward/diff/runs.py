@@ -1,0 +1,149 @@
+"""A run or a model version as a side of a comparison. Both predict the test samples of the workspace."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from feedforward.config.schema import Dataset, Params
+from feedforward.core import paths, provenance
+from feedforward.core.errors import DataError
+from feedforward.data import manifest as manifest_file
+from feedforward.data.readers import encoders, reading
+from feedforward.data.sources import download
+from feedforward.data.splits import Split
+from feedforward.diff import sides
+from feedforward.diff.predictions import shortened
+from feedforward.diff.sides import Answers, Figure, Model, Side
+from feedforward.models import network_files
+from feedforward.promotion import bundle, candidate, champion
+from feedforward.promotion.bundle import Servable
+from feedforward.tracking import LoggedRun, model_version, model_versions
+from feedforward.tracking.experiment_pages import bounds
+from feedforward.tracking.model_version import FIGURES, Version
+
+if TYPE_CHECKING:
+    from feedforward.tracking.registry import Registry
+
+IDENTITY = ("dataset", "variant", "protocol", "role", "seed")
+NORMAL_QUANTILE = 1.959964  # of 0.975: a mean over thousands of test samples is normally distributed
+CHARACTERS = 200  # of a sample
+
+
+def of_run(run: LoggedRun, registry: "Registry", params: Params) -> Side:
+    """The side of a run. A parent run of a variant has figures and no model."""
+    tags = run.tags
+    libraries = {name: tags.get(f"version.{name}", "unknown") for name in provenance.LIBRARIES}
+    digest = f"{tags.get('weights_digest')} {tags.get('data_digest')}"
+    return Side(
+        title=f"run {run.run_id[:8]} ({run.name})",
+        params=dict(run.params) | {key: tags[key] for key in IDENTITY if key in tags},
+        data={f"vectorized {tags.get('dataset', 'data')}": tags.get("data_digest", "unknown")},
+        environment={**libraries, "kind of CPU": tags.get("cpu", "unknown")},
+        commit=None if tags.get("git_commit", "none") == "none" else tags["git_commit"],
+        dirty=tags.get("git_dirty") == "true",
+        figures=_figures(run, registry),
+        models={tags["dataset"]: Model(digest, lambda: _answers_of_run(run, registry, params))}
+        if "weights_digest" in tags
+        else {},
+    )
+
+
+def of_version(version: Version, run: LoggedRun, registry: "Registry", params: Params) -> Side:
+    """The side of a model version: that of its run, with the figures of its evaluation and the decision on it."""
+    digest = version.tags.get(model_version.DIGEST, "")
+    return dataclasses.replace(
+        of_run(run, registry, params),
+        title=version.name,
+        promotion=_promotion(version),
+        models={version.dataset: Model(digest, lambda: _answers_of_version(version, params))},
+    )
+
+
+def _promotion(version: Version) -> dict[str, str]:
+    """Decision and figures of the evaluation, without the time for one sample, which no measurement repeats."""
+    try:
+        figures = json.loads(version.tags.get(FIGURES, "{}"))
+        known = {name: f"{value:.6g}" for name, value in figures.items() if name != "latency_ms"}
+    except (ValueError, AttributeError, TypeError):
+        known = {}
+    return known | {"decision": version.tags.get(champion.DECISION, "none yet")}
+
+
+def _figures(run: LoggedRun, registry: "Registry") -> dict[str, Figure]:
+    """Figures of a run, with intervals over test samples; for a parent run means, with intervals over seeds."""
+    means = [name for name in run.metrics if name.startswith("mean_")]
+    if means:
+        limits = {name: [run.metrics.get(key) for key in bounds(name.removeprefix("mean_"))] for name in means}
+        return {name: Figure(run.metrics[name], *limits[name]) for name in sorted(means)}
+    result = registry.result(run)
+    metrics: Mapping[str, float] = result.metrics if result else {}
+    return {
+        name: _with_error(value, metrics.get(f"{name}_se"))
+        for name, value in sorted(metrics.items())
+        if not name.endswith("_se")
+    }
+
+
+def _with_error(value: float, error: float | None) -> Figure:
+    if error is None:
+        return Figure(value)
+    return Figure(value, value - NORMAL_QUANTILE * error, value + NORMAL_QUANTILE * error)
+
+
+# --- predictions -----------------------------------------------------------------------------
+
+
+def _answers_of_run(run: LoggedRun, registry: "Registry", params: Params) -> Answers:
+    name = run.tags["dataset"]
+    dataset, manifest = params.dataset(name), manifest_file.load(name)
+    if manifest["data_digest"] != run.tags.get("data_digest"):
+        raise DataError(f"predictions of {name}: run {run.run_id[:8]} was trained on other data than data/vectorized")
+    network = network_files.read(registry.model_files(run), run.name)
+    sides.check_weights(network, run.tags["weights_digest"], f"run {run.run_id[:8]}")
+    test = Split.load(paths.vectorized(name) / "test")
+    kind, target = sides.kind_of(dataset.task), target_of(manifest)
+    outputs = sides.ask(network, test.features, kind, target)
+    return _of_workspace(name, dataset, manifest, test, outputs)
+
+
+def _answers_of_version(version: Version, params: Params) -> Answers:
+    name = version.dataset
+    dataset, manifest = params.dataset(name), manifest_file.load(name)
+    if model_version.DIGEST not in version.tags:
+        raise DataError(f"predictions of {name}: {version.name} is not the result of a promotion")
+    folder = model_versions.folder(version, model_version.SERVED)
+    served = bundle.read(folder, version.tags[model_version.DIGEST])
+    test = Split.load(paths.vectorized(name) / "test")
+    return _of_workspace(name, dataset, manifest, test, served.ask(_features(test, served, manifest, dataset)))
+
+
+def _features(test: Split, served: Servable, manifest: Mapping[str, Any], dataset: Dataset) -> Any:
+    """The test samples as the version's own preprocessing encodes them."""
+    description = served.description
+    if description.labels != dataset.labels or description.task_name != dataset.task:
+        raise DataError(f"predictions of {description.dataset}: the version has other labels than params.yaml")
+    if description.data_digest == manifest["data_digest"]:
+        return test.features
+    made_by = candidate.encoder_of(description.dataset, dataset)
+    return encoders.translate(test.features, made_by, served.encoder)
+
+
+def _of_workspace(name: str, dataset: Dataset, manifest: Mapping[str, Any], test: Split, outputs: Any) -> Answers:
+    kind = sides.kind_of(dataset.task)
+    files = {key: paths.raw(name) / download.stored_name(key, file) for key, file in dataset.files.items()}
+
+    def show(rows: Sequence[int]) -> list[str]:
+        try:
+            return shortened(reading.samples(dataset.reader, files, rows), CHARACTERS)
+        except (DataError, OSError):
+            return ["(the raw data are not in the workspace)"] * len(rows)
+
+    truth = sides.truth(test, kind, target_of(manifest))
+    return Answers(dataset.labels, kind, outputs, truth, manifest["data_digest"], show)
+
+
+def target_of(manifest: Mapping[str, Any]) -> tuple[float, float]:
+    """(mean, scale) of the target in the training data; (0, 1) unless a regression standardizes it."""
+    target = manifest.get("target")
+    return (float(target["mean"]), float(target["scale"])) if target else (0.0, 1.0)

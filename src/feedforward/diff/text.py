@@ -1,0 +1,105 @@
+"""The comparison of two sides for a terminal."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Group
+from rich.table import Column, Table
+from rich.text import Text
+
+from feedforward.diff import code
+from feedforward.diff.comparison import Change, Diff
+from feedforward.diff.predictions import Answer, Predictions
+from feedforward.diff.sides import Figure
+from feedforward.experiments.comparison import HEADLINES
+
+VALUE = 48  # characters shown of a value
+FIGURES = 20  # shown; the headline figures first
+ABSENT = "-"
+INTERVALS = "95 % intervals: of a variant or commit over seeds, of a single run over test samples"
+
+
+def show(diff: Diff) -> Group:
+    """One line if nothing differs, otherwise a section for each kind of difference."""
+    if diff.same:
+        reservation = f" (not compared: {'; '.join(diff.remarks)})" if diff.remarks else ""
+        return Group(Text(f"same: {diff.a} and {diff.b}{reservation}"))
+    decided = [
+        *_rows("parameter", diff.params),
+        *_rows("data", diff.data),
+        *_rows("environment", diff.environment),
+    ]
+    parts: list[Any] = [Text(f"a: {diff.a}\nb: {diff.b}")]
+    parts += _section("What decided", decided)
+    parts += _code(diff.code, titled=not decided)
+    parts += _results(diff)
+    parts += [part for one in diff.predictions for part in _predictions(one)]
+    parts += [Text(f"not compared: {remark}", "yellow") for remark in diff.remarks]
+    return Group(*parts)
+
+
+def _rows(kind: str, changes: Iterable[Change[str]]) -> list[tuple[str, str, str, str]]:
+    return [(kind, change.name, _short(change.a), _short(change.b)) for change in changes]
+
+
+def _results(diff: Diff) -> list[Any]:
+    ordered = sorted(diff.figures, key=lambda change: not change.name.endswith(HEADLINES))
+    rows = [("figure", change.name, _figure(change.a), _figure(change.b)) for change in ordered[:FIGURES]]
+    parts = _section("What came out", [*_rows("verdict", diff.verdicts), *_rows("promotion", diff.promotion), *rows])
+    if len(ordered) > FIGURES:
+        parts.append(Text(f"and {len(ordered) - FIGURES} other figures: --json", "dim"))
+    if any(side and side.low is not None for change in ordered for side in (change.a, change.b)):
+        parts.append(Text(INTERVALS, "dim"))
+    return parts
+
+
+def _short(value: str | None) -> str:
+    text = ABSENT if value is None else " ".join(value.split())
+    return text if len(text) <= VALUE else f"{text[: VALUE - 1]}…"
+
+
+def _figure(figure: Figure | None) -> str:
+    if figure is None:
+        return ABSENT
+    if figure.low is None or figure.high is None:
+        return f"{figure.value:.6g}"
+    return f"{figure.value:.6g} [{figure.low:.6g}, {figure.high:.6g}]"
+
+
+def _section(title: str, rows: Sequence[tuple[str, ...]]) -> list[Any]:
+    if not rows:
+        return []
+    table = Table("", "", "a", "b", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return [Text(f"\n{title}", "bold"), table]
+
+
+def _code(changes: Sequence[code.Change], titled: bool) -> list[Any]:
+    """One line per module, with its functions."""
+    modules: dict[str, list[code.Change]] = {}
+    for change in changes:
+        modules.setdefault(f"{change.module} (decides {change.decides})", []).append(change)
+    lines = [
+        Text(f"code {module}: {', '.join(f'{entry.name} {entry.change}'.strip() for entry in entries)}")
+        for module, entries in modules.items()
+    ]
+    return [Text("\nWhat decided", "bold"), *lines] if lines and titled else lines
+
+
+def _predictions(one: Predictions) -> list[Any]:
+    title = f"\nPredictions for {one.dataset}: {one.different} of {one.samples} test samples have different answers"
+    sample = Column("sample", no_wrap=True, overflow="ellipsis", ratio=1)  # the width that the others leave
+    table = Table("row", sample, "true label", "a", "b", box=None, pad_edge=False, expand=True)
+    for example in one.examples:
+        cells = (example.input, example.truth, _answer(example.a), _answer(example.b))
+        table.add_row(str(example.row), *map(Text, cells))
+    return [Text(title, "bold"), Text(f"largest difference: {one.largest_gap:.4g}"), table]
+
+
+def _answer(answer: Answer) -> str:
+    share = answer.probabilities.get(answer.answer)
+    if share is not None:
+        return f"{answer.answer} {share:.3f}"
+    shares = [f"{label} {share:.3f}" for label, share in answer.probabilities.items()]
+    return f"{answer.answer} ({', '.join(shares)})" if shares else answer.answer

@@ -1,0 +1,269 @@
+"""`feedforward diff` on a real store, a real git repository and real outputs of DVC."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import own_data
+import pytest
+from git_repositories import commit, git
+from ruamel.yaml import YAML
+from shell import Shell
+
+from feedforward import api, tracking
+from feedforward.analysis import findings, run_result
+from feedforward.config.schema import load_params
+from feedforward.core import atomic_files, paths
+from feedforward.data import config_inference
+from feedforward.diff import comparison, text
+from feedforward.diff.repository import Repository
+from feedforward.diff.sides import Figure, Side
+from feedforward.experiments import comparison as reports
+from feedforward.promotion import candidate
+from feedforward.reports import tables
+
+ROOT = Path(__file__).parents[3]
+NAME = "reviews"
+HEAD = "seeds: 2\nvariants:\n  original: {}\n  smaller: {size: small}\ndatasets: {}\n"
+CLAIM = {"text": "smaller is worse", "statistic": "best_val_cross_entropy", "left": "smaller"}
+COMPARISON = "reports/comparison"
+LOSSES = "src/feedforward/training/losses.py"
+IGNORED = "/.dvc/cache\n/.dvc/tmp\n/.site\n/data/\n/reports/\n/mlruns/\n__pycache__\n"
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A repository after two trainings; of each: the commit with its results, and its final run of seed 0."""
+
+    root: Path
+    commits: tuple[str, str]
+    runs: tuple[str, str]
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory, empty_database: Path, tensorflow: None) -> Iterator[Job]:
+    """Trained twice: then with fewer epochs of the final model, and with another function in the code."""
+    root = tmp_path_factory.mktemp("diff")
+    (root / "mlruns").mkdir()
+    shutil.copy(empty_database, root / "mlruns" / "mlflow.db")
+    (root / ".gitignore").write_text(IGNORED)
+    write_pipeline(root)
+    write_code(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEEDFORWARD_ROOT", str(root))
+        patch.delenv("FEEDFORWARD_STORE", raising=False)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        write_params(root)
+        api.prepare(load_params(root / "params.yaml"))
+        first = train(root, "first")
+        for path, old, new in (("params.yaml", "epochs: 9", "epochs: 3"), (LOSSES, "return ", "return 2 * ")):
+            content = (root / path).read_text()
+            assert old in content
+            (root / path).write_text(content.replace(old, new, 1))
+        second = train(root, "second")
+        yield Job(root, (first[0], second[0]), (first[1], second[1]))
+
+
+def write_params(root: Path) -> None:
+    source = own_data.texts(root / "reviews.csv")
+    (root / "params.yaml").write_text(HEAD)
+    guess = config_inference.guess(source).entry
+    guess["training"] |= {"epochs": 5, "final": {"variant": "original", "epochs": 9}}
+    guess["claims"] = [CLAIM | {"direction": "higher", "right": "original"}]
+    config_inference.write(guess, NAME, root / "params.yaml")
+
+
+def write_pipeline(root: Path) -> None:
+    """One stage with the outputs that are compared."""
+    shutil.copytree(ROOT / ".dvc", root / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
+    reported = [f"{COMPARISON}/table.csv", f"{COMPARISON}/verdicts.json"]
+    outs = [f"data/raw/{NAME}", f"data/vectorized/{NAME}", "data/trained/fair.json", *reported]
+    with (root / "dvc.yaml").open("w") as file:
+        YAML().dump({"stages": {"all": {"cmd": "true", "outs": outs}}}, file)
+
+
+def write_code(root: Path) -> None:
+    """A module of the project, and one that imports it and decides the weights."""
+    (root / "src/feedforward/training").mkdir(parents=True)
+    (root / "src/feedforward/experiments").mkdir()
+    for package in ("", "training/", "experiments/"):
+        (root / "src/feedforward" / package / "__init__.py").touch()
+    (root / LOSSES).write_text("def penalty(x):\n    return x\n")
+    code = "from feedforward.training.losses import penalty\n\n\ndef train(x):\n    return penalty(x)\n"
+    (root / "src/feedforward/experiments/training_run.py").write_text(code)
+
+
+def train(root: Path, message: str) -> tuple[str, str]:
+    """Train and commit code and results; (commit, id of the final run of seed 0)."""
+    params = load_params(root / "params.yaml")
+    commit(root, f"{message}: code")
+    results = api.train(params, [NAME])
+    run_result.save(paths.trained("fair"), results, "cpu")
+    judged = findings.find(results, params)
+    atomic_files.write_text(root / COMPARISON / "table.csv", tables.summary_csv(judged))
+    atomic_files.write_json(root / COMPARISON / "verdicts.json", tables.verdicts_plain(judged))
+    atomic_files.write_json(root / COMPARISON / "metrics.json", reports.metrics(judged))
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("DVC", "GIT"))}
+    environment |= {"DVC_SITE_CACHE_DIR": str(root / ".site"), "GIT_CONFIG_GLOBAL": os.devnull}
+    command = [sys.executable, "-m", "dvc", "commit", "--force", "--quiet"]
+    subprocess.run(command, cwd=root, env=environment, check=True)
+    git(root, "add", "--force", "reports/comparison/metrics.json")
+    made = commit(root, f"{message}: results")
+    [final] = tracking.open_store().find_runs(NAME, role="final", seed="0")[:1]
+    return made, final.run_id
+
+
+@pytest.fixture
+def inside(job: Job, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Job:
+    monkeypatch.chdir(job.root)
+    monkeypatch.setenv("COLUMNS", "200")
+    return job
+
+
+def diff(shell: Shell, *arguments: str) -> dict[str, Any]:
+    """The JSON of two results that differ."""
+    assert shell.run("diff", *arguments, "--json") == 1, shell.printed
+    answer: dict[str, Any] = json.loads(shell.answered)
+    assert answer["same"] is False
+    return answer
+
+
+def check_final_models_differ(answer: dict[str, Any]) -> None:
+    [compared] = answer["predictions"]
+    assert compared["dataset"] == NAME
+    assert 0 < len(compared["examples"]) <= 10
+    for example in compared["examples"]:
+        assert "day" in example["input"], "the text of the sample"
+        assert {example["truth"], example["a"]["answer"], example["b"]["answer"]} <= set(own_data.SENTENCES)
+        assert example["a"]["probabilities"] != example["b"]["probabilities"]
+        assert sum(example["a"]["probabilities"].values()) == pytest.approx(1)
+
+
+def test_commits(inside: Job, shell: Shell) -> None:
+    answer = diff(shell, "HEAD~2", "HEAD")
+    assert answer["params"] == [{"name": f"datasets.{NAME}.training.final.epochs", "a": "9", "b": "3"}]
+    assert [entry["module"] for entry in answer["code"]] == ["feedforward.training.losses"]
+    assert answer["code"][0] | {"name": ""} == {
+        "module": "feedforward.training.losses",
+        "name": "",
+        "change": "changed",
+        "decides": "weights",
+    }
+    assert (answer["data"], answer["environment"], answer["remarks"]) == ([], [], [])
+    figures = {entry["name"]: entry for entry in answer["figures"]}
+    loss = figures[f"{NAME} original test_loss"]
+    assert loss["a"]["low"] < loss["a"]["value"] < loss["a"]["high"]
+    assert not [name for name in figures if "best_val" in name], "the replicas are the same"
+    check_final_models_differ(answer)
+
+
+def test_what_is_the_same_is_one_line(inside: Job, shell: Shell) -> None:
+    git(inside.root, "tag", "--force", "v1", "HEAD~2")
+    for pair in (("HEAD", "HEAD"), ("v1", inside.commits[0]), (inside.runs[1], inside.runs[1][:12])):
+        assert shell.run("diff", *pair) == 0
+        assert shell.answered.startswith("same: ")
+        assert len(shell.answered.splitlines()) == 1
+        assert shell.printed == ""
+    assert shell.run("diff", "v1", "HEAD~2", "--json") == 0
+    assert json.loads(shell.answered)["same"] is True
+
+
+def test_without_the_cache_headline_figures_are_compared_and_the_rest_is_remarked(inside: Job, shell: Shell) -> None:
+    cache, away = inside.root / ".dvc" / "cache", inside.root / ".dvc" / "away"
+    cache.rename(away)
+    try:
+        answer = diff(shell, "HEAD~2", "HEAD")
+    finally:
+        away.rename(cache)
+    assert {entry["name"] for entry in answer["figures"]} == {f"{NAME} original test_accuracy"} or not answer["figures"]
+    assert answer["predictions"] == []
+    for what in ("intervals", "verdicts", "predictions"):
+        assert any(line.startswith(what) and "`dvc fetch" in line for line in answer["remarks"])
+
+
+def test_runs(inside: Job, shell: Shell) -> None:
+    answer = diff(shell, inside.runs[0][:8], inside.runs[1])
+    assert answer["params"] == [{"name": "epochs", "a": "9", "b": "3"}]
+    assert [entry["module"] for entry in answer["code"]] == ["feedforward.training.losses"]
+    figures = {entry["name"]: entry for entry in answer["figures"]}
+    assert figures["test_loss"]["a"]["low"] < figures["test_loss"]["a"]["value"]
+    assert not [name for name in figures if name.startswith(("system/", "loss")) or name.endswith("_se")]
+    check_final_models_differ(answer)
+    assert shell.run("diff", *inside.runs) == 1
+    for part in ("parameter", "code feedforward.training.losses", "Predictions for reviews", "95 % intervals"):
+        assert part in shell.answered
+
+
+def test_parent_runs_have_means_with_intervals(inside: Job, shell: Shell) -> None:
+    store = tracking.open_store()
+    variants = {run.tags["variant"]: run.run_id for run in store.find_runs(NAME, role="variant")}
+    answer = diff(shell, variants["original"], variants["smaller"])
+    assert {"variant", "hidden_units"} <= {entry["name"] for entry in answer["params"]}
+    figures = {entry["name"]: entry for entry in answer["figures"]}
+    loss = figures["mean_best_val_cross_entropy"]
+    assert loss["b"]["low"] < loss["b"]["value"] < loss["b"]["high"]
+
+
+def test_model_versions(inside: Job, shell: Shell) -> None:
+    from feedforward.tracking.registry import Registry
+
+    registry, params = Registry(), load_params(inside.root / "params.yaml")
+    for number, start in enumerate(inside.runs, start=1):
+        [run] = registry.runs_beginning(start)
+        version = candidate.register(params, NAME, run, registry)
+        assert version.number == number
+        registry.set_alias(version, "champion")
+    answer = diff(shell, f"{NAME}:1", f"{NAME}:champion")
+    assert (answer["a"], answer["b"]) == (f"{NAME} version 1", f"{NAME} version 2")
+    assert answer["params"] == [{"name": "epochs", "a": "9", "b": "3"}]
+    check_final_models_differ(answer)
+    assert shell.run("diff", f"{NAME}:2", f"{NAME}:champion") == 0
+    assert shell.run("diff", f"{NAME}:2", inside.runs[1]) == 0, "a version and its run"
+    registry.tag(version, {"decision": "promoted", "evaluation": '{"seen_accuracy": 0.75, "latency_ms": 1}'})
+    answer = diff(shell, f"{NAME}:1", f"{NAME}:2")
+    assert answer["promotion"] == [
+        {"name": "decision", "a": "none yet", "b": "promoted"},
+        {"name": "seen_accuracy", "a": None, "b": "0.75"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nothing", "HEAD"), "nothing: no such run, model version or commit; expected a run id"),
+        (("abc", "HEAD"), "abc: no such run"),
+        ((f"{NAME}:9", "HEAD"), f"{NAME}:9: no such version or alias of {NAME}; it"),
+        ((f"{NAME}:", "HEAD"), f"{NAME}:: no such version or alias"),
+        (("HEAD~99", "HEAD"), "HEAD~99: no such run, model version or commit"),
+        (("run:HEAD", "HEAD"), "run:HEAD: no such run"),
+        (("HEAD",), "Missing argument"),
+    ],
+)
+def test_an_unknown_name_is_one_line(inside: Job, shell: Shell, arguments: tuple[str, ...], message: str) -> None:
+    assert shell.run("diff", *arguments) == 2
+    assert message in shell.printed
+    assert len(shell.printed.splitlines()) == 1
+
+
+def test_a_commit_and_a_run_are_not_compared_and_the_message_names_what_can_be(inside: Job, shell: Shell) -> None:
+    assert shell.run("diff", "HEAD", inside.runs[0]) == 2
+    name = shell.printed.split("name ")[-1].split(",")[0]
+    assert git(inside.root, "rev-parse", "HEAD~3").startswith(name)
+    assert shell.run("diff", "HEAD~2", name) == 1
+
+
+def test_verdicts_that_flipped_and_what_is_unknown_are_shown(tmp_path: Path) -> None:
+    a = Side("a", figures={"x": Figure(1.0, 0.5, 1.5)}, verdicts={"claim": "undecided", "other": "supported"})
+    b = Side("b", figures={"x": Figure(1.0, 0.5, 1.5)}, verdicts={"claim": "supported", "other": "supported"})
+    compared = comparison.compare(a, b, Repository(tmp_path))
+    assert [(change.name, change.a, change.b) for change in compared.verdicts] == [("claim", "undecided", "supported")]
+    assert compared.figures == []
+    assert compared.remarks == ["code: the commit of a is unknown", "code: the commit of b is unknown"]
+    assert text.show(compared)
