@@ -11,6 +11,7 @@ from feedforward.analysis.selection import Better
 from feedforward.experiments.search_space import WHOLE, Axis, Point, Value
 
 DIRECTIONS: Mapping[Better, Literal["minimize", "maximize"]] = {"lower": "minimize", "higher": "maximize"}
+INDEPENDENT = 10  # number of first trials that are drawn at random, whatever the results
 FEWEST_TRIALS = 4  # below this, importance says nothing
 
 
@@ -21,7 +22,8 @@ class Search:
         import optuna  # takes a second
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed), direction=DIRECTIONS[better])
+        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=INDEPENDENT)
+        self._study = optuna.create_study(sampler=sampler, direction=DIRECTIONS[better])
         self._distributions = {axis.field: _distribution(axis) for axis in axes}
         self._asked: list[Any] = []
 

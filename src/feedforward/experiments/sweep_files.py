@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from feedforward.analysis import intervals, selection
 from feedforward.analysis.statistics import STATISTICS
 from feedforward.core import atomic_files, paths
+from feedforward.experiments.optuna_search import INDEPENDENT
 from feedforward.experiments.sweep import STATISTIC
 from feedforward.experiments.sweep_outcome import Outcome
 from feedforward.reports import sweep_page, tables
@@ -104,7 +105,7 @@ def _page(outcome: Outcome) -> sweep_page.Content:
         tested=_test(outcome),
         expected=outcome.expected_best,
         so_far=selection.best_so_far(list(outcome.figures.values()), sweep.better),
-        adaptive=bool(sweep.trials),
+        drawn="grid" if not sweep.trials else "independent" if sweep.trials <= INDEPENDENT else "adaptive",
         importance=outcome.importance,
         command=command(outcome),
     )

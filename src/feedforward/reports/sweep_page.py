@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from markupsafe import Markup
 
@@ -31,7 +31,8 @@ class Content:
     text: the sweep as text. trials: in the order in which they were tried.
     confirmed: by the text of the trial, the best of the search first. winner: the text of the best over fresh seeds.
     tested: label, figure with interval, and description of the test of the winner. expected, so_far: see `selection`.
-    adaptive: whether later trials depend on earlier ones. notes: warnings, one sentence each.
+    drawn: how the trials were chosen; `adaptive`: later ones from the results of earlier ones.
+    notes: warnings, one sentence each.
     """
 
     title: str
@@ -48,7 +49,7 @@ class Content:
     tested: tuple[str, str, str] | None
     expected: Sequence[float]
     so_far: Sequence[float]
-    adaptive: bool
+    drawn: Literal["grid", "independent", "adaptive"]
     importance: Mapping[str, float]
     command: str
     notes: Sequence[str] = ()

@@ -49,7 +49,7 @@ def content(**changes: Any) -> Content:
         tested=("Test accuracy", "0.9851 [0.9830, 0.9872]", "size=small, 3 final models"),
         expected=selection.expected_best(figures, "lower"),
         so_far=selection.best_so_far(figures, "lower"),
-        adaptive=True,
+        drawn="adaptive",
         importance={"size": 0.7, "l2": 0.1},
         command="feedforward sweep d size=small",
     )  # fmt: skip
@@ -77,7 +77,7 @@ def test_the_page_shows_search_and_fresh_figures_the_test_and_every_trial() -> N
 
 
 def test_parts_without_content_are_left_out() -> None:
-    page = sweep_page.render(content(confirmed=[], winner=None, tested=None, importance={}, adaptive=False))
+    page = sweep_page.render(content(confirmed=[], winner=None, tested=None, importance={}, drawn="grid"))
     for absent in ("fresh seeds", "fANOVA", "used once", "Test split"):
         assert absent not in page
     [trial] = content().trials[:1]
