@@ -44,6 +44,13 @@ def train(params: Params, protocol: str) -> None:
         training_flow.stage(params, protocol, wait_for_server)
 
 
+def baselines(params: Params, name: str) -> None:
+    """Splits → results of simple models on the same splits."""
+    from feedforward.experiments import baselines as module  # scikit-learn takes a second to import
+
+    module.stage(params, name)
+
+
 def compare(params: Params, _: str) -> None:
     """Results → tables, figures, metrics, report."""
     runner.compare(params)
@@ -54,6 +61,7 @@ STAGES: dict[str, Callable[[Params, str], None]] = {
     "vectorize": vectorize,
     "validate": validate,
     "train": train,
+    "baselines": baselines,
     "compare": compare,
 }
 

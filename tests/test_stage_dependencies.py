@@ -16,6 +16,7 @@ ENTRIES = {
     "vectorize": ["feedforward.data.preparation", "pipelines.dask_text"],
     "validate": ["feedforward.data.preparation"],
     "train": ["pipelines.training_flow"],
+    "baselines": ["feedforward.experiments.baselines"],
     "compare": ["feedforward.experiments.runner"],
 }
 # Modules of pipelines that decide no byte of an output: servers, locks, signals, settings, what Prefect shows.

@@ -191,14 +191,14 @@ def results(protocol: Protocol = "fair") -> list["RunResult"]:
 
 
 def compare(results: Iterable["RunResult"], params: Params, protocol: Protocol = "fair") -> list["Findings"]:
-    """Means with intervals, paired differences and verdicts, per dataset.
+    """Means with intervals, paired differences and verdicts, per dataset, and baselines if their stage has run.
 
     Raises:
         DataError: no run of the protocol, or runs of a dataset or variant that params does not have.
     """
-    from feedforward.analysis import findings
+    from feedforward.analysis import baselines, findings
 
-    return findings.find(results, params, protocol)
+    return findings.find(results, params, protocol, baselines.load(params.datasets))
 
 
 def verdicts(findings: Iterable["Findings"]) -> list["Verdict"]:

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from feedforward.analysis import claims, comparisons, failures, statistics
+from feedforward.analysis import baselines, claims, comparisons, failures, literature, statistics
+from feedforward.analysis.baselines import Baselines
 from feedforward.analysis.claims import Verdict
 from feedforward.analysis.comparisons import Difference
 from feedforward.analysis.failures import Failures
@@ -20,6 +21,8 @@ class Findings:
     baseline: the variant of the final model. variants: the variants that have replicas, in the order of params.
     runs: all runs of one protocol, including final runs. differences: for every replica statistic, each other variant
     against the baseline. margins: for each statistic, the smallest difference that matters.
+    simple: predictions of constants and of models without hidden layers; None if they were not measured.
+    suspicions: a line for each result that is better than all published ones.
     """
 
     name: str
@@ -32,6 +35,8 @@ class Findings:
     verdicts: list[Verdict]
     failures: list[Failures] = field(default_factory=list)
     margins: dict[str, float] = field(default_factory=dict)
+    simple: Baselines | None = None
+    suspicions: list[str] = field(default_factory=list)
 
     @property
     def seeds(self) -> int:
@@ -44,19 +49,23 @@ class Findings:
         return statistics.overlap(self.runs)
 
 
-def find(results: Iterable[RunResult], params: Params, protocol: str = "fair") -> list[Findings]:
+def find(
+    results: Iterable[RunResult], params: Params, protocol: str = "fair", simple: Iterable[RunResult] = ()
+) -> list[Findings]:
     """The findings of each dataset that has runs of the protocol, in the order of params.
+
+    simple: the results of baselines, which have the splits of protocol `fair`.
 
     Raises:
         DataError: there is no such run, or a run has a dataset or variant that params does not have.
     """
-    results = list(results)
+    results, simple = list(results), [run for run in simple if run.protocol == protocol]
     for run in results:
         if run.dataset not in params.datasets or run.variant not in params.variants:
             raise DataError(f"results: params.yaml has no {run.dataset} or no {run.variant}; run `dvc repro train`")
     verdicts = claims.judge(results, params, protocol)
     findings = [
-        _findings(name, params, runs, [verdict for verdict in verdicts if verdict.dataset == name])
+        _findings(name, params, runs, [verdict for verdict in verdicts if verdict.dataset == name], simple)
         for name in params.datasets
         if (runs := statistics.select(results, name, protocol))
     ]
@@ -65,22 +74,28 @@ def find(results: Iterable[RunResult], params: Params, protocol: str = "fair") -
     return findings
 
 
-def _findings(name: str, params: Params, runs: list[RunResult], verdicts: list[Verdict]) -> Findings:
+def _findings(
+    name: str, params: Params, runs: list[RunResult], verdicts: list[Verdict], simple: Sequence[RunResult]
+) -> Findings:
     dataset = params.datasets[name]
     baseline = dataset.training.final.variant
     replicas = {run.variant for run in runs if run.role == "replica"}
     variants = [variant for variant in params.variants if variant in replicas]
+    summary = statistics.summarize(runs, params.variants)
+    is_measured = any(run.dataset == name for run in simple)
     return Findings(
         name,
         dataset,
         baseline,
         variants,
         runs,
-        statistics.summarize(runs, params.variants),
+        summary,
         _differences(runs, [(variant, baseline) for variant in variants if variant != baseline]),
         verdicts,
         failures.find(runs, dataset),
         {str(name): margin for name, margin in dataset.margins.items()},
+        baselines.find(simple, name, baseline, runs) if is_measured else None,
+        [line for variant, entries in summary.items() for line in literature.suspicions(variant, entries, dataset)],
     )
 
 

@@ -76,13 +76,13 @@ def save(path: Path, results: Iterable[RunResult], cpu: str, point: str = "resul
     atomic_files.write_json(path, {"cpu": cpu, "runs": [asdict(result) for result in ordered]}, point)
 
 
-def load(path: Path) -> list[RunResult]:
-    """Read what `save` wrote.
+def load(path: Path, stage: str = "train") -> list[RunResult]:
+    """Read what `save` wrote in a stage of dvc.yaml.
 
     Raises:
         DataError: missing or damaged.
     """
-    with _readable(path):
+    with _readable(path, stage):
         return [RunResult(**entry) for entry in atomic_files.read_json(path)["runs"]]
 
 
@@ -97,9 +97,9 @@ def made_on(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def _readable(path: Path, stage: str = "train") -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, TypeError, KeyError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{path}: cannot be read ({reason}); run `dvc repro train`") from None
+        raise DataError(f"{path}: cannot be read ({reason}); run `dvc repro {stage}`") from None

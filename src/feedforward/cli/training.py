@@ -85,9 +85,10 @@ def train(
         left_out = dict.fromkeys(("curves", "reliability", "errors"))  # they are long, and in the store
         print(json.dumps([{**vars(result), **left_out} for result in results], indent=2, default=str))
         return
+    from feedforward.analysis import baselines
     from feedforward.experiments import comparison
 
-    table(comparison.render_table(results, params, protocol))
+    table(comparison.render_table(results, params, protocol, baselines.load(params.datasets)))
 
 
 def decide(
@@ -216,14 +217,15 @@ def _demo() -> None:
 
 def _show_comparison(root: Path) -> None:
     os.environ["FEEDFORWARD_ROOT"] = str(root)
-    from feedforward.analysis import run_result
+    from feedforward.analysis import baselines, run_result
     from feedforward.config.schema import load_params
     from feedforward.core import paths
     from feedforward.experiments import comparison
 
     params = load_params()
     protocol = params.protocols[0]
-    table(comparison.render_table(run_result.load(paths.trained(protocol)), params, protocol))
+    results, simple = run_result.load(paths.trained(protocol)), baselines.load(params.datasets)
+    table(comparison.render_table(results, params, protocol, simple))
     folder = paths.comparison()
     shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     message(

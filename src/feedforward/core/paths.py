@@ -68,6 +68,11 @@ def trained(protocol: str) -> Path:
     return root() / "data" / "trained" / f"{protocol}.json"
 
 
+def baselines(dataset: str) -> Path:
+    """What the stage `baselines` writes: the results of simple models (`run_result.load`)."""
+    return root() / "data" / "baselines" / f"{dataset}.json"
+
+
 def comparison() -> Path:
     """Folder with the tables, figures and metrics of the comparison."""
     return root() / "reports" / "comparison"

@@ -18,7 +18,7 @@ from feedforward.analysis.statistics import STATISTICS
 from feedforward.config.schema import Params
 from feedforward.core import atomic_files, paths, processes, provenance
 from feedforward.experiments import misclassified
-from feedforward.reports import error_tables, tables, terminal
+from feedforward.reports import baseline_section, error_tables, tables, terminal
 from feedforward.reports.comparison_page import Additions, render
 
 if TYPE_CHECKING:
@@ -36,17 +36,20 @@ def compare(
     folder: Path | None = None,
     additions: Additions | None = None,
     apart: bool = False,
+    simple: Iterable[RunResult] = (),
 ) -> Path:
     """Compare the variants of each dataset and write everything into `folder`, atomically.
 
     additions: further content of the page. Results of protocol `lecture` are shown as well if there are any.
-    apart: draw in a separate process, so that the caller's other threads can continue.
+    apart: draw in a separate process, so that the caller's other threads can continue. simple: results of baselines.
 
     Raises:
         DataError: there is no result of the protocol, or a result does not belong to params.
     """
     results = list(results)
-    findings, additions = find(results, params, protocol), additions or Additions()
+    findings, additions = find(results, params, protocol, simple), additions or Additions()
+    references = {one.name: baseline_section.references(one) for one in findings}
+    additions = replace(additions, references=references | dict(additions.references))
     if protocol != LECTURE and any(run.protocol == LECTURE for run in results):
         additions = replace(additions, lecture=find(results, params, LECTURE))
     folder = folder or paths.comparison()
@@ -81,9 +84,11 @@ def gather(results: Iterable[RunResult], params: Params) -> Additions:
     return Additions(validation=validation, origin=origin, hardest=hardest)
 
 
-def render_table(results: Iterable[RunResult], params: Params, protocol: str = "fair") -> Group:
-    """The tables and the verdicts for a terminal, to be printed by rich."""
-    return terminal.show(find(results, params, protocol))
+def render_table(
+    results: Iterable[RunResult], params: Params, protocol: str = "fair", simple: Iterable[RunResult] = ()
+) -> Group:
+    """The tables and the verdicts for a terminal, to be printed by rich. simple: results of baselines."""
+    return terminal.show(find(results, params, protocol, simple))
 
 
 def summary(findings: Iterable[Findings]) -> dict[str, dict[str, dict[str, float | None]]]:
@@ -156,7 +161,8 @@ def draw(one: Findings) -> Iterator[tuple[str, "Figure"]]:
         )
     if one.variants:
         title = f"{one.name}: validation loss of all variants"
-        yield "validation-loss", figures.validation_loss_of_all(runs, one.variants, title)
+        levels = baseline_section.levels(one)
+        yield "validation-loss", figures.validation_loss_of_all(runs, one.variants, title, levels)
     panels = [
         (STATISTICS[name].label, chosen)
         for name in FOREST

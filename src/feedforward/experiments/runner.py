@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from feedforward.analysis import run_result
+from feedforward.analysis import baselines, run_result
 from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Params
 from feedforward.core import atomic_files, paths, processes, provenance
@@ -202,7 +202,8 @@ def compare(params: Params) -> None:
     with ThreadPoolExecutor(1) as pool:  # importing MLflow takes four seconds, about as long as drawing
         opened = pool.submit(_open_store)
         additions = comparison.gather(results, params)
-        folder = comparison.compare(results, params, params.protocols[0], additions=additions, apart=True)
+        simple = baselines.load(params.datasets)
+        folder = comparison.compare(results, params, params.protocols[0], None, additions, apart=True, simple=simple)
         store = opened.result()
     for name in params.datasets:
         tags = RunTags(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from feedforward.analysis import comparisons, selection, statistics
+from feedforward.analysis import comparisons, literature, selection, statistics
 from feedforward.analysis.intervals import Estimate
 from feedforward.analysis.run_result import RunResult
 from feedforward.analysis.selection import Confirmed
@@ -177,8 +177,24 @@ class Outcome:
             text += f"; {self.sweep.seeds} seeds do not distinguish it from {others}"
         return text
 
+    @property
+    def suspicions(self) -> list[str]:
+        """Figures of the best trial, or of the confirmed winner and its test, that are above all published ones."""
+        dataset = self.sweep.params.datasets.get(self.sweep.dataset)
+        if dataset is None:
+            return []
+        name, trained = self.winner or self.ranking.order[0][0], self.fresh if self.winner else self.results
+        estimates = {
+            **statistics.summarize(trained[name], [name])[name],
+            **(self.tested.figures if self.tested else {}),
+        }
+        return literature.suspicions(self.text(name), estimates, dataset)
+
     def lines(self) -> list[str]:
-        """What fresh seeds and the test split say, one sentence each; empty without a confirmation."""
+        """What fresh seeds and the test split say, and what is too good to be true, one sentence each."""
+        return [*self._confirmations(), *self.suspicions]
+
+    def _confirmations(self) -> list[str]:
         if not self.confirmed:
             return []
         first = self.confirmed[0]

@@ -14,6 +14,7 @@ from feedforward.analysis.failures import RULE
 from feedforward.analysis.findings import Findings
 from feedforward.analysis.intervals import NEW_DATA, THIS_DATA
 from feedforward.reports import (
+    baseline_section,
     calibration_section,
     chart_data,
     errors_section,
@@ -65,6 +66,7 @@ class Additions:
 
 # Further parts of the section of a dataset, shown in this order after its tables; an empty part is left out.
 PARTS: tuple[Callable[[Findings, Additions], Markup], ...] = (
+    baseline_section.section,
     lambda findings, _: calibration_section.render(findings),
     lambda findings, _: errors_section.render(findings),
 )

@@ -95,8 +95,13 @@ def _lecture_curve(axes: Axes, band: Band | None, style: str, name: str) -> None
 # --- ours ------------------------------------------------------------------------------------
 
 
-def validation_loss_of_all(runs: Sequence[RunResult], variants: Iterable[str], title: str) -> Figure:
-    """Validation loss of every variant by epoch: means, 95 % t intervals as bands, lowest points marked."""
+def validation_loss_of_all(
+    runs: Sequence[RunResult], variants: Iterable[str], title: str, levels: Mapping[str, float] | None = None
+) -> Figure:
+    """Validation loss of every variant by epoch: means, 95 % t intervals as bands, lowest points marked.
+
+    levels: losses that do not depend on the epoch, drawn as gray lines where they are within the range of the curves.
+    """
     bands = {variant: mean_band(runs, variant, "val_cross_entropy") for variant in variants}
     margin = 0.25 + 0.1 * max(map(len, bands), default=0)  # inches, for the names at the curves' ends
     figure = empty_figure(WIDE, title, over_seeds(bands.values(), "dot: lowest mean"), margin)
@@ -113,11 +118,20 @@ def validation_loss_of_all(runs: Sequence[RunResult], variants: Iterable[str], t
         mark_epochs(axes, len(band.epochs))
         ends.append((float(band.mean[-1]), float(band.epochs[-1]), variant, color))
     low, high = limit(axes, bands.values())
+    _gray_lines(axes, {name: level for name, level in (levels or {}).items() if low <= level <= high}, bands.values())
     for (_, x, variant, color), y in zip(
         sorted(ends), _spread_out(sorted(e[0] for e in ends), high - low), strict=True
     ):
         axes.annotate(variant, (x, y), (8, 0), textcoords="offset points", va="center", color=color, fontsize=10.5)
     return figure
+
+
+def _gray_lines(axes: Axes, levels: Mapping[str, float], bands: Iterable[Band | None]) -> None:
+    """A line with its name for each level, below its right end, where curves are rarely."""
+    end = max((band.epochs[-1] for band in bands if band is not None), default=1)
+    for name, level in levels.items():
+        axes.axhline(level, color=GRAY, linewidth=1, linestyle=(0, (6, 3)), alpha=0.8, zorder=1)
+        axes.annotate(name, (end, level), (0, -3), textcoords="offset points", color=GRAY, size=9, ha="right", va="top")
 
 
 def _spread_out(heights: Sequence[float], span: float) -> list[float]:

@@ -128,12 +128,16 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return buffer.getvalue()
 
 
+def _with_baselines(findings: Findings) -> Summary:
+    return findings.summary | (findings.simple.summary if findings.simple else {})
+
+
 def summary_csv(findings: Iterable[Findings]) -> str:
-    """One row per dataset, variant and statistic."""
+    """One row per dataset, variant or baseline, and statistic."""
     rows = [
         (one.name, variant, statistic, e.n, e.mean, e.low, e.high, e.sd, e.median, e.iqm, e.new_low, e.new_high)
         for one in findings
-        for variant, estimates in one.summary.items()
+        for variant, estimates in _with_baselines(one).items()
         for statistic, e in estimates.items()
     ]
     numbers = ("n", "mean", "low", "high", "sd", "median", "iqm", "new_low", "new_high")
@@ -141,14 +145,14 @@ def summary_csv(findings: Iterable[Findings]) -> str:
 
 
 def differences_csv(findings: Iterable[Findings]) -> str:
-    """One row per dataset, statistic and pair of variants: left − right."""
+    """One row per dataset, statistic and pair of variants, or of a variant and a baseline: left − right."""
     rows = [
         (
             *(one.name, d.statistic, d.left, d.right, e.n, e.mean, e.low, e.high, d.p, d.p_corrected),
             *(e.new_low, e.new_high, s.low if s else None, s.high if s else None, d.paired, d.unpaired),
         )
         for one in findings
-        for d in one.differences
+        for d in [*one.differences, *(one.simple.differences if one.simple else ())]
         for e, s in [(d.estimate, d.sequence)]
     ]
     fixed = ("n", "mean", "low", "high", "p", "p_holm", "new_low", "new_high")
@@ -263,7 +267,7 @@ def summary_markdown(findings: Iterable[Findings]) -> str:
     parts = ["# Comparison of the variants\n\n", f"Each cell: {INTERVAL}; one seed has no interval.\n"]
     parts += [textwrap.fill(f"{POPULATION} “New data”: {NEW_DATA}. {RULE}", 110), "\n"]
     for one in findings:
-        parts += [f"\n## {heading(one)}\n\n", markdown(*cells(one.summary, SHOWN))]
+        parts += [f"\n## {heading(one)}\n\n", markdown(*cells(_with_baselines(one), SHOWN))]
         if one.variants:
             parts += ["\n", markdown(*robust_cells(one))]
     return "".join(parts)

@@ -16,6 +16,7 @@ from feedforward.analysis.statistics import STATISTICS, Summary
 from feedforward.reports import tables
 
 INTERVAL = f"Each cell: mean over seeds ± half the width of its interval. Interval: {THIS_DATA}"
+BASELINES = ("best_val_cross_entropy", "best_val_accuracy", "best_val_mae", "test_accuracy", "test_mae")
 SWEPT = ("best_val_cross_entropy", "best_epoch", "best_val_accuracy", "last_val_cross_entropy")
 COLORS = {
     "supported": "green",
@@ -29,7 +30,7 @@ def show(findings: Sequence[Findings]) -> Group:
     """For each dataset: a table, the seeds that never learned, the final model's test results and the verdicts."""
     parts: list[Any] = []
     for one in findings:
-        parts += [_table(tables.heading(one), one.summary), *_failures(one), *_final_lines(one)]
+        parts += [_table(tables.heading(one), one.summary), *_failures(one), *_final_lines(one), *_baseline_lines(one)]
         parts += [_verdict_lines(one.verdicts), Text()]
     if any(one.seeds > 1 for one in findings):
         parts.append(Text(INTERVAL, style="dim"))
@@ -79,6 +80,19 @@ def _final_lines(findings: Findings) -> list[Text]:
         ]
         lines += [Text(f" final model ({variant}): {', '.join(tested)}")] if tested else []
     return lines
+
+
+def _baseline_lines(findings: Findings) -> list[Text]:
+    """The baselines, and results that are better than all published ones."""
+    lines = []
+    for name, estimates in (findings.simple.summary if findings.simple else {}).items():
+        shown = [
+            f"{tables.SHOWN[key]} {tables.number(estimates[key].mean, STATISTICS[key].decimals)}"
+            for key in BASELINES
+            if key in estimates
+        ]
+        lines.append(Text(f" {name}: {', '.join(shown)}", style="dim"))
+    return [*lines, *(Text(f" {line}", style="yellow") for line in findings.suspicions)]
 
 
 def show_verdicts(verdicts: Sequence[Verdict]) -> Table:

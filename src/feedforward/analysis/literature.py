@@ -1,0 +1,56 @@
+"""Published results on the same test split: the ceiling, and results of our own that lie suspiciously far above it."""
+
+from collections.abc import Mapping
+
+from scipy import special
+
+from feedforward.analysis.intervals import CONFIDENCE, Estimate
+from feedforward.analysis.statistics import STATISTICS
+from feedforward.config.schema import Dataset, Published
+
+# The statistic of a replica that estimates each published statistic, on other samples than the test split
+VALIDATED = {
+    "test_accuracy": "best_val_accuracy",
+    "test_loss": "best_val_cross_entropy",
+    "test_mae": "best_val_mae",
+}
+
+
+def ceiling(dataset: Dataset, statistic: str) -> Published | None:
+    """The best published value of a statistic, of the test split or of the validation samples that stand for it."""
+    entries = [entry for entry in dataset.literature if statistic in (entry.statistic, VALIDATED.get(entry.statistic))]
+    sign = -1 if STATISTICS[statistic].better == "lower" else 1
+    return max(entries, key=lambda entry: sign * entry.value, default=None)
+
+
+def interval(published: Published) -> tuple[float, float]:
+    """The 95 % interval of a published value, which covers the choice of the test samples."""
+    half = float(special.ndtri((1 + CONFIDENCE) / 2)) * published.standard_error
+    return published.value - half, published.value + half
+
+
+def suspicions(name: str, estimates: Mapping[str, Estimate], dataset: Dataset) -> list[str]:
+    """One line for each statistic of a variant that is better than all published results, beyond chance.
+
+    Beyond chance: the interval for new data (without one, that for this data) and that of the published result do not
+    overlap.
+    """
+    lines = []
+    for statistic, estimate in estimates.items():
+        best = ceiling(dataset, statistic)
+        if best is not None and _margin(estimate, best, STATISTICS[statistic].better == "lower") > 0:
+            shown = f"{STATISTICS[statistic].label} {estimate.mean:.4f}"
+            known = f"{best.value:.4f} of {best.model} ({best.features}; {best.source})"
+            lines.append(
+                f"{name}: {shown} is better than the best published result, {known}, by more than chance explains:"
+                " look for a leak"
+            )
+    return lines
+
+
+def _margin(estimate: Estimate, best: Published, lower_is_better: bool) -> float:
+    """How far the two intervals are apart; 0 or less if they overlap or the published result is better."""
+    low = next(x for x in (estimate.new_low, estimate.low, estimate.mean) if x is not None)
+    high = next(x for x in (estimate.new_high, estimate.high, estimate.mean) if x is not None)
+    published = interval(best)
+    return published[0] - high if lower_is_better else low - published[1]

@@ -1,0 +1,187 @@
+"""Baselines, fitted by scikit-learn: constant predictions, and networks without hidden layers.
+
+Each fit yields networks of one layer, one for each setting that is tried, so that losses, accuracies and errors are
+computed by the same code as those of the variants.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.svm import LinearSVC
+
+from feedforward.config.schema import Dataset
+from feedforward.config.tasks import TASKS, Task
+from feedforward.data.splits import MultiHot, Split
+from feedforward.models.numpy_network import Layer, Network
+
+Numbers = npt.NDArray[np.float64]
+
+STRENGTHS = (0.01, 0.1, 1.0)  # C of logistic regression, the inverse of the L2 penalty
+SVM_STRENGTHS = (0.01, 0.1)  # C of NB-SVM; 1, as in the paper, needs the words of all frequencies
+INTERPOLATIONS = (0.25, 0.5, 1.0)  # beta of NB-SVM
+RARE = 0.5  # samples of a class without samples
+ITERATIONS, TOLERANCE = 100, 3e-4  # of L-BFGS
+SVM_TOLERANCE = 1e-2
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a baseline learns from. matrix: (samples, features), divided by the network's scale.
+
+    labels: as in Split. classes: number of labels of the dataset.
+    """
+
+    matrix: Any  # a CSR matrix for multi-hot rows, otherwise an array, float32
+    labels: npt.NDArray[np.generic]
+    task: Task
+    classes: int
+    scale: float
+
+    @property
+    def outputs(self) -> int:
+        """Units of the last layer."""
+        return self.task.outputs(self.classes)
+
+    def network(self, kernel: npt.NDArray[Any], bias: npt.NDArray[Any]) -> Network:
+        """One layer; kernel: (features, outputs), bias: (outputs,)."""
+        arrays = np.ascontiguousarray(kernel, np.float32), np.ascontiguousarray(bias, np.float32)
+        return Network(self.scale, (Layer(*arrays, self.task.activation),))
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A baseline: its name in tables, and what fits it, once for each setting.
+
+    has_loss: whether its outputs are log odds or values, so that it has a loss.
+    """
+
+    name: str
+    fit: Callable[[Problem], Iterator[Network]]
+    has_loss: bool = True
+
+
+def problem(split: Split, dataset: Dataset) -> Problem:
+    """The samples of a split as a baseline learns from them."""
+    features = split.features
+    matrix: Any
+    if isinstance(features, MultiHot):
+        ones, indices = np.ones(len(features.indices), np.float32), np.asarray(features.indices).astype(np.int32)
+        matrix = sparse.csr_matrix((ones, indices, features.indptr), features.shape)
+    else:
+        matrix = features.astype(np.float32)
+        matrix /= np.float32(dataset.network.scale)
+    return Problem(matrix, split.labels, TASKS[dataset.task], len(dataset.labels), 1 / dataset.network.scale)
+
+
+def baselines(dataset: Dataset, is_text: bool) -> list[Baseline]:
+    """The baselines of a dataset, the simplest first. is_text: whether its features are multi-hot words."""
+    answers, standardized = TASKS[dataset.task].answers, TASKS[dataset.task].standardized
+    if answers == "value":
+        linear = Baseline("linear regression", _ridge) if standardized else Baseline("logistic regression", _fractional)
+        return [Baseline("mean", _constant), linear]
+    constant = Baseline("majority class" if answers == "class" else "label frequencies", _constant)
+    found = [constant, Baseline("logistic regression", _logistic)]
+    return [*found, Baseline("NB-SVM", _nb_svm, has_loss=False)] if is_text and answers == "class" else found
+
+
+# --- fits --------------------------------------------------------------------------------------
+
+
+def _constant(samples: Problem) -> Iterator[Network]:
+    """The constant prediction with the lowest loss on the training samples."""
+    yield samples.network(np.zeros((samples.matrix.shape[1], samples.outputs)), _best_constant(samples))
+
+
+def _best_constant(samples: Problem) -> Numbers:
+    if samples.task.standardized:
+        return np.array([np.mean(np.asarray(samples.labels, np.float64))])
+    if samples.task.activation == "softmax":
+        counts = np.bincount(samples.labels.astype(np.int64), minlength=samples.classes)
+        return np.asarray(np.log(np.maximum(counts, RARE) / len(samples.labels)))
+    shares = np.atleast_1d(np.asarray(samples.labels, np.float64).mean(axis=0))
+    shares = np.clip(shares, RARE / len(samples.labels), 1 - RARE / len(samples.labels))
+    return np.asarray(np.log(shares / (1 - shares)))
+
+
+def _logistic(samples: Problem) -> Iterator[Network]:
+    """Logistic regression with an L2 penalty, for each strength; for several labels, one for each label.
+
+    Dense features are centered, which changes the bias alone and takes a third of the iterations.
+    """
+    matrix, means = samples.matrix, np.zeros(samples.matrix.shape[1], np.float32)
+    if isinstance(matrix, np.ndarray):
+        means = matrix.mean(axis=0)
+        matrix = matrix - means
+    columns = list(samples.labels.T) if samples.labels.ndim == 2 else [samples.labels]
+    models = [LogisticRegression(warm_start=True, max_iter=ITERATIONS, tol=TOLERANCE) for _ in columns]
+    for strength in STRENGTHS:
+        kernel, bias = np.zeros((matrix.shape[1], samples.outputs)), _best_constant(samples)
+        for number, (model, labels) in enumerate(zip(models, columns, strict=True)):
+            if len(np.unique(labels)) < 2:
+                continue  # the constant remains
+            model.set_params(C=strength).fit(matrix, labels)
+            if samples.task.activation == "softmax":
+                _put_classes(kernel, bias, model)
+            else:
+                kernel[:, number], bias[number] = model.coef_[0], model.intercept_[0]
+        yield samples.network(kernel, bias - means @ kernel)
+
+
+def _put_classes(kernel: Numbers, bias: Numbers, model: LogisticRegression) -> None:
+    """Set the columns of the classes that the model has seen; the others keep the bias of a rare class."""
+    weights, intercepts = model.coef_, model.intercept_
+    if len(model.classes_) == 2:  # scikit-learn has one column for two classes
+        weights, intercepts = np.concatenate([0 * weights, weights]), np.concatenate([0 * intercepts, intercepts])
+    classes = model.classes_.astype(np.int64)
+    kernel[:, classes], bias[classes] = weights.T, intercepts
+
+
+def _fractional(samples: Problem) -> Iterator[Network]:
+    """Logistic regression of values from 0 to 1: each sample counts as both classes, weighted by its value."""
+    values = np.asarray(samples.labels, np.float64)
+    labels, weights = np.repeat([1, 0], len(values)), np.concatenate([values, 1 - values])
+    for strength in STRENGTHS:
+        model = LogisticRegression(C=strength, max_iter=ITERATIONS, tol=TOLERANCE)
+        model.fit(np.concatenate([samples.matrix, samples.matrix]), labels, weights)
+        yield samples.network(model.coef_.T, model.intercept_)
+
+
+def _ridge(samples: Problem) -> Iterator[Network]:
+    """Linear regression with a small L2 penalty, so that it has one solution if features depend on each other."""
+    model = Ridge(alpha=1.0).fit(samples.matrix, np.asarray(samples.labels, np.float64))
+    yield samples.network(np.reshape(model.coef_, (-1, 1)), np.atleast_1d(model.intercept_))
+
+
+def _nb_svm(samples: Problem) -> Iterator[Network]:
+    """NB-SVM, for each class against the rest (Wang and Manning, "Baselines and bigrams", ACL 2012).
+
+    A linear SVM on multi-hot rows that are scaled by log-count ratios. Its weights are interpolated with their mean
+    magnitude, which is multinomial naive Bayes.
+    """
+    classes = [1] if samples.outputs == 1 else range(samples.classes)
+    for strength in SVM_STRENGTHS:
+        columns = [_svm(samples.matrix, samples.labels == label, strength) for label in classes]
+        ratios, weights = (np.stack(arrays, axis=1) for arrays in list(zip(*columns, strict=True))[:2])
+        bias = np.array([bias for *_, bias in columns])
+        for share in INTERPOLATIONS:
+            mixed = (1 - share) * np.abs(weights).mean(axis=0) + share * weights
+            yield samples.network(ratios * mixed, share * bias)
+
+
+def _svm(matrix: Any, is_label: npt.NDArray[np.bool_], strength: float) -> tuple[Numbers, Numbers, float]:
+    """Log-count ratios, (features,), with one occurrence added to each feature, weights and bias of one class.
+
+    If all samples or none belong to it, only the bias is not zero.
+    """
+    if is_label.all() or not is_label.any():
+        return np.zeros(matrix.shape[1]), np.zeros(matrix.shape[1]), 1.0 if is_label.any() else -1.0
+    inside, outside = (1 + np.asarray(matrix[rows].sum(axis=0), np.float64).ravel() for rows in (is_label, ~is_label))
+    ratios = np.log((inside / inside.sum()) / (outside / outside.sum()))
+    scaled = sparse.csr_matrix(matrix.multiply(ratios))
+    model = LinearSVC(C=strength, dual=False, tol=SVM_TOLERANCE).fit(scaled, is_label)  # no random order
+    return ratios, model.coef_[0], float(model.intercept_[0])

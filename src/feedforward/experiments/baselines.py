@@ -1,0 +1,127 @@
+"""The DVC stage `baselines`: what simple models reach on the samples and splits of the variants, without Keras.
+
+A seed draws the same validation split as it does for the variants, so baselines have the same intervals over seeds and
+paired differences. A setting (such as the L2 penalty) is chosen on the validation split, as is the best epoch of a
+variant. One model of each kind is fitted on all training samples and tested once, like final models.
+"""
+
+import functools
+import itertools
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import threadpoolctl
+
+from feedforward.analysis import run_result
+from feedforward.analysis.run_result import RunResult
+from feedforward.config.schema import Dataset, Params
+from feedforward.core import paths, processes, progress, provenance
+from feedforward.data import manifest as manifest_file
+from feedforward.data import validation_split
+from feedforward.data.splits import MultiHot, Split, Subset
+from feedforward.experiments import evaluation
+from feedforward.experiments.baseline_models import Baseline, baselines, problem
+from feedforward.models import metrics
+from feedforward.models.numpy_network import Network
+
+PROTOCOL = "fair"
+
+
+@dataclass(frozen=True)
+class _Data:
+    """A vectorized dataset. unit: of its target, for absolute errors."""
+
+    name: str
+    dataset: Dataset
+    whole: Split
+    unit: float
+
+    @property
+    def baselines(self) -> list[Baseline]:
+        return baselines(self.dataset, isinstance(self.whole.features, MultiHot))
+
+
+def stage(params: Params, name: str) -> None:
+    """Write the results of all baselines of a dataset, in the form of the results of training."""
+    run_result.save(paths.baselines(name), measure(params, name), provenance.cpu_digest(), "baselines")
+
+
+def measure(params: Params, name: str) -> list[RunResult]:
+    """One result per baseline and seed on the validation split, and one per baseline on the test split.
+
+    Raises:
+        DataError: the data are not vectorized.
+    """
+    dataset, whole = params.dataset(name), Split.load(paths.vectorized(name) / "train")
+    unit = manifest_file.load(name).get("target", {}).get("scale", 1.0)
+    data = _Data(name, dataset, whole, unit)
+    title, single = f"baselines ({name})", functools.partial(threadpoolctl.threadpool_limits, 1)
+    with single(), progress.bar(title, params.seeds + 1) as advance:  # one thread: the same bits on any number of cores
+
+        def validated(seed: int) -> dict[str, list[RunResult]]:
+            tried = _validated(data, seed)
+            advance(1, f"seed {seed}")
+            return tried
+
+        with ThreadPoolExecutor(processes.cores(), initializer=single) as pool:
+            by_seed = list(pool.map(validated, range(params.seeds)))
+        tested = _tested(data, by_seed)
+        advance(1, "test")
+    return [min(results, key=_badness) for tried in by_seed for results in tried.values()] + tested
+
+
+def _validated(data: _Data, seed: int) -> dict[str, list[RunResult]]:
+    """By baseline: the result of each of its settings on the split of that seed."""
+    training, validation = (part.copied() for part in validation_split.draw(data.whole, data.dataset, seed))
+    samples, counts = problem(training, data.dataset), {"train": len(training), "validation": len(validation)}
+    return {
+        baseline.name: [
+            _result(data, baseline, seed, "replica", _figures(data, baseline, network, validation), network, counts)
+            for network in baseline.fit(samples)
+        ]
+        for baseline in data.baselines
+    }
+
+
+def _figures(data: _Data, baseline: Baseline, network: Network, validation: Split) -> dict[str, float]:
+    logits = network.logits(validation.features)
+    score, scores = metrics.scores(network, logits, validation.labels)
+    figures = {f"best_val_{score}": float(np.mean(scores)) * (data.unit if score == "mae" else 1.0)}
+    if baseline.has_loss:
+        figures["best_val_cross_entropy"] = float(np.mean(metrics.losses(network, logits, validation.labels)))
+    return figures
+
+
+def _tested(data: _Data, by_seed: Sequence[Mapping[str, Sequence[RunResult]]]) -> list[RunResult]:
+    """The result of each baseline on the test split, with the setting that is best on average over the seeds."""
+    everything = validation_split.share(Subset(data.whole), data.dataset, seed=0).copied()
+    samples, results = problem(everything, data.dataset), []
+    for baseline in data.baselines:
+        settings = zip(*(tried[baseline.name] for tried in by_seed), strict=True)
+        means = [sum(map(_badness, runs)) for runs in settings]
+        network = next(itertools.islice(baseline.fit(samples), means.index(min(means)), None))
+        figures = evaluation.on_test(data.name, network).metrics
+        figures = {key: value for key, value in figures.items() if baseline.has_loss or "loss" not in key}
+        counts = {"train": len(everything), "test": int(manifest_file.load(data.name)["samples"]["test"])}
+        results.append(_result(data, baseline, 0, "final", figures, network, counts))
+    return results
+
+
+def _badness(result: RunResult) -> float:
+    """What the choice of a setting minimizes: the validation loss, or without one the share of errors."""
+    return result.metrics.get("best_val_cross_entropy", 1 - result.metrics.get("best_val_accuracy", 0.0))
+
+
+def _result(
+    data: _Data,
+    baseline: Baseline,
+    seed: int,
+    role: str,
+    figures: dict[str, float],
+    network: Network,
+    counts: dict[str, int],
+) -> RunResult:
+    weights = network.weights_digest()
+    return RunResult(data.name, baseline.name, seed, PROTOCOL, role, {}, figures, weights, samples=counts)

@@ -1,0 +1,106 @@
+"""Baselines beside the variants, and published results as a ceiling."""
+
+import dataclasses
+
+import pytest
+from synthetic_runs import like_the_lecture
+
+from feedforward.analysis import baselines, findings, literature
+from feedforward.analysis.intervals import Estimate
+from feedforward.analysis.run_result import RunResult
+from feedforward.config import yaml_reader
+from feedforward.config.schema import Params, Published, check, load_params
+from feedforward.core.errors import ParamsError
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    return load_params()
+
+
+def simple(name: str, seeds: int = 4) -> list[RunResult]:
+    """Results of a baseline whose validation loss is 0.02 above that of `original`, and whose test has an error."""
+    results = [
+        dataclasses.replace(
+            run,
+            variant=name,
+            curves={},
+            metrics={"best_val_cross_entropy": run.metrics["best_val_cross_entropy"] + 0.02 + 0.001 * (run.seed % 2)},
+        )
+        for run in like_the_lecture(load_params(), range(seeds))
+        if (run.dataset, run.variant, run.role) == ("imdb", "original", "replica")
+    ]
+    tested = dataclasses.replace(results[0], role="final", metrics={"test_accuracy": 0.88, "test_accuracy_se": 0.002})
+    return [*results, tested]
+
+
+def test_differences_from_a_baseline_are_paired_by_seed(params: Params) -> None:
+    runs = like_the_lecture(params, range(4))
+    mnist, imdb = findings.find(runs, params, simple=simple("logistic regression"))
+    assert mnist.simple is None
+    assert imdb.simple is not None
+    assert set(imdb.summary) == set(params.variants)  # baselines are not variants
+    [difference] = imdb.simple.differences
+    assert (difference.left, difference.right) == ("original", "logistic regression")
+    assert difference.estimate.mean == pytest.approx(-0.0205)
+    assert difference.sign == -1
+    summary = imdb.simple.summary["logistic regression"]
+    assert summary["best_val_cross_entropy"].n == 4
+    assert summary["best_val_cross_entropy"].new_low is not None
+    assert summary["test_accuracy"].low == pytest.approx(0.88 - 1.96 * 0.002, abs=1e-6)
+    assert findings.find(runs, params, "fair")[1].simple is None
+
+
+def test_files_are_read_for_the_datasets_that_have_some(small: Params) -> None:
+    assert baselines.load(small.datasets) == []
+
+
+# --- the ceiling -------------------------------------------------------------------------------
+
+
+def test_the_ceiling_is_the_best_published_value(params: Params) -> None:
+    imdb = params.dataset("imdb")
+    best = literature.ceiling(imdb, "test_accuracy")
+    assert best is not None
+    assert best.value == max(entry.value for entry in imdb.literature)
+    assert literature.ceiling(imdb, "best_val_accuracy") == best
+    assert literature.ceiling(imdb, "test_loss") is None
+    loss = Published(model="m", features="f", statistic="test_loss", value=0.3, standard_error=0.004, source="s")
+    lower = loss.model_copy(update={"value": 0.2})
+    entries = imdb.model_copy(update={"literature": (loss, lower)})
+    assert literature.ceiling(entries, "best_val_cross_entropy") == lower
+
+
+@pytest.mark.parametrize(
+    ("estimate", "is_suspicious"),
+    [
+        (Estimate(5, 0.95, 0.001, 0.949, 0.951), True),
+        (Estimate(5, 0.95, 0.02, 0.91, 0.99), False),
+        (Estimate(5, 0.95, 0.001, 0.949, 0.951, new_low=0.91, new_high=0.99), False),  # by chance, on other data
+        (Estimate(1, 0.95), True),
+        (Estimate(1, 0.913), False),  # within the sampling error of the published value
+        (Estimate(5, 0.85, 0.001, 0.849, 0.851), False),
+    ],
+)
+def test_results_far_above_the_ceiling_are_flagged(params: Params, estimate: Estimate, is_suspicious: bool) -> None:
+    lines = literature.suspicions(
+        "original", {"best_val_accuracy": estimate, "slope": estimate}, params.dataset("imdb")
+    )
+    assert len(lines) == is_suspicious
+    assert all(
+        "0.9122 of NB-SVM (bigrams; Wang and Manning 2012)" in line and "look for a leak" in line for line in lines
+    )
+
+
+def test_a_low_loss_is_flagged_and_a_high_one_is_not(params: Params) -> None:
+    entry = Published(model="m", features="f", statistic="test_loss", value=0.3, standard_error=0.004, source="s")
+    imdb = params.dataset("imdb").model_copy(update={"literature": (entry,)})
+    assert literature.suspicions("l2", {"test_loss": Estimate(1, 0.28)}, imdb)
+    assert not literature.suspicions("l2", {"test_loss": Estimate(1, 0.32), "test_accuracy": Estimate(1, 1.0)}, imdb)
+
+
+def test_a_published_statistic_must_fit_the_task(params: Params) -> None:
+    values = yaml_reader.frozen(params.model_dump(mode="json"))
+    values["datasets"]["imdb"]["literature"][0]["statistic"] = "test_mae"
+    with pytest.raises(ParamsError, match=r"datasets\.imdb\.literature\.0\.statistic: test_mae is not defined"):
+        check(values, "params.yaml")

@@ -1,0 +1,132 @@
+"""Baselines on the samples and splits of the variants."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy.sparse import csr_matrix
+from sklearn.linear_model import LogisticRegression
+from small_data import HELD_OUT, TEST, TRAIN, multihot, split
+
+from feedforward.analysis import run_result
+from feedforward.config.schema import Dataset, Params
+from feedforward.core import paths
+from feedforward.data import validation_split
+from feedforward.data.splits import MultiHot, Split
+from feedforward.experiments import baseline_models, baselines
+from feedforward.models import metrics
+
+
+def dataset(params: Params, **changes: object) -> Dataset:
+    return params.dataset("tones").model_copy(update=changes)
+
+
+def table(rows: int, seed: int = 0) -> npt.NDArray[np.float32]:
+    return np.random.default_rng(seed).normal(size=(rows, 4)).astype(np.float32)
+
+
+def loss(baseline: baseline_models.Baseline, learned: Split, asked: Split, of: Dataset) -> float:
+    """The validation loss of the best setting."""
+    networks = baseline.fit(baseline_models.problem(learned, of))
+    return min(float(metrics.losses(one, one.logits(asked.features), asked.labels).mean()) for one in networks)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("tones", ["majority class", "logistic regression"]),
+        ("notes", ["majority class", "logistic regression", "NB-SVM"]),
+    ],
+)
+def test_each_seed_has_its_own_split_and_all_samples_are_tested_once(
+    small: Params, name: str, expected: list[str]
+) -> None:
+    results = baselines.measure(small, name)
+    assert [(r.variant, r.seed, r.role) for r in results] == [
+        *((baseline, seed, "replica") for seed in range(small.seeds) for baseline in expected),
+        *((baseline, 0, "final") for baseline in expected),
+    ]
+    whole = Split.load(paths.vectorized(name) / "train")
+    for result in results:
+        counts = {"train": TRAIN, "test": TEST}
+        if result.role == "replica":
+            counts = {"train": TRAIN - HELD_OUT, "validation": HELD_OUT}
+            training, validation = validation_split.draw(whole, small.dataset(name), result.seed)
+            if result.variant == "majority class":
+                share = np.mean(validation.labels == np.bincount(training.labels.astype(int)).argmax())
+                assert result.metrics["best_val_accuracy"] == share
+        assert result.samples == counts
+        assert ("best_val_cross_entropy" in result.metrics) == (result.role == "replica" and result.variant != "NB-SVM")
+        assert ("test_loss" in result.metrics) == (result.role == "final" and result.variant != "NB-SVM")
+    accuracy = {r.variant: r.metrics["test_accuracy"] for r in results if r.role == "final"}
+    assert all(accuracy[better] > accuracy["majority class"] + 0.1 for better in expected[1:])
+
+
+def test_the_stage_writes_the_same_bytes_again(small: Params) -> None:
+    baselines.stage(small, "notes")
+    before = paths.baselines("notes").read_bytes()
+    baselines.stage(small, "notes")
+    assert paths.baselines("notes").read_bytes() == before
+    assert run_result.load(paths.baselines("notes")) == sorted(
+        baselines.measure(small, "notes"), key=lambda r: (r.role, r.variant, r.seed)
+    )
+
+
+@pytest.mark.parametrize("name", ["tones", "notes"])
+def test_the_network_predicts_what_scikit_learn_predicts(small: Params, name: str) -> None:
+    learned, asked = split(name), split(name, 40, seed=3)
+    samples = baseline_models.problem(learned, small.dataset(name))
+    last = list(baseline_models._logistic(samples))[-1]
+    reference = LogisticRegression(C=baseline_models.STRENGTHS[-1], tol=1e-6, max_iter=1000)
+    reference.fit(samples.matrix, learned.labels)
+    expected = reference.predict_proba(baseline_models.problem(asked, small.dataset(name)).matrix)
+    np.testing.assert_allclose(last.probabilities(asked.features), expected, atol=0.02)
+
+
+def test_several_labels_values_and_shares_have_baselines(small: Params) -> None:
+    features, fresh = table(200), table(100, seed=1)
+    noise = np.random.default_rng(2).normal(size=300)
+    for task, labels, learn, names in [
+        ("multilabel", ("a", "b", "c"), lambda x, _: (x[:, :3] > [0, 0, 9]).astype(np.uint8), "label frequencies"),
+        ("regression", ("y",), lambda x, e: (x[:, 0] + 0.1 * e).astype(np.float32), "mean"),
+        ("unit_regression", ("y",), lambda x, _: (1 / (1 + np.exp(-2 * x[:, 1]))).astype(np.float32), "mean"),
+    ]:
+        of = dataset(small, task=task, labels=labels, network=small.dataset("notes").network)
+        learned, asked = Split(features, learn(features, noise[:200])), Split(fresh, learn(fresh, noise[200:]))
+        constant, linear = baseline_models.baselines(of, is_text=False)
+        assert constant.name == names
+        assert loss(linear, learned, asked, of) < loss(constant, learned, asked, of) - 0.05
+
+
+def test_nb_svm_separates_several_classes(small: Params) -> None:
+    features = multihot(300, seed=4)
+    labels = features.dense()[:, [30, 40, 50]].argmax(axis=1).astype(np.uint8)
+    of = small.dataset("notes").model_copy(update={"task": "multiclass", "labels": ("a", "b", "c")})
+    *_, nb_svm = baseline_models.baselines(of, is_text=True)
+    networks = list(nb_svm.fit(baseline_models.problem(Split(features, labels), of)))
+    hits = [np.mean(one.logits(features).argmax(axis=1) == labels) for one in networks]
+    assert len(networks) == len(baseline_models.SVM_STRENGTHS) * len(baseline_models.INTERPOLATIONS)
+    assert max(hits) > np.bincount(labels).max() / 300 + 0.05
+
+
+def test_a_class_without_training_samples_is_never_predicted(small: Params) -> None:
+    learned = Split(table(60), (table(60)[:, 0] > 0).astype(np.uint8))
+    of = dataset(small, labels=("a", "b", "never"))
+    for baseline in baseline_models.baselines(of, is_text=False):
+        for network in baseline.fit(baseline_models.problem(learned, of)):
+            assert network.probabilities(learned.features).argmax(axis=1).max() < 2
+
+
+def test_multi_hot_rows_are_the_matrix(small: Params) -> None:
+    features = multihot(20, seed=1)
+    samples = baseline_models.problem(Split(features, np.zeros(20, np.uint8)), small.dataset("notes"))
+    assert isinstance(samples.matrix, csr_matrix)
+    assert isinstance(features, MultiHot)
+    np.testing.assert_array_equal(samples.matrix.toarray(), features.dense())
+
+
+def test_missing_data_are_reported(small: Params, tmp_path: Path) -> None:
+    (tmp_path / "data" / "vectorized" / "notes" / "train" / "labels.npy").unlink()
+    with pytest.raises(Exception, match=r"labels\.npy: cannot be read"):
+        baselines.measure(small, "notes")

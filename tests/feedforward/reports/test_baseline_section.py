@@ -1,0 +1,97 @@
+"""The part of the page that gives figures a scale."""
+
+import dataclasses
+
+import pytest
+from synthetic_runs import like_the_lecture
+
+from feedforward.analysis.findings import Findings, find
+from feedforward.analysis.run_result import RunResult
+from feedforward.config.schema import Params, load_params
+from feedforward.reports import baseline_section, comparison_page, scale_chart, tables
+from feedforward.reports.comparison_page import Additions
+from feedforward.reports.scale_chart import Mark
+
+
+def baseline(runs: list[RunResult], name: str, accuracy: float) -> list[RunResult]:
+    """Results of a baseline on IMDb that is 0.01 worse than `original` for each seed, up to noise."""
+    results = [
+        dataclasses.replace(
+            run,
+            variant=name,
+            curves={},
+            metrics={"best_val_cross_entropy": run.metrics["best_val_cross_entropy"] + 0.01 + run.seed / 1e4},
+        )
+        for run in runs
+        if (run.dataset, run.variant, run.role) == ("imdb", "original", "replica")
+    ]
+    metrics = {"test_accuracy": accuracy, "test_accuracy_se": 0.002}
+    return [*results, dataclasses.replace(results[0], role="final", metrics=metrics)]
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    return load_params()
+
+
+@pytest.fixture(scope="module")
+def findings(params: Params) -> list[Findings]:
+    runs = like_the_lecture(params, range(6))
+    simple = [*baseline(runs, "majority <class>", 0.5), *baseline(runs, "logistic regression", 0.88)]
+    return find(runs, params, simple=simple)
+
+
+def test_the_page_shows_baselines_as_lines_rows_marks_and_differences(findings: list[Findings]) -> None:
+    references = {one.name: baseline_section.references(one) for one in findings}
+    page = comparison_page.render(findings, Additions(references=references))
+    imdb = page[page.index('<section id="imdb"') :]
+    assert imdb.count('<line class="level"') == 4  # two lines, wide and narrow
+    assert '<th scope="row">logistic regression</th><td class="number">6</td>' in imdb
+    part = imdb[imdb.index("Baselines and published results") : imdb.index("Verdicts on the lecture")]
+    assert "◂ 0.5000" in part
+    assert "<title>logistic regression, baseline: 0.8800 [0.8761, 0.8839]</title>" in part
+    assert "<title>NB-SVM, bigrams (Wang and Manning 2012): 0.9122 [0.9087, 0.9157]</title>" in part
+    assert "majority &lt;class&gt;" in part
+    assert part.count(" better</span>") == 2
+    assert "look for a leak" not in page
+
+
+def test_tables_have_the_baselines_beside_the_variants(findings: list[Findings]) -> None:
+    rows = tables.summary_csv(findings).splitlines()
+    assert "imdb,logistic regression,test_accuracy,1,0.88," in "\n".join(rows)
+    assert "imdb,best_val_cross_entropy,original,logistic regression,6," in tables.differences_csv(findings)
+    assert "\n| logistic regression | 6 | " in tables.summary_markdown(findings)
+
+
+def test_without_baselines_the_published_results_remain(params: Params) -> None:
+    mnist, _ = find(like_the_lecture(params, range(2)), params)
+    assert baseline_section.references(mnist) == []
+    part = baseline_section.section(mnist)
+    assert "Srivastava et al. 2014" in part
+    assert "<table" not in part
+    nothing = dataclasses.replace(mnist, dataset=mnist.dataset.model_copy(update={"literature": ()}))
+    assert baseline_section.section(nothing) == ""
+
+
+def test_results_above_the_ceiling_are_flagged_on_the_page(params: Params) -> None:
+    runs = [
+        dataclasses.replace(run, metrics={**run.metrics, "test_accuracy": 0.999}) if run.role == "final" else run
+        for run in like_the_lecture(params, range(3))
+    ]
+    for one in find(runs, params):
+        assert "original: test accuracy 0.9990 is better than the best published result" in baseline_section.section(
+            one
+        )
+
+
+def test_a_baseline_that_would_squeeze_the_others_is_named_at_the_edge() -> None:
+    marks = [
+        Mark("ours", "variant", 0.98, 0.979, 0.981),
+        Mark("theirs", "published", 0.99, 0.988, 0.992),
+        Mark("near", "baseline", 0.97, 0.968, 0.972),
+        Mark("far", "baseline", 0.1, 0.09, 0.11),
+    ]
+    for wide in (True, False):
+        chart = scale_chart.chart(marks, "test accuracy", 3, wide)
+        assert chart.count("<circle") == 3
+        assert "◂ 0.100" in chart
