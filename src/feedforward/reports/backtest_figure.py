@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from feedforward.reports.figure_style import BLACK, PALETTE, empty_figure, png, styled
+from feedforward.reports.figure_style import BLACK, PALETTE, SIZE, empty_figure, png, styled
 
 Losses = Mapping[int, tuple[float, float, float]]  # version → mean, low, high
 
@@ -10,9 +10,9 @@ Losses = Mapping[int, tuple[float, float, float]]  # version → mean, low, high
 def draw(title: str, series: Mapping[str, Losses], champion: int, confidence: float) -> bytes:
     """The figure as PNG. series: losses by set of samples, in the order in which the versions became champion."""
     versions = max((len(losses) for losses in series.values()), default=1)
-    width = 1.6 + max(2.4, 0.7 * versions) * max(1, len(series)) + 0.6 * (len(series) - 1)
+    width = max(SIZE[0], 1.6 + max(3.2, 0.7 * versions) * len(series) + 0.6 * (len(series) - 1))
     subtitle = f"mean loss per sample and its {100 * confidence:g} % interval; blue: the champion"
-    figure = empty_figure((width, 4.0), f"{title}: the last champions on today's data", subtitle)
+    figure = empty_figure((width, SIZE[1]), f"{title}: the last champions on today's data", subtitle)
     for index, (name, losses) in enumerate(series.items()):
         axes = styled(figure.add_subplot(1, len(series), index + 1), f"version, {name}", "loss" if index == 0 else "")
         for position, (version, (mean, low, high)) in enumerate(losses.items()):
