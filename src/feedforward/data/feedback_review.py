@@ -1,7 +1,8 @@
 """Samples from users, for people: list them, accept them for training, or strike them out."""
 
+import bisect
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -66,20 +67,15 @@ def review(
     if accept_all:
         others = {sample.id for sample in rejected}
         accepted += [s for s in known if state_of(s) == "waiting" and s.problem is None and s.id not in others]
-    problems = [
-        f"--accept: {sample.id} cannot be trained on: {sample.problem}"
-        for sample in accepted
-        if sample.problem not in (None, RESOLVED_BY_DECISION)
-    ]
-    problems += [f"--reject: {sample.id} is also given to --accept" for sample in rejected if sample in accepted]
-    if problems:
+    if problems := [*_contradictions(accepted, rejected)]:
         raise ParamsError(problems)
     changed: dict[str, int] = {}
     for verdict, chosen in ((ACCEPTED, accepted), (REJECTED, rejected)):
         new = {s.id: s.entry for s in chosen if s.decision is None or s.decision.verdict != verdict}
         feedback_decisions.append(name, new.values(), verdict, via, reason)
         changed[verdict] = len(new)
-    waiting = sum(state_of(sample) == "waiting" for sample in feedback.samples(name, dataset))
+    decided = {sample.id for sample in (*accepted, *rejected)}
+    waiting = sum(state_of(sample) == "waiting" and sample.id not in decided for sample in known)
     return Done(**changed, waiting=waiting)
 
 
@@ -92,17 +88,29 @@ def as_json(sample: Sample) -> dict[str, Any]:
     }
 
 
-def _chosen(option: str, ids: Sequence[str], known: Sequence[Sample]) -> list[Sample]:
+def _chosen(option: str, given: Sequence[str], known: Sequence[Sample]) -> list[Sample]:
+    """The samples with these ids or unique beginnings of ids."""
+    by_id = {sample.id: sample for sample in known}
+    ordered = sorted(by_id)
     chosen, problems = [], []
-    for given in ids:
-        matches = [sample for sample in known if len(given) >= SHORTEST_ID and sample.id.startswith(given)]
+    for start in given:
+        at = bisect.bisect_left(ordered, start)
+        matches = [id_ for id_ in ordered[at : at + 2] if len(start) >= SHORTEST_ID and id_.startswith(start)]
         if len(matches) == 1:
-            chosen += matches
+            chosen.append(by_id[matches[0]])
         else:
             problem = "is ambiguous" if matches else "is not a sample"
             problems.append(
-                f"--{option}: {given[:40]!r} {problem}; give an id from the list, at least {SHORTEST_ID} digits"
+                f"--{option}: {start[:40]!r} {problem}; give an id from the list, at least {SHORTEST_ID} digits"
             )
     if problems:
         raise ParamsError(problems)
     return chosen
+
+
+def _contradictions(accepted: Sequence[Sample], rejected: Sequence[Sample]) -> Iterator[str]:
+    for sample in accepted:
+        if sample.problem not in (None, RESOLVED_BY_DECISION):
+            yield f"--accept: {sample.id} cannot be trained on: {sample.problem}"
+    both = {sample.id for sample in accepted} & {sample.id for sample in rejected}
+    yield from (f"--reject: {id_} is also given to --accept" for id_ in sorted(both))
