@@ -1,10 +1,12 @@
 """The runs for the lecture's page: the variants, and all combinations of size, L2 and dropout in the store.
 
-A combination counts if its runs are those that training it now would reuse: same data, code, libraries, kind of CPU.
+A run counts if it has the data, the parameters and the protocol that training it now would have. A run of the present
+code, libraries and kind of CPU is preferred; the page counts the others.
 """
 
+import dataclasses
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from feedforward.analysis.findings import find
@@ -21,54 +23,58 @@ if TYPE_CHECKING:
     from feedforward.tracking.records import LoggedRun
 
 PROTOCOL = "fair"
+Logged = Mapping[tuple[str, str, frozenset[tuple[str, str]]], Sequence[str]]  # role, seed, parameters → fingerprints
 
 
 def collect(params: Params, name: str, store: "Store") -> Story:
     """The story of a dataset, from the runs in the store.
 
     Raises:
-        DataError: there is no run of a variant.
+        DataError: there is no run of the variant of the final model.
         ParamsError: no such dataset.
         TrackingError: the store does not answer.
     """
-    dataset, digest = params.dataset(name), manifest_file.load(name)["data_digest"]
-    logged = [
-        run
-        for role in ("replica", "final")
-        for run in store.find_runs(name, role=role, protocol=PROTOCOL)
-        if run.tags.get("data_digest") == digest
-    ]
-    seeds = sorted({int(run.tags["seed"]) for run in logged})
-    combinations = _combinations(params, name, logged)
-    every = params.model_copy(
-        update={
-            "variants": combinations,
-            "datasets": {
-                name: dataset.model_copy(update={"training": dataset.training.model_copy(update={"variants": None})})
-            },
-        }
-    )
-    known = {run.tags["fingerprint"] for run in logged}
-    variants = _results(plan.plan(params, PROTOCOL, [name], seeds=seeds) if seeds else [], known, store)
-    combined = _results(plan.plan(every, PROTOCOL, [name], seeds=seeds) if seeds else [], known, store)
-    base = _text(params.variants[dataset.training.final.variant])
-    trained = {run.variant for run in combined if run.role == "replica"}
+    dataset, base = params.dataset(name), _text(params.variants[params.dataset(name).training.final.variant])
+    runs = _logged(name, store)
+    seeds = sorted({int(run.tags["seed"]) for run in runs}) or [0]
+    combinations, by_parameters = _combinations(params, name, runs), _by_parameters(runs)
+    variants, _ = _results(plan.plan(params, PROTOCOL, [name], seeds=seeds), by_parameters, store)
+    packs = plan.plan(_with_variants(params, name, combinations), PROTOCOL, [name], seeds=seeds)
+    replicas, others = _results([pack for pack in packs if pack.role == "replica"], by_parameters, store)
+    trained = {run.variant for run in replicas}
     if base not in trained:
         raise DataError(
-            f"{name}: the store has no finished run of {dataset.training.final.variant} with these data, code and "
+            f"{name}: the store has no finished run of {dataset.training.final.variant} with these data and "
             f"parameters; run `feedforward train {name}`"
         )
-    only = params.model_copy(update={"datasets": {name: dataset}})
-    [findings] = find(variants, only, PROTOCOL)
+    [findings] = find(variants, params.model_copy(update={"datasets": {name: dataset}}), PROTOCOL)
     points = {
         text: tuple(search_space.shown(getattr(variant, field)) for field in FIELDS)
         for text, variant in combinations.items()
         if text in trained
     }
-    variants_by_text = {
-        _text(variant): key for key, variant in reversed(params.variants.items()) if key in findings.variants
-    }
-    return Story(findings, points, variants_by_text, base, [run for run in combined if run.role == "replica"])
+    compared = {_text(params.variants[variant]): variant for variant in reversed(findings.variants)}
+    return Story(findings, points, compared, base, replicas, others)
+
+
+def _logged(name: str, store: "Store") -> list["LoggedRun"]:
+    """The finished replicas and final runs on the present data, the latest first."""
+    digest = manifest_file.load(name)["data_digest"]
+    return [
+        run
+        for role in ("replica", "final")
+        for run in store.find_runs(name, role=role, protocol=PROTOCOL)
+        if run.tags.get("data_digest") == digest
+    ]
+
+
+def _by_parameters(runs: Iterable["LoggedRun"]) -> Logged:
+    index: dict[tuple[str, str, frozenset[tuple[str, str]]], list[str]] = {}
+    for run in runs:
+        parameters = {key: value for key, value in run.params.items() if key not in ("dataset", "variant", "seed")}
+        key = (run.tags["role"], run.tags["seed"], frozenset(parameters.items()))
+        index.setdefault(key, []).append(run.tags["fingerprint"])
+    return index
 
 
 def _combinations(params: Params, name: str, logged: Iterable["LoggedRun"]) -> dict[str, Variant]:
@@ -87,8 +93,27 @@ def _text(variant: Variant) -> str:
     return search_space.text({field: getattr(variant, field) for field in FIELDS})
 
 
-def _results(packs: Sequence[Pack], known: set[str], store: "Store") -> list[RunResult]:
-    """The results of the planned runs that the store has."""
-    wanted = [pack.without(set(pack.fingerprints) - known) for pack in packs]
-    wanted = [pack for pack in wanted if pack.members]
-    return parent_runs.results_of(wanted, runner.find_known(wanted, store))
+def _with_variants(params: Params, name: str, variants: Mapping[str, Variant]) -> Params:
+    """The params reduced to a dataset, on which all of these variants are compared."""
+    dataset = params.datasets[name]
+    training = dataset.training.model_copy(update={"variants": None})
+    datasets = {name: dataset.model_copy(update={"training": training})}
+    return params.model_copy(update={"variants": variants, "datasets": datasets})
+
+
+def _results(packs: Iterable[Pack], logged: Logged, store: "Store") -> tuple[list[RunResult], int]:
+    """The results of the planned runs that the store has, and how many have another fingerprint than planned."""
+    found, others = [], 0
+    for pack in packs:
+        members = []
+        for member in pack.members:
+            parameters = frozenset((key, str(value)) for key, value in member.parameters.items())
+            fingerprints = logged.get((pack.role, str(pack.seed), parameters), ())
+            if member.fingerprint in fingerprints:
+                members.append(member)
+            elif fingerprints:
+                members.append(dataclasses.replace(member, fingerprint=fingerprints[0]))
+                others += 1
+        if members:
+            found.append(dataclasses.replace(pack, members=tuple(members)))
+    return parent_runs.results_of(found, runner.find_known(found, store)), others

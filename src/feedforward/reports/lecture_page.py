@@ -31,7 +31,8 @@ class Story:
 
     findings: of the variants. points: text of a combination → its size, L2 and dropout rate as on the command line.
     variants: text of a combination → the variant that has it. base: the combination of the baseline, one of the points.
-    runs: replicas, each with the text of its combination as variant.
+    runs: replicas, each with the text of its combination as variant. others: how many were trained by other code or
+    libraries, or on another kind of CPU, than new ones would be.
     """
 
     findings: Findings
@@ -39,6 +40,7 @@ class Story:
     variants: Mapping[str, str]
     base: str
     runs: Sequence[RunResult]
+    others: int = 0
 
 
 def render(stories: Sequence[Story], command: str) -> str:
@@ -76,6 +78,8 @@ def _section(story: Story) -> dict[str, Any]:
         "claims": [_claim(one) for one in judged],
         "by_seed": _mistakes_by_seed(judged),
         "combinations": len(story.points),
+        "runs": len(story.runs),
+        "others": story.others,
         "missing": grid - len(story.points),
         "fill": _fill(findings.name, axes) if len(story.points) < grid <= MOST_POINTS else "",
     }

@@ -1,5 +1,6 @@
 """The runs behind the lecture's page: trained on small data, read back from a real store."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from shell import Shell
 from small_data import params
 from trained_grid import train_grid
 
+from feedforward.core import provenance
 from feedforward.core.errors import DataError
 from feedforward.experiments import lecture_runs
 from feedforward.reports import lecture_page
@@ -21,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.usefixtures("tensorflow")
 def test_variants_and_combinations_of_a_sweep_become_one_page(
-    small_store: "Store", small_shell: Shell, tmp_path: Path
+    small_store: "Store", small_shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(DataError, match=r"notes: .*original.*; run `feedforward train notes`$"):
         lecture_runs.collect(params(), "notes", small_store)
@@ -36,12 +38,17 @@ def test_variants_and_combinations_of_a_sweep_become_one_page(
     assert {story.variants.get(text) for text in story.points} == {"original", "l2", None}
     assert len(story.runs) == 4 * 2
     assert story.findings.variants == ["original", "l2"]
+    assert story.others == 0
     page = lecture_page.render([story], "feedforward lecture notes")
     assert page == lecture_page.render([story], "feedforward lecture notes")
     assert "feedforward sweep notes --confirm 0 size=base l2=0,0.01,0.02 dropout_rate=0,0.5" in page
     [data] = json.loads(page.split('id="chart-data">')[1].split("</script>")[0])["stories"]
     assert data["base"] == [0, 0, 0]
     assert {tuple(setting["at"]) for setting in data["settings"]} == {(0, 0, 0), (0, 1, 0), (0, 1, 1), (0, 2, 0)}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(provenance, "device", lambda: "another kind of CPU")
+        assert lecture_runs.collect(params(), "notes", small_store) == dataclasses.replace(story, others=4 * 2)
 
     out = tmp_path / "pages" / "lecture.html"
     assert small_shell.run("lecture", "--out", str(out)) == 0, small_shell.printed
