@@ -84,8 +84,8 @@ def _markdown(outcome: Outcome) -> str:
             for entry in outcome.confirmed
         ]
         titles = (outcome.label, "search", "fresh seeds", "selection bias")
-        text += f"\n{tables.markdown(titles, listed)}\n"
-    text += "".join(f"{line}.\n" for line in outcome.lines())
+        text += f"\n{tables.markdown(titles, listed)}"
+    text += "".join(f"\n{line}.\n" for line in outcome.lines())
     return f"{text}\n    {command(outcome)}\n"
 
 

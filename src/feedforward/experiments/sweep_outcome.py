@@ -191,8 +191,10 @@ class Outcome:
         return literature.suspicions(self.text(name), estimates, dataset)
 
     def lines(self) -> list[str]:
-        """What fresh seeds and the test split say, and what is too good to be true, one sentence each."""
-        return [*self._confirmations(), *self.suspicions]
+        """Importance of the fields, what fresh seeds and the test say, and what is too good to be true."""
+        shares = ", ".join(f"{field} {100 * share:.0f} %" for field, share in self.importance.items())
+        explained = [f"variance that single fields explain (fANOVA): {shares}"] if shares else []
+        return [*explained, *self._confirmations(), *self.suspicions]
 
     def _confirmations(self) -> list[str]:
         if not self.confirmed:

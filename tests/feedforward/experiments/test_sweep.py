@@ -59,6 +59,8 @@ def test_a_killed_grid_resumes_and_its_runs_are_nested(tmp_path: Path) -> None:
     assert parent.status == "FINISHED"
     assert parent.metrics["lowest_mean_best_val_cross_entropy"] == pytest.approx(min(means))
     assert parent.params["dropout_rate"] == "0,0.5"
+    assert parent.metrics["expected_best_best_val_cross_entropy"] == pytest.approx(min(means))  # of all trials
+    assert parent.metrics["selection_bias"] == pytest.approx(outcome["confirmed"][0]["selection_bias"]["mean"])
     trials = store.find_runs("notes", None, role="trial")
     confirmations = store.find_runs("notes", role="confirmation")
     (test,) = store.find_runs("notes", role="sweep_test")
