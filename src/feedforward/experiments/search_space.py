@@ -10,12 +10,14 @@ from typing import Any, get_args
 from feedforward.config import cross_checks
 from feedforward.config.schema import Dataset, Optimizer, Params, StatisticName, Variant, check
 from feedforward.config.tasks import TASKS
+from feedforward.config.training import Decay
 from feedforward.core.errors import ParamsError
 
 Value = int | float | str
 Point = dict[str, Value]  # field → value
 MOST_POINTS = 256  # in a grid; a search tries fewer
 WHOLE = ("epochs", "batch_size")  # integer fields
+DECAY, CONSTANT = "optimizer.decay", "none"  # the field for the kind of decay, and its value for none
 LOG_FROM = 10.0  # ranges whose ends differ by at least this factor are searched on a logarithmic scale
 
 
@@ -42,7 +44,7 @@ class Axis:
 def fields(dataset: str, variant: str) -> dict[str, tuple[str, ...]]:
     """Field → its path in params.yaml, for all fields whose values are numbers or names."""
     training = ("datasets", dataset, "training")
-    optimizer = [name for name in Optimizer.model_fields if name not in ("nesterov", "decay")]
+    optimizer = [name for name in Optimizer.model_fields if name != "nesterov"]
     return {
         **{name: ("variants", variant, name) for name in Variant.model_fields},
         **{name: (*training, name) for name in (*WHOLE, "train_share")},
@@ -138,6 +140,8 @@ def _names(params: Params, dataset: str, field: str) -> tuple[str, ...]:
     """The allowed names of a field; empty for numeric fields."""
     if field == "size":
         return tuple(params.datasets[dataset].network.sizes)
+    if field == DECAY:
+        return (CONSTANT, *get_args(Decay.model_fields["kind"].annotation))
     return get_args(Optimizer.model_fields["name"].annotation) if field == "optimizer.name" else ()
 
 
@@ -188,5 +192,9 @@ def apply(params: Params, dataset: str, variant: str, point: Mapping[str, Value]
         inner: dict[str, Any] = plain
         for key in path:
             inner = inner[key]
-        inner[last] = value
+        inner[last] = _decay(value) if field == DECAY else value
     return check(plain, f"sweep {dataset}")
+
+
+def _decay(kind: Value) -> dict[str, Value] | None:
+    return None if kind == CONSTANT else {"kind": kind}

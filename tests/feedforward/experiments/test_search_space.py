@@ -5,6 +5,7 @@ from small_data import params, values
 
 from feedforward.config import yaml_reader
 from feedforward.config.schema import check
+from feedforward.config.training import Decay
 from feedforward.core.errors import ParamsError
 from feedforward.experiments import search_space
 
@@ -83,13 +84,22 @@ def test_all_mistakes_are_reported_together() -> None:
     assert len(caught.value.problems) == 4
 
 
+def test_the_decay_of_the_learning_rate_is_a_field() -> None:
+    changed = search_space.apply(params(), "notes", "original", {"optimizer.decay": "cosine"})
+    assert changed.datasets["notes"].training.optimizer.decay == Decay(kind="cosine")
+    same = search_space.apply(changed, "notes", "original", {"optimizer.decay": "none"})
+    assert same.datasets["notes"].training.optimizer.decay is None
+    with pytest.raises(ParamsError, match=r"must be one of none, exponential, cosine, got cosin; did you mean cosine"):
+        parse("optimizer.decay=cosin")
+
+
 def test_a_range_must_be_ascending() -> None:
     with pytest.raises(ParamsError, match="must be a lower and a higher number"):
         parse("l2=1e-2..1e-5", search=True)
 
 
 def test_all_listed_fields_can_be_swept() -> None:
-    names = {"size": "base,small", "optimizer.name": "sgd,adam"}
+    names = {"size": "base,small", "optimizer.name": "sgd,adam", "optimizer.decay": "none,cosine"}
     whole = {"epochs": "1,2", "batch_size": "8,16", "train_share": "0.5,1"}
     for field in search_space.fields("notes", "original"):
         kind = {"optimizer.rho": "rmsprop", "optimizer.epsilon": "adam", "optimizer.momentum": "sgd"}.get(field)
