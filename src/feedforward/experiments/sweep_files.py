@@ -109,6 +109,7 @@ def _page(outcome: Outcome) -> sweep_page.Content:
         drawn="grid" if not sweep.trials else "independent" if sweep.trials <= INDEPENDENT else "adaptive",
         importance=outcome.importance,
         command=command(outcome),
+        notes=[f"{line}." for line in outcome.suspicions],
     )
 
 
