@@ -170,6 +170,8 @@ def _card(champion: Champion, data: str, metrics: Mapping[str, float], test_samp
         entry: dict[str, Any] = {"type": key, "value": f"{value:.6g}"}
         if key.startswith("test_"):
             entry["slice"] = f"test split, {test_samples} samples"
+        elif key.startswith("seen_"):
+            entry["slice"] = "validation split, on which the model was trained, too"
         if key == "test_accuracy" and test_samples and description.row.answers == "class":
             low, high = model_card.wilson(value, test_samples)
             entry["confidenceInterval"] = {"lowerBound": f"{low:.6g}", "upperBound": f"{high:.6g}"}

@@ -9,7 +9,7 @@ from feedforward.cli.options import DatasetArgument, JsonOption
 from feedforward.cli.output import escaped, message, table
 
 if TYPE_CHECKING:
-    from feedforward.promotion.backtest import Comparison
+    from feedforward.promotion.backtest import Comparison, Interval
 
 
 def keys(as_json: JsonOption = False) -> None:
@@ -56,18 +56,18 @@ def _show_comparison(comparison: "Comparison", champion: int) -> None:
     from rich.table import Table
 
     rows = Table(
-        "version", "champion since", "loss", "accuracy", "loss minus the champion's", box=None, pad_edge=False,
-        title=f"{comparison.title}: {comparison.samples:,} samples", title_justify="left", caption=comparison.note,
+        "version", "champion since", "loss", "accuracy", "difference", box=None, pad_edge=False,
+        title=f"{comparison.title}, {comparison.samples:,}", title_justify="left", caption=comparison.note,
         caption_justify="left",
     )  # fmt: skip
     for score in comparison.scores:
         accuracy = _interval(score.accuracy) if score.accuracy else f"R² {score.r2:.4f}" if score.r2 is not None else ""
         difference = "champion" if score.version == champion else _interval(score.difference, "+")
-        rows.add_row(str(score.version), score.since[:19], _interval(score.loss), accuracy, difference)
+        rows.add_row(str(score.version), score.since[:10], _interval(score.loss), accuracy, difference)
     table(rows)
 
 
-def _interval(values: tuple[float, float | None, float | None] | None, sign: str = "") -> str:
+def _interval(values: "Interval | None", sign: str = "") -> str:
     if values is None:
         return ""
     mean, low, high = values

@@ -21,7 +21,7 @@ from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.data.splits import Split
 from feedforward.promotion import bundle, candidate, compatibility, evaluation, history, model_card, policy
 from feedforward.promotion.bundle import Servable
-from feedforward.promotion.policy import Evidence, Gain
+from feedforward.promotion.policy import Evidence
 from feedforward.reports import backtest_figure
 from feedforward.tracking import model_version, model_versions, settings
 from feedforward.tracking.model_version import Version
@@ -36,9 +36,12 @@ NOTES = {
 }
 
 
+Interval = tuple[float, float | None, float | None]  # mean, low, high; None: unknown, as for the loss of one sample
+
+
 @dataclass(frozen=True)
 class Score:
-    """A version on one set of samples. loss: mean, low, high. accuracy: the same; low and high None if undefined.
+    """A version on one set of samples.
 
     difference: its loss minus the champion's on the same samples; None for the champion itself. models: number of
     networks that were measured.
@@ -46,10 +49,10 @@ class Score:
 
     version: int
     since: str
-    loss: tuple[float, float, float]
-    accuracy: tuple[float, float | None, float | None] | None
+    loss: Interval
+    accuracy: Interval | None
     r2: float | None
-    difference: tuple[float, float, float] | None
+    difference: Interval | None
     models: int
 
 
@@ -196,10 +199,10 @@ def _compare(title: str, measured: Measured, present: _Replayed, confidence: flo
         Score(
             replayed.version.number,
             replayed.since,
-            policy.expected_loss(evidence, confidence),
+            _known(policy.expected_loss(evidence, confidence), evidence),
             _accuracy(evidence),
             evidence.r2,
-            None if replayed is present else _difference(policy.gain(reference, evidence, together)),
+            None if replayed is present else _difference(reference, evidence, together),
             len(evidence.losses),
         )
         for replayed, evidence in measured
@@ -207,11 +210,17 @@ def _compare(title: str, measured: Measured, present: _Replayed, confidence: flo
     return Comparison(title, reference.losses.shape[1], NOTES[title], tuple(scores))
 
 
-def _difference(gain: Gain) -> tuple[float, float, float]:
-    return gain.mean, gain.low, gain.high
+def _difference(champion: Evidence, other: Evidence, confidence: float) -> Interval:
+    gain = policy.gain(champion, other, confidence)
+    return _known((gain.mean, gain.low, gain.high), other)
 
 
-def _accuracy(evidence: Evidence) -> tuple[float, float | None, float | None] | None:
+def _known(values: tuple[float, float, float], evidence: Evidence) -> Interval:
+    """Without the interval if there is one sample, whose spread is unknown."""
+    return values if evidence.losses.shape[1] > 1 else (values[0], None, None)
+
+
+def _accuracy(evidence: Evidence) -> Interval | None:
     """Of the first network; Wilson's 95 % interval where each sample has one class."""
     if not evidence.hits.size:
         return None

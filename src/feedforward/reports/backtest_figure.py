@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from feedforward.reports.figure_style import BLACK, PALETTE, SIZE, empty_figure, png, styled
 
-Losses = Mapping[int, tuple[float, float, float]]  # version → mean, low, high
+Losses = Mapping[int, tuple[float, float | None, float | None]]  # version → mean, low, high
 
 
 def draw(title: str, series: Mapping[str, Losses], champion: int, confidence: float) -> bytes:
@@ -17,7 +17,8 @@ def draw(title: str, series: Mapping[str, Losses], champion: int, confidence: fl
         axes = styled(figure.add_subplot(1, len(series), index + 1), f"version, {name}", "loss" if index == 0 else "")
         for position, (version, (mean, low, high)) in enumerate(losses.items()):
             color = PALETTE[1] if version == champion else BLACK
-            axes.plot([position, position], [low, high], color=color, linewidth=1.8)
+            if low is not None and high is not None:
+                axes.plot([position, position], [low, high], color=color, linewidth=1.8)
             axes.plot([position], [mean], "o", color=color, markersize=6)
         axes.set_xticks(range(len(losses)), [str(version) for version in losses])
         axes.set_xlim(-0.6, len(losses) - 0.4)

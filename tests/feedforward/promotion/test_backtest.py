@@ -100,6 +100,9 @@ def test_accepted_samples_that_no_training_used_are_measured_with_the_served_net
     expected = metrics.losses(network, network.logits(features), np.array([1, 0], np.uint8)).mean()
     assert comparison.scores[1].loss[0] == pytest.approx(expected)
     assert comparison.scores[1].models == 1
+    feedback_review.review(NAME, dataset, reject=chosen[:1])
+    [_, alone] = backtest.run(params, NAME, last=5).comparisons
+    assert (alone.samples, alone.scores[0].loss[1:], alone.scores[0].difference[1:]) == (1, (None, None), (None, None))
     feedback.take(NAME, dataset, collect=True, review=True)  # now they are trained on
     assert [c.title for c in backtest.run(params, NAME, last=5).comparisons] == [VALIDATION]
 
@@ -124,7 +127,7 @@ def test_versions_that_cannot_be_compared_are_named_and_skipped(
     assert [score["version"] for score in done["comparisons"][0]["scores"]] == [present.number]
     assert small_shell.run("backtest", NAME) == 0
     assert "version 1 was skipped: notes version 1: its labels are" in small_shell.printed
-    assert "validation split: 24 samples" in small_shell.answered
+    assert "validation split, 24" in small_shell.answered
 
 
 def test_a_version_trained_on_other_data_is_marked(params: Params, champions: list[Version]) -> None:
