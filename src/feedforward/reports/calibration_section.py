@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 
 from feedforward.analysis import calibrations
 from feedforward.analysis.calibrations import VariantCalibration
-from feedforward.analysis.curves import mean_band
+from feedforward.analysis.curves import Band, mean_band
 from feedforward.analysis.findings import Findings
 from feedforward.analysis.intervals import THIS_DATA, Estimate
 from feedforward.analysis.run_result import RunResult
@@ -91,12 +92,17 @@ def _row(one: VariantCalibration) -> list[tuple[str, str]]:
 def _curves(findings: Findings, name: str, title: str, note: str) -> dict[str, Any]:
     runs = [_with_calibration_part(run) for run in findings.runs if "calibration/refinement" in run.curves]
     series = [
-        Series(variant, "line", f"v{index % 7}", band)
+        Series(variant, "line", f"v{index % 7}", _not_negative(band))
         for index, variant in enumerate(findings.variants)
         if (band := mean_band(runs, variant, f"calibration/{name}"))
     ]
     svg = svg_charts.curves(series, f"{findings.name}: {title} by epoch", "", ends=True)
     return {"title": title, "note": note, "svg": svg}
+
+
+def _not_negative(band: Band) -> Band:
+    """The band without the part below 0, where none of these figures can be."""
+    return band if band.low is None else replace(band, low=np.maximum(band.low, np.minimum(band.mean, 0)))
 
 
 def _with_calibration_part(run: RunResult) -> RunResult:

@@ -1,5 +1,6 @@
 """The part of the comparison page about the final models' errors on the test samples."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -80,7 +81,7 @@ def _rows(errors: Errors, labels: Sequence[str]) -> list[list[tuple[str, str]]]:
 
 def _curves(errors: Errors, findings: Findings) -> list[dict[str, Any]]:
     return [
-        {"title": title, "svg": probability_charts.square([_line(curve)], f"{findings.name}: {title}", *axes)}
+        {"title": title, "svg": _square(curve, f"{findings.name}: {title}", *axes)}
         for title, curve, axes in (
             ("ROC curve", errors.roc, ("false positive rate", "true positive rate")),
             ("Precision–recall curve", errors.precision_recall, ("recall", "precision")),
@@ -89,8 +90,10 @@ def _curves(errors: Errors, findings: Findings) -> list[dict[str, Any]]:
     ]
 
 
-def _line(curve: Curve) -> Line:
-    return Line("mean over seeds", "v1", curve.x, curve.mean, curve.low, curve.high)
+def _square(curve: Curve, title: str, xlabel: str, ylabel: str) -> Markup:
+    lowest = min(0.9, math.floor(10 * float(curve.mean.min())) / 10)  # curves near 1 are hard to read on a full scale
+    line = Line("mean over seeds", "v0", curve.x, curve.mean, curve.low, curve.high)
+    return probability_charts.square([line], title, xlabel, ylabel, (0, lowest))
 
 
 def _residuals(errors: Errors, findings: Findings) -> Markup | None:

@@ -80,7 +80,7 @@ def confusion(matrix: Numbers, labels: Sequence[str], title: str) -> Markup:
     classes = len(labels)
     short = [label if len(label) <= LABEL else label[: LABEL - 1] + "…" for label in labels]
     left = 20 + 7 * max(map(len, short))
-    side = min(64.0, (WIDTH - left - 4) / classes)
+    side = min(96.0, (WIDTH - left - 4) / classes)
     canvas = Canvas(WIDTH, round(44 + side * classes + 4), (left, 0, 40, 0), title)
     canvas.add('<text x="2" y="12">true ↓ predicted →</text>')
     shown = side >= 7 * max(map(len, short))
@@ -110,8 +110,8 @@ def _cell(
         "<title>{}</title></rect>"
     )
     canvas.add(cell, "good" if row == column else "bad", x, y, side - 1, side - 1, 0.06 + 0.34 * shade, tip)
-    text = f"{count:,.0f}"
-    if count and side >= 7.5 * len(text):
+    text = f"{count:.0f}"
+    if count >= 0.5 and side >= 7.5 * len(text):
         middle = '<text class="middle ink" x="{:.1f}" y="{:.1f}" pointer-events="none">{}</text>'
         canvas.add(middle, x + side / 2, y + side / 2 + 4, text)
 
