@@ -1,8 +1,9 @@
 """How long MLflow's pages take to show the comparison in a large store: `python -m bench.mlflow_pages`.
 
-Writes the runs of a study and of sweeps through `feedforward.tracking`, starts an MLflow server, and opens the prepared
-views in chromium, each several times with an empty cache. The result is the time from the request of the page until
-the curves of five variants are drawn. docs/scale.md has the figures.
+Writes the runs of a study through `feedforward.tracking`, starts an MLflow server, and opens the prepared view several
+times in a new profile of chromium; then the same after the runs of sweeps. Measured: seconds until the curves of five
+variants with their intervals are drawn, and the seconds of a core that server and browser need for it, which depend
+less on other jobs of the machine. docs/scale.md has the figures.
 """
 
 import argparse
@@ -13,14 +14,15 @@ import statistics
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil
 
 from bench import measure
-from bench.scale import running
+from bench.scale import cpu_seconds, running
 from faults.stack import Tracking
 from feedforward import tracking
 from feedforward.analysis.run_result import RunResult
@@ -52,35 +54,47 @@ def main() -> None:
         (folder / "params.yaml").write_text("seeds: 1\n", encoding="utf-8")
         os.environ |= {"FEEDFORWARD_ROOT": name, "FEEDFORWARD_STORE": str(folder / "mlruns")}
         os.environ.pop("MLFLOW_TRACKING_URI", None)
-        began = time.monotonic()
         store = tracking.open_store()
-        runs = write(store, options.seeds)
-        print(f"{runs} runs written in {time.monotonic() - began:.0f} s", flush=True)
-        experiment = store.experiment(DATASET)
+        runs = write_study(store, options.seeds)
         database = f"sqlite:///{folder}/mlruns/mlflow.db"
-        server = ending.enter_context(running(Tracking(folder / "server", database, str(folder / "a"), {}, workers=4)))
+        server = ending.enter_context(running(Tracking(folder / "server", database, str(folder / "a"), {}, workers=2)))
+        address = link(server.address, str(store.experiment(DATASET)), "fair")
         print(measure.machine())
-        for protocol, lines in (("fair", 3 * len(VARIANTS)),):
-            times = opened(link(server.address, str(experiment), protocol), lines, options.times)
-            print(f"{protocol}: median {statistics.median(times):.2f} s, slowest {max(times):.2f} s of {len(times)}")
+        print(text(runs, [_opened(address, server) for _ in range(options.times)]), flush=True)
+        runs += write_sweeps(store)
+        print(text(runs, [_opened(address, server) for _ in range(options.times)]))
+
+
+def text(runs: int, loads: Sequence[tuple[float, float, float]]) -> str:
+    """Medians, and the slowest."""
+    seconds, of_server, of_browser = zip(*loads, strict=True)
+    cores = (
+        f"{statistics.median(of_server):.2f} core s of the server, {statistics.median(of_browser):.2f} of the browser"
+    )
+    return f"{runs} runs: median {statistics.median(seconds):.2f} s, slowest {max(seconds):.2f} s; {cores}"
 
 
 # --- runs ------------------------------------------------------------------------------------
 
 
-def write(store: "Store", seeds: int) -> int:
-    """Write a study of five variants and SWEEPS sweeps; returns the number of runs."""
+def write_study(store: "Store", seeds: int) -> int:
+    """Write replicas, components and final runs of five variants; returns the number of runs."""
+    return sum(
+        _family(store, variant, role, child, seeds if child != "final" else seeds // 4)
+        for variant in VARIANTS
+        for role, child in (("variant", "replica"), ("components", "component"), ("finals", "final"))
+    )
+
+
+def write_sweeps(store: "Store") -> int:
+    """Write SWEEPS sweeps; returns the number of runs."""
     number = 0
-    for variant in VARIANTS:
-        for role, child in (("variant", "replica"), ("components", "component"), ("finals", "final")):
-            number += _family(store, variant, role, child, seeds if child != "final" else seeds // 4)
     for sweep in range(SWEEPS):
         parent = store.start(_tags("original", "sweep", sweep), f"sweep {sweep}", resume=True)
         for trial in range(TRIALS):
             number += _family(store, f"l2=1e-{sweep}-{trial}", "trial", "replica", TRIAL_SEEDS, parent, sweep)
         store.finish(parent, metrics={"trials": float(TRIALS)})
-        number += 1
-    return number
+    return number + SWEEPS
 
 
 def _family(
@@ -120,11 +134,28 @@ def _curve(name: str, variant: str, seed: int) -> list[float]:
 
 # --- pages -----------------------------------------------------------------------------------
 
+Load = tuple[float, float, float]  # seconds, core seconds of the server, core seconds of the browser
 
-def opened(address: str, lines: int, times: int) -> list[float]:
-    """Seconds until so many lines are drawn in one chart, each time in a new browser profile."""
+
+def _opened(address: str, server: Tracking) -> Load:
+    """What it costs to draw all curves and intervals in a new browser profile."""
     with _browser() as browser:
-        return [_open(browser, address, lines) for _ in range(times)]
+        page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+        began, of_server, of_browser = time.monotonic(), cpu_seconds(server), _browser_seconds()
+        page.goto(address)
+        page.wait_for_function(DRAWN, arg=3 * len(VARIANTS), timeout=120_000)
+        seconds = time.monotonic() - began
+        return seconds, cpu_seconds(server) - of_server, _browser_seconds() - of_browser
+
+
+def _browser_seconds() -> float:
+    """CPU seconds of this process's browsers so far."""
+    total = 0.0
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "chrom" in process.name():
+                total += sum(process.cpu_times()[:2])
+    return total
 
 
 @contextlib.contextmanager
@@ -137,17 +168,6 @@ def _browser() -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"] if root else [])
         yield browser
         browser.close()
-
-
-def _open(browser: Any, address: str, lines: int) -> float:
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    page = context.new_page()
-    began = time.monotonic()
-    page.goto(address)
-    page.wait_for_function(DRAWN, arg=lines, timeout=120_000)
-    seconds = time.monotonic() - began
-    context.close()
-    return seconds
 
 
 if __name__ == "__main__":

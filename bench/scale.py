@@ -125,7 +125,7 @@ def running(part: Part) -> Iterator[Any]:
         part.kill()
 
 
-def _cpu(*parts: Part | None) -> float:
+def cpu_seconds(*parts: Part | None) -> float:
     """CPU seconds of the server processes so far."""
     total = 0.0
     for part in filter(None, parts):
@@ -236,9 +236,9 @@ def _log(books: Books, number: int, seconds: float) -> Load:
             moments.append((began, time.monotonic()))
         return moments, late
 
-    finished, points, cpu = books.finished(), books.points(), _cpu(books.server, books.postgres)
+    finished, points, cpu = books.finished(), books.points(), cpu_seconds(books.server, books.postgres)
     results = _together(number, work, seconds)
-    cpu = _cpu(books.server, books.postgres) - cpu
+    cpu = cpu_seconds(books.server, books.postgres) - cpu
     moments = [moment for worker_moments, _ in results for moment in worker_moments]
     late = sum(worker_late for _, worker_late in results)
     lost = len(moments) - (books.finished() - finished)
@@ -277,9 +277,9 @@ def _flows(server: Orchestration, postgres: Postgres | None, number: int, second
                 moments.append((began, time.monotonic()))
         return moments
 
-    cpu = _cpu(server, postgres)
+    cpu = cpu_seconds(server, postgres)
     results = _together(number, work, seconds, lead=2.0)
-    cpu = _cpu(server, postgres) - cpu
+    cpu = cpu_seconds(server, postgres) - cpu
     return _load(number, [moment for moments in results for moment in moments], cpu)
 
 
