@@ -80,11 +80,14 @@ def curves(
     epochs = max((int(band.epochs[-1]) for band in bands), default=1)
     canvas.y0, canvas.y1, canvas.x0, canvas.x1 = marks[0], marks[-1], 0.6, epochs + 0.4
     _axes(canvas, marks, epochs, ylabel)
-    _levels(canvas, near)
+    for level in near:
+        y = canvas.y(level.value)
+        canvas.add('<line class="level" x1="{}" x2="{}" y1="{}" y2="{}"/>', canvas.left, canvas.right, y, y)
     for one in series:
         _band(canvas, one)
     for one in series:
         _curve(canvas, one)
+    _level_names(canvas, near)
     if ends:
         _ends(canvas, series)
     return canvas.svg()
@@ -105,13 +108,11 @@ def _axes(canvas: Canvas, marks: Sequence[float], epochs: int, ylabel: str) -> N
     canvas.add('<text x="2" y="12">{}</text>', ylabel)
 
 
-def _levels(canvas: Canvas, levels: Iterable[Level]) -> None:
+def _level_names(canvas: Canvas, levels: Iterable[Level]) -> None:
     below = math.inf
     for level in sorted(levels, key=lambda level: level.value):
-        y = canvas.y(level.value)
-        canvas.add('<line class="level" x1="{}" x2="{}" y1="{}" y2="{}"/>', canvas.left, canvas.right, y, y)
-        below = min(float(y) - 4, below - 14)  # names do not overlap
-        canvas.add('<text x="{}" y="{:.1f}">{}</text>', canvas.left + 4, below, level.name)
+        below = min(float(canvas.y(level.value)) - 4, below - 14)  # names do not overlap
+        canvas.add('<text class="level-name end" x="{}" y="{:.1f}">{}</text>', canvas.right - 12, below, level.name)
 
 
 def _band(canvas: Canvas, one: Series) -> None:

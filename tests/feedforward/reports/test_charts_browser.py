@@ -163,7 +163,9 @@ def test_a_table_is_sorted_by_any_column_and_back(page: "Page") -> None:
 def test_names_are_shown_and_never_run(page: "Page") -> None:
     assert "taken" not in page.title()
     assert page.locator("img").count() == 0
-    assert HOSTILE in page.locator(f"[data-curves={NAME}] .level + text").first.evaluate("(at) => at.textContent")
+    assert HOSTILE in page.locator(f"[data-curves={NAME}] .surface .level-name").first.evaluate(
+        "(at) => at.textContent"
+    )
     other = page.context.new_page()  # whose errors are expected
     other.goto(page.url)
     with other.expect_console_message(lambda message: "Content Security Policy" in message.text):

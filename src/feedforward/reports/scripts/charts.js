@@ -100,7 +100,8 @@ function curveChart(host, { move, zoom }) { // draws into host; move(epoch) and 
     const width = Math.max(host.clientWidth, 280), height = width < 560 ? 270 : 400;
     const names = Math.max(0, ...view.lines.map((line) => line.name.length));
     scale = plotArea(width, height, 12 + Math.min(7 * names, width / 3), view);
-    const inside = shape("svg", { x: scale.left, y: scale.top - 6, width: scale.right - scale.left, height: scale.bottom - scale.top + 12 });
+    const inside = shape("svg", { x: scale.left, y: scale.top - 6, // cuts off what is left and right of the epochs shown
+      width: scale.right - scale.left, height: scale.bottom - scale.top + 12 });
     const plot = shape("g", { transform: `translate(${-scale.left} ${6 - scale.top})` }, ...marksOf(view, scale));
     inside.append(plot);
     surface.replaceChildren(shape("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" },
@@ -173,8 +174,10 @@ function plotArea(width, height, right, view) { // the rectangle of the curves, 
 }
 
 function axes({ label, first, last, log }, { left, right, top, bottom, marks, x, y }) {
-  const decimals = digits(marks), step = [1, 2, 5, 10, 20, 50, 100, 500].find((each) => (last - first) / each <= (right - left) / 34) || 1000;
-  const epochs = [first, ...Array.from({ length: last - first }, (_, k) => first + k + 1).filter((epoch) => epoch % step === 0 && epoch - first >= step / 2)];
+  const decimals = digits(marks), most = (right - left) / 34;
+  const step = [1, 2, 5, 10, 20, 50, 100, 500].find((each) => (last - first) / each <= most) || 1000;
+  const following = Array.from({ length: last - first }, (_, k) => first + k + 1);
+  const epochs = [first, ...following.filter((epoch) => epoch % step === 0 && epoch - first >= step / 2)];
   return [
     ...marks.flatMap((mark) => [
       shape("line", { class: "grid", x1: left, x2: right, y1: y(mark), y2: y(mark) }),
@@ -189,24 +192,31 @@ function axes({ label, first, last, log }, { left, right, top, bottom, marks, x,
 function marksOf({ lines, levels, runs }, { left, right, x, y, shows }) {
   const path = (values) => values.map((v, k) => `${k ? "L" : "M"}${x(k + 1).toFixed(1)} ${y(v).toFixed(1)}`).join("");
   const points = (values, k0 = 1, by = 1) => values.map((v, k) => `${x(k0 + by * k).toFixed(1)},${y(v).toFixed(1)}`).join(" ");
-  const single = runs ? lines.flatMap((line) => (line.runs || []).map((run) => shape("path", { class: `seed ${line.tone}`, d: path(run) }))) : [];
+  const single = (runs ? lines : []).flatMap((line) =>
+    (line.runs || []).map((run) => shape("path", { class: `seed ${line.tone}`, d: path(run) })));
   const bands = lines.filter((line) => line.low).map((line) => {
     const back = [...line.high].reverse();
     return shape("polygon", { class: `band ${line.tone}`, points: `${points(line.low)} ${points(back, back.length, -1)}` });
   });
   const drawn = lines.flatMap((line) => {
-    if (line.mark === "dot") return line.mean.map((v, k) => shape("circle", { class: `dot ${line.tone}`, cx: x(k + 1), cy: y(v), r: 3 }));
-    if (line.mark === "plus") return line.mean.map((v, k) => shape("path", { class: `plus ${line.tone}`, d: `M${x(k + 1)} ${y(v)}m-4 0h8m-4 -4v8` }));
+    const { tone } = line;
+    if (line.mark === "dot") return line.mean.map((v, k) => shape("circle", { class: `dot ${tone}`, cx: x(k + 1), cy: y(v), r: 3 }));
+    if (line.mark === "plus") {
+      return line.mean.map((v, k) => shape("path", { class: `plus ${tone}`, d: `M${x(k + 1)} ${y(v)}m-4 0h8m-4 -4v8` }));
+    }
     const best = line.falls === false ? -1 : line.mean.indexOf(Math.min(...line.mean));
     return [
-      shape("polyline", { class: `line ${line.tone}`, points: points(line.mean) }),
-      ...(best < 0 ? [] : [shape("circle", { class: `lowest ${line.tone}`, cx: x(best + 1), cy: y(line.mean[best]), r: 4.5 })]),
+      shape("polyline", { class: `line ${tone}`, points: points(line.mean) }),
+      ...(best < 0 ? [] : [shape("circle", { class: `lowest ${tone}`, cx: x(best + 1), cy: y(line.mean[best]), r: 4.5 })]),
     ];
   });
-  return [...bands, ...single, ...levels.filter((level) => shows(level.value)).flatMap((level) => [
-    shape("line", { class: "level", x1: left, x2: right, y1: y(level.value), y2: y(level.value) }),
-    shape("text", { x: left + 4, y: y(level.value) - 4 }, level.name),
-  ]), ...drawn];
+  let below = Infinity;
+  const gray = levels.filter((level) => shows(level.value)).sort((a, b) => a.value - b.value).map((level) => {
+    below = Math.min(y(level.value) - 4, below - 14); // names do not overlap
+    return [shape("line", { class: "level", x1: left, x2: right, y1: y(level.value), y2: y(level.value) }),
+      shape("text", { class: "level-name end", x: right - 12, y: below }, level.name)];
+  });
+  return [...bands, ...single, ...gray.map(([line]) => line), ...drawn, ...gray.map(([, name]) => name)];
 }
 
 function endNames({ lines, last }, { left, right, y, width }) { // at the ends of the curves, without overlaps
@@ -226,14 +236,15 @@ function cursor({ lines, epoch }, { top, bottom, x, y }) {
       .map((line) => shape("circle", { class: `dot ${line.tone}`, cx: x(epoch), cy: y(line.mean[epoch - 1]), r: 4 })));
 }
 
-function readout(list, { lines, epoch, decimals }) { // the values at the cursor, as a list; returns them as a sentence
+function readout(list, { lines, levels, epoch, decimals }) { // the values at the cursor, as a list; returns them as a sentence
   const at = (line) => ({ mean: line.mean[epoch - 1], low: line.low?.[epoch - 1], high: line.high?.[epoch - 1] });
   const here = lines.filter((line) => line.mean[epoch - 1] !== undefined);
   list.replaceChildren(make("li", {}, `Epoch ${epoch}`), ...here.map((line) => {
     const [mean, ...limits] = interval(at(line), decimals).split(" [");
     return make("li", {}, make("span", { class: `key ${line.tone}` }), `${line.name} `, make("strong", {}, mean),
       make("span", { class: "soft" }, ...limits.map((text) => ` [${text}`)));
-  }));
+  }), ...levels.map(({ name, value }) => make("li", {}, make("span", { class: "key reference" }), `${name} `,
+    make("strong", {}, number(value, decimals)))));
   return `Epoch ${epoch}: ${here.map((line) => `${line.name} ${interval(at(line), decimals)}`).join("; ") || "no curve"}`;
 }
 
@@ -242,8 +253,8 @@ function readout(list, { lines, epoch, decimals }) { // the values at the cursor
 
 function rowChart(host, { rows, label, decimals, zero, runs }) {
   const width = Math.max(host.clientWidth, 280), height = 46 * rows.length + 34, left = 6, right = width - 12;
-  const all = rows.flatMap((row) => [row.mean, row.low ?? row.mean, row.high ?? row.mean, ...(runs ? row.values.map(([, v]) => v) : [])]);
-  const [low, high] = extent([...all, ...(zero ? [0] : [])]);
+  const single = runs ? rows.flatMap((row) => row.values.map(([, v]) => v)) : [];
+  const [low, high] = extent([...rows.flatMap((row) => [row.mean, row.low ?? row.mean, row.high ?? row.mean]), ...single, ...(zero ? [0] : [])]);
   const marks = rows.length ? ticks(low, high, width < 560 ? 4 : 8) : [0, 1];
   const x = (v) => left + 14 + ((right - left - 28) * (v - marks[0])) / (marks.at(-1) - marks[0]);
   const bottom = 46 * rows.length + 4;
@@ -333,10 +344,8 @@ function explore(figure, data) { // curves that can be chosen, and below `[data-
   const key = (name) => `${data.name}.${name}`;
   const status = make("p", { class: "unseen", role: "status" }), list = make("ul", { class: "readout small" });
   const chart = make("div"), title = figure.querySelector("[data-title]");
-  const curves = curveChart(chart, {
-    move: (epoch) => { state.epoch = epoch; draw(); },
-    zoom: (first, last) => change({ first, last }, (view) => `Epochs ${view.first} to ${view.last}`),
-  });
+  const zoom = (first, last) => change({ first, last }, (view) => `Epochs ${view.first} to ${view.last}`);
+  const curves = curveChart(chart, { move: (epoch) => { state.epoch = epoch; draw(); }, zoom });
 
   const visible = () => data.variants.filter((variant) => !state.off.has(variant.name));
   function viewOf() {
@@ -372,14 +381,16 @@ function explore(figure, data) { // curves that can be chosen, and below `[data-
     if (!off.delete(variant.name)) off.add(variant.name);
     change({ off }, () => `${visible().length} of ${data.variants.length} variants shown`);
   }, { class: `toggle ${variant.tone}` }));
-  const [pick, curve] = choice("Curve", data.curves.map((each) => [each.key, each.label]), (value) => change({ curve: value }, (view) => view.label));
-  const cut = data.variants.flatMap((variant) => Object.values(variant.curves).map(({ runs: drawn }) => [drawn.length, variant.seeds.length]))
-    .find(([drawn, all]) => drawn < all); // a large page holds the curves of the first seeds alone
-  const runs = button(cut ? `First ${cut[0]} seeds` : "Single seeds", () => change({ runs: !state.runs }, () => `Single seeds ${state.runs ? "shown" : "hidden"}`));
+  const [pick, curve] = choice("Curve", data.curves.map((each) => [each.key, each.label]),
+    (value) => change({ curve: value }, (view) => view.label));
+  const held = data.variants.flatMap((variant) => Object.values(variant.curves).map((each) => [each.runs.length, variant.seeds.length]));
+  const cut = held.find(([some, all]) => some < all); // a large page holds the curves of the first seeds alone
+  const runs = button(cut ? `First ${cut[0]} seeds` : "Single seeds",
+    () => change({ runs: !state.runs }, () => `Single seeds ${state.runs ? "shown" : "hidden"}`));
   const log = button("Log scale", () => change({ log: !state.log }, () => `${state.log ? "Logarithmic" : "Linear"} scale`));
-  const zoomed = [["Zoom in", 0.5, "+"], ["Zoom out", 2, "−"]].map(([name, factor, text]) => button(text, () => closer(viewOf(), (first, last) =>
-    change({ first, last }, (view) => `Epochs ${view.first} to ${view.last}`), factor), { "aria-label": name, title: name }));
-  const whole = button("All epochs", () => change({ first: 1, last: Infinity }, (view) => `Epochs 1 to ${view.last}`));
+  const zoomed = [["Zoom in", 0.5, "+"], ["Zoom out", 2, "−"]].map(([name, factor, text]) =>
+    button(text, () => closer(viewOf(), zoom, factor), { "aria-label": name, title: name }));
+  const whole = button("All epochs", () => zoom(1, Infinity));
   const link = make("a", { class: "permalink small", href: `#${data.name}`, "data-section": data.name }, "Link to this view");
   const statistics = explorable(data, change);
 
@@ -403,8 +414,9 @@ function explore(figure, data) { // curves that can be chosen, and below `[data-
       const one = (name, entries) => (entries.some((each) => each.key === get(key(name))) ? get(key(name)) : initial[name]);
       const span = /^(\d{1,6})-(\d{1,6})$/.exec(get(key("epochs")) || "");
       const off = new Set((get(key("off")) || "").split(",").filter((name) => data.variants.some((variant) => variant.name === name)));
-      state = { ...initial, off, curve: one("curve", data.curves), statistic: one("statistic", data.statistics), runs: get(key("seeds")) === "1",
-        log: get(key("log")) === "1", difference: get(key("values")) ? !initial.difference : initial.difference,
+      state = { ...initial, off, curve: one("curve", data.curves), statistic: one("statistic", data.statistics),
+        runs: get(key("seeds")) === "1", log: get(key("log")) === "1",
+        difference: get(key("values")) ? !initial.difference : initial.difference,
         ...(span ? { first: Number(span[1]), last: Number(span[2]) } : {}) };
       draw();
       show();

@@ -10,7 +10,7 @@ function tell(place, data) {
   const named = new Map(data.settings.map((setting) => [setting.at.join("."), setting]));
   const current = () => named.get(state.at.join(".")), base = named.get(data.base.join("."));
   const score = data.curves.map((each) => each.key).find((each) => !each.endsWith("cross_entropy"));
-  const draws = [["loss", "training and validation loss"], ["score", `training and validation ${label(`val_${score.replace("val_", "")}`)}`],
+  const draws = [["loss", "training and validation loss"], ["score", `training and validation ${label(score)}`],
     ["beside", `validation loss, beside ${base.shown}`]];
   function label(curve) { return data.curves.find((each) => each.key === curve).label.replace(/^(validation|training) /, ""); }
 
@@ -50,11 +50,13 @@ function tell(place, data) {
     const line = (setting, curve, name, mark) => {
       const all = setting.curves[curve], at = setting.seeds.indexOf(state.seed), tone = "lecture";
       if (!all || (single && !all.runs[at])) return [];
-      return [{ name, tone, mark, falls: curve !== `val_accuracy`, ...(single ? { mean: all.runs[at], low: null, high: null } : { ...all, runs: [] }) }];
+      const values = single ? { mean: all.runs[at], low: null, high: null } : { ...all, runs: [] };
+      return [{ name, tone, mark, falls: curve !== "val_accuracy", ...values }];
     };
     const setting = current();
     if (state.draw === "beside") {
-      return [...line(base, "val_cross_entropy", base.shown, "dot"), ...(setting === base ? [] : line(setting, "val_cross_entropy", setting.shown, "plus"))];
+      const other = setting === base ? [] : line(setting, "val_cross_entropy", setting.shown, "plus");
+      return [...line(base, "val_cross_entropy", base.shown, "dot"), ...other];
     }
     const curve = state.draw === "loss" ? "cross_entropy" : score.replace("val_", "");
     return [...line(setting, curve, "training", "dot"), ...line(setting, `val_${curve}`, "validation", "line")];
@@ -78,7 +80,8 @@ function tell(place, data) {
     const [own, other] = [values(setting, statistic), values(base, statistic)];
     const differences = [...own].filter(([seed]) => other.has(seed)).map(([seed, value]) => [seed, value - other.get(seed)]);
     const n = differences.length, mean = differences.reduce((sum, [, d]) => sum + d, 0) / n;
-    const sd = Math.sqrt(differences.reduce((sum, [, d]) => sum + (d - mean) ** 2, 0) / (n - 1)), half = n > 1 ? (data.t[n - 2] * sd) / Math.sqrt(n) : null;
+    const sd = Math.sqrt(differences.reduce((sum, [, d]) => sum + (d - mean) ** 2, 0) / (n - 1));
+    const half = n > 1 ? (data.t[n - 2] * sd) / Math.sqrt(n) : null;
     const wrong = differences.filter(([, d]) => Math.sign(d) !== Math.sign(mean)).map(([seed]) => seed);
     return { own, other, n, mean, low: half === null ? null : mean - half, high: half === null ? null : mean + half, wrong,
       one: differences.find(([seed]) => seed === state.seed)?.[1] };
@@ -87,7 +90,8 @@ function tell(place, data) {
   function claim() { // what the chosen run alone would have claimed
     const setting = current();
     if (setting === base) {
-      claims.replaceChildren(make("p", { class: "soft" }, `This is ${base.shown} itself. Move a slider to compare it with another network.`));
+      const text = `This is ${base.shown} itself. Move a slider to compare it with another network.`;
+      claims.replaceChildren(make("p", { class: "soft" }, text));
       return "";
     }
     let wrong = 0;
@@ -102,8 +106,9 @@ function tell(place, data) {
           make("p", { class: "small soft" }, `Mean difference over ${all.n} seeds: ${interval(all, decimals)}, ${word(all.mean)}. `,
             `${all.wrong.length} of ${all.n} single runs contradict it.`)))];
     });
-    claims.replaceChildren(make("h4", {}, `What seed ${state.seed} alone would have claimed about ${setting.shown}`), make("ul", { class: "claims" }, ...items),
-      make("p", { class: "small soft" }, "Differences are paired by seed; in brackets: 95 % t intervals. A run contradicts the mean if its difference has another sign."));
+    claims.replaceChildren(make("h4", {}, `What seed ${state.seed} alone would have claimed about ${setting.shown}`),
+      make("ul", { class: "claims" }, ...items), make("p", { class: "small soft" }, "Differences are paired by seed; in brackets: ",
+        "95 % t intervals. A run contradicts the mean if its difference has another sign."));
     return ` Seed ${state.seed} alone contradicts the mean in ${wrong} of ${items.length} statistics.`;
   }
 
@@ -122,7 +127,8 @@ function tell(place, data) {
     mark(setting ? state.seed : null);
     if (!setting) {
       const command = [data.command, ...data.axes.map((axis, k) => `${axis.field}=${axis.values[state.at[k]]}`)].join(" ");
-      missing.replaceChildren(make("p", {}, `The store has no runs with ${shown}. This makes them:`), make("pre", { tabindex: 0 }, make("code", {}, command)),
+      missing.replaceChildren(make("p", {}, `The store has no runs with ${shown}. This makes them:`),
+        make("pre", { tabindex: 0 }, make("code", {}, command)),
         button("Go to the nearest that was trained", () => change({ at: nearest() })));
       status.textContent = `Not trained: ${shown}.`;
       return;
@@ -131,7 +137,8 @@ function tell(place, data) {
     both[0].caption.textContent = `One run (seed ${state.seed}), as on the slides`;
     both[1].caption.textContent = setting.seeds.length > 1 ? `Mean of ${setting.seeds.length} seeds, 95 % t interval` : "One seed";
     charts();
-    status.textContent = `${setting.variant ? `Variant ${setting.shown}` : "A combination from a sweep"}: ${setting.seeds.length} seed${setting.seeds.length > 1 ? "s" : ""}.${claim()}`;
+    const name = setting.variant ? `Variant ${setting.shown}` : "A combination from a sweep", n = setting.seeds.length;
+    status.textContent = `${name}: ${n} seed${n > 1 ? "s" : ""}.${claim()}`;
   }
 
   const nearest = () => [...data.settings].sort((a, b) => far(a.at) - far(b.at))[0].at;
@@ -150,11 +157,13 @@ function tell(place, data) {
   }
 
   parts.push({
-    write: () => [["at", state.at.join("."), state.at.join(".") !== initial.at.join(".")], ["seed", state.seed, state.seed !== base.seeds[0]],
-      ["draw", state.draw, state.draw !== initial.draw]].filter(([, , changed]) => changed).map(([name, value]) => [key(name), value]),
+    write: () => [["at", state.at.join("."), state.at.join(".") !== initial.at.join(".")],
+      ["seed", state.seed, state.seed !== base.seeds[0]], ["draw", state.draw, state.draw !== initial.draw]]
+      .filter(([, , changed]) => changed).map(([name, value]) => [key(name), value]),
     read: (get) => {
       const at = (get(key("at")) || "").split(".").map(Number);
-      const inside = at.length === data.axes.length && at.every((each, k) => Number.isInteger(each) && each >= 0 && each < data.axes[k].values.length);
+      const on = (each, k) => Number.isInteger(each) && each >= 0 && each < data.axes[k].values.length;
+      const inside = at.length === data.axes.length && at.every(on);
       const drawn = draws.some(([value]) => value === get(key("draw"))) ? get(key("draw")) : initial.draw;
       state = { ...initial, at: inside ? at : initial.at, seed: Number(get(key("seed")) ?? base.seeds[0]), draw: drawn };
       show();
