@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from feedforward.analysis.run_result import SCORES
 from feedforward.config.schema import Dataset, Params
 from feedforward.core import paths, provenance
 from feedforward.core.errors import DataError
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from feedforward.tracking.registry import Registry
 
 IDENTITY = ("dataset", "variant", "protocol", "role", "seed")
+CURVES = {part + name for part in ("", "val_") for name in ("loss", *SCORES, "cross_entropy")}
+ERROR = "_se"  # end of the name of a standard error
 NORMAL_QUANTILE = 1.959964  # of 0.975: a mean over thousands of test samples is normally distributed
 CHARACTERS = 200  # of a sample
 
@@ -42,7 +45,7 @@ def of_run(run: LoggedRun, registry: "Registry", params: Params) -> Side:
         environment={**libraries, "kind of CPU": tags.get("cpu", "unknown")},
         commit=None if tags.get("git_commit", "none") == "none" else tags["git_commit"],
         dirty=tags.get("git_dirty") == "true",
-        figures=_figures(run, registry),
+        figures=_figures(run),
         models={tags["dataset"]: Model(digest, lambda: _answers_of_run(run, registry, params))}
         if "weights_digest" in tags
         else {},
@@ -70,18 +73,20 @@ def _promotion(version: Version) -> dict[str, str]:
     return known | {"decision": version.tags.get(champion.DECISION, "none yet")}
 
 
-def _figures(run: LoggedRun, registry: "Registry") -> dict[str, Figure]:
-    """Figures of a run, with intervals over test samples; for a parent run means, with intervals over seeds."""
-    means = [name for name in run.metrics if name.startswith("mean_")]
+def _figures(run: LoggedRun) -> dict[str, Figure]:
+    """Figures of a run, with intervals over test samples; for a parent run means, with intervals over seeds.
+
+    They are read from the metrics, because another release may not be able to read the result of a run.
+    """
+    metrics = run.metrics
+    means = [name for name in metrics if name.startswith("mean_")]
     if means:
-        limits = {name: [run.metrics.get(key) for key in bounds(name.removeprefix("mean_"))] for name in means}
-        return {name: Figure(run.metrics[name], *limits[name]) for name in sorted(means)}
-    result = registry.result(run)
-    metrics: Mapping[str, float] = result.metrics if result else {}
+        limits = {name: [metrics.get(key) for key in bounds(name.removeprefix("mean_"))] for name in means}
+        return {name: Figure(metrics[name], *limits[name]) for name in sorted(means)}
     return {
-        name: _with_error(value, metrics.get(f"{name}_se"))
+        name: _with_error(value, metrics.get(f"{name}{ERROR}"))
         for name, value in sorted(metrics.items())
-        if not name.endswith("_se")
+        if name not in CURVES and "/" not in name and not name.endswith(ERROR)
     }
 
 

@@ -48,7 +48,7 @@ def results_in_store(
     def read(candidates: list[LoggedRun]) -> None:
         for run in candidates:
             fingerprint = run.tags.get("fingerprint", "")
-            if fingerprint in fingerprints and fingerprint not in found and (result := result_of(connection, run)):
+            if fingerprint in fingerprints and fingerprint not in found and (result := _result_of(connection, run)):
                 found[fingerprint] = _stored(result, run.tags, run)
 
     latest = runs(connection, dataset, "FINISHED", tags, NEAR)
@@ -122,12 +122,7 @@ def _stored(result: RunResult, tags: Mapping[str, str], run: LoggedRun | None) -
     return StoredResult(result, tags.get("evaluation_digest", ""), run)
 
 
-def result_of(connection: Connection, run: LoggedRun) -> RunResult | None:
-    """The result of a run exactly as logged; None if it is missing or damaged.
-
-    Raises:
-        TrackingError: the store does not answer.
-    """
+def _result_of(connection: Connection, run: LoggedRun) -> RunResult | None:
     began = time.monotonic()
     try:
         return read_result(

@@ -11,14 +11,13 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
-from feedforward.analysis.run_result import RunResult
 from feedforward.core import atomic_files
 from feedforward.core.errors import DataError, TrackingError
 from feedforward.core.redaction import redact
 from feedforward.tracking import model_folder, names, settings
 from feedforward.tracking.connection import Connection, first_line
 from feedforward.tracking.model_version import SERVED, Version
-from feedforward.tracking.queries import result_of, runs, runs_beginning
+from feedforward.tracking.queries import runs, runs_beginning
 from feedforward.tracking.records import LoggedRun
 
 DESCRIPTION_LENGTH = 5000  # of MLflow's field
@@ -40,10 +39,6 @@ class Registry:
     def runs_beginning(self, start: str) -> list[LoggedRun]:
         """Runs of all experiments whose id begins with `start` (hexadecimal digits), whatever their status."""
         return runs_beginning(self._connection, start)
-
-    def result(self, run: LoggedRun) -> RunResult | None:
-        """The result that a training run logged; None if it has none, or a damaged one."""
-        return result_of(self._connection, run)
 
     def model_files(self, run: LoggedRun) -> dict[str, bytes]:
         """The files of the model that the run logged, by name: the .keras file and those beside it.
