@@ -1,4 +1,4 @@
-"""The lecture notebook: stored without outputs, and executed from its first cell to its last."""
+"""The notebooks: stored without outputs; the lecture executed from its first cell to its last."""
 
 import re
 from pathlib import Path
@@ -26,10 +26,9 @@ def test_a_notebook_is_kept_without_outputs(path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
-def test_a_notebook_runs_on_the_sample(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lecture_runs_on_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEEDFORWARD_LECTURE", "demo")
-    notebook = nbformat.read(path, nbformat.NO_CONVERT)
+    notebook = nbformat.read(NOTEBOOKS / "lecture.ipynb", nbformat.NO_CONVERT)
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(NOTEBOOKS)}}).execute()
     shown = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     kinds = [kind for output in shown for kind in output.get("data", {})]

@@ -14,6 +14,7 @@ import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from feedforward import homework
     from feedforward.api import (
         Params,
         build_network,
@@ -50,6 +51,7 @@ __all__ = [
     "compare",
     "fetch",
     "figures",
+    "homework",
     "load_params",
     "load_split",
     "predict",
@@ -73,6 +75,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "__version__":
         return importlib.metadata.version("feedforward")
+    if name == "homework":
+        return importlib.import_module("feedforward.homework")
     if name == "figures":
         return importlib.import_module("feedforward.reports.figures")
     if name == "TASKS":

@@ -1,7 +1,7 @@
 """What an archive contains: files of the workspace under their own names, and models from the registry.
 
     params.yaml, dvc.yaml, dvc.lock, requirements/   parameters, pipeline and locked versions
-    data/trained/PROTOCOL.json                       curves and metrics of every run
+    data/trained/PROTOCOL.json, data/baselines/      curves and metrics of every run, and of the baselines
     data/vectorized/NAME/manifest.json               digests of the data, not the data
     reports/                                         comparison, validation, sweeps, decisions
     models/NAME/                                     the champion, its card, and every decision about the dataset
@@ -26,7 +26,7 @@ from feedforward.tracking import model_version, model_versions
 
 PIPELINE = "dvc.yaml"
 PLAIN = ("params.yaml", PIPELINE, "dvc.lock", "LICENSE", "requirements/cpu.txt", "requirements/gpu.txt")
-FOLDERS = ("reports/comparison", "reports/validation", "reports/sweeps", "reports/decisions")
+FOLDERS = ("data/baselines", "reports/comparison", "reports/validation", "reports/sweeps", "reports/decisions")
 TEXTS = (".csv", ".html", ".json", ".jsonl", ".lock", ".md", ".txt", ".yaml")
 CARD = "card"  # folder of a version with card.md
 

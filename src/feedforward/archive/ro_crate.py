@@ -39,7 +39,9 @@ def describe(sizes: Mapping[str, int], datasets: Mapping[str, str], published: s
 
     sizes: bytes of each file by name. datasets: title by name. published: date, ISO 8601. software: our version.
     """
-    results = sorted(name for name in sizes if name.startswith(("data/trained/", "reports/", "models/")))
+    results = sorted(
+        name for name in sizes if name.startswith(("data/trained/", "data/baselines/", "reports/", "models/"))
+    )
     inputs = [PARAMETERS, *(f"data/raw/{name}/croissant.json" for name in datasets)]
     files = [_file(name, size) for name, size in sorted(sizes.items())]
     return {

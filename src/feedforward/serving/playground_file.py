@@ -92,8 +92,7 @@ def _page(champion: Champion, packed: Mapping[str, _Packed], without: list[str])
 
 
 def _packed(served: Servable, samples: Features | None) -> _Packed:
-    temperature = getattr(served.description, "temperature", None) or 1.0
-    about = {"target": served.description.target or (0.0, 1.0), "temperature": temperature}
+    about = {"target": served.description.target or (0.0, 1.0), "temperature": served.network.temperature}
     exact, rounded = served.network, browser_network.rounded(served.network)
     moved = None
     if samples is not None and served.description.row.answers != "value":

@@ -165,6 +165,10 @@ def test_large_kernels_are_rounded_and_large_variants_left_out(
     for answer, text in zip(received, TEXTS, strict=False):
         same(answer, ff.predict(NAME, [text])[0], 0.002)
     assert opened.page.evaluate("model.networks.champion.layers[0].kernel.bits") == 16
+    opened.page.evaluate("Object.assign(network('champion'), { temperature: 2 })")
+    calibrated = dataclasses.replace(opened.champion.served.network, temperature=2.0)
+    served = dataclasses.replace(opened.champion.served, network=calibrated)
+    same(opened.answers(TEXTS[:1])[0], prediction.answers(served, [TEXTS[0]])[0], 0.002)
     left = playground_file.build(opened.champion, len(opened.built.text.encode()) - 10)
     assert (len(left.variants), len(left.left_out)) == (1, 1)
     assert f"left out because of their size: {next(iter(left.left_out))}" in left.text

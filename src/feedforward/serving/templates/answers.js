@@ -101,7 +101,8 @@ function asked(name, sample) { // probabilities, or the value in its own unit
   const chosen = network(name), outputs = logits(chosen, firstSums(chosen, sample));
   if (model.entry.answers === "class") return logProbabilities(chosen, outputs).map(Math.exp);
   const [mean, deviation] = chosen.target, last = chosen.layers.at(-1).activation;
-  return Array.from(outputs, (output) => (last === "sigmoid" ? sigmoid(output) : output) * deviation + mean);
+  const activated = (output) => (last === "sigmoid" ? sigmoid(output / chosen.temperature) : output);
+  return Array.from(outputs, (output) => activated(output) * deviation + mean);
 }
 
 // --- words and pairs: by how much each raises the log odds, if the text is predicted without it

@@ -1,0 +1,281 @@
+"""notebooks/homework.ipynb: solutions pass each check, and each typical mistake gets a hint that fits it."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from scipy import stats
+
+import feedforward as ff
+from feedforward.analysis.run_result import RunResult
+
+NOTEBOOK = Path(__file__).parents[3] / "notebooks" / "homework.ipynb"
+IMPORT = 'os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")\nimport keras\n'
+SOLUTIONS = {
+    "build": IMPORT
+    + """
+def build(columns, hidden, outputs, activation, last):
+    layers = [keras.Input((columns,))]
+    layers += [keras.layers.Dense(units, activation=activation) for units in hidden]
+    return keras.Sequential([*layers, keras.layers.Dense(outputs, activation=last)])
+""",
+    "choices": """
+choices = {
+    "binary": ("sigmoid", "binary_crossentropy"),
+    "multiclass": ("softmax", "categorical_crossentropy"),
+    "multilabel": ("sigmoid", "binary_crossentropy"),
+    "regression": (None, "mse"),
+    "unit_regression": ("sigmoid", "mse"),
+}
+""",
+    "find": """
+def find(curves):
+    losses = curves["val_cross_entropy"]
+    return losses.index(min(losses)) + 1
+""",
+    "compare": """
+import math
+import numpy as np
+from scipy import stats
+
+def compare(one, other):
+    differences = np.subtract(one, other)
+    mean, n = differences.mean(), len(differences)
+    if n < 2:
+        return mean, math.nan, math.nan, "undecided"
+    half = stats.t.ppf(0.975, n - 1) * differences.std(ddof=1) / math.sqrt(n)
+    low, high = mean - half, mean + half
+    return mean, low, high, "lower" if high < 0 else "higher" if low > 0 else "undecided"
+""",
+    "tried": """
+tried = {"a": {"size": "large"}, "b": {"size": "large", "dropout_rate": 0.2}, "c": {"dropout_rate": 0.2}}
+swept = ff.train(ff.homework.with_variants(params, tried), [digits], seeds=range(3))
+losses = {name: [run.metrics["best_val_cross_entropy"] for run in swept if run.variant == name] for name in tried}
+chosen = min(losses, key=lambda name: sum(losses[name]))
+confirming = ff.train(ff.homework.with_variants(params, tried), [digits], ["original", chosen], seeds=range(3, 7))
+""",
+}
+WRONG = {
+    "build": "def build(*_):\n    return keras.Sequential([keras.layers.Dense(16), keras.layers.Dense(1)])\n",
+    "choices": 'choices["regression"] = ("sigmoid", "mse")\n',
+    "find": 'def find(curves):\n    return curves["loss"].index(min(curves["loss"])) + 1\n',
+    "compare": SOLUTIONS["compare"].replace("stats.t.ppf(0.975, n - 1)", "1.96"),
+    "tried": "confirming = swept\n",
+}
+
+
+@pytest.mark.slow
+def test_solutions_pass_and_typical_mistakes_get_their_hints_in_the_notebook() -> None:
+    notebook = nbformat.read(NOTEBOOK, nbformat.NO_CONVERT)
+    checks = [cell for cell in notebook.cells if cell.source.startswith("ff.homework.check_")]
+    gaps = [cell for cell in notebook.cells if cell.cell_type == "code" and "..." in cell.source]
+    assert len(checks) == len(gaps) == len(SOLUTIONS)
+    for cell, solution in zip(gaps, SOLUTIONS.values(), strict=True):
+        cell.source = solution
+    for mistake, check in zip(WRONG.values(), checks, strict=True):
+        notebook.cells += [nbformat.v4.new_code_cell(source) for source in (mistake, check.source)]
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
+    outputs = [output for cell in notebook.cells if "ff.homework.check_" in cell.source for output in cell.outputs]
+    said = [output["data"]["text/plain"] for output in outputs if "data" in output]
+    assert [text[0] for text in said] == ["✓"] * 5 + ["✗"] * 5, said
+    assert "it beats the baseline" in said[4]
+    hints = ("3 Dense layers are expected here", "the target may be any number", "keeps falling", "A factor of 1.96")
+    for text, hint in zip(said[5:], (*hints, "chose the winner and confirms it, too"), strict=True):
+        assert hint in text
+
+
+# --- each mistake --------------------------------------------------------------------------------
+
+
+def hint(outcome: Any) -> str:
+    assert not outcome.solved
+    assert repr(outcome).startswith("✗ ")
+    text: str = outcome.text
+    return text
+
+
+@pytest.mark.slow
+def test_hints_about_networks(tensorflow: None) -> None:
+    import keras
+
+    def build(columns: int, hidden: Any, outputs: int, activation: str, last: str, /, **wrong: Any) -> Any:
+        dense, units = keras.layers.Dense, wrong.get("units", hidden)
+        first = [] if wrong.get("shapeless") else [keras.Input((wrong.get("columns", columns),))]
+        middle = [dense(width, activation=wrong.get("activation", activation)) for width in units]
+        return keras.Sequential([*first, *middle, dense(wrong.get("outputs", outputs), wrong.get("last", last))])
+
+    def said(**wrong: Any) -> str:
+        return hint(ff.homework.check_network(lambda *given: build(*given, **wrong)))
+
+    assert ff.homework.check_network(build).solved
+    assert "take their units from `hidden`" in said(units=(16, 16))
+    assert "3 Dense layers are expected here" in said(units=(5,))
+    assert "as many units as there are outputs" in said(outputs=9)
+    assert "a hidden layer has no activation" in said(activation="linear")
+    assert "activation of a hidden layer is relu" in said(activation="relu")
+    assert "activation of the last layer is sigmoid" in said(last="sigmoid")
+    assert "does not know how many numbers" in said(shapeless=True)
+    assert "expects samples of 10000 numbers" in said(columns=10_000)
+    assert "without a Dense layer" in hint(ff.homework.check_network(lambda *_: keras.Sequential()))
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (..., "Give the function itself"),
+        (lambda *_: None, "returns nothing yet"),
+        (lambda: 1, "raised TypeError"),
+    ],
+    ids=["gap", "nothing", "arguments"],
+)
+def test_hints_about_functions_that_are_not_written(function: Any, said: str) -> None:
+    for check in (ff.homework.check_network, ff.homework.check_overfit_epoch, ff.homework.check_comparison):
+        assert said in hint(check(function))
+
+
+RIGHT = {
+    "binary": ("sigmoid", "binary_crossentropy"),
+    "multiclass": ("softmax", "sparse_categorical_crossentropy"),
+    "multilabel": ("sigmoid", "binary_crossentropy"),
+    "regression": ("linear", "mean_squared_error"),
+    "unit_regression": ("sigmoid", "binary_crossentropy"),
+}
+
+
+@pytest.mark.parametrize(
+    ("task", "choice", "said"),
+    [
+        ("binary", (..., ...), "not chosen yet"),
+        ("binary", ("softmax", "binary_crossentropy"), "with a single output there is only one such value"),
+        ("binary", ("relu", "binary_crossentropy"), "the target lies between 0 and 1"),
+        ("binary", ("sigmoid", "mse"), "grows slowly for a class that is confidently wrong"),
+        ("binary", ("sigmoid", "categorical_crossentropy"), "of which exactly one is right"),
+        ("multiclass", ("sigmoid", "categorical_crossentropy"), "exactly one label"),
+        ("multiclass", (None, "categorical_crossentropy"), "not probabilities of labels"),
+        ("multiclass", ("softmax", "binary_crossentropy"), "as if several labels could be right"),
+        ("multilabel", ("softmax", "binary_crossentropy"), "cannot give a probability near 1 to both"),
+        ("multilabel", ("sigmoid", "categorical_crossentropy"), "of which exactly one is right"),
+        ("regression", ("tanh", "mse"), "between −1 and 1, but the target may be any number"),
+        ("regression", (None, "binary_crossentropy"), "logarithms of outputs that may be negative"),
+        ("unit_regression", (None, "mse"), "the target lies between 0 and 1"),
+        ("unit_regression", ("sigmoid", "log_loss"), "none of the losses"),
+        ("unit_regression", ("logistic", "mse"), "none of the activations"),
+    ],
+)
+def test_hints_about_activations_and_losses(task: str, choice: Any, said: str) -> None:
+    assert ff.homework.check_tasks(RIGHT).solved
+    text = hint(ff.homework.check_tasks(RIGHT | {task: choice}))
+    assert text.startswith(task)
+    assert said in text
+    right = RIGHT[task][0]
+    assert right == choice[0] or right not in text or "none of" in text  # it does not give the answer
+
+
+def test_hints_about_an_incomplete_table() -> None:
+    assert "A dictionary with the keys binary" in hint(ff.homework.check_tasks({"binary": RIGHT["binary"]}))
+
+
+Find = Callable[[dict[str, list[float]]], Any]
+EPOCHS: dict[str, Find] = {
+    "The count starts at 1": lambda curves: curves["val_loss"].index(min(curves["val_loss"])),
+    "keeps falling": lambda curves: len(curves["loss"]),
+    "Accuracy changes only": lambda curves: curves["val_accuracy"].index(max(curves["val_accuracy"])) + 1,
+    "may rise for an epoch": lambda curves: next(
+        (k for k, (one, other) in enumerate(zip(curves["val_loss"], curves["val_loss"][1:]), 1) if other > one),  # noqa: B905
+        len(curves["val_loss"]),
+    ),
+    "one epoch late": lambda curves: curves["val_loss"].index(min(curves["val_loss"])) + 2,
+    "the function says epoch 4": lambda _: 4,
+    "An epoch is a whole number": lambda curves: min(curves["val_loss"]),
+}
+
+
+@pytest.mark.parametrize("said", EPOCHS)
+def test_hints_about_the_overfit_epoch(said: str) -> None:
+    assert said in hint(ff.homework.check_overfit_epoch(EPOCHS[said]))
+    right: Find = lambda curves: curves["val_loss"].index(min(curves["val_loss"])) + 1  # noqa: E731
+    assert ff.homework.check_overfit_epoch(right).solved
+
+
+def compare(one: Any, other: Any, factor: float = 0.975, **wrong: Any) -> tuple[float, float, float, str]:
+    """A solution of the fourth task with a mistake."""
+    differences = [x - y for x, y in zip(one, other, strict=True)]
+    n, mean = len(differences), sum(differences) / len(differences)
+    if n < 2:
+        return mean, math.nan, math.nan, wrong.get("alone", "undecided")
+    spread = math.sqrt(sum((each - mean) ** 2 for each in differences) / (n - wrong.get("ddof", 1)))
+    width = wrong["width"](n) if "width" in wrong else stats.t.ppf(factor, n - 1) / math.sqrt(n)
+    if "unpaired" in wrong:
+        interval = stats.ttest_ind(one, other).confidence_interval(0.95)
+        low, high = interval.low, interval.high
+    else:
+        low, high = mean - width * spread, mean + width * spread
+    verdict = "lower" if high < 0 else "higher" if low > 0 else wrong.get("undecided", "undecided")
+    return wrong.get("mean", mean), low, high, wrong.get("verdict", {}).get(verdict, verdict)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"unpaired": True}, "look at each seed"),
+        ({"width": lambda n: 1.96 / math.sqrt(n)}, "A factor of 1.96"),
+        ({"width": lambda n: stats.t.ppf(0.975, n - 1)}, "about a single seed"),
+        ({"width": lambda n: 1 / math.sqrt(n)}, "one standard error"),
+        ({"ddof": 0}, "one less than the number of values"),
+        ({"factor": 0.95}, "on both sides together"),
+        ({"factor": 0.9}, "For the differences"),
+        ({"mean": -0.5}, "mean difference is expected first"),
+        ({"undecided": "lower"}, "contains both signs, and the verdict is 'lower'"),
+        ({"verdict": {"lower": "higher"}}, "and the verdict is 'higher'"),
+        ({"verdict": {"lower": "better"}}, "The verdict is 'better'"),
+        ({"alone": "higher"}, "a single run of each variant decides nothing"),
+    ],
+)
+def test_hints_about_comparisons(wrong: dict[str, Any], said: str) -> None:
+    assert said in hint(ff.homework.check_comparison(lambda one, other: compare(one, other, **wrong)))
+
+
+def test_hints_about_the_form_of_a_comparison() -> None:
+    assert ff.homework.check_comparison(compare).solved
+    assert "other way round" in hint(ff.homework.check_comparison(lambda one, other: compare(other, one)))
+    assert "(mean, low, high, verdict) is expected" in hint(ff.homework.check_comparison(lambda *_: 0.5))
+
+
+def runs(losses: dict[str, list[float]], first: int = 0) -> list[RunResult]:
+    """Runs with these lowest validation losses, one per seed."""
+    return [
+        RunResult("d", name, seed, "fair", "replica", {}, {"best_val_cross_entropy": loss}, "w")
+        for name, values in losses.items()
+        for seed, loss in enumerate(values, start=first)
+    ]
+
+
+SWEPT = {"original": [0.30, 0.31, 0.32], "a": [0.29, 0.30, 0.31], "b": [0.33, 0.25, 0.35], "c": [0.40, 0.41, 0.42]}
+TRIED: dict[str, dict[str, float]] = {"a": {"l2": 0.001}, "b": {"l2": 0.002}, "c": {"l2": 0.1}}
+NEW = {"original": [0.30, 0.31, 0.33, 0.32], "a": [0.29, 0.30, 0.315, 0.31]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"tried": ...}, "Fill in"),
+        ({"tried": {"a": {}}}, "a sweep needs at least 3"),
+        ({"swept": runs({"original": SWEPT["original"]})}, "There are no runs of a in the sweep"),
+        ({"swept": runs(SWEPT | {"a": [0.3]})}, "ran with different seeds"),
+        ({"swept": runs({name: values[:1] for name, values in SWEPT.items()})}, "with 1 seeds; train at least 3"),
+        ({"chosen": "d"}, "none of the variants that were tried"),
+        ({"chosen": "b"}, "has the best single run"),
+        ({"chosen": "c"}, "does not have the lowest mean"),
+        ({"confirming": runs(NEW)}, "Seed 0 chose the winner and confirms it, too"),
+        ({"confirming": runs({"a": NEW["a"], "original": NEW["a"]}, 3)}, "the interval contains 0"),
+        ({"confirming": runs({"a": NEW["original"], "original": NEW["a"]}, 3)}, "the baseline is better"),
+    ],
+)
+def test_hints_about_sweeps(changes: dict[str, Any], said: str) -> None:
+    answer = {"tried": TRIED, "swept": runs(SWEPT), "chosen": "a", "confirming": runs(NEW, 3)}
+    assert ff.homework.check_sweep(*answer.values()).solved
+    assert said in hint(ff.homework.check_sweep(*(answer | changes).values()))
