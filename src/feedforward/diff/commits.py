@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 DATA = ("data/raw/", "data/collected/", "data/vectorized/")
 TRAINED, COMPARISON = "data/trained/", "reports/comparison/"
 Open = Callable[[], "Registry"]
+T = TypeVar("T")
 
 
 def of_commit(commit: str, name: str, repository: Repository, registry: Open) -> Side:
@@ -81,23 +82,18 @@ class _Recorded:
 
     def figures(self) -> dict[str, Figure]:
         """Means of the report with intervals over seeds; without DVC's cache the headline figures, which git keeps."""
-        text = self._text(f"{COMPARISON}table.csv", "intervals")
-        if text is not None:
-            rows = csv.DictReader(io.StringIO(text))
-            return {
-                f"{row['dataset']} {row['variant']} {row['statistic']}": Figure(
-                    float(row["mean"]), *(float(row[key]) if row[key] else None for key in ("low", "high"))
-                )
-                for row in rows
-            }
+        figures = self._read(f"{COMPARISON}table.csv", "intervals", _figures_of_table)
+        if figures is not None:
+            return figures
         content = self._repository.content(self._commit, f"{COMPARISON}metrics.json") or b"{}"
-        return {key.replace(".", " "): Figure(float(value)) for key, value in _flat(json.loads(content))}
+        try:
+            return {key.replace(".", " "): Figure(float(value)) for key, value in _flat(json.loads(content))}
+        except ValueError:
+            return {}
 
     def verdicts(self) -> dict[str, str]:
         """Claim → outcome."""
-        text = self._text(f"{COMPARISON}verdicts.json", "verdicts")
-        entries = json.loads(text) if text else []
-        return {f"{entry['dataset']}: {entry['claim']['text']}": entry["outcome"] for entry in entries}
+        return self._read(f"{COMPARISON}verdicts.json", "verdicts", _outcomes) or {}
 
     def models(self, registry: Open) -> dict[str, Model]:
         """The final model of each dataset: that of the lowest seed."""
@@ -128,7 +124,7 @@ class _Recorded:
         sides.check_weights(network, run.weights_digest, f"run {logged[0].run_id[:8]}")
         with tempfile.TemporaryDirectory() as temporary:
             folder = self._linked(f"data/vectorized/{name}", Path(temporary) / "vectorized")
-            test, manifest = Split.load(folder / "test"), atomic_files.read_json(folder / "manifest.json")
+            test, manifest = Split.load(folder / "test"), _manifest(folder / "manifest.json")
             dataset = self._dataset(name, Path(temporary))
             kind, target = sides.kind_of(dataset.task), target_of(manifest)
             outputs = sides.ask(network, test.features, kind, target)
@@ -155,12 +151,37 @@ class _Recorded:
             raise DataError(f"predictions: dvc.lock of commit {self._commit[:8]} has no {path}")
         return dvc_outputs.link(self._outputs[path], path, target)
 
-    def _text(self, path: str, missing: str) -> str | None:
-        """The content of an output; None, with a remark, if the cache does not have it."""
+    def _read(self, path: str, title: str, parse: Callable[[str], dict[str, T]]) -> dict[str, T] | None:
+        """The content of an output; None, with a remark, if it is missing or damaged."""
         try:
             if path not in self._outputs:
                 raise DataError(f"{path}: not in dvc.lock; run `dvc repro` and commit dvc.lock")
-            return dvc_outputs.cached(self._outputs[path], path).read_text(encoding="utf-8")
+            return parse(dvc_outputs.cached(self._outputs[path], path).read_text(encoding="utf-8"))
         except DataError as error:
-            self.remarks.append(f"{missing} of commit {self._commit[:8]}: {error}")
-            return None
+            problem = str(error)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            problem = f"{path}: cannot be read ({type(error).__name__}: {error})"
+        self.remarks.append(f"{title} of commit {self._commit[:8]}: {problem}")
+        return None
+
+
+def _figures_of_table(text: str) -> dict[str, Figure]:
+    return {
+        f"{row['dataset']} {row['variant']} {row['statistic']}": Figure(
+            float(row["mean"]), *(float(row[key]) if row[key] else None for key in ("low", "high"))
+        )
+        for row in csv.DictReader(io.StringIO(text))
+    }
+
+
+def _outcomes(text: str) -> dict[str, str]:
+    return {f"{entry['dataset']}: {entry['claim']['text']}": str(entry["outcome"]) for entry in json.loads(text)}
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest: dict[str, Any] = atomic_files.read_json(path)
+        target_of(manifest)
+        return manifest
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path.name}: cannot be read ({error}); run `dvc repro vectorize`") from None

@@ -1,0 +1,90 @@
+"""What a commit recorded, when outputs are missing, damaged or hostile."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from git_repositories import commit
+from small_data import values, write_params
+
+from feedforward.core.errors import DataError, ParamsError
+from feedforward.diff import commits, dvc_outputs
+from feedforward.diff.repository import Repository
+from feedforward.diff.sides import Figure, Side
+
+TABLE = "dataset,variant,statistic,n,mean,low,high\nnotes,original,best_epoch,5,4.4,3.3,5.5\nnotes,l2,rise,1,0.1,,\n"
+VERDICTS = json.dumps([{"dataset": "notes", "claim": {"text": "l2 helps"}, "outcome": "undecided"}])
+NAMES = ("table.csv", "verdicts.json")
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with a cache of DVC."""
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".gitignore").write_text("/.dvc/cache\n")
+    write_params(tmp_path / "params.yaml", values())
+    monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
+    return tmp_path
+
+
+def keep(root: Path, content: str, folder: bool = False) -> str:
+    """Write `content` to the cache; returns its digest."""
+    digest = hashlib.md5(content.encode(), usedforsecurity=False).hexdigest() + (".dir" if folder else "")
+    path = root / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    return digest
+
+
+def recorded(root: Path, **outputs: str) -> Side:
+    """The side of a new commit whose dvc.lock names these digests, by file of the report."""
+    lines = [f"    - {{path: reports/comparison/{name}, md5: {digest}}}" for name, digest in outputs.items()]
+    (root / "dvc.lock").write_text("\n".join(["schema: '2.0'", "stages:", "  compare:", "    outs:", *lines, ""]))
+    made, repository = commit(root, "results"), Repository(root)
+
+    def no_store() -> None:
+        raise AssertionError("the store is not needed")
+
+    return commits.of_commit(made, "HEAD", repository, no_store)  # type: ignore[arg-type]
+
+
+def test_figures_verdicts_and_parameters_are_those_of_the_commit(root: Path) -> None:
+    contents = dict(zip(NAMES, (keep(root, TABLE), keep(root, VERDICTS)), strict=True))
+    side = recorded(root, **contents)
+    assert side.figures == {"notes original best_epoch": Figure(4.4, 3.3, 5.5), "notes l2 rise": Figure(0.1)}
+    assert side.verdicts == {"notes: l2 helps": "undecided"}
+    assert side.params["datasets.notes.training.epochs"] == "3"
+    assert side.remarks == ()
+
+
+@pytest.mark.parametrize("content", ["", "no json", "[]]", '[{"dataset": 1}]', "a,b\n1,2\n", "\0" * 50])
+def test_damaged_outputs_are_remarked_in_one_line(root: Path, content: str) -> None:
+    side = recorded(root, **dict.fromkeys(NAMES, keep(root, content)))
+    assert all(len(line.splitlines()) == 1 for line in side.remarks)
+    assert not side.verdicts
+    assert any(line.startswith("verdicts of commit") for line in side.remarks)
+
+
+def test_a_damaged_lock_is_one_line(root: Path) -> None:
+    (root / "dvc.lock").write_text("stages: [")
+    made = commit(root, "damaged")
+    with pytest.raises(ParamsError, match=r"dvc.lock of commit .* is not valid YAML"):
+        dvc_outputs.yaml_of(Repository(root), made, "dvc.lock")
+    for lock in ({"stages": None}, {"stages": {"a": None}}, {"stages": {"a": {"outs": ["x"]}}}, {}):
+        assert dvc_outputs.digests(lock) == {}
+
+
+@pytest.mark.parametrize("name", ["../outside", "/outside", "", "a/../../outside"])
+def test_a_list_of_files_cannot_leave_its_folder(root: Path, tmp_path: Path, name: str) -> None:
+    listed = json.dumps([{"relpath": name, "md5": keep(root, "x")}])
+    with pytest.raises(DataError, match="its list in DVC's cache is damaged"):
+        dvc_outputs.link(keep(root, listed, folder=True), "data/raw/notes", tmp_path / "inside" / "target")
+    assert not (tmp_path / "inside").exists()
+
+
+def test_a_folder_is_shown_by_links(root: Path, tmp_path: Path) -> None:
+    listed = json.dumps([{"relpath": "train/a.txt", "md5": keep(root, "a")}, {"relpath": "b", "md5": keep(root, "b")}])
+    target = dvc_outputs.link(keep(root, listed, folder=True), "data/raw/notes", tmp_path / "shown")
+    assert (target / "train" / "a.txt").read_text() == "a"
+    assert (target / "b").is_symlink()
