@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feedforward.config.schema import Dataset, Params
-from feedforward.core import paths
+from feedforward.core import atomic_files, paths
 from feedforward.core.errors import DataError, ParamsError
 from feedforward.data import manifest as manifest_file
 from feedforward.data import validation_split
@@ -16,7 +16,7 @@ from feedforward.data.readers.encoders import Encoder
 from feedforward.data.sources import download
 from feedforward.experiments import plan
 from feedforward.models import keras_archive, network_files
-from feedforward.promotion import audit_log, bundle, champion, signatures, temperature
+from feedforward.promotion import audit_log, bundle, champion, signatures
 from feedforward.promotion.bundle import Description
 from feedforward.tracking import LoggedRun, model_version, model_versions
 from feedforward.tracking.model_version import Version
@@ -70,8 +70,12 @@ def _planned(params: Params, name: str, run: LoggedRun) -> Mapping[str, Any] | N
     return next((member.parameters for pack in packs if pack.role == role for member in pack.members), None)
 
 
-def register(params: Params, name: str, run: LoggedRun, registry: "Registry") -> Version:
+def register(
+    params: Params, name: str, run: LoggedRun, registry: "Registry", calibrated: Mapping[str, float]
+) -> Version:
     """The version of the run, registered if it is new: the network, and beside it a replica of each variant.
+
+    calibrated: the figures of `temperature.of_final`.
 
     Raises:
         DataError: the logged model is not the one that the run recorded.
@@ -79,7 +83,7 @@ def register(params: Params, name: str, run: LoggedRun, registry: "Registry") ->
     dataset = params.datasets[name]
     with tempfile.TemporaryDirectory() as temporary:
         folder, encoder = Path(temporary), encoder_of(name, dataset)
-        fitted = fitted_temperature(params, name, run, registry)
+        fitted = calibrated.get("temperature", 1.0)
         digest = package(name, dataset, run, registry, encoder, folder / model_version.SERVED, fitted)
         for version in registry.versions(name, run.run_id):
             if version.tags.get(model_version.DIGEST) == digest and not _must_be_signed(version):
@@ -87,10 +91,11 @@ def register(params: Params, name: str, run: LoggedRun, registry: "Registry") ->
         folders, digests = {model_version.SERVED: folder / model_version.SERVED}, {}
         for variant, replica in replicas(params, name, run, registry).items():
             target = folders[f"variants/{variant}"] = folder / "variants" / variant
-            own = temperature.of_replica(replica, registry)
+            own = temperature_of(replica, registry)
             digests[variant] = package(name, dataset, replica, registry, encoder, target, own, keras=False)
         tags = {key: run.tags[key] for key in ("variant", "seed", "protocol", "data_digest", "weights_digest")}
-        tags |= {model_version.DIGEST: digest, "title": dataset.title, "temperature": f"{fitted:.4f}"}
+        tags |= {model_version.DIGEST: digest, "title": dataset.title}
+        tags |= {model_version.CALIBRATION: atomic_files.canonical_json(calibrated)} if calibrated else {}
         tags["variants"] = json.dumps(digests)  # in the order of params.yaml
         return registry.register(name, run.run_id, folders, tags)
 
@@ -168,15 +173,16 @@ def holdout_seeds(params: Params, seed: int) -> list[int]:
     return [seed, *others][: params.promotion.holdout_models]
 
 
-def fitted_temperature(params: Params, name: str, run: LoggedRun, registry: "Registry") -> float:
-    """The temperature for a final run: that of the replicas of its variant after as many epochs, with the seeds of its
-    holdout models, so that further seeds do not change it.
+def temperature_of(replica: LoggedRun, registry: "Registry") -> float:
+    """The temperature for the weights that the replica kept: after its last epoch, or its best with early stopping.
+
+    Training fits it after each epoch on validation samples; 1 if it did not, as for a value.
     """
-    runs = registry.find_runs(name, role="replica", variant=run.tags["variant"], protocol=run.tags["protocol"])
-    current = [replica for replica in reversed(runs) if outdated(params, name, replica) is None]
-    by_seed = {int(replica.tags["seed"]): replica for replica in current}  # the latest of each seed
-    seeds = holdout_seeds(params, int(run.tags["seed"]))
-    return temperature.after([by_seed[seed] for seed in seeds if seed in by_seed], int(run.params["epochs"]), registry)
+    curve = registry.curve(replica, "calibration/temperature")
+    if "early_stopping_patience" in replica.params and curve:
+        losses = registry.curve(replica, "val_cross_entropy")
+        return curve[losses.index(min(losses))]
+    return curve[-1] if curve else 1.0
 
 
 def replicas(params: Params, name: str, run: LoggedRun, registry: "Registry") -> dict[str, LoggedRun]:

@@ -49,7 +49,7 @@ def evaluate(params: Params, name: str, run: LoggedRun, version: Version, regist
         return version
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        figures = _in_process("evaluate", name, version, folder)
+        figures = _in_process("evaluate", version.name, name, version.number, folder)
         seeds = candidate.holdout_seeds(params, int(run.tags["seed"]))
         digests = [[seed, atomic_files.file_digest(folder / str(seed) / bundle.MANIFEST)] for seed in seeds]
         for seed in seeds:
@@ -70,13 +70,23 @@ def verify(name: str, version: Version) -> None:
         EvaluationFailed: the process ended without a result, or the registry did not answer.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        _in_process("verify", name, version, Path(temporary))
+        _in_process("verify", version.name, name, version.number, Path(temporary))
 
 
-def _in_process(action: str, name: str, version: Version, target: Path) -> dict[str, Any]:
-    """The figures of the version; raises as `evaluate` does."""
+def calibrate(name: str, seed: int) -> dict[str, float]:
+    """The temperature for the final model of that seed, and its evidence; see `evaluation_process.calibrate`.
+
+    Raises:
+        DataError: a loss is not finite. EvaluationFailed: the process ended without a result.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        return _in_process("calibrate", f"{name} seed {seed}", name, seed, Path(temporary))
+
+
+def _in_process(action: str, title: str, name: str, number: int, target: Path) -> dict[str, Any]:
+    """The figures of an action of evaluation_process; raises as `evaluate` does. title: for messages."""
     module = evaluation_process.__name__
-    command = [sys.executable, "-I", "-m", module, action, name, str(version.number), str(target)]
+    command = [sys.executable, "-I", "-m", module, action, name, str(number), str(target)]
     environment = os.environ | {"FEEDFORWARD_ROOT": str(paths.root()), "FEEDFORWARD_STORE": str(paths.store())}
     remedy = "run the command again"
     try:
@@ -84,17 +94,17 @@ def _in_process(action: str, name: str, version: Version, target: Path) -> dict[
             command, env=environment, timeout=TIMEOUT, capture_output=True, text=True, errors="replace", check=False
         )
     except subprocess.TimeoutExpired:
-        raise EvaluationFailed(f"{version.name}: its evaluation took longer than {TIMEOUT:.0f} s; {remedy}") from None
+        raise EvaluationFailed(f"{title}: its evaluation took longer than {TIMEOUT:.0f} s; {remedy}") from None
     result: dict[str, Any] = {}
     with contextlib.suppress(OSError, ValueError):
         result = atomic_files.read_json(target / evaluation_process.RESULT)
     if not result:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1][:300]
         raise EvaluationFailed(
-            f"{version.name}: its evaluation ended with code {done.returncode} and no result ({last}); {remedy}"
+            f"{title}: its evaluation ended with code {done.returncode} and no result ({last}); {remedy}"
         )
     if result["failed"]:
-        raise EvaluationFailed(f"{version.name}: its evaluation failed ({result['failed']}); {remedy}")
+        raise EvaluationFailed(f"{title}: its evaluation failed ({result['failed']}); {remedy}")
     if result["refused"]:
         raise DataError(result["refused"])
     return dict(result["figures"])

@@ -1,6 +1,7 @@
 """The evaluation of a challenger in a process of its own: load it, probe it, and train its holdout models.
 
     python -I -m feedforward.promotion.evaluation_process evaluate|verify DATASET VERSION FOLDER
+    python -I -m feedforward.promotion.evaluation_process calibrate DATASET SEED FOLDER
 
 The final model was trained on the validation samples too, so its answers on them prove nothing. Its holdout model was
 trained in the same way, but with the validation split held out. The replicas of the experiment are no substitute: they
@@ -27,7 +28,7 @@ from feedforward.data.readers import encoders
 from feedforward.data.splits import Features, MultiHot, Split, Subset
 from feedforward.experiments import runner
 from feedforward.models import calibration, keras_archive, metrics, network_files
-from feedforward.models.numpy_network import Network
+from feedforward.models.numpy_network import Array, Network
 from feedforward.promotion import bundle, candidate, compatibility
 from feedforward.promotion.bundle import Servable
 from feedforward.tracking import model_version, model_versions
@@ -35,6 +36,8 @@ from feedforward.tracking.model_version import Version
 
 PROBES = 64  # samples that Keras predicts too
 TIMED_SAMPLES = 300  # predicted one at a time
+CALIBRATION = 3  # stream of random numbers that draws the samples of a temperature; validation_split uses 0 to 2
+ENOUGH, MOST_PARTS = 5000, 3  # held-out samples that a temperature is fitted on, and most models trained for them
 TOLERANCE = 1e-5  # largest accepted difference between Keras and the NumPy forward pass, of a probability
 RESULT = "evaluation.json"  # {"figures": {name: value}, "refused": reason or "", "failed": reason or ""}
 
@@ -50,12 +53,36 @@ def evaluate(params: Params, name: str, number: int, target: Path) -> dict[str, 
     validation = held_out.copied()
     figures = {"probe_difference": probe(uncalibrated(served), model, validation.features)}
     figures |= measure(served, validation)
-    seeds = candidate.holdout_seeds(params, served.description.seed)
-    models = [train_holdout_model(served, params, training, seed, target / str(seed)) for seed in seeds]
-    return figures | calibration_errors(models[0], validation)
+    for seed in candidate.holdout_seeds(params, served.description.seed):
+        train_holdout_model(served, params, training, validation, seed, target / str(seed))
+    return figures
 
 
-def verify(params: Params, name: str, number: int) -> dict[str, float]:
+def calibrate(params: Params, name: str, seed: int, _target: Path) -> dict[str, float]:
+    """The temperature for the final model of a seed, with its evidence over `samples` that were held out: `ece` and
+    `scaled_ece` (models.calibration), `cross_entropy` and `scaled_cross_entropy`.
+
+    The final model is trained again without a tenth of the samples, which the temperature is fitted on; where a tenth
+    has fewer than ENOUGH samples, up to MOST_PARTS times, without another tenth each time.
+
+    Raises:
+        DataError: a loss is not finite.
+    """
+    every = held_out_predictions(params, name, seed)
+    measured = calibration.measure(*every)
+    wide, classes, _ = calibration.as_classes(*every)
+    likelihoods = calibration.log_probabilities(wide)
+    return {
+        "temperature": measured.temperature,
+        "ece": measured.ece,
+        "scaled_ece": measured.scaled_ece,
+        "cross_entropy": float(-likelihoods[np.arange(len(classes)), classes].mean()),
+        "scaled_cross_entropy": measured.refinement,
+        "samples": float(len(every[1])),
+    }
+
+
+def verify(params: Params, name: str, number: int, _target: Path) -> dict[str, float]:
     """Verify and probe a registered version that may have been trained on older data of the dataset.
 
     Raises:
@@ -70,6 +97,28 @@ def verify(params: Params, name: str, number: int) -> dict[str, float]:
         _rows(features, 0, min(PROBES, len(features))), candidate.encoder_of(name, dataset), served.encoder
     )
     return {"probe_difference": probe(uncalibrated(served), model, rows)}
+
+
+def held_out_predictions(params: Params, name: str, seed: int) -> tuple[Array, npt.NDArray[np.generic]]:
+    """Logits and labels of samples that the final model's recipe was trained without; see `calibrate`."""
+    from feedforward.experiments import training_run
+    from feedforward.training import trainer
+
+    dataset, whole = params.dataset(name), Split.load(paths.vectorized(name) / "train")
+    variant = dataset.training.final.variant
+    order = validation_split.generator(seed, CALIBRATION).permutation(len(whole))
+    size = max(1, len(whole) // 10)
+    runner.prepare(1)
+    logits, labels = [], []
+    for part in range(min(MOST_PARTS, -(-ENOUGH // size))):
+        held_out = np.zeros(len(whole), bool)
+        held_out[order[part * size : (part + 1) * size]] = True
+        training = validation_split.share(Subset(whole, np.flatnonzero(~held_out)), dataset, seed)
+        trained = training_run.train_final(dataset, {variant: params.variant(variant)}, training, seed)
+        samples = Subset(whole, np.flatnonzero(held_out)).copied()
+        logits.append(trainer.as_arrays(trained.model).logits(samples.features))
+        labels.append(np.asarray(samples.labels))
+    return np.concatenate(logits), np.concatenate(labels)
 
 
 def _load(name: str, number: int) -> tuple[Version, Servable, bytes]:
@@ -153,24 +202,23 @@ def losses_and_hits(
     return metrics.losses(network, logits, split.labels), metrics.hits(network, logits, split.labels)
 
 
-def calibration_errors(network: Network, validation: Split) -> dict[str, float]:
-    """Expected calibration error of a holdout model, with and without its temperature; empty if it predicts a value."""
-    if metrics.is_value(validation.labels):
-        return {}
-    logits = network.logits(validation.features)
-    tempered = calibration.measure(network.tempered(logits), validation.labels)
-    plain = calibration.measure(logits, validation.labels)
-    return {"calibration_error": tempered.ece, "uncalibrated_error": plain.ece}
+def train_holdout_model(
+    served: Servable, params: Params, training: Subset, validation: Split, seed: int, target: Path
+) -> None:
+    """Train the final model of that seed again, on the training split alone; write it to `target` as a servable.
 
-
-def train_holdout_model(served: Servable, params: Params, training: Subset, seed: int, target: Path) -> Network:
-    """Train the final model of that seed again, on the training split alone; write it to `target` as a servable."""
+    Its temperature is fitted on the validation samples: one number, which flatters its loss by 1 / (2 samples) nats. It
+    is not that of the final model, which learned from more samples and is overconfident to another degree.
+    """
     from feedforward.experiments import training_run
     from feedforward.training import trainer
 
     description = served.description
     dataset, variant = params.dataset(description.dataset), {description.variant: params.variant(description.variant)}
     trained = training_run.train_final(dataset, variant, training, seed)
+    network, fitted = trainer.as_arrays(trained.model), 1.0
+    if not metrics.is_value(validation.labels):
+        fitted = calibration.measure(network.logits(validation.features), validation.labels).temperature
     description = dataclasses.replace(
         description,
         seed=seed,
@@ -178,10 +226,9 @@ def train_holdout_model(served: Servable, params: Params, training: Subset, seed
         weights_digest=trained.weights_digest,
         run_id="",
         fingerprint="",
+        temperature=fitted,
     )
-    network = trainer.as_arrays(trained.model)
     bundle.write(target, network_files.to_files(network), description, served.encoder)
-    return dataclasses.replace(network, temperature=description.temperature)
 
 
 def _rows(features: Features, start: int, stop: int) -> Features:
@@ -192,17 +239,17 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:300]}"
 
 
+ACTIONS = {"evaluate": evaluate, "verify": verify, "calibrate": calibrate}
+
+
 def main(action: str, name: str, number: str, target: str) -> int:
-    """Evaluate or verify, and write RESULT to the folder `target`."""
+    """Do one of ACTIONS, and write RESULT to the folder `target`. number: of a version; for `calibrate`, a seed."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     folder = Path(target)
     result: dict[str, Any] = {"figures": {}, "refused": "", "failed": ""}
     try:
         params = load_params()
-        if action == "evaluate":
-            result["figures"] = evaluate(params, name, int(number), folder)
-        else:
-            result["figures"] = verify(params, name, int(number))
+        result["figures"] = ACTIONS[action](params, name, int(number), folder)
     except (TrackingError, OSError, MemoryError) as error:  # says nothing about the model
         result["failed"] = _reason(error)
     except FeedforwardError as error:

@@ -34,8 +34,10 @@ LIMITS = {
 }
 
 ERRORS = {
-    "calibration_error": "expected calibration error",
-    "uncalibrated_error": "expected calibration error without temperature",
+    "scaled_cross_entropy": "cross-entropy of calibrated probabilities",
+    "cross_entropy": "cross-entropy without temperature",
+    "scaled_ece": "expected calibration error",
+    "ece": "expected calibration error without temperature",
 }
 
 
@@ -43,9 +45,9 @@ ERRORS = {
 class Facts:
     """The content of a card. takes: `text`, `image` or `row`.
 
-    test_metrics: of the recipe's final runs, one mapping per seed. losses: mean validation cross-entropy of each
-    holdout model, that of the model's own seed first. accuracy, r2: of the first holdout model, None if not defined for
-    the task. samples: in the validation split.
+    test_metrics: of the recipe's final runs, one mapping per seed. calibration: temperature.of_final. losses: mean
+    validation cross-entropy of each holdout model, that of the model's own seed first. accuracy, r2: of the first
+    holdout model, None if not defined for the task. samples: in the validation split.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Facts:
     test_metrics: Sequence[Mapping[str, float]]
     own_test_metrics: Mapping[str, float]
     figures: Mapping[str, float]
+    calibration: Mapping[str, float]
     losses: Sequence[float]
     accuracy: float | None
     r2: float | None
@@ -111,8 +114,9 @@ def _validation_figures(facts: Facts) -> list[tuple[str, ...]]:
         interval = _interval(*wilson(facts.accuracy, facts.samples)) if _is_class(facts) else ""
         rows.append(("validation accuracy", f"{facts.accuracy:.4f}", interval, source))
     for name, title in ERRORS.items():
-        if name in facts.figures:
-            rows.append((title, f"{facts.figures[name]:.4f}", "", source))
+        if name in facts.calibration:
+            others = f"same recipe without a tenth of the samples, {facts.calibration['samples']:.0f} held out"
+            rows.append((title, f"{facts.calibration[name]:.4f}", "", others))
     if facts.r2 is not None:
         rows.append(("validation R²", f"{facts.r2:.4f}", "", source))
     for label, accuracy in zip(facts.description.labels, facts.decision.class_accuracy, strict=False):
@@ -176,11 +180,11 @@ def _calibration(description: Description) -> list[str]:
     if description.row.answers == "value":
         return []
     if description.temperature == 1:
-        return ["Probabilities are those of the network and were not calibrated: its replicas recorded no temperature."]
+        return ["Probabilities are those of the network and were not calibrated."]
     return [
-        f"Probabilities are calibrated: logits are divided by the temperature {description.temperature:.4f}, which was"
-        " fitted on validation samples of replicas, never on test samples. No prediction changes by it. `model.keras`"
-        " does not apply it. The test metrics above are those of the network without it."
+        f"Probabilities are calibrated: logits are divided by the temperature {description.temperature:.4f}, fitted on"
+        " training samples that the same recipe was trained without, never on test samples. No prediction changes by"
+        " it. `model.keras` does not apply it. The test metrics above are those of the network without it."
     ]
 
 

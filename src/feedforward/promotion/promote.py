@@ -19,7 +19,7 @@ from feedforward.core.errors import DataError, FeedforwardError
 from feedforward.data import manifest as manifest_file
 from feedforward.data import validation_split
 from feedforward.data.splits import Split
-from feedforward.promotion import audit_log, bundle, compatibility, evaluation, model_card, shadow_evidence
+from feedforward.promotion import audit_log, bundle, compatibility, evaluation, model_card, shadow_evidence, temperature
 from feedforward.promotion import candidate as candidates
 from feedforward.promotion import champion as champions
 from feedforward.promotion.evaluation import EvaluationFailed
@@ -68,7 +68,8 @@ def promote(params: Params, name: str, run_id: str | None = None, say: Say = sil
     registry = Registry()
     with champions.exclusive(name):
         run = candidates.choose(params, name, registry, run_id)
-        version = candidates.register(params, name, run, registry)
+        calibrated = temperature.of_final(params, name, run, registry)
+        version = candidates.register(params, name, run, registry, calibrated)
         if version.tags.get(champions.DECISION) == audit_log.ROLLED_BACK:
             return rolled_back(name, version, registry)
         atomic_files.crash_point("promote.before_alias")
@@ -204,6 +205,7 @@ def _add_card(
         test_metrics=candidates.final_metrics(params, name, run, registry),
         own_test_metrics={key: value for key, value in sorted(run.metrics.items()) if key.startswith("test_")},
         figures=json.loads(version.tags[model_version.FIGURES]),
+        calibration=json.loads(version.tags.get(model_version.CALIBRATION, "{}")),
         losses=[float(mean) for mean in losses.mean(axis=1)],
         accuracy=float(hits.mean()) if hits.size else None,
         r2=candidate.evidence.r2,

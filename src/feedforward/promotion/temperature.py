@@ -1,33 +1,33 @@
-"""The temperature that a served network's logits are divided by, from the curves of replicas.
+"""The temperature that a served final model's logits are divided by.
 
-Training fits it after each epoch on validation samples, which the replica did not learn from (models.calibration); the
-final model, which learned from all samples, has none of its own. The test split is not used.
+A final model learns from all training samples, so none of them shows how overconfident it is; a replica learns from
+fewer samples and is overconfident to another degree. So the same recipe is trained again without a tenth of the
+samples, and the temperature is fitted on these. The test split is not used.
 """
 
-import statistics
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from feedforward.tracking import LoggedRun
+from feedforward.config.schema import Params
+from feedforward.config.tasks import TASKS
+from feedforward.promotion import evaluation
+from feedforward.tracking import LoggedRun, model_version
 
 if TYPE_CHECKING:
     from feedforward.tracking.registry import Registry
 
-CURVE = "calibration/temperature"
 
+def of_final(params: Params, name: str, run: LoggedRun, registry: "Registry") -> Mapping[str, float]:
+    """The figures of `evaluation_process.calibrate` for a final run; those of an earlier version of the run if there is
+    one, so that the run gives the same version again. Empty if it predicts a value.
 
-def after(replicas: Sequence[LoggedRun], epoch: int, registry: "Registry") -> float:
-    """The median temperature of the replicas after that epoch; 1 if none of them recorded it (a regression).
-
-    A median, because the temperature of a replica that never learned is arbitrary.
+    Raises:
+        DataError: a loss is not finite. EvaluationFailed: the process could not be finished.
     """
-    curves = [registry.curve(replica, CURVE) for replica in replicas]
-    recorded = [curve[epoch - 1] for curve in curves if len(curve) >= epoch]
-    return statistics.median(recorded) if recorded else 1.0
-
-
-def of_replica(replica: LoggedRun, registry: "Registry") -> float:
-    """The temperature for the weights that the replica kept: after its last epoch, or its best with early stopping."""
-    losses = registry.curve(replica, "val_cross_entropy")
-    kept = losses.index(min(losses)) + 1 if "early_stopping_patience" in replica.params and losses else len(losses)
-    return after([replica], kept, registry) if kept else 1.0
+    if TASKS[params.dataset(name).task].answers == "value":
+        return {}
+    for version in registry.versions(name, run.run_id):
+        if model_version.CALIBRATION in version.tags:
+            return dict(json.loads(version.tags[model_version.CALIBRATION]))
+    return evaluation.calibrate(name, int(run.tags["seed"]))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 CHAMPION, CHALLENGER = "champion", "challenger"
 SERVED = "served"  # folder of a version with the files that are served
 DIGEST = "digest"  # tag: SHA-256 of that folder's manifest
+CALIBRATION = "calibration"  # tag: temperature of the served network and its evidence, JSON
 FIGURES = "evaluation"  # tag: figures of the evaluation, JSON
 HOLDOUT_MODELS = "holdout_models"  # folder; and tag: [[seed, SHA-256 of the manifest], …], the model's own seed first
 

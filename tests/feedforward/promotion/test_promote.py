@@ -1,5 +1,6 @@
 """Promotion with real parts: a store, a registry, a log, an evaluation in a separate process."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -15,8 +16,8 @@ import numpy as np
 import pytest
 import registered
 from registered import NAME
+from small_data import TRAIN, values, write_params
 from small_data import params as small_params
-from small_data import values, write_params
 
 from feedforward.config.schema import Params, Variant, load_params
 from feedforward.core import append_only_log, paths
@@ -94,12 +95,12 @@ def test_a_trained_run_becomes_champion_and_the_same_run_changes_nothing(
     card = (model_versions.folder(current, "card") / "card.md").read_text()
     assert current.tags["weights_digest"] in card
     served = bundle.read(model_versions.folder(current, "served"), current.tags["digest"])
-    fitted = [
-        Registry().curve(run, "calibration/temperature")[1]
-        for run in Registry().find_runs(NAME, role="replica", variant="original")
-    ]
-    assert served.network.temperature == np.median(fitted)
-    assert {model.network.temperature for model in models} == {served.network.temperature}
+    calibrated = json.loads(current.tags["calibration"])
+    assert served.network.temperature == calibrated["temperature"]
+    assert calibrated["samples"] == 3 * (TRAIN // 10)
+    plain = dataclasses.replace(served.network, temperature=1.0)
+    rows = Split.load(paths.vectorized(NAME) / "test").features
+    np.testing.assert_array_equal(plain.probabilities(rows).argmax(1), served.ask(rows).argmax(1))
     assert f"divided by the temperature {served.network.temperature:.4f}" in card
     assert "| expected calibration error without temperature | " in card
     assert "**Promoted**: it meets all acceptance criteria" in card
