@@ -18,6 +18,7 @@ from feedforward.core import atomic_files, paths
 from feedforward.core.errors import DataError, FeedforwardError
 from feedforward.data import manifest as manifest_file
 from feedforward.data import validation_split
+from feedforward.data.readers import encoders
 from feedforward.data.splits import Split
 from feedforward.promotion import audit_log, bundle, compatibility, evaluation, model_card, shadow_evidence, temperature
 from feedforward.promotion import candidate as candidates
@@ -179,6 +180,8 @@ def _evidence_of_champion(
         )
         if problem := compatibility.mismatch(served, params.datasets[name]):
             return None, f"{champion.name} is not a champion of this dataset: {problem}"
+        if encoders.lacks_pairs(reference.encoder, served.encoder):
+            return None, f"{champion.name} reads pairs of words, which the data no longer have: it cannot be compared"
         return evaluation.evidence(evaluation.holdout_models(champion), reference, validation), ""
     except DataError as error:
         return None, f"the previous champion can no longer be served: {error}"

@@ -53,7 +53,8 @@ def chart(marks: Sequence[Mark], title: str, decimals: int, wide: bool) -> Marku
 
 def _is_far(mark: Mark, rows: Sequence[Mark]) -> bool:
     """Whether a baseline is so far from the other values that it would leave no room for their differences."""
-    core = [other.value for other in rows if other.kind != "baseline"] or [other.value for other in rows]
+    core = [other.value for other in rows if other.kind != "baseline"]
+    core = core if len(core) > 1 else [other.value for other in rows]
     reach = FAR * max(max(core) - min(core), 1e-9)
     return mark.kind == "baseline" and not min(core) - reach <= mark.value <= max(core) + reach
 

@@ -84,6 +84,11 @@ def test_results_above_the_ceiling_are_flagged_on_the_page(params: Params) -> No
         )
 
 
+def test_without_published_results_all_values_are_drawn() -> None:
+    marks = [Mark("ours", "variant", 0.98, None, None), Mark("constant", "baseline", 0.1, 0.09, 0.11)]
+    assert scale_chart.chart(marks, "test accuracy", 3, wide=True).count("<circle") == 2
+
+
 def test_a_baseline_that_would_squeeze_the_others_is_named_at_the_edge() -> None:
     marks = [
         Mark("ours", "variant", 0.98, 0.979, 0.981),

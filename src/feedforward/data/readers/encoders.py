@@ -120,6 +120,13 @@ def load(settings: Mapping[str, Any], files: Mapping[str, bytes]) -> Encoder:
         raise DataError(f"the model's preprocessing cannot be read ({error}); promote it again") from None
 
 
+def lacks_pairs(made_by: Encoder, wanted: Encoder) -> bool:
+    """Whether features of one encoder lack the pairs of words that another has learned from."""
+    if not (isinstance(made_by, TextEncoder) and isinstance(wanted, TextEncoder)):
+        return False
+    return wanted.vocabulary.pairs is not None and made_by.vocabulary.pairs is None
+
+
 def translate(features: Features, made_by: Encoder, wanted: Encoder) -> Features:
     """Convert features of one encoder to what another would have made from the same samples.
 

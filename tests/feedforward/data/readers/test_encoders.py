@@ -178,6 +178,8 @@ def test_pairs_are_encoded_for_one_text_as_for_many_and_travel_with_the_encoder(
     assert isinstance(alone, MultiHot)
     np.testing.assert_array_equal(alone.indices, together.indices)
     words_alone = TextEncoder(tokenizer.Vocabulary(("the", "film", "not"), 9))
+    assert encoders.lacks_pairs(words_alone, made)
+    assert not encoders.lacks_pairs(made, words_alone)
     np.testing.assert_array_equal(
         encoders.translate(together, made, words_alone).indices,  # type: ignore[union-attr]
         words_alone.encode([text]).indices,
