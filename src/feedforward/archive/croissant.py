@@ -52,7 +52,7 @@ CONTEXT = {
     "subField": "cr:subField",
     "transform": "cr:transform",
 }
-PARQUET = "application/vnd.apache.parquet"
+PARQUET = "application/x-parquet"  # as Croissant names it
 FORMATS = {
     ".csv": "text/csv",
     ".tsv": "text/tab-separated-values",

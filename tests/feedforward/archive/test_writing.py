@@ -12,6 +12,7 @@ from rocrate.rocrate import ROCrate
 from feedforward.archive import writing
 from feedforward.config.schema import load_params
 from feedforward.core.errors import DataError
+from feedforward.data import archive_members
 
 VALIDATOR = shutil.which("rocrate-validator")
 
@@ -85,6 +86,18 @@ def test_roc_validator_finds_no_violation_of_the_profile(unpacked: Path) -> None
     options = ["--no-paging", "--requirement-severity", "required", "--profile-identifier", "workflow-run-crate-0.5"]
     done = subprocess.run([VALIDATOR, "-y", "validate", *options, unpacked], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_mlcroissant_reads_texts_beside_the_raw_files(workspace: Path) -> None:
+    folder, texts = workspace / "data" / "raw" / "notes", {"test/sad/1.txt": b"word1", "train/glad/2.txt": b"word2"}
+    folder.mkdir(parents=True)
+    with (folder / "texts.parquet").open("wb") as file:
+        archive_members.write(list(texts), [5, 5], texts.__getitem__, file)
+    described = writing.collect(load_params())["data/raw/notes/croissant.json"]
+    (folder / "croissant.json").write_bytes(described)
+    records = list(mlcroissant.Dataset(str(folder / "croissant.json")).records("samples"))
+    assert [record["samples/path"] for record in records] == [name.encode() for name in texts]
+    assert [record["samples/content"] for record in records] == list(texts.values())
 
 
 @pytest.mark.parametrize("name", ["notes", "tones"])

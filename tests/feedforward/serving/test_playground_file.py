@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import networks
 import numpy as np
 import pytest
 import registered
@@ -19,9 +20,17 @@ from shell import Shell
 import feedforward as ff
 from feedforward.config.schema import Params
 from feedforward.data.readers import cells
+from feedforward.data.readers.columns import Columns
+from feedforward.data.readers.encoders import Encoder
+from feedforward.data.readers.image_encoder import ScaledEncoder
+from feedforward.data.readers.image_preprocessing import ImageGeometry
+from feedforward.data.readers.row_encoder import RowEncoder
 from feedforward.models import browser_network
-from feedforward.models.numpy_network import ACTIVATIONS
+from feedforward.models.numpy_network import ACTIVATIONS, Network
+from feedforward.promotion.bundle import Description, Servable
 from feedforward.serving import playground_file, prediction
+from feedforward.serving.prediction import Champion
+from feedforward.tracking.model_version import Version
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -40,9 +49,11 @@ TEXTS = (
 class Opened:
     """The page of a dataset's champion, from a file."""
 
-    def __init__(self, browser: "Browser", folder: Path, dataset: str, max_bytes: int = 10**6, **options: Any) -> None:
-        self.champion = prediction.champion(dataset)
-        self.built = playground_file.build(self.champion, max_bytes)
+    def __init__(
+        self, browser: "Browser", folder: Path, dataset: str, champion: Champion | None = None, **options: Any
+    ) -> None:
+        self.champion = champion or prediction.champion(dataset)
+        self.built = playground_file.build(self.champion, 10**6)
         self.path = folder / f"{dataset}.html"
         self.path.write_text(self.built.text, encoding="utf-8")
         self.wrong: list[str] = []
@@ -153,6 +164,36 @@ def test_every_activation_is_computed(browser: "Browser", opened: Opened, name: 
     inputs = [*np.linspace(-9, 9, 41).tolist(), 0.0]
     told = opened.page.evaluate("([name, all]) => all.map(ACTIVATIONS[name])", [name, inputs])
     assert told == pytest.approx(ACTIVATIONS[name](np.array(inputs, np.float32)).tolist(), abs=1e-6)
+
+
+def made(task: str, network: Network, encoder: Encoder, labels: tuple[str, ...], **more: Any) -> Champion:
+    """A champion of another task, without a registry."""
+    description = Description(
+        "made", "Made", labels, "original", 0, 2, 90, "r", "f", "d", network.weights_digest(), task, **more
+    )
+    return Champion(Version("made", 1, "r", "", {}), Servable(description, encoder, network, "x", 1))
+
+
+def test_values_and_several_labels_are_answered(browser: "Browser", small: Params, tmp_path: Path) -> None:
+    rows = RowEncoder(Columns((("hours", 5.0, 2.0),), (("school", ("north", "south")),)))
+    price = made("regression", networks.network([3, 4, 1], ["tanh", "linear"]), rows, ("price",), target=(300.0, 40.0))
+    opened = Opened(browser, tmp_path, "price", price)
+    row = {"hours": "7.5", "school": "south"}
+    [expected] = prediction.answers(price.served, [rows.check(row, "")])
+    assert opened.answers([row]) == [{"value": pytest.approx(expected["value"], rel=1e-6)}]
+    opened.close()
+
+    network = dataclasses.replace(networks.network([35, 6, 3], ["gelu", "sigmoid"], 1 / 255), temperature=1.5)
+    scaled = ScaledEncoder(ImageGeometry(5, 7, None, (2.0, 3.0)))
+    genres = made("multilabel", network, scaled, ("drama", "war", "music"))
+    opened = Opened(browser, tmp_path, "genres", genres)
+    pictures = [stroke(5, 7), stroke(40, 21), stroke(9, 60, seed=1)]
+    told = opened.answers([picture.tolist() for picture in pictures])
+    checked = [scaled.check(picture.tolist(), "") for picture in pictures]
+    for received, answer in zip(told, prediction.answers(genres.served, checked), strict=True):
+        assert received["labels"] == answer["labels"]
+        same(received, answer, 0.01)
+    opened.close()
 
 
 def test_large_kernels_are_rounded_and_large_variants_left_out(
