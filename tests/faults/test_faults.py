@@ -14,7 +14,8 @@ from faults.context import Context, in_subprocess
 from faults.kills import POINTS, STEPS, chained, drawn
 from faults.rows import ROWS, Row
 
-# Written outside of these steps: by other commands, the retraining page, a version downloaded from another machine.
+# Written outside of these steps: by other commands, the service, the retraining page, a version downloaded from another
+# machine.
 ELSEWHERE = {
     "backtest",
     "template",
@@ -29,6 +30,12 @@ ELSEWHERE = {
     "retraining",
     "fetch_version",
     "demo",
+    "export",
+    "import",
+    "requests",
+    "request_drift",
+    "request_alerts",
+    "shadow",
 }
 
 

@@ -174,13 +174,16 @@ def give_samples(folder: Path) -> None:
     (folder / "data" / "incoming" / f"{NAME}.jsonl").write_text("".join(lines))
 
 
-BLOCK_AND_SLOTS = """
-import os, sys
-from pipelines import gpu_slots as slots
+BLOCK = """
+import sys
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
+CustomWebhookNotificationBlock(name="ops", url=sys.argv[1], json_data={"said": "{{body}}"}).save("ops")
+"""
+SLOTS = """
+import os
+from pipelines import gpu_slots as slots
 from prefect.concurrency.sync import concurrency
 from prefect.concurrency._asyncio import ConcurrencySlotAcquisitionError
-CustomWebhookNotificationBlock(name="ops", url=sys.argv[1], json_data={"said": "{{body}}"}).save("ops")
 with slots.computing_on("gpu", fallback=False) as where:
     print(where, os.environ["CUDA_VISIBLE_DEVICES"])
     try:
@@ -204,13 +207,14 @@ def test_the_schedule_fires_the_worker_trains_and_the_alias_moves(workspace: Wor
     assert done.returncode == 0, done.stdout + done.stderr
     give_samples(workspace.folder)
     workspace.wait(workspace.answers)
+    made = workspace.run("-c", BLOCK, f"http://127.0.0.1:{workspace.listener.server_port}/")
+    assert made.returncode == 0, made.stderr  # `deploy` looks for the block that params.yaml names
     deployed = workspace.run("-m", "pipelines.operations", "deploy")
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
     assert "scheduled on the pool cpu: * * * * *" in deployed.stdout
     assert not workspace.answers(Origin="http://evil.example")
     workspace.start("worker", "cpu")
-    url = f"http://127.0.0.1:{workspace.listener.server_port}/"
-    slots = workspace.run("-c", BLOCK_AND_SLOTS, url, CUDA_VISIBLE_DEVICES="3")
+    slots = workspace.run("-c", SLOTS, CUDA_VISIBLE_DEVICES="3")
     assert slots.stdout.splitlines() == ["GPU 3 3", "no second slot", "no limit, no pass"], slots.stderr
 
     workspace.wait(lambda: workspace.logged("started", "failed"))
