@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[1]
 BLOCKS = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
 OWN = "~/flowers"  # a folder that a reader may have; tests/feedforward/experiments/test_own_data.py follows these lines
 COMMANDS = [line.removeprefix("$ ") for block in BLOCKS if OWN not in block for line in block.splitlines()]
+WRITTEN = "imdb.html"
+COMMANDS += ["make ui", "make verify", f"feedforward playground imdb --out {WRITTEN}"]  # in the text
 SERVES = {"make ui": "http://127.0.0.1:5000/health", "make serve": "http://127.0.0.1:8000/health"}
 CHANGED = ("params.yaml", "dvc.lock", "reports/comparison/metrics.json")  # by `dvc exp run`
 pytestmark = [pytest.mark.slow, pytest.mark.real, pytest.mark.timeout(1800)]
@@ -25,6 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.real, pytest.mark.timeout(1800)]
 def _as_before() -> Iterator[None]:
     kept = {name: (ROOT / name).read_bytes() for name in CHANGED}
     yield
+    (ROOT / WRITTEN).unlink(missing_ok=True)
     for name, content in kept.items():
         (ROOT / name).write_bytes(content)
     subprocess.run(["dvc", "checkout", "--quiet", "--force", "dvc.yaml"], cwd=ROOT, env=environment(), check=True)

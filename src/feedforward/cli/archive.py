@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from feedforward.cli.options import JsonOption
-from feedforward.cli.output import message, table
+from feedforward.cli.output import escaped, message, table
 from feedforward.core.errors import DataError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def import_(
     for one in findings.values():
         table(terminal.show(one))
     print(f"{len(files)} files unchanged since the export, SHA-256 of its digests {digest}")
-    message(f"report: {report}" if report.is_file() else f"{folder}: has no report")
+    message(escaped(f"report: {report}" if report.is_file() else f"{folder}: has no report"))
 
 
 def _findings(files: dict[str, bytes], folder: Path) -> "dict[str, list[Findings]]":
