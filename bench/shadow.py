@@ -15,7 +15,7 @@ import shutil
 import statistics
 import tempfile
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -43,25 +43,27 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / "shadow.json")
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=5.0, help="per pair and service")
+    parser.add_argument("--dataset", action="append", help="one of params.yaml; repeatable; default: all")
     parser.add_argument("--quick", action="store_true", help="one pair of one second, to test the benchmark itself")
     options = parser.parse_args()
     if options.quick:
         options.pairs, options.seconds = 1, 1.0
-    report = measure_all(options.pairs, options.seconds) | {"quick": options.quick}
+    names = options.dataset or list(load_params().datasets)
+    report = measure_all(names, options.pairs, options.seconds) | {"quick": options.quick}
     if not report["rows"]:  # said already
         return
     atomic_files.write_json(options.json, report)
     print(text(report))
 
 
-def measure_all(pairs: int, seconds: float) -> dict[str, Any]:
+def measure_all(names: Sequence[str], pairs: int, seconds: float) -> dict[str, Any]:
     """Loads of both services, by dataset, kind of sample and number of clients."""
     machine, rows = measure.machine(), {}
     with tempfile.TemporaryDirectory(prefix="feedforward-shadow-") as name:
         folder = Path(name)
         _copy_store(folder / "mlruns")
         with _store(folder / "mlruns"):
-            for dataset in load_params().datasets:
+            for dataset in names:
                 try:
                     _register(dataset)
                 except DataError as error:

@@ -6,6 +6,8 @@ artifacts on an S3 store, and one Prefect server. `make stack`; minutes.
 
 import contextlib
 import json
+import random
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -46,6 +48,7 @@ class Project:
         data |= {"labels": labels}
         data["expectations"] |= {"class_share": [0.4, 0.6]}
         workspace.prepare(folder)
+        shutil.copy(ROOT / "prefect.yaml", folder)
         self.data = data
         self.change(
             project=name,
@@ -121,9 +124,12 @@ def challenger(client: httpx.Client) -> Any:
 
 
 def reviews(part: str) -> list[str]:
+    """In random order: the archive is sorted by label."""
     with tarfile.open(next((ROOT / "samples").glob("reviews*"))) as archive:
         names = [member for member in archive.getmembers() if part in member.name and member.isfile()]
-        return [content.read().decode() for member in names if (content := archive.extractfile(member))]
+        texts = [content.read().decode() for member in names if (content := archive.extractfile(member))]
+    random.Random(0).shuffle(texts)
+    return texts
 
 
 @pytest.fixture
@@ -151,7 +157,7 @@ def test_the_loop_after_a_promotion(projects: tuple[Project, Project]) -> None:
         until(lambda: champion(client) == 2)
         until(lambda: "there is no challenger" in str(challenger(client)))
         _drift_and_alert(one, client, texts)
-        _retraining(one, client)
+        _retraining(one, client, texts)
         one.run(*FEEDFORWARD, "rollback", NAME, "--reason", "tried")
         until(lambda: champion(client) == 1)
         answer = ask(other, texts[0])
@@ -199,13 +205,13 @@ def _drift_and_alert(project: Project, client: httpx.Client, texts: list[str]) -
     assert f"{NAME}: the requests to version 2 have drifted" in json.loads(messages.read_text().splitlines()[0])["body"]
 
 
-def _retraining(project: Project, client: httpx.Client) -> None:
+def _retraining(project: Project, client: httpx.Client, texts: list[str]) -> None:
     """Without labels drift is a warning; with labels it is a reason."""
     plan = project.feedforward("retrain", "--dry-run")
     assert not plan["retrain"], plan
     assert any("there are no labeled samples to train on" in line for line in plan["remarks"])
     for number in range(GIVEN):
-        sample = f"the film was great {'and moving ' * (number + 1)}"
+        sample = f"{texts[number]} {texts[number + GIVEN]}"
         answer = client.post(f"/incoming/{NAME}", json={"sample": sample, "label": "positive"})
         assert answer.json() == {"stored": True}
     plan = project.feedforward("retrain", "--dry-run")

@@ -72,7 +72,7 @@ class RequestDrift:
     def _in_process(self, name: str) -> None:
         command = [sys.executable, "-m", "feedforward.serving.request_drift_process", name]
         pipe = subprocess.PIPE
-        with subprocess.Popen(command, stdin=pipe, stderr=pipe, start_new_session=True) as process:
+        with subprocess.Popen(command, stdin=pipe, stderr=pipe, process_group=0) as process:
             self._process = process
             try:
                 _, errors = process.communicate(self._params.model_dump_json().encode(), TIMEOUT)

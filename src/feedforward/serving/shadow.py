@@ -99,8 +99,9 @@ class Shadow:
             ours.setblocking(False)
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, QUEUE_BYTES)
             command = [sys.executable, "-m", "feedforward.serving.shadow_process"]
-            # In a session of its own: Ctrl-C must not end it before its figures are written.
-            self._process = subprocess.Popen(command, stdin=theirs.fileno(), start_new_session=True)
+            # In a process group of its own: Ctrl-C must not end it before its figures are written. Not in a session of
+            # its own: Linux (autogroup) would give that the same share as the service, whatever its priority.
+            self._process = subprocess.Popen(command, stdin=theirs.fileno(), process_group=0)
         self._socket, self._received = ours, b""
         self._unsent = memoryview(self._params.model_dump_json().encode() + b"\n")
         asyncio.get_running_loop().add_reader(ours, self._read)

@@ -1,5 +1,6 @@
 """What the service sends to its shadow: a request, the champion's answer, and the two versions to compare."""
 
+import functools
 import json
 import struct
 from dataclasses import asdict, dataclass
@@ -22,8 +23,13 @@ class Frame:
 
     def packed(self) -> bytes:
         """The bytes to send."""
-        head = json.dumps({"dataset": self.dataset, "kind": self.kind, **asdict(self.pair)}).encode()
+        head = _head(self.dataset, self.kind, self.pair)
         return b"".join((LENGTHS.pack(len(head), len(self.body), len(self.answer)), head, self.body, self.answer))
+
+
+@functools.lru_cache(maxsize=32)  # the media type is the client's, of at most 64 KiB
+def _head(dataset: str, kind: str, pair: Pair) -> bytes:
+    return json.dumps({"dataset": dataset, "kind": kind, **asdict(pair)}).encode()
 
 
 def read(stream: BinaryIO) -> Frame | None:

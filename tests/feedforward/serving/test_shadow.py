@@ -106,7 +106,7 @@ def test_a_busy_shadow_drops_requests_and_counts_them_and_a_killed_one_is_report
         until(lambda: service.client.get("/health").json()["challengers"][NAME] == 2)
         until(lambda: shadow.running)
         assert service.ask(" ".join([GLAD] * 5)).status_code == 200
-        until(lambda: service.service.metrics.dropped() == {NAME: 1})
+        until(lambda: service.service.metrics.dropped().get(NAME))
         first = shadow._process
         first.kill()
         until(lambda: shadow.running and shadow._process is not first)
