@@ -75,6 +75,8 @@ def deploy() -> None:
     print(f"deployed: retraining/cpu, retraining/gpu; {when}")
     watched = "every 15 minutes" if params.serving.reservoir else "not scheduled, since serving.reservoir is 0"
     print(f"deployed: request-drift/watch; {watched}; alerts go to the block {block}")
+    if params.retraining.notify not in (None, block):
+        print(f"{params.retraining.notify}: there is no such block yet; create it, then run `make deploy` again")
 
 
 def schedule(params: Params) -> dict[str, str]:

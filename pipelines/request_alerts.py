@@ -4,6 +4,7 @@ The service records the distances of each window of requests and knows nothing o
 the automation sends a message through the notification block that params.yaml names, or else writes it to a file.
 """
 
+import contextlib
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +20,6 @@ from prefect.states import Completed
 
 from feedforward.config.schema import Params, load_params
 from feedforward.core import atomic_files, paths
-from feedforward.core.errors import FeedforwardError
 from feedforward.core.redaction import redact
 from feedforward.data import request_windows
 from pipelines import environment
@@ -74,11 +74,7 @@ def _project(params: Params) -> str:
 
 
 async def deploy(params: Params) -> str:
-    """Create or replace the automation of the project; return the name of its notification block.
-
-    Raises:
-        FeedforwardError: the block that params.yaml names does not exist.
-    """
+    """Create or replace the automation of the project; return the name of its notification block."""
     name = f"{SUBJECT} ({_project(params)})"
     block, document = await _block(params)
     async with get_client() as client:
@@ -89,18 +85,13 @@ async def deploy(params: Params) -> str:
 
 
 async def _block(params: Params) -> tuple[str, Any]:
-    """Name and id of the block: that of params.yaml, or a new one that writes to a file."""
+    """Name and id of the block that params.yaml names or, without it, of one that writes to a file."""
     if params.retraining.notify:
         kind, _, name = params.retraining.notify.partition("/")
         async with get_client() as client:
-            try:
+            with contextlib.suppress(ObjectNotFound):  # it may be created later; the caller shows which block is used
                 document = await client.read_block_document_by_name(name, kind)
-            except ObjectNotFound:
-                problem = f"there is no block {params.retraining.notify}"
-                raise FeedforwardError(
-                    f"retraining.notify: {problem}; create it on Prefect's pages (Blocks), then run `make deploy` again"
-                ) from None
-        return params.retraining.notify, document.id
+                return params.retraining.notify, document.id
     name = _project(params).replace("_", "-")
     saving: Any = LogNotification().save(name, overwrite=True)
     return f"{LogNotification.get_block_type_slug()}/{name}", await saving
