@@ -225,10 +225,13 @@ class Outcome:
         """The models that were tested, as text."""
         assert self.tested is not None
         epochs, seeds = self.tested.epochs, self.tested.headline[1].n
-        return (
+        text = (
             f"{text_of(self.tested.point)}, {seeds} final model{'' if seeds == 1 else 's'} trained for"
             f" {epochs} epoch{'' if epochs == 1 else 's'} on all training samples"
         )
+        if self.winner and self.points[self.winner] != self.tested.point:
+            text += f"; {self.text(self.winner)}, which is ahead now, was not tested"
+        return text
 
     def interval(self, estimate: Estimate) -> str:
         """A figure of the statistic with its interval."""

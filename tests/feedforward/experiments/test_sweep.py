@@ -182,6 +182,9 @@ def test_a_second_test_of_a_sweep_returns_the_stored_figure(small_store: "Store"
     assert tested is not None
     for same in (requested, dataclasses.replace(requested, seeds=9, confirm=3)):  # more seeds: still the same sweep
         assert sweep_confirmation.stored_test(same, small_store) == tested
+    assert "was not tested" not in dataclasses.replace(winner, tested=tested).tested_text()
+    overtaken = dataclasses.replace(winner, tested=dataclasses.replace(tested, point={"l2": 0.0}))
+    assert "l2=0.1, which is ahead now, was not tested" in overtaken.tested_text()
     other = dataclasses.replace(requested, axes=[Axis("l2", (0.0, 0.2))])
     assert sweep_confirmation.stored_test(other, small_store) is None
 
