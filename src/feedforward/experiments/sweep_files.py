@@ -1,12 +1,14 @@
 """The files of a sweep in reports/sweeps: page, table, figure, JSON; they are attached to its run in the store."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from feedforward.analysis import intervals, selection
 from feedforward.analysis.statistics import STATISTICS
 from feedforward.core import atomic_files, paths
+from feedforward.experiments import search_space
 from feedforward.experiments.optuna_search import INDEPENDENT
 from feedforward.experiments.sweep import STATISTIC
 from feedforward.experiments.sweep_outcome import Outcome
@@ -97,7 +99,7 @@ def _page(outcome: Outcome) -> sweep_page.Content:
         statistic=sweep.statistic,
         better=sweep.better,
         seeds=sweep.seeds,
-        trials=[sweep_page.Trial(outcome.text(name), outcome.points[name], outcome.summary[name]) for name in names],
+        trials=_trials(outcome, names),
         tied=[outcome.text(name) for name in outcome.ranking.tied],
         failed=[outcome.text(name) for name in outcome.failed],
         confirmed=[(outcome.text(entry.name), entry) for entry in outcome.confirmed],
@@ -111,6 +113,16 @@ def _page(outcome: Outcome) -> sweep_page.Content:
         command=command(outcome),
         notes=[f"{line}." for line in outcome.suspicions],
     )
+
+
+def _trials(outcome: Outcome, names: Sequence[str]) -> list[sweep_page.Trial]:
+    points = [outcome.points[name] for name in names]
+    varied = [field for field in points[0] if len({point[field] for point in points}) > 1] or list(points[0])
+    short = [search_space.text({field: point[field] for field in varied}) for point in points]
+    return [
+        sweep_page.Trial(outcome.text(name), text, point, outcome.summary[name])
+        for name, text, point in zip(names, short, points, strict=True)
+    ]
 
 
 def _test(outcome: Outcome) -> tuple[str, str, str] | None:

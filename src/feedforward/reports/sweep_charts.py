@@ -4,6 +4,7 @@ Classes besides those of svg_charts: `trial` is the line of a trial, `rest` one 
 trial have its number in `data-trial`.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from feedforward.reports.tables import interval, number
 
 Value = int | float | str
 LOG_FROM = 20.0
+CLOSE = 0.08  # of an axis, between labels
 COLORS = 6  # besides the one of the baseline
 ROW = 44  # height of a confirmed trial, in pixels
 SPREAD = 7.0  # within which lines through the same value are kept apart, in pixels
@@ -53,9 +55,10 @@ class Scale:
         return (x - low) / (high - low)
 
     def marks(self, most: int = 6) -> list[Value]:
-        """The values to label: all if they are few, otherwise the ends."""
+        """The values to label: all if they are few and not too close, otherwise the ends."""
         marks = self.distinct
-        return marks if len(marks) <= most else [marks[0], marks[-1]]
+        gaps = [self.position(b) - self.position(a) for a, b in itertools.pairwise(marks)]
+        return marks if len(marks) <= most and min(gaps, default=1.0) >= CLOSE else [marks[0], marks[-1]]
 
 
 def tone(rank: int) -> str:

@@ -17,9 +17,13 @@ COLUMNS = ("best_val_cross_entropy", "best_epoch", "best_val_accuracy", "best_va
 
 @dataclass(frozen=True)
 class Trial:
-    """A trial: its values as text and by field, and its means and intervals by statistic."""
+    """A trial: its values as text and by field, and its means and intervals by statistic.
+
+    short: the values of the fields that differ between trials, as text.
+    """
 
     text: str
+    short: str
     values: Mapping[str, Value]
     estimates: Mapping[str, Estimate]
 
@@ -69,6 +73,12 @@ class Content:
         """The figure of each trial."""
         return [trial.estimates[self.statistic] for trial in self.trials]
 
+    @property
+    def varied(self) -> list[str]:
+        """The fields whose values differ between trials; all of them if none do."""
+        fields = list(self.trials[0].values)
+        return [f for f in fields if len({trial.values[f] for trial in self.trials}) > 1] or fields
+
     def ranked(self) -> list[int]:
         """Numbers of the trials, the best first."""
         sign = 1 if self.better == "lower" else -1
@@ -111,9 +121,11 @@ def _confirmed(content: Content) -> dict[str, Any] | None:
         }
         for text, e in content.confirmed
     ]
+    short = {trial.text: trial.short for trial in content.trials}
+    named = [(short[text], entry) for text, entry in content.confirmed]
     title = f"{content.label}: search and fresh seeds"
     return {
-        "chart": sweep_charts.confirmed(content.confirmed, title, content.decimals),
+        "chart": sweep_charts.confirmed(named, title, content.decimals),
         "rows": rows,
         "sentence": _sentence(content.confirmed[0][1].bias),
     }
@@ -135,7 +147,7 @@ def _tones(content: Content) -> list[str]:
 
 
 def _scales(content: Content) -> list[Scale]:
-    return [Scale(field, [trial.values[field] for trial in content.trials]) for field in content.trials[0].values]
+    return [Scale(field, [trial.values[field] for trial in content.trials]) for field in content.varied]
 
 
 def _parallel(content: Content, wide: bool) -> Markup:
@@ -149,7 +161,7 @@ def _parallel(content: Content, wide: bool) -> Markup:
 
 def _parallels(content: Content) -> list[Markup]:
     """All trials in a wide and a narrow chart; none if there is one trial or one field."""
-    several = len(content.trials) > 1 and len(content.trials[0].values) > 1
+    several = len(content.trials) > 1 and len(content.varied) > 1
     return [_parallel(content, wide) for wide in (True, False)] if several else []
 
 

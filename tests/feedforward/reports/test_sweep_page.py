@@ -26,6 +26,7 @@ def content(**changes: Any) -> Content:
     trials = [
         Trial(
             f"size={size} l2={l2:g} epochs={epochs}",
+            f"size={size}",
             {"size": size, "l2": l2, "epochs": epochs},
             estimates(size, range(3), 0.2 + i / 10),
         )
