@@ -5,6 +5,7 @@ Look and script are those of the service's page; templates/answers*.js answers i
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -86,20 +87,21 @@ def _page(champion: Champion, packed: Mapping[str, _Packed], without: list[str])
         script=Markup(scripts),  # noqa: S704  files of this package
         left_out=", ".join(f"{name} ({size / 1e6:.1f} MB)" for name, size in left_out.items()),
         rounded=any(layer["kernel"]["bits"] == 16 for one in kept.values() for layer in one.network["layers"]),
-        moved=f"{moved:.1g}" if moved else None,
+        moved=f"{math.ceil(1e4 * moved) / 1e4:g}" if moved else None,  # rounded up
     )
     return PlaygroundFile(page, tuple(entry["variants"]), left_out, moved)
 
 
 def _packed(served: Servable, samples: Features | None) -> _Packed:
     about = {"target": served.description.target or (0.0, 1.0), "temperature": served.network.temperature}
-    exact, rounded = served.network, browser_network.rounded(served.network)
-    moved = None
-    if samples is not None and served.description.row.answers != "value":
+    rounded, moved = browser_network.rounded(served.network), None
+    if served.description.row.answers == "value":  # whose unit may be any
+        rounded = served.network
+    elif samples is not None:
         other = dataclasses.replace(served, network=rounded)
         moved = float(np.abs(other.ask(samples) - served.ask(samples)).max())
-    chosen, moved = (exact, 0.0) if moved is not None and moved > TOLERANCE else (rounded, moved)
-    return _Packed({**browser_network.to_json(chosen), **about}, moved)
+        rounded, moved = (served.network, 0.0) if moved > TOLERANCE else (rounded, moved)
+    return _Packed({**browser_network.to_json(rounded), **about}, moved)
 
 
 def _test_samples(served: Servable) -> Features | None:
