@@ -16,6 +16,7 @@ from feedforward.core.errors import DataError
 from feedforward.data import manifest as manifest_file
 from feedforward.experiments import parent_runs, plan, runner, search_space
 from feedforward.experiments.plan import Pack
+from feedforward.experiments.sweep import FRESH
 from feedforward.reports.lecture_page import FIELDS, Story
 
 if TYPE_CHECKING:
@@ -58,13 +59,17 @@ def collect(params: Params, name: str, store: "Store") -> Story:
 
 
 def _logged(name: str, store: "Store") -> list["LoggedRun"]:
-    """The finished replicas and final runs on the present data, the latest first."""
+    """The finished replicas and final runs on the present data, the latest first.
+
+    The confirmation of a sweep trains its best trials alone from fresh seeds. They are left out: combinations would
+    have different seeds.
+    """
     digest = manifest_file.load(name)["data_digest"]
     return [
         run
         for role in ("replica", "final")
         for run in store.find_runs(name, role=role, protocol=PROTOCOL)
-        if run.tags.get("data_digest") == digest
+        if run.tags.get("data_digest") == digest and int(run.tags["seed"]) < FRESH
     ]
 
 

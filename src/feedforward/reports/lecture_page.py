@@ -69,11 +69,13 @@ def render(stories: Sequence[Story], command: str) -> str:
 def _section(story: Story) -> dict[str, Any]:
     findings, axes = story.findings, _axes(story)
     training, judged = findings.dataset.training, single_runs.judge(findings)
+    seeds = {sum(run.variant == name and run.role == "replica" for run in findings.runs) for name in findings.variants}
     grid = math.prod(len(axis["values"]) for axis in axes)
     return {
         "findings": findings,
         "network": _network(story),
         "training": training,
+        "seeds": f"{min(seeds)} to {max(seeds)}" if len(seeds) > 1 else seeds.pop(),
         "curves": [contents.all_curves(findings, (), wide) for wide in (True, False)],
         "claims": [_claim(one) for one in judged],
         "by_seed": _mistakes_by_seed(judged),

@@ -123,7 +123,7 @@ function tell(place, data) {
     pair.hidden = claims.hidden = !setting;
     another.disabled = drawable().length < 2;
     draw.value = state.draw;
-    const shown = data.axes.map((axis, k) => `${axis.label.toLowerCase()} ${axis.shown[state.at[k]]}`).join(", ");
+    const shown = data.axes.map((axis, k) => `${axis.label.replace(/^[A-Z](?=[a-z])/, (first) => first.toLowerCase())} ${axis.shown[state.at[k]]}`).join(", ");
     mark(setting ? state.seed : null);
     if (!setting) {
       const command = [data.command, ...data.axes.map((axis, k) => `${axis.field}=${axis.values[state.at[k]]}`)].join(" ");
