@@ -78,8 +78,8 @@ def check(command: str) -> None:
             subcommand.make_context(name, rest, parent=context)
     elif program == "dvc":
         verb, *chosen = arguments
-        assert verb in ("repro", "status", "pull", "push"), verb
-        assert {stage for stage in chosen if not stage.startswith("-")} <= stages(), chosen
+        assert verb in ("fetch", "repro", "status", "pull", "push"), verb
+        assert {stage for stage in chosen if not stage.startswith("-")} <= {*stages(), PLACEHOLDER}, chosen
     elif program == "make":
         assert set(arguments) <= targets(), arguments
     elif program == "python":
@@ -116,6 +116,8 @@ def test_messages_quote_their_commands() -> None:
     found = {
         line: text
         for line, text in messages().items()
-        if loose.search(COMMAND.sub("", text)) and not text.startswith(("feedforward ", "Example"))
+        if loose.search(COMMAND.sub("", text))
+        and not text.startswith(("feedforward ", "Example"))
+        and text != "dvc repro"
     }
     assert not found

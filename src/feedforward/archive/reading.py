@@ -64,7 +64,9 @@ def _listed(source: Path, content: bytes | None) -> dict[str, str]:
             raise ValueError(f"format {stored['format']}, expected {FORMAT}: another release wrote it")
         return {str(name): str(entry["sha256"]) for name, entry in stored["files"].items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"{source}: is not an archive of `feedforward export` ({DIGESTS}: {error}); {REMEDY}") from None
+        raise DataError(
+            f"{source}: is not an archive of `feedforward export FILE.zip` ({DIGESTS}: {error}); {REMEDY}"
+        ) from None
 
 
 def _of_folder(source: Path) -> Iterator[tuple[str, bytes]]:
@@ -113,7 +115,7 @@ def _check_end(source: Path) -> None:
     except OSError as error:
         raise DataError(f"{source}: cannot be read ({error.strerror}); name a ZIP file or a folder") from None
     if len(tail) < 22 or not tail[-22:].startswith(_END) or tail.startswith(_END_64):
-        raise DataError(f"{source}: is not a ZIP file of `feedforward export`; {REMEDY}")
+        raise DataError(f"{source}: is not a ZIP file of `feedforward export FILE.zip`; {REMEDY}")
     number, directory = struct.unpack("<HI", tail[-12:-6])
     _check_size(source, number, size)
     if directory > MAX_DIRECTORY_BYTES:

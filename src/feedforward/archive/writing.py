@@ -18,8 +18,9 @@ from feedforward.data import manifest
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that ZIP can state
 README = """# A result of feedforward
 
-`reports/comparison/index.html` is the report; it opens in any browser, without a network. `feedforward import` with
-the name of this folder or ZIP file checks the files and shows the comparison in a terminal, without training.
+`reports/comparison/index.html` is the report; it opens in any browser, without a network.
+`feedforward import FILE.zip`, with the name of this folder or ZIP file, checks the files and shows the comparison in a
+terminal, without training.
 `params.yaml` holds every number of the experiment, `data/trained` the curves of every run, `models` the champions;
 `ro-crate-metadata.json` and `data/raw/*/croissant.json` describe all of it to programs.
 """

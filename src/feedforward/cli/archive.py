@@ -33,7 +33,9 @@ def export(
 
 
 def import_(
-    source: Annotated[Path, typer.Argument(metavar="FILE.zip|DIR", help="An archive of `feedforward export`.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="FILE.zip|DIR", help="An archive of `feedforward export FILE.zip`.")
+    ],
     to: Annotated[
         Path | None, typer.Option("--to", help="Folder to unpack a ZIP file into. Default: its name without .zip.")
     ] = None,

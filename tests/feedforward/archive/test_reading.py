@@ -78,8 +78,8 @@ def test_a_name_that_leads_outside_is_refused(tmp_path: Path, name: str) -> None
     [
         ([("a", b"1"), ("A", b"2")], "two files of one name"),
         ([(link(), b"/etc/passwd")], "not a regular file"),
-        ([("a", b"1")], "is not an archive of `feedforward export`"),
-        ([(DIGESTS, b"[" * 100_000)], "is not an archive of `feedforward export`"),
+        ([("a", b"1")], "is not an archive of `feedforward export FILE.zip`"),
+        ([(DIGESTS, b"[" * 100_000)], "is not an archive of `feedforward export FILE.zip`"),
         ([(DIGESTS, b'{"format": 99, "files": {}}')], "another release wrote it"),
         ([(f"{k}", b"") for k in range(5001)], "at most 5000 files"),
     ],
