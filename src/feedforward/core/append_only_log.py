@@ -1,4 +1,4 @@
-"""Append-only files with one JSON object per line: no line is lost, torn, or joined with another."""
+"""Append-only files with one JSON object per line, written so that lines are not lost, split or joined."""
 
 import errno
 import json
@@ -12,29 +12,29 @@ from filelock import FileLock
 from feedforward.core import atomic_files
 
 
-def append(path: Path, entry: Mapping[str, Any], most: int | None = None) -> bool:
-    """Append one line and wait until it is on disk; False if the file would exceed `most` bytes."""
-    return extend(path, [entry], most)
+def append(path: Path, entry: Mapping[str, Any], max_bytes: int | None = None) -> bool:
+    """Append one line and wait until it is on disk. Writes nothing and returns False if the file would be too large."""
+    return extend(path, [entry], max_bytes)
 
 
-def extend(path: Path, entries: Sequence[Mapping[str, Any]], most: int | None = None) -> bool:
-    """Append lines and wait until they are on disk; False if the file would exceed `most` bytes.
+def extend(path: Path, entries: Sequence[Mapping[str, Any]], max_bytes: int | None = None) -> bool:
+    """Append lines and wait until they are on disk. Writes nothing and returns False if the file would be too large.
 
-    The lines are one write to a file opened for appending, under a lock. If a power failure has torn the
-    last line, a line break is written first.
+    All lines are appended in a single write, under a lock. If a power failure has cut off the last line, a line break
+    is written first.
     """
-    line = b"".join(atomic_files.canonical_json(entry).encode() + b"\n" for entry in entries)
+    lines = b"".join(atomic_files.canonical_json(entry).encode() + b"\n" for entry in entries)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f".{path.name}.lock")):
         file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             size = os.fstat(file).st_size
-            if most is not None and size + len(line) > most:
+            if max_bytes is not None and size + len(lines) > max_bytes:
                 return False
-            torn = size > 0 and os.pread(file, 1, size - 1) != b"\n"
-            content = b"\n" + line if torn else line
+            is_cut_off = size > 0 and os.pread(file, 1, size - 1) != b"\n"
+            content = b"\n" + lines if is_cut_off else lines
             if os.write(file, content) != len(content):
-                raise OSError(errno.ENOSPC, "only a part could be written", str(path))
+                raise OSError(errno.ENOSPC, "the disk is full, so only part of the entry was written", str(path))
             os.fsync(file)
         finally:
             os.close(file)
@@ -42,7 +42,7 @@ def extend(path: Path, entries: Sequence[Mapping[str, Any]], most: int | None = 
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """The entries, oldest first; torn lines are skipped."""
+    """Yield the entries, oldest first; incomplete lines are skipped."""
     try:
         with path.open("rb") as file:
             for line in file:

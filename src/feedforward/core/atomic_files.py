@@ -1,6 +1,6 @@
-"""Atomic writes: under a temporary name beside the target, flushed to disk, then renamed.
+"""Atomic writes: write a temporary file next to the target, flush it to disk, then rename it.
 
-A reader sees the old file or the new one, never a part of it, even after kill -9 at any moment.
+A reader sees either the old file or the new one, never part of one, even if the writer is killed with kill -9.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ TEMPORARY = ".partial"
 def crash_point(name: str) -> None:
     """Kill this process with SIGKILL if the environment variable FAULT names this point.
 
-    Only tests set FAULT (docs/reliability.md); the points lie between each write and its rename.
+    Only tests set FAULT (docs/reliability.md). There is a crash point between each write and its rename.
     """
     if os.environ.get("FAULT") == name:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -28,7 +28,7 @@ def crash_point(name: str) -> None:
 
 @contextlib.contextmanager
 def writing(path: Path, point: str = "write") -> Iterator[IO[bytes]]:
-    """Yield a binary file that becomes `path` when the block ends without an exception. A second writer waits."""
+    """Yield a binary file that becomes `path` if the block ends without an exception. Other writers wait their turn."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + TEMPORARY)
     with _exclusive(temporary) as file:
@@ -44,12 +44,13 @@ def writing(path: Path, point: str = "write") -> Iterator[IO[bytes]]:
 
 
 def _exclusive(temporary: Path) -> IO[bytes]:
-    """An empty file that no other process or thread writes, until it is closed.
+    """Open an empty file that no other process or thread can write to until it is closed.
 
-    The lock belongs to the file, not to its name: whoever waited opens the name again, because the file was renamed.
+    The lock belongs to the file, not to its name. If another writer has renamed the file in the meantime, open the
+    name again.
     """
     while True:
-        file = open(temporary, "wb", opener=_without_truncation)  # noqa: SIM115  keeps the name, unlike fdopen
+        file = open(temporary, "wb", opener=_without_truncation)  # noqa: SIM115  unlike fdopen, keeps the file name
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             if temporary.exists() and os.path.samestat(os.fstat(file.fileno()), temporary.stat()):
@@ -67,10 +68,10 @@ def _without_truncation(path: str, _: int) -> int:
 
 @contextlib.contextmanager
 def writing_folder(path: Path, point: str = "write") -> Iterator[Path]:
-    """Yield an empty temporary folder that replaces the folder `path` when the block ends without an exception.
+    """Yield an empty temporary folder that replaces the folder `path` if the block ends without an exception.
 
-    A folder cannot be replaced atomically: the old one is renamed first. After a kill between the two renames,
-    neither folder has the name `path`, and the next writer restores the old one.
+    A folder cannot be replaced atomically, so the old one is renamed first. If the process is killed between the two
+    renames, there is no folder `path` until the next writer restores the old one.
     """
     temporary, outdated = path.with_name(path.name + TEMPORARY), path.with_name(path.name + ".old" + TEMPORARY)
     _tidy(path, temporary, outdated)
@@ -100,7 +101,7 @@ def write_text(path: Path, text: str, point: str = "write") -> None:
 
 
 def write_json(path: Path, value: Any, point: str = "write") -> None:
-    """Write `value` as JSON with sorted keys; NaN and infinity are refused with ValueError."""
+    """Write `value` as JSON with sorted keys; NaN and infinity raise ValueError."""
     write_text(path, canonical_json(value, indent=2) + "\n", point)
 
 

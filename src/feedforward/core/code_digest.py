@@ -1,7 +1,7 @@
-"""A digest of the code that a module runs: the module itself and everything of this project that it imports.
+"""A digest of a module's code, including all modules of this project that it imports, directly or indirectly.
 
-The digest follows the import statements, so it cannot miss code that can change a result. Comments, docstrings
-and layout do not count.
+The digest follows the import statements, so it cannot miss code that can change a result. Comments, docstrings and
+layout are ignored.
 """
 
 import ast
@@ -14,18 +14,18 @@ from typing import Any
 from feedforward.core import atomic_files
 
 OURS = ("feedforward", "pipelines")
-SOURCE = Path(__file__).parents[2]  # the folder of `feedforward`; `pipelines` is beside that folder
+SOURCE = Path(__file__).parents[2]  # contains `feedforward`; `pipelines` is next to this folder
 
 
 class UnresolvedImport(Exception):
-    """An import of this project cannot be resolved to a file, so its code cannot be part of the digest."""
+    """A module of this project cannot be resolved to a file, so its code cannot be part of the digest."""
 
 
 def code_digest(modules: Iterable[str], source: Path = SOURCE) -> str:
     """SHA-256 (hex) of the code of `modules` (dotted names) and of all modules that they import.
 
     Raises:
-        UnresolvedImport: a module, or something that one of them imports from this project, does not exist.
+        UnresolvedImport: a module, or a name that one of them imports from this project, does not exist.
     """
     return atomic_files.digest(
         {name: _parsed(path, _stamp(path))[0] for name, path in closure(modules, source).items()}
@@ -33,10 +33,10 @@ def code_digest(modules: Iterable[str], source: Path = SOURCE) -> str:
 
 
 def closure(modules: Iterable[str], source: Path = SOURCE) -> dict[str, Path]:
-    """The file of each of `modules` and of all modules of this project that they import, by dotted name, sorted.
+    """The files of `modules` and of all modules of this project that they import, keyed and sorted by dotted name.
 
-    Imports in functions count; those under `TYPE_CHECKING` do not, because they never run. The packages of a module
-    count, because their `__init__` runs first.
+    Imports inside functions are included; imports under `TYPE_CHECKING` are not, because they never run. A module's
+    parent packages are included, because their `__init__` runs first.
 
     Raises:
         UnresolvedImport: see `code_digest`.
@@ -82,7 +82,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 @functools.lru_cache(maxsize=256)
 def _parsed(path: Path, _stamp: tuple[int, int]) -> tuple[str, tuple[tuple[str, str | None], ...], frozenset[str]]:
-    """(digest, imports of this project, names that the module defines); the stamp is part of the key of the cache.
+    """(digest, imports from this project, names that the module defines); the stamp is part of the cache key.
 
     Raises:
         UnresolvedImport: a relative import, `import *`, or `importlib` with a name that is not a literal.
@@ -123,9 +123,9 @@ def _is_ours(module: str) -> bool:
 
 
 def _plain(node: Any) -> Any:
-    """The syntax tree as nested tuples, equal on all versions of Python: no docstrings, positions or empty fields.
+    """The syntax tree as nested tuples, without docstrings, positions or empty fields: equal on all Python versions.
 
-    (`ast.dump` shows fields that older versions do not have.)
+    `ast.dump` is no substitute, because it shows fields that older versions do not have.
     """
     if isinstance(node, ast.AST):
         body = getattr(node, "body", None)

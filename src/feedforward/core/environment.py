@@ -12,13 +12,13 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def prepare() -> None:
-    """Keep loopback traffic away from proxies, find the environment's programs, and replace an invalid time zone.
+    """Exempt loopback from proxies, put this environment's programs on PATH, and replace an invalid time zone.
 
-    Call it before libraries are imported. Child processes inherit the result.
+    Call this before importing libraries. Child processes inherit the variables.
     """
     for name in ("NO_PROXY", "no_proxy"):
         os.environ[name] = _joined(os.environ.get(name, ""), LOOPBACK, ",")
-    programs = str(Path(sys.executable).parent)  # DVC starts stages with `python`, even if no venv is activated
+    programs = str(Path(sys.executable).parent)  # DVC starts stages as `python`, even if no venv is active
     os.environ["PATH"] = os.pathsep.join([programs, *_without(os.environ.get("PATH", ""), programs, os.pathsep)])
     zone = os.environ.get("TZ")
     if zone and not _is_zone(zone):
@@ -37,7 +37,7 @@ def _without(value: str, entry: str, separator: str) -> list[str]:
 
 
 def _is_zone(name: str) -> bool:
-    """Great Expectations reads the zone's name from TZ and accepts names of the zone database only."""
+    """Whether the time zone database has this name; Great Expectations reads TZ and accepts no others."""
     try:
         zoneinfo.ZoneInfo(name.removeprefix(":"))
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):

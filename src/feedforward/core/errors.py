@@ -1,4 +1,7 @@
-"""Failures that a user can fix; each message is one line: what, where, expected, received, remedy."""
+"""Failures that a user can fix.
+
+Each line of a message says what went wrong and where, what was expected, what was found, and how to fix it.
+"""
 
 import sys
 from collections.abc import Callable
@@ -7,7 +10,7 @@ from feedforward.core import environment, logs
 
 
 class FeedforwardError(Exception):
-    """A failure with a message of one line per argument; the command line prints it and exits with `exit_code`."""
+    """A failure whose message has one line per argument; the command line prints it and exits with `exit_code`."""
 
     exit_code = 1
 
@@ -16,7 +19,7 @@ class FeedforwardError(Exception):
 
 
 class ParamsError(FeedforwardError):
-    """Invalid parameters or arguments; `problems` lists all mistakes, one line each."""
+    """Invalid parameters or arguments; the message (`problems`) has one line per mistake."""
 
     exit_code = 2
 
@@ -26,7 +29,7 @@ class ParamsError(FeedforwardError):
 
 
 class InputError(FeedforwardError):
-    """A sample or an option of a prediction is invalid; `field` names which."""
+    """A sample or option in a prediction request is invalid; `field` says which one."""
 
     exit_code = 2
 
@@ -36,15 +39,15 @@ class InputError(FeedforwardError):
 
 
 class SourceError(FeedforwardError):
-    """No source has the file, or none has the expected content."""
+    """No source has the file with the expected content."""
 
 
 class DataError(FeedforwardError):
-    """Data are damaged, incomplete, or not as params.yaml describes them."""
+    """Data are damaged, incomplete, or not what params.yaml describes."""
 
 
 class ValidationFailed(FeedforwardError):
-    """The data do not meet the expectations of params.yaml; the message may hold a table."""
+    """The data do not meet the expectations in params.yaml; the message may contain a table."""
 
     def __init__(self, message: str) -> None:
         super().__init__(*message.split("\n"))
@@ -55,7 +58,7 @@ class TrainingError(FeedforwardError):
 
 
 class TrackingError(FeedforwardError):
-    """The tracking store or registry does not answer, or refuses a request."""
+    """The tracking store or registry does not respond, or rejects a request."""
 
 
 class NothingToServe(FeedforwardError):
@@ -71,9 +74,9 @@ class Busy(FeedforwardError):
 
 
 def one_line(text: str) -> str:
-    """`text` on one line, with escapes for characters that cannot be printed.
+    """`text` on one line, with escapes for unprintable characters.
 
-    Names of columns and files, and messages of libraries about them, may contain anything.
+    Column names, file names, and library messages that mention them may contain any character.
 
     >>> one_line("two\\nlines")
     'two lines'
@@ -83,16 +86,16 @@ def one_line(text: str) -> str:
 
 
 def of_system(error: OSError) -> str:
-    """One line for an error of the system, such as a full disk or missing permissions."""
+    """One line for an operating system error, such as a full disk or missing permissions."""
     path = f"{error.filename}: " if error.filename else ""
     problem = error.strerror or f"{error} (is the disk full?)"  # NumPy reports only the number of bytes written
     return one_line(f"{path}{problem}; fix it, then run again")
 
 
 def reported(work: Callable[[], int | None], during: str = "") -> int:
-    """Entry point of a stage or child process: set up logging and the environment, do `work`, return its exit code.
+    """Run `work` as the entry point of a stage or child process, with logging and environment; return its exit code.
 
-    A failure that a user can fix is printed as one line, after `during`.
+    A failure that a user can fix is printed without a traceback, prefixed with `during`.
     """
     logs.configure()
     environment.prepare()

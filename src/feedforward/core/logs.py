@@ -7,14 +7,14 @@ import sys
 VARIABLE = "FEEDFORWARD_LOG_LEVEL"
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 LOGGERS = ("feedforward", "pipelines")
-LEVELS = ("WARNING", "INFO", "DEBUG")  # by the number of -v
+LEVELS = ("WARNING", "INFO", "DEBUG")  # indexed by the number of -v options
 
 
 def configure(verbosity: int = 0) -> None:
-    """Send the records of this project to standard error.
+    """Send this project's log records to standard error.
 
-    verbosity: number of -v options; 0 takes the level from $FEEDFORWARD_LOG_LEVEL, by default WARNING. The level is
-    written to that variable, so that stages and workers started from this process use it too.
+    verbosity: number of -v options; if 0, the level comes from $FEEDFORWARD_LOG_LEVEL (default: WARNING). The level is
+    written to that variable so that stages and workers started by this process use it.
     """
     inherited = os.environ.get(VARIABLE, "").upper()
     level = LEVELS[min(verbosity, 2)] if verbosity or inherited not in LEVELS else inherited

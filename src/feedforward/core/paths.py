@@ -1,4 +1,4 @@
-"""Paths of all artifacts, one function each, in the workspace: the folder that holds params.yaml."""
+"""Paths of all artifacts in the workspace (the folder that contains params.yaml), one function per artifact."""
 
 import os
 from pathlib import Path
@@ -9,11 +9,11 @@ UNSUPPORTED = '%?#"\\\n'
 
 
 def root() -> Path:
-    """The workspace: $FEEDFORWARD_ROOT, or the nearest folder upward that holds params.yaml.
+    """The workspace: $FEEDFORWARD_ROOT, or else the current folder or its nearest parent that contains params.yaml.
 
     Raises:
-        ParamsError: no such folder, or its path has a character that MLflow misreads in the address of a database or
-            an artifact.
+        ParamsError: there is no such folder, or its path contains a character that MLflow misreads in database and
+            artifact addresses.
     """
     named = os.environ.get("FEEDFORWARD_ROOT")
     here = Path(named) if named else Path.cwd()
@@ -34,7 +34,7 @@ def _checked(folder: Path) -> Path:
 
 
 def params() -> Path:
-    """The parameters of all stages."""
+    """File with the parameters of all stages."""
     return root() / "params.yaml"
 
 
@@ -44,7 +44,7 @@ def raw(dataset: str) -> Path:
 
 
 def shards(location: str) -> str:
-    """URL of the folder of shards; a relative path starts at the root."""
+    """URL or path of the folder with shards; a relative `location` is resolved against the workspace."""
     return location if "://" in location else str(root() / location)
 
 
@@ -59,17 +59,17 @@ def validation(dataset: str) -> Path:
 
 
 def data_docs(dataset: str) -> Path:
-    """Folder of Great Expectations' pages (they contain times, so DVC does not track them)."""
+    """Folder with Great Expectations pages; they contain timestamps, so DVC does not track them."""
     return root() / "reports" / "data_docs" / dataset
 
 
 def trained(protocol: str) -> Path:
-    """What the train stage writes: curves, metrics and weight digests of every run (`run_result.load`)."""
+    """File that the `train` stage writes: curves, metrics and weight digests of every run (`run_result.load`)."""
     return root() / "data" / "trained" / f"{protocol}.json"
 
 
 def baselines(dataset: str) -> Path:
-    """What the stage `baselines` writes: the results of simple models (`run_result.load`)."""
+    """File that the `baselines` stage writes: the results of simple models (`run_result.load`)."""
     return root() / "data" / "baselines" / f"{dataset}.json"
 
 
@@ -79,7 +79,7 @@ def comparison() -> Path:
 
 
 def decision(dataset: str) -> Path:
-    """Folder with the verdicts of the last `feedforward decide`."""
+    """Folder with the verdicts of the last `feedforward decide` command."""
     return root() / "reports" / "decisions" / dataset
 
 
@@ -94,7 +94,7 @@ def sweep(dataset: str, fields: str) -> Path:
 
 
 def dvc_cache() -> Path:
-    """Folder of the files in DVC's cache; the nearest cache upward."""
+    """Folder of the cached files of the nearest DVC project: the workspace or one of its parents."""
     start = root()
     project = next((folder for folder in [start, *start.parents] if (folder / ".dvc").is_dir()), start)
     return project / ".dvc" / "cache" / "files" / "md5"
@@ -117,37 +117,37 @@ def incoming(dataset: str) -> Path:
 
 
 def reviews(dataset: str) -> Path:
-    """What people decided about these samples: one JSON object per line, append-only."""
+    """Reviewers' decisions on labeled samples from users: one JSON object per line, append-only."""
     return root() / "data" / "incoming" / f"{dataset}.reviews.jsonl"
 
 
 def collected(dataset: str) -> Path:
-    """Snapshot of the labeled samples that training reads: checked, without repetitions, kept by DVC."""
+    """Snapshot of the users' labeled samples that training reads: checked, deduplicated, tracked by DVC."""
     return root() / "data" / "collected" / f"{dataset}.jsonl"
 
 
 def shadow(dataset: str) -> Path:
-    """Figures of the shadow: how challengers answered the requests of champions."""
+    """Shadow figures: how challengers answered requests that were sent to champions."""
     return store() / "shadow" / f"{dataset}.json"
 
 
 def requests(dataset: str) -> Path:
-    """The latest window of encoded requests; no raw sample is in it."""
+    """The latest window of encoded requests; it contains no raw samples."""
     return root() / "data" / "requests" / f"{dataset}.npz"
 
 
 def request_drift(dataset: str) -> Path:
-    """The distances of the latest windows of requests: one JSON object per line."""
+    """Drift distances of the latest request windows: one JSON object per line."""
     return root() / "data" / "requests" / f"{dataset}.jsonl"
 
 
 def request_alerts() -> Path:
-    """The windows of requests about which an alert was sent."""
+    """The request windows for which an alert was sent."""
     return root() / "data" / "requests" / "alerts.json"
 
 
 def notifications() -> Path:
-    """Messages of Prefect's automations: one JSON object per line, append-only."""
+    """Messages from Prefect automations: one JSON object per line, append-only."""
     return store() / "notifications.jsonl"
 
 
@@ -157,10 +157,10 @@ def retrainings() -> Path:
 
 
 def retraining() -> Path:
-    """Folder of the page on the latest retraining."""
+    """Folder with the page about the latest retraining."""
     return root() / "reports" / "retraining"
 
 
 def lock(job: str) -> Path:
-    """The lock that a job holds, so that one process at a time runs it."""
+    """Lock file of a job; only one process at a time can hold it and run the job."""
     return root() / ".locks" / f"{job}.lock"

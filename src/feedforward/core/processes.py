@@ -1,4 +1,4 @@
-"""Locks so that one job runs at a time; ending orphaned processes; the number of cores that may be used."""
+"""Process management: job locks, exit of orphaned processes, usable cores, and silenced output of native code."""
 
 import atexit
 import contextlib
@@ -17,22 +17,22 @@ from filelock import FileLock, Timeout
 from feedforward.core.errors import Busy
 
 CGROUP = Path("/sys/fs/cgroup/cpu.max")
-STARTERS = ("python", "dvc")  # beginnings of the names of programs that start stages, servers and DVC
+STARTERS = ("python", "dvc")  # name prefixes of the programs that start stages, servers and DVC
 
 
 @contextlib.contextmanager
 def importing() -> Iterator[None]:
-    """Import heavy libraries in this block, without garbage collection.
+    """Turn off garbage collection during the block, in which heavy libraries are imported.
 
-    They create half a million objects that live as long as the process. The collector ignores these objects from then
-    on, also at exit. Together this saves a fifth of the time of a process that trains one small network.
+    They create half a million objects that live as long as the process. After the block, the collector ignores these
+    objects, even at exit. This saves a fifth of the run time of a process that trains one small network.
     """
-    known = len(sys.modules)
+    modules_before = len(sys.modules)
     gc.disable()
     try:
         yield
     finally:
-        if len(sys.modules) > known:  # otherwise garbage that exists now would be kept forever
+        if len(sys.modules) > modules_before:  # without an import, freezing would only keep garbage forever
             gc.freeze()
             atexit.unregister(gc.freeze)
             atexit.register(gc.freeze)
@@ -40,15 +40,15 @@ def importing() -> Iterator[None]:
 
 
 def cores() -> int:
-    """Number of cores that this process may use: its CPU affinity, and the limit of its container."""
+    """Number of cores that this process may use, given its CPU affinity and its container's limit."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(allowed, quota(CGROUP) or allowed))
 
 
 def quota(cpu_max: Path) -> int | None:
-    """The CPU limit of a cgroup (version 2) in cores, rounded up; None without a limit.
+    """The CPU limit of a cgroup (version 2) in cores, rounded up; None if there is no limit.
 
-    cpu_max: a file with the quota, or `max`, and the period, both in microseconds.
+    cpu_max: a file with two values, quota (or `max`) and period, in microseconds.
     """
     try:
         limit, period = cpu_max.read_text(encoding="ascii").split()
@@ -59,10 +59,10 @@ def quota(cpu_max: Path) -> int | None:
 
 @contextlib.contextmanager
 def only_one(lock: Path, job: str) -> Iterator[None]:
-    """Hold `lock` during the block; it is released when the process ends, however it ends.
+    """Hold `lock` during the block. If the process dies, the lock is released.
 
     Raises:
-        Busy: another process holds it; the message names the process and its job.
+        Busy: another process holds the lock; the message names that process and its job.
     """
     holder, file_lock = lock.with_suffix(".holder"), FileLock(lock, timeout=0)
     lock.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def only_one(lock: Path, job: str) -> Iterator[None]:
         file_lock.acquire()
     except Timeout:
         process = _read(holder) or "another process"  # the holder may be about to write or remove its name
-        raise Busy(f"{lock.parent}: {process} is running here; wait for it, then run the command again") from None
+        raise Busy(f"{lock.parent}: {process} is running here; wait until it ends, then run again") from None
     try:
         holder.write_text(f"process {os.getpid()} ({job})", encoding="utf-8")
         yield
@@ -86,45 +86,45 @@ def _read(holder: Path) -> str:
         return ""
 
 
-_silenced: list[int] = []  # standard error as it was before each `silent` block that is open now
+_silenced: list[int] = []  # for each `silent` block that is running: a descriptor of the real standard error
 
 
 @contextlib.contextmanager
 def silent() -> Iterator[None]:
     """Discard what native code writes to standard error during the block, unless the block fails."""
-    kept = os.dup(2)
+    real_stderr = os.dup(2)
     with tempfile.TemporaryFile() as file:
         os.dup2(file.fileno(), 2)
-        _silenced.append(kept)
+        _silenced.append(real_stderr)
         try:
             yield
         except BaseException:
             file.seek(0)
-            os.write(kept, file.read())
+            os.write(real_stderr, file.read())
             raise
         finally:
-            _silenced.remove(kept)
-            os.dup2(kept, 2)
-            os.close(kept)
+            _silenced.remove(real_stderr)
+            os.dup2(real_stderr, 2)
+            os.close(real_stderr)
 
 
 def unsilence() -> None:
-    """Undo a `silent` of another thread in a process that is about to exit, so that its last message is seen."""
+    """Restore standard error despite a `silent` block in another thread; makes a last message before exit visible."""
     if _silenced:
         os.dup2(_silenced[0], 2)
 
 
 def end_with_ancestors(interval: float = 0.5) -> None:
-    """Watch the Python or DVC process that started this one, and exit (without cleanup) when it has exited.
+    """Exit (without cleanup) once the Python or DVC process that started this process has exited.
 
-    Killing `dvc` alone would leave its stage running as an orphan that writes the same files as the next `dvc repro`.
-    A shell between the two is watched as well. If the starting process was killed before this call, only a shell or
-    the first process of the machine is the parent of this one, and this process exits immediately.
+    Otherwise, killing `dvc` would orphan its stage, which would write the same files as the next `dvc repro`. A shell
+    between the two processes is watched as well. If the starting process was killed before this call, the only parents
+    left are a shell or the init process, and this process exits immediately.
     """
     import psutil
 
     def is_starter(process: psutil.Process) -> bool:
-        return Path(process.exe()).name.lower().startswith(STARTERS)  # `name()` would be that of the script
+        return Path(process.exe()).name.lower().startswith(STARTERS)  # `name()` would return the script's name
 
     def end() -> None:
         with contextlib.suppress(OSError):
@@ -146,6 +146,6 @@ def end_with_ancestors(interval: float = 0.5) -> None:
                 break
         else:
             end()
-    except (psutil.NoSuchProcess, psutil.AccessDenied):  # a process of another user did not start this one
+    except (psutil.NoSuchProcess, psutil.AccessDenied):  # another user's process is not a starter
         end()
     threading.Thread(target=watch, args=(ancestors,), name="ancestors", daemon=True).start()

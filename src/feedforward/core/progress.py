@@ -1,4 +1,4 @@
-"""A progress bar on a terminal; elsewhere, for instance in the log of a job, a line every 30 seconds."""
+"""Progress as a bar on a terminal and as one line every 30 seconds elsewhere, such as in a job's log."""
 
 import contextlib
 import threading
@@ -14,7 +14,7 @@ QUIET = 30.0  # seconds between two lines
 
 @contextlib.contextmanager
 def bar(label: str, total: int, console: Console | None = None, quiet: float = QUIET) -> Iterator[Advance]:
-    """Yield advance(steps, note), which any thread may call. The bar disappears at the end, lines remain."""
+    """Yield a function advance(steps, note), which any thread may call. The bar disappears at the end; lines remain."""
     console = console or Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),

@@ -1,6 +1,6 @@
 """Provenance of a run: commit, library versions, kind of CPU, and the fingerprint of all of them.
 
-Two runs with the same fingerprint give the same bits, so the second need not be trained.
+Two runs with the same fingerprint produce the same bits, so the second one need not be trained.
 """
 
 import functools
@@ -20,20 +20,20 @@ from feedforward.core import atomic_files
 from feedforward.core.code_digest import code_digest
 
 LIBRARIES = ("tensorflow", "keras", "numba", "numpy")
-# Outputs of stages do not make the tree dirty; otherwise every run would make its own tree dirty.
+# Stage outputs do not count as changes to the tree; otherwise every run would make its own tree dirty.
 WRITTEN_BY_STAGES = ("dvc.lock", "data", "reports", "mlruns", "demo/data", "demo/reports", "demo/mlruns")
 
 
 @dataclass(frozen=True)
 class GitState:
-    """Commit (hex; None outside a repository) and whether the tree differs from it."""
+    """Commit (hex; None outside a repository) and whether the working tree differs from it."""
 
     commit: str | None
     dirty: bool
 
 
 def git_state(folder: Path) -> GitState:
-    """The commit that is checked out in `folder`; dirty: files changed, or new ones that git does not ignore."""
+    """The commit checked out in `folder`; dirty if files have changed or new files are not ignored by git."""
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return GitState(None, False)
@@ -59,7 +59,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 @functools.cache
 def installed_version(name: str) -> str:
-    """The installed version, without importing the library; `tensorflow` is also found as `tensorflow-cpu`."""
+    """The installed version, or `absent`, without importing the library; `tensorflow-cpu` counts as `tensorflow`."""
     for distribution in (name, f"{name}-cpu"):
         try:
             return importlib.metadata.version(distribution)
@@ -69,7 +69,7 @@ def installed_version(name: str) -> str:
 
 
 def requirement(name: str) -> str:
-    """The installed library as a pip requirement, under the name of the distribution that is installed."""
+    """A pip requirement for the installed version of a library, such as `tensorflow-cpu==…` for `tensorflow`."""
     try:
         importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -79,7 +79,7 @@ def requirement(name: str) -> str:
 
 @functools.cache
 def cpu_kind() -> dict[str, str | bool]:
-    """The properties of a CPU that select kernels: vendor, family, model and vector units; no host name."""
+    """The CPU properties that affect kernel selection: vendor, family, model and vector units; no host name."""
     fields: dict[str, str] = {}
     try:
         first = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n", 1)[0]
@@ -101,7 +101,7 @@ def cpu_kind() -> dict[str, str | bool]:
 
 
 def machine() -> str:
-    """The machine in general terms, for reports: cores, memory, vector units; no host name."""
+    """A general description of the machine for reports: cores, vector units, memory; no host name."""
     import psutil
 
     kind, cores = cpu_kind(), psutil.cpu_count() or 1
@@ -111,14 +111,14 @@ def machine() -> str:
 
 
 def cpu_digest() -> str:
-    """Twelve hex digits that are equal on CPUs of one kind."""
+    """Twelve hex digits that are equal on CPUs of the same kind."""
     return atomic_files.digest(cpu_kind())[:12]
 
 
 def device() -> str:
-    """`cpu`, or the model of the GPU that TensorFlow uses: the first that CUDA_VISIBLE_DEVICES lets it see.
+    """`cpu`, or the model of the GPU that TensorFlow uses: the first one listed in CUDA_VISIBLE_DEVICES.
 
-    It is read from the driver, because importing TensorFlow takes seconds.
+    The model is read from the driver, because importing TensorFlow takes seconds.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if (
@@ -134,7 +134,7 @@ def device() -> str:
 
 @functools.cache
 def _gpus() -> tuple[tuple[str, str, str], ...]:
-    """(index, UUID, model) of each GPU of the machine."""
+    """(index, UUID, model) of each GPU in the machine."""
     command = ["nvidia-smi", "--query-gpu=index,uuid,name", "--format=csv,noheader"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
@@ -146,7 +146,7 @@ def _gpus() -> tuple[tuple[str, str, str], ...]:
 
 @functools.cache
 def host_digest() -> str:
-    """Twelve hex digits for one boot of one machine or container, within which process numbers are unique."""
+    """Twelve hex digits that identify a boot of a machine or container, within which process numbers are unique."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         identity = f"{boot} {Path('/proc/self/ns/pid').readlink()}"
@@ -156,16 +156,16 @@ def host_digest() -> str:
 
 
 def threads_decide() -> bool:
-    """Whether the bits of a run depend on the number of threads of a matrix product.
+    """Whether the bits of a run depend on the number of threads that compute a matrix product.
 
-    oneDNN's products with AVX-512 add up in one order, however the work is divided; its other products and those of
-    Eigen do not, so they must run in one thread.
+    With AVX-512, oneDNN always adds in the same order, however the work is divided among threads. Without it, oneDNN
+    does not; nor does Eigen. Their products must run in one thread.
     """
     return device() != "cpu" or not cpu_kind()["avx512"] or _onednn() == "0"
 
 
 def _onednn() -> str:
-    return os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1")  # as the backend sets it
+    return os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1")  # the default of training/keras_backend.py
 
 
 def fingerprint(
@@ -178,11 +178,11 @@ def fingerprint(
     device: str = "cpu",
     modules: Sequence[str],
 ) -> str:
-    """SHA-256 (hex) of everything that decides the bits of a run.
+    """SHA-256 (hex) of everything that determines the bits of a run.
 
-    resolved: the variant, network and training parameters as JSON values, defaults filled in.
-    device: what `device()` returns.
-    modules: dotted names of the modules that decide the bits; everything that they import counts too.
+    resolved: the variant, network and training parameters as JSON values, including defaults.
+    device: the result of `device()`.
+    modules: dotted names of the modules that determine the bits; all modules that they import are included.
     """
     return atomic_files.digest(
         {

@@ -13,17 +13,17 @@ _SECRET_NAME = re.compile(
     r"((^|[._-])(API_?KEY|KEYS?|TOKENS?|SECRETS?|PASS|PASSPHRASE|PWD|PAT|CREDENTIALS?)|PASSWORDS?|PASSWD)([._-]|$)",
     re.IGNORECASE,
 )
-_SHELL_STATE = {"PWD", "OLDPWD"}  # working directories, no passwords
-# A password may contain a slash, as SQLAlchemy allows; digits between colon and slash are a port
+_SHELL_STATE = {"PWD", "OLDPWD"}  # working directories, not passwords
+# SQLAlchemy allows a slash in a password; digits between a colon and a slash are a port
 _URL_USER = re.compile(r"(?<=://)(?:[^/\s'\"]+|[^/:@\s'\"]*:(?!\d+/)[^@\s'\"]{1,200})(?=@)")
 _URL_FIELD = re.compile(
     r"(?i)([?&;](?:[\w.-]*[_-])?(?:api_?key|key|token|secret|password|passwd|pwd|signature|sig|credential)=)[^&#\s'\"]+"
 )
-# An HTTP header, also as an entry of a dictionary
+# An HTTP header, or a dictionary entry with one
 _AUTHORIZATION = re.compile(r"(?i)(\bauthorization['\"]?\s*[:=]\s*['\"]?(?:bearer|basic|token)\s+)[^\s'\",;]+")
 
 
-# Values that are never taken for secrets: values of tags and metrics, and the names in params.yaml (`allow`)
+# Texts that are never treated as secrets: tag and metric values, and names from params.yaml (see `allow`)
 _public = {
     "variant", "replica", "final", "sweep", "trial", "study", "fair", "lecture", "finished", "failed", "killed",
     "running", "binary", "multiclass", "multilabel", "regression", "unit_regression", "training", "validation",
@@ -31,13 +31,13 @@ _public = {
 
 
 def allow(names: Iterable[str]) -> None:
-    """Never redact these names, even if a variable with a secret's name contains one of them or a part of it."""
+    """Never redact these names or parts of them, even if one is the value of a secret environment variable."""
     _public.update(names)
 
 
 @functools.lru_cache(maxsize=4096)
 def is_secret_name(name: str) -> bool:
-    """Whether a variable or parameter of that name is taken to hold a secret."""
+    """Whether a variable or parameter with this name is assumed to hold a secret."""
     return name not in _SHELL_STATE and _SECRET_NAME.search(name) is not None
 
 
@@ -56,24 +56,24 @@ def redact(text: str) -> str:
 
 
 def has_credentials(address: str) -> bool:
-    """Whether a URL carries a user, or a field with a secret's name."""
+    """Whether a URL contains a user name, or a query field with a name such as `token`."""
     return any(pattern.search(address) for pattern in (_URL_USER, _URL_FIELD))
 
 
 def redact_values(values: Mapping[str, object]) -> dict[str, str]:
-    """The values as text, redacted; a value whose key is a secret's name is masked entirely."""
+    """The values as redacted text; if a key is the name of a secret, its value is masked entirely."""
     return {key: MASK if is_secret_name(key) else redact(str(value)) for key, value in values.items()}
 
 
 def shown(value: object, most: int = 200) -> str:
-    """A value for a message: redacted, on one line, at most `most` characters."""
+    """`value` as text for a message: redacted, on one line, and at most `most` characters long."""
     text = redact(str(value))
     text = text if text.isprintable() else ascii(text)
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def _secrets() -> list[str]:
-    """Secret values as in the environment and as encoded in a URL, longest first."""
+    """The values of secret environment variables, both plain and URL-encoded, longest first."""
     values = {
         value
         for name, value in os.environ.items()

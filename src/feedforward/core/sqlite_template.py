@@ -1,8 +1,8 @@
-"""New SQLite databases as copies of a template that the library's own migration creates once per environment.
+"""Create SQLite databases by copying a template, which the library's own migrations create once per environment.
 
-MLflow and Prefect create a database by replaying all migrations in their history, which takes 3.5 s and 9 s of CPU. A
-copy of the result takes a few milliseconds. Templates are stored inside the environment (`sys.prefix`) and named by
-library and version, so an upgraded library creates a new one.
+MLflow and Prefect create a database by replaying all migrations in their history, which takes 3.5 s and 9 s of CPU.
+Copying the result takes a few milliseconds. Templates are stored inside the environment (`sys.prefix`) and named after
+library and version, so upgrading a library creates a new template.
 """
 
 import sqlite3
@@ -28,24 +28,24 @@ def create(database: Path, name: str, migrate: Migrate) -> None:
     template = folder() / f"{name}.db"
     try:
         content = template.read_bytes()
-    except OSError:  # not created yet, or not readable
+    except OSError:  # not created yet or not readable
         content = _migrated(template, migrate)
     with atomic_files.writing(database, "schema") as file:
         file.write(content)
 
 
 def folder() -> Path:
-    """Folder of the templates of this environment."""
+    """Folder with this environment's templates."""
     return Path(sys.prefix) / "share" / "feedforward" / "templates"
 
 
 def _migrated(template: Path, migrate: Migrate) -> bytes:
-    """The bytes of a migrated database; stored as `template` where the environment is writable."""
+    """The bytes of a migrated database, which is also stored as `template` if the environment is writable."""
     try:
         template.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(template.with_suffix(".lock"))
         lock.acquire()
-    except OSError:  # for instance an image that runs as another user
+    except OSError:  # not writable, for instance in an image that runs as another user
         return _run(migrate)
     with lock:
         if not template.exists():

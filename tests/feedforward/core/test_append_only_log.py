@@ -36,8 +36,8 @@ def test_lines_that_are_not_objects_are_skipped(tmp_path: Path) -> None:
 
 def test_a_log_does_not_grow_beyond_its_limit(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
-    assert append_only_log.append(path, {"a": 1}, most=10)
-    assert not append_only_log.append(path, {"a": 2}, most=10)
+    assert append_only_log.append(path, {"a": 1}, max_bytes=10)
+    assert not append_only_log.append(path, {"a": 2}, max_bytes=10)
     assert len(path.read_bytes()) <= 10
 
 
