@@ -137,7 +137,7 @@ FILES = (
     Damaged("texts for bytes", "parquet", lambda: parquet({"path": ["a"], "content": ["a"]}), "expected columns"),
     Damaged("numbers for paths", "parquet", lambda: parquet({"path": [1], "content": [b"a"]}), "expected columns"),
     Damaged(
-        "a gap", "parquet", lambda: parquet({"path": ["a"], "content": [None]}, {"content": "binary"}), "without gaps"
+        "a gap", "parquet", lambda: parquet({"path": ["a"], "content": [None]}, {"content": "binary"}), "without null values"
     ),
     Damaged("no row", "parquet", lambda: parquet({"path": [], "content": []}, {"path": "string", "content": "binary"}), "no text below"),
     Damaged("other folders", "parquet", lambda: parquet({"path": ["x/a.txt"], "content": [b"a"]}), "no text below"),

@@ -1,4 +1,4 @@
-"""The members of an archive as one Parquet file: columns `path` and `content`, read a few megabytes at a time."""
+"""Archive members in one Parquet file with the columns `path` and `content`, read a few megabytes at a time."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -7,12 +7,12 @@ from typing import IO
 from feedforward.core.errors import DataError
 
 COLUMNS = ("path", "content")
-ROW_GROUP_BYTES = 4 * 2**20  # of content: a reader holds one row group at a time
+ROW_GROUP_BYTES = 4 * 2**20  # bytes of content; a reader holds one row group in memory at a time
 
 
 def write(names: Sequence[str], sizes: Sequence[int], content_of: Callable[[str], bytes], target: IO[bytes]) -> None:
-    """Write the members in the given order; equal members give equal bytes."""
-    import pyarrow as pa  # takes a third of a second; only needed for archives with members
+    """Write the members in the given order; the same members always produce the same bytes."""
+    import pyarrow as pa  # takes a third of a second to import; only needed for archives with members
     import pyarrow.parquet as pq
 
     schema = pa.schema([(COLUMNS[0], pa.string()), (COLUMNS[1], pa.binary())])
@@ -29,10 +29,10 @@ def write(names: Sequence[str], sizes: Sequence[int], content_of: Callable[[str]
 
 
 def read(path: Path) -> Iterator[tuple[list[str], list[bytes]]]:
-    """Names and contents of the members, a row group at a time.
+    """Yield the names and contents of the members, one row group at a time.
 
     Raises:
-        DataError: missing or damaged.
+        DataError: the file is missing or damaged.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -44,8 +44,8 @@ def read(path: Path) -> Iterator[tuple[list[str], list[bytes]]]:
                 if table.schema.types != [pa.string(), pa.binary()] or any(
                     column.null_count for column in table.columns
                 ):
-                    raise pa.ArrowInvalid(f"expected columns {' and '.join(COLUMNS)} without gaps")
+                    raise pa.ArrowInvalid(f"expected columns {' and '.join(COLUMNS)} without null values")
                 yield table["path"].to_pylist(), table["content"].to_pylist()
-    except (OSError, ValueError, pa.ArrowException, KeyError) as error:  # ValueError: a path that is not UTF-8
+    except (OSError, ValueError, pa.ArrowException, KeyError) as error:  # ValueError: a member name is not UTF-8
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path}: cannot be read ({reason}); remove it and fetch again") from None

@@ -18,13 +18,13 @@ from feedforward.data.splits import Split
 
 PARTS = ("train", "test")
 EXAMPLES = 8
-TEXT = 100  # characters of an example
-CELL, GAP = 64, 4  # pixels of the picture of examples
+TEXT = 100  # characters shown of an example
+CELL, GAP = 64, 4  # pixels in the picture of examples: side of an example, space between two
 
 
 @dataclass(frozen=True)
 class Description:
-    """shares: by label, number of samples in each split; of a value, its quantiles. examples: (label, sample)."""
+    """shares: by label, the samples in train and test; for regression, quantiles. examples: (label, raw sample)."""
 
     samples: dict[str, int]
     features: int
@@ -53,7 +53,7 @@ def describe(name: str, dataset: Dataset) -> Description:
 
 
 def picture(examples: Sequence[tuple[str, Any]], path: Path) -> None:
-    """The pictures among the examples, side by side, as PNG."""
+    """Write the example pictures side by side to a PNG file."""
     from PIL import Image
 
     sheet = Image.new("L", (len(examples) * (CELL + GAP) - GAP, CELL), 255)

@@ -1,9 +1,9 @@
-"""Do incoming samples have the distribution of the training data? Distances from 0 to 1, each with its p-value.
+"""Compare the distribution of incoming samples with the training data: distances from 0 to 1, each with a p-value.
 
-Classes are compared by the Jensen–Shannon distance of their shares, everything else by the Kolmogorov–Smirnov distance;
-for a binary feature that is the difference of its shares. A distance is drift if it exceeds its bound and is
-significant: a few samples always differ from thousands. Requests have no labels; instead of classes, the answers of a
-model are compared that has seen neither them nor the validation samples.
+Class shares are compared by the Jensen–Shannon distance, everything else by the Kolmogorov–Smirnov distance; for a
+binary feature, the latter is the difference between its shares of ones. A distance counts as drift if it exceeds its
+bound and is statistically significant, because a few samples always differ from thousands. Requests have no labels, so
+model outputs are compared instead; the model must have seen neither the requests nor the validation samples.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,15 +17,15 @@ from feedforward.config.schema import Drift
 from feedforward.data.splits import Features, MultiHot, Split
 
 CLASSES, NONZERO, LENGTH = "classes", "non-zero features", "raw length"
-FEATURES, PREDICTED, OUTPUTS = "features", "predicted classes", "outputs"  # further measurements of requests
+FEATURES, PREDICTED, OUTPUTS = "features", "predicted classes", "outputs"  # additional measurements for requests
 
 
 @dataclass(frozen=True)
 class Distance:
-    """The distance of one measurement between training and incoming samples. column: of the features, else None.
+    """The distance between training and incoming samples in one measurement.
 
-    p: probability of such a distance without drift. means: of the feature in training and incoming samples, relative to
-    its largest value.
+    column: the feature's column; None for other measurements. p: probability of a distance at least this large without
+    drift. means: the feature's means in training and incoming samples, relative to the largest feature value.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Distance:
 
 @dataclass(frozen=True)
 class Distances:
-    """All distances; `drifted`: those that are drift, the largest first."""
+    """All distances. drifted: those that count as drift, largest first."""
 
     classes: Distance
     others: tuple[Distance, ...]  # NONZERO, LENGTH, then one per feature
@@ -58,29 +58,29 @@ def measure(
     bounds: Drift,
     name_of: Callable[[int], str],
 ) -> Distances:
-    """Distances between training data and incoming samples.
+    """Measure the distances between training data and incoming samples.
 
-    lengths: bytes of the raw samples of both. name_of: the name of a feature's column.
+    lengths: bytes of each raw sample, training and incoming. name_of: returns the name of a feature column.
     """
     shares = _classes(train.labels, incoming.labels, classes, bounds)
-    number = 1 / len(train) + 1 / len(incoming)
+    inverse_sizes = 1 / len(train) + 1 / len(incoming)
     others = [
-        _distance(NONZERO, _ks(nonzero(train.features), nonzero(incoming.features)), number, bounds),
-        _distance(LENGTH, _ks(*lengths), number, bounds),
-        *_features(train.features, incoming.features, number, bounds, name_of),
+        _distance(NONZERO, _ks(nonzero(train.features), nonzero(incoming.features)), inverse_sizes, bounds),
+        _distance(LENGTH, _ks(*lengths), inverse_sizes, bounds),
+        *_features(train.features, incoming.features, inverse_sizes, bounds, name_of),
     ]
     return Distances(shares, tuple(others), drifted([shares, *others], bounds))
 
 
 def drifted(distances: Sequence[Distance], bounds: Drift) -> tuple[Distance, ...]:
-    """Those that exceed their bound and are significant, the largest first.
+    """The distances that exceed their bounds and are significant, largest first.
 
-    Significance levels follow Bonferroni: without drift, the probability that any of them is reported is at most
-    `false_alarm_rate`, whatever their dependence.
+    The significance level is Bonferroni-corrected: without drift, the probability of reporting any distance is at most
+    `false_alarm_rate`, however the distances depend on one another.
     """
     level = bounds.false_alarm_rate / len(distances)
-    beyond = [distance for distance in distances if distance.value > distance.bound and distance.p < level]
-    return tuple(sorted(beyond, key=lambda distance: -distance.value))
+    significant = [distance for distance in distances if distance.value > distance.bound and distance.p < level]
+    return tuple(sorted(significant, key=lambda distance: -distance.value))
 
 
 def measure_requests(
@@ -91,40 +91,40 @@ def measure_requests(
     bounds: Drift,
     name_of: Callable[[int], str],
 ) -> dict[str, list[Distance]]:
-    """Distances between training data and requests, by measurement: NONZERO, FEATURES, PREDICTED, OUTPUTS.
+    """Measure the distances between training data and requests, by measurement: NONZERO, FEATURES, PREDICTED, OUTPUTS.
 
-    outputs: (samples, outputs) of one model for validation samples and for the requests; None if there is no model that
-    has seen neither. names: of the outputs; several of which one is predicted are probabilities of classes that sum to
-    1. name_of: see `measure`.
+    outputs: arrays of shape (samples, outputs) from one model, for validation samples and for requests; None if every
+    model has seen some of these samples. names: of the outputs; if there are several and only one is predicted, they
+    are class probabilities that sum to 1. name_of: see `measure`.
     """
-    number = 1 / len(train) + 1 / len(requests)
+    inverse_sizes = 1 / len(train) + 1 / len(requests)
     distances = {
-        NONZERO: [_distance(NONZERO, _ks(nonzero(train), nonzero(requests)), number, bounds)],
-        FEATURES: list(_features(train, requests, number, bounds, name_of)),
+        NONZERO: [_distance(NONZERO, _ks(nonzero(train), nonzero(requests)), inverse_sizes, bounds)],
+        FEATURES: list(_features(train, requests, inverse_sizes, bounds, name_of)),
     }
     if outputs is None:
         return distances
     before, now = outputs
-    number = 1 / len(before) + 1 / len(now)
+    inverse_sizes = 1 / len(before) + 1 / len(now)
     if before.shape[1] > 1 and np.allclose(before.sum(axis=1), 1):
         classes = before.argmax(axis=1), now.argmax(axis=1)
         distances[PREDICTED] = [replace(_classes(*classes, before.shape[1], bounds), name=PREDICTED)]
-    first = 1 if before.shape[1] == 2 and PREDICTED in distances else 0  # two probabilities hold the same information
+    first = 1 if before.shape[1] == 2 and PREDICTED in distances else 0  # a second probability adds no information
     distances[OUTPUTS] = [
-        _distance(f"output for {names[column]}", _ks(before[:, column], now[:, column]), number, bounds)
+        _distance(f"output for {names[column]}", _ks(before[:, column], now[:, column]), inverse_sizes, bounds)
         for column in range(first, before.shape[1])
     ]
     return distances
 
 
 def shares_of(labels: npt.NDArray[np.generic], classes: int) -> npt.NDArray[np.float64]:
-    """Share of each class, float64, (classes,)."""
+    """The share of each class: float64, shape (classes,)."""
     counts = np.bincount(np.asarray(labels).astype(np.int64), minlength=classes)
     return np.asarray(counts / counts.sum(), np.float64)
 
 
 def nonzero(features: Features) -> npt.NDArray[np.int64]:
-    """Number of non-zero features of each sample, (samples,)."""
+    """The number of non-zero features in each sample, shape (samples,)."""
     return np.diff(features.indptr) if isinstance(features, MultiHot) else np.count_nonzero(features, axis=1)
 
 
@@ -142,17 +142,20 @@ def _classes(
 def _distance(
     name: str,
     value: float,
-    number: float,
+    inverse_sizes: float,
     bounds: Drift,
     column: int | None = None,
     means: tuple[float, float] | None = None,
 ) -> Distance:
-    """number: 1/n + 1/m. p: of Kolmogorov's limiting distribution, conservative if values are tied."""
-    return Distance(name, value, bounds.feature, float(stats.kstwobign.sf(value / number**0.5)), column, means)
+    """A distance with its p-value from Kolmogorov's limiting distribution, which is conservative if values are tied.
+
+    inverse_sizes: 1/n + 1/m for n training and m incoming samples.
+    """
+    return Distance(name, value, bounds.feature, float(stats.kstwobign.sf(value / inverse_sizes**0.5)), column, means)
 
 
 def _features(
-    train: Features, incoming: Features, number: float, bounds: Drift, name_of: Callable[[int], str]
+    train: Features, incoming: Features, inverse_sizes: float, bounds: Drift, name_of: Callable[[int], str]
 ) -> Iterator[Distance]:
     means = np.stack([_means(train), _means(incoming)], axis=1)
     values: Sequence[float] = np.abs(means[:, 0] - means[:, 1]).tolist()
@@ -161,17 +164,17 @@ def _features(
         values = [_ks(train[:, column], incoming[:, column]) for column in range(train.shape[1])]
     for column, (value, (before, now)) in enumerate(zip(values, means.tolist(), strict=True)):
         name = name_of(column) if value else f"column {column}"  # a word that never occurs may have no name
-        yield _distance(name, value, number, bounds, column, (before, now))
+        yield _distance(name, value, inverse_sizes, bounds, column, (before, now))
 
 
 def _means(features: Features) -> npt.NDArray[np.float64]:
-    """Mean of each feature, float64; for a binary feature the share of ones."""
+    """The mean of each feature, float64; for a binary feature, its share of ones."""
     if isinstance(features, MultiHot):
         counts = np.bincount(np.asarray(features.indices).astype(np.int64), minlength=features.columns)
         return np.asarray(counts / len(features), np.float64)
     return np.asarray(np.asarray(features, np.float64).mean(axis=0), np.float64)
 
 
-def _ks(one: npt.NDArray[np.generic], other: npt.NDArray[np.generic]) -> float:
-    """Largest difference between the two distribution functions."""
-    return float(stats.ks_2samp(np.asarray(one), np.asarray(other), method="asymp").statistic)
+def _ks(first: npt.NDArray[np.generic], second: npt.NDArray[np.generic]) -> float:
+    """The largest difference between the two empirical distribution functions."""
+    return float(stats.ks_2samp(np.asarray(first), np.asarray(second), method="asymp").statistic)

@@ -1,9 +1,9 @@
-"""Labeled samples from users: validated, deduplicated, stored as a snapshot, and added to the training split.
+"""Labeled samples from users: validated, deduplicated, stored in a snapshot, and added to the training split.
 
-The service appends samples to `paths.incoming`. `take` adds the valid ones to `paths.collected`, which DVC tracks and
-vectorize reads, except those that a person struck out. A sample is valid if its label and digest are correct, it is
-within the bounds that the dataset's expectations set for one sample, nobody gave it another label, and it is in neither
-split: no test sample is ever trained on.
+The service appends samples to `paths.incoming`. `take` adds the valid samples that nobody has rejected to
+`paths.collected`, which DVC tracks and vectorize reads. A sample is valid if its label and digest are correct, it is
+within the bounds that the dataset's expectations set for each sample, nobody has given it a different label, and it is
+in neither split, so no test sample is ever used for training.
 """
 
 import base64
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 HEAD = {"format": 1}  # first line of the snapshot, because DVC warns about empty files
 TWO_LABELS = "given two labels"
-STORED_FIELDS = ("label", "digest", "text", "pixels")  # fields of an entry; not its time or the prediction
+STORED_FIELDS = ("label", "digest", "text", "pixels")  # what the snapshot keeps of an entry
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample as a user gave it. problem: why it cannot be trained on. used: whether the snapshot holds it."""
+    """A sample as a user submitted it. problem: why training cannot use it. used: whether it is in the snapshot."""
 
     id: str
     entry: Mapping[str, Any]
@@ -43,7 +43,7 @@ class Sample:
     used: bool
 
     def is_wanted(self, review: bool) -> bool:
-        """Whether people want it in training. review: what nobody has accepted is not wanted."""
+        """Whether the sample should be used for training. review: only if somebody has accepted it."""
         if self.decision is None:
             return not review
         return self.decision.verdict == ACCEPTED
@@ -51,9 +51,9 @@ class Sample:
 
 @dataclass(frozen=True)
 class Intake:
-    """Incoming samples. new: valid ones that are not in the snapshot yet; refused: number of the others, by reason.
+    """Incoming samples, sorted. new: valid samples that are not in the snapshot yet. refused: counts by reason.
 
-    waiting: number of valid ones that nobody has accepted yet. withdrawn: ids of samples in the snapshot that are no
+    waiting: number of valid samples that nobody has accepted yet. withdrawn: IDs of samples in the snapshot that are no
     longer wanted.
     """
 
@@ -71,8 +71,8 @@ def read(name: str) -> list[dict[str, Any]]:
 def take(name: str, dataset: Dataset, collect: bool, review: bool = False) -> int:
     """Add new, valid samples to the snapshot, and remove those that are no longer wanted; returns the number added.
 
-    The file is created if it does not exist. It does not change without `collect`, or if the dataset is not vectorized
-    yet. review: only accepted samples are wanted.
+    The file is created if it does not exist. An existing file does not change without `collect`, or before the dataset
+    is vectorized. review: only samples that somebody has accepted are wanted.
     """
     intake, kept = Intake([], {}), read(name)
     if collect and (paths.vectorized(name) / "manifest.json").is_file():
@@ -85,7 +85,7 @@ def take(name: str, dataset: Dataset, collect: bool, review: bool = False) -> in
 
 
 def examine(name: str, dataset: Dataset, review: bool = False) -> Intake:
-    """Validate the incoming samples against the vectorized dataset, and apply people's decisions."""
+    """Validate the incoming samples against the vectorized dataset, and apply the decisions about them."""
     new: list[dict[str, Any]] = []
     refused: Counter[str] = Counter()
     waiting, withdrawn = 0, set()
@@ -94,7 +94,7 @@ def examine(name: str, dataset: Dataset, review: bool = False) -> Intake:
             if sample.problem or not sample.is_wanted(review):
                 withdrawn.add(sample.id)
         elif sample.decision is not None and sample.decision.verdict != ACCEPTED:
-            refused["struck out"] += 1
+            refused["rejected"] += 1
         elif sample.problem:
             refused[sample.problem] += 1
         elif sample.is_wanted(review):
@@ -105,7 +105,7 @@ def examine(name: str, dataset: Dataset, review: bool = False) -> Intake:
 
 
 def samples(name: str, dataset: Dataset) -> list[Sample]:
-    """The samples of the incoming file and of the snapshot, each content with each label once, oldest first."""
+    """The samples in the incoming file and the snapshot, oldest first, without repeats of content and label."""
     kept = read(name)
     entries = {sample_id(entry): entry for entry in [*kept, *append_only_log.read(paths.incoming(name))]}
     if not entries:
@@ -123,7 +123,7 @@ def samples(name: str, dataset: Dataset) -> list[Sample]:
         if problem is None and (id_ not in used or is_decided) and candidates != {str(entry.get("label"))}:
             problem = TWO_LABELS
         if problem is None and digest in known:
-            problem = "in the data already"
+            problem = "already in the data"
         examined.append(Sample(id_, entry, problem, decision, id_ in used))
     return examined
 
@@ -131,7 +131,7 @@ def samples(name: str, dataset: Dataset) -> list[Sample]:
 def _labels(
     entries: Mapping[str, Mapping[str, Any]], decisions: Mapping[str, Decision]
 ) -> dict[str, tuple[set[str], bool]]:
-    """Digest → its accepted labels and True; if none is accepted, its labels that are not struck out and False."""
+    """Digest → (its accepted labels, True), or (its undecided labels, False) if none of its labels is accepted."""
     accepted: dict[str, set[str]] = {}
     others: dict[str, set[str]] = {}
     for id_, entry in entries.items():
@@ -153,7 +153,7 @@ def _problem(entry: Mapping[str, Any], dataset: Dataset, encoder: "TextEncoder |
         return "damaged"
     bounds = dataset.expectations
     if encoder is None and len(raw) != features:
-        return "of another size"
+        return "wrong size"
     ones = len(encoder.encode([entry["text"]]).indices) if encoder else int(np.count_nonzero(np.frombuffer(raw, "u1")))
     if bounds is None:
         return None
@@ -179,14 +179,14 @@ def _raw(entry: Mapping[str, Any], is_text: bool) -> bytes | None:
 
 
 def _known(name: str) -> set[str]:
-    """Digests of the raw samples of both splits."""
+    """The digests of the raw samples in both splits."""
     import pyarrow.parquet as pq
 
     return set(pq.read_table(paths.vectorized(name) / "profile.parquet", columns=["digest"])["digest"].to_pylist())
 
 
 def encoder_of(name: str, dataset: Dataset) -> "TextEncoder | None":
-    """The encoder of a dataset of texts; None for pictures, which arrive as the network's input."""
+    """The encoder of a text dataset; None for pictures, which arrive in the form that the network takes."""
     if dataset.reader.kind != "labeled_text":
         return None
     from feedforward.data.readers import tokenizer  # imports pyarrow, which takes a third of a second
@@ -199,7 +199,7 @@ def encoder_of(name: str, dataset: Dataset) -> "TextEncoder | None":
 
 
 def part(entries: Sequence[Mapping[str, Any]], dataset: Dataset, encoder: "TextEncoder | None") -> Part:
-    """Entries (at least one) as a part of the training split; words keep the columns of the existing vocabulary."""
+    """Encode at least one entry as a part of the training split, with the columns of the existing vocabulary."""
     raws = [_raw(entry, encoder is not None) or b"" for entry in entries]
     features: Features
     if encoder is None:
@@ -211,9 +211,9 @@ def part(entries: Sequence[Mapping[str, Any]], dataset: Dataset, encoder: "TextE
     return Part("train", Split(features, labels), np.array([len(raw) for raw in raws], np.int64), digests)
 
 
-def join(raw: Part, taken: Part, held_out: str) -> Part:
-    """Both parts as one. `taken` goes to the end that is not held out: the fixed validation split stays the same."""
-    parts = [raw, taken] if held_out == "first" else [taken, raw]
+def join(raw: Part, collected: Part, held_out: str) -> Part:
+    """Join both. `collected` goes to the end that is not held out, so the fixed validation split does not change."""
+    parts = [raw, collected] if held_out == "first" else [collected, raw]
     splits = [item.split for item in parts]
     labels = np.concatenate([split.labels for split in splits])
     lengths = np.concatenate([item.raw_lengths for item in parts])

@@ -1,9 +1,10 @@
-"""What people decided about samples from users: accepted for training, or struck out. Append-only.
+"""An append-only log of decisions about samples from users: accepted for training, or rejected.
 
     {"time": …, "sample": …, "digest": …, "label": …, "decision": "accepted" or "rejected",
      "by": …, "via": "command" or "page", "reason": …}
 
-`sample` identifies a sample with its label; its last line counts. A line is on disk before a decision is reported.
+`sample` identifies a sample together with its label; only its last line counts. A line is on disk before the decision
+is reported.
 """
 
 import getpass
@@ -33,12 +34,12 @@ class Decision:
 
 
 def sample_id(entry: Mapping[str, Any]) -> str:
-    """Identifies content and label, since one text may have been given two labels: hexadecimal digits."""
+    """Hexadecimal digits that identify content and label, because users may give the same text different labels."""
     return hashlib.sha256(f"{entry.get('digest')}\n{entry.get('label')}".encode()).hexdigest()[:ID_DIGITS]
 
 
 def read(name: str) -> dict[str, Decision]:
-    """The last decision about each sample of a dataset, by id."""
+    """The last decision about each sample of a dataset, by sample ID."""
     decisions = {}
     for line in append_only_log.read(paths.reviews(name)):
         if line.get("decision") in (ACCEPTED, REJECTED):
@@ -48,19 +49,19 @@ def read(name: str) -> dict[str, Decision]:
 
 
 def append(name: str, entries: Iterable[Mapping[str, Any]], verdict: Verdict, via: str, reason: str) -> None:
-    """Record one verdict on several samples; complete lines are kept if the process is killed."""
+    """Record the same verdict on several samples; if the process is killed, complete lines are kept."""
     time = datetime.now(UTC).isoformat(timespec="seconds")
-    who = {"decision": verdict, "by": user(), "via": via, "reason": reason}
+    common = {"decision": verdict, "by": user(), "via": via, "reason": reason}
     lines = [
-        {"time": time, "sample": sample_id(entry), "digest": entry.get("digest"), "label": entry.get("label"), **who}
+        {"time": time, "sample": sample_id(entry), "digest": entry.get("digest"), "label": entry.get("label"), **common}
         for entry in entries
     ]
     append_only_log.extend(paths.reviews(name), lines)
 
 
 def user() -> str:
-    """The login name of this process's user, or its number."""
+    """The login name of the user who runs this process, or the user ID if there is no name."""
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # no entry in the system's list of users, as in some containers
+    except (KeyError, OSError):  # the user database has no entry, as in some containers
         return str(os.getuid())

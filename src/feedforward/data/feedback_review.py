@@ -1,4 +1,4 @@
-"""Samples from users, for people: list them, accept them for training, or strike them out."""
+"""Review samples from users: list them, accept them for training, or reject them."""
 
 import bisect
 import dataclasses
@@ -17,12 +17,12 @@ State = Literal["waiting", "accepted", "rejected", "invalid"]
 STATES: tuple[State, ...] = ("waiting", "accepted", "rejected", "invalid")
 SHORTEST_ID = 4  # digits
 SHOWN_FIELDS = ("time", "label", "answer", "version", "text", "pixels", "height", "width")
-RESOLVED_BY_DECISION = feedback.TWO_LABELS  # accepting one of the labels is the remedy
+RESOLVED_BY_DECISION = feedback.TWO_LABELS  # by accepting one of the labels
 
 
 @dataclass(frozen=True)
 class Done:
-    """Numbers of samples that a review changed, and that still wait for a decision."""
+    """How many samples a review accepted and rejected, and how many still wait for a decision."""
 
     accepted: int
     rejected: int
@@ -30,20 +30,20 @@ class Done:
 
 
 def state_of(sample: Sample) -> State:
-    """`invalid`: it has a problem that no decision resolves."""
+    """The state of a sample; `invalid` if it has a problem that no decision resolves."""
     if sample.decision is not None:
         return "accepted" if sample.decision.verdict == ACCEPTED else "rejected"
     return "waiting" if sample.problem in (None, RESOLVED_BY_DECISION) else "invalid"
 
 
 def samples(name: str, dataset: Dataset) -> list[Sample]:
-    """All samples that users gave for a dataset, oldest first.
+    """All samples that users submitted for a dataset, oldest first.
 
     Raises:
-        DataError: the dataset is not vectorized.
+        DataError: the dataset has not been vectorized.
     """
     if not (paths.vectorized(name) / "manifest.json").is_file():
-        raise DataError(f"{name}: is not prepared yet; run `dvc repro vectorize`")
+        raise DataError(f"{name}: has not been vectorized; run `dvc repro vectorize`")
     return feedback.samples(name, dataset)
 
 
@@ -56,11 +56,12 @@ def review(
     via: str = "command",
     reason: str = "",
 ) -> Done:
-    """Record decisions. accept, reject: ids or unique beginnings of them. accept_all: every sample that waits.
+    """Record decisions. accept, reject: sample IDs or unique prefixes. accept_all: also every valid waiting sample.
 
     Raises:
-        ParamsError: an id is unknown or ambiguous, given twice, or of a sample that cannot be trained on; nothing is
-            recorded. DataError: the dataset is not vectorized.
+        ParamsError: an ID is unknown or ambiguous, both accepted and rejected, or belongs to a sample that training
+            cannot use; nothing is recorded.
+        DataError: the dataset has not been vectorized.
     """
     known = samples(name, dataset)
     accepted, rejected = (_chosen(option, ids, known) for option, ids in (("accept", accept), ("reject", reject)))
@@ -80,7 +81,7 @@ def review(
 
 
 def as_json(sample: Sample) -> dict[str, Any]:
-    """The sample as JSON values."""
+    """The sample as a JSON-serializable dictionary."""
     decision = dataclasses.asdict(sample.decision) if sample.decision else None
     entry = {key: sample.entry.get(key) for key in SHOWN_FIELDS if key in sample.entry}
     return {"id": sample.id, "state": state_of(sample), "problem": sample.problem, "used": sample.used, **entry} | {
@@ -89,7 +90,7 @@ def as_json(sample: Sample) -> dict[str, Any]:
 
 
 def _chosen(option: str, given: Sequence[str], known: Sequence[Sample]) -> list[Sample]:
-    """The samples with these ids or unique beginnings of ids."""
+    """The samples with these IDs or unique prefixes of IDs."""
     by_id = {sample.id: sample for sample in known}
     ordered = sorted(by_id)
     chosen, problems = [], []
@@ -99,9 +100,9 @@ def _chosen(option: str, given: Sequence[str], known: Sequence[Sample]) -> list[
         if len(matches) == 1:
             chosen.append(by_id[matches[0]])
         else:
-            problem = "is ambiguous" if matches else "is not a sample"
+            problem = "is ambiguous" if matches else "matches no sample"
             problems.append(
-                f"--{option}: {start[:40]!r} {problem}; give an id from the list, at least {SHORTEST_ID} digits"
+                f"--{option}: {start[:40]!r} {problem}; give at least {SHORTEST_ID} digits of an ID from the list"
             )
     if problems:
         raise ParamsError(problems)
@@ -111,6 +112,6 @@ def _chosen(option: str, given: Sequence[str], known: Sequence[Sample]) -> list[
 def _contradictions(accepted: Sequence[Sample], rejected: Sequence[Sample]) -> Iterator[str]:
     for sample in accepted:
         if sample.problem not in (None, RESOLVED_BY_DECISION):
-            yield f"--accept: {sample.id} cannot be trained on: {sample.problem}"
+            yield f"--accept: {sample.id} cannot be used for training: {sample.problem}"
     both = {sample.id for sample in accepted} & {sample.id for sample in rejected}
     yield from (f"--reject: {id_} is also given to --accept" for id_ in sorted(both))

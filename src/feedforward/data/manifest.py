@@ -10,7 +10,7 @@ def load(name: str) -> dict[str, Any]:
     """Read the manifest that vectorize wrote.
 
     Raises:
-        DataError: it is missing or damaged.
+        DataError: the manifest is missing or damaged.
     """
     path = paths.vectorized(name) / "manifest.json"
     try:

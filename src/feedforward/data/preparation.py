@@ -27,20 +27,20 @@ Read = Callable[[Reader, Mapping[str, Path]], Reading]
 def fetch(name: str, dataset: Dataset, params: Params) -> None:
     """Fetch the files of a dataset into `paths.raw(name)`; files that are already there and correct are kept.
 
-    If params.yaml says so, also add users' samples to `paths.collected(name)`; that file is always created.
+    If params.yaml enables it, also add users' samples to `paths.collected(name)`, which is created in any case.
 
     Raises:
-        SourceError: no source has a file, or none has the expected content.
+        SourceError: no source provides a file with the expected content.
     """
     download.fetch(dataset.files, paths.raw(name), params.mirrors)
     feedback.take(name, dataset, params.retraining.use_feedback, params.retraining.review)
 
 
 def fetch_again(name: str, dataset: Dataset, params: Params) -> None:
-    """Fetch files without a digest in params.yaml again, whatever was fetched before.
+    """Fetch the files that have no digest in params.yaml again, even if their content has changed.
 
     Raises:
-        SourceError: no source has a file.
+        SourceError: no source provides a file.
     """
     sources = {key: file for key, file in dataset.files.items() if file.sha256 is None}
     download.forget(sources, paths.raw(name))
@@ -50,8 +50,8 @@ def fetch_again(name: str, dataset: Dataset, params: Params) -> None:
 def vectorize(name: str, dataset: Dataset, collect: bool = False, read: Read = reading.read) -> None:
     """Write the splits, vocabulary, profile and manifest into `paths.vectorized(name)`, atomically.
 
-    collect: whether collected samples of users become part of the training split.
-    read: what reads the files, for instance on a cluster; the result is the same.
+    collect: whether to add the collected user samples to the training split.
+    read: the function that reads the files, for instance on a cluster; the result is the same.
 
     Raises:
         DataError: the raw files are missing or damaged.
@@ -59,7 +59,7 @@ def vectorize(name: str, dataset: Dataset, collect: bool = False, read: Read = r
     folder = paths.raw(name)
     files = {key: folder / download.stored_name(key, file) for key, file in dataset.files.items()}
     content = read(dataset.reader, files)
-    taken = [entry for entry in feedback.read(name) if entry["label"] in dataset.labels] if collect else []
+    collected = [entry for entry in feedback.read(name) if entry["label"] in dataset.labels] if collect else []
     with atomic_files.writing_folder(paths.vectorized(name), "vectorize") as target:
         digests = {"vocabulary": _save_vocabulary(content.vocabulary, target)}
         for file, data in content.files.items():
@@ -68,7 +68,9 @@ def vectorize(name: str, dataset: Dataset, collect: bool = False, read: Read = r
         scaling = _Scaling(name, TASKS[dataset.task])
         with _profile(target / "profile.parquet", dataset) as profile:
             # map instead of a loop, whose variable would keep one split in memory while the next is created
-            parts = map(functools.partial(_joined, taken=taken, content=content, dataset=dataset), content.parts)
+            parts = map(
+                functools.partial(_joined, collected=collected, content=content, dataset=dataset), content.parts
+            )
             parts = map(scaling.scaled, parts)
             saved = list(map(functools.partial(_save, target=target, profile=profile), parts))
         digests |= {part: digest for part, digest, _ in saved} | scaling.digests()
@@ -78,14 +80,14 @@ def vectorize(name: str, dataset: Dataset, collect: bool = False, read: Read = r
             "data_digest": atomic_files.digest(digests),
             "samples": {part: samples for part, _, (samples, _) in saved},
             "features": saved[0][2][1],
-            **({"collected": len(taken)} if taken else {}),
+            **({"collected": len(collected)} if collected else {}),
             **scaling.facts,
         }
         atomic_files.write_json(target / "manifest.json", manifest)
 
 
 def _save_vocabulary(words: list[str] | None, target: Path) -> str | None:
-    """One word per line, by frequency rank; returns the SHA-256 of the file, None where there is no vocabulary."""
+    """Write one word per line, by frequency rank; returns the file's SHA-256, or None without a vocabulary."""
     if words is None:
         return None
     text = "".join(f"{word}\n" for word in words).encode()
@@ -94,9 +96,9 @@ def _save_vocabulary(words: list[str] | None, target: Path) -> str | None:
 
 
 class _Scaling:
-    """Converts target values to float32, standardized by the training split if the task says so.
+    """Converts target values to float32, standardized by the training split if the task requires it.
 
-    Classes are not changed.
+    Class numbers are not changed.
     """
 
     def __init__(self, name: str, task: Task) -> None:
@@ -104,14 +106,14 @@ class _Scaling:
         self.facts: dict[str, Any] = {}
 
     def digests(self) -> dict[str, str]:
-        """Digests of the facts, because equal arrays with different units are different data."""
+        """Digests of the facts, because equal arrays in different units are different data."""
         return {key: atomic_files.digest(fact) for key, fact in self.facts.items()}
 
     def scaled(self, part: Part) -> Part:
         """The part with converted labels; the first call must be for the training split.
 
         Raises:
-            DataError: the task cannot learn such values.
+            DataError: the task does not support such values.
         """
         if self.task.answers != "value":
             return part
@@ -123,15 +125,15 @@ class _Scaling:
         elif values.min() < 0 or values.max() > 1:
             span = f"{values.min():g} to {values.max():g}"
             raise DataError(
-                f"{self.name}: values must be from 0 to 1, got {span}; use `task: regression` for other values"
+                f"{self.name}: targets must be between 0 and 1, got {span}; for other values, use `task: regression`"
             )
         split = Split(part.split.features, values.astype(np.float32))
         return Part(part.name, split, part.raw_lengths, part.digests)
 
 
-def _joined(part: Part, taken: list[dict[str, Any]], content: Reading, dataset: Dataset) -> Part:
-    """The part; the training split is joined with the samples of users."""
-    if part.name != "train" or not taken:
+def _joined(part: Part, collected: list[dict[str, Any]], content: Reading, dataset: Dataset) -> Part:
+    """The part; in the training split, with the users' samples added."""
+    if part.name != "train" or not collected:
         return part
     encoder = None
     if content.vocabulary is not None:
@@ -139,11 +141,11 @@ def _joined(part: Part, taken: list[dict[str, Any]], content: Reading, dataset: 
         from feedforward.data.readers.tokenizer import Vocabulary
 
         encoder = TextEncoder(Vocabulary(tuple(content.vocabulary), part.split.features.shape[1]))
-    return feedback.join(part, feedback.part(taken, dataset, encoder), dataset.training.validation.take)
+    return feedback.join(part, feedback.part(collected, dataset, encoder), dataset.training.validation.take)
 
 
 def _save(part: Part, target: Path, profile: Any) -> tuple[str, str, tuple[int, int]]:
-    """Write a split and its rows of the profile; returns its name, digest and shape."""
+    """Write a split and its profile rows; returns the split's name, digest and shape."""
     part.split.save(target / part.name)
     for rows in _rows(part):
         profile.write_batch(rows)
@@ -151,7 +153,7 @@ def _save(part: Part, target: Path, profile: Any) -> tuple[str, str, tuple[int, 
 
 
 def validate(name: str, dataset: Dataset) -> None:
-    """Validate the vectorized data against the expectations of params.yaml; summary in `paths.validation(name)`.
+    """Validate the vectorized data against params.yaml and write the summary into `paths.validation(name)`.
 
     Raises:
         ValidationFailed: an expectation is not met; the message is a table of expected and observed values.
@@ -214,7 +216,7 @@ def _label_column(labels: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
 
 
 def _describe(features: Features) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Number of nonzero features, smallest and largest value of each sample."""
+    """The number of non-zero features, the smallest value and the largest value of each sample."""
     if isinstance(features, MultiHot):
         ones = np.diff(features.indptr)
         return ones, (ones == features.columns).astype(np.float64), (ones > 0).astype(np.float64)

@@ -1,7 +1,7 @@
-"""Encoded requests of a window of time, and the distances that were measured on the latest windows.
+"""Encoded requests from a time window, and the drift distances measured on the latest windows.
 
-A window is one .npz file without pickle, readable by its owner alone. It holds features, never a raw sample, but the
-words of a short text can be read from its features. Both files are bounded and replaced atomically.
+A window is an .npz file without pickled objects, readable only by its owner. It holds features, never raw samples, but
+the words of a short text can be recovered from its features. Both files have size limits and are replaced atomically.
 """
 
 import io
@@ -19,15 +19,15 @@ from feedforward.core import append_only_log, atomic_files, paths
 from feedforward.core.errors import DataError
 from feedforward.data.splits import Features, MultiHot
 
-MAX_BYTES = 2**27  # of a window's file
+MAX_BYTES = 2**27  # bytes, of each file
 KEPT = 500  # windows whose distances are kept
 
 
 @dataclass(frozen=True)
 class Window:
-    """A uniform random sample of the samples that were asked between two moments.
+    """A uniform random selection from the samples that clients sent during a period.
 
-    version, digest: the champion that encoded them. began, ended: ISO 8601, UTC. asked: number of all samples.
+    version, digest: the champion that encoded them. began, ended: ISO 8601, UTC. asked: number of samples sent.
     """
 
     version: int
@@ -53,10 +53,10 @@ def save(dataset: str, window: Window) -> None:
 
 
 def load(dataset: str) -> Window:
-    """The dataset's window.
+    """Load the dataset's window.
 
     Raises:
-        DataError: it is missing, too large or damaged.
+        DataError: the file is missing, too large or damaged.
     """
     path = paths.requests(dataset)
     try:
@@ -66,11 +66,11 @@ def load(dataset: str) -> Window:
             raise ValueError(f"it has more than {MAX_BYTES} bytes")
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
-                raise ValueError(f"it unpacks to more than {MAX_BYTES} bytes")
+                raise ValueError(f"it decompresses to more than {MAX_BYTES} bytes")
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return _window(json.loads(arrays["head"].tobytes()), {name: arrays[name] for name in arrays.files})
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, DataError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); remove it, and the service writes a new one") from None
+        raise DataError(f"{path}: cannot be read ({error}); remove it; the service will write a new one") from None
 
 
 def _window(head: Mapping[str, Any], arrays: Mapping[str, Any]) -> Window:
@@ -80,13 +80,13 @@ def _window(head: Mapping[str, Any], arrays: Mapping[str, Any]) -> Window:
     else:
         features = arrays["features"]
     if len(features.shape) != 2 or not len(features):
-        raise ValueError("it holds no rows")
+        raise ValueError("it contains no rows")
     began, ended = (datetime.fromisoformat(head[key]).astimezone(UTC).isoformat() for key in ("began", "ended"))
     return Window(int(head["version"]), str(head["digest"]), began, ended, int(head["asked"]), features)
 
 
 def record(dataset: str, entry: Mapping[str, Any]) -> None:
-    """Add the distances of a window to those of the latest KEPT windows; one process at a time writes them."""
+    """Add a window's distances to the file of the latest KEPT windows; only one process may write it at a time."""
     entries = [*recorded(dataset)[-(KEPT - 1) :], entry]
     lines = "".join(f"{atomic_files.canonical_json(line)}\n" for line in entries)
     atomic_files.write_text(paths.request_drift(dataset), lines, "request_drift")
@@ -95,8 +95,9 @@ def record(dataset: str, entry: Mapping[str, Any]) -> None:
 def recorded(dataset: str) -> list[dict[str, Any]]:
     """The distances of the latest windows, oldest first.
 
-    An entry: `time`, `began`, `version`, `asked`, `samples`; `distances` (measurement → `name`, `value`, `bound`, `p`
-    and `drift` of its largest distance); `drifted` (number of distances that are drift); `farthest` (a line or null).
+    Keys of an entry: `time`, `began`, `version`, `asked`, `samples`; `distances` (measurement → `name`, `value`,
+    `bound`, `p` and `drift` of its largest distance); `drifted` (number of distances that count as drift); `farthest`
+    (a line of text or null).
     """
     path = paths.request_drift(dataset)
     if path.is_file() and path.stat().st_size > MAX_BYTES:

@@ -15,8 +15,8 @@ from feedforward.core.errors import DataError
 class MultiHot:
     """Multi-hot rows, stored as CSR without values: row i has a 1 in `indices[indptr[i]:indptr[i + 1]]`.
 
-    indptr: int64, (rows + 1,), nondecreasing from 0. indices: unsigned integers, (ones,), strictly increasing
-    within each row (checked by `load`) and below `columns`.
+    indptr: int64, shape (rows + 1,), starting at 0, nondecreasing. indices: unsigned integers, shape (ones,), strictly
+    increasing within each row (checked by `load`) and below `columns`.
 
     Raises:
         DataError: the arrays do not describe such a matrix.
@@ -38,7 +38,7 @@ class MultiHot:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(rows, columns)."""
+        """The shape: (rows, columns)."""
         return len(self.indptr) - 1, self.columns
 
     def __len__(self) -> int:
@@ -51,19 +51,19 @@ class MultiHot:
         return bool(np.all(starts[1:-1] | (self.indices[1:] > self.indices[:-1])))
 
     def rows(self, start: int, stop: int) -> "MultiHot":
-        """Rows start..stop-1, sharing memory."""
+        """Rows `start` to `stop - 1`, sharing memory with this matrix."""
         first, last = self.indptr[start], self.indptr[stop]
         return MultiHot(self.indptr[start : stop + 1] - first, self.indices[first:last], self.columns)
 
     def take(self, order: npt.NDArray[np.integer]) -> "MultiHot":
-        """The rows named by `order`, in that order."""
+        """The rows with the numbers in `order`, in that order."""
         lengths = np.diff(self.indptr)[order]
         indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         positions = np.arange(indptr[-1]) + np.repeat(self.indptr[:-1][order] - indptr[:-1], lengths)
         return MultiHot(indptr, np.asarray(self.indices)[positions], self.columns)
 
     def dense(self) -> npt.NDArray[np.float32]:
-        """The same rows as float32 zeros and ones, (rows, columns)."""
+        """The same rows as zeros and ones: float32, shape (rows, columns)."""
         matrix = np.zeros(self.shape, np.float32)
         matrix[np.repeat(np.arange(len(self)), np.diff(self.indptr)), self.indices] = 1.0
         return matrix
@@ -76,11 +76,12 @@ Features = npt.NDArray[np.generic] | MultiHot
 class Split:
     """Features and labels of one part of a dataset.
 
-    features: dense, (samples, features), uint8 or float32, or MultiHot of the same shape.
-    labels: (samples,) class numbers, uint8 or wider; (samples, outputs) for multilabel; float32 for regression.
+    features: dense, uint8 or float32, or MultiHot; shape (samples, features).
+    labels: class numbers, uint8 or wider, shape (samples,); zeros and ones, shape (samples, outputs), for multilabel;
+    float32 for regression.
 
     Raises:
-        DataError: there are no samples, or not one label per row of features.
+        DataError: there are no samples, or the numbers of feature rows and labels differ.
     """
 
     features: Features
@@ -98,17 +99,17 @@ class Split:
         return len(self.labels)
 
     def rows(self, start: int, stop: int) -> "Split":
-        """Samples start..stop-1, sharing memory."""
+        """Samples `start` to `stop - 1`, sharing memory with this split."""
         features = self.features.rows(start, stop) if isinstance(self.features, MultiHot) else self.features[start:stop]
         return Split(features, self.labels[start:stop])
 
     def take(self, order: npt.NDArray[np.integer]) -> "Split":
-        """The samples named by `order`, in that order."""
+        """The samples with the row numbers in `order`, in that order."""
         features = self.features.take(order) if isinstance(self.features, MultiHot) else self.features[order]
         return Split(features, self.labels[order])
 
     def arrays(self) -> Iterator[tuple[str, npt.NDArray[np.generic]]]:
-        """The arrays that hold the split, with the names of their files."""
+        """Yield the name (also of its file, without .npy) and content of each array of the split."""
         if isinstance(self.features, MultiHot):
             yield "indptr", self.features.indptr
             yield "indices", self.features.indices
@@ -118,7 +119,7 @@ class Split:
         yield "labels", self.labels
 
     def save(self, folder: Path) -> None:
-        """Write one .npy file per array into the new `folder`; the caller makes that atomic."""
+        """Write one .npy file per array into the new `folder`; the caller must make this atomic."""
         folder.mkdir(parents=True)
         for name, array in self.arrays():
             np.save(folder / f"{name}.npy", array, allow_pickle=False)
@@ -133,7 +134,7 @@ class Split:
 
     @classmethod
     def load(cls, folder: Path) -> "Split":
-        """Read a split memory-mapped.
+        """Load a split; its arrays are memory-mapped.
 
         Raises:
             DataError: a file is missing or damaged.
@@ -145,7 +146,7 @@ class Split:
                 loaded: npt.NDArray[np.generic] = np.load(path, mmap_mode="r", allow_pickle=False)
                 if not isinstance(loaded, np.ndarray) or loaded.dtype.kind not in "uif" or not loaded.dtype.isnative:
                     raise ValueError("not an array of numbers")
-            except Exception as error:  # for a damaged header, Python's tokenizer raises exceptions of its own
+            except Exception as error:  # Python's tokenizer raises its own exceptions for a damaged header
                 raise DataError(f"{path}: cannot be read ({error}); run `dvc repro vectorize`") from None
             return loaded
 
@@ -162,9 +163,9 @@ class Split:
 
 @dataclass(frozen=True)
 class Subset:
-    """Samples of a split by their row numbers; no features are copied.
+    """Samples of a split, selected by row number; features are not copied.
 
-    rows: int64, (samples,), in the order in which they are visited; None: all samples in the order of the split.
+    rows: int64, shape (samples,), in the order of use; None selects all samples in the order of the split.
 
     Raises:
         DataError: there are no samples.
@@ -186,7 +187,7 @@ class Subset:
         return self.split.labels if self.rows is None else self.split.labels[self.rows]
 
     def numbers(self, order: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
-        """Row numbers in the split of the samples that `order` (int64, counted within the subset) names."""
+        """Convert positions within this subset (int64) to row numbers of the split."""
         return order if self.rows is None else self.rows[order]
 
     def copied(self) -> Split:

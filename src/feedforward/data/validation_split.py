@@ -1,11 +1,12 @@
-"""Which training samples validate and which train: drawn by the seed of a run, or fixed.
+"""Divide the training samples into training and validation samples: drawn with a run's seed, or fixed.
 
-A run that is compared draws them by its seed, as it draws the order of the batches, the initial weights and the dropout
-masks, so that an interval over seeds covers the choice of the split too (Bouthillier et al. 2021, "Accounting for
-variance in machine learning benchmarks"). The fixed split serves the protocol of the slides and promotion, where a
-champion and its challenger must be judged on the same samples.
+Runs that are compared draw the split with their seed, like the batch order, the initial weights and the dropout masks,
+so that an interval over seeds also covers the choice of the split (Bouthillier et al. 2021, "Accounting for variance in
+machine learning benchmarks"). The fixed split is for the `lecture` protocol and for promotion, where a champion and its
+challenger must be evaluated on the same samples.
 
-With `training.train_share` below 1, only a share of the training samples trains; the validation samples stay the same.
+With `training.train_share` below 1, only that share of the training samples is used; the validation samples stay the
+same.
 """
 
 import numpy as np
@@ -15,7 +16,7 @@ from feedforward.config.schema import Dataset
 from feedforward.core.errors import DataError
 from feedforward.data.splits import Split, Subset
 
-# One stream of random numbers for each use of a seed. `numpy.random.SeedSequence` keeps the streams independent.
+# One stream of random numbers for each use of a seed; `numpy.random.SeedSequence` keeps the streams independent.
 SPLIT, ORDER, SHARE = 0, 1, 2
 
 
@@ -25,14 +26,14 @@ def generator(seed: int, stream: int) -> np.random.Generator:
 
 
 def draw(whole: Split, dataset: Dataset, seed: int) -> tuple[Subset, Subset]:
-    """(training, validation): `training.validation.samples` of the training samples validate, drawn by `seed`.
+    """Draw `training.validation.samples` validation samples with `seed`; returns (training, validation).
 
-    The draw is stratified: each class has the share of the validation samples that it has of all, up to rounding. With
-    several labels per sample, or a value to learn, it is a plain random draw. Row numbers rise in both parts, so that
+    The draw is stratified: up to rounding, each class has the same share of the validation samples as of all samples.
+    For multilabel data and regression, it is a plain random draw. Row numbers increase in both parts, so that
     memory-mapped features are read from front to back.
 
     Raises:
-        DataError: nothing would be left to train on.
+        DataError: no samples would be left for training.
     """
     count = _count(whole, dataset)
     random = generator(seed, SPLIT)
@@ -45,12 +46,12 @@ def draw(whole: Split, dataset: Dataset, seed: int) -> tuple[Subset, Subset]:
 
 
 def fixed(whole: Split, dataset: Dataset, seed: int = 0) -> tuple[Subset, Subset]:
-    """(training, validation): the first or the last samples validate, as `training.validation` says.
+    """Hold out the first or last samples, according to `training.validation`; returns (training, validation).
 
-    seed: draws the share of the others that trains.
+    seed: draws the share of the other samples that is used for training.
 
     Raises:
-        DataError: nothing would be left to train on.
+        DataError: no samples would be left for training.
     """
     count = _count(whole, dataset)
     rows = np.arange(len(whole))
@@ -60,11 +61,11 @@ def fixed(whole: Split, dataset: Dataset, seed: int = 0) -> tuple[Subset, Subset
 
 
 def share(training: Subset, dataset: Dataset, seed: int) -> Subset:
-    """The share `training.train_share` of these samples, drawn by `seed` and stratified like `draw`.
+    """Draw the share `training.train_share` of these samples with `seed`, stratified as in `draw`.
 
-    Each class is shuffled once and spread evenly over one line, and a share is the beginning of that line. So the
-    samples of a smaller share are part of those of a larger one, and each class keeps its share up to rounding
-    (Sainte-Laguë's method, which unlike largest remainders takes nothing away when the number of samples grows).
+    Each class is shuffled once and spread evenly over one sequence, and a share is the start of that sequence. So a
+    smaller share is a subset of a larger one, and each class keeps its proportion up to rounding (Sainte-Laguë's
+    method; unlike the method of largest remainders, it never drops a sample when the share grows).
     """
     fraction = dataset.training.train_share
     if fraction == 1:
@@ -79,7 +80,7 @@ def share(training: Subset, dataset: Dataset, seed: int) -> Subset:
 
 
 def share_size(samples: int, fraction: float) -> int:
-    """The number of samples in a share of `samples`: rounded, at least 1.
+    """The number of samples in this fraction of `samples`, rounded, at least 1.
 
     >>> share_size(50_000, 0.1), share_size(3, 0.1)
     (5000, 1)
@@ -88,7 +89,7 @@ def share_size(samples: int, fraction: float) -> int:
 
 
 def _strata(labels: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-    """The class of each sample; one class for all samples with several labels or a value to learn."""
+    """The class of each sample; the same class for all samples of multilabel data or regression."""
     labels = np.asarray(labels)
     return np.zeros(len(labels), np.uint8) if labels.ndim > 1 or labels.dtype.kind == "f" else labels
 
@@ -103,7 +104,7 @@ def _count(whole: Split, dataset: Dataset) -> int:
 
 
 def _shares(sizes: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
-    """`count` split in proportion to `sizes`, by largest remainders (Hamilton's method); (classes,) int64."""
+    """Split `count` in proportion to `sizes` by largest remainders (Hamilton's method): int64, shape (classes,)."""
     exact = sizes * (count / sizes.sum())
     shares: npt.NDArray[np.int64] = np.floor(exact).astype(np.int64)
     for index in np.argsort(shares - exact, kind="stable")[: count - shares.sum()]:

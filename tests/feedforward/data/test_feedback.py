@@ -36,7 +36,7 @@ def test_valid_samples_are_added_once_and_the_others_are_counted(root: Path) -> 
     intake = feedback.examine("reviews", reviews())
     assert [entry["text"] for entry in intake.new] == ["good fun, good größe"]
     assert intake.refused == {
-        "damaged": 2, "given two labels": 2, "in the data already": 1, "too short or too long": 1, "unknown label": 1,
+        "damaged": 2, "given two labels": 2, "already in the data": 1, "too short or too long": 1, "unknown label": 1,
     }  # fmt: skip
     assert feedback.take("reviews", reviews(), collect=False) == 0
     assert [feedback.take("reviews", reviews(), collect=True) for _ in range(2)] == [1, 0]
@@ -98,7 +98,7 @@ def test_pictures_join_the_training_split(root: Path) -> None:
     pixels = np.arange(16, dtype=np.uint8)
     give("digits", "7", pixels=pixels, height=4, width=4)
     give("digits", "7", pixels=np.arange(20, dtype=np.uint8), height=4, width=5)
-    assert feedback.examine("digits", dataset).refused == {"of another size": 1}
+    assert feedback.examine("digits", dataset).refused == {"wrong size": 1}
     feedback.take("digits", dataset, collect=True)
     preparation.vectorize("digits", dataset, collect=True)
     whole = Split.load(paths.vectorized("digits") / "train")

@@ -59,10 +59,10 @@ def test_only_accepted_samples_are_taken_if_they_are_reviewed(root: Path) -> Non
     assert states()["bad plot"] == "rejected"
     assert feedback.take(NAME, reviews(), collect=True, review=True) == 1
     assert collected() == ["good fun"]
-    # without a review, too, what was struck out is not used
+    # without a review, too, a rejected sample is not used
     assert feedback.take(NAME, reviews(), collect=True) == 1
     assert collected() == ["good fun", "so so good"]
-    assert feedback.examine(NAME, reviews()).refused["struck out"] == 1
+    assert feedback.examine(NAME, reviews()).refused["rejected"] == 1
     line = next(append_only_log.read(paths.reviews(NAME)))
     assert (line["decision"], line["via"], line["reason"]) == ("accepted", "command", "checked by hand")
     assert line["by"] == feedback_decisions.user()
@@ -115,9 +115,9 @@ def test_mistakes_are_named_and_nothing_is_recorded(root: Path) -> None:
     give(NAME, "great", "a good film")
     valid, invalid = id_of("good fun", "positive"), id_of("a good film", "great")
     for arguments, problem in (
-        ({"accept": [valid, "0000"]}, "--accept: '0000' is not a sample"),
+        ({"accept": [valid, "0000"]}, "--accept: '0000' matches no sample"),
         ({"reject": [valid[:3]]}, "at least 4 digits"),
-        ({"accept": [valid, invalid]}, f"--accept: {invalid} cannot be trained on: unknown label"),
+        ({"accept": [valid, invalid]}, f"--accept: {invalid} cannot be used for training: unknown label"),
         ({"accept": [valid], "reject": [valid]}, f"--reject: {valid} is also given to --accept"),
     ):
         with pytest.raises(ParamsError, match=problem):

@@ -35,7 +35,7 @@ def test_damaged_windows_are_reported(small: Params, monkeypatch: pytest.MonkeyP
         {"head": np.array([{"version": 1}], object)},  # a pickle
     ):
         np.savez(paths.requests(NAME), **arrays | changed)
-        with pytest.raises(DataError, match=r"remove it, and the service writes a new one"):
+        with pytest.raises(DataError, match=r"remove it; the service will write a new one"):
             request_windows.load(NAME)
     for content in (b"", sound[: len(sound) // 2], b"PK\x03\x04" + bytes(99)):
         paths.requests(NAME).write_bytes(content)
@@ -46,7 +46,7 @@ def test_damaged_windows_are_reported(small: Params, monkeypatch: pytest.MonkeyP
     with pytest.raises(DataError, match="has more than 1000 bytes"):
         request_windows.load(NAME)
     np.savez_compressed(paths.requests(NAME), head=np.zeros(5000, np.uint8))
-    with pytest.raises(DataError, match="unpacks to more than 1000 bytes"):
+    with pytest.raises(DataError, match="decompresses to more than 1000 bytes"):
         request_windows.load(NAME)
 
 
