@@ -112,10 +112,10 @@ def result_digest(result: RunResult) -> str:
 
 def read_result(text: str, tags: Mapping[str, str]) -> RunResult:
     """The result in `text`; ValueError or TypeError if it is not the one that was logged."""
-    result = RunResult(**json.loads(text))
-    if result_digest(result) != tags.get("result_digest"):
+    entry = json.loads(text)
+    if atomic_files.digest(entry) != tags.get("result_digest"):  # of the text: an older version logged fewer fields
         raise ValueError(f"{records.RESULT} is not the one that was logged")
-    return result
+    return RunResult(**entry)
 
 
 def _stored(result: RunResult, tags: Mapping[str, str], run: LoggedRun | None) -> StoredResult:

@@ -1,5 +1,7 @@
 """Results of finished runs are found again, bit for bit; damaged or unfinished ones are not."""
 
+import dataclasses
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from tracked_runs import (
 )
 
 from feedforward import tracking
+from feedforward.core import atomic_files
 
 if TYPE_CHECKING:
     from feedforward.tracking import Store
@@ -62,3 +65,12 @@ def test_a_run_with_a_lost_or_changed_result_is_not_reused(store: "Store", works
     assert store.find_results("words", "fair", "replica", [f"{0:064x}"]) == {}
     log(store)  # trained again: the whole run counts, the damaged one stays
     assert results_in(store, "words", "fair", "replica", [f"{0:064x}"]) == {f"{0:064x}": result()}
+
+
+def test_a_result_of_a_version_with_fewer_fields_is_read() -> None:
+    """Stores of older versions keep working."""
+    from feedforward.tracking import queries
+
+    entry = {name: value for name, value in dataclasses.asdict(result()).items() if name not in ("errors", "samples")}
+    logged = {"result_digest": atomic_files.digest(entry)}
+    assert queries.read_result(json.dumps(entry), logged) == dataclasses.replace(result(), errors={}, samples={})
