@@ -139,7 +139,7 @@ def _register(name: str) -> None:
 
     params, registry = load_params(), Registry()
     run = candidate.choose(params, name, registry, None)
-    champion = candidate.register(params, name, run, registry)
+    champion = candidate.register(params, name, run, registry, {})  # a temperature would not change the time
     served = model_versions.folder(champion, model_version.SERVED)
     tags = {model_version.DIGEST: champion.tags[model_version.DIGEST], "variants": "{}"}
     challenger = registry.register(name, run.run_id, {model_version.SERVED: served}, tags)

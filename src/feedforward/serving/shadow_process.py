@@ -135,13 +135,16 @@ def main() -> None:
 
 
 def _report(comparer: Comparer, connection: socket.socket, ended: threading.Event) -> None:
-    written = time.monotonic()
+    written, last = time.monotonic(), b""
     while not ended.wait(REPORT):
         if time.monotonic() - written >= FLUSH:
             comparer.flush()
             written = time.monotonic()
-        with contextlib.suppress(OSError):
-            connection.sendall(json.dumps(comparer.report()).encode() + b"\n")
+        report = json.dumps(comparer.report()).encode() + b"\n"
+        if report != last:
+            with contextlib.suppress(OSError):
+                connection.sendall(report)
+        last = report
 
 
 def _lower_priority() -> None:
