@@ -2,7 +2,7 @@
 
     trainer.fit → packed_model → replica_stack, sparse_layer → kernels
 
-Belongs here: everything that determines the weights of a run; only here are Keras, TensorFlow (`keras_backend`) and
-Numba (`kernels`) used.
+Belongs here: everything that determines a run's weights. Keras, TensorFlow (`keras_backend`) and Numba (`kernels`) are
+used only here.
 Does not belong here: planning experiments, recording runs (`experiments`), and metrics (`models.metrics`).
 """

@@ -1,6 +1,6 @@
-"""Batches of a split inside a TensorFlow graph: dense rows, or multi-hot rows as head and coordinates of the tail.
+"""Batches of a split inside a TensorFlow graph: dense rows, or multi-hot rows as a dense head and tail coordinates.
 
-The split may be larger than memory: its arrays are memory-mapped, and an epoch is loaded in sections.
+The split may be larger than memory, because its arrays are memory-mapped and each epoch is loaded in sections.
 """
 
 from collections.abc import Iterator
@@ -15,16 +15,16 @@ from feedforward.training.keras_backend import tf
 
 Plan = dict[str, tf.Tensor]
 
-SECTION = 2**14  # number of samples loaded at a time: 15 MB of reviews
+SECTION = 2**14  # samples loaded at a time; for reviews, 15 MB
 
 
 @dataclass(frozen=True)
 class Batch:
     """Tensors of one batch.
 
-    features: (samples, columns), float32: all columns, or the head of multi-hot rows. labels: (samples,).
-    ones: for multi-hot rows, the coordinates (rows, columns) of the ones in the tail, int32, once sorted by `row` and
-    once by `column`.
+    features: float32, shape (samples, columns): all columns, or only the head of multi-hot rows. labels: shape
+    (samples,) or (samples, outputs). ones: for multi-hot rows, the int32 coordinates (rows, columns) of the ones in the
+    tail, sorted by row under the key `row` and by column under the key `column`.
     """
 
     features: tf.Tensor
@@ -33,7 +33,7 @@ class Batch:
 
 
 class Batches:
-    """Samples in batches; `plans` runs outside the graph, once per epoch, and `batch` inside it."""
+    """Divides samples into batches: `plans` runs once per epoch, outside the graph; `batch` runs inside it."""
 
     def __init__(self, samples: Subset) -> None:
         self.samples, self.split = samples, samples.split

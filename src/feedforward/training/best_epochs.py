@@ -1,4 +1,4 @@
-"""The best epoch of each replica of a pack, the weights after it, and early stopping."""
+"""Tracks the best epoch of each replica in a pack, with the weights after that epoch, and early stopping."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,10 +9,10 @@ from feedforward.training.replica_stack import Weights
 
 
 class BestEpochs:
-    """The best epoch of each replica, the weights after it, and the epoch at which early stopping ends the replica.
+    """The best epoch of each replica, the weights after that epoch, and the epoch at which the replica stops early.
 
-    The best epoch is the one with the lowest validation loss. `min_delta` of early stopping does not change it; it only
-    decides what counts as progress.
+    The best epoch is the one with the lowest validation loss. The setting `min_delta` of early stopping does not affect
+    the best epoch; it only determines what counts as progress.
     """
 
     def __init__(self, pack: Pack, rule: EarlyStopping | None) -> None:
@@ -24,7 +24,7 @@ class BestEpochs:
         self.weights: list[Weights] = [[] for _ in pack.models]
 
     def update(self, losses: npt.NDArray[np.float64]) -> bool:
-        """Record the validation losses of an epoch, (replicas,); True if all replicas have stopped."""
+        """Record an epoch's validation losses, shape (replicas,); returns True if all replicas have stopped."""
         self.epoch += 1
         running = [k for k, last in enumerate(self.last) if last is None]
         better = [k for k in running if losses[k] < self.lowest[k]]

@@ -1,4 +1,4 @@
-"""Evaluates the replicas of a pack on samples: loss, score, and the calibration of their probabilities."""
+"""Evaluates the replicas of a pack: loss, score, and the calibration of the predicted probabilities."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,13 +13,13 @@ from feedforward.training.graphs import Sums, add_and_collect_steps, graph, zero
 from feedforward.training.keras_backend import keras, tf
 from feedforward.training.packed_model import Pack
 
-ROWS = 2000  # batch size of evaluations: large enough to occupy a core, small enough for its cache
+ROWS = 2000  # batch size for evaluation: large enough to keep a core busy, small enough for its cache
 
 Figures = dict[str, npt.NDArray[np.float64]]
 
 
 class Evaluation:
-    """Evaluates a pack, as often as needed, on the same samples or on others."""
+    """Evaluates a pack repeatedly, by default on the same samples."""
 
     def __init__(self, pack: Pack, samples: Subset) -> None:
         self.pack, self.samples, self.batches = pack, samples, Batches(samples)
@@ -43,9 +43,10 @@ class Evaluation:
         self.run = run
 
     def figures(self, prefix: str, others: Subset | None = None) -> Figures:
-        """`loss`, `accuracy` (regression: `mae`) and `cross_entropy` with the current weights, each (replicas,).
+        """`loss`, `accuracy` (regression: `mae`) and `cross_entropy` with the current weights.
 
-        others: samples other than those of this evaluation.
+        Each array has the shape (replicas,). prefix: prepended to each name. others: samples to evaluate instead of
+        those passed to the constructor.
         """
         plans = self.plans or _plans(self.batches)
         if others is not None:
@@ -59,7 +60,7 @@ class Evaluation:
         return figures_of((*sums[:2], sums[2] * float(len(samples))), samples, prefix)
 
     def calibrations(self) -> list[Calibration]:
-        """The calibration of each replica, from the logits of the last evaluation; empty if labels are values."""
+        """The calibration of each replica, from the logits of the last evaluation; empty for regression."""
         if self.labels.dtype.kind == "f":
             return []
         logits = np.concatenate(self.logits)
@@ -74,7 +75,7 @@ def evaluate(models: Sequence[keras.Model], samples: Subset) -> list[dict[str, f
 
 
 def figures_of(sums: Sums, samples: Subset, prefix: str) -> Figures:
-    """Means over the samples from sums of cross-entropy, score and penalty, by name."""
+    """Mean loss, score and cross-entropy by name, given the sums of cross-entropy, score and penalty over `samples`."""
     entropy, score, penalty = (np.asarray(total, np.float64) / len(samples) for total in sums)
     return {
         f"{prefix}loss": entropy + penalty,

@@ -1,4 +1,4 @@
-"""TensorFlow graphs that run over all batches of a plan; a Python call per step would cost more than its arithmetic."""
+"""TensorFlow graphs that process all batches of a plan; a Python call per step would cost more than the step itself."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,10 +11,10 @@ Graph = Callable[..., Sums]
 
 
 def graph(function: Graph) -> Graph:
-    """Wrap a function of a plan and other tensors as one graph for any number of samples, built at the first call.
+    """Wrap a function of a plan and other tensors in one graph for any number of samples, built on the first call.
 
-    TensorFlow keeps graphs (6 MB each) for the lifetime of the process, and would build another graph for each other
-    number of samples. Autograph is off, because parsing the source would take a second in every process.
+    By default, TensorFlow would build a separate graph for each number of samples, and keep all of them (6 MB each) for
+    the lifetime of the process. Autograph is off because parsing the source would take a second in every process.
     """
     graphs: list[Graph] = []
 
@@ -35,7 +35,7 @@ def zeros(replicas: int, figures: int) -> Sums:
 
 
 def add_steps(steps: tf.Tensor, step: Callable[[tf.Tensor], Sums], sums: Sums) -> Sums:
-    """Add the results of `step(number)` to the sums, one step after another."""
+    """Run `step(number)` for each step in turn and add the results to the sums."""
 
     def body(number: tf.Tensor, sums: Sums) -> tuple[tf.Tensor, Sums]:
         return number + 1, tuple(total + value for total, value in zip(sums, step(number), strict=True))
@@ -46,7 +46,7 @@ def add_steps(steps: tf.Tensor, step: Callable[[tf.Tensor], Sums], sums: Sums) -
 def add_and_collect_steps(
     steps: tf.Tensor, step: Callable[[tf.Tensor], tuple[Sums, tf.Tensor]], sums: Sums
 ) -> tuple[Sums, tf.Tensor]:
-    """The sums as in `add_steps`, and the rows that the steps return, (samples, …), one step after another."""
+    """As `add_steps`; each step also returns rows, which are concatenated into a tensor of shape (samples, …)."""
     rows = tf.TensorArray(tf.float32, steps, infer_shape=False)
 
     def body(number: tf.Tensor, sums: Sums, rows: tf.TensorArray) -> tuple[tf.Tensor, Sums, tf.TensorArray]:

@@ -1,7 +1,7 @@
 """TensorFlow and Keras, imported silently, with oneDNN, and without scikit-learn and matplotlib.
 
-Keras imports both if installed, for wrappers and galleries that are not used here. They take 1.5 of 7 s of CPU time in
-every process that trains.
+If they are installed, Keras imports both for wrappers and galleries that are not used here. The two imports would take
+1.5 of 7 s of CPU time in every process that trains.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 __all__ = ["keras", "tf"]
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # affects bits of results; TensorFlow's default depends on the CPU
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # affects the last bits of results; the default depends on the CPU
 
 
 @contextlib.contextmanager

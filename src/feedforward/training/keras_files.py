@@ -1,4 +1,4 @@
-"""Reads and writes .keras files with Keras: saving, and predictions in safe mode as the reference for promotion."""
+"""Saves models as .keras files, and loads them in Keras's safe mode for the reference predictions of promotion."""
 
 import tempfile
 from pathlib import Path
@@ -11,9 +11,9 @@ from feedforward.training.keras_backend import keras
 
 
 def probabilities(model: bytes, features: Features) -> npt.NDArray[np.float64]:
-    """Keras's predictions, (samples, outputs), from the bytes of a .keras file whose digest has been checked."""
+    """Keras's predictions, shape (samples, outputs). model: the bytes of a .keras file whose digest was checked."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.keras"  # the checked bytes, in a folder of this process
+        path = Path(folder) / "model.keras"  # in a new folder, so that Keras loads exactly the checked bytes
         path.write_bytes(model)
         loaded = keras.saving.load_model(path, safe_mode=True, compile=False)
     dense = features.dense() if isinstance(features, MultiHot) else np.asarray(features, np.float32)

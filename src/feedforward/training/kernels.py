@@ -1,11 +1,11 @@
-"""Compiled loops (Numba) over the tail of the first layer: row selection, batch layout, product and RMSprop step.
+"""Numba-compiled loops for the tail of the first layer: row selection, batch layout, product and RMSprop step.
 
 TensorFlow has no operation that computes the gradient of a kernel row and applies it immediately. It writes a gradient
-as large as the kernel and reads it back, and its RMSprop passes over four arrays of that size three times: 260 MB per
-step for a kernel of 20 MB. Here a row stays in the L1 cache from the sum to the update, so 80 MB remain, 60 of them for
-the rows that occur in the batch; wide networks are limited by memory bandwidth (docs/performance.md). The gradient of a
-row is summed in the order of the samples, element by element, without fused or reordered operations, so neither the
-width of the kernel nor the kind of CPU changes a bit.
+as large as the kernel and reads it back, and its RMSprop passes over four arrays of that size three times. For a
+kernel of 20 MB, this moves 260 MB per step. Here, a row stays in the L1 cache from the sum to the update, so only 80 MB
+are moved, 60 MB of them for the rows that occur in the batch. Wide networks are limited by this memory bandwidth
+(docs/performance.md). The gradient of a row is summed in the order of the samples, element by element, without fused or
+reordered operations, so the results are bit-identical for any kernel width and kind of CPU.
 """
 
 from typing import Any
@@ -42,10 +42,10 @@ def _loops(signature: object) -> Any:
 
 @_loops(numba.void(_readonly_longs, _readonly_shorts, _readonly_longs, _bytes, _longs, _shorts))  # type: ignore[untyped-decorator]
 def take(indptr: Longs, indices: Shorts, order: Longs, head: Bytes, tail_indptr: Longs, tail_indices: Shorts) -> None:
-    """Select the rows `order` of a multi-hot matrix (CSR: indptr, indices), split into the first and the other columns.
+    """Select the rows `order` of a multi-hot CSR matrix (indptr, indices), and split their columns into head and tail.
 
-    Output arrays: head, (rows, first columns), initially zero, in which ones are set; tail_indptr, (rows + 1,), whose
-    first element is 0; tail_indices, long enough for all ones. Tail columns are counted from 0.
+    Output arrays: head, shape (rows, head columns), all zero on entry; tail_indptr, shape (rows + 1,), whose first
+    element is 0 on entry; tail_indices, long enough for all ones. Tail columns are numbered from 0.
     """
     position, width = 0, head.shape[1]
     for row in range(len(order)):
@@ -71,11 +71,11 @@ def lay_out(
     rows_by_column: Shorts,
     columns_by_column: Shorts,
 ) -> None:
-    """Write the coordinates of the ones of a multi-hot matrix (CSR: indptr, indices) in batches of `batch_size` rows.
+    """Write the coordinates of the ones in a multi-hot CSR matrix (indptr, indices), in batches of `batch_size` rows.
 
-    Output arrays: offsets, (batches + 1,), whose first element is 0; rows and columns, one entry per one, sorted by
-    row; rows_by_column and columns_by_column, the same coordinates, sorted by column within each batch (counting sort).
-    next_of, (columns,), is scratch space: first the count, then the next position of each column.
+    Output arrays: offsets, shape (batches + 1,), whose first element is 0 on entry; rows and columns, the coordinates
+    sorted by row; rows_by_column and columns_by_column, the same coordinates sorted by column within each batch
+    (counting sort). next_of, shape (columns,), is scratch space: first the count, then the next position per column.
     """
     position = 0
     for batch in range(len(offsets) - 1):
@@ -100,10 +100,10 @@ def lay_out(
 
 @_loops(numba.void(_readonly_matrix, _readonly_ints, _readonly_ints, _matrix))  # type: ignore[untyped-decorator]
 def add_rows(kernel: Floats, rows: Ints, columns: Ints, sums: Floats) -> None:
-    """For each one of a multi-hot matrix, add the kernel row of its column to the sum of its sample.
+    """For every 1 in a multi-hot matrix, add the kernel row for its column to the sum for its sample.
 
-    kernel: (columns, units). rows, columns: coordinates of the ones, preferably sorted by column, because the L2 cache
-    holds the sums of a batch but not a wide kernel. sums: (samples, units), modified in place.
+    kernel: shape (columns, units). rows, columns: coordinates of the ones, preferably sorted by column, because the L2
+    cache can hold the sums of a batch but not a wide kernel. sums: shape (samples, units), modified in place.
     """
     for one in range(len(rows)):
         total, row = sums[rows[one]], kernel[columns[one]]
@@ -130,14 +130,14 @@ def rmsprop_step(
     rho: float,
     epsilon: float,
 ) -> None:
-    """One step of keras.optimizers.RMSprop (no momentum) on the kernel, from the gradient of the products.
+    """Apply one step of keras.optimizers.RMSprop (without momentum) to the kernel, given the gradient of the products.
 
-    A row without ones has only the gradient of the penalty. Without a penalty its weights do not change and its
+    A row without ones has only the gradient of the penalty. Without a penalty, the row's weights do not change and its
     velocity decays; the decay is postponed until the row is needed, and then applied by the same multiplications.
 
-    kernel, velocity: (columns, units), modified in place. pending: (columns,), the number of postponed decays of each
-    row, modified in place; initially 0. upstream: (samples, units). rows, columns: coordinates of the ones, sorted by
-    column. l2: (units,), the factor of each unit's squared weights in the loss.
+    kernel, velocity: shape (columns, units), modified in place. pending: the number of postponed decays of each row,
+    shape (columns,), initially 0, modified in place. upstream: the gradient, shape (samples, units). rows, columns:
+    coordinates of the ones, sorted by column. l2: factor of each unit's squared weights in the loss, shape (units,).
     """
     one, decay, fresh = 0, np.float32(2) * l2, np.float32(1) - rho
     penalized = False
@@ -168,7 +168,7 @@ def rmsprop_step(
 
 @_loops(numba.float64[::1](_readonly_matrix))  # type: ignore[untyped-decorator]
 def squares(kernel: Floats) -> npt.NDArray[np.float64]:
-    """(units,): the sum of each unit's squared weights."""
+    """The sum of each unit's squared weights, shape (units,)."""
     sums = np.zeros(kernel.shape[1])
     for column in range(len(kernel)):
         row = kernel[column]

@@ -1,17 +1,17 @@
-"""Loss and score of a pack from its logits, (replicas, samples, outputs).
+"""Computes loss and score of a pack from its logits, which have the shape (replicas, samples, outputs).
 
 The results for a replica are bit-identical for any number of replicas.
 """
 
 from feedforward.training.keras_backend import tf
 
-VECTOR = 16  # a multiple of the vector width of all CPUs, in float32 numbers
+VECTOR = 16  # float32 values; a multiple of the vector width of every CPU
 
 
 def cross_entropy(activation: str, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """(replicas, samples): the loss of each sample, without penalties.
+    """The loss of each sample without penalties, shape (replicas, samples).
 
-    activation: that of the last layer. labels: (samples,) or (samples, outputs).
+    activation: the name of the last layer's activation. labels: shape (samples,) or (samples, outputs).
     """
     samples = tf.shape(labels)[0]
     labels = tf.pad(labels, [(0, -samples % VECTOR), *[(0, 0)] * (labels.shape.rank - 1)])
@@ -19,10 +19,10 @@ def cross_entropy(activation: str, labels: tf.Tensor, logits: tf.Tensor) -> tf.T
 
 
 def score(activation: str, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """(replicas,) float32, summed over samples.
+    """The sum of the samples' scores: float32, shape (replicas,).
 
-    Classes: 1 if the most probable class is correct. Several labels: the share of correct labels. Values: absolute
-    error.
+    Score for classification: 1 if the most probable class is correct, otherwise 0. For multi-label data: the fraction
+    of correct labels. For regression: the absolute error.
     """
     if labels.dtype.is_floating:
         values = tf.sigmoid(_pad(logits))[:, : tf.shape(labels)[0]] if activation == "sigmoid" else logits
@@ -36,16 +36,16 @@ def score(activation: str, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 
 def _pad(logits: tf.Tensor) -> tf.Tensor:
-    """Pad the samples to whole vectors.
+    """Pad the samples to a multiple of VECTOR.
 
-    A remainder is computed by different code, which changes last bits, and its position depends on the number of
-    replicas.
+    A remainder would be computed by different code, which can change the last bits, and the position of the remainder
+    would depend on the number of replicas.
     """
     return tf.pad(logits, [(0, 0), (0, -tf.shape(logits)[1] % VECTOR), (0, 0)])
 
 
 def _targets(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Labels, (samples,) or (samples, outputs), broadcast to every output of every replica."""
+    """The labels, shape (samples,) or (samples, outputs), broadcast to every output of every replica."""
     labels = tf.cast(labels, tf.float32)
     return tf.broadcast_to(labels[:, None] if labels.shape.rank == 1 else labels, tf.shape(logits))
 

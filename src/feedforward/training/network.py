@@ -1,4 +1,4 @@
-"""A variant as a Keras model for a dataset, as in the lecture: hidden layers and one output layer."""
+"""Builds a variant's Keras model for a dataset, as in the lecture: hidden layers and one output layer."""
 
 from feedforward.config.schema import Dataset, Variant
 from feedforward.config.tasks import TASKS
@@ -8,8 +8,8 @@ from feedforward.training.keras_backend import keras
 def build(dataset: Dataset, variant: Variant, features: int, seed: int) -> keras.Model:
     """The network of `variant`, initialized from `seed` (Glorot uniform kernels and zero biases, Keras's defaults).
 
-    Input: raw features, (samples, features), any numeric dtype; the first layer divides them by `network.scale`.
-    Output: (samples, outputs), float32: probabilities, or values if the task is regression.
+    Input: raw features, shape (samples, features), any numeric dtype; the first layer divides them by `network.scale`.
+    Output: probabilities or, for regression, values: float32, shape (samples, outputs).
     """
     network, task = dataset.network, TASKS[dataset.task]
     layers: list[keras.Layer] = [
@@ -39,5 +39,5 @@ def build(dataset: Dataset, variant: Variant, features: int, seed: int) -> keras
 
 
 def _initializer(seed: int, layer: int) -> keras.Initializer:
-    """A separate seed per run seed and layer, because layers of equal shape must not get equal weights."""
+    """An initializer with a different seed for each layer, because layers of equal shape must not get equal weights."""
     return keras.initializers.GlorotUniform(seed=seed * 1000 + layer)

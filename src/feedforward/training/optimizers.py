@@ -1,4 +1,4 @@
-"""The optimizers in params.yaml: TensorFlow's fused operation for RMSprop, Keras's own code for the others."""
+"""The optimizers in params.yaml: TensorFlow's fused operation for RMSprop, Keras's implementation for the others."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from feedforward.training.replica_stack import Gradients
 
 
 def rate(params: Optimizer, epoch: int, epochs: int) -> float:
-    """The learning rate in an epoch, counted from 1; the same for all replicas of a pack."""
+    """The learning rate in `epoch` (counted from 1), the same for all replicas of a pack."""
     if params.decay is None:
         return params.learning_rate
     if params.decay.kind == "cosine":
@@ -21,13 +21,13 @@ def rate(params: Optimizer, epoch: int, epochs: int) -> float:
 class Rule:
     """The update rule of `params` for `variables`, as graph operations.
 
-    RMSprop is TensorFlow's fused operation: the formula of keras.optimizers.RMSprop in one call instead of eight
-    operations with a temporary array each (tests compare the two). Other rules are Keras's own code.
+    RMSprop uses TensorFlow's fused operation, which evaluates the formula of keras.optimizers.RMSprop in one call
+    instead of eight, each with a temporary array (tests compare the two). Other rules use Keras's implementation.
     """
 
     def __init__(self, params: Optimizer, variables: Sequence[tf.Variable]) -> None:
         self.params = params
-        # a constant unless it decays, so that the graph does not read a variable in every step
+        # A constant unless the rate decays, to save reading a variable in every step
         self.rate: Any = tf.Variable(params.learning_rate, dtype=tf.float32) if params.decay else params.learning_rate
         if params.name == "rmsprop":
             self.states = {v.ref(): [tf.Variable(tf.zeros_like(v)) for _ in range(2)] for v in variables}
@@ -36,7 +36,7 @@ class Rule:
             self.keras.build(variables)
 
     def start(self, epoch: int, epochs: int) -> None:
-        """Set the learning rate before an epoch, counted from 1."""
+        """Set the learning rate before `epoch` (counted from 1)."""
         if self.params.decay is None:
             return
         self.rate.assign(rate(self.params, epoch, epochs))

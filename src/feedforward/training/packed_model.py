@@ -1,13 +1,13 @@
 """Several networks trained side by side on the same batches: the variants of one seed or the trials of a sweep.
 
 The replicas of a pack share their batches and nothing else. Layers of equal shape are stacked, so that their products
-are one operation. The loss is the sum of each replica's mean loss, and optimizers work element by element, so a replica
-learns the same in a pack as alone.
+are one operation. The loss is the sum of the replicas' mean losses, and optimizers work element by element, so a
+replica trains in a pack exactly as it would alone.
 
-The results are bit-identical, on every CPU and on GPUs: the products of a stack are one batched matrix product, in
-which the result of an item does not depend on the number of items. (In one wide product of all replicas, the order of
-additions would depend on its width, except on CPUs with AVX-512.) So a variant that was changed can train alone, and a
-job that was interrupted within a pack continues with the remaining members.
+Even the bits are identical, on every CPU and on GPUs: the products of a stack are one batched matrix product, in which
+the result for one item does not depend on the number of items. (In one wide product of all replicas, the order of
+additions would depend on the width, except on CPUs with AVX-512.) So a changed variant can train alone, and a job that
+was interrupted within a pack continues with the remaining members.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from feedforward.training.replica_stack import Gradients, Stack, Weights, dense_
 class Pack:
     """The weights of several models that train on the same batches.
 
-    models: built by network.build from one seed, with any hidden sizes and the same outputs; training starts from
+    models: built by network.build from one seed, with any hidden sizes but the same outputs; training starts from
     their weights. sparse: whether features are multi-hot, so that the first kernel is split into head and tail
     (sparse_layer). optimizer: the optimizer that will train the pack; None for evaluation only.
     """
@@ -59,7 +59,7 @@ class Pack:
         return [*tails, *(variable for stack in self.stacks for variable in stack.variables)]
 
     def tail_sums(self, batch: Batch) -> list[tf.Tensor]:
-        """(samples, units) per replica: the part of the first product from the tail; empty for dense features."""
+        """For each replica, the tail's part of the first product, shape (samples, units); empty for dense features."""
         sums: dict[int, tf.Tensor] = {}
         for members, tail in self.tails:
             product = tail.product(batch.ones[tail.order], tf.shape(batch.labels)[0])
@@ -67,9 +67,10 @@ class Pack:
         return [sums[k] for k in sorted(sums)]
 
     def logits(self, batch: Batch, sums: Sequence[tf.Tensor], step: tf.Tensor | None = None) -> tf.Tensor:
-        """(replicas, samples, outputs), before the last activation.
+        """The outputs before the last activation, shape (replicas, samples, outputs).
 
-        sums: `tail_sums(batch)`. step: int32, turns dropout on; seed, layer and step determine the masks.
+        sums: the result of `tail_sums(batch)`. step: the int32 number of the training step; None turns dropout off.
+        Seed, layer and step determine the dropout masks.
         """
         features = batch.features * self.scale
         parts = [
@@ -79,7 +80,7 @@ class Pack:
         return self._in_order(tf.concat(parts, 0) if len(parts) > 1 else parts[0])
 
     def _in_order(self, values: tf.Tensor) -> tf.Tensor:
-        """Reorder the values of all stacks, (replicas, …), by position in the pack."""
+        """Reorder the values of all stacks, shape (replicas, …), by position in the pack."""
         if self.order == sorted(self.order):
             return values
         return tf.stack([values[self.order.index(k)] for k in range(len(self.order))])
@@ -90,15 +91,15 @@ class Pack:
         return str(self.output.activation.__name__)
 
     def cross_entropy(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        """(replicas, samples): see losses."""
+        """The loss of each sample, shape (replicas, samples); see `losses.cross_entropy`."""
         return losses.cross_entropy(self.activation, labels, logits)
 
     def score(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        """(replicas,), summed over samples: see losses."""
+        """The sum of the samples' scores, shape (replicas,); see `losses.score`."""
         return losses.score(self.activation, labels, logits)
 
     def penalty(self) -> tf.Tensor:
-        """(replicas,) float32: the L2 penalty of each replica, as Keras adds it to the loss."""
+        """The L2 penalty of each replica, as Keras adds it to the loss: float32, shape (replicas,)."""
         total = dict(zip(self.order, [part for stack in self.stacks for part in stack.penalty()], strict=True))
         for members, tail in self.tails:
             if any(tail.l2):
@@ -108,9 +109,9 @@ class Pack:
         return tf.stack([total[k] for k in sorted(total)])
 
     def gradients(self, batch: Batch, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
-        """Cross-entropies, (replicas, samples), logits, and each variable with its gradient.
+        """The cross-entropies, shape (replicas, samples), the logits, and each variable with its gradient.
 
-        Tails without a variable are updated here.
+        Also updates the tails that have no variable.
         """
         sums = self.tail_sums(batch)
         variables = [variable for stack in self.stacks for variable in stack.variables]
@@ -164,7 +165,7 @@ def _group_equal(keys: Sequence[object]) -> list[list[int]]:
 
 
 def weights_digest(model: keras.Model) -> str:
-    """SHA-256 (hex) of the weights' dtypes, shapes and bytes; a .keras file contains dates, so each save differs."""
+    """SHA-256 (hex) of the weights' dtypes, shapes and bytes; unlike a .keras file, these contain no dates."""
     total = hashlib.sha256()
     for array in model.get_weights():
         total.update(f"{array.dtype.str} {array.shape}\n".encode())

@@ -23,10 +23,10 @@ def l2_factors(model: keras.Model) -> list[float]:
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
 def _add(x: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:
-    """(replicas, samples, units) + (replicas, units).
+    """Add a bias of shape (replicas, units) to `x` of shape (replicas, samples, units).
 
-    TensorFlow's own gradient sums over samples in an order that depends on the number of replicas; a product with a
-    vector of ones does not.
+    TensorFlow's built-in gradient sums over samples in an order that depends on the number of replicas. In a product
+    with a vector of ones, the order does not.
     """
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -37,10 +37,10 @@ def _add(x: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor]
 
 
 class Stack:
-    """Replicas whose layers have the same shapes: each kernel is one variable, (replicas, inputs, units).
+    """Replicas whose layers have the same shapes: each kernel is one variable, shape (replicas, inputs, units).
 
-    members: positions in the pack. rows: number of rows of the first kernel that belong to the stack: all rows, or only
-    those of the head (see sparse_layer).
+    members: the replicas' positions in the pack. rows: number of first-kernel rows in the stack: all
+    rows, or only those of the head (see sparse_layer).
     """
 
     def __init__(self, members: Sequence[int], models: Sequence[keras.Model], weights: Sequence[Weights], rows: int):
@@ -60,9 +60,9 @@ class Stack:
         return [self.head, *self.biases, *self.kernels]
 
     def logits(self, features: tf.Tensor, sums: Sequence[tf.Tensor], seed: int, step: tf.Tensor | None) -> tf.Tensor:
-        """(replicas, samples, outputs), before the last activation.
+        """The outputs before the last activation, shape (replicas, samples, outputs).
 
-        sums: for each replica, what is added to the first product, (samples, units); empty for dense features.
+        sums: for each replica, the tail's part of the first product, shape (samples, units); empty for dense features.
         """
         x = tf.matmul(features[None], self.head)
         if sums:
@@ -78,7 +78,7 @@ class Stack:
         return x
 
     def _drop(self, x: tf.Tensor, layer: int, seed: int, step: tf.Tensor) -> tf.Tensor:
-        """Inverted dropout, as in Keras; seed, layer and step determine the mask, so replicas share it."""
+        """Inverted dropout, as in Keras. Seed, layer and step determine the mask, so all replicas share it."""
         rates = [rates[layer] for rates in self.rates]
         if not any(rates):
             return x

@@ -1,9 +1,9 @@
 """The first layer for multi-hot rows, and its input.
 
 A review has about 130 ones in 10,000 columns, so a dense product spends 98 % of its work on zeros. But the ones are
-concentrated in the columns of frequent words: the first `HEAD` columns hold 60 % of them, dense enough for a dense
-product to be faster. So the kernel, (columns, units), is split in two: the head, which is multiplied densely, and the
-tail, whose rows are summed over the ones of a sample. docs/performance.md has the measurements.
+concentrated in the columns of frequent words: the first `HEAD` columns hold 60 % of them and are dense enough for a
+dense product to be faster. So the kernel, shape (columns, units), is split in two: the head, which is multiplied
+densely, and the tail, whose rows are summed over the ones of a sample. docs/performance.md has the measurements.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ HEAD = 512  # columns; in later columns, fewer than 4 % of the entries are ones,
 
 
 def split_head(features: MultiHot, order: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.uint8], MultiHot]:
-    """The rows `order`: their first HEAD columns as dense uint8, (rows, HEAD), and the other columns as MultiHot."""
+    """Select the rows `order`: the first HEAD columns as dense uint8, (rows, HEAD), and the others as MultiHot."""
     width = min(HEAD, features.columns)
     indptr, indices, order = np.asarray(features.indptr), np.asarray(features.indices), order.astype(np.int64)
     head, tail_indptr = np.zeros((len(order), width), np.uint8), np.zeros(len(order) + 1, np.int64)
@@ -37,8 +37,8 @@ def split_head(features: MultiHot, order: npt.NDArray[np.integer]) -> tuple[npt.
 class Coordinates:
     """The ones of the tail in all batches, in two orders: by row for the product, by column for its gradient.
 
-    uint16 arrays of equal length; batch b has the entries `offsets[b]:offsets[b + 1]` of each. Rows are counted
-    within the batch, columns within the tail. offsets: int64, (batches + 1,).
+    The uint16 arrays have equal lengths; in each, `offsets[b]:offsets[b + 1]` is the slice for batch b. Rows are
+    numbered within the batch, columns within the tail. offsets: int64, shape (batches + 1,).
     """
 
     offsets: npt.NDArray[np.int64]
@@ -49,7 +49,7 @@ class Coordinates:
 
 
 def coordinates(tail: MultiHot, batch_size: int) -> Coordinates:
-    """The ones in the tail in batches of `batch_size` (at most 65,536) rows, computed in linear time."""
+    """The coordinates of the tail's ones, in batches of `batch_size` (at most 65,536) rows, computed in linear time."""
     offsets = np.zeros(-(-len(tail) // batch_size) + 1, np.int64)
     arrays = [np.empty(len(tail.indices), np.uint16) for _ in range(4)]
     counts = np.empty(tail.columns, np.int64)
@@ -58,27 +58,27 @@ def coordinates(tail: MultiHot, batch_size: int) -> Coordinates:
 
 
 class Tail(Protocol):
-    """The tails of several replicas' first kernels, next to each other: (columns, units of all replicas)."""
+    """The tails of several replicas' first kernels, concatenated: shape (columns, units of all replicas)."""
 
     widths: list[int]  # units of each replica
     l2: list[float]  # factor of the squared weights in the loss of each replica
     order: Literal["row", "column"]  # order of the ones that `product` expects
-    variable: tf.Variable | None  # trained by an optimizer; None: the tail trains itself in `backward`
+    variable: tf.Variable | None  # trained by an optimizer; None if `backward` updates the weights
 
     def product(self, ones: Indices, samples: tf.Tensor) -> tf.Tensor:
-        """(samples, units): for each sample, the sum of the kernel rows of its ones.
+        """For each sample, the sum of the kernel rows of its ones, shape (samples, units).
 
-        ones: sorted by `order`.
+        ones: coordinates, sorted as `order` says.
         """
 
     def backward(self, upstream: tf.Tensor, by_column: Indices) -> tf.Tensor | None:
-        """The gradient of product and penalty, (columns, units); None: the tail has already been updated with it."""
+        """The gradient of product and penalty, shape (columns, units), or None if `backward` updated the weights."""
 
     def squares(self) -> tf.Tensor:
-        """(units,): sums of squares."""
+        """The sum of each unit's squared weights, shape (units,)."""
 
     def numpy(self) -> npt.NDArray[np.float32]:
-        """The weights, (columns, units)."""
+        """The weights, shape (columns, units)."""
 
     def assign(self, kernel: npt.NDArray[np.float32]) -> None:
         """Set the weights."""
@@ -92,8 +92,8 @@ def tail(
 ) -> Tail:
     """A CompiledTail on a CPU for plain RMSprop or for evaluation, otherwise a VariableTail.
 
-    parts: (columns, units) for each replica. l2: factor of the squared weights in the loss of each replica; either all
-    factors are zero or none is.
+    parts: each replica's weights, shape (columns, units). l2: factor of the squared weights in the loss of each
+    replica; either all factors are zero or none of them is.
     """
     plain = optimizer is None or (optimizer.name == "rmsprop" and not optimizer.momentum and not optimizer.decay)
     factors = list(l2) if l2 is not None else [0.0] * len(parts)
@@ -103,7 +103,7 @@ def tail(
 
 
 class _Kernel:
-    """The properties of the replicas, common to both kinds of tail."""
+    """The properties of the replicas that both kinds of tail need."""
 
     def __init__(self, parts: Sequence[npt.NDArray[np.float32]], l2: Sequence[float]) -> None:
         self.widths, self.l2 = [part.shape[1] for part in parts], list(l2)
@@ -111,7 +111,7 @@ class _Kernel:
 
 
 class VariableTail(_Kernel):
-    """A TensorFlow variable: works with any optimizer on any device."""
+    """A tail in a TensorFlow variable; works with any optimizer on any device."""
 
     order: Literal["row", "column"] = "row"
 
@@ -127,7 +127,7 @@ class VariableTail(_Kernel):
         )
 
     def backward(self, upstream: tf.Tensor, by_column: Indices) -> tf.Tensor:
-        """See Tail. TensorFlow's own gradient scatters row by row; this gives the same sum as fast as the product."""
+        """See Tail. TensorFlow's built-in gradient adds row by row; this computes the same sum as fast as `product`."""
         rows, columns = by_column
         gradient = tf.raw_ops.SparseSegmentSumWithNumSegments(
             data=upstream, indices=rows, segment_ids=columns, num_segments=self.variable.shape[0]
@@ -151,7 +151,7 @@ class VariableTail(_Kernel):
 
 
 class CompiledTail(_Kernel):
-    """A NumPy array used from TensorFlow graphs, with its own RMSprop step (see `kernels`)."""
+    """A tail in a NumPy array, which TensorFlow graphs use through compiled loops (see `kernels`), RMSprop included."""
 
     order: Literal["row", "column"] = "column"
     variable = None
@@ -174,7 +174,7 @@ class CompiledTail(_Kernel):
         return tf.ensure_shape(sums, (None, self.kernel.shape[1]))
 
     def backward(self, upstream: tf.Tensor, by_column: Indices) -> None:
-        """See Tail: performs an RMSprop step."""
+        """See Tail. Performs an RMSprop step."""
 
         def step(*arrays: npt.NDArray[np.generic]) -> np.float32:
             kernels.rmsprop_step(self.kernel, self.velocity, self.pending, *arrays, self.by_unit, *self.constants)

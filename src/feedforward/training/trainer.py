@@ -32,11 +32,11 @@ class Replica:
     """A trained model and what was recorded while it trained.
 
     model: has the weights after its last epoch or, with early stopping, after its best epoch. curves: one value per
-    epoch, under the names in Keras's history, `cross_entropy` and `calibration/…` (models.calibration.FIGURES, on the
-    validation samples). measured: `best_cross_entropy` and `best_accuracy` (regression: `best_mae`) on the training
+    epoch, under the names in Keras's history, plus `cross_entropy` and `calibration/…` (models.calibration.FIGURES, on
+    the validation samples). measured: `best_cross_entropy` and `best_accuracy` (regression: `best_mae`) on the training
     samples, in inference mode, with the weights after the best epoch (the epoch with the lowest validation loss); empty
-    without validation. reliability: bins of calibration.reliability on the validation samples after the `best` and the
-    `last` epoch, and `best_scaled` and `last_scaled`.
+    without validation. reliability: the bins of calibration.reliability on the validation samples after the `best` and
+    the `last` epoch; after temperature scaling: `best_scaled` and `last_scaled`.
     """
 
     model: keras.Model
@@ -52,9 +52,8 @@ def configure(jobs: int, threads: int) -> None:
     If TensorFlow has already started in this process, the numbers of threads stay as they are. The graph optimizer is
     off because it costs more than it saves here.
     """
-    tf.get_logger().setLevel(
-        "ERROR"
-    )  # each pack has separate graphs, which TensorFlow would report as unnecessary retracing
+    # Each pack has separate graphs, which TensorFlow would report as unnecessary retracing.
+    tf.get_logger().setLevel("ERROR")
     with contextlib.suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(jobs)
@@ -77,15 +76,16 @@ def fit(
 ) -> list[Replica | TrainingError]:
     """Train one replica of each variant, all on the same batches; returns them in the order of the variants.
 
-    seed: for the initial weights and dropout masks. order: shuffles the training samples, once per epoch.
+    seed: determines the initial weights and dropout masks. order: shuffles the training samples once per epoch.
     on_epoch(epoch, mean loss) is called after each epoch.
 
-    Curves are those of Keras's `fit`: on the training samples, running means while the weights change (with dropout);
-    on the validation samples, values after the epoch.
+    Curves are defined as in Keras's `fit`: on the training samples, running means while the weights change (with
+    dropout); on the validation samples, values after the epoch.
 
     With `training.early_stopping` a replica's curves end where it stops, and its weights are those after its best
     epoch; the pack continues until all replicas have stopped, because replicas do not affect each other. Without
-    validation, no replica stops early. A replica whose loss is not finite fails alone: a TrainingError takes its place.
+    validation, no replica stops early. If a replica's loss is not finite, a TrainingError takes its place; the other
+    replicas are unaffected.
     """
     columns = train.split.features.shape[1]
     models = [network.build(dataset, variant, columns, seed) for variant in variants.values()]
@@ -124,13 +124,13 @@ def fit(
 
 
 def _curve_points(calibrations: Sequence[Calibration]) -> dict[str, npt.NDArray[np.float64]]:
-    """Each figure as (replicas,), by the name of its curve."""
+    """Each calibration figure by the name of its curve, shape (replicas,)."""
     names = FIGURES if calibrations else ()
     return {f"calibration/{name}": np.array([getattr(each, name) for each in calibrations]) for name in names}
 
 
 def _with_reliability(replica: Replica, calibrations: Sequence[Sequence[Calibration]], k: int) -> Replica:
-    """Replica `k` with its bins, if the calibrations, by epoch and replica, are not empty."""
+    """Replica `k` with its reliability bins, if any. calibrations: indexed by epoch and replica."""
     losses = replica.curves.get("val_cross_entropy", [])
     if not losses or not calibrations[0]:
         return replica
@@ -142,7 +142,7 @@ def _with_reliability(replica: Replica, calibrations: Sequence[Sequence[Calibrat
 
 
 def _append(curves: dict[str, list[float]], figures: Mapping[str, float]) -> tuple[str, float] | None:
-    """Append the figures of an epoch to the curves; returns the first figure that is not finite."""
+    """Append the figures of an epoch to the curves; returns the first figure that is not finite, or None."""
     for name, value in figures.items():
         curves.setdefault(name, []).append(value)
     return next(((name, value) for name, value in figures.items() if not np.isfinite(value)), None)
