@@ -1,6 +1,6 @@
-"""Contradictions between keys of params.yaml, found in the plain values and reported with all other mistakes.
+"""Find contradictions between keys of params.yaml, in the plain values, so that all mistakes are reported together.
 
-The values may be invalid: missing values and values of a wrong type are skipped here.
+Not all values need be valid: missing values and values of the wrong type are skipped.
 """
 
 import difflib
@@ -12,7 +12,7 @@ from feedforward.core.redaction import has_credentials, shown
 
 Path = tuple[Any, ...]
 
-# In a dataset: paths of names (* is any key), and the path whose keys the names must be; a leading / starts at the top.
+# Path of a name (* is any key) → path of the keys or list that must contain it; within a dataset, or from the top (/).
 _NAMES = {
     "training/final/variant": "/variants",
     "training/variants/*": "/variants",
@@ -29,7 +29,7 @@ _NAMES = {
     "reader/test/labels": "files",
 }
 _ADDRESSES = (("mirrors", "*"), ("datasets", "*", "files", "*", "urls", "*"))
-# Archives that each reader can read
+# Kinds of archive that each reader accepts
 _ARCHIVES = {
     "idx": ("none", "gzip"),
     "labeled_text": ("tar", "folder", "none", "gzip"),
@@ -38,7 +38,7 @@ _ARCHIVES = {
 }
 _ONE_FILE = ("none", "gzip")
 _FINAL = ("training", "final", "variant")
-# Statistics that are not defined for a task, by its kind of answer
+# Statistics that are not defined for a task, by what the task predicts
 _UNDEFINED = {
     "class": ("best_val_mae", "last_val_mae", "test_mae", "test_r2"),
     "labels": ("best_val_mae", "last_val_mae", "test_mae", "test_r2"),
@@ -47,7 +47,7 @@ _UNDEFINED = {
 
 
 def find(values: dict[str, Any], size: str) -> Iterator[str]:
-    """One line per contradiction, with its key. size: the default of a variant."""
+    """Yield one line per contradiction, with its key. size: the default size of a variant."""
     variants = _at(values, "variants")
     if isinstance(variants, dict):
         entries = {name: {"size": size} | entry for name, entry in variants.items() if isinstance(entry, dict)}
@@ -175,7 +175,7 @@ def _check_samples(dataset: Any) -> Iterator[str]:
 
 
 def _check_literature(dataset: Any) -> Iterator[str]:
-    """Published figures that the task does not have."""
+    """Published statistics that are not defined for the task."""
     name = _at(dataset, "task")
     task = TASKS.get(name) if isinstance(name, str) else None
     for (number, _), statistic in _matches(_at(dataset, "literature"), ("*", "statistic")):
@@ -210,7 +210,7 @@ def _path(dataset: str, path: str) -> Path:
 
 
 def _matches(values: Any, pattern: Path) -> Iterator[tuple[Path, Any]]:
-    """Paths that match, with their values; * matches any key or index."""
+    """Yield each path that matches the pattern, with its value; * matches any key or index."""
     if not pattern:
         yield (), values
         return
@@ -222,7 +222,7 @@ def _matches(values: Any, pattern: Path) -> Iterator[tuple[Path, Any]]:
 
 
 def _at(values: Any, *path: Any) -> Any:
-    """The value at a path; None if there is none."""
+    """The value at a path; None if the path does not exist."""
     return next((value for _, value in _matches(values, path)), None)
 
 

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Strict(BaseModel):
-    """Frozen; unknown keys, strings for numbers, NaN and infinity are refused."""
+    """A frozen section; unknown keys, strings in place of numbers, NaN and infinity are rejected."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -49,7 +49,7 @@ def _valid_cron(expression: str) -> str:
 
 
 def _valid_key(text: str) -> str:
-    """A P-256 public key: base64 of its DER (SubjectPublicKeyInfo, RFC 5480), which always begins in the same way."""
+    """A P-256 public key: base64 of its DER (SubjectPublicKeyInfo, RFC 5480), which always starts the same way."""
     if not re.fullmatch(r"MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{86}==", text):
         raise ValueError("must be a public key as `feedforward keys` prints it")
     return text
@@ -58,7 +58,7 @@ def _valid_key(text: str) -> str:
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 FileName = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,127}$")
-]  # no slash, so nothing is written elsewhere
+]  # without a slash, so that it cannot leave its folder
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Line = Annotated[str, Field(pattern=r"^[^\p{Cc}\p{Zl}\p{Zp}]*$")]  # shown in tables and headings
 Location = Annotated[str, Field(pattern=r"^[^\x00-\x1f]+$")]  # a folder or URL

@@ -1,4 +1,4 @@
-"""`datasets.*.literature`: published results on the same test split, drawn beside our own."""
+"""`datasets.*.literature`: published results on the same test split, plotted next to the project's results."""
 
 from typing import Annotated, Literal
 
@@ -10,11 +10,11 @@ TestStatistic = Literal["test_loss", "test_accuracy", "test_auc", "test_f1", "te
 
 
 class Published(Strict):
-    """A published result. The best of a dataset is its ceiling: results above it are flagged, because data may leak."""
+    """A published result. The best one for a dataset is its ceiling: better results are flagged as possible leaks."""
 
     model: Annotated[Line, Field(min_length=1)]  # what was trained
     features: Annotated[Line, Field(min_length=1)]  # what it was trained on
     statistic: TestStatistic = "test_accuracy"  # the statistic that was published
     value: float  # its value on the test split
-    standard_error: Annotated[float, Field(gt=0)]  # of `value`, from the number of test samples
+    standard_error: Annotated[float, Field(gt=0)]  # standard error of `value` over the test samples
     source: Annotated[Line, Field(min_length=1)]  # where it was published

@@ -1,4 +1,4 @@
-"""Validation errors of params.yaml in terms of YAML instead of Python."""
+"""Describe validation errors of params.yaml in terms of YAML instead of Python."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from feedforward.config import cross_checks
 from feedforward.config.fields import Strict
 from feedforward.core.redaction import shown
 
-# Replaces pydantic's messages that refer to Python instead of YAML
+# Replacements for pydantic's messages that use Python terms
 _WORDING = {
     "extra_forbidden": "unknown key",
     "missing": "is missing",
@@ -37,14 +37,14 @@ _WITHOUT_VALUE = ("extra_forbidden", "missing", "invalid_key", "union_tag_not_fo
 
 
 def explain(error: ValidationError) -> Iterator[str]:
-    """One line per mistake: key, bound, value, and the nearest known key for an unknown one."""
+    """Yield one line per mistake: key, bound, value and, for an unknown key, the most similar known key."""
     keys = {key for model in _models(Strict) for key in model.model_fields}
     for problem in error.errors(include_url=False):
         kind, path, message = problem["type"], problem["loc"], problem["msg"]
         if not path:
-            continue  # cross checks are run again on the values as they were read
+            continue  # `schema.check` repeats the cross-checks, on the values as read
         if path[0] == "datasets" and path[2:3] == ("reader",):
-            path = path[:3] + path[4:]  # pydantic names the kind of reader there; the file has no such key
+            path = path[:3] + path[4:]  # pydantic inserts the kind of reader, which is not a key in the file
         bounds = {
             key: f"{value:.15g}" if isinstance(value, float) else value for key, value in problem.get("ctx", {}).items()
         }

@@ -15,53 +15,53 @@ class IdxPair(Strict):
 
 
 class IdxReader(Strict):
-    """Gray images in idx files; features are the pixels, uint8, row by row."""
+    """Grayscale images in idx files; the features are the pixels (uint8), row by row."""
 
     kind: Literal["idx"]  # `idx`, `labeled_text`, `image_folder` or `table`
     train: IdxPair  # the two files of the training split, or a folder of class folders
-    test: IdxPair  # the same for the test split; null: a share is drawn
+    test: IdxPair  # the two files of the test split, or a folder of class folders; null: the split is drawn
     # class numbers, class folders or label values, in the order of `labels`; null: 0, 1, …
     classes: Annotated[Distinct[Annotated[int, Field(ge=0, le=255)]], Field(min_length=2)] | None = None
-    shuffle_seed: Seed | None = None  # seed that shuffles the training samples; null: order of the file
+    shuffle_seed: Seed | None = None  # seed that shuffles the training samples; null: file order
 
 
 class Drawn(Strict):
-    """Where no test file or folder is named, about a share of each class is drawn as the test split.
+    """If there is no test file or folder, the test split is drawn: roughly `test_share` of each class.
 
-    A hash of the sample and the seed decides, so that samples stay in their split when other samples are added.
+    A hash of sample and seed decides which samples are drawn, so adding samples never moves others between splits.
     """
 
     test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2  # share of the samples that becomes the test split
     split_seed: Seed = 0  # seed of the hash that draws the test split
-    shuffle_seed: Seed | None = 0  # seed that shuffles the training samples; null: order of the file
+    shuffle_seed: Seed | None = 0  # seed that shuffles the training samples; null: file order
 
 
 class TextReader(Drawn):
-    """Texts in class folders, or in two columns of a CSV or JSONL file; features are multi-hot words (and pairs).
+    """Texts in class folders or in a column of a CSV or JSONL file; the features are multi-hot words (and pairs).
 
-    Class folders: `train` and `test` are folders of the archive (empty: its top), `classes` the folders beneath them,
-    in label order. Columns: `text` and `label` of `file` (and `test_file`), `classes` the values of `label`.
+    Class folders: `train` and `test` are folders in the archive (empty: its top level), and `classes` are their
+    subfolders. Columns: `text` and `label` are columns of `file` (and `test_file`), and `classes` are label values.
     """
 
     kind: Literal["labeled_text"]  # `idx`, `labeled_text`, `image_folder` or `table`
     file: str  # name of the file in `files`
     train: str | None = None  # folder of class folders
-    test: str | None = None  # folder of class folders; null: a share is drawn
-    text: str | None = None  # column of texts
-    label: str | None = None  # column of labels
-    test_file: str | None = None  # name of the file with the test split; null: a share is drawn
-    missing: Distinct[str] = ()  # spellings of a missing value, beside the usual ones (empty, ?, NA, …)
+    test: str | None = None  # folder of class folders; null: the test split is drawn
+    text: str | None = None  # name of the text column
+    label: str | None = None  # name of the label column
+    test_file: str | None = None  # name of the file with the test split; null: the test split is drawn
+    missing: Distinct[str] = ()  # spellings of a missing value, in addition to the usual ones (empty, ?, NA, …)
     classes: Distinct[str]  # class folders or label values, in the order of `labels`
-    # number of the most frequent words (and pairs) that get a column (stored as uint16)
+    # number of columns, one for each of the most frequent words (and pairs); column numbers are stored as uint16
     num_words: Annotated[int, Field(ge=5, le=65536)]
-    # 1: words are features; 2: pairs of neighboring words ("not good"), too
+    # 1: the features are words; 2: words and pairs of neighboring words ("not good")
     ngrams: Annotated[int, Field(ge=1, le=2)] = 1
 
 
 class ImageReader(Drawn):
-    """Images in class folders, `train` and `test` as for texts; features are gray levels, uint8, row by row.
+    """Images in class folders (`train` and `test` as for texts); the features are gray levels (uint8), row by row.
 
-    An image of another size is scaled into `height` x `width`, keeping its proportions, on the color of its corners.
+    An image of another size is scaled to fit into `height` x `width`; the rest is filled with the color of its corners.
     """
 
     kind: Literal["image_folder"]
@@ -69,25 +69,25 @@ class ImageReader(Drawn):
     train: str = ""
     test: str | None = None
     classes: Distinct[str]
-    height: Annotated[int, Field(gt=0, le=1024)]  # height of the scaled pictures, in pixels
-    width: Annotated[int, Field(gt=0, le=1024)]  # width of the scaled pictures, in pixels
+    height: Annotated[int, Field(gt=0, le=1024)]  # height of the scaled images, in pixels
+    width: Annotated[int, Field(gt=0, le=1024)]  # width of the scaled images, in pixels
 
 
 class TableReader(Drawn):
-    """Rows of a CSV or Parquet file; features are numbers, standardized, and categories, one-hot.
+    """Rows of a CSV or Parquet file; the features are standardized numbers and one-hot categories.
 
-    Mean, standard deviation and categories are those of the training rows. `target`: the column to learn, for
-    multilabel one per label; `classes`: the values of the target in label order, if they are classes.
+    Means, standard deviations and categories come from the training rows. `target`: the column to predict; for
+    multilabel, one column per label. `classes`: if the target is a class, its values in label order.
     """
 
     kind: Literal["table"]
     file: str
     test_file: str | None = None
-    target: Annotated[Distinct[str], Field(min_length=1)]  # column to learn; for several labels, one column for each
+    target: Annotated[Distinct[str], Field(min_length=1)]  # column to predict; for multilabel, one column per label
     classes: Distinct[str] | None = None
     numeric: Distinct[str] = ()  # columns of numbers, standardized
     categorical: Distinct[str] = ()  # columns of categories, one-hot
-    decimal: Literal[".", ","] = "."  # decimal sign of numbers that are written as text
+    decimal: Literal[".", ","] = "."  # decimal separator in numbers that are stored as text
     missing: Distinct[str] = ()
 
 
@@ -99,12 +99,12 @@ class Expectations(Strict):
 
     train_samples: Span[Count]  # number of training samples
     test_samples: Span[Count]  # number of test samples
-    # share of each class; for several labels, the share of samples that have the label
+    # share of samples in each class; for multilabel, the share of samples that have each label
     class_share: Span[Share] = (0.0, 1.0)
-    target: Span[float] | None = None  # values of a regression's target, as training reads it
+    target: Span[float] | None = None  # values of a regression target, as used in training
     nonzero_features: Span[Count]  # non-zero features per sample
     value: Span[float]  # values of all features
     raw_length: Span[Count]  # size of a raw sample, in bytes
     empty: Count = 0  # largest number of samples without a non-zero feature
-    duplicates: Count  # largest number of samples in a split that repeat an earlier one
+    duplicates: Count  # largest number of samples in a split that repeat an earlier sample
     overlap: Count  # largest number of distinct raw samples that occur in both splits

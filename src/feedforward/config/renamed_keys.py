@@ -1,4 +1,4 @@
-"""Keys of params.yaml that were renamed: the old name is refused with the new one."""
+"""Renamed keys of params.yaml: an old name is rejected with a message that gives the new name."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ RENAMED_KEYS = {
     "datasets.*.files.*.members": "file_count",
     "datasets.*.expectations.ones": "nonzero_features",
 }
-# Dotted path of a key that is gone, and what takes its place
+# Dotted path of a removed key, and what replaces it
 REMOVED_KEYS = {"data_order_seed": "each seed draws its own order of the batches; delete the line"}
 # Dotted path of the key, the old value and the new value
 RENAMED_VALUES = {"datasets.*.reader.kind": {"labelled_text": "labeled_text"}}
@@ -31,7 +31,7 @@ def rename(values: Any) -> tuple[Any, list[str]]:
 
 
 def _rename(value: Any, path: tuple[str, ...], pattern: tuple[str, ...], problems: list[str]) -> Any:
-    """path: as it is in the file. pattern: the same with * where the tables have one."""
+    """path: the path of `value` in the file. pattern: the same path, with * where the tables above have it."""
     if not isinstance(value, dict):
         new = RENAMED_VALUES.get(".".join(pattern), {}).get(value) if isinstance(value, str) else None
         if new is not None:

@@ -1,7 +1,6 @@
-"""params.yaml as frozen, strict objects: every number of an experiment, checked before any work.
+"""params.yaml as frozen, strict objects: all settings of an experiment, checked before any work starts.
 
-A dataset and a variant are data: what distinguishes two datasets or two variants is an entry of params.yaml and
-nothing else.
+Datasets and variants are data: two datasets, or two variants, differ in nothing but their entries in params.yaml.
 """
 
 from pathlib import Path
@@ -38,16 +37,18 @@ __all__ = [
 
 
 class Dataset(Strict):
-    """A dataset: its sources, how they become features, which bounds the data must meet, and how it is learned.
+    """A dataset: its sources, how they become features, bounds that the data must meet, and how variants are trained.
 
-    expectations: None (`null`): inferred from the training split, and written to a file that the user can edit.
+    expectations: if None, they are inferred from the training split and written to a file that the user can edit.
     """
 
     title: Line  # name of the dataset in tables and headings
-    demo: bool = False  # whether this is small embedded data, which reports mark and which is never promoted
+    demo: bool = (
+        False  # whether this is a small embedded dataset, which reports mark and whose models are never promoted
+    )
     task: Literal[
         "binary", "multiclass", "multilabel", "regression", "unit_regression"
-    ]  # what is learned ([datasets.md](datasets.md))
+    ]  # what is predicted ([datasets.md](datasets.md))
     labels: Annotated[Distinct[Line], Field(min_length=1)]  # class names; for a regression, the name of the value
     # the files to fetch, by name
     files: Annotated[dict[FileName, SourceFile], Field(min_length=1), AfterValidator(check_stored_names)]
@@ -61,24 +62,24 @@ class Dataset(Strict):
 
 
 class Params(Strict):
-    """All of params.yaml."""
+    """All settings in params.yaml."""
 
-    # name of this project in a shared tracking store; empty: experiments have the names of the datasets alone
+    # name of this project in a shared tracking store; empty: experiments are named after the datasets alone
     project: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9_-]{0,39})?$")] = ""
-    # number of seeds (0, 1, …); each seed draws split, order, weights and masks
+    # number of seeds (0, 1, …); each seed determines split, order, weights and masks
     seeds: Annotated[int, Field(ge=1, le=1000)]
     pack_units: Positive = 320  # largest total width of the first layers in a pack of replicas that train side by side
-    # `threads`: the cores of this machine; or the address of a Dask scheduler
+    # where to train: `threads` (the cores of this machine), or the address of a Dask scheduler
     engine: Annotated[str, Field(pattern=r"^(threads|(tcp|tls|ws|wss|ucx)://\S+)$")] = "threads"
-    shards: Location = "data/shards"  # folder or URL of text shards that all workers of a Dask cluster reach
+    shards: Location = "data/shards"  # folder or URL of text shards that all workers of a Dask cluster can reach
     protocols: Annotated[Distinct[Literal["fair", "lecture"]], Field(min_length=1)] = (
         "fair",
-    )  # `fair`; `lecture`: as on the slides
+    )  # `fair`, `lecture` (as on the slides), or both
     mirrors: tuple[Location, ...] = ()  # folders or URLs that are tried first for every file
     promotion: Promotion = Promotion()  # when a challenger becomes champion
     serving: Serving = Serving()  # limits of the service
-    retraining: Retraining = Retraining()  # what starts a retraining, and where it runs
-    datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]  # what is learned, by name
+    retraining: Retraining = Retraining()  # what triggers retraining, and where it runs
+    datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]  # data, network and training, by name
     variants: Annotated[dict[Name, Variant], Field(min_length=1)]  # differences from the original network, by name
 
     @model_validator(mode="after")
@@ -88,18 +89,18 @@ class Params(Strict):
         return self
 
     def dataset(self, name: str) -> Dataset:
-        """The dataset of that name.
+        """The dataset with this name.
 
         Raises:
-            ParamsError: unknown, with the valid names and the nearest.
+            ParamsError: the name is unknown; the message lists the valid names and the most similar one.
         """
         return _named("dataset", name, self.datasets)
 
     def variant(self, name: str) -> Variant:
-        """The variant of that name.
+        """The variant with this name.
 
         Raises:
-            ParamsError: unknown, with the valid names and the nearest.
+            ParamsError: the name is unknown; the message lists the valid names and the most similar one.
         """
         return _named("variant", name, self.variants)
 
@@ -112,20 +113,20 @@ def _named(kind: str, name: str, known: dict[str, T]) -> T:
 
 
 def load_params(path: Path | None = None) -> Params:
-    """Read and check params.yaml; `path` defaults to that of the current workspace.
+    """Read and check params.yaml; `path` defaults to the file in the current workspace.
 
     Raises:
-        ParamsError: all mistakes, each with key, bound and value.
+        ParamsError: the message lists all mistakes, each with key, bound and value.
     """
     path = path or paths.params()
     return check(yaml_reader.read(path), path.name)
 
 
 def check(values: dict[str, Any], file: str) -> Params:
-    """Validate values as params; each line about a mistake begins with `file`.
+    """Check the values of a params file; each line of an error message starts with `file`.
 
     Raises:
-        ParamsError: all mistakes, each with key, bound and value.
+        ParamsError: the message lists all mistakes, each with key, bound and value.
     """
     values, problems = renamed_keys.rename(values)
     try:

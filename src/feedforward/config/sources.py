@@ -7,18 +7,18 @@ from pydantic import Field, ValidationInfo, field_validator
 from feedforward.config.fields import Bytes, Distinct, Location, Positive, Sha256, Strict
 from feedforward.core import atomic_files
 
-DIGESTS = "digests.json"  # beside the raw files: SHA-256 of each file's content, as first fetched
-FOLDERS = ("tar", "folder")  # archives with members
+DIGESTS = "digests.json"  # next to the raw files: SHA-256 of each file's content, as first fetched
+FOLDERS = ("tar", "folder")  # kinds of archive that have members
 
 
 class SourceFile(Strict):
-    """One file to fetch; `sha256` is that of its content, so that any source may serve it.
+    """One file to fetch; `sha256` is the digest of its content, so any source may provide it.
 
     archive:
         gzip: the content is the unpacked file.
-        tar: the content is the regular members with `suffix` (or one of several) directly in one of `folders`; its
-            digest is computed over one line `NAME NUL HEX LF` per member, in the order of `folders` and by file name.
-        folder: the same from a folder, on a disk or in S3.
+        tar: the content is all regular files directly in `folders` whose names end with `suffix` (or one of several);
+            its digest is computed over one line `NAME NUL HEX LF` per file, sorted by `folders`, then by file name.
+        folder: the same as for `tar`, from a folder on a disk or in S3.
         none: the content is the file itself.
     """
 
@@ -26,9 +26,9 @@ class SourceFile(Strict):
     archive: Literal["none", "gzip", "tar", "folder"] = "none"  # how the content is packed
     sha256: Sha256 | None = None  # digest of the content; null: the digest of the first download
     max_bytes: Bytes = 2**30  # largest size of the unpacked content, in bytes
-    folders: Annotated[Distinct[str], Field(validate_default=True)] = ()  # folders that are read from a tar or folder
-    suffix: str | tuple[str, ...] = ""  # ending of the names of the members that are read, or a list of endings
-    file_count: Positive | None = None  # number of members with `suffix`; null: any number above 0
+    folders: Annotated[Distinct[str], Field(validate_default=True)] = ()  # folders to read in a tar archive or folder
+    suffix: str | tuple[str, ...] = ""  # suffix of the files to read in `folders`, or a list of suffixes
+    file_count: Positive | None = None  # expected number of files with `suffix`; null: any number above 0
 
     @field_validator("folders")
     @classmethod
@@ -45,7 +45,7 @@ class SourceFile(Strict):
         return value
 
     def stored_as(self, key: str) -> str:
-        """Name of the verified content in the folder of raw files; `key` is that of this entry of `files`.
+        """Name of the verified content in the folder of raw files; `key` is the name of this entry in `files`.
 
         >>> SourceFile(archive="gzip").stored_as("labels-idx1-ubyte.gz")
         'labels-idx1-ubyte'
@@ -54,10 +54,10 @@ class SourceFile(Strict):
 
 
 def check_stored_names(files: dict[str, SourceFile]) -> dict[str, SourceFile]:
-    """Check that each file has its own name among the raw files, and none that is reserved there.
+    """Check that each file is stored under a different name among the raw files, and none under a reserved name.
 
     Raises:
-        ValueError: two files would be stored under one name, or one under a reserved name.
+        ValueError: two files would be stored under the same name, or a file under a reserved name.
     """
     users = {DIGESTS: "feedforward itself"}
     for key, file in files.items():

@@ -6,10 +6,10 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Task:
-    """A row of the table; activation and loss by their Keras names.
+    """A row of the table; activation and loss have their Keras names.
 
-    answers: a `class` (one of the labels), `labels` (any number of them) or a `value` (a number, named by the one
-    label). most_labels: None for any number. standardized: targets are learned in standard deviations from their mean.
+    answers: what is predicted: a `class` (one of the labels), `labels` (any number of them) or a `value` (a number; the
+    only label is its name). most_labels: None means no limit. standardized: targets are standardized for training.
     """
 
     activation: str
@@ -40,7 +40,7 @@ class Task:
 
 TASKS = {
     "binary": Task("sigmoid", "binary_crossentropy", "class", 2, 2),
-    # labels stay class numbers: the same mathematics as one-hot labels and categorical cross-entropy
+    # labels remain class numbers, which is equivalent to one-hot labels with categorical cross-entropy
     "multiclass": Task("softmax", "sparse_categorical_crossentropy", "class", 2),
     "multilabel": Task("sigmoid", "binary_crossentropy", "labels", 2),
     "regression": Task("linear", "mean_squared_error", "value", 1, 1, standardized=True),

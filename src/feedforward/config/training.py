@@ -8,10 +8,10 @@ from feedforward.config.fields import Distinct, Name, Positive, Strict, T
 
 
 class Decay(Strict):
-    """A learning rate that falls from epoch to epoch: `exponential`, by a factor; `cosine`, to zero at the end."""
+    """A learning rate that decays from epoch to epoch: `exponential` by a fixed factor, `cosine` to zero at the end."""
 
-    kind: Literal["exponential", "cosine"]  # how the learning rate falls
-    factor: Annotated[float, Field(gt=0, le=1)] = 0.9  # factor per epoch of `exponential`
+    kind: Literal["exponential", "cosine"]  # how the learning rate decays
+    factor: Annotated[float, Field(gt=0, le=1)] = 0.9  # factor per epoch, for `exponential`
 
     @field_validator("factor")
     @classmethod
@@ -21,7 +21,7 @@ class Decay(Strict):
         return factor
 
 
-# Parameters of each optimizer besides its learning rate
+# Parameters of each optimizer, other than its learning rate
 _PARAMETERS = {
     "rmsprop": ("rho", "momentum", "epsilon"),
     "sgd": ("momentum", "nesterov"),
@@ -31,7 +31,7 @@ _PARAMETERS = {
 
 
 class Optimizer(Strict):
-    """A Keras optimizer by name; parameters that are not given keep Keras's defaults."""
+    """A Keras optimizer, by name; parameters that are not given have Keras's defaults."""
 
     name: Literal["rmsprop", "sgd", "adagrad", "adam"] = "rmsprop"  # Keras optimizer
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.001  # step size
@@ -73,17 +73,17 @@ HiddenLayers = Annotated[tuple[Annotated[int, Field(gt=0, le=65536)], ...], Fiel
 
 
 class Network(Strict):
-    """Hidden layers by size name; a variant picks a size. `scale` divides the features, in the model."""
+    """Hidden layers by size name; a variant picks a size. The model itself divides the features by `scale`."""
 
     sizes: Annotated[dict[Name, HiddenLayers], Field(min_length=1)]  # units of the hidden layers, by name
     activation: Literal["relu", "tanh", "sigmoid", "elu", "gelu", "silu"] = "relu"  # activation of the hidden layers
-    scale: Annotated[float, Field(gt=0)] = 1.0  # number by which the features are divided, within the model
+    scale: Annotated[float, Field(gt=0)] = 1.0  # number by which the model divides the features
 
 
 class Holdout(Strict):
     """The training samples that are held out for validation: the first or the last `samples`."""
 
-    take: Literal["first", "last"]  # end of the training split from which they are taken
+    take: Literal["first", "last"]  # end of the training split from which the samples are taken
     samples: Positive  # number of samples that are held out
 
 
@@ -102,7 +102,7 @@ class Lecture(Strict):
 
 
 class Training(Strict):
-    """How the variants of a dataset are trained. `variants`: those that are compared; None: all."""
+    """How the variants of a dataset are trained. `variants`: the variants to compare; None means all."""
 
     variants: Annotated[Distinct[Name], Field(min_length=1)] | None = None  # variants that are compared; null: all
     epochs: Positive  # passes over the training samples
@@ -111,14 +111,14 @@ class Training(Strict):
     # when replicas stop early; null: never (the final model always trains `final.epochs` epochs)
     early_stopping: EarlyStopping | None = None
     validation: Holdout  # the training samples that are held out
-    # share of the training samples that is used; the seed draws it, and a smaller share is part of a larger one
+    # share of the training samples to use, drawn by the seed; smaller shares are subsets of larger ones
     train_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     final: Final  # the model that is evaluated on the test split
     lecture: Lecture | None = None  # the slides' protocol
 
 
 class Variant(Strict):
-    """What a variant changes; the defaults change nothing, so `original` is {}."""
+    """The changes that a variant makes; the defaults change nothing, so `original` is {}."""
 
     size: Name = "base"  # key of `network.sizes`
     l2: Annotated[float, Field(ge=0, le=10)] = 0.0  # L2 penalty on the kernels of the hidden layers

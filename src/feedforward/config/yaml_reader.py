@@ -1,4 +1,4 @@
-"""Read a YAML file as plain values, with limits, so that no content can make reading slow, deep or endless."""
+"""Read a YAML file as plain values, with limits so that no content can exhaust time, memory or the stack."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,17 +10,17 @@ from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEv
 from feedforward.core.errors import ParamsError
 from feedforward.core.redaction import shown
 
-MAX_BYTES = 2**18  # thirty times a params.yaml of two datasets; a second of reading
+MAX_BYTES = 2**18  # thirty times the size of a params.yaml with two datasets; read in one second
 MAX_VALUES = 20_000  # an alias counts as all values that it refers to
 MAX_DEPTH = 20
-MAX_CHARACTERS = 2000  # of one key or value
+MAX_CHARACTERS = 2000  # in one key or value
 
 
 def read(path: Path) -> dict[Any, Any]:
-    """The keys and values of a YAML 1.2 file, as DVC reads it; lists become tuples.
+    """The keys and values of a file in YAML 1.2, the version that DVC reads; lists become tuples.
 
     Raises:
-        ParamsError: it cannot be read, is not valid, or is larger or deeper than any params.yaml.
+        ParamsError: the file cannot be read, is not valid, or is larger or deeper than allowed.
     """
     try:
         with path.open("rb") as file:
@@ -34,7 +34,7 @@ def read(path: Path) -> dict[Any, Any]:
         raise ParamsError([f"{path.name}: {error}"]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ParamsError([f"{path.name}: cannot be read: {error}"]) from None
-    except Exception as error:  # the parser also raises whatever an invalid number or date causes
+    except Exception as error:  # invalid numbers and dates raise various errors
         mark = getattr(error, "problem_mark", None)
         position = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = str(getattr(error, "problem", None) or error).splitlines() or [type(error).__name__]
@@ -62,14 +62,14 @@ class _TooLarge(Exception):
 
 
 def _check_size(events: Iterable[Event]) -> None:
-    """Stop as soon as there are too many, too deep or too long values.
+    """Check that values are not too many, too deeply nested or too long.
 
-    An alias takes two characters and refers to a whole branch, which may contain aliases itself.
+    An alias takes only two characters but refers to a whole branch, which may itself contain aliases.
 
     Raises:
-        _TooLarge: with the line.
+        _TooLarge: as soon as a limit is exceeded; the message gives the line.
     """
-    branches: list[tuple[str | None, int]] = []  # the open collections: anchor, and number of values before it
+    branches: list[tuple[str | None, int]] = []  # open collections: (anchor, number of values before it)
     sizes: dict[str, int] = {}  # number of values of each closed anchored collection
     values = 0
     for event in events:
