@@ -24,11 +24,11 @@ VERSIONED = ("numpy", "pyarrow")
 
 @contextlib.contextmanager
 def reader(name: str, dataset: Dataset, params: Params) -> Iterator[Read]:
-    """The function that reads the dataset: in this process or, for texts, on the cluster that `engine` names.
+    """Yield the function that reads the dataset: in this process or, for texts, on the cluster set by `engine`.
 
     Raises:
         FeedforwardError: Dask is not installed, no scheduler answers, no worker connects, or the cluster is lost.
-        DataError: a worker has different code or versions, or cannot read the store of shards.
+        DataError: a worker has different code or versions, or cannot read the shard store.
     """
     if params.engine == THREADS or dataset.reader.kind != "labeled_text":
         yield reading.read
@@ -73,7 +73,7 @@ def client(address: str) -> Any:
 
 
 def _run_shards(connected: Any, function: Callable[..., Any], shards: Sequence[str], *shared: Any) -> Iterator[Any]:
-    """A `sharded_text.ShardMap`. The shards of a lost worker are repeated; a bounded number is submitted at a time."""
+    """A `sharded_text.ShardMap`. Dask repeats a lost worker's shards; the number submitted at a time is bounded."""
     ahead = max(PENDING, 4 * sum(connected.nthreads().values()))
     signature, waiting = _signature(), deque[Any]()
     for shard in shards:
@@ -88,7 +88,7 @@ def _result(future: Any) -> Any:
     """The result of a worker.
 
     Raises:
-        FeedforwardError: the scheduler was lost, or every worker that tried the shard was.
+        FeedforwardError: the scheduler or every worker that tried the shard was lost.
     """
     import distributed
 
@@ -96,14 +96,14 @@ def _result(future: Any) -> Any:
         return future.result()
     except (distributed.KilledWorker, CancelledError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise FeedforwardError(f"engine: the cluster lost a shard ({reason}); run again") from None
+        raise FeedforwardError(f"engine: the cluster lost a shard ({reason}); run the command again") from None
 
 
 def _checked(signature: str, function: Callable[..., Any], *arguments: Any) -> Any:
     """Call the function in a worker.
 
     Raises:
-        DataError: the worker's code or versions differ, so its bytes could differ.
+        DataError: the worker's code or versions differ, so its output could differ.
     """
     if _signature() != signature:
         raise DataError(
@@ -114,7 +114,7 @@ def _checked(signature: str, function: Callable[..., Any], *arguments: Any) -> A
 
 
 def _signature() -> str:
-    """The code and versions that determine the bytes; Python's version determines how letters are lowercased."""
+    """The code and versions that determine the output. Python's version determines how letters are lowercased."""
     from feedforward.data.readers import sharded_text
 
     versions = [provenance.installed_version(name) for name in VERSIONED]

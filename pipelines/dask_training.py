@@ -1,8 +1,8 @@
-"""Trains packs on an existing Dask cluster: its workers have their own checkouts and produce the same bytes.
+"""Trains packs on an existing Dask cluster, whose workers have their own checkouts and produce the same bytes.
 
 Only plain values are sent: a pack, its params and its parent runs. A worker reads the data in its checkout and logs to
-the tracking store directly, so nothing is lost if the connection is. Records that the store did not accept wait in the
-worker's checkout until the end of the job or its next pack.
+the tracking store directly, so nothing is lost if the connection breaks. Records that the store did not accept wait in
+the worker's checkout until the end of the job or the worker's next pack.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from feedforward.experiments.plan import Pack
 from feedforward.tracking import Run, open_store
 from pipelines import dask_text
 
-SETTLE_TIMEOUT = 60.0  # s; a worker that is training for another job settles before its next pack
+SETTLE_TIMEOUT = 60.0  # s; a worker that is busy with another job sends its records before its next pack
 
 
 def task_runner(address: str) -> object:
@@ -54,7 +54,7 @@ def train_pack(pack: Pack, params: Params, parents: Mapping[str, Run]) -> list[R
     """Train a pack in a worker.
 
     Raises:
-        DataError: the worker's data, code, versions or kind of CPU differ, so its bytes would differ.
+        DataError: the worker's data, code, versions or kind of CPU differ, so its results would differ.
         TrainingError: a loss is not finite.
     """
     variants = [member.variant for member in pack.members]

@@ -1,6 +1,6 @@
 """Trains more seeds until every claim about a dataset is decided or the budget is used up.
 
-Finished runs are kept, so a job that was killed continues where it stopped.
+Finished runs are kept, so a killed job continues where it stopped when it is started again.
 """
 
 import time
@@ -22,38 +22,38 @@ def run(
 ) -> tuple[list[Verdict], str, Path]:
     """Train until all claims are decided, `seeds` seeds are trained, or `budget` seconds have passed.
 
-    Only runs that undecided claims compare are trained. Seeds are used in ascending order, and none is dropped because
-    of its result, so each verdict stays valid. show(seeds, verdicts) is called after each evaluation.
+    Only runs that an undecided claim compares are trained. Seeds are used in ascending order, and no seed is dropped
+    because of its result, so each verdict stays valid. show(seeds, verdicts) is called after each evaluation.
 
     Returns:
-        The verdicts, the reason why training ended, and the folder that holds both.
+        The verdicts, the reason why training ended, and the folder to which both were written.
     """
-    ends, step = time.monotonic() + budget, max(1, processes.cores())
+    deadline, step = time.monotonic() + budget, max(1, processes.cores())
     results: dict[tuple[str, str, int], RunResult] = {}
     verdicts: list[Verdict] = []
     n = min(seeds, max(2, params.seeds))
     while True:
-        wanted = decision.needed(params, dataset, verdicts)
+        needed = decision.needed(params, dataset, verdicts)
         trained = training_flow.run(
-            params, decision.PROTOCOL, wait_for_server, [dataset], wanted.variants, range(n), roles=wanted.roles
+            params, decision.PROTOCOL, wait_for_server, [dataset], needed.variants, range(n), roles=needed.roles
         )
         results |= {(run.variant, run.role, run.seed): run for run in trained}
         verdicts = decision.judge(results.values(), params, dataset)
         show(n, verdicts)
-        if reason := _reason(verdicts, n, seeds, ends):
+        if reason := _reason(verdicts, n, seeds, deadline):
             return verdicts, reason, decision.write(verdicts, params, dataset, reason)
         n = min(seeds, n + step)
 
 
-def _reason(verdicts: Sequence[Verdict], n: int, seeds: int, ends: float) -> str:
-    """Why training ends here; empty if it continues."""
-    left = sum(not verdict.decided for verdict in verdicts)
-    if not left:
+def _reason(verdicts: Sequence[Verdict], n: int, seeds: int, deadline: float) -> str:
+    """The reason why training ends now; empty if it continues."""
+    undecided = sum(not verdict.decided for verdict in verdicts)
+    if not undecided:
         return f"All {len(verdicts)} claims are decided after {n} seeds."
     if n >= seeds:
-        return f"{left} of {len(verdicts)} claims are undecided after {n} seeds, the requested maximum."
+        return f"{undecided} of {len(verdicts)} claims are undecided after {n} seeds, the requested maximum."
     return (
-        f"{left} of {len(verdicts)} claims are undecided after {n} seeds: the time budget is used up."
-        if time.monotonic() > ends
+        f"{undecided} of {len(verdicts)} claims are undecided after {n} seeds: the time budget is used up."
+        if time.monotonic() > deadline
         else ""
     )

@@ -1,6 +1,7 @@
 """The workspace of `feedforward demo`: a separate DVC project inside the checkout, ignored by `dvc` at the top level.
 
-Its stages are copied from the checkout's dvc.yaml, the only definition. Only demo/params.yaml is committed.
+Its stages are copied from the checkout's dvc.yaml, so they are defined only once. In demo/, only params.yaml is
+committed.
 """
 
 from pathlib import Path
@@ -21,12 +22,12 @@ DVC_CONFIG = """\
 
 
 def prepare(checkout: Path) -> Path:
-    """Write demo/dvc.yaml and the DVC project; returns the folder of the workspace."""
+    """Write demo/dvc.yaml and the configuration of the DVC project; returns the workspace folder."""
     folder = checkout / "demo"
     atomic_files.write_text(folder / ".dvc" / "config", DVC_CONFIG)
     yaml = YAML()
     stages = yaml.load((checkout / "dvc.yaml").read_text(encoding="utf-8"))
-    del stages["plots"]  # the template of the plots belongs to the checkout
+    del stages["plots"]  # the plot template belongs to the checkout
     for stage in stages["stages"].values():
         stage["deps"] = [_dependency(path) for path in stage["deps"]]
     with atomic_files.writing(folder / "dvc.yaml", "demo") as file:

@@ -1,6 +1,6 @@
-"""`dvc repro` for `feedforward run` and retraining: repairs files of a killed dvc and names another running dvc.
+"""`dvc repro` for `feedforward run` and retraining: repairs files of a killed DVC and reports one that is running.
 
-DVC writes its lock files in place. If it is killed while doing so, every later `dvc` exits with code 255.
+DVC writes its lock files in place. If it is killed while doing so, every later `dvc` command exits with code 255.
 """
 
 import configparser
@@ -30,14 +30,15 @@ with processes.importing():
     import dvc.repo
 runpy.run_module("dvc", run_name="__main__", alter_sys=True)
 """
-SHORT_COMMAND = 5.0  # s to wait for another dvc: editors and prompts run `dvc status` and the like
+SHORT_COMMAND = 5.0  # s to wait for another DVC command: editors and prompts run `dvc status` and the like
 
 
 def repro(root: Path, arguments: Sequence[str] = ()) -> None:
     """Bring everything in the workspace `root` up to date.
 
     Raises:
-        Busy: another dvc is running. FeedforwardError: a stage failed and printed why. KeyboardInterrupt: interrupted.
+        Busy: another DVC command is running. FeedforwardError: a stage failed and printed the reason.
+        KeyboardInterrupt: the job was interrupted.
     """
     environment.apply()
     for line in repair(root):
@@ -54,11 +55,11 @@ def repro(root: Path, arguments: Sequence[str] = ()) -> None:
 
 
 def _end(process: "subprocess.Popen[bytes]", forward: bool) -> None:
-    """Wait for DVC and its stage to end. forward: send them the signal, which, unlike Ctrl-C, they did not receive."""
+    """Wait for DVC and its stage to end. forward: send them the signal first, because only Ctrl-C reaches them."""
     if forward:
         with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
             for child in psutil.Process(process.pid).children(recursive=True):
-                if os.getsid(child.pid) == os.getsid(0):  # the stage itself ends its Prefect server
+                if os.getsid(child.pid) == os.getsid(0):  # excludes the Prefect server, which the stage ends
                     child.send_signal(signal.SIGINT)
     try:
         process.wait(2 * interruption.GRACE)
@@ -67,29 +68,29 @@ def _end(process: "subprocess.Popen[bytes]", forward: bool) -> None:
 
 
 def repair(root: Path) -> list[str]:
-    """Remove lock files of a killed dvc, without any loss; returns one line per file.
+    """Remove lock files that a killed DVC left damaged; returns one line per file that was renamed.
 
-    DVC's run cache also holds what dvc.lock said about finished stages, and rwlock matters only while a dvc is running.
+    Nothing is lost: DVC's run cache also records finished stages, and rwlock matters only while DVC is running.
 
     Raises:
-        Busy: a dvc is running here.
+        Busy: a DVC command is running in this project.
     """
     end = time.monotonic() + SHORT_COMMAND
-    while working := next(_dvc_processes(root), None):
+    while running := next(_dvc_processes(root), None):
         if time.monotonic() > end:
-            command = " ".join(working.info["cmdline"][1:])[:80]
-            raise Busy(f"{root}: process {working.pid} ({command}) is running here; wait for it, then run again")
+            command = " ".join(running.info["cmdline"][1:])[:80]
+            raise Busy(f"{root}: process {running.pid} ({command}) is running here; wait until it ends, then run again")
         time.sleep(0.1)
     (_project(root) / ".dvc" / "tmp" / "rwlock").unlink(missing_ok=True)
     lock = root / "dvc.lock"
     if _is_complete(lock):
         return []
     lock.replace(lock.with_name(lock.name + atomic_files.TEMPORARY))
-    return [f"{lock}: incomplete, because a dvc was killed; moved away; DVC writes a new one from its run cache"]
+    return [f"{lock}: incomplete, because DVC was killed; renamed; DVC writes a new one from its run cache"]
 
 
 def _dvc_processes(root: Path) -> Iterator[psutil.Process]:
-    """The dvc processes running in the same DVC project; zombies (killed, not yet reaped) do not count."""
+    """The DVC processes running in the same DVC project, except zombies (killed, not yet reaped)."""
     for process in psutil.process_iter(["cmdline", "cwd", "status"]):
         words, cwd = process.info["cmdline"] or [], process.info["cwd"]
         is_dvc = any(Path(word).name == "dvc" for word in words[:3]) or DVC in words[:3]
@@ -103,7 +104,7 @@ def _project(folder: Path) -> Path:
 
 
 def _is_complete(lock: Path) -> bool:
-    """Whether DVC accepts the file, whose format its documentation describes; a test compares this with DVC."""
+    """Whether DVC would accept the file, whose format DVC documents; a test compares this check with DVC."""
     try:
         text = lock.read_text(encoding="utf-8")
         content = YAML(typ="safe").load(text)
@@ -136,7 +137,7 @@ def _work_without_git(root: Path) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`python -m pipelines.dvc_repro [ARGUMENTS OF dvc repro]` in a workspace; 0 when done."""
+    """Run `python -m pipelines.dvc_repro [ARGUMENTS OF dvc repro]` in a workspace; returns 0 if it succeeds."""
     return interruption.reported(lambda: reported(lambda: repro(paths.root(), arguments)))
 
 

@@ -4,19 +4,19 @@ import importlib.util
 import os
 from pathlib import Path
 
-from feedforward.core import environment as process
+from feedforward.core import environment as process_environment
 from feedforward.core import paths
 
 
 def apply() -> None:
-    """Turn telemetry off, make logs quiet, keep state inside this checkout. Variables that are already set are kept."""
-    process.prepare()
+    """Turn off telemetry, quiet the logs, keep state inside this checkout. Variables that are already set are kept."""
+    process_environment.prepare()
     root = paths.root()
     for name, value in {
         "ACERO_ALIGNMENT_HANDLING": "reallocate",  # Arrow: received buffers may be unaligned in memory
         "DO_NOT_TRACK": "1",
         "DVC_NO_ANALYTICS": "1",
-        "DVC_SITE_CACHE_DIR": str(root / ".dvc-state"),  # as in .dvc/config, but also when started in other folders
+        "DVC_SITE_CACHE_DIR": str(root / ".dvc-state"),  # as in .dvc/config, but for commands in other folders, too
         "GX_ANALYTICS_ENABLED": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -27,12 +27,12 @@ def apply() -> None:
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # s; see zombie_runs
     }.items():
         os.environ.setdefault(name, value)
-    if (root / ".dvc").is_dir():  # DVC would make it writable by everyone
+    if (root / ".dvc").is_dir():  # DVC would create a folder that everyone can write to
         Path(os.environ["DVC_SITE_CACHE_DIR"]).mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def drop_unusable_proxies() -> None:
-    """Remove SOCKS proxies that httpx (Prefect's HTTP client) cannot use; with one, it does not even start."""
+    """Remove SOCKS proxies that httpx, Prefect's HTTP client, cannot use: it raises an error if one is set."""
     if importlib.util.find_spec("socksio"):
         return
     for name in list(os.environ):

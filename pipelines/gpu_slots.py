@@ -23,12 +23,13 @@ Device = Literal["cpu", "gpu"]
 
 @contextlib.contextmanager
 def computing_on(device: Device, fallback: bool) -> Iterator[str]:
-    """Child processes started in this block use the device; yields its description.
+    """Make child processes started in this block use the device; yields a description of the device.
 
-    Occupies a slot of Prefect's limit, which applies to all machines together, and one of this machine's GPUs.
+    A GPU job occupies a slot of Prefect's limit, which applies to all machines together, and a GPU of this machine.
 
     Raises:
-        FeedforwardError: there is no GPU here and no fallback. Busy: all GPUs are in use (more slots than GPUs).
+        FeedforwardError: this machine has no GPU, and `fallback` is false. Busy: all GPUs are in use, because there are
+            more slots than GPUs.
     """
     numbers = gpus() if device == "gpu" else []
     if device == "gpu" and not numbers and not fallback:
@@ -46,19 +47,19 @@ def computing_on(device: Device, fallback: bool) -> Iterator[str]:
 
 
 def gpus() -> list[str]:
-    """The numbers of this machine's GPUs; those in $CUDA_VISIBLE_DEVICES if it is set."""
-    named = os.environ.get(VISIBLE)
-    if named is not None:
-        return [number for number in named.split(",") if number and number != "-1"]
+    """The numbers of this machine's GPUs or, if $CUDA_VISIBLE_DEVICES is set, of the GPUs listed there."""
+    visible = os.environ.get(VISIBLE)
+    if visible is not None:
+        return [number for number in visible.split(",") if number and number != "-1"]
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
     command = [program, "--query-gpu=index", "--format=csv,noheader"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        listing = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return []
-    return done.stdout.split() if done.returncode == 0 else []
+    return listing.stdout.split() if listing.returncode == 0 else []
 
 
 @contextlib.contextmanager
@@ -81,7 +82,7 @@ def free(numbers: list[str], folder: Path | None = None) -> Iterator[str]:
         finally:
             lock.release()
         return
-    raise Busy(f"GPUs {', '.join(numbers)} are all in use; lower retraining.gpus in params.yaml")
+    raise Busy(f"all GPUs of this machine ({', '.join(numbers)}) are in use; lower retraining.gpus in params.yaml")
 
 
 @contextlib.contextmanager

@@ -1,9 +1,9 @@
-"""ASGI middleware that refuses requests that a browser sends on behalf of a page of another site.
+"""ASGI middleware that refuses requests that a browser sends on behalf of a page from another site.
 
-A site can point its domain name to 127.0.0.1 (DNS rebinding). Its pages then reach a local server as if it were
-the site's own, and CORS does not apply. The Host header of such a request names the site, so the header is compared
-with the names of this server. The Origin header covers pages that send requests to 127.0.0.1 directly, WebSockets
-included.
+A site can point its domain name to 127.0.0.1 (DNS rebinding). Its pages then reach a local server as if the server
+belonged to the site, and CORS does not apply. The Host header of such a request names the site, so the header is
+compared with the names of this server. The Origin header reveals pages that send requests, including WebSocket
+requests, to 127.0.0.1 directly.
 """
 
 import re
@@ -16,7 +16,7 @@ _HOST = re.compile(r"(?P<name>\[[0-9a-f:]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?", re.IG
 
 
 class HostCheck:
-    """Passes a request to `app` if it is addressed to one of `names` and comes from no page or a page of this server.
+    """Passes a request to `app` if it is addressed to one of `names` and does not come from another server's page.
 
     The port is not compared, because a container may be published on another port.
     """
@@ -25,7 +25,7 @@ class HostCheck:
         self._app, self._names = app, frozenset(name.lower() for name in names)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer other requests with 403; a WebSocket is closed before it is accepted, which a client sees as 403."""
+        """Pass on allowed requests and answer others with 403 (a WebSocket closed before it is accepted means 403)."""
         if scope["type"] == "lifespan" or is_allowed(scope["headers"], self._names):
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -38,7 +38,7 @@ class HostCheck:
 
 
 def is_allowed(headers: Iterable[tuple[bytes, bytes]], names: Collection[str]) -> bool:
-    """Whether the only Host header has an allowed name, and the Origin header, if any, is that of this host."""
+    """Whether the only Host header has an allowed name, and the Origin header, if any, names the same host."""
     values: dict[bytes, list[str]] = {b"host": [], b"origin": []}
     for name, value in headers:
         if name.lower() in values:

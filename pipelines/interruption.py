@@ -1,7 +1,7 @@
-"""Ctrl-C and SIGTERM end a job within seconds: its runs are closed as KILLED; one line is printed; exit code 130.
+"""Ends a job within seconds after Ctrl-C or SIGTERM: closes its runs as KILLED, prints one line, exits with code 130.
 
-TensorFlow computes in threads, which Python cannot interrupt. So each training run checks after every epoch whether to
-stop, and after a grace period the process exits without waiting for it.
+TensorFlow computes in threads, which Python cannot interrupt. So each training run checks after every epoch whether it
+has to stop, and after a grace period the process exits without waiting for runs that have not stopped.
 """
 
 import contextlib
@@ -46,13 +46,13 @@ def once() -> Iterator[None]:
 
 
 def announce() -> None:
-    """Print the message, even while another thread imports TensorFlow and discards what is written meanwhile."""
+    """Print the message, even while another thread imports TensorFlow with standard error silenced."""
     processes.unsilence()
     print(MESSAGE, file=sys.stderr, flush=True)
 
 
 def reported(work: Callable[[], int]) -> int:
-    """Do `work` and return its exit code; if it is interrupted, print one line and return 130."""
+    """Call `work` and return its exit code; if it is interrupted, print one line and return 130."""
     try:
         with once():
             return work()
@@ -67,13 +67,13 @@ class Stop:
     def __init__(self) -> None:
         self._requested = threading.Event()
 
-    def request(self, otherwise: Callable[[], None]) -> None:
-        """Ask all runs to stop; if one still runs after the grace period, call `otherwise` and exit the process."""
+    def request(self, before_exit: Callable[[], None]) -> None:
+        """Ask all runs to stop; if one still runs after the grace period, call `before_exit` and exit the process."""
         self._requested.set()
 
         def end() -> None:
             with contextlib.suppress(Exception):
-                otherwise()
+                before_exit()
             announce()
             os._exit(EXIT_CODE)
 
@@ -82,7 +82,7 @@ class Stop:
         timer.start()
 
     def check(self) -> None:
-        """Called by a training run after each epoch.
+        """Check whether to stop; each training run calls this after every epoch.
 
         Raises:
             KeyboardInterrupt: the run has to stop.

@@ -21,12 +21,12 @@ def template(address: str, kind: str) -> dict[str, Any]:
     """The template for a pool of this kind, from the default that the server at `address` offers (REST API).
 
     Raises:
-        FeedforwardError: the server does not answer, or its default has another structure.
+        FeedforwardError: the server does not answer, or its default has an unexpected structure.
     """
     url = f"{address.rstrip('/')}/collections/views/aggregate-worker-metadata"
     try:
-        with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310
-            default = json.load(answer)[f"prefect-{kind}"][kind]["default_base_job_configuration"]
+        with urllib.request.urlopen(url, timeout=30) as response:  # noqa: S310
+            default = json.load(response)[f"prefect-{kind}"][kind]["default_base_job_configuration"]
         return with_gpus(default, kind)
     except OSError as error:
         raise FeedforwardError(f"{url}: {error}; is the Prefect server running?") from None

@@ -19,7 +19,7 @@ def job(title: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def training(title: str) -> Iterator[None]:
-    """Held while runs are trained, also by the stage `train`, because `dvc repro` may be started directly.
+    """Held while runs are trained, including by the stage `train`, because `dvc repro` may be started directly.
 
     Raises:
         Busy: another process is training here.

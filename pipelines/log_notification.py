@@ -1,4 +1,4 @@
-"""A notification block that needs no other service: messages become lines of a file and of the server's log."""
+"""A notification block that needs no other service: it writes messages to a file and to the server's log."""
 
 from datetime import UTC, datetime
 
@@ -6,7 +6,7 @@ from prefect.blocks.abstract import NotificationBlock
 
 from feedforward.core import append_only_log, paths
 
-MAX_BYTES = 2**24  # of the file; later messages are only in the log
+MAX_BYTES = 2**24  # size limit of the file; later messages are only logged
 
 
 class LogNotification(NotificationBlock):

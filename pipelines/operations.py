@@ -1,4 +1,4 @@
-"""Prefect on one machine: `python -m pipelines.operations server | deploy | pool NAME | worker POOL | retrain`."""
+"""Runs Prefect on one machine: `python -m pipelines.operations server | deploy | pool NAME | worker POOL | retrain`."""
 
 import argparse
 import asyncio
@@ -49,27 +49,33 @@ def serve(port: int, host: str, allowed: Sequence[str]) -> None:
 
 
 def work(pool: str) -> None:
-    """Run a worker for a pool: it starts flow runs as processes in this checkout, where only one runs at a time."""
+    """Run a worker for a pool; it starts flow runs as processes in this checkout, one at a time."""
     _check_server()
     os.environ["FEEDFORWARD_ROOT"] = str(paths.root())
     _become("worker", "start", "--pool", pool, "--type", "process")
 
 
 def deploy() -> None:
-    """Create or update pools, GPU slots, an automation, and the deployments in prefect.yaml, scheduled as in params."""
+    """Create or update pools, GPU slots, automations, and prefect.yaml's deployments with the schedule in params."""
     _check_server()
     from pipelines import request_alerts, zombie_runs
 
     params = load_params()
     asyncio.run(_make_pools(params))
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", "prefect.yaml"]
-    done = subprocess.run(
+    result = subprocess.run(
         command, cwd=HERE, env=os.environ | schedule(params), capture_output=True, text=True, check=False
     )
-    if done.returncode:
-        raise FeedforwardError("`prefect deploy` failed:", *f"{done.stdout[-2000:]}{done.stderr[-2000:]}".splitlines())
-    planned = params.retraining.schedule
-    when = f"scheduled on the pool {planned.pool}: {planned.cron} {planned.timezone}" if planned.cron else "no schedule"
+    if result.returncode:
+        raise FeedforwardError(
+            "`prefect deploy` failed:", *f"{result.stdout[-2000:]}{result.stderr[-2000:]}".splitlines()
+        )
+    configured = params.retraining.schedule
+    when = (
+        f"scheduled on the pool {configured.pool}: {configured.cron} {configured.timezone}"
+        if configured.cron
+        else "no schedule"
+    )
     asyncio.run(zombie_runs.deploy())
     block = asyncio.run(request_alerts.deploy(params))
     print(f"deployed: retraining/cpu, retraining/gpu; {when}")
@@ -80,12 +86,12 @@ def deploy() -> None:
 
 
 def schedule(params: Params) -> dict[str, str]:
-    """Environment variables that prefect.yaml uses. A schedule needs a time even if it is inactive."""
-    planned = params.retraining.schedule
-    filled = {"FEEDFORWARD_CRON": planned.cron or "0 3 * * *", "FEEDFORWARD_TIMEZONE": planned.timezone}
-    active = {pool: planned.cron is not None and planned.pool == pool for pool in POOLS}
+    """Environment variables that prefect.yaml uses. Prefect requires a time even for an inactive schedule."""
+    configured = params.retraining.schedule
+    variables = {"FEEDFORWARD_CRON": configured.cron or "0 3 * * *", "FEEDFORWARD_TIMEZONE": configured.timezone}
+    active = {pool: configured.cron is not None and configured.pool == pool for pool in POOLS}
     active["drift"] = params.serving.reservoir > 0
-    return filled | {f"FEEDFORWARD_ON_{name.upper()}": str(on).lower() for name, on in active.items()}
+    return variables | {f"FEEDFORWARD_ON_{name.upper()}": str(on).lower() for name, on in active.items()}
 
 
 def retrain(force: bool, device: "Device") -> int:
@@ -110,7 +116,7 @@ def add_pool(name: str, kind: str) -> None:
     _check_server()
     template = job_templates.template(os.environ["PREFECT_API_URL"], kind)
     if not asyncio.run(_create_pool(name, kind, template)):
-        raise FeedforwardError(f"{name}: the pool exists already; `prefect work-pool delete {name}` removes it")
+        raise FeedforwardError(f"{name}: the pool already exists; `prefect work-pool delete {name}` removes it")
     print(f"created: {name} ({kind})")
 
 
@@ -159,29 +165,29 @@ def main(arguments: Sequence[str]) -> int:
     server = commands.add_parser("server")
     server.add_argument("--port", type=int, default=PORT)
     server.add_argument("--host", default="127.0.0.1", help="address to listen on; the server has no authentication")
-    server.add_argument("--allow-host", action="append", default=[], help="another host name that requests may name")
+    server.add_argument("--allow-host", action="append", default=[], help="additional host name to allow in requests")
     commands.add_parser("worker").add_argument("pool", choices=POOLS)
     commands.add_parser("deploy")
     pool = commands.add_parser("pool")
     pool.add_argument("name", choices=POOLS)
     pool.add_argument("--type", choices=job_templates.KINDS, required=True)
-    by_hand = commands.add_parser("retrain")
-    by_hand.add_argument("--force", action="store_true", help="train even if there is no reason to")
-    by_hand.add_argument("--device", choices=POOLS, default="cpu")
-    chosen = parser.parse_args(arguments)
-    work_of: dict[str, Callable[[], int | None]] = {
-        "server": lambda: serve(chosen.port, chosen.host, chosen.allow_host),
-        "worker": lambda: work(chosen.pool),
+    retraining = commands.add_parser("retrain")
+    retraining.add_argument("--force", action="store_true", help="train even if there is no reason to")
+    retraining.add_argument("--device", choices=POOLS, default="cpu")
+    options = parser.parse_args(arguments)
+    actions: dict[str, Callable[[], int | None]] = {
+        "server": lambda: serve(options.port, options.host, options.allow_host),
+        "worker": lambda: work(options.pool),
         "deploy": deploy,
-        "pool": lambda: add_pool(chosen.name, chosen.type),
-        "retrain": lambda: retrain(chosen.force, chosen.device),
+        "pool": lambda: add_pool(options.name, options.type),
+        "retrain": lambda: retrain(options.force, options.device),
     }
-    if chosen.command != "retrain":
+    if options.command != "retrain":
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
 
     def run() -> int | None:
         environment.apply()
-        return work_of[chosen.command]()
+        return actions[options.command]()
 
     return interruption.reported(lambda: reported(run))
 

@@ -1,8 +1,8 @@
 """Prefect's server: a temporary one for a single job, which ends with the job, and the one that `make server` starts.
 
 Prefect itself also starts a temporary server, but only when the first flow starts, and that server outlives a job that
-is killed. Ours starts while large libraries are imported, and exits when the process that started it does. Both of our
-servers check the Host and Origin headers.
+is killed. Our temporary server starts while large libraries are imported, and exits when the process that started it
+does. Both of our servers check the Host and Origin headers.
 """
 
 import contextlib
@@ -28,19 +28,19 @@ START_TIMEOUT = 120.0  # s; a server starts in 6 to 9 s, and several times that 
 
 @contextlib.contextmanager
 def serving() -> Iterator[Callable[[], None]]:
-    """Yield wait(), after which flows can run on the server that PREFECT_API_URL names or, without it, a temporary one.
+    """Yield a function that waits until the server in PREFECT_API_URL or, if that is not set, a temporary one is ready.
 
     Raises:
         FeedforwardError: the server that PREFECT_API_URL names does not answer.
     """
     if address := os.environ.get("PREFECT_API_URL"):
-        check(address, "unset PREFECT_API_URL for a temporary server, or start that one")
+        check(address, "start that server, or unset PREFECT_API_URL to use a temporary one")
         yield lambda: None
         return
     environment.drop_unusable_proxies()  # Prefect connects only to this machine
     with started() as (address, wait):
         os.environ["PREFECT_API_URL"] = address
-        os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"  # the server ends before the last line is sent
+        os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"  # the server would end before the last line is sent
         try:
             yield wait
         finally:
@@ -49,7 +49,7 @@ def serving() -> Iterator[Callable[[], None]]:
 
 @contextlib.contextmanager
 def started(home: Path | None = None) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Yield the address of a temporary server, and wait(), after which it answers. home: its PREFECT_HOME."""
+    """Yield a temporary server's address and a function that waits until it answers. home: its PREFECT_HOME."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -102,12 +102,12 @@ def _wait(process: "subprocess.Popen[bytes]", address: str, errors: Sequence[byt
     state = f"is not ready after {START_TIMEOUT:.0f} s" if code is None else f"ended with exit code {code}"
     reason = f": {redact(errors[-1].decode(errors='replace').strip())}" if errors else ""
     raise FeedforwardError(
-        f"Prefect's temporary server {state}{reason}; fix it, or set PREFECT_API_URL to a running one"
+        f"Prefect's temporary server {state}{reason}; fix this, or set PREFECT_API_URL to a running server"
     )
 
 
 def run(port: int, host: str = "127.0.0.1", names: Collection[str] = LOOPBACK, temporary: bool = False) -> None:
-    """Serve until a signal ends the process. names: allowed in Host headers. temporary: no UI, few services."""
+    """Serve until a signal ends the process. names: allowed in Host headers. temporary: without UI, few services."""
     os.environ["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] = f"http://127.0.0.1:{port}"  # excludes pages of other sites
     prefect_database.create()
     with processes.importing():

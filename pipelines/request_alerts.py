@@ -1,7 +1,7 @@
-"""Alerts about drift of the requests: a Prefect event per window that drifted, and the automation that acts on it.
+"""Alerts about request drift: a Prefect event for each window that drifted, and the automation that reacts to it.
 
-The service records the distances of each window of requests and knows nothing of Prefect. This flow reads the records;
-the automation sends a message through the notification block that params.yaml names, or else writes it to a file.
+The service records the distances of each window of requests and does not use Prefect. This flow reads the records; the
+automation sends a message through the notification block that params.yaml names or, if it names none, to a file.
 """
 
 import contextlib
@@ -37,16 +37,16 @@ def watch() -> State[Any]:
     lines = alert(load_params())
     for line in lines:
         get_run_logger().warning(line)
-    return Completed(name="Drifted" if lines else "Quiet", message="; ".join(lines) or "no new drift of the requests")
+    return Completed(name="Drifted" if lines else "Quiet", message="; ".join(lines) or "no new request drift")
 
 
 def alert(params: Params) -> list[str]:
-    """Send an event for each latest window that drifted and was not reported yet; return one line per event.
+    """For each dataset, send an event if the latest window drifted and has not been reported; return a line per event.
 
-    A kill between sending and recording leads to a second event, never to none.
+    If the process is killed between sending and recording, the event is sent twice; it is never omitted.
     """
     lines = []
-    reported = _reported()
+    reported = _last_reported()
     for name in params.datasets:
         last = next(iter(request_windows.recorded(name)[-1:]), None)
         if last is None or not last["drifted"] or reported.get(name) == last["time"]:
@@ -56,13 +56,13 @@ def alert(params: Params) -> list[str]:
         payload = {key: last[key] for key in ("time", "began", "version", "asked", "samples", "drifted")}
         emit_event(EVENT, resource, payload={**payload, "text": line})
         atomic_files.write_json(paths.request_alerts(), {**reported, name: last["time"]}, "request_alerts")
-        reported = _reported()
+        reported = _last_reported()
         lines.append(line)
     return lines
 
 
-def _reported() -> dict[str, str]:
-    """The time of the window that was reported last, by dataset."""
+def _last_reported() -> dict[str, str]:
+    """For each dataset, the time of the last window that was reported."""
     try:
         return dict(atomic_files.read_json(paths.request_alerts()))
     except (OSError, ValueError, TypeError):
@@ -76,7 +76,7 @@ def _project(params: Params) -> str:
 async def deploy(params: Params) -> str:
     """Create or replace the automation of the project; return the name of its notification block."""
     name = f"{SUBJECT} ({_project(params)})"
-    block, document = await _block(params)
+    block, document = await _notification_block(params)
     async with get_client() as client:
         for existing in await client.read_automations_by_name(name):
             await client.delete_automation(existing.id)
@@ -84,8 +84,8 @@ async def deploy(params: Params) -> str:
     return block
 
 
-async def _block(params: Params) -> tuple[str, Any]:
-    """Name and id of the block that params.yaml names or, without it, of one that writes to a file."""
+async def _notification_block(params: Params) -> tuple[str, Any]:
+    """Name and ID of the block that params.yaml names or, if there is none, of one that writes to a file."""
     if params.retraining.notify:
         kind, _, name = params.retraining.notify.partition("/")
         async with get_client() as client:
@@ -93,8 +93,8 @@ async def _block(params: Params) -> tuple[str, Any]:
                 document = await client.read_block_document_by_name(name, kind)
                 return params.retraining.notify, document.id
     name = _project(params).replace("_", "-")
-    saving: Any = LogNotification().save(name, overwrite=True)
-    return f"{LogNotification.get_block_type_slug()}/{name}", await saving
+    saved: Any = LogNotification().save(name, overwrite=True)
+    return f"{LogNotification.get_block_type_slug()}/{name}", await saved
 
 
 def automation(name: str, project: str, document: Any) -> AutomationCore:

@@ -1,8 +1,8 @@
-"""The retraining flow: check for reasons, decide, run `dvc repro` and the promotion gate, report. One at a time.
+"""The retraining flow: look for reasons to train, decide, run `dvc repro` and the promotion gate, and write a report.
 
-The flow may be killed at any point and started again: feedback is taken completely or not at all, DVC and the
-fingerprints show what is done, the gate finishes what was interrupted, and a run without a decision is a reason to
-continue. Every outcome is recorded.
+Only one retraining runs at a time. It may be killed at any point and started again: all new feedback is added to the
+snapshot or none, DVC and the fingerprints show which work is done, an interrupted promotion is completed, and a run
+without a decision is a reason to continue. Every outcome is recorded.
 """
 
 import json
@@ -34,7 +34,7 @@ CODE = ("src/", "pipelines/", "requirements/")
 
 
 def _run_name() -> str:
-    """Start time in UTC and device, shown in the list of runs."""
+    """The name shown in the list of runs: start time in UTC, and device."""
     return f"retraining {datetime.now(UTC):%Y-%m-%d %H:%M} {runtime.flow_run.parameters.get('device', 'cpu')}"
 
 
@@ -94,7 +94,7 @@ def _retrain(params: Params, force: bool, device: Device) -> State[Any]:
 
 
 def _promote_all(params: Params) -> tuple[dict[str, str], list[str]]:
-    """The gate's verdict on each dataset, and its errors; an error does not affect the other datasets."""
+    """The gate's verdict on each dataset, and the errors; an error does not affect the other datasets."""
     outcomes: dict[str, str] = {}
     problems: list[str] = []
     for name, dataset in params.datasets.items():
@@ -121,7 +121,7 @@ def observe(params: Params, name: str) -> Observations:
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def changed() -> list[str]:
-    """What has changed since the last training: one line each for parameters, code and data.
+    """Describe what has changed since the last training, in one line per kind of change.
 
     Raises:
         FeedforwardError: `dvc status` failed.
@@ -138,9 +138,9 @@ def describe(status: Mapping[str, Any]) -> list[str]:
     """Describe the output of `dvc status --json`, one line per kind of change."""
     changes: dict[str, dict[str, None]] = {}  # description → names, in order and without duplicates
     for stage, entries in status.items():
-        for kind, states in _parts(entries):
+        for kind, states in _changes(entries):
             if kind == "changed command" or "new" in states.values():
-                changes.setdefault("not run in this form yet", {})[stage] = None
+                changes.setdefault("stages new or redefined", {})[stage] = None
                 break
             for path, state in states.items():
                 if kind == "changed outs":
@@ -148,12 +148,12 @@ def describe(status: Mapping[str, Any]) -> list[str]:
                 elif path == "params.yaml":
                     changes.setdefault("parameters changed", {}).update(dict.fromkeys(state))
                 else:
-                    kind_of_data = "code changed" if path.startswith(CODE) else "data changed"
-                    changes.setdefault(kind_of_data, {})[path] = None
+                    category = "code changed" if path.startswith(CODE) else "data changed"
+                    changes.setdefault(category, {})[path] = None
     return [f"{description}: {_abbreviated(list(names))}" for description, names in changes.items()]
 
 
-def _parts(entries: Sequence[Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _changes(entries: Sequence[Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The changes in a stage: their kind, and the state of each path or, for parameters, of each name."""
     for entry in entries:
         yield from entry.items() if isinstance(entry, dict) else [(entry, {})]
@@ -166,10 +166,10 @@ def _abbreviated(names: list[str]) -> str:
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def train(params: Params) -> None:
-    """Take new feedback and bring everything up to date.
+    """Add new feedback to the snapshots and bring everything up to date.
 
     Raises:
-        FeedforwardError: a stage failed and printed why.
+        FeedforwardError: a stage failed and printed the reason.
     """
     for name, dataset in params.datasets.items():
         feedback.take(name, dataset, params.retraining.use_feedback, params.retraining.review)

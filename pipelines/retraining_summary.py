@@ -1,4 +1,4 @@
-"""The page on a retraining in Prefect's UI: why it did or did not train, drift, the gate's verdicts, links."""
+"""The page about a retraining in Prefect's UI: the decision with its reasons, drift, the gate's verdicts, links."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -34,7 +34,7 @@ def text(
 
 
 def _drift(comparison: Comparison) -> Iterable[str]:
-    """A table of distances between training data and new samples."""
+    """The lines of a table of distances between training data and new samples."""
     distances = comparison.distances
     yield "| measurement | distance | bound | p-value | |"
     yield "|---|---|---|---|---|"

@@ -1,6 +1,6 @@
-"""Artifacts of flow runs in Prefect's UI, which say where the results of a run are.
+"""Artifacts that Prefect's UI shows on the page of a flow run: summaries, links to the results, and progress.
 
-Texts are redacted, because artifacts are kept in Prefect's database.
+Texts are redacted, because Prefect's database stores them.
 """
 
 from collections import Counter
@@ -31,7 +31,7 @@ def publish(key: str, text: str, description: str) -> None:
 
 
 class Progress:
-    """A bar on the page of the current run, from 0 to 100 %; a failure is only a warning.
+    """A progress bar on the page of the current run, from 0 to 100 %; a failure to show it is only a warning.
 
     key, description: as for `publish`.
     """
@@ -41,22 +41,22 @@ class Progress:
         self._id = self._attempt(lambda: create_progress_artifact(0.0, key, description))
 
     def update(self, share: float) -> None:
-        """share: what is done, from 0 to 1."""
-        known = self._id
-        if known is not None:
-            self._attempt(lambda: update_progress_artifact(known, 100.0 * share))
+        """Move the bar. share: fraction of the work that is done, from 0 to 1."""
+        artifact = self._id
+        if artifact is not None:
+            self._attempt(lambda: update_progress_artifact(artifact, 100.0 * share))
 
     def _attempt(self, call: Callable[[], Any]) -> UUID | None:
         try:
-            made: UUID = call()
-            return made
+            artifact: UUID = call()
+            return artifact
         except Exception as error:
             get_run_logger().warning("%s: the progress is not shown: %s", self._key, redact(one_line(str(error))))
             return None
 
 
 def training_text(packs: Sequence[Pack], failures: Sequence[str], views: Mapping[str, str]) -> str:
-    """Markdown: number of runs per dataset, what failed, links. views: address of MLflow's comparison by dataset."""
+    """Markdown: number of runs per dataset, failures, links. views: address of MLflow's comparison for each dataset."""
     runs = Counter[str]()
     for pack in packs:
         runs[pack.dataset] += len(pack.members)
@@ -65,7 +65,9 @@ def training_text(packs: Sequence[Pack], failures: Sequence[str], views: Mapping
         lines += ["", "## Failed", "", *(f"- {text}" for text in failures)]
     report = paths.comparison() / "index.html"
     compared = [f"- [Variants of {name} in MLflow]({address})" for name, address in views.items()]
-    return "\n".join([*lines, "", "## Links", "", *compared, *links({"Comparison, once it is made": report}), ""])
+    return "\n".join(
+        [*lines, "", "## Links", "", *compared, *links({"Comparison, after the stage `compare`": report}), ""]
+    )
 
 
 def links(files: Mapping[str, Path]) -> list[str]:

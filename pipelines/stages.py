@@ -24,7 +24,7 @@ def vectorize(params: Params, name: str) -> None:
 
 
 def validate(params: Params, _: str) -> None:
-    """Profiles → summaries; fails if an expectation is not met; the message covers every such dataset."""
+    """Profiles → summaries; fails if any dataset does not meet an expectation, with a message about all of them."""
     failures = []
     for name, dataset in params.datasets.items():
         try:
@@ -46,9 +46,9 @@ def train(params: Params, protocol: str) -> None:
 
 def baselines(params: Params, name: str) -> None:
     """Splits → results of simple models on the same splits."""
-    from feedforward.experiments import baselines as module  # scikit-learn takes a second to import
+    from feedforward.experiments import baselines as simple_models  # scikit-learn takes a second to import
 
-    module.stage(params, name)
+    simple_models.stage(params, name)
 
 
 def compare(params: Params, _: str) -> None:
@@ -68,17 +68,17 @@ STAGES: dict[str, Callable[[Params, str], None]] = {
 
 def main(stage: str, argument: str = "") -> int:
     """Run a stage; returns 0, or the exit code of the error, whose message is printed."""
-    what = f"{stage} {argument}".strip()
+    title = f"{stage} {argument}".strip()
 
     def run() -> None:
         environment.apply()
         if "DVC_STAGE" in os.environ:
             processes.end_with_ancestors()
         params = load_params()
-        with processes.only_one(paths.lock(f"{stage}-{argument or 'all'}"), what):
+        with processes.only_one(paths.lock(f"{stage}-{argument or 'all'}"), title):
             STAGES[stage](params, argument)
 
-    return interruption.reported(lambda: reported(run, what))
+    return interruption.reported(lambda: reported(run, title))
 
 
 if __name__ == "__main__":

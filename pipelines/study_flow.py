@@ -1,4 +1,4 @@
-"""Trains the runs for the study: many seeds under both protocols, and runs in which only one source varies."""
+"""Trains the runs of the study: many seeds under both protocols, and runs that vary only one source of randomness."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +11,10 @@ from pipelines import training_flow
 
 
 def run(params: Params, wait_for_server: Callable[[], None], seeds: int, wide_seeds: int, to: Path) -> Path:
-    """Train the runs that the store does not have yet and write the page, for all datasets with a `lecture` protocol.
+    """For all datasets with a `lecture` protocol, train the runs that the store does not have yet and write the page.
 
-    seeds: number of seeds for each narrow variant. wide_seeds: number for each variant too wide to share a pack.
-    Returns the path of the page.
+    seeds: number of seeds for each narrow variant. wide_seeds: number of seeds for each variant too wide to share a
+    pack. Returns the path of the page.
     """
     results: list[RunResult] = []
     varied: dict[str, dict[str, list[RunResult]]] = {}
@@ -27,8 +27,8 @@ def run(params: Params, wait_for_server: Callable[[], None], seeds: int, wide_se
         for variants, count in ((narrow, seeds), (wide, wide_seeds)):
             if variants:
                 results += training_flow.run(params, "fair", wait_for_server, [name], variants, range(count))
-            if shown := [variant for variant in variants if variant in slides.variants]:
-                results += training_flow.run(params, "lecture", wait_for_server, [name], shown, range(count))
+            if on_slides := [variant for variant in variants if variant in slides.variants]:
+                results += training_flow.run(params, "lecture", wait_for_server, [name], on_slides, range(count))
         if narrow:
             varied[name] = {
                 source: training_flow.run(

@@ -1,6 +1,6 @@
-"""The flow for a sweep: it trains a grid's trials all together and a search's trials in rounds, one task per pack.
+"""The flow for a sweep: trains all trials of a grid at once, or a search's trials in rounds, with one task per pack.
 
-Then the best trials train again from fresh seeds, and the winner is tested once if that was requested.
+Then the best trials are trained again from fresh seeds, and the winner is tested once if a test was requested.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ def run(requested: Sweep, wait_for_server: Callable[[], None]) -> tuple[Outcome,
 
     Raises:
         TrainingError: no trial could be trained.
-        TrackingError: a test was requested, and the store cannot say whether there has been one.
+        TrackingError: a test was requested, but the store cannot tell whether there has already been one.
     """
     store = open_store()
     store.reconcile()
@@ -50,7 +50,7 @@ def run(requested: Sweep, wait_for_server: Callable[[], None]) -> tuple[Outcome,
         outcome = _search(requested, parent, train, store)
         if not outcome.summary:
             raise TrainingError(
-                f"{requested.dataset}: no trial of {requested.text} could be trained; MLflow's runs show the reason"
+                f"{requested.dataset}: no trial of {requested.text} could be trained; their MLflow runs show the reason"
             )
         outcome = _test(_confirm(outcome, parent, train, store), parent, train, store)
         return outcome, sweep_files.conclude(outcome, parent, store)
@@ -67,8 +67,8 @@ def _search(requested: Sweep, parent: Run, train: Train, store: "Store") -> Outc
         runs = {name: sweep.start_trial(requested, trial, "trial", parent, store) for name, trial in by_name.items()}
         results = train(packs, runs)
         closed = {name: sweep.close_trial(runs[name], trial, results, store) for name, trial in by_name.items()}
-        tried = {name: trial.point for name, trial in by_name.items()}
-        outcome = replace(outcome, results={**outcome.results, **closed}, points={**outcome.points, **tried})
+        evaluated = {name: trial.point for name, trial in by_name.items()}
+        outcome = replace(outcome, results={**outcome.results, **closed}, points={**outcome.points, **evaluated})
         return [closed[trial.name] for trial in trials]
 
     if not requested.trials:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def _is_worth_retrying(_task: object, _run: object, state: State[list[RunResult]]) -> bool:
-    """False for a loss that is not finite, because the same seed repeats it, and for a worker with different data."""
+    """False for a loss that is not finite, because the same seed gives it again, and for a worker with other data."""
     return not isinstance(state.result(raise_on_failure=False), TrainingError | DataError)
 
 
@@ -53,7 +53,7 @@ train_pack_on_cluster: Task[..., list[RunResult]] = task(**_OPTIONS)(dask_traini
 class Job:
     """A pack to train with these params.
 
-    parents: parent run of each variant; if None, the run that the store has for the variant.
+    parents: the parent run of each variant; None: use the parent run that the store has for the variant.
     """
 
     pack: Pack
@@ -102,7 +102,7 @@ def views(jobs: Sequence[Job], store: "Store") -> dict[str, str]:
     address = settings.tracking_uri()
     protocols = {job.pack.dataset: job.pack.protocol for job in jobs} if address.startswith("http") else {}
     views = {}
-    with contextlib.suppress(TrackingError):  # the runs wait in the spool
+    with contextlib.suppress(TrackingError):  # the store does not answer; the runs wait in the spool
         for name, protocol in protocols.items():
             if experiment := store.experiment(name):
                 views[name] = experiment_pages.link(redact(address), experiment, protocol)
@@ -144,7 +144,7 @@ def _submit(job: Job, store: "Store", advance: runner.Advance) -> PrefectFuture[
 
 
 def _filter(record: logging.LogRecord) -> bool:
-    """Remove tracebacks from our own errors, whose messages suffice, and drop Prefect's lines about an interruption."""
+    """Remove tracebacks from our own errors, whose messages suffice, and drop Prefect's lines about interruptions."""
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, FeedforwardError):
         record.exc_info = None
@@ -182,7 +182,7 @@ def run_jobs(
 
 
 def _threads(packs: int, wait_for_server: Callable[[], None]) -> Any:
-    """A task runner with a thread per core; TensorFlow is imported while Prefect's server starts."""
+    """A task runner with one thread per core. TensorFlow is imported while Prefect's server starts."""
     workers = min(packs, processes.cores())
     preparation = threading.Thread(target=runner.prepare, args=(workers,))
     preparation.start()
@@ -218,5 +218,5 @@ def run(
 
 
 def stage(params: Params, protocol: str, wait_for_server: Callable[[], None]) -> None:
-    """The DVC stage `train`: write the results of all runs, without run ids and times."""
+    """The DVC stage `train`: write the results of all runs, without run IDs and times."""
     run_result.save(paths.trained(protocol), run(params, protocol, wait_for_server), provenance.cpu_digest(), "train")

@@ -82,7 +82,7 @@ def test_a_torn_lock_is_moved_away(root: Path, size: int) -> None:
     if size == 78:  # valid, but it says less: the stage is checked again
         assert lines == []
         return
-    message = "incomplete, because a dvc was killed; moved away; DVC writes a new one from its run cache"
+    message = "incomplete, because DVC was killed; renamed; DVC writes a new one from its run cache"
     assert lines == [f"{lock}: {message}"]
     assert not lock.exists()
     assert (root / "dvc.lock.partial").read_text() == WHOLE[:size]

@@ -77,4 +77,4 @@ def test_the_command_creates_the_pool(server: Server) -> None:
     assert "nvidia.com/gpu" in json.dumps(pool["base_job_template"])
     again = subprocess.run(command, env=server.environment, capture_output=True, text=True, check=False)
     assert again.returncode == 1
-    assert "gpu: the pool exists already" in again.stderr
+    assert "gpu: the pool already exists" in again.stderr

@@ -49,7 +49,10 @@ def test_without_a_server_it_says_what_to_start() -> None:
 def test_each_training_gets_a_device_of_its_own_and_frees_it(tmp_path: Path) -> None:
     with gpu_slots.free(["0", "3"], tmp_path) as one, gpu_slots.free(["0", "3"], tmp_path) as other:
         assert (one, other) == ("0", "3")
-        with pytest.raises(Busy, match="GPUs 0, 3 are all in use"), gpu_slots.free(["0", "3"], tmp_path):
+        with (
+            pytest.raises(Busy, match=r"all GPUs of this machine \(0, 3\) are in use"),
+            gpu_slots.free(["0", "3"], tmp_path),
+        ):
             pass
     with gpu_slots.free(["0", "3"], tmp_path) as again:
         assert again == "0"
@@ -107,5 +110,5 @@ def test_what_dvc_says_is_told_in_a_line_each() -> None:
         "parameters changed: seeds, variants.l2",
         "code changed: src/feedforward/training/trainer.py, src/feedforward/a.py, src/feedforward/b.py and 2 more",
         "data changed: data/vectorized",
-        "not run in this form yet: train@lecture, validate@imdb",
+        "stages new or redefined: train@lecture, validate@imdb",
     ]
