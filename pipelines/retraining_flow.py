@@ -190,7 +190,7 @@ def promote(params: Params, name: str) -> str:
     version, decision = outcome.version.number, outcome.decision
     if not decision.promoted and outcome.champion == version:
         return f"version {version}: {decision.reason}"
-    state = "is champion now" if decision.promoted else f"does not replace version {outcome.champion}"
+    state = "is now the champion" if decision.promoted else f"does not replace version {outcome.champion}"
     return f"version {version} {state}: {decision.reason}"
 
 

@@ -227,14 +227,14 @@ def test_the_schedule_fires_the_worker_trains_and_the_alias_moves(workspace: Wor
     trained = workspace.wait(lambda: workspace.logged("trained", "failed"))
     assert trained["outcome"] == "trained", trained
     assert f"{NAME}: {GIVEN} new samples" in trained["reasons"]
-    assert trained["gate"][NAME].startswith("version 1 is champion now"), trained
+    assert trained["gate"][NAME].startswith("version 1 is now the champion"), trained
     manifest = json.loads((workspace.folder / "data" / "vectorized" / NAME / "manifest.json").read_text())
     assert manifest["collected"] == GIVEN
     assert "<svg" in (workspace.folder / "reports" / "retraining" / "index.html").read_text()
-    assert workspace.wait(lambda: any("is champion now" in message for message in workspace.messages))
+    assert workspace.wait(lambda: any("is now the champion" in message for message in workspace.messages))
 
     [artifact] = workspace.artifacts("retraining")
-    for text in ("# Trained", f"{NAME}: {GIVEN} new samples", "version 1 is champion now", "| p-value |", "MLflow"):
+    for text in ("# Trained", f"{NAME}: {GIVEN} new samples", "version 1 is now the champion", "| p-value |", "MLflow"):
         assert text in artifact["data"]
     [artifact] = workspace.artifacts("training")  # of the flow that `dvc repro` started
     assert f"| {NAME} |" in artifact["data"]

@@ -191,7 +191,7 @@ COMMANDS: tuple[tuple[tuple[str, ...], int, str], ...] = (
     (("train", "a\nb\x1b[31m"), 2, r"unknown dataset 'a\nb\x1b[31m'"),
     (("train", "--variant", "dropuot"), 2, "unknown variant 'dropuot': must be one of original, smaller, larger, l2, dropout; did you mean dropout?"),
     (("sweep", "tones", "l2=0", "--statistic", "best_val_acuracy"), 2, "--statistic: must be one of best_val_cross_entropy, last_val_cross_entropy, best_val_accuracy, last_val_accuracy, got best_val_acuracy; did you mean best_val_accuracy?"),
-    (("sweep", "tones", "l2=0", "--confirm", "0", "--test"), 2, "--test: needs trials that are confirmed, so --confirm must be at least 1, got 0"),
+    (("sweep", "tones", "l2=0", "--confirm", "0", "--test"), 2, "--test: only a confirmed trial is tested, so --confirm must be at least 1, got 0"),
     (("train", "--protocol", "unfair"), 2, "--protocol: must be fair or lecture, got unfair"),
     (("verify", "--dataset", "nots"), 2, "unknown dataset 'nots': must be one of tones, notes; did you mean notes?"),
     (("verify", "--variant", "origin"), 2, "unknown variant 'origin'"),

@@ -70,11 +70,11 @@ COMMANDS = (
     (archive.import_, "Examples: feedforward import result.zip   ·   feedforward import result.zip --to elsewhere"),
 )
 for _command, _epilog in COMMANDS:
-    app.command(_command.__name__.rstrip("_"), epilog=_epilog)(_command)  # `import` is a word of Python
+    app.command(_command.__name__.rstrip("_"), epilog=_epilog)(_command)  # `import` is a keyword
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         import feedforward
 
         print(f"feedforward {feedforward.__version__}")
@@ -87,14 +87,15 @@ def _global_options(
         bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
     ] = False,
     verbose: Annotated[
-        int, typer.Option("--verbose", "-v", count=True, max=2, help="Log more to standard error; -vv: debug messages.")
+        int,
+        typer.Option("--verbose", "-v", count=True, max=2, help="Log more to standard error; -vv for debug messages."),
     ] = 0,
 ) -> None:
     logs.configure(verbose)
 
 
 def main() -> None:
-    """Run the command and exit with its code; a failure that a user can fix is one red line, without a traceback."""
+    """Run the command and exit with its code. A failure that a user can fix prints one red line and no traceback."""
     from pipelines import interruption
 
     logs.configure()
@@ -104,7 +105,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         with interruption.once():
-            code = app(prog_name="feedforward", standalone_mode=False)  # whatever name it was started by
+            code = app(prog_name="feedforward", standalone_mode=False)  # also if started under another name
     except FeedforwardError as error:
         _fail(str(error), error.exit_code)
     except typer.TyperException as error:
@@ -122,7 +123,7 @@ def main() -> None:
 
 
 def _usage_problem(error: typer.TyperException) -> str:
-    """Message about an invalid command line; empty if the help was printed instead."""
+    """The message about an invalid command line; empty if the help was printed instead."""
     problem = error.format_message().rstrip(".")
     names = {command.__name__.rstrip("_") for command, _ in COMMANDS}
     program = " ".join(["feedforward", *(word for word in sys.argv[1:] if word in names)][:2])

@@ -1,4 +1,4 @@
-"""The commands that carry a result elsewhere: export, import."""
+"""The commands that pass a result on to another person or machine: export, import."""
 
 import json
 from pathlib import Path
@@ -13,14 +13,14 @@ from feedforward.core.errors import DataError
 if TYPE_CHECKING:
     from feedforward.analysis.findings import Findings
 
-MAX_RESULT_BYTES = 2**26  # of the curves of a protocol: those of ten thousand runs
+MAX_RESULT_BYTES = 2**26  # per protocol: enough for the curves of ten thousand runs
 
 
 def export(
     target: Annotated[Path, typer.Argument(metavar="FILE.zip|DIR", help="The archive to write.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Write everything behind the last comparison for somebody else: parameters, curves, verdicts, report, models."""
+    """Write an archive of everything behind the last comparison: parameters, curves, verdicts, report, models."""
     from feedforward.archive import writing
     from feedforward.config.schema import load_params
 
@@ -29,19 +29,19 @@ def export(
     if as_json:
         print(json.dumps({"target": str(target), "files": len(files), "bytes": size, "digest": digest}, indent=2))
         return
-    print(f"{target}: {len(files)} files, {size:,} bytes, SHA-256 of its digests {digest}")
+    print(f"{target}: {len(files)} files, {size:,} bytes, SHA-256 of digests.json: {digest}")
 
 
 def import_(
     source: Annotated[
-        Path, typer.Argument(metavar="FILE.zip|DIR", help="An archive of `feedforward export FILE.zip`.")
+        Path, typer.Argument(metavar="FILE.zip|DIR", help="An archive written by `feedforward export FILE.zip`.")
     ],
     to: Annotated[
-        Path | None, typer.Option("--to", help="Folder to unpack a ZIP file into. Default: its name without .zip.")
+        Path | None, typer.Option("--to", help="Folder to unpack the ZIP file into. Default: its name without .zip.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check an archive, unpack it, and show its comparison and where its report is; nothing is trained."""
+    """Check an archive, unpack it, and show its comparison and the path of its report; nothing is trained."""
     from feedforward.archive import reading
 
     files, folder = reading.verified(source), source
@@ -51,42 +51,46 @@ def import_(
     findings, report = _findings(files, folder), folder / "reports" / "comparison" / "index.html"
     digest = reading.digest(files)
     if as_json:
-        print(json.dumps({"folder": str(folder), "digest": digest, **_plain(findings)}, indent=2, ensure_ascii=False))
+        print(json.dumps({"folder": str(folder), "digest": digest, **_as_json(findings)}, indent=2, ensure_ascii=False))
         return
     from feedforward.reports import terminal
 
-    for one in findings.values():
-        table(terminal.show(one))
-    print(f"{len(files)} files unchanged since the export, SHA-256 of its digests {digest}")
-    message(escaped(f"report: {report}" if report.is_file() else f"{folder}: has no report"))
+    for protocol_findings in findings.values():
+        table(terminal.show(protocol_findings))
+    print(f"{len(files)} files unchanged since the export, SHA-256 of digests.json: {digest}")
+    message(escaped(f"report: {report}" if report.is_file() else f"{folder}: the archive contains no report"))
 
 
 def _findings(files: dict[str, bytes], folder: Path) -> "dict[str, list[Findings]]":
     """The comparison of each protocol, computed from the curves.
 
     Raises:
-        ParamsError: its params.yaml is not one of this release. DataError: its results cannot be compared.
+        ParamsError: this release cannot read the archive's params.yaml. DataError: its results cannot be compared.
     """
     from feedforward.analysis import findings, run_result
     from feedforward.config.schema import load_params
 
     params = load_params(folder / "params.yaml")
-    found = {}
+    by_protocol = {}
     for protocol in ("fair", "lecture"):
         name = f"data/trained/{protocol}.json"
-        if len(files.get(name, b"")) > MAX_RESULT_BYTES:
-            raise DataError(f"{folder / name}: must have at most {MAX_RESULT_BYTES} bytes; ask for the archive again")
+        if (size := len(files.get(name, b""))) > MAX_RESULT_BYTES:
+            expected = f"must have at most {MAX_RESULT_BYTES} bytes, got {size}"
+            raise DataError(f"{folder / name}: {expected}; ask for the archive again")
         if name in files:
             try:
-                found[protocol] = findings.find(run_result.load(folder / name), params, protocol)
+                by_protocol[protocol] = findings.find(run_result.load(folder / name), params, protocol)
             except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-                raise DataError(f"{folder / name}: cannot be compared ({error}); ask for the archive again") from None
-    return found
+                raise DataError(
+                    f"{folder / name}: its runs cannot be compared ({error}); ask for the archive again"
+                ) from None
+    return by_protocol
 
 
-def _plain(findings: "dict[str, list[Findings]]") -> dict[str, Any]:
+def _as_json(findings: "dict[str, list[Findings]]") -> dict[str, Any]:
     from feedforward.experiments import comparison
     from feedforward.reports import tables
 
-    means = {protocol: comparison.summary(one) for protocol, one in findings.items()}
-    return {"means": means, "verdicts": {protocol: tables.verdicts_plain(one) for protocol, one in findings.items()}}
+    means = {protocol: comparison.summary(results) for protocol, results in findings.items()}
+    verdicts = {protocol: tables.verdicts_plain(results) for protocol, results in findings.items()}
+    return {"means": means, "verdicts": verdicts}

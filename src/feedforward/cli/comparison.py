@@ -9,18 +9,19 @@ from feedforward.cli.options import JsonOption
 from feedforward.cli.output import table
 from feedforward.core.errors import FeedforwardError, ParamsError, of_system
 
-DIFFERENT = 1  # exit code, as of diff(1); 2: they could not be compared
-NAME = "A run id or the start of one, DATASET:VERSION, DATASET:champion, or a commit such as HEAD~1."
+DIFFERENT = 1  # exit code, as in diff(1); 2 means that the two could not be compared
+NAME = "A run ID or its first digits, DATASET:VERSION, DATASET:champion, or a commit such as HEAD~1."
 
 
 def diff(
     a: Annotated[str, typer.Argument(metavar="A", help=NAME)],
-    b: Annotated[str, typer.Argument(metavar="B", help="What to compare it with: of the same form.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="What to compare A with, named in the same way.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Show what decided two results, what came out, and where predictions differ.
+    """Show how two results differ: in parameters, data, code and libraries, in their figures, and in predictions.
 
-    Compares two runs, model versions or commits. Exit code 0: the same; 1: different; 2: they cannot be compared.
+    Compares two runs, model versions or commits. Exit code: 0 if they are the same, 1 if they differ, 2 if they cannot
+    be compared.
     """
     from feedforward.config.schema import load_params
     from feedforward.diff import comparison, text

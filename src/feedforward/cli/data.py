@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from feedforward.data.description import Description
     from feedforward.data.feedback import Sample
 
-STATES = {"waiting": "to review", "accepted": "accepted", "rejected": "struck out", "invalid": "invalid"}
-EXCERPT = 60  # characters of a text
+STATES = {"waiting": "to review", "accepted": "accepted", "rejected": "rejected", "invalid": "invalid"}
+EXCERPT = 60  # characters shown of a text
 
 
 def params(as_json: JsonOption = False) -> None:
@@ -39,10 +39,15 @@ def params(as_json: JsonOption = False) -> None:
 
 def init(
     path: Annotated[Path, typer.Argument(help="A folder of class folders or idx files, or a .csv, .parquet, .jsonl.")],
-    name: Annotated[str | None, typer.Option(help="Name of the dataset. Default: that of the file.")] = None,
-    target: Annotated[list[str] | None, typer.Option(help="Column to learn; several: one per label.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the dataset. Default: the name of the file or folder.")
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="Column to predict. For multi-label data, repeat the option, once per label."),
+    ] = None,
 ) -> None:
-    """Look at data, infer how to read and learn them, and write that into params.yaml, to be edited."""
+    """Inspect data, infer how to read it and what to train, and add the settings to params.yaml for you to edit."""
     from feedforward.core import paths
     from feedforward.data import config_inference
 
@@ -59,7 +64,7 @@ def init(
 
 
 def fetch(dataset: DatasetArgument) -> None:
-    """Fetch the files of a dataset again after its source changed; `feedforward run` then uses them."""
+    """Fetch a dataset's files again after its source has changed; the next `feedforward run` uses them."""
     from feedforward.config.schema import load_params
     from feedforward.data import preparation
 
@@ -69,24 +74,24 @@ def fetch(dataset: DatasetArgument) -> None:
 
 
 def _show_columns(guess: "Guess") -> None:
-    """The columns of a table: role, how they are read, and examples."""
+    """Print each column of a table with its role, how it is read, and examples."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     reader = guess.entry["reader"]
-    learned = reader.get("target") or [reader.get("label")]
+    targets = reader.get("target") or [reader.get("label")]
     features = (*reader.get("numeric", ()), *reader.get("categorical", ()), reader.get("text"))
     table = Table("column", "role", "read as", "examples", box=None, pad_edge=False)
     for column in guess.columns:
-        use = (
+        role = (
             "label"
-            if column.name in learned
+            if column.name in targets
             else column.role
             if column.name in features
             else f"{column.role}, left out"
         )
-        cells = (column.name, use, column.how, " · ".join(column.examples))
+        cells = (column.name, role, column.how, " · ".join(column.examples))
         table.add_row(*(escape(one_line(cell)[:50]) for cell in cells))
     Console(highlight=False, width=120).print(table)
 
@@ -119,23 +124,25 @@ def describe(dataset: DatasetArgument, as_json: JsonOption = False) -> None:
 def feedback(
     dataset: DatasetArgument,
     accept: Annotated[list[str] | None, typer.Option(metavar="ID", help="Accept a sample; repeatable.")] = None,
-    reject: Annotated[list[str] | None, typer.Option(metavar="ID", help="Strike out a sample; repeatable.")] = None,
-    accept_all: Annotated[bool, typer.Option("--accept-all", help="Accept every sample that waits.")] = False,
-    reason: Annotated[str, typer.Option(help="Why; it is kept with the decision.")] = "",
-    every: Annotated[bool, typer.Option("--all", help="List samples that were decided, too.")] = False,
+    reject: Annotated[list[str] | None, typer.Option(metavar="ID", help="Reject a sample; repeatable.")] = None,
+    accept_all: Annotated[
+        bool, typer.Option("--accept-all", help="Accept every sample that waits for review.")
+    ] = False,
+    reason: Annotated[str, typer.Option(help="Reason for the decision, stored with it.")] = "",
+    every: Annotated[bool, typer.Option("--all", help="Also list samples already accepted or rejected.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List the samples that users gave, and accept them for training or strike them out."""
+    """List the samples that users submitted, and accept them for training or reject them."""
     from feedforward.config.schema import load_params
     from feedforward.data import feedback_review
 
     config = load_params().dataset(dataset)
     if accept or reject or accept_all:
-        done = feedback_review.review(dataset, config, accept or (), reject or (), accept_all, reason=reason)
+        counts = feedback_review.review(dataset, config, accept or (), reject or (), accept_all, reason=reason)
         if as_json:
-            print(json.dumps(dataclasses.asdict(done), indent=2))
+            print(json.dumps(dataclasses.asdict(counts), indent=2))
         else:
-            print(f"accepted {done.accepted}, struck out {done.rejected}; {done.waiting} to review")
+            print(f"accepted {counts.accepted}, rejected {counts.rejected}; {counts.waiting} to review")
         return
     listed = feedback_review.samples(dataset, config)
     shown = [sample for sample in listed if every or feedback_review.state_of(sample) == "waiting"]
@@ -144,8 +151,8 @@ def feedback(
         return
     if shown:
         _show_feedback(shown)
-    counts = Counter[str](map(feedback_review.state_of, listed))
-    states = ", ".join(f"{counts[state]} {text}" for state, text in STATES.items())
+    by_state = Counter[str](map(feedback_review.state_of, listed))
+    states = ", ".join(f"{by_state[state]} {text}" for state, text in STATES.items())
     message(f"{dataset}: {escaped(states)}")
 
 
@@ -154,7 +161,7 @@ def _show_feedback(samples: "Sequence[Sample]") -> None:
 
     from feedforward.data import feedback_review
 
-    rows = Table("id", "label", "answered", "time (UTC)", "state", "sample", box=None, pad_edge=False)
+    rows = Table("id", "label", "prediction", "time (UTC)", "state", "sample", box=None, pad_edge=False)
     for sample in samples:
         fields = (sample.id, *(str(sample.entry.get(key, "")) for key in ("label", "answer", "time")))
         state = sample.problem or STATES[feedback_review.state_of(sample)]

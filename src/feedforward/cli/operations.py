@@ -24,11 +24,11 @@ LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 def promote(
     dataset: DatasetArgument,
     run: Annotated[
-        str | None, typer.Option(help="The final run, by its id or the start of it. Default: the latest.")
+        str | None, typer.Option(help="ID of the final run, or its first digits. Default: the latest final run.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Evaluate the latest final run; it becomes champion if it is sound and better than the champion."""
+    """Evaluate a final run; its model becomes the champion if it is sound and better than the current champion."""
     from feedforward.config.schema import load_params
     from feedforward.promotion import promote as promotion
 
@@ -38,17 +38,19 @@ def promote(
         summary = {"dataset": dataset, "version": outcome.version.number, "champion": outcome.champion}
         print(json.dumps({**summary, **dataclasses.asdict(decision)}, indent=2))
         return
-    state = "is champion now" if decision.promoted else f"does not replace version {outcome.champion}"
+    state = "is now the champion" if decision.promoted else f"does not replace version {outcome.champion}"
     print(f"{outcome.version.name} {state}: {decision.reason}")
 
 
 def rollback(
     dataset: DatasetArgument,
-    reason: Annotated[str, typer.Option(help="Why; it is kept in the audit log.")],
-    to: Annotated[int | None, typer.Option(min=1, help="The version. Default: the champion before.")] = None,
+    reason: Annotated[str, typer.Option(help="Reason for the rollback, stored in the audit log.")],
+    to: Annotated[
+        int | None, typer.Option(min=1, help="Version to roll back to. Default: the previous champion.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make an earlier version the champion again; the current one is not promoted again."""
+    """Make an earlier version the champion again; the version that it replaces is never promoted again."""
     from feedforward.config.schema import load_params
     from feedforward.promotion import rollback as promotion
 
@@ -56,11 +58,11 @@ def rollback(
     if as_json:
         print(json.dumps({"dataset": dataset, "champion": version.number, "reason": reason}, indent=2))
     else:
-        print(f"{version.name} is champion now: rolled back ({reason})")
+        print(f"{version.name} is now the champion: rolled back ({reason})")
 
 
 def history(dataset: DatasetArgument, as_json: JsonOption = False) -> None:
-    """Show which version was champion when and why, from the audit log."""
+    """Show from the audit log which version was the champion, when, and why."""
     from rich.table import Table
 
     from feedforward.config.schema import load_params
@@ -78,17 +80,17 @@ def history(dataset: DatasetArgument, as_json: JsonOption = False) -> None:
     if champions.periods:
         table(rows)
     else:
-        message(f"{dataset}: has had no champion")
+        message(f"{dataset}: there has been no champion")
     if champions.mismatch:
         message(f"[yellow]{escaped(champions.mismatch)}[/yellow]")
 
 
 def retrain(
     force: Annotated[bool, typer.Option("--force", help="Train even without a reason.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and why, and do nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done, and why.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train again if there is a reason (new samples, drift, changes), and promote what is better."""
+    """Train again if there is a reason (new samples, drift, changes), and promote the models that are better."""
     from feedforward.config.schema import load_params
 
     if not dry_run:
@@ -101,7 +103,7 @@ def retrain(
     if as_json:
         print(json.dumps(dataclasses.asdict(decision), indent=2, ensure_ascii=False))
         return
-    print("would train and promote what is better" if decision.retrain else "would not train: there is no reason")
+    print("would train and promote better models" if decision.retrain else "would not train: there is no reason")
     for line in decision.reasons:
         print(f"  reason: {line}")
     for line in decision.remarks:
@@ -109,7 +111,7 @@ def retrain(
 
 
 def sync(as_json: JsonOption = False) -> None:
-    """Send the runs that were kept while the tracking server was down; nothing is sent twice."""
+    """Send the runs that were stored locally while the tracking server was down; nothing is sent twice."""
     from feedforward.tracking import open_store
 
     done = open_store().sync()
@@ -129,7 +131,7 @@ def ui(
     expose: Annotated[bool, typer.Option("--expose", help="Allow an address that other machines can reach.")] = False,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(help="Name that requests may give in the Host header, besides loopback names; repeatable."),
+        typer.Option(help="Name to accept in the Host header besides the loopback names; repeatable."),
     ] = None,
 ) -> None:
     """Show MLflow's pages: runs, curves, models."""
@@ -160,7 +162,7 @@ def ui(
 
 
 def _print_views(address: str) -> None:
-    """Print the link to the prepared comparison of each dataset that has runs."""
+    """For each dataset that has runs, print a link to MLflow's comparison of its variants."""
     from feedforward.config.schema import load_params
     from feedforward.tracking import open_store
     from feedforward.tracking.experiment_pages import link
@@ -171,7 +173,7 @@ def _print_views(address: str) -> None:
         for dataset in params.datasets:
             if experiment := store.experiment(dataset):
                 url = link(address, experiment, params.protocols[0])
-                print(f"variants of {dataset}: {url}", file=sys.stderr)  # one line, so that terminals make it a link
+                print(f"variants of {dataset}: {url}", file=sys.stderr)  # on one line: terminals make it a link
     except FeedforwardError as error:
         message(f"[yellow]no links to the comparisons: {escaped(str(error))}[/yellow]")
 
@@ -190,11 +192,11 @@ def _check_host(host: str, expose: bool) -> None:
 
 def _check_server(address: str) -> None:
     parts = urlsplit(address)
-    without_user = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=f"{parts.path.rstrip('/')}/health")
+    health_url = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=f"{parts.path.rstrip('/')}/health")
     try:
-        urllib.request.urlopen(without_user.geturl(), timeout=10).close()  # noqa: S310
+        urllib.request.urlopen(health_url.geturl(), timeout=10).close()  # noqa: S310
     except urllib.error.HTTPError:
-        return  # it answers, and asks for a login
+        return  # the server responds, and asks for a login
     except (OSError, ValueError) as error:
         raise TrackingError(f"{_without_user(address)}: the MLflow server does not answer ({error})") from None
 

@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 
 def dataset_names(incomplete: str) -> Iterator[str]:
-    """The datasets of params.yaml that begin with `incomplete`, for shell completion; none if it cannot be read."""
+    """Datasets in params.yaml whose name starts with `incomplete`, for shell completion; none if it is unreadable."""
     return _names("datasets", incomplete)
 
 
 def variant_names(incomplete: str) -> Iterator[str]:
-    """The variants of params.yaml that begin with `incomplete`, for shell completion; none if it cannot be read."""
+    """Variants in params.yaml whose name starts with `incomplete`, for shell completion; none if it is unreadable."""
     return _names("variants", incomplete)
 
 
@@ -23,7 +23,7 @@ def check_names(params: "Params", datasets: Iterable[str], variants: Iterable[st
     """Check names given on the command line.
 
     Raises:
-        ParamsError: a name is unknown; lists the valid names and the most similar one.
+        ParamsError: a name is unknown; the message lists the valid names and the most similar one.
     """
     for name in datasets:
         params.dataset(name)
@@ -44,10 +44,10 @@ def _names(section: str, incomplete: str) -> Iterator[str]:
 
 
 DatasetArgument = Annotated[
-    str, typer.Argument(metavar="DATASET", help="A dataset of params.yaml.", autocompletion=dataset_names)
+    str, typer.Argument(metavar="DATASET", help="A dataset in params.yaml.", autocompletion=dataset_names)
 ]
 DatasetsArgument = Annotated[
-    list[str] | None, typer.Argument(help="Datasets of params.yaml. Default: all.", autocompletion=dataset_names)
+    list[str] | None, typer.Argument(help="Datasets in params.yaml. Default: all.", autocompletion=dataset_names)
 ]
 DatasetsOption = Annotated[
     list[str] | None, typer.Option("--dataset", help="Datasets. Default: all.", autocompletion=dataset_names)
@@ -56,6 +56,6 @@ VariantsOption = Annotated[
     list[str] | None, typer.Option("--variant", help="Variants. Default: all.", autocompletion=variant_names)
 ]
 SeedsOption = Annotated[
-    int | None, typer.Option(min=1, max=1000, help="Number of seeds per variant. Default: `seeds` of params.yaml.")
+    int | None, typer.Option(min=1, max=1000, help="Number of seeds per variant. Default: `seeds` in params.yaml.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]

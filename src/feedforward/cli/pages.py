@@ -1,4 +1,4 @@
-"""The commands that write a page to keep or to pass on: lecture, playground."""
+"""The commands that write a self-contained page: lecture, playground."""
 
 import json
 import sys
@@ -16,12 +16,12 @@ def lecture(
     dataset: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Datasets of params.yaml. Default: those with `training.lecture`.", autocompletion=dataset_names
+            help="Datasets in params.yaml. Default: those with `training.lecture`.", autocompletion=dataset_names
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("lecture.html"),
 ) -> None:
-    """Write the lecture as one explorable page, from finished runs: sliders, curves, what single runs would claim."""
+    """Write the lecture as one interactive page with sliders, curves and the claims of single runs; trains nothing."""
     from feedforward.config.schema import load_params
     from feedforward.core import atomic_files
     from feedforward.experiments import lecture_runs
@@ -29,7 +29,8 @@ def lecture(
     from feedforward.tracking import open_store
 
     params = load_params()
-    names = dataset or [name for name, one in params.datasets.items() if one.training.lecture] or list(params.datasets)
+    on_slides = [name for name, config in params.datasets.items() if config.training.lecture]
+    names = dataset or on_slides or list(params.datasets)
     for name in names:
         params.dataset(name)
     store, stories, problems = open_store(), [], []
@@ -54,11 +55,12 @@ def playground(
     dataset: DatasetArgument,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The page to write.")] = Path("playground.html"),
     max_bytes: Annotated[
-        int | None, typer.Option(min=1, help="Size of the page; the largest variants are left out. Default: 5000000.")
+        int | None,
+        typer.Option(min=1, help="Maximum size; the largest variants are left out to stay below. Default: 5000000."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the champion and its variants into one page that answers without a service, a network or Python."""
+    """Write one page with the champion and its variants, which predicts without a service, a network or Python."""
     from feedforward.config.schema import load_params
     from feedforward.core import atomic_files
     from feedforward.serving import playground_file, prediction
@@ -71,7 +73,7 @@ def playground(
         written = {"file": str(out), "bytes": size, "variants": page.variants, "left_out": left_out}
         print(json.dumps({**written, "rounding_moved": page.moved}, indent=2))
         return
-    print(f"{out}: {size:,} bytes, champion and {', '.join(page.variants) or 'no variant'}")
+    print(f"{out}: {size:,} bytes, champion and {', '.join(page.variants) or 'no variants'}")
     if left_out:
-        wanted = size + sum(left_out.values()) + 1000
-        message(f"left out because of their size: {', '.join(left_out)}; include them with --max-bytes {wanted}")
+        needed = size + sum(left_out.values()) + 1000
+        message(f"left out because of their size: {', '.join(left_out)}; include them with --max-bytes {needed}")

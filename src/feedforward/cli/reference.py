@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def rewritten(page: str) -> str:
-    """The page with each section between `<!-- NAME -->` and `<!-- end -->` made anew."""
+    """The page with each section between `<!-- NAME -->` and `<!-- end -->` generated anew."""
     sections = {"params": params_table, "commands": commands, "exit codes": exit_codes_table, "routes": routes_table}
     for name, section in sections.items():
         start, end = f"<!-- {name} -->\n", "<!-- end -->"
@@ -41,13 +41,13 @@ def rewritten(page: str) -> str:
 
 
 def params_table() -> str:
-    """Key, default and meaning of each key of params.yaml."""
+    """A table with the name, default and meaning of each key of params.yaml."""
     rows = [(f"`{key}`", default, meaning) for key, default, meaning in keys()]
     return _table(("key", "default", "meaning"), rows)
 
 
 def keys(model: type[Strict] = Params, prefix: str = "") -> Iterator[tuple[str, str, str]]:
-    """(dotted key, default, meaning) of a section and the sections in it."""
+    """(dotted key, default, meaning) for each key of a section and its subsections."""
     comments = _comments(model)
     for name, field in model.model_fields.items():
         key = prefix + name
@@ -56,7 +56,7 @@ def keys(model: type[Strict] = Params, prefix: str = "") -> Iterator[tuple[str, 
         yield key, default, comments.get(name, "")
         path = f"{key}.{MAPPINGS[name]}" if name in MAPPINGS else f"{key}.N" if key.endswith("claims") else key
         seen: set[str] = set()
-        for section in sections:  # several for a reader: one per kind
+        for section in sections:  # a reader has several, one per kind
             for entry in keys(section, f"{path}."):
                 if entry[0] not in seen:
                     seen.add(entry[0])
@@ -73,7 +73,7 @@ def _sections(annotation: Any) -> Iterator[type[Strict]]:
 
 
 def _comments(model: type[Strict]) -> dict[str, str]:
-    """Field → its comment in the source: at the end of its lines, or on the line above."""
+    """Field → its comment in the source, which is at the end of one of its lines or on the line above."""
     meanings: dict[str, str] = {}
     for parent in reversed([base for base in model.__mro__ if issubclass(base, Strict)]):
         lines = textwrap.dedent(inspect.getsource(parent)).splitlines()
@@ -123,19 +123,19 @@ def _examples(epilog: str) -> str:
 
 
 def exit_codes_table() -> str:
-    """Exit code and meaning."""
+    """A table of the exit codes."""
     meanings = {0: "done"}
     kinds: list[type[errors.FeedforwardError]] = [errors.FeedforwardError, *errors.FeedforwardError.__subclasses__()]
     for error in kinds:
         meanings.setdefault(error.exit_code, " ".join((error.__doc__ or "").split()))
-    failed = "a stage or command failed; the line names the reason and the remedy (`diff`: the results differ)"
+    failed = "a stage or command failed; the message gives the reason and the remedy (for `diff`: the results differ)"
     meanings[errors.FeedforwardError.exit_code] = failed
     meanings[interruption.EXIT_CODE] = "interrupted by Ctrl-C or SIGTERM"
     return _table(("code", "meaning"), [(str(code), meaning) for code, meaning in sorted(meanings.items())])
 
 
 def routes_table() -> str:
-    """Method, path and meaning of each HTTP route of the service."""
+    """A table with the method, path and meaning of each HTTP route of the service."""
     return _table(("method", "path", "meaning"), [(method, f"`{path}`", text) for method, path, text in routes()])
 
 

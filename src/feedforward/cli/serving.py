@@ -1,4 +1,4 @@
-"""The commands that answer: predict, serve."""
+"""The commands that make predictions: predict, serve."""
 
 import csv
 import json
@@ -25,12 +25,15 @@ def predict(
     dataset: DatasetArgument,
     samples: Annotated[list[str] | None, typer.Argument(help="Texts, picture files, or rows as JSON objects.")] = None,
     file: Annotated[
-        Path | None, typer.Option(help="Many samples: .txt (one text per line), .csv or .jsonl; - is stdin.")
+        Path | None,
+        typer.Option(help="File of samples: .txt (one text per line), .csv or .jsonl; - is standard input."),
     ] = None,
-    variant: Annotated[str | None, typer.Option(help="A variant instead of the champion; `all`: side by side.")] = None,
+    variant: Annotated[
+        str | None, typer.Option(help="Variant to use instead of the champion; `all` shows them side by side.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Predict texts, pictures or rows with the champion: labels and probabilities, or a value."""
+    """Use the champion to predict labels with probabilities, or values, for texts, pictures or rows."""
     from feedforward.config.schema import load_params
     from feedforward.serving import prediction, sample_files
 
@@ -42,28 +45,33 @@ def predict(
     champion = prediction.champion(dataset, dataset=config)
     chosen = champion.chosen(variant)
     if file is not None and champion.served.encoder.takes != "image":
-        _answer_many(champion, chosen, file, as_json)
+        _predict_file(champion, chosen, file, as_json)
         return
-    given = [*(samples or []), *([str(file)] if file else [])]
-    named: Iterator[NamedSample] = ((f"sample {number}", text) for number, text in enumerate(given, start=1))
+    arguments = [*(samples or []), *([str(file)] if file else [])]
+    named: Iterator[NamedSample] = ((f"sample {number}", text) for number, text in enumerate(arguments, start=1))
     if champion.served.encoder.takes == "image":
-        named = sample_files.from_files(given)
-    _answer_few(champion, chosen, named, as_json)
+        named = sample_files.from_files(arguments)
+    _predict_arguments(champion, chosen, named, as_json)
 
 
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="Port. Default: `serving.port` of params.yaml; 0: any free port."),
+        typer.Option(
+            min=0, max=65535, help="Port to listen on; 0 picks a free one. Default: `serving.port` in params.yaml."
+        ),
     ] = None,
     expose: Annotated[bool, typer.Option("--expose", help="Allow an address that other machines can reach.")] = False,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Accept this Host header besides the loopback names; may be repeated."),
+        typer.Option(metavar="NAME", help="Name to accept in the Host header besides the loopback names; repeatable."),
     ] = None,
 ) -> None:
-    """Serve predictions over HTTP: a playground page, health, metrics; follows new champions without a restart."""
+    """Serve predictions over HTTP, with a playground page, health checks and metrics.
+
+    A new champion is served without a restart.
+    """
     from feedforward.config.schema import load_params
     from feedforward.core import processes
 
@@ -73,18 +81,18 @@ def serve(
     server.run(load_params(), host, port, expose, allow_host or ())
 
 
-def _answer_few(
+def _predict_arguments(
     champion: "Champion", chosen: dict[str, "Servable"], named: Iterator["NamedSample"], as_json: bool
 ) -> None:
     from feedforward.serving import prediction, sample_files
 
     for names, checked in sample_files.in_chunks(champion.served, named):
-        answers = {name: prediction.answers(served, checked) for name, served in chosen.items()}
+        predictions = {name: prediction.answers(served, checked) for name, served in chosen.items()}
         first = next(iter(chosen.values()))
         for index, (name, sample) in enumerate(zip(names, checked, strict=True)):
             towards, words = prediction.explained(first, sample)
             result: dict[str, Any] = {"sample": name, "version": champion.version.number}
-            result |= {"answers": {variant: rows[index] for variant, rows in answers.items()}}
+            result |= {"answers": {variant: rows[index] for variant, rows in predictions.items()}}
             if words:
                 result["words"] = {"towards": towards, "effects": [prediction.as_json(word) for word in words]}
             print(json.dumps(result, ensure_ascii=False)) if as_json else _show(result)
@@ -105,7 +113,7 @@ def _show(result: dict[str, Any]) -> None:
             f"{escape(result['sample'])}: [bold]{escape(prediction.in_words(answer))}[/bold]{_shares(answer)}"
         )
     else:
-        table = Table("variant", "answer", "probabilities", box=None, pad_edge=False)
+        table = Table("variant", "prediction", "probabilities", box=None, pad_edge=False)
         for name, answer in answers.items():
             table.add_row(name, f"[bold]{escape(prediction.in_words(answer))}[/bold]", _shares(answer))
         console.print(f"{escape(result['sample'])}:")
@@ -126,17 +134,17 @@ def _shares(answer: dict[str, Any]) -> str:
     return f" ({', '.join(f'{escape(label)} {100 * share:.1f} %' for label, share in shares)})" if shares else ""
 
 
-def _answer_many(champion: "Champion", chosen: dict[str, "Servable"], file: Path, as_json: bool) -> None:
+def _predict_file(champion: "Champion", chosen: dict[str, "Servable"], file: Path, as_json: bool) -> None:
     from feedforward.core import progress
     from feedforward.serving import prediction, sample_files
 
     takes, labels = champion.served.encoder.takes, champion.served.description.labels
-    shown = () if champion.served.description.row.answers == "value" else labels
+    columns = () if champion.served.description.row.answers == "value" else labels
     table = csv.writer(sys.stdout)
     total = file.stat().st_size if file.is_file() else 0
     with progress.bar(f"predict {champion.version.name}", total) as advance:
         if not as_json:
-            table.writerow(["sample", "variant", "label" if shown else labels[0], *shown])
+            table.writerow(["sample", "variant", "label" if columns else labels[0], *columns])
         column = getattr(champion.served.encoder, "column", "")
         named = sample_files.from_rows(file) if takes == "row" else sample_files.from_table(file, column)
         for names, checked in sample_files.in_chunks(champion.served, named):

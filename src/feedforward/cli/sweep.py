@@ -14,40 +14,40 @@ if TYPE_CHECKING:
     from feedforward.experiments.sweep import Sweep
     from feedforward.experiments.sweep_outcome import Outcome
 
-LEAST_FRESH_SEEDS = 3  # by default: fewer give no useful interval
+MIN_FRESH_SEEDS = 3  # unless --fresh-seeds is given: fewer give no useful interval
 
 
 def sweep(
     dataset: DatasetArgument,
     values: Annotated[
-        list[str], typer.Argument(help="FIELD=VALUE,VALUE… of a variant or of training; FIELD=LOW..HIGH to search.")
+        list[str],
+        typer.Argument(
+            help="Fields of a variant or of the training: FIELD=VALUE,VALUE…, or FIELD=LOW..HIGH to search."
+        ),
     ],
     variant: Annotated[
         str | None,
-        typer.Option(
-            help="The variant that the values change. Default: that of the final model.", autocompletion=variant_names
-        ),
+        typer.Option(help="Variant to change. Default: the variant of the final model.", autocompletion=variant_names),
     ] = None,
     seeds: SeedsOption = None,
-    trials: Annotated[int, typer.Option(min=0, max=1000, help="Number of trials of a search; 0: the whole grid.")] = 0,
+    trials: Annotated[int, typer.Option(min=0, max=1000, help="Number of trials in a search; 0: the whole grid.")] = 0,
     statistic: Annotated[
         str,
-        typer.Option(
-            help="By which trials are compared: best_ or last_ and val_cross_entropy, val_accuracy or val_mae."
-        ),
+        typer.Option(help="Compare trials by this: best_ or last_, then val_cross_entropy, val_accuracy or val_mae."),
     ] = "best_val_cross_entropy",
     confirm: Annotated[
-        int, typer.Option(min=0, max=20, help="Number of the best trials that train again from fresh seeds; 0: none.")
+        int, typer.Option(min=0, max=20, help="Number of best trials to train again from fresh seeds; 0: none.")
     ] = 3,
     fresh_seeds: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="Number of fresh seeds. Default: as many as seeds, at least 3.")
+        int | None,
+        typer.Option(min=1, max=1000, help="Number of fresh seeds. Default: as many as --seeds, at least 3."),
     ] = None,
     test: Annotated[
-        bool, typer.Option("--test", help="Evaluate the confirmed winner on the test split, once for the sweep.")
+        bool, typer.Option("--test", help="Evaluate the confirmed winner on the test split, once per sweep.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Try values, compare them over seeds, and train the best again from fresh seeds; finished runs are kept.
+    """Try values, compare them over seeds, and train the best again from fresh seeds; finished runs are reused.
 
     The best of many trials looks better than it is. Seeds that the search never used measure it without that bias.
     """
@@ -58,16 +58,16 @@ def sweep(
     params = load_params()
     variant = variant or params.dataset(dataset).training.final.variant
     axes = search_space.parse(values, params, dataset, variant, search=trials > 0)
-    by = search_space.statistic(statistic, params.datasets[dataset])
+    compared_by = search_space.statistic(statistic, params.datasets[dataset])
     if test and not confirm:
-        raise ParamsError(["--test: needs trials that are confirmed, so --confirm must be at least 1, got 0"])
+        raise ParamsError(["--test: only a confirmed trial is tested, so --confirm must be at least 1, got 0"])
     manifest.load(dataset)
 
     from feedforward.experiments.sweep import Sweep
 
     n = seeds or params.seeds
-    fresh = fresh_seeds or max(LEAST_FRESH_SEEDS, n)
-    outcome, folder = _run(Sweep(params, dataset, variant, axes, n, trials, by, confirm, fresh, test))
+    fresh = fresh_seeds or max(MIN_FRESH_SEEDS, n)
+    outcome, folder = _run(Sweep(params, dataset, variant, axes, n, trials, compared_by, confirm, fresh, test))
     _show(outcome, folder, as_json)
 
 
@@ -95,5 +95,5 @@ def _show(outcome: "Outcome", folder: Path, as_json: bool) -> None:
         message(f"page, figure and table: {escaped(str(folder))}   ·   runs: `feedforward ui`")
     if outcome.failed:
         raise FeedforwardError(
-            f"could not be trained: {'; '.join(map(outcome.text, outcome.failed))}; MLflow's runs show the reason"
+            f"could not be trained: {'; '.join(map(outcome.text, outcome.failed))}; see MLflow for the reasons"
         )

@@ -1,4 +1,4 @@
-"""The commands that train: run, demo, train, decide, study, verify; `sweep` is in a module of its own."""
+"""The commands that train: run, demo, train, decide, study, verify; `sweep` has its own module."""
 
 import json
 import os
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 
 def run() -> None:
-    """Run everything from fetch to the comparison; a second time only what changed.
+    """Run everything from fetching data to the comparison; later calls run only what has changed.
 
-    If nothing of the shipped datasets can be reached, the demo runs instead.
+    If none of the sources of the shipped datasets can be reached, the demo runs instead.
     """
     from feedforward.config.schema import load_params
     from feedforward.core import paths
@@ -41,19 +41,19 @@ def run() -> None:
         if _nothing_is_reachable(params):
             message(
                 "[bold]No source of the real data is reachable, so this is the DEMO on small embedded data.[/bold]"
-                f" Name a folder or URL that holds the files: `{download.MIRROR}=… feedforward run`"
+                f" For the real data, name a folder or URL that holds the files: `{download.MIRROR}=… feedforward run`"
             )
             _demo()
             return
         for name, dataset in params.datasets.items():
             for source in download.changed(dataset.files, paths.raw(name)).values():
-                message(f"{source} differs from what was fetched; `feedforward fetch {name}` takes the new content")
+                message(f"{source} differs from what was fetched; `feedforward fetch {name}` gets the new content")
         dvc_repro.repro(paths.root())
     _show_comparison(paths.root())
 
 
 def demo() -> None:
-    """Run everything on small embedded data: needs no network. Nothing of it is ever promoted."""
+    """Run everything on small embedded data, without a network. Models of the demo are never promoted."""
     _demo()
 
 
@@ -61,7 +61,7 @@ def train(
     dataset: DatasetsArgument = None,
     variant: VariantsOption = None,
     seeds: SeedsOption = None,
-    protocol: Annotated[str, typer.Option(help="`fair`, or `lecture`: exactly as on the slides.")] = "fair",
+    protocol: Annotated[str, typer.Option(help="`fair`, or `lecture` to train exactly as on the slides.")] = "fair",
     as_json: JsonOption = False,
 ) -> None:
     """Train on the prepared data (see `dvc repro`) and log to MLflow; finished runs are not repeated."""
@@ -82,7 +82,7 @@ def train(
         chosen = range(seeds) if seeds else ()
         results = training_flow.run(params, protocol, wait_for_server, dataset or [], variant or [], chosen)
     if as_json:
-        left_out = dict.fromkeys(("curves", "reliability", "errors"))  # they are long, and in the store
+        left_out = dict.fromkeys(("curves", "reliability", "errors"))  # long, and available in the store
         print(json.dumps([{**vars(result), **left_out} for result in results], indent=2, default=str))
         return
     from feedforward.analysis import baselines
@@ -93,11 +93,14 @@ def train(
 
 def decide(
     dataset: DatasetArgument,
-    budget: Annotated[str, typer.Option(help="Longest time, such as 90s, 30m or 2h.")] = "30m",
-    seeds: Annotated[int, typer.Option(min=2, max=1000, help="Largest number of seeds.")] = 100,
+    budget: Annotated[str, typer.Option(help="Time limit, such as 90s, 30m or 2h.")] = "30m",
+    seeds: Annotated[int, typer.Option(min=2, max=1000, help="Maximum number of seeds.")] = 100,
     as_json: JsonOption = False,
 ) -> None:
-    """Train seed after seed until every claim about a dataset is decided; the verdicts hold however often one looks."""
+    """Train one seed after another until every claim about a dataset is decided.
+
+    The verdicts hold however often they are looked at.
+    """
     from feedforward.config.schema import load_params
     from feedforward.core import processes
     from feedforward.data import manifest
@@ -110,11 +113,11 @@ def decide(
     environment.apply()
 
     def show(n: int, verdicts: "Sequence[Verdict]") -> None:
-        left = [verdict.claim.text for verdict in verdicts if not verdict.decided]
+        undecided = [verdict.claim.text for verdict in verdicts if not verdict.decided]
         if not as_json:
             message(
-                f"{n} seeds: {len(verdicts) - len(left)} of {len(verdicts)} claims decided"
-                + "".join(f"\n  undecided: {escaped(text)}" for text in left)
+                f"{n} seeds: {len(verdicts) - len(undecided)} of {len(verdicts)} claims decided"
+                + "".join(f"\n  undecided: {escaped(text)}" for text in undecided)
             )
 
     title = "feedforward decide"
@@ -133,10 +136,10 @@ def decide(
 
 
 def _seconds(text: str) -> float:
-    """`90s`, `30m` or `2h` in seconds.
+    """A time such as `90s`, `30m` or `2h`, in seconds.
 
     Raises:
-        ParamsError: anything else.
+        ParamsError: the text does not have this form, or the time is 0.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip())
     if match is None or not float(match[1]):
@@ -145,11 +148,13 @@ def _seconds(text: str) -> float:
 
 
 def study(
-    seeds: Annotated[int, typer.Option(min=2, help="Seeds of each narrow variant.")] = 20,
-    wide_seeds: Annotated[int, typer.Option(min=2, help="Seeds of each wide variant, which cannot be packed.")] = 10,
-    to: Annotated[Path, typer.Option(help="Folder of the page.")] = Path("docs"),
+    seeds: Annotated[int, typer.Option(min=2, help="Number of seeds per narrow variant.")] = 20,
+    wide_seeds: Annotated[
+        int, typer.Option(min=2, help="Number of seeds per wide variant; wide variants cannot be packed.")
+    ] = 10,
+    to: Annotated[Path, typer.Option(help="Folder to write the page to.")] = Path("docs"),
 ) -> None:
-    """Repeat the lecture's comparison with many seeds and both protocols; writes a page. Finished runs are kept."""
+    """Repeat the lecture's comparison with many seeds and both protocols, and write a page; reuses finished runs."""
     from feedforward.config.schema import load_params
     from feedforward.core import processes
     from pipelines import environment, locks, prefect_server
@@ -170,7 +175,7 @@ def verify(
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds to train again.")] = 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Rehash DVC's files, train again in a temporary store and compare: same seed, same machine, same bytes."""
+    """Rehash DVC's files, and train again in a temporary store: the same seed and machine must give the same bytes."""
     from feedforward.config.schema import load_params
     from feedforward.experiments import verification
     from pipelines import environment
@@ -185,7 +190,7 @@ def verify(
 
 
 def _nothing_is_reachable(params: "Params") -> bool:
-    """Whether the demo can replace all configured datasets, and no source of any of their files can be reached."""
+    """Whether the demo covers all configured datasets, and none of the sources of their files can be reached."""
     from feedforward.config.schema import load_params
     from feedforward.core import paths
     from feedforward.data.sources import download

@@ -1,4 +1,4 @@
-"""The commands about model versions as a whole: keys, backtest."""
+"""The commands that sign and backtest model versions: keys, backtest."""
 
 import json
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def keys(as_json: JsonOption = False) -> None:
-    """Print the public key for `promotion.key`; make the private key that signs versions if there is none."""
+    """Print the public key for `promotion.key`; if there is no private key to sign versions with, create one."""
     from feedforward.promotion import signatures
 
     path, public, is_new = signatures.create()
@@ -21,17 +21,17 @@ def keys(as_json: JsonOption = False) -> None:
         print(json.dumps({"key": public, "private": str(path), "new": is_new}, indent=2))
         return
     if is_new:
-        message(f"made the private key {escaped(str(path))}: keep it secret, and keep a copy")
-    message("put this line below `promotion:` in params.yaml, then promote again:")
+        message(f"created the private key {escaped(str(path))}: keep it secret, and keep a copy")
+    message("add this line under `promotion:` in params.yaml, then promote again:")
     print(f"key: {public}")
 
 
 def backtest(
     dataset: DatasetArgument,
-    last: Annotated[int, typer.Option(min=1, max=100, help="How many champions before the present one.")] = 5,
+    last: Annotated[int, typer.Option(min=1, max=100, help="Number of earlier champions.")] = 5,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure the last champions on today's validation split, and on samples from users that people accepted."""
+    """Measure the latest champions on the current validation split, and on accepted samples from users."""
     from feedforward.config.schema import load_params
     from feedforward.core import paths
     from feedforward.promotion import backtest as promotion
@@ -47,8 +47,8 @@ def backtest(
     for number, reason in done.skipped.items():
         message(f"[yellow]version {number} was skipped: {escaped(reason)}[/yellow]")
     confidence = f"{100 * done.confidence:g} %"
-    message(f"intervals of losses: {confidence}, over samples and seeds; those of the differences hold together")
-    message("accuracy: of one model per version, with Wilson's 95 % interval over samples")
+    message(f"loss: {confidence} intervals over samples and seeds; those of the differences hold simultaneously")
+    message("accuracy: one model per version, with Wilson's 95 % interval over samples")
     message(f"figure: {escaped(str(paths.backtest(dataset).relative_to(paths.root())))}/losses.png")
 
 

@@ -1,4 +1,4 @@
-"""Samples from users on a page of the service: listed, and accepted or struck out by a person on this machine."""
+"""Samples from users on a page of the service: listed, and accepted or rejected by a person on this machine."""
 
 import asyncio
 import re

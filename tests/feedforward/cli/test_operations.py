@@ -112,7 +112,7 @@ def test_without_a_champion_there_is_nothing_to_roll_back_and_no_history(
     assert small_shell.run("rollback", NAME) == 2
     assert "--reason" in small_shell.printed
     assert small_shell.run("history", NAME) == 0
-    assert "notes: has had no champion" in small_shell.printed
+    assert "notes: there has been no champion" in small_shell.printed
     assert small_shell.run("history", "nots") == 2
 
 
@@ -135,7 +135,7 @@ def test_a_dry_run_of_a_retraining_gives_reasons_and_does_nothing(
     subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
     (tmp_path / "dvc.yaml").write_text("stages:\n  train:\n    cmd: 'true'\n    deps: [params.yaml]\n")
     assert small_shell.run("retrain", "--dry-run") == 0
-    assert small_shell.answered.startswith("would train and promote what is better\n  reason: ")
+    assert small_shell.answered.startswith("would train and promote better models\n  reason: ")
     assert small_shell.run("retrain", "--dry-run", "--json") == 0
     decision = json.loads(small_shell.answered)
     assert decision["retrain"]

@@ -1,4 +1,4 @@
-"""Samples from users that people accept or strike out: which are trained on, and that no decision is lost."""
+"""Samples from users that people accept or reject: which are trained on, and that no decision is lost."""
 
 import json
 import signal
@@ -139,10 +139,10 @@ def test_the_command_lists_and_decides(
     give(NAME, "positive", "so so good")
     assert shell.run("feedback", NAME) == 0, shell.printed
     assert "good fun [bold]\\x1b[31m" in shell.answered
-    assert "reviews: 2 to review, 0 accepted, 0 struck out, 0 invalid" in shell.printed
+    assert "reviews: 2 to review, 0 accepted, 0 rejected, 0 invalid" in shell.printed
     struck = id_of("so so good", "positive")
     assert shell.run("feedback", NAME, "--accept-all", "--reject", struck[:8]) == 0
-    assert shell.answered == "accepted 1, struck out 1; 0 to review\n"
+    assert shell.answered == "accepted 1, rejected 1; 0 to review\n"
     assert (shell.run("feedback", NAME), shell.answered) == (0, "")
     assert shell.run("feedback", NAME, "--all", "--json") == 0
     listed = json.loads(shell.answered)

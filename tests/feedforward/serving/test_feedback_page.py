@@ -162,8 +162,8 @@ def test_the_page_in_a_browser(page: Running, request: pytest.FixtureRequest) ->
         if width == 1200:
             assert XSS in cards.first.inner_text()
             tab.locator("#reason").fill("read by Ann")
-            cards.nth(0).get_by_role("button", name="Strike out").click()
-            chromium.sync.expect(tab.locator("#done")).to_have_text("Struck out 1; 3 to review.")
+            cards.nth(0).get_by_role("button", name="Reject").click()
+            chromium.sync.expect(tab.locator("#done")).to_have_text("Rejected 1; 3 to review.")
         tab.locator("#states label").nth(2).click()
         chromium.sync.expect(cards).to_have_count(1)
         assert "read by Ann" in cards.first.inner_text()
