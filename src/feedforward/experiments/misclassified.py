@@ -25,7 +25,7 @@ def show(dataset: Dataset, hardest: Sequence[dict[str, Any]], raw: Path, vectori
     return [
         HardSample(
             truth=dataset.labels[entry["truth"]],
-            answer=dataset.labels[entry["answer"]],
+            prediction=dataset.labels[entry["answer"]],
             probability=entry["probability"],
             picture=None if isinstance(sample, str) else _png(sample),
             text=_shortened(sample) if isinstance(sample, str) else None,

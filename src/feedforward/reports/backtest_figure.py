@@ -1,4 +1,4 @@
-"""Losses of the last champions on today's data, with intervals: one panel per set of samples."""
+"""Losses of the most recent champions on today's data, with intervals: one panel per set of samples."""
 
 from collections.abc import Mapping
 
@@ -8,11 +8,11 @@ Losses = Mapping[int, tuple[float, float | None, float | None]]  # version → m
 
 
 def draw(title: str, series: Mapping[str, Losses], champion: int, confidence: float) -> bytes:
-    """The figure as PNG. series: losses by set of samples, in the order in which the versions became champion."""
+    """The figure as PNG. series: set of samples → losses, in the order in which the versions became champion."""
     versions = max((len(losses) for losses in series.values()), default=1)
     width = max(SIZE[0], 1.6 + max(3.2, 0.7 * versions) * len(series) + 0.6 * (len(series) - 1))
     subtitle = f"mean loss per sample and its {100 * confidence:g} % interval; blue: the champion"
-    figure = empty_figure((width, SIZE[1]), f"{title}: the last champions on today's data", subtitle)
+    figure = empty_figure((width, SIZE[1]), f"{title}: the most recent champions on today's data", subtitle)
     for index, (name, losses) in enumerate(series.items()):
         axes = styled(figure.add_subplot(1, len(series), index + 1), f"version, {name}", "loss" if index == 0 else "")
         for position, (version, (mean, low, high)) in enumerate(losses.items()):

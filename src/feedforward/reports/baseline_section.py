@@ -1,4 +1,4 @@
-"""The part of a dataset's section that gives its figures a scale: baselines, the final model, published results."""
+"""The part of a dataset's section that puts its results in context: baselines, final model, published results."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ from feedforward.reports import comparison_section, html_page, scale_chart, tabl
 from feedforward.reports.comparison_section import Reference
 from feedforward.reports.scale_chart import Mark
 
-SCORES = ("test_accuracy", "test_mae")  # drawn although nothing may be published
+SCORES = ("test_accuracy", "test_mae")  # drawn even if there are no published results
 
 
 def references(findings: Findings) -> list[Reference]:
@@ -34,22 +34,22 @@ def section(findings: Findings, _: object = None) -> Markup:
     """The part as HTML; empty if there are neither baselines nor published results."""
     statistics = dict.fromkeys((*SCORES, *(entry.statistic for entry in findings.dataset.literature)))
     panels = [
-        _panel(found, statistic) for statistic in statistics if len(found := list(marks(findings, statistic))) > 1
+        _panel(drawn, statistic) for statistic in statistics if len(drawn := list(marks(findings, statistic))) > 1
     ]
     table = comparison_section.lines(*differences(findings))
     if not panels and not table["rows"] and not findings.suspicions:
         return Markup()
-    values = {"one": findings, "panels": panels, "table": table}
+    values = {"findings": findings, "panels": panels, "table": table}
     return Markup(html_page.render("baselines.html", **values))  # noqa: S704  a template that escapes its values
 
 
-def _panel(found: list[Mark], statistic: str) -> dict[str, Any]:
+def _panel(drawn: list[Mark], statistic: str) -> dict[str, Any]:
     label, decimals = STATISTICS[statistic].label, STATISTICS[statistic].decimals
-    return {"label": label, "charts": [scale_chart.chart(found, label, decimals, wide) for wide in (True, False)]}
+    return {"label": label, "charts": [scale_chart.chart(drawn, label, decimals, wide) for wide in (True, False)]}
 
 
 def marks(findings: Findings, statistic: str) -> Iterator[Mark]:
-    """The baselines, the final model and the published results that have a statistic of the test split."""
+    """Marks for the baselines, the final model and the published results that have this statistic."""
     for name, estimates in (findings.simple.summary if findings.simple else {}).items():
         if entry := estimates.get(statistic):
             yield Mark(f"{name}, baseline", "baseline", entry.mean, entry.low, entry.high)
@@ -64,13 +64,13 @@ def marks(findings: Findings, statistic: str) -> Iterator[Mark]:
 
 
 def differences(findings: Findings) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: the variant of the final model minus each baseline, paired by seed, and what is decided."""
+    """Header and rows: the final model's variant minus each baseline, paired by seed, with a verdict in each cell."""
     if findings.simple is None:
         return [], []
-    found = {(d.right, d.statistic): d for d in findings.simple.differences}
-    statistics = [name for name in COMPARED if any(statistic == name for _, statistic in found)]
+    by_pair = {(d.right, d.statistic): d for d in findings.simple.differences}
+    statistics = [name for name in COMPARED if any(statistic == name for _, statistic in by_pair)]
     rows = [
-        [baseline, *(_difference(found.get((baseline, statistic))) for statistic in statistics)]
+        [baseline, *(_difference(by_pair.get((baseline, statistic))) for statistic in statistics)]
         for baseline in findings.simple.summary
     ]
     header = [f"{findings.baseline} − baseline", *(STATISTICS[statistic].label for statistic in statistics)]

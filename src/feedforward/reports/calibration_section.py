@@ -1,4 +1,4 @@
-"""The part of the comparison page about calibration: how much of overfitting is overconfidence."""
+"""The part of the comparison page about calibration: how much of the overfitting is overconfidence."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,7 +29,7 @@ STAGES = {"best": ("overfit epoch", "v3"), "last": ("last epoch", "v2"), "last_s
 
 
 def render(findings: Findings) -> Markup:
-    """The part as HTML; empty if no run recorded its calibration (regressions do not)."""
+    """The part as HTML; empty if no run recorded its calibration, as in regression."""
     variants = calibrations.summarize(findings.runs, findings.variants)
     if not variants:
         return Markup()
@@ -60,18 +60,18 @@ def render(findings: Findings) -> Markup:
 def _sentence(variants: Sequence[VariantCalibration], baseline: str) -> str:
     """How much of the baseline's rise temperature scaling removes, in words."""
     one = next((one for one in variants if one.variant == baseline), variants[0])
-    error = f"Its calibration error there is {number(one.ece)}, after scaling {number(one.scaled_ece)}."
+    error = f"Its calibration error there is {number(one.ece)}, and {number(one.scaled_ece)} after scaling."
     if one.removed is None:
         return f"At the last epoch, {one.variant} is hardly above its lowest validation loss. {error}"
     share = tables.interval(Estimate(one.removed.n, *(_percent(one.removed))), 0)
     return (
         f"At the last epoch, the validation loss of {one.variant} is {number(one.rise)} above its minimum. Dividing the"
-        f" logits by one number removes {share} % of this rise: that part is overconfidence. {error}"
+        f" logits by the temperature removes {share} % of this rise: that part is overconfidence. {error}"
     )
 
 
 def _percent(share: Estimate) -> tuple[float, float | None, float | None, float | None]:
-    """(mean, None, low, high) in percent."""
+    """The share in percent, as arguments of Estimate: mean, no standard deviation, low, high."""
     low, high = (None if side is None else 100 * side for side in (share.low, share.high))
     return 100 * share.mean, None, low, high
 
@@ -85,8 +85,8 @@ def _row(one: VariantCalibration) -> list[tuple[str, str]]:
     removed = "–" if one.removed is None else tables.interval(Estimate(one.removed.n, *_percent(one.removed)), 0)
     cells = [one.ece, one.scaled_ece, one.temperature, one.brier, one.rise, one.scaled_rise]
     texts = [one.variant, *(number(cell) for cell in cells), removed]
-    halves = [text.partition(" [") for text in texts]
-    return [(mean, f"[{rest}" if rest else "") for mean, _, rest in halves]
+    cells_split = [text.partition(" [") for text in texts]
+    return [(mean, f"[{rest}" if rest else "") for mean, _, rest in cells_split]
 
 
 def _curves(findings: Findings, name: str, title: str, note: str) -> dict[str, Any]:
@@ -101,13 +101,15 @@ def _curves(findings: Findings, name: str, title: str, note: str) -> dict[str, A
 
 
 def _not_negative(band: Band) -> Band:
-    """The band without the part below 0, where none of these figures can be."""
+    """The band, cut off at 0, because none of these figures can be negative."""
     return band if band.low is None else replace(band, low=np.maximum(band.low, np.minimum(band.mean, 0)))
 
 
 def _with_calibration_part(run: RunResult) -> RunResult:
     pairs = zip(run.curves["val_cross_entropy"], run.curves["calibration/refinement"], strict=True)
-    return replace(run, curves={**run.curves, "calibration/calibration": [loss - rest for loss, rest in pairs]})
+    return replace(
+        run, curves={**run.curves, "calibration/calibration": [loss - refinement for loss, refinement in pairs]}
+    )
 
 
 def _diagram(one: VariantCalibration, findings: Findings) -> Markup:

@@ -12,15 +12,15 @@ from feedforward.analysis.statistics import STATISTICS
 from feedforward.reports.comparison_section import Reference, tone
 from feedforward.reports.tables import rounded
 
-MOST_NUMBERS = 100_000  # in the curves of single seeds: less than 1 MB; beyond, only the first seeds of each variant
-LEVELS = {"val_cross_entropy": "best_val_cross_entropy"}  # curve → the statistic of a reference that is drawn with it
+MOST_NUMBERS = 100_000  # maximum in the curves of single seeds, less than 1 MB; above it, the last seeds are left out
+LEVELS = {"val_cross_entropy": "best_val_cross_entropy"}  # curve → statistic that places the line of a reference
 LEVELS |= {f"val_{score}": f"best_val_{score}" for score in SCORES}
 
 
 def dataset(findings: Findings, references: Sequence[Reference] = (), most: int = MOST_NUMBERS) -> dict[str, Any]:
-    """Everything that the charts of a dataset need.
+    """All data for the charts of a dataset.
 
-    most: the largest number of values in the curves of single seeds.
+    most: the maximum number of values in the curves of single seeds.
     """
     kinds, replicas = curve_kinds(findings.runs), [run for run in findings.runs if run.role == "replica"]
     epochs = max((len(run.curves["loss"]) for run in replicas), default=1)
@@ -42,7 +42,7 @@ def dataset(findings: Findings, references: Sequence[Reference] = (), most: int 
 
 
 def curve_kinds(runs: Sequence[RunResult]) -> list[dict[str, Any]]:
-    """The curves that some replica has, the validation loss first. falls: whether lower values are better."""
+    """The curves that at least one replica has, the validation loss first. falls: whether lower values are better."""
     names = {name for run in runs if run.role == "replica" for name in run.curves}
     labels = {"cross_entropy": "loss", **SCORES}
     kinds = {f"{part}{name}": f"{'validation' if part else 'training'} {label}"
@@ -67,20 +67,20 @@ def variant(
     estimates: Mapping[str, Estimate],
     seeds: int,
 ) -> dict[str, Any]:
-    """Curves and statistics of a variant; the curves of its first `seeds` seeds one by one."""
-    own = sorted((run for run in runs if run.variant == name), key=lambda run: run.seed)
+    """Curves and statistics of a variant, including the individual curves of its first `seeds` seeds."""
+    replicas = sorted((run for run in runs if run.variant == name), key=lambda run: run.seed)
     curves = {}
     for kind in kinds:
-        if band := mean_band(own, name, kind["key"]):
-            single = [run.curves[kind["key"]] for run in own[:seeds] if kind["key"] in run.curves]
+        if band := mean_band(replicas, name, kind["key"]):
+            single = [run.curves[kind["key"]] for run in replicas[:seeds] if kind["key"] in run.curves]
             curves[kind["key"]] = _band(band) | {"runs": [_numbers(curve) for curve in single]}
     return {
         "name": name,
         "tone": color,
-        "seeds": [run.seed for run in own],
+        "seeds": [run.seed for run in replicas],
         "curves": curves,
         "statistics": {
-            key: _estimate(estimate) | {"values": _pairs(statistics.sample(own, name, key))}
+            key: _estimate(estimate) | {"values": _pairs(statistics.sample(replicas, name, key))}
             for key, estimate in estimates.items()
             if STATISTICS[key].role == "replica"
         },
@@ -89,11 +89,13 @@ def variant(
 
 def _band(band: Band) -> dict[str, Any]:
     sides = {"mean": band.mean, "low": band.low, "high": band.high}
-    return {name: None if side is None else [_fine(value) for value in side.tolist()] for name, side in sides.items()}
+    return {
+        name: None if side is None else [_nine_digits(value) for value in side.tolist()] for name, side in sides.items()
+    }
 
 
 def _estimate(estimate: Estimate) -> dict[str, Any]:
-    return {"mean": _fine(estimate.mean), "low": _fine(estimate.low), "high": _fine(estimate.high)}
+    return {"mean": _nine_digits(estimate.mean), "low": _nine_digits(estimate.low), "high": _nine_digits(estimate.high)}
 
 
 def _differences(findings: Findings) -> list[dict[str, Any]]:
@@ -118,8 +120,8 @@ def _reference(reference: Reference) -> dict[str, Any]:
     }
 
 
-def _fine(value: float | None) -> float | None:
-    """The value with nine digits, so that rounding it again gives what the tables show."""
+def _nine_digits(value: float | None) -> float | None:
+    """Round to nine significant digits, so that charts and tables show the same rounded value."""
     return None if value is None else float(f"{value:.9g}")
 
 

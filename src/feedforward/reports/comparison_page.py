@@ -28,14 +28,14 @@ from feedforward.reports.comparison_section import Reference
 
 @dataclass(frozen=True)
 class HardSample:
-    """A test sample on which the final model's loss is among the largest.
+    """A test sample with one of the final model's largest losses.
 
-    answer: the predicted label. probability: what the model assigns to `answer`. picture: PNG or None. text: the text
-    or None. words: the (word, attribution) pairs with the largest attributions, positive if the word supports `answer`.
+    prediction: the predicted label. probability: that of `prediction`. picture: PNG or None. text: the text or None.
+    words: the (word, attribution) pairs with the largest attributions, positive if the word supports `prediction`.
     """
 
     truth: str
-    answer: str
+    prediction: str
     probability: float
     picture: bytes | None = None
     text: str | None = None
@@ -49,10 +49,10 @@ class HardSample:
 
 @dataclass(frozen=True)
 class Additions:
-    """What the page shows besides the findings; every part is optional.
+    """What the page shows in addition to the findings; every part is optional.
 
     lecture: findings for the protocol `lecture`. hardest: samples by dataset. validation: content of summary.json by
-    dataset. references: models that are not variants, by dataset. origin: name → value, what the page was made from.
+    dataset. references: models that are not variants, by dataset. origin: what the page was made from, as name → value.
     commands: the commands that recreate the page.
     """
 
@@ -64,7 +64,7 @@ class Additions:
     commands: Sequence[str] = ("make run",)
 
 
-# Further parts of the section of a dataset, shown in this order after its tables; an empty part is left out.
+# Further parts of a dataset's section, shown in this order after its tables; empty parts are left out.
 PARTS: tuple[Callable[[Findings, Additions], Markup], ...] = (
     baseline_section.section,
     lambda findings, _: calibration_section.render(findings),
@@ -73,7 +73,7 @@ PARTS: tuple[Callable[[Findings, Additions], Markup], ...] = (
 
 
 def render(findings: Sequence[Findings], additions: Additions | None = None) -> str:
-    """The page as HTML; equal input gives equal text."""
+    """The page as HTML; the same input gives the same text."""
     additions = additions or Additions()
     lecture = {one.name: one for one in additions.lecture}
     sections = [_section(one, lecture.get(one.name), additions) for one in findings]

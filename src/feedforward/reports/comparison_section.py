@@ -1,4 +1,4 @@
-"""The section of a dataset on the comparison page: answers, curves, differences, tables, verdicts as plain values."""
+"""A dataset's section of the comparison page: answers, curves, differences, tables, verdicts as plain values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ TONES = {"supported": "good", "contradicted": "bad", "no difference that matters
 
 @dataclass(frozen=True)
 class Reference:
-    """A model that is not a variant and does not learn by epochs: a gray line among the curves, a row of the table.
+    """A model that is not a variant and has no epochs, shown as a gray line among the curves and a row of the table.
 
     estimates: statistic → mean and intervals; `best_val_cross_entropy` is drawn among the validation losses.
     """
@@ -31,12 +31,12 @@ class Reference:
     estimates: Mapping[str, Estimate]
 
     def level(self, statistic: str) -> list[Level]:
-        """The line for a statistic; empty if the model does not have it."""
+        """The gray line for a statistic, as a list; empty if the model does not have that statistic."""
         return [Level(self.name, self.estimates[statistic].mean)] if statistic in self.estimates else []
 
 
 def tone(index: int) -> str:
-    """The CSS class with the color of the variant at this position."""
+    """The CSS class for the color of the variant at this position."""
     return f"v{index % 7}"
 
 
@@ -58,14 +58,14 @@ def answers(findings: Findings) -> list[dict[str, Any]]:
 def _answer(findings: Findings, ranking: Ranking, statistic: str) -> dict[str, Any]:
     (winner, best), others = ranking.order[0], dict(ranking.order[1:])
     decimals = STATISTICS[statistic].decimals
-    against = findings.baseline if findings.baseline in others else next(iter(others), None)
-    first, second = (tables.interval(e, decimals) if e else "" for e in (best, others[against] if against else None))
+    compared = findings.baseline if findings.baseline in others else next(iter(others), None)
+    first, second = (tables.interval(e, decimals) if e else "" for e in (best, others[compared] if compared else None))
     if statistic == "rise":
         sentence = f"At the last epoch its validation loss is {first} above its minimum"
-        sentence = sentence if best.mean else "Its validation loss has its minimum at the last epoch"
-        sentence += f"; that of {against} is {second} above its minimum" if against else ""
+        sentence = sentence if best.mean else "Its validation loss is lowest at the last epoch"
+        sentence += f"; that of {compared} is {second} above its minimum" if compared else ""
     else:
-        sentence = f"Its lowest validation loss is {first}" + (f"; that of {against} is {second}" if against else "")
+        sentence = f"Its lowest validation loss is {first}" + (f"; that of {compared} is {second}" if compared else "")
     return {
         "winner": winner,
         "sentence": f"{sentence}.",
@@ -77,7 +77,7 @@ def _answer(findings: Findings, ranking: Ranking, statistic: str) -> dict[str, A
 
 
 def failures(findings: Findings) -> list[dict[str, str]]:
-    """Variants with seeds that never learned, with the means that ignore them."""
+    """Variants with seeds that never learned, with the mean and two averages that these seeds hardly affect."""
     decimals, lines = STATISTICS[tables.HEADLINE].decimals, []
     for failure in findings.failures:
         e = findings.summary[failure.variant][tables.HEADLINE]
@@ -141,7 +141,7 @@ def lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, Any
 
 
 def _two_lines(cell: str) -> tuple[str, str]:
-    """A mean, and its interval for a separate line; other text stays together."""
+    """Split a cell into its mean and, for a second line, its interval; other text is not split."""
     mean, bracket, rest = cell.partition(" [")
     return (mean, f"[{rest}") if bracket else (cell, "")
 
@@ -185,7 +185,7 @@ def verdict(verdict: Verdict) -> dict[str, Any]:
 
 
 def protocols(fair: Findings, lecture: Findings) -> dict[str, Any]:
-    """Both protocols side by side, for variants that have both, and which of them the slides validate on test."""
+    """Both protocols side by side, for variants with runs under both, and which ones the slides validate on test."""
     slides = fair.dataset.training.lecture
     on_test = slides.validated_on_test if slides else ()
     names = ("best_val_cross_entropy", "best_epoch", "best_val_accuracy")

@@ -1,4 +1,4 @@
-"""matplotlib figures of calibration and errors, as artifacts of runs."""
+"""matplotlib figures of calibration and errors, logged as artifacts of runs."""
 
 from collections.abc import Sequence
 
@@ -17,21 +17,21 @@ from feedforward.reports.figure_style import (
     WIDE,
     empty_figure,
     mark_epochs,
-    over,
+    seeds_text,
     shade,
     styled,
 )
 
 STAGES = {"best": "overfit epoch", "last": "last epoch", "last_scaled": "last epoch, scaled"}
-MOST_COUNTS = 12  # classes up to which cells show their number of samples
+MOST_COUNTS = 12  # maximum number of classes for which cells show their numbers of samples
 
 
 def calibration(runs: Sequence[RunResult], title: str) -> Figure | None:
-    """Reliability of one variant, and its calibration error by epoch; None if its runs did not record it."""
+    """Reliability of one variant, and its calibration error by epoch; None if its runs did not record them."""
     summary = calibrations.summarize(runs, [runs[0].variant])
     if not summary:
         return None
-    figure = empty_figure(WIDE, f"{title}: {runs[0].variant}", over({len(runs)}, ", band: 95 % t interval"))
+    figure = empty_figure(WIDE, f"{title}: {runs[0].variant}", seeds_text({len(runs)}, ", band: 95 % t interval"))
     axes = styled(figure.add_subplot(1, 2, 1), "confidence", "share of correct predictions")
     axes.axline((1, 1), slope=1, color=GRAY, linewidth=1, linestyle=":")
     for color, (stage, name) in zip(PALETTE[1:], STAGES.items(), strict=False):
@@ -61,7 +61,7 @@ def confusion(runs: Sequence[RunResult], labels: Sequence[str], title: str) -> F
     if errors is None or errors.confusion is None:
         return None
     matrix, side = errors.confusion, max(SIZE[0], 1.6 + 0.42 * len(labels))
-    figure = empty_figure((side, side), f"{title}: {runs[0].variant}", f"test samples, {over({errors.n})}")
+    figure = empty_figure((side, side), f"{title}: {runs[0].variant}", f"test samples, {seeds_text({errors.n})}")
     figure.subplots_adjust(left=0.05 + 0.09 * max(map(len, labels)) / side, bottom=0.1)
     axes = styled(figure.add_subplot(), "predicted class", "true class")
     axes.grid(visible=False)

@@ -20,8 +20,8 @@ TITLES = {
     "auc": "AUC",
     "average_precision": "average precision",
 }
-MOST_PAIRS = 5  # of confused classes, named in words
-MOST_ROWS = 50  # of labels in the table
+MOST_PAIRS = 5  # maximum number of confused pairs of classes that the text names
+MOST_ROWS = 50  # maximum number of labels in the table
 
 
 def render(findings: Findings) -> Markup:
@@ -38,7 +38,7 @@ def render(findings: Findings) -> Markup:
         matrix=_matrix(errors, findings),
         confused=_confused(errors, labels),
         curves=_curves(errors, findings),
-        of_curves=_of_curves(labels, task),
+        curve_subject=_curve_subject(labels, task),
         header=("label" if task == "multilabel" else "class", "samples", *TITLES.values()),
         rows=_rows(errors, labels),
         residuals=_residuals(errors, findings),
@@ -53,8 +53,8 @@ def _matrix(errors: Errors, findings: Findings) -> Markup | None:
     return probability_charts.confusion(errors.confusion, findings.dataset.labels, f"{findings.name}: confusion matrix")
 
 
-def _of_curves(labels: Sequence[str], task: str) -> str:
-    """Which label the curves are about."""
+def _curve_subject(labels: Sequence[str], task: str) -> str:
+    """The label or labels that the curves are about."""
     if task == "binary":
         return f"of {labels[1]}"
     return f"mean over the {len(labels)} {'labels' if task == 'multilabel' else 'classes'}"
@@ -73,8 +73,8 @@ def _rows(errors: Errors, labels: Sequence[str]) -> list[list[tuple[str, str]]]:
     rows = []
     for label, support, scores in list(zip(labels, errors.support, errors.labels, strict=False))[:MOST_ROWS]:
         texts = [tables.interval(scores[name], 4) if name in scores else "–" for name in SCORES]
-        halves = [text.partition(" [") for text in texts]
-        cells = [(mean, f"[{rest}" if rest else "") for mean, _, rest in halves]
+        split_texts = [text.partition(" [") for text in texts]
+        cells = [(mean, f"[{rest}" if rest else "") for mean, _, rest in split_texts]
         rows.append([(label, ""), (f"{support:,}", ""), *cells])
     return rows
 

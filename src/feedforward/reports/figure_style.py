@@ -25,20 +25,20 @@ def label(curve: str) -> str:
     return {"cross_entropy": "loss", **SCORES}.get(curve, curve)
 
 
-def over_seeds(bands: Iterable[Band | None], more: str = "") -> str:
-    """Subtitle: over how many seeds."""
+def seeds_subtitle(bands: Iterable[Band | None], more: str = "") -> str:
+    """The subtitle: how many seeds the curves are averaged over."""
     counts = {band.n for band in bands if band is not None}
-    text = over(counts, ", band: 95 % t interval") if counts else "no run"
+    text = seeds_text(counts, ", band: 95 % t interval") if counts else "no run"
     return f"{text}; {more}" if more else text
 
 
-def over(counts: Collection[int], more: str = "") -> str:
+def seeds_text(counts: Collection[int], more: str = "") -> str:
     """`mean of 3 to 5 seeds` followed by `more`, or `one seed`."""
     return "one seed" if set(counts) == {1} else f"mean of {' to '.join(map(str, sorted(counts)))} seeds{more}"
 
 
 def empty_figure(size: tuple[float, float], title: str, subtitle: str, right: float = 0.2) -> Figure:
-    """An empty figure with a title; right: its margin in inches. Fixed margins draw faster than a layout."""
+    """An empty figure with a title; right: the right margin in inches. Fixed margins draw faster than a layout."""
     width, height = size
     figure = Figure(figsize=size, dpi=DPI, facecolor=WHITE)
     figure.subplots_adjust(0.72 / width, 0.58 / height, 1 - right / width, 1 - 0.72 / height, 0.95 / (width / 2))
@@ -82,7 +82,7 @@ def shade(axes: Axes, band: Band, color: str, alpha: float) -> None:
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as PNG, the same bytes each time: no date, no version."""
+    """The figure as PNG, without date or version in its metadata, so that the bytes are always the same."""
     FigureCanvasAgg(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})

@@ -1,7 +1,7 @@
-"""matplotlib figures of a comparison: the lecture's, in the lecture's style, and ours with bands over seeds.
+"""matplotlib figures of a comparison: those from the lecture, in its style, and others with bands over seeds.
 
-Each function returns a Figure made with the object-oriented API only, so that threads may draw concurrently: nothing
-reads or sets matplotlib's global state.
+Each function returns a Figure made with the object-oriented API only, so that threads may draw concurrently; no
+function reads or sets matplotlib's global state.
 """
 
 import textwrap
@@ -28,13 +28,13 @@ from feedforward.reports.figure_style import (
     label,
     limit,
     mark_epochs,
-    over_seeds,
+    seeds_subtitle,
     shade,
     styled,
 )
 from feedforward.reports.figure_style import png as png  # one import for callers that draw and save
 
-# --- the lecture's ---------------------------------------------------------------------------
+# --- figures from the lecture -----------------------------------------------------------------
 
 
 def training_and_validation(runs: Sequence[RunResult], variant: str, curve: str, title: str) -> Figure:
@@ -52,7 +52,7 @@ def validation_loss_of_two(runs: Sequence[RunResult], baseline: str, variant: st
 def training_of_final(runs: Sequence[RunResult], variant: str, title: str) -> Figure:
     """Figure 4: accuracy (or error) and loss of the final model on its training samples, side by side."""
     bands = {curve: mean_band(runs, variant, curve, "final") for curve in (runs[0].score, "cross_entropy")}
-    figure = empty_figure(WIDE, title, over_seeds(bands.values()))
+    figure = empty_figure(WIDE, title, seeds_subtitle(bands.values()))
     for index, (curve, band) in enumerate(bands.items(), start=1):
         axes = styled(figure.add_subplot(1, 2, index), "epoch", f"training {label(curve)}")
         _lecture_curve(axes, band, "bo-", "training")
@@ -63,7 +63,7 @@ def curves_of_run(runs: Sequence[RunResult], title: str) -> Figure:
     """Loss and accuracy (or error) by epoch of one run, or of all replicas of a variant, in the lecture's style."""
     variant, role = runs[0].variant, runs[0].role
     curves = [(c, [mean_band(runs, variant, f"{p}{c}", role) for p in ("", "val_")]) for c in ("loss", runs[0].score)]
-    figure = empty_figure(WIDE, f"{title}: {variant}", over_seeds(band for _, bands in curves for band in bands))
+    figure = empty_figure(WIDE, f"{title}: {variant}", seeds_subtitle(band for _, bands in curves for band in bands))
     for index, (curve, bands) in enumerate(curves, start=1):
         axes = styled(figure.add_subplot(1, 2, index), "epoch", label(curve))
         for band, style, name in zip(bands, ("bo", "b"), ("training", "validation"), strict=True):
@@ -75,7 +75,7 @@ def curves_of_run(runs: Sequence[RunResult], title: str) -> Figure:
 def _two_curves(
     bands: Sequence[Band | None], names: Sequence[str], styles: Sequence[str], title: str, ylabel: str
 ) -> Figure:
-    figure = empty_figure(SIZE, title, over_seeds(bands))
+    figure = empty_figure(SIZE, title, seeds_subtitle(bands))
     axes = styled(figure.add_subplot(), "epoch", ylabel)
     for band, name, style in zip(bands, names, styles, strict=True):
         _lecture_curve(axes, band, style, name)
@@ -92,7 +92,7 @@ def _lecture_curve(axes: Axes, band: Band | None, style: str, name: str) -> None
         mark_epochs(axes, len(band.epochs))
 
 
-# --- ours ------------------------------------------------------------------------------------
+# --- further figures --------------------------------------------------------------------------
 
 
 def validation_loss_of_all(
@@ -100,11 +100,11 @@ def validation_loss_of_all(
 ) -> Figure:
     """Validation loss of every variant by epoch: means, 95 % t intervals as bands, lowest points marked.
 
-    levels: losses that do not depend on the epoch, drawn as gray lines where they are within the range of the curves.
+    levels: losses that do not depend on the epoch, drawn as gray lines if they are within the range of the curves.
     """
     bands = {variant: mean_band(runs, variant, "val_cross_entropy") for variant in variants}
     margin = 0.25 + 0.1 * max(map(len, bands), default=0)  # inches, for the names at the curves' ends
-    figure = empty_figure(WIDE, title, over_seeds(bands.values(), "dot: lowest mean"), margin)
+    figure = empty_figure(WIDE, title, seeds_subtitle(bands.values(), "dot: lowest mean"), margin)
     axes = styled(figure.add_subplot(), "epoch", "validation loss")
     ends = []
     for index, (variant, band) in enumerate(bands.items()):
@@ -127,7 +127,7 @@ def validation_loss_of_all(
 
 
 def _gray_lines(axes: Axes, levels: Mapping[str, float], bands: Iterable[Band | None]) -> None:
-    """A line with its name for each level, below its right end, where curves are rarely."""
+    """A line for each level, with its name below the right end, where there are rarely curves."""
     end = max((band.epochs[-1] for band in bands if band is not None), default=1)
     for name, level in levels.items():
         axes.axhline(level, color=GRAY, linewidth=1, linestyle=(0, (6, 3)), alpha=0.8, zorder=1)
@@ -143,7 +143,7 @@ def _spread_out(heights: Sequence[float], span: float) -> list[float]:
 
 
 def forest(panels: Sequence[tuple[str, Sequence[Difference]]], title: str) -> Figure:
-    """Paired differences with their 95 % t intervals, one panel per statistic; filled where they are decided."""
+    """Paired differences with their 95 % t intervals, one panel per statistic; decided ones have a filled marker."""
     names = list(dict.fromkeys(difference.left for _, differences in panels for difference in differences))
     rows, columns = max(1, len(names)), max(1, len(panels))
     size = (2.9 * columns + 1.3, 0.45 * rows + 1.95)

@@ -1,6 +1,6 @@
 """Self-contained HTML pages: one base template, inline style and scripts, small inline charts; no network.
 
-A page shows only its input and never the time, so that equal content gives equal bytes.
+A page shows only its input and never the time, so that the same content gives the same bytes.
 """
 
 import base64
@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-WIDTH, HEIGHT = 360, 210  # of a chart, in CSS pixels on a phone
+WIDTH, HEIGHT = 360, 210  # size of a chart, in CSS pixels on a phone
 LEFT, RIGHT, TOP, BOTTOM = 40, 8, 10, 24  # margins that hold the tick labels
 
 
@@ -36,18 +36,18 @@ def script(*names: str) -> Markup:
 
 
 def json_for_script(value: Any) -> Markup:
-    """JSON that cannot end its <script> element: <, >, & and quotes are escaped; keys are sorted, NaN is refused."""
+    """JSON that cannot end its <script> element: <, >, & and quotes are escaped; keys are sorted, NaN is rejected."""
     return htmlsafe_json_dumps(value, sort_keys=True, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
 
 
 def digests(page: str, tag: str) -> list[str]:
-    """Sources of a content security policy that permit the inline elements <tag> of a page, by their SHA-256."""
+    """Sources for a content security policy that permit a page's inline <tag> elements, by their SHA-256."""
     parts = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
     return [f"'sha256-{base64.b64encode(hashlib.sha256(part.encode()).digest()).decode()}'" for part in parts]
 
 
 def with_policy(page: str) -> str:
-    """The page with a policy in its head that permits its own scripts, inline styles and pictures, and no request."""
+    """The page with a content security policy that permits its inline scripts, styles and pictures, but no requests."""
     policy = (
         f"default-src 'none'; script-src {' '.join(digests(page, 'script'))}; style-src 'unsafe-inline'; img-src data:"
     )
@@ -60,7 +60,7 @@ def grouped_bars(
 ) -> Markup:
     """SVG with a group of bars for each label, one bar per series.
 
-    series: shares in [0, 1] by name, as many as labels; the first two have the colors of train and test.
+    series: shares in [0, 1] by name, one per label; the first two have the colors of train and test.
     band: the accepted range of shares, drawn behind the bars.
     """
     chart = _Chart(title, len(labels), max([band[1] if band else 0.0, *(max(v) for v in series.values())]))
@@ -80,7 +80,7 @@ def grouped_bars(
 def histogram(series: Mapping[str, Sequence[float]], edges: Sequence[int], title: str, open_end: bool) -> Markup:
     """SVG of shares per bin: the first series as filled bars, the others as a stepped line.
 
-    series: shares in [0, 1] by name, one per bin; edges: bins + 1 rising numbers; open_end: the last bin
+    series: shares in [0, 1] by name, one per bin; edges: bins + 1 increasing numbers; open_end: the last bin
     also counts values beyond the last edge.
     """
     bins = len(edges) - 1
@@ -109,7 +109,7 @@ def number(value: float) -> str:
 
 
 def span(low: float, high: float, form: Callable[[float], str] = number) -> str:
-    """A closed range as text, `20 to 400`, or one number where both ends are equal."""
+    """A closed range as text, `20 to 400`, or one number if both ends are equal."""
     return form(low) if low == high else f"{form(low)} to {form(high)}"
 
 
@@ -155,7 +155,7 @@ class _Chart:
 
     def label(self, bar: float, text: str) -> None:
         """A tick label below the axis."""
-        anchor = "end" if bar == self.bars else "middle"  # the last one would be cut off
+        anchor = "end" if bar == self.bars else "middle"  # centered text would be cut off at the right edge
         tick = '<text x="{}" y="{}" class="{}">{}</text>'
         self._add(tick, self._x(bar), HEIGHT - BOTTOM + 16, anchor, text)
 

@@ -1,4 +1,4 @@
-"""The figures from the slides, for the page: one run, as on the slides, beside the mean over all seeds."""
+"""The figures from the slides, for the page: a single run, as on the slides, next to the mean over all seeds."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,31 +14,35 @@ Line = tuple[str, str, str, Literal["line", "dot", "plus"]]  # name, variant, cu
 
 
 def figures(findings: Findings, lecture: Findings | None) -> list[dict[str, Any]]:
-    """The slides' figures as titles, legends and captioned charts; one run beside all seeds."""
+    """The slides' figures as titles, legends and captioned charts: a single run next to the mean over all seeds."""
     base, slides = findings.baseline, findings.dataset.training.lecture
-    wanted: list[tuple[str, str, list[Line]]] = [
+    contents: list[tuple[str, str, list[Line]]] = [
         (f"Training and validation {ylabel} of {base}", ylabel,
          [("training", base, curve, "dot"), ("validation", base, f"val_{curve}", "line")])
         for ylabel, curve in (("loss", "cross_entropy"), (SCORES[findings.runs[0].score], findings.runs[0].score))
     ]  # fmt: skip
-    wanted += [
+    contents += [
         (f"Validation loss of {base} and {other}", "validation loss",
          [(base, base, "val_cross_entropy", "dot"), (other, other, "val_cross_entropy", "plus")])
         for other in (slides.variants if slides else ())
         if other != base and other in findings.variants
     ]  # fmt: skip
-    pairs = [_beside(findings, lecture, title, ylabel, lines) for title, ylabel, lines in wanted]
+    pairs = [_run_and_mean(findings, lecture, title, ylabel, lines) for title, ylabel, lines in contents]
     return [figure for figure in [*pairs, _final_figure(findings)] if figure["charts"]]
 
 
-def _beside(findings: Findings, lecture: Findings | None, title: str, ylabel: str, lines: list[Line]) -> dict[str, Any]:
-    """One run, by the slides' protocol if it was trained, beside all seeds, on the same scale."""
-    ours, single = _series(findings, lines), _series(_first_seed(lecture or findings), lines)
-    sides = [(f"Mean of {findings.seeds} seeds, 95 % t interval" if findings.seeds > 1 else "One seed", ours, single)]
+def _run_and_mean(
+    findings: Findings, lecture: Findings | None, title: str, ylabel: str, lines: list[Line]
+) -> dict[str, Any]:
+    """A single run (under the slides' protocol, if there is one) next to the mean over all seeds, on the same scale."""
+    means, single = _series(findings, lines), _series(_first_seed(lecture or findings), lines)
+    sides = [(f"Mean of {findings.seeds} seeds, 95 % t interval" if findings.seeds > 1 else "One seed", means, single)]
     if lecture or findings.seeds > 1:
-        sides.insert(0, ("One run, by the slides' protocol" if lecture else "One run, as on the slides", single, ours))
+        sides.insert(
+            0, ("One run, under the slides' protocol" if lecture else "One run, as on the slides", single, means)
+        )
     charts = [
-        (caption, svg_charts.curves(series, f"{title}: {caption}", ylabel, beside=other))
+        (caption, svg_charts.curves(series, f"{title}: {caption}", ylabel, same_scale=other))
         for caption, series, other in sides
         if series
     ]

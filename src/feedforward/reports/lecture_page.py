@@ -1,7 +1,7 @@
-"""The lecture as one explorable HTML page: combinations of size, L2 and dropout, one run beside all, and its mistakes.
+"""The lecture as one explorable HTML page: combinations of size, L2 and dropout, and what a single run gets wrong.
 
-The page makes no request and shows only its input: equal runs give equal bytes. Without JavaScript it shows the curves
-of the variants and the claims; sliders and single runs need the script.
+The page makes no request and shows only its input: the same runs give the same bytes. Without JavaScript it shows the
+curves of the variants and the claims; sliders and single runs need the script.
 """
 
 import math
@@ -19,20 +19,20 @@ from feedforward.config.tasks import TASKS
 from feedforward.reports import chart_data, html_page, tables
 from feedforward.reports import comparison_section as contents
 
-FIELDS = ("size", "l2", "dropout_rate")  # of a variant: the sliders
+FIELDS = ("size", "l2", "dropout_rate")  # fields of a variant that have a slider
 LABELS = ("Units of the hidden layers", "L2 penalty", "Dropout rate")
-MOST_NUMBERS = 200_000  # in the curves of single seeds: about 1.5 MB
-MOST_POINTS = 256  # of a sweep's grid
+MOST_NUMBERS = 200_000  # maximum in the curves of single seeds, about 1.5 MB
+MOST_POINTS = 256  # maximum in the grid of a sweep
 
 
 @dataclass(frozen=True)
 class Story:
     """What the page shows about a dataset.
 
-    findings: of the variants. points: text of a combination → its size, L2 and dropout rate as on the command line.
+    findings: those of the variants. points: text of a combination → its size, L2 and dropout as on the command line.
     variants: text of a combination → the variant that has it. base: the combination of the baseline, one of the points.
-    runs: replicas, each with the text of its combination as variant. others: how many were trained by other code or
-    libraries, or on another kind of CPU, than new ones would be.
+    runs: replicas, each with the text of its combination as variant. others: how many of them were trained with
+    other code or libraries, or on another kind of CPU, than new runs would be.
     """
 
     findings: Findings
@@ -83,7 +83,7 @@ def _section(story: Story) -> dict[str, Any]:
         "runs": len(story.runs),
         "others": story.others,
         "missing": grid - len(story.points),
-        "fill": _fill(findings.name, axes) if len(story.points) < grid <= MOST_POINTS else "",
+        "grid_command": _grid_command(findings.name, axes) if len(story.points) < grid <= MOST_POINTS else "",
     }
 
 
@@ -112,7 +112,7 @@ def _claim(one: SingleRuns) -> dict[str, Any]:
 
 
 def _mistakes_by_seed(judged: Sequence[SingleRuns]) -> dict[str, Any]:
-    """The number of claims that each seed alone gets wrong: the smallest, the largest and the mean."""
+    """How many claims a single seed gets wrong: minimum, maximum and mean over the seeds."""
     seeds = sorted(set.intersection(*(set(one.differences) for one in judged))) if judged else []
     counts = [sum(seed in one.wrong for one in judged) for seed in seeds]
     if not counts:
@@ -121,7 +121,7 @@ def _mistakes_by_seed(judged: Sequence[SingleRuns]) -> dict[str, Any]:
     return {"low": min(counts), "high": max(counts), "mean": mean, "seeds": len(seeds), "claims": len(judged)}
 
 
-def _fill(name: str, axes: Sequence[Mapping[str, Any]]) -> str:
+def _grid_command(name: str, axes: Sequence[Mapping[str, Any]]) -> str:
     """The command that trains every combination."""
     return " ".join(
         [f"feedforward sweep {name} --confirm 0", *(f"{axis['field']}={','.join(axis['values'])}" for axis in axes)]
@@ -132,7 +132,7 @@ def _fill(name: str, axes: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _axes(story: Story) -> list[dict[str, Any]]:
-    """The sliders: the values that trained combinations have, in order, as on the command line and as shown."""
+    """The sliders: the sorted values of each field in the trained combinations, as typed and as displayed."""
     sizes = story.findings.dataset.network.sizes
     chosen, *numbers = (set(column) for column in zip(*story.points.values(), strict=True))
     columns = [sorted(chosen, key=lambda size: sizes[size]), *(sorted(values, key=float) for values in numbers)]

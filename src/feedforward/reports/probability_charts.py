@@ -11,7 +11,7 @@ from feedforward.reports.svg_canvas import Canvas, signed, ticks
 from feedforward.reports.tables import number
 
 WIDTH = 360
-LABEL = 14  # characters of a label beside a matrix
+LABEL = 14  # maximum number of characters of a label next to a matrix
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def square(
     start: tuple[float, float] = (0, 0),
     diagonal: bool = False,
 ) -> Markup:
-    """Curves of shares up to 1 against shares up to 1; `start`: the lower left corner."""
+    """Curves of shares against shares, on axes that end at 1; `start`: the lower left corner."""
     canvas = Canvas(WIDTH, 320, (44, 12, 24, 38), title)
     (canvas.x0, canvas.y0), canvas.x1, canvas.y1 = start, 1.0, 1.0
     for mark in (x for x in ticks(start[1], 1, 5) if x <= 1):
@@ -76,7 +76,7 @@ def _at(canvas: Canvas, x: float, y: float) -> str:
 
 
 def confusion(matrix: Numbers, labels: Sequence[str], title: str) -> Markup:
-    """Number of samples by true class (rows) and predicted class (columns), shaded by the share of its row."""
+    """Number of samples by true class (rows) and predicted class (columns), shaded by their share of the row."""
     classes = len(labels)
     short = [label if len(label) <= LABEL else label[: LABEL - 1] + "…" for label in labels]
     left = 20 + 7 * max(map(len, short))
@@ -99,9 +99,9 @@ def confusion(matrix: Numbers, labels: Sequence[str], title: str) -> Markup:
 
 
 def _cell(
-    canvas: Canvas, place: tuple[int, int], count: float, share: float, side: float, labels: Sequence[str]
+    canvas: Canvas, position: tuple[int, int], count: float, share: float, side: float, labels: Sequence[str]
 ) -> None:
-    row, column = place
+    row, column = position
     x, y = canvas.left + side * column, canvas.top + side * row
     tip = f"true {labels[row]}, predicted {labels[column]}: {count:,.1f} samples, {100 * share:.2f} % of the row"
     shade = share if row == column else min(1.0, 4 * share)  # errors are rare, so they are shaded more strongly
@@ -117,14 +117,14 @@ def _cell(
 
 
 def residuals(errors: dict[str, Any], title: str, xlabel: str) -> Markup:
-    """Residuals against predictions: samples, mean by bin, and the bands that hold 50 and 90 % of each bin."""
+    """Residuals against predictions: samples, the mean of each bin, and bands with 50 % and 90 % of its samples."""
     canvas = Canvas(WIDTH, 300, (56, 12, 24, 38), title)
     bins, points = errors["bins"], errors["points"]
     xs = [x for x, _ in points]
     lows, highs = [row[3] for row in bins], [row[7] for row in bins]
-    across, along = ticks(min(xs), max(xs), 4), ticks(min([0.0, *lows]), max([0.0, *highs]), 5)
-    (canvas.x0, canvas.x1), (canvas.y0, canvas.y1) = (across[0], across[-1]), (along[0], along[-1])
-    _marks(canvas, across, along, xlabel)
+    x_ticks, y_ticks = ticks(min(xs), max(xs), 4), ticks(min([0.0, *lows]), max([0.0, *highs]), 5)
+    (canvas.x0, canvas.x1), (canvas.y0, canvas.y1) = (x_ticks[0], x_ticks[-1]), (y_ticks[0], y_ticks[-1])
+    _axes(canvas, x_ticks, y_ticks, xlabel)
     for low, high in ((3, 7), (4, 6)):
         edge = [_at(canvas, row[1], row[high]) for row in bins] + [_at(canvas, row[1], row[low]) for row in bins[::-1]]
         canvas.add('<polygon class="band v1" points="{}"/>', " ".join(edge))
@@ -138,13 +138,13 @@ def residuals(errors: dict[str, Any], title: str, xlabel: str) -> Markup:
     return canvas.svg()
 
 
-def _marks(canvas: Canvas, across: Iterable[float], along: Iterable[float], xlabel: str) -> None:
-    for mark in along:
+def _axes(canvas: Canvas, x_ticks: Iterable[float], y_ticks: Iterable[float], xlabel: str) -> None:
+    for mark in y_ticks:
         y = canvas.y(mark)
         grid = '<line class="{}" x1="{}" x2="{}" y1="{}" y2="{}"/>'
         canvas.add(grid, "grid" if mark else "zero", canvas.left, canvas.right, y, y)
         canvas.add('<text class="end" x="{}" y="{:.1f}">{}</text>', canvas.left - 6, float(y) + 4, signed(mark))
-    for mark in across:
+    for mark in x_ticks:
         canvas.add('<text class="middle" x="{}" y="{}">{}</text>', canvas.x(mark), canvas.bottom + 16, signed(mark))
     canvas.add('<text class="end" x="{}" y="{}">{}</text>', canvas.right, canvas.bottom + 32, xlabel)
     canvas.add('<text x="2" y="12">true − predicted</text>')

@@ -9,15 +9,15 @@ from markupsafe import Markup
 from feedforward.reports.svg_canvas import Canvas, signed, ticks
 from feedforward.reports.tables import number, span
 
-ROW, TALL_ROW = 34, 48  # pixels: with names beside the axis, and with two lines above each value
-FAR = 1.5  # a value this many times the range of the others away from them is not drawn, but named at the edge
+ROW, TALL_ROW = 34, 48  # pixels, with names next to the axis, and with two lines of text above each value
+FAR = 1.5  # a baseline farther from the other values than this multiple of their range is written at the edge
 
 
 @dataclass(frozen=True)
 class Mark:
     """A value with its interval. kind: a baseline, a variant of the page, or a published result. tone: CSS class.
 
-    source: of a published result.
+    source: where a result was published.
     """
 
     name: str
@@ -32,17 +32,17 @@ class Mark:
 def chart(marks: Sequence[Mark], title: str, decimals: int, wide: bool) -> Markup:
     """One row per value, the largest first; a vertical line at the value of the variant.
 
-    wide: names beside the axis rather than above each value.
+    wide: whether names are next to the axis instead of above each value.
     """
     rows = sorted(marks, key=lambda mark: -mark.value)
     width, left, height = (1000, 440, ROW) if wide else (360, 20, TALL_ROW)
     canvas = Canvas(width, height * len(rows) + 34, (left, 20, 4, 30), title)
     _scale(canvas, [mark for mark in rows if not _is_far(mark, rows)])
-    own = [canvas.x(mark.value) for mark in rows if mark.kind == "variant"]
+    variant_positions = [canvas.x(mark.value) for mark in rows if mark.kind == "variant"]
     for i, mark in enumerate(rows):
         top = canvas.top + height * i
         middle = top + (17 if wide else 38)
-        for x in own:
+        for x in variant_positions:
             canvas.add(
                 '<line class="zero" x1="{}" x2="{}" y1="{}" y2="{}"/>', x, x, top if wide else middle - 8, top + height
             )

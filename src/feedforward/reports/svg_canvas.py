@@ -1,4 +1,4 @@
-"""The canvas of inline SVG charts: a rectangle of pixels with scales, and round tick marks."""
+"""The canvas of inline SVG charts: a rectangle with scales, and tick marks at round numbers."""
 
 import math
 
@@ -16,11 +16,11 @@ class Canvas:
         self.parts = [Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">').format(width, height, title)]
 
     def x(self, value: float) -> str:
-        """The position of a value of x, in pixels."""
+        """The horizontal position of a value, in pixels."""
         return f"{self.left + (self.right - self.left) * (value - self.x0) / (self.x1 - self.x0):.1f}"
 
     def y(self, value: float) -> str:
-        """The position of a value of y, in pixels."""
+        """The vertical position of a value, in pixels."""
         return f"{self.bottom - (self.bottom - self.top) * (value - self.y0) / (self.y1 - self.y0):.1f}"
 
     def add(self, template: str, *values: object) -> None:

@@ -33,7 +33,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Row:
-    """An interval to draw; `decided` fills its point."""
+    """An interval to draw; its point is filled if it is `decided`."""
 
     name: str
     mean: float
@@ -62,18 +62,18 @@ def curves(
     ylabel: str,
     wide: bool = False,
     ends: bool = False,
-    beside: Sequence[Series] = (),
+    same_scale: Sequence[Series] = (),
     levels: Sequence[Level] = (),
 ) -> Markup:
     """Curves by epoch with their bands.
 
-    ends: label each curve at its end and mark its lowest point. beside: curves of another chart with the same scale.
-    levels: gray lines; those further from the curves than half of their range are left out.
+    ends: label each curve at its end and mark its lowest point. same_scale: curves of a chart with the same scale.
+    levels: gray lines; those farther from the curves than half of the curves' range are left out.
     """
     width, height = (1000, 400) if wide else (360, 250)
     margin = 12 + (7 * max((len(one.name) for one in series), default=0) if ends else 0)
     canvas = Canvas(width, height, (40, margin, 26, 34), title)
-    bands = [one.band for one in [*series, *beside]]
+    bands = [one.band for one in [*series, *same_scale]]
     low, high = shown_range(bands)
     near = [level for level in levels if low - (high - low) / 2 <= level.value <= high + (high - low) / 2]
     marks = ticks(min([low, *(level.value for level in near)]), max([high, *(level.value for level in near)]), 5)
@@ -187,7 +187,7 @@ def _interval(canvas: Canvas, row: Row, middle: float, decimals: int, tone: str)
 
 
 def strip(row: Row, region: tuple[float, float], decimals: int, tone: str) -> Markup:
-    """One interval over the region in which a claim holds, whose ends may be infinite."""
+    """One interval over the region in which a claim holds; the region's ends may be infinite."""
     canvas = Canvas(220, 34, (4, 4, 2, 14), row.name)
     borders = [border for border in region if math.isfinite(border)]
     values = [v for v in (row.mean, row.low, row.high, *borders) if v is not None]
@@ -204,15 +204,15 @@ def strip(row: Row, region: tuple[float, float], decimals: int, tone: str) -> Ma
     return canvas.svg()
 
 
-def history(intervals: Sequence[Interval], border: tuple[float, float], title: str, decimals: int, tone: str) -> Markup:
+def history(intervals: Sequence[Interval], region: tuple[float, float], title: str, decimals: int, tone: str) -> Markup:
     """The interval of a claim against the number of seeds, with the region in which the claim holds."""
     canvas = Canvas(220, 96, (40, 6, 8, 20), title)
     bounded = [i for i in intervals if i.low is not None and i.high is not None]
-    borders = [x for x in border if math.isfinite(x)]
+    borders = [x for x in region if math.isfinite(x)]
     if not bounded:
         canvas.add('<text class="middle" x="110" y="48">no bounded interval yet</text>')
         return canvas.svg()
-    tail = bounded[min(len(bounded) - 1, 2) :]  # the first intervals are too wide to show the others beside them
+    tail = bounded[min(len(bounded) - 1, 2) :]  # the first intervals are so wide that the others would be invisible
     marks = ticks(min([*borders, *(_low(i) for i in tail)]), max([*borders, *(_high(i) for i in tail)]), 3)
     canvas.y0, canvas.y1, canvas.x0, canvas.x1 = marks[0], marks[-1], 1.5, intervals[-1].n + 0.5
     for mark in marks:

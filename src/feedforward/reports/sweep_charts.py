@@ -1,7 +1,7 @@
-"""Inline SVG for the page of a sweep: search and fresh figures, the gain of more trials, importance, all trials.
+"""Inline SVG for the page of a sweep: figures from search and fresh seeds, the gain from more trials, importance.
 
-Classes besides those of svg_charts: `trial` is the line of a trial, `rest` one that was not confirmed. Elements of a
-trial have its number in `data-trial`.
+Classes besides those of svg_charts: `trial` is the line of a trial, `rest` marks trials that were not confirmed.
+Elements of a trial have its number in `data-trial`.
 """
 
 import itertools
@@ -18,18 +18,18 @@ from feedforward.reports.tables import interval, number
 
 Value = int | float | str
 LOG_FROM = 20.0
-CLOSE = 0.08  # of an axis, between labels
-COLORS = 6  # besides the one of the baseline
+CLOSE = 0.08  # minimum distance between labels, as a share of the axis
+COLORS = 6  # in addition to the color of the baseline
 ROW = 44  # height of a confirmed trial, in pixels
-SPREAD = 7.0  # within which lines through the same value are kept apart, in pixels
+SPREAD = 7.0  # height over which lines through the same value are spread, in pixels
 
 
 @dataclass(frozen=True)
 class Scale:
     """An axis for the values of a field, one per trial: names at equal distances, numbers to scale.
 
-    The scale is logarithmic if the numbers differ by a factor of at least LOG_FROM; with 0 among them, at equal
-    distances.
+    The scale is logarithmic if the numbers differ by a factor of at least LOG_FROM; if one of them is 0, they are
+    placed at equal distances.
     """
 
     name: str
@@ -42,14 +42,14 @@ class Scale:
         return values if any(isinstance(value, str) for value in values) else sorted(values)
 
     def position(self, value: Value) -> float:
-        """Where a value lies between the ends of the axis, from 0 to 1."""
+        """The position of a value on the axis, from 0 to 1."""
         marks = self.distinct
         if len(marks) == 1:
             return 0.5
         numbers = [float(mark) for mark in marks if not isinstance(mark, str)]
-        above = [number for number in numbers if number > 0]
-        wide = bool(above) and above[-1] >= LOG_FROM * above[0]
-        if isinstance(value, str) or len(numbers) < len(marks) or (wide and len(above) < len(marks)):
+        positive = [number for number in numbers if number > 0]
+        wide = bool(positive) and positive[-1] >= LOG_FROM * positive[0]
+        if isinstance(value, str) or len(numbers) < len(marks) or (wide and len(positive) < len(marks)):
             return marks.index(value) / (len(marks) - 1)
         low, high, x = (math.log10(v) if wide else v for v in (numbers[0], numbers[-1], float(value)))
         return (x - low) / (high - low)
@@ -62,7 +62,7 @@ class Scale:
 
 
 def tone(rank: int) -> str:
-    """The class of the trial with this rank in the search, from 0; the last color is shared."""
+    """The class of the trial with this rank in the search, from 0; all ranks past the last color share it."""
     return f"v{min(rank + 1, COLORS)}"
 
 
@@ -71,11 +71,11 @@ def _shown(value: Value) -> str:
 
 
 def confirmed(rows: Sequence[tuple[str, Confirmed]], title: str, decimals: int) -> Markup:
-    """For each confirmed trial, by its values: the search figure (hollow) and the fresh one with its interval."""
+    """For each confirmed trial: the figure from the search (hollow) and the one from fresh seeds, with its interval."""
     canvas = Canvas(360, ROW * len(rows) + 30, (20, 20, 2, 28), title)
     estimates = [estimate for _, entry in rows for estimate in (entry.search, entry.fresh)]
     values = [v for e in estimates for v in (e.mean, e.low, e.high) if v is not None]
-    _horizontal(canvas, ticks(min(values), max(values), 4))
+    _x_axis(canvas, ticks(min(values), max(values), 4))
     for i, (name, entry) in enumerate(rows):
         middle, color = canvas.top + ROW * i + 30, tone(i)
         canvas.add('<text class="ink" x="2" y="{}">{}</text>', middle - 14, name)
@@ -89,7 +89,7 @@ def confirmed(rows: Sequence[tuple[str, Confirmed]], title: str, decimals: int) 
     return canvas.svg()
 
 
-def _horizontal(canvas: Canvas, marks: Sequence[float]) -> None:
+def _x_axis(canvas: Canvas, marks: Sequence[float]) -> None:
     canvas.x0, canvas.x1 = marks[0], marks[-1]
     for mark in marks:
         x = canvas.x(mark)
@@ -97,7 +97,7 @@ def _horizontal(canvas: Canvas, marks: Sequence[float]) -> None:
         canvas.add('<text class="middle" x="{}" y="{}">{}</text>', x, canvas.bottom + 16, signed(mark))
 
 
-def _vertical(canvas: Canvas, marks: Sequence[float]) -> None:
+def _y_axis(canvas: Canvas, marks: Sequence[float]) -> None:
     canvas.y0, canvas.y1 = marks[0], marks[-1]
     for mark in marks:
         y = canvas.y(mark)
@@ -106,10 +106,10 @@ def _vertical(canvas: Canvas, marks: Sequence[float]) -> None:
 
 
 def expected_best(expected: Sequence[float], so_far: Sequence[float], title: str, label: str, decimals: int) -> Markup:
-    """The expected best of n trials against n, and the best so far in the order in which they were tried (steps)."""
+    """The expected best of n trials against n, and, as steps, the best so far in the order of the trials."""
     canvas = Canvas(360, 250, (56, 12, 26, 34), title)
     canvas.x0, canvas.x1 = 0.5, len(expected) + 0.5
-    _vertical(canvas, ticks(min([*expected, *so_far]), max([*expected, *so_far]), 4))
+    _y_axis(canvas, ticks(min([*expected, *so_far]), max([*expected, *so_far]), 4))
     for n in sorted({1, *(round(m) for m in ticks(1, len(expected), 5) if 1 <= m <= len(expected))}):
         canvas.add('<text class="middle" x="{}" y="{}">{}</text>', canvas.x(n), canvas.bottom + 16, n)
     canvas.add('<text class="end" x="{}" y="{}">trials</text>', canvas.right, canvas.bottom + 30)
@@ -126,9 +126,9 @@ def expected_best(expected: Sequence[float], so_far: Sequence[float], title: str
 
 
 def importance(shares: Sequence[tuple[str, float]], title: str) -> Markup:
-    """Bars of the share of the variance that each field explains."""
+    """One bar per field: the share of the variance that it explains."""
     canvas = Canvas(360, 34 * len(shares) + 26, (16 + 7 * max(len(name) for name, _ in shares), 44, 2, 24), title)
-    _horizontal(canvas, [0.0, 0.5, 1.0])
+    _x_axis(canvas, [0.0, 0.5, 1.0])
     for i, (name, share) in enumerate(shares):
         y = canvas.top + 34 * i + 7
         width = float(canvas.x(share)) - canvas.left
@@ -139,9 +139,9 @@ def importance(shares: Sequence[tuple[str, float]], title: str) -> Markup:
 
 
 def parallel(scales: Sequence[Scale], tones: Sequence[str], tips: Sequence[str], title: str, wide: bool) -> Markup:
-    """All trials as lines across one vertical axis for each field and one, the last, for their figures.
+    """All trials as lines across vertical axes: one for each field, and the last one for the figures of the trials.
 
-    tones: class of each trial, `rest` for those that are drawn first, in gray.
+    tones: the class of each trial; trials with class `rest` are drawn first, in gray.
     """
     width, height = (1000, 340) if wide else (360, 300)
     left = 14 + 6.5 * max(len(_shown(value)) for value in scales[0].marks())
@@ -151,7 +151,7 @@ def parallel(scales: Sequence[Scale], tones: Sequence[str], tips: Sequence[str],
         x, anchor = canvas.x(i), "start" if i == 0 else "end" if i == len(scales) - 1 else "middle"
         edge = {"start": 2, "end": width - 2, "middle": x}[anchor]
         line = '<line class="zero" x1="{}" x2="{}" y1="{}" y2="{}"/><text class="ink {}" x="{}" y="{}">{}</text>'
-        lift = 0 if wide or i % 2 == 0 else 14  # so that names of neighbors do not overlap
+        lift = 0 if wide or i % 2 == 0 else 14  # so that the names of neighboring axes do not overlap
         canvas.add(line, x, x, canvas.top, canvas.bottom, anchor, edge, 26 - lift, scale.name)
         for value in scale.marks(2 if i == len(scales) - 1 else 6):
             last = i == len(scales) - 1
@@ -182,7 +182,7 @@ def against(scale: Scale, estimates: Sequence[Estimate], label: str, title: str,
     reach = max(max(means) - min(means), 1e-6)  # an interval from few seeds may be very wide
     sides = [v for e in estimates for v in (e.low, e.high) if v is not None]
     shown = [v for v in sides if min(means) - reach <= v <= max(means) + reach]
-    _vertical(canvas, ticks(min([*means, *shown]), max([*means, *shown]), 4))
+    _y_axis(canvas, ticks(min([*means, *shown]), max([*means, *shown]), 4))
     for value in scale.marks():
         x = canvas.x(scale.position(value))
         canvas.add('<text class="middle" x="{}" y="{}">{}</text>', x, canvas.bottom + 16, _shown(value))

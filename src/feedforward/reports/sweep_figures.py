@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 
 from feedforward.analysis.intervals import estimate
 from feedforward.analysis.selection import Better
-from feedforward.reports.figure_style import BLACK, GRAY, PALETTE, WHITE, empty_figure, over, styled
+from feedforward.reports.figure_style import BLACK, GRAY, PALETTE, WHITE, empty_figure, seeds_text, styled
 
 SHADES = LinearSegmentedColormap.from_list("loss", ["#e8f1f8", "#7fb2d9", "#0065a8", "#002f50"])  # low to high
 Columns = Mapping[str, Sequence[int | float | str]]  # field → its value in each trial
@@ -20,9 +20,9 @@ def against_values(
 ) -> Figure:
     """A statistic against each field: every seed, means, and 95 % t intervals over seeds.
 
-    samples: for each trial the figures of its seeds. With one field of numbers the intervals are a band.
+    samples: for each trial, the values of its seeds. With a single numeric field, the intervals form a band.
     """
-    subtitle = over({len(values) for values in samples}, ", 95 % t interval; small dots: seeds")
+    subtitle = seeds_text({len(values) for values in samples}, ", 95 % t interval; small dots: seeds")
     figure = empty_figure((max(6.4, 0.6 + 3.7 * len(columns)), 4.2), title, subtitle)
     lowest, highest = min(map(min, samples)), max(map(max, samples))
     padding = 0.15 * (highest - lowest) or 0.1  # an interval from few seeds may be very wide
@@ -35,7 +35,7 @@ def against_values(
 
 
 def _losses(axes: Axes, trials: Sequence[tuple[float, Sequence[float]]], joined: bool) -> None:
-    """Losses of seeds by x, with means and intervals; joined: as a curve with a band."""
+    """Losses of seeds by x, with means and intervals; joined: draw them as a curve with a band."""
     for x, losses in trials:
         axes.plot([x] * len(losses), losses, ".", color=GRAY, markersize=4, alpha=0.7)
     means = [(x, entry) for x, losses in trials if (entry := estimate(losses))]
@@ -52,7 +52,9 @@ def heat_map(columns: Columns, means: Sequence[float], title: str, seeds: int, b
     """The mean of a statistic for each pair of values of two fields; the best is framed."""
     (across, x), (down, y) = columns.items()
     xs, ys = list(dict.fromkeys(x)), list(dict.fromkeys(y))
-    figure = empty_figure((1.6 + 0.85 * max(len(xs), 4), 1.7 + 0.5 * len(ys)), title, over({seeds}, "; framed: best"))
+    figure = empty_figure(
+        (1.6 + 0.85 * max(len(xs), 4), 1.7 + 0.5 * len(ys)), title, seeds_text({seeds}, "; framed: best")
+    )
     figure.subplots_adjust(left=0.2)
     axes = styled(figure.add_subplot(), across, down)
     axes.grid(visible=False)
@@ -92,10 +94,10 @@ def _positions(axes: Axes, values: Sequence[int | float | str], ticks: bool) -> 
         names = list(dict.fromkeys(values))
         axes.set_xticks(range(len(names)), [_short(name) for name in names])
         return [float(names.index(value)) for value in values], False
-    above = sorted({number for number in numbers if number > 0})
-    if above and min(numbers) >= 0 and above[-1] >= 20 * above[0]:
+    positive = sorted({number for number in numbers if number > 0})
+    if positive and min(numbers) >= 0 and positive[-1] >= 20 * positive[0]:
         axes.set_xscale(
-            "symlog" if min(numbers) == 0 else "log", **({"linthresh": above[0]} if min(numbers) == 0 else {})
+            "symlog" if min(numbers) == 0 else "log", **({"linthresh": positive[0]} if min(numbers) == 0 else {})
         )
     if ticks and len(set(numbers)) <= 8:
         axes.set_xticks(sorted(set(numbers)), [_short(number) for number in sorted(set(numbers))])

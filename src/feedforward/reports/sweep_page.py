@@ -33,9 +33,9 @@ class Content:
     """What the page shows.
 
     text: the sweep as text. trials: in the order in which they were tried.
-    confirmed: by the text of the trial, the best of the search first. winner: the text of the best over fresh seeds.
-    tested: label, figure with interval, and description of the test of the winner. expected, so_far: see `selection`.
-    drawn: how the trials were chosen; `adaptive`: later ones from the results of earlier ones.
+    confirmed: by the text of the trial, the best of the search first. winner: the text of the best on fresh seeds.
+    tested: label, figure with interval, and description of the winner's test. expected, so_far: see `selection`.
+    drawn: how the trials were chosen; `adaptive`: later ones based on the results of earlier ones.
     notes: warnings, one sentence each.
     """
 
@@ -70,7 +70,7 @@ class Content:
 
     @property
     def figures(self) -> list[Estimate]:
-        """The figure of each trial."""
+        """Mean and interval of the statistic for each trial."""
         return [trial.estimates[self.statistic] for trial in self.trials]
 
     @property
@@ -86,7 +86,7 @@ class Content:
 
 
 def render(content: Content) -> str:
-    """The page."""
+    """The page as HTML."""
     best = content.ranked()[0]
     return html_page.render(
         "sweep.html",
@@ -136,7 +136,7 @@ def _sentence(bias: Estimate) -> str:
         return "This time the search figure is not better than the fresh one"
     if bias.low is not None and bias.low > 0:
         return "The search flatters its best trial"
-    return "The search figure is better, by no more than fresh seeds vary"
+    return "The search figure is better, but by no more than fresh seeds vary"
 
 
 def _tones(content: Content) -> list[str]:
@@ -160,7 +160,7 @@ def _parallel(content: Content, wide: bool) -> Markup:
 
 
 def _parallels(content: Content) -> list[Markup]:
-    """All trials in a wide and a narrow chart; none if there is one trial or one field."""
+    """All trials in a wide and a narrow chart; empty if there is only one trial or one field."""
     several = len(content.trials) > 1 and len(content.varied) > 1
     return [_parallel(content, wide) for wide in (True, False)] if several else []
 

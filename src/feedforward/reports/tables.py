@@ -53,7 +53,7 @@ def rounded(value: float | None) -> float | None:
 
 
 def number(value: float, decimals: int) -> str:
-    """A number for people, with a real minus sign and none before zero.
+    """A number for people, with a true minus sign, but none before zero.
 
     >>> number(-0.25, 1), number(-0.001, 2)
     ('−0.2', '0.00')
@@ -63,7 +63,7 @@ def number(value: float, decimals: int) -> str:
 
 
 def span(low: float | None, high: float | None, decimals: int) -> str:
-    """`[0.2890, 0.2952]`; ∞ where a side is unbounded.
+    """An interval as text, `[0.2890, 0.2952]`; ∞ if a side is unbounded.
 
     >>> span(0.289, None, 4)
     '[0.2890, ∞]'
@@ -73,7 +73,7 @@ def span(low: float | None, high: float | None, decimals: int) -> str:
 
 
 def interval(estimate: Estimate, decimals: int, seeds: int | None = None) -> str:
-    """`0.2921 [0.2890, 0.2952]`; the mean alone for one seed; the number of seeds where it is not `seeds`."""
+    """`0.2921 [0.2890, 0.2952]`, or only the mean for one seed; adds the number of seeds if it differs from `seeds`."""
     text = number(estimate.mean, decimals)
     if estimate.low is not None and estimate.high is not None:
         text += f" {span(estimate.low, estimate.high, decimals)}"
@@ -81,7 +81,7 @@ def interval(estimate: Estimate, decimals: int, seeds: int | None = None) -> str
 
 
 def more_seeds(verdict: Verdict) -> str:
-    """What an undecided claim still needs, in words; empty for a decided one."""
+    """How many more seeds an undecided claim needs, in words; empty for a decided one."""
     if verdict.decided or not verdict.n:
         return ""
     if verdict.n == 1:
@@ -107,7 +107,7 @@ def sequence(limits: Interval | None, decimals: int) -> str:
 
 
 def wins(verdict: Verdict) -> str:
-    """How often a run of the left side has a better value than one of the right side; empty for a constant."""
+    """The probability that a run of the left side beats one of the right side, in words; empty for a constant."""
     if verdict.wins is None or verdict.claim.right is None:
         return ""
     better = STATISTICS[verdict.claim.statistic].better
@@ -120,7 +120,7 @@ def wins(verdict: Verdict) -> str:
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """CSV with numbers rounded to six digits and empty cells for None."""
+    """CSV with floats rounded to six significant digits, and empty cells for None."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(header)
@@ -145,7 +145,7 @@ def summary_csv(findings: Iterable[Findings]) -> str:
 
 
 def differences_csv(findings: Iterable[Findings]) -> str:
-    """One row per dataset, statistic and pair of variants, or of a variant and a baseline: left − right."""
+    """One row per dataset, statistic and pair of variants, or variant and baseline: left − right."""
     rows = [
         (
             *(one.name, d.statistic, d.left, d.right, e.n, e.mean, e.low, e.high, d.p, d.p_corrected),
@@ -193,12 +193,12 @@ def mean_curves_csv(findings: Iterable[Findings], of_score: bool) -> str:
 
 
 def verdicts_plain(findings: Iterable[Findings]) -> list[dict[str, Any]]:
-    """The verdicts as JSON values, floats with six digits."""
+    """The verdicts as JSON-serializable values, with floats rounded to six significant digits."""
     return [verdict_plain(verdict) for one in findings for verdict in one.verdicts]
 
 
 def verdict_plain(verdict: Verdict) -> dict[str, Any]:
-    """One verdict as JSON values, floats with six digits."""
+    """One verdict as JSON-serializable values, with floats rounded to six significant digits."""
     plain: dict[str, Any] = _plain(asdict(verdict) | {"claim": verdict.claim.model_dump(exclude_none=True)})
     return plain
 

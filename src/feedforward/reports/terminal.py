@@ -40,7 +40,7 @@ def show(findings: Sequence[Findings]) -> Group:
 
 
 def show_sweep(title: str, summary: Summary, statistic: str, lines: Sequence[str]) -> Group:
-    """The trials of a sweep as a table, and what it shows, one line each."""
+    """The trials of a sweep as a table, followed by `lines`, the conclusions."""
     folded = {textwrap.fill(name, 30, break_on_hyphens=False): estimates for name, estimates in summary.items()}
     table = _table(title, folded, tuple(dict.fromkeys((statistic, *SWEPT))))
     return Group(table, *(Text(f" {line}") for line in lines), Text(INTERVAL, style="dim"))
@@ -83,7 +83,7 @@ def _final_lines(findings: Findings) -> list[Text]:
 
 
 def _baseline_lines(findings: Findings) -> list[Text]:
-    """The baselines, and results that are better than all published ones."""
+    """The baselines, and warnings about results that are better than all published ones."""
     lines = []
     for name, estimates in (findings.simple.summary if findings.simple else {}).items():
         shown = [

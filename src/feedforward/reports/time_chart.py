@@ -23,7 +23,7 @@ class Point:
 
 
 def over_time(points: Sequence[Point], bound: float, title: str) -> Markup:
-    """At least one point, in the order of time, and the bound as a dashed line; values are not below 0."""
+    """Measurements (at least one, oldest first, none negative) as a line, and the bound as a dashed line."""
     canvas = Canvas(360, 170, (40, 12, 10, 24), title)
     marks = ticks(0.0, max(bound, *(point.value for point in points)), 4)
     canvas.y0, canvas.y1 = marks[0], marks[-1]

@@ -84,7 +84,7 @@ def test_sliders_move_through_trained_combinations_and_name_the_command_for_othe
         "feedforward sweep notes --confirm 0 size=base l2=0 dropout_rate=0.5"
     )
     assert page.url.endswith("#notes?notes.at=0.0.1")
-    page.get_by_role("button", name="Go to the nearest that was trained").click()
+    page.get_by_role("button", name="Go to the nearest trained combination").click()
     sync.expect(page.locator(".story .banner")).to_be_hidden()
     link = page.url
     page.goto("about:blank")

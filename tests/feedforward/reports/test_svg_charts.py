@@ -76,7 +76,7 @@ def test_names_at_the_ends_do_not_overlap() -> None:
 def test_two_charts_beside_each_other_share_their_scale() -> None:
     one, other = [Series("a", "dot", "lecture", band(mean)) for mean in ([0.6, 0.3], [2.0, 1.0, 3.0])]
     scales = [
-        re.findall(r'class="end"[^>]*>([^<]+)<', svg_charts.curves([a], "t", "y", beside=[b]))
+        re.findall(r'class="end"[^>]*>([^<]+)<', svg_charts.curves([a], "t", "y", same_scale=[b]))
         for a, b in ((one, other), (other, one))
     ]
     assert scales[0] == scales[1]

@@ -1,5 +1,5 @@
 "use strict";
-// Explorable charts over the JSON data of the element #chart-data. A page without this script shows the same charts as
+// Explorable charts for the JSON data in the element #chart-data. Without this script, a page shows the same charts as
 // static pictures. Names enter the page as text nodes and attributes, never as markup.
 
 
@@ -33,8 +33,8 @@ function choice(text, options, onchange) { // a labeled <select>; options: [valu
 
 // --- numbers -----------------------------------------------------------------------------------
 
-function number(value, decimals) { // as reports.tables.number
-  const tie = Number.isInteger(value * 2 ** (decimals + 1)) && Math.abs((value * 10 ** decimals) % 1) === 0.5; // half to even
+function number(value, decimals) { // same as reports.tables.number
+  const tie = Number.isInteger(value * 2 ** (decimals + 1)) && Math.abs((value * 10 ** decimals) % 1) === 0.5; // round half to even
   const text = (tie ? (2 * Math.round((value * 10 ** decimals) / 2)) / 10 ** decimals : value).toFixed(decimals);
   return Number(text) ? text.replace("-", "−") : text.replace("-", "");
 }
@@ -44,7 +44,7 @@ function interval({ mean, low, high }, decimals) {
   return number(mean, decimals) + limits;
 }
 
-function ticks(low, high, most) { // as reports.svg_charts.ticks: round numbers that enclose low and high
+function ticks(low, high, most) { // same as reports.svg_canvas.ticks: round numbers that enclose low and high
   const least = Math.max(high - low, 1e-9) / most, power = 10 ** Math.floor(Math.log10(least));
   const step = power * [1, 2, 2.5, 5, 10].find((digit) => power * digit >= least * (1 - 1e-9));
   const first = Math.floor(low / step + 1e-9), last = Math.max(Math.ceil(high / step - 1e-9), first + 1);
@@ -60,7 +60,7 @@ function logTicks(low, high) {
   return inside.length > 3 ? inside : ticks(low, high, 5).filter((mark) => mark >= low && mark <= high);
 }
 
-function digits(marks) { // decimals that tell the marks apart
+function digits(marks) { // the fewest decimals that show all marks exactly
   for (let k = 0; k < 12; k += 1) if (marks.every((mark) => Math.abs(Number(mark.toFixed(k)) - mark) < 1e-9)) return k;
   return 12;
 }
@@ -69,10 +69,10 @@ const extent = (values) => values.reduce(([low, high], v) => [Math.min(low, v), 
 
 // --- curves by epoch ---------------------------------------------------------------------------
 // view: { lines: [{ name, tone, mark, mean, low, high, runs }], levels: [{ name, value }], first, last, epoch, log,
-//   runs (whether to draw them), label, decimals, summary, beside (lines of another chart with the same scale) }
+//   runs (whether to draw them), label, decimals, summary, sameScale (lines of another chart, to share its scale) }
 
-function rangeOf(view) { // as analysis.curves.shown_range, for the epochs shown
-  const { levels, first, last, runs, log } = view, lines = [...view.lines, ...(view.beside || [])];
+function rangeOf(view) { // same as analysis.curves.shown_range, for the epochs shown
+  const { levels, first, last, runs, log } = view, lines = [...view.lines, ...(view.sameScale || [])];
   const cut = (values) => (values || []).slice(first - 1, last);
   const [low, high] = extent(lines.flatMap((line) => cut(line.mean)));
   const pad = 0.15 * (high - low);
@@ -87,7 +87,7 @@ function rangeOf(view) { // as analysis.curves.shown_range, for the epochs shown
   return [bottom > 0 ? bottom : least, top * 1.02];
 }
 
-function curveChart(host, { move, zoom }) { // draws into host; move(epoch) and zoom(first, last) when a user asks
+function curveChart(host, { move, zoom }) { // draws into host; calls move(epoch) and zoom(first, last) on user input
   const surface = make("div", { class: "surface", tabindex: 0, role: "slider", "aria-orientation": "horizontal" });
   host.append(surface);
   let view, scale, from = null;
@@ -95,12 +95,12 @@ function curveChart(host, { move, zoom }) { // draws into host; move(epoch) and 
   function show(next) {
     view = next;
     const { first, last, epoch, label, summary } = view;
-    const spoken = { "aria-label": `${label} by epoch`, "aria-valuemin": first, "aria-valuemax": last, "aria-valuenow": epoch };
-    fill(surface, { ...spoken, "aria-valuetext": summary }, []);
+    const aria = { "aria-label": `${label} by epoch`, "aria-valuemin": first, "aria-valuemax": last, "aria-valuenow": epoch };
+    fill(surface, { ...aria, "aria-valuetext": summary }, []);
     const width = Math.max(host.clientWidth, 280), height = width < 560 ? 270 : 400;
     const names = Math.max(0, ...view.lines.map((line) => line.name.length));
     scale = plotArea(width, height, 12 + Math.min(7 * names, width / 3), view);
-    const inside = shape("svg", { x: scale.left, y: scale.top - 6, // cuts off what is left and right of the epochs shown
+    const inside = shape("svg", { x: scale.left, y: scale.top - 6, // clips the curves to the epochs shown
       width: scale.right - scale.left, height: scale.bottom - scale.top + 12 });
     const plot = shape("g", { transform: `translate(${-scale.left} ${6 - scale.top})` }, ...marksOf(view, scale));
     inside.append(plot);
@@ -139,8 +139,8 @@ function curveChart(host, { move, zoom }) { // draws into host; move(epoch) and 
       PageDown: epoch - 5, PageUp: epoch + 5 }[event.key];
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (to !== undefined) move(Math.min(Math.max(to, first), last));
-    else if (event.key === "+" || event.key === "=") closer(view, zoom, 0.5);
-    else if (event.key === "-") closer(view, zoom, 2);
+    else if (event.key === "+" || event.key === "=") zoomBy(view, zoom, 0.5);
+    else if (event.key === "-") zoomBy(view, zoom, 2);
     else if (event.key === "0" || event.key === "Escape") zoom(1, Infinity);
     else return;
     event.preventDefault();
@@ -154,22 +154,22 @@ function curveChart(host, { move, zoom }) { // draws into host; move(epoch) and 
   return { show, surface };
 }
 
-function closer({ first, last, epoch }, zoom, factor) { // show `factor` times as many epochs, around the chosen one
+function zoomBy({ first, last, epoch }, zoom, factor) { // show `factor` times as many epochs, around the chosen one
   const half = Math.max(1, Math.round(((last - first) * factor) / 2));
   zoom(epoch - half, epoch + half);
 }
 
-function plotArea(width, height, right, view) { // the rectangle of the curves, and the scales of both axes
+function plotArea(width, height, right, view) { // the rectangle for the curves, and the scales of both axes
   const area = { width, left: 44, right: width - right, top: 26, bottom: height - 34 };
   let [low, high] = rangeOf(view);
   area.marks = view.log ? logTicks(low, high) : ticks(low, high, 5);
   if (!view.log) [low, high] = [area.marks[0], area.marks.at(-1)];
-  const along = view.log ? Math.log : (v) => v, clip = (v) => Math.min(Math.max(v, low), high);
+  const transformed = view.log ? Math.log : (v) => v, clip = (v) => Math.min(Math.max(v, low), high);
   const [x0, x1] = [view.first - 0.4, view.last + 0.4];
   area.shows = (v) => v >= low && v <= high;
   area.x = (epoch) => area.left + ((area.right - area.left) * (epoch - x0)) / (x1 - x0);
   area.epoch = (x) => x0 + ((x - area.left) * (x1 - x0)) / (area.right - area.left);
-  area.y = (v) => area.bottom - ((area.bottom - area.top) * (along(clip(v)) - along(low))) / (along(high) - along(low));
+  area.y = (v) => area.bottom - ((area.bottom - area.top) * (transformed(clip(v)) - transformed(low))) / (transformed(high) - transformed(low));
   return area;
 }
 
@@ -273,19 +273,20 @@ function rowChart(host, { rows, label, decimals, zero, runs }) {
       shape("circle", { class: `${row.decided === false ? "hollow" : "dot"} ${row.tone}`, cx: x(row.mean), cy: y, r: 5 }),
     ];
   });
-  const spoken = `${label}: ${rows.map((row) => `${row.name} ${interval(row, decimals)}`).join("; ") || "nothing shown"}`;
-  host.replaceChildren(shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": spoken }, ...axis, ...drawn));
+  const aria = `${label}: ${rows.map((row) => `${row.name} ${interval(row, decimals)}`).join("; ") || "nothing shown"}`;
+  host.replaceChildren(shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": aria }, ...axis, ...drawn));
 }
 
 // --- the state in the address ------------------------------------------------------------------
-// #SECTION?KEY=VALUE&…: parts register here. write(): [key, value] pairs that differ from the default; read(get): apply.
+// #SECTION?KEY=VALUE&…. Parts register here; write() returns [key, value] pairs that differ from the defaults, and
+// read(get) applies the values.
 
 const parts = [];
 
 function remember(section) { // put the state of all parts into the address; returns it
   const values = new URLSearchParams(parts.flatMap((part) => part.write()));
   const fragment = `#${section}${values.size ? `?${values}` : ""}`;
-  try { history.replaceState(null, "", fragment); } catch { /* a page inside a page without an address of its own */ }
+  try { history.replaceState(null, "", fragment); } catch { /* an embedded page may have no address of its own */ }
   for (const link of document.querySelectorAll("a.permalink")) link.href = fragment.replace(/^#[^?]*/, `#${link.dataset.section}`);
   return fragment;
 }
@@ -303,31 +304,31 @@ function restore() {
 
 function sortable(table) { // a button in each heading; key: table.dataset.sort
   const headings = [...table.tHead.rows[0].cells], body = table.tBodies[0], original = [...body.rows];
-  let column = -1, way = 1;
+  let column = -1, direction = 1;
   const value = (row) => {
     const text = row.cells[column].textContent.trim().replace("−", "-"), match = /^-?[\d.,]+(e-?\d+)?/.exec(text);
     return match ? Number(match[0].replaceAll(",", "")) : text;
   };
   const order = (a, b) => {
     const [one, other] = [value(a), value(b)];
-    if (typeof one !== typeof other) return typeof one === "number" ? -1 : 1; // what has no value comes last
-    return way * (typeof one === "number" ? one - other : one.localeCompare(other, "en"));
+    if (typeof one !== typeof other) return typeof one === "number" ? -1 : 1; // cells without a number come last
+    return direction * (typeof one === "number" ? one - other : one.localeCompare(other, "en"));
   };
-  function sort(next, nextWay) {
-    [column, way] = [next, nextWay];
+  function sort(next, nextDirection) {
+    [column, direction] = [next, nextDirection];
     body.append(...(column < 0 ? original : [...original].sort(order)));
-    headings.forEach((cell, k) => cell.setAttribute("aria-sort", k !== column ? "none" : way > 0 ? "ascending" : "descending"));
+    headings.forEach((cell, k) => cell.setAttribute("aria-sort", k !== column ? "none" : direction > 0 ? "ascending" : "descending"));
   }
   headings.forEach((cell, k) => {
     const text = [...cell.childNodes];
     cell.replaceChildren(button("", () => {
-      sort(...(column !== k ? [k, 1] : way > 0 ? [k, -1] : [-1, 1]));
+      sort(...(column !== k ? [k, 1] : direction > 0 ? [k, -1] : [-1, 1]));
       remember(table.closest("section").id);
     }, { class: "sort" }));
     cell.firstChild.append(...text);
   });
   parts.push({
-    write: () => (column < 0 ? [] : [[table.dataset.sort, `${column}${way > 0 ? "up" : "down"}`]]),
+    write: () => (column < 0 ? [] : [[table.dataset.sort, `${column}${direction > 0 ? "up" : "down"}`]]),
     read: (get) => {
       const match = /^(\d+)(up|down)$/.exec(get(table.dataset.sort) || "");
       sort(...(match && match[1] < headings.length ? [Number(match[1]), match[2] === "up" ? 1 : -1] : [-1, 1]));
@@ -337,7 +338,7 @@ function sortable(table) { // a button in each heading; key: table.dataset.sort
 
 // --- exploring a dataset -----------------------------------------------------------------------
 
-function explore(figure, data) { // curves that can be chosen, and below `[data-statistics]` statistics
+function explore(figure, data) { // selectable curves, and statistics in the element `[data-statistics]`
   const initial = { off: new Set(), curve: data.curves[0].key, runs: false, log: false, first: 1, last: Infinity, epoch: Infinity,
     statistic: data.statistics[0]?.key, difference: data.differences.length > 0 };
   let state = { ...initial };
@@ -383,14 +384,14 @@ function explore(figure, data) { // curves that can be chosen, and below `[data-
   }, { class: `toggle ${variant.tone}` }));
   const [pick, curve] = choice("Curve", data.curves.map((each) => [each.key, each.label]),
     (value) => change({ curve: value }, (view) => view.label));
-  const held = data.variants.flatMap((variant) => Object.values(variant.curves).map((each) => [each.runs.length, variant.seeds.length]));
-  const cut = held.find(([some, all]) => some < all); // a large page holds the curves of the first seeds alone
-  const runs = button(cut ? `First ${cut[0]} seeds` : "Single seeds",
+  const counts = data.variants.flatMap((variant) => Object.values(variant.curves).map((each) => [each.runs.length, variant.seeds.length]));
+  const shortened = counts.find(([included, all]) => included < all); // a large page has only the first seeds' curves
+  const runs = button(shortened ? `First ${shortened[0]} seeds` : "Single seeds",
     () => change({ runs: !state.runs }, () => `Single seeds ${state.runs ? "shown" : "hidden"}`));
   const log = button("Log scale", () => change({ log: !state.log }, () => `${state.log ? "Logarithmic" : "Linear"} scale`));
   const zoomed = [["Zoom in", 0.5, "+"], ["Zoom out", 2, "−"]].map(([name, factor, text]) =>
-    button(text, () => closer(viewOf(), zoom, factor), { "aria-label": name, title: name }));
-  const whole = button("All epochs", () => zoom(1, Infinity));
+    button(text, () => zoomBy(viewOf(), zoom, factor), { "aria-label": name, title: name }));
+  const allEpochs = button("All epochs", () => zoom(1, Infinity));
   const link = make("a", { class: "permalink small", href: `#${data.name}`, "data-section": data.name }, "Link to this view");
   const statistics = explorable(data, change);
 
@@ -411,10 +412,10 @@ function explore(figure, data) { // curves that can be chosen, and below `[data-
         .filter(([, , changed]) => changed).map(([name, value]) => [key(name), value]);
     },
     read: (get) => {
-      const one = (name, entries) => (entries.some((each) => each.key === get(key(name))) ? get(key(name)) : initial[name]);
+      const valid = (name, entries) => (entries.some((each) => each.key === get(key(name))) ? get(key(name)) : initial[name]);
       const span = /^(\d{1,6})-(\d{1,6})$/.exec(get(key("epochs")) || "");
       const off = new Set((get(key("off")) || "").split(",").filter((name) => data.variants.some((variant) => variant.name === name)));
-      state = { ...initial, off, curve: one("curve", data.curves), statistic: one("statistic", data.statistics),
+      state = { ...initial, off, curve: valid("curve", data.curves), statistic: valid("statistic", data.statistics),
         runs: get(key("seeds")) === "1", log: get(key("log")) === "1",
         difference: get(key("values")) ? !initial.difference : initial.difference,
         ...(span ? { first: Number(span[1]), last: Number(span[2]) } : {}) };
@@ -425,7 +426,7 @@ function explore(figure, data) { // curves that can be chosen, and below `[data-
   });
   for (const picture of figure.querySelectorAll(".desk, .phone")) picture.hidden = true;
   figure.append(make("div", { class: "controls" }, make("div", { role: "group", "aria-label": "Variants" }, ...toggles),
-    make("div", { role: "group", "aria-label": "View" }, pick, runs, log, ...zoomed, whole)), chart, list,
+    make("div", { role: "group", "aria-label": "View" }, pick, runs, log, ...zoomed, allEpochs)), chart, list,
   make("p", { class: "hint small soft" }, "Move or tap to read values, drag to zoom; keys: arrows, +, −, 0. ", link), status);
   draw();
   show();
@@ -461,7 +462,7 @@ function explorable(data, change) { // a chart of one statistic by variant: valu
   return { draw };
 }
 
-addEventListener("DOMContentLoaded", () => { // after the scripts that follow
+addEventListener("DOMContentLoaded", () => { // runs after the scripts that follow
   for (const figure of document.querySelectorAll("[data-curves]")) {
     explore(figure, DATA.datasets.find((data) => data.name === figure.dataset.curves));
   }

@@ -1,9 +1,9 @@
-// The lecture's page: sliders move through the combinations that were trained; one run is drawn beside all of them.
+// The lecture's page: sliders move through the combinations that were trained; a single run is drawn next to the mean.
 
 const COMPARED = [["best_val_cross_entropy", "lower", "higher"], ["best_epoch", "earlier", "later"],
   ["last_val_cross_entropy", "lower", "higher"], ["rise", "smaller", "larger"]];
 
-function tell(place, data) {
+function showStory(place, data) {
   const initial = { at: data.base, seed: 0, draw: "loss", epoch: Infinity, first: 1, last: Infinity };
   let state = { ...initial };
   const key = (name) => `${data.name}.${name}`;
@@ -11,7 +11,7 @@ function tell(place, data) {
   const current = () => named.get(state.at.join(".")), base = named.get(data.base.join("."));
   const score = data.curves.map((each) => each.key).find((each) => !each.endsWith("cross_entropy"));
   const draws = [["loss", "training and validation loss"], ["score", `training and validation ${label(score)}`],
-    ["beside", `validation loss, beside ${base.shown}`]];
+    ["beside", `validation loss, compared with ${base.shown}`]];
   function label(curve) { return data.curves.find((each) => each.key === curve).label.replace(/^(validation|training) /, ""); }
 
   // sliders
@@ -68,7 +68,7 @@ function tell(place, data) {
     const view = { levels: [], first, last, epoch: Math.min(Math.max(state.epoch, first), last), log: false, runs: false, decimals: 4,
       label: state.draw === "score" ? label(score) : state.draw === "loss" ? "loss" : "validation loss" };
     both.forEach(({ list, chart }, k) => {
-      const side = { ...view, lines: sides[k], beside: sides[1 - k] };
+      const side = { ...view, lines: sides[k], sameScale: sides[1 - k] };
       side.summary = readout(list, side);
       chart.show(side);
     });
@@ -76,15 +76,15 @@ function tell(place, data) {
 
   function values(setting, statistic) { return new Map(setting.statistics[statistic]?.values || []); }
 
-  function comparison(setting, statistic) { // of single runs and of all shared seeds: differences from the base
-    const [own, other] = [values(setting, statistic), values(base, statistic)];
-    const differences = [...own].filter(([seed]) => other.has(seed)).map(([seed, value]) => [seed, value - other.get(seed)]);
+  function comparison(setting, statistic) { // differences from the base: those of all shared seeds, and their mean
+    const [chosen, reference] = [values(setting, statistic), values(base, statistic)];
+    const differences = [...chosen].filter(([seed]) => reference.has(seed)).map(([seed, value]) => [seed, value - reference.get(seed)]);
     const n = differences.length, mean = differences.reduce((sum, [, d]) => sum + d, 0) / n;
     const sd = Math.sqrt(differences.reduce((sum, [, d]) => sum + (d - mean) ** 2, 0) / (n - 1));
     const half = n > 1 ? (data.t[n - 2] * sd) / Math.sqrt(n) : null;
     const wrong = differences.filter(([, d]) => Math.sign(d) !== Math.sign(mean)).map(([seed]) => seed);
-    return { own, other, n, mean, low: half === null ? null : mean - half, high: half === null ? null : mean + half, wrong,
-      one: differences.find(([seed]) => seed === state.seed)?.[1] };
+    return { chosen, reference, n, mean, low: half === null ? null : mean - half, high: half === null ? null : mean + half, wrong,
+      difference: differences.find(([seed]) => seed === state.seed)?.[1] };
   }
 
   function claim() { // what the chosen run alone would have claimed
@@ -97,18 +97,18 @@ function tell(place, data) {
     let wrong = 0;
     const items = COMPARED.flatMap(([statistic, less, more]) => {
       const known = data.statistics.find((each) => each.key === statistic), all = known && comparison(setting, statistic);
-      if (!all || !all.n || all.one === undefined) return [];
-      const word = (d) => (d < 0 ? less : d > 0 ? more : "equal"), is = all.wrong.includes(state.seed), { decimals } = known;
-      const [own, other] = [all.own, all.other].map((each) => number(each.get(state.seed), decimals));
-      wrong += is;
-      return [make("li", {}, make("div", {}, make("span", { class: `tag ${is ? "bad" : "good"}` }, is ? "✗ contradicts" : "✓ agrees")),
-        make("div", {}, make("p", {}, make("strong", {}, `${known.label}: ${word(all.one)}`), ` (${own}; ${base.shown} ${other})`),
+      if (!all || !all.n || all.difference === undefined) return [];
+      const word = (d) => (d < 0 ? less : d > 0 ? more : "equal"), contradicts = all.wrong.includes(state.seed), { decimals } = known;
+      const [chosen, reference] = [all.chosen, all.reference].map((each) => number(each.get(state.seed), decimals));
+      wrong += contradicts;
+      return [make("li", {}, make("div", {}, make("span", { class: `tag ${contradicts ? "bad" : "good"}` }, contradicts ? "✗ contradicts" : "✓ agrees")),
+        make("div", {}, make("p", {}, make("strong", {}, `${known.label}: ${word(all.difference)}`), ` (${chosen}; ${base.shown} ${reference})`),
           make("p", { class: "small soft" }, `Mean difference over ${all.n} seeds: ${interval(all, decimals)}, ${word(all.mean)}. `,
             `${all.wrong.length} of ${all.n} single runs contradict it.`)))];
     });
     claims.replaceChildren(make("h4", {}, `What seed ${state.seed} alone would have claimed about ${setting.shown}`),
       make("ul", { class: "claims" }, ...items), make("p", { class: "small soft" }, "Differences are paired by seed; in brackets: ",
-        "95 % t intervals. A run contradicts the mean if its difference has another sign."));
+        "95 % t intervals. A run contradicts the mean if its difference has the opposite sign."));
     return ` Seed ${state.seed} alone contradicts the mean in ${wrong} of ${items.length} statistics.`;
   }
 
@@ -127,9 +127,9 @@ function tell(place, data) {
     mark(setting ? state.seed : null);
     if (!setting) {
       const command = [data.command, ...data.axes.map((axis, k) => `${axis.field}=${axis.values[state.at[k]]}`)].join(" ");
-      missing.replaceChildren(make("p", {}, `The store has no runs with ${shown}. This makes them:`),
+      missing.replaceChildren(make("p", {}, `The store has no runs with ${shown}. This command trains them:`),
         make("pre", { tabindex: 0 }, make("code", {}, command)),
-        button("Go to the nearest that was trained", () => change({ at: nearest() })));
+        button("Go to the nearest trained combination", () => change({ at: nearest() })));
       status.textContent = `Not trained: ${shown}.`;
       return;
     }
@@ -141,8 +141,8 @@ function tell(place, data) {
     status.textContent = `${name}: ${n} seed${n > 1 ? "s" : ""}.${claim()}`;
   }
 
-  const nearest = () => [...data.settings].sort((a, b) => far(a.at) - far(b.at))[0].at;
-  const far = (at) => at.reduce((sum, each, k) => sum + Math.abs(each - state.at[k]), 0);
+  const nearest = () => [...data.settings].sort((a, b) => distance(a.at) - distance(b.at))[0].at;
+  const distance = (at) => at.reduce((sum, each, k) => sum + Math.abs(each - state.at[k]), 0);
 
   function mark(seed) { // the chosen seed among the claims of the slides
     for (const dot of document.querySelectorAll(`[data-claims="${CSS.escape(data.name)}"] [data-seed]`)) {
@@ -172,4 +172,4 @@ function tell(place, data) {
   show();
 }
 
-for (const place of document.querySelectorAll("[data-story]")) tell(place, DATA.stories.find((data) => data.name === place.dataset.story));
+for (const place of document.querySelectorAll("[data-story]")) showStory(place, DATA.stories.find((data) => data.name === place.dataset.story));
