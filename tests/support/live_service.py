@@ -12,8 +12,8 @@ from registered import NAME
 from feedforward.config.schema import Params, Serving
 from feedforward.serving import server
 from feedforward.serving.app import create
-from feedforward.serving.http_requests import Limits
-from feedforward.serving.http_server import Server
+from feedforward.serving.http.requests import Limits
+from feedforward.serving.http.server import Server
 
 GLAD = " ".join(f"word{k}" for k in range(1, 21))  # what the registered champion of `notes` calls glad
 PATIENCE = 60  # s; a busy machine is slow, and how fast a service is, benchmarks say

@@ -13,8 +13,8 @@ from feedforward.serving.metrics import ServiceMetrics
 from feedforward.serving.model_cache import ModelCache
 from feedforward.serving.prediction import Champion
 from feedforward.serving.schemas import Question
-from feedforward.serving.shadow import Shadow
-from feedforward.serving.shadow_frames import Frame
+from feedforward.serving.shadow.frames import Frame
+from feedforward.serving.shadow.queue import Shadow
 from feedforward.tracking.model_version import CHALLENGER
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from feedforward.serving.feedback_page import FeedbackPage
 from feedforward.serving.metrics import ServiceMetrics
 from feedforward.serving.model_cache import ModelCache
 from feedforward.serving.prediction import Champion
-from feedforward.serving.request_drift import RequestDrift
+from feedforward.serving.request_drift.recorder import RequestDrift
 from feedforward.serving.schemas import JSON, Correction, Question
 
 # A request below all three is answered on the event loop, within some milliseconds; others in a thread.

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from feedforward.config.schema import Params
 from feedforward.core.errors import FeedforwardError, ParamsError
 from feedforward.serving.app import Service, create
-from feedforward.serving.http_requests import Limits
-from feedforward.serving.http_server import Server
+from feedforward.serving.http.requests import Limits
+from feedforward.serving.http.server import Server
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 GRACE = 10.0  # s for requests in progress

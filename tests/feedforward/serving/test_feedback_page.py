@@ -19,8 +19,8 @@ from small_data import PIXELS
 from feedforward.config.schema import Params
 from feedforward.core import append_only_log, paths
 from feedforward.data import feedback_decisions
-from feedforward.serving import http_server
-from feedforward.serving.http_requests import Request
+from feedforward.serving.http import server
+from feedforward.serving.http.requests import Request
 
 if TYPE_CHECKING:
     from feedforward.tracking import Store
@@ -108,7 +108,7 @@ def test_pages_of_other_sites_and_other_machines_are_refused(page: Running) -> N
     def status(path: str, host: str, client: tuple[str, int] | None) -> int:
         headers = [(b"host", host.encode()), (b"content-type", b"application/json")]
         request = Request("POST" if path.endswith(NAME) else "GET", path.encode(), "1.1", headers, True, b"{}")
-        return asyncio.run(http_server.respond(page.service.application, request, client))[0]
+        return asyncio.run(server.respond(page.service.application, request, client))[0]
 
     object.__setattr__(page.service.application, "hosts", frozenset({"127.0.0.1", "::1", "reviews.example"}))
     local = ("127.0.0.1", 5000)

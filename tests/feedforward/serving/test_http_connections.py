@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from feedforward.serving import server
-from feedforward.serving.http_requests import Limits
-from feedforward.serving.http_server import Message, Receive, Scope, Send, Server
+from feedforward.serving.http.requests import Limits
+from feedforward.serving.http.server import Message, Receive, Scope, Send, Server
 
 LARGE = b"x" * 20_000_000  # more than the kernel's buffers of a connection hold
 PIPELINED = 2000

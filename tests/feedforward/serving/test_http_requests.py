@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feedforward.serving.http_requests import BodyMemory, Limits, Request, RequestReader
+from feedforward.serving.http.requests import BodyMemory, Limits, Request, RequestReader
 from feedforward.serving.problems import Refusal
 
 LIMITS = Limits(body_bytes=200_000, bodies_bytes=150_000)

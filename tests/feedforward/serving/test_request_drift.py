@@ -16,8 +16,7 @@ from feedforward.data import request_windows
 from feedforward.data.readers import tokenizer
 from feedforward.data.splits import Split
 from feedforward.retraining import policy
-from feedforward.serving import request_reservoir
-from feedforward.serving.request_reservoir import RequestReservoir
+from feedforward.serving.request_drift.reservoir import RequestReservoir
 from feedforward.tracking.registry import Registry
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def test_a_window_holds_rows_of_one_version_and_is_bounded(monkeypatch: pytest.M
     assert window is not None
     assert (window.version, window.digest, window.asked) == (2, "e", 20)
     assert np.array_equal(dense(window.features), dense(rows.rows(0, 20)))
-    monkeypatch.setattr(request_reservoir, "MAX_BYTES", 100)
+    monkeypatch.setattr("feedforward.serving.request_drift.reservoir.MAX_BYTES", 100)
     reservoir.offer(VERSION, multihot(20, 2))
     assert sum(row.nbytes for row in reservoir._rows) <= 100
 

@@ -97,8 +97,8 @@ def test_without_a_challenger_nothing_happens_and_health_says_so(small: Params, 
 def test_a_busy_shadow_drops_requests_and_counts_them_and_a_killed_one_is_reported(
     small: Params, small_store: "Store", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("feedforward.serving.shadow.QUEUE_BYTES", 200)  # of the queue, not of the socket
-    monkeypatch.setattr("feedforward.serving.shadow.RESTART", 0.2)
+    monkeypatch.setattr("feedforward.serving.shadow.queue.QUEUE_BYTES", 200)  # of the queue, not of the socket
+    monkeypatch.setattr("feedforward.serving.shadow.queue.RESTART", 0.2)
     registered.champion(small_store, small)
     challenger(small_store, small, 2.0)
     with serving(small, SHADOWED) as service:

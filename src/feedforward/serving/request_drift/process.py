@@ -1,4 +1,4 @@
-"""Compare the window of a dataset's requests with its training data: `… request_drift_process DATASET < params.json`.
+"""Compare the window of a dataset's requests with its training data: `… process DATASET < params.json`.
 
 Features are compared with those of the training split. Outputs are those of the champion's holdout model, which has
 seen neither the validation samples nor the requests; the champion itself was trained on the validation samples, too.

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from feedforward.config.schema import Params
-from feedforward.serving.shadow_frames import Frame
+from feedforward.serving.shadow.frames import Frame
 
 TICK = 0.05  # s between two transfers to the process
 QUEUE = 256  # requests per tick, at most
@@ -98,7 +98,7 @@ class Shadow:
         with theirs:
             ours.setblocking(False)
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, QUEUE_BYTES)
-            command = [sys.executable, "-m", "feedforward.serving.shadow_process"]
+            command = [sys.executable, "-m", "feedforward.serving.shadow.process"]
             # In a process group of its own: Ctrl-C must not end it before its figures are written. Not in a session of
             # its own: Linux (autogroup) would give that the same share as the service, whatever its priority.
             self._process = subprocess.Popen(command, stdin=theirs.fileno(), process_group=0)

@@ -14,7 +14,7 @@ from feedforward.data.splits import Features
 from feedforward.promotion import shadow_evidence
 from feedforward.serving.metrics import ServiceMetrics
 from feedforward.serving.prediction import Champion
-from feedforward.serving.request_reservoir import RequestReservoir
+from feedforward.serving.request_drift.reservoir import RequestReservoir
 
 TICK = 1.0  # s between two looks at the reservoirs
 TIMEOUT = 600.0  # s for a comparison
@@ -70,7 +70,7 @@ class RequestDrift:
         self._read(name)
 
     def _in_process(self, name: str) -> None:
-        command = [sys.executable, "-m", "feedforward.serving.request_drift_process", name]
+        command = [sys.executable, "-m", "feedforward.serving.request_drift.process", name]
         pipe = subprocess.PIPE
         with subprocess.Popen(command, stdin=pipe, stderr=pipe, process_group=0) as process:
             self._process = process

@@ -1,4 +1,4 @@
-"""The process in which challengers answer requests a second time: `python -m feedforward.serving.shadow_process`.
+"""The process in which challengers answer requests a second time: `python -m feedforward.serving.shadow.process`.
 
 Standard input is a socket to the service: params.yaml as one JSON line, then frames; reports go back over it, one JSON
 line each. The process has the lowest priority, so it runs only where a core is idle, and it ends with the socket.
@@ -18,9 +18,10 @@ from feedforward.config.schema import Params
 from feedforward.core.errors import DataError, FeedforwardError, NothingToServe
 from feedforward.promotion import shadow_evidence
 from feedforward.promotion.shadow_evidence import Evidence, Pair
-from feedforward.serving import agreement, prediction, schemas, shadow_frames
+from feedforward.serving import prediction, schemas
 from feedforward.serving.prediction import Champion
-from feedforward.serving.shadow_frames import Frame
+from feedforward.serving.shadow import agreement, frames
+from feedforward.serving.shadow.frames import Frame
 from feedforward.tracking import model_version, model_versions
 
 REPORT = 1.0  # s between two reports
@@ -125,7 +126,7 @@ def main() -> None:
         reporting = threading.Thread(target=_report, args=(comparer, connection, ended), daemon=True)
         reporting.start()
         try:
-            while (frame := shadow_frames.read(stream)) is not None:
+            while (frame := frames.read(stream)) is not None:
                 with contextlib.suppress(FeedforwardError):  # the challenger's encoder refuses the sample
                     comparer.compare(frame)
         finally:

@@ -1,7 +1,7 @@
 """HTTP/1.1 server for an ASGI application on one event loop, in which no client can keep others waiting.
 
 A request reaches the application once it has been read completely. All that a client can occupy has a limit and a
-deadline (`http_requests.Limits`). When all connections are in use, the one that has waited longest for its client is
+deadline (`requests.Limits`). When all connections are in use, the one that has waited longest for its client is
 closed.
 """
 
@@ -16,7 +16,7 @@ from http import HTTPStatus
 from typing import Any, cast
 from urllib.parse import unquote
 
-from feedforward.serving.http_requests import BodyMemory, Headers, Limits, Request, RequestReader
+from feedforward.serving.http.requests import BodyMemory, Headers, Limits, Request, RequestReader
 from feedforward.serving.problems import FAILED, JSON, SECURITY_HEADERS, Refusal, problem
 
 Message = MutableMapping[str, Any]
