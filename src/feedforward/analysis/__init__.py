@@ -1,4 +1,4 @@
-"""Turns the results of runs into conclusions: summary statistics, intervals, paired differences, verdicts on claims.
+"""From the results of runs to conclusions: summary statistics, intervals, paired differences, verdicts on claims.
 
     run_result → statistics → comparisons → findings
                  intervals, sequential → claims

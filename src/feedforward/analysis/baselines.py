@@ -1,4 +1,4 @@
-"""Baselines beside the variants: means and intervals, and the final model's variant compared with each of them."""
+"""Means and intervals of the baselines, and comparisons of the final model's variant with each baseline."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -17,28 +17,28 @@ COMPARED = ("best_val_cross_entropy", "best_val_accuracy", "best_val_mae")
 
 @dataclass(frozen=True)
 class Baselines:
-    """The baselines of a dataset, the weakest first.
+    """The baselines of a dataset, weakest first.
 
-    summary: baseline → statistic → mean with intervals over seeds; test figures have the interval of their standard
-    error over the test samples. differences: variant of the final model − baseline, paired by seed.
+    summary: baseline → statistic → mean with its interval over seeds or, for a single test figure, over test samples.
+    differences: variant of the final model − baseline, paired by seed.
     """
 
     summary: Summary
     differences: list[Difference]
 
     def difference(self, baseline: str, statistic: str) -> Difference | None:
-        """The difference from that baseline; None if the baseline or the variant lacks the statistic."""
-        found = (d for d in self.differences if d.right == baseline and d.statistic == statistic)
-        return next(found, None)
+        """The difference from this baseline; None if the baseline or the variant lacks the statistic."""
+        matches = (d for d in self.differences if d.right == baseline and d.statistic == statistic)
+        return next(matches, None)
 
 
 def find(results: Iterable[RunResult], dataset: str, variant: str, runs: Sequence[RunResult]) -> Baselines:
-    """The baselines of a dataset, compared with `variant`, whose runs are among `runs`."""
+    """The baselines of a dataset, each compared with `variant`, whose runs are in `runs`."""
     baselines = [run for run in results if run.dataset == dataset]
     names = sorted({run.variant for run in baselines}, key=lambda name: (_skill(baselines, name), name))
     summary = {
         name: {
-            statistic: _tested(entry, statistics.sampling_error(baselines, name, statistic))
+            statistic: _with_test_interval(entry, statistics.sampling_error(baselines, name, statistic))
             for statistic, entry in estimates.items()
         }
         for name, estimates in statistics.summarize(baselines, names).items()
@@ -52,13 +52,13 @@ def find(results: Iterable[RunResult], dataset: str, variant: str, runs: Sequenc
 
 
 def _skill(results: Sequence[RunResult], name: str) -> float:
-    """Mean validation accuracy over the seeds; for values, minus the mean absolute error."""
-    figures = [run.metrics for run in results if run.variant == name and run.role == "replica"]
-    return sum(one.get("best_val_accuracy", -one.get("best_val_mae", 0.0)) for one in figures) / max(1, len(figures))
+    """Mean validation accuracy over the seeds; for regressions, the negative mean absolute error."""
+    runs = [run.metrics for run in results if run.variant == name and run.role == "replica"]
+    return sum(run.get("best_val_accuracy", -run.get("best_val_mae", 0.0)) for run in runs) / max(1, len(runs))
 
 
 def load(datasets: Iterable[str]) -> list[RunResult]:
-    """The results of the stage `baselines` for the datasets that have some.
+    """The results of the `baselines` stage, for those of the datasets that have any.
 
     Raises:
         DataError: a file is damaged.
@@ -67,7 +67,7 @@ def load(datasets: Iterable[str]) -> list[RunResult]:
     return [result for path in files if path.is_file() for result in run_result.load(path, "baselines")]
 
 
-def _tested(entry: Estimate, error: float) -> Estimate:
-    """With the interval of the test samples, if they are the only source of variation."""
+def _with_test_interval(entry: Estimate, error: float) -> Estimate:
+    """The estimate with an interval over test samples, if they are the only source of variation."""
     half = float(special.ndtri((1 + CONFIDENCE) / 2)) * error
     return replace(entry, low=entry.mean - half, high=entry.mean + half) if entry.n == 1 and half else entry

@@ -1,6 +1,6 @@
 """How well the probabilities of each variant are calibrated, and how much of its overfitting is overconfidence.
 
-All figures are of the validation split, over seeds; see models.calibration.
+All figures are measured on the validation split, over seeds; see models.calibration.
 """
 
 import math
@@ -13,13 +13,13 @@ from feedforward.analysis.curves import Numbers, mean_interval
 from feedforward.analysis.intervals import CONFIDENCE, Estimate, estimate, t_quantile
 from feedforward.analysis.run_result import RunResult
 
-LEAST_RISE = 0.005  # nats; below, the share of it that scaling removes is mostly noise
-STAGES = ("best", "last", "last_scaled")  # of the diagrams; see RunResult.reliability
+LEAST_RISE = 0.005  # nats; the share of a smaller rise that scaling removes is mostly noise
+STAGES = ("best", "last", "last_scaled")  # names of diagrams; see RunResult.reliability
 
 
 @dataclass(frozen=True)
 class Diagram:
-    """Share of correct predictions by confidence: means over seeds by bin, and the interval of the share."""
+    """Share of correct predictions by confidence: for each bin, means over seeds and the share's interval."""
 
     confidence: Numbers
     correct: Numbers
@@ -32,8 +32,8 @@ class VariantCalibration:
     """The calibration of a variant after its last epoch.
 
     ece, scaled_ece: expected calibration error before and after temperature scaling. rise: validation loss at the last
-    epoch minus its minimum; scaled_rise: the same of the loss after scaling at each epoch. removed: the share of `rise`
-    that scaling removes; None if there is hardly any rise. diagrams: by name in STAGES.
+    epoch minus its minimum. scaled_rise: the same, for the loss scaled at each epoch. removed: the share of `rise` that
+    scaling removes; None if `rise` is below LEAST_RISE. diagrams: keyed by the names in STAGES.
     """
 
     variant: str
@@ -51,17 +51,17 @@ def summarize(runs: Sequence[RunResult], variants: Sequence[str]) -> list[Varian
     """The calibration of each variant whose replicas recorded it."""
     replicas = [run for run in runs if run.role == "replica" and run.curves.get("calibration/ece")]
     return [
-        _of_variant(variant, own)
+        _calibration(variant, matches)
         for variant in variants
-        if (own := [run for run in replicas if run.variant == variant])
+        if (matches := [run for run in replicas if run.variant == variant])
     ]
 
 
-def _of_variant(variant: str, runs: Sequence[RunResult]) -> VariantCalibration:
+def _calibration(variant: str, runs: Sequence[RunResult]) -> VariantCalibration:
     rises = [_rise(run, "val_cross_entropy") for run in runs]
     scaled = [_rise(run, "calibration/refinement") for run in runs]
     last = {
-        name: _known([run.curves[f"calibration/{name}"][-1] for run in runs])
+        name: _estimate([run.curves[f"calibration/{name}"][-1] for run in runs])
         for name in ("ece", "scaled_ece", "brier", "temperature")
     }
     diagrams = {
@@ -71,7 +71,7 @@ def _of_variant(variant: str, runs: Sequence[RunResult]) -> VariantCalibration:
     }
     removed = _share_removed(rises, scaled)
     return VariantCalibration(
-        variant, **last, rise=_known(rises), scaled_rise=_known(scaled), removed=removed, diagrams=diagrams
+        variant, **last, rise=_estimate(rises), scaled_rise=_estimate(scaled), removed=removed, diagrams=diagrams
     )
 
 
@@ -79,14 +79,14 @@ def _rise(run: RunResult, curve: str) -> float:
     return run.curves[curve][-1] - min(run.curves[curve])
 
 
-def _known(values: Sequence[float]) -> Estimate:
+def _estimate(values: Sequence[float]) -> Estimate:
     result = estimate(values)
-    assert result is not None  # there is a run
+    assert result is not None  # there is at least one run
     return result
 
 
 def _share_removed(rises: Sequence[float], scaled: Sequence[float]) -> Estimate | None:
-    """1 − mean(scaled) / mean(rises): the ratio of means, with the t interval of a ratio estimator (Cochran 1977)."""
+    """1 − mean(scaled) / mean(rises), with the t interval of a ratio estimator (Cochran 1977)."""
     before, after, n = np.array(rises), np.array(scaled), len(rises)
     if before.mean() < LEAST_RISE:
         return None
@@ -99,8 +99,8 @@ def _share_removed(rises: Sequence[float], scaled: Sequence[float]) -> Estimate 
 
 
 def _diagram(bins: Sequence[Sequence[Sequence[float]]]) -> Diagram | None:
-    """The mean of several seeds' bins; None if their numbers differ, or there are none."""
+    """The mean of the seeds' bins; None if the seeds differ in the number of bins or there are no bins."""
     if len({len(rows) for rows in bins}) != 1:
         return None
-    table = np.array(bins, float)  # (seeds, bins, 3)
+    table = np.array(bins, float)  # shape (seeds, bins, 3)
     return Diagram(table[:, :, 1].mean(axis=0), *mean_interval(table[:, :, 2].tolist()))

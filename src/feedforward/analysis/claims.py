@@ -1,4 +1,4 @@
-"""Judges the claims in params.yaml over seeds: supported, contradicted, no difference that matters, or undecided.
+"""Judge the claims in params.yaml over seeds: supported, contradicted, no difference that matters, or undecided.
 
 A claim states a region for the difference left − right (or left − value): below 0, above 0, or within ± tolerance. Its
 interval is a confidence sequence at level 5 % / number of claims (Bonferroni), so all intervals of a dataset hold
@@ -6,8 +6,8 @@ simultaneously, at every number of seeds, with 95 % probability; the intervals a
 probability that a dataset ever gets a false verdict is therefore at most 5 %, however often seeds are added and results
 checked.
 
-`datasets.<name>.margins` in params.yaml set the smallest difference in a statistic that matters. An interval within ±
-margin gives the verdict *no difference that matters*, regardless of its sign.
+`datasets.<name>.margins` in params.yaml sets the smallest difference that matters, for each statistic. An interval
+within ± margin gives the verdict *no difference that matters*, regardless of its sign.
 """
 
 import math
@@ -27,17 +27,17 @@ OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the runs say about a claim.
+    """The verdict on a claim.
 
-    outcome: for this data. new_data: the outcome for new data of this kind, from `sequential.inflated`; None where the
-        seeds did not draw the splits, and for claims about final models.
+    outcome: the outcome for this data. new_data: the outcome for new data of this kind, from `sequential.inflated`;
+        None if the seeds did not draw the splits, and for claims about final models.
     n: number of seeds that were compared. left, right: means of both sides (right is the claim's constant if it has
         one).
     difference: mean of left − right with its 95 % t interval. wins: P(left > right), paired by seed and unpaired; None
         for claims about a constant.
     history: intervals after 2, 3, … seeds, at `level`; p: anytime-valid p-value, corrected for the number of claims.
     further_seeds: for an undecided claim, a rough estimate of how many more seeds would decide it.
-    Numbers are None where no run measured them, or where they need at least two seeds.
+    Numbers are None if no run measured them, or if they need at least two seeds and there is only one.
     """
 
     dataset: str
@@ -68,7 +68,7 @@ class Verdict:
 
 
 def judge(results: Iterable[RunResult], params: Params, protocol: str = "fair") -> list[Verdict]:
-    """A verdict on every claim, datasets and claims in the order of params.yaml; datasets without runs are left out."""
+    """A verdict on each claim, in the order of params.yaml; claims about datasets without runs are left out."""
     results = list(results)
     verdicts = []
     for name, dataset in params.datasets.items():
@@ -87,20 +87,20 @@ def _judge(dataset: str, claim: Claim, runs: Sequence[RunResult], level: float, 
     shared = [seed for seed in left if seed in right]
     n, values = len(shared), [left[seed] - right[seed] for seed in shared]
     if not n:
-        return Verdict(dataset, claim, "undecided", None, 0, level, note="no run measured it")
+        return Verdict(dataset, claim, "undecided", None, 0, level, note="no run measured the statistic")
     statistic = STATISTICS[claim.statistic]
     error = statistics.sampling_error(runs, claim.left, claim.statistic) if claim.right is None else 0.0
     overlap = statistics.overlap(runs) if statistic.role == "replica" else None
     history = sequential.confidence_sequence(values, level, statistic.resolution, error)
     outcome = _outcome(claim, history[-1] if history else None, margin)
-    new = None if overlap is None else sequential.inflated(values, level, overlap, statistic.resolution)
-    border = _border(claim, sum(values) / n)
-    p = sequential.p_value(values, border, statistic.resolution)
+    new_data = None if overlap is None else sequential.inflated(values, level, overlap, statistic.resolution)
+    boundary = _boundary(claim, sum(values) / n)
+    p = sequential.p_value(values, boundary, statistic.resolution)
     return Verdict(
         dataset,
         claim,
         outcome,
-        None if new is None else _outcome(claim, new, margin),
+        None if new_data is None else _outcome(claim, new_data, margin),
         n,
         level,
         sum(left[seed] for seed in shared) / n,
@@ -110,7 +110,7 @@ def _judge(dataset: str, claim: Claim, runs: Sequence[RunResult], level: float, 
         tuple(history),
         None if p is None else min(1.0, p * (1 - intervals.CONFIDENCE) / level),
         margin,
-        _further(values, border, level, statistic.resolution) if outcome == "undecided" else None,
+        _further_seeds(values, boundary, level, statistic.resolution) if outcome == "undecided" else None,
         _note(history, n),
     )
 
@@ -141,8 +141,8 @@ def _outcome(claim: Claim, interval: Interval | None, margin: float | None) -> O
     return "contradicted" if (above or below) and comparisons.sign(interval) else "undecided"
 
 
-def _border(claim: Claim, mean: float) -> float:
-    """The border of the claim's region nearest to the mean difference."""
+def _boundary(claim: Claim, mean: float) -> float:
+    """The boundary of the claim's region that is nearest to the mean difference."""
     return math.copysign(claim.tolerance or 0.0, mean)
 
 
@@ -150,10 +150,10 @@ def _wins(values: Sequence[float], left: dict[int, float], right: dict[int, floa
     return intervals.superiority(values, [0.0]), intervals.superiority([*left.values()], [*right.values()])
 
 
-def _further(values: Sequence[float], border: float, level: float, resolution: float) -> int | None:
+def _further_seeds(values: Sequence[float], boundary: float, level: float, resolution: float) -> int | None:
     if len(values) < 2:
         return None
-    gap = sum(values) / len(values) - border
+    gap = sum(values) / len(values) - boundary
     return sequential.further_seeds(gap, intervals.spread(values, resolution), len(values), level)
 
 

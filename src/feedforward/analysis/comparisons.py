@@ -45,7 +45,7 @@ class Difference:
         return sign(self.sequence)
 
     def beats(self) -> tuple[float, float] | None:
-        """P(a run of `left` is better), paired and unpaired; None if neither direction is an improvement."""
+        """P(a run of `left` is better), paired and unpaired; None if neither higher nor lower is better."""
         better = STATISTICS[self.statistic].better
         if better is None:
             return None
@@ -53,7 +53,7 @@ class Difference:
 
 
 def sign(interval: Interval | None) -> int:
-    """1 if the whole interval is above zero, −1 if it is below; otherwise, or if it is empty, 0."""
+    """1 if the whole interval is above zero, −1 if it is below; 0 if it contains zero or is empty."""
     if interval is None or _empty(interval):
         return 0
     return int(interval.low is not None and interval.low > 0) - int(interval.high is not None and interval.high < 0)
@@ -64,7 +64,7 @@ def _empty(interval: Interval) -> bool:
 
 
 def paired(left: Mapping[int, float], right: Mapping[int, float]) -> list[float]:
-    """left − right for each seed that both samples have, in ascending order of seeds."""
+    """left − right for each seed that both samples have, by ascending seed."""
     return [left[seed] - right[seed] for seed in sorted(left) if seed in right]
 
 
@@ -92,9 +92,9 @@ def differences(runs: Sequence[RunResult], pairs: Iterable[tuple[str, str]], sta
 class Ranking:
     """Variants from best to worst, by their means over the seeds that they all share.
 
-    order: variants with their estimates; the first has the best mean of those that no other surely beats.
-    tied: other variants that none surely beats: the seeds so far do not distinguish them from the first.
-    equivalent: the variants in `tied` whose difference from the first is surely below the margin.
+    order: variants with their estimates; the first one has the best mean among those that no other surely beats.
+    tied: the other variants that none surely beats; the seeds so far do not distinguish them from the first.
+    equivalent: the variants in `tied` whose difference from the first is surely within the margin.
     """
 
     order: list[tuple[str, Estimate]]
@@ -103,7 +103,7 @@ class Ranking:
 
 
 def rank(runs: Sequence[RunResult], variants: Iterable[str], statistic: str, margin: float | None = None) -> Ranking:
-    """Order the variants by a statistic for which one direction is an improvement.
+    """Order the variants by a statistic for which higher or lower is better.
 
     A variant surely beats another if the whole anytime-valid interval of their paired difference, Bonferroni-corrected
     over all pairs, is on the better side of zero.

@@ -1,4 +1,4 @@
-"""Mean curves over seeds with their intervals, and the range of values to show."""
+"""Mean curves over seeds with their intervals, and the range of values to plot."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ Numbers = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Band:
-    """Mean of a curve over n seeds by epoch (from 1), with its t interval, each (epochs,); one seed has no interval."""
+    """Mean curve over n seeds by epoch (from 1), and its t interval (None for one seed); arrays of shape (epochs,)."""
 
     n: int
     epochs: npt.NDArray[np.int64]
@@ -33,7 +33,7 @@ def mean_band(runs: Iterable[RunResult], variant: str, curve: str, role: str = "
 
 
 def mean_interval(rows: Sequence[Sequence[float]]) -> tuple[Numbers, Numbers | None, Numbers | None]:
-    """Mean of n ≥ 1 rows of equal length, and the low and high end of its t interval (None for one row)."""
+    """Mean of n ≥ 1 rows of equal length, and the lower and upper ends of its t interval (None for one row)."""
     values = np.array(rows, float)
     mean, n = values.mean(axis=0), len(values)
     if n == 1:
@@ -43,9 +43,9 @@ def mean_interval(rows: Sequence[Sequence[float]]) -> tuple[Numbers, Numbers | N
 
 
 def shown_range(bands: Iterable[Band]) -> tuple[float, float]:
-    """The range of values to show: that of the means, extended by at most 15 % on each side to show intervals.
+    """The range of values to plot: the range of the means, extended by at most 15 % on each side to show intervals.
 
-    A single seed whose loss jumps in one epoch widens the interval so much that all other curves would look flat.
+    Without that limit, one seed whose loss jumps in one epoch would widen the range so much that all curves look flat.
     """
     bands = list(bands)
     if not bands:

@@ -1,4 +1,4 @@
-"""What the final models get wrong on the test samples, over seeds; see models.error_analysis."""
+"""The errors of the final models on the test samples, over seeds; see models.error_analysis."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,9 +27,9 @@ class Curve:
 class Errors:
     """The errors of the final models of a dataset.
 
-    n: number of seeds. labels: for each label its `support` and the mean of each of SCORES that is defined. confusion:
-    mean number of samples by true (rows) and predicted class. roc, precision_recall: see
-    error_analysis. residuals: of the first seed, because predictions of other seeds fall into other bins.
+    n: number of seeds. labels: for each label, estimates of those SCORES that are defined. support: for each label, the
+    number of samples. confusion: mean number of samples by true class (rows) and predicted class (columns). roc,
+    precision_recall: see error_analysis. residuals: from the first seed only, because bins differ between seeds.
     """
 
     n: int
@@ -47,8 +47,8 @@ def summarize(runs: Sequence[RunResult]) -> Errors | None:
     if not finals:
         return None
     errors = [run.errors for run in finals]
-    labels = [one["labels"] for one in errors if "labels" in one]
-    matrices = [one["confusion"] for one in errors if "confusion" in one]
+    labels = [entry["labels"] for entry in errors if "labels" in entry]
+    matrices = [entry["confusion"] for entry in errors if "confusion" in entry]
     return Errors(
         len(finals),
         [_scores(rows) for rows in zip(*labels, strict=True)],
@@ -62,17 +62,17 @@ def summarize(runs: Sequence[RunResult]) -> Errors | None:
 
 def _scores(rows: Sequence[dict[str, float | None]]) -> dict[str, Estimate]:
     values = {name: [value for row in rows if (value := row[name]) is not None] for name in SCORES}
-    return {name: known for name in SCORES if (known := estimate(values[name]))}
+    return {name: score for name in SCORES if (score := estimate(values[name]))}
 
 
 def _curve(errors: Sequence[dict[str, Any]], name: str) -> Curve | None:
-    rows = [one[name] for one in errors if name in one]
+    rows = [entry[name] for entry in errors if name in entry]
     return Curve(np.array(rows[0][0]), *mean_interval([y for _, y in rows])) if rows else None
 
 
-def most_confused(confusion: Numbers, most: int) -> list[tuple[int, int, float]]:
-    """(true class, predicted class, samples) of the largest entries outside the diagonal, the largest first."""
+def most_confused(confusion: Numbers, number: int) -> list[tuple[int, int, float]]:
+    """(true class, predicted class, samples) for the largest off-diagonal entries, largest first."""
     wrong = confusion - np.diag(np.diag(confusion))
-    order = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    order = np.argsort(-wrong, axis=None, kind="stable")[:number]
     pairs = [(int(k) // len(wrong), int(k) % len(wrong)) for k in order]
     return [(row, column, float(wrong[row, column])) for row, column in pairs if wrong[row, column] > 0]

@@ -1,4 +1,4 @@
-"""Seeds that failed to learn: they are counted and listed, because a mean hides them.
+"""Count and list the seeds that failed to learn, because a mean hides them.
 
 The rule: let *gain* be the validation loss of the best constant prediction minus a run's lowest validation loss. A run
 **never learned** if its gain is less than three quarters of the gain of the best seed of the same variant. If the gain
@@ -38,7 +38,7 @@ class Failures:
 
 
 def find(runs: Iterable[RunResult], dataset: Dataset) -> list[Failures]:
-    """The variants that have replicas that never learned, in order of first appearance."""
+    """The variants with replicas that never learned, in order of first appearance."""
     by_variant: dict[str, list[RunResult]] = {}
     for run in runs:
         if run.role == "replica" and "best_val_cross_entropy" in run.metrics:
@@ -55,8 +55,8 @@ def find(runs: Iterable[RunResult], dataset: Dataset) -> list[Failures]:
 def constant_loss(run: RunResult, dataset: Dataset) -> float:
     """Validation loss of the best constant prediction.
 
-    The run's `constant_val_cross_entropy`. If the run has none: for classification, the loss of equal probabilities
-    (ln k for k classes); for regression, 1, because losses are in units of the target's variance.
+    This is the run's `constant_val_cross_entropy`, or else, for classification, the loss of equal probabilities (ln k
+    for k classes) and, for regression, 1, because losses are in units of the target's variance.
     """
     if "constant_val_cross_entropy" in run.metrics:
         return run.metrics["constant_val_cross_entropy"]
@@ -74,11 +74,11 @@ def _failed(replicas: Sequence[RunResult], dataset: Dataset) -> list[RunResult]:
 
 
 def _cause(failed: Sequence[RunResult], dataset: Dataset) -> str:
-    """Dead units if all failed runs have any; otherwise a note if their training losses stayed high as well."""
+    """Dead units if all failed runs have some; otherwise a note if their training losses stayed high as well."""
     if all(run.metrics.get("dead_units", 0.0) > 0 for run in failed):
         return "dead units"
     training = [min(run.curves.get("cross_entropy", [math.nan])) for run in failed]
     constant = constant_loss(failed[0], dataset)
     if all(loss > (1 - SHARE_OF_BEST) * constant for loss in training):
-        return "the training loss stayed high, too, as with dead units"
+        return "the training loss stayed high as well, as with dead units"
     return ""

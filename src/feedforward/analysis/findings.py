@@ -16,13 +16,13 @@ from feedforward.core.errors import DataError
 
 @dataclass(frozen=True)
 class Findings:
-    """The comparison of the variants on one dataset.
+    """The findings for one dataset.
 
     baseline: the variant of the final model. variants: the variants that have replicas, in the order of params.
     runs: all runs of one protocol, including final runs. differences: for every replica statistic, each other variant
     against the baseline. margins: for each statistic, the smallest difference that matters.
-    simple: predictions of constants and of models without hidden layers; None if they were not measured.
-    suspicions: a line for each result that is better than all published ones.
+    simple: results of constant predictions and of models without hidden layers; None if they were not measured.
+    suspicions: one line for each result that is suspiciously better than all published results.
     """
 
     name: str
@@ -54,15 +54,17 @@ def find(
 ) -> list[Findings]:
     """The findings of each dataset that has runs of the protocol, in the order of params.
 
-    simple: the results of baselines, which have the splits of protocol `fair`.
+    simple: the results of the baselines, which use the splits of protocol `fair`.
 
     Raises:
-        DataError: there is no such run, or a run has a dataset or variant that params does not have.
+        DataError: no run has this protocol, or the dataset or variant of a run is not in params.
     """
     results, simple = list(results), [run for run in simple if run.protocol == protocol]
     for run in results:
         if run.dataset not in params.datasets or run.variant not in params.variants:
-            raise DataError(f"results: params.yaml has no {run.dataset} or no {run.variant}; run `dvc repro train`")
+            raise DataError(
+                f"results: params.yaml lacks dataset {run.dataset} or variant {run.variant}; run `dvc repro train`"
+            )
     verdicts = claims.judge(results, params, protocol)
     findings = [
         _findings(name, params, runs, [verdict for verdict in verdicts if verdict.dataset == name], simple)
@@ -93,7 +95,7 @@ def _findings(
         _differences(runs, [(variant, baseline) for variant in variants if variant != baseline]),
         verdicts,
         failures.find(runs, dataset),
-        {str(name): margin for name, margin in dataset.margins.items()},
+        {str(statistic): margin for statistic, margin in dataset.margins.items()},
         baselines.find(simple, name, baseline, runs) if is_measured else None,
         [line for variant, entries in summary.items() for line in literature.suspicions(variant, entries, dataset)],
     )

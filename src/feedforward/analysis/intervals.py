@@ -3,7 +3,7 @@
 There is one interval for each of two populations:
 
 - *This data*: further training runs on the same data, with other initial weights, batch orders and validation splits.
-  Student's t interval, with variance s² / n.
+  This is Student's t interval, with variance s² / n.
 - *New data* of this kind: the validation splits of one dataset overlap, so runs are correlated and the variance of
   their mean does not fall as 1 / n. Nadeau and Bengio ("Inference for the generalization error", Machine Learning 52,
   2003) correct it to (1 / n + n_val / n_train) s².

@@ -1,4 +1,4 @@
-"""Published results on the same test split: the ceiling, and results of our own that lie suspiciously far above it."""
+"""Published results on the same test split: the best one (the ceiling), and runs that are suspiciously better."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from feedforward.analysis.intervals import CONFIDENCE, Estimate
 from feedforward.analysis.statistics import STATISTICS
 from feedforward.config.schema import Dataset, Published
 
-# The statistic of a replica that estimates each published statistic, on other samples than the test split
+# Published statistic → the statistic of a replica that estimates it on validation samples
 VALIDATED = {
     "test_accuracy": "best_val_accuracy",
     "test_loss": "best_val_cross_entropy",
@@ -17,23 +17,22 @@ VALIDATED = {
 
 
 def ceiling(dataset: Dataset, statistic: str) -> Published | None:
-    """The best published value of a statistic, of the test split or of the validation samples that stand for it."""
+    """The best published result for a test statistic, or for the test statistic that `statistic` estimates."""
     entries = [entry for entry in dataset.literature if statistic in (entry.statistic, VALIDATED.get(entry.statistic))]
     sign = -1 if STATISTICS[statistic].better == "lower" else 1
     return max(entries, key=lambda entry: sign * entry.value, default=None)
 
 
 def interval(published: Published) -> tuple[float, float]:
-    """The 95 % interval of a published value, which covers the choice of the test samples."""
+    """The 95 % interval of a published value; it accounts for the choice of test samples."""
     half = float(special.ndtri((1 + CONFIDENCE) / 2)) * published.standard_error
     return published.value - half, published.value + half
 
 
 def suspicions(name: str, estimates: Mapping[str, Estimate], dataset: Dataset) -> list[str]:
-    """One line for each statistic of a variant that is better than all published results, beyond chance.
+    """One line for each statistic of a variant that is better than all published results by more than chance explains.
 
-    Beyond chance: the interval for new data (without one, that for this data) and that of the published result do not
-    overlap.
+    That is the case if its interval for new data (or else for this data) does not overlap the published result's.
     """
     lines = []
     for statistic, estimate in estimates.items():
@@ -49,7 +48,7 @@ def suspicions(name: str, estimates: Mapping[str, Estimate], dataset: Dataset) -
 
 
 def _margin(estimate: Estimate, best: Published, lower_is_better: bool) -> float:
-    """How far the two intervals are apart; 0 or less if they overlap or the published result is better."""
+    """The gap between the two intervals; 0 or less if they overlap or the published result is better."""
     low = next(x for x in (estimate.new_low, estimate.low, estimate.mean) if x is not None)
     high = next(x for x in (estimate.new_high, estimate.high, estimate.mean) if x is not None)
     published = interval(best)

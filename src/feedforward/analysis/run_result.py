@@ -1,4 +1,4 @@
-"""RunResult: the result of one training run. It has no run ids or times, so that reruns are byte-identical."""
+"""RunResult: the result of one training run, without run IDs or times, so that reruns are byte-identical."""
 
 import contextlib
 from collections.abc import Iterable, Iterator
@@ -15,14 +15,14 @@ class RunResult:
     """The result of training one variant once with one seed.
 
     role: `replica` (compared on the validation split) or `final` (tested once).
-    curves: one value per epoch of `loss`, `accuracy`, `cross_entropy` and, if there is a validation split, of the same
-        names with the prefix `val_`; `loss` is Keras's loss, which includes the L2 penalty; `cross_entropy` does not.
+    curves: one value per epoch for `loss`, `accuracy`, `cross_entropy` and, if there is a validation split, for the
+        same names with the prefix `val_`. `loss` is Keras's loss and includes the L2 penalty; `cross_entropy` does not.
         Regressions have `mae` (in the unit of the target) instead of `accuracy`, and their `cross_entropy` is the
         squared error in units of the target's variance: the cross-entropy of a Gaussian up to constants. Runs with
         a validation split that predict classes or labels have `calibration/…` (models.calibration.Calibration).
     metrics: metrics of the run, finite floats (`best_epoch` counts from 1).
     weights_digest: SHA-256 (hex) of the trained weights.
-    measured: what training recorded in addition to the curves. For a run with validation: `best_cross_entropy` and
+    measured: figures that training recorded besides the curves. For a run with validation: `best_cross_entropy` and
         `best_accuracy` (or `best_mae`) on its training samples, in inference mode, at its best epoch;
         `constant_val_cross_entropy`, the validation loss of the best constant prediction; `dead_units`, the number of
         hidden units that are 0 on every training sample that was checked.
@@ -30,7 +30,7 @@ class RunResult:
     samples: number of samples that the run used, by split: `train`, `validation`, `test`.
     reliability: bins (number of samples, mean confidence, share of correct predictions) on the validation split after
         the `best` and the `last` epoch, and with scaled probabilities: `best_scaled`, `last_scaled`.
-    errors: for a final run, what it gets wrong on the test samples (error_analysis.analyze).
+    errors: for a final run, its errors on the test samples (error_analysis.analyze).
     """
 
     dataset: str
@@ -49,12 +49,12 @@ class RunResult:
 
     @property
     def score(self) -> str:
-        """Name of the curve that is shown along with the loss: `accuracy` or `mae`."""
+        """Name of the curve that is shown with the loss: `accuracy` or `mae`."""
         return score_of(self.curves)
 
     @property
     def overlap(self) -> float | None:
-        """n_val / n_train, for intervals for new data; None if the seed did not draw the split, or it is unknown.
+        """n_val / n_train, used in intervals for new data; None if unknown or if the seed did not draw the split.
 
         Under protocol `lecture`, all seeds are validated on the same split.
         """
@@ -71,16 +71,16 @@ def score_of(curves: Iterable[str]) -> str:
 
 
 def save(path: Path, results: Iterable[RunResult], cpu: str, point: str = "results") -> None:
-    """Write results as JSON, in a fixed order; `cpu`: the kind of CPU that computed them (provenance.cpu_digest)."""
+    """Write results as JSON in a fixed order. cpu: the kind of CPU that computed them (provenance.cpu_digest)."""
     ordered = sorted(results, key=lambda r: (r.dataset, r.protocol, r.role, r.variant, r.seed))
     atomic_files.write_json(path, {"cpu": cpu, "runs": [asdict(result) for result in ordered]}, point)
 
 
 def load(path: Path, stage: str = "train") -> list[RunResult]:
-    """Read what `save` wrote in a stage of dvc.yaml.
+    """Read results that `save` wrote. stage: the stage of dvc.yaml that writes them, for the error message.
 
     Raises:
-        DataError: missing or damaged.
+        DataError: the file is missing or damaged.
     """
     with _readable(path, stage):
         return [RunResult(**entry) for entry in atomic_files.read_json(path)["runs"]]
@@ -90,7 +90,7 @@ def made_on(path: Path) -> str:
     """The kind of CPU that computed the results.
 
     Raises:
-        DataError: missing or damaged.
+        DataError: the file is missing or damaged.
     """
     with _readable(path):
         return str(atomic_files.read_json(path)["cpu"])

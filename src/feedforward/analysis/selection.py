@@ -1,7 +1,7 @@
-"""What choosing the best of many trials does to its figure, and how many trials were worth their time.
+"""How much the figure of the best of many trials is biased, and what result to expect from fewer trials.
 
 The best of several noisy means is, on average, better than its own true mean: it won partly by luck (selection bias, or
-the winner's curse). Runs from seeds that took no part in the choice measure the true mean without that bias.
+the winner's curse). Runs from seeds that played no part in the choice measure the true mean without that bias.
 """
 
 import math
@@ -18,7 +18,7 @@ Better = Literal["lower", "higher"]
 class Confirmed:
     """A trial that was chosen by its search figure and trained again from fresh seeds.
 
-    search: over the seeds that decided the choice. fresh: over seeds that the search never used.
+    search: estimate over the seeds used in the search. fresh: estimate over seeds that the search never used.
     """
 
     name: str
@@ -36,12 +36,12 @@ class Confirmed:
         mean = sign * (self.fresh.mean - self.search.mean)
         if self.fresh.low is None or self.fresh.high is None:
             return Estimate(self.fresh.n, mean)
-        low, high = sorted(sign * (side - self.search.mean) for side in (self.fresh.low, self.fresh.high))
+        low, high = sorted(sign * (bound - self.search.mean) for bound in (self.fresh.low, self.fresh.high))
         return Estimate(self.fresh.n, mean, self.fresh.sd, low, high)
 
 
 def expected_best(values: Sequence[float], better: Better) -> list[float]:
-    """The expected best of n = 1, 2, … of these trials, drawn without replacement; one entry per value.
+    """The expected best of n trials drawn from these without replacement, for n = 1, 2, …, number of values.
 
     For trials that were drawn independently, each entry is an unbiased estimate of the expected validation performance
     with a budget of n trials: the mean over all subsets of size n (Tang et al., "Showing your work doesn't always

@@ -11,8 +11,8 @@ For values x and a hypothetical mean, let t be the t statistic of the first n va
 is a nonnegative martingale under that mean: a mixture of t likelihood ratios over normal effect sizes with variance
 1 / PRECISION (Lai, "On confidence sequences", Annals of Statistics 4, 1976; Wang and Ramdas, "Anytime-valid t-tests and
 confidence sequences for Gaussian means with unknown variance", Sequential Analysis 44, 2025). By Ville's
-inequality, the probability that it ever reaches 1 / level is at most `level`. The interval contains the means for which
-it has not reached that bound.
+inequality, the probability that it ever reaches 1 / level is at most `level`. The interval contains the hypothetical
+means for which the process has not reached that bound.
 """
 
 import math
@@ -89,7 +89,7 @@ def p_value(values: Sequence[float], null: float = 0.0, resolution: float = 0.0)
 def further_seeds(gap: float, sd: float, n: int, level: float) -> int | None:
     """A rough estimate of how many more values bring the half-width below `gap`.
 
-    Assumes that mean and standard deviation stay as they are after the first n values. None: more than MOST_SEEDS.
+    Assumes that mean and standard deviation stay as after the first n values. None if it takes more than MOST_SEEDS.
     """
     counts = np.arange(n + 1, MOST_SEEDS + n + 1, dtype=float)
     enough = np.flatnonzero(_half_width(counts, level, np.full(len(counts), sd)) < abs(gap))

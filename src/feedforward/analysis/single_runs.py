@@ -1,4 +1,4 @@
-"""What one training of each variant would have claimed, as on the slides, and how often it would have been wrong."""
+"""Conclusions from one run per variant, as on the slides, and how often they would have been wrong."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from feedforward.config.schema import Claim
 
 WRONG = (
     "A single run claims what its own figures show: that the difference is in the claimed region, or that it is not. "
-    "It is counted as wrong if that contradicts the verdict over all seeds or, while the claim is undecided, the mean "
+    "It counts as wrong if this contradicts the verdict over all seeds or, if the claim is undecided, the mean "
     "difference over all seeds. If the verdict is that there is no difference that matters, a run is wrong if its "
     "difference exceeds the margin. “Any two seeds” takes the two sides from different seeds, like the slides. The "
     "shares describe these seeds; they are not probabilities for new data."
@@ -22,9 +22,9 @@ WRONG = (
 class SingleRuns:
     """A claim as judged by each seed alone.
 
-    differences: seed → left − right, both trained with that seed. wrong: the seeds that contradict `against`.
-    any_two: the share of all pairs of a seed for the left side and another for the right side that contradict it, since
-    the slides' runs share no seed; None for claims about a constant.
+    differences: seed → left − right, both trained with that seed. wrong: the seeds whose difference contradicts
+    `against`: the verdict or, if it is undecided, the mean. any_two: the share of contradictions if left and right have
+    different seeds, like the runs on the slides, over all pairs of seeds; None for claims about a constant.
     """
 
     verdict: Verdict
@@ -66,7 +66,7 @@ def _judge(findings: Findings, verdict: Verdict) -> SingleRuns:
 
 
 def _contradiction(verdict: Verdict, mean: float) -> Callable[[float], bool]:
-    """Whether the difference of a single run contradicts what all seeds say."""
+    """A function that tells whether the difference of a single run contradicts the verdict or mean of all seeds."""
     claim, margin = verdict.claim, verdict.margin or 0.0
     if verdict.outcome == "no difference that matters":
         return lambda difference: abs(difference) > margin
@@ -75,6 +75,6 @@ def _contradiction(verdict: Verdict, mean: float) -> Callable[[float], bool]:
 
 
 def _holds(claim: Claim, difference: float) -> bool:
-    """Whether a difference is in the claimed region; one of exactly 0 supports neither `lower` nor `higher`."""
+    """Whether a difference is in the claimed region; a difference of 0 supports neither `lower` nor `higher`."""
     low, high = claims.region(claim)
     return low <= difference <= high if claim.direction == "equal" else low < difference < high

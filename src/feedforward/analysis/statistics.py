@@ -15,8 +15,8 @@ from feedforward.core.errors import DataError
 class Statistic:
     """A number that describes one run: computed by `measure`, or by default the metric of the same name.
 
-    role: the role of the runs for which it is defined. better: which direction is an improvement, or None.
-    decimals: number of decimals shown in tables. resolution: step size of a discrete statistic; 0 if continuous.
+    role: the role of the runs for which it is defined. better: whether lower or higher values are better; None if
+    neither. decimals: number of decimals in tables. resolution: step size of a discrete statistic; 0 if continuous.
     """
 
     name: str
@@ -28,22 +28,22 @@ class Statistic:
     resolution: float = 0.0
 
     def of(self, run: RunResult) -> float | None:
-        """The value for `run`; None where it is undefined."""
+        """The value for `run`; None if it is undefined."""
         return self.measure(run) if self.measure else run.metrics.get(self.name)
 
 
 def slope(run: RunResult) -> float | None:
     """Least-squares slope of the validation cross-entropy, per epoch, from its minimum to the last epoch.
 
-    None when the minimum is at the last epoch: no epoch follows, so no slope is defined.
+    None if the minimum is at the last epoch, because no slope is defined then.
     """
-    after = np.asarray(run.curves.get("val_cross_entropy", []))
-    after = after[int(np.argmin(after)) :] if len(after) else after
-    return float(np.polyfit(np.arange(len(after)), after, 1)[0]) if len(after) > 1 else None
+    curve = np.asarray(run.curves.get("val_cross_entropy", []))
+    tail = curve[int(np.argmin(curve)) :] if len(curve) else curve
+    return float(np.polyfit(np.arange(len(tail)), tail, 1)[0]) if len(tail) > 1 else None
 
 
 def rise(run: RunResult) -> float | None:
-    """Validation cross-entropy at the last epoch minus its lowest; 0 if the last is the lowest."""
+    """Validation cross-entropy at the last epoch minus its minimum."""
     curve = run.curves.get("val_cross_entropy", [])
     return curve[-1] - min(curve) if curve else None
 
@@ -100,7 +100,7 @@ def overlap(runs: Iterable[RunResult]) -> float | None:
 
 
 def sampling_error(runs: Iterable[RunResult], variant: str, statistic: str) -> float:
-    """Standard error over the test samples, as root mean square over the final runs; 0 if it was not measured."""
+    """Standard error over the test samples: the root mean square over the final runs; 0 if it was not measured."""
     squares = [
         run.metrics[f"{statistic}_se"] ** 2
         for run in runs

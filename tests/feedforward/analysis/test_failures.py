@@ -28,7 +28,7 @@ def test_two_of_five_seeds_never_learned(dataset: Dataset) -> None:
     [entry] = failures.find(runs, dataset)
     assert (entry.seeds, entry.n) == ((1, 3), 5)
     assert str(entry) == (
-        "2 of 5 seeds never learned: the training loss stayed high, too, as with dead units (seeds 1, 3)"
+        "2 of 5 seeds never learned: the training loss stayed high as well, as with dead units (seeds 1, 3)"
     )
 
 
