@@ -1,1 +1,1 @@
-"""How fast, beside what: a plain Keras script of the lecture, the machine's own floors, growth. `make bench`."""
+"""Benchmarks (`make bench`): comparisons with a plain Keras script, lower bounds set by this machine, and growth."""

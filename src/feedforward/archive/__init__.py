@@ -1,5 +1,5 @@
-"""Everything behind a result, for somebody else: written by `export`, opened by `import` without training.
+"""Archives with everything behind a result, to share with others: `export` writes one, `import` opens it.
 
-Belongs here: what an archive contains, its metadata (RO-Crate, Croissant), writing it and reading it safely.
-Does not belong here: statistics, pages and models, which it copies as they are.
+Belongs here: what an archive contains, its metadata (RO-Crate, Croissant), and writing and reading it safely.
+Does not belong here: creating statistics, pages and models, which are copied as they are.
 """

@@ -1,4 +1,4 @@
-"""Checks for the tasks of notebooks/homework.ipynb: each says what is wrong, and does not give the answer.
+"""Checks for the tasks of notebooks/homework.ipynb; each says what is wrong without giving the answer.
 
     ff.homework.check_network(build)        1. a generic network
     ff.homework.check_tasks(choices)        2. activation and loss for each kind of task

@@ -1,4 +1,4 @@
-"""Answers from the registry: predictions in Python, the HTTP service, its pages, and MLflow's python_function flavor.
+"""Serves registered models: predictions in Python, the HTTP service, its pages, and MLflow's python_function flavor.
 
 Belongs here: loading the champion, encoding raw samples, the HTTP server and the ASGI application; the only uses of
 FastAPI, httptools and prometheus-client.

@@ -1,7 +1,7 @@
-"""A user's folder or file → an entry of params.yaml with the reason for each guess, for `feedforward init`.
+"""Turns a user's folder or file into an entry of params.yaml, with a reason for each guess, for `feedforward init`.
 
-`sources` chooses by the kind of file, `folders` and `tables` guess, `column_roles` looks at the columns of a table, and
-`entry` writes the result. Whatever is written here is read again by `readers` with the same functions.
+`sources` picks the module for the kind of file, `folders` and `tables` make the guesses, `column_roles` classifies the
+columns of a table, and `entry` writes the result. Files are read with the same functions that `readers` uses later.
 """
 
 from feedforward.data.config_inference.column_roles import Column

@@ -1,5 +1,5 @@
 """Verified bytes from mirrors, URLs and folders, and archives read as streams.
 
-Belongs here: where bytes come from, retries and time limits, SHA-256 checks, archives without extraction by name.
+Belongs here: where bytes come from, retries and time limits, SHA-256 checks, archives (never extracted by name).
 Does not belong here: what the bytes mean (`readers`).
 """
