@@ -22,18 +22,18 @@ from feedforward.models.numpy_network import Layer, Network
 Numbers = npt.NDArray[np.float64]
 
 STRENGTHS = (0.01, 0.1, 1.0)  # C of logistic regression, the inverse of the L2 penalty
-SVM_STRENGTHS = (0.01, 0.1)  # C of NB-SVM; 1, as in the paper, needs the words of all frequencies
+SVM_STRENGTHS = (0.01, 0.1)  # C of NB-SVM; the paper's value, 1, needs words of all frequencies
 INTERPOLATIONS = (0.25, 0.5, 1.0)  # beta of NB-SVM
-RARE = 0.5  # samples of a class without samples
-ITERATIONS, TOLERANCE = 100, 3e-4  # of L-BFGS
+RARE = 0.5  # number of samples that a class without samples counts as
+ITERATIONS, TOLERANCE = 100, 3e-4  # limits of L-BFGS
 SVM_TOLERANCE = 1e-2
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What a baseline learns from. matrix: (samples, features), divided by the network's scale.
+    """The training data of a baseline. matrix: shape (samples, features), divided by the network's scale.
 
-    labels: as in Split. classes: number of labels of the dataset.
+    labels: as in Split. classes: number of labels in the dataset.
     """
 
     matrix: Any  # a CSR matrix for multi-hot rows, otherwise an array, float32
@@ -48,14 +48,14 @@ class Problem:
         return self.task.outputs(self.classes)
 
     def network(self, kernel: npt.NDArray[Any], bias: npt.NDArray[Any]) -> Network:
-        """One layer; kernel: (features, outputs), bias: (outputs,)."""
+        """A network of one layer; kernel has shape (features, outputs), bias has shape (outputs,)."""
         arrays = np.ascontiguousarray(kernel, np.float32), np.ascontiguousarray(bias, np.float32)
         return Network(self.scale, (Layer(*arrays, self.task.activation),))
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """A baseline: its name in tables, and what fits it, once for each setting.
+    """A baseline: its name in tables, and the function that fits it once for each setting.
 
     has_loss: whether its outputs are log odds or values, so that it has a loss.
     """
@@ -66,7 +66,7 @@ class Baseline:
 
 
 def problem(split: Split, dataset: Dataset) -> Problem:
-    """The samples of a split as a baseline learns from them."""
+    """The samples of a split in the form that baselines are fitted to."""
     features = split.features
     matrix: Any
     if isinstance(features, MultiHot):
@@ -85,8 +85,8 @@ def baselines(dataset: Dataset, is_text: bool) -> list[Baseline]:
         linear = Baseline("linear regression", _ridge) if standardized else Baseline("logistic regression", _fractional)
         return [Baseline("mean", _constant), linear]
     constant = Baseline("majority class" if answers == "class" else "label frequencies", _constant)
-    found = [constant, Baseline("logistic regression", _logistic)]
-    return [*found, Baseline("NB-SVM", _nb_svm, has_loss=False)] if is_text and answers == "class" else found
+    models = [constant, Baseline("logistic regression", _logistic)]
+    return [*models, Baseline("NB-SVM", _nb_svm, has_loss=False)] if is_text and answers == "class" else models
 
 
 # --- fits --------------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ def _best_constant(samples: Problem) -> Numbers:
 
 
 def _logistic(samples: Problem) -> Iterator[Network]:
-    """Logistic regression with an L2 penalty, for each strength; for several labels, one for each label.
+    """Logistic regression with an L2 penalty, for each strength; with multiple labels per sample, one model per label.
 
     Dense features are centered, which changes the bias alone and takes a third of the iterations.
     """
@@ -123,16 +123,16 @@ def _logistic(samples: Problem) -> Iterator[Network]:
         kernel, bias = np.zeros((matrix.shape[1], samples.outputs)), _best_constant(samples)
         for number, (model, labels) in enumerate(zip(models, columns, strict=True)):
             if len(np.unique(labels)) < 2:
-                continue  # the constant remains
+                continue  # the constant prediction remains
             model.set_params(C=strength).fit(matrix, labels)
             if samples.task.activation == "softmax":
-                _put_classes(kernel, bias, model)
+                _set_classes(kernel, bias, model)
             else:
                 kernel[:, number], bias[number] = model.coef_[0], model.intercept_[0]
         yield samples.network(kernel, bias - means @ kernel)
 
 
-def _put_classes(kernel: Numbers, bias: Numbers, model: LogisticRegression) -> None:
+def _set_classes(kernel: Numbers, bias: Numbers, model: LogisticRegression) -> None:
     """Set the columns of the classes that the model has seen; the others keep the bias of a rare class."""
     weights, intercepts = model.coef_, model.intercept_
     if len(model.classes_) == 2:  # scikit-learn has one column for two classes
@@ -174,14 +174,17 @@ def _nb_svm(samples: Problem) -> Iterator[Network]:
 
 
 def _svm(matrix: Any, is_label: npt.NDArray[np.bool_], strength: float) -> tuple[Numbers, Numbers, float]:
-    """Log-count ratios, (features,), with one occurrence added to each feature, weights and bias of one class.
+    """Log-count ratios and weights, both of shape (features,), and the bias of one class.
 
-    If all samples or none belong to it, only the bias is not zero.
+    The ratios have one occurrence added to each feature. If all samples or none belong to the class, only the bias is
+    nonzero.
     """
     if is_label.all() or not is_label.any():
         return np.zeros(matrix.shape[1]), np.zeros(matrix.shape[1]), 1.0 if is_label.any() else -1.0
     inside, outside = (1 + np.asarray(matrix[rows].sum(axis=0), np.float64).ravel() for rows in (is_label, ~is_label))
     ratios = np.log((inside / inside.sum()) / (outside / outside.sum()))
     scaled = sparse.csr_matrix(matrix.multiply(ratios))
-    model = LinearSVC(C=strength, dual=False, tol=SVM_TOLERANCE).fit(scaled, is_label)  # no random order
+    model = LinearSVC(C=strength, dual=False, tol=SVM_TOLERANCE).fit(
+        scaled, is_label
+    )  # deterministic: no random order of samples
     return ratios, model.coef_[0], float(model.intercept_[0])

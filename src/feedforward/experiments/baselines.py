@@ -1,7 +1,7 @@
-"""The DVC stage `baselines`: what simple models reach on the samples and splits of the variants, without Keras.
+"""The DVC stage `baselines`: results of simple models on the samples and splits of the variants, without Keras.
 
-A seed draws the same validation split as it does for the variants, so baselines have the same intervals over seeds and
-paired differences. A setting (such as the L2 penalty) is chosen on the validation split, as is the best epoch of a
+A seed draws the same validation split as it does for the variants, so intervals over seeds and paired differences also
+exist for baselines. A setting (such as the L2 penalty) is chosen on the validation split, as is the best epoch of a
 variant. One model of each kind is fitted on all training samples and tested once, like final models.
 """
 
@@ -31,20 +31,20 @@ PROTOCOL = "fair"
 
 @dataclass(frozen=True)
 class _Data:
-    """A vectorized dataset. unit: of its target, for absolute errors."""
+    """A vectorized dataset. split: all training samples. unit: that of its target, for absolute errors."""
 
     name: str
     dataset: Dataset
-    whole: Split
+    split: Split
     unit: float
 
     @property
     def baselines(self) -> list[Baseline]:
-        return baselines(self.dataset, isinstance(self.whole.features, MultiHot))
+        return baselines(self.dataset, isinstance(self.split.features, MultiHot))
 
 
 def stage(params: Params, name: str) -> None:
-    """Write the results of all baselines of a dataset, in the form of the results of training."""
+    """Write the results of all baselines of a dataset, in the same format as those of training."""
     run_result.save(paths.baselines(name), measure(params, name), provenance.cpu_digest(), "baselines")
 
 
@@ -54,27 +54,27 @@ def measure(params: Params, name: str) -> list[RunResult]:
     Raises:
         DataError: the data are not vectorized.
     """
-    dataset, whole = params.dataset(name), Split.load(paths.vectorized(name) / "train")
+    dataset, split = params.dataset(name), Split.load(paths.vectorized(name) / "train")
     unit = manifest_file.load(name).get("target", {}).get("scale", 1.0)
-    data = _Data(name, dataset, whole, unit)
+    data = _Data(name, dataset, split, unit)
     title, single = f"baselines ({name})", functools.partial(threadpoolctl.threadpool_limits, 1)
     with single(), progress.bar(title, params.seeds + 1) as advance:  # one thread: the same bits on any number of cores
 
-        def validated(seed: int) -> dict[str, list[RunResult]]:
-            tried = _validated(data, seed)
+        def validate_seed(seed: int) -> dict[str, list[RunResult]]:
+            tried = _validate(data, seed)
             advance(1, f"seed {seed}")
             return tried
 
         with ThreadPoolExecutor(processes.cores(), initializer=single) as pool:
-            by_seed = list(pool.map(validated, range(params.seeds)))
-        tested = _tested(data, by_seed)
+            by_seed = list(pool.map(validate_seed, range(params.seeds)))
+        tested = _test(data, by_seed)
         advance(1, "test")
-    return [min(results, key=_badness) for tried in by_seed for results in tried.values()] + tested
+    return [min(results, key=_criterion) for tried in by_seed for results in tried.values()] + tested
 
 
-def _validated(data: _Data, seed: int) -> dict[str, list[RunResult]]:
-    """By baseline: the result of each of its settings on the split of that seed."""
-    training, validation = (part.copied() for part in validation_split.draw(data.whole, data.dataset, seed))
+def _validate(data: _Data, seed: int) -> dict[str, list[RunResult]]:
+    """For each baseline, the result of each of its settings on this seed's validation split."""
+    training, validation = (part.copied() for part in validation_split.draw(data.split, data.dataset, seed))
     samples, counts = problem(training, data.dataset), {"train": len(training), "validation": len(validation)}
     return {
         baseline.name: [
@@ -94,23 +94,23 @@ def _figures(data: _Data, baseline: Baseline, network: Network, validation: Spli
     return figures
 
 
-def _tested(data: _Data, by_seed: Sequence[Mapping[str, Sequence[RunResult]]]) -> list[RunResult]:
+def _test(data: _Data, by_seed: Sequence[Mapping[str, Sequence[RunResult]]]) -> list[RunResult]:
     """The result of each baseline on the test split, with the setting that is best on average over the seeds."""
-    everything = validation_split.share(Subset(data.whole), data.dataset, seed=0).copied()
-    samples, results = problem(everything, data.dataset), []
+    all_samples = validation_split.share(Subset(data.split), data.dataset, seed=0).copied()
+    samples, results = problem(all_samples, data.dataset), []
     for baseline in data.baselines:
         settings = zip(*(tried[baseline.name] for tried in by_seed), strict=True)
-        means = [sum(map(_badness, runs)) for runs in settings]
+        means = [sum(map(_criterion, runs)) for runs in settings]
         network = next(itertools.islice(baseline.fit(samples), means.index(min(means)), None))
         figures = evaluation.on_test(data.name, network).metrics
         figures = {key: value for key, value in figures.items() if baseline.has_loss or "loss" not in key}
-        counts = {"train": len(everything), "test": int(manifest_file.load(data.name)["samples"]["test"])}
+        counts = {"train": len(all_samples), "test": int(manifest_file.load(data.name)["samples"]["test"])}
         results.append(_result(data, baseline, 0, "final", figures, network, counts))
     return results
 
 
-def _badness(result: RunResult) -> float:
-    """What the choice of a setting minimizes: the validation loss, or without one the share of errors."""
+def _criterion(result: RunResult) -> float:
+    """The value that the chosen setting minimizes: the validation loss or, if there is none, the share of errors."""
     return result.metrics.get("best_val_cross_entropy", 1 - result.metrics.get("best_val_accuracy", 0.0))
 
 

@@ -35,13 +35,13 @@ def compare(
     protocol: str = "fair",
     folder: Path | None = None,
     additions: Additions | None = None,
-    apart: bool = False,
+    own_process: bool = False,
     simple: Iterable[RunResult] = (),
 ) -> Path:
     """Compare the variants of each dataset and write everything into `folder`, atomically.
 
     additions: further content of the page. Results of protocol `lecture` are shown as well if there are any.
-    apart: draw in a separate process, so that the caller's other threads can continue. simple: results of baselines.
+    own_process: draw in a separate process, so that the caller's other threads can continue. simple: baseline results.
 
     Raises:
         DataError: there is no result of the protocol, or a result does not belong to params.
@@ -53,7 +53,7 @@ def compare(
     if protocol != LECTURE and any(run.protocol == LECTURE for run in results):
         additions = replace(additions, lecture=find(results, params, LECTURE))
     folder = folder or paths.comparison()
-    with atomic_files.writing_folder(folder, "compare") as new_folder, _drawing(apart) as pool:
+    with atomic_files.writing_folder(folder, "compare") as new_folder, _drawing(own_process) as pool:
         drawn = pool.submit(pictures, findings)
         for name, text in [*_texts(findings), ("index.html", render(findings, additions))]:
             atomic_files.write_text(new_folder / name, text, "compare.text")
@@ -128,8 +128,8 @@ def _texts(findings: Sequence[Findings]) -> Iterator[tuple[str, str]]:
         yield f"curves/{one.name}.csv", tables.curves_csv(one)
 
 
-def _drawing(apart: bool) -> Executor:
-    if not apart:
+def _drawing(own_process: bool) -> Executor:
+    if not own_process:
         return ThreadPoolExecutor(1)
     fresh = multiprocessing.get_context("spawn")  # a forked process would inherit locks held by other threads
     return ProcessPoolExecutor(1, fresh, processes.end_with_ancestors)
@@ -143,7 +143,7 @@ def pictures(findings: Iterable[Findings]) -> list[tuple[str, bytes]]:
 
 
 def draw(one: Findings) -> Iterator[tuple[str, "Figure"]]:
-    """Names and figures for a dataset: the four kinds from the lecture, then ours."""
+    """Names and figures for a dataset: the four kinds from the lecture, then further ones."""
     from feedforward.reports import figures
 
     runs, baseline, others = one.runs, one.baseline, [v for v in one.variants if v != one.baseline]
@@ -169,4 +169,4 @@ def draw(one: Findings) -> Iterator[tuple[str, "Figure"]]:
         if (chosen := [difference for difference in one.differences if difference.statistic == name])
     ]
     if panels:
-        yield "differences", figures.forest(panels, f"{one.name}: differences to {baseline}")
+        yield "differences", figures.forest(panels, f"{one.name}: differences from {baseline}")

@@ -33,13 +33,13 @@ def needed(params: Params, dataset: str, verdicts: Sequence[Verdict]) -> Needed:
     Raises:
         ParamsError: params.yaml has no claims about the dataset.
     """
-    made = params.dataset(dataset).claims
-    if not made:
+    all_claims = params.dataset(dataset).claims
+    if not all_claims:
         raise ParamsError([f"datasets.{dataset}.claims: there are no claims to decide; add some to params.yaml"])
     decided = {verdict.claim for verdict in verdicts if verdict.decided}
-    left = [claim for claim in made if claim not in decided]
-    variants = dict.fromkeys(name for claim in left for name in (claim.left, claim.right) if name is not None)
-    roles = dict.fromkeys(STATISTICS[claim.statistic].role for claim in left)
+    undecided = [claim for claim in all_claims if claim not in decided]
+    variants = dict.fromkeys(name for claim in undecided for name in (claim.left, claim.right) if name is not None)
+    roles = dict.fromkeys(STATISTICS[claim.statistic].role for claim in undecided)
     return Needed(tuple(variants), tuple(roles))
 
 
@@ -49,7 +49,7 @@ def judge(results: Iterable[RunResult], params: Params, dataset: str) -> list[Ve
 
 
 def write(verdicts: Sequence[Verdict], params: Params, dataset: str, reason: str) -> Path:
-    """Write the verdicts (JSON, Markdown) and the figure by number of seeds below reports/decisions.
+    """Write the verdicts (JSON, Markdown) and the figure of intervals by number of seeds below reports/decisions.
 
     reason: why training ended. Returns the folder.
     """

@@ -1,7 +1,7 @@
 """The runs for the lecture's page: the variants, and all combinations of size, L2 and dropout in the store.
 
-A run counts if it has the data, the parameters and the protocol that training it now would have. A run of the present
-code, libraries and kind of CPU is preferred; the page counts the others.
+A run is used if its data, parameters and protocol are those that a new run would have. Runs with the current code,
+libraries and kind of CPU are preferred; the page says how many of its runs are not.
 """
 
 import dataclasses
@@ -28,10 +28,10 @@ Logged = Mapping[tuple[str, str, frozenset[tuple[str, str]]], Sequence[str]]  # 
 
 
 def collect(params: Params, name: str, store: "Store") -> Story:
-    """The story of a dataset, from the runs in the store.
+    """What the page shows about a dataset, from the runs in the store.
 
     Raises:
-        DataError: there is no run of the variant of the final model.
+        DataError: there is no run of the final model's variant.
         ParamsError: no such dataset.
         TrackingError: the store does not answer.
     """
@@ -59,10 +59,10 @@ def collect(params: Params, name: str, store: "Store") -> Story:
 
 
 def _logged(name: str, store: "Store") -> list["LoggedRun"]:
-    """The finished replicas and final runs on the present data, the latest first.
+    """The finished replicas and final runs on the current data, the latest first.
 
-    The confirmation of a sweep trains its best trials alone from fresh seeds. They are left out: combinations would
-    have different seeds.
+    Runs that confirm a sweep are left out: only its best trials have them, so combinations would differ in their
+    seeds.
     """
     digest = manifest_file.load(name)["data_digest"]
     return [
@@ -99,7 +99,7 @@ def _text(variant: Variant) -> str:
 
 
 def _with_variants(params: Params, name: str, variants: Mapping[str, Variant]) -> Params:
-    """The params reduced to a dataset, on which all of these variants are compared."""
+    """The params with only this dataset, on which all of these variants are compared."""
     dataset = params.datasets[name]
     training = dataset.training.model_copy(update={"variants": None})
     datasets = {name: dataset.model_copy(update={"training": training})}
@@ -107,8 +107,8 @@ def _with_variants(params: Params, name: str, variants: Mapping[str, Variant]) -
 
 
 def _results(packs: Iterable[Pack], logged: Logged, store: "Store") -> tuple[list[RunResult], int]:
-    """The results of the planned runs that the store has, and how many have another fingerprint than planned."""
-    found, others = [], 0
+    """The results of the planned runs that the store has, and how many of them do not have the planned fingerprint."""
+    stored, others = [], 0
     for pack in packs:
         members = []
         for member in pack.members:
@@ -120,5 +120,5 @@ def _results(packs: Iterable[Pack], logged: Logged, store: "Store") -> tuple[lis
                 members.append(dataclasses.replace(member, fingerprint=fingerprints[0]))
                 others += 1
         if members:
-            found.append(dataclasses.replace(pack, members=tuple(members)))
-    return parent_runs.results_of(found, runner.find_known(found, store)), others
+            stored.append(dataclasses.replace(pack, members=tuple(members)))
+    return parent_runs.results_of(stored, runner.find_known(stored, store)), others

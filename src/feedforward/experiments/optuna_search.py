@@ -11,15 +11,15 @@ from feedforward.analysis.selection import Better
 from feedforward.experiments.search_space import WHOLE, Axis, Point, Value
 
 DIRECTIONS: Mapping[Better, Literal["minimize", "maximize"]] = {"lower": "minimize", "higher": "maximize"}
-INDEPENDENT = 10  # number of first trials that are drawn at random, whatever the results
-FEWEST_TRIALS = 4  # below this, importance says nothing
+INDEPENDENT = 10  # number of initial trials, drawn at random regardless of results
+FEWEST_TRIALS = 4  # with fewer, importance is meaningless
 
 
 class Search:
     """A tree-structured Parzen estimator (Bergstra et al., 2011) that looks for the lowest or the highest metric."""
 
     def __init__(self, axes: Sequence[Axis], better: Better = "lower", seed: int = 0) -> None:
-        import optuna  # takes a second
+        import optuna  # importing it takes a second
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=INDEPENDENT)

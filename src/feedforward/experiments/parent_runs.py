@@ -23,7 +23,7 @@ def results_of(packs: Iterable[Pack], results: Mapping[str, RunResult]) -> list[
 
 
 def results_of_members(members: Iterable[tuple[Pack, Member]], results: Mapping[str, RunResult]) -> list[RunResult]:
-    """See results_of."""
+    """The available results of these members, with the current names of their variants."""
     return [
         dataclasses.replace(results[member.fingerprint], variant=member.variant)
         for _, member in members
@@ -76,9 +76,9 @@ def close_parent(
     metrics: Mapping[str, float] | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> None:
-    """Close the parent of `members`, the runs of one variant; as FAILED if a run is missing.
+    """Close the parent run of `members`, the runs of one variant; it is marked FAILED if one of them is missing.
 
-    metrics, tags: logged besides the means over seeds.
+    metrics, tags: logged in addition to the means over seeds.
     """
     runs = results_of_members(members, results)
     if missing := sorted({pack.seed for pack, member in members if member.fingerprint not in results}):
@@ -99,7 +99,7 @@ def close_parent(
 
 def _means(runs: Sequence[RunResult]) -> dict[str, float]:
     """`mean_NAME` and its interval for each metric of a variant."""
-    from feedforward.analysis import statistics  # SciPy takes a second
+    from feedforward.analysis import statistics  # importing SciPy takes a second
 
     metrics: dict[str, float] = {}
     for estimates in statistics.summarize(runs, {run.variant for run in runs}).values():
@@ -112,7 +112,7 @@ def _means(runs: Sequence[RunResult]) -> dict[str, float]:
 
 def _mean_curves(runs: Sequence[RunResult]) -> dict[str, list[float]]:
     """The mean of each curve by name, and its interval."""
-    from feedforward.analysis.curves import mean_band  # SciPy takes a second
+    from feedforward.analysis.curves import mean_band  # importing SciPy takes a second
 
     curves: dict[str, list[float]] = {}
     for name in sorted({name for run in runs for name in run.curves}):
@@ -124,7 +124,7 @@ def _mean_curves(runs: Sequence[RunResult]) -> dict[str, list[float]]:
 
 def _color(parent: Run, params: Params) -> dict[str, str]:
     """The tag that makes MLflow's charts draw a variant in the color that it has in the report."""
-    from feedforward.reports.figure_style import PALETTE  # matplotlib takes a second
+    from feedforward.reports.figure_style import PALETTE  # importing matplotlib takes a second
 
     if parent.tags["role"] != "variant" or parent.tags["variant"] not in params.variants:
         return {}
@@ -133,7 +133,7 @@ def _color(parent: Run, params: Params) -> dict[str, str]:
 
 def _description(runs: Sequence[RunResult]) -> str:
     """Explanation of the metrics of a variant, in Markdown."""
-    from feedforward.analysis.intervals import THIS_DATA  # SciPy takes a second
+    from feedforward.analysis.intervals import THIS_DATA  # importing SciPy takes a second
 
     text = f"Means over {len(runs)} seeds"
     if len(runs) == 1:

@@ -33,10 +33,10 @@ class Member:
 class Pack:
     """Variants that train side by side with one seed, on the same samples and in the same order.
 
-    train: the samples that the runs learn from: a subset of the training samples, either `drawn` by the seed or
+    train: the samples that the runs are trained on: a subset of the training samples, either `drawn` by the seed or
     `fixed`, or `all` of them. validate: the samples on which the runs are evaluated after each epoch; None: no
     validation. Final runs are evaluated on the test samples at the end. varied: the sources of variation that the seed
-    determines; the others are as with seed 0.
+    determines; the others are as they are for seed 0.
     """
 
     dataset: str
@@ -58,7 +58,7 @@ class Pack:
 
     @property
     def fingerprints(self) -> tuple[str, ...]:
-        """One per member."""
+        """The fingerprints of the members, in their order."""
         return tuple(member.fingerprint for member in self.members)
 
     @property

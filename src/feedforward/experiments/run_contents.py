@@ -1,4 +1,4 @@
-"""What every training run and its parent are logged with: names, data and a picture of the curves."""
+"""The content that is logged with every training run and its parent: names, data and figures."""
 
 import threading
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ from feedforward.tracking import DataInput
 
 
 def names(pack: Pack, member: Member) -> dict[str, Any]:
-    """The names in the params of a run."""
+    """The names of dataset and variant, for the params of a run."""
     return {"dataset": pack.dataset, "variant": member.variant}
 
 
 def inputs(pack: Pack) -> list[DataInput]:
-    """The parts of the data that a pack is trained, watched and tested on."""
+    """The parts of the data that a pack is trained, validated and tested on."""
     manifest, source = manifest_file.load(pack.dataset), f"data/vectorized/{pack.dataset}"
     part = "all" if pack.train == "all" else "training"
     inputs = [DataInput(f"{pack.dataset}-{part}", manifest["train"], "training", f"{source}/train")]
@@ -32,8 +32,8 @@ _drawing = threading.Lock()  # matplotlib's fonts are not thread-safe
 
 
 def pictures(runs: Sequence[RunResult], dataset: Dataset) -> dict[str, bytes]:
-    """The curves of runs of one variant, and the confusion matrix of final runs, as PNG by the name of the file."""
-    from feedforward.reports import error_figures, figures  # matplotlib takes a second
+    """The curves of runs of one variant, and the confusion matrix of final runs, as PNG, by file name."""
+    from feedforward.reports import error_figures, figures  # importing matplotlib takes a second
 
     with _drawing:
         drawn = {"curves": figures.curves_of_run(runs, dataset.title)}
@@ -43,8 +43,8 @@ def pictures(runs: Sequence[RunResult], dataset: Dataset) -> dict[str, bytes]:
 
 
 def calibration_picture(runs: Sequence[RunResult], dataset: Dataset) -> dict[str, bytes]:
-    """The calibration of runs of one variant as PNG, by the name of the file; empty if they did not record it."""
-    from feedforward.reports import error_figures, figures  # matplotlib takes a second
+    """The calibration of runs of one variant as PNG, by file name; empty if they did not record it."""
+    from feedforward.reports import error_figures, figures  # importing matplotlib takes a second
 
     with _drawing:
         figure = error_figures.calibration(runs, dataset.title)

@@ -43,13 +43,13 @@ def find_known(packs: Iterable[Pack], store: "Store") -> dict[str, RunResult]:
     digest = code_digest(plan.EVALUATION)
     for name, fingerprints in groups.items():
         for fingerprint, stored in store.find_results(*name, fingerprints).items():
-            result = stored.result if stored.evaluation == digest else _evaluated_again(stored, store, digest)
+            result = stored.result if stored.evaluation == digest else _evaluate_again(stored, store, digest)
             known |= {fingerprint: result} if result else {}
     return known
 
 
-def _evaluated_again(stored: "StoredResult", store: "Store", digest: str) -> RunResult | None:
-    """The result with metrics recomputed and written to the store; None if the run's model is missing."""
+def _evaluate_again(stored: "StoredResult", store: "Store", digest: str) -> RunResult | None:
+    """Recompute the metrics and write them to the store; returns the new result, or None if the model is missing."""
     figures = evaluation.summarize(stored.result.curves, stored.result.measured)
     hardest, errors = stored.result.hardest, stored.result.errors
     if stored.result.role == "final":
@@ -79,12 +79,12 @@ def _network(run: "LoggedRun") -> "Network":
 def prepare(jobs: int) -> None:
     """Import TensorFlow and set it up for `jobs` packs at a time; call it once, before the first pack.
 
-    Small networks cannot use a second core well, so each pack gets its share of the cores; only one core if the number
-    of threads affects the bits of the results.
+    Small networks cannot use a second core well, so each pack gets its share of the cores, or one core if the number of
+    threads affects the bits of the results.
     """
     threads = 1 if provenance.threads_decide() else max(1, processes.cores() // jobs)
     with processes.importing(), processes.silent():  # TensorFlow writes to the file descriptor regardless of log level
-        from feedforward.training import trainer  # takes five seconds
+        from feedforward.training import trainer  # importing TensorFlow takes five seconds
 
         trainer.configure(jobs, threads)
 
@@ -98,7 +98,7 @@ def train_pack(
 ) -> list[RunResult]:
     """Train the members of a pack and record a run for each of them.
 
-    parents: parent run of each variant; if None, those from parents_of.
+    parents: the parent run of each variant; by default, those from parents_of.
 
     Raises:
         TrainingError: a loss is not finite; the runs of those members are closed as FAILED, the others are recorded.
@@ -121,7 +121,7 @@ def train_pack(
         def on_epoch(_: int, loss: float) -> None:
             advance(len(pack.members), f"{pack.name} loss {loss:.3f}")
 
-        with sampling() as machine:  # the last sample, the only one of a short training, is taken at the end
+        with sampling() as machine:  # the last sample, which is the only one in a short run, is taken at the end
             trained = training_run.train(pack, params, samples, on_epoch)
         atomic_files.crash_point("train.before_log")
         for run, member, outcome in zip(runs, pack.members, trained, strict=True):
@@ -172,11 +172,11 @@ def _result(pack: Pack, member: Member, trained: "TrainedRun", samples: "Samples
 
 
 def _counts(pack: Pack, samples: "Samples") -> dict[str, int]:
-    """See RunResult.samples."""
-    training, watched = samples
+    """The number of samples of each split that was used; see RunResult.samples."""
+    training, validation = samples
     counts = {"train": len(training)}
-    if watched is not None:
-        counts[pack.validate or ""] = len(watched)
+    if validation is not None:
+        counts[pack.validate or ""] = len(validation)
     if pack.role == "final":
         counts["test"] = int(manifest_file.load(pack.dataset)["samples"]["test"])
     return counts
@@ -203,7 +203,9 @@ def compare(params: Params) -> None:
         opened = pool.submit(_open_store)
         additions = comparison.gather(results, params)
         simple = baselines.load(params.datasets)
-        folder = comparison.compare(results, params, params.protocols[0], None, additions, apart=True, simple=simple)
+        folder = comparison.compare(
+            results, params, params.protocols[0], None, additions, own_process=True, simple=simple
+        )
         store = opened.result()
     for name in params.datasets:
         tags = RunTags(

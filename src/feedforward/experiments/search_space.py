@@ -15,9 +15,9 @@ from feedforward.core.errors import ParamsError
 
 Value = int | float | str
 Point = dict[str, Value]  # field → value
-MOST_POINTS = 256  # in a grid; a search tries fewer
+MOST_POINTS = 256  # maximum in a grid; a search tries fewer
 WHOLE = ("epochs", "batch_size")  # integer fields
-DECAY, CONSTANT = "optimizer.decay", "none"  # the field for the kind of decay, and its value for none
+DECAY, CONSTANT = "optimizer.decay", "none"  # the field for the kind of decay, and its value for no decay
 LOG_FROM = 10.0  # ranges whose ends differ by at least this factor are searched on a logarithmic scale
 
 
@@ -56,7 +56,7 @@ def statistic(name: str, dataset: Dataset) -> StatisticName:
     """The statistic by which the trials of a sweep are compared.
 
     Raises:
-        ParamsError: it is not one by which trials of this dataset can be compared.
+        ParamsError: trials of this dataset cannot be compared by it.
     """
     mae = TASKS[dataset.task].answers == "value"
     scores: tuple[StatisticName, ...] = (
@@ -105,7 +105,7 @@ def parse(texts: Sequence[str], params: Params, dataset: str, variant: str, sear
         try:
             axis = _axis(argument, known, search)
             if axis.field in {other.field for other in axes}:
-                raise ParamsError([f"{axis.field}: is given twice"])
+                raise ParamsError([f"{axis.field}: must not be given twice"])
             axes.append(axis)
         except ParamsError as error:
             problems += error.problems
@@ -113,7 +113,7 @@ def parse(texts: Sequence[str], params: Params, dataset: str, variant: str, sear
             problems += _problems(params, dataset, variant, axis)
     count = math.prod(len(axis.values) for axis in axes)
     if count > MOST_POINTS and not search:
-        problems.append(f"{count} values together: must be at most {MOST_POINTS}; search them with --trials")
+        problems.append(f"{count} combinations: must be at most {MOST_POINTS}; search them with --trials")
     if problems:
         raise ParamsError(problems)
     return axes
@@ -155,11 +155,11 @@ def _axis(text: str, known: Mapping[str, object], search: bool) -> Axis:
     if not equals or "" in values:
         raise ParamsError([f"{text}: must be {field}=VALUE,VALUE… or, with --trials, {field}=LOW..HIGH"])
     if len(set(values)) < len(values):
-        raise ParamsError([f"{text}: must not hold a value twice"])
+        raise ParamsError([f"{text}: must not contain a value twice"])
     if span and not search:
         raise ParamsError([f"{text}: a range needs --trials, the number of values to try"])
     if span and (any(isinstance(value, str) for value in values) or values[0] > values[1]):  # type: ignore[operator]
-        raise ParamsError([f"{text}: must be a lower and a higher number"])
+        raise ParamsError([f"{text}: must be two numbers, the lower one first"])
     return Axis(field, values, span is not None)
 
 

@@ -19,29 +19,28 @@ Components = dict[str, dict[str, dict[str, Component]]]  # statistic → variant
 
 FIGURES = {  # from comparison.draw, shown on the page
     "validation-loss": "Validation loss by epoch of all variants: means over seeds with 95 % bands",
-    "differences": "Differences to {baseline}, paired by seed, with 95 % intervals",
+    "differences": "Differences from {baseline}, paired by seed, with 95 % intervals",
 }
 COMPARED = ("best_val_cross_entropy", "best_epoch", "last_val_cross_entropy")  # statistics whose components are shown
 PAGE = """# The lecture's comparison with many seeds
 
 The slides train each variant once and compare the curves by eye. Here, each variant was trained {seeds}.
 A seed determines the validation split, the order of the batches, the initial weights and the dropout masks; everything
-else is as on the slides.
+else is as on the slides. This command (`make study`) writes this page:
 
     {command}
 
-writes this page (`make study`). It was written on a machine with {machine}; another kind of CPU may change the last
-digits.
+It was written on a machine with {machine}; another kind of CPU may change the last digits.
 
-A *verdict* judges a claim from the slides over seeds ([how](comparison.md)). {explained}
+A *verdict* judges a claim from the slides over all seeds ([how](comparison.md)). {explained}
 
 Each cell of a table: {interval}. {population}
 
 """
-PROTOCOLS = """## Protocol `lecture` beside protocol `fair`
+PROTOCOLS = """## Protocol `lecture` compared with protocol `fair`
 
-All numbers above are for protocol `fair`: for each seed, all variants learn from the same training samples and are
-compared on the same validation samples. On the slides, some variants learn from all training samples and are validated
+All numbers above are for protocol `fair`: for each seed, all variants are trained on the same training samples and are
+compared on the same validation samples. On the slides, some variants are trained on all training samples and validated
 on the test samples instead. Their curves then differ from the others not only because of the variant: they are trained
 on more samples and evaluated on different ones, which causes part of any difference. And once test samples have been
 used to choose between models, they no longer show how the chosen model performs on new samples. These are the same
@@ -59,7 +58,7 @@ them varied, as in the tables above. The cells show standard deviations over see
 
 
 def wide(params: Params, dataset: str) -> list[str]:
-    """Variants whose first layer exceeds half of `pack_units`; each additional seed takes as long as the first."""
+    """Variants whose first layer exceeds half of `pack_units`; for these, every seed takes as long as the first."""
     sizes = params.datasets[dataset].network.sizes
     return [name for name, variant in params.variants.items() if 2 * sizes[variant.size][0] > params.pack_units]
 
@@ -107,7 +106,7 @@ def _introduction(fair: Sequence[Findings], machine: str, command: str) -> str:
 
 
 def _seeds(fair: Sequence[Findings]) -> str:
-    """`from 20 seeds (mnist: original, larger from 10)`."""
+    """The numbers of seeds as text, such as `from 20 seeds (mnist: original, larger from 10)`."""
     counts = {
         (findings.name, variant): max(estimate.n for estimate in findings.summary[variant].values())
         for findings in fair
@@ -118,8 +117,8 @@ def _seeds(fair: Sequence[Findings]) -> str:
     for (name, variant), count in counts.items():
         if count < most:
             fewer.setdefault((name, count), []).append(variant)
-    but = "; ".join(f"{name}: {', '.join(variants)} from {count}" for (name, count), variants in fewer.items())
-    return f"from {most} seeds" + (f" ({but})" if but else "")
+    exceptions = "; ".join(f"{name}: {', '.join(variants)} from {count}" for (name, count), variants in fewer.items())
+    return f"from {most} seeds" + (f" ({exceptions})" if exceptions else "")
 
 
 def _outcomes(fair: Sequence[Findings]) -> list[str]:

@@ -21,7 +21,7 @@ from feedforward.experiments import plan, runner
 class Difference:
     """A run that, trained again, differs from the record.
 
-    metric: the metric that differs most, or None if the run is not on record. largest: by how much it differs.
+    metric: the metric that differs most, or None if the run is not on record. largest: the size of that difference.
     """
 
     run: str
@@ -32,7 +32,7 @@ class Difference:
         """One line of text."""
         if self.metric is None:
             return f"{self.run}: not on record"
-        return f"{self.run}: not the same; {self.metric} differs most, by {self.largest:.2g}"
+        return f"{self.run}: differs from the record, most in {self.metric}, by {self.largest:.2g}"
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Report:
         return [d for d in self.differences if d.metric is None or self.recorded_cpu == self.cpu]
 
     def as_json(self) -> dict[str, Any]:
-        """The report as JSON values."""
+        """The report as JSON-serializable values."""
         return asdict(self) | {"same": self.same}
 
     def text(self) -> str:
@@ -70,11 +70,13 @@ class Report:
         return "\n".join(lines)
 
     def problem(self) -> str:
-        """One line: the first problem and its remedy."""
+        """The first problem and its remedy, in one line."""
         if self.damaged:
             return f"{self.damaged[0]}: bytes changed since they were written; remove the file and run `dvc repro`"
         first = self._unexplained[0]
-        remedy = "run `dvc repro` first" if first.metric is None else "check for different versions or parameters"
+        remedy = (
+            "run `dvc repro` first" if first.metric is None else "check for different library versions or parameters"
+        )
         return f"{first.text()}; {remedy}"
 
 
@@ -145,12 +147,12 @@ def _key(run: RunResult) -> tuple[str, ...]:
     return run.dataset, run.variant, str(run.seed), run.protocol, run.role
 
 
-def _compare(before: RunResult | None, run: RunResult) -> Difference | None:
+def _compare(recorded: RunResult | None, run: RunResult) -> Difference | None:
     name = "/".join(_key(run))
-    if before is None:
+    if recorded is None:
         return Difference(name, None, 0.0)
-    if atomic_files.digest(asdict(before)) == atomic_files.digest(asdict(run)):
+    if atomic_files.digest(asdict(recorded)) == atomic_files.digest(asdict(run)):
         return None
-    gaps = {metric: abs(value - before.metrics.get(metric, 0.0)) for metric, value in run.metrics.items()}
+    gaps = {metric: abs(value - recorded.metrics.get(metric, 0.0)) for metric, value in run.metrics.items()}
     largest = max(gaps, key=gaps.__getitem__)
     return Difference(name, largest, gaps[largest])

@@ -58,13 +58,13 @@ def test_a_range_of_several_magnitudes_is_searched_on_a_logarithmic_scale(text: 
         (["dropout_rate=1"], r"variants\.original\.dropout_rate: must be below 1.*, got 1"),
         (["epochs=2.5"], r"datasets\.notes\.training\.epochs: .*, got 2\.5"),
         (["l2=nan"], r"variants\.original\.l2: must be a finite number, got nan"),
-        (["l2=0,0.0"], "l2=0,0.0: must not hold a value twice"),
+        (["l2=0,0.0"], "l2=0,0.0: must not contain a value twice"),
         (["l2"], "l2: must be l2=VALUE"),
         (["l2=0,"], "l2=0,: must be l2=VALUE"),
         (["l2=1e-5..1e-2"], "l2=1e-5..1e-2: a range needs --trials"),
-        (["l2=0", "l2=1"], "l2: is given twice"),
+        (["l2=0", "l2=1"], "l2: must not be given twice"),
         ([f"epochs={','.join(map(str, range(1, 20)))}", f"l2={','.join(map(str, range(10)))},0.1,0.2,0.3,0.4"],
-         "266 values together: must be at most 256; search them with --trials"),
+         "266 combinations: must be at most 256; search them with --trials"),
     ],
 )  # fmt: skip
 def test_mistakes_are_reported(texts: list[str], line: str) -> None:
@@ -94,7 +94,7 @@ def test_the_decay_of_the_learning_rate_is_a_field() -> None:
 
 
 def test_a_range_must_be_ascending() -> None:
-    with pytest.raises(ParamsError, match="must be a lower and a higher number"):
+    with pytest.raises(ParamsError, match="must be two numbers, the lower one first"):
         parse("l2=1e-2..1e-5", search=True)
 
 

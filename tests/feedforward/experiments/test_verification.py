@@ -108,8 +108,8 @@ def test_a_changed_record_is_reported_with_the_metric_that_differs_most(
     report = verification.verify(params(), *CHOSEN, seeds=2)
     assert report.differences == [Difference("notes/dropout/1/fair/replica", "best_val_accuracy", 0.25)]
     assert not report.same
-    assert "notes/dropout/1/fair/replica: not the same; best_val_accuracy differs most, by 0.25" in report.text()
-    assert report.problem().endswith("; check for different versions or parameters")
+    assert "notes/dropout/1/fair/replica: differs from the record, most in best_val_accuracy, by 0.25" in report.text()
+    assert report.problem().endswith("; check for different library versions or parameters")
     assert report.as_json()["same"] is False
 
     run_result.save(paths.trained("fair"), on_record[:1], "another kind of CPU")
@@ -129,7 +129,7 @@ def test_another_kind_of_cpu_explains_different_bits() -> None:
     elsewhere = report(differences=differs, cpu="bb")
     assert elsewhere.same
     assert "another kind of CPU (aa, here bb)" in elsewhere.text()
-    assert "test_loss differs most, by 1e-07" in elsewhere.text()
+    assert "most in test_loss, by 1e-07" in elsewhere.text()
 
 
 def test_another_kind_of_cpu_does_not_explain_damage() -> None:
