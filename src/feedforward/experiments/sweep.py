@@ -1,4 +1,4 @@
-"""A sweep: different values of some fields, each trained over seeds as a trial, and the runs in the store."""
+"""A sweep: trials of different values for some fields, each trained from several seeds, and their runs in the store."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from feedforward.tracking import Run, RunTags
 if TYPE_CHECKING:
     from feedforward.tracking import Store
 
-STATISTIC: StatisticName = "best_val_cross_entropy"  # the default by which trials are compared
+STATISTIC: StatisticName = "best_val_cross_entropy"  # by which trials are compared, by default
 PROTOCOL = "fair"
 FRESH = 1000  # first seed of the confirmation: seeds of sweeps, comparisons and decisions are below it
 
@@ -28,8 +28,8 @@ FRESH = 1000  # first seed of the confirmation: seeds of sweeps, comparisons and
 class Sweep:
     """Values to try for some fields of a variant on a dataset.
 
-    trials: number of trials in a search; 0 for a grid. statistic: by which trials are compared. confirm: number of the
-    best trials that train again from `fresh_seeds` seeds. test: evaluate the confirmed winner on the test split.
+    trials: number of trials in a search; 0 for a grid. statistic: that by which trials are compared. confirm: how many
+    of the best trials train again from `fresh_seeds` seeds. test: evaluate the confirmed winner on the test split.
     """
 
     params: Params
@@ -46,8 +46,8 @@ class Sweep:
     @property
     def text(self) -> str:
         """The sweep as text: `original: dropout_rate=0.1,0.2`, with the statistic if it is not the default."""
-        by = "" if self.statistic == STATISTIC else f" by {self.statistic}"
-        return f"{self.variant}: {' '.join(axis.text for axis in self.axes)}{by}"
+        suffix = "" if self.statistic == STATISTIC else f" by {self.statistic}"
+        return f"{self.variant}: {' '.join(axis.text for axis in self.axes)}{suffix}"
 
     @property
     def better(self) -> Better:
@@ -101,7 +101,7 @@ def trials(
 def _groups(
     sweep: Sweep, points: Sequence[search_space.Point]
 ) -> Iterable[tuple[Params, Mapping[str, search_space.Point]]]:
-    """One group for each distinct dataset entry: params that have each point as a variant, and the points by name."""
+    """One group per distinct dataset entry: params with a variant for each of its points, and these points by name."""
     groups: dict[str, tuple[Params, dict[str, search_space.Point]]] = {}
     for point in points:
         changed = search_space.apply(sweep.params, sweep.dataset, sweep.variant, point)
@@ -130,7 +130,7 @@ def start(sweep: Sweep, store: "Store") -> Run:
 
 
 def start_trial(sweep: Sweep, trial: Trial, role: Literal["trial", "confirmation"], parent: Run, store: "Store") -> Run:
-    """The run of a trial, the parent of its replicas; a confirmation holds those from fresh seeds."""
+    """The run of a trial, the parent of its replicas; a confirmation is the parent of those from fresh seeds."""
     name = trial.name if role == "trial" else f"{trial.name}, fresh seeds"
     return store.start(sweep.tags(role, trial.name), name, parent, resume=True)
 
@@ -143,7 +143,7 @@ def close_trial(
     metrics: Mapping[str, float] | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> list[RunResult]:
-    """Close the run of a trial with means and intervals, further metrics and tags; as FAILED if a seed is missing.
+    """Close the run of a trial with means, intervals, more metrics and tags; it is marked FAILED if a seed is missing.
 
     results: by fingerprint. Returns the results of the trial; empty if it failed.
     """

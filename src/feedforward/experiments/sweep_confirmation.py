@@ -1,7 +1,8 @@
-"""After a sweep: the best trials train again from fresh seeds, and the winner is tested once.
+"""After a sweep: the best trials are trained again from fresh seeds, and the winner is tested once.
 
-The figures by which the best trials were chosen flatter them; seeds that the search never used do not. The test split
-is used once for a sweep: the figure is kept in the store, and every later request returns it.
+The best trials look better in the search than they are, because the search chose them; results from seeds that it
+never used have no such bias. The test split is used once for a sweep: the store keeps the result, and every later
+request returns it.
 """
 
 import json
@@ -34,13 +35,13 @@ def fresh_seeds(requested: Sweep) -> range:
 
 
 def fresh_trials(outcome: Outcome) -> tuple[list[Trial], Packs]:
-    """The best trials of the search from fresh seeds, and the packs that train them."""
+    """The best trials of the search, with fresh seeds, and the packs that train them."""
     points = [outcome.points[name] for name in outcome.chosen]
     return sweep.trials(outcome.sweep, points, fresh_seeds(outcome.sweep))
 
 
 def close(run: Run, trial: Trial, results: Mapping[str, RunResult], outcome: Outcome, store: "Store") -> Outcome:
-    """Close the run of a confirmation, with its search figure and its bias; returns the outcome with its results."""
+    """Close the run of a confirmation with its search figure and selection bias; returns the outcome with it."""
     runs = parent_runs.results_of_members(trial.members, results)
     complete = runs if len(runs) == len(trial.members) else []
     outcome = replace(outcome, fresh={**outcome.fresh, trial.name: complete})
@@ -74,14 +75,14 @@ def stored_test(requested: Sweep, store: "Store") -> Tested | None:
 
 
 def start_test(requested: Sweep, parent: Run, store: "Store") -> Run:
-    """The run of the test; one for all winners that the sweep may have, so that there is one test."""
+    """The run of the test; all possible winners of a sweep share it, so that there is only one test."""
     return store.start(requested.tags("sweep_test", requested.variant), "test of the winner", parent, resume=True)
 
 
 def final_trial(outcome: Outcome) -> tuple[Trial, Packs]:
     """The final models of the winner, trained on all training samples from the fresh seeds, and their packs.
 
-    They train for as many epochs as the winner's figure was reached in: the rounded mean over its fresh seeds.
+    They train for the number of epochs after which the winner reached its figure: the rounded mean over fresh seeds.
     """
     assert outcome.winner is not None
     runs, requested = outcome.fresh[outcome.winner], outcome.sweep
@@ -123,5 +124,5 @@ def _read(run: "LoggedRun") -> Tested:
 
 
 def _figure(n: int, mean: float, low: float | None, high: float | None) -> Estimate:
-    """What the store keeps of an estimate, so that a stored test reads the same as a new one."""
+    """The part of an estimate that the store keeps, so that a stored test equals a new one."""
     return Estimate(n, mean, low=low, high=high)

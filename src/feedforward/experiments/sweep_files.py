@@ -1,4 +1,4 @@
-"""The files of a sweep in reports/sweeps: page, table, figure, JSON; they are attached to its run in the store."""
+"""The files of a sweep in reports/sweeps: page, table, figure and JSON, also attached to its run in the store."""
 
 import shlex
 from collections.abc import Sequence
@@ -66,7 +66,7 @@ def _tags(outcome: Outcome) -> dict[str, str]:
 
 
 def command(outcome: Outcome) -> str:
-    """The command that makes this sweep."""
+    """The command that runs this sweep."""
     sweep = outcome.sweep
     words = ["feedforward", "sweep", sweep.dataset, *(axis.text for axis in sweep.axes), "--variant", sweep.variant]
     words += ["--seeds", str(sweep.seeds)]
@@ -134,7 +134,7 @@ def _test(outcome: Outcome) -> tuple[str, str, str] | None:
 
 
 def _figure(outcome: Outcome) -> bytes:
-    from feedforward.reports import sweep_figures  # matplotlib takes a second
+    from feedforward.reports import sweep_figures  # importing matplotlib takes a second
     from feedforward.reports.figure_style import png
 
     sweep, names = outcome.sweep, list(outcome.summary)

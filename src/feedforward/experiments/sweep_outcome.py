@@ -1,4 +1,4 @@
-"""What a sweep shows: its trials, the best of them trained again from fresh seeds, and the test of the winner."""
+"""The outcome of a sweep: its trials, the best of them trained again from fresh seeds, and the test of the winner."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -23,9 +23,9 @@ ONCE = "The test split was used once for this sweep"
 
 @dataclass(frozen=True)
 class Tested:
-    """Figures of the winner's final models on the test split; they are computed once for a sweep.
+    """Figures of the winner's final models on the test split, which are computed once for a sweep.
 
-    point: the values of the trial that was tested. epochs: for which its final models were trained, on all training
+    point: the values of the trial that was tested. epochs: how long its final models were trained, on all training
     samples. figures: `test_accuracy` or `test_mae`, `test_loss` and others, over seeds.
     """
 
@@ -35,14 +35,14 @@ class Tested:
 
     @property
     def headline(self) -> tuple[str, Estimate]:
-        """The test accuracy, or the absolute error of a regression."""
+        """Name and estimate of the test accuracy or, for regression, of the mean absolute error."""
         name = next(name for name in ("test_accuracy", "test_mae") if name in self.figures)
         return name, self.figures[name]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The results of all trials, in the order in which they were tried; an empty list for a trial that failed.
+    """The results of all trials, in the order in which they were tried; a trial that failed has an empty list.
 
     fresh: results of the best trials from fresh seeds, by trial, the best of the search first.
     """
@@ -86,22 +86,22 @@ class Outcome:
         return [name for name, _ in self.ranking.order[: self.sweep.confirm]]
 
     def samples(self, name: str) -> list[float]:
-        """The figure of each seed of a trial."""
+        """The value of the sweep's statistic for each seed of a trial."""
         return list(statistics.sample(self._runs, name, self.sweep.statistic).values())
 
     @property
     def figures(self) -> dict[str, float]:
-        """The mean figure of each trial, in the order in which they were tried."""
+        """The mean of the sweep's statistic for each trial, in the order in which they were tried."""
         return {name: self.summary[name][self.sweep.statistic].mean for name in self.results if name in self.summary}
 
     @property
     def expected_best(self) -> list[float]:
-        """See selection.expected_best."""
+        """The expected best of 1, 2, … trials; see selection.expected_best."""
         return selection.expected_best(list(self.figures.values()), self.sweep.better)
 
     @cached_property
     def importance(self) -> dict[str, float]:
-        """See optuna_search.importance."""
+        """The importance of each field; see optuna_search.importance."""
         points = [self.points[name] for name in self.figures]
         return optuna_search.importance(self.sweep.axes, points, list(self.figures.values()))
 
@@ -109,7 +109,7 @@ class Outcome:
 
     @cached_property
     def confirmed(self) -> list[Confirmed]:
-        """The search figure and the figure from fresh seeds of the best trials, the best of the search first."""
+        """The figures of the best trials from the search and from fresh seeds, the best of the search first."""
         runs = [run for trained in self.fresh.values() for run in trained]
         summary, statistic = statistics.summarize(runs, self.fresh), self.sweep.statistic
         return [
@@ -127,7 +127,7 @@ class Outcome:
     # --- as JSON and text --------------------------------------------------------------------
 
     def as_json(self) -> dict[str, Any]:
-        """The outcome as JSON values."""
+        """The outcome as JSON-serializable values."""
         trials = [
             {"values": self.points[name], **{key: dataclasses.asdict(value) for key, value in estimates.items()}}
             for name, estimates in self.summary.items()
@@ -179,7 +179,7 @@ class Outcome:
 
     @property
     def suspicions(self) -> list[str]:
-        """Figures of the best trial, or of the confirmed winner and its test, that are above all published ones."""
+        """Warnings about figures of the best trial, or of the winner and its test, that beat all published ones."""
         dataset = self.sweep.params.datasets.get(self.sweep.dataset)
         if dataset is None:
             return []
@@ -191,7 +191,7 @@ class Outcome:
         return literature.suspicions(self.text(name), estimates, dataset)
 
     def lines(self) -> list[str]:
-        """Importance of the fields, what fresh seeds and the test say, and what is too good to be true."""
+        """The importance of the fields, the results from fresh seeds and the test, and warnings, one line each."""
         shares = ", ".join(f"{field} {100 * share:.0f} %" for field, share in self.importance.items())
         explained = [f"variance that single fields explain (fANOVA): {shares}"] if shares else []
         return [*explained, *self._confirmations(), *self.suspicions]
@@ -215,7 +215,7 @@ class Outcome:
         return f"seeds {FRESH} to {last}" if last > FRESH else f"seed {FRESH}"
 
     def tested_text(self) -> str:
-        """The figure on the test split, and of which models."""
+        """The result on the test split, and the models that were tested, as text."""
         assert self.tested is not None
         name, estimate = self.tested.headline
         figure = tables.interval(estimate, STATISTICS[name].decimals)
@@ -234,7 +234,7 @@ class Outcome:
         return text
 
     def interval(self, estimate: Estimate) -> str:
-        """A figure of the statistic with its interval."""
+        """An estimate of the sweep's statistic with its interval, as text."""
         return tables.interval(estimate, STATISTICS[self.sweep.statistic].decimals)
 
     def text(self, name: str) -> str:
@@ -243,5 +243,5 @@ class Outcome:
 
     @property
     def table(self) -> Summary:
-        """The summary, with the values of each trial as text for its key."""
+        """The summary, keyed by the values of each trial as text."""
         return {self.text(name): estimates for name, estimates in self.summary.items()}
