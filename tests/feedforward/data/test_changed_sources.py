@@ -101,9 +101,9 @@ def test_hidden_files_links_and_nested_folders_are_read_as_init_counts_them(
         (
             {"train": ("bar", "beam"), "validation": ("bar", "beam")},
             "validation",
-            "the folder validation is the test part",
+            "the folder validation is the test split",
         ),
-        ({"Train": ("bar", "beam"), "Test": ("bar", "beam")}, "Test", "the folder Test is the test part"),
+        ({"Train": ("bar", "beam"), "Test": ("bar", "beam")}, "Test", "the folder Test is the test split"),
         ({"train": ("bar", "beam"), "test": ("bar",)}, None, "test is left out: it has no samples in beam"),
         ({"train": ("bar", "beam"), "test": ()}, None, "test is left out: it has no samples in bar, beam"),
     ],

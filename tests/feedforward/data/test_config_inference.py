@@ -26,7 +26,7 @@ def test_names_with_line_breaks_are_printed_on_one_line(
         rows = [(k / 7, "x\ny" if k % 3 else "[/b]", "yes\nindeed" if k % 2 else "[no]") for k in range(40)]
         csv.writer(file).writerows([NAMES, *rows])
     assert shell.run("init", str(odd)) == 0
-    assert "\n  - the last column, tar get, is learned; name another with --target\n" in shell.answered
+    assert "\n  - the last column, tar get, is the target; choose another with --target\n" in shell.answered
     assert shell.answered.replace("\n", "").isprintable()
     lines = shell.answered.splitlines()
     start = next(k for k, line in enumerate(lines) if line.startswith("column "))

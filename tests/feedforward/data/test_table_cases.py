@@ -227,7 +227,7 @@ def test_test_rows_stay_in_the_test_split_when_the_table_grows(tmp_path: Path, p
 def test_init_asks_for_the_target_if_the_last_column_cannot_be_learned(tmp_path: Path) -> None:
     names = [f"car {k}" for k in range(60)]
     path = table(tmp_path / "a.csv", mpg=ROOMS, origin=LABELS, name=names)
-    with pytest.raises(InputError, match=r"last column, name, cannot be learned .*--target, for instance mpg, origin"):
+    with pytest.raises(InputError, match=r"name, cannot be predicted .*--target, for instance mpg, origin"):
         config_inference.guess(path)
 
 
@@ -241,7 +241,7 @@ def test_init_asks_for_the_target_if_the_last_column_cannot_be_learned(tmp_path:
         ("https:/example.org/x.csv", "download it first"),
         ("x.zip", "unpack it"),
         ("x.xlsx", "save the sheet as CSV"),
-        ("two", "holds tables"),
+        ("two", "contains tables"),
     ],
 )
 def test_init_names_files_that_it_cannot_read(tmp_path: Path, name: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""What each column of a table is: number, category, text, date, id, one value only, or empty."""
+"""Classify the columns of a table: number, category, text, date, ID, a single value, or empty."""
 
 import re
 from collections import Counter
@@ -15,19 +15,19 @@ from feedforward.data.readers import cells, column_values
 from feedforward.data.readers.cells import Decimal
 
 Role = Literal["number", "category", "text", "date", "id", "one value", "empty"]
-MOST_CLASSES = 50  # categories of a column, and classes
-MOST_NUMBERED = 20  # distinct whole numbers that still are classes
-NEARLY_ALL = 0.9  # share of the cells that must be numbers
-LONG = 30.0  # characters on average: a text to read rather than a category
-EXACT = 2**53  # whole numbers beyond it are not exact as floats
-CHECKED = 1000  # cells that vote on the decimal sign
+MOST_CLASSES = 50  # of a target, and categories of a column
+MOST_NUMBERED = 20  # distinct whole numbers that may be classes
+NEARLY_ALL = 0.9  # share of cells that must be numbers (or dates) in such a column
+LONG = 30.0  # average characters from which cells are texts rather than categories
+EXACT = 2**53  # larger whole numbers are not exact as floats
+CHECKED = 1000  # distinct cells per column that decide the decimal sign
 ID_NAMES = re.compile(r"(?:.*[_ .-])?(?:id|uuid|guid|index|idx|nr|no|row|rowid|row_id|key)|.*[a-z](?:Id|ID)|unnamed.*")
 CODE = re.compile(r"0\d+", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Column:
-    """how: how the cells are read, in words. counts: rows by category. odd: cells of numbers that are none."""
+    """how: describes how cells are read. counts: rows by category. odd: non-numeric cells of a number column."""
 
     name: str
     role: Role
@@ -49,7 +49,7 @@ class Column:
 
 
 def decimal_of(columns: Mapping[str, pa.Array], separator: str) -> Decimal:
-    """The decimal sign of numbers that are texts: that under which more cells are numbers, by what only one reads."""
+    """The decimal sign of numbers in text form: the sign with more cells that are numbers only under it."""
     votes: Counter[str] = Counter()
     for column in columns.values():
         if not pa.types.is_large_string(column.type):
@@ -60,24 +60,24 @@ def decimal_of(columns: Mapping[str, pa.Array], separator: str) -> Decimal:
             votes["."] += sum(p and not c for p, c in zip(points, commas, strict=True))
             votes[","] += sum(c and not p for p, c in zip(points, commas, strict=True))
             if separator == ";":
-                votes[","] += 0 if any(p and not c for p, c in zip(points, commas, strict=True)) else _groups(listed)
+                votes[","] += not any(p and not c for p, c in zip(points, commas, strict=True)) and _ambiguous(listed)
     return "," if votes[","] > votes["."] else "."
 
 
-def _groups(listed: Sequence[str]) -> int:
-    """1 where a cell such as 10,421 can be read both ways."""
-    return int(any(re.fullmatch(r"[+-]?\d{1,3},\d{3}", cells.text(cell)) for cell in listed))
+def _ambiguous(listed: Sequence[str]) -> bool:
+    """Whether a cell, such as 10,421, is a number under both decimal signs."""
+    return any(re.fullmatch(r"[+-]?\d{1,3},\d{3}", cells.text(cell)) for cell in listed)
 
 
 def describe(name: str, column: pa.Array, decimal: Decimal) -> Column:
-    """Look at all cells of a column."""
+    """Classify a column by all of its cells."""
     texts = column_values.categories(column, decimal)
     counts = Counter(texts.tolist())
     missing = counts.pop("", 0)
     known = len(texts) - missing
     examples = list(dict.fromkeys(texts[texts != ""][:50].tolist()))[:3]
     if not known:
-        return Column(name, "empty", "no cell holds anything", [], 0, missing, {})
+        return Column(name, "empty", "all cells are empty", [], 0, missing, {})
     common = (examples, len(counts), missing, counts)
     if sum(count for value, count in counts.items() if cells.is_date(value)) >= NEARLY_ALL * known:
         return Column(name, "date", "dates", *common)
@@ -87,10 +87,10 @@ def describe(name: str, column: pa.Array, decimal: Decimal) -> Column:
         if len(finite) and lost <= (1 - NEARLY_ALL) * (len(finite) + lost):
             return _of_numbers(name, values, finite, odd, examples, counts, decimal)
     if len(counts) == 1:
-        return Column(name, "one value", "the same in every row", *common)
+        return Column(name, "one value", "the same value in every row", *common)
     length = float(np.mean([len(value) for value in counts]))
     if length >= LONG and len(counts) > known / 2:
-        return Column(name, "text", "words", *common, length=length)
+        return Column(name, "text", "long texts", *common, length=length)
     if len(counts) <= MOST_CLASSES and (len(counts) <= known / 2 or len(counts) <= 10):
         codes = "; leading zeros are kept" if any(CODE.fullmatch(value) for value in counts) else ""
         return Column(name, "category", f"{len(counts)} categories{codes}", *common, length=length)
@@ -99,7 +99,7 @@ def describe(name: str, column: pa.Array, decimal: Decimal) -> Column:
 
 
 def _numbers(column: pa.Array, decimal: Decimal) -> tuple[npt.NDArray[np.float64], tuple[str, ...], int]:
-    """The numbers (NaN: missing or none), the texts that are not numbers, and in how many rows they are."""
+    """The numbers (NaN if missing or not a number), the cells that are not numbers, and the number of their rows."""
     if not pa.types.is_large_string(column.type):
         return column_values.numbers(column, decimal, ()), (), 0
     plain = pc.match_substring_regex(column, column_values.PLAIN)
@@ -138,7 +138,7 @@ def _of_numbers(
 
 
 def _is_id(name: str, values: npt.NDArray[np.float64], distinct: int) -> bool:
-    """Numbers of rows or of records: none twice, and named so, rising, without gaps, or too large to compute with."""
+    """Whether distinct numbers are IDs: the name says so, they rise or fall, have no gaps, or are inexact as floats."""
     if distinct < len(values) or len(values) < 10:
         return False
     is_named = (

@@ -1,4 +1,4 @@
-"""The entry of params.yaml: network and training by the size of the data, and how it is written into the file."""
+"""Build an entry of params.yaml, with settings that fit the size of the data, and write it into the file."""
 
 import contextlib
 import fcntl
@@ -18,14 +18,14 @@ from feedforward.core import atomic_files
 from feedforward.core.errors import InputError, one_line
 from feedforward.data.config_inference.column_roles import Column
 
-SHORT = 90  # characters of a mapping that is written on one line
+SHORT = 90  # maximum characters of a mapping on one line
 UNQUOTED = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)  # read as text without quotes by every YAML parser
 WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "none", "nan", "inf", "infinity"}
 
 
 @dataclass(frozen=True)
 class Guess:
-    """entry: of `datasets` in params.yaml. reasons: one sentence each. columns: of a table, with their roles."""
+    """An entry for `datasets` in params.yaml. reasons: one sentence each. columns: of a table, with their roles."""
 
     entry: dict[str, Any]
     reasons: list[str]
@@ -33,22 +33,22 @@ class Guess:
 
 
 def name_of(path: Path) -> str:
-    """A name for params.yaml."""
+    """A dataset name for params.yaml, made from the name of the file or folder."""
     plain = re.sub(r"[^a-z0-9_]+", "_", path.name.split(".")[0].lower()).strip("_")
     return (plain if plain[:1].isalpha() else f"data_{plain}")[:60].rstrip("_")
 
 
 def dense_network(units: int, scale: int) -> dict[str, Any]:
-    """Sizes for dense features that are divided by `scale`."""
+    """Network settings for dense features that are divided by `scale`."""
     return {"sizes": {"base": [units], "small": [max(4, units // 4)], "large": [4 * units]}, "scale": scale}
 
 
 def text_network() -> dict[str, Any]:
-    """Sizes for words."""
+    """Network settings for multi-hot words."""
     return {"sizes": {"base": [16, 16], "small": [4, 4], "large": [128, 128]}}
 
 
-def finished(
+def complete_guess(
     path: Path,
     task: str,
     labels: Sequence[str],
@@ -59,9 +59,9 @@ def finished(
     network: Mapping[str, Any],
     columns: Sequence[Column] = (),
 ) -> Guess:
-    """The whole entry; `rows`: about how many samples train."""
+    """Complete an entry. rows: the approximate number of training samples."""
     held_out = max(1, rows // 5)
-    # small data need many epochs for as many steps; early stopping ends them
+    # a small dataset needs more epochs for the same number of steps; early stopping ends training
     epochs = int(np.clip(200_000 // max(1, rows), 10, 100))
     training: dict[str, Any] = {
         "epochs": epochs,
@@ -80,13 +80,13 @@ def finished(
         "network": dict(network),
         "training": training,
     }
-    lines = [*reasons, f"of about {rows} training samples {held_out} validate; at most {epochs} epochs, stopped early"]
-    lines.append("expectations are derived from the training split (null): see the validation report")
+    lines = [*reasons, f"{held_out} of about {rows} training samples are for validation; at most {epochs} epochs"]
+    lines.append("expectations (null) are derived from the training split; see the validation report")
     return Guess(entry, [one_line(line) for line in lines], list(columns))
 
 
 def distinct_lines(labels: Sequence[str]) -> list[str]:
-    """Labels as people see them: one line each, no two alike."""
+    """Labels for display: each on one line, all different."""
     shown: list[str] = []
     for label in labels:
         line = one_line(label) or "(blank)"
@@ -97,11 +97,11 @@ def distinct_lines(labels: Sequence[str]) -> list[str]:
 
 
 def write(entry: Mapping[str, Any], name: str, file: Path) -> Params:
-    """Add the entry to params.yaml, where every other line stays as it is, and return the params.
+    """Add the entry to params.yaml without changing any other line; returns the new params.
 
     Raises:
-        InputError: there is such a dataset, or the file cannot be extended.
-        ParamsError: the entry contradicts the rest.
+        InputError: the dataset exists already, or the file cannot be extended.
+        ParamsError: the entry contradicts the rest of the file.
     """
     with _locked(file.parent):
         return _write(entry, name, file)
@@ -109,7 +109,7 @@ def write(entry: Mapping[str, Any], name: str, file: Path) -> Params:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold a lock on a folder: of two processes that extend a file in it, the second reads what the first wrote."""
+    """Lock a folder while a file in it is extended, so that no process overwrites the changes of another."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -125,7 +125,7 @@ def _write(entry: Mapping[str, Any], name: str, file: Path) -> Params:
 
     values = yaml_reader.read(file)
     if name in (values.get("datasets") or {}):
-        raise InputError(name, f"is a dataset of {file.name} already; give another --name, or remove the entry")
+        raise InputError(name, f"already exists in {file.name}; choose another --name, or remove the entry")
     if variants := values.get("variants"):
         entry = _with_final(entry, str(next(iter(variants))))
     extended = {**values, "datasets": {**(values.get("datasets") or {}), name: entry}}
@@ -142,13 +142,13 @@ def _write(entry: Mapping[str, Any], name: str, file: Path) -> Params:
 
 
 def _with_final(entry: Mapping[str, Any], variant: str) -> dict[str, Any]:
-    """The entry with that variant, the first of params.yaml, as the final model."""
+    """The entry with `variant`, the first in params.yaml, as its final model."""
     training = entry["training"]
     return {**entry, "training": {**training, "final": {**training["final"], "variant": variant}}}
 
 
 def _check_parsers(text: str, params: Params, file: Path) -> None:
-    """DVC reads params.yaml with libyaml, this package with ruamel's own parser: both must read the same.
+    """Check that libyaml, which DVC uses, and ruamel's own parser, which this package uses, read the same values.
 
     Raises:
         InputError: they do not.
@@ -161,18 +161,18 @@ def _check_parsers(text: str, params: Params, file: Path) -> None:
         from feedforward.config import yaml_reader
 
         if any(check(yaml_reader.frozen(values), file.name) != params for values in read):
-            raise ValueError("values would change")
+            raise ValueError("parsers disagree on its values")
     except (YAMLError, ValueError) as error:
         reason = one_line(str(error).splitlines()[0])
         raise InputError(str(file), f"the entry cannot be added ({reason}); add it by hand") from None
 
 
 def _joined(text: str, block: str) -> str:
-    """params.yaml with the lines of `block` (`datasets:` and one entry, indented by two) among its datasets."""
+    """Insert `block` (`datasets:` and one entry, indented by two) into the datasets of params.yaml."""
     lines = [f"{line}\n" for line in text.splitlines()]
     heads = [number for number, line in enumerate(lines) if re.match(r"[^\s#]", line)]
     start = next((number for number in heads if lines[number].startswith("datasets:")), None)
-    if start is None or not re.fullmatch(r"datasets:\s*(#.*)?", lines[start].strip()):  # `datasets: {}` goes
+    if start is None or not re.fullmatch(r"datasets:\s*(#.*)?", lines[start].strip()):  # replaces `datasets: {}`
         return "".join(line for number, line in enumerate(lines) if number != start) + block
     end = next((number for number in heads if number > start), len(lines))
     while not lines[end - 1].strip() or lines[end - 1].startswith("#"):  # comments above the next key belong to it
@@ -185,7 +185,7 @@ def _joined(text: str, block: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A text that every YAML parser reads back as it is."""
+    """A string that every YAML parser reads back unchanged."""
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
     is_plain = UNQUOTED.fullmatch(text) and text.lower() not in WORDS
@@ -193,7 +193,7 @@ def _quoted(text: str) -> str:
 
 
 def _flowing(value: Any) -> Any:
-    """Lists, and mappings without deeper ones, on one line each, as in params.yaml; texts quoted where needed."""
+    """Put lists and innermost mappings on one line each, as in params.yaml, and quote strings where needed."""
     from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""A folder of idx files, or of class folders with pictures or texts → how it is read."""
+"""Infer how to read a folder of idx files, or of class folders with pictures or texts."""
 
 import gzip
 import os
@@ -11,21 +11,21 @@ from typing import Any
 import numpy as np
 
 from feedforward.core.errors import DataError, InputError
-from feedforward.data.config_inference.entry import Guess, dense_network, finished, name_of, text_network
+from feedforward.data.config_inference.entry import Guess, complete_guess, dense_network, name_of, text_network
 from feedforward.data.readers import idx
 
 PICTURES, TEXTS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp"), (".txt",)
 LARGEST_SIDE = 64  # pixels
 TRAIN, TEST, VALIDATION = ("train", "training"), ("test", "testing"), ("validation", "valid", "val", "dev")
 IDX = re.compile(r".*?(train|t10k|test)-(images|labels).*idx\d-ubyte(?:\.gz)?", re.IGNORECASE)
-SHARE = "there is no test part: about a fifth of each class, decided by a hash of each file and `split_seed`, tests"
+SHARE = "no test split: about a fifth of each class becomes one, chosen by a hash of each file and `split_seed`"
 
 
 # --- idx -----------------------------------------------------------------------------------------
 
 
 def of_idx(path: Path, names: Sequence[str]) -> Guess | None:
-    """The entry of four idx files; None where there are none.
+    """The entry for four idx files; None if the folder has none.
 
     Raises:
         InputError: a file cannot be read.
@@ -40,7 +40,7 @@ def of_idx(path: Path, names: Sequence[str]) -> Guess | None:
     contents = {key: _idx_array(path / name) for key, name in keys.items()}
     for split in ("train", "test"):
         if len(contents[split, "features"]) != len(contents[split, "labels"]):
-            raise InputError(str(path), f"the images and labels of {split} differ in number")
+            raise InputError(str(path), f"the numbers of images and labels of {split} differ")
     numbers = sorted({int(k) for split in ("train", "test") for k in np.unique(contents[split, "labels"])})
     if len(numbers) < 2:
         raise InputError(str(path / keys["train", "labels"]), f"expected at least two classes, got {numbers}")
@@ -57,11 +57,11 @@ def of_idx(path: Path, names: Sequence[str]) -> Guess | None:
         reader["classes"] = numbers
     task = "binary" if len(numbers) == 2 else "multiclass"
     reasons = [
-        f"{len(keys)} idx files are pictures and their classes: `kind: idx`, {rows} of them train",
+        f"{len(keys)} idx files contain pictures and their classes: `kind: idx`, {rows} training samples",
         f"the labels {', '.join(map(str, numbers[:10]))}{' …' if len(numbers) > 10 else ''} occur: `task: {task}`",
     ]
     labels = [str(number) for number in numbers]
-    return finished(path, task, labels, files, reader, rows, reasons, dense_network(128, 255))
+    return complete_guess(path, task, labels, files, reader, rows, reasons, dense_network(128, 255))
 
 
 def _idx_array(path: Path) -> Any:
@@ -71,7 +71,7 @@ def _idx_array(path: Path) -> Any:
             content = gzip.decompress(content)
         return idx.parse(content, path)
     except (OSError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or "it is not gzip, or damaged"
+        reason = getattr(error, "strerror", None) or "it is damaged or not gzip"
         raise InputError(str(path), f"cannot be read ({reason})") from None
     except DataError as error:
         raise InputError(str(path), str(error).removeprefix(f"{path}: ")) from None
@@ -81,10 +81,10 @@ def _idx_array(path: Path) -> Any:
 
 
 def of_classes(path: Path) -> Guess:
-    """The entry of class folders.
+    """The entry for class folders.
 
     Raises:
-        InputError: there are none, or a picture cannot be read; one line that names it.
+        InputError: there are no class folders, or a picture, which the message names, cannot be read.
     """
     parts = {folder.name.lower(): folder.name for folder in _visible(path)}
     train, test, validation = (
@@ -97,13 +97,13 @@ def of_classes(path: Path) -> Guess:
     pictures = sum(count for suffix, count in suffixes.items() if suffix.lower() in PICTURES)
     texts = sum(count for suffix, count in suffixes.items() if suffix.lower() in TEXTS)
     if len(by_class) >= 2 and not pictures + texts:
-        raise InputError(str(path), f"its class folders must hold {' or '.join((*PICTURES, *TEXTS))}")
+        raise InputError(str(path), f"its class folders must contain files of type {' or '.join((*PICTURES, *TEXTS))}")
     is_picture = pictures >= texts
     kept = sorted(s for s in suffixes if s.lower() in (PICTURES if is_picture else TEXTS))
     by_class = {name: [file for file in files if file.suffix in kept] for name, files in by_class.items()}
     classes = sorted(name for name, files in by_class.items() if files)
     if len(classes) < 2:
-        raise InputError(str(path), "must hold a folder for each of at least two classes, or four idx files")
+        raise InputError(str(path), "must contain a folder for each of at least two classes, or four idx files")
     reasons, tested = _test_part(path, test, validation, classes, kept) if is_split else ([], None)
     files = [file for name in classes for file in by_class[name]]
     return _of_files(path, train if is_split else None, tested, classes, kept, is_picture, files, reasons)
@@ -118,12 +118,12 @@ def _visible(path: Path) -> list[Path]:
 
 
 def is_visible(name: str) -> bool:
-    """Not hidden, and not what macOS adds to archives."""
+    """Whether a name is neither hidden nor `__MACOSX`, which macOS adds to archives."""
     return not name.startswith(".") and name != "__MACOSX"
 
 
 def _files(folder: Path) -> list[Path]:
-    """Files below a folder, however deep; links to files are followed."""
+    """The files below a folder, at any depth, including links to files."""
     files = []
     for top, folders, names in os.walk(folder, onerror=_refuse):
         folders[:] = sorted(filter(is_visible, folders))
@@ -139,13 +139,13 @@ def _refuse(error: OSError) -> None:
 def _test_part(
     path: Path, test: str | None, validation: str | None, classes: Sequence[str], kept: Sequence[str]
 ) -> tuple[list[str], str | None]:
-    """Which folder tests, None where none can, and why."""
+    """The reasons for the choice of a test folder, and its name (None if no folder is suitable)."""
     reasons = []
     for name in filter(None, (test, validation)):
         lacking = [c for c in classes if not any(file.suffix in kept for file in _files(path / name / c))]
         if not lacking:
             other = [f"{validation} is left out: validation samples come from train"] if validation and test else []
-            return [f"the folder {name} is the test part", *other], name
+            return [f"the folder {name} is the test split", *other], name
         reasons.append(f"{name} is left out: it has no samples in {', '.join(lacking[:5])}")
     return reasons, None
 
@@ -173,19 +173,19 @@ def _of_files(
         *reasons,
     ]
     nested = len([folder for folder in folders if folder.count("/") > (1 if train else 0)])
-    lines += [f"{nested} folders inside class folders are read, too"] if nested else []
+    lines += [f"{nested} folders inside class folders are also read"] if nested else []
     lines += [] if test else [SHARE]
     if is_picture:
         height, width = _size([*files, *tests])
         reader |= {"height": height, "width": width}
-        lines.append(f"their usual size (at most {LARGEST_SIDE}) is {height} × {width} pixels; gray levels are learned")
+        lines.append(f"median size (at most {LARGEST_SIDE}): {height} × {width} pixels; colors become gray levels")
     else:
         reader["num_words"] = 10_000
     task = "binary" if len(classes) == 2 else "multiclass"
     lines.append(f"{len(classes)} classes: `task: {task}`")
     network = dense_network(128, 255) if is_picture else text_network()
     rows = len(files) if test else round(0.8 * len(files))
-    return finished(
+    return complete_guess(
         path, task, classes, {key: source}, reader, rows, [*lines, *_rare(files, classes, path, train)], network
     )
 
@@ -198,10 +198,10 @@ def _rare(files: Iterable[Path], classes: Sequence[str], path: Path, train: str 
 
 
 def _size(files: Sequence[Path]) -> tuple[int, int]:
-    """Median height and width, as the pictures are shown (EXIF), at most LARGEST_SIDE.
+    """The median height and width, after rotation according to EXIF, reduced to at most LARGEST_SIDE.
 
     Raises:
-        InputError: one is not a picture.
+        InputError: a file is not a picture.
     """
     from feedforward.data.readers import image_decoding
 

@@ -1,4 +1,4 @@
-"""Which kind of data a path holds."""
+"""Detect which kind of data a path contains."""
 
 import re
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar", ".xls", ".xlsx")
 
 
 def guess(path: Path, targets: Sequence[str] = ()) -> Guess:
-    """What the data look like. targets: columns to learn, where they are known.
+    """Infer the entry for the data at `path`. targets: columns to predict, if known.
 
     Raises:
-        InputError: no reader reads it; one line that says what is the matter.
+        InputError: no reader can read the data; one line with the reason.
     """
     if re.match(r"https?:/", str(path)) or re.search(r"/https?:/", str(path)):
-        raise InputError(str(path), "init looks at local data: download it first, or name the URL in files.*.urls")
+        raise InputError(str(path), "init inspects only local data: download it first, or add its URL to files.*.urls")
     if not path.exists():
         raise InputError(str(path), "no such file or folder")
     if path.is_dir():
@@ -29,9 +29,9 @@ def guess(path: Path, targets: Sequence[str] = ()) -> Guess:
         return tables.guess(path, tuple(targets))
     if path.name.lower().endswith(ARCHIVES):
         raise InputError(
-            str(path), "is an archive or workbook: unpack it, or save the sheet as CSV, then run init on that"
+            str(path), "is an archive or workbook: unpack it, or save the sheet as CSV, then run init on the result"
         )
-    raise InputError(str(path), f"expected a folder of idx files or class folders, or a file {', '.join(TABLES)}")
+    raise InputError(str(path), f"expected a folder of idx files or class folders, or a file ({', '.join(TABLES)})")
 
 
 def _of_folder(path: Path) -> Guess:
@@ -46,7 +46,7 @@ def _of_folder(path: Path) -> Guess:
     if listed and not is_text and not any((path / name).is_dir() for name in names):
         raise InputError(
             str(path),
-            f"holds tables ({', '.join(listed)[:100]}): run init on the training table; a test table can then be named"
-            " in files and reader.test_file",
+            f"contains tables ({', '.join(listed)[:100]}): run init on the training table; then add any test table"
+            " to files and reader.test_file",
         )
     return folders.of_classes(path)

@@ -1,4 +1,4 @@
-"""A CSV, Parquet or JSON lines file → what is learned, from which columns."""
+"""Infer what to predict from which columns of a CSV, Parquet or JSON lines file."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,33 +7,33 @@ from typing import Any
 
 from feedforward.core.errors import DataError, InputError, one_line
 from feedforward.data.config_inference.column_roles import MOST_CLASSES, Column, decimal_of, describe
-from feedforward.data.config_inference.entry import Guess, dense_network, finished, text_network
+from feedforward.data.config_inference.entry import Guess, complete_guess, dense_network, text_network
 from feedforward.data.readers import cells, table_file
 
 TARGETS = ("target", "label", "class", "y", "outcome")
 FEWEST_ROWS = 10
-RARE = 10  # samples of a class
-SHARE = "there is no test part: about a fifth of each class, decided by a hash of each row and `split_seed`, tests"
+RARE = 10  # samples; a smaller class is reported
+SHARE = "no test split: about a fifth of each class becomes one, chosen by a hash of each row and `split_seed`"
 
 
 def guess(path: Path, targets: tuple[str, ...]) -> Guess:
-    """The entry of a table.
+    """The entry for a table.
 
     Raises:
-        InputError: it cannot be read or learned; one line with the reason and a remedy.
+        InputError: the table cannot be read or used for training; one line with the reason and a remedy.
     """
     table = _read(path)
     if table.rows < FEWEST_ROWS:
-        raise InputError(str(path), f"holds {table.rows} rows; at least {FEWEST_ROWS} are needed")
+        raise InputError(str(path), f"has {table.rows} rows; at least {FEWEST_ROWS} are needed")
     separator = ";" if any("';'" in note for note in table.notes) else ","
     decimal = decimal_of(table.columns, separator)
     columns = {name: describe(name, column, decimal) for name, column in table.columns.items()}
     if unknown := [name for name in map(cells.text, targets) if name not in columns]:
         raise InputError("--target", f"must be among {', '.join(columns)}, got {unknown[0]}")
     reasons = list(table.notes) + (["numbers have a decimal comma: `decimal: ','`"] if decimal == "," else [])
-    targets, why = (tuple(map(cells.text, targets)), []) if targets else _targets(path, columns)
-    task, classes, left_out, explained = _task(targets, columns)
-    reasons += [*why, *explained]
+    targets, target_reasons = (tuple(map(cells.text, targets)), []) if targets else _targets(path, columns)
+    task, classes, left_out, task_reasons = _task(targets, columns)
+    reasons += [*target_reasons, *task_reasons]
     key = re.sub(r"[^A-Za-z0-9._-]", "_", path.name)
     key = key if key[0].isalnum() else f"x{key}"
     files = {key[-120:]: {"archive": "gzip" if path.suffix.lower() == ".gz" else "none", "urls": [str(path)]}}
@@ -52,83 +52,85 @@ def _entry(
     files: Mapping[str, Any],
     columns: Mapping[str, Column],
     targets: Sequence[str],
-    learned: tuple[str, list[str] | None],
+    task_and_classes: tuple[str, list[str] | None],
     missing: list[str],
     reasons: list[str],
     decimal: str,
 ) -> Guess:
-    (task, classes), [key] = learned, files
+    (task, classes), [key] = task_and_classes, files
     labels = classes or list(targets)
     known = min(sum(columns[name].counts.values()) for name in targets)
     train = round(0.8 * known)
     rest = [column for name, column in columns.items() if name not in targets]
     texts = [column.name for column in rest if column.role == "text"]
     numeric = [column.name for column in rest if column.role == "number"]
-    named = [column.name for column in rest if column.role == "category"]
+    categorical = [column.name for column in rest if column.role == "category"]
     reasons.append(SHARE)
     shown = list(columns.values())
     is_lines = path.name.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson"))
     if classes and len(texts) == 1 and (is_lines or not numeric or columns[texts[0]].length >= 30):
         reader: dict[str, Any] = {"kind": "labeled_text", "file": key, "text": texts[0], "label": targets[0]}
         reader |= {"classes": classes, "num_words": 10_000} | ({"missing": missing} if missing else {})
-        reasons.append(f"column {texts[0]} holds long texts: `kind: labeled_text`")
+        reasons.append(f"column {texts[0]} contains long texts: `kind: labeled_text`")
         reasons += _left_out(column for column in rest if column.name != texts[0])
-        return finished(path, task, labels, files, reader, train, reasons, text_network(), shown)
-    if not numeric and not named:
-        raise InputError(str(path), f"no column beside {', '.join(targets)} holds numbers or a few categories")
+        return complete_guess(path, task, labels, files, reader, train, reasons, text_network(), shown)
+    if not numeric and not categorical:
+        raise InputError(str(path), f"no column other than {', '.join(targets)} contains numbers or a few categories")
     missing = sorted({*missing, *(cell for name in (*numeric, *targets) for cell in columns[name].odd)})
-    reader = {"kind": "table", "file": key, "target": list(targets), "numeric": numeric, "categorical": named}
+    reader = {"kind": "table", "file": key, "target": list(targets), "numeric": numeric, "categorical": categorical}
     reader |= {"classes": classes} if classes else {}
     reader |= {"decimal": decimal} if decimal != "." else {}
     reader |= {"missing": missing} if missing else {}
-    reasons.append(f"{len(numeric)} columns of numbers are standardized, {len(named)} of categories one-hot")
-    reasons += _left_out(column for column in rest if column.name not in (*numeric, *named))
-    return finished(path, task, labels, files, reader, train, reasons, dense_network(32, 1), shown)
+    reasons.append(
+        f"{len(numeric)} columns of numbers are standardized, {len(categorical)} of categories one-hot encoded"
+    )
+    reasons += _left_out(column for column in rest if column.name not in (*numeric, *categorical))
+    return complete_guess(path, task, labels, files, reader, train, reasons, dense_network(32, 1), shown)
 
 
 def _left_out(columns: Any) -> list[str]:
     why = {
-        "date": "dates are not learned; list it under `numeric` to learn days since 1970 (ISO dates)",
-        "id": "it seems to name rows; list it under `numeric` or `categorical` to learn it",
-        "text": "it holds texts",
-        "one value": "all rows are the same",
+        "date": "dates are not used; to use days since 1970 (ISO dates), list it under `numeric`",
+        "id": "it seems to identify rows; to use it, list it under `numeric` or `categorical`",
+        "text": "it contains texts",
+        "one value": "all rows have the same value",
         "empty": "it is empty",
-        "number": "it is not a text",
-        "category": "it is not a text",
+        "number": "it does not contain texts",
+        "category": "it does not contain texts",
     }
     return [f"column {column.name} is left out: {why[column.role]}" for column in columns]
 
 
-# --- what is learned -----------------------------------------------------------------------------
+# --- what to predict -----------------------------------------------------------------------------
 
 
 def _targets(path: Path, columns: Mapping[str, Column]) -> tuple[tuple[str, ...], list[str]]:
     prefixed = tuple(n for n in columns if n.startswith(("label_", "target_")) and columns[n].distinct == 2)
     if len(prefixed) > 1:
-        return prefixed, [f"{len(prefixed)} columns of two values are named label_ or target_: they are learned"]
+        return prefixed, [f"{len(prefixed)} columns with two values are named label_… or target_…: the targets"]
     named = next((name for name in columns if name.lower() in TARGETS), None)
     if named:
-        return (named,), [f"column {named} is learned, by its name"]
+        return (named,), [f"column {named} is the target, because of its name"]
     if not columns:
         raise InputError(str(path), "holds no columns")
     last = list(columns)[-1]
     if columns[last].role in ("number", "category"):
-        return (last,), [f"the last column, {last}, is learned; name another with --target"]
+        return (last,), [f"the last column, {last}, is the target; choose another with --target"]
     candidates = [name for name, column in columns.items() if column.role in ("number", "category")]
     categories = [name for name in candidates if columns[name].role == "category"]
     if len(categories) == 1 and columns[last].role == "text":
-        return (categories[0],), [f"column {categories[0]} is learned, the only one of few categories"]
+        return (categories[0],), [f"column {categories[0]} is the target: the only one with few categories"]
     raise InputError(
         str(path),
-        f"the last column, {last}, cannot be learned ({columns[last].how}); name the column to learn with"
+        f"the last column, {last}, cannot be predicted ({columns[last].how}); name the column to predict with"
         f" --target, for instance {', '.join(candidates[:5]) or 'none is suitable'}",
     )
 
 
 def _task(targets: Sequence[str], columns: Mapping[str, Column]) -> tuple[str, list[str] | None, list[str], list[str]]:
-    """Task, classes (None where there are none), labels that are left out, and why."""
+    """The task, its classes (None if it has none), the labels to leave out, and reasons."""
     if len(targets) > 1:
-        return "multilabel", None, [], [f"{len(targets)} columns to learn: `task: multilabel`"]
+        return "multilabel", None, [], [f"{len(targets)} columns to predict: `task: multilabel`"]
     [name], column = targets, columns[targets[0]]
     unlabeled = [f"{column.missing} rows have no label and are left out"] if column.missing else []
     if column.role in ("number", "id") and column.lowest != column.highest and not column.numbered:
@@ -137,11 +139,11 @@ def _task(targets: Sequence[str], columns: Mapping[str, Column]) -> tuple[str, l
                 "unit_regression",
                 None,
                 [],
-                [f"{name} holds numbers from 0 to 1: `task: unit_regression`", *unlabeled],
+                [f"{name} contains numbers from 0 to 1: `task: unit_regression`", *unlabeled],
             )
         span = f"{column.lowest:g} to {column.highest:g}"
-        why = f"{name} holds {column.distinct} numbers from {span}: `task: regression`"
-        return "regression", None, [], [why, *unlabeled]
+        reason = f"{name} contains {column.distinct} numbers from {span}: `task: regression`"
+        return "regression", None, [], [reason, *unlabeled]
     return _classes(name, column, unlabeled)
 
 
@@ -150,21 +152,21 @@ def _classes(name: str, column: Column, unlabeled: list[str]) -> tuple[str, list
     classes = _sorted([value for value in column.counts if value not in single])
     if not 2 <= len(classes) <= MOST_CLASSES:
         got = f"{len(column.counts)} different values, {len(classes)} of them in at least two rows"
-        raise InputError(name, f"expected 2 to {MOST_CLASSES} classes, or numbers, to learn, got {got}; see --target")
+        raise InputError(name, f"expected 2 to {MOST_CLASSES} classes, or numbers, to predict, got {got}; see --target")
     task = "binary" if len(classes) == 2 else "multiclass"
-    reasons = [f"{name} holds {len(classes)} different values: `task: {task}`", *unlabeled]
+    reasons = [f"{name} contains {len(classes)} different values: `task: {task}`", *unlabeled]
     if single:
         shown = ", ".join(map(one_line, single[:5]))
-        reasons.append(f"{len(single)} classes with a single row are left out, by `missing`: {shown}")
+        reasons.append(f"{len(single)} classes with a single row are left out (`missing`): {shown}")
     rare = [f"{one_line(value)} ({column.counts[value]})" for value in classes if column.counts[value] < RARE]
     if rare:
         reasons.append(
-            f"few rows: {', '.join(rare[:5])}; estimates for these classes are rough. Collect more, try another"
+            f"few rows: {', '.join(rare[:5])}; estimates for these classes are rough. Collect more data, try another"
             " `split_seed`, or leave a class out by naming it under `missing` instead of `classes` and `labels`"
         )
     lower = {value.lower() for value in classes}
     if len(lower) < len(classes):
-        reasons.append(f"{name}: some classes differ in upper and lower case only; they are different classes")
+        reasons.append(f"{name}: some classes differ only in case; they are treated as different classes")
     return task, classes, single, reasons
 
 

@@ -1,4 +1,4 @@
-"""Unpack archives while they are streamed, within limits, and compute the SHA-256 of their content."""
+"""Unpack archives as they stream, within limits, and compute the SHA-256 of their content."""
 
 import hashlib
 import tempfile
@@ -13,17 +13,17 @@ from feedforward.data import archive_members
 from feedforward.data.sources import tar_stream
 
 CHUNK = 2**20  # unpacked bytes
-MAX_PARTS = 100_000  # of a gzip file; each costs a copy of a packed chunk
+MAX_PARTS = 100_000  # of a gzip file; each part costs a copy of a packed chunk
 
 
 def write_content(chunks: Iterable[bytes], file: SourceFile, target: IO[bytes]) -> str:
-    """Unpack a file as it streams, write its content to `target`, return the content's SHA-256 (hex).
+    """Unpack a file as it streams, and write its content to `target`; returns the content's SHA-256 (hex).
 
     Raises:
-        DataError: not an archive of this kind, more than `max_bytes`, or other members than `file` asks for.
+        DataError: the data is not such an archive, exceeds `max_bytes`, or lacks members that `file` requires.
         EOFError: the stream ended early.
     """
-    # Packed bytes are limited too: a gzip stream can be endless and unpack to nothing
+    # Limit the packed bytes as well, because an endless gzip stream can unpack to nothing
     packed = limited(chunks, file.max_bytes + CHUNK)
     if file.archive == "tar":
         unpacked = limited(gunzip(packed), file.max_bytes)
@@ -36,7 +36,7 @@ def write_content(chunks: Iterable[bytes], file: SourceFile, target: IO[bytes]) 
 
 
 def content_digest(path: Path, file: SourceFile) -> str | None:
-    """SHA-256 (hex) of content that `write_content` wrote; None where it is missing or unreadable."""
+    """SHA-256 (hex) of content that `write_content` wrote; None if it is missing or unreadable."""
     total = hashlib.sha256()
     try:
         if file.archive in ("none", "gzip"):
@@ -53,7 +53,7 @@ def content_digest(path: Path, file: SourceFile) -> str | None:
 def source_digest(received: Iterable[Any], file: SourceFile) -> str:
     """SHA-256 (hex) of the current content of a source, without storing it; see `write_content`.
 
-    received: the bytes of a file, or names and contents of the members of a folder.
+    received: the bytes of a file, or the names and contents of a folder's members.
     """
     if file.archive in ("none", "gzip"):
         total = hashlib.sha256()
@@ -67,16 +67,16 @@ def source_digest(received: Iterable[Any], file: SourceFile) -> str:
 
 
 def _in_order(paths: Iterable[str], file: SourceFile) -> list[str]:
-    """By folder, in the order of `folders`, then by name."""
+    """Sort paths by folder, in the order of `folders`, then by name."""
     rank = {folder: number for number, folder in enumerate(file.folders)}
     return sorted(paths, key=lambda path: (rank[path.rpartition("/")[0]], path))
 
 
 def limited(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
-    """The chunks, up to `limit` bytes.
+    """Yield the chunks unchanged.
 
     Raises:
-        DataError: more bytes than that.
+        DataError: they have more than `limit` bytes in total.
     """
     received = 0
     for chunk in chunks:
@@ -87,18 +87,18 @@ def limited(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
 
 
 def gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Unpack gzip, of one or more parts, at most CHUNK bytes at a time.
+    """Unpack gzip data that has one or more parts; yields at most CHUNK bytes at a time.
 
     Raises:
-        DataError: not gzip, or damaged.
+        DataError: the data is damaged or not gzip.
         EOFError: the stream ended early.
     """
     unpacker, parts = None, 0
     for packed in chunks:
-        more = True
-        while more:
+        has_more = True
+        while has_more:
             if unpacker is None:
-                packed = packed.lstrip(b"\0") if parts else packed  # padding after the end
+                packed = packed.lstrip(b"\0") if parts else packed  # padding after a part
                 if not packed:
                     break
                 unpacker, parts = zlib.decompressobj(zlib.MAX_WBITS | 16), parts + 1
@@ -111,7 +111,7 @@ def gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
             if parts > MAX_PARTS:
                 raise DataError(f"more than {MAX_PARTS:,} gzip parts")
             packed = unpacker.unconsumed_tail or unpacker.unused_data
-            more = bool(packed) or len(unpacked) == CHUNK  # a full chunk: there may be more inside
+            has_more = bool(packed) or len(unpacked) == CHUNK  # after a full chunk, zlib may hold more
             if unpacker.eof:
                 unpacker = None
     if unpacker is not None or not parts:
@@ -119,13 +119,13 @@ def gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def write_members(received: Iterable[tuple[str, bytes]], file: SourceFile, target: IO[bytes]) -> str:
-    """Collect the members that `file` asks for and write them, in its order, as Parquet; returns their digest.
+    """Write the members as Parquet, in the order that `file` defines; returns their digest.
 
     Raises:
-        DataError: a member occurs twice, or there are more or fewer than asked for.
+        DataError: a member occurs twice, or there are more or fewer than `file` requires.
     """
     members: dict[str, tuple[int, int, str]] = {}
-    # Members arrive in any order and are sorted: they are buffered in an unnamed file instead of memory
+    # Members arrive in any order and must be sorted, so buffer them, in an unnamed file instead of memory
     with tempfile.TemporaryFile(dir=Path(target.name).parent) as buffer:
         for path, content in received:
             if path in members:
@@ -158,12 +158,12 @@ def _suffixes(file: SourceFile) -> str:
 
 
 def is_wanted(path: str, file: SourceFile) -> bool:
-    """Whether `file` asks for this member."""
+    """Whether `file` selects this member."""
     folder, _, name = path.rpartition("/")
     return bool(
         folder in file.folders
         and name.endswith(file.suffix)
-        and not name.startswith(".")  # hidden, such as what macOS adds
+        and not name.startswith(".")  # hidden, like the files that macOS adds
         and name
         and not {"\0", "\n"} & {*path}
     )

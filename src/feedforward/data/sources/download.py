@@ -1,7 +1,7 @@
 """Download verified files from mirrors and URLs. A file is identified by its content, so any source may provide it.
 
-Sources are tried in order: `$FEEDFORWARD_MIRROR` (a folder, or any URL that fsspec opens), the mirrors of params.yaml
-if they exist, the `urls` of the file.
+Sources are tried in order: `$FEEDFORWARD_MIRROR` (a folder, or any URL that fsspec opens), the mirrors in
+params.yaml, if any, and the `urls` of the file.
 """
 
 import functools
@@ -26,19 +26,19 @@ log = logging.getLogger(__name__)
 
 
 def stored_name(key: str, file: SourceFile) -> str:
-    """Name of a file's verified content in the folder of raw files."""
+    """The name of a file's verified content in the folder of raw files."""
     return file.stored_as(key)
 
 
 def fetch(
     files: Mapping[str, SourceFile], folder: Path, mirrors: Sequence[str], policy: RetryPolicy | None = None
 ) -> None:
-    """Fetch every file into `folder`, unless it is there and correct. Digests are recorded beside the files.
+    """Fetch every file that `folder` does not already contain unchanged; the digests are recorded in the same folder.
 
     A file without `sha256` in params.yaml must match the digest that was recorded when it was first fetched.
 
     Raises:
-        SourceError: no source has a file, or none has the expected content.
+        SourceError: no source provides a file with the expected content.
     """
     recorded = _recorded(folder)
     digests = {}
@@ -54,7 +54,8 @@ def fetch(
 def changed(files: Mapping[str, SourceFile], folder: Path) -> dict[str, str]:
     """Local sources whose content differs from what was fetched into `folder`: key → path.
 
-    Not compared: files with a `sha256` in params.yaml, which cannot change, and files that are missing or not fetched.
+    Files with a `sha256` in params.yaml, which cannot change, and files that are missing or have not been fetched are
+    not compared.
     """
     recorded, differing = _recorded(folder), {}
     for key, file in files.items():
@@ -79,7 +80,7 @@ def forget(files: Mapping[str, SourceFile], folder: Path) -> None:
 
 
 def missing(files: Mapping[str, SourceFile], folder: Path, mirrors: Sequence[str], wait_s: float = 5.0) -> list[str]:
-    """The files that are not in `folder` and that no source starts to send within `wait_s` seconds."""
+    """The keys of files that are not in `folder` and that no source starts to send within `wait_s` seconds."""
     quick = RetryPolicy(stall_s=wait_s, retries=0)
 
     def reachable(location: str, file: SourceFile) -> bool:
@@ -107,9 +108,9 @@ def _recorded(folder: Path) -> dict[str, str]:
 
 
 def _locations(key: str, file: SourceFile, mirrors: Sequence[str]) -> Iterator[str]:
-    """Locations of a file, in order; relative mirrors and urls are relative to the root of the workspace."""
-    named = os.environ.get(MIRROR)
-    for mirror in [str(Path.cwd() / named) if named and _is_local(named) else named, *map(_absolute, mirrors)]:
+    """Yield the locations of a file, in order; relative mirrors and URLs are relative to the workspace root."""
+    extra = os.environ.get(MIRROR)
+    for mirror in [str(Path.cwd() / extra) if extra and _is_local(extra) else extra, *map(_absolute, mirrors)]:
         if mirror:
             head, mark, query = mirror.partition("?") if "://" in mirror else (mirror, "", "")
             yield f"{head.rstrip('/')}/{key}{mark}{query}"
@@ -136,7 +137,7 @@ def _fetch_file(
     bar: Bar,
 ) -> str:
     """Try the sources in order; return the digest of the content written to `target`."""
-    tried = []
+    failures = []
     for location in _locations(key, file, mirrors):
         try:
             return _with_retries(
@@ -146,11 +147,11 @@ def _fetch_file(
             )
         except (Unreachable, DataError, EOFError) as error:
             reason = f"{redact(location)}: {error}"
-            tried.append(reason)
+            failures.append(reason)
             if isinstance(error, DataError):
                 log.warning("refused %s", reason)
     raise SourceError(
-        f"{key}: no source has it: {'; '.join(tried)}; name a mirror (a folder or URL that holds {key}): {MIRROR}=…"
+        f"{key}: no source provides it: {'; '.join(failures)}; set a mirror (a folder or URL with {key}): {MIRROR}=…"
     )
 
 
@@ -174,7 +175,7 @@ def _fetch_once(
         else:
             received = archives.write_content(read(location, policy, bar), file, output)
         if expected is not None and received != expected:
-            hint = "" if file.sha256 else f"; `feedforward fetch {target.parent.name}` takes data that changed"
+            hint = "" if file.sha256 else f"; `feedforward fetch {target.parent.name}` accepts changed data"
             raise DataError(f"expected content with SHA-256 {expected}, received {received}{hint}")
     return received
 

@@ -14,7 +14,7 @@ SLOWEST = 1024  # bytes per second; a slower source counts as stalled
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Limits for a source on the network, in seconds; the pause before a retry doubles each time."""
+    """Limits for a network source; times are in seconds. The pause before a retry doubles each time."""
 
     stall_s: float = 30.0
     retries: int = 3
@@ -30,7 +30,7 @@ class Unreachable(Exception):
 
 
 def read(location: str, policy: RetryPolicy, bar: Bar) -> Iterator[bytes]:
-    """The bytes of a source as they arrive; every failure of a file system becomes Unreachable."""
+    """Yield the bytes of a source as they arrive; every error of a file system is raised as Unreachable."""
     import fsspec
 
     try:
@@ -55,15 +55,15 @@ def read(location: str, policy: RetryPolicy, bar: Bar) -> Iterator[bytes]:
 def read_folder(
     location: str, folders: Sequence[str], wanted: Callable[[str], bool], policy: RetryPolicy, bar: Bar
 ) -> Iterator[tuple[str, bytes]]:
-    """Names (FOLDER/FILE) and contents of the wanted files directly in `folders` of a folder, in the order of names.
+    """Yield names (FOLDER/FILE) and contents of the wanted files directly in each of `folders`, sorted by name.
 
     Raises:
-        Unreachable: it does not exist, or this kind of source cannot list folders.
+        Unreachable: a folder does not exist, or this kind of source cannot list folders.
     """
     import fsspec
 
     if location.startswith(("http://", "https://")):
-        raise Unreachable("a folder cannot be listed over http; pack it as a tar", final=True)
+        raise Unreachable("a folder cannot be listed over HTTP; pack it as a tar archive", final=True)
     try:
         options, _ = _options(location, policy)
         system, path = fsspec.core.url_to_fs(location, **options)
@@ -71,7 +71,7 @@ def read_folder(
         for folder in folders:
             for entry in sorted(system.ls(f"{path}/{folder}", detail=True), key=lambda entry: str(entry["name"])):
                 name = f"{folder}/{str(entry['name']).rpartition('/')[2]}"
-                if entry["type"] != "directory" and wanted(name) and system.isfile(entry["name"]):  # links, too
+                if entry["type"] != "directory" and wanted(name) and system.isfile(entry["name"]):  # or a link
                     content: bytes = system.cat_file(entry["name"])
                     bar.advance(len(content))
                     yield name, content
@@ -80,12 +80,12 @@ def read_folder(
 
 
 def _options(location: str, policy: RetryPolicy) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Options of the file system and of opening a file on it."""
+    """Options for the file system, and for opening a file on it."""
     if location.startswith(("http://", "https://")):
         import aiohttp
 
         wait = aiohttp.ClientTimeout(total=None, sock_connect=policy.stall_s, sock_read=policy.stall_s)
-        # auto_decompress and Accept-Encoding: some servers declare a .gz file as an encoding; it would be decompressed
+        # Without auto_decompress and Accept-Encoding, .gz files of some servers would be decompressed on arrival
         client = {"timeout": wait, "trust_env": True, "auto_decompress": False}
         return {"client_kwargs": client, "headers": {"Accept-Encoding": "identity"}}, {"block_size": 0, "size": -1}
     if location.startswith("s3://"):

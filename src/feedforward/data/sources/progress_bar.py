@@ -1,11 +1,11 @@
-"""The progress bar of a download."""
+"""A progress bar for downloads."""
 
 from rich import progress
 from rich.console import Console
 
 
 class Bar:
-    """Bytes and speed of the file that is being fetched, on a terminal; nothing elsewhere."""
+    """Shows the bytes and speed of the current download on a terminal; elsewhere, it shows nothing."""
 
     def __init__(self) -> None:
         console = Console(stderr=True)
@@ -24,7 +24,7 @@ class Bar:
         self._progress.stop()
 
     def start(self, name: str, size: int | None) -> None:
-        """Start a file of `size` bytes; None if the source does not report its size."""
+        """Start the bar for a file of `size` bytes, or None if the source does not report a size."""
         self._progress.reset(self._task, total=size, description=name)
 
     def advance(self, size: int) -> None:

@@ -1,6 +1,6 @@
-"""Great Expectations: one row per sample (`profile`), rules for them (`rules`), suites (`expectations`) and a summary.
+"""Validation with Great Expectations: a row per sample (`profile`), `rules`, suites (`expectations`), and a `summary`.
 
-Belongs here: the requirements for a vectorized dataset, and the page that shows whether they are met; the only use of
-Great Expectations. Bounds come from `expectations` in params.yaml only.
+Belongs here: the requirements for a vectorized dataset, and the page that shows whether they are met; the only code
+that uses Great Expectations.
 Does not belong here: repairing data.
 """

@@ -1,7 +1,7 @@
 """Validate the profile with expectation suites and write a summary.
 
-Great Expectations does not raise if data fail, and passes a suite on
-zero rows as well as an empty suite. So results are counted here, and a check without samples fails.
+Great Expectations does not raise an error if data fails, and both an empty suite and a suite on zero rows pass. So
+results are counted here, and a check without samples fails.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from feedforward.data.validation.rules import BOTH, Rule, rules_of
 from feedforward.data.validation.summary import Check, Summary
 
 DERIVED = "expectations.yaml"
-STRUCTURE = ("samples", "labels", "splits", "missing values")  # rules that hold even if bounds are derived
+STRUCTURE = ("samples", "labels", "splits", "missing values")  # rules that must be met even if bounds are derived
 REMOTE = re.compile(
     r"""<(link|script|img)\b[^>]*\b(?:href|src)=["']?(?:https?:)?//[^>]*>(?:\s*</script>)?""", re.IGNORECASE
 )
@@ -42,7 +42,7 @@ def validate(name: str, dataset: Dataset, folder: Path) -> Summary:
     `paths.validation(name)`, which DVC tracks, only if all expectations are met.
 
     Raises:
-        ValidationFailed: with a table of expected and observed values, and the path of the page.
+        ValidationFailed: an expectation is not met; the message shows expected and observed values, and the page.
         DataError: the profile or the manifest cannot be read, or they do not match.
     """
     rows, manifest = profile.load(folder)
@@ -70,9 +70,9 @@ def validate(name: str, dataset: Dataset, folder: Path) -> Summary:
     if summary.failed:
         raise ValidationFailed(
             f"{name}: {len(summary.failed)} of {len(summary.checks)} expectations are not met\n{summary.table()}\n"
-            f"look at {(docs / 'summary.html').relative_to(paths.root())}; then correct the data and run `dvc repro`,"
-            f" or change datasets.{name}.expectations in params.yaml if the data are right"
-            + (f" (they are derived; {DERIVED} beside that page has them to be edited)" if derived else "")
+            f"see {(docs / 'summary.html').relative_to(paths.root())}; then correct the data and run `dvc repro`,"
+            f" or change datasets.{name}.expectations in params.yaml if the data is correct"
+            + (f" (they were derived; {DERIVED}, next to that page, contains them for you to edit)" if derived else "")
         )
     with atomic_files.writing_folder(paths.validation(name), "validate") as target:
         summary.save(target)
@@ -82,12 +82,12 @@ def validate(name: str, dataset: Dataset, folder: Path) -> Summary:
 
 
 def _accept_test(name: str, checks: Sequence[Check]) -> list[Check]:
-    """Accept a test split that violates bounds derived from the training split; note and log it."""
+    """Accept a test split that violates bounds derived from the training split, but mark and log these checks."""
     accepted = []
     for check in checks:
         if check.split == "test" and not check.success and check.name not in STRUCTURE:
             log.warning(
-                "%s: %s of test: expected %s (derived from train), got %s; accepted. To hold data to such bounds, put"
+                "%s: %s of test: expected %s (derived from train), got %s; accepted. To enforce such bounds, copy"
                 " %s into params.yaml",
                 name, check.name, check.expected, check.found, DERIVED,
             )  # fmt: skip
@@ -100,16 +100,16 @@ def _write_out(name: str, dataset: Dataset, folder: Path) -> None:
     """Write the derived expectations as a section of params.yaml."""
     text = io.StringIO()
     YAML(typ="safe", pure=True).dump(profile.bounds_of(dataset).model_dump(mode="json", exclude_none=True), text)
-    comment = (
-        f"# Derived from the training split. To hold the data to it, put it below datasets.{name}.expectations in\n"
-    )
+    comment = "# Derived from the training split. To enforce these bounds, edit them and put them below\n"
     atomic_files.write_text(
-        folder / DERIVED, f"{comment}# params.yaml in place of null, and edit it.\n{text.getvalue()}", "derive"
+        folder / DERIVED,
+        f"{comment}# datasets.{name}.expectations in params.yaml, in place of null.\n{text.getvalue()}",
+        "derive",
     )
 
 
 def evaluate(rows: pd.DataFrame, rules: Sequence[Rule], docs: Path | None = None) -> list[Check]:
-    """A check for every rule, in their order; Great Expectations' own pages go into `docs`, if given.
+    """Check every rule, in order. Great Expectations writes its own pages into `docs`, if given.
 
     rows: as returned by `profile.load`.
 
@@ -117,7 +117,7 @@ def evaluate(rows: pd.DataFrame, rules: Sequence[Rule], docs: Path | None = None
         ValidationFailed: there is no rule, or a rule got no result.
     """
     if not rules:
-        raise ValidationFailed("the expectation suite is empty; state datasets.*.expectations in params.yaml")
+        raise ValidationFailed("the expectation suite is empty; set datasets.*.expectations in params.yaml")
     with _temporary_folder():
         return _evaluated(rows, rules, docs)
 
@@ -138,7 +138,7 @@ def _evaluated(rows: pd.DataFrame, rules: Sequence[Rule], docs: Path | None) -> 
 
 
 def _check_pages(docs: Path, runs: int) -> None:
-    """Great Expectations only logs errors while it builds pages (such as a full disk), so count the pages.
+    """Check that all pages exist: Great Expectations only logs errors that occur while it builds them.
 
     Pages must not load anything from a network, so links to style sheets and scripts on other hosts are removed.
 
@@ -157,7 +157,7 @@ def _check_pages(docs: Path, runs: int) -> None:
 
 @contextlib.contextmanager
 def _temporary_folder() -> Iterator[None]:
-    """A separate temporary folder for Great Expectations, which does not remove its megabytes of temporary files."""
+    """Give Great Expectations a separate temporary folder, because it leaves megabytes of temporary files behind."""
     before = tempfile.tempdir
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         tempfile.tempdir = folder
@@ -177,11 +177,11 @@ def _site(docs: Path) -> dict[str, Any]:
 
 
 def _run(context: Any, name: str, rows: pd.DataFrame, rules: Sequence[Rule]) -> dict[tuple[str, str], bool]:
-    """Run a suite of the rules on the rows; returns whether each rule, by (split, name), is met."""
-    stated = [
+    """Run the rules as a suite on the rows; returns (split, name) → whether the rule is met."""
+    expectations = [
         rule.kind(**rule.arguments, notes=rule.explained, meta={"rule": [rule.split, rule.name]}) for rule in rules
     ]
-    suite = context.suites.add_or_update(gx.ExpectationSuite(name=name, expectations=stated))
+    suite = context.suites.add_or_update(gx.ExpectationSuite(name=name, expectations=expectations))
     asset = context.data_sources.add_or_update_pandas(name).add_dataframe_asset(name)
     data = asset.add_batch_definition_whole_dataframe(name)
     definition = context.validation_definitions.add_or_update(
@@ -197,7 +197,7 @@ def _run(context: Any, name: str, rows: pd.DataFrame, rules: Sequence[Rule]) -> 
 
 def _check(rule: Rule, rows: pd.DataFrame, met: dict[tuple[str, str], bool]) -> Check:
     if (rule.split, rule.name) not in met:
-        raise ValidationFailed(f"{rule.name} of {rule.split}: Great Expectations gave no result; report this")
+        raise ValidationFailed(f"{rule.name} of {rule.split}: Great Expectations returned no result; report this")
     success = met[rule.split, rule.name] and len(rows) > 0  # expectations on a column pass on zero rows
     found = rule.found(rows) if len(rows) else "no samples"
     noted = success and bool(rule.flaws) and int(rows[rule.flaws].sum()) > 0

@@ -1,4 +1,4 @@
-"""The profile of a vectorized dataset, one row per sample, and statistics of it."""
+"""The profile of a vectorized dataset (one row per sample), and statistics of the profile."""
 
 import math
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from feedforward.reports import html_page
 
 SPLITS = ("train", "test")
 TEXT, NUMBERS = ("split", "digest"), ("label", "raw_length", "ones", "minimum", "maximum")
-BINS = 30  # maximum of a histogram, plus one if the first begins below the lowest value
+BINS = 30  # maximum of a histogram; one more if the first bin starts below the lowest value
 
 
 def load(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -31,7 +31,7 @@ def load(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     try:
         rows = pd.read_parquet(profile)
         manifest = atomic_files.read_json(folder / "manifest.json")
-        stated = {split: manifest["samples"][split] for split in SPLITS}
+        expected = {split: manifest["samples"][split] for split in SPLITS}
         manifest["data_digest"], manifest["features"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder}: profile.parquet or manifest.json cannot be read ({error}); {remedy}") from None
@@ -40,8 +40,8 @@ def load(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         raise ValidationFailed(f"{profile}: columns missing: {', '.join(missing)}; {remedy}")
     wrong = [column for column in NUMBERS if not pd.api.types.is_numeric_dtype(rows[column])]
     if wrong:
-        raise ValidationFailed(f"{profile}: must hold numbers: {', '.join(wrong)}; {remedy}")
-    for split, samples in stated.items():
+        raise ValidationFailed(f"{profile}: columns must be numeric: {', '.join(wrong)}; {remedy}")
+    for split, samples in expected.items():
         count = int((rows["split"] == split).sum())
         if count != samples:
             raise DataError(f"{profile}: {count:,} rows of {split}, but manifest.json says {samples:,}; {remedy}")
@@ -49,11 +49,11 @@ def load(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
 
 
 def describe(rows: pd.DataFrame) -> pd.DataFrame:
-    """The profile with the columns that the rules check, without its digests.
+    """The profile without its digests, with additional columns that the rules check.
 
     class_share: share of the sample's class (or value) in its split. missing, empty, duplicate, overlap: 0 or 1. A
-    duplicate is equal to an earlier sample of its split; an overlap is a test sample, not a duplicate, that
-    is also in train.
+    duplicate equals an earlier sample in its split; an overlap is a test sample that is also in train and is not a
+    duplicate.
     """
     described = rows.drop(columns="digest")
     raw = pd.Series(pd.factorize(rows["digest"])[0], index=rows.index)  # numbers compare 30 times faster than text
@@ -83,7 +83,7 @@ def distributions(rows: pd.DataFrame, dataset: Dataset) -> dict[str, dict[str, A
 
 
 def label_counts(rows: pd.DataFrame, dataset: Dataset) -> list[int]:
-    """Samples of each class, or with each label; empty for a regression."""
+    """The number of samples of each class, or with each label; empty for regression."""
     answers, numbers = TASKS[dataset.task].answers, range(len(dataset.labels))
     if answers == "labels":
         return [int(rows[f"label_{i}"].sum()) for i in numbers]
@@ -104,7 +104,7 @@ def bounds_of(dataset: Dataset) -> Expectations:
 def derive(rows: pd.DataFrame, dataset: Dataset) -> Expectations:
     """Derive bounds for both splits from the training split, with a margin of twice its range on both sides.
 
-    The present number of flawed samples is accepted, so that any increase is detected.
+    The current number of flawed samples is accepted, so that any increase is detected.
     """
     train = rows[rows["split"] == "train"]
     counts = {split: int((rows["split"] == split).sum()) for split in SPLITS}
@@ -141,7 +141,7 @@ def _rounded_outward(pair: tuple[float, float]) -> tuple[int, int]:
 
 
 def _histogram(values: Mapping[str, pd.Series], accepted: tuple[int, int]) -> dict[str, Any]:
-    """Counts in at most BINS bins of a round width; the last one also counts values beyond the 99.5th percentile."""
+    """Counts in at most BINS bins of a round width; the last bin also counts values beyond the 99.5th percentile."""
     arrays = {split: np.nan_to_num(column.to_numpy(np.float64), posinf=0, neginf=0) for split, column in values.items()}
     everything = np.concatenate(list(arrays.values()))
     lowest, highest = int(everything.min()), int(everything.max())

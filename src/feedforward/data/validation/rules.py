@@ -1,6 +1,6 @@
-"""The rules that a dataset's expectations state: an expectation of Great Expectations, a split, and bounds.
+"""Rules for a dataset: each combines a Great Expectations expectation, a split, and bounds.
 
-The bounds come from `dataset.expectations` only.
+All bounds come from `dataset.expectations`.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,14 +16,14 @@ from feedforward.data.validation import profile
 from feedforward.data.validation.profile import SPLITS
 from feedforward.reports.html_page import number, percent, span
 
-BOTH = "both"  # a rule on train and test together
+BOTH = "both"  # for a rule on train and test together
 
 
 @dataclass(frozen=True)
 class Rule:
     """An expectation of Great Expectations on a split, and how to describe it.
 
-    found: describes the rows (at least one) as text; flaws: the column whose sum counts the flawed samples.
+    found: returns a description of the rows (at least one). flaws: the column whose sum counts the flawed samples.
     """
 
     name: str
@@ -37,14 +37,14 @@ class Rule:
 
 
 def rules_of(dataset: Dataset, collected: int = 0) -> list[Rule]:
-    """Every rule that the dataset's expectations state; `collected`: number of users' samples in the training split."""
+    """The rules that follow from a dataset's expectations. collected: number of users' samples in training."""
     return [
         *(rule for split in SPLITS for rule in _rules_of_split(split, dataset, collected)),
         _values("splits", BOTH, "split", dict(zip(SPLITS, SPLITS, strict=True)), "Samples of each split."),
         _at_most(0, "missing values", BOTH, "missing", "Rows of the profile that lack a value."),
         _at_most(
             profile.bounds_of(dataset).overlap, "overlap", BOTH, "overlap",
-            "Distinct raw samples of test that are also in train: they make test results look better.", of="test",
+            "Distinct raw test samples that are also in train; they make test results look better.", of="test",
         ),
     ]  # fmt: skip
 
@@ -59,13 +59,13 @@ def _rules_of_split(split: str, dataset: Dataset, collected: int) -> Iterator[Ru
     )  # fmt: skip
     if answers == "class":
         labels = dict(enumerate(dataset.labels))
-        yield _values("labels", split, "label", labels, "Each class occurs, and no other label; samples of each.")
+        yield _values("labels", split, "label", labels, "Samples of each class; all must occur, and no other label.")
         yield _within(bounds.class_share, "class share", split, "class_share", "Share of each class.", percent)
     elif answers == "labels":
-        for number_of, label in enumerate(dataset.labels):
-            yield _mean_within(bounds.class_share, f"share of {label}", split, f"label_{number_of}")
+        for index, label in enumerate(dataset.labels):
+            yield _mean_within(bounds.class_share, f"share of {label}", split, f"label_{index}")
     elif bounds.target is not None:
-        yield _within(bounds.target, "target", split, "label", "Value to learn, as training reads it.")
+        yield _within(bounds.target, "target", split, "label", "Value to predict, in the units that training uses.")
     yield _within(bounds.value, "lowest value", split, "minimum", "Smallest feature of each sample.")
     yield _within(bounds.value, "highest value", split, "maximum", "Largest feature of each sample.")
     yield _within(
@@ -75,7 +75,7 @@ def _rules_of_split(split: str, dataset: Dataset, collected: int) -> Iterator[Ru
     yield _at_most(bounds.empty, "empty", split, "empty", "Samples without any non-zero feature.")
     yield _at_most(
         bounds.duplicates, "duplicates", split, "duplicate",
-        "Samples whose raw bytes equal those of an earlier one of the same split.",
+        "Samples whose raw bytes equal those of an earlier sample in the same split.",
     )  # fmt: skip
 
 
@@ -120,7 +120,7 @@ def _at_most(bound: int, name: str, split: str, column: str, explained: str, of:
 
 
 def _values(name: str, split: str, column: str, known: dict[Any, str], explained: str) -> Rule:
-    """The column contains each of the known values, given with their names, and no other."""
+    """The column contains every known value and no other value. known: value → name."""
 
     def found(rows: pd.DataFrame) -> str:
         counts: dict[Any, int] = rows[column].value_counts(sort=False).to_dict()

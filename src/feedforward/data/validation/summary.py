@@ -13,8 +13,8 @@ from feedforward.reports import html_page
 class Check:
     """An expectation and its result.
 
-    split: train, test or both; expected, found: as text; explained: what is checked; noted: met, but the number of
-    flawed samples is not zero.
+    split: train, test or both. expected, found: as text. explained: what is checked. noted: whether the check is met
+    although some samples are flawed.
     """
 
     name: str
@@ -28,9 +28,9 @@ class Check:
 
 @dataclass(frozen=True)
 class Summary:
-    """All checks of a dataset, and the distributions that its page draws.
+    """All checks of a dataset, and the distributions that its page shows.
 
-    samples: by split. distributions: of `label`, `ones` and `raw_length`: counts per class or bin, by split.
+    samples: number by split. distributions: for `label`, `ones` and `raw_length`, counts per class or bin, by split.
     """
 
     dataset: str
@@ -59,7 +59,7 @@ class Summary:
         return [(name, list(checks)) for name, checks in groupby(ordered, key=lambda check: check.name)]
 
     def save(self, folder: Path, page: str = "index.html") -> None:
-        """Write `summary.json` and the page into `folder`: equal summaries, equal bytes."""
+        """Write `summary.json` and the page into `folder`: equal summaries produce equal bytes."""
         atomic_files.write_json(folder / "summary.json", {"success": self.success, **asdict(self)})
         atomic_files.write_text(
             folder / page, html_page.render("validation.html", summary=self, figures=_figures(self))

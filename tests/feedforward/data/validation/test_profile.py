@@ -85,5 +85,5 @@ def test_a_missing_column_fails_validation(tmp_path, column):
 
 def test_text_in_place_of_numbers_fails_validation(tmp_path):
     folder = profile_rows.save(profile_rows.rows().assign(ones="many"), tmp_path)
-    with pytest.raises(ValidationFailed, match="must hold numbers: ones"):
+    with pytest.raises(ValidationFailed, match="columns must be numeric: ones"):
         profile.load(folder)
