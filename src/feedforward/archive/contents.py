@@ -1,4 +1,4 @@
-"""What an archive contains: files of the workspace under their own names, and models from the registry.
+"""What an archive contains: files of the workspace under their original names, and models from the registry.
 
     params.yaml, dvc.yaml, dvc.lock, requirements/   parameters, pipeline and locked versions
     data/trained/PROTOCOL.json, data/baselines/      curves and metrics of every run, and of the baselines
@@ -7,7 +7,7 @@
     models/NAME/                                     the champion, its card, and every decision about the dataset
     versions.json                                    commit, libraries and kind of CPU
 
-Texts hold no secret and no absolute path.
+Text files contain no secrets and no absolute paths.
 """
 
 import platform
@@ -32,35 +32,37 @@ CARD = "card"  # folder of a version with card.md
 
 
 def gather(params: Params) -> dict[str, bytes]:
-    """Content of each file by name, sorted by name.
+    """The content of each file by name, sorted by name.
 
     Raises:
         DataError: there are no results yet, or a model was tampered with. TrackingError: the registry does not answer.
     """
-    files = dict(_of_workspace(params))
+    files = dict(_workspace_files(params))
     if not any(name.startswith("data/trained/") for name in files) or PIPELINE not in files:
-        wanted = paths.trained(params.protocols[0])
-        raise DataError(f"{wanted}: there are no results to export; run `feedforward run` in a checkout of the project")
+        missing = paths.trained(params.protocols[0])
+        raise DataError(
+            f"{missing}: there are no results to export; run `feedforward run` in a checkout of the project"
+        )
     cleaned = {name: _cleaned(name, content) for name, content in files.items()}
-    models = dict(file for name in params.datasets for file in _of_registry(name))
+    models = dict(file for name in params.datasets for file in _registry_files(name))
     versions = (atomic_files.canonical_json(_versions(), indent=2) + "\n").encode()
     return dict(sorted({**cleaned, **models, "versions.json": versions}.items()))
 
 
-def _of_workspace(params: Params) -> Iterator[tuple[str, bytes]]:
+def _workspace_files(params: Params) -> Iterator[tuple[str, bytes]]:
     root = paths.root()
-    wanted = [root / name for name in PLAIN]
-    wanted += [paths.trained(protocol) for protocol in ("fair", "lecture")]
-    wanted += [paths.vectorized(name) / "manifest.json" for name in params.datasets]
+    candidates = [root / name for name in PLAIN]
+    candidates += [paths.trained(protocol) for protocol in ("fair", "lecture")]
+    candidates += [paths.vectorized(name) / "manifest.json" for name in params.datasets]
     for folder in FOLDERS:
-        wanted += sorted((root / folder).rglob("*"))
-    for path in wanted:
+        candidates += sorted((root / folder).rglob("*"))
+    for path in candidates:
         if path.is_file() and not path.is_symlink() and not path.name.endswith(atomic_files.TEMPORARY):
             yield path.relative_to(root).as_posix(), path.read_bytes()
 
 
-def _of_registry(dataset: str) -> Iterator[tuple[str, bytes]]:
-    """The verified files of the champion, its card, and the lines of the audit log."""
+def _registry_files(dataset: str) -> Iterator[tuple[str, bytes]]:
+    """The dataset's entries in the audit log, the verified files of its champion, and the champion's card."""
     if decisions := audit_log.entries(dataset):
         lines = "".join(f"{atomic_files.canonical_json(entry)}\n" for entry in decisions)
         yield f"models/{dataset}/decisions.jsonl", _cleaned("decisions.jsonl", lines.encode())
@@ -77,7 +79,7 @@ def _of_registry(dataset: str) -> Iterator[tuple[str, bytes]]:
 def _card(champion: model_version.Version) -> list[Path]:
     try:
         return sorted(model_versions.folder(champion, CARD).iterdir())
-    except DataError:  # registered by hand
+    except DataError:  # a version that was registered by hand has no card
         return []
 
 
@@ -93,7 +95,7 @@ def _versions() -> dict[str, Any]:
 
 
 def _cleaned(name: str, content: bytes) -> bytes:
-    """The content of a text without secrets and absolute paths."""
+    """The content of a file; secrets and absolute paths in a text file are replaced."""
     if not name.endswith(TEXTS):
         return content
     try:
@@ -106,12 +108,12 @@ def _cleaned(name: str, content: bytes) -> bytes:
 
 
 def _local_paths() -> Mapping[str, str]:
-    """Absolute paths that a text may contain, the longest first, and what replaces each."""
-    known = {str(paths.root()): ".", str(paths.store()): "mlruns", str(Path.home()): "~"}
+    """Absolute path that a text may contain → its replacement; the longest paths come first."""
+    replacements = {str(paths.root()): ".", str(paths.store()): "mlruns", str(Path.home()): "~"}
     for value in _strings(yaml_reader.read(paths.params())):
         if value.startswith(("/", "file:/")) and len(Path(value).parts) > 1:
-            known[value] = Path(value).name
-    return {path: known[path] for path in sorted(known, key=len, reverse=True) if len(path) > 1}
+            replacements[value] = Path(value).name
+    return {path: replacements[path] for path in sorted(replacements, key=len, reverse=True) if len(path) > 1}
 
 
 def _strings(value: Any) -> Iterator[str]:

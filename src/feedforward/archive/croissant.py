@@ -1,7 +1,7 @@
 """A dataset's description in Croissant 1.0 (https://docs.mlcommons.org/croissant/docs/croissant-spec.html).
 
-It lies beside the raw files, which are not in an archive, and describes them as they are stored: unpacked, with the
-SHA-256 of their content, and the addresses that they came from.
+It describes the raw files, which an archive does not contain, as data/raw stores them: unpacked, with the SHA-256 of
+their content and the URLs that they came from.
 """
 
 from collections.abc import Collection, Mapping
@@ -63,7 +63,7 @@ TYPES = {"path": "sc:Text", "content": "sc:Text"}
 
 
 def describe(name: str, dataset: Dataset, manifest: Mapping[str, Any], published: str) -> dict[str, Any]:
-    """The description as JSON values. manifest: of the vectorized data. published: date, ISO 8601."""
+    """The description, serializable as JSON. manifest: from the vectorized data. published: an ISO 8601 date."""
     samples = manifest["samples"]
     text = (
         f"{dataset.title}: {samples['train']} training and {samples['test']} test samples with {manifest['features']}"
@@ -85,7 +85,7 @@ def describe(name: str, dataset: Dataset, manifest: Mapping[str, Any], published
 
 
 def _file(name: str, key: str, file: SourceFile) -> dict[str, Any]:
-    """The verified content in data/raw; empty if its digest is not known."""
+    """The description of a file in data/raw; empty if the digest of its content is unknown."""
     stored = file.stored_as(key)
     path = paths.raw(name) / stored
     digest = atomic_files.file_digest(path) if path.is_file() else None if file.archive in FOLDERS else file.sha256
@@ -118,7 +118,7 @@ def _labels(dataset: Dataset) -> dict[str, Any]:
 
 
 def _records(dataset: Dataset, described: Collection[str]) -> list[dict[str, Any]]:
-    """The columns that are read from a described file of members or of rows; idx files have none."""
+    """One record set with the columns that are read; none for idx files, or if `described` lacks the file."""
     reader = dataset.reader
     if isinstance(reader, IdxReader):
         return []

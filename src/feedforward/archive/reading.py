@@ -1,4 +1,4 @@
-"""Open an archive that somebody else wrote: bounded in size, no path outside of it, every digest checked before use."""
+"""Read an untrusted archive: its size is bounded, no path leads outside it, and every digest is checked before use."""
 
 import hashlib
 import json
@@ -21,16 +21,16 @@ REMEDY = "ask for the archive again"
 
 
 def verified(source: Path) -> dict[str, bytes]:
-    """Content of each file by name, all digests checked. source: a ZIP file or a folder.
+    """The content of each file by name, after all digests were checked. source: a ZIP file or a folder.
 
     Raises:
-        DataError: it cannot be read, is too large, contains a name that leads outside, or a file that was changed.
+        DataError: the archive cannot be read, is too large, has a path that leads outside it, or a file was changed.
     """
-    files = dict(_of_folder(source) if source.is_dir() else _of_zip(source))
+    files = dict(_folder_files(source) if source.is_dir() else _zip_files(source))
     listed = _listed(source, files.get(DIGESTS))
-    if wrong := sorted((set(files) - {DIGESTS}) ^ set(listed)):
-        state = "is missing" if wrong[0] in listed else "is not listed in digests.json"
-        raise DataError(f"{source}: {wrong[0]} {state}; {REMEDY}")
+    if mismatched := sorted((set(files) - {DIGESTS}) ^ set(listed)):
+        state = "is missing" if mismatched[0] in listed else "is not listed in digests.json"
+        raise DataError(f"{source}: {mismatched[0]} {state}; {REMEDY}")
     for name, expected in listed.items():
         if hashlib.sha256(files[name]).hexdigest() != expected:
             raise DataError(f"{source}: {name} was changed since the export; {REMEDY}")
@@ -38,7 +38,7 @@ def verified(source: Path) -> dict[str, bytes]:
 
 
 def digest(files: Mapping[str, bytes]) -> str:
-    """SHA-256 (hex) of the digests of an archive: it identifies all of its files."""
+    """SHA-256 (hex) of digests.json, which identifies the content of the whole archive."""
     return hashlib.sha256(files[DIGESTS]).hexdigest()
 
 
@@ -57,7 +57,7 @@ def unpack(files: Mapping[str, bytes], folder: Path) -> None:
 
 
 def _listed(source: Path, content: bytes | None) -> dict[str, str]:
-    """SHA-256 of each file by name, according to the archive."""
+    """SHA-256 of each file by name, as listed in digests.json (`content`)."""
     try:
         stored: dict[str, Any] = json.loads((content or b"")[:MAX_DIGESTS_BYTES])
         if stored["format"] != FORMAT:
@@ -65,11 +65,11 @@ def _listed(source: Path, content: bytes | None) -> dict[str, str]:
         return {str(name): str(entry["sha256"]) for name, entry in stored["files"].items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(
-            f"{source}: is not an archive of `feedforward export FILE.zip` ({DIGESTS}: {error}); {REMEDY}"
+            f"{source}: is not an archive written by `feedforward export FILE.zip` ({DIGESTS}: {error}); {REMEDY}"
         ) from None
 
 
-def _of_folder(source: Path) -> Iterator[tuple[str, bytes]]:
+def _folder_files(source: Path) -> Iterator[tuple[str, bytes]]:
     total = 0
     for number, path in enumerate(sorted(source.rglob("*"))):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
@@ -81,7 +81,7 @@ def _of_folder(source: Path) -> Iterator[tuple[str, bytes]]:
         yield path.relative_to(source).as_posix(), path.read_bytes()
 
 
-def _of_zip(source: Path) -> Iterator[tuple[str, bytes]]:
+def _zip_files(source: Path) -> Iterator[tuple[str, bytes]]:
     _check_end(source)
     try:
         with zipfile.ZipFile(source) as archive:
@@ -91,22 +91,22 @@ def _of_zip(source: Path) -> Iterator[tuple[str, bytes]]:
             for entry in entries:
                 yield entry.filename, _content(source, archive, entry)
     except (OSError, ValueError, RuntimeError, NotImplementedError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{source}: is not a ZIP file that can be read ({error}); {REMEDY}") from None
+        raise DataError(f"{source}: is not a readable ZIP file ({error}); {REMEDY}") from None
 
 
 def _content(source: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    """At most as many bytes as the entry declares; zipfile checks their CRC at the end."""
-    if entry.external_attr >> 28 not in (0, 8):  # the file type of Unix: a link, a device
+    """The bytes of an entry, never more than it declares; zipfile checks their CRC at the end."""
+    if entry.external_attr >> 28 not in (0, 8):  # a Unix file type, such as a link or a device
         raise DataError(f"{source}: {entry.filename} is not a regular file; {REMEDY}")
     with archive.open(entry) as file:
         content = file.read(entry.file_size)
         if len(content) != entry.file_size or file.read(1):
-            raise ValueError(f"{entry.filename} is not as long as it says")
+            raise ValueError(f"{entry.filename} does not have the size that it declares")
         return content
 
 
 def _check_end(source: Path) -> None:
-    """Bound the list of files before zipfile reads it into memory."""
+    """Check the size of the list of files before zipfile reads the list into memory."""
     try:
         size = source.stat().st_size
         with source.open("rb") as file:
@@ -115,11 +115,12 @@ def _check_end(source: Path) -> None:
     except OSError as error:
         raise DataError(f"{source}: cannot be read ({error.strerror}); name a ZIP file or a folder") from None
     if len(tail) < 22 or not tail[-22:].startswith(_END) or tail.startswith(_END_64):
-        raise DataError(f"{source}: is not a ZIP file of `feedforward export FILE.zip`; {REMEDY}")
-    number, directory = struct.unpack("<HI", tail[-12:-6])
-    _check_size(source, number, size)
+        raise DataError(f"{source}: is not a ZIP file written by `feedforward export FILE.zip`; {REMEDY}")
+    count, directory = struct.unpack("<HI", tail[-12:-6])
+    _check_size(source, count, size)
     if directory > MAX_DIRECTORY_BYTES:
-        raise DataError(f"{source}: lists more files than any archive; {REMEDY}")
+        expected = f"must have at most {MAX_DIRECTORY_BYTES} bytes, got {directory}"
+        raise DataError(f"{source}: its list of files {expected}; {REMEDY}")
 
 
 def _check_size(source: Path, files: int, total: int) -> None:
@@ -130,11 +131,11 @@ def _check_size(source: Path, files: int, total: int) -> None:
 
 
 def _check_names(source: Path, names: list[str]) -> None:
-    """Each name leads to a place of its own inside of the archive, on every system."""
+    """Check that the names are distinct paths inside the archive, on every operating system."""
     for name in names:
         if not all(
             _PART.fullmatch(part) and not part.startswith(" ") and part[-1] not in " ." for part in name.split("/")
         ):
-            raise DataError(f"{source}: the name {name[:80]!r} may lead outside of the archive; {REMEDY}")
+            raise DataError(f"{source}: the name {name[:80]!r} may lead outside the archive; {REMEDY}")
     if len({name.casefold() for name in names}) < len(names):
-        raise DataError(f"{source}: has two files of one name; {REMEDY}")
+        raise DataError(f"{source}: has two files with the same name; {REMEDY}")

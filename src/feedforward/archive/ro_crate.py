@@ -25,9 +25,9 @@ FORMATS = {
     ".md": "text/markdown",
 }
 ABOUT = {
-    PARAMETERS: "Every number of the experiment.",
+    PARAMETERS: "Every parameter of the experiment.",
     WORKFLOW: "The pipeline: fetch, vectorize, validate, train, compare.",
-    "dvc.lock": "Digests of what each stage read and wrote.",
+    "dvc.lock": "Digests of the files that each stage read and wrote.",
     REPORT: "The comparison of the variants, with intervals and verdicts.",
     "versions.json": "Commit, libraries and kind of CPU.",
 }
@@ -35,9 +35,10 @@ Entity = dict[str, Any]
 
 
 def describe(sizes: Mapping[str, int], datasets: Mapping[str, str], published: str, software: str) -> Entity:
-    """The metadata as JSON values.
+    """The metadata, serializable as JSON.
 
-    sizes: bytes of each file by name. datasets: title by name. published: date, ISO 8601. software: our version.
+    sizes: size in bytes of each file, by name. datasets: titles by name. published: an ISO 8601 date. software: the
+    version of feedforward.
     """
     results = sorted(
         name for name in sizes if name.startswith(("data/trained/", "data/baselines/", "reports/", "models/"))
@@ -90,12 +91,12 @@ def _file(name: str, size: int) -> Entity:
 
 
 def _described(files: Sequence[Entity], software: str) -> list[Entity]:
-    """The files; workflow, parameters and report with their part in the run."""
+    """The files, with the roles that the workflow, parameters, report and README have in the crate."""
     by_name = {entity["@id"]: entity for entity in files}
     by_name[WORKFLOW] |= {
         "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow"],
         "conformsTo": {"@id": f"{BIOSCHEMAS}/ComputationalWorkflow/1.0-RELEASE"},
-        "name": "The pipeline of feedforward",
+        "name": "The feedforward pipeline",
         "license": "https://spdx.org/licenses/MIT",
         "version": software,
         "programmingLanguage": {"@id": "https://dvc.org"},

@@ -1,4 +1,4 @@
-"""Write an archive: a folder, or a ZIP file with the same bytes for the same content."""
+"""Write an archive as a folder, or as a ZIP file whose bytes depend only on its content."""
 
 import hashlib
 import io
@@ -15,19 +15,19 @@ from feedforward.core import atomic_files, paths, provenance
 from feedforward.core.errors import DataError
 from feedforward.data import manifest
 
-EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that ZIP can state
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a ZIP file can store
 README = """# A result of feedforward
 
 `reports/comparison/index.html` is the report; it opens in any browser, without a network.
 `feedforward import FILE.zip`, with the name of this folder or ZIP file, checks the files and shows the comparison in a
 terminal, without training.
-`params.yaml` holds every number of the experiment, `data/trained` the curves of every run, `models` the champions;
-`ro-crate-metadata.json` and `data/raw/*/croissant.json` describe all of it to programs.
+`params.yaml` holds every parameter of the experiment, `data/trained` the curves of every run, `models` the champions;
+`ro-crate-metadata.json` and `data/raw/*/croissant.json` are machine-readable descriptions of the archive and its data.
 """
 
 
 def collect(params: Params) -> dict[str, bytes]:
-    """Content of each file of the archive by name, metadata and digests included.
+    """The content of each file of the archive by name, including metadata and digests.
 
     Raises:
         DataError: there are no results yet, they are too large, or a model was tampered with.
@@ -35,27 +35,27 @@ def collect(params: Params) -> dict[str, bytes]:
     """
     files, published = contents.gather(params), _published()
     for name, dataset in params.datasets.items():
-        described = croissant.describe(name, dataset, manifest.load(name), published)
-        files[f"data/raw/{name}/croissant.json"] = _json(described)
+        description = croissant.describe(name, dataset, manifest.load(name), published)
+        files[f"data/raw/{name}/croissant.json"] = _json(description)
     files[ro_crate.README] = README.encode()
     titles = {name: dataset.title for name, dataset in params.datasets.items()}
     sizes = {name: len(content) for name, content in files.items()}
     version = provenance.installed_version("feedforward")
     files[ro_crate.METADATA] = _json(ro_crate.describe(sizes, titles, published, version))
-    listed = {
+    digests = {
         name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()} for name, content in files.items()
     }
-    files[DIGESTS] = _json({"format": FORMAT, "files": listed})
+    files[DIGESTS] = _json({"format": FORMAT, "files": digests})
     if len(files) > MAX_FILES or sum(map(len, files.values())) > MAX_BYTES:
         raise DataError(
             f"{paths.root()}: an archive has at most {MAX_FILES} files and {MAX_BYTES} bytes, got {len(files)} and"
-            f" {sum(map(len, files.values()))}; move what it should not contain out of reports"
+            f" {sum(map(len, files.values()))}; move files that do not belong in it out of reports"
         )
     return dict(sorted(files.items()))
 
 
 def write(files: Mapping[str, bytes], target: Path) -> str:
-    """Write a ZIP file if the name ends in .zip, otherwise a folder; return the SHA-256 (hex) of its digests.
+    """Write a ZIP file if the name ends in .zip, otherwise a folder; return the SHA-256 (hex) of digests.json.
 
     Raises:
         DataError: the folder exists and is not an archive.
@@ -74,18 +74,18 @@ def write(files: Mapping[str, bytes], target: Path) -> str:
 
 
 def _zipped(files: Mapping[str, bytes]) -> bytes:
-    """Not compressed, because releases of zlib compress differently; pictures and weights would hardly shrink."""
+    """An uncompressed ZIP file: zlib releases compress differently, and pictures and weights would hardly shrink."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, content in files.items():
             entry = zipfile.ZipInfo(name, EPOCH)
-            entry.create_system, entry.external_attr = 3, 0o644 << 16  # as on Unix, on every system
+            entry.create_system, entry.external_attr = 3, 0o644 << 16  # a regular Unix file, whatever the system
             archive.writestr(entry, content)
     return buffer.getvalue()
 
 
 def _published() -> str:
-    """The date of the commit, or of the results outside of a repository: not that of the export."""
+    """The date of the commit, or outside a repository the date of the results; never the date of the export."""
     command = ["git", "-C", str(paths.root()), "log", "-1", "--format=%cs"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)

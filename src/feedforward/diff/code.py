@@ -1,4 +1,4 @@
-"""Which functions of the code differ between two commits, among the modules that decide a result.
+"""Which functions differ between two commits, in the modules that results depend on.
 
 As in the digest of the code (core.code_digest), comments, docstrings and layout do not count.
 """
@@ -14,7 +14,7 @@ from feedforward.core.code_digest import UnresolvedImport, closure
 from feedforward.diff.repository import Repository
 from feedforward.experiments import plan
 
-# What a module decides: the first line whose entry modules import it.
+# What a module affects: the first of these keys whose entry modules import it.
 ENTRIES = {
     "weights": plan.WEIGHTS,
     "figures": plan.EVALUATION,
@@ -26,9 +26,10 @@ SOURCE, PACKAGES = "src", ("src/feedforward", "pipelines")
 
 @dataclass(frozen=True)
 class Change:
-    """A function or method; empty name: the whole module.
+    """A function or method that differs; an empty name means the whole module.
 
-    `<module>` and `CLASS.<class>` are the statements outside of functions. decides: a key of ENTRIES.
+    `<module>` and `CLASS.<class>` stand for the statements outside functions. decides: what the module affects, a key
+    of ENTRIES.
     """
 
     module: str
@@ -38,13 +39,13 @@ class Change:
 
 
 def changes(repository: Repository, a: str, b: str) -> list[Change]:
-    """The differences in the code of commit `b` from that of commit `a`, by module.
+    """The changes to the code from commit `a` to commit `b`, sorted by module.
 
     Raises:
         DataError: git cannot read a commit.
     """
-    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
-        before, after = _modules(repository, a, Path(one)), _modules(repository, b, Path(other))
+    with tempfile.TemporaryDirectory() as folder_a, tempfile.TemporaryDirectory() as folder_b:
+        before, after = _modules(repository, a, Path(folder_a)), _modules(repository, b, Path(folder_b))
         return [
             change
             for module in sorted(before | after)
@@ -53,7 +54,7 @@ def changes(repository: Repository, a: str, b: str) -> list[Change]:
 
 
 def _modules(repository: Repository, commit: str, folder: Path) -> dict[str, tuple[Path, str]]:
-    """(file, what it decides) of each module, by dotted name; empty if the commit has none of this project's code."""
+    """Dotted name of each module → (file, what it affects); empty if the commit has none of this project's code."""
     packages = [path for path in PACKAGES if repository.has(commit, path)]
     if not packages:
         return {}
@@ -62,7 +63,7 @@ def _modules(repository: Repository, commit: str, folder: Path) -> dict[str, tup
     for decides, entries in ENTRIES.items():
         try:
             files = closure(entries, folder / SOURCE)
-        except (UnresolvedImport, SyntaxError):  # the code of another release: these modules did not exist
+        except (UnresolvedImport, SyntaxError):  # another release, without these modules
             continue
         modules = {name: (path, decides) for name, path in files.items()} | modules
     return modules
@@ -91,7 +92,7 @@ def functions(text: str) -> dict[str, str]:
     """
     parts: dict[str, str] = {}
     for name, node in _parts(ast.parse(text).body, ""):
-        parts[name] = parts.get(name, "") + ast.dump(_Plain().visit(node))
+        parts[name] = parts.get(name, "") + ast.dump(_DocstringRemover().visit(node))
     return parts
 
 
@@ -107,9 +108,9 @@ def _parts(body: list[ast.stmt], prefix: str) -> Iterator[tuple[str, ast.stmt]]:
             yield f"{prefix}<class>" if prefix else "<module>", node
 
 
-class _Plain(ast.NodeTransformer):
+class _DocstringRemover(ast.NodeTransformer):
     """Removes docstrings."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        """Constants that stand alone have no effect."""
+        """Remove statements that consist of a constant; they have no effect."""
         return None if isinstance(node.value, ast.Constant) else node

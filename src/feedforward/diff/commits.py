@@ -34,18 +34,18 @@ Open = Callable[[], "Registry"]
 T = TypeVar("T")
 
 
-def of_commit(commit: str, name: str, repository: Repository, registry: Open) -> Side:
-    """The side of a commit, with the results that were recorded there.
+def commit_side(commit: str, name: str, repository: Repository, registry: Open) -> Side:
+    """The side for a commit, with the results recorded at that commit.
 
     registry: opens the tracking store, which is needed only to compare predictions.
     """
-    outputs = dvc_outputs.digests(dvc_outputs.yaml_of(repository, commit, "dvc.lock"))
-    recorded = _Recorded(commit, repository, outputs)
+    outputs = dvc_outputs.digests(dvc_outputs.read_yaml(repository, commit, "dvc.lock"))
+    recorded = _RecordedResults(commit, repository, outputs)
     figures, verdicts = recorded.figures(), recorded.verdicts()
     models = recorded.models(registry)
     return Side(
         title=f"commit {commit[:8]} ({name})",
-        params=dict(_flat(dvc_outputs.yaml_of(repository, commit, "params.yaml"))),
+        params=dict(_flat(dvc_outputs.read_yaml(repository, commit, "params.yaml"))),
         data={path: digest for path, digest in outputs.items() if path.startswith(DATA)},
         environment=_libraries(repository, commit),
         commit=commit,
@@ -57,7 +57,7 @@ def of_commit(commit: str, name: str, repository: Repository, registry: Open) ->
 
 
 def _flat(values: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """(dotted key, value as text) of nested mappings; a list is one value."""
+    """(dotted key, value as text) for each value in nested mappings; a list counts as one value."""
     if isinstance(values, Mapping):
         for key, value in values.items():
             yield from _flat(value, f"{prefix}.{key}" if prefix else str(key))
@@ -66,22 +66,22 @@ def _flat(values: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _libraries(repository: Repository, commit: str) -> dict[str, str]:
-    """The locked versions of the libraries that decide the bits of a run."""
+    """The locked versions of the libraries on which the bits of a run depend."""
     lines = (repository.content(commit, "requirements/cpu.txt") or b"").decode("utf-8", "replace").splitlines()
     pins = dict(line.split(" ")[0].split("==", 1) for line in lines if "==" in line.split(" ")[0])
     names = {name: next((key for key in (name, f"{name}-cpu") if key in pins), None) for name in provenance.LIBRARIES}
     return {name: pins[key] for name, key in names.items() if key}
 
 
-class _Recorded:
-    """What the pipeline wrote at a commit. remarks: what of it cannot be read."""
+class _RecordedResults:
+    """The results that the pipeline recorded at a commit. remarks: which of them cannot be read, and why."""
 
     def __init__(self, commit: str, repository: Repository, outputs: Mapping[str, str]) -> None:
         self._commit, self._repository, self._outputs = commit, repository, outputs
         self.remarks: list[str] = []
 
     def figures(self) -> dict[str, Figure]:
-        """Means of the report with intervals over seeds; without DVC's cache the headline figures, which git keeps."""
+        """The report's means with intervals over seeds; if DVC's cache lacks them, the headline figures from git."""
         figures = self._read(f"{COMPARISON}table.csv", "intervals", _figures_of_table)
         if figures is not None:
             return figures
@@ -96,7 +96,7 @@ class _Recorded:
         return self._read(f"{COMPARISON}verdicts.json", "verdicts", _outcomes) or {}
 
     def models(self, registry: Open) -> dict[str, Model]:
-        """The final model of each dataset: that of the lowest seed."""
+        """The final model of each dataset, trained with the lowest seed."""
         models: dict[str, Model] = {}
         for path in sorted(path for path in self._outputs if path.startswith(TRAINED)):
             try:
@@ -113,17 +113,18 @@ class _Recorded:
         return Model(f"{run.weights_digest} {data}", lambda: self._answers(run, registry))
 
     def _answers(self, run: RunResult, registry: Open) -> Answers:
-        """Predictions of a final model for the test samples of the commit, both as they were then."""
+        """The final model's predictions for the test samples, with the model and the samples of this commit."""
         name = run.dataset
-        logged = registry().find_runs(name, role="final", weights_digest=run.weights_digest)
-        if not logged:
+        logged_runs = registry().find_runs(name, role="final", weights_digest=run.weights_digest)
+        if not logged_runs:
             raise DataError(
-                f"predictions of {name}: the store has no run of the final model of commit {self._commit[:8]}"
+                f"predictions of {name}: the tracking store lacks the final model's run at commit {self._commit[:8]}"
             )
-        network = network_files.read(registry().model_files(logged[0]), logged[0].name)
-        sides.check_weights(network, run.weights_digest, f"run {logged[0].run_id[:8]}")
+        logged = logged_runs[0]
+        network = network_files.read(registry().model_files(logged), logged.name)
+        sides.check_weights(network, run.weights_digest, f"run {logged.run_id[:8]}")
         with tempfile.TemporaryDirectory() as temporary:
-            folder = self._linked(f"data/vectorized/{name}", Path(temporary) / "vectorized")
+            folder = self._link(f"data/vectorized/{name}", Path(temporary) / "vectorized")
             test, manifest = Split.load(folder / "test"), _manifest(folder / "manifest.json")
             dataset = self._dataset(name, Path(temporary))
             kind, target = sides.kind_of(dataset.task), target_of(manifest)
@@ -135,27 +136,27 @@ class _Recorded:
     def _show(self, name: str, dataset: Dataset, rows: Sequence[int]) -> list[str]:
         with tempfile.TemporaryDirectory() as temporary:
             try:
-                raw = self._linked(f"data/raw/{name}", Path(temporary) / "raw")
+                raw = self._link(f"data/raw/{name}", Path(temporary) / "raw")
                 files = {key: raw / download.stored_name(key, file) for key, file in dataset.files.items()}
                 return shortened(reading.samples(dataset.reader, files, rows), CHARACTERS)
             except (FeedforwardError, OSError):
                 return ["(the raw data are not in DVC's cache)"] * len(rows)
 
     def _dataset(self, name: str, folder: Path) -> Dataset:
-        """The entry of the commit's params.yaml."""
+        """The dataset as configured in the commit's params.yaml."""
         (folder / "params.yaml").write_bytes(self._repository.content(self._commit, "params.yaml") or b"")
         return load_params(folder / "params.yaml").dataset(name)
 
-    def _linked(self, path: str, target: Path) -> Path:
+    def _link(self, path: str, target: Path) -> Path:
         if path not in self._outputs:
             raise DataError(f"predictions: dvc.lock of commit {self._commit[:8]} has no {path}")
         return dvc_outputs.link(self._outputs[path], path, target)
 
     def _read(self, path: str, title: str, parse: Callable[[str], dict[str, T]]) -> dict[str, T] | None:
-        """The content of an output; None, with a remark, if it is missing or damaged."""
+        """The parsed content of an output; if it is missing or damaged, adds a remark and returns None."""
         try:
             if path not in self._outputs:
-                raise DataError(f"{path}: not in dvc.lock; run `dvc repro` and commit dvc.lock")
+                raise DataError(f"{path}: is not in dvc.lock; run `dvc repro` and commit dvc.lock")
             return parse(dvc_outputs.cached(self._outputs[path], path).read_text(encoding="utf-8"))
         except DataError as error:
             problem = str(error)

@@ -1,4 +1,4 @@
-"""The comparison of two sides: what decided, what came out, where predictions differ."""
+"""The comparison of two sides: their inputs, their results, and their predictions."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Change(Generic[T]):
-    """A value of both sides; None where a side does not have it."""
+    """A value that differs between the sides; None for a side without it."""
 
     name: str
     a: T | None
@@ -24,7 +24,7 @@ class Change(Generic[T]):
 
 @dataclass(frozen=True)
 class Diff:
-    """The differences between `a` and `b` (their titles). remarks: what was not compared, and why."""
+    """The differences between two sides. a, b: titles of the sides. remarks: what was not compared, and why."""
 
     a: str
     b: str
@@ -40,12 +40,12 @@ class Diff:
 
     @property
     def same(self) -> bool:
-        """Whether nothing that was compared differs."""
-        decided = [*self.params, *self.data, *self.environment, *self.code]
-        return not (decided or self.figures or self.verdicts or self.promotion or self.predictions)
+        """Whether everything that was compared is the same."""
+        inputs = [*self.params, *self.data, *self.environment, *self.code]
+        return not (inputs or self.figures or self.verdicts or self.promotion or self.predictions)
 
     def as_json(self) -> dict[str, Any]:
-        """The differences as JSON values."""
+        """The differences, serializable as JSON."""
         return {"same": self.same, **asdict(self)}
 
 
@@ -86,7 +86,7 @@ def _code(a: Side, b: Side, repository: Repository, remarks: list[str]) -> list[
 
 
 def _predictions(a: Side, b: Side, remarks: list[str]) -> list[Predictions]:
-    """The differences on each dataset for which both sides have a model."""
+    """The differing predictions on each dataset for which both sides have a model."""
     compared = []
     for name, model in a.models.items():
         other = b.models.get(name)

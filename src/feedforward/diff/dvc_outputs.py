@@ -1,4 +1,4 @@
-"""What DVC tracks at a commit: digests from `dvc.lock`, contents from DVC's cache."""
+"""The outputs that DVC tracks at a commit: digests from `dvc.lock`, contents from DVC's cache."""
 
 import json
 import re
@@ -12,16 +12,16 @@ from feedforward.core import paths
 from feedforward.core.errors import DataError
 from feedforward.diff.repository import Repository
 
-FOLDER = ".dir"  # end of the digest of a folder, whose content in the cache lists its files
+FOLDER = ".dir"  # suffix of a folder's digest; the folder's entry in the cache lists its files
 MAX_LISTED = 1_000_000
 DIGEST = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
-def yaml_of(repository: Repository, commit: str, path: str) -> Mapping[Any, Any]:
-    """A YAML file of the commit as plain values; empty if there is none.
+def read_yaml(repository: Repository, commit: str, path: str) -> Mapping[Any, Any]:
+    """The content of a YAML file in a commit as plain values; empty if there is no such file.
 
     Raises:
-        ParamsError: it is not valid, or too large.
+        ParamsError: the file is invalid or too large.
     """
     content = repository.content(commit, path)
     if content is None:
@@ -33,7 +33,7 @@ def yaml_of(repository: Repository, commit: str, path: str) -> Mapping[Any, Any]
 
 
 def digests(lock: Mapping[Any, Any]) -> dict[str, str]:
-    """Path → MD5 of each output in the content of a dvc.lock."""
+    """Path → MD5 of each output that the parsed content of a dvc.lock lists."""
     stages = lock.get("stages")
     outputs = [
         output
@@ -48,22 +48,22 @@ def digests(lock: Mapping[Any, Any]) -> dict[str, str]:
 
 
 def cached(digest: str, path: str) -> Path:
-    """The file in DVC's cache with that content.
+    """The file in DVC's cache whose content has this digest.
 
     Raises:
-        DataError: it is not there.
+        DataError: the cache does not have it.
     """
     file = paths.dvc_cache() / digest[:2] / digest[2:]
     if not file.is_file():
-        raise DataError(f"{path}: not in DVC's cache; `dvc fetch --all-commits` gets it from a remote")
+        raise DataError(f"{path}: is not in DVC's cache; run `dvc fetch --all-commits` to get it from a remote")
     return file
 
 
 def link(digest: str, path: str, target: Path) -> Path:
-    """Make `target` show the content of an output: links to the files of the cache. Returns `target`.
+    """Create `target` with the content of an output, as links to files in the cache. Returns `target`.
 
     Raises:
-        DataError: the cache lacks a file, or the list of a folder is damaged.
+        DataError: the cache lacks a file, or the list of a folder's files is damaged.
     """
     file = cached(digest, path)
     if not digest.endswith(FOLDER):
@@ -76,12 +76,12 @@ def link(digest: str, path: str, target: Path) -> Path:
 
 
 def _listed(file: Path, path: str) -> list[tuple[str, str]]:
-    """(relative path, MD5) of the files in a folder."""
+    """(relative path, MD5) of each file in a folder, from the folder's entry in the cache."""
     try:
         entries = [(str(entry["relpath"]), str(entry["md5"])) for entry in json.loads(file.read_bytes())]
     except (OSError, ValueError, TypeError, KeyError):
         entries = [("", "")]
     unsafe = [name for name, _ in entries if not name or Path(name).is_absolute() or ".." in Path(name).parts]
     if unsafe or len(entries) > MAX_LISTED or not all(re.fullmatch(r"[0-9a-f]{32}", md5) for _, md5 in entries):
-        raise DataError(f"{path}: its list in DVC's cache is damaged; remove {file} and run `dvc fetch`")
+        raise DataError(f"{path}: the list of its files in DVC's cache is damaged; remove {file} and run `dvc fetch`")
     return entries

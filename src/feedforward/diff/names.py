@@ -1,4 +1,4 @@
-"""What a name on the command line refers to: a run, a model version or a commit."""
+"""Resolve names from the command line to runs, model versions or commits."""
 
 import functools
 import re
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from feedforward.tracking.registry import Registry
 
 RUN_ID = re.compile(r"[0-9a-f]{4,32}")
-FORMS = "a run id or the start of one (4 digits or more), DATASET:VERSION, DATASET:champion, or a commit such as HEAD~1"
-RUN, COMMIT = "run:", "commit:"  # prefixes that decide what an ambiguous name is
+FORMS = "a run ID or at least its first 4 digits, DATASET:VERSION, DATASET:champion, or a commit such as HEAD~1"
+RUN, COMMIT = "run:", "commit:"  # prefixes that resolve an ambiguous name
 
 
 class Names:
@@ -31,32 +31,34 @@ class Names:
         self.repository = Repository(paths.root())
 
     def pair(self, a: str, b: str) -> tuple[Side, Side]:
-        """Both sides.
+        """The two sides that `a` and `b` name.
 
         Raises:
-            ParamsError: an unknown or ambiguous name, or a commit and something else.
+            ParamsError: a name is unknown or ambiguous, or only one of them is a commit.
             TrackingError: the store does not answer.
         """
-        one, other = self._find(a), self._find(b)
-        if isinstance(one, str) != isinstance(other, str):
-            commit, name, side = (a, b, other) if isinstance(one, str) else (b, a, one)
-            known = f"{side.commit[:12]}, its commit" if isinstance(side, Side) and side.commit else "another commit"
-            raise ParamsError(
-                [f"{shown(commit)} is a commit and {shown(name)} is not; instead of {shown(name)} name {known}"]
+        entry_a, entry_b = self._find(a), self._find(b)
+        if isinstance(entry_a, str) != isinstance(entry_b, str):
+            commit, name, side = (a, b, entry_b) if isinstance(entry_a, str) else (b, a, entry_a)
+            suggestion = (
+                f"{side.commit[:12]}, its commit" if isinstance(side, Side) and side.commit else "another commit"
             )
-        return self._side(one, a), self._side(other, b)
+            raise ParamsError(
+                [f"{shown(commit)} is a commit and {shown(name)} is not; instead of {shown(name)}, name {suggestion}"]
+            )
+        return self._side(entry_a, a), self._side(entry_b, b)
 
     def _side(self, entry: Side | str, name: str) -> Side:
         if isinstance(entry, Side):
             return entry
-        return commits.of_commit(entry, shown(name.removeprefix(COMMIT)), self.repository, lambda: self.registry)
+        return commits.commit_side(entry, shown(name.removeprefix(COMMIT)), self.repository, lambda: self.registry)
 
     @functools.cached_property
     def registry(self) -> "Registry":
         """The registry of the tracking store.
 
         Raises:
-            DataError: there is no store yet. TrackingError: it does not answer.
+            DataError: there is no store yet. TrackingError: the store does not answer.
         """
         uri = settings.tracking_uri()
         if uri.startswith(settings.SQLITE) and not Path(uri.removeprefix(settings.SQLITE)).is_file():
@@ -67,37 +69,38 @@ class Names:
         return Registry(uri)
 
     def _find(self, name: str) -> Side | str:
-        """The side of a run or a version, or the digits of a commit."""
-        dataset, colon, which = name.partition(":")
+        """The side for a run or a model version, or the full hash of a commit."""
+        dataset, colon, version = name.partition(":")
         if colon and dataset in self._params.datasets:
-            return self._version(dataset, which)
+            return self._version(dataset, version)
         logged = self._runs(name.removeprefix(RUN)) if not name.startswith(COMMIT) else []
         commit = self.repository.commit(name.removeprefix(COMMIT)) if not name.startswith(RUN) else None
         if commit and logged:
-            raise ParamsError([f"{name}: is a run and a commit; write {RUN}{name} or {COMMIT}{name}"])
+            raise ParamsError([f"{name}: is both a run and a commit; write {RUN}{name} or {COMMIT}{name}"])
         if len(logged) > 1:
             listed = ", ".join(f"{run.run_id[:12]} ({run.name})" for run in logged[:3])
-            raise ParamsError([f"{name}: {len(logged)} runs begin with it, such as {listed}; add digits"])
+            raise ParamsError([f"{name}: {len(logged)} runs start with it, such as {listed}; add digits"])
         if not commit and not logged:
             raise ParamsError([f"{shown(name)}: no such run, model version or commit; expected {FORMS}"])
-        return commit or runs.of_run(logged[0], self.registry, self._params)
+        return commit or runs.run_side(logged[0], self.registry, self._params)
 
     def _runs(self, start: str) -> list[LoggedRun]:
         if not RUN_ID.fullmatch(start):
             return []
         try:
             return self.registry.runs_beginning(start)
-        except DataError:  # no store, so it can only be a commit
+        except DataError:  # without a store, the name can only be a commit
             return []
 
-    def _version(self, dataset: str, which: str) -> Side:
-        number = int(which) if which.isdecimal() and len(which) < 10 else which
-        version = self.registry.find(dataset, number) if which else None
+    def _version(self, dataset: str, number_or_alias: str) -> Side:
+        is_number = number_or_alias.isdecimal() and len(number_or_alias) < 10
+        key = int(number_or_alias) if is_number else number_or_alias
+        version = self.registry.find(dataset, key) if number_or_alias else None
         if version is None:
             numbers = [str(known.number) for known in self.registry.versions(dataset)]
             known = f"its versions are {', '.join(numbers[:10])}" if numbers else "it has no versions"
-            raise ParamsError([f"{dataset}:{shown(which)}: no such version or alias of {dataset}; {known}"])
+            raise ParamsError([f"{dataset}:{shown(number_or_alias)}: no such version or alias of {dataset}; {known}"])
         logged = self.registry.runs_beginning(version.run_id)
         if not logged:
             raise DataError(f"{version.name}: its run {version.run_id[:8]} was deleted; restore it in MLflow")
-        return runs.of_version(version, logged[0], self.registry, self._params)
+        return runs.version_side(version, logged[0], self.registry, self._params)

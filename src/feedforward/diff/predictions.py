@@ -16,7 +16,7 @@ LABELS_SHOWN = 3  # the most probable ones
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer in words, and the probabilities of its most probable labels; none for a value."""
+    """A prediction in words, and the probabilities of the most probable labels, empty for a value."""
 
     answer: str
     probabilities: dict[str, float]
@@ -24,7 +24,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Example:
-    """A test sample by its row, with both answers; input: shortened."""
+    """A test sample with both predictions. row: in the test split. input: the sample as text, shortened."""
 
     row: int
     input: str
@@ -35,10 +35,10 @@ class Example:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Both models on one dataset.
+    """How the predictions of two models differ on one dataset.
 
-    different: number of samples with different answers. largest_gap: the largest difference of a probability (or of a
-    value). examples: samples with different answers first, then by the difference of their probabilities.
+    different: number of samples with different predictions. largest_gap: the largest difference between probabilities
+    (or values). examples: samples with different predictions first, then by the difference between probabilities.
     """
 
     dataset: str
@@ -52,7 +52,7 @@ def compare(dataset: str, a: Answers, b: Answers) -> Predictions:
     """The differences, with at most EXAMPLES samples.
 
     Raises:
-        DataError: the answers are about other labels or other samples.
+        DataError: the models have different labels or different test samples.
     """
     if (a.labels, a.kind) != (b.labels, b.kind):
         raise DataError(f"predictions of {dataset}: the models have different labels")
@@ -72,7 +72,7 @@ def compare(dataset: str, a: Answers, b: Answers) -> Predictions:
 
 
 def _chosen(answers: Answers) -> npt.NDArray[Any]:
-    """The answers without probabilities: (samples,), or (samples, labels)."""
+    """The predictions without probabilities: shape (samples,), or (samples, labels) for several labels per sample."""
     if answers.kind == "value":
         return answers.outputs[:, 0]
     return np.asarray(answers.outputs > 0.5 if answers.kind == "labels" else answers.outputs.argmax(axis=1))
@@ -88,7 +88,7 @@ def _answer(answers: Answers, row: int) -> Answer:
 
 
 def _words(answers: Answers, value: npt.NDArray[np.generic]) -> str:
-    """A class number, a row of 0 and 1, or a value, in words."""
+    """A prediction or true label in words. value: a class number, a row of 0 and 1, or a number."""
     if answers.kind == "value":
         return f"{float(value):.6g}"
     if answers.kind == "class":
@@ -97,7 +97,7 @@ def _words(answers: Answers, value: npt.NDArray[np.generic]) -> str:
 
 
 def shortened(samples: Sequence[Any], characters: int) -> list[str]:
-    """Raw samples as one line of at most so many characters each; a picture as its size.
+    """Each raw sample as one line of at most `characters` characters; a picture is described by its size.
 
     >>> shortened(["a fine<br />film"], 8)
     ['a fine …']

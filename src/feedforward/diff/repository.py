@@ -25,7 +25,7 @@ class Repository:
         """The commit (hex) that a name such as HEAD~1, v1.2 or 1a2b3c4 refers to; None if there is none.
 
         Raises:
-            ParamsError: several commits begin with these digits.
+            ParamsError: several commits start with these digits.
         """
         full = self._text("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
         if full is None and HEX.fullmatch(name):
@@ -33,22 +33,22 @@ class Repository:
             commits = [entry for entry in objects if self._text("cat-file", "-t", entry) == "commit"]
             if commits:
                 listed = ", ".join(entry[:12] for entry in commits[:5])
-                raise ParamsError([f"{name}: several commits begin with it: {listed}; add digits"])
+                raise ParamsError([f"{name}: several commits start with it: {listed}; add digits"])
         return full
 
     def subject(self, commit: str) -> str:
-        """The first line of the message of a commit."""
+        """The first line of a commit's message."""
         return self._text("show", "--no-patch", "--format=%s", commit, "--") or ""
 
     def has(self, commit: str, path: str) -> bool:
-        """Whether the commit has that file or folder."""
+        """Whether the commit has a file or folder at `path`."""
         return self._run("cat-file", "-e", f"{commit}:./{path}") is not None
 
     def content(self, commit: str, path: str) -> bytes | None:
         """The bytes of a file; None if the commit has no such file.
 
         Raises:
-            DataError: it is larger than any file of its kind.
+            DataError: the file has more than MAX_FILE_BYTES bytes.
         """
         size = self._text("cat-file", "-s", f"{commit}:./{path}")
         if size is None:

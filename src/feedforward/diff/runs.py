@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 IDENTITY = ("dataset", "variant", "protocol", "role", "seed")
 CURVES = {part + name for part in ("", "val_") for name in ("loss", *SCORES, "cross_entropy")}
-ERROR = "_se"  # end of the name of a standard error
-NORMAL_QUANTILE = 1.959964  # of 0.975: a mean over thousands of test samples is normally distributed
-CHARACTERS = 200  # of a sample
+ERROR = "_se"  # suffix of metrics that are standard errors
+NORMAL_QUANTILE = 1.959964  # for 0.975; a mean over thousands of test samples is normally distributed
+CHARACTERS = 200  # shown of a sample
 
 
-def of_run(run: LoggedRun, registry: "Registry", params: Params) -> Side:
-    """The side of a run. A parent run of a variant has figures and no model."""
+def run_side(run: LoggedRun, registry: "Registry", params: Params) -> Side:
+    """The side for a run. A variant's parent run has figures but no model."""
     tags = run.tags
     libraries = {name: tags.get(f"version.{name}", "unknown") for name in provenance.LIBRARIES}
     digest = f"{tags.get('weights_digest')} {tags.get('data_digest')}"
@@ -52,11 +52,11 @@ def of_run(run: LoggedRun, registry: "Registry", params: Params) -> Side:
     )
 
 
-def of_version(version: Version, run: LoggedRun, registry: "Registry", params: Params) -> Side:
-    """The side of a model version: that of its run, with the figures of its evaluation and the decision on it."""
+def version_side(version: Version, run: LoggedRun, registry: "Registry", params: Params) -> Side:
+    """The side for a model version: its run's side, plus the evaluation figures and the promotion decision."""
     digest = version.tags.get(model_version.DIGEST, "")
     return dataclasses.replace(
-        of_run(run, registry, params),
+        run_side(run, registry, params),
         title=version.name,
         promotion=_promotion(version),
         models={version.dataset: Model(digest, lambda: _answers_of_version(version, params))},
@@ -64,7 +64,7 @@ def of_version(version: Version, run: LoggedRun, registry: "Registry", params: P
 
 
 def _promotion(version: Version) -> dict[str, str]:
-    """Decision and figures of the evaluation, without the time for one sample, which no measurement repeats."""
+    """The decision and the evaluation figures, except the latency, which differs in every measurement."""
     try:
         figures = json.loads(version.tags.get(FIGURES, "{}"))
         known = {name: f"{value:.6g}" for name, value in figures.items() if name != "latency_ms"}
@@ -74,9 +74,9 @@ def _promotion(version: Version) -> dict[str, str]:
 
 
 def _figures(run: LoggedRun) -> dict[str, Figure]:
-    """Figures of a run, with intervals over test samples; for a parent run means, with intervals over seeds.
+    """The figures of a run with intervals over test samples; for a parent run, the means with intervals over seeds.
 
-    They are read from the metrics, because another release may not be able to read the result of a run.
+    They are read from the metrics, because the stored result of a run may be unreadable in another release.
     """
     metrics = run.metrics
     means = [name for name in metrics if name.startswith("mean_")]
@@ -103,38 +103,38 @@ def _answers_of_run(run: LoggedRun, registry: "Registry", params: Params) -> Ans
     name = run.tags["dataset"]
     dataset, manifest = params.dataset(name), manifest_file.load(name)
     if manifest["data_digest"] != run.tags.get("data_digest"):
-        raise DataError(f"predictions of {name}: run {run.run_id[:8]} was trained on other data than data/vectorized")
+        raise DataError(f"predictions of {name}: run {run.run_id[:8]} was not trained on the data in data/vectorized")
     network = network_files.read(registry.model_files(run), run.name)
     sides.check_weights(network, run.tags["weights_digest"], f"run {run.run_id[:8]}")
     test = Split.load(paths.vectorized(name) / "test")
     kind, target = sides.kind_of(dataset.task), target_of(manifest)
     outputs = sides.ask(network, test.features, kind, target)
-    return _of_workspace(name, dataset, manifest, test, outputs)
+    return _workspace_answers(name, dataset, manifest, test, outputs)
 
 
 def _answers_of_version(version: Version, params: Params) -> Answers:
     name = version.dataset
     dataset, manifest = params.dataset(name), manifest_file.load(name)
     if model_version.DIGEST not in version.tags:
-        raise DataError(f"predictions of {name}: {version.name} is not the result of a promotion")
+        raise DataError(f"predictions of {name}: {version.name} was not created by a promotion")
     folder = model_versions.folder(version, model_version.SERVED)
     served = bundle.read(folder, version.tags[model_version.DIGEST])
     test = Split.load(paths.vectorized(name) / "test")
-    return _of_workspace(name, dataset, manifest, test, served.ask(_features(test, served, manifest, dataset)))
+    return _workspace_answers(name, dataset, manifest, test, served.ask(_features(test, served, manifest, dataset)))
 
 
 def _features(test: Split, served: Servable, manifest: Mapping[str, Any], dataset: Dataset) -> Any:
-    """The test samples as the version's own preprocessing encodes them."""
+    """The test samples, encoded by the model version's preprocessing."""
     description = served.description
     if description.labels != dataset.labels or description.task_name != dataset.task:
-        raise DataError(f"predictions of {description.dataset}: the version has other labels than params.yaml")
+        raise DataError(f"predictions of {description.dataset}: the version's labels or task differ from params.yaml")
     if description.data_digest == manifest["data_digest"]:
         return test.features
-    made_by = candidate.encoder_of(description.dataset, dataset)
-    return encoders.translate(test.features, made_by, served.encoder)
+    current_encoder = candidate.encoder_of(description.dataset, dataset)
+    return encoders.translate(test.features, current_encoder, served.encoder)
 
 
-def _of_workspace(name: str, dataset: Dataset, manifest: Mapping[str, Any], test: Split, outputs: Any) -> Answers:
+def _workspace_answers(name: str, dataset: Dataset, manifest: Mapping[str, Any], test: Split, outputs: Any) -> Answers:
     kind = sides.kind_of(dataset.task)
     files = {key: paths.raw(name) / download.stored_name(key, file) for key, file in dataset.files.items()}
 

@@ -1,4 +1,4 @@
-"""A side of a comparison: a run, a model version or a commit, as plain values."""
+"""A side of a comparison: a run, a model version or a commit in one common form."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ Kind = Literal["class", "labels", "value"]
 
 @dataclass(frozen=True)
 class Figure:
-    """A number with its 95 % interval; None where there is none."""
+    """A number with the limits of its 95 % interval, which are None if it has no interval."""
 
     value: float
     low: float | None = None
@@ -28,9 +28,9 @@ class Figure:
 class Answers:
     """Predictions for the test samples.
 
-    kind: `class`, `labels` or `value`, as in config.tasks. outputs: (samples, labels) probabilities, or values in the
-    unit of the target. truth: (samples,) class numbers or values, or (samples, labels) of 0 and 1. source: equal for
-    equal test samples. show: rows → the raw samples as text.
+    kind: `class`, `labels` or `value`, as in config.tasks. outputs: shape (samples, labels), probabilities, or values
+    in the unit of the target. truth: class numbers or values of shape (samples,), or zeros and ones of shape (samples,
+    labels). source: identifies the test samples. show: returns the raw samples of the given rows as text.
     """
 
     labels: tuple[str, ...]
@@ -43,9 +43,9 @@ class Answers:
 
 @dataclass(frozen=True)
 class Model:
-    """A trained network. digest: of its weights and its data; models of equal digests give equal answers.
+    """A trained network. digest: identifies its weights and data; models with equal digests make equal predictions.
 
-    answers: raises FeedforwardError if network or test samples are not available.
+    answers: makes the predictions; raises FeedforwardError if the network or the test samples are unavailable.
     """
 
     digest: str
@@ -54,9 +54,9 @@ class Model:
 
 @dataclass(frozen=True)
 class Side:
-    """One of two results.
+    """One of the two results that are compared.
 
-    commit: of the code; None if it is unknown. dirty: whether the code differed from the commit. verdicts: claim →
+    commit: the code's commit; None if unknown. dirty: whether the code had uncommitted changes. verdicts: claim →
     outcome. promotion: for a model version, the figures of its evaluation and the decision on it. models: by dataset.
     remarks: what cannot be compared, and why.
     """
@@ -75,10 +75,12 @@ class Side:
 
 
 def ask(network: Network, features: Features, kind: Kind, target: tuple[float, float]) -> npt.NDArray[np.float64]:
-    """(samples, labels): probabilities, or values in the unit of the target; target: its (mean, scale) in training.
+    """Outputs of shape (samples, labels): probabilities, or values in the unit of the target.
+
+    target: mean and scale of the target in the training data.
 
     Raises:
-        DataError: the features have another number of columns.
+        DataError: the network has a different number of inputs than the features have columns.
     """
     if kind == "class":
         return network.probabilities(features)
@@ -87,12 +89,12 @@ def ask(network: Network, features: Features, kind: Kind, target: tuple[float, f
 
 
 def kind_of(task: str) -> Kind:
-    """Kind of prediction of a task."""
+    """The kind of prediction that a task makes."""
     return TASKS[task].answers
 
 
 def truth(split: Split, kind: Kind, target: tuple[float, float]) -> npt.NDArray[np.generic]:
-    """The labels of a split in the unit of the target; see Answers."""
+    """The true labels of a split, in the form of `Answers.truth`. target: its mean and scale, as for `ask`."""
     mean, scale = target
     return np.asarray(split.labels, np.float64) * scale + mean if kind == "value" else np.asarray(split.labels)
 

@@ -1,4 +1,4 @@
-"""The comparison of two sides for a terminal."""
+"""The comparison of two sides as text for a terminal."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,26 +14,26 @@ from feedforward.diff.sides import Figure
 from feedforward.experiments.comparison import HEADLINES
 
 VALUE = 48  # characters shown of a value
-FIGURES = 20  # shown; the headline figures first
+FIGURES = 20  # number shown at most; the headline figures come first
 ABSENT = "-"
-INTERVALS = "95 % intervals: of a variant or commit over seeds, of a single run over test samples"
+INTERVALS = "95 % intervals: over seeds for a variant or commit, over test samples for a single run"
 
 
 def show(diff: Diff) -> Group:
     """One line if nothing differs, otherwise a section for each kind of difference."""
     if diff.same:
-        reservation = f" (not compared: {'; '.join(diff.remarks)})" if diff.remarks else ""
-        return Group(Text(f"same: {diff.a} and {diff.b}{reservation}"))
-    decided = [
+        omissions = f" (not compared: {'; '.join(diff.remarks)})" if diff.remarks else ""
+        return Group(Text(f"same: {diff.a} and {diff.b}{omissions}"))
+    inputs = [
         *_rows("parameter", diff.params),
         *_rows("data", diff.data),
         *_rows("environment", diff.environment),
     ]
     parts: list[Any] = [Text(f"a: {diff.a}\nb: {diff.b}")]
-    parts += _section("What decided", decided)
-    parts += _code(diff.code, titled=not decided)
+    parts += _section("Inputs", inputs)
+    parts += _code(diff.code, titled=not inputs)
     parts += _results(diff)
-    parts += [part for one in diff.predictions for part in _predictions(one)]
+    parts += [part for predictions in diff.predictions for part in _predictions(predictions)]
     parts += [Text(f"not compared: {remark}", "yellow") for remark in diff.remarks]
     return Group(*parts)
 
@@ -45,9 +45,9 @@ def _rows(kind: str, changes: Iterable[Change[str]]) -> list[tuple[str, str, str
 def _results(diff: Diff) -> list[Any]:
     ordered = sorted(diff.figures, key=lambda change: not change.name.endswith(HEADLINES))
     rows = [("figure", change.name, _figure(change.a), _figure(change.b)) for change in ordered[:FIGURES]]
-    parts = _section("What came out", [*_rows("verdict", diff.verdicts), *_rows("promotion", diff.promotion), *rows])
+    parts = _section("Results", [*_rows("verdict", diff.verdicts), *_rows("promotion", diff.promotion), *rows])
     if len(ordered) > FIGURES:
-        parts.append(Text(f"and {len(ordered) - FIGURES} other figures: --json", "dim"))
+        parts.append(Text(f"and {len(ordered) - FIGURES} other figures; --json lists all", "dim"))
     if any(side and side.low is not None for change in ordered for side in (change.a, change.b)):
         parts.append(Text(INTERVALS, "dim"))
     return parts
@@ -79,22 +79,23 @@ def _code(changes: Sequence[code.Change], titled: bool) -> list[Any]:
     """One line per module, with its functions."""
     modules: dict[str, list[code.Change]] = {}
     for change in changes:
-        modules.setdefault(f"{change.module} (decides {change.decides})", []).append(change)
+        modules.setdefault(f"{change.module} (affects {change.decides})", []).append(change)
     lines = [
         Text(f"code {module}: {', '.join(f'{entry.name} {entry.change}'.strip() for entry in entries)}")
         for module, entries in modules.items()
     ]
-    return [Text("\nWhat decided", "bold"), *lines] if lines and titled else lines
+    return [Text("\nInputs", "bold"), *lines] if lines and titled else lines
 
 
-def _predictions(one: Predictions) -> list[Any]:
-    title = f"\nPredictions for {one.dataset}: {one.different} of {one.samples} test samples have different answers"
-    sample = Column("sample", no_wrap=True, overflow="ellipsis", ratio=1)  # the width that the others leave
+def _predictions(predictions: Predictions) -> list[Any]:
+    counts = f"{predictions.different} of {predictions.samples} test samples"
+    title = f"\nPredictions for {predictions.dataset}: {counts} have different predictions"
+    sample = Column("sample", no_wrap=True, overflow="ellipsis", ratio=1)  # takes the remaining width
     table = Table("row", sample, "true label", "a", "b", box=None, pad_edge=False, expand=True)
-    for example in one.examples:
+    for example in predictions.examples:
         cells = (example.input, example.truth, _answer(example.a), _answer(example.b))
         table.add_row(str(example.row), *map(Text, cells))
-    return [Text(title, "bold"), Text(f"largest difference: {one.largest_gap:.4g}"), table]
+    return [Text(title, "bold"), Text(f"largest difference: {predictions.largest_gap:.4g}"), table]
 
 
 def _answer(answer: Answer) -> str:

@@ -76,10 +76,10 @@ def test_a_name_that_leads_outside_is_refused(tmp_path: Path, name: str) -> None
 @pytest.mark.parametrize(
     ("entries", "said"),
     [
-        ([("a", b"1"), ("A", b"2")], "two files of one name"),
+        ([("a", b"1"), ("A", b"2")], "two files with the same name"),
         ([(link(), b"/etc/passwd")], "not a regular file"),
-        ([("a", b"1")], "is not an archive of `feedforward export FILE.zip`"),
-        ([(DIGESTS, b"[" * 100_000)], "is not an archive of `feedforward export FILE.zip`"),
+        ([("a", b"1")], "is not an archive written by `feedforward export FILE.zip`"),
+        ([(DIGESTS, b"[" * 100_000)], "is not an archive written by `feedforward export FILE.zip`"),
         ([(DIGESTS, b'{"format": 99, "files": {}}')], "another release wrote it"),
         ([(f"{k}", b"") for k in range(5001)], "at most 5000 files"),
     ],

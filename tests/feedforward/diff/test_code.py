@@ -120,7 +120,7 @@ def test_digits_that_begin_several_commits_are_ambiguous(tmp_path: Path) -> None
     commits = git(tmp_path, "rev-list", "main").split()
     starts = [entry[:4] for entry in commits]
     ambiguous = next(start for start in starts if starts.count(start) > 1)
-    with pytest.raises(ParamsError, match="several commits begin with it"):
+    with pytest.raises(ParamsError, match="several commits start with it"):
         Repository(tmp_path).commit(ambiguous)
 
 

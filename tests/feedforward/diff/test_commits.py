@@ -46,7 +46,7 @@ def recorded(root: Path, **outputs: str) -> Side:
     def no_store() -> None:
         raise AssertionError("the store is not needed")
 
-    return commits.of_commit(made, "HEAD", repository, no_store)  # type: ignore[arg-type]
+    return commits.commit_side(made, "HEAD", repository, no_store)  # type: ignore[arg-type]
 
 
 def test_figures_verdicts_and_parameters_are_those_of_the_commit(root: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_damaged_lock_is_one_line(root: Path) -> None:
     (root / "dvc.lock").write_text("stages: [")
     made = commit(root, "damaged")
     with pytest.raises(ParamsError, match=r"dvc.lock of commit .* is not valid YAML"):
-        dvc_outputs.yaml_of(Repository(root), made, "dvc.lock")
+        dvc_outputs.read_yaml(Repository(root), made, "dvc.lock")
     for lock in ({"stages": None}, {"stages": {"a": None}}, {"stages": {"a": {"outs": ["x"]}}}, {}):
         assert dvc_outputs.digests(lock) == {}
 
@@ -78,7 +78,7 @@ def test_a_damaged_lock_is_one_line(root: Path) -> None:
 @pytest.mark.parametrize("name", ["../outside", "/outside", "", "a/../../outside"])
 def test_a_list_of_files_cannot_leave_its_folder(root: Path, tmp_path: Path, name: str) -> None:
     listed = json.dumps([{"relpath": name, "md5": keep(root, "x")}])
-    with pytest.raises(DataError, match="its list in DVC's cache is damaged"):
+    with pytest.raises(DataError, match="the list of its files in DVC's cache is damaged"):
         dvc_outputs.link(keep(root, listed, folder=True), "data/raw/notes", tmp_path / "inside" / "target")
     assert not (tmp_path / "inside").exists()
 
