@@ -48,7 +48,7 @@ def compare(
     """
     results = list(results)
     findings, additions = find(results, params, protocol, simple), additions or Additions()
-    references = {one.name: baseline_section.references(one) for one in findings}
+    references = {entry.name: baseline_section.references(entry) for entry in findings}
     additions = replace(additions, references=references | dict(additions.references))
     if protocol != LECTURE and any(run.protocol == LECTURE for run in results):
         additions = replace(additions, lecture=find(results, params, LECTURE))
@@ -94,11 +94,11 @@ def render_table(
 def summary(findings: Iterable[Findings]) -> dict[str, dict[str, dict[str, float | None]]]:
     """Means: dataset → variant → statistic."""
     return {
-        one.name: {
+        entry.name: {
             variant: {name: tables.rounded(estimate.mean) for name, estimate in estimates.items()}
-            for variant, estimates in one.summary.items()
+            for variant, estimates in entry.summary.items()
         }
-        for one in findings
+        for entry in findings
     }
 
 
@@ -124,8 +124,8 @@ def _texts(findings: Sequence[Findings]) -> Iterator[tuple[str, str]]:
     yield "plots/validation-loss.csv", tables.mean_curves_csv(findings, of_score=False)
     yield "plots/validation-score.csv", tables.mean_curves_csv(findings, of_score=True)
     yield "plots/confusion.csv", error_tables.confusion_csv(findings)
-    for one in findings:
-        yield f"curves/{one.name}.csv", tables.curves_csv(one)
+    for entry in findings:
+        yield f"curves/{entry.name}.csv", tables.curves_csv(entry)
 
 
 def _drawing(own_process: bool) -> Executor:
@@ -139,34 +139,34 @@ def pictures(findings: Iterable[Findings]) -> list[tuple[str, bytes]]:
     """Name and PNG of each figure."""
     from feedforward.reports import figures  # matplotlib takes a second to import
 
-    return [(f"{one.name}-{name}", figures.png(figure)) for one in findings for name, figure in draw(one)]
+    return [(f"{entry.name}-{name}", figures.png(figure)) for entry in findings for name, figure in draw(entry)]
 
 
-def draw(one: Findings) -> Iterator[tuple[str, "Figure"]]:
+def draw(findings: Findings) -> Iterator[tuple[str, "Figure"]]:
     """Names and figures for a dataset: the four kinds from the lecture, then further ones."""
     from feedforward.reports import figures
 
-    runs, baseline, others = one.runs, one.baseline, [v for v in one.variants if v != one.baseline]
-    if baseline in one.variants:
+    runs, baseline, others = findings.runs, findings.baseline, [v for v in findings.variants if v != findings.baseline]
+    if baseline in findings.variants:
         for name, curve in (("loss", "cross_entropy"), (runs[0].score, runs[0].score)):
-            title = f"{one.name}: training and validation {SCORES.get(name, name)} of {baseline}"
+            title = f"{findings.name}: training and validation {SCORES.get(name, name)} of {baseline}"
             yield name, figures.training_and_validation(runs, baseline, curve, title)
         for other in others:
-            title = f"{one.name}: validation loss of {baseline} and {other}"
+            title = f"{findings.name}: validation loss of {baseline} and {other}"
             yield f"{baseline}-and-{other}", figures.validation_loss_of_two(runs, baseline, other, title)
     if any(run.role == "final" for run in runs):
         yield (
             "final",
-            figures.training_of_final(runs, baseline, f"{one.name}: training of the final model ({baseline})"),
+            figures.training_of_final(runs, baseline, f"{findings.name}: training of the final model ({baseline})"),
         )
-    if one.variants:
-        title = f"{one.name}: validation loss of all variants"
-        levels = baseline_section.levels(one)
-        yield "validation-loss", figures.validation_loss_of_all(runs, one.variants, title, levels)
+    if findings.variants:
+        title = f"{findings.name}: validation loss of all variants"
+        levels = baseline_section.levels(findings)
+        yield "validation-loss", figures.validation_loss_of_all(runs, findings.variants, title, levels)
     panels = [
         (STATISTICS[name].label, chosen)
         for name in FOREST
-        if (chosen := [difference for difference in one.differences if difference.statistic == name])
+        if (chosen := [difference for difference in findings.differences if difference.statistic == name])
     ]
     if panels:
-        yield "differences", figures.forest(panels, f"{one.name}: differences from {baseline}")
+        yield "differences", figures.forest(panels, f"{findings.name}: differences from {baseline}")

@@ -86,7 +86,7 @@ def write(
         parts.append(PROTOCOLS)
     for findings in lecture:
         parts += _lecture_section(findings, next(other for other in fair if other.name == findings.name))
-    sections = [_components_section(one, varied[one.name], images) for one in fair if one.name in varied]
+    sections = [_components_section(entry, varied[entry.name], images) for entry in fair if entry.name in varied]
     if any(sections):
         parts += [COMPONENTS, *(part for section in sections for part in section)]
     path = folder / "study.md"

@@ -39,7 +39,7 @@ def render(findings: Findings) -> Markup:
         epochs=findings.dataset.training.epochs,
         sentence=_sentence(variants, findings.baseline),
         curves=[_curves(findings, name, *texts) for name, texts in CURVES.items()],
-        diagrams=[{"variant": one.variant, "svg": _diagram(one, findings)} for one in variants if one.diagrams],
+        diagrams=[{"variant": entry.variant, "svg": _diagram(entry, findings)} for entry in variants if entry.diagrams],
         legend=list(STAGES.values()),
         header=(
             "variant",
@@ -51,7 +51,7 @@ def render(findings: Findings) -> Markup:
             "rise after scaling",
             "share removed",
         ),
-        rows=[_row(one) for one in variants],
+        rows=[_row(entry) for entry in variants],
         this_data=THIS_DATA,
     )
     return Markup(page)  # noqa: S704  made by a template that escapes its values
@@ -59,14 +59,14 @@ def render(findings: Findings) -> Markup:
 
 def _sentence(variants: Sequence[VariantCalibration], baseline: str) -> str:
     """How much of the baseline's rise temperature scaling removes, in words."""
-    one = next((one for one in variants if one.variant == baseline), variants[0])
-    error = f"Its calibration error there is {number(one.ece)}, and {number(one.scaled_ece)} after scaling."
-    if one.removed is None:
-        return f"At the last epoch, {one.variant} is hardly above its lowest validation loss. {error}"
-    share = tables.interval(Estimate(one.removed.n, *(_percent(one.removed))), 0)
+    entry = next((entry for entry in variants if entry.variant == baseline), variants[0])
+    error = f"Its calibration error there is {number(entry.ece)}, and {number(entry.scaled_ece)} after scaling."
+    if entry.removed is None:
+        return f"At the last epoch, {entry.variant} is hardly above its lowest validation loss. {error}"
+    share = tables.interval(Estimate(entry.removed.n, *(_percent(entry.removed))), 0)
     return (
-        f"At the last epoch, the validation loss of {one.variant} is {number(one.rise)} above its minimum. Dividing the"
-        f" logits by the temperature removes {share} % of this rise: that part is overconfidence. {error}"
+        f"At the last epoch, the validation loss of {entry.variant} is {number(entry.rise)} above its minimum. Dividing"
+        f" the logits by the temperature removes {share} % of this rise: that part is overconfidence. {error}"
     )
 
 
@@ -81,10 +81,10 @@ def number(estimate: Estimate, decimals: int = 4) -> str:
     return tables.interval(estimate, decimals)
 
 
-def _row(one: VariantCalibration) -> list[tuple[str, str]]:
-    removed = "–" if one.removed is None else tables.interval(Estimate(one.removed.n, *_percent(one.removed)), 0)
-    cells = [one.ece, one.scaled_ece, one.temperature, one.brier, one.rise, one.scaled_rise]
-    texts = [one.variant, *(number(cell) for cell in cells), removed]
+def _row(entry: VariantCalibration) -> list[tuple[str, str]]:
+    removed = "–" if entry.removed is None else tables.interval(Estimate(entry.removed.n, *_percent(entry.removed)), 0)
+    cells = [entry.ece, entry.scaled_ece, entry.temperature, entry.brier, entry.rise, entry.scaled_rise]
+    texts = [entry.variant, *(number(cell) for cell in cells), removed]
     cells_split = [text.partition(" [") for text in texts]
     return [(mean, f"[{rest}" if rest else "") for mean, _, rest in cells_split]
 
@@ -112,13 +112,13 @@ def _with_calibration_part(run: RunResult) -> RunResult:
     )
 
 
-def _diagram(one: VariantCalibration, findings: Findings) -> Markup:
+def _diagram(entry: VariantCalibration, findings: Findings) -> Markup:
     lines = [
         Line(name, tone, diagram.confidence, diagram.correct, diagram.low, diagram.high, points=True)
         for stage, (name, tone) in STAGES.items()
-        if (diagram := one.diagrams.get(stage))
+        if (diagram := entry.diagrams.get(stage))
     ]
     classes = len(findings.dataset.labels) if findings.dataset.task == "multiclass" else 2
     start = 1 / classes if classes == 2 else 0.0
-    title = f"{findings.name}, {one.variant}: accuracy by confidence"
+    title = f"{findings.name}, {entry.variant}: accuracy by confidence"
     return probability_charts.square(lines, title, "confidence", "share correct", (start, start), diagonal=True)

@@ -25,7 +25,7 @@ def dataset(findings: Findings, references: Sequence[Reference] = (), most: int 
     kinds, replicas = curve_kinds(findings.runs), [run for run in findings.runs if run.role == "replica"]
     epochs = max((len(run.curves["loss"]) for run in replicas), default=1)
     seeds = max(1, most // (epochs * len(kinds) * max(1, len(findings.variants))))
-    names = [name for name, one in STATISTICS.items() if any(one.role == "replica" and name in summary
+    names = [name for name, entry in STATISTICS.items() if any(entry.role == "replica" and name in summary
              for summary in findings.summary.values())]  # fmt: skip
     return {
         "name": findings.name,
@@ -37,7 +37,7 @@ def dataset(findings: Findings, references: Sequence[Reference] = (), most: int 
             for index, name in enumerate(findings.variants)
         ],
         "differences": _differences(findings),
-        "references": [_reference(one) for one in references],
+        "references": [_reference(entry) for entry in references],
     }
 
 

@@ -75,11 +75,15 @@ PARTS: tuple[Callable[[Findings, Additions], Markup], ...] = (
 def render(findings: Sequence[Findings], additions: Additions | None = None) -> str:
     """The page as HTML; the same input gives the same text."""
     additions = additions or Additions()
-    lecture = {one.name: one for one in additions.lecture}
-    sections = [_section(one, lecture.get(one.name), additions) for one in findings]
+    lecture = {entry.name: entry for entry in additions.lecture}
+    sections = [_section(entry, lecture.get(entry.name), additions) for entry in findings]
     most = chart_data.MOST_NUMBERS // max(1, len(findings))
-    protocols = [contents.protocols(one, lecture[one.name]) for one in findings if one.name in lecture]
-    data = [chart_data.dataset(one, additions.references.get(one.name, ()), most) for one in findings if one.variants]
+    protocols = [contents.protocols(entry, lecture[entry.name]) for entry in findings if entry.name in lecture]
+    data = [
+        chart_data.dataset(entry, additions.references.get(entry.name, ()), most)
+        for entry in findings
+        if entry.variants
+    ]
     page = html_page.render(
         "comparison.html",
         data=html_page.json_for_script({"datasets": data}),

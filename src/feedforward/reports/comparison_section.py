@@ -194,11 +194,11 @@ def protocols(fair: Findings, lecture: Findings) -> dict[str, Any]:
             "variant": variant,
             "on_test": variant in on_test,
             "cells": [
-                _two_lines(tables.interval(one.summary[variant][name], STATISTICS[name].decimals))
-                if name in one.summary[variant]
+                _two_lines(tables.interval(entry.summary[variant][name], STATISTICS[name].decimals))
+                if name in entry.summary[variant]
                 else ("–", "")
                 for name in names
-                for one in (fair, lecture)
+                for entry in (fair, lecture)
             ],
         }
         for variant in fair.summary

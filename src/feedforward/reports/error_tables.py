@@ -12,10 +12,12 @@ CONFUSION = ("dataset", "actual", "predicted", "samples", "share")
 def confusion_csv(findings: Iterable[Findings]) -> str:
     """Confusion matrices of the test samples, mean over seeds, one row per cell; `share`: of the actual class."""
     rows = []
-    for one in findings:
-        errors, labels = errors_over_seeds.summarize(one.runs), one.dataset.labels
+    for entry in findings:
+        errors, labels = errors_over_seeds.summarize(entry.runs), entry.dataset.labels
         if errors is not None and errors.confusion is not None:
             for actual, counts in zip(labels, errors.confusion, strict=True):
                 total = float(counts.sum()) or 1.0
-                rows += [(one.name, actual, p, float(n), float(n) / total) for p, n in zip(labels, counts, strict=True)]
+                rows += [
+                    (entry.name, actual, p, float(n), float(n) / total) for p, n in zip(labels, counts, strict=True)
+                ]
     return csv_text(CONFUSION, rows)

@@ -77,7 +77,7 @@ def _section(story: Story) -> dict[str, Any]:
         "training": training,
         "seeds": f"{min(seeds)} to {max(seeds)}" if len(seeds) > 1 else seeds.pop(),
         "curves": [contents.all_curves(findings, (), wide) for wide in (True, False)],
-        "claims": [_claim(one) for one in judged],
+        "claims": [_claim(entry) for entry in judged],
         "by_seed": _mistakes_by_seed(judged),
         "combinations": len(story.points),
         "runs": len(story.runs),
@@ -95,26 +95,26 @@ def _network(story: Story) -> list[str]:
     return [*hidden, f"Dense {task.outputs(len(dataset.labels))} {task.activation}", task.loss.replace("_", " ")]
 
 
-def _claim(one: SingleRuns) -> dict[str, Any]:
-    verdict = one.verdict
+def _claim(entry: SingleRuns) -> dict[str, Any]:
+    verdict = entry.verdict
     decimals = STATISTICS[verdict.claim.statistic].decimals
     return {
         "text": verdict.claim.text,
         "outcome": verdict.outcome,
         "tone": contents.TONES[verdict.outcome],
         "statistic": STATISTICS[verdict.claim.statistic].label,
-        "summary": str(one),
+        "summary": str(entry),
         "seeds": [
-            {"seed": seed, "difference": tables.number(difference, decimals), "wrong": seed in one.wrong}
-            for seed, difference in one.differences.items()
+            {"seed": seed, "difference": tables.number(difference, decimals), "wrong": seed in entry.wrong}
+            for seed, difference in entry.differences.items()
         ],
     }
 
 
 def _mistakes_by_seed(judged: Sequence[SingleRuns]) -> dict[str, Any]:
     """How many claims a single seed gets wrong: minimum, maximum and mean over the seeds."""
-    seeds = sorted(set.intersection(*(set(one.differences) for one in judged))) if judged else []
-    counts = [sum(seed in one.wrong for one in judged) for seed in seeds]
+    seeds = sorted(set.intersection(*(set(entry.differences) for entry in judged))) if judged else []
+    counts = [sum(seed in entry.wrong for entry in judged) for seed in seeds]
     if not counts:
         return {}
     mean = tables.number(sum(counts) / len(counts), 1)

@@ -71,9 +71,9 @@ def curves(
     levels: gray lines; those farther from the curves than half of the curves' range are left out.
     """
     width, height = (1000, 400) if wide else (360, 250)
-    margin = 12 + (7 * max((len(one.name) for one in series), default=0) if ends else 0)
+    margin = 12 + (7 * max((len(curve.name) for curve in series), default=0) if ends else 0)
     canvas = Canvas(width, height, (40, margin, 26, 34), title)
-    bands = [one.band for one in [*series, *same_scale]]
+    bands = [curve.band for curve in [*series, *same_scale]]
     low, high = shown_range(bands)
     near = [level for level in levels if low - (high - low) / 2 <= level.value <= high + (high - low) / 2]
     marks = ticks(min([low, *(level.value for level in near)]), max([high, *(level.value for level in near)]), 5)
@@ -83,10 +83,10 @@ def curves(
     for level in near:
         y = canvas.y(level.value)
         canvas.add('<line class="level" x1="{}" x2="{}" y1="{}" y2="{}"/>', canvas.left, canvas.right, y, y)
-    for one in series:
-        _band(canvas, one)
-    for one in series:
-        _curve(canvas, one)
+    for curve in series:
+        _band(canvas, curve)
+    for curve in series:
+        _curve(canvas, curve)
     _level_names(canvas, near)
     if ends:
         _ends(canvas, series)
@@ -115,40 +115,40 @@ def _level_names(canvas: Canvas, levels: Iterable[Level]) -> None:
         canvas.add('<text class="level-name end" x="{}" y="{:.1f}">{}</text>', canvas.right - 12, below, level.name)
 
 
-def _band(canvas: Canvas, one: Series) -> None:
-    band = one.band
+def _band(canvas: Canvas, curve: Series) -> None:
+    band = curve.band
     if band.low is not None and band.high is not None:
         low, high = (np.clip(side, canvas.y0, canvas.y1) for side in (band.low, band.high))
         upper = [f"{canvas.x(e)},{canvas.y(v)}" for e, v in zip(band.epochs, high, strict=True)]
         lower = [f"{canvas.x(e)},{canvas.y(v)}" for e, v in zip(band.epochs[::-1], low[::-1], strict=True)]
-        canvas.add('<polygon class="band {}" points="{}"/>', one.tone, " ".join(upper + lower))
+        canvas.add('<polygon class="band {}" points="{}"/>', curve.tone, " ".join(upper + lower))
 
 
-def _curve(canvas: Canvas, one: Series) -> None:
-    band = one.band
-    if one.mark == "line":
+def _curve(canvas: Canvas, curve: Series) -> None:
+    band = curve.band
+    if curve.mark == "line":
         points = " ".join(f"{canvas.x(e)},{canvas.y(v)}" for e, v in zip(band.epochs, band.mean, strict=True))
-        canvas.add('<polyline class="line {}" points="{}"/>', one.tone, points)
+        canvas.add('<polyline class="line {}" points="{}"/>', curve.tone, points)
     for i, (epoch, value) in enumerate(zip(band.epochs, band.mean, strict=True)):
-        tip = f"{one.name}, epoch {epoch}: {number(value, 4)}"
+        tip = f"{curve.name}, epoch {epoch}: {number(value, 4)}"
         if band.low is not None and band.high is not None:
             tip += f" [{number(band.low[i], 4)}, {number(band.high[i], 4)}]"
         x, y = canvas.x(epoch), canvas.y(value)
-        if one.mark == "plus":
+        if curve.mark == "plus":
             shape = '<path class="plus {}" d="M{} {}m-4 0h8m-4 -4v8"><title>{}</title></path>'
         else:
-            shape = DOT if one.mark == "dot" else TOUCH
-        canvas.add(shape, one.tone, x, y, tip)
+            shape = DOT if curve.mark == "dot" else TOUCH
+        canvas.add(shape, curve.tone, x, y, tip)
 
 
 def _ends(canvas: Canvas, series: Iterable[Series]) -> None:
     below = math.inf
-    for one in sorted(series, key=lambda one: float(one.band.mean[-1])):
-        lowest = int(one.band.mean.argmin())
-        x, y = canvas.x(one.band.epochs[lowest]), canvas.y(one.band.mean[lowest])
-        canvas.add('<circle class="lowest {}" cx="{}" cy="{}" r="4.5"/>', one.tone, x, y)
-        below = min(float(canvas.y(one.band.mean[-1])) + 4, below - 15)  # labels do not overlap
-        canvas.add('<text class="name {}" x="{}" y="{:.1f}">{}</text>', one.tone, canvas.right + 4, below, one.name)
+    for curve in sorted(series, key=lambda curve: float(curve.band.mean[-1])):
+        lowest = int(curve.band.mean.argmin())
+        x, y = canvas.x(curve.band.epochs[lowest]), canvas.y(curve.band.mean[lowest])
+        canvas.add('<circle class="lowest {}" cx="{}" cy="{}" r="4.5"/>', curve.tone, x, y)
+        below = min(float(canvas.y(curve.band.mean[-1])) + 4, below - 15)  # labels do not overlap
+        canvas.add('<text class="name {}" x="{}" y="{:.1f}">{}</text>', curve.tone, canvas.right + 4, below, curve.name)
 
 
 def forest(rows: Sequence[Row], title: str, decimals: int) -> Markup:

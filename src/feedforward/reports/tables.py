@@ -135,9 +135,9 @@ def _with_baselines(findings: Findings) -> Summary:
 def summary_csv(findings: Iterable[Findings]) -> str:
     """One row per dataset, variant or baseline, and statistic."""
     rows = [
-        (one.name, variant, statistic, e.n, e.mean, e.low, e.high, e.sd, e.median, e.iqm, e.new_low, e.new_high)
-        for one in findings
-        for variant, estimates in _with_baselines(one).items()
+        (entry.name, variant, statistic, e.n, e.mean, e.low, e.high, e.sd, e.median, e.iqm, e.new_low, e.new_high)
+        for entry in findings
+        for variant, estimates in _with_baselines(entry).items()
         for statistic, e in estimates.items()
     ]
     numbers = ("n", "mean", "low", "high", "sd", "median", "iqm", "new_low", "new_high")
@@ -148,11 +148,11 @@ def differences_csv(findings: Iterable[Findings]) -> str:
     """One row per dataset, statistic and pair of variants, or variant and baseline: left − right."""
     rows = [
         (
-            *(one.name, d.statistic, d.left, d.right, e.n, e.mean, e.low, e.high, d.p, d.p_corrected),
+            *(entry.name, d.statistic, d.left, d.right, e.n, e.mean, e.low, e.high, d.p, d.p_corrected),
             *(e.new_low, e.new_high, s.low if s else None, s.high if s else None, d.paired, d.unpaired),
         )
-        for one in findings
-        for d in [*one.differences, *(one.simple.differences if one.simple else ())]
+        for entry in findings
+        for d in [*entry.differences, *(entry.simple.differences if entry.simple else ())]
         for e, s in [(d.estimate, d.sequence)]
     ]
     fixed = ("n", "mean", "low", "high", "p", "p_holm", "new_low", "new_high")
@@ -182,19 +182,19 @@ def curves_csv(findings: Findings) -> str:
 def mean_curves_csv(findings: Iterable[Findings], of_score: bool) -> str:
     """Mean validation loss (or accuracy, or absolute error) by epoch, with its interval, for `dvc plots`."""
     rows = []
-    for one in findings:
-        for variant in one.variants:
-            if band := mean_band(one.runs, variant, f"val_{one.runs[0].score if of_score else 'cross_entropy'}"):
+    for entry in findings:
+        for variant in entry.variants:
+            if band := mean_band(entry.runs, variant, f"val_{entry.runs[0].score if of_score else 'cross_entropy'}"):
                 blank = [None] * len(band.epochs)
                 low, high = (blank if limits is None else limits.tolist() for limits in (band.low, band.high))
                 columns = zip(band.epochs.tolist(), band.mean.tolist(), low, high, strict=True)
-                rows += [(one.name, variant, epoch, band.n, *values) for epoch, *values in columns]
+                rows += [(entry.name, variant, epoch, band.n, *values) for epoch, *values in columns]
     return csv_text(("dataset", "variant", "epoch", "seeds", "mean", "low", "high"), rows)
 
 
 def verdicts_plain(findings: Iterable[Findings]) -> list[dict[str, Any]]:
     """The verdicts as JSON-serializable values, with floats rounded to six significant digits."""
-    return [verdict_plain(verdict) for one in findings for verdict in one.verdicts]
+    return [verdict_plain(verdict) for entry in findings for verdict in entry.verdicts]
 
 
 def verdict_plain(verdict: Verdict) -> dict[str, Any]:
@@ -266,10 +266,10 @@ def summary_markdown(findings: Iterable[Findings]) -> str:
     """A section with two tables for each dataset."""
     parts = ["# Comparison of the variants\n\n", f"Each cell: {INTERVAL}; one seed has no interval.\n"]
     parts += [textwrap.fill(f"{POPULATION} “New data”: {NEW_DATA}. {RULE}", 110), "\n"]
-    for one in findings:
-        parts += [f"\n## {heading(one)}\n\n", markdown(*cells(_with_baselines(one), SHOWN))]
-        if one.variants:
-            parts += ["\n", markdown(*robust_cells(one))]
+    for entry in findings:
+        parts += [f"\n## {heading(entry)}\n\n", markdown(*cells(_with_baselines(entry), SHOWN))]
+        if entry.variants:
+            parts += ["\n", markdown(*robust_cells(entry))]
     return "".join(parts)
 
 
@@ -285,7 +285,7 @@ def verdicts_markdown(findings: Iterable[Findings]) -> str:
         "p (anytime-valid)",
         "seeds needed",
     )
-    for one in findings:
+    for entry in findings:
         rows = [
             (
                 verdict.claim.text,
@@ -296,10 +296,10 @@ def verdicts_markdown(findings: Iterable[Findings]) -> str:
                 "–" if verdict.p is None else f"{verdict.p:.2g}",
                 more_seeds(verdict) or "–",
             )
-            for verdict in one.verdicts
+            for verdict in entry.verdicts
         ]
         if rows:
-            parts += [f"\n## {heading(one)}\n\n", markdown(header, rows)]
+            parts += [f"\n## {heading(entry)}\n\n", markdown(header, rows)]
     return "".join(parts)
 
 

@@ -29,12 +29,17 @@ COLORS = {
 def show(findings: Sequence[Findings]) -> Group:
     """For each dataset: a table, the seeds that never learned, the final model's test results and the verdicts."""
     parts: list[Any] = []
-    for one in findings:
-        parts += [_table(tables.heading(one), one.summary), *_failures(one), *_final_lines(one), *_baseline_lines(one)]
-        parts += [_verdict_lines(one.verdicts), Text()]
-    if any(one.seeds > 1 for one in findings):
+    for entry in findings:
+        parts += [
+            _table(tables.heading(entry), entry.summary),
+            *_failures(entry),
+            *_final_lines(entry),
+            *_baseline_lines(entry),
+        ]
+        parts += [_verdict_lines(entry.verdicts), Text()]
+    if any(entry.seeds > 1 for entry in findings):
         parts.append(Text(INTERVAL, style="dim"))
-    if any(one.verdicts for one in findings):
+    if any(entry.verdicts for entry in findings):
         parts.append(Text("Verdicts are about this data and stay valid when seeds are added", "dim"))
     return Group(*parts)
 
