@@ -56,9 +56,8 @@ def _valid_key(text: str) -> str:
 
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
-FileName = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,127}$")
-]  # without a slash, so that it cannot leave its folder
+# Without a slash, so that a file cannot leave its folder
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,127}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Line = Annotated[str, Field(pattern=r"^[^\p{Cc}\p{Zl}\p{Zp}]*$")]  # shown in tables and headings
 Location = Annotated[str, Field(pattern=r"^[^\x00-\x1f]+$")]  # a folder or URL

@@ -1,4 +1,4 @@
-"""A network as JSON values for a page: large kernels as 16-bit floats in base64, everything else as 32-bit floats."""
+"""A network as JSON for a web page, with arrays in base64: large kernels as 16-bit floats, others as 32-bit floats."""
 
 import base64
 import dataclasses
@@ -8,20 +8,20 @@ import numpy as np
 
 from feedforward.models.numpy_network import Array, Network
 
-EXACT_WEIGHTS = 2**14  # kernels with at most this many weights keep 32 bits: 64 KB
+EXACT_WEIGHTS = 2**14  # kernels with at most this many weights (64 KB) keep 32 bits
 LARGEST_HALF = 65504.0
 
 
 def rounded(network: Network) -> Network:
-    """The network that a page computes with if its kernels may be rounded."""
+    """The network with its large kernels rounded to 16-bit floats, for a page that may use rounded weights."""
     layers = (dataclasses.replace(layer, kernel=_half(layer.kernel)) for layer in network.layers)
     return dataclasses.replace(network, layers=tuple(layers))
 
 
 def to_json(network: Network) -> dict[str, Any]:
-    """Scale and layers; little-endian arrays, kernels (inputs, units) by row. No array is rounded further.
+    """Scale and layers; arrays are little-endian, and kernels of shape (inputs, units) are stored row by row.
 
-    A kernel is written with 16 bits if that loses nothing, as in a `rounded` network.
+    Nothing is rounded here: a kernel is written with 16 bits only if that is exact, as in a `rounded` network.
     """
     layers = [
         {

@@ -16,19 +16,19 @@ Numbers = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.integer]
 
 BINS = 15  # as in Guo et al., but with equally many samples in each bin
-LIMITS = (math.exp(-4), math.exp(4))  # of a temperature
-STEPS, TOLERANCE = 50, 1e-4  # of Newton's method: largest number, and smallest relative change
+LIMITS = (math.exp(-4), math.exp(4))  # lowest and highest temperature
+STEPS, TOLERANCE = 50, 1e-4  # Newton's method: largest number of steps, and relative change at which it stops
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Figures of the predictions for labeled samples.
+    """How well the predictions for labeled samples are calibrated.
 
     ece: expected calibration error; scaled_ece: the same after temperature scaling. brier: Brier score. temperature:
     the temperature of lowest cross-entropy. refinement: cross-entropy after scaling, nats. The cross-entropy before
     scaling minus the refinement is the calibration part of the loss. bins, scaled_bins: see `reliability`.
 
-    Scaled figures are cross-fitted: a random half of the samples is scaled by the temperature of the other half.
+    Scaled figures are cross-fitted: each of two random halves is scaled with the temperature fitted on the other.
     """
 
     ece: float
@@ -44,9 +44,10 @@ FIGURES = ("ece", "scaled_ece", "brier", "temperature", "refinement")
 
 
 def measure(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.generic]) -> Calibration:
-    """The calibration of predictions. logits: (samples, outputs). labels: (samples,), or (samples, outputs) of 0 and 1.
+    """Measure the calibration of predictions. All figures are NaN if a logit is not finite.
 
-    Each of several labels counts as a prediction of two classes. All figures are NaN if a logit is not finite.
+    logits: shape (samples, outputs). labels: class numbers of shape (samples,), or 0 and 1 of shape (samples, outputs);
+    each of the latter counts as a label of two classes.
     """
     wide, classes, sample = as_classes(logits, labels)
     if not np.isfinite(wide).all():
@@ -68,9 +69,9 @@ def measure(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.generic]) -
 
 
 def as_classes(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.generic]) -> tuple[Numbers, Labels, Labels]:
-    """(logits, labels, numbers of the samples) as predictions of one class: (n, classes), (n,), (n,).
+    """Convert to predictions of a class: logits of shape (n, classes), labels (n,), and their sample numbers (n,).
 
-    A sigmoid output with logit z equals a softmax of two classes with logits 0 and z.
+    A sigmoid output with logit z is equivalent to a softmax over two classes with logits 0 and z.
     """
     wide, rows = logits.astype(np.float64), np.arange(len(logits))
     if labels.ndim == 1 and wide.shape[1] > 1:
@@ -81,7 +82,7 @@ def as_classes(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.generic]
 
 
 def log_probabilities(logits: Numbers) -> Numbers:
-    """(n, classes): logarithms of the softmax."""
+    """Logarithms of the softmax, shape (n, classes)."""
     shifted = logits - logits.max(axis=1, keepdims=True)
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
 
@@ -90,11 +91,11 @@ def temperature(logits: Numbers, labels: Labels) -> float:
     """The temperature, within LIMITS, with the lowest cross-entropy of softmax(logits / temperature).
 
     The cross-entropy is convex in the inverse temperature, so Newton's method with bisection finds the minimum. A
-    standard normal prior around 1 counts as one more sample: without it, a few samples that are all predicted correctly
-    would give a temperature of 0. Fit a temperature on validation samples, never on test samples.
+    standard normal prior around 1 has the weight of one sample: without it, a few samples that are all predicted
+    correctly would give a temperature of 0. Fit a temperature on validation samples, never on test samples.
     """
     prior = 1 / max(1, len(labels))
-    columns = np.ascontiguousarray(logits.T)  # (classes, n): sums over few classes are fast along the first axis
+    columns = np.ascontiguousarray(logits.T)  # shape (classes, n), because sums over the first axis are faster
     shifted = columns - columns.max(axis=0)
     of_labels = shifted[labels, np.arange(len(labels))]
     (low, high), inverse = (1 / LIMITS[1], 1 / LIMITS[0]), 1.0
@@ -114,9 +115,10 @@ def temperature(logits: Numbers, labels: Labels) -> float:
 
 
 def reliability(probabilities: Numbers, labels: Labels, bins: int = BINS) -> Numbers:
-    """(bins, 3): number of samples, mean confidence, and share of correct predictions, by rising confidence.
+    """Number of samples, mean confidence, and share of correct predictions in each bin, shape (bins, 3).
 
-    probabilities: (n, classes). The confidence is the largest of them. The bins have equally many samples.
+    probabilities: shape (n, classes). The confidence of a prediction is its largest probability. The bins are in
+    ascending order of confidence and have equal numbers of samples.
     """
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     order = np.argsort(confidence, kind="stable")
@@ -125,7 +127,7 @@ def reliability(probabilities: Numbers, labels: Labels, bins: int = BINS) -> Num
 
 
 def expected_error(bins: Numbers) -> float:
-    """Expected calibration error: mean distance of confidence and accuracy over the bins, corrected for its bias.
+    """Expected calibration error: mean distance between confidence and accuracy over the bins, corrected for its bias.
 
     The plain mean is too large, because even with a distance of zero the accuracy of a bin varies by chance. Its
     expected excess, for normal errors at the observed distances, is subtracted (Kumar et al., "Verified uncertainty
@@ -136,11 +138,11 @@ def expected_error(bins: Numbers) -> float:
     """
     samples, confidence, correct = bins.T
     gaps = np.abs(confidence - correct)
-    share = (samples * correct + 0.5) / (samples + 1)  # a bin without errors has a spread, too
+    share = (samples * correct + 0.5) / (samples + 1)  # keeps the spread of a bin without errors above 0
     spread = np.sqrt(share * (1 - share) / samples)
     ratio = gaps / spread
     erf = np.array([math.erf(value / math.sqrt(2)) for value in ratio])
-    expected = spread * math.sqrt(2 / math.pi) * np.exp(-(ratio**2) / 2) + gaps * erf  # of |normal(gap, spread)|
+    expected = spread * math.sqrt(2 / math.pi) * np.exp(-(ratio**2) / 2) + gaps * erf  # mean of |normal(gap, spread)|
     return max(0.0, float(np.average(2 * gaps - expected, weights=samples)))
 
 

@@ -1,6 +1,6 @@
-"""What a network gets wrong: confusion, precision and recall per label, ROC and precision–recall curves, residuals.
+"""Errors of a network: confusion matrix, precision and recall per label, ROC and precision–recall curves, residuals.
 
-The results are plain JSON values of bounded size, so that they can be kept with each run and compared over seeds.
+The results are JSON-serializable and of bounded size, so that they can be stored with each run and compared over seeds.
 """
 
 from typing import Any
@@ -15,51 +15,50 @@ from feedforward.models.numpy_network import Array, Network
 Truths = npt.NDArray[np.bool_]
 
 STEPS = np.arange(51) / 50
-# Dense where curves bend: at low false positive rates and at high recall.
+# Denser where curves bend: at low false positive rates and at high recall.
 FALSE_POSITIVE_RATES = STEPS**2
 RECALLS = 1 - STEPS[::-1] ** 2
 MOST_CLASSES = 50  # in a confusion matrix
-BINS, POINTS = 20, 200  # of residuals
+BINS, POINTS = 20, 200  # for residuals
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 def analyze(network: Network, logits: Array, labels: Labels, mean: float = 0.0, scale: float = 1.0) -> dict[str, Any]:
-    """The errors of predictions, from logits and labels.
+    """The errors of predictions, given logits and labels.
 
-    `labels`: for each label `precision`, `recall`, `f1`, `support` (number of samples that have it), `auc` and
-    `average_precision` (None without samples of both kinds). `roc`: [false positive rates, true positive rates];
-    `precision_recall`: [recalls, precisions]; means over the labels, or of the second of two classes. `confusion`: for
-    at most MOST_CLASSES classes, number of samples by true (rows) and predicted class. For values only `residuals`.
-
-    mean, scale: of the target, by which values were standardized.
+    `labels`: for each label, `precision`, `recall`, `f1`, `support` (number of samples with it), `auc` and
+    `average_precision` (None unless some samples have the label and some do not). `roc`: [false positive rates, true
+    positive rates]; `precision_recall`: [recalls, precisions]; both are means over labels or, if there are two classes,
+    the curves of the second. `confusion`: for at most MOST_CLASSES classes, see `confusion_matrix`. Regressions have
+    only `residuals`; mean, scale: the figures by which their target was standardized.
     """
     if metrics.is_value(labels):
         predicted = network.activated(logits)[:, 0] * scale + mean
         return {"residuals": residuals(np.asarray(labels, np.float64).reshape(-1) * scale + mean, predicted)}
     if labels.ndim == 2:
         probabilities, truths = network.activated(logits), np.asarray(labels, np.int64) > 0
-        return _of_labels(truths, probabilities > 0.5, probabilities, range(truths.shape[1]))
+        return _label_errors(truths, probabilities > 0.5, probabilities, range(truths.shape[1]))
     probabilities, classes = network.to_probabilities(logits), np.asarray(labels, np.int64)
-    answers, every = probabilities.argmax(axis=1), np.arange(probabilities.shape[1])
-    drawn = range(len(every)) if len(every) > 2 else range(1, 2)
-    errors = _of_labels(classes[:, None] == every, answers[:, None] == every, probabilities, drawn)
-    if len(every) <= MOST_CLASSES:
-        errors["confusion"] = confusion_matrix(classes, answers, len(every)).tolist()
+    predictions, numbers = probabilities.argmax(axis=1), np.arange(probabilities.shape[1])
+    plotted = range(len(numbers)) if len(numbers) > 2 else range(1, 2)
+    errors = _label_errors(classes[:, None] == numbers, predictions[:, None] == numbers, probabilities, plotted)
+    if len(numbers) <= MOST_CLASSES:
+        errors["confusion"] = confusion_matrix(classes, predictions, len(numbers)).tolist()
     return errors
 
 
-def confusion_matrix(truths: npt.NDArray[np.integer], answers: npt.NDArray[np.integer], classes: int) -> Labels:
-    """(classes, classes): number of samples by true class (rows) and predicted class (columns).
+def confusion_matrix(truths: npt.NDArray[np.integer], predictions: npt.NDArray[np.integer], classes: int) -> Labels:
+    """Number of samples by true class (rows) and predicted class (columns), shape (classes, classes).
 
     >>> confusion_matrix(np.array([0, 1, 1]), np.array([0, 1, 0]), 2).tolist()
     [[1, 0], [1, 1]]
     """
-    return np.bincount(truths * classes + answers, minlength=classes**2).reshape(classes, classes)
+    return np.bincount(truths * classes + predictions, minlength=classes**2).reshape(classes, classes)
 
 
-def _of_labels(truths: Truths, answers: Truths, probabilities: Numbers, drawn: range) -> dict[str, Any]:
-    rows = [_scores(truths[:, k], answers[:, k], probabilities[:, k]) for k in range(truths.shape[1])]
-    curves = [(truths[:, k], probabilities[:, k]) for k in drawn if 0 < truths[:, k].sum() < len(truths)]
+def _label_errors(truths: Truths, predictions: Truths, probabilities: Numbers, plotted: range) -> dict[str, Any]:
+    rows = [_scores(truths[:, k], predictions[:, k], probabilities[:, k]) for k in range(truths.shape[1])]
+    curves = [(truths[:, k], probabilities[:, k]) for k in plotted if 0 < truths[:, k].sum() < len(truths)]
     errors: dict[str, Any] = {"labels": rows}
     if curves:
         for name, rates, curve in (("roc", FALSE_POSITIVE_RATES, roc), ("precision_recall", RECALLS, precision_recall)):
@@ -67,13 +66,13 @@ def _of_labels(truths: Truths, answers: Truths, probabilities: Numbers, drawn: r
     return errors
 
 
-def _scores(truths: Truths, answers: Truths, probabilities: Numbers) -> dict[str, float | None]:
-    both, answered, support = (int(values.sum()) for values in (truths & answers, answers, truths))
+def _scores(truths: Truths, predictions: Truths, probabilities: Numbers) -> dict[str, float | None]:
+    correct, predicted, support = (int(values.sum()) for values in (truths & predictions, predictions, truths))
     defined = 0 < support < len(truths)
     return {
-        "precision": both / answered if answered else 0.0,
-        "recall": both / support if support else 0.0,
-        "f1": metrics.f1(truths, answers),
+        "precision": correct / predicted if predicted else 0.0,
+        "recall": correct / support if support else 0.0,
+        "f1": metrics.f1(truths, predictions),
         "support": support,
         "auc": metrics.auc(truths, probabilities),
         "average_precision": average_precision(truths, probabilities) if defined else None,
@@ -81,11 +80,10 @@ def _scores(truths: Truths, answers: Truths, probabilities: Numbers) -> dict[str
 
 
 def _counts(truths: Truths, probabilities: Numbers) -> tuple[Numbers, Numbers]:
-    """(true positives, false positives) at each distinct threshold, from the highest, which is preceded by zeros."""
+    """(true positives, false positives) at each distinct threshold, highest first, preceded by zeros."""
     order = np.argsort(-probabilities, kind="stable")
-    ends = np.append(
-        np.flatnonzero(np.diff(probabilities[order])), len(order) - 1
-    )  # samples with equal scores: together
+    # samples with equal scores share a threshold
+    ends = np.append(np.flatnonzero(np.diff(probabilities[order])), len(order) - 1)
     positive = np.cumsum(truths[order])[ends]
     return np.append(0, positive).astype(float), np.append(0, ends + 1 - positive).astype(float)
 
@@ -99,9 +97,9 @@ def roc(truths: Truths, probabilities: Numbers) -> Numbers:
 
 
 def precision_recall(truths: Truths, probabilities: Numbers) -> Numbers:
-    """Precisions at RECALLS: at the highest threshold that reaches the recall, without interpolation.
+    """Precisions at RECALLS, each at the highest threshold that reaches the recall, without interpolation.
 
-    (A line between two points of a precision–recall curve is not achievable: Davis and Goadrich, ICML 2006.)
+    Points on a line between two points of a precision–recall curve cannot be achieved (Davis and Goadrich, ICML 2006).
     """
     positive, negative = (counts[1:] for counts in _counts(truths, probabilities))
     reached = np.searchsorted(positive / positive[-1], RECALLS - 1e-12)
@@ -122,8 +120,8 @@ def average_precision(truths: Truths, probabilities: Numbers) -> float:
 def residuals(truths: Numbers, predicted: Numbers) -> dict[str, Any]:
     """Residuals (true − predicted, in the unit of the target) against the prediction.
 
-    `bins`: [samples, mean prediction, mean residual, QUANTILES of the residual], at most BINS with equally many samples
-    by rising prediction. `points`: [prediction, residual] of at most POINTS samples, evenly by rank.
+    `bins`: at most BINS rows [samples, mean prediction, mean residual, QUANTILES of the residual], by rising prediction
+    and with equal numbers of samples. `points`: at most POINTS pairs [prediction, residual], evenly spaced by rank.
     """
     order = np.argsort(predicted, kind="stable")
     x, y = predicted[order], (truths - predicted)[order]
@@ -134,5 +132,5 @@ def residuals(truths: Numbers, predicted: Numbers) -> dict[str, Any]:
 
 
 def _rounded(values: Any) -> list[float]:
-    """Six significant digits: enough for figures, and a quarter of the bytes."""
+    """The values with six significant digits: enough for figures, in a quarter of the bytes."""
     return [float(f"{value:.6g}") for value in values]

@@ -1,7 +1,7 @@
-"""Check a .keras file before Keras opens it: a zip archive of three members, known layers, limited sizes.
+"""Check that a .keras file is a zip archive of three members, with known layers and limited sizes.
 
-Serving does not read weights from it (see `network_files`); it is kept for users of Keras, and the promotion gate
-compares its predictions with those of the served network. Keras loads it in safe mode, after this check.
+Serving does not read weights from this file (see `network_files`). It is kept for users of Keras, and the promotion
+gate compares its predictions with those of the served network. Keras loads it in safe mode, after this check.
 """
 
 import io
@@ -22,7 +22,7 @@ def check(content: bytes, name: str = "model.keras") -> None:
     """Check the bytes of a .keras file without loading it.
 
     Raises:
-        DataError: other members, other layers than those that this project builds, or more bytes than allowed.
+        DataError: the file has unexpected members, layers that this project does not build, or too many bytes.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -30,7 +30,7 @@ def check(content: bytes, name: str = "model.keras") -> None:
             names = [member.filename for member in members]
             if sorted(names) != sorted(MEMBERS):
                 raise ValueError(f"must hold {', '.join(MEMBERS)}, got {', '.join(names)[:200]}")
-            if sum(member.file_size for member in members) > MAX_BYTES:  # zipfile reads no more than this size
+            if sum(member.file_size for member in members) > MAX_BYTES:  # zipfile reads no more than these sizes
                 raise ValueError(f"its members have more than {MAX_BYTES} bytes")
             with archive.open("config.json") as file:
                 config = file.read(MAX_CONFIG_BYTES + 1)
@@ -39,7 +39,7 @@ def check(content: bytes, name: str = "model.keras") -> None:
         _check_layers(config)
     except Exception as error:  # hostile bytes can break any parser
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{name}: refused: {reason}; promote a model that `feedforward train` made") from None
+        raise DataError(f"{name}: refused: {reason}; promote a model from `feedforward train`") from None
 
 
 def _check_layers(content: bytes) -> None:
@@ -56,7 +56,7 @@ def _check_layers(content: bytes) -> None:
 
 
 def _check_modules(value: Any) -> None:
-    """Every object that Keras would construct must be one of its own."""
+    """Check that every object that Keras would construct belongs to Keras itself."""
     if isinstance(value, dict):
         if "class_name" in value and (not _is_keras(value.get("module")) or value.get("registered_name")):
             raise ValueError(f"must consist of Keras objects, got {value.get('module')}.{value['class_name']}"[:200])

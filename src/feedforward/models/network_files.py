@@ -3,8 +3,8 @@
     network.json   {"format": 1, "scale": 0.00392, "layers": [{"activation": "relu", "inputs": 784, "units": 32}, ...]}
     weights.npz    float32 arrays kernel_0 (inputs, units), bias_0 (units,), kernel_1, ...; stored, not compressed
 
-Reading them runs no code and allocates no more than the file's size: of the JSON only sizes and the names of known
-activations are used, of the archive only float32 arrays of exactly those sizes, never a pickle.
+Reading them runs no code and allocates no more than their size: only the sizes and the names of known activations are
+used from the JSON, and only float32 arrays of exactly those sizes from the archive, never a pickle.
 """
 
 import io
@@ -23,48 +23,48 @@ NETWORK, WEIGHTS = "network.json", "weights.npz"
 FORMAT = 1
 MAX_NETWORK_BYTES = 2**20
 MAX_WEIGHTS_BYTES = 2**29  # 128 million weights: 400 times the largest network in params.yaml
-MAX_HEADER_BYTES = 1024  # of one .npy member; NumPy writes 128
+MAX_HEADER_BYTES = 1024  # header of an .npy member; NumPy writes 128 bytes
 
 
 def to_files(network: Network) -> dict[str, bytes]:
-    """The content of both files by name. Equal networks give equal bytes."""
+    """The contents of both files, by name. Equal networks give equal bytes."""
     layers = [
         {"inputs": layer.kernel.shape[0], "units": layer.kernel.shape[1], "activation": layer.activation}
         for layer in network.layers
     ]
-    described = {"format": FORMAT, "scale": network.scale, "layers": layers}
+    description = {"format": FORMAT, "scale": network.scale, "layers": layers}
     arrays = {}
     for number, layer in enumerate(network.layers):
         arrays[f"kernel_{number}"] = np.ascontiguousarray(layer.kernel, np.float32)
         arrays[f"bias_{number}"] = np.ascontiguousarray(layer.bias, np.float32)
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
-    text = atomic_files.canonical_json(described, indent=2) + "\n"
+    text = atomic_files.canonical_json(description, indent=2) + "\n"
     return {NETWORK: text.encode(), WEIGHTS: buffer.getvalue()}
 
 
 def read(files: Mapping[str, bytes], name: str = "network") -> Network:
-    """The network in the content of both files. name: what error messages call it.
+    """Read a network from the contents of both files. name: the network's name in error messages.
 
     Raises:
-        DataError: a file is missing, or holds anything but a network of known layers and float32 arrays of its sizes.
+        DataError: a file is missing, or contains anything other than known layers and float32 arrays of their sizes.
     """
     for file in (NETWORK, WEIGHTS):
         if file not in files:
             raise DataError(f"{name}: has no {file}; train and promote again")
     file = NETWORK
     try:
-        scale, described = _described(files[NETWORK])
+        scale, specifications = _parsed(files[NETWORK])
         file = WEIGHTS
-        layers = _layers(files[WEIGHTS], described)
+        layers = _layers(files[WEIGHTS], specifications)
     except Exception as error:  # hostile bytes can break any parser
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{name}: {file} refused: {reason}; promote a model that `feedforward train` made") from None
+        raise DataError(f"{name}: {file} refused: {reason}; promote a model from `feedforward train`") from None
     return Network(scale, layers)
 
 
-def _described(content: bytes) -> tuple[float, list[tuple[int, int, str]]]:
-    """(scale, layers as (inputs, units, activation))."""
+def _parsed(content: bytes) -> tuple[float, list[tuple[int, int, str]]]:
+    """(scale, specifications of the layers: (inputs, units, activation))."""
     if len(content) > MAX_NETWORK_BYTES:
         raise ValueError(f"must have at most {MAX_NETWORK_BYTES} bytes, got {len(content)}")
     value: dict[str, Any] = json.loads(content)
@@ -87,9 +87,9 @@ def _described(content: bytes) -> tuple[float, list[tuple[int, int, str]]]:
     return scale, layers
 
 
-def _layers(content: bytes, described: list[tuple[int, int, str]]) -> tuple[Layer, ...]:
+def _layers(content: bytes, specifications: list[tuple[int, int, str]]) -> tuple[Layer, ...]:
     shapes: dict[str, tuple[int, ...]] = {}
-    for number, (inputs, units, _) in enumerate(described):
+    for number, (inputs, units, _) in enumerate(specifications):
         shapes |= {f"kernel_{number}.npy": (inputs, units), f"bias_{number}.npy": (units,)}
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = archive.infolist()
@@ -101,12 +101,12 @@ def _layers(content: bytes, described: list[tuple[int, int, str]]) -> tuple[Laye
         arrays = {name: _array(archive, name, shape) for name, shape in shapes.items()}
     return tuple(
         Layer(arrays[f"kernel_{number}.npy"], arrays[f"bias_{number}.npy"], activation)
-        for number, (_, _, activation) in enumerate(described)
+        for number, (_, _, activation) in enumerate(specifications)
     )
 
 
 def _array(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> Array:
-    """A member that is a float32 array of exactly that shape; its header is checked before anything is allocated."""
+    """Read a member that must be a float32 array of exactly this shape; the size is bounded before it is read."""
     size = 4 * int(np.prod(shape, dtype=np.int64))
     with archive.open(name) as file:
         content = file.read(MAX_HEADER_BYTES + size + 1)

@@ -1,7 +1,7 @@
 """A trained network as arrays, and its forward pass in NumPy.
 
 Serving needs nothing else, so it starts without Keras, in one second instead of ten. Tests and every promotion compare
-its predictions with those of Keras. `network_files` reads and writes a network.
+these predictions with those of Keras. `network_files` reads and writes networks.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ CHUNK_ROWS = 2000
 
 @dataclass(frozen=True)
 class Layer:
-    """activation(x @ kernel + bias). kernel: float32, (inputs, units). bias: float32, (units,)."""
+    """Computes activation(x @ kernel + bias). kernel: float32, shape (inputs, units). bias: float32, shape (units,)."""
 
     kernel: Array
     bias: Array
@@ -32,10 +32,10 @@ class Layer:
 
 @dataclass(frozen=True)
 class Network:
-    """Dense layers over features that are multiplied by `scale`; the last activation: sigmoid, softmax or linear.
+    """Dense layers for features that are multiplied by `scale`; the last activation is sigmoid, softmax or linear.
 
     temperature: divides the logits of classes and labels before the last activation (models.calibration). It changes
-    probabilities and no prediction; 1 gives the probabilities of the Keras model.
+    probabilities but no predictions; 1 gives the probabilities of the Keras model.
     """
 
     scale: float
@@ -58,10 +58,10 @@ class Network:
         return len(self.layers[-1].bias)
 
     def logits(self, features: Features) -> Array:
-        """(samples, outputs) before the last activation, of features (samples, columns).
+        """Logits of shape (samples, outputs) for features of shape (samples, columns).
 
         Raises:
-            DataError: the features have another number of columns.
+            DataError: the features have the wrong number of columns.
         """
         if len(features.shape) != 2 or features.shape[1] != self.columns:
             raise DataError(f"features: must have {self.columns} columns, got shape {features.shape}")
@@ -76,7 +76,7 @@ class Network:
         )
 
     def first_sums(self, features: Features) -> Array:
-        """(samples, units): input of the first layer's activation."""
+        """Inputs of the first layer's activation, shape (samples, units)."""
         first = self.layers[0]
         if isinstance(features, MultiHot):
             return np.multiply(_multi_hot_product(features, first.kernel), self.scale, dtype=np.float32) + first.bias
@@ -84,36 +84,36 @@ class Network:
         return scaled @ first.kernel + first.bias
 
     def continued(self, sums: Array) -> Array:
-        """(samples, outputs): logits from `first_sums`."""
+        """Logits of shape (samples, outputs), given the result of `first_sums`."""
         for layer, following in itertools.pairwise(self.layers):
             sums = ACTIVATIONS[layer.activation](sums) @ following.kernel + following.bias
         return sums
 
     def outputs(self, features: Features) -> npt.NDArray[np.float64]:
-        """(samples, units): outputs of the last layer; at temperature 1, as Keras computes them."""
+        """Outputs of the last layer, shape (samples, units); at temperature 1, they are those of Keras."""
         return self.activated(self.logits(features))
 
     def activated(self, logits: Array) -> npt.NDArray[np.float64]:
-        """(samples, units): the last activation, applied to logits."""
+        """The last activation applied to logits, shape (samples, units)."""
         if self.last == "softmax":
             return self.to_probabilities(logits)
         wide = self.tempered(logits)
         return np.exp(-np.logaddexp(0, -wide)) if self.last == "sigmoid" else wide
 
     def tempered(self, logits: Array) -> npt.NDArray[np.float64]:
-        """Logits divided by the temperature; in float64, so that different logits stay different."""
+        """Logits divided by the temperature, in float64 so that different logits stay different."""
         return logits.astype(np.float64) / self.temperature
 
     def probabilities(self, features: Features) -> npt.NDArray[np.float64]:
-        """(samples, classes): probabilities that sum to 1; only for networks that predict a class."""
+        """Class probabilities, shape (samples, classes), which sum to 1; only for networks that predict a class."""
         return self.to_probabilities(self.logits(features))
 
     def to_probabilities(self, logits: Array) -> npt.NDArray[np.float64]:
-        """(samples, classes): probabilities from logits (samples, outputs)."""
+        """Class probabilities, shape (samples, classes), from logits of shape (samples, outputs)."""
         return np.exp(self.log_probabilities(logits))
 
     def log_probabilities(self, logits: Array) -> npt.NDArray[np.float64]:
-        """(samples, classes): natural logarithms of probabilities; finite if the logits are."""
+        """Natural logarithms of class probabilities, shape (samples, classes); finite if the logits are finite."""
         wide = self.tempered(logits)
         if self.last == "sigmoid":
             return -np.concatenate([np.logaddexp(0, wide), np.logaddexp(0, -wide)], axis=1)
@@ -122,7 +122,7 @@ class Network:
         return result
 
     def weights_digest(self) -> str:
-        """SHA-256 (hex) over dtype, shape and bytes of the weights, equal to `trainer.weights_digest`."""
+        """SHA-256 (hex) of the weights' dtypes, shapes and bytes; the same as `trainer.weights_digest`."""
         total = hashlib.sha256()
         for layer in self.layers:
             for array in (layer.kernel, layer.bias):
@@ -137,7 +137,7 @@ def _rows(features: Features, start: int, stop: int) -> Features:
 
 def _multi_hot_product(features: MultiHot, kernel: Array) -> Array:
     if len(features) > FEW_ROWS:
-        from scipy.sparse import csr_matrix  # the import takes 0.3 s; ten times faster for many rows
+        from scipy.sparse import csr_matrix  # takes 0.3 s to import, but is ten times faster for many rows
 
         ones = np.ones(len(features.indices), np.float32)
         indices = np.asarray(features.indices).astype(np.int32)

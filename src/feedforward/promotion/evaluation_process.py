@@ -194,12 +194,12 @@ def measure(served: Servable, validation: Split) -> dict[str, float]:
 def losses_and_hits(
     network: Network, split: Split, units: tuple[float, float] = (0.0, 1.0)
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Loss per sample (nats, or in variances of the target), and whether its prediction is correct (`metrics.hits`).
+    """Loss per sample (nats, or in variances of the target), and whether its prediction is correct (`metrics.correct`).
 
     units: (offset, factor) that convert the network's values to the scale of the labels.
     """
     logits = network.logits(split.features) * np.float32(units[1]) + np.float32(units[0])
-    return metrics.losses(network, logits, split.labels), metrics.hits(network, logits, split.labels)
+    return metrics.losses(network, logits, split.labels), metrics.correct(network, logits, split.labels)
 
 
 def train_holdout_model(

@@ -28,7 +28,7 @@ def test_of_classes(classes: int) -> None:
         expected = area, metrics.f1_score(labels, chances.argmax(1), average="macro")
     assert (measured["auc"], measured["f1"]) == pytest.approx(expected)
     assert scores.losses(asked, logits, labels).mean() == pytest.approx(metrics.log_loss(labels, chances))
-    assert scores.hits(asked, logits, labels).mean() == metrics.accuracy_score(labels, chances.argmax(1))
+    assert scores.correct(asked, logits, labels).mean() == metrics.accuracy_score(labels, chances.argmax(1))
 
 
 def test_of_many_labels() -> None:
@@ -41,7 +41,7 @@ def test_of_many_labels() -> None:
     assert measured["f1"] == pytest.approx(metrics.f1_score(labels, chances > 0.5, average="macro"))
     each = [metrics.log_loss(labels[:, k], chances[:, k]) for k in range(3)]
     assert scores.losses(asked, logits, labels).mean() == pytest.approx(np.mean(each))
-    assert scores.hits(asked, logits, labels).shape == (ROWS, 3)
+    assert scores.correct(asked, logits, labels).shape == (ROWS, 3)
 
 
 def test_of_values() -> None:
@@ -52,7 +52,7 @@ def test_of_values() -> None:
     assert scores.measure(asked, logits, labels)["r2"] == pytest.approx(metrics.r2_score(labels, logits[:, 0]))
     error = metrics.mean_squared_error(labels, logits[:, 0])
     assert scores.losses(asked, logits, labels).mean() == pytest.approx(error)
-    assert scores.hits(asked, logits, labels).shape == (ROWS, 0)
+    assert scores.correct(asked, logits, labels).shape == (ROWS, 0)
 
 
 def test_undefined_metrics_are_left_out() -> None:
