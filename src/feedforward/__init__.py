@@ -6,7 +6,7 @@
     ff.prepare(params)
     findings = ff.compare(ff.train(params), params)
 
-Only the names in `__all__` are public. They are loaded when they are first used.
+Only the names in `__all__` are public. Each is loaded when it is first used.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""The functions that `import feedforward` offers to notebooks and scripts. Heavy libraries are imported when needed."""
+"""The functions that `import feedforward` offers to notebooks and scripts. Heavy libraries load on first use."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -47,7 +47,7 @@ Protocol = Literal["fair", "lecture"]
 def use_workspace(folder: Path | str) -> Path:
     """Read and write data, runs and reports in `folder`, which holds a params.yaml; returns its absolute path.
 
-    Without this call it is the nearest folder with a params.yaml, upward from the working directory.
+    Without this call, the nearest folder with a params.yaml is used, searching upward from the working directory.
 
     Raises:
         ParamsError: the folder holds no params.yaml.
@@ -93,7 +93,7 @@ def validate(params: Params, dataset: str) -> None:
 
 
 def prepare(params: Params, datasets: Sequence[str] = ()) -> None:
-    """Fetch, vectorize and validate datasets; none named: all."""
+    """Fetch, vectorize and validate the given datasets, by default all."""
     for name in datasets or params.datasets:
         fetch(params, name)
         vectorize(params, name)
@@ -101,14 +101,14 @@ def prepare(params: Params, datasets: Sequence[str] = ()) -> None:
 
 
 def load_split(dataset: str, part: Literal["train", "test"]) -> "Split":
-    """A split of a vectorized dataset: `features` (samples, columns) and `labels` (samples,)."""
+    """A split of a vectorized dataset: `features` of shape (samples, columns), and `labels`, one entry per sample."""
     from feedforward.data.splits import Split
 
     return Split.load(paths.vectorized(dataset) / part)
 
 
 def split_training(params: Params, dataset: str, seed: int = 0) -> tuple["Split", "Split"]:
-    """(training, validation) samples that a run with this seed draws from the training split; copies."""
+    """Copies of the (training, validation) samples that a run with this seed draws from the training split."""
     from feedforward.data import validation_split
 
     training, validation = validation_split.draw(load_split(dataset, "train"), params.dataset(dataset), seed)
@@ -116,7 +116,7 @@ def split_training(params: Params, dataset: str, seed: int = 0) -> tuple["Split"
 
 
 def raw_samples(params: Params, dataset: str, rows: Sequence[int]) -> list["str | npt.NDArray[np.uint8]"]:
-    """Raw test samples by row: texts, or gray pixels (height, width).
+    """The raw test samples of the given rows, as texts or as gray pixels of shape (height, width).
 
     Raises:
         DataError: a raw file is missing or damaged.
@@ -140,7 +140,7 @@ def column_names(params: Params, dataset: str) -> Callable[[int], str]:
 
 
 def build_network(params: Params, dataset: str, variant: str, features: int, seed: int = 0) -> "keras.Model":
-    """The Keras model of a variant for inputs of so many features, initialized from `seed`."""
+    """The Keras model of a variant, with `features` inputs and initial weights drawn from `seed`."""
     from feedforward.experiments import runner
 
     runner.prepare(jobs=1)
@@ -156,7 +156,7 @@ def train(
     seeds: Sequence[int] = (),
     protocol: Protocol = "fair",
 ) -> list["RunResult"]:
-    """Train and log to MLflow in this process; empty filters mean all, and finished runs are not repeated.
+    """Train and log to MLflow in this process; an empty filter means all, and finished runs are not repeated.
 
     Raises:
         ParamsError: an unknown name. DataError: a dataset is not vectorized. TrainingError: a loss is not finite.
@@ -167,7 +167,7 @@ def train(
     packs = plan.plan(params, protocol, datasets, variants, seeds)
     store = tracking.open_store()
     known = runner.find_known(packs, store)
-    missing = [pack for whole in packs if (pack := whole.without(known)).members]
+    missing = [remaining for pack in packs if (remaining := pack.without(known)).members]
     if missing:
         runner.prepare(jobs=1)
     for pack in missing:
@@ -191,10 +191,10 @@ def results(protocol: Protocol = "fair") -> list["RunResult"]:
 
 
 def compare(results: Iterable["RunResult"], params: Params, protocol: Protocol = "fair") -> list["Findings"]:
-    """Means with intervals, paired differences and verdicts, per dataset, and baselines if their stage has run.
+    """For each dataset: means with intervals, paired differences, verdicts, and baselines if that stage has run.
 
     Raises:
-        DataError: no run of the protocol, or runs of a dataset or variant that params does not have.
+        DataError: there are no runs of the protocol, or `params` lacks the dataset or variant of a run.
     """
     from feedforward.analysis import baselines, findings
 
@@ -203,7 +203,7 @@ def compare(results: Iterable["RunResult"], params: Params, protocol: Protocol =
 
 def verdicts(findings: Iterable["Findings"]) -> list["Verdict"]:
     """The claims of params.yaml, judged over seeds: supported, contradicted or undecided."""
-    return [verdict for one in findings for verdict in one.verdicts]
+    return [verdict for dataset in findings for verdict in dataset.verdicts]
 
 
 def verdicts_table(findings: Iterable["Findings"]) -> str:
@@ -214,7 +214,7 @@ def verdicts_table(findings: Iterable["Findings"]) -> str:
 
 
 def summary_table(findings: "Findings") -> str:
-    """The means and intervals of a dataset's variants as a Markdown table."""
+    """The means of a dataset's variants with their intervals, as a Markdown table."""
     from feedforward.reports import tables
 
     summary = {variant: findings.summary[variant] for variant in findings.variants}
@@ -222,7 +222,7 @@ def summary_table(findings: "Findings") -> str:
 
 
 def test_scores(findings: "Findings") -> str:
-    """The scores of the final model on the test split as Markdown, one per line."""
+    """The final model's scores on the test split as Markdown, one per line."""
     from feedforward.reports import tables
 
     estimates = findings.summary[findings.baseline]
@@ -234,13 +234,13 @@ def test_scores(findings: "Findings") -> str:
 
 
 def predict(dataset: str, samples: Sequence[Any], variant: str | None = None) -> list[dict[str, Any]]:
-    """Predictions of the champion, or of a variant beside it, one per sample.
+    """Predictions of the champion, or of the given variant, one per sample.
 
-    samples: texts, rows as dictionaries, or gray images (height, width) uint8. A prediction of a class has `label`,
-    `probability` and `probabilities`; of several labels `labels` and `probabilities`; of a regression `value`.
+    samples: texts, rows as dictionaries, or gray images as uint8 arrays of shape (height, width). A prediction has the
+    keys `label`, `probability` and `probabilities` for one label, `labels` and `probabilities` for several, or `value`.
 
     Raises:
-        NothingToServe: there is no champion. ParamsError: unknown variant. InputError: a sample that cannot be used.
+        NothingToServe: there is no champion. ParamsError: unknown variant. InputError: a sample is invalid.
     """
     from feedforward.serving import prediction, sample_files
 

@@ -1,9 +1,9 @@
-"""Task 1: a function that builds any feedforward network with Keras. Networks are examined without importing Keras."""
+"""Task 1: a function that builds any feedforward network with Keras. The check does not import Keras itself."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from feedforward.homework.outcome import Outcome, Wrong, called, checked
+from feedforward.homework.outcome import Outcome, Wrong, call, run_check
 
 CASES = ((7, (5, 3), 2, "tanh", "softmax"), (4, (6,), 1, "relu", "sigmoid"), (3, (8, 4, 2), 5, "relu", "linear"))
 
@@ -11,23 +11,23 @@ CASES = ((7, (5, 3), 2, "tanh", "softmax"), (4, (6,), 1, "relu", "sigmoid"), (3,
 def check_network(build: Any) -> Outcome:
     """Check `build(columns, hidden, outputs, activation, last)`, which returns a Keras model.
 
-    columns: number of features. hidden: units of each hidden layer. outputs: units of the last layer. activation, last:
-    activation of the hidden layers and of the last one, by their Keras names.
+    columns: number of features. hidden: units of each hidden layer. outputs: units of the last layer. activation: Keras
+    name of the activation of the hidden layers. last: that of the last layer.
     """
-    return checked(lambda: _check(build))
+    return run_check(lambda: _check(build))
 
 
 def _check(build: Any) -> str:
     for columns, hidden, outputs, activation, last in CASES:
         shown = f"build({columns}, {hidden}, {outputs}, {activation!r}, {last!r})"
-        model = called(build, columns, hidden, outputs, activation, last, shown=shown)
+        model = call(build, columns, hidden, outputs, activation, last, shown=shown)
         dense = [layer for layer in getattr(model, "layers", ()) if type(layer).__name__ == "Dense"]
         if not dense:
             raise Wrong(f"{shown} returns {type(model).__name__} without a Dense layer; a Keras model is expected.")
         _check_units(shown, [layer.units for layer in dense], hidden, outputs)
         _check_activations(shown, [layer.activation.__name__ for layer in dense], activation, last)
         _check_columns(shown, dense[0], columns)
-    return f"{len(CASES)} networks of different shapes are as described."
+    return f"{len(CASES)} networks of different shapes are correct."
 
 
 def _check_units(shown: str, units: list[int], hidden: Sequence[int], outputs: int) -> None:
@@ -35,11 +35,11 @@ def _check_units(shown: str, units: list[int], hidden: Sequence[int], outputs: i
         return
     text = f"{shown} has Dense layers of {', '.join(map(str, units))} units."
     if len(units) != len(hidden) + 1:
-        wanted = len(hidden) + 1
-        raise Wrong(f"{text} {wanted} Dense layers are expected here: one for each number in `hidden`, and one more.")
+        expected = len(hidden) + 1
+        raise Wrong(f"{text} {expected} Dense layers are expected here: one for each number in `hidden`, and one more.")
     if units[-1] != outputs:
         raise Wrong(f"{text} The last layer must have as many units as there are outputs.")
-    raise Wrong(f"{text} Do the hidden layers take their units from `hidden`, in its order?")
+    raise Wrong(f"{text} Do the hidden layers take their units from `hidden`, in this order?")
 
 
 def _check_activations(shown: str, received: list[str], activation: str, last: str) -> None:
@@ -56,4 +56,4 @@ def _check_columns(shown: str, first: Any, columns: int) -> None:
     if not first.built:
         raise Wrong(f"{shown} has no weights yet: the network does not know how many numbers describe a sample.")
     if (received := int(first.kernel.shape[0])) != columns:
-        raise Wrong(f"{shown}: the first layer expects samples of {received} numbers.")
+        raise Wrong(f"{shown}: the first layer expects samples with {received} features.")

@@ -1,4 +1,4 @@
-"""What a check says, and how it calls a student's function."""
+"""The outcome of a check, and how a check calls a student's function."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,22 +17,22 @@ class Outcome:
 
 
 class Wrong(Exception):
-    """Something is wrong with an answer; the message is the hint."""
+    """An answer is wrong; the message is the hint."""
 
 
-def checked(check: Callable[[], str]) -> Outcome:
-    """The outcome of a check that returns a text, or raises Wrong with a hint."""
+def run_check(check: Callable[[], str]) -> Outcome:
+    """Run a check, which returns a text if the task is solved, or raises Wrong with a hint."""
     try:
         return Outcome(True, check())
     except Wrong as hint:
         return Outcome(False, str(hint))
 
 
-def called(function: Any, *arguments: Any, shown: str) -> Any:
-    """The result of a student's function. shown: the call, for messages.
+def call(function: Any, *arguments: Any, shown: str) -> Any:
+    """Call a student's function and return its result. shown: the call as text, for messages.
 
     Raises:
-        Wrong: it cannot be called, raises an exception, or returns nothing.
+        Wrong: the function cannot be called, raises an exception, or returns nothing.
     """
     if not callable(function):
         raise Wrong(f"Give the function itself, without calling it; got {type(function).__name__}.")

@@ -3,15 +3,15 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from feedforward.homework.outcome import Outcome, Wrong, called, checked
+from feedforward.homework.outcome import Outcome, Wrong, call, run_check
 
 Curves = Mapping[str, Sequence[float]]
 
 
 def _curves(val: Sequence[float], accuracy: Sequence[float]) -> Curves:
-    """Curves like those of a run: the training loss falls all the time."""
+    """Curves like those of a run: the training loss keeps falling."""
     loss = [0.6 * 0.7**epoch for epoch in range(len(val))]
-    train = [1 - each / 2 for each in loss]
+    train = [1 - value / 2 for value in loss]
     validation = {"val_loss": val, "val_cross_entropy": val, "val_accuracy": accuracy}
     return {"loss": loss, "cross_entropy": loss, "accuracy": train, **validation}
 
@@ -26,17 +26,17 @@ CASES = (
 def check_overfit_epoch(find: Any) -> Outcome:
     """Check `find(curves)`, which returns the overfit epoch as an integer; the first epoch is 1.
 
-    curves: `run.curves` of a run, one value per epoch of `loss`, `accuracy`, `val_loss`, `val_accuracy`, ….
+    curves: the `curves` of a run, which have one value per epoch: `loss`, `accuracy`, `val_loss`, `val_accuracy`, ….
     """
-    return checked(lambda: _check(find))
+    return run_check(lambda: _check(find))
 
 
 def _check(find: Any) -> str:
-    received = [called(find, curves, shown="find(curves)") for curves in CASES]
+    received = [call(find, curves, shown="find(curves)") for curves in CASES]
     if any(isinstance(epoch, bool) or int(epoch) != epoch for epoch in received):
         raise Wrong(f"An epoch is a whole number, got {received[0]!r}.")
     if list(map(int, received)) == [_lowest(curves["val_cross_entropy"]) for curves in CASES]:
-        return f"Right for {len(CASES)} runs, one with a bump and one that never overfits."
+        return f"Correct for {len(CASES)} runs, including one with a bump and one that never overfits."
     raise Wrong(_hint(list(map(int, received))))
 
 
@@ -47,7 +47,7 @@ def _hint(received: list[int]) -> str:
     right = [_lowest(curves["val_cross_entropy"]) for curves in CASES]
     number = next(k for k, epoch in enumerate(received) if epoch != right[k])
     values = ", ".join(f"{value:.2f}" for value in CASES[number]["val_cross_entropy"])
-    return f"For the validation losses {values} the function says epoch {received[number]}."
+    return f"For the validation losses {values}, the function returns epoch {received[number]}."
 
 
 def _lowest(curve: Sequence[float]) -> int:
@@ -72,6 +72,6 @@ MISTAKES: dict[str, Callable[[Curves], int]] = {
     "The loss on the training samples says nothing about overfitting: it keeps falling.": lambda curves: _lowest(
         curves["loss"]
     ),
-    "Accuracy changes only when a probability crosses one half: there is a curve that says more.": _most_accurate,
+    "Accuracy changes only when a probability crosses one half; another curve says more.": _most_accurate,
     "A loss may rise for an epoch and then fall further: look at the whole curve.": _first_rise,
 }

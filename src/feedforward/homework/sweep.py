@@ -1,4 +1,4 @@
-"""Task 5: values of a field are tried, the best is chosen on validation data, and new seeds confirm it."""
+"""Task 5: a sweep over values of fields; the best is chosen on validation data and confirmed with new seeds."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from feedforward.analysis import intervals
 from feedforward.config.schema import Params, Variant, check
-from feedforward.homework.outcome import Outcome, Wrong, checked
+from feedforward.homework.outcome import Outcome, Wrong, run_check
 
 if TYPE_CHECKING:
     from feedforward.analysis.run_result import RunResult
 
 BASELINE = "original"
 STATISTIC = "best_val_cross_entropy"  # lower is better
-FEWEST_VALUES, FEWEST_SEEDS = 3, 3
+MIN_VALUES, MIN_SEEDS = 3, 3
 
 
 def with_variants(params: Params, variants: Mapping[str, Mapping[str, Any]]) -> Params:
-    """`params` with the baseline and these variants, by name: `{"weak": {"dropout_rate": 0.2}}`.
+    """A copy of `params` whose only variants are the baseline and these, by name: `{"weak": {"dropout_rate": 0.2}}`.
 
     Raises:
         ParamsError: a name or a value is not valid.
@@ -35,31 +35,31 @@ def check_sweep(tried: Any, runs: "Sequence[RunResult]", chosen: Any, confirming
 
     chosen: name of the variant that is claimed to beat the baseline. confirming: the runs that support the claim.
     """
-    return checked(lambda: _check(tried, runs, chosen, confirming))
+    return run_check(lambda: _check(tried, runs, chosen, confirming))
 
 
 def _check(tried: Any, runs: "Sequence[RunResult]", chosen: Any, confirming: "Sequence[RunResult]") -> str:
     if not isinstance(tried, Mapping) or ... in (runs, chosen, confirming):
         raise Wrong("Fill in `tried`, `runs`, `chosen` and `confirming`.")
-    if len(tried) < FEWEST_VALUES:
-        raise Wrong(f"{len(tried)} values were tried; a sweep needs at least {FEWEST_VALUES} to show a direction.")
+    if len(tried) < MIN_VALUES:
+        raise Wrong(f"{len(tried)} values were tried; a sweep needs at least {MIN_VALUES} to show a trend.")
     losses = _losses(runs)
     _check_runs(losses, [BASELINE, *tried], "the sweep")
     if chosen not in tried:
-        raise Wrong(f"{chosen!r} is none of the variants that were tried: {', '.join(tried)}.")
+        raise Wrong(f"{chosen!r} is not one of the variants that were tried: {', '.join(tried)}.")
     _check_choice(losses, list(tried), chosen)
     new = _losses(confirming)
     _check_runs(new, [BASELINE, chosen], "the confirmation")
-    if again := set(new[chosen]) & set(losses[chosen]):
+    if reused := set(new[chosen]) & set(losses[chosen]):
         raise Wrong(
-            f"Seed {min(again)} chose the winner and confirms it, too. The best of several always looks better than it"
-            " is: confirm with seeds that had no say."
+            f"Seed {min(reused)} was used to choose the winner and again to confirm it. The best of several always"
+            " looks better than it is: confirm it with seeds that were not used for the choice."
         )
     return _judged(new, chosen)
 
 
 def _losses(runs: "Iterable[RunResult]") -> dict[str, dict[int, float]]:
-    """The statistic by variant and seed."""
+    """The statistic of each replica, by variant and seed."""
     losses: dict[str, dict[int, float]] = {}
     for run in runs:
         if run.role == "replica":
@@ -71,10 +71,10 @@ def _check_runs(losses: Mapping[str, Mapping[int, float]], names: Sequence[str],
     if missing := [name for name in names if name not in losses]:
         raise Wrong(f"There are no runs of {missing[0]} in {where}.")
     seeds = set(losses[BASELINE])
-    if unlike := [name for name in names if set(losses[name]) != seeds]:
-        raise Wrong(f"In {where}, {unlike[0]} and {BASELINE} ran with different seeds, so they cannot be paired.")
-    if len(seeds) < FEWEST_SEEDS:
-        raise Wrong(f"In {where} each variant ran with {len(seeds)} seeds; train at least {FEWEST_SEEDS}.")
+    if mismatched := [name for name in names if set(losses[name]) != seeds]:
+        raise Wrong(f"In {where}, {mismatched[0]} and {BASELINE} ran with different seeds, so they cannot be paired.")
+    if len(seeds) < MIN_SEEDS:
+        raise Wrong(f"In {where}, each variant ran with {len(seeds)} seeds; train with at least {MIN_SEEDS}.")
 
 
 def _check_choice(losses: Mapping[str, Mapping[int, float]], names: Sequence[str], chosen: str) -> None:
@@ -95,7 +95,7 @@ def _judged(losses: Mapping[str, Mapping[int, float]], chosen: str) -> str:
     interval = f"{estimate.mean:.4f} [{estimate.low:.4f}, {estimate.high:.4f}]"
     shown = f"{chosen} − {BASELINE}: {interval} over {len(differences)} new seeds"
     if estimate.low > 0:
-        raise Wrong(f"{shown}: the baseline is better. What does the table of the sweep say about the direction?")
+        raise Wrong(f"{shown}: the baseline is better. Which trend do the values of the sweep show?")
     if estimate.high >= 0:
         raise Wrong(
             f"{shown}: the interval contains 0, so nothing is confirmed. Try other values or fields, or more seeds."

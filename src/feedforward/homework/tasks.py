@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from feedforward.homework.outcome import Outcome, Wrong, checked
+from feedforward.homework.outcome import Outcome, Wrong, run_check
 
 KINDS = {
     "binary": "two classes, one output",
@@ -32,11 +32,11 @@ DISTANCES = ("mean_squared_error", "mean_absolute_error")
 
 
 def check_tasks(choices: Any) -> Outcome:
-    """Check a dictionary from the kind of task to (last activation, loss), both by their Keras names.
+    """Check a dictionary that maps each kind of task to (last activation, loss), given by their Keras names.
 
-    The kinds are those of `ff.TASKS`; an activation of None means none.
+    The kinds of task are the keys of `ff.TASKS`. None means no activation.
     """
-    return checked(lambda: _check(choices))
+    return run_check(lambda: _check(choices))
 
 
 def _check(choices: Any) -> str:
@@ -45,7 +45,7 @@ def _check(choices: Any) -> str:
     hints = [hint for task in KINDS if (hint := _hint(task, choices[task]))]
     if hints:
         raise Wrong("\n  ".join(hints))
-    return "Activation and loss fit each kind of task."
+    return "Activation and loss are right for each kind of task."
 
 
 def _hint(task: str, choice: Any) -> str:
@@ -54,35 +54,35 @@ def _hint(task: str, choice: Any) -> str:
         return f"{about}not chosen yet; (activation, loss) is expected."
     activation = "linear" if choice[0] in (None, "none", "linear") else str(choice[0])
     if activation not in RANGES:
-        return f"{about}{activation!r} is none of the activations {', '.join(RANGES)}."
+        return f"{about}{activation!r} is not one of the activations {', '.join(RANGES)}."
     if str(choice[1]) not in LOSSES:
-        return f"{about}{choice[1]!r} is none of the losses {', '.join(LOSSES)}."
-    problem = _of_activation(task, activation) or _of_loss(task, LOSSES[str(choice[1])])
+        return f"{about}{choice[1]!r} is not one of the losses {', '.join(LOSSES)}."
+    problem = _activation_problem(task, activation) or _loss_problem(task, LOSSES[str(choice[1])])
     return f"{about}{problem}" if problem else ""
 
 
-def _of_activation(task: str, activation: str) -> str:
+def _activation_problem(task: str, activation: str) -> str:
     outputs = f"outputs of {activation} are {RANGES[activation]}"
     if task == "regression":
         return "" if activation == "linear" else f"{outputs}, but the target may be any number."
     if task == "multiclass":
         if activation == "sigmoid":
-            return "the outputs would not depend on each other, but a sample has exactly one label."
-        return "" if activation == "softmax" else f"{outputs}: these are not probabilities of labels."
+            return "the outputs would be independent of each other, but a sample has exactly one label."
+        return "" if activation == "softmax" else f"{outputs}, so they are not probabilities of labels."
     if activation == "softmax" and task == "multilabel":
-        return f"{outputs}: a sample with two labels cannot give a probability near 1 to both."
+        return f"{outputs}, so a sample with two labels cannot have a probability near 1 for both."
     if activation == "softmax":
-        return f"{outputs}: with a single output there is only one such value."
+        return f"{outputs}, so a single output can have only one value."
     return "" if activation == "sigmoid" else f"{outputs}, but the target lies between 0 and 1."
 
 
-def _of_loss(task: str, loss: str) -> str:
+def _loss_problem(task: str, loss: str) -> str:
     if task == "regression":
         return "" if loss in DISTANCES else f"{loss} takes logarithms of outputs that may be negative here."
     if loss in DISTANCES and task != "unit_regression":
-        return f"{loss} grows slowly for a class that is confidently wrong; losses of probabilities do not."
+        return f"{loss} grows slowly for a confident wrong prediction; losses for probabilities do not."
     if task == "multiclass" and loss == "binary_crossentropy":
         return f"{loss} judges each output by itself, as if several labels could be right."
     if task != "multiclass" and loss == "categorical_crossentropy":
-        return f"{loss} expects probabilities of several labels of which exactly one is right."
+        return f"{loss} expects probabilities of several labels, exactly one of which is right."
     return ""

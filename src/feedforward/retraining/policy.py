@@ -1,6 +1,6 @@
-"""When to train again: from new samples, drift, the champion's age and changes to a decision with reasons.
+"""Decide when to train again, from new samples, drift, the champion's age and changes, and give the reasons.
 
-`observe` gathers the facts, `decide` is a pure function, `record` writes the log of retrainings.
+`observe` gathers the facts, `decide` is a pure function, and `record` writes the log of retrainings.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,12 +23,12 @@ from feedforward.promotion import audit_log, candidate, champion, shadow_evidenc
 from feedforward.tracking import model_version, model_versions, settings
 from feedforward.tracking.model_version import Version
 
-BINS = 24  # of a histogram
+BINS = 24  # approximate number of bins in a histogram
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """Shares of training data and incoming samples per bin. edges: one more than bins; the last bin is open."""
+    """Shares of training data and of incoming samples in each bin. edges: limits of the bins; the last bin is open."""
 
     edges: list[int]
     train: list[float]
@@ -48,10 +48,10 @@ class Comparison:
 class Observations:
     """The state of a dataset.
 
-    new: number of valid samples that no training has used. refused: number of other samples by reason. waiting: number
-    of samples that nobody has accepted yet. withdrawn: number of samples in the training data that are no longer
-    wanted. age: days since the champion became champion. pending: a finished run on which the gate has not decided.
-    requests: what drifted in the latest window of requests to the champion; None if nothing did.
+    new: number of valid samples that no training has used. refused: number of unusable samples, by reason. waiting:
+    number of samples that nobody has accepted yet. withdrawn: number of samples in the training data that are no longer
+    accepted. age: days since the current champion first became champion. pending: a finished run that the gate has not
+    decided on. requests: what drifted in the latest window of requests to the champion; None if nothing did.
     """
 
     new: int = 0
@@ -74,14 +74,14 @@ class Decision:
 
     @property
     def text(self) -> str:
-        """One line."""
+        """The decision in one line."""
         if self.retrain:
             return f"train: {'; '.join(self.reasons)}"
         return "; ".join(["no reason to train", *self.remarks])
 
 
 def observe(params: Params, name: str, now: datetime) -> Observations:
-    """Gather the facts about a dataset, after finishing a promotion that was interrupted.
+    """Gather the facts about a dataset; an interrupted promotion is completed first.
 
     Raises:
         TrackingError: the registry does not answer. DataError: the vectorized data are damaged.
@@ -104,7 +104,7 @@ def observe(params: Params, name: str, now: datetime) -> Observations:
 
 
 def request_drift(name: str) -> str | None:
-    """What drifted in the latest window of requests, if the champion that they were sent to still is champion."""
+    """What drifted in the latest window of requests to the current champion; None if nothing did."""
     last = next(iter(request_windows.recorded(name)[-1:]), None)
     if last is None or not last["drifted"]:
         return None
@@ -113,7 +113,7 @@ def request_drift(name: str) -> str | None:
 
 
 def _age(name: str, now: datetime) -> float | None:
-    """Days since the audit log named the champion for the first time."""
+    """Days since the first entry in the audit log that names the current champion."""
     since: dict[int, str] = {}
     number = None
     for entry in audit_log.entries(name):
@@ -124,9 +124,9 @@ def _age(name: str, now: datetime) -> float | None:
 
 
 def _pending(params: Params, name: str) -> str | None:
-    """The latest final run of the current data and parameters, if the gate has not decided on it.
+    """The latest final run with the current data and parameters, if the gate has not decided on it.
 
-    A version that waited for the shadow is pending again once the shadow has compared enough requests.
+    A version that has to wait for the shadow is pending again once the shadow has compared enough requests.
     """
     uri = settings.tracking_uri()
     if params.datasets[name].demo or (
@@ -183,7 +183,7 @@ def _histogram(train: npt.NDArray[np.int64], incoming: npt.NDArray[np.int64]) ->
 
 
 def decide(params: Params, observed: Mapping[str, Observations], changed: Sequence[str], forced: bool) -> Decision:
-    """Decide whether to train. changed: one line per kind of input of the training that changed."""
+    """Decide whether to train. changed: one line for each kind of training input that changed."""
     reasons, remarks = ["requested"] if forced else [], []
     reasons += changed
     for name, observations in observed.items():
@@ -194,7 +194,7 @@ def decide(params: Params, observed: Mapping[str, Observations], changed: Sequen
 
 
 def _reasons_and_remarks(bounds: Retraining, observed: Observations) -> tuple[list[str], list[str]]:
-    """Without new samples to train on, neither drift nor age is a reason."""
+    """The reasons to train, and the remarks. Without new samples to train on, neither drift nor age is a reason."""
     reasons, remarks = [], []
     usable = observed.new if bounds.use_feedback else 0
     samples = _samples(observed.new, "new ")
@@ -238,7 +238,7 @@ def _drift_line(distances: Distances) -> str:
 
 
 def record(outcome: str, decision: Decision | None, **more: Any) -> None:
-    """Append a line to the log of retrainings. outcome: started, trained, unchanged, skipped or failed."""
+    """Append an entry to the log of retrainings. outcome: started, trained, unchanged, skipped or failed."""
     entry = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "outcome": outcome, **more}
     if decision is not None:
         entry |= {"reasons": decision.reasons, "remarks": decision.remarks}

@@ -1,4 +1,4 @@
-"""The page about the latest retraining: its reasons, incoming samples compared with training data, the outcome."""
+"""The page about the latest retraining: reasons, a comparison of incoming samples with training data, and outcome."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,14 +10,14 @@ from feedforward.data.drift import LENGTH, NONZERO, Distance
 from feedforward.reports import html_page
 from feedforward.retraining.policy import Comparison, Decision, Observations
 
-FEATURES_SHOWN = 6  # those with the largest distances
+FEATURES_SHOWN = 6  # the features with the largest distances
 CAPTIONS = {NONZERO: "Non-zero features per sample", LENGTH: "Bytes per raw sample"}
 
 
 def write(
     params: Params, decision: Decision, observed: Mapping[str, Observations], outcomes: Mapping[str, str]
 ) -> Path:
-    """Write the page. outcomes: the gate's decision on each dataset, one line each."""
+    """Write the page and return its path. outcomes: the gate's decision for each dataset, in one line."""
     datasets = [
         {
             "title": params.datasets[name].title,
@@ -56,7 +56,7 @@ def _figures(comparison: Comparison | None, labels: tuple[str, ...]) -> list[dic
 
 
 def _rows(comparison: Comparison | None) -> list[Distance]:
-    """The distances that the page lists."""
+    """The distances in the table on the page."""
     if comparison is None:
         return []
     distances = comparison.distances

@@ -83,7 +83,7 @@ def test_solutions_pass_and_typical_mistakes_get_their_hints_in_the_notebook() -
     said = [output["data"]["text/plain"] for output in outputs if "data" in output]
     assert [text[0] for text in said] == ["✓"] * 5 + ["✗"] * 5, said
     assert "it beats the baseline" in said[4]
-    hints = ("3 Dense layers are expected here", "the target may be any number", "keeps falling", "A factor of 1.96")
+    hints = ("3 Dense layers are expected here", "the target may be any number", "keeps falling", "The factor 1.96")
     for text, hint in zip(said[5:], (*hints, "chose the winner and confirms it, too"), strict=True):
         assert hint in text
 
@@ -119,7 +119,7 @@ def test_hints_about_networks(tensorflow: None) -> None:
     assert "activation of a hidden layer is relu" in said(activation="relu")
     assert "activation of the last layer is sigmoid" in said(last="sigmoid")
     assert "does not know how many numbers" in said(shapeless=True)
-    assert "expects samples of 10000 numbers" in said(columns=10_000)
+    assert "expects samples with 10000 features" in said(columns=10_000)
     assert "without a Dense layer" in hint(ff.homework.check_network(lambda *_: keras.Sequential()))
 
 
@@ -150,20 +150,20 @@ RIGHT = {
     ("task", "choice", "said"),
     [
         ("binary", (..., ...), "not chosen yet"),
-        ("binary", ("softmax", "binary_crossentropy"), "with a single output there is only one such value"),
+        ("binary", ("softmax", "binary_crossentropy"), "a single output can have only one value"),
         ("binary", ("relu", "binary_crossentropy"), "the target lies between 0 and 1"),
-        ("binary", ("sigmoid", "mse"), "grows slowly for a class that is confidently wrong"),
-        ("binary", ("sigmoid", "categorical_crossentropy"), "of which exactly one is right"),
+        ("binary", ("sigmoid", "mse"), "grows slowly for a confident wrong prediction"),
+        ("binary", ("sigmoid", "categorical_crossentropy"), "exactly one of which is right"),
         ("multiclass", ("sigmoid", "categorical_crossentropy"), "exactly one label"),
         ("multiclass", (None, "categorical_crossentropy"), "not probabilities of labels"),
         ("multiclass", ("softmax", "binary_crossentropy"), "as if several labels could be right"),
-        ("multilabel", ("softmax", "binary_crossentropy"), "cannot give a probability near 1 to both"),
-        ("multilabel", ("sigmoid", "categorical_crossentropy"), "of which exactly one is right"),
+        ("multilabel", ("softmax", "binary_crossentropy"), "cannot have a probability near 1 for both"),
+        ("multilabel", ("sigmoid", "categorical_crossentropy"), "exactly one of which is right"),
         ("regression", ("tanh", "mse"), "between −1 and 1, but the target may be any number"),
         ("regression", (None, "binary_crossentropy"), "logarithms of outputs that may be negative"),
         ("unit_regression", (None, "mse"), "the target lies between 0 and 1"),
-        ("unit_regression", ("sigmoid", "log_loss"), "none of the losses"),
-        ("unit_regression", ("logistic", "mse"), "none of the activations"),
+        ("unit_regression", ("sigmoid", "log_loss"), "not one of the losses"),
+        ("unit_regression", ("logistic", "mse"), "not one of the activations"),
     ],
 )
 def test_hints_about_activations_and_losses(task: str, choice: Any, said: str) -> None:
@@ -172,7 +172,7 @@ def test_hints_about_activations_and_losses(task: str, choice: Any, said: str) -
     assert text.startswith(task)
     assert said in text
     right = RIGHT[task][0]
-    assert right == choice[0] or right not in text or "none of" in text  # it does not give the answer
+    assert right == choice[0] or right not in text or "not one of" in text  # it does not give the answer
 
 
 def test_hints_about_an_incomplete_table() -> None:
@@ -189,7 +189,7 @@ EPOCHS: dict[str, Find] = {
         len(curves["val_loss"]),
     ),
     "one epoch late": lambda curves: curves["val_loss"].index(min(curves["val_loss"])) + 2,
-    "the function says epoch 4": lambda _: 4,
+    "the function returns epoch 4": lambda _: 4,
     "An epoch is a whole number": lambda curves: min(curves["val_loss"]),
 }
 
@@ -221,16 +221,16 @@ def compare(one: Any, other: Any, factor: float = 0.975, **wrong: Any) -> tuple[
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"unpaired": True}, "look at each seed"),
-        ({"width": lambda n: 1.96 / math.sqrt(n)}, "A factor of 1.96"),
-        ({"width": lambda n: stats.t.ppf(0.975, n - 1)}, "about a single seed"),
+        ({"unpaired": True}, "seed by seed"),
+        ({"width": lambda n: 1.96 / math.sqrt(n)}, "The factor 1.96"),
+        ({"width": lambda n: stats.t.ppf(0.975, n - 1)}, "describes a single seed"),
         ({"width": lambda n: 1 / math.sqrt(n)}, "one standard error"),
         ({"ddof": 0}, "one less than the number of values"),
-        ({"factor": 0.95}, "on both sides together"),
+        ({"factor": 0.95}, "between its two sides"),
         ({"factor": 0.9}, "For the differences"),
-        ({"mean": -0.5}, "mean difference is expected first"),
-        ({"undecided": "lower"}, "contains both signs, and the verdict is 'lower'"),
-        ({"verdict": {"lower": "higher"}}, "and the verdict is 'higher'"),
+        ({"mean": -0.5}, "must be the mean difference"),
+        ({"undecided": "lower"}, "contains both signs, but the verdict is 'lower'"),
+        ({"verdict": {"lower": "higher"}}, "but the verdict is 'higher'"),
         ({"verdict": {"lower": "better"}}, "The verdict is 'better'"),
         ({"alone": "higher"}, "a single run of each variant decides nothing"),
     ],
@@ -241,7 +241,7 @@ def test_hints_about_comparisons(wrong: dict[str, Any], said: str) -> None:
 
 def test_hints_about_the_form_of_a_comparison() -> None:
     assert ff.homework.check_comparison(compare).solved
-    assert "other way round" in hint(ff.homework.check_comparison(lambda one, other: compare(other, one)))
+    assert "sign is reversed" in hint(ff.homework.check_comparison(lambda one, other: compare(other, one)))
     assert "(mean, low, high, verdict) is expected" in hint(ff.homework.check_comparison(lambda *_: 0.5))
 
 
@@ -266,11 +266,11 @@ NEW = {"original": [0.30, 0.31, 0.33, 0.32], "a": [0.29, 0.30, 0.315, 0.31]}
         ({"tried": {"a": {}}}, "a sweep needs at least 3"),
         ({"swept": runs({"original": SWEPT["original"]})}, "There are no runs of a in the sweep"),
         ({"swept": runs(SWEPT | {"a": [0.3]})}, "ran with different seeds"),
-        ({"swept": runs({name: values[:1] for name, values in SWEPT.items()})}, "with 1 seeds; train at least 3"),
-        ({"chosen": "d"}, "none of the variants that were tried"),
+        ({"swept": runs({name: values[:1] for name, values in SWEPT.items()})}, "with 1 seeds; train with at least 3"),
+        ({"chosen": "d"}, "not one of the variants that were tried"),
         ({"chosen": "b"}, "has the best single run"),
         ({"chosen": "c"}, "does not have the lowest mean"),
-        ({"confirming": runs(NEW)}, "Seed 0 chose the winner and confirms it, too"),
+        ({"confirming": runs(NEW)}, "Seed 0 was used to choose the winner and again to confirm it"),
         ({"confirming": runs({"a": NEW["a"], "original": NEW["a"]}, 3)}, "the interval contains 0"),
         ({"confirming": runs({"a": NEW["original"], "original": NEW["a"]}, 3)}, "the baseline is better"),
     ],
