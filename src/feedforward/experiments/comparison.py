@@ -64,7 +64,7 @@ def compare(
 
 
 def gather(results: Iterable[RunResult], params: Params) -> Additions:
-    """Further content of the page: validation summaries, data digests and versions, misclassified samples.
+    """Further content of the page: validation summaries, data digests, library versions, misclassified samples.
 
     Raises:
         DataError: raw or vectorized data are missing.
@@ -131,8 +131,8 @@ def _texts(findings: Sequence[Findings]) -> Iterator[tuple[str, str]]:
 def _drawing(own_process: bool) -> Executor:
     if not own_process:
         return ThreadPoolExecutor(1)
-    fresh = multiprocessing.get_context("spawn")  # a forked process would inherit locks held by other threads
-    return ProcessPoolExecutor(1, fresh, processes.end_with_ancestors)
+    spawning = multiprocessing.get_context("spawn")  # a forked process would inherit locks held by other threads
+    return ProcessPoolExecutor(1, spawning, processes.end_with_ancestors)
 
 
 def pictures(findings: Iterable[Findings]) -> list[tuple[str, bytes]]:

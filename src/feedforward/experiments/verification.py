@@ -61,7 +61,7 @@ class Report:
 
     def text(self) -> str:
         """The report as text."""
-        lines = [f"{self.objects} objects of the DVC cache rehashed, {len(self.damaged)} damaged"]
+        lines = [f"{self.objects} objects in the DVC cache rehashed, {len(self.damaged)} damaged"]
         lines += [f"  {path}" for path in self.damaged]
         lines.append(f"{self.runs} runs trained again, {len(self.differences)} differ from those on record")
         lines += [f"  {difference.text()}" for difference in self.differences]

@@ -69,7 +69,7 @@ def _confused(errors: Errors, labels: Sequence[str]) -> str:
 
 
 def _rows(errors: Errors, labels: Sequence[str]) -> list[list[tuple[str, str]]]:
-    """For each label: its name, samples, and the mean and interval of each score."""
+    """For each label: its name, its number of samples, and the mean and interval of each score."""
     rows = []
     for label, support, scores in list(zip(labels, errors.support, errors.labels, strict=False))[:MOST_ROWS]:
         texts = [tables.interval(scores[name], 4) if name in scores else "–" for name in SCORES]

@@ -25,16 +25,16 @@ def label(curve: str) -> str:
     return {"cross_entropy": "loss", **SCORES}.get(curve, curve)
 
 
-def seeds_subtitle(bands: Iterable[Band | None], more: str = "") -> str:
+def seeds_subtitle(bands: Iterable[Band | None], suffix: str = "") -> str:
     """The subtitle: how many seeds the curves are averaged over."""
     counts = {band.n for band in bands if band is not None}
     text = seeds_text(counts, ", band: 95 % t interval") if counts else "no run"
-    return f"{text}; {more}" if more else text
+    return f"{text}; {suffix}" if suffix else text
 
 
-def seeds_text(counts: Collection[int], more: str = "") -> str:
+def seeds_text(counts: Collection[int], suffix: str = "") -> str:
     """`mean of 3 to 5 seeds` followed by `more`, or `one seed`."""
-    return "one seed" if set(counts) == {1} else f"mean of {' to '.join(map(str, sorted(counts)))} seeds{more}"
+    return "one seed" if set(counts) == {1} else f"mean of {' to '.join(map(str, sorted(counts)))} seeds{suffix}"
 
 
 def empty_figure(size: tuple[float, float], title: str, subtitle: str, right: float = 0.2) -> Figure:

@@ -16,7 +16,7 @@ LABEL = 14  # maximum number of characters of a label next to a matrix
 
 @dataclass(frozen=True)
 class Line:
-    """A curve to draw with its band; `tone` is its CSS class. points: mark each point."""
+    """A curve to draw with its band; `tone` is its CSS class. points: whether to mark each point."""
 
     name: str
     tone: str

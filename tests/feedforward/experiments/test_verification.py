@@ -91,7 +91,7 @@ def test_repeated_training_gives_the_same_runs_and_writes_nothing(
     assert (report.objects, report.runs) == (2, 1)  # the run of seed 0
     assert report.differences == []
     assert report.text() == (
-        "2 objects of the DVC cache rehashed, 0 damaged\n1 runs trained again, 0 differ from those on record"
+        "2 objects in the DVC cache rehashed, 0 damaged\n1 runs trained again, 0 differ from those on record"
     )
     assert os.environ["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:9"
     assert os.environ["FEEDFORWARD_STORE"] == str(tmp_path / "mine")
