@@ -59,7 +59,7 @@ def summarize(runs: Sequence[RunResult], variants: Sequence[str]) -> list[Varian
 
 def _calibration(variant: str, runs: Sequence[RunResult]) -> VariantCalibration:
     rises = [_rise(run, "val_cross_entropy") for run in runs]
-    scaled = [_rise(run, "calibration/refinement") for run in runs]
+    scaled_rises = [_rise(run, "calibration/refinement") for run in runs]
     last = {
         name: _estimate([run.curves[f"calibration/{name}"][-1] for run in runs])
         for name in ("ece", "scaled_ece", "brier", "temperature")
@@ -69,9 +69,9 @@ def _calibration(variant: str, runs: Sequence[RunResult]) -> VariantCalibration:
         for stage in STAGES
         if (diagram := _diagram([run.reliability[stage] for run in runs if stage in run.reliability]))
     }
-    removed = _share_removed(rises, scaled)
+    removed = _share_removed(rises, scaled_rises)
     return VariantCalibration(
-        variant, **last, rise=_estimate(rises), scaled_rise=_estimate(scaled), removed=removed, diagrams=diagrams
+        variant, **last, rise=_estimate(rises), scaled_rise=_estimate(scaled_rises), removed=removed, diagrams=diagrams
     )
 
 
@@ -85,9 +85,9 @@ def _estimate(values: Sequence[float]) -> Estimate:
     return result
 
 
-def _share_removed(rises: Sequence[float], scaled: Sequence[float]) -> Estimate | None:
-    """1 − mean(scaled) / mean(rises), with the t interval of a ratio estimator (Cochran 1977)."""
-    before, after, n = np.array(rises), np.array(scaled), len(rises)
+def _share_removed(rises: Sequence[float], scaled_rises: Sequence[float]) -> Estimate | None:
+    """1 − mean(scaled_rises) / mean(rises), with the t interval of a ratio estimator (Cochran 1977)."""
+    before, after, n = np.array(rises), np.array(scaled_rises), len(rises)
     if before.mean() < LEAST_RISE:
         return None
     ratio = float(after.mean() / before.mean())

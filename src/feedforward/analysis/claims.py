@@ -83,9 +83,9 @@ def judge(results: Iterable[RunResult], params: Params, protocol: str = "fair") 
 
 def _judge(dataset: str, claim: Claim, runs: Sequence[RunResult], level: float, margin: float | None) -> Verdict:
     left = statistics.sample(runs, claim.left, claim.statistic)
-    right = _right(claim, runs, left)
-    shared = [seed for seed in left if seed in right]
-    n, values = len(shared), [left[seed] - right[seed] for seed in shared]
+    right = _right_values(claim, runs, left)
+    seeds = [seed for seed in left if seed in right]
+    n, values = len(seeds), [left[seed] - right[seed] for seed in seeds]
     if not n:
         return Verdict(dataset, claim, "undecided", None, 0, level, note="no run measured the statistic")
     statistic = STATISTICS[claim.statistic]
@@ -103,10 +103,10 @@ def _judge(dataset: str, claim: Claim, runs: Sequence[RunResult], level: float, 
         None if new_data is None else _outcome(claim, new_data, margin),
         n,
         level,
-        sum(left[seed] for seed in shared) / n,
-        sum(right[seed] for seed in shared) / n,
+        sum(left[seed] for seed in seeds) / n,
+        sum(right[seed] for seed in seeds) / n,
         intervals.estimate(values, overlap=overlap, sampling_error=error),
-        None if claim.right is None else _wins(values, left, right),
+        None if claim.right is None else _win_probabilities(values, left, right),
         tuple(history),
         None if p is None else min(1.0, p * (1 - intervals.CONFIDENCE) / level),
         margin,
@@ -115,7 +115,7 @@ def _judge(dataset: str, claim: Claim, runs: Sequence[RunResult], level: float, 
     )
 
 
-def _right(claim: Claim, runs: Sequence[RunResult], left: dict[int, float]) -> dict[int, float]:
+def _right_values(claim: Claim, runs: Sequence[RunResult], left: dict[int, float]) -> dict[int, float]:
     """The values of the right side by seed; a constant has the same value for every seed."""
     if claim.right is not None:
         return statistics.sample(runs, claim.right, claim.statistic)
@@ -146,7 +146,7 @@ def _boundary(claim: Claim, mean: float) -> float:
     return math.copysign(claim.tolerance or 0.0, mean)
 
 
-def _wins(values: Sequence[float], left: dict[int, float], right: dict[int, float]) -> tuple[float, float]:
+def _win_probabilities(values: Sequence[float], left: dict[int, float], right: dict[int, float]) -> tuple[float, float]:
     return intervals.superiority(values, [0.0]), intervals.superiority([*left.values()], [*right.values()])
 
 

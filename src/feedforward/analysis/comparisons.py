@@ -54,12 +54,12 @@ class Difference:
 
 def sign(interval: Interval | None) -> int:
     """1 if the whole interval is above zero, −1 if it is below; 0 if it contains zero or is empty."""
-    if interval is None or _empty(interval):
+    if interval is None or _is_empty(interval):
         return 0
     return int(interval.low is not None and interval.low > 0) - int(interval.high is not None and interval.high < 0)
 
 
-def _empty(interval: Interval) -> bool:
+def _is_empty(interval: Interval) -> bool:
     return interval.low is not None and interval.high is not None and interval.low > interval.high
 
 
@@ -118,19 +118,19 @@ def rank(runs: Sequence[RunResult], variants: Iterable[str], statistic: str, mar
         for v, values in samples.items()
     }
     order = sorted(samples, key=lambda v: -better * means[v])
-    limits = _sequences(samples, list(itertools.combinations(order, 2)), STATISTICS[statistic].resolution)
-    signs = {pair: sign(interval) for pair, interval in limits.items()}
-    beaten = {pair[1] if side == better else pair[0] for pair, side in signs.items() if side}
+    latest = _latest_intervals(samples, list(itertools.combinations(order, 2)), STATISTICS[statistic].resolution)
+    signs = {pair: sign(interval) for pair, interval in latest.items()}
+    beaten = {pair[1] if direction == better else pair[0] for pair, direction in signs.items() if direction}
     first, *tied = [v for v in order if v not in beaten] or order
     order.remove(first)
     order.insert(0, first)
-    equivalent = [v for v in tied if margin and _within(limits.get((first, v)) or limits.get((v, first)), margin)]
+    equivalent = [v for v in tied if margin and _is_within(latest.get((first, v)) or latest.get((v, first)), margin)]
     ratio = overlap(runs)
     estimates = {v: estimate(samples[v].values(), overlap=ratio) for v in order}
     return Ranking([(v, e) for v in order if (e := estimates[v])], tied, equivalent)
 
 
-def _sequences(
+def _latest_intervals(
     samples: Mapping[str, Mapping[int, float]], pairs: Sequence[tuple[str, str]], resolution: float
 ) -> dict[tuple[str, str], Interval]:
     """The anytime-valid interval of each pair that shares at least two seeds, Bonferroni-corrected over all pairs."""
@@ -146,5 +146,5 @@ def _mean(values: Iterable[float]) -> float:
     return sum(values) / len(values)
 
 
-def _within(interval: Interval | None, margin: float) -> bool:
-    return interval is not None and not _empty(interval) and interval.within(-margin, margin)
+def _is_within(interval: Interval | None, margin: float) -> bool:
+    return interval is not None and not _is_empty(interval) and interval.within(-margin, margin)

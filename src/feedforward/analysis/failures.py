@@ -45,7 +45,7 @@ def find(runs: Iterable[RunResult], dataset: Dataset) -> list[Failures]:
             by_variant.setdefault(run.variant, []).append(run)
     failures = []
     for variant, replicas in by_variant.items():
-        failed = _failed(replicas, dataset)
+        failed = _failed_runs(replicas, dataset)
         if failed:
             seeds = tuple(sorted(run.seed for run in failed))
             failures.append(Failures(variant, seeds, len(replicas), _cause(failed, dataset)))
@@ -65,7 +65,7 @@ def constant_loss(run: RunResult, dataset: Dataset) -> float:
     return math.log(2 if dataset.task in ("binary", "multilabel") else max(2, len(dataset.labels)))
 
 
-def _failed(replicas: Sequence[RunResult], dataset: Dataset) -> list[RunResult]:
+def _failed_runs(replicas: Sequence[RunResult], dataset: Dataset) -> list[RunResult]:
     gains = [constant_loss(run, dataset) - run.metrics["best_val_cross_entropy"] for run in replicas]
     best = max(gains)
     if best < LEAST_GAIN * constant_loss(replicas[0], dataset):
@@ -77,8 +77,8 @@ def _cause(failed: Sequence[RunResult], dataset: Dataset) -> str:
     """Dead units if all failed runs have some; otherwise a note if their training losses stayed high as well."""
     if all(run.metrics.get("dead_units", 0.0) > 0 for run in failed):
         return "dead units"
-    training = [min(run.curves.get("cross_entropy", [math.nan])) for run in failed]
+    lowest_losses = [min(run.curves.get("cross_entropy", [math.nan])) for run in failed]
     constant = constant_loss(failed[0], dataset)
-    if all(loss > (1 - SHARE_OF_BEST) * constant for loss in training):
+    if all(loss > (1 - SHARE_OF_BEST) * constant for loss in lowest_losses):
         return "the training loss stayed high as well, as with dead units"
     return ""

@@ -64,12 +64,12 @@ def estimate(
         return Estimate(1, mean, median=median, iqm=iqm)
     sd = float(array.std(ddof=1))
     t = t_quantile((1 + confidence) / 2, n)
-    shared = float(special.ndtri((1 + confidence) / 2)) * sampling_error
-    half = math.hypot(t * sd / math.sqrt(n), shared)
+    shared_half = float(special.ndtri((1 + confidence) / 2)) * sampling_error
+    half = math.hypot(t * sd / math.sqrt(n), shared_half)
     if overlap is None:
         return Estimate(n, mean, sd, mean - half, mean + half, median, iqm)
-    new = math.hypot(t * sd * math.sqrt(1 / n + overlap), shared)
-    return Estimate(n, mean, sd, mean - half, mean + half, median, iqm, mean - new, mean + new)
+    new_half = math.hypot(t * sd * math.sqrt(1 / n + overlap), shared_half)
+    return Estimate(n, mean, sd, mean - half, mean + half, median, iqm, mean - new_half, mean + new_half)
 
 
 def interquartile_mean(values: Sequence[float]) -> float:
@@ -126,11 +126,11 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     >>> holm([0.01, 0.04, 0.03, None])
     [0.03, 0.06, 0.06, None]
     """
-    known = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
+    tested = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
     corrected: list[float | None] = [None] * len(p_values)
     largest = 0.0
-    for step, (p, i) in enumerate(known):
-        largest = max(largest, min(1.0, p * (len(known) - step)))
+    for step, (p, i) in enumerate(tested):
+        largest = max(largest, min(1.0, p * (len(tested) - step)))
         corrected[i] = largest
     return corrected
 

@@ -38,10 +38,10 @@ def suspicions(name: str, estimates: Mapping[str, Estimate], dataset: Dataset) -
     for statistic, estimate in estimates.items():
         best = ceiling(dataset, statistic)
         if best is not None and _margin(estimate, best, STATISTICS[statistic].better == "lower") > 0:
-            shown = f"{STATISTICS[statistic].label} {estimate.mean:.4f}"
-            known = f"{best.value:.4f} of {best.model} ({best.features}; {best.source})"
+            result = f"{STATISTICS[statistic].label} {estimate.mean:.4f}"
+            published = f"{best.value:.4f} of {best.model} ({best.features}; {best.source})"
             lines.append(
-                f"{name}: {shown} is better than the best published result, {known}, by more than chance explains:"
+                f"{name}: {result} is better than the best published result, {published}, by more than chance explains:"
                 " look for a leak"
             )
     return lines

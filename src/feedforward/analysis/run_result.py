@@ -82,22 +82,22 @@ def load(path: Path, stage: str = "train") -> list[RunResult]:
     Raises:
         DataError: the file is missing or damaged.
     """
-    with _readable(path, stage):
+    with _explained_errors(path, stage):
         return [RunResult(**entry) for entry in atomic_files.read_json(path)["runs"]]
 
 
-def made_on(path: Path) -> str:
+def cpu_kind(path: Path) -> str:
     """The kind of CPU that computed the results.
 
     Raises:
         DataError: the file is missing or damaged.
     """
-    with _readable(path):
+    with _explained_errors(path):
         return str(atomic_files.read_json(path)["cpu"])
 
 
 @contextlib.contextmanager
-def _readable(path: Path, stage: str = "train") -> Iterator[None]:
+def _explained_errors(path: Path, stage: str = "train") -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, TypeError, KeyError) as error:

@@ -60,5 +60,5 @@ def expected_best(values: Sequence[float], better: Better) -> list[float]:
 
 def best_so_far(values: Sequence[float], better: Better) -> list[float]:
     """The best of the first n = 1, 2, … values, in the order in which they were tried."""
-    choose = min if better == "lower" else max
-    return [choose(values[: n + 1]) for n in range(len(values))]
+    best = min if better == "lower" else max
+    return [best(values[: n + 1]) for n in range(len(values))]

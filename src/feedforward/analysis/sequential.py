@@ -57,8 +57,8 @@ def confidence_sequence(
     if len(values) < 2:
         return []
     n, mean, sd = _running(values, resolution)
-    shared = float(-special.ndtri(level / 2)) * sampling_error
-    half = np.hypot(_half_width(n, level, sd), shared)
+    shared_half = float(-special.ndtri(level / 2)) * sampling_error
+    half = np.hypot(_half_width(n, level, sd), shared_half)
     low, high = np.maximum.accumulate(mean - half), np.minimum.accumulate(mean + half)
     return [Interval(int(count), _finite(a), _finite(b)) for count, a, b in zip(n.astype(int), low, high, strict=True)]
 

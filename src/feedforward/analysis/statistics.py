@@ -82,10 +82,10 @@ def sample(runs: Iterable[RunResult], variant: str, statistic: str) -> dict[int,
     Raises:
         DataError: two runs have the same seed.
     """
-    measured = STATISTICS[statistic]
+    definition = STATISTICS[statistic]
     values: dict[int, float] = {}
-    for run in sorted((r for r in runs if r.variant == variant and r.role == measured.role), key=lambda r: r.seed):
-        value = measured.of(run)
+    for run in sorted((r for r in runs if r.variant == variant and r.role == definition.role), key=lambda r: r.seed):
+        value = definition.of(run)
         if run.seed in values:
             raise DataError(f"results: {run.dataset} {variant} seed {run.seed} is listed twice; run `dvc repro train`")
         if value is not None:

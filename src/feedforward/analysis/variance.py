@@ -28,10 +28,10 @@ def components(runs_by_source: Mapping[str, Sequence[RunResult]], statistic: str
     The interval assumes normally distributed values: (n - 1) s² / sigma² has a chi-square distribution with n - 1
     degrees of freedom.
     """
-    measured = STATISTICS[statistic]
+    definition = STATISTICS[statistic]
     result = {}
     for source, runs in runs_by_source.items():
-        values = [value for run in runs if (value := measured.of(run)) is not None]
+        values = [value for run in runs if (value := definition.of(run)) is not None]
         if len(values) > 1:
             result[source] = _component(values)
     return result

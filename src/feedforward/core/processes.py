@@ -69,7 +69,7 @@ def only_one(lock: Path, job: str) -> Iterator[None]:
     try:
         file_lock.acquire()
     except Timeout:
-        process = _read(holder) or "another process"  # the holder may be about to write or remove its name
+        process = _holder_name(holder) or "another process"  # the holder may be about to write or remove its name
         raise Busy(f"{lock.parent}: {process} is running here; wait until it ends, then run again") from None
     try:
         holder.write_text(f"process {os.getpid()} ({job})", encoding="utf-8")
@@ -79,7 +79,7 @@ def only_one(lock: Path, job: str) -> Iterator[None]:
         file_lock.release()
 
 
-def _read(holder: Path) -> str:
+def _holder_name(holder: Path) -> str:
     try:
         return holder.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):

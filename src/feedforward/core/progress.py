@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 Advance = Callable[[int, str], None]
-QUIET = 30.0  # seconds between two lines
+INTERVAL = 30.0  # seconds between two lines
 
 
 @contextlib.contextmanager
-def bar(label: str, total: int, console: Console | None = None, quiet: float = QUIET) -> Iterator[Advance]:
+def bar(label: str, total: int, console: Console | None = None, interval: float = INTERVAL) -> Iterator[Advance]:
     """Yield a function advance(steps, note), which any thread may call. The bar disappears at the end; lines remain."""
     console = console or Console(stderr=True)
     columns = (
@@ -24,17 +24,17 @@ def bar(label: str, total: int, console: Console | None = None, quiet: float = Q
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    lock, done, printed = threading.Lock(), 0, time.monotonic()
+    lock, done, last_line = threading.Lock(), 0, time.monotonic()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(label, total=total, note="")
 
         def advance(steps: int, note: str) -> None:
-            nonlocal done, printed
+            nonlocal done, last_line
             with lock:
                 done += steps
                 progress.update(task, advance=steps, note=note)
-                if not console.is_terminal and time.monotonic() - printed >= quiet:
+                if not console.is_terminal and time.monotonic() - last_line >= interval:
                     console.print(f"{label}: {done} of {total}  {note}", soft_wrap=True, markup=False, highlight=False)
-                    printed = time.monotonic()
+                    last_line = time.monotonic()
 
         yield advance

@@ -116,7 +116,7 @@ def cpu_digest() -> str:
 
 
 def device() -> str:
-    """`cpu`, or the model of the GPU that TensorFlow uses: the first one listed in CUDA_VISIBLE_DEVICES.
+    """`cpu`, or the model of the GPU that TensorFlow uses: the first one that CUDA_VISIBLE_DEVICES allows.
 
     The model is read from the driver, because importing TensorFlow takes seconds.
     """

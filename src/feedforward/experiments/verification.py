@@ -93,7 +93,7 @@ def verify(params: Params, datasets: Sequence[str], variants: Sequence[str], see
     objects, damaged = rehash(paths.dvc_cache())
     runs = _train_again(params, protocol, datasets, variants, seeds)
     differences = [difference for run in runs if (difference := _compare(recorded.get(_key(run)), run))]
-    return Report(objects, damaged, len(runs), differences, run_result.made_on(path), provenance.cpu_digest())
+    return Report(objects, damaged, len(runs), differences, run_result.cpu_kind(path), provenance.cpu_digest())
 
 
 def rehash(cache: Path) -> tuple[int, list[str]]:

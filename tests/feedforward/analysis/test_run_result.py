@@ -27,7 +27,7 @@ def test_saved_results_are_loaded_and_the_order_of_runs_does_not_matter(tmp_path
     assert [(run.dataset, run.variant, run.seed) for run in loaded] == sorted(
         (run.dataset, run.variant, run.seed) for run in RUNS
     )
-    assert run_result.made_on(tmp_path / "one.json") == "this cpu"
+    assert run_result.cpu_kind(tmp_path / "one.json") == "this cpu"
 
 
 def test_hardest_samples_are_saved_unchanged(tmp_path: Path) -> None:
@@ -70,6 +70,6 @@ def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path, content: bytes)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    for read in (run_result.load, run_result.made_on):
+    for read in (run_result.load, run_result.cpu_kind):
         with pytest.raises(DataError, match=r"cannot be read \(No such file or directory\)"):
             read(tmp_path / "fair.json")

@@ -8,10 +8,10 @@ from rich.console import Console
 from feedforward.core import progress
 
 
-def shown(terminal: bool, quiet: float = 0.0) -> str:
+def shown(terminal: bool, interval: float = 0.0) -> str:
     """Output of a job with four steps, two in each of two threads."""
     console = Console(file=io.StringIO(), force_terminal=terminal, width=60)
-    with progress.bar("train", 4, console, quiet) as advance:
+    with progress.bar("train", 4, console, interval) as advance:
         threads = [threading.Thread(target=lambda: [advance(1, "loss [0.5]") for _ in range(2)]) for _ in range(2)]
         for thread in threads:
             thread.start()
@@ -33,7 +33,7 @@ def test_a_log_gets_lines_with_progress_and_notes() -> None:
 
 
 def test_a_short_job_logs_no_line() -> None:
-    assert shown(terminal=False, quiet=progress.QUIET) == ""
+    assert shown(terminal=False, interval=progress.INTERVAL) == ""
 
 
 def test_the_total_may_be_unknown() -> None:
