@@ -71,7 +71,7 @@ def stored_test(requested: Sweep, store: "Store") -> Tested | None:
     """
     identity = requested.tags("sweep_test", requested.variant).fingerprint
     runs = store.find_runs(requested.dataset, role="sweep_test", fingerprint=identity)
-    return _read(runs[-1]) if runs else None
+    return _read(requested, runs[-1]) if runs else None
 
 
 def start_test(requested: Sweep, parent: Run, store: "Store") -> Run:
@@ -113,8 +113,9 @@ def close_test(run: Run, trial: Trial, results: Mapping[str, RunResult], store: 
     return Tested(trial.point, epochs, {name: _figure(e.n, e.mean, e.low, e.high) for name, e in estimates.items()})
 
 
-def _read(run: "LoggedRun") -> Tested:
-    point: search_space.Point = json.loads(run.tags["values"])
+def _read(requested: Sweep, run: "LoggedRun") -> Tested:
+    values: search_space.Point = json.loads(run.tags["values"])
+    point = {axis.field: values[axis.field] for axis in requested.axes}  # the tag has them in alphabetical order
     figures = {
         name: _figure(int(run.metrics["seeds"]), run.metrics[f"mean_{name}"], *map(run.metrics.get, bounds(name)))
         for name, statistic in STATISTICS.items()

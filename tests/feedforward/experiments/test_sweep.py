@@ -22,7 +22,7 @@ from feedforward import tracking
 from feedforward.config.schema import Params, load_params
 from feedforward.experiments import sweep_confirmation
 from feedforward.experiments.plan import Pack
-from feedforward.experiments.search_space import Axis
+from feedforward.experiments.search_space import Axis, Point
 from feedforward.experiments.sweep import Sweep, name_of, start
 from feedforward.experiments.sweep import trials as plan_trials
 from feedforward.experiments.sweep_outcome import Outcome
@@ -169,11 +169,13 @@ def test_confirmation_uses_seeds_that_no_search_can_use_and_final_models_train_t
 
 
 def test_a_second_test_of_a_sweep_returns_the_stored_figure(small_store: "Store") -> None:
-    requested = Sweep(small_params(), "notes", "original", [Axis("l2", (0.0, 0.1))], seeds=2, confirm=1, fresh_seeds=2)
+    axes = [Axis("l2", (0.0, 0.1)), Axis("dropout_rate", (0.0,))]
+    requested = Sweep(small_params(), "notes", "original", axes, seeds=2, confirm=1, fresh_seeds=2)
     assert sweep_confirmation.stored_test(requested, small_store) is None
-    name = name_of(requested, {"l2": 0.1})
+    point: Point = {"l2": 0.1, "dropout_rate": 0.0}
+    name = name_of(requested, point)
     fresh = {name: [one_run("notes", name, seed, 8, Shape(0.25, 1.0, 0.1)) for seed in (1000, 1001)]}
-    winner = Outcome(requested, fresh, {name: {"l2": 0.1}}, fresh)
+    winner = Outcome(requested, fresh, {name: point}, fresh)
     trial, _ = sweep_confirmation.final_trial(winner)
     results = {m.fingerprint: final_run("notes", name, pack.seed, 2, 0.9) for pack, m in trial.members}
     parent = start(requested, small_store)
@@ -181,10 +183,12 @@ def test_a_second_test_of_a_sweep_returns_the_stored_figure(small_store: "Store"
     tested = sweep_confirmation.close_test(run, trial, results, small_store)
     assert tested is not None
     for same in (requested, dataclasses.replace(requested, seeds=9, confirm=3)):  # more seeds: still the same sweep
-        assert sweep_confirmation.stored_test(same, small_store) == tested
+        stored = sweep_confirmation.stored_test(same, small_store)
+        assert stored == tested
+        assert list(stored.point) == list(tested.point)  # as text, too
     assert "was not tested" not in dataclasses.replace(winner, tested=tested).tested_text()
     overtaken = dataclasses.replace(winner, tested=dataclasses.replace(tested, point={"l2": 0.0}))
-    assert "l2=0.1, which is ahead now, was not tested" in overtaken.tested_text()
+    assert "l2=0.1 dropout_rate=0, which is ahead now, was not tested" in overtaken.tested_text()
     other = dataclasses.replace(requested, axes=[Axis("l2", (0.0, 0.2))])
     assert sweep_confirmation.stored_test(other, small_store) is None
 
