@@ -77,7 +77,7 @@ def select(results: Iterable[RunResult], dataset: str, protocol: str = "fair") -
 
 
 def sample(runs: Iterable[RunResult], variant: str, statistic: str) -> dict[int, float]:
-    """Seed → value of the statistic, for each seed of the variant for which it is defined, in ascending order.
+    """Seed → value of the statistic, for each seed of the variant for which it is defined, by ascending seed.
 
     Raises:
         DataError: two runs have the same seed.

@@ -1,6 +1,7 @@
-"""Find contradictions between keys of params.yaml, in the plain values, so that all mistakes are reported together.
+"""Find contradictions between keys of params.yaml.
 
-Not all values need be valid: missing values and values of the wrong type are skipped.
+The checks use the plain values, so that contradictions are reported together with all other mistakes. Missing values
+and values of the wrong type are skipped.
 """
 
 import difflib

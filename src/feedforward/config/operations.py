@@ -10,7 +10,7 @@ from feedforward.config.fields import Block, Bytes, Cron, Positive, PublicKey, S
 class ShadowRule(Strict):
     """Evidence from the shadow that is required before a challenger replaces the champion."""
 
-    requests: Positive = 500  # smallest number of requests that both versions have answered
+    requests: Positive = 500  # number of requests that both versions must have answered
     agreement: Share = 0.97  # smallest share of their samples for which both versions predict the same
 
 

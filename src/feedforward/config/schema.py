@@ -43,9 +43,7 @@ class Dataset(Strict):
     """
 
     title: Line  # name of the dataset in tables and headings
-    demo: bool = (
-        False  # whether this is a small embedded dataset, which reports mark and whose models are never promoted
-    )
+    demo: bool = False  # whether this is a small demo dataset, which is marked in reports and never promoted
     task: Literal[
         "binary", "multiclass", "multilabel", "regression", "unit_regression"
     ]  # what is predicted ([datasets.md](datasets.md))
@@ -79,7 +77,7 @@ class Params(Strict):
     promotion: Promotion = Promotion()  # when a challenger becomes champion
     serving: Serving = Serving()  # limits of the service
     retraining: Retraining = Retraining()  # what triggers retraining, and where it runs
-    datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]  # data, network and training, by name
+    datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]  # the datasets, by name
     variants: Annotated[dict[Name, Variant], Field(min_length=1)]  # differences from the original network, by name
 
     @model_validator(mode="after")

@@ -54,7 +54,7 @@ class SourceFile(Strict):
 
 
 def check_stored_names(files: dict[str, SourceFile]) -> dict[str, SourceFile]:
-    """Check that each file is stored under a different name among the raw files, and none under a reserved name.
+    """Check that the files are stored under distinct names, none of them reserved.
 
     Raises:
         ValueError: two files would be stored under the same name, or a file under a reserved name.

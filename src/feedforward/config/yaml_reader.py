@@ -70,7 +70,7 @@ def _check_size(events: Iterable[Event]) -> None:
         _TooLarge: as soon as a limit is exceeded; the message gives the line.
     """
     branches: list[tuple[str | None, int]] = []  # open collections: (anchor, number of values before it)
-    sizes: dict[str, int] = {}  # number of values of each closed anchored collection
+    sizes: dict[str, int] = {}  # anchor → number of values in its collection
     values = 0
     for event in events:
         line = f"line {event.start_mark.line + 1}"

@@ -47,7 +47,7 @@ def measure(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.generic]) -
     """Measure the calibration of predictions. All figures are NaN if a logit is not finite.
 
     logits: shape (samples, outputs). labels: class numbers of shape (samples,), or 0 and 1 of shape (samples, outputs);
-    each of the latter counts as a label of two classes.
+    each 0 or 1 counts as the label of a prediction with two classes.
     """
     wide, classes, sample = as_classes(logits, labels)
     if not np.isfinite(wide).all():

@@ -41,7 +41,7 @@ def correct(network: Network, logits: Array, labels: Labels) -> npt.NDArray[np.b
 
 
 def scores(network: Network, logits: Array, labels: Labels) -> tuple[str, Numbers]:
-    """(name, scores of shape (samples,)): `accuracy`, the share of correct labels per sample, or `mae`, its error."""
+    """(name, score per sample): `accuracy`, the share of its labels that are correct, or `mae`, its absolute error."""
     if is_value(labels):
         return "mae", np.abs(network.activated(logits)[:, 0] - np.asarray(labels, np.float64).reshape(-1))
     return "accuracy", correct(network, logits, labels).reshape(len(labels), -1).mean(axis=1)
