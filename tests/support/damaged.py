@@ -115,7 +115,7 @@ FILES = (
     Damaged("sides beyond all memory", "idx", lambda: b"\0\0\x08\x03" + b"\xff" * 12, "according to the header"),
     Damaged("255 dimensions", "idx", lambda: b"\0\0\x08\xff" + b"\xff" * 1020, "according to the header"),
     Damaged("no dimension", "idx", lambda: b"\0\0\x08\0", "not an idx file"),
-    Damaged("no sample", "idx", lambda: idx(np.zeros((0, 3, 4))), "holds no samples"),
+    Damaged("no sample", "idx", lambda: idx(np.zeros((0, 3, 4))), "contains no samples"),
     Damaged("still packed", "idx", lambda: gzip.compress(_IDX), "begins with 1f8b"),
     Damaged("a web page", "idx", lambda: b"<!DOCTYPE html>", "begins with a web page"),
     Damaged("labels in the place of images", "idx", lambda: idx(LABELS), "expected 2 or 3 dimensions, got 1"),

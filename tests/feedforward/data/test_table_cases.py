@@ -135,7 +135,7 @@ def test_more_cells_than_the_header_are_refused_with_the_line(tmp_path: Path) ->
     table(tmp_path / "a.csv", rooms=ROOMS, label=LABELS)
     content = (tmp_path / "a.csv").read_text().replace("\n", ",1,2\n", 3).replace(",1,2\n", "\n", 1)
     (tmp_path / "a.csv").write_text(content)
-    with pytest.raises(InputError, match="line 2 has 4 cells, the header 2"):
+    with pytest.raises(InputError, match="line 2 has 4 cells, but the header has 2"):
         config_inference.guess(tmp_path / "a.csv")
 
 

@@ -150,7 +150,7 @@ def test_texts_come_from_lines_columns_and_fields(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("a.csv", b"id,score\n1,2\n", r"a\.csv: expected a column text or sample, got id, score"),
-        ("a.csv", b"", "holds no rows|is empty"),
+        ("a.csv", b"", "contains no rows|is empty"),
         ("a.csv", b'text\n"never closed', "line 2: quotes are not closed"),
         ("a.jsonl", b"{\n", r"a\.jsonl line 1: is not JSON"),
         ("a.jsonl", b'{"text": "x"}\n{"other": 1}\n', "line 2: expected a column text"),

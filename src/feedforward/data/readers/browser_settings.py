@@ -1,7 +1,7 @@
-"""What a script in a page needs to encode samples as training did: the encoder's data and the readers' own rules.
+"""The settings with which a page's script encodes samples as in training: the encoder's data and the readers' rules.
 
-Regular expressions and constants are those of `tokenizer`, `cells`, `columns` and `image_preprocessing`, so that the
-script has no copy of them.
+Regular expressions and constants are taken from `tokenizer`, `cells`, `columns` and `image_preprocessing`, so that the
+script needs no copy of them.
 """
 
 from typing import Any
@@ -13,20 +13,20 @@ from feedforward.data.readers.text_encoder import TextEncoder
 
 
 def of(encoder: Encoder) -> dict[str, Any]:
-    """JSON values."""
+    """The settings for this encoder, as JSON-serializable values."""
     if isinstance(encoder, TextEncoder):
         return _words(encoder)
     if isinstance(encoder, RowEncoder):
         return _cells(encoder)
-    frame = {"contrast": image_preprocessing.MIN_CONTRAST, "share": image_preprocessing.BOX_THRESHOLD}
-    return {**encoder.settings(), **frame}
+    thresholds = {"contrast": image_preprocessing.MIN_CONTRAST, "share": image_preprocessing.BOX_THRESHOLD}
+    return {**encoder.settings(), **thresholds}
 
 
 def _words(encoder: TextEncoder) -> dict[str, Any]:
     filters = "".join(f"\\x{ord(character):02x}" for character in tokenizer.FILTERS)
     return {
         "kind": "words",
-        "vocabulary": "\n".join(encoder.vocabulary.words),  # no word contains a line break: that is a filter
+        "vocabulary": "\n".join(encoder.vocabulary.words),  # no word contains a line break, which is a filter
         "first": tokenizer.RANK_OFFSET + 1,
         "start": tokenizer.START,
         "dropped": tokenizer.DROPPED,

@@ -1,9 +1,9 @@
-"""How one cell of a table, a category or a label is read: the same in `init`, in training and in prediction.
+"""Read one cell of a table, a category or a label, in the same way in `init`, in training and in prediction.
 
     number("1.234,5 €", decimal=",") → 1234.5        category(True) = category("TRUE") → "true"
     number("?") → nan                                category("1.00") = category(1) → "1"; category("01") → "01"
 
-`decimal` and further spellings of a missing value come from `reader` in params.yaml and travel with the model.
+`decimal` and additional spellings of missing values come from `reader` in params.yaml and are stored with the model.
 """
 
 import datetime
@@ -18,12 +18,13 @@ from typing import Any, Literal
 from feedforward.core import atomic_files
 
 Decimal = Literal[".", ","]
-MISSING = frozenset({"", "?", "na", "n/a", "#n/a", "<na>", "nan", "null"})  # in any column, in any case
-NO_NUMBER = MISSING | {"-", "--", "–", "—", ".", "..", "none", "nil", "n.a.", "missing", "unknown", "#div/0!"}  # too
+MISSING = frozenset({"", "?", "na", "n/a", "#n/a", "<na>", "nan", "null"})  # in any column; case is ignored
+# These also count as missing in columns of numbers.
+NO_NUMBER = MISSING | {"-", "--", "–", "—", ".", "..", "none", "nil", "n.a.", "missing", "unknown", "#div/0!"}
 INFINITE = frozenset({"inf", "infinity", "∞"})  # with any sign; counts as missing
 LONGEST = 500  # characters of a number: 1e300 written out has 301 digits
-LONGEST_COMPOSED = 1000  # characters; the time of NFC is quadratic in a run of accents: a minute for 128,000
-LARGEST = 1e300  # so does a number beyond it, whose distance from others would overflow
+LONGEST_COMPOSED = 1000  # characters; NFC takes quadratic time for a run of accents: a minute for 128,000
+LARGEST = 1e300  # a larger number counts as missing, because its distance from others would overflow
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
@@ -47,7 +48,7 @@ _OTHER_DATE = re.compile(r"\d{1,2}([./-])\d{1,2}\1\d{2,4}(?: \d{1,2}:\d{2}(?::\d
 
 
 def text(value: Any) -> str:
-    """Any cell as text: without surrounding whitespace, in NFC, numbers and dates in one spelling."""
+    """A cell as text: without surrounding whitespace, in NFC, with one spelling for each number and date."""
     if isinstance(value, str):
         return _text(value)
     if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -75,16 +76,16 @@ def _text(value: str) -> str:
 
 
 def is_missing(value: Any, missing: Iterable[str] = ()) -> bool:
-    """Whether the cell of a category or label holds nothing; `missing`: further spellings, exactly."""
+    """Whether the cell of a category or label is missing. missing: additional spellings, matched exactly."""
     plain = text(value)
     return plain.lower() in MISSING or plain in missing
 
 
 def category(value: Any, decimal: Decimal = ".", missing: Iterable[str] = ()) -> str:
-    """A category or label in one spelling; empty if it is missing.
+    """A category or label in its normalized spelling; empty if it is missing.
 
-    Truth values are "true" and "false". Numbers lose a plus sign and trailing zeros of decimals; those with leading
-    zeros stay as they are, because they are codes.
+    Truth values become "true" and "false". Numbers lose a plus sign and trailing decimal zeros; numbers with leading
+    zeros are codes and do not change.
     """
     plain = text(value)
     lower = plain.lower()
@@ -102,12 +103,12 @@ def category(value: Any, decimal: Decimal = ".", missing: Iterable[str] = ()) ->
 
 
 def number(value: Any, decimal: Decimal = ".", missing: Iterable[str] = ()) -> float:
-    """A number; NaN if it is missing or infinite.
+    """Read a number; NaN if it is missing or infinite.
 
     Accepts group separators, a currency or percent sign, accountants' parentheses, and ISO dates (days since 1970).
 
     Raises:
-        ValueError: it is not a number.
+        ValueError: the value is not a number.
     """
     if isinstance(value, int | float | decimals.Decimal) and not isinstance(value, bool):
         try:
@@ -119,7 +120,7 @@ def number(value: Any, decimal: Decimal = ".", missing: Iterable[str] = ()) -> f
         raise ValueError(f"not a number: {plain[:40]!r}")
     if plain in missing:
         return math.nan
-    if len(plain) > LONGEST:  # it would be kept in the cache
+    if len(plain) > LONGEST:  # keep long texts out of the cache
         raise ValueError(f"not a number: {plain[:40]!r}")
     return _number(plain, decimal)
 
@@ -134,7 +135,7 @@ def _number(plain: str, decimal: Decimal) -> float:
     bare = plain.replace("\u2212", "-")
     is_negative = bare.startswith("(") and bare.endswith(")")
     bare = bare[1:-1] if is_negative else bare
-    for _ in range(2):  # one before the number, one behind it
+    for _ in range(2):  # one symbol before the number, one after it
         bare = SYMBOL.sub(r"\1", bare).strip()
     if GROUPED[decimal].fullmatch(bare):
         bare = re.sub(rf"[^\d{decimal}+-]", "", bare)
@@ -157,7 +158,7 @@ def _days(date: str) -> float:
 
 
 def is_number(value: Any, decimal: Decimal = ".") -> bool:
-    """Whether `number` reads it."""
+    """Whether `number` can read the value."""
     try:
         number(value, decimal)
     except ValueError:
@@ -166,5 +167,5 @@ def is_number(value: Any, decimal: Decimal = ".") -> bool:
 
 
 def is_date(value: Any) -> bool:
-    """Whether it is written as a date: ISO, or day, month and year in another order."""
+    """Whether the value is written as a date: ISO, or day, month and year in another order."""
     return bool(ISO_DATE.fullmatch(text(value)) or _OTHER_DATE.fullmatch(text(value)))

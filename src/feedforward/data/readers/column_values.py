@@ -1,4 +1,4 @@
-"""Columns of a table → numbers or categories: `cells`, for a million rows."""
+"""Convert table columns to numbers or categories by the rules of `cells`, fast enough for a million rows."""
 
 from collections.abc import Sequence
 
@@ -11,11 +11,11 @@ from feedforward.data.readers import cells
 from feedforward.data.readers.cells import Decimal
 
 Texts = npt.NDArray[np.object_]
-PLAIN = r"^-?[0-9]{1,15}(\.[0-9]{1,15})?$"  # what Arrow reads as `cells.number` does, a hundred times faster
+PLAIN = r"^-?[0-9]{1,15}(\.[0-9]{1,15})?$"  # Arrow reads these like `cells.number`, a hundred times faster
 
 
 def numbers(column: pa.Array, decimal: Decimal, missing: Sequence[str]) -> npt.NDArray[np.float64]:
-    """Numbers, NaN where missing or infinite.
+    """Convert a column to numbers; NaN where missing or infinite.
 
     Raises:
         ValueError: a cell is not a number; the message names the row, counted from 1.
@@ -43,7 +43,7 @@ def numbers(column: pa.Array, decimal: Decimal, missing: Sequence[str]) -> npt.N
 
 
 def categories(column: pa.Array, decimal: Decimal = ".", missing: Sequence[str] = ()) -> Texts:
-    """Categories or labels in one spelling each; empty where missing."""
+    """Convert a column to categories or labels in their normalized spelling; empty where missing."""
     encoded = column.dictionary_encode()
     spellings = [cells.category(value, decimal, missing) for value in encoded.dictionary.to_pylist()]
     codes = encoded.indices.fill_null(len(spellings)).to_numpy(zero_copy_only=False)

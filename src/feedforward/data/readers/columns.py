@@ -1,8 +1,8 @@
-"""Columns of a table → features: numbers in standard deviations from their mean, categories one-hot.
+"""Encode table columns as features: numbers in standard deviations from their mean, categories one-hot.
 
-Means, deviations and categories come from the training rows and travel with the model as JSON, together with the
-spellings of cells, so that a row given years later is read and encoded like those. A missing number becomes the mean,
-an unknown category sets no feature.
+Means, deviations and categories come from the training rows and are stored with the model as JSON, together with the
+spellings of cells, so that a row sent years later is read and encoded like the training rows. A missing number becomes
+the mean; an unknown category sets no feature.
 """
 
 import json
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from feedforward.core import atomic_files
 from feedforward.data.readers.cells import Decimal
 
-MAX_CATEGORIES = 1000  # of one column
+MAX_CATEGORIES = 1000  # per column
 LARGEST = 1e6  # standard deviations: a number further away would overflow in the network
 
 Numbers = Mapping[str, npt.NDArray[np.float64]]  # by column; NaN: missing
@@ -25,9 +25,9 @@ Texts = Mapping[str, Sequence[str] | npt.NDArray[np.object_]]  # by column; empt
 
 @dataclass(frozen=True)
 class Columns:
-    """numeric: (name, mean, standard deviation; 1 where all are equal). categorical: (name, categories, sorted).
+    """numeric: (name, mean, standard deviation, or 1 if all values are equal). categorical: (name, sorted categories).
 
-    decimal, missing: how cells are read, see `cells`.
+    decimal, missing: how cells are read; see `cells`.
     """
 
     numeric: tuple[tuple[str, float, float], ...]
@@ -37,12 +37,12 @@ class Columns:
 
     @property
     def names(self) -> list[str]:
-        """Names of the features."""
+        """The names of the features."""
         shown = [name for name, _, _ in self.numeric]
         return shown + [f"{name}={value or '(missing)'}" for name, values in self.categorical for value in values]
 
     def encode(self, numbers: Numbers, texts: Texts, rows: int) -> npt.NDArray[np.float32]:
-        """(rows, features) float32."""
+        """Encode rows: float32, shape (rows, features)."""
         features = np.zeros((rows, len(self.names)), np.float32)
         for k, (name, mean, scale) in enumerate(self.numeric):
             standard = np.clip((numbers[name] - mean) / scale, -LARGEST, LARGEST)
@@ -58,23 +58,23 @@ class Columns:
 
     def decode(self, features: npt.NDArray[np.generic]) -> tuple[Numbers, Texts]:
         """Inverse of `encode`: numbers and texts, as far as the features determine them."""
-        wide = np.asarray(features, np.float64)
-        numbers = {name: wide[:, k] * scale + mean for k, (name, mean, scale) in enumerate(self.numeric)}
+        matrix = np.asarray(features, np.float64)
+        numbers = {name: matrix[:, k] * scale + mean for k, (name, mean, scale) in enumerate(self.numeric)}
         texts, start = {}, len(self.numeric)
         for name, values in self.categorical:
-            part, start = wide[:, start : start + len(values)], start + len(values)
-            texts[name] = [values[row.argmax()] if row.any() else "\0" for row in part]  # \0: no category has it
+            part, start = matrix[:, start : start + len(values)], start + len(values)
+            texts[name] = [values[row.argmax()] if row.any() else "\0" for row in part]  # no category is \0
         return numbers, texts
 
     def to_json(self) -> bytes:
-        """The same bytes for equal columns."""
+        """The columns as JSON; equal columns produce the same bytes."""
         content = {"numeric": self.numeric, "categorical": self.categorical}
         spelling = {"decimal": self.decimal, "missing": self.missing} if self.missing or self.decimal != "." else {}
         return (atomic_files.canonical_json({**content, **spelling}) + "\n").encode()
 
 
 def measure(numbers: Numbers, texts: Texts, decimal: Decimal = ".", missing: Sequence[str] = ()) -> Columns:
-    """The columns of training rows.
+    """Measure the columns of the training rows.
 
     Raises:
         ValueError: a column has no number at all, or more than MAX_CATEGORIES categories.
@@ -91,14 +91,14 @@ def measure(numbers: Numbers, texts: Texts, decimal: Decimal = ".", missing: Seq
         distinct = tuple(sorted(set(listed)))
         if len(distinct) > MAX_CATEGORIES:
             raise ValueError(
-                f"column {name!r} has {len(distinct)} categories, at most {MAX_CATEGORIES} are one-hot encoded"
+                f"column {name!r} has {len(distinct)} categories; at most {MAX_CATEGORIES} can be one-hot encoded"
             )
         categorical.append((name, distinct))
     return Columns(tuple(numeric), tuple(categorical), decimal, tuple(missing))
 
 
 def _moments(known: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Mean and standard deviation; of values near the largest float without overflow."""
+    """The mean and standard deviation, without overflow for values near the largest float."""
     largest = float(np.abs(known).max())
     unit = largest if largest > 1e150 else 1.0
     scaled = known / unit
@@ -106,7 +106,7 @@ def _moments(known: npt.NDArray[np.float64]) -> tuple[float, float]:
 
 
 def from_json(content: bytes) -> Columns:
-    """Columns that `to_json` wrote.
+    """Load columns that `to_json` wrote.
 
     Raises:
         ValueError, KeyError, TypeError: the content is not such JSON.

@@ -1,4 +1,4 @@
-"""The dialect of a CSV file: encoding, separator, quotes, lines above the header, and whether there is a header."""
+"""Detect the dialect of a CSV file: encoding, separator, quotes, lines above the header, and if there is a header."""
 
 import codecs
 import csv
@@ -13,7 +13,7 @@ from feedforward.core.errors import DataError
 from feedforward.data.readers import cells
 
 HEAD = 2**20  # characters to examine, more if the first rows are longer
-ROWS = 1000  # at most
+ROWS = 1000  # to examine at most
 SEPARATORS = {"\t": "a tab", ";": "';'", "|": "'|'", ",": "','"}
 AGREE = 0.9  # share of the rows that must have as many cells as the header
 ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -21,7 +21,7 @@ ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs
 
 @dataclass(frozen=True)
 class Dialect:
-    """skipped: rows before the first row of data. names: of the columns. unnamed: those with a generated name."""
+    """skipped: rows before the first data row. names: of the columns. unnamed: columns with a generated name."""
 
     encoding: str
     separator: str
@@ -33,7 +33,7 @@ class Dialect:
     notes: list[str]
 
     def options(self) -> dict[str, Any]:
-        """Arguments of `csv.reader`."""
+        """Arguments for `csv.reader`."""
         return _options(self.separator, self.quote, self.escape)
 
 
@@ -44,31 +44,31 @@ def _options(separator: str, quote: str | None, escape: str | None) -> dict[str,
 
 
 def rows(reader: Iterable[list[str]]) -> Iterator[list[str]]:
-    """Rows that are not empty."""
+    """The rows that are not empty."""
     return (row for row in reader if any(row) and any(cell.strip() for cell in row))
 
 
 def sniff(file: IO[bytes], wanted: Sequence[str] = ()) -> Dialect:
-    """Detect the dialect of a file. wanted: names of columns that it should have.
+    """Detect the dialect of a file. wanted: column names that it should have.
 
     Raises:
-        DataError: neither UTF-8, UTF-16 nor Windows-1252.
+        DataError: the file is neither UTF-8, UTF-16 nor Windows-1252, or has no rows.
     """
     encoding, notes = _encoding(file)
     file.seek(0)
     head = io.TextIOWrapper(file, encoding, newline="")
     text = head.read(HEAD)
-    is_whole = len(text) < HEAD
+    is_complete = len(text) < HEAD
     head.detach()
     quote, escape = _quoting(text)
-    read = {separator: _head_rows(text, is_whole, separator, quote, escape) for separator in SEPARATORS}
-    separator = _separator(read, wanted)
-    listed = read[separator]
+    candidates = {separator: _head_rows(text, is_complete, separator, quote, escape) for separator in SEPARATORS}
+    separator = _separator(candidates, wanted)
+    listed = candidates[separator]
     if not listed:
-        raise DataError("holds no rows")
+        raise DataError("contains no rows")
     notes += [f"cells are separated by {SEPARATORS[separator]}"] if separator != "," else []
-    notes += ["quotes are escaped by a backslash"] if escape else []
-    first = _first(listed)
+    notes += ["quotes are escaped with backslashes"] if escape else []
+    first = _first_row(listed)
     notes += [f"{first} lines above the header are skipped"] if first else []
     header = [cells.text(cell) for cell in listed[first]]
     header[0] = header[0].lstrip("# ")
@@ -114,15 +114,15 @@ def _encoding(file: IO[bytes]) -> tuple[str, list[str]]:
 
 
 def _quoting(text: str) -> tuple[str | None, str | None]:
-    """Quote and escape character, as far as the beginning of the file shows."""
+    """The quote and escape characters that the beginning of the file suggests."""
     if '"' not in text:
         singles = sum(text.count(f"'{separator}") + text.count(f"{separator}'") for separator in SEPARATORS)
         return ("'" if singles > text.count("\n") and text.count("'") % 2 == 0 else '"'), None
     return '"', ("\\" if '\\"' in text else None)
 
 
-def _head_rows(text: str, is_whole: bool, separator: str, quote: str | None, escape: str | None) -> list[list[str]]:
-    """The first rows, up to one whose quotes do not fit the separator."""
+def _head_rows(text: str, is_complete: bool, separator: str, quote: str | None, escape: str | None) -> list[list[str]]:
+    """The first rows, up to a row whose quotes are inconsistent with the separator."""
     reader = csv.reader(io.StringIO(text, newline=""), **_options(separator, quote, escape))
     listed: list[list[str]] = []
     try:
@@ -130,34 +130,34 @@ def _head_rows(text: str, is_whole: bool, separator: str, quote: str | None, esc
             listed.append(row)
     except csv.Error:
         return listed
-    return listed if is_whole or len(listed) in (1, ROWS) else listed[:-1]
+    return listed if is_complete or len(listed) in (1, ROWS) else listed[:-1]
 
 
 def _width(listed: Sequence[list[str]]) -> int:
     return Counter(map(len, listed)).most_common(1)[0][0]
 
 
-def _separator(read: dict[str, list[list[str]]], wanted: Sequence[str]) -> str:
+def _separator(candidates: dict[str, list[list[str]]], wanted: Sequence[str]) -> str:
     if wanted:
-        for separator, listed in read.items():
+        for separator, listed in candidates.items():
             if any({*wanted} <= {cells.text(cell).lstrip("# ") for cell in row} for row in listed[:20]):
                 return separator
 
     def fits(separator: str) -> tuple[bool, float]:
-        listed = read[separator]
+        listed = candidates[separator]
         if not listed or (width := _width(listed)) < 2:
             return False, 0.0
-        first = _first(listed)
+        first = _first_row(listed)
         agree = sum(len(row) == width for row in listed[first:]) / len(listed[first:])
         is_first = abs(len(listed[first]) - width) <= 1 and len(listed[first]) > 1
         return is_first and agree >= AGREE, agree
 
-    best = max(read, key=fits)  # the first if several fit equally: the comma comes last because cells contain it
+    best = max(candidates, key=fits)  # the first of equals; the comma comes last, as cells contain commas
     return best if fits(best)[0] else ","
 
 
-def _first(listed: Sequence[list[str]]) -> int:
-    """The row of the header, or the first of data: as wide as most rows."""
+def _first_row(listed: Sequence[list[str]]) -> int:
+    """The index of the header or first data row: the first row that is as wide as most rows."""
     width = _width(listed)
     least = width - 1 if width > 2 else width
     return next((k for k, row in enumerate(listed) if len(row) >= least), 0)
@@ -180,6 +180,6 @@ def _is_number(name: str) -> bool:
 
 
 def _is_rising(names: Sequence[str]) -> bool:
-    """Years or positions as names of columns: at least three whole numbers that rise by one."""
+    """Whether the names are years or positions: at least three whole numbers that increase by one."""
     whole = [int(name) for name in names if name.isdecimal()]
     return len(whole) == len(names) > 2 and all(b - a == 1 for a, b in itertools.pairwise(whole))

@@ -1,6 +1,6 @@
-"""Encode raw samples that users send as rows of features in the form that the network was trained on.
+"""Encode raw samples from users as rows of features, in the form that the network was trained on.
 
-An encoder travels with its model as plain values and files: `settings()` and `files()` describe it, `load` restores it.
+An encoder is stored with its model: `settings()` and `files()` return its plain values and files; `load` restores it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from feedforward.data.readers.text_encoder import VOCABULARY, TextEncoder
 from feedforward.data.splits import Features, MultiHot, Split
 
 MEASURED_IMAGES = 5000  # enough to measure their geometry
-LEFT_OUT = -1  # instead of a column
+LEFT_OUT = -1  # in place of the column of a pair that is left out
 
 
 class Encoder(Protocol):
@@ -32,16 +32,16 @@ class Encoder(Protocol):
         """Number of features."""
 
     def check(self, sample: Any, field: str) -> Any:
-        """The sample as `encode` takes it, from a JSON value or from the bytes of a file; InputError names `field`."""
+        """Convert a JSON value or the bytes of a file to the form that `encode` takes; InputError names `field`."""
 
     def encode(self, samples: Sequence[Any]) -> Features:
-        """Features, (samples, columns), of checked samples."""
+        """Encode checked samples as features of shape (samples, columns)."""
 
     def unknown(self, sample: Any) -> list[str]:
         """Parts of a checked sample that do not occur in the training data: words, or `COLUMN=CATEGORY`."""
 
     def settings(self) -> dict[str, Any]:
-        """JSON values from which `load` restores the encoder."""
+        """JSON-serializable values from which `load` restores the encoder."""
 
     def files(self) -> dict[str, bytes]:
         """Files that `load` also needs, by name."""
@@ -58,7 +58,7 @@ def quick(encoder: Encoder, samples: Sequence[Any]) -> bool:
 def of_dataset(reader: Reader, vectorized: Path, files: Mapping[str, Path]) -> Encoder:
     """The encoder of a vectorized dataset; `files` maps a raw file's key to its path, if available.
 
-    The geometry of images is measured on the training split.
+    The image geometry is measured on the training split.
 
     Raises:
         DataError: the files are missing or damaged, or the features are not pixels.
@@ -74,7 +74,7 @@ def of_dataset(reader: Reader, vectorized: Path, files: Mapping[str, Path]) -> E
         return _scaled(reader.height, reader.width)
     features = Split.load(vectorized / "train").features
     if isinstance(features, MultiHot):
-        raise DataError(f"{vectorized}: must hold pixels, got words; run `dvc repro vectorize`")
+        raise DataError(f"{vectorized}: must contain pixels, got words; run `dvc repro vectorize`")
     height, width = _shape(files.get(reader.train.features), features.shape[1])
     pixels = np.asarray(features[:MEASURED_IMAGES]).reshape(-1, height, width).astype(np.uint8)
     return ImageEncoder(image_preprocessing.measure_geometry(pixels))
@@ -85,7 +85,7 @@ def _scaled(height: int, width: int) -> ScaledEncoder:
 
 
 def _shape(path: Path | None, pixels: int) -> tuple[int, int]:
-    """Height and width: from the raw file if available, else of a square, else of a single row."""
+    """Height and width: from the raw file if available, otherwise those of a square or, failing that, a single row."""
     if path is not None and path.exists():
         sides = idx.read_array(path).shape[1:]
         if len(sides) == 2 and sides[0] * sides[1] == pixels:
@@ -121,18 +121,18 @@ def load(settings: Mapping[str, Any], files: Mapping[str, bytes]) -> Encoder:
 
 
 def lacks_pairs(made_by: Encoder, wanted: Encoder) -> bool:
-    """Whether features of one encoder lack the pairs of words that another has learned from."""
+    """Whether the features of one encoder lack the word pairs that another encoder uses."""
     if not (isinstance(made_by, TextEncoder) and isinstance(wanted, TextEncoder)):
         return False
     return wanted.vocabulary.pairs is not None and made_by.vocabulary.pairs is None
 
 
 def translate(features: Features, made_by: Encoder, wanted: Encoder) -> Features:
-    """Convert features of one encoder to what another would have made from the same samples.
+    """Convert features of one encoder to those that another would have produced from the same samples.
 
-    Texts: words move to their columns in the other vocabulary, or count as dropped if it does not contain them; pairs
-    of words that it does not contain are left out. What only the other vocabulary contains stays dropped. Rows: encoded
-    again with the other's means, deviations and categories.
+    Texts: words move to their columns in the other vocabulary, or count as dropped if it does not contain them; word
+    pairs that it does not contain are left out. Words that only the other vocabulary contains stay dropped. Rows are
+    encoded again with the other encoder's means, deviations and categories.
 
     Raises:
         DataError: the encoders take different kinds of samples.
@@ -145,7 +145,7 @@ def translate(features: Features, made_by: Encoder, wanted: Encoder) -> Features
         if not absent:
             return wanted.measured.encode(numbers, texts, len(features))
     if not (isinstance(made_by, TextEncoder) and isinstance(wanted, TextEncoder) and isinstance(features, MultiHot)):
-        raise DataError("features of different preprocessing cannot be compared; promote a run of the same data")
+        raise DataError("features from different preprocessing cannot be compared; promote a run on the same data")
     column_of = np.full(made_by.columns, tokenizer.DROPPED)
     column_of[: tokenizer.RANK_OFFSET] = np.arange(tokenizer.RANK_OFFSET)
     for word, column in made_by.vocabulary.column_of.items():

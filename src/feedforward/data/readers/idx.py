@@ -1,4 +1,4 @@
-"""Gray images in idx files (MNIST's format): features are the pixels, uint8, row by row."""
+"""Reader for gray images in idx files (MNIST's format): features are the pixels, uint8, row by row."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,10 +18,10 @@ OTHER_TYPES = {9: "int8", 11: "int16", 12: "int32", 13: "float32", 14: "float64"
 
 
 def read(config: IdxReader, files: Mapping[str, Path]) -> Reading:
-    """Read both splits; training samples in the order of `shuffle_seed`, test samples in the order of the file.
+    """Read both splits; training samples are shuffled with `shuffle_seed`, test samples stay in file order.
 
     Raises:
-        DataError: a file is missing, damaged, or images and labels differ in number.
+        DataError: a file is missing or damaged, or the numbers of images and labels differ.
     """
 
     def parts() -> Iterator[Part]:
@@ -32,14 +32,14 @@ def read(config: IdxReader, files: Mapping[str, Path]) -> Reading:
 
 
 def samples(config: IdxReader, files: Mapping[str, Path], rows: Sequence[int]) -> list[npt.NDArray[np.uint8]]:
-    """Test images of those rows, (height, width); images without a known shape are shown as one row."""
+    """The test images in the given rows, shape (height, width); a single row of pixels if the shape is unknown."""
     images = read_array(files[config.test.features])
     shape = images.shape[1:] if images.ndim == 3 else (1, images.shape[1])
     return [np.asarray(images[row]).reshape(shape) for row in rows]
 
 
 def column_names(_vectorized: Path) -> Callable[[int], str]:
-    """Pixels are numbered."""
+    """Names of the feature columns: numbered pixels."""
     return lambda column: f"pixel {column}"
 
 
@@ -47,7 +47,7 @@ def read_array(path: Path) -> npt.NDArray[np.uint8]:
     """Read an idx file of unsigned bytes, memory-mapped, in the shape that its header gives.
 
     Raises:
-        DataError: missing, or magic number, element type or exact size are wrong.
+        DataError: the file is missing, or its magic number, element type or size is wrong.
     """
     try:
         size = path.stat().st_size
@@ -60,7 +60,7 @@ def read_array(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def parse(content: bytes, path: Path) -> npt.NDArray[np.uint8]:
-    """The same from the bytes of a file; `path` is named in messages.
+    """Parse the bytes of an idx file like `read_array`; messages name `path`.
 
     Raises:
         DataError: see `read_array`.
@@ -70,11 +70,11 @@ def parse(content: bytes, path: Path) -> npt.NDArray[np.uint8]:
 
 
 def _layout(header: bytes, size: int, path: Path) -> tuple[int, tuple[int, ...]]:
-    """Offset of the first element of an idx file, and the shape of the array."""
+    """The offset of the first element in an idx file, and the shape of its array."""
     remedy = "correct the source, then fetch it again"
     magic = header[:4]
     if len(magic) == 4 and magic[:2] == b"\0\0" and magic[2] in OTHER_TYPES:
-        raise DataError(f"{path}: holds elements of type {OTHER_TYPES[magic[2]]}, expected unsigned bytes; convert it")
+        raise DataError(f"{path}: has elements of type {OTHER_TYPES[magic[2]]}, expected unsigned bytes; convert it")
     if len(magic) < 4 or magic[:3] != bytes([0, 0, UNSIGNED_BYTE]) or not magic[3]:
         shown = "a web page" if header.lstrip()[:1] == b"<" else magic.hex() or "nothing"
         raise DataError(
@@ -88,7 +88,7 @@ def _layout(header: bytes, size: int, path: Path) -> tuple[int, tuple[int, ...]]
     if len(sides) != 4 * magic[3] or size != expected:
         raise DataError(f"{path}: expected {expected} bytes according to the header, got {size}; {remedy}")
     if not all(shape):
-        raise DataError(f"{path}: holds no samples (shape {shape}); {remedy}")
+        raise DataError(f"{path}: contains no samples (shape {shape}); {remedy}")
     return start, shape
 
 
@@ -112,7 +112,7 @@ def _part(name: Literal["train", "test"], pair: IdxPair, files: Mapping[str, Pat
 
 
 def _renumbered(labels: npt.NDArray[np.uint8], classes: Sequence[int], path: Path) -> npt.NDArray[np.uint8]:
-    """Class numbers of labels that do not count from 0."""
+    """Convert labels that do not count from 0 to class numbers."""
     numbers = np.full(256, -1)
     numbers[list(classes)] = np.arange(len(classes))
     renumbered = numbers[labels]

@@ -1,4 +1,4 @@
-"""Encoded pictures (PNG, JPEG, …) → gray levels, within a limit of pixels."""
+"""Decode pictures (PNG, JPEG, …) to gray levels, with a limit on the number of pixels."""
 
 import contextlib
 import io
@@ -17,29 +17,29 @@ Levels = npt.NDArray[np.uint8] | Gray  # gray levels 0–255, (height, width); u
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "PPM")
 MAX_PIXELS = 2**24  # 4096 × 4096
-MAX_SIDE = 2**16  # the limit of JPEG; to resize 1 × 16M pixels takes seconds
+MAX_SIDE = 2**16  # JPEG's limit; resizing 1 × 16M pixels would take seconds
 ORIENTATION = 0x0112  # EXIF
 PNG, SIZE = b"\x89PNG\r\n\x1a\n", b"IHDR"
 
 
 def pixel_count(content: bytes) -> int:
-    """Number of pixels of an encoded picture, according to its header.
+    """The number of pixels in an encoded picture, according to its header.
 
     Raises:
-        ValueError: not a picture of a known format, or its header is damaged.
+        ValueError: the content is not a picture in a known format, or its header is damaged.
     """
     if content.startswith(PNG) and content.find(SIZE) == 12 and content.count(SIZE) == 1 and len(content) >= 24:
-        width, height = struct.unpack_from(">II", content, 16)  # what Pillow would read, in a fiftieth of the time
+        width, height = struct.unpack_from(">II", content, 16)  # Pillow's result in a fiftieth of the time
         return int(width * height)
     with _opened(content) as picture:
         return picture.width * picture.height
 
 
 def read(content: bytes) -> Levels:
-    """Gray levels 0–255, (height, width). Transparent pixels become white behind dark content, else black.
+    """Gray levels 0–255, shape (height, width). Transparent pixels become white behind dark content, otherwise black.
 
     Raises:
-        ValueError: not a picture of a known format, damaged, more than MAX_PIXELS pixels, or longer than MAX_SIDE.
+        ValueError: the content is not a picture in a known format, damaged, or exceeds MAX_PIXELS or MAX_SIDE.
     """
     with _opened(content) as picture:
         ImageOps.exif_transpose(picture, in_place=True)
@@ -72,10 +72,10 @@ def _kind(content: bytes) -> str:
 
 
 def size_of(path: Path) -> tuple[int, int]:
-    """(height, width) of a picture, rotated according to its EXIF data; reads only the header.
+    """The (height, width) of a picture, after rotation according to EXIF; reads only the header.
 
     Raises:
-        ValueError: not a picture.
+        ValueError: the file is not a picture.
         OSError: the file cannot be read.
     """
     try:
@@ -111,7 +111,7 @@ def _gray(picture: Image.Image) -> Levels:
 
 
 def _without_copy(picture: Image.Image) -> npt.NDArray[np.uint8]:
-    """Levels of an 8-bit gray picture in its own memory, read-only; NumPy would copy them, ten times slower."""
+    """A read-only view of the levels of an 8-bit gray picture; NumPy's copy would take ten times as long."""
     try:
         levels: npt.NDArray[np.uint8] = pa.array(picture).to_numpy(zero_copy_only=True)
     except ValueError:  # a large picture is stored in several blocks

@@ -1,4 +1,4 @@
-"""Encodes pictures that users send as rows of pixels in the form that the network was trained on."""
+"""Encode pictures from users as rows of pixels, in the form that the network was trained on."""
 
 import base64
 import binascii
@@ -18,13 +18,13 @@ from feedforward.data.readers.image_decoding import Levels
 from feedforward.data.readers.image_preprocessing import ImageGeometry
 from feedforward.data.readers.sample_kinds import kind_of
 
-QUICK_PIXELS = 2**18  # 512 × 512: about three milliseconds
+QUICK_PIXELS = 2**18  # 512 × 512; encoding this many pixels takes about 3 ms
 _DATA_URL = re.compile(r"data:image/[\w.+-]+;base64,")
 
 
 @dataclass(frozen=True)
 class ImageEncoder:
-    """Pictures → rows of pixels, normalized to the geometry of the training images."""
+    """Encodes pictures as rows of pixels, normalized to the geometry of the training images."""
 
     geometry: ImageGeometry
     takes = "image"
@@ -35,10 +35,10 @@ class ImageEncoder:
         return self.geometry.height * self.geometry.width
 
     def check(self, sample: Any, field: str) -> npt.NDArray[np.uint8]:
-        """A row of pixels, from an encoded picture (bytes, base64 or a data URL) or from rows of gray levels 0–255.
+        """Convert an encoded picture (bytes, base64 or a data URL), or rows of gray levels 0–255, to a row of pixels.
 
         Raises:
-            InputError: not a picture, or a blank one.
+            InputError: the sample is not a picture, or is blank.
         """
         try:
             return self.row(_gray(sample, field))
@@ -50,38 +50,38 @@ class ImageEncoder:
         return image_preprocessing.normalize(image_preprocessing.find_foreground(levels), self.geometry).reshape(-1)
 
     def encode(self, samples: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
-        """(pictures, columns) uint8."""
+        """Stack checked pictures: uint8, shape (pictures, columns)."""
         return np.stack(samples) if samples else np.empty((0, self.columns), np.uint8)
 
     def unknown(self, _sample: npt.NDArray[np.uint8]) -> list[str]:
-        """Nothing: every picture consists of gray levels."""
+        """Always empty, because every picture consists of gray levels."""
         return []
 
     def settings(self) -> dict[str, Any]:
-        """JSON values."""
+        """The settings of this encoder, as JSON-serializable values."""
         size = {"height": self.geometry.height, "width": self.geometry.width}
         return {"kind": "pixels", **size, "box": self.geometry.box, "centre": self.geometry.center}
 
     def files(self) -> dict[str, bytes]:
-        """None."""
+        """No files: always an empty dictionary."""
         return {}
 
 
 @dataclass(frozen=True)
 class ScaledEncoder(ImageEncoder):
-    """Pictures → rows of pixels, scaled like those of the image folder reader; uses only the size of the geometry."""
+    """Encodes pictures like the image folder reader: scaled to the geometry's size; its other fields are unused."""
 
     def row(self, levels: Levels) -> npt.NDArray[np.uint8]:
-        """A row of pixels."""
+        """A row of pixels: the whole picture, scaled to fit."""
         return image_preprocessing.letterbox(levels, self.geometry.height, self.geometry.width)
 
     def settings(self) -> dict[str, Any]:
-        """JSON values."""
+        """The settings of this encoder, as JSON-serializable values."""
         return {"kind": "scaled pixels", "height": self.geometry.height, "width": self.geometry.width}
 
 
 def picture_pixels(samples: Sequence[Any]) -> int:
-    """Total pixels of the encoded pictures among `samples`, according to their headers."""
+    """The total number of pixels in the encoded pictures among `samples`, according to their headers."""
     total = 0
     for sample in samples:
         if isinstance(sample, bytes | str):
@@ -123,4 +123,4 @@ def _levels(rows: Sequence[Any]) -> Levels:
     if min(flat) < 0 or max(flat) > 255:
         raise ValueError(f"gray levels must be from 0 to 255, got {str(min(flat))[:20]} to {str(max(flat))[:20]}")
     levels = np.array(flat, np.float32).reshape(len(rows), -1)
-    return levels.astype(np.uint8) if (levels % 1 == 0).all() else levels  # as in an encoded picture
+    return levels.astype(np.uint8) if (levels % 1 == 0).all() else levels  # the type of a decoded picture

@@ -1,4 +1,4 @@
-"""Reader of class folders of pictures (stored as Parquet): gray levels, all pictures scaled to one size."""
+"""Reader for pictures in class folders (stored as Parquet): gray levels, all pictures scaled to one size."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from feedforward.config.schema import ImageReader
 from feedforward.core.errors import DataError
 from feedforward.data import archive_members
 from feedforward.data.readers import image_decoding, image_preprocessing
-from feedforward.data.readers.reading import Part, Reading, content_digests, drawn, label_of_path, order
+from feedforward.data.readers.reading import Part, Reading, content_digests, draw_test_split, label_of_path, order
 from feedforward.data.splits import Split
 
 Picture = tuple[str, bytes, int]  # name, content, label
@@ -21,7 +21,7 @@ def read(config: ImageReader, files: Mapping[str, Path]) -> Reading:
     """Read both splits.
 
     Raises:
-        DataError: the file is missing or damaged, holds no picture for a split, or one that cannot be decoded.
+        DataError: the file is missing or damaged, has no picture for a split, or a picture cannot be decoded.
     """
     dataset = files[config.file].parent.name
     train, test = _splits(config, files)
@@ -34,25 +34,25 @@ def read(config: ImageReader, files: Mapping[str, Path]) -> Reading:
 
 
 def samples(config: ImageReader, files: Mapping[str, Path], rows: Sequence[int]) -> list[npt.NDArray[np.uint8]]:
-    """Test pictures of those rows, (height, width), as the network receives them."""
+    """The test pictures in the given rows, shape (height, width), as the network receives them."""
     _, test = _splits(config, files)
     dataset = files[config.file].parent.name
     return [_pixels(test[row], config, dataset).reshape(config.height, config.width) for row in rows]
 
 
 def column_names(_vectorized: Path) -> Callable[[int], str]:
-    """Pixels are numbered."""
+    """Names of the feature columns: numbered pixels."""
     return lambda column: f"pixel {column}"
 
 
 def _splits(config: ImageReader, files: Mapping[str, Path]) -> tuple[list[Picture], list[Picture]]:
     path = files[config.file]
-    whole = _labeled(path, config.train, config.classes)
+    pictures = _labeled(path, config.train, config.classes)
     if config.test is not None:
-        return whole, _labeled(path, config.test, config.classes)
-    labels = np.array([label for _, _, label in whole])
-    train, test = drawn(content_digests(content for _, content, _ in whole), labels, config)
-    return [whole[row] for row in train], [whole[row] for row in test]
+        return pictures, _labeled(path, config.test, config.classes)
+    labels = np.array([label for _, _, label in pictures])
+    train, test = draw_test_split(content_digests(content for _, content, _ in pictures), labels, config)
+    return [pictures[row] for row in train], [pictures[row] for row in test]
 
 
 def _labeled(path: Path, folder: str, classes: Sequence[str]) -> list[Picture]:

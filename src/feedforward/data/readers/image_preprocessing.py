@@ -1,4 +1,4 @@
-"""A picture of one object → a row of pixels normalized like the training images: size, position and contrast.
+"""Normalize the picture of an object like the training images: size, position and contrast.
 
 MNIST's digits fit into a box of 20 × 20 pixels, with their center of mass in the middle of 28 × 28 pixels, light on
 dark. A network trained on them needs a photographed or drawn digit in the same form. The geometry of a dataset is
@@ -16,7 +16,7 @@ from feedforward.data.readers.image_decoding import Gray, Levels, read
 
 MIN_CONTRAST = 24.0  # of 255; with less contrast a picture counts as blank
 BOX_THRESHOLD = 0.2  # share of the strongest pixel; fainter pixels do not extend the bounding box
-AGREEMENT = 0.95  # share of the training images that must agree on the size of their box
+AGREEMENT = 0.95  # share of the training images that must agree on the box size
 ALL = slice(None)
 
 
@@ -24,7 +24,7 @@ ALL = slice(None)
 class ImageGeometry:
     """Size of the images, in pixels, and where their foreground is.
 
-    box: longer side of the foreground's bounding box; None if the images differ in it or fill the whole frame.
+    box: longer side of the foreground's bounding box; None if the images differ in it, or fill the whole frame.
     center: (row, column) of the foreground's center of mass.
     """
 
@@ -48,7 +48,7 @@ class Foreground:
     side: int
 
     def strength(self, rows: slice = ALL, columns: slice = ALL) -> Levels:
-        """Absolute difference from the background, 0–255, of the given rows and columns; noise becomes 0."""
+        """The absolute difference from the background, 0–255, in the given rows and columns; noise becomes 0."""
         part = self.levels[rows, columns]
         if part.dtype == np.uint8 and self.side and not self.noise:  # the background is an integer: uint8 suffices
             background = np.uint8(self.background)
@@ -60,7 +60,7 @@ class Foreground:
         return np.asarray(np.clip((difference - self.noise) * stretch, 0, 255), np.float32)
 
     def bounding_box(self, share: float) -> tuple[int, int, int, int]:
-        """(first row, first column, height, width) of the pixels stronger than that share of the strongest."""
+        """(first row, first column, height, width) of the pixels above that share of the strongest one."""
         least = self.noise + share * (self.strongest - self.noise)
         low, high = self.background - least, self.background + least
         if self.levels.dtype == np.uint8:  # compare integers with integers: no conversion to float
@@ -85,16 +85,16 @@ def measure_geometry(images: npt.NDArray[np.uint8]) -> ImageGeometry:
 
 
 def encode(content: bytes, geometry: ImageGeometry) -> npt.NDArray[np.uint8]:
-    """One row of pixels, (height × width,), from an encoded picture of any size, color and polarity.
+    """Convert an encoded picture of any size, color and polarity to a row of pixels, shape (height × width,).
 
     Raises:
-        ValueError: not a picture, too large, or blank.
+        ValueError: the content is not a picture, too large, or blank.
     """
     return normalize(find_foreground(read(content)), geometry).reshape(-1)
 
 
 def letterbox(levels: Levels, height: int, width: int) -> npt.NDArray[np.uint8]:
-    """One row of pixels, (height × width,): scaled to fit, centered, padded with the median level of the corners."""
+    """A row of pixels, shape (height × width,): scaled to fit, centered, padded with the median of the corners."""
     if levels.shape != (height, width):
         factor = min(height / levels.shape[0], width / levels.shape[1])
         small = _resize(np.asarray(levels, np.float32), factor)[:height, :width]
@@ -107,7 +107,7 @@ def letterbox(levels: Levels, height: int, width: int) -> npt.NDArray[np.uint8]:
 
 
 def find_foreground(levels: Levels) -> Foreground:
-    """Separate the foreground from the background, which is estimated at the edge; either may be the lighter one.
+    """Separate the foreground from the background, which is estimated from the edge; either may be lighter.
 
     Raises:
         ValueError: the picture is blank, or a level is not finite.
@@ -127,9 +127,9 @@ def find_foreground(levels: Levels) -> Foreground:
 
 
 def normalize(foreground: Foreground, geometry: ImageGeometry) -> npt.NDArray[np.uint8]:
-    """Scale and shift to the geometry of the training images: uint8, (height, width), light on 0.
+    """Scale and shift to the geometry of the training images: uint8, shape (height, width), with a background of 0.
 
-    A picture that has this geometry already is returned unchanged, to the bit, apart from its polarity.
+    A picture that already has this geometry is returned bit for bit, except for its polarity.
     """
     height, width = foreground.levels.shape
     if (height, width) == (geometry.height, geometry.width) and _matches(full := foreground.strength(), geometry):
@@ -147,7 +147,7 @@ def normalize(foreground: Foreground, geometry: ImageGeometry) -> npt.NDArray[np
 
 
 def _matches(strength: Levels, geometry: ImageGeometry) -> bool:
-    """Whether the center of mass and the size of the box differ by at most one pixel."""
+    """Whether the center of mass and the box size differ from the geometry by at most one pixel."""
     if geometry.box is None:
         return True
     row, column = _center_of_mass(strength)
@@ -156,14 +156,14 @@ def _matches(strength: Levels, geometry: ImageGeometry) -> bool:
 
 
 def _resize(levels: Levels, factor: float) -> Gray:
-    """Scale with antialiasing, to at least one pixel per side; uint8 gives whole levels in half the time."""
+    """Scale with antialiasing, to at least one pixel per side; for uint8, levels stay whole, in half the time."""
     height, width = (max(1, round(side * factor)) for side in levels.shape)
     picture = Image.fromarray(np.ascontiguousarray(levels))
     return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR), np.float32)
 
 
 def _paste(small: Gray, top: int, left: int, geometry: ImageGeometry) -> npt.NDArray[np.uint8]:
-    """`small` on a black canvas; what extends beyond the canvas is cut off."""
+    """Paste `small` onto a black canvas, and cut off what extends beyond it."""
     canvas = np.zeros((geometry.height, geometry.width), np.uint8)
     height, width = small.shape
     rows = slice(max(top, 0), min(top + height, geometry.height))
@@ -180,13 +180,13 @@ def _bounding_box(mask: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
 
 
 def _box_of_lines(rows: npt.NDArray[np.bool_], columns: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """The same, from which rows and which columns contain such a pixel."""
+    """The same box, from flags for the rows and columns that contain such a pixel."""
     top, left = int(rows.argmax()), int(columns.argmax())
     return top, left, len(rows) - int(rows[::-1].argmax()) - top, len(columns) - int(columns[::-1].argmax()) - left
 
 
 def _center_of_mass(levels: npt.NDArray[np.generic]) -> tuple[float, float]:
-    """(row, column)."""
+    """The center of mass, (row, column)."""
     rows, columns = (levels.sum(axis, np.float64) for axis in (1, 0))
     total = max(float(rows.sum()), math.ulp(0.0))
     return float(rows @ np.arange(len(rows))) / total, float(columns @ np.arange(len(columns))) / total

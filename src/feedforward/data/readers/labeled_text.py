@@ -1,4 +1,4 @@
-"""Reader of labeled texts in class folders (stored as Parquet) or columns: multi-hot words; see `tokenizer`."""
+"""Reader for labeled texts in class folders (stored as Parquet) or table columns: multi-hot words, see `tokenizer`."""
 
 import functools
 import logging
@@ -14,7 +14,7 @@ from feedforward.config.schema import TextReader
 from feedforward.core.errors import DataError
 from feedforward.data import archive_members
 from feedforward.data.readers import column_values, table_file, tokenizer
-from feedforward.data.readers.reading import Part, Reading, content_digests, drawn, label_of_path, order
+from feedforward.data.readers.reading import Part, Reading, content_digests, draw_test_split, label_of_path, order
 from feedforward.data.readers.table import class_numbers, spelled_classes, warn_unlabeled
 from feedforward.data.splits import MultiHot, Split
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some texts of a split, with the names of their files and their labels."""
+    """Some texts of a split, with their file names and labels."""
 
     names: list[str]
     texts: list[bytes]
@@ -32,7 +32,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A chunk as rows of features, with properties of its raw texts (see `Part`). not_utf8: names of texts."""
+    """A chunk as rows of features, and properties of its texts (see `Part`). not_utf8: names of texts not in UTF-8."""
 
     features: MultiHot
     labels: npt.NDArray[np.generic]
@@ -48,11 +48,11 @@ Allocate = Callable[[int], npt.NDArray[np.uint16]]  # returns an array for that 
 def read(config: TextReader, files: Mapping[str, Path]) -> Reading:
     """Read both splits; the vocabulary comes from the training texts alone.
 
-    Texts are read a few megabytes at a time, those of training twice: to count and to encode words. Keeping the words
-    between the two passes would save a fifth of the time and double the memory.
+    Texts are read a few megabytes at a time. Training texts are read twice, to count words and then to encode them;
+    keeping the words between the two passes would save a fifth of the time and double the memory.
 
     Raises:
-        DataError: the file is missing, damaged, or holds no text for a split.
+        DataError: the file is missing or damaged, or has no text for a split.
     """
     train, test = splits(config, files)
     counts = tokenizer.count((text for chunk in train() for text in chunk.texts), config.ngrams)
@@ -66,7 +66,7 @@ def read(config: TextReader, files: Mapping[str, Path]) -> Reading:
 
 
 def samples(config: TextReader, files: Mapping[str, Path], rows: Sequence[int]) -> list[str]:
-    """The test texts in those rows."""
+    """The test texts in the given rows."""
     wanted, texts, start = set(rows), {}, 0
     for chunk in splits(config, files)[1]():
         for row in wanted & set(range(start, start + len(chunk.texts))):
@@ -76,7 +76,7 @@ def samples(config: TextReader, files: Mapping[str, Path], rows: Sequence[int]) 
 
 
 def column_names(vectorized: Path) -> Callable[[int], str]:
-    """Words, pairs, and Keras's two markers: start of a text, and dropped words."""
+    """Names of the feature columns: words, pairs, and Keras's two markers (start of a text, dropped words)."""
     words = (vectorized / "vocabulary.txt").read_text(encoding="utf-8").split("\n")
     markers = {tokenizer.START: "(start)", tokenizer.DROPPED: "(dropped words)"}
     return lambda column: markers[column] if column in markers else words[column - tokenizer.RANK_OFFSET - 1]
@@ -90,18 +90,18 @@ def splits(config: TextReader, files: Mapping[str, Path]) -> tuple[Chunks, Chunk
             return functools.partial(_of_columns, config, files[file])
         return functools.partial(_of_folders, files[file], folder or "", config.classes)
 
-    whole = chunks_of(config.file, config.train)
+    chunks = chunks_of(config.file, config.train)
     if config.test is not None or config.test_file is not None:
-        return whole, chunks_of(config.test_file or config.file, config.test)
-    digests, labels = zip(*((content_digests(chunk.texts), chunk.labels) for chunk in whole()), strict=True)
-    train, test = drawn(np.concatenate(digests), np.concatenate(labels), config)
-    return functools.partial(_rows_of, whole, train), functools.partial(_rows_of, whole, test)
+        return chunks, chunks_of(config.test_file or config.file, config.test)
+    digests, labels = zip(*((content_digests(chunk.texts), chunk.labels) for chunk in chunks()), strict=True)
+    train, test = draw_test_split(np.concatenate(digests), np.concatenate(labels), config)
+    return functools.partial(_rows_of, chunks, train), functools.partial(_rows_of, chunks, test)
 
 
-def _rows_of(whole: Chunks, wanted: npt.NDArray[np.int64]) -> Iterator[Chunk]:
-    """The texts in the rows `wanted`, which are in increasing order."""
+def _rows_of(chunks: Chunks, wanted: npt.NDArray[np.int64]) -> Iterator[Chunk]:
+    """Yield the texts in the rows `wanted`, which must be in increasing order."""
     start = 0
-    for chunk in whole():
+    for chunk in chunks():
         rows = wanted[(wanted >= start) & (wanted < start + len(chunk.texts))] - start
         start += len(chunk.texts)
         if len(rows):
@@ -109,7 +109,7 @@ def _rows_of(whole: Chunks, wanted: npt.NDArray[np.int64]) -> Iterator[Chunk]:
 
 
 def _of_columns(config: TextReader, path: Path) -> Iterator[Chunk]:
-    """The texts of a CSV, JSON lines or Parquet file that have a label, as one chunk.
+    """Yield the labeled texts of a CSV, JSON lines or Parquet file as one chunk.
 
     Raises:
         DataError: the file cannot be read, or lacks a column.
@@ -119,7 +119,7 @@ def _of_columns(config: TextReader, path: Path) -> Iterator[Chunk]:
     table = table_file.read(path, (config.text, config.label))
     position = f"{path}: column {config.label!r}"
     if not table.rows:
-        raise DataError(f"{path}: holds no rows; check the file")
+        raise DataError(f"{path}: contains no rows; check the file")
     labels = column_values.categories(table.columns[config.label], missing=config.missing)
     known = np.flatnonzero(warn_unlabeled(labels != "", position))
     numbers = class_numbers(labels, spelled_classes(config.classes), position)[known]
@@ -128,10 +128,10 @@ def _of_columns(config: TextReader, path: Path) -> Iterator[Chunk]:
 
 
 def _of_folders(path: Path, split: str, classes: Sequence[str]) -> Iterator[Chunk]:
-    """The texts below the folders `split`/CLASS, in the order of the file.
+    """Yield the texts below the folders `split`/CLASS, in the order of the file.
 
     Raises:
-        DataError: the file is missing or damaged, or holds no such text.
+        DataError: the file is missing or damaged, or has no such text.
     """
     codes = {name: code for code, name in enumerate(classes)}
     kind = np.min_scalar_type(len(classes) - 1)
@@ -147,7 +147,7 @@ def _of_folders(path: Path, split: str, classes: Sequence[str]) -> Iterator[Chun
 
 
 def encode(chunk: Chunk, vocabulary: tokenizer.Vocabulary) -> Encoded:
-    """The features of a chunk; those of a text do not depend on the other texts of its chunk."""
+    """Encode a chunk; the features of a text do not depend on the other texts in the chunk."""
     return Encoded(
         tokenizer.encode(chunk.texts, vocabulary),
         chunk.labels,
@@ -164,7 +164,7 @@ def _in_memory(indices: int) -> npt.NDArray[np.uint16]:
 def assemble(
     name: Literal["train", "test"], encoded: Iterable[Encoded], config: TextReader, allocate: Allocate = _in_memory
 ) -> Part:
-    """A split from its chunks, which are in the order of the raw data; `config` says how training is shuffled.
+    """Assemble a split from its chunks, which must be in the order of the raw data; `config` has the shuffle seed.
 
     allocate: provides the memory for the indices.
     """
@@ -194,7 +194,7 @@ def assemble(
 
 
 def _reordered(parts: list[MultiHot], wanted: npt.NDArray[np.int64], columns: int, allocate: Allocate) -> MultiHot:
-    """The rows of all parts in the order `wanted`. Parts are released once copied, so memory holds rows once."""
+    """The rows of all parts in the order `wanted`. Each part is released once copied, so no row is in memory twice."""
     lengths = np.concatenate([np.diff(part.indptr) for part in parts])
     indptr = np.concatenate([[0], np.cumsum(lengths[wanted])])
     positions = np.empty_like(wanted)

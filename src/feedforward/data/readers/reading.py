@@ -1,4 +1,4 @@
-"""Readers: raw files → Split. Each is a module with `read(config, files) -> Reading`; params.yaml names its kind."""
+"""Read raw files into splits. A reader is a module with `read(config, files) -> Reading`; params.yaml selects it."""
 
 import hashlib
 import importlib
@@ -14,7 +14,7 @@ from feedforward.config.schema import Drawn, Reader
 from feedforward.core.errors import DataError
 from feedforward.data.splits import Split
 
-# Module of each `reader.kind`; imported when a dataset asks for it, because pyarrow takes a third of a second.
+# The module for each `reader.kind`, imported only when needed, because importing pyarrow takes a third of a second.
 READERS = {
     "idx": "feedforward.data.readers.idx",
     "labeled_text": "feedforward.data.readers.labeled_text",
@@ -27,7 +27,7 @@ READERS = {
 class Part:
     """One split and the properties of its raw samples, row by row.
 
-    raw_lengths: int64, (samples,), bytes. digests: uint8, (samples, 32), SHA-256 of the raw bytes.
+    raw_lengths: bytes, int64, shape (samples,). digests: SHA-256 of the raw bytes, uint8, shape (samples, 32).
     """
 
     name: Literal["train", "test"]
@@ -38,10 +38,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Reading:
-    """The result of a reader. The parts are produced one after the other, so that memory holds one at a time.
+    """The result of a reader. The parts are produced one at a time, to save memory.
 
-    vocabulary: the words that have a column, by frequency rank; None where features are not words.
-    facts: further entries of the manifest (JSON values). files: further files that the encoder needs, by name.
+    vocabulary: the words that have a column, by frequency rank; None if features are not words.
+    facts: additional entries for the manifest (JSON values). files: additional files for the encoder, by name.
     """
 
     parts: Iterator[Part]
@@ -51,10 +51,10 @@ class Reading:
 
 
 def read(config: Reader, files: Mapping[str, Path]) -> Reading:
-    """Read a dataset with the reader that `config.kind` names; `files` maps a file's key to its verified bytes.
+    """Read a dataset with the reader that `config.kind` names; `files` maps keys to verified files.
 
     Raises:
-        DataError: a file is missing, damaged or not what `config` says.
+        DataError: a file is missing, damaged or not as `config` describes it.
     """
     module = importlib.import_module(READERS[config.kind])
     reading: Reading = module.read(config, files)
@@ -62,19 +62,19 @@ def read(config: Reader, files: Mapping[str, Path]) -> Reading:
 
 
 def order(samples: int, shuffle_seed: int | None) -> npt.NDArray[np.int64]:
-    """Order of the training samples: that of the file, or a permutation drawn by that seed."""
+    """The order of samples: that of the file, or a permutation drawn with `shuffle_seed`."""
     if shuffle_seed is None:
         return np.arange(samples)
     return np.random.default_rng(shuffle_seed).permutation(samples)
 
 
-def drawn(
+def draw_test_split(
     digests: npt.NDArray[np.uint8], labels: npt.NDArray[np.generic], config: Drawn
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Draw a test split from data without one; returns the rows of training and test, both in increasing order.
+    """Draw a test split from data without one; returns the training and test rows, both in increasing order.
 
-    A hash of the sample and `split_seed` decides, so that a sample stays in its split when others are added. Each class
-    with two samples or more has at least one in both splits. digests: see `Part`.
+    A hash of each sample and `split_seed` decides, so that a sample stays in its split when others are added. A class
+    with two or more samples has at least one in each split. digests: see `Part`.
 
     Raises:
         DataError: fewer than two samples.
@@ -91,7 +91,7 @@ def drawn(
             is_test[rows[keys[rows].argmax()]] = False
         else:
             is_test[rows] = False
-    if not is_test.any():  # every class has one sample
+    if not is_test.any():  # every class has only one sample
         is_test[keys.argmin()] = True
     return np.flatnonzero(~is_test), np.flatnonzero(is_test)
 
@@ -108,20 +108,20 @@ def _keys(digests: npt.NDArray[np.uint8], seed: int) -> npt.NDArray[np.uint64]:
 
 
 def content_digests(contents: Iterable[bytes]) -> npt.NDArray[np.uint8]:
-    """SHA-256 of each content: uint8, (contents, 32)."""
+    """The SHA-256 of each content: uint8, shape (contents, 32)."""
     joined = b"".join(hashlib.sha256(content).digest() for content in contents)
     return np.frombuffer(joined, np.uint8).reshape(-1, 32)
 
 
 def label_of_path(path: str, folder: str, classes: Mapping[str, int]) -> int:
-    """The class number of a file below `folder`/CLASS, however deep; -1 if there is none. `folder` empty: the top."""
+    """The class number of a file below `folder`/CLASS, at any depth; otherwise -1. An empty `folder` is the top."""
     prefix = f"{folder}/" if folder else ""
     name, slash, _ = path.removeprefix(prefix).partition("/") if path.startswith(prefix) else ("", "", "")
     return classes.get(name, -1) if slash else -1
 
 
 def samples(config: Reader, files: Mapping[str, Path], rows: Sequence[int]) -> list[str | npt.NDArray[np.uint8]]:
-    """The raw test samples in those rows, to be shown: a text, or gray pixels (height, width).
+    """The raw test samples in the given rows, for display: texts, or gray pixels of shape (height, width).
 
     Raises:
         DataError: a file is missing or damaged.
@@ -133,6 +133,6 @@ def samples(config: Reader, files: Mapping[str, Path], rows: Sequence[int]) -> l
 
 
 def column_names(config: Reader, vectorized: Path) -> Callable[[int], str]:
-    """Names of the feature columns, by number; `vectorized` is the folder of the vectorized dataset."""
+    """Column number → name of the feature; `vectorized` is the folder of the vectorized dataset."""
     names: Callable[[int], str] = importlib.import_module(READERS[config.kind]).column_names(vectorized)
     return names

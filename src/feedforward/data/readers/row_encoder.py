@@ -1,4 +1,4 @@
-"""Encodes rows of a table that users send, in the form that the network was trained on."""
+"""Encode table rows from users, in the form that the network was trained on."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ SHOWN = 40  # characters of an unknown category in a warning
 
 @dataclass(frozen=True)
 class RowEncoder:
-    """Rows of a table → numbers and one-hot categories; cells are read as in training, see `cells`."""
+    """Encodes table rows as numbers and one-hot categories; cells are read as in training (see `cells`)."""
 
     measured: Columns
     takes = "row"
@@ -30,10 +30,10 @@ class RowEncoder:
         return len(self.measured.names)
 
     def check(self, sample: Any, field: str) -> dict[str, float | str]:
-        """The columns of a row, from an object or its JSON text; other columns are ignored.
+        """Extract the columns of a row from an object or its JSON text; other columns are ignored.
 
         Raises:
-            InputError: not an object, a column is missing, or a cell is not a number where training has numbers.
+            InputError: the sample is not an object, a column is missing, or a cell in a number column is not a number.
         """
         if isinstance(sample, str | bytes):
             try:
@@ -57,18 +57,18 @@ class RowEncoder:
             raise InputError(field, f"expected a number, got {str(value)[:40]!r}") from None
 
     def encode(self, samples: Sequence[Mapping[str, float | str]]) -> npt.NDArray[np.float32]:
-        """(rows, columns) float32."""
+        """Encode checked rows: float32, shape (rows, columns)."""
         numbers = {n: np.array([float(row[n]) for row in samples], np.float64) for n, _, _ in self.measured.numeric}
         texts = {name: [str(row[name]) for row in samples] for name, _ in self.measured.categorical}
         return self.measured.encode(numbers, texts, len(samples))
 
     def unknown(self, sample: Mapping[str, float | str]) -> list[str]:
-        """`COLUMN=CATEGORY` of each category that does not occur in the training rows; a long one is cut."""
+        """`COLUMN=CATEGORY` for each category that does not occur in the training rows; long names are shortened."""
         values = [(name, str(sample[name]), known) for name, known in self.measured.categorical]
         return [f"{name}={_short(value) or '(missing)'}" for name, value, known in values if value not in known]
 
     def settings(self) -> dict[str, Any]:
-        """JSON values."""
+        """The settings of this encoder, as JSON-serializable values."""
         return {"kind": "columns"}
 
     def files(self) -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""What kind of JSON value a user sent, for messages."""
+"""Describe the kind of JSON value that a user sent, for messages."""
 
 from typing import Any
 

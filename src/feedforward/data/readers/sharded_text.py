@@ -1,7 +1,7 @@
-"""Labeled texts as Parquet shards in any fsspec store, so that many processes can read them; see `labeled_text`.
+"""Store labeled texts as Parquet shards in any fsspec store, for many processes to read; see `labeled_text`.
 
-Results do not depend on which process works on a shard or when: counts are added up, the features of a text depend on
-that text alone, and results are returned in the order of the shards. So the result of `read` equals that of
+Results do not depend on which process works on a shard or when: counts are added up, the features of a text depend
+only on that text, and results are returned in the order of the shards. So the result of `read` equals that of
 `labeled_text.read`, byte for byte.
 """
 
@@ -32,7 +32,7 @@ from feedforward.data.splits import MultiHot
 TEXTS = 4096  # per shard: five megabytes of reviews
 INDEX = "shards.json"  # written last
 UNSHARDED = {"num_words", "ngrams", "shuffle_seed"}  # settings of the reader that do not affect the shards
-DECIDING = (__name__,)  # modules whose code, with all that they import, decides the bytes
+DECIDING = (__name__,)  # modules whose code, including all imports, determines the bytes
 
 
 class ShardMap(Protocol):
@@ -46,7 +46,7 @@ class ShardMap(Protocol):
 
 
 def read(config: TextReader, files: Mapping[str, Path], store: str, map_shards: ShardMap, scratch: Path) -> Reading:
-    """Read both splits like `labeled_text.read`, through shards in `store`.
+    """Read both splits like `labeled_text.read`, using shards in `store`.
 
     scratch: a folder for the rows, which are kept there in unnamed temporary files instead of memory.
 
@@ -70,12 +70,12 @@ def read(config: TextReader, files: Mapping[str, Path], store: str, map_shards: 
     return Reading(parts(), list(vocabulary.words), tokenizer.facts(counts))
 
 
-def _sum(one: pa.Table, other: pa.Table) -> pa.Table:
-    return tokenizer.add_counts([one, other])
+def _sum(first: pa.Table, second: pa.Table) -> pa.Table:
+    return tokenizer.add_counts([first, second])
 
 
 def _copied(encoded: Iterable[labeled_text.Encoded], allocate: labeled_text.Allocate) -> Iterator[labeled_text.Encoded]:
-    """The same with copies of the indices in memory from `allocate`."""
+    """Yield the same chunks, with their indices copied into memory from `allocate`."""
     for chunk in encoded:
         indices = allocate(len(chunk.features.indices))
         indices[:] = chunk.features.indices
@@ -96,7 +96,7 @@ def _on_disk(folder: Path, indices: int) -> npt.NDArray[np.uint16]:
 def write(config: TextReader, files: Mapping[str, Path], store: str) -> dict[str, list[str]]:
     """Write the texts of both splits into a folder of `store`; returns the URLs of the shards by split.
 
-    The folder is named after a digest of the files, the settings and the code; a complete folder is used again.
+    The folder is named after a digest of the files, the settings and the code; a complete folder is reused.
 
     Raises:
         DataError: a file is missing or damaged, or the store cannot be used.
@@ -120,7 +120,7 @@ def write(config: TextReader, files: Mapping[str, Path], store: str) -> dict[str
         return {split: [f"{folder}/{_name(split, k + 1)}" for k in range(sizes[split])] for split in sizes}
     except DataError:
         raise
-    except Exception as error:  # each back end of fsspec has exceptions of its own
+    except Exception as error:  # every backend of fsspec raises its own exceptions
         raise DataError(f"shards: {redact(store)} cannot be used ({_reason(error)}); check `shards`") from None
 
 
@@ -148,15 +148,15 @@ def _name(split: str, number: int) -> str:
 
 
 def _tables(chunks: Iterator[labeled_text.Chunk]) -> Iterator[pa.Table]:
-    """The texts, TEXTS at a time."""
+    """Yield the texts in tables of TEXTS rows; the last may be shorter."""
     rest: list[pa.Table] = []
     for chunk in chunks:
         columns = {"name": chunk.names, "text": pa.array(chunk.texts, pa.large_binary()), "label": chunk.labels}
-        whole = pa.concat_tables([*rest, pa.table(columns)])
-        full = len(whole) - len(whole) % TEXTS
+        table = pa.concat_tables([*rest, pa.table(columns)])
+        full = len(table) - len(table) % TEXTS
         for start in range(0, full, TEXTS):
-            yield whole.slice(start, TEXTS)
-        rest = [whole.slice(full)]
+            yield table.slice(start, TEXTS)
+        rest = [table.slice(full)]
     if rest and len(rest[0]):
         yield rest[0]
 
@@ -180,13 +180,13 @@ def _load(shard: str) -> labeled_text.Chunk:
     """The texts of a shard.
 
     Raises:
-        DataError: it cannot be read on this machine.
+        DataError: the shard cannot be read on this machine.
     """
     try:
         with fsspec.open(shard, "rb") as file:
             table = pq.read_table(file, use_threads=False)
         return labeled_text.Chunk(table["name"].to_pylist(), table["text"].to_pylist(), table["label"].to_numpy())
-    except Exception as error:  # each back end of fsspec has exceptions of its own
+    except Exception as error:  # every backend of fsspec raises its own exceptions
         raise DataError(
             f"{redact(shard)}: cannot be read ({_reason(error)}); `shards` must name a store that all workers can reach"
         ) from None

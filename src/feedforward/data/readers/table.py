@@ -1,4 +1,4 @@
-"""Rows of a CSV or Parquet file: features are numbers and categories; see `table_file`, `cells` and `columns`."""
+"""Reader for tables: features are numbers and categories; see `table_file`, `cells` and `columns`."""
 
 import hashlib
 import logging
@@ -16,7 +16,7 @@ from feedforward.core.errors import DataError
 from feedforward.data.readers import cells, column_values, columns, table_file
 from feedforward.data.readers.column_values import Texts
 from feedforward.data.readers.columns import Columns
-from feedforward.data.readers.reading import Part, Reading, drawn, order
+from feedforward.data.readers.reading import Part, Reading, draw_test_split, order
 from feedforward.data.splits import Split
 
 COLUMNS = "columns.json"
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of a file that have a label. labels: class numbers, values (float64), or (rows, labels) zeros and ones."""
+    """Labeled rows. labels: class numbers, values (float64), or zeros and ones of shape (rows, labels)."""
 
     numbers: dict[str, npt.NDArray[np.float64]]
     texts: dict[str, Texts]
@@ -54,7 +54,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Hashed:
-    """Rows with the length and SHA-256 of each: (rows,) int64 and (rows, 32) uint8."""
+    """Rows with their lengths, int64, shape (rows,), and SHA-256 digests, uint8, shape (rows, 32)."""
 
     rows: Rows
     lengths: npt.NDArray[np.int64]
@@ -89,13 +89,13 @@ def read(config: TableReader, files: Mapping[str, Path]) -> Reading:
 
 
 def samples(config: TableReader, files: Mapping[str, Path], rows: Sequence[int]) -> list[str]:
-    """Test rows, one line of `column value` each."""
+    """The given test rows, each as a line of `column value` pairs."""
     _, test = _splits(config, files)
     return [", ".join(f"{name} {_shown(value)}" for name, value in test.rows.raw(row).items()) for row in rows]
 
 
 def column_names(vectorized: Path) -> Callable[[int], str]:
-    """Names of numbers, and `name=category`."""
+    """Names of the feature columns: those of number columns, and `name=category`."""
     names = columns.from_json((vectorized / COLUMNS).read_bytes()).names
     return lambda column: names[column]
 
@@ -105,15 +105,15 @@ def _shown(value: Any) -> str:
 
 
 def _splits(config: TableReader, files: Mapping[str, Path]) -> tuple[Hashed, Hashed]:
-    whole = Hashed.of(load(config, files[config.file]))
+    labeled = Hashed.of(load(config, files[config.file]))
     if config.test_file is not None:
-        return whole, Hashed.of(load(config, files[config.test_file]))
-    train, test = drawn(whole.digests, whole.rows.labels, config)
-    return whole.take(train), whole.take(test)
+        return labeled, Hashed.of(load(config, files[config.test_file]))
+    train, test = draw_test_split(labeled.digests, labeled.rows.labels, config)
+    return labeled.take(train), labeled.take(test)
 
 
 def load(config: TableReader, path: Path) -> Rows:
-    """All rows of a file that have a label.
+    """Load all labeled rows of a file.
 
     Raises:
         DataError: see `read`.
@@ -121,7 +121,7 @@ def load(config: TableReader, path: Path) -> Rows:
     names = (*config.numeric, *config.categorical, *config.target)
     table = table_file.read(path, names)
     if not table.rows:
-        raise DataError(f"{path}: holds no rows; check the file")
+        raise DataError(f"{path}: contains no rows; check the file")
 
     def numbers(name: str) -> npt.NDArray[np.float64]:
         try:
@@ -146,7 +146,7 @@ def _labels(
     numbers: Callable[[str], npt.NDArray[np.float64]],
     texts: Callable[[str], Texts],
 ) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.bool_]]:
-    """Labels of all rows, and which rows have one; the others hold a meaningless number."""
+    """The labels of all rows, and which rows have a label; other rows get a meaningless number."""
     if config.classes is None and len(config.target) == 1:
         numbered = numbers(config.target[0])
         return numbered, warn_unlabeled(~np.isnan(numbered), f"{path}: column {config.target[0]!r}")
@@ -162,7 +162,7 @@ def _labels(
         lower = [value.lower() for value in values]
         odd = next((row for row, value in enumerate(lower) if value not in codes), None)
         if odd is not None:
-            raise DataError(f"{path}: column {name!r} must hold 0 and 1, got {values[odd][:40]!r} in row {odd + 1}")
+            raise DataError(f"{path}: column {name!r} must be 0 or 1, got {values[odd][:40]!r} in row {odd + 1}")
         hot[:, column] = [codes[value] for value in lower]
     return hot, known
 
@@ -181,7 +181,7 @@ def warn_unlabeled(known: npt.NDArray[np.bool_], position: str) -> npt.NDArray[n
 
 
 def spelled_classes(classes: Sequence[str], decimal: cells.Decimal = ".") -> list[str]:
-    """Classes of params.yaml in the normalized spelling of cells."""
+    """The classes in params.yaml, in the normalized spelling of cells."""
     return [cells.category(name, decimal) or name for name in classes]
 
 
@@ -197,7 +197,7 @@ def class_numbers(values: Sequence[str] | Texts, classes: Sequence[str], positio
     if odd is not None:
         known = ", ".join(classes)[:200]
         raise DataError(
-            f"{position} must hold one of {known}, got {values[odd][:40]!r} in row {odd + 1}; see reader.classes"
+            f"{position} must contain one of {known}, got {values[odd][:40]!r} in row {odd + 1}; see reader.classes"
         )
     kind = np.min_scalar_type(len(classes) - 1)
     return np.fromiter((codes[value] for value in values), np.int64, len(values)).astype(kind)

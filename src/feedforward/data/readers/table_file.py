@@ -1,9 +1,8 @@
 """Read CSV in its common dialects, Parquet, and JSON lines into columns as Arrow arrays.
 
-Cells of CSV and JSON lines stay texts, and `cells` reads them. Python's `csv` does the work rather than Arrow's or
-DuckDB's reader. Arrow has no sniffer. DuckDB's found separator and header in 32 of 34 trial files, but it renames
-duplicate columns silently, turns yes and no into truth values, reads neither Windows-1252 nor decimal commas, and adds
-25 MB.
+Cells of CSV and JSON lines stay text, which `cells` reads later. CSV is parsed with Python's `csv`. Arrow cannot detect
+dialects. DuckDB detected separator and header in 32 of 34 trial files, but it silently renames duplicate columns,
+converts yes and no to truth values, reads neither Windows-1252 nor decimal commas, and adds 25 MB.
 """
 
 import codecs
@@ -25,14 +24,14 @@ from feedforward.core.errors import DataError, one_line
 from feedforward.data.readers import cells, csv_dialect
 from feedforward.data.readers.csv_dialect import Dialect
 
-BATCH = 16_384  # rows of a CSV file that are Python objects at a time
+BATCH = 16_384  # rows of a CSV file held as Python objects at a time
 TOTALS = ("total", "totals", "sum", "sums", "grand total", "gesamt", "summe", "insgesamt")
-LARGEST_CELL = 2**31 - 1  # characters; the limit of `csv` holds for the whole process
+LARGEST_CELL = 2**31 - 1  # characters; `csv` has one limit for the whole process
 
 
 @dataclass(frozen=True)
 class Table:
-    """columns: by name; text for CSV and JSON lines, typed for Parquet. notes: how the file was read, in phrases."""
+    """columns: by name; text for CSV and JSON lines, typed for Parquet. notes: phrases on how the file was read."""
 
     columns: dict[str, pa.Array]
     rows: int
@@ -40,7 +39,7 @@ class Table:
 
 
 def read(path: Path, wanted: Sequence[str] = ()) -> Table:
-    """The `wanted` columns of a file; all if empty.
+    """Read the `wanted` columns of a file, or all columns if `wanted` is empty.
 
     Raises:
         DataError: the file or a column cannot be read; one line with the reason.
@@ -65,14 +64,14 @@ def _opened(path: Path) -> IO[bytes]:
 
 
 def _select(path: Path, names: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """The wanted column names, checked against those of the file; all if empty.
+    """Check the wanted column names against those of the file; returns all names if `wanted` is empty.
 
     Raises:
         DataError: a name occurs twice or is missing.
     """
-    twice = [name for name, count in Counter(name for name in names if name).items() if count > 1]
-    if (twice and not wanted) or set(twice) & set(wanted):
-        raise DataError(f"{path}: column {twice[0]!r} occurs twice; rename one of them in the file")
+    duplicates = [name for name, count in Counter(name for name in names if name).items() if count > 1]
+    if (duplicates and not wanted) or set(duplicates) & set(wanted):
+        raise DataError(f"{path}: column {duplicates[0]!r} occurs twice; rename one of them in the file")
     for name in wanted:
         if name not in names:
             raise DataError(
@@ -95,7 +94,7 @@ def _parquet(path: Path, wanted: Sequence[str]) -> Table:
 
 
 def _plain(column: pa.ChunkedArray) -> pa.Array:
-    """Numbers as float64 or integers as they are, everything else as text."""
+    """Keep integers; convert other numbers to float64 and everything else to text."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         column, kind = column.cast(kind.value_type), kind.value_type
@@ -131,7 +130,7 @@ def _json_lines(path: Path, wanted: Sequence[str]) -> Table:
 
 
 def json_text(value: Any) -> str:
-    """A JSON value as the text of a cell; a text stays as it is."""
+    """A JSON value as the text of a cell; a string does not change."""
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else cells.text(value)
 
 
@@ -172,7 +171,7 @@ def _without_empty(columns: dict[str, pa.Array], unnamed: Sequence[str]) -> tupl
 
 
 class _Rows:
-    """The rows below the header, each as wide as it: blank lines, comments and a line of totals are skipped."""
+    """The rows below the header, as wide as it, without blank lines, comments, and a final line of totals."""
 
     def __init__(self, path: Path, dialect: Dialect, file: Any) -> None:
         self.path, self.dialect, self.count = path, dialect, 0
@@ -210,7 +209,7 @@ class _Rows:
         """The row with as many cells as the header; None if it is to be skipped.
 
         Raises:
-            DataError: it has more.
+            DataError: the row has more cells.
         """
         if row[0].lstrip().startswith("#") and len(row) != width:
             self._skipped += 1
@@ -220,12 +219,14 @@ class _Rows:
             return row + [""] * (width - len(row))
         if any(cell.strip() for cell in row[width:]):
             raise DataError(
-                f"{self.path}: line {self._reader.line_num} has {len(row)} cells, the header {width};"
+                f"{self.path}: line {self._reader.line_num} has {len(row)} cells, but the header has {width};"
                 " correct the line or put quotes around cells that contain the separator"
             )
         return row[:width]
 
     def notes(self) -> list[str]:
-        """What was skipped or filled up."""
+        """Notes on skipped lines and incomplete rows."""
         skipped = [f"{self._skipped} comment or total lines are skipped"] if self._skipped else []
-        return skipped + ([f"{self._short} rows have too few cells; the rest is missing"] if self._short else [])
+        return skipped + (
+            [f"{self._short} rows have too few cells; the others count as missing"] if self._short else []
+        )

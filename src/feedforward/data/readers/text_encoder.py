@@ -1,4 +1,4 @@
-"""Encodes texts that users send as multi-hot words, in the form that the network was trained on."""
+"""Encode texts from users as multi-hot words, in the form that the network was trained on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ _NO_LETTERS = tokenizer.FILTERS + " "
 
 @dataclass(frozen=True)
 class TextEncoder:
-    """Texts → multi-hot words, and pairs of words if the vocabulary has any.
+    """Encodes texts as multi-hot words, and word pairs if the vocabulary has any.
 
-    column: its name in the training table; empty if the texts were files.
+    column: name of the text column in the training table; empty if the texts were files.
     """
 
     vocabulary: tokenizer.Vocabulary
@@ -34,10 +34,10 @@ class TextEncoder:
         return self.vocabulary.columns
 
     def check(self, sample: Any, field: str) -> str:
-        """The text; bytes are decoded as in training.
+        """Check a text; bytes are decoded as in training.
 
         Raises:
-            InputError: not a text, or a text without a word.
+            InputError: the sample is not a text, or contains no word.
         """
         if isinstance(sample, bytes):
             sample = tokenizer.decoded(sample)
@@ -51,7 +51,7 @@ class TextEncoder:
         return text
 
     def encode(self, samples: Sequence[str]) -> MultiHot:
-        """(texts, columns); see tokenizer.encode."""
+        """Encode checked texts, shape (texts, columns); see tokenizer.encode."""
         if len(samples) > FEW_TEXTS:
             return tokenizer.encode(samples, self.vocabulary)
         rows = [self._columns_of_text(text) for text in samples]
@@ -84,12 +84,12 @@ class TextEncoder:
         return [pair for pair in dict.fromkeys(word_pairs.of_text(split)) if pair in known]
 
     def unknown(self, sample: str) -> list[str]:
-        """The distinct words of a text without a column of their own, in order."""
+        """The distinct words of a text that have no column, in order."""
         known = self.vocabulary.column_of
         return [word for word in dict.fromkeys(self.split(sample)) if word not in known]
 
     def settings(self) -> dict[str, Any]:
-        """JSON values."""
+        """The settings of this encoder, as JSON-serializable values."""
         named = {"column": self.column} if self.column else {}
         return {"kind": "words", "columns": self.columns, **named}
 

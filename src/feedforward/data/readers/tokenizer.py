@@ -1,11 +1,11 @@
-"""Texts → words as Keras's Tokenizer splits them → counts, vocabulary, multi-hot rows.
+"""Split texts into words like Keras's Tokenizer, count the words, rank them, and encode texts as multi-hot rows.
 
-What is said about words below holds for pairs of neighboring words, too, if there are any (see `word_pairs`).
+If pairs of neighboring words are used (see `word_pairs`), "word" below includes them.
 
 Keras's index convention: 0 is padding, 1 starts a text, 2 replaces a dropped word, and the word of
-frequency rank r is r + 3, so that of `num_words` columns the ranks up to num_words - 4 survive.
+frequency rank r has index r + 3, so that `num_words` columns hold the words up to rank num_words - 4.
 
-Words are handled in columns (Arrow's dictionaries, NumPy's sort): plain Python takes three times as long.
+Words are processed in columns (Arrow dictionaries, NumPy sort), because plain Python takes three times as long.
 """
 
 import codecs
@@ -35,14 +35,14 @@ UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 )
 START, DROPPED, RANK_OFFSET = 1, 2, 3
-BATCH_BYTES = 2 * 2**20  # of text at a time: working memory does not grow with the data
-BATCHES_TO_ADD = 64  # whose counts are added up in one step
+BATCH_BYTES = 2 * 2**20  # of text at a time, so memory use does not grow with the data
+BATCHES_TO_ADD = 64  # batches whose counts are added up in one step
 
 Text = str | bytes
 
 log = logging.getLogger(__name__)
 
-# Lower-cases ASCII letters and replaces filters by spaces, in one pass over the bytes. All bytes of non-ASCII
+# Lower-cases ASCII letters and replaces filters with spaces, in one pass over the bytes. All bytes of non-ASCII
 # characters in UTF-8 are above 127, so these characters are not changed.
 _CLEAN = bytes.maketrans(
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZ" + FILTERS.encode(), b"abcdefghijklmnopqrstuvwxyz" + b" " * len(FILTERS)
@@ -58,7 +58,7 @@ class Vocabulary:
 
     @functools.cached_property
     def column_of(self) -> dict[str, int]:
-        """The column of each word. For one text this is faster than Arrow's look-up, for many as fast."""
+        """The column of each word. For one text, this is faster than Arrow's lookup; for many, as fast."""
         return {word: rank + RANK_OFFSET for rank, word in enumerate(self.words, start=1)}
 
     @functools.cached_property
@@ -70,7 +70,7 @@ class Vocabulary:
 def count(texts: Iterable[Text], ngrams: int = 1) -> pa.Table:
     """Number of occurrences of each word: columns `word` and `count`, in no particular order.
 
-    ngrams: 2 counts pairs of neighboring words, too.
+    ngrams: 2 also counts pairs of neighboring words.
 
     Texts are split as by Keras's Tokenizer: lower case, filter characters replaced by spaces, split at
     spaces, empty words dropped. Bytes are decoded by `decoded`.
@@ -93,7 +93,7 @@ def add_counts(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def rank(counts: pa.Table, num_words: int) -> Vocabulary:
-    """The words that get a column, most frequent first, equally frequent ones in the order of their characters."""
+    """The words that get a column, most frequent first, equally frequent words in the order of their characters."""
     ranked = counts.sort_by([("count", "descending"), ("word", "ascending")])
     vocabulary = Vocabulary(tuple(ranked["word"].slice(0, num_words - RANK_OFFSET - 1).to_pylist()), num_words)
     _warn_of_characters(vocabulary)
@@ -101,18 +101,18 @@ def rank(counts: pa.Table, num_words: int) -> Vocabulary:
 
 
 def _warn_of_characters(vocabulary: Vocabulary) -> None:
-    """Log if more than a tenth of the words are single characters, of languages that are written without blanks."""
+    """Log a warning if over a tenth of the words are single characters of languages without spaces between words."""
     characters = sum(UNSPACED.fullmatch(word) is not None for word in vocabulary.words)
     if characters > len(vocabulary.words) / 10:
         log.warning(
-            "%d of %d words are single characters of a language without blanks between words (such as Chinese, Japanese"
-            " or Thai); to learn words, put blanks between them in the texts",
+            "%d of %d words are single characters of a language without spaces between words (such as Chinese, Japanese"
+            " or Thai); to train on words, put spaces between them in the texts",
             characters, len(vocabulary.words),
         )  # fmt: skip
 
 
 def facts(counts: pa.Table) -> dict[str, int]:
-    """Entries of the manifest: how many different words, and pairs if they were counted, the training texts have."""
+    """Entries for the manifest: the numbers of distinct words and, if counted, distinct pairs in the training texts."""
     pairs = word_pairs.number_of(counts)
     return {"distinct_words": len(counts) - pairs, **({"distinct_pairs": pairs} if pairs else {})}
 
@@ -121,7 +121,7 @@ def load_vocabulary(path: Path, columns: int) -> Vocabulary:
     """Read a file of one word per line; line i has rank i.
 
     Raises:
-        DataError: the file cannot be read, or holds more words than columns.
+        DataError: the file cannot be read, or has more words than columns.
     """
     try:
         words = tuple(path.read_bytes().decode().split("\n")[:-1])  # words may hold any other line separator
@@ -133,10 +133,10 @@ def load_vocabulary(path: Path, columns: int) -> Vocabulary:
 
 
 def encode(texts: Iterable[Text], vocabulary: Vocabulary) -> MultiHot:
-    """Multi-hot rows, (texts, columns), uint16 indices: a 1 where the word occurs.
+    """Encode texts as multi-hot rows, shape (texts, columns), uint16 indices: 1 if the word of the column occurs.
 
-    Column 1 is set in every row, column 2 if a word has no column of its own; pairs without a column set none. Each row
-    depends on its text only.
+    Column 1 is set in every row, column 2 if any word has no column; pairs without a column set none. Each row depends
+    only on its text.
     """
     parts = [_encode_batch(batch, vocabulary) for batch in _batches(texts)]
     lengths = np.concatenate([np.zeros(1, np.int64), *[np.diff(part.indptr) for part in parts]])
@@ -176,7 +176,7 @@ def _words(texts: list[bytes]) -> tuple[pa.DictionaryArray, npt.NDArray[np.int64
 def _distinct(
     rows: npt.NDArray[np.int64], values: npt.NDArray[np.int64], number_of_rows: int, bound: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint16]]:
-    """Offset of each row, and its distinct values, all below `bound`, in increasing order."""
+    """The offset of each row, and its distinct values in increasing order; all values must be below `bound`."""
     keys = rows * bound + values
     keys.sort()
     first = np.ones(len(keys), bool)
@@ -187,7 +187,7 @@ def _distinct(
 
 
 def _batches(texts: Iterable[Text]) -> Iterator[list[bytes]]:
-    """Texts as UTF-8, non-ASCII letters in lower case, about BATCH_BYTES at a time."""
+    """Yield texts as UTF-8, with non-ASCII letters in lower case, about BATCH_BYTES at a time."""
     batch: list[bytes] = []
     size = 0
     for text in texts:
@@ -219,5 +219,5 @@ def decoded(text: bytes) -> str:
 
 
 def spaced(text: str) -> str:
-    """Replace non-ASCII whitespace by spaces, and put spaces around characters that are words."""
+    """Replace non-ASCII whitespace with spaces, and put spaces around characters that count as words."""
     return text if text.isascii() else UNSPACED.sub(r" \g<0> ", BLANK.sub(" ", text))

@@ -1,7 +1,7 @@
 """Pairs of neighboring words as features (`reader.ngrams: 2`): their counts, and their columns in a vocabulary.
 
-A pair is written as its words with a space between them ("not good"). No word contains a space, so the vocabulary says
-which of its entries are pairs: it travels with a model without further settings.
+A pair is written as its words with a space between them ("not good"). No word contains a space, so the vocabulary
+itself shows which of its entries are pairs, and a model needs no further settings.
 """
 
 import itertools
@@ -22,7 +22,8 @@ Longs = npt.NDArray[np.int64]
 class Lookup:
     """The pairs of a vocabulary. parts: a number for each word that occurs in a pair.
 
-    keys: first part · number of parts + second part of each pair, in increasing order. columns: of the same pairs.
+    keys: for each pair, number of its first word · len(parts) + number of its second word; increasing. columns: of the
+    same pairs.
     """
 
     parts: dict[str, int]
@@ -40,7 +41,7 @@ def of_text(words: Sequence[str]) -> list[str]:
 
 
 def count(words: pa.DictionaryArray, rows: Longs) -> pa.Table:
-    """Number of occurrences of each pair, as `tokenizer.count`. rows: the text that each word belongs to."""
+    """Number of occurrences of each pair, like `tokenizer.count`. rows: the text that each word belongs to."""
     first, second, _ = _neighbors(words, rows)
     size = max(1, len(words.dictionary))
     pairs, occurrences = np.unique(first * size + second, return_counts=True)
@@ -50,7 +51,7 @@ def count(words: pa.DictionaryArray, rows: Longs) -> pa.Table:
 
 
 def number_of(counts: pa.Table) -> int:
-    """How many entries of a table of counts are pairs."""
+    """The number of pairs among the entries of a table of counts."""
     return int(pc.sum(pc.match_substring(counts["word"], SPACE)).as_py() or 0)
 
 
@@ -67,18 +68,18 @@ def lookup(column_of: Mapping[str, int]) -> Lookup | None:
 
 
 def find(words: pa.DictionaryArray, rows: Longs, pairs: Lookup) -> tuple[Longs, Longs]:
-    """Row and column of each occurrence of a pair that has a column."""
+    """The row and column of each occurrence of a pair that has a column."""
     first, second, rows = _neighbors(words, rows)
     part_of = np.array([pairs.parts.get(word, -1) for word in words.dictionary.to_pylist()], np.int64)
     first, second = part_of[first], part_of[second]
     keys = np.where((first < 0) | (second < 0), -1, first * len(pairs.parts) + second)
-    places = np.minimum(np.searchsorted(pairs.keys, keys), len(pairs.keys) - 1)
-    known = pairs.keys[places] == keys
-    return rows[known], pairs.columns[places[known]]
+    positions = np.minimum(np.searchsorted(pairs.keys, keys), len(pairs.keys) - 1)
+    known = pairs.keys[positions] == keys
+    return rows[known], pairs.columns[positions[known]]
 
 
 def _neighbors(words: pa.DictionaryArray, rows: Longs) -> tuple[Longs, Longs, Longs]:
-    """Dictionary indices of the first and second word of each pair, and its row; a pair does not cross texts."""
+    """Dictionary indices of the first and second word of each pair, and its row; pairs do not cross texts."""
     codes = words.indices.to_numpy().astype(np.int64)
     together = rows[1:] == rows[:-1]
     return codes[:-1][together], codes[1:][together], rows[1:][together]
