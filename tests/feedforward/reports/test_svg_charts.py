@@ -36,6 +36,11 @@ def test_ticks_enclose_the_values_and_are_few(low: float, high: float) -> None:
     assert np.allclose(np.diff(ticks), ticks[1] - ticks[0])
 
 
+@pytest.mark.parametrize("difference", [0.0, 1e-17])
+def test_equal_values_have_ticks_that_can_be_read(difference: float) -> None:
+    assert svg_charts.ticks(0.0, difference, 4) == [0.0, 0.25]
+
+
 def test_higher_values_stand_higher_and_later_epochs_further_right() -> None:
     svg = svg_charts.curves([Series("a", "line", "v0", band([0.6, 0.3, 0.4]))], "t", "loss")
     [line] = elements(svg, "polyline", "line")
