@@ -2,6 +2,6 @@
 
 Belongs here: loading the champion, encoding raw samples, the HTTP server and the ASGI application; the only uses of
 FastAPI, httptools and prometheus-client.
-Does not belong here: choosing the champion (`promotion`), and training on what users send (`data.feedback`).
-Import its modules, not this package: `prediction` needs no web framework.
+Does not belong here: choosing the champion (`promotion`), and training on samples from users (`data.feedback`).
+Import its modules rather than the package, because `prediction` needs no web framework.
 """

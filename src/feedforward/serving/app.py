@@ -1,4 +1,4 @@
-"""The ASGI application: FastAPI's routes and description, wrapped in the middleware that answers predictions."""
+"""The ASGI application: FastAPI's routes and OpenAPI document, wrapped in the middleware that answers predictions."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -34,22 +34,22 @@ class Service:
 
     @property
     def metrics(self) -> ServiceMetrics:
-        """The metrics."""
+        """The metrics of the service."""
         return self.handlers.metrics
 
     def close(self) -> None:
-        """Stop threads."""
+        """Stop all background work."""
         self.handlers.close()
 
 
 def create(params: Params, hosts: frozenset[str]) -> Service:
-    """The service of these params. hosts: names that requests may give as Host, in lower case."""
+    """The service configured by params. hosts: names accepted in the Host header, in lower case."""
     handlers = Handlers(params)
     inner = FastAPI(
         title="feedforward",
         version=openapi.VERSION,
-        description="Labels and probabilities from the champions of the model registry.",
-        docs_url=None,  # its pages load from a CDN; ours is at /docs
+        description="Labels and probabilities from the champions in the model registry.",
+        docs_url=None,  # FastAPI's pages load scripts from a CDN; the service's own page is at /docs
         redoc_url=None,
     )
     inner.add_exception_handler(HTTPException, _refuse)
@@ -59,9 +59,9 @@ def create(params: Params, hosts: frozenset[str]) -> Service:
     _add_states(inner, handlers)
     _add_pages(inner, handlers)
     _add_feedback(inner, handlers)
-    answering = {"predict": handlers.predict, "incoming": handlers.correct, "feedback": handlers.feedback.decide}
+    post_handlers = {"predict": handlers.predict, "incoming": handlers.correct, "feedback": handlers.feedback.decide}
     limits = Limits(params.serving.max_body_bytes)
-    return Service(Middleware(inner, answering, hosts, handlers.metrics), handlers, limits)
+    return Service(Middleware(inner, post_handlers, hosts, handlers.metrics), handlers, limits)
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
@@ -91,29 +91,29 @@ def _add_predictions(inner: FastAPI, handlers: Handlers) -> None:
 
     @inner.post("/predict/{dataset}", **openapi.predict(handlers.datasets, handlers.bounds))
     async def predict(dataset: name, request: Request) -> Response:
-        """Labels and probabilities of samples: texts, pictures of any size and color, or rows of a table."""
+        """Predict samples: texts, pictures of any size and color, or rows of a table."""
         return _json(await handlers.predict(dataset, _kind(request), await read_body(request.receive)))
 
     @inner.post("/incoming/{dataset}", **openapi.incoming(handlers.datasets))
     async def incoming(dataset: name, request: Request) -> Response:
-        """Store a sample with its true label, for the next training."""
+        """Store a sample with its true label, for the next training run."""
         return _json(await handlers.correct(dataset, _kind(request), await read_body(request.receive)))
 
 
 def _add_states(inner: FastAPI, handlers: Handlers) -> None:
     @inner.get("/datasets", **openapi.STATE)
     def datasets() -> dict[str, Any]:
-        """What is served: datasets, their labels, champions and variants."""
+        """The datasets that are served, with their labels, champions and variants."""
         return pages.datasets(handlers)
 
     @inner.get("/health", **openapi.STATE)
     def health() -> dict[str, Any]:
-        """Whether the process answers; with a shadow or a canary, also the challengers."""
+        """Whether the process is alive; with a shadow or a canary, also the challengers."""
         return {"status": "alive", **handlers.challengers.state()}
 
     @inner.get("/ready", **openapi.READY)
     def ready() -> Response:
-        """Whether a champion is loaded, and which; the datasets without one, and why."""
+        """Whether any champion is loaded; the champions, and why the other datasets have none."""
         champions = {name: champion.version.number for name, champion in handlers.models.champions().items()}
         missing = {name: handlers.models.problem(name) for name in handlers.datasets if name not in champions}
         state = {"ready": bool(champions), "champions": champions, "missing": missing}
@@ -121,7 +121,7 @@ def _add_states(inner: FastAPI, handlers: Handlers) -> None:
 
     @inner.get("/metrics", **openapi.METRICS)
     def metrics() -> Response:
-        """Counters in Prometheus's text format."""
+        """Metrics in Prometheus text format."""
         return Response(handlers.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -133,7 +133,7 @@ def _add_pages(inner: FastAPI, handlers: Handlers) -> None:
 
     @inner.get("/monitoring", include_in_schema=False)
     def challengers_and_requests() -> HTMLResponse:
-        """What the shadow has compared, and the drift of the requests, as a page."""
+        """The page with the shadow's comparisons and the drift of the requests."""
         page = pages.monitoring(monitoring.values(handlers))
         return HTMLResponse(page.text, headers=page.headers())
 
@@ -148,22 +148,22 @@ def _add_pages(inner: FastAPI, handlers: Handlers) -> None:
 
 
 def _add_feedback(inner: FastAPI, handlers: Handlers) -> None:
-    """Routes of the page of samples; the middleware answers the POST, and refuses clients on other machines."""
+    """Routes of the feedback page; the middleware answers its POST requests and refuses clients on other machines."""
 
     @inner.get("/feedback", include_in_schema=False)
     def feedback() -> HTMLResponse:
-        """The page on which people of this machine accept samples from users, or strike them out."""
+        """The page on which people on this machine accept or reject samples from users."""
         page = pages.feedback({name: dataset.title for name, dataset in handlers.datasets.items()})
         return HTMLResponse(page.text, headers=page.headers())
 
     @inner.get("/feedback/{dataset}", include_in_schema=False)
     async def listed(dataset: str, state: str = "waiting", offset: str = "0") -> Response:
-        """Samples from users in a state (`waiting`, `accepted`, `rejected`, `invalid`), 50 at a time."""
+        """Samples from users in one state (`waiting`, `accepted`, `rejected`, `invalid`), 50 at a time."""
         return _json(await handlers.feedback.listed(dataset, state, offset))
 
     @inner.post("/feedback/{dataset}", include_in_schema=False)
     async def decide(dataset: str, request: Request) -> Response:
-        """Accept samples or strike them out, by id: `{"accept": […], "reject": […], "reason": ""}`."""
+        """Accept or reject samples by id: `{"accept": […], "reject": […], "reason": ""}`."""
         return _json(await handlers.feedback.decide(dataset, _kind(request), await read_body(request.receive)))
 
 

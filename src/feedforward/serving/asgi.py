@@ -20,9 +20,9 @@ from feedforward.serving.problems import FAILED, JSON, SECURITY_HEADERS, Refusal
 Handler = Callable[[str, str, bytes], Awaitable[bytes]]  # dataset, content type, body → JSON
 
 HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
-# Paths with metrics of their own
+# Paths that have their own metrics
 COUNTED = frozenset(("", "health", "ready", "metrics", "datasets", "docs", "monitoring", "feedback"))
-PRIVATE = "feedback"  # path that only people on this machine may use
+PRIVATE = "feedback"  # path that only clients on this machine may use
 log = logging.getLogger(__name__)
 
 
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 class Middleware:
     """An ASGI application that wraps another.
 
-    handlers: those of `POST /NAME/{dataset}`, by NAME. hosts: accepted names in the Host header, in lower case.
+    handlers: for `POST /NAME/{dataset}`, by NAME. hosts: names accepted in the Host header, in lower case.
     """
 
     inner: Application
@@ -44,7 +44,7 @@ class Middleware:
             await self.inner(scope, receive, send)
             return
         began = time.perf_counter()
-        status = 0  # of the response, once it has begun
+        status = 0  # of the response; 0 until it has started
 
         async def send_hardened(message: Message) -> None:
             nonlocal status
@@ -57,7 +57,7 @@ class Middleware:
         handler = self.handlers.get(name) if dataset and "/" not in dataset else None
         try:
             await self._answer(handler, dataset, scope, receive, send_hardened)
-        except Exception:  # a defect: the log gets the traceback, the caller one line
+        except Exception:  # a bug: the log gets the traceback, the client one line
             log.exception("%s %s failed", scope["method"], str(scope["path"])[:60])
             if not status:
                 await respond(send_hardened, 500, problem(FAILED))
@@ -84,10 +84,10 @@ class Middleware:
     def _check(self, headers: list[tuple[bytes, bytes]]) -> str:
         """Check the headers and return the content type.
 
-        Pages of other sites must not reach the service, neither by DNS rebinding nor through a form.
+        Pages of other sites must not be able to reach the service, whether by DNS rebinding or through a form.
 
         Raises:
-            Refusal: another host or origin, or a compressed body.
+            Refusal: the host or origin is not allowed, or the body is compressed.
         """
         values: dict[bytes, bytes] = {}
         for name, value in headers:
@@ -108,17 +108,17 @@ class Middleware:
 
 
 def _check_private(scope: Scope) -> None:
-    """Refuse clients on other machines, also those behind a proxy on this machine that passes their Host.
+    """Refuse clients on other machines, including those behind a local proxy that forwards their Host header.
 
     Raises:
-        Refusal: the client or the Host is not of this machine.
+        Refusal: the client's address or the Host header is not local.
     """
     client = scope.get("client")
     host = dict(scope["headers"]).get(b"host", b"").decode("latin-1").lower()
     match = HOST.fullmatch(host)
     is_local = client is not None and ipaddress.ip_address(client[0]).is_loopback
     if not is_local or match is None or match["name"].strip("[]") not in LOOPBACK:
-        raise Refusal(403, f"/{PRIVATE}: is only for people on this machine; open it at 127.0.0.1", "Host")
+        raise Refusal(403, f"/{PRIVATE}: is only available on this machine; open it at 127.0.0.1", "Host")
 
 
 def content_type(header: str) -> str:
@@ -127,7 +127,7 @@ def content_type(header: str) -> str:
 
 
 async def read_body(receive: Receive) -> bytes:
-    """The request body; the server limits its size and time.
+    """The request body; the server limits its size and how long it may take.
 
     Raises:
         Refusal: the client closed the connection.
@@ -136,7 +136,7 @@ async def read_body(receive: Receive) -> bytes:
     while more:
         message = await receive()
         if message["type"] != "http.request":
-            raise Refusal(400, "body: the connection was closed before its end", "body")
+            raise Refusal(400, "body: the connection was closed before the body was complete", "body")
         parts.append(message.get("body", b""))
         more = message.get("more_body", False)
     return parts[0] if len(parts) == 1 else b"".join(parts)

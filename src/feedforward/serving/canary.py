@@ -1,4 +1,4 @@
-"""Which requests the challenger answers instead of the champion."""
+"""Selects the requests that the challenger answers instead of the champion."""
 
 import hashlib
 from collections.abc import Sequence
@@ -8,22 +8,22 @@ import pydantic_core
 
 
 def drawn(samples: Sequence[Any], challenger: str, share: float) -> bool:
-    """Whether a request belongs to the canary's share, by a hash of its samples and the challenger's name.
+    """Whether a request is in the canary's share, decided by a hash of its samples and the challenger's name.
 
-    The same samples always get the same answer from the same pair of versions, and another challenger gets another
-    share of the requests.
+    With the same champion and challenger, the same samples always get the same answer. A different challenger gets
+    different requests.
 
     >>> drawn(["a text"], "notes version 2", 1.0), drawn(["a text"], "notes version 2", 0.0)
     (True, False)
     """
     if share <= 0:
         return False
-    total = hashlib.blake2b(challenger.encode(), digest_size=8)
+    digest = hashlib.blake2b(challenger.encode(), digest_size=8)
     for sample in samples:
         content = _content(sample)
-        total.update(len(content).to_bytes(8, "big"))
-        total.update(content)
-    return int.from_bytes(total.digest(), "big") < share * 2**64
+        digest.update(len(content).to_bytes(8, "big"))
+        digest.update(content)
+    return int.from_bytes(digest.digest(), "big") < share * 2**64
 
 
 def _content(sample: Any) -> bytes:

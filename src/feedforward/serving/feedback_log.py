@@ -29,20 +29,20 @@ class FeedbackLog:
     """The file of a dataset's incoming samples: one JSON object per line, append-only.
 
     An entry: `time`, `label`, `digest` (SHA-256 of the sample), and `text`, or `pixels` (rows of gray levels as the
-    network gets them, uint8, base64) with `height` and `width`; `version` and `answer` say what the user was shown.
+    network sees them, uint8, base64) with `height` and `width`; `version` and `answer` record what the user was shown.
     """
 
     def __init__(self, dataset: str, labels: Sequence[str], max_bytes: int) -> None:
         self.dataset, self.labels, self.max_bytes = dataset, tuple(labels), max_bytes
         self._lock = threading.Lock()
         self._known: set[tuple[str, str]] = set()  # digest and label of each entry
-        self._file: tuple[int, int] | None = None  # inode and size of the file that was read last
+        self._file: tuple[int, int] | None = None  # inode and size of the file when it was last read
 
     def append(self, encoder: Encoder, sample: Any, label: Any, version: int, answer: str) -> bool:
-        """Store a sample that the encoder has checked; False if it was stored before with that label.
+        """Store a sample already checked by the encoder. Returns False if it was already stored with that label.
 
         Raises:
-            InputError: unknown label. FeedbackLogFull, FeedbackLogUnwritable: it cannot be stored.
+            InputError: the label is unknown. FeedbackLogFull, FeedbackLogUnwritable: the sample cannot be stored.
         """
         if label not in self.labels or not isinstance(label, str):
             raise InputError("label", f"must be one of {', '.join(self.labels)}, got {str(label)[:40]!r}")
@@ -54,10 +54,10 @@ class FeedbackLog:
             try:
                 return self._append(entry)
             except OSError as error:
-                reason = error.strerror or "write failed"  # no path: a caller learns nothing about the machine
+                reason = error.strerror or "write failed"  # without the path: a client must not learn about the machine
                 log.error("%s: cannot be written (%s)", paths.incoming(self.dataset), reason)
                 raise FeedbackLogUnwritable(
-                    f"the file of samples of {self.dataset} cannot be written ({reason}); the sample was not stored"
+                    f"the feedback file of {self.dataset} cannot be written ({reason}); the sample was not stored"
                 ) from None
 
     def _append(self, entry: dict[str, Any]) -> bool:
@@ -68,7 +68,7 @@ class FeedbackLog:
         if key in self._known:
             return False
         if not append_only_log.append(path, entry, self.max_bytes):
-            limit = f"the file of samples of {self.dataset} has reached its limit of {self.max_bytes} bytes"
+            limit = f"the feedback file of {self.dataset} has reached its limit of {self.max_bytes} bytes"
             raise FeedbackLogFull("sample", f"cannot be stored: {limit}; see docs/operations.md")
         self._known.add(key)
         self._file = self._stat()
@@ -83,7 +83,7 @@ class FeedbackLog:
 
 
 def _content(encoder: Encoder, sample: Any) -> tuple[dict[str, Any], bytes]:
-    """The fields of the entry that hold the sample, and the bytes of its digest."""
+    """The entry's fields that hold the sample, and the bytes from which its digest is computed."""
     if encoder.takes == "text":
         return {"text": sample}, str(sample).encode("utf-8", "replace")
     pixels = np.asarray(sample, np.uint8).tobytes()

@@ -1,4 +1,4 @@
-"""Samples from users on a page of the service: listed, and accepted or rejected by a person on this machine."""
+"""Handlers of the feedback page, on which a person on this machine accepts or rejects samples from users."""
 
 import asyncio
 import re
@@ -30,7 +30,7 @@ class Review(Body):
 
 
 class FeedbackPage:
-    """Lists samples and records decisions in one thread of its own, so that predictions never wait behind them."""
+    """Lists samples and records decisions in a separate thread, so that predictions never wait for them."""
 
     def __init__(self, datasets: Mapping[str, Dataset]) -> None:
         self.datasets = datasets
@@ -41,24 +41,24 @@ class FeedbackPage:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def listed(self, name: str, state: str, offset: str) -> bytes:
-        """At most SHOWN samples in a state from number `offset` on, oldest first, and how many there are per state.
+        """Up to SHOWN samples in a state from number `offset`, oldest first, and the number of samples in each state.
 
         Raises:
-            ParamsError: no such dataset. InputError: no such state, or no such number. DataError: the dataset is not
-                vectorized.
+            ParamsError: there is no such dataset. InputError: the state or the offset is invalid.
+            DataError: the dataset is not vectorized.
         """
         dataset = self._dataset(name)
         if state not in feedback_review.STATES:
             raise InputError("state", f"must be one of {', '.join(feedback_review.STATES)}, got {state[:20]!r}")
         if not re.fullmatch(r"[0-9]{1,9}", offset):
-            raise InputError("offset", f"must be a number from 0 on, got {offset[:20]!r}")
+            raise InputError("offset", f"must be a non-negative integer, got {offset[:20]!r}")
         return await self._in_thread(lambda: _listed(name, dataset, state, int(offset)))
 
     async def decide(self, name: str, kind: str, body: bytes) -> bytes:
-        """Record decisions.
+        """Record the decisions in a request body.
 
         Raises:
-            ParamsError: no such dataset. InputError: the body or an id is invalid; nothing is recorded.
+            ParamsError: there is no such dataset. InputError: the body or an id is invalid; nothing is recorded.
         """
         dataset = self._dataset(name)
         if kind != JSON:
@@ -97,10 +97,10 @@ def _shown(sample: Sample) -> dict[str, Any]:
 def _decide(name: str, dataset: Dataset, body: bytes) -> bytes:
     review = schemas.parse(Review, body)
     try:
-        done = feedback_review.review(
+        result = feedback_review.review(
             name, dataset, review.accept, review.reject, via="page", reason=" ".join(review.reason.split())
         )
     except ParamsError as error:
         option, _, problem = error.problems[0].removeprefix("--").partition(": ")
         raise InputError(option, problem) from None
-    return schemas.as_json({"accepted": done.accepted, "rejected": done.rejected, "waiting": done.waiting})
+    return schemas.as_json({"accepted": result.accepted, "rejected": result.rejected, "waiting": result.waiting})

@@ -1,4 +1,4 @@
-"""Request handlers: from the body of a request to the body of its response, with the champions in memory."""
+"""Request handlers: they turn a request body into a response body, using the champions in memory."""
 
 import asyncio
 import functools
@@ -20,14 +20,14 @@ from feedforward.serving.prediction import Champion
 from feedforward.serving.request_drift.recorder import RequestDrift
 from feedforward.serving.schemas import JSON, Correction, Question
 
-# A request below all three is answered on the event loop, within some milliseconds; others in a thread.
+# Requests below all three limits are answered on the event loop, in a few milliseconds; others, in a thread.
 QUICK_BYTES = 8192
 QUICK_EXPLAINED_BYTES = 2048
 QUICK_SAMPLES = 8
 
 
 class Handlers:
-    """Handlers of predictions and corrections. Texts and rows never wait behind pictures or large batches."""
+    """Handlers for predictions and corrections. Texts and rows never wait behind pictures or large batches."""
 
     def __init__(self, params: Params) -> None:
         self.bounds, self.promotion, self.metrics = params.serving, params.promotion, ServiceMetrics()
@@ -35,20 +35,20 @@ class Handlers:
         self.models = ModelCache(self.datasets, self.bounds.refresh, self.metrics.set_version)
         self.challengers = Challengers(params, self.datasets, self.models, self.metrics)
         self.drift = RequestDrift(params, self.datasets, self.metrics)
-        most = self.bounds.max_feedback_bytes
-        self._logs = {name: FeedbackLog(name, dataset.labels, most) for name, dataset in self.datasets.items()}
+        max_bytes = self.bounds.max_feedback_bytes
+        self._logs = {name: FeedbackLog(name, dataset.labels, max_bytes) for name, dataset in self.datasets.items()}
         self.feedback = FeedbackPage(self.datasets)
         self._light = ThreadPoolExecutor(2, "light")
         self._heavy = ThreadPoolExecutor(max(1, min(4, (os.cpu_count() or 1) - 1)), "heavy")
 
     def start(self) -> None:
-        """Begin to load models, and start what runs beside the requests; call it on the event loop."""
+        """Start loading models, the shadow, and the measurement of drift. Must be called on the event loop."""
         self.models.start()
         self.challengers.start()
         self.drift.start()
 
     def close(self) -> None:
-        """Stop loading models and drop work that has not started."""
+        """Stop all background work, and drop requests whose work has not started."""
         self.models.stop()
         self.challengers.stop()
         self.drift.stop()
@@ -60,17 +60,17 @@ class Handlers:
         """The champion of a dataset.
 
         Raises:
-            ParamsError: no such dataset. NothingToServe: it has no champion.
+            ParamsError: there is no such dataset. NothingToServe: it has no champion.
         """
         if name not in self.datasets:
             raise ParamsError([f"unknown dataset {name[:60]!r}: must be one of {', '.join(self.datasets)}"])
         return self.models.champion(name)
 
     async def predict(self, name: str, kind: str, body: bytes) -> bytes:
-        """Answers to a question in JSON, or to one text or picture sent as the body.
+        """The answers to a JSON question, or to a single text or picture sent as the body.
 
         Raises:
-            FeedforwardError: what the caller or the operator can fix.
+            FeedforwardError: a problem that the client or the operator can fix.
         """
         champion = self.champion(name)
         if len(body) >= QUICK_BYTES:
@@ -84,7 +84,7 @@ class Handlers:
         """Store a sample with its true label.
 
         Raises:
-            FeedforwardError: what the caller or the operator can fix.
+            FeedforwardError: a problem that the client or the operator can fix.
         """
         champion = self.champion(name)
         return await self._in_thread(lambda: self._correct(champion, name, kind, body), champion, len(body))
@@ -117,7 +117,7 @@ class Handlers:
 
 
 def _is_quick(champion: Champion, question: Question, size: int) -> bool:
-    """Whether the answer takes some milliseconds."""
+    """Whether the answer takes only a few milliseconds."""
     if len(question.samples) > QUICK_SAMPLES or (question.explain and size > QUICK_EXPLAINED_BYTES):
         return False
     return encoders.quick(champion.served.encoder, question.samples)

@@ -1,4 +1,4 @@
-"""Metrics of the service in Prometheus's format."""
+"""The service's metrics, in Prometheus format."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 
 
 class ServiceMetrics:
-    """Counters, histograms and gauges of one service, in a registry of their own."""
+    """The counters, histograms and gauges of one service, in a separate registry."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -18,38 +18,44 @@ class ServiceMetrics:
         )
         self._seconds = Histogram(
             "feedforward_request_seconds",
-            "Seconds from a complete request to its answer.",
+            "Seconds from receiving a complete request to answering it.",
             ["path"],
             buckets=BUCKETS,
             registry=self.registry,
         )
-        self._samples = Counter("feedforward_samples", "Samples answered.", ["dataset"], registry=self.registry)
+        self._samples = Counter("feedforward_samples", "Samples predicted.", ["dataset"], registry=self.registry)
         self._feedback = Counter("feedforward_incoming", "Labeled samples stored.", ["dataset"], registry=self.registry)
         self._version = Gauge(
-            "feedforward_champion_version", "Version that serves; 0: none.", ["dataset"], registry=self.registry
+            "feedforward_champion_version",
+            "Version of the champion in use; 0 if none.",
+            ["dataset"],
+            registry=self.registry,
         )
 
         self._answers = Histogram(
             "feedforward_answer_seconds",
-            "Seconds of an answer by version, while a canary runs.",
+            "Seconds per answer, by version, while a canary runs.",
             ["dataset", "version", "canary"],
             buckets=BUCKETS,
             registry=self.registry,
         )
         self._canary_failures = Counter(
             "feedforward_canary_failures",
-            "Requests that a challenger could not answer, so that the champion did.",
+            "Requests that the challenger failed to answer and the champion answered instead.",
             ["dataset"],
             registry=self.registry,
         )
         self._dropped = Counter(
             "feedforward_shadow_dropped",
-            "Requests that the shadow did not get because it was busy.",
+            "Requests not sent to the shadow because it was busy or not running.",
             ["dataset"],
             registry=self.registry,
         )
         self._challenger = Gauge(
-            "feedforward_challenger_version", "Challenger in use; 0: none.", ["dataset"], registry=self.registry
+            "feedforward_challenger_version",
+            "Version of the challenger in use; 0 if none.",
+            ["dataset"],
+            registry=self.registry,
         )
         self._gauges: dict[str, Gauge] = {}
 
@@ -63,7 +69,7 @@ class ServiceMetrics:
         self._requests.labels("other", str(status)).inc()
 
     def count_samples(self, dataset: str, samples: int) -> None:
-        """Count samples that were answered."""
+        """Count predicted samples."""
         self._samples.labels(dataset).inc(samples)
 
     def count_feedback(self, dataset: str) -> None:
@@ -71,32 +77,32 @@ class ServiceMetrics:
         self._feedback.labels(dataset).inc()
 
     def set_version(self, dataset: str, version: int) -> None:
-        """Record which version serves."""
+        """Record which version serves the dataset; 0 for none."""
         self._version.labels(dataset).set(version)
 
     def observe_answer(self, dataset: str, version: int, canary: bool, seconds: float) -> None:
-        """Count a request that was answered while a canary runs."""
+        """Record the duration of an answer while a canary runs."""
         self._answers.labels(dataset, str(version), str(canary).lower()).observe(seconds)
 
     def count_canary_failure(self, dataset: str) -> None:
-        """Count a request that the challenger could not answer."""
+        """Count a request that the challenger failed to answer."""
         self._canary_failures.labels(dataset).inc()
 
     def count_dropped(self, dataset: str) -> None:
-        """Count a request that the shadow did not get."""
+        """Count a request that was not sent to the shadow."""
         self._dropped.labels(dataset).inc()
 
     def set_challenger(self, dataset: str, version: int) -> None:
-        """Record which challenger is in use."""
+        """Record which challenger is in use; 0 for none."""
         self._challenger.labels(dataset).set(version)
 
     def dropped(self) -> dict[str, int]:
-        """Number of requests that the shadow did not get, by dataset."""
+        """Number of requests that were not sent to the shadow, by dataset."""
         samples = [sample for metric in self._dropped.collect() for sample in metric.samples]
         return {sample.labels["dataset"]: int(sample.value) for sample in samples if sample.name.endswith("_total")}
 
     def set_gauges(self, name: str, meaning: str, labels: Sequence[str], values: Mapping[Any, float]) -> None:
-        """Replace all values of the gauge `feedforward_{name}`; their keys are tuples, one string per label."""
+        """Replace all values of the gauge `feedforward_{name}`. values: by tuple, with one string per label."""
         gauge = self._gauges.get(name)
         if gauge is None:
             gauge = self._gauges[name] = Gauge(f"feedforward_{name}", meaning, labels, registry=self.registry)
@@ -105,5 +111,5 @@ class ServiceMetrics:
             gauge.labels(*key).set(value)
 
     def text(self) -> bytes:
-        """All metrics in Prometheus's text format."""
+        """All metrics in Prometheus text format."""
         return bytes(generate_latest(self.registry))

@@ -1,7 +1,7 @@
 """A registered version for `mlflow models serve`: raw samples in, labels and probabilities out.
 
 The python_function flavor names this module as the loader, so the artifact contains no code and nothing is unpickled.
-The loaded bundle's digests are checked, and, if there is a local registry, compared with it. Serve it with
+The digests of the loaded bundle are checked and, if there is a local registry, compared with it. Serve it with
 `--env-manager local`, from an environment in which this package is installed:
 
     MLFLOW_TRACKING_URI=sqlite:///mlruns/mlflow.db mlflow models serve -m models:/imdb@champion --env-manager local
@@ -19,16 +19,16 @@ from feedforward.tracking import model_versions
 
 
 class PyfuncModel:
-    """`predict` of a table with one column, or a list, of texts or of pictures in base64; or of rows."""
+    """Predicts texts or base64 pictures, given as a list or a table with one column, or the rows of a table."""
 
     def __init__(self, served: Servable) -> None:
         self.served = served
 
     def predict(self, model_input: Any, params: Any = None) -> list[dict[str, Any]]:  # noqa: ARG002
-        """One object per sample, see `prediction.answers`.
+        """One object per sample; see `prediction.answers`.
 
         Raises:
-            InputError: the encoder refuses a sample; its number is named.
+            InputError: the encoder refuses a sample; the message gives its number.
         """
         samples = _samples(model_input, self.served.encoder.takes)
         encoder = self.served.encoder
@@ -51,7 +51,7 @@ def _samples(model_input: Any, takes: str) -> list[Any]:
 
 
 def _load_pyfunc(path: str) -> PyfuncModel:
-    """The model in the folder of the artifact; MLflow calls this function.
+    """The model in the artifact's folder. MLflow calls this function.
 
     Raises:
         DataError: the folder was changed, or is not registered.

@@ -1,4 +1,4 @@
-"""The champions in memory, loaded and replaced in the background: no request waits for the registry."""
+"""The champions in memory, loaded and replaced in the background, so that no request waits for the registry."""
 
 import logging
 import threading
@@ -15,13 +15,12 @@ log = logging.getLogger(__name__)
 
 
 class ModelCache:
-    """The champion of each dataset, or the version with another alias, as of the last check of the registry.
+    """Each dataset's champion (or the version with another alias) as of the last check of the registry.
 
-    fits: a version that does not fit counts as none. A new champion replaces the old one once it is completely loaded
-    and verified; if it was tampered with, the old one keeps serving. While a tracking server does not answer, the
-    local copy of the last known champion serves. `on_change` is called with a dataset and the number of its version,
-    0 for none.
-    Safe to read from any thread. `loaded` is set after the first check.
+    fits: a version for which it returns False counts as missing. A new champion replaces the old one once it
+    is completely loaded and verified; if it was tampered with, the old one keeps serving. While the tracking server
+    does not answer, the local copy of the last known champion serves. on_change: called with a dataset and its version
+    number, 0 for none. Safe to read from any thread. `loaded` is set after the first check.
     """
 
     def __init__(
@@ -65,7 +64,7 @@ class ModelCache:
         """The champion of dataset `name`.
 
         Raises:
-            NothingToServe: there is none.
+            NothingToServe: the dataset has no champion.
         """
         champion = self._champions.get(name)
         if champion is None:
@@ -73,7 +72,7 @@ class ModelCache:
         return champion
 
     def problem(self, name: str) -> str:
-        """Why dataset `name` is not served, and the remedy."""
+        """Why dataset `name` is not served, and how to fix it."""
         if name in self.problems:
             return self.problems[name]
         if not self.loaded.is_set():
@@ -89,7 +88,7 @@ class ModelCache:
             version = model_versions.find(name, self._alias)
         except TrackingError:
             if self._alias == CHAMPION and name not in self._champions and (known := model_versions.last_known(name)):
-                self._load(name, known)  # from the local copy, verified as always
+                self._load(name, known)  # from the local copy, verified as usual
             raise
         if version is None or not self._fits(version):
             self._champions.pop(name, None)

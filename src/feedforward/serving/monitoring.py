@@ -1,4 +1,4 @@
-"""The values of the page about challengers and requests: `GET /monitoring`."""
+"""The values shown on the monitoring page, `GET /monitoring`."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -10,7 +10,7 @@ from feedforward.reports.time_chart import Point
 from feedforward.serving.challengers import Challengers
 from feedforward.serving.handlers import Handlers
 
-TITLES = {  # by the measurements of `data.drift`, which would import SciPy
+TITLES = {  # by measurement of `data.drift`, repeated here because importing that module imports SciPy
     "non-zero features": "Non-zero features per sample",
     "features": "The feature that differs most",
     "predicted classes": "Shares of the predicted classes",
@@ -19,7 +19,7 @@ TITLES = {  # by the measurements of `data.drift`, which would import SciPy
 
 
 def values(handlers: Handlers) -> dict[str, Any]:
-    """The values of the template: an entry for each dataset, and the settings."""
+    """The template's values: one entry per dataset, and the settings."""
     datasets = []
     for name, dataset in handlers.datasets.items():
         entry = {
@@ -34,7 +34,7 @@ def values(handlers: Handlers) -> dict[str, Any]:
 
 
 def _shadow(challengers: Challengers, name: str, dropped: Mapping[str, int]) -> dict[str, Any]:
-    """What the shadow has seen; the figures may be those of the pair before the current one."""
+    """The shadow's results for a dataset; they may still be those of the previous champion and challenger."""
     entry: dict[str, Any] = {"champion": None, "challenger": None, "evidence": None, "pair": None}
     entry |= {"dropped": dropped.get(name, 0), "problem": challengers.problems.get(name)}
     try:
@@ -50,7 +50,7 @@ def _shadow(challengers: Challengers, name: str, dropped: Mapping[str, int]) -> 
 
 
 def _figures(windows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A chart for each measurement, over the latest windows."""
+    """One chart per measurement, covering the latest windows."""
     figures = []
     for kind, title in TITLES.items():
         rows = [(window, window["distances"][kind]) for window in windows if kind in window["distances"]]

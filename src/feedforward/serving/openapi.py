@@ -1,4 +1,4 @@
-"""Parts of the OpenAPI description beyond the signatures: request bodies, statuses, examples from params.yaml."""
+"""Parts of the OpenAPI description not in the signatures: request bodies, statuses, examples from params.yaml."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,20 +8,20 @@ from fastapi.responses import Response
 from feedforward.config.schema import Dataset, Serving
 from feedforward.serving.schemas import Answers, Body, Correction, Problem, Question, Stored
 
-VERSION = "1"  # of the interface
+VERSION = "1"  # of the HTTP API
 EXAMPLE_TEXT = "a short text"
 EXAMPLE_PICTURE = [[0, 0, 0], [0, 255, 0], [0, 0, 0]]
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": description}
     for status, description in {
         400: "Not a valid HTTP request.",
-        403: "Another Host or Origin.",
-        404: "Unknown dataset; the valid names.",
-        408: "The request was not complete in time.",
+        403: "The Host or Origin header is not allowed.",
+        404: "Unknown dataset; the error lists the valid names.",
+        408: "The request took too long to arrive.",
         413: "The body is too large.",
         415: "The body is compressed.",
-        422: "A field has a wrong value; `field` names it.",
-        503: "No champion, with the command that makes one; or too many large requests at a time.",
+        422: "A field is invalid; `field` says which one.",
+        503: "There is no champion (the error gives the command that creates one), or too many large requests at once.",
     }.items()
 }
 STATE: dict[str, Any] = {"tags": ["state"], "responses": {403: REFUSALS[403]}}
@@ -37,7 +37,7 @@ METRICS: dict[str, Any] = {
 
 
 def predict(datasets: Mapping[str, Dataset], bounds: Serving) -> dict[str, Any]:
-    """Keyword arguments for FastAPI's decorator of the route."""
+    """Keyword arguments for the decorator of this route."""
     schema = _schema(Question, {"samples": [_example(datasets)]})
     schema["properties"]["samples"]["maxItems"] = bounds.max_samples
     binary = {"schema": {"type": "string", "format": "binary"}}
@@ -46,11 +46,11 @@ def predict(datasets: Mapping[str, Dataset], bounds: Serving) -> dict[str, Any]:
 
 
 def incoming(datasets: Mapping[str, Dataset]) -> dict[str, Any]:
-    """Keyword arguments for FastAPI's decorator of the route."""
-    labels = _first(datasets).labels if datasets else ["label"]
+    """Keyword arguments for the decorator of this route."""
+    labels = _example_dataset(datasets).labels if datasets else ["label"]
     schema = _schema(Correction, {"sample": _example(datasets), "label": labels[-1]})
     full: dict[int | str, dict[str, Any]] = {
-        507: {"model": Problem, "description": "The file of samples is full or cannot be written."}
+        507: {"model": Problem, "description": "The feedback file is full or cannot be written."}
     }
     return _route(schema, Stored, REFUSALS | full, {})
 
@@ -70,12 +70,12 @@ def _schema(model: type[Body], example: dict[str, Any]) -> dict[str, Any]:
     return {**model.model_json_schema(), "examples": [example]}
 
 
-def _first(datasets: Mapping[str, Dataset]) -> Dataset:
-    """A dataset of texts if there is one: its example reads best."""
+def _example_dataset(datasets: Mapping[str, Dataset]) -> Dataset:
+    """A text dataset if there is one, because its example is the easiest to read."""
     texts = [dataset for dataset in datasets.values() if dataset.reader.kind == "labeled_text"]
     return [*texts, *datasets.values()][0]
 
 
 def _example(datasets: Mapping[str, Dataset]) -> Any:
-    kind = _first(datasets).reader.kind if datasets else "labeled_text"
+    kind = _example_dataset(datasets).reader.kind if datasets else "labeled_text"
     return {"labeled_text": EXAMPLE_TEXT, "table": {"column": 1.5}}.get(kind, EXAMPLE_PICTURE)

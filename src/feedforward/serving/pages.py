@@ -1,4 +1,4 @@
-"""The service's self-contained pages. Their policy permits only their own scripts, and requests to this service."""
+"""The service's self-contained pages. Their security policy allows only their own scripts and this service."""
 
 import functools
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class Page:
     text: str
 
     def headers(self) -> dict[str, str]:
-        """A content security policy that permits the page's own script and style, and requests to this service."""
+        """A content security policy: only the page's own scripts and styles, and requests to this service."""
         scripts, styles = (" ".join(digests(self.text, tag)) or "'none'" for tag in ("script", "style"))
         policy = {
             "default-src": "'none'",
@@ -40,37 +40,37 @@ class Page:
 
 @functools.cache
 def playground() -> Page:
-    """The playground."""
+    """The playground page."""
     return Page(_environment().get_template("playground.html").render())
 
 
 def monitoring(values: dict[str, Any]) -> Page:
-    """The page about challengers and requests."""
+    """The monitoring page. values: see `serving.monitoring.values`."""
     return Page(_environment().get_template("monitoring.html").render(values))
 
 
 def feedback(titles: Mapping[str, str]) -> Page:
-    """The page of samples from users. titles: of the datasets, by name."""
+    """The page for reviewing samples from users. titles: the title of each dataset, by name."""
     return Page(_environment().get_template("feedback.html").render(titles=titles))
 
 
 def interface(description: dict[str, Any], datasets: list[str]) -> Page:
-    """The OpenAPI description as a page."""
+    """The API documentation page. description: the OpenAPI document. datasets: the names of the datasets."""
     return Page(_environment().get_template("interface.html").render(api=description, datasets=datasets))
 
 
 def offline(**values: Any) -> str:
-    """The playground for a file, with a policy in it that forbids every request."""
+    """The HTML of the standalone playground file, with an embedded policy that forbids all network requests."""
     return html_page.with_policy(_environment().get_template("playground_file.html").render(values))
 
 
 def _environment() -> Environment:
-    loader = ChoiceLoader([PackageLoader("feedforward.serving"), PackageLoader("feedforward.reports")])  # page.html
+    loader = ChoiceLoader([PackageLoader("feedforward.serving"), PackageLoader("feedforward.reports")])  # for page.html
     return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
 
 
 def datasets(handlers: Handlers) -> dict[str, Any]:
-    """The body of `GET /datasets`: title, labels, champion and variants of each dataset, for the playground."""
+    """The body of `GET /datasets`: each dataset's title, labels, champion and variants, for the playground."""
     champions = handlers.models.champions()
     entries: dict[str, Any] = {}
     for name, dataset in handlers.datasets.items():
@@ -83,7 +83,7 @@ def datasets(handlers: Handlers) -> dict[str, Any]:
         }
         entry |= {"variants": {}, "problem": handlers.models.problems.get(name)}
         if name in champions:
-            entry |= _served(champions[name])
+            entry |= _serving_entry(champions[name])
         else:
             entry["problem"] = handlers.models.problem(name)
         entries[name] = entry
@@ -91,12 +91,12 @@ def datasets(handlers: Handlers) -> dict[str, Any]:
 
 
 def entry(champion: Champion) -> dict[str, Any]:
-    """Title, labels, champion and variants of the champion's dataset."""
+    """The playground's entry for the champion's dataset: title, labels, champion and variants."""
     description = champion.served.description
-    return {"title": description.title, "labels": description.labels, **_served(champion)}
+    return {"title": description.title, "labels": description.labels, **_serving_entry(champion)}
 
 
-def _served(champion: Champion) -> dict[str, Any]:
+def _serving_entry(champion: Champion) -> dict[str, Any]:
     served = champion.served
     entry: dict[str, Any] = {
         "takes": served.encoder.takes,
@@ -107,13 +107,13 @@ def _served(champion: Champion) -> dict[str, Any]:
         entry["columns"] = _columns(served.encoder)
     try:
         entry["variants"] = {name: _description(variant) for name, variant in champion.variants.items()}
-    except FeedforwardError as error:  # the champion itself is sound and answers
+    except FeedforwardError as error:  # the champion itself is intact and keeps serving
         entry["problem"] = str(error)
     return entry
 
 
 def _columns(encoder: RowEncoder) -> list[dict[str, Any]]:
-    """The columns of a form: categories where there are any, else a number with its mean as an example."""
+    """The form fields for a row: numeric columns with their mean as an example, then columns with their categories."""
     numeric = [{"name": name, "example": mean} for name, mean, _ in encoder.measured.numeric]
     categorical = [{"name": name, "categories": list(values)} for name, values in encoder.measured.categorical]
     return [*numeric, *categorical]

@@ -1,6 +1,6 @@
-"""The playground as one file that needs no service: networks, preprocessing and a script that computes the answers.
+"""The playground as a single file that needs no service: networks, preprocessing and a script that computes answers.
 
-Look and script are those of the service's page; templates/answers*.js answers instead of the service.
+It looks and works like the service's page, but templates/answers*.js computes the answers instead of the service.
 """
 
 import dataclasses
@@ -25,15 +25,15 @@ from feedforward.serving import pages
 from feedforward.serving.prediction import Champion
 
 MAX_BYTES = 5_000_000
-TOLERANCE = 0.002  # of a probability; a network that rounding would move further is not rounded
-SAMPLES = 1000  # of the test split, on which that is measured
+TOLERANCE = 0.002  # a network is not rounded if rounding would change any probability by more than this
+SAMPLES = 1000  # from the test split, on which the change is measured
 
 
 @dataclass(frozen=True)
 class PlaygroundFile:
-    """text: the page. left_out: additional bytes of each variant that did not fit.
+    """A playground page. text: its HTML. left_out: bytes that each omitted variant would have added.
 
-    moved: by how much rounding the weights moved any probability of the first test samples; None if that is not known.
+    moved: the largest change of a probability by rounding the weights, on the first test samples; None if unknown.
     """
 
     text: str
@@ -44,7 +44,7 @@ class PlaygroundFile:
 
 @dataclass(frozen=True)
 class _Packed:
-    network: dict[str, Any]  # JSON values
+    network: dict[str, Any]  # JSON-serializable
     moved: float | None
 
     @property
@@ -53,7 +53,7 @@ class _Packed:
 
 
 def build(champion: Champion, max_bytes: int = MAX_BYTES) -> PlaygroundFile:
-    """The page of a champion with as many variants as fit into `max_bytes`, the smallest first.
+    """The page for a champion, with as many variants as fit into `max_bytes`, smallest first.
 
     Raises:
         DataError: a variant was tampered with.
@@ -67,45 +67,45 @@ def build(champion: Champion, max_bytes: int = MAX_BYTES) -> PlaygroundFile:
     return page
 
 
-def _page(champion: Champion, packed: Mapping[str, _Packed], without: list[str]) -> PlaygroundFile:
+def _page(champion: Champion, packed: Mapping[str, _Packed], omitted: list[str]) -> PlaygroundFile:
     served = champion.served
-    kept = {name: one for name, one in packed.items() if name not in without}
-    left_out = {name: packed[name].bytes for name in without}
-    moved = max((one.moved for one in kept.values() if one.moved is not None), default=None)
+    kept = {name: item for name, item in packed.items() if name not in omitted}
+    left_out = {name: packed[name].bytes for name in omitted}
+    moved = max((item.moved for item in kept.values() if item.moved is not None), default=None)
     entry = pages.entry(champion)
-    entry["variants"] = {name: about for name, about in entry["variants"].items() if name in kept}
+    entry["variants"] = {name: variant for name, variant in entry["variants"].items() if name in kept}
     model = {
         "name": served.description.dataset,
         "entry": entry,
         "encoder": browser_settings.of(served.encoder),
-        "networks": {name: one.network for name, one in kept.items()},
+        "networks": {name: item.network for name, item in kept.items()},
     }
     scripts = "\n".join(_script(name) for name in ("answers", f"answers_{served.encoder.takes}"))
     page = pages.offline(
         title=served.description.title,
-        model=Markup(_json(model).replace("<", "\\u003c")),  # noqa: S704  no element begins or ends in it
-        script=Markup(scripts),  # noqa: S704  files of this package
+        model=Markup(_json(model).replace("<", "\\u003c")),  # noqa: S704  it contains no tags
+        script=Markup(scripts),  # noqa: S704  scripts of this package
         left_out=", ".join(f"{name} ({size / 1e6:.1f} MB)" for name, size in left_out.items()),
-        rounded=any(layer["kernel"]["bits"] == 16 for one in kept.values() for layer in one.network["layers"]),
+        rounded=any(layer["kernel"]["bits"] == 16 for item in kept.values() for layer in item.network["layers"]),
         moved=f"{math.ceil(1e4 * moved) / 1e4:g}" if moved else None,  # rounded up
     )
     return PlaygroundFile(page, tuple(entry["variants"]), left_out, moved)
 
 
 def _packed(served: Servable, samples: Features | None) -> _Packed:
-    about = {"target": served.description.target or (0.0, 1.0), "temperature": served.network.temperature}
+    scaling = {"target": served.description.target or (0.0, 1.0), "temperature": served.network.temperature}
     rounded, moved = browser_network.rounded(served.network), None
-    if served.description.row.answers == "value":  # whose unit may be any
+    if served.description.row.answers == "value":  # in any unit, so TOLERANCE does not apply
         rounded = served.network
     elif samples is not None:
-        other = dataclasses.replace(served, network=rounded)
-        moved = float(np.abs(other.ask(samples) - served.ask(samples)).max())
+        rounded_model = dataclasses.replace(served, network=rounded)
+        moved = float(np.abs(rounded_model.ask(samples) - served.ask(samples)).max())
         rounded, moved = (served.network, 0.0) if moved > TOLERANCE else (rounded, moved)
-    return _Packed({**browser_network.to_json(rounded), **about}, moved)
+    return _Packed({**browser_network.to_json(rounded), **scaling}, moved)
 
 
 def _test_samples(served: Servable) -> Features | None:
-    """Features of the first test samples; None without the data that the network was trained on."""
+    """Features of the first test samples; None unless the data that the network was trained on is available."""
     name = served.description.dataset
     try:
         if manifest.load(name)["data_digest"] != served.description.data_digest:

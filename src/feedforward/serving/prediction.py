@@ -1,4 +1,4 @@
-"""Predictions for raw samples, of the champion and its variants, and the words that drive them."""
+"""Predictions of the champion and its variants for raw samples, and the words that drive the predictions."""
 
 import dataclasses
 import functools
@@ -29,7 +29,7 @@ EXPLAINED_WORDS = 2048  # words explained per batch: 4 MB of sums for 512 units
 
 @dataclass(frozen=True)
 class Word:
-    """A word of a text, or a pair of neighboring words. effect: by how much it raises the log odds (nats).
+    """A word of a text, or a pair of neighboring words. effect: how much it raises the log odds (nats).
 
     known: whether it is in the vocabulary.
     """
@@ -51,7 +51,7 @@ class Champion:
         """A replica of each variant, loaded on first use.
 
         Raises:
-            DataError: one was changed.
+            DataError: a replica was changed.
         """
         digests = json.loads(self.version.tags.get("variants", "{}"))
         return {
@@ -77,11 +77,11 @@ class Champion:
 def champion(name: str, version: Version | None = None, dataset: Dataset | None = None) -> Champion:
     """The verified champion of a dataset.
 
-    version: the champion, if it is known already. dataset: the entry of params.yaml; a champion of another task, other
-    labels or other columns is refused.
+    version: the champion's version, if already known. dataset: the entry in params.yaml; a champion with a different
+    task, different labels or different columns is refused.
 
     Raises:
-        NothingToServe: there is none yet. DataError: it was changed. TrackingError: the registry does not answer.
+        NothingToServe: there is no champion. DataError: it was changed. TrackingError: the registry does not answer.
     """
     version = version or _find(name)
     if version is None:
@@ -90,31 +90,33 @@ def champion(name: str, version: Version | None = None, dataset: Dataset | None 
         raise DataError(f"{version.name}: is not the result of a promotion; run `feedforward promote {name}`")
     folder = model_versions.folder(version, model_version.SERVED)
     served = bundle.read(folder, version.tags[model_version.DIGEST])
-    if served.description.dataset != name:  # a signature holds for any version of this project
-        raise DataError(f"{version.name}: is a model of {served.description.dataset}; run `feedforward promote {name}`")
+    if served.description.dataset != name:  # a signature does not tie a version to its dataset
+        raise DataError(
+            f"{version.name}: is a model for {served.description.dataset}; run `feedforward promote {name}`"
+        )
     if dataset is not None and (problem := compatibility.mismatch(served, dataset)):
-        reason = f"{version.name} is not a champion of this dataset: {problem}"
+        reason = f"{version.name} does not match this dataset: {problem}"
         raise NothingToServe(f"{reason}; run `feedforward promote {name}`")
     return Champion(version, served)
 
 
 def _find(name: str) -> Version | None:
-    """The champion; while the tracking server does not answer, the last one known, if there is a local copy."""
+    """The champion. If the tracking server does not answer: the last known champion, if there is a local copy."""
     try:
         return model_versions.find(name)
     except TrackingError as error:
         known = model_versions.last_known(name)
         if known is None:
             raise
-        log.warning("%s; %s answers from its local copy", error, known.name)
+        log.warning("%s; using the local copy of %s", error, known.name)
         return known
 
 
 def answers(served: Servable, samples: Sequence[Any]) -> list[dict[str, Any]]:
-    """The answer to each checked sample, as JSON values.
+    """One JSON-serializable answer per checked sample.
 
-    For one class `label`, `probability`, and `probabilities` by label; for several labels `labels` and `probabilities`;
-    for a regression `value`, in its own unit. Plus `warnings`, see `with_warnings`.
+    For a single label: `label`, `probability`, and `probabilities` by label. For multiple labels: `labels` and
+    `probabilities`. For regression: `value`, in the target's unit. For `warnings`, see `with_warnings`.
     """
     features = served.encoder.encode(samples)
     return with_warnings(served, samples, features, described(served, served.ask(features)))
@@ -123,7 +125,7 @@ def answers(served: Servable, samples: Sequence[Any]) -> list[dict[str, Any]]:
 def with_warnings(
     served: Servable, samples: Sequence[Any], features: Features, answers: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The answers, with `warnings` (a list of lines) where a sample contains what training has not seen."""
+    """The answers, with `warnings` (a list of lines) where a sample contains something not seen in training."""
     for number, answer in enumerate(answers):
         if isinstance(features, MultiHot):
             lines = [] if _has_known_word(features, number) else ["no word of this text is in the vocabulary"]
@@ -141,7 +143,7 @@ def _has_known_word(features: MultiHot, row: int) -> bool:
 
 
 def described(served: Servable, probabilities: npt.NDArray[np.float64]) -> list[dict[str, Any]]:
-    """The answers without warnings, from the output of `Servable.ask`, (samples, labels)."""
+    """The answers without warnings. probabilities: the output of `Servable.ask`, of shape (samples, labels)."""
     labels, kind = served.description.labels, served.description.row.answers
     if kind == "value":
         return [{"value": value} for value in probabilities[:, 0].tolist()]
@@ -157,7 +159,7 @@ def described(served: Servable, probabilities: npt.NDArray[np.float64]) -> list[
 
 
 def in_words(answer: dict[str, Any]) -> str:
-    """The answer itself, without probabilities.
+    """The predicted label, labels or value as text, without probabilities.
 
     >>> in_words({"label": "positive", "probability": 0.9}), in_words({"labels": []}), in_words({"value": 12.5})
     ('positive', 'none', '12.5')
@@ -170,14 +172,15 @@ def in_words(answer: dict[str, Any]) -> str:
 def explained(served: Servable, text: str) -> tuple[str, list[Word]]:
     """The label whose log odds are explained, and the distinct words of a text in order, each with its effect.
 
-    Exact, because features are multi-hot: for each word, the network predicts the text without all its occurrences and
-    without the pairs that contain it. After the words come the pairs that have a column, with the effect of leaving out
-    the pair alone. The label is the second of two, or the predicted one of more. Empty for samples that are not texts.
+    The effects are exact, because features are multi-hot: for each word, the network predicts the text without any
+    occurrence of the word and without the pairs that contain it. The words are followed by the pairs in the vocabulary,
+    each with the effect of leaving out only that pair. With two labels, the second one is explained; with more, the
+    predicted one. Both results are empty for samples that are not texts.
     """
     encoder, network = served.encoder, served.network
     if not isinstance(encoder, TextEncoder) or served.description.row.answers != "class":
         return "", []
-    columns_of, unknown = _left_out(encoder, encoder.split(text))
+    columns_of, unknown = _columns_to_omit(encoder, encoder.split(text))
     sums = network.first_sums(encoder.encode([text]))
     kernel, columns = network.layers[0].kernel, list(columns_of.values())
     logits = [network.continued(sums)]
@@ -191,13 +194,13 @@ def explained(served: Servable, text: str) -> tuple[str, list[Word]]:
     return served.description.labels[label], words
 
 
-def _left_out(encoder: TextEncoder, split: Sequence[str]) -> tuple[dict[str, list[int]], set[str]]:
-    """The columns to leave out for each word and pair of a text, in order, and the words without a column."""
-    distinct, pairs = list(dict.fromkeys(split)), encoder.known_pairs(split)
+def _columns_to_omit(encoder: TextEncoder, words: Sequence[str]) -> tuple[dict[str, list[int]], set[str]]:
+    """The columns to leave out for each word and pair of a text, in order, and the words not in the vocabulary."""
+    distinct, pairs = list(dict.fromkeys(words)), encoder.known_pairs(words)
     columns_of = {word: [column] for word, column in zip(distinct, encoder.columns_of(distinct), strict=True)}
     unknown = {word for word, columns in columns_of.items() if columns == [tokenizer.DROPPED]}
     if len(unknown) > 1:
-        columns_of |= {word: [] for word in unknown}  # the other unknown words keep their common column set
+        columns_of |= {word: [] for word in unknown}  # without one of them, the others still set their shared column
     for pair, column in zip(pairs, encoder.columns_of(pairs), strict=True):
         for word in set(pair.split(word_pairs.SPACE)):
             columns_of[word].append(column)
@@ -205,5 +208,5 @@ def _left_out(encoder: TextEncoder, split: Sequence[str]) -> tuple[dict[str, lis
 
 
 def as_json(word: Word) -> dict[str, Any]:
-    """The word as JSON values."""
+    """The word as a JSON-serializable dictionary."""
     return dataclasses.asdict(word)

@@ -6,13 +6,13 @@ from feedforward.core.errors import DataError, FeedforwardError, InputError, Not
 from feedforward.serving.feedback_log import FeedbackLogFull, FeedbackLogUnwritable
 
 JSON = b"application/json"
-FAILED = "the service failed at this request; its log has the traceback"
+FAILED = "the service failed to handle this request; its log contains the traceback"
 SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 ]
-STATUS: dict[type[FeedforwardError], int] = {  # the first class that fits
+STATUS: dict[type[FeedforwardError], int] = {  # the first matching class decides
     FeedbackLogFull: 507,
     FeedbackLogUnwritable: 507,
     InputError: 422,
@@ -24,7 +24,7 @@ STATUS: dict[type[FeedforwardError], int] = {  # the first class that fits
 
 
 class Refusal(Exception):
-    """The request is refused. headers: additional response headers."""
+    """Raised to refuse a request. headers: additional response headers."""
 
     def __init__(
         self, status: int, error: str, field: str | None = None, headers: tuple[tuple[bytes, bytes], ...] = ()
@@ -34,17 +34,17 @@ class Refusal(Exception):
 
     @property
     def body(self) -> bytes:
-        """The JSON body."""
+        """The response body, as JSON."""
         return problem(self.error, self.field)
 
 
 def problem(error: str, field: str | None = None) -> bytes:
-    """The JSON of a problem."""
+    """A problem as JSON; see `schemas.Problem`."""
     return bytes(pydantic_core.to_json({"error": error, "field": field}))
 
 
 def describe(error: FeedforwardError) -> Refusal:
-    """The error response for an error that the caller or the operator can fix."""
+    """The error response for an error that the client or the operator can fix."""
     field = error.field if isinstance(error, InputError) else None
     status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
     return Refusal(status, str(error).splitlines()[0], field)

@@ -1,4 +1,4 @@
-"""Samples to predict, from files: each with a name for messages, such as `reviews.csv row 3`."""
+"""Samples to predict, read from files. Each has a name for messages, such as `reviews.csv row 3`."""
 
 import codecs
 import contextlib
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TEXT_COLUMNS = ("text", "sample")  # of a table of texts, the first that exists
+TEXT_COLUMNS = ("text", "sample")  # the first one in the table is used
 LINES = (".jsonl", ".ndjson")
-CHUNK = 2000  # samples of a file at a time
+CHUNK = 2000  # samples processed at a time
 NamedSample = tuple[str, Any]
 
 
 def from_files(paths: Sequence[str]) -> Iterator[NamedSample]:
-    """The content of each file.
+    """The path and content of each file.
 
     Raises:
         InputError: a file cannot be read.
@@ -53,11 +53,10 @@ def from_rows(path: Path) -> Iterator[NamedSample]:
 
 
 def from_table(path: Path, column: str = "") -> Iterator[NamedSample]:
-    """The texts of a file: one per line (.txt), of a column (.csv, .parquet) or a field of objects (.jsonl).
+    """The texts of a file: one per line (.txt), or from a column (.csv, .parquet) or a field of objects (.jsonl).
 
-    column: the name of the column of texts in the training table. Without such a column, one of TEXT_COLUMNS or the
-    only column is taken.
-    `-` is standard input.
+    column: name of the text column in the training table. If the file has no such column, one of TEXT_COLUMNS or the
+    only column is used. The path `-` stands for standard input.
 
     Raises:
         InputError: the file cannot be read, or has no such column or field.
@@ -108,7 +107,7 @@ def _text_lines(path: Path) -> Iterator[NamedSample]:
 
 
 def _lines(path: Path, column: str) -> Iterator[NamedSample]:
-    """JSON values, one per line; of objects the field `column` (see `from_table`), if that is given."""
+    """JSON values, one per line. If `column` is given, objects are replaced by that field (see `from_table`)."""
     try:
         with path.open(encoding="utf-8-sig", errors="replace") as file:
             for number, line in enumerate(file, start=1):
@@ -130,7 +129,7 @@ def in_chunks(served: Servable, named: Iterator[NamedSample]) -> Iterator[tuple[
     """Names and checked samples, CHUNK at a time.
 
     Raises:
-        InputError: the encoder refuses a sample; the message has its name.
+        InputError: the encoder refuses a sample; the message names it.
     """
     names: list[str] = []
     samples: list[Any] = []

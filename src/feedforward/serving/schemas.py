@@ -1,7 +1,7 @@
-"""Request and response schemas: bodies checked field by field, answers as JSON bytes.
+"""Request and response schemas: request bodies are checked field by field, answers are serialized to JSON.
 
 All checks take time linear in the size of the body: values are counted before the body is parsed, and checking stops
-at the first problem (a list of a million wrong samples is one problem, not a million).
+at the first problem, so a list of a million invalid samples yields one problem, not a million.
 """
 
 from collections.abc import Callable
@@ -20,33 +20,33 @@ from feedforward.serving.feedback_log import FeedbackLog
 from feedforward.serving.prediction import Champion
 
 JSON = "application/json"
-COUNTS = (  # limits on a body before it is parsed; a thousand pictures have 800,000 commas and 29,000 brackets
+COUNTS = (  # checked before a body is parsed; 1,000 pictures contain 800,000 commas and 29,000 brackets
     (2**20, "commas", (b",",)),
     (2**18, "colons", (b":",)),
     (2**17, "opening brackets and braces", (b"[", b"{")),
 )
-MAX_PIXELS = 2**26  # of all pictures of a request
-MAX_EXPLAINED_BYTES = 2**20  # of all texts of a request that asks for explanations
+MAX_PIXELS = 2**26  # in all pictures of a request together
+MAX_EXPLAINED_BYTES = 2**20  # in all texts of a request that asks for explanations
 SAMPLE_SCHEMA = {
     "anyOf": [
         {"type": "string"},
         {"type": "array", "items": {"type": "array", "items": {"type": "number", "minimum": 0, "maximum": 255}}},
         {"type": "object", "additionalProperties": {"type": ["number", "string", "boolean", "null"]}},
     ],
-    "description": "A text; a picture, in base64, as a data URL, or as rows of gray levels 0–255; or a table's row.",
+    "description": "A text, a picture (base64, a data URL, or rows of gray levels from 0 to 255), or a table row.",
 }
-Sample = Annotated[Any, WithJsonSchema(SAMPLE_SCHEMA)]  # checked by the encoder of the model
-PROBLEMS = {  # by pydantic's type of error
+Sample = Annotated[Any, WithJsonSchema(SAMPLE_SCHEMA)]  # checked by the model's encoder
+PROBLEMS = {  # by pydantic's error type
     "missing": "is missing",
     "list_type": "must be an array",
     "too_short": "must have at least 1 item",
     "bool_type": "must be true or false",
-    "string_type": "must be a text",
+    "string_type": "must be a string",
 }
 
 
 class Body(BaseModel):
-    """A request body. Unknown fields are refused: a misspelled option must not be ignored silently."""
+    """A request body. Unknown fields are refused, so that a misspelled option is not silently ignored."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -55,8 +55,10 @@ class Question(Body):
     """Samples to predict."""
 
     samples: Annotated[list[Sample], Field(min_length=1)]
-    variants: Annotated[bool, Field(description="Also the answer of each variant of the comparison.")] = False
-    explain: Annotated[bool, Field(description="Also the words that drive the answer, or the picture as seen.")] = False
+    variants: Annotated[bool, Field(description="Also return each variant's answer.")] = False
+    explain: Annotated[
+        bool, Field(description="Also return the words that drive the answer, or the picture as the network sees it.")
+    ] = False
 
 
 class Correction(Body):
@@ -70,7 +72,7 @@ BodyType = TypeVar("BodyType", bound=Body)
 
 
 class Answer(BaseModel):
-    """Depending on the task a label with its probability, labels, or a value; other fields if requested."""
+    """An answer: a label with its probability, labels, or a value, depending on the task; other fields if requested."""
 
     label: str | None = None
     probability: float | None = None
@@ -84,7 +86,7 @@ class Answer(BaseModel):
 
 
 class Answers(BaseModel):
-    """One answer per sample, and the version of the model. canary: true if the challenger answered."""
+    """One answer per sample, and the model's version. canary: true if the challenger answered."""
 
     dataset: str
     version: int
@@ -93,23 +95,23 @@ class Answers(BaseModel):
 
 
 class Stored(BaseModel):
-    """stored: false if the sample had already been stored with that label."""
+    """Whether the sample was stored; false if it had already been stored with this label."""
 
     stored: bool
 
 
 class Problem(BaseModel):
-    """What was wrong, in one line; `field` names the field of the request, if one was wrong."""
+    """A one-line description of the problem; `field` is the request field at fault, if there is one."""
 
     error: str
     field: str | None = None
 
 
 def question(takes: str, kind: str, body: bytes, max_samples: int) -> Question:
-    """The question of a request. takes: the kind of samples of the model. kind: the media type of the body.
+    """The question in a request body. takes: the kind of sample the model takes. kind: the body's media type.
 
     Raises:
-        InputError: see `parse_question`; or the media type is not one that the model takes.
+        InputError: as for `parse_question`, or the model does not accept the media type.
     """
     if kind == JSON:
         return parse_question(body, max_samples)
@@ -123,11 +125,11 @@ def parse_question(body: bytes, max_samples: int) -> Question:
     """The body as a question.
 
     Raises:
-        InputError: see `parse`; or there are more than `max_samples` samples.
+        InputError: as for `parse`, or there are more than `max_samples` samples.
     """
     question = parse(Question, body)
     if len(question.samples) > max_samples:
-        raise InputError("samples", f"must be at most {max_samples}, got {len(question.samples)}")
+        raise InputError("samples", f"must have at most {max_samples} items, got {len(question.samples)}")
     return question
 
 
@@ -135,10 +137,10 @@ def parse(model: type[BodyType], body: bytes) -> BodyType:
     """Parse and validate the body; samples remain plain JSON values, which the encoder checks.
 
     Raises:
-        InputError: it is not JSON, has too many values, or a field is invalid; the error names the field.
+        InputError: the body is not JSON or has too many values, or a field is invalid; the error names the field.
     """
-    for limit, name, signs in COUNTS:
-        if sum(map(body.count, signs)) > limit:
+    for limit, name, characters in COUNTS:
+        if sum(map(body.count, characters)) > limit:
             raise InputError("body", f"must have at most {limit} {name}")
     try:
         value = pydantic_core.from_json(body)
@@ -148,7 +150,7 @@ def parse(model: type[BodyType], body: bytes) -> BodyType:
         raise InputError("body", "must be a JSON object")
     fields = ", ".join(model.model_fields)
     if (unknown := next((key for key in value if key not in model.model_fields), None)) is not None:
-        raise InputError(unknown[:60] or "body", f"is not a known field; fields are {fields}")
+        raise InputError(unknown[:60] or "body", f"is not a known field; the known fields are {fields}")
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -166,7 +168,7 @@ def answer(
 ) -> bytes:
     """The answers to a question, as the JSON of `Answers`.
 
-    seen: called with the encoded samples. canary: whether to mark the answers as those of a challenger.
+    seen: called with the encoded samples. canary: whether to mark the answers as a challenger's.
 
     Raises:
         InputError: a sample is invalid. DataError: a variant was tampered with.
@@ -179,7 +181,7 @@ def answer(
     if question.variants:
         for name, variant in champion.variants.items():
             if variant.encoder != served.encoder:
-                raise DataError(f"{champion.version.name}: variant {name} was made with other preprocessing")
+                raise DataError(f"{champion.version.name}: variant {name} uses different preprocessing")
             for entry, other in zip(answers, prediction.described(variant, variant.ask(features)), strict=True):
                 entry.setdefault("variants", {})[name] = other
     if question.explain:
@@ -192,7 +194,7 @@ def answer(
 
 
 def explanation(served: Servable, sample: Any) -> dict[str, Any]:
-    """The words with their effects, or the picture as the network sees it."""
+    """The words with their effects, or the picture as the network sees it; empty for a row."""
     if served.encoder.takes == "text":
         towards, words = prediction.explained(served, sample)
         return {"words": {"towards": towards, "effects": [prediction.as_json(word) for word in words]}}
@@ -203,17 +205,17 @@ def explanation(served: Servable, sample: Any) -> dict[str, Any]:
 
 
 def check_samples(served: Servable, question: Question, bounds: Serving) -> list[Any]:
-    """The samples as the encoder takes them.
+    """The samples, checked and converted by the encoder.
 
     Raises:
-        InputError: one is too large or invalid, or all together are too much work.
+        InputError: a sample is too large or invalid, or the samples together exceed a limit.
     """
     samples, takes = question.samples, served.encoder.takes
     if takes == "image" and len(samples) > 1 and (pixels := image_encoder.picture_pixels(samples)) > MAX_PIXELS:
-        raise InputError("samples", f"must have at most {MAX_PIXELS} pixels together, got {pixels}")
+        raise InputError("samples", f"must have at most {MAX_PIXELS} pixels in total, got {pixels}")
     checked = [_check(served, sample, f"samples.{number}", bounds) for number, sample in enumerate(samples)]
     if takes == "text" and question.explain and (size := sum(map(len, checked))) > MAX_EXPLAINED_BYTES:
-        raise InputError("explain", f"takes texts of at most {MAX_EXPLAINED_BYTES} bytes together, got {size}")
+        raise InputError("explain", f"takes at most {MAX_EXPLAINED_BYTES} bytes of text in total, got {size}")
     return checked
 
 
@@ -226,14 +228,14 @@ def _check(served: Servable, sample: Any, field: str, bounds: Serving) -> Any:
 
 
 def store(champion: Champion, correction: Correction, feedback_log: FeedbackLog, bounds: Serving) -> bool:
-    """Store a sample with its true label; False if it was stored before.
+    """Store a sample with its true label. Returns False if it was already stored.
 
     Raises:
-        InputError: sample or label is invalid, or the file is full. FeedbackLogUnwritable: it cannot be written.
+        InputError: the sample or label is invalid, or the file is full. FeedbackLogUnwritable: writing failed.
     """
     served = champion.served
     if served.encoder.takes == "row" or served.description.row.answers != "class":
-        error = "cannot be stored: only texts and pictures with one label can; add rows to the file itself"
+        error = "cannot be stored: only texts and pictures with a single label can; add rows to the data file itself"
         raise InputError("sample", error)
     sample = _check(served, correction.sample, "sample", bounds)
     [shown] = prediction.answers(served, [sample])
@@ -241,5 +243,5 @@ def store(champion: Champion, correction: Correction, feedback_log: FeedbackLog,
 
 
 def as_json(value: Any) -> bytes:
-    """JSON bytes."""
+    """The value, serialized to JSON."""
     return bytes(pydantic_core.to_json(value))

@@ -31,20 +31,22 @@ def run(
 ) -> None:
     """Serve until SIGTERM or SIGINT; requests in progress are finished first.
 
-    allowed_hosts: names that requests may give as Host, besides those of the loopback and `host` itself.
+    allowed_hosts: names accepted in the Host header, in addition to the loopback names and `host`.
 
     Raises:
         ParamsError: `host` can be reached from other machines and `expose` is not set. FeedforwardError: the address
-            is taken.
+            is in use.
     """
     check_host(host, expose)
     if not is_loopback(host):
-        log.warning("the service has no login: anyone who reaches %s can ask it and add samples for retraining", host)
+        log.warning(
+            "the service has no login: anyone who can reach %s can get predictions and add samples for retraining", host
+        )
     with bind(host, port if port is not None else params.serving.port) as listening:
         _raise_file_limit()
         service = create(params, LOOPBACK_NAMES | {name.lower().strip("[]") for name in (host, *allowed_hosts)})
-        shown = f"[{host}]" if ":" in host else host
-        address = f"http://{shown}:{listening.getsockname()[1]}  (Ctrl-C stops it)"
+        url_host = f"[{host}]" if ":" in host else host
+        address = f"http://{url_host}:{listening.getsockname()[1]}  (Ctrl-C stops it)"
         asyncio.run(_run(service, listening, lambda: print(address, flush=True)))
 
 
@@ -78,7 +80,7 @@ def check_host(host: str, expose: bool) -> None:
     """Refuse addresses that other machines can reach unless `expose` is set.
 
     Raises:
-        ParamsError: the address can be reached, and `expose` is not set.
+        ParamsError: other machines can reach the address, and `expose` is not set.
     """
     if not is_loopback(host) and not expose:
         raise ParamsError(
@@ -100,19 +102,19 @@ def bind(host: str, port: int) -> socket.socket:
     """A socket bound to the address; nothing is accepted yet.
 
     Raises:
-        FeedforwardError: the address is taken or is not one of this machine.
+        FeedforwardError: the address is in use or does not belong to this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named, asyncio sets TCP_NODELAY on connections; without it an answer waits 40 ms for an ACK.
+    # asyncio sets TCP_NODELAY only if the protocol is given. Without it, an answer waits 40 ms for an ACK.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
     except OSError as error:
         listening.close()
-        taken = error.errno == errno.EADDRINUSE
+        in_use = error.errno == errno.EADDRINUSE
         problem = (
-            "is in use by another process; choose another --port" if taken else f"cannot be bound ({error.strerror})"
+            "is in use by another process; choose another --port" if in_use else f"cannot be bound ({error.strerror})"
         )
         raise FeedforwardError(f"{host}:{port}: {problem}") from None
     return listening

@@ -1,5 +1,5 @@
-"""The HTTP server over httptools: bounded requests and connections (`requests`), and their answers (`server`).
+"""The HTTP server, built on httptools: requests within limits (`requests`), and connections (`server`).
 
-Belongs here: what protects the service from slow, large and malformed requests, whatever they ask.
-Does not belong here: routes and what they answer (`serving.app`, `serving.handlers`).
+Belongs here: protection against slow, large and malformed requests, regardless of their route.
+Does not belong here: routes and their handlers (`serving.app`, `serving.handlers`).
 """

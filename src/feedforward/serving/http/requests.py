@@ -1,7 +1,8 @@
 """Parse the bytes of a connection into complete HTTP/1.1 requests of limited size.
 
-httptools (the parser of Node.js) parses. This module adds the limits that it lacks: on the size of the head, the body,
-the framing of a chunked body (chunk sizes, extensions, trailers), and on the memory of all bodies together.
+httptools, a wrapper of Node.js's parser, does the parsing. This module adds the limits that it lacks: on the size of
+the head, of the body, and of a chunked body's framing (chunk sizes, extensions, trailers), and on the memory that all
+bodies use together.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from feedforward.serving.problems import Refusal
 
 Headers = list[tuple[bytes, bytes]]
 
-SMALL_BODY_BYTES = 2**16  # smaller bodies are always read, regardless of the memory that larger ones take
+SMALL_BODY_BYTES = 2**16  # smaller bodies are always read, regardless of the memory that larger ones use
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class Limits:
 
     body_bytes: int
     bodies_bytes: int = 2**26  # all bodies above SMALL_BODY_BYTES, until they are answered
-    head_bytes: int = 2**16  # request line and headers; and the framing of a chunked body
-    headers: int = 100  # each is held as objects of 150 bytes, however short it is
+    head_bytes: int = 2**16  # request line and headers; also the limit for the framing of a chunked body
+    headers: int = 100  # each takes 150 bytes of memory, however short it is
     connections: int = 800
     idle: float = 60.0  # until the first byte of a request
     head: float = 10.0  # from the first byte to the end of the headers
@@ -54,7 +55,7 @@ class BodyMemory:
 class Request:
     """A complete request.
 
-    target: as it was sent, `/path?query`. headers: names in lower case. reserved: bytes reserved in the BodyMemory.
+    target: as sent, `/path?query`. headers: with names in lower case. reserved: bytes reserved in the BodyMemory.
     """
 
     method: str
@@ -69,8 +70,8 @@ class Request:
 class RequestReader:
     """Turns bytes into requests, in order. After a refusal it reads nothing more.
 
-    state: `idle` before the first byte of a request, then `head`, then `body`. continues: the client waits for
-    `100 Continue` before it sends the body.
+    state: `idle` before the first byte of a request, then `head`, then `body`. continues: whether the client
+    waits for `100 Continue` before it sends the body.
     """
 
     def __init__(self, limits: Limits, memory: BodyMemory) -> None:
@@ -79,12 +80,12 @@ class RequestReader:
         self._parser = httptools.HttpRequestParser(self)
         self._ready: list[Request | Refusal] = []
         self._refused = False
-        self._received = 0  # bytes of this request, roughly: a read may begin with the end of the one before
+        self._received = 0  # bytes of this request, roughly: the first ones may belong to the previous request
         self._target, self._headers, self._head_bytes = b"", Headers(), 0
         self._parts, self._size = list[bytes](), 0
 
     def feed(self, data: bytes) -> list[Request | Refusal]:
-        """The requests that `data` completes; a refusal is the last item."""
+        """The requests that `data` completes; a refusal, if any, comes last."""
         self._ready = []
         self._received += len(data)
         rest = data
@@ -108,17 +109,17 @@ class RequestReader:
     # --- callbacks of the parser ---------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        """The first byte of a request."""
+        """Start a new request."""
         self.state = "head"
         self._target, self._headers, self._head_bytes = b"", Headers(), 0
         self._parts, self._size = [], 0
 
     def on_url(self, part: bytes) -> None:
-        """Part of the target."""
+        """Append part of the request target."""
         self._target += part
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; or a trailer, which is dropped."""
+        """Store a header, or drop a trailer."""
         if self.state == "head" and not self._refused:
             self._headers.append((name.lower(), value))
             self._head_bytes += len(name) + len(value)
@@ -126,7 +127,7 @@ class RequestReader:
                 self._refuse(self._head_too_large())
 
     def on_headers_complete(self) -> None:
-        """The headers are complete: refuse a request whose body need not be read."""
+        """At the end of the headers, refuse the request if its body need not be read."""
         self.state = "body"
         self._method = self._parser.get_method().decode("ascii")
         self._version = self._parser.get_http_version()
@@ -137,7 +138,7 @@ class RequestReader:
         self.continues = expects and not self._refused
 
     def on_body(self, part: bytes) -> None:
-        """Part of the body."""
+        """Append part of the body, if the limits permit it."""
         if self._refused:
             return
         self._parts.append(part)
@@ -145,15 +146,15 @@ class RequestReader:
         if self._size > self.limits.body_bytes:
             self._refuse(self._too_large())
         elif self._size > SMALL_BODY_BYTES:
-            grown = self._size - self.reserved
-            if not self.memory.reserve(grown):
-                error = "body: the service holds as many large requests as it can; send it again in a moment"
+            growth = self._size - self.reserved
+            if not self.memory.reserve(growth):
+                error = "body: the service is holding as many large requests as it can; try again in a moment"
                 self._refuse(Refusal(503, error, "body", ((b"retry-after", b"1"),)))
                 return
-            self.reserved += grown
+            self.reserved += growth
 
     def on_message_complete(self) -> None:
-        """The last byte of a request."""
+        """Add the completed request to the result of `feed`."""
         if self._refused or self._parser.should_upgrade():
             return
         body = b"".join(self._parts)
@@ -165,7 +166,7 @@ class RequestReader:
         self._parts = []
 
     def _head_without_upgrade(self) -> bytes:
-        """The head without `Upgrade`, which is ignored, as RFC 9110 allows; httptools would not read the body."""
+        """The head without `Upgrade`, with which httptools would not read the body. RFC 9110 allows ignoring it."""
         line = b"%b %b HTTP/%b\r\n" % (self._method.encode(), self._target, self._version.encode())
         headers = [b"%b: %b\r\n" % header for header in self._headers if header[0] != b"upgrade"]
         return line + b"".join(headers) + b"\r\n"
@@ -198,11 +199,11 @@ class RequestReader:
         if self.state == "head" and self._received > self.limits.head_bytes:
             self._refuse(self._head_too_large())
         elif self.state == "body" and self._received > self.limits.body_bytes + 2 * self.limits.head_bytes:
-            self._refuse(Refusal(413, "body: has too many bytes of chunk sizes, extensions and trailers", "body"))
+            self._refuse(Refusal(413, "body: chunk sizes, extensions and trailers have too many bytes", "body"))
 
     def _head_too_large(self) -> Refusal:
-        most = f"{self.limits.head_bytes} bytes and {self.limits.headers} headers"
-        return Refusal(431, f"address and headers must have at most {most}")
+        limits = f"{self.limits.head_bytes} bytes and {self.limits.headers} headers"
+        return Refusal(431, f"the request line and headers must have at most {limits}")
 
     def _too_large(self) -> Refusal:
         return Refusal(413, f"body: must have at most {self.limits.body_bytes} bytes", "body")

@@ -1,8 +1,8 @@
 """HTTP/1.1 server for an ASGI application on one event loop, in which no client can keep others waiting.
 
-A request reaches the application once it has been read completely. All that a client can occupy has a limit and a
-deadline (`requests.Limits`). When all connections are in use, the one that has waited longest for its client is
-closed.
+A request reaches the application once it has been read completely. Every resource that a client can occupy has a
+limit and a deadline (`requests.Limits`). When all connections are in use, the one that has waited longest for its
+client is closed.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-TICK = 0.25  # s between two checks of the deadlines
-SLICE = 2**14  # bytes parsed at a time: pipelined requests are kept as bytes until those before them are answered
+TICK = 0.25  # s between checks of the deadlines
+SLICE = 2**14  # bytes parsed at a time; pipelined requests stay unparsed until earlier ones are answered
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Server:
         self._ticking: asyncio.Task[None] | None = None
 
     async def start(self, listening: socket.socket) -> None:
-        """Accept connections."""
+        """Start accepting connections."""
         self.date = formatdate(usegmt=True).encode()
         self._ticking = asyncio.create_task(self._tick())
         loop = asyncio.get_running_loop()
@@ -63,7 +63,7 @@ class Server:
             self._ticking.cancel()
 
     def admit(self) -> bool:
-        """Whether one more connection fits; if all are in use, close the one that has waited longest for its client."""
+        """Whether to accept a connection. If all are in use, close the one that has waited longest for its client."""
         if len(self.connections) < self.limits.connections:
             return True
         waiting = [connection for connection in self.connections if not connection.busy]
@@ -90,7 +90,7 @@ class Server:
 
 
 class Connection(asyncio.Protocol):
-    """One client. since: when the service began to wait for it."""
+    """A client's connection. since: when the service started waiting for the client."""
 
     def __init__(self, server: Server) -> None:
         self.server, self.limits = server, server.limits
@@ -122,7 +122,7 @@ class Connection(asyncio.Protocol):
             self._refuse(Refusal(503, "all connections are in use; try again in a moment"))
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of a request."""
+        """Buffer the bytes, and parse them unless an answer is in progress."""
         if self._closing:
             return
         self._unread += data
@@ -146,13 +146,13 @@ class Connection(asyncio.Protocol):
         self.deadline = self.since + self.limits.write
 
     def resume_writing(self) -> None:
-        """The client has read."""
+        """The client has caught up with reading."""
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
         self._drained = None
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        """The connection is gone."""
+        """The connection is closed."""
         self.server.connections.discard(self)
         self._closing = True
         self.resume_writing()
@@ -163,7 +163,7 @@ class Connection(asyncio.Protocol):
     # --- requests ---------------------------------------------------------------------------------
 
     def _parse(self) -> None:
-        """Parse what was received until a request is whole; what follows waits until it is answered."""
+        """Parse the received bytes until a request is complete; the rest waits until it is answered."""
         state, data, start = self.reader.state, self._unread, 0
         while start < len(data) and not self.queue:
             self.queue.extend(self.reader.feed(data[start : start + SLICE]))
@@ -183,7 +183,7 @@ class Connection(asyncio.Protocol):
         self.deadline = self.since + getattr(self.limits, self.reader.state)
 
     def expire(self) -> None:
-        """The deadline has passed."""
+        """Close the connection or refuse the request, because the deadline has passed."""
         if self.busy:
             return
         state = self.reader.state
@@ -194,21 +194,21 @@ class Connection(asyncio.Protocol):
             self._refuse(Refusal(408, f"{state}: was not complete after {seconds:g} s", state))
 
     def close(self) -> None:
-        """Send what was written, then close."""
+        """Send pending output, then close."""
         self._closing = True
         unsent = self._transport.get_write_buffer_size()
         self.deadline = time.monotonic() + (self.limits.write if unsent else self.limits.linger)
         self._transport.close()
 
     def abort(self) -> None:
-        """Close now."""
+        """Close immediately."""
         self._closing = True
         self._transport.abort()
 
     # --- answers -----------------------------------------------------------------------------------
 
     async def _answer(self) -> None:
-        """Answer the queue in order; between two requests other clients have their turn."""
+        """Answer the queued requests in order, and let other clients take a turn between them."""
         try:
             while self.queue and not self._closing:
                 await self._answer_one(self.queue.popleft())
@@ -242,7 +242,7 @@ class Connection(asyncio.Protocol):
             self.close()
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Respond, then discard input for a moment before closing: a reset could overtake the response."""
+        """Respond, then discard input for a moment before closing, because a reset could overtake the response."""
         headers = [(b"content-type", JSON), *SECURITY_HEADERS, *refusal.headers]
         self._write(refusal.status, headers, refusal.body, keep_alive=False)
         self._closing, self._unread = True, b""

@@ -1,7 +1,7 @@
-"""Compare the window of a dataset's requests with its training data: `… process DATASET < params.json`.
+"""Compare a dataset's window of requests with its training data: `… process DATASET < params.json`.
 
-Features are compared with those of the training split. Outputs are those of the champion's holdout model, which has
-seen neither the validation samples nor the requests; the champion itself was trained on the validation samples, too.
+Features are compared with those of the training split. Outputs come from the champion's holdout model, which has
+seen neither the validation samples nor the requests; the champion itself was also trained on the validation samples.
 """
 
 import contextlib
@@ -25,23 +25,23 @@ from feedforward.promotion.bundle import Servable
 from feedforward.tracking import model_version, model_versions
 from feedforward.tracking.model_version import Version
 
-PRIORITY = 19  # of nice, the lowest
+PRIORITY = 19  # niceness; the lowest priority
 
 
 def compare(params: Params, name: str) -> dict[str, Any]:
-    """Measure the dataset's window, record the distances, and return what was recorded.
+    """Measure how far the dataset's window of requests is from its training data; record and return the distances.
 
     Raises:
-        DataError: the window, the training data or the champion cannot be read, or do not fit together.
+        DataError: the window, the training data or the champion cannot be read, or are incompatible.
         TrackingError: the registry does not answer.
     """
     dataset, window = params.datasets[name], request_windows.load(name)
     version = model_versions.find(name, window.version)
     if version is None or version.tags.get(model_version.DIGEST) != window.digest:
-        raise DataError(f"{paths.requests(name)}: was made by a version that is not registered any more; remove it")
+        raise DataError(f"{paths.requests(name)}: was recorded for a version that is no longer registered; remove it")
     served = bundle.read(model_versions.folder(version, model_version.SERVED), window.digest)
-    train, own = Split.load(paths.vectorized(name) / "train"), candidate.encoder_of(name, dataset)
-    features = encoders.translate(window.features, served.encoder, own)
+    train, training_encoder = Split.load(paths.vectorized(name) / "train"), candidate.encoder_of(name, dataset)
+    features = encoders.translate(window.features, served.encoder, training_encoder)
     by_kind = drift.measure_requests(
         train.features,
         features,
@@ -50,7 +50,8 @@ def compare(params: Params, name: str) -> dict[str, Any]:
         params.retraining.drift,
         reading.column_names(dataset.reader, paths.vectorized(name)),
     )
-    drifted = drift.drifted([one for some in by_kind.values() for one in some], params.retraining.drift)
+    all_distances = [distance for distances in by_kind.values() for distance in distances]
+    drifted = drift.drifted(all_distances, params.retraining.drift)
     entry = _entry(window, len(features), by_kind, drifted)
     request_windows.record(name, entry)
     return entry
@@ -59,23 +60,23 @@ def compare(params: Params, name: str) -> dict[str, Any]:
 def _outputs(
     version: Version, served: Servable, requests: Features, train: Split, dataset: Dataset
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
-    """Outputs of the holdout model for validation samples and for the requests; None for a version without one."""
+    """The holdout model's outputs for validation samples and for the requests; None if there is no holdout model."""
     if not version.is_evaluated:
         return None
     model = evaluation.holdout_models(version)[0]
-    own = candidate.encoder_of(version.dataset, dataset)
+    training_encoder = candidate.encoder_of(version.dataset, dataset)
     _, held_out = validation_split.fixed(train, dataset)
-    validation = encoders.translate(held_out.copied().features, own, model.encoder)
+    validation = encoders.translate(held_out.copied().features, training_encoder, model.encoder)
     return model.ask(validation), model.ask(encoders.translate(requests, served.encoder, model.encoder))
 
 
 def _entry(
     window: Window, samples: int, by_kind: dict[str, list[Distance]], drifted: tuple[Distance, ...]
 ) -> dict[str, Any]:
-    largest = {kind: max(distances, key=lambda one: one.value) for kind, distances in by_kind.items()}
+    largest = {kind: max(distances, key=lambda distance: distance.value) for kind, distances in by_kind.items()}
     rows = {
-        kind: {"name": one_line(one.name), "value": one.value, "bound": one.bound, "p": one.p, "drift": one in drifted}
-        for kind, one in largest.items()
+        kind: {"name": one_line(d.name), "value": d.value, "bound": d.bound, "p": d.p, "drift": d in drifted}
+        for kind, d in largest.items()
     }
     entry = {"time": window.ended, "began": window.began, "version": window.version, "asked": window.asked}
     entry |= {"samples": samples, "distances": rows, "drifted": len(drifted), "farthest": None}

@@ -1,4 +1,4 @@
-"""Drift of the requests: windows of encoded requests, compared with the training data in a process of low priority."""
+"""Request drift: windows of encoded requests, compared with the training data in a low-priority process."""
 
 import logging
 import subprocess
@@ -16,31 +16,31 @@ from feedforward.serving.metrics import ServiceMetrics
 from feedforward.serving.prediction import Champion
 from feedforward.serving.request_drift.reservoir import RequestReservoir
 
-TICK = 1.0  # s between two looks at the reservoirs
+TICK = 1.0  # s between checks of the reservoirs
 TIMEOUT = 600.0  # s for a comparison
 log = logging.getLogger(__name__)
 
 
 class RequestDrift:
-    """A reservoir for each dataset, and a thread that has full windows compared. Without a reservoir nothing runs."""
+    """A reservoir per dataset, and a thread that starts comparisons of complete windows. Idle without reservoirs."""
 
     def __init__(self, params: Params, names: Iterable[str], metrics: ServiceMetrics) -> None:
         self._params, self._metrics = params, metrics
         capacity = params.serving.reservoir
         self.reservoirs = {name: RequestReservoir(capacity) for name in names} if capacity else {}
-        self.entries: dict[str, list[dict[str, Any]]] = {}  # what was recorded about the latest windows
+        self.entries: dict[str, list[dict[str, Any]]] = {}  # recorded for the latest windows
         self.problems: dict[str, str] = {}
         self._stopped = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._run, name="request drift", daemon=True)
 
     def start(self) -> None:
-        """Read what earlier processes recorded, and begin to look at the reservoirs."""
+        """Start a thread that reads the entries of earlier processes, then checks the reservoirs."""
         if self.reservoirs:
             self._thread.start()
 
     def stop(self) -> None:
-        """Stop, also a comparison in progress; the open windows are lost."""
+        """Stop the thread and any comparison in progress; incomplete windows are lost."""
         self._stopped.set()
         if self._process is not None:
             self._process.kill()
@@ -63,13 +63,13 @@ class RequestDrift:
         try:
             request_windows.save(name, window)
             self.problems.pop(name, None)
-            self._in_process(name)
+            self._run_process(name)
         except (OSError, subprocess.SubprocessError) as error:
             self.problems[name] = f"{name}: a window of requests was not compared ({error})"
             log.warning("%s", self.problems[name])
         self._read(name)
 
-    def _in_process(self, name: str) -> None:
+    def _run_process(self, name: str) -> None:
         command = [sys.executable, "-m", "feedforward.serving.request_drift.process", name]
         pipe = subprocess.PIPE
         with subprocess.Popen(command, stdin=pipe, stderr=pipe, process_group=0) as process:
@@ -96,10 +96,10 @@ class RequestDrift:
     def _set_gauges(self) -> None:
         last = {name: entries[-1] for name, entries in self.entries.items() if entries}
         distances = {(n, kind): row["value"] for n, entry in last.items() for kind, row in entry["distances"].items()}
-        gauge, one = self._metrics.set_gauges, ["dataset"]
-        meaning = "Largest distance of the latest window of requests."
+        gauge, dataset = self._metrics.set_gauges, ["dataset"]
+        meaning = "Largest distance in the latest window of requests."
         gauge("request_distance", meaning, ["dataset", "measurement"], distances)
-        meaning = "Distances of the latest window of requests that are drift."
-        gauge("request_drifted", meaning, one, {(name,): entry["drifted"] for name, entry in last.items()})
-        meaning = "Samples of the latest window of requests."
-        gauge("request_window_samples", meaning, one, {(name,): entry["samples"] for name, entry in last.items()})
+        meaning = "Number of distances in the latest window of requests that count as drift."
+        gauge("request_drifted", meaning, dataset, {(name,): entry["drifted"] for name, entry in last.items()})
+        meaning = "Number of samples in the latest window of requests."
+        gauge("request_window_samples", meaning, dataset, {(name,): entry["samples"] for name, entry in last.items()})

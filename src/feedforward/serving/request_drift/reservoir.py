@@ -1,4 +1,4 @@
-"""A random sample of encoded requests, bounded in number and size: Vitter's algorithm R, one window at a time."""
+"""A random sample of encoded requests, bounded in count and bytes: Vitter's algorithm R, one window at a time."""
 
 import random
 import threading
@@ -11,32 +11,32 @@ import numpy.typing as npt
 from feedforward.data.request_windows import Window
 from feedforward.data.splits import Features, MultiHot
 
-MAX_BYTES = 2**26  # of the rows of one dataset; rows that no longer fit are left out
-MINIMUM = 100  # samples that a window needs; fewer if the reservoir is smaller
+MAX_BYTES = 2**26  # for the rows of one dataset; rows that do not fit are left out
+MINIMUM = 100  # samples in a complete window; fewer if the reservoir is smaller
 
 Row = npt.NDArray[np.generic]
 
 
 class RequestReservoir:
-    """At any time, each sample of the window is in it with the same probability. Safe to use from several threads."""
+    """Holds each sample of the current window with the same probability. Safe to use from several threads."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self._lock = threading.Lock()
         self._random = random.Random()  # noqa: S311  a sample for statistics
-        self._begin((0, ""))
+        self._start_window((0, ""))
 
-    def _begin(self, version: tuple[int, str]) -> None:
+    def _start_window(self, version: tuple[int, str]) -> None:
         self._version, self._columns, self._sparse = version, 0, False
         self._rows: list[Row] = []
         self._asked = self._bytes = 0
         self._began, self._start = datetime.now(UTC), time.monotonic()
 
     def offer(self, version: tuple[int, str], features: Features) -> None:
-        """Offer encoded samples. version: number and digest of the champion; another one begins a new window."""
+        """Offer encoded samples. version: number and digest of the champion; a different one starts a new window."""
         with self._lock:
             if version != self._version:
-                self._begin(version)
+                self._start_window(version)
             self._columns, self._sparse = features.shape[1], isinstance(features, MultiHot)
             for number in range(len(features)):
                 self._asked += 1
@@ -57,16 +57,16 @@ class RequestReservoir:
             self._rows.append(row)
 
     def take(self, seconds: float) -> Window | None:
-        """The window, if it lasted `seconds` and holds enough samples; the next one begins."""
+        """The window, if it has lasted `seconds` and holds enough samples; then the next one starts. Otherwise None."""
         with self._lock:
             enough = len(self._rows) >= min(MINIMUM, self.capacity)
             if not enough or time.monotonic() - self._start < seconds:
                 return None
             (number, digest), rows, asked, began = self._version, self._rows, self._asked, self._began
             columns = self._columns if self._sparse else None
-            self._begin(self._version)
-        begun, ended = (moment.isoformat(timespec="seconds") for moment in (began, datetime.now(UTC)))
-        return Window(number, digest, begun, ended, asked, _stacked(rows, columns))  # no request waits for the copies
+            self._start_window(self._version)
+        start, end = (moment.isoformat(timespec="seconds") for moment in (began, datetime.now(UTC)))
+        return Window(number, digest, start, end, asked, _stacked(rows, columns))  # unlocked: no request waits for it
 
 
 def _stacked(rows: list[Row], columns: int | None) -> Features:
@@ -78,7 +78,7 @@ def _stacked(rows: list[Row], columns: int | None) -> Features:
 
 
 def _row(features: Features, number: int) -> Row:
-    """A copy, so that the other rows of the request are not kept with it."""
+    """A copy of a row, so that the request's other rows do not stay in memory."""
     if isinstance(features, MultiHot):
         return features.indices[features.indptr[number] : features.indptr[number + 1]].copy()
     return np.array(features[number])

@@ -1,6 +1,6 @@
-"""The shadow: a process of the lowest priority in which the challenger answers requests a second time.
+"""The shadow: a lowest-priority process in which the challenger answers requests a second time.
 
-Belongs here: the queue of the service (`queue`), what it sends (`frames`), the process, and when two answers agree.
-Does not belong here: which version is the challenger (`serving.challengers`), and what the gate makes of the figures
+Belongs here: the service's queue (`queue`), the messages (`frames`), the process, and when two answers agree.
+Does not belong here: which version is the challenger (`serving.challengers`), and how a promotion uses the figures
 (`promotion.shadow_evidence`).
 """

@@ -1,4 +1,4 @@
-"""What the service sends to its shadow: a request, the champion's answer, and the two versions to compare."""
+"""The messages from the service to its shadow: a request, the champion's answer, and the two versions to compare."""
 
 import functools
 import json
@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from feedforward.promotion.shadow_evidence import Pair
 
-LENGTHS = struct.Struct("!III")  # of head, request body and answer
+LENGTHS = struct.Struct("!III")  # lengths of head, request body and answer
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Frame:
     answer: bytes
 
     def packed(self) -> bytes:
-        """The bytes to send."""
+        """The frame as bytes."""
         head = _head(self.dataset, self.kind, self.pair)
         return b"".join((LENGTHS.pack(len(head), len(self.body), len(self.answer)), head, self.body, self.answer))
 
 
-@functools.lru_cache(maxsize=32)  # the media type is the client's, of at most 64 KiB
+@functools.lru_cache(maxsize=32)  # bounded, because the client chooses the media type, up to 64 KiB long
 def _head(dataset: str, kind: str, pair: Pair) -> bytes:
     return json.dumps({"dataset": dataset, "kind": kind, **asdict(pair)}).encode()
 

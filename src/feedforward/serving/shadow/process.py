@@ -1,7 +1,8 @@
 """The process in which challengers answer requests a second time: `python -m feedforward.serving.shadow.process`.
 
-Standard input is a socket to the service: params.yaml as one JSON line, then frames; reports go back over it, one JSON
-line each. The process has the lowest priority, so it runs only where a core is idle, and it ends with the socket.
+Standard input is a socket to the service: params.yaml as one JSON line, then frames. Reports go back over the same
+socket, one JSON line each. The process has the lowest priority, so it runs only on idle cores. It ends when the socket
+closes.
 """
 
 import contextlib
@@ -24,14 +25,14 @@ from feedforward.serving.shadow import agreement, frames
 from feedforward.serving.shadow.frames import Frame
 from feedforward.tracking import model_version, model_versions
 
-REPORT = 1.0  # s between two reports
-FLUSH = 5.0  # s between two writes to the file
-RETRY = 10.0  # s until a challenger that could not be loaded is tried again
-LOWEST = 19  # of nice
+REPORT = 1.0  # s between reports
+FLUSH = 5.0  # s between writes to the file
+RETRY = 10.0  # s before loading a challenger is tried again
+LOWEST = 19  # niceness; the lowest priority
 
 
 class Comparer:
-    """Compares a challenger's answers with those of the champion. Safe to use from two threads."""
+    """Compares a challenger's answers with the champion's. Safe to use from two threads."""
 
     def __init__(self, params: Params) -> None:
         self.params = params
@@ -44,46 +45,46 @@ class Comparer:
         self._retry = dict[str, float]()
 
     def compare(self, frame: Frame) -> None:
-        """Let the challenger answer the request, and count how its answer differs."""
+        """Answer the request with the challenger, and record how its answer differs from the champion's."""
         challenger = self._challenger(frame)
         if challenger is None:
             return
-        served, answered = challenger.served, json.loads(frame.answer)["predictions"]
+        served, champion_answers = challenger.served, json.loads(frame.answer)["predictions"]
         began = time.thread_time()
         question = schemas.question(served.encoder.takes, frame.kind, frame.body, self.params.serving.max_samples)
         samples = schemas.check_samples(served, question, self.params.serving)
-        answers = prediction.described(served, served.ask(served.encoder.encode(samples)))
-        evidence = agreement.compared(answered, answers, served, time.thread_time() - began)
+        challenger_answers = prediction.described(served, served.ask(served.encoder.encode(samples)))
+        evidence = agreement.compared(champion_answers, challenger_answers, served, time.thread_time() - began)
         with self._lock:
             self._totals[frame.dataset].add(evidence)
             self._unwritten[frame.dataset].add(evidence)
 
     def report(self) -> dict[str, Any]:
-        """The figures of the latest pair of each dataset, and problems."""
+        """The figures of each dataset's latest pair of versions, and the problems."""
         with self._lock:
             figures = {name: {**asdict(self._pairs[name]), **asdict(total)} for name, total in self._totals.items()}
             return {"figures": figures, "problems": dict(self.problems)}
 
     def flush(self) -> None:
-        """Write what was counted since the last call."""
+        """Write the figures recorded since the last call."""
         for name in list(self._pairs):
             self._flush(name)
 
     def _flush(self, name: str) -> None:
         with self._lock:
-            pair, more = self._pairs[name], self._unwritten[name]
+            pair, unwritten = self._pairs[name], self._unwritten[name]
             self._unwritten[name] = Evidence()
-        if not more.requests:
+        if not unwritten.requests:
             return
         try:
-            shadow_evidence.add(name, pair, more)
+            shadow_evidence.add(name, pair, unwritten)
         except (OSError, DataError) as error:
             self.problems[name] = f"{name}: the shadow's figures cannot be written ({error})"
 
     def _challenger(self, frame: Frame) -> Champion | None:
         name = frame.dataset
         if self._pairs.get(name) != frame.pair:
-            self._begin(name, frame.pair)
+            self._switch_pair(name, frame.pair)
         if name not in self._challengers and time.monotonic() >= self._retry.get(name, 0.0):
             try:
                 self._challengers[name] = self._load(name, frame.pair)
@@ -93,31 +94,31 @@ class Comparer:
                 self._retry[name] = time.monotonic() + RETRY
         return self._challengers.get(name)
 
-    def _begin(self, name: str, pair: Pair) -> None:
-        """Continue with the figures of another pair; those of the last one are kept in the file."""
+    def _switch_pair(self, name: str, pair: Pair) -> None:
+        """Switch to another pair and its recorded figures; the figures of the previous pair stay in the file."""
         if name in self._pairs:
             self._flush(name)
-        known = Evidence()
+        recorded = Evidence()
         try:
-            known = shadow_evidence.of_pair(name, pair)
+            recorded = shadow_evidence.of_pair(name, pair)
         except DataError as error:
             self.problems[name] = str(error)
         with self._lock:
             if name not in self._pairs or self._pairs[name].challenger != pair.challenger:
                 self._challengers.pop(name, None)
                 self._retry.pop(name, None)
-            self._pairs[name], self._totals[name], self._unwritten[name] = pair, known, Evidence()
+            self._pairs[name], self._totals[name], self._unwritten[name] = pair, recorded, Evidence()
 
     def _load(self, name: str, pair: Pair) -> Champion:
         number, digest = pair.challenger
         version = model_versions.find(name, number)
         if version is None or version.tags.get(model_version.DIGEST) != digest:
-            raise NothingToServe(f"{name} version {number}: is not registered any more")
+            raise NothingToServe(f"{name} version {number}: is no longer registered")
         return prediction.champion(name, version, self.params.datasets[name])
 
 
 def main() -> None:
-    """Compare until the service closes the socket."""
+    """Compare answers until the service closes the socket."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the service, which closes the socket
     _lower_priority()
     with socket.socket(fileno=os.dup(0)) as connection, connection.makefile("rb") as stream:
@@ -151,7 +152,7 @@ def _report(comparer: Comparer, connection: socket.socket, ended: threading.Even
 def _lower_priority() -> None:
     with contextlib.suppress(OSError):
         os.nice(LOWEST)
-    if hasattr(os, "SCHED_IDLE"):  # Linux: runs only where nothing else wants to
+    if hasattr(os, "SCHED_IDLE"):  # Linux: run only where nothing else wants to run
         with contextlib.suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 

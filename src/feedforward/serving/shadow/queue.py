@@ -1,7 +1,7 @@
-"""The service's side of the shadow: requests wait in a bounded queue and go to a process of the lowest priority.
+"""The service's side of the shadow: requests wait in a bounded queue until they are sent to a lowest-priority process.
 
-A request costs its caller two appends. What does not fit into the queue is dropped and counted; nothing ever waits for
-the shadow.
+Queueing a request costs its caller an append. Requests that do not fit into the queue are dropped and counted, so
+nothing ever waits for the shadow.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ from typing import Any
 from feedforward.config.schema import Params
 from feedforward.serving.shadow.frames import Frame
 
-TICK = 0.05  # s between two transfers to the process
+TICK = 0.05  # s between transfers to the process
 QUEUE = 256  # requests per tick, at most
-QUEUE_BYTES = 2**22  # of these requests with their answers
-SEND_BYTES = 2**18  # handed to the system at a time
+QUEUE_BYTES = 2**22  # for these requests and their answers
+SEND_BYTES = 2**18  # per call of `send`
 REPORT_BYTES = 2**24  # a longer line from the process is discarded
-RESTART = 10.0  # s after which a process that ended is started again
-GRACE = 3.0  # s in which the process writes its figures at the end
+RESTART = 10.0  # s between starts of the process, at least
+GRACE = 3.0  # s for the process to write its figures before it is killed
 log = logging.getLogger(__name__)
 
 
@@ -59,7 +59,7 @@ class Shadow:
         self._ticking = asyncio.get_running_loop().create_task(self._run())
 
     def stop(self) -> None:
-        """End the process once it has written its figures."""
+        """Stop the process once it has written its figures, or kill it after GRACE seconds."""
         if self._ticking is not None:
             self._ticking.cancel()
         self._disconnect()
@@ -99,8 +99,8 @@ class Shadow:
             ours.setblocking(False)
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, QUEUE_BYTES)
             command = [sys.executable, "-m", "feedforward.serving.shadow.process"]
-            # In a process group of its own: Ctrl-C must not end it before its figures are written. Not in a session of
-            # its own: Linux (autogroup) would give that the same share as the service, whatever its priority.
+            # A separate process group, so that Ctrl-C does not end it before its figures are written. Not a separate
+            # session: Linux (autogroup) would give it as much CPU time as the service, whatever its priority.
             self._process = subprocess.Popen(command, stdin=theirs.fileno(), process_group=0)
         self._socket, self._received = ours, b""
         self._unsent = memoryview(self._params.model_dump_json().encode() + b"\n")
@@ -109,8 +109,8 @@ class Shadow:
     def _disconnect(self) -> None:
         connection, self._socket = self._socket, None
         with self._lock:
-            lost, self._queue, self._bytes = self._queue, [], 0
-        for frame in lost:
+            dropped, self._queue, self._bytes = self._queue, [], 0
+        for frame in dropped:
             self._dropped(frame.dataset)
         if connection is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended
@@ -118,7 +118,7 @@ class Shadow:
             connection.close()
 
     def _send(self) -> None:
-        """Hand to the system what it takes without waiting."""
+        """Send as much as the system accepts without blocking."""
         while self._socket is not None:
             if not self._unsent:
                 with self._lock:
@@ -133,7 +133,7 @@ class Shadow:
             self._unsent = self._unsent[sent:]
 
     def _read(self) -> None:
-        """Take the reports that have arrived."""
+        """Read the reports that have arrived."""
         if self._socket is None:
             return
         try:
@@ -144,12 +144,12 @@ class Shadow:
             data = b""
         if not data:
             if self._process is not None:
-                log.warning("the shadow's process ended; it starts again in %.0f s", RESTART)
+                log.warning("the shadow process ended; it will be restarted in %.0f s", RESTART)
             self._disconnect()
             return
         *lines, self._received = (self._received + data).split(b"\n")
         if len(self._received) > REPORT_BYTES:
             self._received = b""
-        for line in lines[-1:]:  # a report holds all figures
+        for line in lines[-1:]:  # each report contains all figures, so the last one suffices
             with contextlib.suppress(ValueError):
                 self._report(json.loads(line))
