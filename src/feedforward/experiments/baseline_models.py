@@ -152,7 +152,7 @@ def _fractional(samples: Problem) -> Iterator[Network]:
 
 
 def _ridge(samples: Problem) -> Iterator[Network]:
-    """Linear regression with a small L2 penalty, so that it has one solution if features depend on each other."""
+    """Linear regression with a small L2 penalty, so that the solution is unique even if features are collinear."""
     model = Ridge(alpha=1.0).fit(samples.matrix, np.asarray(samples.labels, np.float64))
     yield samples.network(np.reshape(model.coef_, (-1, 1)), np.atleast_1d(model.intercept_))
 

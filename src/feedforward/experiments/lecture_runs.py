@@ -38,7 +38,7 @@ def collect(params: Params, name: str, store: "Store") -> Story:
     dataset, base = params.dataset(name), _text(params.variants[params.dataset(name).training.final.variant])
     runs = _logged(name, store)
     seeds = sorted({int(run.tags["seed"]) for run in runs}) or [0]
-    combinations, by_parameters = _combinations(params, name, runs), _by_parameters(runs)
+    combinations, by_parameters = _combinations(params, name, runs), _index_by_parameters(runs)
     variants, _ = _results(plan.plan(params, PROTOCOL, [name], seeds=seeds), by_parameters, store)
     packs = plan.plan(_with_variants(params, name, combinations), PROTOCOL, [name], seeds=seeds)
     replicas, others = _results([pack for pack in packs if pack.role == "replica"], by_parameters, store)
@@ -73,7 +73,7 @@ def _logged(name: str, store: "Store") -> list["LoggedRun"]:
     ]
 
 
-def _by_parameters(runs: Iterable["LoggedRun"]) -> Logged:
+def _index_by_parameters(runs: Iterable["LoggedRun"]) -> Logged:
     index: dict[tuple[str, str, frozenset[tuple[str, str]]], list[str]] = {}
     for run in runs:
         parameters = {key: value for key, value in run.params.items() if key not in ("dataset", "variant", "seed")}
@@ -107,7 +107,7 @@ def _with_variants(params: Params, name: str, variants: Mapping[str, Variant]) -
 
 
 def _results(packs: Iterable[Pack], logged: Logged, store: "Store") -> tuple[list[RunResult], int]:
-    """The results of the planned runs that the store has, and how many of them do not have the planned fingerprint."""
+    """The results of the planned runs that the store has, and the number of those without the planned fingerprint."""
     stored, others = [], 0
     for pack in packs:
         members = []

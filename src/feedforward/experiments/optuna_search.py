@@ -60,7 +60,7 @@ def _short(value: Value) -> Value:
 
 
 def importance(axes: Sequence[Axis], points: Sequence[Point], figures: Sequence[float]) -> dict[str, float]:
-    """The share of the variance of the figures that each field explains alone, by field, the largest first.
+    """The share of the variance in the figures that each field alone explains, by field, the largest first.
 
     A random forest predicts the figure from the values, and its variance over the whole space is split into the parts
     of single fields (fANOVA: Hutter et al., "An efficient approach for assessing hyperparameter importance", ICML

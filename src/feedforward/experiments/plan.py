@@ -21,7 +21,7 @@ SOURCES: tuple[Source, ...] = get_args(Source)  # sources of variation; `weights
 
 @dataclass(frozen=True)
 class Member:
-    """One run in a pack: a variant and, except for the seed, the parameters that determine what it learns."""
+    """One run in a pack: a variant and, except for the seed, the parameters that determine its result."""
 
     variant: str
     fingerprint: str
@@ -211,7 +211,7 @@ def _units(member: Member) -> int:
 
 
 def resolve(dataset: Dataset, variant: Variant) -> dict[str, Any]:
-    """The parameters that determine what a run of the variant learns, by flat names, with defaults filled in."""
+    """The parameters that determine the result of a run of the variant, by flat names, with defaults filled in."""
     training, network = dataset.training, dataset.network
     return {
         "task": dataset.task,

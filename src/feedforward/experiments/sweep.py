@@ -53,7 +53,7 @@ class Sweep:
     def better(self) -> Better:
         """Whether lower or higher values of the statistic are better."""
         better = STATISTICS[self.statistic].better
-        assert better is not None  # search_space.statistics offers no others
+        assert better is not None  # search_space.statistic returns no others
         return better
 
     @cached_property

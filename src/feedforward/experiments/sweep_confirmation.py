@@ -41,7 +41,7 @@ def fresh_trials(outcome: Outcome) -> tuple[list[Trial], Packs]:
 
 
 def close(run: Run, trial: Trial, results: Mapping[str, RunResult], outcome: Outcome, store: "Store") -> Outcome:
-    """Close the run of a confirmation with its search figure and selection bias; returns the outcome with it."""
+    """Close the run of a confirmation with its search figure and selection bias; returns the updated outcome."""
     runs = parent_runs.results_of_members(trial.members, results)
     complete = runs if len(runs) == len(trial.members) else []
     outcome = replace(outcome, fresh={**outcome.fresh, trial.name: complete})

@@ -26,7 +26,7 @@ Samples = tuple[Subset, Subset | None]
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A trained model and what was recorded while it trained.
+    """A trained model and the values recorded during its training.
 
     model: a keras.Model. curves: see RunResult. measured: see trainer.Replica and learning_checks. reliability: see
     trainer.Replica. Absolute errors are in the unit of the target, although training uses standard deviations.

@@ -19,7 +19,7 @@ from feedforward.experiments import plan, runner
 
 @dataclass(frozen=True)
 class Difference:
-    """A run that, trained again, differs from the record.
+    """A run that differs from the record when it is trained again.
 
     metric: the metric that differs most, or None if the run is not on record. largest: the size of that difference.
     """

@@ -1,4 +1,4 @@
-"""The data of the explorable charts as JSON values: curves and statistics by variant, intervals, single seeds."""
+"""JSON-serializable data for the explorable charts: curves and statistics by variant, intervals, single seeds."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

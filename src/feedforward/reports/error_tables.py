@@ -10,7 +10,7 @@ CONFUSION = ("dataset", "actual", "predicted", "samples", "share")
 
 
 def confusion_csv(findings: Iterable[Findings]) -> str:
-    """Confusion matrices of the test samples, mean over seeds, one row per cell; `share`: of the actual class."""
+    """Confusion matrices of the test samples, mean over seeds, one row per cell; `share`: divided by the row sum."""
     rows = []
     for entry in findings:
         errors, labels = errors_over_seeds.summarize(entry.runs), entry.dataset.labels

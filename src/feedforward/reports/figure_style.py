@@ -33,7 +33,7 @@ def seeds_subtitle(bands: Iterable[Band | None], suffix: str = "") -> str:
 
 
 def seeds_text(counts: Collection[int], suffix: str = "") -> str:
-    """`mean of 3 to 5 seeds` followed by `more`, or `one seed`."""
+    """`mean of 3 to 5 seeds` followed by `suffix`, or `one seed`."""
     return "one seed" if set(counts) == {1} else f"mean of {' to '.join(map(str, sorted(counts)))} seeds{suffix}"
 
 

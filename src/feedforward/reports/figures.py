@@ -198,7 +198,7 @@ def _components_of_source(
     axes: Axes, components: Sequence[Component | None], position: int, sources: int, name: str
 ) -> None:
     offset, color = 0.6 * ((position + 0.5) / sources - 0.5), PALETTE[position % len(PALETTE)]
-    known = [(x + offset, c) for x, c in enumerate(components) if c is not None]
-    for x, component in known:
+    drawn = [(x + offset, c) for x, c in enumerate(components) if c is not None]
+    for x, component in drawn:
         axes.plot([x, x], [component.low, component.high], color=color, linewidth=1.6)
-    axes.plot([x for x, _ in known], [c.sd for _, c in known], "o", color=color, markersize=6, label=name)
+    axes.plot([x for x, _ in drawn], [c.sd for _, c in drawn], "o", color=color, markersize=6, label=name)

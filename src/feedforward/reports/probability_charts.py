@@ -58,20 +58,20 @@ def square(
 def _line(canvas: Canvas, line: Line) -> None:
     inside = [k for k in range(len(line.x)) if line.x[k] >= canvas.x0]
     if line.low is not None and line.high is not None:
-        upper = [_at(canvas, line.x[k], line.high[k]) for k in inside]
-        lower = [_at(canvas, line.x[k], line.low[k]) for k in reversed(inside)]
+        upper = [_point(canvas, line.x[k], line.high[k]) for k in inside]
+        lower = [_point(canvas, line.x[k], line.low[k]) for k in reversed(inside)]
         canvas.add('<polygon class="band {}" points="{}"/>', line.tone, " ".join(upper + lower))
-    points = " ".join(_at(canvas, line.x[k], line.y[k]) for k in inside)
+    points = " ".join(_point(canvas, line.x[k], line.y[k]) for k in inside)
     canvas.add('<polyline class="line {}" points="{}"/>', line.tone, points)
     for k in inside if line.points else ():
         tip = f"{line.name}: {number(line.x[k], 3)} → {number(line.y[k], 3)}"
         if line.low is not None and line.high is not None:
             tip += f" [{number(line.low[k], 3)}, {number(line.high[k], 3)}]"
-        x, y = _at(canvas, line.x[k], line.y[k]).split(",")
+        x, y = _point(canvas, line.x[k], line.y[k]).split(",")
         canvas.add('<circle class="dot {}" cx="{}" cy="{}" r="2.5"><title>{}</title></circle>', line.tone, x, y, tip)
 
 
-def _at(canvas: Canvas, x: float, y: float) -> str:
+def _point(canvas: Canvas, x: float, y: float) -> str:
     return f"{canvas.x(x)},{canvas.y(min(max(float(y), canvas.y0), canvas.y1))}"
 
 
@@ -83,11 +83,11 @@ def confusion(matrix: Numbers, labels: Sequence[str], title: str) -> Markup:
     side = min(96.0, (WIDTH - left - 4) / classes)
     canvas = Canvas(WIDTH, round(44 + side * classes + 4), (left, 0, 40, 0), title)
     canvas.add('<text x="2" y="12">true ↓ predicted →</text>')
-    shown = side >= 7 * max(map(len, short))
+    names_fit = side >= 7 * max(map(len, short))
     for k, name in enumerate(short):
         middle = canvas.left + side * (k + 0.5)
-        canvas.add('<text class="middle ink" x="{:.1f}" y="34">{}</text>', middle, name if shown else k + 1)
-        text = name if shown or name == str(k + 1) else f"{k + 1} {name}"
+        canvas.add('<text class="middle ink" x="{:.1f}" y="34">{}</text>', middle, name if names_fit else k + 1)
+        text = name if names_fit or name == str(k + 1) else f"{k + 1} {name}"
         if side >= 10:
             at = canvas.top + side * (k + 0.5) + 4
             canvas.add('<text class="end ink" x="{}" y="{:.1f}">{}</text>', left - 6, at, text)
@@ -126,14 +126,16 @@ def residuals(errors: dict[str, Any], title: str, xlabel: str) -> Markup:
     (canvas.x0, canvas.x1), (canvas.y0, canvas.y1) = (x_ticks[0], x_ticks[-1]), (y_ticks[0], y_ticks[-1])
     _axes(canvas, x_ticks, y_ticks, xlabel)
     for low, high in ((3, 7), (4, 6)):
-        edge = [_at(canvas, row[1], row[high]) for row in bins] + [_at(canvas, row[1], row[low]) for row in bins[::-1]]
+        edge = [_point(canvas, row[1], row[high]) for row in bins] + [
+            _point(canvas, row[1], row[low]) for row in bins[::-1]
+        ]
         canvas.add('<polygon class="band v1" points="{}"/>', " ".join(edge))
     for x, y in points:
         if canvas.y0 <= y <= canvas.y1:
             tip = f"predicted {x:g}, residual {signed(y)}"
             circle = '<circle class="dot v1" cx="{}" cy="{}" r="1.5" fill-opacity="0.5"><title>{}</title></circle>'
             canvas.add(circle, canvas.x(x), canvas.y(y), tip)
-    means = " ".join(_at(canvas, row[1], row[2]) for row in bins)
+    means = " ".join(_point(canvas, row[1], row[2]) for row in bins)
     canvas.add('<polyline class="line v2" points="{}"/>', means)
     return canvas.svg()
 

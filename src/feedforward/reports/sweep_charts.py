@@ -66,7 +66,7 @@ def tone(rank: int) -> str:
     return f"v{min(rank + 1, COLORS)}"
 
 
-def _shown(value: Value) -> str:
+def _value_text(value: Value) -> str:
     return value if isinstance(value, str) else f"{value:.4g}"
 
 
@@ -144,7 +144,7 @@ def parallel(scales: Sequence[Scale], tones: Sequence[str], tips: Sequence[str],
     tones: the class of each trial; trials with class `rest` are drawn first, in gray.
     """
     width, height = (1000, 340) if wide else (360, 300)
-    left = 14 + 6.5 * max(len(_shown(value)) for value in scales[0].marks())
+    left = 14 + 6.5 * max(len(_value_text(value)) for value in scales[0].marks())
     canvas = Canvas(width, height, (round(left), 56, 34, 16), title)
     canvas.x1 = float(max(len(scales) - 1, 1))
     for i, scale in enumerate(scales):
@@ -158,7 +158,7 @@ def parallel(scales: Sequence[Scale], tones: Sequence[str], tips: Sequence[str],
             side = 7 if last else -7
             tick = '<text class="{}" x="{:.1f}" y="{:.1f}">{}</text>'
             y = float(canvas.y(scale.position(value))) + 4
-            canvas.add(tick, "" if last else "end", float(x) + side, y, _shown(value))
+            canvas.add(tick, "" if last else "end", float(x) + side, y, _value_text(value))
     for k in sorted(range(len(tones)), key=lambda k: tones[k] != "rest"):
         shape = '<polyline class="line trial {}" data-trial="{}" points="{}"><title>{}</title></polyline>'
         canvas.add(shape, tones[k], k, _points(canvas, scales, k, len(tones)), tips[k])
@@ -181,11 +181,11 @@ def against(scale: Scale, estimates: Sequence[Estimate], label: str, title: str,
     means = [e.mean for e in estimates]
     reach = max(max(means) - min(means), 1e-6)  # an interval from few seeds may be very wide
     sides = [v for e in estimates for v in (e.low, e.high) if v is not None]
-    shown = [v for v in sides if min(means) - reach <= v <= max(means) + reach]
-    _y_axis(canvas, ticks(min([*means, *shown]), max([*means, *shown]), 4))
+    visible = [v for v in sides if min(means) - reach <= v <= max(means) + reach]
+    _y_axis(canvas, ticks(min([*means, *visible]), max([*means, *visible]), 4))
     for value in scale.marks():
         x = canvas.x(scale.position(value))
-        canvas.add('<text class="middle" x="{}" y="{}">{}</text>', x, canvas.bottom + 16, _shown(value))
+        canvas.add('<text class="middle" x="{}" y="{}">{}</text>', x, canvas.bottom + 16, _value_text(value))
     canvas.add('<text class="end" x="{}" y="{}">{}</text>', canvas.right, canvas.bottom + 30, scale.name)
     canvas.add('<text x="2" y="12">{}</text>', label)
     points = sorted((scale.position(v), e.mean) for v, e in zip(scale.values, estimates, strict=True))

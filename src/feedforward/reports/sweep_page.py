@@ -93,13 +93,13 @@ def render(content: Content) -> str:
         content=content,
         best=content.trials[best],
         best_figure=_text(content, content.figures[best]),
-        confirmed=_confirmed(content),
+        confirmed=_confirmation(content),
         parallel=_parallels(content),
         table=_table(content),
-        expected=_expected(content),
+        expected=_expected_best(content),
         importance=_importance(content),
         unexplained=f"{100 * max(0.0, 1 - sum(content.importance.values())):.0f} %",
-        against=_against(content),
+        against=_field_charts(content),
         population=THIS_DATA,
     )
 
@@ -108,7 +108,7 @@ def _text(content: Content, estimate: Estimate) -> str:
     return tables.interval(estimate, content.decimals)
 
 
-def _confirmed(content: Content) -> dict[str, Any] | None:
+def _confirmation(content: Content) -> dict[str, Any] | None:
     """The chart and the rows of the confirmed trials; None if there are none."""
     if not content.confirmed:
         return None
@@ -165,7 +165,7 @@ def _parallels(content: Content) -> list[Markup]:
     return [_parallel(content, wide) for wide in (True, False)] if several else []
 
 
-def _expected(content: Content) -> Markup:
+def _expected_best(content: Content) -> Markup:
     if len(content.expected) == 1:
         return Markup("")
     title = "Expected best against the number of trials"
@@ -177,7 +177,7 @@ def _importance(content: Content) -> Markup:
     return sweep_charts.importance(shares, "Importance of the fields") if shares else Markup("")
 
 
-def _against(content: Content) -> list[dict[str, Any]]:
+def _field_charts(content: Content) -> list[dict[str, Any]]:
     """One chart for each field with more than one value."""
     scales = _scales(content)
     alone = len(scales) == 1 and not isinstance(scales[0].values[0], str)

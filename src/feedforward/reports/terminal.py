@@ -91,12 +91,12 @@ def _baseline_lines(findings: Findings) -> list[Text]:
     """The baselines, and warnings about results that are better than all published ones."""
     lines = []
     for name, estimates in (findings.simple.summary if findings.simple else {}).items():
-        shown = [
+        figures = [
             f"{tables.SHOWN[key]} {tables.number(estimates[key].mean, STATISTICS[key].decimals)}"
             for key in BASELINES
             if key in estimates
         ]
-        lines.append(Text(f" {name}: {', '.join(shown)}", style="dim"))
+        lines.append(Text(f" {name}: {', '.join(figures)}", style="dim"))
     return [*lines, *(Text(f" {line}", style="yellow") for line in findings.suspicions)]
 
 
