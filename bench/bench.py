@@ -1,8 +1,8 @@
-"""The whole job compared with the lecture as a plain Keras script: `python -m bench.bench`, or `make bench`.
+"""Compares the whole job with the lecture as a plain Keras script: `python -m bench.bench`, or `make bench`.
 
-Alternately, in fresh processes: the plain script, and `dvc repro` from vectorize to compare in a fresh workspace with
-new stores, limited to the lecture's networks (IMDb's five variants and final model, MNIST's final model), once for each
-number of seeds. Writes reports/bench/bench.json and bench.png.
+Alternates between the plain script and `dvc repro`, in fresh processes. `dvc repro` runs from vectorize to compare in a
+fresh workspace with new stores, once for each number of seeds, limited to the lecture's networks (IMDb's five variants
+and final model, MNIST's final model). Writes reports/bench/bench.json and bench.png.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from bench import measure, workspace
 from bench.measure import Measured
 from feedforward.core import atomic_files, paths
 
-# The lecture compares no variants on MNIST. The pipeline needs one, so it trains MNIST once more than the plain script.
+# The lecture compares no variants on MNIST. The pipeline needs a variant, so it trains one MNIST network more.
 LECTURE = {"datasets.mnist.training.variants": ["original"]}
 QUICK = {
     f"datasets.{name}.training.{key}": 1 for name in ("mnist", "imdb") for key in ("epochs", "final.epochs")
@@ -30,7 +30,7 @@ PLAIN = "plain Keras, one seed"
 
 @dataclass(frozen=True)
 class Target:
-    """A target: `name` of the value, `limit` that it must not exceed, `stretch` goal."""
+    """A target for a value. limit: what the value must not exceed. stretch: a more ambitious limit."""
 
     name: str
     limit: float
@@ -55,7 +55,7 @@ TARGETS = (
 
 
 def main() -> None:
-    """Measure and print; write after each round, so that an interrupted bench keeps its results."""
+    """Measure and print; write after each round, so that an interrupted benchmark keeps its results."""
     options = _options()
     for report in measured_by_round(options.rounds, options.seeds, options.quick):
         atomic_files.write_json(options.json, report)
@@ -137,7 +137,7 @@ def _pipeline(
 
 
 def _tested(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Means over seeds of the final models' test metrics, by dataset, to check that both give the same results."""
+    """Mean test metrics of the final models by dataset, to check that script and pipeline give the same results."""
     final = [run for run in runs if run["role"] == "final"]
     return {
         name: {
@@ -149,7 +149,7 @@ def _tested(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _summary(rows: dict[str, list[Measured]], small: dict[str, list[float]]) -> dict[str, Any]:
-    """Medians, and ratios to the plain script: of the medians, and the range over rounds."""
+    """Medians, and ratios to the plain script: the ratio of the medians, and the range of ratios over the rounds."""
     summary: dict[str, Any] = {}
     for name, measured in rows.items():
         summary[name] = {}
@@ -165,7 +165,7 @@ def _summary(rows: dict[str, list[Measured]], small: dict[str, list[float]]) -> 
 
 
 def judged(summary: dict[str, Any]) -> list[tuple[Target, float]]:
-    """The targets for which the measurement has a value, with the value."""
+    """Each target for which there is a measured value, with this value."""
     values = []
     for target in TARGETS:
         figure, _, count = target.name.partition(", ")
@@ -214,13 +214,13 @@ def _ratio(figure: dict[str, Any]) -> str:
 
 
 def text(report: dict[str, Any]) -> str:
-    """For a terminal."""
+    """Both tables, for a terminal."""
     note = "QUICK: one epoch; the figures mean nothing\n" if report["quick"] else ""
     return note + "\n\n".join(aligned(rows) for rows in (table(report), targets_table(report)))
 
 
 def aligned(rows: list[list[str]]) -> str:
-    """Columns of equal width."""
+    """The rows as lines of text, with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
 

@@ -1,8 +1,8 @@
-"""Lower bounds of time: counted operations and bytes, divided by this machine's own rates.
+"""Lower bounds on time: counted operations and bytes, divided by this machine's measured rates.
 
-An epoch of packed training is counted as it is computed (sparse_layer, packed_model): the first HEAD columns are a
-dense product; of the others only the ones count. An operation is a multiplication or an addition of float32. Bytes are
-those that must come from memory if no cache holds the weights; a network that fits into the cache may beat this floor.
+The work of a packed epoch is counted as it is computed (sparse_layer, packed_model): a dense product for the first HEAD
+columns, and only the ones in the other columns. An operation is a float32 multiplication or addition. Bytes are those
+that must come from memory if no cache holds the weights; a network that fits into the cache may beat this floor.
 """
 
 import itertools
@@ -58,7 +58,7 @@ class Work:
 
 
 def rates() -> Rates:
-    """Measure the machine, each rate in a separate process: the best of several tries."""
+    """Measure the rates of this machine in separate processes; each rate is the best of several tries."""
     one, every = (_in_process(threads) for threads in (1, processes.cores()))
     return Rates(one["flops"], every["flops"], one["bandwidth"], every["bandwidth"])
 
@@ -72,17 +72,17 @@ def _in_process(threads: int) -> dict[str, float]:
 
 
 def matrix_rate(size: int = 2048, tries: int = 7) -> float:
-    """Operations per second of a square float32 product, with the threads that NumPy's library was started with."""
+    """Operations per second of a square float32 matrix product, with the number of threads set for NumPy's BLAS."""
     a, b = (np.random.default_rng(seed).random((size, size), np.float32) for seed in (0, 1))
     out = np.empty_like(a)
     return 2 * size**3 / min(_time(lambda: np.matmul(a, b, out=out)) for _ in range(tries))
 
 
 def memory_rate(threads: int, size: int = 2**28, tries: int = 7) -> float:
-    """Bytes per second, read and written, of copies of arrays larger than any cache (`size` bytes per thread)."""
+    """Bytes read and written per second when copying arrays larger than any cache (`size` bytes per thread)."""
     pairs = [(np.ones(size // 8), np.empty(size // 8)) for _ in range(threads)]
     for source, target in pairs:
-        np.copyto(target, source)  # pages exist
+        np.copyto(target, source)  # allocates the pages before the measurement
 
     def copies() -> None:
         running = [threading.Thread(target=np.copyto, args=(target, source)) for source, target in pairs]
@@ -106,9 +106,9 @@ def _time(action: Any) -> float:
 def epoch(split: Split, units: Sequence[int], batch_size: int, replicas: int) -> Work:
     """An epoch of training: forward, backward (no gradient for the features), RMSprop.
 
-    units: of all layers, the output last. Bytes: features and labels once; in each step the unavoidable traffic (the
-    forward pass reads the weights, RMSprop reads and writes them and its mean square); the summed rows of the tail, in
-    both directions.
+    units: the width of each layer, output last. The bytes are: features and labels once; in each step, the unavoidable
+    traffic (the forward pass reads the weights, RMSprop reads and writes them and its mean squares); and the summed
+    rows of the tail, in both directions.
     """
     samples, steps = len(split), -(-len(split) // batch_size)
     dense = _products(split, units, replicas)
@@ -123,7 +123,7 @@ def epoch(split: Split, units: Sequence[int], batch_size: int, replicas: int) ->
 
 
 def evaluation(split: Split, units: Sequence[int], replicas: int) -> Work:
-    """Evaluation of a split: forward pass only."""
+    """The work of evaluating a split: the forward pass only."""
     summed = _tail_ones(split) * units[0] * replicas
     parameters = replicas * sum(a * b + b for a, b in _layers(split, units))
     moved = _input_bytes(split) + FLOAT * (parameters + summed + 2 * len(split) * replicas * sum(units))
@@ -131,7 +131,7 @@ def evaluation(split: Split, units: Sequence[int], replicas: int) -> Work:
 
 
 def outputs(dataset: Dataset) -> int:
-    """Units of the output layer."""
+    """Number of units in the output layer."""
     return 1 if dataset.task == "binary" else len(dataset.labels)
 
 
@@ -141,7 +141,7 @@ def _layers(split: Split, units: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def _products(split: Split, units: Sequence[int], replicas: int) -> list[int]:
-    """Multiplications of each layer's product, forward; for multi-hot rows only the head is a product."""
+    """Multiplications in each layer's forward product; for multi-hot rows, the first product covers only the head."""
     layers = _layers(split, units)
     inputs, outputs = layers[0]
     if isinstance(split.features, MultiHot):

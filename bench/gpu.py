@@ -1,8 +1,8 @@
 """Ten and a hundred replicas of every variant in one pack on a GPU: `python -m bench.gpu`, or `make bench-gpu`.
 
-For each pack: the seconds of all epochs with validation, and how close they come to the bound that memory bandwidth
-sets: the fewest bytes that training can move (bench.floors), divided by the bandwidth of the GPU, which is measured in
-the same run. Writes reports/bench/gpu.json.
+For each pack, measures the seconds of all epochs with validation, and how close an epoch comes to its lower bound: the
+fewest bytes that training can move (bench.floors), divided by the memory bandwidth of the GPU, which is measured in the
+same run. Writes reports/bench/gpu.json.
 """
 
 import argparse
@@ -24,7 +24,7 @@ COPY = 2**30  # bytes of the array for measuring bandwidth
 
 
 def main() -> None:
-    """Measure, write and print; exit with an error without a GPU."""
+    """Measure, write and print; exits with an error if there is no GPU."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / "gpu.json")
     parser.add_argument("--quick", action="store_true", help="ten replicas, two epochs, to test the benchmark itself")
@@ -56,7 +56,7 @@ def _device() -> str:
 
 
 def _bandwidth() -> float:
-    """Bytes per second, read and written, of a pass over an array larger than any cache: the best of ten passes."""
+    """Bytes read and written per second in a pass over an array larger than any cache: the best of ten passes."""
     import tensorflow as tf
 
     array = tf.Variable(tf.zeros(COPY // floors.FLOAT))
@@ -64,7 +64,7 @@ def _bandwidth() -> float:
     def once() -> float:
         began = time.perf_counter()
         array.assign_add(tf.ones(()))
-        array[0].numpy()  # waits
+        array[0].numpy()  # waits for the GPU
         return time.perf_counter() - began
 
     return 2 * COPY / min(once() for _ in range(10))
@@ -111,7 +111,7 @@ def table(report: dict[str, Any]) -> list[list[str]]:
 
 
 def text(report: dict[str, Any]) -> str:
-    """For a terminal."""
+    """The table, for a terminal."""
     return aligned(table(report))
 
 

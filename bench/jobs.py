@@ -1,6 +1,6 @@
-"""The parts of the pipeline, each in a separate process: `python -m bench.jobs PART ARGUMENTS…` prints JSON.
+"""Measures parts of the pipeline, each in a separate process: `python -m bench.jobs PART ARGUMENTS…` prints JSON.
 
-bench.parts starts these; every function returns plain values, seconds and bytes among them.
+bench.parts starts these processes. The function for a part returns plain values, such as seconds and bytes.
 """
 
 import itertools
@@ -29,7 +29,7 @@ from feedforward.experiments import runner
 
 @contextmanager
 def _workspace() -> Iterator[Path]:
-    """A temporary root with this checkout's params.yaml, raw and vectorized data; all outputs go there."""
+    """Yield a temporary root with this checkout's params.yaml, raw and vectorized data, to which all outputs go."""
     root = paths.root()
     with tempfile.TemporaryDirectory(prefix="feedforward-bench-") as name:
         folder = Path(name)
@@ -56,7 +56,7 @@ def _size(folder: Path) -> int:
 
 
 def vectorize(name: str, times: str = "1") -> dict[str, Any]:
-    """Vectorize a dataset, its texts repeated `times`; bytes: raw samples read and artifacts written."""
+    """Vectorize a dataset with its texts repeated `times` times. bytes: raw samples read plus artifacts written."""
     with _workspace() as folder:
         params = load_params()
         if int(times) > 1:
@@ -75,9 +75,9 @@ def vectorize(name: str, times: str = "1") -> dict[str, Any]:
 
 
 def spread(name: str, times: str, workers: str) -> dict[str, Any]:
-    """Vectorize texts, repeated `times`, on a Dask cluster of processes; peaks: bytes of each process.
+    """Vectorize texts, repeated `times` times, on a Dask cluster of processes.
 
-    seconds: with writing the shards, without starting the cluster.
+    peaks: peak memory of each process in bytes. seconds: includes writing the shards, but not starting the cluster.
     """
     from pipelines import dask_text, environment
 
@@ -104,7 +104,7 @@ def spread(name: str, times: str, workers: str) -> dict[str, Any]:
 
 @contextmanager
 def _cluster(folder: Path, workers: int) -> Iterator[tuple[str, dict[str, "subprocess.Popen[bytes]"]]]:
-    """Yield a scheduler and single-threaded workers, each a process: the address, and the processes by name."""
+    """Start a scheduler and single-threaded workers as processes; yields the address, and the processes by name."""
     from pipelines import dask_text
 
     contact = folder / "scheduler.json"
@@ -146,7 +146,7 @@ def _raw_bytes(folder: Path) -> int:
 
 
 def _repeat(folder: Path, name: str, dataset: Dataset, times: int) -> None:
-    """Write the dataset's archive with every member `times` times, under different names."""
+    """Rewrite the dataset's raw file with every member repeated `times` times, under different names."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -164,7 +164,7 @@ def _repeat(folder: Path, name: str, dataset: Dataset, times: int) -> None:
 
 
 def validate(name: str) -> dict[str, Any]:
-    """Validate a dataset: seconds to import Great Expectations, and to validate."""
+    """Validate a dataset. import: seconds to import Great Expectations. seconds: seconds to validate."""
     with _workspace() as folder:
         params = load_params()
 
@@ -183,11 +183,11 @@ def validate(name: str) -> dict[str, Any]:
 def epoch(
     name: str, variant: str, seeds: str, epochs: str, cores: str = "1", times: str = "1", without: str = ""
 ) -> dict[str, Any]:
-    """Epochs of `seeds` packed replicas on `cores` cores, and evaluations of the validation split.
+    """Train epochs with `seeds` packed replicas on `cores` cores, and evaluate the validation split.
 
     train, look: seconds of an epoch and of an evaluation (median without the first, which traces the graph); whole:
-    seconds of all epochs with validation, building and tracing included; train_work, look_work: the minimum work of
-    each. without: an optimization of bench.tricks that is replaced by the obvious implementation.
+    seconds of all epochs with validation, including building and tracing; train_work, look_work: the minimum work of an
+    epoch and of an evaluation. without: the optimization to replace with its obvious alternative (see bench.tricks).
     """
     runner.prepare(max(1, processes.cores() // int(cores)))
     from bench import tricks
@@ -238,7 +238,7 @@ def epoch(
 
 
 def _load(name: str, times: int) -> Split:
-    """The training split, repeated, as memory-mapped files."""
+    """The training split, repeated `times` times, as memory-mapped files."""
     source = paths.vectorized(name) / "train"
     if times == 1:
         return Split.load(source)
@@ -266,7 +266,7 @@ def _enlarged(dataset: Dataset, times: int) -> Dataset:
 
 
 def log(name: str, variant: str, runs: str) -> dict[str, Any]:
-    """Record and send runs with curves, figure and model, as training does: seconds of the first, and the median."""
+    """Record and send runs with curves, figure and model, as training does. seconds: median without the first run."""
     runner.prepare(processes.cores())
     from feedforward.analysis.run_result import RunResult
     from feedforward.reports import figures

@@ -1,4 +1,4 @@
-"""Run a command in a fresh process and measure it: wall, CPU and peak memory of its whole process tree."""
+"""Runs a command in a fresh process and measures its process tree: wall time, CPU time and peak memory."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ TICK = 0.1  # s
 
 @dataclass(frozen=True)
 class Measured:
-    """Resources of a process tree. wall, cpu: seconds; peak: bytes (see `run`)."""
+    """Resources that a process tree used. wall, cpu: seconds; peak: bytes (see `run`)."""
 
     wall: float
     cpu: float
@@ -29,17 +29,17 @@ class Measured:
 
 
 class Failed(Exception):
-    """A measured command exited with an error; holds its last lines."""
+    """A measured command exited with an error; the message contains its last lines of output."""
 
 
 def run(command: Sequence[str | Path], folder: Path, environment: Mapping[str, str] | None = None) -> Measured:
     """Run `command` in `folder` and measure it.
 
-    cpu: of all processes that were waited for. peak: the highest observed sum of proportional set sizes (PSS: shared
-    pages count once) of the process tree, or the kernel's record of one process's peak if that is higher.
+    cpu: includes all processes that were waited for. peak: the highest observed sum of proportional set sizes (PSS:
+    shared pages count once) of the process tree, or the kernel's record of one process's peak if that is higher.
 
     Raises:
-        Failed: the command did not end with 0.
+        Failed: the exit code is not 0.
     """
     with (folder / "log.txt").open("w+b") as log:
         began = time.perf_counter()
@@ -51,14 +51,14 @@ def run(command: Sequence[str | Path], folder: Path, environment: Mapping[str, s
         if child.returncode:
             log.seek(0)
             raise Failed(
-                f"{command[1:4]} ended with {child.returncode}:\n{log.read().decode(errors='replace')[-3000:]}"
+                f"{command[1:4]} exited with code {child.returncode}:\n{log.read().decode(errors='replace')[-3000:]}"
             )
     return Measured(wall, usage.ru_utime + usage.ru_stime, seen[0])
 
 
 @contextlib.contextmanager
 def _watching(pid: int) -> Iterator[list[int]]:
-    """Yield a list of one number: the highest observed memory of the tree below `pid`, bytes."""
+    """Yield a list with one number, in bytes: the highest observed memory of the process tree with the root `pid`."""
     seen, ended = [0], threading.Event()
 
     def watch() -> None:
@@ -82,7 +82,7 @@ def _watching(pid: int) -> Iterator[list[int]]:
 
 
 def _shared_once(process: psutil.Process) -> int:
-    """Proportional set size, bytes; the resident set size if the system has none; 0 if the process has ended."""
+    """Proportional set size in bytes; resident set size if the system does not report it; 0 if the process ended."""
     try:
         full = process.memory_full_info()
     except psutil.Error:
@@ -93,7 +93,7 @@ def _shared_once(process: psutil.Process) -> int:
 def peak_of(pid: int) -> int:
     """The kernel's record of a process's peak resident memory, bytes; 0 if there is none.
 
-    Not ru_maxrss of wait4: it includes the parent's memory before the child's exec.
+    This is not ru_maxrss from wait4, which includes the parent's memory before the child's exec.
     """
     try:
         for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines():
@@ -110,7 +110,7 @@ def own_peak() -> int:
 
 
 def machine() -> dict[str, Any]:
-    """The machine in general terms, and the versions that affect speed; nothing that identifies it."""
+    """General facts about the machine and the versions that affect speed; nothing that identifies the machine."""
     kind = provenance.cpu_kind()
     return {
         "cores": processes.cores(),

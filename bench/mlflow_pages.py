@@ -1,9 +1,9 @@
-"""How long MLflow's pages take to show the comparison in a large store: `python -m bench.mlflow_pages`.
+"""Measures how long MLflow's pages take to show the comparison in a large store: `python -m bench.mlflow_pages`.
 
 Writes the runs of a study through `feedforward.tracking`, starts an MLflow server, and opens the prepared view several
-times in a new profile of chromium; then the same after the runs of sweeps. Measured: seconds until the curves of five
-variants with their intervals are drawn, and the seconds of a core that server and browser need for it, which depend
-less on other jobs of the machine. docs/scale.md has the figures.
+times in Chromium, each time with a new profile; then adds the runs of sweeps and repeats this. Measures the seconds
+until the curves and intervals of five variants are drawn, and the CPU seconds of server and browser, which depend less
+on other jobs on the machine. docs/scale.md has the figures.
 """
 
 import argparse
@@ -46,7 +46,7 @@ DRAWN = """(wanted) => [...document.querySelectorAll(".js-plotly-plot")].some((p
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=20, help="of the study")
+    parser.add_argument("--seeds", type=int, default=20, help="number of seeds in the study")
     parser.add_argument("--times", type=int, default=5, help="how often a page is opened")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="feedforward-pages-") as name, contextlib.ExitStack() as ending:
@@ -66,10 +66,10 @@ def main() -> None:
 
 
 def text(runs: int, loads: Sequence[tuple[float, float, float]]) -> str:
-    """Medians, and the slowest."""
-    seconds, of_server, of_browser = zip(*loads, strict=True)
+    """One line with the medians and the slowest time."""
+    seconds, server_cpu, browser_cpu = zip(*loads, strict=True)
     cores = (
-        f"{statistics.median(of_server):.2f} core s of the server, {statistics.median(of_browser):.2f} of the browser"
+        f"{statistics.median(server_cpu):.2f} core s of the server, {statistics.median(browser_cpu):.2f} of the browser"
     )
     return f"{runs} runs: median {statistics.median(seconds):.2f} s, slowest {max(seconds):.2f} s; {cores}"
 
@@ -138,14 +138,14 @@ Load = tuple[float, float, float]  # seconds, core seconds of the server, core s
 
 
 def _opened(address: str, server: Tracking) -> Load:
-    """What it costs to draw all curves and intervals in a new browser profile."""
+    """Open the page in a new browser profile and measure until all curves and intervals are drawn."""
     with _browser() as browser:
         page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
-        began, of_server, of_browser = time.monotonic(), cpu_seconds(server), _browser_seconds()
+        began, server_cpu, browser_cpu = time.monotonic(), cpu_seconds(server), _browser_seconds()
         page.goto(address)
         page.wait_for_function(DRAWN, arg=3 * len(VARIANTS), timeout=120_000)
         seconds = time.monotonic() - began
-        return seconds, cpu_seconds(server) - of_server, _browser_seconds() - of_browser
+        return seconds, cpu_seconds(server) - server_cpu, _browser_seconds() - browser_cpu
 
 
 def _browser_seconds() -> float:
@@ -164,7 +164,7 @@ def _browser() -> Iterator[Any]:
 
     program = next(filter(None, map(shutil.which, BROWSERS)))
     with sync_playwright() as playwright:
-        root = hasattr(os, "geteuid") and os.geteuid() == 0  # whose chromium has no sandbox
+        root = hasattr(os, "geteuid") and os.geteuid() == 0  # root cannot use Chromium's sandbox
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"] if root else [])
         yield browser
         browser.close()

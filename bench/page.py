@@ -1,4 +1,4 @@
-"""docs/performance-measured.md from the JSON files of `make bench` and `make bench-gpu` in reports/bench."""
+"""Writes docs/performance-measured.md from the JSON files that `make bench` and `make bench-gpu` wrote."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,14 +8,14 @@ from feedforward.core import atomic_files, paths
 
 
 def main() -> None:
-    """Write the page from the reports that exist."""
+    """Write the page from the reports in reports/bench that exist."""
     folder = paths.root() / "reports" / "bench"
     reports = {path.stem: atomic_files.read_json(path) for path in sorted(folder.glob("*.json"))}
     atomic_files.write_text(paths.root() / "docs" / "performance-measured.md", page(reports))
 
 
 def page(reports: Mapping[str, Mapping[str, Any]]) -> str:
-    """The page: job, parts, serving, scale and GPU, each with its baseline, if measured."""
+    """The page, with a section for each report."""
     sections = ["# Performance, as measured", "Written by `make bench`; [performance.md](performance.md) explains it."]
     shown = {"bench": _bench, "parts": _parts, "serving": _serving, "shadow": _shadow, "scale": _scale, "gpu": _gpu}
     for name, show in shown.items():
@@ -140,7 +140,7 @@ def machine(facts: Mapping[str, Any]) -> str:
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """A table: header first; all columns but the first aligned right."""
+    """A Markdown table; the first row is the header, and all columns but the first are right-aligned."""
     lines = [rows[0], ["---", *(["---:"] * (len(rows[0]) - 1))], *rows[1:]]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

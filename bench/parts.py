@@ -1,4 +1,4 @@
-"""Each part and its floor, the cost of an additional replica, and growth: `python -m bench.parts`, or `make bench`.
+"""Measures each part and its floor, additional replicas, and growth: `python -m bench.parts`, or `make bench`.
 
 Every measurement runs in a separate process (bench.jobs). The floor of a part is its counted work divided by this
 machine's rates, measured in the same run. Training is measured on one core. Writes reports/bench/parts.json.
@@ -40,12 +40,12 @@ TRICKED = (("original", 1), ("original", 10), ("larger", 1))
 TRICKS = {  # name in bench.tricks → label
     "all_tail": "no dense head",
     "all_dense": "all dense",
-    "own_gradient": "TensorFlow's gradient",
+    "tensorflow_gradient": "TensorFlow's gradient",
     "tensorflow_tail": "no compiled tail",
     "keras_rmsprop": "Keras's RMSprop",
     "step_by_step": "one graph per step",
 }
-FURTHER = Target("additional replica of {}", 0.05, None, "× plain")
+ADDITIONAL = Target("additional replica of {}", 0.05, None, "× plain")
 EXPONENT = Target("scaling exponent of {}", 1.05)
 VECTORIZE_MEMORY = Target("peak memory of vectorize with {} times the reviews", 500, None, "MB")
 CLUSTER_MEMORY = Target("peak memory of the largest cluster process with {} times the reviews", 1000, None, "MB")
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def measure_all(quick: bool) -> dict[str, Any]:
-    """All measurements, and the machine's rates."""
+    """Take all measurements; the report includes the machine's rates."""
     machine = measure.machine()
     rates = floors.rates()
     print(f"rates: {asdict(rates)}", flush=True)
@@ -75,14 +75,14 @@ def measure_all(quick: bool) -> dict[str, Any]:
         "imports": _imports(),
         "parts": [*_data(rates), *_training(rates, quick), _tracking(quick)],
         "tricks": _tricks(quick),
-        "seeds": _further_seeds(quick),
+        "seeds": _additional_replicas(quick),
         "growth": (growth := _growth(TIMES[:2] if quick else TIMES, quick)),
         "cluster": _cluster(growth[-1]),
     }
 
 
 def job(*arguments: object) -> dict[str, Any]:
-    """Run a part of bench.jobs."""
+    """Run a part of bench.jobs in a separate process; returns its figures."""
     command = [sys.executable, "-m", "bench.jobs", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
@@ -125,7 +125,7 @@ def _imports() -> list[dict[str, Any]]:
 
 
 def row(name: str, seconds: float, work: Work, flops: float, bandwidth: float) -> dict[str, Any]:
-    """A part and its floor."""
+    """A row of the report: a part and its floor."""
     floor = work.seconds(flops, bandwidth)
     return {"name": name, "seconds": seconds, **asdict(work), "floor": floor, "share": floor / seconds}
 
@@ -172,11 +172,11 @@ def _tricks(quick: bool) -> list[dict[str, Any]]:
     return rows
 
 
-# --- further seeds -------------------------------------------------------------------------------
+# --- additional replicas -------------------------------------------------------------------------
 
 
-def _further_seeds(quick: bool) -> list[dict[str, Any]]:
-    """The cost of one more replica of a narrow variant on one core, and the time of the plain script for one."""
+def _additional_replicas(quick: bool) -> list[dict[str, Any]]:
+    """The cost of one more replica of each narrow variant on one core, and the time that the plain script takes."""
     variants = NARROW[:1] if quick else NARROW
     plain = _plain_seconds(variants, quick)
     rows = []
@@ -203,7 +203,7 @@ def _plain_seconds(variants: Sequence[str], quick: bool) -> Mapping[str, float]:
 
 
 def _growth(times: Sequence[int], quick: bool) -> list[dict[str, Any]]:
-    """Seconds and peak memory of vectorizing and of an epoch of one small variant, the reviews repeated."""
+    """Seconds and peak memory of vectorizing, and of an epoch of `smaller`, when the reviews are repeated."""
     rows = []
     for count in times:
         vectorized = job("vectorize", "imdb", count)
@@ -221,10 +221,10 @@ def _growth(times: Sequence[int], quick: bool) -> list[dict[str, Any]]:
 
 
 def _cluster(alone: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The largest size of `_growth` vectorized by a cluster; None if Dask is not installed.
+    """Vectorize the largest size in `_growth` on a cluster; None if Dask is not installed.
 
     Raises:
-        SystemExit: the bytes are not those of one process.
+        SystemExit: the cluster wrote other bytes than the single process.
     """
     if importlib.util.find_spec("distributed") is None:
         return None
@@ -245,8 +245,8 @@ def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
 
 
 def judged(report: Mapping[str, Any]) -> list[tuple[str, Target, float]]:
-    """The values that have a target: name, target, value."""
-    values = [(FURTHER.name.format(row["variant"]), FURTHER, row["ratio"]) for row in report["seeds"]]
+    """The values that have a target, as (name, target, value)."""
+    values = [(ADDITIONAL.name.format(row["variant"]), ADDITIONAL, row["ratio"]) for row in report["seeds"]]
     growth = report["growth"]
     sizes = [row["times"] for row in growth]
     for part in ("vectorize", "epoch"):
@@ -283,7 +283,7 @@ def parts_table(report: Mapping[str, Any]) -> list[list[str]]:
 
 
 def tricks_table(report: Mapping[str, Any]) -> list[list[str]]:
-    """A header and a row for each pack: seconds per epoch, and the factor without each optimization."""
+    """A header and a row for each pack: seconds per epoch, and the slowdown without each optimization."""
     rows = [["epoch of", "s", *TRICKS.values()]]
     for pack in report["tricks"]:
         seconds = pack["seconds"]
@@ -310,7 +310,7 @@ def seeds_table(report: Mapping[str, Any]) -> list[list[str]]:
 
 
 def growth_table(report: Mapping[str, Any]) -> list[list[str]]:
-    """A header, a row for each size, the exponents."""
+    """A header, a row for each size, and a row with the exponents."""
     rows = [["reviews", "vectorize s", "peak MB", "epoch of `smaller` s", "peak MB"]]
     keys = [(part, figure, unit) for part in ("vectorize", "epoch") for figure, unit in (("seconds", 1), ("peak", 1e6))]
     for size in report["growth"]:
@@ -322,7 +322,7 @@ def growth_table(report: Mapping[str, Any]) -> list[list[str]]:
 
 
 def cluster_table(report: Mapping[str, Any]) -> list[list[str]]:
-    """A header, and the resources of a cluster that writes the same bytes as one process, if measured."""
+    """A header and, if measured, the resources of the cluster, which writes the same bytes as one process."""
     cluster = report.get("cluster")
     if not cluster:
         return [["vectorized by a Dask cluster", "not measured: requirements/cluster.txt is not installed"]]
@@ -340,7 +340,7 @@ def targets_table(report: Mapping[str, Any]) -> list[list[str]]:
 
 
 def text(report: Mapping[str, Any]) -> str:
-    """For a terminal."""
+    """All tables, for a terminal."""
     note = "QUICK: the figures mean nothing\n" if report["quick"] else ""
     tables = (stages_table, imports_table, parts_table, tricks_table, seeds_table, growth_table)
     return note + "\n\n".join(aligned(table(report)) for table in (*tables, cluster_table, targets_table))

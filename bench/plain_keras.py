@@ -1,8 +1,8 @@
 """The lecture in plain Keras, as a student would write it from the slides: the baseline of all measurements.
 
-Dense float64 multi-hot rows, `model.fit`, one process, nothing saved. It begins where `keras.datasets` would hand
-over: images, and lists of word numbers (read from the vectorized splits, so that nothing is downloaded; a list holds
-each word once, which spares this script some work). Needs nothing of this project.
+Dense float64 multi-hot rows, `model.fit`, one process, nothing saved. It starts from what `keras.datasets` would
+return: images, and lists of word numbers. They are read from the vectorized splits, so that nothing is downloaded; a
+list contains each word only once, which saves this script some work. It imports nothing from this project.
 
     python bench/plain_keras.py data/vectorized --json plain.json
 """
@@ -25,13 +25,13 @@ PARTS = ("mnist", "original", "smaller", "larger", "l2", "dropout", "final")
 
 
 def load_mnist(folder, split):
-    """Images (samples, 28, 28) uint8 and labels 0-9, as keras.datasets.mnist returns them."""
+    """Images, uint8 of shape (samples, 28, 28), and labels 0-9, as keras.datasets.mnist returns them."""
     images = np.load(folder / "mnist" / split / "features.npy")
     return images.reshape(-1, 28, 28), np.load(folder / "mnist" / split / "labels.npy")
 
 
 def load_imdb(folder, split):
-    """A list of lists of word numbers and the labels 0 and 1, as keras.datasets.imdb returns them."""
+    """A list of lists of word numbers, and labels 0 and 1, as keras.datasets.imdb returns them."""
     numbers = np.load(folder / "imdb" / split / "indices.npy")
     starts = np.load(folder / "imdb" / split / "indptr.npy")
     sequences = [numbers[a:b].tolist() for a, b in itertools.pairwise(starts)]
@@ -39,7 +39,7 @@ def load_imdb(folder, split):
 
 
 def vectorize_sequences(sequences, dimension=10000):
-    """Multi-hot rows: float64, (sequences, dimension)."""
+    """Multi-hot rows: float64, shape (sequences, dimension)."""
     results = np.zeros((len(sequences), dimension))
     for i, sequence in enumerate(sequences):
         results[i, sequence] = 1.0
@@ -69,7 +69,7 @@ VARIANTS = {
 
 
 def train_mnist(folder, epochs, samples):
-    """Loss and accuracy on the test images."""
+    """Train MNIST's network; return loss and accuracy on the test images."""
     (train_images, train_labels), (test_images, test_labels) = load_mnist(folder, "train"), load_mnist(folder, "test")
     x_train = train_images[:samples].reshape(-1, 784).astype("float32") / 255
     x_test = test_images[:samples].reshape(-1, 784).astype("float32") / 255
@@ -84,13 +84,13 @@ def train_mnist(folder, epochs, samples):
 
 
 def main():
-    """Train the requested parts; print (and write) seconds and metrics of each."""
+    """Train the requested parts, and print (and write) the seconds and metrics of each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="data/vectorized")
-    parser.add_argument("--only", default=",".join(PARTS), help="parts to train, with commas between")
+    parser.add_argument("--only", default=",".join(PARTS), help="parts to train, separated by commas")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="one epoch on a few samples: does it run?")
-    parser.add_argument("--json", type=Path, help="write the figures here too")
+    parser.add_argument("--quick", action="store_true", help="one epoch on a few samples, to test the script")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
     wanted, samples = options.only.split(","), 1000 if options.quick else None
     keras.utils.set_random_seed(options.seed)
@@ -112,7 +112,7 @@ def main():
 
 
 def train_imdb(folder, wanted, samples, timed):
-    """The five variants, validated on the first training reviews, then the final model on all of them."""
+    """Train the five variants, validated on the first training reviews, then the final model on all of them."""
     arrays = {}
 
     def vectorize():

@@ -1,9 +1,9 @@
-"""Where the shared servers stop scaling: `python -m bench.scale`, or `make bench`; docs/scale.md explains the figures.
+"""Measures where the shared servers stop scaling: `python -m bench.scale`, or `make bench` (see docs/scale.md).
 
-Simulated workers (processes without TensorFlow) log one whole run after the other through `feedforward.tracking` to an
-MLflow server: parameters, tags, six curves, figures, a picture, a model's file. Then each runs one Prefect flow after
-the other. Both against sqlite and PostgreSQL, on the cores that the workers need too; what a server itself takes of a
-core is measured as well. Writes reports/bench/scale.json. PostgreSQL is left out where it is not installed.
+Simulated workers (processes without TensorFlow) log one complete run after another to an MLflow server through
+`feedforward.tracking`: parameters, tags, six curves, figures, a picture and a model file. Then each worker runs one
+Prefect flow after another. Both servers run over SQLite and over PostgreSQL (if it is installed), on the same cores as
+the workers, so the servers' CPU time is measured as well. Writes reports/bench/scale.json.
 """
 
 import argparse
@@ -48,11 +48,11 @@ DATASET = "scale"
 
 @dataclass(frozen=True)
 class Load:
-    """Response of a server to so many workers.
+    """How a server responded to a number of workers.
 
-    rate: runs (or flow runs) a second; p50, p99: seconds from the start of one until the server had all of it; cpu:
-    seconds of a core that the server and its database took for one; late: runs that needed `sync`, for their first try
-    met a time-out; lost: runs, or points of curves, that never came.
+    rate: runs (or flow runs) per second; p50, p99: seconds from the start of a run until the server had all of it; cpu:
+    core seconds that the server and its database used per run; late: runs that needed `sync`, because the first attempt
+    timed out; lost: runs, or points of curves, that never arrived.
     """
 
     workers: int
@@ -68,9 +68,9 @@ def main() -> None:
     """Measure, write and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / "scale.json")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="per server and number of workers")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="seconds per server and number of workers")
     parser.add_argument(
-        "--quick", action="store_true", help="few workers, a second, SQLite, to test the benchmark itself"
+        "--quick", action="store_true", help="few workers, one second, SQLite only, to test the benchmark itself"
     )
     options = parser.parse_args()
     seconds = 1.0 if options.quick else options.seconds
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def measure_all(seconds: float, quick: bool) -> dict[str, Any]:
-    """Loads of both servers, by database and workers, and bytes."""
+    """Measure both servers for each database and number of workers, and the bytes to transfer."""
     report: dict[str, Any] = {"machine": measure.machine(), "seconds": seconds, "runs": {}, "flows": {}}
     for backend in [SQLITE] if quick or stack.missing() else [SQLITE, POSTGRES]:
         with tempfile.TemporaryDirectory(prefix="feedforward-scale-") as name, contextlib.ExitStack() as ending:
@@ -118,7 +118,7 @@ def _tracking(folder: Path, postgres: Postgres | None, processes: int) -> Part:
 
 @contextlib.contextmanager
 def running(part: Part) -> Iterator[Any]:
-    """Start the server, yield it when it answers, and end it."""
+    """Start the server, yield it when it answers, and end it with the block."""
     try:
         yield part.start().wait()
     finally:
@@ -130,9 +130,9 @@ def cpu_seconds(*parts: Part | None) -> float:
     total = 0.0
     for part in filter(None, parts):
         process = psutil.Process(part.process.pid)
-        for each in (process, *process.children(recursive=True)):
+        for member in (process, *process.children(recursive=True)):
             with contextlib.suppress(psutil.Error):
-                total += sum(each.cpu_times()[:4])  # its own, and that of children that have ended
+                total += sum(member.cpu_times()[:4])  # includes children that have ended
     return total
 
 
@@ -145,28 +145,28 @@ class Books:
     postgres: Postgres | None
 
     def finished(self) -> int:
-        """Number of runs."""
-        return self._ask("SELECT COUNT(*) FROM runs WHERE status = 'FINISHED'")
+        """Number of finished runs."""
+        return self._query("SELECT COUNT(*) FROM runs WHERE status = 'FINISHED'")
 
     def points(self) -> int:
-        """Values of curves and metrics over all runs."""
-        return self._ask("SELECT COUNT(*) FROM metrics")
+        """Number of values in the curves and metrics of all runs."""
+        return self._query("SELECT COUNT(*) FROM metrics")
 
     def artifact_bytes(self) -> int:
         """Bytes of all artifacts."""
         return sum(path.stat().st_size for path in (self.folder / "artifacts").rglob("*") if path.is_file())
 
-    def _ask(self, question: str) -> int:
+    def _query(self, query: str) -> int:
         connection: Any
         if self.postgres is None:
             connection = sqlite3.connect(self.folder / "mlflow.db", timeout=60)
         else:
-            import psycopg2  # of requirements/cluster.txt
+            import psycopg2  # in requirements/cluster.txt
 
             connection = psycopg2.connect(self.postgres.url("mlflow", "x").replace("+x", ""))
         with contextlib.closing(connection):
             cursor = connection.cursor()
-            cursor.execute(question)
+            cursor.execute(query)
             return int(cursor.fetchone()[0])
 
 
@@ -174,9 +174,9 @@ class Books:
 
 
 def _together(number: int, work: Callable[[int, float, float], Any], seconds: float, lead: float = 0.0) -> list[Any]:
-    """What `work(worker, begins, ends)` returns in so many forked processes: an import costs seconds.
+    """Call `work(worker, begins, ends)` in `number` processes, forked to save imports; returns the results.
 
-    lead: seconds that each needs before it may begin.
+    lead: seconds that each process needs before it can start.
     """
     context = multiprocessing.get_context("fork")
     queue: Any = context.Queue()
@@ -254,7 +254,7 @@ def _result(seed: int) -> RunResult:
 
 
 def _flows(server: Orchestration, postgres: Postgres | None, number: int, seconds: float) -> Load:
-    environment.apply()  # Prefect reads them when it is imported
+    environment.apply()  # Prefect reads the variables when it is imported
     from prefect import flow, task
     from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
@@ -287,7 +287,7 @@ def _flows(server: Orchestration, postgres: Postgres | None, number: int, second
 
 
 def remote_bytes(lock: Path) -> dict[str, int]:
-    """Bytes that `dvc push` sends, by dataset, and of all results (`trained`); DVC does not compress."""
+    """Bytes that `dvc push` sends for each dataset and for all results (`trained`); DVC does not compress."""
     stages = YAML(typ="safe", pure=True).load(lock.read_text(encoding="utf-8"))["stages"]
     sizes: dict[str, int] = {}
     for stage in stages.values():
@@ -302,10 +302,10 @@ def remote_bytes(lock: Path) -> dict[str, int]:
 # --- output ------------------------------------------------------------------------------------------
 
 
-def table(report: Mapping[str, Any], what: str) -> list[list[str]]:
-    """A header and a row for each database and number of workers; what: `runs` into MLflow, or `flows`."""
+def table(report: Mapping[str, Any], part: str) -> list[list[str]]:
+    """A header and a row for each database and number of workers. part: `runs` (MLflow) or `flows` (Prefect)."""
     rows = [["", "workers", "per second", "p50 s", "p99 s", "server core s per run", "late", "lost"]]
-    for backend, loads in report[what].items():
+    for backend, loads in report[part].items():
         for load in loads:
             seconds = [f"{load[key]:.2f}" for key in ("rate", "p50", "p99")]
             counts = [str(load[key]) for key in ("late", "lost")]
@@ -321,7 +321,7 @@ def bytes_table(report: Mapping[str, Any]) -> list[list[str]]:
 
 
 def text(report: Mapping[str, Any]) -> str:
-    """For a terminal."""
+    """All tables, for a terminal."""
     note = "QUICK: the figures mean nothing\n" if report["quick"] else ""
     return note + "\n\n".join(
         aligned(rows) for rows in (table(report, "runs"), table(report, "flows"), bytes_table(report))

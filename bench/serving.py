@@ -1,8 +1,8 @@
-"""The service beside `mlflow models serve` of the same version: `python -m bench.serving`, or `make bench`.
+"""Compares the service with `mlflow models serve` on the same version: `python -m bench.serving`, or `make bench`.
 
-32 clients on loopback, each with a persistent connection and one sample per request, send to one server, then to the
-other, for a few rounds; the clients share the cores of the machine with the server. For each dataset that has a
-champion: texts as long as reviews, or its test pictures and drawings.
+For a few rounds, 32 clients on loopback send requests to one server, then to the other. Each client has a persistent
+connection and sends one sample per request; the clients share the machine's cores with the servers. The samples for
+each dataset with a champion are texts as long as reviews, or its test pictures and drawings.
 Writes reports/bench/serving.json.
 """
 
@@ -40,10 +40,10 @@ from feedforward.serving.prediction import Champion
 from feedforward.tracking import settings
 
 CLIENTS = 32
-SAMPLES = 200  # different ones, sent in turn
-WORDS = 230  # of a text: the mean of the reviews
+SAMPLES = 200  # number of different samples, sent in turn
+WORDS = 230  # per text: the mean over the reviews
 SIDE = 280  # pixels of a drawing, as on the playground
-ALIKE = 1e-6  # between the probabilities of the two servers
+ALIKE = 1e-6  # allowed difference between the probabilities from the two servers
 OURS, MLFLOWS = "feedforward serve", "mlflow models serve"
 START = 90.0  # s until a server must answer
 THROUGHPUT = Target("{}: throughput, mlflow / feedforward (lower is better)", 0.20)
@@ -52,7 +52,7 @@ LATENCY = Target("{}: p99 latency, feedforward / mlflow (lower is better)", 1.0)
 
 @dataclass(frozen=True)
 class Load:
-    """What clients measured. rate: requests per second; p50, p99: ms until the last byte of a response."""
+    """Measurements of the clients. rate: requests per second; p50, p99: ms until the last byte of a response."""
 
     rate: float
     p50: float
@@ -64,20 +64,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / "serving.json")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=10.0, help="per round and server")
+    parser.add_argument("--seconds", type=float, default=10.0, help="seconds per round and server")
     parser.add_argument("--quick", action="store_true", help="one round of one second, to test the benchmark itself")
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.seconds = 1, 1.0
     report = measure_all(options.rounds, options.seconds) | {"quick": options.quick}
-    if not report["rows"]:  # said already
+    if not report["rows"]:  # the reason has been printed
         return
     atomic_files.write_json(options.json, report)
     print(text(report))
 
 
 def measure_all(rounds: int, seconds: float) -> dict[str, Any]:
-    """Loads of each server, by dataset."""
+    """Measure both servers with each dataset."""
     settings.apply()
     machine, rows = measure.machine(), {}
     for name in load_params().datasets:
@@ -91,7 +91,7 @@ def measure_all(rounds: int, seconds: float) -> dict[str, Any]:
 
 
 def _dataset(champion: Champion, rounds: int, seconds: float) -> dict[str, Any]:
-    """Loads of each server, by kind of sample."""
+    """Measure both servers with each kind of sample."""
     name, rows = champion.version.dataset, {}
     with ours() as port, mlflows(name) as other:
         ports = {OURS: (port, f"/predict/{name}"), MLFLOWS: (other, "/invocations")}
@@ -111,7 +111,7 @@ def _dataset(champion: Champion, rounds: int, seconds: float) -> dict[str, Any]:
 
 
 def samples(champion: Champion) -> dict[str, list[str]]:
-    """Samples by kind: texts of words of the vocabulary, drawn by Zipf's law; pictures in base64."""
+    """Samples by kind: texts with words drawn from the vocabulary by Zipf's law, or pictures in base64."""
     name, random, encoder = champion.version.dataset, np.random.default_rng(0), champion.served.encoder
     if isinstance(encoder, TextEncoder):
         words = encoder.vocabulary.words
@@ -122,7 +122,7 @@ def samples(champion: Champion) -> dict[str, list[str]]:
     shape = (len(rows), encoder.settings()["height"], -1)
     pictures = [Image.fromarray(levels) for levels in np.asarray(rows, np.uint8).reshape(shape)]
     return {
-        f"{name}, own pictures": [_png(picture) for picture in pictures],
+        f"{name}, test pictures": [_png(picture) for picture in pictures],
         f"{name}, drawings": [_png(_drawing(random)) for _ in range(SAMPLES)],
     }
 
@@ -145,7 +145,7 @@ def _png(picture: Image.Image) -> str:
 
 @contextlib.contextmanager
 def ours(**variables: str) -> Iterator[int]:
-    """The port of a service of this checkout. variables: of its environment."""
+    """Start the service of this checkout; yields its port. variables: environment variables to set."""
     command = [sys.executable, "-m", "feedforward.cli", "serve", "--port", "0"]
     with _started(command, stdout=subprocess.PIPE, **variables) as process:
         assert process.stdout is not None
@@ -156,7 +156,7 @@ def ours(**variables: str) -> Iterator[int]:
 
 @contextlib.contextmanager
 def mlflows(name: str) -> Iterator[int]:
-    """The port of MLflow's server of the champion, with its defaults."""
+    """Start MLflow's server with the champion and default settings; yields its port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/{name}@champion"]
@@ -183,14 +183,14 @@ def _wait(process: "subprocess.Popen[bytes]", port: int, path: str) -> None:
         with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5):
             return
         time.sleep(0.1)
-    raise SystemExit(f"{process.args}: did not answer at {path}")
+    raise SystemExit(f"{process.args}: no answer at {path} within {START:.0f} s")
 
 
 # --- clients -------------------------------------------------------------------------------------
 
 
 def answers(port: int, path: str, bodies: Sequence[Mapping[str, Any]]) -> list[Mapping[str, float]]:
-    """The probabilities of each sample."""
+    """The probabilities that the server returns for each sample."""
     probabilities = []
     for body in bodies:
         request = urllib.request.Request(
@@ -215,7 +215,7 @@ def check_alike(one: Sequence[Mapping[str, float]], other: Sequence[Mapping[str,
 async def load(
     port: int, path: str, bodies: Sequence[Mapping[str, Any]], seconds: float, number: int = CLIENTS
 ) -> Load:
-    """`number` clients for `seconds`, after a tenth of that to warm up; each sends at least one request."""
+    """Run `number` clients for `seconds`, after a warm-up of a tenth of it; each sends at least one request."""
     requests = [_request(port, path, body) for body in bodies]
     loop = asyncio.get_running_loop()
     began = time.perf_counter() + seconds / 10
@@ -230,9 +230,9 @@ async def load(
 
 
 class _Client(asyncio.Protocol):
-    """Sends one request after the other over one connection; minimal, because it shares the cores with the server.
+    """Sends one request after another over one connection; minimal, because it shares the cores with the server.
 
-    moments: when each request was sent and when its response was complete.
+    moments: for each request, when it was sent and when its response was complete.
     """
 
     def __init__(self, requests: Sequence[bytes], began: float, ends: float) -> None:
@@ -244,9 +244,9 @@ class _Client(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         """Send the first request."""
         self._transport = transport
-        self._ask()
+        self._send()
 
-    def _ask(self) -> None:
+    def _send(self) -> None:
         self._sent = time.perf_counter()
         self._transport.write(self.requests[len(self.moments) % len(self.requests)])
 
@@ -262,7 +262,7 @@ class _Client(asyncio.Protocol):
         self.moments.append((self._sent, time.perf_counter()))
         self._answer = b""
         if self._sent < self.began or self.moments[-1][1] < self.ends:
-            self._ask()
+            self._send()
         else:
             self.done.set_result(None)
             self._transport.close()
@@ -274,7 +274,7 @@ class _Client(asyncio.Protocol):
 
 
 def quantile(times: Sequence[float], share: float) -> float:
-    """The smallest of the sorted times such that at least this share of them does not exceed it."""
+    """The smallest of the sorted times that at least this share of them does not exceed."""
     return times[max(0, math.ceil(share * len(times)) - 1)]
 
 
@@ -284,11 +284,11 @@ def _request(port: int, path: str, body: Mapping[str, Any]) -> bytes:
     return f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content
 
 
-# --- show ----------------------------------------------------------------------------------------
+# --- output --------------------------------------------------------------------------------------
 
 
 def medians(report: Mapping[str, Any], name: str, server: str) -> Load:
-    """Medians over the rounds."""
+    """The median load over the rounds."""
     loads = report["rows"][name][server]
     return Load(*(statistics.median(load[key] for load in loads) for key in ("rate", "p50", "p99")))
 
@@ -307,8 +307,9 @@ def targets_table(report: Mapping[str, Any]) -> list[list[str]]:
     """A header and a row for each target."""
     rows = [["target", "limit", "measured", ""]]
     for name in report["rows"]:
-        one, other = (medians(report, name, server) for server in (OURS, MLFLOWS))
-        for target, value in ((THROUGHPUT, other.rate / one.rate), (LATENCY, one.p99 / other.p99)):
+        ours_load, mlflow_load = (medians(report, name, server) for server in (OURS, MLFLOWS))
+        ratios = (mlflow_load.rate / ours_load.rate, ours_load.p99 / mlflow_load.p99)
+        for target, value in zip((THROUGHPUT, LATENCY), ratios, strict=True):
             rows.append([target.name.format(name), f"{target.limit:g}", f"{value:.3f}", target.verdict(value)])
     return rows
 

@@ -1,9 +1,8 @@
-"""The service with and without a shadow, in pairs: `python -m bench.shadow`, or `make bench`.
+"""Compares the service with and without a shadow, in pairs: `python -m bench.shadow`, or `make bench`.
 
-Two services of one champion run side by side, and clients on loopback send texts as long as reviews, or pictures, to
-one and then to the other; in every second pair the order is reversed. The clients share the cores of the machine with
-both.
-The versions are the latest final run, registered twice in a temporary copy of the store.
+Two services with the same champion run side by side. Clients on loopback send texts as long as reviews, or pictures, to
+one and then to the other; the order is reversed in every second pair. Clients and services share the machine's cores.
+Champion and challenger are the latest final run, registered twice in a temporary copy of the store.
 Writes reports/bench/shadow.json.
 """
 
@@ -42,22 +41,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / "shadow.json")
     parser.add_argument("--pairs", type=int, default=10)
-    parser.add_argument("--seconds", type=float, default=5.0, help="per pair and service")
-    parser.add_argument("--dataset", action="append", help="one of params.yaml; repeatable; default: all")
+    parser.add_argument("--seconds", type=float, default=5.0, help="seconds per pair and service")
+    parser.add_argument("--dataset", action="append", help="a dataset of params.yaml (repeatable); default: all")
     parser.add_argument("--quick", action="store_true", help="one pair of one second, to test the benchmark itself")
     options = parser.parse_args()
     if options.quick:
         options.pairs, options.seconds = 1, 1.0
     names = options.dataset or list(load_params().datasets)
     report = measure_all(names, options.pairs, options.seconds) | {"quick": options.quick}
-    if not report["rows"]:  # said already
+    if not report["rows"]:  # the reason has been printed
         return
     atomic_files.write_json(options.json, report)
     print(text(report))
 
 
 def measure_all(names: Sequence[str], pairs: int, seconds: float) -> dict[str, Any]:
-    """Loads of both services, by dataset, kind of sample and number of clients."""
+    """Measure both services for each dataset, kind of sample and number of clients."""
     machine, rows = measure.machine(), {}
     with tempfile.TemporaryDirectory(prefix="feedforward-shadow-") as name:
         folder = Path(name)
@@ -77,8 +76,8 @@ def _dataset(folder: Path, name: str, pairs: int, seconds: float) -> dict[str, A
     sent = serving.samples(prediction.champion(name))
     with _service(folder / WITHOUT, None) as one, _service(folder / WITH, "challenger") as other:
         services, rows = {WITHOUT: one, WITH: other}, {}
-        for kind, some in sent.items():
-            bodies = [{"samples": [sample]} for sample in some]
+        for kind, batch in sent.items():
+            bodies = [{"samples": [sample]} for sample in batch]
             for clients in CLIENTS:
                 before, loads = _counts(other[0]), dict[str, list[Any]]({WITHOUT: [], WITH: []})
                 for number in range(pairs):
@@ -94,7 +93,7 @@ def _dataset(folder: Path, name: str, pairs: int, seconds: float) -> dict[str, A
 def _measured(
     port: int, process: psutil.Process, path: str, bodies: list[dict[str, Any]], seconds: float, clients: int
 ) -> dict[str, float]:
-    """The load, and CPU time of the service per request in µs (not that of the shadow's process)."""
+    """The load, and `cpu`: µs of CPU time per request that the service used (without the shadow's process)."""
     before, answered = process.cpu_times(), _counts(port)["answered"]
     load = asyncio.run(serving.load(port, path, bodies, seconds, clients))
     after = process.cpu_times()
@@ -106,7 +105,7 @@ def _measured(
 
 
 def _copy_store(target: Path) -> None:
-    """A copy of the store whose files are hard links where the file system permits it; the database is copied."""
+    """Copy the store; files other than the database become hard links if the file system supports them."""
 
     def link(source: str, destination: str) -> None:
         try:
@@ -133,7 +132,7 @@ def _register(name: str) -> None:
     """Register the latest final run as champion, and once more as an evaluated challenger.
 
     Raises:
-        DataError: there is no run of the current data and parameters.
+        DataError: there is no run with the current data and parameters.
     """
     from feedforward.tracking.registry import Registry
 
@@ -150,7 +149,7 @@ def _register(name: str) -> None:
 
 @contextlib.contextmanager
 def _service(folder: Path, shadow: str | None) -> Iterator[tuple[int, psutil.Process]]:
-    """Port and process of a service whose params.yaml differs in `serving.shadow` alone."""
+    """Yield the port and process of a service whose params.yaml differs only in `serving.shadow`."""
     yaml = YAML()
     values = yaml.load(paths.params())
     values.setdefault("serving", {})["shadow"] = shadow
@@ -164,7 +163,7 @@ def _service(folder: Path, shadow: str | None) -> Iterator[tuple[int, psutil.Pro
 
 
 def _counts(port: int) -> dict[str, float]:
-    """Requests that were answered, that the shadow has compared, and that were dropped."""
+    """Numbers of requests that were answered, compared by the shadow, and dropped."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as response:
         lines = response.read().decode().splitlines()
     names = {
@@ -180,11 +179,11 @@ def _counts(port: int) -> dict[str, float]:
     return counts
 
 
-# --- show ----------------------------------------------------------------------------------------
+# --- output --------------------------------------------------------------------------------------
 
 
 def ratios(row: Mapping[str, Any], key: str) -> list[float]:
-    """With a shadow, divided by without, for each pair. key: `p50`, `p99` or `cpu`."""
+    """For each pair, the value with a shadow divided by the value without. key: `p50`, `p99` or `cpu`."""
     both = zip(row["loads"][WITH], row["loads"][WITHOUT], strict=True)
     return [one[key] / other[key] for one, other in both]
 
@@ -206,9 +205,9 @@ def targets_table(report: Mapping[str, Any]) -> list[list[str]]:
     rows = [["target", "limit", "measured", ""]]
     for name, row in report["rows"].items():
         for key in ("p50", "p99", "cpu"):
-            each = ratios(row, key)
-            value = statistics.median(each)
-            measured = f"{value:.3f} ({min(each):.2f}-{max(each):.2f})"
+            pair_ratios = ratios(row, key)
+            value = statistics.median(pair_ratios)
+            measured = f"{value:.3f} ({min(pair_ratios):.2f}-{max(pair_ratios):.2f})"
             rows.append([COST.name.format(name, key), f"{COST.limit:g}", measured, COST.verdict(value)])
     return rows
 

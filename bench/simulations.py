@@ -1,11 +1,11 @@
-"""Do the intervals and verdicts keep their promises? Synthetic experiments with known effects, through the real code.
+"""Checks intervals and verdicts by passing synthetic experiments with known effects through the real code.
 
-    python -m bench.simulations            # the figures of docs/comparison.md, some minutes
+    python -m bench.simulations            # the figures in docs/comparison.md; takes some minutes
     python -m bench.simulations --quick
 
-An experiment draws a dataset: a loss for each sample and variant. A seed draws the validation split (a random part of
-the samples), an order of batches and initial weights; its lowest validation loss is the mean over that part plus both
-effects. So the true means are known: over further seeds on the same data, and over new data of the same kind.
+An experiment draws a dataset: a loss for each sample and variant. A seed draws a validation split (a random part of the
+samples), and effects of the batch order and of the initial weights. Its lowest validation loss is the mean loss over
+the split plus both effects. So the true means are known, both over further seeds on the same data and over new data.
 """
 
 import argparse
@@ -28,20 +28,20 @@ VARIANTS = {"original": 0.30, "smaller": 0.32, "larger": 0.30, "dropout": 0.28} 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Runs of one dataset; truth: variant → mean over further seeds on this dataset."""
+    """Runs on one dataset. truth: for each variant, the mean over further seeds on this dataset."""
 
     runs: list[RunResult]
     truth: dict[str, float]
 
 
 def run(variant: str, seed: int, loss: float) -> RunResult:
-    """A replica with nothing but its lowest validation loss and its numbers of samples."""
+    """A replica that has only its lowest validation loss and its numbers of samples."""
     samples = {"train": TRAIN, "validation": VALIDATION}
     return RunResult("mnist", variant, seed, "fair", "replica", {}, {STATISTIC: loss}, "0" * 64, samples=samples)
 
 
 def experiment(noise: np.random.Generator, seeds: int) -> Experiment:
-    """A new dataset, and `seeds` runs of every variant on it; variants of a seed share split and order."""
+    """A new dataset with `seeds` runs of every variant; the variants of a seed share split and order."""
     shared = noise.normal(0, SAMPLE_SD, TRAIN + VALIDATION)
     losses = {v: mean + shared + noise.normal(0, VARIANT_SD, len(shared)) for v, mean in VARIANTS.items()}
     runs = []
@@ -54,32 +54,32 @@ def experiment(noise: np.random.Generator, seeds: int) -> Experiment:
 
 def coverage(experiments: int, seeds: int, start: int = 0) -> dict[str, float]:
     """Share of intervals that cover the truth: means and paired differences, for this data and for new data."""
-    hits: dict[str, list[bool]] = {
+    covered: dict[str, list[bool]] = {
         f"{kind}, {data}": [] for data in ("this data", "new data") for kind in ("mean", "difference")
     }
     for index in range(experiments):
-        one = experiment(np.random.default_rng([start, index, seeds]), seeds)
-        entries = [("mean", e, one.truth[v], VARIANTS[v]) for v, e in _means(one)]
+        sample = experiment(np.random.default_rng([start, index, seeds]), seeds)
+        entries = [("mean", e, sample.truth[v], VARIANTS[v]) for v, e in _means(sample)]
         pairs = [(variant, "original") for variant in VARIANTS if variant != "original"]
-        for d in comparisons.differences(one.runs, pairs, STATISTIC):
+        for d in comparisons.differences(sample.runs, pairs, STATISTIC):
             new = VARIANTS[d.left] - VARIANTS[d.right]
-            entries.append(("difference", d.estimate, one.truth[d.left] - one.truth[d.right], new))
+            entries.append(("difference", d.estimate, sample.truth[d.left] - sample.truth[d.right], new))
         for kind, e, this_data, new_data in entries:
-            hits[f"{kind}, this data"].append(e.low <= this_data <= e.high)
-            hits[f"{kind}, new data"].append(e.new_low <= new_data <= e.new_high)
-    return {name: float(np.mean(covered)) for name, covered in hits.items()}
+            covered[f"{kind}, this data"].append(e.low <= this_data <= e.high)
+            covered[f"{kind}, new data"].append(e.new_low <= new_data <= e.new_high)
+    return {name: float(np.mean(hits)) for name, hits in covered.items()}
 
 
-def _means(one: Experiment) -> Iterator[tuple[str, statistics.Estimate]]:
-    for variant, estimates in statistics.summarize(one.runs, VARIANTS).items():
+def _means(sample: Experiment) -> Iterator[tuple[str, statistics.Estimate]]:
+    for variant, estimates in statistics.summarize(sample.runs, VARIANTS).items():
         yield variant, estimates[STATISTIC]
 
 
-# --- verdicts that are looked at after every seed ----------------------------------------------
+# --- verdicts that are checked after every seed ------------------------------------------------
 
 
 def with_claims(number: int) -> Params:
-    """Params with one dataset and so many claims, each about a variant of its own against `original`; no margins."""
+    """Params with one dataset and `number` claims, each comparing a separate variant with `original`; no margins."""
     params = load_params()
     dataset = params.datasets["mnist"]
     variant = params.variants["original"]
@@ -101,7 +101,7 @@ def verdicts(noise: np.random.Generator, effects: Sequence[float], seeds: int, p
 
 
 def false_verdicts(experiments: int, number: int = 9, seeds: int = 100, start: int = 1) -> float:
-    """Share of datasets without any effect that carry a decided claim at any number of seeds from 2 to `seeds`.
+    """Share of datasets without any effect on which a claim is decided at any number of seeds from 2 to `seeds`.
 
     Intervals only shrink as seeds are added, so a claim that was ever decided is decided at the end.
     """
@@ -114,9 +114,9 @@ def false_verdicts(experiments: int, number: int = 9, seeds: int = 100, start: i
 
 
 def seeds_needed(effect: float, experiments: int, number: int, start: int = 2) -> tuple[float, int]:
-    """Mean number of seeds until a claim with this effect is decided, and that of a t test with 80 % power.
+    """Mean number of seeds until a claim with this effect is decided, and the number that a t test needs.
 
-    Both at level 5 % / number.
+    Both have the level 5 % / number; the t test has 80 % power.
     """
     params, fixed = with_claims(number), fixed_size(effect, 0.05 / number)
     needed = []

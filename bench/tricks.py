@@ -1,4 +1,4 @@
-"""Training without each of its optimizations, so that their gain can be measured (bench.jobs.epoch)."""
+"""Switches off single optimizations of training, so that the gain of each can be measured (bench.jobs.epoch)."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -21,23 +21,23 @@ def all_tail() -> None:
 
 
 def all_dense() -> None:
-    """No tail: a dense product over all columns; rows are expanded batch by batch."""
+    """No tail: a dense product over all columns, with rows expanded batch by batch."""
     sparse_layer.HEAD = 2**16
 
 
 def tensorflow_tail() -> None:
-    """The tail as a TensorFlow variable: its gradient is written, and read again by the fused RMSprop."""
+    """The tail as a TensorFlow variable: its gradient is written to memory and read back by the fused RMSprop."""
     sparse_layer.CompiledTail = lambda kernels, _optimizer, l2: sparse_layer.VariableTail(kernels, l2)
 
 
-def own_gradient() -> None:
-    """TensorFlow's own gradient of the sum of rows, which scatters them one by one."""
+def tensorflow_gradient() -> None:
+    """TensorFlow's built-in gradient for a sum of rows, which scatters the rows one by one."""
     tensorflow_tail()
     original = Batches.batch
 
     def batch(self: Batches, plan: Plan, number: tf.Tensor) -> Batch:
-        sorted_twice = original(self, plan, number)
-        return dataclasses.replace(sorted_twice, ones={**sorted_twice.ones, "column": sorted_twice.ones["row"]})
+        complete = original(self, plan, number)
+        return dataclasses.replace(complete, ones={**complete.ones, "column": complete.ones["row"]})
 
     def gradient(self: sparse_layer.VariableTail, upstream: tf.Tensor, by_column: sparse_layer.Indices) -> tf.Tensor:
         rows, columns = by_column
@@ -90,5 +90,5 @@ def step_by_step() -> None:
 
 WITHOUT = {
     function.__name__: function
-    for function in (all_tail, all_dense, tensorflow_tail, own_gradient, keras_rmsprop, step_by_step)
+    for function in (all_tail, all_dense, tensorflow_tail, tensorflow_gradient, keras_rmsprop, step_by_step)
 }

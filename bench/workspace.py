@@ -1,4 +1,4 @@
-"""A fresh workspace outside the checkout: the stages of dvc.yaml over the same raw data, without any results."""
+"""A fresh workspace outside the checkout, with the stages of dvc.yaml and the same raw data, but no results."""
 
 import compileall
 import os
@@ -18,7 +18,7 @@ FOREIGN = ("FEEDFORWARD_ROOT", "FEEDFORWARD_STORE", "MLFLOW_TRACKING_URI", "PREF
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """The environment of the stages in a workspace: this Python, the workspace's code and state."""
+    """Environment variables for the stages in a workspace, which use this Python and the workspace's code and state."""
     kept = {name: value for name, value in os.environ.items() if name not in FOREIGN}
     return kept | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
@@ -29,14 +29,14 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def prepare(checkout: Path, folder: Path) -> None:
-    """Create the workspace that every round copies: code, params, and raw data marked as fetched.
+    """Create the workspace that every round copies, with code, params, and raw data marked as fetched.
 
     Raises:
-        SystemExit: the raw data are not there.
+        SystemExit: the raw data do not exist.
     """
     raw, collected = (checkout / "data" / part for part in ("raw", "collected"))
     if not raw.is_dir() or not collected.is_dir():
-        raise SystemExit("data/raw: not there; run `dvc repro fetch` first")
+        raise SystemExit("data/raw or data/collected: does not exist; run `dvc repro fetch` first")
     folder.mkdir(parents=True)
     for name in CODE:
         shutil.copytree(checkout / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -56,7 +56,7 @@ def prepare(checkout: Path, folder: Path) -> None:
 
 
 def call(folder: Path, *arguments: str) -> None:
-    """Run dvc in the workspace without measuring."""
+    """Run DVC in the workspace without measuring it."""
     done = subprocess.run([*DVC, *arguments], cwd=folder, env=environment(folder), capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(
@@ -65,7 +65,7 @@ def call(folder: Path, *arguments: str) -> None:
 
 
 def copy(base: Path, folder: Path, changes: Mapping[str, Any]) -> None:
-    """A fresh workspace like `base` with `changes` of params.yaml (see `change`)."""
+    """Copy the workspace `base` to `folder` and apply `changes` to its params.yaml (see `change`)."""
     shutil.copytree(base, folder, symlinks=True)
     change(folder, changes)
 
@@ -75,10 +75,10 @@ def change(folder: Path, changes: Mapping[str, Any]) -> None:
     yaml, path = YAML(), folder / "params.yaml"
     params = yaml.load(path)
     for key, value in changes.items():
-        *above, last = key.split(".")
-        at = params
-        for name in above:
-            at = at[name]
-        at[last] = value
+        *parents, last = key.split(".")
+        section = params
+        for name in parents:
+            section = section[name]
+        section[last] = value
     with path.open("w", encoding="utf-8") as file:
         yaml.dump(params, file)
