@@ -1,7 +1,7 @@
 """MLflow: log runs, find them, register model versions. The only package that imports MLflow.
 
 A run is first written as a complete record to the store's `spool`, then sent. A record that cannot be sent stays there,
-and `Store.sync` sends it later, without duplicates: an unreachable store delays a job by one time-out and loses no run.
+and `Store.sync` sends it later, without duplicates: if the store is unreachable, a job loses one time-out but no run.
 
 Belongs here: everything that knows MLflow's API, its tables, and its files.
 Does not belong here: what a run computes, or which version becomes champion (`promotion`).
@@ -54,7 +54,7 @@ def open_store() -> "Store":
 
 
 def sampling(interval: float = 1.0) -> "AbstractContextManager[list[Sample]]":
-    """Yield a list that receives metrics of the machine (GPU included), one Sample every `interval` seconds."""
+    """Yield a list that receives system metrics (GPUs included), one Sample every `interval` seconds."""
     from feedforward.tracking import system_metrics
 
     return system_metrics.sampling(interval)

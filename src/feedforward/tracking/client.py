@@ -1,4 +1,4 @@
-"""Store: start, finish and find runs. A run is recorded first and then sent, so an unreachable store loses none."""
+"""Store: start, finish and find runs. A run is recorded, then sent, so none is lost if the store is unreachable."""
 
 import contextlib
 import dataclasses
@@ -42,14 +42,14 @@ class Store:
         self._experiments: dict[str, str] = {}
         self._run_ids: dict[str, str] = {}
         self._open_runs: dict[str, Run] = {}
-        self._new: set[str] = set()  # runs to which nothing was added since they were created
+        self._new: set[str] = set()  # runs to which nothing has been added since they were created
 
     # --- write -------------------------------------------------------------------------------
 
     def start(self, tags: RunTags, name: str, parent: Run | None = None, resume: bool = False) -> Run:
         """Create a run that is RUNNING until `finish` or `fail`.
 
-        resume: continue the run with the same tags if there is one, so that a variant keeps one parent run over several
+        resume: continue the run with the same tags if there is one, so that a variant keeps one parent run across
         jobs. Otherwise each attempt is a separate run.
         """
         run = records.new_run(tags, name, parent, resume, self._git)
@@ -91,7 +91,7 @@ class Store:
 
         result: logged as curves (step = epoch), metrics and `result.json`. curves: additional curves, by name. files:
         artifact path → text, bytes, a path or a matplotlib figure. model: a keras.Model with one input and one
-        output. network: files logged beside the model, by name. samples: from `sampling`.
+        output. network: files logged with the model, by name. samples: from `sampling`.
 
         Raises:
             TrainingError: a value is not finite; the run is closed as FAILED.
@@ -123,7 +123,7 @@ class Store:
 
     @contextlib.contextmanager
     def closing_when_interrupted(self) -> Iterator[None]:
-        """If the block ends with Ctrl-C, close as KILLED all runs that are still open."""
+        """If the block ends with Ctrl-C, close all runs that are still open as KILLED."""
         try:
             yield
         except KeyboardInterrupt:
@@ -131,7 +131,7 @@ class Store:
             raise
 
     def kill_open(self) -> None:
-        """Close as KILLED all runs that this store has started but not finished, when the job is interrupted."""
+        """Close all runs that this store has started but not finished as KILLED, because the job is interrupted."""
         for run in list(self._open_runs.values()):
             with contextlib.suppress(TrackingError):
                 self.fail(run, "interrupted", killed=True)
@@ -146,12 +146,12 @@ class Store:
         self.finish(self.start(tags, name, resume=True), metrics=metrics, files=files)
 
     def renew(self, run: LoggedRun, result: RunResult, evaluation: str) -> None:
-        """Give a finished run the figures of `result`, computed again from its curves and model.
+        """Update the figures of a finished run to those in `result`, recomputed from its curves and model.
 
-        The result is written under a separate name before the tags refer to it, so a kill in between changes nothing.
-        If the store does not answer, it keeps the old figures, and a later job computes them again.
+        The result is written under a separate name before the tags refer to it, so a job killed in between changes
+        nothing. If the store does not answer, it keeps the old figures, and a later job recomputes them.
 
-        evaluation: digest of the code that made the figures.
+        evaluation: digest of the code that computed the figures.
 
         Raises:
             TrainingError: a figure is not finite.
@@ -172,7 +172,7 @@ class Store:
     # --- repair ------------------------------------------------------------------------------
 
     def sync(self) -> Synced:
-        """Send the records in the spool, parents first; a refused record does not block the others."""
+        """Send the records in the spool, parents first; a rejected record does not block the others."""
         self._connection.reset()
         sent, problems = 0, []
         for folder, record in records.waiting():
@@ -191,10 +191,10 @@ class Store:
         return Synced(sent, len(list(records.waiting())), problems)
 
     def reconcile(self, lost: Collection[str] = ()) -> int:
-        """Send waiting records, then close as KILLED the RUNNING runs of ended processes; return their number.
+        """Send waiting records, then close RUNNING runs of ended processes as KILLED; returns their number.
 
-        lost: fingerprints that no process trains any more; their runs are closed even if their process is on another
-        machine, where it cannot be checked.
+        lost: fingerprints that no process is training any longer; their runs are closed even if the process was on
+        another machine and cannot be checked.
         """
         self.sync()
         sessions.remove_ended()
@@ -217,7 +217,7 @@ class Store:
     def find_results(
         self, dataset: str, protocol: str, role: str, fingerprints: Collection[str]
     ) -> dict[str, StoredResult]:
-        """Results of finished runs by fingerprint, exactly as logged, without damaged or incomplete ones.
+        """Results of finished runs by fingerprint, exactly as logged; damaged or incomplete results are omitted.
 
         Includes records in the spool. If the store does not answer, no further requests are sent.
         """
@@ -237,7 +237,7 @@ class Store:
         return queries.runs(self._connection, dataset, status, tags)
 
     def experiment(self, dataset: str) -> str | None:
-        """MLflow's id of the experiment of a dataset, after its pages' tags are set; None if there is none.
+        """Set the page tags of a dataset's experiment, and return its MLflow ID; None if there is no experiment.
 
         Raises:
             TrackingError: the store does not answer.
@@ -279,11 +279,11 @@ class Store:
 
         self._connection.attempt(f"send {record.run.name}", deliver)
         done = folder.with_name(folder.name + atomic_files.TEMPORARY)
-        folder.replace(done)  # atomic: a half-removed folder is never taken for a record
+        folder.replace(done)  # atomic: a half-removed folder is never mistaken for a record
         shutil.rmtree(done)
 
     def _open(self, run: Run, search: bool, reopen: bool = True) -> str:
-        """MLflow's id of a run, which is created unless the store has it."""
+        """MLflow's ID of a run; the run is created if the store does not have it."""
         if not search and run.id in self._run_ids:
             return self._run_ids[run.id]
         experiment = self._experiment(run.dataset)
@@ -300,7 +300,7 @@ class Store:
         return run_id
 
     def _experiment(self, dataset: str) -> str:
-        # Without a lock: threads must wait for a frozen store concurrently, not one after the other.
+        # No lock: threads must wait for a frozen store concurrently, not one after the other.
         if dataset not in self._experiments:
             name = names.experiment(dataset)
             location = None if self._connection.is_server else (database.artifact_root() / name).as_uri()

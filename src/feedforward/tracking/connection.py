@@ -1,4 +1,4 @@
-"""Calls to the store: retried if that is safe, bounded in time, and one warning when the store stops answering."""
+"""Call the store with retries where that is safe, time limits, and one warning when the store stops answering."""
 
 import logging
 import os
@@ -20,8 +20,8 @@ from feedforward.tracking import database, records
 
 T = TypeVar("T")
 ATTEMPTS = 4
-MAX_PAUSE = 0.5  # s; two packs that insert the same row at the same time must not do so again
-QUICK_FAILURE = 2.0  # s; a failure after more than that was a time-out, and another attempt would cost as much
+MAX_PAUSE = 0.5  # s; a random pause keeps packs that tried to insert the same row from colliding again
+QUICK_FAILURE = 2.0  # s; a slower failure was a time-out, and another attempt would take as long
 PROBE_TIMEOUT = 3.0  # s
 PROBE_INTERVAL = 15.0  # s between probes of a server that has not answered a call yet
 _logger = logging.getLogger("feedforward.tracking")
@@ -30,7 +30,7 @@ logging.getLogger("mlflow").setLevel(os.environ.get("MLFLOW_LOGGING_LEVEL", "CRI
 
 
 class Connection:
-    """MLflow's client, and whether the store answers. May be used from several threads at the same time."""
+    """MLflow's client, and whether the store answers. Several threads may use a connection at the same time."""
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
@@ -44,13 +44,13 @@ class Connection:
         return self._down is not None
 
     def reset(self) -> None:
-        """Send requests to the store again although it failed to answer."""
+        """Allow requests to the store again after it failed to answer."""
         self._down = None
 
     def attempt(self, action_name: str, action: Callable[[bool], T]) -> T:
         """Call `action(again)`, up to four times while it fails quickly and the store answers.
 
-        again: whether this call is a repetition; then the previous call may have been executed.
+        again: whether this call is a repetition, so that the previous call may have been executed.
 
         Raises:
             TrackingError: the action failed. If the store does not answer, all further attempts fail immediately.
@@ -58,16 +58,16 @@ class Connection:
         if self._down:
             raise TrackingError(self._down)
         for number in range(ATTEMPTS):
-            began = time.monotonic()
+            started = time.monotonic()
             try:
                 return self.call(lambda again=number > 0: action(again))  # type: ignore[misc]
             except (MlflowException, OSError) as error:
                 problem = f"{redact(self.uri)}: {action_name} failed ({first_line(error)})"
-                if not self.answers(began):
+                if not self.answers(started):
                     raise self.give_up(problem) from None
                 if number == ATTEMPTS - 1:
                     if isinstance(error, MlflowException) and error.get_http_status_code() < 500:
-                        _logger.warning("%s", problem)  # the store answers and refuses this
+                        _logger.warning("%s", problem)  # the store answers but rejects this
                         raise TrackingError(problem) from None
                     raise self.give_up(problem) from None
             time.sleep(random.uniform(0, MAX_PAUSE))  # noqa: S311
@@ -96,18 +96,18 @@ class Connection:
         self._down = problem
         return TrackingError(problem)
 
-    def answers(self, began: float) -> bool:
-        """Whether another attempt makes sense after a call that began at `began` (time.monotonic) failed."""
-        return not self.is_server or (time.monotonic() - began < QUICK_FAILURE and self._is_healthy())
+    def answers(self, started: float) -> bool:
+        """Whether another attempt is worthwhile after a call that started at `started` (time.monotonic) failed."""
+        return not self.is_server or (time.monotonic() - started < QUICK_FAILURE and self._is_healthy())
 
     def _is_healthy(self) -> bool:
-        """Whether MLflow answers at the address, rather than nothing or, for instance, the login page of a proxy."""
+        """Whether MLflow itself answers at the address, rather than, for instance, the login page of a proxy."""
         future = _in_thread(lambda: _health(self.uri))
         return bool(futures.wait([future], PROBE_TIMEOUT).done) and future.result()
 
 
 def _in_thread(action: Callable[[], T]) -> "Future[T]":
-    """The call in a separate thread, which does not keep the process alive if the call never returns."""
+    """Start the call in a separate thread, which does not keep the process alive if the call never returns."""
     future: Future[T] = Future()
 
     def run() -> None:
@@ -135,5 +135,5 @@ def first_line(error: Exception) -> str:
     error = getattr(error.__cause__, "orig", None) or error
     text = redact(str(error))
     if (markup := text.lower().find("<")) >= 0 and "<html" in text.lower():
-        text = f"{text[:markup]} an HTML page instead of an answer of MLflow"
+        text = f"{text[:markup]} an HTML page instead of a response from MLflow"
     return (text.splitlines() or [type(error).__name__])[0][:300]

@@ -22,17 +22,17 @@ FAILURES = (MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, OSErr
 
 
 def is_server(uri: str) -> bool:
-    """Whether the address is the address of a tracking server, not of a database."""
+    """Whether the address is that of a tracking server rather than a database."""
     return uri.startswith(("http://", "https://"))
 
 
 def artifact_root() -> Path:
-    """Folder of the artifacts of a store without a server."""
+    """The artifact folder of a store without a server."""
     return paths.store() / "artifacts"
 
 
 def connect(uri: str) -> MlflowClient:
-    """A client of the store. Creates or migrates a database, one process at a time.
+    """A client for the store. Creates or migrates a database first, one process at a time.
 
     Raises:
         TrackingError: the database cannot be opened.
@@ -50,7 +50,7 @@ def connect(uri: str) -> MlflowClient:
         except FAILURES as error:
             reason = redact(str(error)).splitlines()[0]
             raise TrackingError(
-                f"{redact(uri)}: cannot be opened ({reason}); check the address or move it away"
+                f"{redact(uri)}: cannot be opened ({reason}); check the address, or move the database away"
             ) from None
 
 
@@ -65,9 +65,7 @@ def _prepare(database: Path) -> None:
 def _open(uri: str) -> MlflowClient:
     try:
         return MlflowClient(uri)
-    except (
-        MlflowException
-    ):  # the schema of an older version of MLflow, or a broken database, which the migration reports
+    except MlflowException:  # an older MLflow's schema, or a broken database, which the migration reports
         _upgrade(uri)
     return MlflowClient(uri)
 
@@ -80,7 +78,7 @@ def _upgrade(uri: str) -> None:
 
 
 def migrate(database: Path) -> None:
-    """Create a new database by all of MLflow's migrations; takes seconds."""
+    """Create a new database by running all of MLflow's migrations, which takes seconds."""
     _upgrade(f"{settings.SQLITE}{database}")
 
 

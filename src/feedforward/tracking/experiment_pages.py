@@ -1,6 +1,6 @@
-"""What MLflow's pages show of an experiment: its description and prepared views of charts and columns.
+"""What MLflow's pages show for an experiment: a description and prepared views of charts and columns.
 
-A view is the state of a page as JSON in a tag, as the page's Share button writes it. MLflow does not document its keys.
+A view is a page's state as JSON in a tag, as written by the page's Share button. MLflow does not document the keys.
 """
 
 import json
@@ -9,28 +9,21 @@ from typing import Any
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # the pages open in the view for model training
 DESCRIPTION = {
     "mlflow.note.content": (
-        "Variants of one network, trained with several seeds each. To compare them: filter `tags.role = 'variant'`, or"
-        " the link that `feedforward ui` prints.\n\n"
+        "Variants of one network, trained with several seeds each. To compare them, filter by `tags.role = 'variant'`,"
+        " or use the link that `feedforward ui` prints.\n\n"
         "| `tags.role` | run |\n|---|---|\n"
-        "| `variant` | means over the seeds of a variant, as figures and curves, with their `interval/` |\n"
+        "| `variant` | means over the seeds of a variant, as figures and curves, with intervals (`interval/`) |\n"
         "| `replica` | one seed, nested below its variant |\n"
-        "| `finals` | means over the final runs, which are nested below it (`final`): trained on all, tested once |\n"
+        "| `finals` | means over the final runs (`final`, nested below it), trained on all samples and tested once |\n"
         "| `sweep`, `trial` | a search over parameters, and one combination |\n"
-        "| `confirmation`, `sweep_test` | its best trials from fresh seeds, and the test of the winner |\n"
+        "| `confirmation`, `sweep_test` | the best trials, trained from fresh seeds, and the test of the winner |\n"
         "| `comparison` | the report: artifact `index.html` |\n\n"
         "Report: `reports/comparison/index.html`. Code and documentation: `README.md` and `docs/` of the checkout."
     )
 }
 VIEW = "mlflow.sharedViewState."  # + name of the view
 PROTOCOLS = ("fair", "lecture")
-CURVES = (
-    "val_loss",
-    "val_accuracy",
-    "val_mae",
-    "loss",
-    "accuracy",
-    "mae",
-)  # columns that a task does not have are hidden
+CURVES = ("val_loss", "val_accuracy", "val_mae", "loss", "accuracy", "mae")  # curves that a task lacks are hidden
 BARS = ("mean_best_val_cross_entropy", "mean_best_val_accuracy", "mean_best_epoch", "mean_generalization_gap")
 CARD_HEIGHT = 420  # px
 

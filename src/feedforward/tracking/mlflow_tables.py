@@ -1,8 +1,8 @@
 """SQL on MLflow's tables: the only module that knows their names and columns (docs/design.md, "Couplings").
 
-MLflow has no public interface that moves the artifacts of a store, and importing MLflow takes two seconds, for which
-a prediction should not have to wait. Tests compare what is read here with MLflow's own answers and check that every
-column with an artifact location is listed.
+MLflow has no public interface for moving a store's artifacts, and importing MLflow takes two seconds, which would delay
+a prediction. Tests compare the values read here with MLflow's own answers, and check that every column with an artifact
+location is listed.
 """
 
 import sqlite3
@@ -55,7 +55,7 @@ def relocate(database: Path, artifacts: Path) -> None:
 
 
 def _has_moved(uri: str) -> bool:
-    """Whether a root of artifacts is local and either no longer exists or belongs to another store of this kind."""
+    """Whether an artifact root is local and either no longer exists or belongs to another store of this kind."""
     parts = urlsplit(uri)
     if parts.scheme != "file":
         return False

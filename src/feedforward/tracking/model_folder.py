@@ -1,7 +1,7 @@
 """Folders in MLflow's model format (https://mlflow.org/docs/latest/ml/model/): `MLmodel`, environment files and data.
 
 They are written with MLflow's public classes, not by `mlflow.keras.save_model`, which lists every file of every
-installed package (1.3 s per process) to check requirements that are taken from the installed packages. No pickle.
+installed package (1.3 s per process) to check requirements that come from those packages. They contain no pickles.
 """
 
 import platform
@@ -19,17 +19,17 @@ from feedforward.core import provenance
 from feedforward.tracking.model_version import SERVED
 
 KERAS_FILE = "model.keras"  # the name that MLflow's keras flavor expects in its data folder
-NETWORK = "network"  # folder within a logged model: files from which the network is read without Keras
+NETWORK = "network"  # folder within a logged model, with files for reading the network without Keras
 KERAS_LIBRARIES = ("keras", "tensorflow", "mlflow", "numpy")
 SERVING_LIBRARIES = ("mlflow", "numpy", "pillow", "pyarrow", "scipy")
-LOADER = "feedforward.serving.mlflow_flavor"  # the module by which MLflow's python_function flavor loads a version
-_saving = threading.Lock()  # Keras keeps the state of a save in its module
+LOADER = "feedforward.serving.mlflow_flavor"  # the module with which MLflow's python_function flavor loads a version
+_save_lock = threading.Lock()  # Keras keeps state in its module while it saves
 
 
 def save_keras(model: Any, folder: Path) -> None:
     """Write `model` (a keras.Model with one input and one output) into the new `folder`."""
     (folder / "data").mkdir(parents=True)
-    with _saving:
+    with _save_lock:
         model.save(folder / "data" / KERAS_FILE)
     signature = ModelSignature(inputs=_tensors(model.inputs), outputs=_tensors(model.outputs))
     description = Model(signature=signature)
@@ -38,7 +38,7 @@ def save_keras(model: Any, folder: Path) -> None:
 
 
 def add_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write `files` beside a saved model."""
+    """Write `files` into the folder of a saved model."""
     (folder / NETWORK).mkdir()
     for name, content in files.items():
         (folder / NETWORK / name).write_bytes(content)
@@ -70,7 +70,7 @@ def _add_keras_flavor(description: Model, data: str) -> None:
 
 
 def _write(description: Model, folder: Path, loader: str, data: str | None, libraries: tuple[str, ...]) -> None:
-    """Write `MLmodel` and what rebuilds the environment: requirements for pip, virtualenv and Conda."""
+    """Write `MLmodel` and the files needed to recreate the environment with pip, virtualenv or Conda."""
     import mlflow.pyfunc  # importing it takes a second, and only processes that log a model need it
 
     mlflow.pyfunc.add_to_model(

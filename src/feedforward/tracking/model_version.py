@@ -7,12 +7,12 @@ SERVED = "served"  # folder of a version with the files that are served
 DIGEST = "digest"  # tag: SHA-256 of that folder's manifest
 CALIBRATION = "calibration"  # tag: temperature of the served network and its evidence, JSON
 FIGURES = "evaluation"  # tag: figures of the evaluation, JSON
-HOLDOUT_MODELS = "holdout_models"  # folder; and tag: [[seed, SHA-256 of the manifest], …], the model's own seed first
+HOLDOUT_MODELS = "holdout_models"  # folder, and tag: [[seed, SHA-256 of the manifest], …], the model's own seed first
 
 
 @dataclass(frozen=True)
 class Version:
-    """A version of the registered model `dataset`. location: URI of its folder of artifacts."""
+    """A version of the registered model `dataset`. location: URI of its artifact folder."""
 
     dataset: str
     number: int
@@ -27,5 +27,5 @@ class Version:
 
     @property
     def is_evaluated(self) -> bool:
-        """Whether figures and holdout models of the version are known."""
+        """Whether the version has figures and holdout models."""
         return FIGURES in self.tags and HOLDOUT_MODELS in self.tags

@@ -1,7 +1,7 @@
 """Find model versions and their files, without importing MLflow if the store is the local database.
 
-MLflow takes two seconds to import; a prediction, or a service that looks for a new champion, reads four columns
-instead (mlflow_tables). Files of a version on a server are downloaded once and kept.
+Importing MLflow takes two seconds, so predictions, and a service that looks for a new champion, read four database
+columns instead (mlflow_tables). The files of a version on a server are downloaded once and kept.
 """
 
 import contextlib
@@ -22,8 +22,8 @@ from feedforward.tracking import mlflow_tables, names, settings
 from feedforward.tracking.model_version import CHAMPION, DIGEST, SERVED, Version
 
 
-def find(dataset: str, which: str | int = CHAMPION) -> Version | None:
-    """The version with that alias or number, or None.
+def find(dataset: str, alias_or_number: str | int = CHAMPION) -> Version | None:
+    """Find the version with an alias or number; None if there is none.
 
     Raises:
         TrackingError: the store does not answer.
@@ -34,12 +34,12 @@ def find(dataset: str, which: str | int = CHAMPION) -> Version | None:
         if not database.is_file():
             return None
         with _readable(database):
-            return mlflow_tables.find_version(database, dataset, names.registered_model(dataset), which)
+            return mlflow_tables.find_version(database, dataset, names.registered_model(dataset), alias_or_number)
     settings.apply()  # sets the time-outs of MLflow's client
     from feedforward.tracking.registry import Registry
 
-    version = Registry(uri).find(dataset, which)
-    if which == CHAMPION:
+    version = Registry(uri).find(dataset, alias_or_number)
+    if alias_or_number == CHAMPION:
         _remember(dataset, version)
     return version
 
@@ -83,7 +83,7 @@ def _readable(database: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise TrackingError(
-            f"{database}: cannot be read ({error}); restore a copy of it, or move it away and run `feedforward run`"
+            f"{database}: cannot be read ({error}); restore a backup, or move it away and run `feedforward run`"
         ) from None
 
 
@@ -121,7 +121,7 @@ def _download(uri: str, target: Path) -> None:
 
 
 def _relocated(path: Path) -> Path:
-    """The same artifact in this store if the store was moved or copied since the location was written."""
+    """The artifact's path in this store, even if the store was moved or copied after the location was recorded."""
     root = paths.store() / "artifacts"
     if path.is_relative_to(root):
         return path

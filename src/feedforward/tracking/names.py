@@ -1,4 +1,4 @@
-"""Names of experiments and registered models: the dataset's name, after the project's if params.yaml names one.
+"""Names of experiments and registered models: the dataset's name, after the project's name if there is one.
 
 Two projects with datasets of the same name can share a tracking server without mixing their runs and versions.
 """
@@ -11,12 +11,12 @@ from feedforward.core import paths
 
 
 def experiment(dataset: str) -> str:
-    """`DATASET`, or `PROJECT/DATASET`."""
+    """The name of a dataset's experiment: `DATASET`, or `PROJECT/DATASET`."""
     return f"{_project()}/{dataset}" if _project() else dataset
 
 
 def registered_model(dataset: str) -> str:
-    """`DATASET`, or `PROJECT.DATASET`: MLflow does not allow a slash."""
+    """The name of a dataset's registered model: `DATASET`, or `PROJECT.DATASET`, as MLflow does not allow a slash."""
     return f"{_project()}.{dataset}" if _project() else dataset
 
 

@@ -21,42 +21,42 @@ from feedforward.tracking.connection import Connection, first_line
 from feedforward.tracking.records import LoggedRun, StoredResult
 
 PAGE = 1000  # runs per request
-NEAR = 200  # number of latest runs that are read in one request to find results: 2 ms per run instead of 15 ms
+LATEST = 200  # runs that are read in one request to find results: 2 ms per run instead of 15 ms
 
 
 def results_in_spool(tags: Mapping[str, str]) -> dict[str, StoredResult]:
     """Results, by fingerprint, of finished records with these tags that still wait to be sent."""
-    found = {}
+    results = {}
     for folder, record in records.waiting():
         if record.status == "FINISHED" and tags.items() <= record.tags.items():
             with contextlib.suppress(OSError, ValueError, TypeError):
                 text = (folder / "files" / records.RESULT).read_text(encoding="utf-8")
-                found[record.tags["fingerprint"]] = _stored(read_result(text, record.tags), record.tags, None)
-    return found
+                results[record.tags["fingerprint"]] = _stored(read_result(text, record.tags), record.tags, None)
+    return results
 
 
 def results_in_store(
     connection: Connection, dataset: str, tags: Mapping[str, str], fingerprints: Collection[str]
 ) -> dict[str, StoredResult]:
-    """Results of finished runs by fingerprint; if several runs have one fingerprint, the latest complete one.
+    """Results of finished runs by fingerprint; if several runs share a fingerprint, that of the latest complete run.
 
     Raises:
         TrackingError: the store does not answer.
     """
-    found: dict[str, StoredResult] = {}
+    results: dict[str, StoredResult] = {}
 
     def read(candidates: list[LoggedRun]) -> None:
         for run in candidates:
             fingerprint = run.tags.get("fingerprint", "")
-            if fingerprint in fingerprints and fingerprint not in found and (result := _result_of(connection, run)):
-                found[fingerprint] = _stored(result, run.tags, run)
+            if fingerprint in fingerprints and fingerprint not in results and (result := _result_of(connection, run)):
+                results[fingerprint] = _stored(result, run.tags, run)
 
-    latest = runs(connection, dataset, "FINISHED", tags, NEAR)
+    latest = runs(connection, dataset, "FINISHED", tags, LATEST)
     read(latest)
-    if len(latest) == NEAR:  # a large store: one request per fingerprint instead of reading all of it
-        for fingerprint in set(fingerprints) - found.keys():
+    if len(latest) == LATEST:  # a large store: one request per fingerprint instead of reading all of it
+        for fingerprint in set(fingerprints) - results.keys():
             read(runs(connection, dataset, "FINISHED", {**tags, "fingerprint": fingerprint}))
-    return found
+    return results
 
 
 def runs(
@@ -83,7 +83,7 @@ def runs(
 
 
 def runs_beginning(connection: Connection, start: str) -> list[LoggedRun]:
-    """Runs of all experiments whose id begins with `start`.
+    """Runs, from any experiment, whose run ID starts with `start`.
 
     Raises:
         TrackingError: the store does not answer.
@@ -106,7 +106,7 @@ def running(connection: Connection) -> list[StoredRun]:
 
 
 def result_digest(result: RunResult) -> str:
-    """SHA-256 (hex) of a result, by which the logged one is verified."""
+    """SHA-256 (hex) of a result, with which the logged result is verified."""
     return atomic_files.digest(dataclasses.asdict(result))
 
 
@@ -123,15 +123,15 @@ def _stored(result: RunResult, tags: Mapping[str, str], run: LoggedRun | None) -
 
 
 def _result_of(connection: Connection, run: LoggedRun) -> RunResult | None:
-    began = time.monotonic()
+    started = time.monotonic()
     try:
         return read_result(
             _artifact(connection, f"{run.artifact_uri}/{run.tags.get('result_file', records.RESULT)}"), run.tags
         )
     except (ValueError, TypeError):
         return None
-    except (MlflowException, OSError) as error:  # lost, or the store stopped answering
-        if connection.answers(began):
+    except (MlflowException, OSError) as error:  # the artifact is lost, or the store stopped answering
+        if connection.answers(started):
             return None
         raise connection.give_up(f"reading {run.name} failed ({first_line(error)})") from None
 

@@ -20,9 +20,9 @@ from feedforward.tracking import sessions
 
 _logger = logging.getLogger("feedforward.tracking")
 
-RESULT = "result.json"  # artifact: the RunResult, by which a finished run is reused
-# variant, finals, components: holds the replicas, final runs, or components of a variant. In a sweep, confirmation
-# holds the replicas of a trial from fresh seeds, and sweep_test the final runs of the winner
+RESULT = "result.json"  # artifact: the RunResult, with which a finished run is reused
+# variant, finals, components: parent of a variant's replicas, final runs, or components. In a sweep, confirmation is
+# the parent of a trial's replicas from fresh seeds, and sweep_test the parent of the winner's final runs.
 Role = Literal[
     "variant", "replica", "finals", "final", "components", "component", "comparison",
     "sweep", "trial", "confirmation", "sweep_test",
@@ -43,7 +43,7 @@ Content = Path | str | bytes | Figure
 
 @dataclass(frozen=True)
 class RunTags:
-    """The tags by which people and scripts find a run; `fingerprint` is that of provenance.fingerprint."""
+    """The tags by which people and scripts find a run; `fingerprint` comes from provenance.fingerprint."""
 
     dataset: str
     variant: str
@@ -62,7 +62,8 @@ class RunTags:
 class DataInput:
     """A part of the data that a run used, with a `name` that is unique within the run.
 
-    digest: SHA-256 (hex); MLflow's field holds its first 36 digits, an input tag all. source: relative path or URL.
+    digest: SHA-256 (hex); MLflow's field has its first 36 digits, an input tag all of them. source: relative path or
+    URL.
     """
 
     name: str
@@ -73,7 +74,7 @@ class DataInput:
 
 @dataclass(frozen=True)
 class Sample:
-    """Metrics of the machine at one moment: `time` in ms since 1970, `values` by name without `system/`."""
+    """System metrics at one point in time: `time` in ms since 1970, `values` by name without `system/`."""
 
     time: int
     values: dict[str, float]
@@ -92,7 +93,7 @@ class Run:
 
     @classmethod
     def of(cls, value: dict[str, Any]) -> "Run":
-        """The run from the result of dataclasses.asdict."""
+        """Restore a run from the result of dataclasses.asdict."""
         return cls(**{**value, "parent": cls.of(value["parent"]) if value["parent"] else None})
 
 
@@ -111,7 +112,7 @@ class LoggedRun:
 
 @dataclass(frozen=True)
 class StoredResult:
-    """The result of a finished run; evaluation: digest of the code that made its figures; run: None while it waits."""
+    """The result of a finished run; evaluation: digest of the code that computed its figures; run: None if unsent."""
 
     result: RunResult
     evaluation: str
@@ -129,7 +130,7 @@ class Synced:
 
 @dataclass(frozen=True)
 class Record:
-    """Content of `record.json`: a run without its files, which are in `files` and `model` beside it."""
+    """Content of `record.json`: a run without its files, which are in `files` and `model` in the same folder."""
 
     run: Run
     status: Status
@@ -169,8 +170,8 @@ def new_run(tags: RunTags, name: str, parent: Run | None, resume: bool, git: pro
     if git.commit:
         origin["mlflow.source.git.commit"] = git.commit
     origin |= {f"version.{library}": provenance.installed_version(library) for library in provenance.LIBRARIES}
-    given = {key: redact(value) for key, value in tags.tags().items()}
-    return Run(identity, tags.dataset, redact(name), origin | given, parent, now())
+    identifying = {key: redact(value) for key, value in tags.tags().items()}
+    return Run(identity, tags.dataset, redact(name), origin | identifying, parent, now())
 
 
 def points(
@@ -181,7 +182,7 @@ def points(
     ended: int,
     curves: Mapping[str, Sequence[float]] = MappingProxyType({}),
 ) -> list[Point]:
-    """Curves by epoch (step 1, 2, …), metrics of the run (step 0) and of the machine.
+    """The points of curves (steps 1, 2, … are epochs), of the run's metrics (step 0) and of system metrics.
 
     Raises:
         TrainingError: a value is not finite.
@@ -197,14 +198,14 @@ def points(
             at = f" at epoch {step}" if step else ""
             raise TrainingError(
                 f"{name}: {key} must be finite, got {value}{at}; the run is closed as FAILED:"
-                " lower the learning rate or look at the data"
+                " lower the learning rate or check the data"
             )
-    machine = [
+    system = [
         (f"system/{key}", float(value), sample.time, step)
         for step, sample in enumerate(samples)
         for key, value in sample.values.items()
     ]
-    return points + [point for point in machine if math.isfinite(point[1])]
+    return points + [point for point in system if math.isfinite(point[1])]
 
 
 def write(folder: Path, record: Record, files: Mapping[str, Content]) -> None:
@@ -222,7 +223,7 @@ def write(folder: Path, record: Record, files: Mapping[str, Content]) -> None:
 
 
 def redacted(run: Run, params: Mapping[str, object], tags: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """(params, tags) with secrets redacted."""
+    """The params and tags with secrets redacted."""
     return redact_values(params), run.tags | {key: redact(value) for key, value in tags.items()}
 
 
@@ -232,7 +233,7 @@ def spool() -> Path:
 
 
 def waiting() -> Iterator[tuple[Path, Record]]:
-    """The records in the spool, parents first, then by start."""
+    """The records in the spool, parents first, then by start time."""
     entries = []
     for path in spool().glob("*/record.json"):
         if not path.parent.name.endswith(atomic_files.TEMPORARY):

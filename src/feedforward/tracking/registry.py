@@ -22,7 +22,7 @@ from feedforward.tracking.records import LoggedRun
 
 DESCRIPTION_LENGTH = 5000  # of MLflow's field
 MAX_MODEL_BYTES = 2**30
-NOT_FOUND = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # error codes: no such model, or no such alias
+NOT_FOUND = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # error codes: there is no such model or alias
 
 
 class Registry:
@@ -37,11 +37,11 @@ class Registry:
         return runs(self._connection, dataset, "FINISHED", tags)
 
     def runs_beginning(self, start: str) -> list[LoggedRun]:
-        """Runs of all experiments whose id begins with `start` (hexadecimal digits), whatever their status."""
+        """Runs, from any experiment and with any status, whose run ID starts with `start` (hexadecimal digits)."""
         return runs_beginning(self._connection, start)
 
     def model_files(self, run: LoggedRun) -> dict[str, bytes]:
-        """The files of the model that the run logged, by name: the .keras file and those beside it.
+        """The files of the model that the run logged, by name: the .keras file and the files of its NumPy form.
 
         Raises:
             DataError: the run logged no complete model, or a file is too large.
@@ -72,55 +72,56 @@ class Registry:
 
     # --- versions ----------------------------------------------------------------------------
 
-    def find(self, dataset: str, which: str | int) -> Version | None:
-        """The version with that alias or number."""
+    def find(self, dataset: str, alias_or_number: str | int) -> Version | None:
+        """Find the version with an alias or number; None if there is none."""
         name = names.registered_model(dataset)
         try:
-            if isinstance(which, str):
+            if isinstance(alias := alias_or_number, str):
                 return _version(
-                    dataset, self._connection.call(lambda: self._client.get_model_version_by_alias(name, which))
+                    dataset, self._connection.call(lambda: self._client.get_model_version_by_alias(name, alias))
                 )
-            return _version(dataset, self._connection.call(lambda: self._client.get_model_version(name, str(which))))
+            number = str(alias_or_number)
+            return _version(dataset, self._connection.call(lambda: self._client.get_model_version(name, number)))
         except (MlflowException, OSError) as error:
             if isinstance(error, MlflowException) and error.error_code in NOT_FOUND:
                 return None
-            raise self._failed(f"reading {dataset} {which}", error) from None
+            raise self._failed(f"reading {dataset} {alias_or_number}", error) from None
 
     def versions(self, dataset: str, run_id: str | None = None) -> list[Version]:
         """All versions, or those of a run, the latest first."""
         where = f"name = '{names.registered_model(dataset)}'" + (f" and run_id = '{run_id}'" if run_id else "")
         try:
-            found, token = [], None
+            listed, token = [], None
             while True:
                 page = self._client.search_model_versions(where, order_by=["version_number DESC"], page_token=token)
-                found += [_version(dataset, version) for version in page]
+                listed += [_version(dataset, version) for version in page]
                 token = page.token
                 if not token:
-                    return found
+                    return listed
         except MlflowException as error:
             raise self._failed(f"reading the versions of {dataset}", error) from None
 
     def register(self, dataset: str, run_id: str, folders: Mapping[str, Path], tags: Mapping[str, str]) -> Version:
-        """A new version of the registered model `dataset` with these folders; visible once it is complete.
+        """Create a version of the registered model `dataset` from these folders; it is visible once it is complete.
 
-        folders: name → folder; MLflow's own server loads the one named SERVED.
+        folders: name → folder; MLflow's own server loads the folder named SERVED.
         """
         try:
             experiment = self._client.get_run(run_id).info.experiment_id
             model = self._client.create_logged_model(experiment, SERVED, run_id)
             with tempfile.TemporaryDirectory() as temporary:
-                whole = Path(temporary) / "whole"
+                version_folder = Path(temporary) / "version"
                 description = Model(artifact_path=model.artifact_location, run_id=run_id, model_id=model.model_id)
-                model_folder.save_version(folders[SERVED], whole, description)
-                self._client.log_model_artifacts(model.model_id, str(whole))
+                model_folder.save_version(folders[SERVED], version_folder, description)
+                self._client.log_model_artifacts(model.model_id, str(version_folder))
             for name, folder in folders.items():
                 if name != SERVED:
                     self._client.log_model_artifacts(model.model_id, str(folder), name)
             self._client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
             atomic_files.crash_point("promote.before_register")
-            with contextlib.suppress(MlflowException):  # the registered model exists
+            with contextlib.suppress(MlflowException):  # the registered model may already exist
                 self._client.create_registered_model(names.registered_model(dataset))
-            made = self._client.create_model_version(
+            created = self._client.create_model_version(
                 names.registered_model(dataset),
                 model.artifact_location,
                 run_id,
@@ -129,7 +130,7 @@ class Registry:
             )
         except (MlflowException, OSError) as error:
             raise self._failed(f"registering a version of {dataset}", error) from None
-        return _version(dataset, made)
+        return _version(dataset, created)
 
     def add(self, version: Version, folder: Path, name: str) -> None:
         """Add the files of `folder` to the version's folder `name`."""
@@ -164,8 +165,8 @@ class Registry:
         except MlflowException as error:
             raise self._failed(f"making {version.name} {alias}", error) from None
 
-    def _failed(self, what: str, error: Exception) -> TrackingError:
-        return TrackingError(f"{redact(self._connection.uri)}: {what} failed ({first_line(error)}); try again")
+    def _failed(self, action: str, error: Exception) -> TrackingError:
+        return TrackingError(f"{redact(self._connection.uri)}: {action} failed ({first_line(error)}); try again")
 
 
 def download(uri: str, target: Path) -> Path:

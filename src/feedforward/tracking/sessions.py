@@ -1,7 +1,7 @@
-"""Which processes still log runs: each holds a lock in its store's folder for as long as it lives.
+"""Determine which processes still log runs: each holds a lock in its store's folder for as long as it lives.
 
-The lock works across containers that share a checkout, where process numbers and host names mean nothing. Runs of other
-checkouts on the same kernel are judged by process number.
+The lock works across containers that share a checkout, where process IDs and host names mean nothing. Runs from other
+checkouts on the same kernel are checked by process ID.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ _sessions: dict[tuple[int, Path], tuple[str, FileLock]] = {}  # by process (a fo
 
 
 def tags() -> dict[str, str]:
-    """Tags that name this process: host, `PID@START` (START in s since 1970), session and store."""
+    """Tags that identify this process: host, `PID@START` (START in s since 1970), session and store."""
     import psutil
 
     return {
@@ -92,7 +92,7 @@ def _is_running(process: str) -> bool:
     pid, _, started = process.partition("@")
     try:
         candidate = psutil.Process(int(pid))
-        same = abs(candidate.create_time() - float(started)) < 2  # the clock may have been set meanwhile
-        return same and candidate.status() != psutil.STATUS_ZOMBIE
+        is_same = abs(candidate.create_time() - float(started)) < 2  # the clock may have been set meanwhile
+        return is_same and candidate.status() != psutil.STATUS_ZOMBIE
     except (psutil.Error, ValueError):
         return False

@@ -8,16 +8,16 @@ from feedforward.core.errors import TrackingError
 from feedforward.core.redaction import redact
 
 SQLITE = "sqlite:///"
-UNUSABLE = re.compile(r"\?|%[0-9a-fA-F]{2}")  # in addresses of databases and of artifacts
+UNUSABLE = re.compile(r"\?|%[0-9a-fA-F]{2}")  # in database and artifact addresses
 VARIABLES = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     # A request waits at most ten seconds, and MLflow does not repeat it: a repeated POST creates a second run when a
-    # frozen server continues. `Connection` repeats calls where that is safe; the spool keeps what was not sent.
+    # frozen server resumes. `Connection` repeats calls where that is safe; the spool keeps unsent records.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # MLflow also logs the errors that it raises, with tracebacks
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight idle processes of `feedforward ui`
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # would start eight idle processes with `feedforward ui`
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",  # MLflow would look for git; this project records the commit itself
@@ -42,7 +42,7 @@ def tracking_uri() -> str:
         if UNUSABLE.search(store):
             raise TrackingError(
                 f"{store}: MLflow cannot use a folder whose path contains a question mark, or a percent sign and two"
-                " hexadecimal digits; rename the folder, or name another one in FEEDFORWARD_STORE"
+                " hexadecimal digits; rename the folder, or set FEEDFORWARD_STORE to another one"
             )
         return f"{SQLITE}{store}/mlflow.db"
     if "://" not in uri or uri.startswith("file:"):

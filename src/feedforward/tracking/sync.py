@@ -24,13 +24,13 @@ from feedforward.core import atomic_files
 from feedforward.tracking import experiment_pages
 from feedforward.tracking.records import DataInput, Point, Record, Run
 
-DIGEST_DIGITS = 36  # of MLflow's field
+DIGEST_DIGITS = 36  # the length of MLflow's field
 CHILDREN = 1000  # runs per request
 PARAM_LENGTH = 6000  # MLflow truncates longer values silently
 
 
 def experiment_id(client: MlflowClient, name: str, artifact_location: str | None) -> str:
-    """The id of the experiment, which is created, or restored if it was deleted."""
+    """The ID of the experiment; creates it if it is missing, and restores it if it was deleted."""
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         try:
@@ -45,13 +45,13 @@ def experiment_id(client: MlflowClient, name: str, artifact_location: str | None
                 raise
     if experiment.lifecycle_stage != "active":
         client.restore_experiment(experiment.experiment_id)
-    for key, text in experiment_pages.missing_tags(experiment.tags).items():  # of an older version
+    for key, text in experiment_pages.missing_tags(experiment.tags).items():  # if an older version created it
         client.set_experiment_tag(experiment.experiment_id, key, text)
     return str(experiment.experiment_id)
 
 
 def find(client: MlflowClient, experiment: str, record_id: str) -> StoredRun | None:
-    """The run of a record. A request that timed out may have been executed later: the duplicate runs are deleted."""
+    """Find a record's run. A request that timed out may have been executed later, so duplicate runs are deleted."""
     runs = client.search_runs([experiment], f"tags.record_id = '{record_id}'", order_by=["attributes.start_time ASC"])
     runs = sorted(runs, key=lambda run: run.info.status != "FINISHED")
     for duplicate in runs[1:]:
@@ -81,7 +81,7 @@ def create(client: MlflowClient, experiment: str, run: Run, parent_id: str | Non
 
 
 def reopen(client: MlflowClient, stored: StoredRun, run: Run) -> None:
-    """Set a run that ended to RUNNING again, under this process."""
+    """Set an ended run to RUNNING again, as a run of this process."""
     run_id = stored.info.run_id
     client.update_run(run_id, status="RUNNING")
     client.log_batch(run_id, tags=[RunTag(key, value) for key, value in run.tags.items()])
@@ -94,7 +94,7 @@ def send(
 ) -> None:
     """Complete the run from the record in `folder` and close it.
 
-    stored: the run in the store; None if it holds only what `create` wrote.
+    stored: the run in the store; None if nothing has been added since `create`.
     """
     if stored and stored.info.status == record.status and stored.info.end_time == record.ended:
         return
@@ -123,7 +123,7 @@ def log_figures(client: MlflowClient, run_id: str, points: list[Point], tags: di
 
 
 def replace_outdated(client: MlflowClient, stored: StoredRun, record: Record) -> tuple[str, StoredRun | None]:
-    """(id, stored run) to which the record is sent: a new run if the stored run has another value at a step of a curve.
+    """(ID, stored run) for the record: a new run if a curve of the stored run has a different value at some step.
 
     The curves of a variant change when seeds are added, and MLflow cannot remove points.
     """
@@ -151,7 +151,7 @@ def _curves(client: MlflowClient, stored: StoredRun, points: list[Point]) -> dic
 
 
 def _metric(point: Point, model: LoggedModel | None) -> Metric:
-    """Scalars of the run are metrics of its model, too; curves and metrics of the machine are not."""
+    """Convert a point. Scalars of the run are also metrics of its model, but curves and system metrics are not."""
     key, value, at, step = point
     of_model = step == 0 and not key.startswith("system/")
     return Metric(key, value, at, step, model_id=model.model_id if model and of_model else None)
@@ -167,7 +167,7 @@ def _input(entry: DataInput) -> DatasetInput:
 def _logged_model(
     client: MlflowClient, experiment: str, run_id: str, record: Record, stored: StoredRun | None
 ) -> LoggedModel:
-    """The run's logged model, created and linked unless it exists."""
+    """The run's logged model; it is created and linked if necessary."""
     models = client.search_logged_models([experiment], f"source_run_id = '{run_id}'") if stored else []
     if models:
         model = models[0]

@@ -1,6 +1,6 @@
-"""Metrics of the machine while a block runs: CPU, memory, disk, network and, if there is one, the GPU.
+"""Collect system metrics while a block runs: CPU, memory, disk, network and, if there is one, the GPU.
 
-The names are those of MLflow's system metrics, so its pages show them. MLflow's own sampler is not used, because it
+The metrics have MLflow's names for system metrics, so its pages show them. MLflow's own sampler is not used, because it
 sends every sample to the store and would wait for a store that does not answer.
 """
 
@@ -23,13 +23,13 @@ def sampling(interval: float = 1.0) -> Iterator[list[Sample]]:
     samples: list[Sample] = []
     start = psutil.net_io_counters()  # None without a network interface
     readers = [_cpu, _disk, *([_network_since(start)] if start else []), *_gpus()]
-    psutil.cpu_percent()  # starts the first interval; this first value is always 0
+    psutil.cpu_percent()  # starts the first interval; the first value is always 0
     ended = threading.Event()
 
     def collect() -> None:
-        last = False
-        while not last:
-            last = ended.wait(interval)
+        is_last = False
+        while not is_last:
+            is_last = ended.wait(interval)
             values = {key: value for read in readers for key, value in read().items()}
             samples.append(Sample(now(), values))
 

@@ -63,7 +63,7 @@ def test_a_page_that_is_not_mlflow_costs_one_line(
             log(store, seed)
     assert len(in_spool()) == 3
     [warning] = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert "an HTML page instead of an answer of MLflow" in warning.getMessage()
+    assert "an HTML page instead of a response from MLflow" in warning.getMessage()
     assert "sign in" not in caplog.text
 
 

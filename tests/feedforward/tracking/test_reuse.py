@@ -32,7 +32,7 @@ def test_a_finished_run_is_reused_bit_for_bit(store: "Store") -> None:
 
 
 def test_in_a_large_store_older_results_are_found_too(store: "Store", monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("feedforward.tracking.queries.NEAR", 2)
+    monkeypatch.setattr("feedforward.tracking.queries.LATEST", 2)
     for seed in range(4):
         log(store, seed)
     wanted = {f"{seed:064x}": result(seed) for seed in range(4)}
