@@ -1,11 +1,11 @@
-"""The audit log of promotions: one line per decision, and one per change of the alias `champion`.
+"""The audit log of promotions: one entry per decision, and one per change of the alias `champion`.
 
     {"time": …, "dataset": …, "version": …, "run": …, "digest": …, "decision": …, "reason": …, "gain": …,
      "before": …, "champion": …}
 
 `version`, `run` and `digest` identify the version that the decision is about; `before` and `champion` are the numbers
-of the champions before and after it, null if there is none. The line is written before the alias moves, so an
-interrupted move is visible in the log and can be finished (`champion.reconcile`).
+of the champions before and after the decision, null if there is none. The entry is written before the alias moves, so
+an interrupted move is visible in the log and can be completed (`champion.reconcile`).
 """
 
 from collections.abc import Mapping
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 PROMOTED, KEPT, REFUSED = "promoted", "kept", "refused"  # decisions about a challenger
 WAITING = "waiting"  # better than the champion, but the shadow has not compared enough requests yet
-FAILED = "failed"  # its evaluation could not be finished
+FAILED = "failed"  # the challenger's evaluation could not be finished
 ROLLED_BACK = "rolled_back"  # an earlier version is champion again
-FINISHED = "finished"  # an interrupted move of the alias was finished
-CHANGED = "changed"  # the alias was changed outside of the gate
-MOVES = (PROMOTED, ROLLED_BACK, FINISHED)  # after these lines the version is champion
+FINISHED = "finished"  # an interrupted move of the alias was completed
+CHANGED = "changed"  # the alias was changed by something other than a promotion or rollback
+MOVES = (PROMOTED, ROLLED_BACK, FINISHED)  # decisions that make the version champion
 
 Entry = Mapping[str, Any]
 
@@ -39,7 +39,7 @@ def append(
     before: Version | None = None,
     gain: "Gain | None" = None,
 ) -> Entry:
-    """Append a line and return it. before: the champion when the decision was made."""
+    """Append an entry and return it. before: the champion when the decision was made."""
     number = before.number if before else None
     entry = {
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -58,5 +58,5 @@ def append(
 
 
 def entries(dataset: str) -> list[Entry]:
-    """The lines about a dataset, oldest first."""
+    """The entries about a dataset, oldest first."""
     return [entry for entry in append_only_log.read(paths.audit()) if entry.get("dataset") == dataset]

@@ -1,4 +1,4 @@
-"""Replay the last champions against today's data: the validation split, and samples from users that people accepted.
+"""Measure the latest champions on current data: the validation split, and accepted samples from users.
 
 On the validation split a version is represented by its holdout models, as in a promotion, because the served network
 was trained on it. On samples from users, which no training has used, the served network itself is measured.
@@ -28,7 +28,7 @@ from feedforward.tracking.model_version import Version
 
 VALIDATION, FEEDBACK = "validation split", "accepted samples from users"
 OTHER_DATA = (
-    "trained on other data than today's, so today's validation samples may have been among its training samples"
+    "was not trained on the current data, so current validation samples may have been among its training samples"
 )
 NOTES = {
     VALIDATION: "The gate chose the champion on this split, so differences in its favor are optimistic.",
@@ -36,12 +36,12 @@ NOTES = {
 }
 
 
-Interval = tuple[float, float | None, float | None]  # mean, low, high; None: unknown, as for the loss of one sample
+Interval = tuple[float, float | None, float | None]  # mean, low, high; the limits are None if unknown
 
 
 @dataclass(frozen=True)
 class Score:
-    """A version on one set of samples.
+    """The result of a version on one set of samples.
 
     difference: its loss minus the champion's on the same samples; None for the champion itself. models: number of
     networks that were measured.
@@ -58,7 +58,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The versions on one set of samples, in the order in which they became champion."""
+    """The results of the versions on one set of samples, in the order in which they became champion."""
 
     title: str
     samples: int
@@ -68,9 +68,9 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Backtest:
-    """confidence: of each interval; the intervals of a set's differences hold together. skipped: why, by version.
+    """The results of a backtest. skipped: reason by version. remarks: one line per version trained on other data.
 
-    remarks: one line per version that was trained on other data.
+    confidence: level of each loss interval, and of all intervals of a set's differences simultaneously.
     """
 
     dataset: str
@@ -90,7 +90,7 @@ class _Replayed:
 
 
 def run(params: Params, name: str, last: int) -> Backtest:
-    """Measure the champion and the `last` champions before it; write the table and the figure to `paths.backtest`.
+    """Measure the champion and the `last` champions before it; write the results and a figure to `paths.backtest`.
 
     Raises:
         ParamsError: unknown dataset. NothingToServe: there is no champion. DataError: the champion cannot be read, or
@@ -110,12 +110,12 @@ def run(params: Params, name: str, last: int) -> Backtest:
             if number == champion.number:
                 raise
             skipped[number] = str(error)
-    present = next(version for version in versions if version.version.number == champion.number)
+    current = next(version for version in versions if version.version.number == champion.number)
     confidence = params.promotion.confidence
-    evidence = {VALIDATION: _on_validation(name, dataset, versions, present, skipped)}
-    evidence[FEEDBACK] = _on_feedback(name, dataset, versions)
+    evidence = {VALIDATION: _validation_evidence(name, dataset, versions, current, skipped)}
+    evidence[FEEDBACK] = _feedback_evidence(name, dataset, versions)
     comparisons = tuple(
-        _compare(title, measured, present, confidence) for title, measured in evidence.items() if measured
+        _compare(title, measured, current, confidence) for title, measured in evidence.items() if measured
     )
     digest = manifest_file.load(name)["data_digest"]
     others = [replayed.version for replayed in versions if replayed.served.description.data_digest != digest]
@@ -126,7 +126,7 @@ def run(params: Params, name: str, last: int) -> Backtest:
 
 
 def _champions(name: str, champion: int, last: int) -> dict[int, str]:
-    """Version → when it last became champion, oldest first: the champion and the `last` different ones before it."""
+    """Version → when it last became champion, oldest first: the champion and the `last` other versions before it."""
     since = {period.version: period.since for period in history.history(name).periods}
     ordered = sorted((number for number in since if number != champion), key=lambda number: since[number])
     return {number: since[number] for number in ordered[-last:]} | {champion: since.get(champion, "")}
@@ -136,11 +136,11 @@ def _replayed(name: str, dataset: Dataset, number: int, since: str) -> _Replayed
     """A version with its networks.
 
     Raises:
-        DataError: it was changed, is gone, is not signed, or is a model of another task or of other labels or columns.
+        DataError: the version was changed, is gone, is not signed, or has another task, other labels or other columns.
     """
     version = model_versions.find(name, number)
     if version is None:
-        raise DataError(f"{name} version {number}: is not registered any more")
+        raise DataError(f"{name} version {number}: is no longer registered")
     folder = model_versions.folder(version, model_version.SERVED)
     served = bundle.read(folder, version.tags.get(model_version.DIGEST, ""))
     if problem := compatibility.mismatch(served, dataset):
@@ -153,29 +153,31 @@ def _replayed(name: str, dataset: Dataset, number: int, since: str) -> _Replayed
 Measured = list[tuple[_Replayed, Evidence]]
 
 
-def _on_validation(
-    name: str, dataset: Dataset, versions: Sequence[_Replayed], present: _Replayed, skipped: dict[int, str]
+def _validation_evidence(
+    name: str, dataset: Dataset, versions: Sequence[_Replayed], current: _Replayed, skipped: dict[int, str]
 ) -> Measured:
-    """Evidence of the holdout models; a version whose features cannot be translated is added to `skipped`."""
+    """Evidence from the holdout models; a version whose features cannot be translated is added to `skipped`."""
     _, held_out = validation_split.fixed(Split.load(paths.vectorized(name) / "train"), dataset)
     validation, target = held_out.copied(), manifest_file.load(name).get("target")
     description = dataclasses.replace(
-        present.served.description, target=(target["mean"], target["scale"]) if target else None
+        current.served.description, target=(target["mean"], target["scale"]) if target else None
     )
-    today = dataclasses.replace(present.served, encoder=candidate.encoder_of(name, dataset), description=description)
+    reference = dataclasses.replace(
+        current.served, encoder=candidate.encoder_of(name, dataset), description=description
+    )
     measured: Measured = []
     for replayed in versions:
         try:
-            measured.append((replayed, evaluation.evidence(replayed.holdout, today, validation)))
+            measured.append((replayed, evaluation.evidence(replayed.holdout, reference, validation)))
         except DataError as error:
-            if replayed is present:
+            if replayed is current:
                 raise
             skipped[replayed.version.number] = f"{replayed.version.name}: {error}"
     return measured
 
 
-def _on_feedback(name: str, dataset: Dataset, versions: Sequence[_Replayed]) -> Measured:
-    """Evidence of the served networks on accepted samples that no training has used; empty if there are none."""
+def _feedback_evidence(name: str, dataset: Dataset, versions: Sequence[_Replayed]) -> Measured:
+    """Evidence from the served networks on accepted samples that no training has used; empty if there are none."""
     entries = [
         sample.entry
         for sample in feedback.samples(name, dataset)
@@ -192,9 +194,9 @@ def _on_feedback(name: str, dataset: Dataset, versions: Sequence[_Replayed]) -> 
     return measured
 
 
-def _compare(title: str, measured: Measured, present: _Replayed, confidence: float) -> Comparison:
-    reference = next(evidence for replayed, evidence in measured if replayed is present)
-    together = 1 - (1 - confidence) / max(1, len(measured) - 1)  # Bonferroni
+def _compare(title: str, measured: Measured, current: _Replayed, confidence: float) -> Comparison:
+    reference = next(evidence for replayed, evidence in measured if replayed is current)
+    simultaneous = 1 - (1 - confidence) / max(1, len(measured) - 1)  # Bonferroni
     scores = [
         Score(
             replayed.version.number,
@@ -202,7 +204,7 @@ def _compare(title: str, measured: Measured, present: _Replayed, confidence: flo
             _known(policy.expected_loss(evidence, confidence), evidence),
             _accuracy(evidence),
             evidence.r2,
-            None if replayed is present else _difference(reference, evidence, together),
+            None if replayed is current else _difference(reference, evidence, simultaneous),
             len(evidence.losses),
         )
         for replayed, evidence in measured
@@ -216,23 +218,25 @@ def _difference(champion: Evidence, other: Evidence, confidence: float) -> Inter
 
 
 def _known(values: tuple[float, float, float], evidence: Evidence) -> Interval:
-    """Without the interval if there is one sample, whose spread is unknown."""
+    """The values, without the interval if there is a single sample, whose spread is unknown."""
     return values if evidence.losses.shape[1] > 1 else (values[0], None, None)
 
 
 def _accuracy(evidence: Evidence) -> Interval | None:
-    """Of the first network; Wilson's 95 % interval where each sample has one class."""
-    if not evidence.hits.size:
+    """The first network's accuracy, with Wilson's 95 % interval if each sample has one class; None for a regression."""
+    if not evidence.correct.size:
         return None
-    share = float(np.mean(evidence.hits))
-    return (share, *model_card.wilson(share, len(evidence.hits))) if evidence.hits.ndim == 1 else (share, None, None)
+    share = float(np.mean(evidence.correct))
+    return (
+        (share, *model_card.wilson(share, len(evidence.correct))) if evidence.correct.ndim == 1 else (share, None, None)
+    )
 
 
 # --- report ----------------------------------------------------------------------------------
 
 
 def as_json(backtest: Backtest) -> dict[str, Any]:
-    """The backtest as JSON values."""
+    """The backtest, serializable as JSON."""
     return dataclasses.asdict(backtest)
 
 

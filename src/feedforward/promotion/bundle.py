@@ -6,7 +6,7 @@
     network.json       sizes and activations of the layers
     weights.npz        their weights
     vocabulary.txt     if the features are words
-    model.keras        the same network for users of Keras; absent for variants and holdout models
+    model.keras        the same network in Keras's format; absent for variants and holdout models
 
 Nothing is parsed before its digest is checked, and the bytes that are parsed are the bytes that were checked.
 """
@@ -46,7 +46,7 @@ class Description:
     epochs: number of epochs it was trained for. samples: number of samples it was trained on. target: (mean, standard
     deviation) of the target in the training data; the network of a regression predicts standardized values.
     temperature: divides the logits (Network.temperature); 1 in bundles from before probabilities were calibrated. The
-    Keras model beside it does not apply it.
+    bundle's Keras model does not apply the temperature.
     """
 
     dataset: str
@@ -60,24 +60,24 @@ class Description:
     fingerprint: str
     data_digest: str
     weights_digest: str
-    task: str = ""  # empty in bundles from before other tasks existed: classification
+    task: str = ""  # empty in old bundles, from when classification was the only task
     target: tuple[float, float] | None = None
     temperature: float = 1.0
 
     @property
     def task_name(self) -> str:
-        """Its key in the table of tasks."""
+        """The key of its task in TASKS."""
         return self.task or ("binary" if len(self.labels) == 2 else "multiclass")
 
     @property
     def row(self) -> Task:
-        """Its row in the table of tasks."""
+        """The entry of its task in TASKS."""
         return TASKS[self.task_name]
 
 
 @dataclass(frozen=True)
 class Servable:
-    """A network that can predict. digest: SHA-256 (hex) of its manifest. bytes: of the files that serving needs.
+    """A network that can predict. digest: SHA-256 (hex) of its manifest. bytes: size of the files that serving needs.
 
     network: with the temperature of the description, so its probabilities are calibrated.
     """
@@ -89,7 +89,7 @@ class Servable:
     bytes: int
 
     def ask(self, features: Features) -> npt.NDArray[np.float64]:
-        """(samples, labels): probabilities, or the value in its own unit."""
+        """Predictions of shape (samples, labels): probabilities, or values in the unit of the target."""
         if self.description.row.answers == "class":
             return self.network.probabilities(features)
         mean, scale = self.description.target or (0.0, 1.0)
@@ -102,8 +102,8 @@ def write(folder: Path, files: Mapping[str, bytes], description: Description, en
     files: network.json and weights.npz, and optionally model.keras.
 
     Raises:
-        DataError: network, labels, encoder and recorded weights do not fit together.
-        ParamsError: it must be signed, and there is no private key.
+        DataError: the network, labels, encoder and recorded weights are incompatible.
+        ParamsError: the folder must be signed, and there is no private key.
     """
     _check(network_files.read(files), description, encoder)
     described = {"format": FORMAT, **asdict(description), "encoder": encoder.settings()}
@@ -126,7 +126,7 @@ def read(folder: Path, digest: str) -> Servable:
     """Read the servable in `folder`; `digest` is the SHA-256 of its manifest.
 
     Raises:
-        DataError: a file is missing, added, changed or invalid, or the signature is. No code in it was run.
+        DataError: a file or the signature is missing, changed or invalid, or a file was added. No code in it is run.
     """
     files = verified(folder, digest)
     description, settings = _description(folder / DESCRIPTION, files)
@@ -151,10 +151,10 @@ def _description(path: Path, files: Mapping[str, bytes]) -> tuple[Description, d
 
 
 def verified(folder: Path, digest: str) -> dict[str, bytes]:
-    """The content of the files in the manifest by name, after all digests and the signature were checked.
+    """The content of each file in the manifest by name, after all digests and the signature were checked.
 
     Raises:
-        DataError: a file is missing, added or changed, or params.yaml has a key and the files are not signed with it.
+        DataError: a file is missing, added or changed, or params.yaml has a key that the files are not signed with.
     """
     remedy = "do not use it; promote the run again"
     manifest = _content(folder / MANIFEST, MAX_MANIFEST_BYTES)
@@ -184,7 +184,7 @@ def _check_signature(folder: Path, contents: Mapping[str, bytes], key: str) -> N
     path = folder / signatures.FILE
     if not path.exists():
         raise DataError(
-            f"{path}: is missing: the version is not signed, and params.yaml has a promotion.key; promote the run again"
+            f"{path}: is missing, but promotion.key in params.yaml requires a signed version; promote the run again"
         )
     signatures.check(folder, _content(path, signatures.MAX_BYTES), _digests(contents), key)
 

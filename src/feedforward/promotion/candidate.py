@@ -1,4 +1,4 @@
-"""From a finished final run to a registered version: its network, its preprocessing, and one replica per variant."""
+"""Turn a finished final run into a registered version: its network, its preprocessing, and one replica per variant."""
 
 import json
 import tempfile
@@ -29,7 +29,7 @@ def choose(params: Params, name: str, registry: "Registry", run_id: str | None) 
     """The final run to promote: the given one, or the latest that was trained on the current data and parameters.
 
     Raises:
-        ParamsError: no such final run. DataError: it was trained on other data or with other parameters.
+        ParamsError: no such final run. DataError: the run was trained on other data or with other parameters.
     """
     runs = registry.find_runs(name, role="final")
     if not runs:
@@ -49,7 +49,7 @@ def choose(params: Params, name: str, registry: "Registry", run_id: str | None) 
 
 
 def outdated(params: Params, name: str, run: LoggedRun) -> str | None:
-    """How data or parameters of the run differ from the current ones; None if they do not. Code is not compared."""
+    """How the run's data or parameters differ from the current ones; None if they do not. Code is not compared."""
     digest = manifest_file.load(name)["data_digest"]
     title = f"run {run.run_id[:8]} ({run.name})"
     if run.tags.get("data_digest") != digest:
@@ -73,12 +73,12 @@ def _planned(params: Params, name: str, run: LoggedRun) -> Mapping[str, Any] | N
 def register(
     params: Params, name: str, run: LoggedRun, registry: "Registry", calibrated: Mapping[str, float]
 ) -> Version:
-    """The version of the run, registered if it is new: the network, and beside it a replica of each variant.
+    """The run's version, registered if it is new, with the network and a replica of each variant.
 
-    calibrated: the figures of `temperature.of_final`.
+    calibrated: the figures from `temperature.final_calibration`.
 
     Raises:
-        DataError: the logged model is not the one that the run recorded.
+        DataError: the logged model's weights differ from those that the run recorded.
     """
     dataset = params.datasets[name]
     with tempfile.TemporaryDirectory() as temporary:
@@ -91,8 +91,8 @@ def register(
         folders, digests = {model_version.SERVED: folder / model_version.SERVED}, {}
         for variant, replica in replicas(params, name, run, registry).items():
             target = folders[f"variants/{variant}"] = folder / "variants" / variant
-            own = temperature_of(replica, registry)
-            digests[variant] = package(name, dataset, replica, registry, encoder, target, own, keras=False)
+            fitted = temperature_of(replica, registry)
+            digests[variant] = package(name, dataset, replica, registry, encoder, target, fitted, keras=False)
         tags = {key: run.tags[key] for key in ("variant", "seed", "protocol", "data_digest", "weights_digest")}
         tags |= {model_version.DIGEST: digest, "title": dataset.title}
         tags |= {model_version.CALIBRATION: atomic_files.canonical_json(calibrated)} if calibrated else {}
@@ -101,7 +101,7 @@ def register(
 
 
 def _must_be_signed(version: Version) -> bool:
-    """Whether the version cannot be promoted only because it has no valid signature: it was made before the key."""
+    """Whether only a missing or invalid signature prevents a promotion, as for a version older than the key."""
     if signatures.required() is None or version.tags.get(champion.DECISION) == audit_log.ROLLED_BACK:
         return False
     try:
@@ -112,7 +112,7 @@ def _must_be_signed(version: Version) -> bool:
 
 
 def encoder_of(name: str, dataset: Dataset) -> Encoder:
-    """The preprocessing with which the dataset is vectorized."""
+    """The preprocessing that vectorizes the dataset."""
     files = {key: paths.raw(name) / download.stored_name(key, file) for key, file in dataset.files.items()}
     return encoders.of_dataset(dataset.reader, paths.vectorized(name), files)
 
@@ -127,12 +127,12 @@ def package(
     fitted: float,
     keras: bool = True,
 ) -> str:
-    """Write network and preprocessing of a run to `folder`; return the digest of its manifest.
+    """Write a run's network and preprocessing to `folder`; return the digest of the manifest.
 
-    fitted: temperature. keras: also the .keras file.
+    fitted: the temperature. keras: whether to include the .keras file.
 
     Raises:
-        DataError: the logged model is not the one that the run recorded.
+        DataError: the logged model's weights differ from those that the run recorded.
     """
     title = f"model of run {run.run_id[:8]}"
     files = registry.model_files(run)
@@ -142,7 +142,7 @@ def package(
         files[bundle.MODEL] = model
     weights = network_files.read(files, title).weights_digest()
     if weights != run.tags.get("weights_digest", ""):
-        raise DataError(f"{title}: its weights are not those that the run recorded; train it again")
+        raise DataError(f"{title}: its weights differ from those that the run recorded; train it again")
     manifest = manifest_file.load(name)
     target = manifest.get("target")
     held_out = 0 if run.params["train"] == "all" else int(run.params["validation_samples"])
@@ -168,15 +168,15 @@ def package(
 
 
 def holdout_seeds(params: Params, seed: int) -> list[int]:
-    """`promotion.holdout_models` seeds: that of the final model, then others from 0 on."""
+    """The seeds of the holdout models: the seed of the final model, then other seeds from 0 upward."""
     others = [other for other in range(params.promotion.holdout_models) if other != seed]
     return [seed, *others][: params.promotion.holdout_models]
 
 
 def temperature_of(replica: LoggedRun, registry: "Registry") -> float:
-    """The temperature for the weights that the replica kept: after its last epoch, or its best with early stopping.
+    """The temperature for the replica's weights, which are from its last epoch, or its best with early stopping.
 
-    Training fits it after each epoch on validation samples; 1 if it did not, as for a value.
+    Training fits a temperature after each epoch on validation samples. 1 if none was fitted, as for a regression.
     """
     curve = registry.curve(replica, "calibration/temperature")
     if "early_stopping_patience" in replica.params and curve:
@@ -186,7 +186,7 @@ def temperature_of(replica: LoggedRun, registry: "Registry") -> float:
 
 
 def replicas(params: Params, name: str, run: LoggedRun, registry: "Registry") -> dict[str, LoggedRun]:
-    """One replica per variant in params.yaml: that of the run's seed if there is one, else that of the lowest seed."""
+    """One replica per variant in params.yaml: the one with the run's seed if it exists, else with the lowest seed."""
     runs = registry.find_runs(name, role="replica", protocol=run.tags["protocol"])
     current = [replica for replica in runs if outdated(params, name, replica) is None]
 
@@ -195,14 +195,17 @@ def replicas(params: Params, name: str, run: LoggedRun, registry: "Registry") ->
 
     chosen = {}
     for variant in params.variants:
-        of_variant = [replica for replica in current if replica.tags["variant"] == variant]
-        if of_variant:
-            chosen[variant] = min(of_variant, key=order)
+        candidates = [replica for replica in current if replica.tags["variant"] == variant]
+        if candidates:
+            chosen[variant] = min(candidates, key=order)
     return chosen
 
 
-def recorded(params: Params, name: str, run: LoggedRun, registry: "Registry") -> float | None:
-    """Validation cross-entropy at the run's last epoch, as recorded by the replica of its seed on its own split."""
+def recorded_cross_entropy(params: Params, name: str, run: LoggedRun, registry: "Registry") -> float | None:
+    """Validation cross-entropy after as many epochs as the run had, recorded by the replica with the run's seed.
+
+    The replica measured it on the validation split of that seed. None if there is no such replica or epoch.
+    """
     tags = {key: run.tags[key] for key in ("variant", "protocol", "seed")}
     for replica in registry.find_runs(name, role="replica", **tags):
         if outdated(params, name, replica) is None:
@@ -213,7 +216,7 @@ def recorded(params: Params, name: str, run: LoggedRun, registry: "Registry") ->
 
 
 def final_metrics(params: Params, name: str, run: LoggedRun, registry: "Registry") -> Sequence[Mapping[str, float]]:
-    """Metrics of the final runs of the same recipe, one mapping per seed, the latest run of each seed."""
+    """Metrics of the final runs with the same recipe: one mapping per seed, from the latest run of that seed."""
     runs = registry.find_runs(name, role="final", variant=run.tags["variant"], protocol=run.tags["protocol"])
     current = [final for final in reversed(runs) if outdated(params, name, final) is None]
     return list({final.tags["seed"]: final.metrics for final in current}.values())

@@ -1,6 +1,6 @@
-"""The alias `champion` of a dataset: who moves it, and how an interrupted move is finished.
+"""The alias `champion` of a dataset: how it is moved, and how an interrupted move is completed.
 
-A move writes its line to the audit log, sets the alias, and then records in the version's tags that it is complete.
+A move writes its entry to the audit log, sets the alias, and then records in the version's tags that it is complete.
 """
 
 import contextlib
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from feedforward.tracking.registry import Registry
 
 DECISION, REASON = "decision", "reason"  # tags of a version
-MOVED = "champion_since"  # tag: time of the line of the audit log that made the version champion
+MOVED = "champion_since"  # tag: time of the audit log entry for the move that made this version champion
 LOCK_TIMEOUT = 600.0  # s
-INTERRUPTED = "an interrupted move of the alias was finished"
+INTERRUPTED = "an interrupted move of the alias was completed"
 
 
 @contextlib.contextmanager
 def exclusive(dataset: str) -> Iterator[None]:
-    """Hold the dataset's lock: decisions are made one at a time, and the others wait.
+    """Hold the dataset's lock, so that decisions are made one at a time.
 
     Raises:
         Busy: the lock was not released within LOCK_TIMEOUT.
@@ -42,17 +42,17 @@ def exclusive(dataset: str) -> Iterator[None]:
 
 
 def move(version: Version, entry: Entry, registry: "Registry") -> None:
-    """Make `version` the champion, as the line `entry` of the audit log says."""
+    """Make `version` the champion, as recorded in the audit log entry `entry`."""
     registry.set_alias(version, model_version.CHAMPION)
     atomic_files.crash_point("promote.after_alias")
     _complete(version, entry, registry)
 
 
 def reconcile(dataset: str, registry: "Registry") -> Version | None:
-    """The champion, after the registry was made consistent with the audit log. Call it under the lock.
+    """Make the registry consistent with the audit log, and return the champion. The caller must hold the lock.
 
-    A move that was interrupted before or after the alias was set is finished. An alias that was changed outside of the
-    gate is kept, and noted in the log.
+    If a move was interrupted before or after the alias was set, this function completes it. If the alias was changed by
+    something other than a promotion or rollback, it keeps the change and adds an entry to the log.
     """
     champion = registry.find(dataset, model_version.CHAMPION)
     number = champion.number if champion else None
@@ -68,21 +68,22 @@ def reconcile(dataset: str, registry: "Registry") -> Version | None:
     if last["decision"] in audit_log.MOVES and last["before"] == number:
         target = registry.find(dataset, int(last["champion"]))
         if target is not None and not _is_complete(target, last):
-            finished = audit_log.append(dataset, audit_log.FINISHED, INTERRUPTED, target, champion)
-            move(target, {**last, "time": finished["time"]}, registry)
+            completion = audit_log.append(dataset, audit_log.FINISHED, INTERRUPTED, target, champion)
+            move(target, {**last, "time": completion["time"]}, registry)
             return target
-    audit_log.append(dataset, audit_log.CHANGED, "the alias was changed outside of the gate", champion, champion)
+    reason = "the alias was changed by something other than a promotion or rollback"
+    audit_log.append(dataset, audit_log.CHANGED, reason, champion, champion)
     return champion
 
 
 def _is_complete(version: Version, entry: Entry) -> bool:
     if MOVED in version.tags:
         return version.tags[MOVED] >= str(entry["time"])
-    return version.tags.get(DECISION) == audit_log.PROMOTED  # as releases before 0.2 recorded it
+    return version.tags.get(DECISION) == audit_log.PROMOTED  # how releases before 0.2 recorded a complete move
 
 
 def _complete(version: Version, entry: Entry, registry: "Registry") -> None:
-    """Record in tags that the move is complete; a version that was rolled back is marked first."""
+    """Record in tags that the move is complete; after a rollback, mark the version that was rolled back first."""
     if entry["decision"] == audit_log.ROLLED_BACK and entry["before"]:
         replaced = registry.find(version.dataset, int(entry["before"]))
         if replaced is not None:

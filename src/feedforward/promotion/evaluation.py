@@ -1,6 +1,6 @@
-"""Evaluate a version in a clean process and store its figures and holdout models with it, for later comparisons.
+"""Evaluate a version in a clean process, and store the figures and the holdout models with the version.
 
-That process runs `evaluation_process`: a hostile or broken model can crash it, but nothing else.
+The process runs `evaluation_process`, so a hostile or broken model can crash nothing but that process.
 """
 
 import contextlib
@@ -35,14 +35,14 @@ TIMEOUT = 600.0  # s for the process
 
 
 class EvaluationFailed(FeedforwardError):
-    """The evaluation could not be finished; it says nothing about the model."""
+    """The evaluation could not be finished, which says nothing about the model."""
 
 
 def evaluate(params: Params, name: str, run: LoggedRun, version: Version, registry: "Registry") -> Version:
-    """The version with its figures as tags and its holdout models beside it; evaluated only once.
+    """Evaluate a version unless it has been evaluated; store figures as tags, and its holdout models; return it.
 
     Raises:
-        DataError: it was changed, cannot be loaded, or gives wrong answers.
+        DataError: the version was changed, cannot be loaded, or predicts wrongly.
         EvaluationFailed: the process ended without a result, or the registry did not answer.
     """
     if version.is_evaluated:
@@ -54,7 +54,7 @@ def evaluate(params: Params, name: str, run: LoggedRun, version: Version, regist
         digests = [[seed, atomic_files.file_digest(folder / str(seed) / bundle.MANIFEST)] for seed in seeds]
         for seed in seeds:
             registry.add(version, folder / str(seed), f"{HOLDOUT_MODELS}/{seed}")
-    recorded = candidate.recorded(params, name, run, registry)
+    recorded = candidate.recorded_cross_entropy(params, name, run, registry)
     if recorded is not None:
         figures["recorded_cross_entropy"] = recorded
     tags = {FIGURES: atomic_files.canonical_json(figures), HOLDOUT_MODELS: atomic_files.canonical_json(digests)}
@@ -66,7 +66,7 @@ def verify(name: str, version: Version) -> None:
     """Verify and probe a version in a clean process, without training holdout models.
 
     Raises:
-        DataError: it was changed, cannot be loaded, or gives wrong answers.
+        DataError: the version was changed, cannot be loaded, or predicts wrongly.
         EvaluationFailed: the process ended without a result, or the registry did not answer.
     """
     with tempfile.TemporaryDirectory() as temporary:
@@ -74,7 +74,7 @@ def verify(name: str, version: Version) -> None:
 
 
 def calibrate(name: str, seed: int) -> dict[str, float]:
-    """The temperature for the final model of that seed, and its evidence; see `evaluation_process.calibrate`.
+    """The temperature for the final model of a seed, and figures about it; see `evaluation_process.calibrate`.
 
     Raises:
         DataError: a loss is not finite. EvaluationFailed: the process ended without a result.
@@ -84,7 +84,7 @@ def calibrate(name: str, seed: int) -> dict[str, float]:
 
 
 def _in_process(action: str, title: str, name: str, number: int, target: Path) -> dict[str, Any]:
-    """The figures of an action of evaluation_process; raises as `evaluate` does. title: for messages."""
+    """Run an action of evaluation_process and return its figures; raises as `evaluate` does. title: for messages."""
     module = evaluation_process.__name__
     command = [sys.executable, "-I", "-m", module, action, name, str(number), str(target)]
     environment = os.environ | {"FEEDFORWARD_ROOT": str(paths.root()), "FEEDFORWARD_STORE": str(paths.store())}
@@ -114,10 +114,10 @@ def _in_process(action: str, title: str, name: str, number: int, target: Path) -
 
 
 def holdout_models(version: Version) -> list[Servable]:
-    """The version's holdout models, that of its own seed first.
+    """The version's holdout models; the first has the version's own seed.
 
     Raises:
-        DataError: one was changed, or the version was never evaluated.
+        DataError: a model was changed, or the version was never evaluated.
     """
     if not version.is_evaluated:
         raise DataError(f"{version.name}: was never evaluated; run `feedforward promote {version.dataset}`")
@@ -126,13 +126,13 @@ def holdout_models(version: Version) -> list[Servable]:
 
 
 def evidence(models: Sequence[Servable], reference: Servable, validation: Split) -> Evidence:
-    """Losses and hits of holdout models on validation samples; encoded and scaled as for `reference`."""
+    """Results of holdout models on validation samples, which are encoded and scaled as for `reference`."""
     features = encoders.translate(validation.features, reference.encoder, models[0].encoder)
     split = Split(features, validation.labels)
     mean, scale = reference.description.target or (0.0, 1.0)
-    own_mean, own_scale = models[0].description.target or (0.0, 1.0)
-    units = (own_mean - mean) / scale, own_scale / scale
-    results = [evaluation_process.losses_and_hits(model.network, split, units) for model in models]
+    model_mean, model_scale = models[0].description.target or (0.0, 1.0)
+    units = (model_mean - mean) / scale, model_scale / scale
+    results = [evaluation_process.losses_and_correct(model.network, split, units) for model in models]
     r2 = None
     if metrics.is_value(split.labels):
         predicted = models[0].ask(features)[:, 0]

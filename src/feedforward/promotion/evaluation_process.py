@@ -1,12 +1,12 @@
-"""The evaluation of a challenger in a process of its own: load it, probe it, and train its holdout models.
+"""The evaluation of a challenger in a separate process: load it, probe it, and train its holdout models.
 
     python -I -m feedforward.promotion.evaluation_process evaluate|verify DATASET VERSION FOLDER
     python -I -m feedforward.promotion.evaluation_process calibrate DATASET SEED FOLDER
 
-The final model was trained on the validation samples too, so its answers on them prove nothing. Its holdout model was
-trained in the same way, but with the validation split held out. The replicas of the experiment are no substitute: they
-train for more epochs, keep only their last weights, and each holds out the split of its own seed. A holdout model
-trains in seconds. Holdout models with other seeds show how much of a figure depends on the seed.
+The final model was also trained on the validation samples, so its predictions for them prove nothing. Its holdout model
+is trained in the same way, but with the validation split held out. The replicas of the experiment are no substitute:
+they train for more epochs, keep only their last weights, and each holds out the split of its own seed. A holdout model
+trains in seconds. Holdout models with other seeds show how much a figure depends on the seed.
 """
 
 import dataclasses
@@ -34,19 +34,19 @@ from feedforward.promotion.bundle import Servable
 from feedforward.tracking import model_version, model_versions
 from feedforward.tracking.model_version import Version
 
-PROBES = 64  # samples that Keras predicts too
-TIMED_SAMPLES = 300  # predicted one at a time
-CALIBRATION = 3  # stream of random numbers that draws the samples of a temperature; validation_split uses 0 to 2
-ENOUGH, MOST_PARTS = 5000, 3  # held-out samples that a temperature is fitted on, and most models trained for them
-TOLERANCE = 1e-5  # largest accepted difference between Keras and the NumPy forward pass, of a probability
+PROBES = 64  # samples for which Keras's predictions are compared
+TIMED_SAMPLES = 300  # samples predicted one at a time, to measure the latency
+CALIBRATION = 3  # random stream that draws the samples for a temperature; validation_split uses 0 to 2
+ENOUGH, MAX_PARTS = 5000, 3  # desired number of held-out samples for a temperature, and maximum of models trained
+TOLERANCE = 1e-5  # largest accepted difference between the probabilities from Keras and from NumPy
 RESULT = "evaluation.json"  # {"figures": {name: value}, "refused": reason or "", "failed": reason or ""}
 
 
 def evaluate(params: Params, name: str, number: int, target: Path) -> dict[str, float]:
-    """Evaluate a registered version; return its figures, and write its holdout models to folders of `target` by seed.
+    """Evaluate a registered version and return its figures; write each holdout model to the folder `target`/SEED.
 
     Raises:
-        DataError: it was changed, cannot be loaded, or gives wrong answers.
+        DataError: the version was changed, cannot be loaded, or predicts wrongly.
     """
     _, served, model = _load(name, number)
     training, held_out = validation_split.fixed(Split.load(paths.vectorized(name) / "train"), params.dataset(name))
@@ -59,26 +59,26 @@ def evaluate(params: Params, name: str, number: int, target: Path) -> dict[str, 
 
 
 def calibrate(params: Params, name: str, seed: int, _target: Path) -> dict[str, float]:
-    """The temperature for the final model of a seed, with its evidence over `samples` that were held out: `ece` and
-    `scaled_ece` (models.calibration), `cross_entropy` and `scaled_cross_entropy`.
+    """The temperature for the final model of a seed, with its effect on `samples` held-out samples.
 
-    The final model is trained again without a tenth of the samples, which the temperature is fitted on; where a tenth
-    has fewer than ENOUGH samples, up to MOST_PARTS times, without another tenth each time.
+    The effect is `ece` → `scaled_ece` (models.calibration), and `cross_entropy` → `scaled_cross_entropy`. The final
+    model is trained again without a tenth of the samples, on which the temperature is fitted. If a tenth has fewer than
+    ENOUGH samples, this is repeated with other tenths, up to MAX_PARTS times in all.
 
     Raises:
         DataError: a loss is not finite.
     """
-    every = held_out_predictions(params, name, seed)
-    measured = calibration.measure(*every)
-    wide, classes, _ = calibration.as_classes(*every)
-    likelihoods = calibration.log_probabilities(wide)
+    logits, labels = held_out_predictions(params, name, seed)
+    measured = calibration.measure(logits, labels)
+    class_logits, classes, _ = calibration.as_classes(logits, labels)
+    likelihoods = calibration.log_probabilities(class_logits)
     return {
         "temperature": measured.temperature,
         "ece": measured.ece,
         "scaled_ece": measured.scaled_ece,
         "cross_entropy": float(-likelihoods[np.arange(len(classes)), classes].mean()),
         "scaled_cross_entropy": measured.refinement,
-        "samples": float(len(every[1])),
+        "samples": float(len(labels)),
     }
 
 
@@ -86,7 +86,7 @@ def verify(params: Params, name: str, number: int, _target: Path) -> dict[str, f
     """Verify and probe a registered version that may have been trained on older data of the dataset.
 
     Raises:
-        DataError: it was changed, cannot be loaded, gives wrong answers, or is a model of another task.
+        DataError: the version was changed, cannot be loaded, predicts wrongly, or does not fit the dataset.
     """
     _, served, model = _load(name, number)
     dataset = params.dataset(name)
@@ -100,29 +100,29 @@ def verify(params: Params, name: str, number: int, _target: Path) -> dict[str, f
 
 
 def held_out_predictions(params: Params, name: str, seed: int) -> tuple[Array, npt.NDArray[np.generic]]:
-    """Logits and labels of samples that the final model's recipe was trained without; see `calibrate`."""
+    """Logits and labels of samples that were held out when the final model's recipe was trained; see `calibrate`."""
     from feedforward.experiments import training_run
     from feedforward.training import trainer
 
-    dataset, whole = params.dataset(name), Split.load(paths.vectorized(name) / "train")
+    dataset, all_samples = params.dataset(name), Split.load(paths.vectorized(name) / "train")
     variant = dataset.training.final.variant
-    order = validation_split.generator(seed, CALIBRATION).permutation(len(whole))
-    size = max(1, len(whole) // 10)
+    order = validation_split.generator(seed, CALIBRATION).permutation(len(all_samples))
+    size = max(1, len(all_samples) // 10)
     runner.prepare(1)
     logits, labels = [], []
-    for part in range(min(MOST_PARTS, -(-ENOUGH // size))):
-        held_out = np.zeros(len(whole), bool)
+    for part in range(min(MAX_PARTS, -(-ENOUGH // size))):
+        held_out = np.zeros(len(all_samples), bool)
         held_out[order[part * size : (part + 1) * size]] = True
-        training = validation_split.share(Subset(whole, np.flatnonzero(~held_out)), dataset, seed)
+        training = validation_split.share(Subset(all_samples, np.flatnonzero(~held_out)), dataset, seed)
         trained = training_run.train_final(dataset, {variant: params.variant(variant)}, training, seed)
-        samples = Subset(whole, np.flatnonzero(held_out)).copied()
+        samples = Subset(all_samples, np.flatnonzero(held_out)).copied()
         logits.append(trainer.as_arrays(trained.model).logits(samples.features))
         labels.append(np.asarray(samples.labels))
     return np.concatenate(logits), np.concatenate(labels)
 
 
 def _load(name: str, number: int) -> tuple[Version, Servable, bytes]:
-    """The version, what it serves, and the content of its .keras file, after all checks; then prepare Keras."""
+    """Check a version and prepare Keras; return the version, its servable, and the content of its .keras file."""
     version = model_versions.find(name, number)
     if version is None:
         raise DataError(f"{name} version {number}: is not registered; run `feedforward promote {name}`")
@@ -140,12 +140,12 @@ def uncalibrated(served: Servable) -> Network:
 
 
 def probe(network: Network, model: bytes, features: Features) -> float:
-    """The largest difference between the predictions of Keras and those of the served network, relative above 1.
+    """The largest difference between the predictions of Keras and of the served network, relative for values above 1.
 
     model: the .keras file, which Keras loads in safe mode.
 
     Raises:
-        DataError: the two differ, or predictions are not finite or not probabilities.
+        DataError: the predictions differ by more than TOLERANCE, or are not finite, or are not probabilities.
     """
     from feedforward.training import keras_files
 
@@ -170,7 +170,7 @@ def probe(network: Network, model: bytes, features: Features) -> float:
     if largest > TOLERANCE:
         raise DataError(
             f"{bundle.MODEL} and {network_files.WEIGHTS} are different networks: their predictions for a probe differ"
-            f" by {largest:.2g}, at most {TOLERANCE:g} is allowed"
+            f" by {largest:.2g}, must be at most {TOLERANCE:g}"
         )
     return largest
 
@@ -179,22 +179,22 @@ def measure(served: Servable, validation: Split) -> dict[str, float]:
     """Latency for one sample (ms, median), size (bytes), and metrics on validation samples that it was trained on."""
     times = []
     for row in range(min(TIMED_SAMPLES, len(validation))):
-        began = time.perf_counter()
+        start = time.perf_counter()
         served.ask(_rows(validation.features, row, row + 1))
-        times.append(time.perf_counter() - began)
-    losses, hits = losses_and_hits(served.network, validation)
+        times.append(time.perf_counter() - start)
+    losses, correct = losses_and_correct(served.network, validation)
     return {
         "latency_ms": 1000 * statistics.median(times),
         "bytes": float(served.bytes),
         "seen_cross_entropy": float(losses.mean()),
-        **({"seen_accuracy": float(hits.mean())} if hits.size else {}),
+        **({"seen_accuracy": float(correct.mean())} if correct.size else {}),
     }
 
 
-def losses_and_hits(
+def losses_and_correct(
     network: Network, split: Split, units: tuple[float, float] = (0.0, 1.0)
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Loss per sample (nats, or in variances of the target), and whether its prediction is correct (`metrics.correct`).
+    """The loss of each sample (nats, or variances of the target), and whether its prediction is correct.
 
     units: (offset, factor) that convert the network's values to the scale of the labels.
     """
@@ -205,10 +205,11 @@ def losses_and_hits(
 def train_holdout_model(
     served: Servable, params: Params, training: Subset, validation: Split, seed: int, target: Path
 ) -> None:
-    """Train the final model of that seed again, on the training split alone; write it to `target` as a servable.
+    """Train the final model of a seed again, on the training split alone, and write it to `target` as a servable.
 
-    Its temperature is fitted on the validation samples: one number, which flatters its loss by 1 / (2 samples) nats. It
-    is not that of the final model, which learned from more samples and is overconfident to another degree.
+    Its temperature is fitted on the validation samples. As a single parameter, it lowers their loss by only about
+    1 / (2 samples) nats. The final model has its own temperature, because it is trained on more samples and differs in
+    overconfidence.
     """
     from feedforward.experiments import training_run
     from feedforward.training import trainer
@@ -243,18 +244,18 @@ ACTIONS = {"evaluate": evaluate, "verify": verify, "calibrate": calibrate}
 
 
 def main(action: str, name: str, number: str, target: str) -> int:
-    """Do one of ACTIONS, and write RESULT to the folder `target`. number: of a version; for `calibrate`, a seed."""
+    """Run one of ACTIONS and write RESULT to the folder `target`. number: the version, or for `calibrate` the seed."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     folder = Path(target)
     result: dict[str, Any] = {"figures": {}, "refused": "", "failed": ""}
     try:
         params = load_params()
         result["figures"] = ACTIONS[action](params, name, int(number), folder)
-    except (TrackingError, OSError, MemoryError) as error:  # says nothing about the model
+    except (TrackingError, OSError, MemoryError) as error:  # these say nothing about the model
         result["failed"] = _reason(error)
     except FeedforwardError as error:
         result["refused"] = str(error).splitlines()[0]
-    except Exception as error:  # hostile bytes can break any parser: that is a refusal, too
+    except Exception as error:  # hostile bytes can break any parser, which is a reason to refuse
         result["refused"] = _reason(error)
     if any(not np.isfinite(value) for value in result["figures"].values()):
         result |= {"figures": {}, "refused": "a figure of the evaluation is not finite"}

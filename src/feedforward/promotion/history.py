@@ -1,4 +1,4 @@
-"""Who was champion when, and why: the audit log, compared with the alias in MLflow's registry."""
+"""Which version was champion, when and why: the audit log, compared with the alias in MLflow's registry."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,9 @@ from feedforward.tracking import model_versions
 
 @dataclass(frozen=True)
 class Period:
-    """A period in which one version was champion. until: None while it still is. times: ISO 8601, UTC.
+    """A period in which one version was champion. since, until: ISO 8601, UTC; until is None for the current champion.
 
-    decision: what made it champion, as in the audit log.
+    decision: the decision in the audit log that made it champion.
     """
 
     version: int
@@ -57,10 +57,10 @@ def _mismatch(dataset: str, periods: list[Period]) -> str | None:
     if actual == logged:
         return None
     return (
-        f"the audit log says {_name(logged)}, the alias in the registry says {_name(actual)};"
-        f" the next `feedforward promote {dataset}` records or finishes the change"
+        f"the audit log has {_name(logged)}, but the registry has {_name(actual)};"
+        f" the next `feedforward promote {dataset}` records or completes the change"
     )
 
 
 def _name(number: int | None) -> str:
-    return "no champion" if number is None else f"version {number}"
+    return "no champion" if number is None else f"version {number} as champion"

@@ -12,23 +12,23 @@ from feedforward.promotion.policy import Decision
 
 LIMITS = {
     "text": (
-        "Only the words of its vocabulary count, each once and in any order. It does not know grammar or irony, and"
+        "Only words in its vocabulary count, each once and in any order. It does not understand grammar or irony, and"
         " text in another language is noise.",
         "The probability for a text with few known words depends on those words alone.",
     ),
     "pairs": (
-        "Only the words and pairs of neighboring words of its vocabulary count, each once and in any order. It knows no"
-        " grammar or irony beyond such pairs, and text in another language is noise.",
+        "Only words and pairs of neighboring words in its vocabulary count, each once and in any order. Beyond such"
+        " pairs, it does not understand grammar or irony, and text in another language is noise.",
         "The probability for a text with few known words depends on those words alone.",
     ),
     "row": (
-        "Only the columns of its table count. A number is scaled by mean and standard deviation of the training rows,"
-        " an unknown category counts as none, and a missing number as the mean.",
+        "Only the table's feature columns count. A number is scaled by the mean and standard deviation of the training"
+        " rows, an unknown category is treated as no category, and a missing number as the mean.",
         "It also predicts for rows far outside the range of the training rows.",
     ),
     "image": (
-        "An image is cropped and scaled to the framing of the training images. An image of something else gets a label,"
-        " too.",
+        "An image is cropped and scaled to the framing of the training images. An image of something else also gets a"
+        " label.",
         "There is no class for “none of these”.",
     ),
 }
@@ -45,9 +45,10 @@ ERRORS = {
 class Facts:
     """The content of a card. takes: `text`, `image` or `row`.
 
-    test_metrics: of the recipe's final runs, one mapping per seed. calibration: temperature.of_final. losses: mean
-    validation cross-entropy of each holdout model, that of the model's own seed first. accuracy, r2: of the first
-    holdout model, None if not defined for the task. samples: in the validation split.
+    test_metrics: metrics of the recipe's final runs, one mapping per seed. calibration: the figures from
+    temperature.final_calibration. losses: mean validation cross-entropy of each holdout model; the first has the
+    model's own seed. accuracy, r2: metrics of the first holdout model, None if not defined for the task. samples:
+    number of validation samples.
     """
 
     name: str
@@ -67,7 +68,7 @@ class Facts:
 
 
 def write(facts: Facts) -> str:
-    """The card."""
+    """The card in Markdown."""
     description, decision = facts.description, facts.decision
     parts = [
         f"# {facts.name}: {description.title}",
@@ -76,9 +77,9 @@ def write(facts: Facts) -> str:
         f"**{'Promoted' if decision.promoted else 'Not promoted'}**: {decision.reason}.",
         "## Metrics",
         _table(("metric", "value", "95 % interval", "source"), _figures(facts)),
-        "The final model was trained on the validation samples, too. Its *holdout model* was not: same variant, seed"
-        " and epochs, with the validation split held out. Validation metrics are therefore those of"
-        " holdout models. The final model saw the test split once.",
+        "The final model was also trained on the validation samples. Its *holdout model* has the same variant, seed and"
+        " epochs, but was trained without them, so validation metrics are measured with holdout models. The final model"
+        " was evaluated on the test split once.",
         "## Origin",
         _table(("item", "digest or value"), _origins(facts)),
         "## Parameters",
@@ -108,15 +109,15 @@ def _validation_figures(facts: Facts) -> list[tuple[str, ...]]:
     if "recorded_cross_entropy" in facts.figures:
         recorded = f"{facts.figures['recorded_cross_entropy']:.4f}"
         rows.append(
-            ("validation cross-entropy", recorded, "", "recorded by the replica of that seed, on its own split")
+            ("validation cross-entropy", recorded, "", "recorded by the replica with this seed, on its own split")
         )
     if facts.accuracy is not None:
         interval = _interval(*wilson(facts.accuracy, facts.samples)) if _is_class(facts) else ""
         rows.append(("validation accuracy", f"{facts.accuracy:.4f}", interval, source))
     for name, title in ERRORS.items():
         if name in facts.calibration:
-            others = f"same recipe without a tenth of the samples, {facts.calibration['samples']:.0f} held out"
-            rows.append((title, f"{facts.calibration[name]:.4f}", "", others))
+            held_out = f"same recipe without a tenth of the samples, {facts.calibration['samples']:.0f} held out"
+            rows.append((title, f"{facts.calibration[name]:.4f}", "", held_out))
     if facts.r2 is not None:
         rows.append(("validation R²", f"{facts.r2:.4f}", "", source))
     for label, accuracy in zip(facts.description.labels, facts.decision.class_accuracy, strict=False):
@@ -170,30 +171,30 @@ def _limits(facts: Facts) -> list[str]:
         *LIMITS["pairs" if facts.data.get("distinct_pairs") else facts.takes],
         f"It was trained on {train} samples of {facts.description.title}; its metrics do not hold for other data.",
         *_calibration(facts.description),
-        "The gain over the previous champion holds for the validation split and the spread of seeds, not for data that"
-        " drift away from it.",
+        "The gain over the previous champion holds for data like the validation split and for other seeds, not for data"
+        " that drift away from that split.",
     ]
 
 
 def _calibration(description: Description) -> list[str]:
-    """How the probabilities were calibrated; nothing if a value is predicted."""
+    """How the probabilities were calibrated; empty if a value is predicted."""
     if description.row.answers == "value":
         return []
     if description.temperature == 1:
-        return ["Probabilities are those of the network and were not calibrated."]
+        return ["Probabilities come directly from the network and were not calibrated."]
     return [
         f"Probabilities are calibrated: logits are divided by the temperature {description.temperature:.4f}, fitted on"
-        " training samples that the same recipe was trained without, never on test samples. No prediction changes by"
-        " it. `model.keras` does not apply it. The test metrics above are those of the network without it."
+        " training samples that were held out when the same recipe was trained again, never on test samples. The"
+        " temperature changes no predicted label. `model.keras` and the test metrics above do not use it."
     ]
 
 
 def wilson(share: float, samples: int) -> tuple[float, float]:
     """Wilson's 95 % confidence interval for a proportion (E. B. Wilson, JASA 22, 1927). share: 0 to 1."""
     z = float(ndtri(0.975))
-    middle = (share + z * z / (2 * samples)) / (1 + z * z / samples)
+    center = (share + z * z / (2 * samples)) / (1 + z * z / samples)
     half = z * math.sqrt(share * (1 - share) / samples + z * z / (4 * samples**2)) / (1 + z * z / samples)
-    return middle - half, middle + half
+    return center - half, center + half
 
 
 def _samples(data: Mapping[str, object], part: str) -> int:

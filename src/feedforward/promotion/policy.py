@@ -1,8 +1,8 @@
-"""The rule of promotion: does the challenger replace the champion? Pure functions from figures to a decision.
+"""The promotion rule: does the challenger replace the champion? Pure functions from figures to a decision.
 
-The rule compares the cross-entropy of each validation sample, paired. Cross-entropy, not accuracy, because it is a
-proper score (it rewards calibrated probabilities, and these are served), and because every sample counts: if two
-models disagree on 200 of 10,000 samples, a comparison of accuracies uses those 200 only.
+The rule compares the models' cross-entropies sample by sample on the validation split. It uses cross-entropy instead of
+accuracy, because cross-entropy is a proper score (it rewards calibrated probabilities, which are served), and because
+every sample counts: if two models disagree on 200 of 10,000 samples, comparing accuracies uses only those 200.
 """
 
 import math
@@ -16,21 +16,21 @@ from scipy import special
 from feedforward.config.schema import Promotion, ShadowRule
 
 HUGE = 1e300  # MLflow stores infinity as 1.797e308
-MANY_DEGREES = 1e6  # of freedom: from here on, Student's t is normal
+MANY_DEGREES = 1e6  # degrees of freedom above which Student's t counts as normal
 
 
 @dataclass(frozen=True)
 class Evidence:
     """Results of holdout models of one recipe on the validation split, which none of them was trained on.
 
-    losses: float64, (models, samples), cross-entropy of each sample in nats. The first model has the seed of the final
-    model; the others show the effect of the seed. hits: bool, whether the first model predicts correctly: (samples,)
-    for one class, (samples, labels) for several labels, (samples, 0) for a value. r2: of the first model if it predicts
-    a value, else None.
+    losses: float64 of shape (models, samples), the cross-entropy of each sample in nats. The first model has the seed
+    of the final model; the others show the effect of the seed. correct: bool, whether the first model predicts
+    correctly, of shape (samples,) for one class, (samples, labels) for several labels, and (samples, 0) for a value.
+    r2: R² of the first model if it predicts a value, else None.
     """
 
     losses: npt.NDArray[np.float64]
-    hits: npt.NDArray[np.bool_]
+    correct: npt.NDArray[np.bool_]
     r2: float | None = None
 
 
@@ -55,9 +55,9 @@ class Gain:
 
 @dataclass(frozen=True)
 class Decision:
-    """reason: one line. class_accuracy: one value per label, in the order of the labels.
+    """The decision on a challenger. reason: one line. class_accuracy: one value per label, in the order of the labels.
 
-    waiting: the challenger is better, but the shadow has not compared enough requests yet.
+    waiting: whether the challenger is better, but the shadow has not compared enough requests yet.
     """
 
     promoted: bool
@@ -74,11 +74,11 @@ def decide(
     names: Sequence[str],
     rule: Promotion,
 ) -> Decision:
-    """Decide whether the challenger becomes champion. champion: None if there is none that can be compared.
+    """Decide whether the challenger becomes champion. champion: None if there is no comparable champion.
 
-    labels: (samples,), class numbers of the validation split on which both were measured. names: the labels.
+    labels: class numbers of shape (samples,) in the validation split on which both were measured. names: the labels.
     """
-    accuracy = class_accuracy(challenger.evidence.hits, labels, len(names))
+    accuracy = class_accuracy(challenger.evidence.correct, labels, len(names))
     violations = criteria_violated(challenger, accuracy, names, rule)
     if violations:
         return Decision(False, "; ".join(violations), None, accuracy)
@@ -94,10 +94,10 @@ def decide(
 
 
 def after_shadow(decision: Decision, requests: int, agreement: float, rule: ShadowRule) -> Decision:
-    """The decision to promote, if the shadow confirms it.
+    """The decision, with promotion only if the shadow confirms it.
 
-    requests: number that both versions have answered. agreement: share of their samples with the same answer; it
-    describes these requests, and its distance to the bound is not tested.
+    requests: number of requests that both versions have answered. agreement: share of their samples with the same
+    answer; it describes these requests, and is compared with the bound without a statistical test.
     """
     if requests < rule.requests:
         reason = (
@@ -114,7 +114,7 @@ def after_shadow(decision: Decision, requests: int, agreement: float, rule: Shad
 def criteria_violated(
     challenger: Candidate, accuracy: Sequence[float], names: Sequence[str], rule: Promotion
 ) -> list[str]:
-    """Acceptance criteria that the challenger violates, independent of the champion; one line each."""
+    """Acceptance criteria that the challenger violates, one line each. They do not depend on the champion."""
     violations = [
         f"{name} must be finite, got {value:g}"
         for name, value in challenger.figures.items()
@@ -137,20 +137,20 @@ def criteria_violated(
     return violations
 
 
-def class_accuracy(hits: npt.NDArray[np.bool_], labels: npt.NDArray[np.integer], classes: int) -> tuple[float, ...]:
-    """Share of hits in each class (NaN for a class without samples), or for each of several labels."""
-    if hits.ndim == 2:
-        return tuple(hits.mean(axis=0).tolist())
+def class_accuracy(correct: npt.NDArray[np.bool_], labels: npt.NDArray[np.integer], classes: int) -> tuple[float, ...]:
+    """Share of correct predictions in each class (NaN for a class without samples), or for each of several labels."""
+    if correct.ndim == 2:
+        return tuple(correct.mean(axis=0).tolist())
     totals = np.bincount(labels, minlength=classes)
-    correct = np.bincount(labels, weights=hits, minlength=classes)
-    return tuple(float(hit / total) if total else math.nan for hit, total in zip(correct, totals, strict=True))
+    counts = np.bincount(labels, weights=correct, minlength=classes)
+    return tuple(float(count / total) if total else math.nan for count, total in zip(counts, totals, strict=True))
 
 
 def gain(challenger: Evidence, champion: Evidence, confidence: float) -> Gain:
-    """The mean paired difference of the losses, champion's minus challenger's, and its confidence interval.
+    """The mean paired difference of the losses, the champion's minus the challenger's, and its confidence interval.
 
-    The interval accounts for the choice of validation samples and for the seeds of both recipes, so that a lucky seed
-    does not count as an improvement. Seeds are few: degrees of freedom follow Welch and Satterthwaite.
+    The interval accounts for the choice of validation samples and for the seeds of both recipes, so a lucky seed does
+    not count as an improvement. As seeds are few, the degrees of freedom follow Welch and Satterthwaite.
 
     Raises:
         ValueError: the two were not measured on the same samples.
@@ -172,7 +172,7 @@ def expected_loss(evidence: Evidence, confidence: float) -> tuple[float, float, 
 
 
 def _half_width(parts: Sequence[tuple[float, int]], confidence: float) -> float:
-    """Half the interval of a mean whose variance is the sum of `parts`: (variance, degrees of freedom)."""
+    """Half the interval's width for a mean whose variance is the sum of `parts`: (variance, degrees of freedom)."""
     total = sum(variance for variance, _ in parts)
     if total == 0:
         return 0.0

@@ -1,6 +1,6 @@
 """The gate between training and serving: final run → challenger → evaluation → decision → champion.
 
-Every decision is a line of the audit log and tags of the version.
+Every decision is recorded in the audit log and in the version's tags.
 """
 
 import dataclasses
@@ -35,7 +35,7 @@ Say = Callable[[str], None]
 
 
 def silent(_: str) -> None:
-    """For callers that show no progress."""
+    """Ignore a progress message, for callers that show no progress."""
 
 
 class Refused(FeedforwardError):
@@ -52,11 +52,11 @@ class Outcome:
 
 
 def promote(params: Params, name: str, run_id: str | None = None, say: Say = silent) -> Outcome:
-    """Evaluate a final run (default: the latest) and make it champion if the rule of promotion says so.
+    """Evaluate a final run (default: the latest) and make it champion if the promotion rule is met.
 
     Raises:
-        ParamsError: unknown dataset or run. DataError: no run of the current data and parameters.
-        Refused: it does not meet the acceptance criteria, or the dataset is a demo. Busy: another promotion is running.
+        ParamsError: unknown dataset or run. DataError: no run with the current data and parameters.
+        Refused: the acceptance criteria are not met, or the dataset is a demo. Busy: another promotion is running.
         EvaluationFailed: the evaluation could not be finished.
     """
     settings.apply()
@@ -69,7 +69,7 @@ def promote(params: Params, name: str, run_id: str | None = None, say: Say = sil
     registry = Registry()
     with champions.exclusive(name):
         run = candidates.choose(params, name, registry, run_id)
-        calibrated = temperature.of_final(params, name, run, registry)
+        calibrated = temperature.final_calibration(params, name, run, registry)
         version = candidates.register(params, name, run, registry, calibrated)
         if version.tags.get(champions.DECISION) == audit_log.ROLLED_BACK:
             return rolled_back(name, version, registry)
@@ -81,7 +81,7 @@ def promote(params: Params, name: str, run_id: str | None = None, say: Say = sil
 
 
 def rolled_back(name: str, version: Version, registry: "Registry") -> Outcome:
-    """The outcome for a version that was rolled back: it is not promoted again. Call it under the lock."""
+    """The outcome for a version that was rolled back: it is not promoted again. The caller must hold the lock."""
     champion = champions.reconcile(name, registry)
     reason = (
         f"it was rolled back ({version.tags.get(champions.REASON, 'no reason given')});"
@@ -92,10 +92,10 @@ def rolled_back(name: str, version: Version, registry: "Registry") -> Outcome:
 
 
 def evaluate(params: Params, name: str, run: LoggedRun, version: Version, registry: "Registry") -> Version:
-    """The version after its evaluation; the audit log says why a version did not pass it.
+    """Evaluate a version and return it with its figures; if the evaluation fails, the audit log records the reason.
 
     Raises:
-        Refused: it was changed, cannot be loaded, or gives wrong answers; it is not evaluated again.
+        Refused: the version was changed, cannot be loaded, or predicts wrongly; it is not evaluated again.
         EvaluationFailed: the evaluation could not be finished.
     """
     try:
@@ -115,12 +115,12 @@ def conclude(params: Params, name: str, run: LoggedRun, version: Version, regist
     """Decide on an evaluated version under the lock, and make it champion if it is accepted.
 
     Raises:
-        Refused: it does not meet the acceptance criteria.
+        Refused: the version does not meet the acceptance criteria.
     """
     with champions.exclusive(name):
         champion = champions.reconcile(name, registry)
         if champion is not None and champion.number == version.number:
-            decision = Decision(False, "it is champion already", None, ())
+            decision = Decision(False, "it is already the champion", None, ())
             audit_log.append(name, audit_log.KEPT, decision.reason, version, champion)
             return Outcome(version, decision, champion.number)
         candidate, decision = _decide(params, name, run, version, champion)
@@ -157,21 +157,22 @@ def _decide(
     measured = {key: value for key, value in run.metrics.items() if not key.startswith("system/")}
     evidence = evaluation.evidence(models, models[0], validation)
     candidate = Candidate(evidence, {**measured, **figures}, int(figures["bytes"]), figures["latency_ms"])
-    before, problem = _evidence_of_champion(params, name, champion, models[0], validation)
+    champion_evidence, problem = _champion_evidence(params, name, champion, models[0], validation)
     labels = np.asarray(validation.labels).astype(np.int64)
-    decision = decide(candidate, before, labels, dataset.labels, params.promotion)
-    if decision.promoted and champion is not None and before is not None and params.promotion.shadow is not None:
-        seen = shadow_evidence.find(name, champion, version)
-        decision = after_shadow(decision, seen.requests, seen.agreement, params.promotion.shadow)
+    decision = decide(candidate, champion_evidence, labels, dataset.labels, params.promotion)
+    shadow = params.promotion.shadow
+    if decision.promoted and champion is not None and champion_evidence is not None and shadow is not None:
+        compared = shadow_evidence.find(name, champion, version)
+        decision = after_shadow(decision, compared.requests, compared.agreement, shadow)
     if problem:
         decision = dataclasses.replace(decision, reason=f"{decision.reason} ({problem})")
     return candidate, decision
 
 
-def _evidence_of_champion(
+def _champion_evidence(
     params: Params, name: str, champion: Version | None, reference: bundle.Servable, validation: Split
 ) -> tuple[Evidence | None, str]:
-    """The champion's evidence; None, and the reason, if there is no champion that can be compared."""
+    """The champion's evidence; if no champion can be compared, None and the reason."""
     if champion is None:
         return None, ""
     try:
@@ -181,7 +182,10 @@ def _evidence_of_champion(
         if problem := compatibility.mismatch(served, params.datasets[name]):
             return None, f"{champion.name} is not a champion of this dataset: {problem}"
         if encoders.lacks_pairs(reference.encoder, served.encoder):
-            return None, f"{champion.name} reads pairs of words, which the data no longer have: it cannot be compared"
+            return (
+                None,
+                f"{champion.name} reads pairs of words, which the data no longer have, so it cannot be compared",
+            )
         return evaluation.evidence(evaluation.holdout_models(champion), reference, validation), ""
     except DataError as error:
         return None, f"the previous champion can no longer be served: {error}"
@@ -196,9 +200,9 @@ def _add_card(
     candidate: Candidate,
     decision: Decision,
 ) -> None:
-    """Add the model card to the version and set it as its description."""
+    """Write the version's model card, and also set it as the version's description in the registry."""
     served = bundle.read(model_versions.folder(version, model_version.SERVED), version.tags[model_version.DIGEST])
-    losses, hits = candidate.evidence.losses, candidate.evidence.hits
+    losses, correct = candidate.evidence.losses, candidate.evidence.correct
     facts = model_card.Facts(
         name=version.name,
         takes=served.encoder.takes,
@@ -210,9 +214,9 @@ def _add_card(
         figures=json.loads(version.tags[model_version.FIGURES]),
         calibration=json.loads(version.tags.get(model_version.CALIBRATION, "{}")),
         losses=[float(mean) for mean in losses.mean(axis=1)],
-        accuracy=float(hits.mean()) if hits.size else None,
+        accuracy=float(correct.mean()) if correct.size else None,
         r2=candidate.evidence.r2,
-        samples=len(hits),
+        samples=len(correct),
         decision=decision,
     )
     card = model_card.write(facts)

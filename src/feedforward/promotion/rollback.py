@@ -1,6 +1,6 @@
-"""Make an earlier version the champion again, verified and probed as in a promotion, and mark the current one.
+"""Make an earlier version the champion again, after verifying and probing it as in a promotion.
 
-A version that was rolled back is not promoted again; only another rollback makes it champion.
+The version that it replaces is marked and not promoted again; only another rollback can make it champion.
 """
 
 from typing import TYPE_CHECKING
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 def rollback(params: Params, name: str, to: int | None, reason: str, say: Say = silent) -> Version:
-    """Make version `to` champion (default: the champion before the current one); return it.
+    """Make version `to` the champion (default: the previous champion) and return it.
 
     Raises:
         ParamsError: unknown dataset, no such version, or no reason. NothingToServe: there is no champion.
-        Refused: the version was changed, gives wrong answers, or is a model of another task.
+        Refused: the version was changed, predicts wrongly, or does not fit the dataset.
         EvaluationFailed: the verification could not be finished. Busy: a promotion is running.
     """
     settings.apply()
     params.dataset(name)
     if not reason.strip():
-        raise ParamsError(["--reason: must say why, got an empty text"])
+        raise ParamsError(["--reason: must give the reason for the rollback, got an empty text"])
     from feedforward.tracking.registry import Registry
 
     registry = Registry()
@@ -49,18 +49,18 @@ def rollback(params: Params, name: str, to: int | None, reason: str, say: Say = 
 
 
 def _target(name: str, current: Version, to: int | None, registry: "Registry") -> Version:
-    """The version to return to: `to`, or the latest earlier champion that was not rolled back itself."""
+    """The version to roll back to: `to`, or the latest earlier champion that was not itself rolled back."""
     champions = dict.fromkeys(entry["champion"] for entry in reversed(audit_log.entries(name)) if entry["champion"])
     numbers = [number for number in champions if number != current.number]
     if to is not None:
         target = registry.find(name, to) if to != current.number else None
         if target is None:
-            problem = "is champion already" if to == current.number else "is not a version"
-            some = f"; earlier champions: {', '.join(map(str, numbers))}" if numbers else ""
-            raise ParamsError([f"--to: {to} {problem} of {name}{some}"])
+            problem = "is already the champion" if to == current.number else "is not a version"
+            choices = f"; earlier champions: {', '.join(map(str, numbers))}" if numbers else ""
+            raise ParamsError([f"--to: {to} {problem} of {name}{choices}"])
         return target
     for number in numbers:
         target = registry.find(name, int(number))
         if target is not None and target.tags.get(champion.DECISION) != audit_log.ROLLED_BACK:
             return target
-    raise ParamsError([f"{name}: there is no earlier champion to return to; name a version with --to"])
+    raise ParamsError([f"{name}: there is no earlier champion to roll back to; name a version with --to"])

@@ -1,7 +1,7 @@
-"""How challengers answered the requests of champions: counts and sums, kept by pair of versions.
+"""How challengers answered requests to champions: counts and sums, stored for each pair of versions.
 
-The service's shadow adds to them, and the gate reads those of exactly one challenger and one champion. A file holds the
-latest PAIRS pairs of a dataset, so it stays small; no request is in it.
+The service's shadow adds to the evidence about a pair, and the gate reads it. A file holds the latest PAIRS pairs of a
+dataset, so it stays small; it contains no requests.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from feedforward.promotion import audit_log, champion
 from feedforward.tracking import model_version
 from feedforward.tracking.model_version import Version
 
-PAIRS = 10  # kept per dataset
+PAIRS = 10  # stored per dataset
 MAX_BYTES = 2**24  # of a file
 Identity = tuple[int, str]  # number of a version, SHA-256 of its manifest
 
@@ -31,10 +31,10 @@ class Pair:
 
 @dataclass
 class Tally:
-    """Samples with one label of the champion's. difference, distance: sums of the difference and of its absolute value.
+    """Samples with one label predicted by the champion. difference, distance: sums of signed and absolute differences.
 
-    The difference is the challenger's probability of the champion's answer minus the champion's own; for a value it is
-    measured in standard deviations of the target.
+    The difference is the probability of that label, the challenger's minus the champion's; for a value, it is the
+    difference between the predictions in standard deviations of the target.
     """
 
     samples: int = 0
@@ -52,7 +52,7 @@ class Tally:
 
 @dataclass
 class Evidence:
-    """What was compared. seconds: CPU time of the challenger. labels: by label of the champion."""
+    """What was compared. seconds: CPU time of the challenger. labels: tallies by the champion's label."""
 
     requests: int = 0
     samples: int = 0
@@ -82,7 +82,7 @@ def may_answer(version: Version) -> bool:
 
 
 def identity(version: Version) -> Identity:
-    """What a pair knows of a version."""
+    """The identity of a version in a pair."""
     return version.number, version.tags.get(model_version.DIGEST, "")
 
 
@@ -96,24 +96,24 @@ def find(dataset: str, current: Version, challenger: Version) -> Evidence:
 
 
 def of_pair(dataset: str, pair: Pair) -> Evidence:
-    """The evidence about a pair; raises as `find`."""
-    return next((_evidence(dataset, entry) for entry in _entries(dataset) if _is(entry, pair)), Evidence())
+    """The evidence about a pair; raises as `find` does."""
+    return next((_evidence(dataset, entry) for entry in _entries(dataset) if _is_about(entry, pair)), Evidence())
 
 
 def add(dataset: str, pair: Pair, more: Evidence) -> Evidence:
-    """Add evidence to that in the file, and return the sum; raises as `find`, and OSError if it cannot be written."""
+    """Add evidence to the file and return the total; raises as `find` does, or OSError if it cannot be written."""
     path = paths.shadow(dataset)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f".{path.name}.lock")):
         entries = _entries(dataset)
         total = of_pair(dataset, pair)
         total.add(more)
-        others = [entry for entry in entries if not _is(entry, pair)]
+        others = [entry for entry in entries if not _is_about(entry, pair)]
         atomic_files.write_json(path, {"pairs": [*others[-(PAIRS - 1) :], {**asdict(pair), **asdict(total)}]}, "shadow")
     return total
 
 
-def _is(entry: Mapping[str, Any], pair: Pair) -> bool:
+def _is_about(entry: Mapping[str, Any], pair: Pair) -> bool:
     return (entry.get("champion"), entry.get("challenger")) == (list(pair.champion), list(pair.challenger))
 
 
@@ -139,4 +139,4 @@ def _evidence(dataset: str, entry: Mapping[str, Any]) -> Evidence:
 
 
 def _damaged(dataset: str, error: Exception) -> DataError:
-    return DataError(f"{paths.shadow(dataset)}: cannot be read ({error}); remove it, and the shadow begins again")
+    return DataError(f"{paths.shadow(dataset)}: cannot be read ({error}); remove it, and the shadow starts again")

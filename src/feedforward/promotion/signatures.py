@@ -1,10 +1,10 @@
-"""Signatures of served folders: ECDSA P-256 over the digests of all files, as OpenSSF Model Signing 1.0 writes them.
+"""Signatures of served folders: ECDSA P-256 over the digests of all files, in the format of OpenSSF Model Signing 1.0.
 
 `promotion.key` in params.yaml is the public key; the private key is a file outside the workspace, named by
 FEEDFORWARD_SIGNER. Without `promotion.key` nothing is signed or checked. The key is read here and not passed by
-callers, so that no reader of a model can omit the check.
+callers, so code that reads a model cannot omit the check.
 
-A signature is a file `model.sig` beside the files: a Sigstore bundle with a DSSE envelope around an in-toto statement
+A signature is a file `model.sig` in the same folder: a Sigstore bundle with a DSSE envelope around an in-toto statement
 (https://github.com/ossf/model-signing-spec). `model_signing verify key` of the package model-signing accepts it. That
 package is not used here, because it requires sigstore and tuf, which are clients of network services.
 """
@@ -33,7 +33,7 @@ BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
 
 def required() -> str | None:
-    """`promotion.key` of the workspace's params.yaml; None if there is no key or no workspace.
+    """`promotion.key` from the workspace's params.yaml; None if there is no key or no workspace.
 
     Raises:
         ParamsError: params.yaml is invalid.
@@ -55,7 +55,7 @@ def sign(name: str, digests: Mapping[str, str]) -> bytes | None:
     """The content of FILE for a folder `name` whose files have these SHA-256 digests; None without `promotion.key`.
 
     Raises:
-        ParamsError: the private key is missing, can be read by other users, or does not belong to `promotion.key`.
+        ParamsError: the private key is missing, is readable by other users, or does not match `promotion.key`.
     """
     expected = required()
     if expected is None:
@@ -74,12 +74,12 @@ def sign(name: str, digests: Mapping[str, str]) -> bytes | None:
 
 
 def check(folder: Path, content: bytes, digests: Mapping[str, str], key: str) -> None:
-    """Check that `content`, the file FILE of `folder`, signs these digests with the private key of `key`.
+    """Check that `content`, the file FILE of `folder`, signs these digests with the private key that matches `key`.
 
-    The statement in `content` is not parsed: the signature must be one of the statement about these files.
+    The statement in `content` is not parsed: the signature must be valid for the statement expected for these files.
 
     Raises:
-        DataError: it does not. ParamsError: `key` is not a point of the curve.
+        DataError: the signature is invalid. ParamsError: `key` is not a point on the curve.
     """
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import hashes
@@ -92,7 +92,7 @@ def check(folder: Path, content: bytes, digests: Mapping[str, str], key: str) ->
         public.verify(signature, _encoded(_statement(folder.name, digests)), ec.ECDSA(hashes.SHA256()))
     except (InvalidSignature, KeyError, TypeError, ValueError, RecursionError):
         raise DataError(
-            f"{folder / FILE}: is not a signature of these files with the key of promotion.key in params.yaml;"
+            f"{folder / FILE}: is not a valid signature of these files for promotion.key in params.yaml;"
             " do not use the version, promote the run again"
         ) from None
 
@@ -101,13 +101,13 @@ def check(folder: Path, content: bytes, digests: Mapping[str, str], key: str) ->
 
 
 def private_path() -> Path:
-    """The file of the private key: $FEEDFORWARD_SIGNER, or ~/.config/feedforward/signer.pem.
+    """The path of the private key: $FEEDFORWARD_SIGNER, or ~/.config/feedforward/signer.pem.
 
     Raises:
-        ParamsError: it is in the workspace, whose files are shared.
+        ParamsError: the path is in the workspace, whose files are shared.
     """
-    named = os.environ.get(SIGNER)
-    path = Path(named).expanduser() if named else Path.home() / ".config" / "feedforward" / "signer.pem"
+    configured = os.environ.get(SIGNER)
+    path = Path(configured).expanduser() if configured else Path.home() / ".config" / "feedforward" / "signer.pem"
     path = Path(os.path.realpath(path))
     try:
         root = paths.root()
@@ -119,10 +119,10 @@ def private_path() -> Path:
 
 
 def create() -> tuple[Path, str, bool]:
-    """(path of the private key, text of the public key, whether it is new); an existing key is kept.
+    """Create a key unless there is one: (path of the private key, text of the public key, whether it is new).
 
     Raises:
-        ParamsError: the file is in the workspace, is not such a key, or can be read by other users.
+        ParamsError: the file is in the workspace, is not a P-256 private key, or is readable by other users.
     """
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -139,7 +139,7 @@ def create() -> tuple[Path, str, bool]:
 
 
 def public_text(key: "EllipticCurvePublicKey") -> str:
-    """The public key as in params.yaml: base64 of its DER, the lines of a PEM file without the first and the last."""
+    """The public key as in params.yaml: its DER in base64, as in a PEM file without the first and the last line."""
     from cryptography.hazmat.primitives import serialization
 
     form = serialization.PublicFormat.SubjectPublicKeyInfo
@@ -149,7 +149,7 @@ def public_text(key: "EllipticCurvePublicKey") -> str:
 def _public_key(text: str) -> "EllipticCurvePublicKey":
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    point = base64.b64decode(text)[-65:]  # of the DER, whose beginning the schema checked
+    point = base64.b64decode(text)[-65:]  # the end of the DER; the schema has checked its start
     try:
         return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
     except ValueError:
@@ -165,14 +165,14 @@ def _private_key(path: Path) -> "EllipticCurvePrivateKey":
             raise ParamsError([f"{path}: other users can read the private key; run chmod 600 {path}"])
         key = serialization.load_pem_private_key(path.read_bytes(), None)
     except OSError as error:
-        problem = f"the private key of promotion.key cannot be read ({error.strerror})"
+        problem = f"the private key for promotion.key cannot be read ({error.strerror})"
         raise ParamsError(
-            [f"{path}: {problem}; name its file in {SIGNER}, or make a key with `feedforward keys`"]
+            [f"{path}: {problem}; name its file in {SIGNER}, or create a key with `feedforward keys`"]
         ) from None
     except (TypeError, ValueError):
         key = None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise ParamsError([f"{path}: must be a PEM file with a P-256 private key without a passphrase"])
+        raise ParamsError([f"{path}: must be a PEM file with a P-256 private key that has no passphrase"])
     return key
 
 
@@ -180,13 +180,13 @@ def _private_key(path: Path) -> "EllipticCurvePrivateKey":
 
 
 def _statement(name: str, digests: Mapping[str, str]) -> bytes:
-    """The in-toto statement. The digest of its subject is that of the digests of all files, in the order of names."""
+    """The in-toto statement. Its subject's digest is the SHA-256 of all files' digests, in the order of their names."""
     resources = [{"algorithm": "sha256", "digest": digests[file], "name": file} for file in sorted(digests)]
-    whole = hashlib.sha256(b"".join(bytes.fromhex(digests[file]) for file in sorted(digests))).hexdigest()
+    combined = hashlib.sha256(b"".join(bytes.fromhex(digests[file]) for file in sorted(digests))).hexdigest()
     serialization = {"method": "files", "hash_type": "sha256", "allow_symlinks": False, "ignore_paths": [FILE]}
     statement = {
         "_type": "https://in-toto.io/Statement/v1",
-        "subject": [{"name": name, "digest": {"sha256": whole}}],
+        "subject": [{"name": name, "digest": {"sha256": combined}}],
         "predicateType": "https://model_signing/signature/v1.0",
         "predicate": {"serialization": serialization, "resources": resources},
     }

@@ -1,8 +1,8 @@
 """The temperature that a served final model's logits are divided by.
 
-A final model learns from all training samples, so none of them shows how overconfident it is; a replica learns from
-fewer samples and is overconfident to another degree. So the same recipe is trained again without a tenth of the
-samples, and the temperature is fitted on these. The test split is not used.
+A final model is trained on all training samples, so none of them shows how overconfident it is. A replica is trained on
+fewer samples, so its overconfidence differs. Therefore the same recipe is trained again without a tenth of the samples,
+and the temperature is fitted on that tenth. The test split is not used.
 """
 
 import json
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from feedforward.tracking.registry import Registry
 
 
-def of_final(params: Params, name: str, run: LoggedRun, registry: "Registry") -> Mapping[str, float]:
-    """The figures of `evaluation_process.calibrate` for a final run; those of an earlier version of the run if there is
-    one, so that the run gives the same version again. Empty if it predicts a value.
+def final_calibration(params: Params, name: str, run: LoggedRun, registry: "Registry") -> Mapping[str, float]:
+    """The figures of `evaluation_process.calibrate` for a final run; empty if it predicts a value.
+
+    If a version of the run exists, its figures are used again, so that the run always gives the same version.
 
     Raises:
-        DataError: a loss is not finite. EvaluationFailed: the process could not be finished.
+        DataError: a loss is not finite. EvaluationFailed: the process ended without a result.
     """
     if TASKS[params.dataset(name).task].answers == "value":
         return {}

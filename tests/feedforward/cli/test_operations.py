@@ -119,7 +119,7 @@ def test_without_a_champion_there_is_nothing_to_roll_back_and_no_history(
 def test_the_history_shows_champions_and_a_mismatch(small_shell: Shell, small_store: "Store", small: Params) -> None:
     version = registered.champion(small_store, small)
     assert small_shell.run("history", NAME) == 0
-    assert "the audit log says no champion, the alias in the registry says version 1" in small_shell.printed
+    assert "the audit log has no champion, but the registry has version 1 as champion" in small_shell.printed
     audit_log.append(NAME, audit_log.PROMOTED, "it [meets] all criteria", version)
     assert small_shell.run("history", NAME) == 0
     assert small_shell.printed == ""

@@ -135,7 +135,7 @@ def test_a_version_trained_on_other_data_is_marked(params: Params, champions: li
     atomic_files.write_json(manifest, atomic_files.read_json(manifest) | {"data_digest": "f" * 64})
     remarks = backtest.run(params, NAME, last=5).remarks
     assert len(remarks) == 3
-    assert "trained on other data than today's" in remarks[0]
+    assert "was not trained on the current data" in remarks[0]
 
 
 def test_mistakes_are_named(params: Params, small_store: "Store", tmp_path: Path) -> None:

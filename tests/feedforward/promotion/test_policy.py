@@ -18,9 +18,9 @@ def evidence(loss: float, seed: int = 0, wrong: int = 0, seeds: int = 1, seed_sd
     common = np.random.default_rng(7).gamma(1.0, 1.0, len(LABELS))
     random = np.random.default_rng(seed)
     noise = random.normal(0, 0.01, (seeds, len(LABELS))) + random.normal(0, seed_sd, (seeds, 1))
-    hits = np.ones(len(LABELS), bool)
-    hits[: 2 * wrong] = False
-    return Evidence(loss * common / common.mean() + noise, hits)
+    correct = np.ones(len(LABELS), bool)
+    correct[: 2 * wrong] = False
+    return Evidence(loss * common / common.mean() + noise, correct)
 
 
 def candidate(**changes: object) -> Candidate:
@@ -63,12 +63,12 @@ def test_the_gain_of_a_lucky_seed_is_not_enough() -> None:
 @pytest.mark.parametrize(("seeds", "spread"), [(1, 0.0), (3, 0.02), (5, 0.05)])
 def test_the_interval_covers_the_true_gain_at_its_confidence(seeds: int, spread: float) -> None:
     random, covered = np.random.default_rng(0), 0
-    hits = np.ones(300, bool)
+    correct = np.ones(300, bool)
     for _ in range(2000):
         samples = random.gamma(1.0, 0.3, (2, 1, 300))
         luck = random.normal(0, spread, (2, seeds, 1))
         losses = samples + luck + random.normal(0, 0.05, (2, seeds, 300))
-        result = gain(Evidence(losses[0], hits), Evidence(losses[1] + 0.05, hits), 0.95)
+        result = gain(Evidence(losses[0], correct), Evidence(losses[1] + 0.05, correct), 0.95)
         covered += result.low <= 0.05 <= result.high
     assert 0.93 <= covered / 2000 <= 0.975
 
@@ -97,9 +97,9 @@ def test_an_unsound_challenger_is_refused_even_without_a_champion(changes: dict[
 
 
 def test_a_class_without_samples_is_not_accurate() -> None:
-    hits, labels = np.ones(3, bool), np.zeros(3, int)
-    assert class_accuracy(hits, labels, 2)[0] == 1.0
-    one_class = Candidate(Evidence(np.ones((1, 3)), hits), {}, 1, 0.1)
+    correct, labels = np.ones(3, bool), np.zeros(3, int)
+    assert class_accuracy(correct, labels, 2)[0] == 1.0
+    one_class = Candidate(Evidence(np.ones((1, 3)), correct), {}, 1, 0.1)
     assert "accuracy on positive must be at least 0.75, got nan" in decide(one_class, None, labels, NAMES, RULE).reason
 
 

@@ -266,7 +266,7 @@ def test_a_champion_of_another_task_or_other_labels_is_not_compared(
     other = SimpleNamespace(task=dataset.task, labels=dataset.labels, reader=dataset.reader)
     vars(other).update(changes)
     assert output in str(compatibility.mismatch(served, other))  # type: ignore[arg-type]
-    evidence, problem = promote._evidence_of_champion(
+    evidence, problem = promote._champion_evidence(
         SimpleNamespace(datasets={NAME: other}),  # type: ignore[arg-type]
         NAME,
         champion(),
@@ -302,7 +302,7 @@ def test_the_logged_model_must_be_the_one_that_was_recorded(
     [weights] = (paths.store() / "artifacts").rglob("weights.npz")
     for name, content in registered.files(1.0).items():  # a valid network, but another one
         weights.with_name(name).write_bytes(content)
-    with pytest.raises(DataError, match="its weights are not those that the run recorded"):
+    with pytest.raises(DataError, match="its weights differ from those that the run recorded"):
         promote.promote(params, NAME)
 
 
@@ -376,4 +376,4 @@ def test_an_outdated_run_is_recognized(params: Params, small_store: "Store") -> 
     assert "other parameters (l2)" in str(candidate.outdated(wider, NAME, run))
     gone = params.model_copy(update={"variants": {"smaller": params.variants["smaller"]}})
     assert "no longer configured in params.yaml" in str(candidate.outdated(gone, NAME, run))
-    assert candidate.recorded(params, NAME, run, Registry()) is None
+    assert candidate.recorded_cross_entropy(params, NAME, run, Registry()) is None

@@ -98,13 +98,13 @@ def test_mistakes_are_named(params: Params, small_store: "Store") -> None:
     with pytest.raises(NothingToServe, match="there is no champion to roll back"):
         rollback(params, NAME, None, "worse")
     promoted(params, small_store, 1.0)
-    with pytest.raises(ParamsError, match="no earlier champion to return to"):
+    with pytest.raises(ParamsError, match="no earlier champion to roll back to"):
         rollback(params, NAME, None, "worse")
-    with pytest.raises(ParamsError, match="--to: 1 is champion already of notes"):
+    with pytest.raises(ParamsError, match="--to: 1 is already the champion of notes"):
         rollback(params, NAME, 1, "worse")
     with pytest.raises(ParamsError, match="--to: 7 is not a version of notes"):
         rollback(params, NAME, 7, "worse")
-    with pytest.raises(ParamsError, match="--reason: must say why"):
+    with pytest.raises(ParamsError, match="--reason: must give the reason"):
         rollback(params, NAME, 1, " ")
     with pytest.raises(ParamsError, match="unknown dataset"):
         rollback(params, "nots", 1, "worse")
@@ -139,7 +139,7 @@ def test_a_mismatch_of_log_and_registry_is_reported(params: Params, small_store:
     first = model_versions.find(NAME, 1)
     assert first is not None
     Registry().set_alias(first, "champion")
-    assert "the audit log says version 2, the alias in the registry says version 1" in str(
+    assert "the audit log has version 2 as champion, but the registry has version 1 as champion" in str(
         history.history(NAME).mismatch
     )
     json.dumps([vars(period) for period in history.history(NAME).periods])

@@ -26,7 +26,7 @@ from feedforward.tracking.registry import Registry
 if TYPE_CHECKING:
     from feedforward.tracking import Store
 
-UNSIGNED, FOREIGN = r"model\.sig: is missing: the version is not signed", r"model\.sig: is not a signature of these"
+UNSIGNED, FOREIGN = r"model\.sig: is missing, but promotion\.key", r"model\.sig: is not a valid signature of these"
 
 
 def require(key: str | None) -> Params:
@@ -186,7 +186,7 @@ def test_mistakes_with_keys_are_named(
     with pytest.raises(ParamsError, match="must be a PEM file with a P-256 private key"):
         signatures.sign("served", {})
     private.unlink()
-    with pytest.raises(ParamsError, match=r"cannot be read .* or make a key with `feedforward keys`"):
+    with pytest.raises(ParamsError, match=r"cannot be read .* or create a key with `feedforward keys`"):
         signatures.sign("served", {})
     new_key(tmp_path_factory.mktemp("other") / "signer.pem", monkeypatch)
     with pytest.raises(ParamsError, match=r"promotion\.key: is not the public key of .*`feedforward keys` prints that"):

@@ -184,7 +184,7 @@ def test_evidence_is_kept_by_pair_and_bounded(small: Params) -> None:
     assert len(json.loads(paths.shadow(NAME).read_text())["pairs"]) == shadow_evidence.PAIRS
     for damaged in ("[", '{"pairs": [{"champion": [1, "a"], "challenger": [14, "b"]}]}'):
         paths.shadow(NAME).write_text(damaged)
-        with pytest.raises(DataError, match="remove it, and the shadow begins again"):
+        with pytest.raises(DataError, match="remove it, and the shadow starts again"):
             shadow_evidence.of_pair(NAME, pairs[-1])
 
 
