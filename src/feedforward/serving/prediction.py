@@ -185,7 +185,7 @@ def explained(served: Servable, text: str) -> tuple[str, list[Word]]:
     kernel, columns = network.layers[0].kernel, list(columns_of.values())
     logits = [network.continued(sums)]
     for start in range(0, len(columns), EXPLAINED_WORDS):
-        rows = [kernel[each].sum(axis=0) for each in columns[start : start + EXPLAINED_WORDS]]
+        rows = [kernel[omitted].sum(axis=0) for omitted in columns[start : start + EXPLAINED_WORDS]]
         logits.append(network.continued(sums - np.multiply(rows, network.scale, dtype=np.float32)))
     label = 1 if len(served.description.labels) == 2 else int(logits[0].argmax())
     odds = attribution.log_odds(network.log_probabilities(np.concatenate(logits)), label)

@@ -238,8 +238,8 @@ def store(champion: Champion, correction: Correction, feedback_log: FeedbackLog,
         error = "cannot be stored: only texts and pictures with a single label can; add rows to the data file itself"
         raise InputError("sample", error)
     sample = _check(served, correction.sample, "sample", bounds)
-    [shown] = prediction.answers(served, [sample])
-    return feedback_log.append(served.encoder, sample, correction.label, champion.version.number, shown["label"])
+    [predicted] = prediction.answers(served, [sample])
+    return feedback_log.append(served.encoder, sample, correction.label, champion.version.number, predicted["label"])
 
 
 def as_json(value: Any) -> bytes:

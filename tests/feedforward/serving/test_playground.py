@@ -88,7 +88,7 @@ def test_probabilities_move_with_each_word_and_words_that_push_are_marked(seat: 
     assert marked[:2] == ["word1", "WORD2"]
     assert len(marked) == 22  # those of the text each time they stand there
     assert page.locator(".unknown", has_text="nobody").count() == 1
-    seat.says("strongest", "Towards glad: word1 (+1.00)")
+    seat.says("strongest", "For glad: word1 (+1.00)")
     page.locator("summary").click()
     assert page.locator("tbody tr").all_inner_texts()[0].split() == ["champion", "0", "%", "100", "%"]
     page.locator("#text").fill("")
@@ -117,9 +117,9 @@ def test_a_corrected_label_is_stored_once(seat: Seat) -> None:
     page.locator("#text").fill("word3 größe")
     seat.answers("sad")
     glad.click()
-    seat.says("kept", "Thank you: stored as glad for the next training.")
+    seat.says("kept", "Thank you: stored as glad for the next training run.")
     glad.click()
-    seat.says("kept", "This sample was stored as glad before.")
+    seat.says("kept", "This sample was already stored as glad.")
     [entry] = kept(NAME)
     assert (entry["text"], entry["label"], entry["answer"], entry["version"]) == ("word3 größe", "glad", "sad", 1)
 

@@ -69,7 +69,7 @@ def test_a_challenger_answers_in_the_shadow_and_its_figures_survive_a_restart(
         assert f'feedforward_shadow_label_agreement{{dataset="{NAME}",label="glad"}} 0.0' in text
         assert f'feedforward_challenger_version{{dataset="{NAME}"}} 2.0' in text
         page = service.client.get("/monitoring")
-        assert "Version 2 also answered 5 requests (8 samples) to version 1" in page.text
+        assert "Version 2 also answered 5 requests (8 samples) that version 1 had answered" in page.text
         assert "default-src 'none'" in page.headers["content-security-policy"]
     with serving(small, SHADOWED) as service:
         until(lambda: service.client.get("/health").json().get("challengers", {}).get(NAME) == 2)

@@ -1,5 +1,5 @@
-// The answers of the service, computed in the page; the kind of sample decides which encoder stands below.
-const POLL = 0, STORES = false; // nothing changes while the page is open, and there is nowhere to store a correction
+// Computes the service's answers in the page. The encoder for the kind of sample follows: answers_text.js, for example.
+const POLL = 0, STORES = false; // nothing changes while the page is open, and corrections cannot be stored
 const model = JSON.parse($("model").textContent), encoder = model.encoder;
 
 class Stopped extends Error {}
@@ -7,21 +7,21 @@ class Stopped extends Error {}
 async function call(path, body) { // GET /datasets and POST /predict/{dataset}
   if (!body) return { datasets: { [model.name]: model.entry } };
   const predictions = [];
-  for (const sample of body.samples) predictions.push(await answered(await encoded(sample), body));
+  for (const sample of body.samples) predictions.push(answerTo(await encode(sample), body));
   return { predictions };
 }
 
-async function answered(sample, { explain, variants }) {
-  const answer = described(asked("champion", sample));
+function answerTo(sample, { explain, variants }) {
+  const answer = describe(outputsOf("champion", sample));
   if (sample.warnings.length) answer.warnings = sample.warnings;
   const others = Object.keys(model.entry.variants);
-  if (variants) answer.variants = Object.fromEntries(others.map((name) => [name, described(asked(name, sample))]));
+  if (variants) answer.variants = Object.fromEntries(others.map((name) => [name, describe(outputsOf(name, sample))]));
   if (explain && sample.seen) answer.seen = sample.seen;
   if (explain && sample.words && model.entry.answers === "class") answer.words = effects(sample);
   return answer;
 }
 
-function described(values) {
+function describe(values) {
   const { answers, labels } = model.entry;
   if (answers === "value") return { value: values[0] };
   const probabilities = Object.fromEntries(labels.map((label, k) => [label, values[k]]));
@@ -30,9 +30,9 @@ function described(values) {
   return { label: labels[best], probability: values[best], probabilities };
 }
 
-// --- the network: sum the rows of the features, then multiply small matrices ------------------
+// --- the network: sum the kernel rows of the features, then multiply small matrices ----------
 
-const logOfSum = (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))); // of exp(0) and exp(x)
+const logOfSum = (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))); // log(exp(0) + exp(x))
 const sigmoid = (x) => Math.exp(-logOfSum(-x));
 const ACTIVATIONS = {
   relu: (x) => Math.max(x, 0),
@@ -42,9 +42,9 @@ const ACTIVATIONS = {
   gelu: (x) => 0.5 * x * (1 + erf(x * Math.SQRT1_2)),
   silu: (x) => x * sigmoid(x),
 };
-const networks = {}; // by name, decoded when first needed
+const networks = {}; // by name, decoded on first use
 
-function erf(x) { // its Taylor series; beyond 4 it differs from its limit by less than 2e-8
+function erf(x) { // Taylor series; beyond 4, erf differs from its limit by less than 2e-8
   if (Math.abs(x) > 4) return Math.sign(x);
   let term = x, sum = x;
   for (let n = 1; Math.abs(term) > 1e-12; n++) {
@@ -54,7 +54,7 @@ function erf(x) { // its Taylor series; beyond 4 it differs from its limit by le
   return (2 * sum) / Math.sqrt(Math.PI);
 }
 
-function half(bits) { // IEEE 754 binary16
+function fromHalf(bits) { // IEEE 754 binary16
   const exponent = (bits >> 10) & 31, fraction = (bits & 1023) / 1024;
   const size = exponent ? (1 + fraction) * 2 ** (exponent - 15) : fraction * 2 ** -14;
   return bits & 0x8000 ? -size : size;
@@ -62,15 +62,15 @@ function half(bits) { // IEEE 754 binary16
 
 function numbers({ bits, base64: text }) {
   const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer;
-  return bits === 32 ? new Float32Array(bytes) : Float32Array.from(new Uint16Array(bytes), half);
+  return bits === 32 ? new Float32Array(bytes) : Float32Array.from(new Uint16Array(bytes), fromHalf);
 }
 
 function network(name) {
-  const decoded = ({ activation, units, kernel, bias }) => ({ activation, units, kernel: numbers(kernel), bias: numbers(bias) });
-  return (networks[name] ??= { ...model.networks[name], layers: model.networks[name].layers.map(decoded) });
+  const decode = ({ activation, units, kernel, bias }) => ({ activation, units, kernel: numbers(kernel), bias: numbers(bias) });
+  return (networks[name] ??= { ...model.networks[name], layers: model.networks[name].layers.map(decode) });
 }
 
-function product(values, columns, { kernel, bias, units }) { // values of these rows of the kernel; the others are 0
+function product(values, columns, { kernel, bias, units }) { // values: the inputs for the kernel rows `columns`; all other inputs are 0
   const sums = Float64Array.from(bias);
   values.forEach((value, k) => {
     for (let unit = 0, at = columns[k] * units; unit < units; unit++, at++) sums[unit] += value * kernel[at];
@@ -97,7 +97,7 @@ function logProbabilities({ layers, temperature }, outputs) {
   return all.map((each) => each - total);
 }
 
-function asked(name, sample) { // probabilities, or the value in its own unit
+function outputsOf(name, sample) { // probabilities, or the value in the unit of the target
   const chosen = network(name), outputs = logits(chosen, firstSums(chosen, sample));
   if (model.entry.answers === "class") return logProbabilities(chosen, outputs).map(Math.exp);
   const [mean, deviation] = chosen.target, last = chosen.layers.at(-1).activation;
@@ -105,15 +105,15 @@ function asked(name, sample) { // probabilities, or the value in its own unit
   return Array.from(outputs, (output) => activated(output) * deviation + mean);
 }
 
-// --- words and pairs: by how much each raises the log odds, if the text is predicted without it
+// --- words and pairs: how much the log odds drop if the text is predicted without one ---------
 
 function effects({ words, columns, values }) {
   const champion = network("champion"), sums = firstSums(champion, { columns, values }), [{ kernel, units }] = champion.layers;
   const outputs = logits(champion, sums), labels = model.entry.labels;
   const label = labels.length === 2 ? 1 : outputs.indexOf(Math.max(...outputs));
-  const odds = (some) => logOdds(logProbabilities(champion, some), label);
-  const row = (left, unit) => left.reduce((sum, column) => sum + kernel[column * units + unit] * champion.scale, 0);
-  const effect = ({ left }) => odds(outputs) - odds(logits(champion, sums.map((sum, unit) => sum - row(left, unit))));
+  const odds = (values) => logOdds(logProbabilities(champion, values), label);
+  const removed = (omitted, unit) => omitted.reduce((sum, column) => sum + kernel[column * units + unit] * champion.scale, 0);
+  const effect = ({ omitted }) => odds(outputs) - odds(logits(champion, sums.map((sum, unit) => sum - removed(omitted, unit))));
   return { towards: labels[label], effects: words.map((word) => ({ word: word.word, known: word.known, effect: effect(word) })) };
 }
 

@@ -1,12 +1,12 @@
-// --- rows, their cells read as for training: data/readers/cells.py and columns.py -------------
+// --- rows, with cells read as in training: data/readers/cells.py and columns.py ---------------
 
 const { decimal, missing } = encoder, LARGEST = 1e300;
-const whole = (pattern) => new RegExp(`^(?:${pattern})$`);
-const [PLAIN, GROUPED, CANONICAL, DATE] = ["plain", "grouped", "canonical", "date"].map((name) => whole(encoder.patterns[name]));
+const anchored = (pattern) => new RegExp(`^(?:${pattern})$`);
+const [PLAIN, GROUPED, CANONICAL, DATE] = ["plain", "grouped", "canonical", "date"].map((name) => anchored(encoder.patterns[name]));
 const SYMBOL = new RegExp(encoder.patterns.symbol, "g");
 const EDGE = new RegExp(`^[\\s\\x1c-\\x1f\\x85${encoder.invisible}]+|[\\s\\x1c-\\x1f\\x85${encoder.invisible}]+$`, "g");
 
-function encoded(sample) {
+function encode(sample) {
   const row = Object.fromEntries(Object.entries(sample).map(([name, value]) => [asText(name), value]));
   const columns = [], values = [], warnings = [];
   const cell = (name) => {
@@ -33,7 +33,7 @@ function asText(value) {
   return typeof value === "string" ? value.normalize("NFC").replace(EDGE, "") : String(value);
 }
 
-function category(value) { // in one spelling; empty if it is missing
+function category(value) { // in its canonical spelling; empty if missing
   const plain = asText(value), lower = plain.toLowerCase();
   if (encoder.nothing.includes(lower) || missing.includes(plain)) return "";
   if (lower === "true" || lower === "false") return lower;
@@ -50,7 +50,7 @@ function number(value, name) { // NaN if it is missing or infinite
   if (DATE.test(plain)) return days(plain);
   const isNegative = plain.startsWith("(") && plain.endsWith(")");
   let bare = (isNegative ? plain.slice(1, -1) : plain).replaceAll("\u2212", "-");
-  for (let k = 0; k < 2; k++) bare = bare.replace(SYMBOL, "$1").replace(EDGE, ""); // one before the number, one behind it
+  for (let k = 0; k < 2; k++) bare = bare.replace(SYMBOL, "$1").replace(EDGE, ""); // one before the number, one after it
   if (GROUPED.test(bare)) bare = bare.replace(decimal === "," ? /[^\d,+-]/g : /[^\d.+-]/g, "");
   else if (!PLAIN.test(bare)) throw new Error(`samples.0.${name}: expected a number, got '${plain.slice(0, 40)}'`);
   return finite(Number(bare.replace(",", ".")) * (isNegative ? -1 : 1));
@@ -58,7 +58,7 @@ function number(value, name) { // NaN if it is missing or infinite
 
 const finite = (value) => (Math.abs(value) <= LARGEST ? value : NaN);
 
-function days(date) { // since 1970, in UTC unless the date names another offset
+function days(date) { // days since 1970; in UTC unless the date has an offset
   const [, year, month, day, hour = 0, minute = 0, second = 0, sign, offHour = 0, offMinute = 0] =
     /^(\d+)-(\d+)-(\d+)(?:[T ](\d+):(\d+)(?::([\d.]+))?(?:Z|([+-])(\d\d):?(\d\d))?)?$/.exec(date);
   const offset = (sign === "-" ? -1 : 1) * (60 * offHour + Number(offMinute)), midnight = Date.UTC(year, month - 1, day);
