@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 HEAD = {"format": 1}  # first line of the snapshot, because DVC warns about empty files
 TWO_LABELS = "given two labels"
-STORED_FIELDS = ("label", "digest", "text", "pixels")  # what the snapshot keeps of an entry
+STORED_FIELDS = ("label", "digest", "text", "pixels")  # fields of an entry that the snapshot keeps
 
 
 @dataclass(frozen=True)

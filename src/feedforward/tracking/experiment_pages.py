@@ -92,7 +92,7 @@ VIEWS = {f"{VIEW}{protocol}": json.dumps(view(protocol), separators=(",", ":")) 
 
 
 def missing_tags(tags: dict[str, str]) -> dict[str, str]:
-    """The tags that an experiment with these tags lacks; a description that a user wrote is kept."""
+    """The tags that an experiment with these tags lacks; a description written by a user is kept."""
     kept = {key: text for key, text in {**KIND, **DESCRIPTION}.items() if key not in tags}
     return kept | {key: text for key, text in VIEWS.items() if tags.get(key) != text}
 

@@ -94,7 +94,7 @@ def has_version_tag(database: Path, key: str, value: str) -> bool:
 
 @contextmanager
 def _reading(database: Path) -> Iterator[sqlite3.Connection]:
-    """A read-only connection within one transaction, so that all answers describe the same moment."""
+    """A read-only connection within one transaction, so that all results describe the same point in time."""
     address = f"{database.resolve().as_uri()}?mode=ro"
     with closing(sqlite3.connect(address, uri=True, timeout=LOCK_TIMEOUT, isolation_level=None)) as connection:
         connection.execute("BEGIN")

@@ -156,7 +156,7 @@ def now() -> int:
 
 
 def new_run(tags: RunTags, name: str, parent: Run | None, resume: bool, git: provenance.GitState) -> Run:
-    """A run with all its tags, redacted. With `resume` its id is a digest of the tags, so that it is found again."""
+    """A run with all its tags, redacted. With `resume`, its ID is a digest of the tags, so that it is found again."""
     identity = atomic_files.digest(tags.tags())[:32] if resume else uuid.uuid4().hex
     origin = {
         "record_id": identity,

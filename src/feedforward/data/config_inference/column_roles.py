@@ -138,7 +138,7 @@ def _of_numbers(
 
 
 def _is_id(name: str, values: npt.NDArray[np.float64], distinct: int) -> bool:
-    """Whether distinct numbers are IDs: the name says so, they rise or fall, have no gaps, or are inexact as floats."""
+    """Whether the numbers are IDs: distinct, and named so, rising, falling, without gaps, or inexact as floats."""
     if distinct < len(values) or len(values) < 10:
         return False
     is_named = (

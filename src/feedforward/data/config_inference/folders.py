@@ -169,7 +169,7 @@ def _of_files(
     shown = "pictures" if is_picture else "texts"
     count = len(files) + len(tests)
     lines = [
-        f"{len(classes)} class folders hold {count} {shown} ({', '.join(kept)}): `kind: {reader['kind']}`",
+        f"{len(classes)} class folders contain {count} {shown} ({', '.join(kept)}): `kind: {reader['kind']}`",
         *reasons,
     ]
     nested = len([folder for folder in folders if folder.count("/") > (1 if train else 0)])

@@ -112,7 +112,7 @@ def _targets(path: Path, columns: Mapping[str, Column]) -> tuple[tuple[str, ...]
     if named:
         return (named,), [f"column {named} is the target, because of its name"]
     if not columns:
-        raise InputError(str(path), "holds no columns")
+        raise InputError(str(path), "contains no columns")
     last = list(columns)[-1]
     if columns[last].role in ("number", "category"):
         return (last,), [f"the last column, {last}, is the target; choose another with --target"]

@@ -62,7 +62,7 @@ def read(config: Reader, files: Mapping[str, Path]) -> Reading:
 
 
 def order(samples: int, shuffle_seed: int | None) -> npt.NDArray[np.int64]:
-    """The order of samples: that of the file, or a permutation drawn with `shuffle_seed`."""
+    """The order of samples: file order, or a permutation drawn with `shuffle_seed`."""
     if shuffle_seed is None:
         return np.arange(samples)
     return np.random.default_rng(shuffle_seed).permutation(samples)

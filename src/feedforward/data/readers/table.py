@@ -95,7 +95,7 @@ def samples(config: TableReader, files: Mapping[str, Path], rows: Sequence[int])
 
 
 def column_names(vectorized: Path) -> Callable[[int], str]:
-    """Names of the feature columns: those of number columns, and `name=category`."""
+    """Names of the feature columns: number columns by name, categories as `name=category`."""
     names = columns.from_json((vectorized / COLUMNS).read_bytes()).names
     return lambda column: names[column]
 

@@ -124,7 +124,7 @@ def load_vocabulary(path: Path, columns: int) -> Vocabulary:
         DataError: the file cannot be read, or has more words than columns.
     """
     try:
-        words = tuple(path.read_bytes().decode().split("\n")[:-1])  # words may hold any other line separator
+        words = tuple(path.read_bytes().decode().split("\n")[:-1])  # words may contain any other line separator
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read ({error}); run `dvc repro vectorize`") from None
     if len(words) > columns - RANK_OFFSET - 1:

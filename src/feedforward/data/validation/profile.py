@@ -94,7 +94,7 @@ def bounds_of(dataset: Dataset) -> Expectations:
     """The expectations of a dataset, given in params.yaml or derived.
 
     Raises:
-        ValidationFailed: there are none.
+        ValidationFailed: there are no expectations.
     """
     if dataset.expectations is None:
         raise ValidationFailed(f"{dataset.title}: has no expectations; run `dvc repro validate`")
