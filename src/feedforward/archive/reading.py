@@ -13,7 +13,7 @@ from feedforward.archive.layout import DIGESTS, FORMAT, MAX_BYTES, MAX_FILES
 from feedforward.core import atomic_files
 from feedforward.core.errors import DataError
 
-MAX_DIRECTORY_BYTES = 2**20  # of the ZIP file's list of files
+MAX_DIRECTORY_BYTES = 2**20  # size of the ZIP file's list of files
 MAX_DIGESTS_BYTES = 2**20
 _PART = re.compile(r"[\w@=+,. -]{1,200}")
 _END, _END_64 = b"PK\5\6", b"PK\6\7"  # records at the end of a ZIP file

@@ -105,7 +105,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         with interruption.once():
-            code = app(prog_name="feedforward", standalone_mode=False)  # also if started under another name
+            code = app(prog_name="feedforward", standalone_mode=False)  # even if started under another name
     except FeedforwardError as error:
         _fail(str(error), error.exit_code)
     except typer.TyperException as error:

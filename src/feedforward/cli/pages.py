@@ -60,7 +60,7 @@ def playground(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write one page with the champion and its variants, which predicts without a service, a network or Python."""
+    """Write a page that holds the champion and its variants, and predicts without a service, a network or Python."""
     from feedforward.config.schema import load_params
     from feedforward.core import atomic_files
     from feedforward.serving import playground_file, prediction

@@ -86,7 +86,7 @@ def _code(a: Side, b: Side, repository: Repository, remarks: list[str]) -> list[
 
 
 def _predictions(a: Side, b: Side, remarks: list[str]) -> list[Predictions]:
-    """The differing predictions on each dataset for which both sides have a model."""
+    """The predictions that differ, for each dataset on which both sides have a model."""
     compared = []
     for name, model in a.models.items():
         other = b.models.get(name)

@@ -16,7 +16,7 @@ LABELS_SHOWN = 3  # the most probable ones
 
 @dataclass(frozen=True)
 class Answer:
-    """A prediction in words, and the probabilities of the most probable labels, empty for a value."""
+    """A prediction in words, and the probabilities of the most probable labels (empty for a value)."""
 
     answer: str
     probabilities: dict[str, float]

@@ -14,7 +14,7 @@ from feedforward.diff.sides import Figure
 from feedforward.experiments.comparison import HEADLINES
 
 VALUE = 48  # characters shown of a value
-FIGURES = 20  # number shown at most; the headline figures come first
+FIGURES = 20  # maximum number shown; the headline figures come first
 ABSENT = "-"
 INTERVALS = "95 % intervals: over seeds for a variant or commit, over test samples for a single run"
 

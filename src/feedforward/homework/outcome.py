@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Outcome:
-    """solved: whether the task is solved. text: what is wrong, or what was checked; one or more lines."""
+    """The result of a check. solved: whether the task is solved. text: what is wrong, or what was checked."""
 
     solved: bool
     text: str
