@@ -85,9 +85,13 @@ def test_without_a_challenger_nothing_happens_and_health_says_so(small: Params, 
         answer = service.ask(GLAD).json()
         assert (answer["version"], "canary" in answer) == (1, False)
         assert "there is no challenger; `feedforward promote notes`" in str(service.client.get("/health").json())
-        Registry().set_alias(version, "challenger")  # the champion itself, as after a promotion
-        refused = challenger(small_store, small, -1.0)
-        Registry().tag(refused, {"decision": "refused"})
+        registry = Registry()
+        registry.set_alias(version, "challenger")  # the champion itself, as after a promotion
+        refused = registered.version(registry, registered.final_run(small_store, small, seed=1), -1.0)
+        registry.tag(
+            refused, {"decision": "refused"}
+        )  # before it gets the alias: the running service reads the registry
+        registry.set_alias(refused, "challenger")
         assert not shadow_evidence.may_answer(model_versions.find(NAME, 2) or refused)
         assert service.ask(GLAD).json()["version"] == 1
         assert service.service.metrics.dropped() == {}
