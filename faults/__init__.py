@@ -1,6 +1,6 @@
-"""Every fault of docs/reliability.md, injected into the real parts: `python -m faults`, or `make faults`.
+"""Injects every fault in docs/reliability.md into the real parts: `python -m faults`, or `make faults`.
 
-Small models and data come from `tests/support`, as in the tests.
+Like the tests, it takes small models and data from `tests/support`.
 """
 
 import sys

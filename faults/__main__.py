@@ -1,6 +1,6 @@
-"""Check every row: `python -m faults`, or `make faults`. Exit code 1 when one failed.
+"""Checks every row: `python -m faults`, or `make faults`. The exit code is 1 if a row failed.
 
-Prints a line for each row and ends `N passed, N failed`; writes reports/faults/faults.json.
+Prints a line for each row, then `N passed, N failed`; writes reports/faults/faults.json.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from feedforward.core import atomic_files, provenance
 
 @dataclass(frozen=True)
 class Result:
-    """seen: the observation, or the first problem; one line. tests: number of cases that passed."""
+    """The result of a row. seen: the observation or the first problem, in one line. tests: number of passed cases."""
 
     row: int
     what: str
@@ -40,9 +40,9 @@ class Result:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check the rows, print and write the results; 0 if every row passed."""
     parser = argparse.ArgumentParser(prog="python -m faults", description=__doc__.splitlines()[0])
-    parser.add_argument("--short", action="store_true", help="small counts, no slow tests, no long scenarios")
-    parser.add_argument("--row", type=int, action="append", help="this row alone; may be given several times")
-    parser.add_argument("--scenarios-only", action="store_true", help="without the tests, which `make test` runs, too")
+    parser.add_argument("--short", action="store_true", help="few repetitions, no slow tests, no long scenarios")
+    parser.add_argument("--row", type=int, action="append", help="check only this row; can be repeated")
+    parser.add_argument("--scenarios-only", action="store_true", help="skip the tests, which `make test` also runs")
     parser.add_argument("--json", type=Path, default=ROOT / "reports" / "faults" / "faults.json")
     options = parser.parse_args(arguments)
     unknown = sorted(set(options.row or ()) - {row.number for row in ROWS})
@@ -65,18 +65,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_all(rows: Sequence[Row], context: Context, outcomes: Mapping[str, Outcome]) -> Iterator[Result]:
-    """The result of each row, in order. Two run at a time, since some wait, except rows that must run alone."""
+    """The result of each row, in order. Two rows run at a time, because some wait, except those that must run alone."""
     with ThreadPoolExecutor(2) as pool:
         for alone, group in itertools.groupby(rows, key=lambda row: row.alone):
             yield from (map if alone else pool.map)(lambda row: run_row(row, context, outcomes), group)
 
 
 def run_row(row: Row, context: Context, outcomes: Mapping[str, Outcome]) -> Result:
-    """The result of a row."""
+    """Run the tests and scenarios of a row."""
     began, seen, problem = time.monotonic(), [], ""
     tests, scenarios = [outcomes[test] for test in row.tests], (*row.scenarios, *(() if context.short else row.long))
     if not row.tests and not scenarios:
-        problem = "nothing checks it yet"
+        problem = "nothing checks this row yet"
     for name, outcome in zip(row.tests, tests, strict=True):
         if outcome.failed or not (outcome.passed or context.short):
             problem = problem or f"{name}: {outcome.problem or 'no case ran'}"
@@ -92,7 +92,7 @@ def run_row(row: Row, context: Context, outcomes: Mapping[str, Outcome]) -> Resu
     if cases:
         seen.append(f"{cases} tests")
     seconds = round(time.monotonic() - began, 1)
-    return Result(row.number, row.what, not problem, problem or "; ".join(seen) or "slow tests alone", cases, seconds)
+    return Result(row.number, row.what, not problem, problem or "; ".join(seen) or "only slow tests", cases, seconds)
 
 
 if __name__ == "__main__":

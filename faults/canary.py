@@ -1,4 +1,4 @@
-"""Row 27: a secret in the environment, in URLs and in params.yaml appears in no log, database or artifact."""
+"""Row 27: a secret in the environment, in URLs or in params.yaml never appears in a log, database or artifact."""
 
 import contextlib
 import functools
@@ -16,7 +16,7 @@ CANARY = "c4n4ry-7d1e55"
 
 
 def nowhere(context: Context) -> str:
-    """Row 27."""
+    """Row 27: run commands that receive the secret, then search all output and files for it."""
     with context.baseline.copy("canary") as folder, _mirror() as port:
         for name in ("data", "reports", "mlruns", ".prefect", ".dvc/cache"):
             shutil.rmtree(folder / name, ignore_errors=True)
@@ -32,20 +32,20 @@ def nowhere(context: Context) -> str:
         done.append(_ended(workspace.run(folder, *FEEDFORWARD, "promote", NAME, **store), 1))
         shutil.rmtree(folder / "data" / "raw")
         done.append(_ended(workspace.run(folder, *REPRO, "--no-run-cache", **unreachable), 1))
-        sound = (folder / "params.yaml").read_bytes()
+        valid_params = (folder / "params.yaml").read_bytes()
         for values in ({"mirrors": [address.format(9)]}, {"mirrors": [f"s3://key:{CANARY}@bucket/x"]}):
             workspace.change(folder, values)
             done.append(_ended(workspace.run(folder, *FEEDFORWARD, "params"), 2))
             workspace.one_line(done[-1], 2, "params.yaml: mirrors.0: ", "FEEDFORWARD_MIRROR")
             done.append(_ended(workspace.run(folder, *REPRO), 1))
-        (folder / "params.yaml").write_bytes(sound)
+        (folder / "params.yaml").write_bytes(valid_params)
         printed = [text for command in done for text in (command.stdout, command.stderr) if CANARY in text]
         assert not printed, f"printed: {printed[0][-300:]}"
         files = workspace.walk(folder)
         assert folder / ".prefect" / "prefect.db" in files, "Prefect's database is elsewhere"
         kept = [str(path.relative_to(folder)) for path in files if CANARY.encode() in path.read_bytes()]
         assert not kept, f"in {len(kept)} files, such as {kept[0]}"
-    return f"in none of {len(files):,} files and of the output of {len(done)} commands"
+    return f"neither in {len(files):,} files nor in the output of {len(done)} commands"
 
 
 def _ended(done: Done, code: int) -> Done:
@@ -60,7 +60,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 @contextlib.contextmanager
 def _mirror() -> Iterator[int]:
-    """Serve the embedded samples over HTTP on the loopback; yield the port."""
+    """Serve the embedded samples over HTTP on the loopback interface; yields the port."""
     handler = functools.partial(_Quiet, directory=str(Path(ROOT / "samples")))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -1,4 +1,4 @@
-"""The tests that rows cite, run in one call of pytest for all rows."""
+"""Runs the tests that the rows cite, in one call of pytest."""
 
 import collections
 import os
@@ -13,12 +13,12 @@ from xml.etree import ElementTree
 
 from faults import ROOT, workspace
 
-FUZZ = 4  # times as many examples as in `make test`
+FUZZ = 4  # factor on the number of Hypothesis examples in `make test`
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Results of the cases of one test. problem: of the first that did not pass, one line."""
+    """Results of the cases of one test. problem: one line about the first case that did not pass."""
 
     passed: int = 0
     failed: int = 0
@@ -26,9 +26,9 @@ class Outcome:
 
 
 def run(tests: Iterable[str], short: bool) -> Mapping[str, Outcome]:
-    """Run tests (`FILE::FUNCTION`, below tests/) with all their cases; short: without those marked slow."""
+    """Run tests (`FILE::FUNCTION` below tests/) with all their cases. short: skip those marked slow."""
     tests = sorted(set(tests))
-    missing = {test: Outcome(failed=1, problem="there is no such test") for test in tests if not exists(test)}
+    missing = {test: Outcome(failed=1, problem="this test does not exist") for test in tests if not exists(test)}
     existing = [test for test in tests if test not in missing]
     if not existing:
         return missing
@@ -49,7 +49,7 @@ def run(tests: Iterable[str], short: bool) -> Mapping[str, Outcome]:
 
 
 def exists(test: str) -> bool:
-    """Whether there is such a function."""
+    """Whether the test function exists."""
     file, _, function = test.partition("::")
     path = ROOT / "tests" / file
     return path.is_file() and re.search(rf"^def {function}\(", path.read_text(encoding="utf-8"), re.M) is not None

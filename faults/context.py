@@ -1,4 +1,4 @@
-"""The argument of every scenario: a temporary folder, and a small workspace that several rows share."""
+"""The context passed to every scenario: a temporary folder, and a small workspace that several rows share."""
 
 import contextlib
 import functools
@@ -22,18 +22,18 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True)
 class Context:
-    """folder: for files of the rows. short: use the small counts."""
+    """The argument of every scenario. folder: for the files of the rows. short: use fewer repetitions."""
 
     folder: Path
     short: bool
 
     def count(self, full: int, short: int) -> int:
-        """Number of trials."""
+        """The number of repetitions to use."""
         return short if self.short else full
 
     @property
     def baseline(self) -> Baseline:
-        """A workspace in which the pipeline has run once; rows copy it and do not change it."""
+        """A workspace in which the pipeline has run once; rows work on copies of it."""
         with _lock:
             return self._baseline
 
@@ -43,9 +43,9 @@ class Context:
 
 
 def described(error: BaseException) -> str:
-    """One line for an exception: type, message, and the innermost places of its traceback or of its cause's.
+    """Describe an exception in one line: its type, message, and the innermost places of the traceback.
 
-    The cause of an exception from another process has the traceback there.
+    If the exception comes from another process, its cause has the traceback.
     """
     text = "".join(traceback.format_exception(error.__cause__ or error))
     places = re.findall(r'File "(?:.*/)?([^/"]+)", line (\d+), in (\S+)', text)[-3:]
@@ -54,7 +54,7 @@ def described(error: BaseException) -> str:
 
 
 def in_subprocess(scenario: Scenario) -> Scenario:
-    """The same scenario in a separate process, because it changes environment variables."""
+    """Wrap a scenario so that it runs in a separate process, because it changes environment variables."""
 
     def run(context: Context) -> str:
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
@@ -65,7 +65,7 @@ def in_subprocess(scenario: Scenario) -> Scenario:
 
 @contextlib.contextmanager
 def environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables of this process during the block, and unset those that name a store."""
+    """During the block, set environment variables of this process and unset those that name a store."""
     before = dict(os.environ)
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     os.environ.pop("FEEDFORWARD_STORE", None)

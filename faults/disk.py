@@ -1,6 +1,6 @@
 """Row 7: the disk fills up in the middle of a stage, on a small temporary file system.
 
-`python -m faults.disk DISK BASE STAGE…` runs the stages there.
+`python -m faults.disk DISK BASE STAGE…` runs the stages on that file system.
 """
 
 import shutil
@@ -19,7 +19,7 @@ UNSHARE = ("unshare", "--map-root-user", "--mount")  # a private mount namespace
 
 
 def full(context: Context) -> str:
-    """Row 7."""
+    """Row 7: mount a small file system and run `check` on it."""
     chosen = ("fetch", "vectorize") if context.short else tuple(FREE)
     folder = context.baseline.folder
     size = sum(path.stat().st_size for path in workspace.walk(folder)) // 1024
@@ -33,7 +33,7 @@ def full(context: Context) -> str:
 
 
 def check(disk: Path, base: Path, stages: list[str]) -> str:
-    """Each stage runs out of disk space, keeps its old outputs, and succeeds once space is free."""
+    """Check that each stage reports the full disk, keeps its old outputs, and succeeds once space is free."""
     folder, filler = disk / "work", disk / "filler"
     for stage in stages:
         shutil.copytree(base, folder, symlinks=True)
@@ -48,12 +48,12 @@ def check(disk: Path, base: Path, stages: list[str]) -> str:
         line = done.stderr.strip().splitlines()[-1]
         assert line.startswith(stage), f"{stage}: {done.stderr[-500:]}"
         assert "space" in line or "full" in line, f"{stage}: {line}"
-        left = workspace.digests(folder)
-        assert all(left.get(name) == digest for name, digest in before.items()), f"{stage}: old outputs were changed"
+        after = workspace.digests(folder)
+        assert all(after.get(name) == digest for name, digest in before.items()), f"{stage}: old outputs were changed"
         filler.unlink()
         again = _run(folder, stage)
-        assert again.returncode == 0, f"{stage}, with free space again: {again.stderr[-500:]}"
-        assert workspace.digests(folder) == workspace.digests(base), f"{stage}: other bytes"
+        assert again.returncode == 0, f"{stage}, after space was freed: {again.stderr[-500:]}"
+        assert workspace.digests(folder) == workspace.digests(base), f"{stage}: the outputs differ"
         shutil.rmtree(folder)
     return f"{', '.join(stages)}: one line, old outputs intact, the same bytes once space is free"
 

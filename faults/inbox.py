@@ -1,6 +1,6 @@
 """Row 35: the disk is full where the service stores samples from users, on a small temporary file system.
 
-`python -m faults.inbox` runs the scenario in the workspace FEEDFORWARD_ROOT.
+`python -m faults.inbox` runs the scenario in the workspace that FEEDFORWARD_ROOT names.
 """
 
 import os
@@ -19,11 +19,11 @@ from feedforward import tracking
 from feedforward.config.schema import load_params
 from feedforward.core import append_only_log, paths
 
-SAMPLES = 20  # sent while the disk is full
+SAMPLES = 20  # number of samples sent while the disk is full
 
 
 def full(context: Context) -> str:
-    """Row 35."""
+    """Row 35: prepare a workspace and run `check` with a small file system mounted in it."""
     root = context.folder / "inbox"
     with environment({"FEEDFORWARD_ROOT": str(root)}):
         small_data.write_vectorized(root)
@@ -39,7 +39,7 @@ def full(context: Context) -> str:
 
 
 def check() -> str:
-    """Samples are refused with 507 while the disk is full, predictions continue, and later samples are stored."""
+    """Check that samples are refused with 507 while the disk is full, predictions continue, later ones are stored."""
     name = registered.NAME
     filler = paths.incoming(name).parent / "filler"
     with live_service.Running(load_params()) as service:

@@ -28,7 +28,7 @@ GONE = 10.0  # s after which no process that dvc started may still run
 
 @dataclass(frozen=True)
 class Step:
-    """A step from files to a champion. command: killed. again: run afterwards.
+    """A step on the way from files to a champion. command: is killed. again: is run afterwards.
 
     ready: undoes the step in a workspace in which the pipeline has run.
     """
@@ -72,7 +72,7 @@ STEPS: Mapping[str, Step] = {
     "compare": _stage("compare"),
     "promote": Step(_PROMOTE, _PROMOTE),
 }
-# Every crash point (atomic_files.crash_point) and the step that passes it; a test compares the list with the code.
+# Every crash point (atomic_files.crash_point) and the step that reaches it; a test compares the list with the code.
 POINTS: Mapping[str, str] = {
     "fetch.before_rename": "fetch",
     "collect.before_rename": "fetch",
@@ -109,7 +109,8 @@ SHORT_POINTS = ("vectorize.before_rename", "vectorize.between_renames")
 class Reference:
     """Results and durations of undisturbed steps.
 
-    answer: of the champion. later: environment of the run after a kill, which shares one Prefect server.
+    answer: the champion's prediction. later: environment variables for the run after a kill, which share one Prefect
+    server.
     """
 
     baseline: Baseline
@@ -132,9 +133,9 @@ class Reference:
 
 
 def chained(lines: Sequence[Mapping[str, Any]]) -> None:
-    """Check that an audit log is complete: each line starts with the champion that the previous line ended with.
+    """Check that an audit log is complete: each line's `before` is the previous line's `champion`.
 
-    A line `finished` repeats the move of the previous line, which was interrupted.
+    A line with the decision `finished` repeats the interrupted move of the previous line.
     """
     for before, line in zip(({"before": None, "champion": None}, *lines), lines, strict=False):
         expected = before["before"] if line["decision"] == "finished" else before["champion"]
@@ -142,7 +143,7 @@ def chained(lines: Sequence[Mapping[str, Any]]) -> None:
 
 
 def of_the_group(context: Context) -> str:
-    """Row 8."""
+    """Row 8: kill the whole process group at random moments and at every crash point."""
     if context.short:
         return _of_the_group(context, ("fetch", "vectorize"), {})
     with prefect_server.started(context.folder / "prefect") as (address, wait):
@@ -160,12 +161,12 @@ def _of_the_group(context: Context, steps: Sequence[str], later: Mapping[str, st
     alive = sum(seen[: len(moments)])
     return (
         f"{len(moments)} of {len(moments)} random moments ({alive} hit a running job),"
-        f" {len(points)} of {len(points)} crash points: the same bytes, no run lost or doubled"
+        f" {len(points)} of {len(points)} crash points: the same bytes, no run lost or duplicated"
     )
 
 
 def of_dvc_alone(context: Context) -> str:
-    """Row 9."""
+    """Row 9: kill only `dvc` at random moments."""
     steps = ("vectorize",) if context.short else ("vectorize", "validate", "train", "compare")
     reference = measure(context.baseline, steps)
     moments = drawn(reference.seconds, context.count(12, 1), SEED + 1)
@@ -176,7 +177,7 @@ def of_dvc_alone(context: Context) -> str:
 
 
 def measure(baseline: Baseline, steps: Sequence[str]) -> Reference:
-    """Run each step undisturbed, in a copy; measure its seconds and check that it writes the same bytes."""
+    """Run each step undisturbed in a copy of the workspace, measure its time, and check its bytes."""
     seen = dict(zip(steps, all_of({name: partial(_seen, baseline, name) for name in steps}), strict=True))
     answer = seen["promote"][1] if "promote" in seen else ""
     return Reference(baseline, {name: seconds for name, (seconds, _) in seen.items()}, answer)
@@ -188,7 +189,7 @@ def _seen(baseline: Baseline, name: str, _number: int) -> tuple[float, str]:
 
 @cache
 def _measured(baseline: Baseline, name: str) -> tuple[float, str]:
-    """Seconds of a step, and the champion's answer after it."""
+    """Seconds that a step takes, and the champion's answer after it."""
     step = STEPS[name]
     with baseline.copy(f"measured-{name}-{threading.get_ident()}") as folder:  # two rows may run it at the same time
         step.ready(folder)
@@ -207,16 +208,16 @@ def _answer(folder: Path) -> str:
 
 
 def drawn(seconds: Mapping[str, float], count: int, seed: int) -> list[tuple[str, float]]:
-    """(step, seconds after its start): the steps in turn, the moments uniform over the duration of the step."""
+    """Moments as (step, seconds after its start): steps in turn, moments uniform over the duration of the step."""
     numbers, steps = random.Random(seed), list(seconds)
     return [(step, numbers.uniform(0, seconds[step])) for step in (steps[k % len(steps)] for k in range(count))]
 
 
 def all_of(trials: Mapping[str, Callable[[int], T]]) -> list[T]:
-    """Results of the trials, run several at a time; each is called with its number.
+    """Run the trials, several at a time, each with its number as the argument; returns their results.
 
     Raises:
-        AssertionError: one failed; the message has the number of failures and the first one.
+        AssertionError: a trial failed; the message has the number of failures and the first one.
     """
     failures: list[str] = []
 
@@ -234,7 +235,7 @@ def all_of(trials: Mapping[str, Callable[[int], T]]) -> list[T]:
 
 
 def _killed_at(reference: Reference, name: str, after: float, number: int) -> bool:
-    """Kill the job after some seconds, then run again; whether it was still running."""
+    """Kill the job after some seconds, then run it again; returns whether it was still running."""
     with reference.baseline.copy(f"killed-{number}") as folder:
         STEPS[name].ready(folder)
         job = workspace.start(folder, *STEPS[name].command)
@@ -249,18 +250,18 @@ def _killed_at(reference: Reference, name: str, after: float, number: int) -> bo
 
 
 def _killed_by(reference: Reference, name: str, point: str, number: int) -> bool:
-    """Kill the job at a crash point, then run again; under DVC, DVC reports the killed stage."""
+    """Kill the job at a crash point, then run it again. If the job runs under DVC, DVC reports the killed stage."""
     with reference.baseline.copy(f"killed-{number}") as folder:
         STEPS[name].ready(folder)
         done = workspace.run(folder, *STEPS[name].command, FAULT=point)
         died = done.returncode == -signal.SIGKILL or "exited with -9" in done.stdout + done.stderr
-        assert died, f"{point} was not passed: {done.stdout[-300:]}{done.stderr[-300:]}"
+        assert died, f"{point} was not reached: {done.stdout[-300:]}{done.stderr[-300:]}"
         _once_more(reference, name, folder)
     return True
 
 
 def _orphaned(reference: Reference, name: str, after: float, number: int) -> float:
-    """Kill `dvc` alone, then run again; seconds for which its child processes continued."""
+    """Kill only `dvc`, then run again; returns the seconds for which its child processes continued."""
     with reference.baseline.copy(f"orphaned-{number}") as folder:
         STEPS[name].ready(folder)
         job = workspace.start(folder, *STEPS[name].command)
@@ -274,5 +275,5 @@ def _orphaned(reference: Reference, name: str, after: float, number: int) -> flo
 
 def _once_more(reference: Reference, name: str, folder: Path) -> None:
     done = workspace.run(folder, *STEPS[name].again, **reference.later)
-    assert done.returncode == 0, f"the run after it: {done.stdout[-1000:]}{done.stderr[-1000:]}"
+    assert done.returncode == 0, f"the run after the kill: {done.stdout[-1000:]}{done.stderr[-1000:]}"
     reference.same(folder, name)

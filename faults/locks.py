@@ -11,32 +11,32 @@ from faults.workspace import DVC, REPRO
 from feedforward.core import processes
 
 
-def torn(context: Context) -> str:
+def truncated_locks(context: Context) -> str:
     """Row 11: a truncated dvc.lock or rwlock, as after a kill in the middle of writing."""
-    baseline, numbers, named = context.baseline, random.Random(SEED), 0
-    with baseline.copy("torn") as folder:
+    baseline, numbers, repaired = context.baseline, random.Random(SEED), 0
+    with baseline.copy("truncated-locks") as folder:
         lock, rwlock = folder / "dvc.lock", folder / ".dvc" / "tmp" / "rwlock"
-        whole = lock.read_bytes()
-        ends = [whole.index(words) + len(words) for words in (b"\n    deps:\n", b"\n    - p")]  # YAML, but no lock
-        cuts = [0, *ends, *(numbers.randrange(len(whole)) for _ in range(context.count(20, 1)))]
-        tears = [(rwlock, b""), (rwlock, b'{"write": {"/x": {"pid'), *((lock, whole[:cut]) for cut in cuts)]
-        for path, content in tears:
+        complete = lock.read_bytes()
+        ends = [complete.index(text) + len(text) for text in (b"\n    deps:\n", b"\n    - p")]  # valid YAML, no lock
+        cuts = [0, *ends, *(numbers.randrange(len(complete)) for _ in range(context.count(20, 1)))]
+        truncated = [(rwlock, b""), (rwlock, b'{"write": {"/x": {"pid'), *((lock, complete[:cut]) for cut in cuts)]
+        for path, content in truncated:
             path.write_bytes(content)
             done = workspace.run(folder, *REPRO)
             assert done.returncode == 0, (
                 f"{path.name} of {len(content)} bytes: {done.stdout[-500:]}{done.stderr[-500:]}"
             )
             baseline.same(folder)
-            assert lock.read_bytes() == whole, f"{path.name} of {len(content)} bytes: dvc.lock differs"
+            assert lock.read_bytes() == complete, f"{path.name} of {len(content)} bytes: dvc.lock differs"
             if done.stderr:  # a truncated dvc.lock may be valid, with fewer stages
-                workspace.one_line(done, 0, path.name, "torn, by a dvc that was killed")
-                named += 1
-    return f"{len(tears)} truncated files, the same bytes and dvc.lock after each; {named} repaired and reported"
+                workspace.one_line(done, 0, path.name, "incomplete, because DVC was killed")
+                repaired += 1
+    return f"{len(truncated)} truncated files, the same bytes and dvc.lock after each; {repaired} repaired and reported"
 
 
-def busy(context: Context) -> str:
+def second_job(context: Context) -> str:
     """Row 12: the second job names the first and exits with 75."""
-    with context.baseline.copy("busy") as folder:
+    with context.baseline.copy("second-job") as folder:
         with processes.only_one(folder / ".locks" / "run.lock", "feedforward run"):
             done = workspace.run(folder, *workspace.FEEDFORWARD, "run")
             workspace.one_line(done, 75, f"process {os.getpid()} (feedforward run) is running here; wait")
@@ -45,7 +45,7 @@ def busy(context: Context) -> str:
         workspace.one_line(workspace.run(folder, *REPRO), 75, f"process {first.pid} (", "is running here; wait")
         assert first.wait(workspace.TIMEOUT) == 0, workspace.output(folder)
         context.baseline.same(folder)
-    return "`feedforward run` beside another, and beside a `dvc repro`: code 75, the process named"
+    return "`feedforward run` during another one and during `dvc repro`: exit code 75, the running process is named"
 
 
 def _wait_for(folder: Path, pattern: str) -> None:

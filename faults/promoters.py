@@ -1,4 +1,4 @@
-"""Row 24: twenty simultaneous promotions, repeated, in several processes."""
+"""Row 24: twenty simultaneous promotions in several processes, repeated for many rounds."""
 
 import multiprocessing
 import os
@@ -33,7 +33,7 @@ RULE = Promotion(class_accuracy=0.75, max_bytes=10**6, max_latency=100.0)
 
 
 def race(context: Context) -> str:
-    """Row 24."""
+    """Row 24: after each round, the best valid version is champion and the audit log is complete."""
     rounds, numbers = context.count(50, 1), random.Random(SEED)
     processes = context.count(4, 2)
     template = context.folder / "promoters" / "template"
@@ -54,7 +54,7 @@ def race(context: Context) -> str:
 
 
 def _prepare(root: Path) -> list[float]:
-    """Register the versions, valid ones first; return their strengths."""
+    """Register the versions, valid ones first; returns the strengths of the valid versions."""
     small_data.write_vectorized(root)
     small_data.write_params(root / "params.yaml", small_data.values(promotion=RULE.model_dump()))
     registered.vocabulary()
@@ -72,7 +72,7 @@ def _prepare(root: Path) -> list[float]:
 
 
 def _promote(root: str, numbers: Sequence[int]) -> list[str]:
-    """Promote versions simultaneously, each in a thread; return the problems."""
+    """Promote the versions simultaneously, each in its own thread; returns the problems."""
     os.environ["FEEDFORWARD_ROOT"] = root
     settings.apply()
     from feedforward.tracking.registry import Registry
@@ -94,7 +94,7 @@ def _promote(root: str, numbers: Sequence[int]) -> list[str]:
             problems.append(f"version {number}: {described(error)}")
         else:
             if number > VALID:
-                problems.append(f"version {number} is not sound and was not refused")
+                problems.append(f"version {number} is invalid and was not refused")
 
     threads = [threading.Thread(target=promote, args=(number,)) for number in numbers]
     for thread in threads:

@@ -1,4 +1,4 @@
-"""Row 10: flipped bits in DVC's cache are detected and named, and the remedy in the message works."""
+"""Row 10: flipped bits in DVC's cache are detected, the damaged file is named, and the remedy in the message works."""
 
 import random
 import shutil
@@ -13,17 +13,19 @@ CACHE = Path(".dvc/cache/files/md5")
 
 
 def detected(context: Context) -> str:
-    """Row 10."""
+    """Row 10: flip bits one at a time, and check that `rehash` names exactly the damaged object."""
     count, numbers = context.count(100, 20), random.Random(SEED)
     with context.baseline.copy("rot") as folder:
         objects, damaged = verification.rehash(folder / CACHE)
         assert (objects > 0, damaged) == (True, []), f"a false alarm: {damaged}"
         for _ in range(count):
             path = numbers.choice(workspace.walk(folder / CACHE))
-            whole = _flip(path, numbers)
+            original = _flip(path, numbers)
             name = str(path.relative_to(folder))
-            assert verification.rehash(folder / CACHE) == (objects, [name]), f"{name}: not detected, or others too"
-            _write(path, whole)
+            assert verification.rehash(folder / CACHE) == (objects, [name]), (
+                f"{name}: not detected, or other objects reported"
+            )
+            _write(path, original)
         assert verification.rehash(folder / CACHE) == (objects, []), "a false alarm"
         if not context.short:
             _remedy(context, folder, numbers)
@@ -33,7 +35,7 @@ def detected(context: Context) -> str:
 
 
 def _remedy(context: Context, folder: Path, numbers: random.Random) -> None:
-    """Apply the remedy in the message; the object is rebuilt with the same bytes, also if the output was lost."""
+    """Apply the remedy in the message, and check that the object is rebuilt with the same bytes without its output."""
     output = folder / "data" / "vectorized" / workspace.NAME
     content = (output / "vocabulary.txt").read_bytes()
     [path] = [path for path in workspace.walk(folder / CACHE) if path.read_bytes() == content]
@@ -44,18 +46,18 @@ def _remedy(context: Context, folder: Path, numbers: random.Random) -> None:
     shutil.rmtree(output)
     assert workspace.run(folder, *REPRO).returncode == 0, "the remedy fails"
     context.baseline.same(folder)
-    assert path.read_bytes() == content, "the remedy does not bring the object back"
+    assert path.read_bytes() == content, "the remedy does not restore the object"
     done = workspace.run(folder, *FEEDFORWARD, "verify")
     assert done.returncode == 0, done.stderr[-500:]
 
 
 def _flip(path: Path, numbers: random.Random) -> bytes:
     """Flip a bit; return the original bytes."""
-    whole = path.read_bytes()
-    changed = bytearray(whole)
-    changed[numbers.randrange(len(whole))] ^= 1 << numbers.randrange(8)
+    original = path.read_bytes()
+    changed = bytearray(original)
+    changed[numbers.randrange(len(original))] ^= 1 << numbers.randrange(8)
     _write(path, bytes(changed))
-    return whole
+    return original
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -8,9 +8,9 @@ from faults.context import Scenario, in_subprocess
 
 @dataclass(frozen=True)
 class Row:
-    """tests: `FILE::FUNCTION` below tests/, all cases. scenarios: return what was observed, or raise AssertionError.
+    """A fault and its checks. tests: `FILE::FUNCTION` below tests/, run with all cases. scenarios: see `context`.
 
-    long: scenarios without a short form. alone: run no other row at the same time, because it measures durations.
+    long: scenarios without a short form. alone: run no other row at the same time, because this one measures durations.
     """
 
     number: int
@@ -99,7 +99,7 @@ ROWS = (
     ),
     Row(
         5,
-        "a bomb",
+        "a decompression bomb",
         _tests(
             _ARCHIVES,
             "a_bomb_is_stopped_at_the_limit",
@@ -145,18 +145,18 @@ ROWS = (
     ),
     Row(
         11,
-        "a torn dvc.lock or rwlock",
+        "a truncated dvc.lock or rwlock",
         _tests(
             "pipelines/test_dvc_repro.py", "an_rwlock_is_removed_when_no_dvc_is_at_work", "a_torn_lock_is_moved_away"
         ),
-        (locks.torn,),
+        (locks.truncated_locks,),
     ),
     Row(
         12,
         "two jobs at the same time",
         _tests("pipelines/test_dvc_repro.py", "a_dvc_at_work_is_named")
         + _tests(_PROCESSES, "a_second_job_names_the_running_one_and_a_kill_releases_the_lock"),
-        (locks.busy,),
+        (locks.second_job,),
     ),
     Row(
         13,
@@ -190,7 +190,7 @@ ROWS = (
     ),
     Row(
         17,
-        "one label only, a class missing, labels shuffled",
+        "only one label, a missing class, shuffled labels",
         _tests(_VALIDATION, "a_missing_class_is_reported_with_counts")
         + _tests(_GATE, "unsound_challengers_are_refused"),
     ),
@@ -257,7 +257,7 @@ ROWS = (
     ),
     Row(
         24,
-        "twenty promotions race",
+        "twenty simultaneous promotions",
         _tests(_GATE, "twenty_simultaneous_promotions_make_the_best_champion_and_leave_no_gap_in_the_log"),
         (in_subprocess(promoters.race),),
     ),

@@ -1,4 +1,4 @@
-"""Row 13: the tracking server is killed, or frozen, in the middle of a training."""
+"""Row 13: the tracking server is killed or frozen in the middle of a training."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ COMPLETE = ["final original 0", "replica original 0", "variant original None"]
 
 
 def stops(context: Context) -> str:
-    """Row 13."""
+    """Row 13: the job finishes with little delay, and `sync` sends the rest."""
     undisturbed, _ = _train(context, "undisturbed", None)
     seen = []
     for name, stop in (("killed", signal.SIGKILL), ("frozen", signal.SIGSTOP)):
@@ -33,7 +33,7 @@ def stops(context: Context) -> str:
 
 
 def _train(context: Context, name: str, stop: signal.Signals | None) -> tuple[float, str]:
-    """Train, and send the server a signal once a run is open; return the seconds, and the output of `sync` after it."""
+    """Train, and send the server `stop` once a run is open; returns the seconds and the output of the first `sync`."""
     sent = ""
     with context.baseline.copy(f"server-{name}") as folder, Server(folder) as server:
         shutil.rmtree(folder / "mlruns")
@@ -65,7 +65,7 @@ def _sync(folder: Path, server: "Server", words: str) -> str:
 
 
 class Server:
-    """A real `mlflow server` on the loopback, its store below `folder`; it ends with the block."""
+    """A real `mlflow server` on the loopback interface with its store in `folder`; it ends with the block."""
 
     def __init__(self, folder: Path) -> None:
         with socket.socket() as probe:
@@ -104,12 +104,12 @@ class Server:
         raise AssertionError("the server does not answer")
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to all its processes."""
+        """Send a signal to all processes of the server."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
 
     def revive(self) -> None:
-        """Continue it if it is frozen, or start it again."""
+        """Continue the server if it is frozen, or start it again if it was killed."""
         self.signal(signal.SIGCONT)
         if self._process.poll() is not None:
             self._start()
@@ -117,4 +117,4 @@ class Server:
 
     def holds(self) -> list[str]:
         """Role, variant and seed of each run that is not deleted."""
-        return sorted(which for runs in workspace.runs(self._folder / "mlflow.db").values() for which in runs)
+        return sorted(run for runs in workspace.runs(self._folder / "mlflow.db").values() for run in runs)

@@ -1,7 +1,7 @@
-"""The servers that several machines share, on loopback: PostgreSQL, an S3 store, MLflow, Prefect, Dask.
+"""Runs the servers that several machines share, on loopback: PostgreSQL, an S3 store, MLflow, Prefect, Dask.
 
-The services of compose.yaml without Docker: each is a process that can be stopped, killed and started again at the same
-address. Needs PostgreSQL's programs and requirements/cluster.txt.
+These are the services of compose.yaml without Docker: each is a process that can be stopped, killed and started again
+at the same address. Requires PostgreSQL's programs and requirements/cluster.txt.
 """
 
 import contextlib
@@ -25,12 +25,12 @@ from faults import workspace
 PACKAGES = ("psycopg2", "asyncpg", "boto3", "moto", "prefect_dask")
 BUCKETS = ("dvc", "mlflow")
 DATABASES = ("mlflow", "prefect")
-OWNER = "feedforward"  # of the databases
+OWNER = "feedforward"  # the owner of the databases
 PYTHON = sys.executable
 
 
 def missing() -> str:
-    """What this machine lacks, in words; empty if the stack can start."""
+    """A message about what is not installed on this machine; empty if the stack can start."""
     lacking = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if not _program("postgres"):
         lacking.append("PostgreSQL")
@@ -38,14 +38,14 @@ def missing() -> str:
 
 
 def free_port() -> int:
-    """An unused port of the loopback."""
+    """An unused port on the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 class Part:
-    """A server in its own process group. answers: whether it is ready. `kill` ends it."""
+    """A server in its own process group. answers: returns whether the server is ready."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Part:
         folder.mkdir(parents=True, exist_ok=True)
 
     def start(self) -> "Part":
-        """Start, without waiting."""
+        """Start the server without waiting until it is ready."""
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 self._command,
@@ -74,10 +74,10 @@ class Part:
         return self
 
     def wait(self, patience: float = 180.0) -> "Part":
-        """Wait until it answers.
+        """Wait until the server answers.
 
         Raises:
-            AssertionError: it ended, or does not answer within `patience` seconds.
+            AssertionError: the server ended, or does not answer within `patience` seconds.
         """
         end = time.monotonic() + patience
         while not self._answers():
@@ -87,24 +87,24 @@ class Part:
         return self
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to all its processes."""
+        """Send a signal to all processes of the server."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
 
     def stop(self) -> None:
-        """Terminate it and wait for it to exit."""
+        """Terminate the server and wait until it exits."""
         self.process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(30)
         self.kill()
 
     def kill(self) -> None:
-        """Kill all its processes."""
+        """Kill all processes of the server."""
         self.signal(signal.SIGKILL)
         self.process.wait()
 
     def output(self) -> str:
-        """Its log."""
+        """The server's log."""
         return (self.folder / "log").read_text(encoding="utf-8", errors="replace")
 
 
@@ -125,7 +125,7 @@ def health(address: str) -> Callable[[], bool]:
 
 
 class Postgres(Part):
-    """PostgreSQL with the databases of MLflow and Prefect, `folder` its own; not as root, which it refuses."""
+    """PostgreSQL with the databases of MLflow and Prefect, in `folder`; runs as `postgres` if this user is root."""
 
     def __init__(self, folder: Path, connections: int = 100) -> None:
         user = pwd.getpwnam("postgres").pw_uid if os.geteuid() == 0 else None
@@ -141,11 +141,11 @@ class Postgres(Part):
         subprocess.run(make, user=user, cwd=folder, check=True, capture_output=True)
 
     def url(self, database: str, driver: str) -> str:
-        """The URL for SQLAlchemy."""
+        """The SQLAlchemy URL of a database."""
         return f"postgresql+{driver}://{OWNER}@127.0.0.1:{self.port}/{database}"
 
     def make_databases(self) -> None:
-        """Create empty databases."""
+        """Create the empty databases."""
         for name in DATABASES:
             command = [_program("createdb"), "-h", "127.0.0.1", "-p", str(self.port), "-U", OWNER, name]
             subprocess.run(command, check=True, capture_output=True)
@@ -156,13 +156,13 @@ class Postgres(Part):
 
 
 def _program(name: str) -> str:
-    """Debian keeps the server's programs off the path."""
+    """The path of one of PostgreSQL's programs, which Debian does not put on PATH; empty if there is none."""
     programs = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
     return str(programs[-1]) if programs else shutil.which(name) or ""
 
 
 class ObjectStore(Part):
-    """moto's S3 endpoint; its content is lost when it ends."""
+    """moto's S3 server; its content is lost when it ends."""
 
     def __init__(self, folder: Path) -> None:
         port = free_port()
@@ -177,7 +177,7 @@ class ObjectStore(Part):
         super().__init__(folder, command, workspace.environment(folder), health(f"{self.address}/moto-api/"))
 
     def make_buckets(self) -> None:
-        """Create empty buckets."""
+        """Create the empty buckets."""
         for name in BUCKETS:
             urllib.request.urlopen(urllib.request.Request(f"{self.address}/{name}", method="PUT"), timeout=10).close()
 
@@ -190,24 +190,24 @@ class Tracking(Part):
         self.address = f"http://127.0.0.1:{port}"
         command = [PYTHON, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
         command += ["--workers", str(workers), "--artifacts-destination", artifacts]
-        own = {"MLFLOW_BACKEND_STORE_URI": database, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        environment = workspace.environment(folder, MLFLOW_DISABLE_TELEMETRY="true", **own)
+        settings = {"MLFLOW_BACKEND_STORE_URI": database, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        environment = workspace.environment(folder, MLFLOW_DISABLE_TELEMETRY="true", **settings)
         super().__init__(folder, command, environment | dict(store), health(f"{self.address}/health"))
 
 
 class Orchestration(Part):
-    """Prefect's server as `make server` starts it, in a workspace of its own; database: None for sqlite there."""
+    """Prefect's server as `make server` starts it, in a separate workspace. database: None for SQLite in `folder`."""
 
     def __init__(self, folder: Path, database: str | None = None) -> None:
         port = free_port()
         self.address = f"http://127.0.0.1:{port}/api"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "params.yaml").touch()
-        own = {"FEEDFORWARD_ROOT": str(folder), "PREFECT_HOME": str(folder / ".prefect")}
+        settings = {"FEEDFORWARD_ROOT": str(folder), "PREFECT_HOME": str(folder / ".prefect")}
         if database:
-            own["PREFECT_API_DATABASE_CONNECTION_URL"] = database
+            settings["PREFECT_API_DATABASE_CONNECTION_URL"] = database
         command = [PYTHON, "-m", "pipelines.operations", "server", "--port", str(port)]
-        super().__init__(folder, command, workspace.environment(folder, **own), health(f"{self.address}/ready"))
+        super().__init__(folder, command, workspace.environment(folder, **settings), health(f"{self.address}/ready"))
 
 
 class Scheduler(Part):
@@ -240,7 +240,7 @@ def _listens(port: int) -> bool:
 
 @dataclass(frozen=True)
 class Stack:
-    """All servers. environment: variables that a machine needs to use them."""
+    """All servers. environment: the variables that a machine needs to use them."""
 
     postgres: Postgres
     store: ObjectStore

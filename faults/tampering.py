@@ -1,6 +1,6 @@
-"""Models that were tampered with, or that would run code, are refused before anything of them is loaded.
+"""Checks that models that were tampered with, or that would run code, are refused before any part of them is loaded.
 
-Row 25: without a key, whatever does not match the registry. Row 36: with a key, whatever it has not signed.
+Row 25: without a key, anything that does not match the registry. Row 36: with a key, anything not signed with it.
 """
 
 import base64
@@ -36,11 +36,11 @@ from feedforward.tracking import model_version, model_versions
 from feedforward.tracking.model_version import Version
 
 UNITS, ACTIVATIONS = (small_data.WORDS, 1), ("sigmoid",)
-Attack = Callable[[Path, Path], None]  # (folder that is served, file that a success would write)
+Attack = Callable[[Path, Path], None]  # (served folder, file that a successful attack would write)
 
 
 def refused(context: Context) -> str:
-    """Row 25."""
+    """Row 25: flipped bits, attacks on the champion's files, and hostile challengers."""
     root = context.folder / "tampering"
     marker = root / "marker"
     with environment({"FEEDFORWARD_ROOT": str(root)}):
@@ -77,16 +77,16 @@ def forged(context: Context) -> str:
         assert not _refusal(lambda: _register_again(champion.version, _served(champion.version)))
         assert prediction.champion(registered.NAME).served.digest == champion.served.digest
         small_data.write_params(root / "params.yaml", small_data.values())
-        with _restored(_served(champion.version)) as folder:  # the forgery is sound, but for its signature
+        with _restored(_served(champion.version)) as folder:  # the forgery is valid except for its signature
             _swap(folder, signer)
             _register_again(champion.version, folder)
             done = workspace.run(root, *workspace.FEEDFORWARD, "predict", registered.NAME, "word1 word2")
             assert done.returncode == 0, f"without a key: {done.stderr}"
-    return f"{len(FORGERIES)} of {len(FORGERIES)} forged versions refused; without a key the same forgery answers"
+    return f"{len(FORGERIES)} of {len(FORGERIES)} forged versions refused; without a key, the same forgery is served"
 
 
 def _register_again(version: Version, folder: Path) -> None:
-    """Make the digest in the registry that of the folder's manifest."""
+    """Set the digest in the registry to the digest of the folder's manifest."""
     from feedforward.tracking.registry import Registry
 
     Registry().tag(version, {model_version.DIGEST: atomic_files.file_digest(folder / MANIFEST)})
@@ -106,33 +106,33 @@ def _served(version: Version) -> Path:
 
 
 class _restored:
-    """The folder, which is restored when the block ends."""
+    """A context manager that restores the folder when the block ends."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._whole = folder, folder.with_name("whole")
+        self._folder, self._backup = folder, folder.with_name("backup")
 
     def __enter__(self) -> Path:
-        shutil.copytree(self._folder, self._whole)
+        shutil.copytree(self._folder, self._backup)
         return self._folder
 
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self._folder)
-        self._whole.rename(self._folder)
+        self._backup.rename(self._folder)
 
 
 def _flips(folder: Path, count: int) -> int:
-    """Flip single bits, one at a time."""
+    """Flip single bits, one at a time, and check that each is detected; returns their number."""
     numbers = random.Random(SEED)
     for number in range(count):
         path = numbers.choice(sorted(folder.iterdir()))
-        whole = path.read_bytes()
-        changed = bytearray(whole)
-        at = numbers.randrange(len(whole))
+        original = path.read_bytes()
+        changed = bytearray(original)
+        at = numbers.randrange(len(original))
         changed[at] ^= 1 << numbers.randrange(8)
         path.write_bytes(changed)
         refusal = _refusal(lambda: prediction.champion(registered.NAME))
         assert path.name in refusal, f"flip {number}, byte {at} of {path.name}: {refusal or 'loaded'}"
-        path.write_bytes(whole)
+        path.write_bytes(original)
     return count
 
 
@@ -146,15 +146,15 @@ def _answers_nothing(root: Path, name: str) -> None:
 
 
 def _never_champion(params: Params, name: str, file: str, content: bytes) -> None:
-    """Register a hostile model with digests that match, as anyone with write access to the store can; promote it."""
+    """Check that a hostile model with matching digests, as anyone with write access can make, is refused."""
     from feedforward.tracking.registry import Registry
 
     registry = Registry()
     [run, *_] = registry.find_runs(registered.NAME, role="final")
-    whole = _served(prediction.champion(registered.NAME).version)
+    champion_folder = _served(prediction.champion(registered.NAME).version)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "served"
-        shutil.copytree(whole, folder)
+        shutil.copytree(champion_folder, folder)
         (folder / file).write_bytes(content)
         digest = _forge(folder)
         version = registry.register(
@@ -178,7 +178,7 @@ def _refusal(action: Callable[[], object]) -> str:
 
 
 def _forge(folder: Path) -> str:
-    """Make the manifest match the files again; return its digest."""
+    """Make the manifest match the files again; returns the manifest's digest."""
     listed = {}
     for path in sorted(folder.iterdir()):
         if path.name not in (MANIFEST, signatures.FILE):
@@ -203,7 +203,7 @@ def _pickle(marker: Path) -> bytes:
 
 
 def _lambda(marker: Path) -> bytes:
-    """A network whose activation is code, as Keras stores it."""
+    """A network with a Lambda layer that contains code, as Keras stores it."""
     code = compile(f"__import__('os').system('touch {marker}')", "lambda", "eval")
     encoded = base64.b64encode(marshal.dumps(code)).decode()
     function = {"class_name": "__lambda__", "config": {"code": encoded, "defaults": None, "closure": None}}
@@ -218,19 +218,19 @@ def _module(marker: Path) -> bytes:
 
 
 def _with_layer(layer: Mapping[str, object]) -> bytes:
-    described = keras_files.config(UNITS, ACTIVATIONS)
-    described["config"]["layers"].insert(2, layer)
-    return keras_files.model(UNITS, ACTIVATIONS, config=json.dumps(described).encode())
+    description = keras_files.config(UNITS, ACTIVATIONS)
+    description["config"]["layers"].insert(2, layer)
+    return keras_files.model(UNITS, ACTIVATIONS, config=json.dumps(description).encode())
 
 
 def _bomb(_: Path) -> bytes:
-    """Half a megabyte that would unpack to 600."""
+    """An archive of half a megabyte that would unpack to 600 MB."""
     members = {"metadata.json": b"{}", "config.json": json.dumps(keras_files.config(UNITS, ACTIVATIONS)).encode()}
     return keras_files.archive({**members, "model.weights.h5": bytes(600 * 10**6)}, zipfile.ZIP_DEFLATED)
 
 
 def _outside(_: Path) -> bytes:
-    """Weights that link to another file of the machine."""
+    """Weights that link to another file on the machine."""
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         file["layers/dense/vars/0"] = h5py.ExternalLink("/etc/hostname", "/")
@@ -238,13 +238,13 @@ def _outside(_: Path) -> bytes:
 
 
 def _with_member(_: Path) -> bytes:
-    with zipfile.ZipFile(io.BytesIO(registered.keras_model())) as whole:
-        members = {name: whole.read(name) for name in whole.namelist()}
+    with zipfile.ZipFile(io.BytesIO(registered.keras_model())) as original:
+        members = {name: original.read(name) for name in original.namelist()}
     return keras_files.archive({**members, "../../evil.py": b"import os"})
 
 
 def _packed_weights(_: Path) -> bytes:
-    """Half a megabyte of weights that would unpack to 500."""
+    """Half a megabyte of weights that would unpack to 500 MB."""
     return keras_files.archive({"kernel_0.npy": bytes(500 * 10**6), "bias_0.npy": b""}, zipfile.ZIP_DEFLATED)
 
 
@@ -272,18 +272,18 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _swap(folder: Path, _: Path) -> None:
-    """Another valid model of the same dataset, with a matching manifest."""
-    described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    """Replace the network with another valid model of the same dataset, and update the manifest."""
+    description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     (folder / WEIGHTS).write_bytes(registered.weights(2.0))
-    described["weights_digest"] = registered.network(2.0).weights_digest()
-    atomic_files.write_json(folder / DESCRIPTION, described)
+    description["weights_digest"] = registered.network(2.0).weights_digest()
+    atomic_files.write_json(folder / DESCRIPTION, description)
     _forge(folder)
 
 
 def _turn(folder: Path, _: Path) -> None:
-    """The same network with its labels in reverse order."""
-    described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    atomic_files.write_json(folder / DESCRIPTION, described | {"labels": described["labels"][::-1]})
+    """Reverse the order of the labels."""
+    description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    atomic_files.write_json(folder / DESCRIPTION, description | {"labels": description["labels"][::-1]})
 
 
 def _link(folder: Path, marker: Path) -> None:
@@ -293,7 +293,7 @@ def _link(folder: Path, marker: Path) -> None:
 
 
 def _sign_again(folder: Path, signer: Path) -> None:
-    """Another network, signed with another key."""
+    """Replace the network and sign the folder with another key."""
     _swap(folder, signer)
     with environment({signatures.SIGNER: str(signer)}):
         key = signatures.create()[1]
@@ -310,7 +310,7 @@ def _unsigned(folder: Path, signer: Path) -> None:
     (folder / signatures.FILE).unlink()
 
 
-FORGERIES: Mapping[str, Attack] = {  # (folder that is served, private key of the attacker)
+FORGERIES: Mapping[str, Attack] = {  # (served folder, private key of the attacker)
     "another network": _swap,
     "another network without a signature": _unsigned,
     "another network with the signature of another key": _sign_again,
@@ -321,8 +321,8 @@ ATTACKS: Mapping[str, Attack] = {
     "a valid swap with its manifest": _swap,
     "labels in reverse order": _turn,
     "a link": _link,
-    "a module beside it": lambda folder, marker: _write(folder / "evil.py", f"open({str(marker)!r}, 'w')".encode()),
-    "a pickle beside it": lambda folder, marker: _write(folder / "model.pkl", _pickle(marker)),
+    "a module next to it": lambda folder, marker: _write(folder / "evil.py", f"open({str(marker)!r}, 'w')".encode()),
+    "a pickle next to it": lambda folder, marker: _write(folder / "model.pkl", _pickle(marker)),
     "no vocabulary": lambda folder, _: (folder / "vocabulary.txt").unlink(),
     "a gigabyte": lambda folder, _: os.truncate(folder / MODEL, 10**9),
 }

@@ -21,7 +21,7 @@ from faults import ROOT
 from feedforward.core import processes
 
 NAME = "reviews"
-EMPTY = "empty"  # folder with a store without runs, since creating one takes seconds
+EMPTY = "empty"  # folder with a store that has no runs, to copy, because creating one takes seconds
 DVC = (sys.executable, "-m", "dvc")
 REPRO = (sys.executable, "-m", "pipelines.dvc_repro")  # what `make run` calls
 FEEDFORWARD = (sys.executable, "-m", "feedforward.cli")
@@ -31,12 +31,12 @@ Done = subprocess.CompletedProcess[str]
 
 
 def jobs() -> int:
-    """Number of parallel jobs: one more than cores, since some wait for servers or for the moment of a kill."""
+    """Number of parallel jobs: one more than cores, because some wait for servers or for the moment of a kill."""
     return max(2, processes.cores()) + 1
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    """Environment of commands in a workspace: this Python, no settings of the calling process."""
+    """Environment variables for commands in a workspace: this Python, but no settings of the calling process."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
     return kept | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}",
@@ -68,7 +68,7 @@ def output(folder: Path) -> str:
 
 
 def one_line(done: Done, code: int, *words: str) -> str:
-    """The message of a command, after checking its exit code, and that one line contains the words; no traceback."""
+    """Check the exit code, that there is no traceback, and that one line contains all `words`; returns that line."""
     assert done.returncode == code, f"exit code {done.returncode} instead of {code}: {done.stderr[-500:]}"
     assert "Traceback" not in done.stderr, f"a traceback: {done.stderr[-500:]}"
     lines = [line for line in done.stderr.splitlines() if all(word in line for word in words)]
@@ -92,7 +92,7 @@ def walk(folder: Path) -> list[Path]:
 
 
 def runs(database: Path) -> dict[str, list[str]]:
-    """Status → role, variant and seed of each run of an MLflow database that is not deleted, in order."""
+    """For each status, the role, variant and seed of the runs in an MLflow database that are not deleted, in order."""
     pick = ", ".join(f"MAX(CASE WHEN key = '{key}' THEN value END)" for key in ("role", "variant", "seed"))
     query = f"SELECT status, {pick} FROM runs JOIN tags USING (run_uuid) WHERE lifecycle_stage = 'active'"
     by_status: dict[str, list[str]] = {}
@@ -103,7 +103,7 @@ def runs(database: Path) -> dict[str, list[str]]:
 
 
 def at_work(folder: Path) -> list[psutil.Process]:
-    """The processes whose working directory is in the workspace."""
+    """The running processes whose working directory is in the workspace."""
     running = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
@@ -113,32 +113,32 @@ def at_work(folder: Path) -> list[psutil.Process]:
 
 
 def wait_until_idle(folder: Path, seconds: float) -> float:
-    """Wait until no process runs in the workspace; return the seconds waited."""
+    """Wait until no process runs in the workspace; returns the seconds waited."""
     began = time.monotonic()
-    while left := at_work(folder):
+    while running := at_work(folder):
         waited = time.monotonic() - began
-        assert waited < seconds, f"{len(left)} processes still running after {seconds:.0f} s"
+        assert waited < seconds, f"{len(running)} processes still running after {seconds:.0f} s"
         time.sleep(0.05)
     return time.monotonic() - began
 
 
 @dataclass(frozen=True, eq=False)
 class Baseline:
-    """A workspace in which the pipeline has run once, undisturbed. digests: of its outputs."""
+    """A workspace in which the pipeline has run once, undisturbed. digests: the digests of its outputs."""
 
     folder: Path
     digests: Mapping[str, str]
 
     @contextlib.contextmanager
     def copy(self, name: str) -> Iterator[Path]:
-        """A copy beside it, which is removed unless the block fails."""
+        """Yield a copy in the same parent folder, which is removed unless the block fails."""
         folder = self.folder.with_name(name)
         shutil.copytree(self.folder, folder, symlinks=True)
         yield folder
         shutil.rmtree(folder)
 
     def same(self, folder: Path) -> None:
-        """Check that the outputs of another workspace have the same bytes, without partial files."""
+        """Check that the outputs of another workspace have the same bytes and that no partial files are left."""
         others = digests(folder)
         differ = sorted(name for name in self.digests.keys() | others if self.digests.get(name) != others.get(name))
         assert not differ, f"{len(differ)} outputs differ, {differ[0]} first"
@@ -177,7 +177,7 @@ def _demo() -> Any:
 
 
 def tiny() -> dict[str, Any]:
-    """The parameters: the embedded reviews, not marked as demo, so that they can be promoted."""
+    """Parameters for the embedded reviews, not marked as a demo, so that their models can be promoted."""
     data = next(dict(values) for values in _demo()["datasets"].values() if values["task"] == "binary")
     training = {**data["training"], "epochs": 1, "final": {"variant": "original", "epochs": 1}}
     training.pop("lecture")

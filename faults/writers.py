@@ -1,4 +1,4 @@
-"""Row 14: eight processes write 200 points each into a new store; `python -m faults.writers PART` is one of them."""
+"""Row 14: eight processes write 200 points each to a new store; each runs `python -m faults.writers PART`."""
 
 import contextlib
 import sqlite3
@@ -11,11 +11,11 @@ from feedforward import tracking
 from feedforward.analysis import run_result
 from feedforward.core import atomic_files
 
-RUNS, EPOCHS = 10, 20  # of each process: 200 points
+RUNS, EPOCHS = 10, 20  # per process, which makes 200 points
 
 
 def together(context: Context) -> str:
-    """Row 14."""
+    """Row 14: no point is lost or stored twice."""
     processes = context.count(8, 2)
     folder = context.folder / "writers"
     folder.mkdir()
@@ -43,9 +43,9 @@ def _curve(part: int, run: int) -> list[float]:
 
 
 def write(part: int) -> None:
-    """Write the runs of one process."""
+    """Write the runs of process number `part`."""
     store = tracking.open_store()
-    store.reconcile()  # as each training begins
+    store.reconcile()  # as every training does when it starts
     for run in range(RUNS):
         digest = atomic_files.digest([part, run])
         tags = tracking.RunTags("points", "original", "fair", "replica", digest, digest, part * RUNS + run)

@@ -134,7 +134,7 @@ def test_a_process_tree_is_measured_as_a_whole(tmp_path: Path) -> None:
 
 
 def test_a_command_that_fails_says_so(tmp_path: Path) -> None:
-    with pytest.raises(measure.Failed, match=r"ended with 3:\n.*no such thing"):
+    with pytest.raises(measure.Failed, match=r"exited with code 3:\n.*no such thing"):
         measure.run([sys.executable, "-c", "import sys; print('no such thing'); sys.exit(3)"], tmp_path)
 
 

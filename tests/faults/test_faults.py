@@ -98,7 +98,7 @@ def test_any_failure_is_one_line(tmp_path: Path) -> None:
         assert text.startswith(message)
         assert text.endswith(" fail)") or "two" in text
         assert "\n" not in text
-    assert __main__.run_row(Row(2, "that"), context, {}).text() == "  2 FAILED  that: nothing checks it yet"
+    assert __main__.run_row(Row(2, "that"), context, {}).text() == "  2 FAILED  that: nothing checks this row yet"
     row = Row(3, "this", ("a.py::test_b",))
     assert __main__.run_row(row, context, {"a.py::test_b": Outcome(2)}).text() == "  3 passed  this: 2 tests"
     failed = __main__.run_row(row, context, {"a.py::test_b": Outcome(2, 1, "x != y")})
