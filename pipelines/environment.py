@@ -16,7 +16,7 @@ def apply() -> None:
         "ACERO_ALIGNMENT_HANDLING": "reallocate",  # Arrow: received buffers may be unaligned in memory
         "DO_NOT_TRACK": "1",
         "DVC_NO_ANALYTICS": "1",
-        "DVC_SITE_CACHE_DIR": str(root / ".dvc-state"),  # as in .dvc/config, but for commands in other folders, too
+        "DVC_SITE_CACHE_DIR": str(root / ".dvc-state"),  # as in .dvc/config, but also for commands in other folders
         "GX_ANALYTICS_ENABLED": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
