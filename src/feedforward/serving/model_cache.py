@@ -87,8 +87,8 @@ class ModelCache:
         try:
             version = model_versions.find(name, self._alias)
         except TrackingError:
-            if self._alias == CHAMPION and name not in self._champions and (known := model_versions.last_known(name)):
-                self._load(name, known)  # from the local copy, verified as usual
+            if self._alias == CHAMPION and name not in self._champions and (last := model_versions.last_known(name)):
+                self._load(name, last)  # from the local copy, verified as usual
             raise
         if version is None or not self._fits(version):
             self._champions.pop(name, None)
