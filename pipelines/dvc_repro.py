@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from feedforward.core import atomic_files, paths
-from feedforward.core.errors import Busy, FeedforwardError, reported
+from feedforward.core.errors import Busy, FeedforwardError, run_reporting_errors
 from pipelines import environment, interruption
 
 # `python -m dvc` that ends, along with its stage, when the process that started it ends
@@ -138,7 +138,7 @@ def _work_without_git(root: Path) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run `python -m pipelines.dvc_repro [ARGUMENTS OF dvc repro]` in a workspace; returns 0 if it succeeds."""
-    return interruption.reported(lambda: reported(lambda: repro(paths.root(), arguments)))
+    return interruption.reported(lambda: run_reporting_errors(lambda: repro(paths.root(), arguments)))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from feedforward.config.schema import Params, load_params
 from feedforward.core import paths
-from feedforward.core.errors import Busy, FeedforwardError, reported
+from feedforward.core.errors import Busy, FeedforwardError, run_reporting_errors
 from pipelines import environment, interruption, job_templates, prefect_server
 from pipelines.host_check import LOOPBACK
 
@@ -189,7 +189,7 @@ def main(arguments: Sequence[str]) -> int:
         environment.apply()
         return actions[options.command]()
 
-    return interruption.reported(lambda: reported(run))
+    return interruption.reported(lambda: run_reporting_errors(run))
 
 
 if __name__ == "__main__":

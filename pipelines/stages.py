@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from feedforward.config.schema import Params, load_params
 from feedforward.core import paths, processes
-from feedforward.core.errors import ValidationFailed, reported
+from feedforward.core.errors import ValidationFailed, run_reporting_errors
 from feedforward.data import preparation
 from feedforward.experiments import runner
 from pipelines import dask_text, environment, interruption, locks, prefect_server
@@ -78,7 +78,7 @@ def main(stage: str, argument: str = "") -> int:
         with processes.only_one(paths.lock(f"{stage}-{argument or 'all'}"), title):
             STAGES[stage](params, argument)
 
-    return interruption.reported(lambda: reported(run, title))
+    return interruption.reported(lambda: run_reporting_errors(run, title))
 
 
 if __name__ == "__main__":

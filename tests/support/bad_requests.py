@@ -109,7 +109,7 @@ REQUESTS = (
     text("x" * 3000, "must have at most 2000 bytes, got 3000"),
     text("ß" * 1500, "must have at most 2000 bytes, got 3000"),
     text(3), text(None), text(True), text({"text": "word1"}), text(["word1"]),
-    text([[1, 2], [3, 4]], "must be a text, got a list"),
+    text([[1, 2], [3, 4]], "must be text, got a list"),
     notes(b'{"samples": [NaN]}', "samples.0"),
     notes(b'{"samples": [1e999]}', "samples.0"),
     notes(b'{"samples": ["\\ud800"]}', "body", "must be JSON"),

@@ -10,7 +10,7 @@ import typer
 from feedforward.cli import archive, comparison, data, operations, pages, serving, sweep, training, versions
 from feedforward.cli.output import escaped, message
 from feedforward.core import environment, logs
-from feedforward.core.errors import FeedforwardError, ParamsError, of_system
+from feedforward.core.errors import FeedforwardError, ParamsError, os_error_line
 
 app = typer.Typer(
     help="Train variants of feedforward networks, compare them over seeds, and serve the best.",
@@ -114,7 +114,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FeedforwardError.exit_code)
     except OSError as error:
-        _fail(of_system(error), FeedforwardError.exit_code)
+        _fail(os_error_line(error), FeedforwardError.exit_code)
     except KeyboardInterrupt:
         code = interruption.EXIT_CODE
     if code == interruption.EXIT_CODE:

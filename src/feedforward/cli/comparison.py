@@ -7,7 +7,7 @@ import typer
 
 from feedforward.cli.options import JsonOption
 from feedforward.cli.output import table
-from feedforward.core.errors import FeedforwardError, ParamsError, of_system
+from feedforward.core.errors import FeedforwardError, ParamsError, os_error_line
 
 DIFFERENT = 1  # exit code, as in diff(1); 2 means that the two could not be compared
 NAME = "A run ID or its first digits, DATASET:VERSION, DATASET:champion, or a commit such as HEAD~1."
@@ -31,7 +31,7 @@ def diff(
         names = Names(load_params())
         difference = comparison.compare(*names.pair(a, b), names.repository)
     except (FeedforwardError, OSError) as error:
-        raise ParamsError([of_system(error) if isinstance(error, OSError) else str(error)]) from None
+        raise ParamsError([os_error_line(error) if isinstance(error, OSError) else str(error)]) from None
     print(json.dumps(difference.as_json(), indent=2, ensure_ascii=False)) if as_json else table(text.show(difference))
     if not difference.same:
         raise typer.Exit(DIFFERENT)

@@ -49,7 +49,7 @@ class Claim(Strict):
     @classmethod
     def _check_other(cls, right: str | None, info: ValidationInfo) -> str | None:
         if right is not None and right == info.data.get("left"):
-            raise ValueError("must be another variant than `left`")
+            raise ValueError("must differ from `left`")
         return right
 
     @field_validator("value")
@@ -63,5 +63,5 @@ class Claim(Strict):
     @classmethod
     def _check_tolerance(cls, tolerance: float | None, info: ValidationInfo) -> float | None:
         if "direction" in info.data and (info.data["direction"] == "equal") != (tolerance is not None):
-            raise ValueError("`tolerance` belongs to `direction: equal`, and only there")
+            raise ValueError("is required with `direction: equal`, and not allowed otherwise")
         return tolerance

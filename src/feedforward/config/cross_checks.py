@@ -77,8 +77,8 @@ def _check_addresses(values: dict[str, Any]) -> Iterator[str]:
         for path, address in _matches(values, pattern):
             if isinstance(address, str) and has_credentials(address):
                 yield (
-                    f"{_dotted(path)}: must hold no secret, which git and dvc.lock would keep, got {shown(address)};"
-                    " name the address in the environment variable FEEDFORWARD_MIRROR"
+                    f"{_dotted(path)}: must contain no secret, which git and dvc.lock would keep, got {shown(address)};"
+                    " put the address in the environment variable FEEDFORWARD_MIRROR"
                 )
 
 
@@ -107,7 +107,7 @@ def _check_labels(dataset: Any) -> Iterator[str]:
         meaning = " (the name of the value)" if task.answers == "value" else ""
         yield f"labels: must be {expected} for `task: {name}`{meaning}, got {len(labels)}"
     elif isinstance(classes, tuple) and task.answers == "class" and len(classes) != len(labels):
-        yield f"reader.classes: must be as many as labels ({len(labels)}), got {len(classes)}"
+        yield f"reader.classes: must have as many entries as labels ({len(labels)}), got {len(classes)}"
     kind, targets = _at(dataset, "reader", "kind"), _at(dataset, "reader", "target")
     if isinstance(kind, str) and kind != "table" and task.answers != "class":
         yield f"task: `kind: {kind}` reads one class per sample; must be binary or multiclass, got {name}"
@@ -116,7 +116,7 @@ def _check_labels(dataset: Any) -> Iterator[str]:
         if len(targets) != columns:
             yield f"reader.target: must be {columns} for `task: {name}` with {len(labels)} labels, got {len(targets)}"
         if isinstance(classes, tuple) != (task.answers == "class"):
-            state = "is missing for" if classes is None else "does not belong to"
+            state = "is missing for" if classes is None else "is not allowed for"
             yield f"reader.classes: {state} `task: {name}`"
 
 
@@ -129,15 +129,15 @@ def _check_columns(dataset: Any) -> Iterator[str]:
         if in_columns == in_folders or (in_columns and not (reader.get("text") and reader.get("label"))):
             yield "reader: needs either `train` (a folder of class folders) or both `text` and `label` (columns)"
         elif in_columns and reader.get("test") is not None:
-            yield "reader.test: belongs to class folders; columns have `test_file`"
+            yield "reader.test: is for class folders; with columns, use `test_file`"
         elif in_folders and reader.get("test_file") is not None:
-            yield "reader.test_file: belongs to columns; class folders have `test`"
+            yield "reader.test_file: is for columns; with class folders, use `test`"
     if reader.get("kind") == "table":
         parts = {key: reader.get(key) or () for key in ("target", "numeric", "categorical")}
         if not all(isinstance(part, tuple) for part in parts.values()):
             return
         if not parts["numeric"] and not parts["categorical"]:
-            yield "reader: needs columns to learn from, `numeric` or `categorical` or both"
+            yield "reader: needs feature columns: `numeric`, `categorical` or both"
         columns = [name for part in parts.values() for name in part if isinstance(name, str)]
         for name in sorted({name for name in columns if columns.count(name) > 1}):
             yield f"reader: column {shown(name)} must be in only one of target, numeric and categorical"

@@ -18,13 +18,13 @@ class Strict(BaseModel):
 
 def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
     if len(set(values)) < len(values):
-        raise ValueError("must not hold anything twice")
+        raise ValueError("must not contain duplicates")
     return values
 
 
 def _rising(pair: tuple[float, float]) -> tuple[float, float]:
     if pair[0] > pair[1]:
-        raise ValueError("must be the lowest and the highest, in this order")
+        raise ValueError("must be the lowest value, then the highest")
     return pair
 
 
@@ -43,7 +43,7 @@ def _valid_cron(expression: str) -> str:
         CronSim(expression, datetime.now(UTC))
     except CronSimError:
         raise ValueError(
-            'must be a cron expression of a time that exists, for instance "0 3 * * *" (minute hour day month weekday)'
+            'must be a cron expression that matches some date, for instance "0 3 * * *" (minute hour day month weekday)'
         ) from None
     return expression
 
@@ -51,7 +51,7 @@ def _valid_cron(expression: str) -> str:
 def _valid_key(text: str) -> str:
     """A P-256 public key: base64 of its DER (SubjectPublicKeyInfo, RFC 5480), which always starts the same way."""
     if not re.fullmatch(r"MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{86}==", text):
-        raise ValueError("must be a public key as `feedforward keys` prints it")
+        raise ValueError("must be a public key as printed by `feedforward keys`")
     return text
 
 

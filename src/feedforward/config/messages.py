@@ -12,10 +12,10 @@ from feedforward.core.redaction import shown
 _WORDING = {
     "extra_forbidden": "unknown key",
     "missing": "is missing",
-    "invalid_key": "a key must be a text",
+    "invalid_key": "a key must be text",
     "int_type": "must be a whole number",
     "float_type": "must be a number",
-    "string_type": "must be a text",
+    "string_type": "must be text",
     "bool_type": "must be true or false",
     "tuple_type": "must be a list",
     "dict_type": "must be keys and values",

@@ -34,14 +34,14 @@ class SourceFile(Strict):
     @classmethod
     def _check_folders(cls, folders: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if "archive" in info.data and (info.data["archive"] in FOLDERS) != bool(folders):
-            raise ValueError("belongs to `archive: tar` or `folder`, and only there")
+            raise ValueError("is required with `archive: tar` or `folder`, and not allowed otherwise")
         return folders
 
     @field_validator("suffix", "file_count")
     @classmethod
     def _check_members(cls, value: object, info: ValidationInfo) -> object:
         if value and info.data.get("archive", "tar") not in FOLDERS:
-            raise ValueError("belongs to `archive: tar` or `folder`, and only there")
+            raise ValueError("is allowed only with `archive: tar` or `folder`")
         return value
 
     def stored_as(self, key: str) -> str:

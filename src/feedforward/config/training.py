@@ -17,7 +17,7 @@ class Decay(Strict):
     @classmethod
     def _check_exponential(cls, factor: float, info: ValidationInfo) -> float:
         if info.data.get("kind") == "cosine" and factor != cls.model_fields["factor"].default:
-            raise ValueError("belongs to `kind: exponential`, and only there")
+            raise ValueError("is allowed only with `kind: exponential`")
         return factor
 
 

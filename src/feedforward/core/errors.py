@@ -85,14 +85,14 @@ def one_line(text: str) -> str:
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in joined)
 
 
-def of_system(error: OSError) -> str:
+def os_error_line(error: OSError) -> str:
     """One line for an operating system error, such as a full disk or missing permissions."""
     path = f"{error.filename}: " if error.filename else ""
     problem = error.strerror or f"{error} (is the disk full?)"  # NumPy reports only the number of bytes written
     return one_line(f"{path}{problem}; fix it, then run again")
 
 
-def reported(work: Callable[[], int | None], during: str = "") -> int:
+def run_reporting_errors(work: Callable[[], int | None], during: str = "") -> int:
     """Run `work` as the entry point of a stage or child process, with logging and environment; return its exit code.
 
     A failure that a user can fix is printed without a traceback, prefixed with `during`.
@@ -104,6 +104,6 @@ def reported(work: Callable[[], int | None], during: str = "") -> int:
     except FeedforwardError as error:
         line, code = str(error), error.exit_code
     except OSError as error:
-        line, code = of_system(error), FeedforwardError.exit_code
+        line, code = os_error_line(error), FeedforwardError.exit_code
     print(f"{during}: {line}" if during else line, file=sys.stderr)
     return code

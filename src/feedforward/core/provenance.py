@@ -155,7 +155,7 @@ def host_digest() -> str:
     return hashlib.sha256(identity.encode()).hexdigest()[:12]
 
 
-def threads_decide() -> bool:
+def bits_depend_on_threads() -> bool:
     """Whether the bits of a run depend on the number of threads that compute a matrix product.
 
     With AVX-512, oneDNN always adds in the same order, however the work is divided among threads. Without it, oneDNN

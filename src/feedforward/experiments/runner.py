@@ -82,7 +82,7 @@ def prepare(jobs: int) -> None:
     Small networks cannot use a second core well, so each pack gets its share of the cores, or one core if the number of
     threads affects the bits of the results.
     """
-    threads = 1 if provenance.threads_decide() else max(1, processes.cores() // jobs)
+    threads = 1 if provenance.bits_depend_on_threads() else max(1, processes.cores() // jobs)
     with processes.importing(), processes.silent():  # TensorFlow writes to the file descriptor regardless of log level
         from feedforward.training import trainer  # importing TensorFlow takes five seconds
 

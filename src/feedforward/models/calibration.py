@@ -49,13 +49,13 @@ def measure(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.generic]) -
     logits: shape (samples, outputs). labels: class numbers of shape (samples,), or 0 and 1 of shape (samples, outputs);
     each 0 or 1 counts as the label of a prediction with two classes.
     """
-    wide, classes, sample = as_classes(logits, labels)
-    if not np.isfinite(wide).all():
+    class_logits, classes, sample = as_classes(logits, labels)
+    if not np.isfinite(class_logits).all():
         return Calibration(math.nan, math.nan, math.nan, math.nan, math.nan, np.empty((0, 3)), np.empty((0, 3)))
     half = np.random.default_rng(0).permutation(len(logits))[sample] % 2 == 1
-    temperatures = [temperature(wide[part], classes[part]) for part in (half, ~half)]
-    scaled = log_probabilities(wide / np.where(half, *temperatures[::-1])[:, None])
-    before, after = (np.exp(values) for values in (log_probabilities(wide), scaled))
+    temperatures = [temperature(class_logits[part], classes[part]) for part in (half, ~half)]
+    scaled = log_probabilities(class_logits / np.where(half, *temperatures[::-1])[:, None])
+    before, after = (np.exp(values) for values in (log_probabilities(class_logits), scaled))
     bins, scaled_bins = reliability(before, classes), reliability(after, classes)
     return Calibration(
         expected_error(bins),
@@ -73,12 +73,12 @@ def as_classes(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.generic]
 
     A sigmoid output with logit z is equivalent to a softmax over two classes with logits 0 and z.
     """
-    wide, rows = logits.astype(np.float64), np.arange(len(logits))
-    if labels.ndim == 1 and wide.shape[1] > 1:
-        return wide, labels.astype(np.int64), rows
-    one = wide.reshape(-1, 1)
+    class_logits, rows = logits.astype(np.float64), np.arange(len(logits))
+    if labels.ndim == 1 and class_logits.shape[1] > 1:
+        return class_logits, labels.astype(np.int64), rows
+    one = class_logits.reshape(-1, 1)
     classes = (np.asarray(labels).reshape(-1) > 0).astype(np.int64)
-    return np.concatenate([np.zeros_like(one), one], axis=1), classes, np.repeat(rows, wide.shape[1])
+    return np.concatenate([np.zeros_like(one), one], axis=1), classes, np.repeat(rows, class_logits.shape[1])
 
 
 def log_probabilities(logits: Numbers) -> Numbers:

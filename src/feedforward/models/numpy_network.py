@@ -97,8 +97,8 @@ class Network:
         """The last activation applied to logits, shape (samples, units)."""
         if self.last == "softmax":
             return self.to_probabilities(logits)
-        wide = self.tempered(logits)
-        return np.exp(-np.logaddexp(0, -wide)) if self.last == "sigmoid" else wide
+        scaled_logits = self.tempered(logits)
+        return np.exp(-np.logaddexp(0, -scaled_logits)) if self.last == "sigmoid" else scaled_logits
 
     def tempered(self, logits: Array) -> npt.NDArray[np.float64]:
         """Logits divided by the temperature, in float64 so that different logits stay different."""
@@ -114,11 +114,11 @@ class Network:
 
     def log_probabilities(self, logits: Array) -> npt.NDArray[np.float64]:
         """Natural logarithms of class probabilities, shape (samples, classes); finite if the logits are finite."""
-        wide = self.tempered(logits)
+        scaled_logits = self.tempered(logits)
         if self.last == "sigmoid":
-            return -np.concatenate([np.logaddexp(0, wide), np.logaddexp(0, -wide)], axis=1)
-        wide = wide - wide.max(axis=1, keepdims=True)
-        result: npt.NDArray[np.float64] = wide - np.log(np.exp(wide).sum(axis=1, keepdims=True))
+            return -np.concatenate([np.logaddexp(0, scaled_logits), np.logaddexp(0, -scaled_logits)], axis=1)
+        scaled_logits = scaled_logits - scaled_logits.max(axis=1, keepdims=True)
+        result: npt.NDArray[np.float64] = scaled_logits - np.log(np.exp(scaled_logits).sum(axis=1, keepdims=True))
         return result
 
     def weights_digest(self) -> str:

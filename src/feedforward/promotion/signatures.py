@@ -153,7 +153,7 @@ def _public_key(text: str) -> "EllipticCurvePublicKey":
     try:
         return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
     except ValueError:
-        raise ParamsError(["promotion.key: must be a public key as `feedforward keys` prints it"]) from None
+        raise ParamsError(["promotion.key: must be a public key as printed by `feedforward keys`"]) from None
 
 
 def _private_key(path: Path) -> "EllipticCurvePrivateKey":

@@ -80,7 +80,7 @@ def test_all_mistakes_are_listed_together(tmp_path: Path) -> None:
         "variants.l2.l2: must be at least 0",
         "datasets.imdb.training.final.variant: must be one of",
         "datasets.imdb.claims.0.left: must be one of",
-        "datasets.imdb.claims.1.tolerance: `tolerance` belongs to",
+        "datasets.imdb.claims.1.tolerance: is required with",
         "datasets.imdb.reader.file: must be one of",
         "datasets.imdb.expectations.nonzero_features: must be the lowest",
         "datasets.imdb.expectations.overlap: must be at least 0",

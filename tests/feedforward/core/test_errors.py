@@ -33,5 +33,5 @@ def test_every_failure_is_one_line_except_lists_and_tables(capsys: pytest.Captur
         (ValidationFailed("two\na  b\n1  2"), 1, "two\na  b\n1  2"),
         (OSError(28, "No space left on device", "a\nb"), 1, "a b: No space left on device; fix it, then run again"),
     ):
-        assert errors.reported(lambda error=error: fail(error)) == code  # type: ignore[misc]
+        assert errors.run_reporting_errors(lambda error=error: fail(error)) == code  # type: ignore[misc]
         assert capsys.readouterr().err == f"{message}\n"

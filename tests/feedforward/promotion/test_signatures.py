@@ -174,7 +174,7 @@ def test_the_signature_states_all_files_in_the_format_of_openssf(tmp_path: Path,
 def test_mistakes_with_keys_are_named(
     params: Params, key: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ParamsError, match=r"promotion\.key: must be a public key as `feedforward keys` prints it"):
+    with pytest.raises(ParamsError, match=r"promotion\.key: must be a public key as printed by `feedforward keys`"):
         require(key[:-4] + "x===")
     require(key)
     private = signatures.private_path()

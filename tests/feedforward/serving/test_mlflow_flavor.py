@@ -79,7 +79,7 @@ def test_tables_lists_and_arrays_are_accepted_and_an_invalid_sample_is_named(
         assert [each["label"] for each in answerer.predict(given)] == ["glad", "sad"]
     for wrong, message in (
         (["word1", ""], "inputs.1: must hold at least one word"),
-        (["word1", None], "inputs.1: must be a text, got null"),
+        (["word1", None], "inputs.1: must be text, got null"),
         (pd.DataFrame({"a": ["x"], "b": ["y"]}), "inputs: must have one column, got 2"),
         ("word1", "inputs: must be a list of samples"),
     ):

@@ -155,7 +155,7 @@ def test_texts_come_from_lines_columns_and_fields(tmp_path: Path) -> None:
         ("a.jsonl", b"{\n", r"a\.jsonl line 1: is not JSON"),
         ("a.jsonl", b'{"text": "x"}\n{"other": 1}\n', "line 2: expected a column text"),
         ("a.jsonl", b"[" * 100_000, "is not JSON"),
-        ("a.jsonl", b'{"text": NaN}', "must be a text, got a number"),
+        ("a.jsonl", b'{"text": NaN}', "must be text, got a number"),
         ("a.csv", b"text\n\n...\n", "row 1: must hold at least one word"),
     ],
 )

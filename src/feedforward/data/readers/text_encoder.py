@@ -42,7 +42,7 @@ class TextEncoder:
         if isinstance(sample, bytes):
             sample = tokenizer.decoded(sample)
         if not isinstance(sample, str):
-            raise InputError(field, f"must be a text, got {kind_of(sample)}")
+            raise InputError(field, f"must be text, got {kind_of(sample)}")
         text: str = sample
         if not text.isascii():
             text = text.encode("utf-8", "replace").decode()  # an unpaired surrogate becomes a question mark

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from feedforward.config.schema import Dataset, Params
 from feedforward.core import paths
-from feedforward.core.errors import DataError, one_line, reported
+from feedforward.core.errors import DataError, one_line, run_reporting_errors
 from feedforward.data import drift, request_windows, validation_split
 from feedforward.data.drift import Distance
 from feedforward.data.readers import encoders, reading
@@ -95,4 +95,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(reported(main))
+    sys.exit(run_reporting_errors(main))

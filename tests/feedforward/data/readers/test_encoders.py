@@ -70,12 +70,12 @@ def test_words_are_returned_in_order_with_their_columns() -> None:
         ("", "at least one word"),
         (" \n\t ", "at least one word"),
         ("!!! ... ???", "at least one word"),
-        (7, "must be a text, got a number"),
-        (math.nan, "must be a text, got a number"),
-        (None, "must be a text, got null"),
-        (["a"], "must be a text, got a list"),
-        ({"text": "a"}, "must be a text, got an object"),
-        (True, "must be a text, got true or false"),
+        (7, "must be text, got a number"),
+        (math.nan, "must be text, got a number"),
+        (None, "must be text, got null"),
+        (["a"], "must be text, got a list"),
+        ({"text": "a"}, "must be text, got an object"),
+        (True, "must be text, got true or false"),
     ],
 )
 def test_a_sample_that_is_not_a_text_is_refused_with_its_field(sample: object, message: str) -> None:
