@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fuzzing import examples
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from shell import Shell
 
@@ -311,6 +311,7 @@ def columns_of_any_kind(draw: st.DrawFn) -> dict[str, list[str]]:
 
 @examples(30)
 @given(columns_of_any_kind(), st.sampled_from([",", ";", "\t"]))
+@example({"size": [f"{k}" for k in range(12)], "price": [f"{k}.5e154" for k in range(12)]}, ",")
 def test_a_table_that_init_accepts_can_be_prepared_and_predicted(
     tmp_path_factory: pytest.TempPathFactory, columns: dict[str, list[str]], separator: str
 ) -> None:

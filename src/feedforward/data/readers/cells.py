@@ -22,9 +22,9 @@ MISSING = frozenset({"", "?", "na", "n/a", "#n/a", "<na>", "nan", "null"})  # in
 # These also count as missing in columns of numbers.
 NO_NUMBER = MISSING | {"-", "--", "–", "—", ".", "..", "none", "nil", "n.a.", "missing", "unknown", "#div/0!"}
 INFINITE = frozenset({"inf", "infinity", "∞"})  # with any sign; counts as missing
-LONGEST = 500  # characters of a number: 1e300 written out has 301 digits
+LONGEST = 500  # characters of a number: 1e100 written out has 101 digits
 LONGEST_COMPOSED = 1000  # characters; NFC takes quadratic time for a run of accents: a minute for 128,000
-LARGEST = 1e300  # a larger number counts as missing, because its distance from others would overflow
+LARGEST = 1e100  # a larger number counts as missing, because the sum of squared distances would overflow
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"

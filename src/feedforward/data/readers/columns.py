@@ -84,7 +84,7 @@ def measure(numbers: Numbers, texts: Texts, decimal: Decimal = ".", missing: Seq
         known = values[~np.isnan(values)]
         if not len(known):
             raise ValueError(f"column {name!r} has no number in the training rows")
-        mean, scale = _moments(known)
+        mean, scale = float(known.mean()), float(known.std())
         numeric.append((name, mean, scale if scale > 1e-12 * max(1.0, abs(mean)) else 1.0))
     categorical = []
     for name, listed in texts.items():
@@ -95,14 +95,6 @@ def measure(numbers: Numbers, texts: Texts, decimal: Decimal = ".", missing: Seq
             )
         categorical.append((name, distinct))
     return Columns(tuple(numeric), tuple(categorical), decimal, tuple(missing))
-
-
-def _moments(known: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """The mean and standard deviation, without overflow for values near the largest float."""
-    largest = float(np.abs(known).max())
-    unit = largest if largest > 1e150 else 1.0
-    scaled = known / unit
-    return float(scaled.mean()) * unit, float(scaled.std()) * unit
 
 
 def from_json(content: bytes) -> Columns:

@@ -1,6 +1,6 @@
 // --- rows, with cells read as in training: data/readers/cells.py and columns.py ---------------
 
-const { decimal, missing } = encoder, LARGEST = 1e300;
+const { decimal, missing } = encoder, LARGEST = 1e100;
 const anchored = (pattern) => new RegExp(`^(?:${pattern})$`);
 const [PLAIN, GROUPED, CANONICAL, DATE] = ["plain", "grouped", "canonical", "date"].map((name) => anchored(encoder.patterns[name]));
 const SYMBOL = new RegExp(encoder.patterns.symbol, "g");
