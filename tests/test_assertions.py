@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 TESTS = Path(__file__).parent
-EXPECT = ("raises", "warns", "fail")  # of pytest
+PYTEST = ("raises", "warns", "fail")
+PREFIXES = ("assert_", "expect")  # of NumPy and Playwright
 
 
 @functools.cache
@@ -30,7 +31,7 @@ def called(node: ast.AST) -> Iterator[str]:
 def asserts(node: ast.AST, helpers: set[str]) -> bool:
     if any(isinstance(inner, ast.Assert) for inner in ast.walk(node)):
         return True
-    return any(name in EXPECT or name in helpers or name.startswith("assert_") for name in called(node))
+    return any(name in PYTEST or name in helpers or name.startswith(PREFIXES) for name in called(node))
 
 
 @functools.cache
