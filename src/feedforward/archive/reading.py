@@ -5,6 +5,7 @@ import json
 import re
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from feedforward.core.errors import DataError
 
 MAX_DIRECTORY_BYTES = 2**20  # size of the ZIP file's list of files
 MAX_DIGESTS_BYTES = 2**20
+MAX_NAME = 500  # characters
 _PART = re.compile(r"[\w@=+,. -]{1,200}")
 _END, _END_64 = b"PK\5\6", b"PK\6\7"  # records at the end of a ZIP file
 REMEDY = "ask for the archive again"
@@ -90,7 +92,7 @@ def _zip_files(source: Path) -> Iterator[tuple[str, bytes]]:
             _check_names(source, [entry.filename for entry in entries])
             for entry in entries:
                 yield entry.filename, _content(source, archive, entry)
-    except (OSError, ValueError, RuntimeError, NotImplementedError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise DataError(f"{source}: is not a readable ZIP file ({error}); {REMEDY}") from None
 
 
@@ -98,6 +100,8 @@ def _content(source: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> 
     """The bytes of an entry, never more than it declares; zipfile checks their CRC at the end."""
     if entry.external_attr >> 28 not in (0, 8):  # a Unix file type, such as a link or a device
         raise DataError(f"{source}: {entry.filename} is not a regular file; {REMEDY}")
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # LZMA may ask for 4 GiB of memory
+        raise DataError(f"{source}: {entry.filename} must be stored or deflated; {REMEDY}")
     with archive.open(entry) as file:
         content = file.read(entry.file_size)
         if len(content) != entry.file_size or file.read(1):
@@ -133,9 +137,12 @@ def _check_size(source: Path, files: int, total: int) -> None:
 def _check_names(source: Path, names: list[str]) -> None:
     """Check that the names are distinct paths inside the archive, on every operating system."""
     for name in names:
-        if not all(
+        if len(name) > MAX_NAME or not all(
             _PART.fullmatch(part) and not part.startswith(" ") and part[-1] not in " ." for part in name.split("/")
         ):
             raise DataError(f"{source}: the name {name[:80]!r} may lead outside the archive; {REMEDY}")
-    if len({name.casefold() for name in names}) < len(names):
+    distinct = {name.casefold() for name in names}
+    if len(distinct) < len(names):
         raise DataError(f"{source}: has two files with the same name; {REMEDY}")
+    if any(name[:end] in distinct for name in distinct for end, character in enumerate(name) if character == "/"):
+        raise DataError(f"{source}: has a file and a folder with the same name; {REMEDY}")

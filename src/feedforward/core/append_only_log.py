@@ -42,12 +42,14 @@ def extend(path: Path, entries: Sequence[Mapping[str, Any]], max_bytes: int | No
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the entries, oldest first; incomplete lines are skipped."""
+    """Yield the entries, oldest first; incomplete lines, and lines with text that is not Unicode, are skipped."""
     try:
         with path.open("rb") as file:
             for line in file:
                 try:
                     entry = json.loads(line)
+                    if b"\\ud" in line.lower():  # an escape; encoding an unpaired surrogate raises ValueError
+                        json.dumps(entry, ensure_ascii=False).encode()
                 except (ValueError, RecursionError):
                     continue
                 if isinstance(entry, dict):

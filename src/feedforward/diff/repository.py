@@ -11,6 +11,7 @@ from pathlib import Path
 from feedforward.core.errors import DataError, ParamsError
 
 HEX = re.compile(r"[0-9a-f]{4,40}")
+FULL = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 TIMEOUT = 60.0  # s
 MAX_FILE_BYTES = 2**26
 
@@ -28,6 +29,8 @@ class Repository:
             ParamsError: several commits start with these digits.
         """
         full = self._text("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        if full is not None and not FULL.fullmatch(full):  # `^HEAD` means all other commits
+            return None
         if full is None and HEX.fullmatch(name):
             objects = (self._text("rev-parse", f"--disambiguate={name}") or "").split()
             commits = [entry for entry in objects if self._text("cat-file", "-t", entry) == "commit"]

@@ -64,7 +64,22 @@ def link() -> zipfile.ZipInfo:
 
 @pytest.mark.parametrize(
     "name",
-    ["../x", "/etc/x", "a/../../x", "a//x", "C:/x", "a\\x", "./x", "a/..", "x\n", "x\x00y", "a" * 300, "x ", "con:"],
+    [
+        "../x",
+        "/etc/x",
+        "a/../../x",
+        "a//x",
+        "C:/x",
+        "a\\x",
+        "./x",
+        "a/..",
+        "x\n",
+        "x\x00y",
+        "a" * 300,
+        "x ",
+        "con:",
+        "a/" * 1500 + "a",
+    ],
 )
 def test_a_name_that_leads_outside_is_refused(tmp_path: Path, name: str) -> None:
     source = zipped(tmp_path, (DIGESTS, b"{}"), ("?" * len(name.encode()), b"x"))
@@ -77,13 +92,14 @@ def test_a_name_that_leads_outside_is_refused(tmp_path: Path, name: str) -> None
     ("entries", "said"),
     [
         ([("a", b"1"), ("A", b"2")], "two files with the same name"),
+        ([("a", b"1"), ("A/b", b"2")], "a file and a folder with the same name"),
         ([(link(), b"/etc/passwd")], "not a regular file"),
         ([("a", b"1")], "is not an archive written by `feedforward export FILE.zip`"),
         ([(DIGESTS, b"[" * 100_000)], "is not an archive written by `feedforward export FILE.zip`"),
         ([(DIGESTS, b'{"format": 99, "files": {}}')], "another release wrote it"),
         ([(f"{k}", b"") for k in range(5001)], "at most 5000 files"),
     ],
-    ids=["case", "link", "no digests", "deep", "format", "many"],
+    ids=["case", "folder", "link", "no digests", "deep", "format", "many"],
 )
 def test_a_hostile_zip_file_is_refused(
     tmp_path: Path, entries: list[tuple[str | zipfile.ZipInfo, bytes]], said: str
@@ -97,6 +113,21 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     assert bomb.stat().st_size < 2**20
     with pytest.raises(DataError, match="at most 5000 files and 536870912 bytes"):
         reading.verified(bomb)
+
+
+def test_only_plain_compression_is_unpacked(tmp_path: Path) -> None:
+    packed = zipped(tmp_path, ("a", bytes(1000)), (DIGESTS, b"{}"), compression=zipfile.ZIP_LZMA)
+    with pytest.raises(DataError, match="a must be stored or deflated"):
+        reading.verified(packed)
+
+
+def test_damaged_compressed_data_are_refused(tmp_path: Path) -> None:
+    source = zipped(tmp_path, ("a", bytes(1000)), (DIGESTS, b"{}"), compression=zipfile.ZIP_DEFLATED)
+    content = bytearray(source.read_bytes())
+    content[31] = 0xFF  # the first byte after the header of "a"
+    source.write_bytes(content)
+    with pytest.raises(DataError, match="is not a readable ZIP file"):
+        reading.verified(source)
 
 
 def understated(content: bytes) -> bytes:

@@ -28,8 +28,8 @@ def test_a_torn_line_does_not_affect_other_lines(tmp_path: Path) -> None:
     assert [entry["number"] for entry in append_only_log.read(path)] == [0, 2]
 
 
-def test_lines_that_are_not_objects_are_skipped(tmp_path: Path) -> None:
-    lines = [b"{", b"[]", b"3", b"\xff", b"", b"[" * 100_000, b'{"a": 1}']
+def test_lines_that_are_not_objects_or_not_unicode_are_skipped(tmp_path: Path) -> None:
+    lines = [b"{", b"[]", b"3", b"\xff", b"", b"[" * 100_000, rb'{"a": "\ud800"}', rb'{"\uDFFF": 1}', b'{"a": 1}']
     (tmp_path / "log.jsonl").write_bytes(b"\n".join(lines))
     assert list(append_only_log.read(tmp_path / "log.jsonl")) == [{"a": 1}]
 

@@ -238,11 +238,12 @@ def test_model_versions(inside: Job, shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("nothing", "HEAD"), "nothing: no such run, model version or commit; expected a run id"),
+        (("nothing", "HEAD"), "nothing: no such run, model version or commit; expected a run ID"),
         (("abc", "HEAD"), "abc: no such run"),
         ((f"{NAME}:9", "HEAD"), f"{NAME}:9: no such version or alias of {NAME}; it"),
         ((f"{NAME}:", "HEAD"), f"{NAME}:: no such version or alias"),
         (("HEAD~99", "HEAD"), "HEAD~99: no such run, model version or commit"),
+        (("^HEAD", "^HEAD~1"), "^HEAD: no such run, model version or commit"),
         (("run:HEAD", "HEAD"), "run:HEAD: no such run"),
         (("HEAD",), "Missing argument"),
     ],
