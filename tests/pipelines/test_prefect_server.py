@@ -74,7 +74,9 @@ def test_a_taken_port_is_named(server: Server) -> None:
 
 def test_a_server_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{free_port()}/api")
-    refused = pytest.raises(FeedforwardError, match=r"PREFECT_API_URL: .*no server answers \(.*refused\); unset")
+    refused = pytest.raises(
+        FeedforwardError, match=r"PREFECT_API_URL: .*no server answers \(.*refused\); start .*unset"
+    )
     with refused, prefect_server.serving():
         pass
 
@@ -83,7 +85,7 @@ def test_a_server_that_cannot_start_says_why_in_one_line(tmp_path: Path, monkeyp
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     (tmp_path / "home").write_text("a file in the place of the folder, as a full disk would fail")
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
-    refused = pytest.raises(FeedforwardError, match=r"temporary server ended with exit code 1: .*home.*; fix it")
+    refused = pytest.raises(FeedforwardError, match=r"temporary server ended with exit code 1: .*home.*; fix this")
     with refused, prefect_server.serving() as wait_for_server:
         wait_for_server()
 
