@@ -11,7 +11,7 @@ from pipelines import training_flow
 
 
 def run(params: Params, wait_for_server: Callable[[], None], seeds: int, wide_seeds: int, to: Path) -> Path:
-    """For all datasets with a `lecture` protocol, train the runs that the store does not have yet and write the page.
+    """For all datasets with a `lecture` protocol, train the runs that the store lacks; write the study's results page.
 
     seeds: number of seeds for each narrow variant. wide_seeds: number of seeds for each variant too wide to share a
     pack. Returns the path of the page.

@@ -35,7 +35,7 @@ def verified(source: Path) -> dict[str, bytes]:
         raise DataError(f"{source}: {mismatched[0]} {state}; {REMEDY}")
     for name, expected in listed.items():
         if hashlib.sha256(files[name]).hexdigest() != expected:
-            raise DataError(f"{source}: {name} was changed since the export; {REMEDY}")
+            raise DataError(f"{source}: {name} has changed since the export; {REMEDY}")
     return files
 
 

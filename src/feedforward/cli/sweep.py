@@ -22,7 +22,7 @@ def sweep(
     values: Annotated[
         list[str],
         typer.Argument(
-            help="Fields of a variant or of the training: FIELD=VALUE,VALUE…, or FIELD=LOW..HIGH to search."
+            help="Variant or training fields: FIELD=VALUE,VALUE… to list values, or FIELD=LOW..HIGH to search a range."
         ),
     ],
     variant: Annotated[
@@ -33,7 +33,10 @@ def sweep(
     trials: Annotated[int, typer.Option(min=0, max=1000, help="Number of trials in a search; 0: the whole grid.")] = 0,
     statistic: Annotated[
         str,
-        typer.Option(help="Compare trials by this: best_ or last_, then val_cross_entropy, val_accuracy or val_mae."),
+        typer.Option(
+            help="Statistic for comparing trials: "
+            "best_ or last_ followed by val_cross_entropy, val_accuracy or val_mae."
+        ),
     ] = "best_val_cross_entropy",
     confirm: Annotated[
         int, typer.Option(min=0, max=20, help="Number of best trials to train again from fresh seeds; 0: none.")
@@ -49,7 +52,8 @@ def sweep(
 ) -> None:
     """Try values, compare them over seeds, and train the best again from fresh seeds; finished runs are reused.
 
-    The best of many trials looks better than it is. Seeds that the search never used measure it without that bias.
+    The best of many trials looks better than it is. Training it again from seeds that the search never used gives an
+    estimate without this selection bias.
     """
     from feedforward.config.schema import load_params
     from feedforward.data import manifest

@@ -75,7 +75,7 @@ class Side:
 
 
 def ask(network: Network, features: Features, kind: Kind, target: tuple[float, float]) -> npt.NDArray[np.float64]:
-    """Outputs of shape (samples, labels): probabilities, or values in the unit of the target.
+    """Outputs of shape (samples, labels): probabilities, or values in the target's units.
 
     target: mean and scale of the target in the training data.
 

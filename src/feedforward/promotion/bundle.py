@@ -44,7 +44,7 @@ class Description:
     """Metadata of a served network.
 
     epochs: number of epochs it was trained for. samples: number of samples it was trained on. target: (mean, standard
-    deviation) of the target in the training data; the network of a regression predicts standardized values.
+    deviation) of the target in the training data; a regression network predicts standardized values.
     temperature: divides the logits (Network.temperature); 1 in bundles from before probabilities were calibrated. The
     bundle's Keras model does not apply the temperature.
     """
@@ -66,12 +66,12 @@ class Description:
 
     @property
     def task_name(self) -> str:
-        """The key of its task in TASKS."""
+        """The key in TASKS of the network's task."""
         return self.task or ("binary" if len(self.labels) == 2 else "multiclass")
 
     @property
     def row(self) -> Task:
-        """The entry of its task in TASKS."""
+        """The entry in TASKS for the network's task."""
         return TASKS[self.task_name]
 
 
@@ -89,7 +89,7 @@ class Servable:
     bytes: int
 
     def ask(self, features: Features) -> npt.NDArray[np.float64]:
-        """Predictions of shape (samples, labels): probabilities, or values in the unit of the target."""
+        """Predictions of shape (samples, labels): probabilities, or values in the target's units."""
         if self.description.row.answers == "class":
             return self.network.probabilities(features)
         mean, scale = self.description.target or (0.0, 1.0)
@@ -126,7 +126,8 @@ def read(folder: Path, digest: str) -> Servable:
     """Read the servable in `folder`; `digest` is the SHA-256 of its manifest.
 
     Raises:
-        DataError: a file or the signature is missing, changed or invalid, or a file was added. No code in it is run.
+        DataError: a file or the signature is missing, changed or invalid, or a file was added. No code from the folder
+            is run.
     """
     files = verified(folder, digest)
     description, settings = _description(folder / DESCRIPTION, files)
@@ -156,11 +157,11 @@ def verified(folder: Path, digest: str) -> dict[str, bytes]:
     Raises:
         DataError: a file is missing, added or changed, or params.yaml has a key that the files are not signed with.
     """
-    remedy = "do not use it; promote the run again"
+    remedy = "do not use this version; promote the run again"
     manifest = _content(folder / MANIFEST, MAX_MANIFEST_BYTES)
     if (received := hashlib.sha256(manifest).hexdigest()) != digest:
         raise DataError(
-            f"{folder / MANIFEST}: was changed since it was registered"
+            f"{folder / MANIFEST}: has changed since it was registered"
             f" (expected SHA-256 {digest[:12]}…, got {received[:12]}…); {remedy}"
         )
     listed: Mapping[str, Mapping[str, Any]] = json.loads(manifest)
@@ -174,7 +175,7 @@ def verified(folder: Path, digest: str) -> dict[str, bytes]:
     for name, entry in listed.items():
         files[name] = _content(folder / name, int(entry["bytes"]))
         if hashlib.sha256(files[name]).hexdigest() != entry["sha256"]:
-            raise DataError(f"{folder / name}: was changed since it was registered; {remedy}")
+            raise DataError(f"{folder / name}: has changed since it was registered; {remedy}")
     if key := signatures.required():
         _check_signature(folder, {**files, MANIFEST: manifest}, key)
     return files
@@ -196,14 +197,14 @@ def _digests(contents: Mapping[str, bytes]) -> dict[str, str]:
 def _content(path: Path, limit: int) -> bytes:
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
-            raise DataError(f"{path}: must be a regular file; do not use it, promote the run again")
+            raise DataError(f"{path}: must be a regular file; do not use this version; promote the run again")
         with path.open("rb") as file:
             content = file.read(limit + 1)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); promote the run again") from None
     if len(content) > limit:
         raise DataError(
-            f"{path}: was changed since it was registered: expected at most {limit} bytes; promote the run again"
+            f"{path}: has changed since it was registered: expected at most {limit} bytes; promote the run again"
         )
     return content
 
@@ -220,8 +221,8 @@ def _check(network: Network, description: Description, encoder: Encoder) -> None
     row = description.row
     if not _is_temperature(description.temperature, row):
         raise DataError(
-            f"{description.dataset}: temperature must be from {LIMITS[0]:.2g} to {LIMITS[1]:.2g}, or 1 for a value,"
-            f" got {description.temperature!r}; train and promote again"
+            f"{description.dataset}: temperature must be between {LIMITS[0]:.2g} and {LIMITS[1]:.2g}"
+            f" (exactly 1 for a regression), got {description.temperature!r}; train and promote again"
         )
     pairs: dict[str, tuple[Any, Any]] = {
         "outputs and labels": (network.units, row.outputs(len(description.labels))),

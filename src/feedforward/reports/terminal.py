@@ -27,7 +27,7 @@ COLORS = {
 
 
 def show(findings: Sequence[Findings]) -> Group:
-    """For each dataset: a table, the seeds that never learned, the final model's test results and the verdicts."""
+    """For each dataset: a table, the seeds whose runs never learned, the final model's test results, the verdicts."""
     parts: list[Any] = []
     for entry in findings:
         parts += [

@@ -62,7 +62,7 @@ def _load_pyfunc(path: str) -> PyfuncModel:
     except OSError as error:
         raise DataError(f"{folder / bundle.MANIFEST}: cannot be read ({error.strerror})") from None
     if _registered(digest) is False:
-        raise DataError(f"{folder}: is not the registered version; do not use it, promote the run again")
+        raise DataError(f"{folder}: is not the registered version; do not use this version; promote the run again")
     return PyfuncModel(bundle.read(folder, digest))
 
 

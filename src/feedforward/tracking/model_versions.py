@@ -1,7 +1,7 @@
 """Find model versions and their files, without importing MLflow if the store is the local database.
 
-Importing MLflow takes two seconds, so predictions, and a service that looks for a new champion, read four database
-columns instead (mlflow_tables). The files of a version on a server are downloaded once and kept.
+Importing MLflow takes two seconds, so the prediction code reads four database columns instead (mlflow_tables), as does
+a service that looks for a new champion. If a version is stored on a server, its files are downloaded once and kept.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from feedforward.tracking.model_version import CHAMPION, DIGEST, SERVED, Version
 
 
 def find(dataset: str, alias_or_number: str | int = CHAMPION) -> Version | None:
-    """Find the version with an alias or number; None if there is none.
+    """Return the version with the given alias or number, or None if there is none.
 
     Raises:
         TrackingError: the store does not answer.

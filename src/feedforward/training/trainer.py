@@ -35,8 +35,8 @@ class Replica:
     epoch, under the names in Keras's history, plus `cross_entropy` and `calibration/…` (models.calibration.FIGURES, on
     the validation samples). measured: `best_cross_entropy` and `best_accuracy` (regression: `best_mae`) on the training
     samples, in inference mode, with the weights after the best epoch (the epoch with the lowest validation loss); empty
-    without validation. reliability: the bins of calibration.reliability on the validation samples after the `best` and
-    the `last` epoch; after temperature scaling: `best_scaled` and `last_scaled`.
+    without validation. reliability: the bins of calibration.reliability on the validation samples. `best` and `last`
+    are those after the best and the last epoch; `best_scaled` and `last_scaled` are the same with temperature scaling.
     """
 
     model: keras.Model
@@ -83,9 +83,9 @@ def fit(
     dropout); on the validation samples, values after the epoch.
 
     With `training.early_stopping` a replica's curves end where it stops, and its weights are those after its best
-    epoch; the pack continues until all replicas have stopped, because replicas do not affect each other. Without
-    validation, no replica stops early. If a replica's loss is not finite, a TrainingError takes its place; the other
-    replicas are unaffected.
+    epoch; the pack continues until all replicas have stopped, which is harmless because replicas do not affect each
+    other. Without validation, no replica stops early. If a replica's loss is not finite, a TrainingError takes its
+    place; the other replicas are unaffected.
     """
     columns = train.split.features.shape[1]
     models = [network.build(dataset, variant, columns, seed) for variant in variants.values()]
@@ -124,7 +124,7 @@ def fit(
 
 
 def _curve_points(calibrations: Sequence[Calibration]) -> dict[str, npt.NDArray[np.float64]]:
-    """Each calibration figure by the name of its curve, shape (replicas,)."""
+    """The calibration figures, keyed by curve name; each array has shape (replicas,)."""
     names = FIGURES if calibrations else ()
     return {f"calibration/{name}": np.array([getattr(each, name) for each in calibrations]) for name in names}
 
@@ -155,7 +155,7 @@ def _replicas(
     evaluation: "Evaluation | None",
     train: Subset,
 ) -> list[Replica]:
-    """The trained models; releases the pack."""
+    """Return the trained models and release the pack."""
     weights, measured = pack.weights(), [dict[str, float]() for _ in pack.models]
     if best and evaluation:
         chosen = [best_weights or last for best_weights, last in zip(best.weights, weights, strict=True)]
@@ -190,7 +190,7 @@ def as_arrays(model: keras.Model) -> numpy_network.Network:
 
 
 def _training_graph(pack: Pack, batches: Batches, rule: Rule) -> Graph:
-    """A graph that trains on a plan (usually an epoch)."""
+    """A graph that trains on the batches of a plan (usually those of one epoch)."""
 
     @graph
     def run(plan: Plan, first_step: tf.Tensor, sums: Sums) -> Sums:

@@ -30,7 +30,7 @@ def test_import_shows_the_comparison_without_training(archive: Path, small_shell
 def test_a_changed_file_is_refused(unpacked: Path) -> None:
     reading.verified(unpacked)
     (unpacked / "params.yaml").write_bytes((unpacked / "params.yaml").read_bytes() + b"#")
-    with pytest.raises(DataError, match=r"params\.yaml was changed since the export"):
+    with pytest.raises(DataError, match=r"params\.yaml has changed since the export"):
         reading.verified(unpacked)
     (unpacked / "params.yaml").unlink()
     with pytest.raises(DataError, match=r"params\.yaml is missing"):

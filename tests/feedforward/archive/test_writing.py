@@ -44,7 +44,7 @@ def test_it_holds_everything_and_nothing_private(unpacked: Path, workspace: Path
 def test_a_model_that_was_tampered_with_is_not_exported(workspace: Path) -> None:
     [weights] = (workspace / "mlruns").rglob("data/served/weights.npz")
     weights.write_bytes(weights.read_bytes() + b"0")
-    with pytest.raises(DataError, match=r"weights\.npz: was changed"):
+    with pytest.raises(DataError, match=r"weights\.npz: has changed"):
         writing.collect(load_params())
 
 

@@ -123,7 +123,7 @@ def test_versions_that_cannot_be_compared_are_named_and_skipped(
     assert small_shell.run("backtest", NAME, "--json") == 0
     done = json.loads(small_shell.answered)
     assert "its labels are bad, good, params.yaml says sad, glad" in done["skipped"]["1"]
-    assert "was changed since it was registered" in done["skipped"]["2"]
+    assert "has changed since it was registered" in done["skipped"]["2"]
     assert [score["version"] for score in done["comparisons"][0]["scores"]] == [present.number]
     assert small_shell.run("backtest", NAME) == 0
     assert "version 1 was skipped: notes version 1: its labels are" in small_shell.printed

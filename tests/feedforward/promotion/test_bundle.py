@@ -72,7 +72,7 @@ def test_the_temperature_travels_with_the_bundle_and_changes_no_logit(tmp_path: 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), 1e9, "hot"])
 def test_a_temperature_out_of_range_is_refused(tmp_path: Path, temperature: object) -> None:
-    with pytest.raises(DataError, match=r"temperature must be from 0\.018 to 55"):
+    with pytest.raises(DataError, match=r"temperature must be between 0\.018 and 55"):
         bundle.write(tmp_path / "served", FILES, description(temperature=temperature), WORDS)
 
 
@@ -139,16 +139,16 @@ def link(target: Path) -> None:
 @pytest.mark.parametrize(
     ("touch", "message"),
     [
-        (swap_for_a_valid_one, "manifest.json: was changed"),
-        (forge_the_manifest, "manifest.json: was changed"),
+        (swap_for_a_valid_one, "manifest.json: has changed"),
+        (forge_the_manifest, "manifest.json: has changed"),
         (link, "weights.npz: must be a regular file"),
         (lambda target: (target / "evil.py").write_text("import os"), "evil.py: is not in the manifest"),
         (lambda target: (target / "vocabulary.txt").unlink(), "vocabulary.txt: is missing"),
         (lambda target: (target / bundle.MANIFEST).unlink(), "manifest.json: cannot be read"),
-        (lambda target: os.truncate(target / bundle.MODEL, 100), "model.keras: was changed"),
-        (lambda target: os.truncate(target / WEIGHTS, 100), "weights.npz: was changed"),
-        (lambda target: os.truncate(target / bundle.MODEL, 10**9), "model.keras: was changed"),
-        (lambda target: os.truncate(target / bundle.MANIFEST, 10**9), "manifest.json: was changed"),
+        (lambda target: os.truncate(target / bundle.MODEL, 100), "model.keras: has changed"),
+        (lambda target: os.truncate(target / WEIGHTS, 100), "weights.npz: has changed"),
+        (lambda target: os.truncate(target / bundle.MODEL, 10**9), "model.keras: has changed"),
+        (lambda target: os.truncate(target / bundle.MANIFEST, 10**9), "manifest.json: has changed"),
     ],
 )
 def test_changed_bundles_are_refused(folder: tuple[Path, str], touch, message: str) -> None:

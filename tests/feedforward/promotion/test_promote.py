@@ -218,7 +218,7 @@ def test_a_changed_artifact_is_refused_before_it_is_loaded(params: Params, small
     run = registered.final_run(small_store, params)
     version = registered.version(Registry(), run, 1.0, evaluated=False)
     flip(model_versions.folder(version, "served") / "model.keras")
-    assert "model.keras: was changed since it was registered" in refusal_of(version, params)
+    assert "model.keras: has changed since it was registered" in refusal_of(version, params)
     assert log()[-1]["decision"] == "refused"
 
 
@@ -289,7 +289,7 @@ def test_a_changed_holdout_model_is_not_evidence(params: Params, small_store: "S
     registry, run = Registry(), registered.final_run(small_store, params)
     version = registered.version(registry, run, 1.0)
     flip(model_versions.folder(version, "holdout_models/0") / "weights.npz")
-    with pytest.raises(DataError, match="was changed since it was registered"):
+    with pytest.raises(DataError, match="has changed since it was registered"):
         promote.conclude(params, NAME, run, version, registry)
     assert model_versions.find(NAME) is None
 

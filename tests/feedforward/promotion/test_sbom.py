@@ -79,7 +79,7 @@ def test_a_champion_that_was_changed_is_not_listed(
     version = registered.champion(small_store, small)
     (model_versions.folder(version, model_version.SERVED) / bundle.DESCRIPTION).write_text("{}")
     assert sbom.main("cpu", str(tmp_path / "sbom.json")) == 1
-    assert "was changed since it was registered" in capsys.readouterr().err
+    assert "has changed since it was registered" in capsys.readouterr().err
     assert not (tmp_path / "sbom.json").exists()
 
 

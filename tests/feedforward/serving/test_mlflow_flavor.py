@@ -92,7 +92,7 @@ def test_a_changed_version_is_not_loaded(small: Params, small_store: "Store") ->
     folder = model_versions.folder(version, model_version.SERVED)
     content = (folder / network_files.WEIGHTS).read_bytes()
     (folder / network_files.WEIGHTS).write_bytes(registered.weights(4.0))
-    with pytest.raises(DataError, match="was changed since it was registered"):
+    with pytest.raises(DataError, match="has changed since it was registered"):
         mlflow_flavor._load_pyfunc(str(folder))
     (folder / network_files.WEIGHTS).write_bytes(content)
     (folder / bundle.MANIFEST).write_bytes((folder / bundle.MANIFEST).read_bytes() + b" ")

@@ -230,10 +230,10 @@ def test_a_changed_champion_or_variant_does_not_answer(small: Params, small_stor
     version = registered.champion(small_store, small, 1.0, original=2.0)
     path = model_versions.folder(version, "variants/original") / network_files.WEIGHTS
     path.write_bytes(registered.weights(3.0))
-    with pytest.raises(DataError, match="was changed since it was registered"):
+    with pytest.raises(DataError, match="has changed since it was registered"):
         prediction.champion(NAME).chosen("all")
     (model_versions.folder(version, "served") / network_files.WEIGHTS).write_bytes(registered.weights(3.0))
-    with pytest.raises(DataError, match="was changed since it was registered"):
+    with pytest.raises(DataError, match="has changed since it was registered"):
         prediction.champion(NAME)
 
 

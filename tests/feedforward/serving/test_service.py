@@ -146,7 +146,7 @@ def test_a_changed_variant_is_reported_and_the_champion_answers(small: Params, s
         content = served.client.get("/datasets").json()["datasets"][NAME]
         assert content["champion"]["version"] == 1
         assert not content["variants"]
-        assert "was changed since it was registered" in content["problem"]
+        assert "has changed since it was registered" in content["problem"]
         assert served.ask(GLAD).status_code == 200
         assert served.ask(GLAD, variants=True).status_code == 503
 

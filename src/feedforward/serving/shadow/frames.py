@@ -27,7 +27,7 @@ class Frame:
         return b"".join((LENGTHS.pack(len(head), len(self.body), len(self.answer)), head, self.body, self.answer))
 
 
-@functools.lru_cache(maxsize=32)  # bounded, because the client chooses the media type, up to 64 KiB long
+@functools.lru_cache(maxsize=32)  # bounded, because the client chooses the media type, which can be 64 KiB long
 def _head(dataset: str, kind: str, pair: Pair) -> bytes:
     return json.dumps({"dataset": dataset, "kind": kind, **asdict(pair)}).encode()
 
