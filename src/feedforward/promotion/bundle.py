@@ -164,21 +164,32 @@ def verified(folder: Path, digest: str) -> dict[str, bytes]:
             f"{folder / MANIFEST}: has changed since it was registered"
             f" (expected SHA-256 {digest[:12]}…, got {received[:12]}…); {remedy}"
         )
-    listed: Mapping[str, Mapping[str, Any]] = json.loads(manifest)
+    listed = _listed(folder / MANIFEST, manifest)
     names = {path.name for path in folder.iterdir()} - {MANIFEST, signatures.FILE}
     if names != set(listed):
         name = sorted(names ^ set(listed))[0]
         raise DataError(f"{folder / name}: is {'missing' if name in listed else 'not in the manifest'}; {remedy}")
-    if sum(int(entry["bytes"]) for entry in listed.values()) > MAX_BYTES:
+    if sum(size for size, _ in listed.values()) > MAX_BYTES:
         raise DataError(f"{folder}: has more than {MAX_BYTES} bytes; {remedy}")
     files = {}
-    for name, entry in listed.items():
-        files[name] = _content(folder / name, int(entry["bytes"]))
-        if hashlib.sha256(files[name]).hexdigest() != entry["sha256"]:
+    for name, (size, expected) in listed.items():
+        files[name] = _content(folder / name, size)
+        if hashlib.sha256(files[name]).hexdigest() != expected:
             raise DataError(f"{folder / name}: has changed since it was registered; {remedy}")
     if key := signatures.required():
         _check_signature(folder, {**files, MANIFEST: manifest}, key)
     return files
+
+
+def _listed(path: Path, manifest: bytes) -> dict[str, tuple[int, str]]:
+    """(size, SHA-256) of each file by name. With `promotion.key`, the digest of the manifest may be forged too."""
+    try:
+        entries = {str(name): (int(e["bytes"]), str(e["sha256"])) for name, e in json.loads(manifest).items()}
+        if any(size < 0 for size, _ in entries.values()):
+            raise ValueError("negative size")
+    except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
+        raise DataError(f"{path}: is not a manifest; do not use the version, promote the run again") from None
+    return entries
 
 
 def _check_signature(folder: Path, contents: Mapping[str, bytes], key: str) -> None:

@@ -14,6 +14,7 @@ import functools
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,10 +105,13 @@ def private_path() -> Path:
     """The path of the private key: $FEEDFORWARD_SIGNER, or ~/.config/feedforward/signer.pem.
 
     Raises:
-        ParamsError: the path is in the workspace, whose files are shared.
+        ParamsError: the path is in the workspace, whose files are shared, or in an unknown home folder.
     """
     configured = os.environ.get(SIGNER)
-    path = Path(configured).expanduser() if configured else Path.home() / ".config" / "feedforward" / "signer.pem"
+    try:
+        path = Path(configured).expanduser() if configured else Path.home() / ".config" / "feedforward" / "signer.pem"
+    except RuntimeError:
+        raise ParamsError([f"{SIGNER}: must name a file, got {configured!r}, whose home folder is unknown"]) from None
     path = Path(os.path.realpath(path))
     try:
         root = paths.root()
@@ -161,7 +165,10 @@ def _private_key(path: Path) -> "EllipticCurvePrivateKey":
     from cryptography.hazmat.primitives.asymmetric import ec
 
     try:
-        if path.stat().st_mode & 0o077:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):  # a pipe would never end
+            raise ValueError("not a regular file")
+        if mode & 0o077:
             raise ParamsError([f"{path}: other users can read the private key; run chmod 600 {path}"])
         key = serialization.load_pem_private_key(path.read_bytes(), None)
     except OSError as error:

@@ -157,6 +157,16 @@ def test_changed_bundles_are_refused(folder: tuple[Path, str], touch, message: s
         bundle.read(*folder)
 
 
+@pytest.mark.parametrize(
+    "manifest",
+    [b"", b"[]", b"[" * 50_000, b'{"a": 1}', b'{"a": {"bytes": 1e999, "sha256": ""}}', b'{"a": {"bytes": -1}}'],
+)
+def test_a_forged_manifest_is_refused_in_one_line(folder: tuple[Path, str], manifest: bytes) -> None:
+    (folder[0] / bundle.MANIFEST).write_bytes(manifest)
+    with pytest.raises(DataError, match=r"manifest\.json: is not a manifest"):
+        bundle.read(folder[0], hashlib.sha256(manifest).hexdigest())
+
+
 @pytest.mark.parametrize("changes", [{"labels": ("a", "b", "c")}, {"weights_digest": "0"}, {"labels": ("a",)}])
 def test_parts_that_do_not_belong_together_are_not_written(tmp_path: Path, changes: dict[str, object]) -> None:
     with pytest.raises(DataError, match="do not match"):

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -186,6 +187,10 @@ def test_mistakes_with_keys_are_named(
     with pytest.raises(ParamsError, match="must be a PEM file with a P-256 private key"):
         signatures.sign("served", {})
     private.unlink()
+    os.mkfifo(private, 0o600)
+    with pytest.raises(ParamsError, match="must be a PEM file with a P-256 private key"):
+        signatures.create()
+    private.unlink()
     with pytest.raises(ParamsError, match=r"cannot be read .* or create a key with `feedforward keys`"):
         signatures.sign("served", {})
     new_key(tmp_path_factory.mktemp("other") / "signer.pem", monkeypatch)
@@ -193,6 +198,9 @@ def test_mistakes_with_keys_are_named(
         signatures.sign("served", {})
     monkeypatch.setenv(signatures.SIGNER, str(tmp_path / "signer.pem"))
     with pytest.raises(ParamsError, match="must name a file outside the workspace"):
+        signatures.create()
+    monkeypatch.setenv(signatures.SIGNER, "~nobody-of-this-name/signer.pem")
+    with pytest.raises(ParamsError, match="whose home folder is unknown"):
         signatures.create()
 
 
