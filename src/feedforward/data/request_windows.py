@@ -6,6 +6,7 @@ the words of a short text can be recovered from its features. Both files have si
 
 import io
 import json
+import math
 import os
 import zipfile
 from collections.abc import Mapping
@@ -98,8 +99,33 @@ def recorded(dataset: str) -> list[dict[str, Any]]:
     Keys of an entry: `time`, `began`, `version`, `asked`, `samples`; `distances` (measurement → `name`, `value`,
     `bound`, `p` and `drift` of its largest distance); `drifted` (number of distances that count as drift); `farthest`
     (a line of text or null).
+
+    Raises:
+        DataError: the file is too large or damaged.
     """
     path = paths.request_drift(dataset)
     if path.is_file() and path.stat().st_size > MAX_BYTES:
         raise DataError(f"{path}: has more than {MAX_BYTES} bytes; remove it")
-    return [entry for entry in append_only_log.read(path) if "distances" in entry][-KEPT:]
+    entries = [entry for entry in append_only_log.read(path) if "distances" in entry][-KEPT:]
+    try:
+        for entry in entries:
+            _check_entry(entry)
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); remove it; the service will write a new one") from None
+    return entries
+
+
+def _check_entry(entry: Mapping[str, Any]) -> None:
+    """Raise an exception unless the entry has the keys that `recorded` names, with values of their types."""
+    moments = [datetime.fromisoformat(entry[key]) for key in ("time", "began")]
+    numbers = [entry[key] for key in ("version", "asked", "samples", "drifted")]
+    texts = [entry["farthest"] or ""]
+    for distance in entry["distances"].values():
+        numbers += [distance[key] for key in ("value", "bound", "p", "drift")]
+        texts.append(distance["name"])
+    if any(moment.tzinfo is None for moment in moments):
+        raise ValueError("a time has no time zone")
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("a name is not text")
+    if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
+        raise TypeError("a number is not finite")

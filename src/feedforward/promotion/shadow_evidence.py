@@ -4,6 +4,7 @@ The service's shadow adds to the evidence about a pair, and the gate reads it. A
 dataset, so it stays small; it contains no requests.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -131,11 +132,35 @@ def _entries(dataset: str) -> list[dict[str, Any]]:
 
 def _evidence(dataset: str, entry: Mapping[str, Any]) -> Evidence:
     try:
-        labels = {str(label): Tally(**tally) for label, tally in entry["labels"].items()}
-        counts = {key: int(entry[key]) for key in ("requests", "samples", "agreed")}
-        return Evidence(**counts, seconds=float(entry["seconds"]), labels=labels)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        counts = {key: _count(entry[key]) for key in ("requests", "samples", "agreed")}
+        labels = {_text(label): _tally(tally) for label, tally in entry["labels"].items()}
+        return Evidence(**counts, seconds=_finite(entry["seconds"]), labels=labels)
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise _damaged(dataset, error) from None
+
+
+def _tally(entry: Mapping[str, Any]) -> Tally:
+    samples, agreed = _count(entry["samples"]), _count(entry["agreed"])
+    if not samples:
+        raise ValueError("a label without samples")
+    return Tally(samples, agreed, _finite(entry["difference"]), _finite(entry["distance"]))
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or not 0 <= value < 2**53:
+        raise ValueError(f"{value!r:.40} is not a count")
+    return value
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{value!r:.40} is not finite")
+    return number
+
+
+def _text(value: str) -> str:
+    return value.encode().decode()  # a label with an unpaired surrogate could not be shown
 
 
 def _damaged(dataset: str, error: Exception) -> DataError:

@@ -1,5 +1,8 @@
 """Windows of requests are written and read as they were; damaged ones are reported; their distances are bounded."""
 
+import json
+from typing import Any
+
 import numpy as np
 import pytest
 from small_data import WORDS, dense, multihot, split
@@ -50,10 +53,37 @@ def test_damaged_windows_are_reported(small: Params, monkeypatch: pytest.MonkeyP
         request_windows.load(NAME)
 
 
+DISTANCE = {"name": "word1", "value": 0.1, "bound": 0.2, "p": 0.5, "drift": False}
+ENTRY = {
+    "time": "2026-11-29T00:01:00+00:00", "began": "2026-11-29T00:00:00+00:00", "version": 1, "asked": 5, "samples": 5,
+    "drifted": 0, "farthest": None, "distances": {"features": DISTANCE},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"time": "yesterday"},
+        {"began": "2026-11-29T00:00:00"},
+        {"asked": "5"},
+        {"farthest": 1},
+        {"distances": [1]},
+        {"distances": {"features": {**DISTANCE, "value": float("nan")}}},
+        {"distances": {"features": {"value": 0.1}}},
+    ],
+)
+def test_damaged_distances_are_reported(small: Params, change: dict[str, Any]) -> None:
+    path = paths.request_drift(NAME)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({**ENTRY, **change}))
+    with pytest.raises(DataError, match="remove it; the service will write a new one"):
+        request_windows.recorded(NAME)
+
+
 def test_the_distances_of_the_latest_windows_are_kept(small: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_windows, "KEPT", 3)
     for number in range(5):
-        request_windows.record(NAME, {"version": number, "distances": {}})
+        request_windows.record(NAME, {**ENTRY, "version": number})
     assert [entry["version"] for entry in request_windows.recorded(NAME)] == [2, 3, 4]
 
 

@@ -1,7 +1,7 @@
 """The shadow and the canary: real services with two real versions, and the gate that reads what the shadow saw."""
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import registered
@@ -186,7 +186,17 @@ def test_evidence_is_kept_by_pair_and_bounded(small: Params) -> None:
     assert shadow_evidence.of_pair(NAME, pairs[0]) == Evidence()
     assert shadow_evidence.of_pair(NAME, Pair((1, "a"), (pairs[-1].challenger[0], "c"))) == Evidence()
     assert len(json.loads(paths.shadow(NAME).read_text())["pairs"]) == shadow_evidence.PAIRS
-    for damaged in ("[", '{"pairs": [{"champion": [1, "a"], "challenger": [14, "b"]}]}'):
+    entry = {"champion": [1, "a"], "challenger": [14, "b"], "requests": 1, "samples": 1, "agreed": 1, "seconds": 0.1}
+    tally = {"samples": 1, "agreed": 1, "difference": 0.1, "distance": 0.1}
+    entries: list[dict[str, Any]] = [
+        {"champion": [1, "a"], "challenger": [14, "b"]},
+        {**entry, "labels": {"sad": {**tally, "samples": "x"}}},
+        {**entry, "labels": {"sad": {**tally, "samples": 0}}},
+        {**entry, "labels": {"\ud800": tally}},
+        {**entry, "labels": {}, "requests": -1},
+        {**entry, "labels": {}, "seconds": float("inf")},
+    ]
+    for damaged in ("[", *(json.dumps({"pairs": [entry]}) for entry in entries)):
         paths.shadow(NAME).write_text(damaged)
         with pytest.raises(DataError, match="remove it, and the shadow starts again"):
             shadow_evidence.of_pair(NAME, pairs[-1])

@@ -78,7 +78,7 @@ class Comparer:
             return
         try:
             shadow_evidence.add(name, pair, unwritten)
-        except (OSError, DataError) as error:
+        except (OSError, ValueError, DataError) as error:  # ValueError: a figure is not finite
             self.problems[name] = f"{name}: the shadow's figures cannot be written ({error})"
 
     def _challenger(self, frame: Frame) -> Champion | None:
