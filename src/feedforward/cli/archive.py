@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from feedforward.cli.options import JsonOption
-from feedforward.cli.output import escaped, message, table
+from feedforward.cli.output import check_file, escaped, message, table
 from feedforward.core.errors import DataError
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ def export(
     from feedforward.archive import writing
     from feedforward.config.schema import load_params
 
+    if not target.is_dir():
+        check_file(target)
     files = writing.collect(load_params())
     digest, size = writing.write(files, target), sum(map(len, files.values()))
     if as_json:

@@ -1,7 +1,10 @@
 """Printing for people: results to standard output, messages to standard error."""
 
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from feedforward.core.errors import ParamsError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -26,3 +29,13 @@ def escaped(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)
+
+
+def check_file(path: Path) -> None:
+    """Check that a file can be written to `path`; writing one renames it, which would replace a device like /dev/null.
+
+    Raises:
+        ParamsError: `path` is a folder, a device or a pipe.
+    """
+    if path.exists() and not path.is_file():
+        raise ParamsError([f"{path}: exists and is not a regular file; name another file"])

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from feedforward.cli.options import DatasetArgument, JsonOption, dataset_names
-from feedforward.cli.output import escaped, message
+from feedforward.cli.output import check_file, escaped, message
 from feedforward.core.errors import DataError
 
 
@@ -28,6 +28,7 @@ def lecture(
     from feedforward.reports import lecture_page
     from feedforward.tracking import open_store
 
+    check_file(out)
     params = load_params()
     on_slides = [name for name, config in params.datasets.items() if config.training.lecture]
     names = dataset or on_slides or list(params.datasets)
@@ -65,6 +66,7 @@ def playground(
     from feedforward.core import atomic_files
     from feedforward.serving import playground_file, prediction
 
+    check_file(out)
     champion = prediction.champion(dataset, dataset=load_params().dataset(dataset))
     page = playground_file.build(champion, max_bytes or playground_file.MAX_BYTES)
     atomic_files.write_text(out, page.text)

@@ -47,6 +47,14 @@ def test_data_behind_links_that_form_a_loop_are_one_line(
     assert len(shell.printed.splitlines()) == 1
 
 
+@pytest.mark.parametrize("command", [["lecture", "--out"], ["playground", "notes", "--out"], ["export"]])
+def test_a_pipe_or_a_device_is_not_replaced_by_a_file(small_shell: Shell, tmp_path: Path, command: list[str]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert small_shell.run(*command, str(tmp_path / "pipe")) == 2
+    assert "pipe: exists and is not a regular file; name another file" in small_shell.printed
+    assert (tmp_path / "pipe").is_fifo()
+
+
 def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str], shell: Shell) -> None:
     assert shell.run("--help") == 0
     assert shell.run("train", "-h") == 0
