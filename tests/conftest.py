@@ -2,12 +2,18 @@
 
 import logging
 import os
+import sys
 from collections.abc import Generator, Iterator
 
+import absl.logging
 import pytest
 
 from feedforward.core import logs, processes
 from pipelines import prefect_server as server
+
+# Keras and TensorFlow log through absl, whose handler would otherwise hold pytest's capture file and close it as soon
+# as Prefect configures logging: every later test would fail with "I/O operation on closed file".
+absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
 @pytest.hookimpl(wrapper=True)
