@@ -133,4 +133,4 @@ def test_cases_of_a_cited_test_are_counted() -> None:
         ["feedforward/core/test_redaction.py::test_names_of_secrets", "feedforward/test_x.py::test_y"], True
     )
     assert outcomes["feedforward/core/test_redaction.py::test_names_of_secrets"].passed > 5
-    assert outcomes["feedforward/test_x.py::test_y"].problem == "there is no such test"
+    assert outcomes["feedforward/test_x.py::test_y"].problem == "this test does not exist"

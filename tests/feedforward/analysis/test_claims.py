@@ -188,7 +188,7 @@ def test_claims_of_the_lecture_are_all_judged() -> None:
             "direction: higher, right: original, value: 1}",
             "needs either `right`",
         ),
-        ("direction: higher, right: original}", "direction: equal, right: original}", "`tolerance` belongs to"),
+        ("direction: higher, right: original}", "direction: equal, right: original}", "tolerance: is required with"),
         ("left: smaller, direction: higher", "left: smallish, direction: higher", "got smallish"),
         (
             "left: smaller, direction: higher",

@@ -274,7 +274,7 @@ def test_a_champion_of_another_task_or_other_labels_is_not_compared(
         Split.load(paths.vectorized(NAME) / "train"),
     )
     assert evidence is None
-    assert problem.startswith("notes version 1 does not match this dataset: ")
+    assert problem.startswith("notes version 1 is not a champion of this dataset: ")
 
 
 def test_a_changed_champion_is_replaced_and_the_log_says_why(params: Params, small_store: "Store") -> None:
