@@ -51,7 +51,7 @@ class Diff:
 
 def compare(a: Side, b: Side, repository: Repository) -> Diff:
     """The differences between two sides."""
-    remarks = list(dict.fromkeys((*a.remarks, *b.remarks)))
+    remarks = [*a.remarks, *b.remarks]
     return Diff(
         a=a.title,
         b=b.title,
@@ -63,7 +63,7 @@ def compare(a: Side, b: Side, repository: Repository) -> Diff:
         verdicts=_changes(a.verdicts, b.verdicts),
         promotion=_changes(a.promotion, b.promotion) if a.promotion and b.promotion else [],
         predictions=_predictions(a, b, remarks),
-        remarks=remarks,
+        remarks=list(dict.fromkeys(remarks)),
     )
 
 
