@@ -1,8 +1,8 @@
 """Lower bounds on time: counted operations and bytes, divided by this machine's measured rates.
 
 The work of a packed epoch is counted as it is computed (sparse_layer, packed_model): a dense product for the first HEAD
-columns, and only the ones in the other columns. An operation is a float32 multiplication or addition. Bytes are those
-that must come from memory if no cache holds the weights; a network that fits into the cache may beat this floor.
+columns, and only the ones in the other columns. An operation is a float32 multiplication or addition. Bytes are
+counted as if no cache held the weights, so a network that fits into the cache may be faster than this bound.
 """
 
 import itertools

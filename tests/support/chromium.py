@@ -1,8 +1,14 @@
 """Debian's chromium, driven by Playwright; tests that need it are skipped where it is not installed."""
 
+import contextlib
 import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext, Page
 
 sync = pytest.importorskip("playwright.sync_api")
 
@@ -34,3 +40,19 @@ CONTRAST = """() => {
   }
   return lowest;
 }"""
+
+
+@contextlib.contextmanager
+def silent_page(context: "BrowserContext", address: str) -> Iterator["Page"]:
+    """A page that opened the file at `address`; at the end it must have made no request and reported no error."""
+    page, problems = context.new_page(), list[str]()
+    page.set_default_timeout(SOON)
+    page.on(
+        "request", lambda request: None if request.url.startswith(("file:", "data:")) else problems.append(request.url)
+    )
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(address)
+    yield page
+    context.close()
+    assert not problems

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from chromium import SOON, pytestmark, sync
+from chromium import pytestmark, silent_page, sync
 from synthetic_runs import like_the_lecture
 
 from feedforward.analysis.findings import find
@@ -41,15 +41,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def page(browser: "Browser", address: str) -> Iterator["Page"]:
     context = browser.new_context(viewport={"width": 1200, "height": 900})
-    page, wrong = context.new_page(), list[Any]()
-    page.set_default_timeout(SOON)
-    page.on("request", lambda asked: None if asked.url.startswith("file:") else wrong.append(asked.url))
-    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.goto(address)
-    yield page
-    context.close()
-    assert not wrong
+    with silent_page(context, address) as page:
+        yield page
 
 
 def data_of(page: "Page") -> dict[str, Any]:

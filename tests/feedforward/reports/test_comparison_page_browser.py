@@ -4,10 +4,10 @@ import io
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from chromium import CONTRAST, pytestmark
+from chromium import CONTRAST, pytestmark, silent_page
 from PIL import Image
 from synthetic_runs import like_the_lecture
 
@@ -63,13 +63,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 def page(request: pytest.FixtureRequest, browser: "Browser", address: str) -> Iterator["Page"]:
     width, scheme = request.param
     context = browser.new_context(viewport={"width": width, "height": 850}, color_scheme=scheme)
-    page, wrong = context.new_page(), list[Any]()
-    page.on("request", lambda asked: None if asked.url.startswith(("file:", "data:")) else wrong.append(asked.url))
-    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-    page.goto(address)
-    yield page
-    context.close()
-    assert not wrong
+    with silent_page(context, address) as page:
+        yield page
 
 
 def test_nothing_scrolls_sideways_and_all_text_has_contrast(page: "Page") -> None:

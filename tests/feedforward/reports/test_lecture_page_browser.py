@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from chromium import CONTRAST, SOON, pytestmark, sync
+from chromium import CONTRAST, pytestmark, silent_page, sync
 from small_data import params, values, write_params, write_vectorized
 from trained_grid import train_grid
 
@@ -50,15 +50,8 @@ def address(tmp_path_factory: pytest.TempPathFactory, empty_database: Path, tens
 def page(request: pytest.FixtureRequest, browser: "Browser", address: str) -> Iterator["Page"]:
     width, scheme = request.param
     context = browser.new_context(viewport={"width": width, "height": 850}, color_scheme=scheme)
-    page, wrong = context.new_page(), list[Any]()
-    page.set_default_timeout(SOON)
-    page.on("request", lambda asked: None if asked.url.startswith("file:") else wrong.append(asked.url))
-    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.goto(address)
-    yield page
-    context.close()
-    assert not wrong
+    with silent_page(context, address) as page:
+        yield page
 
 
 def setting(page: "Page", at: list[int]) -> dict[str, Any]:
