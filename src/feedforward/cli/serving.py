@@ -34,8 +34,11 @@ def predict(
     as_json: JsonOption = False,
 ) -> None:
     """Use the champion to predict labels with probabilities, or values, for texts, pictures or rows."""
-    from feedforward.config.schema import load_params
-    from feedforward.serving import prediction, sample_files
+    from feedforward.core import processes
+
+    with processes.importing():
+        from feedforward.config.schema import load_params
+        from feedforward.serving import prediction, sample_files
 
     config = load_params().dataset(dataset)
     if bool(samples) == (file is not None):

@@ -19,7 +19,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from feedforward.config.schema import load_params
+from feedforward.config import file_values
+from feedforward.config.schema import check as check_params
 from feedforward.core import atomic_files, paths
 from feedforward.core.errors import DataError, ParamsError
 
@@ -49,7 +50,7 @@ def required() -> str | None:
 
 @functools.lru_cache(maxsize=1)
 def _key_in(path: Path, *_: int) -> str | None:
-    return load_params(path).promotion.key
+    return check_params(file_values.current(path), path.name).promotion.key
 
 
 def sign(name: str, digests: Mapping[str, str]) -> bytes | None:

@@ -3,10 +3,7 @@
 Two projects with datasets of the same name can share a tracking server without mixing their runs and versions.
 """
 
-import functools
-from pathlib import Path
-
-from feedforward.config import yaml_reader
+from feedforward.config import file_values
 from feedforward.core import paths
 
 
@@ -21,10 +18,4 @@ def registered_model(dataset: str) -> str:
 
 
 def _project() -> str:
-    path = paths.params()
-    return _read_project(path, path.stat().st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=4)
-def _read_project(path: Path, _changed: int) -> str:
-    return str(yaml_reader.read(path).get("project") or "")
+    return str(file_values.current(paths.params()).get("project") or "")

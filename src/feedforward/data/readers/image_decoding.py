@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 Gray = npt.NDArray[np.float32]
@@ -101,19 +100,10 @@ def _gray(picture: Image.Image) -> Levels:
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
     if "A" not in picture.getbands() or picture.getchannel("A").getextrema() == (255, 255):
-        return _without_copy(picture if picture.mode == "L" else picture.convert("L"))
+        return np.asarray(picture if picture.mode == "L" else picture.convert("L"))
     channels = np.asarray(picture, np.float32)
     gray: Gray = channels[..., :3] @ np.array([0.299, 0.587, 0.114], np.float32)
     alpha = channels[..., 3] / 255
     visible_mean = float((gray * alpha).sum() / max(float(alpha.sum()), 1e-6))
     background = 255.0 if visible_mean < 128 else 0.0
     return np.asarray(gray * alpha + background * (1 - alpha), np.float32)
-
-
-def _without_copy(picture: Image.Image) -> npt.NDArray[np.uint8]:
-    """A read-only view of the levels of an 8-bit gray picture; NumPy's copy would take ten times as long."""
-    try:
-        levels: npt.NDArray[np.uint8] = pa.array(picture).to_numpy(zero_copy_only=True)
-    except ValueError:  # a large picture is stored in several blocks
-        return np.asarray(picture)
-    return levels.reshape(picture.height, picture.width)

@@ -1,10 +1,12 @@
 """Encode texts from users as multi-hot words, in the form that the network was trained on."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from feedforward.core.errors import InputError
 from feedforward.data.readers import tokenizer, word_pairs
@@ -12,7 +14,7 @@ from feedforward.data.readers.sample_kinds import kind_of
 from feedforward.data.splits import MultiHot
 
 VOCABULARY = "vocabulary.txt"
-FEW_TEXTS = 4  # up to this number plain Python is faster than Arrow
+FEW_TEXTS = 1000  # up to this number, importing Arrow costs more time (and memory) than it saves
 _BLANKS = str.maketrans(tokenizer.FILTERS, " " * len(tokenizer.FILTERS))
 _NO_LETTERS = tokenizer.FILTERS + " "
 
@@ -56,13 +58,16 @@ class TextEncoder:
             return tokenizer.encode(samples, self.vocabulary)
         rows = [self._columns_of_text(text) for text in samples]
         indptr = np.cumsum([0, *map(len, rows)])
-        return MultiHot(indptr, np.array([column for row in rows for column in row], np.uint16), self.columns)
+        return MultiHot(indptr, np.concatenate([np.empty(0, np.uint16), *rows]), self.columns)
 
-    def _columns_of_text(self, text: str) -> list[int]:
+    def _columns_of_text(self, text: str) -> npt.NDArray[np.uint16]:
         """The columns that a text sets, in increasing order."""
-        words = self.split(text)
-        pairs = (self.vocabulary.column_of[pair] for pair in self.known_pairs(words))
-        return sorted({tokenizer.START, *self.columns_of(words), *pairs})
+        words, known = self.split(text), self.vocabulary.column_of
+        distinct = {tokenizer.START, *map(known.get, words, itertools.repeat(tokenizer.DROPPED))}
+        distinct.update(known[pair] for pair in self.known_pairs(words))
+        columns = np.fromiter(distinct, np.uint16, len(distinct))
+        columns.sort()
+        return columns
 
     def split(self, text: str) -> list[str]:
         """The words of a text, in order, split as by tokenizer.encode."""

@@ -15,14 +15,17 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from feedforward.core.errors import DataError
 from feedforward.data.readers import word_pairs
 from feedforward.data.splits import MultiHot
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # takes 35 MB and 0.1 s to import, and encoding single texts does not need it
 
 # The Tokenizer's filters and all other ASCII whitespace; the apostrophe is part of a word
 FILTERS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n\r\v\f\x1c\x1d\x1e\x1f'
@@ -67,7 +70,7 @@ class Vocabulary:
         return word_pairs.lookup(self.column_of)
 
 
-def count(texts: Iterable[Text], ngrams: int = 1) -> pa.Table:
+def count(texts: Iterable[Text], ngrams: int = 1) -> "pa.Table":
     """Number of occurrences of each word: columns `word` and `count`, in no particular order.
 
     ngrams: 2 also counts pairs of neighboring words.
@@ -75,6 +78,8 @@ def count(texts: Iterable[Text], ngrams: int = 1) -> pa.Table:
     Texts are split as by Keras's Tokenizer: lower case, filter characters replaced by spaces, split at
     spaces, empty words dropped. Bytes are decoded by `decoded`.
     """
+    import pyarrow as pa
+
     tables = [pa.table({"word": pa.array([], pa.large_string()), "count": pa.array([], pa.int64())})]
     for batch in _batches(texts):
         words, rows = _words(batch)
@@ -86,13 +91,15 @@ def count(texts: Iterable[Text], ngrams: int = 1) -> pa.Table:
     return add_counts(tables)
 
 
-def add_counts(tables: Sequence[pa.Table]) -> pa.Table:
+def add_counts(tables: Sequence["pa.Table"]) -> "pa.Table":
     """The sum of several counts, for instance of parts of the data."""
+    import pyarrow as pa
+
     summed = pa.concat_tables(tables).group_by("word", use_threads=False).aggregate([("count", "sum")])
     return summed.rename_columns(["word", "count"])
 
 
-def rank(counts: pa.Table, num_words: int) -> Vocabulary:
+def rank(counts: "pa.Table", num_words: int) -> Vocabulary:
     """The words that get a column, most frequent first, equally frequent words in the order of their characters."""
     ranked = counts.sort_by([("count", "descending"), ("word", "ascending")])
     vocabulary = Vocabulary(tuple(ranked["word"].slice(0, num_words - RANK_OFFSET - 1).to_pylist()), num_words)
@@ -111,7 +118,7 @@ def _warn_of_characters(vocabulary: Vocabulary) -> None:
         )  # fmt: skip
 
 
-def facts(counts: pa.Table) -> dict[str, int]:
+def facts(counts: "pa.Table") -> dict[str, int]:
     """Entries for the manifest: the numbers of distinct words and, if counted, distinct pairs in the training texts."""
     pairs = word_pairs.number_of(counts)
     return {"distinct_words": len(counts) - pairs, **({"distinct_pairs": pairs} if pairs else {})}
@@ -158,8 +165,10 @@ def _encode_batch(texts: list[bytes], vocabulary: Vocabulary) -> MultiHot:
     return MultiHot(indptr, indices, vocabulary.columns)
 
 
-def _words(texts: list[bytes]) -> tuple[pa.DictionaryArray, npt.NDArray[np.int64]]:
+def _words(texts: list[bytes]) -> tuple["pa.DictionaryArray", npt.NDArray[np.int64]]:
     """All words of the texts, in order, and the row of each."""
+    import pyarrow as pa
+
     text = b" ".join([b"", *texts, b""]).translate(_CLEAN)  # surrounded by spaces, so that every word has two edges
     letters = np.frombuffer(text, np.uint8) != ord(" ")
     edges = np.flatnonzero(letters[1:] != letters[:-1])

@@ -7,11 +7,13 @@ itself shows which of its entries are pairs, and a model needs no further settin
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # see tokenizer
 
 SPACE = " "
 
@@ -40,8 +42,11 @@ def of_text(words: Sequence[str]) -> list[str]:
     return [f"{first}{SPACE}{second}" for first, second in itertools.pairwise(words)]
 
 
-def count(words: pa.DictionaryArray, rows: Longs) -> pa.Table:
+def count(words: "pa.DictionaryArray", rows: Longs) -> "pa.Table":
     """Number of occurrences of each pair, like `tokenizer.count`. rows: the text that each word belongs to."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     first, second, _ = _neighbors(words, rows)
     size = max(1, len(words.dictionary))
     pairs, occurrences = np.unique(first * size + second, return_counts=True)
@@ -50,8 +55,10 @@ def count(words: pa.DictionaryArray, rows: Longs) -> pa.Table:
     return pa.table({"word": names, "count": occurrences})
 
 
-def number_of(counts: pa.Table) -> int:
+def number_of(counts: "pa.Table") -> int:
     """The number of pairs among the entries of a table of counts."""
+    import pyarrow.compute as pc
+
     return int(pc.sum(pc.match_substring(counts["word"], SPACE)).as_py() or 0)
 
 
@@ -67,7 +74,7 @@ def lookup(column_of: Mapping[str, int]) -> Lookup | None:
     return Lookup(parts, keys[order], np.array([column for _, column in pairs], np.int64)[order])
 
 
-def find(words: pa.DictionaryArray, rows: Longs, pairs: Lookup) -> tuple[Longs, Longs]:
+def find(words: "pa.DictionaryArray", rows: Longs, pairs: Lookup) -> tuple[Longs, Longs]:
     """The row and column of each occurrence of a pair that has a column."""
     first, second, rows = _neighbors(words, rows)
     part_of = np.array([pairs.parts.get(word, -1) for word in words.dictionary.to_pylist()], np.int64)
@@ -78,7 +85,7 @@ def find(words: pa.DictionaryArray, rows: Longs, pairs: Lookup) -> tuple[Longs, 
     return rows[known], pairs.columns[positions[known]]
 
 
-def _neighbors(words: pa.DictionaryArray, rows: Longs) -> tuple[Longs, Longs, Longs]:
+def _neighbors(words: "pa.DictionaryArray", rows: Longs) -> tuple[Longs, Longs, Longs]:
     """Dictionary indices of the first and second word of each pair, and its row; pairs do not cross texts."""
     codes = words.indices.to_numpy().astype(np.int64)
     together = rows[1:] == rows[:-1]

@@ -1,0 +1,19 @@
+"""The values in a params.yaml, read once per change of the file, because reading them takes 30 ms."""
+
+import copy
+import functools
+from pathlib import Path
+from typing import Any
+
+from feedforward.config import yaml_reader
+
+
+def current(path: Path) -> dict[Any, Any]:
+    """The values as `yaml_reader.read` returns them, in a copy that may be changed; raises as it does, or OSError."""
+    status = path.stat()
+    return copy.deepcopy(_read(path, status.st_mtime_ns, status.st_size))
+
+
+@functools.lru_cache(maxsize=4)
+def _read(path: Path, *_: int) -> dict[Any, Any]:
+    return yaml_reader.read(path)
