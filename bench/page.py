@@ -81,8 +81,8 @@ def _parts(report: Mapping[str, Any]) -> list[str]:
 
 def _serving(report: Mapping[str, Any]) -> list[str]:
     rounds = (
-        f"{report['clients']} clients, one sample per request, medians of {report['rounds']} alternating rounds. The"
-        " clients run on the same cores as the server."
+        f"{report['clients']} clients ({report['program']}), one sample per request, medians of {report['rounds']}"
+        " alternating rounds. The clients run on the same cores as the server."
     )
     return [
         "## Serving",
@@ -96,7 +96,7 @@ def _serving(report: Mapping[str, Any]) -> list[str]:
 def _shadow(report: Mapping[str, Any]) -> list[str]:
     text = (
         f"Medians of {report['pairs']} pairs: one service without a shadow, one with it, in alternating order. The"
-        " clients and the shadow run on the same cores as the services."
+        f" clients ({report['program']}) and the shadow run on the same cores as the services."
     )
     return [
         "## What a shadow costs the caller",

@@ -25,7 +25,7 @@ from ruamel.yaml import YAML
 
 from bench import measure
 from bench.bench import aligned
-from bench.serving import quantile
+from bench.clients import quantile
 from faults import stack
 from faults.stack import Orchestration, Part, Postgres, Tracking
 from feedforward import tracking

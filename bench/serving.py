@@ -1,18 +1,16 @@
 """Compares the service with `mlflow models serve` on the same version: `python -m bench.serving`, or `make bench`.
 
-For a few rounds, 32 clients on loopback send requests to one server, then to the other. Each client has a persistent
-connection and sends one sample per request; the clients share the machine's cores with the servers. The samples for
-each dataset with a champion are texts as long as reviews, or its test pictures and drawings.
+For a few rounds, 32 clients on loopback (`bench.clients`) send requests to one server, then to the other. Each client
+has a persistent connection and sends one sample per request; the clients share the machine's cores with the servers.
+The samples for each dataset with a champion are texts as long as reviews, or its test pictures and drawings.
 Writes reports/bench/serving.json.
 """
 
 import argparse
-import asyncio
 import base64
 import contextlib
 import io
 import json
-import math
 import os
 import socket
 import statistics
@@ -26,10 +24,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from PIL import Image, ImageDraw
 
-from bench import measure
+from bench import clients, measure
 from bench.bench import Target, aligned
+from bench.clients import Load
 from feedforward.config.schema import load_params
 from feedforward.core import atomic_files, paths
 from feedforward.core.errors import NothingToServe
@@ -48,15 +48,19 @@ OURS, MLFLOWS = "feedforward serve", "mlflow models serve"
 START = 90.0  # s until a server must answer
 THROUGHPUT = Target("{}: throughput, mlflow / feedforward (lower is better)", 0.20)
 LATENCY = Target("{}: p99 latency, feedforward / mlflow (lower is better)", 1.0)
+PER_TEXT = Target("{}: ms per request, at all clients together", 0.2)
+TEXT_LATENCY = Target("{}: p99 latency in ms", 12.0)
+READY = Target("s until the service is ready", 1.5)
+MEMORY = Target("resident MB of the service after the load", 150.0)
 
 
 @dataclass(frozen=True)
-class Load:
-    """Measurements of the clients. rate: requests per second; p50, p99: ms until the last byte of a response."""
+class Service:
+    """A running service of this project. ready: seconds from its start until it answered /ready."""
 
-    rate: float
-    p50: float
-    p99: float
+    port: int
+    process: psutil.Process
+    ready: float
 
 
 def main() -> None:
@@ -79,22 +83,25 @@ def main() -> None:
 def measure_all(rounds: int, seconds: float) -> dict[str, Any]:
     """Measure both servers with each dataset."""
     settings.apply()
-    machine, rows = measure.machine(), {}
+    machine, report = measure.machine(), {"rows": {}, "texts": [], "services": []}
     for name in load_params().datasets:
         try:
             champion = prediction.champion(name)
         except NothingToServe as error:
             print(error, flush=True)
             continue
-        rows |= _dataset(champion, rounds, seconds)
-    return {"machine": machine, "rounds": rounds, "clients": CLIENTS, "rows": rows}
+        rows, service = _dataset(champion, rounds, seconds)
+        report["rows"] |= rows
+        report["texts"] += rows if champion.served.encoder.takes == "text" else []
+        report["services"].append(service)
+    return {"machine": machine, "rounds": rounds, "clients": CLIENTS, "program": clients.program(), **report}
 
 
-def _dataset(champion: Champion, rounds: int, seconds: float) -> dict[str, Any]:
-    """Measure both servers with each kind of sample."""
+def _dataset(champion: Champion, rounds: int, seconds: float) -> tuple[dict[str, Any], dict[str, float]]:
+    """Both servers' loads by kind of sample, and the seconds until the service was ready and its MB afterwards."""
     name, rows = champion.version.dataset, {}
-    with ours() as port, mlflows(name) as other:
-        ports = {OURS: (port, f"/predict/{name}"), MLFLOWS: (other, "/invocations")}
+    with ours() as service, mlflows(name) as other:
+        ports = {OURS: (service.port, f"/predict/{name}"), MLFLOWS: (other, "/invocations")}
         for kind, sent in samples(champion).items():
             bodies = {
                 OURS: [{"samples": [sample]} for sample in sent],
@@ -104,10 +111,10 @@ def _dataset(champion: Champion, rounds: int, seconds: float) -> dict[str, Any]:
             check_alike(*(answers(*ports[server], bodies[server]) for server in ports))
             for _ in range(rounds):
                 for server, (server_port, path) in ports.items():
-                    measured[server].append(asyncio.run(load(server_port, path, bodies[server], seconds)))
+                    measured[server].append(clients.load(server_port, path, bodies[server], seconds, CLIENTS))
                     print(kind, server, measured[server][-1], flush=True)
             rows[kind] = {server: [asdict(load) for load in loads] for server, loads in measured.items()}
-    return rows
+        return rows, {"ready": service.ready, "memory": service.process.memory_info().rss / 1e6}
 
 
 def samples(champion: Champion) -> dict[str, list[str]]:
@@ -144,14 +151,15 @@ def _png(picture: Image.Image) -> str:
 
 
 @contextlib.contextmanager
-def ours(**variables: str) -> Iterator[int]:
-    """Start the service of this checkout; yields its port. variables: environment variables to set."""
+def ours(**variables: str) -> Iterator[Service]:
+    """Start the service of this checkout. variables: environment variables to set."""
+    began = time.perf_counter()
     command = [sys.executable, "-m", "feedforward.cli", "serve", "--port", "0"]
     with _started(command, stdout=subprocess.PIPE, **variables) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline().split()[0].rpartition(b":")[2])
         _wait(process, port, "/ready")
-        yield port
+        yield Service(port, psutil.Process(process.pid), time.perf_counter() - began)
 
 
 @contextlib.contextmanager
@@ -186,7 +194,7 @@ def _wait(process: "subprocess.Popen[bytes]", port: int, path: str) -> None:
     raise SystemExit(f"{process.args}: no answer at {path} within {START:.0f} s")
 
 
-# --- clients -------------------------------------------------------------------------------------
+# --- answers -------------------------------------------------------------------------------------
 
 
 def answers(port: int, path: str, bodies: Sequence[Mapping[str, Any]]) -> list[Mapping[str, float]]:
@@ -210,78 +218,6 @@ def check_alike(one: Sequence[Mapping[str, float]], other: Sequence[Mapping[str,
     for left, right in zip(one, other, strict=True):
         if left.keys() != right.keys() or any(abs(left[key] - right[key]) > ALIKE for key in left):
             raise SystemExit(f"the two servers give different answers: {left} and {right}")
-
-
-async def load(
-    port: int, path: str, bodies: Sequence[Mapping[str, Any]], seconds: float, number: int = CLIENTS
-) -> Load:
-    """Run `number` clients for `seconds`, after a warm-up of a tenth of it; each sends at least one request."""
-    requests = [_request(port, path, body) for body in bodies]
-    loop = asyncio.get_running_loop()
-    began = time.perf_counter() + seconds / 10
-    clients = [_Client(requests[first:] + requests[:first], began, began + seconds) for first in range(number)]
-    for client in clients:
-        await loop.create_connection(lambda client=client: client, "127.0.0.1", port)
-    await asyncio.gather(*(client.done for client in clients))
-    moments = [moment for client in clients for moment in client.moments]
-    times = sorted(end - start for start, end in moments if start >= began)
-    last = max(end for _, end in moments)
-    return Load(len(times) / (last - began), 1000 * quantile(times, 0.5), 1000 * quantile(times, 0.99))
-
-
-class _Client(asyncio.Protocol):
-    """Sends one request after another over one connection; minimal, because it shares the cores with the server.
-
-    moments: for each request, when it was sent and when its response was complete.
-    """
-
-    def __init__(self, requests: Sequence[bytes], began: float, ends: float) -> None:
-        self.requests, self.began, self.ends = requests, began, ends
-        self.moments: list[tuple[float, float]] = []
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._answer = b""
-
-    def connection_made(self, transport: Any) -> None:
-        """Send the first request."""
-        self._transport = transport
-        self._send()
-
-    def _send(self) -> None:
-        self._sent = time.perf_counter()
-        self._transport.write(self.requests[len(self.moments) % len(self.requests)])
-
-    def data_received(self, data: bytes) -> None:
-        """Receive part of a response; send the next request once the response is complete."""
-        self._answer += data
-        head, between, body = self._answer.partition(b"\r\n\r\n")
-        if not between or len(body) < int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0]):
-            return
-        if b" 200 " not in head[:20]:
-            self._transport.close()
-            return
-        self.moments.append((self._sent, time.perf_counter()))
-        self._answer = b""
-        if self._sent < self.began or self.moments[-1][1] < self.ends:
-            self._send()
-        else:
-            self.done.set_result(None)
-            self._transport.close()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Fail if the load is not complete: the server closed the connection or refused a request."""
-        if not self.done.done():
-            self.done.set_exception(SystemExit(f"a request was answered with {self._answer[:100]!r} ({exc})"))
-
-
-def quantile(times: Sequence[float], share: float) -> float:
-    """The smallest of the sorted times that at least this share of them does not exceed."""
-    return times[max(0, math.ceil(share * len(times)) - 1)]
-
-
-def _request(port: int, path: str, body: Mapping[str, Any]) -> bytes:
-    content = json.dumps(body).encode()
-    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
-    return f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content
 
 
 # --- output --------------------------------------------------------------------------------------
@@ -310,8 +246,15 @@ def targets_table(report: Mapping[str, Any]) -> list[list[str]]:
         ours_load, mlflow_load = (medians(report, name, server) for server in (OURS, MLFLOWS))
         ratios = (mlflow_load.rate / ours_load.rate, ours_load.p99 / mlflow_load.p99)
         for target, value in zip((THROUGHPUT, LATENCY), ratios, strict=True):
-            rows.append([target.name.format(name), f"{target.limit:g}", f"{value:.3f}", target.verdict(value)])
-    return rows
+            rows.append(_verdict(target, name, value))
+        if name in report["texts"]:
+            rows += [_verdict(PER_TEXT, name, 1000 / ours_load.rate), _verdict(TEXT_LATENCY, name, ours_load.p99)]
+    worst = {key: max(service[key] for service in report["services"]) for key in ("ready", "memory")}
+    return [*rows, _verdict(READY, "", worst["ready"]), _verdict(MEMORY, "", worst["memory"])]
+
+
+def _verdict(target: Target, name: str, value: float) -> list[str]:
+    return [target.name.format(name), f"{target.limit:g}", f"{value:.3g}", target.verdict(value)]
 
 
 def text(report: Mapping[str, Any]) -> str:

@@ -7,7 +7,6 @@ Writes reports/bench/shadow.json.
 """
 
 import argparse
-import asyncio
 import contextlib
 import os
 import shutil
@@ -19,11 +18,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import psutil
 from ruamel.yaml import YAML
 
-from bench import measure, serving
+from bench import clients, measure, serving
 from bench.bench import Target, aligned
+from bench.serving import Service
 from feedforward.config.schema import load_params
 from feedforward.core import atomic_files, paths
 from feedforward.core.errors import DataError
@@ -69,7 +68,7 @@ def measure_all(names: Sequence[str], pairs: int, seconds: float) -> dict[str, A
                     print(error, flush=True)
                     continue
                 rows |= _dataset(folder, dataset, pairs, seconds)
-    return {"machine": machine, "pairs": pairs, "rows": rows}
+    return {"machine": machine, "pairs": pairs, "program": clients.program(), "rows": rows}
 
 
 def _dataset(folder: Path, name: str, pairs: int, seconds: float) -> dict[str, Any]:
@@ -78,27 +77,27 @@ def _dataset(folder: Path, name: str, pairs: int, seconds: float) -> dict[str, A
         services, rows = {WITHOUT: one, WITH: other}, {}
         for kind, batch in sent.items():
             bodies = [{"samples": [sample]} for sample in batch]
-            for clients in CLIENTS:
-                before, loads = _counts(other[0]), dict[str, list[Any]]({WITHOUT: [], WITH: []})
-                for number in range(pairs):
-                    for key in (WITHOUT, WITH) if number % 2 == 0 else (WITH, WITHOUT):
-                        loads[key].append(_measured(*services[key], f"/predict/{name}", bodies, seconds, clients))
-                        print(kind, clients, key, loads[key][-1], flush=True)
-                after = _counts(other[0])
+            for number in CLIENTS:
+                before, loads = _counts(other.port), dict[str, list[Any]]({WITHOUT: [], WITH: []})
+                for pair in range(pairs):
+                    for key in (WITHOUT, WITH) if pair % 2 == 0 else (WITH, WITHOUT):
+                        loads[key].append(_measured(services[key], f"/predict/{name}", bodies, seconds, number))
+                        print(kind, number, key, loads[key][-1], flush=True)
+                after = _counts(other.port)
                 shadow = {key: after[key] - before[key] for key in after}
-                rows[f"{kind}, {clients} clients"] = {"loads": loads, "shadow": shadow}
+                rows[f"{kind}, {number} clients"] = {"loads": loads, "shadow": shadow}
         return rows
 
 
 def _measured(
-    port: int, process: psutil.Process, path: str, bodies: list[dict[str, Any]], seconds: float, clients: int
+    service: Service, path: str, bodies: list[dict[str, Any]], seconds: float, number: int
 ) -> dict[str, float]:
     """The load, and `cpu`: µs of CPU time per request that the service used (without the shadow's process)."""
-    before, answered = process.cpu_times(), _counts(port)["answered"]
-    load = asyncio.run(serving.load(port, path, bodies, seconds, clients))
-    after = process.cpu_times()
+    before, answered = service.process.cpu_times(), _counts(service.port)["answered"]
+    load = clients.load(service.port, path, bodies, seconds, number)
+    after = service.process.cpu_times()
     used = after.user + after.system - before.user - before.system
-    return {**asdict(load), "cpu": 1e6 * used / (_counts(port)["answered"] - answered)}
+    return {**asdict(load), "cpu": 1e6 * used / (_counts(service.port)["answered"] - answered)}
 
 
 # --- services ------------------------------------------------------------------------------------
@@ -148,18 +147,16 @@ def _register(name: str) -> None:
 
 
 @contextlib.contextmanager
-def _service(folder: Path, shadow: str | None) -> Iterator[tuple[int, psutil.Process]]:
-    """Yield the port and process of a service whose params.yaml differs only in `serving.shadow`."""
+def _service(folder: Path, shadow: str | None) -> Iterator[Service]:
+    """A service whose params.yaml differs only in `serving.shadow`."""
     yaml = YAML()
     values = yaml.load(paths.params())
     values.setdefault("serving", {})["shadow"] = shadow
     folder.mkdir(exist_ok=True)
     with (folder / "params.yaml").open("w", encoding="utf-8") as file:
         yaml.dump(values, file)
-    running = {process.pid for process in psutil.Process().children()}
-    with serving.ours(FEEDFORWARD_ROOT=str(folder)) as port:
-        [process] = [process for process in psutil.Process().children() if process.pid not in running]
-        yield port, process
+    with serving.ours(FEEDFORWARD_ROOT=str(folder)) as service:
+        yield service
 
 
 def _counts(port: int) -> dict[str, float]:

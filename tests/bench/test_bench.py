@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import bench, floors, measure, page, parts, scale, serving, shadow, workspace
+from bench import bench, clients, floors, measure, page, parts, scale, serving, shadow, workspace
 from bench.floors import Work
 from feedforward.config.schema import load_params
 from feedforward.data.splits import MultiHot, Split, Subset
@@ -195,8 +195,8 @@ def test_the_exponent_is_the_slope_of_the_logarithms() -> None:
 
 def test_a_quantile_is_a_time_that_was_seen() -> None:
     times = [float(k) for k in range(1, 201)]
-    assert [serving.quantile(times, share) for share in (0.005, 0.5, 0.99, 1)] == [1, 100, 198, 200]
-    assert serving.quantile([3.0], 0.99) == 3
+    assert [clients.quantile(times, share) for share in (0.005, 0.5, 0.99, 1)] == [1, 100, 198, 200]
+    assert clients.quantile([3.0], 0.99) == 3
 
 
 def test_serving_is_judged_by_throughput_and_p99_of_the_medians() -> None:
@@ -204,10 +204,16 @@ def test_serving_is_judged_by_throughput_and_p99_of_the_medians() -> None:
         return [{"rate": rate, "p50": 1000 / rate, "p99": 5000 / rate} for rate in rates]
 
     rows = {"reviews": {serving.OURS: loads(900, 1000, 1900), serving.MLFLOWS: loads(240, 250, 100)}}
-    report = {"machine": measure.machine(), "rounds": 3, "clients": 32, "rows": rows, "quick": False}
+    services = [{"ready": 1.25, "memory": 140.0}, {"ready": 1.0, "memory": 160.0}]
+    report = {"machine": measure.machine(), "rounds": 3, "clients": 32, "program": "wrk 4", "quick": False}
+    report |= {"rows": rows, "texts": ["reviews"], "services": services}
     assert serving.targets_table(report)[1:] == [
-        ["reviews: throughput, mlflow / feedforward (lower is better)", "0.2", "0.240", "NOT MET"],
-        ["reviews: p99 latency, feedforward / mlflow (lower is better)", "1", "0.240", "met"],
+        ["reviews: throughput, mlflow / feedforward (lower is better)", "0.2", "0.24", "NOT MET"],
+        ["reviews: p99 latency, feedforward / mlflow (lower is better)", "1", "0.24", "met"],
+        ["reviews: ms per request, at all clients together", "0.2", "1", "NOT MET"],
+        ["reviews: p99 latency in ms", "12", "5", "met"],
+        ["s until the service is ready", "1.5", "1.25", "met"],
+        ["resident MB of the service after the load", "150", "160", "NOT MET"],
     ]
     assert "| reviews, feedforward serve | 1000 | 1.0 | 5.0 |" in page.page({"serving": report})
 
@@ -251,7 +257,7 @@ def test_the_cost_of_a_shadow_is_judged_by_pairs() -> None:
         "loads": {shadow.WITHOUT: loads(1, 2, 4), shadow.WITH: loads(1, 2.1, 6)},
         "shadow": {"answered": 9.0, "compared": 7.0, "dropped": 2.0},
     }
-    report = {"rows": {"reviews": row}, "pairs": 3, "machine": measure.machine(), "quick": False}
+    report = {"rows": {"reviews": row}, "pairs": 3, "program": "wrk 4", "machine": measure.machine(), "quick": False}
     assert shadow.ratios(row, "p50") == [1, 1.05, 1.5]
     assert shadow.targets_table(report)[1] == [
         "reviews: p50, with / without a shadow, median of the pairs", "1.1", "1.050 (1.00-1.50)", "met",

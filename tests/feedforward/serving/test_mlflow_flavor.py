@@ -13,7 +13,7 @@ import registered
 from live_service import GLAD
 from registered import NAME
 
-from bench import serving
+from bench import clients, serving
 from feedforward.config.schema import Params
 from feedforward.core.errors import DataError, InputError
 from feedforward.models import network_files
@@ -41,7 +41,7 @@ def test_mlflow_serves_the_champion_with_the_same_answers(small: Params, small_s
     registered.champion(small_store, small)
     texts = [GLAD, "word1", "nobody knows größe"]
     champion = prediction.champion(NAME)
-    with serving.mlflows(NAME) as port, serving.ours() as own_port:
+    with serving.mlflows(NAME) as port, serving.ours() as own:
         expected = prediction.answers(champion.served, texts)
         for body in (
             {"inputs": texts},
@@ -59,14 +59,17 @@ def test_mlflow_serves_the_champion_with_the_same_answers(small: Params, small_s
         [texts] = serving.samples(champion).values()
         given = texts[:5]
         bodies = [[{"inputs": [each]} for each in given], [{"samples": [each]} for each in given]]
-        endpoints = [(port, "/invocations"), (own_port, f"/predict/{NAME}")]
+        endpoints = [(port, "/invocations"), (own.port, f"/predict/{NAME}")]
         serving.check_alike(
             *(serving.answers(*endpoint, each) for endpoint, each in zip(endpoints, bodies, strict=True))
         )
         for endpoint, each in zip(endpoints, bodies, strict=True):
-            measured = asyncio.run(serving.load(*endpoint, each, 0.5))
-            assert measured.rate > 0
-            assert 0 < measured.p50 <= measured.p99
+            for measured in (
+                clients.load(*endpoint, each, 1, 4),
+                asyncio.run(clients.own_load(*endpoint, each, 0.5, 4)),
+            ):
+                assert measured.rate > 0
+                assert 0 < measured.p50 <= measured.p99
 
 
 def test_tables_lists_and_arrays_are_accepted_and_an_invalid_sample_is_named(

@@ -1,0 +1,127 @@
+"""Clients on loopback that keep a server busy, each with a persistent connection and one request at a time.
+
+wrk is used if it is installed: a load generator in C, independent of this project, which needs a tenth of the CPU time
+of the clients below. They replace it where it is missing.
+"""
+
+import asyncio
+import json
+import math
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SCRIPT = Path(__file__).with_suffix(".lua")
+OWN = "bench.clients"
+
+
+@dataclass(frozen=True)
+class Load:
+    """Measurements of the clients. rate: requests per second; p50, p99: ms until the last byte of a response."""
+
+    rate: float
+    p50: float
+    p99: float
+
+
+def program() -> str:
+    """The program that `load` uses, with its version."""
+    if shutil.which("wrk") is None:
+        return OWN
+    output = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False).stdout  # its exit code is 1
+    return " ".join(output.split()[:2])
+
+
+def load(port: int, path: str, bodies: Sequence[Mapping[str, Any]], seconds: float, number: int) -> Load:
+    """Let `number` clients send the bodies in turn to `path` for `seconds`.
+
+    Raises:
+        SystemExit: a request was not answered with status 200.
+    """
+    if shutil.which("wrk") is None:
+        return asyncio.run(own_load(port, path, bodies, seconds, number))
+    with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
+        file.writelines(f"{json.dumps(body)}\n" for body in bodies)
+        file.flush()
+        size = ["-t", "1", "-c", str(number), "-d", f"{max(1, round(seconds))}s", "--timeout", "30s"]
+        command = ["wrk", *size, "-s", str(SCRIPT), f"http://127.0.0.1:{port}", "--", path, file.name]
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    figures = json.loads(output.splitlines()[-1])
+    if figures.pop("failed"):
+        raise SystemExit(f"requests to {path} failed:\n{output}")
+    return Load(**figures)
+
+
+async def own_load(port: int, path: str, bodies: Sequence[Mapping[str, Any]], seconds: float, number: int) -> Load:
+    """Run `number` clients for `seconds`, after a warm-up of a tenth of it; each sends at least one request."""
+    requests = [_request(port, path, body) for body in bodies]
+    loop = asyncio.get_running_loop()
+    began = time.perf_counter() + seconds / 10
+    clients = [_Client(requests[first:] + requests[:first], began, began + seconds) for first in range(number)]
+    for client in clients:
+        await loop.create_connection(lambda client=client: client, "127.0.0.1", port)
+    await asyncio.gather(*(client.done for client in clients))
+    moments = [moment for client in clients for moment in client.moments]
+    times = sorted(end - start for start, end in moments if start >= began)
+    last = max(end for _, end in moments)
+    return Load(len(times) / (last - began), 1000 * quantile(times, 0.5), 1000 * quantile(times, 0.99))
+
+
+class _Client(asyncio.Protocol):
+    """Sends one request after another over one connection; minimal, because it shares the cores with the server.
+
+    moments: for each request, when it was sent and when its response was complete.
+    """
+
+    def __init__(self, requests: Sequence[bytes], began: float, ends: float) -> None:
+        self.requests, self.began, self.ends = requests, began, ends
+        self.moments: list[tuple[float, float]] = []
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._answer = b""
+
+    def connection_made(self, transport: Any) -> None:
+        """Send the first request."""
+        self._transport = transport
+        self._send()
+
+    def _send(self) -> None:
+        self._sent = time.perf_counter()
+        self._transport.write(self.requests[len(self.moments) % len(self.requests)])
+
+    def data_received(self, data: bytes) -> None:
+        """Receive part of a response; send the next request once the response is complete."""
+        self._answer += data
+        head, between, body = self._answer.partition(b"\r\n\r\n")
+        if not between or len(body) < int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0]):
+            return
+        if b" 200 " not in head[:20]:
+            self._transport.close()
+            return
+        self.moments.append((self._sent, time.perf_counter()))
+        self._answer = b""
+        if self._sent < self.began or self.moments[-1][1] < self.ends:
+            self._send()
+        else:
+            self.done.set_result(None)
+            self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Fail if the load is not complete: the server closed the connection or refused a request."""
+        if not self.done.done():
+            self.done.set_exception(SystemExit(f"a request was answered with {self._answer[:100]!r} ({exc})"))
+
+
+def quantile(times: Sequence[float], share: float) -> float:
+    """The smallest of the sorted times that at least this share of them does not exceed."""
+    return times[max(0, math.ceil(share * len(times)) - 1)]
+
+
+def _request(port: int, path: str, body: Mapping[str, Any]) -> bytes:
+    content = json.dumps(body).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content
