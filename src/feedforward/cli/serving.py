@@ -70,6 +70,7 @@ def serve(
         list[str] | None,
         typer.Option(metavar="NAME", help="Name to accept in the Host header besides the loopback names; repeatable."),
     ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Number of processes that serve the port.")] = 1,
 ) -> None:
     """Serve predictions over HTTP, with a playground page, health checks and metrics.
 
@@ -77,11 +78,13 @@ def serve(
     """
     from feedforward.config.schema import load_params
     from feedforward.core import processes
+    from feedforward.serving.workers import shared_counters
 
-    with processes.importing():
-        from feedforward.serving import server
+    with shared_counters(workers):
+        with processes.importing():
+            from feedforward.serving import server
 
-    server.run(load_params(), host, port, expose, allow_host or ())
+        server.run(load_params(), host, port, expose, allow_host or (), workers)
 
 
 def _predict_arguments(

@@ -1,9 +1,13 @@
 """The service's metrics, in Prometheus format."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from feedforward.serving.workers import COUNTERS
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)  # s
 
@@ -30,6 +34,7 @@ class ServiceMetrics:
             "Version of the champion in use; 0 if none.",
             ["dataset"],
             registry=self.registry,
+            multiprocess_mode="livemax",
         )
 
         self._answers = Histogram(
@@ -56,6 +61,7 @@ class ServiceMetrics:
             "Version of the challenger in use; 0 if none.",
             ["dataset"],
             registry=self.registry,
+            multiprocess_mode="livemax",
         )
         self._gauges: dict[str, Gauge] = {}
 
@@ -111,5 +117,9 @@ class ServiceMetrics:
             gauge.labels(*key).set(value)
 
     def text(self) -> bytes:
-        """All metrics in Prometheus text format."""
-        return bytes(generate_latest(self.registry))
+        """All metrics in Prometheus text format; with several workers, those of all of them."""
+        if COUNTERS not in os.environ:
+            return bytes(generate_latest(self.registry))
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return bytes(generate_latest(registry))

@@ -1,6 +1,7 @@
 """Bind a socket and run the service until SIGTERM or SIGINT."""
 
 import asyncio
+import contextlib
 import errno
 import ipaddress
 import logging
@@ -12,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 from feedforward.config.schema import Params
 from feedforward.core.errors import FeedforwardError, ParamsError
+from feedforward.serving import workers
 from feedforward.serving.app import Service, create
 from feedforward.serving.http.requests import Limits
 from feedforward.serving.http.server import Server
@@ -28,32 +30,51 @@ def run(
     port: int | None = None,
     expose: bool = False,
     allowed_hosts: Sequence[str] = (),
+    number: int = 1,
 ) -> None:
     """Serve until SIGTERM or SIGINT; requests in progress are finished first.
 
-    allowed_hosts: names accepted in the Host header, in addition to the loopback names and `host`.
+    allowed_hosts: names accepted in the Host header, in addition to the loopback names and `host`. number: of worker
+    processes; several need `workers.shared_counters`.
 
     Raises:
-        ParamsError: `host` can be reached from other machines and `expose` is not set. FeedforwardError: the address
-            is in use.
+        ParamsError: `host` can be reached from other machines and `expose` is not set, or the settings do not permit
+            several workers. FeedforwardError: the address is in use.
     """
     check_host(host, expose)
+    workers.check(number, params.serving)
     if not is_loopback(host):
         log.warning(
             "the service has no login: anyone who can reach %s can get predictions and add samples for retraining", host
         )
-    with bind(host, port if port is not None else params.serving.port) as listening:
-        _raise_file_limit()
-        service = create(params, LOOPBACK_NAMES | {name.lower().strip("[]") for name in (host, *allowed_hosts)})
-        url_host = f"[{host}]" if ":" in host else host
-        address = f"http://{url_host}:{listening.getsockname()[1]}  (Ctrl-C stops it)"
-        asyncio.run(_run(service, listening, lambda: print(address, flush=True)))
+    _raise_file_limit()
+    hosts = LOOPBACK_NAMES | {name.lower().strip("[]") for name in (host, *allowed_hosts)}
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(bind(host, port if port is not None else params.serving.port))
+        bound = listening.getsockname()[1]
+        address = f"http://{f'[{host}]' if ':' in host else host}:{bound}  (Ctrl-C stops it)"
+
+        def announce() -> None:
+            print(address, flush=True)
+
+        def work(listening: socket.socket, ready: Callable[[], None], ended: int | None = None) -> None:
+            asyncio.run(_run(create(params, hosts), listening, ready, ended))
+
+        if number == 1:
+            work(listening, announce)
+        else:
+            listening.close()  # it has shown that no other service uses the port
+            sockets = [stack.enter_context(bind(host, bound, shared=True)) for _ in range(number)]
+            workers.run(sockets, work, announce)
 
 
-async def _run(service: Service, listening: socket.socket, ready: Callable[[], None]) -> None:
-    stop = asyncio.Event()
+async def _run(service: Service, listening: socket.socket, ready: Callable[[], None], ended: int | None) -> None:
+    """Serve until a signal arrives, or until the descriptor `ended` becomes readable."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.set)
+    if ended is not None:
+        loop.add_reader(ended, stop.set)
     server = Server(service.application, service.limits, service.metrics.count_refusal)
     await serve(service, server, listening, stop, ready)
 
@@ -98,8 +119,8 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A socket bound to the address; nothing is accepted yet.
+def bind(host: str, port: int, shared: bool = False) -> socket.socket:
+    """A socket bound to the address; nothing is accepted yet. shared: other sockets may be bound to it as well.
 
     Raises:
         FeedforwardError: the address is in use or does not belong to this machine.
@@ -109,6 +130,7 @@ def bind(host: str, port: int) -> socket.socket:
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
         listening.bind((host, port))
     except OSError as error:
         listening.close()

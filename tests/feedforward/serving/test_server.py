@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
+import psutil
 import pytest
 import registered
 from live_service import GLAD, PATIENCE, until
 from registered import NAME
 from small_data import values, write_params
 
-from feedforward.config.schema import Params
+from feedforward.config.schema import Params, Serving
 from feedforward.core import paths
 from feedforward.core.errors import FeedforwardError, ParamsError
-from feedforward.serving import server
+from feedforward.serving import server, workers
 from feedforward.tracking import model_versions
 
 if TYPE_CHECKING:
@@ -93,6 +94,45 @@ def test_other_names_are_answered_only_if_they_are_allowed(small: Params, small_
         assert ask(local, host="models.example", origin="http://evil.example").status_code == 403
 
 
+def test_workers_share_port_and_counters_and_one_that_dies_is_replaced(small: Params, small_store: "Store") -> None:
+    registered.champion(small_store, small)
+    with running("--workers", "2") as (process, address):
+        children = psutil.Process(process.pid).children()
+        assert len(children) == 2
+        assert [ask(address).status_code for _ in range(12)] == [200] * 12  # each over a new connection
+        counted = f'feedforward_samples_total{{dataset="{NAME}"}} 12.0'
+        assert all(counted in httpx.get(f"{address}/metrics").text for _ in range(6))
+        port = address.rpartition(":")[2]
+        again = subprocess.run(
+            [sys.executable, "-m", "feedforward.cli", "serve", "--port", port, "--workers", "2"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert "is in use by another process" in again.stderr
+        children[0].kill()
+        until(lambda: len(set(psutil.Process(process.pid).children()) - set(children)) == 1)
+        assert [ask(address).status_code for _ in range(12)] == [200] * 12
+        assert 'feedforward_champion_version{dataset="notes"} 1.0' in httpx.get(f"{address}/metrics").text
+
+
+def test_workers_end_with_the_process_that_started_them(small: Params, small_store: "Store") -> None:
+    registered.champion(small_store, small)
+    command = [sys.executable, "-m", "feedforward.cli", "serve", "--port", "0", "--workers", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("http")
+        children = psutil.Process(process.pid).children()
+        process.kill()
+        until(lambda: not any(child.is_running() for child in children))
+
+
+def test_workers_are_refused_if_all_requests_must_pass_through_one_process() -> None:
+    for serving in (Serving(shadow="challenger"), Serving(reservoir=1000)):
+        workers.check(1, serving)
+        with pytest.raises(ParamsError, match="--workers: must be 1 while serving"):
+            workers.check(2, serving)
+    workers.check(2, Serving())
+
+
 @pytest.mark.parametrize("silent", [False, True])
 def test_the_last_known_champion_serves_while_the_tracking_server_is_down(
     small: Params, small_store: "Store", silent: bool
@@ -115,6 +155,7 @@ def test_the_last_known_champion_serves_while_the_tracking_server_is_down(
 
 
 def test_the_service_starts_without_heavy_libraries() -> None:
-    script = "import sys, feedforward.serving.server; print(*{'scipy', 'mlflow', 'pandas', 'keras'} & set(sys.modules))"
+    heavy = {"scipy", "mlflow", "pandas", "pyarrow", "keras"}
+    script = f"import sys, feedforward.serving.server; print(*{heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not done.stdout.strip()

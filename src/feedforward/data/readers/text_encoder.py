@@ -74,7 +74,7 @@ class TextEncoder:
         lower = text.lower()
         if not lower.isascii():
             lower = tokenizer.spaced(lower).encode("utf-8", "replace").decode()
-        return [word for word in lower.translate(_BLANKS).split(" ") if word]
+        return lower.translate(_BLANKS).split()  # `spaced` has replaced all other whitespace
 
     def columns_of(self, split: Sequence[str]) -> list[int]:
         """The column of each word; tokenizer.DROPPED for words without one."""

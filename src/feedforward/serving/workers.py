@@ -1,0 +1,101 @@
+"""Several processes that serve one port: `feedforward serve --workers N`.
+
+The first process starts the workers, replaces those that die, and ends with them. Each worker has its own socket on the
+port, and the system distributes the connections over these sockets. Workers share the stored samples (files with
+locks) and the counters of `/metrics` (files in a temporary folder, which prometheus_client maps into memory).
+"""
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import connection
+
+from feedforward.config.schema import Serving
+from feedforward.core.errors import ParamsError
+
+COUNTERS = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client when it is imported
+RESTART = 1.0  # s until a worker that died is replaced
+log = logging.getLogger(__name__)
+
+Worker = Callable[[socket.socket, Callable[[], None], int], None]
+
+
+def check(number: int, serving: Serving) -> None:
+    """Refuse settings for which all requests must pass through one process.
+
+    Raises:
+        ParamsError: the shadow or the reservoir is on.
+    """
+    if number > 1 and (serving.shadow or serving.reservoir):
+        raise ParamsError(
+            [f"--workers: must be 1 while serving.shadow or serving.reservoir is on in params.yaml, got {number}"]
+        )
+
+
+@contextlib.contextmanager
+def shared_counters(number: int) -> Iterator[None]:
+    """Let processes that are started during the block share counters. Enter it before importing prometheus_client."""
+    if number == 1:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="feedforward-metrics-") as folder:
+        os.environ[COUNTERS] = folder
+        try:
+            yield
+        finally:
+            del os.environ[COUNTERS]
+
+
+def run(sockets: Sequence[socket.socket], worker: Worker, ready: Callable[[], None]) -> None:
+    """Run one worker per socket until SIGTERM or SIGINT.
+
+    worker: called in a process of its own with its socket, a function to call when it is ready, and a descriptor that
+    becomes readable when this process has ended. ready: called once all workers are ready.
+    """
+    ours, theirs = os.pipe()  # `theirs` is open in this process alone
+    context = multiprocessing.get_context("fork")
+    started = [context.Event() for _ in sockets]
+
+    def start(number: int) -> multiprocessing.process.BaseProcess:
+        def work() -> None:
+            os.close(theirs)
+            worker(sockets[number], started[number].set, ours)
+
+        process = context.Process(target=work, name=f"worker {number + 1}")
+        process.start()
+        return process
+
+    stopping: list[int] = []
+    processes = [start(number) for number in range(len(sockets))]
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda number, _: stopping.append(number))
+    announced = False
+    while not stopping:
+        connection.wait([process.sentinel for process in processes], 0.1)
+        if not announced and all(event.is_set() for event in started):
+            ready()
+            announced = True
+        for number, process in enumerate(processes):
+            if not stopping and not process.is_alive():
+                log.error("%s ended with exit code %s; it is replaced", process.name, process.exitcode)
+                _forget(process.pid)
+                time.sleep(RESTART)
+                processes[number] = start(number)
+    for listening in sockets:  # otherwise clients could still connect, and would wait for an answer
+        listening.close()
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join()
+
+
+def _forget(pid: int | None) -> None:
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(pid)  # type: ignore[no-untyped-call]
