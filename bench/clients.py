@@ -59,7 +59,7 @@ def load(port: int, path: str, bodies: Sequence[Mapping[str, Any]], seconds: flo
 
 async def own_load(port: int, path: str, bodies: Sequence[Mapping[str, Any]], seconds: float, number: int) -> Load:
     """Run `number` clients for `seconds`, after a warm-up of a tenth of it; each sends at least one request."""
-    requests = [_request(port, path, body) for body in bodies]
+    requests = [request(port, path, body) for body in bodies]
     loop = asyncio.get_running_loop()
     began = time.perf_counter() + seconds / 10
     clients = [_Client(requests[first:] + requests[:first], began, began + seconds) for first in range(number)]
@@ -121,7 +121,15 @@ def quantile(times: Sequence[float], share: float) -> float:
     return times[max(0, math.ceil(share * len(times)) - 1)]
 
 
-def _request(port: int, path: str, body: Mapping[str, Any]) -> bytes:
+async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sent: bytes) -> bytes:
+    """The body of the response to one request."""
+    writer.write(sent)
+    head = await reader.readuntil(b"\r\n\r\n")
+    return await reader.readexactly(int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0]))
+
+
+def request(port: int, path: str, body: Mapping[str, Any]) -> bytes:
+    """A POST request with a JSON body."""
     content = json.dumps(body).encode()
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench import bench, gpu, parts, scale, serving, shadow
+from bench import bench, gpu, interference, parts, scale, serving, shadow
 from feedforward.core import atomic_files, paths
 
 
@@ -17,7 +17,8 @@ def main() -> None:
 def page(reports: Mapping[str, Mapping[str, Any]]) -> str:
     """The page, with a section for each report."""
     sections = ["# Performance, as measured", "Written by `make bench`; [performance.md](performance.md) explains it."]
-    shown = {"bench": _bench, "parts": _parts, "serving": _serving, "shadow": _shadow, "scale": _scale, "gpu": _gpu}
+    shown = {"bench": _bench, "parts": _parts, "serving": _serving, "interference": _interference}
+    shown |= {"shadow": _shadow, "scale": _scale, "gpu": _gpu}
     for name, show in shown.items():
         if name in reports:
             quick = ["**Quick run: the figures mean nothing.**"] if reports[name].get("quick") else []
@@ -90,6 +91,16 @@ def _serving(report: Mapping[str, Any]) -> list[str]:
         rounds,
         markdown(serving.table(report)),
         markdown(serving.targets_table(report)),
+    ]
+
+
+def _interference(report: Mapping[str, Any]) -> list[str]:
+    return [
+        "## Short requests while a large one is answered",
+        machine(report["machine"]),
+        f"Medians of {report['rounds']} rounds.",
+        markdown(interference.table(report)),
+        markdown(interference.targets_table(report)),
     ]
 
 

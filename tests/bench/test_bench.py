@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import bench, clients, floors, measure, page, parts, scale, serving, shadow, workspace
+from bench import bench, clients, floors, interference, measure, page, parts, scale, serving, shadow, workspace
 from bench.floors import Work
 from feedforward.config.schema import load_params
 from feedforward.data.splits import MultiHot, Split, Subset
@@ -216,6 +216,15 @@ def test_serving_is_judged_by_throughput_and_p99_of_the_medians() -> None:
         ["resident MB of the service after the load", "150", "160", "NOT MET"],
     ]
     assert "| reviews, feedforward serve | 1000 | 1.0 | 5.0 |" in page.page({"serving": report})
+
+
+def test_a_large_request_is_judged_by_the_slowest_short_answer_of_the_median_round() -> None:
+    rounds = [{"seconds": 1.0, "idle": 0.5, "slowest": slowest} for slowest in (20.0, 60.0, 90.0)]
+    report = {"machine": measure.machine(), "rounds": 3, "rows": {"many texts": rounds}, "quick": False}
+    assert interference.targets_table(report)[1] == [
+        "many texts: slowest answer to a short text, ms", "50", "60.0", "NOT MET",
+    ]  # fmt: skip
+    assert "| many texts | 1.00 | 0.5 | 60.0 |" in page.page({"interference": report})
 
 
 # --- scale -----------------------------------------------------------------------------------------

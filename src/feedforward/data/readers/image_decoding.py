@@ -17,6 +17,7 @@ Levels = npt.NDArray[np.uint8] | Gray  # gray levels 0–255, (height, width); u
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "PPM")
 MAX_PIXELS = 2**24  # 4096 × 4096
 MAX_SIDE = 2**16  # JPEG's limit; resizing 1 × 16M pixels would take seconds
+STRIP = 64  # rows of a transparent picture that are converted at a time
 ORIENTATION = 0x0112  # EXIF
 PNG, SIZE = b"\x89PNG\r\n\x1a\n", b"IHDR"
 
@@ -97,13 +98,23 @@ def _gray(picture: Image.Image) -> Levels:
     ):  # more than eight bits, which Pillow would clip; same scale for all pictures
         brightest = 1.0 if picture.mode.startswith("F") else 65535.0
         return np.asarray(np.clip(np.asarray(picture, np.float32) * (255 / brightest), 0, 255), np.float32)
-    if picture.has_transparency_data:
+    if picture.has_transparency_data and picture.mode != "RGBA":
         picture = picture.convert("RGBA")
     if "A" not in picture.getbands() or picture.getchannel("A").getextrema() == (255, 255):
         return np.asarray(picture if picture.mode == "L" else picture.convert("L"))
-    channels = np.asarray(picture, np.float32)
-    gray: Gray = channels[..., :3] @ np.array([0.299, 0.587, 0.114], np.float32)
-    alpha = channels[..., 3] / 255
-    visible_mean = float((gray * alpha).sum() / max(float(alpha.sum()), 1e-6))
-    background = 255.0 if visible_mean < 128 else 0.0
-    return np.asarray(gray * alpha + background * (1 - alpha), np.float32)
+    return _before_background(picture)
+
+
+def _before_background(picture: Image.Image) -> Gray:
+    """Gray levels of an RGBA picture before white or black; in strips, because floats take four times the memory."""
+    gray, alpha = np.empty((2, picture.height, picture.width), np.float32)
+    for top in range(0, picture.height, STRIP):
+        rows = slice(top, min(top + STRIP, picture.height))
+        channels = np.asarray(picture.crop((0, top, picture.width, rows.stop)), np.float32)
+        gray[rows] = channels[..., :3] @ np.array([0.299, 0.587, 0.114], np.float32)
+        alpha[rows] = channels[..., 3] / 255
+    gray *= alpha
+    visible_mean = float(gray.sum() / max(float(alpha.sum()), 1e-6))
+    if visible_mean < 128:
+        gray += np.float32(255) * (1 - alpha)
+    return gray

@@ -1,0 +1,149 @@
+"""Measures how long short requests wait while a large one is answered: `python -m bench.interference`, or `make bench`.
+
+One client on loopback asks for the label of a short text again and again, over one connection; another one sends the
+large request once per round. The slowest answer to the short text is at most as long as the large request holds the
+event loop. Writes reports/bench/interference.json.
+"""
+
+import argparse
+import asyncio
+import base64
+import io
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from bench import clients, measure, serving
+from bench.bench import Target, aligned
+from feedforward.config.schema import Params, load_params
+from feedforward.core import atomic_files, paths
+from feedforward.core.errors import NothingToServe
+from feedforward.serving import prediction
+
+PAUSE = 0.002  # s between short requests
+REST = 0.1  # s before each large request, and after it
+SIDE = 4096  # pixels: the largest picture that is answered
+SHORT = {"samples": ["a fine film"]}
+HELD = Target("{}: slowest answer to a short text, ms", 50.0)
+
+Body = Mapping[str, Any]
+
+
+def main() -> None:
+    """Measure, write, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / "interference.json")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="one round, to test the benchmark itself")
+    options = parser.parse_args()
+    report = measure_all(1 if options.quick else options.rounds) | {"quick": options.quick}
+    if not report["rows"]:  # the reason has been printed
+        return
+    atomic_files.write_json(options.json, report)
+    print("\n\n".join(aligned(rows) for rows in (table(report), targets_table(report))))
+
+
+def measure_all(rounds: int) -> dict[str, Any]:
+    """Send each large request `rounds` times; the first dataset of texts also gets the short requests."""
+    machine, params, rows = measure.machine(), load_params(), dict[str, Any]()
+    kinds = {takes: name for name in reversed(params.datasets) if (takes := _takes(name))}
+    if "text" in kinds:
+        with serving.ours() as service:
+            short = clients.request(service.port, f"/predict/{kinds['text']}", SHORT)
+            for name, (takes, body) in large_requests(params).items():
+                if takes in kinds:
+                    large = clients.request(service.port, f"/predict/{kinds[takes]}", body())
+                    rows[name] = [asyncio.run(_round(service.port, short, large)) for _ in range(rounds)]
+                    print(name, rows[name][-1], flush=True)
+    return {"machine": machine, "rounds": rounds, "rows": rows}
+
+
+def _takes(name: str) -> str:
+    """The kind of sample of a dataset's champion; empty if there is none."""
+    try:
+        return prediction.champion(name).served.encoder.takes
+    except NothingToServe as error:
+        print(error, flush=True)
+        return ""
+
+
+def large_requests(params: Params) -> dict[str, tuple[str, Callable[[], Body]]]:
+    """For each large request, by description: the kind of sample, and a function that makes the body."""
+    bounds = params.serving
+    number, words = bounds.max_samples, [f"word{k}" for k in range(bounds.max_text_bytes)]
+    longest = " ".join(words)[: bounds.max_text_bytes]
+    text, picture = " ".join(words[:230]), _picture("L", 28)
+    return {
+        f"{number} one-letter texts, explained": ("text", lambda: {"samples": ["a"] * number, "explain": True}),
+        f"{number} texts, all variants": ("text", lambda: {"samples": [text] * number, "variants": True}),
+        "one text of the largest size, explained": ("text", lambda: {"samples": [longest], "explain": True}),
+        "a million numbers instead of texts": ("text", lambda: {"samples": [1] * 10**6}),
+        f"{number} pictures, explained": ("image", lambda: {"samples": [picture] * number, "explain": True}),
+        f"a gray picture of {SIDE} × {SIDE} pixels": ("image", lambda: {"samples": [_picture("L", SIDE)]}),
+        f"a transparent picture of {SIDE} × {SIDE} pixels": ("image", lambda: {"samples": [_picture("RGBA", SIDE)]}),
+        "900 × 900 gray levels": ("image", lambda: {"samples": [[[0] * 899 + [255]] * 900]}),
+    }
+
+
+def _picture(mode: str, side: int) -> str:
+    """A bright rectangle on black, or on a transparent ground, as a PNG in base64."""
+    levels = np.zeros((side, side, len(mode)), np.uint8)
+    levels[side // 4 : side // 2, side // 4 : side // 3] = 255
+    buffer = io.BytesIO()
+    Image.fromarray(levels.squeeze(), mode).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+async def _round(port: int, short: bytes, large: bytes) -> dict[str, float]:
+    """seconds: of the large request. idle, slowest: slowest answer to a short one before and during it, in ms."""
+    waits: list[float] = []
+    asking = asyncio.create_task(_ask_again_and_again(port, short, waits))
+    await asyncio.sleep(REST)
+    before, began = len(waits), time.perf_counter()
+    await clients.ask(*await asyncio.open_connection("127.0.0.1", port, limit=2**26), large)
+    seconds = time.perf_counter() - began
+    await asyncio.sleep(REST)
+    asking.cancel()
+    return {"seconds": seconds, "idle": 1000 * max(waits[:before]), "slowest": 1000 * max(waits[before:])}
+
+
+async def _ask_again_and_again(port: int, short: bytes, waits: list[float]) -> None:
+    connection = await asyncio.open_connection("127.0.0.1", port)
+    for _ in itertools.count():
+        began = time.perf_counter()
+        await clients.ask(*connection, short)
+        waits.append(time.perf_counter() - began)
+        await asyncio.sleep(PAUSE)
+
+
+def _medians(report: Mapping[str, Any], name: str) -> dict[str, float]:
+    rounds = report["rows"][name]
+    return {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
+
+
+def table(report: Mapping[str, Any]) -> list[list[str]]:
+    """A header and a row for each large request; medians over the rounds."""
+    rows = [["large request", "s", "slowest short answer before it, ms", "during it, ms"]]
+    for name in report["rows"]:
+        row = _medians(report, name)
+        rows.append([name, f"{row['seconds']:.2f}", f"{row['idle']:.1f}", f"{row['slowest']:.1f}"])
+    return rows
+
+
+def targets_table(report: Mapping[str, Any]) -> list[list[str]]:
+    """A header and a row for each large request."""
+    rows = [["target", "limit", "measured", ""]]
+    for name in report["rows"]:
+        slowest = _medians(report, name)["slowest"]
+        rows.append([HELD.name.format(name), f"{HELD.limit:g}", f"{slowest:.1f}", HELD.verdict(slowest)])
+    return rows
+
+
+if __name__ == "__main__":
+    main()
