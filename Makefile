@@ -62,6 +62,7 @@ study: $(READY) ## the lecture's comparison with 20 seeds and both protocols: do
 bench: $(DEV) ## compare with a plain Keras script and the machine's limits: docs/performance-measured.md (an hour)
 	$(BIN)/python -m bench.bench
 	$(BIN)/python -m bench.parts
+	$(BIN)/python -m bench.growth
 	$(BIN)/python -m bench.serving
 	$(BIN)/python -m bench.interference
 	$(BIN)/python -m bench.shadow

@@ -45,10 +45,10 @@ class Target:
 
 
 TARGETS = (
-    Target("wall, 1 seed", 0.30, 0.15, "× plain"),
-    Target("peak memory, 1 seed", 0.20, None, "× plain"),
-    Target("wall, 5 seeds", 0.80, None, "× plain"),
-    Target("wall, 10 seeds", 1.20, 1.00, "× plain"),
+    Target("wall, 1 seed", 0.20, 0.15, "× plain"),
+    Target("peak memory, 1 seed", 0.15, None, "× plain"),
+    Target("wall, 5 seeds", 0.50, None, "× plain"),
+    Target("wall, 10 seeds", 0.85, None, "× plain"),
     Target("`dvc repro` with nothing to do", 3.0, None, "s"),
     Target("`feedforward --help`", 0.5, None, "s"),
 )

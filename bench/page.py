@@ -1,9 +1,9 @@
 """Writes docs/performance-measured.md from the JSON files that `make bench` and `make bench-gpu` wrote."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bench import bench, gpu, interference, parts, scale, serving, shadow
+from bench import bench, gpu, growth, interference, parts, scale, serving, shadow
 from feedforward.core import atomic_files, paths
 
 
@@ -17,26 +17,24 @@ def main() -> None:
 def page(reports: Mapping[str, Mapping[str, Any]]) -> str:
     """The page, with a section for each report."""
     sections = ["# Performance, as measured", "Written by `make bench`; [performance.md](performance.md) explains it."]
-    shown = {"bench": _bench, "parts": _parts, "serving": _serving, "interference": _interference}
-    shown |= {"shadow": _shadow, "scale": _scale, "gpu": _gpu}
-    for name, show in shown.items():
+    for name, show in SECTIONS.items():
         if name in reports:
             quick = ["**Quick run: the figures mean nothing.**"] if reports[name].get("quick") else []
             sections += [*show(reports[name]), *quick]
     return "\n\n".join(sections) + "\n"
 
 
+def _section(title: str, report: Mapping[str, Any], text: str, *tables: Sequence[Sequence[str]]) -> list[str]:
+    return [f"## {title}", machine(report["machine"]), text, *map(markdown, tables)]
+
+
 def _bench(report: Mapping[str, Any]) -> list[str]:
-    rounds = (
+    text = (
         f"Medians of {report['rounds']} alternating rounds, each in fresh processes. Ratios are to the plain script;"
         " the range over the rounds is in parentheses."
     )
     return [
-        "## The whole job",
-        machine(report["machine"]),
-        rounds,
-        markdown(bench.table(dict(report))),
-        markdown(bench.targets_table(dict(report))),
+        *_section("The whole job", report, text, bench.table(dict(report)), bench.targets_table(dict(report))),
         "Test metrics of the final models, to check that the script and the pipeline compute the same results:",
         markdown(_figures(report)),
     ]
@@ -61,47 +59,38 @@ def _parts(report: Mapping[str, Any]) -> list[str]:
         " Training runs on one core, as the pipeline runs a pack without AVX-512."
     )
     return [
+        *_section("Each part and its floor", report, text, parts.parts_table(report), parts.targets_table(report)),
         "## Where the job with one seed spends its time",
         markdown(parts.stages_table(report)),
         markdown(parts.imports_table(report)),
-        "## Each part and its floor",
-        machine(report["machine"]) + " " + text,
-        markdown(parts.parts_table(report)),
         "## Gain of each optimization",
         "Seconds of an epoch on one core with all optimizations, and the slowdown without each of them.",
         markdown(parts.tricks_table(report)),
         "## Additional replicas of the narrow variants in a pack, 20 epochs with validation",
         "Seconds on one core. *Plain* is the plain Keras script, *additional* the time per additional replica.",
         markdown(parts.seeds_table(report)),
-        "## Growth",
-        markdown(parts.growth_table(report)),
-        markdown(parts.cluster_table(report)),
-        markdown(parts.targets_table(report)),
     ]
+
+
+def _growth(report: Mapping[str, Any]) -> list[str]:
+    text = "The reviews, repeated; each size in separate processes."
+    tables = growth.growth_table(report), growth.cluster_table(report), growth.targets_table(report)
+    return _section("Growth", report, text, *tables)
 
 
 def _serving(report: Mapping[str, Any]) -> list[str]:
-    rounds = (
+    text = (
         f"{report['clients']} clients ({report['program']}), one sample per request, medians of {report['rounds']}"
         " alternating rounds. The clients run on the same cores as the server."
     )
-    return [
-        "## Serving",
-        machine(report["machine"]),
-        rounds,
-        markdown(serving.table(report)),
-        markdown(serving.targets_table(report)),
-    ]
+    return _section("Serving", report, text, serving.table(report), serving.targets_table(report))
 
 
 def _interference(report: Mapping[str, Any]) -> list[str]:
-    return [
-        "## Short requests while a large one is answered",
-        machine(report["machine"]),
-        f"Medians of {report['rounds']} rounds.",
-        markdown(interference.table(report)),
-        markdown(interference.targets_table(report)),
-    ]
+    tables = interference.table(report), interference.targets_table(report)
+    return _section(
+        "Short requests while a large one is answered", report, f"Medians of {report['rounds']} rounds.", *tables
+    )
 
 
 def _shadow(report: Mapping[str, Any]) -> list[str]:
@@ -109,13 +98,7 @@ def _shadow(report: Mapping[str, Any]) -> list[str]:
         f"Medians of {report['pairs']} pairs: one service without a shadow, one with it, in alternating order. The"
         f" clients ({report['program']}) and the shadow run on the same cores as the services."
     )
-    return [
-        "## What a shadow costs the caller",
-        machine(report["machine"]),
-        text,
-        markdown(shadow.table(report)),
-        markdown(shadow.targets_table(report)),
-    ]
+    return _section("What a shadow costs the caller", report, text, shadow.table(report), shadow.targets_table(report))
 
 
 def _scale(report: Mapping[str, Any]) -> list[str]:
@@ -125,8 +108,7 @@ def _scale(report: Mapping[str, Any]) -> list[str]:
         " [scale.md](scale.md) draws the conclusions."
     )
     return [
-        "## The shared servers",
-        machine(report["machine"]) + " " + text,
+        *_section("The shared servers", report, text),
         "Complete runs logged to MLflow's server:",
         markdown(scale.table(report, "runs")),
         "Prefect flow runs with one task each:",
@@ -155,6 +137,17 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
     lines = [rows[0], ["---", *(["---:"] * (len(rows[0]) - 1))], *rows[1:]]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
+
+SECTIONS: dict[str, Callable[[Mapping[str, Any]], list[str]]] = {
+    "bench": _bench,
+    "parts": _parts,
+    "growth": _growth,
+    "serving": _serving,
+    "interference": _interference,
+    "shadow": _shadow,
+    "scale": _scale,
+    "gpu": _gpu,
+}
 
 if __name__ == "__main__":
     main()

@@ -1,13 +1,11 @@
-"""Measures each part and its floor, additional replicas, and growth: `python -m bench.parts`, or `make bench`.
+"""Measures each part and its floor, optimizations, additional replicas: `python -m bench.parts`, or `make bench`.
 
 Every measurement runs in a separate process (bench.jobs). The floor of a part is its counted work divided by this
 machine's rates, measured in the same run. Training is measured on one core. Writes reports/bench/parts.json.
 """
 
 import argparse
-import importlib.util
 import json
-import math
 import subprocess
 import sys
 import tempfile
@@ -23,9 +21,15 @@ from feedforward.core import atomic_files, paths
 
 NARROW = ("original", "smaller", "l2", "dropout")
 PACKS = (1, 5, 10)
-TIMES = (1, 4, 16)  # the reviews, repeated
-WORKERS = 2  # of the Dask cluster
-STAGES = ("vectorize mnist", "vectorize imdb", "validate", "train fair", "compare")
+STAGES = (
+    "vectorize mnist",
+    "vectorize imdb",
+    "validate",
+    "train fair",
+    "baselines mnist",
+    "baselines imdb",
+    "compare",
+)
 LIBRARIES = (
     "tensorflow",
     "mlflow",
@@ -46,9 +50,10 @@ TRICKS = {  # name in bench.tricks → label
     "step_by_step": "one graph per step",
 }
 ADDITIONAL = Target("additional replica of {}", 0.05, None, "× plain")
-EXPONENT = Target("scaling exponent of {}", 1.05)
-VECTORIZE_MEMORY = Target("peak memory of vectorize with {} times the reviews", 500, None, "MB")
-CLUSTER_MEMORY = Target("peak memory of the largest cluster process with {} times the reviews", 1000, None, "MB")
+EPOCHS = {  # row → limit of its time, as a multiple of its floor
+    "epoch of mnist original, 1 replica": Target("{}, time / floor", 1 / 0.65, None, "× floor"),
+    "epoch of imdb larger, 1 replica": Target("{}, time / floor", 1 / 0.75, None, "× floor"),
+}
 
 
 def main() -> None:
@@ -76,8 +81,6 @@ def measure_all(quick: bool) -> dict[str, Any]:
         "parts": [*_data(rates), *_training(rates, quick), _tracking(quick)],
         "tricks": _tricks(quick),
         "seeds": _additional_replicas(quick),
-        "growth": (growth := _growth(TIMES[:2] if quick else TIMES, quick)),
-        "cluster": _cluster(growth[-1]),
     }
 
 
@@ -199,64 +202,15 @@ def _plain_seconds(variants: Sequence[str], quick: bool) -> Mapping[str, float]:
     return seconds
 
 
-# --- growth --------------------------------------------------------------------------------------
-
-
-def _growth(times: Sequence[int], quick: bool) -> list[dict[str, Any]]:
-    """Seconds and peak memory of vectorizing, and of an epoch of `smaller`, when the reviews are repeated."""
-    rows = []
-    for count in times:
-        vectorized = job("vectorize", "imdb", count)
-        epochs = 2 if quick else max(4, 64 // count)  # similar total times, because short ones are noisy
-        trained = job("epoch", "imdb", "smaller", 1, epochs, 1, count)
-        rows.append(
-            {
-                "times": count,
-                "reviews": sum(vectorized["samples"].values()),
-                "vectorize": {key: vectorized[key] for key in ("seconds", "peak", "digest")},
-                "epoch": {"seconds": trained["train"] + trained["look"], "peak": trained["peak"]},
-            }
-        )
-    return rows
-
-
-def _cluster(alone: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Vectorize the largest size in `_growth` on a cluster; None if Dask is not installed.
-
-    Raises:
-        SystemExit: the cluster wrote other bytes than the single process.
-    """
-    if importlib.util.find_spec("distributed") is None:
-        return None
-    result = job("spread", "imdb", alone["times"], WORKERS)
-    if result["digest"] != alone["vectorize"]["digest"]:
-        raise SystemExit(f"the cluster and a single process write different bytes: {result['digest']}")
-    return {key: alone[key] for key in ("times", "reviews")} | result
-
-
-def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
-    """Least-squares slope of log value over log size: 1 is linear growth."""
-    x, y = ([math.log(value) for value in row] for row in (sizes, values))
-    mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
-    return sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / sum((a - mean_x) ** 2 for a in x)
-
-
 # --- output ----------------------------------------------------------------------------------------
 
 
 def judged(report: Mapping[str, Any]) -> list[tuple[str, Target, float]]:
     """The values that have a target, as (name, target, value)."""
     values = [(ADDITIONAL.name.format(row["variant"]), ADDITIONAL, row["ratio"]) for row in report["seeds"]]
-    growth = report["growth"]
-    sizes = [row["times"] for row in growth]
-    for part in ("vectorize", "epoch"):
-        seconds = [row[part]["seconds"] for row in growth]
-        values.append((EXPONENT.name.format(f"{part} time"), EXPONENT, exponent(sizes, seconds)))
-    peak = growth[-1]["vectorize"]["peak"] / 1e6
-    values.append((VECTORIZE_MEMORY.name.format(sizes[-1]), VECTORIZE_MEMORY, peak))
-    if cluster := report.get("cluster"):
-        peak = max(cluster["peaks"].values()) / 1e6
-        values.append((CLUSTER_MEMORY.name.format(cluster["times"]), CLUSTER_MEMORY, peak))
+    for row in report["parts"]:
+        if target := EPOCHS.get(row["name"]):
+            values.append((target.name.format(row["name"]), target, 1 / row["share"]))
     return values
 
 
@@ -309,41 +263,24 @@ def seeds_table(report: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
-def growth_table(report: Mapping[str, Any]) -> list[list[str]]:
-    """A header, a row for each size, and a row with the exponents."""
-    rows = [["reviews", "vectorize s", "peak MB", "epoch of `smaller` s", "peak MB"]]
-    keys = [(part, figure, unit) for part in ("vectorize", "epoch") for figure, unit in (("seconds", 1), ("peak", 1e6))]
-    for size in report["growth"]:
-        cells = [size[part][figure] / unit for part, figure, unit in keys]
-        rows.append([f"{size['reviews']:,}", *(f"{cell:.2f}" if cell < 100 else f"{cell:.0f}" for cell in cells)])
-    sizes = [size["times"] for size in report["growth"]]
-    slopes = [exponent(sizes, [size[part][figure] for size in report["growth"]]) for part, figure, _ in keys]
-    return [*rows, ["scaling exponent", *(f"{slope:.2f}" for slope in slopes)]]
-
-
-def cluster_table(report: Mapping[str, Any]) -> list[list[str]]:
-    """A header and, if measured, the resources of the cluster, which writes the same bytes as one process."""
-    cluster = report.get("cluster")
-    if not cluster:
-        return [["vectorized by a Dask cluster", "not measured: requirements/cluster.txt is not installed"]]
-    peaks = {name: f"{peak / 1e6:.0f}" for name, peak in cluster["peaks"].items()}
-    header = ["reviews, vectorized by a Dask cluster", "s", *(f"{name} peak MB" for name in peaks)]
-    return [header, [f"{cluster['reviews']:,}", f"{cluster['seconds']:.1f}", *peaks.values()]]
-
-
 def targets_table(report: Mapping[str, Any]) -> list[list[str]]:
     """A header and a row for each target."""
+    return judged_table(judged(report))
+
+
+def judged_table(judged: Sequence[tuple[str, Target, float]]) -> list[list[str]]:
+    """A header and a row for each (name, target, value)."""
     rows = [["target", "limit", "measured", ""]]
-    for name, target, value in judged(report):
-        rows.append([name, f"{target.limit:g} {target.unit}".strip(), f"{value:.3g}", target.verdict(value)])
+    for name, target, value in judged:
+        rows.append([name, f"{target.limit:.3g} {target.unit}".strip(), f"{value:.3g}", target.verdict(value)])
     return rows
 
 
 def text(report: Mapping[str, Any]) -> str:
     """All tables, for a terminal."""
     note = "QUICK: the figures mean nothing\n" if report["quick"] else ""
-    tables = (stages_table, imports_table, parts_table, tricks_table, seeds_table, growth_table)
-    return note + "\n\n".join(aligned(table(report)) for table in (*tables, cluster_table, targets_table))
+    tables = (stages_table, imports_table, parts_table, tricks_table, seeds_table, targets_table)
+    return note + "\n\n".join(aligned(table(report)) for table in tables)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The benchmark runs, counts what it says it counts, and judges by the issue's bounds; no time is asserted."""
+"""The benchmarks count operations correctly, measure process trees, and apply their targets; no time is asserted."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import bench, clients, floors, interference, measure, page, parts, scale, serving, shadow, workspace
+from bench import bench, clients, floors, growth, interference, measure, page, parts, scale, serving, shadow, workspace
 from bench.floors import Work
 from feedforward.config.schema import load_params
 from feedforward.data.splits import MultiHot, Split, Subset
@@ -32,7 +32,7 @@ def reviews(rows: list[list[int]], columns: int = 10000) -> Split:
 
 
 @pytest.mark.slow
-def test_the_plain_script_trains_everything_of_the_lecture(tmp_path: Path) -> None:
+def test_plain_script_trains_all_networks_of_the_lecture(tmp_path: Path) -> None:
     noise = np.random.default_rng(0)
     for split in ("train", "test"):
         rows = [sorted(noise.choice(10000, 20, replace=False).tolist()) for _ in range(60)]
@@ -45,7 +45,7 @@ def test_the_plain_script_trains_everything_of_the_lecture(tmp_path: Path) -> No
     assert set(report["seconds"]) == {"mnist", "vectorize", "original", "smaller", "larger", "l2", "dropout", "final"}
     for part in ("mnist", "final"):
         assert 0 <= report["figures"][part]["test_accuracy"] <= 1
-    # of coins nobody can tell heads: an untrained network's loss is near ln 2, plus the penalty
+    # the labels are random, so the loss stays near ln 2, plus the penalty
     assert report["figures"]["original"]["val_loss"] == pytest.approx(np.log(2), abs=0.1)
     assert report["figures"]["l2"]["val_loss"] > report["figures"]["original"]["val_loss"]
 
@@ -55,7 +55,7 @@ def test_the_plain_script_trains_everything_of_the_lecture(tmp_path: Path) -> No
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", parts.TRICKS)
-def test_without_a_trick_the_same_is_learned(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_are_the_same_without_each_optimization(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from bench import tricks
     from feedforward.experiments import runner
     from feedforward.training import batches, sparse_layer, trainer
@@ -71,17 +71,17 @@ def test_without_a_trick_the_same_is_learned(name: str, monkeypatch: pytest.Monk
         return [replica.model.get_weights() for replica in replicas]
 
     expected = learned()
-    places = (sparse_layer, trainer, batches.Batches, sparse_layer.VariableTail)
-    for place in places:
-        for own, value in [*vars(place).items()]:
-            if not own.startswith("__"):
-                monkeypatch.setattr(place, own, value)  # whatever the trick puts there goes with the test
-    before = [{*vars(place)} for place in places]
+    patched = (sparse_layer, trainer, batches.Batches, sparse_layer.VariableTail)
+    for module in patched:
+        for attribute, value in [*vars(module).items()]:
+            if not attribute.startswith("__"):
+                monkeypatch.setattr(module, attribute, value)  # restores the attribute after the test
+    before = [{*vars(module)} for module in patched]
     tricks.WITHOUT[name]()
-    assert before == [{*vars(place)} for place in places], "what it puts in no one's place nobody uses"
-    for one, other in zip(expected, learned(), strict=True):
-        for weights, others in zip(one, other, strict=True):
-            np.testing.assert_allclose(others, weights, atol=1e-5)
+    assert before == [{*vars(module)} for module in patched], "an attribute that replaces nothing has no effect"
+    for expected_weights, weights in zip(expected, learned(), strict=True):
+        for expected_array, array in zip(expected_weights, weights, strict=True):
+            np.testing.assert_allclose(array, expected_array, atol=1e-5)
 
 
 # --- floors ------------------------------------------------------------------------------------------
@@ -95,12 +95,12 @@ def test_operations_of_dense_layers_are_counted() -> None:
     assert floors.evaluation(split, [8, 3], 1).operations == 10 * (784 * 8 + 8 * 3) * 2
 
 
-def test_of_multi_hot_rows_the_head_is_dense_and_the_tail_counts_its_ones() -> None:
+def test_multi_hot_rows_count_a_dense_head_and_the_ones_of_the_tail() -> None:
     split = reviews([[1, 600, 700], [1, 2], [511, 512]])  # three ones in the tail, which begins at column 512
     assert floors.evaluation(split, [4, 1], 1).operations == 3 * (512 * 4 + 4) * 2 + 3 * 4
 
 
-def test_packed_replicas_share_nothing_but_the_features() -> None:
+def test_packed_replicas_share_only_the_features() -> None:
     split = images(10)
     one, ten = (floors.epoch(split, [8, 3], 5, replicas) for replicas in (1, 10))
     features = split.features.nbytes + split.labels.nbytes
@@ -108,13 +108,13 @@ def test_packed_replicas_share_nothing_but_the_features() -> None:
     assert ten.bytes - features == 10 * (one.bytes - features)
 
 
-def test_the_slower_of_arithmetic_and_memory_decides() -> None:
+def test_floor_is_the_longer_of_compute_and_memory_time() -> None:
     assert (Work(10, 4) * 2).seconds(flops=10, bandwidth=1) == 8
     assert (Work(10, 4) + Work(10, 0)).seconds(flops=1, bandwidth=1) == 20
 
 
 @pytest.mark.slow
-def test_the_machines_own_rates_are_measured() -> None:
+def test_rates_of_this_machine_are_plausible() -> None:
     rates = floors._in_process(threads=1)
     assert 1e8 < rates["flops"] < 1e13
     assert 1e8 < rates["bandwidth"] < 1e13
@@ -124,21 +124,21 @@ def test_the_machines_own_rates_are_measured() -> None:
 
 
 @pytest.mark.slow
-def test_a_process_tree_is_measured_as_a_whole(tmp_path: Path) -> None:
+def test_measurement_includes_child_processes(tmp_path: Path) -> None:
     child = "import time; block = bytearray(150_000_000); time.sleep(1.5)"
     code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}]); sum(range(3_000_000))"
-    found = measure.run([sys.executable, "-c", code], tmp_path)
-    assert 1.5 < found.wall < 30
-    assert 0.02 < found.cpu < found.wall
-    assert 150e6 < found.peak < 400e6
+    measured = measure.run([sys.executable, "-c", code], tmp_path)
+    assert 1.5 < measured.wall < 30
+    assert 0.02 < measured.cpu < measured.wall
+    assert 150e6 < measured.peak < 400e6
 
 
-def test_a_command_that_fails_says_so(tmp_path: Path) -> None:
+def test_failed_command_raises_with_its_exit_code_and_output(tmp_path: Path) -> None:
     with pytest.raises(measure.Failed, match=r"exited with code 3:\n.*no such thing"):
         measure.run([sys.executable, "-c", "import sys; print('no such thing'); sys.exit(3)"], tmp_path)
 
 
-def test_the_machine_is_described_without_its_name() -> None:
+def test_machine_description_contains_no_host_name_or_path() -> None:
     import platform
 
     text = json.dumps(measure.machine())
@@ -157,19 +157,19 @@ def report(plain: float, walls: dict[int, float]) -> dict:
 
 
 def test_targets_are_ratios_to_the_plain_script() -> None:
-    found = {
+    verdicts = {
         target.name: (value, target.verdict(value))
-        for target, value in bench.judged(report(100, {1: 31, 10: 99})["summary"])
+        for target, value in bench.judged(report(100, {1: 31, 10: 84})["summary"])
     }
-    assert found == {
+    assert verdicts == {
         "wall, 1 seed": (0.31, "NOT MET"),
         "peak memory, 1 seed": (0.125, "met"),
-        "wall, 10 seeds": (0.99, "met, stretch too"),
+        "wall, 10 seeds": (0.84, "met"),
         "`feedforward --help`": (0.45, "met"),
     }
 
 
-def test_the_changes_of_params_are_accepted(tmp_path: Path) -> None:
+def test_changes_to_params_are_valid(tmp_path: Path) -> None:
     shutil.copy(ROOT / "params.yaml", tmp_path)
     workspace.change(tmp_path, bench.LECTURE | bench.QUICK)
     params = load_params(tmp_path / "params.yaml")
@@ -177,29 +177,59 @@ def test_the_changes_of_params_are_accepted(tmp_path: Path) -> None:
     assert params.datasets["imdb"].training.epochs == 1
 
 
-def test_rows_keep_their_order_and_tables_their_columns() -> None:
+def test_tables_keep_the_order_of_rows_and_have_equal_columns() -> None:
     table = bench.table(report(100, {1: 25, 5: 70}))
     assert [row[0] for row in table[1:]] == [bench.PLAIN, "dvc repro, 1 seed", "dvc repro, 5 seeds"]
     lines = page.markdown(table).splitlines()
     assert {line.count("|") for line in lines} == {len(table[0]) + 1}
 
 
-def test_the_exponent_is_the_slope_of_the_logarithms() -> None:
-    assert parts.exponent([1, 4, 16], [3, 12, 48]) == pytest.approx(1)
-    assert parts.exponent([1, 4, 16], [5, 5, 5]) == pytest.approx(0)
-    assert parts.exponent([1, 4, 16], [1, 16, 256]) == pytest.approx(2)
+def test_exponent_is_the_slope_of_the_logarithms() -> None:
+    assert growth.exponent([1, 4, 16], [3, 12, 48]) == pytest.approx(1)
+    assert growth.exponent([1, 4, 16], [5, 5, 5]) == pytest.approx(0)
+    assert growth.exponent([1, 4, 16], [1, 16, 256]) == pytest.approx(2)
 
 
-# --- serving (tests/feedforward/serving/test_mlflow_flavor.py asks real servers) --------------------------------
+def test_growth_targets_cover_time_and_memory_of_the_largest_size() -> None:
+    def size(times: int, seconds: float) -> dict:
+        vectorize = {"seconds": seconds, "peak": 3e8 + times, "digest": "0"}
+        return {
+            "times": times,
+            "reviews": times * 50_000,
+            "vectorize": vectorize,
+            "epoch": {"seconds": times / 10, "peak": 9e8},
+        }
+
+    sizes = [size(times, 3 * times) for times in growth.TIMES]
+    report = {"machine": measure.machine(), "quick": False, "growth": sizes, "cluster": None}
+    assert growth.targets_table(report)[1:] == [
+        ["scaling exponent of vectorize time", "1.05", "1", "met"],
+        ["scaling exponent of epoch time", "1.05", "1", "met"],
+        ["seconds to vectorize 800,000 reviews", "40 s", "48", "NOT MET"],
+        ["peak memory of vectorize with 16 times the reviews", "500 MB", "300", "met"],
+    ]
+    assert "| 800,000 | 48.00 | 300 | 1.60 | 900 |" in page.page({"growth": report})
 
 
-def test_a_quantile_is_a_time_that_was_seen() -> None:
+def test_epochs_are_judged_by_their_share_of_the_floor() -> None:
+    rows = [
+        parts.row(name, seconds, Work(100, 0), flops=100, bandwidth=1)
+        for name, seconds in zip(parts.EPOCHS, (1.5, 1.4), strict=True)
+    ]
+    verdicts = [(value, target.verdict(value)) for _, target, value in parts.judged({"seeds": [], "parts": rows})]
+    assert verdicts == [(pytest.approx(1.5), "met"), (pytest.approx(1.4), "NOT MET")]
+
+
+# --- serving (tests/feedforward/serving/test_mlflow_flavor.py uses real servers) --------------------------------
+
+
+def test_quantile_is_a_measured_time() -> None:
     times = [float(k) for k in range(1, 201)]
     assert [clients.quantile(times, share) for share in (0.005, 0.5, 0.99, 1)] == [1, 100, 198, 200]
     assert clients.quantile([3.0], 0.99) == 3
 
 
-def test_serving_is_judged_by_throughput_and_p99_of_the_medians() -> None:
+def test_serving_targets_use_medians_of_throughput_and_p99() -> None:
     def loads(*rates: float) -> list[dict[str, float]]:
         return [{"rate": rate, "p50": 1000 / rate, "p99": 5000 / rate} for rate in rates]
 
@@ -231,7 +261,7 @@ def test_a_large_request_is_judged_by_the_slowest_short_answer_of_the_median_rou
 
 
 @pytest.mark.slow
-def test_simulated_workers_lose_nothing(tmp_path: Path) -> None:
+def test_simulated_workers_lose_no_runs(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bench.scale", "--quick", "--json", tmp_path / "scale.json"]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     report = json.loads((tmp_path / "scale.json").read_text())
@@ -242,7 +272,7 @@ def test_simulated_workers_lose_nothing(tmp_path: Path) -> None:
     assert "| sqlite | 4 |" in page.page({"scale": report})
 
 
-def test_bytes_of_the_remote_are_those_of_the_lock(tmp_path: Path) -> None:
+def test_remote_bytes_are_read_from_the_lock(tmp_path: Path) -> None:
     lock = tmp_path / "dvc.lock"
     outs = {
         "fetch@a": [("data/raw/a", 5), ("data/collected/a.jsonl", 1)],
@@ -250,7 +280,7 @@ def test_bytes_of_the_remote_are_those_of_the_lock(tmp_path: Path) -> None:
         "train@fair": [("data/trained/fair.json", 11)],
         "compare": [("reports/comparison/index.html", 13)],
     }
-    stages = {stage: {"outs": [{"path": path, "size": size} for path, size in found]} for stage, found in outs.items()}
+    stages = {stage: {"outs": [{"path": path, "size": size} for path, size in files]} for stage, files in outs.items()}
     lock.write_text(json.dumps({"stages": stages}))
     assert scale.remote_bytes(lock) == {"a": 13, "trained": 11}
 
@@ -258,7 +288,7 @@ def test_bytes_of_the_remote_are_those_of_the_lock(tmp_path: Path) -> None:
 # --- shadow ------------------------------------------------------------------------------------------------------
 
 
-def test_the_cost_of_a_shadow_is_judged_by_pairs() -> None:
+def test_shadow_targets_use_the_ratios_of_pairs() -> None:
     def loads(*p50: float) -> list[dict[str, float]]:
         return [{"rate": 1000.0, "p50": value, "p99": 4 * value, "cpu": 100.0} for value in p50]
 

@@ -1,0 +1,133 @@
+"""Measures how time and memory grow with the amount of data: `python -m bench.growth`, or `make bench`.
+
+The reviews are repeated 1, 4 and 16 times; each size is vectorized and trained on in separate processes (bench.jobs).
+The largest size is also vectorized on a Dask cluster, which must write the same bytes. Writes
+reports/bench/growth.json.
+"""
+
+import argparse
+import importlib.util
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench import measure, parts
+from bench.bench import Target, aligned
+from feedforward.core import atomic_files, paths
+
+TIMES = (1, 4, 16)  # the reviews, repeated
+WORKERS = 2  # of the Dask cluster
+EXPONENT = Target("scaling exponent of {}", 1.05)
+VECTORIZE_SECONDS = Target("seconds to vectorize {:,} reviews", 40, None, "s")
+VECTORIZE_MEMORY = Target("peak memory of vectorize with {} times the reviews", 500, None, "MB")
+CLUSTER_MEMORY = Target("peak memory of the largest cluster process with {} times the reviews", 1000, None, "MB")
+
+
+def main() -> None:
+    """Measure, write and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / "growth.json")
+    parser.add_argument("--quick", action="store_true", help="few epochs, little growth, to test the benchmark itself")
+    options = parser.parse_args()
+    machine, sizes = measure.machine(), _growth(TIMES[:2] if options.quick else TIMES, options.quick)
+    report = {"machine": machine, "quick": options.quick, "growth": sizes, "cluster": _cluster(sizes[-1])}
+    atomic_files.write_json(options.json, report)
+    print(text(report))
+
+
+def _growth(times: Sequence[int], quick: bool) -> list[dict[str, Any]]:
+    """Seconds and peak memory of vectorizing, and of an epoch of `smaller`, when the reviews are repeated."""
+    rows = []
+    for count in times:
+        vectorized = parts.job("vectorize", "imdb", count)
+        epochs = 2 if quick else max(4, 64 // count)  # similar total times, because short ones are noisy
+        trained = parts.job("epoch", "imdb", "smaller", 1, epochs, 1, count)
+        rows.append(
+            {
+                "times": count,
+                "reviews": sum(vectorized["samples"].values()),
+                "vectorize": {key: vectorized[key] for key in ("seconds", "peak", "digest")},
+                "epoch": {"seconds": trained["train"] + trained["look"], "peak": trained["peak"]},
+            }
+        )
+    return rows
+
+
+def _cluster(alone: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Vectorize the largest size in `_growth` on a cluster; None if Dask is not installed.
+
+    Raises:
+        SystemExit: the cluster wrote other bytes than the single process.
+    """
+    if importlib.util.find_spec("distributed") is None:
+        return None
+    result = parts.job("spread", "imdb", alone["times"], WORKERS)
+    if result["digest"] != alone["vectorize"]["digest"]:
+        raise SystemExit(f"the cluster and a single process write different bytes: {result['digest']}")
+    return {key: alone[key] for key in ("times", "reviews")} | result
+
+
+def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
+    """Least-squares slope of log value over log size: 1 is linear growth."""
+    x, y = ([math.log(value) for value in row] for row in (sizes, values))
+    mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
+    return sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / sum((a - mean_x) ** 2 for a in x)
+
+
+# --- output ----------------------------------------------------------------------------------------
+
+
+def judged(report: Mapping[str, Any]) -> list[tuple[str, Target, float]]:
+    """The values that have a target, as (name, target, value)."""
+    growth, values = report["growth"], []
+    sizes, largest = [row["times"] for row in growth], growth[-1]
+    for part in ("vectorize", "epoch"):
+        seconds = [row[part]["seconds"] for row in growth]
+        values.append((EXPONENT.name.format(f"{part} time"), EXPONENT, exponent(sizes, seconds)))
+    if largest["times"] == TIMES[-1]:
+        name = VECTORIZE_SECONDS.name.format(largest["reviews"])
+        values.append((name, VECTORIZE_SECONDS, largest["vectorize"]["seconds"]))
+    peak = largest["vectorize"]["peak"] / 1e6
+    values.append((VECTORIZE_MEMORY.name.format(sizes[-1]), VECTORIZE_MEMORY, peak))
+    if cluster := report["cluster"]:
+        peak = max(cluster["peaks"].values()) / 1e6
+        values.append((CLUSTER_MEMORY.name.format(cluster["times"]), CLUSTER_MEMORY, peak))
+    return values
+
+
+def growth_table(report: Mapping[str, Any]) -> list[list[str]]:
+    """A header, a row for each size, and a row with the exponents."""
+    rows = [["reviews", "vectorize s", "peak MB", "epoch of `smaller` s", "peak MB"]]
+    keys = [(part, figure, unit) for part in ("vectorize", "epoch") for figure, unit in (("seconds", 1), ("peak", 1e6))]
+    for size in report["growth"]:
+        cells = [size[part][figure] / unit for part, figure, unit in keys]
+        rows.append([f"{size['reviews']:,}", *(f"{cell:.2f}" if cell < 100 else f"{cell:.0f}" for cell in cells)])
+    sizes = [size["times"] for size in report["growth"]]
+    slopes = [exponent(sizes, [size[part][figure] for size in report["growth"]]) for part, figure, _ in keys]
+    return [*rows, ["scaling exponent", *(f"{slope:.2f}" for slope in slopes)]]
+
+
+def cluster_table(report: Mapping[str, Any]) -> list[list[str]]:
+    """A header and, if measured, the resources of the cluster, which writes the same bytes as one process."""
+    cluster = report["cluster"]
+    if not cluster:
+        return [["vectorized by a Dask cluster", "not measured: requirements/cluster.txt is not installed"]]
+    peaks = {name: f"{peak / 1e6:.0f}" for name, peak in cluster["peaks"].items()}
+    header = ["reviews, vectorized by a Dask cluster", "s", *(f"{name} peak MB" for name in peaks)]
+    return [header, [f"{cluster['reviews']:,}", f"{cluster['seconds']:.1f}", *peaks.values()]]
+
+
+def targets_table(report: Mapping[str, Any]) -> list[list[str]]:
+    """A header and a row for each target."""
+    return parts.judged_table(judged(report))
+
+
+def text(report: Mapping[str, Any]) -> str:
+    """All tables, for a terminal."""
+    note = "QUICK: the figures mean nothing\n" if report["quick"] else ""
+    return note + "\n\n".join(aligned(table(report)) for table in (growth_table, cluster_table, targets_table))
+
+
+if __name__ == "__main__":
+    main()
