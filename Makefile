@@ -112,8 +112,9 @@ check: $(DEV) ## format, lint, types, import layers, Dockerfile, locked requirem
 	$(BIN)/uv pip check --quiet --python $(BIN)/python
 	$(BIN)/pytest -q -m "not slow" tests/test_project.py
 
-reference: $(DEV) ## regenerate the tables of docs/reference.md
+reference: $(DEV) ## regenerate the tables of docs/reference.md, and docs/tests.md
 	$(BIN)/python -m feedforward.cli.reference
+	$(BIN)/python tests/support/proofs.py
 
 audit: $(DEV) ## known vulnerabilities of the locked packages; needs the network for pip-audit's advisory service
 	@$(BIN)/python requirements/audit.py

@@ -26,6 +26,7 @@ def code_of_the_page() -> set[str]:
     return {word for text in re.findall(r"`([^`\n]+)`", PAGE) for word in re.findall(r"[\w./-]+", text)}
 
 
+@pytest.mark.proves("The reference is generated from the code")
 def test_the_generated_sections_are_up_to_date() -> None:
     assert reference.rewritten(PAGE) == PAGE, "run `make reference`"
 
@@ -35,6 +36,7 @@ def test_each_key_of_params_has_a_meaning() -> None:
     assert not without, "write a comment beside the field in src/feedforward/config"
 
 
+@pytest.mark.proves("Every key of params.yaml is documented")
 @pytest.mark.parametrize("key", [key for key, _, _ in KEYS])
 def test_each_key_of_params_is_documented(key: str) -> None:
     assert f"| `{key}` |" in PAGE

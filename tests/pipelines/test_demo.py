@@ -67,6 +67,7 @@ def test_its_stages_are_those_of_the_checkout(tmp_path: Path) -> None:
     load_params(folder / "params.yaml")
 
 
+@pytest.mark.proves("`dvc status` at top level does not include the demo")
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_interrupted_and_started_again_it_ends_and_dvc_at_top_level_does_not_see_it(tmp_path: Path) -> None:

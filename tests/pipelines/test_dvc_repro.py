@@ -120,6 +120,7 @@ def test_a_short_command_is_waited_for(root: Path, other_dvc: "subprocess.Popen[
     assert dvc_repro.repair(root) == []
 
 
+@pytest.mark.proves("A killed DVC that is still a zombie does not block the next job")
 def test_a_killed_dvc_that_nobody_has_reaped_is_not_at_work(root: Path, other_dvc: "subprocess.Popen[bytes]") -> None:
     other_dvc.kill()
     process = psutil.Process(other_dvc.pid)
@@ -128,6 +129,7 @@ def test_a_killed_dvc_that_nobody_has_reaped_is_not_at_work(root: Path, other_dv
     assert dvc_repro.repair(root) == []
 
 
+@pytest.mark.proves("A downloaded ZIP file of the project runs without git")
 @pytest.mark.slow
 def test_without_git_dvc_is_told_so(tmp_path: Path) -> None:
     """As in the archive that GitHub offers for download."""

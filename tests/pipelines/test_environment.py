@@ -22,6 +22,7 @@ def variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]
     return values
 
 
+@pytest.mark.proves("DVC and Prefect keep their state inside the checkout, readable by the user only")
 def test_state_stays_inside_the_checkout_and_private(variables: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / ".dvc").mkdir()
     environment.apply()
@@ -58,6 +59,7 @@ def test_a_socks_proxy_that_prefects_client_cannot_use_is_dropped(variables: dic
     assert variables["https_proxy"] == "http://127.0.0.1:9"
 
 
+@pytest.mark.proves("DVC and Prefect keep their state inside the checkout, readable by the user only")
 def test_dvc_by_hand_keeps_its_state_inside_the_checkout(tmp_path: Path) -> None:
     """The committed configuration alone, from the top folder and from another one."""
     (tmp_path / ".dvc").mkdir()

@@ -22,6 +22,7 @@ def test_its_own_names_are_allowed(headers: list[tuple[bytes, bytes]]) -> None:
     assert is_allowed(headers, LOOPBACK)
 
 
+@pytest.mark.proves("Prefect's server accepts no other host name or origin")
 @pytest.mark.parametrize(
     "headers",
     [

@@ -48,6 +48,7 @@ def image() -> str:
     return IMAGE
 
 
+@pytest.mark.proves("The image runs as any user and with a read-only root")
 def test_it_runs_as_any_user_on_a_read_only_root(image: str) -> None:
     options = ["--user", "12345:12345", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--network", "none"]
     assert "datasets" in docker("run", "--rm", *options, image, "params").stderr
@@ -61,6 +62,7 @@ def test_the_demo_runs_without_a_network(image: str) -> None:
     assert "dropout" in done.stdout
 
 
+@pytest.mark.proves("`docker stop` ends a job as interrupted")
 def test_a_stopped_job_ends_as_interrupted(image: str) -> None:
     container = docker("run", "--detach", image, "demo").stdout.strip()
     try:
@@ -78,6 +80,7 @@ def test_the_labels_say_what_it_is(image: str) -> None:
     assert labels["org.opencontainers.image.revision"] == "test"
 
 
+@pytest.mark.proves("A changed source file does not install packages again in the image")
 def test_a_changed_source_file_keeps_the_packages(image: str) -> None:
     """Both builds share the layer of the packages, which is nearly all of the image."""
     before = json.loads(docker("inspect", "--format", "{{json .RootFS.Layers}}", image).stdout)
@@ -99,6 +102,7 @@ def stack() -> Iterator[dict[str, str]]:
         docker("compose", "down", "--volumes", **values)
 
 
+@pytest.mark.proves("The compose stack starts, shows Prefect's pages and accepts a deployment")
 def test_the_stack_comes_up_and_takes_a_deployment(stack: dict[str, str]) -> None:
     for address in ("http://127.0.0.1:5000/health", "http://127.0.0.1:4200/api/health", "http://127.0.0.1:4200/"):
         with urllib.request.urlopen(address, timeout=30) as answer:

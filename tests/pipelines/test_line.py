@@ -79,6 +79,7 @@ def test_again_it_does_nothing(workspace: Path) -> None:
     assert digests(workspace) == before
 
 
+@pytest.mark.proves("A killed job that is started again gives the same bytes")
 def test_killed_once_the_runs_are_logged_the_bytes_are_the_same_in_the_end(
     workspace: Path, tmp_path: Path, prefect_server_address: str
 ) -> None:
@@ -106,6 +107,7 @@ def stages(folder: Path, prefix: str) -> list[str]:
     return [name for name in listed.stdout.split() if name.startswith(prefix)]
 
 
+@pytest.mark.proves("When DVC is killed, its stage ends too")
 def test_when_dvc_alone_is_killed_its_stage_ends_too(workspace: Path, tmp_path: Path) -> None:
     copy = tmp_path / "orphan"
     shutil.copytree(workspace, copy, symlinks=True)

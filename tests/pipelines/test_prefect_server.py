@@ -40,6 +40,7 @@ def refusals(url: str) -> None:
         assert ask(url, Origin=origin) == 403, origin
 
 
+@pytest.mark.proves("A page whose host name is rebound to 127.0.0.1 cannot use Prefect's server")
 def test_the_temporary_server_refuses_other_sites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
@@ -90,6 +91,7 @@ def test_a_server_that_cannot_start_says_why_in_one_line(tmp_path: Path, monkeyp
         wait_for_server()
 
 
+@pytest.mark.proves("A page whose host name is rebound to 127.0.0.1 cannot use Prefect's server")
 def test_a_page_whose_name_is_rebound_to_this_machine_reaches_nothing(server: Server) -> None:
     """In a browser for which evil.example is 127.0.0.1: its page is the attacker's, its requests reach the server."""
     chromium = pytest.importorskip("chromium")

@@ -200,6 +200,9 @@ except ConcurrencySlotAcquisitionError:
 """
 
 
+@pytest.mark.proves(
+    "A scheduled retraining trains on new samples, promotes the better model and does nothing without a reason"
+)
 def test_the_schedule_fires_the_worker_trains_and_the_alias_moves(workspace: Workspace) -> None:
     workspace.start("server", "--port", str(workspace.port))
     done = workspace.run("-m", "dvc", "init", "-q", "--no-scm")

@@ -38,6 +38,7 @@ def files_with(folder: Path, text: str) -> list[str]:
     return [str(path.relative_to(folder)) for path in files if text.encode() in path.read_bytes()]
 
 
+@pytest.mark.proves("The password in the tracking server's address is stored nowhere, also not in Prefect's database")
 def test_the_password_of_the_tracking_server_is_kept_nowhere(workspace: Path) -> None:
     store = "http://someone:c4n4ry-7d1e55@127.0.0.1:9"  # nobody listens there, so the runs wait in the spool
     command = [*FEEDFORWARD, "train", "notes", "--variant", "original"]
@@ -68,6 +69,7 @@ def endless(folder: Path) -> Path:
     return small_data.write_params(folder / "params.yaml", values)
 
 
+@pytest.mark.proves("Ctrl-C or SIGTERM ends a job with exit code 130, without a traceback or a run that stays RUNNING")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
     "arguments",
@@ -102,6 +104,7 @@ def test_interrupted_it_closes_its_runs(workspace: Path, arguments: tuple[str, .
     assert ended <= {"KILLED", "FINISHED"}, "the final run has two epochs only and may be done"
 
 
+@pytest.mark.proves("A second job in a checkout is refused with exit code 75")
 @pytest.mark.parametrize("lock", ["run", "training"])
 def test_a_second_job_is_refused(workspace: Path, lock: str) -> None:
     for arguments in (["train", "notes"], ["sweep", "notes", "l2=0.01"]):

@@ -30,6 +30,7 @@ def test_pairing_removes_what_seeds_share() -> None:
     assert difference.beats() == (1.0, pytest.approx(0.5, abs=0.2))
 
 
+@pytest.mark.proves("A p-value does not jump when the differences of all seeds are equal or nearly equal")
 def test_epochs_that_agree_have_no_jump_in_their_p_value() -> None:
     rows = [
         comparisons.differences(runs_of("best_epoch", a=[12.0] * 4 + [last], b=[5.0] * 5), [("a", "b")], "best_epoch")
@@ -57,6 +58,9 @@ def test_ranking_of_accuracy_puts_the_highest_first() -> None:
     assert ranking.tied == ["a"]  # one seed decides nothing
 
 
+@pytest.mark.proves(
+    "A variant with the better unpaired mean does not win against one that is better on every shared seed"
+)
 def test_a_winner_by_unpaired_means_does_not_beat_a_variant_that_is_better_on_every_shared_seed() -> None:
     """20 seeds of one variant, 10 of the other; the last ten seeds are easy, and only one variant has them."""
     luck = [0.30 + 0.001 * (s % 3) for s in range(10)] + [0.1] * 10

@@ -69,6 +69,7 @@ def test_p_value_is_that_of_the_paired_t_test() -> None:
     assert intervals.p_value(left - right) == pytest.approx(stats.ttest_rel(left, right).pvalue)
 
 
+@pytest.mark.proves("A p-value does not jump when the differences of all seeds are equal or nearly equal")
 def test_p_value_is_continuous_if_seeds_agree() -> None:
     """Five seeds that overfit 7 epochs later: nearly the same p-value if one of them is at 7.001."""
     constant, nearly = [intervals.p_value([7.0] * 4 + [last], resolution=1.0) for last in (7.0, 7.001)]

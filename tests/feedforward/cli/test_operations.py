@@ -50,6 +50,7 @@ def server_address() -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.mark.proves("`feedforward ui` reports a port that is in use")
 @pytest.mark.usefixtures("checkout")
 def test_a_port_in_use_is_refused(shell: Shell) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -64,6 +65,7 @@ def test_serving_other_machines_requires_expose(shell: Shell) -> None:
     assert "add --expose" in shell.printed
 
 
+@pytest.mark.proves("`feedforward ui` names a tracking server that is already there")
 @pytest.mark.usefixtures("checkout")
 def test_a_tracking_server_is_named_instead_of_started(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, server_address: str
@@ -82,6 +84,7 @@ def test_a_tracking_server_that_does_not_answer_is_an_error(shell: Shell, monkey
     assert "the MLflow server does not answer" in shell.printed
 
 
+@pytest.mark.proves("`feedforward ui` shows no password in the list of processes")
 @pytest.mark.slow
 def test_the_address_of_the_store_is_not_among_the_arguments(
     shell: Shell, checkout: Path, monkeypatch: pytest.MonkeyPatch

@@ -52,6 +52,7 @@ def test_an_empty_variant_changes_nothing() -> None:
     }
 
 
+@pytest.mark.proves("A mistake in params.yaml is reported with its key, its bound, and the nearest valid name")
 @pytest.mark.parametrize(("place", "value", "line"), mistakes.PARAMS, ids=lambda value: str(value)[:60])
 def test_a_mistake_is_named_with_key_bound_and_value(tmp_path: Path, place: Any, value: Any, line: str) -> None:
     found = problems(written(tmp_path / "params.yaml", mistakes.edited(VALUES, place, value)))

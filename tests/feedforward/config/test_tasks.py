@@ -111,6 +111,7 @@ def test_a_replica_stops_early_with_its_best_weights_independent_of_its_pack(dat
     assert_same(alone, packed[0])
 
 
+@pytest.mark.proves("Early stopping keeps the weights of the epoch whose figures it reports")
 def test_the_weights_are_those_of_the_reported_epoch_for_any_minimum_change() -> None:
     """A decrease below `min_delta` does not count as improvement, but gives a lower loss."""
     plain = values()
@@ -146,6 +147,7 @@ CONTRADICTIONS = [
 ]
 
 
+@pytest.mark.proves("Contradictions in params.yaml are refused before any work")
 @pytest.mark.parametrize(("changes", "problem"), CONTRADICTIONS)
 def test_contradictions_of_a_task_or_reader_are_named(changes: dict[str, Any], problem: str) -> None:
     from feedforward.config import yaml_reader

@@ -33,6 +33,7 @@ def digest(source: Path) -> str:
     return code_digest(["feedforward.trainer"], source)
 
 
+@pytest.mark.proves("The digest of the code covers every module that is imported, also through packages")
 def test_the_closure_follows_packages_attributes_and_late_imports(source: Path) -> None:
     assert list(closure(["feedforward.trainer"], source)) == [
         "feedforward",
@@ -44,6 +45,7 @@ def test_the_closure_follows_packages_attributes_and_late_imports(source: Path) 
     ]
 
 
+@pytest.mark.proves("The digest of the code covers every module that is imported, also through packages")
 @pytest.mark.parametrize(
     ("name", "counts"),
     [("late", True), ("layers/dense_layer", True), ("layers/__init__", True), ("network", True), ("unused", False)],
@@ -55,6 +57,7 @@ def test_imported_modules_change_the_digest(source: Path, name: str, counts: boo
     assert (digest(source) != before) is counts
 
 
+@pytest.mark.proves("Comments, docstrings and layout do not change the digest of the code")
 def test_comments_docstrings_and_layout_do_not_count(source: Path) -> None:
     path = source / "feedforward" / "late.py"
     path.write_text("def f(x):\n    return x + 1\n")
@@ -65,6 +68,7 @@ def test_comments_docstrings_and_layout_do_not_count(source: Path) -> None:
     assert digest(source) != plain
 
 
+@pytest.mark.proves("An import that the digest of the code cannot resolve is an error, and not left out")
 @pytest.mark.parametrize(
     "line",
     [

@@ -44,6 +44,7 @@ def test_a_time_zone_that_libraries_refuse_becomes_utc(zone: str, expected: str)
     assert ("TZ: must be a time zone" in done.stderr) == (zone != expected)
 
 
+@pytest.mark.proves("A checkout works in a folder of any name, or the name is refused in one line")
 @pytest.mark.parametrize("name", ["a%20b", "a?b", "a#b", 'a"b'])
 def test_a_workspace_whose_path_mlflow_misreads_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str

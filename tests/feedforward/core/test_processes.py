@@ -171,6 +171,7 @@ def test_only_imported_objects_are_excluded_from_garbage_collection() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.proves("The CPU limit of a container is respected")
 @pytest.mark.parametrize(
     ("content", "expected"), [("200000 100000", 2), ("150000 100000", 2), ("max 100000", None), ("", None)]
 )

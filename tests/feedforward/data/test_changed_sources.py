@@ -67,6 +67,7 @@ def test_the_remedy_for_a_damaged_picture_works(tmp_path: Path, monkeypatch: pyt
     preparation.vectorize("own", params.datasets["own"])
 
 
+@pytest.mark.proves("`init` names a file that is empty, damaged or too large when unpacked")
 @pytest.mark.parametrize(("content", "said"), [(b"", r"0 bytes"), (b"<html>Not found</html>", "a web page")])
 def test_init_names_a_file_that_is_not_a_picture(tmp_path: Path, content: bytes, said: str) -> None:
     source = pictures(tmp_path / "flowers")

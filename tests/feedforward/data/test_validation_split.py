@@ -23,6 +23,7 @@ def labeled(labels: np.ndarray) -> Split:
     return Split(np.zeros((len(labels), 1), np.uint8), labels)
 
 
+@pytest.mark.proves("Every class is in both parts of a validation split, even if the samples are sorted by class")
 @settings(deadline=None)
 @given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=5), seed=st.integers(0, 99), data=st.data())
 def test_a_draw_is_a_partition_in_which_each_class_keeps_its_share(

@@ -82,6 +82,7 @@ def _changed(changes: list[tuple[tuple[Any, ...], Any]]) -> Params | None:
         return None
 
 
+@pytest.mark.proves("Every params.yaml that is accepted can be planned without a traceback")
 @pytest.mark.slow
 @examples(300)
 @given(st.lists(st.tuples(st.sampled_from(PATHS), _values), min_size=1, max_size=3))

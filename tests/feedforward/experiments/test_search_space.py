@@ -98,6 +98,7 @@ def test_a_range_must_be_ascending() -> None:
         parse("l2=1e-2..1e-5", search=True)
 
 
+@pytest.mark.proves("Every field that `sweep` offers can be swept")
 def test_all_listed_fields_can_be_swept() -> None:
     names = {"size": "base,small", "optimizer.name": "sgd,adam", "optimizer.decay": "none,cosine"}
     whole = {"epochs": "1,2", "batch_size": "8,16", "train_share": "0.5,1"}

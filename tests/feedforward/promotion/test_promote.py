@@ -169,6 +169,7 @@ def test_unsound_challengers_are_refused(
     assert [line["decision"] for line in log()] == ["refused"]
 
 
+@pytest.mark.proves("Of twenty simultaneous promotions the best becomes champion, and the audit log has no gap")
 def test_twenty_simultaneous_promotions_make_the_best_champion_and_leave_no_gap_in_the_log(
     params: Params, small_store: "Store"
 ) -> None:
@@ -214,6 +215,7 @@ def refusal_of(version: Version, params: Params) -> str:
     return str(caught.value)
 
 
+@pytest.mark.proves("A changed file of a version is refused before it is loaded")
 def test_a_changed_artifact_is_refused_before_it_is_loaded(params: Params, small_store: "Store") -> None:
     run = registered.final_run(small_store, params)
     version = registered.version(Registry(), run, 1.0, evaluated=False)
@@ -229,6 +231,7 @@ def test_an_incomplete_upload_is_never_champion(params: Params, small_store: "St
     assert "model.keras" in refusal_of(version, params)
 
 
+@pytest.mark.proves("If the process that evaluates a version fails, the message contains the process's own error")
 def test_a_process_that_ends_without_a_result_is_reported_and_refuses_nothing(
     params: Params, small_store: "Store", monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -346,6 +349,7 @@ def test_an_interrupted_promotion_is_finished_by_the_next(params: Params, small_
     assert [line["decision"] for line in log()] == ["promoted", "promoted", "finished", "kept"]
 
 
+@pytest.mark.proves("A promotion killed between alias and tags is completed, and causes no retraining")
 def test_an_alias_that_moved_without_its_tags_is_reconciled(params: Params, small_store: "Store") -> None:
     """Killed between alias and tags: the next promotion or retraining records the decision, and nothing is pending."""
     number = killed_at("promote.after_alias", params, small_store)

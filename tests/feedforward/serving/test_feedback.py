@@ -55,6 +55,7 @@ def served_params() -> Params:
     return params()
 
 
+@pytest.mark.proves("Corrections are stored although their file was moved away while the service ran")
 def test_a_file_that_was_moved_away_is_started_again(served: Running, tmp_path: Path) -> None:
     body = {"sample": "word1", "label": "glad"}
     assert served.client.post(f"/incoming/{NAME}", json=body).json() == {"stored": True}
@@ -72,6 +73,7 @@ def test_a_file_that_another_process_writes_is_read_again(served: Running) -> No
     assert served.client.post(f"/incoming/{NAME}", json={**body, "label": "sad"}).json() == {"stored": False}
 
 
+@pytest.mark.proves("A correction that cannot be stored is answered with 507")
 def test_a_folder_that_cannot_be_written_is_507(served: Running) -> None:
     paths.incoming(NAME).parent.parent.mkdir(parents=True, exist_ok=True)
     paths.incoming(NAME).parent.write_text("a file in place of the folder")

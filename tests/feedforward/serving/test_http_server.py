@@ -75,6 +75,7 @@ def problem(answer: bytes) -> Any:
 # --- deadlines -------------------------------------------------------------------------------
 
 
+@pytest.mark.proves("Idle connections and unfinished requests do not keep the service busy")
 def test_an_idle_connection_is_closed_without_an_answer(strict: Running) -> None:
     with connect(strict) as connection:
         assert read_all(connection) == b""
@@ -83,6 +84,7 @@ def test_an_idle_connection_is_closed_without_an_answer(strict: Running) -> None
         assert read_all(connection).startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.proves("Idle connections and unfinished requests do not keep the service busy")
 @pytest.mark.parametrize("part", [b"X-Header: y\r\n", b"a"])
 def test_a_slow_head_is_refused_and_closed(strict: Running, part: bytes) -> None:
     with connect(strict) as connection:
@@ -122,6 +124,7 @@ def test_an_endless_head_is_refused(strict: Running, endless: bytes) -> None:
     assert exchange(strict, endless + b"a" * 70_000).startswith(b"HTTP/1.1 431")
 
 
+@pytest.mark.proves("Endless trailers of a chunked body are refused")
 @pytest.mark.parametrize("framing", [b"0\r\n" + b"X: y\r\n" * 60_000, b"1;" + b"x" * 350_000, b"1\r\na\r\n" * 60_000])
 def test_endless_trailers_and_chunk_framing_are_refused(strict: Running, framing: bytes) -> None:
     answer = exchange(strict, HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + framing)
@@ -139,6 +142,7 @@ def test_a_body_above_the_limit_is_refused_before_it_is_read(strict: Running) ->
     assert problem(answer)["error"] == "body: must have at most 200000 bytes"
 
 
+@pytest.mark.proves("All large bodies together have a limit of memory, and short requests do not wait for them")
 def test_large_bodies_share_a_limit_and_short_requests_pass(strict: Running) -> None:
     part = HEAD + b"Content-Length: 199999\r\n\r\n" + b" " * 120_000
     holding = [connect(strict) for _ in range(2)]
@@ -161,6 +165,7 @@ def test_large_bodies_share_a_limit_and_short_requests_pass(strict: Running) -> 
     assert strict.server.memory.used == 0
 
 
+@pytest.mark.proves("Idle connections and unfinished requests do not keep the service busy")
 def test_more_connections_than_allowed_block_no_client(strict: Running) -> None:
     parts = [b"", HEAD, HEAD + b"Content-Length: 100\r\n\r\n{"]
     held = [connect(strict) for _ in range(3 * SHORT["connections"])]  # type: ignore[operator]
@@ -188,6 +193,7 @@ def roomy(small: Params, small_store: "Store") -> Iterator[Running]:
         yield running
 
 
+@pytest.mark.proves("A body of a million wrong values costs one error message")
 @pytest.mark.parametrize(
     "body",
     [
@@ -208,6 +214,7 @@ def test_a_body_of_a_million_wrong_values_is_one_problem(roomy: Running, body: b
     assert len(answer.content) < 500
 
 
+@pytest.mark.proves("Short requests are answered while a request with a thousand explanations runs")
 def test_short_requests_are_answered_while_long_ones_run(roomy: Running) -> None:
     many = [f"{letter}{digit} word1" for letter in "abcdefghij" for digit in range(100)]
     done: list[str] = []
@@ -230,6 +237,7 @@ def test_short_requests_are_answered_while_long_ones_run(roomy: Running) -> None
 # --- HTTP ------------------------------------------------------------------------------------
 
 
+@pytest.mark.proves("Pipelined requests are answered in order")
 def test_pipelined_requests_are_answered_in_order(strict: Running) -> None:
     one = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     answers = exchange(strict, one * 5000 + b"GET /nothing HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
@@ -238,6 +246,7 @@ def test_pipelined_requests_are_answered_in_order(strict: Running) -> None:
     assert answers.endswith(b'"field":null}')
 
 
+@pytest.mark.proves("A request with `Upgrade: h2c` keeps its body")
 @pytest.mark.parametrize("upgrade", [b"h2c", b"websocket"])
 def test_an_upgrade_is_ignored_and_the_body_is_read(strict: Running, upgrade: bytes) -> None:
     headers = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: " + upgrade + b"\r\nHTTP2-Settings: AAMAAABk\r\n"
@@ -269,6 +278,7 @@ def test_a_chunked_body_with_a_trailer_is_read(strict: Running) -> None:
     assert answer.startswith(b"HTTP/1.1 501")
 
 
+@pytest.mark.proves("A wrong method is answered with 405 and the allowed ones; HEAD is answered as GET")
 @pytest.mark.parametrize("path", ["/", "/health", "/docs", "/openapi.json", "/metrics"])
 def test_head_is_get_without_the_body(strict: Running, path: str) -> None:
     got, head = strict.client.get(path), strict.client.head(path)
@@ -278,6 +288,7 @@ def test_head_is_get_without_the_body(strict: Running, path: str) -> None:
     assert head.headers["content-type"] == got.headers["content-type"]
 
 
+@pytest.mark.proves("A wrong method is answered with 405 and the allowed ones; HEAD is answered as GET")
 @pytest.mark.parametrize(("path", "allowed"), [("/", "GET, HEAD"), (f"/predict/{NAME}", "POST")])
 def test_a_wrong_method_is_answered_with_the_allowed_ones(strict: Running, path: str, allowed: str) -> None:
     for method in ("PUT", "DELETE", "OPTIONS", "PATCH"):
@@ -297,6 +308,7 @@ def test_keep_alive_follows_the_version_and_the_connection_header(strict: Runnin
         assert b"connection: close" in read_all(connection)
 
 
+@pytest.mark.proves("Malformed heads, two Host headers and contradictory lengths are refused in JSON")
 @pytest.mark.parametrize(
     ("request_bytes", "status"),
     [

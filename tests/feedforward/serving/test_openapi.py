@@ -47,6 +47,7 @@ def ask(operation: Any, mode: GenerationMode) -> None:
     check()
 
 
+@pytest.mark.proves("The examples of the OpenAPI description come from params.yaml and are accepted")
 def test_examples_come_from_params_and_are_accepted(small: Params, small_store: "Store") -> None:
     registered.champion(small_store, small)
     with Running(small) as served:

@@ -197,6 +197,7 @@ def served_answer(seat: Seat, path: Path) -> list[dict[str, Any]]:
 # --- rows ------------------------------------------------------------------------------------
 
 
+@pytest.mark.proves("The playground of a table is a form, and labels such as 1, 10 and 2 keep their order")
 def test_a_row_is_typed_into_a_form_and_labels_keep_their_order(
     browser: "Browser", small: Params, small_store: "Store"
 ) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.proves("A bad request is refused in one line that names the field")
 def test_a_bad_request_is_one_line_that_names_the_field(served: Running) -> None:
     assert len(REQUESTS) >= 60
     wrong = []
@@ -43,6 +44,7 @@ _json = st.recursive(
 )
 
 
+@pytest.mark.proves("Every request is answered, or refused in one line")
 def test_any_request_is_answered_or_refused(served: Running) -> None:
     @examples(300)
     @given(
@@ -67,6 +69,7 @@ def test_other_kinds_of_bodies_are_refused(served: Running) -> None:
     assert (answer.status_code, answer.json()["field"]) == (422, "samples.0")
 
 
+@pytest.mark.proves("Requests for other host names, or from pages of other sites, are refused")
 def test_other_hosts_and_pages_of_other_sites_are_refused(served: Running) -> None:
     for headers in (
         {"host": "evil.example"},

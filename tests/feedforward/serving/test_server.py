@@ -133,6 +133,7 @@ def test_workers_are_refused_if_all_requests_must_pass_through_one_process() -> 
     workers.check(2, Serving())
 
 
+@pytest.mark.proves("While the tracking server is down, predictions come from the last verified copy of the champion")
 @pytest.mark.parametrize("silent", [False, True])
 def test_the_last_known_champion_serves_while_the_tracking_server_is_down(
     small: Params, small_store: "Store", silent: bool

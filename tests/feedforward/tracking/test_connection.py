@@ -46,6 +46,7 @@ def page(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.mark.proves("A login page in place of MLflow is reported in one line")
 @pytest.mark.parametrize("status", [200, 404])
 def test_a_page_that_is_not_mlflow_costs_one_line(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, status: int
@@ -67,6 +68,7 @@ def test_a_page_that_is_not_mlflow_costs_one_line(
     assert "sign in" not in caplog.text
 
 
+@pytest.mark.proves("A tracking server that sends a few bytes per second is given up")
 def test_a_server_that_trickles_is_given_up(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -89,6 +91,7 @@ def test_a_server_that_trickles_is_given_up(
     assert "the server does not answer" in caplog.text
 
 
+@pytest.mark.proves("Runs that log the same inputs to a new store at the same time are all complete")
 @pytest.mark.slow
 def test_processes_that_log_the_same_inputs_at_the_same_time_complete_their_runs(
     workspace: Path, tmp_path: Path

@@ -112,6 +112,7 @@ def test_a_damaged_database_is_reported_in_one_line(workspace: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.proves("A moved or copied checkout lists its own artifacts")
 def test_a_copied_checkout_keeps_its_artifacts_and_does_not_touch_the_original(
     store: "Store", workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,6 +129,7 @@ def test_a_copied_checkout_keeps_its_artifacts_and_does_not_touch_the_original(
     assert not [path for path in workspace.rglob("*") if path not in before]
 
 
+@pytest.mark.proves("Opening a store does not change an artifact location that is outside of the checkout")
 @pytest.mark.parametrize("location", ["s3://bucket/artifacts", "file://{share}/artifacts"])
 def test_artifact_locations_elsewhere_are_not_rewritten(workspace: Path, tmp_path: Path, location: str) -> None:
     (tmp_path / "artifacts").mkdir()
@@ -152,6 +154,7 @@ def workspace_at(root: Path, empty_database: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
+@pytest.mark.proves("A checkout works in a folder of any name, or the name is refused in one line")
 @pytest.mark.parametrize("name", ["a?b", "a%20b"])
 def test_a_path_that_mlflow_cannot_use_is_refused_in_one_line(
     tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -162,6 +165,7 @@ def test_a_path_that_mlflow_cannot_use_is_refused_in_one_line(
         tracking.open_store()
 
 
+@pytest.mark.proves("A checkout works in a folder of any name, or the name is refused in one line")
 @pytest.mark.parametrize("name", ["it's", "a b", "größe", "artifacts"])
 def test_other_paths_work(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     workspace_at(tmp_path / name, empty_database, monkeypatch)
@@ -171,6 +175,7 @@ def test_other_paths_work(tmp_path: Path, empty_database: Path, monkeypatch: pyt
     assert tracking.open_store().find_results("words", "fair", "replica", [f"{0:064x}"])
 
 
+@pytest.mark.proves("A job waits for a database that is locked by another process")
 def test_a_database_that_another_process_writes_to_is_waited_for(workspace: Path) -> None:
     path = workspace / "mlruns" / "mlflow.db"
     writer = sqlite3.connect(path, isolation_level=None, check_same_thread=False)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.proves("While the tracking server is down, predictions come from the last verified copy of the champion")
 def test_the_last_known_champion_answers_without_the_server(
     remote_store: "Store", small: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -44,6 +45,7 @@ def test_a_version_on_a_server_is_downloaded_and_verified(remote_store: "Store",
     assert not (folder.parent / "nothing").exists()
 
 
+@pytest.mark.proves("Several processes that download one version at the same time all get a complete copy")
 def test_processes_that_download_one_version_at_the_same_time_share_it(
     remote_store: "Store", small: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:

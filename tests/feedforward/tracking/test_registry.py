@@ -64,6 +64,7 @@ def test_a_run_without_a_model_cannot_be_registered(small: Params, small_store: 
         Registry().model_files(run)
 
 
+@pytest.mark.proves("`mlflow.keras.load_model` loads a champion")
 def test_a_version_loads_as_a_keras_model_too(small: Params, small_store: "Store", tmp_path: Path) -> None:
     import keras
     import mlflow

@@ -81,6 +81,7 @@ def test_sending_a_record_twice_changes_nothing(
     assert history(after.info.run_id, "loss") == list(enumerate(result().curves["loss"], 1))
 
 
+@pytest.mark.proves("Jobs that start the same parent run at the same time share one")
 def test_duplicates_of_a_request_that_was_served_late_are_removed(store: "Store") -> None:
     from feedforward.tracking import sync
 
@@ -109,6 +110,7 @@ def test_threads_log_concurrently(store: "Store") -> None:
     assert in_spool() == []
 
 
+@pytest.mark.proves("Jobs that start the same parent run at the same time share one")
 def test_threads_that_resume_one_parent_share_it(store: "Store") -> None:
     together = threading.Barrier(6)
 

@@ -27,6 +27,7 @@ def move_to(run_id: str, host: str) -> None:
         client().set_tag(run_id, key, value)
 
 
+@pytest.mark.proves("Containers of the same host name do not close each other's runs")
 def test_containers_with_one_name_do_not_close_each_others_runs(
     store: "Store", monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -38,6 +39,7 @@ def test_containers_with_one_name_do_not_close_each_others_runs(
     assert store.reconcile() == 0
 
 
+@pytest.mark.proves("Runs of a stopped container do not stay RUNNING")
 @pytest.mark.slow
 def test_runs_of_a_container_that_was_removed_are_closed(store: "Store", workspace: Path) -> None:
     code = (

@@ -85,6 +85,7 @@ def test_a_damaged_record_does_not_block_the_others(
     assert in_spool() == [runs[0].id]
 
 
+@pytest.mark.proves("A full disk is reported in one line, and no record is lost")
 def test_a_full_disk_is_reported_in_one_line_and_the_record_waits(
     store: "Store", caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -100,6 +101,7 @@ def test_a_full_disk_is_reported_in_one_line_and_the_record_waits(
     assert tracking.open_store().sync() == tracking.Synced(1, 0, [])
 
 
+@pytest.mark.proves("Every record arrives once although the tracking server was down or frozen")
 @pytest.mark.slow
 def test_a_server_that_is_down_and_then_freezes_loses_nothing(
     workspace: Path, empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

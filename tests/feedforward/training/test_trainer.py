@@ -82,6 +82,7 @@ def compiled(dataset: Dataset, variant: Variant, features: int, seed: int) -> ke
 # --- compared with Keras ----------------------------------------------------------------------------------
 
 
+@pytest.mark.proves("Our training gives the curves and weights of Keras's `fit` on the same batches")
 @pytest.mark.parametrize(
     ("dataset", "variant", "optimizer"),
     [("notes", "original", "rmsprop"), ("tones", "l2", "rmsprop"), ("notes", "larger", "adam")],
@@ -189,6 +190,7 @@ def test_validation_does_not_change_training_and_its_curves_are_optional() -> No
     assert digests([unwatched]) == digests(trained("notes", "original"))
 
 
+@pytest.mark.proves("The generalization gap compares two losses that are both measured without dropout")
 def test_training_figures_of_the_best_epoch_are_measured_without_dropout() -> None:
     """After one epoch the model still has the weights of its best one."""
     for replica in fit("notes", ("dropout", "l2"), epochs=1):
@@ -203,6 +205,7 @@ def test_training_figures_of_the_best_epoch_are_measured_without_dropout() -> No
 EVERY_VARIANT = ("original", "smaller", "larger", "l2", "dropout")
 
 
+@pytest.mark.proves("A variant has the same weights, bit for bit, whether it is trained in a pack or alone")
 @pytest.mark.parametrize("dataset", DATASETS)
 @pytest.mark.parametrize("variant", EVERY_VARIANT)
 def test_a_variant_gets_the_same_bits_in_a_pack_and_alone(dataset: str, variant: str) -> None:
@@ -246,6 +249,7 @@ for dataset in ("tones", "notes"):
 """
 
 
+@pytest.mark.proves("A seed gives the same weights in another process with another number of threads")
 def test_a_seed_gives_the_same_bytes_in_a_new_process_with_another_number_of_threads() -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "support")}
     done = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=True)

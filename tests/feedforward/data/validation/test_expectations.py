@@ -188,6 +188,7 @@ def test_the_number_of_samples_is_checked_against_both_bounds(expectations, samp
     assert train.success is met
 
 
+@pytest.mark.proves("Validation pages load nothing from a network, and validation leaves no temporary files")
 def test_pages_load_nothing_from_a_network_and_temporary_files_are_removed(expectations, root, monkeypatch):
     scratch = root / "tmp"
     scratch.mkdir()
