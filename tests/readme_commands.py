@@ -1,4 +1,4 @@
-"""Every command of the README, run for real after `make run`: `make readme` (minutes; not collected by pytest)."""
+"""Runs every command of the README in a checkout with a finished `make run`: `make readme` (takes minutes)."""
 
 import os
 import re
@@ -14,21 +14,21 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 BLOCKS = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-OWN = "~/flowers"  # a folder that a reader may have; tests/feedforward/experiments/test_own_data.py follows these lines
-COMMANDS = [line.removeprefix("$ ") for block in BLOCKS if OWN not in block for line in block.splitlines()]
-WRITTEN = "imdb.html"
-COMMANDS += ["make ui", "make verify", f"feedforward playground imdb --out {WRITTEN}"]  # in the text
-SERVES = {"make ui": "http://127.0.0.1:5000/health", "make serve": "http://127.0.0.1:8000/health"}
-CHANGED = ("params.yaml", "dvc.lock", "reports/comparison/metrics.json")  # by `dvc exp run`
+READERS_FOLDER = "~/flowers"  # commands on a reader's own data; see tests/feedforward/experiments/test_own_data.py
+COMMANDS = [line.removeprefix("$ ") for block in BLOCKS if READERS_FOLDER not in block for line in block.splitlines()]
+PLAYGROUND = "imdb.html"
+COMMANDS += ["make ui", "make verify", f"feedforward playground imdb --out {PLAYGROUND}"]  # not in a block
+SERVER_URLS = {"make ui": "http://127.0.0.1:5000/health", "make serve": "http://127.0.0.1:8000/health"}
+CHANGED_FILES = ("params.yaml", "dvc.lock", "reports/comparison/metrics.json")  # changed by `dvc exp run`
 pytestmark = [pytest.mark.slow, pytest.mark.real, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _as_before() -> Iterator[None]:
-    kept = {name: (ROOT / name).read_bytes() for name in CHANGED}
+def _restored_checkout() -> Iterator[None]:
+    original = {name: (ROOT / name).read_bytes() for name in CHANGED_FILES}
     yield
-    (ROOT / WRITTEN).unlink(missing_ok=True)
-    for name, content in kept.items():
+    (ROOT / PLAYGROUND).unlink(missing_ok=True)
+    for name, content in original.items():
         (ROOT / name).write_bytes(content)
     subprocess.run(["dvc", "checkout", "--quiet", "--force", "dvc.yaml"], cwd=ROOT, env=environment(), check=True)
 
@@ -38,10 +38,10 @@ def environment() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_it_works(command: str) -> None:
+def test_readme_command_succeeds(command: str) -> None:
     if command == "make test":
-        pytest.skip("this is a test")
-    if command in SERVES:
+        pytest.skip("would run this test again")
+    if command in SERVER_URLS:
         serve(command)
         return
     done = subprocess.run(
@@ -57,7 +57,7 @@ def serve(command: str) -> None:
     try:
         for _ in range(120):
             try:
-                with urllib.request.urlopen(SERVES[command], timeout=5) as answer:
+                with urllib.request.urlopen(SERVER_URLS[command], timeout=5) as answer:
                     assert answer.status == 200
                     return
             except OSError:

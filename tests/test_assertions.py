@@ -1,4 +1,4 @@
-"""Each test asserts something, itself or through a helper of the tests."""
+"""Every test asserts something, either directly or through a helper."""
 
 import ast
 import functools
@@ -7,12 +7,12 @@ from pathlib import Path
 
 TESTS = Path(__file__).parent
 PYTEST = ("raises", "warns", "fail")
-PREFIXES = ("assert_", "expect")  # of NumPy and Playwright
+PREFIXES = ("assert_", "expect")  # NumPy's and Playwright's assertions
 
 
 @functools.cache
 def functions() -> list[tuple[Path, ast.FunctionDef]]:
-    """All functions of the tests and their support modules."""
+    """All functions defined in the tests and their support modules."""
     return [
         (path, node)
         for path in sorted(TESTS.rglob("*.py"))
@@ -21,8 +21,8 @@ def functions() -> list[tuple[Path, ast.FunctionDef]]:
     ]
 
 
-def called(node: ast.AST) -> Iterator[str]:
-    """The names of what is called, without the objects that they belong to."""
+def called_names(node: ast.AST) -> Iterator[str]:
+    """The names of the functions and methods called_names in `node`, without the objects before the dot."""
     for inner in ast.walk(node):
         if isinstance(inner, ast.Call):
             yield getattr(inner.func, "attr", getattr(inner.func, "id", ""))
@@ -31,12 +31,12 @@ def called(node: ast.AST) -> Iterator[str]:
 def asserts(node: ast.AST, helpers: set[str]) -> bool:
     if any(isinstance(inner, ast.Assert) for inner in ast.walk(node)):
         return True
-    return any(name in PYTEST or name in helpers or name.startswith(PREFIXES) for name in called(node))
+    return any(name in PYTEST or name in helpers or name.startswith(PREFIXES) for name in called_names(node))
 
 
 @functools.cache
 def asserting_helpers() -> set[str]:
-    """Helpers that assert, also through other helpers."""
+    """The helpers that assert, either directly or through other helpers."""
     helpers: set[str] = set()
     while True:
         grown = {node.name for _, node in functions() if not is_test(node) and asserts(node, helpers)}
@@ -58,7 +58,7 @@ def test_each_test_asserts() -> None:
     assert not without
 
 
-def test_a_test_without_an_assertion_is_found() -> None:
+def test_a_test_without_an_assertion_is_detected() -> None:
     [node] = ast.parse("def test_it():\n    load_params()\n").body
     assert not asserts(node, asserting_helpers())
     [node] = ast.parse("def test_it():\n    with pytest.raises(ValueError):\n        load_params()\n").body

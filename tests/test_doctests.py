@@ -1,4 +1,4 @@
-"""Examples in docstrings are run, and at least fifteen public functions have one."""
+"""Runs the examples in docstrings; at least fifteen public functions must have one."""
 
 import doctest
 import importlib
@@ -20,7 +20,7 @@ def _examples(name: str) -> list[doctest.DocTest]:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_examples_are_right(name: str) -> None:
+def test_docstring_examples_print_what_they_claim(name: str) -> None:
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
     report: list[str] = []
     for example in _examples(name):
@@ -28,6 +28,6 @@ def test_examples_are_right(name: str) -> None:
     assert not runner.failures, "".join(report)
 
 
-def test_fifteen_public_functions_have_an_example() -> None:
+def test_at_least_fifteen_public_functions_have_an_example() -> None:
     names = {example.name for module in MODULES for example in _examples(module)}
     assert len([name for name in names if not name.rpartition(".")[2].startswith("_")]) >= 15

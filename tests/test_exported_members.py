@@ -1,4 +1,4 @@
-"""The public API is one sorted list, and every name in it can be loaded."""
+"""The public API: `feedforward.__all__` is sorted, and every name in it can be imported."""
 
 import subprocess
 import sys
@@ -24,13 +24,13 @@ def test_every_public_name_has_a_value_and_a_docstring(name: str) -> None:
         assert value.__doc__, f"feedforward.{name}: has no docstring"
 
 
-def test_every_function_of_the_api_is_exported() -> None:
+def test_every_function_in_the_api_module_is_exported() -> None:
     assert set(api.__all__) <= set(feedforward.__all__)
     public = {name for name, value in vars(api).items() if getattr(value, "__module__", "") == api.__name__}
     assert {name for name in public if name[0].islower()} <= set(api.__all__)
 
 
-def test_a_private_name_is_refused() -> None:
+def test_an_unknown_name_raises_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'runner_of_all'"):
         _ = feedforward.runner_of_all
 

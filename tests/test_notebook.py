@@ -1,4 +1,4 @@
-"""The notebooks: stored without outputs; the lecture executed from its first cell to its last."""
+"""The notebooks are stored without outputs, and every cell of the lecture runs."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
-def test_a_notebook_is_kept_without_outputs(path: Path) -> None:
+def test_notebook_is_stored_without_outputs_and_has_short_cells(path: Path) -> None:
     notebook = nbformat.read(path, nbformat.NO_CONVERT)
     nbformat.validate(notebook)
     for cell in notebook.cells:
@@ -22,25 +22,25 @@ def test_a_notebook_is_kept_without_outputs(path: Path) -> None:
         if cell.cell_type == "code":
             assert not cell.outputs, cell.source
             assert cell.execution_count is None, cell.source
-            assert cell.source.count("\n") < 25, "cells are small"
+            assert cell.source.count("\n") < 25, "a cell must have at most 25 lines"
 
 
 @pytest.mark.slow
-def test_the_lecture_runs_on_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lecture_notebook_runs_on_the_demo_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEEDFORWARD_LECTURE", "demo")
     notebook = nbformat.read(NOTEBOOKS / "lecture.ipynb", nbformat.NO_CONVERT)
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(NOTEBOOKS)}}).execute()
-    shown = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-    kinds = [kind for output in shown for kind in output.get("data", {})]
-    assert kinds.count("image/png") == 8  # a digit and the slides' figures
-    texts = " ".join(output.data["text/markdown"] for output in shown if "text/markdown" in output.get("data", {}))
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    mime_types = [kind for output in outputs for kind in output.get("data", {})]
+    assert mime_types.count("image/png") == 8  # a digit and the slides' figures
+    texts = " ".join(output.data["text/markdown"] for output in outputs if "text/markdown" in output.get("data", {}))
     assert "test accuracy: 0." in texts
     assert "undecided" in texts or "supported" in texts
-    assert not [output.text for output in shown if output.get("name") == "stderr"]
+    assert not [output.text for output in outputs if output.get("name") == "stderr"]
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
-def test_a_notebook_uses_the_public_api_alone(path: Path) -> None:
+def test_notebook_uses_only_the_public_api(path: Path) -> None:
     notebook = nbformat.read(path, nbformat.NO_CONVERT)
     code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     imports = re.findall(r"^(?:from|import) (feedforward\S*.*)$", code, re.MULTILINE)

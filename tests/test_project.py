@@ -1,4 +1,4 @@
-"""Properties of the project as a whole: imports, documented commands, locked requirements, forbidden names."""
+"""Checks across the whole project: imports, documented commands, locked requirements and forbidden strings."""
 
 import functools
 import itertools
@@ -19,12 +19,12 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 HEAVY = {"tensorflow", "keras", "mlflow", "great_expectations", "prefect", "matplotlib", "pandas", "dvc", "scipy"}
 CHECKOUT = r"(?<!\w)" + re.escape(str(ROOT)) + r"(?!\w)"
-# Programs of a README that this project does not install.
+# Programs in the README that this project does not install
 SYSTEM = {"cd", "git", "docker", "curl", "export", "source", "python3"}
 
 
 def output(*command: str | Path, cwd: Path = ROOT) -> str:
-    """Output of a command in a plain wide terminal; it must exit with 0."""
+    """Run a command in a wide terminal without colors and return its output; it must exit with 0."""
     environ = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
     done = subprocess.run(command, cwd=cwd, env=environ, capture_output=True, text=True)
     assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -50,7 +50,7 @@ def targets() -> set[str]:
 
 @functools.cache
 def tracked() -> dict[str, str]:
-    """The text files that git tracks, or would track, and their content."""
+    """Text files that git tracks or does not ignore: name → content."""
     if not (ROOT / ".git").exists():
         pytest.skip("not a git checkout")
     names = output("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
@@ -69,7 +69,7 @@ def tracked() -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_the_command_line_loads_no_heavy_library() -> None:
+def test_command_line_help_imports_no_heavy_library() -> None:
     verbs()
     script = f"""
 import sys
@@ -92,7 +92,7 @@ def test_both_packages_import_from_any_folder(tmp_path: Path) -> None:
 # --- documented commands ----------------------------------------------------------------------
 
 
-def test_make_lists_each_target_and_can_make_it() -> None:
+def test_make_lists_every_target_and_can_dry_run_it() -> None:
     declared = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert declared is not None
     assert set(declared[1].split()) == targets()
@@ -101,26 +101,28 @@ def test_make_lists_each_target_and_can_make_it() -> None:
 
 
 @pytest.mark.slow
-def test_each_command_of_the_makefile_exists() -> None:
+def test_every_feedforward_command_in_the_makefile_exists() -> None:
     for verb in re.findall(r"^\t\$\(BIN\)/feedforward ([a-z-]+)", (ROOT / "Makefile").read_text(), re.MULTILINE):
         assert verb in verbs(), f"Makefile: `feedforward {verb}` does not exist"
 
 
-def named(program: str, text: str) -> set[str]:
-    """Words after `program` in a text: in backticks, or in commands of CI's and the hooks' files."""
+def words_after(program: str, text: str) -> set[str]:
+    """Words after `program` in a text: in backticks, or in commands of CI and hook configuration files."""
     start = r"(?:`|^\$ |\brun: |\bentry: |^ *step )"
     return set(re.findall(rf"{start}{program} ([a-z][a-z-]+)\b(?![=:])", text, re.MULTILINE))
 
 
-def test_no_file_names_a_make_target_that_does_not_exist() -> None:
-    wrong = {name: gone for name, text in tracked().items() if (gone := named("make", text) - targets())}
-    assert not wrong
+def test_make_targets_named_in_files_exist() -> None:
+    unknown = {name: missing for name, text in tracked().items() if (missing := words_after("make", text) - targets())}
+    assert not unknown
 
 
 @pytest.mark.slow
-def test_no_file_names_a_command_that_does_not_exist() -> None:
-    wrong = {name: gone for name, text in tracked().items() if (gone := named("feedforward", text) - verbs())}
-    assert not wrong
+def test_feedforward_commands_named_in_files_exist() -> None:
+    unknown = {
+        name: missing for name, text in tracked().items() if (missing := words_after("feedforward", text) - verbs())
+    }
+    assert not unknown
 
 
 def commands_of_readme() -> list[str]:
@@ -132,7 +134,7 @@ def commands_of_readme() -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", commands_of_readme())
-def test_each_command_of_the_readme_exists_with_its_options(command: str) -> None:
+def test_every_command_in_the_readme_exists_with_its_options(command: str) -> None:
     program, *words = shlex.split(re.sub(r"^(\w+=\S+\s+)+", "", command))
     if program == "make":
         assert {word for word in words if "=" not in word} <= targets()
@@ -157,7 +159,7 @@ def locked(name: str) -> dict[str, set[str]]:
     return versions
 
 
-def wanted() -> dict[str, list[str]]:
+def required() -> dict[str, list[str]]:
     """What pyproject.toml requires of each file in requirements/, as `make lock` combines them."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     base, extra = project["project"]["dependencies"], project["project"]["optional-dependencies"]
@@ -169,9 +171,9 @@ def wanted() -> dict[str, list[str]]:
     }
 
 
-@pytest.mark.parametrize("name", wanted())
-def test_the_lock_satisfies_pyproject(name: str) -> None:
-    for line in wanted()[name]:
+@pytest.mark.parametrize("name", required())
+def test_lock_file_satisfies_pyproject(name: str) -> None:
+    for line in required()[name]:
         requirement = Requirement(line)
         versions = locked(name).get(canonicalize_name(requirement.name), set())
         assert versions, f"requirements/{name}.txt has no {requirement}; run `make lock`"
@@ -180,8 +182,8 @@ def test_the_lock_satisfies_pyproject(name: str) -> None:
         )
 
 
-@pytest.mark.parametrize("name", wanted())
-def test_each_file_locks_the_same_versions_with_hashes(name: str) -> None:
+@pytest.mark.parametrize("name", required())
+def test_all_lock_files_have_the_same_versions_and_hashes(name: str) -> None:
     for package, versions in locked(name).items():
         assert versions == locked("dev").get(package, versions), f"{name}: {package}; run `make lock`"
     text = (ROOT / f"requirements/{name}.txt").read_text()
@@ -189,22 +191,22 @@ def test_each_file_locks_the_same_versions_with_hashes(name: str) -> None:
     assert len(pins) == len(re.findall(r"^\S", text, re.MULTILINE))
 
 
-# --- forbidden names ----- -------------------------------------------------------------------
+# --- forbidden strings ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("what", "pattern"),
+    ("description", "pattern"),
     [
         ("the address of a package index", r"(?<!no-emit-)index[-_]url|https?://[^\s\"]*/(simple|packages)/"),
         ("somebody's home folder", r"(?<![\w.~$}])/(home|Users)/\w+|(?<![\w.~$}])/ro{2}t/"),
         ("the folder of this checkout", CHECKOUT),
     ],
 )
-def test_no_file_names(what: str, pattern: str) -> None:
+def test_no_file_contains(description: str, pattern: str) -> None:
     if pattern == CHECKOUT and len(ROOT.parts) < 3:
-        pytest.skip(f"{ROOT} is a name that any file may hold")
+        pytest.skip(f"{ROOT} is a path that any file may contain")
     matches = [f"{name}: {match[0]}" for name, text in tracked().items() for match in re.finditer(pattern, text)]
-    assert not matches, f"{what}: {matches[:10]}"
+    assert not matches, f"{description}: {matches[:10]}"
 
 
 def test_telemetry_is_off() -> None:

@@ -1,15 +1,15 @@
-"""docs/tests.md says what each marked test proves, and is up to date."""
+"""docs/tests.md lists what each marked test proves, and is up to date."""
 
 import re
 
 import proofs
 
 
-def test_the_page_is_up_to_date() -> None:
+def test_page_is_up_to_date() -> None:
     assert proofs.PAGE.read_text(encoding="utf-8") == proofs.page(), "run `make reference`"
 
 
-def test_each_mark_is_one_sentence_on_one_test_function() -> None:
+def test_every_mark_is_one_sentence_on_one_test_function() -> None:
     texts = (path.read_text(encoding="utf-8") for path in proofs.TESTS.rglob("*.py"))
     assert sum(len(re.findall(r"^ *@pytest\.mark\.proves\(", text, re.M)) for text in texts) == len(proofs.proofs())
     for path, name, sentence in proofs.proofs():

@@ -1,4 +1,4 @@
-"""The figures of the finished `make run` on the real data, in the reports and in MLflow."""
+"""Results of a finished `make run` on the real data, in the reports and in MLflow."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from feedforward.core import paths
 ROOT = Path(__file__).parents[1]
 pytestmark = [
     pytest.mark.real,
-    pytest.mark.skipif(not (ROOT / "data" / "trained" / "fair.json").exists(), reason="`make run` comes first"),
+    pytest.mark.skipif(not (ROOT / "data" / "trained" / "fair.json").exists(), reason="needs `make run`'s results"),
 ]
 
 
@@ -34,12 +34,12 @@ def test_every_variant_of_every_dataset_has_all_its_seeds(runs: list[RunResult])
     assert {(run.dataset, run.variant, run.seed) for run in runs if run.role == "replica"} == expected
 
 
-def test_mnist_final_accuracy_is_the_lectures(runs: list[RunResult]) -> None:
+def test_mnist_final_accuracy_matches_the_lecture(runs: list[RunResult]) -> None:
     for accuracy in final(runs, "mnist", "test_accuracy"):
         assert 0.975 <= accuracy <= 0.985
 
 
-def test_imdb_final_model_is_the_lectures(runs: list[RunResult]) -> None:
+def test_imdb_final_loss_and_accuracy_match_the_lecture(runs: list[RunResult]) -> None:
     for loss in final(runs, "imdb", "test_loss"):
         assert 0.27 <= loss <= 0.33
     for accuracy in final(runs, "imdb", "test_accuracy"):
@@ -56,7 +56,7 @@ def test_imdb_original_overfits_as_in_the_lecture(runs: list[RunResult]) -> None
             assert run.metrics["last_val_cross_entropy"] >= 1.5 * run.metrics["best_val_cross_entropy"]
 
 
-def test_mlflow_has_the_same_figures_under_documented_names(runs: list[RunResult]) -> None:
+def test_mlflow_has_the_metrics_of_the_results_file_under_their_documented_names(runs: list[RunResult]) -> None:
     from feedforward.tracking import open_store
 
     store = open_store()
@@ -68,17 +68,17 @@ def test_mlflow_has_the_same_figures_under_documented_names(runs: list[RunResult
         }
         for run in runs:
             if run.dataset == dataset:
-                found = stored[run.variant, run.seed, run.role]
-                assert found.tags["weights_digest"] == run.weights_digest
+                stored_run = stored[run.variant, run.seed, run.role]
+                assert stored_run.tags["weights_digest"] == run.weights_digest
                 for name, value in run.metrics.items():
-                    assert found.metrics[name] == value
+                    assert stored_run.metrics[name] == value
         variants = {run.tags["variant"]: run for run in store.find_runs(dataset, protocol="fair", role="variant")}
         for variant in {run.variant for run in runs if run.dataset == dataset}:
             metrics = variants[variant].metrics
             assert metrics["interval/best_val_cross_entropy_low"] < metrics["mean_best_val_cross_entropy"]
 
 
-def test_the_comparison_is_where_make_run_says(runs: list[RunResult]) -> None:
+def test_comparison_page_and_figures_are_in_the_reports_folder(runs: list[RunResult]) -> None:
     folder = paths.comparison()
     metrics = json.loads((folder / "metrics.json").read_text())
     assert {run.dataset for run in runs} == set(metrics)

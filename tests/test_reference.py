@@ -1,4 +1,4 @@
-"""docs/reference.md names everything that a user can set, call or look up."""
+"""docs/reference.md documents everything that a user can set, call or look up."""
 
 import dataclasses
 import functools
@@ -21,38 +21,38 @@ KEYS = list(reference.keys())
 
 
 @functools.cache
-def code_of_the_page() -> set[str]:
-    """Words in backticks."""
+def words_in_backticks() -> set[str]:
+    """All words in backticks on the page."""
     return {word for text in re.findall(r"`([^`\n]+)`", PAGE) for word in re.findall(r"[\w./-]+", text)}
 
 
 @pytest.mark.proves("The reference is generated from the code")
-def test_the_generated_sections_are_up_to_date() -> None:
+def test_generated_sections_are_up_to_date() -> None:
     assert reference.rewritten(PAGE) == PAGE, "run `make reference`"
 
 
-def test_each_key_of_params_has_a_meaning() -> None:
+def test_every_params_key_has_a_description() -> None:
     without = [key for key, _, meaning in KEYS if not meaning]
     assert not without, "write a comment beside the field in src/feedforward/config"
 
 
 @pytest.mark.proves("Every key of params.yaml is documented")
 @pytest.mark.parametrize("key", [key for key, _, _ in KEYS])
-def test_each_key_of_params_is_documented(key: str) -> None:
+def test_params_key_is_documented(key: str) -> None:
     assert f"| `{key}` |" in PAGE
 
 
-def test_each_route_is_documented() -> None:
+def test_every_http_route_is_documented() -> None:
     paths = {path for _, path, _ in reference.routes()}
     assert {"/", "/docs", "/health", "/ready", "/metrics", "/datasets"} <= paths
     assert not [path for path in paths if f"`{path}`" not in PAGE]
 
 
-def test_each_tag_metric_and_artifact_is_documented() -> None:
+def test_every_tag_metric_and_artifact_is_documented() -> None:
     names = {field.name for field in dataclasses.fields(RunTags)} | set(STATISTICS) | {records.RESULT}
     names |= {f"version.{library}" for library in provenance.LIBRARIES}
     names |= {model_version.DIGEST, model_version.CHAMPION}
-    assert not names - code_of_the_page()
+    assert not names - words_in_backticks()
 
 
 def environment_variables() -> Iterator[str]:
@@ -64,5 +64,5 @@ def environment_variables() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", sorted(set(environment_variables())))
-def test_each_environment_variable_is_documented(name: str) -> None:
-    assert name in code_of_the_page()
+def test_environment_variable_is_documented(name: str) -> None:
+    assert name in words_in_backticks()

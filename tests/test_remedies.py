@@ -1,4 +1,4 @@
-"""Every command that a message names exists with those arguments, and the remedies that matter most work."""
+"""Every command that a message recommends exists and accepts those arguments."""
 
 import ast
 import functools
@@ -19,11 +19,11 @@ from feedforward.cli.app import app
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = "feedforward|dvc|make|prefect|mlflow|python"
 COMMAND = re.compile(rf"`(?:[A-Z\d_]+=\S+ )?((?:{PROGRAMS}) [^`]+)`")
-PLACEHOLDER = "1"  # for a value that a message fills in: a name, a number of a version
+PLACEHOLDER = "1"  # stands for a value that a message inserts, such as a name or a version number
 
 
 def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Line and text of every string of a module that is not a docstring; values of f-strings are placeholders."""
+    """Line number and text of every string in a module, except docstrings; f-string values become placeholders."""
     docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
     for node in ast.walk(tree):
@@ -40,7 +40,7 @@ def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 @functools.cache
 def messages() -> dict[str, str]:
-    """FILE:LINE → text, for all strings of the product."""
+    """All strings in the product's code: FILE:LINE → text."""
     sources = [*(ROOT / "src").rglob("*.py"), *(ROOT / "pipelines").glob("*.py")]
     return {
         f"{path.relative_to(ROOT)}:{line}": text
@@ -66,7 +66,7 @@ def check(command: str) -> None:
     """Parse a command as its program does, without running it.
 
     Raises:
-        AssertionError, a usage error of Typer: there is no such command, option, stage or target.
+        AssertionError or a usage error from Typer: there is no such command, option, stage or target.
     """
     program, *arguments = shlex.split(command)
     if program == "feedforward":
@@ -77,20 +77,20 @@ def check(command: str) -> None:
             assert subcommand is not None, f"no command {name}"
             subcommand.make_context(name, rest, parent=context)
     elif program == "dvc":
-        verb, *chosen = arguments
+        verb, *stage_names = arguments
         assert verb in ("fetch", "repro", "status", "pull", "push"), verb
-        assert {stage for stage in chosen if not stage.startswith("-")} <= {*stages(), PLACEHOLDER}, chosen
+        assert {stage for stage in stage_names if not stage.startswith("-")} <= {*stages(), PLACEHOLDER}, stage_names
     elif program == "make":
         assert set(arguments) <= targets(), arguments
     elif program == "python":
         assert arguments[0] == "-m", arguments
         assert importlib.util.find_spec(arguments[1]) is not None, arguments
-    else:  # prefect, mlflow: their own help
+    else:  # prefect and mlflow: call their --help
         subprocess.run([sys.executable, "-m", program, *arguments[:2], "--help"], check=True, capture_output=True)
 
 
 @pytest.mark.parametrize("command", REMEDIES)
-def test_a_command_of_a_message_exists(command: str) -> None:
+def test_command_in_a_message_exists(command: str) -> None:
     check(command)
 
 
@@ -104,20 +104,20 @@ def test_a_command_of_a_message_exists(command: str) -> None:
         ("make it", "it"),
     ],
 )
-def test_a_command_that_does_not_exist_is_noticed(command: str, problem: str) -> None:
+def test_check_detects_a_command_that_does_not_exist(command: str, problem: str) -> None:
     with pytest.raises(Exception, match=problem):
         check(command)
 
 
-def test_messages_quote_their_commands() -> None:
-    """A command outside backquotes is not checked above. Names of jobs and examples of the help are exceptions."""
+def test_commands_in_messages_are_in_backquotes() -> None:
+    """The test above only sees commands in backquotes. Job names and the examples in `--help` are exceptions."""
     names = "|".join(command.name or "" for command in typer.main.get_command(app).commands.values())  # type: ignore[attr-defined]
-    loose = re.compile(rf"(?:\bfeedforward (?:{names})|\bdvc repro)\b")
-    found = {
+    unquoted_command = re.compile(rf"(?:\bfeedforward (?:{names})|\bdvc repro)\b")
+    unquoted = {
         line: text
         for line, text in messages().items()
-        if loose.search(COMMAND.sub("", text))
+        if unquoted_command.search(COMMAND.sub("", text))
         and not text.startswith(("feedforward ", "Example"))
         and text != "dvc repro"
     }
-    assert not found
+    assert not unquoted

@@ -1,4 +1,4 @@
-"""The embedded samples: the committed files are those that the scripts write and demo/params.yaml names."""
+"""The embedded samples: the committed files match demo/params.yaml and the output of the scripts that generate them."""
 
 import gzip
 import importlib.util
@@ -44,55 +44,55 @@ def prepared(tmp_path_factory):
         yield folder
 
 
-def test_every_dataset_of_the_demo_is_marked_as_a_demo():
+def test_every_demo_dataset_is_marked_as_a_demo():
     assert all(name.endswith("-sample") and dataset.demo for name, dataset in PARAMS.datasets.items())
 
 
-def test_the_demo_has_the_variants_of_the_real_job():
+def test_demo_has_the_same_variants_as_the_real_params():
     assert PARAMS.variants == load_params(CHECKOUT / "params.yaml").variants
 
 
-def test_every_file_has_a_digest_and_its_bytes_are_here():
+def test_every_sample_file_is_committed_and_has_a_digest():
     for dataset in PARAMS.datasets.values():
         for key, file in dataset.files.items():
             assert file.sha256
             assert (SAMPLES / key).is_file()
 
 
-def test_the_samples_are_small():
+def test_sample_files_are_smaller_than_700_kb():
     assert sum(path.stat().st_size for path in SAMPLES.glob("*.gz")) < 700_000
 
 
 @pytest.mark.parametrize("path", sorted(SAMPLES.glob("*.gz")), ids=lambda path: path.name)
-def test_the_archives_contain_no_time_and_no_name(path):
+def test_gzip_headers_contain_no_timestamp_and_no_name(path):
     head = path.read_bytes()[:10]
     assert head[:3] == b"\x1f\x8b\x08"
-    assert head[3] == 0, "no name, no comment"
-    assert head[4:8] == bytes(4), "no time"
+    assert head[3] == 0, "the header must contain no name and no comment"
+    assert head[4:8] == bytes(4), "the header must contain no timestamp"
 
 
-def test_the_grammar_writes_the_committed_reviews():
+def test_grammar_generates_the_committed_reviews():
     grammar = script("grammar")
     assert gzip.decompress(grammar.ARCHIVE.read_bytes()) == grammar.archive(grammar.reviews())
 
 
-def test_another_seed_writes_other_reviews():
+def test_another_seed_generates_different_reviews():
     grammar = script("grammar")
-    one, other = grammar.reviews(), grammar.reviews(grammar.SEED + 1)
-    assert one.keys() == other.keys()
-    assert not set(one.values()) & set(other.values())
+    reviews, other_reviews = grammar.reviews(), grammar.reviews(grammar.SEED + 1)
+    assert reviews.keys() == other_reviews.keys()
+    assert not set(reviews.values()) & set(other_reviews.values())
 
 
 @pytest.mark.real
 @pytest.mark.skipif(not MIRROR, reason="no mirror of the real data")
-def test_the_digits_are_the_first_of_the_real_ones():
+def test_sample_digits_are_the_first_digits_of_the_real_data():
     for name, content in script("digits").digits(MIRROR).items():
         assert gzip.decompress((SAMPLES / name).read_bytes()) == content, name
 
 
 @pytest.mark.slow
-def test_a_linear_model_has_an_accuracy_of_about_nine_tenths(prepared):
-    """Naive Bayes, a linear model in closed form: the reviews can be learned, but not perfectly."""
+def test_a_linear_model_reaches_an_accuracy_of_about_90_percent(prepared):
+    """Naive Bayes, a linear model in closed form, classifies the sample reviews well but not perfectly."""
     train, test = (Split.load(paths.vectorized("imdb-sample") / split) for split in ("train", "test"))
     assert isinstance(train.features, MultiHot)
     counts = [train.features.take(np.flatnonzero(train.labels == label)).dense().mean(axis=0) for label in (0, 1)]
@@ -103,7 +103,7 @@ def test_a_linear_model_has_an_accuracy_of_about_nine_tenths(prepared):
 
 
 @pytest.mark.slow
-def test_the_samples_meet_their_expectations(prepared):
+def test_samples_meet_their_expectations(prepared):
     for name, dataset in PARAMS.datasets.items():
         preparation.validate(name, dataset)
         assert "Embedded sample." in (paths.validation(name) / "index.html").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The dependencies of each stage of dvc.yaml equal the imports of its code: none is missing, none is superfluous."""
+"""The dependencies of each stage in dvc.yaml cover exactly the code that it imports."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from feedforward.experiments import plan
 
 ROOT = Path(__file__).parents[1]
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
-# Where the code of a stage begins. What else `pipelines.stages` imports says when and where it runs.
+# The entry modules of each stage. Other imports of `pipelines.stages` only decide when and where a stage runs.
 ENTRIES = {
     "fetch": ["feedforward.data.preparation"],
     "vectorize": ["feedforward.data.preparation", "pipelines.dask_text"],
@@ -19,7 +19,7 @@ ENTRIES = {
     "baselines": ["feedforward.experiments.baselines"],
     "compare": ["feedforward.experiments.runner"],
 }
-# Modules of pipelines that decide no byte of an output: servers, locks, signals, settings, what Prefect shows.
+# Modules of `pipelines` that do not affect any output: servers, locks, signals, settings and Prefect's display
 WHEN_AND_WHERE = {
     "environment",
     "interruption",
@@ -49,23 +49,23 @@ def missing(files: set[str], dependencies: list[str]) -> set[str]:
 
 @pytest.mark.proves("DVC runs a stage again after a change of any code that the stage imports")
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_depends_on_all_code_that_it_imports(stage: str) -> None:
+def test_stage_depends_on_all_code_that_it_imports(stage: str) -> None:
     assert missing(code_of(stage), code_dependencies(stage)) == set()
 
 
 @pytest.mark.proves("DVC runs a stage again after a change of any code that the stage imports")
 @pytest.mark.parametrize(("stage", "path"), [(stage, path) for stage in STAGES for path in code_dependencies(stage)])
 def test_a_removed_dependency_is_detected(stage: str, path: str) -> None:
-    left = [other for other in code_dependencies(stage) if other != path]
-    assert missing(code_of(stage), left)
+    remaining = [other for other in code_dependencies(stage) if other != path]
+    assert missing(code_of(stage), remaining)
 
 
 @pytest.mark.proves("DVC runs a stage again after a change of the locked library versions")
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "fetch"])
-def test_stages_that_compute_depend_on_the_locked_versions(stage: str) -> None:
+def test_stages_that_compute_depend_on_the_lock_files(stage: str) -> None:
     assert {"requirements/cpu.txt", "requirements/gpu.txt"} <= set(STAGES[stage]["deps"])
 
 
-def test_the_train_stage_depends_on_all_code_that_fingerprints_cover() -> None:
+def test_train_stage_depends_on_all_code_covered_by_fingerprints() -> None:
     covered = {str(path.relative_to(ROOT)) for path in closure([*plan.WEIGHTS, *plan.EVALUATION]).values()}
     assert missing(covered - {"src/feedforward/__init__.py"}, code_dependencies("train")) == set()

@@ -1,4 +1,4 @@
-"""Rows cite existing tests, the list of crash points is complete, the short form passes, failures are shown."""
+"""`python -m faults`: rows cite existing tests, every crash point is listed, and failures are reported."""
 
 import json
 import re
@@ -14,9 +14,9 @@ from faults.context import Context, in_subprocess
 from faults.kills import POINTS, STEPS, chained, drawn
 from faults.rows import ROWS, Row
 
-# Written outside of these steps: by other commands, the service, the retraining page, a version downloaded from another
-# machine.
-ELSEWHERE = {
+# Crash points outside the steps of faults/kills.py: in other commands, the service, the retraining page, and the
+# download of a version from another machine
+OTHER_CRASH_POINTS = {
     "backtest",
     "template",
     "champion",
@@ -39,21 +39,21 @@ ELSEWHERE = {
 }
 
 
-def test_every_crash_point_of_the_code_is_armed() -> None:
+def test_every_crash_point_in_the_code_is_listed() -> None:
     text = "".join(path.read_text() for folder in ("src", "pipelines") for path in (ROOT / folder).rglob("*.py"))
     points = set(re.findall(r'atomic_files\.crash_point\("([\w.]+)"\)', text))
     folders = set(re.findall(r'atomic_files\.writing_folder\(.*"([\w.]+)"\)', text))
     writers = r"atomic_files\.(?:writing|write_text|write_json)|run_result\.save"
     names = set(re.findall(rf'(?:{writers})\(.*, "([\w.]+)"\)', text))
-    points -= {"shard.encoded"}  # in a worker of a cluster: tests/pipelines/test_dask_text.py
-    points -= {"rollback.after_log"}  # tests/feedforward/promotion/test_rollback.py
-    points |= {f"{name}.before_rename" for name in ({"write"} | names | folders) - ELSEWHERE}
-    points |= {f"{name}.between_renames" for name in folders - ELSEWHERE}
+    points -= {"shard.encoded"}  # in a cluster worker; see tests/pipelines/test_dask_text.py
+    points -= {"rollback.after_log"}  # see tests/feedforward/promotion/test_rollback.py
+    points |= {f"{name}.before_rename" for name in ({"write"} | names | folders) - OTHER_CRASH_POINTS}
+    points |= {f"{name}.between_renames" for name in folders - OTHER_CRASH_POINTS}
     assert set(POINTS) == points
     assert set(POINTS.values()) == set(STEPS)
 
 
-def test_every_row_of_the_documentation_is_checked_and_names_tests_that_exist() -> None:
+def test_every_documented_row_is_checked_and_cites_existing_tests() -> None:
     text = (ROOT / "docs" / "reliability.md").read_text()
     documented = [int(number) for number in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)]
     assert documented == [row.number for row in ROWS] == list(range(1, 37))
@@ -61,7 +61,7 @@ def test_every_row_of_the_documentation_is_checked_and_names_tests_that_exist() 
     assert not missing
 
 
-def test_moments_are_drawn_evenly_over_each_step_and_are_reproducible() -> None:
+def test_kill_times_cover_each_step_evenly_and_are_reproducible() -> None:
     seconds = {"short": 1.0, "long": 9.0}
     moments = drawn(seconds, 100, seed=1)
     assert moments == drawn(seconds, 100, seed=1)
@@ -70,14 +70,14 @@ def test_moments_are_drawn_evenly_over_each_step_and_are_reproducible() -> None:
     assert max(at for name, at in moments if name == "long") > 8
 
 
-def test_a_gap_in_an_audit_log_is_seen() -> None:
+def test_a_gap_in_an_audit_log_is_detected() -> None:
     def line(decision: str, before: int | None, champion: int | None) -> dict[str, object]:
         return {"decision": decision, "before": before, "champion": champion}
 
-    whole = [line("promoted", None, 1), line("promoted", 1, 2), line("finished", 1, 2), line("kept", 2, 2)]
-    chained(whole)
+    entries = [line("promoted", None, 1), line("promoted", 1, 2), line("finished", 1, 2), line("kept", 2, 2)]
+    chained(entries)
     with pytest.raises(AssertionError, match="a gap"):
-        chained([whole[0], whole[3]])
+        chained([entries[0], entries[3]])
 
 
 def raising(error: Exception) -> Row:
@@ -87,7 +87,7 @@ def raising(error: Exception) -> Row:
     return Row(1, "it", scenarios=(fail,))
 
 
-def test_any_failure_is_one_line(tmp_path: Path) -> None:
+def test_every_failure_is_reported_in_one_line(tmp_path: Path) -> None:
     context = Context(tmp_path, short=True)
     for error, message in (
         (AssertionError("two\nlines"), "  1 FAILED  it: two lines"),
@@ -109,17 +109,17 @@ def empty_assertion(_: Context) -> str:
     raise AssertionError
 
 
-def test_an_assertion_without_a_message_in_another_process_says_where(tmp_path: Path) -> None:
+def test_an_assertion_without_a_message_reports_its_location(tmp_path: Path) -> None:
     row = Row(1, "it", scenarios=(in_subprocess(empty_assertion),))
-    said = __main__.run_row(row, Context(tmp_path, short=True), {}).seen
-    assert said.startswith("AssertionError (")
-    assert said.endswith(" empty_assertion)")
+    seen = __main__.run_row(row, Context(tmp_path, short=True), {}).seen
+    assert seen.startswith("AssertionError (")
+    assert seen.endswith(" empty_assertion)")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_short_form_passes(tmp_path: Path) -> None:
-    """Row 24 alone: tests of pipelines, tracking and promotion cover kills, writers and tampering."""
+def test_short_run_of_one_row_passes(tmp_path: Path) -> None:
+    """Only row 24, because other tests of pipelines, tracking and promotion cover kills, writers and tampering."""
     command = [sys.executable, "-m", "faults", "--short", "--scenarios-only", "--json", str(tmp_path / "faults.json")]
     done = subprocess.run([*command, "--row", "24"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -128,7 +128,7 @@ def test_the_short_form_passes(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_cases_of_a_cited_test_are_counted() -> None:
+def test_parametrized_cases_of_a_cited_test_are_counted() -> None:
     outcomes = cited.run(
         ["feedforward/core/test_redaction.py::test_names_of_secrets", "feedforward/test_x.py::test_y"], True
     )

@@ -1,4 +1,4 @@
-"""docs/tests.md, made from the marks `proves` of the tests: `python tests/support/proofs.py` writes it anew."""
+"""Generates docs/tests.md from the tests' `proves` marks: `python tests/support/proofs.py`."""
 
 import ast
 import functools
@@ -10,7 +10,7 @@ PAGE = TESTS.parent / "docs" / "tests.md"
 HEAD = """\
 # What the tests prove
 
-The tests beside a sentence fail if it is not true. Each sentence is the argument of a mark `@pytest.mark.proves("…")`;
+Each statement below is proved by the tests next to it. It is the argument of their mark `@pytest.mark.proves("…")`;
 `make reference` generates this page. `faults/rows.py` lists the tests for the faults of
 [reliability.md](reliability.md), and [design.md](design.md) names the test of each use of an undocumented interface.
 """
@@ -22,9 +22,9 @@ def page() -> str:
 
 
 def sections() -> Iterator[tuple[str, Path]]:
-    """Title and folder of each section: the packages, the pipelines, the project as a whole."""
+    """Title and folder of each section: packages, pipelines and the whole project."""
     for folder in sorted({path.parent for path, *_ in proofs()}, key=lambda folder: (folder == TESTS, folder)):
-        yield "The project as a whole" if folder == TESTS else folder.relative_to(TESTS).as_posix(), folder
+        yield "The whole project" if folder == TESTS else folder.relative_to(TESTS).as_posix(), folder
 
 
 def table(folder: Path) -> str:
@@ -35,7 +35,7 @@ def table(folder: Path) -> str:
             link = f"[{path.name}](../{path.relative_to(TESTS.parent).as_posix()})"
             tests.setdefault(sentence, []).append(f"{link} `{name}`")
     rows = [f"| {sentence} | {'<br>'.join(cited)} |\n" for sentence, cited in sorted(tests.items())]
-    return "| what holds | tests |\n| --- | --- |\n" + "".join(rows)
+    return "| statement | tests |\n| --- | --- |\n" + "".join(rows)
 
 
 @functools.cache
@@ -51,7 +51,7 @@ def proofs() -> tuple[tuple[Path, str, str], ...]:
 
 
 def sentences(test: ast.FunctionDef) -> Iterator[str]:
-    """The arguments of the test's marks `proves`."""
+    """The arguments of the test's `proves` marks."""
     for mark in test.decorator_list:
         if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.proves":
             yield from (ast.literal_eval(argument) for argument in mark.args)

@@ -1,4 +1,4 @@
-"""Baselines beside the variants, and published results as a ceiling."""
+"""Variants compared with baselines, and the best published result as a ceiling."""
 
 import dataclasses
 
@@ -19,7 +19,7 @@ def params() -> Params:
 
 
 def simple(name: str, seeds: int = 4) -> list[RunResult]:
-    """Results of a baseline whose validation loss is 0.02 above that of `original`, and whose test has an error."""
+    """Replicas with a loss about 0.02 above that of `original`, and a final run with a standard error."""
     results = [
         dataclasses.replace(
             run,
@@ -51,7 +51,7 @@ def test_differences_from_a_baseline_are_paired_by_seed(params: Params) -> None:
     assert findings.find(runs, params, "fair")[1].simple is None
 
 
-def test_files_are_read_for_the_datasets_that_have_some(small: Params) -> None:
+def test_loading_without_baseline_files_returns_an_empty_list(small: Params) -> None:
     assert baselines.load(small.datasets) == []
 
 
@@ -92,14 +92,14 @@ def test_results_far_above_the_ceiling_are_flagged(params: Params, estimate: Est
     )
 
 
-def test_a_low_loss_is_flagged_and_a_high_one_is_not(params: Params) -> None:
+def test_only_a_loss_below_the_published_value_is_flagged(params: Params) -> None:
     entry = Published(model="m", features="f", statistic="test_loss", value=0.3, standard_error=0.004, source="s")
     imdb = params.dataset("imdb").model_copy(update={"literature": (entry,)})
     assert literature.suspicions("l2", {"test_loss": Estimate(1, 0.28)}, imdb)
     assert not literature.suspicions("l2", {"test_loss": Estimate(1, 0.32), "test_accuracy": Estimate(1, 1.0)}, imdb)
 
 
-def test_a_published_statistic_must_fit_the_task(params: Params) -> None:
+def test_a_published_statistic_undefined_for_the_task_is_rejected(params: Params) -> None:
     values = yaml_reader.frozen(params.model_dump(mode="json"))
     values["datasets"]["imdb"]["literature"][0]["statistic"] = "test_mae"
     with pytest.raises(ParamsError, match=r"datasets\.imdb\.literature\.0\.statistic: test_mae is not defined"):

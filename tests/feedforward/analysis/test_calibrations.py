@@ -23,7 +23,7 @@ def with_losses(run: RunResult, losses: list[float], refinement: list[float]) ->
     return dataclasses.replace(run, curves=run.curves | curves)
 
 
-def test_the_share_of_the_rise_that_scaling_removes() -> None:
+def test_summary_measures_the_share_of_the_loss_rise_that_scaling_removes() -> None:
     originals = [run for run in runs() if run.variant == "original" and run.role == "replica"]
     changed = [with_losses(run, [0.5, 0.3, 0.5 + k / 10], [0.4, 0.3, 0.35]) for k, run in enumerate(originals)]
     [summary] = calibrations.summarize(changed, ["original", "absent"])
@@ -37,7 +37,7 @@ def test_the_share_of_the_rise_that_scaling_removes() -> None:
     assert calibrations.summarize(flat, ["original"])[0].removed is None
 
 
-def test_scaling_lowers_the_error_and_the_diagram_follows_the_diagonal() -> None:
+def test_scaling_lowers_the_calibration_error_and_moves_the_diagram_toward_the_diagonal() -> None:
     summary = calibrations.summarize(runs(), ["original"])[0]
     assert summary.scaled_ece.mean < summary.ece.mean / 3
     last, scaled = summary.diagrams["last"], summary.diagrams["last_scaled"]
@@ -52,7 +52,7 @@ def test_runs_without_calibration_or_errors_have_no_summary() -> None:
     assert errors_over_seeds.summarize(plain) is None
 
 
-def test_errors_are_means_over_seeds() -> None:
+def test_error_summary_averages_over_seeds() -> None:
     finals = [run for run in runs("tones") if run.role == "final"]
     errors = errors_over_seeds.summarize(finals)
     assert errors is not None

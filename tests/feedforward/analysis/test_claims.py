@@ -1,4 +1,4 @@
-"""Claims are decided only where the corrected interval decides them."""
+"""A claim is decided only if its corrected interval decides it."""
 
 import dataclasses
 import re
@@ -49,7 +49,9 @@ WILD = [0.28, 0.44, 0.27, 0.31, 0.29, 0.33]
         ("higher", WILD, "undecided"),
     ],
 )
-def test_direction(direction: str, smaller: list[float], outcome: str) -> None:
+def test_claim_about_a_direction_is_supported_contradicted_or_undecided(
+    direction: str, smaller: list[float], outcome: str
+) -> None:
     params = with_claims(claim(direction))
     [verdict] = claims.judge(runs_of(params, smaller=smaller, original=HIGH), params)
     assert verdict.outcome == outcome
@@ -69,7 +71,7 @@ def test_equality_needs_the_whole_interval_within_the_tolerance(tolerance: float
     assert (-tolerance < low and high < tolerance) == (outcome == "supported")
 
 
-def test_constant_instead_of_a_variant() -> None:
+def test_claim_can_compare_a_variant_with_a_constant() -> None:
     params = with_claims(claim("equal", right=None, value=0.2801, tolerance=0.01))
     [verdict] = claims.judge(runs_of(params, smaller=LOW), params)
     assert (verdict.outcome, verdict.right) == ("supported", pytest.approx(0.2801))
@@ -83,21 +85,21 @@ def test_undecided_claim_says_how_many_more_seeds_it_needs() -> None:
     assert verdict.further_seeds in range(1, 60)
 
 
-def test_one_seed_decides_nothing_and_says_so() -> None:
+def test_claim_with_one_seed_is_undecided_and_a_note_says_why() -> None:
     params = with_claims(claim("lower"))
     [verdict] = claims.judge(runs_of(params, smaller=[0.1], original=[0.9]), params)
     assert (verdict.outcome, verdict.n, verdict.further_seeds) == ("undecided", 1, None)
     assert verdict.note == "one seed has no interval"
 
 
-def test_no_run_is_no_verdict() -> None:
+def test_claim_without_runs_is_undecided() -> None:
     params = with_claims(claim("lower"))
     [verdict] = claims.judge(runs_of(params, original=HIGH), params)
     assert (verdict.outcome, verdict.n, verdict.difference) == ("undecided", 0, None)
     assert claims.judge([], params) == []
 
 
-def test_agreeing_seeds_are_decided_after_a_few() -> None:
+def test_claim_is_decided_from_four_seeds_if_all_differences_agree() -> None:
     epochs = claim("lower", statistic="best_epoch")
     params, outcomes = with_claims(epochs), []
     for seeds in (2, 3, 4, 6):
@@ -107,7 +109,7 @@ def test_agreeing_seeds_are_decided_after_a_few() -> None:
     assert outcomes == ["undecided", "undecided", "supported", "supported"]
 
 
-def test_a_difference_within_the_margin_does_not_matter() -> None:
+def test_interval_within_the_margin_gives_no_difference_that_matters() -> None:
     params = with_claims(claim("lower"), margins={"best_val_cross_entropy": 0.05})
     [verdict] = claims.judge(runs_of(params, smaller=LOW, original=HIGH), params)
     assert verdict.outcome == "no difference that matters"
@@ -116,7 +118,7 @@ def test_a_difference_within_the_margin_does_not_matter() -> None:
     assert claims.judge(runs_of(params, smaller=LOW, original=HIGH), narrow)[0].outcome == "supported"
 
 
-def test_verdict_says_whether_it_holds_for_new_data() -> None:
+def test_verdict_includes_the_outcome_for_new_data() -> None:
     params = with_claims(claim("lower"))
     runs = runs_of(params, smaller=LOW * 2, original=[x + 0.012 * (i % 3) for i, x in enumerate(HIGH * 2)])
     assert claims.judge(runs, params)[0].new_data is None
@@ -134,7 +136,7 @@ def test_history_has_an_interval_for_every_number_of_seeds() -> None:
     assert verdict.wins == (0.0, 0.0)
 
 
-def test_test_samples_widen_the_interval_of_a_claim_about_a_final_model() -> None:
+def test_sampling_error_widens_the_interval_of_a_claim_about_a_final_model() -> None:
     equal = claim("equal", statistic="test_accuracy", left="original", right=None, value=0.88, tolerance=0.005)
     params, widths = with_claims(equal), []
     for error in ({}, {"test_accuracy_se": 0.002}):
@@ -151,7 +153,7 @@ def test_test_samples_widen_the_interval_of_a_claim_about_a_final_model() -> Non
     assert widths[1] > 1.9 * 1.96 * 0.002 > widths[0]
 
 
-def test_more_claims_make_each_harder_to_decide() -> None:
+def test_each_claim_is_harder_to_decide_among_more_claims() -> None:
     smaller = [loss - shift for loss, shift in zip(HIGH, [0.02, 0.012, 0.014, 0.026, 0.013, 0.02], strict=True)]
     alone = with_claims(claim("lower"))
     among = with_claims(claim("lower"), *[claim("lower", left="l2")] * 9)
@@ -161,8 +163,8 @@ def test_more_claims_make_each_harder_to_decide() -> None:
 
 
 @pytest.mark.slow
-def test_false_verdicts_of_a_family_stay_below_five_percent() -> None:
-    """If nothing differs, at most one family of claims in twenty may have a decided direction."""
+def test_at_most_five_percent_of_claim_families_have_a_false_verdict() -> None:
+    """If no variants differ, at most one family of claims in twenty may contain a decided claim."""
     params = with_claims(*(claim("lower", left=left) for left in ("smaller", "larger", "l2", "dropout")))
     noise, wrong = np.random.default_rng(0), 0
     for _ in range(150):
@@ -171,7 +173,7 @@ def test_false_verdicts_of_a_family_stay_below_five_percent() -> None:
     assert wrong / 150 <= 0.085  # 0.05 and two standard errors
 
 
-def test_claims_of_the_lecture_are_all_judged() -> None:
+def test_every_claim_in_params_gets_a_verdict() -> None:
     params = load_params()
     verdicts = claims.judge(like_the_lecture(params), params)
     assert len(verdicts) == sum(len(dataset.claims) for dataset in params.datasets.values())
@@ -198,7 +200,7 @@ def test_claims_of_the_lecture_are_all_judged() -> None:
         ("statistic: best_epoch", "statistic: best_epok", "must be 'best_val_cross_entropy', 'best_epoch'"),
     ],
 )
-def test_an_invalid_claim_is_reported_before_any_work(tmp_path: Path, old: str, new: str, problem: str) -> None:
+def test_an_invalid_claim_is_rejected_when_params_are_loaded(tmp_path: Path, old: str, new: str, problem: str) -> None:
     text = paths.params().read_text(encoding="utf-8")
     assert old in text
     (tmp_path / "params.yaml").write_text(text.replace(old, new, 1), encoding="utf-8")

@@ -17,11 +17,13 @@ def runs_of(statistic: str = "best_val_cross_entropy", **values: list[float]) ->
     ]
 
 
-def test_pairing_removes_what_seeds_share() -> None:
-    # every seed shifts both variants equally; unpaired, the difference of .01 would drown in it
-    luck = np.random.default_rng(0).normal(0, 1, 9)
-    b = [luck[s] - 0.01 - 0.001 * (s % 2) for s in range(8)]
-    [difference] = comparisons.differences(runs_of(a=luck.tolist(), b=b), [("b", "a")], "best_val_cross_entropy")
+def test_pairing_removes_variation_shared_by_seeds() -> None:
+    # Each seed shifts both variants by the same amount; without pairing, this would hide the difference of 0.01
+    seed_effects = np.random.default_rng(0).normal(0, 1, 9)
+    b = [seed_effects[s] - 0.01 - 0.001 * (s % 2) for s in range(8)]
+    [difference] = comparisons.differences(
+        runs_of(a=seed_effects.tolist(), b=b), [("b", "a")], "best_val_cross_entropy"
+    )
     assert difference.estimate.n == 8
     assert difference.estimate.mean == pytest.approx(-0.0105)
     assert difference.p is not None
@@ -31,7 +33,7 @@ def test_pairing_removes_what_seeds_share() -> None:
 
 
 @pytest.mark.proves("A p-value does not jump when the differences of all seeds are equal or nearly equal")
-def test_epochs_that_agree_have_no_jump_in_their_p_value() -> None:
+def test_p_value_is_continuous_when_all_best_epochs_agree() -> None:
     rows = [
         comparisons.differences(runs_of("best_epoch", a=[12.0] * 4 + [last], b=[5.0] * 5), [("a", "b")], "best_epoch")
         for last in (12.0, 12.001)
@@ -39,7 +41,7 @@ def test_epochs_that_agree_have_no_jump_in_their_p_value() -> None:
     assert rows[0][0].p == pytest.approx(rows[1][0].p, rel=0.01)
 
 
-def test_ranking_names_the_best_and_those_that_it_cannot_be_separated_from() -> None:
+def test_ranking_lists_variants_that_cannot_be_separated_from_the_best() -> None:
     noise = np.random.default_rng(1)
     losses = {"clear": 0.5, "close": 0.3001, "best": 0.3}
     runs = runs_of(**{variant: (loss + noise.normal(0, 0.003, 8)).tolist() for variant, loss in losses.items()})
@@ -61,17 +63,17 @@ def test_ranking_of_accuracy_puts_the_highest_first() -> None:
 @pytest.mark.proves(
     "A variant with the better unpaired mean does not win against one that is better on every shared seed"
 )
-def test_a_winner_by_unpaired_means_does_not_beat_a_variant_that_is_better_on_every_shared_seed() -> None:
-    """20 seeds of one variant, 10 of the other; the last ten seeds are easy, and only one variant has them."""
-    luck = [0.30 + 0.001 * (s % 3) for s in range(10)] + [0.1] * 10
-    runs = runs_of(many=luck, few=[x - 0.01 + 0.0001 * (s % 2) for s, x in enumerate(luck[:10])])
-    assert np.mean(luck) < np.mean(luck[:10]) - 0.01
+def test_ranking_uses_paired_differences_rather_than_unpaired_means() -> None:
+    """One variant has 20 seeds, the other 10; only the first variant has the last ten seeds, whose losses are low."""
+    seed_effects = [0.30 + 0.001 * (s % 3) for s in range(10)] + [0.1] * 10
+    runs = runs_of(many=seed_effects, few=[x - 0.01 + 0.0001 * (s % 2) for s, x in enumerate(seed_effects[:10])])
+    assert np.mean(seed_effects) < np.mean(seed_effects[:10]) - 0.01
     ranking = comparisons.rank(runs, ["many", "few"], "best_val_cross_entropy")
     assert ranking.order[0][0] == "few"
     assert ranking.tied == []
 
 
-def test_no_shared_seed_means_no_decision() -> None:
+def test_variants_without_shared_seeds_are_tied() -> None:
     runs = [r for r in runs_of(a=[0.1] * 9, b=[0.9] * 18) if r.variant == "a" or r.seed >= 9]
     ranking = comparisons.rank(runs, ["a", "b"], "best_val_cross_entropy")
     assert (ranking.order[0][0], ranking.tied) == ("a", ["b"])
@@ -84,7 +86,7 @@ def test_ties_count_one_half() -> None:
     assert difference.beats() == (0.25, 0.25)
 
 
-def test_false_decisions_of_a_ranking_stay_below_five_percent() -> None:
+def test_at_most_five_percent_of_rankings_contain_a_false_decision() -> None:
     noise, wrong = np.random.default_rng(2), 0
     for _ in range(150):
         runs = runs_of(**{variant: noise.normal(0.3, 0.01, 12).tolist() for variant in "abcd"})

@@ -1,4 +1,4 @@
-"""Intervals and tests against published tables, against SciPy and statsmodels, and by simulation."""
+"""Intervals and significance tests, checked against published tables, SciPy, statsmodels and simulations."""
 
 import doctest
 import math
@@ -44,7 +44,7 @@ def test_interval_for_new_data_has_the_variance_of_nadeau_and_bengio() -> None:
     assert estimate.new_high - estimate.mean == pytest.approx(half)
 
 
-def test_test_samples_widen_the_interval() -> None:
+def test_sampling_error_widens_the_interval() -> None:
     # 25,000 test reviews give an accuracy of .88 a standard error of .0021, however many seeds there are
     seeds = intervals.estimate([0.880, 0.8801, 0.8799, 0.880], sampling_error=0.0021)
     assert seeds is not None
@@ -52,10 +52,10 @@ def test_test_samples_widen_the_interval() -> None:
     assert seeds.high - seeds.mean == pytest.approx(1.96 * 0.0021, rel=0.01)
 
 
-def test_test_interval_covers_seeds_and_samples() -> None:
+def test_interval_with_sampling_error_covers_the_true_value() -> None:
     noise, covered = np.random.default_rng(5), []
     for _ in range(1500):
-        shared = noise.normal(0, 0.002)  # of the test split, the same for all seeds
+        shared = noise.normal(0, 0.002)  # error of the test split, shared by all seeds
         estimate = intervals.estimate(0.88 + shared + noise.normal(0, 0.002, 5), sampling_error=0.002)
         assert estimate is not None
         assert estimate.low is not None
@@ -64,13 +64,13 @@ def test_test_interval_covers_seeds_and_samples() -> None:
     assert 0.93 <= np.mean(covered) <= 0.97
 
 
-def test_p_value_is_that_of_the_paired_t_test() -> None:
+def test_p_value_matches_the_paired_t_test() -> None:
     left, right = np.random.default_rng(0).normal(size=(2, 7))
     assert intervals.p_value(left - right) == pytest.approx(stats.ttest_rel(left, right).pvalue)
 
 
 @pytest.mark.proves("A p-value does not jump when the differences of all seeds are equal or nearly equal")
-def test_p_value_is_continuous_if_seeds_agree() -> None:
+def test_p_value_is_continuous_when_all_seeds_agree() -> None:
     """Five seeds that overfit 7 epochs later: nearly the same p-value if one of them is at 7.001."""
     constant, nearly = [intervals.p_value([7.0] * 4 + [last], resolution=1.0) for last in (7.0, 7.001)]
     assert constant == pytest.approx(nearly, rel=0.01)
@@ -86,7 +86,7 @@ def test_interquartile_mean_ignores_a_seed_that_failed() -> None:
 
 
 def test_holm_matches_its_worked_example() -> None:
-    # Holm (1979): the smallest of four p-values counts four times, the next three times, …; never falling
+    # Holm (1979): the smallest of four p-values is multiplied by 4, the next by 3, and so on, without ever decreasing
     assert intervals.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
 
@@ -97,23 +97,23 @@ def test_holm_agrees_with_statsmodels() -> None:
         assert intervals.holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])
 
 
-def test_an_impossible_test_does_not_penalize_the_others() -> None:
+def test_holm_ignores_missing_p_values() -> None:
     assert intervals.holm([0.03, None]) == [0.03, None]
     assert intervals.holm([None]) == [None]
 
 
-def test_holm_keeps_the_chance_of_any_false_positive() -> None:
+def test_holm_controls_the_family_wise_error_rate() -> None:
     values = np.random.default_rng(2).normal(size=(4000, 6, 5))
     p_values = stats.ttest_1samp(values, 0.0, axis=2).pvalue
     wrong = np.mean([any(p is not None and p <= 0.05 for p in intervals.holm(row.tolist())) for row in p_values])
     assert 0.04 <= wrong <= 0.06
 
 
-def test_superiority_is_the_statistic_of_mann_and_whitney() -> None:
+def test_superiority_matches_the_mann_whitney_statistic() -> None:
     left, right = np.random.default_rng(3).normal(size=(2, 9)).round(1)
     u = stats.mannwhitneyu(left, right).statistic
     assert intervals.superiority(left, right) == pytest.approx(u / 81)
 
 
-def test_examples() -> None:
+def test_docstring_examples_pass() -> None:
     assert doctest.testmod(intervals).failed == 0

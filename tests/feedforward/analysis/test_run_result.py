@@ -1,4 +1,4 @@
-"""Saved results: equal runs give equal bytes, and damaged files are named."""
+"""Saved results: the same runs give identical bytes, and errors name the damaged file."""
 
 import dataclasses
 import json
@@ -18,7 +18,7 @@ RUNS = [
 ]
 
 
-def test_saved_results_are_loaded_and_the_order_of_runs_does_not_matter(tmp_path: Path) -> None:
+def test_results_round_trip_and_file_bytes_do_not_depend_on_run_order(tmp_path: Path) -> None:
     run_result.save(tmp_path / "one.json", RUNS, "this cpu")
     run_result.save(tmp_path / "two.json", reversed(RUNS), "this cpu")
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
@@ -36,7 +36,7 @@ def test_hardest_samples_are_saved_unchanged(tmp_path: Path) -> None:
     assert run_result.load(tmp_path / "runs.json") == [final]
 
 
-def test_a_figure_that_is_not_finite_is_not_written(tmp_path: Path) -> None:
+def test_saving_a_non_finite_metric_fails_and_keeps_the_old_file(tmp_path: Path) -> None:
     run_result.save(tmp_path / "runs.json", RUNS, "cpu")
     before = (tmp_path / "runs.json").read_bytes()
     with pytest.raises(ValueError, match="not JSON compliant"):
@@ -62,14 +62,14 @@ def test_a_figure_that_is_not_finite_is_not_written(tmp_path: Path) -> None:
     ],
     ids=lambda content: repr(content[:30]),
 )
-def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path, content: bytes) -> None:
+def test_error_for_a_damaged_file_names_the_file_and_the_remedy(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "fair.json").write_bytes(content)
     with pytest.raises(DataError, match=r"fair\.json: cannot be read \(.*\); run `dvc repro train`") as caught:
         run_result.load(tmp_path / "fair.json")
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_error_for_a_missing_file_gives_the_reason(tmp_path: Path) -> None:
     for read in (run_result.load, run_result.cpu_kind):
         with pytest.raises(DataError, match=r"cannot be read \(No such file or directory\)"):
             read(tmp_path / "fair.json")

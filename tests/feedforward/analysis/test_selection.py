@@ -1,4 +1,4 @@
-"""Selection bias of the best of many trials, and the expected best of fewer trials."""
+"""Selection bias of the best of many trials, and the best result to expect from fewer trials."""
 
 import itertools
 from statistics import fmean
@@ -14,21 +14,21 @@ from feedforward.analysis.selection import Better, Confirmed
 
 
 @given(values=st.lists(st.floats(0, 1), min_size=1, max_size=8), better=st.sampled_from(["lower", "higher"]))
-def test_the_expected_best_is_the_mean_over_all_choices_of_n_trials(values: list[float], better: Better) -> None:
+def test_expected_best_is_the_mean_over_all_subsets_of_n_trials(values: list[float], better: Better) -> None:
     best = min if better == "lower" else max
     brute = [fmean(map(best, itertools.combinations(values, n))) for n in range(1, len(values) + 1)]
     assert selection.expected_best(values, better) == pytest.approx(brute)
 
 
-def test_the_expected_best_is_unbiased_where_drawing_with_replacement_is_not() -> None:
+def test_expected_best_is_unbiased_unlike_sampling_with_replacement() -> None:
     draws = np.random.default_rng(0).uniform(size=(4000, 6))
     expected = np.mean([selection.expected_best(row, "higher")[2] for row in draws])
-    assert expected == pytest.approx(3 / 4, abs=0.01)  # of the largest of three uniform values
+    assert expected == pytest.approx(3 / 4, abs=0.01)  # expectation of the largest of three uniform values
     with_replacement = np.mean([np.diff(np.arange(7) ** 3 / 6**3) @ np.sort(row) for row in draws])
     assert with_replacement < 0.73
 
 
-def test_a_search_figure_that_flatters_has_a_positive_bias_in_both_directions() -> None:
+def test_optimistic_search_figure_has_a_positive_bias_for_losses_and_scores() -> None:
     fresh = estimate([0.30, 0.32, 0.34])
     assert fresh is not None
     for better, search in (("lower", 0.25), ("higher", 0.39)):
@@ -42,7 +42,7 @@ def test_a_search_figure_that_flatters_has_a_positive_bias_in_both_directions() 
         assert bias.low < bias.mean < bias.high
 
 
-def test_the_best_of_equal_trials_is_flattered_and_fresh_seeds_show_by_how_much() -> None:
+def test_fresh_seeds_measure_the_selection_bias_of_the_best_of_equal_trials() -> None:
     random, biases = np.random.default_rng(1), []
     for _ in range(300):
         searched = random.normal(0.3, 0.01, (20, 3))  # 20 trials of the same true loss, three seeds each
@@ -54,6 +54,6 @@ def test_the_best_of_equal_trials_is_flattered_and_fresh_seeds_show_by_how_much(
     assert np.mean(biases) == pytest.approx(1.87 * 0.01 / np.sqrt(3), rel=0.1)  # 1.87: mean maximum of 20 normal values
 
 
-def test_best_so_far() -> None:
+def test_best_so_far_is_the_running_minimum_or_maximum() -> None:
     assert selection.best_so_far([3, 1, 2], "lower") == [3, 1, 1]
     assert selection.best_so_far([3, 1, 4], "higher") == [3, 3, 4]

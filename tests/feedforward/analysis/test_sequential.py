@@ -1,4 +1,4 @@
-"""Confidence sequences: valid at every number of seeds, and not much wider than an interval at one."""
+"""Confidence sequences: valid at every number of seeds."""
 
 import math
 
@@ -21,12 +21,12 @@ def test_interval_contains_the_means_that_the_martingale_does_not_reject() -> No
     for interval in sequential.confidence_sequence(values, 0.05)[-1:]:
         assert interval.low is not None
         assert interval.high is not None
-    widths = [null for null in np.linspace(-3, 3, 601) if all(mixture(values[:n], null) < 20 for n in range(2, 13))]
-    assert interval.low == pytest.approx(min(widths), abs=0.011)
-    assert interval.high == pytest.approx(max(widths), abs=0.011)
+    accepted = [null for null in np.linspace(-3, 3, 601) if all(mixture(values[:n], null) < 20 for n in range(2, 13))]
+    assert interval.low == pytest.approx(min(accepted), abs=0.011)
+    assert interval.high == pytest.approx(max(accepted), abs=0.011)
 
 
-def test_p_value_is_one_over_the_largest_evidence() -> None:
+def test_p_value_is_the_reciprocal_of_the_largest_martingale_value() -> None:
     values = np.random.default_rng(1).normal(1.0, 1.0, 9).tolist()
     largest = max(mixture(values[:n], 0.0) for n in range(2, 10))
     assert sequential.p_value(values) == pytest.approx(1 / largest)
@@ -35,7 +35,7 @@ def test_p_value_is_one_over_the_largest_evidence() -> None:
 
 
 @pytest.mark.parametrize("level", [0.05, 0.05 / 9])
-def test_p_value_and_interval_decide_alike(level: float) -> None:
+def test_p_value_and_interval_give_the_same_decision(level: float) -> None:
     noise = np.random.default_rng(2)
     decisions = set()
     for _ in range(300):
@@ -48,7 +48,7 @@ def test_p_value_and_interval_decide_alike(level: float) -> None:
     assert decisions == {True, False}
 
 
-def test_looking_after_every_seed_misleads_in_five_percent_at_most() -> None:
+def test_checking_after_every_seed_keeps_the_error_rate_at_five_percent() -> None:
     noise, excluded = np.random.default_rng(3), 0
     for _ in range(1000):
         [*_, last] = sequential.confidence_sequence(noise.normal(0, 1, 100).tolist(), 0.05)
@@ -67,8 +67,8 @@ def test_two_values_have_no_bound_and_intervals_never_grow() -> None:
     assert sequential.confidence_sequence([1.0], 0.05) == []
 
 
-def test_constant_values_decide_after_a_few_seeds_and_not_before() -> None:
-    """Whole epochs often agree; the variance of rounding replaces the one that rounding hides."""
+def test_constant_values_are_decided_only_after_several_seeds() -> None:
+    """Best epochs are integers and often agree; the variance of rounding then replaces a sample variance of zero."""
     history = sequential.confidence_sequence([7.0] * 8, 0.05, resolution=1.0)
     assert comparisons.sign(history[0]) == 0
     assert comparisons.sign(history[-1]) == 1
@@ -76,7 +76,7 @@ def test_constant_values_decide_after_a_few_seeds_and_not_before() -> None:
     assert almost[-1].low == pytest.approx(history[-1].low, rel=1e-3)
 
 
-def test_further_seeds_would_decide_if_mean_and_spread_stayed() -> None:
+def test_further_seeds_is_the_smallest_number_that_would_decide() -> None:
     more = sequential.further_seeds(0.5, 1.0, 5, 0.05)
     assert more is not None
     for extra, enough in ((more, True), (more - 1, False)):

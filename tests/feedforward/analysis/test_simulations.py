@@ -1,4 +1,4 @@
-"""Short forms of `python -m bench.simulations`: coverage of intervals and false verdicts, through the real code."""
+"""Short versions of `python -m bench.simulations`: interval coverage and rate of false verdicts."""
 
 import pytest
 
@@ -15,17 +15,17 @@ def test_intervals_cover_means_and_paired_differences() -> None:
 
 
 @pytest.mark.slow
-def test_datasets_carry_false_verdicts_in_five_percent_at_most() -> None:
+def test_at_most_five_percent_of_datasets_have_a_false_verdict() -> None:
     assert simulations.false_verdicts(200, number=9, seeds=60) <= 0.05
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("effect", "number"), [(0.8, 1), (2.0, 9)])
-def test_looking_after_every_seed_needs_few_more_seeds(effect: float, number: int) -> None:
+def test_checking_after_every_seed_needs_at_most_60_percent_more_seeds(effect: float, number: int) -> None:
     mean, fixed = simulations.seeds_needed(effect, 60, number)
     assert mean <= 1.6 * fixed
 
 
-def test_fixed_size_is_that_of_the_power_table() -> None:
+def test_fixed_size_matches_the_published_power_table() -> None:
     # Cohen (1988), table 2.4.1: d = 0.5, 80 % power, two-sided 5 %, one sample: 34
     assert simulations.fixed_size(0.5, 0.05) == 34

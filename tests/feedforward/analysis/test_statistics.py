@@ -21,7 +21,7 @@ def test_params_name_every_statistic() -> None:
     assert set(get_args(StatisticName)) == set(statistics.STATISTICS)
 
 
-def test_slope_is_that_of_the_line_after_the_minimum() -> None:
+def test_slope_is_fitted_after_the_minimum() -> None:
     assert statistics.slope(run_with([0.9, 0.3, 0.35, 0.4, 0.45])) == pytest.approx(0.05)
 
 
@@ -31,23 +31,23 @@ def test_slope_is_undefined_if_no_epoch_follows_the_minimum() -> None:
     assert statistics.slope(run_with([])) is None
 
 
-def test_rise_counts_from_the_lowest_loss_to_the_last() -> None:
+def test_rise_is_the_last_loss_minus_the_lowest() -> None:
     assert statistics.rise(run_with([0.9, 0.3, 0.8, 0.7])) == pytest.approx(0.4)
 
 
-def test_sample_uses_its_role_and_drops_undefined_values() -> None:
+def test_sample_selects_runs_by_role_and_drops_undefined_values() -> None:
     runs = [run_with([0.9, 0.3], seed=1), run_with([0.9, 0.3, 0.4], seed=0)]
     runs.append(dataclasses.replace(runs[1], role="final", seed=2))
     assert statistics.sample(runs, "a", "slope") == {0: pytest.approx(0.1)}
     assert statistics.sample(runs, "a", "test_loss") == {}
 
 
-def test_two_runs_of_one_seed_are_refused() -> None:
+def test_two_runs_with_the_same_seed_are_rejected() -> None:
     with pytest.raises(DataError, match="seed 0 is listed twice"):
         statistics.sample([run_with([1.0]), run_with([1.0])], "a", "rise")
 
 
-def test_new_data_needs_a_split_drawn_by_every_seed() -> None:
+def test_overlap_is_defined_only_if_every_seed_draws_its_own_split() -> None:
     split = {"train": 15_000, "validation": 10_000}
     drawn = [dataclasses.replace(run_with([1.0], seed=seed), samples=split) for seed in range(2)]
     assert statistics.overlap(drawn) == pytest.approx(2 / 3)
@@ -69,7 +69,7 @@ def test_interval_of_a_final_model_includes_the_sampling_error_if_measured() -> 
     assert narrow.high - narrow.mean < 0.0001
 
 
-def test_protocols_are_not_mixed() -> None:
+def test_select_uses_the_runs_of_one_protocol() -> None:
     params = load_params()
     both = like_the_lecture(params, range(2)) + like_the_lecture(params, range(2), protocol="lecture")
     name = next(iter(params.datasets))

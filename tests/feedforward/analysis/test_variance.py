@@ -15,7 +15,7 @@ def runs(values: list[float]) -> list[RunResult]:
     ]
 
 
-def test_interval_of_a_standard_deviation_is_that_of_the_chi_square_distribution() -> None:
+def test_interval_of_a_standard_deviation_uses_the_chi_square_distribution() -> None:
     values = [0.28, 0.29, 0.31, 0.30, 0.27]
     component = components({"order": runs(values), "split": runs([0.3])}, "best_val_cross_entropy")
     assert list(component) == ["order"]
