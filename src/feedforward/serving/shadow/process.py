@@ -1,7 +1,8 @@
 """The process in which challengers answer requests a second time: `python -m feedforward.serving.shadow.process`.
 
 Standard input is a socket to the service: params.yaml as one JSON line, then frames. Reports go back over the same
-socket, one JSON line each. The process has the lowest priority, so it runs only on idle cores. It ends when the socket
+socket, one JSON line each. The process has the lowest priority, so it runs only on idle cores, and it pauses after each
+request, because even an idle core shares caches and memory with the core that answers callers. It ends when the socket
 closes.
 """
 
@@ -25,6 +26,8 @@ from feedforward.serving.shadow import agreement, frames
 from feedforward.serving.shadow.frames import Frame
 from feedforward.tracking import model_version, model_versions
 
+SHARE = 0.1  # of one core, at most, for comparing answers
+LONGEST_PAUSE = 1.0  # s, even after a request that took longer than SHARE allows, or after loading a challenger
 REPORT = 1.0  # s between reports
 FLUSH = 5.0  # s between writes to the file
 RETRY = 10.0  # s before loading a challenger is tried again
@@ -128,8 +131,10 @@ def main() -> None:
         reporting.start()
         try:
             while (frame := frames.read(stream)) is not None:
+                began = time.thread_time()
                 with contextlib.suppress(FeedforwardError):  # the challenger's encoder refuses the sample
                     comparer.compare(frame)
+                time.sleep(min((1 / SHARE - 1) * (time.thread_time() - began), LONGEST_PAUSE))
         finally:
             ended.set()
             reporting.join(FLUSH)

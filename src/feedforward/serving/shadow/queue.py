@@ -19,10 +19,12 @@ from typing import Any
 from feedforward.config.schema import Params
 from feedforward.serving.shadow.frames import Frame
 
-TICK = 0.05  # s between transfers to the process
+TICK = 0.005  # s between transfers to the process: a longer transfer would delay the requests that it coincides with
+IDLE_TICK = 0.05  # s until the next transfer if there was nothing to transfer
 QUEUE = 256  # requests per tick, at most
 QUEUE_BYTES = 2**22  # for these requests and their answers
 SEND_BYTES = 2**18  # per call of `send`
+SOCKET_BYTES = 2**18  # accepted by the system ahead of the process, which compares them before it ends
 REPORT_BYTES = 2**24  # a longer line from the process is discarded
 RESTART = 10.0  # s between starts of the process, at least
 GRACE = 3.0  # s for the process to write its figures before it is killed
@@ -85,11 +87,12 @@ class Shadow:
         while True:
             if not self.running and time.monotonic() - self._started >= RESTART:
                 self._connect()
-            await asyncio.sleep(TICK)
+            busy = bool(self._queue or self._unsent)
             try:
                 self._send()
             except OSError:
                 self._disconnect()
+            await asyncio.sleep(TICK if busy else IDLE_TICK)
 
     def _connect(self) -> None:
         self._disconnect()
@@ -97,7 +100,7 @@ class Shadow:
         ours, theirs = socket.socketpair()
         with theirs:
             ours.setblocking(False)
-            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, QUEUE_BYTES)
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
             command = [sys.executable, "-m", "feedforward.serving.shadow.process"]
             # A separate process group, so that Ctrl-C does not end it before its figures are written. Not a separate
             # session: Linux (autogroup) would give it as much CPU time as the service, whatever its priority.
