@@ -18,7 +18,7 @@ end
 function done(summary, latency)
   local errors = summary.errors
   local failed = errors.connect + errors.read + errors.write + errors.status + errors.timeout
-  local rate = 1e6 * summary.requests / summary.duration
   local p50, p99 = latency:percentile(50) / 1000, latency:percentile(99) / 1000
-  print(string.format('{"rate": %.3f, "p50": %.3f, "p99": %.3f, "failed": %d}', rate, p50, p99, failed))
+  local load = '{"rate": %.3f, "p50": %.3f, "p99": %.3f, "requests": %d, "failed": %d}'
+  print(load:format(1e6 * summary.requests / summary.duration, p50, p99, summary.requests, failed))
 end

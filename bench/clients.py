@@ -12,9 +12,11 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 SCRIPT = Path(__file__).with_suffix(".lua")
 OWN = "bench.clients"
@@ -22,11 +24,28 @@ OWN = "bench.clients"
 
 @dataclass(frozen=True)
 class Load:
-    """Measurements of the clients. rate: requests per second; p50, p99: ms until the last byte of a response."""
+    """Measurements of the clients. rate: requests per second; p50, p99: ms until the last byte of a response.
+
+    requests: number of all requests, including those of the warm-up. cpu: µs of CPU time of the server per request.
+    """
 
     rate: float
     p50: float
     p99: float
+    requests: int
+    cpu: float = math.nan
+
+
+def measured(processes: Sequence[psutil.Process], *arguments: Any) -> Load:
+    """What `load` measures, with the CPU time that these processes of the server take; arguments: those of `load`."""
+    before = _cpu_seconds(processes)
+    found = load(*arguments)
+    return replace(found, cpu=1e6 * (_cpu_seconds(processes) - before) / found.requests)
+
+
+def _cpu_seconds(processes: Sequence[psutil.Process]) -> float:
+    times = [process.cpu_times() for process in processes]
+    return sum(time.user + time.system for time in times)
 
 
 def program() -> str:
@@ -69,7 +88,8 @@ async def own_load(port: int, path: str, bodies: Sequence[Mapping[str, Any]], se
     moments = [moment for client in clients for moment in client.moments]
     times = sorted(end - start for start, end in moments if start >= began)
     last = max(end for _, end in moments)
-    return Load(len(times) / (last - began), 1000 * quantile(times, 0.5), 1000 * quantile(times, 0.99))
+    rate = len(times) / (last - began)
+    return Load(rate, 1000 * quantile(times, 0.5), 1000 * quantile(times, 0.99), len(moments))
 
 
 class _Client(asyncio.Protocol):

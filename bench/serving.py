@@ -56,7 +56,7 @@ MEMORY = Target("resident MB of the service after the load", 150.0)
 
 @dataclass(frozen=True)
 class Service:
-    """A running service of this project. ready: seconds from its start until it answered /ready."""
+    """A running server. ready: seconds from its start until it answered."""
 
     port: int
     process: psutil.Process
@@ -101,18 +101,20 @@ def _dataset(champion: Champion, rounds: int, seconds: float) -> tuple[dict[str,
     """Both servers' loads by kind of sample, and the seconds until the service was ready and its MB afterwards."""
     name, rows = champion.version.dataset, {}
     with ours() as service, mlflows(name) as other:
-        ports = {OURS: (service.port, f"/predict/{name}"), MLFLOWS: (other, "/invocations")}
+        servers = {OURS: (service, f"/predict/{name}"), MLFLOWS: (other, "/invocations")}
+        trees = {key: [s.process, *s.process.children(recursive=True)] for key, (s, _) in servers.items()}
         for kind, sent in samples(champion).items():
             bodies = {
                 OURS: [{"samples": [sample]} for sample in sent],
                 MLFLOWS: [{"inputs": [sample]} for sample in sent],
             }
             measured: dict[str, list[Load]] = {OURS: [], MLFLOWS: []}
-            check_alike(*(answers(*ports[server], bodies[server]) for server in ports))
+            check_alike(*(answers(server.port, path, bodies[key]) for key, (server, path) in servers.items()))
             for _ in range(rounds):
-                for server, (server_port, path) in ports.items():
-                    measured[server].append(clients.load(server_port, path, bodies[server], seconds, CLIENTS))
-                    print(kind, server, measured[server][-1], flush=True)
+                for key, (server, path) in servers.items():
+                    load = clients.measured(trees[key], server.port, path, bodies[key], seconds, CLIENTS)
+                    measured[key].append(load)
+                    print(kind, key, load, flush=True)
             rows[kind] = {server: [asdict(load) for load in loads] for server, loads in measured.items()}
         return rows, {"ready": service.ready, "memory": service.process.memory_info().rss / 1e6}
 
@@ -158,19 +160,18 @@ def ours(**variables: str) -> Iterator[Service]:
     with _started(command, stdout=subprocess.PIPE, **variables) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline().split()[0].rpartition(b":")[2])
-        _wait(process, port, "/ready")
-        yield Service(port, psutil.Process(process.pid), time.perf_counter() - began)
+        yield _answering(process, port, "/ready", began)
 
 
 @contextlib.contextmanager
-def mlflows(name: str) -> Iterator[int]:
-    """Start MLflow's server with the champion and default settings; yields its port."""
+def mlflows(name: str) -> Iterator[Service]:
+    """Start MLflow's server with the champion and default settings."""
+    began = time.perf_counter()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/{name}@champion"]
     with _started([*command, "--env-manager", "local", "-p", str(port)], stdout=subprocess.DEVNULL) as process:
-        _wait(process, port, "/ping")
-        yield port
+        yield _answering(process, port, "/ping", began)
 
 
 @contextlib.contextmanager
@@ -185,11 +186,12 @@ def _started(command: Sequence[str], stdout: int, **variables: str) -> Iterator[
         process.wait(30)
 
 
-def _wait(process: "subprocess.Popen[bytes]", port: int, path: str) -> None:
+def _answering(process: "subprocess.Popen[bytes]", port: int, path: str, began: float) -> Service:
+    """The server, once it answers at `path`."""
     end = time.monotonic() + START
     while time.monotonic() < end and process.poll() is None:
         with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5):
-            return
+            return Service(port, psutil.Process(process.pid), time.perf_counter() - began)
         time.sleep(0.1)
     raise SystemExit(f"{process.args}: no answer at {path} within {START:.0f} s")
 
@@ -226,16 +228,16 @@ def check_alike(one: Sequence[Mapping[str, float]], other: Sequence[Mapping[str,
 def medians(report: Mapping[str, Any], name: str, server: str) -> Load:
     """The median load over the rounds."""
     loads = report["rows"][name][server]
-    return Load(*(statistics.median(load[key] for load in loads) for key in ("rate", "p50", "p99")))
+    return Load(**{key: statistics.median(load[key] for load in loads) for key in loads[0]})
 
 
 def table(report: Mapping[str, Any]) -> list[list[str]]:
     """A header and a row for each dataset and server."""
-    rows = [["", "requests/s", "p50 ms", "p99 ms"]]
+    rows = [["", "requests/s", "p50 ms", "p99 ms", "CPU µs per request"]]
     for name, servers in report["rows"].items():
         for server in servers:
             row = medians(report, name, server)
-            rows.append([f"{name}, {server}", f"{row.rate:.0f}", f"{row.p50:.1f}", f"{row.p99:.1f}"])
+            rows.append([f"{name}, {server}", f"{row.rate:.0f}", f"{row.p50:.1f}", f"{row.p99:.1f}", f"{row.cpu:.0f}"])
     return rows
 
 

@@ -74,30 +74,21 @@ def measure_all(names: Sequence[str], pairs: int, seconds: float) -> dict[str, A
 def _dataset(folder: Path, name: str, pairs: int, seconds: float) -> dict[str, Any]:
     sent = serving.samples(prediction.champion(name))
     with _service(folder / WITHOUT, None) as one, _service(folder / WITH, "challenger") as other:
-        services, rows = {WITHOUT: one, WITH: other}, {}
+        services, rows, path = {WITHOUT: one, WITH: other}, {}, f"/predict/{name}"
         for kind, batch in sent.items():
             bodies = [{"samples": [sample]} for sample in batch]
             for number in CLIENTS:
                 before, loads = _counts(other.port), dict[str, list[Any]]({WITHOUT: [], WITH: []})
                 for pair in range(pairs):
                     for key in (WITHOUT, WITH) if pair % 2 == 0 else (WITH, WITHOUT):
-                        loads[key].append(_measured(services[key], f"/predict/{name}", bodies, seconds, number))
+                        ours = services[key]  # `cpu` without the shadow's process
+                        load = clients.measured([ours.process], ours.port, path, bodies, seconds, number)
+                        loads[key].append(asdict(load))
                         print(kind, number, key, loads[key][-1], flush=True)
                 after = _counts(other.port)
                 shadow = {key: after[key] - before[key] for key in after}
                 rows[f"{kind}, {number} clients"] = {"loads": loads, "shadow": shadow}
         return rows
-
-
-def _measured(
-    service: Service, path: str, bodies: list[dict[str, Any]], seconds: float, number: int
-) -> dict[str, float]:
-    """The load, and `cpu`: µs of CPU time per request that the service used (without the shadow's process)."""
-    before, answered = service.process.cpu_times(), _counts(service.port)["answered"]
-    load = clients.load(service.port, path, bodies, seconds, number)
-    after = service.process.cpu_times()
-    used = after.user + after.system - before.user - before.system
-    return {**asdict(load), "cpu": 1e6 * used / (_counts(service.port)["answered"] - answered)}
 
 
 # --- services ------------------------------------------------------------------------------------
