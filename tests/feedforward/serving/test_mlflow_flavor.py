@@ -41,25 +41,25 @@ def test_mlflow_serves_the_champion_with_the_same_answers(small: Params, small_s
     registered.champion(small_store, small)
     texts = [GLAD, "word1", "nobody knows größe"]
     champion = prediction.champion(NAME)
-    with serving.mlflows(NAME) as other, serving.ours() as own:
+    with serving.mlflows(NAME) as mlflows, serving.ours() as own:
         expected = prediction.answers(champion.served, texts)
         for body in (
             {"inputs": texts},
             {"instances": texts},
             {"dataframe_split": {"data": [[each] for each in texts]}},
         ):
-            status, content = ask(other.port, json.dumps(body).encode())
+            status, content = ask(mlflows.port, json.dumps(body).encode())
             assert status == 200, content
             assert [each["label"] for each in content["predictions"]] == ["glad", "sad", "sad"]
             for answer, other in zip(content["predictions"], expected, strict=True):
                 assert answer["probabilities"] == pytest.approx(other["probabilities"])
         for wrong in (b'{"inputs": ["word1", ""]}', b'{"samples": ["word1"]}', b"{"):
-            status, content = ask(other.port, wrong)
+            status, content = ask(mlflows.port, wrong)
             assert 400 <= status < 500, (wrong, content)
         [texts] = serving.samples(champion).values()
         given = texts[:5]
         bodies = [[{"inputs": [each]} for each in given], [{"samples": [each]} for each in given]]
-        endpoints = [(other.port, "/invocations"), (own.port, f"/predict/{NAME}")]
+        endpoints = [(mlflows.port, "/invocations"), (own.port, f"/predict/{NAME}")]
         serving.check_alike(
             *(serving.answers(*endpoint, each) for endpoint, each in zip(endpoints, bodies, strict=True))
         )
