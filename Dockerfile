@@ -1,17 +1,17 @@
 # docker build --target cpu --tag feedforward .          (or gpu; or cluster, which compose.yaml uses)
 # docker run --rm --init --volume "$PWD:/app" --user "$(id -u):$(id -g)" feedforward run
 #
-# docs/containers.md has more. The mounted checkout brings parameters, data and stores, and keeps the results. Without a
-# mount the image works on its own copy of the code, and results are lost with the container. Build with BuildKit: other
-# builders also build the stages that the target does not need.
+# docs/containers.md has details. The mounted checkout provides parameters, data and stores, and keeps the results. Without
+# a mount, the image uses its own copy of the code, and results are lost when the container is removed. Build with BuildKit,
+# because other builders also build stages that the target does not need.
 
 ARG PYTHON=3.12-slim-bookworm
-# What `cluster` is built on: cpu or gpu.
-ARG FLAVOUR=cpu
+# The base of `cluster`: cpu or gpu.
+ARG FLAVOR=cpu
 
 FROM python:${PYTHON} AS base
-# HOME, and whatever is written outside the checkout: in /tmp, where any --user can write, also with --read-only --tmpfs /tmp.
-# LOGNAME: DVC asks for the name of the user, and an arbitrary uid has none.
+# HOME and everything else that is written outside the checkout are in /tmp, where any --user can write, even with
+# --read-only --tmpfs /tmp. LOGNAME is set because DVC asks for the user's name, and an arbitrary UID has none.
 ENV PATH=/opt/venv/bin:$PATH \
     HOME=/tmp \
     LOGNAME=feedforward \
@@ -24,7 +24,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     GX_ANALYTICS_ENABLED=false \
     MLFLOW_DISABLE_TELEMETRY=true \
     PREFECT_SERVER_ANALYTICS_ENABLED=false
-# git names the commit of a run. Debian keeps one version of it per release, so there is none to pin.
+# git is needed to record the commit of a run. Debian keeps one version of it per release, so no version is pinned.
 # hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends git \
@@ -32,7 +32,7 @@ RUN apt-get update \
  && git config --system --add safe.directory /app
 WORKDIR /app
 
-# Packages: installed again only if a locked file changes. TensorFlow's headers are for compilers, which the image lacks.
+# Packages are installed again only if a locked file changes. TensorFlow's headers are removed: the image has no compiler.
 FROM base AS packages
 ENV UV_COMPILE_BYTECODE=1 \
     UV_LINK_MODE=copy \
@@ -47,14 +47,15 @@ COPY requirements/cpu.txt requirements/
 RUN uv pip install --no-deps --no-build-isolation --require-hashes -r requirements/cpu.txt \
  && rm -rf /opt/venv/lib/python3*/site-packages/tensorflow/include
 
-# The code. The image holds no git repository; `.dvc/config.local` tells DVC so, and a mounted checkout hides it.
+# The code. The image contains no git repository, and `.dvc/config.local` says so to DVC; a mounted checkout hides this file.
 FROM base AS code
 COPY . .
 RUN mkdir .prefect \
  && printf '[core]\n    no_scm = true\n' > .dvc/config.local
 
 FROM base AS project
-# Before REVISION: a build argument is part of the environment, so another value would run this and copy the packages again.
+# This comes before REVISION: a build argument is part of the environment, so a new value would rerun this step and copy the
+# packages again.
 RUN useradd --uid 1000 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin feedforward \
  && chown 1000:1000 /app
 ARG REVISION=unknown
@@ -65,8 +66,8 @@ LABEL org.opencontainers.image.title="feedforward" \
 ENTRYPOINT ["feedforward"]
 CMD ["--help"]
 
-# In each target the packages are a layer of their own, which a change of the code does not touch. The project is installed
-# as a pointer to /app. The last command makes the template databases that new stores are copied from.
+# In each target, the packages are in a separate layer, which does not change when the code changes. The project is
+# installed in editable mode, from /app. The last commands create the template databases that new stores are copied from.
 FROM project AS cpu
 COPY --from=packages-cpu /opt/venv /opt/venv
 COPY --from=code --chown=1000:1000 /app /app
@@ -91,7 +92,7 @@ RUN uv pip install --python /opt/venv/bin/python --no-cache --no-deps --no-build
 USER 1000:1000
 
 # hadolint ignore=DL3006
-FROM packages-${FLAVOUR} AS packages-cluster
+FROM packages-${FLAVOR} AS packages-cluster
 COPY requirements/cluster.txt /app/requirements/
 RUN uv pip install --no-deps --no-build-isolation --require-hashes -r requirements/cluster.txt
 

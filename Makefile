@@ -1,5 +1,5 @@
-# Two commands: `make run` takes the real data from fetch to the comparison, `make test` runs the tests.
-# The commands are in Python (`feedforward --help`); this file installs what they need and names them.
+# The two main commands: `make run` runs everything from fetching the data to the comparison, `make test` runs the tests.
+# The work is done in Python (`feedforward --help`); this file installs the requirements and gives the commands short names.
 # GPU: `make run REQUIREMENTS=gpu VENV=.venv-gpu`. Another Python: `make run PYTHON=/path/to/python3.12`.
 
 VENV ?= .venv
@@ -15,7 +15,7 @@ CORES = $(shell $(BIN)/python -c 'import os; print(os.cpu_count())')
 
 export PATH := $(abspath $(BIN)):$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
-# No telemetry, and checkouts do not share the state of a server.
+# Turn off telemetry, and give each checkout its own server state.
 export DO_NOT_TRACK := 1
 export GX_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -29,34 +29,34 @@ export DVC_SITE_CACHE_DIR := $(CURDIR)/.dvc-state
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
-run: $(READY) ## everything from the real data to the comparison of all variants; a second time only what changed
+run: $(READY) ## run everything from fetching the data to comparing all variants; later calls run only what has changed
 	$(BIN)/feedforward run
 
-demo: $(READY) ## the same on small embedded data: no network, two minutes
+demo: $(READY) ## the same on small embedded data, without a network, in two minutes
 	$(BIN)/feedforward demo
 
-ui: $(READY) ## MLflow on 127.0.0.1: runs, curves, models
+ui: $(READY) ## start MLflow on 127.0.0.1: runs, curves, models
 	$(BIN)/feedforward ui
 
-serve: $(READY) ## the service on 127.0.0.1: playground and predictions; after `feedforward promote`
+serve: $(READY) ## serve predictions and a playground on 127.0.0.1; run `feedforward promote` first
 	$(BIN)/feedforward serve
 
-retrain: $(READY) ## train again if there is a reason (new samples, drift, changes), and promote what is better
+retrain: $(READY) ## train again if there is a reason (new samples, drift, changes), and promote models that are better
 	$(BIN)/python -m pipelines.operations retrain
 
 server: $(READY) ## scheduled retraining 1/3: Prefect's server on 127.0.0.1:4200
 	$(BIN)/python -m pipelines.operations server
 
-deploy: $(READY) ## scheduled retraining 2/3, while the server runs: pools, GPU slots, deployments; again after changes
+deploy: $(READY) ## scheduled retraining 2/3: create pools, GPU slots and deployments on the running server; rerun after changes
 	$(BIN)/python -m pipelines.operations deploy
 
 worker: $(READY) ## scheduled retraining 3/3: a worker, until Ctrl-C; on a GPU: make worker POOL=gpu
 	$(BIN)/python -m pipelines.operations worker $(POOL)
 
-verify: $(READY) ## train again in a temporary store and compare: same seed, same machine, same bytes
+verify: $(READY) ## train again in a temporary store and check that the same seed gives the same bytes
 	$(BIN)/feedforward verify
 
-study: $(READY) ## the lecture's comparison with 20 seeds and both protocols: docs/study.md (half an hour)
+study: $(READY) ## repeat the lecture's comparison with 20 seeds and both protocols: docs/study.md (half an hour)
 	$(BIN)/feedforward study
 
 bench: $(DEV) ## compare with a plain Keras script and the machine's limits: docs/performance-measured.md (an hour)
@@ -69,41 +69,42 @@ bench: $(DEV) ## compare with a plain Keras script and the machine's limits: doc
 	$(BIN)/python -m bench.scale
 	$(BIN)/python -m bench.page
 
-bench-gpu: $(READY) ## ten and a hundred seeds of every variant: make bench-gpu REQUIREMENTS=gpu VENV=.venv-gpu
+bench-gpu: $(READY) ## train ten and a hundred seeds of every variant: make bench-gpu REQUIREMENTS=gpu VENV=.venv-gpu
 	$(BIN)/python -m bench.gpu
 	$(BIN)/python -m bench.page
 
-picture: ## docs/images/report.png from the finished report; needs chromium
+picture: ## take a screenshot of the finished report: docs/images/report.png; needs chromium
 	chromium --headless $(if $(filter 0,$(shell id -u)),--no-sandbox) --disable-gpu --hide-scrollbars --window-size=1200,1500 \
 		--screenshot=docs/images/report.png "file://$(CURDIR)/reports/comparison/index.html"
 
-# One file of tests per worker at a time, so fixtures are made once. Whole jobs come first; they wait for servers, so two workers more than cores.
+# Each worker runs one test file at a time, so that module fixtures are created once. Tests of whole jobs come first. They
+# spend time waiting for servers, so there are two workers more than cores.
 APART = --dist loadfile
-test: $(DEV) ## all tests that need no real data
+test: $(DEV) ## run all tests that need no real data
 	$(BIN)/pytest $(APART) -n $$(($(CORES) + 2)) --no-loadscope-reorder -m "not real and not stack and not images"
 
-coverage: $(DEV) ## all tests, and the share of the lines and branches of src that they reach
+coverage: $(DEV) ## run the same tests, and report which lines and branches of src they cover
 	$(BIN)/pytest $(APART) -n $$(($(CORES) + 2)) --no-loadscope-reorder -m "not real and not stack and not images" --cov --cov-report=term
 
-test-unit: $(DEV) ## fast tests, under a minute in total
+test-unit: $(DEV) ## run the fast tests, in under a minute
 	$(BIN)/pytest $(APART) -n $(CORES) -m "not slow and not real and not images"
 
-stack: $(DEV) ## three machines over PostgreSQL, S3, MLflow, Prefect and Dask on loopback; needs PostgreSQL (minutes)
+stack: $(DEV) ## test three clones with PostgreSQL, S3, MLflow, Prefect and Dask on loopback; needs PostgreSQL (minutes)
 	$(BIN)/pytest -m stack tests/pipelines/test_stack.py tests/pipelines/test_after_promotion.py
 
-images: $(DEV) ## build and try the container images and compose.yaml; skipped without a container engine (minutes)
+images: $(DEV) ## build and test the container images and compose.yaml; skipped without a container engine (minutes)
 	$(BIN)/pytest -m images tests/pipelines/test_images.py
 
-faults: $(DEV) ## inject every fault of docs/reliability.md into the real parts
+faults: $(DEV) ## inject every fault listed in docs/reliability.md into the real components
 	$(BIN)/python -m faults
 
-real: $(DEV) ## tests on the real data: results of the finished `make run` against the lecture, steps against Keras
+real: $(DEV) ## test on the real data: results of the finished `make run` against the lecture, steps against Keras
 	$(BIN)/pytest -m real
 
-readme: $(DEV) ## every command of the README, after `make run` (some minutes)
+readme: $(DEV) ## run every command in the README, after `make run` (a few minutes)
 	$(BIN)/pytest tests/readme_commands.py
 
-check: $(DEV) ## format, lint, types, import layers, Dockerfile, locked requirements
+check: $(DEV) ## check format, lint, types, import layers, Dockerfile, locked requirements
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
@@ -116,17 +117,17 @@ reference: $(DEV) ## regenerate the tables of docs/reference.md, and docs/tests.
 	$(BIN)/python -m feedforward.cli.reference
 	$(BIN)/python tests/support/proofs.py
 
-audit: $(DEV) ## known vulnerabilities of the locked packages; needs the network for pip-audit's advisory service
+audit: $(DEV) ## look up known vulnerabilities in the locked packages; needs a network for pip-audit's advisory service
 	@$(BIN)/python requirements/audit.py
 
-sbom: $(DEV) ## reports/sbom.cdx.json: the locked packages and the champions, as CycloneDX
+sbom: $(DEV) ## list the locked packages and the champions in reports/sbom.cdx.json (CycloneDX)
 	@$(BIN)/python requirements/sbom.py $(REQUIREMENTS)
 
 fix: $(DEV) ## format, and fix what the linter can fix
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-lock: $(DEV) ## requirements/*.txt after a change of pyproject.toml; newest versions: make lock UPGRADE=--upgrade
+lock: $(DEV) ## update requirements/*.txt after a change to pyproject.toml; newest versions: make lock UPGRADE=--upgrade
 	$(COMPILE) requirements/dev.txt pyproject.toml --extra cpu --extra s3 --extra dev
 	$(COMPILE) requirements/cpu.txt pyproject.toml --extra cpu
 	$(COMPILE) requirements/gpu.txt pyproject.toml --extra gpu
@@ -135,7 +136,7 @@ lock: $(DEV) ## requirements/*.txt after a change of pyproject.toml; newest vers
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url $(UPGRADE) -o
 
-# The stamp is written last. An empty PYTHON means that none was found.
+# install.py writes the stamp file last. If PYTHON is empty, no suitable Python was found.
 $(VENV)/.%: requirements/%.txt requirements/setup.txt requirements/install.py pyproject.toml
-	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; name one: make PYTHON=/path/to/python3.12"; exit 2; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; specify one: make PYTHON=/path/to/python3.12"; exit 2; }
 	@$(PYTHON) requirements/install.py $* $(VENV)

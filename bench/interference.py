@@ -1,8 +1,8 @@
 """Measures how long short requests wait while a large one is answered: `python -m bench.interference`, or `make bench`.
 
-One client on loopback asks for the label of a short text again and again, over one connection; another one sends the
-large request once per round. The slowest answer to the short text is at most as long as the large request holds the
-event loop. Writes reports/bench/interference.json.
+One client on loopback keeps asking for the label of a short text, over one connection. Another client sends the large
+request once per round. The slowest answer to the short text shows how long the large request blocks the event loop.
+Writes reports/bench/interference.json.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from feedforward.core.errors import NothingToServe
 from feedforward.serving import prediction
 
 PAUSE = 0.002  # s between short requests
-REST = 0.1  # s before each large request, and after it
+REST = 0.1  # s before and after each large request
 SIDE = 4096  # pixels: the largest picture that is answered
 SHORT = {"samples": ["a fine film"]}
 HELD = Target("{}: slowest answer to a short text, ms", 50.0)
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def measure_all(rounds: int) -> dict[str, Any]:
-    """Send each large request `rounds` times; the first dataset of texts also gets the short requests."""
+    """Send each large request `rounds` times; the short requests go to the first text dataset."""
     machine, params, rows = measure.machine(), load_params(), dict[str, Any]()
     kinds = {takes: name for name in reversed(params.datasets) if (takes := _takes(name))}
     if "text" in kinds:
@@ -74,7 +74,7 @@ def _takes(name: str) -> str:
 
 
 def large_requests(params: Params) -> dict[str, tuple[str, Callable[[], Body]]]:
-    """For each large request, by description: the kind of sample, and a function that makes the body."""
+    """For the description of each large request: the kind of sample, and a function that creates the body."""
     bounds = params.serving
     number, words = bounds.max_samples, [f"word{k}" for k in range(bounds.max_text_bytes)]
     longest = " ".join(words)[: bounds.max_text_bytes]
@@ -92,7 +92,7 @@ def large_requests(params: Params) -> dict[str, tuple[str, Callable[[], Body]]]:
 
 
 def _picture(mode: str, side: int) -> str:
-    """A bright rectangle on black, or on a transparent ground, as a PNG in base64."""
+    """A bright rectangle on a black or transparent background, as a PNG in base64."""
     levels = np.zeros((side, side, len(mode)), np.uint8)
     levels[side // 4 : side // 2, side // 4 : side // 3] = 255
     buffer = io.BytesIO()
@@ -101,19 +101,19 @@ def _picture(mode: str, side: int) -> str:
 
 
 async def _round(port: int, short: bytes, large: bytes) -> dict[str, float]:
-    """seconds: of the large request. idle, slowest: slowest answer to a short one before and during it, in ms."""
+    """seconds: for the large request. idle, slowest: ms of the slowest short request before it and during it."""
     waits: list[float] = []
-    asking = asyncio.create_task(_ask_again_and_again(port, short, waits))
+    short_requests = asyncio.create_task(_keep_asking(port, short, waits))
     await asyncio.sleep(REST)
     before, began = len(waits), time.perf_counter()
     await clients.ask(*await asyncio.open_connection("127.0.0.1", port, limit=2**26), large)
     seconds = time.perf_counter() - began
     await asyncio.sleep(REST)
-    asking.cancel()
+    short_requests.cancel()
     return {"seconds": seconds, "idle": 1000 * max(waits[:before]), "slowest": 1000 * max(waits[before:])}
 
 
-async def _ask_again_and_again(port: int, short: bytes, waits: list[float]) -> None:
+async def _keep_asking(port: int, short: bytes, waits: list[float]) -> None:
     connection = await asyncio.open_connection("127.0.0.1", port)
     for _ in itertools.count():
         began = time.perf_counter()
@@ -129,7 +129,7 @@ def _medians(report: Mapping[str, Any], name: str) -> dict[str, float]:
 
 def table(report: Mapping[str, Any]) -> list[list[str]]:
     """A header and a row for each large request; medians over the rounds."""
-    rows = [["large request", "s", "slowest short answer before it, ms", "during it, ms"]]
+    rows = [["large request", "s", "slowest short request before it, ms", "during it, ms"]]
     for name in report["rows"]:
         row = _medians(report, name)
         rows.append([name, f"{row['seconds']:.2f}", f"{row['idle']:.1f}", f"{row['slowest']:.1f}"])

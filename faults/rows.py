@@ -67,7 +67,7 @@ ROWS = (
     ),
     Row(
         3,
-        "a damaged gzip, a short tar",
+        "a damaged gzip file, a truncated tar file",
         _tests(
             _ARCHIVES,
             "truncated_gzip_is_detected",
@@ -111,7 +111,7 @@ ROWS = (
     ),
     Row(
         6,
-        "a pickle in the place of an array",
+        "a pickle in place of an array",
         _tests("feedforward/data/test_splits.py", "damaged_and_dangerous_files_are_refused_by_name")
         + _tests("feedforward/data/test_splits.py", "a_corrupted_byte_gives_rows_or_a_data_error")
         + _tests(_NETWORK, "weights_that_are_not_plain_arrays_are_refused")
@@ -125,7 +125,7 @@ ROWS = (
     ),
     Row(
         8,
-        "kill -9 of the whole group at any point",
+        "kill -9 of the whole process group at any point",
         _tests(_FAILED, "killed_while_logging")
         + _tests(_DATABASE, "a_database_whose_creation_was_interrupted_is_created_again")
         + _tests(_GATE, "an_interrupted_promotion_is_finished_by_the_next"),
@@ -190,7 +190,7 @@ ROWS = (
     ),
     Row(
         17,
-        "only one label, a missing class, shuffled labels",
+        "only one label, a missing class, or shuffled labels",
         _tests(_VALIDATION, "a_missing_class_is_reported_with_counts")
         + _tests(_GATE, "unsound_challengers_are_refused"),
     ),
@@ -219,7 +219,7 @@ ROWS = (
     ),
     Row(
         20,
-        "odd texts: not UTF-8, NUL, right to left, a megabyte",
+        "unusual texts: not UTF-8, NUL, right-to-left, a megabyte",
         _tests(_WORDS, "nul_right_to_left_text_and_invalid_utf8_are_encoded")
         + _tests(_WORDS, "a_megabyte_of_text_and_a_text_without_spaces_are_encoded")
         + _tests(_TEXT, "texts_that_are_not_utf8_are_decoded_and_reported", "an_empty_text_sets_only_the_start_column")
@@ -252,7 +252,7 @@ ROWS = (
     ),
     Row(
         23,
-        "a retraining starts while one runs",
+        "a retraining starts while another one is running",
         _tests("pipelines/test_retraining_flow.py", "the_schedule_fires_the_worker_trains_and_the_alias_moves"),
     ),
     Row(
@@ -312,7 +312,7 @@ ROWS = (
     ),
     Row(
         30,
-        "a promotion over an MLflow server with proxied artifacts",
+        "a promotion with an MLflow server that proxies artifacts",
         _tests("feedforward/promotion/test_over_a_server.py", "runs_are_promoted_and_rolled_back")
         + _tests(_VERSIONS, "a_version_on_a_server_is_downloaded_and_verified"),
     ),
@@ -323,7 +323,7 @@ ROWS = (
     ),
     Row(
         32,
-        "a kill between the alias and its tags",
+        "a kill after the alias is written and before its tags are",
         _tests(_GATE, "an_alias_that_moved_without_its_tags_is_reconciled")
         + _tests("feedforward/promotion/test_rollback.py", "an_interrupted_rollback_is_finished"),
     ),
@@ -341,7 +341,7 @@ ROWS = (
     ),
     Row(
         34,
-        "packs that end at the same time on a new store",
+        "several packs that end at the same time on a new store",
         _tests(
             "feedforward/tracking/test_connection.py",
             "processes_that_log_the_same_inputs_at_the_same_time_complete_their_runs",

@@ -87,7 +87,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def walk(folder: Path) -> list[Path]:
-    """The files below a folder, in order."""
+    """The files in a folder and its subfolders, in order."""
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 

@@ -1,4 +1,4 @@
-"""`dvc repro` for `feedforward run` and retraining: repairs files of a killed DVC and reports one that is running.
+"""`dvc repro` for `feedforward run` and retraining: repairs files left by a killed DVC, and reports a running one.
 
 DVC writes its lock files in place. If it is killed while doing so, every later `dvc` command exits with code 255.
 """

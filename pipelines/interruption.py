@@ -25,7 +25,7 @@ class Terminated(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def once() -> Iterator[None]:
-    """In this block, the first SIGINT or SIGTERM raises KeyboardInterrupt; later signals do not disturb the cleanup."""
+    """In this block, the first SIGINT or SIGTERM raises KeyboardInterrupt; later signals do not interrupt cleanup."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

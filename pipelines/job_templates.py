@@ -1,4 +1,4 @@
-"""Base job templates for Docker and Kubernetes work pools: Prefect's defaults, with GPUs and our image added."""
+"""Base job templates for Docker and Kubernetes work pools: Prefect's defaults, with GPUs and this project's image."""
 
 import json
 import urllib.request
@@ -37,7 +37,7 @@ def template(address: str, kind: str) -> dict[str, Any]:
 
 
 def with_gpus(default: dict[str, Any], kind: str) -> dict[str, Any]:
-    """Add the variable `gpus`, a request for that many GPUs, and our image to a default template, in place."""
+    """Add the variable `gpus`, a request for that many GPUs and the project's image to a default template, in place."""
     properties, job = default["variables"]["properties"], default["job_configuration"]
     properties["gpus"] = GPUS
     properties["image"]["default"] = IMAGE

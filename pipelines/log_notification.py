@@ -10,7 +10,7 @@ MAX_BYTES = 2**24  # size limit of the file; later messages are only logged
 
 
 class LogNotification(NotificationBlock):
-    """Appends messages to `mlruns/notifications.jsonl` of the checkout in which Prefect's server runs."""
+    """Appends messages to `mlruns/notifications.jsonl` in the checkout in which Prefect's server runs."""
 
     _block_type_name = "feedforward log"
     _block_type_slug = "feedforward-log"

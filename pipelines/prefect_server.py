@@ -1,8 +1,8 @@
 """Prefect's server: a temporary one for a single job, which ends with the job, and the one that `make server` starts.
 
 Prefect itself also starts a temporary server, but only when the first flow starts, and that server outlives a job that
-is killed. Our temporary server starts while large libraries are imported, and exits when the process that started it
-does. Both of our servers check the Host and Origin headers.
+is killed. The temporary server in this module starts while large libraries are imported, and exits when the process
+that started it exits. Both kinds of server check the Host and Origin headers.
 """
 
 import contextlib

@@ -17,7 +17,7 @@ def text(
     outcomes: Mapping[str, str],
     page: Path,
 ) -> str:
-    """Markdown: the decision with its reasons, the gate's verdicts, drift, links."""
+    """The page as Markdown."""
     lines = [f"# {'Trained' if decision.retrain else 'No reason to train'}", ""]
     lines += [f"- {line}" for line in (*decision.reasons, *decision.remarks)]
     if outcomes:

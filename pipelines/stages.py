@@ -24,7 +24,7 @@ def vectorize(params: Params, name: str) -> None:
 
 
 def validate(params: Params, _: str) -> None:
-    """Profiles → summaries; fails if any dataset does not meet an expectation, with a message about all of them."""
+    """Profiles → summaries; fails if a dataset does not meet an expectation, with one message about all datasets."""
     failures = []
     for name, dataset in params.datasets.items():
         try:

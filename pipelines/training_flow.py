@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def _is_worth_retrying(_task: object, _run: object, state: State[list[RunResult]]) -> bool:
-    """False for a loss that is not finite, because the same seed gives it again, and for a worker with other data."""
+    """False if a loss is not finite, because the same seed gives it again, or if a worker has different data."""
     return not isinstance(state.result(raise_on_failure=False), TrainingError | DataError)
 
 
@@ -218,5 +218,5 @@ def run(
 
 
 def stage(params: Params, protocol: str, wait_for_server: Callable[[], None]) -> None:
-    """The DVC stage `train`: write the results of all runs, without run IDs and times."""
+    """The DVC stage `train`: train all runs, and write their results without run IDs and times."""
     run_result.save(paths.trained(protocol), run(params, protocol, wait_for_server), provenance.cpu_digest(), "train")

@@ -45,12 +45,12 @@ Protocol = Literal["fair", "lecture"]
 
 
 def use_workspace(folder: Path | str) -> Path:
-    """Read and write data, runs and reports in `folder`, which holds a params.yaml; returns its absolute path.
+    """Read and write data, runs and reports in `folder`, which must contain a params.yaml; returns its absolute path.
 
     Without this call, the nearest folder with a params.yaml is used, searching upward from the working directory.
 
     Raises:
-        ParamsError: the folder holds no params.yaml.
+        ParamsError: the folder contains no params.yaml.
     """
     os.environ["FEEDFORWARD_ROOT"] = str(folder)
     return paths.root()
@@ -130,7 +130,7 @@ def raw_samples(params: Params, dataset: str, rows: Sequence[int]) -> list["str 
 
 
 def column_names(params: Params, dataset: str) -> Callable[[int], str]:
-    """A function from the number of a feature column to its name, such as the word of a text."""
+    """A function that maps the number of a feature column to its name, such as a word."""
     from feedforward.data.readers import reading
 
     return reading.column_names(params.dataset(dataset).reader, paths.vectorized(dataset))

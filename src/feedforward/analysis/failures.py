@@ -74,7 +74,7 @@ def _failed_runs(replicas: Sequence[RunResult], dataset: Dataset) -> list[RunRes
 
 
 def _cause(failed: Sequence[RunResult], dataset: Dataset) -> str:
-    """Dead units if all failed runs have some; otherwise a note if their training losses stayed high as well."""
+    """Dead units if all failed runs have some; otherwise a note if their training losses also stayed high."""
     if all(run.metrics.get("dead_units", 0.0) > 0 for run in failed):
         return "dead units"
     lowest_losses = [min(run.curves.get("cross_entropy", [math.nan])) for run in failed]

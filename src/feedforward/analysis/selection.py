@@ -28,7 +28,7 @@ class Confirmed:
 
     @property
     def bias(self) -> Estimate:
-        """How much better the search figure is than the fresh mean; positive if the search flattered.
+        """How much better the search figure is than the fresh mean; positive if the search figure is too good.
 
         The search figure is fixed once the choice is made, so the interval is that of the fresh mean, shifted.
         """

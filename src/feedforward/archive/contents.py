@@ -28,7 +28,7 @@ PIPELINE = "dvc.yaml"
 PLAIN = ("params.yaml", PIPELINE, "dvc.lock", "LICENSE", "requirements/cpu.txt", "requirements/gpu.txt")
 FOLDERS = ("data/baselines", "reports/comparison", "reports/validation", "reports/sweeps", "reports/decisions")
 TEXTS = (".csv", ".html", ".json", ".jsonl", ".lock", ".md", ".txt", ".yaml")
-CARD = "card"  # folder in a version that holds card.md
+CARD = "card"  # folder in a version that contains card.md
 
 
 def gather(params: Params) -> dict[str, bytes]:

@@ -1,7 +1,7 @@
 """A dataset's description in Croissant 1.0 (https://docs.mlcommons.org/croissant/docs/croissant-spec.html).
 
-It describes the raw files, which an archive does not contain, as data/raw stores them: unpacked, with the SHA-256 of
-their content and the URLs that they came from.
+The archive does not contain the raw files. They are described as they are stored in data/raw: unpacked, with the
+SHA-256 of their content and the URLs from which they were downloaded.
 """
 
 from collections.abc import Collection, Mapping

@@ -21,8 +21,9 @@ README = """# A result of feedforward
 `reports/comparison/index.html` is the report; it opens in any browser, without a network.
 `feedforward import FILE.zip`, with the name of this folder or ZIP file, checks the files and shows the comparison in a
 terminal, without training.
-`params.yaml` holds every parameter of the experiment, `data/trained` the curves of every run, `models` the champions;
-`ro-crate-metadata.json` and `data/raw/*/croissant.json` are machine-readable descriptions of the archive and its data.
+`params.yaml` contains every parameter of the experiment, `data/trained` the curves of every run, and `models` the
+champions. `ro-crate-metadata.json` and `data/raw/*/croissant.json` are machine-readable descriptions of the archive and
+its data.
 """
 
 

@@ -38,7 +38,9 @@ def params(as_json: JsonOption = False) -> None:
 
 
 def init(
-    path: Annotated[Path, typer.Argument(help="A folder of class folders or idx files, or a .csv, .parquet, .jsonl.")],
+    path: Annotated[
+        Path, typer.Argument(help="A folder of class folders or idx files, or a .csv, .parquet or .jsonl file.")
+    ],
     name: Annotated[
         str | None, typer.Option(help="Name of the dataset. Default: the name of the file or folder.")
     ] = None,

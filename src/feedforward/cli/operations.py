@@ -131,7 +131,7 @@ def ui(
     expose: Annotated[bool, typer.Option("--expose", help="Allow an address that other machines can reach.")] = False,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(help="Name to accept in the Host header besides the loopback names; repeatable."),
+        typer.Option(help="Additional name to accept in the Host header; repeatable."),
     ] = None,
 ) -> None:
     """Show MLflow's pages: runs, curves, models."""
@@ -142,7 +142,7 @@ def ui(
     address = settings.tracking_uri()
     if address.startswith(("http://", "https://")):
         _check_server(address)
-        message(f"MLFLOW_TRACKING_URI names a running server; open {escaped(_without_user(address))}")
+        message(f"MLFLOW_TRACKING_URI points to a running server; open {escaped(_without_user(address))}")
         _print_views(_without_user(address))
         return
     _check_port(host, port)

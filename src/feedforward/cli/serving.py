@@ -68,7 +68,7 @@ def serve(
     expose: Annotated[bool, typer.Option("--expose", help="Allow an address that other machines can reach.")] = False,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Name to accept in the Host header besides the loopback names; repeatable."),
+        typer.Option(metavar="NAME", help="Additional name to accept in the Host header; repeatable."),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Number of processes that serve the port.")] = 1,
 ) -> None:
@@ -133,7 +133,7 @@ def _show(result: dict[str, Any]) -> None:
 
 
 def _shares(answer: dict[str, Any]) -> str:
-    """The most probable labels in parentheses; empty for a regression."""
+    """The most probable labels in parentheses; empty for regression."""
     from rich.markup import escape
 
     shares = sorted(answer.get("probabilities", {}).items(), key=lambda entry: -entry[1])[:LABELS_SHOWN]

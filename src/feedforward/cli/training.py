@@ -99,7 +99,7 @@ def decide(
 ) -> None:
     """Train one seed after another until every claim about a dataset is decided.
 
-    The verdicts hold however often they are looked at.
+    The verdicts stay valid however often you check them.
     """
     from feedforward.config.schema import load_params
     from feedforward.core import processes
@@ -154,7 +154,7 @@ def study(
     ] = 10,
     to: Annotated[Path, typer.Option(help="Folder to write the page to.")] = Path("docs"),
 ) -> None:
-    """Repeat the lecture's comparison with many seeds and both protocols, and write a page; reuses finished runs."""
+    """Repeat the lecture's comparison with many seeds and both protocols and write a page; finished runs are reused."""
     from feedforward.config.schema import load_params
     from feedforward.core import processes
     from pipelines import environment, locks, prefect_server

@@ -10,7 +10,7 @@ TestStatistic = Literal["test_loss", "test_accuracy", "test_auc", "test_f1", "te
 
 
 class Published(Strict):
-    """A published result. The best one for a dataset is its ceiling: better results are flagged as possible leaks."""
+    """A published result. The best one for a dataset is called its ceiling; better results are flagged as leaks."""
 
     model: Annotated[Line, Field(min_length=1)]  # what was trained
     features: Annotated[Line, Field(min_length=1)]  # what it was trained on

@@ -23,7 +23,7 @@ class Promotion(Strict):
     # models trained without the validation split, one per seed, as evidence for the final model
     holdout_models: Annotated[int, Field(ge=1, le=100)] = 3
     class_accuracy: Share = 0.0  # lowest accuracy allowed on the validation samples of each class
-    minimum_r2: Share = 0.0  # lowest R² allowed for a regression on the validation samples
+    minimum_r2: Share = 0.0  # lowest R² allowed on the validation samples, for regression
     max_bytes: Bytes = 2**30  # largest size allowed for the served folder, in bytes
     max_latency: Annotated[float, Field(gt=0)] = 1000.0  # largest latency allowed for one sample, in ms
     # public key, as printed by `feedforward keys`, that verifies signed versions; null: neither signed nor checked
@@ -76,6 +76,6 @@ class Retraining(Strict):
     max_age: Annotated[float, Field(gt=0)] = 30.0
     drift: Drift = Drift()  # bounds beyond which incoming samples count as drifted
     schedule: Schedule = Schedule()  # when the retraining flow starts
-    gpus: Positive = 1  # number of simultaneous GPU trainings, each on a separate device
+    gpus: Positive = 1  # maximum number of simultaneous GPU trainings, each on a separate device
     cpu_fallback: bool = False  # train on the CPU if a GPU is requested but not available
     notify: Block | None = None  # Prefect block that sends a message after each retraining; null: only a log entry

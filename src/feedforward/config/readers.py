@@ -61,7 +61,7 @@ class TextReader(Drawn):
 class ImageReader(Drawn):
     """Images in class folders (`train` and `test` as for texts); the features are gray levels (uint8), row by row.
 
-    An image of another size is scaled to fit into `height` x `width`; the rest is filled with the color of its corners.
+    An image of a different size is scaled to fit `height` x `width`; the rest is filled with the color of its corners.
     """
 
     kind: Literal["image_folder"]

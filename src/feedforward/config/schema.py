@@ -47,7 +47,7 @@ class Dataset(Strict):
     task: Literal[
         "binary", "multiclass", "multilabel", "regression", "unit_regression"
     ]  # what is predicted ([datasets.md](datasets.md))
-    labels: Annotated[Distinct[Line], Field(min_length=1)]  # class names; for a regression, the name of the value
+    labels: Annotated[Distinct[Line], Field(min_length=1)]  # class names; for regression, the name of the value
     # the files to fetch, by name
     files: Annotated[dict[FileName, SourceFile], Field(min_length=1), AfterValidator(check_stored_names)]
     reader: Reader  # how files become features and labels

@@ -62,7 +62,7 @@ class _TooLarge(Exception):
 
 
 def _check_size(events: Iterable[Event]) -> None:
-    """Check that values are not too many, too deeply nested or too long.
+    """Check that there are not too many values, and that they are neither too deeply nested nor too long.
 
     An alias takes only two characters but refers to a whole branch, which may itself contain aliases.
 

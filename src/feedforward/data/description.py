@@ -24,7 +24,7 @@ CELL, GAP = 64, 4  # pixels in the picture of examples: side of an example, spac
 
 @dataclass(frozen=True)
 class Description:
-    """shares: by label, the samples in train and test; for regression, quantiles. examples: (label, raw sample)."""
+    """What `describe` shows. shares: samples in train and test, by label, or quantiles. examples: (label, sample)."""
 
     samples: dict[str, int]
     features: int

@@ -51,7 +51,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Intake:
-    """Incoming samples, sorted. new: valid samples that are not in the snapshot yet. refused: counts by reason.
+    """What to do with incoming samples. new: valid samples that are not in the snapshot yet. refused: counts by reason.
 
     waiting: number of valid samples that nobody has accepted yet. withdrawn: IDs of samples in the snapshot that are no
     longer wanted.
@@ -199,7 +199,7 @@ def encoder_of(name: str, dataset: Dataset) -> "TextEncoder | None":
 
 
 def part(entries: Sequence[Mapping[str, Any]], dataset: Dataset, encoder: "TextEncoder | None") -> Part:
-    """Encode at least one entry as a part of the training split, with the columns of the existing vocabulary."""
+    """Encode entries (at least one) as a part of the training split, with the columns of the existing vocabulary."""
     raws = [_raw(entry, encoder is not None) or b"" for entry in entries]
     features: Features
     if encoder is None:
@@ -212,7 +212,7 @@ def part(entries: Sequence[Mapping[str, Any]], dataset: Dataset, encoder: "TextE
 
 
 def join(raw: Part, collected: Part, held_out: str) -> Part:
-    """Join both. `collected` goes to the end that is not held out, so the fixed validation split does not change."""
+    """Join the parts, `collected` at the end that is not held out, so the fixed validation split does not change."""
     parts = [raw, collected] if held_out == "first" else [collected, raw]
     splits = [item.split for item in parts]
     labels = np.concatenate([split.labels for split in splits])

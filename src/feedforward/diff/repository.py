@@ -61,7 +61,7 @@ class Repository:
         return self._run("cat-file", "blob", f"{commit}:./{path}")
 
     def extract(self, commit: str, paths: Sequence[str], target: Path) -> None:
-        """Write the files below `paths` of the commit into the existing folder `target`.
+        """Write the commit's files under `paths` into the existing folder `target`.
 
         Raises:
             DataError: git failed.

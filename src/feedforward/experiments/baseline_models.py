@@ -111,7 +111,7 @@ def _best_constant(samples: Problem) -> Numbers:
 def _logistic(samples: Problem) -> Iterator[Network]:
     """Logistic regression with an L2 penalty, for each strength; with multiple labels per sample, one model per label.
 
-    Dense features are centered, which changes the bias alone and takes a third of the iterations.
+    Dense features are centered, which changes only the bias and needs a third of the iterations.
     """
     matrix, means = samples.matrix, np.zeros(samples.matrix.shape[1], np.float32)
     if isinstance(matrix, np.ndarray):

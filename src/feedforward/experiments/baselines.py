@@ -31,7 +31,7 @@ PROTOCOL = "fair"
 
 @dataclass(frozen=True)
 class _Data:
-    """A vectorized dataset. split: all training samples. unit: that of its target, for absolute errors."""
+    """A vectorized dataset. split: all training samples. unit: the target's unit, for absolute errors."""
 
     name: str
     dataset: Dataset

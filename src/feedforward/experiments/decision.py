@@ -1,4 +1,4 @@
-"""Deciding the claims about a dataset: which runs are still needed, and files with the outcome.
+"""Decides the claims about a dataset: finds the runs that are still needed, and writes the outcome.
 
 Verdicts are valid at every number of seeds (analysis.sequential), so seeds may be added until all claims are decided.
 """
@@ -49,7 +49,7 @@ def judge(results: Iterable[RunResult], params: Params, dataset: str) -> list[Ve
 
 
 def write(verdicts: Sequence[Verdict], params: Params, dataset: str, reason: str) -> Path:
-    """Write the verdicts (JSON, Markdown) and the figure of intervals by number of seeds below reports/decisions.
+    """Write the verdicts (JSON, Markdown) and the figure of intervals by number of seeds under reports/decisions.
 
     reason: why training ended. Returns the folder.
     """

@@ -71,7 +71,7 @@ def write(
     command: str,
     folder: Path,
 ) -> Path:
-    """Write `study.md` and its figures below `folder`; returns the path of the page.
+    """Write `study.md` and its figures under `folder`; returns the path of the page.
 
     varied: dataset → source of variation (see plan.SOURCES) → the runs in which only that source varied. command: the
     command that writes the page.
@@ -145,7 +145,7 @@ def _section(findings: Findings, images: Path) -> list[str]:
 
 
 def _figure(images: Path, name: str, picture: bytes, text: str) -> str:
-    """Write a PNG file below `images`; returns its Markdown, with `text` as alternative text."""
+    """Write a PNG file into `images`; returns its Markdown, with `text` as alternative text."""
     with atomic_files.writing(images / f"study-{name}.png", "study") as file:
         file.write(picture)
     return f"![{text}](images/study-{name}.png)\n\n"

@@ -28,8 +28,8 @@ FRESH = 1000  # first seed of the confirmation: seeds of sweeps, comparisons and
 class Sweep:
     """Values to try for some fields of a variant on a dataset.
 
-    trials: number of trials in a search; 0 for a grid. statistic: that by which trials are compared. confirm: how many
-    of the best trials train again from `fresh_seeds` seeds. test: evaluate the confirmed winner on the test split.
+    trials: number of trials in a search; 0 for a grid. statistic: by which trials are compared. confirm: how many of
+    the best trials train again from `fresh_seeds` seeds. test: evaluate the confirmed winner on the test split.
     """
 
     params: Params
@@ -62,7 +62,7 @@ class Sweep:
         return manifest_file.load(self.dataset)
 
     def tags(self, role: Any, variant: str) -> RunTags:
-        """The tags of the sweep's run, or of a trial's run below it."""
+        """The tags of the sweep's run, or of a trial's run nested under it."""
         base = plan.resolve(self.params.datasets[self.dataset], self.params.variants[self.variant])
         identity = [self.dataset, self.text, self.trials, base, self.manifest["data_digest"], role, variant]
         digest = atomic_files.digest(identity)

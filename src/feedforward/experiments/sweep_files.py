@@ -22,7 +22,7 @@ CHOSEN = "The best of many trials, chosen on the validation split, looks better 
 
 
 def conclude(outcome: Outcome, parent: Run, store: "Store") -> Path:
-    """Write the files below reports/sweeps, attach them to the sweep's run and close it.
+    """Write the files under reports/sweeps, attach them to the sweep's run and close it.
 
     Returns the folder.
     """

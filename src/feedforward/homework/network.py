@@ -12,7 +12,7 @@ def check_network(build: Any) -> Outcome:
     """Check `build(columns, hidden, outputs, activation, last)`, which returns a Keras model.
 
     columns: number of features. hidden: units of each hidden layer. outputs: units of the last layer. activation: Keras
-    name of the activation of the hidden layers. last: that of the last layer.
+    name of the activation of the hidden layers. last: Keras name of the activation of the last layer.
     """
     return run_check(lambda: _check(build))
 

@@ -31,7 +31,7 @@ def with_variants(params: Params, variants: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def check_sweep(tried: Any, runs: "Sequence[RunResult]", chosen: Any, confirming: "Sequence[RunResult]") -> Outcome:
-    """Check a sweep. tried: the variants, as for `with_variants`. runs: their runs and those of the baseline.
+    """Check a sweep. tried: the variants, as for `with_variants`. runs: the runs of these variants and of the baseline.
 
     chosen: name of the variant that is claimed to beat the baseline. confirming: the runs that support the claim.
     """

@@ -29,8 +29,8 @@ def analyze(network: Network, logits: Array, labels: Labels, mean: float = 0.0, 
     `labels`: for each label, `precision`, `recall`, `f1`, `support` (number of samples with it), `auc` and
     `average_precision` (None unless some samples have the label and some do not). `roc`: [false positive rates, true
     positive rates]; `precision_recall`: [recalls, precisions]; both are means over labels or, if there are two classes,
-    the curves of the second. `confusion`: the confusion matrix, for at most MOST_CLASSES classes. For regressions, the
-    result has only `residuals`. mean, scale: the mean and scale by which a regression's target was standardized.
+    the curves of the second. `confusion`: the confusion matrix, for at most MOST_CLASSES classes. For regression, the
+    result has only `residuals`. mean, scale: the values with which the target was standardized.
     """
     if metrics.is_value(labels):
         predicted = network.activated(logits)[:, 0] * scale + mean

@@ -14,7 +14,7 @@ Numbers = npt.NDArray[np.float64]
 
 
 def is_value(labels: Labels) -> bool:
-    """Whether the labels are the values of a regression rather than classes."""
+    """Whether the labels are regression targets rather than classes."""
     return labels.dtype.kind == "f"
 
 

@@ -18,7 +18,7 @@ from feedforward.tracking import model_version
 from feedforward.tracking.model_version import Version
 
 if TYPE_CHECKING:
-    from feedforward.promotion.policy import Gain  # the service reads decisions, and needs no SciPy
+    from feedforward.promotion.policy import Gain  # imports SciPy, which the service does not need
 
 PROMOTED, KEPT, REFUSED = "promoted", "kept", "refused"  # decisions about a challenger
 WAITING = "waiting"  # better than the champion, but the shadow has not compared enough requests yet

@@ -68,7 +68,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Backtest:
-    """The results of a backtest. skipped: reason by version. remarks: one line per version trained on other data.
+    """The results of a backtest. skipped: reason by version. remarks: one line per version trained on different data.
 
     confidence: level of each loss interval, and of all intervals of a set's differences simultaneously.
     """
@@ -136,7 +136,7 @@ def _replayed(name: str, dataset: Dataset, number: int, since: str) -> _Replayed
     """A version with its networks.
 
     Raises:
-        DataError: the version was changed, is gone, is not signed, or has another task, other labels or other columns.
+        DataError: the version was changed, is gone, is not signed, or has a different task, labels or columns.
     """
     version = model_versions.find(name, number)
     if version is None:
@@ -223,7 +223,7 @@ def _known(values: tuple[float, float, float], evidence: Evidence) -> Interval:
 
 
 def _accuracy(evidence: Evidence) -> Interval | None:
-    """The first network's accuracy, with Wilson's 95 % interval if each sample has one class; None for a regression."""
+    """The first network's accuracy, with Wilson's 95 % interval if each sample has one class; None for regression."""
     if not evidence.correct.size:
         return None
     share = float(np.mean(evidence.correct))

@@ -29,7 +29,7 @@ def choose(params: Params, name: str, registry: "Registry", run_id: str | None) 
     """The final run to promote: the given one, or the latest that was trained on the current data and parameters.
 
     Raises:
-        ParamsError: no such final run. DataError: the run was trained on other data or with other parameters.
+        ParamsError: no such final run. DataError: the run was trained on different data or with different parameters.
     """
     runs = registry.find_runs(name, role="final")
     if not runs:
@@ -53,12 +53,12 @@ def outdated(params: Params, name: str, run: LoggedRun) -> str | None:
     digest = manifest_file.load(name)["data_digest"]
     title = f"run {run.run_id[:8]} ({run.name})"
     if run.tags.get("data_digest") != digest:
-        return f"{title} was trained on other data ({run.tags.get('data_digest', '')[:12]}, now {digest[:12]})"
+        return f"{title} was trained on different data ({run.tags.get('data_digest', '')[:12]}, now {digest[:12]})"
     expected = _planned(params, name, run)
     if expected is None:
         return f"{title} is no longer configured in params.yaml"
     keys = [key for key, value in expected.items() if run.params.get(key) != str(value)]
-    return f"{title} was trained with other parameters ({', '.join(keys)})" if keys else None
+    return f"{title} was trained with different parameters ({', '.join(keys)})" if keys else None
 
 
 def _planned(params: Params, name: str, run: LoggedRun) -> Mapping[str, Any] | None:
@@ -176,7 +176,7 @@ def holdout_seeds(params: Params, seed: int) -> list[int]:
 def temperature_of(replica: LoggedRun, registry: "Registry") -> float:
     """The temperature for the replica's weights, which are from its last epoch, or its best with early stopping.
 
-    Training fits a temperature after each epoch on validation samples. 1 if none was fitted, as for a regression.
+    Training fits a temperature after each epoch on validation samples. Returns 1 if none was fitted, as for regression.
     """
     curve = registry.curve(replica, "calibration/temperature")
     if "early_stopping_patience" in replica.params and curve:

@@ -1,6 +1,6 @@
 """Evaluate a version in a clean process, and store the figures and the holdout models with the version.
 
-The process runs `evaluation_process`, so a hostile or broken model can crash nothing but that process.
+The process runs `evaluation_process`, so a hostile or broken model can crash only that process.
 """
 
 import contextlib

@@ -6,7 +6,7 @@
 The final model was also trained on the validation samples, so its predictions for them prove nothing. Its holdout model
 is trained in the same way, but with the validation split held out. The replicas of the experiment are no substitute:
 they train for more epochs, keep only their last weights, and each holds out the split of its own seed. A holdout model
-trains in seconds. Holdout models with other seeds show how much a figure depends on the seed.
+trains in seconds. Holdout models with different seeds show how much a figure depends on the seed.
 """
 
 import dataclasses
@@ -43,7 +43,7 @@ RESULT = "evaluation.json"  # {"figures": {name: value}, "refused": reason or ""
 
 
 def evaluate(params: Params, name: str, number: int, target: Path) -> dict[str, float]:
-    """Evaluate a registered version and return its figures; write each holdout model to the folder `target`/SEED.
+    """Evaluate a registered version and return its figures; each holdout model is written to the folder `target`/SEED.
 
     Raises:
         DataError: the version was changed, cannot be loaded, or predicts wrongly.

@@ -53,7 +53,7 @@ class Tally:
 
 @dataclass
 class Evidence:
-    """What was compared. seconds: CPU time of the challenger. labels: tallies by the champion's label."""
+    """The comparisons of a pair. seconds: CPU time of the challenger. labels: tallies by the champion's label."""
 
     requests: int = 0
     samples: int = 0

@@ -38,7 +38,7 @@ def seeds_text(counts: Collection[int], suffix: str = "") -> str:
 
 
 def empty_figure(size: tuple[float, float], title: str, subtitle: str, right: float = 0.2) -> Figure:
-    """An empty figure with a title; right: the right margin in inches. Fixed margins draw faster than a layout."""
+    """An empty figure with a title and fixed margins, which are faster than automatic layout. right: margin, inches."""
     width, height = size
     figure = Figure(figsize=size, dpi=DPI, facecolor=WHITE)
     figure.subplots_adjust(0.72 / width, 0.58 / height, 1 - right / width, 1 - 0.72 / height, 0.95 / (width / 2))

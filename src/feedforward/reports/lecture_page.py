@@ -29,9 +29,9 @@ MOST_POINTS = 256  # maximum in the grid of a sweep
 class Story:
     """What the page shows about a dataset.
 
-    findings: those of the variants. points: text of a combination → its size, L2 and dropout as on the command line.
-    variants: text of a combination → the variant that has it. base: the combination of the baseline, one of the points.
-    runs: replicas, each with the text of its combination as variant. others: how many of them were trained with
+    findings: the findings for the variants. points: text of a combination → its size, L2 and dropout as on the command
+    line. variants: text of a combination → the variant that has it. base: the combination of the baseline, one of the
+    points. runs: replicas, each with the text of its combination as variant. others: how many of them were trained with
     other code or libraries, or on another kind of CPU, than new runs would be.
     """
 

@@ -35,7 +35,7 @@ def square(
     start: tuple[float, float] = (0, 0),
     diagonal: bool = False,
 ) -> Markup:
-    """Curves of shares against shares, on axes that end at 1; `start`: the lower left corner."""
+    """Curves whose x and y values are shares, on axes that end at 1; `start`: the lower left corner."""
     canvas = Canvas(WIDTH, 320, (44, 12, 24, 38), title)
     (canvas.x0, canvas.y0), canvas.x1, canvas.y1 = start, 1.0, 1.0
     for mark in (x for x in ticks(start[1], 1, 5) if x <= 1):

@@ -1,7 +1,7 @@
 """Inline SVG for the page of a sweep: figures from search and fresh seeds, the gain from more trials, importance.
 
-Classes besides those of svg_charts: `trial` is the line of a trial, `rest` marks trials that were not confirmed.
-Elements of a trial have its number in `data-trial`.
+Classes, in addition to those of svg_charts: `trial` is the line of a trial, `rest` marks trials that were not
+confirmed. Elements of a trial have its number in `data-trial`.
 """
 
 import itertools

@@ -135,7 +135,7 @@ def _sentence(bias: Estimate) -> str:
     if bias.mean <= 0:
         return "This time the search figure is not better than the fresh one"
     if bias.low is not None and bias.low > 0:
-        return "The search flatters its best trial"
+        return "The search makes its best trial look better than it is"
     return "The search figure is better, but by no more than fresh seeds vary"
 
 

@@ -66,7 +66,7 @@ class Observations:
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether to train again. reasons: why. remarks: observations that are not reasons."""
+    """Whether to train again. reasons: one line per reason. remarks: observations that are not reasons to train."""
 
     retrain: bool
     reasons: list[str]

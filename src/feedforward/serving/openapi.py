@@ -1,4 +1,4 @@
-"""Parts of the OpenAPI description not in the signatures: request bodies, statuses, examples from params.yaml."""
+"""Parts of the OpenAPI description that signatures lack: request bodies, statuses, examples from params.yaml."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -137,7 +137,7 @@ class Store:
                 self.fail(run, "interrupted", killed=True)
 
     def log_folder(self, tags: RunTags, name: str, folder: Path, metrics: Mapping[str, float] | None = None) -> None:
-        """Log the files below `folder` as one run; another call with the same tags updates it.
+        """Log all files in `folder` as one run; another call with the same tags updates it.
 
         Raises:
             TrackingError: the record cannot be written.

@@ -107,7 +107,7 @@ class Connection:
 
 
 def _in_thread(action: Callable[[], T]) -> "Future[T]":
-    """Start the call in a separate thread, which does not keep the process alive if the call never returns."""
+    """Start the call in a daemon thread, so that a call that never returns does not keep the process alive."""
     future: Future[T] = Future()
 
     def run() -> None:
@@ -131,7 +131,7 @@ def _health(uri: str) -> bool:
 
 
 def first_line(error: Exception) -> str:
-    """The message of the error, or of the database error below it (SQLAlchemy's `orig`), as one redacted line."""
+    """The message of the error, or of the database error that caused it (SQLAlchemy's `orig`), as one redacted line."""
     error = getattr(error.__cause__, "orig", None) or error
     text = redact(str(error))
     if (markup := text.lower().find("<")) >= 0 and "<html" in text.lower():

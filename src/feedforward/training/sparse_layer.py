@@ -1,8 +1,8 @@
 """The first layer for multi-hot rows, and its input.
 
-A review has about 130 ones in 10,000 columns, so a dense product spends 98 % of its work on zeros. But the ones are
-concentrated in the columns of frequent words: the first `HEAD` columns hold 60 % of them and are dense enough for a
-dense product to be faster. So the kernel, shape (columns, units), is split in two: the head, which is multiplied
+A review has about 130 ones in 10,000 columns, so a dense product spends 98 % of its work on zeros. However, the ones
+are concentrated in the columns of frequent words: the first `HEAD` columns contain 60 % of them and are dense enough
+for a dense product to be faster. So the kernel, shape (columns, units), is split in two: the head, which is multiplied
 densely, and the tail, whose rows are summed over the ones of a sample. docs/performance.md has the measurements.
 """
 

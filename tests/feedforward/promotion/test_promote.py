@@ -113,7 +113,7 @@ def test_a_trained_run_becomes_champion_and_the_same_run_changes_nothing(
     with pytest.raises(ParamsError, match="must name one final run"):
         promote.promote(open_rule, NAME, "nothing")
     changed = small_params(variants={**values()["variants"], "original": {"l2": 0.1}})
-    with pytest.raises(DataError, match=r"trained with other parameters \(l2\)"):
+    with pytest.raises(DataError, match=r"trained with different parameters \(l2\)"):
         promote.promote(changed, NAME)
 
 

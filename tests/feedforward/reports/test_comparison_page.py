@@ -185,7 +185,7 @@ def test_texts_of_samples_are_shown_and_not_obeyed(params: Params) -> None:
 
 def test_one_seed_is_called_no_finding(params: Params) -> None:
     text = Tags(comparison_page.render(find(like_the_lecture(params, [0]), params))).text
-    assert "One seed gives an order, not a finding." in text
+    assert "One seed gives a ranking, but not a reliable one." in text
     assert "Better than" not in text
     assert "Seeds needed to decide it: at least 1 more." in text
 

@@ -18,7 +18,7 @@ Role = Literal["number", "category", "text", "date", "id", "one value", "empty"]
 MOST_CLASSES = 50  # of a target, and categories of a column
 MOST_NUMBERED = 20  # distinct whole numbers that may be classes
 NEARLY_ALL = 0.9  # share of cells that must be numbers (or dates) in such a column
-LONG = 30.0  # average characters from which cells are texts rather than categories
+LONG = 30.0  # average number of characters at which cells start to count as texts rather than categories
 EXACT = 2**53  # larger whole numbers are not exact as floats
 CHECKED = 1000  # distinct cells per column that decide the decimal sign
 ID_NAMES = re.compile(r"(?:.*[_ .-])?(?:id|uuid|guid|index|idx|nr|no|row|rowid|row_id|key)|.*[a-z](?:Id|ID)|unnamed.*")
@@ -27,7 +27,7 @@ CODE = re.compile(r"0\d+", re.ASCII)
 
 @dataclass(frozen=True)
 class Column:
-    """how: describes how cells are read. counts: rows by category. odd: non-numeric cells of a number column."""
+    """A classified column. how: how its cells are read. counts: rows by category. odd: cells that are not numbers."""
 
     name: str
     role: Role

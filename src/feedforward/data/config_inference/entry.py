@@ -25,7 +25,7 @@ WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "none", "n
 
 @dataclass(frozen=True)
 class Guess:
-    """An entry for `datasets` in params.yaml. reasons: one sentence each. columns: of a table, with their roles."""
+    """An entry for `datasets` in params.yaml. reasons: one sentence each. columns: a table's columns, with roles."""
 
     entry: dict[str, Any]
     reasons: list[str]

@@ -123,7 +123,7 @@ def is_visible(name: str) -> bool:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files below a folder, at any depth, including links to files."""
+    """The files in a folder and its subfolders, including links to files."""
     files = []
     for top, folders, names in os.walk(folder, onerror=_refuse):
         folders[:] = sorted(filter(is_visible, folders))

@@ -25,7 +25,9 @@ Texts = Mapping[str, Sequence[str] | npt.NDArray[np.object_]]  # by column; empt
 
 @dataclass(frozen=True)
 class Columns:
-    """numeric: (name, mean, standard deviation, or 1 if all values are equal). categorical: (name, sorted categories).
+    """The columns of a table, and how they are encoded.
+
+    numeric: (name, mean, standard deviation, or 1 if all values are equal). categorical: (name, sorted categories).
 
     decimal, missing: how cells are read; see `cells`.
     """

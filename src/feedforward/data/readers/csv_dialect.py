@@ -1,4 +1,4 @@
-"""Detect the dialect of a CSV file: encoding, separator, quotes, lines above the header, and if there is a header."""
+"""Detect the dialect of a CSV file: encoding, separator, quotes, lines above the header, whether there is a header."""
 
 import codecs
 import csv
@@ -21,7 +21,7 @@ ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs
 
 @dataclass(frozen=True)
 class Dialect:
-    """skipped: rows before the first data row. names: of the columns. unnamed: columns with a generated name."""
+    """How a file is written. skipped: rows before the first data row. unnamed: columns with a generated name."""
 
     encoding: str
     separator: str
@@ -152,7 +152,7 @@ def _separator(candidates: dict[str, list[list[str]]], wanted: Sequence[str]) ->
         is_first = abs(len(listed[first]) - width) <= 1 and len(listed[first]) > 1
         return is_first and agree >= AGREE, agree
 
-    best = max(candidates, key=fits)  # the first of equals; the comma comes last, as cells contain commas
+    best = max(candidates, key=fits)  # on a tie, the first; the comma comes last, because cells often contain commas
     return best if fits(best)[0] else ","
 
 

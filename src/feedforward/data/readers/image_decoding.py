@@ -102,11 +102,11 @@ def _gray(picture: Image.Image) -> Levels:
         picture = picture.convert("RGBA")
     if "A" not in picture.getbands() or picture.getchannel("A").getextrema() == (255, 255):
         return np.asarray(picture if picture.mode == "L" else picture.convert("L"))
-    return _before_background(picture)
+    return _on_background(picture)
 
 
-def _before_background(picture: Image.Image) -> Gray:
-    """Gray levels of an RGBA picture before white or black; in strips, because floats take four times the memory."""
+def _on_background(picture: Image.Image) -> Gray:
+    """Gray levels of an RGBA picture on white or black, in strips, because floats take four times the memory."""
     gray, alpha = np.empty((2, picture.height, picture.width), np.float32)
     for top in range(0, picture.height, STRIP):
         rows = slice(top, min(top + STRIP, picture.height))

@@ -128,7 +128,7 @@ def _of_columns(config: TextReader, path: Path) -> Iterator[Chunk]:
 
 
 def _of_folders(path: Path, split: str, classes: Sequence[str]) -> Iterator[Chunk]:
-    """Yield the texts below the folders `split`/CLASS, in the order of the file.
+    """Yield the texts in the folders `split`/CLASS and their subfolders, in the order of the file.
 
     Raises:
         DataError: the file is missing or damaged, or has no such text.

@@ -114,7 +114,7 @@ def content_digests(contents: Iterable[bytes]) -> npt.NDArray[np.uint8]:
 
 
 def label_of_path(path: str, folder: str, classes: Mapping[str, int]) -> int:
-    """The class number of a file below `folder`/CLASS, at any depth; otherwise -1. An empty `folder` is the top."""
+    """The class number of a file under `folder`/CLASS, at any depth; otherwise -1. An empty `folder` is the top."""
     prefix = f"{folder}/" if folder else ""
     name, slash, _ = path.removeprefix(prefix).partition("/") if path.startswith(prefix) else ("", "", "")
     return classes.get(name, -1) if slash else -1

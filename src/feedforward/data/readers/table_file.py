@@ -171,7 +171,7 @@ def _without_empty(columns: dict[str, pa.Array], unnamed: Sequence[str]) -> tupl
 
 
 class _Rows:
-    """The rows below the header, as wide as it, without blank lines, comments, and a final line of totals."""
+    """The rows below the header, as wide as the header, without blank lines, comments and a final line of totals."""
 
     def __init__(self, path: Path, dialect: Dialect, file: Any) -> None:
         self.path, self.dialect, self.count = path, dialect, 0

@@ -24,8 +24,8 @@ Longs = npt.NDArray[np.int64]
 class Lookup:
     """The pairs of a vocabulary. parts: a number for each word that occurs in a pair.
 
-    keys: for each pair, number of its first word · len(parts) + number of its second word; increasing. columns: of the
-    same pairs.
+    keys: for each pair, number of the first word · len(parts) + number of the second word, in increasing order.
+    columns: the columns of the same pairs.
     """
 
     parts: dict[str, int]

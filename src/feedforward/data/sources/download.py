@@ -33,7 +33,7 @@ def stored_name(key: str, file: SourceFile) -> str:
 def fetch(
     files: Mapping[str, SourceFile], folder: Path, mirrors: Sequence[str], policy: RetryPolicy | None = None
 ) -> None:
-    """Fetch every file that `folder` does not already contain unchanged; the digests are recorded in the same folder.
+    """Fetch every file, unless `folder` already contains it unchanged; digests are recorded in the same folder.
 
     A file without `sha256` in params.yaml must match the digest that was recorded when it was first fetched.
 

@@ -22,7 +22,7 @@ class RetryPolicy:
 
 
 class Unreachable(Exception):
-    """A source does not provide the file; `final`: a retry would not help."""
+    """A source does not provide the file. final: whether a retry would be pointless."""
 
     def __init__(self, reason: str, final: bool) -> None:
         super().__init__(reason)

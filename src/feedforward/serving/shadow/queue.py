@@ -1,7 +1,7 @@
 """The service's side of the shadow: requests wait in a bounded queue until they are sent to a lowest-priority process.
 
-Queueing a request costs its caller an append. Requests that do not fit into the queue are dropped and counted, so
-nothing ever waits for the shadow.
+For the caller, queueing a request takes no longer than appending to a list. Requests that do not fit into the queue are
+dropped and counted, so nothing ever waits for the shadow.
 """
 
 import asyncio
