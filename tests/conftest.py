@@ -18,19 +18,19 @@ absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Every heavy library is imported while tests are collected."""
+    """Pause garbage collection while tests are collected, because that imports every heavy library."""
     with processes.importing():
         return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole jobs first, then slow tests: started last, they would occupy one core while the other is idle."""
+    """Run whole jobs first, then slow tests: if they started last, one core would be idle while they run."""
     items.sort(key=lambda item: ("pipelines" not in item.path.parts, item.get_closest_marker("slow") is None))
 
 
 @pytest.fixture(autouse=True)
 def _logging() -> Iterator[None]:
-    """Commands send records to the standard error of their test; tests after them capture records again."""
+    """Restore logging after a test whose command sent log records to standard error."""
     loggers = [logging.getLogger(name) for name in logs.LOGGERS]
     before = [(logger.handlers, logger.level, logger.propagate) for logger in loggers]
     variable = os.environ.get(logs.VARIABLE)
@@ -52,6 +52,6 @@ def prefect_server_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture
 def prefect_server(prefect_server_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A shared Prefect server for jobs whose test is not about the server, so that they start none."""
+    """A shared Prefect server, so that jobs in tests that are not about the server need not start one."""
     monkeypatch.setenv("PREFECT_API_URL", prefect_server_address)
     return prefect_server_address

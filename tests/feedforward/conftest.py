@@ -27,7 +27,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with its schema, which takes seconds to make; tests copy it."""
+    """An empty database with its schema; tests copy it, because creating one takes seconds."""
     root = tmp_path_factory.mktemp("template")
     (root / "params.yaml").write_text("seeds: 1\n")
     with pytest.MonkeyPatch.context() as patch:
@@ -39,7 +39,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tensorflow() -> None:
-    """TensorFlow as the training flow sets it up."""
+    """Set up TensorFlow as the training flow does."""
     from feedforward.experiments import runner
 
     runner.prepare(1)
@@ -47,7 +47,7 @@ def tensorflow() -> None:
 
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
-    """The params of a workspace that holds the small datasets, vectorized."""
+    """The params of a workspace that contains the small datasets, vectorized."""
     write_vectorized(tmp_path)
     monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
     monkeypatch.delenv("FEEDFORWARD_STORE", raising=False)
@@ -58,7 +58,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
 
 @pytest.fixture
 def small_store(small: Params, tmp_path: Path, empty_database: Path) -> "Store":
-    """The tracking store of that workspace."""
+    """The tracking store of the small workspace."""
     (tmp_path / "mlruns").mkdir()
     shutil.copy(empty_database, tmp_path / "mlruns" / "mlflow.db")
     return tracking.open_store()
@@ -79,7 +79,7 @@ def remote_store(
 
 @pytest.fixture
 def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
-    """The command line, with nothing of this checkout in its environment."""
+    """The command line, in an environment without variables that refer to this checkout."""
     for name in ("FEEDFORWARD_ROOT", "FEEDFORWARD_STORE", "FEEDFORWARD_MIRROR", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
     return Shell(capsys, monkeypatch)
@@ -106,11 +106,11 @@ def served(small: Params, small_store: "Store") -> Iterator["Running"]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
-    """Debian's chromium; only tests that are skipped without it ask for it."""
+    """Debian's Chromium; only tests that are skipped without it use this fixture."""
     from chromium import FOUND, sync
 
     with sync.sync_playwright() as playwright:
-        root = hasattr(os, "geteuid") and os.geteuid() == 0  # whose chromium has no sandbox
+        root = hasattr(os, "geteuid") and os.geteuid() == 0  # root cannot use Chromium's sandbox
         opened = playwright.chromium.launch(executable_path=FOUND, args=["--no-sandbox"] if root else [])
         yield opened
         opened.close()

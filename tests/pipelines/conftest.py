@@ -1,3 +1,3 @@
-"""Fixtures that several tests of this folder use."""
+"""Fixtures that several test modules in this folder use."""
 
 from live_cluster import cluster  # noqa: F401

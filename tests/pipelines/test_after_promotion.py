@@ -70,13 +70,13 @@ class Project:
         return dict(json.loads(self.run(*FEEDFORWARD, *arguments, "--json")))
 
     def train(self, epochs: int) -> None:
-        """Train the final model for so many epochs."""
+        """Train the final model for this number of epochs."""
         training = {**self.data["training"], "final": {"variant": "original", "epochs": epochs}}
         self.change(datasets={NAME: {**self.data, "training": training}})
         self.run(*workspace.REPRO)
 
     def decision(self) -> str:
-        """The last one in the audit log."""
+        """The last decision in the audit log."""
         lines = (self.folder / "mlruns" / "audit.jsonl").read_text().splitlines()
         return str(json.loads(lines[-1])["decision"])
 
@@ -114,17 +114,17 @@ def ask(client: httpx.Client, text: str) -> dict[str, Any]:
 
 
 def champion(client: httpx.Client) -> Any:
-    """Its number."""
+    """The number of the champion that the service uses."""
     return client.get("/ready").json()["champions"][NAME]
 
 
 def challenger(client: httpx.Client) -> Any:
-    """Its number, or why there is none."""
+    """The number of the challenger, or the reason why there is none."""
     return client.get("/health").json()["challengers"][NAME]
 
 
 def reviews(part: str) -> list[str]:
-    """In random order: the archive is sorted by label."""
+    """The texts of a part of the archive, in random order, because the archive is sorted by label."""
     with tarfile.open(next((ROOT / "samples").glob("reviews*"))) as archive:
         names = [member for member in archive.getmembers() if part in member.name and member.isfile()]
         texts = [content.read().decode() for member in names if (content := archive.extractfile(member))]
@@ -169,15 +169,15 @@ def test_the_loop_after_a_promotion(projects: tuple[Project, Project]) -> None:
 
 
 def _shadow_and_canary(client: httpx.Client, texts: list[str]) -> None:
-    """A share of the answers is the challenger's, and it answers the others in the shadow."""
+    """The challenger answers a share of the requests itself, and the others in the shadow."""
     until(lambda: client.get("/health").json()["shadow"] == "running")
     answers = [ask(client, text) for text in texts]
-    marked = [answer for answer in answers if answer.get("canary")]
-    assert {answer["version"] for answer in marked} == {2}
-    assert {answer["version"] for answer in answers if answer not in marked} == {1}
-    assert 20 < len(marked) < 75, "of 150 with probability 0.3, within four standard deviations"
+    canary_answers = [answer for answer in answers if answer.get("canary")]
+    assert {answer["version"] for answer in canary_answers} == {2}
+    assert {answer["version"] for answer in answers if answer not in canary_answers} == {1}
+    assert 20 < len(canary_answers) < 75, "of 150 with probability 0.3, within four standard deviations"
 
-    def compared() -> bool:
+    def has_compared_all() -> bool:
         line = f'feedforward_shadow_requests{{dataset="{NAME}"}} '
         counts = [row for row in client.get("/metrics").text.splitlines() if row.startswith(line)]
         if not counts or float(counts[0].rpartition(" ")[2]) < 30:
@@ -185,12 +185,12 @@ def _shadow_and_canary(client: httpx.Client, texts: list[str]) -> None:
             return False
         return True
 
-    until(compared)
+    until(has_compared_all)
     time.sleep(6)  # the figures are written every 5 s
 
 
 def _drift_and_alert(project: Project, client: httpx.Client, texts: list[str]) -> None:
-    """Requests like the training data raise no alarm; others do, and the automation writes one message."""
+    """Requests like the training data raise no alarm; different ones do, and the automation writes one message."""
     project.run(*OPERATIONS, "deploy")
     for text in texts[:70]:
         ask(client, text)
@@ -206,7 +206,7 @@ def _drift_and_alert(project: Project, client: httpx.Client, texts: list[str]) -
 
 
 def _retraining(project: Project, client: httpx.Client, texts: list[str]) -> None:
-    """Without labels drift is a warning; with labels it is a reason."""
+    """Without labels, drift is a warning; with labels, it is a reason to train."""
     plan = project.feedforward("retrain", "--dry-run")
     assert not plan["retrain"], plan
     assert any("there are no labeled samples to train on" in line for line in plan["remarks"])

@@ -1,4 +1,4 @@
-"""Texts vectorized by two workers, one of which is lost, from shards in a folder or in S3: the bytes of one process.
+"""Two workers, one of which is lost, vectorize texts from shards in a folder or in S3: the same bytes as one process.
 
 Needs requirements/cluster.txt.
 """
@@ -30,18 +30,18 @@ TEXTS = {"train/sad": 5000, "train/glad": 4200, "test/sad": 2500, "test/glad": 2
 
 
 def workspace(folder: Path, **changes: Any) -> Path:
-    """Raw texts with ties of frequency, capitals beyond ASCII, empty texts and some that are not UTF-8."""
+    """Raw texts with equally frequent words, non-ASCII capitals, empty texts and some texts that are not UTF-8."""
     changed = values(**changes)
     del changed["datasets"]["tones"]
     changed["datasets"]["notes"]["reader"] |= {"shuffle_seed": 3, "num_words": 60}
     write_params(folder / "params.yaml", changed)
-    chance = random.Random(0)
+    random_numbers = random.Random(0)
     known = [f"word{k}" for k in range(90)] + ["ÄRGER", "İstanbul", "it's", "ΣΟΦΟΣ", "\u2028", "-"]
     texts = {}
-    for place, count in TEXTS.items():
+    for target_folder, count in TEXTS.items():
         for number in range(count):
-            words = [known[int(len(known) * chance.random() ** 2)] for _ in range(number % 12)]
-            texts[f"{place}/{number:05}"] = " ".join(words).encode() + (b" \xff" if number % 500 == 7 else b"")
+            words = [known[int(len(known) * random_numbers.random() ** 2)] for _ in range(number % 12)]
+            texts[f"{target_folder}/{number:05}"] = " ".join(words).encode() + (b" \xff" if number % 500 == 7 else b"")
     (folder / "data" / "raw" / "notes").mkdir(parents=True)
     with (folder / "data" / "raw" / "notes" / "texts.parquet").open("wb") as file:
         archive_members.write(list(texts), [len(text) for text in texts.values()], texts.__getitem__, file)
@@ -53,11 +53,11 @@ def vectorize(folder: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False)
 
 
-def left(folder: Path) -> dict[str, str]:
-    """Digest of each file that vectorize left, and of nothing else, for there must be none."""
-    place = folder / "data" / "vectorized"
-    files = [path for path in place.rglob("*") if path.is_file()]
-    return {str(path.relative_to(place)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+def vectorized_files(folder: Path) -> dict[str, str]:
+    """The digest of each file that vectorize wrote; there must be no other file."""
+    target_folder = folder / "data" / "vectorized"
+    files = [path for path in target_folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(target_folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 @pytest.fixture
@@ -76,46 +76,46 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("store", ["data/shards", "s3"])
-def test_two_workers_one_of_them_lost_leave_the_bytes_of_one_process(
+def test_two_workers_one_of_which_is_lost_write_the_same_bytes_as_one_process(
     tmp_path: Path, bucket: str, cluster: Any, store: str
 ) -> None:
     address, start = cluster
     store = bucket if store == "s3" else store
-    here = workspace(tmp_path / "here")
-    apart = workspace(tmp_path / "apart", engine=address, shards=store)
-    done = vectorize(here)
+    local_workspace = workspace(tmp_path / "local_workspace")
+    cluster_workspace = workspace(tmp_path / "cluster_workspace", engine=address, shards=store)
+    done = vectorize(local_workspace)
     assert done.returncode == 0, done.stderr
-    lost = start(FAULT="shard.encoded")  # dies when it has encoded its first shard
+    lost_worker = start(FAULT="shard.encoded")  # dies after encoding its first shard
     start()
     with distributed.Client(address, set_as_default=False) as client:
-        client.wait_for_workers(2)  # else the first to be there may do it all
-    done = vectorize(apart)
+        client.wait_for_workers(2)  # otherwise, the first worker to connect might do all the work
+    done = vectorize(cluster_workspace)
     assert done.returncode == 0, done.stderr + "".join(path.read_text()[-2000:] for path in tmp_path.glob("*.log"))
-    assert lost.wait(10) == -signal.SIGKILL
-    assert len(left(here)) == len(left(apart)) > 10
-    assert left(apart) == left(here)
+    assert lost_worker.wait(10) == -signal.SIGKILL
+    assert len(vectorized_files(local_workspace)) == len(vectorized_files(cluster_workspace)) > 10
+    assert vectorized_files(cluster_workspace) == vectorized_files(local_workspace)
 
 
-def test_a_store_that_is_not_there_is_one_line(tmp_path: Path, cluster: Any) -> None:
+def test_a_missing_store_is_reported_in_one_line(tmp_path: Path, cluster: Any) -> None:
     address, start = cluster
     (tmp_path / "file").write_text("no folder")
-    apart = workspace(tmp_path / "apart", engine=address, shards=str(tmp_path / "file"))
+    cluster_workspace = workspace(tmp_path / "cluster_workspace", engine=address, shards=str(tmp_path / "file"))
     start()
-    done = vectorize(apart)
+    done = vectorize(cluster_workspace)
     assert done.returncode != 0
     assert "cannot be used" in done.stderr
     assert "check `shards`" in done.stderr
     assert "Traceback" not in done.stderr
-    assert not left(apart)
-    assert [path.name for path in (apart / "data").iterdir()] == ["raw"]
+    assert not vectorized_files(cluster_workspace)
+    assert [path.name for path in (cluster_workspace / "data").iterdir()] == ["raw"]
 
 
-def test_a_worker_of_other_code_refuses() -> None:
+def test_a_worker_with_different_code_refuses_the_work() -> None:
     with pytest.raises(DataError, match="has different code or versions of numpy, pyarrow"):
         dask_text._checked("made elsewhere", print)
 
 
-def test_a_cluster_without_workers_is_told_in_one_line(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_without_workers_is_reported_in_one_line(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     address, _ = cluster
     monkeypatch.setattr(dask_text, "WORKER_TIMEOUT", 0.5)
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""Packs on a Dask cluster of two workers, one of which is lost: the same bytes as in threads, and nothing left over.
+"""Two workers of a Dask cluster, one of which is lost, train packs: the same bytes as in threads, and no open runs.
 
 Needs requirements/cluster.txt.
 """
@@ -51,8 +51,8 @@ def workspace(folder: Path, engine: str) -> Path:
     return folder
 
 
-def run(folder: Path, script: str, **more: str) -> subprocess.CompletedProcess[str]:
-    settings = environment(folder, **more)
+def run(folder: Path, script: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    settings = environment(folder, **variables)
     return subprocess.run(
         [sys.executable, "-c", script], cwd=folder, env=settings, capture_output=True, text=True, check=False
     )
@@ -60,59 +60,61 @@ def run(folder: Path, script: str, **more: str) -> subprocess.CompletedProcess[s
 
 def servers(folder: Path) -> list[str]:
     """Prefect's servers that a job in the folder started."""
-    found = []
+    process_ids = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
             if b"pipelines.prefect_server" in (path / "cmdline").read_bytes():
-                found += [path.name] if str(folder).encode() in (path / "environ").read_bytes() else []
+                process_ids += [path.name] if str(folder).encode() in (path / "environ").read_bytes() else []
         except OSError:
             continue
-    return found
+    return process_ids
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A workspace of this process."""
-    monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path / "here"))
+def local_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace in this process."""
+    monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path / "local_workspace"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return workspace(tmp_path / "here", "threads")
+    return workspace(tmp_path / "local_workspace", "threads")
 
 
-def test_two_workers_one_of_them_lost_leave_the_bytes_of_one_machine(tmp_path: Path, cluster: Any, here: Path) -> None:
+def test_two_workers_one_of_which_is_lost_write_the_same_bytes_as_one_machine(
+    tmp_path: Path, cluster: Any, local_workspace: Path
+) -> None:
     address, start = cluster
-    apart = workspace(tmp_path / "apart", address)
-    lost = start(FAULT="train.before_log")  # dies when it has trained its first pack
+    cluster_workspace = workspace(tmp_path / "cluster_workspace", address)
+    lost = start(FAULT="train.before_log")  # dies after training its first pack
     start()
     runner.prepare(1)
     params, store = load_params(), open_store()
-    alone = [run for pack in plan.plan(params, "fair") for run in runner.train_pack(pack, params, store)]
-    run_result.save(paths.trained("fair"), alone, provenance.cpu_digest(), "train")
-    done = run(apart, TRAIN)
+    local_results = [run for pack in plan.plan(params, "fair") for run in runner.train_pack(pack, params, store)]
+    run_result.save(paths.trained("fair"), local_results, provenance.cpu_digest(), "train")
+    done = run(cluster_workspace, TRAIN)
     assert done.returncode == 0, done.stderr + "".join(path.read_text()[-2000:] for path in tmp_path.glob("*.log"))
     assert lost.wait(10) == -signal.SIGKILL
-    left = Path("data") / "trained" / "fair.json"
-    assert (apart / left).read_bytes() == (here / left).read_bytes()
+    results_path = Path("data") / "trained" / "fair.json"
+    assert (cluster_workspace / results_path).read_bytes() == (local_workspace / results_path).read_bytes()
     from mlflow import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{apart}/mlruns/mlflow.db")
+    client = MlflowClient(f"sqlite:///{cluster_workspace}/mlruns/mlflow.db")
     runs = client.search_runs([each.experiment_id for each in client.search_experiments()])
     states = [f"{run.info.status} {run.data.tags['role']}" for run in runs]
     assert "RUNNING" not in " ".join(states)
     assert any(line.startswith("KILLED") for line in states)
     assert sum(line == "FINISHED replica" for line in states) == 2 * 2  # variants × seeds
     time.sleep(1)
-    assert not servers(apart)
+    assert not servers(cluster_workspace)
 
 
-def test_a_worker_with_other_data_refuses(here: Path) -> None:
+def test_a_worker_with_different_data_refuses_the_work(local_workspace: Path) -> None:
     params = load_params()
     (pack, *_) = plan.plan(params, "fair")
-    manifest = here / "data" / "vectorized" / "tones" / "manifest.json"
+    manifest = local_workspace / "data" / "vectorized" / "tones" / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"data_digest": "', '"data_digest": "0'))
     with pytest.raises(DataError, match="has different data, code or versions, or another kind of CPU"):
         pipelines.dask_training.train_pack(pack, params, None)
 
 
-def test_without_a_scheduler_it_says_so() -> None:
+def test_a_missing_scheduler_is_reported() -> None:
     with pytest.raises(FeedforwardError, match=r"engine: tcp://127\.0\.0\.1:9: no scheduler answers"):
         pipelines.dask_training.task_runner("tcp://127.0.0.1:9")

@@ -1,4 +1,4 @@
-"""`feedforward demo`: a workspace of its own, which DVC at top level does not see; interrupted and started again."""
+"""`feedforward demo` in a separate workspace, which DVC at the top level ignores; interrupted and started again."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def dvc(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
 
 
-def test_its_stages_are_those_of_the_checkout(tmp_path: Path) -> None:
+def test_the_demo_has_the_stages_of_the_checkout(tmp_path: Path) -> None:
     folder = demo.prepare(checkout(tmp_path))
     yaml = YAML(typ="safe", pure=True)
     theirs, ours = (yaml.load((path / "dvc.yaml").read_text())["stages"] for path in (folder, tmp_path))
@@ -70,14 +70,14 @@ def test_its_stages_are_those_of_the_checkout(tmp_path: Path) -> None:
 @pytest.mark.proves("`dvc status` at top level does not include the demo")
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_interrupted_and_started_again_it_ends_and_dvc_at_top_level_does_not_see_it(tmp_path: Path) -> None:
+def test_an_interrupted_demo_completes_when_started_again_and_dvc_at_the_top_level_ignores_it(tmp_path: Path) -> None:
     folder = checkout(tmp_path)
     started = subprocess.Popen(
         DEMO, cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
     while not list((folder / "demo" / ".locks").glob("train-*.holder")) and started.poll() is None:
         time.sleep(0.1)
-    started.send_signal(signal.SIGTERM)  # to this process alone: it passes it on
+    started.send_signal(signal.SIGTERM)  # only to this process, which forwards it to its children
     printed = started.communicate(timeout=60)[1]
     assert started.returncode == interruption.EXIT_CODE, printed
     assert "Traceback" not in printed

@@ -1,4 +1,4 @@
-"""What DVC shows of a comparison: metrics, plots without a network, and outputs that travel through a remote."""
+"""How DVC shows a comparison: metrics, plots without a network, and outputs pushed to and pulled from a remote."""
 
 import csv
 import json
@@ -49,7 +49,7 @@ def compare(folder: Path, seeds: range) -> None:
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with the stage `compare` and the plots of the checkout; one comparison committed, another made."""
+    """A repository with the checkout's stage `compare` and plots; one comparison is committed, a second one is not."""
     folder = tmp_path_factory.mktemp("pages")
     shutil.copytree(ROOT / ".dvc" / "plots", folder / ".dvc" / "plots")
     shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
@@ -71,7 +71,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def page(workspace: Path) -> Iterator["Page"]:
-    """A page of a browser that reaches no network."""
+    """A browser page without a network."""
     sync = pytest.importorskip("playwright.sync_api")
     if FOUND is None:
         pytest.skip("no chromium")
@@ -95,7 +95,7 @@ def test_metrics_are_the_headline_figures_and_nothing_warns(workspace: Path) -> 
     assert f"{COMPARISON}/metrics.json" in json.dumps(changed)
 
 
-def test_experiments_are_shown_by_what_differs(workspace: Path) -> None:
+def test_experiments_are_listed_with_the_columns_that_differ(workspace: Path) -> None:
     shown = dvc(workspace, "exp", "show", "--only-changed", "--csv")
     assert shown.stderr == ""
     header, *rows = csv.reader(shown.stdout.splitlines())
@@ -133,7 +133,7 @@ def test_plots_are_drawn_without_a_network(workspace: Path, page: "Page", comman
     assert all(pictures)
 
 
-def test_outputs_travel_through_a_remote(workspace: Path) -> None:
+def test_outputs_are_pushed_to_a_remote_and_pulled_again(workspace: Path) -> None:
     dvc(workspace, "commit", "--force", "compare")
     dvc(workspace, "remote", "add", "--local", "--default", "backup", str(workspace / "remote"))
     dvc(workspace, "push")

@@ -1,4 +1,4 @@
-"""`dvc repro` as a retraining and `feedforward run` start it: repairs what a killed dvc left, names one at work."""
+"""`dvc repro` as retraining and `feedforward run` start it: repairs files of a killed DVC and names a running one."""
 
 import os
 import signal
@@ -59,7 +59,7 @@ def fake_dvc(root: Path) -> Path:
     return script
 
 
-def test_a_complete_lock_stays(root: Path) -> None:
+def test_a_complete_lock_file_is_kept(root: Path) -> None:
     assert dvc_repro.repair(root) == []
     assert (root / "dvc.lock").read_text() == WHOLE
     (root / "dvc.lock").unlink()  # nothing has run yet
@@ -67,7 +67,7 @@ def test_a_complete_lock_stays(root: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", '{"write": {"/x', "[]", "{}", '{"write": {"/x": {"pid": 1, "cmd": "dvc"}}}'])
-def test_an_rwlock_is_removed_when_no_dvc_is_at_work(root: Path, content: str) -> None:
+def test_an_rwlock_is_removed_if_no_dvc_is_running(root: Path, content: str) -> None:
     rwlock = root / ".dvc" / "tmp" / "rwlock"
     rwlock.write_text(content)
     assert dvc_repro.repair(root) == []
@@ -75,11 +75,11 @@ def test_an_rwlock_is_removed_when_no_dvc_is_at_work(root: Path, content: str) -
 
 
 @pytest.mark.parametrize("size", [0, 10, 25, 40, 61, 75, 78])
-def test_a_torn_lock_is_moved_away(root: Path, size: int) -> None:
+def test_a_truncated_lock_file_is_renamed(root: Path, size: int) -> None:
     lock = root / "dvc.lock"
     lock.write_text(WHOLE[:size] if size else "")
     lines = dvc_repro.repair(root)
-    if size == 78:  # valid, but it says less: the stage is checked again
+    if size == 78:  # valid, but with fewer stages: the missing stage is checked again
         assert lines == []
         return
     message = "incomplete, because DVC was killed; renamed; DVC writes a new one from its run cache"
@@ -88,20 +88,20 @@ def test_a_torn_lock_is_moved_away(root: Path, size: int) -> None:
     assert (root / "dvc.lock.partial").read_text() == WHOLE[:size]
 
 
-def test_dvc_accepts_every_part_of_a_lock_that_is_left_in_place(root: Path) -> None:
+def test_dvc_accepts_every_truncated_lock_file_that_is_kept(root: Path) -> None:
     from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 
     whole = WHOLE + MORE
-    lock, left = root / "dvc.lock", 0
+    lock, accepted = root / "dvc.lock", 0
     for size in range(len(whole) + 1):
         lock.write_text(whole[:size])
         if dvc_repro._is_complete(lock):
             COMPILED_LOCKFILE_SCHEMA(YAML(typ="safe").load(whole[:size]))
-            left += 1
-    assert left > 10
+            accepted += 1
+    assert accepted > 10
 
 
-def test_a_dvc_at_work_is_named(
+def test_a_running_dvc_is_named(
     root: Path, other_dvc: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dvc_repro, "SHORT_COMMAND", 0.2)
@@ -111,17 +111,19 @@ def test_a_dvc_at_work_is_named(
         dvc_repro.repair(root)
     assert rwlock.exists()
     (root / "demo" / ".dvc").mkdir(parents=True)
-    assert dvc_repro.repair(root / "demo") == []  # a project of its own
+    assert dvc_repro.repair(root / "demo") == []  # a separate project
 
 
-def test_a_short_command_is_waited_for(root: Path, other_dvc: "subprocess.Popen[bytes]") -> None:
+def test_repair_waits_for_a_short_command(root: Path, other_dvc: "subprocess.Popen[bytes]") -> None:
     assert other_dvc.stdin is not None
     other_dvc.stdin.close()
     assert dvc_repro.repair(root) == []
 
 
 @pytest.mark.proves("A killed DVC that is still a zombie does not block the next job")
-def test_a_killed_dvc_that_nobody_has_reaped_is_not_at_work(root: Path, other_dvc: "subprocess.Popen[bytes]") -> None:
+def test_a_killed_dvc_that_has_not_been_reaped_does_not_count_as_running(
+    root: Path, other_dvc: "subprocess.Popen[bytes]"
+) -> None:
     other_dvc.kill()
     process = psutil.Process(other_dvc.pid)
     while process.status() != psutil.STATUS_ZOMBIE:
@@ -131,8 +133,8 @@ def test_a_killed_dvc_that_nobody_has_reaped_is_not_at_work(root: Path, other_dv
 
 @pytest.mark.proves("A downloaded ZIP file of the project runs without git")
 @pytest.mark.slow
-def test_without_git_dvc_is_told_so(tmp_path: Path) -> None:
-    """As in the archive that GitHub offers for download."""
+def test_without_a_git_repository_dvc_is_configured_to_work_without_git(tmp_path: Path) -> None:
+    """As in an archive downloaded from GitHub."""
     (tmp_path / "params.yaml").touch()
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc" / "config").write_text("[core]\n    analytics = false\n")
@@ -166,7 +168,7 @@ def test_dvc_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     os.kill(starting.pid, signal.SIGKILL)
     starting.wait()
     try:
-        dvc.wait(10)  # raises if it goes on
+        dvc.wait(10)  # raises if the process is still running
     finally:
         for process in [dvc, *stage]:
             if process.is_running():

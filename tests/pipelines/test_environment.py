@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """A nearly empty environment below a workspace; what apply() sets in it."""
+    """The variables that apply() sets in a nearly empty environment inside a workspace."""
     (tmp_path / "params.yaml").touch()
     values = {"FEEDFORWARD_ROOT": str(tmp_path), "PATH": "/usr/bin"}
     monkeypatch.setattr(os, "environ", values)
@@ -23,7 +23,7 @@ def variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]
 
 
 @pytest.mark.proves("DVC and Prefect keep their state inside the checkout, readable by the user only")
-def test_state_stays_inside_the_checkout_and_private(variables: dict[str, str], tmp_path: Path) -> None:
+def test_state_is_private_and_inside_the_checkout(variables: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / ".dvc").mkdir()
     environment.apply()
     assert variables["PREFECT_HOME"] == str(tmp_path / ".prefect")
@@ -32,7 +32,7 @@ def test_state_stays_inside_the_checkout_and_private(variables: dict[str, str], 
     assert stat.S_IMODE(site.stat().st_mode) == 0o700
 
 
-def test_what_the_user_has_set_stays(variables: dict[str, str], tmp_path: Path) -> None:
+def test_variables_set_by_the_user_are_kept(variables: dict[str, str], tmp_path: Path) -> None:
     variables |= {"PREFECT_HOME": "/elsewhere", "DVC_SITE_CACHE_DIR": str(tmp_path / "site")}
     environment.apply()
     assert variables["PREFECT_HOME"] == "/elsewhere"
@@ -60,8 +60,8 @@ def test_a_socks_proxy_that_prefects_client_cannot_use_is_dropped(variables: dic
 
 
 @pytest.mark.proves("DVC and Prefect keep their state inside the checkout, readable by the user only")
-def test_dvc_by_hand_keeps_its_state_inside_the_checkout(tmp_path: Path) -> None:
-    """The committed configuration alone, from the top folder and from another one."""
+def test_dvc_commands_run_by_hand_keep_their_state_inside_the_checkout(tmp_path: Path) -> None:
+    """With only the committed configuration, in the top folder and in another folder."""
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc" / "config").write_text((ROOT / ".dvc" / "config").read_text())
     (tmp_path / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")

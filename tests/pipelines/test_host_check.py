@@ -18,7 +18,7 @@ HOST = (b"host", b"127.0.0.1:4200")
         [HOST, (b"origin", b"https://127.0.0.1:4200")],  # behind a proxy with TLS
     ],
 )
-def test_its_own_names_are_allowed(headers: list[tuple[bytes, bytes]]) -> None:
+def test_the_names_of_the_server_are_allowed(headers: list[tuple[bytes, bytes]]) -> None:
     assert is_allowed(headers, LOOPBACK)
 
 
@@ -41,7 +41,7 @@ def test_its_own_names_are_allowed(headers: list[tuple[bytes, bytes]]) -> None:
         [(b"host", b"127.0.0.2")],
         [HOST, (b"origin", b"http://evil.example")],
         [HOST, (b"origin", b"null")],
-        [HOST, (b"origin", b"http://127.0.0.1:8888")],  # another server of this machine
+        [HOST, (b"origin", b"http://127.0.0.1:8888")],  # another server on this machine
         [HOST, (b"origin", b"http://127.0.0.1:4200"), (b"origin", b"http://evil.example")],
     ],
 )

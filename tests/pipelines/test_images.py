@@ -1,6 +1,6 @@
-"""The images are built and used, and the stack of compose.yaml is brought up: `make images`; needs Docker, and minutes.
+"""Builds and uses the images, and starts the stack in compose.yaml: `make images`; needs Docker and takes minutes.
 
-Base images come from a registry, or from the local store under the names that Dockerfile and compose.yaml use.
+Base images come from a registry, or from the local image store, under the names in Dockerfile and compose.yaml.
 """
 
 import json
@@ -49,7 +49,7 @@ def image() -> str:
 
 
 @pytest.mark.proves("The image runs as any user and with a read-only root")
-def test_it_runs_as_any_user_on_a_read_only_root(image: str) -> None:
+def test_the_image_runs_as_any_user_on_a_read_only_root(image: str) -> None:
     options = ["--user", "12345:12345", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--network", "none"]
     assert "datasets" in docker("run", "--rm", *options, image, "params").stderr
     code = "import getpass, dvc.repo; print(getpass.getuser())"
@@ -63,7 +63,7 @@ def test_the_demo_runs_without_a_network(image: str) -> None:
 
 
 @pytest.mark.proves("`docker stop` ends a job as interrupted")
-def test_a_stopped_job_ends_as_interrupted(image: str) -> None:
+def test_a_stopped_container_ends_as_interrupted(image: str) -> None:
     container = docker("run", "--detach", image, "demo").stdout.strip()
     try:
         time.sleep(20)
@@ -74,15 +74,15 @@ def test_a_stopped_job_ends_as_interrupted(image: str) -> None:
         docker("rm", "--force", container)
 
 
-def test_the_labels_say_what_it_is(image: str) -> None:
+def test_the_image_has_labels(image: str) -> None:
     labels = json.loads(docker("inspect", "--format", "{{json .Config.Labels}}", image).stdout)
     assert labels["org.opencontainers.image.licenses"] == "MIT"
     assert labels["org.opencontainers.image.revision"] == "test"
 
 
 @pytest.mark.proves("A changed source file does not install packages again in the image")
-def test_a_changed_source_file_keeps_the_packages(image: str) -> None:
-    """Both builds share the layer of the packages, which is nearly all of the image."""
+def test_a_changed_source_file_does_not_rebuild_the_layer_of_packages(image: str) -> None:
+    """Both builds share the layer with the packages, which makes up nearly all of the image."""
     before = json.loads(docker("inspect", "--format", "{{json .RootFS.Layers}}", image).stdout)
     docker("build", "--target", "cpu", "--tag", IMAGE, "--build-arg", "REVISION=other", ".", DOCKER_BUILDKIT="1")
     after = json.loads(docker("inspect", "--format", "{{json .RootFS.Layers}}", image).stdout)
@@ -103,7 +103,7 @@ def stack() -> Iterator[dict[str, str]]:
 
 
 @pytest.mark.proves("The compose stack starts, shows Prefect's pages and accepts a deployment")
-def test_the_stack_comes_up_and_takes_a_deployment(stack: dict[str, str]) -> None:
+def test_the_stack_starts_and_accepts_a_deployment(stack: dict[str, str]) -> None:
     for address in ("http://127.0.0.1:5000/health", "http://127.0.0.1:4200/api/health", "http://127.0.0.1:4200/"):
         with urllib.request.urlopen(address, timeout=30) as answer:
             assert answer.status == 200, address

@@ -1,4 +1,4 @@
-"""Docker and Kubernetes pools: Prefect's own template with GPUs; what a worker makes of it."""
+"""Docker and Kubernetes pools: Prefect's own template with GPUs, and the jobs that a worker renders from it."""
 
 import json
 import subprocess
@@ -42,7 +42,7 @@ def test_a_container_requests_gpus_and_keeps_its_memory_limit(server: Server) ->
     }  # fmt: skip
 
 
-def test_a_pod_requests_gpus_besides_processors_and_memory(server: Server) -> None:
+def test_a_pod_requests_gpus_in_addition_to_processors_and_memory(server: Server) -> None:
     def resources(**variables: Any) -> dict[str, Any]:
         job = rendered(server, "kubernetes", **variables)
         [container] = job["job_manifest"]["spec"]["template"]["spec"]["containers"]
@@ -52,7 +52,7 @@ def test_a_pod_requests_gpus_besides_processors_and_memory(server: Server) -> No
     assert resources()["limits"] == {"nvidia.com/gpu": 1}
 
 
-def test_everything_else_is_prefects_default(server: Server) -> None:
+def test_everything_else_is_the_default_of_prefect(server: Server) -> None:
     views = httpx.get(f"{server.url}/api/collections/views/aggregate-worker-metadata", timeout=30).json()
     for kind in job_templates.KINDS:
         default = views[f"prefect-{kind}"][kind]["default_base_job_configuration"]
@@ -63,7 +63,7 @@ def test_everything_else_is_prefects_default(server: Server) -> None:
         assert template["variables"] == default["variables"]
 
 
-def test_a_server_without_templates_is_one_line(server: Server) -> None:
+def test_a_server_without_templates_is_reported_in_one_line(server: Server) -> None:
     with pytest.raises(FeedforwardError, match="HTTP Error 404"):
         job_templates.template(f"{server.url}/api/none", "docker")
 

@@ -1,4 +1,4 @@
-"""Pools, slots and what the environment fills into prefect.yaml, without a server."""
+"""Pools, slots, and the environment variables that prefect.yaml uses, without a server."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 # --- schedule --------------------------------------------------------------------------------
 
 
-def test_the_schedule_of_params_reaches_one_pool() -> None:
+def test_the_schedule_in_params_applies_to_one_pool() -> None:
     params = load_params(ROOT / "params.yaml")
 
     def filled(**changes: Any) -> dict[str, str]:
@@ -34,7 +34,7 @@ def test_the_schedule_of_params_reaches_one_pool() -> None:
     assert all(f"$ {name}".replace(" ", "") in text for name in filled())
 
 
-def test_without_a_server_it_says_what_to_start() -> None:
+def test_without_a_server_the_message_names_the_command_that_starts_one() -> None:
     environment = os.environ | {"PREFECT_API_URL": "http://127.0.0.1:9/api"}
     command = [sys.executable, "-m", "pipelines.operations", "deploy"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
@@ -46,7 +46,7 @@ def test_without_a_server_it_says_what_to_start() -> None:
 # --- slots -----------------------------------------------------------------------------------
 
 
-def test_each_training_gets_a_device_of_its_own_and_frees_it(tmp_path: Path) -> None:
+def test_each_training_job_gets_a_separate_device_and_releases_it(tmp_path: Path) -> None:
     with gpu_slots.free(["0", "3"], tmp_path) as one, gpu_slots.free(["0", "3"], tmp_path) as other:
         assert (one, other) == ("0", "3")
         with (
@@ -59,7 +59,7 @@ def test_each_training_gets_a_device_of_its_own_and_frees_it(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_the_device_of_a_killed_training_is_free(tmp_path: Path) -> None:
+def test_the_device_of_a_killed_training_job_is_released(tmp_path: Path) -> None:
     script = f"""
 import os, signal
 from pathlib import Path
@@ -88,7 +88,7 @@ def test_without_a_gpu_only_params_allow_the_cpu(monkeypatch: pytest.MonkeyPatch
 # --- what changed ----------------------------------------------------------------------------
 
 
-def test_what_dvc_says_is_told_in_a_line_each() -> None:
+def test_each_change_that_dvc_reports_is_one_line() -> None:
     assert retraining_flow.describe({}) == []
     status = {
         "fetch@imdb": [{"changed outs": {"data/collected/imdb.jsonl": "modified"}}],

@@ -15,7 +15,7 @@ def tables(path: Path) -> set[str]:
 
 
 @pytest.mark.slow
-def test_a_new_home_gets_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_is_created_in_a_new_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("PREFECT_API_DATABASE_CONNECTION_URL", raising=False)
     prefect_database.create()
@@ -23,14 +23,14 @@ def test_a_new_home_gets_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert not list((tmp_path / "home").glob("*.partial"))
 
 
-def test_a_database_that_is_there_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_existing_database_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
     (tmp_path / "prefect.db").write_bytes(b"older")
     prefect_database.create()
     assert (tmp_path / "prefect.db").read_bytes() == b"older"
 
 
-def test_where_another_database_is_named_none_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_database_is_created_if_another_one_is_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
     monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", "postgresql+asyncpg://x")
     prefect_database.create()

@@ -1,4 +1,4 @@
-"""Prefect's server, the temporary one of a job and that of `make server`, answers nobody but this machine."""
+"""Prefect's server, both the temporary one and that of `make server`, answers only requests from this machine."""
 
 import os
 import subprocess
@@ -18,13 +18,13 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 FLOWS = "/api/flows/filter"
-# Newer browsers ask before a page of the internet may reach this machine; older ones do not.
+# Newer browsers ask for permission before a page from the internet may reach this machine; older ones do not.
 OPEN = ("--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests", "--no-proxy-server")
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """What `make server` starts."""
+    """The server that `make server` starts."""
     with Server(tmp_path_factory.mktemp("server")) as running:
         yield running
 
@@ -52,13 +52,13 @@ def test_the_temporary_server_refuses_other_sites(tmp_path: Path, monkeypatch: p
     assert "PREFECT_API_URL" not in os.environ
 
 
-def test_the_server_refuses_other_sites(server: Server) -> None:
+def test_the_permanent_server_refuses_other_sites(server: Server) -> None:
     assert ask(server.url) == 200
     assert ask(server.url, Origin=server.url) == 200
     refusals(server.url)
 
 
-def test_prefects_command_line_works_through_the_check(server: Server) -> None:
+def test_the_command_line_of_prefect_passes_the_check(server: Server) -> None:
     command = [sys.executable, "-m", "prefect", "work-pool", "create", "checked", "--type", "process"]
     done = subprocess.run(command, env=server.environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -66,14 +66,14 @@ def test_prefects_command_line_works_through_the_check(server: Server) -> None:
     assert "checked" in [pool["name"] for pool in listed]
 
 
-def test_a_taken_port_is_named(server: Server) -> None:
+def test_a_port_in_use_is_reported(server: Server) -> None:
     command = [sys.executable, "-m", "pipelines.operations", "server", "--port", str(server.port)]
     done = subprocess.run(command, env=server.environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == f"127.0.0.1:{server.port}: Address already in use; choose another port with --port\n"
 
 
-def test_a_server_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_answer_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{free_port()}/api")
     refused = pytest.raises(
         FeedforwardError, match=r"PREFECT_API_URL: .*no server answers \(.*refused\); start .*unset"
@@ -82,7 +82,9 @@ def test_a_server_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPat
         pass
 
 
-def test_a_server_that_cannot_start_says_why_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_cannot_start_gives_the_reason_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     (tmp_path / "home").write_text("a file in the place of the folder, as a full disk would fail")
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
@@ -92,8 +94,8 @@ def test_a_server_that_cannot_start_says_why_in_one_line(tmp_path: Path, monkeyp
 
 
 @pytest.mark.proves("A page whose host name is rebound to 127.0.0.1 cannot use Prefect's server")
-def test_a_page_whose_name_is_rebound_to_this_machine_reaches_nothing(server: Server) -> None:
-    """In a browser for which evil.example is 127.0.0.1: its page is the attacker's, its requests reach the server."""
+def test_dns_rebinding_does_not_reach_the_server(server: Server) -> None:
+    """In a browser that resolves evil.example to 127.0.0.1: the attacker's page sends requests to the server."""
     chromium = pytest.importorskip("chromium")
     if chromium.FOUND is None:
         pytest.skip("no chromium is installed")

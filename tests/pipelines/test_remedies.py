@@ -1,4 +1,4 @@
-"""Remedies that messages name, followed word for word in a workspace: after them the command that failed works."""
+"""Follows the remedies in messages literally, in a workspace, until the command that failed works."""
 
 import re
 import shlex
@@ -21,7 +21,7 @@ TRAIN = f"feedforward train {NAME}"
 
 
 def run(folder: Path, command: str, **more: str) -> Done:
-    """A command as a user types it, of this environment."""
+    """Run a command as a user types it, in this environment."""
     program, *arguments = shlex.split(command)
     module = {"feedforward": "feedforward.cli"}.get(program, program)
     done = workspace.run(folder, sys.executable, "-m", module, *arguments, **more)
@@ -30,7 +30,7 @@ def run(folder: Path, command: str, **more: str) -> Done:
 
 
 def follow(folder: Path, command: str, depth: int = 4) -> list[str]:
-    """Run a command; as long as it fails, follow the first remedy of its message. Return the remedies followed."""
+    """Run a command; while it fails, follow the first remedy in its message. Return the remedies that were followed."""
     followed: list[str] = []
     while (done := run(folder, command)).returncode != 0:
         remedies = REMEDY.findall(done.stderr)
@@ -49,12 +49,12 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def served(prepared: Path) -> Path:
-    """The workspace after the remedies of the first prediction."""
+    """The workspace after following the remedies for the first prediction."""
     assert follow(prepared, PREDICT) == ["feedforward run", f"feedforward promote {NAME}"]
     return prepared
 
 
-def test_the_remedies_of_a_prediction_without_a_champion_lead_to_one(served: Path) -> None:
+def test_following_the_remedies_makes_a_prediction_without_a_champion_work(served: Path) -> None:
     assert run(served, PREDICT).stdout.strip()
 
 
@@ -84,7 +84,7 @@ def test_the_remedy_for_a_damaged_output_restores_it(
     assert (folder / file).read_bytes() == content
 
 
-def test_runs_that_waited_for_the_tracking_server_are_sent(served: Path, tmp_path: Path) -> None:
+def test_following_the_remedy_sends_runs_that_wait_for_the_tracking_server(served: Path, tmp_path: Path) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(served, folder, symlinks=True)
     with socket.socket() as free:

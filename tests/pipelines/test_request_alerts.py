@@ -1,4 +1,4 @@
-"""Drift of the requests that the service recorded becomes an event and a message, over a real Prefect server."""
+"""Request drift that the service recorded becomes an event and a message, with a real Prefect server."""
 
 import json
 import subprocess
@@ -29,7 +29,7 @@ print(request_alerts.watch(return_state=True).name)
 
 
 def window(folder: Path, hour: int, drifted: int) -> None:
-    """What the service records about a window."""
+    """An entry as the service records it for a window."""
     times = {"time": f"2026-01-01T{hour:02}:00:00+00:00", "began": f"2026-01-01T{hour - 1:02}:00:00+00:00"}
     entry = {**times, "version": 1, "asked": 500, "samples": 100, "distances": {}, "drifted": drifted}
     entry["farthest"] = "word7 (0.61, bound 0.2)" if drifted else None
@@ -39,7 +39,7 @@ def window(folder: Path, hour: int, drifted: int) -> None:
         file.write(json.dumps(entry) + "\n")
 
 
-def test_each_window_that_drifted_is_reported_once_by_the_default_block(tmp_path: Path) -> None:
+def test_each_drifted_window_is_reported_once_through_the_default_block(tmp_path: Path) -> None:
     write_params(tmp_path / "params.yaml", values(project="one"))
     with Server(tmp_path) as server:
 

@@ -1,4 +1,4 @@
-"""Scheduled retraining for real: a server, a worker, the deployments; the schedule fires, a champion appears."""
+"""Scheduled retraining with a real server, worker and deployments, from the schedule to the champion."""
 
 import contextlib
 import hashlib
@@ -93,7 +93,7 @@ class Workspace:
         return False
 
     def artifacts(self, key: str) -> list[dict[str, Any]]:
-        """Artifacts of that key on the server, and the run of each."""
+        """The artifacts with that key on the server, each with its run."""
         query = json.dumps({"artifacts": {"key": {"any_": [key]}}}).encode()
         url = f"http://127.0.0.1:{self.port}/api/artifacts/filter"
         request = urllib.request.Request(url, query, {"Content-Type": "application/json"})
@@ -154,7 +154,11 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
         YAML(typ="safe", pure=True).dump(params, file)
     for name in ("dvc.yaml", ".dvcignore", "prefect.yaml"):
         shutil.copy(ROOT / name, tmp_path)
-    for name in ("src", "pipelines", "requirements"):  # dependencies of the stages; what runs is the installed package
+    for name in (
+        "src",
+        "pipelines",
+        "requirements",
+    ):  # dependencies of the stages; the code that runs is the installed package
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     made = Workspace(tmp_path)
     try:
@@ -164,7 +168,7 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
 
 
 def give_samples(folder: Path) -> None:
-    """Labelled samples, as the service keeps them."""
+    """Labeled samples, as the service stores them."""
     lines = []
     for k in range(GIVEN):
         text = f"A rather fine film, number {k}, with a good story and good actors in it."
@@ -203,7 +207,7 @@ except ConcurrencySlotAcquisitionError:
 @pytest.mark.proves(
     "A scheduled retraining trains on new samples, promotes the better model and does nothing without a reason"
 )
-def test_the_schedule_fires_the_worker_trains_and_the_alias_moves(workspace: Workspace) -> None:
+def test_the_schedule_starts_a_run_which_trains_and_moves_the_alias(workspace: Workspace) -> None:
     workspace.start("server", "--port", str(workspace.port))
     done = workspace.run("-m", "dvc", "init", "-q", "--no-scm")
     done = workspace.run("-m", "dvc", "repro", f"vectorize@{NAME}")
@@ -221,7 +225,7 @@ def test_the_schedule_fires_the_worker_trains_and_the_alias_moves(workspace: Wor
     assert slots.stdout.splitlines() == ["GPU 3 3", "no second slot", "no limit, no pass"], slots.stderr
 
     workspace.wait(lambda: workspace.logged("started", "failed"))
-    second = workspace.run("-m", "pipelines.operations", "retrain")  # while the first is at work
+    second = workspace.run("-m", "pipelines.operations", "retrain")  # while the first one is running
     assert second.returncode == Busy.exit_code, second.stdout + second.stderr
     skipped = workspace.logged("skipped")
     assert skipped is not None
@@ -242,6 +246,6 @@ def test_the_schedule_fires_the_worker_trains_and_the_alias_moves(workspace: Wor
     [artifact] = workspace.artifacts("training")  # of the flow that `dvc repro` started
     assert f"| {NAME} |" in artifact["data"]
 
-    # the next time there is nothing to train for
+    # the next time, there is no reason to train
     unchanged = workspace.wait(lambda: workspace.logged("unchanged"))
     assert unchanged["samples"] == {NAME: {"new": 0, "refused": {}}}

@@ -1,4 +1,4 @@
-"""How a retraining ends: what its state says, and what it tells Prefect."""
+"""How a retraining flow ends: its final state, and the message that Prefect stores."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 def recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_server_address: str
 ) -> Iterator[Callable[[], list[dict[str, Any]]]]:
-    """A workspace whose training is done; what was recorded of retrainings."""
+    """A workspace in which training is complete; yields a function that reads the log of retrainings."""
     small_data.write_params(tmp_path / "params.yaml", small_data.values(seeds=1))
     small_data.write_vectorized(tmp_path)
     monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
@@ -31,7 +31,7 @@ def recorded(
         yield lambda: list(append_only_log.read(paths.retrainings()))
 
 
-def test_a_gate_that_could_not_decide_fails_the_flow_and_the_others_are_decided(
+def test_if_the_gate_cannot_decide_for_one_dataset_the_flow_fails_and_the_others_are_decided(
     recorded: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []

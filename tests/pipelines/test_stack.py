@@ -1,6 +1,6 @@
-"""Three machines and the servers that they share, all for real on loopback: PostgreSQL, S3, MLflow, Prefect, Dask.
+"""Three machines and the real servers that they share, on loopback: PostgreSQL, S3, MLflow, Prefect, Dask.
 
-Each machine is a clone of one repository and gets its data by digest from the DVC remote. `make stack`; minutes.
+Each machine is a clone of one repository and pulls its data from the DVC remote. `make stack`; takes minutes.
 """
 
 import json
@@ -36,7 +36,7 @@ RUNS = (len(VARIANTS) + 1) * SEEDS  # and the final ones
 
 @dataclass(frozen=True)
 class Machines:
-    """head: where the job starts; workers: those that train; alone: one that shares nothing."""
+    """Checkouts. head: where the job starts. workers: where packs are trained. alone: one that shares no servers."""
 
     shared: Stack
     head: Path
@@ -44,34 +44,34 @@ class Machines:
     alone: Path
 
     def train(self, job: int) -> "subprocess.Popen[bytes]":
-        """Start the job on the head; another number makes other runs of it."""
+        """Start the job on the head; a different number gives different runs."""
         workspace.change(
             self.head, {"engine": self.shared.scheduler.address, "variants": {"original": {"l2": job / 1e6}}}
         )
         return workspace.start(self.head, *TRAIN, **inside(self.head), **self.shared.environment)
 
     def results_alone(self, job: int) -> bytes:
-        """What one machine makes of it."""
+        """The results of the same job on a single machine."""
         workspace.change(self.alone, {"engine": "threads", "variants": {"original": {"l2": job / 1e6}}})
         succeed(self.alone, *TRAIN)
         return (self.alone / RESULTS).read_bytes()
 
-    def worker(self, number: int, folder: Path, **more: str) -> Worker:
-        """Start one."""
+    def worker(self, number: int, folder: Path, **extra: str) -> Worker:
+        """Start a worker."""
         checkout = self.workers[number]
-        own = inside(checkout) | self.shared.environment | more
-        worker = Worker(folder / str(number), checkout, self.shared.scheduler.address, **own)
+        variables = inside(checkout) | self.shared.environment | extra
+        worker = Worker(folder / str(number), checkout, self.shared.scheduler.address, **variables)
         worker.start()
         return worker
 
 
 def inside(checkout: Path) -> dict[str, str]:
-    """The code that runs is the checkout's own."""
+    """Environment variables with which commands run the code in the checkout."""
     return {"PYTHONPATH": f"{checkout / 'src'}{os.pathsep}{checkout}"}
 
 
-def succeed(folder: Path, *command: str, **more: str) -> None:
-    done = workspace.run(folder, *command, **inside(folder), **more)
+def succeed(folder: Path, *command: str, **extra: str) -> None:
+    done = workspace.run(folder, *command, **inside(folder), **extra)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
 
 
@@ -94,7 +94,7 @@ def repository(folder: Path, shared: Mapping[str, str]) -> Path:
             **demo,
             "mirrors": [str(ROOT / "samples")],
             "seeds": SEEDS,
-            "pack_units": 1,  # a pack a run
+            "pack_units": 1,  # one run per pack
             "variants": {name: demo["variants"][name] for name in VARIANTS},
             "datasets": {DATASET: demo["datasets"][DATASET]},
         },
@@ -111,7 +111,7 @@ def repository(folder: Path, shared: Mapping[str, str]) -> Path:
 
 
 def clone(origin: Path, folder: Path, shared: Mapping[str, str]) -> Path:
-    """Another machine's checkout, with data of the remote alone."""
+    """Another machine's checkout, with data only from the remote."""
     git(origin.parent, "clone", "--quiet", str(origin), str(folder))
     succeed(folder, *DVC, "pull", "--quiet", f"vectorize@{DATASET}", "validate", **shared)
     assert not (folder / "data" / "raw").exists()
@@ -131,31 +131,33 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
 
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[Callable[[Worker], Worker]]:
-    """Ends what it is given."""
-    found: list[Worker] = []
-    yield lambda worker: (found.append(worker), worker)[1]
-    for worker in found:
+    """Yields a function that registers a worker to be stopped at the end of the test."""
+    workers: list[Worker] = []
+    yield lambda worker: (workers.append(worker), worker)[1]
+    for worker in workers:
         worker.kill()
 
 
 def runs(machines: Machines, since: float, status: str = "") -> list[Any]:
-    """The runs that the shared MLflow server holds of a job, but those of variants; since: s since 1970."""
+    """The replicas and final runs of a job on the shared MLflow server. since: start of the job, s since 1970."""
     from mlflow import MlflowClient
 
     client = MlflowClient(machines.shared.tracking.address)
     experiment = client.get_experiment_by_name(DATASET)
-    held = client.search_runs([experiment.experiment_id]) if experiment else []
-    held = [run for run in held if run.data.tags["role"] in ("replica", "final") and run.info.start_time > 1000 * since]
-    return [run for run in held if status in ("", run.info.status)]
+    stored = client.search_runs([experiment.experiment_id]) if experiment else []
+    stored = [
+        run for run in stored if run.data.tags["role"] in ("replica", "final") and run.info.start_time > 1000 * since
+    ]
+    return [run for run in stored if status in ("", run.info.status)]
 
 
 def process(run: Any) -> int:
-    """Which one trained it."""
+    """The ID of the process that trained the run."""
     return int(run.data.tags["process"].partition("@")[0])
 
 
 def assert_complete(machines: Machines, since: float) -> None:
-    """Each result of the job is one finished run with all its points, and nothing waits anywhere."""
+    """Check that each result of the job is one finished run with all its points, and that no spool has a record."""
     from mlflow import MlflowClient
 
     client = MlflowClient(machines.shared.tracking.address)
@@ -165,8 +167,10 @@ def assert_complete(machines: Machines, since: float) -> None:
     for result in results:
         run = finished[result["weights_digest"]]
         for name, curve in result["curves"].items():
-            kept = {point.step: point.value for point in client.get_metric_history(run.info.run_id, name) if point.step}
-            assert [kept[step] for step in range(1, len(curve) + 1)] == curve, name
+            points = {
+                point.step: point.value for point in client.get_metric_history(run.info.run_id, name) if point.step
+            }
+            assert [points[step] for step in range(1, len(curve) + 1)] == curve, name
         assert {name: run.data.metrics[name] for name in result["metrics"]} == result["metrics"]
         assert any(entry.path == "result.json" for entry in client.list_artifacts(run.info.run_id))
     for checkout in (machines.head, *machines.workers):
@@ -179,7 +183,7 @@ def finish(machines: Machines, job: "subprocess.Popen[bytes]", workers: list[Wor
     assert code == 0, workspace.output(machines.head)[-3000:] + "".join(worker.output()[-1500:] for worker in workers)
 
 
-def test_a_killed_worker_costs_nothing_but_its_own_run(
+def test_if_a_worker_is_killed_only_its_run_is_trained_again(
     machines: Machines, tmp_path: Path, started: Callable[[Worker], Worker]
 ) -> None:
     workers = [started(machines.worker(number, tmp_path)) for number in range(3)]
@@ -187,10 +191,10 @@ def test_a_killed_worker_costs_nothing_but_its_own_run(
         worker.wait()
     since, job = time.time(), machines.train(job=1)
     lost = None
-    while lost is None:  # whose run has begun
+    while lost is None:  # until a worker has started a run
         assert job.poll() is None, workspace.output(machines.head)[-3000:]
-        begun = [process(run) for run in runs(machines, since, "RUNNING")]
-        lost = next((worker for worker in workers if worker.process.pid in begun), None)
+        processes = [process(run) for run in runs(machines, since, "RUNNING")]
+        lost = next((worker for worker in workers if worker.process.pid in processes), None)
         time.sleep(0.05)
     lost.kill()
     finish(machines, job, workers)
@@ -200,12 +204,12 @@ def test_a_killed_worker_costs_nothing_but_its_own_run(
     assert_complete(machines, since)
     (killed,) = runs(machines, since, "KILLED")
     assert process(killed) == lost.process.pid
-    same = killed.data.tags["fingerprint"]
-    (again,) = [run for run in runs(machines, since, "FINISHED") if run.data.tags["fingerprint"] == same]
-    assert process(again) != lost.process.pid
+    fingerprint = killed.data.tags["fingerprint"]
+    (repeated,) = [run for run in runs(machines, since, "FINISHED") if run.data.tags["fingerprint"] == fingerprint]
+    assert process(repeated) != lost.process.pid
 
 
-def test_servers_that_stop_and_start_again_lose_no_metric(
+def test_no_metric_is_lost_if_the_servers_stop_and_start_again(
     machines: Machines, tmp_path: Path, started: Callable[[Worker], Worker]
 ) -> None:
     workers = [started(machines.worker(number, tmp_path)) for number in range(3)]

@@ -1,4 +1,4 @@
-"""What Prefect's pages show of a training: names, tags, progress, and links."""
+"""What Prefect's pages show about a training job: names, tags, progress and links."""
 
 import json
 import os
@@ -21,7 +21,7 @@ def ask(address: str, what: str) -> list[dict[str, Any]]:
     return entries
 
 
-def test_runs_carry_names_tags_progress_and_links(tmp_path: Path, prefect_server_address: str) -> None:
+def test_flow_runs_have_names_tags_progress_and_links(tmp_path: Path, prefect_server_address: str) -> None:
     small_data.write_params(tmp_path / "params.yaml", small_data.values(seeds=1))
     small_data.write_vectorized(tmp_path)
     foreign = ("DVC", "FAULT", "FEEDFORWARD", "MLFLOW", "PREFECT")

@@ -1,4 +1,4 @@
-"""The training flow from the command line: what it keeps, and how it ends."""
+"""The training flow from the command line: the files that it writes, and how it ends."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ FOREIGN = ("DVC", "FAULT", "FEEDFORWARD", "MLFLOW", "PREFECT")
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    """Small prepared data, nothing trained."""
+    """A workspace with small prepared data, in which nothing has been trained."""
     small_data.write_params(tmp_path / "params.yaml", small_data.values(seeds=1))
     small_data.write_vectorized(tmp_path)
     return tmp_path
@@ -39,8 +39,8 @@ def files_with(folder: Path, text: str) -> list[str]:
 
 
 @pytest.mark.proves("The password in the tracking server's address is stored nowhere, also not in Prefect's database")
-def test_the_password_of_the_tracking_server_is_kept_nowhere(workspace: Path) -> None:
-    store = "http://someone:c4n4ry-7d1e55@127.0.0.1:9"  # nobody listens there, so the runs wait in the spool
+def test_the_password_of_the_tracking_server_is_stored_nowhere(workspace: Path) -> None:
+    store = "http://someone:c4n4ry-7d1e55@127.0.0.1:9"  # no server listens there, so the runs wait in the spool
     command = [*FEEDFORWARD, "train", "notes", "--variant", "original"]
     done = subprocess.run(
         command, cwd=workspace, env=environment(MLFLOW_TRACKING_URI=store), capture_output=True, text=True, check=False
@@ -76,8 +76,10 @@ def endless(folder: Path) -> Path:
     [("train", "notes", "--variant", "original"), ("sweep", "notes", "l2=0.01,0.02")],
     ids=["train", "sweep"],
 )
-def test_interrupted_it_closes_its_runs(workspace: Path, arguments: tuple[str, ...], number: signal.Signals) -> None:
-    """SIGINT reaches the whole group, as from a terminal; SIGTERM this process, as from a process manager."""
+def test_an_interrupted_job_closes_its_runs(
+    workspace: Path, arguments: tuple[str, ...], number: signal.Signals
+) -> None:
+    """SIGINT is sent to the whole process group, as by a terminal; SIGTERM to one process, as by a process manager."""
     endless(workspace)
     with subprocess.Popen(
         [*FEEDFORWARD, *arguments],

@@ -1,4 +1,4 @@
-"""Runs whose process is gone are marked as Crashed by the server; finished runs stay as they are."""
+"""The server marks runs whose process is gone as Crashed, and does not change finished runs."""
 
 import signal
 import subprocess

@@ -22,7 +22,7 @@ JSON = {"content-type": "application/json"}
 
 @dataclass(frozen=True)
 class Bad:
-    """A request. content: the body; a value other than bytes is sent as JSON."""
+    """A request that must be refused. content: the body; a value other than bytes is sent as JSON."""
 
     path: str
     content: Any = field(repr=False)
@@ -71,7 +71,7 @@ def saved(level: int, kind: str = "PNG") -> bytes:
 
 
 REQUESTS = (
-    # --- bodies that are no question
+    # --- bodies that are not questions
     notes(b"", "body", "must be JSON"),
     notes(b" \n", "body", "must be JSON"),
     notes(b"{", "body", "must be JSON"),
@@ -183,7 +183,7 @@ REQUESTS = (
     Bad("/predict/notes", b"", 405, None, "does not support DELETE", method="DELETE"),
     Bad("/predict/notes", b"", 405, None, "does not support TRACE", method="TRACE"),
     Bad("/incoming/notes", b"", 405, None, "does not support GET", method="GET"),
-    # --- who asks
+    # --- Host and Origin
     notes({"samples": ["word1"]}, "Host", "Host: must be one of", 403, headers={**JSON, "host": "evil.example"}),
     notes({"samples": ["word1"]}, "Host", "Host: must be one of", 403, headers={**JSON, "host": "127.0.0.1.evil.example"}),
     notes({"samples": ["word1"]}, "Host", "Host: must be one of", 403, headers={**JSON, "host": "[::1"}),

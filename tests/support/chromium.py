@@ -1,4 +1,4 @@
-"""Debian's chromium, driven by Playwright; tests that need it are skipped where it is not installed."""
+"""Debian's Chromium, driven by Playwright; tests that need it are skipped if it is not installed."""
 
 import contextlib
 import shutil

@@ -1,7 +1,7 @@
 # ruff: noqa: E501
 """Damaged or wrong files and malicious archives, with the message that must reject them.
 
-Content is made by functions, so that listing the names of the cases is cheap.
+Functions create the content, so that listing the names of the cases is cheap.
 """
 
 import gzip
@@ -178,7 +178,7 @@ FILES = (
 )  # fmt: skip
 
 
-# --- archives that mean harm ---------------------------------------------------------------------
+# --- malicious archives ---------------------------------------------------------------------
 
 WANTED = "set/train/neg/9_9.txt"
 

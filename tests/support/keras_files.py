@@ -1,4 +1,4 @@
-"""Small .keras files made without Keras, to test the check before Keras opens them; their weights are not HDF5."""
+"""Small .keras files written without Keras, to test the check that precedes Keras; their weights are not HDF5."""
 
 import io
 import json

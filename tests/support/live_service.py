@@ -1,4 +1,4 @@
-"""A real service on loopback, in a thread of the test."""
+"""A real service on loopback, in a thread of the test process."""
 
 import asyncio
 import threading
@@ -16,7 +16,7 @@ from feedforward.serving.http.requests import Limits
 from feedforward.serving.http.server import Server
 
 GLAD = " ".join(f"word{k}" for k in range(1, 21))  # what the registered champion of `notes` calls glad
-PATIENCE = 60  # s; a busy machine is slow, and how fast a service is, benchmarks say
+PATIENCE = 60  # s; generous, because a busy machine is slow and benchmarks measure the speed
 BOUNDS = Serving(refresh=0.1, max_body_bytes=200_000, max_samples=5, max_text_bytes=2000, max_feedback_bytes=4000)
 
 

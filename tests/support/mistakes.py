@@ -4,9 +4,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-GONE = ...  # the key is taken away
+GONE = ...  # the key is removed
 
-# Position in params.yaml (keys and numbers, separated by /), the value put there, and the message.
+# Position in params.yaml (keys and numbers, separated by /), the value written there, and the message.
 PARAMS: tuple[tuple[Any, Any, str], ...] = (
     # --- unknown and missing keys
     ("colour", "red", "colour: unknown key"),
@@ -122,11 +122,11 @@ PARAMS: tuple[tuple[Any, Any, str], ...] = (
 
 
 def _laughs(first: bytes, then: bytes) -> bytes:
-    """Forty lines of aliases, each of which expands to three times the one before."""
+    """Forty lines of aliases, each of which expands to three times the previous one."""
     return b"a0: &a0 %s\n" % first + b"".join(b"a%d: &a%d %s\n" % (n, n, then % ((n - 1,) * 3)) for n in range(1, 40))
 
 
-# Whole files: what is in it, and the line.
+# Whole files: the content, and the message.
 FILES: tuple[tuple[bytes, str], ...] = (
     (b"", "must hold keys and values, got NoneType"),
     (b"- seeds", "must hold keys and values, got tuple"),

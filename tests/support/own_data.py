@@ -1,4 +1,4 @@
-"""Small real and synthetic data of five kinds, as files of a user."""
+"""Small real and synthetic data of five kinds, as a user's files."""
 
 import csv
 import gzip

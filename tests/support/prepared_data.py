@@ -56,7 +56,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 def give(name: str, label: str, text: str | None = None, pixels: np.ndarray | None = None, **changes: Any) -> None:
-    """A sample as the service stores it."""
+    """Store a sample as the service does."""
     raw = text.encode() if text is not None else pixels.tobytes()
     content = {"text": text} if text is not None else {"pixels": base64.b64encode(raw).decode()}
     entry = {"label": label, "digest": hashlib.sha256(raw).hexdigest(), "version": 1, "answer": "x", **content}
@@ -64,7 +64,7 @@ def give(name: str, label: str, text: str | None = None, pixels: np.ndarray | No
 
 
 def reviews() -> Dataset:
-    """The texts, with bounds for samples of users."""
+    """The text dataset, with bounds for samples from users."""
     dataset = texts(shuffle_seed=None)
     bounds = dataset.expectations.model_copy(update={"raw_length": (3, 40), "nonzero_features": (2, 100)})
     return dataset.model_copy(update={"expectations": bounds})

@@ -46,12 +46,12 @@ def network(strength: float) -> Network:
 
 
 def files(strength: float) -> dict[str, bytes]:
-    """The files of that network."""
+    """The files of the network with this strength."""
     return network_files.to_files(network(strength))
 
 
 def weights(strength: float) -> bytes:
-    """weights.npz of that network."""
+    """weights.npz of the network with this strength."""
     return files(strength)[network_files.WEIGHTS]
 
 
@@ -61,7 +61,7 @@ def keras_model() -> bytes:
 
 
 def real_keras_model(strength: float) -> bytes:
-    """The .keras file of that network, saved by Keras."""
+    """The .keras file of the network with this strength, saved by Keras."""
     from feedforward.training import keras_files as training_keras_files
     from feedforward.training.keras_backend import keras
 
@@ -73,7 +73,7 @@ def real_keras_model(strength: float) -> bytes:
 
 
 def vocabulary() -> None:
-    """Write the vocabulary beside the splits, as vectorize does."""
+    """Write the vocabulary next to the splits, as vectorize does."""
     content = ENCODER.files()["vocabulary.txt"]
     (paths.vectorized(NAME) / "vocabulary.txt").write_bytes(content)
 
@@ -157,7 +157,7 @@ def pictures_champion(store: "Store") -> Version:
     return _champion(store, "tones", "Tones", ("dark", "gray", "light"), network, frame)
 
 
-GRADES = {  # a dataset of a table, whose labels JavaScript would sort as numbers
+GRADES = {  # a table dataset whose labels JavaScript would sort as numbers
     "title": "Grades",
     "task": "multiclass",
     "labels": ["1", "10", "2"],
@@ -180,7 +180,7 @@ def with_grades() -> Params:
 
 
 def grades_champion(store: "Store") -> Version:
-    """A version of `grades` that is champion: many hours are 10, few are 2, the school `north` is 1."""
+    """A version of `grades` that is champion. It predicts 10 for many hours, 2 for few, 1 for the school `north`."""
     kernel = np.array([[0, 3, -3], [9, 0, 0], [0, 0, 0]], np.float32)
     network = Network(1.0, (Layer(kernel, np.zeros(3, np.float32), "softmax"),))
     encoder = RowEncoder(Columns((("hours", 5.0, 2.0),), (("school", ("north", "south")),)))

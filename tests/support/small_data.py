@@ -105,20 +105,20 @@ def params(**changes: Any) -> Params:
 
 
 def multihot(samples: int, seed: int, columns: int = WORDS) -> MultiHot:
-    """Rows like those of texts: more ones in the columns of frequent words, and some empty rows."""
+    """Rows like those of texts: frequent words have more ones; some rows are empty."""
     chance = np.outer(np.arange(samples) % 9 > 0, 1 / (1 + np.arange(columns) / 8))
     return of_dense(np.random.default_rng(seed).random((samples, columns)) < chance)
 
 
 def of_dense(matrix: npt.NDArray[Any]) -> MultiHot:
-    """The ones of a matrix."""
+    """A dense matrix of zeros and ones as multi-hot rows."""
     rows, columns = np.nonzero(matrix)
     indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(matrix)))]).astype(np.int64)
     return MultiHot(indptr, columns.astype(np.uint16), matrix.shape[1])
 
 
 def split(name: str, samples: int = TRAIN, seed: int = 0) -> Split:
-    """A split of `tones` (uint8) or `notes` (multi-hot), with labels that can be learned."""
+    """A split of `tones` (uint8) or `notes` (multi-hot), with labels that depend on the features."""
     features: Features
     if name == "tones":
         labels = np.random.default_rng(seed).integers(0, 3, samples)
@@ -135,7 +135,7 @@ def dense(features: Features) -> npt.NDArray[np.float32]:
 
 
 def write_vectorized(root: Path) -> None:
-    """Write both datasets below `root`, as `vectorize` does."""
+    """Write both datasets under `root`, as `vectorize` does."""
     for name in ("tones", "notes"):
         folder = root / "data" / "vectorized" / name
         train, test = split(name, TRAIN), split(name, TEST, seed=7)

@@ -14,7 +14,7 @@ SAMPLES = 1500
 
 
 def predictions(classes: int, seed: int, confidence: float = 1.0, samples: int = SAMPLES) -> tuple[Numbers, Labels]:
-    """Logits (samples, classes; one column for two classes) and labels; confidence 1: the true probabilities."""
+    """Logits, shape (samples, classes or 1), and labels. confidence: 1 gives the true probabilities."""
     noise = np.random.default_rng(seed)
     truth = noise.normal(0, 2.0, (samples, classes))
     labels = (np.exp(calibration.log_probabilities(truth)).cumsum(1) > noise.random((samples, 1))).argmax(1)
@@ -39,7 +39,7 @@ def with_calibration(run: RunResult, classes: int) -> RunResult:
 
 
 def with_errors(run: RunResult, classes: int) -> RunResult:
-    """A final run with the errors of predictions."""
+    """A final run with the errors of synthetic predictions."""
     logits, labels = predictions(classes, run.seed)
     network = networks.network([3, logits.shape[1]], ["sigmoid" if classes == 2 else "softmax"])
     return dataclasses.replace(run, errors=error_analysis.analyze(network, logits.astype(np.float32), labels))

@@ -17,7 +17,7 @@ class Shape:
     floor: float
     tau: float
     climb: float
-    spread: float = 0.004  # of the floor, over seeds
+    spread: float = 0.004  # of the floor over seeds
     penalty: float = 0.0  # in Keras's loss, not in the cross-entropy
 
 

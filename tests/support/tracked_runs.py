@@ -1,4 +1,4 @@
-"""Runs in a real store, read back by a plain MLflow client; stores behind a real server; child processes that log."""
+"""Runs in a real store, read back with a plain MLflow client; stores behind a real server; processes that log."""
 
 import contextlib
 import os

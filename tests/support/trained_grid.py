@@ -1,4 +1,4 @@
-"""Trains `original`, `l2` and further combinations on the small texts; a sweep over them has the same runs."""
+"""Trains `original`, `l2` and other combinations on the small texts; a sweep over them has the same runs."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING

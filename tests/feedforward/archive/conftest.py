@@ -25,7 +25,7 @@ PASSWORD = "swordfish-swordfish"
 
 @pytest.fixture
 def workspace(small: Params, small_store: "Store", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of that workspace; its params.yaml names an absolute path, and its report a password."""
+    """The folder of the workspace; its params.yaml contains an absolute path, and its report a password."""
     monkeypatch.setenv("MIRROR_PASSWORD", PASSWORD)
     write_params(tmp_path / "params.yaml", values(mirrors=["/srv/mirror of mine/files"]))
     params = load_params()
@@ -41,7 +41,7 @@ def workspace(small: Params, small_store: "Store", tmp_path: Path, monkeypatch: 
 
 @pytest.fixture
 def archive(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its archive as a ZIP file."""
+    """The archive of the workspace as a ZIP file."""
     target = tmp_path_factory.mktemp("elsewhere") / "result.zip"
     writing.write(writing.collect(load_params()), target)
     return target
@@ -49,7 +49,7 @@ def archive(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def unpacked(archive: Path) -> Path:
-    """The same as a folder, unpacked by another program."""
+    """The same archive as a folder, unpacked by another program."""
     with zipfile.ZipFile(archive) as file:
         file.extractall(archive.with_suffix(""))
     return archive.with_suffix("")

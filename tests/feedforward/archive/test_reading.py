@@ -1,4 +1,4 @@
-"""Archives that somebody else wrote: what is changed, too large, or leads outside is refused before it is used."""
+"""Untrusted archives: files that are changed, too large or outside the folder are refused before they are used."""
 
 import json
 import struct
@@ -50,7 +50,7 @@ def test_an_added_file_or_a_link_is_refused(unpacked: Path) -> None:
 def zipped(folder: Path, *entries: tuple[str | zipfile.ZipInfo, bytes], **options: int) -> Path:
     target = folder / "hostile.zip"
     with warnings.catch_warnings(), zipfile.ZipFile(target, "w", **options) as file:
-        warnings.simplefilter("ignore")  # two entries of one name
+        warnings.simplefilter("ignore")  # two entries with the same name
         for name, content in entries:
             file.writestr(name, content)
     return target
@@ -83,7 +83,9 @@ def link() -> zipfile.ZipInfo:
 )
 def test_a_name_that_leads_outside_is_refused(tmp_path: Path, name: str) -> None:
     source = zipped(tmp_path, (DIGESTS, b"{}"), ("?" * len(name.encode()), b"x"))
-    source.write_bytes(source.read_bytes().replace(b"?" * len(name.encode()), name.encode()))  # zipfile would clean it
+    source.write_bytes(
+        source.read_bytes().replace(b"?" * len(name.encode()), name.encode())
+    )  # zipfile would sanitize the name
     with pytest.raises(DataError, match=r"may lead outside|is not listed|is not an archive"):
         reading.verified(source)
 
@@ -154,7 +156,7 @@ def test_a_damaged_zip_file_is_refused(tmp_path: Path, damage: str) -> None:
         reading.verified(source)
 
 
-def test_a_folder_that_is_no_archive_is_not_overwritten(archive: Path, small_shell: Shell) -> None:
+def test_a_folder_that_is_not_an_archive_is_not_overwritten(archive: Path, small_shell: Shell) -> None:
     target = archive.with_name("mine")
     target.mkdir()
     (target / "thesis.txt").write_text("years of work")

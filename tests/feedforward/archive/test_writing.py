@@ -18,13 +18,13 @@ VALIDATOR = shutil.which("rocrate-validator")
 
 
 def test_the_same_content_gives_the_same_bytes(archive: Path, tmp_path: Path) -> None:
-    (tmp_path / "reports" / "comparison" / "index.html").touch()  # times do not count
+    (tmp_path / "reports" / "comparison" / "index.html").touch()  # modification times must not matter
     again = archive.with_name("again.zip")
     writing.write(writing.collect(load_params()), again)
     assert again.read_bytes() == archive.read_bytes()
 
 
-def test_it_holds_everything_and_nothing_private(unpacked: Path, workspace: Path) -> None:
+def test_it_contains_everything_and_nothing_private(unpacked: Path, workspace: Path) -> None:
     names = {path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*") if path.is_file()}
     served = {"manifest.json", "description.json", "network.json", "weights.npz", "vocabulary.txt", "model.keras"}
     assert {
@@ -54,7 +54,7 @@ def test_without_results_there_is_nothing_to_export(workspace: Path) -> None:
         writing.collect(load_params())
 
 
-def test_a_folder_that_is_no_archive_is_kept(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_folder_that_is_not_an_archive_is_kept(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder, files = tmp_path_factory.mktemp("mine"), writing.collect(load_params())
     digest = writing.write(files, folder)  # it was empty
     assert writing.write(files, folder) == digest  # it is an archive
@@ -88,7 +88,7 @@ def test_roc_validator_finds_no_violation_of_the_profile(unpacked: Path) -> None
     assert done.returncode == 0, done.stdout
 
 
-def test_mlcroissant_reads_texts_beside_the_raw_files(workspace: Path) -> None:
+def test_mlcroissant_reads_texts_next_to_the_raw_files(workspace: Path) -> None:
     folder, texts = workspace / "data" / "raw" / "notes", {"test/sad/1.txt": b"word1", "train/glad/2.txt": b"word2"}
     folder.mkdir(parents=True)
     with (folder / "texts.parquet").open("wb") as file:

@@ -123,7 +123,7 @@ def test_anchors_and_merge_keys_are_accepted(tmp_path: Path) -> None:
     }
 
 
-# --- whatever is in it -----------------------------------------------------------------------
+# --- arbitrary content -----------------------------------------------------------------------
 
 _keys = st.sampled_from(
     ["seeds", "datasets", "variants", "imdb", "files", "reader", "kind", "claims", "size", "<<", ""]
@@ -153,7 +153,7 @@ def test_any_value_is_accepted_or_reported(changes: list[tuple[str, Any]]) -> No
         try:
             values = mistakes.edited(values, place, yaml_reader.frozen(value))
         except (KeyError, TypeError, ValueError, AttributeError):
-            continue  # what an earlier change took away
+            continue  # an earlier change removed it
     with contextlib.suppress(ParamsError):
         check(values, "params.yaml")
 

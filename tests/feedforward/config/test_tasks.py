@@ -1,4 +1,4 @@
-"""Tasks other than classification are compared with plain Keras; early stopping; contradictions of a task."""
+"""Other tasks than classification, compared with plain Keras; early stopping; keys that contradict the task."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tensorflow")]
 
 
 def params(task: str, labels: list[str], **training_changes: Any) -> Params:
-    """The small params with another task, without the cross checks, because idx files cannot hold its labels."""
+    """The small params with a different task, without cross-checks, because idx files cannot contain its labels."""
     plain = values()
     plain["datasets"]["tones"]["training"] |= training_changes
     params = Params.model_validate_json(json.dumps(plain))
@@ -26,7 +26,7 @@ def params(task: str, labels: list[str], **training_changes: Any) -> Params:
 
 
 def data(task: str) -> Split:
-    """The small gray pictures with labels of another kind that depend on their pixels."""
+    """The small gray pictures with labels for this task, which depend on the pixels."""
     whole = split("tones")
     pixels = np.asarray(whole.features, np.float64)
     mean = pixels.mean(axis=1)

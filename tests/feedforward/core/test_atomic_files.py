@@ -1,4 +1,4 @@
-"""Readers see the old content or the new, never a part, even if the writer fails or is killed."""
+"""Readers see the old content or the new, never part of it, even if the writer fails or is killed."""
 
 import hashlib
 import json
@@ -171,7 +171,7 @@ def test_after_a_kill_no_partial_folder_exists(tmp_path: Path, point: str) -> No
     assert child(FOLDER, path, point) == -signal.SIGKILL
     assert not path.exists() or names(path) == {"old"}
     with pytest.raises(RuntimeError):
-        fail_to_write(path)  # what was there is brought back
+        fail_to_write(path)  # restores the old folder
     assert names(tmp_path) == {"folder/old"}
     assert child(FOLDER, path, "") == 0
     assert names(tmp_path) == {"folder/content"}
@@ -213,4 +213,4 @@ def test_the_digest_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
 
 def test_a_file_that_is_written_has_the_name_of_its_path(tmp_path: Path) -> None:
     with atomic_files.writing(tmp_path / "data") as file:
-        assert Path(file.name).parent == tmp_path  # where archives put their temporary files
+        assert Path(file.name).parent == tmp_path  # archives put their temporary files there

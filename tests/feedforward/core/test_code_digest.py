@@ -29,7 +29,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def digest(source: Path) -> str:
-    module._parsed.cache_clear()  # two writes within one tick of the file system's clock
+    module._parsed.cache_clear()  # because two writes may get the same time stamp
     return code_digest(["feedforward.trainer"], source)
 
 

@@ -122,7 +122,7 @@ time.sleep({late})
 processes.end_with_ancestors(interval=0.05)
 time.sleep(600)
 """
-# as DVC does: a shell between the two that waits, and so can be killed
+# as under DVC: a shell between the two processes, which waits and can be killed
 ASKER = """
 import subprocess, sys
 shell = subprocess.Popen(["sh", "-c", '"$0" -c "$1" & echo $!; wait', sys.executable, sys.argv[1]])

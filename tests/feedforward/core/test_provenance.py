@@ -45,7 +45,7 @@ def test_a_change_makes_the_tree_dirty(repository: Path, name: str) -> None:
     assert provenance.git_state(repository).dirty
 
 
-def test_what_stages_write_does_not_make_the_tree_dirty(repository: Path) -> None:
+def test_files_written_by_stages_do_not_make_the_tree_dirty(repository: Path) -> None:
     (repository / "reports").mkdir()
     (repository / "reports" / "metrics.json").write_text("{}")
     (repository / "dvc.lock").write_text("")
@@ -59,7 +59,7 @@ def test_there_is_no_commit_outside_a_repository(tmp_path: Path) -> None:
 
 
 def test_versions_without_importing() -> None:
-    code = (  # heavy libraries that the import brought along
+    code = (  # heavy libraries that were imported as well
         "import sys; from feedforward.core import provenance as p; p.fingerprint(data_digest='', resolved={}, seed=0,"
         " protocol='fair', role='final', modules=('feedforward.training.trainer',));"
         " print(sorted({'tensorflow', 'keras'} & set(sys.modules)))"

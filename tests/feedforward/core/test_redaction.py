@@ -19,7 +19,7 @@ def test_names_of_secrets(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["PWD", "monkey", "num_words", "KEYBOARD", "tokenizer", "learning_rate", "path", "bypass"]
 )
-def test_names_of_other_things(name: str) -> None:
+def test_names_that_are_not_secret(name: str) -> None:
     assert not is_secret_name(name)
 
 

@@ -27,7 +27,7 @@ def pictures(folder: Path, kinds: tuple[str, ...] = ("bar", "beam"), count: int 
 
 
 def taken_in(root: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
-    """Params with the source as dataset `own`."""
+    """Params with the source as the dataset `own`, after `init` and `fetch`."""
     monkeypatch.setenv("FEEDFORWARD_ROOT", str(root))
     (root / "params.yaml").write_text(HEAD)
     config_inference.write(config_inference.guess(source).entry, "own", root / "params.yaml")

@@ -53,7 +53,7 @@ def read_gzip(_folder: Path, content: bytes, _: str) -> None:
     file = SourceFile(archive="gzip", max_bytes=10**6)
     try:
         archives.write_content([content], file, io.BytesIO())
-    except EOFError as error:  # what `fetch` takes for a connection that was lost, and asks again
+    except EOFError as error:  # which `fetch` treats as a lost connection, and retries
         raise DataError(str(error)) from None
 
 
@@ -177,7 +177,7 @@ def test_a_hostile_archive_writes_nothing_but_reviews(
         assert {path for path in tmp_path.rglob("*") if not path.is_relative_to(root / "raw")} == before
 
 
-# --- whatever comes ----------------------------------------------------------------------------
+# --- arbitrary damage ----------------------------------------------------------------------------
 
 
 @st.composite

@@ -1,4 +1,4 @@
-"""Samples from users that people accept or reject: which are trained on, and that no decision is lost."""
+"""Samples that people accept or reject: which samples are trained on, and that no decision is lost."""
 
 import json
 import signal
@@ -59,7 +59,7 @@ def test_only_accepted_samples_are_taken_if_they_are_reviewed(root: Path) -> Non
     assert states()["bad plot"] == "rejected"
     assert feedback.take(NAME, reviews(), collect=True, review=True) == 1
     assert collected() == ["good fun"]
-    # without a review, too, a rejected sample is not used
+    # even without a review, a rejected sample is not used
     assert feedback.take(NAME, reviews(), collect=True) == 1
     assert collected() == ["good fun", "so so good"]
     assert feedback.examine(NAME, reviews()).refused["rejected"] == 1
@@ -69,7 +69,7 @@ def test_only_accepted_samples_are_taken_if_they_are_reviewed(root: Path) -> Non
     assert line["time"].endswith("+00:00")
 
 
-def test_a_sample_that_is_struck_out_later_leaves_the_training_data(root: Path) -> None:
+def test_a_sample_that_is_rejected_later_is_removed_from_the_training_data(root: Path) -> None:
     give(NAME, "positive", "good fun")
     give(NAME, "positive", "so so good")
     feedback.take(NAME, reviews(), collect=True)
@@ -83,7 +83,7 @@ def test_a_sample_that_is_struck_out_later_leaves_the_training_data(root: Path) 
     preparation.vectorize(NAME, reviews(), collect=True)
     assert len(Split.load(paths.vectorized(NAME) / "train")) == 4
     assert feedback.examine(NAME, reviews()).withdrawn == frozenset()
-    # what nobody has accepted is withdrawn once reviews are required
+    # once reviews are required, samples that nobody has accepted are withdrawn
     assert feedback.examine(NAME, reviews(), review=True).withdrawn == {id_of("so so good", "positive")}
 
 

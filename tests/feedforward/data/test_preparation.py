@@ -163,7 +163,7 @@ def test_the_real_digits(real_data):
 def test_the_real_reviews(real_data):
     folder = real_data / "imdb"
     manifest = atomic_files.read_json(folder / "manifest.json")
-    # Keras counts 88,582, because it does not split words at non-breaking and other rare blanks
+    # Keras counts 88,582, because it does not split words at non-breaking spaces and other rare whitespace
     assert manifest["distinct_words"] == 88_075
     vocabulary = (folder / "vocabulary.txt").read_text().split("\n")[:-1]
     assert vocabulary[:5] == ["the", "and", "a", "of", "to"]
@@ -173,6 +173,6 @@ def test_the_real_reviews(real_data):
         assert split.features.shape == (25_000, 10_000)
         assert np.bincount(split.labels).tolist() == [12_500, 12_500]
         assert 128 < len(split.features.indices) / len(split) < 133
-    assert 0.45 < train.labels[:10_000].mean() < 0.55  # shuffled: the validation split holds both classes
+    assert 0.45 < train.labels[:10_000].mean() < 0.55  # shuffled, so the validation split contains both classes
     seen = {name: {row["digest"] for row in profile(folder) if row["split"] == name} for name in ("train", "test")}
     assert len(seen["train"] & seen["test"]) == 123

@@ -1,4 +1,4 @@
-"""Windows of requests are written and read as they were; damaged ones are reported; their distances are bounded."""
+"""Windows of requests are saved and loaded unchanged, damaged ones are reported, and few distances are kept."""
 
 import json
 from typing import Any
@@ -88,7 +88,7 @@ def test_the_distances_of_the_latest_windows_are_kept(small: Params, monkeypatch
 
 
 def test_false_alarms_are_as_rare_as_params_say() -> None:
-    """Without the bound on distances, so that the significance test alone decides; 100 windows without drift."""
+    """100 windows without drift, and no bound on distances, so that the significance test alone decides."""
     bounds = Drift(feature=0.0, label=0.0, false_alarm_rate=0.05)
     train, alarms = multihot(2000, 0), 0
     random = np.random.default_rng(1)

@@ -99,7 +99,7 @@ def test_the_digest_depends_on_contents_types_and_shapes() -> None:
         Split(pixels, labels + np.uint8(1)),
         Split(pixels, labels.astype(np.int64)),
         Split(of_dense(pixels), labels),
-        Split(np.asfortranarray(other), labels),  # as `other`: the order in memory is no content
+        Split(np.asfortranarray(other), labels),  # as `other`: the order in memory is not part of the content
     ]
     digests = [s.digest() for s in splits]
     assert len(set(digests)) == len(splits) - 1
@@ -203,7 +203,7 @@ def test_errors_of_numpy_are_reported_in_one_line(tmp_path: Path) -> None:
     split("tones").save(tmp_path / "train")
     head = (
         f"{{'descr': '|u1', 'fortran_order': False, 'shape': (90,), {' ' * 20_000}}}\n".encode()
-    )  # more than it reads
+    )  # longer than NumPy reads
     content = b"\x93NUMPY\x02\x00" + len(head).to_bytes(4, "little") + head + bytes(90)
     (tmp_path / "train" / "labels.npy").write_bytes(content)
     with pytest.raises(ValueError, match="\n"):
@@ -237,7 +237,9 @@ def test_arrays_that_do_not_fit_together_are_refused(
 ) -> None:
     good = MultiHot(indptr(0, 1, 3), np.array([8, 2, 5], np.uint16), 9)
     Split(good, np.zeros(2, np.uint8)).save(tmp_path / "train")
-    assert len(Split.load(tmp_path / "train")) == 2  # a row may start below the end of the one before
+    assert (
+        len(Split.load(tmp_path / "train")) == 2
+    )  # the first column of a row may be smaller than the last of the row before
     np.save(tmp_path / "train" / f"{file}.npy", array)
     with pytest.raises(DataError, match=message):
         Split.load(tmp_path / "train")

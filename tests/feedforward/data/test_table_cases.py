@@ -1,4 +1,4 @@
-"""Tables with typical problems, each in its smallest example: they are read, or refused in one line."""
+"""Small tables, each with a typical problem: they are read, or refused in one line."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -85,7 +85,7 @@ def test_columns_of_ids_are_left_out_and_reported(tmp_path: Path, prepare: Prepa
     assert any("column Id is left out" in reason for reason in guess.reasons)
 
 
-def test_dates_are_left_out_and_learned_as_days_on_request(tmp_path: Path, prepare: Prepare) -> None:
+def test_dates_are_left_out_or_on_request_become_days(tmp_path: Path, prepare: Prepare) -> None:
     days = [f"2024-{k % 12 + 1:02}-{k % 28 + 1:02}" for k in range(60)]
     path = table(tmp_path / "sales.csv", day=days, size=SIZES, label=LABELS)
     guess, _ = prepare(path)
@@ -226,7 +226,7 @@ def test_test_rows_stay_in_the_test_split_when_the_table_grows(tmp_path: Path, p
     assert all(before[part] <= digests(part) for part in before)
 
 
-def test_init_asks_for_the_target_if_the_last_column_cannot_be_learned(tmp_path: Path) -> None:
+def test_init_asks_for_the_target_if_the_last_column_cannot_be_predicted(tmp_path: Path) -> None:
     names = [f"car {k}" for k in range(60)]
     path = table(tmp_path / "a.csv", mpg=ROOMS, origin=LABELS, name=names)
     with pytest.raises(InputError, match=r"name, cannot be predicted .*--target, for instance mpg, origin"):

@@ -73,7 +73,7 @@ def test_functions_are_named_and_comments_do_not_count(folder: Path) -> None:
     assert ("training.losses", "hinge", "removed", "weights") in changes(folder, c, b)
 
 
-def test_a_module_that_is_imported_no_more_was_removed(folder: Path) -> None:
+def test_a_module_that_is_no_longer_imported_counts_as_removed(folder: Path) -> None:
     a = commit(folder, "first")
     write(folder, "experiments/training_run", "def train(x):\n    return x\n")
     b = commit(folder, "alone")
@@ -108,8 +108,8 @@ def test_names_of_commits(folder: Path) -> None:
     assert repository.content(a, "src/feedforward/gone.py") is None
 
 
-def test_digits_that_begin_several_commits_are_ambiguous(tmp_path: Path) -> None:
-    """Among 1,500 commits some have the same four first digits."""
+def test_digits_with_which_several_commits_start_are_ambiguous(tmp_path: Path) -> None:
+    """Among 1,500 commits, some have the same first four digits."""
     git(tmp_path, "init", "-q")
     lines = [
         f"commit refs/heads/main\ncommitter T <t@example.org> {number} +0000\ndata 1\nx" for number in range(1, 1500)

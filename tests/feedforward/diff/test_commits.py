@@ -1,4 +1,4 @@
-"""What a commit recorded, when outputs are missing, damaged or hostile."""
+"""Results recorded at a commit, with missing, damaged or hostile outputs."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ NAMES = ("table.csv", "verdicts.json")
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository with a cache of DVC."""
+    """A repository with a DVC cache."""
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".gitignore").write_text("/.dvc/cache\n")
     write_params(tmp_path / "params.yaml", values())
@@ -38,7 +38,7 @@ def keep(root: Path, content: str, folder: bool = False) -> str:
 
 
 def recorded(root: Path, **outputs: str) -> Side:
-    """The side of a new commit whose dvc.lock names these digests, by file of the report."""
+    """The side for a new commit whose dvc.lock lists these digests of report files."""
     lines = [f"    - {{path: reports/comparison/{name}, md5: {digest}}}" for name, digest in outputs.items()]
     (root / "dvc.lock").write_text("\n".join(["schema: '2.0'", "stages:", "  compare:", "    outs:", *lines, ""]))
     made, repository = commit(root, "results"), Repository(root)

@@ -1,4 +1,4 @@
-"""`feedforward diff` on a real store, a real git repository and real outputs of DVC."""
+"""`feedforward diff` on a real store, a real git repository and real DVC outputs."""
 
 import json
 import os
@@ -40,7 +40,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 @dataclass(frozen=True)
 class Job:
-    """A repository after two trainings; of each: the commit with its results, and its final run of seed 0."""
+    """A repository after two training jobs. For each job: the commit with its results, and its final run of seed 0."""
 
     root: Path
     commits: tuple[str, str]
@@ -49,7 +49,7 @@ class Job:
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory, empty_database: Path, tensorflow: None) -> Iterator[Job]:
-    """Trained twice: then with fewer epochs of the final model, and with another function in the code."""
+    """Trained twice: the second time with fewer epochs of the final model and a changed function."""
     root = tmp_path_factory.mktemp("diff")
     (root / "mlruns").mkdir()
     shutil.copy(empty_database, root / "mlruns" / "mlflow.db")
@@ -90,7 +90,7 @@ def write_pipeline(root: Path) -> None:
 
 
 def write_code(root: Path) -> None:
-    """A module of the project, and one that imports it and decides the weights."""
+    """A module of the project, and the entry module for the weights, which imports it."""
     (root / "src/feedforward/training").mkdir(parents=True)
     (root / "src/feedforward/experiments").mkdir()
     for package in ("", "training/", "experiments/"):
@@ -101,7 +101,7 @@ def write_code(root: Path) -> None:
 
 
 def train(root: Path, message: str) -> tuple[str, str]:
-    """Train and commit code and results; (commit, id of the final run of seed 0)."""
+    """Train, then commit code and results; returns (commit, ID of the final run of seed 0)."""
     params = load_params(root / "params.yaml")
     commit(root, f"{message}: code")
     results = api.train(params, [NAME])
@@ -128,7 +128,7 @@ def inside(job: Job, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Job:
 
 
 def diff(shell: Shell, *arguments: str) -> dict[str, Any]:
-    """The JSON of two results that differ."""
+    """The JSON output for two results that differ."""
     assert shell.run("diff", *arguments, "--json") == 1, shell.printed
     answer: dict[str, Any] = json.loads(shell.answered)
     assert answer["same"] is False
@@ -164,7 +164,7 @@ def test_commits(inside: Job, shell: Shell) -> None:
     check_final_models_differ(answer)
 
 
-def test_what_is_the_same_is_one_line(inside: Job, shell: Shell) -> None:
+def test_equal_results_are_reported_in_one_line(inside: Job, shell: Shell) -> None:
     git(inside.root, "tag", "--force", "v1", "HEAD~2")
     for pair in (("HEAD", "HEAD"), ("v1", inside.commits[0]), (inside.runs[1], inside.runs[1][:12])):
         assert shell.run("diff", *pair) == 0

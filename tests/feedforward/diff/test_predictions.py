@@ -1,4 +1,4 @@
-"""Where two models differ: samples, answers and probabilities by hand."""
+"""Where two models differ, for samples and predictions that can be checked by hand."""
 
 import numpy as np
 import pytest

@@ -50,7 +50,7 @@ def test_a_rerun_writes_the_same_bytes(folder: Path, results: list[RunResult], p
     assert digests(again) == digests(folder)
 
 
-def test_all_datasets_have_the_lectures_figures_and_ours(folder: Path, params: Params) -> None:
+def test_all_datasets_have_the_figures_of_the_lecture_and_the_additional_ones(folder: Path, params: Params) -> None:
     names = {path.stem for path in (folder / "figures").glob("*.png")}
     for name, dataset in params.datasets.items():
         base = dataset.training.final.variant

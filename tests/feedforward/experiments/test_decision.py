@@ -1,4 +1,4 @@
-"""Deciding claims: what is still needed, what is written, and the command on small data, killed and continued."""
+"""Deciding claims: the runs still needed, the files written, and the command on small data, killed and continued."""
 
 import json
 import os
@@ -76,7 +76,7 @@ def test_verdicts_are_written_as_table_values_and_figure() -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_store", "prefect_server")
-def test_the_command_adds_seeds_until_it_is_told_to_stop_and_continues_after_a_kill(tmp_path: Path) -> None:
+def test_the_command_adds_seeds_up_to_the_maximum_and_continues_after_a_kill(tmp_path: Path) -> None:
     plain = values(seeds=2, pack_units=64)
     del plain["datasets"]["tones"]
     plain["datasets"]["notes"]["claims"] = CLAIMS[:1]
@@ -96,11 +96,11 @@ def test_the_command_adds_seeds_until_it_is_told_to_stop_and_continues_after_a_k
     assert outcome["reason"].startswith(("All 1 claims are decided after", "1 of 1 claims are undecided after 4 seeds"))
     runs = open_store().find_runs("notes", role="replica")
     assert {run.tags["variant"] for run in runs} == {"original", "l2"}
-    assert len({run.tags["fingerprint"] for run in runs}) == len(runs)  # none trained twice
+    assert len({run.tags["fingerprint"] for run in runs}) == len(runs)  # no run was trained twice
 
 
 @pytest.mark.parametrize("budget", ["", "5", "0m", "ten minutes", "-3s"])
 @pytest.mark.usefixtures("small")
-def test_a_budget_is_a_time(small_shell: Shell, budget: str) -> None:
+def test_a_budget_must_be_a_duration(small_shell: Shell, budget: str) -> None:
     assert small_shell.run("decide", "notes", f"--budget={budget}") == 2
     assert "--budget: must be a time such as 90s, 30m or 2h" in small_shell.printed

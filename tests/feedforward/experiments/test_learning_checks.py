@@ -1,4 +1,4 @@
-"""Constant answers compared with mathematics; dead units of a network that has some."""
+"""Losses of constant predictions, compared with formulas; dead units of a network that has some."""
 
 import math
 

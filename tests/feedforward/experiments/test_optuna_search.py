@@ -1,4 +1,4 @@
-"""The search is reproducible, hence resumable, and finds the best; importance names the field that matters."""
+"""The search is reproducible, hence resumable, and finds the optimum; importance finds the field that matters."""
 
 import math
 

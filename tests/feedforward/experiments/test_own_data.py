@@ -46,7 +46,7 @@ TASKS = {
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Path]:
-    """Params as `init` writes them, with fewer epochs, and all five prepared and trained."""
+    """Params as `init` writes them, with fewer epochs; all five datasets are prepared and trained."""
     root = tmp_path_factory.mktemp("own")
     made = tmp_path_factory.mktemp("data")
     sources = {
@@ -151,7 +151,7 @@ def test_tables_are_standardized_with_training_rows_only(prepared: Params) -> No
     assert abs(np.asarray(test.features)[:, :9].mean()) > 1e-3
 
 
-def test_all_kinds_are_learned_and_compared(prepared: Params, trained: list[RunResult]) -> None:
+def test_all_kinds_are_trained_and_compared(prepared: Params, trained: list[RunResult]) -> None:
     runner.compare(prepared)
     metrics = json.loads((paths.comparison() / "summary.json").read_text())
     assert set(metrics) == set(TASKS)
@@ -161,7 +161,7 @@ def test_all_kinds_are_learned_and_compared(prepared: Params, trained: list[RunR
     assert final["reviews"]["test_auc"] > 0.9
     assert final["traits"]["test_f1"] > 0.8
     assert final["diabetes"]["test_r2"] > 0.25
-    assert 30 < final["diabetes"]["test_mae"] < 60  # in the unit of the table, whose deviation is 77
+    assert 30 < final["diabetes"]["test_mae"] < 60  # in the unit of the table; the standard deviation is 77
     assert "test_accuracy" not in final["diabetes"]
     page = (paths.comparison() / "index.html").read_text()
     assert all(dataset.title in page for dataset in prepared.datasets.values())
@@ -211,7 +211,7 @@ def test_champions_predict_raw_samples(
 def test_the_five_commands_of_the_documentation_work(
     prepared: Params, trained: list[RunResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Line by line on the pictures of this test; `run` is what the fixtures have done."""
+    """Run them line by line on the pictures of this test, except `run`, whose work the fixtures have done."""
     top = Path(__file__).resolve().parents[3]
     lines = {}
     for page in ("README.md", "docs/datasets.md"):

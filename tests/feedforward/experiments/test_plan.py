@@ -106,7 +106,7 @@ def members(packs: list[Pack]) -> list[tuple[str, ...]]:
 
 def test_variants_of_a_seed_share_packs_up_to_pack_units() -> None:
     packs = plan(params(seeds=1, pack_units=52), datasets=["notes"])
-    # 4 + 16 + 16 + 16 units; 40 units; and the final run, which learns from other samples
+    # 4 + 16 + 16 + 16 units; 40 units; and the final run, which is trained on different samples
     assert members(packs) == [("larger",), ("original",), ("smaller", "original", "l2", "dropout")]
     narrower = plan(
         params(seeds=1, pack_units=36), datasets=["notes"], variants=["smaller", "original", "l2", "dropout"]
@@ -169,8 +169,8 @@ def test_fingerprints_are_unique() -> None:
 
 
 def changed(path: str, value: Any) -> Params:
-    """The small params with another value at `path`."""
-    plain = json.loads(json.dumps(values()))  # values share parts
+    """The small params with a different value at `path`."""
+    plain = json.loads(json.dumps(values()))  # because the values share parts
     place = plain
     *parts, last = path.split("/")
     for part in parts:

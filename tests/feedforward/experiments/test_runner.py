@@ -253,7 +253,7 @@ def test_a_partly_known_pack_continues_to_the_same_bytes(small_store: "Store") -
 
 
 def closure_changed(monkeypatch: pytest.MonkeyPatch, *roots: tuple[str, ...]) -> None:
-    """Simulate an edit of the code that these modules import."""
+    """Simulate an edit to the code that these modules import."""
     real = code_digest
 
     def edited(modules: Any, *rest: Any) -> str:
@@ -285,7 +285,7 @@ def test_changed_evaluation_code_recomputes_figures_without_training(
     assert run.data.metrics["last_cross_entropy"] == 0.125
     assert run.data.tags["evaluation_digest"].startswith("0")
     monkeypatch.setattr(evaluation, "summarize", real)
-    assert runner.find_known([pack], small_store) == {pack.fingerprints[0]: again}  # kept, not computed once more
+    assert runner.find_known([pack], small_store) == {pack.fingerprints[0]: again}  # stored, not computed again
 
 
 @pytest.mark.proves("After a change of code that determines weights, every run is trained again")
@@ -353,7 +353,7 @@ def test_a_loss_that_is_not_finite_gives_failed_runs_without_models(small_store:
     assert statuses == {
         ("l2", "replica"): "FAILED",
         ("l2", "variant"): "FAILED",
-        ("original", "replica"): "FINISHED",  # it trained beside the other, and is kept
+        ("original", "replica"): "FINISHED",  # the other member of the pack is kept
         ("original", "variant"): "FINISHED",
     }
     failed = stored("notes", variant="l2")

@@ -1,4 +1,4 @@
-"""The page of the study, from synthetic runs; and its flow on small data."""
+"""The study's page, from synthetic runs, and its flow, on small data."""
 
 import re
 import subprocess

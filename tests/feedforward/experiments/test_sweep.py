@@ -185,7 +185,7 @@ def test_a_second_test_of_a_sweep_returns_the_stored_figure(small_store: "Store"
     for same in (requested, dataclasses.replace(requested, seeds=9, confirm=3)):  # more seeds: still the same sweep
         stored = sweep_confirmation.stored_test(same, small_store)
         assert stored == tested
-        assert list(stored.point) == list(tested.point)  # as text, too
+        assert list(stored.point) == list(tested.point)  # and the same as text
     assert "was not tested" not in dataclasses.replace(winner, tested=tested).tested_text()
     overtaken = dataclasses.replace(winner, tested=dataclasses.replace(tested, point={"l2": 0.0}))
     assert "l2=0.1 dropout_rate=0, which is ahead now, was not tested" in overtaken.tested_text()

@@ -24,7 +24,7 @@ CHOSEN = ["notes"], ["dropout"]
 
 
 def put(cache: Path, content: bytes, suffix: str = "") -> Path:
-    """An object of a DVC cache, under the MD5 of its bytes."""
+    """Write an object of a DVC cache, named after the MD5 of its bytes."""
     name = hashlib.md5(content).hexdigest()
     path = cache / name[:2] / (name[2:] + suffix)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ def on_record(small: Params, small_store: "Store", tensorflow: None) -> list[Run
 def test_repeated_training_gives_the_same_runs_and_writes_nothing(
     on_record: list[RunResult], cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # nobody is there, and nobody must be asked
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # no server listens there, and none must be called
     monkeypatch.setenv("FEEDFORWARD_STORE", str(tmp_path / "mine"))
     report = verification.verify(params(), *CHOSEN, seeds=1)
     assert report.same

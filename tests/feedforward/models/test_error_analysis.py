@@ -1,4 +1,4 @@
-"""Errors: cases that can be computed by hand, and limits of what a run keeps."""
+"""Error analysis: cases that can be computed by hand, and the bounded size of the results."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""network.json and weights.npz: what is written is read back bit for bit; anything else is refused in one line."""
+"""network.json and weights.npz: networks are read back bit for bit; anything else is refused in one line."""
 
 import io
 import json
@@ -46,7 +46,7 @@ def test_a_missing_file_is_named(missing: str) -> None:
 
 
 def described(**changes: object) -> bytes:
-    """network.json with changes at the top level; `layer`: changes of the first layer."""
+    """network.json with changes at the top level; `layer`: changes to the first layer."""
     value = json.loads(FILES[NETWORK])
     value["layers"][0] |= changes.pop("layer", {})
     return json.dumps(value | changes).encode()
@@ -172,4 +172,4 @@ def test_a_flipped_bit_is_refused_or_changes_the_digest() -> None:
             network = network_files.read({**FILES, WEIGHTS: bytes(content)})
         except DataError:
             continue
-        assert network.weights_digest() == digest  # the bit is not part of the arrays: a date or a flag of the zip
+        assert network.weights_digest() == digest  # the bit is not in an array, but in a date or flag of the ZIP file

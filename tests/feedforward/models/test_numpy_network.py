@@ -1,4 +1,4 @@
-"""The forward pass in NumPy against mathematics and against Keras."""
+"""The forward pass in NumPy, compared with formulas and with Keras."""
 
 import math
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A small dataset with a rule of promotion."""
+"""A small dataset with a promotion rule."""
 
 import pytest
 import registered
@@ -10,6 +10,6 @@ RULE = Promotion(minimum_gain=0.001, class_accuracy=0.75, max_bytes=10**6, max_l
 
 @pytest.fixture
 def params(small: Params) -> Params:
-    """The params of the small workspace with that rule; its dataset has a vocabulary, so that it can be served."""
+    """The small params with a promotion rule; the dataset has a vocabulary, so that it can be served."""
     registered.vocabulary()
     return small.model_copy(update={"promotion": RULE})

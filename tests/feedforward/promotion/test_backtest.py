@@ -1,4 +1,4 @@
-"""A backtest of registered champions: figures that can be computed by hand, and what is skipped."""
+"""A backtest of registered champions: figures that can be computed by hand, and versions that are skipped."""
 
 import hashlib
 import json
@@ -72,7 +72,7 @@ def test_the_figures_are_those_of_the_holdout_models(params: Params, champions: 
         assert score.difference is not None
         assert score.difference[0] == pytest.approx((losses(strength) - losses(1.0)).mean())
         paired = (losses(strength) - losses(1.0)).std(ddof=1) / HELD_OUT**0.5
-        # t of 23 degrees of freedom at 97.5 %, for two comparisons together: 2.398
+        # t with 23 degrees of freedom, for two simultaneous comparisons at 95 %: 2.398
         assert score.difference[2] - score.difference[0] == pytest.approx(2.398 * paired, rel=1e-3)
     assert present.accuracy is not None
     assert present.accuracy[0] == pytest.approx(1.0, abs=0.2)

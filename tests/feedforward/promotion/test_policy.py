@@ -1,4 +1,4 @@
-"""The rule of promotion against arithmetic and simulation."""
+"""The promotion rule, checked by arithmetic and by simulation."""
 
 import math
 

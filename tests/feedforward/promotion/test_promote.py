@@ -56,13 +56,15 @@ def champion() -> Version:
     return current
 
 
-# --- the whole way ---------------------------------------------------------------------------
+# --- from run to champion ---------------------------------------------------------------------------
 
 
 def test_a_trained_run_becomes_champion_and_the_same_run_changes_nothing(
     params: Params, small_store: "Store", tensorflow: None
 ) -> None:
-    write_params(paths.params(), values(promotion={"holdout_models": 2}))  # no floor: small networks know little
+    write_params(
+        paths.params(), values(promotion={"holdout_models": 2})
+    )  # no minimum accuracy, because small networks are poor
     open_rule = load_params()
     packs = plan.plan(open_rule, "fair", [NAME], ["original", "smaller"])
     for pack in packs:
@@ -170,7 +172,7 @@ def test_unsound_challengers_are_refused(
 
 
 @pytest.mark.proves("Of twenty simultaneous promotions the best becomes champion, and the audit log has no gap")
-def test_twenty_simultaneous_promotions_make_the_best_champion_and_leave_no_gap_in_the_log(
+def test_after_twenty_simultaneous_promotions_the_best_is_champion_and_the_log_has_no_gap(
     params: Params, small_store: "Store"
 ) -> None:
     registry = Registry()
@@ -197,7 +199,7 @@ def test_twenty_simultaneous_promotions_make_the_best_champion_and_leave_no_gap_
     assert [line["before"] for line in lines] == [None, *[line["champion"] for line in lines[:-1]]]
 
 
-# --- what was touched ------------------------------------------------------------------------
+# --- changed files ------------------------------------------------------------------------
 
 
 def flip(path: Path) -> None:
@@ -224,7 +226,7 @@ def test_a_changed_artifact_is_refused_before_it_is_loaded(params: Params, small
     assert log()[-1]["decision"] == "refused"
 
 
-def test_an_incomplete_upload_is_never_champion(params: Params, small_store: "Store") -> None:
+def test_an_incomplete_upload_never_becomes_champion(params: Params, small_store: "Store") -> None:
     run = registered.final_run(small_store, params)
     version = registered.version(Registry(), run, 1.0, evaluated=False)
     os.truncate(model_versions.folder(version, "served") / "model.keras", 500)
@@ -309,7 +311,7 @@ def test_the_logged_model_must_be_the_one_that_was_recorded(
         promote.promote(params, NAME)
 
 
-# --- what was cut off ------------------------------------------------------------------------
+# --- interrupted promotions ------------------------------------------------------------------------
 
 CONCLUDE = """
 import sys
@@ -325,7 +327,7 @@ gate.conclude(load_params(), "notes", run, model_versions.find("notes", int(sys.
 
 
 def killed_at(point: str, params: Params, store: "Store") -> int:
-    """Promote version 1, then kill the promotion of a better version at a point; returns the number of the better."""
+    """Promote version 1, then kill the promotion of a better version at `point`. Returns the number of the latter."""
     conclude(params, store, 1.0)
     registry, run = Registry(), registered.final_run(store, params)
     version = registered.version(registry, run, 2.0)

@@ -59,7 +59,7 @@ def test_an_earlier_champion_is_verified_and_restored(params: Params, small_stor
     line = audit_log.entries(NAME)[-1]
     assert (line["decision"], line["version"], line["before"], line["champion"]) == ("rolled_back", 1, 2, 1)
 
-    # the gate does not offer it again, and the retraining does not wait for it
+    # the gate does not promote it again, and retraining does not wait for it
     version = model_versions.find(NAME, 2)
     assert version is not None
     outcome = promote.rolled_back(NAME, version, Registry())
@@ -114,7 +114,7 @@ ROLLBACK = """
 from feedforward.config.schema import load_params
 from feedforward.promotion import evaluation
 from feedforward.promotion.rollback import rollback
-evaluation.verify = lambda *_: None  # other tests verify; here the process is killed after it
+evaluation.verify = lambda *_: None  # other tests cover the verification; here, the process is killed after it
 rollback(load_params(), "notes", None, "worse")
 """
 

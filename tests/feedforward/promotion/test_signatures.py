@@ -1,4 +1,4 @@
-"""Signed versions: what is refused with a key, and that the remedies of the messages work."""
+"""Signed versions: which ones are refused with a key, and that the remedies in the messages work."""
 
 import base64
 import json
@@ -39,7 +39,7 @@ def require(key: str | None) -> Params:
 
 @pytest.fixture
 def key(params: Params, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A public key, whose private key signs from now on; params.yaml does not have it yet."""
+    """A public key that is not yet in params.yaml; its private key signs from now on."""
     return new_key(tmp_path_factory.mktemp("keys") / "signer.pem", monkeypatch)
 
 
@@ -56,7 +56,7 @@ def served(version: Version) -> Path:
 
 
 def replaced(version: Version, strength: float) -> Version:
-    """The version with another network, all digests rewritten consistently, as anyone with access to the store can."""
+    """The version with another network and consistent digests, as anyone with access to the store could write it."""
     folder = served(version)
     for name, content in registered.files(strength).items():
         (folder / name).write_bytes(content)
@@ -132,7 +132,7 @@ def test_the_gate_refuses_unsigned_versions_and_the_remedy_works(
     assert not candidate._must_be_signed(signed)
 
 
-def test_a_variant_in_the_place_of_the_champion_is_refused(params: Params, small_store: "Store", key: str) -> None:
+def test_a_variant_in_place_of_the_champion_is_refused(params: Params, small_store: "Store", key: str) -> None:
     require(key)
     version = made(Registry(), registered.final_run(small_store, params))
     variant = model_versions.folder(version, "variants/original")

@@ -1,4 +1,4 @@
-"""The part of the page that gives figures a scale."""
+"""The part of the page that puts results in context."""
 
 import dataclasses
 
@@ -56,7 +56,7 @@ def test_the_page_shows_baselines_as_lines_rows_marks_and_differences(findings: 
     assert "look for a leak" not in page
 
 
-def test_tables_have_the_baselines_beside_the_variants(findings: list[Findings]) -> None:
+def test_tables_list_the_baselines_with_the_variants(findings: list[Findings]) -> None:
     rows = tables.summary_csv(findings).splitlines()
     assert "imdb,logistic regression,test_accuracy,1,0.88," in "\n".join(rows)
     assert "imdb,best_val_cross_entropy,original,logistic regression,6," in tables.differences_csv(findings)

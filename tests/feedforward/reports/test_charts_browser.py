@@ -174,7 +174,7 @@ def test_without_script_the_page_shows_the_static_pictures(browser: "Browser", a
     context.close()
 
 
-def test_a_print_holds_the_chosen_view_without_controls(page: "Page") -> None:
+def test_a_printed_page_shows_the_chosen_view_without_controls(page: "Page") -> None:
     page.emulate_media(media="print")
     sync.expect(figure(page).locator(".controls")).to_be_hidden()
     sync.expect(figure(page).locator(".surface svg").first).to_be_visible()

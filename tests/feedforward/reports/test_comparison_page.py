@@ -95,7 +95,7 @@ def test_page_is_the_same_again_and_needs_no_network(params: Params) -> None:
     assert {address[1:] for address in tags.addresses if address.startswith("#")} <= set(tags.ids)
 
 
-def test_answer_stands_on_top_with_its_uncertainty(page: str, params: Params) -> None:
+def test_the_answer_is_at_the_top_with_its_uncertainty(page: str, params: Params) -> None:
     findings = find(like_the_lecture(params, range(4)), params)
     text = Tags(page).text
     top = text[: text.index("Validation loss by epoch")]
@@ -133,7 +133,7 @@ def test_what_is_not_given_is_left_out(page: str, params: Params) -> None:
         assert present in whole
 
 
-def test_no_name_leaves_its_place_in_the_data_of_the_charts(params: Params) -> None:
+def test_no_name_can_escape_from_the_data_of_the_charts(params: Params) -> None:
     findings = find(like_the_lecture(params, [0]), params)
     name = "</script><script>alert(1)</script>"
     references = {findings[0].name: [Reference(name, {"best_val_cross_entropy": Estimate(1, 0.5)})]}
@@ -176,14 +176,14 @@ def test_the_charts_have_the_numbers_of_the_tables(params: Params) -> None:
     assert gaps == pytest.approx(means, rel=1e-4)
 
 
-def test_texts_of_samples_are_shown_and_not_obeyed(params: Params) -> None:
+def test_texts_of_samples_are_shown_as_text(params: Params) -> None:
     page = comparison_page.render(find(like_the_lecture(params, [0]), params), everything(params))
     assert "a &lt;b&gt;&amp;amp; film" in page
     assert "film +1.50" in page
     assert "a −0.25" in page
 
 
-def test_one_seed_is_called_no_finding(params: Params) -> None:
+def test_one_seed_is_called_unreliable(params: Params) -> None:
     text = Tags(comparison_page.render(find(like_the_lecture(params, [0]), params))).text
     assert "One seed gives a ranking, but not a reliable one." in text
     assert "Better than" not in text
@@ -210,7 +210,7 @@ def test_a_reference_is_a_gray_line_and_a_row_and_a_part_stands_before_the_verdi
     assert f"<h3>Part of {name}</h3>" in page[: page.index("Verdicts on the lecture")]
 
 
-def test_embedded_sample_is_called_one(params: Params) -> None:
+def test_an_embedded_sample_is_marked(params: Params) -> None:
     name, dataset = next(iter(params.datasets.items()))
     sample = params.model_copy(update={"datasets": {name: dataset.model_copy(update={"demo": True})}})
     text = Tags(comparison_page.render(find(like_the_lecture(sample, [0]), sample))).text
@@ -251,7 +251,7 @@ def test_intervals_state_their_population_where_they_are_shown(page: str) -> Non
     assert NEW_DATA in text
 
 
-def test_failed_seeds_are_named_on_top_with_robust_means(params: Params) -> None:
+def test_failed_seeds_are_named_at_the_top_with_robust_means(params: Params) -> None:
     runs = like_the_lecture(params, range(5))
     failed = [
         dataclasses.replace(run, metrics=run.metrics | {"best_val_cross_entropy": 0.55})

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 __all__ = ["pytestmark"]  # when these tests run
-# In a picture text takes the color `fill`.
+# In an SVG, the color of text is `fill`.
 IN_PICTURES = CONTRAST.replace(
     "getComputedStyle(at).color,", "getComputedStyle(at)[at instanceof SVGElement ? 'fill' : 'color'],"
 )
@@ -35,7 +35,7 @@ VISIBLE = f"""() => {{
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A page with all that it can show."""
+    """A page with all optional parts."""
     params = load_params()
     picture = io.BytesIO()
     Image.new("L", (84, 84), 200).save(picture, "PNG")

@@ -1,4 +1,4 @@
-"""The lecture's page in a real browser, on runs that were trained and logged: sliders, seeds, what is missing."""
+"""The lecture page in a real browser, with runs that were trained and logged: sliders, seeds, missing runs."""
 
 import json
 import shutil

@@ -41,7 +41,7 @@ def test_equal_values_have_ticks_that_can_be_read(difference: float) -> None:
     assert svg_charts.ticks(0.0, difference, 4) == [0.0, 0.25]
 
 
-def test_higher_values_stand_higher_and_later_epochs_further_right() -> None:
+def test_higher_values_are_drawn_higher_and_later_epochs_further_right() -> None:
     svg = svg_charts.curves([Series("a", "line", "v0", band([0.6, 0.3, 0.4]))], "t", "loss")
     [line] = elements(svg, "polyline", "line")
     (x1, y1), (x2, y2), (x3, y3) = points(line)
@@ -50,7 +50,7 @@ def test_higher_values_stand_higher_and_later_epochs_further_right() -> None:
     assert (y3 - y1) / (y2 - y1) == pytest.approx((0.6 - 0.4) / (0.6 - 0.3), abs=0.01)
 
 
-def test_ticks_say_where_they_stand() -> None:
+def test_ticks_are_labeled_with_their_values() -> None:
     svg = svg_charts.curves([Series("a", "line", "v0", band([0.195, 0.072]))], "t", "loss")  # in steps of 0.025
     labels = [str(text.text) for text in elements(svg, "text", "end")]
     assert labels[:3] == ["0.050", "0.075", "0.100"]
@@ -78,7 +78,7 @@ def test_names_at_the_ends_do_not_overlap() -> None:
     assert np.diff(heights).min() >= 14
 
 
-def test_two_charts_beside_each_other_share_their_scale() -> None:
+def test_two_charts_next_to_each_other_share_their_scale() -> None:
     one, other = [Series("a", "dot", "lecture", band(mean)) for mean in ([0.6, 0.3], [2.0, 1.0, 3.0])]
     scales = [
         re.findall(r'class="end"[^>]*>([^<]+)<', svg_charts.curves([a], "t", "y", same_scale=[b]))

@@ -1,4 +1,4 @@
-"""The page of a sweep needs no network, shows both figures of confirmed trials, and leaves out what there is not."""
+"""The page of a sweep needs no network, shows both figures of confirmed trials, and leaves out empty parts."""
 
 import dataclasses
 import re

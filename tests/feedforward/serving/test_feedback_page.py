@@ -1,4 +1,4 @@
-"""Samples from users on a page of the service: over HTTP, in a real browser, and refused for other machines."""
+"""The feedback page: over HTTP, in a real browser, and refused for clients on other machines."""
 
 import asyncio
 import base64
@@ -32,7 +32,7 @@ XSS = "<img src=x onerror=alert(1)>word1 </script><script>alert(2)</script>"
 
 @pytest.fixture
 def page(small: Params, small_store: "Store") -> Iterator[Running]:
-    """A service whose datasets can judge samples."""
+    """A service with datasets for which samples can be validated."""
     registered.vocabulary()
     for name in ("notes", "tones"):
         pq.write_table(pa.table({"digest": ["0" * 64]}), paths.vectorized(name) / "profile.parquet")
@@ -126,7 +126,7 @@ def test_large_samples_are_shortened(page: Running) -> None:
     [sample] = listed(page)["samples"]
     assert "left_out" not in sample
     give("word1 " + "y" * 5000)
-    [too_long] = listed(page, state="invalid")["samples"]  # beyond the bounds of the dataset, and still shown
+    [too_long] = listed(page, state="invalid")["samples"]  # outside the bounds of the dataset, but still listed
     assert (len(too_long["text"]), too_long["left_out"]) == (2000, 3006)
 
 

@@ -1,4 +1,4 @@
-"""The HTTP server around a small application: what pipelined requests cost others, and clients that read slowly."""
+"""The HTTP server with a small application: pipelined requests, and clients that read slowly."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -10,7 +10,7 @@ from feedforward.serving import server
 from feedforward.serving.http.requests import Limits
 from feedforward.serving.http.server import Message, Receive, Scope, Send, Server
 
-LARGE = b"x" * 20_000_000  # more than the kernel's buffers of a connection hold
+LARGE = b"x" * 20_000_000  # more than fits into the kernel's buffers for a connection
 PIPELINED = 2000
 
 

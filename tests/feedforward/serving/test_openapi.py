@@ -41,7 +41,7 @@ def ask(operation: Any, mode: GenerationMode) -> None:
     @examples(60)
     @given(operation.as_strategy(generation_mode=mode))
     def check(case: Any) -> None:
-        # A schema cannot say that a text must hold a word or that a string must be a picture: 422 is a valid answer.
+        # A schema cannot require that a text contains a word or that a string is a picture, so 422 is a valid response.
         case.validate_response(case.call(), excluded_checks=[positive_data_acceptance])
 
     check()

@@ -56,7 +56,7 @@ def seat(browser: "Browser", served: Running) -> Iterator[Seat]:
 
 
 def strips(page: "Page") -> dict[str, str]:
-    """What each model's bar says, by its name."""
+    """The label of each model's bar, by model name."""
     items = page.locator("#models li")
     return {
         item.locator("span").first.inner_text(): item.locator(".strip").get_attribute("aria-label") or ""
@@ -86,7 +86,7 @@ def test_probabilities_move_with_each_word_and_words_that_push_are_marked(seat: 
     assert before != after
     marked = page.locator("mark").all_inner_texts()
     assert marked[:2] == ["word1", "WORD2"]
-    assert len(marked) == 22  # those of the text each time they stand there
+    assert len(marked) == 22  # each occurrence in the text
     assert page.locator(".unknown", has_text="nobody").count() == 1
     seat.says("strongest", "For glad: word1 (+1.00)")
     page.locator("summary").click()
@@ -128,7 +128,7 @@ def test_a_corrected_label_is_stored_once(seat: Seat) -> None:
 
 
 def drag(seat: Seat, points: list[tuple[int, int]], touch: bool) -> None:
-    """A line over the sheet, by mouse or by finger."""
+    """Draw a line across the sheet, with the mouse or with a finger."""
     box = seat.page.locator("#sheet").bounding_box()
     assert box is not None
     (x, y), *rest = [(box["x"] + x, box["y"] + y) for x, y in points]
@@ -152,7 +152,7 @@ def test_a_drawing_is_answered_as_it_grows(browser: "Browser", served: Running, 
     seat.answers("Draw something")
     drag(seat, [(60, 60), (60, 200)], touch)
     sync.expect(page.locator("#view")).to_be_visible()
-    assert page.evaluate("scrollY") == 0  # a finger on the sheet draws and does not scroll
+    assert page.evaluate("scrollY") == 0  # a finger on the sheet draws instead of scrolling
     first = strips(page)["champion"]
     drag(seat, [(60, 60), (200, 60), (200, 200)], touch)
     sync.expect(page.locator("#models .strip").first).not_to_have_attribute("aria-label", first)
@@ -253,7 +253,7 @@ def test_everything_can_be_done_with_keys(seat: Seat) -> None:
         page.keyboard.press(key)
     sync.expect(page.locator("#view")).to_be_visible()
     drawn = page.evaluate("picture")
-    page.keyboard.press("Space")  # lifted: it moves and leaves nothing
+    page.keyboard.press("Space")  # lifted: the pen moves without drawing
     page.keyboard.press("ArrowUp")
     assert page.evaluate("picture") == drawn
     tab_to("#file")
@@ -276,7 +276,7 @@ def test_everything_can_be_done_with_keys(seat: Seat) -> None:
 # --- what is wrong ---------------------------------------------------------------------------
 
 
-def test_an_error_is_shown_beside_the_input_and_the_next_input_is_answered(seat: Seat, tmp_path: Path) -> None:
+def test_an_error_is_shown_next_to_the_input_and_the_next_input_is_answered(seat: Seat, tmp_path: Path) -> None:
     page = seat.open(NAME)
     for text, said in (
         (" …,  !!", None),
@@ -286,7 +286,7 @@ def test_an_error_is_shown_beside_the_input_and_the_next_input_is_answered(seat:
     ):
         page.locator("#text").fill(text)
         if said is None:
-            seat.answers("sad")  # an ellipsis in one letter is a word to the vocabulary
+            seat.answers("sad")  # an ellipsis character counts as a word
             continue
         seat.says("wrong", said)
         sync.expect(page.locator("#labels button").first).to_be_disabled()

@@ -1,4 +1,4 @@
-"""The playground as a file, opened from disk in a real browser: the answers of `feedforward predict`, no request."""
+"""The playground file, opened from disk in a real browser: answers like `feedforward predict`, no requests."""
 
 import base64
 import dataclasses
@@ -167,7 +167,7 @@ def test_every_activation_is_computed(browser: "Browser", opened: Opened, name: 
 
 
 def made(task: str, network: Network, encoder: Encoder, labels: tuple[str, ...], **more: Any) -> Champion:
-    """A champion of another task, without a registry."""
+    """A champion for another task, without a registry."""
     description = Description(
         "made", "Made", labels, "original", 0, 2, 90, "r", "f", "d", network.weights_digest(), task, **more
     )

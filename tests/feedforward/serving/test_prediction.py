@@ -35,7 +35,7 @@ from feedforward.tracking import model_versions
 if TYPE_CHECKING:
     from feedforward.tracking import Store
 
-GLAD = " ".join(f"word{k}" for k in range(1, 21))  # the columns that make a text glad
+GLAD = " ".join(f"word{k}" for k in range(1, 21))  # columns that raise the probability of `glad`
 
 
 def served(network: Network, labels: tuple[str, ...], encoder: TextEncoder | ImageEncoder) -> Servable:

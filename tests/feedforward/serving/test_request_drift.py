@@ -1,4 +1,4 @@
-"""Drift of the requests without labels: the reservoir, and a real service whose callers change their subject."""
+"""Request drift, measured without labels: the reservoir, and a real service whose requests change."""
 
 import shutil
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,7 @@ def test_each_sample_is_kept_with_the_same_probability() -> None:
         assert window is not None
         assert (len(window.features), window.asked, window.version) == (10, 40, 1)
         counts[np.asarray(window.features).ravel()] += 1
-    assert counts.min() > 75 - 4.5 * 7.5  # of 300 draws with probability 1/4
+    assert counts.min() > 75 - 4.5 * 7.5  # standard deviations of a count of 300 draws with probability 1/4
     assert counts.max() < 75 + 4.5 * 7.5
 
 

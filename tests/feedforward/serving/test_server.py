@@ -41,7 +41,7 @@ def test_other_addresses_need_a_flag() -> None:
         server.check_host(host, expose=False)
 
 
-def test_a_taken_port_is_named() -> None:
+def test_a_port_in_use_is_reported() -> None:
     with server.bind("127.0.0.1", 0) as taken:
         taken.listen()
         with pytest.raises(FeedforwardError, match="is in use by another process; choose another --port"):

@@ -1,4 +1,4 @@
-"""The service as a client sees it: a real server on loopback, asked for answers and for its state."""
+"""The service as a client sees it: predictions and state of a real server on loopback."""
 
 import base64
 import math

@@ -1,4 +1,4 @@
-"""The shadow and the canary: real services with two real versions, and the gate that reads what the shadow saw."""
+"""The shadow and the canary: real services with two real versions, and the gate that reads the shadow's evidence."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ SAD = "word1 word2"
 
 
 def challenger(store: "Store", params: Params, strength: float) -> Version:
-    """An evaluated version with the alias."""
+    """An evaluated version with the alias `challenger`."""
     registry = Registry()
     version = registered.version(registry, registered.final_run(store, params, seed=1), strength)
     registry.set_alias(version, "challenger")
@@ -50,7 +50,7 @@ def test_a_challenger_answers_in_the_shadow_and_its_figures_survive_a_restart(
     small: Params, small_store: "Store"
 ) -> None:
     registered.champion(small_store, small, 1.0)
-    challenger(small_store, small, -1.0)  # says the opposite
+    challenger(small_store, small, -1.0)  # predicts the opposite label
     with serving(small, SHADOWED) as service:
         until(lambda: service.client.get("/health").json()["challengers"][NAME] == 2)
         until(lambda: service.service.handlers.challengers.shadow.running)
@@ -101,7 +101,9 @@ def test_without_a_challenger_nothing_happens_and_health_says_so(small: Params, 
 def test_a_busy_shadow_drops_requests_and_counts_them_and_a_killed_one_is_reported(
     small: Params, small_store: "Store", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("feedforward.serving.shadow.queue.QUEUE_BYTES", 200)  # of the queue, not of the socket
+    monkeypatch.setattr(
+        "feedforward.serving.shadow.queue.QUEUE_BYTES", 200
+    )  # the limit of the queue, not of the socket
     monkeypatch.setattr("feedforward.serving.shadow.queue.RESTART", 0.2)
     registered.champion(small_store, small)
     challenger(small_store, small, 2.0)
@@ -144,7 +146,7 @@ def test_a_share_of_requests_is_answered_by_the_challenger_and_marked(small: Par
 
 
 @pytest.mark.slow
-def test_a_challenger_that_fails_costs_the_caller_nothing(
+def test_if_the_challenger_fails_the_champion_answers(
     small: Params, small_store: "Store", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registered.champion(small_store, small, 1.0)

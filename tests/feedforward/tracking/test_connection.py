@@ -27,7 +27,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @contextlib.contextmanager
 def page(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
-    """A server on loopback that answers every request in this way; its address."""
+    """Yield the address of a server on loopback that answers every request in this way."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -48,7 +48,7 @@ def page(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
 
 @pytest.mark.proves("A login page in place of MLflow is reported in one line")
 @pytest.mark.parametrize("status", [200, 404])
-def test_a_page_that_is_not_mlflow_costs_one_line(
+def test_a_page_that_is_not_mlflow_is_reported_in_one_line(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
     def login(request: BaseHTTPRequestHandler) -> None:
@@ -69,7 +69,7 @@ def test_a_page_that_is_not_mlflow_costs_one_line(
 
 
 @pytest.mark.proves("A tracking server that sends a few bytes per second is given up")
-def test_a_server_that_trickles_is_given_up(
+def test_a_server_that_trickles_is_abandoned(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     ended = threading.Event()

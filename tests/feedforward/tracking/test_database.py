@@ -176,7 +176,7 @@ def test_other_paths_work(tmp_path: Path, empty_database: Path, monkeypatch: pyt
 
 
 @pytest.mark.proves("A job waits for a database that is locked by another process")
-def test_a_database_that_another_process_writes_to_is_waited_for(workspace: Path) -> None:
+def test_opening_waits_for_a_process_that_writes_to_the_database(workspace: Path) -> None:
     path = workspace / "mlruns" / "mlflow.db"
     writer = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     writer.execute("BEGIN EXCLUSIVE")

@@ -25,7 +25,7 @@ def test_views_fit_into_tags_and_name_metrics_that_are_logged() -> None:
         assert {card["metricSectionId"] for card in state["compareRunCharts"]} == sections
 
 
-def test_an_experiment_of_an_older_version_gets_views_and_keeps_a_description_of_the_user(store: "Store") -> None:
+def test_an_experiment_of_an_older_version_gets_views_and_keeps_the_users_description(store: "Store") -> None:
     older = client().create_experiment("words", tags={"mlflow.note.content": "by hand"})
     assert store.experiment("words") == older
     kept = client().get_experiment(older).tags

@@ -60,8 +60,10 @@ def test_an_exception_closes_the_runs_that_are_open(store: "Store", error: BaseE
 @pytest.mark.parametrize(
     ("point", "status"), [("log.before_rename", "KILLED"), ("log.before_close", "FINISHED")], ids=["record", "close"]
 )
-def test_killed_while_logging(store: "Store", workspace: Path, point: str, status: str) -> None:
-    """Before the record is whole the run is lost and known to be; after that nothing is."""
+def test_a_kill_while_logging_loses_only_an_incomplete_record(
+    store: "Store", workspace: Path, point: str, status: str
+) -> None:
+    """If the record is incomplete, the run is lost and reported as such; once it is complete, nothing is lost."""
     done = child(workspace, "log(tracking.open_store(), params={'epochs': 20})", FAULT=point)
     assert done.returncode == -signal.SIGKILL, done.stderr
     store.reconcile()

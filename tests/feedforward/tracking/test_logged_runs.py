@@ -1,4 +1,4 @@
-"""Everything of a run is logged, can be read by a plain MLflow client, and carries no secrets."""
+"""All parts of a run are logged, can be read with a plain MLflow client, and contain no secrets."""
 
 import dataclasses
 import math
@@ -92,7 +92,7 @@ def test_everything_of_a_run_is_found_by_a_plain_client(store: "Store", workspac
 
 
 def assert_model_answers(kept: Any, model: Any) -> None:
-    """The logged model loads back from its own address and gives the same probabilities."""
+    """Check that the logged model can be loaded from its address and gives the same probabilities."""
     import mlflow
 
     model_id = kept.outputs.model_outputs[0].model_id
@@ -132,7 +132,7 @@ def test_runs_are_found_by_their_tags(store: "Store") -> None:
         store.find_runs("words", variant="a' or '1")
 
 
-def test_experiments_open_in_the_training_view_and_keep_a_description_of_the_user(store: "Store") -> None:
+def test_experiments_open_in_the_training_view_and_keep_the_users_description(store: "Store") -> None:
     plain = client()
     older = plain.create_experiment("words", tags={"mlflow.note.content": "by hand"})
     log(store)
@@ -181,12 +181,12 @@ def test_importing_the_package_does_not_import_mlflow() -> None:
     assert done.stdout.split() == ["False", "False"]
 
 
-def test_no_database_artifact_or_message_holds_a_secret(
+def test_no_database_artifact_or_message_contains_a_secret(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     canary = "c4n4ry-1f0a9b"
     monkeypatch.setenv("UPLOAD_TOKEN", canary)
-    for uri in ("", f"http://user:{canary}@127.0.0.1:9"):  # a store that is kept, and one that cannot be reached
+    for uri in ("", f"http://user:{canary}@127.0.0.1:9"):  # a store that stays, and one that cannot be reached
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         store = tracking.open_store()
         run = store.start(dataclasses.replace(tags(), variant=f"v-{canary}"), f"name {canary}")

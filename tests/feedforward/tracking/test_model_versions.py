@@ -1,4 +1,4 @@
-"""Versions on a server with proxied artifacts: downloaded once, even by several processes, and known without it."""
+"""Versions on a server that proxies artifacts: downloaded once, even by several processes, and usable without it."""
 
 import shutil
 import threading

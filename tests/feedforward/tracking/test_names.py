@@ -1,4 +1,4 @@
-"""Two projects with a dataset of one name share a store without mixing runs or versions."""
+"""Two projects with datasets of the same name share a store without mixing runs or versions."""
 
 import os
 from pathlib import Path

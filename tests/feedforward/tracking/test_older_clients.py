@@ -2,7 +2,7 @@
 
     python -m venv .venv-mlflow-3.1 && .venv-mlflow-3.1/bin/pip install mlflow-skinny==3.1.4
 
-makes a client for this test; each folder `.venv-mlflow-…` of the checkout is one.
+installs a client for this test, which runs once for each folder `.venv-mlflow-…` in the checkout.
 """
 
 import json
@@ -79,7 +79,7 @@ def test_an_older_client_reads_runs_curves_and_models(
 
 
 def read_by(environment: Path, folder: Path) -> dict[str, Any]:
-    """What the client in that virtual environment reads from the server."""
+    """The values that the client in this virtual environment reads from the server."""
     plain = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV"))}
     command = [str(environment / "bin" / "python"), "-c", READ, os.environ["MLFLOW_TRACKING_URI"]]
     done = subprocess.run(command, cwd=folder, env=plain, capture_output=True, text=True, check=False)

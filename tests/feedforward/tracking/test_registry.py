@@ -1,4 +1,4 @@
-"""Versions, aliases and tags in a real store, read with MLflow and without."""
+"""Versions, aliases and tags in a real store, read with and without MLflow."""
 
 import shutil
 from pathlib import Path

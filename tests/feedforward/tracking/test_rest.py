@@ -1,4 +1,4 @@
-"""What MLflow's pages compare: the means and intervals of variants, asked for over REST as the pages ask for them."""
+"""The means and intervals of variants, requested over REST in the same way as MLflow's pages request them."""
 
 import json
 import urllib.request

@@ -1,4 +1,4 @@
-"""A run exists once: over several jobs, threads, repeated requests and records that are sent twice."""
+"""A run exists only once, despite several jobs, threads, repeated requests and records that are sent twice."""
 
 import shutil
 import threading

@@ -1,4 +1,4 @@
-"""Results of finished runs are found again, bit for bit; damaged or unfinished ones are not."""
+"""Results of finished runs are reused bit for bit; damaged or unfinished ones are not."""
 
 import dataclasses
 import json
@@ -63,7 +63,7 @@ def test_a_run_with_a_lost_or_changed_result_is_not_reused(store: "Store", works
     if damage == "removed":
         path.unlink()
     assert store.find_results("words", "fair", "replica", [f"{0:064x}"]) == {}
-    log(store)  # trained again: the whole run counts, the damaged one stays
+    log(store)  # trained again: the new run is used, and the damaged one stays in the store
     assert results_in(store, "words", "fair", "replica", [f"{0:064x}"]) == {f"{0:064x}": result()}
 
 

@@ -1,4 +1,4 @@
-"""Runs of ended processes are closed, those of living ones are not: across containers, copies and machines."""
+"""Runs of ended processes are closed, and runs of living ones are not, across containers, copies and machines."""
 
 import shutil
 import signal
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 
 def move_to(run_id: str, host: str) -> None:
-    """As if a process of another checkout on that host had logged the run."""
+    """Make the run look as if a process of another checkout on that host had logged it."""
     for key, value in (("host", host), ("store", f"of {host}")):
         client().set_tag(run_id, key, value)
 
 
 @pytest.mark.proves("Containers of the same host name do not close each other's runs")
-def test_containers_with_one_name_do_not_close_each_others_runs(
+def test_containers_with_the_same_name_do_not_close_each_others_runs(
     store: "Store", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Process numbers mean nothing in another container; the lock in the shared folder does."""
+    """Process IDs mean nothing in another container, but the lock in the shared folder does."""
     run = store.start(tags(seed=0), "in another container")
     (found,) = store.find_runs("words", None, record_id=run.id)
     client().set_tag(found.run_id, "process", "1@1")

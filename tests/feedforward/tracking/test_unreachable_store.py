@@ -90,7 +90,7 @@ def test_a_full_disk_is_reported_in_one_line_and_the_record_waits(
     store: "Store", caplog: pytest.LogCaptureFixture
 ) -> None:
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limit[1]))  # bytes a file; the database has more already
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limit[1]))  # bytes per file; the database is already larger
     try:
         log(store)
     finally:
@@ -103,7 +103,7 @@ def test_a_full_disk_is_reported_in_one_line_and_the_record_waits(
 
 @pytest.mark.proves("Every record arrives once although the tracking server was down or frozen")
 @pytest.mark.slow
-def test_a_server_that_is_down_and_then_freezes_loses_nothing(
+def test_nothing_is_lost_if_a_server_is_down_and_then_freezes(
     workspace: Path, empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import keras
@@ -137,7 +137,7 @@ def test_a_server_that_is_down_and_then_freezes_loses_nothing(
 
 
 def assert_complete(replicas: int) -> None:
-    """Each replica is there once, with each point once, its result and its model, below one parent."""
+    """Check that each replica exists once, with its points, result and model, nested under one parent."""
     store = tracking.open_store()
     runs = store.find_runs("words", role="replica")
     assert sorted(int(run.tags["seed"]) for run in runs) == list(range(replicas))

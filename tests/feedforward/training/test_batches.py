@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 
 
 def all_batches(data: Split, order: np.ndarray, batch_size: int) -> list[Batch]:
-    """The batches of an epoch, made from plans inside a graph as in training."""
+    """The batches of an epoch, created from plans inside a graph, as in training."""
     batches_of_data = Batches(Subset(data))
 
     @tf.function

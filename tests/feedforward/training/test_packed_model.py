@@ -1,4 +1,4 @@
-"""A packed sparse step compared with dense steps of plain Keras; replicas compared with replicas alone."""
+"""A packed sparse step compared with dense Keras steps; packed replicas compared with single ones."""
 
 import math
 from collections.abc import Sequence
@@ -67,7 +67,7 @@ def of_replica(pack: Pack, gradients: list[tuple[tf.Variable, tf.Tensor]], k: in
 
 
 def keras_step(model: keras.Model, data: Split, loss: str, masks: list[np.ndarray]) -> tuple[float, list[np.ndarray]]:
-    """Loss and gradients of the dense Keras model, penalties included, with these dropout masks instead of its own."""
+    """Loss and gradients of the dense Keras model, including penalties, with these dropout masks instead of Keras's."""
     with tf.GradientTape() as tape:
         x = tf.constant(dense(data.features))
         remaining = list(masks)
@@ -87,7 +87,7 @@ def test_a_packed_step_has_the_gradients_of_dense_keras_steps(params: Params, da
     for k, (variant, model) in enumerate(zip(VARIANTS, built, strict=True)):
         widths = [layer.units for layer in model.layers if isinstance(layer, keras.layers.Dense)][:-1]
         masks = [np.ones((len(data), units), np.float32) for units in widths]
-        if variant == "dropout":  # Keras draws other masks: use ours
+        if variant == "dropout":  # Keras draws different masks, so use those of the pack
             [stack] = [stack for stack in pack.stacks if k in stack.members]
             masks = [mask_of(stack, len(data), units, layer, k) for layer, units in enumerate(widths)]
         loss = tasks.TASKS[params.datasets[dataset].task].loss

@@ -43,7 +43,7 @@ def parts(dataset: str) -> tuple[Subset, Subset]:
 def fit(
     dataset: str, variants: Sequence[str], params: Params = SMALL, order: int = 3, seed: int = 0, **how: Any
 ) -> list[Replica]:
-    """Replicas of variants of the small datasets; none of them may fail."""
+    """Train replicas of variants on a small dataset; none of them may fail."""
     train, validation = parts(dataset)
     named = {name: params.variants[name] for name in variants}
     options = {"epochs": EPOCHS} | how
@@ -147,7 +147,7 @@ def test_sections_change_no_bit(dataset: str, variant: str, monkeypatch: pytest.
     assert [replica.measured for replica in in_sections] == [replica.measured for replica in whole]
 
 
-def test_small_data_can_be_learned() -> None:
+def test_training_fits_small_data() -> None:
     (replica,) = fit("tones", ["original"], with_optimizer("tones", learning_rate=0.01), epochs=15)
     assert replica.curves["accuracy"][-1] > 0.9
 
@@ -356,7 +356,7 @@ RUNS, REAL_EPOCHS = 8, 8
 
 
 def stock_keras(reviews: Split, dropout: float, seed: int) -> dict[str, list[float]]:
-    """The lecture's script: dense float32, Keras's own weights, masks and order, and a split drawn at random."""
+    """The lecture's script: dense float32, weights, masks and order drawn by Keras, and a random split."""
     keras.utils.set_random_seed(seed)
     layers: list[keras.Layer] = [keras.Input((10_000,))]
     for _ in range(2):
@@ -379,7 +379,7 @@ def stock_keras(reviews: Split, dropout: float, seed: int) -> dict[str, list[flo
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["original", "dropout"])
 def test_losses_of_real_reviews_are_distributed_over_seeds_as_with_stock_keras(reviews: Split, name: str) -> None:
-    """Eight runs each draw split, order, weights and masks; Kolmogorov-Smirnov and a test of spread, 1 % each."""
+    """Eight runs each draw split, order, weights and masks. Kolmogorov–Smirnov test and a test of spread, 1 % each."""
     params = load_params(ROOT / "params.yaml")
     data, variant = params.datasets["imdb"], {name: params.variants[name]}
     ours = []

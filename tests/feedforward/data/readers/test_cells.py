@@ -1,10 +1,10 @@
-"""Cells of any length: the time to read one must not grow with the square of its length, nor may it be kept."""
+"""Long cells: the time to read one must not grow with the square of its length, and it must not be cached."""
 
 import pytest
 
 from feedforward.data.readers import cells
 
-MANY = 500_000  # with quadratic work none of these tests would end
+MANY = 500_000  # with quadratic time, none of these tests would end
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Encoders turn raw samples of users into features, and are stored and restored with their model."""
+"""Encoders turn raw samples from users into features, and are stored and restored with their model."""
 
 import base64
 import io

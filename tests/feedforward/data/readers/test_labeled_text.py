@@ -29,7 +29,7 @@ def store(tmp_path):
 def test_reviews_become_multi_hot_rows_with_the_label_of_their_folder(store):
     content = reading.read(config(), store(REVIEWS))
     train, test = content.parts
-    # counted in train alone: bad 3, a 2, film 2, good 2, then once each: and, fun, long
+    # counts in the training split alone: bad 3, a 2, film 2, good 2, and once each: and, fun, long
     assert content.vocabulary == ["bad", "a", "film", "good", "and", "fun", "long"]
     assert content.facts == {"distinct_words": 7}
     assert train.split.labels.tolist() == [0, 0, 1]

@@ -36,7 +36,7 @@ def here(function: Any, urls: Sequence[str], *shared: Any) -> Iterator[Any]:
 
 
 def plain(reading: Reading) -> list[Any]:
-    """Everything in a reading, whose parts can be iterated only once."""
+    """All values of a reading, whose parts can be iterated only once."""
     found: list[Any] = [reading.vocabulary, reading.facts, reading.files]
     for part in reading.parts:
         rest = (part.split.labels, part.raw_lengths, part.digests)

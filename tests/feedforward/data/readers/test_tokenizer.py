@@ -19,7 +19,7 @@ def split(text: str | bytes) -> list[str]:
 
 
 def terms(text: str | bytes, ngrams: int) -> list[str]:
-    """The words of a text and, for 2, the pairs of neighbors."""
+    """The words of a text and, if ngrams is 2, the pairs of neighboring words."""
     found = split(text)
     return found + [" ".join(pair) for pair in itertools.pairwise(found)] * (ngrams - 1)
 
@@ -47,7 +47,7 @@ def multi_hot(texts: list, vocabulary: list[str], columns: int) -> np.ndarray:
     return rows
 
 
-# Texts of few words, so that they meet; and of any character, the awkward ones often
+# Texts of a few words, so that words repeat; and texts of arbitrary characters, with many unusual ones
 awkward = st.sampled_from([*" \t\n\r\0\x0b\u00a0\u2028'-.<>AaİıßẞΣσςKÅÉé", "א", "🙂", "ﬁ", "\u0301", "\u0085"])
 some_text = st.one_of(
     st.lists(st.sampled_from(["the", "The", "film", "film's", "don't", "a", "-", "br", "/><br", "ÉTÉ", "été"])).map(
@@ -118,7 +118,7 @@ def test_indices_follow_the_convention_of_keras():
 
 def test_words_without_a_column_are_dropped():
     vocabulary = words.rank(words.count(["the the film"]), 5)
-    assert vocabulary.words == ("the",)  # of 5 columns only column 4 is for a word
+    assert vocabulary.words == ("the",)  # of 5 columns, only column 4 is for a word
     assert words.encode(["the film"], vocabulary).indices.tolist() == [1, 2, 4]
 
 

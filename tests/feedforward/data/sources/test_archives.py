@@ -28,7 +28,7 @@ def unpack(packed: bytes, file: SourceFile, chunk: int = 2**16) -> tuple[str, by
 
 
 def of_entries(*entries: tuple, **changes: object) -> str:
-    """Digest of a tar of further entries, followed by REVIEWS."""
+    """The digest of a tar that contains these entries, followed by REVIEWS."""
     packed = gzip.compress(tar([*entries, *(tar_entry(*item) for item in REVIEWS.items())], tarfile.GNU_FORMAT), 1)
     return unpack(packed, reviews_file(**changes))[0]
 
@@ -68,7 +68,7 @@ def test_every_flipped_byte_of_a_tar_is_detected(at, flip):
         digest, _ = unpack(bytes(packed), reviews_file())
     except (DataError, EOFError):
         return
-    assert digest == DIGEST  # the flip fell on something without meaning, such as gzip's date
+    assert digest == DIGEST  # the flipped byte has no effect, such as one in gzip's date
 
 
 def test_content_that_is_not_gzip_is_refused_and_shown():
@@ -100,7 +100,7 @@ def test_the_size_of_a_plain_file_is_limited():
     assert unpack(b"four", SourceFile(max_bytes=4)) == (sha256(b"four"), b"four")
 
 
-# --- tar: what is read -----------------------------------------------------------------------
+# --- tar: members that are read -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("layout", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
@@ -145,7 +145,7 @@ def test_members_are_stored_in_pieces_that_fit_into_memory(monkeypatch, tmp_path
     assert archives.content_digest(path, reviews_file()) == digest == DIGEST
 
 
-# --- tar: what is not ------------------------------------------------------------------------
+# --- tar: members that are skipped or refused ------------------------------------------------------------------------
 
 WANTED = "set/train/neg/9_9.txt"
 
@@ -276,7 +276,7 @@ def zlib_gzip(content: bytes) -> bytes:
     return packer.compress(content) + packer.flush()
 
 
-# --- what is stored --------------------------------------------------------------------------
+# --- stored content --------------------------------------------------------------------------
 
 
 def test_stored_content_that_is_missing_or_damaged_has_no_digest(tmp_path):

@@ -47,7 +47,7 @@ def fetch(files, root, mirrors=()):
 
 
 def failure(files, root, mirrors=()) -> str:
-    """The message of a fetch that fails; also checks that it writes no file."""
+    """The message of a fetch that fails; also checks that no file was written."""
     with pytest.raises(SourceError) as caught:
         fetch(files, root, mirrors)
     assert [path.name for path in (root / "raw").glob("*") if path.name != "digests.json"] == []
@@ -140,12 +140,14 @@ def test_a_tar_becomes_one_table_in_canonical_order(root):
     assert dict(zip(names, contents, strict=True)) == REVIEWS
     assert names == list(REVIEWS)
     before = (raw / "set.tar.gz.parquet").read_bytes()
-    (raw / "set.tar.gz.parquet").write_bytes(before[:-9])  # damaged: fetched again, from another order of members
+    (raw / "set.tar.gz.parquet").write_bytes(
+        before[:-9]
+    )  # damaged: fetched again, from an archive with a different order of members
     (root / "mirror" / "set.tar.gz").write_bytes(tar_gz(REVIEWS))
     fetch({"set.tar.gz": reviews_file()}, root, ["mirror"])
     assert (raw / "set.tar.gz.parquet").read_bytes() == before
     (root / "mirror" / "set.tar.gz").unlink()
-    fetch({"set.tar.gz": reviews_file()}, root, ["mirror"])  # right: not fetched
+    fetch({"set.tar.gz": reviews_file()}, root, ["mirror"])  # correct: not fetched
 
 
 def test_a_web_page_with_status_200_is_refused_and_the_next_source_tried(root, caplog):
@@ -153,7 +155,7 @@ def test_a_web_page_with_status_200_is_refused_and_the_next_source_tried(root, c
     with serving({"/page": [whole(PAGE)], "/good": [whole(PACKED)]}) as server:
         raw = fetch(numbers(f"{server.url}/page", f"{server.url}/good"), root)
         assert (raw / "numbers").read_bytes() == CONTENT
-        assert server.asked == ["/page", "/good"]  # a wrong file is not asked for again
+        assert server.asked == ["/page", "/good"]  # a source with a wrong file is not retried
     assert f"refused {server.url}/page: expected gzip, received a web page" in caplog.text
 
 

@@ -1,4 +1,4 @@
-"""Sources, datasets of users and the DVC remote in a real S3 endpoint on loopback."""
+"""Sources, users' datasets and the DVC remote in a real S3 endpoint on loopback."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Expectations of a valid and of broken profiles. Great Expectations is slow, so one profile has many faults."""
+"""Expectations on valid and broken profiles. Great Expectations is slow, so one profile has many faults."""
 
 import json
 import re
@@ -71,7 +71,7 @@ def test_valid_data_are_accepted_and_outputs_are_reproducible(expectations, root
 def test_a_page_that_cannot_be_written_is_an_error_and_old_pages_remain(expectations, root, capfd):
     folder = profile_rows.save(profile_rows.rows(), root / "vectorized")
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limit[1]))  # bytes a file; a page of Data Docs has more
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limit[1]))  # bytes per file; a page of Data Docs has more
     try:
         with pytest.raises(OSError, match="File too large"):
             expectations.validate("texts", dataset(), folder)

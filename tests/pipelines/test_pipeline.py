@@ -1,4 +1,4 @@
-"""The whole line through DVC on a small sample: from files to reports, killed, run again, run twice at once."""
+"""The whole pipeline through DVC on small data, from files to reports: killed, run again, and run twice at once."""
 
 import hashlib
 import json
@@ -17,20 +17,22 @@ ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-def environment(**more: str) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT", "MLFLOW", "FEEDFORWARD"))}
-    return kept | {"PATH": f"{Path(sys.executable).parent}:{kept['PATH']}"} | more
+def environment(**extra: str) -> dict[str, str]:
+    variables = {
+        key: value for key, value in os.environ.items() if not key.startswith(("PREFECT", "MLFLOW", "FEEDFORWARD"))
+    }
+    return variables | {"PATH": f"{Path(sys.executable).parent}:{variables['PATH']}"} | extra
 
 
-def repro(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+def repro(folder: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "dvc", "repro", *arguments]
     return subprocess.run(
-        command, cwd=folder, env=environment(**more), capture_output=True, text=True, timeout=500, check=False
+        command, cwd=folder, env=environment(**extra), capture_output=True, text=True, timeout=500, check=False
     )
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file that DVC tracks; a half that a killed process left has a name that DVC passes over."""
+    """SHA-256 of every file that DVC tracks; DVC ignores temporary files, which a killed process may leave."""
     tracked = [*(folder / "data").rglob("*"), *(folder / "reports" / "comparison").rglob("*")]
     tracked += (folder / "reports" / "validation").rglob("*")
     return {
@@ -56,7 +58,11 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         YAML(typ="safe", pure=True).dump(params, file)
     for file_name in ("dvc.yaml", ".dvcignore"):
         shutil.copy(ROOT / file_name, folder)
-    for name in ("src", "pipelines", "requirements"):  # dependencies of the stages; what runs is the installed package
+    for name in (
+        "src",
+        "pipelines",
+        "requirements",
+    ):  # dependencies of the stages; the code that runs is the installed package
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=folder, env=environment(), check=True)
     done = repro(folder)
@@ -64,7 +70,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_line_leaves_results_reports_and_runs(workspace: Path) -> None:
+def test_the_pipeline_writes_results_reports_and_runs(workspace: Path) -> None:
     results = json.loads((workspace / "data" / "trained" / "fair.json").read_text())
     assert len(results["runs"]) == 2 * 2 + 2  # variants × seeds, and the final model's seeds
     assert all(run["metrics"]["test_accuracy"] > 0.5 for run in results["runs"] if run["role"] == "final")
@@ -72,7 +78,7 @@ def test_the_line_leaves_results_reports_and_runs(workspace: Path) -> None:
     assert (workspace / "mlruns" / "mlflow.db").is_file()
 
 
-def test_again_it_does_nothing(workspace: Path) -> None:
+def test_a_second_run_does_nothing(workspace: Path) -> None:
     before = digests(workspace)
     done = repro(workspace)
     assert "Data and pipelines are up to date." in done.stdout
@@ -80,17 +86,17 @@ def test_again_it_does_nothing(workspace: Path) -> None:
 
 
 @pytest.mark.proves("A killed job that is started again gives the same bytes")
-def test_killed_once_the_runs_are_logged_the_bytes_are_the_same_in_the_end(
+def test_after_a_kill_between_logging_and_writing_the_final_bytes_are_the_same(
     workspace: Path, tmp_path: Path, prefect_server_address: str
 ) -> None:
     copy = tmp_path / "killed"
     shutil.copytree(workspace, copy, symlinks=True, ignore=shutil.ignore_patterns("mlruns", "trained"))
-    alone = ["-f", "-s", *stages(copy, "train")]  # -f: DVC would bring back what it has seen
-    there = {"PREFECT_API_URL": prefect_server_address}
-    killed = repro(copy, *alone, FAULT="train.after_log", **there)  # at the other crash points: faults
+    options = ["-f", "-s", *stages(copy, "train")]  # -f: otherwise, DVC would restore outputs from its cache
+    server = {"PREFECT_API_URL": prefect_server_address}
+    killed = repro(copy, *options, FAULT="train.after_log", **server)  # `faults` tests the other crash points
     assert killed.returncode != 0
     assert "failed to reproduce 'train" in killed.stderr + killed.stdout
-    done = repro(copy, *alone, **there)
+    done = repro(copy, *options, **server)
     assert done.returncode == 0, done.stdout + done.stderr
     assert digests(copy) == digests(workspace)
 
@@ -108,7 +114,7 @@ def stages(folder: Path, prefix: str) -> list[str]:
 
 
 @pytest.mark.proves("When DVC is killed, its stage ends too")
-def test_when_dvc_alone_is_killed_its_stage_ends_too(workspace: Path, tmp_path: Path) -> None:
+def test_when_only_dvc_is_killed_its_stage_also_ends(workspace: Path, tmp_path: Path) -> None:
     copy = tmp_path / "orphan"
     shutil.copytree(workspace, copy, symlinks=True)
     shutil.rmtree(copy / "mlruns")
@@ -125,7 +131,7 @@ def test_when_dvc_alone_is_killed_its_stage_ends_too(workspace: Path, tmp_path: 
 
 
 def holder(folder: Path, pattern: str) -> int:
-    """The process that wrote itself into the first such file, once it has: a file is there before its words are."""
+    """The ID of the process named in the first such file; waits for the content, because an empty file exists first."""
     for _ in range(600):
         for found in folder.glob(pattern):
             if len(words := found.read_text().split()) > 1:
@@ -135,12 +141,12 @@ def holder(folder: Path, pattern: str) -> int:
 
 
 def vectorize(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
-    """The stage by itself, without DVC."""
+    """Run the stage directly, without DVC."""
     command = [sys.executable, "-m", "pipelines.stages", "vectorize", name]
     return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
 
 
-def test_a_second_job_says_who_is_at_work(workspace: Path) -> None:
+def test_a_second_job_names_the_running_one(workspace: Path) -> None:
     from feedforward.core import processes
 
     name = next(iter(YAML(typ="safe", pure=True).load((workspace / "params.yaml").read_text())["datasets"]))
