@@ -1,7 +1,7 @@
 """Clients on loopback that keep a server busy, each with a persistent connection and one request at a time.
 
-wrk is used if it is installed: a load generator in C, independent of this project, which needs a tenth of the CPU time
-of the clients below. They replace it where it is missing.
+If it is installed, wrk is used: a load generator written in C, independent of this project, which needs a tenth of the
+CPU time of the clients in this module. They are used if wrk is missing.
 """
 
 import asyncio
@@ -77,7 +77,7 @@ def load(port: int, path: str, bodies: Sequence[Mapping[str, Any]], seconds: flo
 
 
 async def own_load(port: int, path: str, bodies: Sequence[Mapping[str, Any]], seconds: float, number: int) -> Load:
-    """Run `number` clients for `seconds`, after a warm-up of a tenth of it; each sends at least one request."""
+    """Run `number` clients for `seconds`, after a warm-up a tenth as long; each client sends at least one request."""
     requests = [request(port, path, body) for body in bodies]
     loop = asyncio.get_running_loop()
     began = time.perf_counter() + seconds / 10
@@ -93,7 +93,7 @@ async def own_load(port: int, path: str, bodies: Sequence[Mapping[str, Any]], se
 
 
 class _Client(asyncio.Protocol):
-    """Sends one request after another over one connection; minimal, because it shares the cores with the server.
+    """Sends one request after another over one connection. It is minimal, because it shares the server's cores.
 
     moments: for each request, when it was sent and when its response was complete.
     """
@@ -137,7 +137,7 @@ class _Client(asyncio.Protocol):
 
 
 def quantile(times: Sequence[float], share: float) -> float:
-    """The smallest of the sorted times that at least this share of them does not exceed."""
+    """The smallest of the sorted times such that at least this share of them is not larger."""
     return times[max(0, math.ceil(share * len(times)) - 1)]
 
 

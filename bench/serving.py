@@ -48,7 +48,7 @@ OURS, MLFLOWS = "feedforward serve", "mlflow models serve"
 START = 90.0  # s until a server must answer
 THROUGHPUT = Target("{}: throughput, mlflow / feedforward (lower is better)", 0.20)
 LATENCY = Target("{}: p99 latency, feedforward / mlflow (lower is better)", 1.0)
-PER_TEXT = Target("{}: ms per request, at all clients together", 0.2)
+PER_TEXT = Target("{}: ms per request, all clients together", 0.2)
 TEXT_LATENCY = Target("{}: p99 latency in ms", 12.0)
 READY = Target("s until the service is ready", 1.5)
 MEMORY = Target("resident MB of the service after the load", 150.0)
@@ -98,7 +98,7 @@ def measure_all(rounds: int, seconds: float) -> dict[str, Any]:
 
 
 def _dataset(champion: Champion, rounds: int, seconds: float) -> tuple[dict[str, Any], dict[str, float]]:
-    """Both servers' loads by kind of sample, and the seconds until the service was ready and its MB afterwards."""
+    """Both servers' loads by kind of sample; seconds until the service was ready, and its memory in MB afterwards."""
     name, rows = champion.version.dataset, {}
     with ours() as service, mlflows(name) as other:
         servers = {OURS: (service, f"/predict/{name}"), MLFLOWS: (other, "/invocations")}

@@ -19,8 +19,8 @@ FOREIGN = ("FEEDFORWARD_ROOT", "FEEDFORWARD_STORE", "MLFLOW_TRACKING_URI", "PREF
 
 def environment(folder: Path) -> dict[str, str]:
     """Environment variables for the stages in a workspace, which use this Python and the workspace's code and state."""
-    kept = {name: value for name, value in os.environ.items() if name not in FOREIGN}
-    return kept | {
+    variables = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+    return variables | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONPATH": str(folder / "src"),
         "DVC_SITE_CACHE_DIR": str(folder / ".dvc" / "site"),

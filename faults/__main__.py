@@ -23,18 +23,18 @@ from feedforward.core import atomic_files, provenance
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a row. seen: the observation or the first problem, in one line. tests: number of passed cases."""
+    """The result of a row. observed: what happened or the first problem, in one line. tests: number of passed cases."""
 
     row: int
-    what: str
+    title: str
     passed: bool
-    seen: str
+    observed: str
     tests: int
     seconds: float
 
     def text(self) -> str:
         """One line for the terminal."""
-        return f"{self.row:3} {'passed' if self.passed else 'FAILED'}  {self.what}: {self.seen}"
+        return f"{self.row:3} {'passed' if self.passed else 'FAILED'}  {self.title}: {self.observed}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,7 +73,7 @@ def run_all(rows: Sequence[Row], context: Context, outcomes: Mapping[str, Outcom
 
 def run_row(row: Row, context: Context, outcomes: Mapping[str, Outcome]) -> Result:
     """Run the tests and scenarios of a row."""
-    began, seen, problem = time.monotonic(), [], ""
+    began, observations, problem = time.monotonic(), [], ""
     tests, scenarios = [outcomes[test] for test in row.tests], (*row.scenarios, *(() if context.short else row.long))
     if not row.tests and not scenarios:
         problem = "nothing checks this row yet"
@@ -82,7 +82,7 @@ def run_row(row: Row, context: Context, outcomes: Mapping[str, Outcome]) -> Resu
             problem = problem or f"{name}: {outcome.problem or 'no case ran'}"
     for part in scenarios:
         try:
-            seen.append(part(context))
+            observations.append(part(context))
         except AssertionError as error:
             problem = problem or " ".join(str(error).split()) or described(error)
         except Exception as error:  # a defect of the row itself must not hide the others
@@ -90,9 +90,11 @@ def run_row(row: Row, context: Context, outcomes: Mapping[str, Outcome]) -> Resu
             problem = problem or described(error)
     cases = sum(outcome.passed for outcome in tests)
     if cases:
-        seen.append(f"{cases} tests")
+        observations.append(f"{cases} tests")
     seconds = round(time.monotonic() - began, 1)
-    return Result(row.number, row.what, not problem, problem or "; ".join(seen) or "only slow tests", cases, seconds)
+    return Result(
+        row.number, row.title, not problem, problem or "; ".join(observations) or "only slow tests", cases, seconds
+    )
 
 
 if __name__ == "__main__":

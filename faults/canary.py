@@ -43,8 +43,8 @@ def nowhere(context: Context) -> str:
         assert not printed, f"printed: {printed[0][-300:]}"
         files = workspace.walk(folder)
         assert folder / ".prefect" / "prefect.db" in files, "Prefect's database is elsewhere"
-        kept = [str(path.relative_to(folder)) for path in files if CANARY.encode() in path.read_bytes()]
-        assert not kept, f"in {len(kept)} files, such as {kept[0]}"
+        leaks = [str(path.relative_to(folder)) for path in files if CANARY.encode() in path.read_bytes()]
+        assert not leaks, f"in {len(leaks)} files, such as {leaks[0]}"
     return f"neither in {len(files):,} files nor in the output of {len(done)} commands"
 
 

@@ -43,13 +43,13 @@ class Context:
 
 
 def described(error: BaseException) -> str:
-    """Describe an exception in one line: its type, message, and the innermost places of the traceback.
+    """Describe an exception in one line: its type, message, and the innermost frames of the traceback.
 
     If the exception comes from another process, its cause has the traceback.
     """
     text = "".join(traceback.format_exception(error.__cause__ or error))
-    places = re.findall(r'File "(?:.*/)?([^/"]+)", line (\d+), in (\S+)', text)[-3:]
-    trail = " > ".join(f"{file}:{line} {function}" for file, line, function in places)
+    frames = re.findall(r'File "(?:.*/)?([^/"]+)", line (\d+), in (\S+)', text)[-3:]
+    trail = " > ".join(f"{file}:{line} {function}" for file, line, function in frames)
     return f"{' '.join(traceback.format_exception_only(error)[-1].split())} ({trail})"
 
 

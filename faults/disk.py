@@ -51,8 +51,8 @@ def check(disk: Path, base: Path, stages: list[str]) -> str:
         after = workspace.digests(folder)
         assert all(after.get(name) == digest for name, digest in before.items()), f"{stage}: old outputs were changed"
         filler.unlink()
-        again = _run(folder, stage)
-        assert again.returncode == 0, f"{stage}, after space was freed: {again.stderr[-500:]}"
+        repeated = _run(folder, stage)
+        assert repeated.returncode == 0, f"{stage}, after space was freed: {repeated.stderr[-500:]}"
         assert workspace.digests(folder) == workspace.digests(base), f"{stage}: the outputs differ"
         shutil.rmtree(folder)
     return f"{', '.join(stages)}: one line, old outputs intact, the same bytes once space is free"

@@ -118,9 +118,9 @@ class Reference:
     answer: str
     later: Mapping[str, str] = field(default_factory=dict)
 
-    def same(self, folder: Path, step: str) -> None:
+    def check_outputs(self, folder: Path, step: str) -> None:
         """Check that a workspace has these results."""
-        self.baseline.same(folder)
+        self.baseline.check_outputs(folder)
         runs = workspace.runs(folder / "mlruns" / "mlflow.db")
         assert not runs.get("RUNNING"), f"runs left RUNNING: {runs['RUNNING']}"
         finished = runs.get("FINISHED", [])
@@ -157,33 +157,33 @@ def _of_the_group(context: Context, steps: Sequence[str], later: Mapping[str, st
     points = [(POINTS[point], point) for point in (SHORT_POINTS if context.short else POINTS)]
     trials = {f"{step} after {after:.2f} s": partial(_killed_at, reference, step, after) for step, after in moments}
     trials |= {point: partial(_killed_by, reference, step, point) for step, point in points}
-    seen = all_of(trials)
-    alive = sum(seen[: len(moments)])
+    results = all_of(trials)
+    alive = sum(results[: len(moments)])
     return (
         f"{len(moments)} of {len(moments)} random moments ({alive} hit a running job),"
         f" {len(points)} of {len(points)} crash points: the same bytes, no run lost or duplicated"
     )
 
 
-def of_dvc_alone(context: Context) -> str:
+def of_dvc_only(context: Context) -> str:
     """Row 9: kill only `dvc` at random moments."""
     steps = ("vectorize",) if context.short else ("vectorize", "validate", "train", "compare")
     reference = measure(context.baseline, steps)
     moments = drawn(reference.seconds, context.count(12, 1), SEED + 1)
-    seen = all_of(
+    delays = all_of(
         {f"{step} after {after:.2f} s": partial(_orphaned, reference, step, after) for step, after in moments}
     )
-    return f"{len(seen)} of {len(seen)}: the same bytes, no process left after {max(seen):.1f} s"
+    return f"{len(delays)} of {len(delays)}: the same bytes, no process left after {max(delays):.1f} s"
 
 
 def measure(baseline: Baseline, steps: Sequence[str]) -> Reference:
     """Run each step undisturbed in a copy of the workspace, measure its time, and check its bytes."""
-    seen = dict(zip(steps, all_of({name: partial(_seen, baseline, name) for name in steps}), strict=True))
-    answer = seen["promote"][1] if "promote" in seen else ""
-    return Reference(baseline, {name: seconds for name, (seconds, _) in seen.items()}, answer)
+    results = dict(zip(steps, all_of({name: partial(_undisturbed, baseline, name) for name in steps}), strict=True))
+    answer = results["promote"][1] if "promote" in results else ""
+    return Reference(baseline, {name: seconds for name, (seconds, _) in results.items()}, answer)
 
 
-def _seen(baseline: Baseline, name: str, _number: int) -> tuple[float, str]:
+def _undisturbed(baseline: Baseline, name: str, _number: int) -> tuple[float, str]:
     return _measured(baseline, name)
 
 
@@ -197,7 +197,7 @@ def _measured(baseline: Baseline, name: str) -> tuple[float, str]:
         done = workspace.run(folder, *step.command)
         seconds = time.monotonic() - began
         assert done.returncode == 0, f"{name}: {done.stdout[-1000:]}{done.stderr[-1000:]}"
-        baseline.same(folder)
+        baseline.check_outputs(folder)
         return seconds, _answer(folder) if name == "promote" else ""
 
 
@@ -276,4 +276,4 @@ def _orphaned(reference: Reference, name: str, after: float, number: int) -> flo
 def _once_more(reference: Reference, name: str, folder: Path) -> None:
     done = workspace.run(folder, *STEPS[name].again, **reference.later)
     assert done.returncode == 0, f"the run after the kill: {done.stdout[-1000:]}{done.stderr[-1000:]}"
-    reference.same(folder, name)
+    reference.check_outputs(folder, name)

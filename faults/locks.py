@@ -26,7 +26,7 @@ def truncated_locks(context: Context) -> str:
             assert done.returncode == 0, (
                 f"{path.name} of {len(content)} bytes: {done.stdout[-500:]}{done.stderr[-500:]}"
             )
-            baseline.same(folder)
+            baseline.check_outputs(folder)
             assert lock.read_bytes() == complete, f"{path.name} of {len(content)} bytes: dvc.lock differs"
             if done.stderr:  # a truncated dvc.lock may be valid, with fewer stages
                 workspace.one_line(done, 0, path.name, "incomplete, because DVC was killed")
@@ -44,7 +44,7 @@ def second_job(context: Context) -> str:
         _wait_for(folder / ".locks", "validate-*.holder")
         workspace.one_line(workspace.run(folder, *REPRO), 75, f"process {first.pid} (", "is running here; wait")
         assert first.wait(workspace.TIMEOUT) == 0, workspace.output(folder)
-        context.baseline.same(folder)
+        context.baseline.check_outputs(folder)
     return "`feedforward run` during another one and during `dvc repro`: exit code 75, the running process is named"
 
 

@@ -14,7 +14,7 @@ class Row:
     """
 
     number: int
-    what: str
+    title: str
     tests: tuple[str, ...] = ()
     scenarios: tuple[Scenario, ...] = ()
     long: tuple[Scenario, ...] = ()
@@ -126,7 +126,7 @@ ROWS = (
     Row(
         8,
         "kill -9 of the whole process group at any point",
-        _tests(_FAILED, "killed_while_logging")
+        _tests(_FAILED, "a_kill_while_logging_loses_only_an_incomplete_record")
         + _tests(_DATABASE, "a_database_whose_creation_was_interrupted_is_created_again")
         + _tests(_GATE, "an_interrupted_promotion_is_finished_by_the_next"),
         (kills.of_the_group,),
@@ -135,7 +135,7 @@ ROWS = (
         9,
         "kill -9 of dvc alone",
         _tests(_PROCESSES, "a_process_exits_with_the_process_that_started_it"),
-        (kills.of_dvc_alone,),
+        (kills.of_dvc_only,),
     ),
     Row(
         10,
@@ -147,14 +147,16 @@ ROWS = (
         11,
         "a truncated dvc.lock or rwlock",
         _tests(
-            "pipelines/test_dvc_repro.py", "an_rwlock_is_removed_when_no_dvc_is_at_work", "a_torn_lock_is_moved_away"
+            "pipelines/test_dvc_repro.py",
+            "an_rwlock_is_removed_if_no_dvc_is_running",
+            "a_truncated_lock_file_is_renamed",
         ),
         (locks.truncated_locks,),
     ),
     Row(
         12,
         "two jobs at the same time",
-        _tests("pipelines/test_dvc_repro.py", "a_dvc_at_work_is_named")
+        _tests("pipelines/test_dvc_repro.py", "a_running_dvc_is_named")
         + _tests(_PROCESSES, "a_second_job_names_the_running_one_and_a_kill_releases_the_lock"),
         (locks.second_job,),
     ),
@@ -163,7 +165,7 @@ ROWS = (
         "the tracking server is killed or frozen",
         _tests(
             _UNREACHABLE,
-            "a_server_that_is_down_and_then_freezes_loses_nothing",
+            "nothing_is_lost_if_a_server_is_down_and_then_freezes",
             "without_a_store_training_continues_and_results_are_reused",
             "a_damaged_record_does_not_block_the_others",
         ),
@@ -175,8 +177,10 @@ ROWS = (
         15,
         "a worker is lost",
         _tests(_SESSIONS, "runs_of_a_dead_process_are_closed_and_those_of_a_live_one_are_not")
-        + _tests("pipelines/test_operations.py", "the_device_of_a_killed_training_is_free")
-        + _tests("pipelines/test_dask_training.py", "two_workers_one_of_them_lost_leave_the_bytes_of_one_machine"),
+        + _tests("pipelines/test_operations.py", "the_device_of_a_killed_training_job_is_released")
+        + _tests(
+            "pipelines/test_dask_training.py", "two_workers_one_of_which_is_lost_write_the_same_bytes_as_one_machine"
+        ),
     ),
     Row(
         16,
@@ -253,12 +257,12 @@ ROWS = (
     Row(
         23,
         "a retraining starts while another one is running",
-        _tests("pipelines/test_retraining_flow.py", "the_schedule_fires_the_worker_trains_and_the_alias_moves"),
+        _tests("pipelines/test_retraining_flow.py", "the_schedule_starts_a_run_which_trains_and_moves_the_alias"),
     ),
     Row(
         24,
         "twenty simultaneous promotions",
-        _tests(_GATE, "twenty_simultaneous_promotions_make_the_best_champion_and_leave_no_gap_in_the_log"),
+        _tests(_GATE, "after_twenty_simultaneous_promotions_the_best_is_champion_and_the_log_has_no_gap"),
         (in_subprocess(promoters.race),),
     ),
     Row(
@@ -270,7 +274,7 @@ ROWS = (
         + _tests(
             _GATE,
             "a_changed_artifact_is_refused_before_it_is_loaded",
-            "an_incomplete_upload_is_never_champion",
+            "an_incomplete_upload_never_becomes_champion",
             "a_changed_holdout_model_is_not_evidence",
             "the_logged_model_must_be_the_one_that_was_recorded",
         )
@@ -295,7 +299,7 @@ ROWS = (
         27,
         "secrets in the environment, URLs and parameters",
         _tests("feedforward/core/test_redaction.py", "a_secret_of_the_environment_is_masked_anywhere_in_a_text")
-        + _tests("feedforward/tracking/test_logged_runs.py", "no_database_artifact_or_message_holds_a_secret")
+        + _tests("feedforward/tracking/test_logged_runs.py", "no_database_artifact_or_message_contains_a_secret")
         + _tests(_SOURCES, "secrets_of_urls_stay_secret"),
         long=(canary.nowhere,),
     ),
@@ -361,7 +365,7 @@ ROWS = (
             "a_forged_version_is_refused_only_with_a_key",
             "versions_of_another_key_and_unsigned_versions_are_refused",
             "the_gate_refuses_unsigned_versions_and_the_remedy_works",
-            "a_variant_in_the_place_of_the_champion_is_refused",
+            "a_variant_in_place_of_the_champion_is_refused",
             "a_damaged_signature_is_refused_in_one_line",
         ),
         (in_subprocess(tampering.forged),),

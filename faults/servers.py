@@ -23,13 +23,13 @@ COMPLETE = ["final original 0", "replica original 0", "variant original None"]
 def stops(context: Context) -> str:
     """Row 13: the job finishes with little delay, and `sync` sends the rest."""
     undisturbed, _ = _train(context, "undisturbed", None)
-    seen = []
+    observations = []
     for name, stop in (("killed", signal.SIGKILL), ("frozen", signal.SIGSTOP)):
         seconds, sent = _train(context, name, stop)
-        lost = max(0.0, seconds - undisturbed)
-        assert lost <= STALL, f"{name}: {lost:.1f} s lost"
-        seen.append(f"{name}: {lost:.1f} s lost, then {sent}")
-    return "; ".join(seen) + "; each run once, the same bytes"
+        delay = max(0.0, seconds - undisturbed)
+        assert delay <= STALL, f"{name}: {delay:.1f} s lost"
+        observations.append(f"{name}: {delay:.1f} s lost, then {sent}")
+    return "; ".join(observations) + "; each run once, the same bytes"
 
 
 def _train(context: Context, name: str, stop: signal.Signals | None) -> tuple[float, str]:
@@ -48,7 +48,7 @@ def _train(context: Context, name: str, stop: signal.Signals | None) -> tuple[fl
         assert job.wait(workspace.TIMEOUT) == 0, workspace.output(folder)[-1000:]
         seconds = time.monotonic() - began
         assert "Traceback" not in workspace.output(folder), workspace.output(folder)[-1000:]
-        context.baseline.same(folder)
+        context.baseline.check_outputs(folder)
         if stop:
             assert "send them with `feedforward sync`" in workspace.output(folder), "the remedy was not printed"
             server.revive()

@@ -281,7 +281,7 @@ def _swap(folder: Path, _: Path) -> None:
 
 
 def _turn(folder: Path, _: Path) -> None:
-    """Reverse the order of the labels."""
+    """Write the labels in reverse order."""
     description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     atomic_files.write_json(folder / DESCRIPTION, description | {"labels": description["labels"][::-1]})
 

@@ -37,9 +37,9 @@ def jobs() -> int:
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
     """Environment variables for commands in a workspace: this Python, but no settings of the calling process."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
-    return kept | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}",
+    variables = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
+    return variables | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}",
         "DVC_SITE_CACHE_DIR": str(folder / ".dvc" / "site"),
         "DVC_NO_ANALYTICS": "1",
         "NO_COLOR": "1",
@@ -102,7 +102,7 @@ def runs(database: Path) -> dict[str, list[str]]:
     return by_status
 
 
-def at_work(folder: Path) -> list[psutil.Process]:
+def running_processes(folder: Path) -> list[psutil.Process]:
     """The running processes whose working directory is in the workspace."""
     running = []
     for process in psutil.process_iter():
@@ -115,7 +115,7 @@ def at_work(folder: Path) -> list[psutil.Process]:
 def wait_until_idle(folder: Path, seconds: float) -> float:
     """Wait until no process runs in the workspace; returns the seconds waited."""
     began = time.monotonic()
-    while running := at_work(folder):
+    while running := running_processes(folder):
         waited = time.monotonic() - began
         assert waited < seconds, f"{len(running)} processes still running after {seconds:.0f} s"
         time.sleep(0.05)
@@ -137,7 +137,7 @@ class Baseline:
         yield folder
         shutil.rmtree(folder)
 
-    def same(self, folder: Path) -> None:
+    def check_outputs(self, folder: Path) -> None:
         """Check that the outputs of another workspace have the same bytes and that no partial files are left."""
         others = digests(folder)
         differ = sorted(name for name in self.digests.keys() | others if self.digests.get(name) != others.get(name))

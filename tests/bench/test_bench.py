@@ -240,7 +240,7 @@ def test_serving_targets_use_medians_of_throughput_and_p99() -> None:
     assert serving.targets_table(report)[1:] == [
         ["reviews: throughput, mlflow / feedforward (lower is better)", "0.2", "0.24", "NOT MET"],
         ["reviews: p99 latency, feedforward / mlflow (lower is better)", "1", "0.24", "met"],
-        ["reviews: ms per request, at all clients together", "0.2", "1", "NOT MET"],
+        ["reviews: ms per request, all clients together", "0.2", "1", "NOT MET"],
         ["reviews: p99 latency in ms", "12", "5", "met"],
         ["s until the service is ready", "1.5", "1.25", "met"],
         ["resident MB of the service after the load", "150", "160", "NOT MET"],

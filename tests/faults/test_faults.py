@@ -111,7 +111,7 @@ def empty_assertion(_: Context) -> str:
 
 def test_an_assertion_without_a_message_reports_its_location(tmp_path: Path) -> None:
     row = Row(1, "it", scenarios=(in_subprocess(empty_assertion),))
-    seen = __main__.run_row(row, Context(tmp_path, short=True), {}).seen
+    seen = __main__.run_row(row, Context(tmp_path, short=True), {}).observed
     assert seen.startswith("AssertionError (")
     assert seen.endswith(" empty_assertion)")
 

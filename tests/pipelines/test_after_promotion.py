@@ -102,7 +102,7 @@ class Project:
 def until(condition: Callable[[], Any]) -> Any:
     end = time.monotonic() + PATIENCE
     while not (value := condition()):
-        assert time.monotonic() < end, f"not so after {PATIENCE} s"
+        assert time.monotonic() < end, f"condition not met after {PATIENCE} s"
         time.sleep(0.1)
     return value
 

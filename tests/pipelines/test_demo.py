@@ -95,5 +95,5 @@ def test_an_interrupted_demo_completes_when_started_again_and_dvc_at_the_top_lev
         shown = dvc(folder, command, "show")
         assert "demo" not in shown.stdout + shown.stderr, command
     assert not (folder / "home").exists(), "DVC wrote outside of the checkout"
-    again = dvc(folder / "demo", "status", "--json")
-    assert json.loads(again.stdout) == {}, again.stdout + again.stderr
+    status = dvc(folder / "demo", "status", "--json")
+    assert json.loads(status.stdout) == {}, status.stdout + status.stderr

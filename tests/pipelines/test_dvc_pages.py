@@ -29,9 +29,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def call(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("DVC", "FEEDFORWARD", "GIT"))}
+    variables = {key: value for key, value in os.environ.items() if not key.startswith(("DVC", "FEEDFORWARD", "GIT"))}
     identity = {f"GIT_{who}_{key}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")}
-    environment = kept | identity | {"DVC_SITE_CACHE_DIR": str(folder / ".site")}
+    environment = variables | identity | {"DVC_SITE_CACHE_DIR": str(folder / ".site")}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr + done.stdout
     return done

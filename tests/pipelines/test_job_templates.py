@@ -46,8 +46,8 @@ def test_a_pod_requests_gpus_in_addition_to_processors_and_memory(server: Server
     def resources(**variables: Any) -> dict[str, Any]:
         job = rendered(server, "kubernetes", **variables)
         [container] = job["job_manifest"]["spec"]["template"]["spec"]["containers"]
-        found: dict[str, Any] = container["resources"]
-        return found
+        requirements: dict[str, Any] = container["resources"]
+        return requirements
 
     assert resources()["limits"] == {"nvidia.com/gpu": 1}
 
@@ -75,6 +75,6 @@ def test_the_command_creates_the_pool(server: Server) -> None:
     pool = httpx.get(f"{server.url}/api/work_pools/gpu", timeout=30).json()
     assert pool["type"] == "kubernetes"
     assert "nvidia.com/gpu" in json.dumps(pool["base_job_template"])
-    again = subprocess.run(command, env=server.environment, capture_output=True, text=True, check=False)
-    assert again.returncode == 1
-    assert "gpu: the pool already exists" in again.stderr
+    repeated = subprocess.run(command, env=server.environment, capture_output=True, text=True, check=False)
+    assert repeated.returncode == 1
+    assert "gpu: the pool already exists" in repeated.stderr

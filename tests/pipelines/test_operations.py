@@ -54,8 +54,8 @@ def test_each_training_job_gets_a_separate_device_and_releases_it(tmp_path: Path
             gpu_slots.free(["0", "3"], tmp_path),
         ):
             pass
-    with gpu_slots.free(["0", "3"], tmp_path) as again:
-        assert again == "0"
+    with gpu_slots.free(["0", "3"], tmp_path) as released:
+        assert released == "0"
 
 
 @pytest.mark.slow

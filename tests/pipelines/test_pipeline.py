@@ -127,14 +127,14 @@ def test_when_only_dvc_is_killed_its_stage_also_ends(workspace: Path, tmp_path: 
         if not Path(f"/proc/{child}").exists():
             break
         time.sleep(0.1)
-    assert not Path(f"/proc/{child}").exists(), "the stage goes on as an orphan"
+    assert not Path(f"/proc/{child}").exists(), "the stage continues as an orphan"
 
 
 def holder(folder: Path, pattern: str) -> int:
     """The ID of the process named in the first such file; waits for the content, because an empty file exists first."""
     for _ in range(600):
-        for found in folder.glob(pattern):
-            if len(words := found.read_text().split()) > 1:
+        for path in folder.glob(pattern):
+            if len(words := path.read_text().split()) > 1:
                 return int(words[1])
         time.sleep(0.1)
     raise AssertionError(f"no {pattern} in {folder}")

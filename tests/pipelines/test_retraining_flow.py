@@ -160,11 +160,11 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
         "requirements",
     ):  # dependencies of the stages; the code that runs is the installed package
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    made = Workspace(tmp_path)
+    new_workspace = Workspace(tmp_path)
     try:
-        yield made
+        yield new_workspace
     finally:
-        made.close()
+        new_workspace.close()
 
 
 def give_samples(folder: Path) -> None:
@@ -214,8 +214,8 @@ def test_the_schedule_starts_a_run_which_trains_and_moves_the_alias(workspace: W
     assert done.returncode == 0, done.stdout + done.stderr
     give_samples(workspace.folder)
     workspace.wait(workspace.answers)
-    made = workspace.run("-c", BLOCK, f"http://127.0.0.1:{workspace.listener.server_port}/")
-    assert made.returncode == 0, made.stderr  # `deploy` looks for the block that params.yaml names
+    created = workspace.run("-c", BLOCK, f"http://127.0.0.1:{workspace.listener.server_port}/")
+    assert created.returncode == 0, created.stderr  # `deploy` looks for the block that params.yaml names
     deployed = workspace.run("-m", "pipelines.operations", "deploy")
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
     assert "scheduled on the pool cpu: * * * * *" in deployed.stdout

@@ -34,10 +34,10 @@ def recorded(
 def test_if_the_gate_cannot_decide_for_one_dataset_the_flow_fails_and_the_others_are_decided(
     recorded: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
+    datasets = []
 
     def promote(_params: object, name: str) -> None:
-        asked.append(name)
+        datasets.append(name)
         if name == "tones":
             raise TrackingError("http://someone:c4n4ry-7d1e55@127.0.0.1:9: does not answer")
         raise gate.Refused("notes 1: refused: it is worse than chance")
@@ -46,7 +46,7 @@ def test_if_the_gate_cannot_decide_for_one_dataset_the_flow_fails_and_the_others
     state = retraining_flow.retrain(return_state=True)
     assert state.is_failed()
     assert state.message == "tones: the gate could not decide: http://***@127.0.0.1:9: does not answer"
-    assert asked == ["tones", "notes"]
+    assert datasets == ["tones", "notes"]
     last = recorded()[-1]
     assert last["outcome"] == "failed"
     assert last["gate"]["notes"] == "notes 1: refused: it is worse than chance"

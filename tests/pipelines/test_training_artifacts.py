@@ -14,8 +14,8 @@ import small_data
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-def ask(address: str, what: str) -> list[dict[str, Any]]:
-    request = urllib.request.Request(f"{address}/{what}/filter", b"{}", {"Content-Type": "application/json"})
+def ask(address: str, resource: str) -> list[dict[str, Any]]:
+    request = urllib.request.Request(f"{address}/{resource}/filter", b"{}", {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=30) as answer:
         entries: list[dict[str, Any]] = json.load(answer)
     return entries

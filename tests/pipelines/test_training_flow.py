@@ -103,7 +103,7 @@ def test_an_interrupted_job_closes_its_runs(
     assert "Traceback" not in printed
     ended = set(statuses(workspace))
     assert "KILLED" in ended
-    assert ended <= {"KILLED", "FINISHED"}, "the final run has two epochs only and may be done"
+    assert ended <= {"KILLED", "FINISHED"}, "the final run has only two epochs and may be done"
 
 
 @pytest.mark.proves("A second job in a checkout is refused with exit code 75")

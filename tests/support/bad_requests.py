@@ -28,7 +28,7 @@ class Bad:
     content: Any = field(repr=False)
     status: int
     named: str | None
-    said: str = ""
+    message: str = ""
     method: str = "POST"
     headers: Mapping[str, str] = field(default_factory=lambda: JSON)
 
@@ -37,20 +37,20 @@ class Bad:
         return self.content if isinstance(self.content, bytes) else json.dumps(self.content).encode()
 
 
-def notes(content: Any, named: str, said: str = "", status: int = 422, **more: Any) -> Bad:
-    return Bad("/predict/notes", content, status, named, said, **more)
+def notes(content: Any, named: str, message: str = "", status: int = 422, **more: Any) -> Bad:
+    return Bad("/predict/notes", content, status, named, message, **more)
 
 
-def text(sample: Any, said: str = "", named: str = "samples.0") -> Bad:
-    return notes({"samples": [sample]}, named, said)
+def text(sample: Any, message: str = "", named: str = "samples.0") -> Bad:
+    return notes({"samples": [sample]}, named, message)
 
 
-def picture(sample: Any, said: str = "") -> Bad:
-    return Bad("/predict/tones", {"samples": [sample]}, 422, "samples.0", said)
+def picture(sample: Any, message: str = "") -> Bad:
+    return Bad("/predict/tones", {"samples": [sample]}, 422, "samples.0", message)
 
 
-def kept(content: Any, named: str, said: str = "", dataset: str = "notes") -> Bad:
-    return Bad(f"/incoming/{dataset}", content, 422, named, said)
+def feedback(content: Any, named: str, message: str = "", dataset: str = "notes") -> Bad:
+    return Bad(f"/incoming/{dataset}", content, 422, named, message)
 
 
 def png(width: int, height: int, pixels: bytes = b"") -> str:
@@ -154,16 +154,16 @@ REQUESTS = (
     Bad("/predict/tones", b"word1", 422, "Content-Type", "image/*", headers={"content-type": "text/plain"}),
     Bad("/incoming/notes", b"word1", 422, "Content-Type", "must be application/json", headers={"content-type": "text/plain"}),
     # --- corrections
-    kept({}, "sample", "is missing"),
-    kept({"sample": "word1"}, "label", "is missing"),
-    kept({"sample": "word1", "label": "happy"}, "label", "must be one of sad, glad, got 'happy'"),
-    kept({"sample": "word1", "label": 1}, "label"),
-    kept({"sample": "word1", "label": None}, "label"),
-    kept({"sample": "word1", "label": ["glad"]}, "label"),
-    kept({"sample": "", "label": "glad"}, "sample", "must hold at least one word"),
-    kept({"sample": "x" * 3000, "label": "glad"}, "sample", "at most 2000 bytes"),
-    kept({"sample": "word1", "label": "glad", "version": 1}, "version", "is not a known field"),
-    kept({"sample": "word1", "label": "dark"}, "sample", "base64", dataset="tones"),
+    feedback({}, "sample", "is missing"),
+    feedback({"sample": "word1"}, "label", "is missing"),
+    feedback({"sample": "word1", "label": "happy"}, "label", "must be one of sad, glad, got 'happy'"),
+    feedback({"sample": "word1", "label": 1}, "label"),
+    feedback({"sample": "word1", "label": None}, "label"),
+    feedback({"sample": "word1", "label": ["glad"]}, "label"),
+    feedback({"sample": "", "label": "glad"}, "sample", "must hold at least one word"),
+    feedback({"sample": "x" * 3000, "label": "glad"}, "sample", "at most 2000 bytes"),
+    feedback({"sample": "word1", "label": "glad", "version": 1}, "version", "is not a known field"),
+    feedback({"sample": "word1", "label": "dark"}, "sample", "base64", dataset="tones"),
     # --- addresses and methods
     Bad("/predict/nots", {"samples": ["x"]}, 404, None, "must be one of tones, notes"),
     Bad("/predict/NOTES", {"samples": ["x"]}, 404, None, "must be one of tones, notes"),

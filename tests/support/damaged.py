@@ -31,7 +31,7 @@ class Damaged:
     kind: the reader of the file. name: its file name, for readers of folders.
     """
 
-    what: str
+    title: str
     kind: str
     make: Make = field(repr=False)
     message: str
@@ -187,7 +187,7 @@ WANTED = "set/train/neg/9_9.txt"
 class Hostile:
     """An archive that must be rejected with `message`; None: it is accepted, and only its reviews are read."""
 
-    what: str
+    title: str
     make: Make = field(repr=False)
     message: str | None = None
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 def git(folder: Path, *arguments: str) -> str:
     """Run git without the user's configuration; returns its output."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("GIT")}
+    variables = {key: value for key, value in os.environ.items() if not key.startswith("GIT")}
     identity = {f"GIT_{who}_{key}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")}
-    environment = kept | identity | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    environment = variables | identity | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
     done = subprocess.run(["git", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

@@ -12,8 +12,8 @@ import pytest
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT", "MLFLOW", "FAULT"))}
-    return kept | {"FEEDFORWARD_ROOT": str(folder), **more}
+    variables = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT", "MLFLOW", "FAULT"))}
+    return variables | {"FEEDFORWARD_ROOT": str(folder), **more}
 
 
 @pytest.fixture

@@ -55,5 +55,5 @@ class Running:
 def until(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + PATIENCE
     while not condition():
-        assert time.monotonic() < end, f"not so after {PATIENCE} s"
+        assert time.monotonic() < end, f"condition not met after {PATIENCE} s"
         time.sleep(0.05)

@@ -106,8 +106,8 @@ def params(**changes: Any) -> Params:
 
 def multihot(samples: int, seed: int, columns: int = WORDS) -> MultiHot:
     """Rows like those of texts: frequent words have more ones; some rows are empty."""
-    chance = np.outer(np.arange(samples) % 9 > 0, 1 / (1 + np.arange(columns) / 8))
-    return of_dense(np.random.default_rng(seed).random((samples, columns)) < chance)
+    probability = np.outer(np.arange(samples) % 9 > 0, 1 / (1 + np.arange(columns) / 8))
+    return of_dense(np.random.default_rng(seed).random((samples, columns)) < probability)
 
 
 def of_dense(matrix: npt.NDArray[Any]) -> MultiHot:

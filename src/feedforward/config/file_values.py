@@ -9,7 +9,7 @@ from feedforward.config import yaml_reader
 
 
 def current(path: Path) -> dict[Any, Any]:
-    """The values as `yaml_reader.read` returns them, in a copy that may be changed; raises as it does, or OSError."""
+    """A copy of the values that `yaml_reader.read` returns, safe to change; raises the same errors, or OSError."""
     status = path.stat()
     return copy.deepcopy(_read(path, status.st_mtime_ns, status.st_size))
 

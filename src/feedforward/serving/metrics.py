@@ -117,7 +117,7 @@ class ServiceMetrics:
             gauge.labels(*key).set(value)
 
     def text(self) -> bytes:
-        """All metrics in Prometheus text format; with several workers, those of all of them."""
+        """All metrics in Prometheus text format, added up over all workers."""
         if COUNTERS not in os.environ:
             return bytes(generate_latest(self.registry))
         registry = CollectorRegistry()

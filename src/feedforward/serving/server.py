@@ -34,8 +34,8 @@ def run(
 ) -> None:
     """Serve until SIGTERM or SIGINT; requests in progress are finished first.
 
-    allowed_hosts: names accepted in the Host header, in addition to the loopback names and `host`. number: of worker
-    processes; several need `workers.shared_counters`.
+    allowed_hosts: names accepted in the Host header, in addition to the loopback names and `host`. number: how many
+    worker processes; more than one needs `workers.shared_counters`.
 
     Raises:
         ParamsError: `host` can be reached from other machines and `expose` is not set, or the settings do not permit
@@ -63,7 +63,7 @@ def run(
         if number == 1:
             work(listening, announce)
         else:
-            listening.close()  # it has shown that no other service uses the port
+            listening.close()  # it was opened to check that no other service uses the port
             sockets = [stack.enter_context(bind(host, bound, shared=True)) for _ in range(number)]
             workers.run(sockets, work, announce)
 

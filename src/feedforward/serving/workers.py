@@ -1,8 +1,9 @@
 """Several processes that serve one port: `feedforward serve --workers N`.
 
-The first process starts the workers, replaces those that die, and ends with them. Each worker has its own socket on the
-port, and the system distributes the connections over these sockets. Workers share the stored samples (files with
-locks) and the counters of `/metrics` (files in a temporary folder, which prometheus_client maps into memory).
+The first process starts the workers, replaces those that die, and stops them when it ends. Each worker has its own
+socket on the port, and the system distributes the connections among these sockets. Workers share the stored samples
+(files with locks) and the counters of `/metrics` (files in a temporary folder, mapped into memory by
+prometheus_client).
 """
 
 import contextlib
@@ -55,17 +56,17 @@ def shared_counters(number: int) -> Iterator[None]:
 def run(sockets: Sequence[socket.socket], worker: Worker, ready: Callable[[], None]) -> None:
     """Run one worker per socket until SIGTERM or SIGINT.
 
-    worker: called in a process of its own with its socket, a function to call when it is ready, and a descriptor that
-    becomes readable when this process has ended. ready: called once all workers are ready.
+    worker: called in a separate process, with its socket, a function to call when it is ready, and a file descriptor
+    that becomes readable when the calling process ends. ready: called once all workers are ready.
     """
-    ours, theirs = os.pipe()  # `theirs` is open in this process alone
+    read_end, write_end = os.pipe()  # the write end is open only in this process, so it closes when this process ends
     context = multiprocessing.get_context("fork")
     started = [context.Event() for _ in sockets]
 
     def start(number: int) -> multiprocessing.process.BaseProcess:
         def work() -> None:
-            os.close(theirs)
-            worker(sockets[number], started[number].set, ours)
+            os.close(write_end)
+            worker(sockets[number], started[number].set, read_end)
 
         process = context.Process(target=work, name=f"worker {number + 1}")
         process.start()
@@ -83,11 +84,11 @@ def run(sockets: Sequence[socket.socket], worker: Worker, ready: Callable[[], No
             announced = True
         for number, process in enumerate(processes):
             if not stopping and not process.is_alive():
-                log.error("%s ended with exit code %s; it is replaced", process.name, process.exitcode)
+                log.error("%s ended with exit code %s and is being replaced", process.name, process.exitcode)
                 _forget(process.pid)
                 time.sleep(RESTART)
                 processes[number] = start(number)
-    for listening in sockets:  # otherwise clients could still connect, and would wait for an answer
+    for listening in sockets:  # otherwise, clients could still connect and would wait for a response
         listening.close()
     for process in processes:
         process.terminate()

@@ -155,10 +155,10 @@ def test_sampling_error_widens_the_interval_of_a_claim_about_a_final_model() -> 
 
 def test_each_claim_is_harder_to_decide_among_more_claims() -> None:
     smaller = [loss - shift for loss, shift in zip(HIGH, [0.02, 0.012, 0.014, 0.026, 0.013, 0.02], strict=True)]
-    alone = with_claims(claim("lower"))
+    one_claim = with_claims(claim("lower"))
     among = with_claims(claim("lower"), *[claim("lower", left="l2")] * 9)
-    results = runs_of(alone, smaller=smaller, original=HIGH, l2=WILD)
-    assert claims.judge(results, alone)[0].outcome == "supported"
+    results = runs_of(one_claim, smaller=smaller, original=HIGH, l2=WILD)
+    assert claims.judge(results, one_claim)[0].outcome == "supported"
     assert claims.judge(results, among)[0].outcome == "undecided"
 
 

@@ -21,10 +21,10 @@ def test_import_shows_the_comparison_without_training(archive: Path, small_shell
     assert "dropout" in small_shell.answered
     assert f"report: {archive.with_suffix('')}/reports/comparison/index.html" in small_shell.printed
     assert small_shell.run("import", str(archive), "--json") == 0  # a second time
-    told = json.loads(small_shell.answered)
-    assert told["means"]["fair"]["notes"]["original"]["best_epoch"]
+    imported = json.loads(small_shell.answered)
+    assert imported["means"]["fair"]["notes"]["original"]["best_epoch"]
     assert small_shell.run("import", str(archive.with_suffix("")), "--json") == 0  # the folder
-    assert json.loads(small_shell.answered)["digest"] == told["digest"]
+    assert json.loads(small_shell.answered)["digest"] == imported["digest"]
 
 
 def test_a_changed_file_is_refused(unpacked: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_name_that_leads_outside_is_refused(tmp_path: Path, name: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("entries", "said"),
+    ("entries", "message"),
     [
         ([("a", b"1"), ("A", b"2")], "two files with the same name"),
         ([("a", b"1"), ("A/b", b"2")], "a file and a folder with the same name"),
@@ -104,9 +104,9 @@ def test_a_name_that_leads_outside_is_refused(tmp_path: Path, name: str) -> None
     ids=["case", "folder", "link", "no digests", "deep", "format", "many"],
 )
 def test_a_hostile_zip_file_is_refused(
-    tmp_path: Path, entries: list[tuple[str | zipfile.ZipInfo, bytes]], said: str
+    tmp_path: Path, entries: list[tuple[str | zipfile.ZipInfo, bytes]], message: str
 ) -> None:
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         reading.verified(zipped(tmp_path, *entries))
 
 

@@ -19,9 +19,9 @@ VALIDATOR = shutil.which("rocrate-validator")
 
 def test_the_same_content_gives_the_same_bytes(archive: Path, tmp_path: Path) -> None:
     (tmp_path / "reports" / "comparison" / "index.html").touch()  # modification times must not matter
-    again = archive.with_name("again.zip")
-    writing.write(writing.collect(load_params()), again)
-    assert again.read_bytes() == archive.read_bytes()
+    second = archive.with_name("again.zip")
+    writing.write(writing.collect(load_params()), second)
+    assert second.read_bytes() == archive.read_bytes()
 
 
 def test_it_contains_everything_and_nothing_private(unpacked: Path, workspace: Path) -> None:
@@ -74,8 +74,8 @@ def test_rocrate_reads_it_as_a_run_of_a_workflow(unpacked: Path) -> None:
     assert {entity.id for entity in run["object"]} >= {"params.yaml", "data/raw/notes/croissant.json"}
     assert {entity.id for entity in run["result"]} >= {"data/trained/fair.json", "reports/comparison/index.html"}
     parts = {entity.id for entity in crate.root_dataset["hasPart"]}
-    there = {path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*") if path.is_file()}
-    assert parts == there - {"ro-crate-metadata.json", "digests.json"}
+    unpacked_files = {path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*") if path.is_file()}
+    assert parts == unpacked_files - {"ro-crate-metadata.json", "digests.json"}
     assert "https://w3id.org/ro/wfrun/workflow/0.5" in {entity.id for entity in crate.root_dataset["conformsTo"]}
 
 

@@ -53,15 +53,15 @@ def test_an_empty_variant_changes_nothing() -> None:
 
 
 @pytest.mark.proves("A mistake in params.yaml is reported with its key, its bound, and the nearest valid name")
-@pytest.mark.parametrize(("place", "value", "line"), mistakes.PARAMS, ids=lambda value: str(value)[:60])
-def test_a_mistake_is_named_with_key_bound_and_value(tmp_path: Path, place: Any, value: Any, line: str) -> None:
-    found = problems(written(tmp_path / "params.yaml", mistakes.edited(VALUES, place, value)))
-    assert [problem for problem in found if problem.startswith(f"params.yaml: {line}")], found
+@pytest.mark.parametrize(("position", "value", "line"), mistakes.PARAMS, ids=lambda value: str(value)[:60])
+def test_a_mistake_is_named_with_key_bound_and_value(tmp_path: Path, position: Any, value: Any, line: str) -> None:
+    lines = problems(written(tmp_path / "params.yaml", mistakes.edited(VALUES, position, value)))
+    assert [problem for problem in lines if problem.startswith(f"params.yaml: {line}")], lines
 
 
 def test_the_lists_are_as_long_as_promised() -> None:
     assert len(mistakes.PARAMS) >= 40
-    assert len({(str(place), str(value)) for place, value, _ in mistakes.PARAMS}) == len(mistakes.PARAMS)
+    assert len({(str(position), str(value)) for position, value, _ in mistakes.PARAMS}) == len(mistakes.PARAMS)
     assert len(set(mistakes.COMMANDS)) >= 20
 
 
@@ -89,11 +89,11 @@ def test_all_mistakes_are_listed_together(tmp_path: Path) -> None:
         "datasets.mnist.training.lecture.validated_on_test.0: must be one of",
     ]
     for start in chosen:
-        place, value = next((place, value) for place, value, line in mistakes.PARAMS if line.startswith(start))
-        values = mistakes.edited(values, place, value)
-    found = problems(written(tmp_path / "params.yaml", values))
+        position, value = next((position, value) for position, value, line in mistakes.PARAMS if line.startswith(start))
+        values = mistakes.edited(values, position, value)
+    lines = problems(written(tmp_path / "params.yaml", values))
     for start in chosen:
-        assert [line for line in found if line.startswith(f"params.yaml: {start}")], (start, found)
+        assert [line for line in lines if line.startswith(f"params.yaml: {start}")], (start, lines)
 
 
 COMMANDS = (["params"], ["train", "imdb"], ["predict", "imdb", "a"], ["promote", "imdb"], ["serve"], ["verify"])
@@ -104,8 +104,8 @@ def test_a_mistake_ends_a_command_with_2_before_any_work(
     shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for number, (place, value, line) in enumerate(mistakes.PARAMS):
-        written(tmp_path / "params.yaml", mistakes.edited(VALUES, place, value))
+    for number, (position, value, line) in enumerate(mistakes.PARAMS):
+        written(tmp_path / "params.yaml", mistakes.edited(VALUES, position, value))
         assert shell.run(*COMMANDS[number % len(COMMANDS)]) == 2
         assert f"params.yaml: {line}" in shell.printed
         assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
@@ -136,22 +136,22 @@ _trees = st.recursive(
 )
 
 
-def places(values: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+def positions(values: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     entries = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, tuple) else ()
-    return [above, *(place for key, entry in entries for place in places(entry, (*above, key)))]
+    return [above, *(position for key, entry in entries for position in positions(entry, (*above, key)))]
 
 
-PLACES = ["/".join(map(str, place)) for place in places(VALUES) if place]
+POSITIONS = ["/".join(map(str, position)) for position in positions(VALUES) if position]
 
 
 @pytest.mark.slow
 @examples(200)
-@given(st.lists(st.tuples(st.sampled_from(PLACES), _trees | st.just(mistakes.GONE)), min_size=1, max_size=4))
+@given(st.lists(st.tuples(st.sampled_from(POSITIONS), _trees | st.just(mistakes.GONE)), min_size=1, max_size=4))
 def test_any_value_is_accepted_or_reported(changes: list[tuple[str, Any]]) -> None:
     values: Any = VALUES
-    for place, value in changes:
+    for position, value in changes:
         try:
-            values = mistakes.edited(values, place, yaml_reader.frozen(value))
+            values = mistakes.edited(values, position, yaml_reader.frozen(value))
         except (KeyError, TypeError, ValueError, AttributeError):
             continue  # an earlier change removed it
     with contextlib.suppress(ParamsError):

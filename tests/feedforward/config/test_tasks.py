@@ -68,10 +68,10 @@ def test_tasks_are_trained_and_evaluated_like_keras_alone_or_packed(task: str) -
     metric = keras.metrics.MeanAbsoluteError() if score == "mae" else keras.metrics.BinaryAccuracy()
     model.compile(loss=TASKS[task].loss, metrics=[metric])
     features = np.asarray(train.features, np.float32)
-    loss, found = model.evaluate(features, train.labels.reshape(len(train), -1), batch_size=50, verbose=0)
+    loss, metrics = model.evaluate(features, train.labels.reshape(len(train), -1), batch_size=50, verbose=0)
     [evaluated] = trainer.evaluate([model], Subset(train))
     assert evaluated["loss"] == pytest.approx(loss, abs=1e-5)
-    assert evaluated[score] == pytest.approx(found, abs=1e-5)
+    assert evaluated[score] == pytest.approx(metrics, abs=1e-5)
     assert packed[0].curves["cross_entropy"][-1] < packed[0].curves["cross_entropy"][0]
 
 
@@ -80,14 +80,14 @@ def test_learning_rate_decay_matches_keras(name: str) -> None:
     rule = {"name": name, "learning_rate": 0.01, "decay": {"kind": "exponential", "factor": 0.5}}
     chosen = params("regression", ["size"], optimizer=rule, batch_size=90)
     dataset, variant, train = chosen.datasets["tones"], chosen.variants["original"], data("regression")
-    [found] = trainer.fit(dataset, {"original": variant}, Subset(train), None, 0, np.random.default_rng(0), 3)
+    [replica] = trainer.fit(dataset, {"original": variant}, Subset(train), None, 0, np.random.default_rng(0), 3)
     model = network.build(dataset, variant, train.features.shape[1], 0)
     kind = {"rmsprop": keras.optimizers.RMSprop, "sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}[name]
     model.compile(kind(0.01), loss="mean_squared_error")
     slower = keras.callbacks.LearningRateScheduler(lambda epoch: 0.01 * 0.5**epoch)
     features = np.asarray(train.features, np.float32)
     model.fit(features, train.labels, batch_size=90, epochs=3, shuffle=False, verbose=0, callbacks=[slower])
-    for ours, theirs in zip(found.model.get_weights(), model.get_weights(), strict=True):
+    for ours, theirs in zip(replica.model.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-5)
 
 

@@ -117,10 +117,10 @@ def test_after_an_exception_only_the_old_folder_exists(tmp_path: Path) -> None:
 
 def test_the_old_folder_remains_if_the_new_one_cannot_be_renamed(tmp_path: Path) -> None:
     write_folder(tmp_path / "split", "a")
-    place = atomic_files.writing_folder(tmp_path / "split")
-    place.__enter__().rename(tmp_path / "taken away")
+    folder = atomic_files.writing_folder(tmp_path / "split")
+    folder.__enter__().rename(tmp_path / "taken away")
     with pytest.raises(FileNotFoundError, match="split"):
-        place.__exit__(None, None, None)
+        folder.__exit__(None, None, None)
     assert (tmp_path / "split" / "a").read_text() == "a"
 
 

@@ -35,7 +35,7 @@ def test_short_values_are_not_masked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("address", "redacted"),
     [
         ("http://user:pa@ss@host:5000/path", f"http://{MASK}@host:5000/path"),
         ("postgresql://me:secret@db/mlflow", f"postgresql://{MASK}@db/mlflow"),
@@ -49,9 +49,9 @@ def test_short_values_are_not_masked(monkeypatch: pytest.MonkeyPatch) -> None:
         ("nothing: to hide", "nothing: to hide"),
     ],
 )
-def test_credentials_in_addresses(given: str, kept: str) -> None:
-    assert redact(given) == kept
-    assert has_credentials(given) == (kept != given)
+def test_credentials_in_addresses(address: str, redacted: str) -> None:
+    assert redact(address) == redacted
+    assert has_credentials(address) == (redacted != address)
 
 
 @pytest.mark.parametrize(

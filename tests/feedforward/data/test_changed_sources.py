@@ -68,11 +68,11 @@ def test_the_remedy_for_a_damaged_picture_works(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.proves("`init` names a file that is empty, damaged or too large when unpacked")
-@pytest.mark.parametrize(("content", "said"), [(b"", r"0 bytes"), (b"<html>Not found</html>", "a web page")])
-def test_init_names_a_file_that_is_not_a_picture(tmp_path: Path, content: bytes, said: str) -> None:
+@pytest.mark.parametrize(("content", "message"), [(b"", r"0 bytes"), (b"<html>Not found</html>", "a web page")])
+def test_init_names_a_file_that_is_not_a_picture(tmp_path: Path, content: bytes, message: str) -> None:
     source = pictures(tmp_path / "flowers")
     (source / "bar" / "x.png").write_bytes(content)
-    with pytest.raises(InputError, match=said) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         config_inference.guess(source)
     assert "x.png" in str(caught.value)
     assert "disk" not in str(caught.value)
@@ -97,7 +97,7 @@ def test_hidden_files_links_and_nested_folders_are_read_as_init_counts_them(
 
 
 @pytest.mark.parametrize(
-    ("layout", "test", "said"),
+    ("layout", "test", "message"),
     [
         (
             {"train": ("bar", "beam"), "validation": ("bar", "beam")},
@@ -110,14 +110,14 @@ def test_hidden_files_links_and_nested_folders_are_read_as_init_counts_them(
     ],
 )
 def test_common_folder_layouts_are_recognized(
-    tmp_path: Path, layout: dict[str, tuple[str, ...]], test: str | None, said: str
+    tmp_path: Path, layout: dict[str, tuple[str, ...]], test: str | None, message: str
 ) -> None:
     for part, kinds in layout.items():
         (tmp_path / "set" / part).mkdir(parents=True)
         pictures(tmp_path / "set" / part, kinds)
     guess = config_inference.guess(tmp_path / "set")
     assert guess.entry["reader"].get("test") == test
-    assert said in guess.reasons
+    assert message in guess.reasons
 
 
 def test_sixteen_bit_pictures_keep_their_brightness(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ READ: dict[str, Callable[[Path, bytes, str], None]] = {
 }
 
 
-@pytest.mark.parametrize("row", damaged.FILES, ids=lambda row: f"{row.kind}: {row.what}")
+@pytest.mark.parametrize("row", damaged.FILES, ids=lambda row: f"{row.kind}: {row.title}")
 def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: Damaged) -> None:
     inside = tmp_path / "inside"
     inside.mkdir()
@@ -155,7 +155,7 @@ def test_valid_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 IMPATIENT = RetryPolicy(stall_s=1, retries=0, pause_s=0)
 
 
-@pytest.mark.parametrize("row", damaged.ARCHIVES, ids=lambda row: row.what)
+@pytest.mark.parametrize("row", damaged.ARCHIVES, ids=lambda row: row.title)
 def test_a_hostile_archive_writes_nothing_but_reviews(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: Hostile
 ) -> None:
@@ -236,4 +236,4 @@ def test_members_of_a_corrupted_tar_are_correct_or_it_is_refused(
 def test_the_lists_are_as_long_as_promised() -> None:
     assert len(damaged.FILES) >= 40
     assert len(damaged.ARCHIVES) >= 20
-    assert len({(row.kind, row.what) for row in damaged.FILES}) == len(damaged.FILES)
+    assert len({(row.kind, row.title) for row in damaged.FILES}) == len(damaged.FILES)

@@ -82,11 +82,11 @@ def test_samples_join_the_training_split_at_the_end_that_is_not_held_out(root: P
     assert manifest["train"] == whole.digest() != raw.digest()
     learned, validation = (part.copied() for part in validation_split.fixed(whole, dataset))
     assert validation.digest() == before.digest()
-    place = slice(-2, None) if take == "first" else slice(0, 2)
+    added = slice(-2, None) if take == "first" else slice(0, 2)
     assert isinstance(learned.features, MultiHot)
     # columns of the existing vocabulary: 1 starts a text, 2 replaces unknown words, `bad` is the most frequent word
-    assert [np.flatnonzero(row).tolist() for row in learned.features.dense()[place]] == [[1, 2, 7, 9], [1, 4, 5]]
-    assert learned.labels[place].tolist() == [1, 0]
+    assert [np.flatnonzero(row).tolist() for row in learned.features.dense()[added]] == [[1, 2, 7, 9], [1, 4, 5]]
+    assert learned.labels[added].tolist() == [1, 0]
 
 
 def test_pictures_join_the_training_split(root: Path) -> None:

@@ -342,6 +342,6 @@ def test_a_table_that_init_accepts_can_be_prepared_and_predicted(
         train = Split.load(paths.vectorized("own") / "train")
         assert np.isfinite(np.asarray(train.features if dataset.reader.kind == "table" else train.labels)).all()
         if dataset.reader.kind == "table":
-            made = encoder(dataset)
+            encoded_by = encoder(dataset)
             cells = table_file.read(folder / "a.csv").columns
-            made.encode([made.check({name: column[0].as_py() for name, column in cells.items()}, "row")])
+            encoded_by.encode([encoded_by.check({name: column[0].as_py() for name, column in cells.items()}, "row")])

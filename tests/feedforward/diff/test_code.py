@@ -69,7 +69,7 @@ def test_functions_are_named_and_comments_do_not_count(folder: Path) -> None:
         ("training.losses", "Loss.value", "removed", "weights"),
         ("training.losses", "Loss.total", "added", "weights"),
         ("training.losses", "hinge", "added", "weights"),
-    }, "pages decide no result"
+    }, "pages do not affect results"
     assert ("training.losses", "hinge", "removed", "weights") in changes(folder, c, b)
 
 

@@ -41,12 +41,12 @@ def recorded(root: Path, **outputs: str) -> Side:
     """The side for a new commit whose dvc.lock lists these digests of report files."""
     lines = [f"    - {{path: reports/comparison/{name}, md5: {digest}}}" for name, digest in outputs.items()]
     (root / "dvc.lock").write_text("\n".join(["schema: '2.0'", "stages:", "  compare:", "    outs:", *lines, ""]))
-    made, repository = commit(root, "results"), Repository(root)
+    commit_id, repository = commit(root, "results"), Repository(root)
 
     def no_store() -> None:
         raise AssertionError("the store is not needed")
 
-    return commits.commit_side(made, "HEAD", repository, no_store)  # type: ignore[arg-type]
+    return commits.commit_side(commit_id, "HEAD", repository, no_store)  # type: ignore[arg-type]
 
 
 def test_figures_verdicts_and_parameters_are_those_of_the_commit(root: Path) -> None:
@@ -68,9 +68,9 @@ def test_damaged_outputs_are_remarked_in_one_line(root: Path, content: str) -> N
 
 def test_a_damaged_lock_is_one_line(root: Path) -> None:
     (root / "dvc.lock").write_text("stages: [")
-    made = commit(root, "damaged")
+    commit_id = commit(root, "damaged")
     with pytest.raises(ParamsError, match=r"dvc.lock of commit .* is not valid YAML"):
-        dvc_outputs.read_yaml(Repository(root), made, "dvc.lock")
+        dvc_outputs.read_yaml(Repository(root), commit_id, "dvc.lock")
     for lock in ({"stages": None}, {"stages": {"a": None}}, {"stages": {"a": {"outs": ["x"]}}}, {}):
         assert dvc_outputs.digests(lock) == {}
 

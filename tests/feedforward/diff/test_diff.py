@@ -115,9 +115,9 @@ def train(root: Path, message: str) -> tuple[str, str]:
     command = [sys.executable, "-m", "dvc", "commit", "--force", "--quiet"]
     subprocess.run(command, cwd=root, env=environment, check=True)
     git(root, "add", "--force", "reports/comparison/metrics.json")
-    made = commit(root, f"{message}: results")
+    commit_id = commit(root, f"{message}: results")
     [final] = tracking.open_store().find_runs(NAME, role="final", seed="0")[:1]
-    return made, final.run_id
+    return commit_id, final.run_id
 
 
 @pytest.fixture
@@ -184,8 +184,8 @@ def test_without_the_cache_headline_figures_are_compared_and_the_rest_is_remarke
         away.rename(cache)
     assert {entry["name"] for entry in answer["figures"]} == {f"{NAME} original test_accuracy"} or not answer["figures"]
     assert answer["predictions"] == []
-    for what in ("intervals", "verdicts", "predictions"):
-        assert any(line.startswith(what) and "`dvc fetch" in line for line in answer["remarks"])
+    for part in ("intervals", "verdicts", "predictions"):
+        assert any(line.startswith(part) and "`dvc fetch" in line for line in answer["remarks"])
 
 
 def test_runs(inside: Job, shell: Shell) -> None:
@@ -227,7 +227,7 @@ def test_model_versions(inside: Job, shell: Shell) -> None:
     check_final_models_differ(answer)
     assert shell.run("diff", f"{NAME}:2", f"{NAME}:champion") == 0
     [compared] = diff(shell, f"{NAME}:2", inside.runs[1])["predictions"]
-    assert compared["different"] == 0, "a version is calibrated, its run is not: the same answers, other probabilities"
+    assert compared["different"] == 0, "only the version is calibrated: the same answers, different probabilities"
     registry.tag(version, {"decision": "promoted", "evaluation": '{"seen_accuracy": 0.75, "latency_ms": 1}'})
     answer = diff(shell, f"{NAME}:1", f"{NAME}:2")
     assert answer["promotion"] == [

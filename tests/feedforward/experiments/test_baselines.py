@@ -26,10 +26,10 @@ def table(rows: int, seed: int = 0) -> npt.NDArray[np.float32]:
     return np.random.default_rng(seed).normal(size=(rows, 4)).astype(np.float32)
 
 
-def loss(baseline: baseline_models.Baseline, learned: Split, asked: Split, of: Dataset) -> float:
+def loss(baseline: baseline_models.Baseline, training: Split, queries: Split, of: Dataset) -> float:
     """The validation loss of the best setting."""
-    networks = baseline.fit(baseline_models.problem(learned, of))
-    return min(float(metrics.losses(one, one.logits(asked.features), asked.labels).mean()) for one in networks)
+    networks = baseline.fit(baseline_models.problem(training, of))
+    return min(float(metrics.losses(one, one.logits(queries.features), queries.labels).mean()) for one in networks)
 
 
 @pytest.mark.parametrize(
@@ -75,13 +75,13 @@ def test_the_stage_writes_the_same_bytes_again(small: Params) -> None:
 
 @pytest.mark.parametrize("name", ["tones", "notes"])
 def test_the_network_predicts_what_scikit_learn_predicts(small: Params, name: str) -> None:
-    learned, asked = split(name), split(name, 40, seed=3)
-    samples = baseline_models.problem(learned, small.dataset(name))
+    training, queries = split(name), split(name, 40, seed=3)
+    samples = baseline_models.problem(training, small.dataset(name))
     last = list(baseline_models._logistic(samples))[-1]
     reference = LogisticRegression(C=baseline_models.STRENGTHS[-1], tol=1e-6, max_iter=1000)
-    reference.fit(samples.matrix, learned.labels)
-    expected = reference.predict_proba(baseline_models.problem(asked, small.dataset(name)).matrix)
-    np.testing.assert_allclose(last.probabilities(asked.features), expected, atol=0.02)
+    reference.fit(samples.matrix, training.labels)
+    expected = reference.predict_proba(baseline_models.problem(queries, small.dataset(name)).matrix)
+    np.testing.assert_allclose(last.probabilities(queries.features), expected, atol=0.02)
 
 
 def test_several_labels_values_and_shares_have_baselines(small: Params) -> None:
@@ -93,10 +93,10 @@ def test_several_labels_values_and_shares_have_baselines(small: Params) -> None:
         ("unit_regression", ("y",), lambda x, _: (1 / (1 + np.exp(-2 * x[:, 1]))).astype(np.float32), "mean"),
     ]:
         of = dataset(small, task=task, labels=labels, network=small.dataset("notes").network)
-        learned, asked = Split(features, learn(features, noise[:200])), Split(fresh, learn(fresh, noise[200:]))
+        training, queries = Split(features, learn(features, noise[:200])), Split(fresh, learn(fresh, noise[200:]))
         constant, linear = baseline_models.baselines(of, is_text=False)
         assert constant.name == names
-        assert loss(linear, learned, asked, of) < loss(constant, learned, asked, of) - 0.05
+        assert loss(linear, training, queries, of) < loss(constant, training, queries, of) - 0.05
 
 
 def test_nb_svm_separates_several_classes(small: Params) -> None:
@@ -111,11 +111,11 @@ def test_nb_svm_separates_several_classes(small: Params) -> None:
 
 
 def test_a_class_without_training_samples_is_never_predicted(small: Params) -> None:
-    learned = Split(table(60), (table(60)[:, 0] > 0).astype(np.uint8))
+    training = Split(table(60), (table(60)[:, 0] > 0).astype(np.uint8))
     of = dataset(small, labels=("a", "b", "never"))
     for baseline in baseline_models.baselines(of, is_text=False):
-        for network in baseline.fit(baseline_models.problem(learned, of)):
-            assert network.probabilities(learned.features).argmax(axis=1).max() < 2
+        for network in baseline.fit(baseline_models.problem(training, of)):
+            assert network.probabilities(training.features).argmax(axis=1).max() < 2
 
 
 def test_multi_hot_rows_are_the_matrix(small: Params) -> None:

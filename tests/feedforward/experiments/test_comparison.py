@@ -46,8 +46,8 @@ def printed(results: list[RunResult], params: Params, width: int = 80) -> str:
 
 
 def test_a_rerun_writes_the_same_bytes(folder: Path, results: list[RunResult], params: Params, tmp_path: Path) -> None:
-    again = comparison.compare(list(reversed(results)), params, folder=tmp_path / "again")
-    assert digests(again) == digests(folder)
+    second = comparison.compare(list(reversed(results)), params, folder=tmp_path / "again")
+    assert digests(second) == digests(folder)
 
 
 def test_all_datasets_have_the_figures_of_the_lecture_and_the_additional_ones(folder: Path, params: Params) -> None:
@@ -106,9 +106,9 @@ def test_one_seed_gives_no_intervals(params: Params) -> None:
     text = printed(single, params)
     assert "±" not in text
     assert "needs at least 1 more" in " ".join(text.split())
-    found = comparison.find(single, params)
-    assert all(e.low is None for one in found for es in one.summary.values() for e in es.values())
-    assert {v.outcome for one in found for v in one.verdicts} == {"undecided"}
+    findings = comparison.find(single, params)
+    assert all(e.low is None for one in findings for es in one.summary.values() for e in es.values())
+    assert {v.outcome for one in findings for v in one.verdicts} == {"undecided"}
 
 
 def test_the_terminal_table_fits_80_columns_without_truncation(results: list[RunResult], params: Params) -> None:
@@ -123,10 +123,10 @@ def test_the_terminal_table_fits_80_columns_without_truncation(results: list[Run
 def test_only_trained_variants_are_compared(results: list[RunResult], params: Params, tmp_path: Path) -> None:
     name, variant = list(params.datasets)[-1], list(params.variants)[-1]
     part = [run for run in results if run.dataset == name and run.variant == variant]
-    [found] = comparison.find(part, params)
-    assert (found.name, found.variants, found.differences) == (name, [variant], [])
-    made = comparison.compare(part, params, folder=tmp_path / "part")
-    assert {path.stem for path in (made / "figures").glob("*.png")} == {f"{name}-validation-loss"}
+    [findings] = comparison.find(part, params)
+    assert (findings.name, findings.variants, findings.differences) == (name, [variant], [])
+    written = comparison.compare(part, params, folder=tmp_path / "part")
+    assert {path.stem for path in (written / "figures").glob("*.png")} == {f"{name}-validation-loss"}
 
 
 def test_both_protocols_are_shown_if_both_were_run(

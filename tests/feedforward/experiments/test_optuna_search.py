@@ -17,9 +17,9 @@ def valley(point: Point) -> float:
 def tried(rounds: int) -> list[Point]:
     search, points = Search(AXES), list[Point]()
     for _ in range(rounds):
-        asked = search.ask(4)
-        points += asked
-        search.tell([valley(point) for point in asked])
+        trials = search.ask(4)
+        points += trials
+        search.tell([valley(point) for point in trials])
     return points
 
 
@@ -44,10 +44,10 @@ def test_a_failed_trial_does_not_end_the_search() -> None:
 def test_a_search_for_the_highest_figure_mirrors_that_for_the_lowest() -> None:
     searches = Search(AXES), Search(AXES, "higher")
     for _ in range(6):
-        asked = [search.ask(4) for search in searches]
-        assert asked[0] == asked[1]
+        trials = [search.ask(4) for search in searches]
+        assert trials[0] == trials[1]
         for search, sign in zip(searches, (1, -1), strict=True):
-            search.tell([sign * valley(point) for point in asked[0]])
+            search.tell([sign * valley(point) for point in trials[0]])
 
 
 @pytest.mark.slow

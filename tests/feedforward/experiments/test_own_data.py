@@ -48,13 +48,13 @@ TASKS = {
 def workspace(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Path]:
     """Params as `init` writes them, with fewer epochs; all five datasets are prepared and trained."""
     root = tmp_path_factory.mktemp("own")
-    made = tmp_path_factory.mktemp("data")
+    folder = tmp_path_factory.mktemp("data")
     sources = {
-        "clothes": own_data.idx_folder(made / "clothes"),
-        "digits": own_data.picture_folder(made / "digits"),
-        "reviews": own_data.texts(made / "reviews.csv"),
-        "diabetes": own_data.regression(made / "diabetes.csv"),
-        "traits": own_data.multilabel(made / "traits.csv"),
+        "clothes": own_data.idx_folder(folder / "clothes"),
+        "digits": own_data.picture_folder(folder / "digits"),
+        "reviews": own_data.texts(folder / "reviews.csv"),
+        "diabetes": own_data.regression(folder / "diabetes.csv"),
+        "traits": own_data.multilabel(folder / "traits.csv"),
     }
     (root / "params.yaml").write_text(HEAD)
     (root / "mlruns").mkdir()
@@ -89,10 +89,10 @@ def prepared(params: Params) -> Params:
 def trained(prepared: Params, tensorflow: None) -> list[RunResult]:
     store = open_store()
     packs = plan.plan(prepared, "fair")
-    found = [run for pack in packs for run in runner.train_pack(pack, prepared, store)]
+    results = [run for pack in packs for run in runner.train_pack(pack, prepared, store)]
     parent_runs.conclude(packs, runner.find_known(packs, store), prepared, store)
-    result_files.save(paths.trained("fair"), found, "test")
-    return found
+    result_files.save(paths.trained("fair"), results, "test")
+    return results
 
 
 def test_init_infers_reader_and_task_and_keeps_the_rest_of_the_file(workspace: Path, params: Params) -> None:
@@ -121,10 +121,10 @@ def test_init_adds_an_entry_and_keeps_all_other_lines(before: str, kept: str) ->
     joined = entry._joined(before, "datasets:\n  new:\n    title: t\n")
     assert kept in joined
     assert all(line in joined.splitlines() for line in before.splitlines() if "{}" not in line)
-    found = YAML(typ="safe").load(joined)
-    assert found["seeds"] == 2
-    assert found["datasets"]["new"] == {"title": "t"}
-    assert ("other" in found["datasets"]) == ("other" in before)
+    loaded = YAML(typ="safe").load(joined)
+    assert loaded["seeds"] == 2
+    assert loaded["datasets"]["new"] == {"title": "t"}
+    assert ("other" in loaded["datasets"]) == ("other" in before)
 
 
 def test_first_fetch_records_digests_and_later_ones_reject_other_content(prepared: Params) -> None:
@@ -186,8 +186,8 @@ def test_champions_predict_raw_samples(
     champion = prediction.champion(name)
     question: object = QUESTIONS.get(name)
     if question is None:  # a raw test sample as a file
-        found = description.describe(name, prepared.datasets[name])
-        label, pixels = found.examples[0]
+        described = description.describe(name, prepared.datasets[name])
+        label, pixels = described.examples[0]
         Image.fromarray(np.asarray(pixels)).save(tmp_path / "sample.png")
         question = (tmp_path / "sample.png").read_bytes()
     [answer] = prediction.answers(champion.served, [champion.served.encoder.check(question, "sample")])
@@ -219,15 +219,17 @@ def test_the_five_commands_of_the_documentation_work(
         block = text[text.index("$ feedforward init ~/flowers") :].split("```", 1)[0]
         lines[page] = [line.removeprefix("$ ") for line in block.splitlines()]
     assert lines["README.md"] == lines["docs/datasets.md"]
-    made = own_data.picture_folder(tmp_path / "flowers")
+    pictures = own_data.picture_folder(tmp_path / "flowers")
     (tmp_path / "params.yaml").write_text(HEAD)
     for line in lines["README.md"]:
         verb, *arguments = line.removeprefix("feedforward ").split()
         with monkeypatch.context() as patch:
             if verb == "init":
                 patch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
-                arguments = [str(made)]
-            given = {"flowers": "digits", "rose.png": str(next(made.glob("*/*.png")))}
+                arguments = [str(pictures)]
+            replacements = {"flowers": "digits", "rose.png": str(next(pictures.glob("*/*.png")))}
             if verb != "run":
-                app.app([verb, *(given.get(argument, argument) for argument in arguments)], standalone_mode=False)
+                app.app(
+                    [verb, *(replacements.get(argument, argument) for argument in arguments)], standalone_mode=False
+                )
     assert load_params(tmp_path / "params.yaml").datasets["flowers"].reader.kind == "image_folder"

@@ -45,12 +45,12 @@ def test_fair_has_all_variants_and_seeds_and_one_final_variant() -> None:
 
 
 def test_lecture_has_the_variants_of_the_slides() -> None:
-    found = plan(protocol="lecture")
-    assert runs(found) == {
+    packs = plan(protocol="lecture")
+    assert runs(packs) == {
         *(("tones", "original", "replica", s) for s in range(2)),
         *(("notes", v, "replica", s) for v in ("original", "l2") for s in range(2)),
     }
-    seen = {(pack.dataset, member.variant): (pack.train, pack.validate) for pack in found for member in pack.members}
+    seen = {(pack.dataset, member.variant): (pack.train, pack.validate) for pack in packs for member in pack.members}
     assert seen == {
         ("tones", "original"): ("all", "test"),
         ("notes", "original"): ("fixed", "validation"),
@@ -85,8 +85,8 @@ def test_unknown_names(filters: dict[str, Any], message: str) -> None:
 def test_a_dataset_may_list_its_compared_variants() -> None:
     plain = values()
     plain["datasets"]["tones"]["training"]["variants"] = ["original", "l2"]
-    found = plan(Params.model_validate_json(json.dumps(plain)), datasets=["tones"])
-    assert {variant for _, variant, role, _ in runs(found) if role == "replica"} == {"original", "l2"}
+    packs = plan(Params.model_validate_json(json.dumps(plain)), datasets=["tones"])
+    assert {variant for _, variant, role, _ in runs(packs) if role == "replica"} == {"original", "l2"}
 
 
 def test_missing_vectorized_data_are_an_error(tmp_path: Path) -> None:
@@ -128,10 +128,10 @@ def test_variants_with_different_samples_are_in_different_packs() -> None:
 
 
 def test_longest_pack_is_first_and_costs_are_multiplications() -> None:
-    found = plan(params(seeds=1))
-    assert [pack.cost for pack in found] == sorted((pack.cost for pack in found), reverse=True)
-    assert (found[0].dataset, found[0].members[0].variant) == ("notes", "larger")
-    assert found[0].cost == 3 * (TRAIN - HELD_OUT) * (700 * 40 + 40 * 40)
+    packs = plan(params(seeds=1))
+    assert [pack.cost for pack in packs] == sorted((pack.cost for pack in packs), reverse=True)
+    assert (packs[0].dataset, packs[0].members[0].variant) == ("notes", "larger")
+    assert packs[0].cost == 3 * (TRAIN - HELD_OUT) * (700 * 40 + 40 * 40)
 
 
 def test_a_seed_decides_all_sources_of_variation_unless_one_is_selected() -> None:
@@ -160,22 +160,22 @@ def test_removing_known_runs_keeps_the_others() -> None:
 
 
 def test_fingerprints_are_unique() -> None:
-    found = [
+    packs = [
         fingerprint
         for protocol in ("fair", "lecture")
         for fingerprint in fingerprints(plan(protocol=protocol)).values()
     ]
-    assert len(set(found)) == len(found)
+    assert len(set(packs)) == len(packs)
 
 
 def changed(path: str, value: Any) -> Params:
     """The small params with a different value at `path`."""
     plain = json.loads(json.dumps(values()))  # because the values share parts
-    place = plain
+    entry = plain
     *parts, last = path.split("/")
     for part in parts:
-        place = place.setdefault(part, {})
-    place[last] = value
+        entry = entry.setdefault(part, {})
+    entry[last] = value
     return Params.model_validate_json(json.dumps(plain))
 
 

@@ -82,12 +82,12 @@ def test_replicas_are_logged_under_stable_names(small_store: "Store") -> None:
     trained = runner.train_pack(pack, chosen, small_store, lambda steps, note: notes.append((steps, note)))
     parent_runs.conclude([pack], dict(zip(pack.fingerprints, trained, strict=True)), chosen, small_store)
 
-    found = {run.data.tags["variant"]: run for run in stored("notes", role="replica")}
+    by_variant = {run.data.tags["variant"]: run for run in stored("notes", role="replica")}
     parents = {run.data.tags["variant"]: run for run in stored("notes", role="variant")}
-    assert set(found) == set(parents) == {"l2", "smaller"}
+    assert set(by_variant) == set(parents) == {"l2", "smaller"}
     assert [steps for steps, _ in notes] == [2, 2, 2]
     for result, member in zip(trained, pack.members, strict=True):
-        run = found[member.variant]
+        run = by_variant[member.variant]
         expected = ["notes", member.variant, "0", "fair", "replica", member.fingerprint, pack.data_digest]
         assert [run.data.tags[name] for name in NAMES] == expected
         assert run.data.tags["mlflow.parentRunId"] == parents[member.variant].info.run_id
@@ -102,7 +102,7 @@ def test_replicas_are_logged_under_stable_names(small_store: "Store") -> None:
         assert {name for name in run.data.metrics if name.startswith("system/")}
         assert run.info.status == "FINISHED"
 
-    parameters = found["l2"].data.params
+    parameters = by_variant["l2"].data.params
     assert {name: parameters[name] for name in ("l2", "hidden_units", "seed", "epochs", "batch_size")} == {
         "l2": "0.01",
         "hidden_units": "[16, 16]",
@@ -111,11 +111,11 @@ def test_replicas_are_logged_under_stable_names(small_store: "Store") -> None:
         "batch_size": "20",
     }
     assert {"optimizer_name", "optimizer_learning_rate", "optimizer_rho", "validation_samples"} <= parameters.keys()
-    assert "figures/curves.png" in files(found["l2"], "figures")
+    assert "figures/curves.png" in files(by_variant["l2"], "figures")
     manifest = manifest_file.load("notes")
     inputs = {
         (entry.dataset.name, {tag.key: tag.value for tag in entry.tags}["sha256"])
-        for entry in found["l2"].inputs.dataset_inputs
+        for entry in by_variant["l2"].inputs.dataset_inputs
     }
     assert inputs == {("notes-training", manifest["train"]), ("notes-validation", manifest["train"])}
 
@@ -232,8 +232,8 @@ def test_only_a_changed_variant_is_trained_again(small_store: "Store") -> None:
     assert sorted(left) == [("dropout", "replica"), ("original", "final")]
     renamed = params(variants={"half": {"dropout_rate": 0.5}, "original": {}, "l2": {}})
     half = plan.plan(renamed, "fair", ["notes"], ["half"], [0])
-    [found] = parent_runs.results_of(half, runner.find_known(half, small_store))
-    assert (found.variant, found.weights_digest) == (
+    [reused] = parent_runs.results_of(half, runner.find_known(half, small_store))
+    assert (reused.variant, reused.weights_digest) == (
         "half",
         next(r for r in trained if r.variant == "dropout").weights_digest,
     )
@@ -248,8 +248,8 @@ def test_a_partly_known_pack_continues_to_the_same_bytes(small_store: "Store") -
     runner.train_pack(left, chosen, small_store)
     tags = [run.data.tags["fingerprint"] for run in stored("notes", role="replica")]
     assert sorted(tags) == sorted(pack.fingerprints)  # each recorded once
-    found = parent_runs.results_of([pack], runner.find_known([pack], small_store))
-    assert found == runner.train_pack(pack, chosen, small_store)
+    reused = parent_runs.results_of([pack], runner.find_known([pack], small_store))
+    assert reused == runner.train_pack(pack, chosen, small_store)
 
 
 def closure_changed(monkeypatch: pytest.MonkeyPatch, *roots: tuple[str, ...]) -> None:
@@ -272,20 +272,24 @@ def test_changed_evaluation_code_recomputes_figures_without_training(
     chosen, pack = replicas_of("l2") if role == "replica" else final_of("notes")
     [before] = runner.train_pack(pack, chosen, small_store)
     real = evaluation.summarize
-    monkeypatch.setattr(evaluation, "summarize", lambda *given: real(*given) | {"last_cross_entropy": 0.125})
-    [same] = runner.find_known([pack], small_store).values()
-    assert same == before  # the digest of the code decides, not the code that happens to run
+    monkeypatch.setattr(evaluation, "summarize", lambda *arguments: real(*arguments) | {"last_cross_entropy": 0.125})
+    [reused] = runner.find_known([pack], small_store).values()
+    assert reused == before  # the digest of the code decides, not the code that happens to run
     closure_changed(monkeypatch, plan.EVALUATION)
 
-    [again] = runner.find_known([pack], small_store).values()
+    [recomputed] = runner.find_known([pack], small_store).values()
     expected = {**before.metrics, "last_cross_entropy": 0.125}
-    assert again.metrics == pytest.approx(expected)
-    assert (again.curves, again.weights_digest, again.hardest) == (before.curves, before.weights_digest, before.hardest)
+    assert recomputed.metrics == pytest.approx(expected)
+    assert (recomputed.curves, recomputed.weights_digest, recomputed.hardest) == (
+        before.curves,
+        before.weights_digest,
+        before.hardest,
+    )
     (run,) = stored("notes", role=role)  # the same run, with its new figures
     assert run.data.metrics["last_cross_entropy"] == 0.125
     assert run.data.tags["evaluation_digest"].startswith("0")
     monkeypatch.setattr(evaluation, "summarize", real)
-    assert runner.find_known([pack], small_store) == {pack.fingerprints[0]: again}  # stored, not computed again
+    assert runner.find_known([pack], small_store) == {pack.fingerprints[0]: recomputed}  # stored, not computed again
 
 
 @pytest.mark.proves("After a change of code that determines weights, every run is trained again")

@@ -15,8 +15,8 @@ def parse(*texts: str, search: bool = False) -> list[search_space.Axis]:
 
 
 def test_a_grid_has_all_combinations() -> None:
-    found = parse("dropout_rate=0,0.5", "size=base,small")
-    assert [search_space.text(point) for point in search_space.grid(found)] == [
+    combinations = parse("dropout_rate=0,0.5", "size=base,small")
+    assert [search_space.text(point) for point in search_space.grid(combinations)] == [
         "dropout_rate=0 size=base",
         "dropout_rate=0 size=small",
         "dropout_rate=0.5 size=base",
@@ -87,8 +87,8 @@ def test_all_mistakes_are_reported_together() -> None:
 def test_the_decay_of_the_learning_rate_is_a_field() -> None:
     changed = search_space.apply(params(), "notes", "original", {"optimizer.decay": "cosine"})
     assert changed.datasets["notes"].training.optimizer.decay == Decay(kind="cosine")
-    same = search_space.apply(changed, "notes", "original", {"optimizer.decay": "none"})
-    assert same.datasets["notes"].training.optimizer.decay is None
+    without_decay = search_space.apply(changed, "notes", "original", {"optimizer.decay": "none"})
+    assert without_decay.datasets["notes"].training.optimizer.decay is None
     with pytest.raises(ParamsError, match=r"must be one of none, exponential, cosine, got cosin; did you mean cosine"):
         parse("optimizer.decay=cosin")
 

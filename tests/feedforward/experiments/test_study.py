@@ -135,8 +135,8 @@ def test_command_trains_each_run_once_and_nothing_when_repeated(tmp_path: Path) 
         assert parent.metrics["seeds"] == len(children)
 
     assert run() == page
-    again = [run for role in ("replica", "component") for run in store.find_runs("notes", None, role=role)]
-    assert len(again) == len(replicas)
+    runs_afterwards = [run for role in ("replica", "component") for run in store.find_runs("notes", None, role=role)]
+    assert len(runs_afterwards) == len(replicas)
 
 
 def test_a_variant_wider_than_half_a_pack_is_wide(params: Params) -> None:

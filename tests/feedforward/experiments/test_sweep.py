@@ -96,8 +96,8 @@ def test_a_killed_grid_resumes_and_its_runs_are_nested(tmp_path: Path) -> None:
     accuracy = outcome["test"]["figures"]["test_accuracy"]["mean"]
     assert accuracy == pytest.approx(np.mean([run.metrics["test_accuracy"] for run in finals]))
     page = (folder / "index.html").read_bytes()
-    again = sweep(tmp_path, *words)  # the second request returns the stored figure and trains nothing
-    assert json.loads(again.stdout) == outcome
+    repeated = sweep(tmp_path, *words)  # the second request returns the stored figure and trains nothing
+    assert json.loads(repeated.stdout) == outcome
     assert len(store.find_runs("notes", role="final")) == len(finals)
     assert (folder / "index.html").read_bytes() == page
 

@@ -75,9 +75,9 @@ def test_directory_lists_are_rehashed_and_temporary_files_of_dvc_are_not(cache: 
 def on_record(small: Params, small_store: "Store", tensorflow: None) -> list[RunResult]:
     """The runs of a variant, trained and saved as the train stage does."""
     packs = plan.plan(small, "fair", *CHOSEN)
-    found = [result for pack in packs for result in runner.train_pack(pack, small, small_store)]
-    run_result.save(paths.trained("fair"), found, provenance.cpu_digest())
-    return found
+    results = [result for pack in packs for result in runner.train_pack(pack, small, small_store)]
+    run_result.save(paths.trained("fair"), results, provenance.cpu_digest())
+    return results
 
 
 @pytest.mark.slow

@@ -80,11 +80,11 @@ def test_solutions_pass_and_typical_mistakes_get_their_hints_in_the_notebook() -
         notebook.cells += [nbformat.v4.new_code_cell(source) for source in (mistake, check.source)]
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
     outputs = [output for cell in notebook.cells if "ff.homework.check_" in cell.source for output in cell.outputs]
-    said = [output["data"]["text/plain"] for output in outputs if "data" in output]
-    assert [text[0] for text in said] == ["✓"] * 5 + ["✗"] * 5, said
-    assert "it beats the baseline" in said[4]
+    shown = [output["data"]["text/plain"] for output in outputs if "data" in output]
+    assert [text[0] for text in shown] == ["✓"] * 5 + ["✗"] * 5, shown
+    assert "it beats the baseline" in shown[4]
     hints = ("3 Dense layers are expected here", "the target may be any number", "keeps falling", "The factor 1.96")
-    for text, hint in zip(said[5:], (*hints, "was used to choose the winner and again to confirm it"), strict=True):
+    for text, hint in zip(shown[5:], (*hints, "was used to choose the winner and again to confirm it"), strict=True):
         assert hint in text
 
 
@@ -124,7 +124,7 @@ def test_hints_about_networks(tensorflow: None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("function", "said"),
+    ("function", "expected"),
     [
         (..., "Give the function itself"),
         (lambda *_: None, "returns nothing yet"),
@@ -132,9 +132,9 @@ def test_hints_about_networks(tensorflow: None) -> None:
     ],
     ids=["gap", "nothing", "arguments"],
 )
-def test_hints_about_functions_that_are_not_written(function: Any, said: str) -> None:
+def test_hints_about_functions_that_are_not_written(function: Any, expected: str) -> None:
     for check in (ff.homework.check_network, ff.homework.check_overfit_epoch, ff.homework.check_comparison):
-        assert said in hint(check(function))
+        assert expected in hint(check(function))
 
 
 RIGHT = {
@@ -147,7 +147,7 @@ RIGHT = {
 
 
 @pytest.mark.parametrize(
-    ("task", "choice", "said"),
+    ("task", "choice", "expected"),
     [
         ("binary", (..., ...), "not chosen yet"),
         ("binary", ("softmax", "binary_crossentropy"), "a single output can have only one value"),
@@ -166,11 +166,11 @@ RIGHT = {
         ("unit_regression", ("logistic", "mse"), "not one of the activations"),
     ],
 )
-def test_hints_about_activations_and_losses(task: str, choice: Any, said: str) -> None:
+def test_hints_about_activations_and_losses(task: str, choice: Any, expected: str) -> None:
     assert ff.homework.check_tasks(RIGHT).solved
     text = hint(ff.homework.check_tasks(RIGHT | {task: choice}))
     assert text.startswith(task)
-    assert said in text
+    assert expected in text
     right = RIGHT[task][0]
     assert right == choice[0] or right not in text or "not one of" in text  # it does not give the answer
 
@@ -194,9 +194,9 @@ EPOCHS: dict[str, Find] = {
 }
 
 
-@pytest.mark.parametrize("said", EPOCHS)
-def test_hints_about_the_overfit_epoch(said: str) -> None:
-    assert said in hint(ff.homework.check_overfit_epoch(EPOCHS[said]))
+@pytest.mark.parametrize("expected", EPOCHS)
+def test_hints_about_the_overfit_epoch(expected: str) -> None:
+    assert expected in hint(ff.homework.check_overfit_epoch(EPOCHS[expected]))
     right: Find = lambda curves: curves["val_loss"].index(min(curves["val_loss"])) + 1  # noqa: E731
     assert ff.homework.check_overfit_epoch(right).solved
 
@@ -219,7 +219,7 @@ def compare(one: Any, other: Any, factor: float = 0.975, **wrong: Any) -> tuple[
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "expected"),
     [
         ({"unpaired": True}, "seed by seed"),
         ({"width": lambda n: 1.96 / math.sqrt(n)}, "The factor 1.96"),
@@ -235,8 +235,8 @@ def compare(one: Any, other: Any, factor: float = 0.975, **wrong: Any) -> tuple[
         ({"alone": "higher"}, "a single run of each variant decides nothing"),
     ],
 )
-def test_hints_about_comparisons(wrong: dict[str, Any], said: str) -> None:
-    assert said in hint(ff.homework.check_comparison(lambda one, other: compare(one, other, **wrong)))
+def test_hints_about_comparisons(wrong: dict[str, Any], expected: str) -> None:
+    assert expected in hint(ff.homework.check_comparison(lambda one, other: compare(one, other, **wrong)))
 
 
 def test_hints_about_the_form_of_a_comparison() -> None:
@@ -260,7 +260,7 @@ NEW = {"original": [0.30, 0.31, 0.33, 0.32], "a": [0.29, 0.30, 0.315, 0.31]}
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "expected"),
     [
         ({"tried": ...}, "Fill in"),
         ({"tried": {"a": {}}}, "a sweep needs at least 3"),
@@ -275,7 +275,7 @@ NEW = {"original": [0.30, 0.31, 0.33, 0.32], "a": [0.29, 0.30, 0.315, 0.31]}
         ({"confirming": runs({"a": NEW["original"], "original": NEW["a"]}, 3)}, "the baseline is better"),
     ],
 )
-def test_hints_about_sweeps(changes: dict[str, Any], said: str) -> None:
+def test_hints_about_sweeps(changes: dict[str, Any], expected: str) -> None:
     answer = {"tried": TRIED, "swept": runs(SWEPT), "chosen": "a", "confirming": runs(NEW, 3)}
     assert ff.homework.check_sweep(*answer.values()).solved
-    assert said in hint(ff.homework.check_sweep(*(answer | changes).values()))
+    assert expected in hint(ff.homework.check_sweep(*(answer | changes).values()))

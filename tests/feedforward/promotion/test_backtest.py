@@ -101,8 +101,12 @@ def test_accepted_samples_that_no_training_used_are_measured_with_the_served_net
     assert comparison.scores[1].loss[0] == pytest.approx(expected)
     assert comparison.scores[1].models == 1
     feedback_review.review(NAME, dataset, reject=chosen[:1])
-    [_, alone] = backtest.run(params, NAME, last=5).comparisons
-    assert (alone.samples, alone.scores[0].loss[1:], alone.scores[0].difference[1:]) == (1, (None, None), (None, None))
+    [_, comparison] = backtest.run(params, NAME, last=5).comparisons
+    assert (comparison.samples, comparison.scores[0].loss[1:], comparison.scores[0].difference[1:]) == (
+        1,
+        (None, None),
+        (None, None),
+    )
     feedback.take(NAME, dataset, collect=True, review=True)  # now they are trained on
     assert [c.title for c in backtest.run(params, NAME, last=5).comparisons] == [VALIDATION]
 

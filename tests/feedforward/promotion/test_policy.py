@@ -44,10 +44,10 @@ def test_a_better_model_replaces_the_champion_and_a_worse_one_does_not() -> None
 
 
 def test_a_model_is_not_an_improvement_on_itself() -> None:
-    same = evidence(0.3)
-    result = gain(same, same, 0.95)
+    unchanged = evidence(0.3)
+    result = gain(unchanged, unchanged, 0.95)
     assert (result.mean, result.low, result.high) == (0, 0, 0)
-    assert not decide(candidate(evidence=same), same, LABELS, NAMES, Promotion()).promoted
+    assert not decide(candidate(evidence=unchanged), unchanged, LABELS, NAMES, Promotion()).promoted
 
 
 def test_the_gain_of_a_lucky_seed_is_not_enough() -> None:

@@ -83,8 +83,8 @@ def test_a_trained_run_becomes_champion_and_the_same_run_changes_nothing(
     of_seed_0 = next(model for model in models if model.description.seed == 0)
     # the holdout model is the final model of its seed, trained again without the validation split
     training, _ = validation_split.fixed(Split.load(paths.vectorized(NAME) / "train"), params.datasets[NAME])
-    again = training_run.train_final(params.datasets[NAME], {"original": params.variants["original"]}, training, 0)
-    assert of_seed_0.description.weights_digest == again.weights_digest
+    repeated = training_run.train_final(params.datasets[NAME], {"original": params.variants["original"]}, training, 0)
+    assert of_seed_0.description.weights_digest == repeated.weights_digest
     assert of_seed_0.description.samples == len(training)
     [replica] = Registry().find_runs(NAME, role="replica", variant="original", seed=current.tags["seed"])
     assert figures["recorded_cross_entropy"] == Registry().curve(replica, "val_cross_entropy")[1]
@@ -92,8 +92,8 @@ def test_a_trained_run_becomes_champion_and_the_same_run_changes_nothing(
     for variant, digest in json.loads(current.tags["variants"]).items():
         description = bundle.read(model_versions.folder(current, f"variants/{variant}"), digest).description
         assert (description.variant, description.epochs, description.samples) == (variant, 3, 66)
-        own = Registry().find_runs(NAME, role="replica", variant=variant, seed=current.tags["seed"])[0]
-        assert description.temperature == Registry().curve(own, "calibration/temperature")[2]
+        holdout_run = Registry().find_runs(NAME, role="replica", variant=variant, seed=current.tags["seed"])[0]
+        assert description.temperature == Registry().curve(holdout_run, "calibration/temperature")[2]
     card = (model_versions.folder(current, "card") / "card.md").read_text()
     assert current.tags["weights_digest"] in card
     served = bundle.read(model_versions.folder(current, "served"), current.tags["digest"])
@@ -107,9 +107,9 @@ def test_a_trained_run_becomes_champion_and_the_same_run_changes_nothing(
     assert "| expected calibration error without temperature | " in card
     assert "**Promoted**: it meets all acceptance criteria" in card
 
-    again = promote.promote(open_rule, NAME)
-    assert not again.decision.promoted
-    assert (again.version.number, again.champion) == (1, 1)
+    repeated = promote.promote(open_rule, NAME)
+    assert not repeated.decision.promoted
+    assert (repeated.version.number, repeated.champion) == (1, 1)
     assert [line["decision"] for line in log()] == ["promoted", "kept"]
 
     with pytest.raises(ParamsError, match="must name one final run"):
@@ -178,7 +178,7 @@ def test_after_twenty_simultaneous_promotions_the_best_is_champion_and_the_log_h
     registry = Registry()
     run = registered.final_run(small_store, params)
     strengths = np.random.default_rng(0).permutation(np.linspace(0.05, 1.0, 20))
-    made = [registered.version(registry, run, float(strength)) for strength in strengths]
+    versions = [registered.version(registry, run, float(strength)) for strength in strengths]
     errors: list[Exception] = []
 
     def work(version: Version) -> None:
@@ -187,15 +187,15 @@ def test_after_twenty_simultaneous_promotions_the_best_is_champion_and_the_log_h
         except Exception as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=work, args=(version,)) for version in made]
+    threads = [threading.Thread(target=work, args=(version,)) for version in versions]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert not errors
-    assert champion().number == made[int(strengths.argmax())].number
+    assert champion().number == versions[int(strengths.argmax())].number
     lines = log()
-    assert sorted(line["version"] for line in lines) == sorted(version.number for version in made)
+    assert sorted(line["version"] for line in lines) == sorted(version.number for version in versions)
     assert [line["before"] for line in lines] == [None, *[line["champion"] for line in lines[:-1]]]
 
 
@@ -380,6 +380,6 @@ def test_an_outdated_run_is_recognized(params: Params, small_store: "Store") -> 
     assert candidate.outdated(params, NAME, run) is None
     wider = params.model_copy(update={"variants": params.variants | {"original": Variant(l2=0.5)}})
     assert "other parameters (l2)" in str(candidate.outdated(wider, NAME, run))
-    gone = params.model_copy(update={"variants": {"smaller": params.variants["smaller"]}})
-    assert "no longer configured in params.yaml" in str(candidate.outdated(gone, NAME, run))
+    without_variant = params.model_copy(update={"variants": {"smaller": params.variants["smaller"]}})
+    assert "no longer configured in params.yaml" in str(candidate.outdated(without_variant, NAME, run))
     assert candidate.recorded_cross_entropy(params, NAME, run, Registry()) is None

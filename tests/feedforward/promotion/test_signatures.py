@@ -73,7 +73,7 @@ def replaced(version: Version, strength: float) -> Version:
     return changed
 
 
-def made(registry: Registry, run: LoggedRun, strength: float = 1.0) -> Version:
+def new_version(registry: Registry, run: LoggedRun, strength: float = 1.0) -> Version:
     version = registered.version(registry, run, strength, variants={"original": strength})
     registry.set_alias(version, "champion")
     return version
@@ -84,7 +84,7 @@ def test_a_forged_version_is_refused_only_with_a_key(
 ) -> None:
     require(key)
     registry = Registry()
-    version = made(registry, registered.final_run(small_store, params))
+    version = new_version(registry, registered.final_run(small_store, params))
     assert prediction.champion(NAME).variants["original"].description.variant == "original"
     forged = replaced(version, -2.0)
     with pytest.raises(DataError, match=FOREIGN):
@@ -102,10 +102,10 @@ def test_versions_of_another_key_and_unsigned_versions_are_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     registry, run = Registry(), registered.final_run(small_store, params)
-    unsigned = made(registry, run)
+    unsigned = new_version(registry, run)
     assert not (served(unsigned) / signatures.FILE).exists()
     require(new_key(tmp_path_factory.mktemp("foreign") / "signer.pem", monkeypatch))
-    foreign = made(registry, run, 2.0)
+    foreign = new_version(registry, run, 2.0)
     require(key)
     for version, problem in ((unsigned, UNSIGNED), (foreign, FOREIGN)):
         with pytest.raises(DataError, match=problem):
@@ -134,7 +134,7 @@ def test_the_gate_refuses_unsigned_versions_and_the_remedy_works(
 
 def test_a_variant_in_place_of_the_champion_is_refused(params: Params, small_store: "Store", key: str) -> None:
     require(key)
-    version = made(Registry(), registered.final_run(small_store, params))
+    version = new_version(Registry(), registered.final_run(small_store, params))
     variant = model_versions.folder(version, "variants/original")
     folder = served(version)
     shutil.rmtree(folder)
@@ -150,7 +150,7 @@ def test_a_damaged_signature_is_refused_in_one_line(
     params: Params, small_store: "Store", key: str, content: bytes
 ) -> None:
     require(key)
-    version = made(Registry(), registered.final_run(small_store, params))
+    version = new_version(Registry(), registered.final_run(small_store, params))
     (served(version) / signatures.FILE).write_bytes(content)
     with pytest.raises(DataError, match=r"model\.sig: ") as caught:
         bundle.read(served(version), version.tags["digest"])

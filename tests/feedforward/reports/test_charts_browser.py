@@ -123,15 +123,15 @@ def test_the_epochs_are_zoomed_by_dragging_by_buttons_and_by_keys(page: "Page") 
 
 
 def test_any_statistic_is_shown_as_differences_or_values(page: "Page") -> None:
-    place = page.locator(f"[data-statistics={NAME}]")
-    place.get_by_role("combobox", name="Statistic").select_option("overfit epoch")
-    spoken = place.get_by_role("img").get_attribute("aria-label") or ""
-    assert spoken.startswith("overfit epoch: smaller ")
-    assert "original" not in spoken
-    place.get_by_role("combobox", name="Show").select_option("value")
+    section = page.locator(f"[data-statistics={NAME}]")
+    section.get_by_role("combobox", name="Statistic").select_option("overfit epoch")
+    description = section.get_by_role("img").get_attribute("aria-label") or ""
+    assert description.startswith("overfit epoch: smaller ")
+    assert "original" not in description
+    section.get_by_role("combobox", name="Show").select_option("value")
     means = {one["name"]: one["statistics"]["best_epoch"]["mean"] for one in data_of(page)["variants"]}
-    spoken = place.get_by_role("img").get_attribute("aria-label") or ""
-    assert all(f"{name} {mean:.1f} [" in spoken for name, mean in means.items())
+    description = section.get_by_role("img").get_attribute("aria-label") or ""
+    assert all(f"{name} {mean:.1f} [" in description for name, mean in means.items())
 
 
 def test_a_table_is_sorted_by_any_column_and_back(page: "Page") -> None:

@@ -34,7 +34,7 @@ def content(**changes: Any) -> Content:
     ]
     fresh = {trial.text: estimates(trial.text, range(1000, 1003), 0.25)[STATISTIC] for trial in trials[:2]}
     figures = [trial.estimates[STATISTIC].mean for trial in trials]
-    made = Content(
+    page_content = Content(
         title="Digits & more",
         text="original: size=small,base,<wide>",
         statistic=STATISTIC,
@@ -54,17 +54,17 @@ def content(**changes: Any) -> Content:
         importance={"size": 0.7, "l2": 0.1},
         command="feedforward sweep d size=small",
     )  # fmt: skip
-    return dataclasses.replace(made, **changes)
+    return dataclasses.replace(page_content, **changes)
 
 
 def test_the_page_shows_search_and_fresh_figures_the_test_and_every_trial() -> None:
-    made = content()
-    page = sweep_page.render(made)
+    page_content = content()
+    page = sweep_page.render(page_content)
     assert not re.findall(r"(?:src|href)=|https?:", page)
     charts = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
     assert len(charts) == 5 + len(VALUES[0])  # confirmed, parallel (wide and narrow), expected, importance; each field
     assert all(ElementTree.fromstring(chart).get("aria-label") for chart in charts)
-    for _, entry in made.confirmed:
+    for _, entry in page_content.confirmed:
         for estimate in (entry.search, entry.fresh, entry.bias):
             assert f"{estimate.mean:.4f}".replace("-", "−") in page
     text = " ".join(page.split())
@@ -82,8 +82,8 @@ def test_parts_without_content_are_left_out() -> None:
     for absent in ("fresh seeds", "fANOVA", "used once", "Test split"):
         assert absent not in page
     [trial] = content().trials[:1]
-    alone = content(trials=[trial], expected=[0.2], so_far=[0.2], confirmed=[], tied=[], tested=None, importance={})
-    assert "Expected best" not in sweep_page.render(alone)
+    minimal = content(trials=[trial], expected=[0.2], so_far=[0.2], confirmed=[], tied=[], tested=None, importance={})
+    assert "Expected best" not in sweep_page.render(minimal)
 
 
 def test_an_untested_winner_is_described_as_such_and_failures_are_named() -> None:

@@ -34,7 +34,7 @@ def decided(
 
 
 @pytest.mark.parametrize(
-    ("look", "given", "reason", "remark"),
+    ("look", "observed", "reason", "remark"),
     [
         (Observations(), {}, None, None),
         (Observations(), {"forced": True}, "requested", None),
@@ -60,9 +60,9 @@ def decided(
     ],
 )
 def test_every_reason_and_every_remark(
-    look: Observations, given: dict[str, Any], reason: str | None, remark: str | None
+    look: Observations, observed: dict[str, Any], reason: str | None, remark: str | None
 ) -> None:
-    result = decided({"notes": look}, **given)
+    result = decided({"notes": look}, **observed)
     assert result.retrain == (reason is not None)
     assert result.reasons == ([reason] if reason else [])
     assert result.remarks[0].startswith(remark) if remark else not result.remarks, result.remarks
@@ -107,8 +107,8 @@ def test_drift_is_a_reason_if_there_are_new_samples_and_the_page_shows_it(small:
 
 def test_samples_like_the_training_data_do_not_drift(small: Params) -> None:
     write_profile("tones")
-    same = split("tones", 60, seed=3)
-    for pixels, label in zip(np.asarray(same.features), same.labels.tolist(), strict=True):
+    similar = split("tones", 60, seed=3)
+    for pixels, label in zip(np.asarray(similar.features), similar.labels.tolist(), strict=True):
         raw = pixels.tobytes()
         entry = {"digest": hashlib.sha256(raw).hexdigest(), "pixels": base64.b64encode(raw).decode()}
         append_only_log.append(paths.incoming("tones"), {"label": ["dark", "gray", "light"][label], **entry})

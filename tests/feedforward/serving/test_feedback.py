@@ -45,8 +45,8 @@ def test_a_correction_is_stored_once_and_the_file_is_bounded(served: Running) ->
 def test_samples_stored_before_a_restart_are_known(served: Running) -> None:
     body = {"sample": "word1", "label": "glad"}
     assert served.client.post(f"/incoming/{NAME}", json=body).json() == {"stored": True}
-    with Running(Params.model_validate(served_params().model_dump())) as again:
-        assert again.client.post(f"/incoming/{NAME}", json=body).json() == {"stored": False}
+    with Running(Params.model_validate(served_params().model_dump())) as restarted:
+        assert restarted.client.post(f"/incoming/{NAME}", json=body).json() == {"stored": False}
 
 
 def served_params() -> Params:

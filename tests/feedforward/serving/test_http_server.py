@@ -168,16 +168,16 @@ def test_large_bodies_share_a_limit_and_short_requests_pass(strict: Running) -> 
 @pytest.mark.proves("Idle connections and unfinished requests do not keep the service busy")
 def test_more_connections_than_allowed_block_no_client(strict: Running) -> None:
     parts = [b"", HEAD, HEAD + b"Content-Length: 100\r\n\r\n{"]
-    held = [connect(strict) for _ in range(3 * SHORT["connections"])]  # type: ignore[operator]
+    connections = [connect(strict) for _ in range(3 * SHORT["connections"])]  # type: ignore[operator]
     try:
-        for number, connection in enumerate(held):
+        for number, connection in enumerate(connections):
             try:
                 connection.sendall(parts[number % 3])
             except ConnectionError:  # already closed in favor of newer ones
                 continue
             assert strict.client.get("/health", headers={"connection": "close"}).status_code == 200
     finally:
-        for connection in held:
+        for connection in connections:
             connection.close()
 
 
@@ -281,11 +281,11 @@ def test_a_chunked_body_with_a_trailer_is_read(strict: Running) -> None:
 @pytest.mark.proves("A wrong method is answered with 405 and the allowed ones; HEAD is answered as GET")
 @pytest.mark.parametrize("path", ["/", "/health", "/docs", "/openapi.json", "/metrics"])
 def test_head_is_get_without_the_body(strict: Running, path: str) -> None:
-    got, head = strict.client.get(path), strict.client.head(path)
-    assert (got.status_code, head.status_code) == (200, 200)
+    get, head = strict.client.get(path), strict.client.head(path)
+    assert (get.status_code, head.status_code) == (200, 200)
     assert head.content == b""
     assert int(head.headers["content-length"]) > 0
-    assert head.headers["content-type"] == got.headers["content-type"]
+    assert head.headers["content-type"] == get.headers["content-type"]
 
 
 @pytest.mark.proves("A wrong method is answered with 405 and the allowed ones; HEAD is answered as GET")

@@ -41,7 +41,7 @@ def test_mlflow_serves_the_champion_with_the_same_answers(small: Params, small_s
     registered.champion(small_store, small)
     texts = [GLAD, "word1", "nobody knows größe"]
     champion = prediction.champion(NAME)
-    with serving.mlflows(NAME) as mlflows, serving.ours() as own:
+    with serving.mlflows(NAME) as mlflows, serving.ours() as service:
         expected = prediction.answers(champion.served, texts)
         for body in (
             {"inputs": texts},
@@ -57,9 +57,9 @@ def test_mlflow_serves_the_champion_with_the_same_answers(small: Params, small_s
             status, content = ask(mlflows.port, wrong)
             assert 400 <= status < 500, (wrong, content)
         [texts] = serving.samples(champion).values()
-        given = texts[:5]
-        bodies = [[{"inputs": [each]} for each in given], [{"samples": [each]} for each in given]]
-        endpoints = [(mlflows.port, "/invocations"), (own.port, f"/predict/{NAME}")]
+        inputs = texts[:5]
+        bodies = [[{"inputs": [each]} for each in inputs], [{"samples": [each]} for each in inputs]]
+        endpoints = [(mlflows.port, "/invocations"), (service.port, f"/predict/{NAME}")]
         serving.check_alike(
             *(serving.answers(*endpoint, each) for endpoint, each in zip(endpoints, bodies, strict=True))
         )
@@ -78,8 +78,8 @@ def test_tables_lists_and_arrays_are_accepted_and_an_invalid_sample_is_named(
     version = registered.champion(small_store, small)
     folder = model_versions.folder(version, model_version.SERVED)
     answerer = mlflow_flavor._load_pyfunc(str(folder))
-    for given in ([GLAD, "word1"], pd.DataFrame({"any": [GLAD, "word1"]}), np.array([[GLAD], ["word1"]])):
-        assert [each["label"] for each in answerer.predict(given)] == ["glad", "sad"]
+    for inputs in ([GLAD, "word1"], pd.DataFrame({"any": [GLAD, "word1"]}), np.array([[GLAD], ["word1"]])):
+        assert [each["label"] for each in answerer.predict(inputs)] == ["glad", "sad"]
     for wrong, message in (
         (["word1", ""], "inputs.1: must hold at least one word"),
         (["word1", None], "inputs.1: must be text, got null"),

@@ -33,7 +33,7 @@ class Seat:
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
         self.page.on("console", lambda message: self.wrong.append(message.text) if message.type == "error" else None)
         self.page.on(
-            "request", lambda asked: None if asked.url.startswith(self.address) else self.wrong.append(asked.url)
+            "request", lambda request: None if request.url.startswith(self.address) else self.wrong.append(request.url)
         )
 
     def open(self, dataset: str = "") -> "Page":
@@ -52,7 +52,7 @@ def seat(browser: "Browser", served: Running) -> Iterator[Seat]:
     opened = Seat(browser, served.port)
     yield opened
     opened.context.close()
-    assert not [said for said in opened.wrong if "422" not in said and "413" not in said]
+    assert not [message for message in opened.wrong if "422" not in message and "413" not in message]
 
 
 def strips(page: "Page") -> dict[str, str]:
@@ -64,7 +64,7 @@ def strips(page: "Page") -> dict[str, str]:
     }
 
 
-def kept(dataset: str) -> list[dict[str, Any]]:
+def stored_samples(dataset: str) -> list[dict[str, Any]]:
     return list(append_only_log.read(paths.incoming(dataset)))
 
 
@@ -120,7 +120,7 @@ def test_a_corrected_label_is_stored_once(seat: Seat) -> None:
     seat.says("kept", "Thank you: stored as glad for the next training run.")
     glad.click()
     seat.says("kept", "This sample was already stored as glad.")
-    [entry] = kept(NAME)
+    [entry] = stored_samples(NAME)
     assert (entry["text"], entry["label"], entry["answer"], entry["version"]) == ("word3 größe", "glad", "sad", 1)
 
 
@@ -158,7 +158,7 @@ def test_a_drawing_is_answered_as_it_grows(browser: "Browser", served: Running, 
     sync.expect(page.locator("#models .strip").first).not_to_have_attribute("aria-label", first)
     page.get_by_role("button", name="gray").click()
     seat.says("kept", "stored as gray")
-    [entry] = kept("tones")
+    [entry] = stored_samples("tones")
     assert (entry["label"], entry["height"], entry["width"]) == ("gray", 28, 28)
     page.get_by_role("button", name="Clear").click()
     seat.answers("Draw something")
@@ -270,7 +270,7 @@ def test_everything_can_be_done_with_keys(seat: Seat) -> None:
     tab_to("#labels button")
     page.keyboard.press("Space")
     seat.says("kept", "stored as sad")
-    assert len(kept(NAME)) == len(kept("tones")) == 1
+    assert len(stored_samples(NAME)) == len(stored_samples("tones")) == 1
 
 
 # --- what is wrong ---------------------------------------------------------------------------
@@ -278,24 +278,24 @@ def test_everything_can_be_done_with_keys(seat: Seat) -> None:
 
 def test_an_error_is_shown_next_to_the_input_and_the_next_input_is_answered(seat: Seat, tmp_path: Path) -> None:
     page = seat.open(NAME)
-    for text, said in (
+    for text, message in (
         (" …,  !!", None),
         ("...", "This sample must hold at least one word"),
         ("x" * 2001, "This sample must have at most 2000 bytes, got 2001"),
         ("a film " * 150_000, "This sample must have at most 200000 bytes"),
     ):
         page.locator("#text").fill(text)
-        if said is None:
+        if message is None:
             seat.answers("sad")  # an ellipsis character counts as a word
             continue
-        seat.says("wrong", said)
+        seat.says("wrong", message)
         sync.expect(page.locator("#labels button").first).to_be_disabled()
     page.locator("#text").fill(GLAD)
     seat.answers("glad")
     sync.expect(page.locator("#wrong")).to_be_hidden()
 
     page.get_by_role("radio", name="Small gray pictures").check(force=True)
-    for name, content, said in (
+    for name, content, message in (
         ("a.png", b"no picture", "This sample must be a picture (PNG"),
         ("a.png", b"", "This file is empty"),
         ("a.png", encoded(stroke(40, 40))[:60], "This sample"),
@@ -304,7 +304,7 @@ def test_an_error_is_shown_next_to_the_input_and_the_next_input_is_answered(seat
     ):
         (tmp_path / name).write_bytes(content)
         page.locator("#file").set_input_files(tmp_path / name)
-        seat.says("wrong", said)
+        seat.says("wrong", message)
         sync.expect(page.locator("#labels button").first).to_be_disabled()
         page.get_by_role("button", name="Clear").click()
         sync.expect(page.locator("#wrong")).to_be_hidden()

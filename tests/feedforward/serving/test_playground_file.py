@@ -61,13 +61,15 @@ class Opened:
         self.page: Page = self.context.new_page()
         self.page.set_default_timeout(SOON)
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("console", lambda said: self.wrong.append(said.text) if said.type == "error" else None)
-        self.page.on("request", lambda asked: self.wrong.append(asked.url) if asked.url != self.path.as_uri() else None)
+        self.page.on("console", lambda message: self.wrong.append(message.text) if message.type == "error" else None)
+        self.page.on(
+            "request", lambda request: self.wrong.append(request.url) if request.url != self.path.as_uri() else None
+        )
         self.page.goto(self.path.as_uri())
 
     def answers(self, samples: Sequence[Any], **options: bool) -> list[dict[str, Any]]:
-        told: list[dict[str, Any]] = self.page.evaluate(ASK, {"samples": list(samples), **options})
-        return told
+        predictions: list[dict[str, Any]] = self.page.evaluate(ASK, {"samples": list(samples), **options})
+        return predictions
 
     def close(self) -> None:
         self.context.close()
@@ -82,7 +84,7 @@ def opened(browser: "Browser", small: Params, small_store: "Store", tmp_path: Pa
     page.close()
 
 
-def same(received: dict[str, Any], expected: dict[str, Any], tolerance: float = 1e-5) -> None:
+def assert_same(received: dict[str, Any], expected: dict[str, Any], tolerance: float = 1e-5) -> None:
     assert received.get("label") == expected.get("label")
     assert received.get("warnings") == expected.get("warnings")
     for label, probability in expected["probabilities"].items():
@@ -92,14 +94,16 @@ def same(received: dict[str, Any], expected: dict[str, Any], tolerance: float = 
 def test_texts_are_answered_as_by_predict(opened: Opened) -> None:
     received = opened.answers(TEXTS, variants=True, explain=True)
     for number, text in enumerate(TEXTS):
-        same(received[number], ff.predict(NAME, [text])[0])
+        assert_same(received[number], ff.predict(NAME, [text])[0])
         for variant in ("original", "dropout"):
-            same(received[number]["variants"][variant], ff.predict(NAME, [text], variant)[0] | {"warnings": None})
+            assert_same(
+                received[number]["variants"][variant], ff.predict(NAME, [text], variant)[0] | {"warnings": None}
+            )
         towards, words = prediction.explained(opened.champion.served, opened.champion.served.encoder.check(text, ""))
-        told = received[number]["words"]
-        assert told["towards"] == towards
-        assert [word["word"] for word in told["effects"]] == [word.word for word in words]
-        for word, expected in zip(told["effects"], words, strict=True):
+        explanation = received[number]["words"]
+        assert explanation["towards"] == towards
+        assert [word["word"] for word in explanation["effects"]] == [word.word for word in words]
+        for word, expected in zip(explanation["effects"], words, strict=True):
             assert word["known"] == expected.known
             assert word["effect"] == pytest.approx(expected.effect, abs=1e-4)
 
@@ -116,10 +120,10 @@ def test_pictures_are_framed_and_answered_as_by_predict(
     colored = [np.dstack([stroke(50, 64), 255 - stroke(50, 64), np.full((50, 64), 9, np.uint8)]), ink]
     rows = [picture.tolist() for picture in gray]
     files = [encoded(picture) for picture in [*gray, *colored]]
-    told = opened.answers([*rows, *(base64.b64encode(file).decode() for file in files)], explain=True)
+    predictions = opened.answers([*rows, *(base64.b64encode(file).decode() for file in files)], explain=True)
     encoder = opened.champion.served.encoder
-    for received, sample in zip(told, [*rows, *files], strict=True):
-        same(received, ff.predict("tones", [sample])[0], 0.01)
+    for received, sample in zip(predictions, [*rows, *files], strict=True):
+        assert_same(received, ff.predict("tones", [sample])[0], 0.01)
         shift = np.abs(np.array(received["seen"]["levels"], int) - encoder.check(sample, "").astype(int))
         assert shift.max() <= 1  # Pillow rounds in fixed point
     with pytest.raises(Exception, match="the picture is blank"):
@@ -143,15 +147,15 @@ def test_cells_are_read_and_rows_answered_as_by_predict(
     for cell in CELLS:
         assert opened.page.evaluate("(cell) => category(cell)", cell) == cells.category(cell)
         expected = cells.number(cell) if cells.is_number(cell) else None
-        told = opened.page.evaluate(read, cell)
-        assert (told == "none") == (expected is None), cell
+        value_in_page = opened.page.evaluate(read, cell)
+        assert (value_in_page == "none") == (expected is None), cell
         if expected is not None:
-            assert float(told) == pytest.approx(expected, nan_ok=True), cell
+            assert float(value_in_page) == pytest.approx(expected, nan_ok=True), cell
     rows = [
         {"hours": hours, "school": school} for hours in ("9", 6.5, None, "1e9") for school in ("north", "east", None)
     ]
     for received, row in zip(opened.answers(rows), rows, strict=True):
-        same(received, ff.predict("grades", [row])[0])
+        assert_same(received, ff.predict("grades", [row])[0])
     opened.page.get_by_label("hours").fill("9")
     sync.expect(opened.page.locator("#answer")).to_contain_text("10, 99.8 %")
     opened.page.get_by_label("hours").fill("many")
@@ -162,11 +166,11 @@ def test_cells_are_read_and_rows_answered_as_by_predict(
 @pytest.mark.parametrize("name", ["tanh", "sigmoid", "elu", "gelu", "silu"])
 def test_every_activation_is_computed(browser: "Browser", opened: Opened, name: str) -> None:
     inputs = [*np.linspace(-9, 9, 41).tolist(), 0.0]
-    told = opened.page.evaluate("([name, all]) => all.map(ACTIVATIONS[name])", [name, inputs])
-    assert told == pytest.approx(ACTIVATIONS[name](np.array(inputs, np.float32)).tolist(), abs=1e-6)
+    outputs = opened.page.evaluate("([name, all]) => all.map(ACTIVATIONS[name])", [name, inputs])
+    assert outputs == pytest.approx(ACTIVATIONS[name](np.array(inputs, np.float32)).tolist(), abs=1e-6)
 
 
-def made(task: str, network: Network, encoder: Encoder, labels: tuple[str, ...], **more: Any) -> Champion:
+def new_champion(task: str, network: Network, encoder: Encoder, labels: tuple[str, ...], **more: Any) -> Champion:
     """A champion for another task, without a registry."""
     description = Description(
         "made", "Made", labels, "original", 0, 2, 90, "r", "f", "d", network.weights_digest(), task, **more
@@ -176,7 +180,9 @@ def made(task: str, network: Network, encoder: Encoder, labels: tuple[str, ...],
 
 def test_values_and_several_labels_are_answered(browser: "Browser", small: Params, tmp_path: Path) -> None:
     rows = RowEncoder(Columns((("hours", 5.0, 2.0),), (("school", ("north", "south")),)))
-    price = made("regression", networks.network([3, 4, 1], ["tanh", "linear"]), rows, ("price",), target=(300.0, 40.0))
+    price = new_champion(
+        "regression", networks.network([3, 4, 1], ["tanh", "linear"]), rows, ("price",), target=(300.0, 40.0)
+    )
     opened = Opened(browser, tmp_path, "price", price)
     row = {"hours": "7.5", "school": "south"}
     [expected] = prediction.answers(price.served, [rows.check(row, "")])
@@ -185,14 +191,14 @@ def test_values_and_several_labels_are_answered(browser: "Browser", small: Param
 
     network = dataclasses.replace(networks.network([35, 6, 3], ["gelu", "sigmoid"], 1 / 255), temperature=1.5)
     scaled = ScaledEncoder(ImageGeometry(5, 7, None, (2.0, 3.0)))
-    genres = made("multilabel", network, scaled, ("drama", "war", "music"))
+    genres = new_champion("multilabel", network, scaled, ("drama", "war", "music"))
     opened = Opened(browser, tmp_path, "genres", genres)
     pictures = [stroke(5, 7), stroke(40, 21), stroke(9, 60, seed=1)]
-    told = opened.answers([picture.tolist() for picture in pictures])
+    predictions = opened.answers([picture.tolist() for picture in pictures])
     checked = [scaled.check(picture.tolist(), "") for picture in pictures]
-    for received, answer in zip(told, prediction.answers(genres.served, checked), strict=True):
+    for received, answer in zip(predictions, prediction.answers(genres.served, checked), strict=True):
         assert received["labels"] == answer["labels"]
-        same(received, answer, 0.01)
+        assert_same(received, answer, 0.01)
     opened.close()
 
 
@@ -204,12 +210,12 @@ def test_large_kernels_are_rounded_and_large_variants_left_out(
     opened = Opened(browser, tmp_path, NAME)
     received = opened.answers(TEXTS[:2])
     for answer, text in zip(received, TEXTS, strict=False):
-        same(answer, ff.predict(NAME, [text])[0], 0.002)
+        assert_same(answer, ff.predict(NAME, [text])[0], 0.002)
     assert opened.page.evaluate("model.networks.champion.layers[0].kernel.bits") == 16
     opened.page.evaluate("Object.assign(network('champion'), { temperature: 2 })")
     calibrated = dataclasses.replace(opened.champion.served.network, temperature=2.0)
     served = dataclasses.replace(opened.champion.served, network=calibrated)
-    same(opened.answers(TEXTS[:1])[0], prediction.answers(served, [TEXTS[0]])[0], 0.002)
+    assert_same(opened.answers(TEXTS[:1])[0], prediction.answers(served, [TEXTS[0]])[0], 0.002)
     left = playground_file.build(opened.champion, len(opened.built.text.encode()) - 10)
     assert (len(left.variants), len(left.left_out)) == (1, 1)
     assert f"left out because of their size: {next(iter(left.left_out))}" in left.text
@@ -251,9 +257,9 @@ def test_the_command_writes_the_page(small_shell: Shell, small: Params, small_st
     registered.champion(small_store, small, 1.0, original=2.0)
     target = tmp_path / "page.html"
     assert small_shell.run("playground", NAME, "--out", str(target), "--max-bytes", "1", "--json") == 0
-    told = json.loads(small_shell.answered)
-    assert (told["bytes"], told["variants"]) == (target.stat().st_size, [])
-    assert list(told["left_out"]) == ["original"]
+    printed = json.loads(small_shell.answered)
+    assert (printed["bytes"], printed["variants"]) == (target.stat().st_size, [])
+    assert list(printed["left_out"]) == ["original"]
     same_bytes = target.read_bytes()
     small_shell.run("playground", NAME, "--out", str(target), "--max-bytes", "1")
     assert target.read_bytes() == same_bytes

@@ -42,13 +42,15 @@ def test_the_page_answers_like_predict(browser: "Browser", tmp_path: Path, datas
     page = browser.new_page()
     page.set_default_timeout(20 * SOON)
     page.goto((tmp_path / "page.html").as_uri())
-    told = [answer for start in range(0, SAMPLES, 100) for answer in page.evaluate(ASK, samples[start : start + 100])]
+    predictions = [
+        answer for start in range(0, SAMPLES, 100) for answer in page.evaluate(ASK, samples[start : start + 100])
+    ]
     page.close()
     for name, served in champion.chosen("all").items():
         if name not in (*built.variants, "champion"):
             continue
         checked = [served.encoder.check(sample, dataset) for sample in samples]
-        received = [answer if name == "champion" else answer["variants"][name] for answer in told]
+        received = [answer if name == "champion" else answer["variants"][name] for answer in predictions]
         expected = prediction.answers(served, checked)
         assert [answer["label"] for answer in received] == [answer["label"] for answer in expected], name
         shares = [[list(one["probabilities"].values()) for one in answers] for answers in (received, expected)]

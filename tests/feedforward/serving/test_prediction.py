@@ -76,13 +76,13 @@ def test_labels_and_words_are_shown_as_they_are(capsys: pytest.CaptureFixture[st
 def test_an_effect_is_exactly_the_change_from_leaving_the_word_out(
     units: list[int], activations: list[str], labels: tuple[str, ...], text: str
 ) -> None:
-    asked = served(networks.network(units, activations), labels, TEXTS)
-    towards, words = prediction.explained(asked, text)
+    model = served(networks.network(units, activations), labels, TEXTS)
+    towards, words = prediction.explained(model, text)
     split = TEXTS.split(text)
     assert [word.word for word in words] == list(dict.fromkeys(split))
 
     def odds(remaining: list[str]) -> float:
-        share = asked.network.probabilities(TEXTS.encode([" ".join(remaining)]))[0][labels.index(towards)]
+        share = model.network.probabilities(TEXTS.encode([" ".join(remaining)]))[0][labels.index(towards)]
         return math.log(share / (1 - share))
 
     for word in words:
@@ -93,14 +93,14 @@ def test_an_effect_is_exactly_the_change_from_leaving_the_word_out(
 
 def test_pairs_are_explained_after_the_words_and_leave_with_either_word() -> None:
     encoder = TextEncoder(tokenizer.Vocabulary(("not", "good", "film", "not good", "good film", "bad film"), 14))
-    asked = served(networks.network([14, 5, 1], ["relu", "sigmoid"]), ("sad", "glad"), encoder)
-    towards, words = prediction.explained(asked, "Not good, odd film; not strange. Good film")
+    model = served(networks.network([14, 5, 1], ["relu", "sigmoid"]), ("sad", "glad"), encoder)
+    towards, words = prediction.explained(model, "Not good, odd film; not strange. Good film")
     assert towards == "glad"
     assert [word.word for word in words] == ["not", "good", "odd", "film", "strange", "not good", "good film"]
     assert [word.word for word in words if not word.known] == ["odd", "strange"]
 
     def odds(columns: list[int]) -> float:
-        share = asked.network.probabilities(MultiHot(np.array([0, len(columns)]), np.array(columns, np.uint16), 14))
+        share = model.network.probabilities(MultiHot(np.array([0, len(columns)]), np.array(columns, np.uint16), 14))
         return math.log(share[0][1] / share[0][0])
 
     whole = [1, 2, 4, 5, 6, 7, 8]
@@ -111,12 +111,12 @@ def test_pairs_are_explained_after_the_words_and_leave_with_either_word() -> Non
 
 
 def test_pictures_have_no_words() -> None:
-    asked = served(
+    model = served(
         networks.network([16, 3], ["softmax"]), ("a", "b", "c"), ImageEncoder(ImageGeometry(4, 4, None, (1.5, 1.5)))
     )
-    assert prediction.explained(asked, "x") == ("", [])
-    pixels = asked.encoder.check(encoded(stroke(8, 8)), "f")
-    [answer] = prediction.answers(asked, [pixels])
+    assert prediction.explained(model, "x") == ("", [])
+    pixels = model.encoder.check(encoded(stroke(8, 8)), "f")
+    [answer] = prediction.answers(model, [pixels])
     assert sum(answer["probabilities"].values()) == pytest.approx(1)
     assert answer["probability"] == max(answer["probabilities"].values())
 
@@ -163,12 +163,12 @@ def test_a_file_that_cannot_be_read_is_named_with_its_line(
     tmp_path: Path, name: str, content: bytes, message: str | None
 ) -> None:
     (tmp_path / name).write_bytes(content)
-    asked = served(networks.network([12, 1], ["sigmoid"]), ("sad", "glad"), TEXTS)
+    model = served(networks.network([12, 1], ["sigmoid"]), ("sad", "glad"), TEXTS)
     if message is None:
-        assert list(sample_files.in_chunks(asked, sample_files.from_table(tmp_path / name)))
+        assert list(sample_files.in_chunks(model, sample_files.from_table(tmp_path / name)))
         return
     with pytest.raises(InputError, match=message) as caught:
-        list(sample_files.in_chunks(asked, sample_files.from_table(tmp_path / name)))
+        list(sample_files.in_chunks(model, sample_files.from_table(tmp_path / name)))
     assert "\n" not in str(caught.value)
 
 
@@ -190,14 +190,14 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_many_texts_get_the_same_answers_as_one_at_a_time() -> None:
-    asked = served(networks.network([12, 5, 1], ["relu", "sigmoid"]), ("sad", "glad"), TEXTS)
+    model = served(networks.network([12, 5, 1], ["relu", "sigmoid"]), ("sad", "glad"), TEXTS)
     texts = [("t", f"{'good ' * (k % 3)}{'bad ' * (k % 2)}film {k}") for k in range(sample_files.CHUNK + 5)]
-    chunks = list(sample_files.in_chunks(asked, iter(texts)))
+    chunks = list(sample_files.in_chunks(model, iter(texts)))
     assert [len(names) for names, _ in chunks] == [sample_files.CHUNK, 5]
-    many = [answer for _, samples in chunks for answer in prediction.answers(asked, samples)]
+    many = [answer for _, samples in chunks for answer in prediction.answers(model, samples)]
     for k in (0, 1, 2, sample_files.CHUNK, sample_files.CHUNK + 4):
-        [alone] = prediction.answers(asked, [texts[k][1]])
-        assert alone["probability"] == pytest.approx(many[k]["probability"], abs=1e-6)
+        [single] = prediction.answers(model, [texts[k][1]])
+        assert single["probability"] == pytest.approx(many[k]["probability"], abs=1e-6)
 
 
 # --- the champion ----------------------------------------------------------------------------
@@ -216,8 +216,8 @@ def test_the_champion_and_its_variants_answer(small: Params, small_store: "Store
     result = prediction.champion(NAME)
     assert set(result.chosen("all")) == {"champion", "original", "dropout"}
     shares = {
-        name: prediction.answers(asked, [GLAD])[0]["probabilities"]["glad"]
-        for name, asked in result.chosen("all").items()
+        name: prediction.answers(model, [GLAD])[0]["probabilities"]["glad"]
+        for name, model in result.chosen("all").items()
     }
     assert shares["dropout"] < 0.5 < shares["champion"] < shares["original"]
     assert list(result.chosen("dropout")) == ["dropout"]
@@ -324,6 +324,6 @@ def test_a_prediction_loads_no_heavy_library(small: Params, small_store: "Store"
 
 
 def test_probabilities_and_labels_belong_together() -> None:
-    asked = served(networks.network([12, 3], ["softmax"]), ("x", "y", "z"), TEXTS)
-    [result] = prediction.described(asked, np.array([[0.2, 0.5, 0.3]]))
+    model = served(networks.network([12, 3], ["softmax"]), ("x", "y", "z"), TEXTS)
+    [result] = prediction.described(model, np.array([[0.2, 0.5, 0.3]]))
     assert result == {"label": "y", "probability": 0.5, "probabilities": {"x": 0.2, "y": 0.5, "z": 0.3}}

@@ -29,7 +29,9 @@ def test_a_bad_request_is_one_line_that_names_the_field(served: Running) -> None
     for bad in REQUESTS:
         answer = served.client.request(bad.method, bad.path, content=bad.body, headers=dict(bad.headers))
         problem = answer.json()
-        as_expected = (answer.status_code, problem["field"]) == (bad.status, bad.named) and bad.said in problem["error"]
+        as_expected = (answer.status_code, problem["field"]) == (bad.status, bad.named) and bad.message in problem[
+            "error"
+        ]
         if not as_expected or not problem["error"].isprintable():
             wrong.append((bad, bad.body[:60], answer.status_code, problem))
     assert not wrong

@@ -94,7 +94,9 @@ def test_other_names_are_answered_only_if_they_are_allowed(small: Params, small_
         assert ask(local, host="models.example", origin="http://evil.example").status_code == 403
 
 
-def test_workers_share_port_and_counters_and_one_that_dies_is_replaced(small: Params, small_store: "Store") -> None:
+def test_workers_share_the_port_and_counters_and_are_replaced_when_they_die(
+    small: Params, small_store: "Store"
+) -> None:
     registered.champion(small_store, small)
     with running("--workers", "2") as (process, address):
         children = psutil.Process(process.pid).children()
@@ -103,11 +105,11 @@ def test_workers_share_port_and_counters_and_one_that_dies_is_replaced(small: Pa
         counted = f'feedforward_samples_total{{dataset="{NAME}"}} 12.0'
         assert all(counted in httpx.get(f"{address}/metrics").text for _ in range(6))
         port = address.rpartition(":")[2]
-        again = subprocess.run(
+        second_service = subprocess.run(
             [sys.executable, "-m", "feedforward.cli", "serve", "--port", port, "--workers", "2"],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
-        assert "is in use by another process" in again.stderr
+        assert "is in use by another process" in second_service.stderr
         children[0].kill()
         until(lambda: len(set(psutil.Process(process.pid).children()) - set(children)) == 1)
         assert [ask(address).status_code for _ in range(12)] == [200] * 12

@@ -87,10 +87,10 @@ def test_health_readiness_metrics_and_description(served: Running) -> None:
     assert "evil" not in text
     api = served.client.get("/openapi.json").json()
     assert {"/predict/{dataset}", "/incoming/{dataset}", "/health", "/ready", "/metrics"} <= set(api["paths"])
-    for place in ("/docs", "/"):
-        page = served.client.get(place)
+    for path in ("/docs", "/"):
+        page = served.client.get(path)
         assert page.status_code == 200
-        assert not re.search(r"(src|href)=[\"']?(https?:)?//", page.text), place
+        assert not re.search(r"(src|href)=[\"']?(https?:)?//", page.text), path
         assert "default-src 'none'" in page.headers["content-security-policy"]
     content = served.client.get("/datasets").json()["datasets"][NAME]
     assert content["champion"] == {"variant": "original", "seed": 0, "epochs": 2, "samples": 90, "version": 1}

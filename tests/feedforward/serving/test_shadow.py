@@ -134,9 +134,9 @@ def test_a_share_of_requests_is_answered_by_the_challenger_and_marked(small: Par
         assert 0 < len(expected) < len(texts)
         assert {text for text, answer in answers.items() if answer.get("canary")} == expected
         for text, answer in answers.items():
-            mine = text in expected
-            assert answer["version"] == (2 if mine else 1)
-            assert answer["predictions"][0]["label"] == ("sad" if mine else "glad")
+            by_challenger = text in expected
+            assert answer["version"] == (2 if by_challenger else 1)
+            assert answer["predictions"][0]["label"] == ("sad" if by_challenger else "glad")
             assert service.ask(text).json() == answer
         counted = service.client.get("/metrics").text
         count = 'feedforward_answer_seconds_count{canary="true",dataset="notes",version="2"}'

@@ -121,10 +121,10 @@ def test_a_copied_checkout_keeps_its_artifacts_and_does_not_touch_the_original(
     shutil.copytree(workspace, moved)
     before = sorted(workspace.rglob("*"))
     monkeypatch.setenv("FEEDFORWARD_ROOT", str(moved))
-    there = tracking.open_store()
+    store_of_copy = tracking.open_store()
     shutil.rmtree(workspace / "mlruns" / "artifacts")
-    assert there.find_results("words", "fair", "replica", [f"{0:064x}"])
-    log(there, 1)
+    assert store_of_copy.find_results("words", "fair", "replica", [f"{0:064x}"])
+    log(store_of_copy, 1)
     assert len(list((moved / "mlruns" / "artifacts").rglob("result.json"))) == 2
     assert not [path for path in workspace.rglob("*") if path not in before]
 

@@ -28,10 +28,10 @@ def test_views_fit_into_tags_and_name_metrics_that_are_logged() -> None:
 def test_an_experiment_of_an_older_version_gets_views_and_keeps_the_users_description(store: "Store") -> None:
     older = client().create_experiment("words", tags={"mlflow.note.content": "by hand"})
     assert store.experiment("words") == older
-    kept = client().get_experiment(older).tags
-    assert kept["mlflow.note.content"] == "by hand"
-    assert experiment_pages.VIEWS.items() <= kept.items()
-    assert experiment_pages.missing_tags(kept) == {}
+    tags = client().get_experiment(older).tags
+    assert tags["mlflow.note.content"] == "by hand"
+    assert experiment_pages.VIEWS.items() <= tags.items()
+    assert experiment_pages.missing_tags(tags) == {}
     assert store.experiment("pictures") is None
 
 

@@ -30,10 +30,10 @@ def test_a_value_that_is_not_finite_fails_the_run(store: "Store", value: float) 
     run = store.start(tags(), "original seed 0")
     with pytest.raises(TrainingError, match=r"original seed 0: loss must be finite, got -?(nan|inf) at epoch 2"):
         store.finish(run, result=broken)
-    (kept,) = all_runs()
-    assert kept.info.status == "FAILED"
-    assert kept.data.metrics == {}
-    assert "must be finite" in kept.data.tags["error"]
+    (stored_run,) = all_runs()
+    assert stored_run.info.status == "FAILED"
+    assert stored_run.data.metrics == {}
+    assert "must be finite" in stored_run.data.tags["error"]
     assert store.find_results("words", "fair", "replica", [DIGEST]) == {}
 
 

@@ -57,52 +57,52 @@ def test_everything_of_a_run_is_found_by_a_plain_client(store: "Store", workspac
 
     children = [each for each in all_runs() if each.data.tags["role"] == "replica"]
     assert len(children) == 1
-    kept = client().get_run(children[0].info.run_id)
-    assert kept.info.status == "FINISHED"
-    assert kept.info.run_name == "original seed 0"
-    assert client().get_experiment(kept.info.experiment_id).name == "words"
+    stored_run = client().get_run(children[0].info.run_id)
+    assert stored_run.info.status == "FINISHED"
+    assert stored_run.info.run_name == "original seed 0"
+    assert client().get_experiment(stored_run.info.experiment_id).name == "words"
     expected = tags(fingerprint=f"{0:064x}").tags() | {"weights_digest": DIGEST, "record_id": run.id}
-    assert expected.items() <= kept.data.tags.items()
-    assert {"git_commit", "git_dirty", "version.keras", "cpu", "host"} <= kept.data.tags.keys()
-    above = client().get_run(kept.data.tags["mlflow.parentRunId"])
+    assert expected.items() <= stored_run.data.tags.items()
+    assert {"git_commit", "git_dirty", "version.keras", "cpu", "host"} <= stored_run.data.tags.keys()
+    above = client().get_run(stored_run.data.tags["mlflow.parentRunId"])
     assert (above.data.tags["role"], above.data.metrics) == ("variant", {"mean_best_val_cross_entropy": 0.25})
-    assert kept.data.params == {"epochs": "20", "optimizer.name": "rmsprop", "learning_rate": "0.001"}
+    assert stored_run.data.params == {"epochs": "20", "optimizer.name": "rmsprop", "learning_rate": "0.001"}
 
     logged = result()
     for name, curve in logged.curves.items():
-        assert history(kept.info.run_id, name) == list(enumerate(curve, 1))
-    assert {name: kept.data.metrics[name] for name in logged.metrics} == logged.metrics
-    assert history(kept.info.run_id, "system/cpu_utilization_percentage") == [(0, 50.0), (1, 60.0)]
+        assert history(stored_run.info.run_id, name) == list(enumerate(curve, 1))
+    assert {name: stored_run.data.metrics[name] for name in logged.metrics} == logged.metrics
+    assert history(stored_run.info.run_id, "system/cpu_utilization_percentage") == [(0, 50.0), (1, 60.0)]
 
-    listed = {each.path for each in client().list_artifacts(kept.info.run_id)}
+    listed = {each.path for each in client().list_artifacts(stored_run.info.run_id)}
     assert {"figures", "table.csv", "note.txt", "result.json"} <= listed
-    assert [each.path for each in client().list_artifacts(kept.info.run_id, "figures")] == ["figures/loss.png"]
-    local = client().download_artifacts(kept.info.run_id, "figures/loss.png", str(workspace))
+    assert [each.path for each in client().list_artifacts(stored_run.info.run_id, "figures")] == ["figures/loss.png"]
+    local = client().download_artifacts(stored_run.info.run_id, "figures/loss.png", str(workspace))
     assert Path(local).read_bytes().startswith(b"\x89PNG")
 
-    used = {each.dataset.name: each for each in kept.inputs.dataset_inputs}
+    used = {each.dataset.name: each for each in stored_run.inputs.dataset_inputs}
     assert used.keys() == {"words train", "words validation"}
     assert used["words train"].dataset.digest == DIGEST[:36]
     assert {tag.key: tag.value for tag in used["words validation"].tags} == {
         "mlflow.data.context": "validation",
         "sha256": DIGEST,
     }
-    assert_model_answers(kept, model)
+    assert_model_answers(stored_run, model)
     assert in_spool() == []
 
 
-def assert_model_answers(kept: Any, model: Any) -> None:
+def assert_model_answers(stored_run: Any, model: Any) -> None:
     """Check that the logged model can be loaded from its address and gives the same probabilities."""
     import mlflow
 
-    model_id = kept.outputs.model_outputs[0].model_id
+    model_id = stored_run.outputs.model_outputs[0].model_id
     logged = client().get_logged_model(model_id)
     assert str(logged.status) == "READY"
-    assert logged.source_run_id == kept.info.run_id
+    assert logged.source_run_id == stored_run.info.run_id
     assert {metric.key for metric in logged.metrics} >= {"best_val_cross_entropy"}
     folder = mlflow.artifacts.download_artifacts(logged.artifact_location)
     described = mlflow.models.Model.load(folder)
-    assert (described.model_id, described.run_id) == (model_id, kept.info.run_id)
+    assert (described.model_id, described.run_id) == (model_id, stored_run.info.run_id)
     assert described.signature.inputs.inputs[0].shape == (-1, 7)
     assert described.signature.outputs.inputs[0].shape == (-1, 1)
     needed = (Path(folder) / "requirements.txt").read_text().split()
@@ -114,18 +114,18 @@ def assert_model_answers(kept: Any, model: Any) -> None:
     }
     assert not list(Path(folder).rglob("*.pkl"))
     features = np.linspace(0, 1, 21, dtype=np.float32).reshape(3, 7)
-    again = mlflow.keras.load_model(folder)
-    np.testing.assert_array_equal(again.predict(features, verbose=0), model.predict(features, verbose=0))
+    loaded = mlflow.keras.load_model(folder)
+    np.testing.assert_array_equal(loaded.predict(features, verbose=0), model.predict(features, verbose=0))
 
 
 def test_runs_are_found_by_their_tags(store: "Store") -> None:
     for seed in range(3):
         log(store, seed)
     open_run = store.start(tags(seed=9), "still training")
-    assert {found.tags["seed"] for found in store.find_runs("words", role="replica")} == {"0", "1", "2"}
-    assert [found.tags["seed"] for found in store.find_runs("words", seed="1")] == ["1"]
+    assert {run.tags["seed"] for run in store.find_runs("words", role="replica")} == {"0", "1", "2"}
+    assert [run.tags["seed"] for run in store.find_runs("words", seed="1")] == ["1"]
     running = store.find_runs("words", status="RUNNING")
-    assert [found.tags["record_id"] for found in running] == [open_run.id]
+    assert [run.tags["record_id"] for run in running] == [open_run.id]
     assert store.find_runs("words", role="final") == []
     assert store.find_runs("pictures") == []
     with pytest.raises(ValueError, match="must not contain a quote"):
@@ -136,9 +136,9 @@ def test_experiments_open_in_the_training_view_and_keep_the_users_description(st
     plain = client()
     older = plain.create_experiment("words", tags={"mlflow.note.content": "by hand"})
     log(store)
-    kept = plain.get_experiment(older).tags
-    assert kept["mlflow.experimentKind"] == "custom_model_development"
-    assert kept["mlflow.note.content"] == "by hand"
+    experiment_tags = plain.get_experiment(older).tags
+    assert experiment_tags["mlflow.experimentKind"] == "custom_model_development"
+    assert experiment_tags["mlflow.note.content"] == "by hand"
     store.start(tags(dataset="pictures"), "original seed 0")
     assert "tags.role = 'variant'" in plain.get_experiment_by_name("pictures").tags["mlflow.note.content"]
 
@@ -198,8 +198,8 @@ def test_no_database_artifact_or_message_contains_a_secret(
             inputs=[DataInput("words", DIGEST, "training", f"https://host/x?token={canary}")],
         )
         store.fail(store.start(tags(seed=1), "b"), f"refused {canary}")
-    found = [path for path in workspace.rglob("*") if path.is_file() and canary.encode() in path.read_bytes()]
-    assert found == []
+    leaks = [path for path in workspace.rglob("*") if path.is_file() and canary.encode() in path.read_bytes()]
+    assert leaks == []
     assert "send them with `feedforward sync`" in caplog.text
     assert canary not in caplog.text
     assert len(in_spool()) == 2

@@ -33,12 +33,12 @@ def test_projects_do_not_see_each_others_runs_and_champions(workspace: Path, tmp
         assert model_versions.find("words") is None
         log(store)
         [run] = store.find_runs("words")
-        made = registry.register("words", run.run_id, {"served": tmp_path / "files"}, {"project": project})
-        registry.set_alias(made, "champion")
-        champions[project] = made
-        assert model_versions.find("words") == made == registry.find("words", "champion")
-        assert registry.versions("words") == [made]
-        assert (model_versions.folder(made, "served") / "description.json").is_file()
+        version = registry.register("words", run.run_id, {"served": tmp_path / "files"}, {"project": project})
+        registry.set_alias(version, "champion")
+        champions[project] = version
+        assert model_versions.find("words") == version == registry.find("words", "champion")
+        assert registry.versions("words") == [version]
+        assert (model_versions.folder(version, "served") / "description.json").is_file()
     for project, champion in champions.items():
         use_project(workspace, project)
         assert model_versions.find("words") == champion

@@ -26,17 +26,17 @@ def test_versions_read_without_mlflow_equal_those_of_mlflow(small: Params, small
     assert model_versions.find(NAME) is None
     assert registry.find(NAME, "champion") is None
     run = registered.final_run(small_store, small)
-    made = [registered.version(registry, run, strength) for strength in (1.0, 2.0)]
-    assert [version.number for version in made] == [1, 2]
-    registry.set_alias(made[1], "champion")
-    registry.tag(made[1], {"decision": "promoted", "empty": ""})
+    versions = [registered.version(registry, run, strength) for strength in (1.0, 2.0)]
+    assert [version.number for version in versions] == [1, 2]
+    registry.set_alias(versions[1], "champion")
+    registry.tag(versions[1], {"decision": "promoted", "empty": ""})
     for which in ("champion", "challenger", 1, 2, 3):
         assert model_versions.find(NAME, which) == registry.find(NAME, which)
     assert model_versions.find(NAME).number == 2  # type: ignore[union-attr]
     assert model_versions.find("unknown") is None
     assert [version.number for version in registry.versions(NAME)] == [2, 1]
     assert registry.versions(NAME, "another run") == []
-    assert model_versions.is_registered(made[0].tags["digest"])
+    assert model_versions.is_registered(versions[0].tags["digest"])
     assert not model_versions.is_registered("0" * 64)
 
 
@@ -44,18 +44,18 @@ def test_a_version_holds_its_files_and_moves_with_the_store(
     small: Params, small_store: "Store", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = Registry()
-    made = registered.version(registry, registered.final_run(small_store, small), 1.0)
-    served = bundle.read(model_versions.folder(made, "served"), made.tags["digest"])
+    version = registered.version(registry, registered.final_run(small_store, small), 1.0)
+    served = bundle.read(model_versions.folder(version, "served"), version.tags["digest"])
     rows = served.encoder.encode(["word1 word2"])
     assert np.isfinite(served.network.logits(rows)).all()
     with pytest.raises(DataError, match="nothing"):
-        model_versions.folder(made, "nothing")
+        model_versions.folder(version, "nothing")
 
     shutil.move(tmp_path / "mlruns", tmp_path / "moved")
     monkeypatch.setenv("FEEDFORWARD_STORE", str(tmp_path / "moved"))
-    found = model_versions.find(NAME, 1)
-    assert found is not None
-    assert model_versions.folder(found, "served").is_relative_to(tmp_path / "moved")
+    read_version = model_versions.find(NAME, 1)
+    assert read_version is not None
+    assert model_versions.folder(read_version, "served").is_relative_to(tmp_path / "moved")
 
 
 def test_a_run_without_a_model_cannot_be_registered(small: Params, small_store: "Store") -> None:
@@ -73,8 +73,8 @@ def test_a_version_loads_as_a_keras_model_too(small: Params, small_store: "Store
     (tmp_path / "files").mkdir()
     model.save(tmp_path / "files" / "model.keras")
     registry, run = Registry(), registered.final_run(small_store, small)
-    made = registry.register(NAME, run.run_id, {"served": tmp_path / "files"}, {})
-    registry.set_alias(made, "champion")
+    version = registry.register(NAME, run.run_id, {"served": tmp_path / "files"}, {})
+    registry.set_alias(version, "champion")
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
     loaded = mlflow.keras.load_model(f"models:/{NAME}@champion")
     features = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)

@@ -28,8 +28,8 @@ def ask(port: int, path: str, **body: Any) -> dict[str, Any]:
         {"Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=30) as answer:
-        found: dict[str, Any] = json.load(answer)
-    return found
+        content: dict[str, Any] = json.load(answer)
+    return content
 
 
 def by_key(entries: list[dict[str, Any]]) -> dict[str, Any]:
@@ -40,14 +40,14 @@ def by_key(entries: list[dict[str, Any]]) -> dict[str, Any]:
 def test_variants_sort_by_their_means_and_carry_their_intervals(small_store: "Store", tmp_path: Path) -> None:
     chosen, losses = params(seeds=4), {}
     packs = plan.plan(chosen, "fair", ["notes"], VARIANTS)
-    found = {}
+    by_fingerprint = {}
     for pack in packs:
         names = [member.variant for member in pack.members]
         runs = [one_run("notes", name, pack.seed, 20, LIKE_THE_LECTURE[name]) for name in names]
-        found |= dict(zip(pack.fingerprints, runs, strict=True))
+        by_fingerprint |= dict(zip(pack.fingerprints, runs, strict=True))
         for run in runs if pack.role == "replica" else ():
             losses.setdefault(run.variant, []).append(run.metrics[COMPARED])
-    parent_runs.conclude(packs, found, chosen, small_store)
+    parent_runs.conclude(packs, by_fingerprint, chosen, small_store)
 
     port = free_port()
     with server(tmp_path / "mlruns", port):

@@ -30,10 +30,10 @@ def test_a_parent_is_kept_over_several_jobs(store: "Store") -> None:
     log(store, 0, first)
     store.finish(first, metrics={"mean_loss": 0.5, "replicas": 1.0}, params={"epochs": 20})
     later = tracking.open_store()
-    again = later.start(tags("variant", None), "original", resume=True)
-    assert [found.status for found in later.find_runs("words", None, role="variant")] == ["RUNNING"]
-    log(later, 1, again)
-    later.finish(again, metrics={"mean_loss": 0.5, "replicas": 2.0}, params={"epochs": 20})
+    resumed = later.start(tags("variant", None), "original", resume=True)
+    assert [run.status for run in later.find_runs("words", None, role="variant")] == ["RUNNING"]
+    log(later, 1, resumed)
+    later.finish(resumed, metrics={"mean_loss": 0.5, "replicas": 2.0}, params={"epochs": 20})
 
     (parent,) = later.find_runs("words", role="variant")
     assert parent.metrics == {"mean_loss": 0.5, "replicas": 2.0}
@@ -55,9 +55,9 @@ def test_a_failed_parent_is_resumed(store: "Store") -> None:
 def test_finishing_twice_logs_once(store: "Store") -> None:
     run = log(store)
     store.finish(run, result=result())
-    (kept,) = all_runs()
-    assert history(kept.info.run_id, "loss") == list(enumerate(result().curves["loss"], 1))
-    assert history(kept.info.run_id, "third") == [(0, 1 / 3)]
+    (stored_run,) = all_runs()
+    assert history(stored_run.info.run_id, "loss") == list(enumerate(result().curves["loss"], 1))
+    assert history(stored_run.info.run_id, "third") == [(0, 1 / 3)]
     assert results_in(store, "words", "fair", "replica", [f"{0:064x}"]) == {f"{0:064x}": result()}
 
 
@@ -89,10 +89,10 @@ def test_duplicates_of_a_request_that_was_served_late_are_removed(store: "Store"
     experiment = client().get_experiment_by_name("words").experiment_id
     sync.create(client(), experiment, run, None)
     assert len(all_runs()) == 2
-    kept = sync.find(client(), experiment, run.id)
-    assert kept is not None
-    assert kept.info.status == "FINISHED"
-    assert [each.info.run_id for each in all_runs()] == [kept.info.run_id]
+    remaining = sync.find(client(), experiment, run.id)
+    assert remaining is not None
+    assert remaining.info.status == "FINISHED"
+    assert [each.info.run_id for each in all_runs()] == [remaining.info.run_id]
 
 
 @pytest.mark.slow
@@ -103,9 +103,9 @@ def test_threads_log_concurrently(store: "Store") -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    found = store.find_runs("words", role="replica")
-    assert {run.tags["seed"] for run in found} == {str(seed) for seed in range(8)}
-    for run in found:
+    runs = store.find_runs("words", role="replica")
+    assert {run.tags["seed"] for run in runs} == {str(seed) for seed in range(8)}
+    for run in runs:
         assert history(run.run_id, "val_loss") == list(enumerate(result(int(run.tags["seed"])).curves["val_loss"], 1))
     assert in_spool() == []
 

@@ -25,10 +25,10 @@ def test_a_finished_run_is_reused_bit_for_bit(store: "Store") -> None:
     wanted = {f"{seed:064x}": result(seed) for seed in range(3)}
     for seed in range(3):
         log(store, seed)
-    found = results_in(tracking.open_store(), "words", "fair", "replica", [*wanted, DIGEST])
-    assert found == wanted
+    reused = results_in(tracking.open_store(), "words", "fair", "replica", [*wanted, DIGEST])
+    assert reused == wanted
     for key, value in wanted.items():
-        assert [x.hex() for x in found[key].curves["loss"]] == [x.hex() for x in value.curves["loss"]]
+        assert [x.hex() for x in reused[key].curves["loss"]] == [x.hex() for x in value.curves["loss"]]
 
 
 def test_in_a_large_store_older_results_are_found_too(store: "Store", monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,8 +33,8 @@ def test_containers_with_the_same_name_do_not_close_each_others_runs(
 ) -> None:
     """Process IDs mean nothing in another container, but the lock in the shared folder does."""
     run = store.start(tags(seed=0), "in another container")
-    (found,) = store.find_runs("words", None, record_id=run.id)
-    client().set_tag(found.run_id, "process", "1@1")
+    (stored_run,) = store.find_runs("words", None, record_id=run.id)
+    client().set_tag(stored_run.run_id, "process", "1@1")
     monkeypatch.setattr("feedforward.core.provenance.host_digest", lambda: "other container")
     assert store.reconcile() == 0
 
@@ -67,8 +67,8 @@ def test_runs_of_a_dead_process_are_closed_and_those_of_a_live_one_are_not(store
     assert child(workspace, code).returncode == -signal.SIGKILL
     store.start(tags(seed=2), "mine")
     elsewhere = store.start(tags(seed=3), "of another host")
-    (found,) = store.find_runs("words", None, record_id=elsewhere.id)
-    move_to(found.run_id, "another")
+    (stored_run,) = store.find_runs("words", None, record_id=elsewhere.id)
+    move_to(stored_run.run_id, "another")
     assert store.reconcile() == 1
     states = {run.tags["seed"]: run.status for run in store.find_runs("words", None)}
     assert states == {"0": "FINISHED", "1": "KILLED", "2": "RUNNING", "3": "RUNNING"}
@@ -77,8 +77,8 @@ def test_runs_of_a_dead_process_are_closed_and_those_of_a_live_one_are_not(store
 def test_runs_of_a_lost_host_are_closed_by_fingerprint(store: "Store") -> None:
     for seed, host in enumerate(("lost", "at work", provenance.host_digest())):
         run = store.start(tags(seed=seed, fingerprint=f"{host} {DIGEST}"), f"on {host}")
-        (found,) = store.find_runs("words", None, record_id=run.id)
-        move_to(found.run_id, host)
+        (stored_run,) = store.find_runs("words", None, record_id=run.id)
+        move_to(stored_run.run_id, host)
     assert store.reconcile(lost={f"lost {DIGEST}", f"{provenance.host_digest()} {DIGEST}"}) == 1
     states = {run.tags["seed"]: run.status for run in store.find_runs("words", None)}
     assert states == {"0": "KILLED", "1": "RUNNING", "2": "RUNNING"}

@@ -95,8 +95,8 @@ def test_a_full_disk_is_reported_in_one_line_and_the_record_waits(
         log(store)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
-    (said,) = caplog.records
-    assert re.fullmatch(r"sqlite:.*: start original seed 0 failed \(disk I/O error\); records wait .*", said.message)
+    (message,) = caplog.records
+    assert re.fullmatch(r"sqlite:.*: start original seed 0 failed \(disk I/O error\); records wait .*", message.message)
     assert len(in_spool()) == 1
     assert tracking.open_store().sync() == tracking.Synced(1, 0, [])
 

@@ -119,10 +119,10 @@ def test_multi_hot_features_may_have_no_tail(params: Params, columns: int) -> No
 
 
 def small_columns(features: MultiHot, columns: int) -> MultiHot:
-    kept = features.indices < columns
-    rows = np.repeat(np.arange(len(features)), np.diff(features.indptr))[kept]
+    selected = features.indices < columns
+    rows = np.repeat(np.arange(len(features)), np.diff(features.indptr))[selected]
     counts = np.bincount(rows, minlength=len(features))
-    return MultiHot(np.concatenate([[0], np.cumsum(counts)]), features.indices[kept], columns)
+    return MultiHot(np.concatenate([[0], np.cumsum(counts)]), features.indices[selected], columns)
 
 
 @pytest.mark.parametrize("dataset", DATASETS)

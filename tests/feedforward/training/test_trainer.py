@@ -104,25 +104,25 @@ def test_curves_and_weights_equal_those_of_keras_fit_on_the_same_batches(
         ).history
         for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
             assert replica.curves[name][epoch] == pytest.approx(history[name][0], abs=1e-4), (name, epoch)
-    for own, theirs in zip(replica.model.get_weights(), model.get_weights(), strict=True):
-        np.testing.assert_allclose(own, theirs, atol=1e-4)
+    for weights, keras_weights in zip(replica.model.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_allclose(weights, keras_weights, atol=1e-4)
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_evaluate_equals_keras_evaluate(dataset: str) -> None:
     data = split(dataset)
     models = [compiled(SMALL.datasets[dataset], SMALL.variants["l2"], data.features.shape[1], seed) for seed in (0, 1)]
-    for found, model in zip(trainer.evaluate(models, Subset(data)), models, strict=True):
+    for metrics, model in zip(trainer.evaluate(models, Subset(data)), models, strict=True):
         expected = model.evaluate(dense(data.features), data.labels, verbose=0, return_dict=True)
-        assert found["loss"] == pytest.approx(expected["loss"], rel=1e-5)
-        assert found["accuracy"] == pytest.approx(expected["accuracy"], abs=1e-6)
-        assert found["loss"] - found["cross_entropy"] == pytest.approx(float(sum(model.losses)), abs=1e-6)
+        assert metrics["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+        assert metrics["accuracy"] == pytest.approx(expected["accuracy"], abs=1e-6)
+        assert metrics["loss"] - metrics["cross_entropy"] == pytest.approx(float(sum(model.losses)), abs=1e-6)
 
 
 def test_the_last_validation_figures_belong_to_the_rereversed_pack_models() -> None:
     replicas = trained("notes", "l2", "original")
-    again = trainer.evaluate([replica.model for replica in replicas], parts("notes")[1])
-    for replica, figures in zip(replicas, again, strict=True):
+    evaluated = trainer.evaluate([replica.model for replica in replicas], parts("notes")[1])
+    for replica, figures in zip(replicas, evaluated, strict=True):
         for name, value in figures.items():
             assert replica.curves[f"val_{name}"][-1] == pytest.approx(value, rel=1e-6)
 
@@ -253,8 +253,8 @@ for dataset in ("tones", "notes"):
 def test_a_seed_gives_the_same_bytes_in_a_new_process_with_another_number_of_threads() -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "support")}
     done = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=True)
-    here = [replica for dataset in DATASETS for replica in trained(dataset, *SMALL.variants, seed=7)]
-    assert done.stdout.split() == digests(here)
+    replicas = [replica for dataset in DATASETS for replica in trained(dataset, *SMALL.variants, seed=7)]
+    assert done.stdout.split() == digests(replicas)
 
 
 @pytest.mark.parametrize(
@@ -336,9 +336,9 @@ def reviews(tmp_path_factory: pytest.TempPathFactory) -> Split:
     from feedforward.data import preparation
     from feedforward.data.sources import download
 
-    made = ROOT / "data" / "vectorized" / "imdb"
-    if (made / "manifest.json").exists():
-        return Split.load(made / "train")
+    folder = ROOT / "data" / "vectorized" / "imdb"
+    if (folder / "manifest.json").exists():
+        return Split.load(folder / "train")
     params, root = load_params(ROOT / "params.yaml"), tmp_path_factory.mktemp("real")
     (root / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     mirrors = [str(ROOT / mirror) for mirror in params.mirrors]

@@ -14,7 +14,7 @@ from feedforward.data.readers.sample_kinds import kind_of
 from feedforward.data.splits import MultiHot
 
 VOCABULARY = "vocabulary.txt"
-FEW_TEXTS = 1000  # up to this number, importing Arrow costs more time (and memory) than it saves
+FEW_TEXTS = 1000  # up to this number, importing Arrow takes more time (and memory) than it saves
 _BLANKS = str.maketrans(tokenizer.FILTERS, " " * len(tokenizer.FILTERS))
 _NO_LETTERS = tokenizer.FILTERS + " "
 

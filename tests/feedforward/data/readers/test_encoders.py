@@ -132,9 +132,9 @@ def test_a_sample_that_is_not_a_picture_is_refused_with_its_field(sample: object
 @pytest.mark.parametrize("encoder", [TEXTS, IMAGES])
 def test_an_encoder_is_restored_from_its_settings_and_files(encoder: encoders.Encoder) -> None:
     settings = atomic_files.canonical_json(encoder.settings())
-    again = encoders.load(json.loads(settings), encoder.files())
-    assert again == encoder
-    assert again.columns == encoder.columns
+    restored = encoders.load(json.loads(settings), encoder.files())
+    assert restored == encoder
+    assert restored.columns == encoder.columns
 
 
 @pytest.mark.parametrize(
@@ -159,9 +159,9 @@ def test_the_encoder_of_a_dataset_is_created_from_its_vectorized_files(tmp_path:
     pixels = framed(40)[:, :, 2:26]
     Split(pixels.reshape(40, -1), np.zeros(40, np.uint8)).save(tmp_path / "train")
     (tmp_path / "images").write_bytes(idx(pixels))
-    made = encoders.of_dataset(reader, tmp_path, {"images.gz": tmp_path / "images"})
-    assert isinstance(made, ImageEncoder)
-    assert (made.geometry.height, made.geometry.width, made.geometry.box) == (28, 24, 20)
+    encoder = encoders.of_dataset(reader, tmp_path, {"images.gz": tmp_path / "images"})
+    assert isinstance(encoder, ImageEncoder)
+    assert (encoder.geometry.height, encoder.geometry.width, encoder.geometry.box) == (28, 24, 20)
     assert encoders.of_dataset(reader, tmp_path, {}).columns == 28 * 24
 
     text = TextReader(kind="labeled_text", file="f", train="t", test="t", classes=("a", "b"), num_words=9)
@@ -171,17 +171,17 @@ def test_the_encoder_of_a_dataset_is_created_from_its_vectorized_files(tmp_path:
 
 @pytest.mark.parametrize("text", ["the film, the FILM", "not a good film", "film", "not good not good", "-"])
 def test_pairs_are_encoded_for_one_text_as_for_many_and_travel_with_the_encoder(text: str) -> None:
-    made = TextEncoder(tokenizer.Vocabulary(("film", "the", "the film", "not", "not good", "good film"), 12))
-    restored = encoders.load(made.settings(), made.files())
-    assert restored == made
-    alone, together = restored.encode([text]), tokenizer.encode([text], made.vocabulary)
-    assert isinstance(alone, MultiHot)
-    np.testing.assert_array_equal(alone.indices, together.indices)
+    encoder = TextEncoder(tokenizer.Vocabulary(("film", "the", "the film", "not", "not good", "good film"), 12))
+    restored = encoders.load(encoder.settings(), encoder.files())
+    assert restored == encoder
+    single, together = restored.encode([text]), tokenizer.encode([text], encoder.vocabulary)
+    assert isinstance(single, MultiHot)
+    np.testing.assert_array_equal(single.indices, together.indices)
     words_alone = TextEncoder(tokenizer.Vocabulary(("the", "film", "not"), 9))
-    assert encoders.lacks_pairs(words_alone, made)
-    assert not encoders.lacks_pairs(made, words_alone)
+    assert encoders.lacks_pairs(words_alone, encoder)
+    assert not encoders.lacks_pairs(encoder, words_alone)
     np.testing.assert_array_equal(
-        encoders.translate(together, made, words_alone).indices,  # type: ignore[union-attr]
+        encoders.translate(together, encoder, words_alone).indices,  # type: ignore[union-attr]
         words_alone.encode([text]).indices,
     )
 
@@ -194,7 +194,7 @@ def test_features_are_translated_into_another_vocabulary() -> None:
     assert isinstance(translated, MultiHot)
     np.testing.assert_array_equal(translated.indptr, expected.indptr)
     np.testing.assert_array_equal(translated.indices, expected.indices)
-    same = TEXTS.encode(texts)
-    assert encoders.translate(same, TEXTS, TEXTS) is same
+    encoded = TEXTS.encode(texts)
+    assert encoders.translate(encoded, TEXTS, TEXTS) is encoded
     with pytest.raises(DataError, match="cannot be compared"):
-        encoders.translate(same, TEXTS, IMAGES)
+        encoders.translate(encoded, TEXTS, IMAGES)

@@ -66,7 +66,7 @@ GOOD = idx(IMAGES["train"])
 
 
 @pytest.mark.parametrize(
-    ("content", "what"),
+    ("content", "message"),
     [
         (b"", "begins with nothing"),
         (GOOD[:3], "begins with 000008"),
@@ -82,12 +82,12 @@ GOOD = idx(IMAGES["train"])
         (idx(np.zeros((0, 3, 4))), "no samples"),
     ],
 )
-def test_a_damaged_file_is_named_with_the_remedy(tmp_path, content, what):
+def test_a_damaged_file_is_named_with_the_remedy(tmp_path, content, message):
     path = tmp_path / "images"
     path.write_bytes(content)
     with pytest.raises(DataError) as caught:
         read_array(path)
-    assert what in str(caught.value)
+    assert message in str(caught.value)
     assert re.search(r"correct the source, then fetch it again|convert it", str(caught.value))
     assert "\n" not in str(caught.value)
 

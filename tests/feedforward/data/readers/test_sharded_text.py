@@ -14,9 +14,9 @@ from feedforward.data.readers import labeled_text, sharded_text, tokenizer
 from feedforward.data.readers.reading import Reading
 
 TEXTS = {
-    f"{split}/{place}/{number:02}": b" ".join([b"a good film"] * (number % 4) + [b"%d" % (number % 5)]) + more
+    f"{split}/{label}/{number:02}": b" ".join([b"a good film"] * (number % 4) + [b"%d" % (number % 5)]) + suffix
     for split, count in (("train", 11), ("test", 6))
-    for place, more in (("neg", b" BAD"), ("pos", " ÜBER, b".encode() + b"\xff"))
+    for label, suffix in (("neg", b" BAD"), ("pos", " ÜBER, b".encode() + b"\xff"))
     for number in range(count)
 }
 CONFIG = TextReader(
@@ -31,17 +31,17 @@ def files(tmp_path: Path) -> dict[str, Path]:
     return {"set": tmp_path / "set.parquet"}
 
 
-def here(function: Any, urls: Sequence[str], *shared: Any) -> Iterator[Any]:
+def in_this_process(function: Any, urls: Sequence[str], *shared: Any) -> Iterator[Any]:
     return (function(url, *shared) for url in urls)
 
 
 def plain(reading: Reading) -> list[Any]:
     """All values of a reading, whose parts can be iterated only once."""
-    found: list[Any] = [reading.vocabulary, reading.facts, reading.files]
+    values: list[Any] = [reading.vocabulary, reading.facts, reading.files]
     for part in reading.parts:
         rest = (part.split.labels, part.raw_lengths, part.digests)
-        found += [part.name, part.split.digest(), *((array.dtype.str, array.tolist()) for array in rest)]
-    return found
+        values += [part.name, part.split.digest(), *((array.dtype.str, array.tolist()) for array in rest)]
+    return values
 
 
 @pytest.mark.parametrize(("size", "ngrams"), [(1, 1), (3, 2), (11, 1), (22, 2), (4096, 1)])
@@ -50,14 +50,14 @@ def test_shards_of_any_size_give_the_same_result_as_one_process(
 ) -> None:
     monkeypatch.setattr(sharded_text, "TEXTS", size)
     config = CONFIG.model_copy(update={"ngrams": ngrams})
-    found = sharded_text.read(config, files, f"{tmp_path}/store", here, tmp_path / "scratch")
-    assert plain(found) == plain(labeled_text.read(config, files))
+    values = sharded_text.read(config, files, f"{tmp_path}/store", in_this_process, tmp_path / "scratch")
+    assert plain(values) == plain(labeled_text.read(config, files))
     assert not list((tmp_path / "scratch").iterdir())
     assert len(list((tmp_path / "store").rglob("train-*.parquet"))) == -(-22 // size)
 
 
 def test_rows_are_buffered_on_disk(tmp_path: Path, files: dict[str, Path]) -> None:
-    part = next(sharded_text.read(CONFIG, files, f"{tmp_path}/store", here, tmp_path / "scratch").parts)
+    part = next(sharded_text.read(CONFIG, files, f"{tmp_path}/store", in_this_process, tmp_path / "scratch").parts)
     assert isinstance(part.split.features.indices, np.memmap)  # type: ignore[union-attr]
 
 

@@ -20,8 +20,8 @@ def split(text: str | bytes) -> list[str]:
 
 def terms(text: str | bytes, ngrams: int) -> list[str]:
     """The words of a text and, if ngrams is 2, the pairs of neighboring words."""
-    found = split(text)
-    return found + [" ".join(pair) for pair in itertools.pairwise(found)] * (ngrams - 1)
+    words = split(text)
+    return words + [" ".join(pair) for pair in itertools.pairwise(words)] * (ngrams - 1)
 
 
 def counted(texts: list, ngrams: int = 1) -> dict[str, int]:

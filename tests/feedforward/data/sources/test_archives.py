@@ -108,10 +108,10 @@ def test_the_size_of_a_plain_file_is_limited():
 def test_names_of_any_format_and_length_are_read(layout, deep):
     if layout == tarfile.USTAR_FORMAT and len(deep) > 200:
         pytest.skip("ustar cannot store such a name")
-    found = {f"{deep}/0.txt": b"text", f"{deep}/1.txt": b"x" * 513}
+    expected = {f"{deep}/0.txt": b"text", f"{deep}/1.txt": b"x" * 513}
     file = reviews_file(folders=(deep,), file_count=2)
-    digest, stored = unpack(tar_gz({"other/2.txt": b"no", **found}, layout), file)
-    assert digest == members_digest(found)
+    digest, stored = unpack(tar_gz({"other/2.txt": b"no", **expected}, layout), file)
+    assert digest == members_digest(expected)
     assert stored[:4] == b"PAR1"
 
 

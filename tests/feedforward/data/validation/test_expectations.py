@@ -99,7 +99,7 @@ def test_refused_data_are_reported_in_a_table_and_on_a_page(expectations, root):
     assert "40 % to 60 %" in lines[1]
     assert "100 %" in lines[1]
     assert last.startswith("see reports/data_docs/texts/summary.html; then correct the data and run `dvc repro`")
-    assert not list(before.iterdir()), "DVC must not find refused data in what it tracks"
+    assert not list(before.iterdir()), "the outputs that DVC tracks must not contain refused data"
     docs = paths.data_docs("texts")
     assert "Refused:" in (docs / "summary.html").read_text(encoding="utf-8")
     assert json.loads((docs / "summary.json").read_text(encoding="utf-8"))["success"] is False
