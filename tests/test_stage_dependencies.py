@@ -47,20 +47,20 @@ def missing(files: set[str], dependencies: list[str]) -> set[str]:
     return {file for file in files if not any(file == path or file.startswith(f"{path}/") for path in dependencies)}
 
 
-@pytest.mark.proves("DVC runs a stage again after a change of any code that the stage imports")
+@pytest.mark.proves("DVC runs a stage again after a change to any code that the stage imports")
 @pytest.mark.parametrize("stage", STAGES)
 def test_stage_depends_on_all_code_that_it_imports(stage: str) -> None:
     assert missing(code_of(stage), code_dependencies(stage)) == set()
 
 
-@pytest.mark.proves("DVC runs a stage again after a change of any code that the stage imports")
+@pytest.mark.proves("DVC runs a stage again after a change to any code that the stage imports")
 @pytest.mark.parametrize(("stage", "path"), [(stage, path) for stage in STAGES for path in code_dependencies(stage)])
 def test_a_removed_dependency_is_detected(stage: str, path: str) -> None:
     remaining = [other for other in code_dependencies(stage) if other != path]
     assert missing(code_of(stage), remaining)
 
 
-@pytest.mark.proves("DVC runs a stage again after a change of the locked library versions")
+@pytest.mark.proves("DVC runs a stage again after a change to the locked library versions")
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "fetch"])
 def test_stages_that_compute_depend_on_the_lock_files(stage: str) -> None:
     assert {"requirements/cpu.txt", "requirements/gpu.txt"} <= set(STAGES[stage]["deps"])

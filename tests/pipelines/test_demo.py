@@ -67,7 +67,7 @@ def test_the_demo_has_the_stages_of_the_checkout(tmp_path: Path) -> None:
     load_params(folder / "params.yaml")
 
 
-@pytest.mark.proves("`dvc status` at top level does not include the demo")
+@pytest.mark.proves("`dvc status` at the top level does not include the demo")
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_an_interrupted_demo_completes_when_started_again_and_dvc_at_the_top_level_ignores_it(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]
     return values
 
 
-@pytest.mark.proves("DVC and Prefect keep their state inside the checkout, readable by the user only")
+@pytest.mark.proves("DVC and Prefect keep their state inside the checkout, readable only by the user")
 def test_state_is_private_and_inside_the_checkout(variables: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / ".dvc").mkdir()
     environment.apply()
@@ -59,7 +59,7 @@ def test_a_socks_proxy_that_prefects_client_cannot_use_is_dropped(variables: dic
     assert variables["https_proxy"] == "http://127.0.0.1:9"
 
 
-@pytest.mark.proves("DVC and Prefect keep their state inside the checkout, readable by the user only")
+@pytest.mark.proves("DVC and Prefect keep their state inside the checkout, readable only by the user")
 def test_dvc_commands_run_by_hand_keep_their_state_inside_the_checkout(tmp_path: Path) -> None:
     """With only the committed configuration, in the top folder and in another folder."""
     (tmp_path / ".dvc").mkdir()

@@ -80,7 +80,7 @@ def test_the_image_has_labels(image: str) -> None:
     assert labels["org.opencontainers.image.revision"] == "test"
 
 
-@pytest.mark.proves("A changed source file does not install packages again in the image")
+@pytest.mark.proves("Changing a source file does not reinstall the packages in the image")
 def test_a_changed_source_file_does_not_rebuild_the_layer_of_packages(image: str) -> None:
     """Both builds share the layer with the packages, which makes up nearly all of the image."""
     before = json.loads(docker("inspect", "--format", "{{json .RootFS.Layers}}", image).stdout)

@@ -38,7 +38,7 @@ def files_with(folder: Path, text: str) -> list[str]:
     return [str(path.relative_to(folder)) for path in files if text.encode() in path.read_bytes()]
 
 
-@pytest.mark.proves("The password in the tracking server's address is stored nowhere, also not in Prefect's database")
+@pytest.mark.proves("The password in the tracking server's address is stored nowhere, not even in Prefect's database")
 def test_the_password_of_the_tracking_server_is_stored_nowhere(workspace: Path) -> None:
     store = "http://someone:c4n4ry-7d1e55@127.0.0.1:9"  # no server listens there, so the runs wait in the spool
     command = [*FEEDFORWARD, "train", "notes", "--variant", "original"]

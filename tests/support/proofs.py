@@ -10,9 +10,10 @@ PAGE = TESTS.parent / "docs" / "tests.md"
 HEAD = """\
 # What the tests prove
 
-Each statement below is proved by the tests next to it. It is the argument of their mark `@pytest.mark.proves("…")`;
-`make reference` generates this page. `faults/rows.py` lists the tests for the faults of
-[reliability.md](reliability.md), and [design.md](design.md) names the test of each use of an undocumented interface.
+Each statement below is proved by the tests next to it. The statement is the argument of their mark
+`@pytest.mark.proves("…")`, and `make reference` generates this page from these marks. `faults/rows.py` lists the tests for
+the faults of [reliability.md](reliability.md), and [design.md](design.md) names the test for each use of an undocumented
+interface.
 """
 
 

@@ -65,7 +65,7 @@ def test_serving_other_machines_requires_expose(shell: Shell) -> None:
     assert "add --expose" in shell.printed
 
 
-@pytest.mark.proves("`feedforward ui` names a tracking server that is already there")
+@pytest.mark.proves("`feedforward ui` names a tracking server that is already running instead of starting one")
 @pytest.mark.usefixtures("checkout")
 def test_a_tracking_server_is_named_instead_of_started(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, server_address: str

@@ -31,7 +31,7 @@ def _unreachable(**datasets: str) -> dict[str, Any]:
     return params
 
 
-@pytest.mark.proves("The demo replaces no dataset of the user, and no real data that can be reached")
+@pytest.mark.proves("The demo replaces neither a user's dataset nor real data that can be reached")
 @pytest.mark.parametrize(
     ("datasets", "expected"),
     [({"mnist": "tones", "imdb": "notes"}, True), ({"mnist": "tones", "houses": "notes"}, False)],
@@ -43,7 +43,7 @@ def test_a_dataset_of_the_user_is_never_replaced(
     assert training._nothing_is_reachable(load_params()) is expected
 
 
-@pytest.mark.proves("The demo replaces no dataset of the user, and no real data that can be reached")
+@pytest.mark.proves("The demo replaces neither a user's dataset nor real data that can be reached")
 def test_one_reachable_file_suffices_for_the_real_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     params = _unreachable(mnist="tones", imdb="notes")
     _workspace(tmp_path, monkeypatch, params)

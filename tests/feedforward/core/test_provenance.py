@@ -112,7 +112,7 @@ def test_onednn_changes_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None
     assert provenance.fingerprint(**GIVEN) != off
 
 
-@pytest.mark.proves("A fingerprint names the GPU that is used, not every GPU of the machine")
+@pytest.mark.proves("A fingerprint names the GPU that is used, not every GPU in the machine")
 @pytest.mark.parametrize(
     ("visible", "expected"),
     [

@@ -115,7 +115,7 @@ def test_a_file_without_a_header_has_numbered_columns(tmp_path: Path, prepare: P
     assert sum(counts()["train"]) + sum(counts()["test"]) == 60
 
 
-@pytest.mark.proves("`init` refuses two columns of one name")
+@pytest.mark.proves("`init` refuses two columns with the same name")
 def test_two_columns_with_the_same_name_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("size,size,label\n" + "1,2,x\n3,4,y\n" * 10)
     with pytest.raises(InputError, match="column 'size' occurs twice; rename one"):
@@ -192,7 +192,7 @@ def test_rows_without_a_label_are_counted_and_left_out(
     assert sum(map(sum, counts().values())) == 54
 
 
-@pytest.mark.proves("A test split contains every class, also a rare one")
+@pytest.mark.proves("A test split contains every class, even a rare one")
 def test_a_rare_class_is_in_both_splits_and_reported(tmp_path: Path, prepare: Prepare) -> None:
     labels = ["rare" if k in (3, 30) else "usual" for k in range(60)]
     guess, _ = prepare(table(tmp_path / "a.csv", rooms=ROOMS, size=SIZES, label=labels))

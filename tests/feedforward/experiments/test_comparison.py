@@ -159,7 +159,7 @@ def test_a_failed_comparison_keeps_the_old_one(folder: Path, params: Params) -> 
     assert digests(folder) == before
 
 
-@pytest.mark.proves("A commit changes no byte of the report")
+@pytest.mark.proves("A commit does not change the report")
 def test_the_page_does_not_depend_on_the_commit(params: Params) -> None:
     """DVC does not track commits: the same results must give the same bytes after one."""
     origin = comparison.gather([], params).origin

@@ -238,7 +238,7 @@ def test_different_data_change_the_fingerprint(tmp_path: Path) -> None:
     assert {key[0] for key in before if before[key] != after[key]} == {"notes"}
 
 
-@pytest.mark.proves("A fingerprint names the GPU that is used, not every GPU of the machine")
+@pytest.mark.proves("A fingerprint names the GPU that is used, not every GPU in the machine")
 @pytest.mark.parametrize("visible", ["", "-1"])
 def test_hiding_absent_gpus_does_not_change_fingerprints(monkeypatch: pytest.MonkeyPatch, visible: str) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)

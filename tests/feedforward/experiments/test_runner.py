@@ -263,7 +263,7 @@ def closure_changed(monkeypatch: pytest.MonkeyPatch, *roots: tuple[str, ...]) ->
     monkeypatch.setattr(provenance, "code_digest", edited)
 
 
-@pytest.mark.proves("After a change of a metric's code, its figures are computed again from the stored weights")
+@pytest.mark.proves("After a change to a metric's code, its figures are computed again from the stored weights")
 @pytest.mark.slow
 @pytest.mark.parametrize("role", ["replica", "final"])
 def test_changed_evaluation_code_recomputes_figures_without_training(
@@ -292,7 +292,7 @@ def test_changed_evaluation_code_recomputes_figures_without_training(
     assert runner.find_known([pack], small_store) == {pack.fingerprints[0]: recomputed}  # stored, not computed again
 
 
-@pytest.mark.proves("After a change of code that determines weights, every run is trained again")
+@pytest.mark.proves("After a change to code that determines weights, every run is trained again")
 @pytest.mark.slow
 def test_changed_training_code_invalidates_all_runs(small_store: "Store", monkeypatch: pytest.MonkeyPatch) -> None:
     chosen, pack = replicas_of("l2")

@@ -171,7 +171,7 @@ def test_unsound_challengers_are_refused(
     assert [line["decision"] for line in log()] == ["refused"]
 
 
-@pytest.mark.proves("Of twenty simultaneous promotions the best becomes champion, and the audit log has no gap")
+@pytest.mark.proves("After twenty simultaneous promotions, the best version is champion and the audit log has no gap")
 def test_after_twenty_simultaneous_promotions_the_best_is_champion_and_the_log_has_no_gap(
     params: Params, small_store: "Store"
 ) -> None:
@@ -217,7 +217,7 @@ def refusal_of(version: Version, params: Params) -> str:
     return str(caught.value)
 
 
-@pytest.mark.proves("A changed file of a version is refused before it is loaded")
+@pytest.mark.proves("A version with a changed file is refused before it is loaded")
 def test_a_changed_artifact_is_refused_before_it_is_loaded(params: Params, small_store: "Store") -> None:
     run = registered.final_run(small_store, params)
     version = registered.version(Registry(), run, 1.0, evaluated=False)
@@ -233,7 +233,7 @@ def test_an_incomplete_upload_never_becomes_champion(params: Params, small_store
     assert "model.keras" in refusal_of(version, params)
 
 
-@pytest.mark.proves("If the process that evaluates a version fails, the message contains the process's own error")
+@pytest.mark.proves("If the process that evaluates a version fails, the message contains the error of that process")
 def test_a_process_that_ends_without_a_result_is_reported_and_refuses_nothing(
     params: Params, small_store: "Store", monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -238,7 +238,7 @@ def test_text_and_names_of_curves_have_contrast(page: str, dark: bool) -> None:
         assert (light + 0.05) / (deep + 0.05) >= 4.5, (ink, ground)
 
 
-@pytest.mark.proves("The report's template names no dataset and no variant")
+@pytest.mark.proves("The report's template does not name any dataset or variant")
 def test_template_names_no_data_set_and_no_variant(params: Params) -> None:
     template = files("feedforward").joinpath("reports/templates/comparison.html").read_text(encoding="utf-8")
     words = set(re.findall(r"[a-z0-9_-]+", template.lower()))

@@ -55,7 +55,7 @@ def served_params() -> Params:
     return params()
 
 
-@pytest.mark.proves("Corrections are stored although their file was moved away while the service ran")
+@pytest.mark.proves("Corrections are stored even if their file was moved away while the service was running")
 def test_a_file_that_was_moved_away_is_started_again(served: Running, tmp_path: Path) -> None:
     body = {"sample": "word1", "label": "glad"}
     assert served.client.post(f"/incoming/{NAME}", json=body).json() == {"stored": True}

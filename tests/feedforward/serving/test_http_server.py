@@ -142,7 +142,7 @@ def test_a_body_above_the_limit_is_refused_before_it_is_read(strict: Running) ->
     assert problem(answer)["error"] == "body: must have at most 200000 bytes"
 
 
-@pytest.mark.proves("All large bodies together have a limit of memory, and short requests do not wait for them")
+@pytest.mark.proves("Large bodies share a memory limit, and short requests do not wait for them")
 def test_large_bodies_share_a_limit_and_short_requests_pass(strict: Running) -> None:
     part = HEAD + b"Content-Length: 199999\r\n\r\n" + b" " * 120_000
     holding = [connect(strict) for _ in range(2)]
@@ -278,7 +278,7 @@ def test_a_chunked_body_with_a_trailer_is_read(strict: Running) -> None:
     assert answer.startswith(b"HTTP/1.1 501")
 
 
-@pytest.mark.proves("A wrong method is answered with 405 and the allowed ones; HEAD is answered as GET")
+@pytest.mark.proves("A wrong method is answered with 405 and a list of the allowed ones; HEAD works like GET")
 @pytest.mark.parametrize("path", ["/", "/health", "/docs", "/openapi.json", "/metrics"])
 def test_head_is_get_without_the_body(strict: Running, path: str) -> None:
     get, head = strict.client.get(path), strict.client.head(path)
@@ -288,7 +288,7 @@ def test_head_is_get_without_the_body(strict: Running, path: str) -> None:
     assert head.headers["content-type"] == get.headers["content-type"]
 
 
-@pytest.mark.proves("A wrong method is answered with 405 and the allowed ones; HEAD is answered as GET")
+@pytest.mark.proves("A wrong method is answered with 405 and a list of the allowed ones; HEAD works like GET")
 @pytest.mark.parametrize(("path", "allowed"), [("/", "GET, HEAD"), (f"/predict/{NAME}", "POST")])
 def test_a_wrong_method_is_answered_with_the_allowed_ones(strict: Running, path: str, allowed: str) -> None:
     for method in ("PUT", "DELETE", "OPTIONS", "PATCH"):

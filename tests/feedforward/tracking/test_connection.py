@@ -68,7 +68,7 @@ def test_a_page_that_is_not_mlflow_is_reported_in_one_line(
     assert "sign in" not in caplog.text
 
 
-@pytest.mark.proves("A tracking server that sends a few bytes per second is given up")
+@pytest.mark.proves("A job gives up on a tracking server that sends only a few bytes per second")
 def test_a_server_that_trickles_is_abandoned(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -27,7 +27,7 @@ def move_to(run_id: str, host: str) -> None:
         client().set_tag(run_id, key, value)
 
 
-@pytest.mark.proves("Containers of the same host name do not close each other's runs")
+@pytest.mark.proves("Containers with the same host name do not close each other's runs")
 def test_containers_with_the_same_name_do_not_close_each_others_runs(
     store: "Store", monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,7 +101,7 @@ def test_a_full_disk_is_reported_in_one_line_and_the_record_waits(
     assert tracking.open_store().sync() == tracking.Synced(1, 0, [])
 
 
-@pytest.mark.proves("Every record arrives once although the tracking server was down or frozen")
+@pytest.mark.proves("Every record arrives exactly once, even if the tracking server was down or frozen")
 @pytest.mark.slow
 def test_nothing_is_lost_if_a_server_is_down_and_then_freezes(
     workspace: Path, empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

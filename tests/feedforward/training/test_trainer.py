@@ -82,7 +82,7 @@ def compiled(dataset: Dataset, variant: Variant, features: int, seed: int) -> ke
 # --- compared with Keras ----------------------------------------------------------------------------------
 
 
-@pytest.mark.proves("Our training gives the curves and weights of Keras's `fit` on the same batches")
+@pytest.mark.proves("Training gives the same curves and weights as Keras's `fit` on the same batches")
 @pytest.mark.parametrize(
     ("dataset", "variant", "optimizer"),
     [("notes", "original", "rmsprop"), ("tones", "l2", "rmsprop"), ("notes", "larger", "adam")],

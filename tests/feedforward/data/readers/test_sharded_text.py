@@ -99,7 +99,7 @@ def test_an_unusable_store_is_reported_in_one_line_without_secrets(files: dict[s
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.proves("Shards made by older code, or with another vocabulary, are never used")
+@pytest.mark.proves("Shards written by older code or with another vocabulary are never used")
 def test_changed_code_writes_new_shards(
     tmp_path: Path, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,7 +108,7 @@ def test_changed_code_writes_new_shards(
     assert set(sharded_text.write(CONFIG, files, str(tmp_path / "store"))["train"]).isdisjoint(written["train"])
 
 
-@pytest.mark.proves("Shards made by older code, or with another vocabulary, are never used")
+@pytest.mark.proves("Shards written by older code or with another vocabulary are never used")
 def test_a_changed_vocabulary_is_refused(tmp_path: Path) -> None:
     url, columns = sharded_text._publish(tokenizer.Vocabulary(("good", "bad"), 9), str(tmp_path))
     assert sharded_text._vocabulary(url, columns).words == ("good", "bad")
