@@ -11,9 +11,9 @@ HEAD = """\
 # What the tests prove
 
 Each statement below is proved by the tests next to it. The statement is the argument of their mark
-`@pytest.mark.proves("…")`, and `make reference` generates this page from these marks. `faults/rows.py` lists the tests for
-the faults of [reliability.md](reliability.md), and [design.md](design.md) names the test for each use of an undocumented
-interface.
+`@pytest.mark.proves("…")`, and `make reference` generates this page from these marks. `faults/rows.py` lists the tests
+for the faults of [reliability.md](reliability.md), and [design.md](design.md) names the test for each use of an
+undocumented interface.
 """
 
 
