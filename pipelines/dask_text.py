@@ -61,7 +61,9 @@ def client(address: str) -> Any:
     try:
         connected = distributed.Client(address, timeout=10, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise FeedforwardError(f"engine: {address}: no scheduler answers ({str(error).splitlines()[0]})") from None
+        raise FeedforwardError(
+            f"engine: {address}: no scheduler answers ({str(error) or type(error).__name__})"
+        ) from None
     try:
         connected.wait_for_workers(1, timeout=WORKER_TIMEOUT)
     except TimeoutError:

@@ -5,6 +5,7 @@ DVC writes its lock files in place. If it is killed while doing so, every later 
 
 import configparser
 import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -131,8 +132,9 @@ def _work_without_git(root: Path) -> None:
     if not config.has_section("core"):
         config.add_section("core")
     config.set("core", "no_scm", "true")
-    with path.open("w", encoding="utf-8") as file:
-        config.write(file)
+    text = io.StringIO()
+    config.write(text)
+    atomic_files.write_text(path, text.getvalue(), "dvc_config")
     print(f"{root}: not a git repository, so DVC works without git; after `git init`, remove {path}", file=sys.stderr)
 
 

@@ -67,10 +67,12 @@ def free(numbers: list[str], folder: Path | None = None) -> Iterator[str]:
     """Hold the first GPU that no other process of this user holds. The GPU is also released if the process is killed.
 
     Raises:
-        Busy: other processes hold all GPUs.
+        Busy: other processes hold all GPUs. FeedforwardError: another user has created the folder of the locks.
     """
     locks = folder or Path(tempfile.gettempdir()) / f"feedforward-gpus-{os.getuid()}"  # shared by all checkouts
     locks.mkdir(mode=0o700, exist_ok=True)
+    if locks.is_symlink() or locks.stat().st_uid != os.getuid():
+        raise FeedforwardError(f"{locks}: is a link or belongs to another user; ask them to remove it, or set TMPDIR")
     for number in numbers:
         lock = FileLock(locks / f"{number}.lock", timeout=0)
         try:

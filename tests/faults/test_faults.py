@@ -14,8 +14,8 @@ from faults.context import Context, in_subprocess
 from faults.kills import POINTS, STEPS, chained, drawn
 from faults.rows import ROWS, Row
 
-# Crash points outside the steps of faults/kills.py: in other commands, the service, the retraining page, and the
-# download of a version from another machine
+# Crash points outside the steps of faults/kills.py: in other commands, the service, the retraining page, the download
+# of a version from another machine, and the name of the job that holds a lock
 OTHER_CRASH_POINTS = {
     "backtest",
     "template",
@@ -36,6 +36,8 @@ OTHER_CRASH_POINTS = {
     "request_drift",
     "request_alerts",
     "shadow",
+    "holder",
+    "dvc_config",
 }
 
 

@@ -58,6 +58,21 @@ def test_each_training_job_gets_a_separate_device_and_releases_it(tmp_path: Path
         assert released == "0"
 
 
+def test_a_folder_of_locks_that_another_user_created_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is in the shared temporary folder, where everybody can create it first."""
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "locks").symlink_to(tmp_path / "theirs")
+    with pytest.raises(FeedforwardError, match="locks: is a link"), gpu_slots.free(["0"], tmp_path / "locks"):
+        pass
+    assert not list((tmp_path / "theirs").iterdir())
+    uid = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: uid + 1)
+    with pytest.raises(FeedforwardError, match="belongs to another user"), gpu_slots.free(["0"], tmp_path / "theirs"):
+        pass
+
+
 @pytest.mark.slow
 def test_the_device_of_a_killed_training_job_is_released(tmp_path: Path) -> None:
     script = f"""

@@ -1,6 +1,38 @@
-"""The layout of an archive, which `writing` and `reading` share."""
+"""The layout of an archive, and how its folder is written; `writing` and `reading` share both."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from feedforward.core import atomic_files, processes
+from feedforward.core.errors import DataError
 
 DIGESTS = "digests.json"  # {"format": …, "files": {NAME: {"bytes": …, "sha256": …}}} for every other file
 FORMAT = 1
 MAX_BYTES = 2**29  # for all files together, and for the ZIP file
 MAX_FILES = 5000
+
+
+def write_folder(files: Mapping[str, bytes], folder: Path, point: str, remedy: str) -> None:
+    """Write the files of an archive into a new or empty folder, or over an earlier archive.
+
+    Raises:
+        DataError: the folder, or one of the folders that exist while it is written, contains something else; `remedy`
+            is the end of the message.
+    """
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100  unlike `absolute`, gives `.` and `..` a name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with processes.locked_folder(folder.parent):
+        _refuse_foreign(folder, remedy)
+        for candidate in atomic_files.temporary_folders(folder):
+            _refuse_foreign(candidate, remedy)
+        with atomic_files.writing_folder(folder, point) as temporary:
+            for name in sorted(files, key=lambda name: name != DIGESTS):  # first: it marks what a killed process leaves
+                (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+                (temporary / name).write_bytes(files[name])
+
+
+def _refuse_foreign(folder: Path, remedy: str) -> None:
+    is_free = folder.is_dir() and ((folder / DIGESTS).is_file() or not any(folder.iterdir()))
+    if not is_free and (folder.exists() or folder.is_symlink()):
+        raise DataError(f"{folder}: exists and is not an archive; {remedy}")

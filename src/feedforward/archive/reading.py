@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from feedforward.archive import layout
 from feedforward.archive.layout import DIGESTS, FORMAT, MAX_BYTES, MAX_FILES
-from feedforward.core import atomic_files
 from feedforward.core.errors import DataError
 
 MAX_DIRECTORY_BYTES = 2**20  # size of the ZIP file's list of files
@@ -50,12 +50,7 @@ def unpack(files: Mapping[str, bytes], folder: Path) -> None:
     Raises:
         DataError: the folder exists and is not an archive.
     """
-    if folder.exists() and not (folder / DIGESTS).is_file():
-        raise DataError(f"{folder}: exists and is not an archive; name another folder with --to")
-    with atomic_files.writing_folder(folder, "import") as temporary:
-        for name, content in files.items():
-            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
-            (temporary / name).write_bytes(content)
+    layout.write_folder(files, folder, "import", "name another folder with --to")
 
 
 def _listed(source: Path, content: bytes | None) -> dict[str, str]:

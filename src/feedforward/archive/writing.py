@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from feedforward.archive import contents, croissant, ro_crate
+from feedforward.archive import contents, croissant, layout, ro_crate
 from feedforward.archive.layout import DIGESTS, FORMAT, MAX_BYTES, MAX_FILES
 from feedforward.config.schema import Params
 from feedforward.core import atomic_files, paths, provenance
@@ -65,12 +65,7 @@ def write(files: Mapping[str, bytes], target: Path) -> str:
         with atomic_files.writing(target, "export") as file:
             file.write(_zipped(files))
     else:
-        if target.exists() and not (target / DIGESTS).is_file() and (target.is_file() or any(target.iterdir())):
-            raise DataError(f"{target}: exists and is not an archive; name another folder, or a file ending in .zip")
-        with atomic_files.writing_folder(target, "export") as folder:
-            for name, content in files.items():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                (folder / name).write_bytes(content)
+        layout.write_folder(files, target, "export", "name another folder, or a file ending in .zip")
     return hashlib.sha256(files[DIGESTS]).hexdigest()
 
 

@@ -4,12 +4,14 @@ A reader sees either the old file or the new one, never part of one, even if the
 """
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import shutil
 import signal
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -50,7 +52,7 @@ def _exclusive(temporary: Path) -> IO[bytes]:
     name again.
     """
     while True:
-        file = open(temporary, "wb", opener=_without_truncation)  # noqa: SIM115  unlike fdopen, keeps the file name
+        file = open(temporary, "wb", opener=_open_untouched)  # noqa: SIM115  unlike fdopen, keeps the file name
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             if temporary.exists() and os.path.samestat(os.fstat(file.fileno()), temporary.stat()):
@@ -62,8 +64,35 @@ def _exclusive(temporary: Path) -> IO[bytes]:
         file.close()
 
 
-def _without_truncation(path: str, _: int) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
+def _open_untouched(path: str, _: int) -> int:
+    """Open or create a temporary file without truncating it.
+
+    The name is predictable, so in a folder that others can write to, they could put a link there that leads elsewhere.
+
+    Raises:
+        OSError: there is a link, a pipe, or a file of another user.
+    """
+    flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # O_NONBLOCK: do not wait for the reader of a pipe
+    while True:
+        with contextlib.suppress(FileExistsError):
+            return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            file = os.open(path, flags)
+        except FileNotFoundError:  # another writer has renamed it
+            continue
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENXIO):
+                raise _foreign(path) from None
+            raise
+        status = os.fstat(file)
+        if stat.S_ISREG(status.st_mode) and status.st_nlink <= 1 and status.st_uid == os.geteuid():
+            return file
+        os.close(file)
+        raise _foreign(path)
+
+
+def _foreign(path: str) -> OSError:
+    return OSError(errno.EEXIST, "is a link, a pipe or a file of another user, so nothing is written; remove it", path)
 
 
 @contextlib.contextmanager
@@ -73,7 +102,7 @@ def writing_folder(path: Path, point: str = "write") -> Iterator[Path]:
     A folder cannot be replaced atomically, so the old one is renamed first. If the process is killed between the two
     renames, there is no folder `path` until the next writer restores the old one.
     """
-    temporary, outdated = path.with_name(path.name + TEMPORARY), path.with_name(path.name + ".old" + TEMPORARY)
+    temporary, outdated = temporary_folders(path)
     _tidy(path, temporary, outdated)
     temporary.mkdir(parents=True)
     try:
@@ -87,10 +116,17 @@ def writing_folder(path: Path, point: str = "write") -> Iterator[Path]:
         _tidy(path, temporary, outdated)
 
 
+def temporary_folders(path: Path) -> tuple[Path, Path]:
+    """The folders that `writing_folder(path)` deletes: the new one, and the old one, which it renames before."""
+    return path.with_name(path.name + TEMPORARY), path.with_name(path.name + ".old" + TEMPORARY)
+
+
 def _tidy(path: Path, temporary: Path, outdated: Path) -> None:
     if outdated.exists() and not path.exists():
         outdated.replace(path)
     for folder in (temporary, outdated):
+        if folder.is_symlink():  # a user may keep the folder `path` elsewhere; rmtree would refuse the link
+            folder.unlink()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import fcntl
 import gc
 import math
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from feedforward.core import atomic_files
 from feedforward.core.errors import Busy
 
 CGROUP = Path("/sys/fs/cgroup/cpu.max")
@@ -72,11 +74,22 @@ def only_one(lock: Path, job: str) -> Iterator[None]:
         process = _holder_name(holder) or "another process"  # the holder may be about to write or remove its name
         raise Busy(f"{lock.parent}: {process} is running here; wait until it ends, then run again") from None
     try:
-        holder.write_text(f"process {os.getpid()} ({job})", encoding="utf-8")
+        atomic_files.write_text(holder, f"process {os.getpid()} ({job})", "holder")
         yield
     finally:
         holder.unlink(missing_ok=True)
         file_lock.release()
+
+
+@contextlib.contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Lock a folder while something in it is changed, so that no process overwrites the changes of another."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _holder_name(holder: Path) -> str:

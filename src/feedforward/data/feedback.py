@@ -19,7 +19,9 @@ import numpy.typing as npt
 
 from feedforward.config.schema import Dataset
 from feedforward.core import append_only_log, atomic_files, paths
+from feedforward.core.errors import DataError
 from feedforward.data import feedback_decisions
+from feedforward.data import manifest as manifest_file
 from feedforward.data.feedback_decisions import ACCEPTED, Decision, sample_id
 from feedforward.data.readers.reading import Part
 from feedforward.data.splits import Features, MultiHot, Split
@@ -47,6 +49,19 @@ class Sample:
         if self.decision is None:
             return not review
         return self.decision.verdict == ACCEPTED
+
+
+class Counts:
+    """Numbers of non-zero features by digest of the sample; to count them, each sample must be encoded."""
+
+    def __init__(self) -> None:
+        self._vectorized, self._by_digest = "", dict[str, int]()
+
+    def of(self, vectorized: str) -> dict[str, int]:
+        """The numbers counted with the vectorized data that have the digest `vectorized`."""
+        if vectorized != self._vectorized:
+            self._vectorized, self._by_digest = vectorized, {}
+        return self._by_digest
 
 
 @dataclass(frozen=True)
@@ -104,8 +119,11 @@ def examine(name: str, dataset: Dataset, review: bool = False) -> Intake:
     return Intake(new, dict(sorted(refused.items())), waiting, frozenset(withdrawn))
 
 
-def samples(name: str, dataset: Dataset) -> list[Sample]:
-    """The samples in the incoming file and the snapshot, oldest first, without repeats of content and label."""
+def samples(name: str, dataset: Dataset, counts: Counts | None = None) -> list[Sample]:
+    """The samples in the incoming file and the snapshot, oldest first, without repeats of content and label.
+
+    counts: of the previous call, for a caller that asks often.
+    """
     kept = read(name)
     entries = {sample_id(entry): entry for entry in [*kept, *append_only_log.read(paths.incoming(name))]}
     if not entries:
@@ -113,13 +131,14 @@ def samples(name: str, dataset: Dataset) -> list[Sample]:
     used, decisions = {sample_id(entry) for entry in kept}, feedback_decisions.read(name)
     labels = _labels(entries, decisions)
     known = _known(name) - {entry["digest"] for entry in kept}
-    features = int(atomic_files.read_json(paths.vectorized(name) / "manifest.json")["features"])
-    encoder = encoder_of(name, dataset)
+    manifest = manifest_file.load(name)
+    counted = (counts or Counts()).of(str(manifest["data_digest"]))
+    features, encoder = int(manifest["features"]), encoder_of(name, dataset)
     examined = []
     for id_, entry in entries.items():
         digest, decision = str(entry.get("digest")), decisions.get(id_)
         candidates, is_decided = labels.get(digest, (set(), False))
-        problem = None if id_ in used else _problem(entry, dataset, encoder, features)
+        problem = None if id_ in used else _problem(entry, dataset, encoder, features, counted)
         if problem is None and (id_ not in used or is_decided) and candidates != {str(entry.get("label"))}:
             problem = TWO_LABELS
         if problem is None and digest in known:
@@ -144,8 +163,14 @@ def _labels(
     }
 
 
-def _problem(entry: Mapping[str, Any], dataset: Dataset, encoder: "TextEncoder | None", features: int) -> str | None:
-    """Why an entry is invalid, regardless of all other samples; None if it is valid."""
+def _problem(
+    entry: Mapping[str, Any],
+    dataset: Dataset,
+    encoder: "TextEncoder | None",
+    features: int,
+    counted: dict[str, int],
+) -> str | None:
+    """Why an entry is invalid, regardless of all other samples; None if it is valid. counted: see Counts."""
     if entry.get("label") not in dataset.labels:
         return "unknown label"
     raw = _raw(entry, encoder is not None)
@@ -154,15 +179,14 @@ def _problem(entry: Mapping[str, Any], dataset: Dataset, encoder: "TextEncoder |
     bounds = dataset.expectations
     if encoder is None and len(raw) != features:
         return "wrong size"
-    ones = len(encoder.encode([entry["text"]]).indices) if encoder else int(np.count_nonzero(np.frombuffer(raw, "u1")))
     if bounds is None:
         return None
-    if (
-        not bounds.raw_length[0] <= len(raw) <= bounds.raw_length[1]
-        or not bounds.nonzero_features[0] <= ones <= bounds.nonzero_features[1]
-    ):
+    if not bounds.raw_length[0] <= len(raw) <= bounds.raw_length[1]:
         return "too short or too long"
-    return None
+    if (ones := counted.get(entry["digest"])) is None:
+        encoded = encoder.encode([entry["text"]]).indices if encoder else np.flatnonzero(np.frombuffer(raw, "u1"))
+        ones = counted[entry["digest"]] = len(encoded)
+    return None if bounds.nonzero_features[0] <= ones <= bounds.nonzero_features[1] else "too short or too long"
 
 
 def _raw(entry: Mapping[str, Any], is_text: bool) -> bytes | None:
@@ -180,9 +204,14 @@ def _raw(entry: Mapping[str, Any], is_text: bool) -> bytes | None:
 
 def _known(name: str) -> set[str]:
     """The digests of the raw samples in both splits."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return set(pq.read_table(paths.vectorized(name) / "profile.parquet", columns=["digest"])["digest"].to_pylist())
+    path = paths.vectorized(name) / "profile.parquet"
+    try:
+        return set(pq.read_table(path, columns=["digest"])["digest"].to_pylist())
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path}: cannot be read ({error}); run `dvc repro vectorize`") from None
 
 
 def encoder_of(name: str, dataset: Dataset) -> "TextEncoder | None":

@@ -10,7 +10,7 @@ from feedforward.config.schema import Dataset
 from feedforward.core import paths
 from feedforward.core.errors import DataError, ParamsError
 from feedforward.data import feedback, feedback_decisions
-from feedforward.data.feedback import Sample
+from feedforward.data.feedback import Counts, Sample
 from feedforward.data.feedback_decisions import ACCEPTED, REJECTED
 
 State = Literal["waiting", "accepted", "rejected", "invalid"]
@@ -36,15 +36,15 @@ def state_of(sample: Sample) -> State:
     return "waiting" if sample.problem in (None, RESOLVED_BY_DECISION) else "invalid"
 
 
-def samples(name: str, dataset: Dataset) -> list[Sample]:
-    """All samples that users submitted for a dataset, oldest first.
+def samples(name: str, dataset: Dataset, counts: Counts | None = None) -> list[Sample]:
+    """All samples that users submitted for a dataset, oldest first. counts: see feedback.samples.
 
     Raises:
         DataError: the dataset has not been vectorized.
     """
     if not (paths.vectorized(name) / "manifest.json").is_file():
         raise DataError(f"{name}: has not been vectorized; run `dvc repro vectorize`")
-    return feedback.samples(name, dataset)
+    return feedback.samples(name, dataset, counts)
 
 
 def review(
@@ -55,6 +55,7 @@ def review(
     accept_all: bool = False,
     via: str = "command",
     reason: str = "",
+    counts: Counts | None = None,
 ) -> Done:
     """Record decisions. accept, reject: sample IDs or unique prefixes. accept_all: also every valid waiting sample.
 
@@ -63,7 +64,7 @@ def review(
             cannot use; nothing is recorded.
         DataError: the dataset has not been vectorized.
     """
-    known = samples(name, dataset)
+    known = samples(name, dataset, counts)
     accepted, rejected = (_chosen(option, ids, known) for option, ids in (("accept", accept), ("reject", reject)))
     if accept_all:
         others = {sample.id for sample in rejected}

@@ -8,12 +8,14 @@ of the champions before and after the decision, null if there is none. The entry
 an interrupted move is visible in the log and can be completed (`champion.reconcile`).
 """
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from feedforward.core import append_only_log, paths
+from feedforward.core.errors import DataError
 from feedforward.tracking import model_version
 from feedforward.tracking.model_version import Version
 
@@ -58,5 +60,27 @@ def append(
 
 
 def entries(dataset: str) -> list[Entry]:
-    """The entries about a dataset, oldest first."""
-    return [entry for entry in append_only_log.read(paths.audit()) if entry.get("dataset") == dataset]
+    """The entries about a dataset, oldest first.
+
+    Raises:
+        DataError: an entry was changed and cannot be read.
+    """
+    found: list[Entry] = [entry for entry in append_only_log.read(paths.audit()) if entry.get("dataset") == dataset]
+    if damaged := next(itertools.filterfalse(_is_readable, found), None):
+        raise DataError(f"{paths.audit()}: an entry about {dataset} was changed ({damaged!s:.80}); restore a backup")
+    return found
+
+
+def _is_readable(entry: Entry) -> bool:
+    try:
+        moment = datetime.fromisoformat(entry["time"])
+        texts = [entry[key] for key in ("decision", "reason")]
+        numbers = [entry[key] for key in ("version", "before", "champion")]
+    except (KeyError, TypeError, ValueError):
+        return False
+    return (
+        moment.tzinfo is not None
+        and all(isinstance(text, str) for text in texts)
+        and all(number is None or type(number) is int for number in numbers)
+        and not (entry["decision"] in MOVES and entry["champion"] is None)
+    )

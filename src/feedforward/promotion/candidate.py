@@ -90,13 +90,13 @@ def register(
                 return version
         folders, digests = {model_version.SERVED: folder / model_version.SERVED}, {}
         for variant, replica in replicas(params, name, run, registry).items():
-            target = folders[f"variants/{variant}"] = folder / "variants" / variant
+            target = folders[f"{model_version.VARIANTS}/{variant}"] = folder / "variants" / variant
             fitted = temperature_of(replica, registry)
             digests[variant] = package(name, dataset, replica, registry, encoder, target, fitted, keras=False)
         tags = {key: run.tags[key] for key in ("variant", "seed", "protocol", "data_digest", "weights_digest")}
         tags |= {model_version.DIGEST: digest, "title": dataset.title}
         tags |= {model_version.CALIBRATION: atomic_files.canonical_json(calibrated)} if calibrated else {}
-        tags["variants"] = json.dumps(digests)  # in the order of params.yaml
+        tags[model_version.VARIANTS] = json.dumps(digests)  # in the order of params.yaml
         return registry.register(name, run.run_id, folders, tags)
 
 

@@ -5,7 +5,6 @@ The process runs `evaluation_process`, so a hostile or broken model can crash on
 
 import contextlib
 import dataclasses
-import json
 import os
 import subprocess
 import sys
@@ -121,8 +120,10 @@ def holdout_models(version: Version) -> list[Servable]:
     """
     if not version.is_evaluated:
         raise DataError(f"{version.name}: was never evaluated; run `feedforward promote {version.dataset}`")
-    digests = json.loads(version.tags[HOLDOUT_MODELS])
-    return [bundle.read(model_versions.folder(version, f"{HOLDOUT_MODELS}/{seed}"), digest) for seed, digest in digests]
+    return [
+        bundle.read(model_versions.folder(version, f"{HOLDOUT_MODELS}/{seed}"), digest)
+        for seed, digest in version.holdout_models()
+    ]
 
 
 def evidence(models: Sequence[Servable], reference: Servable, validation: Split) -> Evidence:

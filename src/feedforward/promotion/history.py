@@ -45,7 +45,7 @@ def history(dataset: str) -> History:
         if last is not None:
             periods[-1] = Period(last.version, last.run, last.since, entry["time"], last.decision, last.reason)
         if number is not None:
-            run = entry["run"] if entry["version"] == number else None
+            run = entry.get("run") if entry.get("version") == number else None
             periods.append(Period(number, run, entry["time"], None, entry["decision"], entry["reason"]))
     return History(dataset, periods, _mismatch(dataset, periods))
 

@@ -4,7 +4,6 @@ Every decision is recorded in the audit log and in the version's tags.
 """
 
 import dataclasses
-import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -153,7 +152,7 @@ def _decide(
     _, held_out = validation_split.fixed(Split.load(paths.vectorized(name) / "train"), dataset)
     validation = held_out.copied()
     models = evaluation.holdout_models(version)
-    figures = json.loads(version.tags[model_version.FIGURES])
+    figures = version.figures()
     measured = {key: value for key, value in run.metrics.items() if not key.startswith("system/")}
     evidence = evaluation.evidence(models, models[0], validation)
     candidate = Candidate(evidence, {**measured, **figures}, int(figures["bytes"]), figures["latency_ms"])
@@ -211,8 +210,8 @@ def _add_card(
         params=run.params,
         test_metrics=candidates.final_metrics(params, name, run, registry),
         own_test_metrics={key: value for key, value in sorted(run.metrics.items()) if key.startswith("test_")},
-        figures=json.loads(version.tags[model_version.FIGURES]),
-        calibration=json.loads(version.tags.get(model_version.CALIBRATION, "{}")),
+        figures=version.figures(),
+        calibration=version.calibration(),
         losses=[float(mean) for mean in losses.mean(axis=1)],
         accuracy=float(correct.mean()) if correct.size else None,
         r2=candidate.evidence.r2,

@@ -127,20 +127,37 @@ def create() -> tuple[Path, str, bool]:
     """Create a key unless there is one: (path of the private key, text of the public key, whether it is new).
 
     Raises:
-        ParamsError: the file is in the workspace, is not a P-256 private key, or is readable by other users.
+        ParamsError: the file is in the workspace, is not a P-256 private key, or is readable by other users; or others
+            could replace it.
     """
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
     path = private_path()
+    for folder in reversed([folder for folder in path.parents if not folder.exists()]):
+        folder.mkdir(mode=0o700, exist_ok=True)  # `parents=True` would give the upper ones the umask's permissions
+    _check_owner(path)
     if path.exists():
         return path, public_text(_private_key(path).public_key()), False
     key = ec.generate_private_key(ec.SECP256R1())
     form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(key.private_bytes(serialization.Encoding.PEM, form, plain))
     return path, public_text(key.public_key()), True
+
+
+def _check_owner(path: Path) -> None:
+    """Check that the private key and its folder belong to this user or root, and that nobody else can replace the key.
+
+    Raises:
+        ParamsError: another user owns one of them, or can write to the folder.
+    """
+    for owned in filter(Path.exists, (path.parent, path)):
+        if owned.stat().st_uid not in (0, os.geteuid()):
+            raise ParamsError([f"{owned}: belongs to another user; name a file in a folder of your own in {SIGNER}"])
+    if path.parent.stat().st_mode & 0o022:
+        remedy = f"run chmod 700 {path.parent}, or name a file in another folder in {SIGNER}"
+        raise ParamsError([f"{path.parent}: other users can write to it and so replace the private key; {remedy}"])
 
 
 def public_text(key: "EllipticCurvePublicKey") -> str:
@@ -180,7 +197,8 @@ def _private_key(path: Path) -> "EllipticCurvePrivateKey":
     except (TypeError, ValueError):
         key = None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise ParamsError([f"{path}: must be a PEM file with a P-256 private key that has no passphrase"])
+        problem = "must be a PEM file with a P-256 private key that has no passphrase"
+        raise ParamsError([f"{path}: {problem}; move it away and run `feedforward keys`"])
     return key
 
 

@@ -5,7 +5,6 @@ fewer samples, so its overconfidence differs. Therefore the same recipe is train
 and the temperature is fitted on that tenth. The test split is not used.
 """
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -30,5 +29,5 @@ def final_calibration(params: Params, name: str, run: LoggedRun, registry: "Regi
         return {}
     for version in registry.versions(name, run.run_id):
         if model_version.CALIBRATION in version.tags:
-            return dict(json.loads(version.tags[model_version.CALIBRATION]))
+            return version.calibration()
     return evaluation.calibrate(name, int(run.tags["seed"]))

@@ -11,7 +11,7 @@ from pydantic import Field
 from feedforward.config.schema import Dataset
 from feedforward.core.errors import InputError, ParamsError
 from feedforward.data import feedback_review
-from feedforward.data.feedback import Sample
+from feedforward.data.feedback import Counts, Sample
 from feedforward.serving import schemas
 from feedforward.serving.schemas import JSON, Body
 
@@ -33,7 +33,7 @@ class FeedbackPage:
     """Lists samples and records decisions in a separate thread, so that predictions never wait for them."""
 
     def __init__(self, datasets: Mapping[str, Dataset]) -> None:
-        self.datasets = datasets
+        self.datasets, self._counts = datasets, {name: Counts() for name in datasets}
         self._thread = ThreadPoolExecutor(1, "feedback")
 
     def close(self) -> None:
@@ -52,7 +52,7 @@ class FeedbackPage:
             raise InputError("state", f"must be one of {', '.join(feedback_review.STATES)}, got {state[:20]!r}")
         if not re.fullmatch(r"[0-9]{1,9}", offset):
             raise InputError("offset", f"must be a non-negative integer, got {offset[:20]!r}")
-        return await self._in_thread(lambda: _listed(name, dataset, state, int(offset)))
+        return await self._in_thread(lambda: self._listed(name, dataset, state, int(offset)))
 
     async def decide(self, name: str, kind: str, body: bytes) -> bytes:
         """Record the decisions in a request body.
@@ -63,7 +63,7 @@ class FeedbackPage:
         dataset = self._dataset(name)
         if kind != JSON:
             raise InputError("Content-Type", f"must be {JSON}, got {kind[:60]!r}")
-        return await self._in_thread(lambda: _decide(name, dataset, body))
+        return await self._in_thread(lambda: self._decide(name, dataset, body))
 
     async def _in_thread(self, work: Callable[[], bytes]) -> bytes:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -73,15 +73,26 @@ class FeedbackPage:
             raise ParamsError([f"unknown dataset {name[:60]!r}: must be one of {', '.join(self.datasets)}"])
         return self.datasets[name]
 
+    def _listed(self, name: str, dataset: Dataset, state: str, offset: int) -> bytes:
+        samples = feedback_review.samples(name, dataset, self._counts[name])
+        chosen = [sample for sample in samples if feedback_review.state_of(sample) == state]
+        counts = dict.fromkeys(feedback_review.STATES, 0)
+        for sample in samples:
+            counts[feedback_review.state_of(sample)] += 1
+        shown = [_shown(sample) for sample in chosen[offset : offset + SHOWN]]
+        return schemas.as_json({"dataset": name, "state": state, "counts": counts, "samples": shown})
 
-def _listed(name: str, dataset: Dataset, state: str, offset: int) -> bytes:
-    samples = feedback_review.samples(name, dataset)
-    chosen = [sample for sample in samples if feedback_review.state_of(sample) == state]
-    counts = dict.fromkeys(feedback_review.STATES, 0)
-    for sample in samples:
-        counts[feedback_review.state_of(sample)] += 1
-    shown = [_shown(sample) for sample in chosen[offset : offset + SHOWN]]
-    return schemas.as_json({"dataset": name, "state": state, "counts": counts, "samples": shown})
+    def _decide(self, name: str, dataset: Dataset, body: bytes) -> bytes:
+        review = schemas.parse(Review, body)
+        try:
+            reason, counts = " ".join(review.reason.split()), self._counts[name]
+            result = feedback_review.review(
+                name, dataset, review.accept, review.reject, via="page", reason=reason, counts=counts
+            )
+        except ParamsError as error:
+            option, _, problem = error.problems[0].removeprefix("--").partition(": ")
+            raise InputError(option, problem) from None
+        return schemas.as_json({"accepted": result.accepted, "rejected": result.rejected, "waiting": result.waiting})
 
 
 def _shown(sample: Sample) -> dict[str, Any]:
@@ -92,15 +103,3 @@ def _shown(sample: Sample) -> dict[str, Any]:
     if len(str(entry.get("pixels", ""))) > MAX_PIXELS:
         del entry["pixels"]
     return entry
-
-
-def _decide(name: str, dataset: Dataset, body: bytes) -> bytes:
-    review = schemas.parse(Review, body)
-    try:
-        result = feedback_review.review(
-            name, dataset, review.accept, review.reject, via="page", reason=" ".join(review.reason.split())
-        )
-    except ParamsError as error:
-        option, _, problem = error.problems[0].removeprefix("--").partition(": ")
-        raise InputError(option, problem) from None
-    return schemas.as_json({"accepted": result.accepted, "rejected": result.rejected, "waiting": result.waiting})

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from feedforward.config.schema import Params
 from feedforward.core.errors import InputError, ParamsError
 from feedforward.data.readers import encoders
+from feedforward.promotion.bundle import Servable
 from feedforward.serving import schemas
 from feedforward.serving.challengers import Challengers
 from feedforward.serving.feedback_log import FeedbackLog
@@ -20,10 +21,11 @@ from feedforward.serving.prediction import Champion
 from feedforward.serving.request_drift.recorder import RequestDrift
 from feedforward.serving.schemas import JSON, Correction, Question
 
-# Requests below all three limits are answered on the event loop, in a few milliseconds; others, in a thread.
+# Requests below all four limits are answered on the event loop, in a few milliseconds; others, in a thread.
 QUICK_BYTES = 8192
 QUICK_EXPLAINED_BYTES = 2048
 QUICK_SAMPLES = 8
+QUICK_PRODUCTS = 2**25  # multiplications of all forward passes
 
 
 class Handlers:
@@ -120,4 +122,15 @@ def _is_quick(champion: Champion, question: Question, size: int) -> bool:
     """Whether the answer takes only a few milliseconds."""
     if len(question.samples) > QUICK_SAMPLES or (question.explain and size > QUICK_EXPLAINED_BYTES):
         return False
-    return encoders.quick(champion.served.encoder, question.samples)
+    variants = champion.variants.values() if question.variants else ()
+    words = size // 2 if champion.served.encoder.takes == "text" else 0  # at most
+    passes = len(question.samples) + (words if question.explain else 0)  # to explain, one for each word
+    products = _products(champion.served, passes, words)
+    products += sum(_products(variant, len(question.samples), words) for variant in variants)
+    return products <= QUICK_PRODUCTS and encoders.quick(champion.served.encoder, question.samples)
+
+
+def _products(served: Servable, passes: int, words: int) -> int:
+    """The number of multiplications in forward passes. words: in all texts together; 0 for samples of another kind."""
+    first, *others = (layer.kernel for layer in served.network.layers)
+    return (words * first.shape[1] if words else passes * first.size) + passes * sum(kernel.size for kernel in others)

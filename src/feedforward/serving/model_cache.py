@@ -1,5 +1,6 @@
 """The champions in memory, loaded and replaced in the background, so that no request waits for the registry."""
 
+import dataclasses
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -96,7 +97,8 @@ class ModelCache:
             return
         current = self._champions.get(name)
         digest = version.tags.get(model_version.DIGEST)
-        if current and (current.version.number, current.served.digest) == (version.number, digest):
+        is_same = current and (current.version.number, current.served.digest) == (version.number, digest)
+        if current and is_same and not isinstance(current.failure, TrackingError):
             return
         self._load(name, version)
 
@@ -106,6 +108,7 @@ class ModelCache:
             champion.variants  # noqa: B018  # loaded here, not by the first request
         except FeedforwardError as error:
             log.warning("%s: its variants cannot be shown: %s", version.name, error)
+            champion = dataclasses.replace(champion, failure=error)
         self._champions[name] = champion
         self._on_change(name, version.number)
 

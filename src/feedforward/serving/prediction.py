@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-import json
+import itertools
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from feedforward.config.schema import Dataset
-from feedforward.core.errors import DataError, NothingToServe, ParamsError, TrackingError
+from feedforward.core.errors import DataError, FeedforwardError, NothingToServe, ParamsError, TrackingError
 from feedforward.data.readers import tokenizer, word_pairs
 from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.data.splits import Features, MultiHot
 from feedforward.models import attribution
+from feedforward.models.numpy_network import Network
 from feedforward.promotion import bundle, compatibility
 from feedforward.promotion.bundle import Servable
 from feedforward.tracking import model_version, model_versions
@@ -24,7 +25,7 @@ from feedforward.tracking.model_version import Version
 
 log = logging.getLogger(__name__)
 
-EXPLAINED_WORDS = 2048  # words explained per batch: 4 MB of sums for 512 units
+EXPLAINED_WORDS = 512  # per batch: 1 MB of sums for 512 units, computed in a millisecond
 
 
 @dataclass(frozen=True)
@@ -41,23 +42,30 @@ class Word:
 
 @dataclass(frozen=True)
 class Champion:
-    """The version that serves a dataset."""
+    """The version that serves a dataset. failure: why its variants could not be loaded, if that was tried before."""
 
     version: Version
     served: Servable
+    failure: FeedforwardError | None = None
 
     @functools.cached_property
     def variants(self) -> dict[str, Servable]:
         """A replica of each variant, loaded on first use.
 
         Raises:
-            DataError: a replica was changed.
+            DataError: a replica was changed, or does not match the champion.
         """
-        digests = json.loads(self.version.tags.get("variants", "{}"))
-        return {
-            name: bundle.read(model_versions.folder(self.version, f"variants/{name}"), digest)
-            for name, digest in digests.items()
-        }
+        if self.failure is not None:  # not tried again by each request
+            raise DataError(str(self.failure))
+        return {name: self._variant(name, digest) for name, digest in self.version.variants().items()}
+
+    def _variant(self, name: str, digest: str) -> Servable:
+        variant = bundle.read(model_versions.folder(self.version, f"{model_version.VARIANTS}/{name}"), digest)
+        if variant.encoder != self.served.encoder or variant.description.labels != self.served.description.labels:
+            raise DataError(
+                f"{self.version.name}: variant {name} takes other samples or has other labels; do not use this version"
+            )
+        return variant
 
     def chosen(self, variant: str | None) -> dict[str, Servable]:
         """The champion alone (None), one variant, or the champion and all variants (`all`), by name.
@@ -182,16 +190,24 @@ def explained(served: Servable, text: str) -> tuple[str, list[Word]]:
         return "", []
     columns_of, unknown = _columns_to_omit(encoder, encoder.split(text))
     sums = network.first_sums(encoder.encode([text]))
-    kernel, columns = network.layers[0].kernel, list(columns_of.values())
-    logits = [network.continued(sums)]
-    for start in range(0, len(columns), EXPLAINED_WORDS):
-        rows = [kernel[omitted].sum(axis=0) for omitted in columns[start : start + EXPLAINED_WORDS]]
-        logits.append(network.continued(sums - np.multiply(rows, network.scale, dtype=np.float32)))
-    label = 1 if len(served.description.labels) == 2 else int(logits[0].argmax())
-    odds = attribution.log_odds(network.log_probabilities(np.concatenate(logits)), label)
-    effects = (odds[0] - odds[1:]).tolist()
-    words = [Word(word, effect, word not in unknown) for word, effect in zip(columns_of, effects, strict=True)]
-    return served.description.labels[label], words
+    logits = network.continued(sums)
+    label = 1 if len(served.description.labels) == 2 else int(logits.argmax())
+    [odds] = attribution.log_odds(network.log_probabilities(logits), label)
+    effective = [word for word, columns in columns_of.items() if columns]
+    effects = dict.fromkeys(columns_of, 0.0)  # without its columns, a word has none
+    for start in range(0, len(effective), EXPLAINED_WORDS):
+        some = effective[start : start + EXPLAINED_WORDS]
+        logits = network.continued(sums - _contributions(network, [columns_of[word] for word in some]))
+        changed = attribution.log_odds(network.log_probabilities(logits), label)
+        effects |= zip(some, (odds - changed).tolist(), strict=True)
+    return served.description.labels[label], [Word(word, effects[word], word not in unknown) for word in columns_of]
+
+
+def _contributions(network: Network, columns: Sequence[list[int]]) -> npt.NDArray[np.float32]:
+    """What each group of columns, none of them empty, adds to the network's first sums: shape (groups, units)."""
+    starts = np.cumsum([0, *map(len, columns[:-1])])
+    sums = np.add.reduceat(network.layers[0].kernel[list(itertools.chain.from_iterable(columns))], starts, axis=0)
+    return np.multiply(sums, network.scale, dtype=np.float32)
 
 
 def _columns_to_omit(encoder: TextEncoder, words: Sequence[str]) -> tuple[dict[str, list[int]], set[str]]:

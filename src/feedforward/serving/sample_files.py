@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feedforward.core.errors import DataError, InputError
-from feedforward.data.readers import tokenizer
+from feedforward.data.readers import cells, tokenizer
 from feedforward.promotion.bundle import Servable
 
 if TYPE_CHECKING:
@@ -119,10 +119,18 @@ def _lines(path: Path, column: str) -> Iterator[NamedSample]:
                 except (ValueError, RecursionError):
                     raise InputError(where, "is not JSON") from None
                 if isinstance(value, dict) and column:
-                    value = value[_text_column(where, [*value, ""], column)]
+                    value = _field(where, value, column)
                 yield where, value
     except OSError as error:
         raise InputError(str(path), f"cannot be read ({error.strerror})") from None
+
+
+def _field(where: str, entry: dict[str, Any], column: str) -> Any:
+    try:
+        named = cells.by_name(entry)
+    except ValueError as error:
+        raise InputError(where, str(error)) from None
+    return named[_text_column(where, [*named, ""], column)]
 
 
 def in_chunks(served: Servable, named: Iterator[NamedSample]) -> Iterator[tuple[list[str], list[Any]]]:

@@ -11,7 +11,7 @@ import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from feedforward.config.schema import Serving
-from feedforward.core.errors import DataError, InputError
+from feedforward.core.errors import InputError
 from feedforward.data.readers import image_encoder
 from feedforward.data.splits import Features
 from feedforward.promotion.bundle import Servable
@@ -180,8 +180,6 @@ def answer(
     answers = prediction.with_warnings(served, samples, features, answers)
     if question.variants:
         for name, variant in champion.variants.items():
-            if variant.encoder != served.encoder:
-                raise DataError(f"{champion.version.name}: variant {name} uses different preprocessing")
             for entry, other in zip(answers, prediction.described(variant, variant.ask(features)), strict=True):
                 entry.setdefault("variants", {})[name] = other
     if question.explain:

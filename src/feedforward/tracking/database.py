@@ -48,7 +48,7 @@ def connect(uri: str) -> MlflowClient:
                 _prepare(database)
             return _open(uri)
         except FAILURES as error:
-            reason = redact(str(error)).splitlines()[0]
+            reason = next(iter(redact(str(error)).splitlines()), type(error).__name__)
             raise TrackingError(
                 f"{redact(uri)}: cannot be opened ({reason}); check the address, or move the database away"
             ) from None

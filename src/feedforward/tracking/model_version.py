@@ -1,13 +1,25 @@
 """A version of a registered model as a plain value; does not import MLflow."""
 
 from dataclasses import dataclass
+from typing import Annotated, TypeVar
+
+from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
+
+from feedforward.config.fields import Name, Seed, Sha256
+from feedforward.core.errors import DataError
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 SERVED = "served"  # folder of a version with the files that are served
 DIGEST = "digest"  # tag: SHA-256 of that folder's manifest
 CALIBRATION = "calibration"  # tag: temperature of the served network and its evidence, JSON
 FIGURES = "evaluation"  # tag: figures of the evaluation, JSON
+VARIANTS = "variants"  # tag: variant → SHA-256 of its manifest, JSON; its folder is VARIANTS/NAME
 HOLDOUT_MODELS = "holdout_models"  # folder, and tag: [[seed, SHA-256 of the manifest], …], the model's own seed first
+
+T = TypeVar("T")
+_DIGESTS = TypeAdapter(dict[Name, Sha256])
+_SEEDS_AND_DIGESTS = TypeAdapter(Annotated[list[tuple[Seed, Sha256]], Field(min_length=1)])
+_NUMBERS: TypeAdapter[dict[str, float]] = TypeAdapter(dict[str, int | FiniteFloat])
 
 
 @dataclass(frozen=True)
@@ -29,3 +41,38 @@ class Version:
     def is_evaluated(self) -> bool:
         """Whether the version has figures and holdout models."""
         return FIGURES in self.tags and HOLDOUT_MODELS in self.tags
+
+    # Tags can be edited in MLflow. A tag that this project did not write raises DataError.
+
+    def variants(self) -> dict[str, str]:
+        """SHA-256 of the manifest of each variant; empty if the version has none."""
+        return self._read(VARIANTS, _DIGESTS) if VARIANTS in self.tags else {}
+
+    def holdout_models(self) -> list[tuple[int, str]]:
+        """Seed and SHA-256 of the manifest of each holdout model; the first has the version's own seed."""
+        return self._read(HOLDOUT_MODELS, _SEEDS_AND_DIGESTS)
+
+    def figures(self) -> dict[str, float]:
+        """The figures of the evaluation."""
+        return self._with_keys(FIGURES, {"bytes", "latency_ms"})
+
+    def calibration(self) -> dict[str, float]:
+        """The temperature and its evidence; empty if none was fitted."""
+        return self._with_keys(CALIBRATION, {"temperature", "samples"}) if CALIBRATION in self.tags else {}
+
+    def _with_keys(self, tag: str, required: set[str]) -> dict[str, float]:
+        numbers = self._read(tag, _NUMBERS)
+        if not required <= numbers.keys():
+            raise self._damaged(tag)
+        return numbers
+
+    def _read(self, tag: str, kind: TypeAdapter[T]) -> T:
+        try:
+            return kind.validate_json(self.tags.get(tag, ""))
+        except ValidationError:
+            raise self._damaged(tag) from None
+
+    def _damaged(self, tag: str) -> DataError:
+        return DataError(
+            f"{self.name}: its tag `{tag}` is damaged; delete this version in MLflow, then promote its run again"
+        )

@@ -1,11 +1,18 @@
 """Untrusted archives: files that are changed, too large or outside the folder are refused before they are used."""
 
+import hashlib
 import json
+import math
+import os
+import signal
 import struct
+import subprocess
+import sys
 import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from shell import Shell
@@ -163,6 +170,116 @@ def test_a_folder_that_is_not_an_archive_is_not_overwritten(archive: Path, small
     assert small_shell.run("import", str(archive), "--to", str(target)) == 1
     assert "exists and is not an archive; name another folder with --to" in small_shell.printed
     assert (target / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.proves("`import` deletes no folder that is not an archive")
+@pytest.mark.parametrize("suffix", [".partial", ".old.partial"])
+def test_folders_that_an_import_would_delete_are_kept(archive: Path, small_shell: Shell, suffix: str) -> None:
+    mine = archive.with_name(f"result{suffix}")
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("years of work")
+    assert small_shell.run("import", str(archive)) == 1
+    assert f"result{suffix}: exists and is not an archive; name another folder with --to" in small_shell.printed
+    assert (mine / "thesis.txt").read_text() == "years of work"
+    assert not archive.with_suffix("").exists()
+    (mine / "thesis.txt").unlink()
+    assert small_shell.run("import", str(archive)) == 0
+
+
+@pytest.mark.parametrize("folder", [".", "..", "/"])
+def test_folders_without_a_name_are_one_line(
+    archive: Path, small_shell: Shell, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    monkeypatch.chdir(archive.parent)
+    assert small_shell.run("import", str(archive), "--to", folder) == 1
+    assert "exists and is not an archive; name another folder with --to" in small_shell.printed
+
+
+@pytest.mark.slow
+def test_imports_at_the_same_time_do_not_disturb_each_other(archive: Path, workspace: Path) -> None:
+    command = [sys.executable, "-m", "feedforward.cli", "import", str(archive)]
+    running = [subprocess.Popen(command, cwd=workspace, stdout=subprocess.DEVNULL) for _ in range(3)]
+    assert [process.wait() for process in running] == [0, 0, 0]
+    assert {path.name for path in archive.parent.iterdir()} == {"result", "result.zip"}
+
+
+@pytest.mark.slow
+def test_after_a_kill_the_next_import_succeeds(archive: Path, workspace: Path) -> None:
+    def run(point: str) -> int:
+        command = [sys.executable, "-m", "feedforward.cli", "import", str(archive)]
+        return subprocess.run(command, cwd=workspace, env=os.environ | {"FAULT": point}).returncode
+
+    assert run("import.before_rename") == -signal.SIGKILL
+    assert {path.name for path in archive.parent.iterdir() if path.is_dir()} == {"result.partial"}
+    assert run("") == 0
+    assert run("import.between_renames") == -signal.SIGKILL
+    assert run("") == 0
+    assert {path.name for path in archive.parent.iterdir() if path.is_dir()} == {"result"}
+
+
+# --- results that cannot be compared --------------------------------------------------------------
+
+
+def forged(folder: Path, **changes: bytes | None) -> Path:
+    """An archive with other files (None: without the file), whose digests are correct."""
+    names = {"params": "params.yaml", "fair": "data/trained/fair.json"}
+    listed = json.loads((folder / DIGESTS).read_bytes())
+    for key, content in changes.items():
+        if content is None:
+            (folder / names[key]).unlink()
+            del listed["files"][names[key]]
+        else:
+            (folder / names[key]).write_bytes(content)
+            listed["files"][names[key]] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (folder / DIGESTS).write_text(json.dumps(listed))
+    return folder
+
+
+def changed_runs(folder: Path, **fields: Any) -> bytes:
+    """The archive's runs; the first one has other values in these fields."""
+    stored = json.loads((folder / "data" / "trained" / "fair.json").read_bytes())
+    stored["runs"][0] |= fields
+    return json.dumps(stored).encode()
+
+
+UNUSABLE: dict[str, tuple[str, Callable[[Path], dict[str, bytes | None]]]] = {
+    "no params": ("contains no params.yaml", lambda _: {"params": None}),
+    "other params": ("params.yaml: surprise: unknown key", lambda _: {"params": b"surprise: 1"}),
+    "no results": ("contains no results", lambda _: {"fair": None}),
+    "no JSON": ("fair.json: its runs cannot be compared (Expecting value", lambda _: {"fair": b"?"}),
+    "deep": ("fair.json: its runs cannot be compared (nested too deeply)", lambda _: {"fair": b"[" * 100_000}),
+    "NaN": (
+        "fair.json: its runs cannot be compared (Out of range float values",
+        lambda folder: {"fair": changed_runs(folder, metrics={"best_val_cross_entropy": math.nan})},
+    ),
+    "infinite": (
+        "fair.json: its runs cannot be compared (Out of range float values",
+        lambda folder: {"fair": changed_runs(folder).replace(b'"metrics": {', b'"metrics": {"x": 1e999, ')},
+    ),
+    "too large": (
+        "fair.json: its runs cannot be compared (overflow",
+        lambda folder: {"fair": changed_runs(folder).replace(b'_entropy": 0.', b'_entropy": 1.7e308, "x": 0.')},
+    ),
+    "variant": ("or variant wide;", lambda folder: {"fair": changed_runs(folder, variant="wide")}),
+    "twice": ("is listed twice;", lambda folder: {"fair": changed_runs(folder, seed=1)}),
+    "kind": ("its runs cannot be compared", lambda folder: {"fair": changed_runs(folder, metrics=[1])}),
+}
+
+
+@pytest.mark.proves("`import` unpacks nothing if the results in the archive cannot be compared")
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_results_that_cannot_be_compared_are_refused_before_anything_is_unpacked(
+    unpacked: Path, small_shell: Shell, case: str
+) -> None:
+    said, change = UNUSABLE[case]
+    source = forged(unpacked, **change(unpacked))
+    for options in ((), ("--json",)):
+        assert small_shell.run("import", str(source), "--to", str(source.with_name("new")), *options) in (1, 2)
+        assert said in small_shell.printed
+        assert f"{source}: " in small_shell.printed
+        assert "dvc repro" not in small_shell.printed
+        assert small_shell.answered == ""
+    assert not source.with_name("new").exists()
 
 
 def test_a_missing_file_is_named(small_shell: Shell) -> None:

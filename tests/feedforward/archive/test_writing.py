@@ -54,6 +54,18 @@ def test_without_results_there_is_nothing_to_export(workspace: Path) -> None:
         writing.collect(load_params())
 
 
+def test_a_folder_that_an_export_would_delete_is_kept(
+    workspace: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    target = tmp_path_factory.mktemp("elsewhere") / "result"
+    mine = target.with_name("result.partial")
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("years of work")
+    with pytest.raises(DataError, match=r"result\.partial: exists and is not an archive; name another folder, or"):
+        writing.write(writing.collect(load_params()), target)
+    assert (mine / "thesis.txt").read_text() == "years of work"
+
+
 def test_a_folder_that_is_not_an_archive_is_kept(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder, files = tmp_path_factory.mktemp("mine"), writing.collect(load_params())
     digest = writing.write(files, folder)  # it was empty

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,38 @@ def test_values_that_json_cannot_represent_leave_the_old_content(tmp_path: Path)
     assert atomic_files.read_json(path) == {"loss": 0.5}
 
 
+@pytest.mark.proves("A link that somebody put in the place of a temporary file is never followed")
+@pytest.mark.parametrize("plant", [Path.symlink_to, Path.hardlink_to], ids=["symbolic", "hard"])
+def test_a_planted_link_is_not_followed(tmp_path: Path, plant: Callable[[Path, Path], None]) -> None:
+    victim, path = tmp_path / "victim", tmp_path / "text.txt"
+    victim.write_text("precious")
+    plant(tmp_path / f"text.txt{atomic_files.TEMPORARY}", victim)
+    with pytest.raises(OSError, match=r"is a link, .* remove it: '.*text\.txt\.partial'"):
+        atomic_files.write_text(path, "new")
+    assert victim.read_text() == "precious"
+    assert not path.exists()
+
+
+def test_a_dangling_link_and_a_pipe_are_refused_at_once(tmp_path: Path) -> None:
+    temporary = tmp_path / f"text.txt{atomic_files.TEMPORARY}"
+    temporary.symlink_to(tmp_path / "new")
+    with pytest.raises(OSError, match="is a link"):
+        atomic_files.write_text(tmp_path / "text.txt", "new")
+    temporary.unlink()
+    os.mkfifo(temporary)
+    with pytest.raises(OSError, match="is a link, a pipe"):
+        atomic_files.write_text(tmp_path / "text.txt", "new")
+    assert names(tmp_path) == set()
+
+
+def test_a_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They could keep it open, and change it after its digest was checked."""
+    (tmp_path / f"text.txt{atomic_files.TEMPORARY}").touch()
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(OSError, match="a file of another user"):
+        atomic_files.write_text(tmp_path / "text.txt", "new")
+
+
 # --- folders -----------------------------------------------------------------------------------
 
 
@@ -130,6 +163,26 @@ def test_files_of_a_killed_writer_are_not_mixed_into_the_next_folder(tmp_path: P
     (half / "stale").write_text("x")
     write_folder(tmp_path / "split", "a")
     assert names(tmp_path) == {"split/a"}
+
+
+def test_links_in_place_of_temporary_folders_are_removed_and_not_followed(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "precious").write_text("x")
+    write_folder(tmp_path / "split", "a")
+    for planted in atomic_files.temporary_folders(tmp_path / "split"):
+        planted.symlink_to(elsewhere)
+    write_folder(tmp_path / "split", "b")
+    assert names(tmp_path) == {"split/b", "elsewhere/precious"}
+    assert not any(folder.is_symlink() for folder in tmp_path.iterdir())
+
+
+def test_a_folder_that_is_a_link_is_replaced_every_time(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "split").symlink_to(tmp_path / "disk")
+    for name in "abc":
+        write_folder(tmp_path / "split", name)
+    assert names(tmp_path) == {"split/c"}
 
 
 # --- killed ------------------------------------------------------------------------------------

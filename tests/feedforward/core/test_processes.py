@@ -81,6 +81,14 @@ def test_an_unreadable_holder_is_reported_as_another_process(tmp_path: Path, con
         pass
 
 
+def test_a_link_in_place_of_the_holder_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / "job.holder").symlink_to(tmp_path / "victim")
+    with processes.only_one(tmp_path / "job.lock", "mine"):
+        assert "(mine)" in (tmp_path / "job.holder").read_text()
+    assert (tmp_path / "victim").read_text() == "precious"
+
+
 def test_a_timeout_of_another_lock_in_the_block_is_not_reported_as_busy(tmp_path: Path) -> None:
     with (
         FileLock(tmp_path / "other.lock"),

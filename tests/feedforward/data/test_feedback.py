@@ -10,6 +10,7 @@ from raw_files import workspace
 
 from feedforward.core import append_only_log, atomic_files, paths
 from feedforward.data import feedback, preparation, validation_split
+from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.data.splits import MultiHot, Split
 
 
@@ -45,6 +46,29 @@ def test_valid_samples_are_added_once_and_the_others_are_counted(root: Path) -> 
     assert feedback.take("reviews", reviews(), collect=True) == 1
     assert paths.collected("reviews").read_bytes().startswith(kept)
     assert set(feedback.read("reviews")[0]) == {"label", "digest", "text"}
+
+
+def test_samples_are_encoded_once_until_the_data_change(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[str] = []
+    encode = TextEncoder.encode
+    monkeypatch.setattr(TextEncoder, "encode", lambda self, texts: (encoded.extend(texts), encode(self, texts))[1])
+    put_texts(root)
+    prepare("reviews", reviews())
+    give("reviews", "positive", "good fun")
+    counts = feedback.Counts()
+
+    def newly_encoded() -> list[str]:
+        encoded.clear()
+        samples = feedback.samples("reviews", reviews(), counts)
+        assert not any(sample.problem for sample in samples)
+        return list(encoded)
+
+    assert [newly_encoded(), newly_encoded()] == [["good fun"], []]
+    give("reviews", "negative", "bad and bad")
+    assert newly_encoded() == ["bad and bad"]
+    manifest = paths.vectorized("reviews") / "manifest.json"
+    atomic_files.write_json(manifest, atomic_files.read_json(manifest) | {"data_digest": "0" * 64})
+    assert newly_encoded() == ["good fun", "bad and bad"]
 
 
 def test_nothing_is_added_before_the_dataset_is_vectorized(root: Path) -> None:

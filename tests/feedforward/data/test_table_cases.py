@@ -16,7 +16,7 @@ from shell import Shell
 
 from feedforward.config.schema import Dataset, load_params
 from feedforward.core import paths
-from feedforward.core.errors import FeedforwardError, InputError
+from feedforward.core.errors import DataError, FeedforwardError, InputError
 from feedforward.data import config_inference, preparation
 from feedforward.data.config_inference import Guess
 from feedforward.data.readers import encoders, table_file
@@ -115,11 +115,35 @@ def test_a_file_without_a_header_has_numbered_columns(tmp_path: Path, prepare: P
     assert sum(counts()["train"]) + sum(counts()["test"]) == 60
 
 
-@pytest.mark.proves("`init` refuses two columns with the same name")
-def test_two_columns_with_the_same_name_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("size,size,label\n" + "1,2,x\n3,4,y\n" * 10)
-    with pytest.raises(InputError, match="column 'size' occurs twice; rename one"):
-        config_inference.guess(tmp_path / "a.csv")
+@pytest.mark.proves("Two columns whose names differ only by blanks are refused")
+@pytest.mark.parametrize("other", ["size", " size", "size\u00a0", "\ufeffsize"])
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_two_columns_whose_names_differ_only_by_blanks_are_refused(tmp_path: Path, suffix: str, other: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "csv":
+        path.write_text(f'size,"{other}",label\n' + "1,2,x\n3,4,y\n" * 10)
+    elif suffix == "jsonl":
+        names = ["size", "label", other if other != "size" else "size "]  # in JSON, the last of two equal names counts
+        rows = [dict(zip(names[: 2 + (k == 10)], (1, "x", 2), strict=False)) for k in range(11)]
+        path.write_text("\n".join(map(json.dumps, rows)))
+    else:
+        columns = [pa.array([1.0, 2.0] * 10), pa.array([1.0, 3.0] * 10), pa.array(["x", "y"] * 10)]
+        pq.write_table(pa.Table.from_arrays(columns, ["size", other, "label"]), path)
+    said = r"column 'size' occurs twice \(blanks around a name do not count\); rename one"
+    for asked in (lambda: config_inference.guess(path), lambda: table_file.read(path, ["size", "label"])):
+        with pytest.raises((InputError, DataError), match=said):
+            asked()
+
+
+def test_a_sample_with_two_columns_whose_names_differ_only_by_blanks_is_refused(
+    tmp_path: Path, prepare: Prepare
+) -> None:
+    lines = [json.dumps({"size": size, "label": label}) for size, label in zip(SIZES, LABELS, strict=True)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    _, dataset = prepare(tmp_path / "a.jsonl")
+    assert encoder(dataset).check({" size ": 1}, "row")["size"] == 1
+    with pytest.raises(InputError, match="row: column 'size' occurs twice"):
+        encoder(dataset).check({"size": 1, "size ": 2}, "row")
 
 
 def test_empty_columns_without_a_name_are_ignored(tmp_path: Path, prepare: Prepare) -> None:

@@ -299,6 +299,28 @@ def test_a_changed_holdout_model_is_not_evidence(params: Params, small_store: "S
     assert model_versions.find(NAME) is None
 
 
+@pytest.mark.parametrize(
+    ("tag", "forged"),
+    [
+        ("holdout_models", "?"),
+        ("holdout_models", "[]"),
+        ("holdout_models", '[["../1", "%s"]]' % ("0" * 64)),
+        ("evaluation", "[" * 2000),
+        ("evaluation", '{"bytes": 1}'),
+        ("evaluation", '{"bytes": 1, "latency_ms": NaN}'),
+        ("calibration", "[1]"),
+    ],
+)
+def test_a_tag_that_was_edited_is_one_line(params: Params, small_store: "Store", tag: str, forged: str) -> None:
+    registry, run = Registry(), registered.final_run(small_store, params)
+    version = registered.version(registry, run, 1.0)
+    registry.tag(version, {tag: forged})
+    edited = registry.find(NAME, version.number)
+    assert edited is not None
+    with pytest.raises(DataError, match=f"notes version 1: its tag `{tag}` is damaged; delete this version"):
+        promote.conclude(params, NAME, run, edited, registry)
+
+
 def test_the_logged_model_must_be_the_one_that_was_recorded(
     params: Params, small_store: "Store", tensorflow: None
 ) -> None:

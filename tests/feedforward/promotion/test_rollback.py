@@ -12,7 +12,8 @@ import registered
 from registered import NAME
 
 from feedforward.config.schema import Params
-from feedforward.core.errors import NothingToServe, ParamsError
+from feedforward.core import append_only_log, paths
+from feedforward.core.errors import DataError, NothingToServe, ParamsError
 from feedforward.promotion import audit_log, candidate, champion, history, promote
 from feedforward.promotion.promote import Refused
 from feedforward.promotion.rollback import rollback
@@ -143,3 +144,21 @@ def test_a_mismatch_of_log_and_registry_is_reported(params: Params, small_store:
         history.history(NAME).mismatch
     )
     json.dumps([vars(period) for period in history.history(NAME).periods])
+
+
+@pytest.mark.parametrize(
+    "changed", [{"champion": "1"}, {"time": "yesterday"}, {"time": None}, {"decision": 1}, {"champion": None}]
+)
+def test_a_changed_entry_of_the_audit_log_is_one_line(
+    params: Params, small_store: "Store", changed: dict[str, object]
+) -> None:
+    promoted(params, small_store, 1.0)
+    [entry] = audit_log.entries(NAME)
+    append_only_log.append(paths.audit(), {**entry, **changed})
+    for read in (
+        lambda: history.history(NAME),
+        lambda: champion.reconcile(NAME, Registry()),
+        lambda: rollback(params, NAME, None, "worse"),
+    ):
+        with pytest.raises(DataError, match=r"audit\.jsonl: an entry about notes was changed \(.*\); restore a backup"):
+            read()

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -202,6 +203,52 @@ def test_mistakes_with_keys_are_named(
     monkeypatch.setenv(signatures.SIGNER, "~nobody-of-this-name/signer.pem")
     with pytest.raises(ParamsError, match="whose home folder is unknown"):
         signatures.create()
+
+
+@pytest.mark.proves("`keys` refuses a folder in which other users could replace the private key")
+def test_a_private_key_that_others_could_replace_is_refused(
+    params: Params, key: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = tmp_path_factory.mktemp("shared")
+    shared.chmod(0o777)
+    monkeypatch.setenv(signatures.SIGNER, str(shared / "signer.pem"))
+    with pytest.raises(ParamsError, match=r"shared.*: other users can write to it .*; run chmod 700"):
+        signatures.create()
+    assert not list(shared.iterdir())
+    shared.chmod(0o700)
+    signatures.create()
+    for stranger in (shared, shared / "signer.pem"):
+        monkeypatch.setattr(Path, "stat", _owned_by_another(stranger))
+        with pytest.raises(ParamsError, match=rf"{stranger.name}: belongs to another user; name a file"):
+            signatures.create()
+
+
+def _owned_by_another(path: Path) -> Callable[..., os.stat_result]:
+    stat = os.stat
+
+    def answered(self: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        found = list(stat(self, follow_symlinks=follow_symlinks))
+        found[4] = os.geteuid() + 1 if self == path else found[4]
+        return os.stat_result(found)
+
+    return answered
+
+
+def test_the_folders_of_a_private_key_are_private_whatever_the_umask(
+    params: Params, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upper = tmp_path_factory.mktemp("home") / "a"
+    monkeypatch.setenv(signatures.SIGNER, str(upper / "b" / "signer.pem"))
+    before = os.umask(0)
+    try:
+        signatures.create()
+    finally:
+        os.umask(before)
+    assert [path.stat().st_mode & 0o777 for path in (upper, upper / "b", upper / "b" / "signer.pem")] == [
+        0o700,
+        0o700,
+        0o600,
+    ]
 
 
 def test_keys_prints_the_line_for_params(key: str, small_shell: Shell) -> None:

@@ -19,6 +19,7 @@ from small_data import PIXELS
 from feedforward.config.schema import Params
 from feedforward.core import append_only_log, paths
 from feedforward.data import feedback_decisions
+from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.serving.http import server
 from feedforward.serving.http.requests import Request
 
@@ -53,6 +54,13 @@ def listed(page: Running, **query: Any) -> dict[str, Any]:
     answer = page.client.get(f"/feedback/{NAME}", params=query)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
+
+
+def test_a_list_does_not_encode_the_samples_again(page: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    give("word1 word2")
+    before = listed(page)
+    monkeypatch.setattr(TextEncoder, "encode", None)
+    assert listed(page) == before
 
 
 def test_samples_are_listed_and_decided(page: Running) -> None:

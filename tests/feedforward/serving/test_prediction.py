@@ -1,6 +1,7 @@
 """From raw samples to answers: with a real registry, on the command line and from files."""
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -20,6 +21,7 @@ from shell import Shell
 
 from feedforward.cli import serving
 from feedforward.config.schema import Params
+from feedforward.core import atomic_files
 from feedforward.core.errors import DataError, InputError, NothingToServe, ParamsError
 from feedforward.data.readers import tokenizer
 from feedforward.data.readers.image_encoder import ImageEncoder
@@ -31,6 +33,7 @@ from feedforward.models.numpy_network import Network
 from feedforward.promotion.bundle import Description, Servable
 from feedforward.serving import prediction, sample_files
 from feedforward.tracking import model_versions
+from feedforward.tracking.registry import Registry
 
 if TYPE_CHECKING:
     from feedforward.tracking import Store
@@ -89,6 +92,18 @@ def test_an_effect_is_exactly_the_change_from_leaving_the_word_out(
         expected = odds(split) - odds([other for other in split if other != word.word])
         assert word.effect == pytest.approx(expected, abs=1e-4)
         assert word.known == (word.word in TEXTS.vocabulary.words)
+
+
+def test_words_that_change_nothing_are_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long text has more distinct words than the vocabulary; a forward pass for each would take seconds."""
+    asked = served(networks.network([12, 5, 1], ["relu", "sigmoid"]), ("sad", "glad"), TEXTS)
+    computed: list[int] = []
+    continued = Network.continued
+    monkeypatch.setattr(Network, "continued", lambda self, sums: (computed.append(len(sums)), continued(self, sums))[1])
+    _, words = prediction.explained(asked, "good film " + " ".join(f"unknown{k}" for k in range(5000)))
+    assert sum(computed) == 1 + 2
+    assert [word.effect for word in words[2:]] == [0.0] * 5000
+    assert all(word.effect for word in words[:2])
 
 
 def test_pairs_are_explained_after_the_words_and_leave_with_either_word() -> None:
@@ -154,6 +169,7 @@ def test_texts_come_from_lines_columns_and_fields(tmp_path: Path) -> None:
         ("a.csv", b'text\n"never closed', "line 2: quotes are not closed"),
         ("a.jsonl", b"{\n", r"a\.jsonl line 1: is not JSON"),
         ("a.jsonl", b'{"text": "x"}\n{"other": 1}\n', "line 2: expected a column text"),
+        ("a.jsonl", b'{"text": "x", "text ": "y"}\n', "line 1: column 'text' occurs twice"),
         ("a.jsonl", b"[" * 100_000, "is not JSON"),
         ("a.jsonl", b'{"text": NaN}', "must be text, got a number"),
         ("a.csv", b"text\n\n...\n", "row 1: must hold at least one word"),
@@ -238,6 +254,35 @@ def test_a_changed_champion_or_variant_does_not_answer(small: Params, small_stor
 
 
 # --- the command -----------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("forged", ["?", "[]", "[" * 2000, '{"original": 1}', '{"../served": "%s"}' % ("0" * 64)])
+def test_a_forged_list_of_variants_is_one_line(
+    small: Params, small_store: "Store", small_shell: Shell, forged: str
+) -> None:
+    version = registered.champion(small_store, small, original=2.0)
+    Registry().tag(version, {"variants": forged})
+    assert small_shell.run("predict", NAME, GLAD, "--variant", "all") == 1
+    assert "notes version 1: its tag `variants` is damaged; delete this version in MLflow" in small_shell.printed
+    assert small_shell.run("predict", NAME, GLAD) == 0
+
+
+@pytest.mark.slow
+def test_a_variant_that_takes_other_samples_is_refused(small: Params, small_store: "Store", small_shell: Shell) -> None:
+    """Its digests can be those of another model."""
+    version = registered.champion(small_store, small, original=2.0)
+    folder = model_versions.folder(version, "variants/original")
+    described = atomic_files.read_json(folder / "description.json")
+    atomic_files.write_json(folder / "description.json", described | {"labels": ["glad", "sad"]})
+    entries = atomic_files.read_json(folder / "manifest.json")
+    content = (folder / "description.json").read_bytes()
+    entries["description.json"] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    atomic_files.write_json(folder / "manifest.json", entries)
+    digest = atomic_files.file_digest(folder / "manifest.json")
+    Registry().tag(version, {"variants": json.dumps({"original": digest})})
+    assert small_shell.run("predict", NAME, GLAD, "--variant", "all") == 1
+    assert "variant original takes other samples or has other labels" in small_shell.printed
 
 
 @pytest.mark.slow

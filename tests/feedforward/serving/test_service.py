@@ -16,6 +16,7 @@ from registered import NAME
 
 from feedforward.config.schema import Params
 from feedforward.models import network_files
+from feedforward.promotion import bundle
 from feedforward.serving import prediction
 from feedforward.tracking import model_versions
 from feedforward.tracking.registry import Registry
@@ -139,7 +140,9 @@ def test_a_new_champion_is_loaded_under_load_and_a_changed_one_is_not(served: Ru
     assert {version for _, version in answered} == {1, 2}
 
 
-def test_a_changed_variant_is_reported_and_the_champion_answers(small: Params, small_store: "Store") -> None:
+def test_a_changed_variant_is_reported_and_the_champion_answers(
+    small: Params, small_store: "Store", monkeypatch: pytest.MonkeyPatch
+) -> None:
     version = registered.champion(small_store, small, 1.0, original=2.0)
     (model_versions.folder(version, "variants/original") / network_files.WEIGHTS).write_bytes(registered.weights(4.0))
     with Running(small.model_copy(update={"serving": BOUNDS})) as served:
@@ -148,7 +151,9 @@ def test_a_changed_variant_is_reported_and_the_champion_answers(small: Params, s
         assert not content["variants"]
         assert "has changed since it was registered" in content["problem"]
         assert served.ask(GLAD).status_code == 200
+        monkeypatch.setattr(bundle, "read", None)  # a request does not read it again
         assert served.ask(GLAD, variants=True).status_code == 503
+        assert "has changed since it was registered" in served.ask(GLAD, variants=True).json()["error"]
 
 
 def test_values_unseen_in_training_are_named_in_the_answer(small: Params, small_store: "Store") -> None:

@@ -1,11 +1,8 @@
 """Build an entry of params.yaml, with settings that fit the size of the data, and write it into the file."""
 
-import contextlib
-import fcntl
-import os
 import re
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
@@ -14,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from feedforward.config.schema import Params, check
-from feedforward.core import atomic_files
+from feedforward.core import atomic_files, processes
 from feedforward.core.errors import InputError, one_line
 from feedforward.data.config_inference.column_roles import Column
 
@@ -103,19 +100,8 @@ def write(entry: Mapping[str, Any], name: str, file: Path) -> Params:
         InputError: the dataset exists already, or the file cannot be extended.
         ParamsError: the entry contradicts the rest of the file.
     """
-    with _locked(file.parent):
+    with processes.locked_folder(file.parent):
         return _write(entry, name, file)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Lock a folder while a file in it is extended, so that no process overwrites the changes of another."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _write(entry: Mapping[str, Any], name: str, file: Path) -> Params:

@@ -12,7 +12,8 @@ import functools
 import math
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from feedforward.core import atomic_files
@@ -25,6 +26,7 @@ INFINITE = frozenset({"inf", "infinity", "∞"})  # with any sign; counts as mis
 LONGEST = 500  # characters of a number: 1e100 written out has 101 digits
 LONGEST_COMPOSED = 1000  # characters; NFC takes quadratic time for a run of accents: a minute for 128,000
 LARGEST = 1e100  # a larger number counts as missing, because the sum of squared distances would overflow
+TWICE = "occurs twice (blanks around a name do not count)"  # a column
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
@@ -73,6 +75,19 @@ def _text(value: str) -> str:
     if len(value) <= LONGEST_COMPOSED:
         value = unicodedata.normalize("NFC", value)
     return value.strip().strip(INVISIBLE).strip()
+
+
+def by_name(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a row by the names of their columns, as `text` spells them.
+
+    Raises:
+        ValueError: two names have the same spelling.
+    """
+    named = {text(name): value for name, value in row.items()}
+    if len(named) < len(row):
+        [(name, _)] = Counter(map(text, row)).most_common(1)
+        raise ValueError(f"column {name!r} {TWICE}")
+    return named
 
 
 def is_missing(value: Any, missing: Iterable[str] = ()) -> bool:

@@ -62,7 +62,8 @@ def _opened(content: bytes) -> Iterator[Image.Image]:
     except Image.DecompressionBombError:
         raise ValueError(f"must have at most {MAX_PIXELS} pixels") from None
     except (OSError, SyntaxError, EOFError, ArithmeticError, MemoryError) as error:
-        raise ValueError(f"cannot be read as a picture: {str(error).splitlines()[0][:100]}") from None
+        reason = next(iter(str(error).splitlines()), type(error).__name__)  # a MemoryError has no text
+        raise ValueError(f"cannot be read as a picture: {reason[:100]}") from None
 
 
 def _kind(content: bytes) -> str:

@@ -21,6 +21,7 @@ READERS = {
     "image_folder": "feedforward.data.readers.image_folder",
     "table": "feedforward.data.readers.table",
 }
+LONGEST_NAME = 60  # characters of a column's name
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,14 @@ def samples(config: Reader, files: Mapping[str, Path], rows: Sequence[int]) -> l
 
 
 def column_names(config: Reader, vectorized: Path) -> Callable[[int], str]:
-    """Column number → name of the feature; `vectorized` is the folder of the vectorized dataset."""
+    """Column number → name of the feature, for display; `vectorized` is the folder of the vectorized dataset.
+
+    A word is whatever stands between two blanks, so it can be as long as a text; long names are shortened.
+    """
     names: Callable[[int], str] = importlib.import_module(READERS[config.kind]).column_names(vectorized)
-    return names
+
+    def shortened(column: int) -> str:
+        name = names(column)
+        return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
+
+    return shortened

@@ -33,7 +33,8 @@ class RowEncoder:
         """Extract the columns of a row from an object or its JSON text; other columns are ignored.
 
         Raises:
-            InputError: the sample is not an object, a column is missing, or a cell in a number column is not a number.
+            InputError: the sample is not an object, a column is missing or occurs twice, or a cell in a number column
+                is not a number.
         """
         if isinstance(sample, str | bytes):
             try:
@@ -42,7 +43,10 @@ class RowEncoder:
                 raise InputError(field, 'expected a JSON object such as {"column": 1.5}, got invalid JSON') from None
         if not isinstance(sample, dict):
             raise InputError(field, f"expected an object of columns, got {kind_of(sample)}")
-        named = {cells.text(name): value for name, value in sample.items()}
+        try:
+            named = cells.by_name(sample)
+        except ValueError as error:
+            raise InputError(field, str(error)) from None
         row: dict[str, float | str] = {}
         for name, _, _ in self.measured.numeric:
             row[name] = self._number(_cell(named, name, field), f"{field}.{name}")

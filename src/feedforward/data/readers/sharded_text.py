@@ -9,6 +9,7 @@ import functools
 import hashlib
 import json
 import tempfile
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -129,8 +130,9 @@ def _publish(vocabulary: tokenizer.Vocabulary, store: str) -> tuple[str, int]:
     content = "".join(f"{word}\n" for word in vocabulary.words).encode()
     url = f"{store.rstrip('/')}/vocabulary-{hashlib.sha256(content).hexdigest()[:32]}.txt"
     system, path = fsspec.url_to_fs(url)
-    system.pipe_file(f"{path}.new", content)
-    system.mv(f"{path}.new", path)  # another job may be reading the same vocabulary
+    temporary = f"{path}.{uuid.uuid4().hex}"  # another job may be reading or writing the same vocabulary
+    system.pipe_file(temporary, content)
+    system.mv(temporary, path)
     return url, vocabulary.columns
 
 

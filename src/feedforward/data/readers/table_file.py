@@ -71,7 +71,7 @@ def _select(path: Path, names: Sequence[str], wanted: Sequence[str]) -> list[str
     """
     duplicates = [name for name, count in Counter(name for name in names if name).items() if count > 1]
     if (duplicates and not wanted) or set(duplicates) & set(wanted):
-        raise DataError(f"{path}: column {duplicates[0]!r} occurs twice; rename one of them in the file")
+        raise DataError(f"{path}: column {duplicates[0]!r} {cells.TWICE}; rename one of them in the file")
     for name in wanted:
         if name not in names:
             raise DataError(
@@ -118,7 +118,10 @@ def _json_lines(path: Path, wanted: Sequence[str]) -> Table:
                 entry = None
             if not isinstance(entry, dict):
                 raise DataError(f"{path}: line {number} is not a JSON object; correct the file")
-            fields = {cells.text(key): value for key, value in entry.items()}
+            try:
+                fields = cells.by_name(entry)
+            except ValueError as error:
+                raise DataError(f"{path}: line {number}: {error}; rename one of them in the file") from None
             for name in fields if not wanted else ():
                 columns.setdefault(name, [""] * rows)
             for name, values in columns.items():

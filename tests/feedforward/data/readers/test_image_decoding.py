@@ -18,3 +18,12 @@ def test_the_pixel_count_is_that_of_the_picture_that_pillow_decodes() -> None:
     for content in (b"", small[:20]):
         with pytest.raises(ValueError, match="picture"):
             image_decoding.pixel_count(content)
+
+
+def test_a_failure_without_a_text_is_named_by_its_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Image, "open", fail)
+    with pytest.raises(ValueError, match="cannot be read as a picture: MemoryError"):
+        image_decoding.read(encoded(stroke(8, 8)))

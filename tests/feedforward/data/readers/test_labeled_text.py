@@ -26,6 +26,16 @@ def store(tmp_path):
     return put
 
 
+def test_a_word_of_a_megabyte_is_shortened_where_it_is_shown(store, tmp_path):
+    reviews = REVIEWS | {"set/train/pos/9_9.txt": b"x" * 2**20 + b" fun"}
+    content = reading.read(config(), store(reviews))
+    (tmp_path / "vocabulary.txt").write_text("".join(f"{word}\n" for word in content.vocabulary))
+    name = reading.column_names(config(), tmp_path)
+    shown = {name(column) for column in range(1, 4 + len(content.vocabulary))}
+    assert "x" * reading.LONGEST_NAME + "…" in shown
+    assert max(map(len, shown)) == reading.LONGEST_NAME + 1
+
+
 def test_reviews_become_multi_hot_rows_with_the_label_of_their_folder(store):
     content = reading.read(config(), store(REVIEWS))
     train, test = content.parts

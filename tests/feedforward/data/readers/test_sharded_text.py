@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from feedforward.config.schema import TextReader
 from feedforward.core.errors import DataError
@@ -106,6 +107,20 @@ def test_changed_code_writes_new_shards(
     written = sharded_text.write(CONFIG, files, str(tmp_path / "store"))
     monkeypatch.setattr(sharded_text, "code_digest", lambda _: "code that reads texts differently")
     assert set(sharded_text.write(CONFIG, files, str(tmp_path / "store"))["train"]).isdisjoint(written["train"])
+
+
+def test_no_link_can_wait_under_the_temporary_name_of_a_vocabulary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name is different every time, so two jobs do not disturb each other either."""
+    written: list[str] = []
+    pipe_file = LocalFileSystem.pipe_file
+    monkeypatch.setattr(
+        LocalFileSystem, "pipe_file", lambda self, path, *rest: (written.append(path), pipe_file(self, path, *rest))
+    )
+    urls = {sharded_text._publish(tokenizer.Vocabulary(("good", "bad"), 9), str(tmp_path))[0] for _ in range(2)}
+    assert len({*written}) == 2
+    assert {str(path) for path in tmp_path.iterdir()} == urls
 
 
 @pytest.mark.proves("Shards written by older code or with another vocabulary are never used")
