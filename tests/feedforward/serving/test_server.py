@@ -116,7 +116,10 @@ def test_workers_share_the_port_and_counters_and_are_replaced_when_they_die(
         assert 'feedforward_champion_version{dataset="notes"} 1.0' in httpx.get(f"{address}/metrics").text
 
 
-def test_workers_end_with_the_process_that_started_them(small: Params, small_store: "Store") -> None:
+def test_workers_end_with_the_process_that_started_them(
+    small: Params, small_store: "Store", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # a killed process leaves the folder of the counters behind
     registered.champion(small_store, small)
     command = [sys.executable, "-m", "feedforward.cli", "serve", "--port", "0", "--workers", "2"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
