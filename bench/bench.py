@@ -50,7 +50,7 @@ TARGETS = (
     Target("wall, 5 seeds", 0.50, None, "× plain"),
     Target("wall, 10 seeds", 0.85, None, "× plain"),
     Target("`dvc repro` with nothing to do", 3.0, None, "s"),
-    Target("`feedforward --help`", 0.5, None, "s"),
+    Target("`feedforward --help`", 0.3, None, "s"),
 )
 
 
