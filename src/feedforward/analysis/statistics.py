@@ -48,6 +48,11 @@ def rise(run: RunResult) -> float | None:
     return curve[-1] - min(curve) if curve else None
 
 
+def last_value(curve: str) -> Callable[[RunResult], float | None]:
+    """A measure: the value of a curve at the last epoch; None for runs without this curve."""
+    return lambda run: run.curves[curve][-1] if run.curves.get(curve) else None
+
+
 STATISTICS = {
     statistic.name: statistic
     for statistic in (
@@ -59,6 +64,17 @@ STATISTICS = {
         Statistic("last_val_cross_entropy", "validation loss at the last epoch", "replica", "lower", 4),
         Statistic("last_val_accuracy", "accuracy at the last epoch", "replica", "higher", 4),
         Statistic("last_val_mae", "mean absolute error at the last epoch", "replica", "lower", 4),
+        Statistic(
+            "last_calibration_error",
+            "calibration error at the last epoch",
+            "replica",
+            "lower",
+            4,
+            last_value("calibration/ece"),
+        ),
+        Statistic(
+            "last_brier_score", "Brier score at the last epoch", "replica", "lower", 4, last_value("calibration/brier")
+        ),
         Statistic("rise", "rise of the validation loss to the last epoch", "replica", "lower", 4, rise),
         Statistic("slope", "slope of the validation loss after its minimum", "replica", "lower", 4, slope),
         Statistic("test_loss", "test loss", "final", "lower", 4),

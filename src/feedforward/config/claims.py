@@ -14,6 +14,8 @@ StatisticName = Literal[
     "last_val_cross_entropy",
     "last_val_accuracy",
     "last_val_mae",
+    "last_calibration_error",
+    "last_brier_score",
     "generalization_gap",
     "slope",
     "rise",

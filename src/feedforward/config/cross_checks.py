@@ -43,7 +43,15 @@ _FINAL = ("training", "final", "variant")
 _UNDEFINED = {
     "class": ("best_val_mae", "last_val_mae", "test_mae", "test_r2"),
     "labels": ("best_val_mae", "last_val_mae", "test_mae", "test_r2"),
-    "value": ("best_val_accuracy", "last_val_accuracy", "test_accuracy", "test_auc", "test_f1"),
+    "value": (
+        "best_val_accuracy",
+        "last_val_accuracy",
+        "last_calibration_error",
+        "last_brier_score",
+        "test_accuracy",
+        "test_auc",
+        "test_f1",
+    ),
 }
 
 

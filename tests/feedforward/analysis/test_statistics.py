@@ -35,6 +35,14 @@ def test_rise_is_the_last_loss_minus_the_lowest() -> None:
     assert statistics.rise(run_with([0.9, 0.3, 0.8, 0.7])) == pytest.approx(0.4)
 
 
+def test_calibration_statistics_are_the_last_values_of_the_calibration_curves() -> None:
+    curves = {"val_cross_entropy": [0.5, 0.4], "calibration/ece": [0.02, 0.09], "calibration/brier": [0.3, 0.2]}
+    run = dataclasses.replace(run_with([]), curves=curves)
+    assert statistics.sample([run], "a", "last_calibration_error") == {0: 0.09}
+    assert statistics.sample([run], "a", "last_brier_score") == {0: 0.2}
+    assert statistics.sample([run_with([0.5, 0.4])], "a", "last_calibration_error") == {}
+
+
 def test_sample_selects_runs_by_role_and_drops_undefined_values() -> None:
     runs = [run_with([0.9, 0.3], seed=1), run_with([0.9, 0.3, 0.4], seed=0)]
     runs.append(dataclasses.replace(runs[1], role="final", seed=2))
