@@ -17,6 +17,7 @@ from feedforward.core.errors import ParamsError
 from feedforward.reports import tables
 
 PROTOCOL = "fair"
+TABLE, FIGURE = "verdicts.md", "intervals.png"
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,15 @@ def judge(results: Iterable[RunResult], params: Params, dataset: str) -> list[Ve
     return [verdict for verdict in claims.judge(results, params, PROTOCOL) if verdict.dataset == dataset]
 
 
+def saved(dataset: str) -> tuple[str, bytes] | None:
+    """The table of the last decision (Markdown) and its figure (PNG); None if there is no decision."""
+    folder = paths.decision(dataset)
+    if not (folder / TABLE).is_file():
+        return None
+    _, table = (folder / TABLE).read_text(encoding="utf-8").split("\n\n", 1)
+    return table.rpartition("\n\n")[0] + "\n\n", (folder / FIGURE).read_bytes()
+
+
 def write(verdicts: Sequence[Verdict], params: Params, dataset: str, reason: str) -> Path:
     """Write the verdicts (JSON, Markdown) and the figure of intervals by number of seeds under reports/decisions.
 
@@ -68,11 +78,11 @@ def write(verdicts: Sequence[Verdict], params: Params, dataset: str, reason: str
         )
         for verdict in verdicts
     ]
-    text = f"# {title}\n\n{tables.markdown(header, rows)}\n{reason}\n\n![intervals](intervals.png)\n"
+    text = f"# {title}\n\n{tables.markdown(header, rows)}\n{reason}\n\n![intervals]({FIGURE})\n"
     plain = {"dataset": dataset, "reason": reason, "verdicts": [tables.verdict_plain(verdict) for verdict in verdicts]}
     with atomic_files.writing_folder(paths.decision(dataset), "decide") as folder:
-        atomic_files.write_text(folder / "verdicts.md", text, "decide.file")
+        atomic_files.write_text(folder / TABLE, text, "decide.file")
         atomic_files.write_json(folder / "verdicts.json", plain, "decide.file")
-        with atomic_files.writing(folder / "intervals.png", "decide.file") as file:
+        with atomic_files.writing(folder / FIGURE, "decide.file") as file:
             file.write(picture)
     return paths.decision(dataset)

@@ -11,7 +11,7 @@ from feedforward.analysis.statistics import STATISTICS
 from feedforward.analysis.variance import Component
 from feedforward.config.schema import Params
 from feedforward.core import atomic_files
-from feedforward.experiments import comparison
+from feedforward.experiments import comparison, decision
 from feedforward.reports import tables
 
 RunsBySource = Mapping[str, Sequence[RunResult]]  # source → the runs in which only that source varied
@@ -55,6 +55,13 @@ them varied, as in the tables above. The cells show standard deviations over see
 (exact for normally distributed values):
 
 """
+DECISIONS = """## Claims decided with a time limit
+
+`feedforward decide` continues from the finished runs and adds seed after seed, only for the variants and final models
+that undecided claims compare, until all claims are decided or the time is up. The runs below are separate from those
+above:
+
+"""
 
 
 def wide(params: Params, dataset: str) -> list[str]:
@@ -89,6 +96,8 @@ def write(
     sections = [_components_section(entry, varied[entry.name], images) for entry in fair if entry.name in varied]
     if any(sections):
         parts += [COMPONENTS, *(part for section in sections for part in section)]
+    decisions = [part for findings in fair for part in _decision(findings.name, images)]
+    parts += [DECISIONS, *decisions] if decisions else []
     path = folder / "study.md"
     atomic_files.write_text(path, "".join(parts).rstrip() + "\n", "study")
     return path
@@ -218,6 +227,15 @@ def _components_section(findings: Findings, runs_by_source: RunsBySource, images
     text = "Standard deviation of each statistic by variant and source of variation, with 95 % intervals"
     figure = _figure(images, f"{findings.name}-components", _draw(components, findings.name), text)
     return [f"### {findings.name}\n\n", figure, tables.markdown(("variant", "statistic", *runs), rows), "\n"]
+
+
+def _decision(dataset: str, images: Path) -> list[str]:
+    """The section on the last `feedforward decide`; empty if there was none."""
+    if (saved := decision.saved(dataset)) is None:
+        return []
+    table, picture = saved
+    text = "Intervals of the claims by number of seeds"
+    return [f"### {dataset}\n\n", table, _figure(images, f"{dataset}-decision", picture, text)]
 
 
 def _components(variants: Sequence[str], runs_by_source: RunsBySource) -> Components:

@@ -72,6 +72,17 @@ def test_verdicts_are_written_as_table_values_and_figure() -> None:
     assert [verdict["outcome"] for verdict in plain["verdicts"]] == ["supported", "undecided", "undecided"]
     assert len(plain["verdicts"][0]["history"]) == 11  # after 2 to 12 seeds
     assert (folder / "intervals.png").read_bytes().startswith(b"\x89PNG")
+    saved = decision.saved("notes")
+    assert saved is not None
+    table, picture = saved
+    assert table.startswith("| claim |")
+    assert table.endswith("\nIt ended.\n\n")
+    assert picture == (folder / "intervals.png").read_bytes()
+
+
+@pytest.mark.usefixtures("small")
+def test_no_decision_is_saved_before_the_command_ran() -> None:
+    assert decision.saved("notes") is None
 
 
 @pytest.mark.slow

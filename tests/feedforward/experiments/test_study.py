@@ -14,6 +14,7 @@ from synthetic_runs import LIKE_THE_LECTURE, like_the_lecture, one_run
 from feedforward.analysis.findings import find
 from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Params, load_params
+from feedforward.core import paths
 from feedforward.experiments import plan, study
 from feedforward.tracking import open_store
 
@@ -68,6 +69,21 @@ def test_each_claim_has_verdicts_for_this_data_and_for_new_data(folder: Path, pa
         outcomes = f"| {verdict.claim.text} | **{verdict.outcome}** (n = {verdict.n}) | {verdict.new_data or '–'} |"
         assert outcomes in rest
     assert {verdict.new_data for findings in verdicts for verdict in findings.verdicts} - {None}
+
+
+@pytest.mark.usefixtures("small")
+def test_last_decision_is_a_section_with_its_figure(tmp_path: Path) -> None:
+    assert study._decision("notes", tmp_path) == []
+    folder = paths.decision("notes")
+    folder.mkdir(parents=True)
+    (folder / "verdicts.md").write_text(
+        "# Notes\n\n| claim |\n| --- |\n| a |\n\nTime is up.\n\n![intervals](intervals.png)\n"
+    )
+    (folder / "intervals.png").write_bytes(b"\x89PNG")
+    text = "".join(study._decision("notes", tmp_path))
+    assert text.startswith("### notes\n\n| claim |\n| --- |\n| a |\n\nTime is up.\n\n![")
+    assert text.endswith("(images/study-notes-decision.png)\n\n")
+    assert (tmp_path / "study-notes-decision.png").read_bytes() == b"\x89PNG"
 
 
 @pytest.mark.slow
