@@ -1,11 +1,12 @@
 """Prefect's server: a temporary one for a single job, which ends with the job, and the one that `make server` starts.
 
-Prefect itself also starts a temporary server, but only when the first flow starts, and that server outlives a job that
-is killed. The temporary server in this module starts while large libraries are imported, and exits when the process
-that started it exits. Both kinds of server check the Host and Origin headers.
+Prefect itself also starts a temporary server, but that server outlives a job that is killed. The temporary server in this
+module exits when the process that started it exits. It starts while TensorFlow is imported, and not at all if there is
+nothing to train. Both kinds of server check the Host and Origin headers.
 """
 
 import contextlib
+import functools
 import os
 import socket
 import subprocess
@@ -14,7 +15,7 @@ import threading
 import time
 import urllib.request
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from feedforward.core import processes
@@ -30,6 +31,8 @@ START_TIMEOUT = 120.0  # s; a server starts in 6 to 9 s, and several times that 
 def serving() -> Iterator[Callable[[], None]]:
     """Yield a function that waits until the server in PREFECT_API_URL or, if that is not set, a temporary one is ready.
 
+    The first call starts the temporary server.
+
     Raises:
         FeedforwardError: the server that PREFECT_API_URL names does not answer.
     """
@@ -38,24 +41,40 @@ def serving() -> Iterator[Callable[[], None]]:
         yield lambda: None
         return
     environment.drop_unusable_proxies()  # Prefect connects only to this machine
-    with started() as (address, wait):
-        os.environ["PREFECT_API_URL"] = address
-        os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"  # the server would end before the last line is sent
+    port = _free_port()
+    os.environ["PREFECT_API_URL"] = _address(port)  # Prefect reads the variables when it is imported
+    os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"  # the server would end before the last line is sent
+    with contextlib.ExitStack() as stack:
+        start = functools.cache(lambda: stack.enter_context(_running(port, os.environ)))
         try:
-            yield wait
+            yield lambda: start()()
         finally:
             del os.environ["PREFECT_API_URL"], os.environ["PREFECT_LOGGING_TO_API_ENABLED"]
 
 
 @contextlib.contextmanager
-def started(home: Path | None = None) -> Iterator[tuple[str, Callable[[], None]]]:
+def started(home: Path) -> Iterator[tuple[str, Callable[[], None]]]:
     """Yield a temporary server's address and a function that waits until it answers. home: its PREFECT_HOME."""
+    port = _free_port()
+    with _running(port, os.environ | {"PREFECT_HOME": str(home)}) as wait:
+        yield _address(port), wait
+
+
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    address = f"http://127.0.0.1:{port}/api"
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _address(port: int) -> str:
+    return f"http://127.0.0.1:{port}/api"
+
+
+@contextlib.contextmanager
+def _running(port: int, variables: Mapping[str, str]) -> Iterator[Callable[[], None]]:
+    """Start a temporary server, and yield a function that waits until it answers."""
     command = [sys.executable, "-m", "pipelines.prefect_server", str(port)]
-    variables = os.environ | ({"PREFECT_HOME": str(home)} if home else {})
     # In a new session: Ctrl-C in the terminal must not end the server before the job has closed its runs.
     process = subprocess.Popen(
         command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
@@ -63,7 +82,7 @@ def started(home: Path | None = None) -> Iterator[tuple[str, Callable[[], None]]
     errors = deque[bytes](maxlen=1)  # only the last line, which in a traceback is the error message
     threading.Thread(target=lambda: errors.extend(filter(bytes.strip, process.stderr or ())), daemon=True).start()
     try:
-        yield address, lambda: _wait(process, address, errors)
+        yield lambda: _wait(process, _address(port), errors)
     finally:
         process.terminate()
         try:

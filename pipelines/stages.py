@@ -37,7 +37,7 @@ def validate(params: Params, _: str) -> None:
 
 def train(params: Params, protocol: str) -> None:
     """Splits → results of all runs, in one Prefect flow."""
-    with locks.training(f"train {protocol}"), prefect_server.serving() as wait_for_server:  # starts during imports
+    with locks.training(f"train {protocol}"), prefect_server.serving() as wait_for_server:
         with processes.importing():
             from pipelines import training_flow
 
