@@ -269,9 +269,10 @@ def log(name: str, variant: str, runs: str) -> dict[str, Any]:
     """Record and send runs with curves, figure and model, as training does. seconds: median without the first run."""
     runner.prepare(processes.cores())
     from feedforward.analysis.run_result import RunResult
-    from feedforward.reports import figures
+    from feedforward.experiments import run_contents
+    from feedforward.models import network_files
     from feedforward.tracking import RunTags, open_store
-    from feedforward.training import network
+    from feedforward.training import network, trainer
     from feedforward.training.packed_model import weights_digest
 
     with _workspace() as folder:
@@ -283,15 +284,25 @@ def log(name: str, variant: str, runs: str) -> dict[str, Any]:
         names = ("loss", "accuracy", "cross_entropy", "val_loss", "val_accuracy", "val_cross_entropy")
         curves = {curve: [0.5 / (number + 1) for number in range(dataset.training.epochs)] for curve in names}
 
-        def log_run(seed: int) -> None:
-            model = network.build(dataset, params.variants[variant], columns, seed)
-            run = store.start(RunTags(name, variant, "fair", "replica", f"{seed}", "0", seed), f"{variant} {seed}")
-            weights = weights_digest(model)
-            result = RunResult(name, variant, seed, "fair", "replica", curves, {"best_epoch": 1.0}, weights)
-            picture = figures.png(figures.curves_of_run([result], dataset.title))
-            store.finish(run, result=result, params={"seed": seed}, files={"curves.png": picture}, model=model)
+        def log_run(seed: int, model: Any) -> None:
+            parent = store.start(RunTags(name, variant, "fair", "variant", "0", "0"), variant, resume=True)
+            run = store.start(
+                RunTags(name, variant, "fair", "replica", f"{seed}", "0", seed), f"{variant} {seed}", parent
+            )
+            result = RunResult(
+                name, variant, seed, "fair", "replica", curves, {"best_epoch": 1.0}, weights_digest(model)
+            )
+            store.finish(
+                run,
+                result=result,
+                params={"seed": seed},
+                files=run_contents.pictures([result], dataset),
+                model=model,
+                network=network_files.to_files(trainer.as_arrays(model)),
+            )
 
-        seconds = [_seconds(lambda seed=seed: log_run(seed)) for seed in range(int(runs))]
+        models = (network.build(dataset, params.variants[variant], columns, seed) for seed in range(int(runs)))
+        seconds = [_seconds(lambda k=k, model=model: log_run(k, model)) for k, model in enumerate(models)]  # type: ignore[misc]
         written = _size(folder / "mlruns" / "artifacts") // len(seconds)
     return {"seconds": statistics.median(seconds[1:]), "first": seconds[0], "open": opened, "bytes": written}
 

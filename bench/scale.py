@@ -31,7 +31,7 @@ from faults.stack import Orchestration, Part, Postgres, Tracking
 from feedforward import tracking
 from feedforward.analysis.run_result import RunResult
 from feedforward.core import atomic_files, paths
-from feedforward.reports import figures
+from feedforward.reports import run_figures
 from pipelines import environment
 
 WORKERS = (1, 4, 16, 64)
@@ -210,7 +210,7 @@ def _load(number: int, moments: Moments, cpu: float, late: int = 0, lost: int = 
 def _log(books: Books, number: int, seconds: float) -> Load:
     os.environ["MLFLOW_TRACKING_URI"] = books.server.address
     tracking.open_store()  # imports MLflow, before the fork
-    picture = figures.png(figures.curves_of_run([_result(0)], "a run"))
+    picture = run_figures.curves([_result(0)], "a run")
     network = np.random.default_rng(0).bytes(MODEL)
 
     def work(worker: int, begins: float, ends: float) -> tuple[Moments, int]:
@@ -226,7 +226,7 @@ def _log(books: Books, number: int, seconds: float) -> Load:
                 run,
                 result=_result(seed),
                 params={f"parameter_{k}": k for k in range(PARAMS)},
-                files={"figures/curves.png": picture, "network/model.keras": network},
+                files={"figures/curves.svg": picture, "network/model.keras": network},
                 inputs=[tracking.DataInput(f"{DATASET}-training", "0" * 64, "training", "data")],
             )
             if (paths.store() / "spool" / run.id).exists():

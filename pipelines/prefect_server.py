@@ -1,8 +1,8 @@
 """Prefect's server: a temporary one for a single job, which ends with the job, and the one that `make server` starts.
 
-Prefect itself also starts a temporary server, but that server outlives a job that is killed. The temporary server in this
-module exits when the process that started it exits. It starts while TensorFlow is imported, and not at all if there is
-nothing to train. Both kinds of server check the Host and Origin headers.
+Prefect itself also starts a temporary server, but that server outlives a job that is killed. The temporary server in
+this module exits when the process that started it exits. It starts while TensorFlow is imported, and not at all if
+there is nothing to train. Both kinds of server check the Host and Origin headers.
 """
 
 import contextlib

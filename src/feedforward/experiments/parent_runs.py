@@ -9,6 +9,7 @@ from feedforward.config.schema import Params
 from feedforward.core import atomic_files
 from feedforward.experiments import run_contents
 from feedforward.experiments.plan import Member, Pack
+from feedforward.reports.palette import PALETTE
 from feedforward.tracking import Run, RunTags
 from feedforward.tracking.experiment_pages import bounds
 from feedforward.tracking.records import Role
@@ -124,8 +125,6 @@ def _mean_curves(runs: Sequence[RunResult]) -> dict[str, list[float]]:
 
 def _color(parent: Run, params: Params) -> dict[str, str]:
     """The tag that makes MLflow's charts draw a variant in the color that it has in the report."""
-    from feedforward.reports.figure_style import PALETTE  # importing matplotlib takes a second
-
     if parent.tags["role"] != "variant" or parent.tags["variant"] not in params.variants:
         return {}
     return {"mlflow.runColor": PALETTE[list(params.variants).index(parent.tags["variant"]) % len(PALETTE)]}

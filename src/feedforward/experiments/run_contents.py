@@ -1,6 +1,5 @@
 """The content that is logged with every training run and its parent: names, data and figures."""
 
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,24 +27,17 @@ def inputs(pack: Pack) -> list[DataInput]:
     return inputs
 
 
-_drawing = threading.Lock()  # matplotlib's fonts are not thread-safe
+def pictures(runs: Sequence[RunResult], dataset: Dataset) -> dict[str, str]:
+    """The curves of runs of one variant, and the confusion matrix of final runs, as SVG, by file name."""
+    from feedforward.reports import run_figures  # importing SciPy takes a second
+
+    drawn = {"curves": run_figures.curves(runs, dataset.title), "confusion": run_figures.confusion(runs, dataset)}
+    return {f"figures/{name}.svg": svg for name, svg in drawn.items() if svg}
 
 
-def pictures(runs: Sequence[RunResult], dataset: Dataset) -> dict[str, bytes]:
-    """The curves of runs of one variant, and the confusion matrix of final runs, as PNG, by file name."""
-    from feedforward.reports import error_figures, figures  # importing matplotlib takes a second
+def calibration_picture(runs: Sequence[RunResult], dataset: Dataset) -> dict[str, str]:
+    """The calibration of runs of one variant as SVG, by file name; empty if they did not record it."""
+    from feedforward.reports import run_figures  # importing SciPy takes a second
 
-    with _drawing:
-        drawn = {"curves": figures.curves_of_run(runs, dataset.title)}
-        if matrix := error_figures.confusion(runs, dataset.labels, dataset.title):
-            drawn["confusion"] = matrix
-        return {f"figures/{name}.png": figures.png(figure) for name, figure in drawn.items()}
-
-
-def calibration_picture(runs: Sequence[RunResult], dataset: Dataset) -> dict[str, bytes]:
-    """The calibration of runs of one variant as PNG, by file name; empty if they did not record it."""
-    from feedforward.reports import error_figures, figures  # importing matplotlib takes a second
-
-    with _drawing:
-        figure = error_figures.calibration(runs, dataset.title)
-        return {"figures/calibration.png": figures.png(figure)} if figure else {}
+    svg = run_figures.calibration(runs, dataset)
+    return {"figures/calibration.svg": svg} if svg else {}

@@ -116,6 +116,7 @@ def train_pack(
         for member in pack.members
     ]
     finished, failures = [], []
+    evaluated = {"evaluation_digest": code_digest(plan.EVALUATION)}
     with store.closing(*runs):
 
         def on_epoch(_: int, loss: float) -> None:
@@ -134,7 +135,7 @@ def train_pack(
                 run,
                 result=result,
                 params=run_contents.names(pack, member) | member.parameters | {"seed": pack.seed},
-                tags={"evaluation_digest": code_digest(plan.EVALUATION)},
+                tags=evaluated,
                 files=run_contents.pictures([result], params.datasets[pack.dataset]),
                 model=outcome.model,
                 network=network_files.to_files(trainer.as_arrays(outcome.model)),

@@ -13,6 +13,7 @@ from feedforward.analysis.curves import Band, mean_band
 from feedforward.analysis.findings import Findings
 from feedforward.analysis.intervals import THIS_DATA, Estimate
 from feedforward.analysis.run_result import RunResult
+from feedforward.config.schema import Dataset
 from feedforward.reports import html_page, probability_charts, svg_charts, tables
 from feedforward.reports.probability_charts import Line
 from feedforward.reports.svg_charts import Series
@@ -39,7 +40,11 @@ def render(findings: Findings) -> Markup:
         epochs=findings.dataset.training.epochs,
         sentence=_sentence(variants, findings.baseline),
         curves=[_curves(findings, name, *texts) for name, texts in CURVES.items()],
-        diagrams=[{"variant": entry.variant, "svg": _diagram(entry, findings)} for entry in variants if entry.diagrams],
+        diagrams=[
+            {"variant": entry.variant, "svg": diagram(entry, findings.dataset, findings.name)}
+            for entry in variants
+            if entry.diagrams
+        ],
         legend=list(STAGES.values()),
         header=(
             "variant",
@@ -92,7 +97,7 @@ def _row(entry: VariantCalibration) -> list[tuple[str, str]]:
 def _curves(findings: Findings, name: str, title: str, note: str) -> dict[str, Any]:
     runs = [_with_calibration_part(run) for run in findings.runs if "calibration/refinement" in run.curves]
     series = [
-        Series(variant, "line", f"v{index % 7}", _not_negative(band))
+        Series(variant, "line", f"v{index % 7}", not_negative(band))
         for index, variant in enumerate(findings.variants)
         if (band := mean_band(runs, variant, f"calibration/{name}"))
     ]
@@ -100,7 +105,7 @@ def _curves(findings: Findings, name: str, title: str, note: str) -> dict[str, A
     return {"title": title, "note": note, "svg": svg}
 
 
-def _not_negative(band: Band) -> Band:
+def not_negative(band: Band) -> Band:
     """The band, cut off at 0, because none of these figures can be negative."""
     return band if band.low is None else replace(band, low=np.maximum(band.low, np.minimum(band.mean, 0)))
 
@@ -112,13 +117,14 @@ def _with_calibration_part(run: RunResult) -> RunResult:
     )
 
 
-def _diagram(entry: VariantCalibration, findings: Findings) -> Markup:
+def diagram(entry: VariantCalibration, dataset: Dataset, name: str) -> Markup:
+    """Accuracy by confidence after the stages in STAGES. name: the dataset's name or title."""
     lines = [
-        Line(name, tone, diagram.confidence, diagram.correct, diagram.low, diagram.high, points=True)
-        for stage, (name, tone) in STAGES.items()
-        if (diagram := entry.diagrams.get(stage))
+        Line(label, tone, bins.confidence, bins.correct, bins.low, bins.high, points=True)
+        for stage, (label, tone) in STAGES.items()
+        if (bins := entry.diagrams.get(stage))
     ]
-    classes = len(findings.dataset.labels) if findings.dataset.task == "multiclass" else 2
+    classes = len(dataset.labels) if dataset.task == "multiclass" else 2
     start = 1 / classes if classes == 2 else 0.0
-    title = f"{findings.name}, {entry.variant}: accuracy by confidence"
+    title = f"{name}, {entry.variant}: accuracy by confidence"
     return probability_charts.square(lines, title, "confidence", "share correct", (start, start), diagonal=True)

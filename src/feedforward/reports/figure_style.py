@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 
 from feedforward.analysis.curves import Band, shown_range
 from feedforward.analysis.run_result import SCORES
+from feedforward.reports.palette import BLACK as BLACK  # one import for modules that draw
+from feedforward.reports.palette import PALETTE as PALETTE
 
-BLACK, GRAY, GRID, WHITE = "#1f2328", "#59636e", "#d9dee3", "#ffffff"
+GRAY, GRID, WHITE = "#59636e", "#d9dee3", "#ffffff"
 BLUE = "#0000ff"  # the lecture's blue
-# Okabe and Ito's hues, distinct for every kind of color vision and dark enough for text; the first variant is black
-PALETTE = (BLACK, "#0065a8", "#bf4f00", "#00795a", "#a8508a", "#856600", "#2c6d94")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1.5, 1, 1.5)), (0, (8, 2)), (0, (3, 3)))
 SIZE, WIDE = (6.4, 4.2), (8.0, 4.6)  # inches
 DPI = 120

@@ -59,19 +59,6 @@ def training_of_final(runs: Sequence[RunResult], variant: str, title: str) -> Fi
     return figure
 
 
-def curves_of_run(runs: Sequence[RunResult], title: str) -> Figure:
-    """Loss and accuracy (or error) by epoch of one run, or of all replicas of a variant, in the lecture's style."""
-    variant, role = runs[0].variant, runs[0].role
-    curves = [(c, [mean_band(runs, variant, f"{p}{c}", role) for p in ("", "val_")]) for c in ("loss", runs[0].score)]
-    figure = empty_figure(WIDE, f"{title}: {variant}", seeds_subtitle(band for _, bands in curves for band in bands))
-    for index, (curve, bands) in enumerate(curves, start=1):
-        axes = styled(figure.add_subplot(1, 2, index), "epoch", label(curve))
-        for band, style, name in zip(bands, ("bo", "b"), ("training", "validation"), strict=True):
-            _lecture_curve(axes, band, style, name)
-        axes.legend(frameon=False, fontsize=10, labelcolor=BLACK)
-    return figure
-
-
 def _two_curves(
     bands: Sequence[Band | None], names: Sequence[str], styles: Sequence[str], title: str, ylabel: str
 ) -> Figure:

@@ -52,11 +52,17 @@ class Store:
         resume: continue the run with the same tags if there is one, so that a variant keeps one parent run across
         jobs. Otherwise each attempt is a separate run.
         """
-        run = records.new_run(tags, name, parent, resume, self._git)
-        # Two threads that search for the run at the same time would both create one.
-        lock = self._locked(run.id) if resume else contextlib.nullcontext()
-        with lock, contextlib.suppress(TrackingError):
-            self._connection.attempt(f"start {run.name}", lambda again: self._open(run, search=again or resume))
+        if not resume:
+            return self._start(records.new_run(tags, name, parent, records.new_id(), self._git), search=False)
+        identity = records.lasting_id(tags)
+        with self._locked(identity):  # two threads that search for the run at the same time would both create one
+            if identity in self._open_runs:
+                return self._open_runs[identity]
+            return self._start(records.new_run(tags, name, parent, identity, self._git), search=True)
+
+    def _start(self, run: Run, search: bool) -> Run:
+        with contextlib.suppress(TrackingError):
+            self._connection.attempt(f"start {run.name}", lambda again: self._open(run, search=again or search))
         self._open_runs[run.id] = run
         return run
 
@@ -106,8 +112,9 @@ class Store:
             raise
         new_tags, content = dict(tags or {}), dict(files or {})
         if result:
-            new_tags |= {"weights_digest": result.weights_digest, "result_digest": queries.result_digest(result)}
-            content[records.RESULT] = atomic_files.canonical_json(dataclasses.asdict(result), indent=2)
+            entry = dataclasses.asdict(result)
+            new_tags |= {"weights_digest": result.weights_digest, "result_digest": atomic_files.digest(entry)}
+            content[records.RESULT] = atomic_files.canonical_json(entry, indent=2)
         kept_params, kept_tags = records.redacted(run, params or {}, new_tags)
         clean = [dataclasses.replace(entry, source=redact(entry.source)) for entry in inputs]
         self._keep(Record(run, "FINISHED", ended, kept_tags, kept_params, points, clean), content, model, network or {})
@@ -271,9 +278,9 @@ class Store:
             run_id = self._open(record.run, search=again, reopen=False)
             untouched = not again and record.run.id in self._new
             self._new.discard(record.run.id)
-            stored = None if untouched else self._client.get_run(run_id)
-            if stored:
-                run_id, stored = sending.replace_outdated(self._client, stored, record)
+            stored = None if untouched else sending.stored(self._client, run_id, record.points)
+            if stored and stored.has_other_curves(record.points):
+                run_id, stored = sending.replace(self._client, stored.run, record), None
                 self._run_ids[record.run.id] = run_id
             sending.send(self._client, self._experiment(record.run.dataset), run_id, folder, record, stored)
 

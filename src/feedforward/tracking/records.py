@@ -155,9 +155,18 @@ def now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def new_run(tags: RunTags, name: str, parent: Run | None, resume: bool, git: provenance.GitState) -> Run:
-    """A run with all its tags, redacted. With `resume`, its ID is a digest of the tags, so that it is found again."""
-    identity = atomic_files.digest(tags.tags())[:32] if resume else uuid.uuid4().hex
+def new_id() -> str:
+    """The ID of a record that is logged once."""
+    return uuid.uuid4().hex
+
+
+def lasting_id(tags: RunTags) -> str:
+    """The ID of a record that later jobs update: a digest of its tags, so that it is found again."""
+    return atomic_files.digest(tags.tags())[:32]
+
+
+def new_run(tags: RunTags, name: str, parent: Run | None, identity: str, git: provenance.GitState) -> Run:
+    """A run with all its tags, redacted. identity: from `new_id` or `lasting_id`."""
     origin = {
         "record_id": identity,
         "git_commit": git.commit or "none",
@@ -219,7 +228,8 @@ def write(folder: Path, record: Record, files: Mapping[str, Content]) -> None:
             path.write_bytes(content.encode() if isinstance(content, str) else content)
         else:
             content.savefig(path, format=path.suffix[1:])
-    atomic_files.write_json(folder / "record.json", dataclasses.asdict(record))
+    plain = vars(record) | {"run": dataclasses.asdict(record.run), "inputs": [vars(entry) for entry in record.inputs]}
+    atomic_files.write_text(folder / "record.json", atomic_files.canonical_json(plain))
 
 
 def redacted(run: Run, params: Mapping[str, object], tags: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -1,6 +1,7 @@
 """Send a record to MLflow; sending it twice has the same result as sending it once."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -89,20 +90,44 @@ def reopen(client: MlflowClient, stored: StoredRun, run: Run) -> None:
         client.delete_tag(run_id, "error")
 
 
+@dataclass(frozen=True)
+class Stored:
+    """A run in the store; curves: the values of its curves by key and step."""
+
+    run: StoredRun
+    curves: dict[tuple[str, int], float]
+
+    def has_other_curves(self, points: list[Point]) -> bool:
+        """Whether a curve among `points` has a different value at a step that the run already has.
+
+        The curves of a variant change when seeds are added, and MLflow cannot remove points.
+        """
+        return any(self.curves.get((key, step), value) != value for key, value, _, step in points if step)
+
+
+def stored(client: MlflowClient, run_id: str, points: list[Point]) -> Stored:
+    """The run with this ID, and those of its curves that are among `points`."""
+    run = client.get_run(run_id)
+    keys = {key for key, _, _, step in points if step} & run.data.metrics.keys()
+    histories = {key: client.get_metric_history(run_id, key) for key in sorted(keys)}
+    return Stored(run, {(key, each.step): each.value for key, history in histories.items() for each in history})
+
+
 def send(
-    client: MlflowClient, experiment: str, run_id: str, folder: Path, record: Record, stored: StoredRun | None
+    client: MlflowClient, experiment: str, run_id: str, folder: Path, record: Record, stored: Stored | None
 ) -> None:
     """Complete the run from the record in `folder` and close it.
 
     stored: the run in the store; None if nothing has been added since `create`.
     """
-    if stored and stored.info.status == record.status and stored.info.end_time == record.ended:
+    run = stored.run if stored else None
+    if run and run.info.status == record.status and run.info.end_time == record.ended:
         return
-    params, tags = (stored.data.params, stored.data.tags) if stored else ({}, record.run.tags)
-    model = _logged_model(client, experiment, run_id, record, stored) if (folder / "model").is_dir() else None
+    params, tags = (run.data.params, run.data.tags) if run else ({}, record.run.tags)
+    model = _logged_model(client, experiment, run_id, record, run) if (folder / "model").is_dir() else None
     client.log_batch(
         run_id,
-        metrics=[_metric(point, model) for point in _new_points(client, stored, record.points)],
+        metrics=[_metric(point, model) for point in _new_points(stored, record.points)],
         params=[Param(key, value[:PARAM_LENGTH]) for key, value in record.params.items() if key not in params],
         tags=[RunTag(key, value) for key, value in record.tags.items() if tags.get(key) != value],
     )
@@ -122,32 +147,19 @@ def log_figures(client: MlflowClient, run_id: str, points: list[Point], tags: di
     client.log_batch(run_id, metrics=metrics, tags=labels)
 
 
-def replace_outdated(client: MlflowClient, stored: StoredRun, record: Record) -> tuple[str, StoredRun | None]:
-    """(ID, stored run) for the record: a new run if a curve of the stored run has a different value at some step.
-
-    The curves of a variant change when seeds are added, and MLflow cannot remove points.
-    """
-    run_id = str(stored.info.run_id)
-    known = _curves(client, stored, record.points)
-    if all(known.get((key, step), value) == value for key, value, _, step in record.points if step):
-        return run_id, stored
-    new = create(client, stored.info.experiment_id, record.run, stored.data.tags.get("mlflow.parentRunId"))
-    _merge(client, stored, new)
-    return new, None
+def replace(client: MlflowClient, run: StoredRun, record: Record) -> str:
+    """Create a new run for the record, with the children of `run`, which is deleted; returns the new run's ID."""
+    new = create(client, run.info.experiment_id, record.run, run.data.tags.get("mlflow.parentRunId"))
+    _merge(client, run, new)
+    return new
 
 
-def _new_points(client: MlflowClient, stored: StoredRun | None, points: list[Point]) -> list[Point]:
+def _new_points(stored: Stored | None, points: list[Point]) -> list[Point]:
     """Points that the run does not have yet. Curves are compared by step and value, scalars (step 0) by last value."""
     if stored is None:
         return points
-    known = {(key, 0): value for key, value in stored.data.metrics.items()} | _curves(client, stored, points)
+    known = {(key, 0): value for key, value in stored.run.data.metrics.items()} | stored.curves
     return [point for point in points if known.get((point[0], point[3])) != point[1]]
-
-
-def _curves(client: MlflowClient, stored: StoredRun, points: list[Point]) -> dict[tuple[str, int], float]:
-    """The stored values, by key and step, of the curves among `points`."""
-    run_id, keys = stored.info.run_id, {key for key, _, _, step in points if step} & stored.data.metrics.keys()
-    return {(key, kept.step): kept.value for key in sorted(keys) for kept in client.get_metric_history(run_id, key)}
 
 
 def _metric(point: Point, model: LoggedModel | None) -> Metric:

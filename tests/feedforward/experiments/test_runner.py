@@ -111,7 +111,7 @@ def test_replicas_are_logged_under_stable_names(small_store: "Store") -> None:
         "batch_size": "20",
     }
     assert {"optimizer_name", "optimizer_learning_rate", "optimizer_rho", "validation_samples"} <= parameters.keys()
-    assert "figures/curves.png" in files(by_variant["l2"], "figures")
+    assert "figures/curves.svg" in files(by_variant["l2"], "figures")
     manifest = manifest_file.load("notes")
     inputs = {
         (entry.dataset.name, {tag.key: tag.value for tag in entry.tags}["sha256"])
@@ -142,7 +142,7 @@ def test_the_run_of_a_variant_has_means_and_intervals_over_its_replicas(small_st
     assert curve(parent, "interval/val_loss_low") == pytest.approx(losses.mean(axis=0) - half)
     assert curve(parent, "interval/val_loss_high") == pytest.approx(losses.mean(axis=0) + half)
     assert set(trained[0].curves) <= set(metrics)
-    assert "figures/curves.png" in files(parent, "figures")
+    assert "figures/curves.svg" in files(parent, "figures")
     assert parent.data.params["variant"] == "original"
     assert parent.data.tags["mlflow.runColor"] == figure_style.BLACK  # as in the report
     assert "training runs on this data" in parent.data.tags["mlflow.note.content"]

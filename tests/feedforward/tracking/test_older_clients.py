@@ -40,7 +40,7 @@ curves = {
     }
     for run in runs
 }
-figure = artifacts.download_artifacts(run_id=runs[0].info.run_id, artifact_path="figures/curves.png")
+figure = artifacts.download_artifacts(run_id=runs[0].info.run_id, artifact_path="figures/curves.svg")
 version = client.get_model_version_by_alias("notes", "champion")
 folder = pathlib.Path(artifacts.download_artifacts(artifact_uri=version.source))
 print(json.dumps({

@@ -43,6 +43,14 @@ def test_a_parent_is_kept_over_several_jobs(store: "Store") -> None:
     assert len(all_runs()) == 3
 
 
+def test_a_parent_is_started_once_per_job(store: "Store") -> None:
+    first = store.start(tags("variant", None), "original", resume=True)
+    assert store.start(tags("variant", None), "original", resume=True) is first
+    store.finish(first, metrics={"mean_loss": 0.5})
+    assert store.start(tags("variant", None), "original", resume=True) is not first
+    assert [run.status for run in store.find_runs("words", None, role="variant")] == ["RUNNING"]
+
+
 def test_a_failed_parent_is_resumed(store: "Store") -> None:
     store.fail(store.start(tags("variant", None), "original", resume=True), "no space left")
     assert [run.tags["error"] for run in store.find_runs("words", "FAILED")] == ["no space left"]

@@ -33,10 +33,21 @@ def test_a_finished_run_is_reused_bit_for_bit(store: "Store") -> None:
 
 def test_in_a_large_store_older_results_are_found_too(store: "Store", monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("feedforward.tracking.queries.LATEST", 2)
+    monkeypatch.setattr("feedforward.tracking.queries.PER_RESULT", 0)
     for seed in range(4):
         log(store, seed)
     wanted = {f"{seed:064x}": result(seed) for seed in range(4)}
     assert results_in(store, "words", "fair", "replica", [*wanted, DIGEST]) == wanted
+
+
+def test_many_results_are_read_page_by_page(store: "Store", monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("feedforward.tracking.queries.PAGE", 2)
+    monkeypatch.setattr("feedforward.tracking.queries.LATEST", 3)
+    monkeypatch.setattr("feedforward.tracking.queries.PER_RESULT", 1)
+    for seed in range(5):
+        log(store, seed)
+    wanted = {f"{seed:064x}": result(seed) for seed in range(5)}
+    assert results_in(store, "words", "fair", "replica", list(wanted)) == wanted
 
 
 def test_only_the_same_protocol_and_role_are_reused(store: "Store") -> None:
