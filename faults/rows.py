@@ -157,7 +157,7 @@ ROWS = (
         12,
         "two jobs at the same time",
         _tests("pipelines/test_dvc_repro.py", "a_running_dvc_is_named")
-        + _tests(_PROCESSES, "a_second_job_names_the_running_one_and_a_kill_releases_the_lock"),
+        + _tests(_PROCESSES, "a_second_job_names_the_running_job_and_a_kill_releases_the_lock"),
         (locks.second_job,),
     ),
     Row(
@@ -234,12 +234,12 @@ ROWS = (
         "mistakes in params.yaml",
         _tests(
             "feedforward/config/test_schema.py",
-            "a_mistake_is_named_with_key_bound_and_value",
+            "a_mistake_is_reported_with_key_bound_and_value",
             "invalid_yaml_is_reported_in_one_line",
             "all_mistakes_are_listed_together",
-            "a_mistake_ends_a_command_with_2_before_any_work",
-            "any_value_is_accepted_or_reported",
-            "any_bytes_are_valid_params_or_a_reported_mistake",
+            "a_command_exits_with_2_before_any_work_if_params_have_a_mistake",
+            "arbitrary_values_are_accepted_or_reported",
+            "arbitrary_bytes_are_read_or_reported",
         ),
     ),
     Row(
@@ -298,7 +298,7 @@ ROWS = (
     Row(
         27,
         "secrets in the environment, URLs and parameters",
-        _tests("feedforward/core/test_redaction.py", "a_secret_of_the_environment_is_masked_anywhere_in_a_text")
+        _tests("feedforward/core/test_redaction.py", "a_secret_from_the_environment_is_masked_anywhere_in_a_text")
         + _tests("feedforward/tracking/test_logged_runs.py", "no_database_artifact_or_message_contains_a_secret")
         + _tests(_SOURCES, "secrets_of_urls_stay_secret"),
         long=(canary.nowhere,),

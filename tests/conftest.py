@@ -1,4 +1,4 @@
-"""Order of the tests, and shared fixtures."""
+"""Test order and fixtures shared by all tests."""
 
 import logging
 import os
@@ -44,7 +44,7 @@ def _logging() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def prefect_server_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a Prefect server, which takes seconds to start."""
+    """Address of a Prefect server for the session, because it takes seconds to start."""
     with server.started(tmp_path_factory.mktemp("prefect")) as (address, wait):
         wait()
         yield address

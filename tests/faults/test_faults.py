@@ -132,7 +132,8 @@ def test_short_run_of_one_row_passes(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_parametrized_cases_of_a_cited_test_are_counted() -> None:
     outcomes = cited.run(
-        ["feedforward/core/test_redaction.py::test_names_of_secrets", "feedforward/test_x.py::test_y"], True
+        ["feedforward/core/test_redaction.py::test_names_of_secrets_are_recognized", "feedforward/test_x.py::test_y"],
+        True,
     )
-    assert outcomes["feedforward/core/test_redaction.py::test_names_of_secrets"].passed > 5
+    assert outcomes["feedforward/core/test_redaction.py::test_names_of_secrets_are_recognized"].passed > 5
     assert outcomes["feedforward/test_x.py::test_y"].problem == "this test does not exist"

@@ -1,4 +1,4 @@
-"""Fixtures that several modules share."""
+"""Fixtures shared by the tests of several packages."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from feedforward.tracking import Store
 
-# As feedforward.training.keras_backend does, before a test imports Keras
+# Same values as in feedforward.training.keras_backend, set before any test imports Keras
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
@@ -87,7 +87,7 @@ def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def small_shell(small: Params, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
-    """The command line in the small workspace; its lines are not wrapped."""
+    """The command line in the small workspace, with unwrapped output lines."""
     monkeypatch.setenv("COLUMNS", "500")
     return Shell(capsys, monkeypatch)
 
@@ -111,6 +111,6 @@ def browser() -> Iterator["Browser"]:
 
     with sync.sync_playwright() as playwright:
         root = hasattr(os, "geteuid") and os.geteuid() == 0  # root cannot use Chromium's sandbox
-        opened = playwright.chromium.launch(executable_path=FOUND, args=["--no-sandbox"] if root else [])
-        yield opened
-        opened.close()
+        chromium_browser = playwright.chromium.launch(executable_path=FOUND, args=["--no-sandbox"] if root else [])
+        yield chromium_browser
+        chromium_browser.close()

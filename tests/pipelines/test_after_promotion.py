@@ -1,7 +1,7 @@
-"""The loop after a promotion, on the servers that projects share: shadow, canary, drift, alert, retraining, rollback.
+"""Operation after a promotion on shared servers: shadow, canary, drift, alert, retraining and rollback.
 
-Two projects have a dataset of one name with different labels, in one MLflow server over PostgreSQL with proxied
-artifacts on an S3 store, and one Prefect server. `make stack`; minutes.
+Two projects have datasets with the same name but different labels. They share an MLflow server with PostgreSQL and
+artifacts on an S3 store, and a Prefect server. Runs with `make stack` and takes minutes.
 """
 
 import contextlib
@@ -23,19 +23,19 @@ from faults import ROOT, stack, workspace
 from faults.stack import Stack
 from faults.workspace import FEEDFORWARD, NAME
 
-LACKING = stack.missing()
+MISSING = stack.missing()
 pytestmark = [
     pytest.mark.stack,
     pytest.mark.slow,
     pytest.mark.timeout(1800),
-    pytest.mark.skipif(bool(LACKING), reason=LACKING),
+    pytest.mark.skipif(bool(MISSING), reason=MISSING),
 ]
 PATIENCE = 120  # s
 OPERATIONS = (sys.executable, "-m", "pipelines.operations")
 WATCH = "from pipelines import environment; environment.apply(); from pipelines import request_alerts as alerts; "
 WATCH += "print(alerts.watch(return_state=True).name)"
 SERVING = {"refresh": 0.5, "shadow": "challenger", "canary": 0.3, "reservoir": 60, "reservoir_seconds": 0.5}
-GIVEN = 6  # labeled samples
+LABELED = 6  # labeled samples
 DRIFTED = "film film the film"
 
 
@@ -55,7 +55,7 @@ class Project:
             datasets={NAME: data},
             serving=SERVING,
             promotion={"holdout_models": 1, "shadow": {"requests": 20, "agreement": 0.3}},
-            retraining={"use_feedback": True, "minimum_new_samples": GIVEN, "schedule": {"cron": None}},
+            retraining={"use_feedback": True, "minimum_new_samples": LABELED, "schedule": {"cron": None}},
         )
 
     def change(self, **values: Any) -> None:
@@ -135,37 +135,37 @@ def reviews(part: str) -> list[str]:
 @pytest.fixture
 def projects(tmp_path: Path) -> Iterator[tuple[Project, Project]]:
     with stack.started() as shared:
-        one = Project(tmp_path / "one", shared, "one", ["negative", "positive"])
-        two = Project(tmp_path / "two", shared, "two", ["bad", "good"])
-        for project in (one, two):
+        first = Project(tmp_path / "first", shared, "first", ["negative", "positive"])
+        second = Project(tmp_path / "second", shared, "second", ["bad", "good"])
+        for project in (first, second):
             project.train(epochs=1)
             assert project.feedforward("promote", NAME)["promoted"]
-        yield one, two
+        yield first, second
 
 
-def test_the_loop_after_a_promotion(projects: tuple[Project, Project]) -> None:
-    one, two = projects
+def test_shadow_canary_drift_retraining_and_rollback_after_a_promotion(projects: tuple[Project, Project]) -> None:
+    first, second = projects
     texts = reviews("test/")
-    one.train(epochs=6)
-    waiting = one.feedforward("promote", NAME)
-    assert (waiting["promoted"], waiting["version"], one.decision()) == (False, 2, "waiting"), waiting
-    with one.service() as client, two.service() as other:
+    first.train(epochs=6)
+    result = first.feedforward("promote", NAME)
+    assert (result["promoted"], result["version"], first.decision()) == (False, 2, "waiting"), result
+    with first.service() as client, second.service() as other:
         until(lambda: challenger(client) == 2)
         assert "there is no challenger" in challenger(other)
         _shadow_and_canary(client, texts[:150])
-        assert one.feedforward("promote", NAME)["promoted"]
+        assert first.feedforward("promote", NAME)["promoted"]
         until(lambda: champion(client) == 2)
         until(lambda: "there is no challenger" in str(challenger(client)))
-        _drift_and_alert(one, client, texts)
-        _retraining(one, client, texts)
-        one.run(*FEEDFORWARD, "rollback", NAME, "--reason", "tried")
+        _drift_and_alert(first, client, texts)
+        _retraining(first, client, texts)
+        first.run(*FEEDFORWARD, "rollback", NAME, "--reason", "tried")
         until(lambda: champion(client) == 1)
         answer = ask(other, texts[0])
         assert (answer["version"], "canary" in answer) == (1, False)
         assert set(answer["predictions"][0]["probabilities"]) == {"bad", "good"}
-    assert [period["version"] for period in one.feedforward("history", NAME)["periods"]] == [1, 2, 1]
-    assert [period["version"] for period in two.feedforward("history", NAME)["periods"]] == [1]
-    assert not two.windows() or not two.windows()[-1]["drifted"]
+    assert [period["version"] for period in first.feedforward("history", NAME)["periods"]] == [1, 2, 1]
+    assert [period["version"] for period in second.feedforward("history", NAME)["periods"]] == [1]
+    assert not second.windows() or not second.windows()[-1]["drifted"]
 
 
 def _shadow_and_canary(client: httpx.Client, texts: list[str]) -> None:
@@ -186,7 +186,7 @@ def _shadow_and_canary(client: httpx.Client, texts: list[str]) -> None:
         return True
 
     until(has_compared_all)
-    time.sleep(6)  # the figures are written every 5 s
+    time.sleep(6)  # The shadow's statistics are written every 5 s.
 
 
 def _drift_and_alert(project: Project, client: httpx.Client, texts: list[str]) -> None:
@@ -194,8 +194,8 @@ def _drift_and_alert(project: Project, client: httpx.Client, texts: list[str]) -
     project.run(*OPERATIONS, "deploy")
     for text in texts[:70]:
         ask(client, text)
-    ordinary = until(lambda: [window for window in project.windows() if window["version"] == 2])
-    assert not ordinary[-1]["drifted"], ordinary
+    undrifted = until(lambda: [window for window in project.windows() if window["version"] == 2])
+    assert not undrifted[-1]["drifted"], undrifted
     for _ in range(140):
         ask(client, DRIFTED)
     until(lambda: project.windows()[-1]["drifted"])
@@ -210,8 +210,8 @@ def _retraining(project: Project, client: httpx.Client, texts: list[str]) -> Non
     plan = project.feedforward("retrain", "--dry-run")
     assert not plan["retrain"], plan
     assert any("there are no labeled samples to train on" in line for line in plan["remarks"])
-    for number in range(GIVEN):
-        sample = f"{texts[number]} {texts[number + GIVEN]}"
+    for number in range(LABELED):
+        sample = f"{texts[number]} {texts[number + LABELED]}"
         answer = client.post(f"/incoming/{NAME}", json={"sample": sample, "label": "positive"})
         assert answer.json() == {"stored": True}
     plan = project.feedforward("retrain", "--dry-run")

@@ -1,6 +1,6 @@
 """Two workers, one of which is lost, vectorize texts from shards in a folder or in S3: the same bytes as one process.
 
-Needs requirements/cluster.txt.
+The shards are in a folder or in S3. Needs requirements/cluster.txt.
 """
 
 import hashlib
@@ -26,7 +26,12 @@ from pipelines import dask_text  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 BUCKET = "team"
-TEXTS = {"train/sad": 5000, "train/glad": 4200, "test/sad": 2500, "test/glad": 2500}  # three shards and two
+TEXTS = {
+    "train/sad": 5000,
+    "train/glad": 4200,
+    "test/sad": 2500,
+    "test/glad": 2500,
+}  # three shards for train, two for test
 
 
 def workspace(folder: Path, **changes: Any) -> Path:
@@ -36,11 +41,11 @@ def workspace(folder: Path, **changes: Any) -> Path:
     changed["datasets"]["notes"]["reader"] |= {"shuffle_seed": 3, "num_words": 60}
     write_params(folder / "params.yaml", changed)
     random_numbers = random.Random(0)
-    known = [f"word{k}" for k in range(90)] + ["ÄRGER", "İstanbul", "it's", "ΣΟΦΟΣ", "\u2028", "-"]
+    vocabulary = [f"word{k}" for k in range(90)] + ["ÄRGER", "İstanbul", "it's", "ΣΟΦΟΣ", "\u2028", "-"]
     texts = {}
     for target_folder, count in TEXTS.items():
         for number in range(count):
-            words = [known[int(len(known) * random_numbers.random() ** 2)] for _ in range(number % 12)]
+            words = [vocabulary[int(len(vocabulary) * random_numbers.random() ** 2)] for _ in range(number % 12)]
             texts[f"{target_folder}/{number:05}"] = " ".join(words).encode() + (b" \xff" if number % 500 == 7 else b"")
     (folder / "data" / "raw" / "notes").mkdir(parents=True)
     with (folder / "data" / "raw" / "notes" / "texts.parquet").open("wb") as file:
@@ -98,7 +103,7 @@ def test_two_workers_one_of_which_is_lost_write_the_same_bytes_as_one_process(
 
 def test_a_missing_store_is_reported_in_one_line(tmp_path: Path, cluster: Any) -> None:
     address, start = cluster
-    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "file").write_text("a file, not a folder")
     cluster_workspace = workspace(tmp_path / "cluster_workspace", engine=address, shards=str(tmp_path / "file"))
     start()
     done = vectorize(cluster_workspace)

@@ -59,7 +59,7 @@ def run(folder: Path, script: str, **variables: str) -> subprocess.CompletedProc
 
 
 def servers(folder: Path) -> list[str]:
-    """Prefect's servers that a job in the folder started."""
+    """Process IDs of the Prefect servers started by a job in the folder."""
     process_ids = []
     for path in Path("/proc").glob("[0-9]*"):
         try:

@@ -20,7 +20,7 @@ DEMO = (sys.executable, "-m", "feedforward.cli", "demo")
 
 
 def checkout(folder: Path) -> Path:
-    """The committed files that the demo needs; its parameters with one dataset, one variant and one epoch."""
+    """A copy of the committed files that the demo needs, reduced to one dataset, one variant and one epoch."""
     for name in ("dvc.yaml", ".dvcignore", "params.yaml"):
         shutil.copy(ROOT / name, folder)
     for name in ("src", "pipelines", "requirements"):
@@ -60,10 +60,10 @@ def dvc(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_demo_has_the_stages_of_the_checkout(tmp_path: Path) -> None:
     folder = demo.prepare(checkout(tmp_path))
     yaml = YAML(typ="safe", pure=True)
-    theirs, ours = (yaml.load((path / "dvc.yaml").read_text())["stages"] for path in (folder, tmp_path))
-    for name, stage in theirs.items():
-        assert [path.removeprefix("../") for path in stage.pop("deps")] == ours[name].pop("deps")
-    assert theirs == ours
+    demo_stages, checkout_stages = (yaml.load((path / "dvc.yaml").read_text())["stages"] for path in (folder, tmp_path))
+    for name, stage in demo_stages.items():
+        assert [path.removeprefix("../") for path in stage.pop("deps")] == checkout_stages[name].pop("deps")
+    assert demo_stages == checkout_stages
     load_params(folder / "params.yaml")
 
 
@@ -72,14 +72,14 @@ def test_the_demo_has_the_stages_of_the_checkout(tmp_path: Path) -> None:
 @pytest.mark.timeout(900)
 def test_an_interrupted_demo_completes_when_started_again_and_dvc_at_the_top_level_ignores_it(tmp_path: Path) -> None:
     folder = checkout(tmp_path)
-    started = subprocess.Popen(
+    job = subprocess.Popen(
         DEMO, cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
-    while not list((folder / "demo" / ".locks").glob("train-*.holder")) and started.poll() is None:
+    while not list((folder / "demo" / ".locks").glob("train-*.holder")) and job.poll() is None:
         time.sleep(0.1)
-    started.send_signal(signal.SIGTERM)  # only to this process, which forwards it to its children
-    printed = started.communicate(timeout=60)[1]
-    assert started.returncode == interruption.EXIT_CODE, printed
+    job.send_signal(signal.SIGTERM)  # only to this process, which forwards it to its children
+    printed = job.communicate(timeout=60)[1]
+    assert job.returncode == interruption.EXIT_CODE, printed
     assert "Traceback" not in printed
     assert printed.splitlines()[-1] == interruption.MESSAGE
 
@@ -92,8 +92,8 @@ def test_an_interrupted_demo_completes_when_started_again_and_dvc_at_the_top_lev
     assert "demo" not in status.stdout
     assert json.loads(status.stdout)
     for command in ("metrics", "plots"):
-        shown = dvc(folder, command, "show")
-        assert "demo" not in shown.stdout + shown.stderr, command
-    assert not (folder / "home").exists(), "DVC wrote outside of the checkout"
+        listed = dvc(folder, command, "show")
+        assert "demo" not in listed.stdout + listed.stderr, command
+    assert not (folder / "home").exists(), "DVC wrote outside the checkout"
     status = dvc(folder / "demo", "status", "--json")
     assert json.loads(status.stdout) == {}, status.stdout + status.stderr

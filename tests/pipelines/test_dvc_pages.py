@@ -83,22 +83,22 @@ def page(workspace: Path) -> Iterator["Page"]:
         opened.close()
 
 
-def test_metrics_are_the_headline_figures_and_nothing_warns(workspace: Path) -> None:
-    shown = dvc(workspace, "metrics", "show", "--json")
-    assert shown.stderr == ""
-    [values] = [entry["data"] for entry in json.loads(shown.stdout)[""]["data"].values()]
+def test_dvc_metrics_show_the_headline_statistics_without_warnings(workspace: Path) -> None:
+    listed = dvc(workspace, "metrics", "show", "--json")
+    assert listed.stderr == ""
+    [values] = [entry["data"] for entry in json.loads(listed.stdout)[""]["data"].values()]
     figures = [value for variants in values.values() for means in variants.values() for value in means.values()]
     assert len(figures) == 2 * (len(LIKE_THE_LECTURE) + 1)
-    whole = json.loads((workspace / COMPARISON / "summary.json").read_text())
-    assert whole["notes"]["original"].items() > values["notes"]["original"].items()
+    summary = json.loads((workspace / COMPARISON / "summary.json").read_text())
+    assert summary["notes"]["original"].items() > values["notes"]["original"].items()
     changed = json.loads(dvc(workspace, "metrics", "diff", "--json").stdout)
     assert f"{COMPARISON}/metrics.json" in json.dumps(changed)
 
 
 def test_experiments_are_listed_with_the_columns_that_differ(workspace: Path) -> None:
-    shown = dvc(workspace, "exp", "show", "--only-changed", "--csv")
-    assert shown.stderr == ""
-    header, *rows = csv.reader(shown.stdout.splitlines())
+    listed = dvc(workspace, "exp", "show", "--only-changed", "--csv")
+    assert listed.stderr == ""
+    header, *rows = csv.reader(listed.stdout.splitlines())
     assert len(rows) == 2
     columns = {name for name in header if name.startswith("notes.")}
     assert columns
@@ -106,7 +106,7 @@ def test_experiments_are_listed_with_the_columns_that_differ(workspace: Path) ->
 
 
 @pytest.mark.parametrize(("command", "revisions"), [("show", 1), ("diff", 2)])
-def test_plots_are_drawn_without_a_network(workspace: Path, page: "Page", command: str, revisions: int) -> None:
+def test_dvc_plots_are_drawn_offline(workspace: Path, page: "Page", command: str, revisions: int) -> None:
     done = dvc(workspace, "plots", command)
     assert "No plots were loaded" not in done.stderr + done.stdout
     assert "WARNING" not in done.stderr

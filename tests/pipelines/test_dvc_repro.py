@@ -15,8 +15,8 @@ from ruamel.yaml import YAML
 from feedforward.core.errors import Busy
 from pipelines import dvc_repro
 
-WHOLE = "schema: '2.0'\nstages:\n  fetch@a:\n    cmd: python x\n    outs:\n    - path: data\n      md5: 0123\n"
-MORE = """\
+LOCK = "schema: '2.0'\nstages:\n  fetch@a:\n    cmd: python x\n    outs:\n    - path: data\n      md5: 0123\n"
+MORE_STAGES = """\
   train:
     cmd: python y
     deps:
@@ -39,13 +39,13 @@ MORE = """\
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     (tmp_path / ".dvc" / "tmp").mkdir(parents=True)
-    (tmp_path / "dvc.lock").write_text(WHOLE)
+    (tmp_path / "dvc.lock").write_text(LOCK)
     return tmp_path
 
 
 @pytest.fixture
 def other_dvc(root: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process that looks like `dvc repro` in the workspace, until its input is closed."""
+    """A process that looks like `dvc repro` in the workspace; it ends when its input is closed."""
     command = [sys.executable, str(fake_dvc(root)), "repro"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, cwd=root) as process:
         yield process
@@ -61,8 +61,8 @@ def fake_dvc(root: Path) -> Path:
 
 def test_a_complete_lock_file_is_kept(root: Path) -> None:
     assert dvc_repro.repair(root) == []
-    assert (root / "dvc.lock").read_text() == WHOLE
-    (root / "dvc.lock").unlink()  # nothing has run yet
+    assert (root / "dvc.lock").read_text() == LOCK
+    (root / "dvc.lock").unlink()  # as before the first run
     assert dvc_repro.repair(root) == []
 
 
@@ -77,7 +77,7 @@ def test_an_rwlock_is_removed_if_no_dvc_is_running(root: Path, content: str) -> 
 @pytest.mark.parametrize("size", [0, 10, 25, 40, 61, 75, 78])
 def test_a_truncated_lock_file_is_renamed(root: Path, size: int) -> None:
     lock = root / "dvc.lock"
-    lock.write_text(WHOLE[:size] if size else "")
+    lock.write_text(LOCK[:size] if size else "")
     lines = dvc_repro.repair(root)
     if size == 78:  # valid, but with fewer stages: the missing stage is checked again
         assert lines == []
@@ -85,18 +85,18 @@ def test_a_truncated_lock_file_is_renamed(root: Path, size: int) -> None:
     message = "incomplete, because DVC was killed; renamed; DVC writes a new one from its run cache"
     assert lines == [f"{lock}: {message}"]
     assert not lock.exists()
-    assert (root / "dvc.lock.partial").read_text() == WHOLE[:size]
+    assert (root / "dvc.lock.partial").read_text() == LOCK[:size]
 
 
 def test_dvc_accepts_every_truncated_lock_file_that_is_kept(root: Path) -> None:
     from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 
-    whole = WHOLE + MORE
+    lock_text = LOCK + MORE_STAGES
     lock, accepted = root / "dvc.lock", 0
-    for size in range(len(whole) + 1):
-        lock.write_text(whole[:size])
+    for size in range(len(lock_text) + 1):
+        lock.write_text(lock_text[:size])
         if dvc_repro._is_complete(lock):
-            COMPILED_LOCKFILE_SCHEMA(YAML(typ="safe").load(whole[:size]))
+            COMPILED_LOCKFILE_SCHEMA(YAML(typ="safe").load(lock_text[:size]))
             accepted += 1
     assert accepted > 10
 
@@ -151,22 +151,22 @@ def test_without_a_git_repository_dvc_is_configured_to_work_without_git(tmp_path
 
 
 @pytest.mark.slow
-def test_dvc_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+def test_dvc_is_terminated_when_its_parent_is_killed(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").touch()
     (tmp_path / "dvc.yaml").write_text(
         "stages:\n  slow:\n    cmd: touch started && sleep 60\n    always_changed: true\n"
     )
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=tmp_path, check=True)
     settings = os.environ | {"FEEDFORWARD_ROOT": str(tmp_path), "PREFECT_HOME": str(tmp_path / "home")}
-    starting = subprocess.Popen([sys.executable, "-m", "pipelines.dvc_repro"], env=settings, stdout=subprocess.DEVNULL)
+    parent = subprocess.Popen([sys.executable, "-m", "pipelines.dvc_repro"], env=settings, stdout=subprocess.DEVNULL)
     for _ in range(300):
         if (tmp_path / "started").exists():
             break
         time.sleep(0.1)
-    [dvc] = psutil.Process(starting.pid).children()
+    [dvc] = psutil.Process(parent.pid).children()
     stage = dvc.children(recursive=True)
-    os.kill(starting.pid, signal.SIGKILL)
-    starting.wait()
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
     try:
         dvc.wait(10)  # raises if the process is still running
     finally:

@@ -1,4 +1,4 @@
-"""Environment variables of the tools: set where the user has not set them."""
+"""Environment variables for the tools are set unless the user has already set them."""
 
 import os
 import stat
@@ -39,13 +39,13 @@ def test_variables_set_by_the_user_are_kept(variables: dict[str, str], tmp_path:
     assert variables["DVC_SITE_CACHE_DIR"] == str(tmp_path / "site")
 
 
-def test_stages_run_with_this_python(variables: dict[str, str]) -> None:
+def test_programs_of_this_python_come_first_on_path(variables: dict[str, str]) -> None:
     environment.apply()
     environment.apply()
     assert variables["PATH"] == f"{Path(sys.executable).parent}{os.pathsep}/usr/bin"
 
 
-def test_loopback_never_goes_through_a_proxy(variables: dict[str, str]) -> None:
+def test_loopback_addresses_bypass_proxies(variables: dict[str, str]) -> None:
     variables |= {"no_proxy": "localhost,.internal"}
     environment.apply()
     assert variables["no_proxy"] == "localhost,.internal,127.0.0.1,::1"

@@ -1,4 +1,4 @@
-"""Requests addressed to other names, or sent by pages of other sites, are refused."""
+"""Requests to other host names, or from pages of other origins, are rejected."""
 
 import pytest
 
@@ -45,5 +45,5 @@ def test_the_names_of_the_server_are_allowed(headers: list[tuple[bytes, bytes]])
         [HOST, (b"origin", b"http://127.0.0.1:4200"), (b"origin", b"http://evil.example")],
     ],
 )
-def test_everything_else_is_refused(headers: list[tuple[bytes, bytes]]) -> None:
+def test_other_hosts_and_origins_are_rejected(headers: list[tuple[bytes, bytes]]) -> None:
     assert not is_allowed(headers, LOOPBACK)

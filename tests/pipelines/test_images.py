@@ -57,7 +57,7 @@ def test_the_image_runs_as_any_user_on_a_read_only_root(image: str) -> None:
     assert done.stdout == "feedforward\n"
 
 
-def test_the_demo_runs_without_a_network(image: str) -> None:
+def test_demo_runs_in_a_container_without_a_network(image: str) -> None:
     done = docker("run", "--rm", "--network", "none", image, "demo")
     assert "dropout" in done.stdout
 

@@ -33,11 +33,11 @@ def rendered(server: Server, kind: str, **variables: Any) -> dict[str, Any]:
     return job
 
 
-def test_a_container_requests_gpus_and_keeps_its_memory_limit(server: Server) -> None:
+def test_docker_job_requests_gpus_and_keeps_the_memory_limit(server: Server) -> None:
     job = rendered(server, "docker", mem_limit="8g", gpus=2, env={"A": "b"})
     assert (job["mem_limit"], job["image"]) == ("8g", job_templates.IMAGE)
-    [requested] = job["container_create_kwargs"]["device_requests"]
-    assert DeviceRequest(**requested) == {
+    [device_request] = job["container_create_kwargs"]["device_requests"]
+    assert DeviceRequest(**device_request) == {
         "Driver": "nvidia", "Count": 2, "DeviceIDs": [], "Capabilities": [["gpu"]], "Options": {},
     }  # fmt: skip
 
@@ -68,7 +68,7 @@ def test_a_server_without_templates_is_reported_in_one_line(server: Server) -> N
         job_templates.template(f"{server.url}/api/none", "docker")
 
 
-def test_the_command_creates_the_pool(server: Server) -> None:
+def test_pool_command_creates_the_pool_once(server: Server) -> None:
     command = [sys.executable, "-m", "pipelines.operations", "pool", "gpu", "--type", "kubernetes"]
     done = subprocess.run(command, env=server.environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -21,17 +21,17 @@ ROOT = Path(__file__).parents[2]
 def test_the_schedule_in_params_applies_to_one_pool() -> None:
     params = load_params(ROOT / "params.yaml")
 
-    def filled(**changes: Any) -> dict[str, str]:
-        planned = params.retraining.model_copy(update={"schedule": Schedule(**changes)})
-        return operations.schedule(params.model_copy(update={"retraining": planned}))
+    def variables(**changes: Any) -> dict[str, str]:
+        retraining = params.retraining.model_copy(update={"schedule": Schedule(**changes)})
+        return operations.schedule(params.model_copy(update={"retraining": retraining}))
 
-    assert filled(cron="5 4 * * *", timezone="Europe/Berlin", pool="gpu") == {
+    assert variables(cron="5 4 * * *", timezone="Europe/Berlin", pool="gpu") == {
         "FEEDFORWARD_CRON": "5 4 * * *", "FEEDFORWARD_TIMEZONE": "Europe/Berlin",
         "FEEDFORWARD_ON_CPU": "false", "FEEDFORWARD_ON_GPU": "true", "FEEDFORWARD_ON_DRIFT": "false",
     }  # fmt: skip
-    assert filled()["FEEDFORWARD_ON_CPU"] == "false"
+    assert variables()["FEEDFORWARD_ON_CPU"] == "false"
     text = (ROOT / "prefect.yaml").read_text()
-    assert all(f"$ {name}".replace(" ", "") in text for name in filled())
+    assert all(f"$ {name}".replace(" ", "") in text for name in variables())
 
 
 def test_without_a_server_the_message_names_the_command_that_starts_one() -> None:
@@ -47,8 +47,8 @@ def test_without_a_server_the_message_names_the_command_that_starts_one() -> Non
 
 
 def test_each_training_job_gets_a_separate_device_and_releases_it(tmp_path: Path) -> None:
-    with gpu_slots.free(["0", "3"], tmp_path) as one, gpu_slots.free(["0", "3"], tmp_path) as other:
-        assert (one, other) == ("0", "3")
+    with gpu_slots.free(["0", "3"], tmp_path) as first, gpu_slots.free(["0", "3"], tmp_path) as second:
+        assert (first, second) == ("0", "3")
         with (
             pytest.raises(Busy, match=r"all GPUs of this machine \(0, 3\) are in use"),
             gpu_slots.free(["0", "3"], tmp_path),
@@ -87,20 +87,20 @@ with slots.free(["0"], Path({str(tmp_path)!r})):
         assert number == "0"
 
 
-def test_without_a_gpu_only_params_allow_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_gpu_the_cpu_is_used_only_if_params_allow_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    refused = pytest.raises(FeedforwardError, match=r"set retraining\.cpu_fallback")
-    with refused, gpu_slots.computing_on("gpu", fallback=False):
+    no_gpu = pytest.raises(FeedforwardError, match=r"set retraining\.cpu_fallback")
+    with no_gpu, gpu_slots.computing_on("gpu", fallback=False):
         pass
-    with gpu_slots.computing_on("gpu", fallback=True) as where:
-        assert where == "the CPU, since there is no GPU"
+    with gpu_slots.computing_on("gpu", fallback=True) as device:
+        assert device == "the CPU, since there is no GPU"
         assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "-1"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
     assert gpu_slots.gpus() == ["2", "5"]
 
 
-# --- what changed ----------------------------------------------------------------------------
+# --- changes since the last run ---------------------------------------------------------------
 
 
 def test_each_change_that_dvc_reports_is_one_line() -> None:

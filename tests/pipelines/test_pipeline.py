@@ -164,7 +164,7 @@ def test_a_second_job_names_the_running_one(workspace: Path) -> None:
         ({"colour": "red"}, "params.yaml: colour: unknown key"),
     ],
 )
-def test_a_stage_refuses_bad_params_before_any_work(
+def test_a_stage_rejects_invalid_params_before_any_work(
     workspace: Path, tmp_path: Path, edit: dict[str, object], line: str
 ) -> None:
     params = YAML(typ="safe", pure=True).load((workspace / "params.yaml").read_text()) | edit

@@ -1,4 +1,4 @@
-"""Prefect's database is a copy of a template and never replaces another."""
+"""Prefect's database is created from a template and never replaces an existing one."""
 
 import sqlite3
 from contextlib import closing

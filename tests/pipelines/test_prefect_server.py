@@ -19,7 +19,10 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 FLOWS = "/api/flows/filter"
 # Newer browsers ask for permission before a page from the internet may reach this machine; older ones do not.
-OPEN = ("--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests", "--no-proxy-server")
+ALLOW_LOOPBACK = (
+    "--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests",
+    "--no-proxy-server",
+)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,7 @@ def ask(url: str, **headers: str) -> int:
     return httpx.post(url + FLOWS, json={}, headers=headers, timeout=30).status_code
 
 
-def refusals(url: str) -> None:
+def assert_rejects_other_sites(url: str) -> None:
     for host in ("evil.example", "evil.example:4200", "127.0.0.1.evil.example"):
         assert ask(url, Host=host) == 403, host
     for origin in ("http://evil.example", "null", "http://127.0.0.1:1"):
@@ -41,21 +44,21 @@ def refusals(url: str) -> None:
 
 
 @pytest.mark.proves("A page whose host name is rebound to 127.0.0.1 cannot use Prefect's server")
-def test_the_temporary_server_refuses_other_sites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_temporary_server_rejects_other_sites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
     with prefect_server.serving() as wait_for_server:
         wait_for_server()
         url = os.environ["PREFECT_API_URL"].removesuffix("/api")
         assert ask(url) == 200
-        refusals(url)
+        assert_rejects_other_sites(url)
     assert "PREFECT_API_URL" not in os.environ
 
 
 def test_the_permanent_server_refuses_other_sites(server: Server) -> None:
     assert ask(server.url) == 200
     assert ask(server.url, Origin=server.url) == 200
-    refusals(server.url)
+    assert_rejects_other_sites(server.url)
 
 
 def test_the_command_line_of_prefect_passes_the_check(server: Server) -> None:
@@ -75,10 +78,8 @@ def test_a_port_in_use_is_reported(server: Server) -> None:
 
 def test_a_server_that_does_not_answer_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{free_port()}/api")
-    refused = pytest.raises(
-        FeedforwardError, match=r"PREFECT_API_URL: .*no server answers \(.*refused\); start .*unset"
-    )
-    with refused, prefect_server.serving():
+    raised = pytest.raises(FeedforwardError, match=r"PREFECT_API_URL: .*no server answers \(.*refused\); start .*unset")
+    with raised, prefect_server.serving():
         pass
 
 
@@ -86,10 +87,10 @@ def test_a_server_that_cannot_start_gives_the_reason_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    (tmp_path / "home").write_text("a file in the place of the folder, as a full disk would fail")
+    (tmp_path / "home").write_text("a file where the folder should be, which fails like a full disk")
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
-    refused = pytest.raises(FeedforwardError, match=r"temporary server ended with exit code 1: .*home.*; fix this")
-    with refused, prefect_server.serving() as wait_for_server:
+    raised = pytest.raises(FeedforwardError, match=r"temporary server ended with exit code 1: .*home.*; fix this")
+    with raised, prefect_server.serving() as wait_for_server:
         wait_for_server()
 
 
@@ -102,12 +103,14 @@ def test_dns_rebinding_does_not_reach_the_server(server: Server) -> None:
     evil = f"http://evil.example:{server.port}"
     with chromium.sync.sync_playwright() as playwright:
         rules = "--host-resolver-rules=MAP evil.example 127.0.0.1"
-        browser = playwright.chromium.launch(executable_path=chromium.FOUND, args=["--no-sandbox", rules, *OPEN])
+        browser = playwright.chromium.launch(
+            executable_path=chromium.FOUND, args=["--no-sandbox", rules, *ALLOW_LOOPBACK]
+        )
         page = browser.new_page()
         page.route(f"{evil}/page", lambda route: route.fulfill(body="<p>page</p>", content_type="text/html"))
         page.goto(f"{evil}/page")
         assert attack(page, evil) == 403
-        assert attack(page, server.url) == "TypeError"  # another origin: refused, and the answer is not readable
+        assert attack(page, server.url) == "TypeError"  # another origin: rejected, and the response is unreadable
         assert connect(page, server.port) == "refused"
         page.goto(server.url)
         assert attack(page, server.url) == 200  # Prefect's own pages work

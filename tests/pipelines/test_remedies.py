@@ -43,7 +43,7 @@ def follow(folder: Path, command: str, depth: int = 4) -> list[str]:
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace in which nothing has run."""
+    """A workspace in which no stage has run."""
     return workspace.prepare(tmp_path_factory.mktemp("remedies") / "workspace")
 
 
@@ -60,7 +60,7 @@ def test_following_the_remedies_makes_a_prediction_without_a_champion_work(serve
 
 def truncated(path: Path) -> None:
     content = path.read_bytes()
-    path.unlink()  # the cache may share its bytes
+    path.unlink()  # may be a link into the DVC cache
     path.write_bytes(content[: len(content) // 2])
 
 
@@ -69,11 +69,15 @@ def truncated(path: Path) -> None:
     [
         (f"data/vectorized/{NAME}/manifest.json", truncated, TRAIN),
         (f"data/vectorized/{NAME}/manifest.json", Path.unlink, TRAIN),
-        (f"data/vectorized/{NAME}/train/indices.npy", truncated, f"{TRAIN} --seeds 2"),  # a finished run reads no data
+        (
+            f"data/vectorized/{NAME}/train/indices.npy",
+            truncated,
+            f"{TRAIN} --seeds 2",
+        ),  # a reused run would not read the data
         ("data/trained/fair.json", truncated, "dvc repro compare"),
     ],
 )
-def test_the_remedy_for_a_damaged_output_restores_it(
+def test_remedy_for_a_damaged_output_restores_it(
     served: Path, tmp_path: Path, file: str, damage: Callable[[Path], None], command: str
 ) -> None:
     folder = tmp_path / "copy"
@@ -87,10 +91,10 @@ def test_the_remedy_for_a_damaged_output_restores_it(
 def test_following_the_remedy_sends_runs_that_wait_for_the_tracking_server(served: Path, tmp_path: Path) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(served, folder, symlinks=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
-        done = run(folder, f"{TRAIN} --seeds 2", MLFLOW_TRACKING_URI=nobody)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        unused_address = f"http://127.0.0.1:{probe.getsockname()[1]}"
+        done = run(folder, f"{TRAIN} --seeds 2", MLFLOW_TRACKING_URI=unused_address)
     assert done.returncode == 0, done.stderr
     [remedy] = set(REMEDY.findall(done.stderr))
     assert remedy == "feedforward sync"

@@ -51,16 +51,16 @@ def test_each_drifted_window_is_reported_once_through_the_default_block(tmp_path
 
         assert run(DEPLOY) == ["feedforward-log/one"] * 2
         automations = httpx.post(f"{server.url}/api/automations/filter", json={}, timeout=30).json()
-        assert len(automations) == 1, "a second deploy replaces the automation"
-        assert run(WATCH) == ["Quiet"], "no window yet"
+        assert len(automations) == 1, "a second deploy must replace the automation"
+        assert run(WATCH) == ["Quiet"], "there is no window yet"
         window(tmp_path, 1, drifted=0)
         assert run(WATCH) == ["Quiet"]
         window(tmp_path, 2, drifted=3)
         assert run(WATCH) == ["Drifted"]
-        assert run(WATCH) == ["Quiet"], "it was reported"
+        assert run(WATCH) == ["Quiet"], "the window was already reported"
         messages, end = tmp_path / "mlruns" / "notifications.jsonl", time.monotonic() + 120
         while not messages.is_file() or not messages.read_text():
-            assert time.monotonic() < end, "no message"
+            assert time.monotonic() < end, "no message arrived"
             time.sleep(0.2)
         [line] = messages.read_text().splitlines()
         expected = "notes: the requests to version 1 have drifted: word7 (0.61, bound 0.2)"

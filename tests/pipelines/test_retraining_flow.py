@@ -24,7 +24,7 @@ from feedforward.core.errors import Busy
 
 ROOT = Path(__file__).parents[2]
 NAME = "reviews"
-GIVEN = 6
+LABELED = 6
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
 
 
@@ -38,8 +38,8 @@ class Workspace:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        others = ("PREFECT", "MLFLOW", "FEEDFORWARD", "FAULT")
-        self.environment = {key: value for key, value in os.environ.items() if not key.startswith(others)}
+        foreign = ("PREFECT", "MLFLOW", "FEEDFORWARD", "FAULT")
+        self.environment = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
         self.environment |= {
             "PATH": f"{Path(sys.executable).parent}:{self.environment['PATH']}",
             "FEEDFORWARD_ROOT": str(folder),
@@ -146,7 +146,7 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
     params["promotion"] = {"holdout_models": 1}
     params["retraining"] = {
         "use_feedback": True,
-        "minimum_new_samples": GIVEN,
+        "minimum_new_samples": LABELED,
         "schedule": {"cron": "* * * * *"},  # every minute
         "notify": "custom-webhook/ops",
     }
@@ -170,7 +170,7 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
 def give_samples(folder: Path) -> None:
     """Labeled samples, as the service stores them."""
     lines = []
-    for k in range(GIVEN):
+    for k in range(LABELED):
         text = f"A rather fine film, number {k}, with a good story and good actors in it."
         entry = {"text": text, "label": "positive", "digest": hashlib.sha256(text.encode()).hexdigest()}
         lines.append(json.dumps(entry) + "\n")
@@ -188,8 +188,8 @@ import os
 from pipelines import gpu_slots as slots
 from prefect.concurrency.sync import concurrency
 from prefect.concurrency._asyncio import ConcurrencySlotAcquisitionError
-with slots.computing_on("gpu", fallback=False) as where:
-    print(where, os.environ["CUDA_VISIBLE_DEVICES"])
+with slots.computing_on("gpu", fallback=False) as device:
+    print(device, os.environ["CUDA_VISIBLE_DEVICES"])
     try:
         with concurrency("gpu", occupy=1, strict=True, timeout_seconds=1):
             print("a second slot")
@@ -215,7 +215,7 @@ def test_the_schedule_starts_a_run_which_trains_and_moves_the_alias(workspace: W
     give_samples(workspace.folder)
     workspace.wait(workspace.answers)
     created = workspace.run("-c", BLOCK, f"http://127.0.0.1:{workspace.listener.server_port}/")
-    assert created.returncode == 0, created.stderr  # `deploy` looks for the block that params.yaml names
+    assert created.returncode == 0, created.stderr  # `deploy` checks that the block named in params.yaml exists
     deployed = workspace.run("-m", "pipelines.operations", "deploy")
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
     assert "scheduled on the pool cpu: * * * * *" in deployed.stdout
@@ -233,17 +233,23 @@ def test_the_schedule_starts_a_run_which_trains_and_moves_the_alias(workspace: W
 
     trained = workspace.wait(lambda: workspace.logged("trained", "failed"))
     assert trained["outcome"] == "trained", trained
-    assert f"{NAME}: {GIVEN} new samples" in trained["reasons"]
+    assert f"{NAME}: {LABELED} new samples" in trained["reasons"]
     assert trained["gate"][NAME].startswith("version 1 is now the champion"), trained
     manifest = json.loads((workspace.folder / "data" / "vectorized" / NAME / "manifest.json").read_text())
-    assert manifest["collected"] == GIVEN
+    assert manifest["collected"] == LABELED
     assert "<svg" in (workspace.folder / "reports" / "retraining" / "index.html").read_text()
     assert workspace.wait(lambda: any("is now the champion" in message for message in workspace.messages))
 
     [artifact] = workspace.artifacts("retraining")
-    for text in ("# Trained", f"{NAME}: {GIVEN} new samples", "version 1 is now the champion", "| p-value |", "MLflow"):
+    for text in (
+        "# Trained",
+        f"{NAME}: {LABELED} new samples",
+        "version 1 is now the champion",
+        "| p-value |",
+        "MLflow",
+    ):
         assert text in artifact["data"]
-    [artifact] = workspace.artifacts("training")  # of the flow that `dvc repro` started
+    [artifact] = workspace.artifacts("training")  # from the flow started by `dvc repro`
     assert f"| {NAME} |" in artifact["data"]
 
     # the next time, there is no reason to train

@@ -53,7 +53,7 @@ def test_if_the_gate_cannot_decide_for_one_dataset_the_flow_fails_and_the_others
     assert "c4n4ry" not in str(recorded())
 
 
-def test_an_error_is_one_line_without_secrets(
+def test_message_of_a_failed_flow_is_one_line_without_secrets(
     recorded: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_params: object) -> None:

@@ -20,18 +20,18 @@ from faults import ROOT, stack, workspace
 from faults.stack import Stack, Worker
 from faults.workspace import DVC
 
-LACKING = stack.missing()
+MISSING = stack.missing()
 pytestmark = [
     pytest.mark.stack,
     pytest.mark.slow,
     pytest.mark.timeout(900),
-    pytest.mark.skipif(bool(LACKING), reason=LACKING),
+    pytest.mark.skipif(bool(MISSING), reason=MISSING),
 ]
 DATASET = "mnist-sample"
 TRAIN = (stack.PYTHON, "-m", "pipelines.stages", "train", "fair")
 RESULTS = Path("data") / "trained" / "fair.json"
 VARIANTS, SEEDS = ("original", "smaller", "larger"), 2
-RUNS = (len(VARIANTS) + 1) * SEEDS  # and the final ones
+RUNS = (len(VARIANTS) + 1) * SEEDS  # including the final runs
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def git(folder: Path, *arguments: str) -> None:
 
 
 def repository(folder: Path, shared: Mapping[str, str]) -> Path:
-    """The project with prepared data: the code and dvc.lock in git, the bytes in the remote."""
+    """The project with prepared data: code and dvc.lock in git, data in the DVC remote."""
     folder.mkdir()
     for name in ("src", "pipelines"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -179,7 +179,7 @@ def assert_complete(machines: Machines, since: float) -> None:
 
 
 def finish(machines: Machines, job: "subprocess.Popen[bytes]", workers: list[Worker]) -> None:
-    code = job.wait(workspace.PATIENCE)
+    code = job.wait(workspace.TIMEOUT)
     assert code == 0, workspace.output(machines.head)[-3000:] + "".join(worker.output()[-1500:] for worker in workers)
 
 

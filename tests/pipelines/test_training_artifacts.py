@@ -41,12 +41,12 @@ def test_flow_runs_have_names_tags_progress_and_links(tmp_path: Path, prefect_se
         "notes seed 0: original": {"notes", "fair", "replica"},
         "notes seed 0: original (final)": {"notes", "fair", "final"},
     }
-    shown = {
+    artifacts = {
         entry["key"]: entry["data"]
         for entry in ask(prefect_server_address, "artifacts")
         if entry["flow_run_id"] == flow["id"]
     }
-    assert shown["training-progress"] == 100
-    assert "| notes | 2 |" in shown["training"]
-    assert "- MLflow: `feedforward ui` in the checkout" in shown["training"]
-    assert str(tmp_path / "reports" / "comparison" / "index.html") in shown["training"]
+    assert artifacts["training-progress"] == 100
+    assert "| notes | 2 |" in artifacts["training"]
+    assert "- MLflow: `feedforward ui` in the checkout" in artifacts["training"]
+    assert str(tmp_path / "reports" / "comparison" / "index.html") in artifacts["training"]

@@ -63,7 +63,7 @@ def statuses(folder: Path) -> list[str]:
 
 
 def endless(folder: Path) -> Path:
-    """Parameters with which training would take hours."""
+    """Write parameters with which training would take hours."""
     values = small_data.values(seeds=1)
     values["datasets"]["notes"]["training"]["epochs"] = 100_000
     return small_data.write_params(folder / "params.yaml", values)
@@ -108,7 +108,7 @@ def test_an_interrupted_job_closes_its_runs(
 
 @pytest.mark.proves("A second job in a checkout is refused with exit code 75")
 @pytest.mark.parametrize("lock", ["run", "training"])
-def test_a_second_job_is_refused(workspace: Path, lock: str) -> None:
+def test_a_second_job_exits_with_75(workspace: Path, lock: str) -> None:
     for arguments in (["train", "notes"], ["sweep", "notes", "l2=0.01"]):
         with processes.only_one(workspace / ".locks" / f"{lock}.lock", "a test"):
             command = [*FEEDFORWARD, *arguments]

@@ -51,10 +51,10 @@ def wait(until: Any, seconds: float = 120) -> Any:
     raise AssertionError("the condition was not met in time")
 
 
-def test_a_killed_run_is_marked_as_crashed_and_a_finished_one_stays(tmp_path: Path) -> None:
+def test_a_killed_run_is_marked_as_crashed_and_a_finished_run_is_unchanged(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
         subprocess.run([sys.executable, "-c", DEPLOY], env=server.environment, check=True)
-        assert len(ask(server, "automations")) == 1, "a second deploy replaces the automation"
+        assert len(ask(server, "automations")) == 1, "a second deploy must replace the automation"
         subprocess.run([sys.executable, "-c", FLOW, "finished"], env=server.environment, check=True)
         killed = subprocess.Popen([sys.executable, "-c", FLOW, "killed"], env=server.environment)
 
@@ -62,7 +62,7 @@ def test_a_killed_run_is_marked_as_crashed_and_a_finished_one_stays(tmp_path: Pa
             return {run["name"]: run["state"]["name"] for run in ask(server, "flow_runs")}
 
         def heartbeats() -> int:
-            """Heartbeats of the run to be killed; the automation waits for the next only after the first."""
+            """Number of heartbeats from the run that will be killed; the automation starts watching after the first."""
             events = httpx.post(f"{server.url}/api/events/filter", json={}, timeout=30).json()["events"]
             beats = [event["resource"] for event in events if event["event"] == "prefect.flow-run.heartbeat"]
             return [resource["prefect.resource.name"] for resource in beats].count("killed")

@@ -1,4 +1,4 @@
-"""Old names in params.yaml are refused with the new name."""
+"""Renamed keys and values in params.yaml are rejected, and the message gives the new name."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ OPTIONAL = {"minimum_r2": 0.0, "demo": False}
 
 
 @pytest.mark.parametrize(("pattern", "new"), renamed_keys.RENAMED_KEYS.items())
-def test_an_old_key_is_refused_with_its_new_name(pattern: str, new: str) -> None:
+def test_message_for_a_renamed_key_gives_the_new_name(pattern: str, new: str) -> None:
     *path, old = pattern.replace("datasets.*", "datasets.imdb").split(".")
     path = ["aclImdb_v1.tar.gz" if part == "*" else part for part in path]
     values: Any = _copy(VALUES)
@@ -23,18 +23,18 @@ def test_an_old_key_is_refused_with_its_new_name(pattern: str, new: str) -> None
         parent = parent[part]
     parent[old] = parent.pop(new, OPTIONAL.get(new))
     dotted = ".".join(path)
-    with pytest.raises(ParamsError) as refusal:
+    with pytest.raises(ParamsError) as caught:
         check(values, "params.yaml")
-    assert refusal.value.problems == [f"params.yaml: {dotted}.{old}: was renamed; write {dotted}.{new}"]
+    assert caught.value.problems == [f"params.yaml: {dotted}.{old}: was renamed; write {dotted}.{new}"]
 
 
-def test_an_old_value_is_refused_with_its_new_name() -> None:
+def test_message_for_a_renamed_value_gives_the_new_name() -> None:
     values = _copy(VALUES)
     values["datasets"]["imdb"]["reader"]["kind"] = "labelled_text"
-    with pytest.raises(ParamsError) as refusal:
+    with pytest.raises(ParamsError) as caught:
         check(values, "params.yaml")
     expected = "params.yaml: datasets.imdb.reader.kind: `labelled_text` was renamed; write `labeled_text`"
-    assert refusal.value.problems == [expected]
+    assert caught.value.problems == [expected]
 
 
 def _copy(value: Any) -> Any:

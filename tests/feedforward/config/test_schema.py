@@ -1,4 +1,4 @@
-"""params.yaml: valid files are read, and all mistakes are listed together before any work."""
+"""params.yaml: valid files are accepted, and all mistakes are listed together before any work starts."""
 
 import contextlib
 from pathlib import Path
@@ -39,12 +39,12 @@ def problems(path: Path) -> list[str]:
     return caught.value.problems
 
 
-def test_both_params_files_of_the_repository_are_valid() -> None:
+def test_both_params_files_in_the_repository_are_valid() -> None:
     assert list(load_params(CHECKOUT / "params.yaml").datasets) == ["mnist", "imdb"]
     assert all(data.demo for data in load_params(CHECKOUT / "demo" / "params.yaml").datasets.values())
 
 
-def test_an_empty_variant_changes_nothing() -> None:
+def test_an_empty_variant_has_default_values() -> None:
     assert Params.model_validate(VALUES).variant("original").model_dump() == {
         "size": "base",
         "l2": 0.0,
@@ -54,12 +54,12 @@ def test_an_empty_variant_changes_nothing() -> None:
 
 @pytest.mark.proves("A mistake in params.yaml is reported with its key, its bound, and the nearest valid name")
 @pytest.mark.parametrize(("position", "value", "line"), mistakes.PARAMS, ids=lambda value: str(value)[:60])
-def test_a_mistake_is_named_with_key_bound_and_value(tmp_path: Path, position: Any, value: Any, line: str) -> None:
+def test_a_mistake_is_reported_with_key_bound_and_value(tmp_path: Path, position: Any, value: Any, line: str) -> None:
     lines = problems(written(tmp_path / "params.yaml", mistakes.edited(VALUES, position, value)))
     assert [problem for problem in lines if problem.startswith(f"params.yaml: {line}")], lines
 
 
-def test_the_lists_are_as_long_as_promised() -> None:
+def test_lists_of_mistakes_have_the_documented_length_without_duplicates() -> None:
     assert len(mistakes.PARAMS) >= 40
     assert len({(str(position), str(value)) for position, value, _ in mistakes.PARAMS}) == len(mistakes.PARAMS)
     assert len(set(mistakes.COMMANDS)) >= 20
@@ -100,7 +100,7 @@ COMMANDS = (["params"], ["train", "imdb"], ["predict", "imdb", "a"], ["promote",
 
 
 @pytest.mark.slow
-def test_a_mistake_ends_a_command_with_2_before_any_work(
+def test_a_command_exits_with_2_before_any_work_if_params_have_a_mistake(
     shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -147,7 +147,7 @@ POSITIONS = ["/".join(map(str, position)) for position in positions(VALUES) if p
 @pytest.mark.slow
 @examples(200)
 @given(st.lists(st.tuples(st.sampled_from(POSITIONS), _trees | st.just(mistakes.GONE)), min_size=1, max_size=4))
-def test_any_value_is_accepted_or_reported(changes: list[tuple[str, Any]]) -> None:
+def test_arbitrary_values_are_accepted_or_reported(changes: list[tuple[str, Any]]) -> None:
     values: Any = VALUES
     for position, value in changes:
         try:
@@ -160,13 +160,11 @@ def test_any_value_is_accepted_or_reported(changes: list[tuple[str, Any]]) -> No
 
 @examples(150)
 @given(data=st.data())
-def test_any_bytes_are_valid_params_or_a_reported_mistake(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
+def test_arbitrary_bytes_are_read_or_reported(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = tmp_path_factory.mktemp("fuzz") / "params.yaml"
-    whole = (CHECKOUT / "params.yaml").read_bytes()[:1500]
-    at = data.draw(st.integers(0, len(whole)))
+    valid = (CHECKOUT / "params.yaml").read_bytes()[:1500]
+    at = data.draw(st.integers(0, len(valid)))
     noise = data.draw(st.binary(max_size=8) | st.text("&*!|>%@`{}[]:,-?#'\"\\ \n\t<0a", max_size=12).map(str.encode))
-    path.write_bytes(whole[:at] + noise + whole[at + data.draw(st.integers(0, 9)) :])
+    path.write_bytes(valid[:at] + noise + valid[at + data.draw(st.integers(0, 9)) :])
     with contextlib.suppress(ParamsError):
         yaml_reader.read(path)

@@ -27,8 +27,8 @@ def params(task: str, labels: list[str], **training_changes: Any) -> Params:
 
 def data(task: str) -> Split:
     """The small gray pictures with labels for this task, which depend on the pixels."""
-    whole = split("tones")
-    pixels = np.asarray(whole.features, np.float64)
+    samples = split("tones")
+    pixels = np.asarray(samples.features, np.float64)
     mean = pixels.mean(axis=1)
     unit = ((mean - mean.min()) / np.ptp(mean)).astype(np.float32)
     labels = {
@@ -36,7 +36,7 @@ def data(task: str) -> Split:
         "regression": ((unit - unit.mean()) / unit.std()).astype(np.float32),
         "unit_regression": unit,
     }
-    return Split(whole.features, labels[task])
+    return Split(samples.features, labels[task])
 
 
 def fit(
@@ -47,7 +47,7 @@ def fit(
 
 
 def assert_same(alone: trainer.Replica, packed: trainer.Replica) -> None:
-    """Compare bit by bit."""
+    """Compare two replicas bit by bit."""
     assert trainer.weights_digest(alone.model) == trainer.weights_digest(packed.model)
     assert (alone.curves, alone.measured) == (packed.curves, packed.measured)
 
@@ -56,7 +56,7 @@ NAMES = {"multilabel": ["a", "b", "c"], "regression": ["size"], "unit_regression
 
 
 @pytest.mark.parametrize("task", NAMES)
-def test_tasks_are_trained_and_evaluated_like_keras_alone_or_packed(task: str) -> None:
+def test_training_and_evaluation_match_keras_alone_and_in_a_pack(task: str) -> None:
     chosen = params(task, NAMES[task])
     dataset, train = chosen.datasets["tones"], data(task)
     packed = fit(dataset, {name: chosen.variants[name] for name in ("l2", "smaller", "original")}, train, train, 4)
@@ -84,22 +84,22 @@ def test_learning_rate_decay_matches_keras(name: str) -> None:
     model = network.build(dataset, variant, train.features.shape[1], 0)
     kind = {"rmsprop": keras.optimizers.RMSprop, "sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}[name]
     model.compile(kind(0.01), loss="mean_squared_error")
-    slower = keras.callbacks.LearningRateScheduler(lambda epoch: 0.01 * 0.5**epoch)
+    scheduler = keras.callbacks.LearningRateScheduler(lambda epoch: 0.01 * 0.5**epoch)
     features = np.asarray(train.features, np.float32)
-    model.fit(features, train.labels, batch_size=90, epochs=3, shuffle=False, verbose=0, callbacks=[slower])
+    model.fit(features, train.labels, batch_size=90, epochs=3, shuffle=False, verbose=0, callbacks=[scheduler])
     for ours, theirs in zip(replica.model.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-5)
 
 
 @pytest.mark.parametrize("dataset_name", ["tones", "notes"])
-def test_a_replica_stops_early_with_its_best_weights_independent_of_its_pack(dataset_name: str) -> None:
+def test_early_stopping_keeps_the_best_weights_alone_and_in_a_pack(dataset_name: str) -> None:
     plain = values()
     rule = {"name": "rmsprop", "learning_rate": 0.03}
     plain["datasets"][dataset_name]["training"] |= {"early_stopping": {"patience": 2}, "optimizer": rule}
     chosen = Params.model_validate_json(json.dumps(plain))
     dataset, variants = chosen.datasets[dataset_name], ("original", "smaller", "dropout")
-    whole = split(dataset_name)
-    train, held_out = whole.rows(0, 50), whole.rows(50, len(whole))
+    samples = split(dataset_name)
+    train, held_out = samples.rows(0, 50), samples.rows(50, len(samples))
     packed = fit(dataset, {name: chosen.variants[name] for name in variants}, train, held_out, 30)
     for replica in packed:
         curve = replica.curves["val_cross_entropy"]
@@ -112,20 +112,20 @@ def test_a_replica_stops_early_with_its_best_weights_independent_of_its_pack(dat
 
 
 @pytest.mark.proves("Early stopping keeps the weights of the epoch whose figures it reports")
-def test_the_weights_are_those_of_the_reported_epoch_for_any_minimum_change() -> None:
+def test_weights_are_those_of_the_reported_epoch_even_with_min_delta() -> None:
     """A decrease below `min_delta` does not count as improvement, but gives a lower loss."""
     plain = values()
     plain["datasets"]["tones"]["training"] |= {"early_stopping": {"patience": 4, "min_delta": 0.05}}
     chosen = Params.model_validate_json(json.dumps(plain))
-    whole = split("tones")
-    train, held_out = whole.rows(0, 50), whole.rows(50, len(whole))
+    samples = split("tones")
+    train, held_out = samples.rows(0, 50), samples.rows(50, len(samples))
     [replica] = fit(chosen.datasets["tones"], {"original": chosen.variants["original"]}, train, held_out, 30)
     losses = replica.curves["val_cross_entropy"]
     assert len(losses) < 30
     [figures] = trainer.evaluate([replica.model], Subset(held_out))
     assert figures["cross_entropy"] == pytest.approx(min(losses), abs=1e-6)
-    [seen] = trainer.evaluate([replica.model], Subset(train))
-    assert replica.measured["best_cross_entropy"] == pytest.approx(seen["cross_entropy"], abs=1e-6)
+    [train_figures] = trainer.evaluate([replica.model], Subset(train))
+    assert replica.measured["best_cross_entropy"] == pytest.approx(train_figures["cross_entropy"], abs=1e-6)
 
 
 CONTRADICTIONS = [
@@ -149,7 +149,7 @@ CONTRADICTIONS = [
 
 @pytest.mark.proves("Contradictions in params.yaml are refused before any work")
 @pytest.mark.parametrize(("changes", "problem"), CONTRADICTIONS)
-def test_contradictions_of_a_task_or_reader_are_named(changes: dict[str, Any], problem: str) -> None:
+def test_params_that_contradict_the_task_or_reader_are_rejected(changes: dict[str, Any], problem: str) -> None:
     from feedforward.config import yaml_reader
     from feedforward.core.errors import ParamsError
 
@@ -159,6 +159,6 @@ def test_contradictions_of_a_task_or_reader_are_named(changes: dict[str, Any], p
         check(yaml_reader.frozen(plain), "params.yaml")
 
 
-def test_a_parameter_of_another_optimizer_is_refused() -> None:
+def test_a_parameter_of_another_optimizer_is_rejected() -> None:
     with pytest.raises(ValueError, match="is not a parameter of sgd"):
         params("multiclass", ["a", "b", "c"], optimizer={"name": "sgd", "beta_1": 0.5})

@@ -1,4 +1,4 @@
-"""An append-only log: complete lines, from several concurrent processes, within its size limit."""
+"""The append-only log keeps complete lines from concurrent processes and stays within its size limit."""
 
 import json
 import subprocess
@@ -34,20 +34,20 @@ def test_lines_that_are_not_objects_or_not_unicode_are_skipped(tmp_path: Path) -
     assert list(append_only_log.read(tmp_path / "log.jsonl")) == [{"a": 1}]
 
 
-def test_a_log_does_not_grow_beyond_its_limit(tmp_path: Path) -> None:
+def test_an_entry_beyond_the_size_limit_is_not_appended(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     assert append_only_log.append(path, {"a": 1}, max_bytes=10)
     assert not append_only_log.append(path, {"a": 2}, max_bytes=10)
     assert len(path.read_bytes()) <= 10
 
 
-def test_numbers_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+def test_non_finite_numbers_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         append_only_log.append(tmp_path / "log.jsonl", {"a": float("nan")})
 
 
 @pytest.mark.slow
-def test_no_line_is_lost_or_torn_between_processes(tmp_path: Path) -> None:
+def test_concurrent_processes_lose_and_tear_no_line(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     script = (
         "import sys; from pathlib import Path; from feedforward.core import append_only_log as journal\n"

@@ -51,7 +51,7 @@ def test_readers_see_the_old_content_until_the_new_is_complete(tmp_path: Path) -
 
 
 def test_writers_of_one_file_wait_for_each_other(tmp_path: Path) -> None:
-    """With one temporary name, a second writer would empty the file that the first one renames."""
+    """All writers use one temporary name, so a second writer would truncate the file that the first one renames."""
     path = tmp_path / "text.txt"
     with ThreadPoolExecutor() as threads:
         with atomic_files.writing(path) as file:
@@ -79,7 +79,7 @@ def test_after_an_exception_only_the_old_content_exists(tmp_path: Path) -> None:
     assert names(tmp_path) == {"text.txt"}
 
 
-def test_values_that_json_cannot_represent_leave_the_old_content(tmp_path: Path) -> None:
+def test_values_that_json_cannot_represent_keep_the_old_content(tmp_path: Path) -> None:
     path = tmp_path / "figures.json"
     atomic_files.write_json(path, {"loss": 0.5})
     for bad in (math.nan, math.inf, -math.inf):
@@ -231,7 +231,7 @@ def test_after_a_kill_no_partial_folder_exists(tmp_path: Path, point: str) -> No
 
 
 @pytest.mark.parametrize("fault", [None, "other"])
-def test_crash_points_do_nothing_unless_they_are_named(fault: str | None) -> None:
+def test_crash_points_do_nothing_unless_named_in_the_environment(fault: str | None) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "FAULT"}
     environment |= {"FAULT": fault} if fault else {}
     code = "from feedforward.core import atomic_files; atomic_files.crash_point('write.before_rename'); print('alive')"
@@ -244,7 +244,7 @@ def test_crash_points_do_nothing_unless_they_are_named(fault: str | None) -> Non
 
 @examples(100)
 @given(VALUES)
-def test_canonical_json_is_read_back_unchanged(value: Any) -> None:
+def test_canonical_json_round_trips(value: Any) -> None:
     assert json.loads(atomic_files.canonical_json(value)) == value
 
 
@@ -258,12 +258,12 @@ def test_different_values_have_different_digests(other: Any) -> None:
     assert atomic_files.digest(other) != atomic_files.digest({"a": 1})
 
 
-def test_the_digest_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
+def test_file_digest_is_the_sha_256_of_its_bytes(tmp_path: Path) -> None:
     content = bytes(range(256)) * 5000
     (tmp_path / "file").write_bytes(content)
     assert atomic_files.file_digest(tmp_path / "file") == hashlib.sha256(content).hexdigest()
 
 
-def test_a_file_that_is_written_has_the_name_of_its_path(tmp_path: Path) -> None:
+def test_open_file_has_a_path_in_the_target_folder(tmp_path: Path) -> None:
     with atomic_files.writing(tmp_path / "data") as file:
         assert Path(file.name).parent == tmp_path  # archives put their temporary files there

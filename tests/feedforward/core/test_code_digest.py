@@ -1,4 +1,4 @@
-"""The digest of code covers imported modules, ignores comments, and fails on imports that it cannot resolve."""
+"""The code digest covers imported modules, ignores comments, and fails if an import cannot be resolved."""
 
 from pathlib import Path
 
@@ -47,18 +47,18 @@ def test_the_closure_follows_packages_attributes_and_late_imports(source: Path) 
 
 @pytest.mark.proves("The digest of the code covers every module that is imported, directly or through packages")
 @pytest.mark.parametrize(
-    ("name", "counts"),
+    ("name", "changes_digest"),
     [("late", True), ("layers/dense_layer", True), ("layers/__init__", True), ("network", True), ("unused", False)],
 )
-def test_imported_modules_change_the_digest(source: Path, name: str, counts: bool) -> None:
+def test_imported_modules_change_the_digest(source: Path, name: str, changes_digest: bool) -> None:
     before = digest(source)
     path = source / "feedforward" / f"{name}.py"
     path.write_text(path.read_text() + "y = 2\n")
-    assert (digest(source) != before) is counts
+    assert (digest(source) != before) is changes_digest
 
 
 @pytest.mark.proves("Comments, docstrings and layout do not change the digest of the code")
-def test_comments_docstrings_and_layout_do_not_count(source: Path) -> None:
+def test_comments_docstrings_and_layout_do_not_change_the_digest(source: Path) -> None:
     path = source / "feedforward" / "late.py"
     path.write_text("def f(x):\n    return x + 1\n")
     plain = digest(source)
@@ -79,17 +79,17 @@ def test_comments_docstrings_and_layout_do_not_count(source: Path) -> None:
         "from feedforward.layers import *",
     ],
 )
-def test_an_import_that_cannot_be_resolved_is_refused(source: Path, line: str) -> None:
+def test_an_unresolvable_import_is_an_error(source: Path, line: str) -> None:
     (source / "feedforward" / "late.py").write_text(f"{line}\n")
     with pytest.raises(UnresolvedImport, match=r"late\.py"):
         digest(source)
 
 
-def test_a_missing_module_is_refused(source: Path) -> None:
+def test_a_missing_module_is_an_error(source: Path) -> None:
     with pytest.raises(UnresolvedImport, match="no such module"):
         code_digest(["feedforward.absent"], source)
 
 
-def test_the_code_of_this_project_resolves() -> None:
+def test_all_imports_of_the_trainer_resolve() -> None:
     files = closure(["feedforward.training.trainer"])
     assert {"feedforward.training.packed_model", "feedforward.data.splits", "feedforward.config.schema"} <= set(files)

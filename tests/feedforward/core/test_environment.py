@@ -1,4 +1,4 @@
-"""Every process finds its programs, reaches loopback without a proxy, and has a valid time zone."""
+"""Environment of every process: its programs on PATH, loopback without a proxy, and a valid time zone."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ def test_loopback_never_goes_through_a_proxy(monkeypatch: pytest.MonkeyPatch, be
         if before is not None:
             monkeypatch.setenv(name, before)
     environment.prepare()
-    environment.prepare()  # nothing is added twice
+    environment.prepare()  # A second call must add nothing.
     for name in ("NO_PROXY", "no_proxy"):
         hosts = os.environ[name].split(",")
         assert set(environment.LOOPBACK) <= set(hosts)
@@ -26,7 +26,7 @@ def test_loopback_never_goes_through_a_proxy(monkeypatch: pytest.MonkeyPatch, be
         assert ("intranet.example" in hosts) == ("intranet" in (before or ""))
 
 
-def test_programs_of_the_running_python_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_of_the_running_python_come_first_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
     programs = str(Path(sys.executable).parent)
     monkeypatch.setenv("PATH", os.pathsep.join(["/usr/bin", programs, "/bin"]))
     environment.prepare()
@@ -36,7 +36,7 @@ def test_programs_of_the_running_python_come_first(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("zone", "expected"), [("JST-9", "UTC"), ("Foo/Bar", "UTC"), ("Europe/Berlin", "Europe/Berlin")]
 )
-def test_a_time_zone_that_libraries_refuse_becomes_utc(zone: str, expected: str) -> None:
+def test_an_invalid_time_zone_becomes_utc_with_a_warning(zone: str, expected: str) -> None:
     script = "import os; from feedforward.core import environment; environment.prepare(); print(os.environ['TZ'])"
     variables = {**os.environ, "TZ": zone}
     done = subprocess.run([sys.executable, "-c", script], env=variables, capture_output=True, text=True, check=True)
@@ -46,7 +46,7 @@ def test_a_time_zone_that_libraries_refuse_becomes_utc(zone: str, expected: str)
 
 @pytest.mark.proves("A checkout works in a folder of any name, or the name is refused in one line")
 @pytest.mark.parametrize("name", ["a%20b", "a?b", "a#b", 'a"b'])
-def test_a_workspace_whose_path_mlflow_misreads_is_refused(
+def test_a_workspace_path_that_mlflow_misreads_is_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     (tmp_path / name).mkdir()
@@ -56,7 +56,7 @@ def test_a_workspace_whose_path_mlflow_misreads_is_refused(
         paths.root()
 
 
-def test_child_processes_inherit_the_level_of_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_child_processes_inherit_the_log_level(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(logs.VARIABLE, "nonsense")
     logs.configure()
     assert os.environ[logs.VARIABLE] == "WARNING"

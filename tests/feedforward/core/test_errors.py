@@ -1,4 +1,4 @@
-"""Messages have one line each, even if names in them contain line breaks."""
+"""Each message is one line, even if a name in it contains line breaks."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def test_text_is_joined_into_one_printable_line(text: str, line: str) -> None:
     assert errors.one_line(text).isprintable()
 
 
-def test_every_failure_is_one_line_except_lists_and_tables(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_error_is_one_line_except_lists_and_tables(capsys: pytest.CaptureFixture[str]) -> None:
     def fail(error: Exception) -> None:
         raise error
 

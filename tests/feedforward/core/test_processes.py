@@ -1,4 +1,4 @@
-"""One job at a time, and no process outlives the one that started it; tested with real processes."""
+"""Locks between jobs, and processes that end with the process that started them; tested with real processes."""
 
 import contextlib
 import os
@@ -27,7 +27,7 @@ with processes.only_one(Path(sys.argv[1]), "a long job"):
 
 
 @contextlib.contextmanager
-def held_elsewhere(lock: Path) -> Iterator[subprocess.Popen[str]]:
+def held_by_another_process(lock: Path) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(lock)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
@@ -42,9 +42,9 @@ def held_elsewhere(lock: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.slow
-def test_a_second_job_names_the_running_one_and_a_kill_releases_the_lock(tmp_path: Path) -> None:
+def test_a_second_job_names_the_running_job_and_a_kill_releases_the_lock(tmp_path: Path) -> None:
     lock = tmp_path / "locks" / "job.lock"
-    with held_elsewhere(lock) as process:
+    with held_by_another_process(lock) as process:
         with pytest.raises(Busy) as caught, processes.only_one(lock, "mine"):
             raise AssertionError
         assert f"process {process.pid} (a long job) is running here; wait" in str(caught.value)
@@ -56,7 +56,7 @@ def test_a_second_job_names_the_running_one_and_a_kill_releases_the_lock(tmp_pat
     assert not (lock.parent / "job.holder").exists()
 
 
-def test_the_lock_is_free_after_a_job_that_failed(tmp_path: Path) -> None:
+def test_lock_is_released_when_a_job_fails(tmp_path: Path) -> None:
     lock = tmp_path / "job.lock"
     for _ in range(2):
         with pytest.raises(ZeroDivisionError), processes.only_one(lock, "mine"):
@@ -89,7 +89,7 @@ def test_a_link_in_place_of_the_holder_is_not_followed(tmp_path: Path) -> None:
     assert (tmp_path / "victim").read_text() == "precious"
 
 
-def test_a_timeout_of_another_lock_in_the_block_is_not_reported_as_busy(tmp_path: Path) -> None:
+def test_timeout_of_another_lock_is_not_reported_as_busy(tmp_path: Path) -> None:
     with (
         FileLock(tmp_path / "other.lock"),
         pytest.raises(TimeoutError),
@@ -102,14 +102,14 @@ def test_a_timeout_of_another_lock_in_the_block_is_not_reported_as_busy(tmp_path
 # --- silent --------------------------------------------------------------------------------------
 
 
-def test_output_of_native_code_is_discarded(capfd: pytest.CaptureFixture[str]) -> None:
+def test_output_of_native_code_in_a_silent_block_is_discarded(capfd: pytest.CaptureFixture[str]) -> None:
     with processes.silent():
         os.write(2, b"noise\n")
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "after\n"
 
 
-def test_output_before_a_failure_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
+def test_output_of_native_code_is_shown_if_the_block_fails(capfd: pytest.CaptureFixture[str]) -> None:
     def fail() -> None:
         with processes.silent():
             os.write(2, b"the reason\n")
@@ -131,7 +131,7 @@ processes.end_with_ancestors(interval=0.05)
 time.sleep(600)
 """
 # as under DVC: a shell between the two processes, which waits and can be killed
-ASKER = """
+STARTER = """
 import subprocess, sys
 shell = subprocess.Popen(["sh", "-c", '"$0" -c "$1" & echo $!; wait', sys.executable, sys.argv[1]])
 shell.wait()
@@ -139,22 +139,24 @@ shell.wait()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("killed", ["asker", "shell"])
-@pytest.mark.parametrize("late", [0, 3], ids=["watching", "not yet watching"])
+@pytest.mark.parametrize("killed", ["starter", "shell"])
+@pytest.mark.parametrize("late", [0, 3], ids=["after the child watches", "before the child watches"])
 def test_a_process_exits_with_the_process_that_started_it(killed: str, late: int) -> None:
-    asker = subprocess.Popen([sys.executable, "-c", ASKER, CHILD.format(late=late)], stdout=subprocess.PIPE, text=True)
-    assert asker.stdout is not None
-    child = psutil.Process(int(asker.stdout.readline()))
+    starter = subprocess.Popen(
+        [sys.executable, "-c", STARTER, CHILD.format(late=late)], stdout=subprocess.PIPE, text=True
+    )
+    assert starter.stdout is not None
+    child = psutil.Process(int(starter.stdout.readline()))
     time.sleep(0 if late else 1)
     shell = child.parents()[0]
-    assert shell.ppid() == asker.pid
-    os.kill(asker.pid if killed == "asker" else shell.pid, signal.SIGKILL)
+    assert shell.ppid() == starter.pid
+    os.kill(starter.pid if killed == "starter" else shell.pid, signal.SIGKILL)
     child.wait(timeout=60)
     assert not child.is_running()
-    for each in (shell, asker):
+    for each in (shell, starter):
         with contextlib.suppress(psutil.NoSuchProcess):
             each.kill()
-    asker.wait()
+    starter.wait()
 
 
 IMPORTING = """
@@ -170,7 +172,7 @@ garbage = [[] for _ in range(100)]
 with processes.importing():
     import fractions
 assert gc.isenabled()
-assert gc.get_freeze_count() <= frozen, "what is garbage now would stay for ever"
+assert gc.get_freeze_count() <= frozen, "later garbage must still be collected"
 """
 
 
@@ -183,7 +185,7 @@ def test_only_imported_objects_are_excluded_from_garbage_collection() -> None:
 @pytest.mark.parametrize(
     ("content", "expected"), [("200000 100000", 2), ("150000 100000", 2), ("max 100000", None), ("", None)]
 )
-def test_the_limit_of_a_container_is_read(tmp_path: Path, content: str, expected: int | None) -> None:
+def test_cpu_limit_of_a_container_is_read(tmp_path: Path, content: str, expected: int | None) -> None:
     (tmp_path / "cpu.max").write_text(content)
     assert processes.quota(tmp_path / "cpu.max") == expected
     assert processes.quota(tmp_path / "nowhere") is None

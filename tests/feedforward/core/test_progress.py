@@ -1,4 +1,4 @@
-"""Progress is a bar on a terminal, and lines in a log."""
+"""Progress is shown as a bar on a terminal and as lines in a log."""
 
 import io
 import threading
@@ -8,7 +8,7 @@ from rich.console import Console
 from feedforward.core import progress
 
 
-def shown(terminal: bool, interval: float = 0.0) -> str:
+def output(terminal: bool, interval: float = 0.0) -> str:
     """Output of a job with four steps, two in each of two threads."""
     console = Console(file=io.StringIO(), force_terminal=terminal, width=60)
     with progress.bar("train", 4, console, interval) as advance:
@@ -21,22 +21,22 @@ def shown(terminal: bool, interval: float = 0.0) -> str:
     return console.file.getvalue()
 
 
-def test_a_terminal_shows_a_bar_that_disappears() -> None:
-    text = shown(terminal=True)
+def test_terminal_shows_a_bar_and_clears_it_at_the_end() -> None:
+    text = output(terminal=True)
     assert "train" in text
     assert "4/4" in text
     assert text.endswith("\x1b[2K")  # the line is cleared
 
 
-def test_a_log_gets_lines_with_progress_and_notes() -> None:
-    assert shown(terminal=False).splitlines() == [f"train: {done} of 4  loss [0.5]" for done in (1, 2, 3, 4)]
+def test_log_has_lines_with_progress_and_notes() -> None:
+    assert output(terminal=False).splitlines() == [f"train: {done} of 4  loss [0.5]" for done in (1, 2, 3, 4)]
 
 
-def test_a_short_job_logs_no_line() -> None:
-    assert shown(terminal=False, interval=progress.INTERVAL) == ""
+def test_a_job_shorter_than_the_interval_logs_nothing() -> None:
+    assert output(terminal=False, interval=progress.INTERVAL) == ""
 
 
-def test_the_total_may_be_unknown() -> None:
+def test_progress_without_a_total() -> None:
     console = Console(file=io.StringIO(), width=60)
     with progress.bar("predict", 0, console, 0.0) as advance:
         advance(7, "")

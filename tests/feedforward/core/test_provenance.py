@@ -1,3 +1,5 @@
+"""Git state, library versions, CPU and device, and the fingerprint of a run."""
+
 import os
 import subprocess
 import sys
@@ -8,7 +10,7 @@ import pytest
 
 from feedforward.core import provenance
 
-GIVEN: dict[str, Any] = {
+INPUTS: dict[str, Any] = {
     "data_digest": "ab" * 32,
     "resolved": {"l2": 0.001, "sizes": [16, 16]},
     "seed": 0,
@@ -32,7 +34,7 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_clean_tree(repository: Path) -> None:
+def test_a_clean_tree_has_a_commit_and_is_not_dirty(repository: Path) -> None:
     state = provenance.git_state(repository)
     assert state.commit is not None
     assert len(state.commit) == 40
@@ -53,12 +55,12 @@ def test_files_written_by_stages_do_not_make_the_tree_dirty(repository: Path) ->
     assert not provenance.git_state(repository / "below").dirty
 
 
-def test_there_is_no_commit_outside_a_repository(tmp_path: Path) -> None:
+def test_there_is_no_commit_outside_a_git_repository(tmp_path: Path) -> None:
     assert provenance.git_state(tmp_path) == provenance.GitState(None, False)
     assert provenance.git_state(tmp_path / "absent").commit is None
 
 
-def test_versions_without_importing() -> None:
+def test_fingerprint_and_versions_are_read_without_importing_the_libraries() -> None:
     code = (  # heavy libraries that were imported as well
         "import sys; from feedforward.core import provenance as p; p.fingerprint(data_digest='', resolved={}, seed=0,"
         " protocol='fair', role='final', modules=('feedforward.training.trainer',));"
@@ -74,7 +76,7 @@ def test_versions_without_importing() -> None:
     assert version == provenance.installed_version("tensorflow")
 
 
-def test_the_kind_of_cpu_names_no_machine() -> None:
+def test_cpu_kind_lists_instruction_sets_and_digests_are_short() -> None:
     kind = provenance.cpu_kind()
     assert kind["machine"]
     assert {type(kind[unit]) for unit in ("avx2", "avx512", "amx")} == {bool}
@@ -82,9 +84,9 @@ def test_the_kind_of_cpu_names_no_machine() -> None:
     assert len(provenance.host_digest()) == 12
 
 
-def test_the_fingerprint_does_not_depend_on_the_order_of_inputs() -> None:
-    turned = GIVEN | {"resolved": dict(reversed(GIVEN["resolved"].items()))}
-    assert provenance.fingerprint(**GIVEN) == provenance.fingerprint(**turned)
+def test_fingerprint_does_not_depend_on_the_order_of_inputs() -> None:
+    reordered = INPUTS | {"resolved": dict(reversed(INPUTS["resolved"].items()))}
+    assert provenance.fingerprint(**INPUTS) == provenance.fingerprint(**reordered)
 
 
 @pytest.mark.parametrize(
@@ -101,15 +103,15 @@ def test_the_fingerprint_does_not_depend_on_the_order_of_inputs() -> None:
         {"modules": ("feedforward.data.splits", "feedforward.models.metrics")},
     ],
 )
-def test_everything_that_decides_the_bits_changes_the_fingerprint(change: dict[str, Any]) -> None:
-    assert provenance.fingerprint(**GIVEN | change) != provenance.fingerprint(**GIVEN)
+def test_every_input_that_affects_the_weights_changes_the_fingerprint(change: dict[str, Any]) -> None:
+    assert provenance.fingerprint(**INPUTS | change) != provenance.fingerprint(**INPUTS)
 
 
-def test_onednn_changes_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_onednn_setting_changes_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
-    off = provenance.fingerprint(**GIVEN)
+    off = provenance.fingerprint(**INPUTS)
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "1")
-    assert provenance.fingerprint(**GIVEN) != off
+    assert provenance.fingerprint(**INPUTS) != off
 
 
 @pytest.mark.proves("A fingerprint names the GPU that is used, not every GPU in the machine")
@@ -126,7 +128,7 @@ def test_onednn_changes_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None
         ("-1", "cpu"),
     ],
 )
-def test_the_device_is_the_first_gpu_that_is_visible(
+def test_device_is_the_first_visible_gpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str | None, expected: str
 ) -> None:
     program = tmp_path / "nvidia-smi"

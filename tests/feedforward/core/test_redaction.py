@@ -1,3 +1,5 @@
+"""Secrets are masked in messages, addresses, headers and logged values."""
+
 import pytest
 
 from feedforward.core.redaction import MASK, allow, has_credentials, is_secret_name, redact, redact_values
@@ -12,7 +14,7 @@ CANARY = "c4n4ry/with+signs&more"
         *("PGPASSWORD", "DB_PASS", "GITHUB_PAT"),
     ],
 )
-def test_names_of_secrets(name: str) -> None:
+def test_names_of_secrets_are_recognized(name: str) -> None:
     assert is_secret_name(name)
 
 
@@ -23,7 +25,7 @@ def test_names_that_are_not_secret(name: str) -> None:
     assert not is_secret_name(name)
 
 
-def test_a_secret_of_the_environment_is_masked_anywhere_in_a_text(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_from_the_environment_is_masked_anywhere_in_a_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UPSTREAM_TOKEN", CANARY)
     assert redact(f"asked with {CANARY}, refused") == f"asked with {MASK}, refused"
     assert redact("at https://host/x?a=c4n4ry%2Fwith%2Bsigns%26more") == f"at https://host/x?a={MASK}"
@@ -49,7 +51,7 @@ def test_short_values_are_not_masked(monkeypatch: pytest.MonkeyPatch) -> None:
         ("nothing: to hide", "nothing: to hide"),
     ],
 )
-def test_credentials_in_addresses(address: str, redacted: str) -> None:
+def test_credentials_in_addresses_are_masked(address: str, redacted: str) -> None:
     assert redact(address) == redacted
     assert has_credentials(address) == (redacted != address)
 
@@ -57,11 +59,11 @@ def test_credentials_in_addresses(address: str, redacted: str) -> None:
 @pytest.mark.parametrize(
     "header", ["Authorization: Bearer {}", "authorization: Basic {}", "{{'Authorization': 'Bearer {}', 'a': 1}}"]
 )
-def test_credentials_in_headers(header: str) -> None:
+def test_credentials_in_headers_are_masked(header: str) -> None:
     assert redact(header.format("eyJhbGci.J9-_=")) == header.format(MASK)
 
 
-def test_values_under_the_name_of_a_secret_are_masked_entirely() -> None:
+def test_values_whose_name_is_that_of_a_secret_are_masked_entirely() -> None:
     assert redact_values({"upload.token": "x", "epochs": 5}) == {"upload.token": MASK, "epochs": "5"}
 
 
@@ -74,5 +76,5 @@ def test_names_of_params_are_not_redacted(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("ROLE_TOKEN", "replica")
     monkeypatch.setenv("API_TOKEN", "s3cr3t-value")
     assert redact("original replica s3cr3t-value") == f"original replica {MASK}"
-    monkeypatch.setenv("SORT_KEY", "origin")  # a part of a name
+    monkeypatch.setenv("SORT_KEY", "origin")  # a prefix of a params name
     assert redact_values({"variant": "original"}) == {"variant": "original"}

@@ -1,4 +1,4 @@
-"""Templates are migrated once per environment, copied atomically, and optional in a read-only environment."""
+"""A template is migrated once per environment and copied atomically; a read-only environment works without one."""
 
 import sqlite3
 import threading
@@ -35,7 +35,7 @@ def ids(database: Path) -> list[int]:
         return [number for (number,) in connection.execute("SELECT id FROM runs")]
 
 
-def test_one_migration_serves_all_databases_of_an_environment(migration: Migration, tmp_path: Path) -> None:
+def test_one_migration_is_enough_for_all_databases_of_an_environment(migration: Migration, tmp_path: Path) -> None:
     for name in ("a", "b"):
         sqlite_template.create(tmp_path / name / "runs.db", "library-1", migration)
         assert ids(tmp_path / name / "runs.db") == [7]
@@ -44,7 +44,7 @@ def test_one_migration_serves_all_databases_of_an_environment(migration: Migrati
     assert migration.calls == 2
 
 
-def test_threads_that_need_the_template_migrate_once(migration: Migration, tmp_path: Path) -> None:
+def test_concurrent_threads_migrate_once(migration: Migration, tmp_path: Path) -> None:
     def create(part: int) -> None:
         sqlite_template.create(tmp_path / f"{part}.db", "library-1", migration)
 
@@ -69,7 +69,7 @@ def test_a_failed_migration_creates_nothing(migration: Migration, tmp_path: Path
     assert ids(tmp_path / "a.db") == [7]
 
 
-def test_an_environment_that_cannot_be_written_needs_no_template(migration: Migration, tmp_path: Path) -> None:
+def test_a_read_only_environment_works_without_a_template(migration: Migration, tmp_path: Path) -> None:
     (tmp_path / "environment").mkdir()
     (tmp_path / "environment" / "share").write_text("a file where the folder belongs")
     sqlite_template.create(tmp_path / "a.db", "library-1", migration)
