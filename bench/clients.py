@@ -37,10 +37,10 @@ class Load:
 
 
 def measured(processes: Sequence[psutil.Process], *arguments: Any) -> Load:
-    """What `load` measures, with the CPU time that these processes of the server take; arguments: those of `load`."""
+    """Call `load` with the arguments, and add the CPU time that these processes of the server needed per request."""
     before = _cpu_seconds(processes)
-    found = load(*arguments)
-    return replace(found, cpu=1e6 * (_cpu_seconds(processes) - before) / found.requests)
+    result = load(*arguments)
+    return replace(result, cpu=1e6 * (_cpu_seconds(processes) - before) / result.requests)
 
 
 def _cpu_seconds(processes: Sequence[psutil.Process]) -> float:

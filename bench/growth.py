@@ -16,7 +16,7 @@ from bench import measure, parts
 from bench.bench import Target, aligned
 from feedforward.core import atomic_files, paths
 
-TIMES = (1, 4, 16)  # the reviews, repeated
+TIMES = (1, 4, 16)  # how often the reviews are repeated
 WORKERS = 2  # of the Dask cluster
 EXPONENT = Target("scaling exponent of {}", 1.05)
 VECTORIZE_SECONDS = Target("seconds to vectorize {:,} reviews", 40, None, "s")
@@ -54,18 +54,18 @@ def _growth(times: Sequence[int], quick: bool) -> list[dict[str, Any]]:
     return rows
 
 
-def _cluster(alone: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Vectorize the largest size in `_growth` on a cluster; None if Dask is not installed.
+def _cluster(single: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Vectorize the largest size on a cluster; None if Dask is not installed. single: its results from `_growth`.
 
     Raises:
-        SystemExit: the cluster wrote other bytes than the single process.
+        SystemExit: the cluster and the single process wrote different bytes.
     """
     if importlib.util.find_spec("distributed") is None:
         return None
-    result = parts.job("spread", "imdb", alone["times"], WORKERS)
-    if result["digest"] != alone["vectorize"]["digest"]:
+    result = parts.job("spread", "imdb", single["times"], WORKERS)
+    if result["digest"] != single["vectorize"]["digest"]:
         raise SystemExit(f"the cluster and a single process write different bytes: {result['digest']}")
-    return {key: alone[key] for key in ("times", "reviews")} | result
+    return {key: single[key] for key in ("times", "reviews")} | result
 
 
 def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
