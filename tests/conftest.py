@@ -6,10 +6,10 @@ import sys
 from collections.abc import Generator, Iterator
 
 import absl.logging
+import live_prefect
 import pytest
 
 from feedforward.core import logs, processes
-from pipelines import prefect_server as server
 
 # Keras and TensorFlow log through absl, whose handler would otherwise hold pytest's capture file and close it as soon
 # as Prefect configures logging: every later test would fail with "I/O operation on closed file".
@@ -43,11 +43,9 @@ def _logging() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def prefect_server_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a Prefect server for the session, because it takes seconds to start."""
-    with server.started(tmp_path_factory.mktemp("prefect")) as (address, wait):
-        wait()
-        yield address
+def prefect_server_address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Address of a Prefect server that all workers share, because it takes seconds to start."""
+    return live_prefect.shared(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture

@@ -2,14 +2,14 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from shell import Shell
 from small_data import params, values, write_params, write_vectorized
-from tracked_runs import free_port, server
+from tracked_runs import shared_server
 
 from feedforward import tracking
 from feedforward.config.schema import Params
@@ -65,16 +65,19 @@ def small_store(small: Params, tmp_path: Path, empty_database: Path) -> "Store":
 
 
 @pytest.fixture
+def tracking_server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Callable[[Path], int]]:
+    """A function that shows a copy of a database on a real `mlflow server`, and returns its port."""
+    with shared_server(tmp_path_factory.getbasetemp(), empty_database) as show:
+        yield show
+
+
+@pytest.fixture
 def remote_store(
-    small: Params, empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator["Store"]:
-    """A store behind a real `mlflow server --artifacts-destination`."""
-    folder, port = tmp_path / "server", free_port()
-    folder.mkdir()
-    shutil.copy(empty_database, folder / "mlflow.db")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-    with server(folder, port):
-        yield tracking.open_store()
+    small: Params, empty_database: Path, tracking_server: Callable[[Path], int], monkeypatch: pytest.MonkeyPatch
+) -> "Store":
+    """An empty store behind a real `mlflow server --artifacts-destination`."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{tracking_server(empty_database)}")
+    return tracking.open_store()
 
 
 @pytest.fixture

@@ -70,7 +70,9 @@ def test_the_demo_has_the_stages_of_the_checkout(tmp_path: Path) -> None:
 @pytest.mark.proves("`dvc status` at the top level does not include the demo")
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_an_interrupted_demo_completes_when_started_again_and_dvc_at_the_top_level_ignores_it(tmp_path: Path) -> None:
+def test_an_interrupted_demo_completes_when_started_again_and_dvc_at_the_top_level_ignores_it(
+    tmp_path: Path, prefect_server_address: str
+) -> None:
     folder = checkout(tmp_path)
     job = subprocess.Popen(
         DEMO, cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -83,7 +85,8 @@ def test_an_interrupted_demo_completes_when_started_again_and_dvc_at_the_top_lev
     assert "Traceback" not in printed
     assert printed.splitlines()[-1] == interruption.MESSAGE
 
-    done = subprocess.run(DEMO, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+    variables = environment() | {"PREFECT_API_URL": prefect_server_address}  # the first job starts a server of its own
+    done = subprocess.run(DEMO, cwd=folder, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (folder / "demo" / "reports" / "comparison" / "index.html").is_file()
 

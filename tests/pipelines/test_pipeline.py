@@ -43,7 +43,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def workspace(tmp_path_factory: pytest.TempPathFactory, prefect_server_address: str) -> Path:
     """A workspace like demo/, with one dataset and two variants, run once."""
     folder = tmp_path_factory.mktemp("line")
     yaml = YAML(typ="safe", pure=True)
@@ -65,7 +65,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):  # dependencies of the stages; the code that runs is the installed package
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=folder, env=environment(), check=True)
-    done = repro(folder)
+    done = repro(folder, PREFECT_API_URL=prefect_server_address)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
-from live_prefect import Server, free_port
+from live_prefect import Server
+from live_servers import free_port
 
 from feedforward.core.errors import FeedforwardError
 from pipelines import prefect_server

@@ -1,11 +1,13 @@
 """Follows the remedies in messages literally, in a workspace, until the command that failed works."""
 
+import dataclasses
 import re
 import shlex
 import shutil
 import socket
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,42 +22,54 @@ PREDICT = f"feedforward predict {NAME} 'a good film'"
 TRAIN = f"feedforward train {NAME}"
 
 
-def run(folder: Path, command: str, **more: str) -> Done:
-    """Run a command as a user types it, in this environment."""
-    program, *arguments = shlex.split(command)
-    module = {"feedforward": "feedforward.cli"}.get(program, program)
-    done = workspace.run(folder, sys.executable, "-m", module, *arguments, **more)
-    assert "Traceback" not in done.stderr, done.stderr[-2000:]
-    return done
+@dataclass(frozen=True)
+class Workspace:
+    """A folder, and the address of Prefect's server for its jobs."""
 
+    folder: Path
+    server: str
 
-def follow(folder: Path, command: str, depth: int = 4) -> list[str]:
-    """Run a command; while it fails, follow the first remedy in its message. Return the remedies that were followed."""
-    followed: list[str] = []
-    while (done := run(folder, command)).returncode != 0:
-        remedies = REMEDY.findall(done.stderr)
-        assert remedies, f"{command}: no remedy: {done.stderr[-1000:]}"
-        assert remedies[0] not in followed, f"{command}: `{remedies[0]}` did not help: {done.stderr[-1000:]}"
-        assert depth > 0, done.stderr[-1000:]
-        followed += [*follow(folder, remedies[0], depth - 1), remedies[0]]
-    return followed
+    def run(self, command: str, **more: str) -> Done:
+        """Run a command as a user types it, in this environment."""
+        program, *arguments = shlex.split(command)
+        module = {"feedforward": "feedforward.cli"}.get(program, program)
+        words = (sys.executable, "-m", module, *arguments)
+        done = workspace.run(self.folder, *words, PREFECT_API_URL=self.server, **more)
+        assert "Traceback" not in done.stderr, done.stderr[-2000:]
+        return done
+
+    def follow(self, command: str, depth: int = 4) -> list[str]:
+        """Run a command; while it fails, follow the first remedy in its message. Return the remedies followed."""
+        followed: list[str] = []
+        while (done := self.run(command)).returncode != 0:
+            remedies = REMEDY.findall(done.stderr)
+            assert remedies, f"{command}: no remedy: {done.stderr[-1000:]}"
+            assert remedies[0] not in followed, f"{command}: `{remedies[0]}` did not help: {done.stderr[-1000:]}"
+            assert depth > 0, done.stderr[-1000:]
+            followed += [*self.follow(remedies[0], depth - 1), remedies[0]]
+        return followed
+
+    def copied(self, folder: Path) -> "Workspace":
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return dataclasses.replace(self, folder=folder)
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared(tmp_path_factory: pytest.TempPathFactory, prefect_server_address: str) -> Workspace:
     """A workspace in which no stage has run."""
-    return workspace.prepare(tmp_path_factory.mktemp("remedies") / "workspace")
+    folder = workspace.prepare(tmp_path_factory.mktemp("remedies") / "workspace")
+    return Workspace(folder, prefect_server_address)
 
 
 @pytest.fixture(scope="module")
-def served(prepared: Path) -> Path:
+def served(prepared: Workspace) -> Workspace:
     """The workspace after following the remedies for the first prediction."""
-    assert follow(prepared, PREDICT) == ["feedforward run", f"feedforward promote {NAME}"]
+    assert prepared.follow(PREDICT) == ["feedforward run", f"feedforward promote {NAME}"]
     return prepared
 
 
-def test_following_the_remedies_makes_a_prediction_without_a_champion_work(served: Path) -> None:
-    assert run(served, PREDICT).stdout.strip()
+def test_following_the_remedies_makes_a_prediction_without_a_champion_work(served: Workspace) -> None:
+    assert served.run(PREDICT).stdout.strip()
 
 
 def truncated(path: Path) -> None:
@@ -78,26 +92,24 @@ def truncated(path: Path) -> None:
     ],
 )
 def test_remedy_for_a_damaged_output_restores_it(
-    served: Path, tmp_path: Path, file: str, damage: Callable[[Path], None], command: str
+    served: Workspace, tmp_path: Path, file: str, damage: Callable[[Path], None], command: str
 ) -> None:
-    folder = tmp_path / "copy"
-    shutil.copytree(served, folder, symlinks=True)
-    content = (folder / file).read_bytes()
-    damage(folder / file)
-    follow(folder, command)
-    assert (folder / file).read_bytes() == content
+    copy = served.copied(tmp_path / "copy")
+    content = (copy.folder / file).read_bytes()
+    damage(copy.folder / file)
+    copy.follow(command)
+    assert (copy.folder / file).read_bytes() == content
 
 
-def test_following_the_remedy_sends_runs_that_wait_for_the_tracking_server(served: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "copy"
-    shutil.copytree(served, folder, symlinks=True)
+def test_following_the_remedy_sends_runs_that_wait_for_the_tracking_server(served: Workspace, tmp_path: Path) -> None:
+    copy = served.copied(tmp_path / "copy")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         unused_address = f"http://127.0.0.1:{probe.getsockname()[1]}"
-        done = run(folder, f"{TRAIN} --seeds 2", MLFLOW_TRACKING_URI=unused_address)
+        done = copy.run(f"{TRAIN} --seeds 2", MLFLOW_TRACKING_URI=unused_address)
     assert done.returncode == 0, done.stderr
     [remedy] = set(REMEDY.findall(done.stderr))
     assert remedy == "feedforward sync"
-    sent = run(folder, remedy)
+    sent = copy.run(remedy)
     assert sent.returncode == 0, sent.stderr
     assert re.search(r"sent [1-9]\d*, waiting 0", sent.stderr + sent.stdout)

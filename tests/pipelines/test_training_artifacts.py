@@ -14,8 +14,9 @@ import small_data
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-def ask(address: str, resource: str) -> list[dict[str, Any]]:
-    request = urllib.request.Request(f"{address}/{resource}/filter", b"{}", {"Content-Type": "application/json"})
+def ask(address: str, resource: str, **conditions: Any) -> list[dict[str, Any]]:
+    body = json.dumps(conditions).encode()
+    request = urllib.request.Request(f"{address}/{resource}/filter", body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=30) as answer:
         entries: list[dict[str, Any]] = json.load(answer)
     return entries
@@ -30,22 +31,19 @@ def test_flow_runs_have_names_tags_progress_and_links(tmp_path: Path, prefect_se
     command = [sys.executable, "-m", "feedforward.cli", "train", "notes", "--variant", "original"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    flow = next(run for run in ask(prefect_server_address, "flow_runs") if run["name"] == "train (fair)")
+    trainings = ask(prefect_server_address, "artifacts", artifacts={"key": {"any_": ["training"]}})
+    [identifier] = [entry["flow_run_id"] for entry in trainings if str(tmp_path) in entry["data"]]
+    of_this_flow = {"flow_run_id": {"any_": [identifier]}}
+    [flow] = ask(prefect_server_address, "flow_runs", flow_runs={"id": {"any_": [identifier]}})
+    assert flow["name"] == "train (fair)"
     assert set(flow["tags"]) == {"notes", "fair"}
-    tasks = {
-        run["name"]: set(run["tags"])
-        for run in ask(prefect_server_address, "task_runs")
-        if run["flow_run_id"] == flow["id"]
-    }
-    assert tasks == {
+    runs = ask(prefect_server_address, "task_runs", task_runs=of_this_flow)
+    assert {run["name"]: set(run["tags"]) for run in runs} == {
         "notes seed 0: original": {"notes", "fair", "replica"},
         "notes seed 0: original (final)": {"notes", "fair", "final"},
     }
-    artifacts = {
-        entry["key"]: entry["data"]
-        for entry in ask(prefect_server_address, "artifacts")
-        if entry["flow_run_id"] == flow["id"]
-    }
+    entries = ask(prefect_server_address, "artifacts", artifacts=of_this_flow)
+    artifacts = {entry["key"]: entry["data"] for entry in entries}
     assert artifacts["training-progress"] == 100
     assert "| notes | 2 |" in artifacts["training"]
     assert "- MLflow: `feedforward ui` in the checkout" in artifacts["training"]

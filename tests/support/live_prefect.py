@@ -1,22 +1,23 @@
-"""A real Prefect server, as started by `make server`, on a free port."""
+"""Real Prefect servers on loopback: as started by `make server`, and one for the jobs of a whole run of the tests."""
 
 import os
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import httpx
-
-TIMEOUT = 120  # s; a busy machine is slow
+import live_servers
 
 
-def free_port() -> int:
-    """A free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def shared(base: Path) -> str:
+    """The address of the API of a temporary server that all workers share. base: pytest's folder of this worker."""
+
+    def start(folder: Path, port: int) -> tuple[list[str], dict[str, str]]:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT")}
+        command = [sys.executable, "-m", "pipelines.prefect_server", str(port)]
+        return command, kept | {"PREFECT_HOME": str(folder)}
+
+    _, port = live_servers.shared(base / "prefect", start, "/api/health")
+    return f"http://127.0.0.1:{port}/api"
 
 
 class Server:
@@ -24,7 +25,7 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         (folder / "params.yaml").touch()
-        self.port = free_port()
+        self.port = live_servers.free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         foreign = ("PREFECT", "MLFLOW", "FEEDFORWARD")
         self.environment = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
@@ -36,15 +37,9 @@ class Server:
 
     def __enter__(self) -> "Server":
         command = [sys.executable, "-m", "pipelines.operations", "server", "--port", str(self.port)]
-        self.process = subprocess.Popen(command, env=self.environment, stderr=subprocess.PIPE)
-        for _ in range(TIMEOUT * 10):
-            try:
-                httpx.get(f"{self.url}/api/health", timeout=5).raise_for_status()
-                return self
-            except httpx.HTTPError:
-                assert self.process.poll() is None, self.process.communicate()
-                time.sleep(0.1)
-        raise AssertionError("the server did not start")
+        self.process = subprocess.Popen(command, env=self.environment)
+        live_servers.wait_for(f"{self.url}/api/health", self.process)
+        return self
 
     def __exit__(self, *_: object) -> None:
         self.process.terminate()

@@ -2,17 +2,19 @@
 
 import contextlib
 import os
+import shutil
 import signal
-import socket
+import sqlite3
 import subprocess
 import sys
-import time
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import live_servers
 import numpy as np
+from filelock import FileLock
 
 from feedforward import tracking
 from feedforward.analysis.run_result import RunResult
@@ -85,13 +87,13 @@ def child(workspace: Path, code: str, **environment: str) -> subprocess.Complete
 @contextlib.contextmanager
 def server(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """A real `mlflow server` on loopback, in a separate process group that is killed at the end of the block."""
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "kept")]
-    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
     with (folder / "log").open("ab") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment, start_new_session=True)
+        command = server_command(folder, port)
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, env=server_environment(), start_new_session=True
+        )
     try:
-        wait_for(port, process)
+        live_servers.wait_for(health(port), process)
         yield process
     finally:
         for number in (signal.SIGCONT, signal.SIGKILL):
@@ -100,16 +102,37 @@ def server(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(300):
-        assert process.poll() is None, "the server ended"
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1):
-            return
-        time.sleep(0.2)
-    raise AssertionError("the server does not answer")
+def server_command(folder: Path, port: int) -> list[str]:
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    database = f"sqlite:///{folder}/mlflow.db"
+    return [*command, "--backend-store-uri", database, "--artifacts-destination", str(folder / "kept")]
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+def server_environment() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+
+
+def health(port: int) -> str:
+    return f"http://127.0.0.1:{port}/health"
+
+
+@contextlib.contextmanager
+def shared_server(base: Path, empty_database: Path) -> Iterator[Callable[[Path], int]]:
+    """A real `mlflow server` that all workers share, for one test at a time.
+
+    Yields a function that makes the server show a copy of a database, and returns its port. base: see `live_servers`.
+    """
+
+    def start(folder: Path, port: int) -> tuple[list[str], dict[str, str]]:
+        shutil.copy(empty_database, folder / "mlflow.db")
+        return server_command(folder, port), server_environment()
+
+    folder, port = live_servers.shared(base / "mlflow", start, "/health")
+
+    def show(database: Path) -> int:
+        with closing(sqlite3.connect(database)) as new, closing(sqlite3.connect(folder / "mlflow.db")) as shown:
+            new.backup(shown)
+        return port
+
+    with FileLock(folder / "test.lock"):
+        yield show

@@ -1,5 +1,6 @@
 """The printed link opens the comparison of the variants: a real MLflow server, a real browser."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,7 +8,6 @@ import pytest
 from chromium import pytestmark as needs_chromium
 from recorded_variants import record_variants
 from synthetic_runs import LIKE_THE_LECTURE
-from tracked_runs import free_port, server
 
 from feedforward.tracking import experiment_pages
 from feedforward.tracking.experiment_pages import bounds
@@ -25,27 +25,26 @@ pytestmark = [*needs_chromium, pytest.mark.timeout(300)]
 
 
 def test_the_link_opens_five_curves_of_validation_loss_with_their_intervals(
-    small_store: "Store", tmp_path: Path, browser: "Browser"
+    small_store: "Store", tmp_path: Path, tracking_server: Callable[[Path], int], browser: "Browser"
 ) -> None:
     record_variants(small_store)
     experiment = small_store.experiment("notes")
     assert experiment
-    port = free_port()
-    with server(tmp_path / "mlruns", port):
-        page = browser.new_page(viewport={"width": 1440, "height": HEIGHT})
-        page.goto(experiment_pages.link(f"http://127.0.0.1:{port}", experiment, "fair"))
-        first = page.locator(".js-plotly-plot").first
-        first.locator("path.js-line").first.wait_for(timeout=120_000)
-        page.wait_for_function(f"new Set({LINES}).size == 15", timeout=120_000)
-        assert set(page.evaluate(LINES)) == {
-            f"{variant} {name}" for variant in LIKE_THE_LECTURE for name in ("val_loss", *bounds("val_loss"))
-        }
-        strokes = first.locator("path.js-line").evaluate_all(STROKES)
-        assert len(set(strokes)) == len(LIKE_THE_LECTURE), "a curve and its interval have one color"
-        assert "Playground" not in page.inner_text("body"), "the pages for prompts"
-        box = first.bounding_box()
-        assert box
-        assert box["y"] + box["height"] <= HEIGHT
-        names = page.locator(".ag-center-cols-container, .ag-pinned-left-cols-container").all_inner_texts()
-        assert all(variant in " ".join(names) for variant in LIKE_THE_LECTURE)
-        page.close()
+    port = tracking_server(tmp_path / "mlruns" / "mlflow.db")
+    page = browser.new_page(viewport={"width": 1440, "height": HEIGHT})
+    page.goto(experiment_pages.link(f"http://127.0.0.1:{port}", experiment, "fair"))
+    first = page.locator(".js-plotly-plot").first
+    first.locator("path.js-line").first.wait_for(timeout=120_000)
+    page.wait_for_function(f"new Set({LINES}).size == 15", timeout=120_000)
+    assert set(page.evaluate(LINES)) == {
+        f"{variant} {name}" for variant in LIKE_THE_LECTURE for name in ("val_loss", *bounds("val_loss"))
+    }
+    strokes = first.locator("path.js-line").evaluate_all(STROKES)
+    assert len(set(strokes)) == len(LIKE_THE_LECTURE), "a curve and its interval have one color"
+    assert "Playground" not in page.inner_text("body"), "the pages for prompts"
+    box = first.bounding_box()
+    assert box
+    assert box["y"] + box["height"] <= HEIGHT
+    names = page.locator(".ag-center-cols-container, .ag-pinned-left-cols-container").all_inner_texts()
+    assert all(variant in " ".join(names) for variant in LIKE_THE_LECTURE)
+    page.close()

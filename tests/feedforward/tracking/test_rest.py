@@ -2,6 +2,7 @@
 
 import json
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,6 @@ import numpy as np
 import pytest
 from small_data import params
 from synthetic_runs import LIKE_THE_LECTURE, one_run
-from tracked_runs import free_port, server
 
 from feedforward.experiments import parent_runs, plan
 from feedforward.tracking.experiment_pages import bounds
@@ -37,7 +37,9 @@ def by_key(entries: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_variants_sort_by_their_means_and_carry_their_intervals(small_store: "Store", tmp_path: Path) -> None:
+def test_variants_sort_by_their_means_and_carry_their_intervals(
+    small_store: "Store", tmp_path: Path, tracking_server: Callable[[Path], int]
+) -> None:
     chosen, losses = params(seeds=4), {}
     packs = plan.plan(chosen, "fair", ["notes"], VARIANTS)
     by_fingerprint = {}
@@ -49,20 +51,19 @@ def test_variants_sort_by_their_means_and_carry_their_intervals(small_store: "St
             losses.setdefault(run.variant, []).append(run.metrics[COMPARED])
     parent_runs.conclude(packs, by_fingerprint, chosen, small_store)
 
-    port = free_port()
-    with server(tmp_path / "mlruns", port):
-        experiment_id = ask(port, "experiments/get-by-name?experiment_name=notes")["experiment"]["experiment_id"]
-        for order, best_first in (("ASC", True), ("DESC", False)):
-            answer = ask(
-                port,
-                "runs/search",
-                experiment_ids=[experiment_id],
-                filter="tags.`role` = 'variant' and tags.`protocol` = 'fair'",
-                order_by=[f"metrics.`mean_{COMPARED}` {order}"],
-                max_results=100,
-            )
-            names = [by_key(run["data"]["tags"])["variant"] for run in answer["runs"]]
-            assert names == sorted(losses, key=lambda name: np.mean(losses[name]), reverse=not best_first)
+    port = tracking_server(tmp_path / "mlruns" / "mlflow.db")
+    experiment_id = ask(port, "experiments/get-by-name?experiment_name=notes")["experiment"]["experiment_id"]
+    for order, best_first in (("ASC", True), ("DESC", False)):
+        answer = ask(
+            port,
+            "runs/search",
+            experiment_ids=[experiment_id],
+            filter="tags.`role` = 'variant' and tags.`protocol` = 'fair'",
+            order_by=[f"metrics.`mean_{COMPARED}` {order}"],
+            max_results=100,
+        )
+        names = [by_key(run["data"]["tags"])["variant"] for run in answer["runs"]]
+        assert names == sorted(losses, key=lambda name: np.mean(losses[name]), reverse=not best_first)
     for run in answer["runs"]:
         metrics, variant = by_key(run["data"]["metrics"]), by_key(run["data"]["params"])["variant"]
         mean, half = np.mean(losses[variant]), 3.182446305 * np.std(losses[variant], ddof=1) / 2  # t, 3 degrees

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from live_servers import free_port, wait_for
 from tracked_runs import (
     all_runs,
     client,
-    free_port,
+    health,
     history,
     in_spool,
     log,
@@ -21,7 +22,6 @@ from tracked_runs import (
     results_in,
     server,
     tags,
-    wait_for,
 )
 
 from feedforward import tracking
@@ -129,7 +129,7 @@ def test_nothing_is_lost_if_a_server_is_down_and_then_freezes(
         log(tracking.open_store(), 5, parent)  # another job finds the server frozen
         assert len(in_spool()) == 4
         os.killpg(process.pid, signal.SIGCONT)
-        wait_for(port, process)
+        wait_for(health(port), process)
         assert store.sync() == tracking.Synced(4, 0, [])
         store.finish(parent, metrics={"mean_loss": 0.5})
         assert tracking.open_store().sync() == tracking.Synced(0, 0, [])

@@ -1,0 +1,66 @@
+"""Servers on loopback: a free port, waiting for one, and servers that all workers of a run of the tests share."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from filelock import FileLock
+
+PATIENCE = 120  # s; a busy machine is slow
+# Runs a command until a process has ended, which may not be the one that started it.
+UNTIL = """
+import os, signal, subprocess, sys, time
+import psutil
+
+server = subprocess.Popen(sys.argv[2:], start_new_session=True)
+while server.poll() is None and psutil.pid_exists(int(sys.argv[1])):
+    time.sleep(0.5)
+os.killpg(server.pid, signal.SIGKILL)
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
+    """Wait until the server answers at `url`. process: of the server."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        assert process.poll() is None, "the server ended"
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5):
+            return
+        time.sleep(0.1)
+    raise AssertionError("the server does not answer")
+
+
+def shared(
+    folder: Path, start: Callable[[Path, int], tuple[Sequence[str], Mapping[str, str]]], health: str
+) -> tuple[Path, int]:
+    """Folder and port of a server. The first worker that asks for it starts it, and it ends with the run of the tests.
+
+    folder: below pytest's base folder, of which each worker has its own; the server gets one below their parent.
+    start: the command and its environment, for that folder and a port. health: a path.
+    """
+    run = os.getpid()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder, run = folder.parents[1] / folder.name, os.getppid()
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "port").exists():
+            folder.mkdir()
+            port = free_port()
+            command, environment = start(folder, port)
+            until = [sys.executable, "-c", UNTIL, str(run), *command]
+            with (folder / "log").open("wb") as log:
+                process = subprocess.Popen(until, env=environment, stdout=log, stderr=log, start_new_session=True)
+            wait_for(f"http://127.0.0.1:{port}{health}", process)
+            (folder / "port").write_text(str(port))
+    return folder, int((folder / "port").read_text())
