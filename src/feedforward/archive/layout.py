@@ -27,7 +27,7 @@ def write_folder(files: Mapping[str, bytes], folder: Path, point: str, remedy: s
         for candidate in atomic_files.temporary_folders(folder):
             _refuse_foreign(candidate, remedy)
         with atomic_files.writing_folder(folder, point) as temporary:
-            for name in sorted(files, key=lambda name: name != DIGESTS):  # first: it marks what a killed process leaves
+            for name in sorted(files, key=lambda name: name != DIGESTS):  # first: marks a partial folder as ours
                 (temporary / name).parent.mkdir(parents=True, exist_ok=True)
                 (temporary / name).write_bytes(files[name])
 

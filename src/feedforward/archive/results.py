@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def compare(source: Path, files: Mapping[str, bytes], show: Callable[[Sequence[Findings]], T]) -> dict[str, T]:
-    """What `show` returns for the findings of each protocol. source: the archive, for messages. files: its content.
+    """Call `show` with the findings of each protocol. source: name of the archive, for messages. files: its content.
 
     Raises:
         ParamsError: this release cannot read the archive's params.yaml. DataError: its results cannot be compared.

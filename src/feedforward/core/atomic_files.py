@@ -67,7 +67,7 @@ def _exclusive(temporary: Path) -> IO[bytes]:
 def _open_untouched(path: str, _: int) -> int:
     """Open or create a temporary file without truncating it.
 
-    The name is predictable, so in a folder that others can write to, they could put a link there that leads elsewhere.
+    The name is predictable, so in a folder where others can write, somebody could create a link to another file there.
 
     Raises:
         OSError: there is a link, a pipe, or a file of another user.
@@ -117,7 +117,7 @@ def writing_folder(path: Path, point: str = "write") -> Iterator[Path]:
 
 
 def temporary_folders(path: Path) -> tuple[Path, Path]:
-    """The folders that `writing_folder(path)` deletes: the new one, and the old one, which it renames before."""
+    """The temporary folders of `writing_folder(path)`: the new one, and the old one until it is deleted."""
     return path.with_name(path.name + TEMPORARY), path.with_name(path.name + ".old" + TEMPORARY)
 
 

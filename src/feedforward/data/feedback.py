@@ -52,13 +52,13 @@ class Sample:
 
 
 class Counts:
-    """Numbers of non-zero features by digest of the sample; to count them, each sample must be encoded."""
+    """Numbers of non-zero features by digest of the sample; kept because counting them requires encoding the sample."""
 
     def __init__(self) -> None:
         self._vectorized, self._by_digest = "", dict[str, int]()
 
     def of(self, vectorized: str) -> dict[str, int]:
-        """The numbers counted with the vectorized data that have the digest `vectorized`."""
+        """The numbers for this encoder. vectorized: digest of the vectorized data; if it changed, all are dropped."""
         if vectorized != self._vectorized:
             self._vectorized, self._by_digest = vectorized, {}
         return self._by_digest
@@ -122,7 +122,7 @@ def examine(name: str, dataset: Dataset, review: bool = False) -> Intake:
 def samples(name: str, dataset: Dataset, counts: Counts | None = None) -> list[Sample]:
     """The samples in the incoming file and the snapshot, oldest first, without repeats of content and label.
 
-    counts: of the previous call, for a caller that asks often.
+    counts: numbers from earlier calls, for callers that call this repeatedly.
     """
     kept = read(name)
     entries = {sample_id(entry): entry for entry in [*kept, *append_only_log.read(paths.incoming(name))]}

@@ -42,7 +42,7 @@ class Word:
 
 @dataclass(frozen=True)
 class Champion:
-    """The version that serves a dataset. failure: why its variants could not be loaded, if that was tried before."""
+    """The version that serves a dataset. failure: why its variants could not be loaded, if loading them failed."""
 
     version: Version
     served: Servable
@@ -55,7 +55,7 @@ class Champion:
         Raises:
             DataError: a replica was changed, or does not match the champion.
         """
-        if self.failure is not None:  # not tried again by each request
+        if self.failure is not None:  # do not try again with each request
             raise DataError(str(self.failure))
         return {name: self._variant(name, digest) for name, digest in self.version.variants().items()}
 
@@ -63,7 +63,7 @@ class Champion:
         variant = bundle.read(model_versions.folder(self.version, f"{model_version.VARIANTS}/{name}"), digest)
         if variant.encoder != self.served.encoder or variant.description.labels != self.served.description.labels:
             raise DataError(
-                f"{self.version.name}: variant {name} takes other samples or has other labels; do not use this version"
+                f"{self.version.name}: variant {name} does not match the champion (samples or labels); do not use this version"
             )
         return variant
 
@@ -194,7 +194,7 @@ def explained(served: Servable, text: str) -> tuple[str, list[Word]]:
     label = 1 if len(served.description.labels) == 2 else int(logits.argmax())
     [odds] = attribution.log_odds(network.log_probabilities(logits), label)
     effective = [word for word, columns in columns_of.items() if columns]
-    effects = dict.fromkeys(columns_of, 0.0)  # without its columns, a word has none
+    effects = dict.fromkeys(columns_of, 0.0)  # a word without columns has no effect
     for start in range(0, len(effective), EXPLAINED_WORDS):
         some = effective[start : start + EXPLAINED_WORDS]
         logits = network.continued(sums - _contributions(network, [columns_of[word] for word in some]))
@@ -204,7 +204,7 @@ def explained(served: Servable, text: str) -> tuple[str, list[Word]]:
 
 
 def _contributions(network: Network, columns: Sequence[list[int]]) -> npt.NDArray[np.float32]:
-    """What each group of columns, none of them empty, adds to the network's first sums: shape (groups, units)."""
+    """The contributions of groups of columns, none empty, to the sums of the first layer: shape (groups, units)."""
     starts = np.cumsum([0, *map(len, columns[:-1])])
     sums = np.add.reduceat(network.layers[0].kernel[list(itertools.chain.from_iterable(columns))], starts, axis=0)
     return np.multiply(sums, network.scale, dtype=np.float32)

@@ -282,7 +282,7 @@ def test_a_variant_that_takes_other_samples_is_refused(small: Params, small_stor
     digest = atomic_files.file_digest(folder / "manifest.json")
     Registry().tag(version, {"variants": json.dumps({"original": digest})})
     assert small_shell.run("predict", NAME, GLAD, "--variant", "all") == 1
-    assert "variant original takes other samples or has other labels" in small_shell.printed
+    assert "variant original does not match the champion (samples or labels)" in small_shell.printed
 
 
 @pytest.mark.slow
