@@ -57,9 +57,9 @@ them varied, as in the tables above. The cells show standard deviations over see
 """
 DECISIONS = """## Claims decided with a time limit
 
-`feedforward decide` continues from the finished runs and adds seed after seed, only for the variants and final models
-that undecided claims compare, until all claims are decided or the time is up. The runs below are separate from those
-above:
+`feedforward decide DATASET` continues from the finished runs and adds one seed after another, only for the variants and
+final models that undecided claims compare, until all claims are decided or the time is up. The runs below are separate
+from those above:
 
 """
 

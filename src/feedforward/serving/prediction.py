@@ -62,9 +62,8 @@ class Champion:
     def _variant(self, name: str, digest: str) -> Servable:
         variant = bundle.read(model_versions.folder(self.version, f"{model_version.VARIANTS}/{name}"), digest)
         if variant.encoder != self.served.encoder or variant.description.labels != self.served.description.labels:
-            raise DataError(
-                f"{self.version.name}: variant {name} does not match the champion (samples or labels); do not use this version"
-            )
+            problem = f"variant {name} does not match the champion (samples or labels); do not use this version"
+            raise DataError(f"{self.version.name}: {problem}")
         return variant
 
     def chosen(self, variant: str | None) -> dict[str, Servable]:
