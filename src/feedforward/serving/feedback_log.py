@@ -6,9 +6,11 @@ import logging
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
 from feedforward.core import append_only_log, paths
 from feedforward.core.errors import FeedforwardError, InputError
@@ -61,7 +63,13 @@ class FeedbackLog:
                 ) from None
 
     def _append(self, entry: dict[str, Any]) -> bool:
-        path, key = paths.incoming(self.dataset), (str(entry["digest"]), str(entry["label"]))
+        path = paths.incoming(self.dataset)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(f".{path.name}.serving.lock")):  # other workers may get the same sample
+            return self._append_alone(path, entry)
+
+    def _append_alone(self, path: Path, entry: dict[str, Any]) -> bool:
+        key = (str(entry["digest"]), str(entry["label"]))
         if self._file != self._stat():  # moved away, or written by another process
             self._known = {(str(old.get("digest")), str(old.get("label"))) for old in append_only_log.read(path)}
             self._file = self._stat()

@@ -1,6 +1,7 @@
 """Labeled samples from users: stored once, up to a limit, and refused if they cannot be stored."""
 
 import base64
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from registered import NAME
 
 from feedforward.config.schema import Params
 from feedforward.core import append_only_log, paths
+from feedforward.serving.feedback_log import FeedbackLog
 
 if TYPE_CHECKING:
     pass
@@ -74,6 +76,20 @@ def test_a_file_that_another_process_writes_is_read_again(served: Running) -> No
 
 
 @pytest.mark.proves("A correction that cannot be stored is answered with 507")
+def test_two_workers_that_get_the_same_samples_store_each_once(served: Running) -> None:
+    encoder = served.service.handlers.models.champion(NAME).served.encoder
+    logs = [FeedbackLog(NAME, ("sad", "glad"), 100_000) for _ in range(2)]
+
+    def append(number: int) -> bool:
+        return logs[number % 2].append(encoder, f"word{number // 4}", "glad", 1, "sad")
+
+    with ThreadPoolExecutor(8) as threads:
+        stored = list(threads.map(append, range(80)))
+    texts = [entry["text"] for entry in append_only_log.read(paths.incoming(NAME))]
+    assert sorted(texts) == sorted({f"word{k}" for k in range(20)})
+    assert sum(stored) == 20
+
+
 def test_a_folder_that_cannot_be_written_is_507(served: Running) -> None:
     paths.incoming(NAME).parent.parent.mkdir(parents=True, exist_ok=True)
     paths.incoming(NAME).parent.write_text("a file in place of the folder")
