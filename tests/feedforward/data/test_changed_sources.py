@@ -53,7 +53,7 @@ def test_a_changed_table_is_detected_and_fetched_again(
     assert download.changed(files, raw) == {}
 
 
-def test_the_remedy_for_a_damaged_picture_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: Shell) -> None:
+def test_remedy_for_a_damaged_picture_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: Shell) -> None:
     source = pictures(tmp_path / "flowers")
     params = taken_in(tmp_path, source, monkeypatch)
     bad = source / "beam" / "3.png"
@@ -78,7 +78,7 @@ def test_init_names_a_file_that_is_not_a_picture(tmp_path: Path, content: bytes,
     assert "disk" not in str(caught.value)
 
 
-def test_hidden_files_links_and_nested_folders_are_read_as_init_counts_them(
+def test_init_and_fetch_agree_on_hidden_files_links_and_nested_folders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, source = pictures(tmp_path / "real"), tmp_path / "flowers"
@@ -130,7 +130,7 @@ def test_sixteen_bit_pictures_keep_their_brightness(tmp_path: Path) -> None:
     assert bright.mean() == pytest.approx(60_000 / 257, abs=1)
 
 
-def test_the_size_respects_the_exif_orientation(tmp_path: Path) -> None:
+def test_inferred_size_respects_exif_orientation(tmp_path: Path) -> None:
     source = tmp_path / "flowers"
     for kind in ("bar", "beam"):
         (source / kind).mkdir(parents=True)

@@ -16,7 +16,7 @@ HEAD = "seeds: 2\nvariants: {original: {}, larger: {size: large}}\n"
 NAMES = ("first\nname", "\x1b[31mred | <b>", "tar\r\nget")
 
 
-def test_names_with_line_breaks_are_printed_on_one_line(
+def test_column_names_with_line_breaks_are_printed_on_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: Shell
 ) -> None:
     monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
@@ -57,7 +57,7 @@ def test_names_with_line_breaks_are_printed_on_one_line(
     assert str(caught.value).isprintable()
 
 
-def test_entries_that_are_written_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
+def test_concurrent_writes_to_params_keep_all_entries(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(HEAD)
     (tmp_path / "odd.csv").write_text("size,mood\n" + "".join(f"{k / 7},{'yn'[k % 2]}\n" for k in range(40)))
     entry = config_inference.guess(tmp_path / "odd.csv", ()).entry

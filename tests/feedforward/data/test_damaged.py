@@ -125,7 +125,9 @@ READ: dict[str, Callable[[Path, bytes, str], None]] = {
 
 
 @pytest.mark.parametrize("row", damaged.FILES, ids=lambda row: f"{row.kind}: {row.title}")
-def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: Damaged) -> None:
+def test_a_damaged_file_is_rejected_with_a_one_line_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: Damaged
+) -> None:
     inside = tmp_path / "inside"
     inside.mkdir()
     monkeypatch.setenv("FEEDFORWARD_ROOT", str(inside))
@@ -156,7 +158,7 @@ IMPATIENT = RetryPolicy(stall_s=1, retries=0, pause_s=0)
 
 
 @pytest.mark.parametrize("row", damaged.ARCHIVES, ids=lambda row: row.title)
-def test_a_hostile_archive_writes_nothing_but_reviews(
+def test_a_hostile_archive_writes_only_reviews_or_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: Hostile
 ) -> None:
     with workspace(tmp_path / "checkout", monkeypatch) as root:
@@ -208,7 +210,7 @@ SOUND = {
 
 @examples(160)
 @given(st.sampled_from(sorted(SOUND)).flatmap(lambda kind: st.tuples(st.just(kind), changed(SOUND[kind]))))
-def test_a_corrupted_file_is_read_or_refused(
+def test_a_randomly_corrupted_file_is_read_or_rejected(
     tmp_path_factory: pytest.TempPathFactory, drawn: tuple[str, bytes]
 ) -> None:
     folder = tmp_path_factory.mktemp("fuzz")
@@ -224,7 +226,7 @@ def test_a_corrupted_file_is_read_or_refused(
 
 @examples(150)
 @given(changed(gzip.decompress(damaged._reviews())))
-def test_members_of_a_corrupted_tar_are_correct_or_it_is_refused(
+def test_a_corrupted_tar_is_rejected_unless_its_members_are_correct(
     tmp_path_factory: pytest.TempPathFactory, content: bytes
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "members.parquet"
@@ -233,7 +235,7 @@ def test_members_of_a_corrupted_tar_are_correct_or_it_is_refused(
         assert digest != members_digest(REVIEWS) or all(text in content for text in REVIEWS.values())
 
 
-def test_the_lists_are_as_long_as_promised() -> None:
+def test_lists_of_cases_have_the_documented_length_without_duplicates() -> None:
     assert len(damaged.FILES) >= 40
     assert len(damaged.ARCHIVES) >= 20
     assert len({(row.kind, row.title) for row in damaged.FILES}) == len(damaged.FILES)

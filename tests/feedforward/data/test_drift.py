@@ -19,12 +19,12 @@ def measured(name: str, incoming: Split, **bounds: float) -> Distances:
 
 
 @pytest.mark.parametrize("name", ["tones", "notes"])
-def test_samples_of_the_same_kind_do_not_drift(name: str) -> None:
+def test_samples_from_the_same_distribution_do_not_drift(name: str) -> None:
     for samples in (1, 10, 100):
         assert measured(name, split(name, samples, seed=5)).drifted == (), samples
 
 
-def test_few_samples_far_away_may_be_chance() -> None:
+def test_a_large_distance_of_few_samples_is_not_drift() -> None:
     labels = split("notes", 300, seed=5)
     one_sided = labels.take(np.flatnonzero(np.asarray(labels.labels) == 1)[:3])
     distances = measured("notes", one_sided)
@@ -32,7 +32,7 @@ def test_few_samples_far_away_may_be_chance() -> None:
     assert distances.drifted == ()
 
 
-def test_more_samples_of_one_class_drift_in_shares_and_in_its_features() -> None:
+def test_an_excess_of_one_class_drifts_in_class_shares_and_features() -> None:
     labels = split("notes", 600, seed=5)
     distances = measured("notes", labels.take(np.flatnonzero(np.asarray(labels.labels) == 1)))
     assert distances.classes in distances.drifted
@@ -41,7 +41,7 @@ def test_more_samples_of_one_class_drift_in_shares_and_in_its_features() -> None
     assert columns <= set(range(5, 25))
 
 
-def test_brighter_pictures_drift_in_their_features() -> None:
+def test_brighter_pictures_drift_in_their_features_but_not_class_shares() -> None:
     tones = split("tones", 200, seed=5)
     brighter = Split(np.minimum(np.asarray(tones.features, np.int64) + 70, 255).astype(np.uint8), tones.labels)
     distances = measured("tones", brighter)
@@ -52,7 +52,7 @@ def test_brighter_pictures_drift_in_their_features() -> None:
     assert measured("tones", brighter, feature=1.0).drifted == ()
 
 
-def test_distances_of_zeros_and_ones_are_those_of_kolmogorov_and_smirnov() -> None:
+def test_distances_of_binary_columns_match_the_kolmogorov_smirnov_statistic() -> None:
     train, incoming = split("notes", 900), split("notes", 50, seed=9)
     distances = measured("notes", incoming)
     one, other = dense(train.features), dense(incoming.features)

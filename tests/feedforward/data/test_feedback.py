@@ -21,7 +21,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         yield folder
 
 
-def test_valid_samples_are_added_once_and_the_others_are_counted(root: Path) -> None:
+def test_valid_samples_are_added_once_and_invalid_ones_are_counted(root: Path) -> None:
     put_texts(root)
     prepare("reviews", reviews())
     assert feedback.read("reviews") == []
@@ -88,7 +88,7 @@ def test_training_data_are_unchanged_if_feedback_is_off(root: Path) -> None:
 
 
 @pytest.mark.parametrize("take", ["first", "last"])
-def test_samples_join_the_training_split_at_the_end_that_is_not_held_out(root: Path, take: str) -> None:
+def test_samples_are_added_at_the_end_of_the_training_split_that_is_not_held_out(root: Path, take: str) -> None:
     put_texts(root)
     dataset = reviews()
     held_out = dataset.training.validation.model_copy(update={"take": take, "samples": 1})
@@ -113,7 +113,7 @@ def test_samples_join_the_training_split_at_the_end_that_is_not_held_out(root: P
     assert learned.labels[added].tolist() == [1, 0]
 
 
-def test_pictures_join_the_training_split(root: Path) -> None:
+def test_picture_samples_are_added_to_the_training_split(root: Path) -> None:
     put_images(root)
     dataset = images()
     bounds = dataset.expectations.model_copy(update={"raw_length": (16, 16), "nonzero_features": (1, 16)})

@@ -44,7 +44,7 @@ def collected() -> list[str]:
     return [entry["text"] for entry in feedback.read(NAME)]
 
 
-def test_only_accepted_samples_are_taken_if_they_are_reviewed(root: Path) -> None:
+def test_only_accepted_samples_are_used_if_review_is_required(root: Path) -> None:
     for text in ("good fun", "so so good", "bad plot"):
         give(NAME, "positive", text)
     give(NAME, "great", "a good film")
@@ -102,7 +102,7 @@ def test_accepting_one_of_two_labels_resolves_the_contradiction(root: Path) -> N
     assert [entry["label"] for entry in feedback.read(NAME)] == ["positive"]
 
 
-def test_a_contradiction_by_another_user_withdraws_nothing(root: Path) -> None:
+def test_a_contradicting_label_does_not_withdraw_a_collected_sample(root: Path) -> None:
     give(NAME, "positive", "good fun")
     feedback.take(NAME, reviews(), collect=True)
     give(NAME, "negative", "good fun")
@@ -110,7 +110,7 @@ def test_a_contradiction_by_another_user_withdraws_nothing(root: Path) -> None:
     assert (intake.new, intake.withdrawn, intake.refused) == ([], frozenset(), {"given two labels": 1})
 
 
-def test_mistakes_are_named_and_nothing_is_recorded(root: Path) -> None:
+def test_invalid_decisions_are_reported_and_not_recorded(root: Path) -> None:
     give(NAME, "positive", "good fun")
     give(NAME, "great", "a good film")
     valid, invalid = id_of("good fun", "positive"), id_of("a good film", "great")
@@ -127,7 +127,7 @@ def test_mistakes_are_named_and_nothing_is_recorded(root: Path) -> None:
         feedback_review.samples("other", reviews())
 
 
-def test_the_command_lists_and_decides(
+def test_feedback_command_lists_and_decides_samples(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
@@ -164,7 +164,7 @@ for number in range(10**6):
 
 
 @pytest.mark.slow
-def test_a_reported_decision_survives_kill_9(root: Path) -> None:
+def test_a_reported_decision_is_not_lost_by_a_kill(root: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", DECIDE], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         reported = [int(process.stdout.readline()) for _ in range(20)]

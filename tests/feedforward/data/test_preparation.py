@@ -84,14 +84,14 @@ def test_the_profile_has_one_row_per_sample_in_the_order_of_the_splits(root, mak
 
 
 @pytest.mark.parametrize("make", ["texts", "images"])
-def test_equal_data_give_equal_bytes(root, make):
+def test_equal_data_give_identical_files(root, make):
     put_texts(root)
     put_images(root)
     first = contents(prepare("one", globals()[make]()))
     assert contents(prepare("one", globals()[make]())) == first == contents(prepare("two", globals()[make]()))
 
 
-def test_the_vocabulary_never_sees_the_test_texts(root):
+def test_vocabulary_does_not_depend_on_the_test_texts(root):
     put_texts(root)
     before = contents(prepare("reviews", texts()))
     altered = REVIEWS | {"set/test/pos/1_8.txt": b"bad bad unheard unheard unheard of"}
@@ -150,7 +150,7 @@ def real_data(tmp_path_factory):
 @pytest.mark.real
 @pytest.mark.slow
 @needs_mirror
-def test_the_real_digits(real_data):
+def test_real_digits_have_the_expected_shapes_and_labels(real_data):
     train, test = Split.load(real_data / "mnist" / "train"), Split.load(real_data / "mnist" / "test")
     assert (train.features.shape, test.features.shape) == ((60_000, 784), (10_000, 784))
     assert train.labels[:8].tolist() == [5, 0, 4, 1, 9, 2, 1, 3]
@@ -160,7 +160,7 @@ def test_the_real_digits(real_data):
 @pytest.mark.real
 @pytest.mark.slow
 @needs_mirror
-def test_the_real_reviews(real_data):
+def test_real_reviews_have_the_expected_vocabulary_and_splits(real_data):
     folder = real_data / "imdb"
     manifest = atomic_files.read_json(folder / "manifest.json")
     # Keras counts 88,582, because it does not split words at non-breaking spaces and other rare whitespace

@@ -18,7 +18,7 @@ TIMES = ("2026-01-01T00:00:00+00:00", "2026-01-01T01:00:00+00:00")
 
 
 @pytest.mark.parametrize("name", ["notes", "tones"])
-def test_a_window_is_read_as_it_was_written(small: Params, name: str) -> None:
+def test_a_window_of_requests_round_trips(small: Params, name: str) -> None:
     features = split(name, 20, seed=3).features
     request_windows.save(name, Window(2, "d", *TIMES, 500, features))
     loaded = request_windows.load(name)
@@ -80,14 +80,14 @@ def test_damaged_distances_are_reported(small: Params, change: dict[str, Any]) -
         request_windows.recorded(NAME)
 
 
-def test_the_distances_of_the_latest_windows_are_kept(small: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_distances_of_the_latest_windows_are_kept(small: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_windows, "KEPT", 3)
     for number in range(5):
         request_windows.record(NAME, {**ENTRY, "version": number})
     assert [entry["version"] for entry in request_windows.recorded(NAME)] == [2, 3, 4]
 
 
-def test_false_alarms_are_as_rare_as_params_say() -> None:
+def test_false_alarm_rate_does_not_exceed_the_one_in_params() -> None:
     """100 windows without drift, and no bound on distances, so that the significance test alone decides."""
     bounds = Drift(feature=0.0, label=0.0, false_alarm_rate=0.05)
     train, alarms = multihot(2000, 0), 0

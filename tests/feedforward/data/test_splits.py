@@ -27,7 +27,7 @@ def matrices(draw: st.DrawFn) -> np.ndarray:
 
 
 @given(matrices())
-def test_rows_are_stored_without_loss(matrix: np.ndarray) -> None:
+def test_multi_hot_rows_round_trip(matrix: np.ndarray) -> None:
     features = of_dense(matrix)
     assert features.shape == matrix.shape
     assert len(features) == len(matrix)
@@ -37,20 +37,20 @@ def test_rows_are_stored_without_loss(matrix: np.ndarray) -> None:
 
 
 @given(matrices(), st.data())
-def test_take_matches_numpy_with_repeats_and_in_any_order(matrix: np.ndarray, data: st.DataObject) -> None:
+def test_take_matches_numpy_indexing(matrix: np.ndarray, data: st.DataObject) -> None:
     order = np.array(data.draw(st.lists(st.integers(0, len(matrix) - 1), max_size=20)), int)
     np.testing.assert_array_equal(of_dense(matrix).take(order).dense(), matrix[order])
 
 
 @given(matrices(), st.data())
-def test_rows_match_numpy_slices(matrix: np.ndarray, data: st.DataObject) -> None:
+def test_rows_matches_numpy_slicing(matrix: np.ndarray, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(matrix)))
     stop = data.draw(st.integers(start, len(matrix)))
     np.testing.assert_array_equal(of_dense(matrix).rows(start, stop).dense(), matrix[start:stop])
 
 
 @pytest.mark.parametrize("name", ["tones", "notes"])
-def test_features_and_labels_stay_together(name: str) -> None:
+def test_features_and_labels_are_selected_together(name: str) -> None:
     whole = split(name)
     order = np.random.default_rng(0).permutation(len(whole))
     for part, chosen in ((whole.take(order), order), (whole.rows(10, 40), np.arange(10, 40))):
@@ -58,7 +58,7 @@ def test_features_and_labels_stay_together(name: str) -> None:
         np.testing.assert_array_equal(part.labels, whole.labels[chosen])
 
 
-def test_rows_share_memory() -> None:
+def test_selected_rows_share_memory() -> None:
     for name in ("tones", "notes"):
         whole = split(name)
         part = whole.rows(3, 9)
@@ -70,7 +70,7 @@ def test_rows_share_memory() -> None:
 
 
 @pytest.mark.parametrize("name", ["tones", "notes"])
-def test_a_saved_split_is_loaded_memory_mapped(tmp_path: Path, name: str) -> None:
+def test_a_saved_split_is_loaded_as_memory_maps(tmp_path: Path, name: str) -> None:
     split(name).save(tmp_path / "train")
     loaded = Split.load(tmp_path / "train")
     np.testing.assert_array_equal(dense(loaded.features), dense(split(name).features))
@@ -80,7 +80,7 @@ def test_a_saved_split_is_loaded_memory_mapped(tmp_path: Path, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["tones", "notes"])
-def test_the_bytes_of_the_files_do_not_change(tmp_path: Path, name: str) -> None:
+def test_saving_twice_writes_identical_files(tmp_path: Path, name: str) -> None:
     split(name).save(tmp_path / "one")
     split(name).save(tmp_path / "two")
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
@@ -88,7 +88,7 @@ def test_the_bytes_of_the_files_do_not_change(tmp_path: Path, name: str) -> None
     assert all((tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes() for file in files)
 
 
-def test_the_digest_depends_on_contents_types_and_shapes() -> None:
+def test_digest_depends_on_contents_types_and_shapes() -> None:
     pixels, labels = np.arange(12, dtype=np.uint8).reshape(3, 4), np.zeros(3, np.uint8)
     other = pixels.copy()
     other[2, 3] += 1
@@ -126,12 +126,12 @@ def indptr(*values: int) -> np.ndarray:
         (np.array([0.0, 2.0]), [0, 1], 3, "indptr must be int64"),
     ],
 )
-def test_invalid_csr_arrays_are_refused(starts: np.ndarray, indices: list[int], columns: int, message: str) -> None:
+def test_invalid_csr_arrays_are_rejected(starts: np.ndarray, indices: list[int], columns: int, message: str) -> None:
     with pytest.raises(DataError, match=message):
         MultiHot(starts, np.array(indices, np.uint16), columns)
 
 
-def test_signed_indices_are_refused() -> None:
+def test_signed_indices_are_rejected() -> None:
     with pytest.raises(DataError, match="unsigned"):
         MultiHot(indptr(0, 1), np.array([-1]), 3)  # type: ignore[arg-type]
 
@@ -188,7 +188,7 @@ def saved(array: np.ndarray) -> bytes:
     ],
 )
 @pytest.mark.parametrize("name", ["tones", "notes"])
-def test_damaged_and_dangerous_files_are_refused_by_name(
+def test_error_names_the_damaged_or_dangerous_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: bytes
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -199,7 +199,7 @@ def test_damaged_and_dangerous_files_are_refused_by_name(
     assert not (tmp_path / "owned").exists()
 
 
-def test_errors_of_numpy_are_reported_in_one_line(tmp_path: Path) -> None:
+def test_numpy_errors_are_reported_in_one_line(tmp_path: Path) -> None:
     split("tones").save(tmp_path / "train")
     head = (
         f"{{'descr': '|u1', 'fortran_order': False, 'shape': (90,), {' ' * 20_000}}}\n".encode()
@@ -214,7 +214,7 @@ def test_errors_of_numpy_are_reported_in_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["features", "labels", "indices", "columns"])
-def test_a_missing_file_is_named(tmp_path: Path, missing: str) -> None:
+def test_error_names_the_missing_file(tmp_path: Path, missing: str) -> None:
     name = "tones" if missing == "features" else "notes"
     split(name).save(tmp_path / "train")
     (tmp_path / "train" / f"{missing}.npy").unlink()
@@ -232,9 +232,7 @@ def test_a_missing_file_is_named(tmp_path: Path, missing: str) -> None:
         ("labels", np.zeros(3, np.uint8), "2 rows of features, but 3 labels"),
     ],
 )
-def test_arrays_that_do_not_fit_together_are_refused(
-    tmp_path: Path, file: str, array: np.ndarray, message: str
-) -> None:
+def test_incompatible_arrays_are_rejected(tmp_path: Path, file: str, array: np.ndarray, message: str) -> None:
     good = MultiHot(indptr(0, 1, 3), np.array([8, 2, 5], np.uint16), 9)
     Split(good, np.zeros(2, np.uint8)).save(tmp_path / "train")
     assert (
@@ -247,7 +245,7 @@ def test_arrays_that_do_not_fit_together_are_refused(
 
 @given(st.sampled_from(["features", "labels", "indptr", "indices", "columns"]), st.data())
 @examples(150)
-def test_a_corrupted_byte_gives_rows_or_a_data_error(
+def test_a_corrupted_byte_gives_a_data_error_or_a_readable_split(
     tmp_path_factory: pytest.TempPathFactory, file: str, data: st.DataObject
 ) -> None:
     folder = tmp_path_factory.mktemp("split") / "train"

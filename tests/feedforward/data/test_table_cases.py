@@ -85,7 +85,7 @@ def test_columns_of_ids_are_left_out_and_reported(tmp_path: Path, prepare: Prepa
     assert any("column Id is left out" in reason for reason in guess.reasons)
 
 
-def test_dates_are_left_out_or_on_request_become_days(tmp_path: Path, prepare: Prepare) -> None:
+def test_dates_are_left_out_unless_requested_as_numbers_of_days(tmp_path: Path, prepare: Prepare) -> None:
     days = [f"2024-{k % 12 + 1:02}-{k % 28 + 1:02}" for k in range(60)]
     path = table(tmp_path / "sales.csv", day=days, size=SIZES, label=LABELS)
     guess, _ = prepare(path)
@@ -118,7 +118,7 @@ def test_a_file_without_a_header_has_numbered_columns(tmp_path: Path, prepare: P
 @pytest.mark.proves("Two columns whose names differ only by blanks are refused")
 @pytest.mark.parametrize("other", ["size", " size", "size\u00a0", "\ufeffsize"])
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
-def test_two_columns_whose_names_differ_only_by_blanks_are_refused(tmp_path: Path, suffix: str, other: str) -> None:
+def test_two_columns_whose_names_differ_only_by_blanks_are_rejected(tmp_path: Path, suffix: str, other: str) -> None:
     path = tmp_path / f"a.{suffix}"
     if suffix == "csv":
         path.write_text(f'size,"{other}",label\n' + "1,2,x\n3,4,y\n" * 10)
@@ -135,7 +135,7 @@ def test_two_columns_whose_names_differ_only_by_blanks_are_refused(tmp_path: Pat
             asked()
 
 
-def test_a_sample_with_two_columns_whose_names_differ_only_by_blanks_is_refused(
+def test_a_sample_with_two_columns_whose_names_differ_only_by_blanks_is_rejected(
     tmp_path: Path, prepare: Prepare
 ) -> None:
     lines = [json.dumps({"size": size, "label": label}) for size, label in zip(SIZES, LABELS, strict=True)]
@@ -156,7 +156,7 @@ def test_empty_columns_without_a_name_are_ignored(tmp_path: Path, prepare: Prepa
     assert getattr(encoder(dataset), "column", None) == "v2"
 
 
-def test_more_cells_than_the_header_are_refused_with_the_line(tmp_path: Path) -> None:
+def test_error_for_a_row_longer_than_the_header_names_the_line(tmp_path: Path) -> None:
     table(tmp_path / "a.csv", rooms=ROOMS, label=LABELS)
     content = (tmp_path / "a.csv").read_text().replace("\n", ",1,2\n", 3).replace(",1,2\n", "\n", 1)
     (tmp_path / "a.csv").write_text(content)
@@ -196,7 +196,7 @@ def test_parquet_types_are_read(tmp_path: Path, prepare: Prepare) -> None:
         (("- a",), ("{b}",), ("- a", "{b}")),
     ],
 )
-def test_spellings_of_a_label_are_one_class(
+def test_different_spellings_of_a_label_are_one_class(
     tmp_path: Path, prepare: Prepare, yes: tuple[str, ...], no: tuple[str, ...], classes: tuple[str, ...]
 ) -> None:
     labels = [(yes if k % 3 else no)[k % len(yes if k % 3 else no)] for k in range(60)]
@@ -250,7 +250,7 @@ def test_test_rows_stay_in_the_test_split_when_the_table_grows(tmp_path: Path, p
     assert all(before[part] <= digests(part) for part in before)
 
 
-def test_init_asks_for_the_target_if_the_last_column_cannot_be_predicted(tmp_path: Path) -> None:
+def test_init_asks_for_a_target_if_the_last_column_cannot_be_predicted(tmp_path: Path) -> None:
     names = [f"car {k}" for k in range(60)]
     path = table(tmp_path / "a.csv", mpg=ROOMS, origin=LABELS, name=names)
     with pytest.raises(InputError, match=r"name, cannot be predicted .*--target, for instance mpg, origin"):
@@ -280,7 +280,7 @@ def test_init_names_files_that_it_cannot_read(tmp_path: Path, name: str, message
 
 
 @pytest.mark.parametrize("name", ["REVIEWS.JSONL", "bom.jsonl", "reviews.jsonl.gz"])
-def test_json_lines_of_any_name_with_gaps_are_read(tmp_path: Path, prepare: Prepare, name: str) -> None:
+def test_json_lines_with_any_file_name_and_missing_values_are_read(tmp_path: Path, prepare: Prepare, name: str) -> None:
     import gzip
 
     entries: list[dict[str, Any]] = [

@@ -26,9 +26,7 @@ def labeled(labels: np.ndarray) -> Split:
 @pytest.mark.proves("Every class is in both parts of a validation split, even if the samples are sorted by class")
 @settings(deadline=None)
 @given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=5), seed=st.integers(0, 99), data=st.data())
-def test_a_draw_is_a_partition_in_which_each_class_keeps_its_share(
-    sizes: list[int], seed: int, data: st.DataObject
-) -> None:
+def test_draw_partitions_the_samples_and_keeps_class_shares(sizes: list[int], seed: int, data: st.DataObject) -> None:
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes)).astype(np.uint8)
     if len(labels) < 2:
         return
@@ -45,7 +43,7 @@ def test_a_draw_is_a_partition_in_which_each_class_keeps_its_share(
     assert (np.abs(shares - exact) < 1).all()
 
 
-def test_a_draw_is_determined_by_its_seed() -> None:
+def test_draw_is_determined_by_the_seed() -> None:
     whole, entry = split("notes"), params().datasets["notes"]
     draws = [validation_split.draw(whole, entry, seed)[1].rows for seed in (0, 0, 1)]
     np.testing.assert_array_equal(draws[0], draws[1])
@@ -53,7 +51,7 @@ def test_a_draw_is_determined_by_its_seed() -> None:
     assert len(draws[0]) == HELD_OUT
 
 
-def test_over_seeds_every_sample_validates_equally_often() -> None:
+def test_every_sample_is_used_for_validation_equally_often_over_seeds() -> None:
     labels = np.repeat([0, 1], [30, 60]).astype(np.uint8)
     draws = [validation_split.draw(labeled(labels), dataset(30), seed)[1].rows for seed in range(400)]
     counts = np.bincount(np.concatenate(draws), minlength=90)
@@ -62,13 +60,13 @@ def test_over_seeds_every_sample_validates_equally_often() -> None:
 
 
 @pytest.mark.parametrize("labels", [np.linspace(0, 1, 50, dtype=np.float32), np.zeros((50, 3), np.uint8)])
-def test_values_and_several_labels_are_drawn_without_strata(labels: np.ndarray) -> None:
+def test_regression_and_multilabel_samples_are_drawn_without_strata(labels: np.ndarray) -> None:
     train, validation = validation_split.draw(labeled(labels), dataset(20), 3)
     assert (len(train), len(validation)) == (30, 20)
 
 
 @pytest.mark.parametrize("name", ["tones", "notes"])
-def test_the_fixed_split_holds_out_the_first_or_the_last(name: str) -> None:
+def test_fixed_split_holds_out_the_first_or_the_last_samples(name: str) -> None:
     train, validation = validation_split.fixed(split(name), params().datasets[name])
     numbers = np.arange(TRAIN)
     held_out = numbers[:HELD_OUT] if name == "notes" else numbers[-HELD_OUT:]  # `take` of the small params
@@ -88,7 +86,7 @@ def test_at_least_one_training_sample_must_remain() -> None:
     seed=st.integers(0, 99),
     shares=st.lists(st.floats(0.01, 0.99), min_size=1, max_size=4),
 )
-def test_smaller_shares_are_parts_of_larger_ones_and_keep_the_shares_of_the_classes(
+def test_smaller_shares_are_subsets_of_larger_ones_and_keep_class_shares(
     sizes: list[int], seed: int, shares: list[float]
 ) -> None:
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes)).astype(np.uint8)
@@ -105,7 +103,7 @@ def test_smaller_shares_are_parts_of_larger_ones_and_keep_the_shares_of_the_clas
         assert (np.abs(counts - np.array(sizes) * len(part) / len(labels)) <= len(sizes) / 2 + 0.5).all()
 
 
-def test_a_share_changes_neither_the_validation_samples_nor_all_samples() -> None:
+def test_a_train_share_changes_only_the_training_samples() -> None:
     whole = split("notes")
     for function in (validation_split.draw, validation_split.fixed):
         training, validation = function(whole, dataset(HELD_OUT), 3)

@@ -63,7 +63,7 @@ def test_each_seed_has_its_own_split_and_all_samples_are_tested_once(
     assert all(accuracy[better] > accuracy["majority class"] + 0.1 for better in expected[1:])
 
 
-def test_the_stage_writes_the_same_bytes_again(small: Params) -> None:
+def test_rerunning_the_baselines_stage_writes_identical_files(small: Params) -> None:
     baselines.stage(small, "notes")
     before = paths.baselines("notes").read_bytes()
     baselines.stage(small, "notes")
@@ -74,7 +74,7 @@ def test_the_stage_writes_the_same_bytes_again(small: Params) -> None:
 
 
 @pytest.mark.parametrize("name", ["tones", "notes"])
-def test_the_network_predicts_what_scikit_learn_predicts(small: Params, name: str) -> None:
+def test_network_predictions_match_scikit_learn(small: Params, name: str) -> None:
     training, queries = split(name), split(name, 40, seed=3)
     samples = baseline_models.problem(training, small.dataset(name))
     last = list(baseline_models._logistic(samples))[-1]
@@ -84,7 +84,7 @@ def test_the_network_predicts_what_scikit_learn_predicts(small: Params, name: st
     np.testing.assert_allclose(last.probabilities(queries.features), expected, atol=0.02)
 
 
-def test_several_labels_values_and_shares_have_baselines(small: Params) -> None:
+def test_multilabel_and_regression_tasks_have_baselines(small: Params) -> None:
     features, fresh = table(200), table(100, seed=1)
     noise = np.random.default_rng(2).normal(size=300)
     for task, labels, learn, names in [
@@ -118,7 +118,7 @@ def test_a_class_without_training_samples_is_never_predicted(small: Params) -> N
             assert network.probabilities(training.features).argmax(axis=1).max() < 2
 
 
-def test_multi_hot_rows_are_the_matrix(small: Params) -> None:
+def test_multi_hot_features_become_an_equal_sparse_matrix(small: Params) -> None:
     features = multihot(20, seed=1)
     samples = baseline_models.problem(Split(features, np.zeros(20, np.uint8)), small.dataset("notes"))
     assert isinstance(samples.matrix, csr_matrix)

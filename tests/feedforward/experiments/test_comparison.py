@@ -45,12 +45,14 @@ def printed(results: list[RunResult], params: Params, width: int = 80) -> str:
     return written.getvalue()
 
 
-def test_a_rerun_writes_the_same_bytes(folder: Path, results: list[RunResult], params: Params, tmp_path: Path) -> None:
+def test_rerunning_the_comparison_writes_identical_files(
+    folder: Path, results: list[RunResult], params: Params, tmp_path: Path
+) -> None:
     second = comparison.compare(list(reversed(results)), params, folder=tmp_path / "again")
     assert digests(second) == digests(folder)
 
 
-def test_all_datasets_have_the_figures_of_the_lecture_and_the_additional_ones(folder: Path, params: Params) -> None:
+def test_every_dataset_has_the_lecture_figures_and_the_additional_figures(folder: Path, params: Params) -> None:
     names = {path.stem for path in (folder / "figures").glob("*.png")}
     for name, dataset in params.datasets.items():
         base = dataset.training.final.variant
@@ -59,7 +61,7 @@ def test_all_datasets_have_the_figures_of_the_lecture_and_the_additional_ones(fo
         assert {f"{name}-{figure}" for figure in wanted} <= names
 
 
-def test_the_table_has_the_mean_over_seeds(folder: Path, results: list[RunResult], params: Params) -> None:
+def test_table_shows_the_mean_over_seeds(folder: Path, results: list[RunResult], params: Params) -> None:
     with (folder / "table.csv").open() as file:
         rows = list(csv.DictReader(file))
     name, variant = next(iter(params.datasets)), next(iter(params.variants))
@@ -74,7 +76,7 @@ def test_the_table_has_the_mean_over_seeds(folder: Path, results: list[RunResult
     assert float(row["low"]) < float(row["mean"]) < float(row["high"])
 
 
-def test_metrics_include_the_test_of_the_final_model_and_no_nan(folder: Path, params: Params) -> None:
+def test_metrics_include_the_final_models_test_metrics_and_no_nan(folder: Path, params: Params) -> None:
     def refuse(constant: str) -> None:
         raise AssertionError(constant)
 
@@ -101,7 +103,7 @@ def test_verdicts_are_the_same_in_markdown_and_json(folder: Path, params: Params
         assert f"| {verdict['claim']['text']} | **{verdict['outcome']}** at n = 3 |" in text
 
 
-def test_one_seed_gives_no_intervals(params: Params) -> None:
+def test_there_are_no_intervals_with_one_seed(params: Params) -> None:
     single = like_the_lecture(params, [0])
     text = printed(single, params)
     assert "±" not in text
@@ -111,7 +113,7 @@ def test_one_seed_gives_no_intervals(params: Params) -> None:
     assert {v.outcome for one in findings for v in one.verdicts} == {"undecided"}
 
 
-def test_the_terminal_table_fits_80_columns_without_truncation(results: list[RunResult], params: Params) -> None:
+def test_terminal_table_fits_80_columns_without_truncation(results: list[RunResult], params: Params) -> None:
     text = printed(results, params)
     assert "…" not in text
     assert text.count("minimum") == len(params.datasets)  # the last word of the last heading
@@ -160,7 +162,7 @@ def test_a_failed_comparison_keeps_the_old_one(folder: Path, params: Params) -> 
 
 
 @pytest.mark.proves("A commit does not change the report")
-def test_the_page_does_not_depend_on_the_commit(params: Params) -> None:
+def test_page_does_not_depend_on_the_commit(params: Params) -> None:
     """DVC does not track commits: the same results must give the same bytes after one."""
     origin = comparison.gather([], params).origin
     assert "libraries" in origin

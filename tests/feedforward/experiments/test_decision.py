@@ -41,7 +41,7 @@ def with_claims(*claims: dict[str, Any]) -> Params:
     return Params.model_validate_json(json.dumps(plain))
 
 
-def test_only_runs_that_undecided_claims_compare_are_needed() -> None:
+def test_only_runs_compared_by_undecided_claims_are_needed() -> None:
     params = with_claims(*CLAIMS)
     first = decision.needed(params, "notes", [])
     assert first == decision.Needed(("l2", "original", "larger"), ("replica", "final"))
@@ -81,7 +81,7 @@ def test_verdicts_are_written_as_table_values_and_figure() -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_no_decision_is_saved_before_the_command_ran() -> None:
+def test_saved_decision_is_none_if_the_command_never_ran() -> None:
     assert decision.saved("notes") is None
 
 

@@ -15,7 +15,7 @@ CURVES = {
 MEASURED = {"best_cross_entropy": 0.35, "best_accuracy": 0.85}
 
 
-def test_figures_are_those_of_the_best_and_the_last_epoch() -> None:
+def test_metrics_are_taken_from_the_best_and_the_last_epoch() -> None:
     assert evaluation.summarize(CURVES, MEASURED) == pytest.approx(
         {
             "best_epoch": 2,
@@ -32,7 +32,7 @@ def test_figures_are_those_of_the_best_and_the_last_epoch() -> None:
     )
 
 
-def test_best_epoch_is_by_cross_entropy_not_by_penalized_loss() -> None:
+def test_best_epoch_is_chosen_by_cross_entropy_not_by_penalized_loss() -> None:
     assert evaluation.summarize(CURVES | {"val_loss": [0.9, 0.8, 0.1]}, MEASURED)["best_epoch"] == 2
 
 

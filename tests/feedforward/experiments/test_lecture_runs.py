@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.usefixtures("tensorflow")
-def test_variants_and_combinations_of_a_sweep_become_one_page(
+def test_lecture_page_contains_variants_and_sweep_points(
     small_store: "Store", small_shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(DataError, match=r"notes: .*original.*; run `feedforward train notes`$"):

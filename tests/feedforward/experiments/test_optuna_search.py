@@ -24,7 +24,7 @@ def tried(rounds: int) -> list[Point]:
 
 
 @pytest.mark.slow
-def test_the_same_results_lead_to_the_same_points_and_to_the_minimum() -> None:
+def test_search_is_reproducible_and_finds_the_minimum() -> None:
     points = tried(10)
     assert tried(5) == points[:20]
     assert min(map(valley, points)) < 0.5
@@ -33,7 +33,7 @@ def test_the_same_results_lead_to_the_same_points_and_to_the_minimum() -> None:
     assert sum(map(valley, late)) < sum(map(valley, early))
 
 
-def test_a_failed_trial_does_not_end_the_search() -> None:
+def test_search_continues_after_a_failed_trial() -> None:
     search = Search(AXES)
     search.ask(2)
     search.tell([None, 0.5])
@@ -41,7 +41,7 @@ def test_a_failed_trial_does_not_end_the_search() -> None:
 
 
 @pytest.mark.slow
-def test_a_search_for_the_highest_figure_mirrors_that_for_the_lowest() -> None:
+def test_maximizing_mirrors_minimizing() -> None:
     searches = Search(AXES), Search(AXES, "higher")
     for _ in range(6):
         trials = [search.ask(4) for search in searches]
@@ -51,7 +51,7 @@ def test_a_search_for_the_highest_figure_mirrors_that_for_the_lowest() -> None:
 
 
 @pytest.mark.slow
-def test_importance_names_the_field_that_decides() -> None:
+def test_importance_is_highest_for_the_field_that_determines_the_result() -> None:
     axes = [Axis("l2", (1e-5, 1e-1), True), Axis("epochs", (2, 3, 4)), Axis("size", ("small", "base"))]
     points = [
         {"l2": 10.0**exponent, "epochs": epochs, "size": size}

@@ -132,7 +132,7 @@ def test_first_fetch_records_digests_and_later_ones_reject_other_content(prepare
     assert len(recorded["diabetes.csv"]) == 64
 
 
-def test_derived_expectations_are_written_and_hold(prepared: Params) -> None:
+def test_derived_expectations_are_written_and_met(prepared: Params) -> None:
     for name, dataset in prepared.datasets.items():
         written = YAML(typ="safe").load((paths.validation(name) / "expectations.yaml").read_text())
         plain = YAML(typ="safe").load(paths.params().read_text())
@@ -208,7 +208,7 @@ def test_champions_predict_raw_samples(
     assert prepared.datasets[name].title in capsys.readouterr().out
 
 
-def test_the_five_commands_of_the_documentation_work(
+def test_five_documented_commands_work_on_a_users_data(
     prepared: Params, trained: list[RunResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Run them line by line on the pictures of this test, except `run`, whose work the fixtures have done."""

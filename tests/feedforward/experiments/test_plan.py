@@ -37,14 +37,14 @@ def fingerprints(packs: list[Pack]) -> dict[tuple[str, str, str, int], str]:
 # --- which -------------------------------------------------------------------------------------
 
 
-def test_fair_has_all_variants_and_seeds_and_one_final_variant() -> None:
+def test_fair_plan_has_all_variants_and_seeds_and_one_final_variant() -> None:
     chosen = params(seeds=3)
     expected = {(d, v, "replica", s) for d in ("tones", "notes") for v in chosen.variants for s in range(3)}
     expected |= {(d, "original", "final", s) for d in ("tones", "notes") for s in range(3)}
     assert runs(plan(chosen)) == expected
 
 
-def test_lecture_has_the_variants_of_the_slides() -> None:
+def test_lecture_plan_has_the_variants_of_the_slides() -> None:
     packs = plan(protocol="lecture")
     assert runs(packs) == {
         *(("tones", "original", "replica", s) for s in range(2)),
@@ -64,7 +64,7 @@ def test_fair_replicas_never_use_the_test_split_and_final_runs_train_on_all_samp
         assert (pack.train, pack.validate, pack.epochs) == expected
 
 
-def test_filters() -> None:
+def test_plan_can_be_filtered_by_dataset_variant_and_seed() -> None:
     chosen = plan(datasets=["notes"], variants=["l2", "smaller"], seeds=[5, 7])
     assert runs(chosen) == {("notes", v, "replica", s) for v in ("l2", "smaller") for s in (5, 7)}
     assert {pack.role for pack in plan(variants=["original"])} == {"replica", "final"}
@@ -77,7 +77,7 @@ def test_filters() -> None:
         ({"variants": ["dropuot"]}, "unknown variant 'dropuot': must be one of .*; did you mean dropout?"),
     ],
 )
-def test_unknown_names(filters: dict[str, Any], message: str) -> None:
+def test_unknown_dataset_and_variant_names_are_rejected(filters: dict[str, Any], message: str) -> None:
     with pytest.raises(ParamsError, match=message.replace("?", r"\?")):
         plan(**filters)
 
@@ -104,7 +104,7 @@ def members(packs: list[Pack]) -> list[tuple[str, ...]]:
     return sorted(tuple(member.variant for member in pack.members) for pack in packs)
 
 
-def test_variants_of_a_seed_share_packs_up_to_pack_units() -> None:
+def test_variants_of_one_seed_share_packs_up_to_pack_units() -> None:
     packs = plan(params(seeds=1, pack_units=52), datasets=["notes"])
     # 4 + 16 + 16 + 16 units; 40 units; and the final run, which is trained on different samples
     assert members(packs) == [("larger",), ("original",), ("smaller", "original", "l2", "dropout")]
@@ -127,14 +127,14 @@ def test_variants_with_different_samples_are_in_different_packs() -> None:
     assert members(packs) == [("l2",), ("original",)]
 
 
-def test_longest_pack_is_first_and_costs_are_multiplications() -> None:
+def test_packs_are_ordered_by_cost_counted_in_multiplications() -> None:
     packs = plan(params(seeds=1))
     assert [pack.cost for pack in packs] == sorted((pack.cost for pack in packs), reverse=True)
     assert (packs[0].dataset, packs[0].members[0].variant) == ("notes", "larger")
     assert packs[0].cost == 3 * (TRAIN - HELD_OUT) * (700 * 40 + 40 * 40)
 
 
-def test_a_seed_decides_all_sources_of_variation_unless_one_is_selected() -> None:
+def test_a_seed_determines_all_sources_of_variation_unless_one_is_selected() -> None:
     (pack,) = plan(datasets=["notes"], variants=["l2"], seeds=[5])
     assert [pack.seed_of(source) for source in plans.SOURCES] == [5, 5, 5]
     (alone,) = plan(datasets=["notes"], variants=["l2"], seeds=[5], varied=["order"])
@@ -211,7 +211,7 @@ REPLICAS = {pair for pair in REPLICAS_AND_FINALS if pair[0] == "replica"}
         ("mirrors", ["elsewhere"], set()),
     ],
 )
-def test_fingerprints_change_only_with_parameters_that_matter(
+def test_fingerprints_change_only_with_parameters_that_affect_the_run(
     path: str, value: Any, expected: set[tuple[str, str]]
 ) -> None:
     before = fingerprints(plan(datasets=["notes"]))

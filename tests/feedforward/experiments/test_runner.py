@@ -121,7 +121,7 @@ def test_replicas_are_logged_under_stable_names(small_store: "Store") -> None:
 
 
 @pytest.mark.slow
-def test_the_run_of_a_variant_has_means_and_intervals_over_its_replicas(small_store: "Store") -> None:
+def test_variant_run_has_means_and_intervals_over_its_replicas(small_store: "Store") -> None:
     chosen = params()
     packs = [pack for pack in plan.plan(chosen, "fair", ["notes"], ["original"]) if pack.role == "replica"]
     trained = [one_run("notes", "original", pack.seed, 20, LIKE_THE_LECTURE["original"]) for pack in packs]
@@ -149,7 +149,7 @@ def test_the_run_of_a_variant_has_means_and_intervals_over_its_replicas(small_st
 
 
 @pytest.mark.slow
-def test_final_runs_have_means_and_intervals_in_the_run_above_them(small_store: "Store") -> None:
+def test_parent_of_final_runs_has_means_and_intervals(small_store: "Store") -> None:
     chosen = params()
     packs = [pack for pack in plan.plan(chosen, "fair", ["notes"]) if pack.role == "final"]
     tested = [final_run("notes", "original", pack.seed, 5, 0.88) for pack in packs]
@@ -165,7 +165,7 @@ def test_final_runs_have_means_and_intervals_in_the_run_above_them(small_store: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dataset", ["tones", "notes"])
-def test_a_final_run_is_tested_and_its_logged_model_is_the_trained_one(small_store: "Store", dataset: str) -> None:
+def test_final_run_has_test_metrics_and_logs_the_trained_model(small_store: "Store", dataset: str) -> None:
     chosen, pack = final_of(dataset)
     (result,) = runner.train_pack(pack, chosen, small_store)
     (run,) = stored(dataset, role="final")
@@ -240,7 +240,7 @@ def test_only_a_changed_variant_is_trained_again(small_store: "Store") -> None:
 
 
 @pytest.mark.slow
-def test_a_partly_known_pack_continues_to_the_same_bytes(small_store: "Store") -> None:
+def test_a_partly_trained_pack_is_completed_with_identical_results(small_store: "Store") -> None:
     chosen, pack = replicas_of("dropout", "original", "l2", pack_units=80)
     runner.train_pack(pack.without(pack.fingerprints[:1]), chosen, small_store)
     left = pack.without(runner.find_known([pack], small_store))
@@ -302,7 +302,7 @@ def test_changed_training_code_invalidates_all_runs(small_store: "Store", monkey
     assert runner.find_known(changed, small_store) == {}
 
 
-def test_metrics_belong_to_the_evaluation_and_layers_to_the_weights() -> None:
+def test_metric_code_is_in_the_evaluation_digest_and_layer_code_in_the_weights_digest() -> None:
     weights, figures = closure(plan.WEIGHTS), closure(plan.EVALUATION)
     assert {
         "feedforward.training.packed_model",
@@ -336,7 +336,7 @@ def test_seeds_of_a_variant_share_a_parent_and_a_changed_parameter_gets_another(
 
 
 @pytest.mark.slow
-def test_a_loss_that_is_not_finite_gives_failed_runs_without_models(small_store: "Store") -> None:
+def test_a_non_finite_loss_gives_failed_runs_without_models(small_store: "Store") -> None:
     chosen, pack = replicas_of("l2", "original")
     data = chosen.datasets["notes"]
     wild = Optimizer(name="sgd", learning_rate=1.0, momentum=0.99)
@@ -381,7 +381,7 @@ def test_damaged_data_are_rejected_before_a_run_is_created(small_store: "Store")
 
 
 @pytest.mark.slow
-def test_the_comparison_is_in_reports_and_in_the_store(small_store: "Store") -> None:
+def test_comparison_is_written_to_reports_and_logged_to_the_store(small_store: "Store") -> None:
     chosen = params()
     run_result.save(paths.trained("fair"), like_the_lecture(chosen, range(3)), "cpu")
     runner.compare(chosen)

@@ -14,7 +14,7 @@ def parse(*texts: str, search: bool = False) -> list[search_space.Axis]:
     return search_space.parse(texts, params(), "notes", "original", search)
 
 
-def test_a_grid_has_all_combinations() -> None:
+def test_a_grid_contains_all_combinations() -> None:
     combinations = parse("dropout_rate=0,0.5", "size=base,small")
     assert [search_space.text(point) for point in search_space.grid(combinations)] == [
         "dropout_rate=0 size=base",
@@ -43,7 +43,7 @@ def test_a_value_changes_only_its_field(field: str, value: float) -> None:
     ("text", "search", "log"),
     [("l2=1e-5..1e-2", True, True), ("dropout_rate=0..0.6", True, False), ("epochs=2..9", True, False)],
 )
-def test_a_range_of_several_magnitudes_is_searched_on_a_logarithmic_scale(text: str, search: bool, log: bool) -> None:
+def test_a_range_over_several_orders_of_magnitude_is_logarithmic(text: str, search: bool, log: bool) -> None:
     [axis] = parse(text, search=search)
     assert axis.is_range
     assert axis.is_log == log
@@ -67,7 +67,7 @@ def test_a_range_of_several_magnitudes_is_searched_on_a_logarithmic_scale(text: 
          "266 combinations: must be at most 256; search them with --trials"),
     ],
 )  # fmt: skip
-def test_mistakes_are_reported(texts: list[str], line: str) -> None:
+def test_invalid_fields_are_reported(texts: list[str], line: str) -> None:
     with pytest.raises(ParamsError, match=line):
         parse(*texts)
 
@@ -84,7 +84,7 @@ def test_all_mistakes_are_reported_together() -> None:
     assert len(caught.value.problems) == 4
 
 
-def test_the_decay_of_the_learning_rate_is_a_field() -> None:
+def test_learning_rate_decay_can_be_swept() -> None:
     changed = search_space.apply(params(), "notes", "original", {"optimizer.decay": "cosine"})
     assert changed.datasets["notes"].training.optimizer.decay == Decay(kind="cosine")
     without_decay = search_space.apply(changed, "notes", "original", {"optimizer.decay": "none"})

@@ -49,7 +49,7 @@ def _fair_runs(params: Params) -> list[RunResult]:
 
 
 @pytest.mark.slow
-def test_page_states_seeds_command_and_machine(folder: Path, params: Params) -> None:
+def test_study_page_states_seeds_command_and_machine(folder: Path, params: Params) -> None:
     page = (folder / "study.md").read_text()
     assert f"    {COMMAND}\n" in page
     assert "on a machine with two cores;" in page
@@ -72,7 +72,7 @@ def test_each_claim_has_verdicts_for_this_data_and_for_new_data(folder: Path, pa
 
 
 @pytest.mark.usefixtures("small")
-def test_last_decision_is_a_section_with_its_figure(tmp_path: Path) -> None:
+def test_last_decision_has_a_section_with_a_figure(tmp_path: Path) -> None:
     assert study._decision("notes", tmp_path) == []
     folder = paths.decision("notes")
     folder.mkdir(parents=True)
@@ -87,7 +87,7 @@ def test_last_decision_is_a_section_with_its_figure(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_figures_exist_and_tables_have_rows(folder: Path) -> None:
+def test_study_figures_exist_and_tables_have_rows(folder: Path) -> None:
     page = (folder / "study.md").read_text()
     pictures = re.findall(r"!\[([^]]+)\]\(([^)]+)\)", page)
     assert len(pictures) >= 4
@@ -118,7 +118,7 @@ def test_components_of_variance_have_a_figure_and_a_table(folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.usefixtures("small_store", "prefect_server")
-def test_command_trains_each_run_once_and_nothing_when_repeated(tmp_path: Path) -> None:
+def test_study_trains_each_run_once_and_nothing_when_repeated(tmp_path: Path) -> None:
     plain = values(pack_units=64, variants={"original": {}, "larger": {"size": "large"}, "l2": {"l2": 0.01}})
     del plain["datasets"]["tones"]
     write_params(tmp_path / "params.yaml", plain)
@@ -155,7 +155,7 @@ def test_command_trains_each_run_once_and_nothing_when_repeated(tmp_path: Path) 
     assert len(runs_afterwards) == len(replicas)
 
 
-def test_a_variant_wider_than_half_a_pack_is_wide(params: Params) -> None:
+def test_a_variant_larger_than_half_a_pack_counts_as_wide(params: Params) -> None:
     for name, dataset in params.datasets.items():
         wide = study.wide(params, name)
         first = {name: dataset.network.sizes[variant.size][0] for name, variant in params.variants.items()}

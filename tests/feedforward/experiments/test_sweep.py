@@ -103,7 +103,7 @@ def test_a_killed_grid_resumes_and_its_runs_are_nested(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_store")
-def test_points_that_repeat_give_the_same_trial_and_are_planned_once() -> None:
+def test_repeated_points_are_one_trial_and_planned_once() -> None:
     requested = Sweep(small_params(), "notes", "original", [Axis("l2", (0.0, 0.1))], seeds=2, trials=3)
     trials, packs = plan_trials(requested, [{"l2": 0.1}, {"l2": 0.0}, {"l2": 0.1}], range(2))
     assert [trial.point["l2"] for trial in trials] == [0.1, 0.0, 0.1]
@@ -199,7 +199,7 @@ def outcome(axes: list[Axis], shapes: dict[str, tuple[dict[str, Any], Shape]], s
     return Outcome(Sweep(load_params(), "d", "original", axes, seeds), runs, points)
 
 
-def test_verdict_names_the_best_and_those_that_do_not_differ_from_it() -> None:
+def test_verdict_names_the_best_trial_and_those_not_different_from_it() -> None:
     clear, alike = Shape(0.2, 1.0, 0.01), Shape(0.201, 1.0, 0.01)
     shapes = {
         "a": ({"l2": 0.1}, clear),
@@ -218,7 +218,7 @@ def test_verdict_names_the_best_and_those_that_do_not_differ_from_it() -> None:
     )
 
 
-def test_figures_of_one_two_and_more_fields() -> None:
+def test_sweep_figure_for_one_two_and_more_fields() -> None:
     losses = [[0.3, 0.31], [0.25, 0.26], [0.4, 0.45], [0.5, 0.6]]
     [line] = sweep_figures.against_values({"l2": [0, 1e-4, 1e-2, 1]}, losses, "t").axes
     assert line.get_xscale() == "symlog"

@@ -43,11 +43,11 @@ def cache(tmp_path: Path) -> Path:
 # --- bytes -------------------------------------------------------------------------------------
 
 
-def test_a_sound_cache(cache: Path) -> None:
+def test_an_undamaged_cache_is_verified(cache: Path) -> None:
     assert verification.rehash(cache) == (2, [])
 
 
-def test_no_cache_at_all(tmp_path: Path) -> None:
+def test_an_absent_cache_has_no_objects(tmp_path: Path) -> None:
     assert verification.rehash(tmp_path / ".dvc" / "cache" / "files" / "md5") == (0, [])
 
 
@@ -59,7 +59,7 @@ def test_one_flipped_bit_is_reported(cache: Path, tmp_path: Path) -> None:
     assert verification.rehash(cache) == (3, [str(path.relative_to(tmp_path))])
 
 
-def test_directory_lists_are_rehashed_and_temporary_files_of_dvc_are_not(cache: Path) -> None:
+def test_directory_lists_are_rehashed_but_dvc_temporary_files_are_ignored(cache: Path) -> None:
     path = put(cache, b"[]", ".dir")
     path.write_bytes(b"[1]")
     put(cache, b"half").rename(path.parent / "half.tmp")
@@ -123,7 +123,7 @@ def report(**changes: object) -> Report:
     return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
 
 
-def test_another_kind_of_cpu_explains_different_bits() -> None:
+def test_different_results_from_another_cpu_kind_are_not_damage() -> None:
     differs = [Difference("notes/l2/0/fair/replica", "test_loss", 1e-7)]
     assert not report(differences=differs).same
     elsewhere = report(differences=differs, cpu="bb")
@@ -132,7 +132,7 @@ def test_another_kind_of_cpu_explains_different_bits() -> None:
     assert "most in test_loss, by 1e-07" in elsewhere.text()
 
 
-def test_another_kind_of_cpu_does_not_explain_damage() -> None:
+def test_a_damaged_file_is_reported_even_on_another_cpu_kind() -> None:
     damaged = report(damaged=[".dvc/cache/files/md5/aa/bb"], cpu="bb")
     assert not damaged.same
     assert damaged.problem().startswith(".dvc/cache/files/md5/aa/bb: bytes changed since they were written; remove")

@@ -13,7 +13,7 @@ TRUE = NOISE.normal(0, 1.5, (20_000, 3))
 LABELS = (np.exp(calibration.log_probabilities(TRUE)).cumsum(1) > NOISE.random((20_000, 1))).argmax(1)
 
 
-def test_true_probabilities_are_calibrated_and_doubled_logits_are_not() -> None:
+def test_true_probabilities_are_calibrated_but_doubled_logits_are_not() -> None:
     calibrated, confident = (calibration.measure(TRUE * scale, LABELS) for scale in (1, 2))
     assert calibrated.ece < 0.01
     assert calibrated.temperature == pytest.approx(1, rel=0.04)
@@ -24,21 +24,21 @@ def test_true_probabilities_are_calibrated_and_doubled_logits_are_not() -> None:
     assert confident.brier > calibrated.brier
 
 
-def test_the_refinement_is_the_lowest_cross_entropy_of_any_temperature() -> None:
+def test_refinement_is_the_lowest_cross_entropy_of_any_temperature() -> None:
     of_labels = np.arange(len(LABELS)), LABELS
     losses = [-calibration.log_probabilities(TRUE / t)[of_labels].mean() for t in np.linspace(0.5, 2, 31)]
     assert calibration.measure(TRUE, LABELS).refinement == pytest.approx(min(losses), abs=2e-4)
 
 
 @pytest.mark.parametrize("samples", [300, 10_000])
-def test_the_correction_takes_most_of_the_bias_away(samples: int) -> None:
+def test_bias_correction_removes_most_of_the_bias(samples: int) -> None:
     parts = [(TRUE[k : k + samples], LABELS[k : k + samples]) for k in range(0, 20_000, samples)]
     bins = [calibration.reliability(np.exp(calibration.log_probabilities(z)), y) for z, y in parts]
     plain = np.mean([np.average(abs(b[:, 1] - b[:, 2]), weights=b[:, 0]) for b in bins])
     assert np.mean([calibration.expected_error(b) for b in bins]) < 0.75 * plain
 
 
-def test_a_single_output_and_several_labels_are_predictions_of_two_classes() -> None:
+def test_binary_and_multilabel_outputs_are_treated_as_two_class_predictions() -> None:
     one, truth = TRUE[:, :1], (LABELS == 0).astype(np.uint8)
     binary = calibration.measure(one, truth)
     both = calibration.measure(np.concatenate([np.zeros_like(one), one], axis=1), truth)
@@ -49,7 +49,7 @@ def test_a_single_output_and_several_labels_are_predictions_of_two_classes() -> 
     assert several.brier == pytest.approx(binary.brier)
 
 
-def test_bins_have_equally_many_samples_and_rising_confidence() -> None:
+def test_bins_have_equal_numbers_of_samples_and_increasing_confidence() -> None:
     bins = calibration.measure(TRUE[:1000], LABELS[:1000]).bins
     assert bins[:, 0].sum() == 1000
     assert np.ptp(bins[:, 0]) <= 1
@@ -60,19 +60,19 @@ def test_bins_have_equally_many_samples_and_rising_confidence() -> None:
     ("logits", "labels"),
     [([[5.0]], [1]), ([[9.0], [-9.0]], [1, 0]), ([[0.0], [0.0]], [1, 1]), ([[1e30], [-1e30], [2.0]], [0, 1, 1])],
 )
-def test_few_or_extreme_samples_give_a_finite_temperature(logits: list[list[float]], labels: list[int]) -> None:
+def test_temperature_is_finite_for_few_or_extreme_samples(logits: list[list[float]], labels: list[int]) -> None:
     measured = calibration.measure(np.array(logits, np.float32), np.array(labels, np.uint8))
     assert calibration.LIMITS[0] <= measured.temperature <= calibration.LIMITS[1]
     assert math.isfinite(measured.ece)
 
 
-def test_logits_that_are_not_finite_give_figures_that_are_not() -> None:
+def test_non_finite_logits_give_non_finite_metrics() -> None:
     assert math.isnan(calibration.measure(np.full((3, 1), np.nan), np.array([0, 1, 1])).ece)
 
 
 @pytest.mark.parametrize("outputs", [1, 4])
 @pytest.mark.parametrize("temperature", [0.2, 1.7, 30.0])
-def test_a_temperature_changes_probabilities_and_no_prediction(outputs: int, temperature: float) -> None:
+def test_temperature_changes_probabilities_but_not_predictions(outputs: int, temperature: float) -> None:
     from dataclasses import replace
 
     network = networks.network([20, 8, outputs], ["relu", "sigmoid" if outputs == 1 else "softmax"])

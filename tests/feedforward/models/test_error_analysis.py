@@ -17,7 +17,7 @@ TRUTHS = np.array([True, False, True, False, True])
 SCORES = np.array([0.9, 0.8, 0.7, 0.7, 0.1])
 
 
-def test_scores_of_each_class_follow_from_the_confusion_matrix() -> None:
+def test_class_scores_are_computed_from_the_confusion_matrix() -> None:
     logits = np.log(np.eye(3)[[0, 0, 1, 1, 2]] + 0.1).astype(np.float32)
     errors = error_analysis.analyze(SOFTMAX, logits, np.array([0, 1, 1, 2, 2], np.uint8))
     assert errors["confusion"] == [[1, 0, 0], [1, 1, 0], [0, 1, 1]]
@@ -36,7 +36,7 @@ def test_a_roc_curve_passes_through_its_thresholds() -> None:
     assert (np.diff(curve) >= 0).all()
 
 
-def test_precision_is_that_of_the_threshold_which_reaches_the_recall() -> None:
+def test_precision_at_a_recall_uses_the_threshold_that_reaches_it() -> None:
     curve = error_analysis.precision_recall(TRUTHS, SCORES)
     expected = np.select([RECALLS <= 1 / 3, RECALLS <= 2 / 3], [1, 2 / 4], 3 / 5)
     np.testing.assert_allclose(curve, expected)
@@ -54,7 +54,7 @@ def test_the_area_below_the_roc_curve_is_the_auc(classes: int, network: object) 
     assert len(json.dumps(errors)) < 6000
 
 
-def test_several_labels_have_figures_for_each_and_no_confusion_matrix() -> None:
+def test_multilabel_errors_have_scores_per_label_and_no_confusion_matrix() -> None:
     network = networks.network([3, 2], ["sigmoid"])
     logits = np.array([[2, -1], [1, 1], [-1, -2]], np.float32)
     errors = error_analysis.analyze(network, logits, np.array([[1, 0], [0, 1], [0, 0]], np.uint8))
@@ -70,7 +70,7 @@ def test_a_class_without_samples_has_no_curve() -> None:
     json.dumps(errors, allow_nan=False)
 
 
-def test_residuals_are_in_the_unit_of_the_target() -> None:
+def test_residuals_are_in_the_units_of_the_target() -> None:
     values = np.linspace(-1, 1, 1000, dtype=np.float32)
     errors = error_analysis.analyze(LINEAR, values[:, None], values + 0.1, mean=50.0, scale=20.0)
     bins, points = errors["residuals"]["bins"], errors["residuals"]["points"]
@@ -82,7 +82,7 @@ def test_residuals_are_in_the_unit_of_the_target() -> None:
     assert len(json.dumps(errors)) < 10_000
 
 
-def test_many_classes_keep_no_matrix() -> None:
+def test_confusion_matrix_is_omitted_for_many_classes() -> None:
     classes = error_analysis.MOST_CLASSES + 1
     network = networks.network([3, classes], ["softmax"])
     errors = error_analysis.analyze(network, np.eye(classes, dtype=np.float32), np.arange(classes))

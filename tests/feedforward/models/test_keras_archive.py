@@ -27,7 +27,7 @@ def test_a_network_of_this_project_is_accepted() -> None:
 
 
 @pytest.mark.slow
-def test_what_training_saves_is_accepted(tmp_path: Path) -> None:
+def test_a_file_saved_by_training_is_accepted(tmp_path: Path) -> None:
     pytest.importorskip("keras")
     from small_data import params
 
@@ -61,13 +61,13 @@ INITIALIZER = {"module": "os", "class_name": "system", "config": "true", "regist
         (b" " * (2**20 + 1), "config.json has more than 1048576 bytes"),
     ],
 )
-def test_a_network_of_unknown_parts_is_refused(config: bytes, message: str) -> None:
+def test_a_network_with_unknown_parts_is_rejected(config: bytes, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
         keras_archive.check(keras_files.model(UNITS, ACTIVATIONS, config=config))
     assert "\n" not in str(caught.value)
 
 
-def test_other_members_and_other_files_are_refused() -> None:
+def test_extra_archive_members_and_other_files_are_rejected() -> None:
     whole = keras_files.model(UNITS, ACTIVATIONS)
     with zipfile.ZipFile(io.BytesIO(whole)) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
@@ -82,7 +82,7 @@ def test_other_members_and_other_files_are_refused() -> None:
             keras_archive.check(content)
 
 
-def test_a_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decompression_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keras_archive, "MAX_BYTES", 10_000)
     members = {"metadata.json": b"{}", "config.json": json.dumps(keras_files.config([5, 1], ["sigmoid"])).encode()}
     bomb = keras_files.archive({**members, "model.weights.h5": bytes(10**6)}, zipfile.ZIP_DEFLATED)

@@ -15,7 +15,7 @@ def network(last: str, units: int) -> Network:
 
 
 @pytest.mark.parametrize("classes", [2, 4])
-def test_of_classes(classes: int) -> None:
+def test_classification_metrics_match_scikit_learn(classes: int) -> None:
     numbers = np.random.default_rng(0)
     labels = numbers.integers(0, classes, ROWS).astype(np.uint8)
     logits = numbers.normal(0, 2, (ROWS, classes if classes > 2 else 1)).round(1).astype(np.float32)  # with ties
@@ -31,7 +31,7 @@ def test_of_classes(classes: int) -> None:
     assert scores.correct(model, logits, labels).mean() == metrics.accuracy_score(labels, chances.argmax(1))
 
 
-def test_of_many_labels() -> None:
+def test_multilabel_metrics_match_scikit_learn() -> None:
     numbers = np.random.default_rng(1)
     labels = numbers.integers(0, 2, (ROWS, 3)).astype(np.uint8)
     logits = numbers.normal(0, 2, (ROWS, 3)).astype(np.float32)
@@ -44,7 +44,7 @@ def test_of_many_labels() -> None:
     assert scores.correct(model, logits, labels).shape == (ROWS, 3)
 
 
-def test_of_values() -> None:
+def test_regression_metrics_match_scikit_learn() -> None:
     numbers = np.random.default_rng(2)
     labels = numbers.normal(0, 1, ROWS).astype(np.float32)
     logits = (labels[:, None] + numbers.normal(0, 0.5, (ROWS, 1))).astype(np.float32)

@@ -17,7 +17,7 @@ from feedforward.models.network_files import NETWORK, WEIGHTS
 FILES = networks.files([5, 3, 1], ["relu", "sigmoid"], scale=1 / 255)
 
 
-def test_a_network_survives_a_round_trip_bit_for_bit() -> None:
+def test_a_network_round_trips_bit_for_bit() -> None:
     network = networks.network([5, 3, 1], ["relu", "sigmoid"], scale=1 / 255)
     read = network_files.read(network_files.to_files(network))
     assert read.scale == network.scale
@@ -25,7 +25,7 @@ def test_a_network_survives_a_round_trip_bit_for_bit() -> None:
     assert [layer.activation for layer in read.layers] == ["relu", "sigmoid"]
 
 
-def test_equal_networks_give_equal_bytes_and_numpy_reads_them() -> None:
+def test_equal_networks_give_identical_files_that_numpy_can_read() -> None:
     assert networks.files([5, 3, 1], ["relu", "sigmoid"], scale=1 / 255) == FILES
     with np.load(io.BytesIO(FILES[WEIGHTS]), allow_pickle=False) as arrays:
         assert {name: arrays[name].shape for name in arrays} == {
@@ -37,7 +37,7 @@ def test_equal_networks_give_equal_bytes_and_numpy_reads_them() -> None:
 
 
 @pytest.mark.parametrize("missing", [NETWORK, WEIGHTS])
-def test_a_missing_file_is_named(missing: str) -> None:
+def test_error_names_the_missing_file(missing: str) -> None:
     with pytest.raises(DataError, match=f"has no {missing}; train and promote again"):
         network_files.read({name: content for name, content in FILES.items() if name != missing})
 
@@ -73,7 +73,7 @@ def described(**changes: object) -> bytes:
         (b" " * (2**20 + 1), "at most 1048576 bytes"),
     ],
 )
-def test_a_description_of_unknown_parts_is_refused(content: bytes, message: str) -> None:
+def test_an_invalid_network_description_is_rejected(content: bytes, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
         network_files.read({**FILES, NETWORK: content}, "served")
     assert str(caught.value).startswith("served: network.json refused: ")
@@ -148,7 +148,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_weights_that_are_not_plain_arrays_are_refused(name: str) -> None:
+def test_weights_that_are_not_plain_arrays_are_rejected(name: str) -> None:
     make, message = HOSTILE[name]
     with pytest.raises(DataError, match=message) as caught:
         network_files.read({**FILES, WEIGHTS: make()})
@@ -156,14 +156,14 @@ def test_weights_that_are_not_plain_arrays_are_refused(name: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_bomb_is_not_unpacked() -> None:
+def test_a_decompression_bomb_is_not_unpacked() -> None:
     bomb = archive({**members(), "kernel_0.npy": bytes(10**7)}, zipfile.ZIP_DEFLATED)
     assert len(bomb) < 20_000
     with pytest.raises(DataError, match="stored, not compressed"):
         network_files.read({**FILES, WEIGHTS: bomb})
 
 
-def test_a_flipped_bit_is_refused_or_changes_the_digest() -> None:
+def test_a_flipped_bit_is_rejected_or_changes_the_digest() -> None:
     digest, random = network_files.read(FILES).weights_digest(), np.random.default_rng(0)
     for _ in range(200):
         content = bytearray(FILES[WEIGHTS])

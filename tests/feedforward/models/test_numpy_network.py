@@ -22,14 +22,14 @@ def multi_hot(rows: int, columns: int) -> MultiHot:
     return MultiHot(indptr, np.concatenate([np.empty(0), *indices]).astype(np.uint16), columns)
 
 
-def test_ten_equal_logits_are_ten_equal_probabilities() -> None:
+def test_equal_logits_give_equal_probabilities() -> None:
     network = Network(1.0, (Layer(np.zeros((4, 10), np.float32), np.full(10, 3, np.float32), "softmax"),))
     features = np.ones((2, 4), np.uint8)
     np.testing.assert_allclose(network.probabilities(features), 0.1, atol=1e-12)
     np.testing.assert_allclose(network.log_probabilities(network.logits(features)), -math.log(10))
 
 
-def test_logarithms_stay_finite_where_probabilities_vanish() -> None:
+def test_log_probabilities_are_finite_where_probabilities_underflow() -> None:
     for activation, width in (("sigmoid", 1), ("softmax", 2)):
         network = Network(1.0, (Layer(np.full((1, width), 1e4, np.float32), np.zeros(width, np.float32), activation),))
         network.layers[0].kernel[0, 0] *= -1
@@ -39,7 +39,7 @@ def test_logarithms_stay_finite_where_probabilities_vanish() -> None:
 
 
 @pytest.mark.parametrize("rows", [0, 1, 8, 9, 4100])
-def test_multi_hot_rows_give_what_dense_rows_give(rows: int) -> None:
+def test_multi_hot_and_dense_rows_give_the_same_output(rows: int) -> None:
     network = networks.network([50, 6, 1], ["relu", "sigmoid"], scale=0.5)
     features = multi_hot(rows, 50)
     np.testing.assert_allclose(network.logits(features), network.logits(features.dense()), atol=1e-5)
@@ -47,7 +47,7 @@ def test_multi_hot_rows_give_what_dense_rows_give(rows: int) -> None:
 
 
 @pytest.mark.slow
-def test_the_forward_pass_and_the_digest_are_those_of_keras(tmp_path: Path) -> None:
+def test_forward_pass_and_digest_match_keras(tmp_path: Path) -> None:
     keras = pytest.importorskip("keras")
     features = np.random.default_rng(0).integers(0, 256, (300, 20)).astype(np.uint8)
     for number, activation in enumerate(ACTIVATIONS):
@@ -71,13 +71,13 @@ def test_the_forward_pass_and_the_digest_are_those_of_keras(tmp_path: Path) -> N
         assert network.weights_digest() == trainer.weights_digest(model)
 
 
-def test_features_that_do_not_fit_are_named() -> None:
+def test_features_of_the_wrong_width_are_rejected() -> None:
     network = networks.network([5, 1], ["sigmoid"])
     with pytest.raises(DataError, match=r"must have 5 columns, got shape \(2, 6\)"):
         network.logits(np.ones((2, 6), np.float32))
 
 
-def test_one_flipped_bit_is_another_digest() -> None:
+def test_one_flipped_bit_changes_the_digest() -> None:
     network = networks.network([5, 1], ["sigmoid"])
     before = network.weights_digest()
     network.layers[0].kernel.view(np.uint32)[0, 0] ^= 1

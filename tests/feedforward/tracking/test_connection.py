@@ -69,7 +69,7 @@ def test_a_page_that_is_not_mlflow_is_reported_in_one_line(
 
 
 @pytest.mark.proves("A job gives up on a tracking server that sends only a few bytes per second")
-def test_a_server_that_trickles_is_abandoned(
+def test_a_server_that_sends_its_answer_too_slowly_is_abandoned(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     ended = threading.Event()
@@ -93,9 +93,7 @@ def test_a_server_that_trickles_is_abandoned(
 
 @pytest.mark.proves("Runs that log the same inputs to a new store at the same time are all complete")
 @pytest.mark.slow
-def test_processes_that_log_the_same_inputs_at_the_same_time_complete_their_runs(
-    workspace: Path, tmp_path: Path
-) -> None:
+def test_concurrent_processes_that_log_the_same_inputs_complete_their_runs(workspace: Path, tmp_path: Path) -> None:
     code = (
         "import time; from pathlib import Path; from feedforward.tracking import DataInput; s = tracking.open_store();"
         "p = int(os.environ['PART']); Path(f'ready{p}').touch();"

@@ -32,7 +32,7 @@ UNUSED_LOCATIONS = {("evaluation_dataset_records", "source"), ("mcp_server_versi
 
 
 @pytest.mark.slow
-def test_the_template_has_the_tables_and_columns_of_mlflow_tables(tmp_path: Path) -> None:
+def test_template_has_the_tables_and_columns_of_mlflow(tmp_path: Path) -> None:
     """A new store has no experiment whose artifacts belong to another folder."""
     database.migrate(tmp_path / "mlflow.db")
     with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection:
@@ -99,7 +99,7 @@ def test_an_older_schema_is_migrated(workspace: Path) -> None:
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == [head]
 
 
-def test_a_folder_is_not_a_tracking_address(monkeypatch: pytest.MonkeyPatch, workspace: Path) -> None:
+def test_a_folder_as_tracking_address_is_rejected(monkeypatch: pytest.MonkeyPatch, workspace: Path) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "./mlruns")
     with pytest.raises(TrackingError, match=r"MLFLOW_TRACKING_URI: must start with sqlite:///.* got ./mlruns"):
         tracking.open_store()
@@ -131,7 +131,7 @@ def test_a_copied_checkout_keeps_its_artifacts_and_does_not_touch_the_original(
 
 @pytest.mark.proves("Opening a store does not change an artifact location that is outside of the checkout")
 @pytest.mark.parametrize("location", ["s3://bucket/artifacts", "file://{share}/artifacts"])
-def test_artifact_locations_elsewhere_are_not_rewritten(workspace: Path, tmp_path: Path, location: str) -> None:
+def test_artifact_locations_outside_the_checkout_are_kept(workspace: Path, tmp_path: Path, location: str) -> None:
     (tmp_path / "artifacts").mkdir()
     location = location.format(share=tmp_path)
     client().create_experiment("words", f"{location}/words")
@@ -139,7 +139,7 @@ def test_artifact_locations_elsewhere_are_not_rewritten(workspace: Path, tmp_pat
     assert client().get_experiment_by_name("words").artifact_location == f"{location}/words"
 
 
-def test_locations_in_a_folder_that_is_gone_are_rewritten(workspace: Path, tmp_path: Path) -> None:
+def test_artifact_locations_in_a_missing_folder_are_rewritten(workspace: Path, tmp_path: Path) -> None:
     client().create_experiment("words", f"file://{tmp_path}/gone/mlruns/artifacts/words")
     tracking.open_store()
     assert client().get_experiment_by_name("words").artifact_location == f"{database.artifact_root().as_uri()}/words"
@@ -156,7 +156,7 @@ def workspace_at(root: Path, empty_database: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.proves("A checkout works in a folder of any name, or the name is refused in one line")
 @pytest.mark.parametrize("name", ["a?b", "a%20b"])
-def test_a_path_that_mlflow_cannot_use_is_refused_in_one_line(
+def test_a_path_that_mlflow_cannot_use_is_rejected_in_one_line(
     tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     workspace_at(tmp_path / "work", empty_database, monkeypatch)
@@ -167,7 +167,9 @@ def test_a_path_that_mlflow_cannot_use_is_refused_in_one_line(
 
 @pytest.mark.proves("A checkout works in a folder of any name, or the name is refused in one line")
 @pytest.mark.parametrize("name", ["it's", "a b", "größe", "artifacts"])
-def test_other_paths_work(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_paths_with_other_special_characters_work(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     workspace_at(tmp_path / name, empty_database, monkeypatch)
     log(tracking.open_store())
     shutil.move(tmp_path / name, tmp_path / f"moved {name}")

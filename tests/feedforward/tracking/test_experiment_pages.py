@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TAG_LENGTH = 5000  # of an experiment, in MLflow
 
 
-def test_views_fit_into_tags_and_name_metrics_that_are_logged() -> None:
+def test_views_fit_into_tags_and_use_only_logged_metrics() -> None:
     for text in experiment_pages.VIEWS.values():
         assert len(text) < TAG_LENGTH
         state = json.loads(text)
@@ -47,7 +47,7 @@ def test_the_page_of_a_training_links_to_the_comparison_on_a_server(remote_store
     assert f"- [Variants of notes in MLflow]({address})" in run_artifacts.training_text(packs, [], views)
 
 
-def test_curves_that_change_replace_those_of_the_run_and_keep_its_children(store: "Store") -> None:
+def test_changed_curves_replace_those_of_a_run_and_keep_its_children(store: "Store") -> None:
     def finish(curve: list[float]) -> Any:
         parent = store.start(tags("variant", None), "original", resume=True)
         store.finish(parent, metrics={"seeds": 1.0}, curves={"val_loss": curve})

@@ -24,7 +24,7 @@ STROKES = "(lines) => lines.map((line) => getComputedStyle(line).stroke)"
 pytestmark = [*needs_chromium, pytest.mark.timeout(300)]
 
 
-def test_the_link_opens_five_curves_of_validation_loss_with_their_intervals(
+def test_link_opens_five_validation_loss_curves_with_their_intervals(
     small_store: "Store", tmp_path: Path, tracking_server: Callable[[Path], int], browser: "Browser"
 ) -> None:
     record_variants(small_store)

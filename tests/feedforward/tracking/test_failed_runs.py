@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_value_that_is_not_finite_fails_the_run(store: "Store", value: float) -> None:
+def test_a_non_finite_metric_fails_the_run(store: "Store", value: float) -> None:
     broken = dataclasses.replace(result(), curves={"loss": [0.5, value, 0.1]})
     run = store.start(tags(), "original seed 0")
     with pytest.raises(TrainingError, match=r"original seed 0: loss must be finite, got -?(nan|inf) at epoch 2"):
@@ -37,7 +37,7 @@ def test_a_value_that_is_not_finite_fails_the_run(store: "Store", value: float) 
     assert store.find_results("words", "fair", "replica", [DIGEST]) == {}
 
 
-def test_an_infinite_metric_of_a_parent_is_refused(store: "Store") -> None:
+def test_an_infinite_metric_of_a_parent_run_is_rejected(store: "Store") -> None:
     with pytest.raises(TrainingError, match="mean_loss must be finite, got inf;"):
         store.finish(store.start(tags("variant", None), "original"), metrics={"mean_loss": math.inf})
 
@@ -45,7 +45,7 @@ def test_an_infinite_metric_of_a_parent_is_refused(store: "Store") -> None:
 @pytest.mark.parametrize(
     ("error", "status"), [(ValueError("no memory\nleft"), "FAILED"), (KeyboardInterrupt(), "KILLED")]
 )
-def test_an_exception_closes_the_runs_that_are_open(store: "Store", error: BaseException, status: str) -> None:
+def test_an_exception_closes_all_open_runs(store: "Store", error: BaseException, status: str) -> None:
     done, left = store.start(tags(seed=0), "a"), store.start(tags(seed=1), "b")
     with contextlib.suppress(type(error)), store.closing(done, left):
         store.finish(done, result=result())

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.slow
-def test_everything_of_a_run_is_found_by_a_plain_client(store: "Store", workspace: Path) -> None:
+def test_mlflow_client_reads_everything_that_was_logged(store: "Store", workspace: Path) -> None:
     import keras
     from matplotlib.figure import Figure
 
@@ -165,7 +165,7 @@ def test_log_folder_updates_one_run(store: "Store", tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_machine_is_sampled_while_a_block_runs() -> None:
+def test_system_metrics_are_sampled_during_a_block() -> None:
     with tracking.sampling(0.2) as samples:
         time.sleep(0.5)
     assert 2 <= len(samples) <= 4

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.proves("While the tracking server is down, predictions come from the last verified copy of the champion")
-def test_the_last_known_champion_answers_without_the_server(
+def test_last_known_champion_is_used_while_the_server_is_unreachable(
     remote_store: "Store", small: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert model_versions.last_known(NAME) is None
@@ -46,7 +46,7 @@ def test_a_version_on_a_server_is_downloaded_and_verified(remote_store: "Store",
 
 
 @pytest.mark.proves("Several processes that download one version at the same time all get a complete copy")
-def test_processes_that_download_one_version_at_the_same_time_share_it(
+def test_concurrent_processes_download_a_version_once(
     remote_store: "Store", small: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version = registered.champion(remote_store, small)

@@ -23,7 +23,7 @@ def use_project(workspace: Path, name: str) -> "Store":
 
 
 @pytest.mark.slow
-def test_projects_do_not_see_each_others_runs_and_champions(workspace: Path, tmp_path: Path) -> None:
+def test_projects_have_separate_runs_and_champions(workspace: Path, tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "description.json").write_text("{}")
     champions = {}
@@ -49,7 +49,7 @@ def test_projects_do_not_see_each_others_runs_and_champions(workspace: Path, tmp
     }
 
 
-def test_a_changed_project_takes_effect(workspace: Path) -> None:
+def test_a_changed_project_name_takes_effect(workspace: Path) -> None:
     log(use_project(workspace, "one"))
     assert use_project(workspace, "two").find_runs("words") == []
     assert len(use_project(workspace, "one").find_runs("words")) == 1

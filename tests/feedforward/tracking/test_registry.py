@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 
-def test_versions_read_without_mlflow_equal_those_of_mlflow(small: Params, small_store: "Store") -> None:
+def test_versions_read_without_mlflow_match_mlflow(small: Params, small_store: "Store") -> None:
     registry = Registry()
     assert model_versions.find(NAME) is None
     assert registry.find(NAME, "champion") is None
@@ -40,7 +40,7 @@ def test_versions_read_without_mlflow_equal_those_of_mlflow(small: Params, small
     assert not model_versions.is_registered("0" * 64)
 
 
-def test_a_version_holds_its_files_and_moves_with_the_store(
+def test_a_version_contains_its_files_and_moves_with_the_store(
     small: Params, small_store: "Store", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = Registry()
@@ -65,7 +65,7 @@ def test_a_run_without_a_model_cannot_be_registered(small: Params, small_store: 
 
 
 @pytest.mark.proves("`mlflow.keras.load_model` loads a champion")
-def test_a_version_loads_as_a_keras_model_too(small: Params, small_store: "Store", tmp_path: Path) -> None:
+def test_a_version_can_be_loaded_as_a_keras_model(small: Params, small_store: "Store", tmp_path: Path) -> None:
     import keras
     import mlflow
 

@@ -37,7 +37,7 @@ def by_key(entries: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_variants_sort_by_their_means_and_carry_their_intervals(
+def test_variant_runs_can_be_sorted_by_mean_and_have_intervals(
     small_store: "Store", tmp_path: Path, tracking_server: Callable[[Path], int]
 ) -> None:
     chosen, losses = params(seeds=4), {}

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from feedforward.tracking import Store
 
 
-def test_a_parent_is_kept_over_several_jobs(store: "Store") -> None:
+def test_a_parent_run_is_reused_by_later_jobs(store: "Store") -> None:
     first = store.start(tags("variant", None), "original", resume=True)
     log(store, 0, first)
     store.finish(first, metrics={"mean_loss": 0.5, "replicas": 1.0}, params={"epochs": 20})
@@ -43,7 +43,7 @@ def test_a_parent_is_kept_over_several_jobs(store: "Store") -> None:
     assert len(all_runs()) == 3
 
 
-def test_a_parent_is_started_once_per_job(store: "Store") -> None:
+def test_a_parent_run_is_started_once_per_job(store: "Store") -> None:
     first = store.start(tags("variant", None), "original", resume=True)
     assert store.start(tags("variant", None), "original", resume=True) is first
     store.finish(first, metrics={"mean_loss": 0.5})
@@ -51,7 +51,7 @@ def test_a_parent_is_started_once_per_job(store: "Store") -> None:
     assert [run.status for run in store.find_runs("words", None, role="variant")] == ["RUNNING"]
 
 
-def test_a_failed_parent_is_resumed(store: "Store") -> None:
+def test_a_failed_parent_run_is_resumed(store: "Store") -> None:
     store.fail(store.start(tags("variant", None), "original", resume=True), "no space left")
     assert [run.tags["error"] for run in store.find_runs("words", "FAILED")] == ["no space left"]
     store.finish(store.start(tags("variant", None), "original", resume=True), metrics={"mean_loss": 0.5})
@@ -60,7 +60,7 @@ def test_a_failed_parent_is_resumed(store: "Store") -> None:
     assert "error" not in run.data.tags
 
 
-def test_finishing_twice_logs_once(store: "Store") -> None:
+def test_finishing_a_run_twice_logs_once(store: "Store") -> None:
     run = log(store)
     store.finish(run, result=result())
     (stored_run,) = all_runs()
@@ -90,7 +90,7 @@ def test_sending_a_record_twice_changes_nothing(
 
 
 @pytest.mark.proves("Jobs that start the same parent run at the same time share one")
-def test_duplicates_of_a_request_that_was_served_late_are_removed(store: "Store") -> None:
+def test_duplicates_from_a_late_request_are_removed(store: "Store") -> None:
     from feedforward.tracking import sync
 
     run = log(store)
@@ -119,7 +119,7 @@ def test_threads_log_concurrently(store: "Store") -> None:
 
 
 @pytest.mark.proves("Jobs that start the same parent run at the same time share one")
-def test_threads_that_resume_one_parent_share_it(store: "Store") -> None:
+def test_concurrent_threads_resume_the_same_parent_run(store: "Store") -> None:
     together = threading.Barrier(6)
 
     def one_seed(seed: int) -> None:

@@ -31,7 +31,7 @@ def test_a_finished_run_is_reused_bit_for_bit(store: "Store") -> None:
         assert [x.hex() for x in reused[key].curves["loss"]] == [x.hex() for x in value.curves["loss"]]
 
 
-def test_in_a_large_store_older_results_are_found_too(store: "Store", monkeypatch: pytest.MonkeyPatch) -> None:
+def test_older_results_are_found_in_a_large_store(store: "Store", monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("feedforward.tracking.queries.LATEST", 2)
     monkeypatch.setattr("feedforward.tracking.queries.PER_RESULT", 0)
     for seed in range(4):
@@ -50,7 +50,7 @@ def test_many_results_are_read_page_by_page(store: "Store", monkeypatch: pytest.
     assert results_in(store, "words", "fair", "replica", list(wanted)) == wanted
 
 
-def test_only_the_same_protocol_and_role_are_reused(store: "Store") -> None:
+def test_only_runs_with_the_same_protocol_and_role_are_reused(store: "Store") -> None:
     log(store)
     key = [f"{0:064x}"]
     assert store.find_results("words", "fair", "replica", key)
@@ -59,7 +59,7 @@ def test_only_the_same_protocol_and_role_are_reused(store: "Store") -> None:
     assert not store.find_results("pictures", "fair", "replica", key)
 
 
-def test_a_run_that_is_not_finished_is_not_reused(store: "Store") -> None:
+def test_an_unfinished_run_is_not_reused(store: "Store") -> None:
     store.fail(store.start(tags(), "broken"), "disk full")
     store.start(tags(), "still training")
     assert store.find_results("words", "fair", "replica", [DIGEST]) == {}

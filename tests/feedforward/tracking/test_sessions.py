@@ -41,7 +41,7 @@ def test_containers_with_the_same_name_do_not_close_each_others_runs(
 
 @pytest.mark.proves("Runs of a stopped container do not stay RUNNING")
 @pytest.mark.slow
-def test_runs_of_a_container_that_was_removed_are_closed(store: "Store", workspace: Path) -> None:
+def test_runs_of_a_removed_container_are_closed(store: "Store", workspace: Path) -> None:
     code = (
         "from feedforward.core import provenance; provenance.host_digest = lambda: 'removed';"
         "tracking.open_store().start(tags(), 'x'); os.kill(os.getpid(), signal.SIGKILL)"
@@ -62,7 +62,7 @@ def test_a_copied_store_does_not_close_the_runs_of_the_original(
 
 
 @pytest.mark.slow
-def test_runs_of_a_dead_process_are_closed_and_those_of_a_live_one_are_not(store: "Store", workspace: Path) -> None:
+def test_only_runs_of_dead_processes_are_closed(store: "Store", workspace: Path) -> None:
     code = "s = tracking.open_store(); log(s, 0); s.start(tags(seed=1), 'x'); os.kill(os.getpid(), signal.SIGKILL)"
     assert child(workspace, code).returncode == -signal.SIGKILL
     store.start(tags(seed=2), "mine")

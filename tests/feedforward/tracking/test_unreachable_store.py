@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from feedforward.tracking import Store
 
 
-def test_without_a_store_training_continues_and_results_are_reused(
+def test_training_continues_without_a_store_and_results_are_reused(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
@@ -103,7 +103,7 @@ def test_a_full_disk_is_reported_in_one_line_and_the_record_waits(
 
 @pytest.mark.proves("Every record arrives exactly once, even if the tracking server was down or frozen")
 @pytest.mark.slow
-def test_nothing_is_lost_if_a_server_is_down_and_then_freezes(
+def test_no_record_is_lost_if_a_server_is_down_and_then_freezes(
     workspace: Path, empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import keras

@@ -39,7 +39,7 @@ def whole(batch: Batch, columns: int) -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["tones", "notes"])
 @pytest.mark.parametrize(("batch_size", "section"), [(1, 90), (7, 2**16), (20, 45), (45, 20), (90, 1), (1000, 2**16)])
-def test_batches_are_the_rows_in_the_given_order(
+def test_batches_contain_the_rows_in_the_given_order(
     name: str, batch_size: int, section: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batches, "SECTION", section)
@@ -61,12 +61,12 @@ def test_only_multi_hot_rows_have_a_tail() -> None:
     assert batch.features.dtype == tf.float32
 
 
-def test_an_epoch_may_have_a_part_of_the_samples() -> None:
+def test_an_epoch_may_use_only_part_of_the_samples() -> None:
     batch_list = all_batches(split("notes"), np.array([3, 1, 4]), 2)
     np.testing.assert_array_equal(np.concatenate([b.labels for b in batch_list]), split("notes").labels[[3, 1, 4]])
 
 
-def test_order_refers_to_rows_of_the_subset() -> None:
+def test_order_indexes_rows_of_the_subset() -> None:
     """Row numbers of the subset are translated to rows of the split; no features are copied."""
     data = split("notes")
     subset = Subset(data, np.array([40, 7, 12]))

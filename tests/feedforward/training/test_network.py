@@ -43,7 +43,9 @@ def build(params: Params, dataset: str, variant: str, seed: int = 0) -> keras.Mo
         ("mnist", 784, "larger", (784 * 1024 + 1024) + (1024 * 10 + 10)),
     ],
 )
-def test_networks_have_the_lectures_number_of_weights(dataset: str, features: int, variant: str, weights: int) -> None:
+def test_networks_have_the_number_of_weights_given_in_the_lecture(
+    dataset: str, features: int, variant: str, weights: int
+) -> None:
     model = network.build(LECTURE.datasets[dataset], LECTURE.variants[variant], features, 0)
     assert model.count_params() == weights
 
@@ -63,7 +65,7 @@ def test_a_binary_task_has_one_output_between_0_and_1(params: Params) -> None:
     assert ((probabilities >= 0) & (probabilities <= 1)).all()
 
 
-def test_the_model_divides_raw_pixels_by_the_scale(params: Params) -> None:
+def test_model_divides_raw_pixels_by_the_scale(params: Params) -> None:
     model = build(params, "tones", "original")
     pixels = split("tones").features
     kernel, bias, last, last_bias = model.get_weights()
@@ -113,7 +115,7 @@ def test_layers_of_equal_shape_start_with_different_weights() -> None:
     assert not np.array_equal(model.get_layer("hidden_2").kernel, model.get_layer("hidden_3").kernel)
 
 
-def test_kernels_are_glorot_uniform_and_biases_0(params: Params) -> None:
+def test_kernels_are_glorot_uniform_and_biases_are_zero(params: Params) -> None:
     model = build(params, "notes", "larger")
     for layer in model.layers:
         if isinstance(layer, keras.layers.Dense):

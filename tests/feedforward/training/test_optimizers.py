@@ -32,7 +32,7 @@ def weights(seed: int) -> list[np.ndarray]:
         ({"name": "adam", "learning_rate": 0.002}, keras.optimizers.Adam(0.002)),
     ],
 )
-def test_steps_equal_those_of_keras(ours: dict[str, Any], theirs: keras.Optimizer) -> None:
+def test_optimizer_steps_match_keras(ours: dict[str, Any], theirs: keras.Optimizer) -> None:
     ours_variables, keras_variables = ([tf.Variable(array) for array in weights(0)] for _ in range(2))
     rule, stock = Rule(Optimizer(**ours), ours_variables), theirs.from_config(theirs.get_config())
     for step in range(5):
@@ -43,17 +43,17 @@ def test_steps_equal_those_of_keras(ours: dict[str, Any], theirs: keras.Optimize
             np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
 
 
-def test_the_order_of_the_gradients_does_not_matter() -> None:
+def test_update_does_not_depend_on_the_order_of_the_gradients() -> None:
     for name in ("rmsprop", "adam"):
-        one, two = ([tf.Variable(array) for array in weights(0)] for _ in range(2))
-        for variables, turn in ((one, 1), (two, -1)):
+        first, second = ([tf.Variable(array) for array in weights(0)] for _ in range(2))
+        for variables, direction in ((first, 1), (second, -1)):
             gradients = [tf.constant(array) for array in weights(1)]
-            Rule(Optimizer(name=name), variables).apply(list(zip(variables, gradients, strict=True))[::turn])
-        for a, b in zip(one, two, strict=True):
+            Rule(Optimizer(name=name), variables).apply(list(zip(variables, gradients, strict=True))[::direction])
+        for a, b in zip(first, second, strict=True):
             np.testing.assert_array_equal(a, b)
 
 
-def test_a_rule_works_inside_a_graph() -> None:
+def test_update_rule_works_inside_a_graph() -> None:
     for name in ("rmsprop", "sgd", "adagrad", "adam"):
         variable = tf.Variable([1.0, 2.0])
         rule = Rule(Optimizer(name=name, learning_rate=0.1), [variable])

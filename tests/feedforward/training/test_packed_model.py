@@ -79,7 +79,7 @@ def keras_step(model: keras.Model, data: Split, loss: str, masks: list[np.ndarra
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_a_packed_step_has_the_gradients_of_dense_keras_steps(params: Params, dataset: str) -> None:
+def test_gradients_of_a_packed_step_match_separate_keras_steps(params: Params, dataset: str) -> None:
     data = split(dataset)
     built = [model for variant in VARIANTS for model in models(params, dataset, variant, (SEED,))]
     pack = packed(built, dataset)
@@ -105,7 +105,7 @@ def mask_of(stack: Any, samples: int, units: int, layer: int, k: int, step: tf.T
 
 
 @pytest.mark.parametrize("columns", [3, 512, 513])
-def test_multi_hot_features_may_have_no_tail(params: Params, columns: int) -> None:
+def test_multi_hot_features_without_a_tail(params: Params, columns: int) -> None:
     features = split("notes").features
     assert isinstance(features, MultiHot)
     narrow = Split(small_columns(features, columns), split("notes").labels)
@@ -126,7 +126,7 @@ def small_columns(features: MultiHot, columns: int) -> MultiHot:
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_logits_equal_those_of_the_models(params: Params, dataset: str) -> None:
+def test_logits_of_a_pack_match_the_separate_models(params: Params, dataset: str) -> None:
     built = models(params, dataset, "dropout")
     pack, batch = packed(built, dataset), batch_of(split(dataset))
     logits = pack.logits(batch, pack.tail_sums(batch))
@@ -137,7 +137,7 @@ def test_logits_equal_those_of_the_models(params: Params, dataset: str) -> None:
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_score_equals_keras_accuracy(params: Params, dataset: str) -> None:
+def test_score_matches_keras_accuracy(params: Params, dataset: str) -> None:
     built, data = models(params, dataset, "larger"), split(dataset)
     pack, batch = packed(built, dataset), batch_of(data)
     correct = pack.score(batch.labels, pack.logits(batch, pack.tail_sums(batch)))
@@ -148,13 +148,13 @@ def test_score_equals_keras_accuracy(params: Params, dataset: str) -> None:
         assert float(correct[k]) / len(data) == pytest.approx(float(metric.result()), abs=1e-6)
 
 
-def test_the_cross_entropy_of_ten_equal_probabilities_is_ln_10() -> None:
+def test_cross_entropy_of_ten_equal_probabilities_is_ln_10() -> None:
     pack = Pack([output_of(10, "softmax")], 0, sparse=False)
     entropy = pack.cross_entropy(tf.constant([3, 9], tf.uint8), tf.fill((1, 2, 10), 5.0))
     np.testing.assert_allclose(entropy, [[math.log(10)] * 2], rtol=1e-6)
 
 
-def test_the_cross_entropy_of_an_undecided_binary_output_is_ln_2() -> None:
+def test_cross_entropy_of_a_binary_output_of_one_half_is_ln_2() -> None:
     pack = Pack([output_of(1, "sigmoid")], 0, sparse=False)
     entropy = pack.cross_entropy(tf.constant([0, 1], tf.uint8), tf.zeros((1, 2, 1)))
     np.testing.assert_allclose(entropy, [[math.log(2)] * 2], rtol=1e-6)
@@ -172,14 +172,14 @@ def output_of(units: int, activation: str) -> keras.Model:
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_penalties_equal_those_of_keras(params: Params, dataset: str) -> None:
+def test_penalties_match_keras(params: Params, dataset: str) -> None:
     built = models(params, dataset, "l2")
     expected = [float(sum(model.losses)) for model in built]
     np.testing.assert_allclose(packed(built, dataset).penalty(), expected, rtol=1e-5)
     assert not packed(models(params, dataset, "original"), dataset).penalty().numpy().any()
 
 
-def test_dropout_keeps_the_mean_and_drops_its_share(params: Params) -> None:
+def test_dropout_keeps_the_mean_and_drops_the_given_fraction(params: Params) -> None:
     pack = packed(models(params, "tones", "dropout"), "tones")
     for k in range(len(SEEDS)):
         dropped = mask_of(pack.stacks[0], 500, 16, 0, k)
@@ -187,7 +187,7 @@ def test_dropout_keeps_the_mean_and_drops_its_share(params: Params) -> None:
         assert dropped.mean() == pytest.approx(1, abs=4 / math.sqrt(dropped.size))
 
 
-def test_masks_differ_by_layer_and_step_and_only_dropout_has_them(params: Params) -> None:
+def test_only_dropout_variants_have_masks_which_differ_by_layer_and_step(params: Params) -> None:
     built = [model for variant in ("original", "dropout") for model in models(params, "notes", variant, (SEED,))]
     [stack] = packed(built, "notes").stacks
     mask = mask_of(stack, 40, 16, 0, 1)
@@ -214,7 +214,7 @@ def test_replicas_do_not_affect_each_other(params: Params, dataset: str) -> None
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_weights_survive_a_round_trip_through_a_pack(params: Params, dataset: str) -> None:
+def test_weights_are_unchanged_by_packing_and_unpacking(params: Params, dataset: str) -> None:
     built = [model for variant in VARIANTS for model in models(params, dataset, variant, (SEED,))]
     pack = packed(built, dataset)
     before = [model.get_weights() for model in built]
@@ -227,7 +227,7 @@ def test_weights_survive_a_round_trip_through_a_pack(params: Params, dataset: st
                 np.testing.assert_array_equal(one, other)
 
 
-def test_the_digest_distinguishes_weights(params: Params) -> None:
+def test_weights_digest_depends_on_the_weights(params: Params) -> None:
     (model,) = models(params, "tones", "original", (0,))
     digest = weights_digest(model)
     assert len(digest) == 64

@@ -41,7 +41,7 @@ def tail_of_batch(
 
 @given(matrices())
 @settings(max_examples=60, deadline=None)
-def test_head_and_tail_together_are_all_columns(features: MultiHot) -> None:
+def test_head_and_tail_together_contain_all_columns(features: MultiHot) -> None:
     order = np.random.default_rng(len(features)).permutation(len(features))[: len(features) // 2 + 1]
     head, tail = sparse_layer.split_head(features, order)
     assert head.dtype == np.uint8
@@ -55,7 +55,7 @@ def tail_of(features: MultiHot) -> MultiHot:
 
 @given(matrices(), st.integers(1, 40))
 @settings(max_examples=60, deadline=None)
-def test_coordinates_are_the_ones_of_their_batch(features: MultiHot, batch_size: int) -> None:
+def test_coordinates_of_a_batch_are_its_nonzero_entries(features: MultiHot, batch_size: int) -> None:
     tail = tail_of(features)
     coordinates = sparse_layer.coordinates(tail, batch_size)
     starts = range(0, len(tail), batch_size)
@@ -90,7 +90,7 @@ def indices(coordinates: sparse_layer.Coordinates) -> tuple[sparse_layer.Indices
 
 
 @Kinds
-def test_the_product_equals_the_dense_product(optimizer: Optimizer) -> None:
+def test_sparse_product_matches_the_dense_product(optimizer: Optimizer) -> None:
     rest = tail_of(rows_like_texts(20, 0))
     by_row, by_column = indices(sparse_layer.coordinates(rest, 20))
     kernel = np.random.default_rng(0).normal(size=(rest.columns, 8)).astype(np.float32)
@@ -102,7 +102,7 @@ def test_the_product_equals_the_dense_product(optimizer: Optimizer) -> None:
     np.testing.assert_array_equal(tail.numpy(), kernel)
 
 
-def test_the_gradient_equals_the_dense_gradient() -> None:
+def test_sparse_gradient_matches_the_dense_gradient() -> None:
     rest = tail_of(rows_like_texts(20, 0))
     _, by_column = indices(sparse_layer.coordinates(rest, 20))
     upstream = np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)
@@ -112,7 +112,7 @@ def test_the_gradient_equals_the_dense_gradient() -> None:
 
 
 @pytest.mark.parametrize("l2", [(0.0, 0.0), (0.01, 0.03)])
-def test_compiled_rmsprop_equals_that_of_keras(l2: tuple[float, float]) -> None:
+def test_compiled_rmsprop_matches_keras(l2: tuple[float, float]) -> None:
     numbers = np.random.default_rng(0)
     batches = [tail_of(rows_like_texts(20, number)) for number in range(3)]  # each lacks some columns of the others
     kernel = numbers.normal(size=(batches[0].columns, 8)).astype(np.float32)
@@ -129,13 +129,13 @@ def test_compiled_rmsprop_equals_that_of_keras(l2: tuple[float, float]) -> None:
     assert np.abs(tail.numpy() - kernel).max() > 0.01
 
 
-def test_other_optimizers_use_a_variable() -> None:
+def test_optimizers_other_than_rmsprop_update_a_variable() -> None:
     for optimizer in (Optimizer(momentum=0.5), Optimizer(name="adam")):
         assert sparse_layer.tail([np.zeros((3, 2), np.float32)], optimizer).variable is not None
 
 
 @Kinds
-def test_rows_without_words_have_a_sum_of_0(optimizer: Optimizer) -> None:
+def test_rows_without_words_give_zero(optimizer: Optimizer) -> None:
     nothing = (tf.constant([], tf.int32),) * 2
     tail = sparse_layer.tail([np.ones((3, 2), np.float32)], optimizer)
     np.testing.assert_array_equal(tail.product(nothing, tf.constant(4)), np.zeros((4, 2)))

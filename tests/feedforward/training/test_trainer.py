@@ -87,9 +87,7 @@ def compiled(dataset: Dataset, variant: Variant, features: int, seed: int) -> ke
     ("dataset", "variant", "optimizer"),
     [("notes", "original", "rmsprop"), ("tones", "l2", "rmsprop"), ("notes", "larger", "adam")],
 )
-def test_curves_and_weights_equal_those_of_keras_fit_on_the_same_batches(
-    dataset: str, variant: str, optimizer: str
-) -> None:
+def test_curves_and_weights_match_keras_fit_on_the_same_batches(dataset: str, variant: str, optimizer: str) -> None:
     params = with_optimizer(dataset, name=optimizer)
     train, validation = parts(dataset)
     (replica,) = fit(dataset, [variant], params, seed=4)
@@ -109,7 +107,7 @@ def test_curves_and_weights_equal_those_of_keras_fit_on_the_same_batches(
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_evaluate_equals_keras_evaluate(dataset: str) -> None:
+def test_evaluate_matches_keras_evaluate(dataset: str) -> None:
     data = split(dataset)
     models = [compiled(SMALL.datasets[dataset], SMALL.variants["l2"], data.features.shape[1], seed) for seed in (0, 1)]
     for metrics, model in zip(trainer.evaluate(models, Subset(data)), models, strict=True):
@@ -119,7 +117,7 @@ def test_evaluate_equals_keras_evaluate(dataset: str) -> None:
         assert metrics["loss"] - metrics["cross_entropy"] == pytest.approx(float(sum(model.losses)), abs=1e-6)
 
 
-def test_the_last_validation_figures_belong_to_the_rereversed_pack_models() -> None:
+def test_last_validation_metrics_match_an_evaluation_of_the_returned_models() -> None:
     replicas = trained("notes", "l2", "original")
     evaluated = trainer.evaluate([replica.model for replica in replicas], parts("notes")[1])
     for replica, figures in zip(replicas, evaluated, strict=True):
@@ -137,7 +135,9 @@ def test_evaluation_does_not_depend_on_the_batch_size(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(("dataset", "variant"), [("notes", "dropout"), ("tones", "l2")])
-def test_sections_change_no_bit(dataset: str, variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_splitting_an_epoch_into_sections_does_not_change_the_results(
+    dataset: str, variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Data larger than memory are loaded in sections."""
     for module in (batches, evaluation):
         monkeypatch.setattr(module, "SECTION", 24)
@@ -147,7 +147,7 @@ def test_sections_change_no_bit(dataset: str, variant: str, monkeypatch: pytest.
     assert [replica.measured for replica in in_sections] == [replica.measured for replica in whole]
 
 
-def test_training_fits_small_data() -> None:
+def test_training_can_overfit_a_small_dataset() -> None:
     (replica,) = fit("tones", ["original"], with_optimizer("tones", learning_rate=0.01), epochs=15)
     assert replica.curves["accuracy"][-1] > 0.9
 
@@ -180,7 +180,7 @@ def test_curves_have_one_value_per_epoch_and_the_loss_includes_the_penalty() -> 
         assert all(loss > free + 0.01 for loss, free in both)
 
 
-def test_validation_does_not_change_training_and_its_curves_are_optional() -> None:
+def test_validation_is_optional_and_does_not_change_training() -> None:
     train, _ = parts("notes")
     data, variant = SMALL.datasets["notes"], {"original": SMALL.variants["original"]}
     (unwatched,) = trainer.fit(data, variant, train, None, 0, np.random.default_rng(3), EPOCHS)
@@ -191,7 +191,7 @@ def test_validation_does_not_change_training_and_its_curves_are_optional() -> No
 
 
 @pytest.mark.proves("The generalization gap compares two losses that are both measured without dropout")
-def test_training_figures_of_the_best_epoch_are_measured_without_dropout() -> None:
+def test_training_metrics_of_the_best_epoch_are_measured_without_dropout() -> None:
     """After one epoch the model still has the weights of its best one."""
     for replica in fit("notes", ("dropout", "l2"), epochs=1):
         [figures] = trainer.evaluate([replica.model], parts("notes")[0])
@@ -208,7 +208,7 @@ EVERY_VARIANT = ("original", "smaller", "larger", "l2", "dropout")
 @pytest.mark.proves("A variant has the same weights, bit for bit, whether it is trained in a pack or alone")
 @pytest.mark.parametrize("dataset", DATASETS)
 @pytest.mark.parametrize("variant", EVERY_VARIANT)
-def test_a_variant_gets_the_same_bits_in_a_pack_and_alone(dataset: str, variant: str) -> None:
+def test_a_variant_has_identical_results_in_a_pack_and_alone(dataset: str, variant: str) -> None:
     """Fingerprints do not depend on the pack, so a changed variant trains alone."""
     packed = trained(dataset, *EVERY_VARIANT)[EVERY_VARIANT.index(variant)]
     (alone,) = trained(dataset, variant)
@@ -221,11 +221,11 @@ def test_the_order_of_the_variants_in_a_pack_changes_only_the_order_of_the_resul
     assert digests(reversed_pack[::-1]) == digests(trained("notes", *EVERY_VARIANT))
 
 
-def test_seeds_differ() -> None:
+def test_different_seeds_give_different_weights() -> None:
     assert len({digest for seed in range(5) for digest in digests(trained("notes", "original", seed=seed))}) == 5
 
 
-def test_the_order_of_the_batches_matters_and_epochs_are_reported() -> None:
+def test_results_depend_on_batch_order_and_each_epoch_is_reported() -> None:
     seen: list[tuple[int, float]] = []
     (other,) = fit("notes", ["original"], order=4, on_epoch=lambda epoch, loss: seen.append((epoch, loss)))
     assert digests([other]) != digests(trained("notes", "original"))
@@ -250,7 +250,7 @@ for dataset in ("tones", "notes"):
 
 
 @pytest.mark.proves("A seed gives the same weights in another process with another number of threads")
-def test_a_seed_gives_the_same_bytes_in_a_new_process_with_another_number_of_threads() -> None:
+def test_results_are_identical_in_a_new_process_with_another_number_of_threads() -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "support")}
     done = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=True)
     replicas = [replica for dataset in DATASETS for replica in trained(dataset, *SMALL.variants, seed=7)]
@@ -265,7 +265,7 @@ def test_a_seed_gives_the_same_bytes_in_a_new_process_with_another_number_of_thr
         ("mnist", ("smaller", "smaller 1")),
     ],
 )
-def test_variants_of_the_lectures_shapes_get_the_same_bits_in_full_packs_and_alone(
+def test_lecture_sized_variants_have_identical_results_in_full_packs_and_alone(
     dataset: str, variants: tuple[str, ...]
 ) -> None:
     params = load_params(ROOT / "params.yaml")
@@ -297,7 +297,7 @@ def split_like(dataset: str, samples: int, classes: int, numbers: np.random.Gene
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_a_replica_whose_loss_is_not_finite_fails_alone(dataset: str) -> None:
+def test_a_replica_with_a_non_finite_loss_fails_without_affecting_others(dataset: str) -> None:
     wild = with_optimizer(dataset, name="sgd", learning_rate=1.0, momentum=0.99)
     steep = wild.model_copy(update={"variants": {"steep": Variant(l2=10.0), "original": Variant()}})
     train, validation = parts(dataset)
@@ -378,7 +378,7 @@ def stock_keras(reviews: Split, dropout: float, seed: int) -> dict[str, list[flo
 
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["original", "dropout"])
-def test_losses_of_real_reviews_are_distributed_over_seeds_as_with_stock_keras(reviews: Split, name: str) -> None:
+def test_losses_on_real_reviews_have_the_same_distribution_as_with_stock_keras(reviews: Split, name: str) -> None:
     """Eight runs each draw split, order, weights and masks. Kolmogorov–Smirnov test and a test of spread, 1 % each."""
     params = load_params(ROOT / "params.yaml")
     data, variant = params.datasets["imdb"], {name: params.variants[name]}

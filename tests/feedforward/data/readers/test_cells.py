@@ -18,7 +18,7 @@ def test_a_long_cell_is_not_a_number(cell: str) -> None:
     assert cells.category(cell) == cell
 
 
-def test_a_long_run_of_accents_is_read_as_it_is() -> None:
+def test_a_long_run_of_accents_is_kept_unchanged() -> None:
     accents = "a" + "\u0315\u0300" * MANY
     assert cells.category(accents) == accents
     assert cells.category("  a\u0300 ") == "\u00e0"

@@ -38,7 +38,7 @@ def test_a_text_is_encoded_the_same_alone_and_in_a_batch(text: str) -> None:
     np.testing.assert_array_equal(one.indices, many.indices)
 
 
-def test_a_small_body_with_a_large_picture_is_not_quick() -> None:
+def test_a_small_body_with_a_large_picture_does_not_count_as_quick() -> None:
     drawn, large = encoded(stroke(280, 280)), io.BytesIO()
     Image.new("1", (3000, 3000), 1).save(large, "PNG")
     assert len(large.getvalue()) < QUICK_BYTES
@@ -49,7 +49,7 @@ def test_a_small_body_with_a_large_picture_is_not_quick() -> None:
     assert encoders.quick(TEXTS, ["a film"])
 
 
-def test_small_batches_are_encoded_like_large_ones() -> None:
+def test_small_and_large_batches_are_encoded_the_same() -> None:
     texts = ["The film", "a BAD, bad film!", "größe", "unknown words"]
     for count in (1, 4, 5, 9):
         several = (texts * 3)[:count]
@@ -58,7 +58,7 @@ def test_small_batches_are_encoded_like_large_ones() -> None:
         np.testing.assert_array_equal(TEXTS.encode(several).indptr, expected.indptr)
 
 
-def test_words_are_returned_in_order_with_their_columns() -> None:
+def test_split_returns_words_in_order_and_columns_of_returns_their_columns() -> None:
     split = TEXTS.split("The film: THE film!? never")
     assert split == ["the", "film", "the", "film", "never"]
     assert TEXTS.columns_of(split) == [4, 6, 4, 6, tokenizer.DROPPED]
@@ -78,7 +78,7 @@ def test_words_are_returned_in_order_with_their_columns() -> None:
         (True, "must be text, got true or false"),
     ],
 )
-def test_a_sample_that_is_not_a_text_is_refused_with_its_field(sample: object, message: str) -> None:
+def test_error_for_a_sample_that_is_not_text_names_the_field(sample: object, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         TEXTS.check(sample, "samples.3")
     assert caught.value.field == "samples.3"
@@ -123,7 +123,7 @@ def test_a_picture_may_be_bytes_base64_a_data_url_or_gray_levels() -> None:
         (None, "got null"),
     ],
 )
-def test_a_sample_that_is_not_a_picture_is_refused_with_its_field(sample: object, message: str) -> None:
+def test_error_for_a_sample_that_is_not_a_picture_names_the_field(sample: object, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         IMAGES.check(sample, "samples.0")
     assert caught.value.field == "samples.0"
@@ -148,12 +148,12 @@ def test_an_encoder_is_restored_from_its_settings_and_files(encoder: encoders.En
         ({"kind": "pixels", "height": 2, "width": 2, "box": None, "centre": 3}, {}),
     ],
 )
-def test_invalid_settings_are_refused(settings: dict[str, object], files: dict[str, bytes]) -> None:
+def test_invalid_settings_are_rejected(settings: dict[str, object], files: dict[str, bytes]) -> None:
     with pytest.raises(DataError, match="preprocessing cannot be read"):
         encoders.load(settings, files)
 
 
-def test_the_encoder_of_a_dataset_is_created_from_its_vectorized_files(tmp_path: Path) -> None:
+def test_encoder_of_a_dataset_is_created_from_its_vectorized_files(tmp_path: Path) -> None:
     pair = IdxPair(features="images.gz", labels="labels.gz")
     reader = IdxReader(kind="idx", train=pair, test=pair)
     pixels = framed(40)[:, :, 2:26]
@@ -170,7 +170,7 @@ def test_the_encoder_of_a_dataset_is_created_from_its_vectorized_files(tmp_path:
 
 
 @pytest.mark.parametrize("text", ["the film, the FILM", "not a good film", "film", "not good not good", "-"])
-def test_pairs_are_encoded_for_one_text_as_for_many_and_travel_with_the_encoder(text: str) -> None:
+def test_word_pairs_are_encoded_consistently_and_stored_with_the_encoder(text: str) -> None:
     encoder = TextEncoder(tokenizer.Vocabulary(("film", "the", "the film", "not", "not good", "good film"), 12))
     restored = encoders.load(encoder.settings(), encoder.files())
     assert restored == encoder

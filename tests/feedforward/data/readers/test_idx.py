@@ -82,7 +82,7 @@ GOOD = idx(IMAGES["train"])
         (idx(np.zeros((0, 3, 4))), "no samples"),
     ],
 )
-def test_a_damaged_file_is_named_with_the_remedy(tmp_path, content, message):
+def test_error_for_a_damaged_file_names_the_remedy(tmp_path, content, message):
     path = tmp_path / "images"
     path.write_bytes(content)
     with pytest.raises(DataError) as caught:
@@ -92,7 +92,7 @@ def test_a_damaged_file_is_named_with_the_remedy(tmp_path, content, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_error_names_the_missing_file(tmp_path):
     with pytest.raises(DataError, match=r"images: cannot be read .*fetch it again"):
         read_array(tmp_path / "images")
 
@@ -103,7 +103,7 @@ def test_images_and_labels_must_have_the_same_length(files):
         list(reading.read(config(), files).parts)
 
 
-def test_images_in_place_of_labels_are_refused(files):
+def test_images_instead_of_labels_are_rejected(files):
     files["train labels"].write_bytes(idx(IMAGES["train"]))
     with pytest.raises(DataError, match="train-labels: expected 1 dimensions, got 3"):
         list(reading.read(config(), files).parts)

@@ -9,7 +9,7 @@ from PIL import Image
 from feedforward.data.readers import image_decoding
 
 
-def test_the_pixel_count_is_that_of_the_picture_that_pillow_decodes() -> None:
+def test_pixel_count_matches_the_picture_decoded_by_pillow() -> None:
     small, large = png_of(30, 20), png_of(3000, 2000)
     head = slice(8, 33)  # the chunk with the size; Pillow uses the last one
     for content in (small, large, small[:33] + large[head] + small[33:], encoded(stroke(40, 50), "JPEG")):
@@ -20,7 +20,7 @@ def test_the_pixel_count_is_that_of_the_picture_that_pillow_decodes() -> None:
             image_decoding.pixel_count(content)
 
 
-def test_a_failure_without_a_text_is_named_by_its_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_without_a_message_is_reported_by_its_type(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise MemoryError
 

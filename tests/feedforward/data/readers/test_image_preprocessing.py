@@ -15,7 +15,7 @@ DIGITS = ImageGeometry(28, 28, 20, (14.0, 14.0))
 RED_ON_CREAM = (np.array([250, 245, 220]), np.array([160, 20, 30]))
 
 
-def test_the_geometry_of_digits_is_measured() -> None:
+def test_geometry_is_measured_from_digit_images() -> None:
     geometry = image_preprocessing.measure_geometry(framed(50))
     assert (geometry.height, geometry.width, geometry.box) == (28, 28, 20)
     assert np.allclose(geometry.center, 14, atol=0.5)
@@ -69,14 +69,14 @@ def test_polarity_color_depth_and_transparency_make_no_difference() -> None:
         assert np.abs(image_preprocessing.encode(content, DIGITS).astype(int) - expected).max() <= 3
 
 
-def test_noise_of_a_photograph_is_removed() -> None:
+def test_noise_in_a_photograph_is_removed() -> None:
     light = stroke(300, 300)
     photo = 200 - 0.6 * light + np.random.default_rng(0).normal(0, 5, light.shape)
     pixels = image_preprocessing.encode(encoded(photo.clip(0, 255).astype(np.uint8)), DIGITS)
     assert np.abs(pixels.astype(int) - image_preprocessing.encode(encoded(light), DIGITS)).mean() < 6
 
 
-def test_without_a_box_the_whole_picture_is_scaled_to_fit() -> None:
+def test_the_whole_picture_is_scaled_if_there_is_no_box() -> None:
     pixels = image_preprocessing.encode(encoded(stroke(100, 50)), ImageGeometry(20, 20, None, (9.5, 9.5))).reshape(
         20, 20
     )
@@ -100,13 +100,13 @@ def test_without_a_box_the_whole_picture_is_scaled_to_fit() -> None:
         (encoded(np.full((1, 1), 7, np.uint8)), "is blank"),
     ],
 )
-def test_invalid_and_blank_pictures_are_refused_with_a_one_line_message(content: bytes, message: str) -> None:
+def test_invalid_and_blank_pictures_are_rejected_with_a_one_line_message(content: bytes, message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         image_preprocessing.encode(content, DIGITS)
     assert "\n" not in str(caught.value)
 
 
-def test_damaged_pictures_raise_nothing_but_value_errors() -> None:
+def test_damaged_pictures_raise_only_value_errors() -> None:
     random = np.random.default_rng(3)
     for kind in ("PNG", "JPEG", "GIF", "WEBP", "BMP", "PPM"):
         whole = encoded(stroke(40, 40), kind)

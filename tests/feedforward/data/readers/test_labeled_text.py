@@ -26,7 +26,7 @@ def store(tmp_path):
     return put
 
 
-def test_a_word_of_a_megabyte_is_shortened_where_it_is_shown(store, tmp_path):
+def test_a_word_of_a_megabyte_is_shortened_for_display(store, tmp_path):
     reviews = REVIEWS | {"set/train/pos/9_9.txt": b"x" * 2**20 + b" fun"}
     content = reading.read(config(), store(reviews))
     (tmp_path / "vocabulary.txt").write_text("".join(f"{word}\n" for word in content.vocabulary))
@@ -55,7 +55,7 @@ def test_reviews_become_multi_hot_rows_with_the_label_of_their_folder(store):
     assert train.split.features.shape == (3, 12)
 
 
-def test_the_profile_describes_the_raw_bytes(store):
+def test_profile_describes_the_raw_bytes(store):
     for part in reading.read(config(), store(REVIEWS)).parts:
         texts = [text for name, text in REVIEWS.items() if f"/{part.name}/" in name]
         assert part.raw_lengths.tolist() == [len(text) for text in texts]
@@ -107,7 +107,7 @@ def test_an_empty_text_sets_only_the_start_column(store):
     assert train.raw_lengths[0] == 0
 
 
-def test_a_split_without_texts_is_refused(store):
+def test_a_split_without_texts_is_rejected(store):
     only_train = {name: text for name, text in REVIEWS.items() if "train" in name}
     with pytest.raises(DataError, match="no text below set/test in neg, pos; check `reader`"):
         list(reading.read(config(), store(only_train)).parts)
@@ -115,7 +115,7 @@ def test_a_split_without_texts_is_refused(store):
         reading.read(config(train="other"), store(REVIEWS))
 
 
-def test_a_damaged_or_missing_file_is_named_with_the_remedy(store):
+def test_error_for_a_damaged_or_missing_file_names_it_and_the_remedy(store):
     files = store(REVIEWS)
     path = files["set.tar.gz"]
     path.write_bytes(path.read_bytes()[:-30])

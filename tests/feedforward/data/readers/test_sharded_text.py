@@ -62,7 +62,7 @@ def test_rows_are_buffered_on_disk(tmp_path: Path, files: dict[str, Path]) -> No
     assert isinstance(part.split.features.indices, np.memmap)  # type: ignore[union-attr]
 
 
-def test_shards_are_written_once_and_shared_by_vocabularies(tmp_path: Path, files: dict[str, Path]) -> None:
+def test_shards_are_written_once_and_reused_for_other_vocabularies(tmp_path: Path, files: dict[str, Path]) -> None:
     store = tmp_path / "store"
     written = sharded_text.write(CONFIG, files, str(store))
     times = {path: path.stat().st_mtime_ns for path in store.rglob("*")}
@@ -101,15 +101,13 @@ def test_an_unusable_store_is_reported_in_one_line_without_secrets(files: dict[s
 
 
 @pytest.mark.proves("Shards written by older code or with another vocabulary are never used")
-def test_changed_code_writes_new_shards(
-    tmp_path: Path, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_changed_code_gives_new_shards(tmp_path: Path, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     written = sharded_text.write(CONFIG, files, str(tmp_path / "store"))
     monkeypatch.setattr(sharded_text, "code_digest", lambda _: "code that reads texts differently")
     assert set(sharded_text.write(CONFIG, files, str(tmp_path / "store"))["train"]).isdisjoint(written["train"])
 
 
-def test_no_link_can_wait_under_the_temporary_name_of_a_vocabulary(
+def test_a_planted_link_at_a_vocabularys_temporary_name_is_not_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The name is different every time, so two jobs do not disturb each other either."""
@@ -124,7 +122,7 @@ def test_no_link_can_wait_under_the_temporary_name_of_a_vocabulary(
 
 
 @pytest.mark.proves("Shards written by older code or with another vocabulary are never used")
-def test_a_changed_vocabulary_is_refused(tmp_path: Path) -> None:
+def test_a_changed_vocabulary_file_is_rejected(tmp_path: Path) -> None:
     url, columns = sharded_text._publish(tokenizer.Vocabulary(("good", "bad"), 9), str(tmp_path))
     assert sharded_text._vocabulary(url, columns).words == ("good", "bad")
     sharded_text._vocabulary.cache_clear()

@@ -84,7 +84,7 @@ def test_words_counts_ranks_and_rows_match_keras(train, other, num_words, batch_
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(some_text, min_size=1, max_size=8), st.sampled_from([1, 2]))
-def test_one_text_is_encoded_as_in_a_batch(texts, ngrams):
+def test_a_text_is_encoded_the_same_alone_and_in_a_batch(texts, ngrams):
     vocabulary = Vocabulary(tuple(ranked(texts, 20, ngrams)), 20)
     together = words.encode(texts, vocabulary)
     for row, text in enumerate(texts):
@@ -93,7 +93,7 @@ def test_one_text_is_encoded_as_in_a_batch(texts, ngrams):
 
 
 @pytest.mark.slow
-def test_the_reference_of_these_tests_matches_keras():
+def test_reference_implementation_of_these_tests_matches_keras():
     from keras.src.legacy.preprocessing.text import Tokenizer, text_to_word_sequence
 
     texts = [
@@ -140,17 +140,17 @@ def test_texts_in_windows_encodings_are_decoded():
     assert words.decoded("größe".encode("cp1252")) == words.decoded("größe".encode("utf-16")) == "größe"
 
 
-def test_the_apostrophe_is_part_of_a_word():
+def test_an_apostrophe_is_part_of_a_word():
     assert words.count(["Don't"])["word"].to_pylist() == ["don't"]
 
 
-def test_counts_of_parts_add_up():
+def test_counts_of_parts_are_added():
     parts = [["a b", "b c"], ["c c"], [""]]
     total = words.add_counts([words.count(part) for part in parts])
     assert dict(zip(*total.to_pydict().values(), strict=True)) == {"a": 1, "b": 2, "c": 3}
 
 
-def test_pairs_do_not_cross_texts_and_unknown_pairs_set_no_column():
+def test_word_pairs_do_not_cross_texts_and_unknown_pairs_set_no_column():
     counts = words.count(["not good", "film", "not good"], 2)
     vocabulary = words.rank(counts, 8)
     assert vocabulary.words == ("good", "not", "not good", "film")
@@ -159,7 +159,7 @@ def test_pairs_do_not_cross_texts_and_unknown_pairs_set_no_column():
     assert [row.tolist() for row in np.split(rows.indices, rows.indptr[1:-1])] == [[1, 4, 5, 6], [1, 4, 5], [1, 5]]
 
 
-def test_no_texts_give_no_rows():
+def test_encoding_no_texts_gives_no_rows():
     assert words.encode([], Vocabulary(("the",), 9)).shape == (0, 9)
     assert words.count([]).num_rows == 0
 
@@ -175,7 +175,7 @@ def test_a_megabyte_of_text_and_a_text_without_spaces_are_encoded():
     assert [row.tolist() for row in np.split(rows.indices, rows.indptr[1:-1])] == [[1, 4], [1, 2]]
 
 
-def test_there_may_be_more_columns_than_words_in_a_batch():
+def test_a_vocabulary_of_65536_columns_is_encoded():
     vocabulary = Vocabulary(tuple(map(str, range(65_532))), 65_536)
     assert words.encode(["a", "b"], vocabulary).indices.tolist() == [1, 2, 1, 2]
     assert words.encode(["65531"], vocabulary).indices.tolist() == [1, 65_535]
@@ -192,7 +192,7 @@ def test_words_of_a_vocabulary_may_contain_unicode_line_separators(tmp_path):
             words.load_vocabulary(tmp_path / name, 7)
 
 
-def test_a_vocabulary_of_single_characters_is_mentioned(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_vocabulary_of_single_characters_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     words.rank(words.count(["这部电影很好看", "演员的表演很差"]), 100)
     [line] = caplog.messages
     assert "12 of 12 words are single characters" in line

@@ -82,7 +82,7 @@ def test_correct_files_are_not_fetched_again(root):
     assert (raw / "numbers").read_bytes() == CONTENT
 
 
-def test_links_that_form_a_loop_are_a_file_that_is_missing(root):
+def test_a_loop_of_links_is_reported_as_a_missing_file(root):
     (root / "loop.gz").symlink_to("loop.gz")
     assert "loop.gz" in failure(numbers("loop.gz"), root)
 
@@ -150,7 +150,7 @@ def test_a_tar_becomes_one_table_in_canonical_order(root):
     fetch({"set.tar.gz": reviews_file()}, root, ["mirror"])  # correct: not fetched
 
 
-def test_a_web_page_with_status_200_is_refused_and_the_next_source_tried(root, caplog):
+def test_a_web_page_with_status_200_is_rejected_and_the_next_source_tried(root, caplog):
     caplog.set_level(logging.WARNING)
     with serving({"/page": [whole(PAGE)], "/good": [whole(PACKED)]}) as server:
         raw = fetch(numbers(f"{server.url}/page", f"{server.url}/good"), root)
@@ -166,7 +166,7 @@ def test_wrong_content_is_reported_with_expected_received_and_source(root):
     assert f"{server.url}/wrong: expected content with SHA-256 {sha256(CONTENT)}, received {sha256(wrong)}" in message
 
 
-def test_a_web_page_in_place_of_a_plain_file_is_refused(root):
+def test_a_web_page_instead_of_a_plain_file_is_rejected(root):
     with serving({"/page": [whole(PAGE)]}) as server:
         files = {"plain": SourceFile(urls=(f"{server.url}/page",), sha256=sha256(CONTENT))}
         assert f"received {sha256(PAGE)}" in failure(files, root)
@@ -209,11 +209,11 @@ def test_a_refused_connection_is_reported(root):
     assert "Connect" in failure(numbers(f"{server.url}/here"), root, ["../nowhere"])
 
 
-def test_a_home_folder_of_an_unknown_user_is_not_found(root):
+def test_home_folder_of_an_unknown_user_is_reported_as_missing(root):
     assert "~nobody-of-that-name/numbers.gz: no such file" in failure(numbers(), root, ["~nobody-of-that-name"])
 
 
-def test_the_message_names_everything_that_was_tried(root, monkeypatch):
+def test_message_names_every_source_that_was_tried(root, monkeypatch):
     monkeypatch.setenv("FEEDFORWARD_MIRROR", str(root / "named"))
     message = failure(numbers("unknownscheme://host/file"), root, ["../listed"])
     assert f"{root}/named/{KEY}: no such file" in message
@@ -221,7 +221,7 @@ def test_the_message_names_everything_that_was_tried(root, monkeypatch):
     assert "unknownscheme://host/file: " in message
 
 
-def test_secrets_of_urls_stay_secret(root, monkeypatch, caplog):
+def test_secrets_in_urls_are_not_printed(root, monkeypatch, caplog):
     with serving({f"/folder/{KEY}": [failing(403)], "/page": [whole(PAGE)]}) as server:
         host = server.url.removeprefix("http://")
         monkeypatch.setenv("FEEDFORWARD_MIRROR", f"http://someone:c4nary@{host}/folder?X-Amz-Signature=c4nary")
@@ -254,7 +254,7 @@ def test_damaged_records_of_digests_are_ignored(root):
     assert json.loads((root / "raw" / "digests.json").read_text()) == {KEY: sha256(CONTENT)}
 
 
-def test_a_digest_that_must_match_is_that_of_the_members(root):
+def test_digest_of_an_archive_is_computed_from_its_members(root):
     (root / "mirror").mkdir()
     altered = REVIEWS | {"set/test/pos/1_8.txt": b"heard of"}
     (root / "mirror" / "set.tar.gz").write_bytes(tar_gz(altered))

@@ -79,7 +79,7 @@ def test_a_mirror_may_be_a_bucket_and_a_missing_file_is_reported_in_one_line(
     assert f"s3://{BUCKET}/letters: no such file" in str(caught.value)
 
 
-def test_data_move_between_checkouts_by_digest(root: Path) -> None:
+def test_dvc_moves_data_between_checkouts_through_s3(root: Path) -> None:
     def dvc(folder: Path, *arguments: str) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "dvc", *arguments], cwd=folder, capture_output=True, text=True, check=False

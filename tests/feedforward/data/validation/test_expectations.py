@@ -68,7 +68,7 @@ def test_valid_data_are_accepted_and_outputs_are_reproducible(expectations, root
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_page_that_cannot_be_written_is_an_error_and_old_pages_remain(expectations, root, capfd):
+def test_validation_fails_without_partial_output_if_a_page_cannot_be_written(expectations, root, capfd):
     folder = profile_rows.save(profile_rows.rows(), root / "vectorized")
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limit[1]))  # bytes per file; a page of Data Docs has more
@@ -82,7 +82,7 @@ def test_a_page_that_cannot_be_written_is_an_error_and_old_pages_remain(expectat
     assert capfd.readouterr() == ("", "")
 
 
-def test_refused_data_are_reported_in_a_table_and_on_a_page(expectations, root):
+def test_rejected_data_are_reported_in_a_table_and_on_a_page(expectations, root):
     rows = profile_rows.rows()
     rows["label"] = 0
     before = paths.validation("texts")
@@ -106,7 +106,7 @@ def test_refused_data_are_reported_in_a_table_and_on_a_page(expectations, root):
     assert not list(root.rglob("*" + atomic_files.TEMPORARY))
 
 
-def test_each_number_out_of_bounds_is_detected(evaluate):
+def test_every_value_out_of_bounds_is_detected(evaluate):
     rows = profile_rows.rows()
     rows.loc[3, "minimum"] = -1.0
     rows.loc[4, "maximum"] = np.inf
@@ -153,12 +153,12 @@ def test_an_empty_profile_fails_every_check(evaluate):
     assert failed(checks) == set(checks)
 
 
-def test_an_empty_suite_is_a_failure(expectations):
+def test_an_empty_suite_fails_validation(expectations):
     with pytest.raises(ValidationFailed, match="suite is empty"):
         expectations.evaluate(profile.describe(profile_rows.rows()), [])
 
 
-def test_a_rule_without_a_result_is_a_failure(expectations):
+def test_a_rule_without_a_result_fails_validation(expectations):
     rules = expectations.rules_of(dataset())
     with pytest.raises(ValidationFailed, match="no result"):
         expectations._check(rules[0], profile_rows.rows(), {})
@@ -175,7 +175,7 @@ def test_overlap_and_duplicates_within_their_bounds_are_accepted_but_noted(evalu
     assert checks["duplicates", "train"].found == "1 (2.5 %)"
 
 
-def test_overlap_and_duplicates_above_their_bounds_are_refused(evaluate):
+def test_overlap_and_duplicates_above_their_bounds_fail(evaluate):
     checks = evaluate(overlapping(), overlap=1, duplicates=0)
     assert failed(checks) == {("overlap", "both"), ("duplicates", "train"), ("duplicates", "test")}
     assert not any(check.noted for check in checks.values())
@@ -189,7 +189,7 @@ def test_the_number_of_samples_is_checked_against_both_bounds(expectations, samp
 
 
 @pytest.mark.proves("Validation pages load nothing from a network, and validation leaves no temporary files")
-def test_pages_load_nothing_from_a_network_and_temporary_files_are_removed(expectations, root, monkeypatch):
+def test_pages_make_no_requests_and_temporary_files_are_removed(expectations, root, monkeypatch):
     scratch = root / "tmp"
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
@@ -201,7 +201,7 @@ def test_pages_load_nothing_from_a_network_and_temporary_files_are_removed(expec
         assert not re.search(r"<(link|script|img|iframe)[^>]*(href|src)=.?(https?:)?//", page.read_text("utf-8"))
 
 
-def test_an_outlier_of_the_test_split_is_noted_under_derived_bounds(expectations, root, caplog):
+def test_a_test_split_outlier_is_only_noted_if_bounds_are_derived(expectations, root, caplog):
     rows = profile_rows.rows()
     rows.loc[rows.index[rows["split"] == "test"][0], "raw_length"] = 10**9
     derived = dataset().model_copy(update={"expectations": None})

@@ -53,7 +53,7 @@ def test_a_split_without_samples_has_no_distributions():
     assert profile.distributions(table(["a"], []), DATASET) == {}
 
 
-def test_unreadable_files_are_named_with_the_remedy(tmp_path):
+def test_error_for_an_unreadable_file_names_the_remedy(tmp_path):
     with pytest.raises(DataError, match=r"cannot be read.*dvc repro vectorize"):
         profile.load(tmp_path)
     folder = profile_rows.save(profile_rows.rows(), tmp_path)
@@ -63,14 +63,14 @@ def test_unreadable_files_are_named_with_the_remedy(tmp_path):
 
 
 @pytest.mark.parametrize("manifest", ["", "[]", '{"samples": {"train": 40}}', '{"samples": {"train": 40, "test": 20}}'])
-def test_a_damaged_manifest_is_named(tmp_path, manifest):
+def test_error_names_a_damaged_manifest(tmp_path, manifest):
     folder = profile_rows.save(profile_rows.rows(), tmp_path)
     (folder / "manifest.json").write_text(manifest)
     with pytest.raises(DataError, match=r"manifest\.json cannot be read"):
         profile.load(folder)
 
 
-def test_a_profile_that_does_not_match_the_manifest_is_refused(tmp_path):
+def test_a_profile_that_does_not_match_the_manifest_is_rejected(tmp_path):
     folder = profile_rows.save(profile_rows.rows(), tmp_path, samples={"train": 41, "test": 20})
     with pytest.raises(DataError, match=r"40 rows of train, but manifest.json says 41"):
         profile.load(folder)
@@ -83,7 +83,7 @@ def test_a_missing_column_fails_validation(tmp_path, column):
         profile.load(folder)
 
 
-def test_text_in_place_of_numbers_fails_validation(tmp_path):
+def test_text_instead_of_numbers_fails_validation(tmp_path):
     folder = profile_rows.save(profile_rows.rows().assign(ones="many"), tmp_path)
     with pytest.raises(ValidationFailed, match="columns must be numeric: ones"):
         profile.load(folder)

@@ -28,44 +28,44 @@ def page(tmp_path, **changed: object) -> str:
     return (tmp_path / "index.html").read_text(encoding="utf-8")
 
 
-def test_equal_summaries_are_equal_bytes(tmp_path):
+def test_equal_summaries_give_identical_files(tmp_path):
     for folder in ("one", "two"):
         summary().save(tmp_path / folder)
     for name in ("summary.json", "index.html"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def test_the_page_needs_no_network_and_contains_no_scripts(tmp_path):
+def test_page_makes_no_requests_and_contains_no_scripts(tmp_path):
     text = page(tmp_path)
     assert not re.search(r"https?://|<script|<link|<img|url\(|@import", text)
 
 
-def test_the_page_escapes_values_from_params(tmp_path):
+def test_page_escapes_values_from_params(tmp_path):
     assert "Some &lt;i&gt;texts&lt;/i&gt;" in page(tmp_path)
 
 
-def test_the_page_names_failures_and_accepted_flaws(tmp_path):
+def test_page_lists_failures_and_accepted_deviations(tmp_path):
     text = page(tmp_path)
     assert "1 of 3 expectations" in text
     assert "✗ refused" in text
     assert "! accepted" in text
 
 
-def test_a_page_without_failures_names_accepted_flaws(tmp_path):
+def test_page_without_failures_counts_accepted_deviations(tmp_path):
     text = page(tmp_path, checks=summary().checks[:2])
     assert "all 2 expectations are met; 1 of them has deviations within" in text
 
 
 @pytest.mark.parametrize("sample", [True, False])
-def test_demo_data_are_marked(tmp_path, sample):
+def test_page_marks_demo_data(tmp_path, sample):
     assert ("Embedded sample." in page(tmp_path, sample=sample)) is sample
 
 
-def test_without_samples_the_page_has_no_figures(tmp_path):
+def test_page_has_no_figures_without_samples(tmp_path):
     assert "<svg" not in page(tmp_path, distributions={})
 
 
-def test_the_json_states_every_check(tmp_path):
+def test_json_contains_every_check(tmp_path):
     summary().save(tmp_path)
     saved = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
     assert saved["success"] is False
@@ -75,7 +75,7 @@ def test_the_json_states_every_check(tmp_path):
     }  # fmt: skip
 
 
-def test_the_table_has_one_line_per_failed_check():
+def test_table_has_one_line_per_failed_check():
     header, *lines = summary().table().splitlines()
     assert header.split() == ["check", "split", "expected", "found"]
     assert [line.split() for line in lines] == [["samples", "test", "30", "20"]]
