@@ -11,13 +11,12 @@ import platform
 import shutil
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from feedforward.core import atomic_files
-from feedforward.core.code_digest import code_digest
 
 LIBRARIES = ("tensorflow", "keras", "numba", "numpy")
 # Stage outputs do not count as changes to the tree; otherwise every run would make its own tree dirty.
@@ -176,13 +175,13 @@ def fingerprint(
     protocol: str,
     role: str,
     device: str = "cpu",
-    modules: Sequence[str],
+    code: str,
 ) -> str:
     """SHA-256 (hex) of everything that determines the bits of a run.
 
     resolved: the variant, network and training parameters as JSON values, including defaults.
     device: the result of `device()`.
-    modules: dotted names of the modules that determine the bits; all modules that they import are included.
+    code: the digest of the modules that determine the bits; see code_digest.
     """
     return atomic_files.digest(
         {
@@ -193,7 +192,7 @@ def fingerprint(
             "role": role,
             "device": device,
             "cpu": cpu_kind(),
-            "code": code_digest(modules),
+            "code": code,
             "libraries": {name: installed_version(name) for name in LIBRARIES},
             "onednn": _onednn(),
         }

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from feedforward.config.schema import Dataset, Params, Strict, Variant
 from feedforward.core import provenance
+from feedforward.core.code_digest import code_digest
 from feedforward.data import manifest as manifest_file
 
 # Entry modules of the code that determines a run's weights and curves, and of the code that computes its metrics.
@@ -100,12 +101,12 @@ def plan(
     """
     selected = {name: params.dataset(name) for name in datasets or params.datasets}
     selected_variants = {name: params.variant(name) for name in variants or params.variants}
-    packs = []
+    packs, code = [], code_digest(WEIGHTS)
     for name, dataset in selected.items():
         manifest = manifest_file.load(name)
         runs = _runs(dataset, protocol, list(selected_variants))
         for seed in seeds or range(params.seeds):
-            packs += _packs_of_seed(params, name, protocol, runs, seed, tuple(varied), manifest)
+            packs += _packs_of_seed(params, name, protocol, runs, seed, tuple(varied), manifest, code)
     return longest_first(packs)
 
 
@@ -132,13 +133,14 @@ def _packs_of_seed(
     seed: int,
     varied: tuple[Source, ...],
     manifest: Mapping[str, Any],
+    code: str,
 ) -> list[Pack]:
     """The packs of a seed: runs with the same samples and epochs train side by side, up to `pack_units`."""
     dataset = params.datasets[name]
     groups: dict[tuple[Any, ...], list[Member]] = {}
     for variant, role in runs:
         schedule = _schedule(dataset, variant, protocol, role)
-        member = _member(params, dataset, variant, protocol, role, seed, varied, schedule, manifest)
+        member = _member(params, dataset, variant, protocol, role, seed, varied, schedule, manifest, code)
         groups.setdefault((role, *schedule.items()), []).append(member)
     return [
         Pack(name, protocol, role, seed, members, **dict(schedule), data_digest=manifest["data_digest"], varied=varied)
@@ -157,6 +159,7 @@ def _member(
     varied: tuple[Source, ...],
     schedule: Mapping[str, Any],
     manifest: Mapping[str, Any],
+    code: str,
 ) -> Member:
     parameters = resolve(dataset, params.variants[variant]) | dict(schedule)
     if schedule["train"] != "all":
@@ -176,7 +179,7 @@ def _member(
         protocol=protocol,
         role=role,
         device=provenance.device(),
-        modules=WEIGHTS,
+        code=code,
     )
     return Member(variant, fingerprint, parameters, float(cost))
 

@@ -16,7 +16,7 @@ INPUTS: dict[str, Any] = {
     "seed": 0,
     "protocol": "fair",
     "role": "replica",
-    "modules": ("feedforward.data.splits",),
+    "code": "ef" * 32,
 }
 
 
@@ -62,8 +62,10 @@ def test_there_is_no_commit_outside_a_git_repository(tmp_path: Path) -> None:
 
 def test_fingerprint_and_versions_are_read_without_importing_the_libraries() -> None:
     code = (  # heavy libraries that were imported as well
-        "import sys; from feedforward.core import provenance as p; p.fingerprint(data_digest='', resolved={}, seed=0,"
-        " protocol='fair', role='final', modules=('feedforward.training.trainer',));"
+        "import sys; from feedforward.core import provenance as p;"
+        " from feedforward.core.code_digest import code_digest;"
+        " digest = code_digest(('feedforward.training.trainer',));"
+        " p.fingerprint(data_digest='', resolved={}, seed=0, protocol='fair', role='final', code=digest);"
         " print(sorted({'tensorflow', 'keras'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
@@ -100,7 +102,7 @@ def test_fingerprint_does_not_depend_on_the_order_of_inputs() -> None:
         {"protocol": "lecture"},
         {"role": "final"},
         {"device": "NVIDIA H200"},
-        {"modules": ("feedforward.data.splits", "feedforward.models.metrics")},
+        {"code": "01" * 32},
     ],
 )
 def test_every_input_that_affects_the_weights_changes_the_fingerprint(change: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from synthetic_runs import LIKE_THE_LECTURE, final_run, like_the_lecture, one_ru
 
 from feedforward.analysis import run_result
 from feedforward.config.schema import Optimizer, Params
-from feedforward.core import paths, provenance
+from feedforward.core import paths
 from feedforward.core.code_digest import closure, code_digest
 from feedforward.core.errors import DataError, TrainingError
 from feedforward.data import manifest as manifest_file
@@ -260,7 +260,7 @@ def closure_changed(monkeypatch: pytest.MonkeyPatch, *roots: tuple[str, ...]) ->
         return ("0" if tuple(modules) in roots else "") + real(modules, *rest)
 
     monkeypatch.setattr(runner, "code_digest", edited)
-    monkeypatch.setattr(provenance, "code_digest", edited)
+    monkeypatch.setattr(plan, "code_digest", edited)
 
 
 @pytest.mark.proves("After a change to a metric's code, its figures are computed again from the stored weights")
