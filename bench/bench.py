@@ -50,8 +50,12 @@ TARGETS = (
     Target("wall, 5 seeds", 0.50, None, "× plain"),
     Target("wall, 10 seeds", 0.85, None, "× plain"),
     Target("`dvc repro` with nothing to do", 3.0, None, "s"),
+    Target("`train` and `compare` with nothing to train", 15.0, None, "s"),
     Target("`feedforward --help`", 0.3, None, "s"),
+    Target("`dvc repro` after one of IMDb's variants has changed", 25.0, None, "s"),
 )
+CHANGED = {"variants.dropout.dropout_rate": 0.3}
+CHANGED_SEEDS = 5  # the number of seeds with which a change is measured: that of params.yaml
 
 
 def main() -> None:
@@ -129,9 +133,14 @@ def _pipeline(
     measured = measure.run(repro, fresh, environment)
     runs = json.loads((fresh / "data" / "trained" / "fair.json").read_text())["runs"]
     figures[_row(seeds)] = _tested(runs)
+    known = [*repro, "--force", "--single-item", "train@fair", "compare"]
     feedforward = [Path(sys.executable).with_name("feedforward"), "--help"]
-    for name, command in zip(small, (repro, feedforward), strict=True):
+    *unchanged, changed = small
+    for name, command in zip(unchanged, (repro, known, feedforward), strict=True):
         small[name].append(measure.run(command, fresh, environment).wall)
+    if seeds == CHANGED_SEEDS:
+        workspace.change(fresh, CHANGED)
+        small[changed].append(measure.run(repro, fresh, environment).wall)
     shutil.rmtree(fresh)
     return measured
 

@@ -266,7 +266,7 @@ def _enlarged(dataset: Dataset, times: int) -> Dataset:
 
 
 def log(name: str, variant: str, runs: str) -> dict[str, Any]:
-    """Record and send runs with curves, figure and model, as training does. seconds: median without the first run."""
+    """Record and send runs with curves, figure and model, as training does. seconds: mean, the first run included."""
     runner.prepare(processes.cores())
     from feedforward.analysis.run_result import RunResult
     from feedforward.experiments import run_contents
@@ -284,7 +284,8 @@ def log(name: str, variant: str, runs: str) -> dict[str, Any]:
         names = ("loss", "accuracy", "cross_entropy", "val_loss", "val_accuracy", "val_cross_entropy")
         curves = {curve: [0.5 / (number + 1) for number in range(dataset.training.epochs)] for curve in names}
 
-        def log_run(seed: int, model: Any) -> None:
+        def log_run(seed: int) -> None:
+            model = models[seed]
             parent = store.start(RunTags(name, variant, "fair", "variant", "0", "0"), variant, resume=True)
             run = store.start(
                 RunTags(name, variant, "fair", "replica", f"{seed}", "0", seed), f"{variant} {seed}", parent
@@ -301,10 +302,10 @@ def log(name: str, variant: str, runs: str) -> dict[str, Any]:
                 network=network_files.to_files(trainer.as_arrays(model)),
             )
 
-        models = (network.build(dataset, params.variants[variant], columns, seed) for seed in range(int(runs)))
-        seconds = [_seconds(lambda k=k, model=model: log_run(k, model)) for k, model in enumerate(models)]  # type: ignore[misc]
+        models = [network.build(dataset, params.variants[variant], columns, seed) for seed in range(int(runs))]
+        seconds = [_seconds(lambda seed=seed: log_run(seed)) for seed in range(int(runs))]
         written = _size(folder / "mlruns" / "artifacts") // len(seconds)
-    return {"seconds": statistics.median(seconds[1:]), "first": seconds[0], "open": opened, "bytes": written}
+    return {"seconds": statistics.fmean(seconds), "first": seconds[0], "open": opened, "bytes": written}
 
 
 PARTS = {function.__name__: function for function in (vectorize, spread, validate, epoch, log)}
