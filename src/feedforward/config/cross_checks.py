@@ -100,9 +100,9 @@ def _check_names(values: dict[str, Any], dataset: str) -> Iterator[str]:
         known = _at(values, *_path(dataset, names))
         if not known or not isinstance(known, dict | tuple):
             continue
-        listed = f"{', '.join(map(shown, known))} ({_dotted(_path(dataset, names))})"
         for path, name in _matches(values, _path(dataset, pattern)):
             if isinstance(name, str) and name not in known:
+                listed = f"{', '.join(map(shown, known))} ({_dotted(_path(dataset, names))})"
                 yield f"{_dotted(path)}: must be one of {listed}, got {shown(name)}{nearest(name, known)}"
 
 
