@@ -132,7 +132,7 @@ ROWS = (
         "kill -9 of the whole process group at any point",
         _tests(_FAILED, "a_kill_while_logging_loses_only_an_incomplete_record")
         + _tests(_DATABASE, "a_database_whose_creation_was_interrupted_is_created_again")
-        + _tests(_GATE, "an_interrupted_promotion_is_finished_by_the_next"),
+        + _tests(_GATE, "an_interrupted_promotion_is_completed_by_the_next_one"),
         (kills.of_the_group,),
     ),
     Row(
@@ -160,7 +160,7 @@ ROWS = (
     Row(
         12,
         "two jobs at the same time",
-        _tests("pipelines/test_dvc_repro.py", "a_running_dvc_is_named")
+        _tests("pipelines/test_dvc_repro.py", "error_names_the_running_dvc_process")
         + _tests(_PROCESSES, "a_second_job_names_the_running_job_and_a_kill_releases_the_lock"),
         (locks.second_job,),
     ),
@@ -200,7 +200,7 @@ ROWS = (
         17,
         "only one label, a missing class, or shuffled labels",
         _tests(_VALIDATION, "a_missing_class_is_reported_with_counts")
-        + _tests(_GATE, "unsound_challengers_are_refused"),
+        + _tests(_GATE, "invalid_challengers_are_rejected"),
     ),
     Row(
         18,
@@ -231,7 +231,7 @@ ROWS = (
         _tests(_WORDS, "nul_right_to_left_text_and_invalid_utf8_are_encoded")
         + _tests(_WORDS, "a_megabyte_of_text_and_a_text_without_spaces_are_encoded")
         + _tests(_TEXT, "texts_that_are_not_utf8_are_decoded_and_reported", "an_empty_text_sets_only_the_start_column")
-        + _tests(_PREDICTION, "bytes_that_are_not_utf_8_are_replaced_and_the_line_is_named"),
+        + _tests(_PREDICTION, "invalid_utf8_is_replaced_and_the_line_is_reported"),
     ),
     Row(
         21,
@@ -253,38 +253,38 @@ ROWS = (
         + _tests(
             "feedforward/cli/test_app.py",
             "a_mistake_on_the_command_line_is_reported_in_one_line",
-            "a_folder_that_is_not_a_checkout_is_named",
+            "error_names_a_folder_that_is_not_a_checkout",
             "a_read_only_folder_is_reported_in_one_line",
-            "the_program_exits_with_the_code_of_the_mistake",
+            "program_exits_with_the_exit_code_of_the_error",
         ),
     ),
     Row(
         23,
         "a retraining starts while another one is running",
-        _tests("pipelines/test_retraining_flow.py", "the_schedule_starts_a_run_which_trains_and_moves_the_alias"),
+        _tests("pipelines/test_retraining_flow.py", "scheduled_retraining_trains_promotes_and_notifies"),
     ),
     Row(
         24,
         "twenty simultaneous promotions",
-        _tests(_GATE, "after_twenty_simultaneous_promotions_the_best_is_champion_and_the_log_has_no_gap"),
+        _tests(_GATE, "twenty_simultaneous_promotions_make_the_best_champion_without_a_gap_in_the_log"),
         (in_subprocess(promoters.race),),
     ),
     Row(
         25,
         "a model that was tampered with",
-        _tests(_BUNDLE, "each_flipped_bit_is_detected", "changed_bundles_are_refused")
+        _tests(_BUNDLE, "each_flipped_bit_is_detected", "changed_bundles_are_rejected")
         + _tests(_KERAS, "a_network_with_unknown_parts_is_rejected")
         + _tests(
             _NETWORK, "an_invalid_network_description_is_rejected", "weights_that_are_not_plain_arrays_are_rejected"
         )
         + _tests(
             _GATE,
-            "a_changed_artifact_is_refused_before_it_is_loaded",
+            "a_changed_artifact_is_rejected_before_it_is_loaded",
             "an_incomplete_upload_never_becomes_champion",
-            "a_changed_holdout_model_is_not_evidence",
+            "a_tampered_holdout_model_is_not_used_as_evidence",
             "the_logged_model_must_be_the_one_that_was_recorded",
         )
-        + _tests(_PREDICTION, "a_changed_champion_or_variant_does_not_answer"),
+        + _tests(_PREDICTION, "a_tampered_champion_or_variant_gives_no_prediction"),
         (in_subprocess(tampering.refused),),
     ),
     Row(
@@ -292,13 +292,15 @@ ROWS = (
         "a bad sample to predict",
         _tests(
             _REFUSALS,
-            "a_bad_request_is_one_line_that_names_the_field",
-            "any_request_is_answered_or_refused",
-            "it_stays_up_under_a_thousand_malformed_requests",
+            "error_for_a_bad_request_is_one_line_that_names_the_field",
+            "arbitrary_requests_are_answered_or_rejected",
+            "service_stays_up_under_a_thousand_malformed_requests",
         )
-        + _tests(_HTTP, "a_slow_body_is_refused_and_closed")
+        + _tests(_HTTP, "a_slow_request_body_is_rejected_and_the_connection_closed")
         + _tests(
-            _PREDICTION, "a_mistake_is_one_line_and_exit_code_2", "a_file_that_cannot_be_read_is_named_with_its_line"
+            _PREDICTION,
+            "an_invalid_argument_gives_one_line_and_exit_code_2",
+            "error_for_an_unreadable_file_names_the_line",
         ),
     ),
     Row(
@@ -312,8 +314,8 @@ ROWS = (
     Row(
         28,
         "a server bound to all interfaces",
-        _tests(_SERVER, "other_addresses_need_a_flag")
-        + _tests(_REFUSALS, "other_hosts_and_pages_of_other_sites_are_refused"),
+        _tests(_SERVER, "non_loopback_addresses_require_expose")
+        + _tests(_REFUSALS, "other_hosts_and_origins_are_rejected"),
     ),
     Row(
         29,
@@ -323,7 +325,9 @@ ROWS = (
     Row(
         30,
         "a promotion with an MLflow server that proxies artifacts",
-        _tests("feedforward/promotion/test_over_a_server.py", "runs_are_promoted_and_rolled_back")
+        _tests(
+            "feedforward/promotion/test_over_a_server.py", "runs_are_promoted_and_rolled_back_over_a_tracking_server"
+        )
         + _tests(_VERSIONS, "a_version_on_a_server_is_downloaded_and_verified"),
     ),
     Row(
@@ -335,17 +339,17 @@ ROWS = (
         32,
         "a kill after the alias is written and before its tags are",
         _tests(_GATE, "an_alias_that_moved_without_its_tags_is_reconciled")
-        + _tests("feedforward/promotion/test_rollback.py", "an_interrupted_rollback_is_finished"),
+        + _tests("feedforward/promotion/test_rollback.py", "an_interrupted_rollback_is_completed"),
     ),
     Row(
         33,
         "slow and idle clients of the service",
         _tests(
             "feedforward/serving/test_http_server.py",
-            "an_idle_connection_is_closed_without_an_answer",
-            "a_slow_head_is_refused_and_closed",
-            "a_slow_body_is_refused_and_closed",
-            "a_client_that_does_not_read_is_closed",
+            "an_idle_connection_is_closed_without_a_response",
+            "a_slow_request_head_is_rejected_and_the_connection_closed",
+            "a_slow_request_body_is_rejected_and_the_connection_closed",
+            "connection_of_a_client_that_does_not_read_is_closed",
             "more_connections_than_allowed_block_no_client",
         ),
     ),
@@ -360,7 +364,7 @@ ROWS = (
     Row(
         35,
         "the disk is full where the service stores samples",
-        _tests("feedforward/serving/test_feedback.py", "a_folder_that_cannot_be_written_is_507"),
+        _tests("feedforward/serving/test_feedback.py", "an_unwritable_folder_gives_status_507"),
         (inbox.full,),
     ),
     Row(
@@ -368,11 +372,11 @@ ROWS = (
         "a forged version whose digests match the registry",
         _tests(
             _SIGNATURES,
-            "a_forged_version_is_refused_only_with_a_key",
-            "versions_of_another_key_and_unsigned_versions_are_refused",
-            "the_gate_refuses_unsigned_versions_and_the_remedy_works",
-            "a_variant_in_place_of_the_champion_is_refused",
-            "a_damaged_signature_is_refused_in_one_line",
+            "a_forged_version_is_rejected_only_with_a_key",
+            "unsigned_versions_and_versions_signed_with_another_key_are_rejected",
+            "gate_rejects_unsigned_versions_and_the_remedy_works",
+            "a_variant_in_place_of_the_champion_is_rejected",
+            "a_damaged_signature_is_rejected_in_one_line",
         ),
         (in_subprocess(tampering.forged),),
     ),

@@ -49,7 +49,7 @@ def is_test(node: ast.FunctionDef) -> bool:
     return node.name.startswith("test_")
 
 
-def test_each_test_asserts() -> None:
+def test_every_test_asserts_something() -> None:
     without = [
         f"{path.relative_to(TESTS)}:{node.lineno} {node.name}"
         for path, node in functions()

@@ -57,7 +57,7 @@ def dvc(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
 
 
-def test_the_demo_has_the_stages_of_the_checkout(tmp_path: Path) -> None:
+def test_demo_has_the_same_stages_as_the_checkout(tmp_path: Path) -> None:
     folder = demo.prepare(checkout(tmp_path))
     yaml = YAML(typ="safe", pure=True)
     demo_stages, checkout_stages = (yaml.load((path / "dvc.yaml").read_text())["stages"] for path in (folder, tmp_path))
@@ -70,7 +70,7 @@ def test_the_demo_has_the_stages_of_the_checkout(tmp_path: Path) -> None:
 @pytest.mark.proves("`dvc status` at the top level does not include the demo")
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_an_interrupted_demo_completes_when_started_again_and_dvc_at_the_top_level_ignores_it(
+def test_an_interrupted_demo_can_be_rerun_and_is_ignored_by_dvc_at_the_top_level(
     tmp_path: Path, prefect_server_address: str
 ) -> None:
     folder = checkout(tmp_path)

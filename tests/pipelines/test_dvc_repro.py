@@ -101,7 +101,7 @@ def test_dvc_accepts_every_truncated_lock_file_that_is_kept(root: Path) -> None:
     assert accepted > 10
 
 
-def test_a_running_dvc_is_named(
+def test_error_names_the_running_dvc_process(
     root: Path, other_dvc: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dvc_repro, "SHORT_COMMAND", 0.2)

@@ -18,7 +18,7 @@ HOST = (b"host", b"127.0.0.1:4200")
         [HOST, (b"origin", b"https://127.0.0.1:4200")],  # behind a proxy with TLS
     ],
 )
-def test_the_names_of_the_server_are_allowed(headers: list[tuple[bytes, bytes]]) -> None:
+def test_loopback_names_are_allowed(headers: list[tuple[bytes, bytes]]) -> None:
     assert is_allowed(headers, LOOPBACK)
 
 

@@ -49,7 +49,7 @@ def image() -> str:
 
 
 @pytest.mark.proves("The image runs as any user and with a read-only root")
-def test_the_image_runs_as_any_user_on_a_read_only_root(image: str) -> None:
+def test_image_runs_as_any_user_on_a_read_only_root(image: str) -> None:
     options = ["--user", "12345:12345", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--network", "none"]
     assert "datasets" in docker("run", "--rm", *options, image, "params").stderr
     code = "import getpass, dvc.repo; print(getpass.getuser())"
@@ -63,7 +63,7 @@ def test_demo_runs_in_a_container_without_a_network(image: str) -> None:
 
 
 @pytest.mark.proves("`docker stop` ends a job as interrupted")
-def test_a_stopped_container_ends_as_interrupted(image: str) -> None:
+def test_a_stopped_container_exits_as_interrupted(image: str) -> None:
     container = docker("run", "--detach", image, "demo").stdout.strip()
     try:
         time.sleep(20)
@@ -74,7 +74,7 @@ def test_a_stopped_container_ends_as_interrupted(image: str) -> None:
         docker("rm", "--force", container)
 
 
-def test_the_image_has_labels(image: str) -> None:
+def test_image_labels_state_license_and_revision(image: str) -> None:
     labels = json.loads(docker("inspect", "--format", "{{json .Config.Labels}}", image).stdout)
     assert labels["org.opencontainers.image.licenses"] == "MIT"
     assert labels["org.opencontainers.image.revision"] == "test"
@@ -103,7 +103,7 @@ def stack() -> Iterator[dict[str, str]]:
 
 
 @pytest.mark.proves("The compose stack starts, shows Prefect's pages and accepts a deployment")
-def test_the_stack_starts_and_accepts_a_deployment(stack: dict[str, str]) -> None:
+def test_compose_stack_starts_and_accepts_a_deployment(stack: dict[str, str]) -> None:
     for address in ("http://127.0.0.1:5000/health", "http://127.0.0.1:4200/api/health", "http://127.0.0.1:4200/"):
         with urllib.request.urlopen(address, timeout=30) as answer:
             assert answer.status == 200, address

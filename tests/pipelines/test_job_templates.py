@@ -42,7 +42,7 @@ def test_docker_job_requests_gpus_and_keeps_the_memory_limit(server: Server) -> 
     }  # fmt: skip
 
 
-def test_a_pod_requests_gpus_in_addition_to_processors_and_memory(server: Server) -> None:
+def test_kubernetes_job_requests_one_gpu_by_default(server: Server) -> None:
     def resources(**variables: Any) -> dict[str, Any]:
         job = rendered(server, "kubernetes", **variables)
         [container] = job["job_manifest"]["spec"]["template"]["spec"]["containers"]
@@ -52,7 +52,7 @@ def test_a_pod_requests_gpus_in_addition_to_processors_and_memory(server: Server
     assert resources()["limits"] == {"nvidia.com/gpu": 1}
 
 
-def test_everything_else_is_the_default_of_prefect(server: Server) -> None:
+def test_other_template_values_equal_prefects_defaults(server: Server) -> None:
     views = httpx.get(f"{server.url}/api/collections/views/aggregate-worker-metadata", timeout=30).json()
     for kind in job_templates.KINDS:
         default = views[f"prefect-{kind}"][kind]["default_base_job_configuration"]

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 # --- schedule --------------------------------------------------------------------------------
 
 
-def test_the_schedule_in_params_applies_to_one_pool() -> None:
+def test_schedule_is_active_on_the_pool_named_in_params() -> None:
     params = load_params(ROOT / "params.yaml")
 
     def variables(**changes: Any) -> dict[str, str]:
@@ -34,7 +34,7 @@ def test_the_schedule_in_params_applies_to_one_pool() -> None:
     assert all(f"$ {name}".replace(" ", "") in text for name in variables())
 
 
-def test_without_a_server_the_message_names_the_command_that_starts_one() -> None:
+def test_deploy_without_a_server_names_the_command_that_starts_one() -> None:
     environment = os.environ | {"PREFECT_API_URL": "http://127.0.0.1:9/api"}
     command = [sys.executable, "-m", "pipelines.operations", "deploy"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
@@ -58,9 +58,7 @@ def test_each_training_job_gets_a_separate_device_and_releases_it(tmp_path: Path
         assert released == "0"
 
 
-def test_a_folder_of_locks_that_another_user_created_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lock_folder_created_by_another_user_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is in the shared temporary folder, where everybody can create it first."""
     (tmp_path / "theirs").mkdir()
     (tmp_path / "locks").symlink_to(tmp_path / "theirs")
@@ -103,7 +101,7 @@ def test_without_a_gpu_the_cpu_is_used_only_if_params_allow_it(monkeypatch: pyte
 # --- changes since the last run ---------------------------------------------------------------
 
 
-def test_each_change_that_dvc_reports_is_one_line() -> None:
+def test_dvc_status_is_summarized_in_one_line_per_kind_of_change() -> None:
     assert retraining_flow.describe({}) == []
     status = {
         "fetch@imdb": [{"changed outs": {"data/collected/imdb.jsonl": "modified"}}],

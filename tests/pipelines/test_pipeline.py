@@ -86,7 +86,7 @@ def test_a_second_run_does_nothing(workspace: Path) -> None:
 
 
 @pytest.mark.proves("A killed job that is started again gives the same bytes")
-def test_after_a_kill_between_logging_and_writing_the_final_bytes_are_the_same(
+def test_rerun_after_a_kill_between_logging_and_writing_gives_identical_files(
     workspace: Path, tmp_path: Path, prefect_server_address: str
 ) -> None:
     copy = tmp_path / "killed"
@@ -114,7 +114,7 @@ def stages(folder: Path, prefix: str) -> list[str]:
 
 
 @pytest.mark.proves("When DVC is killed, its stage ends too")
-def test_when_only_dvc_is_killed_its_stage_also_ends(workspace: Path, tmp_path: Path) -> None:
+def test_a_stage_ends_if_only_dvc_is_killed(workspace: Path, tmp_path: Path) -> None:
     copy = tmp_path / "orphan"
     shutil.copytree(workspace, copy, symlinks=True)
     shutil.rmtree(copy / "mlruns")
@@ -146,7 +146,7 @@ def vectorize(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
 
 
-def test_a_second_job_names_the_running_one(workspace: Path) -> None:
+def test_error_of_a_second_job_names_the_running_process(workspace: Path) -> None:
     from feedforward.core import processes
 
     name = next(iter(YAML(typ="safe", pure=True).load((workspace / "params.yaml").read_text())["datasets"]))

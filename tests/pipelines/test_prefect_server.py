@@ -56,13 +56,13 @@ def test_temporary_server_rejects_other_sites(tmp_path: Path, monkeypatch: pytes
     assert "PREFECT_API_URL" not in os.environ
 
 
-def test_the_permanent_server_refuses_other_sites(server: Server) -> None:
+def test_permanent_server_rejects_other_sites(server: Server) -> None:
     assert ask(server.url) == 200
     assert ask(server.url, Origin=server.url) == 200
     assert_rejects_other_sites(server.url)
 
 
-def test_the_command_line_of_prefect_passes_the_check(server: Server) -> None:
+def test_prefect_commands_pass_the_host_check(server: Server) -> None:
     command = [sys.executable, "-m", "prefect", "work-pool", "create", "checked", "--type", "process"]
     done = subprocess.run(command, env=server.environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -96,7 +96,7 @@ def test_a_server_that_cannot_start_gives_the_reason_in_one_line(
 
 
 @pytest.mark.proves("A page whose host name is rebound to 127.0.0.1 cannot use Prefect's server")
-def test_dns_rebinding_does_not_reach_the_server(server: Server) -> None:
+def test_dns_rebinding_cannot_reach_the_server(server: Server) -> None:
     """In a browser that resolves evil.example to 127.0.0.1: the attacker's page sends requests to the server."""
     chromium = pytest.importorskip("chromium")
     if chromium.FOUND is None:

@@ -68,7 +68,7 @@ def served(prepared: Workspace) -> Workspace:
     return prepared
 
 
-def test_following_the_remedies_makes_a_prediction_without_a_champion_work(served: Workspace) -> None:
+def test_remedies_of_predict_without_a_champion_produce_one(served: Workspace) -> None:
     assert served.run(PREDICT).stdout.strip()
 
 
@@ -101,7 +101,7 @@ def test_remedy_for_a_damaged_output_restores_it(
     assert (copy.folder / file).read_bytes() == content
 
 
-def test_following_the_remedy_sends_runs_that_wait_for_the_tracking_server(served: Workspace, tmp_path: Path) -> None:
+def test_sync_sends_runs_that_wait_for_the_tracking_server(served: Workspace, tmp_path: Path) -> None:
     copy = served.copied(tmp_path / "copy")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

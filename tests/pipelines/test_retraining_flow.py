@@ -207,7 +207,7 @@ except ConcurrencySlotAcquisitionError:
 @pytest.mark.proves(
     "A scheduled retraining trains on new samples, promotes the better model and does nothing without a reason"
 )
-def test_the_schedule_starts_a_run_which_trains_and_moves_the_alias(workspace: Workspace) -> None:
+def test_scheduled_retraining_trains_promotes_and_notifies(workspace: Workspace) -> None:
     workspace.start("server", "--port", str(workspace.port))
     done = workspace.run("-m", "dvc", "init", "-q", "--no-scm")
     done = workspace.run("-m", "dvc", "repro", f"vectorize@{NAME}")

@@ -183,7 +183,7 @@ def finish(machines: Machines, job: "subprocess.Popen[bytes]", workers: list[Wor
     assert code == 0, workspace.output(machines.head)[-3000:] + "".join(worker.output()[-1500:] for worker in workers)
 
 
-def test_if_a_worker_is_killed_only_its_run_is_trained_again(
+def test_only_the_run_of_a_killed_worker_is_trained_again(
     machines: Machines, tmp_path: Path, started: Callable[[Worker], Worker]
 ) -> None:
     workers = [started(machines.worker(number, tmp_path)) for number in range(3)]
@@ -209,7 +209,7 @@ def test_if_a_worker_is_killed_only_its_run_is_trained_again(
     assert process(repeated) != lost.process.pid
 
 
-def test_no_metric_is_lost_if_the_servers_stop_and_start_again(
+def test_no_metric_is_lost_when_the_servers_are_restarted(
     machines: Machines, tmp_path: Path, started: Callable[[Worker], Worker]
 ) -> None:
     workers = [started(machines.worker(number, tmp_path)) for number in range(3)]

@@ -34,7 +34,7 @@ def test_import_shows_the_comparison_without_training(archive: Path, small_shell
     assert json.loads(small_shell.answered)["digest"] == imported["digest"]
 
 
-def test_a_changed_file_is_refused(unpacked: Path) -> None:
+def test_a_changed_file_is_rejected(unpacked: Path) -> None:
     reading.verified(unpacked)
     (unpacked / "params.yaml").write_bytes((unpacked / "params.yaml").read_bytes() + b"#")
     with pytest.raises(DataError, match=r"params\.yaml has changed since the export"):
@@ -44,7 +44,7 @@ def test_a_changed_file_is_refused(unpacked: Path) -> None:
         reading.verified(unpacked)
 
 
-def test_an_added_file_or_a_link_is_refused(unpacked: Path) -> None:
+def test_an_added_file_or_link_is_rejected(unpacked: Path) -> None:
     (unpacked / "more.html").write_text("x")
     with pytest.raises(DataError, match=r"more\.html is not listed"):
         reading.verified(unpacked)
@@ -88,7 +88,7 @@ def link() -> zipfile.ZipInfo:
         "a/" * 1500 + "a",
     ],
 )
-def test_a_name_that_leads_outside_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_path_outside_the_archive_is_rejected(tmp_path: Path, name: str) -> None:
     source = zipped(tmp_path, (DIGESTS, b"{}"), ("?" * len(name.encode()), b"x"))
     source.write_bytes(
         source.read_bytes().replace(b"?" * len(name.encode()), name.encode())
@@ -110,27 +110,27 @@ def test_a_name_that_leads_outside_is_refused(tmp_path: Path, name: str) -> None
     ],
     ids=["case", "folder", "link", "no digests", "deep", "format", "many"],
 )
-def test_a_hostile_zip_file_is_refused(
+def test_a_hostile_zip_file_is_rejected(
     tmp_path: Path, entries: list[tuple[str | zipfile.ZipInfo, bytes]], message: str
 ) -> None:
     with pytest.raises(DataError, match=message):
         reading.verified(zipped(tmp_path, *entries))
 
 
-def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+def test_a_zip_bomb_is_rejected_before_it_is_unpacked(tmp_path: Path) -> None:
     bomb = zipped(tmp_path, *((f"{k}", bytes(2**26)) for k in range(9)), compression=zipfile.ZIP_DEFLATED)
     assert bomb.stat().st_size < 2**20
     with pytest.raises(DataError, match="at most 5000 files and 536870912 bytes"):
         reading.verified(bomb)
 
 
-def test_only_plain_compression_is_unpacked(tmp_path: Path) -> None:
+def test_only_supported_compression_methods_are_unpacked(tmp_path: Path) -> None:
     packed = zipped(tmp_path, ("a", bytes(1000)), (DIGESTS, b"{}"), compression=zipfile.ZIP_LZMA)
     with pytest.raises(DataError, match="a must be stored or deflated"):
         reading.verified(packed)
 
 
-def test_damaged_compressed_data_are_refused(tmp_path: Path) -> None:
+def test_damaged_compressed_data_are_rejected(tmp_path: Path) -> None:
     source = zipped(tmp_path, ("a", bytes(1000)), (DIGESTS, b"{}"), compression=zipfile.ZIP_DEFLATED)
     content = bytearray(source.read_bytes())
     content[31] = 0xFF  # the first byte after the header of "a"
@@ -156,7 +156,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_zip_file_is_refused(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_zip_file_is_rejected(tmp_path: Path, damage: str) -> None:
     source = zipped(tmp_path, ("a", bytes(1000)), (DIGESTS, b"{}"))
     source.write_bytes(DAMAGE[damage](source.read_bytes()))
     with pytest.raises(DataError, match="hostile"):
@@ -187,7 +187,7 @@ def test_folders_that_an_import_would_delete_are_kept(archive: Path, small_shell
 
 
 @pytest.mark.parametrize("folder", [".", "..", "/"])
-def test_folders_without_a_name_are_one_line(
+def test_error_for_a_folder_without_a_name_is_one_line(
     archive: Path, small_shell: Shell, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
     monkeypatch.chdir(archive.parent)
@@ -196,7 +196,7 @@ def test_folders_without_a_name_are_one_line(
 
 
 @pytest.mark.slow
-def test_imports_at_the_same_time_do_not_disturb_each_other(archive: Path, workspace: Path) -> None:
+def test_concurrent_imports_do_not_affect_each_other(archive: Path, workspace: Path) -> None:
     command = [sys.executable, "-m", "feedforward.cli", "import", str(archive)]
     running = [subprocess.Popen(command, cwd=workspace, stdout=subprocess.DEVNULL) for _ in range(3)]
     assert [process.wait() for process in running] == [0, 0, 0]
@@ -204,7 +204,7 @@ def test_imports_at_the_same_time_do_not_disturb_each_other(archive: Path, works
 
 
 @pytest.mark.slow
-def test_after_a_kill_the_next_import_succeeds(archive: Path, workspace: Path) -> None:
+def test_an_import_succeeds_after_a_killed_one(archive: Path, workspace: Path) -> None:
     def run(point: str) -> int:
         command = [sys.executable, "-m", "feedforward.cli", "import", str(archive)]
         return subprocess.run(command, cwd=workspace, env=os.environ | {"FAULT": point}).returncode
@@ -268,7 +268,7 @@ UNUSABLE: dict[str, tuple[str, Callable[[Path], dict[str, bytes | None]]]] = {
 
 @pytest.mark.proves("`import` unpacks nothing if the results in the archive cannot be compared")
 @pytest.mark.parametrize("case", UNUSABLE)
-def test_results_that_cannot_be_compared_are_refused_before_anything_is_unpacked(
+def test_results_that_cannot_be_compared_are_rejected_before_unpacking(
     unpacked: Path, small_shell: Shell, case: str
 ) -> None:
     said, change = UNUSABLE[case]
@@ -282,6 +282,6 @@ def test_results_that_cannot_be_compared_are_refused_before_anything_is_unpacked
     assert not source.with_name("new").exists()
 
 
-def test_a_missing_file_is_named(small_shell: Shell) -> None:
+def test_error_names_the_missing_file(small_shell: Shell) -> None:
     assert small_shell.run("import", "absent.zip") == 1
     assert "absent.zip: cannot be read" in small_shell.printed

@@ -17,14 +17,14 @@ from feedforward.data import archive_members
 VALIDATOR = shutil.which("rocrate-validator")
 
 
-def test_the_same_content_gives_the_same_bytes(archive: Path, tmp_path: Path) -> None:
+def test_archives_of_the_same_content_are_identical(archive: Path, tmp_path: Path) -> None:
     (tmp_path / "reports" / "comparison" / "index.html").touch()  # modification times must not matter
     second = archive.with_name("again.zip")
     writing.write(writing.collect(load_params()), second)
     assert second.read_bytes() == archive.read_bytes()
 
 
-def test_it_contains_everything_and_nothing_private(unpacked: Path, workspace: Path) -> None:
+def test_archive_contains_all_results_and_nothing_private(unpacked: Path, workspace: Path) -> None:
     names = {path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*") if path.is_file()}
     served = {"manifest.json", "description.json", "network.json", "weights.npz", "vocabulary.txt", "model.keras"}
     assert {
@@ -41,14 +41,14 @@ def test_it_contains_everything_and_nothing_private(unpacked: Path, workspace: P
     assert load_params(unpacked / "params.yaml").mirrors == ("files",)
 
 
-def test_a_model_that_was_tampered_with_is_not_exported(workspace: Path) -> None:
+def test_a_tampered_model_is_not_exported(workspace: Path) -> None:
     [weights] = (workspace / "mlruns").rglob("data/served/weights.npz")
     weights.write_bytes(weights.read_bytes() + b"0")
     with pytest.raises(DataError, match=r"weights\.npz: has changed"):
         writing.collect(load_params())
 
 
-def test_without_results_there_is_nothing_to_export(workspace: Path) -> None:
+def test_export_without_results_is_an_error(workspace: Path) -> None:
     (workspace / "data" / "trained" / "fair.json").unlink()
     with pytest.raises(DataError, match="no results to export; run `feedforward run`"):
         writing.collect(load_params())
@@ -78,7 +78,7 @@ def test_a_folder_that_is_not_an_archive_is_kept(workspace: Path, tmp_path_facto
 # --- metadata, read by the libraries of its standards -------------------------------------------
 
 
-def test_rocrate_reads_it_as_a_run_of_a_workflow(unpacked: Path) -> None:
+def test_rocrate_reads_the_archive_as_a_workflow_run(unpacked: Path) -> None:
     crate = ROCrate(str(unpacked))
     assert {"File", "SoftwareSourceCode", "ComputationalWorkflow"} == set(crate.mainEntity.type)
     [run] = [entity for entity in crate.get_entities() if entity.type == "CreateAction"]
@@ -93,7 +93,7 @@ def test_rocrate_reads_it_as_a_run_of_a_workflow(unpacked: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(VALIDATOR is None, reason="roc-validator is installed on its own, and downloads the contexts")
-def test_roc_validator_finds_no_violation_of_the_profile(unpacked: Path) -> None:
+def test_roc_validator_finds_no_violations(unpacked: Path) -> None:
     assert VALIDATOR is not None
     options = ["--no-paging", "--requirement-severity", "required", "--profile-identifier", "workflow-run-crate-0.5"]
     done = subprocess.run([VALIDATOR, "-y", "validate", *options, unpacked], capture_output=True, text=True)
@@ -113,7 +113,7 @@ def test_mlcroissant_reads_texts_next_to_the_raw_files(workspace: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["notes", "tones"])
-def test_mlcroissant_finds_no_error(unpacked: Path, name: str) -> None:
+def test_mlcroissant_finds_no_errors(unpacked: Path, name: str) -> None:
     dataset = mlcroissant.Dataset(str(unpacked / "data" / "raw" / name / "croissant.json"))
     assert not dataset.metadata.ctx.issues.errors
     labels = [record["labels/name"] for record in dataset.records("labels")]

@@ -38,7 +38,7 @@ def test_a_mistake_on_the_command_line_is_reported_in_one_line(
     assert files(checkout) == before
 
 
-def test_data_behind_links_that_form_a_loop_are_one_line(
+def test_a_loop_of_links_is_reported_in_one_line(
     shell: Shell, checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(checkout)
@@ -55,7 +55,7 @@ def test_a_pipe_or_a_device_is_not_replaced_by_a_file(small_shell: Shell, tmp_pa
     assert (tmp_path / "pipe").is_fifo()
 
 
-def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str], shell: Shell) -> None:
+def test_help_is_shown_if_no_command_is_given(capsys: pytest.CaptureFixture[str], shell: Shell) -> None:
     assert shell.run("--help") == 0
     assert shell.run("train", "-h") == 0
 
@@ -63,7 +63,7 @@ def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str],
 @pytest.mark.parametrize(
     "arguments", [("params",), ("train",), ("predict", "notes", "a"), ("sync",), ("ui",), ("demo",)]
 )
-def test_a_folder_that_is_not_a_checkout_is_named(
+def test_error_names_a_folder_that_is_not_a_checkout(
     shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -99,7 +99,7 @@ def test_a_read_only_folder_is_reported_in_one_line(
 
 
 @pytest.mark.slow
-def test_the_program_exits_with_the_code_of_the_mistake(tmp_path: Path) -> None:
+def test_program_exits_with_the_exit_code_of_the_error(tmp_path: Path) -> None:
     write_params(tmp_path / "params.yaml", values(seeds=0, colour="red"))
     program = Path(sys.executable).parent / "feedforward"
     for arguments, code, lines in (

@@ -52,7 +52,7 @@ def server_address() -> Iterator[str]:
 
 @pytest.mark.proves("`feedforward ui` reports a port that is in use")
 @pytest.mark.usefixtures("checkout")
-def test_a_port_in_use_is_refused(shell: Shell) -> None:
+def test_error_reports_a_port_in_use(shell: Shell) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert shell.run("ui", "--port", str(port)) == 1
@@ -67,7 +67,7 @@ def test_serving_other_machines_requires_expose(shell: Shell) -> None:
 
 @pytest.mark.proves("`feedforward ui` names a tracking server that is already running instead of starting one")
 @pytest.mark.usefixtures("checkout")
-def test_a_tracking_server_is_named_instead_of_started(
+def test_ui_prints_the_address_of_an_existing_tracking_server(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, server_address: str
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:password1@{server_address}")
@@ -86,7 +86,7 @@ def test_a_tracking_server_that_does_not_answer_is_an_error(shell: Shell, monkey
 
 @pytest.mark.proves("`feedforward ui` shows no password in the list of processes")
 @pytest.mark.slow
-def test_the_address_of_the_store_is_not_among_the_arguments(
+def test_store_address_is_not_passed_as_a_command_line_argument(
     shell: Shell, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[list[str]] = []
@@ -107,9 +107,7 @@ def test_the_address_of_the_store_is_not_among_the_arguments(
 # --- rollback, history, retrain ------------------------------------------------------------------
 
 
-def test_without_a_champion_there_is_nothing_to_roll_back_and_no_history(
-    small_shell: Shell, small_store: "Store"
-) -> None:
+def test_rollback_and_history_without_a_champion(small_shell: Shell, small_store: "Store") -> None:
     assert small_shell.run("rollback", NAME, "--reason", "worse") == 3
     assert "there is no champion to roll back; run `feedforward promote notes`" in small_shell.printed
     assert small_shell.run("rollback", NAME) == 2
@@ -132,7 +130,7 @@ def test_the_history_shows_champions_and_a_mismatch(small_shell: Shell, small_st
     assert [(period["version"], period["until"]) for period in history["periods"]] == [(1, None)]
 
 
-def test_a_dry_run_of_a_retraining_gives_reasons_and_does_nothing(
+def test_dry_run_of_retraining_prints_reasons_and_changes_nothing(
     small_shell: Shell, small: Params, tmp_path: Path
 ) -> None:
     subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], cwd=tmp_path, check=True)

@@ -36,7 +36,7 @@ def _unreachable(**datasets: str) -> dict[str, Any]:
     ("datasets", "expected"),
     [({"mnist": "tones", "imdb": "notes"}, True), ({"mnist": "tones", "houses": "notes"}, False)],
 )
-def test_a_dataset_of_the_user_is_never_replaced(
+def test_demo_never_replaces_a_users_dataset(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, datasets: dict[str, str], expected: bool
 ) -> None:
     _workspace(tmp_path, monkeypatch, _unreachable(**datasets))

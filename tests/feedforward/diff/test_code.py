@@ -52,7 +52,7 @@ def changes(folder: Path, a: str, b: str) -> list[tuple[str, ...]]:
     ]
 
 
-def test_functions_are_named_and_comments_do_not_count(folder: Path) -> None:
+def test_changed_functions_are_listed_and_comments_are_ignored(folder: Path) -> None:
     a = commit(folder, "first")
     comments = LOSSES.replace('"""Doubles."""', '"""Twice."""  # said otherwise').replace("2 * x", "(2\n * x)")
     write(folder, "training/losses", comments)
@@ -85,7 +85,7 @@ def test_a_module_that_is_no_longer_imported_counts_as_removed(folder: Path) -> 
     }
 
 
-def test_neither_tree_nor_index_is_touched(folder: Path) -> None:
+def test_working_tree_and_index_are_unchanged(folder: Path) -> None:
     a = commit(folder, "first")
     write(folder, "training/losses", "")
     b = commit(folder, "empty")
@@ -95,7 +95,7 @@ def test_neither_tree_nor_index_is_touched(folder: Path) -> None:
     assert ((folder / ".git" / "index").read_bytes(), git(folder, "status", "--porcelain")) == before
 
 
-def test_names_of_commits(folder: Path) -> None:
+def test_commit_names_are_resolved(folder: Path) -> None:
     repository = Repository(folder)
     assert repository.commit("HEAD") is None
     a = commit(folder, "first")
@@ -108,7 +108,7 @@ def test_names_of_commits(folder: Path) -> None:
     assert repository.content(a, "src/feedforward/gone.py") is None
 
 
-def test_digits_with_which_several_commits_start_are_ambiguous(tmp_path: Path) -> None:
+def test_a_prefix_of_several_commit_hashes_is_ambiguous(tmp_path: Path) -> None:
     """Among 1,500 commits, some have the same first four digits."""
     git(tmp_path, "init", "-q")
     lines = [
@@ -124,7 +124,7 @@ def test_digits_with_which_several_commits_start_are_ambiguous(tmp_path: Path) -
         Repository(tmp_path).commit(ambiguous)
 
 
-def test_an_unreadable_commit_is_one_line(folder: Path) -> None:
+def test_error_for_an_unreadable_commit_is_one_line(folder: Path) -> None:
     a = commit(folder, "first")
     with pytest.raises(DataError, match="its code cannot be read"):
         Repository(folder).extract(a, ["src/gone"], folder / "new")

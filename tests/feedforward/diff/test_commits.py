@@ -49,7 +49,7 @@ def recorded(root: Path, **outputs: str) -> Side:
     return commits.commit_side(commit_id, "HEAD", repository, no_store)  # type: ignore[arg-type]
 
 
-def test_figures_verdicts_and_parameters_are_those_of_the_commit(root: Path) -> None:
+def test_metrics_verdicts_and_parameters_are_read_from_the_commit(root: Path) -> None:
     contents = dict(zip(NAMES, (keep(root, TABLE), keep(root, VERDICTS)), strict=True))
     side = recorded(root, **contents)
     assert side.figures == {"notes original best_epoch": Figure(4.4, 3.3, 5.5), "notes l2 rise": Figure(0.1)}
@@ -59,14 +59,14 @@ def test_figures_verdicts_and_parameters_are_those_of_the_commit(root: Path) -> 
 
 
 @pytest.mark.parametrize("content", ["", "no json", "[]]", '[{"dataset": 1}]', "a,b\n1,2\n", "\0" * 50])
-def test_damaged_outputs_are_remarked_in_one_line(root: Path, content: str) -> None:
+def test_damaged_outputs_are_noted_in_one_line(root: Path, content: str) -> None:
     side = recorded(root, **dict.fromkeys(NAMES, keep(root, content)))
     assert all(len(line.splitlines()) == 1 for line in side.remarks)
     assert not side.verdicts
     assert any(line.startswith("verdicts of commit") for line in side.remarks)
 
 
-def test_a_damaged_lock_is_one_line(root: Path) -> None:
+def test_error_for_a_damaged_dvc_lock_is_one_line(root: Path) -> None:
     (root / "dvc.lock").write_text("stages: [")
     commit_id = commit(root, "damaged")
     with pytest.raises(ParamsError, match=r"dvc.lock of commit .* is not valid YAML"):
@@ -76,14 +76,14 @@ def test_a_damaged_lock_is_one_line(root: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../outside", "/outside", "", "a/../../outside"])
-def test_a_list_of_files_cannot_leave_its_folder(root: Path, tmp_path: Path, name: str) -> None:
+def test_a_directory_listing_cannot_refer_to_files_outside_its_folder(root: Path, tmp_path: Path, name: str) -> None:
     listed = json.dumps([{"relpath": name, "md5": keep(root, "x")}])
     with pytest.raises(DataError, match="the list of its files in DVC's cache is damaged"):
         dvc_outputs.link(keep(root, listed, folder=True), "data/raw/notes", tmp_path / "inside" / "target")
     assert not (tmp_path / "inside").exists()
 
 
-def test_a_folder_is_shown_by_links(root: Path, tmp_path: Path) -> None:
+def test_a_folder_is_recreated_with_links_to_the_cache(root: Path, tmp_path: Path) -> None:
     listed = json.dumps([{"relpath": "train/a.txt", "md5": keep(root, "a")}, {"relpath": "b", "md5": keep(root, "b")}])
     target = dvc_outputs.link(keep(root, listed, folder=True), "data/raw/notes", tmp_path / "shown")
     assert (target / "train" / "a.txt").read_text() == "a"

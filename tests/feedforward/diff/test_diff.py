@@ -146,7 +146,7 @@ def check_final_models_differ(answer: dict[str, Any]) -> None:
         assert sum(example["a"]["probabilities"].values()) == pytest.approx(1)
 
 
-def test_commits(inside: Job, shell: Shell) -> None:
+def test_diff_of_two_commits(inside: Job, shell: Shell) -> None:
     answer = diff(shell, "HEAD~2", "HEAD")
     assert answer["params"] == [{"name": f"datasets.{NAME}.training.final.epochs", "a": "9", "b": "3"}]
     assert [entry["module"] for entry in answer["code"]] == ["feedforward.training.losses"]
@@ -175,7 +175,7 @@ def test_equal_results_are_reported_in_one_line(inside: Job, shell: Shell) -> No
     assert json.loads(shell.answered)["same"] is True
 
 
-def test_without_the_cache_headline_figures_are_compared_and_the_rest_is_remarked(inside: Job, shell: Shell) -> None:
+def test_diff_without_the_cache_compares_headline_metrics_and_notes_the_rest(inside: Job, shell: Shell) -> None:
     cache, away = inside.root / ".dvc" / "cache", inside.root / ".dvc" / "away"
     cache.rename(away)
     try:
@@ -188,7 +188,7 @@ def test_without_the_cache_headline_figures_are_compared_and_the_rest_is_remarke
         assert any(line.startswith(part) and "`dvc fetch" in line for line in answer["remarks"])
 
 
-def test_runs(inside: Job, shell: Shell) -> None:
+def test_diff_of_two_runs(inside: Job, shell: Shell) -> None:
     answer = diff(shell, inside.runs[0][:8], inside.runs[1])
     assert answer["params"] == [{"name": "epochs", "a": "9", "b": "3"}]
     assert [entry["module"] for entry in answer["code"]] == ["feedforward.training.losses"]
@@ -211,7 +211,7 @@ def test_parent_runs_have_means_with_intervals(inside: Job, shell: Shell) -> Non
     assert loss["b"]["low"] < loss["b"]["value"] < loss["b"]["high"]
 
 
-def test_model_versions(inside: Job, shell: Shell) -> None:
+def test_diff_of_two_model_versions(inside: Job, shell: Shell) -> None:
     from feedforward.tracking.registry import Registry
 
     registry, params = Registry(), load_params(inside.root / "params.yaml")
@@ -249,20 +249,22 @@ def test_model_versions(inside: Job, shell: Shell) -> None:
         (("HEAD",), "Missing argument"),
     ],
 )
-def test_an_unknown_name_is_one_line(inside: Job, shell: Shell, arguments: tuple[str, ...], message: str) -> None:
+def test_error_for_an_unknown_name_is_one_line(
+    inside: Job, shell: Shell, arguments: tuple[str, ...], message: str
+) -> None:
     assert shell.run("diff", *arguments) == 2
     assert message in shell.printed
     assert len(shell.printed.splitlines()) == 1
 
 
-def test_a_commit_and_a_run_are_not_compared_and_the_message_names_what_can_be(inside: Job, shell: Shell) -> None:
+def test_error_for_comparing_a_commit_with_a_run_lists_valid_comparisons(inside: Job, shell: Shell) -> None:
     assert shell.run("diff", "HEAD", inside.runs[0]) == 2
     name = shell.printed.split("name ")[-1].split(",")[0]
     assert git(inside.root, "rev-parse", "HEAD~3").startswith(name)
     assert shell.run("diff", "HEAD~2", name) == 1
 
 
-def test_verdicts_that_flipped_and_what_is_unknown_are_shown(tmp_path: Path) -> None:
+def test_diff_shows_flipped_verdicts_and_unknown_values(tmp_path: Path) -> None:
     a = Side("a", figures={"x": Figure(1.0, 0.5, 1.5)}, verdicts={"claim": "undecided", "other": "supported"})
     b = Side("b", figures={"x": Figure(1.0, 0.5, 1.5)}, verdicts={"claim": "supported", "other": "supported"})
     compared = comparison.compare(a, b, Repository(tmp_path))

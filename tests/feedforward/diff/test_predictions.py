@@ -13,7 +13,7 @@ def answers(kind: Kind, outputs: object, truth: object, labels: tuple[str, ...] 
     return Answers(labels, kind, np.array(outputs), np.array(truth), "data", lambda rows: [texts[row] for row in rows])
 
 
-def test_samples_with_different_answers_come_first_and_then_the_largest_gaps() -> None:
+def test_samples_are_sorted_by_changed_label_then_by_largest_difference() -> None:
     a = answers("class", [[0.9, 0.1], [0.52, 0.48], [0.8, 0.2], [0.3, 0.7]], [0, 0, 1, 1])
     b = answers("class", [[0.6, 0.4], [0.49, 0.51], [0.8, 0.2], [0.31, 0.69]], [0, 0, 1, 1])
     compared = predictions.compare("notes", a, b)
@@ -34,7 +34,7 @@ def test_at_most_ten_samples_are_shown() -> None:
     assert [example.row for example in compared.examples] == list(range(10)), "the largest gaps first"
 
 
-def test_several_labels_and_values() -> None:
+def test_multilabel_and_regression_predictions_are_compared() -> None:
     labels = ("even", "loop", "high")
     a = answers("labels", [[0.9, 0.2, 0.1], [0.9, 0.9, 0.1]], [[1, 0, 0], [1, 1, 0]], labels)
     b = answers("labels", [[0.9, 0.2, 0.2], [0.1, 0.2, 0.1]], [[1, 0, 0], [1, 1, 0]], labels)
@@ -52,12 +52,12 @@ def test_several_labels_and_values() -> None:
     ]
 
 
-def test_other_labels_or_other_samples_are_not_compared() -> None:
+def test_predictions_for_different_samples_or_labels_are_not_compared() -> None:
     a = answers("class", [[0.9, 0.1]], [0])
     for b in (answers("class", [[0.9, 0.1]], [1]), answers("class", [[0.9, 0.1]], [0], ("no", "yes"))):
         with pytest.raises(DataError, match="the models have different"):
             predictions.compare("notes", a, b)
 
 
-def test_pictures_are_shown_by_their_size() -> None:
+def test_pictures_are_described_by_their_size() -> None:
     assert predictions.shortened([np.zeros((28, 28), np.uint8)], 60) == ["picture of 28 × 28 pixels"]

@@ -99,7 +99,7 @@ def hint(outcome: Any) -> str:
 
 
 @pytest.mark.slow
-def test_hints_about_networks(tensorflow: None) -> None:
+def test_hints_about_incorrect_networks(tensorflow: None) -> None:
     import keras
 
     def build(columns: int, hidden: Any, outputs: int, activation: str, last: str, /, **wrong: Any) -> Any:
@@ -132,7 +132,7 @@ def test_hints_about_networks(tensorflow: None) -> None:
     ],
     ids=["gap", "nothing", "arguments"],
 )
-def test_hints_about_functions_that_are_not_written(function: Any, expected: str) -> None:
+def test_hints_about_missing_functions(function: Any, expected: str) -> None:
     for check in (ff.homework.check_network, ff.homework.check_overfit_epoch, ff.homework.check_comparison):
         assert expected in hint(check(function))
 
@@ -166,7 +166,7 @@ RIGHT = {
         ("unit_regression", ("logistic", "mse"), "not one of the activations"),
     ],
 )
-def test_hints_about_activations_and_losses(task: str, choice: Any, expected: str) -> None:
+def test_hints_about_incorrect_activations_and_losses(task: str, choice: Any, expected: str) -> None:
     assert ff.homework.check_tasks(RIGHT).solved
     text = hint(ff.homework.check_tasks(RIGHT | {task: choice}))
     assert text.startswith(task)
@@ -195,7 +195,7 @@ EPOCHS: dict[str, Find] = {
 
 
 @pytest.mark.parametrize("expected", EPOCHS)
-def test_hints_about_the_overfit_epoch(expected: str) -> None:
+def test_hints_about_an_incorrect_overfit_epoch(expected: str) -> None:
     assert expected in hint(ff.homework.check_overfit_epoch(EPOCHS[expected]))
     right: Find = lambda curves: curves["val_loss"].index(min(curves["val_loss"])) + 1  # noqa: E731
     assert ff.homework.check_overfit_epoch(right).solved
@@ -235,11 +235,11 @@ def compare(one: Any, other: Any, factor: float = 0.975, **wrong: Any) -> tuple[
         ({"alone": "higher"}, "a single run of each variant decides nothing"),
     ],
 )
-def test_hints_about_comparisons(wrong: dict[str, Any], expected: str) -> None:
+def test_hints_about_incorrect_comparisons(wrong: dict[str, Any], expected: str) -> None:
     assert expected in hint(ff.homework.check_comparison(lambda one, other: compare(one, other, **wrong)))
 
 
-def test_hints_about_the_form_of_a_comparison() -> None:
+def test_hints_about_a_malformed_comparison() -> None:
     assert ff.homework.check_comparison(compare).solved
     assert "sign is reversed" in hint(ff.homework.check_comparison(lambda one, other: compare(other, one)))
     assert "(mean, low, high, verdict) is expected" in hint(ff.homework.check_comparison(lambda *_: 0.5))
@@ -275,7 +275,7 @@ NEW = {"original": [0.30, 0.31, 0.33, 0.32], "a": [0.29, 0.30, 0.315, 0.31]}
         ({"confirming": runs({"a": NEW["original"], "original": NEW["a"]}, 3)}, "the baseline is better"),
     ],
 )
-def test_hints_about_sweeps(changes: dict[str, Any], expected: str) -> None:
+def test_hints_about_incorrect_sweeps(changes: dict[str, Any], expected: str) -> None:
     answer = {"tried": TRIED, "swept": runs(SWEPT), "chosen": "a", "confirming": runs(NEW, 3)}
     assert ff.homework.check_sweep(*answer.values()).solved
     assert expected in hint(ff.homework.check_sweep(*(answer | changes).values()))

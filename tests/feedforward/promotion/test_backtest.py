@@ -58,7 +58,7 @@ def losses(strength: float) -> np.ndarray:
     return metrics.losses(network, network.logits(held_out.features), held_out.labels)
 
 
-def test_the_figures_are_those_of_the_holdout_models(params: Params, champions: list[Version]) -> None:
+def test_metrics_are_those_of_the_holdout_models(params: Params, champions: list[Version]) -> None:
     done = backtest.run(params, NAME, last=5)
     [comparison] = done.comparisons
     assert (comparison.title, comparison.samples, done.champion, done.skipped) == (VALIDATION, HELD_OUT, 3, {})
@@ -82,7 +82,7 @@ def test_the_figures_are_those_of_the_holdout_models(params: Params, champions: 
     assert atomic_files.read_json(folder / "backtest.json")["champion"] == 3
 
 
-def test_accepted_samples_that_no_training_used_are_measured_with_the_served_networks(
+def test_served_networks_are_evaluated_on_accepted_samples_not_used_for_training(
     params: Params, champions: list[Version]
 ) -> None:
     glad = " ".join(f"word{k}" for k in range(1, 21))
@@ -111,7 +111,7 @@ def test_accepted_samples_that_no_training_used_are_measured_with_the_served_net
     assert [c.title for c in backtest.run(params, NAME, last=5).comparisons] == [VALIDATION]
 
 
-def test_versions_that_cannot_be_compared_are_named_and_skipped(
+def test_versions_that_cannot_be_compared_are_reported_and_skipped(
     params: Params, champions: list[Version], small_shell: Shell
 ) -> None:
     first, second, present = champions
@@ -142,7 +142,7 @@ def test_a_version_trained_on_other_data_is_marked(params: Params, champions: li
     assert "was not trained on the current data" in remarks[0]
 
 
-def test_mistakes_are_named(params: Params, small_store: "Store", tmp_path: Path) -> None:
+def test_invalid_arguments_are_reported(params: Params, small_store: "Store", tmp_path: Path) -> None:
     with pytest.raises(NothingToServe, match="no champion to compare with; run `feedforward promote notes`"):
         backtest.run(params, NAME, last=5)
     with pytest.raises(ParamsError, match="unknown dataset"):

@@ -50,7 +50,7 @@ def folder(tmp_path: Path) -> tuple[Path, str]:
     return target, bundle.write(target, FILES | KERAS, description(), WORDS)
 
 
-def test_a_written_bundle_is_read_back(folder: tuple[Path, str]) -> None:
+def test_a_bundle_round_trips(folder: tuple[Path, str]) -> None:
     servable = bundle.read(*folder)
     assert servable.description == description()
     assert servable.encoder == WORDS
@@ -61,7 +61,7 @@ def test_a_written_bundle_is_read_back(folder: tuple[Path, str]) -> None:
     )
 
 
-def test_the_temperature_travels_with_the_bundle_and_changes_no_logit(tmp_path: Path) -> None:
+def test_temperature_is_stored_with_the_bundle_and_changes_no_logits(tmp_path: Path) -> None:
     digest = bundle.write(tmp_path / "served", FILES, description(temperature=1.7), WORDS)
     servable = bundle.read(tmp_path / "served", digest)
     features, plain = WORDS.encode(["good film", "bad"]), network_files.read(FILES)
@@ -71,7 +71,7 @@ def test_the_temperature_travels_with_the_bundle_and_changes_no_logit(tmp_path: 
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), 1e9, "hot"])
-def test_a_temperature_out_of_range_is_refused(tmp_path: Path, temperature: object) -> None:
+def test_a_temperature_out_of_range_is_rejected(tmp_path: Path, temperature: object) -> None:
     with pytest.raises(DataError, match=r"temperature must be between 0\.018 and 55"):
         bundle.write(tmp_path / "served", FILES, description(temperature=temperature), WORDS)
 
@@ -151,7 +151,7 @@ def link(target: Path) -> None:
         (lambda target: os.truncate(target / bundle.MANIFEST, 10**9), "manifest.json: has changed"),
     ],
 )
-def test_changed_bundles_are_refused(folder: tuple[Path, str], touch, message: str) -> None:
+def test_changed_bundles_are_rejected(folder: tuple[Path, str], touch, message: str) -> None:
     touch(folder[0])
     with pytest.raises(DataError, match=message):
         bundle.read(*folder)
@@ -161,14 +161,14 @@ def test_changed_bundles_are_refused(folder: tuple[Path, str], touch, message: s
     "manifest",
     [b"", b"[]", b"[" * 50_000, b'{"a": 1}', b'{"a": {"bytes": 1e999, "sha256": ""}}', b'{"a": {"bytes": -1}}'],
 )
-def test_a_forged_manifest_is_refused_in_one_line(folder: tuple[Path, str], manifest: bytes) -> None:
+def test_a_forged_manifest_is_rejected_in_one_line(folder: tuple[Path, str], manifest: bytes) -> None:
     (folder[0] / bundle.MANIFEST).write_bytes(manifest)
     with pytest.raises(DataError, match=r"manifest\.json: is not a manifest"):
         bundle.read(folder[0], hashlib.sha256(manifest).hexdigest())
 
 
 @pytest.mark.parametrize("changes", [{"labels": ("a", "b", "c")}, {"weights_digest": "0"}, {"labels": ("a",)}])
-def test_parts_that_do_not_belong_together_are_not_written(tmp_path: Path, changes: dict[str, object]) -> None:
+def test_incompatible_network_and_encoder_are_not_written(tmp_path: Path, changes: dict[str, object]) -> None:
     with pytest.raises(DataError, match="do not match"):
         bundle.write(tmp_path / "s", FILES, description(**changes), WORDS)
     with pytest.raises(DataError, match="do not match"):
@@ -176,7 +176,7 @@ def test_parts_that_do_not_belong_together_are_not_written(tmp_path: Path, chang
     assert not (tmp_path / "s").exists()
 
 
-def test_a_description_of_another_format_is_refused(folder: tuple[Path, str]) -> None:
+def test_a_description_in_another_format_is_rejected(folder: tuple[Path, str]) -> None:
     target = folder[0]
     for content in (
         b"{}",

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.proves("Promotion and rollback work with an MLflow server that proxies artifacts")
-def test_runs_are_promoted_and_rolled_back(remote_store: "Store", tensorflow: None) -> None:
+def test_runs_are_promoted_and_rolled_back_over_a_tracking_server(remote_store: "Store", tensorflow: None) -> None:
     registered.vocabulary()
     write_params(paths.params(), values(promotion={"holdout_models": 2, "minimum_gain": 0.0}))
     params = load_params()

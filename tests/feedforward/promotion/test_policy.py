@@ -28,7 +28,7 @@ def candidate(**changes: object) -> Candidate:
     return Candidate(**values)  # type: ignore[arg-type]
 
 
-def test_the_first_sound_model_is_champion() -> None:
+def test_the_first_valid_model_becomes_champion() -> None:
     decision = decide(candidate(), None, LABELS, NAMES, RULE)
     assert decision.promoted
     assert decision.gain is None
@@ -50,7 +50,7 @@ def test_a_model_is_not_an_improvement_on_itself() -> None:
     assert not decide(candidate(evidence=unchanged), unchanged, LABELS, NAMES, Promotion()).promoted
 
 
-def test_the_gain_of_a_lucky_seed_is_not_enough() -> None:
+def test_a_gain_on_one_lucky_seed_is_not_enough() -> None:
     before, lucky = evidence(0.300, seed=1), evidence(0.295, seed=2)
     assert decide(candidate(evidence=lucky), before, LABELS, NAMES, RULE).promoted
     before, lucky = (evidence(loss, seed, seeds=3, seed_sd=0.006) for loss, seed in ((0.300, 1), (0.295, 2)))
@@ -88,7 +88,7 @@ def test_the_interval_covers_the_true_gain_at_its_confidence(seeds: int, spread:
         ({"latency": math.nan}, "latency must be at most 5 ms"),
     ],
 )
-def test_an_unsound_challenger_is_refused_even_without_a_champion(changes: dict[str, object], reason: str) -> None:
+def test_an_invalid_challenger_is_rejected_even_without_a_champion(changes: dict[str, object], reason: str) -> None:
     for champion in (None, evidence(9.0)):
         decision = decide(candidate(**changes), champion, LABELS, NAMES, RULE)
         assert not decision.promoted
@@ -96,13 +96,13 @@ def test_an_unsound_challenger_is_refused_even_without_a_champion(changes: dict[
         assert "\n" not in decision.reason
 
 
-def test_a_class_without_samples_is_not_accurate() -> None:
+def test_a_class_without_samples_fails_the_accuracy_rule() -> None:
     correct, labels = np.ones(3, bool), np.zeros(3, int)
     assert class_accuracy(correct, labels, 2)[0] == 1.0
     one_class = Candidate(Evidence(np.ones((1, 3)), correct), {}, 1, 0.1)
     assert "accuracy on positive must be at least 0.75, got nan" in decide(one_class, None, labels, NAMES, RULE).reason
 
 
-def test_losses_of_different_samples_are_not_compared() -> None:
+def test_losses_on_different_samples_are_not_compared() -> None:
     with pytest.raises(ValueError, match="cannot be paired"):
         gain(Evidence(np.ones((1, 3)), np.ones(3, bool)), Evidence(np.ones((1, 4)), np.ones(4, bool)), 0.95)

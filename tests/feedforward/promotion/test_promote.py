@@ -59,7 +59,7 @@ def champion() -> Version:
 # --- from run to champion ---------------------------------------------------------------------------
 
 
-def test_a_trained_run_becomes_champion_and_the_same_run_changes_nothing(
+def test_a_trained_run_becomes_champion_and_promoting_it_again_changes_nothing(
     params: Params, small_store: "Store", tensorflow: None
 ) -> None:
     write_params(
@@ -162,7 +162,7 @@ def test_a_better_version_replaces_the_champion_and_a_worse_one_does_not(params:
         (1.0, {"seen_cross_entropy": 1.797e308}, "seen_cross_entropy must be finite"),
     ],
 )
-def test_unsound_challengers_are_refused(
+def test_invalid_challengers_are_rejected(
     params: Params, small_store: "Store", strength: float, figures: dict[str, float], output: str
 ) -> None:
     with pytest.raises(Refused, match=output):
@@ -172,7 +172,7 @@ def test_unsound_challengers_are_refused(
 
 
 @pytest.mark.proves("After twenty simultaneous promotions, the best version is champion and the audit log has no gap")
-def test_after_twenty_simultaneous_promotions_the_best_is_champion_and_the_log_has_no_gap(
+def test_twenty_simultaneous_promotions_make_the_best_champion_without_a_gap_in_the_log(
     params: Params, small_store: "Store"
 ) -> None:
     registry = Registry()
@@ -218,7 +218,7 @@ def refusal_of(version: Version, params: Params) -> str:
 
 
 @pytest.mark.proves("A version with a changed file is refused before it is loaded")
-def test_a_changed_artifact_is_refused_before_it_is_loaded(params: Params, small_store: "Store") -> None:
+def test_a_changed_artifact_is_rejected_before_it_is_loaded(params: Params, small_store: "Store") -> None:
     run = registered.final_run(small_store, params)
     version = registered.version(Registry(), run, 1.0, evaluated=False)
     flip(model_versions.folder(version, "served") / "model.keras")
@@ -234,7 +234,7 @@ def test_an_incomplete_upload_never_becomes_champion(params: Params, small_store
 
 
 @pytest.mark.proves("If the process that evaluates a version fails, the message contains the error of that process")
-def test_a_process_that_ends_without_a_result_is_reported_and_refuses_nothing(
+def test_a_check_process_without_a_result_is_reported_but_does_not_reject_the_version(
     params: Params, small_store: "Store", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = registered.final_run(small_store, params)
@@ -261,7 +261,7 @@ def version_tags(number: int) -> dict[str, str]:
         ({"labels": ("bad", "good")}, "its labels are sad, glad, params.yaml says bad, good"),
     ],
 )
-def test_a_champion_of_another_task_or_other_labels_is_not_compared(
+def test_a_champion_with_another_task_or_labels_is_not_compared(
     params: Params, small_store: "Store", changes: dict[str, object], output: str
 ) -> None:
     conclude(params, small_store, 3.0)
@@ -282,7 +282,7 @@ def test_a_champion_of_another_task_or_other_labels_is_not_compared(
     assert problem.startswith("notes version 1 is not a champion of this dataset: ")
 
 
-def test_a_changed_champion_is_replaced_and_the_log_says_why(params: Params, small_store: "Store") -> None:
+def test_a_tampered_champion_is_replaced_and_the_reason_logged(params: Params, small_store: "Store") -> None:
     conclude(params, small_store, 3.0)
     flip(model_versions.folder(champion(), "served") / "vocabulary.txt")
     weaker = conclude(params, small_store, 1.0)
@@ -290,7 +290,7 @@ def test_a_changed_champion_is_replaced_and_the_log_says_why(params: Params, sma
     assert "the previous champion can no longer be served" in str(log()[-1]["reason"])
 
 
-def test_a_changed_holdout_model_is_not_evidence(params: Params, small_store: "Store") -> None:
+def test_a_tampered_holdout_model_is_not_used_as_evidence(params: Params, small_store: "Store") -> None:
     registry, run = Registry(), registered.final_run(small_store, params)
     version = registered.version(registry, run, 1.0)
     flip(model_versions.folder(version, "holdout_models/0") / "weights.npz")
@@ -311,7 +311,7 @@ def test_a_changed_holdout_model_is_not_evidence(params: Params, small_store: "S
         ("calibration", "[1]"),
     ],
 )
-def test_a_tag_that_was_edited_is_one_line(params: Params, small_store: "Store", tag: str, forged: str) -> None:
+def test_error_for_an_edited_tag_is_one_line(params: Params, small_store: "Store", tag: str, forged: str) -> None:
     registry, run = Registry(), registered.final_run(small_store, params)
     version = registered.version(registry, run, 1.0)
     registry.tag(version, {tag: forged})
@@ -366,7 +366,9 @@ def killed(params: Params, small_store: "Store") -> int:
     return number
 
 
-def test_an_interrupted_promotion_is_finished_by_the_next(params: Params, small_store: "Store", killed: int) -> None:
+def test_an_interrupted_promotion_is_completed_by_the_next_one(
+    params: Params, small_store: "Store", killed: int
+) -> None:
     kept = conclude(params, small_store, 1.5)
     assert not kept.decision.promoted
     assert champion().number == killed

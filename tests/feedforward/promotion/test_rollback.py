@@ -81,7 +81,7 @@ def test_an_earlier_champion_is_verified_and_restored(params: Params, small_stor
     assert (shown.periods[-1].until, shown.mismatch) == (None, None)
 
 
-def test_a_version_for_which_keras_and_numpy_differ_is_refused(
+def test_a_version_whose_keras_and_numpy_outputs_differ_is_rejected(
     params: Params, small_store: "Store", tensorflow: None
 ) -> None:
     registry, run = Registry(), registered.final_run(small_store, params)
@@ -95,7 +95,7 @@ def test_a_version_for_which_keras_and_numpy_differ_is_refused(
     assert audit_log.entries(NAME)[-1]["decision"] == "promoted"
 
 
-def test_mistakes_are_named(params: Params, small_store: "Store") -> None:
+def test_invalid_arguments_are_reported(params: Params, small_store: "Store") -> None:
     with pytest.raises(NothingToServe, match="there is no champion to roll back"):
         rollback(params, NAME, None, "worse")
     promoted(params, small_store, 1.0)
@@ -121,7 +121,7 @@ rollback(load_params(), "notes", None, "worse")
 
 
 @pytest.mark.parametrize("point", ["rollback.after_log", "promote.after_alias"])
-def test_an_interrupted_rollback_is_finished(params: Params, small_store: "Store", point: str) -> None:
+def test_an_interrupted_rollback_is_completed(params: Params, small_store: "Store", point: str) -> None:
     promoted(params, small_store, 1.0, 2.0)
     done = subprocess.run([sys.executable, "-c", ROLLBACK], env=os.environ | {"FAULT": point})
     assert done.returncode == -signal.SIGKILL
@@ -135,7 +135,7 @@ def test_an_interrupted_rollback_is_finished(params: Params, small_store: "Store
     assert audit_log.entries(NAME) == lines
 
 
-def test_a_mismatch_of_log_and_registry_is_reported(params: Params, small_store: "Store") -> None:
+def test_a_mismatch_between_audit_log_and_registry_is_reported(params: Params, small_store: "Store") -> None:
     promoted(params, small_store, 1.0, 2.0)
     first = model_versions.find(NAME, 1)
     assert first is not None
@@ -149,7 +149,7 @@ def test_a_mismatch_of_log_and_registry_is_reported(params: Params, small_store:
 @pytest.mark.parametrize(
     "changed", [{"champion": "1"}, {"time": "yesterday"}, {"time": None}, {"decision": 1}, {"champion": None}]
 )
-def test_a_changed_entry_of_the_audit_log_is_one_line(
+def test_error_for_an_edited_audit_log_entry_is_one_line(
     params: Params, small_store: "Store", changed: dict[str, object]
 ) -> None:
     promoted(params, small_store, 1.0)

@@ -33,7 +33,7 @@ def sbom() -> ModuleType:
     return module
 
 
-def test_packages_and_champions_are_listed_and_the_file_is_valid(
+def test_sbom_is_valid_and_lists_packages_and_champions(
     sbom: ModuleType, params: Params, small_store: "Store", tmp_path: Path
 ) -> None:
     registry = Registry()
@@ -73,7 +73,7 @@ def test_packages_and_champions_are_listed_and_the_file_is_valid(
     assert card["considerations"]["technicalLimitations"] == list(model_card.LIMITS["text"])
 
 
-def test_a_champion_that_was_changed_is_not_listed(
+def test_a_tampered_champion_is_not_listed(
     sbom: ModuleType, small: Params, small_store: "Store", tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     version = registered.champion(small_store, small)
@@ -83,14 +83,14 @@ def test_a_champion_that_was_changed_is_not_listed(
     assert not (tmp_path / "sbom.json").exists()
 
 
-def test_without_a_champion_it_lists_the_packages(
+def test_sbom_without_a_champion_lists_the_packages(
     sbom: ModuleType, small: Params, small_store: "Store", tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert sbom.main("cpu", str(tmp_path / "sbom.json")) == 0
     assert "packages, 0 models" in capsys.readouterr().out
 
 
-def test_a_lock_is_read_for_this_machine(sbom: ModuleType) -> None:
+def test_lock_file_entries_are_selected_for_this_machine(sbom: ModuleType) -> None:
     text = (
         f"one==1.0 \\\n    --hash=sha256:{'a' * 64} \\\n    --hash=sha256:{'b' * 64}\n    # via two\n"
         f"other==2 ; sys_platform == 'no-such' \\\n    --hash=sha256:{'c' * 64}\n"

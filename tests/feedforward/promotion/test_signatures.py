@@ -80,7 +80,7 @@ def new_version(registry: Registry, run: LoggedRun, strength: float = 1.0) -> Ve
     return version
 
 
-def test_a_forged_version_is_refused_only_with_a_key(
+def test_a_forged_version_is_rejected_only_with_a_key(
     params: Params, small_store: "Store", key: str, small_shell: Shell
 ) -> None:
     require(key)
@@ -98,7 +98,7 @@ def test_a_forged_version_is_refused_only_with_a_key(
     assert prediction.champion(NAME).served.network.weights_digest() == registered.network(-2.0).weights_digest()
 
 
-def test_versions_of_another_key_and_unsigned_versions_are_refused(
+def test_unsigned_versions_and_versions_signed_with_another_key_are_rejected(
     params: Params, small_store: "Store", key: str, tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -116,9 +116,7 @@ def test_versions_of_another_key_and_unsigned_versions_are_refused(
 
 
 @pytest.mark.slow
-def test_the_gate_refuses_unsigned_versions_and_the_remedy_works(
-    params: Params, small_store: "Store", key: str
-) -> None:
+def test_gate_rejects_unsigned_versions_and_the_remedy_works(params: Params, small_store: "Store", key: str) -> None:
     registry, run = Registry(), registered.final_run(small_store, params)
     unsigned = registered.version(registry, run, 1.0, evaluated=False)
     signing = require(key)
@@ -133,7 +131,7 @@ def test_the_gate_refuses_unsigned_versions_and_the_remedy_works(
     assert not candidate._must_be_signed(signed)
 
 
-def test_a_variant_in_place_of_the_champion_is_refused(params: Params, small_store: "Store", key: str) -> None:
+def test_a_variant_in_place_of_the_champion_is_rejected(params: Params, small_store: "Store", key: str) -> None:
     require(key)
     version = new_version(Registry(), registered.final_run(small_store, params))
     variant = model_versions.folder(version, "variants/original")
@@ -147,7 +145,7 @@ def test_a_variant_in_place_of_the_champion_is_refused(params: Params, small_sto
 @pytest.mark.parametrize(
     "content", [b"", b"{}", b"[" * 9000, b'{"dsseEnvelope": {"signatures": [{"sig": "?"}]}}', bytes(2**17)]
 )
-def test_a_damaged_signature_is_refused_in_one_line(
+def test_a_damaged_signature_is_rejected_in_one_line(
     params: Params, small_store: "Store", key: str, content: bytes
 ) -> None:
     require(key)
@@ -158,7 +156,7 @@ def test_a_damaged_signature_is_refused_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_the_signature_states_all_files_in_the_format_of_openssf(tmp_path: Path, params: Params, key: str) -> None:
+def test_signature_lists_all_files_in_the_openssf_format(tmp_path: Path, params: Params, key: str) -> None:
     require(key)
     digests = {"b": "2" * 64, "a": "1" * 64}
     content = signatures.sign("served", digests)
@@ -173,7 +171,7 @@ def test_the_signature_states_all_files_in_the_format_of_openssf(tmp_path: Path,
             signatures.check(tmp_path / folder, content, changed, key)
 
 
-def test_mistakes_with_keys_are_named(
+def test_invalid_keys_are_reported(
     params: Params, key: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ParamsError, match=r"promotion\.key: must be a public key as printed by `feedforward keys`"):
@@ -206,7 +204,7 @@ def test_mistakes_with_keys_are_named(
 
 
 @pytest.mark.proves("`keys` refuses a folder in which other users could replace the private key")
-def test_a_private_key_that_others_could_replace_is_refused(
+def test_a_private_key_that_other_users_could_replace_is_rejected(
     params: Params, key: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared = tmp_path_factory.mktemp("shared")
@@ -234,7 +232,7 @@ def _owned_by_another(path: Path) -> Callable[..., os.stat_result]:
     return answered
 
 
-def test_the_folders_of_a_private_key_are_private_whatever_the_umask(
+def test_folders_of_a_private_key_are_private_with_any_umask(
     params: Params, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upper = tmp_path_factory.mktemp("home") / "a"
@@ -251,7 +249,7 @@ def test_the_folders_of_a_private_key_are_private_whatever_the_umask(
     ]
 
 
-def test_keys_prints_the_line_for_params(key: str, small_shell: Shell) -> None:
+def test_keys_command_prints_the_line_for_params(key: str, small_shell: Shell) -> None:
     assert (small_shell.run("keys"), small_shell.answered) == (0, f"key: {key}\n")
     assert small_shell.run("keys", "--json") == 0
     assert json.loads(small_shell.answered) == {"key": key, "new": False, "private": str(signatures.private_path())}

@@ -41,7 +41,7 @@ def findings(params: Params) -> list[Findings]:
     return find(runs, params, simple=simple)
 
 
-def test_the_page_shows_baselines_as_lines_rows_marks_and_differences(findings: list[Findings]) -> None:
+def test_page_shows_baselines_in_charts_tables_and_differences(findings: list[Findings]) -> None:
     references = {one.name: baseline_section.references(one) for one in findings}
     page = comparison_page.render(findings, Additions(references=references))
     imdb = page[page.index('<section id="imdb"') :]
@@ -63,7 +63,7 @@ def test_tables_list_the_baselines_with_the_variants(findings: list[Findings]) -
     assert "\n| logistic regression | 6 | " in tables.summary_markdown(findings)
 
 
-def test_without_baselines_the_published_results_remain(params: Params) -> None:
+def test_page_without_baselines_shows_published_results(params: Params) -> None:
     mnist, _ = find(like_the_lecture(params, range(2)), params)
     assert baseline_section.references(mnist) == []
     part = baseline_section.section(mnist)
@@ -84,12 +84,12 @@ def test_results_above_the_ceiling_are_flagged_on_the_page(params: Params) -> No
         )
 
 
-def test_without_published_results_all_values_are_drawn() -> None:
+def test_all_values_are_drawn_if_there_are_no_published_results() -> None:
     marks = [Mark("ours", "variant", 0.98, None, None), Mark("constant", "baseline", 0.1, 0.09, 0.11)]
     assert scale_chart.chart(marks, "test accuracy", 3, wide=True).count("<circle") == 2
 
 
-def test_a_baseline_that_would_squeeze_the_others_is_named_at_the_edge() -> None:
+def test_a_baseline_far_outside_the_range_is_named_at_the_edge() -> None:
     marks = [
         Mark("ours", "variant", 0.98, 0.979, 0.981),
         Mark("theirs", "published", 0.99, 0.988, 0.992),

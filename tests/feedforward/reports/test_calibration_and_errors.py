@@ -41,7 +41,7 @@ def test_errors_are_shown_for_each_class_with_curves_and_a_matrix() -> None:
     assert "of glad" in errors_section.render(notes)
 
 
-def test_runs_of_earlier_versions_have_neither_part() -> None:
+def test_runs_of_earlier_versions_have_no_calibration_or_error_section() -> None:
     for one in findings(whole=False):
         assert calibration_section.render(one) == errors_section.render(one) == ""
 

@@ -58,7 +58,7 @@ def press(page: "Page", name: str) -> None:
     figure(page).get_by_role("button", name=name, exact=True).click()
 
 
-def test_variants_seeds_and_scale_are_chosen_and_the_address_restores_them(page: "Page", address: str) -> None:
+def test_url_restores_the_chosen_variants_seeds_and_scale(page: "Page", address: str) -> None:
     assert page.evaluate(LINES) == 5
     press(page, "larger")
     assert page.evaluate(LINES) == 4
@@ -82,7 +82,7 @@ def test_variants_seeds_and_scale_are_chosen_and_the_address_restores_them(page:
     sync.expect(figure(other)).to_contain_text("Validation loss by epoch")
 
 
-def test_values_are_read_by_pointer_and_by_keys(page: "Page") -> None:
+def test_values_can_be_read_with_pointer_and_keyboard(page: "Page") -> None:
     curve = next(one for one in data_of(page)["variants"] if one["name"] == "l2")["curves"]["val_cross_entropy"]
     slider, readout = figure(page).get_by_role("slider"), figure(page).locator(".readout")
     slider.focus()
@@ -101,7 +101,7 @@ def test_values_are_read_by_pointer_and_by_keys(page: "Page") -> None:
     sync.expect(readout).to_contain_text(f"l2 {curve['mean'][10]:.4f}")
 
 
-def test_the_epochs_are_zoomed_by_dragging_by_buttons_and_by_keys(page: "Page") -> None:
+def test_epochs_can_be_zoomed_by_dragging_buttons_and_keyboard(page: "Page") -> None:
     slider = figure(page).get_by_role("slider")
     slider.scroll_into_view_if_needed()
     box = slider.bounding_box()
@@ -122,7 +122,7 @@ def test_the_epochs_are_zoomed_by_dragging_by_buttons_and_by_keys(page: "Page") 
     assert int(slider.get_attribute("aria-valuemin") or 0) > 1
 
 
-def test_any_statistic_is_shown_as_differences_or_values(page: "Page") -> None:
+def test_every_statistic_can_be_shown_as_differences_or_values(page: "Page") -> None:
     section = page.locator(f"[data-statistics={NAME}]")
     section.get_by_role("combobox", name="Statistic").select_option("overfit epoch")
     description = section.get_by_role("img").get_attribute("aria-label") or ""
@@ -134,7 +134,7 @@ def test_any_statistic_is_shown_as_differences_or_values(page: "Page") -> None:
     assert all(f"{name} {mean:.1f} [" in description for name, mean in means.items())
 
 
-def test_a_table_is_sorted_by_any_column_and_back(page: "Page") -> None:
+def test_a_table_can_be_sorted_by_any_column_in_both_directions(page: "Page") -> None:
     table = page.locator(f'table[data-sort="{NAME}.table"]')
     names = "(at) => [...at.tBodies[0].rows].map((row) => row.cells[0].textContent)"
     before = table.evaluate(names)
@@ -153,7 +153,7 @@ def test_a_table_is_sorted_by_any_column_and_back(page: "Page") -> None:
     assert table.evaluate(names) == before
 
 
-def test_names_are_shown_and_never_run(page: "Page") -> None:
+def test_names_are_shown_as_text_and_not_executed(page: "Page") -> None:
     assert "taken" not in page.title()
     assert page.locator("img").count() == 0
     assert HOSTILE in page.locator(f"[data-curves={NAME}] .surface .level-name").first.evaluate(
@@ -165,7 +165,7 @@ def test_names_are_shown_and_never_run(page: "Page") -> None:
         other.evaluate("() => document.body.append(Object.assign(document.createElement('script'), { text: 'x = 1' }))")
 
 
-def test_without_script_the_page_shows_the_static_pictures(browser: "Browser", address: str) -> None:
+def test_page_without_javascript_shows_static_pictures(browser: "Browser", address: str) -> None:
     context = browser.new_context(viewport={"width": 1200, "height": 900}, java_script_enabled=False)
     page = context.new_page()
     page.goto(address)

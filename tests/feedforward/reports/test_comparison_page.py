@@ -82,7 +82,7 @@ class Tags(HTMLParser):
         return " ".join("".join(self.words).split())
 
 
-def test_page_is_the_same_again_and_needs_no_network(params: Params) -> None:
+def test_page_is_reproducible_and_makes_no_requests(params: Params) -> None:
     findings = find(like_the_lecture(params, range(2)), params)
     page = comparison_page.render(findings, everything(params))
     assert page == comparison_page.render(findings, everything(params))
@@ -95,7 +95,7 @@ def test_page_is_the_same_again_and_needs_no_network(params: Params) -> None:
     assert {address[1:] for address in tags.addresses if address.startswith("#")} <= set(tags.ids)
 
 
-def test_the_answer_is_at_the_top_with_its_uncertainty(page: str, params: Params) -> None:
+def test_the_answer_and_its_uncertainty_are_at_the_top(page: str, params: Params) -> None:
     findings = find(like_the_lecture(params, range(4)), params)
     text = Tags(page).text
     top = text[: text.index("Validation loss by epoch")]
@@ -118,7 +118,7 @@ def test_every_claim_has_a_verdict_and_every_variant_a_row(page: str, params: Pa
         assert page.count(f'<th scope="row">{variant}</th>') >= 2 * len(params.datasets)
 
 
-def test_what_is_not_given_is_left_out(page: str, params: Params) -> None:
+def test_sections_without_data_are_omitted(page: str, params: Params) -> None:
     text = Tags(page).text
     for absent in ("Test samples with the largest loss", "The data", "Protocols “fair”", "keras 3.15"):
         assert absent not in text
@@ -133,7 +133,7 @@ def test_what_is_not_given_is_left_out(page: str, params: Params) -> None:
         assert present in whole
 
 
-def test_no_name_can_escape_from_the_data_of_the_charts(params: Params) -> None:
+def test_names_in_chart_data_are_escaped(params: Params) -> None:
     findings = find(like_the_lecture(params, [0]), params)
     name = "</script><script>alert(1)</script>"
     references = {findings[0].name: [Reference(name, {"best_val_cross_entropy": Estimate(1, 0.5)})]}
@@ -144,7 +144,7 @@ def test_no_name_can_escape_from_the_data_of_the_charts(params: Params) -> None:
     assert json.loads(data)["datasets"][0]["references"][0]["name"] == name
 
 
-def test_the_policy_permits_the_script_of_the_page_alone(page: str) -> None:
+def test_content_security_policy_allows_only_the_pages_own_script(page: str) -> None:
     policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]+)"', page)
     assert policy is not None
     code = page.split("<script>")[1].split("</script>")[0]
@@ -153,7 +153,7 @@ def test_the_policy_permits_the_script_of_the_page_alone(page: str) -> None:
     assert not re.findall(r'<[^>]+\son[a-z]+="', page)
 
 
-def test_many_seeds_keep_the_page_small(params: Params) -> None:
+def test_page_is_small_even_with_many_seeds(params: Params) -> None:
     findings = find(like_the_lecture(params, range(60)), params)
     page = comparison_page.render(findings)
     assert len(page.encode()) < 3_000_000
@@ -162,7 +162,7 @@ def test_many_seeds_keep_the_page_small(params: Params) -> None:
     assert len(data["variants"][0]["seeds"]) == 60
 
 
-def test_the_charts_have_the_numbers_of_the_tables(params: Params) -> None:
+def test_charts_and_tables_show_the_same_numbers(params: Params) -> None:
     [*_, findings] = find(like_the_lecture(params, range(3)), params)
     data = chart_data.dataset(findings)
     for variant in data["variants"]:
@@ -176,28 +176,28 @@ def test_the_charts_have_the_numbers_of_the_tables(params: Params) -> None:
     assert gaps == pytest.approx(means, rel=1e-4)
 
 
-def test_texts_of_samples_are_shown_as_text(params: Params) -> None:
+def test_sample_texts_are_escaped(params: Params) -> None:
     page = comparison_page.render(find(like_the_lecture(params, [0]), params), everything(params))
     assert "a &lt;b&gt;&amp;amp; film" in page
     assert "film +1.50" in page
     assert "a −0.25" in page
 
 
-def test_one_seed_is_called_unreliable(params: Params) -> None:
+def test_page_warns_that_results_of_one_seed_are_unreliable(params: Params) -> None:
     text = Tags(comparison_page.render(find(like_the_lecture(params, [0]), params))).text
     assert "One seed gives a ranking, but not a reliable one." in text
     assert "Better than" not in text
     assert "Seeds needed to decide it: at least 1 more." in text
 
 
-def test_variants_that_nothing_tells_apart_have_no_winner(params: Params) -> None:
+def test_no_winner_is_named_if_variants_cannot_be_separated(params: Params) -> None:
     name, alike = next(iter(params.datasets)), Shape(0.3, 1.0, 0.03, spread=0.05)
     runs = [one_run(name, variant, seed, 6, alike) for variant in params.variants for seed in range(3)]
     text = Tags(comparison_page.render(find(runs, params))).text
     assert "Reaches the lowest validation loss Undecided after 3 seeds Ahead:" in text
 
 
-def test_a_reference_is_a_gray_line_and_a_row_and_a_part_stands_before_the_verdicts(
+def test_a_reference_has_a_gray_line_a_table_row_and_a_section_before_the_verdicts(
     params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     findings = find(like_the_lecture(params, range(2)), params)
@@ -224,7 +224,7 @@ def luminance(color: str) -> float:
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_text_and_names_of_curves_have_contrast(page: str, dark: bool) -> None:
+def test_text_and_curve_names_have_enough_contrast(page: str, dark: bool) -> None:
     colors: dict[str, str] = {}
     for block in re.finditer(r"(@media screen and \(prefers-color-scheme: dark\) \{\s*)?:root \{([^}]*)\}", page):
         if dark or not block[1]:
@@ -239,19 +239,19 @@ def test_text_and_names_of_curves_have_contrast(page: str, dark: bool) -> None:
 
 
 @pytest.mark.proves("The report's template does not name any dataset or variant")
-def test_template_names_no_data_set_and_no_variant(params: Params) -> None:
+def test_template_contains_no_dataset_or_variant_names(params: Params) -> None:
     template = files("feedforward").joinpath("reports/templates/comparison.html").read_text(encoding="utf-8")
     words = set(re.findall(r"[a-z0-9_-]+", template.lower()))
     assert not words & (set(params.datasets) | set(params.variants))
 
 
-def test_intervals_state_their_population_where_they_are_shown(page: str) -> None:
+def test_every_interval_states_its_population(page: str) -> None:
     text = Tags(page).text
     assert text.count(THIS_DATA) >= 5
     assert NEW_DATA in text
 
 
-def test_failed_seeds_are_named_at_the_top_with_robust_means(params: Params) -> None:
+def test_failed_seeds_and_robust_means_are_shown_at_the_top(params: Params) -> None:
     runs = like_the_lecture(params, range(5))
     failed = [
         dataclasses.replace(run, metrics=run.metrics | {"best_val_cross_entropy": 0.55})
@@ -267,6 +267,6 @@ def test_failed_seeds_are_named_at_the_top_with_robust_means(params: Params) -> 
     assert RULE in text[text.index("Validation loss by epoch") :]
 
 
-def test_a_verdict_shows_how_its_interval_developed(page: str, params: Params) -> None:
+def test_a_verdict_shows_its_interval_over_the_number_of_seeds(page: str, params: Params) -> None:
     assert page.count("by number of seeds</summary>") >= 1
     assert "P(smaller" in page

@@ -67,13 +67,13 @@ def page(request: pytest.FixtureRequest, browser: "Browser", address: str) -> It
         yield page
 
 
-def test_nothing_scrolls_sideways_and_all_text_has_contrast(page: "Page") -> None:
+def test_page_does_not_scroll_sideways_and_all_text_has_contrast(page: "Page") -> None:
     assert page.evaluate("[document.documentElement.scrollWidth, innerWidth]") in [[1280, 1280], [390, 390]]
     ratio, text = page.evaluate(IN_PICTURES)
     assert ratio >= 4.5, text
 
 
-def test_the_keyboard_reaches_everything_in_the_order_of_the_page(page: "Page") -> None:
+def test_tab_order_follows_the_page_and_reaches_every_control(page: "Page") -> None:
     page.keyboard.press("Tab")
     assert page.evaluate(f"{FOCUSED}.className") == "skip"
     assert page.evaluate(VISIBLE)
@@ -87,7 +87,7 @@ def test_the_keyboard_reaches_everything_in_the_order_of_the_page(page: "Page") 
     assert all(page.evaluate(following, [a, b]) for a, b in itertools.pairwise(reached))
 
 
-def test_the_skip_link_leads_past_the_answers_to_the_figures(page: "Page") -> None:
+def test_skip_link_leads_to_the_figures(page: "Page") -> None:
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     assert page.evaluate(f"{FOCUSED}.id") == "data"
@@ -95,7 +95,7 @@ def test_the_skip_link_leads_past_the_answers_to_the_figures(page: "Page") -> No
     assert page.evaluate(f"document.getElementById('data').contains({FOCUSED})")
 
 
-def test_a_wide_table_scrolls_in_its_own_frame_by_keys(page: "Page") -> None:
+def test_a_wide_table_can_be_scrolled_with_the_keyboard(page: "Page") -> None:
     table = page.locator(".scroll").first
     table.focus()
     overflow = table.evaluate("at => at.scrollWidth - at.clientWidth")

@@ -32,7 +32,7 @@ def styles(axes: Axes) -> list[tuple[str, str, str, str]]:
 
 
 @pytest.mark.parametrize("curve", ["cross_entropy", "accuracy"])
-def test_training_is_blue_dots_and_validation_a_blue_line(curve: str) -> None:
+def test_training_is_drawn_as_blue_dots_and_validation_as_a_blue_line(curve: str) -> None:
     [axes] = figures.training_and_validation(runs(), "base", curve, "t").axes
     assert styles(axes) == [("training", "#0000ff", "o", "None"), ("validation", "#0000ff", "None", "-")]
     assert axes.get_xlabel() == "epoch"
@@ -42,18 +42,18 @@ def test_training_is_blue_dots_and_validation_a_blue_line(curve: str) -> None:
     assert len(axes.collections) == 2  # one band per curve
 
 
-def test_two_variants_are_blue_dots_and_blue_plus_signs() -> None:
+def test_two_variants_are_drawn_as_blue_dots_and_blue_plus_signs() -> None:
     [axes] = figures.validation_loss_of_two(runs(), "base", "other", "t").axes
     assert styles(axes) == [("base", "#0000ff", "o", "None"), ("other", "#0000ff", "+", "None")]
 
 
-def test_final_model_shows_accuracy_and_loss() -> None:
+def test_figure_of_the_final_model_shows_accuracy_and_loss() -> None:
     left, right = figures.training_of_final(runs(), "base", "t").axes
     assert (left.get_ylabel(), right.get_ylabel()) == ("training accuracy", "training loss")
     assert len(left.lines[0].get_ydata()) == 4
 
 
-def test_one_seed_has_no_band_and_says_so() -> None:
+def test_figure_of_one_seed_has_no_band_and_a_note() -> None:
     figure = figures.validation_loss_of_all(runs(seeds=1), VARIANTS, "t")
     assert not figure.axes[0].collections
     assert "one seed; dot: lowest mean" in [text.get_text() for text in figure.texts]
@@ -68,7 +68,7 @@ def test_every_variant_is_named_at_its_curve_without_overlap() -> None:
     assert min(b - a for a, b in itertools.pairwise(heights)) >= (high - low) / 19
 
 
-def test_forest_fills_what_is_decided() -> None:
+def test_decided_differences_are_filled_in_a_forest_plot() -> None:
     differences = comparisons.differences(runs(seeds=8), [("other", "base")], "slope")
     [axes] = figures.forest([("slope", differences)], "t").axes
     marker = axes.lines[-1]
@@ -76,7 +76,7 @@ def test_forest_fills_what_is_decided() -> None:
     assert marker.get_markerfacecolor() != figures.WHITE
 
 
-def test_forest_has_a_row_for_each_variant_also_where_a_panel_lacks_one() -> None:
+def test_every_forest_panel_has_a_row_for_each_variant() -> None:
     other = [one_run("d", "third", seed, 8, Shape(0.26, 1.0, 0.02)) for seed in range(3)]
     pairs = [("other", "base"), ("third", "base")]
     both = comparisons.differences([*runs(), *other], pairs, "best_epoch")
@@ -86,13 +86,13 @@ def test_forest_has_a_row_for_each_variant_also_where_a_panel_lacks_one() -> Non
 
 
 @pytest.mark.parametrize("variants", [(), ("nobody",)])
-def test_nothing_to_draw_is_an_empty_figure(variants: tuple[str, ...]) -> None:
+def test_a_figure_without_data_is_empty(variants: tuple[str, ...]) -> None:
     assert figures.png(figures.validation_loss_of_all([], variants, "t"))
     assert figures.png(figures.forest([], "t"))
 
 
 @pytest.mark.slow
-def test_png_is_the_same_bytes_from_any_thread_and_carries_no_version() -> None:
+def test_png_files_are_reproducible_in_any_thread_and_contain_no_version() -> None:
     def draw(_: int) -> bytes:
         return figures.png(figures.validation_loss_of_all(runs(), VARIANTS, "t"))
 

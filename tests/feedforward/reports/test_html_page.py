@@ -9,13 +9,13 @@ from feedforward.reports import html_page
 
 
 @given(st.floats(1e-9, 1e9))
-def test_a_nice_step_is_no_smaller_and_at_most_two_and_a_half_times_as_large(at_least: float) -> None:
+def test_nice_step_is_between_1_and_2_5_times_the_given_step(at_least: float) -> None:
     step = html_page.nice_step(at_least)
     assert at_least * (1 - 1e-6) <= step <= 2.5 * at_least
     assert float(f"{step:.0e}") == pytest.approx(step) or f"{step:.1e}".startswith("2.5")
 
 
-def test_numbers_as_a_person_reads_them():
+def test_numbers_are_formatted_for_reading():
     assert [html_page.number(value) for value in (0, 12500, 0.25, 1e6)] == ["0", "12,500", "0.25", "1,000,000"]
     assert [html_page.percent(share) for share in (0, 0.00246, 0.5, 0.9999, 1)] == [
         "0 %",
@@ -34,7 +34,7 @@ def test_labels_are_escaped_in_charts():
     assert "b &amp; c" in svg
 
 
-def test_the_height_of_a_bar_is_its_share():
+def test_bar_height_is_proportional_to_the_share():
     svg = html_page.histogram({"train": [0.2, 0.8], "test": [0.5, 0.5]}, [0, 10, 20], "Ones", open_end=True)
     heights = [float(height) for height in re.findall(r'class="s0".*?height="([\d.]+)"', svg)]
     assert heights[1] == pytest.approx(4 * heights[0], rel=0.01)
@@ -45,6 +45,6 @@ def test_a_class_without_samples_has_no_bar():
     assert html_page.grouped_bars({"train": [0.0, 1.0]}, ["a", "b"], "Classes").count("<rect") == 1
 
 
-def test_a_page_without_a_value_that_it_shows_is_an_error():
+def test_rendering_a_page_with_a_missing_value_is_an_error():
     with pytest.raises(UndefinedError):
         html_page.render("validation.html", figures=[])

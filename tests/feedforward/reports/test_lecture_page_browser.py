@@ -64,7 +64,7 @@ def slide(page: "Page", label: str, keys: str) -> None:
     page.keyboard.press(keys)
 
 
-def test_sliders_move_through_trained_combinations_and_name_the_command_for_others(page: "Page") -> None:
+def test_sliders_show_trained_combinations_and_the_command_for_untrained_ones(page: "Page") -> None:
     status = page.locator(".story .status")
     sync.expect(status).to_contain_text("Variant original: 3 seeds.")
     slide(page, "L2 penalty", "End")
@@ -85,7 +85,7 @@ def test_sliders_move_through_trained_combinations_and_name_the_command_for_othe
     sync.expect(status).to_contain_text("3 seeds.")
 
 
-def test_another_seed_shows_what_that_run_would_have_claimed(page: "Page") -> None:
+def test_choosing_a_seed_shows_the_claim_of_that_single_run(page: "Page") -> None:
     slide(page, "L2 penalty", "End")
     l2, base = (setting(page, at)["statistics"]["best_val_cross_entropy"] for at in ([0, 1, 0], [0, 0, 0]))
     gaps = {seed: value - dict(base["values"])[seed] for seed, value in l2["values"]}
@@ -106,7 +106,7 @@ def test_another_seed_shows_what_that_run_would_have_claimed(page: "Page") -> No
     assert len(seen) > 1
 
 
-def test_the_slides_claims_say_how_many_single_runs_contradict(page: "Page") -> None:
+def test_claims_of_the_slides_state_how_many_single_runs_contradict_them(page: "Page") -> None:
     item = page.locator(".claims > li", has_text=CLAIM["text"])
     marks = item.locator(".seeds li").all_inner_texts()
     wrong = sum("✗" in mark for mark in marks)
@@ -114,7 +114,7 @@ def test_the_slides_claims_say_how_many_single_runs_contradict(page: "Page") -> 
     sync.expect(item).to_contain_text(f"{wrong} of 3 single runs contradict the ")
 
 
-def test_the_page_fits_and_all_text_has_contrast(page: "Page") -> None:
+def test_page_fits_the_screen_and_all_text_has_contrast(page: "Page") -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     in_pictures = CONTRAST.replace(
         "getComputedStyle(at).color,", "getComputedStyle(at)[at instanceof SVGElement ? 'fill' : 'color'],"
@@ -123,7 +123,7 @@ def test_the_page_fits_and_all_text_has_contrast(page: "Page") -> None:
     assert ratio >= 4.5, text
 
 
-def test_without_script_the_curves_and_the_claims_are_there(browser: "Browser", address: str) -> None:
+def test_page_without_javascript_shows_curves_and_claims(browser: "Browser", address: str) -> None:
     context = browser.new_context(java_script_enabled=False, viewport={"width": 1200, "height": 850})
     page = context.new_page()
     page.goto(address)

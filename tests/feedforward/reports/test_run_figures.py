@@ -64,7 +64,7 @@ def test_a_confusion_matrix_has_a_cell_for_each_pair_of_classes() -> None:
     assert "test samples, mean of 3 seeds" in texts(svg)
 
 
-def test_runs_that_recorded_neither_have_neither_figure() -> None:
+def test_runs_without_calibration_or_errors_have_no_such_figure() -> None:
     assert run_figures.calibration(runs("replica", whole=False), TONES) is None
     assert run_figures.confusion(runs("final", whole=False), TONES) is None
 

@@ -28,7 +28,7 @@ def points(element: ElementTree.Element) -> list[tuple[float, float]]:
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.28, 0.69), (0.0, 1.0), (-3.0, 0.2), (0.5, 0.5), (1e-6, 2e-6), (0, 1e6)])
-def test_ticks_enclose_the_values_and_are_few(low: float, high: float) -> None:
+def test_few_ticks_enclose_the_values(low: float, high: float) -> None:
     ticks = svg_charts.ticks(low, high, 5)
     assert ticks[0] <= low + 1e-12
     assert ticks[-1] >= high - 1e-12
@@ -37,7 +37,7 @@ def test_ticks_enclose_the_values_and_are_few(low: float, high: float) -> None:
 
 
 @pytest.mark.parametrize("difference", [0.0, 1e-17])
-def test_equal_values_have_ticks_that_can_be_read(difference: float) -> None:
+def test_ticks_of_equal_values_are_readable(difference: float) -> None:
     assert svg_charts.ticks(0.0, difference, 4) == [0.0, 0.25]
 
 
@@ -69,7 +69,7 @@ def test_band_encloses_the_curve() -> None:
     ]
 
 
-def test_names_at_the_ends_do_not_overlap() -> None:
+def test_curve_names_do_not_overlap() -> None:
     series = [Series(f"v{i}", "line", f"v{i}", band([0.5, 0.3 + i / 1000])) for i in range(6)]
     heights = sorted(
         float(str(e.get("y"))) for e in elements(svg_charts.curves(series, "t", "y", ends=True), "text", "name")
@@ -87,7 +87,7 @@ def test_two_charts_next_to_each_other_share_their_scale() -> None:
     assert scales[0] == scales[1]
 
 
-def test_forest_fills_decided_differences() -> None:
+def test_decided_differences_are_filled_in_a_forest_plot() -> None:
     rows = [
         Row("decided", -0.2, -0.3, -0.1, True),
         Row("open", 0.1, -0.1, 0.3, False),
@@ -105,7 +105,7 @@ def test_forest_fills_decided_differences() -> None:
     ("region", "inside"),
     [((-math.inf, 0.0), False), ((0.0, math.inf), True), ((-0.5, 0.5), True), ((-0.1, 0.1), False)],
 )
-def test_strip_shades_where_the_claim_holds(region: tuple[float, float], inside: bool) -> None:
+def test_strip_shades_the_range_in_which_the_claim_holds(region: tuple[float, float], inside: bool) -> None:
     svg = svg_charts.strip(Row("a − b", 0.2, 0.15, 0.25, True), region, 2, "good")
     [shade], [line] = elements(svg, "rect", "region"), elements(svg, "line", "line")
     left = float(str(shade.get("x")))
@@ -120,7 +120,7 @@ def test_text_is_escaped() -> None:
     assert "<b>&" in "".join(root.itertext())
 
 
-def test_charts_without_data_are_still_pictures() -> None:
+def test_charts_without_data_are_valid_svg() -> None:
     assert ElementTree.fromstring(svg_charts.curves([], "t", "y")).get("role") == "img"
     assert ElementTree.fromstring(svg_charts.forest([], "t", 2)).get("role") == "img"
     assert (

@@ -57,7 +57,7 @@ def content(**changes: Any) -> Content:
     return dataclasses.replace(page_content, **changes)
 
 
-def test_the_page_shows_search_and_fresh_figures_the_test_and_every_trial() -> None:
+def test_page_shows_search_and_fresh_results_test_result_and_every_trial() -> None:
     page_content = content()
     page = sweep_page.render(page_content)
     assert not re.findall(r"(?:src|href)=|https?:", page)
@@ -77,7 +77,7 @@ def test_the_page_shows_search_and_fresh_figures_the_test_and_every_trial() -> N
     assert {*re.findall(r'<polyline[^>]* data-trial="(\d)"', page)} == {"0", "1", "2"}
 
 
-def test_parts_without_content_are_left_out() -> None:
+def test_sections_without_content_are_omitted() -> None:
     page = sweep_page.render(content(confirmed=[], winner=None, tested=None, importance={}, drawn="grid"))
     for absent in ("fresh seeds", "fANOVA", "used once", "Test split"):
         assert absent not in page
@@ -86,7 +86,7 @@ def test_parts_without_content_are_left_out() -> None:
     assert "Expected best" not in sweep_page.render(minimal)
 
 
-def test_an_untested_winner_is_described_as_such_and_failures_are_named() -> None:
+def test_page_says_if_the_winner_is_untested_and_names_failures() -> None:
     page = sweep_page.render(content(tested=None, failed=["l2=10"], notes=["Look for a leak."]))
     assert "not used" in page
     assert "Could not be trained: l2=10" in page

@@ -59,7 +59,7 @@ def decided(
         (Observations(refused={"damaged": 2}), {}, None, "notes: refused samples: 2 damaged"),
     ],
 )
-def test_every_reason_and_every_remark(
+def test_policy_gives_every_reason_and_remark(
     look: Observations, observed: dict[str, Any], reason: str | None, remark: str | None
 ) -> None:
     result = decided({"notes": look}, **observed)
@@ -87,7 +87,7 @@ def write_profile(name: str) -> None:
     pq.write_table(pa.table(rows), paths.vectorized(name) / "profile.parquet")
 
 
-def test_drift_is_a_reason_if_there_are_new_samples_and_the_page_shows_it(small: Params) -> None:
+def test_drift_is_a_reason_only_with_new_samples_and_is_shown_on_the_page(small: Params) -> None:
     write_profile("tones")
     give_pictures(np.arange(90) % 3, brightness=80)
     looks = {"tones": policy.observe(small, "tones", NOW)}

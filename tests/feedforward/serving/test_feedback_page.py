@@ -56,7 +56,7 @@ def listed(page: Running, **query: Any) -> dict[str, Any]:
     return dict(answer.json())
 
 
-def test_a_list_does_not_encode_the_samples_again(page: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_listing_does_not_encode_the_samples_again(page: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     give("word1 word2")
     before = listed(page)
     monkeypatch.setattr(TextEncoder, "encode", None)
@@ -80,7 +80,7 @@ def test_samples_are_listed_and_decided(page: Running) -> None:
     assert (line["via"], line["by"]) == ("page", feedback_decisions.user())
 
 
-def test_bad_requests_are_one_line_and_record_nothing(page: Running) -> None:
+def test_bad_requests_give_a_one_line_error_and_record_nothing(page: Running) -> None:
     sample = give("word1")
     for path, body, field in (
         (NAME, {"accept": ["nothing"]}, "accept"),
@@ -107,7 +107,7 @@ def test_bad_requests_are_one_line_and_record_nothing(page: Running) -> None:
     assert not paths.reviews(NAME).exists()
 
 
-def test_pages_of_other_sites_and_other_machines_are_refused(page: Running) -> None:
+def test_requests_from_other_sites_and_machines_are_rejected(page: Running) -> None:
     sample = give("word1")
     for headers in ({"host": "evil.example"}, {"origin": "http://evil.example"}):
         answer = page.client.post(f"/feedback/{NAME}", json={"accept": [sample]}, headers=headers)
@@ -145,7 +145,7 @@ def picture(label: str) -> None:
     append_only_log.append(paths.incoming("tones"), {**entry, "pixels": pixels_text, "version": 1, "answer": "dark"})
 
 
-def test_the_page_in_a_browser(page: Running, request: pytest.FixtureRequest) -> None:
+def test_samples_are_decided_on_the_page_in_a_browser(page: Running, request: pytest.FixtureRequest) -> None:
     chromium = pytest.importorskip("chromium")
     if chromium.FOUND is None:
         pytest.skip("no browser is installed")

@@ -38,6 +38,8 @@ def champion(*units: int) -> Champion:
         ((6000, 6000), "word1", False, False),
     ],
 )
-def test_what_takes_milliseconds_is_quick(units: tuple[int, ...], text: str, explain: bool, is_quick: bool) -> None:
+def test_requests_that_take_milliseconds_count_as_quick(
+    units: tuple[int, ...], text: str, explain: bool, is_quick: bool
+) -> None:
     question = Question(samples=[text], explain=explain)
     assert handlers._is_quick(champion(*units), question, len(text)) == is_quick

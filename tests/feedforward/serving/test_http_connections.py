@@ -50,7 +50,7 @@ def serve(client: Callable[[Recorder, Server, int], Coroutine[Any, Any, None]], 
     asyncio.run(run())
 
 
-def test_pipelined_requests_do_not_keep_others_waiting() -> None:
+def test_pipelined_requests_do_not_delay_other_connections() -> None:
     async def client(application: Recorder, _: Server, port: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(get("/first") + get("/again") * PIPELINED + get("/last", "Connection: close\r\n"))
@@ -68,7 +68,7 @@ def test_pipelined_requests_do_not_keep_others_waiting() -> None:
     serve(client)
 
 
-def test_requests_that_wait_behind_another_are_not_parsed_yet() -> None:
+def test_pipelined_requests_are_parsed_only_when_they_are_next() -> None:
     async def client(application: Recorder, running: Server, port: int) -> None:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(get("/first") + get("/again") * 200_000)  # 6 MB, which would take 120 MB as objects
@@ -83,7 +83,7 @@ def test_requests_that_wait_behind_another_are_not_parsed_yet() -> None:
 
 
 @pytest.mark.parametrize("headers", ["Connection: close\r\n", ""])
-def test_a_large_response_reaches_a_client_that_pauses(headers: str) -> None:
+def test_a_client_that_pauses_receives_the_whole_large_response(headers: str) -> None:
     async def client(_application: Recorder, _: Server, port: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1000)
         writer.write(get("/large", headers))

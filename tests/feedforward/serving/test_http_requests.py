@@ -23,7 +23,7 @@ def read(parts: list[bytes]) -> list[Request | Refusal]:
 
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=30))
-def test_requests_do_not_depend_on_how_the_bytes_are_split(cuts: list[int]) -> None:
+def test_parsing_does_not_depend_on_how_the_bytes_are_split(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(STREAM)]
     requests = read([STREAM[start:end] for start, end in itertools.pairwise(edges) if start < end])
     assert requests == read([STREAM])
@@ -36,7 +36,7 @@ def test_requests_do_not_depend_on_how_the_bytes_are_split(cuts: list[int]) -> N
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300))
-def test_any_bytes_give_requests_or_one_refusal_at_the_end(head: bytes, body: bytes) -> None:
+def test_arbitrary_bytes_give_requests_and_at_most_one_final_error(head: bytes, body: bytes) -> None:
     for content in (head, b"POST /a HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n" + body):
         items = read([content, body])
         assert not any(isinstance(item, Refusal) for item in items[:-1])
@@ -59,7 +59,7 @@ def test_large_bodies_are_reserved_until_released() -> None:
     assert memory.used == 0
 
 
-def test_more_headers_than_allowed_are_refused_before_they_are_kept() -> None:
+def test_too_many_headers_are_rejected_before_they_are_stored() -> None:
     reader = RequestReader(LIMITS, BodyMemory(LIMITS.bodies_bytes))
     assert reader.feed(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a:\r\n" * (LIMITS.headers - 1)) == []
     [refusal] = reader.feed(b"a:\r\n" * 1000)
@@ -67,7 +67,7 @@ def test_more_headers_than_allowed_are_refused_before_they_are_kept() -> None:
     assert refusal.status == 431
 
 
-def test_the_expectation_is_read_in_any_case() -> None:
+def test_the_expect_header_is_case_insensitive() -> None:
     reader = RequestReader(LIMITS, BodyMemory(LIMITS.bodies_bytes))
     reader.feed(b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-Continue\r\nContent-Length: 5\r\n\r\n")
     assert reader.continues

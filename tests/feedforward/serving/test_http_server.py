@@ -76,7 +76,7 @@ def problem(answer: bytes) -> Any:
 
 
 @pytest.mark.proves("Idle connections and unfinished requests do not keep the service busy")
-def test_an_idle_connection_is_closed_without_an_answer(strict: Running) -> None:
+def test_an_idle_connection_is_closed_without_a_response(strict: Running) -> None:
     with connect(strict) as connection:
         assert read_all(connection) == b""
     with connect(strict) as connection:
@@ -86,7 +86,7 @@ def test_an_idle_connection_is_closed_without_an_answer(strict: Running) -> None
 
 @pytest.mark.proves("Idle connections and unfinished requests do not keep the service busy")
 @pytest.mark.parametrize("part", [b"X-Header: y\r\n", b"a"])
-def test_a_slow_head_is_refused_and_closed(strict: Running, part: bytes) -> None:
+def test_a_slow_request_head_is_rejected_and_the_connection_closed(strict: Running, part: bytes) -> None:
     with connect(strict) as connection:
         connection.sendall(HEAD + b"X: ")
         assert drip(connection, part)
@@ -97,7 +97,7 @@ def test_a_slow_head_is_refused_and_closed(strict: Running, part: bytes) -> None
     assert problem(answer)["field"] == "head"
 
 
-def test_a_slow_body_is_refused_and_closed(strict: Running) -> None:
+def test_a_slow_request_body_is_rejected_and_the_connection_closed(strict: Running) -> None:
     with connect(strict) as connection:
         connection.sendall(HEAD + b"Content-Length: 100000\r\n\r\n{")
         answer = read_all(connection)
@@ -106,7 +106,7 @@ def test_a_slow_body_is_refused_and_closed(strict: Running) -> None:
         assert drip(connection, b" ")
 
 
-def test_a_client_that_does_not_read_is_closed(strict: Running) -> None:
+def test_connection_of_a_client_that_does_not_read_is_closed(strict: Running) -> None:
     with connect(strict) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         assert drip(connection, b"GET /openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 50)
@@ -117,7 +117,7 @@ def test_a_client_that_does_not_read_is_closed(strict: Running) -> None:
 
 
 @pytest.mark.parametrize("endless", [b"GET /", HEAD + b"X: ", HEAD + b"X: y\r\n" * 5000])
-def test_an_endless_head_is_refused(strict: Running, endless: bytes) -> None:
+def test_an_endless_request_head_is_rejected(strict: Running, endless: bytes) -> None:
     with connect(strict) as connection:
         connection.sendall(endless)
         assert drip(connection, b"a" * 1000)
@@ -126,7 +126,7 @@ def test_an_endless_head_is_refused(strict: Running, endless: bytes) -> None:
 
 @pytest.mark.proves("Endless trailers of a chunked body are refused")
 @pytest.mark.parametrize("framing", [b"0\r\n" + b"X: y\r\n" * 60_000, b"1;" + b"x" * 350_000, b"1\r\na\r\n" * 60_000])
-def test_endless_trailers_and_chunk_framing_are_refused(strict: Running, framing: bytes) -> None:
+def test_endless_trailers_and_chunk_framing_are_rejected(strict: Running, framing: bytes) -> None:
     answer = exchange(strict, HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + framing)
     assert answer.startswith((b"HTTP/1.1 413", b"HTTP/1.1 400")), answer[:200]
     with connect(strict) as connection:
@@ -134,7 +134,7 @@ def test_endless_trailers_and_chunk_framing_are_refused(strict: Running, framing
         assert drip(connection, b"X: y\r\n" * 1000)
 
 
-def test_a_body_above_the_limit_is_refused_before_it_is_read(strict: Running) -> None:
+def test_a_body_above_the_limit_is_rejected_before_it_is_read(strict: Running) -> None:
     with connect(strict) as connection:
         connection.sendall(HEAD + b"Content-Length: 200001\r\nExpect: 100-continue\r\n\r\n")
         answer = read_all(connection)
@@ -143,7 +143,7 @@ def test_a_body_above_the_limit_is_refused_before_it_is_read(strict: Running) ->
 
 
 @pytest.mark.proves("Large bodies share a memory limit, and short requests do not wait for them")
-def test_large_bodies_share_a_limit_and_short_requests_pass(strict: Running) -> None:
+def test_large_bodies_share_a_limit_that_does_not_affect_short_requests(strict: Running) -> None:
     part = HEAD + b"Content-Length: 199999\r\n\r\n" + b" " * 120_000
     holding = [connect(strict) for _ in range(2)]
     try:
@@ -208,14 +208,14 @@ def roomy(small: Params, small_store: "Store") -> Iterator[Running]:
     ids=["numbers", "lists", "rows", "texts in rows", "texts in a row", "fields", "columns"],
 )
 @pytest.mark.parametrize("dataset", [NAME, "tones"])
-def test_a_body_of_a_million_wrong_values_is_one_problem(roomy: Running, body: bytes, dataset: str) -> None:
+def test_a_body_with_a_million_invalid_values_gives_one_error(roomy: Running, body: bytes, dataset: str) -> None:
     answer = roomy.client.post(f"/predict/{dataset}", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 422
     assert len(answer.content) < 500
 
 
 @pytest.mark.proves("Short requests are answered while a request with a thousand explanations runs")
-def test_short_requests_are_answered_while_long_ones_run(roomy: Running) -> None:
+def test_short_requests_are_answered_while_long_requests_run(roomy: Running) -> None:
     many = [f"{letter}{digit} word1" for letter in "abcdefghij" for digit in range(100)]
     done: list[str] = []
 
@@ -262,7 +262,7 @@ def test_an_upgrade_is_ignored_and_the_body_is_read(strict: Running, upgrade: by
     assert exchange(strict, get * 2).count(b"HTTP/1.1 200 OK") == 2
 
 
-def test_a_client_that_expects_100_continue_gets_it(strict: Running) -> None:
+def test_expect_100_continue_is_answered(strict: Running) -> None:
     with connect(strict) as connection:
         connection.sendall(HEAD + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(BODY))
         assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -280,7 +280,7 @@ def test_a_chunked_body_with_a_trailer_is_read(strict: Running) -> None:
 
 @pytest.mark.proves("A wrong method is answered with 405 and a list of the allowed ones; HEAD works like GET")
 @pytest.mark.parametrize("path", ["/", "/health", "/docs", "/openapi.json", "/metrics"])
-def test_head_is_get_without_the_body(strict: Running, path: str) -> None:
+def test_head_gives_the_headers_of_get_without_a_body(strict: Running, path: str) -> None:
     get, head = strict.client.get(path), strict.client.head(path)
     assert (get.status_code, head.status_code) == (200, 200)
     assert head.content == b""
@@ -290,7 +290,7 @@ def test_head_is_get_without_the_body(strict: Running, path: str) -> None:
 
 @pytest.mark.proves("A wrong method is answered with 405 and a list of the allowed ones; HEAD works like GET")
 @pytest.mark.parametrize(("path", "allowed"), [("/", "GET, HEAD"), (f"/predict/{NAME}", "POST")])
-def test_a_wrong_method_is_answered_with_the_allowed_ones(strict: Running, path: str, allowed: str) -> None:
+def test_response_to_an_unsupported_method_lists_the_allowed_methods(strict: Running, path: str, allowed: str) -> None:
     for method in ("PUT", "DELETE", "OPTIONS", "PATCH"):
         answer = strict.client.request(method, path)
         assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
@@ -328,13 +328,13 @@ def test_keep_alive_follows_the_version_and_the_connection_header(strict: Runnin
         (b"GET /health HTTP/1.0\r\n\r\n", 403),
     ],
 )
-def test_a_bad_request_is_refused_in_json(strict: Running, request_bytes: bytes, status: int) -> None:
+def test_a_malformed_request_is_rejected_with_a_json_error(strict: Running, request_bytes: bytes, status: int) -> None:
     answer = exchange(strict, request_bytes)
     assert answer.startswith(b"HTTP/1.1 %d " % status), answer
     assert problem(answer)["error"].isprintable()
 
 
-def test_a_request_that_fails_is_answered_500_and_the_next_is_served(
+def test_a_failing_request_gets_500_and_the_next_one_is_served(
     strict: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:

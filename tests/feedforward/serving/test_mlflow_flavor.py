@@ -37,7 +37,7 @@ def ask(port: int, body: bytes, kind: str = "application/json") -> tuple[int, An
         return error.code, json.load(error)
 
 
-def test_mlflow_serves_the_champion_with_the_same_answers(small: Params, small_store: "Store") -> None:
+def test_mlflow_server_gives_the_champions_answers(small: Params, small_store: "Store") -> None:
     registered.champion(small_store, small)
     texts = [GLAD, "word1", "nobody knows größe"]
     champion = prediction.champion(NAME)
@@ -72,7 +72,7 @@ def test_mlflow_serves_the_champion_with_the_same_answers(small: Params, small_s
                 assert 0 < measured.p50 <= measured.p99
 
 
-def test_tables_lists_and_arrays_are_accepted_and_an_invalid_sample_is_named(
+def test_flavor_accepts_tables_lists_and_arrays_and_names_an_invalid_sample(
     small: Params, small_store: "Store"
 ) -> None:
     version = registered.champion(small_store, small)
@@ -90,7 +90,7 @@ def test_tables_lists_and_arrays_are_accepted_and_an_invalid_sample_is_named(
             answerer.predict(wrong)
 
 
-def test_a_changed_version_is_not_loaded(small: Params, small_store: "Store") -> None:
+def test_a_tampered_version_is_not_loaded(small: Params, small_store: "Store") -> None:
     version = registered.champion(small_store, small)
     folder = model_versions.folder(version, model_version.SERVED)
     content = (folder / network_files.WEIGHTS).read_bytes()

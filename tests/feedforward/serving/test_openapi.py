@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 
-def test_responses_are_as_described(small: Params, small_store: "Store") -> None:
+def test_responses_match_the_openapi_description(small: Params, small_store: "Store") -> None:
     registered.champion(small_store, small, 1.0, dropout=2.0)
     registered.pictures_champion(small_store)
     registered.grades_champion(small_store)
@@ -48,7 +48,7 @@ def ask(operation: Any, mode: GenerationMode) -> None:
 
 
 @pytest.mark.proves("The examples of the OpenAPI description come from params.yaml and are accepted")
-def test_examples_come_from_params_and_are_accepted(small: Params, small_store: "Store") -> None:
+def test_openapi_examples_come_from_params_and_are_accepted(small: Params, small_store: "Store") -> None:
     registered.champion(small_store, small)
     with Running(small) as served:
         paths = served.client.get("/openapi.json").json()["paths"]

@@ -71,7 +71,7 @@ def stored_samples(dataset: str) -> list[dict[str, Any]]:
 # --- type ------------------------------------------------------------------------------------
 
 
-def test_probabilities_move_with_each_word_and_words_that_push_are_marked(seat: Seat) -> None:
+def test_probabilities_change_with_each_word_and_influential_words_are_marked(seat: Seat) -> None:
     page = seat.open(NAME)
     seat.answers("Type a text")
     page.locator("#text").press_sequentially("word1, WORD2 nobody")
@@ -146,7 +146,7 @@ def drag(seat: Seat, points: list[tuple[int, int]], touch: bool) -> None:
 
 
 @pytest.mark.parametrize("touch", [False, True])
-def test_a_drawing_is_answered_as_it_grows(browser: "Browser", served: Running, touch: bool) -> None:
+def test_prediction_is_updated_while_drawing(browser: "Browser", served: Running, touch: bool) -> None:
     seat = Seat(browser, served.port, has_touch=touch, viewport={"width": 390, "height": 844})
     page = seat.open("tones")
     seat.answers("Draw something")
@@ -166,7 +166,7 @@ def test_a_drawing_is_answered_as_it_grows(browser: "Browser", served: Running, 
     assert not seat.wrong
 
 
-def test_a_touch_leaves_a_dot(seat: Seat) -> None:
+def test_a_tap_draws_a_dot(seat: Seat) -> None:
     page = seat.open("tones")
     seat.answers("Draw something")
     page.locator("#sheet").click(position={"x": 90, "y": 90})
@@ -174,7 +174,7 @@ def test_a_touch_leaves_a_dot(seat: Seat) -> None:
     assert not seat.wrong
 
 
-def test_a_picture_can_be_chosen(seat: Seat, tmp_path: Path) -> None:
+def test_a_picture_file_can_be_chosen(seat: Seat, tmp_path: Path) -> None:
     page = seat.open("tones")
     (tmp_path / "digit.png").write_bytes(encoded(255 - stroke(90, 60)))
     page.locator("#file").set_input_files(tmp_path / "digit.png")
@@ -234,7 +234,7 @@ def test_a_row_is_typed_into_a_form_and_labels_keep_their_order(
 # --- keys ------------------------------------------------------------------------------------
 
 
-def test_everything_can_be_done_with_keys(seat: Seat) -> None:
+def test_playground_can_be_used_with_the_keyboard_alone(seat: Seat) -> None:
     page = seat.open("tones")
     seat.answers("Draw something")
 
@@ -276,7 +276,7 @@ def test_everything_can_be_done_with_keys(seat: Seat) -> None:
 # --- what is wrong ---------------------------------------------------------------------------
 
 
-def test_an_error_is_shown_next_to_the_input_and_the_next_input_is_answered(seat: Seat, tmp_path: Path) -> None:
+def test_an_error_is_shown_next_to_the_input_and_valid_input_is_answered_afterwards(seat: Seat, tmp_path: Path) -> None:
     page = seat.open(NAME)
     for text, message in (
         (" …,  !!", None),
@@ -310,7 +310,7 @@ def test_an_error_is_shown_next_to_the_input_and_the_next_input_is_answered(seat
         sync.expect(page.locator("#wrong")).to_be_hidden()
 
 
-def test_markup_in_a_text_stays_text(seat: Seat) -> None:
+def test_markup_in_a_sample_is_shown_as_text(seat: Seat) -> None:
     page = seat.open(NAME)
     page.locator("#text").fill("<img src=x onerror=alert(1)> word1 <b>word2</b>")
     seat.answers("sad")
@@ -318,9 +318,7 @@ def test_markup_in_a_text_stays_text(seat: Seat) -> None:
     assert page.locator("#words img, #words b").count() == 0
 
 
-def test_a_stopped_server_is_reported_and_the_page_continues_when_it_is_back(
-    browser: "Browser", small: Params, small_store: "Store"
-) -> None:
+def test_page_reports_a_stopped_server_and_recovers(browser: "Browser", small: Params, small_store: "Store") -> None:
     params = small.model_copy(update={"serving": BOUNDS})
     with Running(params) as served:
         seat = Seat(browser, served.port)
@@ -346,7 +344,9 @@ def test_a_stopped_server_is_reported_and_the_page_continues_when_it_is_back(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone_and_is_readable(browser: "Browser", served: Running, scheme: str) -> None:
+def test_playground_fits_a_phone_screen_with_readable_contrast(
+    browser: "Browser", served: Running, scheme: str
+) -> None:
     seat = Seat(browser, served.port, color_scheme=scheme, viewport={"width": 320, "height": 640})
     page = seat.open(NAME)
     page.locator("summary").click()

@@ -91,7 +91,7 @@ def assert_same(received: dict[str, Any], expected: dict[str, Any], tolerance: f
         assert received["probabilities"][label] == pytest.approx(probability, abs=tolerance)
 
 
-def test_texts_are_answered_as_by_predict(opened: Opened) -> None:
+def test_page_predicts_texts_like_predict(opened: Opened) -> None:
     received = opened.answers(TEXTS, variants=True, explain=True)
     for number, text in enumerate(TEXTS):
         assert_same(received[number], ff.predict(NAME, [text])[0])
@@ -108,7 +108,7 @@ def test_texts_are_answered_as_by_predict(opened: Opened) -> None:
             assert word["effect"] == pytest.approx(expected.effect, abs=1e-4)
 
 
-def test_pictures_are_framed_and_answered_as_by_predict(
+def test_page_preprocesses_and_predicts_pictures_like_predict(
     browser: "Browser", small_store: "Store", tmp_path: Path
 ) -> None:
     registered.pictures_champion(small_store)
@@ -138,7 +138,7 @@ CELLS = (
 )  # fmt: skip
 
 
-def test_cells_are_read_and_rows_answered_as_by_predict(
+def test_page_parses_and_predicts_rows_like_predict(
     browser: "Browser", small: Params, small_store: "Store", tmp_path: Path
 ) -> None:
     registered.grades_champion(small_store)
@@ -164,7 +164,7 @@ def test_cells_are_read_and_rows_answered_as_by_predict(
 
 
 @pytest.mark.parametrize("name", ["tanh", "sigmoid", "elu", "gelu", "silu"])
-def test_every_activation_is_computed(browser: "Browser", opened: Opened, name: str) -> None:
+def test_page_computes_every_activation(browser: "Browser", opened: Opened, name: str) -> None:
     inputs = [*np.linspace(-9, 9, 41).tolist(), 0.0]
     outputs = opened.page.evaluate("([name, all]) => all.map(ACTIVATIONS[name])", [name, inputs])
     assert outputs == pytest.approx(ACTIVATIONS[name](np.array(inputs, np.float32)).tolist(), abs=1e-6)
@@ -178,7 +178,7 @@ def new_champion(task: str, network: Network, encoder: Encoder, labels: tuple[st
     return Champion(Version("made", 1, "r", "", {}), Servable(description, encoder, network, "x", 1))
 
 
-def test_values_and_several_labels_are_answered(browser: "Browser", small: Params, tmp_path: Path) -> None:
+def test_page_predicts_regression_and_multilabel_datasets(browser: "Browser", small: Params, tmp_path: Path) -> None:
     rows = RowEncoder(Columns((("hours", 5.0, 2.0),), (("school", ("north", "south")),)))
     price = new_champion(
         "regression", networks.network([3, 4, 1], ["tanh", "linear"]), rows, ("price",), target=(300.0, 40.0)
@@ -202,7 +202,7 @@ def test_values_and_several_labels_are_answered(browser: "Browser", small: Param
     opened.close()
 
 
-def test_large_kernels_are_rounded_and_large_variants_left_out(
+def test_large_kernels_are_rounded_and_large_variants_omitted(
     browser: "Browser", small: Params, small_store: "Store", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(browser_network, "EXACT_WEIGHTS", 100)
@@ -223,7 +223,7 @@ def test_large_kernels_are_rounded_and_large_variants_left_out(
     opened.close()
 
 
-def test_it_works_in_a_frame_on_a_phone(browser: "Browser", opened: Opened, tmp_path: Path) -> None:
+def test_page_works_in_a_frame_on_a_phone(browser: "Browser", opened: Opened, tmp_path: Path) -> None:
     course = tmp_path / "course.html"
     course.write_text(f'<!doctype html><iframe sandbox="allow-scripts" src="{opened.path.name}" width=390 height=700>')
     phone = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
@@ -243,7 +243,7 @@ def test_it_works_in_a_frame_on_a_phone(browser: "Browser", opened: Opened, tmp_
     phone.close()
 
 
-def test_nothing_in_a_text_of_the_model_is_markup(small: Params, small_store: "Store") -> None:
+def test_texts_of_the_model_are_escaped(small: Params, small_store: "Store") -> None:
     registered.champion(small_store, small, 1.0)
     champion = prediction.champion(NAME)
     description = dataclasses.replace(champion.served.description, labels=("</script><b>", "<!--"))
@@ -253,7 +253,9 @@ def test_nothing_in_a_text_of_the_model_is_markup(small: Params, small_store: "S
     assert text.count("</script>") == 2
 
 
-def test_the_command_writes_the_page(small_shell: Shell, small: Params, small_store: "Store", tmp_path: Path) -> None:
+def test_playground_command_writes_the_page(
+    small_shell: Shell, small: Params, small_store: "Store", tmp_path: Path
+) -> None:
     registered.champion(small_store, small, 1.0, original=2.0)
     target = tmp_path / "page.html"
     assert small_shell.run("playground", NAME, "--out", str(target), "--max-bytes", "1", "--json") == 0

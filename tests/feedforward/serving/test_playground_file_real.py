@@ -27,7 +27,7 @@ pytestmark = [
 
 
 @pytest.mark.parametrize(("dataset", "most"), [("imdb", 2_000_000), ("mnist", 5_000_000)])
-def test_the_page_answers_like_predict(browser: "Browser", tmp_path: Path, dataset: str, most: int) -> None:
+def test_page_gives_the_same_answers_as_predict(browser: "Browser", tmp_path: Path, dataset: str, most: int) -> None:
     os.environ["FEEDFORWARD_ROOT"] = str(ROOT)
     try:
         champion = prediction.champion(dataset)

@@ -52,7 +52,7 @@ TEXTS = TextEncoder(tokenizer.Vocabulary(("the", "a", "good", "bad", "film"), 12
 # --- what is shown ---------------------------------------------------------------------------
 
 
-def test_labels_and_words_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_labels_and_words_are_printed_without_interpreting_markup(capsys: pytest.CaptureFixture[str]) -> None:
     answer = {"label": "[/b]", "probability": 0.9, "probabilities": {"[/b]": 0.9, "[red]no": 0.1}}
     words_ = {"towards": "[/b]", "effects": [{"word": "a\x1bb\nc", "effect": 0.5}]}
     for answers in ({"original": answer}, {"original": answer, "larger": answer}):
@@ -94,7 +94,7 @@ def test_an_effect_is_exactly_the_change_from_leaving_the_word_out(
         assert word.known == (word.word in TEXTS.vocabulary.words)
 
 
-def test_words_that_change_nothing_are_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_without_effect_are_not_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
     """A long text has more distinct words than the vocabulary; a forward pass for each would take seconds."""
     asked = served(networks.network([12, 5, 1], ["relu", "sigmoid"]), ("sad", "glad"), TEXTS)
     computed: list[int] = []
@@ -106,7 +106,7 @@ def test_words_that_change_nothing_are_not_computed(monkeypatch: pytest.MonkeyPa
     assert all(word.effect for word in words[:2])
 
 
-def test_pairs_are_explained_after_the_words_and_leave_with_either_word() -> None:
+def test_word_pairs_are_explained_after_words_and_removed_with_either_word() -> None:
     encoder = TextEncoder(tokenizer.Vocabulary(("not", "good", "film", "not good", "good film", "bad film"), 14))
     model = served(networks.network([14, 5, 1], ["relu", "sigmoid"]), ("sad", "glad"), encoder)
     towards, words = prediction.explained(model, "Not good, odd film; not strange. Good film")
@@ -125,7 +125,7 @@ def test_pairs_are_explained_after_the_words_and_leave_with_either_word() -> Non
         assert effect == pytest.approx(odds(whole) - odds(left), abs=1e-4)
 
 
-def test_pictures_have_no_words() -> None:
+def test_pictures_have_no_word_effects() -> None:
     model = served(
         networks.network([16, 3], ["softmax"]), ("a", "b", "c"), ImageEncoder(ImageGeometry(4, 4, None, (1.5, 1.5)))
     )
@@ -139,7 +139,7 @@ def test_pictures_have_no_words() -> None:
 # --- files -----------------------------------------------------------------------------------
 
 
-def test_texts_come_from_lines_columns_and_fields(tmp_path: Path) -> None:
+def test_texts_are_read_from_lines_columns_and_fields(tmp_path: Path) -> None:
     expected = ["a good film", "the bad\nfilm, really", "größe"]
     (tmp_path / "a.txt").write_text("a good film\n\nthe bad film, really\r\ngröße", encoding="utf-8")
     with (tmp_path / "a.csv").open("w", newline="", encoding="utf-8-sig") as file:
@@ -175,7 +175,7 @@ def test_texts_come_from_lines_columns_and_fields(tmp_path: Path) -> None:
         ("a.csv", b"text\n\n...\n", "row 1: must hold at least one word"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_named_with_its_line(
+def test_error_for_an_unreadable_file_names_the_line(
     tmp_path: Path, name: str, content: bytes, message: str | None
 ) -> None:
     (tmp_path / name).write_bytes(content)
@@ -188,9 +188,7 @@ def test_a_file_that_cannot_be_read_is_named_with_its_line(
     assert "\n" not in str(caught.value)
 
 
-def test_bytes_that_are_not_utf_8_are_replaced_and_the_line_is_named(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_invalid_utf8_is_replaced_and_the_line_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "a.txt").write_bytes(b"good\nsch\xf6n\n\xff\n")
     assert [text.strip() for _, text in sample_files.from_table(tmp_path / "a.txt")] == ["good", "schön", "ÿ"]
     assert [record.getMessage() for record in caplog.records] == [
@@ -198,14 +196,14 @@ def test_bytes_that_are_not_utf_8_are_replaced_and_the_line_is_named(
     ]
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_error_names_the_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         list(sample_files.from_table(tmp_path / "none.txt"))
     with pytest.raises(InputError, match="cannot be read"):
         list(sample_files.from_files([str(tmp_path)]))
 
 
-def test_many_texts_get_the_same_answers_as_one_at_a_time() -> None:
+def test_batched_and_single_predictions_are_the_same() -> None:
     model = served(networks.network([12, 5, 1], ["relu", "sigmoid"]), ("sad", "glad"), TEXTS)
     texts = [("t", f"{'good ' * (k % 3)}{'bad ' * (k % 2)}film {k}") for k in range(sample_files.CHUNK + 5)]
     chunks = list(sample_files.in_chunks(model, iter(texts)))
@@ -220,14 +218,14 @@ def test_many_texts_get_the_same_answers_as_one_at_a_time() -> None:
 
 
 @pytest.mark.slow
-def test_without_a_champion_the_remedy_is_named(small: Params, small_store: "Store") -> None:
+def test_error_without_a_champion_names_the_remedy(small: Params, small_store: "Store") -> None:
     with pytest.raises(NothingToServe, match=r"run `feedforward promote notes`") as caught:
         prediction.champion(NAME)
     assert caught.value.exit_code == 3
 
 
 @pytest.mark.slow
-def test_the_champion_and_its_variants_answer(small: Params, small_store: "Store") -> None:
+def test_champion_and_variants_give_predictions(small: Params, small_store: "Store") -> None:
     registered.champion(small_store, small, 1.0, original=2.0, dropout=-1.0)
     result = prediction.champion(NAME)
     assert set(result.chosen("all")) == {"champion", "original", "dropout"}
@@ -242,7 +240,7 @@ def test_the_champion_and_its_variants_answer(small: Params, small_store: "Store
 
 
 @pytest.mark.slow
-def test_a_changed_champion_or_variant_does_not_answer(small: Params, small_store: "Store") -> None:
+def test_a_tampered_champion_or_variant_gives_no_prediction(small: Params, small_store: "Store") -> None:
     version = registered.champion(small_store, small, 1.0, original=2.0)
     path = model_versions.folder(version, "variants/original") / network_files.WEIGHTS
     path.write_bytes(registered.weights(3.0))
@@ -258,7 +256,7 @@ def test_a_changed_champion_or_variant_does_not_answer(small: Params, small_stor
 
 @pytest.mark.slow
 @pytest.mark.parametrize("forged", ["?", "[]", "[" * 2000, '{"original": 1}', '{"../served": "%s"}' % ("0" * 64)])
-def test_a_forged_list_of_variants_is_one_line(
+def test_a_forged_list_of_variants_is_rejected_in_one_line(
     small: Params, small_store: "Store", small_shell: Shell, forged: str
 ) -> None:
     version = registered.champion(small_store, small, original=2.0)
@@ -269,7 +267,7 @@ def test_a_forged_list_of_variants_is_one_line(
 
 
 @pytest.mark.slow
-def test_a_variant_that_takes_other_samples_is_refused(small: Params, small_store: "Store", small_shell: Shell) -> None:
+def test_a_variant_with_mismatched_labels_is_rejected(small: Params, small_store: "Store", small_shell: Shell) -> None:
     """Its digests can be those of another model."""
     version = registered.champion(small_store, small, original=2.0)
     folder = model_versions.folder(version, "variants/original")
@@ -286,7 +284,7 @@ def test_a_variant_that_takes_other_samples_is_refused(small: Params, small_stor
 
 
 @pytest.mark.slow
-def test_the_command_answers_shows_variants_and_prints_json(
+def test_predict_command_prints_answers_variants_and_json(
     small: Params, small_store: "Store", small_shell: Shell, tmp_path: Path
 ) -> None:
     assert small_shell.run("predict", NAME, "word1") == 3
@@ -325,7 +323,7 @@ def test_the_command_answers_shows_variants_and_prints_json(
         (["promote", "nots"], "unknown dataset 'nots'"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(
+def test_an_invalid_argument_gives_one_line_and_exit_code_2(
     small: Params, small_store: "Store", small_shell: Shell, arguments: list[str], message: str
 ) -> None:
     registered.champion(small_store, small)
@@ -336,7 +334,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
 
 
 @pytest.mark.slow
-def test_a_wrong_picture_is_one_line_and_a_text_of_a_megabyte_is_answered(
+def test_an_invalid_picture_gives_one_line_and_a_megabyte_of_text_is_predicted(
     small: Params, small_store: "Store", small_shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     registered.champion(small_store, small)
@@ -356,7 +354,7 @@ def test_a_wrong_picture_is_one_line_and_a_text_of_a_megabyte_is_answered(
 
 
 @pytest.mark.slow
-def test_a_prediction_loads_no_heavy_library(small: Params, small_store: "Store") -> None:
+def test_predict_imports_no_heavy_library(small: Params, small_store: "Store") -> None:
     registered.champion(small_store, small)
     script = (
         "import sys; from feedforward.cli import app as cli\n"
@@ -368,7 +366,7 @@ def test_a_prediction_loads_no_heavy_library(small: Params, small_store: "Store"
     assert done.stdout.splitlines()[-1] == "HEAVY"
 
 
-def test_probabilities_and_labels_belong_together() -> None:
+def test_probabilities_are_in_the_order_of_the_labels() -> None:
     model = served(networks.network([12, 3], ["softmax"]), ("x", "y", "z"), TEXTS)
     [result] = prediction.described(model, np.array([[0.2, 0.5, 0.3]]))
     assert result == {"label": "y", "probability": 0.5, "probabilities": {"x": 0.2, "y": 0.5, "z": 0.3}}

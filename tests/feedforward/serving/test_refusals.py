@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.proves("A bad request is refused in one line that names the field")
-def test_a_bad_request_is_one_line_that_names_the_field(served: Running) -> None:
+def test_error_for_a_bad_request_is_one_line_that_names_the_field(served: Running) -> None:
     assert len(REQUESTS) >= 60
     wrong = []
     for bad in REQUESTS:
@@ -47,7 +47,7 @@ _json = st.recursive(
 
 
 @pytest.mark.proves("Every request is answered, or refused in one line")
-def test_any_request_is_answered_or_refused(served: Running) -> None:
+def test_arbitrary_requests_are_answered_or_rejected(served: Running) -> None:
     @examples(300)
     @given(
         st.sampled_from(["/predict/notes", "/predict/tones", "/incoming/notes", "/incoming/tones"]),
@@ -63,7 +63,7 @@ def test_any_request_is_answered_or_refused(served: Running) -> None:
     ask()
 
 
-def test_other_kinds_of_bodies_are_refused(served: Running) -> None:
+def test_unsupported_content_types_are_rejected(served: Running) -> None:
     for kind in ("application/x-www-form-urlencoded", "image/png", "", "multipart/form-data; boundary=x"):
         answer = served.client.post(f"/predict/{NAME}", content=b"word1", headers={"content-type": kind})
         assert (answer.status_code, answer.json()["field"]) == (422, "Content-Type")
@@ -72,7 +72,7 @@ def test_other_kinds_of_bodies_are_refused(served: Running) -> None:
 
 
 @pytest.mark.proves("Requests for other host names, or from pages of other sites, are refused")
-def test_other_hosts_and_pages_of_other_sites_are_refused(served: Running) -> None:
+def test_other_hosts_and_origins_are_rejected(served: Running) -> None:
     for headers in (
         {"host": "evil.example"},
         {"host": f"127.0.0.1.evil.example:{served.port}"},
@@ -140,7 +140,7 @@ def malformed(random: np.random.Generator) -> bytes:
     return f"{head}Content-Length: {len(chosen)}\r\nConnection: close\r\n\r\n".encode() + chosen
 
 
-def test_it_stays_up_under_a_thousand_malformed_requests(served: Running) -> None:
+def test_service_stays_up_under_a_thousand_malformed_requests(served: Running) -> None:
     random = np.random.default_rng(5)
     statuses: dict[str, int] = {}
     for _ in range(1000):
@@ -154,7 +154,7 @@ def test_it_stays_up_under_a_thousand_malformed_requests(served: Running) -> Non
 
 
 @pytest.mark.parametrize("endless", [b"GET /", f"POST /predict/{NAME} HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ".encode()])
-def test_an_endless_head_is_refused_after_a_while(served: Running, endless: bytes) -> None:
+def test_service_rejects_an_endless_request_head(served: Running, endless: bytes) -> None:
     with socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE) as connection:
         connection.sendall(endless)
         with contextlib.suppress(ConnectionError):  # closed while this goes on

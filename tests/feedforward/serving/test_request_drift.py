@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 VERSION = (1, "d")
 
 
-def test_each_sample_is_kept_with_the_same_probability() -> None:
+def test_every_sample_is_kept_with_the_same_probability() -> None:
     counts = np.zeros(40)
     for _ in range(300):
         reservoir = RequestReservoir(10)
@@ -39,7 +39,7 @@ def test_each_sample_is_kept_with_the_same_probability() -> None:
     assert counts.max() < 75 + 4.5 * 7.5
 
 
-def test_a_window_holds_rows_of_one_version_and_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_window_contains_a_bounded_number_of_rows_of_one_version(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = multihot(30, 2)
     reservoir = RequestReservoir(20)
     assert reservoir.take(0) is None
@@ -70,9 +70,7 @@ def texts_of_the_training_split() -> list[str]:
 
 
 @pytest.mark.slow
-def test_drift_of_the_requests_is_measured_shown_and_a_reason_only_with_labels(
-    small: Params, small_store: "Store"
-) -> None:
+def test_request_drift_is_a_reason_to_retrain_only_with_labeled_samples(small: Params, small_store: "Store") -> None:
     registered.vocabulary()
     registry = Registry()
     version = registered.version(registry, registered.final_run(small_store, small), 1.0)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 
-def test_other_addresses_need_a_flag() -> None:
+def test_non_loopback_addresses_require_expose() -> None:
     for host in ("0.0.0.0", "::", "192.168.1.5", "example.org"):
         with pytest.raises(ParamsError, match="add --expose"):
             server.check_host(host, expose=False)
@@ -69,7 +69,7 @@ def ask(address: str, **headers: str) -> httpx.Response:
     return httpx.post(f"{address}/predict/{NAME}", json={"samples": [GLAD]}, headers=headers, timeout=PATIENCE)
 
 
-def test_the_command_serves_once_it_prints_its_address_and_stops_on_sigterm(
+def test_serve_is_ready_when_it_prints_its_address_and_stops_on_sigterm(
     small: Params, small_store: "Store", tmp_path: Path
 ) -> None:
     registered.champion(small_store, small)
@@ -80,7 +80,7 @@ def test_the_command_serves_once_it_prints_its_address_and_stops_on_sigterm(
         assert not libraries.exists() or "tensorflow" not in libraries.read_text()
 
 
-def test_other_names_are_answered_only_if_they_are_allowed(small: Params, small_store: "Store") -> None:
+def test_other_host_names_are_accepted_only_if_allowed(small: Params, small_store: "Store") -> None:
     registered.champion(small_store, small)
     with running("--host", "0.0.0.0", "--expose", "--allow-host", "Models.example") as (_, address):
         local = address.replace("0.0.0.0", "127.0.0.1")
@@ -116,7 +116,7 @@ def test_workers_share_the_port_and_counters_and_are_replaced_when_they_die(
         assert 'feedforward_champion_version{dataset="notes"} 1.0' in httpx.get(f"{address}/metrics").text
 
 
-def test_workers_end_with_the_process_that_started_them(
+def test_workers_exit_with_their_parent_process(
     small: Params, small_store: "Store", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))  # a killed process leaves the folder of the counters behind
@@ -130,7 +130,7 @@ def test_workers_end_with_the_process_that_started_them(
         until(lambda: not any(child.is_running() for child in children))
 
 
-def test_workers_are_refused_if_all_requests_must_pass_through_one_process() -> None:
+def test_several_workers_are_rejected_if_a_setting_requires_one_process() -> None:
     for serving in (Serving(shadow="challenger"), Serving(reservoir=1000)):
         workers.check(1, serving)
         with pytest.raises(ParamsError, match="--workers: must be 1 while serving"):
@@ -140,7 +140,7 @@ def test_workers_are_refused_if_all_requests_must_pass_through_one_process() -> 
 
 @pytest.mark.proves("While the tracking server is down, predictions come from the last verified copy of the champion")
 @pytest.mark.parametrize("silent", [False, True])
-def test_the_last_known_champion_serves_while_the_tracking_server_is_down(
+def test_last_known_champion_is_served_while_the_tracking_server_is_down(
     small: Params, small_store: "Store", silent: bool
 ) -> None:
     version = registered.champion(small_store, small)
@@ -160,7 +160,7 @@ def test_the_last_known_champion_serves_while_the_tracking_server_is_down(
             assert NAME in state["problems"]
 
 
-def test_the_service_starts_without_heavy_libraries() -> None:
+def test_service_imports_no_heavy_library() -> None:
     heavy = {"scipy", "mlflow", "pandas", "pyarrow", "keras"}
     script = f"import sys, feedforward.serving.server; print(*{heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

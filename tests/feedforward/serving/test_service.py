@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 # --- answers ---------------------------------------------------------------------------------
 
 
-def test_answers_are_those_of_the_command(served: Running) -> None:
+def test_service_gives_the_same_answers_as_the_predict_command(served: Running) -> None:
     champion = prediction.champion(NAME)
     [expected] = prediction.answers(champion.served, [GLAD])
     content = served.ask(GLAD, "word1").json()
@@ -67,7 +67,7 @@ def test_a_text_can_be_the_request_body(served: Running) -> None:
     assert raw.json() == served.ask(GLAD).json()
 
 
-def test_answers_are_finite(served: Running) -> None:
+def test_probabilities_in_answers_are_finite(served: Running) -> None:
     for answer in served.ask(GLAD, "word1", "x").json()["predictions"]:
         assert all(math.isfinite(share) and 0 <= share <= 1 for share in answer["probabilities"].values())
 
@@ -75,7 +75,7 @@ def test_answers_are_finite(served: Running) -> None:
 # --- state -----------------------------------------------------------------------------------
 
 
-def test_health_readiness_metrics_and_description(served: Running) -> None:
+def test_health_ready_metrics_and_openapi_routes(served: Running) -> None:
     assert served.client.get("/health").json() == {"status": "alive"}
     assert served.client.get("/ready").json()["champions"] == {NAME: 1, "tones": 1}
     served.ask(GLAD, GLAD)
@@ -98,7 +98,7 @@ def test_health_readiness_metrics_and_description(served: Running) -> None:
     assert set(content["variants"]) == {"original", "dropout"}
 
 
-def test_without_a_champion_it_answers_503_and_loads_one_later(small: Params, small_store: "Store") -> None:
+def test_service_answers_503_until_there_is_a_champion(small: Params, small_store: "Store") -> None:
     with Running(small.model_copy(update={"serving": BOUNDS})) as served:
         response = served.ask(GLAD)
         assert response.status_code == 503
@@ -110,7 +110,7 @@ def test_without_a_champion_it_answers_503_and_loads_one_later(small: Params, sm
         assert served.client.get("/ready").status_code == 200
 
 
-def test_a_new_champion_is_loaded_under_load_and_a_changed_one_is_not(served: Running) -> None:
+def test_a_new_champion_is_loaded_under_load_but_a_tampered_one_is_not(served: Running) -> None:
     registry = Registry()
     [run] = registry.find_runs(NAME, role="final")
     answered: list[tuple[int, int]] = []
@@ -140,7 +140,7 @@ def test_a_new_champion_is_loaded_under_load_and_a_changed_one_is_not(served: Ru
     assert {version for _, version in answered} == {1, 2}
 
 
-def test_a_changed_variant_is_reported_and_the_champion_answers(
+def test_a_tampered_variant_is_reported_while_the_champion_still_answers(
     small: Params, small_store: "Store", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version = registered.champion(small_store, small, 1.0, original=2.0)
@@ -156,7 +156,7 @@ def test_a_changed_variant_is_reported_and_the_champion_answers(
         assert "has changed since it was registered" in served.ask(GLAD, variants=True).json()["error"]
 
 
-def test_values_unseen_in_training_are_named_in_the_answer(small: Params, small_store: "Store") -> None:
+def test_answer_lists_values_unseen_in_training(small: Params, small_store: "Store") -> None:
     registered.champion(small_store, small)
     registered.grades_champion(small_store)
     with Running(registered.with_grades()) as served:
@@ -169,7 +169,7 @@ def test_values_unseen_in_training_are_named_in_the_answer(small: Params, small_
         assert unknown["warnings"] == ["school=west: does not occur in the training data and is ignored"]
 
 
-def test_a_champion_with_other_labels_does_not_answer(small: Params, small_store: "Store") -> None:
+def test_a_champion_with_different_labels_is_not_served(small: Params, small_store: "Store") -> None:
     registered.champion(small_store, small)
     notes = small.datasets[NAME].model_copy(update={"labels": ("bad", "good")})
     with Running(small.model_copy(update={"datasets": {NAME: notes}})) as served:

@@ -46,9 +46,7 @@ def figures(service: Running) -> Evidence:
 
 
 @pytest.mark.slow
-def test_a_challenger_answers_in_the_shadow_and_its_figures_survive_a_restart(
-    small: Params, small_store: "Store"
-) -> None:
+def test_shadow_statistics_of_a_challenger_are_kept_after_a_restart(small: Params, small_store: "Store") -> None:
     registered.champion(small_store, small, 1.0)
     challenger(small_store, small, -1.0)  # predicts the opposite label
     with serving(small, SHADOWED) as service:
@@ -79,7 +77,7 @@ def test_a_challenger_answers_in_the_shadow_and_its_figures_survive_a_restart(
 
 
 @pytest.mark.slow
-def test_without_a_challenger_nothing_happens_and_health_says_so(small: Params, small_store: "Store") -> None:
+def test_health_reports_that_there_is_no_challenger(small: Params, small_store: "Store") -> None:
     version = registered.champion(small_store, small)
     with serving(small, SHADOWED.model_copy(update={"canary": 1.0})) as service:
         answer = service.ask(GLAD).json()
@@ -98,7 +96,7 @@ def test_without_a_challenger_nothing_happens_and_health_says_so(small: Params, 
 
 
 @pytest.mark.slow
-def test_a_busy_shadow_drops_requests_and_counts_them_and_a_killed_one_is_reported(
+def test_a_busy_shadow_counts_dropped_requests_and_a_killed_shadow_is_reported(
     small: Params, small_store: "Store", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -123,7 +121,7 @@ def test_a_busy_shadow_drops_requests_and_counts_them_and_a_killed_one_is_report
 
 
 @pytest.mark.slow
-def test_a_share_of_requests_is_answered_by_the_challenger_and_marked(small: Params, small_store: "Store") -> None:
+def test_canary_answers_a_share_of_requests_and_marks_the_answers(small: Params, small_store: "Store") -> None:
     registered.champion(small_store, small, 1.0)
     challenger(small_store, small, -1.0)
     with serving(small, BOUNDS.model_copy(update={"canary": 0.3})) as service:
@@ -146,7 +144,7 @@ def test_a_share_of_requests_is_answered_by_the_challenger_and_marked(small: Par
 
 
 @pytest.mark.slow
-def test_if_the_challenger_fails_the_champion_answers(
+def test_champion_answers_if_the_challenger_fails(
     small: Params, small_store: "Store", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registered.champion(small_store, small, 1.0)
@@ -166,7 +164,7 @@ def _question():
     return parse_question(json.dumps({"samples": [GLAD]}).encode(), 5)
 
 
-def test_the_share_is_that_of_params_and_another_challenger_gets_other_requests() -> None:
+def test_canary_share_is_that_of_params_and_each_challenger_gets_different_requests() -> None:
     texts = [f"text {k}" for k in range(4000)]
     first, second = ({t for t in texts if canary.drawn([t], name, 0.05)} for name in ("a version 2", "a version 3"))
     assert 140 < len(first) < 260  # four standard deviations of a binomial count around 200
@@ -178,7 +176,7 @@ def test_the_share_is_that_of_params_and_another_challenger_gets_other_requests(
 # --- evidence and the gate -------------------------------------------------------------------
 
 
-def test_evidence_is_kept_by_pair_and_bounded(small: Params) -> None:
+def test_shadow_statistics_are_bounded_and_separate_for_each_pair_of_versions(small: Params) -> None:
     pairs = [Pair((1, "a"), (number, "b")) for number in range(2, 2 + shadow_evidence.PAIRS + 3)]
     for pair in pairs:
         shadow_evidence.add(NAME, pair, Evidence(1, 2, 1, 0.5, {"glad": Tally(2, 1, 0.1, 0.3)}))
@@ -204,7 +202,7 @@ def test_evidence_is_kept_by_pair_and_bounded(small: Params) -> None:
             shadow_evidence.of_pair(NAME, pairs[-1])
 
 
-def test_the_gate_waits_for_the_shadow_of_exactly_these_versions(small: Params, small_store: "Store") -> None:
+def test_gate_waits_for_shadow_statistics_of_exactly_these_versions(small: Params, small_store: "Store") -> None:
     registered.vocabulary()
     registry = Registry()
     rule = Promotion(shadow=ShadowRule(requests=10, agreement=0.9))
