@@ -10,8 +10,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -19,7 +22,11 @@ from feedforward.core import atomic_files
 from feedforward.core.errors import Busy
 
 CGROUP = Path("/sys/fs/cgroup/cpu.max")
+MOST_THREADS = 4  # that share Python's lock without waiting for each other
 STARTERS = ("python", "dvc")  # name prefixes of the programs that start stages, servers and DVC
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @contextlib.contextmanager
@@ -45,6 +52,22 @@ def cores() -> int:
     """Number of cores that this process may use, given its CPU affinity and its container's limit."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(allowed, quota(CGROUP) or allowed))
+
+
+def in_order(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """Call a function that mostly runs outside of Python for each item, on threads; yield the results in order.
+
+    Only a few items and results are in memory at a time.
+    """
+    threads = min(cores(), MOST_THREADS)
+    with ThreadPoolExecutor(threads) as pool:
+        pending = deque[Future[R]]()
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
 def quota(cpu_max: Path) -> int | None:

@@ -2,15 +2,17 @@
 
 import codecs
 import contextlib
+import gzip
+import io
 import json
 import logging
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from feedforward.core.errors import DataError, InputError
-from feedforward.data.readers import cells, tokenizer
+from feedforward.data.readers import cells, encodings, tokenizer
 from feedforward.promotion.bundle import Servable
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ log = logging.getLogger(__name__)
 
 TEXT_COLUMNS = ("text", "sample")  # the first one in the table is used
 LINES = (".jsonl", ".ndjson")
+TABLES = (".csv", ".tsv", ".parquet")
 CHUNK = 2000  # samples processed at a time
 NamedSample = tuple[str, Any]
 
@@ -43,7 +46,7 @@ def from_rows(path: Path) -> Iterator[NamedSample]:
     Raises:
         InputError: the file cannot be read.
     """
-    if path.suffix in LINES:
+    if _has_suffix(path, LINES):
         yield from _lines(path, "")
         return
     table = _table(path)
@@ -61,14 +64,18 @@ def from_table(path: Path, column: str = "") -> Iterator[NamedSample]:
     Raises:
         InputError: the file cannot be read, or has no such column or field.
     """
-    if path.suffix in LINES:
+    if _has_suffix(path, LINES):
         yield from _lines(path, column or TEXT_COLUMNS[0])
-    elif path.suffix in (".csv", ".tsv", ".parquet"):
+    elif _has_suffix(path, TABLES):
         table = _table(path)
         name = _text_column(str(path), list(table.columns), column)
         yield from ((f"{path} row {k}", text) for k, text in enumerate(table.columns[name].to_pylist(), start=1))
     else:
         yield from _text_lines(path)
+
+
+def _has_suffix(path: Path, suffixes: tuple[str, ...]) -> bool:
+    return path.name.lower().removesuffix(".gz").endswith(suffixes)
 
 
 def _table(path: Path) -> "Table":
@@ -94,8 +101,11 @@ def _text_column(where: str, names: Sequence[str], column: str) -> str:
 def _text_lines(path: Path) -> Iterator[NamedSample]:
     warned = False
     try:
-        with contextlib.nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
+        with contextlib.nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as opened:
+            file = cast(io.BufferedReader, opened)
+            wide = encodings.wide(file.peek(4))
+            lines = (line.encode() for line in io.TextIOWrapper(file, wide)) if wide else file
+            for number, line in enumerate(lines, start=1):
                 text = tokenizer.decoded(line).removeprefix("\ufeff")
                 if not warned and text.encode() != line.removeprefix(codecs.BOM_UTF8):
                     log.warning("%s line %d: is not UTF-8 and is read as Windows-1252", path, number)
@@ -109,7 +119,8 @@ def _text_lines(path: Path) -> Iterator[NamedSample]:
 def _lines(path: Path, column: str) -> Iterator[NamedSample]:
     """JSON values, one per line. If `column` is given, objects are replaced by that field (see `from_table`)."""
     try:
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
+        opened = gzip.open if path.suffix.lower() == ".gz" else open
+        with opened(path, "rt", encoding="utf-8-sig", errors="replace") as file:
             for number, line in enumerate(file, start=1):
                 if not line.strip():
                     continue
@@ -121,8 +132,8 @@ def _lines(path: Path, column: str) -> Iterator[NamedSample]:
                 if isinstance(value, dict) and column:
                     value = _field(where, value, column)
                 yield where, value
-    except OSError as error:
-        raise InputError(str(path), f"cannot be read ({error.strerror})") from None
+    except (OSError, EOFError) as error:  # EOFError: truncated gzip
+        raise InputError(str(path), f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
 
 
 def _field(where: str, entry: dict[str, Any], column: str) -> Any:

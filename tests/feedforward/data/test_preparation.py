@@ -10,9 +10,9 @@ import pytest
 from prepared_data import CHECKOUT, PARAMS, contents, images, prepare, put_images, put_texts, texts
 from raw_files import REVIEWS, reviews_file, sha256, workspace
 
-from feedforward.core import atomic_files, paths
+from feedforward.core import atomic_files, paths, processes
 from feedforward.core.errors import DataError
-from feedforward.data import preparation
+from feedforward.data import archive_members, preparation
 from feedforward.data.splits import Split
 
 MIRRORS = [os.environ.get("FEEDFORWARD_MIRROR"), CHECKOUT.parent / "shared" / "datasets"]
@@ -48,6 +48,27 @@ def test_texts_give_splits_vocabulary_profile_and_manifest(root):
         "features": 12,
         "distinct_words": 7,
     }
+
+
+@pytest.mark.proves("Vectorizing on one and on two threads writes identical files")
+@pytest.mark.parametrize("ngrams", [1, 2])
+def test_one_and_two_threads_write_identical_files(root, monkeypatch, ngrams):
+    monkeypatch.setattr(archive_members, "ROW_GROUP_BYTES", 500)  # many chunks
+    reviews = {
+        f"set/{part}/{label}/{k:03}.txt": f"word{k * k % 17} {label} film {k % 7} Über{k}".encode()
+        for part in ("train", "test")
+        for label in ("neg", "pos")
+        for k in range(100)
+    }
+    put_texts(root, reviews)
+    file = reviews_file(sha256=None, file_count=len(reviews))
+    dataset = texts(num_words=40, ngrams=ngrams).model_copy(update={"files": {"set.tar.gz": file}})
+    written = []
+    for cores in (1, 2):
+        monkeypatch.setattr(processes, "cores", lambda cores=cores: cores)
+        written.append(contents(prepare("reviews", dataset)))
+    assert written[0] == written[1]
+    assert Split.load(paths.vectorized("reviews") / "train").features.shape == (200, 40)
 
 
 def test_images_have_no_vocabulary(root):

@@ -103,7 +103,10 @@ SPELLINGS: dict[str, bytes] = {
     "plain": spelled(),
     **{f"separator {s!r}": spelled(separator=s) for s in (";", "\t", "|")},
     **{f"decimal comma, {s!r}": spelled(separator=s, decimal=",") for s in (";", "\t", "|", ",")},
-    **{f"encoding {e}": spelled(encoding=e) for e in ("utf-8-sig", "cp1252", "utf-16")},
+    **{
+        f"encoding {e}": spelled(encoding=e)
+        for e in ("utf-8-sig", "cp1252", "utf-16", "utf-16-le", "utf-16-be", "utf-32")
+    },
     **{
         f"missing {m}": spelled(missing=m)
         for m in ("?", "NA", "n/a", "NaN", "nan", "null", "-", "None", ".", "#N/A", " ")
@@ -130,6 +133,8 @@ SPELLINGS: dict[str, bytes] = {
     "a title above": spelled(before="Houses\n\n"),
     "blank lines": spelled(before="\n\n", after="\n\n"),
     "trailing separators": b"\n".join(line + b"," for line in spelled().splitlines()),
+    "Excel's line with the separator": spelled(separator=";", before="sep=;\n"),
+    "a repeated header": b"".join((lines := spelled().splitlines(keepends=True))[:30] + lines[:1] + lines[30:]),
     "a total below": spelled(after="Total,999,,,\n"),
     "gzip": gzip.compress(spelled()),
 }

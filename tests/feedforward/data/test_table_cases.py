@@ -1,5 +1,6 @@
 """Small tables, each with a typical problem: they are read, or refused in one line."""
 
+import datetime
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from feedforward.core import paths
 from feedforward.core.errors import DataError, FeedforwardError, InputError
 from feedforward.data import config_inference, preparation
 from feedforward.data.config_inference import Guess
-from feedforward.data.readers import encoders, table_file
+from feedforward.data.readers import encoders, reading, table_file
 from feedforward.data.splits import Split
 
 HEAD = "seeds: 2\nvariants: {original: {}, larger: {size: large}}\n"
@@ -156,6 +157,61 @@ def test_empty_columns_without_a_name_are_ignored(tmp_path: Path, prepare: Prepa
     assert getattr(encoder(dataset), "column", None) == "v2"
 
 
+def test_decimals_below_one_have_no_group_separators(tmp_path: Path, prepare: Prepare) -> None:
+    shares = [f'"0,{125 + 7 * k:03}"' for k in range(60)]
+    shares[7] = "0.5"  # a single cell with the other sign
+    guess, dataset = prepare(table(tmp_path / "a.csv", rooms=["1", "2", "3"] * 20, share=shares, label=LABELS))
+    assert guess.entry["reader"]["decimal"] == ","
+    assert guess.entry["reader"]["missing"] == ["0.5"]
+    assert encoder(dataset).check({"rooms": 1, "share": "0,125"}, "row")["share"] == 0.125
+
+
+def test_numbers_that_can_be_read_in_two_ways_are_reported(tmp_path: Path) -> None:
+    sizes = [f"{1 + k % 9}.{100 + k}" for k in range(60)]
+    prices = [f"{'$€'[k % 2]}{k % 7}.5" for k in range(60)]
+    guess = config_inference.guess(table(tmp_path / "a.csv", ";", size=sizes, price=prices, label=LABELS))
+    assert "column size: 1.100 is read as 1.1; if that is wrong, change `decimal`" in guess.reasons
+    assert guess.columns[1].how.endswith("$, € ignored")
+
+
+def test_backslashes_escape_quotes_only_if_the_file_says_so(tmp_path: Path, prepare: Prepare) -> None:
+    folders = [f'"C:\\{"abc"[k % 3]}\\"' for k in range(60)]
+    _, dataset = prepare(table(tmp_path / "a.csv", size=SIZES, folder=folders, label=LABELS))
+    assert encoder(dataset).check({"size": 1, "folder": "C:\\a\\"}, "row")["folder"] == "C:\\a\\"
+    said = [f'"so \\"{"abc"[k % 3]}\\", he said"' for k in range(60)]
+    guess, dataset = prepare(table(tmp_path / "b.csv", size=SIZES, said=said, label=LABELS))
+    assert guess.entry["reader"]["categorical"] == ["said"]
+    row = encoder(dataset).check({"size": 1, "said": 'so "a", he said'}, "row")
+    assert encoder(dataset).unknown(row) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", b"a,label\n" + b"1,2,x\n" * 20, "most rows have 3 cells, but the header has 2; add the missing"),
+        ("a.csv", "town,label\nKöln,x\n".encode() * 20 + b"K\xf6ln,y\n", "is UTF-8 except for byte 0xf6 near position"),
+        ("a.csv", b"a b label\n" + b"1 2 x\n" * 20, r"has a single column \(a b label\)"),
+        ("a.jsonl", b'[{"a": 1},\n{"a": 2}]', "is a JSON array; save one JSON object per line"),
+    ],
+)
+def test_a_table_that_would_be_misread_is_refused(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught:
+        config_inference.guess(tmp_path / name)
+    assert str(caught.value).isprintable()
+
+
+def test_test_categories_that_training_lacks_are_reported(
+    tmp_path: Path, prepare: Prepare, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = table(tmp_path / "a.csv", size=SIZES, town=["a", "b", "c"] * 20, label=LABELS)
+    _, dataset = prepare(path)
+    table(tmp_path / "test.csv", size=SIZES, town=["1"] * 40 + ["a"] * 20, label=LABELS)
+    reader = dataset.reader.model_copy(update={"test_file": "test.csv"})
+    reading.read(reader, {"a.csv": path, "test.csv": tmp_path / "test.csv"})
+    assert "column 'town': 40 of 60 test rows have a category that no training row has, such as '1'" in caplog.text
+
+
 def test_error_for_a_row_longer_than_the_header_names_the_line(tmp_path: Path) -> None:
     table(tmp_path / "a.csv", rooms=ROOMS, label=LABELS)
     content = (tmp_path / "a.csv").read_text().replace("\n", ",1,2\n", 3).replace(",1,2\n", "\n", 1)
@@ -168,12 +224,15 @@ def test_parquet_types_are_read(tmp_path: Path, prepare: Prepare) -> None:
     columns = {
         "price": pa.array([float(size) for size in SIZES]).cast(pa.decimal128(12, 3)),
         "rooms": [float(room) for room in ROOMS],
+        "delay": [datetime.timedelta(seconds=k % 5) for k in range(60)],
+        "stay": [{"from": datetime.date(2024, 1, 1 + k % 3)} for k in range(60)],
         "id": [2**60 + 7 * (k * 37 % 60) for k in range(60)],
         "label": [float(label == "dear") for label in LABELS],
     }
     pq.write_table(pa.table(columns), tmp_path / "a.parquet")
     guess, dataset = prepare(tmp_path / "a.parquet")
     assert guess.entry["reader"]["numeric"] == ["price", "rooms"]
+    assert guess.entry["reader"]["categorical"] == ["delay", "stay"]
     assert dataset.labels == ("0", "1")
     guess, dataset = prepare(tmp_path / "a.parquet", "price")
     assert dataset.task == "regression"

@@ -1,6 +1,7 @@
 """From raw samples to answers: with a real registry, on the command line and from files."""
 
 import csv
+import gzip
 import hashlib
 import io
 import json
@@ -159,6 +160,16 @@ def test_texts_are_read_from_lines_columns_and_fields(tmp_path: Path) -> None:
     assert [text for _, text in sample_files.from_table(tmp_path / "a.csv")] == expected
     assert [text for _, text in sample_files.from_table(tmp_path / "a.jsonl")] == expected
     assert next(sample_files.from_table(tmp_path / "a.txt"))[0] == f"{tmp_path / 'a.txt'} line 1"
+    (tmp_path / "A.JSONL").write_bytes((tmp_path / "a.jsonl").read_bytes())
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress((tmp_path / "a.jsonl").read_bytes()))
+    (tmp_path / "B.CSV.GZ").write_bytes(gzip.compress((tmp_path / "a.csv").read_bytes()))
+    for name in ("A.JSONL", "b.jsonl.gz", "B.CSV.GZ"):
+        assert [text for _, text in sample_files.from_table(tmp_path / name)] == expected
+    (tmp_path / "wide.txt").write_bytes((tmp_path / "a.txt").read_text("utf-8").encode("utf-16"))
+    narrow, wide = (
+        [text.rstrip() for _, text in sample_files.from_table(tmp_path / name)] for name in ("a.txt", "wide.txt")
+    )
+    assert narrow == wide
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Classify the columns of a table: number, category, text, date, ID, a single value, or empty."""
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ EXACT = 2**53  # larger whole numbers are not exact as floats
 CHECKED = 1000  # distinct cells per column that decide the decimal sign
 ID_NAMES = re.compile(r"(?:.*[_ .-])?(?:id|uuid|guid|index|idx|nr|no|row|rowid|row_id|key)|.*[a-z](?:Id|ID)|unnamed.*")
 CODE = re.compile(r"0\d+", re.ASCII)
+UNCLEAR = r"^[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}$"
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,15 @@ def _ambiguous(listed: Sequence[str]) -> bool:
     return any(re.fullmatch(r"[+-]?\d{1,3},\d{3}", cells.text(cell)) for cell in listed)
 
 
+def unclear(column: pa.Array) -> str | None:
+    """The first of the cells such as 1.125 if the sign in all of them may separate thousands as well as decimals."""
+    if not pa.types.is_large_string(column.type):
+        return None
+    marked = column.filter(pc.match_substring_regex(column, "[.,]"))
+    alike = pc.all(pc.match_substring_regex(marked, UNCLEAR)).as_py()
+    return marked[0].as_py() if alike and len(marked) else None
+
+
 def describe(name: str, column: pa.Array, decimal: Decimal) -> Column:
     """Classify a column by all of its cells."""
     texts = column_values.categories(column, decimal)
@@ -102,8 +113,8 @@ def _numbers(column: pa.Array, decimal: Decimal) -> tuple[npt.NDArray[np.float64
     """The numbers (NaN if missing or not a number), the cells that are not numbers, and the number of their rows."""
     if not pa.types.is_large_string(column.type):
         return column_values.numbers(column, decimal, ()), (), 0
-    plain = pc.match_substring_regex(column, column_values.PLAIN)
-    rest = Counter(map(cells.text, column.filter(pc.invert(plain)).to_pylist()))
+    others = pc.invert(column_values.plain(column, decimal))
+    rest = Counter(map(cells.text, column.filter(others).to_pylist()))
     odd = tuple(cell for cell in rest if not cells.is_number(cell, decimal))
     lost = sum(rest[cell] for cell in odd)
     if lost > (1 - NEARLY_ALL) * len(column):
@@ -130,7 +141,10 @@ def _of_numbers(
         role, how = "one value", "the same number in every row"
     elif whole and _is_id(name, finite, max(distinct, len(counts) - len(odd))):
         role, how = "id", "whole numbers that differ in every row"
+    signs = (sign for value in itertools.islice(counts, CHECKED) for sign in cells.SYMBOL.finditer(value))
+    symbols = sorted({sign.group().strip("+- ") for sign in signs})
     notes = [f"{missing} missing"] if missing else []
+    notes += [f"{', '.join(symbols)} ignored"] if symbols else []
     notes += [f"{', '.join(odd[:5])} count as missing"] if odd else []
     notes += ["decimal comma"] if decimal == "," and not whole else []
     how = "; ".join([how, *notes])

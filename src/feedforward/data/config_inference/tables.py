@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from feedforward.core.errors import DataError, InputError, one_line
-from feedforward.data.config_inference.column_roles import MOST_CLASSES, Column, decimal_of, describe
+from feedforward.data.config_inference.column_roles import MOST_CLASSES, Column, decimal_of, describe, unclear
 from feedforward.data.config_inference.entry import Guess, complete_guess, dense_network, text_network
 from feedforward.data.readers import cells, table_file
+from feedforward.data.readers.cells import Decimal
 
 TARGETS = ("target", "label", "class", "y", "outcome")
 FEWEST_ROWS = 10
@@ -25,12 +26,20 @@ def guess(path: Path, targets: tuple[str, ...]) -> Guess:
     table = _read(path)
     if table.rows < FEWEST_ROWS:
         raise InputError(str(path), f"has {table.rows} rows; at least {FEWEST_ROWS} are needed")
+    if len(table.columns) == 1:
+        [name] = table.columns
+        raise InputError(
+            str(path),
+            f"has a single column ({name}), but at least two are needed; separate cells by commas, semicolons, tabs or"
+            " bars",
+        )
     separator = ";" if any("';'" in note for note in table.notes) else ","
     decimal = decimal_of(table.columns, separator)
     columns = {name: describe(name, column, decimal) for name, column in table.columns.items()}
     if unknown := [name for name in map(cells.text, targets) if name not in columns]:
         raise InputError("--target", f"must be among {', '.join(columns)}, got {unknown[0]}")
     reasons = list(table.notes) + (["numbers have a decimal comma: `decimal: ','`"] if decimal == "," else [])
+    reasons += _unclear(table, columns, decimal)
     targets, target_reasons = (tuple(map(cells.text, targets)), []) if targets else _targets(path, columns)
     task, classes, left_out, task_reasons = _task(targets, columns)
     reasons += [*target_reasons, *task_reasons]
@@ -55,7 +64,7 @@ def _entry(
     task_and_classes: tuple[str, list[str] | None],
     missing: list[str],
     reasons: list[str],
-    decimal: str,
+    decimal: Decimal,
 ) -> Guess:
     (task, classes), [key] = task_and_classes, files
     labels = classes or list(targets)
@@ -86,6 +95,18 @@ def _entry(
     )
     reasons += _left_out(column for column in rest if column.name not in (*numeric, *categorical))
     return complete_guess(path, task, labels, files, reader, train, reasons, dense_network(32, 1), shown)
+
+
+def _unclear(table: table_file.Table, columns: Mapping[str, Column], decimal: Decimal) -> list[str]:
+    """Notes on numbers such as 1.125, unless cells are separated by commas: there, points separate decimals."""
+    if not any("cells are separated" in note for note in table.notes):
+        return []
+    found = {name: unclear(table.columns[name]) for name, column in columns.items() if column.role == "number"}
+    return [
+        f"column {name}: {cell} is read as {cells.number(cell, decimal):g}; if that is wrong, change `decimal`"
+        for name, cell in found.items()
+        if cell
+    ]
 
 
 def _left_out(columns: Any) -> list[str]:

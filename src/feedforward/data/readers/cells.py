@@ -35,9 +35,10 @@ PLAIN = {
     ".": re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII),
     ",": re.compile(r"[+-]?(?:\d+,?\d*|,\d+)(?:[eE][+-]?\d+)?", re.ASCII),
 }
-GROUPED = {
-    ".": re.compile(r"[+-]?\d{1,3}(?:([, '’\u00a0\u202f\u2009])\d{3})(?:\1\d{3})*(?:\.\d*)?", re.ASCII),
-    ",": re.compile(r"[+-]?\d{1,3}(?:([. '’\u00a0\u202f\u2009])\d{3})(?:\1\d{3})*(?:,\d*)?", re.ASCII),
+GROUP, INDIAN = " '’\u00a0\u202f\u2009", r"[1-9]\d?(?:,\d\d)+,\d{3}"  # other separators; as in 1,10,000
+GROUPED = {  # no leading zero: 0,125 has a decimal comma
+    ".": re.compile(rf"[+-]?(?:[1-9]\d?\d?([,{GROUP}])\d{{3}}(?:\1\d{{3}})*|{INDIAN})(?:\.\d*)?", re.ASCII),
+    ",": re.compile(rf"[+-]?[1-9]\d?\d?([.{GROUP}])\d{{3}}(?:\1\d{{3}})*(?:,\d*)?", re.ASCII),
 }
 CANONICAL = {
     ".": re.compile(r"([+-]?)(0|[1-9]\d*)(?:\.(\d+))?", re.ASCII),
@@ -65,7 +66,10 @@ def text(value: Any) -> str:
         return value.isoformat()
     if isinstance(value, bytes):
         return _text(value.decode("utf-8", "replace"))
-    return str(value) if isinstance(value, int) else atomic_files.canonical_json(value)
+    try:
+        return str(value) if isinstance(value, int) else atomic_files.canonical_json(value)
+    except (TypeError, ValueError):  # a duration, or a list that contains dates or NaN
+        return _text(str(value))
 
 
 def _text(value: str) -> str:

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from feedforward.core.errors import DataError
-from feedforward.data.readers import cells
+from feedforward.data.readers import cells, encodings
 
 HEAD = 2**20  # characters to examine, more if the first rows are longer
 ROWS = 1000  # to examine at most
 SEPARATORS = {"\t": "a tab", ";": "';'", "|": "'|'", ",": "','"}
 AGREE = 0.9  # share of the rows that must have as many cells as the header
-ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+Rows = Sequence[list[str]]
+Quoting = tuple[str, str | None, str | None]  # separator, quote, escape
 
 
 @dataclass(frozen=True)
@@ -45,25 +47,24 @@ def _options(separator: str, quote: str | None, escape: str | None) -> dict[str,
 
 def rows(reader: Iterable[list[str]]) -> Iterator[list[str]]:
     """The rows that are not empty."""
-    return (row for row in reader if any(row) and any(cell.strip() for cell in row))
+    return (row for row in reader if any(map(str.strip, row)))
 
 
 def sniff(file: IO[bytes], wanted: Sequence[str] = ()) -> Dialect:
     """Detect the dialect of a file. wanted: column names that it should have.
 
     Raises:
-        DataError: the file is neither UTF-8, UTF-16 nor Windows-1252, or has no rows.
+        DataError: the file is neither UTF-8, UTF-16, UTF-32 nor Windows-1252, or has no rows, or rows are wider than
+        the header.
     """
-    encoding, notes = _encoding(file)
+    encoding, notes = detect_encoding(file)
     file.seek(0)
     head = io.TextIOWrapper(file, encoding, newline="")
     text = head.read(HEAD)
     is_complete = len(text) < HEAD
     head.detach()
-    quote, escape = _quoting(text)
-    candidates = {separator: _head_rows(text, is_complete, separator, quote, escape) for separator in SEPARATORS}
-    separator = _separator(candidates, wanted)
-    listed = candidates[separator]
+    separator, quote, escape = chosen = _quoting(text, is_complete, wanted)
+    listed, _ = _head_rows(text, is_complete, chosen)
     if not listed:
         raise DataError("contains no rows")
     notes += [f"cells are separated by {SEPARATORS[separator]}"] if separator != "," else []
@@ -72,11 +73,17 @@ def sniff(file: IO[bytes], wanted: Sequence[str] = ()) -> Dialect:
     notes += [f"{first} lines above the header are skipped"] if first else []
     header = [cells.text(cell) for cell in listed[first]]
     header[0] = header[0].lstrip("# ")
-    width = max(len(header), _width(listed[first:]))
-    header += [""] * (width - len(header))
-    if not _is_header(header, listed[first + 1 :], wanted):
+    named, below = len(header), listed[first + 1 :]
+    width = max(named, _width(listed[first:]))
+    header += [""] * (width - named)
+    if not _is_header(header, below, wanted):
         notes.append(f"the first line looks like data, so the columns are named column_1 to column_{width}")
         return Dialect(encoding, separator, quote, escape, first, _numbered(width), [], notes)
+    if width > named and any(cell.strip() for row in below for cell in row[named:]):
+        raise DataError(
+            f"most rows have {width} cells, but the header has {named}; add the missing column name to the header, or"
+            " put quotes around cells that contain the separator"
+        )
     unnamed = [f"column_{k}" for k, name in enumerate(header, start=1) if not name]
     names = [name or f"column_{k}" for k, name in enumerate(header, start=1)]
     return Dialect(encoding, separator, quote, escape, first + 1, names, unnamed, notes)
@@ -86,20 +93,27 @@ def _numbered(width: int) -> list[str]:
     return [f"column_{k}" for k in range(1, width + 1)]
 
 
-def _encoding(file: IO[bytes]) -> tuple[str, list[str]]:
-    start = file.read(3)
-    for mark, encoding in ENCODINGS.items():
-        if start.startswith(mark):
-            return encoding, ["the encoding is UTF-16"] if encoding == "utf-16" else []
+def detect_encoding(file: IO[bytes]) -> tuple[str, list[str]]:
+    """The encoding of a text file, and notes on it.
+
+    Raises:
+        DataError: see `sniff`.
+    """
+    start = file.read(4)
+    if wide := encodings.wide(start):
+        return wide, [f"the encoding is {wide.upper()}"]
+    if start.startswith(codecs.BOM_UTF8):
+        return "utf-8-sig", []
     file.seek(0)
     decoders = {name: codecs.getincrementaldecoder(name)() for name in ("utf-8", "cp1252")}
-    position, bad = 0, ""
+    position, bad, is_utf8 = 0, dict[str, str](), False
     while chunk := file.read(2**20):
         for name in list(decoders):
             try:
-                decoders[name].decode(chunk)
+                is_utf8 |= not decoders[name].decode(chunk).isascii() and name == "utf-8"
             except UnicodeDecodeError as error:
-                bad = f"byte 0x{error.object[error.start]:02x} near position {position + error.start}"
+                is_utf8 |= not error.object[: error.start].isascii() and name == "utf-8"
+                bad[name] = f"byte 0x{error.object[error.start]:02x} near position {position + error.start}"
                 del decoders[name]
         position += len(chunk)
     try:
@@ -107,60 +121,63 @@ def _encoding(file: IO[bytes]) -> tuple[str, list[str]]:
             decoders["utf-8"].decode(b"", final=True)
             return "utf-8", []
     except UnicodeDecodeError:
-        bad = f"the last byte, at position {position - 1}"
+        bad["utf-8"] = f"the last byte, at position {position - 1}"
+    if is_utf8:
+        raise DataError(f"is UTF-8 except for {bad['utf-8']}; correct it, or save the file as UTF-8")
     if "cp1252" not in decoders:
-        raise DataError(f"neither UTF-8 nor Windows-1252: {bad}; save it as UTF-8")
+        raise DataError(f"neither UTF-8 nor Windows-1252: {bad['cp1252']}; save it as UTF-8")
     return "cp1252", ["the file is not UTF-8 and was read as Windows-1252"]
 
 
-def _quoting(text: str) -> tuple[str | None, str | None]:
-    """The quote and escape characters that the beginning of the file suggests."""
-    if '"' not in text:
-        singles = sum(text.count(f"'{separator}") + text.count(f"{separator}'") for separator in SEPARATORS)
-        return ("'" if singles > text.count("\n") and text.count("'") % 2 == 0 else '"'), None
-    return '"', ("\\" if '\\"' in text else None)
+def _quoting(text: str, is_complete: bool, wanted: Sequence[str]) -> Quoting:
+    """The separator, quote and escape characters that fit the beginning of the file best."""
+    singles = sum(text.count(f"'{separator}") + text.count(f"{separator}'") for separator in SEPARATORS)
+    is_single = '"' not in text and singles > text.count("\n") and text.count("'") % 2 == 0
+    quote, escapes = "'" if is_single else '"', (None, "\\") if '\\"' in text else (None,)
+    quotings = [(separator, quote, escape) for separator in SEPARATORS for escape in escapes]
+    candidates = {quoting: _head_rows(text, is_complete, quoting) for quoting in quotings}
+    named = [quoting for quoting, (listed, _) in candidates.items() if wanted and _has_names(listed, wanted)]
+    # the first of equals; the comma comes last, because cells contain commas
+    best = max(named or candidates, key=lambda quoting: _fit(*candidates[quoting]))
+    return best if named or _fit(*candidates[best])[0] else (",", quote, None)
 
 
-def _head_rows(text: str, is_complete: bool, separator: str, quote: str | None, escape: str | None) -> list[list[str]]:
-    """The first rows, up to a row whose quotes are inconsistent with the separator."""
-    reader = csv.reader(io.StringIO(text, newline=""), **_options(separator, quote, escape))
+def _head_rows(text: str, is_complete: bool, quoting: Quoting) -> tuple[Rows, bool]:
+    """The first rows, and whether all quotes are consistent with the separator; if not, up to the first that is not."""
+    reader = csv.reader(io.StringIO(text, newline=""), **_options(*quoting))
     listed: list[list[str]] = []
     try:
         for row in itertools.islice(rows(reader), ROWS):
             listed.append(row)
-    except csv.Error:
-        return listed
-    return listed if is_complete or len(listed) in (1, ROWS) else listed[:-1]
+    except csv.Error as error:
+        return listed, not is_complete and "unexpected end" in str(error)
+    return (listed if is_complete or len(listed) in (1, ROWS) else listed[:-1]), True
+
+
+def _has_names(listed: Rows, wanted: Sequence[str]) -> bool:
+    return any({*wanted} <= {cells.text(cell).lstrip("# ") for cell in row} for row in listed[:20])
+
+
+def _fit(listed: Rows, is_consistent: bool) -> tuple[bool, bool, float]:
+    """How well the separator and quotes fit; the greater, the better."""
+    if not listed or (width := _width(listed)) < 2:
+        return False, False, 0.0
+    first = _first_row(listed)
+    agree = sum(len(row) == width for row in listed[first:]) / len(listed[first:])
+    is_first = abs(len(listed[first]) - width) <= 1 and len(listed[first]) > 1
+    return is_first and agree >= AGREE, is_consistent, agree
 
 
 def _width(listed: Sequence[list[str]]) -> int:
     return Counter(map(len, listed)).most_common(1)[0][0]
 
 
-def _separator(candidates: dict[str, list[list[str]]], wanted: Sequence[str]) -> str:
-    if wanted:
-        for separator, listed in candidates.items():
-            if any({*wanted} <= {cells.text(cell).lstrip("# ") for cell in row} for row in listed[:20]):
-                return separator
-
-    def fits(separator: str) -> tuple[bool, float]:
-        listed = candidates[separator]
-        if not listed or (width := _width(listed)) < 2:
-            return False, 0.0
-        first = _first_row(listed)
-        agree = sum(len(row) == width for row in listed[first:]) / len(listed[first:])
-        is_first = abs(len(listed[first]) - width) <= 1 and len(listed[first]) > 1
-        return is_first and agree >= AGREE, agree
-
-    best = max(candidates, key=fits)  # on a tie, the first; the comma comes last, because cells often contain commas
-    return best if fits(best)[0] else ","
-
-
 def _first_row(listed: Sequence[list[str]]) -> int:
     """The index of the header or first data row: the first row that is as wide as most rows."""
     width = _width(listed)
     least = width - 1 if width > 2 else width
-    return next((k for k, row in enumerate(listed) if len(row) >= least), 0)
+    wide = (k for k, row in enumerate(listed) if len(row) >= least and not row[0].lower().startswith("sep="))
+    return next(wide, 0)  # Excel reads the separator from a first line such as `sep=;`
 
 
 def _is_header(header: Sequence[str], below: Sequence[list[str]], wanted: Sequence[str]) -> bool:
@@ -169,8 +186,9 @@ def _is_header(header: Sequence[str], below: Sequence[list[str]], wanted: Sequen
     numbers = [name for name in header if name and not cells.is_missing(name) and _is_number(name)]
     if numbers and not _is_rising(numbers):
         return False
+    others = [cut for row in below if (cut := [*map(cells.text, row)]) != [*header]]  # the header may be repeated
     for k, name in enumerate(header):
-        if name and any(len(row) > k and cells.text(row[k]) == name for row in below) and not _is_number(name):
+        if name and any(len(row) > k and row[k] == name for row in others) and not _is_number(name):
             return False
     return True
 

@@ -2,21 +2,25 @@
 
 import functools
 import logging
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from feedforward.config.schema import TextReader
+from feedforward.core import processes
 from feedforward.core.errors import DataError
 from feedforward.data import archive_members
-from feedforward.data.readers import column_values, table_file, tokenizer
+from feedforward.data.readers import column_values, encodings, table_file, tokenizer
 from feedforward.data.readers.reading import Part, Reading, content_digests, draw_test_split, label_of_path, order
 from feedforward.data.readers.table import class_numbers, spelled_classes, warn_unlabeled
 from feedforward.data.splits import MultiHot, Split
+
+CHUNK = 4096  # rows of a table
 
 log = logging.getLogger(__name__)
 
@@ -55,12 +59,14 @@ def read(config: TextReader, files: Mapping[str, Path]) -> Reading:
         DataError: the file is missing or damaged, or has no text for a split.
     """
     train, test = splits(config, files)
-    counts = tokenizer.count((text for chunk in train() for text in chunk.texts), config.ngrams)
+    counts = tokenizer.total(processes.in_order(lambda chunk: tokenizer.count(chunk.texts, config.ngrams), train()))
     vocabulary = tokenizer.rank(counts, config.num_words)
 
     def parts() -> Iterator[Part]:
-        yield assemble("train", (encode(chunk, vocabulary) for chunk in train()), config)
-        yield assemble("test", (encode(chunk, vocabulary) for chunk in test()), config)
+        encode_chunk = functools.partial(encode, vocabulary=vocabulary)
+        folder = files[config.file].parent
+        yield assemble("train", processes.in_order(encode_chunk, train()), config, folder)
+        yield assemble("test", processes.in_order(encode_chunk, test()), config, folder)
 
     return Reading(parts(), list(vocabulary.words), tokenizer.facts(counts))
 
@@ -109,7 +115,7 @@ def _rows_of(chunks: Chunks, wanted: npt.NDArray[np.int64]) -> Iterator[Chunk]:
 
 
 def _of_columns(config: TextReader, path: Path) -> Iterator[Chunk]:
-    """Yield the labeled texts of a CSV, JSON lines or Parquet file as one chunk.
+    """Yield the labeled texts of a CSV, JSON lines or Parquet file.
 
     Raises:
         DataError: the file cannot be read, or lacks a column.
@@ -123,8 +129,11 @@ def _of_columns(config: TextReader, path: Path) -> Iterator[Chunk]:
     labels = column_values.categories(table.columns[config.label], missing=config.missing)
     known = np.flatnonzero(warn_unlabeled(labels != "", position))
     numbers = class_numbers(labels, spelled_classes(config.classes), position)[known]
-    texts = table.columns[config.text].take(known).to_pylist()
-    yield Chunk([f"row {row + 1}" for row in known], [str(text).encode() for text in texts], numbers)
+    texts = table.columns[config.text].take(known)
+    for start in range(0, len(known), CHUNK):
+        listed = texts.slice(start, CHUNK).to_pylist()
+        names = [f"row {row + 1}" for row in known[start : start + CHUNK]]
+        yield Chunk(names, [str(text).encode() for text in listed], numbers[start : start + CHUNK])
 
 
 def _of_folders(path: Path, split: str, classes: Sequence[str]) -> Iterator[Chunk]:
@@ -134,10 +143,11 @@ def _of_folders(path: Path, split: str, classes: Sequence[str]) -> Iterator[Chun
         DataError: the file is missing or damaged, or has no such text.
     """
     codes = {name: code for code, name in enumerate(classes)}
+    label_of = functools.cache(lambda folder: label_of_path(f"{folder}/", split, codes))
     kind = np.min_scalar_type(len(classes) - 1)
     is_empty = True
     for names, texts in archive_members.read(path):
-        labels = np.array([label_of_path(name, split, codes) for name in names])
+        labels = np.array([label_of(name.rpartition("/")[0]) for name in names])
         keep = np.flatnonzero(labels >= 0)
         if len(keep):
             is_empty = False
@@ -153,7 +163,7 @@ def encode(chunk: Chunk, vocabulary: tokenizer.Vocabulary) -> Encoded:
         chunk.labels,
         np.array([len(text) for text in chunk.texts], np.int64),
         content_digests(chunk.texts),
-        [name for name, text in zip(chunk.names, chunk.texts, strict=True) if not _is_utf8(text)],
+        [name for name, text in zip(chunk.names, chunk.texts, strict=True) if not _is_unicode(text)],
     )
 
 
@@ -162,21 +172,29 @@ def _in_memory(indices: int) -> npt.NDArray[np.uint16]:
 
 
 def assemble(
-    name: Literal["train", "test"], encoded: Iterable[Encoded], config: TextReader, allocate: Allocate = _in_memory
+    name: Literal["train", "test"],
+    encoded: Iterable[Encoded],
+    config: TextReader,
+    folder: Path,
+    allocate: Allocate = _in_memory,
 ) -> Part:
     """Assemble a split from its chunks, which must be in the order of the raw data; `config` has the shuffle seed.
 
-    allocate: provides the memory for the indices.
+    folder: for an unnamed temporary file, so that no row is in memory twice. allocate: provides the memory for the
+    indices.
     """
-    rows: list[MultiHot] = []
-    labels, lengths, digests = [], [], []
+    ones, labels, lengths, digests = [], [], [], []
     not_utf8: list[str] = []
-    for chunk in encoded:
-        rows.append(chunk.features)
-        labels.append(chunk.labels)
-        lengths.append(chunk.raw_lengths)
-        digests.append(chunk.digests)
-        not_utf8 += chunk.not_utf8
+    with tempfile.TemporaryFile(dir=folder) as rows:
+        for chunk in encoded:
+            rows.write(chunk.features.indices.data)
+            ones.append(np.diff(chunk.features.indptr))
+            labels.append(chunk.labels)
+            lengths.append(chunk.raw_lengths)
+            digests.append(chunk.digests)
+            not_utf8 += chunk.not_utf8
+        wanted = order(sum(map(len, labels)), config.shuffle_seed if name == "train" else None)
+        features = _reordered(rows, ones, wanted, config.num_words, allocate)
     if not_utf8:
         log.warning(
             "%s: %d texts are not UTF-8, the first is %s; they are read as Windows-1252",
@@ -184,34 +202,34 @@ def assemble(
             len(not_utf8),
             not_utf8[0],
         )
-    wanted = order(sum(map(len, labels)), config.shuffle_seed if name == "train" else None)
     return Part(
         name,
-        Split(_reordered(rows, wanted, config.num_words, allocate), np.concatenate(labels)[wanted]),
+        Split(features, np.concatenate(labels)[wanted]),
         np.concatenate(lengths)[wanted],
         np.concatenate(digests)[wanted],
     )
 
 
-def _reordered(parts: list[MultiHot], wanted: npt.NDArray[np.int64], columns: int, allocate: Allocate) -> MultiHot:
-    """The rows of all parts in the order `wanted`. Each part is released once copied, so no row is in memory twice."""
-    lengths = np.concatenate([np.diff(part.indptr) for part in parts])
-    indptr = np.concatenate([[0], np.cumsum(lengths[wanted])])
+def _reordered(
+    rows: IO[bytes], ones: list[npt.NDArray[np.int64]], wanted: npt.NDArray[np.int64], columns: int, allocate: Allocate
+) -> MultiHot:
+    """The rows in the order `wanted`. rows: a file with the indices. ones: lengths of the rows, chunk by chunk."""
+    indptr = np.concatenate([[0], np.cumsum(np.concatenate(ones)[wanted])])
     positions = np.empty_like(wanted)
     positions[wanted] = indptr[:-1]
     indices = allocate(int(indptr[-1]))
     first = 0
-    parts.reverse()
-    while parts:
-        part = parts.pop()
-        shift = positions[first : first + len(part)] - part.indptr[:-1]
-        indices[np.arange(len(part.indices)) + np.repeat(shift, np.diff(part.indptr))] = part.indices
-        first += len(part)
+    rows.seek(0)
+    for lengths in ones:
+        chunk = np.frombuffer(rows.read(int(lengths.sum()) * indices.itemsize), indices.dtype)
+        shift = positions[first : first + len(lengths)] - (np.cumsum(lengths) - lengths)
+        indices[np.arange(len(chunk)) + np.repeat(shift, lengths)] = chunk
+        first += len(lengths)
     return MultiHot(indptr, indices, columns)
 
 
-def _is_utf8(text: bytes) -> bool:
+def _is_unicode(text: bytes) -> bool:
     try:
-        return text.isascii() or bool(text.decode()) or True
+        return text.isascii() or encodings.wide(text) is not None or bool(text.decode()) or True
     except UnicodeDecodeError:
         return False

@@ -10,8 +10,7 @@ import hashlib
 import json
 import tempfile
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -28,7 +27,6 @@ from feedforward.core.errors import DataError
 from feedforward.core.redaction import redact
 from feedforward.data.readers import labeled_text, tokenizer
 from feedforward.data.readers.reading import Part, Reading
-from feedforward.data.splits import MultiHot
 
 TEXTS = 4096  # per shard: five megabytes of reviews
 INDEX = "shards.json"  # written last
@@ -55,14 +53,15 @@ def read(config: TextReader, files: Mapping[str, Path], store: str, map_shards: 
         DataError: a file is missing or damaged, or the store cannot be used.
     """
     shards = write(config, files, store)
-    counts = functools.reduce(_sum, map_shards(count, shards["train"], config.ngrams), tokenizer.count([]))
+    counts = tokenizer.total(map_shards(count, shards["train"], config.ngrams))
     vocabulary = tokenizer.rank(counts, config.num_words)
     published = _publish(vocabulary, store)
     allocate = functools.partial(_on_disk, scratch)
 
     def part(name: Literal["train", "test"]) -> Part:
-        encoded = _copied(map_shards(encode, shards[name], *published), allocate)
-        return labeled_text.assemble(name, encoded, config, allocate)
+        scratch.mkdir(parents=True, exist_ok=True)
+        encoded = map_shards(encode, shards[name], *published)
+        return labeled_text.assemble(name, encoded, config, scratch, allocate)
 
     def parts() -> Iterator[Part]:
         yield part("train")
@@ -71,20 +70,7 @@ def read(config: TextReader, files: Mapping[str, Path], store: str, map_shards: 
     return Reading(parts(), list(vocabulary.words), tokenizer.facts(counts))
 
 
-def _sum(first: pa.Table, second: pa.Table) -> pa.Table:
-    return tokenizer.add_counts([first, second])
-
-
-def _copied(encoded: Iterable[labeled_text.Encoded], allocate: labeled_text.Allocate) -> Iterator[labeled_text.Encoded]:
-    """Yield the same chunks, with their indices copied into memory from `allocate`."""
-    for chunk in encoded:
-        indices = allocate(len(chunk.features.indices))
-        indices[:] = chunk.features.indices
-        yield replace(chunk, features=MultiHot(chunk.features.indptr, indices, chunk.features.columns))
-
-
 def _on_disk(folder: Path, indices: int) -> npt.NDArray[np.uint16]:
-    folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(
         dir=folder
     ) as file:  # lives as long as the mapping, and is gone if the process is killed

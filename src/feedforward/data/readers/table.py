@@ -2,7 +2,8 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,8 @@ from feedforward.data.readers.reading import Part, Reading, draw_test_split, ord
 from feedforward.data.splits import Split
 
 COLUMNS = "columns.json"
+BLOCK = 16_384  # rows as Python objects at a time
+MANY_UNKNOWN = 0.5  # share of the test rows
 YES, NO = ("1", "true", "yes", "t", "y"), ("0", "false", "no", "f", "n")
 
 log = logging.getLogger(__name__)
@@ -47,9 +50,14 @@ class Rows:
         shown: dict[str, Any] = {name: None if np.isnan(value) else value for name, value in numbers.items()}
         return shown | {name: texts[row] for name, texts in self.texts.items()}
 
-    def encoded(self) -> list[bytes]:
+    def encoded(self) -> Iterator[bytes]:
         """Each row as bytes: equal rows have equal bytes, even if the file spells them differently."""
-        return [atomic_files.canonical_json(self.raw(row)).encode() for row in range(len(self))]
+        for start in range(0, len(self), BLOCK):
+            block = self.take(np.arange(start, min(start + BLOCK, len(self))))
+            numbers = {name: _known(values.tolist()) for name, values in block.numbers.items()}
+            columns = numbers | {name: texts.tolist() for name, texts in block.texts.items()}
+            for row in zip(*columns.values(), strict=True):
+                yield atomic_files.canonical_json(dict(zip(columns, row, strict=True))).encode()
 
 
 @dataclass(frozen=True)
@@ -63,9 +71,11 @@ class Hashed:
     @classmethod
     def of(cls, rows: Rows) -> "Hashed":
         """Hash each row."""
-        raw = rows.encoded()
-        digests = np.frombuffer(b"".join(hashlib.sha256(line).digest() for line in raw), np.uint8)
-        return cls(rows, np.array([len(line) for line in raw], np.int64), digests.reshape(-1, 32))
+        lengths, digests = np.empty(len(rows), np.int64), bytearray()
+        for row, line in enumerate(rows.encoded()):
+            lengths[row] = len(line)
+            digests += hashlib.sha256(line).digest()
+        return cls(rows, lengths, np.frombuffer(digests, np.uint8).reshape(-1, 32))
 
     def take(self, wanted: npt.NDArray[np.int64]) -> "Hashed":
         """The rows `wanted`, in that order."""
@@ -83,6 +93,7 @@ def read(config: TableReader, files: Mapping[str, Path]) -> Reading:
         measured = columns.measure(train.rows.numbers, train.rows.texts, config.decimal, config.missing)
     except ValueError as error:
         raise DataError(f"{files[config.file]}: {error}; change `reader` in params.yaml") from None
+    _warn_of_unknown(test.rows.texts, measured, files[config.test_file or config.file])
     shuffled = train.take(order(len(train.rows), config.shuffle_seed))
     parts = [_part("train", shuffled, measured), _part("test", test, measured)]
     return Reading(iter(parts), files={COLUMNS: measured.to_json()})
@@ -98,6 +109,10 @@ def column_names(vectorized: Path) -> Callable[[int], str]:
     """Names of the feature columns: number columns by name, categories as `name=category`."""
     names = columns.from_json((vectorized / COLUMNS).read_bytes()).names
     return lambda column: names[column]
+
+
+def _known(values: list[float]) -> list[float | None]:
+    return [None if math.isnan(value) else value for value in values]
 
 
 def _shown(value: Any) -> str:
@@ -165,6 +180,18 @@ def _labels(
             raise DataError(f"{path}: column {name!r} must be 0 or 1, got {values[odd][:40]!r} in row {odd + 1}")
         hot[:, column] = [codes[value] for value in lower]
     return hot, known
+
+
+def _warn_of_unknown(texts: Mapping[str, Texts], measured: Columns, path: Path) -> None:
+    """Log a warning if most cells of a test column are categories that no training row has."""
+    for name, known in measured.categorical:
+        categories = {*known}
+        unknown = [value for value in texts[name] if value not in categories]
+        if len(unknown) > MANY_UNKNOWN * len(texts[name]):
+            log.warning(
+                "%s: column %r: %d of %d test rows have a category that no training row has, such as %r; check its"
+                " spelling", path, name, len(unknown), len(texts[name]), unknown[0][:40],
+            )  # fmt: skip
 
 
 def warn_unlabeled(known: npt.NDArray[np.bool_], position: str) -> npt.NDArray[np.bool_]:

@@ -5,17 +5,17 @@ dialects. DuckDB detected separator and header in 32 of 34 trial files, but it s
 converts yes and no to truth values, reads neither Windows-1252 nor decimal commas, and adds 25 MB.
 """
 
-import codecs
 import csv
+import functools
 import gzip
 import io
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, TypeVar, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,7 +26,10 @@ from feedforward.data.readers.csv_dialect import Dialect
 
 BATCH = 16_384  # rows of a CSV file held as Python objects at a time
 TOTALS = ("total", "totals", "sum", "sums", "grand total", "gesamt", "summe", "insgesamt")
+JSON_LINES = (".jsonl", ".ndjson")  # suffixes
 LARGEST_CELL = 2**31 - 1  # characters; `csv` has one limit for the whole process
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,11 @@ def read(path: Path, wanted: Sequence[str] = ()) -> Table:
             start = file.read(4096)
         if start[:4] == b"PAR1":
             return _parquet(path, wanted)
-        if start.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"{":
+        first = start.translate(None, b"\0\xef\xbb\xbf\xff\xfe").lstrip()[:1]  # without marks, also of UTF-16
+        if first == b"{":
             return _json_lines(path, wanted)
+        if first == b"[" and path.name.lower().removesuffix(".gz").endswith(JSON_LINES):
+            raise DataError(f"{path}: is a JSON array; save one JSON object per line")
         return _csv(path, wanted)
     except (OSError, EOFError, pa.ArrowException, csv.Error, UnicodeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
@@ -61,6 +67,15 @@ def _opened(path: Path) -> IO[bytes]:
     with path.open("rb") as file:
         is_packed = file.read(2) == b"\x1f\x8b"
     return cast(IO[bytes], gzip.open(path)) if is_packed else path.open("rb")
+
+
+def _examined(path: Path, examine: Callable[[IO[bytes]], T]) -> T:
+    """The result of `examine`, whose errors do not name the path."""
+    try:
+        with _opened(path) as file:
+            return examine(file)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def _select(path: Path, names: Sequence[str], wanted: Sequence[str]) -> list[str]:
@@ -108,8 +123,9 @@ def _plain(column: pa.ChunkedArray) -> pa.Array:
 def _json_lines(path: Path, wanted: Sequence[str]) -> Table:
     columns: dict[str, list[str]] = {name: [] for name in wanted}
     rows = 0
-    with _opened(path) as packed, io.TextIOWrapper(packed, "utf-8-sig") as file:
-        for number, line in enumerate(file, start=1):
+    encoding, notes = _examined(path, csv_dialect.detect_encoding)
+    with _opened(path) as packed, io.TextIOWrapper(packed, encoding) as lines:
+        for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:
@@ -129,7 +145,7 @@ def _json_lines(path: Path, wanted: Sequence[str]) -> Table:
             rows += 1
     if wanted and rows:
         _select(path, [name for name, values in columns.items() if any(values)] or list(wanted), wanted)
-    return Table({name: pa.array(values, pa.large_string()) for name, values in columns.items()}, rows)
+    return Table({name: pa.array(values, pa.large_string()) for name, values in columns.items()}, rows, notes)
 
 
 def json_text(value: Any) -> str:
@@ -142,11 +158,7 @@ def json_text(value: Any) -> str:
 
 def _csv(path: Path, wanted: Sequence[str]) -> Table:
     csv.field_size_limit(LARGEST_CELL)
-    with _opened(path) as file:
-        dialect = csv_dialect.sniff(file, wanted)
-    with _opened(path) as file:
-        if not file.read(1):
-            raise DataError(f"{path}: is empty")
+    dialect = _examined(path, functools.partial(csv_dialect.sniff, wanted=wanted))
     with _opened(path) as packed, io.TextIOWrapper(packed, dialect.encoding, newline="") as file:
         rows = _Rows(path, dialect, file)
         names = dialect.names
@@ -174,7 +186,7 @@ def _without_empty(columns: dict[str, pa.Array], unnamed: Sequence[str]) -> tupl
 
 
 class _Rows:
-    """The rows below the header, as wide as the header, without blank lines, comments and a final line of totals."""
+    """The rows below the header, as wide as the header, without blank lines, comments, repeated headers and totals."""
 
     def __init__(self, path: Path, dialect: Dialect, file: Any) -> None:
         self.path, self.dialect, self.count = path, dialect, 0
@@ -182,10 +194,14 @@ class _Rows:
         self._skipped, self._short = 0, 0
 
     def __iter__(self) -> Iterator[list[str]]:
-        width, previous = len(self.dialect.names), None
+        names, previous = self.dialect.names, None
+        width = len(names)
         try:
             for number, row in enumerate(csv_dialect.rows(self._reader)):
                 if number < self.dialect.skipped:
+                    continue
+                if names[0] in row[0] and [*map(cells.text, row)] == names:
+                    self._skipped += 1
                     continue
                 if len(row) != width or row[0].startswith("#"):
                     fitted = self._fitted(row, width)
@@ -229,7 +245,7 @@ class _Rows:
 
     def notes(self) -> list[str]:
         """Notes on skipped lines and incomplete rows."""
-        skipped = [f"{self._skipped} comment or total lines are skipped"] if self._skipped else []
+        skipped = [f"{self._skipped} comments, totals or repeated headers are skipped"] if self._skipped else []
         return skipped + (
             [f"{self._short} rows have too few cells; the others count as missing"] if self._short else []
         )

@@ -138,6 +138,7 @@ def test_characters_of_languages_without_spaces_are_words():
 
 def test_texts_in_windows_encodings_are_decoded():
     assert words.decoded("größe".encode("cp1252")) == words.decoded("größe".encode("utf-16")) == "größe"
+    assert words.count(["good film".encode("utf-16-le")])["word"].to_pylist() == ["good", "film"]
 
 
 def test_an_apostrophe_is_part_of_a_word():
@@ -146,7 +147,7 @@ def test_an_apostrophe_is_part_of_a_word():
 
 def test_counts_of_parts_are_added():
     parts = [["a b", "b c"], ["c c"], [""]]
-    total = words.add_counts([words.count(part) for part in parts])
+    total = words.total(map(words.count, parts))
     assert dict(zip(*total.to_pydict().values(), strict=True)) == {"a": 1, "b": 2, "c": 3}
 
 
