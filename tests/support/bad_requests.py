@@ -1,5 +1,5 @@
 # ruff: noqa: E501
-"""Requests that the service must reject, with status, field and words of the response.
+"""Requests that the service must reject, with the status, the field and part of the message of the response.
 
 The service has the datasets `notes` (texts) and `tones` (images) and the bounds of live_service.
 """

@@ -29,7 +29,7 @@ def archive(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) ->
 
 
 def model(units: Sequence[int], activations: Sequence[str], scale: float = 1.0, **changes: bytes) -> bytes:
-    """A network; units: number of features, then widths. `changes` replace its members (`config`, `weights`)."""
+    """A network as a .keras file. units: number of features, then layer widths. changes: members to replace."""
     return archive(
         {
             "metadata.json": b"{}",

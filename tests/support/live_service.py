@@ -15,13 +15,13 @@ from feedforward.serving.app import create
 from feedforward.serving.http.requests import Limits
 from feedforward.serving.http.server import Server
 
-GLAD = " ".join(f"word{k}" for k in range(1, 21))  # what the registered champion of `notes` calls glad
+GLAD = " ".join(f"word{k}" for k in range(1, 21))  # a text that the registered champion of `notes` labels `glad`
 PATIENCE = 60  # s; generous, because a busy machine is slow and benchmarks measure the speed
 BOUNDS = Serving(refresh=0.1, max_body_bytes=200_000, max_samples=5, max_text_bytes=2000, max_feedback_bytes=4000)
 
 
 class Running:
-    """A service on a free port or on `port`. limits: replace those of the service."""
+    """A service on `port` or on a free port. limits: values that replace the service's limits."""
 
     def __init__(self, params: Params, port: int = 0, **limits: Any) -> None:
         self.socket = server.bind("127.0.0.1", port)

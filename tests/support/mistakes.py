@@ -22,7 +22,7 @@ PARAMS: tuple[tuple[Any, Any, str], ...] = (
     ("datasets/imdb/reader/kind", GONE, "datasets.imdb.reader: needs a 'kind'"),
     ("datasets/imdb/reader/num_word", 5, "datasets.imdb.reader.num_word: unknown key; did you mean num_words?"),
     ("datasets/imdb/reader/heigth", 5, "datasets.imdb.reader.heigth: unknown key; did you mean height?"),
-    # --- values that no run could use
+    # --- values with which no run is possible
     ("datasets/mnist/network/sizes", {}, "datasets.mnist.network.sizes: must hold at least 1, got {}"),
     ("datasets/mnist/training/variants", (), "datasets.mnist.training.variants: must hold at least 1, got ()"),
     ("datasets/mnist/training/lecture/variants", (), "datasets.mnist.training.lecture.variants: must hold at least 1, got ()"),
@@ -93,7 +93,7 @@ PARAMS: tuple[tuple[Any, Any, str], ...] = (
     ("datasets/imdb/files/digests.json.gz", {"archive": "gzip"}, "datasets.imdb.files: the content of digests.json.gz would be stored as digests.json, which belongs to feedforward itself; give it another key"),
     ("datasets/mnist/files/a.partial", {}, "datasets.mnist.files: the content of a.partial would be stored as a.partial, which belongs to files that are being written; give it another key"),
     ("protocols", ("fair", "fair"), "protocols: must not contain duplicates, got ('fair', 'fair')"),
-    # --- what contradicts itself
+    # --- contradictions
     ("variants/larger/size", "lagre", "variants.larger.size: must be one of base, small, large (datasets.imdb.network.sizes), got lagre; did you mean large?"),
     ("datasets/imdb/network/sizes/base", GONE, "variants.original.size: must be one of small, large (datasets.imdb.network.sizes), got base"),
     ("datasets/imdb/training/final/variant", "dropuot", "datasets.imdb.training.final.variant: must be one of original, smaller, larger, l2, dropout (variants), got dropuot; did you mean dropout?"),
@@ -121,8 +121,8 @@ PARAMS: tuple[tuple[Any, Any, str], ...] = (
 )  # fmt: skip
 
 
-def _laughs(first: bytes, then: bytes) -> bytes:
-    """Forty lines of aliases, each of which expands to three times the previous one."""
+def _yaml_bomb(first: bytes, then: bytes) -> bytes:
+    """A YAML bomb: forty lines of aliases, each of which expands to three times the previous one."""
     return b"a0: &a0 %s\n" % first + b"".join(b"a%d: &a%d %s\n" % (n, n, then % ((n - 1,) * 3)) for n in range(1, 40))
 
 
@@ -150,9 +150,9 @@ FILES: tuple[tuple[bytes, str], ...] = (
     (b"seeds: " + b"[" * 100 + b"]" * 100, "line 1: must hold at most 20000 values, 20 deep"),
     (b"[" * 200_000, "line 1: must hold at most 20000 values, 20 deep"),
     (b"- " * 100_000, "line 1: must hold at most 20000 values, 20 deep"),
-    (_laughs(b"[x]", b"[*a%d, *a%d, *a%d]"), "line 9: must hold at most 20000 values, 20 deep; an alias counts as all its values"),
-    (_laughs(b"[]", b"[*a%d, *a%d, *a%d]"), "must hold at most 20000 values"),
-    (_laughs(b"{x: 1}", b"{<<: [*a%d, *a%d, *a%d]}"), "must hold at most 20000 values"),
+    (_yaml_bomb(b"[x]", b"[*a%d, *a%d, *a%d]"), "line 9: must hold at most 20000 values, 20 deep; an alias counts as all its values"),
+    (_yaml_bomb(b"[]", b"[*a%d, *a%d, *a%d]"), "must hold at most 20000 values"),
+    (_yaml_bomb(b"{x: 1}", b"{<<: [*a%d, *a%d, *a%d]}"), "must hold at most 20000 values"),
     (b"labels: [married?, http://x]", "line 1, column "),
     (b"#" * 300_000, "must have at most 262144 bytes"),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Small raw files and a small web server for tests."""
+"""Small raw files, and a web server that can fail in several ways."""
 
 import contextlib
 import functools
@@ -67,7 +67,7 @@ def reviews_file(**changes: object) -> SourceFile:
 Response = Callable[[http.server.BaseHTTPRequestHandler], None]
 
 
-def whole(body: bytes, **headers: str) -> Response:
+def complete(body: bytes, **headers: str) -> Response:
     """Status 200 with this body."""
 
     def respond(request: http.server.BaseHTTPRequestHandler) -> None:
@@ -109,17 +109,17 @@ def failing(status: int) -> Response:
 
 
 class Server:
-    """Answers a path with its responses in order and then repeats the last one; `asked` lists the requested paths."""
+    """Answers each path with its responses in order, then repeats the last one. requested: the requested paths."""
 
     def __init__(self, responses: dict[str, list[Response]]) -> None:
         self.responses = responses
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 path = self.path.partition("?")[0]
-                outer.asked.append(self.path)
+                outer.requested.append(self.path)
                 waiting = outer.responses.get(path, [failing(404)])
                 with contextlib.suppress(ConnectionError):
                     (waiting.pop(0) if len(waiting) > 1 else waiting[0])(self)

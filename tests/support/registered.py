@@ -39,7 +39,7 @@ FIGURES = {"latency_ms": 0.1, "bytes": 1000.0, "seen_accuracy": 1.0}
 
 
 def network(strength: float) -> Network:
-    """A network that predicts the labels of `notes`; a larger `strength` gives a higher confidence, 0 no skill."""
+    """A network that predicts the labels of `notes`. A larger `strength` gives a higher confidence; 0 gives chance."""
     kernel = np.zeros((WORDS, 1), np.float32)
     kernel[5:25] = strength
     return Network(1.0, (Layer(kernel, np.array([-7.5 * strength], np.float32), "sigmoid"),))
@@ -56,7 +56,7 @@ def weights(strength: float) -> bytes:
 
 
 def keras_model() -> bytes:
-    """A .keras file that passes the check before Keras opens it, with arbitrary weights."""
+    """A .keras file with arbitrary weights that passes the checks before Keras opens it."""
     return keras_files.model([WORDS, 1], ["sigmoid"])
 
 
@@ -99,7 +99,7 @@ def version(
     model: bytes | None = None,
     **figures: float,
 ) -> Version:
-    """A version whose network and holdout model have this strength; variants: strength by name."""
+    """A version whose network and holdout model have this strength. variants: strength of each variant by name."""
     content = files(strength)
     described = Description(
         dataset=NAME,
@@ -141,7 +141,7 @@ def version(
 
 
 def champion(store: "Store", params: Params, strength: float = 1.0, **variants: float) -> Version:
-    """A version of `notes` that is champion."""
+    """Register a version of `notes` and make it champion."""
     registry = Registry()
     new_version = version(registry, final_run(store, params), strength, evaluated=False, variants=variants)
     registry.set_alias(new_version, "champion")
@@ -151,7 +151,7 @@ def champion(store: "Store", params: Params, strength: float = 1.0, **variants: 
 
 
 def pictures_champion(store: "Store") -> Version:
-    """A version of `tones` for images of 28 × 28 pixels that is champion, with random weights."""
+    """Register a version of `tones` for images of 28 × 28 pixels, with random weights, and make it champion."""
     network = networks.network([784, 8, 3], ["relu", "softmax"], scale=1 / 255)
     frame = ImageEncoder(ImageGeometry(28, 28, 20, (14.0, 14.0)))
     return _champion(store, "tones", "Tones", ("dark", "gray", "light"), network, frame)

@@ -1,4 +1,4 @@
-"""The command line, run in the process of the test."""
+"""Runs commands of the command line in the process of the test."""
 
 import sys
 
@@ -8,17 +8,17 @@ from feedforward.cli import app
 
 
 class Shell:
-    """Runs commands in this process. printed: standard error of the last command; answered: its standard output."""
+    """Runs commands in this process. stdout, stderr: the output of the last command."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         self._capsys, self._monkeypatch = capsys, monkeypatch
-        self.printed = self.answered = ""
+        self.stderr = self.stdout = ""
 
     def run(self, *arguments: str) -> int:
-        self._capsys.readouterr()  # what was written before
+        self._capsys.readouterr()  # discards earlier output
         self._monkeypatch.setattr(sys, "argv", ["feedforward", *arguments])
         with pytest.raises(SystemExit) as ended:
             app.main()
-        self.answered, self.printed = self._capsys.readouterr()
-        assert "Traceback" not in self.printed
+        self.stdout, self.stderr = self._capsys.readouterr()
+        assert "Traceback" not in self.stderr
         return int(ended.value.code or 0)

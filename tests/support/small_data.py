@@ -14,7 +14,7 @@ from feedforward.core import atomic_files
 from feedforward.data.splits import Features, MultiHot, Split
 
 PIXELS = 12
-WORDS = 700  # more than the head of the sparse layer, so that there is a tail
+WORDS = 700  # more columns than the head of the sparse layer, so that its tail is used
 TRAIN, TEST, HELD_OUT = 90, 30, 24
 
 _FOLDERS = ["train/sad", "train/glad", "test/sad", "test/glad"]

@@ -1,4 +1,4 @@
-"""Synthetic predictions, and runs with their calibration and errors, without training."""
+"""Synthetic predictions, and runs with calibration and errors computed from them, without training."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ def predictions(classes: int, seed: int, confidence: float = 1.0, samples: int =
 
 
 def with_calibration(run: RunResult, classes: int) -> RunResult:
-    """A replica whose confidence grows by epoch from half of the true one to about twice the true one."""
+    """The replica with calibration curves of predictions whose confidence grows from 0.5 to 2.2 times the true one."""
     epochs = len(run.curves["loss"])
     growing = np.linspace(0.5, 2.2, epochs)
     measured = [calibration.measure(*predictions(classes, run.seed, each)) for each in growing]
@@ -46,7 +46,7 @@ def with_errors(run: RunResult, classes: int) -> RunResult:
 
 
 def complete(runs: Iterable[RunResult], classes: dict[str, int]) -> list[RunResult]:
-    """The runs with calibration (replicas) and errors (final runs); classes by dataset."""
+    """Add calibration to replicas and an error analysis to final runs. classes: number of classes by dataset."""
     return [
         with_errors(run, classes[run.dataset]) if run.role == "final" else with_calibration(run, classes[run.dataset])
         for run in runs

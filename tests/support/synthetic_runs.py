@@ -1,4 +1,4 @@
-"""Synthetic results without training: curves like the lecture's, with noise over seeds."""
+"""Synthetic results without training: curves like the lecture's, with noise that differs between seeds."""
 
 import hashlib
 from collections.abc import Iterable
@@ -17,8 +17,8 @@ class Shape:
     floor: float
     tau: float
     climb: float
-    spread: float = 0.004  # of the floor over seeds
-    penalty: float = 0.0  # in Keras's loss, not in the cross-entropy
+    spread: float = 0.004  # standard deviation of the floor over seeds
+    penalty: float = 0.0  # added to Keras's loss, but not to the cross-entropy
 
 
 LIKE_THE_LECTURE = {
@@ -35,10 +35,12 @@ def one_run(dataset: str, variant: str, seed: int, epochs: int, shape: Shape, pr
     key = f"{dataset} {variant} {seed} {protocol}".encode()
     noise = np.random.default_rng(int.from_bytes(hashlib.sha256(key).digest()[:8], "big"))
     epoch = np.arange(epochs)
-    luck = noise.normal(0, shape.spread)
+    seed_effect = noise.normal(0, shape.spread)
     fall = 0.42 * np.exp(-epoch / shape.tau)
     cross_entropy = 0.01 + 0.55 * np.exp(-epoch / (1.8 * shape.tau)) + np.abs(noise.normal(0, 0.001, epochs))
-    val = shape.floor + luck + fall + shape.climb * epoch * noise.normal(1, 0.05) + noise.normal(0, 0.002, epochs)
+    val = (
+        shape.floor + seed_effect + fall + shape.climb * epoch * noise.normal(1, 0.05) + noise.normal(0, 0.002, epochs)
+    )
     curves = {
         "loss": cross_entropy + shape.penalty,
         "accuracy": 1 - 0.4 * cross_entropy,

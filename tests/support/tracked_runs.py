@@ -1,4 +1,4 @@
-"""Runs in a real store, read back with a plain MLflow client; stores behind a real server; processes that log."""
+"""Runs in a real store, read back with MLflow's client; stores behind a real server; processes that log."""
 
 import contextlib
 import os
@@ -58,7 +58,7 @@ def client() -> Any:
 
 
 def all_runs() -> list[Any]:
-    """All runs that are not deleted, read by a plain client."""
+    """All runs that are not deleted, read with MLflow's client."""
     plain = client()
     ids = [experiment.experiment_id for experiment in plain.search_experiments()]
     return list(plain.search_runs(ids, max_results=5000))
@@ -73,7 +73,7 @@ def in_spool() -> list[str]:
 
 
 def child(workspace: Path, code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `code` with this module's names in a separate process."""
+    """Run `code` in a separate process in which the names of this module are available."""
     head = f"import os, signal, sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from tracked_runs import *\n"
     return subprocess.run(
         [sys.executable, "-c", head + code],

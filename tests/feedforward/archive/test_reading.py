@@ -24,14 +24,14 @@ from feedforward.core.errors import DataError
 
 def test_import_shows_the_comparison_without_training(archive: Path, small_shell: Shell) -> None:
     assert small_shell.run("import", str(archive)) == 0
-    assert "Small texts" in small_shell.answered
-    assert "dropout" in small_shell.answered
-    assert f"report: {archive.with_suffix('')}/reports/comparison/index.html" in small_shell.printed
+    assert "Small texts" in small_shell.stdout
+    assert "dropout" in small_shell.stdout
+    assert f"report: {archive.with_suffix('')}/reports/comparison/index.html" in small_shell.stderr
     assert small_shell.run("import", str(archive), "--json") == 0  # a second time
-    imported = json.loads(small_shell.answered)
+    imported = json.loads(small_shell.stdout)
     assert imported["means"]["fair"]["notes"]["original"]["best_epoch"]
     assert small_shell.run("import", str(archive.with_suffix("")), "--json") == 0  # the folder
-    assert json.loads(small_shell.answered)["digest"] == imported["digest"]
+    assert json.loads(small_shell.stdout)["digest"] == imported["digest"]
 
 
 def test_a_changed_file_is_rejected(unpacked: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_folder_that_is_not_an_archive_is_not_overwritten(archive: Path, small
     target.mkdir()
     (target / "thesis.txt").write_text("years of work")
     assert small_shell.run("import", str(archive), "--to", str(target)) == 1
-    assert "exists and is not an archive; name another folder with --to" in small_shell.printed
+    assert "exists and is not an archive; name another folder with --to" in small_shell.stderr
     assert (target / "thesis.txt").read_text() == "years of work"
 
 
@@ -179,7 +179,7 @@ def test_folders_that_an_import_would_delete_are_kept(archive: Path, small_shell
     mine.mkdir()
     (mine / "thesis.txt").write_text("years of work")
     assert small_shell.run("import", str(archive)) == 1
-    assert f"result{suffix}: exists and is not an archive; name another folder with --to" in small_shell.printed
+    assert f"result{suffix}: exists and is not an archive; name another folder with --to" in small_shell.stderr
     assert (mine / "thesis.txt").read_text() == "years of work"
     assert not archive.with_suffix("").exists()
     (mine / "thesis.txt").unlink()
@@ -192,7 +192,7 @@ def test_error_for_a_folder_without_a_name_is_one_line(
 ) -> None:
     monkeypatch.chdir(archive.parent)
     assert small_shell.run("import", str(archive), "--to", folder) == 1
-    assert "exists and is not an archive; name another folder with --to" in small_shell.printed
+    assert "exists and is not an archive; name another folder with --to" in small_shell.stderr
 
 
 @pytest.mark.slow
@@ -275,13 +275,13 @@ def test_results_that_cannot_be_compared_are_rejected_before_unpacking(
     source = forged(unpacked, **change(unpacked))
     for options in ((), ("--json",)):
         assert small_shell.run("import", str(source), "--to", str(source.with_name("new")), *options) in (1, 2)
-        assert said in small_shell.printed
-        assert f"{source}: " in small_shell.printed
-        assert "dvc repro" not in small_shell.printed
-        assert small_shell.answered == ""
+        assert said in small_shell.stderr
+        assert f"{source}: " in small_shell.stderr
+        assert "dvc repro" not in small_shell.stderr
+        assert small_shell.stdout == ""
     assert not source.with_name("new").exists()
 
 
 def test_error_names_the_missing_file(small_shell: Shell) -> None:
     assert small_shell.run("import", "absent.zip") == 1
-    assert "absent.zip: cannot be read" in small_shell.printed
+    assert "absent.zip: cannot be read" in small_shell.stderr

@@ -1,4 +1,4 @@
-"""An archive: the same bytes each time, nothing private, and metadata that other programs accept."""
+"""Archives are reproducible, contain nothing private, and have metadata that other programs accept."""
 
 import json
 import shutil

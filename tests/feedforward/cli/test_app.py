@@ -1,4 +1,4 @@
-"""The command line: one line and the right exit code for every mistake, and nothing is written."""
+"""Every mistake on the command line gives one line and the right exit code, and writes nothing."""
 
 import os
 import shutil
@@ -33,8 +33,8 @@ def test_a_mistake_on_the_command_line_is_reported_in_one_line(
 ) -> None:
     monkeypatch.chdir(checkout)
     before = files(checkout)
-    assert (shell.run(*arguments), message in shell.printed) == (code, True), shell.printed
-    assert len(shell.printed.splitlines()) == bool(message)
+    assert (shell.run(*arguments), message in shell.stderr) == (code, True), shell.stderr
+    assert len(shell.stderr.splitlines()) == bool(message)
     assert files(checkout) == before
 
 
@@ -44,14 +44,14 @@ def test_a_loop_of_links_is_reported_in_one_line(
     monkeypatch.chdir(checkout)
     (tmp_path / "loop.csv").symlink_to("loop.csv")
     assert shell.run("init", str(tmp_path / "loop.csv")) == 2
-    assert len(shell.printed.splitlines()) == 1
+    assert len(shell.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("command", [["lecture", "--out"], ["playground", "notes", "--out"], ["export"]])
 def test_a_pipe_or_a_device_is_not_replaced_by_a_file(small_shell: Shell, tmp_path: Path, command: list[str]) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert small_shell.run(*command, str(tmp_path / "pipe")) == 2
-    assert "pipe: exists and is not a regular file; name another file" in small_shell.printed
+    assert "pipe: exists and is not a regular file; name another file" in small_shell.stderr
     assert (tmp_path / "pipe").is_fifo()
 
 
@@ -68,12 +68,12 @@ def test_error_names_a_folder_that_is_not_a_checkout(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert shell.run(*arguments) == 2
-    assert shell.printed == f"params.yaml: not found in {tmp_path} or above; change into a checkout of the project\n"
+    assert shell.stderr == f"params.yaml: not found in {tmp_path} or above; change into a checkout of the project\n"
     (tmp_path / "params.yaml").mkdir()
     assert shell.run(*arguments) == 2
     monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path / "nowhere"))
     assert shell.run(*arguments) == 2
-    assert f"not found in {tmp_path}/nowhere; " in shell.printed
+    assert f"not found in {tmp_path}/nowhere; " in shell.stderr
     assert [path.name for path in tmp_path.rglob("*")] == ["params.yaml"]
 
 
@@ -90,12 +90,12 @@ def test_a_read_only_folder_is_reported_in_one_line(
         (["promote", "notes"], "/mlruns: "),
     ):
         assert shell.run(*arguments) == 1
-        assert message in shell.printed
-        assert "fix it, then run again" in shell.printed
-        assert len(shell.printed.splitlines()) == 1
+        assert message in shell.stderr
+        assert "fix it, then run again" in shell.stderr
+        assert len(shell.stderr.splitlines()) == 1
     monkeypatch.setenv("FEEDFORWARD_STORE", "/dev/null/store")
     assert shell.run("sync") == 1
-    assert "/dev/null" in shell.printed
+    assert "/dev/null" in shell.stderr
 
 
 @pytest.mark.slow

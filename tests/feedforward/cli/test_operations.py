@@ -56,13 +56,13 @@ def test_error_reports_a_port_in_use(shell: Shell) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert shell.run("ui", "--port", str(port)) == 1
-    assert f"--port: {port} on 127.0.0.1 is in use; choose another" in shell.printed
+    assert f"--port: {port} on 127.0.0.1 is in use; choose another" in shell.stderr
 
 
 @pytest.mark.usefixtures("checkout")
 def test_serving_other_machines_requires_expose(shell: Shell) -> None:
     assert shell.run("ui", "--host", "0.0.0.0") == 2
-    assert "add --expose" in shell.printed
+    assert "add --expose" in shell.stderr
 
 
 @pytest.mark.proves("`feedforward ui` names a tracking server that is already running instead of starting one")
@@ -72,7 +72,7 @@ def test_ui_prints_the_address_of_an_existing_tracking_server(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:password1@{server_address}")
     assert shell.run("ui") == 0
-    assert f"open http://***@{server_address}" in shell.printed
+    assert f"open http://***@{server_address}" in shell.stderr
 
 
 @pytest.mark.usefixtures("checkout")
@@ -81,7 +81,7 @@ def test_a_tracking_server_that_does_not_answer_is_an_error(shell: Shell, monkey
         port = closed.getsockname()[1]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     assert shell.run("ui") == 1
-    assert "the MLflow server does not answer" in shell.printed
+    assert "the MLflow server does not answer" in shell.stderr
 
 
 @pytest.mark.proves("`feedforward ui` shows no password in the list of processes")
@@ -109,24 +109,24 @@ def test_store_address_is_not_passed_as_a_command_line_argument(
 
 def test_rollback_and_history_without_a_champion(small_shell: Shell, small_store: "Store") -> None:
     assert small_shell.run("rollback", NAME, "--reason", "worse") == 3
-    assert "there is no champion to roll back; run `feedforward promote notes`" in small_shell.printed
+    assert "there is no champion to roll back; run `feedforward promote notes`" in small_shell.stderr
     assert small_shell.run("rollback", NAME) == 2
-    assert "--reason" in small_shell.printed
+    assert "--reason" in small_shell.stderr
     assert small_shell.run("history", NAME) == 0
-    assert "notes: there has been no champion" in small_shell.printed
+    assert "notes: there has been no champion" in small_shell.stderr
     assert small_shell.run("history", "nots") == 2
 
 
 def test_the_history_shows_champions_and_a_mismatch(small_shell: Shell, small_store: "Store", small: Params) -> None:
     version = registered.champion(small_store, small)
     assert small_shell.run("history", NAME) == 0
-    assert "the audit log has no champion, but the registry has version 1 as champion" in small_shell.printed
+    assert "the audit log has no champion, but the registry has version 1 as champion" in small_shell.stderr
     audit_log.append(NAME, audit_log.PROMOTED, "it [meets] all criteria", version)
     assert small_shell.run("history", NAME) == 0
-    assert small_shell.printed == ""
-    assert "promoted  it [meets] all criteria" in small_shell.answered
+    assert small_shell.stderr == ""
+    assert "promoted  it [meets] all criteria" in small_shell.stdout
     assert small_shell.run("history", NAME, "--json") == 0
-    history = json.loads(small_shell.answered)
+    history = json.loads(small_shell.stdout)
     assert [(period["version"], period["until"]) for period in history["periods"]] == [(1, None)]
 
 
@@ -136,9 +136,9 @@ def test_dry_run_of_retraining_prints_reasons_and_changes_nothing(
     subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
     (tmp_path / "dvc.yaml").write_text("stages:\n  train:\n    cmd: 'true'\n    deps: [params.yaml]\n")
     assert small_shell.run("retrain", "--dry-run") == 0
-    assert small_shell.answered.startswith("would train and promote better models\n  reason: ")
+    assert small_shell.stdout.startswith("would train and promote better models\n  reason: ")
     assert small_shell.run("retrain", "--dry-run", "--json") == 0
-    decision = json.loads(small_shell.answered)
+    decision = json.loads(small_shell.stdout)
     assert decision["retrain"]
     assert decision["reasons"]
     assert not paths.retrainings().exists()

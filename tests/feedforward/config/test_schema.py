@@ -107,7 +107,7 @@ def test_a_command_exits_with_2_before_any_work_if_params_have_a_mistake(
     for number, (position, value, line) in enumerate(mistakes.PARAMS):
         written(tmp_path / "params.yaml", mistakes.edited(VALUES, position, value))
         assert shell.run(*COMMANDS[number % len(COMMANDS)]) == 2
-        assert f"params.yaml: {line}" in shell.printed
+        assert f"params.yaml: {line}" in shell.stderr
         assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
 
 

@@ -26,9 +26,9 @@ def test_column_names_with_line_breaks_are_printed_on_one_line(
         rows = [(k / 7, "x\ny" if k % 3 else "[/b]", "yes\nindeed" if k % 2 else "[no]") for k in range(40)]
         csv.writer(file).writerows([NAMES, *rows])
     assert shell.run("init", str(odd)) == 0
-    assert "\n  - the last column, tar get, is the target; choose another with --target\n" in shell.answered
-    assert shell.answered.replace("\n", "").isprintable()
-    lines = shell.answered.splitlines()
+    assert "\n  - the last column, tar get, is the target; choose another with --target\n" in shell.stdout
+    assert shell.stdout.replace("\n", "").isprintable()
+    lines = shell.stdout.splitlines()
     start = next(k for k, line in enumerate(lines) if line.startswith("column "))
     assert all(line.startswith(("datasets.odd", "  - ", "next: ")) for line in [*lines[:start], lines[-1]])
     assert len(lines[start:-1]) == 1 + len(NAMES)
@@ -40,8 +40,8 @@ def test_column_names_with_line_breaks_are_printed_on_one_line(
     preparation.fetch("odd", dataset, params)
     preparation.vectorize("odd", dataset)
     assert shell.run("describe", "odd") == 0
-    assert shell.answered.replace("\n", "").isprintable()
-    [line] = [line for line in shell.answered.splitlines() if line.startswith("yes indeed: ")][:1]
+    assert shell.stdout.replace("\n", "").isprintable()
+    [line] = [line for line in shell.stdout.splitlines() if line.startswith("yes indeed: ")][:1]
     assert r"\x1b[31mred | <b> " in line
 
     for arguments, message in (
@@ -49,8 +49,8 @@ def test_column_names_with_line_breaks_are_printed_on_one_line(
         (("--name", "a\nb"), r"params.yaml: datasets.'a\nb'"),
     ):
         assert shell.run("init", str(odd), *arguments) == 2
-        assert message in shell.printed
-        assert len(shell.printed.splitlines()) == 1
+        assert message in shell.stderr
+        assert len(shell.stderr.splitlines()) == 1
     (paths.raw("odd") / "odd.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match="cannot be read as a table") as caught:
         preparation.vectorize("odd", dataset)

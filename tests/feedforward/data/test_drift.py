@@ -1,4 +1,4 @@
-"""Drift is a distance that exceeds its bound and is significant."""
+"""Drift is reported if a distance exceeds its bound and is significant."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Samples from users: which are added to the snapshot, which are refused, and how they join the training split."""
+"""Samples from users: which are added to the snapshot, which are refused, and where they are added."""
 
 from pathlib import Path
 from typing import Any

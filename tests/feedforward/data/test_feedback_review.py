@@ -137,15 +137,15 @@ def test_feedback_command_lists_and_decides_samples(
     shell = Shell(capsys, monkeypatch)
     give(NAME, "positive", "good fun [bold]\x1b[31m")
     give(NAME, "positive", "so so good")
-    assert shell.run("feedback", NAME) == 0, shell.printed
-    assert "good fun [bold]\\x1b[31m" in shell.answered
-    assert "reviews: 2 to review, 0 accepted, 0 rejected, 0 invalid" in shell.printed
+    assert shell.run("feedback", NAME) == 0, shell.stderr
+    assert "good fun [bold]\\x1b[31m" in shell.stdout
+    assert "reviews: 2 to review, 0 accepted, 0 rejected, 0 invalid" in shell.stderr
     struck = id_of("so so good", "positive")
     assert shell.run("feedback", NAME, "--accept-all", "--reject", struck[:8]) == 0
-    assert shell.answered == "accepted 1, rejected 1; 0 to review\n"
-    assert (shell.run("feedback", NAME), shell.answered) == (0, "")
+    assert shell.stdout == "accepted 1, rejected 1; 0 to review\n"
+    assert (shell.run("feedback", NAME), shell.stdout) == (0, "")
     assert shell.run("feedback", NAME, "--all", "--json") == 0
-    listed = json.loads(shell.answered)
+    listed = json.loads(shell.stdout)
     assert [(entry["state"], entry["label"]) for entry in listed] == [
         ("accepted", "positive"),
         ("rejected", "positive"),

@@ -1,3 +1,5 @@
+"""Fetching and vectorizing write complete, reproducible outputs, or leave the old ones unchanged."""
+
 import hashlib
 import os
 import shutil

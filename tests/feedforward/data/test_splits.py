@@ -106,7 +106,7 @@ def test_digest_depends_on_contents_types_and_shapes() -> None:
     assert digests[1] == digests[-1]
 
 
-# --- what is refused ---------------------------------------------------------------------------
+# --- rejected input -----------------------------------------------------------------------------
 
 
 def indptr(*values: int) -> np.ndarray:

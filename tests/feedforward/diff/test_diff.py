@@ -129,8 +129,8 @@ def inside(job: Job, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Job:
 
 def diff(shell: Shell, *arguments: str) -> dict[str, Any]:
     """The JSON output for two results that differ."""
-    assert shell.run("diff", *arguments, "--json") == 1, shell.printed
-    answer: dict[str, Any] = json.loads(shell.answered)
+    assert shell.run("diff", *arguments, "--json") == 1, shell.stderr
+    answer: dict[str, Any] = json.loads(shell.stdout)
     assert answer["same"] is False
     return answer
 
@@ -168,11 +168,11 @@ def test_equal_results_are_reported_in_one_line(inside: Job, shell: Shell) -> No
     git(inside.root, "tag", "--force", "v1", "HEAD~2")
     for pair in (("HEAD", "HEAD"), ("v1", inside.commits[0]), (inside.runs[1], inside.runs[1][:12])):
         assert shell.run("diff", *pair) == 0
-        assert shell.answered.startswith("same: ")
-        assert len(shell.answered.splitlines()) == 1
-        assert shell.printed == ""
+        assert shell.stdout.startswith("same: ")
+        assert len(shell.stdout.splitlines()) == 1
+        assert shell.stderr == ""
     assert shell.run("diff", "v1", "HEAD~2", "--json") == 0
-    assert json.loads(shell.answered)["same"] is True
+    assert json.loads(shell.stdout)["same"] is True
 
 
 def test_diff_without_the_cache_compares_headline_metrics_and_notes_the_rest(inside: Job, shell: Shell) -> None:
@@ -198,7 +198,7 @@ def test_diff_of_two_runs(inside: Job, shell: Shell) -> None:
     check_final_models_differ(answer)
     assert shell.run("diff", *inside.runs) == 1
     for part in ("parameter", "code feedforward.training.losses", "Predictions for reviews", "95 % intervals"):
-        assert part in shell.answered
+        assert part in shell.stdout
 
 
 def test_parent_runs_have_means_with_intervals(inside: Job, shell: Shell) -> None:
@@ -253,13 +253,13 @@ def test_error_for_an_unknown_name_is_one_line(
     inside: Job, shell: Shell, arguments: tuple[str, ...], message: str
 ) -> None:
     assert shell.run("diff", *arguments) == 2
-    assert message in shell.printed
-    assert len(shell.printed.splitlines()) == 1
+    assert message in shell.stderr
+    assert len(shell.stderr.splitlines()) == 1
 
 
 def test_error_for_comparing_a_commit_with_a_run_lists_valid_comparisons(inside: Job, shell: Shell) -> None:
     assert shell.run("diff", "HEAD", inside.runs[0]) == 2
-    name = shell.printed.split("name ")[-1].split(",")[0]
+    name = shell.stderr.split("name ")[-1].split(",")[0]
     assert git(inside.root, "rev-parse", "HEAD~3").startswith(name)
     assert shell.run("diff", "HEAD~2", name) == 1
 

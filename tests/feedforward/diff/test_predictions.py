@@ -1,4 +1,4 @@
-"""Where two models differ, for samples and predictions that can be checked by hand."""
+"""Comparison of two models' predictions, on samples that can be checked by hand."""
 
 import numpy as np
 import pytest

@@ -114,4 +114,4 @@ def test_the_command_adds_seeds_up_to_the_maximum_and_continues_after_a_kill(tmp
 @pytest.mark.usefixtures("small")
 def test_a_budget_must_be_a_duration(small_shell: Shell, budget: str) -> None:
     assert small_shell.run("decide", "notes", f"--budget={budget}") == 2
-    assert "--budget: must be a time such as 90s, 30m or 2h" in small_shell.printed
+    assert "--budget: must be a time such as 90s, 30m or 2h" in small_shell.stderr

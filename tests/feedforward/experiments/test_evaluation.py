@@ -1,4 +1,4 @@
-"""The figures of a run, compared with arithmetic."""
+"""The metrics of a run, checked by arithmetic."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Losses of constant predictions, compared with formulas; dead units of a network that has some."""
+"""Losses of constant predictions, checked against formulas, and detection of dead units."""
 
 import math
 

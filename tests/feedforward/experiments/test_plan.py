@@ -34,7 +34,7 @@ def fingerprints(packs: list[Pack]) -> dict[tuple[str, str, str, int], str]:
     }
 
 
-# --- which -------------------------------------------------------------------------------------
+# --- selection of runs -------------------------------------------------------------------------
 
 
 def test_fair_plan_has_all_variants_and_seeds_and_one_final_variant() -> None:

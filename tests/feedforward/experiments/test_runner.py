@@ -204,7 +204,7 @@ def test_a_variant_validated_on_test_logs_its_inputs(small_store: "Store") -> No
     assert names == {"notes-all", "notes-test"}
 
 
-# --- what is known -----------------------------------------------------------------------------
+# --- reuse of stored runs ----------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -332,7 +332,7 @@ def test_seeds_of_a_variant_share_a_parent_and_a_changed_parameter_gets_another(
     assert parent_runs.parent_run(pack, faster, small_store).id != parent_runs.parent_run(pack, member, small_store).id
 
 
-# --- what goes wrong ---------------------------------------------------------------------------
+# --- failures ----------------------------------------------------------------------------------
 
 
 @pytest.mark.slow

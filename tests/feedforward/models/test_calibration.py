@@ -20,7 +20,9 @@ def test_true_probabilities_are_calibrated_but_doubled_logits_are_not() -> None:
     assert confident.ece > 0.1
     assert confident.scaled_ece < confident.ece / 10
     assert confident.temperature == pytest.approx(2, rel=0.04)
-    assert confident.refinement == pytest.approx(calibrated.refinement, rel=1e-3)  # what no temperature removes
+    assert confident.refinement == pytest.approx(
+        calibrated.refinement, rel=1e-3
+    )  # the part that no temperature removes
     assert confident.brier > calibrated.brier
 
 

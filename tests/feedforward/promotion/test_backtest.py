@@ -125,13 +125,13 @@ def test_versions_that_cannot_be_compared_are_reported_and_skipped(
     Registry().tag(first, {model_version.DIGEST: atomic_files.file_digest(folder / bundle.MANIFEST)})
     (model_versions.folder(second, model_version.SERVED) / bundle.DESCRIPTION).write_text("{}")
     assert small_shell.run("backtest", NAME, "--json") == 0
-    done = json.loads(small_shell.answered)
+    done = json.loads(small_shell.stdout)
     assert "its labels are bad, good, params.yaml says sad, glad" in done["skipped"]["1"]
     assert "has changed since it was registered" in done["skipped"]["2"]
     assert [score["version"] for score in done["comparisons"][0]["scores"]] == [present.number]
     assert small_shell.run("backtest", NAME) == 0
-    assert "version 1 was skipped: notes version 1: its labels are" in small_shell.printed
-    assert "validation split, 24" in small_shell.answered
+    assert "version 1 was skipped: notes version 1: its labels are" in small_shell.stderr
+    assert "validation split, 24" in small_shell.stdout
 
 
 def test_a_version_trained_on_other_data_is_marked(params: Params, champions: list[Version]) -> None:

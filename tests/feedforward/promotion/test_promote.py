@@ -44,7 +44,7 @@ def log() -> list[dict[str, object]]:
 
 
 def conclude(params: Params, store: "Store", strength: float, **figures: float) -> promote.Outcome:
-    """Decide on a new version of that strength."""
+    """Decide on a new version of the given strength."""
     registry = Registry()
     run = registered.final_run(store, params)
     return promote.conclude(params, NAME, run, registered.version(registry, run, strength, **figures), registry)
@@ -64,7 +64,7 @@ def test_a_trained_run_becomes_champion_and_promoting_it_again_changes_nothing(
 ) -> None:
     write_params(
         paths.params(), values(promotion={"holdout_models": 2})
-    )  # no minimum accuracy, because small networks are poor
+    )  # no minimum accuracy, because small networks are inaccurate
     open_rule = load_params()
     packs = plan.plan(open_rule, "fair", [NAME], ["original", "smaller"])
     for pack in packs:
@@ -377,7 +377,7 @@ def test_an_interrupted_promotion_is_completed_by_the_next_one(
 
 @pytest.mark.proves("A promotion killed between alias and tags is completed, and causes no retraining")
 def test_an_alias_that_moved_without_its_tags_is_reconciled(params: Params, small_store: "Store") -> None:
-    """Killed between alias and tags: the next promotion or retraining records the decision, and nothing is pending."""
+    """After a kill between alias and tags, the next promotion or retraining records the decision."""
     number = killed_at("promote.after_alias", params, small_store)
     assert champion().number == number
     assert "decision" not in champion().tags

@@ -92,8 +92,8 @@ def test_a_forged_version_is_rejected_only_with_a_key(
         prediction.champion(NAME)
     with pytest.raises(DataError, match=FOREIGN):
         mlflow_flavor._load_pyfunc(str(served(forged)))
-    assert (small_shell.run("predict", NAME, "word1"), small_shell.answered) == (1, "")
-    assert "do not use the version, promote the run again" in small_shell.printed
+    assert (small_shell.run("predict", NAME, "word1"), small_shell.stdout) == (1, "")
+    assert "do not use the version, promote the run again" in small_shell.stderr
     require(None)
     assert prediction.champion(NAME).served.network.weights_digest() == registered.network(-2.0).weights_digest()
 
@@ -250,6 +250,6 @@ def test_folders_of_a_private_key_are_private_with_any_umask(
 
 
 def test_keys_command_prints_the_line_for_params(key: str, small_shell: Shell) -> None:
-    assert (small_shell.run("keys"), small_shell.answered) == (0, f"key: {key}\n")
+    assert (small_shell.run("keys"), small_shell.stdout) == (0, f"key: {key}\n")
     assert small_shell.run("keys", "--json") == 0
-    assert json.loads(small_shell.answered) == {"key": key, "new": False, "private": str(signatures.private_path())}
+    assert json.loads(small_shell.stdout) == {"key": key, "new": False, "private": str(signatures.private_path())}

@@ -1,4 +1,4 @@
-"""The part of the page that puts results in context."""
+"""The section of the page with baselines and published results."""
 
 import dataclasses
 

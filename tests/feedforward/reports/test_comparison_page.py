@@ -1,4 +1,4 @@
-"""The page answers, needs no network, and leaves out sections without input."""
+"""The comparison page: its answer, its charts, optional sections, and protection against hostile names."""
 
 import base64
 import dataclasses

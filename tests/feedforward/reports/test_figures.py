@@ -1,4 +1,4 @@
-"""Figures are in the lecture's style, the same bytes each time, and safe to draw from threads."""
+"""Figures follow the lecture's style, are reproducible, and can be drawn from several threads."""
 
 import io
 import itertools

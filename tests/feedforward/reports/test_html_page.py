@@ -1,3 +1,5 @@
+"""Helpers of the HTML pages: axis steps, number formats, bar charts and templates."""
+
 import re
 
 import pytest

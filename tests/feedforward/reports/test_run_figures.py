@@ -1,4 +1,4 @@
-"""The figures logged with runs are SVG documents that need nothing else, and the same bytes each time."""
+"""The figures logged with runs are self-contained, reproducible SVG documents."""
 
 import subprocess
 import sys

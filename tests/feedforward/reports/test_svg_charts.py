@@ -1,4 +1,4 @@
-"""Marks are at the positions of their numbers."""
+"""SVG charts: marks are drawn at the positions given by their values."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""The page of a sweep needs no network, shows both figures of confirmed trials, and leaves out empty parts."""
+"""The sweep page: search results and fresh results of confirmed trials, and optional sections."""
 
 import dataclasses
 import re

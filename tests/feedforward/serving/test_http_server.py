@@ -38,7 +38,7 @@ def connect(service: Running) -> socket.socket:
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """What the server sends until it closes."""
+    """Everything that the server sends until it closes the connection."""
     answer = b""
     try:
         while part := connection.recv(65536):
@@ -57,7 +57,7 @@ def exchange(service: Running, request: bytes) -> bytes:
 
 
 def drip(connection: socket.socket, part: bytes) -> bool:
-    """Send `part` repeatedly; whether the server closed the connection."""
+    """Send `part` repeatedly; returns whether the server closed the connection."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         try:

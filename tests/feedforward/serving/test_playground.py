@@ -68,7 +68,7 @@ def stored_samples(dataset: str) -> list[dict[str, Any]]:
     return list(append_only_log.read(paths.incoming(dataset)))
 
 
-# --- type ------------------------------------------------------------------------------------
+# --- typing ----------------------------------------------------------------------------------
 
 
 def test_probabilities_change_with_each_word_and_influential_words_are_marked(seat: Seat) -> None:
@@ -124,7 +124,7 @@ def test_a_corrected_label_is_stored_once(seat: Seat) -> None:
     assert (entry["text"], entry["label"], entry["answer"], entry["version"]) == ("word3 größe", "glad", "sad", 1)
 
 
-# --- draw ------------------------------------------------------------------------------------
+# --- drawing ---------------------------------------------------------------------------------
 
 
 def drag(seat: Seat, points: list[tuple[int, int]], touch: bool) -> None:
@@ -273,7 +273,7 @@ def test_playground_can_be_used_with_the_keyboard_alone(seat: Seat) -> None:
     assert len(stored_samples(NAME)) == len(stored_samples("tones")) == 1
 
 
-# --- what is wrong ---------------------------------------------------------------------------
+# --- invalid input ----------------------------------------------------------------------------
 
 
 def test_an_error_is_shown_next_to_the_input_and_valid_input_is_answered_afterwards(seat: Seat, tmp_path: Path) -> None:
@@ -340,7 +340,7 @@ def test_page_reports_a_stopped_server_and_recovers(browser: "Browser", small: P
         seat.context.close()
 
 
-# --- how it looks ----------------------------------------------------------------------------
+# --- layout -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

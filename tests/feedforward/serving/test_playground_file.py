@@ -259,7 +259,7 @@ def test_playground_command_writes_the_page(
     registered.champion(small_store, small, 1.0, original=2.0)
     target = tmp_path / "page.html"
     assert small_shell.run("playground", NAME, "--out", str(target), "--max-bytes", "1", "--json") == 0
-    printed = json.loads(small_shell.answered)
+    printed = json.loads(small_shell.stdout)
     assert (printed["bytes"], printed["variants"]) == (target.stat().st_size, [])
     assert list(printed["left_out"]) == ["original"]
     same_bytes = target.read_bytes()

@@ -50,7 +50,7 @@ def served(network: Network, labels: tuple[str, ...], encoder: TextEncoder | Ima
 TEXTS = TextEncoder(tokenizer.Vocabulary(("the", "a", "good", "bad", "film"), 12))
 
 
-# --- what is shown ---------------------------------------------------------------------------
+# --- printed output ---------------------------------------------------------------------------
 
 
 def test_labels_and_words_are_printed_without_interpreting_markup(capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,7 +63,7 @@ def test_labels_and_words_are_printed_without_interpreting_markup(capsys: pytest
         assert r"towards [/b]: a\x1bb c +0.50" in output
 
 
-# --- what spoke for an answer ----------------------------------------------------------------
+# --- explanations -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -273,13 +273,13 @@ def test_a_forged_list_of_variants_is_rejected_in_one_line(
     version = registered.champion(small_store, small, original=2.0)
     Registry().tag(version, {"variants": forged})
     assert small_shell.run("predict", NAME, GLAD, "--variant", "all") == 1
-    assert "notes version 1: its tag `variants` is damaged; delete this version in MLflow" in small_shell.printed
+    assert "notes version 1: its tag `variants` is damaged; delete this version in MLflow" in small_shell.stderr
     assert small_shell.run("predict", NAME, GLAD) == 0
 
 
 @pytest.mark.slow
 def test_a_variant_with_mismatched_labels_is_rejected(small: Params, small_store: "Store", small_shell: Shell) -> None:
-    """Its digests can be those of another model."""
+    """A variant forged with consistent digests."""
     version = registered.champion(small_store, small, original=2.0)
     folder = model_versions.folder(version, "variants/original")
     described = atomic_files.read_json(folder / "description.json")
@@ -291,7 +291,7 @@ def test_a_variant_with_mismatched_labels_is_rejected(small: Params, small_store
     digest = atomic_files.file_digest(folder / "manifest.json")
     Registry().tag(version, {"variants": json.dumps({"original": digest})})
     assert small_shell.run("predict", NAME, GLAD, "--variant", "all") == 1
-    assert "variant original does not match the champion (samples or labels)" in small_shell.printed
+    assert "variant original does not match the champion (samples or labels)" in small_shell.stderr
 
 
 @pytest.mark.slow
@@ -299,14 +299,14 @@ def test_predict_command_prints_answers_variants_and_json(
     small: Params, small_store: "Store", small_shell: Shell, tmp_path: Path
 ) -> None:
     assert small_shell.run("predict", NAME, "word1") == 3
-    assert "feedforward promote notes" in small_shell.printed
+    assert "feedforward promote notes" in small_shell.stderr
     registered.champion(small_store, small, 1.0, original=2.0)
     assert small_shell.run("predict", NAME, GLAD) == 0
-    shown = small_shell.answered
+    shown = small_shell.stdout
     assert "glad" in shown
     assert "word1 +" in shown
     assert small_shell.run("predict", NAME, GLAD, "word1", "--variant", "all", "--json") == 0
-    first, second = map(json.loads, small_shell.answered.splitlines())
+    first, second = map(json.loads, small_shell.stdout.splitlines())
     assert set(first["answers"]) == {"champion", "original"}
     assert first["answers"]["champion"]["label"] == "glad"
     assert second["answers"]["champion"]["label"] == "sad"
@@ -315,7 +315,7 @@ def test_predict_command_prints_answers_variants_and_json(
     path = tmp_path / "many.txt"
     path.write_text(f"{GLAD}\nword1\n")
     assert small_shell.run("predict", NAME, "--file", str(path)) == 0
-    rows = list(csv.DictReader(io.StringIO(small_shell.answered)))
+    rows = list(csv.DictReader(io.StringIO(small_shell.stdout)))
     assert [row["label"] for row in rows] == ["glad", "sad"]
     assert float(rows[0]["glad"]) == pytest.approx(first["answers"]["champion"]["probability"], abs=1e-5)
 
@@ -339,7 +339,7 @@ def test_an_invalid_argument_gives_one_line_and_exit_code_2(
 ) -> None:
     registered.champion(small_store, small)
     assert small_shell.run(*arguments) == 2
-    shown = small_shell.printed
+    shown = small_shell.stderr
     assert message in shown
     assert shown.count("\n") == 1
 
@@ -357,11 +357,11 @@ def test_an_invalid_picture_gives_one_line_and_a_megabyte_of_text_is_predicted(
     (tmp_path / "large.txt").write_text("word1 " * 170_000)
     for name in ("text.png", "half.png", "empty.png", "nowhere.png", "."):
         assert small_shell.run("predict", "tones", name) == 2
-        shown = small_shell.printed
+        shown = small_shell.stderr
         assert shown.startswith(f"{name}: ")
         assert shown.count("\n") == 1
     assert small_shell.run("predict", NAME, "--file", "large.txt") == 0
-    assert "large.txt line 1,champion,sad" in small_shell.answered
+    assert "large.txt line 1,champion,sad" in small_shell.stdout
 
 
 @pytest.mark.slow

@@ -102,7 +102,7 @@ def raw(port: int, content: bytes) -> bytes:
 
 
 def malformed(random: np.random.Generator) -> bytes:
-    """A request that is wrong in one of many ways."""
+    """An invalid request of one of many kinds."""
     body = json.dumps({"samples": [GLAD], "explain": True}).encode()
     head = f"POST /predict/{NAME} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
     whole = f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
@@ -157,7 +157,7 @@ def test_service_stays_up_under_a_thousand_malformed_requests(served: Running) -
 def test_service_rejects_an_endless_request_head(served: Running, endless: bytes) -> None:
     with socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE) as connection:
         connection.sendall(endless)
-        with contextlib.suppress(ConnectionError):  # closed while this goes on
+        with contextlib.suppress(ConnectionError):  # the server may close while data are sent
             for _ in range(1000):
                 connection.sendall(b"a" * 1000)
         with contextlib.suppress(ConnectionError):

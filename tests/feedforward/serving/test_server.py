@@ -1,4 +1,4 @@
-"""The process: where it listens, when it prints its address, how it stops."""
+"""The `serve` command: addresses, readiness, workers and shutdown."""
 
 import contextlib
 import dataclasses

@@ -1,4 +1,4 @@
-"""Pages that are not MLflow, servers that trickle, and processes that insert the same row at the same time."""
+"""Pages that are not MLflow, servers that send too slowly, and processes that insert the same row at the same time."""
 
 import contextlib
 import logging

@@ -77,7 +77,7 @@ def test_model_divides_raw_pixels_by_the_scale(params: Params) -> None:
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("dataset", ["tones", "notes"])
 def test_all_variants_have_the_same_layers(params: Params, dataset: str, variant: str) -> None:
-    """The default of a difference is the identity, so variants need no extra layers."""
+    """With default settings, the layers in which variants differ do nothing, so all variants have the same layers."""
     names = [layer.name for layer in build(params, dataset, variant).layers]
     assert names == [layer.name for layer in build(params, dataset, "original").layers]
 

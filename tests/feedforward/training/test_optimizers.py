@@ -1,4 +1,4 @@
-"""Our update rules compared with Keras's, on the same gradients."""
+"""The update rules of the optimizers, compared with Keras's on the same gradients."""
 
 from typing import Any
 

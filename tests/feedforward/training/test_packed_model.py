@@ -36,7 +36,7 @@ def models(params: Params, dataset: str, variant: str, seeds: Sequence[int] = SE
     columns = split(dataset).features.shape[1]
     built = [network.build(params.datasets[dataset], params.variants[variant], columns, seed) for seed in seeds]
     numbers = np.random.default_rng(0)
-    for model in built:  # as after some training: biases that are not 0
+    for model in built:  # nonzero biases, as after some training
         model.set_weights([w + numbers.normal(0, 0.05, w.shape).astype(np.float32) for w in model.get_weights()])
     return built
 

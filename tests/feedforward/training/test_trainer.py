@@ -209,7 +209,7 @@ EVERY_VARIANT = ("original", "smaller", "larger", "l2", "dropout")
 @pytest.mark.parametrize("dataset", DATASETS)
 @pytest.mark.parametrize("variant", EVERY_VARIANT)
 def test_a_variant_has_identical_results_in_a_pack_and_alone(dataset: str, variant: str) -> None:
-    """Fingerprints do not depend on the pack, so a changed variant trains alone."""
+    """Fingerprints do not depend on the pack, so a changed variant can be trained alone."""
     packed = trained(dataset, *EVERY_VARIANT)[EVERY_VARIANT.index(variant)]
     (alone,) = trained(dataset, variant)
     assert digests([alone]) == digests([packed])
@@ -395,5 +395,5 @@ def test_losses_on_real_reviews_have_the_same_distribution_as_with_stock_keras(r
         for whose, values in (("ours", left), ("Keras's", right)):
             print(f"{name} {curve}, {whose}: mean {values.mean():.4f}, standard deviation {values.std(ddof=1):.4f}")
         assert stats.ks_2samp(left, right).pvalue > 0.01, (curve, left, right)
-        # Brown and Forsythe's test of equal spread: a seed with dead units is an outlier that a ratio would not survive
+        # Brown and Forsythe's test of equal spread: a seed with dead units is an outlier, to which a ratio is sensitive
         assert stats.levene(left, right, center="median").pvalue > 0.01, (curve, left, right)

@@ -1,3 +1,5 @@
+"""The idx reader: images and labels are read unchanged, and damaged files are rejected with the remedy."""
+
 import re
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""The reader of labeled texts: labels from class folders, multi-hot rows, shuffling, and damaged files."""
+
 import logging
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""The tokenizer matches Keras's in words, ranks and rows, except for the documented differences."""
+
 import itertools
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Archives are unpacked and verified as a stream; truncated, damaged and hostile ones are rejected."""
+
 import gzip
 import io
 import tarfile

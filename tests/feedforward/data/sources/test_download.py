@@ -1,3 +1,5 @@
+"""Files are fetched from mirrors and URLs, verified by digest, and retried after temporary failures."""
+
 import gzip
 import json
 import logging
@@ -5,6 +7,7 @@ import logging
 import pytest
 from raw_files import (
     REVIEWS,
+    complete,
     cut_off,
     failing,
     members_digest,
@@ -13,7 +16,6 @@ from raw_files import (
     sha256,
     stalled,
     tar_gz,
-    whole,
     workspace,
 )
 
@@ -72,13 +74,13 @@ def test_a_file_is_unpacked_verified_and_its_digest_recorded(root):
 
 
 def test_correct_files_are_not_fetched_again(root):
-    with serving({f"/{KEY}": [whole(PACKED)]}) as server:
+    with serving({f"/{KEY}": [complete(PACKED)]}) as server:
         for _ in range(2):
             raw = fetch(numbers(f"{server.url}/{KEY}"), root)
-        assert server.asked == [f"/{KEY}"]
+        assert server.requested == [f"/{KEY}"]
         (raw / "numbers").write_bytes(CONTENT[:-1] + b"?")
         fetch(numbers(f"{server.url}/{KEY}"), root)
-    assert len(server.asked) == 2
+    assert len(server.requested) == 2
     assert (raw / "numbers").read_bytes() == CONTENT
 
 
@@ -91,7 +93,7 @@ def test_sources_are_tried_in_order(root, monkeypatch):
     first, second, third = (bytes([number]) * 9 for number in range(3))
     put(root / "named", gzip.compress(first))
     put(root.parent / "listed", gzip.compress(second))
-    with serving({f"/{KEY}": [whole(gzip.compress(third))]}) as server:
+    with serving({f"/{KEY}": [complete(gzip.compress(third))]}) as server:
         files = numbers(f"{server.url}/{KEY}", sha256=None)
         monkeypatch.setenv("FEEDFORWARD_MIRROR", str(root / "named"))
         for expected in (first, second, third):
@@ -105,11 +107,11 @@ def test_sources_are_tried_in_order(root, monkeypatch):
 
 @pytest.mark.parametrize("base", ["{url}/some/folder", "{url}/some/folder/", "{url}/some/folder?token=hidden"])
 def test_a_mirror_may_be_a_url(root, monkeypatch, base):
-    with serving({f"/some/folder/{KEY}": [whole(PACKED)]}) as server:
+    with serving({f"/some/folder/{KEY}": [complete(PACKED)]}) as server:
         monkeypatch.setenv("FEEDFORWARD_MIRROR", base.format(url=server.url))
         raw = fetch(numbers(), root)
     assert (raw / "numbers").read_bytes() == CONTENT
-    assert server.asked[0].endswith("?token=hidden") == ("?" in base)
+    assert server.requested[0].endswith("?token=hidden") == ("?" in base)
 
 
 def test_any_fsspec_file_system_may_be_a_mirror(root, monkeypatch):
@@ -121,7 +123,7 @@ def test_any_fsspec_file_system_may_be_a_mirror(root, monkeypatch):
 
 
 def test_gzip_declared_as_an_encoding_is_not_decompressed_by_the_client(root):
-    with serving({f"/{KEY}": [whole(PACKED, Content_Encoding="gzip")]}) as server:
+    with serving({f"/{KEY}": [complete(PACKED, Content_Encoding="gzip")]}) as server:
         assert (fetch(numbers(f"{server.url}/{KEY}"), root) / "numbers").read_bytes() == CONTENT
 
 
@@ -152,36 +154,43 @@ def test_a_tar_becomes_one_table_in_canonical_order(root):
 
 def test_a_web_page_with_status_200_is_rejected_and_the_next_source_tried(root, caplog):
     caplog.set_level(logging.WARNING)
-    with serving({"/page": [whole(PAGE)], "/good": [whole(PACKED)]}) as server:
+    with serving({"/page": [complete(PAGE)], "/good": [complete(PACKED)]}) as server:
         raw = fetch(numbers(f"{server.url}/page", f"{server.url}/good"), root)
         assert (raw / "numbers").read_bytes() == CONTENT
-        assert server.asked == ["/page", "/good"]  # a source with a wrong file is not retried
+        assert server.requested == ["/page", "/good"]  # a source with a wrong file is not retried
     assert f"refused {server.url}/page: expected gzip, received a web page" in caplog.text
 
 
 def test_wrong_content_is_reported_with_expected_received_and_source(root):
     wrong = b"something else"
-    with serving({"/wrong": [whole(gzip.compress(wrong))]}) as server:
+    with serving({"/wrong": [complete(gzip.compress(wrong))]}) as server:
         message = failure(numbers(f"{server.url}/wrong"), root)
     assert f"{server.url}/wrong: expected content with SHA-256 {sha256(CONTENT)}, received {sha256(wrong)}" in message
 
 
 def test_a_web_page_instead_of_a_plain_file_is_rejected(root):
-    with serving({"/page": [whole(PAGE)]}) as server:
+    with serving({"/page": [complete(PAGE)]}) as server:
         files = {"plain": SourceFile(urls=(f"{server.url}/page",), sha256=sha256(CONTENT))}
         assert f"received {sha256(PAGE)}" in failure(files, root)
 
 
 @pytest.mark.parametrize(
     "trouble",
-    [cut_off(PACKED, 40), cut_off(PACKED, 0), failing(503), failing(429), stalled(PACKED, 40, 1.0), whole(PACKED[:90])],
+    [
+        cut_off(PACKED, 40),
+        cut_off(PACKED, 0),
+        failing(503),
+        failing(429),
+        stalled(PACKED, 40, 1.0),
+        complete(PACKED[:90]),
+    ],
     ids=["cut off", "cut off immediately", "503", "429", "stall", "ends early"],
 )
 def test_temporary_failures_are_retried(root, trouble):
-    with serving({"/here": [trouble, trouble, trouble, whole(PACKED)]}) as server:
+    with serving({"/here": [trouble, trouble, trouble, complete(PACKED)]}) as server:
         raw = fetch(numbers(f"{server.url}/here"), root)
     assert (raw / "numbers").read_bytes() == CONTENT
-    assert len(server.asked) == 4
+    assert len(server.requested) == 4
 
 
 @pytest.mark.parametrize(
@@ -200,7 +209,7 @@ def test_permanent_failures_are_reported_after_three_retries(root, trouble, reas
         message = failure(numbers(f"{server.url}/here"), root)
     assert f"{server.url}/here: " in message
     assert reason in message
-    assert len(server.asked) == times
+    assert len(server.requested) == times
 
 
 def test_a_refused_connection_is_reported(root):
@@ -222,7 +231,7 @@ def test_message_names_every_source_that_was_tried(root, monkeypatch):
 
 
 def test_secrets_in_urls_are_not_printed(root, monkeypatch, caplog):
-    with serving({f"/folder/{KEY}": [failing(403)], "/page": [whole(PAGE)]}) as server:
+    with serving({f"/folder/{KEY}": [failing(403)], "/page": [complete(PAGE)]}) as server:
         host = server.url.removeprefix("http://")
         monkeypatch.setenv("FEEDFORWARD_MIRROR", f"http://someone:c4nary@{host}/folder?X-Amz-Signature=c4nary")
         message = failure(numbers(f"http://someone:c4nary@{host}/page?token=c4nary", "http://u:c4nary@[bad"), root)

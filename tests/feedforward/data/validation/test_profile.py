@@ -1,3 +1,5 @@
+"""The profile of vectorized data: derived columns and histograms, and damaged or missing files."""
+
 import numpy as np
 import pandas as pd
 import profile_rows

@@ -1,3 +1,5 @@
+"""The validation summary as JSON, as a table and as a page."""
+
 import json
 import re
 
