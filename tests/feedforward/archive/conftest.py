@@ -1,17 +1,19 @@
 """A small workspace with results, a report and a champion, and its archive."""
 
+import shutil
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import registered
-from small_data import values, write_params
+from small_data import values, write_params, write_vectorized
 from synthetic_runs import like_the_lecture
 
+from feedforward import tracking
 from feedforward.analysis import findings, run_result
 from feedforward.archive import writing
-from feedforward.config.schema import Params, load_params
+from feedforward.config.schema import load_params
 from feedforward.core import atomic_files, paths
 from feedforward.promotion import audit_log
 from feedforward.reports import comparison_page
@@ -23,28 +25,48 @@ if TYPE_CHECKING:
 PASSWORD = "swordfish-swordfish"
 
 
-@pytest.fixture
-def workspace(small: Params, small_store: "Store", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of the workspace; its params.yaml contains an absolute path, and its report a password."""
-    monkeypatch.setenv("MIRROR_PASSWORD", PASSWORD)
-    write_params(tmp_path / "params.yaml", values(mirrors=["/srv/mirror of mine/files"]))
+def fill(root: Path, store: "Store") -> None:
+    """Results, a report and a champion for the workspace; its params.yaml contains an absolute path."""
+    write_params(root / "params.yaml", values(mirrors=["/srv/mirror of mine/files"]))
     params = load_params()
     results = like_the_lecture(params, range(3))
     run_result.save(paths.trained("fair"), results, "cpu")
     page = comparison_page.render(findings.find(results, params, "fair"))
-    atomic_files.write_text(paths.comparison() / "index.html", f"{page}<!-- {tmp_path}/reports {PASSWORD} -->")
-    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
-    registered.champion(small_store, params, 1.0)
-    audit_log.append("notes", audit_log.PROMOTED, f"better on {tmp_path}", model_versions.find("notes"))
-    return tmp_path
+    atomic_files.write_text(paths.comparison() / "index.html", f"{page}<!-- {root}/reports {PASSWORD} -->")
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    registered.champion(store, params, 1.0)
+    audit_log.append("notes", audit_log.PROMOTED, f"better on {root}", model_versions.find("notes"))
 
 
 @pytest.fixture
-def archive(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The archive of the workspace as a ZIP file."""
-    target = tmp_path_factory.mktemp("elsewhere") / "result.zip"
-    writing.write(writing.collect(load_params()), target)
-    return target
+def workspace(small_store: "Store", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the workspace, whose report contains a password."""
+    monkeypatch.setenv("MIRROR_PASSWORD", PASSWORD)
+    fill(tmp_path, small_store)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
+    """The archive of such a workspace as a ZIP file, which no test may change."""
+    root = tmp_path_factory.mktemp("exported")
+    write_vectorized(root)
+    write_params(root / "params.yaml", values())
+    (root / "mlruns").mkdir()
+    shutil.copy(empty_database, root / "mlruns" / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEEDFORWARD_ROOT", str(root))
+        patch.delenv("FEEDFORWARD_STORE", raising=False)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        fill(root, tracking.open_store())
+        writing.write(writing.collect(load_params()), root / "result.zip")
+    return root / "result.zip"
+
+
+@pytest.fixture
+def archive(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of that archive."""
+    return shutil.copy(exported, tmp_path_factory.mktemp("elsewhere") / "result.zip")
 
 
 @pytest.fixture

@@ -17,6 +17,14 @@ from feedforward.data import archive_members
 VALIDATOR = shutil.which("rocrate-validator")
 
 
+@pytest.fixture
+def archive(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The archive of the workspace of this test."""
+    target = tmp_path_factory.mktemp("elsewhere") / "result.zip"
+    writing.write(writing.collect(load_params()), target)
+    return target
+
+
 def test_archives_of_the_same_content_are_identical(archive: Path, tmp_path: Path) -> None:
     (tmp_path / "reports" / "comparison" / "index.html").touch()  # modification times must not matter
     second = archive.with_name("again.zip")

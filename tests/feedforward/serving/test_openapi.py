@@ -7,18 +7,20 @@ import registered
 from fuzzing import examples
 from hypothesis import given
 from live_service import Running
-from schemathesis import GenerationMode, openapi
-from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from feedforward.config.schema import Params
 
 if TYPE_CHECKING:
+    from schemathesis import GenerationMode
+
     from feedforward.tracking import Store
 
 pytestmark = pytest.mark.slow
 
 
 def test_responses_match_the_openapi_description(small: Params, small_store: "Store") -> None:
+    from schemathesis import GenerationMode, openapi  # takes a second
+
     registered.champion(small_store, small, 1.0, dropout=2.0)
     registered.pictures_champion(small_store)
     registered.grades_champion(small_store)
@@ -37,7 +39,9 @@ def test_responses_match_the_openapi_description(small: Params, small_store: "St
         assert served.ask("word1").status_code == 200
 
 
-def ask(operation: Any, mode: GenerationMode) -> None:
+def ask(operation: Any, mode: "GenerationMode") -> None:
+    from schemathesis.specs.openapi.checks import positive_data_acceptance
+
     @examples(60)
     @given(operation.as_strategy(generation_mode=mode))
     def check(case: Any) -> None:
