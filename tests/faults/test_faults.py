@@ -113,9 +113,9 @@ def empty_assertion(_: Context) -> str:
 
 def test_an_assertion_without_a_message_reports_its_location(tmp_path: Path) -> None:
     row = Row(1, "it", scenarios=(in_subprocess(empty_assertion),))
-    seen = __main__.run_row(row, Context(tmp_path, short=True), {}).observed
-    assert seen.startswith("AssertionError (")
-    assert seen.endswith(" empty_assertion)")
+    observed = __main__.run_row(row, Context(tmp_path, short=True), {}).observed
+    assert observed.startswith("AssertionError (")
+    assert observed.endswith(" empty_assertion)")
 
 
 @pytest.mark.slow

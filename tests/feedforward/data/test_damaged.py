@@ -211,14 +211,14 @@ SOUND = {
 @examples(160)
 @given(st.sampled_from(sorted(SOUND)).flatmap(lambda kind: st.tuples(st.just(kind), changed(SOUND[kind]))))
 def test_a_randomly_corrupted_file_is_read_or_rejected(
-    tmp_path_factory: pytest.TempPathFactory, drawn: tuple[str, bytes]
+    tmp_path_factory: pytest.TempPathFactory, case: tuple[str, bytes]
 ) -> None:
     folder = tmp_path_factory.mktemp("fuzz")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FEEDFORWARD_ROOT", str(folder))
         message = ""
         try:
-            READ[drawn[0]](folder, drawn[1], "")
+            READ[case[0]](folder, case[1], "")
         except FeedforwardError as error:
             message = str(error)
         assert not message or message.isprintable()

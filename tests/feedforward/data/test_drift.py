@@ -55,6 +55,8 @@ def test_brighter_pictures_drift_in_their_features_but_not_class_shares() -> Non
 def test_distances_of_binary_columns_match_the_kolmogorov_smirnov_statistic() -> None:
     train, incoming = split("notes", 900), split("notes", 50, seed=9)
     distances = measured("notes", incoming)
-    one, other = dense(train.features), dense(incoming.features)
+    train_rows, incoming_rows = dense(train.features), dense(incoming.features)
     for distance in distances.farthest(20):
-        assert distance.value == pytest.approx(drift._ks(one[:, distance.column], other[:, distance.column]))
+        assert distance.value == pytest.approx(
+            drift._ks(train_rows[:, distance.column], incoming_rows[:, distance.column])
+        )

@@ -100,11 +100,11 @@ def test_samples_are_added_at_the_end_of_the_training_split_that_is_not_held_out
     feedback.take("reviews", dataset, collect=True)
     preparation.vectorize("reviews", dataset, collect=True)
     folder = paths.vectorized("reviews")
-    whole, manifest = Split.load(folder / "train"), atomic_files.read_json(folder / "manifest.json")
+    train, manifest = Split.load(folder / "train"), atomic_files.read_json(folder / "manifest.json")
     assert manifest["collected"] == 2
     assert manifest["samples"] == {"train": 5, "test": 2}
-    assert manifest["train"] == whole.digest() != raw.digest()
-    learned, validation = (part.copied() for part in validation_split.fixed(whole, dataset))
+    assert manifest["train"] == train.digest() != raw.digest()
+    learned, validation = (part.copied() for part in validation_split.fixed(train, dataset))
     assert validation.digest() == before.digest()
     added = slice(-2, None) if take == "first" else slice(0, 2)
     assert isinstance(learned.features, MultiHot)
@@ -125,7 +125,7 @@ def test_picture_samples_are_added_to_the_training_split(root: Path) -> None:
     assert feedback.examine("digits", dataset).refused == {"wrong size": 1}
     feedback.take("digits", dataset, collect=True)
     preparation.vectorize("digits", dataset, collect=True)
-    whole = Split.load(paths.vectorized("digits") / "train")
-    assert len(whole) == 31
-    assert whole.features[0].tolist() == pixels.tolist()
-    assert whole.labels[0] == 7
+    train = Split.load(paths.vectorized("digits") / "train")
+    assert len(train) == 31
+    assert train.features[0].tolist() == pixels.tolist()
+    assert train.labels[0] == 7

@@ -75,9 +75,9 @@ def test_a_sample_that_is_rejected_later_is_removed_from_the_training_data(root:
     feedback.take(NAME, reviews(), collect=True)
     preparation.vectorize(NAME, reviews(), collect=True)
     assert len(Split.load(paths.vectorized(NAME) / "train")) == 5
-    struck = id_of("good fun", "positive")
-    feedback_review.review(NAME, reviews(), reject=[struck])
-    assert feedback.examine(NAME, reviews()).withdrawn == {struck}
+    rejected_id = id_of("good fun", "positive")
+    feedback_review.review(NAME, reviews(), reject=[rejected_id])
+    assert feedback.examine(NAME, reviews()).withdrawn == {rejected_id}
     feedback.take(NAME, reviews(), collect=True)
     assert collected() == ["so so good"]
     preparation.vectorize(NAME, reviews(), collect=True)
@@ -140,8 +140,8 @@ def test_feedback_command_lists_and_decides_samples(
     assert shell.run("feedback", NAME) == 0, shell.stderr
     assert "good fun [bold]\\x1b[31m" in shell.stdout
     assert "reviews: 2 to review, 0 accepted, 0 rejected, 0 invalid" in shell.stderr
-    struck = id_of("so so good", "positive")
-    assert shell.run("feedback", NAME, "--accept-all", "--reject", struck[:8]) == 0
+    rejected_id = id_of("so so good", "positive")
+    assert shell.run("feedback", NAME, "--accept-all", "--reject", rejected_id[:8]) == 0
     assert shell.stdout == "accepted 1, rejected 1; 0 to review\n"
     assert (shell.run("feedback", NAME), shell.stdout) == (0, "")
     assert shell.run("feedback", NAME, "--all", "--json") == 0

@@ -197,5 +197,7 @@ def test_real_reviews_have_the_expected_vocabulary_and_splits(real_data):
         assert np.bincount(split.labels).tolist() == [12_500, 12_500]
         assert 128 < len(split.features.indices) / len(split) < 133
     assert 0.45 < train.labels[:10_000].mean() < 0.55  # shuffled, so the validation split contains both classes
-    seen = {name: {row["digest"] for row in profile(folder) if row["split"] == name} for name in ("train", "test")}
-    assert len(seen["train"] & seen["test"]) == 123
+    digests_of = {
+        name: {row["digest"] for row in profile(folder) if row["split"] == name} for name in ("train", "test")
+    }
+    assert len(digests_of["train"] & digests_of["test"]) == 123

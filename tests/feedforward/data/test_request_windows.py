@@ -96,7 +96,7 @@ def test_false_alarm_rate_does_not_exceed_the_one_in_params() -> None:
     for number in range(100):
         outputs = (np.stack([1 - s, s], axis=1) for s in (shares, random.beta(2, 2, 100)))
         measured = drift.measure_requests(train, multihot(100, 1 + number), tuple(outputs), ["a", "b"], bounds, str)
-        alarms += bool(drift.drifted([one for some in measured.values() for one in some], bounds))
+        alarms += bool(drift.drifted([distance for distances in measured.values() for distance in distances], bounds))
         assert set(measured) == {drift.NONZERO, drift.FEATURES, drift.PREDICTED, drift.OUTPUTS}
         assert (len(measured[drift.FEATURES]), len(measured[drift.OUTPUTS])) == (WORDS, 1)
     assert alarms <= 13, "four standard deviations above 5 % of 100 are 13.7"

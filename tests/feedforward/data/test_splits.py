@@ -51,18 +51,20 @@ def test_rows_matches_numpy_slicing(matrix: np.ndarray, data: st.DataObject) -> 
 
 @pytest.mark.parametrize("name", ["tones", "notes"])
 def test_features_and_labels_are_selected_together(name: str) -> None:
-    whole = split(name)
-    order = np.random.default_rng(0).permutation(len(whole))
-    for part, chosen in ((whole.take(order), order), (whole.rows(10, 40), np.arange(10, 40))):
-        np.testing.assert_array_equal(dense(part.features), dense(whole.features)[chosen])
-        np.testing.assert_array_equal(part.labels, whole.labels[chosen])
+    full_split = split(name)
+    order = np.random.default_rng(0).permutation(len(full_split))
+    for part, chosen in ((full_split.take(order), order), (full_split.rows(10, 40), np.arange(10, 40))):
+        np.testing.assert_array_equal(dense(part.features), dense(full_split.features)[chosen])
+        np.testing.assert_array_equal(part.labels, full_split.labels[chosen])
 
 
 def test_selected_rows_share_memory() -> None:
     for name in ("tones", "notes"):
-        whole = split(name)
-        part = whole.rows(3, 9)
-        ours, theirs = (s.features.indices if isinstance(s.features, MultiHot) else s.features for s in (part, whole))
+        full_split = split(name)
+        part = full_split.rows(3, 9)
+        ours, theirs = (
+            s.features.indices if isinstance(s.features, MultiHot) else s.features for s in (part, full_split)
+        )
         assert np.shares_memory(ours, theirs)
 
 

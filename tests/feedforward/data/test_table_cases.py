@@ -364,11 +364,11 @@ def test_init_prints_each_column_with_its_role(tmp_path: Path, monkeypatch: pyte
         tmp_path / "a.csv", id=[str(k) for k in range(60)], size=SIZES, town=["a", "b", "c"] * 20, label=LABELS
     )
     assert shell.run("init", str(path)) == 0
-    shown = [" ".join(line.split()) for line in shell.stdout.splitlines()]
-    assert any(line.startswith("id id, left out whole numbers that differ in every row") for line in shown)
-    assert any(line.startswith("size number numbers from -2 to") for line in shown)
-    assert any(line.startswith("town category 3 categories a · b · c") for line in shown)
-    assert any(line.startswith("label label 2 categories") for line in shown)
+    lines = [" ".join(line.split()) for line in shell.stdout.splitlines()]
+    assert any(line.startswith("id id, left out whole numbers that differ in every row") for line in lines)
+    assert any(line.startswith("size number numbers from -2 to") for line in lines)
+    assert any(line.startswith("town category 3 categories a · b · c") for line in lines)
+    assert any(line.startswith("label label 2 categories") for line in lines)
 
 
 # --- any table -----------------------------------------------------------------------------------

@@ -44,8 +44,8 @@ def test_draw_partitions_the_samples_and_keeps_class_shares(sizes: list[int], se
 
 
 def test_draw_is_determined_by_the_seed() -> None:
-    whole, entry = split("notes"), params().datasets["notes"]
-    draws = [validation_split.draw(whole, entry, seed)[1].rows for seed in (0, 0, 1)]
+    samples, entry = split("notes"), params().datasets["notes"]
+    draws = [validation_split.draw(samples, entry, seed)[1].rows for seed in (0, 0, 1)]
     np.testing.assert_array_equal(draws[0], draws[1])
     assert not np.array_equal(draws[0], draws[2])
     assert len(draws[0]) == HELD_OUT
@@ -75,7 +75,7 @@ def test_fixed_split_holds_out_the_first_or_the_last_samples(name: str) -> None:
 
 
 def test_at_least_one_training_sample_must_remain() -> None:
-    for function in (validation_split.fixed, lambda whole, entry: validation_split.draw(whole, entry, 0)):
+    for function in (validation_split.fixed, lambda samples, entry: validation_split.draw(samples, entry, 0)):
         with pytest.raises(DataError, match=r"validation\.samples must be below the 24 training samples, got 24"):
             function(split("notes", HELD_OUT), params().datasets["notes"])
 
@@ -104,16 +104,16 @@ def test_smaller_shares_are_subsets_of_larger_ones_and_keep_class_shares(
 
 
 def test_a_train_share_changes_only_the_training_samples() -> None:
-    whole = split("notes")
+    samples = split("notes")
     for function in (validation_split.draw, validation_split.fixed):
-        training, validation = function(whole, dataset(HELD_OUT), 3)
-        part, same = function(whole, dataset(HELD_OUT, 0.5), 3)
+        training, validation = function(samples, dataset(HELD_OUT), 3)
+        part, same = function(samples, dataset(HELD_OUT, 0.5), 3)
         np.testing.assert_array_equal(validation.rows, same.rows)
         assert set(part.rows) < set(training.rows)
         assert len(part) == (TRAIN - HELD_OUT) // 2
     assert validation_split.share(training, dataset(HELD_OUT), 3) is training
-    other = validation_split.share(Subset(whole), dataset(HELD_OUT, 0.5), 4).rows
-    assert not np.array_equal(validation_split.share(Subset(whole), dataset(HELD_OUT, 0.5), 3).rows, other)
+    other = validation_split.share(Subset(samples), dataset(HELD_OUT, 0.5), 4).rows
+    assert not np.array_equal(validation_split.share(Subset(samples), dataset(HELD_OUT, 0.5), 3).rows, other)
 
 
 def test_split_order_and_share_use_independent_random_numbers() -> None:

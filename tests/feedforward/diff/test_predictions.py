@@ -44,8 +44,8 @@ def test_multilabel_and_regression_predictions_are_compared() -> None:
         (1, "even, loop", "even, loop", "none"),
         (0, "even", "even", "even"),
     ]
-    one, other = (answers("value", [[12.5], [value]], [12.0, 8.0], ("price",)) for value in (7.0, 9.0))
-    compared = predictions.compare("prices", one, other)
+    first, second = (answers("value", [[12.5], [value]], [12.0, 8.0], ("price",)) for value in (7.0, 9.0))
+    compared = predictions.compare("prices", first, second)
     assert (compared.different, compared.largest_gap) == (1, 2.0)
     assert [(e.row, e.truth, e.a.answer, e.b.answer, e.a.probabilities) for e in compared.examples] == [
         (1, "8", "7", "9", {})

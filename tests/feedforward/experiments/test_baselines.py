@@ -47,12 +47,12 @@ def test_each_seed_has_its_own_split_and_all_samples_are_tested_once(
         *((baseline, seed, "replica") for seed in range(small.seeds) for baseline in expected),
         *((baseline, 0, "final") for baseline in expected),
     ]
-    whole = Split.load(paths.vectorized(name) / "train")
+    train = Split.load(paths.vectorized(name) / "train")
     for result in results:
         counts = {"train": TRAIN, "test": TEST}
         if result.role == "replica":
             counts = {"train": TRAIN - HELD_OUT, "validation": HELD_OUT}
-            training, validation = validation_split.draw(whole, small.dataset(name), result.seed)
+            training, validation = validation_split.draw(train, small.dataset(name), result.seed)
             if result.variant == "majority class":
                 share = np.mean(validation.labels == np.bincount(training.labels.astype(int)).argmax())
                 assert result.metrics["best_val_accuracy"] == share

@@ -56,9 +56,9 @@ def test_every_dataset_has_the_lecture_figures_and_the_additional_figures(folder
     names = {path.stem for path in (folder / "figures").glob("*.png")}
     for name, dataset in params.datasets.items():
         base = dataset.training.final.variant
-        wanted = {"loss", "accuracy", "final", "validation-loss", "differences"}
-        wanted |= {f"{base}-and-{variant}" for variant in params.variants if variant != base}
-        assert {f"{name}-{figure}" for figure in wanted} <= names
+        expected_figures = {"loss", "accuracy", "final", "validation-loss", "differences"}
+        expected_figures |= {f"{base}-and-{variant}" for variant in params.variants if variant != base}
+        assert {f"{name}-{figure}" for figure in expected_figures} <= names
 
 
 def test_table_shows_the_mean_over_seeds(folder: Path, results: list[RunResult], params: Params) -> None:

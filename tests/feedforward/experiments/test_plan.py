@@ -50,8 +50,10 @@ def test_lecture_plan_has_the_variants_of_the_slides() -> None:
         *(("tones", "original", "replica", s) for s in range(2)),
         *(("notes", v, "replica", s) for v in ("original", "l2") for s in range(2)),
     }
-    seen = {(pack.dataset, member.variant): (pack.train, pack.validate) for pack in packs for member in pack.members}
-    assert seen == {
+    samples_of = {
+        (pack.dataset, member.variant): (pack.train, pack.validate) for pack in packs for member in pack.members
+    }
+    assert samples_of == {
         ("tones", "original"): ("all", "test"),
         ("notes", "original"): ("fixed", "validation"),
         ("notes", "l2"): ("all", "test"),

@@ -101,13 +101,13 @@ def test_a_range_must_be_ascending() -> None:
 @pytest.mark.proves("Every field that `sweep` offers can be swept")
 def test_all_listed_fields_can_be_swept() -> None:
     names = {"size": "base,small", "optimizer.name": "sgd,adam", "optimizer.decay": "none,cosine"}
-    whole = {"epochs": "1,2", "batch_size": "8,16", "train_share": "0.5,1"}
+    valid_fields = {"epochs": "1,2", "batch_size": "8,16", "train_share": "0.5,1"}
     for field in search_space.fields("notes", "original"):
         kind = {"optimizer.rho": "rmsprop", "optimizer.epsilon": "adam", "optimizer.momentum": "sgd"}.get(field)
         kind = kind or ("adam" if "beta" in field else "adagrad" if "accumulator" in field else "rmsprop")
         plain = values()
         plain["datasets"]["notes"]["training"]["optimizer"] = {"name": kind}
         params = check(yaml_reader.frozen(plain), "params.yaml")
-        text = f"{field}={(names | whole).get(field, '0.1,0.2')}"
+        text = f"{field}={(names | valid_fields).get(field, '0.1,0.2')}"
         [axis] = search_space.parse([text], params, "notes", "original", search=False)
         assert len(axis.values) == 2

@@ -136,9 +136,11 @@ def test_a_failed_value_is_reported_and_the_others_are_shown(tmp_path: Path) -> 
 def test_a_learning_curve_validates_every_share_on_the_same_samples() -> None:
     requested = Sweep(small_params(), "notes", "original", [Axis("train_share", (0.25, 1.0))], seeds=1)
     _, packs = plan_trials(requested, [{"train_share": 0.25}, {"train_share": 1.0}], [7])
-    drawn = {len(training): (training, validation) for training, validation in (loaded(*pack) for pack in packs)}
-    assert sorted(drawn) == [round(0.25 * (TRAIN - HELD_OUT)), TRAIN - HELD_OUT]
-    (part, same), (whole, validation) = (drawn[size] for size in sorted(drawn))
+    samples_by_size = {
+        len(training): (training, validation) for training, validation in (loaded(*pack) for pack in packs)
+    }
+    assert sorted(samples_by_size) == [round(0.25 * (TRAIN - HELD_OUT)), TRAIN - HELD_OUT]
+    (part, same), (whole, validation) = (samples_by_size[size] for size in sorted(samples_by_size))
     np.testing.assert_array_equal(same.rows, validation.rows)
     assert set(part.rows) < set(whole.rows)
 

@@ -80,11 +80,11 @@ def test_solutions_pass_and_typical_mistakes_get_their_hints_in_the_notebook() -
         notebook.cells += [nbformat.v4.new_code_cell(source) for source in (mistake, check.source)]
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
     outputs = [output for cell in notebook.cells if "ff.homework.check_" in cell.source for output in cell.outputs]
-    shown = [output["data"]["text/plain"] for output in outputs if "data" in output]
-    assert [text[0] for text in shown] == ["✓"] * 5 + ["✗"] * 5, shown
-    assert "it beats the baseline" in shown[4]
+    texts = [output["data"]["text/plain"] for output in outputs if "data" in output]
+    assert [text[0] for text in texts] == ["✓"] * 5 + ["✗"] * 5, texts
+    assert "it beats the baseline" in texts[4]
     hints = ("3 Dense layers are expected here", "the target may be any number", "keeps falling", "The factor 1.96")
-    for text, hint in zip(shown[5:], (*hints, "was used to choose the winner and again to confirm it"), strict=True):
+    for text, hint in zip(texts[5:], (*hints, "was used to choose the winner and again to confirm it"), strict=True):
         assert hint in text
 
 

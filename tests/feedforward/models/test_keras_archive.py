@@ -68,13 +68,13 @@ def test_a_network_with_unknown_parts_is_rejected(config: bytes, message: str) -
 
 
 def test_extra_archive_members_and_other_files_are_rejected() -> None:
-    whole = keras_files.model(UNITS, ACTIVATIONS)
-    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+    complete = keras_files.model(UNITS, ACTIVATIONS)
+    with zipfile.ZipFile(io.BytesIO(complete)) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     for content in (
         keras_files.archive({**members, "assets/run.py": b"import os"}),
         keras_files.archive({name: members[name] for name in list(members)[:2]}),
-        whole[: len(whole) // 2],
+        complete[: len(complete) // 2],
         pickle.dumps([1]),
         b"",
     ):

@@ -42,7 +42,7 @@ def findings(params: Params) -> list[Findings]:
 
 
 def test_page_shows_baselines_in_charts_tables_and_differences(findings: list[Findings]) -> None:
-    references = {one.name: baseline_section.references(one) for one in findings}
+    references = {entry.name: baseline_section.references(entry) for entry in findings}
     page = comparison_page.render(findings, Additions(references=references))
     imdb = page[page.index('<section id="imdb"') :]
     assert imdb.count('<line class="level"') == 4  # two lines, wide and narrow
@@ -78,9 +78,9 @@ def test_results_above_the_ceiling_are_flagged_on_the_page(params: Params) -> No
         dataclasses.replace(run, metrics={**run.metrics, "test_accuracy": 0.999}) if run.role == "final" else run
         for run in like_the_lecture(params, range(3))
     ]
-    for one in find(runs, params):
+    for dataset_findings in find(runs, params):
         assert "original: test accuracy 0.9990 is better than the best published result" in baseline_section.section(
-            one
+            dataset_findings
         )
 
 

@@ -16,10 +16,10 @@ from feedforward.reports import calibration_section, error_tables, errors_sectio
 CLASSES = {"tones": 3, "notes": 2}
 
 
-def findings(chosen: Params | None = None, whole: bool = True) -> list[Findings]:
+def findings(chosen: Params | None = None, with_calibration: bool = True) -> list[Findings]:
     chosen = chosen or params()
     runs = like_the_lecture(chosen, range(3))
-    return find(complete(runs, CLASSES) if whole else runs, chosen)
+    return find(complete(runs, CLASSES) if with_calibration else runs, chosen)
 
 
 def test_calibration_is_shown_by_epoch_and_variant_with_diagrams() -> None:
@@ -42,8 +42,8 @@ def test_errors_are_shown_for_each_class_with_curves_and_a_matrix() -> None:
 
 
 def test_runs_of_earlier_versions_have_no_calibration_or_error_section() -> None:
-    for one in findings(whole=False):
-        assert calibration_section.render(one) == errors_section.render(one) == ""
+    for entry in findings(with_calibration=False):
+        assert calibration_section.render(entry) == errors_section.render(entry) == ""
 
 
 def test_a_regression_shows_residuals_and_no_matrix() -> None:
@@ -53,9 +53,9 @@ def test_a_regression_shows_residuals_and_no_matrix() -> None:
         final_run("tones", "original", 0, 2, 0.9),
         errors={"residuals": error_analysis.residuals(predicted + noise.normal(0, 9, 400), predicted)},
     )
-    one = find([run], params())[0]
-    prices = one.dataset.model_copy(update={"task": "regression", "labels": ("price",)})
-    page = errors_section.render(dataclasses.replace(one, dataset=prices))
+    regression = find([run], params())[0]
+    prices = regression.dataset.model_copy(update={"task": "regression", "labels": ("price",)})
+    page = errors_section.render(dataclasses.replace(regression, dataset=prices))
     assert "predicted price" in page
     assert "Confusion matrix" not in page
     assert "<table" not in page
@@ -73,4 +73,4 @@ def test_confusion_matrices_for_dvc_have_a_row_for_each_cell() -> None:
     lines = error_tables.confusion_csv(findings()).splitlines()
     assert lines[0] == "dataset,actual,predicted,samples,share"
     assert len(lines) == 1 + 9 + 4
-    assert error_tables.confusion_csv(findings(whole=False)).splitlines() == lines[:1]
+    assert error_tables.confusion_csv(findings(with_calibration=False)).splitlines() == lines[:1]

@@ -31,7 +31,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     params = load_params()
     findings = find(like_the_lecture(params, range(4)), params)
     title = {"title": HOSTILE}
-    findings = [dataclasses.replace(one, dataset=one.dataset.model_copy(update=title)) for one in findings]
+    findings = [dataclasses.replace(entry, dataset=entry.dataset.model_copy(update=title)) for entry in findings]
     reference = Reference(HOSTILE, {"best_val_cross_entropy": Estimate(1, 0.4)})
     path: Path = tmp_path_factory.mktemp("report") / "index.html"
     path.write_text(comparison_page.render(findings, Additions(references={NAME: [reference]})), encoding="utf-8")
@@ -47,7 +47,7 @@ def page(browser: "Browser", address: str) -> Iterator["Page"]:
 
 def data_of(page: "Page") -> dict[str, Any]:
     content = json.loads(page.locator("#chart-data").inner_text())
-    return next(one for one in content["datasets"] if one["name"] == NAME)
+    return next(dataset for dataset in content["datasets"] if dataset["name"] == NAME)
 
 
 def figure(page: "Page") -> Any:
@@ -83,7 +83,9 @@ def test_url_restores_the_chosen_variants_seeds_and_scale(page: "Page", address:
 
 
 def test_values_can_be_read_with_pointer_and_keyboard(page: "Page") -> None:
-    curve = next(one for one in data_of(page)["variants"] if one["name"] == "l2")["curves"]["val_cross_entropy"]
+    curve = next(variant for variant in data_of(page)["variants"] if variant["name"] == "l2")["curves"][
+        "val_cross_entropy"
+    ]
     slider, readout = figure(page).get_by_role("slider"), figure(page).locator(".readout")
     slider.focus()
     page.keyboard.press("Home")
@@ -129,7 +131,7 @@ def test_every_statistic_can_be_shown_as_differences_or_values(page: "Page") -> 
     assert description.startswith("overfit epoch: smaller ")
     assert "original" not in description
     section.get_by_role("combobox", name="Show").select_option("value")
-    means = {one["name"]: one["statistics"]["best_epoch"]["mean"] for one in data_of(page)["variants"]}
+    means = {variant["name"]: variant["statistics"]["best_epoch"]["mean"] for variant in data_of(page)["variants"]}
     description = section.get_by_role("img").get_attribute("aria-label") or ""
     assert all(f"{name} {mean:.1f} [" in description for name, mean in means.items())
 

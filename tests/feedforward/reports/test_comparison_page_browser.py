@@ -78,8 +78,10 @@ def test_tab_order_follows_the_page_and_reaches_every_control(page: "Page") -> N
     assert page.evaluate(f"{FOCUSED}.className") == "skip"
     assert page.evaluate(VISIBLE)
     reached = [page.evaluate_handle(FOCUSED)]
-    wanted = page.evaluate(f"[...document.querySelectorAll('{FOCUSABLE}')].filter((at) => at.checkVisibility()).length")
-    for _ in range(wanted - 1):
+    focusable_count = page.evaluate(
+        f"[...document.querySelectorAll('{FOCUSABLE}')].filter((at) => at.checkVisibility()).length"
+    )
+    for _ in range(focusable_count - 1):
         page.keyboard.press("Tab")
         assert page.evaluate(VISIBLE), page.evaluate(f"{FOCUSED}.outerHTML.slice(0, 80)")
         reached.append(page.evaluate_handle(FOCUSED))

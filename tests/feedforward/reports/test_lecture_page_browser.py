@@ -56,7 +56,7 @@ def page(request: pytest.FixtureRequest, browser: "Browser", address: str) -> It
 
 def setting(page: "Page", at: list[int]) -> dict[str, Any]:
     [story] = json.loads(page.locator("#chart-data").inner_text())["stories"]
-    return next(one for one in story["settings"] if one["at"] == at)
+    return next(setting for setting in story["settings"] if setting["at"] == at)
 
 
 def slide(page: "Page", label: str, keys: str) -> None:
@@ -91,19 +91,19 @@ def test_choosing_a_seed_shows_the_claim_of_that_single_run(page: "Page") -> Non
     gaps = {seed: value - dict(base["values"])[seed] for seed, value in l2["values"]}
     mean = sum(gaps.values()) / 3
     contradict = sum((gap > 0) != (mean > 0) for gap in gaps.values())
-    seen = set()
+    seeds = set()
     for _ in range(6):
-        shown = page.locator(".story h4").first.inner_text()
-        seed = int(shown.split("seed ")[1].split(")")[0])
-        seen.add(seed)
+        heading = page.locator(".story h4").first.inner_text()
+        seed = int(heading.split("seed ")[1].split(")")[0])
+        seeds.add(seed)
         item = page.locator(".story .claims li").first
         sync.expect(item).to_contain_text(f"lowest validation loss: {'lower' if gaps[seed] < 0 else 'higher'}")
         sync.expect(item).to_contain_text("agrees" if (gaps[seed] > 0) == (mean > 0) else "contradicts")
         sync.expect(item).to_contain_text(f"{contradict} of 3 single runs contradict it.")
         assert page.locator(f".seeds .chosen[data-seed='{seed}']").count() == 1
         page.get_by_role("button", name="Draw another seed").click()
-        assert page.locator(".story h4").first.inner_text() != shown
-    assert len(seen) > 1
+        assert page.locator(".story h4").first.inner_text() != heading
+    assert len(seeds) > 1
 
 
 def test_claims_of_the_slides_state_how_many_single_runs_contradict_them(page: "Page") -> None:

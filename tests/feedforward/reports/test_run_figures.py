@@ -17,16 +17,16 @@ TONES = CHOSEN.datasets["tones"]
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def runs(role: str, seeds: int = 3, whole: bool = True) -> list[RunResult]:
+def runs(role: str, seeds: int = 3, with_calibration: bool = True) -> list[RunResult]:
     recorded = like_the_lecture(CHOSEN, range(seeds))
-    recorded = complete(recorded, {"tones": 3, "notes": 2}) if whole else recorded
+    recorded = complete(recorded, {"tones": 3, "notes": 2}) if with_calibration else recorded
     return [run for run in recorded if (run.dataset, run.variant, run.role) == ("tones", "original", role)]
 
 
 def elements(svg: str | None, kind: str, css: str = "") -> list[ElementTree.Element]:
     assert svg is not None
-    found = ElementTree.fromstring(svg).iter(f"{SVG}{kind}")
-    return [element for element in found if set(css.split()) <= set(element.get("class", "").split())]
+    candidates = ElementTree.fromstring(svg).iter(f"{SVG}{kind}")
+    return [element for element in candidates if set(css.split()) <= set(element.get("class", "").split())]
 
 
 def texts(svg: str | None) -> str:
@@ -65,8 +65,8 @@ def test_a_confusion_matrix_has_a_cell_for_each_pair_of_classes() -> None:
 
 
 def test_runs_without_calibration_or_errors_have_no_such_figure() -> None:
-    assert run_figures.calibration(runs("replica", whole=False), TONES) is None
-    assert run_figures.confusion(runs("final", whole=False), TONES) is None
+    assert run_figures.calibration(runs("replica", with_calibration=False), TONES) is None
+    assert run_figures.confusion(runs("final", with_calibration=False), TONES) is None
 
 
 def test_hostile_titles_and_labels_are_escaped() -> None:

@@ -79,10 +79,10 @@ def test_curve_names_do_not_overlap() -> None:
 
 
 def test_two_charts_next_to_each_other_share_their_scale() -> None:
-    one, other = [Series("a", "dot", "lecture", band(mean)) for mean in ([0.6, 0.3], [2.0, 1.0, 3.0])]
+    first, second = [Series("a", "dot", "lecture", band(mean)) for mean in ([0.6, 0.3], [2.0, 1.0, 3.0])]
     scales = [
         re.findall(r'class="end"[^>]*>([^<]+)<', svg_charts.curves([a], "t", "y", same_scale=[b]))
-        for a, b in ((one, other), (other, one))
+        for a, b in ((first, second), (second, first))
     ]
     assert scales[0] == scales[1]
 

@@ -74,8 +74,8 @@ def test_samples_are_listed_and_decided(page: Running) -> None:
     body = {"accept": ids[:2], "reject": ids[2:3], "reason": "read\nby Ann"}
     answer = page.client.post(f"/feedback/{NAME}", json=body)
     assert answer.json() == {"accepted": 2, "rejected": 1, "waiting": 58}
-    [struck] = listed(page, state="rejected")["samples"]
-    assert (struck["id"], struck["decision"]["reason"]) == (ids[2], "read by Ann")
+    [rejected] = listed(page, state="rejected")["samples"]
+    assert (rejected["id"], rejected["decision"]["reason"]) == (ids[2], "read by Ann")
     line = next(append_only_log.read(paths.reviews(NAME)))
     assert (line["via"], line["by"]) == ("page", feedback_decisions.user())
 
@@ -155,13 +155,13 @@ def test_samples_are_decided_on_the_page_in_a_browser(page: Running, request: py
     give("word2 word3", label="glad")
     give("word4 " * 20)
     picture("gray")
-    wrong: list[str] = []
+    page_errors: list[str] = []
     for width in (1200, 390):
         context = browser.new_context(viewport={"width": width, "height": 844})
         tab = context.new_page()
         tab.set_default_timeout(chromium.SOON)
-        tab.on("pageerror", lambda error: wrong.append(str(error)))
-        tab.on("dialog", lambda dialog: wrong.append(dialog.message))
+        tab.on("pageerror", lambda error: page_errors.append(str(error)))
+        tab.on("dialog", lambda dialog: page_errors.append(dialog.message))
         tab.goto(f"http://127.0.0.1:{page.port}/feedback#{NAME}")
         cards = tab.locator("#samples li")
         chromium.sync.expect(cards).to_have_count(4 if width == 1200 else 3)
@@ -179,6 +179,6 @@ def test_samples_are_decided_on_the_page_in_a_browser(page: Running, request: py
         tab.locator("#states label").nth(0).click()
         chromium.sync.expect(tab.locator("#samples canvas")).to_have_count(1)
         context.close()
-    assert not wrong
+    assert not page_errors
     [line] = append_only_log.read(paths.reviews(NAME))
     assert json.dumps(line)

@@ -160,8 +160,8 @@ def test_large_bodies_share_a_limit_that_does_not_affect_short_requests(strict: 
             connection.close()
     while strict.server.memory.used:
         time.sleep(0.01)
-    whole = HEAD + b"Content-Length: 150000\r\n\r\n" + BODY.ljust(150_000)
-    assert exchange(strict, whole).startswith(b"HTTP/1.1 200")
+    request = HEAD + b"Content-Length: 150000\r\n\r\n" + BODY.ljust(150_000)
+    assert exchange(strict, request).startswith(b"HTTP/1.1 200")
     assert strict.server.memory.used == 0
 
 
@@ -239,8 +239,8 @@ def test_short_requests_are_answered_while_long_requests_run(roomy: Running) -> 
 
 @pytest.mark.proves("Pipelined requests are answered in order")
 def test_pipelined_requests_are_answered_in_order(strict: Running) -> None:
-    one = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-    answers = exchange(strict, one * 5000 + b"GET /nothing HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    health_request = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    answers = exchange(strict, health_request * 5000 + b"GET /nothing HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
     assert answers.count(b"HTTP/1.1 200 OK") == 5000
     assert answers.count(b"HTTP/1.1") == 5001
     assert answers.endswith(b'"field":null}')

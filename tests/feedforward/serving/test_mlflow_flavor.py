@@ -53,9 +53,9 @@ def test_mlflow_server_gives_the_champions_answers(small: Params, small_store: "
             assert [each["label"] for each in content["predictions"]] == ["glad", "sad", "sad"]
             for answer, other in zip(content["predictions"], expected, strict=True):
                 assert answer["probabilities"] == pytest.approx(other["probabilities"])
-        for wrong in (b'{"inputs": ["word1", ""]}', b'{"samples": ["word1"]}', b"{"):
-            status, content = ask(mlflows.port, wrong)
-            assert 400 <= status < 500, (wrong, content)
+        for invalid in (b'{"inputs": ["word1", ""]}', b'{"samples": ["word1"]}', b"{"):
+            status, content = ask(mlflows.port, invalid)
+            assert 400 <= status < 500, (invalid, content)
         [texts] = serving.samples(champion).values()
         inputs = texts[:5]
         bodies = [[{"inputs": [each]} for each in inputs], [{"samples": [each]} for each in inputs]]
@@ -80,14 +80,14 @@ def test_flavor_accepts_tables_lists_and_arrays_and_names_an_invalid_sample(
     answerer = mlflow_flavor._load_pyfunc(str(folder))
     for inputs in ([GLAD, "word1"], pd.DataFrame({"any": [GLAD, "word1"]}), np.array([[GLAD], ["word1"]])):
         assert [each["label"] for each in answerer.predict(inputs)] == ["glad", "sad"]
-    for wrong, message in (
+    for invalid, message in (
         (["word1", ""], "inputs.1: must hold at least one word"),
         (["word1", None], "inputs.1: must be text, got null"),
         (pd.DataFrame({"a": ["x"], "b": ["y"]}), "inputs: must have one column, got 2"),
         ("word1", "inputs: must be a list of samples"),
     ):
         with pytest.raises(InputError, match=message):
-            answerer.predict(wrong)
+            answerer.predict(invalid)
 
 
 def test_a_tampered_version_is_not_loaded(small: Params, small_store: "Store") -> None:

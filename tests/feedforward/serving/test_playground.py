@@ -26,14 +26,14 @@ class Seat:
     """An open page and its errors."""
 
     def __init__(self, browser: "Browser", port: int, **options: Any) -> None:
-        self.address, self.wrong = f"http://127.0.0.1:{port}/", list[str]()
+        self.address, self.errors = f"http://127.0.0.1:{port}/", list[str]()
         self.context = browser.new_context(**options)
         self.page: Page = self.context.new_page()
         self.page.set_default_timeout(SOON)
-        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("console", lambda message: self.wrong.append(message.text) if message.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
         self.page.on(
-            "request", lambda request: None if request.url.startswith(self.address) else self.wrong.append(request.url)
+            "request", lambda request: None if request.url.startswith(self.address) else self.errors.append(request.url)
         )
 
     def open(self, dataset: str = "") -> "Page":
@@ -52,7 +52,7 @@ def seat(browser: "Browser", served: Running) -> Iterator[Seat]:
     opened = Seat(browser, served.port)
     yield opened
     opened.context.close()
-    assert not [message for message in opened.wrong if "422" not in message and "413" not in message]
+    assert not [message for message in opened.errors if "422" not in message and "413" not in message]
 
 
 def strips(page: "Page") -> dict[str, str]:
@@ -163,7 +163,7 @@ def test_prediction_is_updated_while_drawing(browser: "Browser", served: Running
     page.get_by_role("button", name="Clear").click()
     seat.answers("Draw something")
     seat.context.close()
-    assert not seat.wrong
+    assert not seat.errors
 
 
 def test_a_tap_draws_a_dot(seat: Seat) -> None:
@@ -171,7 +171,7 @@ def test_a_tap_draws_a_dot(seat: Seat) -> None:
     seat.answers("Draw something")
     page.locator("#sheet").click(position={"x": 90, "y": 90})
     sync.expect(page.locator("#view")).to_be_visible()
-    assert not seat.wrong
+    assert not seat.errors
 
 
 def test_a_picture_file_can_be_chosen(seat: Seat, tmp_path: Path) -> None:
@@ -238,12 +238,12 @@ def test_playground_can_be_used_with_the_keyboard_alone(seat: Seat) -> None:
     page = seat.open("tones")
     seat.answers("Draw something")
 
-    def tab_to(wanted: str) -> None:
+    def tab_to(selector: str) -> None:
         for _ in range(20):
             page.keyboard.press("Tab")
-            if page.evaluate(f"document.activeElement.matches({json.dumps(wanted)})"):
+            if page.evaluate(f"document.activeElement.matches({json.dumps(selector)})"):
                 return
-        raise AssertionError(f"{wanted} cannot be reached")
+        raise AssertionError(f"{selector} cannot be reached")
 
     tab_to("#choice input")
     tab_to("#sheet")

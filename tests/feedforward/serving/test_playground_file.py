@@ -56,14 +56,14 @@ class Opened:
         self.built = playground_file.build(self.champion, 10**6)
         self.path = folder / f"{dataset}.html"
         self.path.write_text(self.built.text, encoding="utf-8")
-        self.wrong: list[str] = []
+        self.errors: list[str] = []
         self.context = browser.new_context(**options)
         self.page: Page = self.context.new_page()
         self.page.set_default_timeout(SOON)
-        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("console", lambda message: self.wrong.append(message.text) if message.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
         self.page.on(
-            "request", lambda request: self.wrong.append(request.url) if request.url != self.path.as_uri() else None
+            "request", lambda request: self.errors.append(request.url) if request.url != self.path.as_uri() else None
         )
         self.page.goto(self.path.as_uri())
 
@@ -73,7 +73,7 @@ class Opened:
 
     def close(self) -> None:
         self.context.close()
-        assert not self.wrong
+        assert not self.errors
 
 
 @pytest.fixture

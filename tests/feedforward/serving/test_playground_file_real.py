@@ -53,7 +53,7 @@ def test_page_gives_the_same_answers_as_predict(browser: "Browser", tmp_path: Pa
         received = [answer if name == "champion" else answer["variants"][name] for answer in predictions]
         expected = prediction.answers(served, checked)
         assert [answer["label"] for answer in received] == [answer["label"] for answer in expected], name
-        shares = [[list(one["probabilities"].values()) for one in answers] for answers in (received, expected)]
+        shares = [[list(answer["probabilities"].values()) for answer in answers] for answers in (received, expected)]
         shift = float(np.abs(np.subtract(*shares)).max())
         print(f"{dataset} {name}: largest difference of a probability {shift:.5f}")
         assert shift <= playground_file.TOLERANCE, name

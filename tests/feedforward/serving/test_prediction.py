@@ -97,11 +97,11 @@ def test_an_effect_is_exactly_the_change_from_leaving_the_word_out(
 
 def test_words_without_effect_are_not_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
     """A long text has more distinct words than the vocabulary; a forward pass for each would take seconds."""
-    asked = served(networks.network([12, 5, 1], ["relu", "sigmoid"]), ("sad", "glad"), TEXTS)
+    model = served(networks.network([12, 5, 1], ["relu", "sigmoid"]), ("sad", "glad"), TEXTS)
     computed: list[int] = []
     continued = Network.continued
     monkeypatch.setattr(Network, "continued", lambda self, sums: (computed.append(len(sums)), continued(self, sums))[1])
-    _, words = prediction.explained(asked, "good film " + " ".join(f"unknown{k}" for k in range(5000)))
+    _, words = prediction.explained(model, "good film " + " ".join(f"unknown{k}" for k in range(5000)))
     assert sum(computed) == 1 + 2
     assert [word.effect for word in words[2:]] == [0.0] * 5000
     assert all(word.effect for word in words[:2])
@@ -119,11 +119,17 @@ def test_word_pairs_are_explained_after_words_and_removed_with_either_word() -> 
         share = model.network.probabilities(MultiHot(np.array([0, len(columns)]), np.array(columns, np.uint16), 14))
         return math.log(share[0][1] / share[0][0])
 
-    whole = [1, 2, 4, 5, 6, 7, 8]
-    remaining = {"not": [1, 2, 5, 6, 8], "good": [1, 2, 4, 6], "odd": whole, "film": [1, 2, 4, 5, 7], "strange": whole}
+    all_columns = [1, 2, 4, 5, 6, 7, 8]
+    remaining = {
+        "not": [1, 2, 5, 6, 8],
+        "good": [1, 2, 4, 6],
+        "odd": all_columns,
+        "film": [1, 2, 4, 5, 7],
+        "strange": all_columns,
+    }
     for word, left in (remaining | {"not good": [1, 2, 4, 5, 6, 8], "good film": [1, 2, 4, 5, 6, 7]}).items():
-        [effect] = [one.effect for one in words if one.word == word]
-        assert effect == pytest.approx(odds(whole) - odds(left), abs=1e-4)
+        [effect] = [entry.effect for entry in words if entry.word == word]
+        assert effect == pytest.approx(odds(all_columns) - odds(left), abs=1e-4)
 
 
 def test_pictures_have_no_word_effects() -> None:
@@ -302,9 +308,9 @@ def test_predict_command_prints_answers_variants_and_json(
     assert "feedforward promote notes" in small_shell.stderr
     registered.champion(small_store, small, 1.0, original=2.0)
     assert small_shell.run("predict", NAME, GLAD) == 0
-    shown = small_shell.stdout
-    assert "glad" in shown
-    assert "word1 +" in shown
+    output = small_shell.stdout
+    assert "glad" in output
+    assert "word1 +" in output
     assert small_shell.run("predict", NAME, GLAD, "word1", "--variant", "all", "--json") == 0
     first, second = map(json.loads, small_shell.stdout.splitlines())
     assert set(first["answers"]) == {"champion", "original"}
@@ -339,9 +345,9 @@ def test_an_invalid_argument_gives_one_line_and_exit_code_2(
 ) -> None:
     registered.champion(small_store, small)
     assert small_shell.run(*arguments) == 2
-    shown = small_shell.stderr
-    assert message in shown
-    assert shown.count("\n") == 1
+    output = small_shell.stderr
+    assert message in output
+    assert output.count("\n") == 1
 
 
 @pytest.mark.slow
@@ -357,9 +363,9 @@ def test_an_invalid_picture_gives_one_line_and_a_megabyte_of_text_is_predicted(
     (tmp_path / "large.txt").write_text("word1 " * 170_000)
     for name in ("text.png", "half.png", "empty.png", "nowhere.png", "."):
         assert small_shell.run("predict", "tones", name) == 2
-        shown = small_shell.stderr
-        assert shown.startswith(f"{name}: ")
-        assert shown.count("\n") == 1
+        output = small_shell.stderr
+        assert output.startswith(f"{name}: ")
+        assert output.count("\n") == 1
     assert small_shell.run("predict", NAME, "--file", "large.txt") == 0
     assert "large.txt line 1,champion,sad" in small_shell.stdout
 

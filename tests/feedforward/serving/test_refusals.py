@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.proves("A bad request is refused in one line that names the field")
 def test_error_for_a_bad_request_is_one_line_that_names_the_field(served: Running) -> None:
     assert len(REQUESTS) >= 60
-    wrong = []
+    unexpected = []
     for bad in REQUESTS:
         answer = served.client.request(bad.method, bad.path, content=bad.body, headers=dict(bad.headers))
         problem = answer.json()
@@ -33,8 +33,8 @@ def test_error_for_a_bad_request_is_one_line_that_names_the_field(served: Runnin
             "error"
         ]
         if not as_expected or not problem["error"].isprintable():
-            wrong.append((bad, bad.body[:60], answer.status_code, problem))
-    assert not wrong
+            unexpected.append((bad, bad.body[:60], answer.status_code, problem))
+    assert not unexpected
     assert served.ask(GLAD).status_code == 200
     assert not paths.incoming(NAME).exists()
 
@@ -105,14 +105,14 @@ def malformed(random: np.random.Generator) -> bytes:
     """An invalid request of one of many kinds."""
     body = json.dumps({"samples": [GLAD], "explain": True}).encode()
     head = f"POST /predict/{NAME} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-    whole = f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
+    request = f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
     kind = random.integers(8)
     if kind == 0:
         return bytes(random.integers(0, 256, random.integers(0, 300), np.uint8))
     if kind == 1:
-        return whole[: random.integers(len(whole))]
+        return request[: random.integers(len(request))]
     if kind == 2:
-        broken = bytearray(whole)
+        broken = bytearray(request)
         for _ in range(random.integers(1, 30)):
             broken[random.integers(len(broken))] = random.integers(256)
         return bytes(broken)

@@ -106,8 +106,8 @@ def test_request_drift_is_a_reason_to_retrain_only_with_labeled_samples(small: P
         assert "script" not in page.text
     line = policy.request_drift(NAME)
     assert line
-    seen = policy.Observations(requests=line)
-    without = policy.decide(params, {NAME: seen}, [], forced=False)
+    observations = policy.Observations(requests=line)
+    without = policy.decide(params, {NAME: observations}, [], forced=False)
     assert not without.retrain
     assert "there are no labeled samples to train on" in without.remarks[0]
     used = params.model_copy(update={"retraining": retraining.model_copy(update={"use_feedback": True})})

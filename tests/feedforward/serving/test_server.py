@@ -42,10 +42,10 @@ def test_non_loopback_addresses_require_expose() -> None:
 
 
 def test_a_port_in_use_is_reported() -> None:
-    with server.bind("127.0.0.1", 0) as taken:
-        taken.listen()
+    with server.bind("127.0.0.1", 0) as used_port:
+        used_port.listen()
         with pytest.raises(FeedforwardError, match="is in use by another process; choose another --port"):
-            server.bind("127.0.0.1", taken.getsockname()[1])
+            server.bind("127.0.0.1", used_port.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -56,10 +56,10 @@ def test_a_picture_is_accepted_in_any_form(served: Running) -> None:
     raw = served.client.post("/predict/tones", content=content, headers={"content-type": "image/png"})
     shares.append(raw.json()["predictions"][0]["probabilities"])
     assert all(share == shares[0] for share in shares)
-    [seen] = served.ask(text, dataset="tones", explain=True).json()["predictions"]
-    levels = np.array(seen["seen"]["levels"]).reshape(28, 28)
+    [prediction] = served.ask(text, dataset="tones", explain=True).json()["predictions"]
+    levels = np.array(prediction["seen"]["levels"]).reshape(28, 28)
     assert levels.max() == 255
-    assert levels.shape == (seen["seen"]["height"], seen["seen"]["width"])
+    assert levels.shape == (prediction["seen"]["height"], prediction["seen"]["width"])
 
 
 def test_a_text_can_be_the_request_body(served: Running) -> None:

@@ -58,10 +58,10 @@ def test_shadow_statistics_of_a_challenger_are_kept_after_a_restart(small: Param
         service.ask(GLAD, explain=True, variants=True)
         service.client.post(f"/predict/{NAME}", content=SAD, headers={"content-type": "text/plain"})
         until(lambda: figures(service).requests == 5)
-        seen = figures(service)
-        assert (seen.samples, seen.agreed) == (8, 0)
-        assert {label: tally.samples for label, tally in seen.labels.items()} == {"glad": 4, "sad": 4}
-        assert all(tally.difference < -0.5 * tally.samples for tally in seen.labels.values())
+        statistics = figures(service)
+        assert (statistics.samples, statistics.agreed) == (8, 0)
+        assert {label: tally.samples for label, tally in statistics.labels.items()} == {"glad": 4, "sad": 4}
+        assert all(tally.difference < -0.5 * tally.samples for tally in statistics.labels.values())
         text = service.client.get("/metrics").text
         assert f'feedforward_shadow_requests{{dataset="{NAME}"}} 5.0' in text
         assert f'feedforward_shadow_label_agreement{{dataset="{NAME}",label="glad"}} 0.0' in text
@@ -220,18 +220,18 @@ def test_gate_waits_for_shadow_statistics_of_exactly_these_versions(small: Param
         assert outcome.decision.reason == last["reason"]
         return last["decision"], last["reason"]
 
-    def seen(champion: Version, requests: int, agreed: int) -> None:
+    def record_statistics(champion: Version, requests: int, agreed: int) -> None:
         pair = Pair(shadow_evidence.identity(champion), shadow_evidence.identity(second))
         shadow_evidence.add(NAME, pair, Evidence(requests, requests, agreed))
 
     assert decided()[0] == "waiting"
-    seen(second, 10, 10)  # against another champion
+    record_statistics(second, 10, 10)  # against another champion
     decision, reason = decided()
     assert decision == "waiting"
     assert "has compared 0 of 10 requests" in reason
-    seen(first, 10, 5)
+    record_statistics(first, 10, 5)
     decision, reason = decided()
     assert decision == "kept"
     assert "agreement 0.5000, it must be at least 0.9" in reason
-    seen(first, 90, 90)
+    record_statistics(first, 90, 90)
     assert decided()[0] == "promoted"

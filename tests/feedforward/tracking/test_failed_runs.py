@@ -46,9 +46,9 @@ def test_an_infinite_metric_of_a_parent_run_is_rejected(store: "Store") -> None:
     ("error", "status"), [(ValueError("no memory\nleft"), "FAILED"), (KeyboardInterrupt(), "KILLED")]
 )
 def test_an_exception_closes_all_open_runs(store: "Store", error: BaseException, status: str) -> None:
-    done, left = store.start(tags(seed=0), "a"), store.start(tags(seed=1), "b")
-    with contextlib.suppress(type(error)), store.closing(done, left):
-        store.finish(done, result=result())
+    finished, unfinished = store.start(tags(seed=0), "a"), store.start(tags(seed=1), "b")
+    with contextlib.suppress(type(error)), store.closing(finished, unfinished):
+        store.finish(finished, result=result())
         raise error
     states = {each.data.tags["seed"]: each for each in all_runs()}
     assert states["0"].info.status == "FINISHED"

@@ -30,8 +30,8 @@ def test_versions_read_without_mlflow_match_mlflow(small: Params, small_store: "
     assert [version.number for version in versions] == [1, 2]
     registry.set_alias(versions[1], "champion")
     registry.tag(versions[1], {"decision": "promoted", "empty": ""})
-    for which in ("champion", "challenger", 1, 2, 3):
-        assert model_versions.find(NAME, which) == registry.find(NAME, which)
+    for alias_or_number in ("champion", "challenger", 1, 2, 3):
+        assert model_versions.find(NAME, alias_or_number) == registry.find(NAME, alias_or_number)
     assert model_versions.find(NAME).number == 2  # type: ignore[union-attr]
     assert model_versions.find("unknown") is None
     assert [version.number for version in registry.versions(NAME)] == [2, 1]

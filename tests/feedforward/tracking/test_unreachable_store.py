@@ -43,8 +43,8 @@ def test_training_continues_without_a_store_and_results_are_reused(
     store.finish(parent, metrics={"mean_loss": 0.5})
     assert len([line for line in caplog.records if line.levelno == logging.WARNING]) == 1
     assert len(in_spool()) == 6
-    wanted = {f"{seed:064x}": result(seed) for seed in range(5)}
-    assert results_in(tracking.open_store(), "words", "fair", "replica", wanted) == wanted
+    expected = {f"{seed:064x}": result(seed) for seed in range(5)}
+    assert results_in(tracking.open_store(), "words", "fair", "replica", expected) == expected
     with pytest.raises(TrackingError):
         store.find_runs("words")
     assert store.reconcile() == 0
@@ -146,8 +146,8 @@ def assert_complete(replicas: int) -> None:
     assert {run.tags["mlflow.parentRunId"] for run in runs} == {parent.run_id}
     for run in runs:
         assert history(run.run_id, "loss") == list(enumerate(result(int(run.tags["seed"])).curves["loss"], 1))
-    wanted = {f"{seed:064x}": result(seed) for seed in range(replicas)}
-    assert results_in(store, "words", "fair", "replica", wanted) == wanted
+    expected = {f"{seed:064x}": result(seed) for seed in range(replicas)}
+    assert results_in(store, "words", "fair", "replica", expected) == expected
     experiment = client().get_experiment_by_name("words").experiment_id
     models = [model for model in client().search_logged_models([experiment]) if str(model.status) == "READY"]
     assert len({model.source_run_id for model in models}) == len(models) == 5

@@ -223,8 +223,8 @@ def test_weights_are_unchanged_by_packing_and_unpacking(params: Params, dataset:
         if expected is doubled:
             pack.assign(doubled)
         for arrays, others in zip(pack.weights(), expected, strict=True):
-            for one, other in zip(arrays, others, strict=True):
-                np.testing.assert_array_equal(one, other)
+            for first, second in zip(arrays, others, strict=True):
+                np.testing.assert_array_equal(first, second)
 
 
 def test_weights_digest_depends_on_the_weights(params: Params) -> None:

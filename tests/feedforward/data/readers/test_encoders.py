@@ -31,19 +31,19 @@ IMAGES = ImageEncoder(ImageGeometry(28, 28, 20, (14.0, 14.0)))
 @settings(max_examples=100, deadline=None)
 @given(st.text() | st.text("the a film.don't BAD\n\t\u00a0\u0130ÖGRÖẞE,é\ud800 -_"))
 def test_a_text_is_encoded_the_same_alone_and_in_a_batch(text: str) -> None:
-    many = tokenizer.encode([text], TEXTS.vocabulary)
-    one = TEXTS.encode([text])
-    assert isinstance(one, MultiHot)
-    np.testing.assert_array_equal(one.indptr, many.indptr)
-    np.testing.assert_array_equal(one.indices, many.indices)
+    batch = tokenizer.encode([text], TEXTS.vocabulary)
+    single = TEXTS.encode([text])
+    assert isinstance(single, MultiHot)
+    np.testing.assert_array_equal(single.indptr, batch.indptr)
+    np.testing.assert_array_equal(single.indices, batch.indices)
 
 
 def test_a_small_body_with_a_large_picture_does_not_count_as_quick() -> None:
-    drawn, large = encoded(stroke(280, 280)), io.BytesIO()
+    small, large = encoded(stroke(280, 280)), io.BytesIO()
     Image.new("1", (3000, 3000), 1).save(large, "PNG")
     assert len(large.getvalue()) < QUICK_BYTES
-    assert encoders.quick(IMAGES, [drawn, base64.b64encode(drawn).decode(), [[0, 255]]])
-    assert not encoders.quick(IMAGES, [drawn] * 5)
+    assert encoders.quick(IMAGES, [small, base64.b64encode(small).decode(), [[0, 255]]])
+    assert not encoders.quick(IMAGES, [small] * 5)
     assert not encoders.quick(IMAGES, [large.getvalue()])
     assert encoders.quick(IMAGES, ["no picture"])  # `check` refuses it immediately
     assert encoders.quick(TEXTS, ["a film"])

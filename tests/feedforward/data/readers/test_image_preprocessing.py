@@ -109,9 +109,9 @@ def test_invalid_and_blank_pictures_are_rejected_with_a_one_line_message(content
 def test_damaged_pictures_raise_only_value_errors() -> None:
     random = np.random.default_rng(3)
     for kind in ("PNG", "JPEG", "GIF", "WEBP", "BMP", "PPM"):
-        whole = encoded(stroke(40, 40), kind)
+        valid = encoded(stroke(40, 40), kind)
         for _ in range(60):
-            broken = bytearray(whole[: random.integers(1, len(whole) + 1)])
+            broken = bytearray(valid[: random.integers(1, len(valid) + 1)])
             for _ in range(random.integers(0, 6)):
                 broken[random.integers(len(broken))] = random.integers(256)
             with contextlib.suppress(ValueError):

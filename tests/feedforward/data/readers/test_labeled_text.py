@@ -33,9 +33,9 @@ def test_a_word_of_a_megabyte_is_shortened_for_display(store, tmp_path):
     content = reading.read(config(), store(reviews))
     (tmp_path / "vocabulary.txt").write_text("".join(f"{word}\n" for word in content.vocabulary))
     name = reading.column_names(config(), tmp_path)
-    shown = {name(column) for column in range(1, 4 + len(content.vocabulary))}
-    assert "x" * reading.LONGEST_NAME + "…" in shown
-    assert max(map(len, shown)) == reading.LONGEST_NAME + 1
+    displayed_words = {name(column) for column in range(1, 4 + len(content.vocabulary))}
+    assert "x" * reading.LONGEST_NAME + "…" in displayed_words
+    assert max(map(len, displayed_words)) == reading.LONGEST_NAME + 1
 
 
 def test_reviews_become_multi_hot_rows_with_the_label_of_their_folder(store):

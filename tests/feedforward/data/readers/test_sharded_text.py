@@ -76,11 +76,11 @@ def test_shards_are_written_once_and_reused_for_other_vocabularies(tmp_path: Pat
 def test_incomplete_shards_are_written_again(tmp_path: Path, files: dict[str, Path]) -> None:
     written = sharded_text.write(CONFIG, files, str(tmp_path / "store"))
     shard = Path(written["train"][0])
-    whole = shard.read_bytes()
-    shard.write_bytes(whole[:100])
+    complete = shard.read_bytes()
+    shard.write_bytes(complete[:100])
     (shard.parent / sharded_text.INDEX).unlink()
     assert sharded_text.write(CONFIG, files, str(tmp_path / "store")) == written
-    assert shard.read_bytes() == whole
+    assert shard.read_bytes() == complete
 
 
 def test_a_missing_or_damaged_shard_is_reported_in_one_line(tmp_path: Path, files: dict[str, Path]) -> None:

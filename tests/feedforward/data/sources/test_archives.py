@@ -203,10 +203,10 @@ def test_too_many_and_too_few_members_are_rejected():
 
 
 def test_a_truncated_tar_in_valid_gzip_is_rejected():
-    whole = tar([tar_entry(*item) for item in REVIEWS.items()])
+    complete = tar([tar_entry(*item) for item in REVIEWS.items()])
     for end in (1024, 1500, 3072, 5120):
         with pytest.raises(EOFError, match="tar ends early"):
-            unpack(gzip.compress(whole[:end]), reviews_file())
+            unpack(gzip.compress(complete[:end]), reviews_file())
 
 
 def test_a_sparse_file_is_rejected():
@@ -265,9 +265,9 @@ def test_a_damaged_header_after_valid_members_is_not_the_end_of_the_archive():
 @settings(deadline=None, max_examples=200)
 @given(st.binary(max_size=2000), st.integers(0, 3000))
 def test_garbage_in_a_tar_raises_only_data_errors(garbage, at):
-    whole = tar([tar_entry(*item) for item in REVIEWS.items()])
+    complete = tar([tar_entry(*item) for item in REVIEWS.items()])
     try:
-        digest, _ = unpack(zlib_gzip(whole[:at] + garbage + whole[at:]), reviews_file())
+        digest, _ = unpack(zlib_gzip(complete[:at] + garbage + complete[at:]), reviews_file())
     except (DataError, EOFError):
         return
     assert digest == DIGEST or garbage

@@ -86,16 +86,16 @@ def test_dvc_moves_data_between_checkouts_through_s3(root: Path) -> None:
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
-    one, other = root / "one", root / "other"
-    for folder in (one, other):
+    source, target = root / "source", root / "target"
+    for folder in (source, target):
         folder.mkdir()
         dvc(folder, "init", "-q", "--no-scm")
         dvc(folder, "remote", "add", "-d", "store", f"s3://{BUCKET}/dvc")
         dvc(folder, "remote", "modify", "store", "endpointurl", os.environ["AWS_ENDPOINT_URL"])
-    (one / "data").mkdir()
-    (one / "data" / "numbers.npy").write_bytes(bytes(range(256)))
-    dvc(one, "add", "-q", "data")
-    dvc(one, "push", "-q")
-    (other / "data.dvc").write_bytes((one / "data.dvc").read_bytes())
-    dvc(other, "pull", "-q")
-    assert (other / "data" / "numbers.npy").read_bytes() == bytes(range(256))
+    (source / "data").mkdir()
+    (source / "data" / "numbers.npy").write_bytes(bytes(range(256)))
+    dvc(source, "add", "-q", "data")
+    dvc(source, "push", "-q")
+    (target / "data.dvc").write_bytes((source / "data.dvc").read_bytes())
+    dvc(target, "pull", "-q")
+    assert (target / "data" / "numbers.npy").read_bytes() == bytes(range(256))
