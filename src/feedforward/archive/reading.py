@@ -106,6 +106,8 @@ def _content(source: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> 
 
 def _check_end(source: Path) -> None:
     """Check the size of the list of files before zipfile reads the list into memory."""
+    if source.exists() and not source.is_file():  # a pipe would never end
+        raise DataError(f"{source}: is not a regular file; name a ZIP file or a folder")
     try:
         size = source.stat().st_size
         with source.open("rb") as file:

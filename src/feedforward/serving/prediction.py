@@ -1,6 +1,5 @@
 """Predictions of the champion and its variants for raw samples, and the words that drive the predictions."""
 
-import dataclasses
 import functools
 import itertools
 import logging
@@ -224,4 +223,4 @@ def _columns_to_omit(encoder: TextEncoder, words: Sequence[str]) -> tuple[dict[s
 
 def as_json(word: Word) -> dict[str, Any]:
     """The word as a JSON-serializable dictionary."""
-    return dataclasses.asdict(word)
+    return dict(vars(word))  # `asdict` takes ten times as long

@@ -9,7 +9,7 @@ import logging
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from feedforward.core.errors import DataError, InputError
 from feedforward.data.readers import cells, encodings, tokenizer
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 TEXT_COLUMNS = ("text", "sample")  # the first one in the table is used
 LINES = (".jsonl", ".ndjson")
 TABLES = (".csv", ".tsv", ".parquet")
+MAX_BYTES = 2**26  # of a picture, or of a line
 CHUNK = 2000  # samples processed at a time
 NamedSample = tuple[str, Any]
 
@@ -31,13 +32,17 @@ def from_files(paths: Sequence[str]) -> Iterator[NamedSample]:
     """The path and content of each file.
 
     Raises:
-        InputError: a file cannot be read.
+        InputError: a file cannot be read, or is too large.
     """
     for path in paths:
         try:
-            yield path, Path(path).read_bytes()
+            with Path(path).open("rb") as file:
+                content = file.read(MAX_BYTES + 1)
         except OSError as error:
             raise InputError(path, f"cannot be read ({error.strerror})") from None
+        if len(content) > MAX_BYTES:  # also a device that never ends
+            raise InputError(path, f"must have at most {MAX_BYTES} bytes")
+        yield path, content
 
 
 def from_rows(path: Path) -> Iterator[NamedSample]:
@@ -98,14 +103,28 @@ def _text_column(where: str, names: Sequence[str], column: str) -> str:
     return name
 
 
+def _opened(path: Path) -> contextlib.AbstractContextManager[IO[bytes]]:
+    if str(path) != "-":
+        return path.open("rb")
+    if sys.stdin is None:  # the process was started without one
+        raise InputError("-", "cannot be read (standard input is closed)")
+    return contextlib.nullcontext(sys.stdin.buffer)
+
+
 def _text_lines(path: Path) -> Iterator[NamedSample]:
     warned = False
     try:
-        with contextlib.nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as opened:
+        with _opened(path) as opened:
             file = cast(io.BufferedReader, opened)
             wide = encodings.wide(file.peek(4))
-            lines = (line.encode() for line in io.TextIOWrapper(file, wide)) if wide else file
-            for number, line in enumerate(lines, start=1):
+            decoded = io.TextIOWrapper(file, wide) if wide else None
+
+            def line_of() -> bytes:
+                return decoded.readline(MAX_BYTES + 1).encode() if decoded else file.readline(MAX_BYTES + 1)
+
+            for number, line in enumerate(iter(line_of, b""), start=1):
+                if len(line) > MAX_BYTES:
+                    raise InputError(f"{path} line {number}", f"must have at most {MAX_BYTES} bytes")
                 text = tokenizer.decoded(line).removeprefix("\ufeff")
                 if not warned and text.encode() != line.removeprefix(codecs.BOM_UTF8):
                     log.warning("%s line %d: is not UTF-8 and is read as Windows-1252", path, number)

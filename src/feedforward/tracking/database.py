@@ -18,7 +18,7 @@ from feedforward.core.errors import TrackingError
 from feedforward.core.redaction import redact
 from feedforward.tracking import mlflow_tables, settings
 
-FAILURES = (MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, OSError)
+FAILURES = (MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, OSError, ImportError)  # no driver
 
 
 def is_server(uri: str) -> bool:

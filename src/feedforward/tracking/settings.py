@@ -2,6 +2,7 @@
 
 import os
 import re
+from urllib.parse import urlsplit
 
 from feedforward.core import paths
 from feedforward.core.errors import TrackingError
@@ -45,9 +46,19 @@ def tracking_uri() -> str:
                 " hexadecimal digits; rename the folder, or set FEEDFORWARD_STORE to another one"
             )
         return f"{SQLITE}{store}/mlflow.db"
-    if "://" not in uri or uri.startswith("file:"):
+    if not _is_address(uri):
         raise TrackingError(
             f"MLFLOW_TRACKING_URI: must start with sqlite:///, postgresql:// or http(s)://, got {redact(uri)};"
             " unset it to use mlruns/mlflow.db"
         )
     return uri
+
+
+def _is_address(uri: str) -> bool:
+    """Whether the address names a database, or a server with a host."""
+    try:
+        parts = urlsplit(uri)
+    except ValueError:  # such as http://[
+        return False
+    is_server = parts.scheme in ("http", "https")
+    return "://" in uri and parts.scheme != "file" and (not is_server or parts.hostname is not None)

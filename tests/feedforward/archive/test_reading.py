@@ -282,6 +282,12 @@ def test_results_that_cannot_be_compared_are_rejected_before_unpacking(
     assert not source.with_name("new").exists()
 
 
+def test_a_pipe_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "result.zip")
+    with pytest.raises(DataError, match=r"result\.zip: is not a regular file"):
+        reading.verified(tmp_path / "result.zip")
+
+
 def test_error_names_the_missing_file(small_shell: Shell) -> None:
     assert small_shell.run("import", "absent.zip") == 1
     assert "absent.zip: cannot be read" in small_shell.stderr

@@ -1,6 +1,7 @@
 """`feedforward init` on unusual tables: the inferred entry is readable and valid, and messages stay on one line."""
 
 import csv
+import gzip
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,8 +10,9 @@ from shell import Shell
 
 from feedforward.config.schema import load_params
 from feedforward.core import paths
-from feedforward.core.errors import DataError
+from feedforward.core.errors import DataError, InputError
 from feedforward.data import config_inference, preparation
+from feedforward.data.config_inference import folders
 
 HEAD = "seeds: 2\nvariants: {original: {}, larger: {size: large}}\n"
 NAMES = ("first\nname", "\x1b[31mred | <b>", "tar\r\nget")
@@ -65,3 +67,11 @@ def test_concurrent_writes_to_params_keep_all_entries(tmp_path: Path) -> None:
     with ThreadPoolExecutor(len(names)) as threads:
         list(threads.map(lambda name: config_inference.write(entry, name, tmp_path / "params.yaml"), names))
     assert sorted(load_params(tmp_path / "params.yaml").datasets) == names
+
+
+def test_a_gzip_bomb_in_place_of_idx_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folders, "MAX_BYTES", 1000)
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (tmp_path / f"{name}-ubyte.gz").write_bytes(gzip.compress(bytes(1001)))
+    with pytest.raises(InputError, match=r"ubyte\.gz: has more than 1000 unpacked bytes"):
+        config_inference.guess(tmp_path)

@@ -205,6 +205,20 @@ def test_error_for_an_unreadable_file_names_the_line(
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample_files, "MAX_BYTES", 1000)
+    with pytest.raises(InputError, match="/dev/zero: must have at most 1000 bytes"):
+        list(sample_files.from_files(["/dev/zero"]))
+    with pytest.raises(InputError, match="/dev/zero line 1: must have at most 1000 bytes"):
+        list(sample_files.from_table(Path("/dev/zero")))
+
+
+def test_a_closed_standard_input_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(InputError, match=r"-: cannot be read \(standard input is closed\)"):
+        list(sample_files.from_table(Path("-")))
+
+
 def test_invalid_utf8_is_replaced_and_the_line_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "a.txt").write_bytes(b"good\nsch\xf6n\n\xff\n")
     assert [text.strip() for _, text in sample_files.from_table(tmp_path / "a.txt")] == ["good", "schön", "ÿ"]

@@ -99,9 +99,19 @@ def test_an_older_schema_is_migrated(workspace: Path) -> None:
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == [head]
 
 
-def test_a_folder_as_tracking_address_is_rejected(monkeypatch: pytest.MonkeyPatch, workspace: Path) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "./mlruns")
-    with pytest.raises(TrackingError, match=r"MLFLOW_TRACKING_URI: must start with sqlite:///.* got ./mlruns"):
+@pytest.mark.parametrize("address", ["./mlruns", "http://[", "http://", "file:///tmp", "sqlite:"])
+def test_what_is_not_a_tracking_address_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, workspace: Path, address: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    said = f"MLFLOW_TRACKING_URI: must start with sqlite:///, postgresql:// or http(s)://, got {address};"
+    with pytest.raises(TrackingError, match=re.escape(said)):
+        tracking.open_store()
+
+
+def test_a_database_without_an_installed_driver_is_one_line(monkeypatch: pytest.MonkeyPatch, workspace: Path) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "mysql://127.0.0.1/x")
+    with pytest.raises(TrackingError, match=r"cannot be opened \(No module named 'MySQLdb'\)"):
         tracking.open_store()
 
 

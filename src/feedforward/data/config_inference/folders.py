@@ -3,6 +3,7 @@
 import gzip
 import os
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from feedforward.data.readers import idx
 
 PICTURES, TEXTS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp"), (".txt",)
 LARGEST_SIDE = 64  # pixels
+MAX_BYTES = 2**30  # of an idx file, unpacked; the default of `files.*.max_bytes`
 TRAIN, TEST, VALIDATION = ("train", "training"), ("test", "testing"), ("validation", "valid", "val", "dev")
 IDX = re.compile(r".*?(train|t10k|test)-(images|labels).*idx\d-ubyte(?:\.gz)?", re.IGNORECASE)
 SHARE = "no test split: about a fifth of each class becomes one, chosen by a hash of each file and `split_seed`"
@@ -66,11 +68,12 @@ def of_idx(path: Path, names: Sequence[str]) -> Guess | None:
 
 def _idx_array(path: Path) -> Any:
     try:
-        content = path.read_bytes()
-        if path.name.lower().endswith(".gz"):
-            content = gzip.decompress(content)
+        with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise DataError(f"{path}: has more than {MAX_BYTES} unpacked bytes; add it to params.yaml by hand")
         return idx.parse(content, path)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or "it is damaged or not gzip"
         raise InputError(str(path), f"cannot be read ({reason})") from None
     except DataError as error:

@@ -173,6 +173,10 @@ def test_nul_right_to_left_text_and_invalid_utf8_are_encoded():
     assert distinct == {"a\0b", "c", "שלום", "עולם", "café", "ÿÿ"}
 
 
+def test_a_long_text_is_spaced_in_parts():
+    assert words.spaced("漢" * 20_000) == " 漢 " * 20_000
+
+
 def test_a_megabyte_of_text_and_a_text_without_spaces_are_encoded():
     rows = words.encode(["film " * 200_000, "x" * 2**20], Vocabulary(("film",), 9))
     assert [row.tolist() for row in np.split(rows.indices, rows.indptr[1:-1])] == [[1, 4], [1, 2]]
