@@ -12,9 +12,9 @@ def shared(base: Path) -> str:
     """The address of the API of a temporary server that all workers share. base: pytest's folder of this worker."""
 
     def start(folder: Path, port: int) -> tuple[list[str], dict[str, str]]:
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT")}
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT")}
         command = [sys.executable, "-m", "pipelines.prefect_server", str(port)]
-        return command, kept | {"PREFECT_HOME": str(folder)}
+        return command, inherited | {"PREFECT_HOME": str(folder)}
 
     _, port = live_servers.shared(base / "prefect", start, "/api/health")
     return f"http://127.0.0.1:{port}/api"

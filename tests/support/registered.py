@@ -117,12 +117,14 @@ def version(
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         digest = bundle.write(folder / "served", content | {bundle.MODEL: model or keras_model()}, described, ENCODER)
-        folders, others = {"served": folder / "served"}, {}
-        for name, other in (variants or {}).items():
+        folders, variant_digests = {"served": folder / "served"}, {}
+        for name, variant_strength in (variants or {}).items():
             folders[f"variants/{name}"] = folder / name
-            description = dataclasses.replace(described, variant=name, weights_digest=network(other).weights_digest())
-            others[name] = bundle.write(folder / name, files(other), description, ENCODER)
-        tags = {"digest": digest, "variants": atomic_files.canonical_json(others)}
+            description = dataclasses.replace(
+                described, variant=name, weights_digest=network(variant_strength).weights_digest()
+            )
+            variant_digests[name] = bundle.write(folder / name, files(variant_strength), description, ENCODER)
+        tags = {"digest": digest, "variants": atomic_files.canonical_json(variant_digests)}
         new_version = registry.register(NAME, run.run_id, folders, tags)
         if not evaluated:
             return new_version

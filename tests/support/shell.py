@@ -17,8 +17,8 @@ class Shell:
     def run(self, *arguments: str) -> int:
         self._capsys.readouterr()  # discards earlier output
         self._monkeypatch.setattr(sys, "argv", ["feedforward", *arguments])
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(SystemExit) as exited:
             app.main()
         self.stdout, self.stderr = self._capsys.readouterr()
         assert "Traceback" not in self.stderr
-        return int(ended.value.code or 0)
+        return int(exited.value.code or 0)

@@ -122,11 +122,11 @@ def test_verdict_includes_the_outcome_for_new_data() -> None:
     params = with_claims(claim("lower"))
     runs = runs_of(params, smaller=LOW * 2, original=[x + 0.012 * (i % 3) for i, x in enumerate(HIGH * 2)])
     assert claims.judge(runs, params)[0].new_data is None
-    drawn = [dataclasses.replace(run, samples={"train": 15_000, "validation": 10_000}) for run in runs]
-    [verdict] = claims.judge(drawn, params)
+    drawn_per_seed = [dataclasses.replace(run, samples={"train": 15_000, "validation": 10_000}) for run in runs]
+    [verdict] = claims.judge(drawn_per_seed, params)
     assert (verdict.outcome, verdict.new_data) == ("supported", "undecided")
-    many = [dataclasses.replace(run, samples={"train": 99_000, "validation": 1_000}) for run in runs]
-    assert claims.judge(many, params)[0].new_data == "supported"
+    small_validation = [dataclasses.replace(run, samples={"train": 99_000, "validation": 1_000}) for run in runs]
+    assert claims.judge(small_validation, params)[0].new_data == "supported"
 
 
 def test_history_has_an_interval_for_every_number_of_seeds() -> None:
@@ -166,11 +166,11 @@ def test_each_claim_is_harder_to_decide_among_more_claims() -> None:
 def test_at_most_five_percent_of_claim_families_have_a_false_verdict() -> None:
     """If no variants differ, at most one family of claims in twenty may contain a decided claim."""
     params = with_claims(*(claim("lower", left=left) for left in ("smaller", "larger", "l2", "dropout")))
-    noise, wrong = np.random.default_rng(0), 0
+    noise, false_verdicts = np.random.default_rng(0), 0
     for _ in range(150):
         losses = {variant: noise.normal(0.3, 0.01, 12).tolist() for variant in params.variants}
-        wrong += any(v.outcome != "undecided" for v in claims.judge(runs_of(params, **losses), params))
-    assert wrong / 150 <= 0.085  # 0.05 and two standard errors
+        false_verdicts += any(v.outcome != "undecided" for v in claims.judge(runs_of(params, **losses), params))
+    assert false_verdicts / 150 <= 0.085  # 0.05 and two standard errors
 
 
 def test_every_claim_in_params_gets_a_verdict() -> None:

@@ -87,9 +87,9 @@ def test_ties_count_one_half() -> None:
 
 
 def test_at_most_five_percent_of_rankings_contain_a_false_decision() -> None:
-    noise, wrong = np.random.default_rng(2), 0
+    noise, false_decisions = np.random.default_rng(2), 0
     for _ in range(150):
         runs = runs_of(**{variant: noise.normal(0.3, 0.01, 12).tolist() for variant in "abcd"})
         pairs = itertools.combinations("abcd", 2)
-        wrong += any(d.decided for d in comparisons.differences(runs, pairs, "best_val_cross_entropy"))
-    assert wrong / 150 <= 0.085  # 0.05 and two standard errors
+        false_decisions += any(d.decided for d in comparisons.differences(runs, pairs, "best_val_cross_entropy"))
+    assert false_decisions / 150 <= 0.085  # 0.05 and two standard errors

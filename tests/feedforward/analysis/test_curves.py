@@ -43,6 +43,6 @@ def test_a_very_wide_band_does_not_stretch_the_range_shown() -> None:
     wide = Band(3, np.arange(1, 4), np.array([0.5, 0.4, 0.5]), np.full(3, -9.0), np.full(3, 9.0))
     assert shown_range([narrow]) == (0.28, 0.62)
     assert shown_range([narrow, wide]) == (pytest.approx(0.255), pytest.approx(0.645))
-    alone = Band(1, np.arange(1, 3), np.array([0.6, 0.3]), None, None)
-    assert shown_range([alone]) == (0.3, 0.6)
+    single_seed = Band(1, np.arange(1, 3), np.array([0.6, 0.3]), None, None)
+    assert shown_range([single_seed]) == (0.3, 0.6)
     assert shown_range([]) == (0.0, 1.0)

@@ -271,11 +271,11 @@ UNUSABLE: dict[str, tuple[str, Callable[[Path], dict[str, bytes | None]]]] = {
 def test_results_that_cannot_be_compared_are_rejected_before_unpacking(
     unpacked: Path, small_shell: Shell, case: str
 ) -> None:
-    said, change = UNUSABLE[case]
+    message, change = UNUSABLE[case]
     source = forged(unpacked, **change(unpacked))
     for options in ((), ("--json",)):
         assert small_shell.run("import", str(source), "--to", str(source.with_name("new")), *options) in (1, 2)
-        assert said in small_shell.stderr
+        assert message in small_shell.stderr
         assert f"{source}: " in small_shell.stderr
         assert "dvc repro" not in small_shell.stderr
         assert small_shell.stdout == ""

@@ -53,8 +53,8 @@ def server_address() -> Iterator[str]:
 @pytest.mark.proves("`feedforward ui` reports a port that is in use")
 @pytest.mark.usefixtures("checkout")
 def test_error_reports_a_port_in_use(shell: Shell) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
         assert shell.run("ui", "--port", str(port)) == 1
     assert f"--port: {port} on 127.0.0.1 is in use; choose another" in shell.stderr
 

@@ -130,10 +130,10 @@ def test_two_columns_whose_names_differ_only_by_blanks_are_rejected(tmp_path: Pa
     else:
         columns = [pa.array([1.0, 2.0] * 10), pa.array([1.0, 3.0] * 10), pa.array(["x", "y"] * 10)]
         pq.write_table(pa.Table.from_arrays(columns, ["size", other, "label"]), path)
-    said = r"column 'size' occurs twice \(blanks around a name do not count\); rename one"
-    for asked in (lambda: config_inference.guess(path), lambda: table_file.read(path, ["size", "label"])):
-        with pytest.raises((InputError, DataError), match=said):
-            asked()
+    message = r"column 'size' occurs twice \(blanks around a name do not count\); rename one"
+    for read in (lambda: config_inference.guess(path), lambda: table_file.read(path, ["size", "label"])):
+        with pytest.raises((InputError, DataError), match=message):
+            read()
 
 
 def test_a_sample_with_two_columns_whose_names_differ_only_by_blanks_is_rejected(
@@ -178,8 +178,8 @@ def test_backslashes_escape_quotes_only_if_the_file_says_so(tmp_path: Path, prep
     folders = [f'"C:\\{"abc"[k % 3]}\\"' for k in range(60)]
     _, dataset = prepare(table(tmp_path / "a.csv", size=SIZES, folder=folders, label=LABELS))
     assert encoder(dataset).check({"size": 1, "folder": "C:\\a\\"}, "row")["folder"] == "C:\\a\\"
-    said = [f'"so \\"{"abc"[k % 3]}\\", he said"' for k in range(60)]
-    guess, dataset = prepare(table(tmp_path / "b.csv", size=SIZES, said=said, label=LABELS))
+    quotes = [f'"so \\"{"abc"[k % 3]}\\", he said"' for k in range(60)]
+    guess, dataset = prepare(table(tmp_path / "b.csv", size=SIZES, said=quotes, label=LABELS))
     assert guess.entry["reader"]["categorical"] == ["said"]
     row = encoder(dataset).check({"size": 1, "said": 'so "a", he said'}, "row")
     assert encoder(dataset).unknown(row) == []

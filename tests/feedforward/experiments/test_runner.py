@@ -217,19 +217,19 @@ def test_only_a_changed_variant_is_trained_again(small_store: "Store") -> None:
     known = runner.find_known(planned, small_store)
     assert len(trained) == 2
     assert all(result in trained for result in parent_runs.results_of(planned, known))  # bit for bit
-    left = [(member.variant, p.role) for p in planned for member in p.without(known).members]
-    assert sorted(left) == [("l2", "replica"), ("original", "final")]
+    missing = [(member.variant, p.role) for p in planned for member in p.without(known).members]
+    assert sorted(missing) == [("l2", "replica"), ("original", "final")]
 
-    more = plan.plan(params(seeds=3), "fair", ["notes"], ["dropout"])
-    known = runner.find_known(more, small_store)
+    more_seeds = plan.plan(params(seeds=3), "fair", ["notes"], ["dropout"])
+    known = runner.find_known(more_seeds, small_store)
     assert len(known) == 1
-    assert {p.seed for p in more if p.without(known).members} == {1, 2}
+    assert {p.seed for p in more_seeds if p.without(known).members} == {1, 2}
 
-    other = params(variants={"dropout": {"dropout_rate": 0.2}, "original": {}, "l2": {}})
-    changed = plan.plan(other, "fair", ["notes"], ["dropout", "original"], [0])
+    changed_params = params(variants={"dropout": {"dropout_rate": 0.2}, "original": {}, "l2": {}})
+    changed = plan.plan(changed_params, "fair", ["notes"], ["dropout", "original"], [0])
     known = runner.find_known(changed, small_store)
-    left = [(member.variant, p.role) for p in changed for member in p.without(known).members]
-    assert sorted(left) == [("dropout", "replica"), ("original", "final")]
+    missing = [(member.variant, p.role) for p in changed for member in p.without(known).members]
+    assert sorted(missing) == [("dropout", "replica"), ("original", "final")]
     renamed = params(variants={"half": {"dropout_rate": 0.5}, "original": {}, "l2": {}})
     half = plan.plan(renamed, "fair", ["notes"], ["half"], [0])
     [reused] = parent_runs.results_of(half, runner.find_known(half, small_store))
@@ -243,9 +243,9 @@ def test_only_a_changed_variant_is_trained_again(small_store: "Store") -> None:
 def test_a_partly_trained_pack_is_completed_with_identical_results(small_store: "Store") -> None:
     chosen, pack = replicas_of("dropout", "original", "l2", pack_units=80)
     runner.train_pack(pack.without(pack.fingerprints[:1]), chosen, small_store)
-    left = pack.without(runner.find_known([pack], small_store))
-    assert left.fingerprints == pack.fingerprints[:1]
-    runner.train_pack(left, chosen, small_store)
+    missing = pack.without(runner.find_known([pack], small_store))
+    assert missing.fingerprints == pack.fingerprints[:1]
+    runner.train_pack(missing, chosen, small_store)
     tags = [run.data.tags["fingerprint"] for run in stored("notes", role="replica")]
     assert sorted(tags) == sorted(pack.fingerprints)  # each recorded once
     reused = parent_runs.results_of([pack], runner.find_known([pack], small_store))

@@ -108,18 +108,18 @@ def test_hints_about_incorrect_networks(tensorflow: None) -> None:
         middle = [dense(width, activation=wrong.get("activation", activation)) for width in units]
         return keras.Sequential([*first, *middle, dense(wrong.get("outputs", outputs), wrong.get("last", last))])
 
-    def said(**wrong: Any) -> str:
+    def hint_for(**wrong: Any) -> str:
         return hint(ff.homework.check_network(lambda *given: build(*given, **wrong)))
 
     assert ff.homework.check_network(build).solved
-    assert "take their units from `hidden`" in said(units=(16, 16))
-    assert "3 Dense layers are expected here" in said(units=(5,))
-    assert "as many units as there are outputs" in said(outputs=9)
-    assert "a hidden layer has no activation" in said(activation="linear")
-    assert "activation of a hidden layer is relu" in said(activation="relu")
-    assert "activation of the last layer is sigmoid" in said(last="sigmoid")
-    assert "does not know how many numbers" in said(shapeless=True)
-    assert "expects samples with 10000 features" in said(columns=10_000)
+    assert "take their units from `hidden`" in hint_for(units=(16, 16))
+    assert "3 Dense layers are expected here" in hint_for(units=(5,))
+    assert "as many units as there are outputs" in hint_for(outputs=9)
+    assert "a hidden layer has no activation" in hint_for(activation="linear")
+    assert "activation of a hidden layer is relu" in hint_for(activation="relu")
+    assert "activation of the last layer is sigmoid" in hint_for(last="sigmoid")
+    assert "does not know how many numbers" in hint_for(shapeless=True)
+    assert "expects samples with 10000 features" in hint_for(columns=10_000)
     assert "without a Dense layer" in hint(ff.homework.check_network(lambda *_: keras.Sequential()))
 
 

@@ -38,9 +38,9 @@ def test_the_first_valid_model_becomes_champion() -> None:
 def test_a_better_model_replaces_the_champion_and_a_worse_one_does_not() -> None:
     worse, better = evidence(0.32, seed=1), evidence(0.28, seed=2)
     assert decide(candidate(evidence=better), worse, LABELS, NAMES, RULE).promoted
-    kept = decide(candidate(evidence=worse), better, LABELS, NAMES, RULE)
-    assert not kept.promoted
-    assert "must be at least 0.001" in kept.reason
+    verdict = decide(candidate(evidence=worse), better, LABELS, NAMES, RULE)
+    assert not verdict.promoted
+    assert "must be at least 0.001" in verdict.reason
 
 
 def test_a_model_is_not_an_improvement_on_itself() -> None:

@@ -369,8 +369,8 @@ def killed(params: Params, small_store: "Store") -> int:
 def test_an_interrupted_promotion_is_completed_by_the_next_one(
     params: Params, small_store: "Store", killed: int
 ) -> None:
-    kept = conclude(params, small_store, 1.5)
-    assert not kept.decision.promoted
+    result = conclude(params, small_store, 1.5)
+    assert not result.decision.promoted
     assert champion().number == killed
     assert [line["decision"] for line in log()] == ["promoted", "promoted", "finished", "kept"]
 

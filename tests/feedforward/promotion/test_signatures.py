@@ -224,12 +224,12 @@ def test_a_private_key_that_other_users_could_replace_is_rejected(
 def _owned_by_another(path: Path) -> Callable[..., os.stat_result]:
     stat = os.stat
 
-    def answered(self: Path, *, follow_symlinks: bool = True) -> os.stat_result:
-        found = list(stat(self, follow_symlinks=follow_symlinks))
-        found[4] = os.geteuid() + 1 if self == path else found[4]
-        return os.stat_result(found)
+    def stat_of_another_user(self: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        fields = list(stat(self, follow_symlinks=follow_symlinks))
+        fields[4] = os.geteuid() + 1 if self == path else fields[4]
+        return os.stat_result(fields)
 
-    return answered
+    return stat_of_another_user
 
 
 def test_folders_of_a_private_key_are_private_with_any_umask(

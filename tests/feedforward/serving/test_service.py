@@ -113,14 +113,14 @@ def test_service_answers_503_until_there_is_a_champion(small: Params, small_stor
 def test_a_new_champion_is_loaded_under_load_but_a_tampered_one_is_not(served: Running) -> None:
     registry = Registry()
     [run] = registry.find_runs(NAME, role="final")
-    answered: list[tuple[int, int]] = []
+    responses: list[tuple[int, int]] = []
     stop = threading.Event()
 
     def load() -> None:
         with httpx.Client(base_url=f"http://127.0.0.1:{served.port}") as client:
             while not stop.is_set():
                 response = client.post(f"/predict/{NAME}", json={"samples": [GLAD]})
-                answered.append((response.status_code, response.json()["version"]))
+                responses.append((response.status_code, response.json()["version"]))
 
     threads = [threading.Thread(target=load) for _ in range(4)]
     for thread in threads:
@@ -136,8 +136,8 @@ def test_a_new_champion_is_loaded_under_load_but_a_tampered_one_is_not(served: R
     stop.set()
     for thread in threads:
         thread.join()
-    assert {status for status, _ in answered} == {200}
-    assert {version for _, version in answered} == {1, 2}
+    assert {status for status, _ in responses} == {200}
+    assert {version for _, version in responses} == {1, 2}
 
 
 def test_a_tampered_variant_is_reported_while_the_champion_still_answers(

@@ -100,10 +100,10 @@ def test_dropout_keeps_the_mean(params: Params, rate: float) -> None:
 
 
 def test_weights_are_reproducible_and_depend_on_the_seed(params: Params) -> None:
-    first, again, other = (build(params, "notes", "original", seed).get_weights() for seed in (1, 1, 2))
-    for a, b in zip(first, again, strict=True):
+    first, repeated, different = (build(params, "notes", "original", seed).get_weights() for seed in (1, 1, 2))
+    for a, b in zip(first, repeated, strict=True):
         np.testing.assert_array_equal(a, b)
-    for a, b in zip(first[::2], other[::2], strict=True):  # kernels
+    for a, b in zip(first[::2], different[::2], strict=True):  # kernels
         assert not np.array_equal(a, b)
 
 

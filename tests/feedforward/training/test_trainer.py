@@ -36,8 +36,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tensorflow")]  # fast t
 
 
 def parts(dataset: str) -> tuple[Subset, Subset]:
-    whole = split(dataset)
-    return Subset(whole, np.arange(HELD_OUT, TRAIN)), Subset(whole, np.arange(HELD_OUT))
+    samples = split(dataset)
+    return Subset(samples, np.arange(HELD_OUT, TRAIN)), Subset(samples, np.arange(HELD_OUT))
 
 
 def fit(
@@ -128,10 +128,10 @@ def test_last_validation_metrics_match_an_evaluation_of_the_returned_models() ->
 def test_evaluation_does_not_depend_on_the_batch_size(monkeypatch: pytest.MonkeyPatch) -> None:
     models = [replica.model for replica in trained("notes", "l2", "smaller")]
     samples = Subset(split("notes"))
-    whole = trainer.evaluate(models, samples)
+    expected = trainer.evaluate(models, samples)
     monkeypatch.setattr(evaluation, "ROWS", 7)
-    for pieces, figures in zip(trainer.evaluate(models, samples), whole, strict=True):
-        assert pieces == pytest.approx(figures, rel=1e-6)
+    for metrics, expected_metrics in zip(trainer.evaluate(models, samples), expected, strict=True):
+        assert metrics == pytest.approx(expected_metrics, rel=1e-6)
 
 
 @pytest.mark.parametrize(("dataset", "variant"), [("notes", "dropout"), ("tones", "l2")])
@@ -141,10 +141,10 @@ def test_splitting_an_epoch_into_sections_does_not_change_the_results(
     """Data larger than memory are loaded in sections."""
     for module in (batches, evaluation):
         monkeypatch.setattr(module, "SECTION", 24)
-    in_sections, whole = fit(dataset, (variant, "original")), trained(dataset, variant, "original")
-    assert digests(in_sections) == digests(whole)
-    assert [replica.curves for replica in in_sections] == [replica.curves for replica in whole]
-    assert [replica.measured for replica in in_sections] == [replica.measured for replica in whole]
+    in_sections, in_one_piece = fit(dataset, (variant, "original")), trained(dataset, variant, "original")
+    assert digests(in_sections) == digests(in_one_piece)
+    assert [replica.curves for replica in in_sections] == [replica.curves for replica in in_one_piece]
+    assert [replica.measured for replica in in_sections] == [replica.measured for replica in in_one_piece]
 
 
 def test_training_can_overfit_a_small_dataset() -> None:
@@ -226,10 +226,10 @@ def test_different_seeds_give_different_weights() -> None:
 
 
 def test_results_depend_on_batch_order_and_each_epoch_is_reported() -> None:
-    seen: list[tuple[int, float]] = []
-    (other,) = fit("notes", ["original"], order=4, on_epoch=lambda epoch, loss: seen.append((epoch, loss)))
-    assert digests([other]) != digests(trained("notes", "original"))
-    assert seen == list(enumerate(other.curves["loss"], start=1))
+    reported: list[tuple[int, float]] = []
+    (reordered,) = fit("notes", ["original"], order=4, on_epoch=lambda epoch, loss: reported.append((epoch, loss)))
+    assert digests([reordered]) != digests(trained("notes", "original"))
+    assert reported == list(enumerate(reordered.curves["loss"], start=1))
 
 
 SCRIPT = """
