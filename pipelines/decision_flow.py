@@ -20,7 +20,10 @@ Show = Callable[[int, Sequence[Verdict]], None]
 def run(
     params: Params, dataset: str, wait_for_server: Callable[[], None], seeds: int, budget: float, show: Show
 ) -> tuple[list[Verdict], str, Path]:
-    """Train until all claims are decided, `seeds` seeds are trained, or `budget` seconds have passed.
+    """Train until all claims are decided, `seeds` seeds are trained, or the next round would exceed `budget` seconds.
+
+    A round trains as many seeds as there are cores. The next one is expected to take as long as the last; the first,
+    which also imports TensorFlow and reads the store, does not count.
 
     Only runs that an undecided claim compares are trained. Seeds are used in ascending order, and no seed is dropped
     because of its result, so each verdict stays valid. show(seeds, verdicts) is called after each evaluation.
@@ -31,8 +34,9 @@ def run(
     deadline, step = time.monotonic() + budget, max(1, processes.cores())
     results: dict[tuple[str, str, int], RunResult] = {}
     verdicts: list[Verdict] = []
-    n = min(seeds, max(2, params.seeds))
+    n, is_first = min(seeds, max(2, params.seeds)), True
     while True:
+        began = time.monotonic()
         needed = decision.needed(params, dataset, verdicts)
         trained = training_flow.run(
             params, decision.PROTOCOL, wait_for_server, [dataset], needed.variants, range(n), roles=needed.roles
@@ -40,20 +44,24 @@ def run(
         results |= {(run.variant, run.role, run.seed): run for run in trained}
         verdicts = decision.judge(results.values(), params, dataset)
         show(n, verdicts)
-        if reason := _reason(verdicts, n, seeds, deadline):
+        latest_start = deadline if is_first else deadline - (time.monotonic() - began)
+        if reason := _reason(verdicts, n, seeds, latest_start):
             return verdicts, reason, decision.write(verdicts, params, dataset, reason)
-        n = min(seeds, n + step)
+        n, is_first = min(seeds, n + step), False
 
 
-def _reason(verdicts: Sequence[Verdict], n: int, seeds: int, deadline: float) -> str:
-    """The reason why training ends now; empty if it continues."""
+def _reason(verdicts: Sequence[Verdict], n: int, seeds: int, latest_start: float) -> str:
+    """The reason why training ends now; empty if it continues.
+
+    latest_start: the time on the monotonic clock after which another round would exceed the budget.
+    """
     undecided = sum(not verdict.decided for verdict in verdicts)
     if not undecided:
         return f"All {len(verdicts)} claims are decided after {n} seeds."
     if n >= seeds:
         return f"{undecided} of {len(verdicts)} claims are undecided after {n} seeds, the requested maximum."
-    return (
-        f"{undecided} of {len(verdicts)} claims are undecided after {n} seeds: the time budget is used up."
-        if time.monotonic() > deadline
-        else ""
-    )
+    if time.monotonic() > latest_start:
+        return (
+            f"{undecided} of {len(verdicts)} claims are undecided after {n} seeds; another round would take too long."
+        )
+    return ""

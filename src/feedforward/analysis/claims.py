@@ -62,6 +62,13 @@ class Verdict:
         return self.outcome != "undecided"
 
     @property
+    def decided_after(self) -> int | None:
+        """The smallest number of seeds with this outcome, which no later seed changed; None if undecided."""
+        if not self.decided:
+            return None
+        return next(limits.n for limits in self.history if _outcome(self.claim, limits, self.margin) == self.outcome)
+
+    @property
     def interval(self) -> Interval | None:
         """The anytime-valid interval after all seeds."""
         return self.history[-1] if self.history else None

@@ -67,14 +67,14 @@ def write(verdicts: Sequence[Verdict], params: Params, dataset: str, reason: str
 
     title = f"{params.dataset(dataset).title}: claims by number of seeds"
     picture = figures.png(claim_figures.intervals_by_seeds(verdicts, title))
-    header = ("claim", "verdict", "seeds", "measured", "interval at every number of seeds")
+    header = ("claim", "verdict", "decided after", "seeds", "measured [interval at every number of seeds]")
     rows = [
         (
             verdict.claim.text,
             f"**{verdict.outcome}**",
+            "–" if verdict.decided_after is None else f"{verdict.decided_after} seeds",
             str(verdict.n),
             tables.sides(verdict),
-            tables.sequence(verdict.interval, STATISTICS[verdict.claim.statistic].decimals),
         )
         for verdict in verdicts
     ]

@@ -25,7 +25,9 @@ def intervals_by_seeds(verdicts: Sequence[Verdict], title: str) -> Figure:
     for index, verdict in enumerate(verdicts, start=1):
         axes = styled(figure.add_subplot(rows, columns, index), "seeds" if index > len(verdicts) - columns else "", "")
         name = "\n".join(textwrap.wrap(verdict.claim.text, 48))
-        axes.set_title(f"{name}\n{verdict.outcome} after {verdict.n} seeds", fontsize=8, loc="left")
+        outcome = f"{verdict.outcome} after {verdict.decided_after or verdict.n} seeds"
+        axes.set_title(f"{name}\n{outcome}", fontsize=8, loc="left")
+        axes.locator_params(axis="x", integer=True)
         history = [limits for limits in verdict.history if limits.low is not None and limits.high is not None]
         if not history:
             continue

@@ -14,11 +14,13 @@ from small_data import params as small_params
 from small_data import values, write_params
 from synthetic_runs import Shape, one_run
 
+from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Params
-from feedforward.core import paths
+from feedforward.core import paths, processes
 from feedforward.core.errors import ParamsError
 from feedforward.experiments import decision
 from feedforward.tracking import open_store
+from pipelines import decision_flow
 
 LOSS = "best_val_cross_entropy"
 CLAIMS: list[dict[str, Any]] = [
@@ -39,6 +41,11 @@ def with_claims(*claims: dict[str, Any]) -> Params:
     plain = values()
     plain["datasets"]["notes"]["claims"] = list(claims)
     return Params.model_validate_json(json.dumps(plain))
+
+
+def step() -> int:
+    """Seeds that a round adds."""
+    return max(1, processes.cores())
 
 
 def test_only_runs_compared_by_undecided_claims_are_needed() -> None:
@@ -63,10 +70,16 @@ def test_verdicts_are_written_as_table_values_and_figure() -> None:
     params = with_claims(*CLAIMS)
     shapes = {"l2": Shape(0.2, 1.0, 0.001), "original": Shape(0.4, 1.0, 0.001)}
     runs = [one_run("notes", name, seed, 8, shape) for name, shape in shapes.items() for seed in range(12)]
-    folder = decision.write(decision.judge(runs, params, "notes"), params, "notes", "It ended.")
+    verdicts = decision.judge(runs, params, "notes")
+    folder = decision.write(verdicts, params, "notes", "It ended.")
     assert folder == paths.decision("notes")
     text = (folder / "verdicts.md").read_text()
-    assert "| l2 is lower | **supported** | 12 |" in text
+    after = verdicts[0].decided_after
+    assert after is not None
+    before = [run for run in runs if run.seed < after - 1]
+    assert [decision.judge(r, params, "notes")[0].decided for r in (runs, before)] == [True, False]
+    assert f"| l2 is lower | **supported** | {after} seeds | 12 |" in text
+    assert "| larger is lower | **undecided** | – | 0 |" in text
     assert "It ended." in text
     plain = json.loads((folder / "verdicts.json").read_text())
     assert [verdict["outcome"] for verdict in plain["verdicts"]] == ["supported", "undecided", "undecided"]
@@ -83,6 +96,28 @@ def test_verdicts_are_written_as_table_values_and_figure() -> None:
 @pytest.mark.usefixtures("small")
 def test_saved_decision_is_none_if_the_command_never_ran() -> None:
     assert decision.saved("notes") is None
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(("budget", "seeds"), [(9.0, 2), (21.0, 2 + step()), (31.0, 2 + 2 * step())])
+def test_no_round_starts_that_would_exceed_the_budget(
+    budget: float, seeds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each round takes ten seconds of a simulated clock."""
+    clock = [0.0]
+
+    def train(params: Params, *_: object, roles: object) -> list[RunResult]:
+        clock[0] += 10
+        shape = Shape(0.3, 1.0, 0.001)  # equal variants, so that claims stay undecided
+        return [one_run("notes", name, seed, 8, shape) for name in ("l2", "original") for seed in range(2)]
+
+    monkeypatch.setattr(decision_flow.training_flow, "run", train)
+    monkeypatch.setattr(decision_flow.time, "monotonic", lambda: clock[0])
+    params = with_claims(*CLAIMS)
+    shown: list[int] = []
+    _, reason, _ = decision_flow.run(params, "notes", lambda: None, 100, budget, lambda n, _: shown.append(n))
+    assert shown[-1] == seeds
+    assert reason.endswith(f"after {seeds} seeds; another round would take too long.")
 
 
 @pytest.mark.slow
