@@ -24,7 +24,7 @@ def apply() -> None:
         "PREFECT_LOGGING_LEVEL": "WARNING",
         "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
         "PREFECT_CLI_PROMPT": "false",
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # s; see zombie_runs
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # s; see zombie_flow_runs
     }.items():
         os.environ.setdefault(name, value)
     if (root / ".dvc").is_dir():  # DVC would create a folder that everyone can write to

@@ -58,7 +58,7 @@ def work(pool: str) -> None:
 def deploy() -> None:
     """Create or update pools, GPU slots, automations, and prefect.yaml's deployments with the schedule in params."""
     _check_server()
-    from pipelines import request_alerts, zombie_runs
+    from pipelines import request_alerts, zombie_flow_runs
 
     params = load_params()
     asyncio.run(_make_pools(params))
@@ -76,7 +76,7 @@ def deploy() -> None:
         if configured.cron
         else "no schedule"
     )
-    asyncio.run(zombie_runs.deploy())
+    asyncio.run(zombie_flow_runs.deploy())
     block = asyncio.run(request_alerts.deploy(params))
     print(f"deployed: retraining/cpu, retraining/gpu; {when}")
     watched = "every 15 minutes" if params.serving.reservoir else "not scheduled, since serving.reservoir is 0"

@@ -10,7 +10,7 @@ from feedforward.config.schema import Params
 from feedforward.core import paths
 from feedforward.core.errors import DataError, ParamsError
 from feedforward.core.redaction import shown
-from feedforward.diff import commits, runs
+from feedforward.diff import commit_side, run_side
 from feedforward.diff.repository import Repository
 from feedforward.diff.sides import Side
 from feedforward.tracking import LoggedRun, settings
@@ -51,7 +51,7 @@ class Names:
     def _side(self, entry: Side | str, name: str) -> Side:
         if isinstance(entry, Side):
             return entry
-        return commits.commit_side(entry, shown(name.removeprefix(COMMIT)), self.repository, lambda: self.registry)
+        return commit_side.commit_side(entry, shown(name.removeprefix(COMMIT)), self.repository, lambda: self.registry)
 
     @functools.cached_property
     def registry(self) -> "Registry":
@@ -82,7 +82,7 @@ class Names:
             raise ParamsError([f"{name}: {len(logged)} runs start with it, such as {listed}; add digits"])
         if not commit and not logged:
             raise ParamsError([f"{shown(name)}: no such run, model version or commit; expected {FORMS}"])
-        return commit or runs.run_side(logged[0], self.registry, self._params)
+        return commit or run_side.run_side(logged[0], self.registry, self._params)
 
     def _runs(self, start: str) -> list[LoggedRun]:
         if not RUN_ID.fullmatch(start):
@@ -103,4 +103,4 @@ class Names:
         logged = self.registry.runs_beginning(version.run_id)
         if not logged:
             raise DataError(f"{version.name}: its run {version.run_id[:8]} was deleted; restore it in MLflow")
-        return runs.version_side(version, logged[0], self.registry, self._params)
+        return run_side.version_side(version, logged[0], self.registry, self._params)

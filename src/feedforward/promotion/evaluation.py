@@ -9,13 +9,14 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from feedforward.config.schema import Params
+from feedforward.config.tasks import TASKS
 from feedforward.core import atomic_files, paths
 from feedforward.core.errors import DataError, FeedforwardError
 from feedforward.data.readers import encoders
@@ -24,7 +25,7 @@ from feedforward.models import metrics
 from feedforward.promotion import bundle, candidate, evaluation_process
 from feedforward.promotion.bundle import Servable
 from feedforward.promotion.policy import Evidence
-from feedforward.tracking import LoggedRun, model_versions
+from feedforward.tracking import LoggedRun, model_version, model_versions
 from feedforward.tracking.model_version import FIGURES, HOLDOUT_MODELS, Version
 
 if TYPE_CHECKING:
@@ -72,13 +73,21 @@ def verify(name: str, version: Version) -> None:
         _in_process("verify", version.name, name, version.number, Path(temporary))
 
 
-def calibrate(name: str, seed: int) -> dict[str, float]:
-    """The temperature for the final model of a seed, and figures about it; see `evaluation_process.calibrate`.
+def final_calibration(params: Params, name: str, run: LoggedRun, registry: "Registry") -> Mapping[str, float]:
+    """The figures of `temperature.fit` for a final run; empty if it predicts a value.
+
+    If a version of the run exists, its figures are used again, so that the run always gives the same version.
 
     Raises:
         DataError: a loss is not finite. EvaluationFailed: the process ended without a result.
     """
+    if TASKS[params.dataset(name).task].answers == "value":
+        return {}
+    for version in registry.versions(name, run.run_id):
+        if model_version.CALIBRATION in version.tags:
+            return version.calibration()
     with tempfile.TemporaryDirectory() as temporary:
+        seed = int(run.tags["seed"])
         return _in_process("calibrate", f"{name} seed {seed}", name, seed, Path(temporary))
 
 

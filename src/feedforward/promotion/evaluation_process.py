@@ -28,16 +28,14 @@ from feedforward.data.readers import encoders
 from feedforward.data.splits import Features, MultiHot, Split, Subset
 from feedforward.experiments import runner
 from feedforward.models import calibration, keras_archive, metrics, network_files
-from feedforward.models.numpy_network import Array, Network
-from feedforward.promotion import bundle, candidate, compatibility
+from feedforward.models.numpy_network import Network
+from feedforward.promotion import bundle, candidate, compatibility, temperature
 from feedforward.promotion.bundle import Servable
 from feedforward.tracking import model_version, model_versions
 from feedforward.tracking.model_version import Version
 
 PROBES = 64  # samples for which Keras's predictions are compared
 TIMED_SAMPLES = 300  # samples predicted one at a time, to measure the latency
-CALIBRATION = 3  # random stream that draws the samples for a temperature; validation_split uses 0 to 2
-ENOUGH, MAX_PARTS = 5000, 3  # desired number of held-out samples for a temperature, and maximum of models trained
 TOLERANCE = 1e-5  # largest accepted difference between the probabilities from Keras and from NumPy
 RESULT = "evaluation.json"  # {"figures": {name: value}, "refused": reason or "", "failed": reason or ""}
 
@@ -59,27 +57,8 @@ def evaluate(params: Params, name: str, number: int, target: Path) -> dict[str, 
 
 
 def calibrate(params: Params, name: str, seed: int, _target: Path) -> dict[str, float]:
-    """The temperature for the final model of a seed, with its effect on `samples` held-out samples.
-
-    The effect is `ece` → `scaled_ece` (models.calibration), and `cross_entropy` → `scaled_cross_entropy`. The final
-    model is trained again without a tenth of the samples, on which the temperature is fitted. If a tenth has fewer than
-    ENOUGH samples, this is repeated with other tenths, up to MAX_PARTS times in all.
-
-    Raises:
-        DataError: a loss is not finite.
-    """
-    logits, labels = held_out_predictions(params, name, seed)
-    measured = calibration.measure(logits, labels)
-    class_logits, classes, _ = calibration.as_classes(logits, labels)
-    likelihoods = calibration.log_probabilities(class_logits)
-    return {
-        "temperature": measured.temperature,
-        "ece": measured.ece,
-        "scaled_ece": measured.scaled_ece,
-        "cross_entropy": float(-likelihoods[np.arange(len(classes)), classes].mean()),
-        "scaled_cross_entropy": measured.refinement,
-        "samples": float(len(labels)),
-    }
+    """The figures of `temperature.fit`."""
+    return temperature.fit(params, name, seed)
 
 
 def verify(params: Params, name: str, number: int, _target: Path) -> dict[str, float]:
@@ -97,28 +76,6 @@ def verify(params: Params, name: str, number: int, _target: Path) -> dict[str, f
         _rows(features, 0, min(PROBES, len(features))), candidate.encoder_of(name, dataset), served.encoder
     )
     return {"probe_difference": probe(uncalibrated(served), model, rows)}
-
-
-def held_out_predictions(params: Params, name: str, seed: int) -> tuple[Array, npt.NDArray[np.generic]]:
-    """Logits and labels of samples that were held out when the final model's recipe was trained; see `calibrate`."""
-    from feedforward.experiments import training_run
-    from feedforward.training import trainer
-
-    dataset, all_samples = params.dataset(name), Split.load(paths.vectorized(name) / "train")
-    variant = dataset.training.final.variant
-    order = validation_split.generator(seed, CALIBRATION).permutation(len(all_samples))
-    size = max(1, len(all_samples) // 10)
-    runner.prepare(1)
-    logits, labels = [], []
-    for part in range(min(MAX_PARTS, -(-ENOUGH // size))):
-        held_out = np.zeros(len(all_samples), bool)
-        held_out[order[part * size : (part + 1) * size]] = True
-        training = validation_split.share(Subset(all_samples, np.flatnonzero(~held_out)), dataset, seed)
-        trained = training_run.train_final(dataset, {variant: params.variant(variant)}, training, seed)
-        samples = Subset(all_samples, np.flatnonzero(held_out)).copied()
-        logits.append(trainer.as_arrays(trained.model).logits(samples.features))
-        labels.append(np.asarray(samples.labels))
-    return np.concatenate(logits), np.concatenate(labels)
 
 
 def _load(name: str, number: int) -> tuple[Version, Servable, bytes]:

@@ -19,7 +19,7 @@ from feedforward.data import manifest as manifest_file
 from feedforward.data import validation_split
 from feedforward.data.readers import encoders
 from feedforward.data.splits import Split
-from feedforward.promotion import audit_log, bundle, compatibility, evaluation, model_card, shadow_evidence, temperature
+from feedforward.promotion import audit_log, bundle, compatibility, evaluation, model_card, shadow_evidence
 from feedforward.promotion import candidate as candidates
 from feedforward.promotion import champion as champions
 from feedforward.promotion.evaluation import EvaluationFailed
@@ -68,7 +68,7 @@ def promote(params: Params, name: str, run_id: str | None = None, say: Say = sil
     registry = Registry()
     with champions.exclusive(name):
         run = candidates.choose(params, name, registry, run_id)
-        calibrated = temperature.final_calibration(params, name, run, registry)
+        calibrated = evaluation.final_calibration(params, name, run, registry)
         version = candidates.register(params, name, run, registry, calibrated)
         if version.tags.get(champions.DECISION) == audit_log.ROLLED_BACK:
             return rolled_back(name, version, registry)

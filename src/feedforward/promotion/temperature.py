@@ -5,29 +5,62 @@ fewer samples, so its overconfidence differs. Therefore the same recipe is train
 and the temperature is fitted on that tenth. The test split is not used.
 """
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+import numpy as np
+import numpy.typing as npt
 
 from feedforward.config.schema import Params
-from feedforward.config.tasks import TASKS
-from feedforward.promotion import evaluation
-from feedforward.tracking import LoggedRun, model_version
+from feedforward.core import paths
+from feedforward.data import validation_split
+from feedforward.data.splits import Split, Subset
+from feedforward.experiments import runner
+from feedforward.models import calibration
+from feedforward.models.numpy_network import Array
 
-if TYPE_CHECKING:
-    from feedforward.tracking.registry import Registry
+CALIBRATION = 3  # random stream that draws the samples for a temperature; validation_split uses 0 to 2
+ENOUGH, MAX_PARTS = 5000, 3  # desired number of held-out samples for a temperature, and maximum of models trained
 
 
-def final_calibration(params: Params, name: str, run: LoggedRun, registry: "Registry") -> Mapping[str, float]:
-    """The figures of `evaluation_process.calibrate` for a final run; empty if it predicts a value.
+def fit(params: Params, name: str, seed: int) -> dict[str, float]:
+    """The temperature for the final model of a seed, with its effect on `samples` held-out samples.
 
-    If a version of the run exists, its figures are used again, so that the run always gives the same version.
+    The effect is `ece` → `scaled_ece` (models.calibration), and `cross_entropy` → `scaled_cross_entropy`. The final
+    model is trained again without a tenth of the samples, on which the temperature is fitted. If a tenth has fewer than
+    ENOUGH samples, this is repeated with other tenths, up to MAX_PARTS times in all.
 
     Raises:
-        DataError: a loss is not finite. EvaluationFailed: the process ended without a result.
+        DataError: a loss is not finite.
     """
-    if TASKS[params.dataset(name).task].answers == "value":
-        return {}
-    for version in registry.versions(name, run.run_id):
-        if model_version.CALIBRATION in version.tags:
-            return version.calibration()
-    return evaluation.calibrate(name, int(run.tags["seed"]))
+    logits, labels = held_out_predictions(params, name, seed)
+    measured = calibration.measure(logits, labels)
+    class_logits, classes, _ = calibration.as_classes(logits, labels)
+    likelihoods = calibration.log_probabilities(class_logits)
+    return {
+        "temperature": measured.temperature,
+        "ece": measured.ece,
+        "scaled_ece": measured.scaled_ece,
+        "cross_entropy": float(-likelihoods[np.arange(len(classes)), classes].mean()),
+        "scaled_cross_entropy": measured.refinement,
+        "samples": float(len(labels)),
+    }
+
+
+def held_out_predictions(params: Params, name: str, seed: int) -> tuple[Array, npt.NDArray[np.generic]]:
+    """Logits and labels of samples that were held out when the final model's recipe was trained; see `fit`."""
+    from feedforward.experiments import training_run
+    from feedforward.training import trainer
+
+    dataset, all_samples = params.dataset(name), Split.load(paths.vectorized(name) / "train")
+    variant = dataset.training.final.variant
+    order = validation_split.generator(seed, CALIBRATION).permutation(len(all_samples))
+    size = max(1, len(all_samples) // 10)
+    runner.prepare(1)
+    logits, labels = [], []
+    for part in range(min(MAX_PARTS, -(-ENOUGH // size))):
+        held_out = np.zeros(len(all_samples), bool)
+        held_out[order[part * size : (part + 1) * size]] = True
+        training = validation_split.share(Subset(all_samples, np.flatnonzero(~held_out)), dataset, seed)
+        trained = training_run.train_final(dataset, {variant: params.variant(variant)}, training, seed)
+        samples = Subset(all_samples, np.flatnonzero(held_out)).copied()
+        logits.append(trainer.as_arrays(trained.model).logits(samples.features))
+        labels.append(np.asarray(samples.labels))
+    return np.concatenate(logits), np.concatenate(labels)

@@ -13,7 +13,7 @@ from feedforward.analysis.run_result import RunResult
 from feedforward.core import atomic_files, paths, provenance
 from feedforward.core.errors import TrackingError, TrainingError
 from feedforward.core.redaction import redact
-from feedforward.tracking import database, model_folder, names, queries, records, sessions
+from feedforward.tracking import database, interrupted_runs, model_folder, names, queries, records, sessions
 from feedforward.tracking import sync as sending
 from feedforward.tracking.connection import Connection
 from feedforward.tracking.records import (
@@ -206,17 +206,8 @@ class Store:
         self.sync()
         sessions.remove_ended()
 
-        def close(_: bool) -> int:
-            closed = 0
-            for run in queries.running(self._connection):
-                ended = sessions.has_ended(run.data.tags)
-                if ended or (ended is None and run.data.tags.get("fingerprint") in lost):
-                    self._client.set_terminated(run.info.run_id, "KILLED")
-                    closed += 1
-            return closed
-
         with contextlib.suppress(TrackingError):
-            return self._connection.attempt("reconcile", close)
+            return interrupted_runs.close(self._connection, self._client, lost)
         return 0
 
     # --- find --------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from feedforward.diff import comparison, text
 from feedforward.diff.repository import Repository
 from feedforward.diff.sides import Figure, Side
 from feedforward.experiments import comparison as reports
-from feedforward.promotion import candidate, temperature
+from feedforward.promotion import candidate, evaluation
 from feedforward.reports import tables
 
 ROOT = Path(__file__).parents[3]
@@ -217,7 +217,7 @@ def test_diff_of_two_model_versions(inside: Job, shell: Shell) -> None:
     registry, params = Registry(), load_params(inside.root / "params.yaml")
     for number, start in enumerate(inside.runs, start=1):
         [run] = registry.runs_beginning(start)
-        calibrated = temperature.final_calibration(params, NAME, run, registry)
+        calibrated = evaluation.final_calibration(params, NAME, run, registry)
         version = candidate.register(params, NAME, run, registry, calibrated)
         assert version.number == number
         registry.set_alias(version, "champion")

@@ -9,7 +9,7 @@ from git_repositories import commit
 from small_data import values, write_params
 
 from feedforward.core.errors import DataError, ParamsError
-from feedforward.diff import commits, dvc_outputs
+from feedforward.diff import commit_side, dvc_outputs
 from feedforward.diff.repository import Repository
 from feedforward.diff.sides import Figure, Side
 
@@ -46,7 +46,7 @@ def recorded(root: Path, **outputs: str) -> Side:
     def no_store() -> None:
         raise AssertionError("the store is not needed")
 
-    return commits.commit_side(commit_id, "HEAD", repository, no_store)  # type: ignore[arg-type]
+    return commit_side.commit_side(commit_id, "HEAD", repository, no_store)  # type: ignore[arg-type]
 
 
 def test_metrics_verdicts_and_parameters_are_read_from_the_commit(root: Path) -> None:

@@ -31,9 +31,9 @@ work(return_state=True)
 DEPLOY = """
 import asyncio
 from datetime import timedelta
-from pipelines import zombie_runs
+from pipelines import zombie_flow_runs
 for _ in range(2):
-    asyncio.run(zombie_runs.deploy(timedelta(seconds=10)))
+    asyncio.run(zombie_flow_runs.deploy(timedelta(seconds=10)))
 """
 
 

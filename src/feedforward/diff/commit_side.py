@@ -21,7 +21,7 @@ from feedforward.data.splits import Split
 from feedforward.diff import dvc_outputs, sides
 from feedforward.diff.predictions import shortened
 from feedforward.diff.repository import Repository
-from feedforward.diff.runs import CHARACTERS, target_of
+from feedforward.diff.run_side import CHARACTERS, target_of
 from feedforward.diff.sides import Answers, Figure, Model, Side
 from feedforward.models import network_files
 
