@@ -28,7 +28,7 @@ def nowhere(context: Context) -> str:
         done = [_ended(workspace.run(folder, *REPRO, **secrets), 0)]  # fetched, trained, logged
         done.append(_ended(workspace.run(folder, *FEEDFORWARD, "promote", NAME, **secrets), 0))
         done.append(_ended(workspace.run(folder, *FEEDFORWARD, "train", NAME, "--seeds", "2", **store), 0))
-        done.append(_ended(workspace.run(folder, *FEEDFORWARD, "sync", **store), 0))
+        done.append(_ended(workspace.run(folder, *FEEDFORWARD, "sync", **store), 1))
         done.append(_ended(workspace.run(folder, *FEEDFORWARD, "promote", NAME, **store), 1))
         shutil.rmtree(folder / "data" / "raw")
         done.append(_ended(workspace.run(folder, *REPRO, "--no-run-cache", **unreachable), 1))
