@@ -78,7 +78,7 @@ def check(command: str) -> None:
             subcommand.make_context(name, rest, parent=context)
     elif program == "dvc":
         verb, *stage_names = arguments
-        assert verb in ("fetch", "repro", "status", "pull", "push"), verb
+        assert verb in ("checkout", "fetch", "repro", "status", "pull", "push"), verb
         assert {stage for stage in stage_names if not stage.startswith("-")} <= {*stages(), PLACEHOLDER}, stage_names
     elif program == "make":
         assert set(arguments) <= targets(), arguments

@@ -79,8 +79,17 @@ class Intake:
 
 
 def read(name: str) -> list[dict[str, Any]]:
-    """The samples of the snapshot, in the order in which they were added."""
-    return [entry for entry in append_only_log.read(paths.collected(name)) if "digest" in entry]
+    """The samples of the snapshot, in the order in which they were added.
+
+    Raises:
+        DataError: a sample was changed.
+    """
+    entries = [entry for entry in append_only_log.read(paths.collected(name)) if "digest" in entry]
+    for entry in entries:
+        raw = _raw(entry, "text" in entry)
+        if raw is None or hashlib.sha256(raw).hexdigest() != entry["digest"] or not isinstance(entry.get("label"), str):
+            raise DataError(f"{paths.collected(name)}: a sample was changed; restore the file with `dvc checkout`")
+    return entries
 
 
 def take(name: str, dataset: Dataset, collect: bool, review: bool = False) -> int:

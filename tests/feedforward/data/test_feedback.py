@@ -9,6 +9,7 @@ from prepared_data import contents, give, images, prepare, put_images, put_texts
 from raw_files import workspace
 
 from feedforward.core import append_only_log, atomic_files, paths
+from feedforward.core.errors import DataError
 from feedforward.data import feedback, preparation, validation_split
 from feedforward.data.readers.text_encoder import TextEncoder
 from feedforward.data.splits import MultiHot, Split
@@ -129,3 +130,15 @@ def test_picture_samples_are_added_to_the_training_split(root: Path) -> None:
     assert len(train) == 31
     assert train.features[0].tolist() == pixels.tolist()
     assert train.labels[0] == 7
+
+
+@pytest.mark.parametrize("changed", [{"text": "other"}, {"text": 5}, {"label": ["positive"]}, {"digest": "x"}])
+def test_a_changed_snapshot_is_one_line(root: Path, changed: dict[str, Any]) -> None:
+    put_texts(root)
+    prepare("reviews", reviews())
+    give("reviews", "positive", "good fun")
+    assert feedback.take("reviews", reviews(), collect=True) == 1
+    [entry] = feedback.read("reviews")
+    append_only_log.append(paths.collected("reviews"), entry | changed)
+    with pytest.raises(DataError, match=r"reviews\.jsonl: a sample was changed; restore the file with `dvc checkout`"):
+        preparation.vectorize("reviews", reviews(), collect=True)
