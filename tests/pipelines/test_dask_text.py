@@ -21,7 +21,7 @@ from live_cluster import environment  # noqa: E402
 from small_data import values, write_params  # noqa: E402
 
 from feedforward.core.errors import DataError, FeedforwardError  # noqa: E402
-from feedforward.data import archive_members  # noqa: E402
+from feedforward.data import collected_files  # noqa: E402
 from pipelines import dask_text  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -49,7 +49,7 @@ def workspace(folder: Path, **changes: Any) -> Path:
             texts[f"{target_folder}/{number:05}"] = " ".join(words).encode() + (b" \xff" if number % 500 == 7 else b"")
     (folder / "data" / "raw" / "notes").mkdir(parents=True)
     with (folder / "data" / "raw" / "notes" / "texts.parquet").open("wb") as file:
-        archive_members.write(list(texts), [len(text) for text in texts.values()], texts.__getitem__, file)
+        collected_files.write(list(texts), [len(text) for text in texts.values()], texts.__getitem__, file)
     return folder
 
 

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from feedforward.analysis import intervals, sequential
+from feedforward.analysis import intervals, multiple_testing, sequential
 from feedforward.analysis.intervals import CONFIDENCE, Estimate, estimate
 from feedforward.analysis.run_result import RunResult
 from feedforward.analysis.sequential import Interval
@@ -77,7 +77,7 @@ def differences(runs: Sequence[RunResult], pairs: Iterable[tuple[str, str]], sta
     resolution, ratio = STATISTICS[statistic].resolution, overlap(runs)
     p_values = [intervals.p_value(gaps, 0.0, resolution) for gaps in values.values()]
     rows = []
-    for (pair, gaps), p, corrected in zip(values.items(), p_values, intervals.holm(p_values), strict=True):
+    for (pair, gaps), p, corrected in zip(values.items(), p_values, multiple_testing.holm(p_values), strict=True):
         entry = estimate(gaps, overlap=ratio)
         assert entry is not None
         sequence = sequential.confidence_sequence(gaps, LEVEL / len(values), resolution)

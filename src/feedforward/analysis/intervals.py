@@ -1,4 +1,4 @@
-"""Means, medians, interquartile means and intervals of values over seeds; t tests and Holm's correction.
+"""Means, medians, interquartile means and intervals of values over seeds; t tests.
 
 There is one interval for each of two populations:
 
@@ -116,23 +116,6 @@ def t_quantile(probability: float, n: int) -> float:
     2.776
     """
     return float(special.stdtrit(n - 1, probability))
-
-
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """p-values corrected for several tests by Holm's procedure (Scandinavian Journal of Statistics 6, 1979).
-
-    A None (no test was possible) stays None and does not count as a test.
-
-    >>> holm([0.01, 0.04, 0.03, None])
-    [0.03, 0.06, 0.06, None]
-    """
-    tested = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
-    corrected: list[float | None] = [None] * len(p_values)
-    largest = 0.0
-    for step, (p, i) in enumerate(tested):
-        largest = max(largest, min(1.0, p * (len(tested) - step)))
-        corrected[i] = largest
-    return corrected
 
 
 def superiority(left: Sequence[float], right: Sequence[float]) -> float:

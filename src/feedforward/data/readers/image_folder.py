@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from feedforward.config.schema import ImageReader
 from feedforward.core.errors import DataError
-from feedforward.data import archive_members
+from feedforward.data import collected_files
 from feedforward.data.readers import image_decoding, image_preprocessing
 from feedforward.data.readers.reading import Part, Reading, content_digests, draw_test_split, label_of_path, order
 from feedforward.data.splits import Split
@@ -59,7 +59,7 @@ def _labeled(path: Path, folder: str, classes: Sequence[str]) -> list[Picture]:
     codes = {name: code for code, name in enumerate(classes)}
     pictures = [
         (name, content, label_of_path(name, folder, codes))
-        for names, contents in archive_members.read(path)
+        for names, contents in collected_files.read(path)
         for name, content in zip(names, contents, strict=True)
     ]
     pictures = [picture for picture in pictures if picture[2] >= 0]

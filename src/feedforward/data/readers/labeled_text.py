@@ -14,7 +14,7 @@ import numpy.typing as npt
 from feedforward.config.schema import TextReader
 from feedforward.core import processes
 from feedforward.core.errors import DataError
-from feedforward.data import archive_members
+from feedforward.data import collected_files
 from feedforward.data.readers import column_values, encodings, table_file, tokenizer
 from feedforward.data.readers.reading import Part, Reading, content_digests, draw_test_split, label_of_path, order
 from feedforward.data.readers.table import class_numbers, spelled_classes, warn_unlabeled
@@ -146,7 +146,7 @@ def _of_folders(path: Path, split: str, classes: Sequence[str]) -> Iterator[Chun
     label_of = functools.cache(lambda folder: label_of_path(f"{folder}/", split, codes))
     kind = np.min_scalar_type(len(classes) - 1)
     is_empty = True
-    for names, texts in archive_members.read(path):
+    for names, texts in collected_files.read(path):
         labels = np.array([label_of(name.rpartition("/")[0]) for name in names])
         keep = np.flatnonzero(labels >= 0)
         if len(keep):

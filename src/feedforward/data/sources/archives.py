@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from feedforward.config.schema import SourceFile
 from feedforward.core.errors import DataError
-from feedforward.data import archive_members
+from feedforward.data import collected_files
 from feedforward.data.sources import tar_stream
 
 CHUNK = 2**20  # unpacked bytes
@@ -42,7 +42,7 @@ def content_digest(path: Path, file: SourceFile) -> str | None:
         if file.archive in ("none", "gzip"):
             with path.open("rb") as stored:
                 return hashlib.file_digest(stored, "sha256").hexdigest()
-        for names, contents in archive_members.read(path):
+        for names, contents in collected_files.read(path):
             for name, content in zip(names, contents, strict=True):
                 total.update(_line(name, hashlib.sha256(content).hexdigest()))
     except (OSError, DataError):
@@ -149,7 +149,7 @@ def write_members(received: Iterable[tuple[str, bytes]], file: SourceFile, targe
             buffer.seek(start)
             return buffer.read(size)
 
-        archive_members.write(ordered, [members[path][1] for path in ordered], content_of, target)
+        collected_files.write(ordered, [members[path][1] for path in ordered], content_of, target)
     return hashlib.sha256(b"".join(_line(path, members[path][2]) for path in ordered)).hexdigest()
 
 
