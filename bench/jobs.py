@@ -169,7 +169,7 @@ def validate(name: str) -> dict[str, Any]:
         params = load_params()
 
         def load() -> None:
-            from feedforward.data.validation import expectations  # noqa: F401
+            from feedforward.data.validation import validator  # noqa: F401
 
         imported = _seconds(load)
         seconds = _seconds(lambda: preparation.validate(name, params.datasets[name]))

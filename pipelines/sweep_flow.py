@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Params
 from feedforward.core.errors import TrackingError, TrainingError
-from feedforward.experiments import runner, search_space, sweep, sweep_confirmation, sweep_files
+from feedforward.experiments import reuse, search_space, sweep, sweep_confirmation, sweep_files
 from feedforward.experiments.optuna_search import Search
 from feedforward.experiments.plan import Pack
 from feedforward.experiments.sweep import Sweep
@@ -44,7 +44,7 @@ def run(requested: Sweep, wait_for_server: Callable[[], None]) -> tuple[Outcome,
         try:
             return training_flow.run_jobs(jobs, "sweep", wait_for_server, store)
         except TrainingError:  # a run that fails does not end the sweep
-            return runner.find_known([job.pack for job in jobs], store)
+            return reuse.find_known([job.pack for job in jobs], store)
 
     with store.closing_when_interrupted(), store.closing(parent):
         outcome = _search(requested, parent, train, store)

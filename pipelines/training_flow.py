@@ -22,7 +22,7 @@ from feedforward.config.schema import Params
 from feedforward.core import paths, processes, progress, provenance
 from feedforward.core.errors import DataError, FeedforwardError, TrackingError, TrainingError
 from feedforward.core.redaction import redact
-from feedforward.experiments import parent_runs, plan, runner
+from feedforward.experiments import parent_runs, plan, reuse, runner
 from feedforward.experiments.plan import Pack
 from feedforward.tracking import Run, experiment_pages, open_store, settings
 from pipelines import dask_training, interruption, run_artifacts
@@ -160,7 +160,7 @@ def run_jobs(
         TrainingError: some runs failed; the others are in the store.
     """
     jobs = sorted(jobs, key=lambda job: -job.pack.cost)
-    known = runner.find_known([job.pack for job in jobs], store)
+    known = reuse.find_known([job.pack for job in jobs], store)
     missing = [replace(job, pack=pack) for job in jobs if (pack := job.pack.without(known)).members]
     if not missing:
         return known
@@ -211,7 +211,7 @@ def run(
         try:
             results = run_jobs([Job(pack, params) for pack in planned], f"train ({protocol})", wait_for_server, store)
         except TrainingError:
-            parent_runs.conclude(planned, runner.find_known(planned, store), params, store)
+            parent_runs.conclude(planned, reuse.find_known(planned, store), params, store)
             raise
         parent_runs.conclude(planned, results, params, store)
     return parent_runs.results_of(planned, results)

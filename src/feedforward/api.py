@@ -162,11 +162,11 @@ def train(
         ParamsError: an unknown name. DataError: a dataset is not vectorized. TrainingError: a loss is not finite.
     """
     from feedforward import tracking
-    from feedforward.experiments import parent_runs, plan, runner
+    from feedforward.experiments import parent_runs, plan, reuse, runner
 
     packs = plan.plan(params, protocol, datasets, variants, seeds)
     store = tracking.open_store()
-    known = runner.find_known(packs, store)
+    known = reuse.find_known(packs, store)
     missing = [remaining for pack in packs if (remaining := pack.without(known)).members]
     if missing:
         runner.prepare(jobs=1)

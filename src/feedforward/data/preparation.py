@@ -160,9 +160,9 @@ def validate(name: str, dataset: Dataset) -> None:
         DataError: the dataset has not been vectorized.
     """
     with processes.importing():
-        from feedforward.data.validation import expectations  # Great Expectations takes seven seconds to import
+        from feedforward.data.validation import validator  # Great Expectations takes seven seconds to import
 
-    expectations.validate(name, dataset, paths.vectorized(name))
+    validator.validate(name, dataset, paths.vectorized(name))
 
 
 def _profile(path: Path, dataset: Dataset) -> Any:

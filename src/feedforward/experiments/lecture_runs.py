@@ -14,7 +14,7 @@ from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Params, Variant
 from feedforward.core.errors import DataError
 from feedforward.data import manifest as manifest_file
-from feedforward.experiments import parent_runs, plan, runner, search_space
+from feedforward.experiments import parent_runs, plan, reuse, search_space
 from feedforward.experiments.plan import Pack
 from feedforward.experiments.sweep import FRESH
 from feedforward.reports.lecture_page import FIELDS, Story
@@ -121,4 +121,4 @@ def _results(packs: Iterable[Pack], logged: Logged, store: "Store") -> tuple[lis
                 others += 1
         if members:
             stored.append(dataclasses.replace(pack, members=tuple(members)))
-    return parent_runs.results_of(stored, runner.find_known(stored, store)), others
+    return parent_runs.results_of(stored, reuse.find_known(stored, store)), others

@@ -1,8 +1,7 @@
-"""Runs an experiment: finds known runs, trains and records the others, and compares all of them."""
+"""Runs an experiment: trains and records packs of runs, and compares the results of all runs."""
 
-import dataclasses
 import gc
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from feedforward.analysis.run_result import RunResult
 from feedforward.config.schema import Params
 from feedforward.core import atomic_files, paths, processes, provenance
 from feedforward.core.code_digest import code_digest
-from feedforward.core.errors import DataError, TrackingError, TrainingError
+from feedforward.core.errors import TrainingError
 from feedforward.data import manifest as manifest_file
 from feedforward.experiments import evaluation, parent_runs, plan, run_contents
 from feedforward.experiments.plan import Member, Pack
@@ -20,57 +19,13 @@ from feedforward.tracking import Run, RunTags, sampling
 
 if TYPE_CHECKING:
     from feedforward.experiments.training_run import Samples, TrainedRun
-    from feedforward.models.numpy_network import Network
     from feedforward.tracking import Store
-    from feedforward.tracking.records import LoggedRun, StoredResult
 
 Advance = Callable[[int, str], None]
 
 
 def silence(_steps: int, _note: str) -> None:
     """Show no progress."""
-
-
-# --- known runs --------------------------------------------------------------------------------
-
-
-def find_known(packs: Iterable[Pack], store: "Store") -> dict[str, RunResult]:
-    """The results in the store, by fingerprint; metrics are recomputed if their code has changed."""
-    groups: dict[tuple[str, str, str], list[str]] = {}
-    for pack in packs:
-        groups.setdefault((pack.dataset, pack.protocol, pack.logged_role), []).extend(pack.fingerprints)
-    known: dict[str, RunResult] = {}
-    digest = code_digest(plan.EVALUATION)
-    for name, fingerprints in groups.items():
-        for fingerprint, stored in store.find_results(*name, fingerprints).items():
-            result = stored.result if stored.evaluation == digest else _evaluate_again(stored, store, digest)
-            known |= {fingerprint: result} if result else {}
-    return known
-
-
-def _evaluate_again(stored: "StoredResult", store: "Store", digest: str) -> RunResult | None:
-    """Recompute the metrics and write them to the store; returns the new result, or None if the model is missing."""
-    figures = evaluation.summarize(stored.result.curves, stored.result.measured)
-    hardest, errors = stored.result.hardest, stored.result.errors
-    if stored.result.role == "final":
-        try:
-            network = _network(stored.run) if stored.run else None
-        except (DataError, TrackingError):
-            network = None
-        if network is None:
-            return None
-        tested = evaluation.on_test(stored.result.dataset, network)
-        figures, hardest, errors = figures | tested.metrics, tested.hardest, tested.errors
-    result = dataclasses.replace(stored.result, metrics=figures, hardest=hardest, errors=errors)
-    if stored.run:
-        store.renew(stored.run, result, digest)
-    return result
-
-
-def _network(run: "LoggedRun") -> "Network":
-    from feedforward.tracking.registry import Registry
-
-    return network_files.read(Registry().model_files(run), run.name)
 
 
 # --- train and record --------------------------------------------------------------------------
@@ -84,9 +39,9 @@ def prepare(jobs: int) -> None:
     """
     threads = 1 if provenance.bits_depend_on_threads() else max(1, processes.cores() // jobs)
     with processes.importing(), processes.silent():  # TensorFlow writes to the file descriptor regardless of log level
-        from feedforward.training import trainer  # importing TensorFlow takes five seconds
+        from feedforward.training import keras_backend, trainer  # noqa: F401  importing TensorFlow takes five seconds
 
-        trainer.configure(jobs, threads)
+        keras_backend.configure(jobs, threads)
 
 
 def train_pack(

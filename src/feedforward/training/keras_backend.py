@@ -1,15 +1,16 @@
-"""TensorFlow and Keras, imported silently, with oneDNN, and without scikit-learn and matplotlib.
+"""TensorFlow and Keras: imported silently, with oneDNN, without scikit-learn and matplotlib; threads and determinism.
 
 If they are installed, Keras imports both for wrappers and galleries that are not used here. In every process that
 trains, this saves 1.5 of the 7 s of CPU time that the import takes.
 """
 
 import contextlib
+import functools
 import os
 import sys
 from collections.abc import Iterator
 
-__all__ = ["keras", "tf"]
+__all__ = ["configure", "keras", "tf"]
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # affects the last bits of results; the default depends on the CPU
@@ -30,3 +31,22 @@ def _hidden(*packages: str) -> Iterator[None]:
 with _hidden("sklearn", "matplotlib"):
     import keras
     import tensorflow as tf
+
+
+@functools.cache
+def configure(jobs: int, threads: int) -> None:
+    """Configure TensorFlow, once per process, for `jobs` packs that train at the same time with `threads` threads each.
+
+    If TensorFlow has already started in this process, the numbers of threads stay as they are. The graph optimizer is
+    off because it costs more than it saves here.
+    """
+    # Each pack has separate graphs, which TensorFlow would report as unnecessary retracing.
+    tf.get_logger().setLevel("ERROR")
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(jobs)
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    tf.config.experimental.enable_op_determinism()
+    tf.zeros(1)  # the first operation starts TensorFlow

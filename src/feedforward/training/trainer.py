@@ -1,7 +1,5 @@
 """Trains replicas of several variants side by side and evaluates them after each epoch."""
 
-import contextlib
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -22,7 +20,7 @@ from feedforward.training.keras_backend import keras, tf
 from feedforward.training.optimizers import Rule
 from feedforward.training.packed_model import Pack, weights_digest
 
-__all__ = ["Evaluation", "Replica", "as_arrays", "configure", "evaluate", "fit", "weights_digest"]
+__all__ = ["Evaluation", "Replica", "as_arrays", "evaluate", "fit", "weights_digest"]
 
 OnEpoch = Callable[[int, float], None]
 
@@ -43,25 +41,6 @@ class Replica:
     curves: dict[str, list[float]]
     measured: dict[str, float]
     reliability: dict[str, list[list[float]]] = field(default_factory=dict)
-
-
-@functools.cache
-def configure(jobs: int, threads: int) -> None:
-    """Configure TensorFlow, once per process, for `jobs` packs that train at the same time with `threads` threads each.
-
-    If TensorFlow has already started in this process, the numbers of threads stay as they are. The graph optimizer is
-    off because it costs more than it saves here.
-    """
-    # Each pack has separate graphs, which TensorFlow would report as unnecessary retracing.
-    tf.get_logger().setLevel("ERROR")
-    with contextlib.suppress(RuntimeError):
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(jobs)
-        for gpu in tf.config.list_physical_devices("GPU"):
-            tf.config.experimental.set_memory_growth(gpu, True)
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    tf.config.experimental.enable_op_determinism()
-    tf.zeros(1)  # the first operation starts TensorFlow
 
 
 def fit(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from feedforward.analysis import multiple_testing
@@ -27,5 +28,7 @@ def test_holm_ignores_missing_p_values() -> None:
 def test_holm_controls_the_family_wise_error_rate() -> None:
     values = np.random.default_rng(2).normal(size=(4000, 6, 5))
     p_values = stats.ttest_1samp(values, 0.0, axis=2).pvalue
-    error_rate = np.mean([any(p is not None and p <= 0.05 for p in multiple_testing.holm(row.tolist())) for row in p_values])
+    error_rate = np.mean(
+        [any(p is not None and p <= 0.05 for p in multiple_testing.holm(row.tolist())) for row in p_values]
+    )
     assert 0.04 <= error_rate <= 0.06

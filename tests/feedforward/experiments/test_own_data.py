@@ -20,7 +20,7 @@ from feedforward.core.errors import InputError
 from feedforward.data import config_inference, description, preparation
 from feedforward.data.config_inference import entry
 from feedforward.data.splits import Split
-from feedforward.experiments import comparison, parent_runs, plan, runner
+from feedforward.experiments import comparison, parent_runs, plan, reuse, runner
 from feedforward.promotion import promote
 from feedforward.serving import prediction
 from feedforward.tracking import open_store
@@ -90,7 +90,7 @@ def trained(prepared: Params, tensorflow: None) -> list[RunResult]:
     store = open_store()
     packs = plan.plan(prepared, "fair")
     results = [run for pack in packs for run in runner.train_pack(pack, prepared, store)]
-    parent_runs.conclude(packs, runner.find_known(packs, store), prepared, store)
+    parent_runs.conclude(packs, reuse.find_known(packs, store), prepared, store)
     result_files.save(paths.trained("fair"), results, "test")
     return results
 

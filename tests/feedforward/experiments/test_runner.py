@@ -19,7 +19,7 @@ from feedforward.core.code_digest import closure, code_digest
 from feedforward.core.errors import DataError, TrainingError
 from feedforward.data import manifest as manifest_file
 from feedforward.data.splits import Split, Subset
-from feedforward.experiments import evaluation, parent_runs, plan, runner
+from feedforward.experiments import evaluation, parent_runs, plan, reuse, runner
 from feedforward.experiments.plan import Pack
 from feedforward.reports import figure_style
 from feedforward.training import trainer
@@ -211,28 +211,28 @@ def test_a_variant_validated_on_test_logs_its_inputs(small_store: "Store") -> No
 def test_only_a_changed_variant_is_trained_again(small_store: "Store") -> None:
     chosen, pack = replicas_of("dropout", "original")
     planned = plan.plan(chosen, "fair", ["notes"], ["dropout", "original", "l2"], [0])
-    assert runner.find_known(planned, small_store) == {}
+    assert reuse.find_known(planned, small_store) == {}
     trained = runner.train_pack(pack, chosen, small_store)
 
-    known = runner.find_known(planned, small_store)
+    known = reuse.find_known(planned, small_store)
     assert len(trained) == 2
     assert all(result in trained for result in parent_runs.results_of(planned, known))  # bit for bit
     missing = [(member.variant, p.role) for p in planned for member in p.without(known).members]
     assert sorted(missing) == [("l2", "replica"), ("original", "final")]
 
     more_seeds = plan.plan(params(seeds=3), "fair", ["notes"], ["dropout"])
-    known = runner.find_known(more_seeds, small_store)
+    known = reuse.find_known(more_seeds, small_store)
     assert len(known) == 1
     assert {p.seed for p in more_seeds if p.without(known).members} == {1, 2}
 
     changed_params = params(variants={"dropout": {"dropout_rate": 0.2}, "original": {}, "l2": {}})
     changed = plan.plan(changed_params, "fair", ["notes"], ["dropout", "original"], [0])
-    known = runner.find_known(changed, small_store)
+    known = reuse.find_known(changed, small_store)
     missing = [(member.variant, p.role) for p in changed for member in p.without(known).members]
     assert sorted(missing) == [("dropout", "replica"), ("original", "final")]
     renamed = params(variants={"half": {"dropout_rate": 0.5}, "original": {}, "l2": {}})
     half = plan.plan(renamed, "fair", ["notes"], ["half"], [0])
-    [reused] = parent_runs.results_of(half, runner.find_known(half, small_store))
+    [reused] = parent_runs.results_of(half, reuse.find_known(half, small_store))
     assert (reused.variant, reused.weights_digest) == (
         "half",
         next(r for r in trained if r.variant == "dropout").weights_digest,
@@ -243,12 +243,12 @@ def test_only_a_changed_variant_is_trained_again(small_store: "Store") -> None:
 def test_a_partly_trained_pack_is_completed_with_identical_results(small_store: "Store") -> None:
     chosen, pack = replicas_of("dropout", "original", "l2", pack_units=80)
     runner.train_pack(pack.without(pack.fingerprints[:1]), chosen, small_store)
-    missing = pack.without(runner.find_known([pack], small_store))
+    missing = pack.without(reuse.find_known([pack], small_store))
     assert missing.fingerprints == pack.fingerprints[:1]
     runner.train_pack(missing, chosen, small_store)
     tags = [run.data.tags["fingerprint"] for run in stored("notes", role="replica")]
     assert sorted(tags) == sorted(pack.fingerprints)  # each recorded once
-    reused = parent_runs.results_of([pack], runner.find_known([pack], small_store))
+    reused = parent_runs.results_of([pack], reuse.find_known([pack], small_store))
     assert reused == runner.train_pack(pack, chosen, small_store)
 
 
@@ -273,11 +273,11 @@ def test_changed_evaluation_code_recomputes_figures_without_training(
     [before] = runner.train_pack(pack, chosen, small_store)
     real = evaluation.summarize
     monkeypatch.setattr(evaluation, "summarize", lambda *arguments: real(*arguments) | {"last_cross_entropy": 0.125})
-    [reused] = runner.find_known([pack], small_store).values()
+    [reused] = reuse.find_known([pack], small_store).values()
     assert reused == before  # the digest of the code decides, not the code that happens to run
     closure_changed(monkeypatch, plan.EVALUATION)
 
-    [recomputed] = runner.find_known([pack], small_store).values()
+    [recomputed] = reuse.find_known([pack], small_store).values()
     expected = {**before.metrics, "last_cross_entropy": 0.125}
     assert recomputed.metrics == pytest.approx(expected)
     assert (recomputed.curves, recomputed.weights_digest, recomputed.hardest) == (
@@ -289,7 +289,7 @@ def test_changed_evaluation_code_recomputes_figures_without_training(
     assert run.data.metrics["last_cross_entropy"] == 0.125
     assert run.data.tags["evaluation_digest"].startswith("0")
     monkeypatch.setattr(evaluation, "summarize", real)
-    assert runner.find_known([pack], small_store) == {pack.fingerprints[0]: recomputed}  # stored, not computed again
+    assert reuse.find_known([pack], small_store) == {pack.fingerprints[0]: recomputed}  # stored, not computed again
 
 
 @pytest.mark.proves("After a change to code that determines weights, every run is trained again")
@@ -299,7 +299,7 @@ def test_changed_training_code_invalidates_all_runs(small_store: "Store", monkey
     runner.train_pack(pack, chosen, small_store)
     closure_changed(monkeypatch, plan.WEIGHTS)
     changed = plan.plan(chosen, "fair", ["notes"], ["l2"], [0])
-    assert runner.find_known(changed, small_store) == {}
+    assert reuse.find_known(changed, small_store) == {}
 
 
 def test_metric_code_is_in_the_evaluation_digest_and_layer_code_in_the_weights_digest() -> None:
@@ -351,7 +351,7 @@ def test_a_non_finite_loss_gives_failed_runs_without_models(small_store: "Store"
     long = dataclasses.replace(pack, epochs=40)
     with pytest.raises(TrainingError, match=r"Small texts, l2, seed 0: .* at epoch"):
         runner.train_pack(long, steep, small_store)
-    known = runner.find_known([long], small_store)
+    known = reuse.find_known([long], small_store)
     parent_runs.conclude([long], known, steep, small_store)
     statuses = {(run.data.tags["variant"], run.data.tags["role"]): run.info.status for run in stored("notes")}
     assert statuses == {

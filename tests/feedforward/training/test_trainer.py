@@ -23,7 +23,7 @@ from feedforward.core.errors import TrainingError
 from feedforward.data import validation_split
 from feedforward.data.splits import MultiHot, Split, Subset
 from feedforward.models import calibration
-from feedforward.training import batches, evaluation, network, trainer
+from feedforward.training import batches, evaluation, keras_backend, network, trainer
 from feedforward.training.packed_model import weights_digest
 from feedforward.training.trainer import Replica
 
@@ -321,9 +321,9 @@ def test_training_ends_when_all_replicas_have_failed() -> None:
 
 
 def test_tensorflow_can_be_set_up_again_for_another_number_of_packs() -> None:
-    trainer.configure(2, 1)
+    keras_backend.configure(2, 1)
     before = tf.config.threading.get_inter_op_parallelism_threads()
-    trainer.configure(before + 1, 2)
+    keras_backend.configure(before + 1, 2)
     assert tf.config.threading.get_inter_op_parallelism_threads() == before
 
 

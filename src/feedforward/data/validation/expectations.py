@@ -1,204 +1,137 @@
-"""Validate the profile with expectation suites and write a summary.
+"""Rules for a dataset: each combines a Great Expectations expectation, a split, and bounds.
 
-Great Expectations does not raise an error if data fails, and both an empty suite and a suite on zero rows pass. So
-results are counted here, and a check without samples fails.
+All bounds come from `dataset.expectations`.
 """
 
-import contextlib
-import io
-import logging
-import re
-import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-import great_expectations as gx
 import pandas as pd
-from ruamel.yaml import YAML
+from great_expectations import expectations as gxe
 
 from feedforward.config.schema import Dataset
-from feedforward.core import atomic_files, paths
-from feedforward.core.errors import ValidationFailed
+from feedforward.config.tasks import TASKS
 from feedforward.data.validation import profile
 from feedforward.data.validation.profile import SPLITS
-from feedforward.data.validation.rules import BOTH, Rule, rules_of
-from feedforward.data.validation.summary import Check, Summary
+from feedforward.reports.html_page import number, percent, span
 
-DERIVED = "expectations.yaml"
-STRUCTURE = ("samples", "labels", "splits", "missing values")  # rules that must be met even if bounds are derived
-REMOTE = re.compile(
-    r"""<(link|script|img)\b[^>]*\b(?:href|src)=["']?(?:https?:)?//[^>]*>(?:\s*</script>)?""", re.IGNORECASE
-)
-
-log = logging.getLogger(__name__)
+BOTH = "both"  # for a rule on train and test together
 
 
-def validate(name: str, dataset: Dataset, folder: Path) -> Summary:
-    """Validate the profile in `folder` against `dataset.expectations`.
+@dataclass(frozen=True)
+class Rule:
+    """An expectation of Great Expectations on a split, and how to describe it.
 
-    Always writes Great Expectations' pages and the summary into `paths.data_docs(name)`. Writes the summary into
-    `paths.validation(name)`, which DVC tracks, only if all expectations are met.
-
-    Raises:
-        ValidationFailed: an expectation is not met; the message shows expected and observed values, and the page.
-        DataError: the profile or the manifest cannot be read, or they do not match.
+    found: returns a description of the rows (at least one). flaws: the column whose sum counts the flawed samples.
     """
-    rows, manifest = profile.load(folder)
-    derived = dataset.expectations is None
-    if derived:
-        dataset = dataset.model_copy(update={"expectations": profile.derive(rows, dataset)})
-    docs = paths.data_docs(name)
-    with atomic_files.writing_folder(docs, "data_docs") as target:
-        checks = evaluate(rows, rules_of(dataset, manifest.get("collected", 0)), target)
-        if derived:
-            checks = _accept_test(name, checks)
-        summary = Summary(
-            dataset=name,
-            title=dataset.title,
-            sample=dataset.demo,
-            data_digest=manifest["data_digest"],
-            features=manifest["features"],
-            samples={split: manifest["samples"][split] for split in SPLITS},
-            checks=tuple(checks),
-            distributions=profile.distributions(rows, dataset),
-        )
-        summary.save(target, "summary.html")
-        if derived:
-            _write_out(name, dataset, target)
-    if summary.failed:
-        raise ValidationFailed(
-            f"{name}: {len(summary.failed)} of {len(summary.checks)} expectations are not met\n{summary.table()}\n"
-            f"see {(docs / 'summary.html').relative_to(paths.root())}; then correct the data and run `dvc repro`,"
-            f" or change datasets.{name}.expectations in params.yaml if the data is correct"
-            + (f" (they were derived; {DERIVED}, next to that page, contains them for you to edit)" if derived else "")
-        )
-    with atomic_files.writing_folder(paths.validation(name), "validate") as target:
-        summary.save(target)
-        if derived:
-            _write_out(name, dataset, target)
-    return summary
+
+    name: str
+    split: str
+    kind: type[Any]
+    arguments: dict[str, Any]
+    expected: str
+    found: Callable[[pd.DataFrame], str]
+    explained: str
+    flaws: str = ""
 
 
-def _accept_test(name: str, checks: Sequence[Check]) -> list[Check]:
-    """Accept a test split that violates bounds derived from the training split, but mark and log these checks."""
-    accepted = []
-    for check in checks:
-        if check.split == "test" and not check.success and check.name not in STRUCTURE:
-            log.warning(
-                "%s: %s of test: expected %s (derived from train), got %s; accepted. To enforce such bounds, copy"
-                " %s into params.yaml",
-                name, check.name, check.expected, check.found, DERIVED,
-            )  # fmt: skip
-            check = replace(check, success=True, noted=True)
-        accepted.append(check)
-    return accepted
+def rules_of(dataset: Dataset, collected: int = 0) -> list[Rule]:
+    """The rules that follow from a dataset's expectations. collected: number of users' samples in training."""
+    return [
+        *(rule for split in SPLITS for rule in _rules_of_split(split, dataset, collected)),
+        _values("splits", BOTH, "split", dict(zip(SPLITS, SPLITS, strict=True)), "Samples of each split."),
+        _at_most(0, "missing values", BOTH, "missing", "Rows of the profile that lack a value."),
+        _at_most(
+            profile.bounds_of(dataset).overlap, "overlap", BOTH, "overlap",
+            "Distinct raw test samples that are also in train; they make test results look better.", of="test",
+        ),
+    ]  # fmt: skip
 
 
-def _write_out(name: str, dataset: Dataset, folder: Path) -> None:
-    """Write the derived expectations as a section of params.yaml."""
-    text = io.StringIO()
-    YAML(typ="safe", pure=True).dump(profile.bounds_of(dataset).model_dump(mode="json", exclude_none=True), text)
-    comment = "# Derived from the training split. To enforce these bounds, edit them and put them below\n"
-    atomic_files.write_text(
-        folder / DERIVED,
-        f"{comment}# datasets.{name}.expectations in params.yaml, in place of null.\n{text.getvalue()}",
-        "derive",
+def _rules_of_split(split: str, dataset: Dataset, collected: int) -> Iterator[Rule]:
+    bounds, answers = profile.bounds_of(dataset), TASKS[dataset.task].answers
+    low, high = {"train": bounds.train_samples, "test": bounds.test_samples}[split]
+    low, high = (low + collected, high + collected) if split == "train" else (low, high)
+    yield Rule(
+        "samples", split, gxe.ExpectTableRowCountToBeBetween, {"min_value": low, "max_value": high},
+        span(low, high), lambda rows: number(len(rows)), "Number of samples.",
+    )  # fmt: skip
+    if answers == "class":
+        labels = dict(enumerate(dataset.labels))
+        yield _values("labels", split, "label", labels, "Samples of each class; all must occur, and no other label.")
+        yield _within(bounds.class_share, "class share", split, "class_share", "Share of each class.", percent)
+    elif answers == "labels":
+        for index, label in enumerate(dataset.labels):
+            yield _mean_within(bounds.class_share, f"share of {label}", split, f"label_{index}")
+    elif bounds.target is not None:
+        yield _within(bounds.target, "target", split, "label", "Value to predict, in the units that training uses.")
+    yield _within(bounds.value, "lowest value", split, "minimum", "Smallest feature of each sample.")
+    yield _within(bounds.value, "highest value", split, "maximum", "Largest feature of each sample.")
+    yield _within(
+        bounds.nonzero_features, "non-zero features", split, "ones", "Features of each sample that are not zero."
     )
+    yield _within(bounds.raw_length, "raw length", split, "raw_length", "Bytes of each raw sample.")
+    yield _at_most(bounds.empty, "empty", split, "empty", "Samples without any non-zero feature.")
+    yield _at_most(
+        bounds.duplicates, "duplicates", split, "duplicate",
+        "Samples whose raw bytes equal those of an earlier sample in the same split.",
+    )  # fmt: skip
 
 
-def evaluate(rows: pd.DataFrame, rules: Sequence[Rule], docs: Path | None = None) -> list[Check]:
-    """Check every rule, in order. Great Expectations writes its own pages into `docs`, if given.
+def _within(
+    bounds: tuple[float, float], name: str, split: str, column: str, explained: str,
+    form: Callable[[float], str] = number,
+) -> Rule:  # fmt: skip
+    """Every value of the column is within the bounds."""
 
-    rows: as returned by `profile.load`.
+    def found(rows: pd.DataFrame) -> str:
+        values = rows[column].dropna()
+        outside = int((~values.between(*bounds)).sum())
+        text = span(values.min(), values.max(), form)
+        return f"{text}; outside in {_count(outside, len(rows))}" if outside else text
 
-    Raises:
-        ValidationFailed: there is no rule, or a rule got no result.
-    """
-    if not rules:
-        raise ValidationFailed("the expectation suite is empty; set datasets.*.expectations in params.yaml")
-    with _temporary_folder():
-        return _evaluated(rows, rules, docs)
-
-
-def _evaluated(rows: pd.DataFrame, rules: Sequence[Rule], docs: Path | None) -> list[Check]:
-    context = gx.get_context(mode="ephemeral")
-    context.enable_analytics(False)
-    context.variables.progress_bars = {"globally": False}
-    parts = {BOTH: rows, **{split: rows[rows["split"] == split] for split in SPLITS}}
-    met: dict[tuple[str, str], bool] = {}
-    for split in dict.fromkeys(rule.split for rule in rules):
-        met |= _run(context, split, parts[split], [rule for rule in rules if rule.split == split])
-    if docs:
-        context.add_data_docs_site("local", _site(docs))
-        context.build_data_docs()
-        _check_pages(docs, len({rule.split for rule in rules}))
-    return [_check(rule, parts[rule.split], met) for rule in rules]
+    arguments = {"column": column, "min_value": bounds[0], "max_value": bounds[1]}
+    return Rule(
+        name, split, gxe.ExpectColumnValuesToBeBetween, arguments, span(*bounds, form), found, explained
+    )  # fmt: skip
 
 
-def _check_pages(docs: Path, runs: int) -> None:
-    """Check that all pages exist: Great Expectations only logs errors that occur while it builds them.
-
-    Pages must not load anything from a network, so links to style sheets and scripts on other hosts are removed.
-
-    Raises:
-        ValidationFailed: a page is missing or incomplete.
-    """
-    pages = list(docs.glob("**/*.html"))
-    if not (docs / "index.html").is_file() or len(list(docs.glob("validations/**/*.html"))) < runs:
-        raise ValidationFailed(f"{docs}: Great Expectations could not write its pages; check the disk, then run again")
-    for page in pages:
-        text = page.read_text(encoding="utf-8")
-        if "</html>" not in text[-1000:]:
-            raise ValidationFailed(f"{page}: is incomplete; check the disk, then run again")
-        page.write_text(REMOTE.sub("", text), encoding="utf-8")
+def _mean_within(bounds: tuple[float, float], name: str, split: str, column: str) -> Rule:
+    """The mean of a column of zeros and ones, a share, is within the bounds."""
+    return Rule(
+        name, split, gxe.ExpectColumnMeanToBeBetween,
+        {"column": column, "min_value": bounds[0], "max_value": bounds[1]}, span(*bounds, percent),
+        lambda rows: percent(float(rows[column].mean())), "Share of the samples with this label.",
+    )  # fmt: skip
 
 
-@contextlib.contextmanager
-def _temporary_folder() -> Iterator[None]:
-    """Give Great Expectations a separate temporary folder, because it leaves megabytes of temporary files behind."""
-    before = tempfile.tempdir
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        tempfile.tempdir = folder
-        try:
-            yield
-        finally:
-            tempfile.tempdir = before
+def _at_most(bound: int, name: str, split: str, column: str, explained: str, of: str = "") -> Rule:
+    """At most `bound` samples have a 1 in a column of zeros and ones, which marks a flaw."""
+
+    def found(rows: pd.DataFrame) -> str:
+        samples = int((rows["split"] == of).sum()) if of else len(rows)
+        return _count(int(rows[column].sum()), samples, f" of {of}" if of else "")
+
+    return Rule(
+        name, split, gxe.ExpectColumnSumToBeBetween, {"column": column, "min_value": 0, "max_value": bound},
+        f"at most {number(bound)}" if bound else "none", found, explained, flaws=column,
+    )  # fmt: skip
 
 
-def _site(docs: Path) -> dict[str, Any]:
-    return {
-        "class_name": "SiteBuilder",
-        "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs)},
-        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-        "show_how_to_buttons": False,
-    }
+def _values(name: str, split: str, column: str, known: dict[Any, str], explained: str) -> Rule:
+    """The column contains every known value and no other value. known: value → name."""
+
+    def found(rows: pd.DataFrame) -> str:
+        counts: dict[Any, int] = rows[column].value_counts(sort=False).to_dict()
+        others = sorted(value for value in counts if value not in known)
+        named = [f"{text}: {number(counts.get(value, 0))}" for value, text in known.items()]
+        return ", ".join([*named, *(f"unknown {value}: {number(counts[value])}" for value in others)])
+
+    arguments = {"column": column, "value_set": list(known)}
+    expected = f"all of {', '.join(known.values())}"
+    return Rule(name, split, gxe.ExpectColumnDistinctValuesToEqualSet, arguments, expected, found, explained)
 
 
-def _run(context: Any, name: str, rows: pd.DataFrame, rules: Sequence[Rule]) -> dict[tuple[str, str], bool]:
-    """Run the rules as a suite on the rows; returns (split, name) → whether the rule is met."""
-    expectations = [
-        rule.kind(**rule.arguments, notes=rule.explained, meta={"rule": [rule.split, rule.name]}) for rule in rules
-    ]
-    suite = context.suites.add_or_update(gx.ExpectationSuite(name=name, expectations=expectations))
-    asset = context.data_sources.add_or_update_pandas(name).add_dataframe_asset(name)
-    data = asset.add_batch_definition_whole_dataframe(name)
-    definition = context.validation_definitions.add_or_update(
-        gx.ValidationDefinition(name=name, data=data, suite=suite)
-    )
-    checkpoint = context.checkpoints.add_or_update(
-        gx.Checkpoint(name=name, validation_definitions=[definition], result_format={"result_format": "BASIC"})
-    )
-    outcome = checkpoint.run(batch_parameters={"dataframe": rows})
-    results = [result for run in outcome.run_results.values() for result in run.results]
-    return {tuple(result.expectation_config.meta["rule"]): result.success is True for result in results}
-
-
-def _check(rule: Rule, rows: pd.DataFrame, met: dict[tuple[str, str], bool]) -> Check:
-    if (rule.split, rule.name) not in met:
-        raise ValidationFailed(f"{rule.name} of {rule.split}: Great Expectations returned no result; report this")
-    success = met[rule.split, rule.name] and len(rows) > 0  # expectations on a column pass on zero rows
-    found = rule.found(rows) if len(rows) else "no samples"
-    noted = success and bool(rule.flaws) and int(rows[rule.flaws].sum()) > 0
-    return Check(rule.name, rule.split, rule.expected, found, success, rule.explained, noted)
+def _count(count: int, samples: int, of: str = "") -> str:
+    return f"{number(count)} ({percent(count / samples)}{of})" if count else "none"

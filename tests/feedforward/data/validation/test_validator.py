@@ -12,15 +12,16 @@ from profile_rows import dataset, digest
 from feedforward.core import atomic_files, paths
 from feedforward.core.errors import ValidationFailed
 from feedforward.data.validation import profile
+from feedforward.data.validation.expectations import rules_of
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def expectations():
-    from feedforward.data.validation import expectations
+def validator():
+    from feedforward.data.validation import validator
 
-    return expectations
+    return validator
 
 
 @pytest.fixture
@@ -31,11 +32,11 @@ def root(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def evaluate(expectations):
+def evaluate(validator):
     """Check rows against bounds: (name, split) → Check."""
 
     def run(rows, **bounds):
-        checks = expectations.evaluate(profile.describe(rows), expectations.rules_of(dataset(**bounds)))
+        checks = validator.evaluate(profile.describe(rows), rules_of(dataset(**bounds)))
         return {(check.name, check.split): check for check in checks}
 
     return run
@@ -53,14 +54,14 @@ def overlapping():
     return rows
 
 
-def test_valid_data_are_accepted_and_outputs_are_reproducible(expectations, root, capfd):
+def test_valid_data_are_accepted_and_outputs_are_reproducible(validator, root, capfd):
     folder = profile_rows.save(profile_rows.rows(), root / "vectorized")
-    summary = expectations.validate("texts", dataset(), folder)
+    summary = validator.validate("texts", dataset(), folder)
     assert summary.success
     target = paths.validation("texts")
     first = {path.name: path.read_bytes() for path in target.iterdir()}
     assert set(first) == {"summary.json", "index.html"}
-    expectations.validate("texts", dataset(), folder)
+    validator.validate("texts", dataset(), folder)
     assert {path.name: path.read_bytes() for path in target.iterdir()} == first
     assert str(root).encode() not in b"".join(first.values())
     assert (paths.data_docs("texts") / "index.html").is_file()
@@ -68,13 +69,13 @@ def test_valid_data_are_accepted_and_outputs_are_reproducible(expectations, root
     assert capfd.readouterr() == ("", "")
 
 
-def test_validation_fails_without_partial_output_if_a_page_cannot_be_written(expectations, root, capfd):
+def test_validation_fails_without_partial_output_if_a_page_cannot_be_written(validator, root, capfd):
     folder = profile_rows.save(profile_rows.rows(), root / "vectorized")
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limit[1]))  # bytes per file; a page of Data Docs has more
     try:
         with pytest.raises(OSError, match="File too large"):
-            expectations.validate("texts", dataset(), folder)
+            validator.validate("texts", dataset(), folder)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert not paths.data_docs("texts").exists()
@@ -82,13 +83,13 @@ def test_validation_fails_without_partial_output_if_a_page_cannot_be_written(exp
     assert capfd.readouterr() == ("", "")
 
 
-def test_rejected_data_are_reported_in_a_table_and_on_a_page(expectations, root):
+def test_rejected_data_are_reported_in_a_table_and_on_a_page(validator, root):
     rows = profile_rows.rows()
     rows["label"] = 0
     before = paths.validation("texts")
     before.mkdir(parents=True)
     with pytest.raises(ValidationFailed) as failure:
-        expectations.validate("texts", dataset(), profile_rows.save(rows, root / "vectorized"))
+        validator.validate("texts", dataset(), profile_rows.save(rows, root / "vectorized"))
     first, header, *lines, last = str(failure.value).splitlines()
     assert first == "texts: 4 of 21 expectations are not met"
     assert header.split() == ["check", "split", "expected", "found"]
@@ -153,15 +154,15 @@ def test_an_empty_profile_fails_every_check(evaluate):
     assert failed(checks) == set(checks)
 
 
-def test_an_empty_suite_fails_validation(expectations):
+def test_an_empty_suite_fails_validation(validator):
     with pytest.raises(ValidationFailed, match="suite is empty"):
-        expectations.evaluate(profile.describe(profile_rows.rows()), [])
+        validator.evaluate(profile.describe(profile_rows.rows()), [])
 
 
-def test_a_rule_without_a_result_fails_validation(expectations):
-    rules = expectations.rules_of(dataset())
+def test_a_rule_without_a_result_fails_validation(validator):
+    rules = rules_of(dataset())
     with pytest.raises(ValidationFailed, match="no result"):
-        expectations._check(rules[0], profile_rows.rows(), {})
+        validator._check(rules[0], profile_rows.rows(), {})
 
 
 def test_overlap_and_duplicates_within_their_bounds_are_accepted_but_noted(evaluate):
@@ -182,18 +183,18 @@ def test_overlap_and_duplicates_above_their_bounds_fail(evaluate):
 
 
 @pytest.mark.parametrize(("samples", "met"), [((40, 40), True), ((0, 40), True), ((41, 50), False), ((0, 39), False)])
-def test_the_number_of_samples_is_checked_against_both_bounds(expectations, samples, met):
-    rules = [rule for rule in expectations.rules_of(dataset(train_samples=samples)) if rule.name == "samples"]
-    train, _ = expectations.evaluate(profile.describe(profile_rows.rows()), rules)
+def test_the_number_of_samples_is_checked_against_both_bounds(validator, samples, met):
+    rules = [rule for rule in rules_of(dataset(train_samples=samples)) if rule.name == "samples"]
+    train, _ = validator.evaluate(profile.describe(profile_rows.rows()), rules)
     assert train.success is met
 
 
 @pytest.mark.proves("Validation pages load nothing from a network, and validation leaves no temporary files")
-def test_pages_make_no_requests_and_temporary_files_are_removed(expectations, root, monkeypatch):
+def test_pages_make_no_requests_and_temporary_files_are_removed(validator, root, monkeypatch):
     scratch = root / "tmp"
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
-    expectations.validate("texts", dataset(), profile_rows.save(profile_rows.rows(), root / "vectorized"))
+    validator.validate("texts", dataset(), profile_rows.save(profile_rows.rows(), root / "vectorized"))
     assert not list(scratch.iterdir())
     pages = list(paths.data_docs("texts").glob("**/*.html"))
     assert pages
@@ -201,11 +202,11 @@ def test_pages_make_no_requests_and_temporary_files_are_removed(expectations, ro
         assert not re.search(r"<(link|script|img|iframe)[^>]*(href|src)=.?(https?:)?//", page.read_text("utf-8"))
 
 
-def test_a_test_split_outlier_is_only_noted_if_bounds_are_derived(expectations, root, caplog):
+def test_a_test_split_outlier_is_only_noted_if_bounds_are_derived(validator, root, caplog):
     rows = profile_rows.rows()
     rows.loc[rows.index[rows["split"] == "test"][0], "raw_length"] = 10**9
     derived = dataset().model_copy(update={"expectations": None})
-    summary = expectations.validate("texts", derived, profile_rows.save(rows, root / "vectorized"))
+    summary = validator.validate("texts", derived, profile_rows.save(rows, root / "vectorized"))
     assert summary.success
     [check] = [check for check in summary.checks if (check.name, check.split) == ("raw length", "test")]
     assert check.noted
