@@ -259,8 +259,8 @@ def closure_changed(monkeypatch: pytest.MonkeyPatch, *roots: tuple[str, ...]) ->
     def edited(modules: Any, *rest: Any) -> str:
         return ("0" if tuple(modules) in roots else "") + real(modules, *rest)
 
-    monkeypatch.setattr(runner, "code_digest", edited)
-    monkeypatch.setattr(plan, "code_digest", edited)
+    for module in (plan, reuse, runner):
+        monkeypatch.setattr(module, "code_digest", edited)
 
 
 @pytest.mark.proves("After a change to a metric's code, its figures are computed again from the stored weights")
