@@ -79,7 +79,10 @@ def runs(
         experiment = connection.client.get_experiment_by_name(names.experiment(dataset))
         if experiment is None:
             return []
-        return [_logged_run(run) for run in _pages(connection, [experiment.experiment_id], " and ".join(parts), limit)]
+        found = _pages(connection, [experiment.experiment_id], " and ".join(parts), limit)
+        return [
+            _logged_run(run) for run in found if run.data.tags.get("seed", "0").isdecimal()
+        ]  # else: edited in MLflow
 
     return connection.attempt("search", search)
 

@@ -407,3 +407,10 @@ def test_an_outdated_run_is_recognized(params: Params, small_store: "Store") -> 
     without_variant = params.model_copy(update={"variants": {"smaller": params.variants["smaller"]}})
     assert "no longer configured in params.yaml" in str(candidate.outdated(without_variant, NAME, run))
     assert candidate.recorded_cross_entropy(params, NAME, run, Registry()) is None
+
+
+def test_a_run_whose_seed_was_edited_is_left_out(params: Params, small_store: "Store") -> None:
+    run = registered.final_run(small_store, params)
+    Registry()._client.set_tag(run.run_id, "seed", "x")
+    with pytest.raises(DataError, match="has no finished final run"):
+        promote.promote(params, NAME)
