@@ -403,7 +403,7 @@ def test_an_outdated_run_is_recognized(params: Params, small_store: "Store") -> 
     run = registered.final_run(small_store, params, seed=1)
     assert candidate.outdated(params, NAME, run) is None
     wider = params.model_copy(update={"variants": params.variants | {"original": Variant(l2=0.5)}})
-    assert "other parameters (l2)" in str(candidate.outdated(wider, NAME, run))
+    assert "different parameters (l2)" in str(candidate.outdated(wider, NAME, run))
     without_variant = params.model_copy(update={"variants": {"smaller": params.variants["smaller"]}})
     assert "no longer configured in params.yaml" in str(candidate.outdated(without_variant, NAME, run))
     assert candidate.recorded_cross_entropy(params, NAME, run, Registry()) is None
