@@ -12,7 +12,7 @@ from rocrate.rocrate import ROCrate
 from feedforward.archive import writing
 from feedforward.config.schema import load_params
 from feedforward.core.errors import DataError
-from feedforward.data import archive_members
+from feedforward.data import collected_files
 
 VALIDATOR = shutil.which("rocrate-validator")
 
@@ -112,7 +112,7 @@ def test_mlcroissant_reads_texts_next_to_the_raw_files(workspace: Path) -> None:
     folder, texts = workspace / "data" / "raw" / "notes", {"test/sad/1.txt": b"word1", "train/glad/2.txt": b"word2"}
     folder.mkdir(parents=True)
     with (folder / "texts.parquet").open("wb") as file:
-        archive_members.write(list(texts), [5, 5], texts.__getitem__, file)
+        collected_files.write(list(texts), [5, 5], texts.__getitem__, file)
     described = writing.collect(load_params())["data/raw/notes/croissant.json"]
     (folder / "croissant.json").write_bytes(described)
     records = list(mlcroissant.Dataset(str(folder / "croissant.json")).records("samples"))

@@ -22,7 +22,7 @@ from small_data import split
 from feedforward.config.schema import IdxPair, IdxReader, ImageReader, SourceFile, TableReader, TextReader
 from feedforward.core import atomic_files, paths
 from feedforward.core.errors import DataError, FeedforwardError, SourceError
-from feedforward.data import archive_members
+from feedforward.data import collected_files
 from feedforward.data import manifest as manifest_file
 from feedforward.data.readers import reading
 from feedforward.data.sources import archives, download
@@ -168,7 +168,7 @@ def test_a_hostile_archive_writes_only_reviews_or_nothing(
         files, raw = {"set.tar.gz": reviews_file()}, root / "raw"
         if row.message is None:
             download.fetch(files, raw, ["../mirror"], IMPATIENT)
-            [(names, contents)] = archive_members.read(raw / "set.tar.gz.parquet")
+            [(names, contents)] = collected_files.read(raw / "set.tar.gz.parquet")
             assert dict(zip(names, contents, strict=True)) == REVIEWS
         else:
             with pytest.raises(SourceError) as caught:

@@ -14,7 +14,7 @@ from raw_files import REVIEWS, reviews_file, sha256, workspace
 
 from feedforward.core import atomic_files, paths, processes
 from feedforward.core.errors import DataError
-from feedforward.data import archive_members, preparation
+from feedforward.data import collected_files, preparation
 from feedforward.data.splits import Split
 
 MIRRORS = [os.environ.get("FEEDFORWARD_MIRROR"), CHECKOUT.parent / "shared" / "datasets"]
@@ -55,7 +55,7 @@ def test_texts_give_splits_vocabulary_profile_and_manifest(root):
 @pytest.mark.proves("Vectorizing on one and on two threads writes identical files")
 @pytest.mark.parametrize("ngrams", [1, 2])
 def test_one_and_two_threads_write_identical_files(root, monkeypatch, ngrams):
-    monkeypatch.setattr(archive_members, "ROW_GROUP_BYTES", 500)  # many chunks
+    monkeypatch.setattr(collected_files, "ROW_GROUP_BYTES", 500)  # many chunks
     reviews = {
         f"set/{part}/{label}/{k:03}.txt": f"word{k * k % 17} {label} film {k % 7} Über{k}".encode()
         for part in ("train", "test")

@@ -8,7 +8,7 @@ from raw_files import REVIEWS, sha256
 
 from feedforward.config.schema import TextReader
 from feedforward.core.errors import DataError
-from feedforward.data import archive_members
+from feedforward.data import collected_files
 from feedforward.data.readers import reading
 
 
@@ -22,7 +22,7 @@ def store(tmp_path):
     def put(reviews: dict[str, bytes]) -> dict:
         path = tmp_path / "set.parquet"
         with path.open("wb") as file:
-            archive_members.write(list(reviews), [len(text) for text in reviews.values()], reviews.__getitem__, file)
+            collected_files.write(list(reviews), [len(text) for text in reviews.values()], reviews.__getitem__, file)
         return {"set.tar.gz": path}
 
     return put
@@ -65,7 +65,7 @@ def test_profile_describes_the_raw_bytes(store):
 
 
 def test_a_seed_shuffles_only_the_training_texts_with_all_their_properties(store, monkeypatch):
-    monkeypatch.setattr(archive_members, "ROW_GROUP_BYTES", 100)  # several pieces
+    monkeypatch.setattr(collected_files, "ROW_GROUP_BYTES", 100)  # several pieces
     reviews = {f"set/train/{'np'[i % 2]}/{i:02}.txt": f"word{i} film".encode() for i in range(40)}
     reviews = dict(sorted(reviews.items())) | {"set/test/n/0.txt": b"film", "set/test/p/1.txt": b"word1"}
     files = store(reviews)

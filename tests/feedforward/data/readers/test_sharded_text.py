@@ -10,7 +10,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from feedforward.config.schema import TextReader
 from feedforward.core.errors import DataError
-from feedforward.data import archive_members
+from feedforward.data import collected_files
 from feedforward.data.readers import labeled_text, sharded_text, tokenizer
 from feedforward.data.readers.reading import Reading
 
@@ -28,7 +28,7 @@ CONFIG = TextReader(
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
     with (tmp_path / "set.parquet").open("wb") as file:
-        archive_members.write(list(TEXTS), [len(content) for content in TEXTS.values()], TEXTS.__getitem__, file)
+        collected_files.write(list(TEXTS), [len(content) for content in TEXTS.values()], TEXTS.__getitem__, file)
     return {"set": tmp_path / "set.parquet"}
 
 

@@ -12,7 +12,7 @@ from raw_files import REVIEWS, members_digest, reviews_file, sha256, tar, tar_en
 
 from feedforward.config.schema import SourceFile
 from feedforward.core.errors import DataError
-from feedforward.data import archive_members
+from feedforward.data import collected_files
 from feedforward.data.sources import archives
 
 DIGEST = members_digest(REVIEWS)
@@ -137,11 +137,11 @@ def test_global_and_extended_headers_are_accepted():
 
 
 def test_members_are_stored_in_row_groups_that_fit_into_memory(monkeypatch, tmp_path):
-    monkeypatch.setattr(archive_members, "ROW_GROUP_BYTES", 30)
+    monkeypatch.setattr(collected_files, "ROW_GROUP_BYTES", 30)
     digest, stored = unpack(tar_gz(REVIEWS), reviews_file())
     path = tmp_path / "stored.parquet"
     path.write_bytes(stored)
-    pieces = list(archive_members.read(path))
+    pieces = list(collected_files.read(path))
     assert [len(names) for names, _ in pieces] == [3, 2]
     assert {name: text for piece in pieces for name, text in zip(*piece, strict=True)} == REVIEWS
     assert archives.content_digest(path, reviews_file()) == digest == DIGEST
@@ -290,7 +290,7 @@ def test_stored_content_that_is_missing_or_damaged_has_no_digest(tmp_path):
         path.write_bytes(damage)
         assert archives.content_digest(path, reviews_file()) is None
         with pytest.raises(DataError, match="fetch again"):
-            list(archive_members.read(path))
+            list(collected_files.read(path))
 
 
 def test_a_stored_table_with_other_columns_or_null_values_is_rejected(tmp_path):
@@ -304,4 +304,4 @@ def test_a_stored_table_with_other_columns_or_null_values_is_rejected(tmp_path):
     ):
         pq.write_table(pa.table(table), tmp_path / "stored.parquet")
         with pytest.raises(DataError):
-            list(archive_members.read(tmp_path / "stored.parquet"))
+            list(collected_files.read(tmp_path / "stored.parquet"))

@@ -21,7 +21,7 @@ from raw_files import (
 
 from feedforward.config.schema import SourceFile
 from feedforward.core.errors import SourceError
-from feedforward.data import archive_members
+from feedforward.data import collected_files
 from feedforward.data.sources import download
 from feedforward.data.sources.locations import RetryPolicy
 
@@ -138,7 +138,7 @@ def test_a_tar_becomes_one_table_in_canonical_order(root):
     backwards = dict(reversed(REVIEWS.items()))
     (root / "mirror" / "set.tar.gz").write_bytes(tar_gz({"set/README": b"hello", **backwards}))
     raw = fetch({"set.tar.gz": reviews_file()}, root, ["mirror"])
-    ((names, contents),) = archive_members.read(raw / "set.tar.gz.parquet")
+    ((names, contents),) = collected_files.read(raw / "set.tar.gz.parquet")
     assert dict(zip(names, contents, strict=True)) == REVIEWS
     assert names == list(REVIEWS)
     before = (raw / "set.tar.gz.parquet").read_bytes()
