@@ -206,5 +206,6 @@ def change(folder: Path, values: Mapping[str, Any]) -> None:
     """Set top-level keys of params.yaml."""
     yaml, path = YAML(typ="safe", pure=True), folder / "params.yaml"
     before = yaml.load(path) if path.exists() else {}
+    yaml.default_flow_style = False  # libyaml does not read a URL with a port and a query in a list on one line
     with path.open("w", encoding="utf-8") as file:
         yaml.dump({**before, **values}, file)
