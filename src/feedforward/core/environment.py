@@ -12,7 +12,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def prepare() -> None:
-    """Exempt loopback from proxies, put this environment's programs on PATH, and replace an invalid time zone.
+    """Exempt loopback from proxies, put this environment's programs on PATH, and replace unusable values.
 
     Call this before importing libraries. Child processes inherit the variables.
     """
@@ -20,6 +20,7 @@ def prepare() -> None:
         os.environ[name] = _joined(os.environ.get(name, ""), LOOPBACK, ",")
     programs = str(Path(sys.executable).parent)  # DVC starts stages as `python`, even if no venv is active
     os.environ["PATH"] = os.pathsep.join([programs, *_without(os.environ.get("PATH", ""), programs, os.pathsep)])
+    os.environ["MPLBACKEND"] = "agg"  # figures are written to files; importing matplotlib fails for an unknown backend
     zone = os.environ.get("TZ")
     if zone and not _is_zone(zone):
         _LOGGER.warning("TZ: must be a time zone such as Europe/Berlin, got %r; using UTC", zone)

@@ -44,6 +44,12 @@ def test_an_invalid_time_zone_becomes_utc_with_a_warning(zone: str, expected: st
     assert ("TZ: must be a time zone" in done.stderr) == (zone != expected)
 
 
+def test_an_unknown_matplotlib_backend_is_ignored() -> None:
+    script = "from feedforward.core import environment; environment.prepare(); import matplotlib.figure"
+    variables = {**os.environ, "MPLBACKEND": "nonsense"}
+    subprocess.run([sys.executable, "-c", script], env=variables, check=True)
+
+
 @pytest.mark.proves("A checkout works in a folder of any name, or the name is refused in one line")
 @pytest.mark.parametrize("name", ["a%20b", "a?b", "a#b", 'a"b'])
 def test_a_workspace_path_that_mlflow_misreads_is_rejected(
