@@ -241,7 +241,7 @@ ROWS = (
             "a_mistake_is_reported_with_key_bound_and_value",
             "invalid_yaml_is_reported_in_one_line",
             "all_mistakes_are_listed_together",
-            "a_command_exits_with_2_before_any_work_if_params_have_a_mistake",
+            "a_command_exits_with_2_before_any_work_starts_if_params_have_a_mistake",
             "arbitrary_values_are_accepted_or_reported",
             "arbitrary_bytes_are_read_or_reported",
         ),

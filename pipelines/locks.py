@@ -1,4 +1,4 @@
-"""One job per checkout: the locks that commands and stages hold, so that no run is trained twice."""
+"""Locks that allow only one job per checkout at a time, so that no run is trained twice."""
 
 import contextlib
 from collections.abc import Iterator
@@ -8,10 +8,10 @@ from feedforward.core import paths, processes
 
 @contextlib.contextmanager
 def job(title: str) -> Iterator[None]:
-    """Held by commands that fetch, train or promote: `run`, `train`, `sweep`, `study`, and retraining.
+    """Hold the job lock; taken by `run`, `train`, `decide`, `sweep` and `study`, and by the retraining flow.
 
     Raises:
-        Busy: another such command is running here.
+        Busy: another of these jobs is running in this checkout.
     """
     with processes.only_one(paths.lock("run"), title):
         yield
@@ -19,10 +19,10 @@ def job(title: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def training(title: str) -> Iterator[None]:
-    """Held while runs are trained, including by the stage `train`, because `dvc repro` may be started directly.
+    """Hold the training lock; the stage `train` takes it as well, because `dvc repro` can be started directly.
 
     Raises:
-        Busy: another process is training here.
+        Busy: another process is training in this checkout.
     """
     with processes.only_one(paths.lock("training"), title):
         yield

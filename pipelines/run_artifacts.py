@@ -1,6 +1,6 @@
-"""Artifacts that Prefect's UI shows on the page of a flow run: summaries, links to the results, and progress.
+"""Artifacts shown on a flow run's page in Prefect's UI: summaries, links to results, and progress bars.
 
-Texts are redacted, because Prefect's database stores them.
+Secrets are redacted from all text, because Prefect stores it in its database.
 """
 
 from collections import Counter
@@ -20,9 +20,9 @@ from feedforward.tracking import settings
 
 
 def publish(key: str, text: str, description: str) -> None:
-    """Attach Markdown to the current run; a failure is only a warning, because no result depends on it.
+    """Attach Markdown to the current flow run. A failure is only logged as a warning, because no result depends on it.
 
-    key: lowercase letters, digits and dashes; artifacts with the same key are versions of each other.
+    key: lowercase letters, digits and dashes; Prefect treats artifacts with the same key as versions of one artifact.
     """
     try:
         create_markdown_artifact(markdown=redact(text), key=key, description=description)
@@ -31,7 +31,7 @@ def publish(key: str, text: str, description: str) -> None:
 
 
 class Progress:
-    """A progress bar on the page of the current run, from 0 to 100 %; a failure to show it is only a warning.
+    """A progress bar on the page of the current flow run. A failure to show it is only logged as a warning.
 
     key, description: as for `publish`.
     """
@@ -41,7 +41,7 @@ class Progress:
         self._id = self._attempt(lambda: create_progress_artifact(0.0, key, description))
 
     def update(self, share: float) -> None:
-        """Move the bar. share: fraction of the work that is done, from 0 to 1."""
+        """Update the bar. share: the fraction of the work that is done, from 0 to 1."""
         artifact = self._id
         if artifact is not None:
             self._attempt(lambda: update_progress_artifact(artifact, 100.0 * share))
@@ -56,7 +56,7 @@ class Progress:
 
 
 def training_text(packs: Sequence[Pack], failures: Sequence[str], views: Mapping[str, str]) -> str:
-    """Markdown: number of runs per dataset, failures, links. views: address of MLflow's comparison for each dataset."""
+    """Markdown: runs per dataset, failures, and links. views: dataset → address of its comparison in MLflow."""
     runs = Counter[str]()
     for pack in packs:
         runs[pack.dataset] += len(pack.members)
@@ -71,9 +71,9 @@ def training_text(packs: Sequence[Pack], failures: Sequence[str], views: Mapping
 
 
 def links(files: Mapping[str, Path]) -> list[str]:
-    """List items: paths of files in the checkout, and MLflow's address if it is a server.
+    """Markdown list items: the path of each file, by title, and how to open MLflow.
 
-    A page loaded over HTTP cannot open local files, so paths are shown as text to copy.
+    A page loaded over HTTP cannot link to local files, so their paths are shown as text to copy.
     """
     address = settings.tracking_uri()
     mlflow = f"[MLflow]({address})" if address.startswith("http") else "MLflow: `feedforward ui` in the checkout"

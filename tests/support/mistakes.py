@@ -6,7 +6,7 @@ from typing import Any
 
 GONE = ...  # the key is removed
 
-# Position in params.yaml (keys and numbers, separated by /), the value written there, and the message.
+# A key in params.yaml (nested keys and indexes are separated by /), its new value, and the expected message.
 PARAMS: tuple[tuple[Any, Any, str], ...] = (
     # --- unknown and missing keys
     ("colour", "red", "colour: unknown key"),
@@ -158,8 +158,8 @@ FILES: tuple[tuple[bytes, str], ...] = (
 )  # fmt: skip
 
 
-def edited(values: Mapping[str, Any], path: Any, value: Any) -> dict[str, Any]:
-    """A copy of params with another value at `path`, keys separated by slashes."""
+def with_value(values: Mapping[str, Any], path: Any, value: Any) -> dict[str, Any]:
+    """A copy of params with this value at `path` (keys and indexes, separated by slashes)."""
 
     def change(old: Any, keys: list[Any]) -> Any:
         if not keys:

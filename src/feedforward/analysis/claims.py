@@ -1,13 +1,13 @@
-"""Judge the claims in params.yaml over seeds: supported, contradicted, no difference that matters, or undecided.
+"""Judge the claims in params.yaml across seeds: supported, contradicted, no difference that matters, or undecided.
 
-A claim states a region for the difference left − right (or left − value): below 0, above 0, or within ± tolerance. Its
-interval is a confidence sequence at level 5 % / number of claims (Bonferroni), so all intervals of a dataset hold
-simultaneously, at every number of seeds, with 95 % probability; the intervals alone determine the verdicts. The
-probability that a dataset ever gets a false verdict is therefore at most 5 %, however often seeds are added and results
-checked.
+A claim specifies a range for the difference left − right (or left − value): below 0, above 0, or within ± tolerance.
+Its interval comes from a confidence sequence with error probability 5 % / number of claims (Bonferroni). Therefore, all
+intervals of a dataset are correct for every number of seeds with 95 % probability. Only the intervals determine the
+verdicts, so the probability that a dataset ever gets a false verdict is at most 5 %, no matter how often seeds are
+added and results are checked.
 
 `datasets.<name>.margins` in params.yaml sets the smallest difference that matters, for each statistic. An interval
-within ± margin gives the verdict *no difference that matters*, regardless of its sign.
+within ± margin gives the verdict *no difference that matters*, whatever the sign of the difference.
 """
 
 import math
@@ -29,15 +29,15 @@ OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 class Verdict:
     """The verdict on a claim.
 
-    outcome: the outcome for this data. new_data: the outcome for new data of this kind, from `sequential.inflated`;
-        None if the seeds did not draw the splits, and for claims about final models.
-    n: number of seeds that were compared. left, right: means of both sides (right is the claim's constant if it has
-        one).
+    outcome: the outcome for this data. new_data: the outcome for new data of the same kind, from `sequential.inflated`;
+        None if the splits do not depend on the seed, and for claims about final models.
+    n: number of seeds that were compared. level: error probability of each interval in `history`.
+    left, right: mean of each side; if the claim compares with a constant, `right` is that constant.
     difference: mean of left − right with its 95 % t interval. wins: P(left > right), paired by seed and unpaired; None
         for claims about a constant.
-    history: intervals after 2, 3, … seeds, at `level`; p: anytime-valid p-value, corrected for the number of claims.
+    history: intervals after 2, 3, … seeds. p: anytime-valid p-value, corrected for the number of claims.
     further_seeds: for an undecided claim, a rough estimate of how many more seeds would decide it.
-    Numbers are None if no run measured them, or if they need at least two seeds and there is only one.
+    Numbers are None if no run measured the statistic, or if they need two seeds and there is only one.
     """
 
     dataset: str
@@ -63,7 +63,7 @@ class Verdict:
 
     @property
     def decided_after(self) -> int | None:
-        """The smallest number of seeds with this outcome, which no later seed changed; None if undecided."""
+        """The number of seeds after which the claim first had this outcome; None if undecided."""
         if not self.decided:
             return None
         return next(limits.n for limits in self.history if _outcome(self.claim, limits, self.margin) == self.outcome)
@@ -75,7 +75,7 @@ class Verdict:
 
 
 def judge(results: Iterable[RunResult], params: Params, protocol: str = "fair") -> list[Verdict]:
-    """A verdict on each claim, in the order of params.yaml; claims about datasets without runs are left out."""
+    """Return a verdict on each claim, in the order of params.yaml; claims about datasets without runs are omitted."""
     results = list(results)
     verdicts = []
     for name, dataset in params.datasets.items():
@@ -123,7 +123,7 @@ def _judge(dataset: str, claim: Claim, runs: Sequence[RunResult], level: float, 
 
 
 def _right_values(claim: Claim, runs: Sequence[RunResult], left: dict[int, float]) -> dict[int, float]:
-    """The values of the right side by seed; a constant has the same value for every seed."""
+    """Seed → value of the right side; a constant is repeated for every seed."""
     if claim.right is not None:
         return statistics.sample(runs, claim.right, claim.statistic)
     assert claim.value is not None
@@ -131,7 +131,7 @@ def _right_values(claim: Claim, runs: Sequence[RunResult], left: dict[int, float
 
 
 def region(claim: Claim) -> tuple[float, float]:
-    """The range of differences for which the claim holds; its ends may be infinite."""
+    """The range of differences for which the claim holds; either end may be infinite."""
     tolerance = claim.tolerance or 0.0
     return {"lower": (-math.inf, 0.0), "higher": (0.0, math.inf), "equal": (-tolerance, tolerance)}[claim.direction]
 
@@ -149,7 +149,7 @@ def _outcome(claim: Claim, interval: Interval | None, margin: float | None) -> O
 
 
 def _boundary(claim: Claim, mean: float) -> float:
-    """The boundary of the claim's region that is nearest to the mean difference."""
+    """The end of the claim's range that is closest to the mean difference."""
     return math.copysign(claim.tolerance or 0.0, mean)
 
 
@@ -166,7 +166,7 @@ def _further_seeds(values: Sequence[float], boundary: float, level: float, resol
 
 def _note(history: Sequence[Interval], n: int) -> str:
     if n == 1:
-        return "one seed has no interval"
+        return "an interval needs at least two seeds"
     last = history[-1]
     if last.low is None:
         return "too few seeds for an interval at this level"

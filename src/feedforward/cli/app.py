@@ -13,7 +13,7 @@ from feedforward.core import environment, logs
 from feedforward.core.errors import FeedforwardError, ParamsError, os_error_line
 
 app = typer.Typer(
-    help="Train variants of feedforward networks, compare them over seeds, and serve the best.",
+    help="Train variants of feedforward networks, compare them across seeds, and serve the best.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -18,7 +18,7 @@ def export(
     target: Annotated[Path, typer.Argument(metavar="FILE.zip|DIR", help="The archive to write.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Write an archive of everything behind the last comparison: parameters, curves, verdicts, report, models."""
+    """Write an archive of the last comparison: parameters, curves, verdicts, report and models."""
     from feedforward.archive import writing
     from feedforward.config.schema import load_params
 

@@ -10,17 +10,17 @@ from feedforward.cli.output import table
 from feedforward.core.errors import FeedforwardError, ParamsError, os_error_line
 
 DIFFERENT = 1  # exit code, as in diff(1); 2 means that the two could not be compared
-NAME = "A run ID or its first digits, DATASET:VERSION, DATASET:champion, or a commit such as HEAD~1."
+NAME = "A run ID or a prefix of one, DATASET:VERSION, DATASET:champion, or a commit such as HEAD~1."
 
 
 def diff(
     a: Annotated[str, typer.Argument(metavar="A", help=NAME)],
-    b: Annotated[str, typer.Argument(metavar="B", help="What to compare A with, named in the same way.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The result to compare A with, in the same notation.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Show how two results differ: in parameters, data, code and libraries, in their figures, and in predictions.
+    """Compare two runs, model versions or commits: parameters, data, code, libraries, metrics and predictions.
 
-    Compares two runs, model versions or commits. Exit code: 0 if they are the same, 1 if they differ, 2 if they cannot
+    Exit code: 0 if they are the same, 1 if they differ, 2 if they cannot
     be compared.
     """
     from feedforward.config.schema import load_params

@@ -27,7 +27,7 @@ EXCERPT = 60  # characters shown of a text
 
 
 def params(as_json: JsonOption = False) -> None:
-    """Check params.yaml and summarize it; all mistakes are listed together, with exit code 2."""
+    """Check params.yaml and summarize it; if there are mistakes, list them all and exit with code 2."""
     from feedforward.config.schema import load_params
 
     loaded = load_params()
@@ -66,7 +66,7 @@ def init(
 
 
 def fetch(dataset: DatasetArgument) -> None:
-    """Fetch a dataset's files again after its source has changed; the next `feedforward run` uses them."""
+    """Fetch a dataset's files again after their source has changed; the next `feedforward run` uses the new files."""
     from feedforward.config.schema import load_params
     from feedforward.data import preparation
 
@@ -125,10 +125,10 @@ def describe(dataset: DatasetArgument, as_json: JsonOption = False) -> None:
 
 def feedback(
     dataset: DatasetArgument,
-    accept: Annotated[list[str] | None, typer.Option(metavar="ID", help="Accept a sample; repeatable.")] = None,
-    reject: Annotated[list[str] | None, typer.Option(metavar="ID", help="Reject a sample; repeatable.")] = None,
+    accept: Annotated[list[str] | None, typer.Option(metavar="ID", help="Sample to accept; repeatable.")] = None,
+    reject: Annotated[list[str] | None, typer.Option(metavar="ID", help="Sample to reject; repeatable.")] = None,
     accept_all: Annotated[
-        bool, typer.Option("--accept-all", help="Accept every sample that waits for review.")
+        bool, typer.Option("--accept-all", help="Accept every sample that is waiting for review.")
     ] = False,
     reason: Annotated[str, typer.Option(help="Reason for the decision, stored with it.")] = "",
     every: Annotated[bool, typer.Option("--all", help="Also list samples already accepted or rejected.")] = False,

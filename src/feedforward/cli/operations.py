@@ -24,11 +24,11 @@ LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 def promote(
     dataset: DatasetArgument,
     run: Annotated[
-        str | None, typer.Option(help="ID of the final run, or its first digits. Default: the latest final run.")
+        str | None, typer.Option(help="ID of the final run, or a prefix of it. Default: the latest final run.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Evaluate a final run; its model becomes the champion if it is sound and better than the current champion."""
+    """Evaluate a final run, and make its model the champion if it passes all checks and beats the current champion."""
     from feedforward.config.schema import load_params
     from feedforward.promotion import promote as promotion
 
@@ -50,7 +50,7 @@ def rollback(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make an earlier version the champion again; the version that it replaces is never promoted again."""
+    """Make an earlier version the champion again; the current champion is then never promoted again."""
     from feedforward.config.schema import load_params
     from feedforward.promotion import rollback as promotion
 
@@ -62,7 +62,7 @@ def rollback(
 
 
 def history(dataset: DatasetArgument, as_json: JsonOption = False) -> None:
-    """Show from the audit log which version was the champion, when, and why."""
+    """Show which version was the champion, when, and why, as recorded in the audit log."""
     from rich.table import Table
 
     from feedforward.config.schema import load_params
@@ -90,7 +90,7 @@ def retrain(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done, and why.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train again if there is a reason (new samples, drift, changes), and promote the models that are better."""
+    """Train again if there is a reason (new samples, drift, changes), and promote models that beat their champions."""
     from feedforward.config.schema import load_params
 
     if not dry_run:
@@ -111,7 +111,7 @@ def retrain(
 
 
 def sync(as_json: JsonOption = False) -> None:
-    """Send the runs that were stored locally while the tracking server was down; nothing is sent twice."""
+    """Send the runs that were stored locally while the tracking server was down; no run is sent twice."""
     from feedforward.tracking import open_store
 
     done = open_store().sync()
@@ -134,7 +134,7 @@ def ui(
         typer.Option(help="Additional name to accept in the Host header; repeatable."),
     ] = None,
 ) -> None:
-    """Show MLflow's pages: runs, curves, models."""
+    """Start MLflow's user interface, with runs, curves and models."""
     from feedforward.core import paths
     from feedforward.tracking import open_store, settings
 

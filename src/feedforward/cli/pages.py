@@ -21,7 +21,7 @@ def lecture(
     ] = None,
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("lecture.html"),
 ) -> None:
-    """Write the lecture as an interactive page with sliders, curves and the claims of single runs, without training."""
+    """Write the lecture as an interactive page with sliders, curves and single-run results, without training."""
     from feedforward.config.schema import load_params
     from feedforward.core import atomic_files
     from feedforward.experiments import lecture_runs
@@ -57,11 +57,11 @@ def playground(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The page to write.")] = Path("playground.html"),
     max_bytes: Annotated[
         int | None,
-        typer.Option(min=1, help="Maximum size in bytes; variants that do not fit are left out. Default: 5000000."),
+        typer.Option(min=1, help="Maximum size in bytes; variants that do not fit are omitted. Default: 5000000."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a page with the champion and its variants that predicts without a service, a network or Python."""
+    """Write a page that contains the champion and its variants and predicts offline, without a service or Python."""
     from feedforward.config.schema import load_params
     from feedforward.core import atomic_files
     from feedforward.serving import playground_file, prediction

@@ -124,13 +124,13 @@ def _examples(epilog: str) -> str:
 
 def exit_codes_table() -> str:
     """A table of the exit codes."""
-    meanings = {0: "done"}
+    meanings = {0: "The command succeeded."}
     kinds: list[type[errors.FeedforwardError]] = [errors.FeedforwardError, *errors.FeedforwardError.__subclasses__()]
     for error in kinds:
         meanings.setdefault(error.exit_code, " ".join((error.__doc__ or "").split()))
-    failed = "a stage or command failed; the message gives the reason and the remedy (for `diff`: the results differ)"
+    failed = "A stage or command failed; the message gives the reason and the remedy. For `diff`: the results differ."
     meanings[errors.FeedforwardError.exit_code] = failed
-    meanings[interruption.EXIT_CODE] = "interrupted by Ctrl-C or SIGTERM"
+    meanings[interruption.EXIT_CODE] = "The command was interrupted by Ctrl-C or SIGTERM."
     return _table(("code", "meaning"), [(str(code), meaning) for code, meaning in sorted(meanings.items())])
 
 
@@ -158,7 +158,8 @@ def routes() -> Iterator[tuple[str, str, str]]:
 
 def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [header, ("---",) * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)
+    escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
 
 
 if __name__ == "__main__":

@@ -23,17 +23,17 @@ LABELS_SHOWN = 3
 
 def predict(
     dataset: DatasetArgument,
-    samples: Annotated[list[str] | None, typer.Argument(help="Texts, picture files, or rows as JSON objects.")] = None,
+    samples: Annotated[list[str] | None, typer.Argument(help="Texts, image files, or rows as JSON objects.")] = None,
     file: Annotated[
         Path | None,
-        typer.Option(help="File of samples: .txt (one text per line), .csv or .jsonl; - is standard input."),
+        typer.Option(help="File of samples: .txt (one text per line), .csv or .jsonl; - for standard input."),
     ] = None,
     variant: Annotated[
-        str | None, typer.Option(help="Variant to use instead of the champion; `all` shows them side by side.")
+        str | None, typer.Option(help="Variant to use instead of the champion; `all`: show all variants side by side.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Use the champion to predict labels with probabilities, or values, for texts, pictures or rows."""
+    """Predict with the champion: labels with probabilities, or values, for texts, images or table rows."""
     from feedforward.core import processes
 
     with processes.importing():
@@ -62,7 +62,7 @@ def serve(
     port: Annotated[
         int | None,
         typer.Option(
-            min=0, max=65535, help="Port to listen on; 0 picks a free one. Default: `serving.port` in params.yaml."
+            min=0, max=65535, help="Port to listen on; 0: any free port. Default: `serving.port` in params.yaml."
         ),
     ] = None,
     expose: Annotated[bool, typer.Option("--expose", help="Allow an address that other machines can reach.")] = False,
@@ -70,7 +70,7 @@ def serve(
         list[str] | None,
         typer.Option(metavar="NAME", help="Additional name to accept in the Host header; repeatable."),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Number of processes that serve the port.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Number of worker processes that share the port.")] = 1,
 ) -> None:
     """Serve predictions over HTTP, with a playground page, health checks and metrics.
 

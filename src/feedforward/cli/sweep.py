@@ -30,7 +30,7 @@ def sweep(
         typer.Option(help="Variant to change. Default: the variant of the final model.", autocompletion=variant_names),
     ] = None,
     seeds: SeedsOption = None,
-    trials: Annotated[int, typer.Option(min=0, max=1000, help="Number of trials in a search; 0: the whole grid.")] = 0,
+    trials: Annotated[int, typer.Option(min=0, max=1000, help="Number of trials in a search; 0: the full grid.")] = 0,
     statistic: Annotated[
         str,
         typer.Option(
@@ -39,20 +39,20 @@ def sweep(
         ),
     ] = "best_val_cross_entropy",
     confirm: Annotated[
-        int, typer.Option(min=0, max=20, help="Number of best trials to train again from fresh seeds; 0: none.")
+        int, typer.Option(min=0, max=20, help="Number of best trials to train again with fresh seeds; 0: none.")
     ] = 3,
     fresh_seeds: Annotated[
         int | None,
-        typer.Option(min=1, max=1000, help="Number of fresh seeds. Default: as many as --seeds, at least 3."),
+        typer.Option(min=1, max=1000, help="Number of fresh seeds. Default: the value of --seeds, but at least 3."),
     ] = None,
     test: Annotated[
         bool, typer.Option("--test", help="Evaluate the confirmed winner on the test split, once per sweep.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Try values, compare them over seeds, and train the best again from fresh seeds; finished runs are reused.
+    """Try values, compare them across seeds, and train the best again with fresh seeds; finished runs are reused.
 
-    The best of many trials looks better than it is. Training it again from seeds that the search never used gives an
+    The best of many trials looks better than it is. Training it again with seeds that the search never used gives an
     estimate without this selection bias.
     """
     from feedforward.config.schema import load_params

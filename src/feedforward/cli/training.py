@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def run() -> None:
-    """Run everything from fetching data to the comparison; later calls run only what has changed.
+    """Run every stage, from fetching data to the comparison; later calls run only what has changed.
 
     If none of the sources of the shipped datasets can be reached, the demo runs instead.
     """
@@ -53,7 +53,7 @@ def run() -> None:
 
 
 def demo() -> None:
-    """Run everything on small embedded data, without a network. Models of the demo are never promoted."""
+    """Run every stage offline, on small data from the repository. Models of the demo are never promoted."""
     _demo()
 
 
@@ -64,7 +64,7 @@ def train(
     protocol: Annotated[str, typer.Option(help="`fair`, or `lecture` to train exactly as on the slides.")] = "fair",
     as_json: JsonOption = False,
 ) -> None:
-    """Train on the prepared data (see `dvc repro`) and log to MLflow; finished runs are not repeated."""
+    """Train on the data that the DVC stages prepared, and log to MLflow; finished runs are not repeated."""
     from feedforward.config.schema import load_params
     from feedforward.core import processes
     from pipelines import environment, locks, prefect_server
@@ -154,7 +154,7 @@ def study(
     ] = 10,
     to: Annotated[Path, typer.Option(help="Folder to write the page to.")] = Path("docs"),
 ) -> None:
-    """Repeat the lecture's comparison with many seeds and both protocols and write a page; finished runs are reused."""
+    """Repeat the lecture's comparison with many seeds and both protocols, and write a page. Reuses finished runs."""
     from feedforward.config.schema import load_params
     from feedforward.core import processes
     from pipelines import environment, locks, prefect_server
@@ -175,7 +175,7 @@ def verify(
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds to train again.")] = 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Rehash DVC's files, and train again in a temporary store: the same seed and machine must give the same bytes."""
+    """Check the digests of DVC's files, then train again in a temporary store and check that all bytes are the same."""
     from feedforward.config.schema import load_params
     from feedforward.experiments import verification
     from pipelines import environment

@@ -28,10 +28,13 @@ def keys(as_json: JsonOption = False) -> None:
 
 def backtest(
     dataset: DatasetArgument,
-    last: Annotated[int, typer.Option(min=1, max=100, help="Number of earlier champions.")] = 5,
+    last: Annotated[
+        int,
+        typer.Option(min=1, max=100, help="Number of previous champions to include."),
+    ] = 5,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure the latest champions on the current validation split, and on accepted samples from users."""
+    """Measure the latest champions on the current validation split and on accepted user-submitted samples."""
     from feedforward.config.schema import load_params
     from feedforward.core import paths
     from feedforward.promotion import backtest as promotion

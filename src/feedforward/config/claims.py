@@ -1,4 +1,4 @@
-"""`datasets.*.claims`: statements about variants that are judged over seeds."""
+"""`datasets.*.claims`: statements about variants that are judged across seeds."""
 
 from typing import Annotated, Literal
 
@@ -42,9 +42,9 @@ class Claim(Strict):
     # whether the statistic of `left` is lower than, higher than, or equal to `right` or `value`
     direction: Literal["lower", "higher", "equal"]
     right: Name | None = None  # the variant that `left` is compared with
-    # a constant in the statistic's unit, instead of `right`
+    # a constant, in the statistic's unit, to compare `left` with instead of `right`
     value: Annotated[float | None, Field(validate_default=True)] = None
-    # largest difference that counts as equal, for `direction: equal`
+    # maximum difference that counts as equal, for `direction: equal`
     tolerance: Annotated[float | None, Field(gt=0, validate_default=True)] = None
 
     @field_validator("right")

@@ -12,9 +12,9 @@ TestStatistic = Literal["test_loss", "test_accuracy", "test_auc", "test_f1", "te
 class Published(Strict):
     """A published result. The best one for a dataset is called its ceiling; better results are flagged as leaks."""
 
-    model: Annotated[Line, Field(min_length=1)]  # what was trained
-    features: Annotated[Line, Field(min_length=1)]  # what it was trained on
-    statistic: TestStatistic = "test_accuracy"  # the statistic that was published
-    value: float  # its value on the test split
+    model: Annotated[Line, Field(min_length=1)]  # the model that was trained
+    features: Annotated[Line, Field(min_length=1)]  # the features it was trained on
+    statistic: TestStatistic = "test_accuracy"  # the published statistic
+    value: float  # the published value on the test split
     standard_error: Annotated[float, Field(gt=0)]  # standard error of `value` over the test samples
-    source: Annotated[Line, Field(min_length=1)]  # where it was published
+    source: Annotated[Line, Field(min_length=1)]  # the publication

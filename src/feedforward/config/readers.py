@@ -10,19 +10,19 @@ from feedforward.config.fields import Count, Distinct, Seed, Share, Span, Strict
 class IdxPair(Strict):
     """The two idx files of a split."""
 
-    features: str  # name of the file with images
-    labels: str  # name of the file with labels
+    features: str  # name of the image file in `files`
+    labels: str  # name of the label file in `files`
 
 
 class IdxReader(Strict):
     """Grayscale images in idx files; the features are the pixels (uint8), row by row."""
 
-    kind: Literal["idx"]  # `idx`, `labeled_text`, `image_folder` or `table`
+    kind: Literal["idx"]  # data format: `idx`, `labeled_text`, `image_folder` or `table`
     train: IdxPair  # the two files of the training split, or a folder of class folders
-    test: IdxPair  # the two files of the test split, or a folder of class folders; null: the split is drawn
+    test: IdxPair  # the two files of the test split, or a folder of class folders; null: the split is drawn at random
     # class numbers, class folders or label values, in the order of `labels`; null: 0, 1, …
     classes: Annotated[Distinct[Annotated[int, Field(ge=0, le=255)]], Field(min_length=2)] | None = None
-    shuffle_seed: Seed | None = None  # seed that shuffles the training samples; null: file order
+    shuffle_seed: Seed | None = None  # seed for shuffling the training samples; null: keep the file order
 
 
 class Drawn(Strict):
@@ -31,9 +31,9 @@ class Drawn(Strict):
     A hash of sample and seed decides which samples are drawn, so adding samples never moves others between splits.
     """
 
-    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2  # share of the samples that becomes the test split
-    split_seed: Seed = 0  # seed of the hash that draws the test split
-    shuffle_seed: Seed | None = 0  # seed that shuffles the training samples; null: file order
+    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2  # share of the samples to draw for the test split
+    split_seed: Seed = 0  # seed of the hash that assigns samples to the test split
+    shuffle_seed: Seed | None = 0  # seed for shuffling the training samples; null: keep the file order
 
 
 class TextReader(Drawn):
@@ -46,13 +46,13 @@ class TextReader(Drawn):
     kind: Literal["labeled_text"]  # `idx`, `labeled_text`, `image_folder` or `table`
     file: str  # name of the file in `files`
     train: str | None = None  # folder of class folders
-    test: str | None = None  # folder of class folders; null: the test split is drawn
+    test: str | None = None  # folder of class folders; null: the test split is drawn at random
     text: str | None = None  # name of the text column
     label: str | None = None  # name of the label column
-    test_file: str | None = None  # name of the file with the test split; null: the test split is drawn
-    missing: Distinct[str] = ()  # spellings of a missing value, in addition to the usual ones (empty, ?, NA, …)
+    test_file: str | None = None  # name of the file with the test split; null: the test split is drawn at random
+    missing: Distinct[str] = ()  # spellings of missing values, besides the usual ones (empty, ?, NA, …)
     classes: Distinct[str]  # class folders or label values, in the order of `labels`
-    # number of columns, one for each of the most frequent words (and pairs); column numbers are stored as uint16
+    # number of columns, one for each of the most frequent words (and pairs); 65,536 at most: column numbers are uint16
     num_words: Annotated[int, Field(ge=5, le=65536)]
     # 1: the features are words; 2: words and pairs of neighboring words ("not good")
     ngrams: Annotated[int, Field(ge=1, le=2)] = 1
@@ -85,8 +85,8 @@ class TableReader(Drawn):
     test_file: str | None = None
     target: Annotated[Distinct[str], Field(min_length=1)]  # column to predict; for multilabel, one column per label
     classes: Distinct[str] | None = None
-    numeric: Distinct[str] = ()  # columns of numbers, standardized
-    categorical: Distinct[str] = ()  # columns of categories, one-hot
+    numeric: Distinct[str] = ()  # numeric columns, which are standardized
+    categorical: Distinct[str] = ()  # categorical columns, which are one-hot encoded
     decimal: Literal[".", ","] = "."  # decimal separator in numbers that are stored as text
     missing: Distinct[str] = ()
 
@@ -97,14 +97,14 @@ Reader = Annotated[IdxReader | TextReader | ImageReader | TableReader, Field(dis
 class Expectations(Strict):
     """Bounds that the data must meet; a pair is (lowest, highest), both inclusive."""
 
-    train_samples: Span[Count]  # number of training samples
-    test_samples: Span[Count]  # number of test samples
-    # share of samples in each class; for multilabel, the share of samples that have each label
+    train_samples: Span[Count]  # number of training samples, as [lowest, highest]
+    test_samples: Span[Count]  # number of test samples, as [lowest, highest]
+    # share of samples in each class; for multilabel, the share that has each label
     class_share: Span[Share] = (0.0, 1.0)
     target: Span[float] | None = None  # values of a regression target, as used in training
-    nonzero_features: Span[Count]  # non-zero features per sample
-    value: Span[float]  # values of all features
+    nonzero_features: Span[Count]  # number of non-zero features per sample
+    value: Span[float]  # feature values
     raw_length: Span[Count]  # size of a raw sample, in bytes
-    empty: Count = 0  # largest number of samples without a non-zero feature
-    duplicates: Count  # largest number of samples in a split that repeat an earlier sample
-    overlap: Count  # largest number of distinct raw samples that occur in both splits
+    empty: Count = 0  # maximum number of samples whose features are all zero
+    duplicates: Count  # maximum number of samples, per split, that repeat an earlier sample
+    overlap: Count  # maximum number of distinct raw samples that occur in both splits

@@ -43,42 +43,42 @@ class Dataset(Strict):
     """
 
     title: Line  # name of the dataset in tables and headings
-    demo: bool = False  # whether this is a small demo dataset, which is marked in reports and never promoted
+    demo: bool = False  # whether this is small demo data: reports mark it, and its models are never promoted
     task: Literal[
         "binary", "multiclass", "multilabel", "regression", "unit_regression"
     ]  # what is predicted ([datasets.md](datasets.md))
-    labels: Annotated[Distinct[Line], Field(min_length=1)]  # class names; for regression, the name of the value
+    labels: Annotated[Distinct[Line], Field(min_length=1)]  # class names; for regression, the value's name
     # the files to fetch, by name
     files: Annotated[dict[FileName, SourceFile], Field(min_length=1), AfterValidator(check_stored_names)]
-    reader: Reader  # how files become features and labels
+    reader: Reader  # how files are converted to features and labels
     expectations: Expectations | None  # bounds that the data must meet; null: inferred from the training split
     network: Network  # sizes and activation of the hidden layers
     training: Training  # how the variants are trained
     margins: Margins = Field(default_factory=dict)  # smallest difference that matters, by statistic
-    claims: tuple[Claim, ...] = ()  # statements about variants that are judged over seeds
+    claims: tuple[Claim, ...] = ()  # statements about variants, judged across seeds
     literature: tuple[Published, ...] = ()  # published results on the same test split
 
 
 class Params(Strict):
     """All settings in params.yaml."""
 
-    # name of this project in a shared tracking store; empty: experiments are named after the datasets alone
+    # name of this project in a shared tracking store; empty: experiments are named after their dataset only
     project: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9_-]{0,39})?$")] = ""
-    # number of seeds (0, 1, …); each seed determines split, order, weights and masks
+    # number of seeds (0, 1, …); a seed determines validation split, batch order, initial weights and dropout masks
     seeds: Annotated[int, Field(ge=1, le=1000)]
-    pack_units: Positive = 320  # largest total width of the first layers in a pack of replicas that train side by side
-    # where to train: `threads` (the cores of this machine), or the address of a Dask scheduler
+    pack_units: Positive = 320  # maximum total width of the first layers in a pack of replicas that train together
+    # where to train: `threads` (on the cores of this machine) or the address of a Dask scheduler
     engine: Annotated[str, Field(pattern=r"^(threads|(tcp|tls|ws|wss|ucx)://\S+)$")] = "threads"
     shards: Location = "data/shards"  # folder or URL of text shards that all workers of a Dask cluster can reach
     protocols: Annotated[Distinct[Literal["fair", "lecture"]], Field(min_length=1)] = (
         "fair",
     )  # `fair`, `lecture` (as on the slides), or both
-    mirrors: tuple[Location, ...] = ()  # folders or URLs that are tried first for every file
-    promotion: Promotion = Promotion()  # when a challenger becomes champion
-    serving: Serving = Serving()  # limits of the service
+    mirrors: tuple[Location, ...] = ()  # folders or URLs to try first for every file
+    promotion: Promotion = Promotion()  # conditions for promoting a challenger to champion
+    serving: Serving = Serving()  # settings and limits of the prediction service
     retraining: Retraining = Retraining()  # what triggers retraining, and where it runs
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]  # the datasets, by name
-    variants: Annotated[dict[Name, Variant], Field(min_length=1)]  # differences from the original network, by name
+    variants: Annotated[dict[Name, Variant], Field(min_length=1)]  # settings that differ from `original`, by variant
 
     @model_validator(mode="after")
     def _check_across(self) -> "Params":

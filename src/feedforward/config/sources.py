@@ -23,12 +23,12 @@ class SourceFile(Strict):
     """
 
     urls: tuple[Location, ...] = ()  # addresses or paths of the file, tried in order
-    archive: Literal["none", "gzip", "tar", "folder"] = "none"  # how the content is packed
-    sha256: Sha256 | None = None  # digest of the content; null: the digest of the first download
-    max_bytes: Bytes = 2**30  # largest size of the unpacked content, in bytes
+    archive: Literal["none", "gzip", "tar", "folder"] = "none"  # how the file is packed
+    sha256: Sha256 | None = None  # SHA-256 of the content; null: the digest of the first download
+    max_bytes: Bytes = 2**30  # maximum size of the unpacked content, in bytes
     folders: Annotated[Distinct[str], Field(validate_default=True)] = ()  # folders to read in a tar archive or folder
-    suffix: str | tuple[str, ...] = ""  # suffix of the files to read in `folders`, or a list of suffixes
-    file_count: Positive | None = None  # expected number of files with `suffix`; null: any number above 0
+    suffix: str | tuple[str, ...] = ""  # suffix, or list of suffixes, of the files to read in `folders`
+    file_count: Positive | None = None  # expected number of files with `suffix`; null: at least 1
 
     @field_validator("folders")
     @classmethod

@@ -10,7 +10,7 @@ from feedforward.config.fields import Distinct, Name, Positive, Strict, T
 class Decay(Strict):
     """A learning rate that decays from epoch to epoch: `exponential` by a fixed factor, `cosine` to zero at the end."""
 
-    kind: Literal["exponential", "cosine"]  # how the learning rate decays
+    kind: Literal["exponential", "cosine"]  # form of the decay: by a factor per epoch, or along a cosine
     factor: Annotated[float, Field(gt=0, le=1)] = 0.9  # factor per epoch, for `exponential`
 
     @field_validator("factor")
@@ -33,15 +33,15 @@ _PARAMETERS = {
 class Optimizer(Strict):
     """A Keras optimizer, by name; parameters that are not given have Keras's defaults."""
 
-    name: Literal["rmsprop", "sgd", "adagrad", "adam"] = "rmsprop"  # Keras optimizer
-    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.001  # step size
-    rho: Annotated[float, Field(ge=0, lt=1)] = 0.9  # rmsprop: decay of the mean square
+    name: Literal["rmsprop", "sgd", "adagrad", "adam"] = "rmsprop"  # name of the Keras optimizer
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.001  # initial learning rate
+    rho: Annotated[float, Field(ge=0, lt=1)] = 0.9  # rmsprop: decay rate of the mean squared gradient
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0  # rmsprop, sgd: momentum
     nesterov: bool = False  # sgd: whether to use Nesterov momentum
-    beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9  # adam: decay of the mean
-    beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.999  # adam: decay of the mean square
+    beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9  # adam: decay rate of the mean gradient
+    beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.999  # adam: decay rate of the mean squared gradient
     initial_accumulator: Annotated[float, Field(ge=0)] = 0.1  # adagrad: initial value of the accumulator
-    epsilon: Annotated[float, Field(gt=0)] = 1e-7  # rmsprop, adagrad, adam: added to the denominator
+    epsilon: Annotated[float, Field(gt=0)] = 1e-7  # rmsprop, adagrad, adam: constant added to the denominator
     decay: Decay | None = None  # decay of the learning rate; null: constant
 
     @field_validator("rho", "momentum", "nesterov", "beta_1", "beta_2", "initial_accumulator", "epsilon")
@@ -64,7 +64,7 @@ class EarlyStopping(Strict):
     It keeps the weights of its best epoch. Each replica stops independently of the others in its pack.
     """
 
-    patience: Positive  # epochs without improvement after which a replica stops
+    patience: Positive  # number of epochs without improvement after which a replica stops
     # smallest decrease of the validation loss that counts as an improvement
     min_delta: Annotated[float, Field(ge=0)] = 0.0
 
@@ -77,14 +77,14 @@ class Network(Strict):
 
     sizes: Annotated[dict[Name, HiddenLayers], Field(min_length=1)]  # units of the hidden layers, by name
     activation: Literal["relu", "tanh", "sigmoid", "elu", "gelu", "silu"] = "relu"  # activation of the hidden layers
-    scale: Annotated[float, Field(gt=0)] = 1.0  # number by which the model divides the features
+    scale: Annotated[float, Field(gt=0)] = 1.0  # divisor that the model applies to the features
 
 
 class Holdout(Strict):
     """The training samples that are held out for validation: the first or the last `samples`."""
 
-    take: Literal["first", "last"]  # end of the training split from which the samples are taken
-    samples: Positive  # number of samples that are held out
+    take: Literal["first", "last"]  # whether to hold out the first or the last training samples
+    samples: Positive  # number of samples to hold out
 
 
 class Final(Strict):
@@ -97,29 +97,29 @@ class Final(Strict):
 class Lecture(Strict):
     """The slides' protocol. `validated_on_test`: variants that train on all samples and validate on the test split."""
 
-    variants: Annotated[Distinct[Name], Field(min_length=1)]  # variants on the slides
+    variants: Annotated[Distinct[Name], Field(min_length=1)]  # variants shown on the slides
     validated_on_test: Distinct[Name] = ()  # variants that train on all samples and validate on the test split
 
 
 class Training(Strict):
     """How the variants of a dataset are trained. `variants`: the variants to compare; None means all."""
 
-    variants: Annotated[Distinct[Name], Field(min_length=1)] | None = None  # variants that are compared; null: all
+    variants: Annotated[Distinct[Name], Field(min_length=1)] | None = None  # variants to compare; null: all
     epochs: Positive  # passes over the training samples
-    batch_size: Annotated[int, Field(gt=0, le=65536)]  # samples per step (row numbers are uint16)
+    batch_size: Annotated[int, Field(gt=0, le=65536)]  # samples per step (65,536 at most: row numbers are uint16)
     optimizer: Optimizer = Optimizer()  # how weights are updated
-    # when replicas stop early; null: never (the final model always trains `final.epochs` epochs)
+    # when replicas stop early; null: never (the final model always trains for `final.epochs` epochs)
     early_stopping: EarlyStopping | None = None
     validation: Holdout  # the training samples that are held out
-    # share of the training samples to use, drawn by the seed; smaller shares are subsets of larger ones
+    # share of the training samples to use, chosen at random by seed; a smaller share is a subset of a larger one
     train_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     final: Final  # the model that is evaluated on the test split
-    lecture: Lecture | None = None  # the slides' protocol
+    lecture: Lecture | None = None  # training as on the slides (protocol `lecture`)
 
 
 class Variant(Strict):
     """The changes that a variant makes; the defaults change nothing, so `original` is {}."""
 
-    size: Name = "base"  # key of `network.sizes`
+    size: Name = "base"  # a key in `network.sizes`
     l2: Annotated[float, Field(ge=0, le=10)] = 0.0  # L2 penalty on the kernels of the hidden layers
-    dropout_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of units that are dropped after each hidden layer
+    dropout_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of units dropped after each hidden layer

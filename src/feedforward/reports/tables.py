@@ -264,7 +264,7 @@ def heading(findings: Findings) -> str:
 
 def summary_markdown(findings: Iterable[Findings]) -> str:
     """A section with two tables for each dataset."""
-    parts = ["# Comparison of the variants\n\n", f"Each cell: {INTERVAL}; one seed has no interval.\n"]
+    parts = ["# Comparison of the variants\n\n", f"Each cell: {INTERVAL}; an interval needs at least two seeds.\n"]
     parts += [textwrap.fill(f"{POPULATION} “New data”: {NEW_DATA}. {RULE}", 110), "\n"]
     for entry in findings:
         parts += [f"\n## {heading(entry)}\n\n", markdown(*cells(_with_baselines(entry), SHOWN))]

@@ -91,29 +91,29 @@ def _add_predictions(inner: FastAPI, handlers: Handlers) -> None:
 
     @inner.post("/predict/{dataset}", **openapi.predict(handlers.datasets, handlers.bounds))
     async def predict(dataset: name, request: Request) -> Response:
-        """Predict samples: texts, pictures of any size and color, or rows of a table."""
+        """Predict the labels or values of samples: texts, images of any size and color, or table rows."""
         return _json(await handlers.predict(dataset, _kind(request), await read_body(request.receive)))
 
     @inner.post("/incoming/{dataset}", **openapi.incoming(handlers.datasets))
     async def incoming(dataset: name, request: Request) -> Response:
-        """Store a sample with its true label, for the next training run."""
+        """Store a sample with its true label for retraining."""
         return _json(await handlers.correct(dataset, _kind(request), await read_body(request.receive)))
 
 
 def _add_states(inner: FastAPI, handlers: Handlers) -> None:
     @inner.get("/datasets", **openapi.STATE)
     def datasets() -> dict[str, Any]:
-        """The datasets that are served, with their labels, champions and variants."""
+        """List the datasets with their labels, champions and variants."""
         return pages.datasets(handlers)
 
     @inner.get("/health", **openapi.STATE)
     def health() -> dict[str, Any]:
-        """Whether the process is alive; with a shadow or a canary, also the challengers."""
+        """Report that the process is alive; with a shadow or a canary, also list the challengers."""
         return {"status": "alive", **handlers.challengers.state()}
 
     @inner.get("/ready", **openapi.READY)
     def ready() -> Response:
-        """Whether any champion is loaded; the champions, and why the other datasets have none."""
+        """Report whether any champion is loaded; list the champions, and the reason for each dataset without one."""
         champions = {name: champion.version.number for name, champion in handlers.models.champions().items()}
         missing = {name: handlers.models.problem(name) for name in handlers.datasets if name not in champions}
         state = {"ready": bool(champions), "champions": champions, "missing": missing}
@@ -128,22 +128,25 @@ def _add_states(inner: FastAPI, handlers: Handlers) -> None:
 def _add_pages(inner: FastAPI, handlers: Handlers) -> None:
     @inner.get("/", include_in_schema=False)
     def playground() -> HTMLResponse:
+        """The playground: a page for trying out predictions in the browser."""
         page = pages.playground()
         return HTMLResponse(page.text, headers=page.headers())
 
     @inner.get("/monitoring", include_in_schema=False)
     def challengers_and_requests() -> HTMLResponse:
-        """The page with the shadow's comparisons and the drift of the requests."""
+        """The monitoring page: the shadow's comparisons and the drift of the requests."""
         page = pages.monitoring(monitoring.values(handlers))
         return HTMLResponse(page.text, headers=page.headers())
 
     @inner.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:
+        """The documentation of the HTTP interface."""
         page = pages.interface(inner.openapi(), list(handlers.datasets))
         return HTMLResponse(page.text, headers=page.headers())
 
     @inner.get("/favicon.ico", include_in_schema=False)
     def favicon() -> Response:
+        """An empty response (204), because the service has no icon."""
         return Response(status_code=204)
 
 
@@ -152,18 +155,18 @@ def _add_feedback(inner: FastAPI, handlers: Handlers) -> None:
 
     @inner.get("/feedback", include_in_schema=False)
     def feedback() -> HTMLResponse:
-        """The page on which people on this machine accept or reject samples from users."""
+        """The review page, on which people on this machine accept or reject user-submitted samples."""
         page = pages.feedback({name: dataset.title for name, dataset in handlers.datasets.items()})
         return HTMLResponse(page.text, headers=page.headers())
 
     @inner.get("/feedback/{dataset}", include_in_schema=False)
     async def listed(dataset: str, state: str = "waiting", offset: str = "0") -> Response:
-        """Samples from users in one state (`waiting`, `accepted`, `rejected`, `invalid`), 50 at a time."""
+        """List user-submitted samples in one state (`waiting`, `accepted`, `rejected` or `invalid`), 50 at a time."""
         return _json(await handlers.feedback.listed(dataset, state, offset))
 
     @inner.post("/feedback/{dataset}", include_in_schema=False)
     async def decide(dataset: str, request: Request) -> Response:
-        """Accept or reject samples by id: `{"accept": […], "reject": […], "reason": ""}`."""
+        """Accept or reject samples by ID: `{"accept": […], "reject": […], "reason": ""}`."""
         return _json(await handlers.feedback.decide(dataset, _kind(request), await read_body(request.receive)))
 
 

@@ -77,7 +77,7 @@ def _page(champion: Champion, packed: Mapping[str, _Packed], omitted: list[str])
     model = {
         "name": served.description.dataset,
         "entry": entry,
-        "encoder": browser_settings.of(served.encoder),
+        "encoder": browser_settings.script_settings(served.encoder),
         "networks": {name: item.network for name, item in kept.items()},
     }
     scripts = "\n".join(_script(name) for name in ("answers", f"answers_{served.encoder.takes}"))

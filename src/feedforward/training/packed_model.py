@@ -1,13 +1,13 @@
 """Several networks trained side by side on the same batches: the variants of one seed or the trials of a sweep.
 
-The replicas of a pack share their batches and nothing else. Layers of equal shape are stacked, so that their products
-are one operation. The loss is the sum of the replicas' mean losses, and optimizers work element by element, so a
+The replicas of a pack share their batches and nothing else. Layers of equal shape are stacked, so that one operation
+multiplies all of them. The loss is the sum of the replicas' mean losses, and optimizers work element by element, so a
 replica trains in a pack exactly as it would alone.
 
-Even the bits are identical, on every CPU and on GPUs: the products of a stack are one batched matrix product, in which
-the result for one item does not depend on the number of items. (In one wide product of all replicas, the order of
-additions would depend on the width, except on CPUs with AVX-512.) So a changed variant can train alone, and a job that
-was interrupted within a pack continues with the remaining members.
+The results are bit-for-bit identical on every CPU and GPU: a stack is multiplied in one batched matrix product, whose
+result for each item does not depend on the number of items. (If all replicas were combined in one wide product, the
+order of additions would depend on its width, except on CPUs with AVX-512.) Therefore, a variant that has changed can be
+trained alone, and a job that was interrupted within a pack continues with the pack's remaining replicas.
 """
 
 import hashlib
@@ -26,9 +26,9 @@ from feedforward.training.replica_stack import Gradients, Stack, Weights, dense_
 class Pack:
     """The weights of several models that train on the same batches.
 
-    models: built by network.build from one seed, with any hidden sizes but the same outputs; training starts from
-    their weights. sparse: whether features are multi-hot, so that the first kernel is split into head and tail
-    (sparse_layer). optimizer: the optimizer that will train the pack; None for evaluation only.
+    models: built by `network.build` with the same seed and the same outputs, but any hidden sizes; training starts
+    from their weights. sparse: whether the features are multi-hot; if so, the first kernel is split into head and tail
+    (see sparse_layer). optimizer: the optimizer that will train the pack; None if the pack is only evaluated.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Pack:
         return [*tails, *(variable for stack in self.stacks for variable in stack.variables)]
 
     def tail_sums(self, batch: Batch) -> list[tf.Tensor]:
-        """For each replica, the tail's part of the first product, shape (samples, units); empty for dense features."""
+        """For each replica, the tail's contribution to the first layer, shape (samples, units); empty if not sparse."""
         sums: dict[int, tf.Tensor] = {}
         for members, tail in self.tails:
             product = tail.product(batch.ones[tail.order], tf.shape(batch.labels)[0])
@@ -67,10 +67,10 @@ class Pack:
         return [sums[k] for k in sorted(sums)]
 
     def logits(self, batch: Batch, sums: Sequence[tf.Tensor], step: tf.Tensor | None = None) -> tf.Tensor:
-        """The outputs before the last activation, shape (replicas, samples, outputs).
+        """The inputs of the last activation function, shape (replicas, samples, outputs).
 
-        sums: the result of `tail_sums(batch)`. step: the int32 number of the training step; None turns dropout off.
-        Seed, layer and step determine the dropout masks.
+        sums: the result of `tail_sums(batch)`. step: number of the training step, int32; None disables dropout.
+        The dropout masks depend on the seed, the layer and the step.
         """
         features = batch.features * self.scale
         parts = [
@@ -80,7 +80,7 @@ class Pack:
         return self._in_order(tf.concat(parts, 0) if len(parts) > 1 else parts[0])
 
     def _in_order(self, values: tf.Tensor) -> tf.Tensor:
-        """Reorder the values of all stacks, shape (replicas, …), by position in the pack."""
+        """Sort values of shape (replicas, …) from the order of the stacks into the order of the models."""
         if self.order == sorted(self.order):
             return values
         return tf.stack([values[self.order.index(k)] for k in range(len(self.order))])
@@ -95,11 +95,11 @@ class Pack:
         return losses.cross_entropy(self.activation, labels, logits)
 
     def score(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        """The sum of the samples' scores, shape (replicas,); see `losses.score`."""
+        """The sum of the scores of all samples, shape (replicas,); see `losses.score`."""
         return losses.score(self.activation, labels, logits)
 
     def penalty(self) -> tf.Tensor:
-        """The L2 penalty of each replica, as Keras adds it to the loss: float32, shape (replicas,)."""
+        """The L2 penalty that Keras would add to each replica's loss: float32, shape (replicas,)."""
         total = dict(zip(self.order, [part for stack in self.stacks for part in stack.penalty()], strict=True))
         for members, tail in self.tails:
             if any(tail.l2):
@@ -109,9 +109,9 @@ class Pack:
         return tf.stack([total[k] for k in sorted(total)])
 
     def gradients(self, batch: Batch, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
-        """The cross-entropies, shape (replicas, samples), the logits, and each variable with its gradient.
+        """Return cross-entropies of shape (replicas, samples), logits, and pairs of variable and gradient.
 
-        Also updates the tails that have no variable.
+        Tails without a variable are updated here, because no optimizer does it.
         """
         sums = self.tail_sums(batch)
         variables = [variable for stack in self.stacks for variable in stack.variables]
@@ -147,25 +147,25 @@ class Pack:
         return [weights[k] for k in sorted(weights)]
 
     def assign(self, weights: Sequence[Weights]) -> None:
-        """Set the weights of each model; the state of the optimizer does not change."""
+        """Set the weights of each model; the optimizer's state is left unchanged."""
         for members, tail in self.tails:
             tail.assign(np.concatenate([weights[k][0][sparse_layer.HEAD :] for k in members], axis=1))
         for stack in self.stacks:
             stack.assign([weights[k] for k in stack.members])
 
     def free(self) -> None:
-        """Release the tails: TensorFlow keeps graphs, and the objects they call, for the lifetime of the process."""
+        """Free the tails' memory: TensorFlow keeps graphs, and all objects they call, until the process ends."""
         for _, tail in self.tails:
             tail.free()
 
 
 def _group_equal(keys: Sequence[object]) -> list[list[int]]:
-    """Groups of positions whose keys are equal, in order of first appearance."""
+    """Group the positions of equal keys; groups are in the order in which their keys first appear."""
     return [[k for k, other in enumerate(keys) if other == key] for key in dict.fromkeys(keys)]
 
 
 def weights_digest(model: keras.Model) -> str:
-    """SHA-256 (hex) of the weights' dtypes, shapes and bytes; unlike a .keras file, these contain no dates."""
+    """SHA-256 (hex) of the weights' dtypes, shapes and bytes, which, unlike a .keras file, contain no dates."""
     total = hashlib.sha256()
     for array in model.get_weights():
         total.update(f"{array.dtype.str} {array.shape}\n".encode())

@@ -89,7 +89,7 @@ def test_claim_with_one_seed_is_undecided_and_a_note_says_why() -> None:
     params = with_claims(claim("lower"))
     [verdict] = claims.judge(runs_of(params, smaller=[0.1], original=[0.9]), params)
     assert (verdict.outcome, verdict.n, verdict.further_seeds) == ("undecided", 1, None)
-    assert verdict.note == "one seed has no interval"
+    assert verdict.note == "an interval needs at least two seeds"
 
 
 def test_claim_without_runs_is_undecided() -> None:

@@ -20,8 +20,8 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 VALUES = yaml_reader.read(CHECKOUT / "params.yaml")
 
 
-def written(path: Path, values: Any) -> Path:
-    """Values as YAML, tuples as lists."""
+def write_yaml(path: Path, values: Any) -> Path:
+    """Write values as YAML, with tuples as lists; returns the path."""
     yaml = YAML(typ="safe")
     yaml.sort_base_mapping_type_on_output = False
     with path.open("w", encoding="utf-8") as file:
@@ -30,7 +30,7 @@ def written(path: Path, values: Any) -> Path:
 
 
 def problems(path: Path) -> list[str]:
-    """The lines that report the mistakes in a file."""
+    """The lines of the error message for an invalid file."""
     with pytest.raises(ParamsError) as caught:
         load_params(path)
     assert caught.value.exit_code == 2
@@ -53,15 +53,15 @@ def test_an_empty_variant_has_default_values() -> None:
 
 
 @pytest.mark.proves("A mistake in params.yaml is reported with its key, its bound, and the nearest valid name")
-@pytest.mark.parametrize(("position", "value", "line"), mistakes.PARAMS, ids=lambda value: str(value)[:60])
-def test_a_mistake_is_reported_with_key_bound_and_value(tmp_path: Path, position: Any, value: Any, line: str) -> None:
-    lines = problems(written(tmp_path / "params.yaml", mistakes.edited(VALUES, position, value)))
+@pytest.mark.parametrize(("key", "value", "line"), mistakes.PARAMS, ids=lambda value: str(value)[:60])
+def test_a_mistake_is_reported_with_key_bound_and_value(tmp_path: Path, key: Any, value: Any, line: str) -> None:
+    lines = problems(write_yaml(tmp_path / "params.yaml", mistakes.with_value(VALUES, key, value)))
     assert [problem for problem in lines if problem.startswith(f"params.yaml: {line}")], lines
 
 
-def test_lists_of_mistakes_have_the_documented_length_without_duplicates() -> None:
+def test_the_lists_of_mistakes_are_as_long_as_documented_and_have_no_duplicates() -> None:
     assert len(mistakes.PARAMS) >= 40
-    assert len({(str(position), str(value)) for position, value, _ in mistakes.PARAMS}) == len(mistakes.PARAMS)
+    assert len({(str(key), str(value)) for key, value, _ in mistakes.PARAMS}) == len(mistakes.PARAMS)
     assert len(set(mistakes.COMMANDS)) >= 20
 
 
@@ -89,9 +89,9 @@ def test_all_mistakes_are_listed_together(tmp_path: Path) -> None:
         "datasets.mnist.training.lecture.validated_on_test.0: must be one of",
     ]
     for start in chosen:
-        position, value = next((position, value) for position, value, line in mistakes.PARAMS if line.startswith(start))
-        values = mistakes.edited(values, position, value)
-    lines = problems(written(tmp_path / "params.yaml", values))
+        key, value = next((key, value) for key, value, line in mistakes.PARAMS if line.startswith(start))
+        values = mistakes.with_value(values, key, value)
+    lines = problems(write_yaml(tmp_path / "params.yaml", values))
     for start in chosen:
         assert [line for line in lines if line.startswith(f"params.yaml: {start}")], (start, lines)
 
@@ -100,12 +100,12 @@ COMMANDS = (["params"], ["train", "imdb"], ["predict", "imdb", "a"], ["promote",
 
 
 @pytest.mark.slow
-def test_a_command_exits_with_2_before_any_work_if_params_have_a_mistake(
+def test_a_command_exits_with_2_before_any_work_starts_if_params_have_a_mistake(
     shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for number, (position, value, line) in enumerate(mistakes.PARAMS):
-        written(tmp_path / "params.yaml", mistakes.edited(VALUES, position, value))
+    for number, (key, value, line) in enumerate(mistakes.PARAMS):
+        write_yaml(tmp_path / "params.yaml", mistakes.with_value(VALUES, key, value))
         assert shell.run(*COMMANDS[number % len(COMMANDS)]) == 2
         assert f"params.yaml: {line}" in shell.stderr
         assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
@@ -136,24 +136,25 @@ _trees = st.recursive(
 )
 
 
-def positions(values: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+def key_paths(values: Any, parent: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The keys and indexes that lead to each value, including nested ones."""
     entries = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, tuple) else ()
-    return [above, *(position for key, entry in entries for position in positions(entry, (*above, key)))]
+    return [parent, *(path for key, entry in entries for path in key_paths(entry, (*parent, key)))]
 
 
-POSITIONS = ["/".join(map(str, position)) for position in positions(VALUES) if position]
+KEY_PATHS = ["/".join(map(str, path)) for path in key_paths(VALUES) if path]
 
 
 @pytest.mark.slow
 @examples(200)
-@given(st.lists(st.tuples(st.sampled_from(POSITIONS), _trees | st.just(mistakes.GONE)), min_size=1, max_size=4))
+@given(st.lists(st.tuples(st.sampled_from(KEY_PATHS), _trees | st.just(mistakes.GONE)), min_size=1, max_size=4))
 def test_arbitrary_values_are_accepted_or_reported(changes: list[tuple[str, Any]]) -> None:
     values: Any = VALUES
-    for position, value in changes:
+    for key, value in changes:
         try:
-            values = mistakes.edited(values, position, yaml_reader.frozen(value))
+            values = mistakes.with_value(values, key, yaml_reader.frozen(value))
         except (KeyError, TypeError, ValueError, AttributeError):
-            continue  # an earlier change removed it
+            continue  # an earlier change removed this key
     with contextlib.suppress(ParamsError):
         check(values, "params.yaml")
 

@@ -1,7 +1,7 @@
-"""The settings with which a page's script encodes samples as in training: the encoder's data and the readers' rules.
+"""Settings that let the script of a web page encode samples exactly as they were encoded for training.
 
-Regular expressions and constants are taken from `tokenizer`, `cells`, `columns` and `image_preprocessing`, so that the
-script needs no copy of them.
+They contain the encoder's data, and the constants and regular expressions of `tokenizer`, `cells`, `columns` and
+`image_preprocessing`, so that the script does not duplicate them.
 """
 
 from typing import Any
@@ -12,21 +12,21 @@ from feedforward.data.readers.row_encoder import RowEncoder
 from feedforward.data.readers.text_encoder import TextEncoder
 
 
-def of(encoder: Encoder) -> dict[str, Any]:
-    """The settings for this encoder, as JSON-serializable values."""
+def script_settings(encoder: Encoder) -> dict[str, Any]:
+    """The settings for this encoder, as JSON-serializable values, keyed by the names that the script uses."""
     if isinstance(encoder, TextEncoder):
-        return _words(encoder)
+        return _text_settings(encoder)
     if isinstance(encoder, RowEncoder):
-        return _cells(encoder)
+        return _row_settings(encoder)
     thresholds = {"contrast": image_preprocessing.MIN_CONTRAST, "share": image_preprocessing.BOX_THRESHOLD}
     return {**encoder.settings(), **thresholds}
 
 
-def _words(encoder: TextEncoder) -> dict[str, Any]:
+def _text_settings(encoder: TextEncoder) -> dict[str, Any]:
     filters = "".join(f"\\x{ord(character):02x}" for character in tokenizer.FILTERS)
     return {
         "kind": "words",
-        "vocabulary": "\n".join(encoder.vocabulary.words),  # no word contains a line break, which is a filter
+        "vocabulary": "\n".join(encoder.vocabulary.words),  # line breaks are in FILTERS, so no word contains one
         "first": tokenizer.RANK_OFFSET + 1,
         "start": tokenizer.START,
         "dropped": tokenizer.DROPPED,
@@ -34,7 +34,7 @@ def _words(encoder: TextEncoder) -> dict[str, Any]:
     }
 
 
-def _cells(encoder: RowEncoder) -> dict[str, Any]:
+def _row_settings(encoder: RowEncoder) -> dict[str, Any]:
     measured = encoder.measured
     patterns = {
         "plain": cells.PLAIN[measured.decimal].pattern,
