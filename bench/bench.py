@@ -224,7 +224,7 @@ def _ratio(figure: dict[str, Any]) -> str:
 
 def text(report: dict[str, Any]) -> str:
     """Both tables, for a terminal."""
-    note = "QUICK: one epoch; the figures mean nothing\n" if report["quick"] else ""
+    note = "QUICK: one epoch; the results are meaningless\n" if report["quick"] else ""
     return note + "\n\n".join(aligned(rows) for rows in (table(report), targets_table(report)))
 
 

@@ -125,7 +125,7 @@ def targets_table(report: Mapping[str, Any]) -> list[list[str]]:
 
 def text(report: Mapping[str, Any]) -> str:
     """All tables, for a terminal."""
-    note = "QUICK: the figures mean nothing\n" if report["quick"] else ""
+    note = "QUICK: the results are meaningless\n" if report["quick"] else ""
     return note + "\n\n".join(aligned(table(report)) for table in (growth_table, cluster_table, targets_table))
 
 

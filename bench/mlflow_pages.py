@@ -3,7 +3,7 @@
 Writes the runs of a study through `feedforward.tracking`, starts an MLflow server, and opens the prepared view several
 times in Chromium, each time with a new profile; then adds the runs of sweeps and repeats this. Measures the seconds
 until the curves and intervals of five variants are drawn, and the CPU seconds of server and browser, which depend less
-on other jobs on the machine. docs/scale.md has the figures.
+on other jobs on the machine. docs/scale.md gives the results.
 """
 
 import argparse

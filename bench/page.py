@@ -19,7 +19,7 @@ def page(reports: Mapping[str, Mapping[str, Any]]) -> str:
     sections = ["# Performance, as measured", "Written by `make bench`; [performance.md](performance.md) explains it."]
     for name, show in SECTIONS.items():
         if name in reports:
-            quick = ["**Quick run: the figures mean nothing.**"] if reports[name].get("quick") else []
+            quick = ["**Quick run: the results are meaningless.**"] if reports[name].get("quick") else []
             sections += [*show(reports[name]), *quick]
     return "\n\n".join(sections) + "\n"
 

@@ -281,7 +281,7 @@ def judged_table(judged: Sequence[tuple[str, Target, float]]) -> list[list[str]]
 
 def text(report: Mapping[str, Any]) -> str:
     """All tables, for a terminal."""
-    note = "QUICK: the figures mean nothing\n" if report["quick"] else ""
+    note = "QUICK: the results are meaningless\n" if report["quick"] else ""
     tables = (stages_table, imports_table, parts_table, tricks_table, seeds_table, targets_table)
     return note + "\n\n".join(aligned(table(report)) for table in tables)
 

@@ -90,7 +90,7 @@ def main():
     parser.add_argument("--only", default=",".join(PARTS), help="parts to train, separated by commas")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="one epoch on a few samples, to test the script")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--json", type=Path, help="also write the results to this file")
     options = parser.parse_args()
     wanted, samples = options.only.split(","), 1000 if options.quick else None
     keras.utils.set_random_seed(options.seed)

@@ -2,7 +2,7 @@
 
 Simulated workers (processes without TensorFlow) log one complete run after another to an MLflow server through
 `feedforward.tracking`: parameters, tags, six curves, figures, a picture and a model file. Then each worker runs one
-Prefect flow after another. Both servers run over SQLite and over PostgreSQL (if it is installed), on the same cores as
+Prefect flow after another. Both servers run with SQLite and with PostgreSQL (if it is installed), on the same cores as
 the workers, so the servers' CPU time is measured as well. Writes reports/bench/scale.json.
 """
 
@@ -322,7 +322,7 @@ def bytes_table(report: Mapping[str, Any]) -> list[list[str]]:
 
 def text(report: Mapping[str, Any]) -> str:
     """All tables, for a terminal."""
-    note = "QUICK: the figures mean nothing\n" if report["quick"] else ""
+    note = "QUICK: the results are meaningless\n" if report["quick"] else ""
     return note + "\n\n".join(
         aligned(rows) for rows in (table(report, "runs"), table(report, "flows"), bytes_table(report))
     )

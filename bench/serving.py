@@ -261,7 +261,7 @@ def _verdict(target: Target, name: str, value: float) -> list[str]:
 
 def text(report: Mapping[str, Any]) -> str:
     """Both tables, for a terminal."""
-    note = "QUICK: the figures mean nothing\n" if report["quick"] else ""
+    note = "QUICK: the results are meaningless\n" if report["quick"] else ""
     return note + "\n\n".join(aligned(rows) for rows in (table(report), targets_table(report)))
 
 

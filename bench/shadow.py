@@ -1,8 +1,8 @@
 """Compares the service with and without a shadow, in pairs: `python -m bench.shadow`, or `make bench`.
 
-Two services with the same champion run side by side. Clients on loopback send texts as long as reviews, or pictures, to
-one and then to the other; the order is reversed in every second pair. Clients and services share the machine's cores.
-Champion and challenger are the latest final run, registered twice in a temporary copy of the store.
+Two services with the same champion run at the same time. Clients on loopback send texts as long as reviews, or images,
+to one and then to the other; the order is reversed in every second pair. Clients and services share the machine's
+cores. Champion and challenger are the latest final run, registered twice in a temporary copy of the store.
 Writes reports/bench/shadow.json.
 """
 
@@ -202,7 +202,7 @@ def targets_table(report: Mapping[str, Any]) -> list[list[str]]:
 
 def text(report: Mapping[str, Any]) -> str:
     """Both tables, for a terminal."""
-    note = "QUICK: the figures mean nothing\n" if report["quick"] else ""
+    note = "QUICK: the results are meaningless\n" if report["quick"] else ""
     return note + "\n\n".join(aligned(rows) for rows in (table(report), targets_table(report)))
 
 

@@ -1,6 +1,6 @@
 """Checks intervals and verdicts by passing synthetic experiments with known effects through the real code.
 
-    python -m bench.simulations            # the figures in docs/comparison.md; takes some minutes
+    python -m bench.simulations            # the results quoted in docs/comparison.md; takes some minutes
     python -m bench.simulations --quick
 
 An experiment draws a dataset: a loss for each sample and variant. A seed draws a validation split (a random part of the
@@ -139,7 +139,7 @@ def fixed_size(effect: float, level: float, power: float = 0.8) -> int:
 
 
 def main() -> None:
-    """Print the figures of docs/comparison.md."""
+    """Print the results quoted in docs/comparison.md."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--quick", action="store_true", help="a tenth of the experiments")
     share = 10 if parser.parse_args().quick else 1

@@ -1,6 +1,6 @@
 """The flow for a sweep: trains all trials of a grid at once, or a search's trials in rounds, with one task per pack.
 
-Then the best trials are trained again from fresh seeds, and the winner is tested once if a test was requested.
+Then the best trials are trained again with fresh seeds, and the winner is tested once if a test was requested.
 """
 
 import contextlib
@@ -82,7 +82,7 @@ def _search(requested: Sweep, parent: Run, train: Train, store: "Store") -> Outc
 
 
 def _confirm(outcome: Outcome, parent: Run, train: Train, store: "Store") -> Outcome:
-    """The outcome with the best trials trained again from fresh seeds."""
+    """The outcome with the best trials trained again with fresh seeds."""
     trials, packs = sweep_confirmation.fresh_trials(outcome)
     runs = {t.name: sweep.start_trial(outcome.sweep, t, "confirmation", parent, store) for t in trials}
     results = train(packs, runs)

@@ -1,4 +1,4 @@
-"""Train variants of feedforward networks, compare them over seeds, and serve the best.
+"""Train variants of feedforward networks, compare them across seeds, and serve the best.
 
     import feedforward as ff
 

@@ -202,7 +202,7 @@ def compare(results: Iterable["RunResult"], params: Params, protocol: Protocol =
 
 
 def verdicts(findings: Iterable["Findings"]) -> list["Verdict"]:
-    """The claims of params.yaml, judged over seeds: supported, contradicted or undecided."""
+    """The claims of params.yaml, judged across seeds: supported, contradicted or undecided."""
     return [verdict for dataset in findings for verdict in dataset.verdicts]
 
 

@@ -1,6 +1,6 @@
 """How well the probabilities of each variant are calibrated, and how much of its overfitting is overconfidence.
 
-All figures are measured on the validation split, over seeds; see models.calibration.
+All metrics are measured on the validation split, across seeds; see models.calibration.
 """
 
 import math

@@ -22,7 +22,7 @@ class RunResult:
         a validation split that predict classes or labels have `calibration/…` (models.calibration.Calibration).
     metrics: metrics of the run, finite floats (`best_epoch` counts from 1).
     weights_digest: SHA-256 (hex) of the trained weights.
-    measured: figures that training recorded in addition to the curves. For a run with validation: `best_cross_entropy`
+    measured: metrics that training recorded in addition to the curves. For a run with validation: `best_cross_entropy`
     and
         `best_accuracy` (or `best_mae`) on its training samples, in inference mode, at its best epoch;
         `constant_val_cross_entropy`, the validation loss of the best constant prediction; `dead_units`, the number of

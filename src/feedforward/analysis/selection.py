@@ -1,7 +1,7 @@
-"""How much the figure of the best of many trials is biased, and what result to expect from fewer trials.
+"""How much the result of the best of many trials is biased, and what result to expect from fewer trials.
 
 The best of several noisy means is, on average, better than its own true mean: it won partly by luck (selection bias, or
-the winner's curse). Runs from seeds that played no part in the choice measure the true mean without that bias.
+the winner's curse). Runs with seeds that played no part in the choice measure the true mean without that bias.
 """
 
 import math
@@ -16,7 +16,7 @@ Better = Literal["lower", "higher"]
 
 @dataclass(frozen=True)
 class Confirmed:
-    """A trial that was chosen by its search figure and trained again from fresh seeds.
+    """A trial that was chosen by its search result and trained again with fresh seeds.
 
     search: estimate over the seeds used in the search. fresh: estimate over seeds that the search never used.
     """
@@ -28,9 +28,9 @@ class Confirmed:
 
     @property
     def bias(self) -> Estimate:
-        """How much better the search figure is than the fresh mean; positive if the search figure is too good.
+        """How much better the search result is than the fresh mean; positive if the search result is too good.
 
-        The search figure is fixed once the choice is made, so the interval is that of the fresh mean, shifted.
+        The search result is fixed once the choice is made, so the interval is that of the fresh mean, shifted.
         """
         sign = 1 if self.better == "lower" else -1
         mean = sign * (self.fresh.mean - self.search.mean)

@@ -18,7 +18,7 @@ from feedforward.data import manifest
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a ZIP file can store
 README = """# A result of feedforward
 
-`reports/comparison/index.html` is the report; it opens in any browser, without a network.
+`reports/comparison/index.html` is the report; it opens offline in any browser.
 `feedforward import FILE.zip`, with the name of this folder or ZIP file, checks the files and shows the comparison in a
 terminal, without training.
 `params.yaml` contains every parameter of the experiment, `data/trained` the curves of every run, and `models` the

@@ -96,7 +96,7 @@ def _show(outcome: "Outcome", folder: Path, as_json: bool) -> None:
 
         lines = [outcome.verdict(), *outcome.lines()]
         table(terminal.show_sweep(outcome.sweep.text, outcome.table, outcome.sweep.statistic, lines))
-        message(f"page, figure and table: {escaped(str(folder))}   ·   runs: `feedforward ui`")
+        message(f"page, plot and table: {escaped(str(folder))}   ·   runs: `feedforward ui`")
     if outcome.failed:
         raise FeedforwardError(
             f"could not be trained: {'; '.join(map(outcome.text, outcome.failed))}; see MLflow for the reasons"

@@ -132,7 +132,7 @@ def decide(
     from feedforward.reports import terminal
 
     table(terminal.show_verdicts(verdicts))
-    message(f"{reason} Table and figure: {escaped(str(folder))}")
+    message(f"{reason} Table and plot: {escaped(str(folder))}")
 
 
 def _seconds(text: str) -> float:
@@ -234,5 +234,5 @@ def _show_comparison(root: Path) -> None:
     folder = paths.comparison()
     shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     message(
-        f"figures and tables: {escaped(str(shown))}   ·   runs: `feedforward ui`   ·   change params.yaml and run again"
+        f"plots and tables: {escaped(str(shown))}   ·   runs: `feedforward ui`   ·   change params.yaml and run again"
     )

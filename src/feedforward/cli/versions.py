@@ -52,7 +52,7 @@ def backtest(
     confidence = f"{100 * done.confidence:g} %"
     message(f"loss: {confidence} intervals over samples and seeds; those of the differences hold simultaneously")
     message("accuracy: one model per version, with Wilson's 95 % interval over samples")
-    message(f"figure: {escaped(str(paths.backtest(dataset).relative_to(paths.root())))}/losses.png")
+    message(f"plot: {escaped(str(paths.backtest(dataset).relative_to(paths.root())))}/losses.png")
 
 
 def _show_comparison(comparison: "Comparison", champion: int) -> None:

@@ -26,7 +26,7 @@ class IdxReader(Strict):
 
 
 class Drawn(Strict):
-    """If there is no test file or folder, the test split is drawn: roughly `test_share` of each class.
+    """If there is no test file or folder, the test split is drawn at random: roughly `test_share` of each class.
 
     A hash of sample and seed decides which samples are drawn, so adding samples never moves others between splits.
     """

@@ -112,12 +112,12 @@ def audit() -> Path:
 
 
 def incoming(dataset: str) -> Path:
-    """Labeled samples from users, kept for retraining: one JSON object per line, append-only."""
+    """Labeled samples that users submitted, kept for retraining: one JSON object per line, append-only."""
     return root() / "data" / "incoming" / f"{dataset}.jsonl"
 
 
 def reviews(dataset: str) -> Path:
-    """Reviewers' decisions on labeled samples from users: one JSON object per line, append-only."""
+    """Reviewers' decisions on user-submitted samples: one JSON object per line, append-only."""
     return root() / "data" / "incoming" / f"{dataset}.reviews.jsonl"
 
 
@@ -152,7 +152,7 @@ def notifications() -> Path:
 
 
 def retrainings() -> Path:
-    """The log of retrainings, performed or skipped: one JSON object per line, append-only."""
+    """The log of retraining attempts, performed or skipped: one JSON object per line, append-only."""
     return store() / "retrainings.jsonl"
 
 

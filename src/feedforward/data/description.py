@@ -19,7 +19,7 @@ from feedforward.data.splits import Split
 PARTS = ("train", "test")
 EXAMPLES = 8
 TEXT = 100  # characters shown of an example
-CELL, GAP = 64, 4  # pixels in the picture of examples: side of an example, space between two
+CELL, GAP = 64, 4  # pixels in the image of examples: side of an example, space between two
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def describe(name: str, dataset: Dataset) -> Description:
 
 
 def picture(examples: Sequence[tuple[str, Any]], path: Path) -> None:
-    """Write the example pictures side by side to a PNG file."""
+    """Write the example images side by side to a PNG file."""
     from PIL import Image
 
     sheet = Image.new("L", (len(examples) * (CELL + GAP) - GAP, CELL), 255)

@@ -1,4 +1,4 @@
-"""Labeled samples from users: validated, deduplicated, stored in a snapshot, and added to the training split.
+"""Labeled samples that users submitted: validated, deduplicated, stored in a snapshot, and added to the training split.
 
 The service appends samples to `paths.incoming`. `take` adds the valid samples that nobody has rejected to
 `paths.collected`, which DVC tracks and vectorize reads. A sample is valid if its label and digest are correct, it is
@@ -224,7 +224,7 @@ def _known(name: str) -> set[str]:
 
 
 def encoder_of(name: str, dataset: Dataset) -> "TextEncoder | None":
-    """The encoder of a text dataset; None for pictures, which arrive in the form that the network takes."""
+    """The encoder of a text dataset; None for images, which arrive in the form that the network takes."""
     if dataset.reader.kind != "labeled_text":
         return None
     from feedforward.data.readers import tokenizer  # imports pyarrow, which takes a third of a second

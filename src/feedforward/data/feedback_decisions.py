@@ -1,4 +1,4 @@
-"""An append-only log of decisions about samples from users: accepted for training, or rejected.
+"""An append-only log of decisions about user-submitted samples: accepted for training, or rejected.
 
     {"time": …, "sample": …, "digest": …, "label": …, "decision": "accepted" or "rejected",
      "by": …, "via": "command" or "page", "reason": …}

@@ -1,4 +1,4 @@
-"""Review samples from users: list them, accept them for training, or reject them."""
+"""Review user-submitted samples: list them, accept them for training, or reject them."""
 
 import bisect
 import dataclasses

@@ -81,7 +81,7 @@ class _RecordedResults:
         self.remarks: list[str] = []
 
     def figures(self) -> dict[str, Figure]:
-        """The report's means with intervals over seeds; if DVC's cache lacks them, the headline figures from git."""
+        """The report's means with intervals over seeds; if DVC's cache lacks them, the main metrics from git."""
         figures = self._read(f"{COMPARISON}table.csv", "intervals", _figures_of_table)
         if figures is not None:
             return figures

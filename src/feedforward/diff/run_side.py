@@ -34,7 +34,7 @@ CHARACTERS = 200  # shown of a sample
 
 
 def run_side(run: LoggedRun, registry: "Registry", params: Params) -> Side:
-    """The side for a run. A variant's parent run has figures but no model."""
+    """The side for a run. A variant's parent run has metrics but no model."""
     tags = run.tags
     libraries = {name: tags.get(f"version.{name}", "unknown") for name in provenance.LIBRARIES}
     digest = f"{tags.get('weights_digest')} {tags.get('data_digest')}"
@@ -53,7 +53,7 @@ def run_side(run: LoggedRun, registry: "Registry", params: Params) -> Side:
 
 
 def version_side(version: Version, run: LoggedRun, registry: "Registry", params: Params) -> Side:
-    """The side for a model version: its run's side, plus the evaluation figures and the promotion decision."""
+    """The side for a model version: its run's side, plus the evaluation metrics and the promotion decision."""
     digest = version.tags.get(model_version.DIGEST, "")
     return dataclasses.replace(
         run_side(run, registry, params),
@@ -64,7 +64,7 @@ def version_side(version: Version, run: LoggedRun, registry: "Registry", params:
 
 
 def _promotion(version: Version) -> dict[str, str]:
-    """The decision and the evaluation figures, except the latency, which differs in every measurement."""
+    """The decision and the evaluation metrics, except the latency, which differs in every measurement."""
     try:
         figures = json.loads(version.tags.get(FIGURES, "{}"))
         known = {name: f"{value:.6g}" for name, value in figures.items() if name != "latency_ms"}
@@ -74,7 +74,7 @@ def _promotion(version: Version) -> dict[str, str]:
 
 
 def _figures(run: LoggedRun) -> dict[str, Figure]:
-    """The figures of a run with intervals over test samples; for a parent run, the means with intervals over seeds.
+    """The metrics of a run with intervals over test samples; for a parent run, the means with intervals over seeds.
 
     They are read from the metrics, because the stored result of a run may be unreadable in another release.
     """

@@ -57,7 +57,7 @@ class Side:
     """One of the two results that are compared.
 
     commit: the code's commit; None if unknown. dirty: whether the code had uncommitted changes. verdicts: claim →
-    outcome. promotion: for a model version, the figures of its evaluation and the decision on it. models: by dataset.
+    outcome. promotion: for a model version, its evaluation metrics and the promotion decision. models: by dataset.
     remarks: what cannot be compared, and why.
     """
 

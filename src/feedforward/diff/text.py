@@ -14,7 +14,7 @@ from feedforward.diff.sides import Figure
 from feedforward.experiments.comparison import HEADLINES
 
 VALUE = 48  # characters shown of a value
-FIGURES = 20  # maximum number shown; the headline figures come first
+FIGURES = 20  # maximum number shown; the main metrics come first
 ABSENT = "-"
 INTERVALS = "95 % intervals: over seeds for a variant or commit, over test samples for a single run"
 
@@ -44,10 +44,10 @@ def _rows(kind: str, changes: Iterable[Change[str]]) -> list[tuple[str, str, str
 
 def _results(diff: Diff) -> list[Any]:
     ordered = sorted(diff.figures, key=lambda change: not change.name.endswith(HEADLINES))
-    rows = [("figure", change.name, _figure(change.a), _figure(change.b)) for change in ordered[:FIGURES]]
+    rows = [("metric", change.name, _figure(change.a), _figure(change.b)) for change in ordered[:FIGURES]]
     parts = _section("Results", [*_rows("verdict", diff.verdicts), *_rows("promotion", diff.promotion), *rows])
     if len(ordered) > FIGURES:
-        parts.append(Text(f"and {len(ordered) - FIGURES} other figures; --json lists all", "dim"))
+        parts.append(Text(f"and {len(ordered) - FIGURES} other metrics; --json lists all", "dim"))
     if any(side and side.low is not None for change in ordered for side in (change.a, change.b)):
         parts.append(Text(INTERVALS, "dim"))
     return parts

@@ -59,7 +59,7 @@ def saved(dataset: str) -> tuple[str, bytes] | None:
 
 
 def write(verdicts: Sequence[Verdict], params: Params, dataset: str, reason: str) -> Path:
-    """Write the verdicts (JSON, Markdown) and the figure of intervals by number of seeds under reports/decisions.
+    """Write the verdicts (JSON, Markdown) and a plot of the intervals by number of seeds under reports/decisions.
 
     reason: why training ended. Returns the folder.
     """

@@ -60,9 +60,9 @@ def _short(value: Value) -> Value:
 
 
 def importance(axes: Sequence[Axis], points: Sequence[Point], figures: Sequence[float]) -> dict[str, float]:
-    """The share of the variance in the figures that each field alone explains, by field, the largest first.
+    """The share of the variance in the results that each field explains by itself, largest first.
 
-    A random forest predicts the figure from the values, and its variance over the whole space is split into the parts
+    A random forest predicts the result from the values, and its variance over the whole space is split into the parts
     of single fields (fANOVA: Hutter et al., "An efficient approach for assessing hyperparameter importance", ICML
     2014). The shares sum to at most 1; interactions explain the rest. Empty with fewer than two fields that vary,
     fewer than FEWEST_TRIALS trials, or equal figures.

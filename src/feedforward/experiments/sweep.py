@@ -1,4 +1,4 @@
-"""A sweep: trials of different values for some fields, each trained from several seeds, and their runs in the store."""
+"""A sweep: trials of different values for some fields, each trained with several seeds, and their runs in the store."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -82,7 +82,7 @@ class Trial:
 def trials(
     sweep: Sweep, points: Sequence[search_space.Point], seeds: Sequence[int]
 ) -> tuple[list[Trial], list[tuple[Pack, Params]]]:
-    """One trial per point, and the packs that train them from these seeds, each with its params.
+    """One trial per point, and the packs that train them with these seeds, each with its params.
 
     Points that change only the variant share params, so that trials with the same seed train side by side.
     """
@@ -130,7 +130,7 @@ def start(sweep: Sweep, store: "Store") -> Run:
 
 
 def start_trial(sweep: Sweep, trial: Trial, role: Literal["trial", "confirmation"], parent: Run, store: "Store") -> Run:
-    """The run of a trial, the parent of its replicas; a confirmation is the parent of those from fresh seeds."""
+    """The run of a trial, the parent of its replicas; a confirmation is the parent of those with fresh seeds."""
     name = trial.name if role == "trial" else f"{trial.name}, fresh seeds"
     return store.start(sweep.tags(role, trial.name), name, parent, resume=True)
 

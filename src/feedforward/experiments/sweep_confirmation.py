@@ -1,6 +1,6 @@
-"""After a sweep: the best trials are trained again from fresh seeds, and the winner is tested once.
+"""After a sweep: the best trials are trained again with fresh seeds, and the winner is tested once.
 
-The best trials look better in the search than they are, because the search chose them; results from seeds that it
+The best trials look better in the search than they are, because the search chose them; results with seeds that it
 never used have no such bias. The test split is used once for a sweep: the store keeps the result, and every later
 request returns it.
 """
@@ -41,7 +41,7 @@ def fresh_trials(outcome: Outcome) -> tuple[list[Trial], Packs]:
 
 
 def close(run: Run, trial: Trial, results: Mapping[str, RunResult], outcome: Outcome, store: "Store") -> Outcome:
-    """Close the run of a confirmation with its search figure and selection bias; returns the updated outcome."""
+    """Close the run of a confirmation with its search result and selection bias; returns the updated outcome."""
     runs = parent_runs.results_of_members(trial.members, results)
     complete = runs if len(runs) == len(trial.members) else []
     outcome = replace(outcome, fresh={**outcome.fresh, trial.name: complete})
@@ -80,9 +80,9 @@ def start_test(requested: Sweep, parent: Run, store: "Store") -> Run:
 
 
 def final_trial(outcome: Outcome) -> tuple[Trial, Packs]:
-    """The final models of the winner, trained on all training samples from the fresh seeds, and their packs.
+    """The final models of the winner, trained on all training samples with the fresh seeds, and their packs.
 
-    They train for the number of epochs after which the winner reached its figure: the rounded mean over fresh seeds.
+    They train for the number of epochs after which the winner reached its result: the rounded mean over fresh seeds.
     """
     assert outcome.winner is not None
     runs, requested = outcome.fresh[outcome.winner], outcome.sweep

@@ -1,4 +1,4 @@
-"""The files of a sweep in reports/sweeps: page, table, figure and JSON, also attached to its run in the store."""
+"""The files of a sweep in reports/sweeps: page, table, plot and JSON, also attached to its run in the store."""
 
 import shlex
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The outcome of a sweep: its trials, the best of them trained again from fresh seeds, and the test of the winner."""
+"""The outcome of a sweep: its trials, the best of them trained again with fresh seeds, and the test of the winner."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ ONCE = "The test split was used once for this sweep"
 
 @dataclass(frozen=True)
 class Tested:
-    """Figures of the winner's final models on the test split, which are computed once for a sweep.
+    """Test metrics of the winner's final models, which are computed once for a sweep.
 
     point: the values of the trial that was tested. epochs: how long its final models were trained, on all training
     samples. figures: `test_accuracy` or `test_mae`, `test_loss` and others, over seeds.
@@ -44,7 +44,7 @@ class Tested:
 class Outcome:
     """The results of all trials, in the order in which they were tried; a trial that failed has an empty list.
 
-    fresh: results of the best trials from fresh seeds, by trial, the best of the search first.
+    fresh: results of the best trials with fresh seeds, by trial, the best of the search first.
     """
 
     sweep: Sweep
@@ -109,7 +109,7 @@ class Outcome:
 
     @cached_property
     def confirmed(self) -> list[Confirmed]:
-        """The figures of the best trials from the search and from fresh seeds, the best of the search first."""
+        """The results of the best trials, in the search and with fresh seeds; the best of the search comes first."""
         runs = [run for trained in self.fresh.values() for run in trained]
         summary, statistic = statistics.summarize(runs, self.fresh), self.sweep.statistic
         return [
@@ -179,7 +179,7 @@ class Outcome:
 
     @property
     def suspicions(self) -> list[str]:
-        """Warnings about figures of the best trial, or of the winner and its test, that beat all published ones."""
+        """Warnings about results of the best trial, or of the winner and its test, that beat all published ones."""
         dataset = self.sweep.params.datasets.get(self.sweep.dataset)
         if dataset is None:
             return []
@@ -191,7 +191,7 @@ class Outcome:
         return literature.suspicions(self.text(name), estimates, dataset)
 
     def lines(self) -> list[str]:
-        """The importance of the fields, the results from fresh seeds and the test, and warnings, one line each."""
+        """The importance of the fields, the results with fresh seeds and the test, and warnings, one line each."""
         shares = ", ".join(f"{field} {100 * share:.0f} %" for field, share in self.importance.items())
         explained = [f"variance that single fields explain (fANOVA): {shares}"] if shares else []
         return [*explained, *self._confirmations(), *self.suspicions]
@@ -201,7 +201,7 @@ class Outcome:
             return []
         first = self.confirmed[0]
         lines = [
-            f"best of the search: {self.interval(first.search)}; from fresh seeds ({self.fresh_seeds}):"
+            f"best of the search: {self.interval(first.search)}; with fresh seeds ({self.fresh_seeds}):"
             f" {self.interval(first.fresh)}; {BIAS}: {self.interval(first.bias)}"
         ]
         if self.winner and len(self.confirmed) > 1:

@@ -1,4 +1,4 @@
-"""Task 4: the difference between two variants over seeds, with its interval and a verdict."""
+"""Task 4: the difference between two variants across seeds, with its interval and a verdict."""
 
 import math
 from collections.abc import Iterator, Sequence

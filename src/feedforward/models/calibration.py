@@ -28,7 +28,7 @@ class Calibration:
     the temperature of lowest cross-entropy. refinement: cross-entropy after scaling, nats. The cross-entropy before
     scaling minus the refinement is the calibration part of the loss. bins, scaled_bins: see `reliability`.
 
-    Scaled figures are cross-fitted: each of two random halves is scaled with the temperature fitted on the other.
+    Scaled metrics are cross-fitted: each of two random halves is scaled with the temperature fitted on the other.
     """
 
     ece: float
@@ -44,7 +44,7 @@ FIGURES = ("ece", "scaled_ece", "brier", "temperature", "refinement")
 
 
 def measure(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.generic]) -> Calibration:
-    """Measure the calibration of predictions. All figures are NaN if a logit is not finite.
+    """Measure the calibration of predictions. All metrics are NaN if a logit is not finite.
 
     logits: shape (samples, outputs). labels: class numbers of shape (samples,), or 0 and 1 of shape (samples, outputs);
     each 0 or 1 counts as the label of a prediction with two classes.

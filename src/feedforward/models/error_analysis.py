@@ -1,6 +1,6 @@
 """Errors of a network: confusion matrix, precision and recall per label, ROC and precision–recall curves, residuals.
 
-The results are JSON-serializable and of bounded size, so that they can be stored with each run and compared over seeds.
+The results are JSON-serializable and of bounded size, so they can be stored with each run and compared across seeds.
 """
 
 from typing import Any

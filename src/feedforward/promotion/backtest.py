@@ -1,7 +1,7 @@
-"""Measure the latest champions on current data: the validation split, and accepted samples from users.
+"""Measure the latest champions on current data: the validation split, and accepted user-submitted samples.
 
 On the validation split a version is represented by its holdout models, as in a promotion, because the served network
-was trained on it. On samples from users, which no training has used, the served network itself is measured.
+was trained on it. On user-submitted samples, which were not used for training, the served network itself is measured.
 """
 
 import dataclasses

@@ -75,7 +75,7 @@ def register(
 ) -> Version:
     """The run's version, registered if it is new, with the network and a replica of each variant.
 
-    calibrated: the figures from `evaluation.final_calibration`.
+    calibrated: the metrics from `evaluation.final_calibration`.
 
     Raises:
         DataError: the logged model's weights differ from those that the run recorded.

@@ -1,4 +1,4 @@
-"""Evaluate a version in a clean process, and store the figures and the holdout models with the version.
+"""Evaluate a version in a clean process, and store the metrics and the holdout models with the version.
 
 The process runs `evaluation_process`, so a hostile or broken model can crash only that process.
 """
@@ -74,7 +74,7 @@ def verify(name: str, version: Version) -> None:
 
 
 def final_calibration(params: Params, name: str, run: LoggedRun, registry: "Registry") -> Mapping[str, float]:
-    """The figures of `temperature.fit` for a final run; empty if it predicts a value.
+    """The results of `temperature.fit` for a final run; empty if it predicts a value.
 
     If a version of the run exists, its figures are used again, so that the run always gives the same version.
 

@@ -57,7 +57,7 @@ def evaluate(params: Params, name: str, number: int, target: Path) -> dict[str, 
 
 
 def calibrate(params: Params, name: str, seed: int, _target: Path) -> dict[str, float]:
-    """The figures of `temperature.fit`."""
+    """The results of `temperature.fit`."""
     return temperature.fit(params, name, seed)
 
 

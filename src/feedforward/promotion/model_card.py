@@ -45,7 +45,7 @@ ERRORS = {
 class Facts:
     """The content of a card. takes: `text`, `image` or `row`.
 
-    test_metrics: metrics of the recipe's final runs, one mapping per seed. calibration: the figures from
+    test_metrics: metrics of the recipe's final runs, one mapping per seed. calibration: the metrics from
     evaluation.final_calibration. losses: mean validation cross-entropy of each holdout model; the first has the
     model's own seed. accuracy, r2: metrics of the first holdout model, None if not defined for the task. samples:
     number of validation samples.

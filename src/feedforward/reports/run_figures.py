@@ -1,4 +1,4 @@
-"""The figures that are logged with runs, as SVG documents: curves, calibration, confusion matrix.
+"""The plots that are logged with runs, as SVG documents: curves, calibration, confusion matrix.
 
 Logging a small run would take longer with matplotlib than everything else together: 60 ms per figure, and a second to
 import it.

@@ -1,4 +1,4 @@
-"""Inline SVG for the page of a sweep: figures from search and fresh seeds, the gain from more trials, importance.
+"""Inline SVG for the page of a sweep: results in the search and with fresh seeds, gain from more trials, importance.
 
 Classes, in addition to those of svg_charts: `trial` is the line of a trial, `rest` marks trials that were not
 confirmed. Elements of a trial have its number in `data-trial`.
@@ -71,7 +71,7 @@ def _value_text(value: Value) -> str:
 
 
 def confirmed(rows: Sequence[tuple[str, Confirmed]], title: str, decimals: int) -> Markup:
-    """For each confirmed trial: the figure from the search (hollow) and the one from fresh seeds, with its interval."""
+    """For each confirmed trial: the result in the search (hollow) and the one with fresh seeds, with its interval."""
     canvas = Canvas(360, ROW * len(rows) + 30, (20, 20, 2, 28), title)
     estimates = [estimate for _, entry in rows for estimate in (entry.search, entry.fresh)]
     values = [v for e in estimates for v in (e.mean, e.low, e.high) if v is not None]
@@ -139,7 +139,7 @@ def importance(shares: Sequence[tuple[str, float]], title: str) -> Markup:
 
 
 def parallel(scales: Sequence[Scale], tones: Sequence[str], tips: Sequence[str], title: str, wide: bool) -> Markup:
-    """All trials as lines across vertical axes: one for each field, and the last one for the figures of the trials.
+    """All trials as lines across vertical axes: one for each field, and the last one for the results of the trials.
 
     tones: the class of each trial; trials with class `rest` are drawn first, in gray.
     """
@@ -175,7 +175,7 @@ def _points(canvas: Canvas, scales: Sequence[Scale], k: int, trials: int) -> str
 
 
 def against(scale: Scale, estimates: Sequence[Estimate], label: str, title: str, decimals: int, joined: bool) -> Markup:
-    """The figure of each trial, with its interval, against the values of one field; joined: as a curve."""
+    """The result of each trial, with its interval, against the values of one field; joined: as a curve."""
     canvas = Canvas(360, 250, (56, 14, 26, 34), title)
     canvas.x0, canvas.x1 = -0.06, 1.06
     means = [e.mean for e in estimates]

@@ -133,10 +133,10 @@ def _confirmation(content: Content) -> dict[str, Any] | None:
 
 def _sentence(bias: Estimate) -> str:
     if bias.mean <= 0:
-        return "This time the search figure is not better than the fresh one"
+        return "This time, the search result is not better than the fresh one"
     if bias.low is not None and bias.low > 0:
         return "The search makes its best trial look better than it is"
-    return "The search figure is better, but by no more than fresh seeds vary"
+    return "The search result is better, but the difference is within the variation of fresh seeds"
 
 
 def _tones(content: Content) -> list[str]:

@@ -1,6 +1,6 @@
 """Decide when to train again, from new samples, drift, the champion's age and changes, and give the reasons.
 
-`observe` gathers the facts, `decide` is a pure function, and `record` writes the log of retrainings.
+`observe` gathers the facts, `decide` is a pure function, and `record` writes the log of retraining attempts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -238,7 +238,7 @@ def _drift_line(distances: Distances) -> str:
 
 
 def record(outcome: str, decision: Decision | None, **more: Any) -> None:
-    """Append an entry to the log of retrainings. outcome: started, trained, unchanged, skipped or failed."""
+    """Append an entry to the log of retraining attempts. outcome: started, trained, unchanged, skipped or failed."""
     entry = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "outcome": outcome, **more}
     if decision is not None:
         entry |= {"reasons": decision.reasons, "remarks": decision.remarks}

@@ -96,7 +96,7 @@ class Challengers:
         return {"challengers": states, **running, "canary": self.bounds.canary, "problems": self.problems}
 
     def _report(self, report: Mapping[str, Any]) -> None:
-        """Store the figures that the shadow process reports."""
+        """Store the statistics that the shadow process reports."""
         self.problems = dict(report["problems"])
         for name, entry in report["figures"].items():
             pair = Pair(tuple(entry.pop("champion")), tuple(entry.pop("challenger")))

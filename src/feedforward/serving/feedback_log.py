@@ -1,4 +1,4 @@
-"""Labeled samples from users, stored for retraining: validated, without duplicates, limited in size."""
+"""Labeled samples that users submitted, stored for retraining: validated, without duplicates, limited in size."""
 
 import base64
 import hashlib

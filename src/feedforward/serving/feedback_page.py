@@ -1,4 +1,4 @@
-"""Handlers of the feedback page, on which a person on this machine accepts or rejects samples from users."""
+"""Handlers of the feedback page, on which a person on this machine accepts or rejects user-submitted samples."""
 
 import asyncio
 import re
@@ -17,7 +17,7 @@ from feedforward.serving.schemas import JSON, Body
 
 SHOWN = 50  # samples per request
 SHOWN_TEXT = 2000  # characters per sample
-MAX_PIXELS = 2**16  # characters of base64 per picture
+MAX_PIXELS = 2**16  # characters of base64 per image
 MAX_DECISIONS = 1000  # per request
 
 

@@ -29,7 +29,7 @@ QUICK_PRODUCTS = 2**25  # multiplications of all forward passes
 
 
 class Handlers:
-    """Handlers for predictions and corrections. Texts and rows never wait behind pictures or large batches."""
+    """Handlers for predictions and corrections. Texts and rows never wait behind images or large batches."""
 
     def __init__(self, params: Params) -> None:
         self.bounds, self.promotion, self.metrics = params.serving, params.promotion, ServiceMetrics()
@@ -69,7 +69,7 @@ class Handlers:
         return self.models.champion(name)
 
     async def predict(self, name: str, kind: str, body: bytes) -> bytes:
-        """The answers to a JSON question, or to a single text or picture sent as the body.
+        """The answers to a JSON question, or to a single text or image sent as the body.
 
         Raises:
             FeedforwardError: a problem that the client or the operator can fix.

@@ -19,7 +19,7 @@ from feedforward.tracking import model_versions
 
 
 class PyfuncModel:
-    """Predicts texts or base64 pictures, given as a list or a table with one column, or the rows of a table."""
+    """Predicts texts or base64 images, given as a list or a table with one column, or the rows of a table."""
 
     def __init__(self, served: Servable) -> None:
         self.served = served

@@ -50,7 +50,7 @@ def monitoring(values: dict[str, Any]) -> Page:
 
 
 def feedback(titles: Mapping[str, str]) -> Page:
-    """The page for reviewing samples from users. titles: the title of each dataset, by name."""
+    """The page for reviewing user-submitted samples. titles: the title of each dataset, by name."""
     return Page(_environment().get_template("feedback.html").render(titles=titles))
 
 

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 TEXT_COLUMNS = ("text", "sample")  # the first one in the table is used
 LINES = (".jsonl", ".ndjson")
 TABLES = (".csv", ".tsv", ".parquet")
-MAX_BYTES = 2**26  # of a picture, or of a line
+MAX_BYTES = 2**26  # of an image, or of a line
 CHUNK = 2000  # samples processed at a time
 NamedSample = tuple[str, Any]
 

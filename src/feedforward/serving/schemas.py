@@ -20,12 +20,12 @@ from feedforward.serving.feedback_log import FeedbackLog
 from feedforward.serving.prediction import Champion
 
 JSON = "application/json"
-COUNTS = (  # checked before a body is parsed; 1,000 pictures contain 800,000 commas and 29,000 brackets
+COUNTS = (  # checked before a body is parsed; 1,000 images contain 800,000 commas and 29,000 brackets
     (2**20, "commas", (b",",)),
     (2**18, "colons", (b":",)),
     (2**17, "opening brackets and braces", (b"[", b"{")),
 )
-MAX_PIXELS = 2**26  # in all pictures of a request together
+MAX_PIXELS = 2**26  # in all images of a request together
 MAX_EXPLAINED_BYTES = 2**20  # in all texts of a request that asks for explanations
 SAMPLE_SCHEMA = {
     "anyOf": [
@@ -192,7 +192,7 @@ def answer(
 
 
 def explanation(served: Servable, sample: Any) -> dict[str, Any]:
-    """The words with their effects, or the picture as the network sees it; empty for a row."""
+    """The words with their effects, or the image as the network sees it; empty for a row."""
     if served.encoder.takes == "text":
         towards, words = prediction.explained(served, sample)
         return {"words": {"towards": towards, "effects": [prediction.as_json(word) for word in words]}}

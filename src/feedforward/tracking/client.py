@@ -153,15 +153,15 @@ class Store:
         self.finish(self.start(tags, name, resume=True), metrics=metrics, files=files)
 
     def renew(self, run: LoggedRun, result: RunResult, evaluation: str) -> None:
-        """Update the figures of a finished run to those in `result`, recomputed from its curves and model.
+        """Update the metrics of a finished run to those in `result`, recomputed from its curves and model.
 
         The result is written under a separate name before the tags refer to it, so a job killed in between changes
-        nothing. If the store does not answer, it keeps the old figures, and a later job recomputes them.
+        nothing. If the store does not answer, it keeps the old metrics, and a later job recomputes them.
 
-        evaluation: digest of the code that computed the figures.
+        evaluation: digest of the code that computed the metrics.
 
         Raises:
-            TrainingError: a figure is not finite.
+            TrainingError: a metric is not finite.
         """
         points = records.points(run.name, result, {}, [], records.now())
         digest = queries.result_digest(result)

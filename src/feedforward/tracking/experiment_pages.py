@@ -12,11 +12,11 @@ DESCRIPTION = {
         "Variants of one network, trained with several seeds each. To compare them, filter by `tags.role = 'variant'`,"
         " or use the link that `feedforward ui` prints.\n\n"
         "| `tags.role` | run |\n|---|---|\n"
-        "| `variant` | means over the seeds of a variant, as figures and curves, with intervals (`interval/`) |\n"
+        "| `variant` | means over the seeds of a variant, as single values and curves, with intervals (`interval/`) |\n"
         "| `replica` | one seed, nested under its variant |\n"
         "| `finals` | means over the final runs (`final`, nested under it), trained on all samples and tested once |\n"
         "| `sweep`, `trial` | a search over parameters, and one combination |\n"
-        "| `confirmation`, `sweep_test` | the best trials, trained from fresh seeds, and the test of the winner |\n"
+        "| `confirmation`, `sweep_test` | the best trials, trained with fresh seeds, and the test of the winner |\n"
         "| `comparison` | the report: artifact `index.html` |\n\n"
         "Report: `reports/comparison/index.html`. Code and documentation: `README.md` and `docs/` of the checkout."
     )
@@ -29,7 +29,7 @@ CARD_HEIGHT = 420  # px
 
 
 def bounds(name: str) -> tuple[str, str]:
-    """Names of the metrics that hold the interval of the figure or curve `name`: `interval/NAME_low`, `…_high`.
+    """Names of the metrics that hold the interval of the metric or curve `name`: `interval/NAME_low`, `…_high`.
 
     >>> bounds("val_loss")
     ('interval/val_loss_low', 'interval/val_loss_high')

@@ -22,7 +22,7 @@ _logger = logging.getLogger("feedforward.tracking")
 
 RESULT = "result.json"  # artifact: the RunResult, with which a finished run is reused
 # variant, finals, components: parent of a variant's replicas, final runs, or components. In a sweep, confirmation is
-# the parent of a trial's replicas from fresh seeds, and sweep_test the parent of the winner's final runs.
+# the parent of a trial's replicas with fresh seeds, and sweep_test the parent of the winner's final runs.
 Role = Literal[
     "variant", "replica", "finals", "final", "components", "component", "comparison",
     "sweep", "trial", "confirmation", "sweep_test",
@@ -112,7 +112,7 @@ class LoggedRun:
 
 @dataclass(frozen=True)
 class StoredResult:
-    """The result of a finished run; evaluation: digest of the code that computed its figures; run: None if unsent."""
+    """The result of a finished run; evaluation: digest of the code that computed its metrics; run: None if unsent."""
 
     result: RunResult
     evaluation: str

@@ -142,7 +142,7 @@ def send(
 
 
 def log_figures(client: MlflowClient, run_id: str, points: list[Point], tags: dict[str, str]) -> None:
-    """Log figures (step 0) and tags of a run in one request."""
+    """Log metrics (step 0) and tags of a run in one request."""
     metrics, labels = [_metric(point, None) for point in points], [RunTag(*item) for item in tags.items()]
     client.log_batch(run_id, metrics=metrics, tags=labels)
 

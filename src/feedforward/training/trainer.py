@@ -103,7 +103,7 @@ def fit(
 
 
 def _curve_points(calibrations: Sequence[Calibration]) -> dict[str, npt.NDArray[np.float64]]:
-    """The calibration figures, keyed by curve name; each array has shape (replicas,)."""
+    """The calibration metrics, keyed by curve name; each array has shape (replicas,)."""
     names = FIGURES if calibrations else ()
     return {f"calibration/{name}": np.array([getattr(each, name) for each in calibrations]) for name in names}
 
@@ -121,7 +121,7 @@ def _with_reliability(replica: Replica, calibrations: Sequence[Sequence[Calibrat
 
 
 def _append(curves: dict[str, list[float]], figures: Mapping[str, float]) -> tuple[str, float] | None:
-    """Append the figures of an epoch to the curves; returns the first figure that is not finite, or None."""
+    """Append the metrics of an epoch to the curves; return the first metric that is not finite, or None."""
     for name, value in figures.items():
         curves.setdefault(name, []).append(value)
     return next(((name, value) for name, value in figures.items() if not np.isfinite(value)), None)

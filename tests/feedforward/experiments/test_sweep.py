@@ -1,6 +1,6 @@
 """Sweeps from the command line on small data and a real store: nested runs, a kill and a resume, failed values.
 
-The best trials are confirmed from fresh seeds, and the winner is tested once.
+The best trials are confirmed with fresh seeds, and the winner is tested once.
 """
 
 import dataclasses

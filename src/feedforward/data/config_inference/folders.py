@@ -1,4 +1,4 @@
-"""Infer how to read a folder of idx files, or of class folders with pictures or texts."""
+"""Infer how to read a folder of idx files, or of class folders with images or texts."""
 
 import gzip
 import os
@@ -87,7 +87,7 @@ def of_classes(path: Path) -> Guess:
     """The entry for class folders.
 
     Raises:
-        InputError: there are no class folders, or a picture, which the message names, cannot be read.
+        InputError: there are no class folders, or an image, which the message names, cannot be read.
     """
     parts = {folder.name.lower(): folder.name for folder in _visible(path)}
     train, test, validation = (
@@ -204,7 +204,7 @@ def _size(files: Sequence[Path]) -> tuple[int, int]:
     """The median height and width, after rotation according to EXIF, reduced to at most LARGEST_SIDE.
 
     Raises:
-        InputError: a file is not a picture.
+        InputError: a file is not an image.
     """
     from feedforward.data.readers import image_decoding
 

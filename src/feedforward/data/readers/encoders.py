@@ -1,4 +1,4 @@
-"""Encode raw samples from users as rows of features, in the form that the network was trained on.
+"""Encode raw samples as rows of features, in the form that the network was trained on.
 
 An encoder is stored with its model: `settings()` and `files()` return its plain values and files; `load` restores it.
 """
@@ -50,7 +50,7 @@ class Encoder(Protocol):
 def quick(encoder: Encoder, samples: Sequence[Any]) -> bool:
     """Whether these samples, a few kilobytes in total, can be checked and encoded within milliseconds.
 
-    Pictures may take longer: a few kilobytes can hold millions of pixels.
+    Images may take longer: a few kilobytes can hold millions of pixels.
     """
     return encoder.takes != "image" or image_encoder.picture_pixels(samples) <= image_encoder.QUICK_PIXELS
 

@@ -1,4 +1,4 @@
-"""Decode pictures (PNG, JPEG, …) to gray levels, with a limit on the number of pixels."""
+"""Decode images (PNG, JPEG, …) to gray levels, with a limit on the number of pixels."""
 
 import contextlib
 import io
@@ -17,16 +17,16 @@ Levels = npt.NDArray[np.uint8] | Gray  # gray levels 0–255, (height, width); u
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "PPM")
 MAX_PIXELS = 2**24  # 4096 × 4096
 MAX_SIDE = 2**16  # JPEG's limit; resizing 1 × 16M pixels would take seconds
-STRIP = 64  # rows of a transparent picture that are converted at a time
+STRIP = 64  # rows of a transparent image that are converted at a time
 ORIENTATION = 0x0112  # EXIF
 PNG, SIZE = b"\x89PNG\r\n\x1a\n", b"IHDR"
 
 
 def pixel_count(content: bytes) -> int:
-    """The number of pixels in an encoded picture, according to its header.
+    """The number of pixels in an encoded image, according to its header.
 
     Raises:
-        ValueError: the content is not a picture in a known format, or its header is damaged.
+        ValueError: the content is not an image in a known format, or its header is damaged.
     """
     if content.startswith(PNG) and content.find(SIZE) == 12 and content.count(SIZE) == 1 and len(content) >= 24:
         width, height = struct.unpack_from(">II", content, 16)  # Pillow's result in a fiftieth of the time
@@ -39,7 +39,7 @@ def read(content: bytes) -> Levels:
     """Gray levels 0–255, shape (height, width). Transparent pixels become white behind dark content, otherwise black.
 
     Raises:
-        ValueError: the content is not a picture in a known format, damaged, or exceeds MAX_PIXELS or MAX_SIDE.
+        ValueError: the content is not an image in a known format, damaged, or exceeds MAX_PIXELS or MAX_SIDE.
     """
     with _opened(content) as picture:
         ImageOps.exif_transpose(picture, in_place=True)
@@ -50,7 +50,7 @@ def read(content: bytes) -> Levels:
 def _opened(content: bytes) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns about large pictures; they are refused here
+            warnings.simplefilter("ignore")  # Pillow warns about large images; they are refused here
             with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
                 width, height = picture.size
                 if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
@@ -73,10 +73,10 @@ def _kind(content: bytes) -> str:
 
 
 def size_of(path: Path) -> tuple[int, int]:
-    """The (height, width) of a picture, after rotation according to EXIF; reads only the header.
+    """The (height, width) of an image, after rotation according to EXIF; reads only the header.
 
     Raises:
-        ValueError: the file is not a picture.
+        ValueError: the file is not an image.
         OSError: the file cannot be read.
     """
     try:
@@ -94,9 +94,7 @@ def size_of(path: Path) -> tuple[int, int]:
 
 
 def _gray(picture: Image.Image) -> Levels:
-    if picture.mode.startswith(
-        ("I", "F")
-    ):  # more than eight bits, which Pillow would clip; same scale for all pictures
+    if picture.mode.startswith(("I", "F")):  # more than eight bits, which Pillow would clip; same scale for all images
         brightest = 1.0 if picture.mode.startswith("F") else 65535.0
         return np.asarray(np.clip(np.asarray(picture, np.float32) * (255 / brightest), 0, 255), np.float32)
     if picture.has_transparency_data and picture.mode != "RGBA":
@@ -107,7 +105,7 @@ def _gray(picture: Image.Image) -> Levels:
 
 
 def _on_background(picture: Image.Image) -> Gray:
-    """Gray levels of an RGBA picture on white or black, in strips, because floats take four times the memory."""
+    """Gray levels of an RGBA image on white or black, in strips, because floats take four times the memory."""
     gray, alpha = np.empty((2, picture.height, picture.width), np.float32)
     for top in range(0, picture.height, STRIP):
         rows = slice(top, min(top + STRIP, picture.height))

@@ -1,4 +1,4 @@
-"""Encode pictures from users as rows of pixels, in the form that the network was trained on."""
+"""Encode images from users as rows of pixels, in the form that the network was trained on."""
 
 import base64
 import binascii
@@ -24,7 +24,7 @@ _DATA_URL = re.compile(r"data:image/[\w.+-]+;base64,")
 
 @dataclass(frozen=True)
 class ImageEncoder:
-    """Encodes pictures as rows of pixels, normalized to the geometry of the training images."""
+    """Encodes images as rows of pixels, normalized to the geometry of the training images."""
 
     geometry: ImageGeometry
     takes = "image"
@@ -35,10 +35,10 @@ class ImageEncoder:
         return self.geometry.height * self.geometry.width
 
     def check(self, sample: Any, field: str) -> npt.NDArray[np.uint8]:
-        """Convert an encoded picture (bytes, base64 or a data URL), or rows of gray levels 0–255, to a row of pixels.
+        """Convert an encoded image (bytes, base64 or a data URL), or rows of gray levels 0–255, to a row of pixels.
 
         Raises:
-            InputError: the sample is not a picture, or is blank.
+            InputError: the sample is not an image, or is blank.
         """
         try:
             return self.row(_gray(sample, field))
@@ -50,11 +50,11 @@ class ImageEncoder:
         return image_preprocessing.normalize(image_preprocessing.find_foreground(levels), self.geometry).reshape(-1)
 
     def encode(self, samples: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
-        """Stack checked pictures: uint8, shape (pictures, columns)."""
+        """Stack checked images: uint8, shape (images, columns)."""
         return np.stack(samples) if samples else np.empty((0, self.columns), np.uint8)
 
     def unknown(self, _sample: npt.NDArray[np.uint8]) -> list[str]:
-        """Always empty, because every picture consists of gray levels."""
+        """Always empty, because every image consists of gray levels."""
         return []
 
     def settings(self) -> dict[str, Any]:
@@ -69,10 +69,10 @@ class ImageEncoder:
 
 @dataclass(frozen=True)
 class ScaledEncoder(ImageEncoder):
-    """Encodes pictures like the image folder reader: scaled to the geometry's size; its other fields are unused."""
+    """Encodes images like the image folder reader: scaled to the geometry's size; its other fields are unused."""
 
     def row(self, levels: Levels) -> npt.NDArray[np.uint8]:
-        """A row of pixels: the whole picture, scaled to fit."""
+        """A row of pixels: the whole image, scaled to fit."""
         return image_preprocessing.letterbox(levels, self.geometry.height, self.geometry.width)
 
     def settings(self) -> dict[str, Any]:
@@ -81,17 +81,17 @@ class ScaledEncoder(ImageEncoder):
 
 
 def picture_pixels(samples: Sequence[Any]) -> int:
-    """The total number of pixels in the encoded pictures among `samples`, according to their headers."""
+    """The total number of pixels in the encoded images among `samples`, according to their headers."""
     total = 0
     for sample in samples:
         if isinstance(sample, bytes | str):
-            with contextlib.suppress(ValueError):  # not a picture: `check` reports it
+            with contextlib.suppress(ValueError):  # not an image: `check` reports it
                 total += image_decoding.pixel_count(_encoded(sample))
     return total
 
 
 def _gray(sample: Any, field: str) -> Levels:
-    """Gray levels, from an encoded picture or from rows of levels."""
+    """Gray levels, from an encoded image or from rows of levels."""
     if isinstance(sample, bytes | str):
         return image_decoding.read(_encoded(sample))
     if isinstance(sample, list | tuple):
@@ -123,4 +123,4 @@ def _levels(rows: Sequence[Any]) -> Levels:
     if min(flat) < 0 or max(flat) > 255:
         raise ValueError(f"gray levels must be from 0 to 255, got {str(min(flat))[:20]} to {str(max(flat))[:20]}")
     levels = np.array(flat, np.float32).reshape(len(rows), -1)
-    return levels.astype(np.uint8) if (levels % 1 == 0).all() else levels  # the type of a decoded picture
+    return levels.astype(np.uint8) if (levels % 1 == 0).all() else levels  # the type of a decoded image

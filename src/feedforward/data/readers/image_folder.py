@@ -1,4 +1,4 @@
-"""Reader for pictures in class folders (stored as Parquet): gray levels, all pictures scaled to one size."""
+"""Reader for images in class folders (stored as Parquet): gray levels, all images scaled to one size."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ def read(config: ImageReader, files: Mapping[str, Path]) -> Reading:
     """Read both splits.
 
     Raises:
-        DataError: the file is missing or damaged, has no picture for a split, or a picture cannot be decoded.
+        DataError: the file is missing or damaged, has no image for a split, or an image cannot be decoded.
     """
     dataset = files[config.file].parent.name
     train, test = _splits(config, files)
@@ -34,7 +34,7 @@ def read(config: ImageReader, files: Mapping[str, Path]) -> Reading:
 
 
 def samples(config: ImageReader, files: Mapping[str, Path], rows: Sequence[int]) -> list[npt.NDArray[np.uint8]]:
-    """The test pictures in the given rows, shape (height, width), as the network receives them."""
+    """The test images in the given rows, shape (height, width), as the network receives them."""
     _, test = _splits(config, files)
     dataset = files[config.file].parent.name
     return [_pixels(test[row], config, dataset).reshape(config.height, config.width) for row in rows]

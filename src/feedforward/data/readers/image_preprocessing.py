@@ -1,4 +1,4 @@
-"""Normalize the picture of an object like the training images: size, position and contrast.
+"""Normalize the image of an object like the training images: size, position and contrast.
 
 MNIST's digits fit into a box of 20 × 20 pixels, with their center of mass in the middle of 28 × 28 pixels, light on
 dark. A network trained on them needs a photographed or drawn digit in the same form. The geometry of a dataset is
@@ -14,7 +14,7 @@ from PIL import Image
 
 from feedforward.data.readers.image_decoding import Gray, Levels, read
 
-MIN_CONTRAST = 24.0  # of 255; with less contrast a picture counts as blank
+MIN_CONTRAST = 24.0  # of 255; with less contrast an image counts as blank
 BOX_THRESHOLD = 0.2  # share of the strongest pixel; fainter pixels do not extend the bounding box
 AGREEMENT = 0.95  # share of the training images that must agree on the box size
 ALL = slice(None)
@@ -85,10 +85,10 @@ def measure_geometry(images: npt.NDArray[np.uint8]) -> ImageGeometry:
 
 
 def encode(content: bytes, geometry: ImageGeometry) -> npt.NDArray[np.uint8]:
-    """Convert an encoded picture of any size, color and polarity to a row of pixels, shape (height × width,).
+    """Convert an encoded image of any size, color and polarity to a row of pixels, shape (height × width,).
 
     Raises:
-        ValueError: the content is not a picture, too large, or blank.
+        ValueError: the content is not an image, too large, or blank.
     """
     return normalize(find_foreground(read(content)), geometry).reshape(-1)
 
@@ -110,7 +110,7 @@ def find_foreground(levels: Levels) -> Foreground:
     """Separate the foreground from the background, which is estimated from the edge; either may be lighter.
 
     Raises:
-        ValueError: the picture is blank, or a level is not finite.
+        ValueError: the image is blank, or a level is not finite.
     """
     if levels.dtype != np.uint8 and not np.isfinite(levels).all():
         raise ValueError("pixels must be finite numbers")
@@ -129,7 +129,7 @@ def find_foreground(levels: Levels) -> Foreground:
 def normalize(foreground: Foreground, geometry: ImageGeometry) -> npt.NDArray[np.uint8]:
     """Scale and shift to the geometry of the training images: uint8, shape (height, width), with a background of 0.
 
-    A picture that already has this geometry is returned bit for bit, except for its polarity.
+    An image that already has this geometry is returned bit for bit, except for its polarity.
     """
     height, width = foreground.levels.shape
     if (height, width) == (geometry.height, geometry.width) and _matches(full := foreground.strength(), geometry):

@@ -65,13 +65,13 @@ class Comparer:
             self._unwritten[frame.dataset].add(evidence)
 
     def report(self) -> dict[str, Any]:
-        """The figures of each dataset's latest pair of versions, and the problems."""
+        """The statistics of each dataset's latest pair of versions, and the problems."""
         with self._lock:
             figures = {name: {**asdict(self._pairs[name]), **asdict(total)} for name, total in self._totals.items()}
             return {"figures": figures, "problems": dict(self.problems)}
 
     def flush(self) -> None:
-        """Write the figures recorded since the last call."""
+        """Write the statistics recorded since the last call."""
         for name in list(self._pairs):
             self._flush(name)
 
@@ -100,7 +100,7 @@ class Comparer:
         return self._challengers.get(name)
 
     def _switch_pair(self, name: str, pair: Pair) -> None:
-        """Switch to another pair and its recorded figures; the figures of the previous pair stay in the file."""
+        """Switch to another pair and its recorded statistics; the statistics of the previous pair stay in the file."""
         if name in self._pairs:
             self._flush(name)
         recorded = Evidence()
