@@ -153,7 +153,7 @@ def of_the_group(context: Context) -> str:
 
 def _of_the_group(context: Context, steps: Sequence[str], later: Mapping[str, str]) -> str:
     reference = replace(measure(context.baseline, steps), later=later)
-    moments = drawn(reference.seconds, context.count(100, 2), SEED)
+    moments = draw_moments(reference.seconds, context.count(100, 2), SEED)
     points = [(POINTS[point], point) for point in (SHORT_POINTS if context.short else POINTS)]
     trials = {f"{step} after {after:.2f} s": partial(_killed_at, reference, step, after) for step, after in moments}
     trials |= {point: partial(_killed_by, reference, step, point) for step, point in points}
@@ -169,7 +169,7 @@ def of_dvc_only(context: Context) -> str:
     """Row 9: kill only `dvc` at random moments."""
     steps = ("vectorize",) if context.short else ("vectorize", "validate", "train", "compare")
     reference = measure(context.baseline, steps)
-    moments = drawn(reference.seconds, context.count(12, 1), SEED + 1)
+    moments = draw_moments(reference.seconds, context.count(12, 1), SEED + 1)
     delays = all_of(
         {f"{step} after {after:.2f} s": partial(_orphaned, reference, step, after) for step, after in moments}
     )
@@ -207,7 +207,7 @@ def _answer(folder: Path) -> str:
     return json.dumps(json.loads(done.stdout)["answers"])
 
 
-def drawn(seconds: Mapping[str, float], count: int, seed: int) -> list[tuple[str, float]]:
+def draw_moments(seconds: Mapping[str, float], count: int, seed: int) -> list[tuple[str, float]]:
     """Moments as (step, seconds after its start): steps in turn, moments uniform over the duration of the step."""
     numbers, steps = random.Random(seed), list(seconds)
     return [(step, numbers.uniform(0, seconds[step])) for step in (steps[k % len(steps)] for k in range(count))]

@@ -28,7 +28,7 @@ def _tests(file: str, *functions: str) -> tuple[str, ...]:
 _SOURCES, _ARCHIVES = "feedforward/data/sources/test_download.py", "feedforward/data/sources/test_archives.py"
 _DAMAGED, _PROCESSES = "feedforward/data/test_damaged.py", "feedforward/core/test_processes.py"
 _VALIDATION, _UNREACHABLE = (
-    "feedforward/data/validation/test_expectations.py",
+    "feedforward/data/validation/test_validator.py",
     "feedforward/tracking/test_unreachable_store.py",
 )
 _FAILED, _RESUME = "feedforward/tracking/test_failed_runs.py", "feedforward/tracking/test_resume.py"

@@ -11,7 +11,7 @@ import pytest
 from faults import ROOT, __main__, cited
 from faults.cited import Outcome
 from faults.context import Context, in_subprocess
-from faults.kills import POINTS, STEPS, chained, drawn
+from faults.kills import POINTS, STEPS, chained, draw_moments
 from faults.rows import ROWS, Row
 
 # Crash points outside the steps of faults/kills.py: in other commands, the service, the retraining page, the download
@@ -65,8 +65,8 @@ def test_every_documented_row_is_checked_and_cites_existing_tests() -> None:
 
 def test_kill_times_cover_each_step_evenly_and_are_reproducible() -> None:
     seconds = {"short": 1.0, "long": 9.0}
-    moments = drawn(seconds, 100, seed=1)
-    assert moments == drawn(seconds, 100, seed=1)
+    moments = draw_moments(seconds, 100, seed=1)
+    assert moments == draw_moments(seconds, 100, seed=1)
     assert all(0 <= at < seconds[name] for name, at in moments)
     assert [sum(name == step for name, _ in moments) for step in seconds] == [50, 50]
     assert max(at for name, at in moments if name == "long") > 8

@@ -24,11 +24,11 @@ MAPPINGS = {"datasets": "NAME", "variants": "NAME", "files": "FILE", "sizes": "S
 
 def main() -> None:
     """Rewrite the generated sections of docs/reference.md."""
-    PAGE.write_text(rewritten(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(regenerate(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 
 
-def rewritten(page: str) -> str:
-    """The page with each section between `<!-- NAME -->` and `<!-- end -->` generated anew."""
+def regenerate(page: str) -> str:
+    """Return the page with new content between each `<!-- NAME -->` and its `<!-- end -->`."""
     sections = {"params": params_table, "commands": commands, "exit codes": exit_codes_table, "routes": routes_table}
     for name, section in sections.items():
         start, end = f"<!-- {name} -->\n", "<!-- end -->"

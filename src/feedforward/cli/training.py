@@ -46,7 +46,7 @@ def run() -> None:
             _demo()
             return
         for name, dataset in params.datasets.items():
-            for source in download.changed(dataset.files, paths.raw(name)).values():
+            for source in download.changed_sources(dataset.files, paths.raw(name)).values():
                 message(f"{source} differs from what was fetched; `feedforward fetch {name}` gets the new content")
         dvc_repro.repro(paths.root())
     _show_comparison(paths.root())

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def keys(as_json: JsonOption = False) -> None:
-    """Print the public key for `promotion.key`; if there is no private key to sign versions with, create one."""
+    """Print the public key for `promotion.key`, after creating a key pair for signing versions if there is none."""
     from feedforward.promotion import signatures
 
     path, public, is_new = signatures.create()

@@ -19,7 +19,7 @@ class FeedforwardError(Exception):
 
 
 class ParamsError(FeedforwardError):
-    """Invalid parameters or arguments; the message (`problems`) has one line per mistake."""
+    """Invalid parameters or arguments; the message has one line per mistake."""
 
     exit_code = 2
 
@@ -62,7 +62,7 @@ class TrackingError(FeedforwardError):
 
 
 class NothingToServe(FeedforwardError):
-    """There is no champion to predict with."""
+    """There is no champion that could make predictions."""
 
     exit_code = 3
 

@@ -19,7 +19,7 @@ from feedforward.data.readers import reading
 from feedforward.data.sources import download
 from feedforward.data.splits import Split
 from feedforward.diff import dvc_outputs, sides
-from feedforward.diff.predictions import shortened
+from feedforward.diff.predictions import shorten
 from feedforward.diff.repository import Repository
 from feedforward.diff.run_side import CHARACTERS, target_of
 from feedforward.diff.sides import Answers, Figure, Model, Side
@@ -138,7 +138,7 @@ class _RecordedResults:
             try:
                 raw = self._link(f"data/raw/{name}", Path(temporary) / "raw")
                 files = {key: raw / download.stored_name(key, file) for key, file in dataset.files.items()}
-                return shortened(reading.samples(dataset.reader, files, rows), CHARACTERS)
+                return shorten(reading.samples(dataset.reader, files, rows), CHARACTERS)
             except (FeedforwardError, OSError):
                 return ["(the raw data are not in DVC's cache)"] * len(rows)
 

@@ -96,16 +96,16 @@ def _words(answers: Answers, value: npt.NDArray[np.generic]) -> str:
     return ", ".join(label for label, holds in zip(answers.labels, value, strict=True) if holds) or "none"
 
 
-def shortened(samples: Sequence[Any], characters: int) -> list[str]:
-    """Each raw sample as one line of at most `characters` characters; a picture is described by its size.
+def shorten(samples: Sequence[Any], characters: int) -> list[str]:
+    """Each raw sample as one line of at most `characters` characters; an image is described by its size.
 
-    >>> shortened(["a fine<br />film"], 8)
+    >>> shorten(["a fine<br />film"], 8)
     ['a fine …']
     """
-    return [_shortened(sample, characters) for sample in samples]
+    return [_shorten(sample, characters) for sample in samples]
 
 
-def _shortened(sample: Any, characters: int) -> str:
+def _shorten(sample: Any, characters: int) -> str:
     if not isinstance(sample, str):
         return f"picture of {' × '.join(map(str, np.shape(sample)))} pixels"
     plain = " ".join(sample.replace("<br />", " ").split())

@@ -14,7 +14,7 @@ from feedforward.data.readers import encoders, reading
 from feedforward.data.sources import download
 from feedforward.data.splits import Split
 from feedforward.diff import sides
-from feedforward.diff.predictions import shortened
+from feedforward.diff.predictions import shorten
 from feedforward.diff.sides import Answers, Figure, Model, Side
 from feedforward.models import network_files
 from feedforward.promotion import bundle, candidate, champion
@@ -140,7 +140,7 @@ def _workspace_answers(name: str, dataset: Dataset, manifest: Mapping[str, Any],
 
     def show(rows: Sequence[int]) -> list[str]:
         try:
-            return shortened(reading.samples(dataset.reader, files, rows), CHARACTERS)
+            return shorten(reading.samples(dataset.reader, files, rows), CHARACTERS)
         except (DataError, OSError):
             return ["(the raw data are not in the workspace)"] * len(rows)
 

@@ -28,14 +28,14 @@ def show(dataset: Dataset, hardest: Sequence[dict[str, Any]], raw: Path, vectori
             prediction=dataset.labels[entry["answer"]],
             probability=entry["probability"],
             picture=None if isinstance(sample, str) else _png(sample),
-            text=_shortened(sample) if isinstance(sample, str) else None,
+            text=_shorten(sample) if isinstance(sample, str) else None,
             words=tuple((names(column), weight) for column, weight in entry["columns"]),
         )
         for entry, sample in zip(hardest, samples, strict=True)
     ]
 
 
-def _shortened(text: str) -> str:
+def _shorten(text: str) -> str:
     plain = " ".join(text.replace("<br />", " ").split())
     return plain if len(plain) <= TEXT else plain[:TEXT].rsplit(" ", 1)[0] + " …"
 

@@ -21,14 +21,14 @@ def mismatch(served: Servable, dataset: Dataset) -> str | None:
     if description.task_name != dataset.task:
         return f"it was trained for the task {description.task_name}, params.yaml says {dataset.task}"
     if description.labels != dataset.labels:
-        return f"its labels are {_shortened(description.labels)}, params.yaml says {_shortened(dataset.labels)}"
+        return f"its labels are {_shorten(description.labels)}, params.yaml says {_shorten(dataset.labels)}"
     takes = TAKES.get(dataset.reader.kind, "text")
     if served.encoder.takes != takes:
         return f"it takes samples of the kind {served.encoder.takes}, params.yaml says {takes}"
     if isinstance(dataset.reader, TableReader):
         columns, expected = _columns(served.encoder), {*dataset.reader.numeric, *dataset.reader.categorical}
         if columns != expected:
-            return f"it reads the columns {_shortened(columns)}, params.yaml says {_shortened(expected)}"
+            return f"it reads the columns {_shorten(columns)}, params.yaml says {_shorten(expected)}"
     return None
 
 
@@ -39,6 +39,6 @@ def _columns(encoder: Encoder) -> set[str]:
     return numeric | {name for name, _ in encoder.measured.categorical}
 
 
-def _shortened(names: tuple[str, ...] | set[str]) -> str:
+def _shorten(names: tuple[str, ...] | set[str]) -> str:
     ordered = names if isinstance(names, tuple) else sorted(names)
     return ", ".join(ordered[:5]) + (f" and {len(ordered) - 5} more" if len(ordered) > 5 else "")

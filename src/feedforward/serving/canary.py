@@ -7,13 +7,13 @@ from typing import Any
 import pydantic_core
 
 
-def drawn(samples: Sequence[Any], challenger: str, share: float) -> bool:
-    """Whether a request is in the canary's share, decided by a hash of its samples and the challenger's name.
+def selects(samples: Sequence[Any], challenger: str, share: float) -> bool:
+    """Whether the challenger answers a request, depending on a hash of its samples and the challenger's name.
 
     With the same champion and challenger, the same samples always get the same answer. A different challenger gets
     different requests.
 
-    >>> drawn(["a text"], "notes version 2", 1.0), drawn(["a text"], "notes version 2", 0.0)
+    >>> selects(["a text"], "notes version 2", 1.0), selects(["a text"], "notes version 2", 0.0)
     (True, False)
     """
     if share <= 0:

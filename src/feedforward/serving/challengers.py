@@ -60,7 +60,7 @@ class Challengers:
     def answer(self, champion: Champion, question: Question) -> bytes | None:
         """The challenger's answer; None if the request is not in the canary's share or the challenger fails."""
         challenger = self.of(champion) if self.bounds.canary else None
-        if challenger is None or not canary.drawn(question.samples, challenger.version.name, self.bounds.canary):
+        if challenger is None or not canary.selects(question.samples, challenger.version.name, self.bounds.canary):
             return None
         began, dataset = time.perf_counter(), champion.version.dataset
         try:

@@ -42,15 +42,15 @@ def test_a_changed_table_is_detected_and_fetched_again(
     params = taken_in(tmp_path, source, monkeypatch)
     files, raw = params.datasets["own"].files, paths.raw("own")
     preparation.fetch("own", params.datasets["own"], params)
-    assert download.changed(files, raw) == {}
+    assert download.changed_sources(files, raw) == {}
     with source.open("a") as file:
         file.write("9,y\n")
-    assert download.changed(files, raw) == {"a.csv": str(source)}
+    assert download.changed_sources(files, raw) == {"a.csv": str(source)}
     assert shell.run("fetch", "own") == 0
-    assert download.changed(files, raw) == {}
+    assert download.changed_sources(files, raw) == {}
     assert (raw / "a.csv").read_bytes() == source.read_bytes()
     source.unlink()
-    assert download.changed(files, raw) == {}
+    assert download.changed_sources(files, raw) == {}
 
 
 def test_remedy_for_a_damaged_picture_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: Shell) -> None:
@@ -62,7 +62,7 @@ def test_remedy_for_a_damaged_picture_works(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(DataError, match=r"beam/3\.png: .*run `feedforward fetch own`"):
         preparation.vectorize("own", params.datasets["own"])
     bad.unlink()
-    assert list(download.changed(params.datasets["own"].files, paths.raw("own"))) == ["flowers"]
+    assert list(download.changed_sources(params.datasets["own"].files, paths.raw("own"))) == ["flowers"]
     assert shell.run("fetch", "own") == 0
     preparation.vectorize("own", params.datasets["own"])
 

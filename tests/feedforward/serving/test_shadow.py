@@ -128,7 +128,7 @@ def test_canary_answers_a_share_of_requests_and_marks_the_answers(small: Params,
         until(lambda: service.client.get("/health").json()["challengers"][NAME] == 2)
         texts = [f"{GLAD} {k}" for k in range(60)]
         answers = {text: service.ask(text).json() for text in texts}
-        expected = {text for text in texts if canary.drawn([text], "notes version 2", 0.3)}
+        expected = {text for text in texts if canary.selects([text], "notes version 2", 0.3)}
         assert 0 < len(expected) < len(texts)
         assert {text for text, answer in answers.items() if answer.get("canary")} == expected
         for text, answer in answers.items():
@@ -166,11 +166,11 @@ def _question():
 
 def test_canary_share_is_that_of_params_and_each_challenger_gets_different_requests() -> None:
     texts = [f"text {k}" for k in range(4000)]
-    first, second = ({t for t in texts if canary.drawn([t], name, 0.05)} for name in ("a version 2", "a version 3"))
+    first, second = ({t for t in texts if canary.selects([t], name, 0.05)} for name in ("a version 2", "a version 3"))
     assert 140 < len(first) < 260  # four standard deviations of a binomial count around 200
     assert first != second
-    assert canary.drawn([b"text 1"], "a", 0.5) == canary.drawn(["text 1"], "a", 0.5)
-    assert canary.drawn([{"a": float("nan")}, [[0, 255]]], "a", 1.0)
+    assert canary.selects([b"text 1"], "a", 0.5) == canary.selects(["text 1"], "a", 0.5)
+    assert canary.selects([{"a": float("nan")}, [[0, 255]]], "a", 1.0)
 
 
 # --- evidence and the gate -------------------------------------------------------------------

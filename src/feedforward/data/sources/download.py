@@ -51,7 +51,7 @@ def fetch(
     atomic_files.write_json(folder / DIGESTS, digests, "fetch")
 
 
-def changed(files: Mapping[str, SourceFile], folder: Path) -> dict[str, str]:
+def changed_sources(files: Mapping[str, SourceFile], folder: Path) -> dict[str, str]:
     """Local sources whose content differs from what was fetched into `folder`: key → path.
 
     Files with a `sha256` in params.yaml, which cannot change, and files that are missing or have not been fetched are
