@@ -1,4 +1,4 @@
-"""Decides the claims about a dataset: finds the runs that are still needed, and writes the outcome.
+"""Decides the claims about a dataset: finds the runs that are still needed, and writes the verdicts.
 
 Verdicts are valid at every number of seeds (analysis.sequential), so seeds may be added until all claims are decided.
 """
@@ -50,7 +50,7 @@ def judge(results: Iterable[RunResult], params: Params, dataset: str) -> list[Ve
 
 
 def saved(dataset: str) -> tuple[str, bytes] | None:
-    """The table of the last decision (Markdown) and its figure (PNG); None if there is no decision."""
+    """The table of the last decision (Markdown) and its plot (PNG); None if there is no decision."""
     folder = paths.decision(dataset)
     if not (folder / TABLE).is_file():
         return None
