@@ -27,7 +27,7 @@ def cluster(tmp_path: Path) -> Iterator[Any]:
     def start(*command: str, **more: str) -> "subprocess.Popen[bytes]":
         log = (tmp_path / f"{len(started)}.log").open("wb")
         command = (sys.executable, "-m", "distributed.cli." + command[0], *command[1:], "--no-dashboard")
-        settings = environment(tmp_path / "clustered", **more)
+        settings = environment(tmp_path / "cluster_workspace", **more)
         started.append(subprocess.Popen(command, cwd=tmp_path, env=settings, stdout=log, stderr=subprocess.STDOUT))
         return started[-1]
 

@@ -5,6 +5,7 @@ Each line of a message says what went wrong and where, what was expected, what w
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from feedforward.core import environment, logs
 
@@ -16,6 +17,16 @@ class FeedforwardError(Exception):
 
     def __init__(self, *lines: str) -> None:
         super().__init__("\n".join(map(one_line, lines)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the finished message, because __init__ of a subclass takes other arguments."""
+        return _restore, (type(self), self.args, vars(self))
+
+
+def _restore(kind: type[FeedforwardError], args: tuple[Any, ...], state: dict[str, Any]) -> FeedforwardError:
+    error = kind.__new__(kind, *args)
+    vars(error).update(state)
+    return error
 
 
 class ParamsError(FeedforwardError):

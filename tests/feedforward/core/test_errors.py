@@ -1,9 +1,11 @@
 """Each message is one line, even if a name in it contains line breaks."""
 
+import pickle
+
 import pytest
 
 from feedforward.core import errors
-from feedforward.core.errors import DataError, InputError, ParamsError, ValidationFailed
+from feedforward.core.errors import DataError, FeedforwardError, InputError, ParamsError, ValidationFailed
 
 
 @pytest.mark.parametrize(
@@ -20,6 +22,21 @@ def test_text_is_joined_into_one_printable_line(text: str, line: str) -> None:
     assert errors.one_line(text) == line
     assert errors.one_line(line) == line
     assert errors.one_line(text).isprintable()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DataError("a column is odd"),
+        FeedforwardError("first line", "second line"),
+        ParamsError(["seeds: odd", "pack_units: odd"]),
+        InputError("text", "is empty"),
+        ValidationFailed("texts: failed\n  table"),
+    ],
+)
+def test_errors_from_other_processes_keep_message_and_attributes(error: FeedforwardError) -> None:
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))
 
 
 def test_every_error_is_one_line_except_lists_and_tables(capsys: pytest.CaptureFixture[str]) -> None:
