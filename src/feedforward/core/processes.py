@@ -64,7 +64,7 @@ def in_order(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         pending = deque[Future[R]]()
         for item in items:
             pending.append(pool.submit(function, item))
-            if len(pending) > threads:
+            if len(pending) >= threads:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

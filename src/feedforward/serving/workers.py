@@ -12,13 +12,14 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import connection
 
 from feedforward.config.schema import Serving
-from feedforward.core.errors import ParamsError
+from feedforward.core.errors import FeedforwardError, ParamsError, run_reporting_errors
 
 COUNTERS = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client when it is imported
 RESTART = 1.0  # s until a worker that died is replaced
@@ -58,6 +59,9 @@ def run(sockets: Sequence[socket.socket], worker: Worker, ready: Callable[[], No
 
     worker: called in a separate process, with its socket, a function to call when it is ready, and a file descriptor
     that becomes readable when the calling process ends. ready: called once all workers are ready.
+
+    Raises:
+        FeedforwardError: a worker ended before it was ready for the first time; the others are stopped.
     """
     read_end, write_end = os.pipe()  # the write end is open only in this process, so it closes when this process ends
     context = multiprocessing.get_context("fork")
@@ -66,13 +70,14 @@ def run(sockets: Sequence[socket.socket], worker: Worker, ready: Callable[[], No
     def start(number: int) -> multiprocessing.process.BaseProcess:
         def work() -> None:
             os.close(write_end)
-            worker(sockets[number], started[number].set, read_end)
+            sys.exit(run_reporting_errors(lambda: worker(sockets[number], started[number].set, read_end)))
 
         process = context.Process(target=work, name=f"worker {number + 1}")
         process.start()
         return process
 
     stopping: list[int] = []
+    problem = ""
     processes = [start(number) for number in range(len(sockets))]
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda number, _: stopping.append(number))
@@ -83,7 +88,12 @@ def run(sockets: Sequence[socket.socket], worker: Worker, ready: Callable[[], No
             ready()
             announced = True
         for number, process in enumerate(processes):
-            if not stopping and not process.is_alive():
+            if stopping or process.is_alive():
+                continue
+            if not started[number].is_set():
+                problem = f"{process.name}: ended with exit code {process.exitcode} before it was ready; see above"
+                stopping.append(0)
+            else:
                 log.error("%s ended with exit code %s and is being replaced", process.name, process.exitcode)
                 _forget(process.pid)
                 time.sleep(RESTART)
@@ -94,6 +104,8 @@ def run(sockets: Sequence[socket.socket], worker: Worker, ready: Callable[[], No
         process.terminate()
     for process in processes:
         process.join()
+    if problem:
+        raise FeedforwardError(problem)
 
 
 def _forget(pid: int | None) -> None:

@@ -130,6 +130,25 @@ def test_workers_exit_with_their_parent_process(
         until(lambda: not any(child.is_running() for child in children))
 
 
+def test_a_worker_that_fails_to_start_stops_the_service_with_its_message() -> None:
+    script = """if True:
+        import socket, sys
+        from feedforward.core.errors import DataError, run_reporting_errors
+        from feedforward.serving import workers
+
+        def fail(*_):
+            raise DataError("the registry: is damaged")
+
+        sockets = [socket.socket() for _ in range(2)]
+        sys.exit(run_reporting_errors(lambda: workers.run(sockets, fail, lambda: None)))
+    """
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "the registry: is damaged" in done.stderr
+    assert "ended with exit code 1 before it was ready; see above" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_several_workers_are_rejected_if_a_setting_requires_one_process() -> None:
     for serving in (Serving(shadow="challenger"), Serving(reservoir=1000)):
         workers.check(1, serving)
