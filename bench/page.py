@@ -28,10 +28,14 @@ def _section(title: str, report: Mapping[str, Any], text: str, *tables: Sequence
     return [f"## {title}", machine(report["machine"]), text, *map(markdown, tables)]
 
 
+def _rounds(number: int) -> str:
+    return "One round" if number == 1 else f"Medians of {number} alternating rounds"
+
+
 def _bench(report: Mapping[str, Any]) -> list[str]:
     text = (
-        f"Medians of {report['rounds']} alternating rounds, each in fresh processes. Ratios are to the plain script;"
-        " the range over the rounds is in parentheses."
+        f"{_rounds(report['rounds'])}, each in fresh processes. Ratios are to the plain script; the range over"
+        " the rounds is in parentheses."
     )
     return [
         *_section("The whole job", report, text, bench.table(dict(report)), bench.targets_table(dict(report))),
