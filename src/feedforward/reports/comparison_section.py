@@ -63,7 +63,10 @@ def _answer(findings: Findings, ranking: Ranking, statistic: str) -> dict[str, A
     if statistic == "rise":
         sentence = f"At the last epoch its validation loss is {first} above its minimum"
         sentence = sentence if best.mean else "Its validation loss is lowest at the last epoch"
-        sentence += f"; that of {compared} is {second} above its minimum" if compared else ""
+        if compared:
+            sentence += f"; that of {compared} is " + (
+                f"{second} above its minimum" if others[compared].mean else "too"
+            )
     else:
         sentence = f"Its lowest validation loss is {first}" + (f"; that of {compared} is {second}" if compared else "")
     return {
