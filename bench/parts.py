@@ -50,7 +50,7 @@ TRICKS = {  # name in bench.tricks → label
     "step_by_step": "one graph per step",
 }
 ADDITIONAL = Target("additional replica of {}", 0.05, None, "× plain")
-EPOCHS = {  # row → limit of its time, as a multiple of its floor
+EPOCH_TARGETS = {  # by row of the report: the limit of an epoch's time, as a multiple of its floor
     "epoch of mnist original, 1 replica": Target("{}, time / floor", 1 / 0.65, None, "× floor"),
     "epoch of imdb larger, 1 replica": Target("{}, time / floor", 1 / 0.75, None, "× floor"),
 }
@@ -211,7 +211,7 @@ def judged(report: Mapping[str, Any]) -> list[tuple[str, Target, float]]:
     """The values that have a target, as (name, target, value)."""
     values = [(ADDITIONAL.name.format(row["variant"]), ADDITIONAL, row["ratio"]) for row in report["seeds"]]
     for row in report["parts"]:
-        if target := EPOCHS.get(row["name"]):
+        if target := EPOCH_TARGETS.get(row["name"]):
             values.append((target.name.format(row["name"]), target, 1 / row["share"]))
     values += [(LOGGED.name, LOGGED, row["seconds"]) for row in report["parts"] if row["name"].startswith(LOGGED.name)]
     return values

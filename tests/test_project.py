@@ -69,6 +69,11 @@ def tracked() -> dict[str, str]:
 
 
 @pytest.mark.slow
+def test_built_pages_are_committed_only_as_examples() -> None:
+    pages = [name for name in tracked() if name.endswith(".html")]
+    assert not [name for name in pages if not name.startswith("docs/examples/") and "/templates/" not in name]
+
+
 def test_command_line_help_imports_no_heavy_library() -> None:
     verbs()
     script = f"""

@@ -17,6 +17,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import connection
+from multiprocessing.process import BaseProcess as Process
+from multiprocessing.synchronize import Event
 
 from feedforward.config.schema import Serving
 from feedforward.core.errors import FeedforwardError, ParamsError, run_reporting_errors
@@ -25,7 +27,8 @@ COUNTERS = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client when it is im
 RESTART = 1.0  # s until a worker that died is replaced
 log = logging.getLogger(__name__)
 
-Worker = Callable[[socket.socket, Callable[[], None], int], None]
+Ready = Callable[[], None]
+Worker = Callable[[socket.socket, Ready, int], None]
 
 
 def check(number: int, serving: Serving) -> None:
@@ -54,7 +57,7 @@ def shared_counters(number: int) -> Iterator[None]:
             del os.environ[COUNTERS]
 
 
-def run(sockets: Sequence[socket.socket], worker: Worker, ready: Callable[[], None]) -> None:
+def run(sockets: Sequence[socket.socket], worker: Worker, ready: Ready) -> None:
     """Run one worker per socket until SIGTERM or SIGINT.
 
     worker: called in a separate process, with its socket, a function to call when it is ready, and a file descriptor
@@ -67,7 +70,7 @@ def run(sockets: Sequence[socket.socket], worker: Worker, ready: Callable[[], No
     context = multiprocessing.get_context("fork")
     started = [context.Event() for _ in sockets]
 
-    def start(number: int) -> multiprocessing.process.BaseProcess:
+    def start(number: int) -> Process:
         def work() -> None:
             os.close(write_end)
             sys.exit(run_reporting_errors(lambda: worker(sockets[number], started[number].set, read_end)))
@@ -76,9 +79,21 @@ def run(sockets: Sequence[socket.socket], worker: Worker, ready: Callable[[], No
         process.start()
         return process
 
-    stopping: list[int] = []
-    problem = ""
     processes = [start(number) for number in range(len(sockets))]
+    try:
+        _watch(processes, started, start, ready)
+    finally:
+        for listening in sockets:  # otherwise, clients could still connect and would wait for a response
+            listening.close()
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join()
+
+
+def _watch(processes: list[Process], started: Sequence[Event], start: Callable[[int], Process], ready: Ready) -> None:
+    """Replace workers that die until SIGTERM or SIGINT; see `run`."""
+    stopping: list[int] = []
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda number, _: stopping.append(number))
     announced = False
@@ -90,22 +105,13 @@ def run(sockets: Sequence[socket.socket], worker: Worker, ready: Callable[[], No
         for number, process in enumerate(processes):
             if stopping or process.is_alive():
                 continue
+            ended = f"{process.name}: ended with exit code {process.exitcode}"
             if not started[number].is_set():
-                problem = f"{process.name}: ended with exit code {process.exitcode} before it was ready; see above"
-                stopping.append(0)
-            else:
-                log.error("%s ended with exit code %s and is being replaced", process.name, process.exitcode)
-                _forget(process.pid)
-                time.sleep(RESTART)
-                processes[number] = start(number)
-    for listening in sockets:  # otherwise, clients could still connect and would wait for a response
-        listening.close()
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.join()
-    if problem:
-        raise FeedforwardError(problem)
+                raise FeedforwardError(f"{ended} before it was ready; its message is above")
+            log.error("%s and is being replaced", ended)
+            _forget(process.pid)
+            time.sleep(RESTART)
+            processes[number] = start(number)
 
 
 def _forget(pid: int | None) -> None:

@@ -145,7 +145,7 @@ def test_a_worker_that_fails_to_start_stops_the_service_with_its_message() -> No
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "the registry: is damaged" in done.stderr
-    assert "ended with exit code 1 before it was ready; see above" in done.stderr
+    assert "ended with exit code 1 before it was ready; its message is above" in done.stderr
     assert "Traceback" not in done.stderr
 
 
