@@ -1,7 +1,9 @@
 """Ends a job within seconds after Ctrl-C or SIGTERM: closes its runs as KILLED, prints one line, exits with code 130.
 
 TensorFlow computes in threads, which Python cannot interrupt. So each training run checks after every epoch whether it
-has to stop, and after a grace period the process exits without waiting for runs that have not stopped.
+has to stop, and after a grace period the process exits without waiting for runs that have not stopped. The runs also
+check for the signal itself, because a KeyboardInterrupt may be raised where it is lost: inside a library's destructor or
+a callback whose errors are ignored.
 """
 
 import contextlib
@@ -18,6 +20,8 @@ EXIT_CODE = 130
 GRACE = 5.0  # s for training runs to reach the end of an epoch
 MESSAGE = "interrupted; run the command again to continue"
 
+_signaled = threading.Event()  # whether a signal has arrived in the current `once` block
+
 
 class Terminated(KeyboardInterrupt):
     """Raised on SIGTERM, which `docker stop` and process managers send to one process but not to its children."""
@@ -31,12 +35,14 @@ def once() -> Iterator[None]:
         return
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
+        _signaled.set()
         for number in before:
             signal.signal(number, signal.SIG_IGN)
         raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
+        _signaled.clear()
         for number in before:
             signal.signal(number, interrupt)
         yield
@@ -82,10 +88,10 @@ class Stop:
         timer.start()
 
     def check(self) -> None:
-        """Check whether to stop; each training run calls this after every epoch.
+        """Check whether to stop; each training run calls this after every epoch, and the flow after every pack.
 
         Raises:
             KeyboardInterrupt: the run has to stop.
         """
-        if self._requested.is_set():
+        if self._requested.is_set() or _signaled.is_set():
             raise KeyboardInterrupt("interrupted")

@@ -123,6 +123,7 @@ def _wait(jobs: Sequence[Job], title: str, store: "Store") -> list[PrefectFuture
             futures = [_submit(job, store, advance_or_stop) for job in jobs]
             for number, (job, future) in enumerate(zip(jobs, futures, strict=True), start=1):
                 future.wait()
+                stop.check()
                 shown.update(number / len(jobs))
                 if job.params.engine != THREADS:  # workers on other machines do not report epochs
                     advance(len(job.pack.members) * job.pack.epochs, job.pack.name)
