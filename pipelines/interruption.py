@@ -1,9 +1,9 @@
 """Ends a job within seconds after Ctrl-C or SIGTERM: closes its runs as KILLED, prints one line, exits with code 130.
 
 TensorFlow computes in threads, which Python cannot interrupt. So each training run checks after every epoch whether it
-has to stop, and after a grace period the process exits without waiting for runs that have not stopped. The runs also
-check for the signal itself, because a KeyboardInterrupt may be raised where it is lost: inside a library's destructor or
-a callback whose errors are ignored.
+has to stop, and after a grace period the process exits without waiting for runs that have not stopped. Runs also check
+whether a signal has arrived, because a KeyboardInterrupt is lost if it is raised inside a destructor, or a callback
+whose errors are ignored.
 """
 
 import contextlib

@@ -15,8 +15,9 @@ import threading
 import time
 import urllib.request
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from feedforward.core import processes
 from feedforward.core.errors import FeedforwardError
@@ -24,6 +25,7 @@ from feedforward.core.redaction import redact
 from pipelines import environment, prefect_database
 from pipelines.host_check import LOOPBACK, HostCheck
 
+RETRY_AFTER = 0.25  # s after a collision of two writers; a client makes six attempts
 START_TIMEOUT = 120.0  # s; a server starts in 6 to 9 s, and several times that on a busy machine
 
 
@@ -135,9 +137,28 @@ def run(port: int, host: str = "127.0.0.1", names: Collection[str] = LOOPBACK, t
 
         from pipelines import log_notification  # noqa: F401  the server loads blocks of this type
 
-    app = HostCheck(create_app(ephemeral=temporary, final=True), names)
+    app = HostCheck(retried_soon(create_app(ephemeral=temporary, final=True)), names)
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.run(app, host=host, port=port, log_level="error")
+
+
+def retried_soon(app: Any) -> Callable[[Any, Any, Any], Awaitable[None]]:
+    """An ASGI application like `app`, which also sends `Retry-After` with each status 503.
+
+    Prefect's server sends 503 if two writers of its SQLite database collide, which happens whenever one training run
+    starts while another ends. Without this header, Prefect's client waits two seconds, in which a core is idle.
+    """
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        async def send_with_header(message: Any) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 503:
+                header = (b"retry-after", str(RETRY_AFTER).encode())
+                message = {**message, "headers": [*message["headers"], header]}
+            await send(message)
+
+        await app(scope, receive, send_with_header)
+
+    return answer
 
 
 def main(port: int) -> None:

@@ -1,5 +1,6 @@
 """Prefect's server, both the temporary one and that of `make server`, answers only requests from this machine."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -54,6 +55,21 @@ def test_temporary_server_rejects_other_sites(tmp_path: Path, monkeypatch: pytes
         assert ask(url) == 200
         assert_rejects_other_sites(url)
     assert "PREFECT_API_URL" not in os.environ
+
+
+@pytest.mark.parametrize(("status", "seconds"), [(200, None), (503, str(prefect_server.RETRY_AFTER))])
+def test_a_collision_of_writers_is_retried_soon(status: int, seconds: str | None) -> None:
+    async def application(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def asked() -> httpx.Response:
+        transport = httpx.ASGITransport(prefect_server.retried_soon(application))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            return await client.post(FLOWS)
+
+    response = asyncio.run(asked())
+    assert (response.status_code, response.headers.get("Retry-After")) == (status, seconds)
 
 
 def test_permanent_server_rejects_other_sites(server: Server) -> None:

@@ -26,7 +26,7 @@ from feedforward.serving.shadow import agreement, frames
 from feedforward.serving.shadow.frames import Frame
 from feedforward.tracking import model_version, model_versions
 
-SHARE = 0.1  # of one core, at most, for comparing answers
+SHARE = 0.03  # of one core, at most, for comparing answers
 TOGETHER = 8  # requests between pauses: a request takes up to twice as long right after a pause
 READ_BYTES = 2**16
 LONGEST_PAUSE = 1.0  # s, even after very large requests, or after a challenger was loaded
