@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from feedforward.cli.options import DatasetArgument, JsonOption
-from feedforward.cli.output import escaped, message, table
+from feedforward.cli.output import escaped, message, table, working
 from feedforward.core.errors import one_line
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def init(
     from feedforward.data import config_inference
 
     path = Path(os.path.realpath(path))  # unlike `resolve`, raises nothing if links form a loop
-    guess = config_inference.guess(path, target or ())
+    with working(f"inspecting {path}"):
+        guess = config_inference.guess(path, target or ())
     chosen = name or config_inference.name_of(path)
     config_inference.write(guess.entry, chosen, paths.params())
     print(f"datasets.{chosen} was added to {paths.params().name}. These are guesses; change what is wrong:")

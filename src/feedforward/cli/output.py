@@ -1,6 +1,8 @@
 """Printing for people: results to standard output, messages to standard error."""
 
+import contextlib
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,19 @@ def message(text: str) -> None:
     from rich.console import Console
 
     Console(stderr=True, soft_wrap=True, width=shutil.get_terminal_size((120, 40)).columns).print(text)
+
+
+@contextlib.contextmanager
+def working(text: str) -> Iterator[None]:
+    """Show `text` and an animation on standard error while the block runs, if it is a terminal."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(escaped(text)):
+        yield
 
 
 def table(content: "RenderableType") -> None:
