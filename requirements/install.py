@@ -1,8 +1,9 @@
 """Install requirements/NAME.txt and this project into a virtual environment: python requirements/install.py NAME VENV.
 
-Standard library only, since it runs before anything is installed. Tries uv, then uv from the registry, then pip;
-every package is held against its hash. The stamp VENV/.NAME is written last, so that make takes up again what was
-interrupted; what an interrupted install left is thrown away, because half a package looks like a whole one.
+Uses only the standard library, because it runs before anything is installed. It tries an installed uv, then a uv that
+it downloads from the package index, then pip. Each file from the index must match a locked hash. The stamp file
+VENV/.NAME is written last, so that make repeats an interrupted installation. The repeated installation starts with a
+new environment, because a partly installed package looks complete.
 """
 
 import os
@@ -13,12 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PYTHON = getattr(sys, "_base_executable", sys.executable)  # not that of an active environment: it may be thrown away
+PYTHON = getattr(
+    sys, "_base_executable", sys.executable
+)  # not an active environment's Python, which `create` may delete
 QUIET = [] if sys.stderr.isatty() else ["--quiet"]
 
 
 def succeeds(*command: str | Path, **kwargs: int) -> bool:
-    """Run a command; False also where there is no such program."""
+    """Run a command, and return whether it succeeded. A missing program counts as a failure."""
     try:
         return subprocess.run(command, check=False, **kwargs).returncode == 0
     except OSError:
@@ -26,18 +29,20 @@ def succeeds(*command: str | Path, **kwargs: int) -> bool:
 
 
 def create(venv: Path, uv: bool) -> None:
-    """Make the environment, or mend it; one of another Python, or with half an install, is made anew."""
+    """Create or repair the environment, after deleting one with another Python or an interrupted installation."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     if (venv / ".installing").exists() or (venv.exists() and not (venv / "lib" / version).is_dir()):
         shutil.rmtree(venv)
     if not (uv and succeeds("uv", "venv", "--quiet", "--allow-existing", "--python", PYTHON, venv)) and not succeeds(
         PYTHON, "-m", "venv", venv
     ):
-        sys.exit(f"{venv}: {PYTHON} cannot make an environment; install uv, or your system's package python3-venv")
+        sys.exit(
+            f"{venv}: {PYTHON} cannot create a virtual environment; install uv, or your system's package python3-venv"
+        )
 
 
 def installers(venv: Path, uv: bool) -> Iterator[list[str | Path]]:
-    """Yield ways to install, best first, each as the start of a command."""
+    """Yield the available installers, best first, each as the beginning of a command line."""
     python = venv / "bin" / "python"
     with_uv = ["pip", "install", *QUIET, "--python", python]
     if uv:
@@ -51,17 +56,19 @@ def installers(venv: Path, uv: bool) -> Iterator[list[str | Path]]:
 
 
 def install(name: str, venv: Path) -> None:
-    """Install one requirements file, what builds the project, and the project itself, editable."""
-    os.environ["UV_COMPILE_BYTECODE"] = "1"  # imports take 3-5 times as long without
-    os.environ["UV_SYSTEM_CERTS"] = "1"  # behind a proxy that signs for itself, as pip
+    """Install the build tools, one requirements file, and the project itself (editable)."""
+    os.environ["UV_COMPILE_BYTECODE"] = "1"  # without byte code, imports take 3-5 times as long
+    os.environ["UV_SYSTEM_CERTS"] = "1"  # a company's proxy may have a certificate of its own; pip accepts it, too
     os.environ["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     uv = succeeds("uv", "--version", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    print(f"Installing requirements/{name}.txt into {venv}: once, some minutes without a cache", flush=True)
+    print(
+        f"Installing requirements/{name}.txt into {venv} (only once; takes a few minutes without a cache)", flush=True
+    )
     create(venv, uv)
     (venv / ".installing").touch()
-    # The files are complete, so there is nothing to resolve (and pip 23.2 stumbles over extras in a hashed file); what
-    # has to be built is built with what is locked.
+    # The files are complete, so `--no-deps` skips resolution (pip 23.2 would fail on an extra in a file with hashes).
+    # Packages without a wheel are built with the locked build tools.
     steps = [
         ["--require-hashes", "-r", HERE / "setup.txt"],
         ["--require-hashes", "--no-build-isolation", "-r", HERE / f"{name}.txt"],
@@ -71,8 +78,10 @@ def install(name: str, venv: Path) -> None:
         if all(succeeds(*installer, "--no-deps", *step) for step in steps):
             break
     else:
-        sys.exit(f"{venv}: not installed (see above); is a package registry reachable? Then run the same command again")
-    # Once per environment, so that the first job does not have to: compiled loops and migrated databases.
+        sys.exit(
+            f"{venv}: installation failed (see above); check that a package index is reachable, then run this again"
+        )
+    # Compile the loops and migrate the databases now, once per environment, so that the first job need not do so.
     succeeds(venv / "bin" / "python", "-c", "import feedforward.training.kernels", stderr=subprocess.DEVNULL)
     for module in ("feedforward.tracking.database", "pipelines.prefect_database"):
         succeeds(venv / "bin" / "python", "-m", module, stderr=subprocess.DEVNULL)

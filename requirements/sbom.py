@@ -1,7 +1,8 @@
 """Write a software bill of materials (CycloneDX 1.6): python requirements/sbom.py [cpu|gpu|cluster|dev] [FILE].
 
-It lists the packages that requirements/NAME.txt installs on this kind of machine, with the hashes of the lock, and the
-champion of each dataset, verified first, with digests, data and the facts of its model card.
+It lists the packages that requirements/NAME.txt installs on this kind of machine, with the hashes from that lock file.
+It also lists the champion of each dataset (the model version that answers requests), after verifying it, with the
+digests of its files, its data and the contents of its model card.
 """
 
 import importlib.metadata
@@ -38,7 +39,7 @@ PROJECT = "feedforward"
 
 @dataclass(frozen=True)
 class Package:
-    """A package of the lock. hashes: SHA-256 (hex) of the files of which one is installed."""
+    """A package in the lock file. hashes: SHA-256 (hex) of each file of this version; one of the files is installed."""
 
     name: str
     version: str
@@ -46,7 +47,7 @@ class Package:
 
 
 def locked(text: str) -> Iterator[Package]:
-    """The packages that a file of requirements installs here."""
+    """Yield the packages that a requirements file installs on this machine."""
     for entry in re.split(r"^(?=[A-Za-z0-9])", text, flags=re.MULTILINE)[1:]:
         requirement = Requirement(re.split(r"\s*\\\n|\n", entry, maxsplit=1)[0])
         if requirement.marker is None or requirement.marker.evaluate():
@@ -61,7 +62,7 @@ def _component(package: Package) -> Component:
     files = ExternalReference(
         type=ExternalReferenceType.DISTRIBUTION,
         url=XsUri(reference),
-        comment="the files of which one is installed",
+        comment="hashes of the files of this version, one of which is installed",
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=digest) for digest in package.hashes],
     )
     return Component(
@@ -76,20 +77,20 @@ def _component(package: Package) -> Component:
 
 
 def _license(name: str) -> list[str]:
-    """The license that the installed package states, an SPDX expression if it is one; empty if it states none."""
+    """Return the license that an installed package declares, possibly as an SPDX expression; empty if there is none."""
     try:
         metadata = importlib.metadata.metadata(name)
     except importlib.metadata.PackageNotFoundError:
         return []
     stated = metadata.get("License-Expression") or metadata.get("License") or ""
-    if not stated or "\n" in stated or len(stated) > 100:  # some packages state the whole text
+    if not stated or "\n" in stated or len(stated) > 100:  # some packages give the whole text of the license
         classifiers = [line for line in metadata.get_all("Classifier") or [] if line.startswith("License ::")]
         stated = classifiers[0].rpartition(" :: ")[2] if classifiers else ""
     return [stated] if stated else []
 
 
 def _requires(name: str, known: Mapping[str, Component]) -> list[Component]:
-    """The packages of the lock that an installed package requires here, without its extras."""
+    """Return the locked packages that an installed package requires on this machine, without extras."""
     try:
         lines = importlib.metadata.requires(name) or []
     except importlib.metadata.PackageNotFoundError:
@@ -111,7 +112,7 @@ def _sha256(digest: str) -> list[HashType]:
 
 
 def _data(name: str, dataset: Dataset, digest: str) -> Component:
-    """The vectorized data of a model, and the source files whose content params.yaml fixes."""
+    """Return the vectorized data of a model, with the source files whose SHA-256 is in params.yaml."""
     sources = [
         Component(name=key, type=ComponentType.FILE, bom_ref=f"source:{name}/{key}", hashes=_sha256(file.sha256))
         for key, file in dataset.files.items()
@@ -153,7 +154,7 @@ def _model(name: str, champion: Champion) -> Component:
 
 
 def _card(champion: Champion, data: str, metrics: Mapping[str, float], test_samples: int) -> dict[str, Any]:
-    """The model card in CycloneDX's terms, which the library does not have yet."""
+    """Return the model card as CycloneDX defines it; the library does not support model cards yet."""
     served, description = champion.served, champion.served.description
     sizes = [served.network.columns, *(layer.kernel.shape[1] for layer in served.network.layers)]
     parameters = {
@@ -171,7 +172,7 @@ def _card(champion: Champion, data: str, metrics: Mapping[str, float], test_samp
         if key.startswith("test_"):
             entry["slice"] = f"test split, {test_samples} samples"
         elif key.startswith("seen_"):
-            entry["slice"] = "validation split, on which the model was trained, too"
+            entry["slice"] = "validation split, which was also used to train this model"
         if key == "test_accuracy" and test_samples and description.row.answers == "class":
             low, high = model_card.wilson(value, test_samples)
             entry["confidenceInterval"] = {"lowerBound": f"{low:.6g}", "upperBound": f"{high:.6g}"}
@@ -184,7 +185,7 @@ def _card(champion: Champion, data: str, metrics: Mapping[str, float], test_samp
 
 
 def _metrics(champion: Champion) -> dict[str, float]:
-    """Test metrics of the run, and figures of the evaluation."""
+    """Return the test metrics of the run and the metrics of the evaluation."""
     from feedforward.tracking.registry import Registry
 
     runs = {run.run_id: run for run in Registry().find_runs(champion.version.dataset, role="final")}
@@ -201,7 +202,7 @@ def _add_models(bom: Bom, params: Params) -> dict[str, dict[str, Any]]:
         try:
             champion = prediction.champion(name, dataset=dataset)
         except NothingToServe as error:
-            print(f"no model of {name}: {error}")
+            print(f"no model listed for {name}: {error}")
             continue
         model = _model(name, champion)
         data = _data(name, dataset, champion.served.description.data_digest)
@@ -215,10 +216,10 @@ def _add_models(bom: Bom, params: Params) -> dict[str, dict[str, Any]]:
 
 
 def make(lock: Path, params: Params) -> str:
-    """The bill of materials as JSON.
+    """Return the bill of materials as JSON.
 
     Raises:
-        FeedforwardError: a champion was changed, the registry does not answer, or the result is invalid.
+        FeedforwardError: a champion's files have changed, the registry does not answer, or the result is invalid.
     """
     bom = Bom()
     bom.metadata.component = Component(
@@ -243,7 +244,7 @@ def make(lock: Path, params: Params) -> str:
 
 
 def main(name: str = "cpu", file: str = "") -> int:
-    """Write the file (default: reports/sbom.cdx.json)."""
+    """Write the file (default: reports/sbom.cdx.json), and return the exit code."""
     environment.prepare()
     try:
         text = make(HERE / f"{name}.txt", load_params())

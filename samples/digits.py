@@ -1,6 +1,6 @@
-"""2,000 digits of MNIST, equally many per class and in the original order: the embedded sample.
+"""Generate the embedded sample of MNIST: 2,000 digits, equally many per class, in the original order.
 
-python samples/digits.py FOLDER        takes them from the real files in FOLDER
+python samples/digits.py FOLDER        selects them from the real MNIST files in FOLDER
 """
 
 import gzip
@@ -8,19 +8,19 @@ import struct
 import sys
 from pathlib import Path
 
-COUNTS = {"train": 160, "test": 40}  # images per class, the first of each class
+COUNTS = {"train": 160, "test": 40}  # images per class; the first ones of each class are taken
 UPSTREAM = {"train": "train", "test": "t10k"}
 FOLDER = Path(__file__).parent
 CLASSES, SIDE = 10, 28
 
 
 def name(split: str, kind: str) -> str:
-    """File name in the sample; kind: `images-idx3` or `labels-idx1`."""
+    """Return the name of a file of the sample. kind: `images-idx3` or `labels-idx1`."""
     return f"digits-{split}-{kind}-ubyte.gz"
 
 
 def digits(folder: Path) -> dict[str, bytes]:
-    """The idx files of the sample by name, uncompressed, from the real files in `folder`."""
+    """Return the idx files of the sample by name, uncompressed, selected from the real files in `folder`."""
     files = {}
     for split, count in COUNTS.items():
         images = gzip.decompress((folder / f"{UPSTREAM[split]}-images-idx3-ubyte.gz").read_bytes())[16:]

@@ -1,8 +1,8 @@
-"""2,000 generated film reviews: the embedded sample that replaces real reviews.
+"""Generate 2,000 film reviews, the embedded sample that replaces real reviews in the demo.
 
 Nobody wrote these texts. A review praises or criticizes in some sentences, contradicts itself in a few, and is
-neutral in the rest, so that a linear model on its words is right about nine times in ten. The same seed gives the
-same bytes: only `Random.random()` is used, whose sequence Python guarantees.
+neutral in the rest, so a linear model on the words of a review is right about nine times out of ten. The same seed
+gives the same bytes, because the only source of randomness is `Random.random()`, whose sequence Python guarantees.
 
     python samples/grammar.py        writes samples/reviews.tar.gz
 """
@@ -20,12 +20,12 @@ COUNTS = {"train": 800, "test": 200}  # reviews per class
 CLASSES = ("neg", "pos")  # in label order
 ARCHIVE = Path(__file__).with_name("reviews.tar.gz")
 
-# Shares of sentences that agree with the review's label and that contradict it; the rest is neutral.
-# A review is outspoken or torn; a linear model gets the torn ones wrong.
+# Share of sentences that agree with the review's label, and share of those that contradict it; the rest are neutral.
+# Each review is either outspoken or torn; a linear model often gets the torn ones wrong.
 OUTSPOKEN, TORN = (0.60, 0.08), (0.42, 0.26)
 OUTSPOKEN_SHARE = 0.85
 
-# Words from common to rare: the rare ones occur too seldom to be learned.
+# Each list goes from common to rare words; the rare ones occur too seldom to be learned.
 # ruff: noqa: SIM905  (words in a text are easier to read and to add to than a list of them)
 GOOD = """good great fine wonderful excellent superb funny charming moving brilliant beautiful delightful lovely
 clever touching gripping fresh warm witty memorable enjoyable impressive stunning perfect honest tender inventive
@@ -60,7 +60,7 @@ cas dor en fel gra hen is jan ken lor mi nal or pra rin ste tal ur vin wen""".sp
 YEARS = tuple(str(year) for year in range(1931, 2009))
 
 # {g} a good word, {b} a bad one, {l} praise, {h} blame; neutral: {p} part, {n} noun, {j} job, {o} place, {d} deed,
-# {w} a name, {y} a year. Praise and blame are built alike, so that only their own words tell them apart.
+# {w} a name, {y} a year. Templates of praise and of blame have the same structure, so that only their words differ.
 PRO = (
     "The {p} is {g}.", "The {p} was {g} and the {p} even better.", "I {l} every minute of it.", "What a {g} {n}!",
     "It is a {g}, {g} {n}.", "{w} gives a {g} performance.", "I {l} the {p}.", "The {p} is anything but {b}.",
@@ -92,16 +92,16 @@ class Writer:
         self.random = random.Random(seed).random  # noqa: S311  not for secrets
 
     def pick(self, words: Sequence[str], rarely: float = 1.0) -> str:
-        """One of the words; a higher `rarely` prefers words near the beginning."""
+        """Return a random word; with a higher `rarely`, words near the end of the list are picked more rarely."""
         return words[int(len(words) * self.random() ** rarely)]
 
     def name(self) -> str:
-        """An invented first name and surname."""
+        """Return an invented first name and surname."""
         first, last = ("".join(self.pick(SYLLABLES) for _ in range(2)) for _ in range(2))
         return f"{first.title()} {last.title()}"
 
     def sentence(self, templates: Sequence[str]) -> str:
-        """A template with its placeholders filled independently."""
+        """Return a random template, with each placeholder filled independently."""
         text = self.pick(templates)
         fills: dict[str, Callable[[], str]] = {
             "{g}": lambda: self.pick(GOOD, 2.2),
@@ -122,7 +122,7 @@ class Writer:
         return re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", text)
 
     def review(self, positive: bool) -> str:
-        """Four to twelve different sentences, of which at least one agrees with the label."""
+        """Return four to twelve different sentences, at least one of which agrees with the label."""
         agreeing, opposing = OUTSPOKEN if self.random() < OUTSPOKEN_SHARE else TORN
         same, opposite = (PRO, CONTRA) if positive else (CONTRA, PRO)
         count = 4 + int(9 * self.random())
@@ -138,7 +138,7 @@ class Writer:
 
 
 def reviews(seed: int = SEED) -> dict[str, bytes]:
-    """2,000 texts by their path in the archive, `train/neg/0000.txt`; no text occurs twice."""
+    """Return 2,000 different texts, keyed by their path in the archive, for instance `train/neg/0000.txt`."""
     writer = Writer(seed)
     texts: dict[str, bytes] = {}
     seen = set()
@@ -153,7 +153,7 @@ def reviews(seed: int = SEED) -> dict[str, bytes]:
 
 
 def archive(texts: dict[str, bytes]) -> bytes:
-    """An uncompressed tar of the texts in the given order, without times and owners."""
+    """Return an uncompressed tar of the texts in the given order, without times or owners."""
     memory = io.BytesIO()
     with tarfile.open(fileobj=memory, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, text in texts.items():

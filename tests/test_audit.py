@@ -23,38 +23,42 @@ def audit() -> ModuleType:
     return module
 
 
-SOUND = {"name": "sound", "version": "1.0", "vulns": []}
-WEAK = {"name": "weak", "version": "2.0", "vulns": [{"id": "PYSEC-1", "fix_versions": ["2.1", "3.0"], "aliases": []}]}
+SAFE = {"name": "safe", "version": "1.0", "vulns": []}
+VULNERABLE = {
+    "name": "old",
+    "version": "2.0",
+    "vulns": [{"id": "PYSEC-1", "fix_versions": ["2.1", "3.0"], "aliases": []}],
+}
 SKIPPED = {"name": "unknown", "skip_reason": "could not be audited: unknown (1.0)"}
 
 
 @pytest.mark.parametrize(
     ("packages", "problem", "code", "lines"),
     [
-        ([SOUND, SOUND], "", 0, ["audit: 0 known weaknesses in 1 of 1 packages that were asked about"]),
+        ([SAFE, SAFE], "", 0, ["audit: looked up 1 of 1 packages; vulnerabilities found: 0"]),
         (
-            [SOUND, WEAK],
+            [SAFE, VULNERABLE],
             "",
             1,
             [
-                "weak 2.0: PYSEC-1, mended in 2.1, 3.0",
-                "audit: 1 known weaknesses in 2 of 2 packages that were asked about",
+                "old 2.0: PYSEC-1, fixed in 2.1, 3.0",
+                "audit: looked up 2 of 2 packages; vulnerabilities found: 1",
             ],
         ),
         (
-            [SOUND, SKIPPED],
+            [SAFE, SKIPPED],
             "",
             1,
-            ["audit: 0 known weaknesses in 1 of 2 packages that were asked about; not asked about: unknown"],
+            ["audit: looked up 1 of 2 packages; vulnerabilities found: 0; not looked up: unknown"],
         ),
-        ([SKIPPED], "", 1, ["audit: no package could be asked about (could not be audited: unknown (1.0)); run"]),
-        ([], "no route", 1, ["audit: no package could be asked about (no route); run `make audit` where"]),
+        ([SKIPPED], "", 1, ["audit: no package could be looked up (could not be audited: unknown (1.0)); run"]),
+        ([], "no route", 1, ["audit: no package could be looked up (no route); run `make audit` with"]),
     ],
 )
 def test_exit_code_is_1_if_a_package_is_vulnerable_or_was_not_looked_up(
     audit: ModuleType, packages: list[dict[str, Any]], problem: str, code: int, lines: list[str]
 ) -> None:
-    printed, exit_code = audit.told(packages, problem)
+    printed, exit_code = audit.report(packages, problem)
     assert exit_code == code
     assert len(printed) == len(lines)
     assert all(line.startswith(start) for line, start in zip(printed, lines, strict=True))
@@ -64,9 +68,9 @@ def test_audit_without_a_network_prints_one_line(tmp_path: Path) -> None:
     cache_folders = {
         "UV_CACHE_DIR": str(tmp_path / "cache"),
         "UV_TOOL_DIR": str(tmp_path / "tools"),
-    }  # both locked by uv
+    }  # empty, so uv has no copy of pip-audit; uv locks both folders
     environment = os.environ | cache_folders | {"UV_OFFLINE": "1"}
     done = subprocess.run([sys.executable, SCRIPT], env=environment, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (1, "")
     [line] = done.stdout.splitlines()
-    assert line.startswith("audit: no package could be asked about (")
+    assert line.startswith("audit: no package could be looked up (")

@@ -1,4 +1,4 @@
-"""`make sbom`: a valid CycloneDX file of the lock and of the verified champions."""
+"""`make sbom` writes a valid CycloneDX file that lists the locked packages and the verified champions."""
 
 import importlib.util
 import json
