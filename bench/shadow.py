@@ -132,7 +132,7 @@ def _register(name: str) -> None:
     served = model_versions.folder(champion, model_version.SERVED)
     tags = {model_version.DIGEST: champion.tags[model_version.DIGEST], "variants": "{}"}
     challenger = registry.register(name, run.run_id, {model_version.SERVED: served}, tags)
-    registry.tag(challenger, {model_version.FIGURES: "{}", model_version.HOLDOUT_MODELS: "[]"})
+    registry.tag(challenger, {model_version.METRICS: "{}", model_version.HOLDOUT_MODELS: "[]"})
     registry.set_alias(champion, model_version.CHAMPION)
     registry.set_alias(challenger, model_version.CHALLENGER)
 

@@ -67,13 +67,13 @@ def plan(params: Params, force: bool = False) -> Decision:
     """The decision that `retrain` would make now, with reasons; nothing is trained or promoted."""
     now = datetime.now(UTC)
     observations = {name: policy.observe(params, name, now) for name in params.datasets}
-    return policy.decide(params, observations, changed.fn(), force)
+    return policy.decide(params, observations, find_changes.fn(), force)
 
 
 def _retrain(params: Params, force: bool, device: Device) -> State[Any]:
     dvc_repro.repair(paths.root())
     observations = {name: observe(params, name) for name in params.datasets}
-    decision = policy.decide(params, observations, changed(), force)
+    decision = policy.decide(params, observations, find_changes(), force)
     samples = {name: {"new": seen.new, "refused": seen.refused} for name, seen in observations.items()}
     outcomes: dict[str, str] = {}
     problems: list[str] = []
@@ -120,7 +120,7 @@ def observe(params: Params, name: str) -> Observations:
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def changed() -> list[str]:
+def find_changes() -> list[str]:
     """Describe what has changed since the last training, in one line per kind of change.
 
     Raises:

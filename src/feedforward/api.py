@@ -1,4 +1,4 @@
-"""The functions that `import feedforward` offers to notebooks and scripts. Heavy libraries load on first use."""
+"""The functions that `import feedforward` offers to notebooks and scripts. Heavy libraries are loaded on first use."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -101,14 +101,14 @@ def prepare(params: Params, datasets: Sequence[str] = ()) -> None:
 
 
 def load_split(dataset: str, part: Literal["train", "test"]) -> "Split":
-    """A split of a vectorized dataset: `features` of shape (samples, columns), and `labels`, one entry per sample."""
+    """Load a split of a vectorized dataset: `features`, shape (samples, columns), and `labels`, one per sample."""
     from feedforward.data.splits import Split
 
     return Split.load(paths.vectorized(dataset) / part)
 
 
 def split_training(params: Params, dataset: str, seed: int = 0) -> tuple["Split", "Split"]:
-    """Copies of the (training, validation) samples that a run with this seed draws from the training split."""
+    """Divide the training split as a run with this seed does; return copies of its (training, validation) samples."""
     from feedforward.data import validation_split
 
     training, validation = validation_split.draw(load_split(dataset, "train"), params.dataset(dataset), seed)
@@ -116,7 +116,7 @@ def split_training(params: Params, dataset: str, seed: int = 0) -> tuple["Split"
 
 
 def raw_samples(params: Params, dataset: str, rows: Sequence[int]) -> list["str | npt.NDArray[np.uint8]"]:
-    """The raw test samples of the given rows, as texts or as gray pixels of shape (height, width).
+    """Read the raw test samples with the given row numbers, as texts or as gray pixels of shape (height, width).
 
     Raises:
         DataError: a raw file is missing or damaged.
@@ -130,7 +130,7 @@ def raw_samples(params: Params, dataset: str, rows: Sequence[int]) -> list["str 
 
 
 def column_names(params: Params, dataset: str) -> Callable[[int], str]:
-    """A function that maps the number of a feature column to its name, such as a word."""
+    """Return a function that maps the index of a feature column to its name, such as a word."""
     from feedforward.data.readers import reading
 
     return reading.column_names(params.dataset(dataset).reader, paths.vectorized(dataset))
@@ -140,7 +140,7 @@ def column_names(params: Params, dataset: str) -> Callable[[int], str]:
 
 
 def build_network(params: Params, dataset: str, variant: str, features: int, seed: int = 0) -> "keras.Model":
-    """The Keras model of a variant, with `features` inputs and initial weights drawn from `seed`."""
+    """Build the Keras model of a variant, with `features` inputs and initial weights drawn from `seed`."""
     from feedforward.experiments import runner
 
     runner.prepare(jobs=1)
@@ -156,7 +156,7 @@ def train(
     seeds: Sequence[int] = (),
     protocol: Protocol = "fair",
 ) -> list["RunResult"]:
-    """Train and log to MLflow in this process; an empty filter means all, and finished runs are not repeated.
+    """Train and log to MLflow in this process. An empty sequence means all; finished runs are not repeated.
 
     Raises:
         ParamsError: an unknown name. DataError: a dataset is not vectorized. TrainingError: a loss is not finite.
@@ -177,7 +177,7 @@ def train(
 
 
 def results(protocol: Protocol = "fair") -> list["RunResult"]:
-    """The results of the last `dvc repro` or `feedforward run`.
+    """Load the results of the last `dvc repro` or `feedforward run`.
 
     Raises:
         DataError: there are none yet.
@@ -191,7 +191,7 @@ def results(protocol: Protocol = "fair") -> list["RunResult"]:
 
 
 def compare(results: Iterable["RunResult"], params: Params, protocol: Protocol = "fair") -> list["Findings"]:
-    """For each dataset: means with intervals, paired differences, verdicts, and baselines if that stage has run.
+    """Compute, for each dataset, means with intervals, paired differences, verdicts and, if there are any, baselines.
 
     Raises:
         DataError: there are no runs of the protocol, or `params` lacks the dataset or variant of a run.
@@ -234,7 +234,7 @@ def test_scores(findings: "Findings") -> str:
 
 
 def predict(dataset: str, samples: Sequence[Any], variant: str | None = None) -> list[dict[str, Any]]:
-    """Predictions of the champion, or of the given variant, one per sample.
+    """Predict with the champion, or with the given variant; return one prediction per sample.
 
     samples: texts, rows as dictionaries, or gray images as uint8 arrays of shape (height, width). A prediction has the
     keys `label`, `probability` and `probabilities` for one label, `labels` and `probabilities` for several, or `value`.

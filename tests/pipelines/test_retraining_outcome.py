@@ -24,7 +24,7 @@ def recorded(
     small_data.write_params(tmp_path / "params.yaml", small_data.values(seeds=1))
     small_data.write_vectorized(tmp_path)
     monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))
-    for name, done in {"changed": lambda: ["code changed: src/x"], "train": lambda _: None}.items():
+    for name, done in {"find_changes": lambda: ["code changed: src/x"], "train": lambda _: None}.items():
         monkeypatch.setattr(retraining_flow, name, done)
     monkeypatch.setattr(gpu_slots, "gpus", list)
     with temporary_settings({PREFECT_API_URL: prefect_server_address}):

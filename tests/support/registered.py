@@ -69,7 +69,7 @@ def real_keras_model(strength: float) -> bytes:
     model = keras.Sequential(layers)
     layer = network(strength).layers[0]
     model.set_weights([layer.kernel, layer.bias])
-    return training_keras_files.saved(model)
+    return training_keras_files.to_bytes(model)
 
 
 def vocabulary() -> None:

@@ -21,7 +21,7 @@ from feedforward.promotion import bundle, candidate, champion
 from feedforward.promotion.bundle import Servable
 from feedforward.tracking import LoggedRun, model_version, model_versions
 from feedforward.tracking.experiment_pages import bounds
-from feedforward.tracking.model_version import FIGURES, Version
+from feedforward.tracking.model_version import METRICS, Version
 
 if TYPE_CHECKING:
     from feedforward.tracking.registry import Registry
@@ -66,7 +66,7 @@ def version_side(version: Version, run: LoggedRun, registry: "Registry", params:
 def _promotion(version: Version) -> dict[str, str]:
     """The decision and the evaluation metrics, except the latency, which differs in every measurement."""
     try:
-        figures = json.loads(version.tags.get(FIGURES, "{}"))
+        figures = json.loads(version.tags.get(METRICS, "{}"))
         known = {name: f"{value:.6g}" for name, value in figures.items() if name != "latency_ms"}
     except (ValueError, AttributeError, TypeError):
         known = {}

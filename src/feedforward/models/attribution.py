@@ -17,7 +17,7 @@ def hardest(network: Network, split: Split, number: int = SAMPLES) -> list[dict[
 
     row: row number in the split. truth, answer: class numbers of the label and of the prediction. probability:
     probability of the prediction. columns: for multi-hot features, [column, effect] for the columns with the largest
-    effect; the effect is how much the log odds of the prediction (nats) fall if the column is set to zero.
+    effect, that is, how much the log odds of the prediction (nats) fall if the column is set to zero.
     """
     log_probabilities = network.log_probabilities(network.logits(split.features))
     labels = np.asarray(split.labels, np.int64)
@@ -40,7 +40,7 @@ def hardest(network: Network, split: Split, number: int = SAMPLES) -> list[dict[
 
 
 def _effects(network: Network, sample: MultiHot, prediction: int) -> list[list[Any]]:
-    """[column, effect] for the columns with the largest effects: exact, in one forward pass for all columns."""
+    """[column, effect] for the columns with the largest effects, exact, from one forward pass for all columns."""
     sums = network.first_sums(sample)
     contributions = network.layers[0].kernel[np.asarray(sample.indices)] * np.float32(network.scale)
     with_all = log_odds(network.log_probabilities(network.continued(sums)), prediction)

@@ -13,7 +13,7 @@ LARGEST_HALF = 65504.0
 
 
 def rounded(network: Network) -> Network:
-    """The network with its large kernels rounded to 16-bit floats, for a page that may use rounded weights."""
+    """Round the large kernels of a network to 16-bit floats, for a page that may use rounded weights."""
     layers = (dataclasses.replace(layer, kernel=_half(layer.kernel)) for layer in network.layers)
     return dataclasses.replace(network, layers=tuple(layers))
 

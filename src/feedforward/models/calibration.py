@@ -2,7 +2,7 @@
 
 A network that trains too long becomes overconfident: its loss rises while its accuracy hardly changes (Guo et al., "On
 calibration of modern neural networks", ICML 2017). Dividing the logits by one number, the temperature, removes that
-part of the loss and changes no predicted class. What remains is the refinement (Berta et al., "Rethinking early
+part of the loss and changes no predicted class. The rest of the loss is the refinement (Berta et al., "Rethinking early
 stopping: refine, then calibrate", 2025).
 """
 
@@ -15,7 +15,7 @@ import numpy.typing as npt
 Numbers = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.integer]
 
-BINS = 15  # as in Guo et al., but with equally many samples in each bin
+BINS = 15  # as in Guo et al., but each bin has the same number of samples
 LIMITS = (math.exp(-4), math.exp(4))  # lowest and highest temperature
 STEPS, TOLERANCE = 50, 1e-4  # Newton's method: largest number of steps, and relative change at which it stops
 
@@ -69,7 +69,7 @@ def measure(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.generic]) -
 
 
 def as_classes(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.generic]) -> tuple[Numbers, Labels, Labels]:
-    """Convert to predictions of a class: logits of shape (n, classes), labels (n,), and their sample numbers (n,).
+    """Convert to class predictions: logits of shape (n, classes), class numbers (n,), and row numbers of samples (n,).
 
     A sigmoid output with logit z is equivalent to a softmax over two classes with logits 0 and z.
     """
@@ -130,15 +130,15 @@ def expected_error(bins: Numbers) -> float:
     """Expected calibration error: mean distance between confidence and accuracy over the bins, corrected for its bias.
 
     The plain mean is too large, because even with a distance of zero the accuracy of a bin varies by chance. Its
-    expected excess, for normal errors at the observed distances, is subtracted (Kumar et al., "Verified uncertainty
-    calibration", NeurIPS 2019). bins: the result of `reliability`.
+    expected excess, computed for normal errors at the observed distances, is subtracted (Kumar et al., "Verified
+    uncertainty calibration", NeurIPS 2019). bins: the result of `reliability`.
 
     >>> round(expected_error(np.array([[5000, 0.9, 0.5], [5000, 0.8, 0.8]])), 3)
     0.198
     """
     samples, confidence, correct = bins.T
     gaps = np.abs(confidence - correct)
-    share = (samples * correct + 0.5) / (samples + 1)  # keeps the spread of a bin without errors above 0
+    share = (samples * correct + 0.5) / (samples + 1)  # keeps the spread above 0 if all predictions are correct
     spread = np.sqrt(share * (1 - share) / samples)
     ratio = gaps / spread
     erf = np.array([math.erf(value / math.sqrt(2)) for value in ratio])

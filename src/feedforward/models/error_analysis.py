@@ -15,7 +15,7 @@ from feedforward.models.numpy_network import Array, Network
 Truths = npt.NDArray[np.bool_]
 
 STEPS = np.arange(51) / 50
-# Denser where curves bend: at low false positive rates and at high recall.
+# The points are denser where curves bend: at low false positive rates and at high recall.
 FALSE_POSITIVE_RATES = STEPS**2
 RECALLS = 1 - STEPS[::-1] ** 2
 MOST_CLASSES = 50  # in a confusion matrix
@@ -24,7 +24,7 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 def analyze(network: Network, logits: Array, labels: Labels, mean: float = 0.0, scale: float = 1.0) -> dict[str, Any]:
-    """The errors of predictions, given logits and labels.
+    """Analyze the errors of predictions, given logits and labels.
 
     `labels`: for each label, `precision`, `recall`, `f1`, `support` (number of samples with it), `auc` and
     `average_precision` (None unless some samples have the label and some do not). `roc`: [false positive rates, true
@@ -120,7 +120,7 @@ def average_precision(truths: Truths, probabilities: Numbers) -> float:
 def residuals(truths: Numbers, predicted: Numbers) -> dict[str, Any]:
     """Residuals (true − predicted, in the unit of the target) against the prediction.
 
-    `bins`: at most BINS rows [samples, mean prediction, mean residual, QUANTILES of the residual], by rising prediction
+    `bins`: at most BINS rows [samples, mean prediction, mean residual, QUANTILES of the residual], sorted by prediction
     and with equal numbers of samples. `points`: at most POINTS pairs [prediction, residual], evenly spaced by rank.
     """
     order = np.argsort(predicted, kind="stable")

@@ -30,7 +30,7 @@ def check(content: bytes, name: str = "model.keras") -> None:
             names = [member.filename for member in members]
             if sorted(names) != sorted(MEMBERS):
                 raise ValueError(f"must hold {', '.join(MEMBERS)}, got {', '.join(names)[:200]}")
-            if sum(member.file_size for member in members) > MAX_BYTES:  # zipfile reads no more than these sizes
+            if sum(member.file_size for member in members) > MAX_BYTES:  # zipfile never reads more than these sizes
                 raise ValueError(f"its members have more than {MAX_BYTES} bytes")
             with archive.open("config.json") as file:
                 config = file.read(MAX_CONFIG_BYTES + 1)

@@ -41,14 +41,14 @@ def correct(network: Network, logits: Array, labels: Labels) -> npt.NDArray[np.b
 
 
 def scores(network: Network, logits: Array, labels: Labels) -> tuple[str, Numbers]:
-    """(name, score per sample): `accuracy`, the share of its labels that are correct, or `mae`, its absolute error."""
+    """(name, score of each sample): `accuracy`, its share of correct labels, or `mae`, its absolute error."""
     if is_value(labels):
         return "mae", np.abs(network.activated(logits)[:, 0] - np.asarray(labels, np.float64).reshape(-1))
     return "accuracy", correct(network, logits, labels).reshape(len(labels), -1).mean(axis=1)
 
 
 def measure(network: Network, logits: Array, labels: Labels) -> dict[str, float]:
-    """The metrics other than loss and accuracy, as far as they are defined: `auc` and `f1`, or `r2` for regressions."""
+    """Compute the metrics other than loss and accuracy, if they are defined: `auc` and `f1`, or `r2` for regression."""
     if is_value(labels):
         explained = r2(np.asarray(labels, np.float64).reshape(-1), network.activated(logits)[:, 0])
         return {} if explained is None else {"r2": explained}

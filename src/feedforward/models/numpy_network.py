@@ -1,7 +1,7 @@
 """A trained network as arrays, and its forward pass in NumPy.
 
-Serving needs nothing else, so it starts without Keras, in one second instead of ten. Tests and every promotion compare
-these predictions with those of Keras. `network_files` reads and writes networks.
+Serving needs no other implementation, so it starts without Keras, in one second instead of ten. Tests and every
+promotion compare these predictions with those of Keras. `network_files` reads and writes networks.
 """
 
 import hashlib

@@ -20,7 +20,7 @@ from feedforward.tracking import model_version
 from feedforward.tracking.model_version import Version
 
 if TYPE_CHECKING:
-    from feedforward.promotion.policy import Gain  # imports SciPy, which the service does not need
+    from feedforward.promotion.policy import Gain  # importing it would import SciPy, which serving does not need
 
 PROMOTED, KEPT, REFUSED = "promoted", "kept", "refused"  # decisions about a challenger
 WAITING = "waiting"  # better than the champion, but the shadow has not compared enough requests yet
@@ -60,7 +60,7 @@ def append(
 
 
 def entries(dataset: str) -> list[Entry]:
-    """The entries about a dataset, oldest first.
+    """Read the entries about a dataset, oldest first.
 
     Raises:
         DataError: an entry was changed and cannot be read.

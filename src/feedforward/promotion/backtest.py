@@ -32,7 +32,7 @@ OTHER_DATA = (
 )
 NOTES = {
     VALIDATION: "The gate chose the champion on this split, so differences in its favor are optimistic.",
-    FEEDBACK: "Users mostly correct wrong answers, so whichever version gave them is at a disadvantage here.",
+    FEEDBACK: "Users mostly correct wrong predictions, so the version that made them is at a disadvantage here.",
 }
 
 
@@ -41,7 +41,7 @@ Interval = tuple[float, float | None, float | None]  # mean, low, high; the limi
 
 @dataclass(frozen=True)
 class Score:
-    """The result of a version on one set of samples.
+    """How a version performs on one set of samples.
 
     difference: its loss minus the champion's on the same samples; None for the champion itself. models: number of
     networks that were measured.
@@ -68,9 +68,11 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Backtest:
-    """The results of a backtest. skipped: reason by version. remarks: one line per version trained on different data.
+    """The results of a backtest.
 
-    confidence: level of each loss interval, and of all intervals of a set's differences simultaneously.
+    skipped: version → why it was not measured. remarks: one line per version that was trained on different data.
+
+    confidence: level of each loss interval, and simultaneous level of all difference intervals for one set of samples.
     """
 
     dataset: str
@@ -82,7 +84,7 @@ class Backtest:
 
 
 @dataclass(frozen=True)
-class _Replayed:
+class _Loaded:
     version: Version
     since: str
     served: Servable
@@ -105,7 +107,7 @@ def run(params: Params, name: str, last: int) -> Backtest:
     versions = []
     for number, since in _champions(name, champion.number, last).items():
         try:
-            versions.append(_replayed(name, dataset, number, since))
+            versions.append(_load(name, dataset, number, since))
         except (DataError, TrackingError) as error:
             if number == champion.number:
                 raise
@@ -118,7 +120,7 @@ def run(params: Params, name: str, last: int) -> Backtest:
         _compare(title, measured, current, confidence) for title, measured in evidence.items() if measured
     )
     digest = manifest_file.load(name)["data_digest"]
-    others = [replayed.version for replayed in versions if replayed.served.description.data_digest != digest]
+    others = [loaded.version for loaded in versions if loaded.served.description.data_digest != digest]
     remarks = tuple(f"{version.name}: {OTHER_DATA}" for version in others if version.number not in skipped)
     backtest = Backtest(name, champion.number, confidence, comparisons, skipped, remarks)
     _write(backtest, dataset)
@@ -132,8 +134,8 @@ def _champions(name: str, champion: int, last: int) -> dict[int, str]:
     return {number: since[number] for number in ordered[-last:]} | {champion: since.get(champion, "")}
 
 
-def _replayed(name: str, dataset: Dataset, number: int, since: str) -> _Replayed:
-    """A version with its networks.
+def _load(name: str, dataset: Dataset, number: int, since: str) -> _Loaded:
+    """Load a version and its networks.
 
     Raises:
         DataError: the version was changed, is gone, is not signed, or has a different task, labels or columns.
@@ -145,18 +147,18 @@ def _replayed(name: str, dataset: Dataset, number: int, since: str) -> _Replayed
     served = bundle.read(folder, version.tags.get(model_version.DIGEST, ""))
     if problem := compatibility.mismatch(served, dataset):
         raise DataError(f"{version.name}: {problem}")
-    return _Replayed(version, since, served, evaluation.holdout_models(version))
+    return _Loaded(version, since, served, evaluation.holdout_models(version))
 
 
 # --- evidence --------------------------------------------------------------------------------
 
-Measured = list[tuple[_Replayed, Evidence]]
+Measured = list[tuple[_Loaded, Evidence]]
 
 
 def _validation_evidence(
-    name: str, dataset: Dataset, versions: Sequence[_Replayed], current: _Replayed, skipped: dict[int, str]
+    name: str, dataset: Dataset, versions: Sequence[_Loaded], current: _Loaded, skipped: dict[int, str]
 ) -> Measured:
-    """Evidence from the holdout models; a version whose features cannot be translated is added to `skipped`."""
+    """Evidence from the holdout models; a version for which the features cannot be translated is added to `skipped`."""
     _, held_out = validation_split.fixed(Split.load(paths.vectorized(name) / "train"), dataset)
     validation, target = held_out.copied(), manifest_file.load(name).get("target")
     description = dataclasses.replace(
@@ -166,17 +168,17 @@ def _validation_evidence(
         current.served, encoder=candidate.encoder_of(name, dataset), description=description
     )
     measured: Measured = []
-    for replayed in versions:
+    for loaded in versions:
         try:
-            measured.append((replayed, evaluation.evidence(replayed.holdout, reference, validation)))
+            measured.append((loaded, evaluation.evidence(loaded.holdout, reference, validation)))
         except DataError as error:
-            if replayed is current:
+            if loaded is current:
                 raise
-            skipped[replayed.version.number] = f"{replayed.version.name}: {error}"
+            skipped[loaded.version.number] = f"{loaded.version.name}: {error}"
     return measured
 
 
-def _feedback_evidence(name: str, dataset: Dataset, versions: Sequence[_Replayed]) -> Measured:
+def _feedback_evidence(name: str, dataset: Dataset, versions: Sequence[_Loaded]) -> Measured:
     """Evidence from the served networks on accepted samples that no training has used; empty if there are none."""
     entries = [
         sample.entry
@@ -187,27 +189,27 @@ def _feedback_evidence(name: str, dataset: Dataset, versions: Sequence[_Replayed
         and not sample.used
     ]
     measured: Measured = []
-    for replayed in versions if entries else ():
-        encoder = replayed.served.encoder
+    for loaded in versions if entries else ():
+        encoder = loaded.served.encoder
         part = feedback.part(entries, dataset, encoder if isinstance(encoder, TextEncoder) else None)
-        measured.append((replayed, evaluation.evidence([replayed.served], replayed.served, part.split)))
+        measured.append((loaded, evaluation.evidence([loaded.served], loaded.served, part.split)))
     return measured
 
 
-def _compare(title: str, measured: Measured, current: _Replayed, confidence: float) -> Comparison:
-    reference = next(evidence for replayed, evidence in measured if replayed is current)
+def _compare(title: str, measured: Measured, current: _Loaded, confidence: float) -> Comparison:
+    reference = next(evidence for loaded, evidence in measured if loaded is current)
     simultaneous = 1 - (1 - confidence) / max(1, len(measured) - 1)  # Bonferroni
     scores = [
         Score(
-            replayed.version.number,
-            replayed.since,
+            loaded.version.number,
+            loaded.since,
             _known(policy.expected_loss(evidence, confidence), evidence),
             _accuracy(evidence),
             evidence.r2,
-            None if replayed is current else _difference(reference, evidence, simultaneous),
+            None if loaded is current else _difference(reference, evidence, simultaneous),
             len(evidence.losses),
         )
-        for replayed, evidence in measured
+        for loaded, evidence in measured
     ]
     return Comparison(title, reference.losses.shape[1], NOTES[title], tuple(scores))
 
@@ -218,7 +220,7 @@ def _difference(champion: Evidence, other: Evidence, confidence: float) -> Inter
 
 
 def _known(values: tuple[float, float, float], evidence: Evidence) -> Interval:
-    """The values, without the interval if there is a single sample, whose spread is unknown."""
+    """The values; without the interval if there is only one sample, because its spread is unknown."""
     return values if evidence.losses.shape[1] > 1 else (values[0], None, None)
 
 
@@ -245,8 +247,8 @@ def _write(backtest: Backtest, dataset: Dataset) -> Path:
         f"{comparison.title} ({comparison.samples:,})": {score.version: score.loss for score in comparison.scores}
         for comparison in backtest.comparisons
     }
-    picture = backtest_figure.draw(dataset.title, series, backtest.champion, backtest.confidence)
+    png = backtest_figure.draw(dataset.title, series, backtest.champion, backtest.confidence)
     with atomic_files.writing_folder(paths.backtest(backtest.dataset), "backtest") as folder:
-        (folder / "losses.png").write_bytes(picture)
+        (folder / "losses.png").write_bytes(png)
         atomic_files.write_json(folder / "backtest.json", as_json(backtest))
     return paths.backtest(backtest.dataset)

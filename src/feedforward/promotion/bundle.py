@@ -34,7 +34,7 @@ from feedforward.models.numpy_network import Network
 from feedforward.promotion import signatures
 
 MANIFEST, DESCRIPTION, MODEL = "manifest.json", "description.json", "model.keras"
-FORMAT = 2  # of the description; format 1 held the weights in model.keras alone
+FORMAT = 2  # of the description; in format 1, only model.keras contained the weights
 MAX_MANIFEST_BYTES = 2**16
 MAX_BYTES = 2**30  # of all files together
 
@@ -45,7 +45,7 @@ class Description:
 
     epochs: number of epochs it was trained for. samples: number of samples it was trained on. target: (mean, standard
     deviation) of the target in the training data; a regression network predicts standardized values.
-    temperature: divides the logits (Network.temperature); 1 in bundles from before probabilities were calibrated. The
+    temperature: divides the logits (Network.temperature); 1 in bundles that are older than calibration. The
     bundle's Keras model does not apply the temperature.
     """
 
@@ -60,7 +60,7 @@ class Description:
     fingerprint: str
     data_digest: str
     weights_digest: str
-    task: str = ""  # empty in old bundles, from when classification was the only task
+    task: str = ""  # empty in old bundles, which date from when classification was the only task
     target: tuple[float, float] | None = None
     temperature: float = 1.0
 
@@ -97,13 +97,13 @@ class Servable:
 
 
 def write(folder: Path, files: Mapping[str, bytes], description: Description, encoder: Encoder) -> str:
-    """Write the new `folder`; return the digest of its manifest.
+    """Write the files of a servable to the new `folder`; return the digest of its manifest.
 
     files: network.json and weights.npz, and optionally model.keras.
 
     Raises:
         DataError: the network, labels, encoder and recorded weights are incompatible.
-        ParamsError: the folder must be signed, and there is no private key.
+        ParamsError: the folder must be signed, but the private key is missing or wrong.
     """
     _check(network_files.read(files), description, encoder)
     described = {"format": FORMAT, **asdict(description), "encoder": encoder.settings()}
@@ -152,7 +152,7 @@ def _description(path: Path, files: Mapping[str, bytes]) -> tuple[Description, d
 
 
 def verified(folder: Path, digest: str) -> dict[str, bytes]:
-    """The content of each file in the manifest by name, after all digests and the signature were checked.
+    """Check all digests and the signature, then return the content of each file in the manifest, by name.
 
     Raises:
         DataError: a file is missing, added or changed, or params.yaml has a key that the files are not signed with.
@@ -182,7 +182,7 @@ def verified(folder: Path, digest: str) -> dict[str, bytes]:
 
 
 def _listed(path: Path, manifest: bytes) -> dict[str, tuple[int, str]]:
-    """(size, SHA-256) of each file by name. With `promotion.key`, the digest of the manifest may be forged too."""
+    """(size, SHA-256) of each file by name. The manifest is untrusted: its signature has not been checked yet."""
     try:
         entries = {str(name): (int(e["bytes"]), str(e["sha256"])) for name, e in json.loads(manifest).items()}
         if any(size < 0 for size, _ in entries.values()):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def choose(params: Params, name: str, registry: "Registry", run_id: str | None) -> LoggedRun:
-    """The final run to promote: the given one, or the latest that was trained on the current data and parameters.
+    """Choose the final run to promote: the given one, or the latest one with the current data and parameters.
 
     Raises:
         ParamsError: no such final run. DataError: the run was trained on different data or with different parameters.
@@ -73,7 +73,7 @@ def _planned(params: Params, name: str, run: LoggedRun) -> Mapping[str, Any] | N
 def register(
     params: Params, name: str, run: LoggedRun, registry: "Registry", calibrated: Mapping[str, float]
 ) -> Version:
-    """The run's version, registered if it is new, with the network and a replica of each variant.
+    """Return the run's version, with the network and a replica of each variant; register it if it is new.
 
     calibrated: the metrics from `evaluation.final_calibration`.
 
@@ -101,7 +101,10 @@ def register(
 
 
 def _must_be_signed(version: Version) -> bool:
-    """Whether only a missing or invalid signature prevents a promotion, as for a version older than the key."""
+    """Whether the run must be registered again, because this version's files are unsigned or fail verification.
+
+    A version that is older than the key, for example, has no signature.
+    """
     if signatures.required() is None or version.tags.get(champion.DECISION) == audit_log.ROLLED_BACK:
         return False
     try:
@@ -112,7 +115,7 @@ def _must_be_signed(version: Version) -> bool:
 
 
 def encoder_of(name: str, dataset: Dataset) -> Encoder:
-    """The preprocessing that vectorizes the dataset."""
+    """Load the preprocessing that vectorizes the dataset."""
     files = {key: paths.raw(name) / download.stored_name(key, file) for key, file in dataset.files.items()}
     return encoders.of_dataset(dataset.reader, paths.vectorized(name), files)
 
@@ -129,7 +132,7 @@ def package(
 ) -> str:
     """Write a run's network and preprocessing to `folder`; return the digest of the manifest.
 
-    fitted: the temperature. keras: whether to include the .keras file.
+    fitted: the temperature that was fitted. keras: whether to include the .keras file.
 
     Raises:
         DataError: the logged model's weights differ from those that the run recorded.
@@ -174,7 +177,7 @@ def holdout_seeds(params: Params, seed: int) -> list[int]:
 
 
 def temperature_of(replica: LoggedRun, registry: "Registry") -> float:
-    """The temperature for the replica's weights, which are from its last epoch, or its best with early stopping.
+    """Look up the temperature for the replica's weights, from its last epoch or, with early stopping, its best epoch.
 
     Training fits a temperature after each epoch on validation samples. Returns 1 if none was fitted, as for regression.
     """
@@ -186,7 +189,7 @@ def temperature_of(replica: LoggedRun, registry: "Registry") -> float:
 
 
 def replicas(params: Params, name: str, run: LoggedRun, registry: "Registry") -> dict[str, LoggedRun]:
-    """One replica per variant in params.yaml: the one with the run's seed if it exists, else with the lowest seed."""
+    """Find one replica per variant in params.yaml: the one with the run's seed if it exists, else the lowest seed."""
     runs = registry.find_runs(name, role="replica", protocol=run.tags["protocol"])
     current = [replica for replica in runs if outdated(params, name, replica) is None]
 
@@ -202,7 +205,7 @@ def replicas(params: Params, name: str, run: LoggedRun, registry: "Registry") ->
 
 
 def recorded_cross_entropy(params: Params, name: str, run: LoggedRun, registry: "Registry") -> float | None:
-    """Validation cross-entropy after as many epochs as the run had, recorded by the replica with the run's seed.
+    """Look up the validation cross-entropy, after the run's number of epochs, of the replica with the run's seed.
 
     The replica measured it on the validation split of that seed. None if there is no such replica or epoch.
     """
@@ -216,7 +219,7 @@ def recorded_cross_entropy(params: Params, name: str, run: LoggedRun, registry: 
 
 
 def final_metrics(params: Params, name: str, run: LoggedRun, registry: "Registry") -> Sequence[Mapping[str, float]]:
-    """Metrics of the final runs with the same recipe: one mapping per seed, from the latest run of that seed."""
+    """Collect the metrics of the final runs with the same recipe: one mapping per seed, from that seed's latest run."""
     runs = registry.find_runs(name, role="final", variant=run.tags["variant"], protocol=run.tags["protocol"])
     current = [final for final in reversed(runs) if outdated(params, name, final) is None]
     return list({final.tags["seed"]: final.metrics for final in current}.values())

@@ -83,7 +83,7 @@ def _is_complete(version: Version, entry: Entry) -> bool:
 
 
 def _complete(version: Version, entry: Entry, registry: "Registry") -> None:
-    """Record in tags that the move is complete; after a rollback, mark the version that was rolled back first."""
+    """Record in tags that the move is complete; after a rollback, first mark the version that was rolled back."""
     if entry["decision"] == audit_log.ROLLED_BACK and entry["before"]:
         replaced = registry.find(version.dataset, int(entry["before"]))
         if replaced is not None:

@@ -26,7 +26,7 @@ from feedforward.promotion import bundle, candidate, evaluation_process
 from feedforward.promotion.bundle import Servable
 from feedforward.promotion.policy import Evidence
 from feedforward.tracking import LoggedRun, model_version, model_versions
-from feedforward.tracking.model_version import FIGURES, HOLDOUT_MODELS, Version
+from feedforward.tracking.model_version import HOLDOUT_MODELS, METRICS, Version
 
 if TYPE_CHECKING:
     from feedforward.tracking.registry import Registry
@@ -35,11 +35,11 @@ TIMEOUT = 600.0  # s for the process
 
 
 class EvaluationFailed(FeedforwardError):
-    """The evaluation could not be finished, which says nothing about the model."""
+    """The evaluation could not be finished; this says nothing about the model."""
 
 
 def evaluate(params: Params, name: str, run: LoggedRun, version: Version, registry: "Registry") -> Version:
-    """Evaluate a version unless it has been evaluated; store figures as tags, and its holdout models; return it.
+    """Evaluate a version unless it has been evaluated; store its metrics (as a tag) and holdout models; return it.
 
     Raises:
         DataError: the version was changed, cannot be loaded, or predicts wrongly.
@@ -49,15 +49,15 @@ def evaluate(params: Params, name: str, run: LoggedRun, version: Version, regist
         return version
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        figures = _in_process("evaluate", version.name, name, version.number, folder)
+        measured = _in_process("evaluate", version.name, name, version.number, folder)
         seeds = candidate.holdout_seeds(params, int(run.tags["seed"]))
         digests = [[seed, atomic_files.file_digest(folder / str(seed) / bundle.MANIFEST)] for seed in seeds]
         for seed in seeds:
             registry.add(version, folder / str(seed), f"{HOLDOUT_MODELS}/{seed}")
     recorded = candidate.recorded_cross_entropy(params, name, run, registry)
     if recorded is not None:
-        figures["recorded_cross_entropy"] = recorded
-    tags = {FIGURES: atomic_files.canonical_json(figures), HOLDOUT_MODELS: atomic_files.canonical_json(digests)}
+        measured["recorded_cross_entropy"] = recorded
+    tags = {METRICS: atomic_files.canonical_json(measured), HOLDOUT_MODELS: atomic_files.canonical_json(digests)}
     registry.tag(version, tags)
     return dataclasses.replace(version, tags={**version.tags, **tags})
 
@@ -74,9 +74,9 @@ def verify(name: str, version: Version) -> None:
 
 
 def final_calibration(params: Params, name: str, run: LoggedRun, registry: "Registry") -> Mapping[str, float]:
-    """The results of `temperature.fit` for a final run; empty if it predicts a value.
+    """Return the results of `temperature.fit` for a final run, from a clean process; empty if it predicts a value.
 
-    If a version of the run exists, its figures are used again, so that the run always gives the same version.
+    If a version of the run exists, its results are used again, so that the run always gives the same version.
 
     Raises:
         DataError: a loss is not finite. EvaluationFailed: the process ended without a result.
@@ -92,7 +92,7 @@ def final_calibration(params: Params, name: str, run: LoggedRun, registry: "Regi
 
 
 def _in_process(action: str, title: str, name: str, number: int, target: Path) -> dict[str, Any]:
-    """Run an action of evaluation_process and return its figures; raises as `evaluate` does. title: for messages."""
+    """Run an action of evaluation_process and return its metrics; raises as `evaluate` does. title: for messages."""
     module = evaluation_process.__name__
     command = [sys.executable, "-I", "-m", module, action, name, str(number), str(target)]
     environment = os.environ | {"FEEDFORWARD_ROOT": str(paths.root()), "FEEDFORWARD_STORE": str(paths.store())}
@@ -115,14 +115,14 @@ def _in_process(action: str, title: str, name: str, number: int, target: Path) -
         raise EvaluationFailed(f"{title}: its evaluation failed ({result['failed']}); {remedy}")
     if result["refused"]:
         raise DataError(result["refused"])
-    return dict(result["figures"])
+    return dict(result["metrics"])
 
 
 # --- evidence --------------------------------------------------------------------------------
 
 
 def holdout_models(version: Version) -> list[Servable]:
-    """The version's holdout models; the first has the version's own seed.
+    """Load the version's holdout models; the first has the version's own seed.
 
     Raises:
         DataError: a model was changed, or the version was never evaluated.
@@ -136,7 +136,7 @@ def holdout_models(version: Version) -> list[Servable]:
 
 
 def evidence(models: Sequence[Servable], reference: Servable, validation: Split) -> Evidence:
-    """Results of holdout models on validation samples, which are encoded and scaled as for `reference`."""
+    """Measure holdout models on validation samples, which are encoded and scaled as for `reference`."""
     features = encoders.translate(validation.features, reference.encoder, models[0].encoder)
     split = Split(features, validation.labels)
     mean, scale = reference.description.target or (0.0, 1.0)

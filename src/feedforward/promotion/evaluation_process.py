@@ -6,7 +6,7 @@
 The final model was also trained on the validation samples, so its predictions for them prove nothing. Its holdout model
 is trained in the same way, but with the validation split held out. The replicas of the experiment are no substitute:
 they train for more epochs, keep only their last weights, and each holds out the split of its own seed. A holdout model
-trains in seconds. Holdout models with different seeds show how much a figure depends on the seed.
+trains in seconds. Holdout models with different seeds show how much a metric depends on the seed.
 """
 
 import dataclasses
@@ -37,11 +37,11 @@ from feedforward.tracking.model_version import Version
 PROBES = 64  # samples for which Keras's predictions are compared
 TIMED_SAMPLES = 300  # samples predicted one at a time, to measure the latency
 TOLERANCE = 1e-5  # largest accepted difference between the probabilities from Keras and from NumPy
-RESULT = "evaluation.json"  # {"figures": {name: value}, "refused": reason or "", "failed": reason or ""}
+RESULT = "evaluation.json"  # {"metrics": {name: value}, "refused": reason or "", "failed": reason or ""}
 
 
 def evaluate(params: Params, name: str, number: int, target: Path) -> dict[str, float]:
-    """Evaluate a registered version and return its figures; each holdout model is written to the folder `target`/SEED.
+    """Evaluate a registered version and return its metrics; each holdout model is written to the folder `target`/SEED.
 
     Raises:
         DataError: the version was changed, cannot be loaded, or predicts wrongly.
@@ -49,15 +49,15 @@ def evaluate(params: Params, name: str, number: int, target: Path) -> dict[str, 
     _, served, model = _load(name, number)
     training, held_out = validation_split.fixed(Split.load(paths.vectorized(name) / "train"), params.dataset(name))
     validation = held_out.copied()
-    figures = {"probe_difference": probe(uncalibrated(served), model, validation.features)}
-    figures |= measure(served, validation)
+    measured = {"probe_difference": probe(uncalibrated(served), model, validation.features)}
+    measured |= measure(served, validation)
     for seed in candidate.holdout_seeds(params, served.description.seed):
         train_holdout_model(served, params, training, validation, seed, target / str(seed))
-    return figures
+    return measured
 
 
 def calibrate(params: Params, name: str, seed: int, _target: Path) -> dict[str, float]:
-    """The results of `temperature.fit`."""
+    """Fit the temperature of the final model with this seed; see `temperature.fit`."""
     return temperature.fit(params, name, seed)
 
 
@@ -79,7 +79,7 @@ def verify(params: Params, name: str, number: int, _target: Path) -> dict[str, f
 
 
 def _load(name: str, number: int) -> tuple[Version, Servable, bytes]:
-    """Check a version and prepare Keras; return the version, its servable, and the content of its .keras file."""
+    """Load and check a version, and prepare Keras; return the version, its servable, and its .keras file's content."""
     version = model_versions.find(name, number)
     if version is None:
         raise DataError(f"{name} version {number}: is not registered; run `feedforward promote {name}`")
@@ -97,7 +97,7 @@ def uncalibrated(served: Servable) -> Network:
 
 
 def probe(network: Network, model: bytes, features: Features) -> float:
-    """The largest difference between the predictions of Keras and of the served network, relative for values above 1.
+    """Return the largest difference between Keras's and the served network's predictions (relative if above 1).
 
     model: the .keras file, which Keras loads in safe mode.
 
@@ -133,7 +133,7 @@ def probe(network: Network, model: bytes, features: Features) -> float:
 
 
 def measure(served: Servable, validation: Split) -> dict[str, float]:
-    """Latency for one sample (ms, median), size (bytes), and metrics on validation samples that it was trained on."""
+    """Latency for one sample (ms, median), size (bytes), and metrics on validation samples seen in training."""
     times = []
     for row in range(min(TIMED_SAMPLES, len(validation))):
         start = time.perf_counter()
@@ -204,18 +204,18 @@ def main(action: str, name: str, number: str, target: str) -> int:
     """Run one of ACTIONS and write RESULT to the folder `target`. number: the version, or for `calibrate` the seed."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     folder = Path(target)
-    result: dict[str, Any] = {"figures": {}, "refused": "", "failed": ""}
+    result: dict[str, Any] = {"metrics": {}, "refused": "", "failed": ""}
     try:
         params = load_params()
-        result["figures"] = ACTIONS[action](params, name, int(number), folder)
+        result["metrics"] = ACTIONS[action](params, name, int(number), folder)
     except (TrackingError, OSError, MemoryError) as error:  # these say nothing about the model
         result["failed"] = _reason(error)
     except FeedforwardError as error:
         result["refused"] = str(error).splitlines()[0]
     except Exception as error:  # hostile bytes can break any parser, which is a reason to refuse
         result["refused"] = _reason(error)
-    if any(not np.isfinite(value) for value in result["figures"].values()):
-        result |= {"figures": {}, "refused": "a figure of the evaluation is not finite"}
+    if any(not np.isfinite(value) for value in result["metrics"].values()):
+        result |= {"metrics": {}, "refused": "a metric of the evaluation is not finite"}
     atomic_files.write_json(folder / RESULT, result)
     return 0
 

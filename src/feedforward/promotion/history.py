@@ -1,4 +1,4 @@
-"""Which version was champion, when and why: the audit log, compared with the alias in MLflow's registry."""
+"""Which version was champion, when and why, according to the audit log, and whether MLflow's registry agrees."""
 
 from dataclasses import dataclass
 

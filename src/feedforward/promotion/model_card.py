@@ -45,10 +45,10 @@ ERRORS = {
 class Facts:
     """The content of a card. takes: `text`, `image` or `row`.
 
-    test_metrics: metrics of the recipe's final runs, one mapping per seed. calibration: the metrics from
-    evaluation.final_calibration. losses: mean validation cross-entropy of each holdout model; the first has the
-    model's own seed. accuracy, r2: metrics of the first holdout model, None if not defined for the task. samples:
-    number of validation samples.
+    test_metrics: metrics of the recipe's final runs, one mapping per seed. metrics: from the evaluation of the version.
+    calibration: from evaluation.final_calibration. losses: mean validation cross-entropy of each holdout model; the
+    first has the model's own seed. accuracy, r2: metrics of the first holdout model, None if not defined for the task.
+    samples: number of validation samples.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Facts:
     params: Mapping[str, str]
     test_metrics: Sequence[Mapping[str, float]]
     own_test_metrics: Mapping[str, float]
-    figures: Mapping[str, float]
+    metrics: Mapping[str, float]
     calibration: Mapping[str, float]
     losses: Sequence[float]
     accuracy: float | None
@@ -68,7 +68,7 @@ class Facts:
 
 
 def write(facts: Facts) -> str:
-    """The card in Markdown."""
+    """Write the card, in Markdown."""
     description, decision = facts.description, facts.decision
     parts = [
         f"# {facts.name}: {description.title}",
@@ -76,7 +76,7 @@ def write(facts: Facts) -> str:
         f" {description.samples} training samples. {_purpose(description)}",
         f"**{'Promoted' if decision.promoted else 'Not promoted'}**: {decision.reason}.",
         "## Metrics",
-        _table(("metric", "value", "95 % interval", "source"), _figures(facts)),
+        _table(("metric", "value", "95 % interval", "source"), _metrics(facts)),
         "The final model was also trained on the validation samples. Its *holdout model* has the same variant, seed and"
         " epochs, but was trained without them, so validation metrics are measured with holdout models. The final model"
         " was evaluated on the test split once.",
@@ -90,15 +90,15 @@ def write(facts: Facts) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _figures(facts: Facts) -> list[tuple[str, ...]]:
+def _metrics(facts: Facts) -> list[tuple[str, ...]]:
     """Rows of (metric, value, interval, source)."""
-    rows = [*_validation_figures(facts), *_test_figures(facts)]
-    rows.append(("latency", f"{facts.figures['latency_ms']:.3f} ms", "", "one sample, network alone, median"))
-    rows.append(("size", f"{facts.figures['bytes'] / 1e6:.2f} MB", "", "network and preprocessing"))
+    rows = [*_validation_metrics(facts), *_test_metrics(facts)]
+    rows.append(("latency", f"{facts.metrics['latency_ms']:.3f} ms", "", "one sample, network alone, median"))
+    rows.append(("size", f"{facts.metrics['bytes'] / 1e6:.2f} MB", "", "network and preprocessing"))
     return rows
 
 
-def _validation_figures(facts: Facts) -> list[tuple[str, ...]]:
+def _validation_metrics(facts: Facts) -> list[tuple[str, ...]]:
     source = f"holdout model, {facts.samples} samples"
     rows: list[tuple[str, ...]] = [("validation cross-entropy", f"{facts.losses[0]:.4f}", "", source)]
     over_seeds = intervals.estimate(facts.losses)
@@ -106,8 +106,8 @@ def _validation_figures(facts: Facts) -> list[tuple[str, ...]]:
         interval = _interval(over_seeds.low, over_seeds.high)
         models = f"mean of {over_seeds.n} holdout models"
         rows.append(("validation cross-entropy", f"{over_seeds.mean:.4f}", interval, models))
-    if "recorded_cross_entropy" in facts.figures:
-        recorded = f"{facts.figures['recorded_cross_entropy']:.4f}"
+    if "recorded_cross_entropy" in facts.metrics:
+        recorded = f"{facts.metrics['recorded_cross_entropy']:.4f}"
         rows.append(
             ("validation cross-entropy", recorded, "", "recorded by the replica with this seed, on its own split")
         )
@@ -125,7 +125,7 @@ def _validation_figures(facts: Facts) -> list[tuple[str, ...]]:
     return rows
 
 
-def _test_figures(facts: Facts) -> list[tuple[str, ...]]:
+def _test_metrics(facts: Facts) -> list[tuple[str, ...]]:
     samples = _samples(facts.data, "test")
     rows: list[tuple[str, ...]] = []
     for name, value in facts.own_test_metrics.items():

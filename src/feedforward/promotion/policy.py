@@ -1,4 +1,4 @@
-"""The promotion rule: does the challenger replace the champion? Pure functions from figures to a decision.
+"""The promotion rule: does the challenger replace the champion? Pure functions from metrics to a decision.
 
 The rule compares the models' cross-entropies sample by sample on the validation split. It uses cross-entropy instead of
 accuracy, because cross-entropy is a proper score (it rewards calibrated probabilities, which are served), and because
@@ -36,10 +36,10 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What the rule needs to know about a challenger. figures: all its metrics, which must be finite."""
+    """What the rule needs to know about a challenger. metrics: all its metrics, which must be finite."""
 
     evidence: Evidence
-    figures: Mapping[str, float]
+    metrics: Mapping[str, float]
     bytes: int
     latency: float  # ms per sample
 
@@ -90,7 +90,7 @@ def decide(
     reason = f"gain in validation cross-entropy {difference.mean:.4f} [{difference.low:.4f}, {difference.high:.4f}]"
     if difference.low >= rule.minimum_gain and difference.mean > 0:
         return Decision(True, reason, difference, accuracy)
-    return Decision(False, f"{reason}, its lower bound must be at least {rule.minimum_gain:g}", difference, accuracy)
+    return Decision(False, f"{reason}, whose lower bound must be at least {rule.minimum_gain:g}", difference, accuracy)
 
 
 def after_shadow(decision: Decision, requests: int, agreement: float, rule: ShadowRule) -> Decision:
@@ -106,7 +106,7 @@ def after_shadow(decision: Decision, requests: int, agreement: float, rule: Shad
         return replace(decision, promoted=False, waiting=True, reason=reason)
     seen = f"the shadow compared {requests} requests, agreement {agreement:.4f}"
     if agreement < rule.agreement:
-        reason = f"{decision.reason}; {seen}, it must be at least {rule.agreement:g}"
+        reason = f"{decision.reason}; {seen}, which must be at least {rule.agreement:g}"
         return replace(decision, promoted=False, reason=reason)
     return replace(decision, reason=f"{decision.reason}; {seen}")
 
@@ -117,14 +117,14 @@ def criteria_violated(
     """Acceptance criteria that the challenger violates, one line each. They do not depend on the champion."""
     violations = [
         f"{name} must be finite, got {value:g}"
-        for name, value in challenger.figures.items()
+        for name, value in challenger.metrics.items()
         if not math.isfinite(value) or abs(value) >= HUGE
     ]
     if not challenger.evidence.losses.size or not np.isfinite(challenger.evidence.losses).all():
         violations.append("the cross-entropy of each validation sample must be finite")
     violations += [
         f"accuracy on {name} must be at least {rule.class_accuracy:g}, got {share:.4f}"
-        for name, share in zip(names, accuracy, strict=False)  # empty if a value is predicted
+        for name, share in zip(names, accuracy, strict=False)  # empty for regression
         if not share >= rule.class_accuracy  # NaN for a class without samples
     ]
     r2 = challenger.evidence.r2
@@ -182,7 +182,7 @@ def _half_width(parts: Sequence[tuple[float, int]], confidence: float) -> float:
 
 
 def _variance(values: npt.NDArray[np.float64]) -> tuple[float, int]:
-    """The variance of the mean and its degrees of freedom; 0 for a single value, whose spread is unknown."""
+    """The variance of the mean and its degrees of freedom; variance 0 for a single value, whose spread is unknown."""
     if len(values) < 2:
         return 0.0, 1
     return float(values.var(ddof=1)) / len(values), len(values) - 1

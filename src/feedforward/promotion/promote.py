@@ -80,7 +80,7 @@ def promote(params: Params, name: str, run_id: str | None = None, say: Say = sil
 
 
 def rolled_back(name: str, version: Version, registry: "Registry") -> Outcome:
-    """The outcome for a version that was rolled back: it is not promoted again. The caller must hold the lock."""
+    """Record that a rolled-back version is not promoted again; return the outcome. The caller must hold the lock."""
     champion = champions.reconcile(name, registry)
     reason = (
         f"it was rolled back ({version.tags.get(champions.REASON, 'no reason given')});"
@@ -91,7 +91,7 @@ def rolled_back(name: str, version: Version, registry: "Registry") -> Outcome:
 
 
 def evaluate(params: Params, name: str, run: LoggedRun, version: Version, registry: "Registry") -> Version:
-    """Evaluate a version and return it with its figures; if the evaluation fails, the audit log records the reason.
+    """Evaluate a version and return it with its metrics; if the evaluation fails, the audit log records the reason.
 
     Raises:
         Refused: the version was changed, cannot be loaded, or predicts wrongly; it is not evaluated again.
@@ -152,10 +152,10 @@ def _decide(
     _, held_out = validation_split.fixed(Split.load(paths.vectorized(name) / "train"), dataset)
     validation = held_out.copied()
     models = evaluation.holdout_models(version)
-    figures = version.figures()
+    metrics = version.metrics()
     measured = {key: value for key, value in run.metrics.items() if not key.startswith("system/")}
     evidence = evaluation.evidence(models, models[0], validation)
-    candidate = Candidate(evidence, {**measured, **figures}, int(figures["bytes"]), figures["latency_ms"])
+    candidate = Candidate(evidence, {**measured, **metrics}, int(metrics["bytes"]), metrics["latency_ms"])
     champion_evidence, problem = _champion_evidence(params, name, champion, models[0], validation)
     labels = np.asarray(validation.labels).astype(np.int64)
     decision = decide(candidate, champion_evidence, labels, dataset.labels, params.promotion)
@@ -171,7 +171,7 @@ def _decide(
 def _champion_evidence(
     params: Params, name: str, champion: Version | None, reference: bundle.Servable, validation: Split
 ) -> tuple[Evidence | None, str]:
-    """The champion's evidence; if no champion can be compared, None and the reason."""
+    """The champion's evidence, or None and the reason if there is no champion that can be compared."""
     if champion is None:
         return None, ""
     try:
@@ -210,7 +210,7 @@ def _add_card(
         params=run.params,
         test_metrics=candidates.final_metrics(params, name, run, registry),
         own_test_metrics={key: value for key, value in sorted(run.metrics.items()) if key.startswith("test_")},
-        figures=version.figures(),
+        metrics=version.metrics(),
         calibration=version.calibration(),
         losses=[float(mean) for mean in losses.mean(axis=1)],
         accuracy=float(correct.mean()) if correct.size else None,

@@ -1,6 +1,6 @@
 """Make an earlier version the champion again, after verifying and probing it as in a promotion.
 
-The version that it replaces is marked and not promoted again; only another rollback can make it champion.
+The replaced version is marked, so that only another rollback, and no promotion, can make it champion again.
 """
 
 from typing import TYPE_CHECKING

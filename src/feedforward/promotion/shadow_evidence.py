@@ -1,7 +1,7 @@
 """How challengers answered requests to champions: counts and sums, stored for each pair of versions.
 
-The service's shadow adds to the evidence about a pair, and the gate reads it. A file holds the latest PAIRS pairs of a
-dataset, so it stays small; it contains no requests.
+A server's shadow process adds to the evidence about a pair, and the promotion gate reads it. Each dataset has one file,
+which holds the latest PAIRS pairs, so it stays small; it contains no requests.
 """
 
 import math
@@ -88,7 +88,7 @@ def identity(version: Version) -> Identity:
 
 
 def find(dataset: str, current: Version, challenger: Version) -> Evidence:
-    """The evidence about a challenger against a champion; empty if there is none.
+    """Read the evidence about a challenger, compared with a champion; empty if there is none.
 
     Raises:
         DataError: the file is damaged.
@@ -97,7 +97,7 @@ def find(dataset: str, current: Version, challenger: Version) -> Evidence:
 
 
 def of_pair(dataset: str, pair: Pair) -> Evidence:
-    """The evidence about a pair; raises as `find` does."""
+    """Read the evidence about a pair; raises as `find` does."""
     return next((_evidence(dataset, entry) for entry in _entries(dataset) if _is_about(entry, pair)), Evidence())
 
 

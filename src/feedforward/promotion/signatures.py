@@ -1,8 +1,8 @@
 """Signatures of served folders: ECDSA P-256 over the digests of all files, in the format of OpenSSF Model Signing 1.0.
 
 `promotion.key` in params.yaml is the public key; the private key is a file outside the workspace, named by
-FEEDFORWARD_SIGNER. Without `promotion.key`, nothing is signed or checked. Callers do not pass the key, which is read
-here, so code that reads a model cannot omit the check.
+FEEDFORWARD_SIGNER. Without `promotion.key`, nothing is signed or checked. `bundle`, not its callers, gets the key
+from here, so code that reads a model cannot omit the check.
 
 A signature is a file `model.sig` in the same folder: a Sigstore bundle with a DSSE envelope around an in-toto statement
 (https://github.com/ossf/model-signing-spec). `model_signing verify key` of the package model-signing accepts it. That
@@ -76,7 +76,7 @@ def sign(name: str, digests: Mapping[str, str]) -> bytes | None:
 
 
 def check(folder: Path, content: bytes, digests: Mapping[str, str], key: str) -> None:
-    """Check that `content`, the file FILE of `folder`, signs these digests with the private key that matches `key`.
+    """Check that `content`, read from FILE in `folder`, is a signature of these digests by the owner of `key`.
 
     The statement in `content` is not parsed: the signature must be valid for the statement expected for these files.
 
@@ -106,7 +106,7 @@ def private_path() -> Path:
     """The path of the private key: $FEEDFORWARD_SIGNER, or ~/.config/feedforward/signer.pem.
 
     Raises:
-        ParamsError: the path is in the workspace, whose files are shared, or in an unknown home folder.
+        ParamsError: the path is in the workspace, whose files are shared, or in a home folder that is unknown.
     """
     configured = os.environ.get(SIGNER)
     try:
@@ -124,7 +124,7 @@ def private_path() -> Path:
 
 
 def create() -> tuple[Path, str, bool]:
-    """Create a key unless there is one: (path of the private key, text of the public key, whether it is new).
+    """Create a key unless there is one; return the private key's path, the public key as text, and whether it is new.
 
     Raises:
         ParamsError: the file is in the workspace, is not a P-256 private key, or is readable by other users; or others
@@ -135,7 +135,7 @@ def create() -> tuple[Path, str, bool]:
 
     path = private_path()
     for folder in reversed([folder for folder in path.parents if not folder.exists()]):
-        folder.mkdir(mode=0o700, exist_ok=True)  # `parents=True` would give the upper ones the umask's permissions
+        folder.mkdir(mode=0o700, exist_ok=True)  # with `parents=True`, only the last folder would get this mode
     _check_owner(path)
     if path.exists():
         return path, public_text(_private_key(path).public_key()), False

@@ -17,13 +17,13 @@ from feedforward.models import calibration
 from feedforward.models.numpy_network import Array
 
 CALIBRATION = 3  # random stream that draws the samples for a temperature; validation_split uses 0 to 2
-ENOUGH, MAX_PARTS = 5000, 3  # desired number of held-out samples for a temperature, and maximum of models trained
+ENOUGH, MAX_PARTS = 5000, 3  # desired number of held-out samples for a temperature; maximum number of models to train
 
 
 def fit(params: Params, name: str, seed: int) -> dict[str, float]:
-    """The temperature for the final model of a seed, with its effect on `samples` held-out samples.
+    """Fit the temperature for the final model of a seed; return it with its effect on `samples` held-out samples.
 
-    The effect is `ece` → `scaled_ece` (models.calibration), and `cross_entropy` → `scaled_cross_entropy`. The final
+    It changes `ece` to `scaled_ece` (models.calibration), and `cross_entropy` to `scaled_cross_entropy`. The final
     model is trained again without a tenth of the samples, on which the temperature is fitted. If a tenth has fewer than
     ENOUGH samples, this is repeated with other tenths, up to MAX_PARTS times in all.
 
@@ -45,7 +45,7 @@ def fit(params: Params, name: str, seed: int) -> dict[str, float]:
 
 
 def held_out_predictions(params: Params, name: str, seed: int) -> tuple[Array, npt.NDArray[np.generic]]:
-    """Logits and labels of samples that were held out when the final model's recipe was trained; see `fit`."""
+    """Train the final model's recipe without some samples; return the logits and labels of those samples; see `fit`."""
     from feedforward.experiments import training_run
     from feedforward.training import trainer
 

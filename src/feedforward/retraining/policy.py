@@ -28,7 +28,7 @@ BINS = 24  # approximate number of bins in a histogram
 
 @dataclass(frozen=True)
 class Histogram:
-    """Shares of training data and of incoming samples in each bin. edges: limits of the bins; the last bin is open."""
+    """Shares of training data and incoming samples in each bin. edges: of the bins; the last bin is open-ended."""
 
     edges: list[int]
     train: list[float]
@@ -46,9 +46,9 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Observations:
-    """The state of a dataset.
+    """What is known about a dataset when the decision is made.
 
-    new: number of valid samples that no training has used. refused: number of unusable samples, by reason. waiting:
+    new: number of valid samples that no training run has used. refused: number of unusable samples, by reason. waiting:
     number of samples that nobody has accepted yet. withdrawn: number of samples in the training data that are no longer
     accepted. age: days since the current champion first became champion. pending: a finished run that the gate has not
     decided on. requests: what drifted in the latest window of requests to the champion; None if nothing did.
@@ -126,7 +126,7 @@ def _age(name: str, now: datetime) -> float | None:
 def _pending(params: Params, name: str) -> str | None:
     """The latest final run with the current data and parameters, if the gate has not decided on it.
 
-    A version that has to wait for the shadow is pending again once the shadow has compared enough requests.
+    A version that waits for the shadow is pending again once the shadow has compared enough requests.
     """
     uri = settings.tracking_uri()
     if params.datasets[name].demo or (
@@ -183,7 +183,7 @@ def _histogram(train: npt.NDArray[np.int64], incoming: npt.NDArray[np.int64]) ->
 
 
 def decide(params: Params, observed: Mapping[str, Observations], changed: Sequence[str], forced: bool) -> Decision:
-    """Decide whether to train. changed: one line for each kind of training input that changed."""
+    """Decide whether to train. changed: one line for each kind of training input that has changed."""
     reasons, remarks = ["requested"] if forced else [], []
     reasons += changed
     for name, observations in observed.items():

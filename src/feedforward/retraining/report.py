@@ -56,7 +56,7 @@ def _figures(comparison: Comparison | None, labels: tuple[str, ...]) -> list[dic
 
 
 def _rows(comparison: Comparison | None) -> list[Distance]:
-    """The distances in the table on the page."""
+    """The distances that the table on the page shows."""
     if comparison is None:
         return []
     distances = comparison.distances

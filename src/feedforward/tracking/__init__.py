@@ -1,7 +1,8 @@
 """MLflow: log runs, find them, register model versions. The only package that imports MLflow.
 
-A run is first written as a complete record to the store's `spool`, then sent. A record that cannot be sent stays there,
-and `Store.sync` sends it later, without duplicates: if the store is unreachable, a job loses one time-out but no run.
+A run is first written as a complete record to the store's `spool`, then sent. A record that cannot be sent stays in the
+spool, and `Store.sync` sends it later, without duplicates: if the store is unreachable, a job waits for one time-out
+and loses no run.
 
 Belongs here: everything that knows MLflow's API, its tables, and its files.
 Does not belong here: what a run computes, or which version becomes champion (`promotion`).
@@ -37,7 +38,7 @@ __all__ = [
 
 
 def open_store() -> "Store":
-    """The tracking store: $MLFLOW_TRACKING_URI, or mlflow.db in the store's folder, created or migrated if needed.
+    """Open the tracking store: $MLFLOW_TRACKING_URI, or mlflow.db in the store's folder, created or migrated if needed.
 
     Takes 1 to 4 s if MLflow is not imported yet: call it in a thread while other work runs.
 

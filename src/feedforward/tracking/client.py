@@ -153,10 +153,10 @@ class Store:
         self.finish(self.start(tags, name, resume=True), metrics=metrics, files=files)
 
     def renew(self, run: LoggedRun, result: RunResult, evaluation: str) -> None:
-        """Update the metrics of a finished run to those in `result`, recomputed from its curves and model.
+        """Update the metrics of a finished run to those in `result`, recomputed from the run's curves and model.
 
         The result is written under a separate name before the tags refer to it, so a job killed in between changes
-        nothing. If the store does not answer, it keeps the old metrics, and a later job recomputes them.
+        nothing. If the store does not answer, the run keeps its old metrics, and a later job recomputes them.
 
         evaluation: digest of the code that computed the metrics.
 
@@ -171,7 +171,7 @@ class Store:
         def write(_: bool) -> None:
             text = atomic_files.canonical_json(dataclasses.asdict(result), indent=2)
             self._client.log_text(run.run_id, text, file)
-            sending.log_figures(self._client, run.run_id, [point for point in points if point[3] == 0], tags)
+            sending.log_metrics(self._client, run.run_id, [point for point in points if point[3] == 0], tags)
 
         with contextlib.suppress(TrackingError):
             self._connection.attempt(f"renew {run.name}", write)
@@ -215,7 +215,7 @@ class Store:
     def find_results(
         self, dataset: str, protocol: str, role: str, fingerprints: Collection[str]
     ) -> dict[str, StoredResult]:
-        """Results of finished runs by fingerprint, exactly as logged; damaged or incomplete results are omitted.
+        """Find results of finished runs, exactly as logged, by fingerprint; damaged or incomplete results are omitted.
 
         Includes records in the spool. If the store does not answer, no further requests are sent.
         """
@@ -235,7 +235,7 @@ class Store:
         return queries.runs(self._connection, dataset, status, tags)
 
     def experiment(self, dataset: str) -> str | None:
-        """Set the page tags of a dataset's experiment, and return its MLflow ID; None if there is no experiment.
+        """Set the page tags of a dataset's experiment; return its MLflow ID, or None if there is no experiment.
 
         Raises:
             TrackingError: the store does not answer.
@@ -260,7 +260,7 @@ class Store:
                         model_folder.add_files(temporary / "model", network)
                     records.write(temporary, record, files)
             except OSError as error:
-                raise TrackingError(f"{folder}: cannot be written ({error.strerror or error}); run it again") from None
+                raise TrackingError(f"{folder}: cannot be written ({error.strerror or error}); run again") from None
             with contextlib.suppress(TrackingError):
                 self._send(folder, record)
 
@@ -269,7 +269,7 @@ class Store:
             run_id = self._open(record.run, search=again, reopen=False)
             untouched = not again and record.run.id in self._new
             self._new.discard(record.run.id)
-            stored = None if untouched else sending.stored(self._client, run_id, record.points)
+            stored = None if untouched else sending.fetch(self._client, run_id, record.points)
             if stored and stored.has_other_curves(record.points):
                 run_id, stored = sending.replace(self._client, stored.run, record), None
                 self._run_ids[record.run.id] = run_id
@@ -277,11 +277,11 @@ class Store:
 
         self._connection.attempt(f"send {record.run.name}", deliver)
         done = folder.with_name(folder.name + atomic_files.TEMPORARY)
-        folder.replace(done)  # atomic: a half-removed folder is never mistaken for a record
+        folder.replace(done)  # atomic, so that a half-removed folder is never mistaken for a record
         shutil.rmtree(done)
 
     def _open(self, run: Run, search: bool, reopen: bool = True) -> str:
-        """MLflow's ID of a run; the run is created if the store does not have it."""
+        """Return MLflow's ID of a run; create the run if the store does not have it."""
         if not search and run.id in self._run_ids:
             return self._run_ids[run.id]
         experiment = self._experiment(run.dataset)

@@ -25,7 +25,7 @@ QUICK_FAILURE = 2.0  # s; a slower failure was a time-out, and another attempt w
 PROBE_TIMEOUT = 3.0  # s
 PROBE_INTERVAL = 15.0  # s between probes of a server that has not answered a call yet
 _logger = logging.getLogger("feedforward.tracking")
-# As in settings.apply, for callers that imported MLflow earlier: it logs the errors that it raises, with tracebacks.
+# As in settings.apply, for callers that imported MLflow earlier: MLflow logs errors that it raises, with tracebacks.
 logging.getLogger("mlflow").setLevel(os.environ.get("MLFLOW_LOGGING_LEVEL", "CRITICAL"))
 
 
@@ -50,7 +50,7 @@ class Connection:
     def attempt(self, action_name: str, action: Callable[[bool], T]) -> T:
         """Call `action(again)`, up to four times while it fails quickly and the store answers.
 
-        again: whether this call is a repetition, so that the previous call may have been executed.
+        again: whether this call is a repetition; the previous call may then have been executed.
 
         Raises:
             TrackingError: the action failed. If the store does not answer, all further attempts fail immediately.
@@ -74,7 +74,7 @@ class Connection:
         raise AssertionError("the last attempt returns or raises")
 
     def call(self, action: Callable[[], T]) -> T:
-        """The result of `action`; gives up on a server that answers neither the call nor a probe in the meantime.
+        """Return the result of `action`; give up on a server that answers neither the call nor a probe meanwhile.
 
         The time-out of the HTTP client is not enough, because it restarts with every byte that arrives.
 
@@ -92,7 +92,7 @@ class Connection:
     def give_up(self, problem: str) -> TrackingError:
         """Record that the store is down, log one warning, and return the error to raise."""
         if not self._down:
-            _logger.warning("%s; records wait in %s, send them with `feedforward sync`", problem, records.spool())
+            _logger.warning("%s; records wait in %s; send them with `feedforward sync`", problem, records.spool())
         self._down = problem
         return TrackingError(problem)
 

@@ -18,7 +18,8 @@ from feedforward.core.errors import TrackingError
 from feedforward.core.redaction import redact
 from feedforward.tracking import mlflow_tables, settings
 
-FAILURES = (MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, OSError, ImportError)  # no driver
+# ImportError: the database's driver is not installed
+FAILURES = (MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, OSError, ImportError)
 
 
 def is_server(uri: str) -> bool:
@@ -32,7 +33,7 @@ def artifact_root() -> Path:
 
 
 def connect(uri: str) -> MlflowClient:
-    """A client for the store. Creates or migrates a database first, one process at a time.
+    """Return a client for the store. Create or migrate a database first, one process at a time.
 
     Raises:
         TrackingError: the database cannot be opened.
@@ -71,7 +72,7 @@ def _open(uri: str) -> MlflowClient:
 
 
 def _upgrade(uri: str) -> None:
-    """`mlflow db upgrade URI` within this process: a password in the address stays out of the process list."""
+    """Run `mlflow db upgrade URI` within this process, so that a password in the address is not in the process list."""
     from mlflow.db import commands
 
     commands.main(["upgrade", uri], standalone_mode=False)

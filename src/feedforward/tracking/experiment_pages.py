@@ -1,4 +1,4 @@
-"""What MLflow's pages show for an experiment: a description and prepared views of charts and columns.
+"""What MLflow's pages show for an experiment: a description, and prepared views with charts and columns.
 
 A view is a page's state as JSON in a tag, as written by the page's Share button. MLflow does not document the keys.
 """
@@ -98,6 +98,6 @@ def missing_tags(tags: dict[str, str]) -> dict[str, str]:
 
 
 def link(address: str, experiment_id: str, protocol: str) -> str:
-    """The address of the prepared view, within the pages for model training."""
+    """The address of the prepared view of a protocol, within the pages for model training."""
     state = f"viewStateShareKey={protocol}&compareRunsMode=CHART&workflowType=machine_learning"
     return f"{address.rstrip('/')}/#/experiments/{experiment_id}/runs?{state}"

@@ -21,11 +21,11 @@ ARTIFACT_LOCATIONS = (
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
-LOCK_TIMEOUT = 120.0  # s to wait for a writer; MLflow's own migrations and large transactions take seconds
+LOCK_TIMEOUT = 120.0  # s to wait for another writer; MLflow's migrations and large transactions take seconds
 
 
 def wait_for_writers(database: Path) -> None:
-    """Return once no other process writes to the database; sqlite3.OperationalError after LOCK_TIMEOUT."""
+    """Return once no other process writes to the database; raise sqlite3.OperationalError after LOCK_TIMEOUT."""
     with closing(sqlite3.connect(database, timeout=LOCK_TIMEOUT, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("ROLLBACK")
@@ -64,7 +64,11 @@ def _has_moved(uri: str) -> bool:
 
 
 def find_version(database: Path, dataset: str, name: str, alias_or_number: str | int) -> Version | None:
-    """The version of the dataset's registered model `name` with that alias or number; sqlite3.Error if unreadable."""
+    """Find the version of the dataset's registered model `name` with this alias or number, if there is one.
+
+    Raises:
+        sqlite3.Error: the database cannot be read.
+    """
     with _reading(database) as connection:
         number = alias_or_number
         if isinstance(number, str):

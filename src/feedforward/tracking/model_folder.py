@@ -1,7 +1,8 @@
 """Folders in MLflow's model format (https://mlflow.org/docs/latest/ml/model/): `MLmodel`, environment files and data.
 
 They are written with MLflow's public classes, not by `mlflow.keras.save_model`, which lists every file of every
-installed package (1.3 s per process) to check requirements that come from those packages. They contain no pickles.
+installed package (1.3 s per process) to check the requirements, although they are known here. The folders contain no
+pickles.
 """
 
 import platform
@@ -58,7 +59,7 @@ def save_version(served: Path, folder: Path, description: Model) -> None:
 
 
 def _tensors(tensors: list[Any]) -> Schema:
-    # MLflow writes the batch dimension as -1, Keras as None
+    # for the batch dimension, MLflow writes -1 and Keras None
     return Schema([TensorSpec(np.dtype(tensor.dtype), (-1, *tensor.shape[1:])) for tensor in tensors])
 
 

@@ -12,7 +12,7 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 SERVED = "served"  # folder of a version with the files that are served
 DIGEST = "digest"  # tag: SHA-256 of that folder's manifest
 CALIBRATION = "calibration"  # tag: temperature of the served network and its evidence, JSON
-FIGURES = "evaluation"  # tag: metrics of the evaluation, as JSON
+METRICS = "evaluation"  # tag: metrics of the evaluation, as JSON
 VARIANTS = "variants"  # tag: variant → SHA-256 of its manifest, JSON; its folder is VARIANTS/NAME
 HOLDOUT_MODELS = "holdout_models"  # folder, and tag: [[seed, SHA-256 of the manifest], …], the model's own seed first
 
@@ -40,9 +40,9 @@ class Version:
     @property
     def is_evaluated(self) -> bool:
         """Whether the version has evaluation metrics and holdout models."""
-        return FIGURES in self.tags and HOLDOUT_MODELS in self.tags
+        return METRICS in self.tags and HOLDOUT_MODELS in self.tags
 
-    # Tags can be edited in MLflow. A tag that this project did not write raises DataError.
+    # Tags can be edited in MLflow. A tag that does not have the form that this project writes raises DataError.
 
     def variants(self) -> dict[str, str]:
         """SHA-256 of the manifest of each variant; empty if the version has none."""
@@ -52,9 +52,9 @@ class Version:
         """Seed and SHA-256 of the manifest of each holdout model; the first has the version's own seed."""
         return self._read(HOLDOUT_MODELS, _SEEDS_AND_DIGESTS)
 
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """The metrics of the evaluation."""
-        return self._with_keys(FIGURES, {"bytes", "latency_ms"})
+        return self._with_keys(METRICS, {"bytes", "latency_ms"})
 
     def calibration(self) -> dict[str, float]:
         """The temperature and its evidence; empty if none was fitted."""

@@ -1,7 +1,7 @@
 """Find model versions and their files, without importing MLflow if the store is the local database.
 
-Importing MLflow takes two seconds, so the prediction code reads four database columns instead (mlflow_tables), as does
-a service that looks for a new champion. If a version is stored on a server, its files are downloaded once and kept.
+Importing MLflow takes two seconds, so predictions read the database directly (mlflow_tables), and so does a service
+that looks for a new champion. If a version is stored on a server, its files are downloaded once and kept.
 """
 
 import contextlib
@@ -45,7 +45,7 @@ def find(dataset: str, alias_or_number: str | int = CHAMPION) -> Version | None:
 
 
 def last_known(dataset: str) -> Version | None:
-    """The champion that the latest successful `find` returned: its local copy can be used while the server is down."""
+    """The champion that the last successful `find` returned; its local copy can be used while the server is down."""
     try:
         return Version(**atomic_files.read_json(_memory(dataset)))
     except (OSError, ValueError, TypeError):
@@ -88,7 +88,7 @@ def _readable(database: Path) -> Iterator[None]:
 
 
 def folder(version: Version, name: str) -> Path:
-    """The folder `name` of the version's artifacts on this machine; downloaded and kept if it is stored elsewhere.
+    """The local folder `name` of the version's artifacts; if it is stored elsewhere, it is downloaded and kept.
 
     Raises:
         DataError: there is no such folder. TrackingError: the store does not answer.

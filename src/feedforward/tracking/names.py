@@ -1,4 +1,4 @@
-"""Names of experiments and registered models: the dataset's name, after the project's name if there is one.
+"""Names of experiments and registered models: the dataset's name, preceded by the project's name if there is one.
 
 Two projects with datasets of the same name can share a tracking server without mixing their runs and versions.
 """

@@ -21,8 +21,8 @@ from feedforward.tracking.connection import Connection, first_line
 from feedforward.tracking.records import LoggedRun, StoredResult
 
 PAGE = 1000  # runs per request
-LATEST = 200  # runs that are read together to find results: 2 ms per run instead of 15 ms
-PER_RESULT = 8  # runs worth reading together for each result, because finding it alone takes as long
+LATEST = 200  # runs to read together when looking for results: 2 ms per run instead of 15 ms
+PER_RESULT = 8  # runs to read together for each result sought: a separate request for it takes as long
 
 
 def results_in_spool(tags: Mapping[str, str]) -> dict[str, StoredResult]:
@@ -55,7 +55,7 @@ def results_in_store(
     limit = max(LATEST, PER_RESULT * len(fingerprints))
     latest = runs(connection, dataset, "FINISHED", tags, limit)
     read(latest)
-    if len(latest) == limit:  # a large store: one request per fingerprint instead of reading all of it
+    if len(latest) == limit:  # a large store: send one request per fingerprint, and do not read all runs
         for fingerprint in set(fingerprints) - results.keys():
             read(runs(connection, dataset, "FINISHED", {**tags, "fingerprint": fingerprint}))
     return results
@@ -82,7 +82,7 @@ def runs(
         found = _pages(connection, [experiment.experiment_id], " and ".join(parts), limit)
         return [
             _logged_run(run) for run in found if run.data.tags.get("seed", "0").isdecimal()
-        ]  # else: edited in MLflow
+        ]  # any other value was edited in MLflow
 
     return connection.attempt("search", search)
 
@@ -95,7 +95,7 @@ def runs_beginning(connection: Connection, start: str) -> list[LoggedRun]:
         ValueError: `start` does not consist of hexadecimal digits.
     """
     if set(start) - set("0123456789abcdef"):
-        raise ValueError(f"a run id consists of hexadecimal digits, got {start}")
+        raise ValueError(f"a run ID consists of hexadecimal digits, got {start}")
 
     def search(_: bool) -> list[LoggedRun]:
         experiments = [experiment.experiment_id for experiment in connection.client.search_experiments()]
@@ -111,14 +111,15 @@ def running(connection: Connection) -> list[StoredRun]:
 
 
 def result_digest(result: RunResult) -> str:
-    """SHA-256 (hex) of a result, with which the logged result is verified."""
+    """SHA-256 (hex) of a result, used to verify the logged result."""
     return atomic_files.digest(dataclasses.asdict(result))
 
 
 def read_result(text: str, tags: Mapping[str, str]) -> RunResult:
-    """The result in `text`; ValueError or TypeError if it is not the one that was logged."""
+    """Parse the result in `text`; raise ValueError or TypeError if it is not the one that was logged."""
     entry = json.loads(text)
-    if atomic_files.digest(entry) != tags.get("result_digest"):  # of the text: an older version logged fewer fields
+    # The digest is that of `entry`, not of a RunResult, because an older release logged fewer fields.
+    if atomic_files.digest(entry) != tags.get("result_digest"):
         raise ValueError(f"{records.RESULT} is not the one that was logged")
     return RunResult(**entry)
 

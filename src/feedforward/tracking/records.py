@@ -20,7 +20,7 @@ from feedforward.tracking import sessions
 
 _logger = logging.getLogger("feedforward.tracking")
 
-RESULT = "result.json"  # artifact: the RunResult, with which a finished run is reused
+RESULT = "result.json"  # artifact: the RunResult, which is read if the finished run is reused
 # variant, finals, components: parent of a variant's replicas, final runs, or components. In a sweep, confirmation is
 # the parent of a trial's replicas with fresh seeds, and sweep_test the parent of the winner's final runs.
 Role = Literal[
@@ -62,8 +62,8 @@ class RunTags:
 class DataInput:
     """A part of the data that a run used, with a `name` that is unique within the run.
 
-    digest: SHA-256 (hex); MLflow's field has its first 36 digits, an input tag all of them. source: relative path or
-    URL.
+    digest: SHA-256 (hex); MLflow's field holds the first 36 digits, and an input tag all of them. source: relative path
+    or URL.
     """
 
     name: str
@@ -130,7 +130,7 @@ class Synced:
 
 @dataclass(frozen=True)
 class Record:
-    """Content of `record.json`: a run without its files, which are in `files` and `model` in the same folder."""
+    """Content of `record.json`: a run without its files, which are in the folders `files` and `model` next to it."""
 
     run: Run
     status: Status
@@ -191,7 +191,7 @@ def points(
     ended: int,
     curves: Mapping[str, Sequence[float]] = MappingProxyType({}),
 ) -> list[Point]:
-    """The points of curves (steps 1, 2, … are epochs), of the run's metrics (step 0) and of system metrics.
+    """The points of the curves (steps 1, 2, … are epochs), the run's metrics (step 0) and the system metrics.
 
     Raises:
         TrainingError: a value is not finite.
@@ -206,7 +206,7 @@ def points(
         if not math.isfinite(value):
             at = f" at epoch {step}" if step else ""
             raise TrainingError(
-                f"{name}: {key} must be finite, got {value}{at}; the run is closed as FAILED:"
+                f"{name}: {key} must be finite, got {value}{at}; the run is closed as FAILED;"
                 " lower the learning rate or check the data"
             )
     system = [

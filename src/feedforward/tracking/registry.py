@@ -22,7 +22,7 @@ from feedforward.tracking.records import LoggedRun
 
 DESCRIPTION_LENGTH = 5000  # of MLflow's field
 MAX_MODEL_BYTES = 2**30
-NOT_FOUND = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # error codes: there is no such model or alias
+NOT_FOUND = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # error codes: no such model or alias
 
 
 class Registry:

@@ -1,4 +1,4 @@
-"""Determine which processes still log runs: each holds a lock in its store's folder for as long as it lives.
+"""Determine which processes still log runs: each process holds a lock in its store's folder as long as it lives.
 
 The lock works across containers that share a checkout, where process IDs and host names mean nothing. Runs from other
 checkouts on the same kernel are checked by process ID.
@@ -20,7 +20,10 @@ _sessions: dict[tuple[int, Path], tuple[str, FileLock]] = {}  # by process (a fo
 
 
 def tags() -> dict[str, str]:
-    """Tags that identify this process: host, `PID@START` (START in s since 1970), session and store."""
+    """Return tags that identify this process: host, `PID@START` (START in s since 1970), session and store.
+
+    The first call starts the session: it creates and locks the lock file of this process.
+    """
     import psutil
 
     return {
@@ -32,7 +35,7 @@ def tags() -> dict[str, str]:
 
 
 def has_ended(run_tags: Mapping[str, str]) -> bool | None:
-    """Whether the process with these tags has ended; None if that cannot be known here."""
+    """Whether the process that wrote these tags has ended; None if this machine cannot tell."""
     if "session" in run_tags and run_tags.get("store") == _store_id():
         return not _is_held(_folder() / f"{Path(run_tags['session']).name}.lock")
     if run_tags.get("host") == provenance.host_digest():
@@ -65,7 +68,7 @@ def _session() -> str:
 
 
 def _store_id() -> str:
-    """Twelve hex digits that distinguish this folder from all others, including copies of it."""
+    """Return twelve hex digits that distinguish this folder from all others, including copies of it."""
     path = _folder() / "id"
     if not path.exists():
         _folder().mkdir(parents=True, exist_ok=True)
@@ -86,7 +89,7 @@ def _is_held(lock: Path) -> bool:
 
 
 def _is_running(process: str) -> bool:
-    """Whether the process of a `process` tag is still running; a zombie does not count."""
+    """Whether the process that a `process` tag names is still running; a zombie does not count."""
     import psutil
 
     pid, _, started = process.partition("@")

@@ -18,10 +18,10 @@ VARIABLES = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # MLflow also logs the errors that it raises, with tracebacks
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # would start eight idle processes with `feedforward ui`
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # jobs would make `feedforward ui` start eight idle processes
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "GIT_PYTHON_REFRESH": "quiet",  # MLflow would look for git; this project records the commit itself
+    "GIT_PYTHON_REFRESH": "quiet",  # otherwise MLflow warns if there is no git; this project records the commit itself
 }
 
 

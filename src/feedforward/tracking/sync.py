@@ -31,7 +31,7 @@ PARAM_LENGTH = 6000  # MLflow truncates longer values silently
 
 
 def experiment_id(client: MlflowClient, name: str, artifact_location: str | None) -> str:
-    """The ID of the experiment; creates it if it is missing, and restores it if it was deleted."""
+    """Return the ID of the experiment; create it if it is missing, and restore it if it was deleted."""
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         try:
@@ -46,7 +46,7 @@ def experiment_id(client: MlflowClient, name: str, artifact_location: str | None
                 raise
     if experiment.lifecycle_stage != "active":
         client.restore_experiment(experiment.experiment_id)
-    for key, text in experiment_pages.missing_tags(experiment.tags).items():  # if an older version created it
+    for key, text in experiment_pages.missing_tags(experiment.tags).items():  # missing if an older release created it
         client.set_experiment_tag(experiment.experiment_id, key, text)
     return str(experiment.experiment_id)
 
@@ -61,7 +61,7 @@ def find(client: MlflowClient, experiment: str, record_id: str) -> StoredRun | N
 
 
 def _merge(client: MlflowClient, run: StoredRun, into: str) -> None:
-    """Nest the children of `run` below the run `into`, then delete `run`."""
+    """Nest the children of `run` under the run `into`, then delete `run`."""
     where = f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
     token: str | None = ""
     children: list[StoredRun] = []
@@ -75,7 +75,7 @@ def _merge(client: MlflowClient, run: StoredRun, into: str) -> None:
 
 
 def create(client: MlflowClient, experiment: str, run: Run, parent_id: str | None) -> str:
-    """Create the run as RUNNING, with its tags; returns its MLflow id."""
+    """Create the run as RUNNING, with its tags; returns its MLflow ID."""
     tags = run.tags | ({"mlflow.parentRunId": parent_id} if parent_id else {})
     stored = client.create_run(experiment, start_time=run.started, tags=tags, run_name=run.name)
     return str(stored.info.run_id)
@@ -105,8 +105,8 @@ class Stored:
         return any(self.curves.get((key, step), value) != value for key, value, _, step in points if step)
 
 
-def stored(client: MlflowClient, run_id: str, points: list[Point]) -> Stored:
-    """The run with this ID, and those of its curves that are among `points`."""
+def fetch(client: MlflowClient, run_id: str, points: list[Point]) -> Stored:
+    """Fetch the run with this ID, and those of its curves that occur in `points`."""
     run = client.get_run(run_id)
     keys = {key for key, _, _, step in points if step} & run.data.metrics.keys()
     histories = {key: client.get_metric_history(run_id, key) for key in sorted(keys)}
@@ -141,14 +141,14 @@ def send(
     client.set_terminated(run_id, record.status, record.ended)
 
 
-def log_figures(client: MlflowClient, run_id: str, points: list[Point], tags: dict[str, str]) -> None:
+def log_metrics(client: MlflowClient, run_id: str, points: list[Point], tags: dict[str, str]) -> None:
     """Log metrics (step 0) and tags of a run in one request."""
     metrics, labels = [_metric(point, None) for point in points], [RunTag(*item) for item in tags.items()]
     client.log_batch(run_id, metrics=metrics, tags=labels)
 
 
 def replace(client: MlflowClient, run: StoredRun, record: Record) -> str:
-    """Create a new run for the record, with the children of `run`, which is deleted; returns the new run's ID."""
+    """Create a new run for the record, give it the children of `run`, and delete `run`; returns the new run's ID."""
     new = create(client, run.info.experiment_id, record.run, run.data.tags.get("mlflow.parentRunId"))
     _merge(client, run, new)
     return new
@@ -179,7 +179,7 @@ def _input(entry: DataInput) -> DatasetInput:
 def _logged_model(
     client: MlflowClient, experiment: str, run_id: str, record: Record, stored: StoredRun | None
 ) -> LoggedModel:
-    """The run's logged model; it is created and linked if necessary."""
+    """Return the run's logged model; create and link it if necessary."""
     models = client.search_logged_models([experiment], f"source_run_id = '{run_id}'") if stored else []
     if models:
         model = models[0]

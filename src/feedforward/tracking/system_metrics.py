@@ -1,7 +1,7 @@
 """Collect system metrics while a block runs: CPU, memory, disk, network and, if there is one, the GPU.
 
 The metrics have the names that MLflow uses for system metrics, so MLflow's pages show them. MLflow's own sampler is not
-used, because it sends every sample to the store and would wait for a store that does not answer.
+used, because it sends each sample to the store immediately, and would wait if the store does not answer.
 """
 
 import contextlib

@@ -40,7 +40,7 @@ class Batches:
         self.sparse = isinstance(self.split.features, MultiHot)
 
     def plans(self, order: npt.NDArray[np.integer], batch_size: int) -> Iterator[Plan]:
-        """One epoch over the samples in the given order, as consecutive plans of about SECTION samples each."""
+        """Yield consecutive plans of about SECTION samples each: one epoch over the samples in the given order."""
         section = max(1, SECTION // batch_size) * batch_size
         for start in range(0, len(order), section):
             yield self._plan(self.samples.numbers(order[start : start + section]), batch_size)

@@ -1,4 +1,4 @@
-"""Tracks the best epoch of each replica in a pack, with the weights after that epoch, and early stopping."""
+"""Track the best epoch of each replica in a pack, the weights after that epoch, and early stopping."""
 
 import numpy as np
 import numpy.typing as npt

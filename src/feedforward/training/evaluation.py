@@ -1,4 +1,4 @@
-"""Evaluates the replicas of a pack: loss, score, and the calibration of the predicted probabilities."""
+"""Evaluate the replicas of a pack: loss, score, and the calibration of the predicted probabilities."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,7 +13,7 @@ from feedforward.training.graphs import Sums, add_and_collect_steps, graph, zero
 from feedforward.training.keras_backend import keras, tf
 from feedforward.training.packed_model import Pack
 
-ROWS = 2000  # batch size for evaluation: large enough to keep a core busy, small enough for its cache
+ROWS = 2000  # batch size for evaluation: large enough to keep a core busy, small enough for the core's cache
 
 Figures = dict[str, npt.NDArray[np.float64]]
 
@@ -43,7 +43,7 @@ class Evaluation:
         self.run = run
 
     def figures(self, prefix: str, others: Subset | None = None) -> Figures:
-        """`loss`, `accuracy` (regression: `mae`) and `cross_entropy` with the current weights.
+        """Compute `loss`, `accuracy` (regression: `mae`) and `cross_entropy` with the current weights.
 
         Each array has the shape (replicas,). prefix: prepended to each name. others: samples to evaluate instead of
         those passed to the constructor.
@@ -68,7 +68,7 @@ class Evaluation:
 
 
 def evaluate(models: Sequence[keras.Model], samples: Subset) -> list[dict[str, float]]:
-    """`loss`, `accuracy` (regression: `mae`) and `cross_entropy` of each model on these samples."""
+    """Compute `loss`, `accuracy` (regression: `mae`) and `cross_entropy` of each model on these samples."""
     pack = Pack(models, 0, isinstance(samples.split.features, MultiHot))
     figures = Evaluation(pack, samples).figures("")
     return [{name: float(values[k]) for name, values in figures.items()} for k in range(len(models))]

@@ -1,7 +1,8 @@
-"""TensorFlow and Keras: imported silently, with oneDNN, without scikit-learn and matplotlib; threads and determinism.
+"""Import TensorFlow and Keras, and configure threads and determinism.
 
-If they are installed, Keras imports both for wrappers and galleries that are not used here. In every process that
-trains, this saves 1.5 of the 7 s of CPU time that the import takes.
+They are imported silently, with oneDNN, and without scikit-learn and matplotlib, which Keras would import, if they are
+installed, for wrappers and galleries that are not used here. In every process that trains, leaving them out saves 1.5
+of the 7 s of CPU time that the import takes.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Saves models as .keras files, and loads them in Keras's safe mode for the reference predictions of promotion."""
+"""Save models as .keras files, and load them in Keras's safe mode to check the predictions of served networks."""
 
 import tempfile
 from pathlib import Path
@@ -20,8 +20,8 @@ def probabilities(model: bytes, features: Features) -> npt.NDArray[np.float64]:
     return np.asarray(loaded(dense, training=False), np.float64)
 
 
-def saved(model: keras.Model) -> bytes:
-    """The bytes of the model's .keras file."""
+def to_bytes(model: keras.Model) -> bytes:
+    """Save the model as a .keras file; return the bytes of the file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         model.save(path)

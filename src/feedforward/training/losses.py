@@ -1,6 +1,6 @@
-"""Computes loss and score of a pack from its logits, which have the shape (replicas, samples, outputs).
+"""Compute loss and score of a pack from its logits, which have the shape (replicas, samples, outputs).
 
-The results for a replica are bit-identical for any number of replicas.
+The results for a replica are bit-identical, regardless of the number of replicas in the pack.
 """
 
 from feedforward.training.keras_backend import tf

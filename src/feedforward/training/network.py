@@ -1,4 +1,4 @@
-"""Builds a variant's Keras model for a dataset, as in the lecture: hidden layers and one output layer."""
+"""Build a variant's Keras model for a dataset, as in the lecture: hidden layers and one output layer."""
 
 from feedforward.config.schema import Dataset, Variant
 from feedforward.config.tasks import TASKS
@@ -6,7 +6,7 @@ from feedforward.training.keras_backend import keras
 
 
 def build(dataset: Dataset, variant: Variant, features: int, seed: int) -> keras.Model:
-    """The network of `variant`, initialized from `seed` (Glorot uniform kernels and zero biases, Keras's defaults).
+    """Build the network of `variant`, initialized from `seed` (Glorot uniform kernels, zero biases: Keras's defaults).
 
     Input: raw features, shape (samples, features), any numeric dtype; the first layer divides them by `network.scale`.
     Output: probabilities or, for regression, values: float32, shape (samples, outputs).

@@ -25,8 +25,8 @@ def l2_factors(model: keras.Model) -> list[float]:
 def _add(x: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:
     """Add a bias of shape (replicas, units) to `x` of shape (replicas, samples, units).
 
-    TensorFlow's built-in gradient sums over samples in an order that depends on the number of replicas. In a product
-    with a vector of ones, the order does not.
+    TensorFlow's built-in gradient sums over samples in an order that depends on the number of replicas. The order in a
+    product with a vector of ones does not depend on it.
     """
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -39,8 +39,8 @@ def _add(x: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor]
 class Stack:
     """Replicas whose layers have the same shapes: each kernel is one variable, shape (replicas, inputs, units).
 
-    members: the replicas' positions in the pack. rows: number of first-kernel rows in the stack: all
-    rows, or only those of the head (see sparse_layer).
+    members: the replicas' positions in the pack. rows: how many rows of the first kernel are in the stack: all of them,
+    or only those of the head (see sparse_layer).
     """
 
     def __init__(self, members: Sequence[int], models: Sequence[keras.Model], weights: Sequence[Weights], rows: int):

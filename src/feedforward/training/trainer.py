@@ -1,4 +1,4 @@
-"""Trains replicas of several variants side by side and evaluates them after each epoch."""
+"""Train replicas of several variants side by side, and evaluate them after each epoch."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,7 +34,7 @@ class Replica:
     the validation samples). measured: `best_cross_entropy` and `best_accuracy` (regression: `best_mae`) on the training
     samples, in inference mode, with the weights after the best epoch (the epoch with the lowest validation loss); empty
     without validation. reliability: the bins of calibration.reliability on the validation samples. `best` and `last`
-    are those after the best and the last epoch; `best_scaled` and `last_scaled` are the same with temperature scaling.
+    are the bins after the best and the last epoch; `best_scaled` and `last_scaled` are those with temperature scaling.
     """
 
     model: keras.Model

@@ -24,7 +24,7 @@ def evidence(loss: float, seed: int = 0, wrong: int = 0, seeds: int = 1, seed_sd
 
 
 def candidate(**changes: object) -> Candidate:
-    values = {"evidence": evidence(0.3), "figures": {"test_accuracy": 0.9}, "bytes": 10, "latency": 0.1, **changes}
+    values = {"evidence": evidence(0.3), "metrics": {"test_accuracy": 0.9}, "bytes": 10, "latency": 0.1, **changes}
     return Candidate(**values)  # type: ignore[arg-type]
 
 
@@ -76,8 +76,8 @@ def test_the_interval_covers_the_true_gain_at_its_confidence(seeds: int, spread:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"figures": {"test_loss": math.nan}}, "test_loss must be finite, got nan"),
-        ({"figures": {"test_loss": 1.7976931348623157e308}}, "test_loss must be finite"),
+        ({"metrics": {"test_loss": math.nan}}, "test_loss must be finite, got nan"),
+        ({"metrics": {"test_loss": 1.7976931348623157e308}}, "test_loss must be finite"),
         (
             {"evidence": Evidence(np.full((1, 1000), np.inf), np.ones(1000, bool))},
             "cross-entropy of each validation sample",
