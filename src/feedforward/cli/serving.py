@@ -96,7 +96,7 @@ def _predict_arguments(
         predictions = {name: prediction.answers(served, checked) for name, served in chosen.items()}
         first = next(iter(chosen.values()))
         for index, (name, sample) in enumerate(zip(names, checked, strict=True)):
-            towards, words = prediction.explained(first, sample)
+            towards, words = prediction.explain(first, sample)
             result: dict[str, Any] = {"sample": name, "version": champion.version.number}
             result |= {"answers": {variant: rows[index] for variant, rows in predictions.items()}}
             if words:
@@ -156,7 +156,7 @@ def _predict_file(champion: "Champion", chosen: dict[str, "Servable"], file: Pat
         for names, checked in sample_files.in_chunks(champion.served, named):
             features = champion.served.encoder.encode(checked)
             for name, served in chosen.items():
-                rows = prediction.described(served, served.ask(features))
+                rows = prediction.describe(served, served.ask(features))
                 for sample, answer in zip(names, rows, strict=True):
                     if as_json:
                         print(json.dumps({"sample": sample, "variant": name, **answer}, ensure_ascii=False))

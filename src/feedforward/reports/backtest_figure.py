@@ -8,7 +8,7 @@ Losses = Mapping[int, tuple[float, float | None, float | None]]  # version → m
 
 
 def draw(title: str, series: Mapping[str, Losses], champion: int, confidence: float) -> bytes:
-    """The figure as PNG. series: set of samples → losses, in the order in which the versions became champion."""
+    """Draw the figure; return it as PNG. series: set of samples → losses, in the order of the versions' promotion."""
     versions = max((len(losses) for losses in series.values()), default=1)
     width = max(SIZE[0], 1.6 + max(3.2, 0.7 * versions) * len(series) + 0.6 * (len(series) - 1))
     subtitle = f"mean loss per sample and its {100 * confidence:g} % interval; blue: the champion"

@@ -1,4 +1,4 @@
-"""The part of a dataset's section that puts its results in context: baselines, final model, published results."""
+"""The part of a dataset's section that puts its results in context, with baselines and published results."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -31,7 +31,7 @@ def levels(findings: Findings) -> dict[str, float]:
 
 
 def section(findings: Findings, _: object = None) -> Markup:
-    """The part as HTML; empty if there are neither baselines nor published results."""
+    """Render the part as HTML; empty if there are neither baselines nor published results."""
     statistics = dict.fromkeys((*SCORES, *(entry.statistic for entry in findings.dataset.literature)))
     panels = [
         _panel(drawn, statistic) for statistic in statistics if len(drawn := list(marks(findings, statistic))) > 1

@@ -30,7 +30,7 @@ STAGES = {"best": ("overfit epoch", "v3"), "last": ("last epoch", "v2"), "last_s
 
 
 def render(findings: Findings) -> Markup:
-    """The part as HTML; empty if no run recorded its calibration, as in regression."""
+    """Render the part as HTML; empty if no run recorded its calibration, as for regression."""
     variants = calibrations.summarize(findings.runs, findings.variants)
     if not variants:
         return Markup()
@@ -67,7 +67,7 @@ def _sentence(variants: Sequence[VariantCalibration], baseline: str) -> str:
     entry = next((entry for entry in variants if entry.variant == baseline), variants[0])
     error = f"Its calibration error there is {number(entry.ece)}, and {number(entry.scaled_ece)} after scaling."
     if entry.removed is None:
-        return f"At the last epoch, {entry.variant} is hardly above its lowest validation loss. {error}"
+        return f"At the last epoch, the validation loss of {entry.variant} is hardly above its minimum. {error}"
     share = tables.interval(Estimate(entry.removed.n, *(_percent(entry.removed))), 0)
     return (
         f"At the last epoch, the validation loss of {entry.variant} is {number(entry.rise)} above its minimum. Dividing"
@@ -106,7 +106,7 @@ def _curves(findings: Findings, name: str, title: str, note: str) -> dict[str, A
 
 
 def not_negative(band: Band) -> Band:
-    """The band, cut off at 0, because none of these figures can be negative."""
+    """The band, cut off at 0, because none of the values in CURVES can be negative."""
     return band if band.low is None else replace(band, low=np.maximum(band.low, np.minimum(band.mean, 0)))
 
 
@@ -118,7 +118,7 @@ def _with_calibration_part(run: RunResult) -> RunResult:
 
 
 def diagram(entry: VariantCalibration, dataset: Dataset, name: str) -> Markup:
-    """Accuracy by confidence after the stages in STAGES. name: the dataset's name or title."""
+    """Draw accuracy by confidence after the stages in STAGES. name: the dataset's name or title."""
     lines = [
         Line(label, tone, bins.confidence, bins.correct, bins.low, bins.high, points=True)
         for stage, (label, tone) in STAGES.items()

@@ -12,7 +12,7 @@ from feedforward.analysis.statistics import STATISTICS
 from feedforward.reports.comparison_section import Reference, tone
 from feedforward.reports.tables import rounded
 
-MOST_NUMBERS = 100_000  # maximum in the curves of single seeds, less than 1 MB; above it, the last seeds are left out
+MOST_NUMBERS = 100_000  # maximum number of values in curves of single seeds (under 1 MB); later seeds are left out
 LEVELS = {"val_cross_entropy": "best_val_cross_entropy"}  # curve → statistic that places the line of a reference
 LEVELS |= {f"val_{score}": f"best_val_{score}" for score in SCORES}
 

@@ -14,7 +14,7 @@ COLUMNS = 3
 
 
 def intervals_by_seeds(verdicts: Sequence[Verdict], title: str) -> Figure:
-    """One panel per claim: its anytime-valid interval after each number of seeds, and the region in which it holds.
+    """Draw one panel per claim: its anytime-valid interval after each number of seeds, and the region where it holds.
 
     The interval never grows. A claim is decided once the interval lies entirely on one side of the region's border.
     """

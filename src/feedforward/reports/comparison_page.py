@@ -1,4 +1,4 @@
-"""The comparison as one HTML page that needs no network: answers, figures, tables, verdicts, and additions.
+"""The comparison of the variants as one offline HTML page: answers, figures, tables, verdicts, and additions.
 
 The page shows only its input; sections without input are left out.
 """
@@ -30,7 +30,8 @@ from feedforward.reports.comparison_section import Reference
 class HardSample:
     """A test sample with one of the final model's largest losses.
 
-    prediction: the predicted label. probability: that of `prediction`. picture: PNG or None. text: the text or None.
+    prediction: the predicted label. probability: that of `prediction`. picture: an image as PNG, or None. text: a text,
+    or None.
     words: the (word, attribution) pairs with the largest attributions, positive if the word supports `prediction`.
     """
 
@@ -43,7 +44,7 @@ class HardSample:
 
     @property
     def source(self) -> str | None:
-        """The picture as a data URI."""
+        """The image as a data URI."""
         return None if self.picture is None else "data:image/png;base64," + base64.b64encode(self.picture).decode()
 
 
@@ -73,7 +74,7 @@ PARTS: tuple[Callable[[Findings, Additions], Markup], ...] = (
 
 
 def render(findings: Sequence[Findings], additions: Additions | None = None) -> str:
-    """The page as HTML; the same input gives the same text."""
+    """Render the page as HTML; the same input gives the same text."""
     additions = additions or Additions()
     lecture = {entry.name: entry for entry in additions.lecture}
     sections = [_section(entry, lecture.get(entry.name), additions) for entry in findings]

@@ -125,7 +125,7 @@ def forest(findings: Findings) -> list[dict[str, Any]]:
 
 
 def table(findings: Findings, references: Sequence[Reference]) -> dict[str, Any]:
-    """Header, rows of (mean, interval or note) cells for variants and references, and the final model's figures."""
+    """Header, rows of (mean, interval or note) cells for variants and references, and the final model's metrics."""
     summary = {variant: findings.summary[variant] for variant in findings.variants}
     summary |= {reference.name: dict(reference.estimates) for reference in references}
     header, rows = tables.cells(summary, tables.REPLICA)
@@ -150,7 +150,7 @@ def _two_lines(cell: str) -> tuple[str, str]:
 
 
 def pairs(findings: Findings) -> dict[str, Any]:
-    """Differences from the baseline in the headline statistic: both intervals, and how often a run beats it."""
+    """Differences from the baseline in the headline statistic: both intervals, and the probability of beating it."""
     rows = [_pair(d) for d in findings.differences if d.statistic == tables.HEADLINE]
     header = ["variant", "difference [this data]", "[new data]", "P(beats it), same seed", "P(beats it), any two seeds"]
     return {**lines(header, rows), "label": STATISTICS[tables.HEADLINE].label}
@@ -164,7 +164,7 @@ def _pair(difference: Difference) -> list[str]:
 
 
 def verdict(verdict: Verdict) -> dict[str, Any]:
-    """A verdict with its outcome's color, both sides in words, and pictures of its interval."""
+    """A verdict with the color of its outcome, both sides in words, and charts of its interval."""
     claim, interval = verdict.claim, verdict.interval
     decimals, tone = STATISTICS[claim.statistic].decimals, TONES[verdict.outcome]
     strip = history = None
@@ -182,7 +182,7 @@ def verdict(verdict: Verdict) -> dict[str, Any]:
         "sides": tables.sides(verdict),
         "wins": tables.wins(verdict),
         "needed": tables.more_seeds(verdict),
-        "picture": strip,
+        "strip": strip,
         "history": history,
     }
 

@@ -25,7 +25,7 @@ MOST_ROWS = 50  # maximum number of labels in the table
 
 
 def render(findings: Findings) -> Markup:
-    """The part as HTML; empty if no final run recorded its errors."""
+    """Render the part as HTML; empty if no final run recorded its errors."""
     errors = errors_over_seeds.summarize(findings.runs)
     if errors is None:
         return Markup()

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from feedforward.analysis.curves import Band, shown_range
 from feedforward.analysis.run_result import SCORES
-from feedforward.reports.palette import BLACK as BLACK  # one import for modules that draw
+from feedforward.reports.palette import BLACK as BLACK  # exported again, so that modules that draw need one import
 from feedforward.reports.palette import PALETTE as PALETTE
 
 GRAY, GRID, WHITE = "#59636e", "#d9dee3", "#ffffff"
@@ -48,7 +48,7 @@ def empty_figure(size: tuple[float, float], title: str, subtitle: str, right: fl
 
 
 def styled(axes: Axes, xlabel: str, ylabel: str) -> Axes:
-    """The axes with labels, a light grid and two spines."""
+    """Give the axes labels, a light grid and two spines; return them."""
     axes.set_facecolor(WHITE)
     axes.set_xlabel(xlabel, fontsize=10.5, color=BLACK)
     axes.set_ylabel(ylabel, fontsize=10.5, color=BLACK)
@@ -62,7 +62,7 @@ def styled(axes: Axes, xlabel: str, ylabel: str) -> Axes:
 
 
 def mark_epochs(axes: Axes, epochs: int) -> None:
-    """Ticks at epoch 1 and at multiples of a round step."""
+    """Set ticks at epoch 1 and at multiples of a round step."""
     step = next(step for step in (1, 5, 10, 20, 50, 100, 500, 10**9) if epochs <= 10 * step)
     axes.set_xticks([1, *(epoch for epoch in range(step, epochs + 1, step) if epoch > 1)])
 
@@ -76,13 +76,13 @@ def limit(axes: Axes, bands: Iterable[Band | None]) -> tuple[float, float]:
 
 
 def shade(axes: Axes, band: Band, color: str, alpha: float) -> None:
-    """Draw the interval of a band; nothing for one seed."""
+    """Draw the interval of a band; draw nothing if there is only one seed."""
     if band.low is not None and band.high is not None:
         axes.fill_between(band.epochs, band.low, band.high, color=color, alpha=alpha, linewidth=0)
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as PNG, without date or version in its metadata, so that the bytes are always the same."""
+    """Encode the figure as PNG, with no date or version in its metadata, so that the bytes are always the same."""
     FigureCanvasAgg(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})

@@ -1,4 +1,4 @@
-"""matplotlib figures of a comparison: those from the lecture, in its style, and others with bands over seeds.
+"""matplotlib figures of a comparison: the lecture's figures, in its style, and others with bands over seeds.
 
 Each function returns a Figure made with the object-oriented API only, so that threads may draw concurrently; no
 function reads or sets matplotlib's global state.
@@ -32,7 +32,7 @@ from feedforward.reports.figure_style import (
     shade,
     styled,
 )
-from feedforward.reports.figure_style import png as png  # one import for callers that draw and save
+from feedforward.reports.figure_style import png as png  # exported again, for callers that also save
 
 # --- figures from the lecture -----------------------------------------------------------------
 

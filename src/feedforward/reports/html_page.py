@@ -29,7 +29,7 @@ def render(template: str, **values: Any) -> str:
 
 
 def script(*names: str) -> Markup:
-    """The modules `scripts/<name>`, as the content of one <script> element."""
+    """Join the modules `scripts/<name>`, as the content of one <script> element."""
     folder = files("feedforward.reports").joinpath("scripts")
     text = "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names)
     return Markup(text)  # noqa: S704  files of this package
@@ -47,7 +47,7 @@ def digests(page: str, tag: str) -> list[str]:
 
 
 def with_policy(page: str) -> str:
-    """The page with a content security policy that permits its inline scripts, styles and pictures, but no requests."""
+    """The page with a content security policy that permits its inline scripts, styles and images, but no requests."""
     policy = (
         f"default-src 'none'; script-src {' '.join(digests(page, 'script'))}; style-src 'unsafe-inline'; img-src data:"
     )

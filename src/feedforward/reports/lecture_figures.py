@@ -1,4 +1,4 @@
-"""The figures from the slides, for the page: a single run, as on the slides, next to the mean over all seeds."""
+"""The slides' figures for the comparison page: a single run, as on the slides, next to the mean over all seeds."""
 
 from collections.abc import Sequence
 from dataclasses import replace

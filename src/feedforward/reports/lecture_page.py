@@ -21,8 +21,8 @@ from feedforward.reports import comparison_section as contents
 
 FIELDS = ("size", "l2", "dropout_rate")  # fields of a variant that have a slider
 LABELS = ("Units of the hidden layers", "L2 penalty", "Dropout rate")
-MOST_NUMBERS = 200_000  # maximum in the curves of single seeds, about 1.5 MB
-MOST_POINTS = 256  # maximum in the grid of a sweep
+MOST_NUMBERS = 200_000  # maximum number of values in curves of single seeds, about 1.5 MB
+MOST_POINTS = 256  # maximum number of points in the grid of a sweep
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Story:
 
 
 def render(stories: Sequence[Story], command: str) -> str:
-    """The page as HTML. command: the command that writes it."""
+    """Render the page as HTML. command: the command that writes it."""
     most = MOST_NUMBERS // max(1, len(stories))
     page = html_page.render(
         "lecture.html",

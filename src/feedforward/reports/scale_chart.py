@@ -10,7 +10,7 @@ from feedforward.reports.svg_canvas import Canvas, signed, ticks
 from feedforward.reports.tables import number, span
 
 ROW, TALL_ROW = 34, 48  # pixels, with names next to the axis, and with two lines of text above each value
-FAR = 1.5  # a baseline farther from the other values than this multiple of their range is written at the edge
+FAR = 1.5  # a baseline whose distance from the other values exceeds this multiple of their range is put at the edge
 
 
 @dataclass(frozen=True)

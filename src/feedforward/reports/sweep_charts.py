@@ -1,4 +1,4 @@
-"""Inline SVG for the page of a sweep: results in the search and with fresh seeds, gain from more trials, importance.
+"""Inline SVG for the page of a sweep: search and fresh results, gain from more trials, importance of the fields.
 
 Classes, in addition to those of svg_charts: `trial` is the line of a trial, `rest` marks trials that were not
 confirmed. Elements of a trial have its number in `data-trial`.

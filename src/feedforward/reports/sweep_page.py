@@ -34,7 +34,7 @@ class Content:
 
     text: the sweep as text. trials: in the order in which they were tried.
     confirmed: by the text of the trial, the best of the search first. winner: the text of the best on fresh seeds.
-    tested: label, figure with interval, and description of the winner's test. expected, so_far: see `selection`.
+    tested: label, value with interval, and description of the winner's test. expected, so_far: see `selection`.
     drawn: how the trials were chosen; `adaptive`: later ones based on the results of earlier ones.
     notes: warnings, one sentence each.
     """
@@ -69,7 +69,7 @@ class Content:
         return STATISTICS[self.statistic].decimals
 
     @property
-    def figures(self) -> list[Estimate]:
+    def results(self) -> list[Estimate]:
         """Mean and interval of the statistic for each trial."""
         return [trial.estimates[self.statistic] for trial in self.trials]
 
@@ -80,19 +80,19 @@ class Content:
         return [f for f in fields if len({trial.values[f] for trial in self.trials}) > 1] or fields
 
     def ranked(self) -> list[int]:
-        """Numbers of the trials, the best first."""
+        """Numbers of the trials, from best to worst."""
         sign = 1 if self.better == "lower" else -1
-        return sorted(range(len(self.trials)), key=lambda k: sign * self.figures[k].mean)
+        return sorted(range(len(self.trials)), key=lambda k: sign * self.results[k].mean)
 
 
 def render(content: Content) -> str:
-    """The page as HTML."""
+    """Render the page as HTML."""
     best = content.ranked()[0]
     return html_page.render(
         "sweep.html",
         content=content,
         best=content.trials[best],
-        best_figure=_text(content, content.figures[best]),
+        best_result=_text(content, content.results[best]),
         confirmed=_confirmation(content),
         parallel=_parallels(content),
         table=_table(content),
@@ -151,10 +151,10 @@ def _scales(content: Content) -> list[Scale]:
 
 
 def _parallel(content: Content, wide: bool) -> Markup:
-    figures = [round(figure.mean, content.decimals) for figure in content.figures]
-    scales = [*_scales(content), Scale(content.label if wide else "figure", figures)]
+    means = [round(result.mean, content.decimals) for result in content.results]
+    scales = [*_scales(content), Scale(content.label if wide else "result", means)]
     tips = [
-        f"{trial.text}: {_text(content, figure)}" for trial, figure in zip(content.trials, content.figures, strict=True)
+        f"{trial.text}: {_text(content, result)}" for trial, result in zip(content.trials, content.results, strict=True)
     ]
     return sweep_charts.parallel(scales, _tones(content), tips, "All trials", wide)
 
@@ -185,7 +185,7 @@ def _field_charts(content: Content) -> list[dict[str, Any]]:
         {
             "field": scale.name,
             "svg": sweep_charts.against(
-                scale, content.figures, content.label, f"{content.label} against {scale.name}", content.decimals, alone
+                scale, content.results, content.label, f"{content.label} against {scale.name}", content.decimals, alone
             ),
         }
         for scale in scales

@@ -48,7 +48,7 @@ EXPLAINED = (
 
 
 def rounded(value: float | None) -> float | None:
-    """Round to six significant digits: more than needed, and equal on machines whose results differ in the last bit."""
+    """Round to six significant digits: more than needed, and the same on machines whose last bits differ."""
     return None if value is None else float(f"{value:.6g}")
 
 

@@ -1,4 +1,4 @@
-"""Shows the comparison in a terminal that is 80 columns wide."""
+"""Show the comparison of the variants in a terminal that is 80 columns wide."""
 
 import textwrap
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ COLORS = {
 
 
 def show(findings: Sequence[Findings]) -> Group:
-    """For each dataset: a table, the seeds whose runs never learned, the final model's test results, the verdicts."""
+    """Show, for each dataset, a table, seeds that never learned, the final model's test results, and the verdicts."""
     parts: list[Any] = []
     for entry in findings:
         parts += [
@@ -91,12 +91,12 @@ def _baseline_lines(findings: Findings) -> list[Text]:
     """The baselines, and warnings about results that are better than all published ones."""
     lines = []
     for name, estimates in (findings.simple.summary if findings.simple else {}).items():
-        figures = [
+        values = [
             f"{tables.SHOWN[key]} {tables.number(estimates[key].mean, STATISTICS[key].decimals)}"
             for key in BASELINES
             if key in estimates
         ]
-        lines.append(Text(f" {name}: {', '.join(figures)}", style="dim"))
+        lines.append(Text(f" {name}: {', '.join(values)}", style="dim"))
     return [*lines, *(Text(f" {line}", style="yellow") for line in findings.suspicions)]
 
 

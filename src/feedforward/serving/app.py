@@ -43,7 +43,7 @@ class Service:
 
 
 def create(params: Params, hosts: frozenset[str]) -> Service:
-    """The service configured by params. hosts: names accepted in the Host header, in lower case."""
+    """Create the service that `params` configures. hosts: names accepted in the Host header, in lower case."""
     handlers = Handlers(params)
     inner = FastAPI(
         title="feedforward",
@@ -121,7 +121,7 @@ def _add_states(inner: FastAPI, handlers: Handlers) -> None:
 
     @inner.get("/metrics", **openapi.METRICS)
     def metrics() -> Response:
-        """Metrics in Prometheus text format."""
+        """Return metrics in Prometheus text format."""
         return Response(handlers.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -160,9 +160,9 @@ def _add_feedback(inner: FastAPI, handlers: Handlers) -> None:
         return HTMLResponse(page.text, headers=page.headers())
 
     @inner.get("/feedback/{dataset}", include_in_schema=False)
-    async def listed(dataset: str, state: str = "waiting", offset: str = "0") -> Response:
+    async def list_samples(dataset: str, state: str = "waiting", offset: str = "0") -> Response:
         """List user-submitted samples in one state (`waiting`, `accepted`, `rejected` or `invalid`), 50 at a time."""
-        return _json(await handlers.feedback.listed(dataset, state, offset))
+        return _json(await handlers.feedback.list_samples(dataset, state, offset))
 
     @inner.post("/feedback/{dataset}", include_in_schema=False)
     async def decide(dataset: str, request: Request) -> Response:

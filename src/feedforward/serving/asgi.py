@@ -1,7 +1,7 @@
 """ASGI middleware: checks of host, origin and encoding, request metrics, and a fast path for predictions.
 
-FastAPI describes the interface and answers everything else. Its overhead is five times the cost of a prediction, so
-`POST /predict/…` and `POST /incoming/…` are answered here (docs/serving.md).
+FastAPI's overhead is five times the cost of a prediction, so `POST /predict/…` and `POST /incoming/…` are answered here
+(docs/serving.md). FastAPI describes the interface and answers all other requests.
 """
 
 import ipaddress
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 class Middleware:
     """An ASGI application that wraps another.
 
-    handlers: for `POST /NAME/{dataset}`, by NAME. hosts: names accepted in the Host header, in lower case.
+    handlers: handlers of `POST /NAME/{dataset}`, by NAME. hosts: names accepted in the Host header, in lower case.
     """
 
     inner: Application
@@ -57,7 +57,7 @@ class Middleware:
         handler = self.handlers.get(name) if dataset and "/" not in dataset else None
         try:
             await self._answer(handler, dataset, scope, receive, send_hardened)
-        except Exception:  # a bug: the log gets the traceback, the client one line
+        except Exception:  # a bug: the traceback goes to the log, and one line to the client
             log.exception("%s %s failed", scope["method"], str(scope["path"])[:60])
             if not status:
                 await respond(send_hardened, 500, problem(FAILED))
@@ -127,7 +127,7 @@ def content_type(header: str) -> str:
 
 
 async def read_body(receive: Receive) -> bytes:
-    """The request body; the server limits its size and how long it may take.
+    """Read the request body; the server limits its size and the time until it is complete.
 
     Raises:
         Refusal: the client closed the connection.

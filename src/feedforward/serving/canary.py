@@ -8,7 +8,7 @@ import pydantic_core
 
 
 def selects(samples: Sequence[Any], challenger: str, share: float) -> bool:
-    """Whether the challenger answers a request, depending on a hash of its samples and the challenger's name.
+    """Whether the challenger answers a request, which depends on a hash of the samples and the challenger's name.
 
     With the same champion and challenger, the same samples always get the same answer. A different challenger gets
     different requests.

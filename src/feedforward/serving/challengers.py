@@ -1,4 +1,4 @@
-"""Challengers: the canary answers a share of the requests; the shadow answers requests again, for comparison."""
+"""Challengers: one answers a share of the requests (canary), or answers requests again for comparison (shadow)."""
 
 import logging
 import time
@@ -31,7 +31,7 @@ class Challengers:
             datasets, self.bounds.refresh, metrics.set_challenger, CHALLENGER, shadow_evidence.may_answer
         )
         self.shadow = Shadow(params, metrics.count_dropped, self._report) if self.bounds.shadow else None
-        self.figures: dict[str, tuple[Pair, Evidence]] = {}
+        self.evidence: dict[str, tuple[Pair, Evidence]] = {}
         self.problems: dict[str, str] = {}
 
     @property
@@ -72,8 +72,8 @@ class Challengers:
         self.metrics.observe_answer(dataset, challenger.version.number, True, time.perf_counter() - began)
         return answer
 
-    def answered(self, champion: Champion, kind: str, body: bytes, answer: bytes, began: float) -> None:
-        """Pass an answered request to the shadow. began: `time.perf_counter()` when the champion started on it."""
+    def offer_to_shadow(self, champion: Champion, kind: str, body: bytes, answer: bytes, began: float) -> None:
+        """Pass an answered request to the shadow. began: `time.perf_counter()` when the champion began to answer it."""
         dataset = champion.version.dataset
         if self.bounds.canary:
             self.metrics.observe_answer(dataset, champion.version.number, False, time.perf_counter() - began)
@@ -98,14 +98,14 @@ class Challengers:
     def _report(self, report: Mapping[str, Any]) -> None:
         """Store the statistics that the shadow process reports."""
         self.problems = dict(report["problems"])
-        for name, entry in report["figures"].items():
+        for name, entry in report["statistics"].items():
             pair = Pair(tuple(entry.pop("champion")), tuple(entry.pop("challenger")))
             labels = {label: Tally(**tally) for label, tally in entry.pop("labels").items()}
-            self.figures[name] = pair, Evidence(**entry, labels=labels)
+            self.evidence[name] = pair, Evidence(**entry, labels=labels)
         self._set_gauges()
 
     def _set_gauges(self) -> None:
-        known = {(name,): evidence for name, (_, evidence) in self.figures.items() if evidence.samples}
+        known = {(name,): evidence for name, (_, evidence) in self.evidence.items() if evidence.samples}
         by_label = {(*key, label): tally for key, item in known.items() for label, tally in item.labels.items()}
         dataset, dataset_and_label = ["dataset"], ["dataset", "label"]
         gauge = self.metrics.set_gauges

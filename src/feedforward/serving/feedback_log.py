@@ -56,7 +56,8 @@ class FeedbackLog:
             try:
                 return self._append(entry)
             except OSError as error:
-                reason = error.strerror or "write failed"  # without the path: a client must not learn about the machine
+                # Without the path, because clients must learn nothing about the machine.
+                reason = error.strerror or "write failed"
                 log.error("%s: cannot be written (%s)", paths.incoming(self.dataset), reason)
                 raise FeedbackLogUnwritable(
                     f"the feedback file of {self.dataset} cannot be written ({reason}); the sample was not stored"
@@ -70,7 +71,7 @@ class FeedbackLog:
 
     def _append_alone(self, path: Path, entry: dict[str, Any]) -> bool:
         key = (str(entry["digest"]), str(entry["label"]))
-        if self._file != self._stat():  # moved away, or written by another process
+        if self._file != self._stat():  # it was moved away, or another process wrote to it
             self._known = {(str(old.get("digest")), str(old.get("label"))) for old in append_only_log.read(path)}
             self._file = self._stat()
         if key in self._known:

@@ -22,7 +22,7 @@ MAX_DECISIONS = 1000  # per request
 
 
 class Review(Body):
-    """Decisions about samples, by id."""
+    """Decisions about samples, by ID."""
 
     accept: Annotated[tuple[str, ...], Field(max_length=MAX_DECISIONS, strict=False)] = ()
     reject: Annotated[tuple[str, ...], Field(max_length=MAX_DECISIONS, strict=False)] = ()
@@ -40,8 +40,8 @@ class FeedbackPage:
         """Drop work that has not started."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def listed(self, name: str, state: str, offset: str) -> bytes:
-        """Up to SHOWN samples in a state from number `offset`, oldest first, and the number of samples in each state.
+    async def list_samples(self, name: str, state: str, offset: str) -> bytes:
+        """List up to SHOWN samples in a state, oldest first, after the first `offset`; count the samples in each state.
 
         Raises:
             ParamsError: there is no such dataset. InputError: the state or the offset is invalid.
@@ -52,13 +52,13 @@ class FeedbackPage:
             raise InputError("state", f"must be one of {', '.join(feedback_review.STATES)}, got {state[:20]!r}")
         if not re.fullmatch(r"[0-9]{1,9}", offset):
             raise InputError("offset", f"must be a non-negative integer, got {offset[:20]!r}")
-        return await self._in_thread(lambda: self._listed(name, dataset, state, int(offset)))
+        return await self._in_thread(lambda: self._list(name, dataset, state, int(offset)))
 
     async def decide(self, name: str, kind: str, body: bytes) -> bytes:
         """Record the decisions in a request body.
 
         Raises:
-            ParamsError: there is no such dataset. InputError: the body or an id is invalid; nothing is recorded.
+            ParamsError: there is no such dataset. InputError: the body or an ID is invalid; nothing is recorded.
         """
         dataset = self._dataset(name)
         if kind != JSON:
@@ -73,7 +73,7 @@ class FeedbackPage:
             raise ParamsError([f"unknown dataset {name[:60]!r}: must be one of {', '.join(self.datasets)}"])
         return self.datasets[name]
 
-    def _listed(self, name: str, dataset: Dataset, state: str, offset: int) -> bytes:
+    def _list(self, name: str, dataset: Dataset, state: str, offset: int) -> bytes:
         samples = feedback_review.samples(name, dataset, self._counts[name])
         chosen = [sample for sample in samples if feedback_review.state_of(sample) == state]
         counts = dict.fromkeys(feedback_review.STATES, 0)

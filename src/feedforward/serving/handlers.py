@@ -21,7 +21,7 @@ from feedforward.serving.prediction import Champion
 from feedforward.serving.request_drift.recorder import RequestDrift
 from feedforward.serving.schemas import JSON, Correction, Question
 
-# Requests below all four limits are answered on the event loop, in a few milliseconds; others, in a thread.
+# Requests below all four limits are answered on the event loop, in a few milliseconds; all others, in a thread.
 QUICK_BYTES = 8192
 QUICK_EXPLAINED_BYTES = 2048
 QUICK_SAMPLES = 8
@@ -69,7 +69,7 @@ class Handlers:
         return self.models.champion(name)
 
     async def predict(self, name: str, kind: str, body: bytes) -> bytes:
-        """The answers to a JSON question, or to a single text or image sent as the body.
+        """Answer a JSON question, or a single text or image sent as the body.
 
         Raises:
             FeedforwardError: a problem that the client or the operator can fix.
@@ -105,7 +105,7 @@ class Handlers:
         if answer is None:
             seen = functools.partial(self.drift.seen, champion)
             answer = schemas.answer(champion, question, self.bounds, seen)
-            self.challengers.answered(champion, kind, body, answer, began)
+            self.challengers.offer_to_shadow(champion, kind, body, answer, began)
         self.metrics.count_samples(champion.version.dataset, len(question.samples))
         return answer
 
@@ -123,8 +123,8 @@ def _is_quick(champion: Champion, question: Question, size: int) -> bool:
     if len(question.samples) > QUICK_SAMPLES or (question.explain and size > QUICK_EXPLAINED_BYTES):
         return False
     variants = champion.variants.values() if question.variants else ()
-    words = size // 2 if champion.served.encoder.takes == "text" else 0  # at most
-    passes = len(question.samples) + (words if question.explain else 0)  # to explain, one for each word
+    words = size // 2 if champion.served.encoder.takes == "text" else 0  # the maximum for this size
+    passes = len(question.samples) + (words if question.explain else 0)  # an explanation needs one for each word
     products = _products(champion.served, passes, words)
     products += sum(_products(variant, len(question.samples), words) for variant in variants)
     return products <= QUICK_PRODUCTS and encoders.quick(champion.served.encoder, question.samples)

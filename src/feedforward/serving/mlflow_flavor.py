@@ -1,7 +1,7 @@
 """A registered version for `mlflow models serve`: raw samples in, labels and probabilities out.
 
 The python_function flavor names this module as the loader, so the artifact contains no code and nothing is unpickled.
-The digests of the loaded bundle are checked and, if there is a local registry, compared with it. Serve it with
+The digests of the loaded files are checked and, if there is a local registry, compared with it. Serve the version with
 `--env-manager local`, from an environment in which this package is installed:
 
     MLFLOW_TRACKING_URI=sqlite:///mlruns/mlflow.db mlflow models serve -m models:/imdb@champion --env-manager local
@@ -25,7 +25,7 @@ class PyfuncModel:
         self.served = served
 
     def predict(self, model_input: Any, params: Any = None) -> list[dict[str, Any]]:  # noqa: ARG002
-        """One object per sample; see `prediction.answers`.
+        """Return one answer per sample; see `prediction.answers`.
 
         Raises:
             InputError: the encoder refuses a sample; the message gives its number.
@@ -51,7 +51,7 @@ def _samples(model_input: Any, takes: str) -> list[Any]:
 
 
 def _load_pyfunc(path: str) -> PyfuncModel:
-    """The model in the artifact's folder. MLflow calls this function.
+    """Load the model in the artifact's folder. MLflow calls this function.
 
     Raises:
         DataError: the folder was changed, or is not registered.

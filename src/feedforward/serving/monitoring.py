@@ -19,7 +19,7 @@ TITLES = {  # by measurement of `data.drift`, repeated here because importing th
 
 
 def values(handlers: Handlers) -> dict[str, Any]:
-    """The template's values: one entry per dataset, and the settings."""
+    """The values for the page's template: one entry per dataset, and the settings."""
     datasets = []
     for name, dataset in handlers.datasets.items():
         entry = {
@@ -43,8 +43,8 @@ def _shadow(challengers: Challengers, name: str, dropped: Mapping[str, int]) -> 
         return entry | {"problem": str(error)}
     challenger = challengers.of(champion)
     entry |= {"champion": champion.version.number, "challenger": challenger and challenger.version.number}
-    if name in challengers.figures:
-        pair, evidence = challengers.figures[name]
+    if name in challengers.evidence:
+        pair, evidence = challengers.evidence[name]
         entry |= {"pair": (pair.champion[0], pair.challenger[0]), "evidence": evidence if evidence.samples else None}
     return entry
 

@@ -10,7 +10,7 @@ from feedforward.serving.schemas import Answers, Body, Correction, Problem, Ques
 
 VERSION = "1"  # of the HTTP API
 EXAMPLE_TEXT = "a short text"
-EXAMPLE_PICTURE = [[0, 0, 0], [0, 255, 0], [0, 0, 0]]
+EXAMPLE_IMAGE = [[0, 0, 0], [0, 255, 0], [0, 0, 0]]
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": description}
     for status, description in {
@@ -37,7 +37,7 @@ METRICS: dict[str, Any] = {
 
 
 def predict(datasets: Mapping[str, Dataset], bounds: Serving) -> dict[str, Any]:
-    """Keyword arguments for the decorator of this route."""
+    """Keyword arguments for the decorator of the route `/predict/{dataset}`."""
     schema = _schema(Question, {"samples": [_example(datasets)]})
     schema["properties"]["samples"]["maxItems"] = bounds.max_samples
     binary = {"schema": {"type": "string", "format": "binary"}}
@@ -46,7 +46,7 @@ def predict(datasets: Mapping[str, Dataset], bounds: Serving) -> dict[str, Any]:
 
 
 def incoming(datasets: Mapping[str, Dataset]) -> dict[str, Any]:
-    """Keyword arguments for the decorator of this route."""
+    """Keyword arguments for the decorator of the route `/incoming/{dataset}`."""
     labels = _example_dataset(datasets).labels if datasets else ["label"]
     schema = _schema(Correction, {"sample": _example(datasets), "label": labels[-1]})
     full: dict[int | str, dict[str, Any]] = {
@@ -78,4 +78,4 @@ def _example_dataset(datasets: Mapping[str, Dataset]) -> Dataset:
 
 def _example(datasets: Mapping[str, Dataset]) -> Any:
     kind = _example_dataset(datasets).reader.kind if datasets else "labeled_text"
-    return {"labeled_text": EXAMPLE_TEXT, "table": {"column": 1.5}}.get(kind, EXAMPLE_PICTURE)
+    return {"labeled_text": EXAMPLE_TEXT, "table": {"column": 1.5}}.get(kind, EXAMPLE_IMAGE)

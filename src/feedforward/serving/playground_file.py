@@ -25,8 +25,8 @@ from feedforward.serving import pages
 from feedforward.serving.prediction import Champion
 
 MAX_BYTES = 5_000_000
-TOLERANCE = 0.002  # a network is not rounded if rounding would change any probability by more than this
-SAMPLES = 1000  # from the test split, on which the change is measured
+TOLERANCE = 0.002  # if rounding would change any probability by more than this, the network is not rounded
+SAMPLES = 1000  # of the test split, on which that change is measured
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class _Packed:
 
 
 def build(champion: Champion, max_bytes: int = MAX_BYTES) -> PlaygroundFile:
-    """The page for a champion, with as many variants as fit into `max_bytes`, smallest first.
+    """Build the page for a champion, with as many variants as fit into `max_bytes`, smallest first.
 
     Raises:
         DataError: a variant was tampered with.

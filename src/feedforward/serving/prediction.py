@@ -29,7 +29,7 @@ EXPLAINED_WORDS = 512  # per batch: 1 MB of sums for 512 units, computed in a mi
 
 @dataclass(frozen=True)
 class Word:
-    """A word of a text, or a pair of neighboring words. effect: how much it raises the log odds (nats).
+    """A word of a text, or a pair of neighboring words. effect: by how much it raises the log odds (nats).
 
     known: whether it is in the vocabulary.
     """
@@ -81,13 +81,14 @@ class Champion:
 
 
 def champion(name: str, version: Version | None = None, dataset: Dataset | None = None) -> Champion:
-    """The verified champion of a dataset.
+    """Load and verify the champion of a dataset.
 
     version: the champion's version, if already known. dataset: the entry in params.yaml; a champion with a different
     task, different labels or different columns is refused.
 
     Raises:
-        NothingToServe: there is no champion. DataError: it was changed. TrackingError: the registry does not answer.
+        NothingToServe: there is no champion, or it does not fit `dataset`. DataError: it was changed.
+        TrackingError: the registry does not answer.
     """
     version = version or _find(name)
     if version is None:
@@ -107,7 +108,7 @@ def champion(name: str, version: Version | None = None, dataset: Dataset | None 
 
 
 def _find(name: str) -> Version | None:
-    """The champion. If the tracking server does not answer: the last known champion, if there is a local copy."""
+    """Find the champion; if the tracking server does not answer, the last known champion, if there is a local copy."""
     try:
         return model_versions.find(name)
     except TrackingError as error:
@@ -119,19 +120,19 @@ def _find(name: str) -> Version | None:
 
 
 def answers(served: Servable, samples: Sequence[Any]) -> list[dict[str, Any]]:
-    """One JSON-serializable answer per checked sample.
+    """Predict checked samples; return one JSON-serializable answer per sample.
 
     For a single label: `label`, `probability`, and `probabilities` by label. For multiple labels: `labels` and
     `probabilities`. For regression: `value`, in the target's unit. For `warnings`, see `with_warnings`.
     """
     features = served.encoder.encode(samples)
-    return with_warnings(served, samples, features, described(served, served.ask(features)))
+    return with_warnings(served, samples, features, describe(served, served.ask(features)))
 
 
 def with_warnings(
     served: Servable, samples: Sequence[Any], features: Features, answers: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The answers, with `warnings` (a list of lines) where a sample contains something not seen in training."""
+    """Add `warnings` (a list of lines) to the answers for samples that contain something not seen in training."""
     for number, answer in enumerate(answers):
         if isinstance(features, MultiHot):
             lines = [] if _has_known_word(features, number) else ["no word of this text is in the vocabulary"]
@@ -148,7 +149,7 @@ def _has_known_word(features: MultiHot, row: int) -> bool:
     return bool(len(columns)) and int(columns.max()) > tokenizer.DROPPED
 
 
-def described(served: Servable, probabilities: npt.NDArray[np.float64]) -> list[dict[str, Any]]:
+def describe(served: Servable, probabilities: npt.NDArray[np.float64]) -> list[dict[str, Any]]:
     """The answers without warnings. probabilities: the output of `Servable.ask`, of shape (samples, labels)."""
     labels, kind = served.description.labels, served.description.row.answers
     if kind == "value":
@@ -175,8 +176,8 @@ def in_words(answer: dict[str, Any]) -> str:
     return str(answer["label"]) if "label" in answer else ", ".join(answer["labels"]) or "none"
 
 
-def explained(served: Servable, text: str) -> tuple[str, list[Word]]:
-    """The label whose log odds are explained, and the distinct words of a text in order, each with its effect.
+def explain(served: Servable, text: str) -> tuple[str, list[Word]]:
+    """Return the label whose log odds are explained, and the distinct words of a text in order, each with its effect.
 
     The effects are exact, because features are multi-hot: for each word, the network predicts the text without any
     occurrence of the word and without the pairs that contain it. The words are followed by the pairs in the vocabulary,

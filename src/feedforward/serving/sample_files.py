@@ -29,7 +29,7 @@ NamedSample = tuple[str, Any]
 
 
 def from_files(paths: Sequence[str]) -> Iterator[NamedSample]:
-    """The path and content of each file.
+    """Yield the path and content of each file.
 
     Raises:
         InputError: a file cannot be read, or is too large.
@@ -46,7 +46,7 @@ def from_files(paths: Sequence[str]) -> Iterator[NamedSample]:
 
 
 def from_rows(path: Path) -> Iterator[NamedSample]:
-    """The rows of a .csv, .jsonl or .parquet file as objects, read as in training.
+    """Yield the rows of a .csv, .jsonl or .parquet file as objects, read as in training.
 
     Raises:
         InputError: the file cannot be read.
@@ -61,7 +61,7 @@ def from_rows(path: Path) -> Iterator[NamedSample]:
 
 
 def from_table(path: Path, column: str = "") -> Iterator[NamedSample]:
-    """The texts of a file: one per line (.txt), or from a column (.csv, .parquet) or a field of objects (.jsonl).
+    """Yield the texts of a file: one per line (.txt), or from a column (.csv, .parquet) or a field of objects (.jsonl).
 
     column: name of the text column in the training table. If the file has no such column, one of TEXT_COLUMNS or the
     only column is used. The path `-` stands for standard input.
@@ -103,10 +103,10 @@ def _text_column(where: str, names: Sequence[str], column: str) -> str:
     return name
 
 
-def _opened(path: Path) -> contextlib.AbstractContextManager[IO[bytes]]:
+def _open(path: Path) -> contextlib.AbstractContextManager[IO[bytes]]:
     if str(path) != "-":
         return path.open("rb")
-    if sys.stdin is None:  # the process was started without one
+    if sys.stdin is None:  # the process was started without standard input
         raise InputError("-", "cannot be read (standard input is closed)")
     return contextlib.nullcontext(sys.stdin.buffer)
 
@@ -114,7 +114,7 @@ def _opened(path: Path) -> contextlib.AbstractContextManager[IO[bytes]]:
 def _text_lines(path: Path) -> Iterator[NamedSample]:
     warned = False
     try:
-        with _opened(path) as opened:
+        with _open(path) as opened:
             file = cast(io.BufferedReader, opened)
             wide = encodings.wide(file.peek(4))
             decoded = io.TextIOWrapper(file, wide) if wide else None
@@ -136,7 +136,7 @@ def _text_lines(path: Path) -> Iterator[NamedSample]:
 
 
 def _lines(path: Path, column: str) -> Iterator[NamedSample]:
-    """JSON values, one per line. If `column` is given, objects are replaced by that field (see `from_table`)."""
+    """Yield JSON values, one per line. If `column` is given, objects are replaced by that field (see `from_table`)."""
     try:
         opened = gzip.open if path.suffix.lower() == ".gz" else open
         with opened(path, "rt", encoding="utf-8-sig", errors="replace") as file:
@@ -164,7 +164,7 @@ def _field(where: str, entry: dict[str, Any], column: str) -> Any:
 
 
 def in_chunks(served: Servable, named: Iterator[NamedSample]) -> Iterator[tuple[list[str], list[Any]]]:
-    """Names and checked samples, CHUNK at a time.
+    """Yield names and checked samples, CHUNK at a time.
 
     Raises:
         InputError: the encoder refuses a sample; the message names it.

@@ -33,7 +33,7 @@ SAMPLE_SCHEMA = {
         {"type": "array", "items": {"type": "array", "items": {"type": "number", "minimum": 0, "maximum": 255}}},
         {"type": "object", "additionalProperties": {"type": ["number", "string", "boolean", "null"]}},
     ],
-    "description": "A text, a picture (base64, a data URL, or rows of gray levels from 0 to 255), or a table row.",
+    "description": "A text, an image (base64, a data URL, or rows of gray levels from 0 to 255), or a table row.",
 }
 Sample = Annotated[Any, WithJsonSchema(SAMPLE_SCHEMA)]  # checked by the model's encoder
 PROBLEMS = {  # by pydantic's error type
@@ -57,7 +57,7 @@ class Question(Body):
     samples: Annotated[list[Sample], Field(min_length=1)]
     variants: Annotated[bool, Field(description="Also return each variant's answer.")] = False
     explain: Annotated[
-        bool, Field(description="Also return the words that drive the answer, or the picture as the network sees it.")
+        bool, Field(description="Also return the words that drive the answer, or the image as the network sees it.")
     ] = False
 
 
@@ -108,7 +108,7 @@ class Problem(BaseModel):
 
 
 def question(takes: str, kind: str, body: bytes, max_samples: int) -> Question:
-    """The question in a request body. takes: the kind of sample the model takes. kind: the body's media type.
+    """Parse the question in a request body. takes: kind of sample that the model takes. kind: the body's media type.
 
     Raises:
         InputError: as for `parse_question`, or the model does not accept the media type.
@@ -122,7 +122,7 @@ def question(takes: str, kind: str, body: bytes, max_samples: int) -> Question:
 
 
 def parse_question(body: bytes, max_samples: int) -> Question:
-    """The body as a question.
+    """Parse the JSON body as a question.
 
     Raises:
         InputError: as for `parse`, or there are more than `max_samples` samples.
@@ -166,7 +166,7 @@ def answer(
     seen: Callable[[Features], None] = lambda _: None,
     canary: bool = False,
 ) -> bytes:
-    """The answers to a question, as the JSON of `Answers`.
+    """Answer a question; return the JSON of `Answers`.
 
     seen: called with the encoded samples. canary: whether to mark the answers as a challenger's.
 
@@ -176,11 +176,11 @@ def answer(
     served = champion.served
     samples = check_samples(served, question, bounds)
     features = served.encoder.encode(samples)
-    answers = prediction.described(served, served.ask(features))
+    answers = prediction.describe(served, served.ask(features))
     answers = prediction.with_warnings(served, samples, features, answers)
     if question.variants:
         for name, variant in champion.variants.items():
-            for entry, other in zip(answers, prediction.described(variant, variant.ask(features)), strict=True):
+            for entry, other in zip(answers, prediction.describe(variant, variant.ask(features)), strict=True):
                 entry.setdefault("variants", {})[name] = other
     if question.explain:
         for entry, sample in zip(answers, samples, strict=True):
@@ -194,7 +194,7 @@ def answer(
 def explanation(served: Servable, sample: Any) -> dict[str, Any]:
     """The words with their effects, or the image as the network sees it; empty for a row."""
     if served.encoder.takes == "text":
-        towards, words = prediction.explained(served, sample)
+        towards, words = prediction.explain(served, sample)
         return {"words": {"towards": towards, "effects": [prediction.as_json(word) for word in words]}}
     if served.encoder.takes == "row":
         return {}
@@ -203,7 +203,7 @@ def explanation(served: Servable, sample: Any) -> dict[str, Any]:
 
 
 def check_samples(served: Servable, question: Question, bounds: Serving) -> list[Any]:
-    """The samples, checked and converted by the encoder.
+    """Return the samples, checked and converted by the encoder.
 
     Raises:
         InputError: a sample is too large or invalid, or the samples together exceed a limit.
@@ -233,7 +233,7 @@ def store(champion: Champion, correction: Correction, feedback_log: FeedbackLog,
     """
     served = champion.served
     if served.encoder.takes == "row" or served.description.row.answers != "class":
-        error = "cannot be stored: only texts and pictures with a single label can; add rows to the data file itself"
+        error = "cannot be stored: only texts and images with a single label can; add rows to the data file itself"
         raise InputError("sample", error)
     sample = _check(served, correction.sample, "sample", bounds)
     [predicted] = prediction.answers(served, [sample])

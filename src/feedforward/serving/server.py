@@ -34,11 +34,11 @@ def run(
 ) -> None:
     """Serve until SIGTERM or SIGINT; requests in progress are finished first.
 
-    allowed_hosts: names accepted in the Host header, in addition to the loopback names and `host`. number: how many
+    allowed_hosts: names accepted in the Host header, in addition to the loopback names and `host`. number: number of
     worker processes; more than one needs `workers.shared_counters`.
 
     Raises:
-        ParamsError: `host` can be reached from other machines and `expose` is not set, or the settings do not permit
+        ParamsError: `host` can be reached from other machines but `expose` is not set, or the settings do not permit
             several workers. FeedforwardError: the address is in use.
     """
     check_host(host, expose)
@@ -120,13 +120,13 @@ def is_loopback(host: str) -> bool:
 
 
 def bind(host: str, port: int, shared: bool = False) -> socket.socket:
-    """A socket bound to the address; nothing is accepted yet. shared: other sockets may be bound to it as well.
+    """Bind a socket to the address; it accepts nothing yet. shared: other sockets may be bound to the address as well.
 
     Raises:
         FeedforwardError: the address is in use or does not belong to this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio sets TCP_NODELAY only if the protocol is given. Without it, an answer waits 40 ms for an ACK.
+    # asyncio sets TCP_NODELAY only if IPPROTO_TCP is given; without TCP_NODELAY, an answer waits 40 ms for an ACK.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -32,7 +32,7 @@ Worker = Callable[[socket.socket, Ready, int], None]
 
 
 def check(number: int, serving: Serving) -> None:
-    """Refuse settings for which all requests must pass through one process.
+    """Refuse settings that require one process to see all requests.
 
     Raises:
         ParamsError: the shadow or the reservoir is on.

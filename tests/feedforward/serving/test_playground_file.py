@@ -99,7 +99,7 @@ def test_page_predicts_texts_like_predict(opened: Opened) -> None:
             assert_same(
                 received[number]["variants"][variant], ff.predict(NAME, [text], variant)[0] | {"warnings": None}
             )
-        towards, words = prediction.explained(opened.champion.served, opened.champion.served.encoder.check(text, ""))
+        towards, words = prediction.explain(opened.champion.served, opened.champion.served.encoder.check(text, ""))
         explanation = received[number]["words"]
         assert explanation["towards"] == towards
         assert [word["word"] for word in explanation["effects"]] == [word.word for word in words]
@@ -126,7 +126,7 @@ def test_page_preprocesses_and_predicts_pictures_like_predict(
         assert_same(received, ff.predict("tones", [sample])[0], 0.01)
         shift = np.abs(np.array(received["seen"]["levels"], int) - encoder.check(sample, "").astype(int))
         assert shift.max() <= 1  # Pillow rounds in fixed point
-    with pytest.raises(Exception, match="the picture is blank"):
+    with pytest.raises(Exception, match="the image is blank"):
         opened.answers([[[7, 7], [7, 7]]])
     opened.close()
 

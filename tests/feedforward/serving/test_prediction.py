@@ -81,7 +81,7 @@ def test_an_effect_is_exactly_the_change_from_leaving_the_word_out(
     units: list[int], activations: list[str], labels: tuple[str, ...], text: str
 ) -> None:
     model = served(networks.network(units, activations), labels, TEXTS)
-    towards, words = prediction.explained(model, text)
+    towards, words = prediction.explain(model, text)
     split = TEXTS.split(text)
     assert [word.word for word in words] == list(dict.fromkeys(split))
 
@@ -101,7 +101,7 @@ def test_words_without_effect_are_not_evaluated(monkeypatch: pytest.MonkeyPatch)
     computed: list[int] = []
     continued = Network.continued
     monkeypatch.setattr(Network, "continued", lambda self, sums: (computed.append(len(sums)), continued(self, sums))[1])
-    _, words = prediction.explained(model, "good film " + " ".join(f"unknown{k}" for k in range(5000)))
+    _, words = prediction.explain(model, "good film " + " ".join(f"unknown{k}" for k in range(5000)))
     assert sum(computed) == 1 + 2
     assert [word.effect for word in words[2:]] == [0.0] * 5000
     assert all(word.effect for word in words[:2])
@@ -110,7 +110,7 @@ def test_words_without_effect_are_not_evaluated(monkeypatch: pytest.MonkeyPatch)
 def test_word_pairs_are_explained_after_words_and_removed_with_either_word() -> None:
     encoder = TextEncoder(tokenizer.Vocabulary(("not", "good", "film", "not good", "good film", "bad film"), 14))
     model = served(networks.network([14, 5, 1], ["relu", "sigmoid"]), ("sad", "glad"), encoder)
-    towards, words = prediction.explained(model, "Not good, odd film; not strange. Good film")
+    towards, words = prediction.explain(model, "Not good, odd film; not strange. Good film")
     assert towards == "glad"
     assert [word.word for word in words] == ["not", "good", "odd", "film", "strange", "not good", "good film"]
     assert [word.word for word in words if not word.known] == ["odd", "strange"]
@@ -136,7 +136,7 @@ def test_pictures_have_no_word_effects() -> None:
     model = served(
         networks.network([16, 3], ["softmax"]), ("a", "b", "c"), ImageEncoder(ImageGeometry(4, 4, None, (1.5, 1.5)))
     )
-    assert prediction.explained(model, "x") == ("", [])
+    assert prediction.explain(model, "x") == ("", [])
     pixels = model.encoder.check(encoded(stroke(8, 8)), "f")
     [answer] = prediction.answers(model, [pixels])
     assert sum(answer["probabilities"].values()) == pytest.approx(1)
@@ -399,5 +399,5 @@ def test_predict_imports_no_heavy_library(small: Params, small_store: "Store") -
 
 def test_probabilities_are_in_the_order_of_the_labels() -> None:
     model = served(networks.network([12, 3], ["softmax"]), ("x", "y", "z"), TEXTS)
-    [result] = prediction.described(model, np.array([[0.2, 0.5, 0.3]]))
+    [result] = prediction.describe(model, np.array([[0.2, 0.5, 0.3]]))
     assert result == {"label": "y", "probability": 0.5, "probabilities": {"x": 0.2, "y": 0.5, "z": 0.3}}

@@ -41,7 +41,7 @@ def test_service_gives_the_same_answers_as_the_predict_command(served: Running) 
     [answer] = served.ask(GLAD, variants=True, explain=True).json()["predictions"]
     assert answer["variants"]["dropout"]["label"] == "sad"
     assert answer["variants"]["original"]["probability"] > answer["probability"]
-    towards, words = prediction.explained(champion.served, GLAD)
+    towards, words = prediction.explain(champion.served, GLAD)
     assert answer["words"]["towards"] == towards
     assert [word["effect"] for word in answer["words"]["effects"]] == pytest.approx([word.effect for word in words])
 

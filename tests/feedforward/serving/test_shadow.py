@@ -38,7 +38,7 @@ def serving(params: Params, bounds: Serving) -> Running:
 
 
 def figures(service: Running) -> Evidence:
-    known = service.service.handlers.challengers.figures.get(NAME)
+    known = service.service.handlers.challengers.evidence.get(NAME)
     return known[1] if known else Evidence()
 
 
@@ -232,6 +232,6 @@ def test_gate_waits_for_shadow_statistics_of_exactly_these_versions(small: Param
     record_statistics(first, 10, 5)
     decision, reason = decided()
     assert decision == "kept"
-    assert "agreement 0.5000, it must be at least 0.9" in reason
+    assert "agreement 0.5000, which must be at least 0.9" in reason
     record_statistics(first, 90, 90)
     assert decided()[0] == "promoted"

@@ -1,6 +1,6 @@
 "use strict";
 // Explorable charts for the JSON data in the element #chart-data. Without this script, a page shows the same charts as
-// static pictures. Names enter the page as text nodes and attributes, never as markup.
+// static images. Names enter the page as text nodes and attributes, never as markup.
 
 
 const DATA = JSON.parse(document.getElementById("chart-data").textContent);
@@ -424,7 +424,7 @@ function explore(figure, data) { // selectable curves, and statistics in the ele
       statistics.draw(state, visible());
     },
   });
-  for (const picture of figure.querySelectorAll(".desk, .phone")) picture.hidden = true;
+  for (const image of figure.querySelectorAll(".desk, .phone")) image.hidden = true;
   figure.append(make("div", { class: "controls" }, make("div", { role: "group", "aria-label": "Variants" }, ...toggles),
     make("div", { role: "group", "aria-label": "View" }, pick, runs, log, ...zoomed, allEpochs)), chart, list,
   make("p", { class: "hint small soft" }, "Move or tap to read values, drag to zoom; keys: arrows, +, −, 0. ", link), status);

@@ -1,8 +1,8 @@
 """Parse the bytes of a connection into complete HTTP/1.1 requests of limited size.
 
-httptools, a wrapper of Node.js's parser, does the parsing. This module adds the limits that it lacks: on the size of
-the head, of the body, and of a chunked body's framing (chunk sizes, extensions, trailers), and on the memory that all
-bodies use together.
+httptools, a wrapper around Node.js's parser, does the parsing. This module adds the limits that it lacks: on the size
+of the head, of the body, and of a chunked body's framing (chunk sizes, extensions, trailers), and on the memory that
+all bodies use together.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Limits:
     head: float = 10.0  # from the first byte to the end of the headers
     body: float = 10.0  # from the end of the headers to the end of the body
     write: float = 30.0  # until the client has read a response
-    linger: float = 2.0  # until a refused client closes
+    linger: float = 2.0  # until a refused client closes the connection
 
 
 @dataclass
@@ -68,7 +68,7 @@ class Request:
 
 
 class RequestReader:
-    """Turns bytes into requests, in order. After a refusal it reads nothing more.
+    """Turns bytes into requests, in order. After a refusal, it reads nothing more.
 
     state: `idle` before the first byte of a request, then `head`, then `body`. continues: whether the client
     waits for `100 Continue` before it sends the body.
@@ -80,12 +80,12 @@ class RequestReader:
         self._parser = httptools.HttpRequestParser(self)
         self._ready: list[Request | Refusal] = []
         self._refused = False
-        self._received = 0  # bytes of this request, roughly: the first ones may belong to the previous request
+        self._received = 0  # approximate bytes of this request: the first ones may belong to the previous request
         self._target, self._headers, self._head_bytes = b"", Headers(), 0
         self._parts, self._size = list[bytes](), 0
 
     def feed(self, data: bytes) -> list[Request | Refusal]:
-        """The requests that `data` completes; a refusal, if any, comes last."""
+        """Parse `data` and return the requests that it completes; a refusal, if any, comes last."""
         self._ready = []
         self._received += len(data)
         rest = data
@@ -166,7 +166,7 @@ class RequestReader:
         self._parts = []
 
     def _head_without_upgrade(self) -> bytes:
-        """The head without `Upgrade`, with which httptools would not read the body. RFC 9110 allows ignoring it."""
+        """The head without `Upgrade`, because httptools reads no body after it; RFC 9110 allows ignoring it."""
         line = b"%b %b HTTP/%b\r\n" % (self._method.encode(), self._target, self._version.encode())
         headers = [b"%b: %b\r\n" % header for header in self._headers if header[0] != b"upgrade"]
         return line + b"".join(headers) + b"\r\n"

@@ -107,7 +107,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def busy(self) -> bool:
-        """Whether the client waits for the service, not the service for the client."""
+        """Whether the client is waiting for the service, rather than the service for the client."""
         return self._task is not None and self._drained is None
 
     # --- callbacks of asyncio ----------------------------------------------------------------------
@@ -163,7 +163,7 @@ class Connection(asyncio.Protocol):
     # --- requests ---------------------------------------------------------------------------------
 
     def _parse(self) -> None:
-        """Parse the received bytes until a request is complete; the rest waits until it is answered."""
+        """Parse the received bytes until a request is complete; the remaining bytes wait until it is answered."""
         state, data, start = self.reader.state, self._unread, 0
         while start < len(data) and not self.queue:
             self.queue.extend(self.reader.feed(data[start : start + SLICE]))
@@ -275,7 +275,7 @@ class Connection(asyncio.Protocol):
 async def respond(
     application: Application, request: Request, client: tuple[Any, ...] | None = None
 ) -> tuple[int, Headers, bytes]:
-    """Status, headers and body of the application's response; 500 if it raises. client: (address, port, …)."""
+    """Return the application's status (500 if it raises), headers and body. client: (address, port, …)."""
     messages: list[Message] = [
         {"type": "http.disconnect"},
         {"type": "http.request", "body": request.body, "more_body": False},

@@ -1,4 +1,6 @@
-"""Compare a dataset's window of requests with its training data: `… process DATASET < params.json`.
+"""Compare a dataset's window of requests with its training data.
+
+    python -m feedforward.serving.request_drift.process DATASET < params.json
 
 Features are compared with those of the training split. Outputs come from the champion's holdout model, which has
 seen neither the validation samples nor the requests; the champion itself was also trained on the validation samples.

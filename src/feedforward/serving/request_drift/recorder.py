@@ -28,14 +28,14 @@ class RequestDrift:
         self._params, self._metrics = params, metrics
         capacity = params.serving.reservoir
         self.reservoirs = {name: RequestReservoir(capacity) for name in names} if capacity else {}
-        self.entries: dict[str, list[dict[str, Any]]] = {}  # recorded for the latest windows
+        self.entries: dict[str, list[dict[str, Any]]] = {}  # one per window, for the latest windows
         self.problems: dict[str, str] = {}
         self._stopped = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._run, name="request drift", daemon=True)
 
     def start(self) -> None:
-        """Start a thread that reads the entries of earlier processes, then checks the reservoirs."""
+        """Start a thread that reads the entries that earlier processes recorded, then checks the reservoirs."""
         if self.reservoirs:
             self._thread.start()
 

@@ -57,7 +57,7 @@ class RequestReservoir:
             self._rows.append(row)
 
     def take(self, seconds: float) -> Window | None:
-        """The window, if it has lasted `seconds` and holds enough samples; then the next one starts. Otherwise None."""
+        """Return the window and start the next one, if it has lasted `seconds` and holds enough samples; else None."""
         with self._lock:
             enough = len(self._rows) >= min(MINIMUM, self.capacity)
             if not enough or time.monotonic() - self._start < seconds:
@@ -66,10 +66,11 @@ class RequestReservoir:
             columns = self._columns if self._sparse else None
             self._start_window(self._version)
         start, end = (moment.isoformat(timespec="seconds") for moment in (began, datetime.now(UTC)))
-        return Window(number, digest, start, end, asked, _stacked(rows, columns))  # unlocked: no request waits for it
+        # The lock is released, so no request waits for this.
+        return Window(number, digest, start, end, asked, _stack(rows, columns))
 
 
-def _stacked(rows: list[Row], columns: int | None) -> Features:
+def _stack(rows: list[Row], columns: int | None) -> Features:
     """The rows as one array; columns: number of features of multi-hot rows, None for dense ones."""
     if columns is None:
         return np.stack(rows)

@@ -1,4 +1,4 @@
-"""The shadow: a lowest-priority process in which the challenger answers requests a second time.
+"""The shadow: a process with the lowest priority, in which the challenger answers requests a second time.
 
 Belongs here: the service's queue (`queue`), the messages (`frames`), the process, and when two answers agree.
 Does not belong here: which version is the challenger (`serving.challengers`), and how a promotion uses the statistics

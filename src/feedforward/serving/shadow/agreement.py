@@ -11,8 +11,8 @@ SAME_VALUE = 0.1  # in standard deviations of the target; values no farther apar
 Answer = Mapping[str, Any]
 
 
-def compared(champion: Sequence[Answer], challenger: Sequence[Answer], served: Servable, seconds: float) -> Evidence:
-    """The evidence from one request. served: the challenger. seconds: the challenger's CPU time.
+def compare(champion: Sequence[Answer], challenger: Sequence[Answer], served: Servable, seconds: float) -> Evidence:
+    """Compare the answers to one request. served: the challenger. seconds: the challenger's CPU time.
 
     Two answers agree if they have the same label, the same set of labels, or values within SAME_VALUE.
     """

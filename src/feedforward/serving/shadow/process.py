@@ -2,7 +2,7 @@
 
 Standard input is a socket to the service: params.yaml as one JSON line, then frames. Reports go back over the same
 socket, one JSON line each. The process has the lowest priority, so it runs only on idle cores, and it pauses after
-every few requests, because even an idle core shares caches and memory with the core that answers callers. It ends when
+every few requests, because even an idle core shares caches and memory with the core that answers clients. It ends when
 the socket closes.
 """
 
@@ -27,7 +27,7 @@ from feedforward.serving.shadow.frames import Frame
 from feedforward.tracking import model_version, model_versions
 
 SHARE = 0.03  # of one core, at most, for comparing answers
-TOGETHER = 8  # requests between pauses: a request takes up to twice as long right after a pause
+TOGETHER = 8  # requests between pauses; right after a pause, a request takes up to twice as long
 READ_BYTES = 2**16
 LONGEST_PAUSE = 1.0  # s, even after very large requests, or after a challenger was loaded
 REPORT = 1.0  # s between reports
@@ -58,8 +58,8 @@ class Comparer:
         began = time.thread_time()
         question = schemas.question(served.encoder.takes, frame.kind, frame.body, self.params.serving.max_samples)
         samples = schemas.check_samples(served, question, self.params.serving)
-        challenger_answers = prediction.described(served, served.ask(served.encoder.encode(samples)))
-        evidence = agreement.compared(champion_answers, challenger_answers, served, time.thread_time() - began)
+        challenger_answers = prediction.describe(served, served.ask(served.encoder.encode(samples)))
+        evidence = agreement.compare(champion_answers, challenger_answers, served, time.thread_time() - began)
         with self._lock:
             self._totals[frame.dataset].add(evidence)
             self._unwritten[frame.dataset].add(evidence)
@@ -67,8 +67,8 @@ class Comparer:
     def report(self) -> dict[str, Any]:
         """The statistics of each dataset's latest pair of versions, and the problems."""
         with self._lock:
-            figures = {name: {**asdict(self._pairs[name]), **asdict(total)} for name, total in self._totals.items()}
-            return {"figures": figures, "problems": dict(self.problems)}
+            statistics = {name: {**asdict(self._pairs[name]), **asdict(total)} for name, total in self._totals.items()}
+            return {"statistics": statistics, "problems": dict(self.problems)}
 
     def flush(self) -> None:
         """Write the statistics recorded since the last call."""
@@ -83,8 +83,8 @@ class Comparer:
             return
         try:
             shadow_evidence.add(name, pair, unwritten)
-        except (OSError, ValueError, DataError) as error:  # ValueError: a figure is not finite
-            self.problems[name] = f"{name}: the shadow's figures cannot be written ({error})"
+        except (OSError, ValueError, DataError) as error:  # ValueError: a sum is not finite
+            self.problems[name] = f"{name}: the shadow's statistics cannot be written ({error})"
 
     def _challenger(self, frame: Frame) -> Champion | None:
         name = frame.dataset

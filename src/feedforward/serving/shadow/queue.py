@@ -1,6 +1,6 @@
-"""The service's side of the shadow: requests wait in a bounded queue until they are sent to a lowest-priority process.
+"""The service's side of the shadow: requests wait in a bounded queue until they are sent to the shadow's process.
 
-For the caller, queueing a request takes no longer than appending to a list. Requests that do not fit into the queue are
+Queueing a request takes no longer than appending to a list. Requests that do not fit into the queue are
 dropped and counted, so nothing ever waits for the shadow.
 """
 
@@ -19,15 +19,15 @@ from typing import Any
 from feedforward.config.schema import Params
 from feedforward.serving.shadow.frames import Frame
 
-TICK = 0.005  # s between transfers to the process: a longer transfer would delay the requests that it coincides with
+TICK = 0.005  # s between transfers to the process; rarer, larger transfers would delay requests noticeably
 IDLE_TICK = 0.05  # s until the next transfer if there was nothing to transfer
 QUEUE = 256  # requests per tick, at most
-QUEUE_BYTES = 2**22  # for these requests and their answers
+QUEUE_BYTES = 2**22  # of these requests and their answers
 SEND_BYTES = 2**18  # per call of `send`
-SOCKET_BYTES = 2**18  # buffered by the system for the process, which compares them before it ends
+SOCKET_BYTES = 2**18  # that the system buffers for the process, which compares these requests before it ends
 REPORT_BYTES = 2**24  # a longer line from the process is discarded
 RESTART = 10.0  # s between starts of the process, at least
-GRACE = 3.0  # s for the process to write its figures before it is killed
+GRACE = 3.0  # s for the process to write its statistics before it is killed
 log = logging.getLogger(__name__)
 
 
@@ -61,7 +61,7 @@ class Shadow:
         self._ticking = asyncio.get_running_loop().create_task(self._run())
 
     def stop(self) -> None:
-        """Stop the process once it has written its figures, or kill it after GRACE seconds."""
+        """Stop the process once it has written its statistics, or kill it after GRACE seconds."""
         if self._ticking is not None:
             self._ticking.cancel()
         self._disconnect()
@@ -102,8 +102,8 @@ class Shadow:
             ours.setblocking(False)
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
             command = [sys.executable, "-m", "feedforward.serving.shadow.process"]
-            # A separate process group, so that Ctrl-C does not end it before its figures are written. Not a separate
-            # session: Linux (autogroup) would give it as much CPU time as the service, whatever its priority.
+            # A separate process group, so that Ctrl-C does not end it before its statistics are written, but no
+            # separate session: Linux (autogroup) would give one as much CPU time as the service, whatever its priority.
             self._process = subprocess.Popen(command, stdin=theirs.fileno(), process_group=0)
         self._socket, self._received = ours, b""
         self._unsent = memoryview(self._params.model_dump_json().encode() + b"\n")
@@ -153,6 +153,6 @@ class Shadow:
         *lines, self._received = (self._received + data).split(b"\n")
         if len(self._received) > REPORT_BYTES:
             self._received = b""
-        for line in lines[-1:]:  # each report contains all figures, so the last one suffices
+        for line in lines[-1:]:  # each report contains all statistics, so the last one suffices
             with contextlib.suppress(ValueError):
                 self._report(json.loads(line))

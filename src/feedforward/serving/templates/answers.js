@@ -1,4 +1,4 @@
-// Computes the service's answers in the page. The encoder for the kind of sample follows: answers_text.js, for example.
+// Computes the service's answers in the page. It is followed by the encoder for the kind of sample, such as answers_text.js.
 const POLL = 0, STORES = false; // nothing changes while the page is open, and corrections cannot be stored
 const model = JSON.parse($("model").textContent), encoder = model.encoder;
 

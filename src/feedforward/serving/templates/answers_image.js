@@ -1,4 +1,4 @@
-// --- pictures, framed as in training: data/readers/image_preprocessing.py ---------------------
+// --- images, framed as in training: data/readers/image_preprocessing.py -----------------------
 
 const MAX_PIXELS = 2 ** 24, { height: HEIGHT, width: WIDTH } = encoder;
 
@@ -9,7 +9,7 @@ async function encode(sample) { // base64, or rows of gray levels
   return { columns, values: columns.map((column) => row[column]), warnings: [], seen: { height: HEIGHT, width: WIDTH, levels: row } };
 }
 
-// A gray picture: height, width, levels 0 to 255 in row order, and whether all levels are integers
+// A gray image: height, width, levels 0 to 255 in row order, and whether all levels are integers
 const gray = (height, width, level, whole) => ({ height, width, level, whole });
 
 function fromRows(rows) {
@@ -19,13 +19,13 @@ function fromRows(rows) {
 
 async function decode(text) {
   const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  const picture = await createImageBitmap(new Blob([bytes])).catch(() => {
-    throw new Error("samples.0: must be a picture that this browser can show");
+  const image = await createImageBitmap(new Blob([bytes])).catch(() => {
+    throw new Error("samples.0: must be an image that this browser can show");
   });
-  const { height, width } = picture;
+  const { height, width } = image;
   if (height * width > MAX_PIXELS) throw new Error(`samples.0: must have at most ${MAX_PIXELS} pixels, got ${width} × ${height}`);
   const canvas = Object.assign(document.createElement("canvas"), { height, width }), drawn = canvas.getContext("2d", { willReadFrequently: true });
-  drawn.drawImage(picture, 0, 0);
+  drawn.drawImage(image, 0, 0);
   return fromColors(height, width, drawn.getImageData(0, 0, width, height).data);
 }
 
@@ -65,7 +65,7 @@ function foreground({ height, width, level, whole }) { // how far each pixel dif
   let lightest = -Infinity, darkest = Infinity;
   for (const each of level) [lightest, darkest] = [Math.max(lightest, each), Math.min(darkest, each)];
   const strongest = Math.max(lightest - background, background - darkest);
-  if (strongest < Math.max(encoder.contrast, 2 * noise)) throw new Error("samples.0: must show something: the picture is blank");
+  if (strongest < Math.max(encoder.contrast, 2 * noise)) throw new Error("samples.0: must show something: the image is blank");
   const stretch = strongest / (strongest - noise), least = noise + encoder.share * (strongest - noise);
   const difference = level.map((each) => Math.abs(each - background));
   const strength = noise ? difference.map((each) => Math.min(Math.max((each - noise) * stretch, 0), 255)) : difference;
