@@ -32,7 +32,7 @@ help: ## list the targets
 run: $(READY) ## run everything from fetching the data to comparing all variants; later calls run only what has changed
 	$(BIN)/feedforward run
 
-demo: $(READY) ## the same on small embedded data, without a network, in two minutes
+demo: $(READY) ## run everything on small embedded data, without a network, in two minutes
 	$(BIN)/feedforward demo
 
 ui: $(READY) ## start MLflow on 127.0.0.1: runs, curves, models
@@ -78,12 +78,12 @@ picture: ## take a screenshot of the finished report: docs/images/report.png; ne
 		--screenshot=docs/images/report.png "file://$(CURDIR)/reports/comparison/index.html"
 
 # Each worker runs one test file at a time, so that module fixtures are created once. Tests of whole jobs come first. They
-# spend time waiting for servers, so there are two workers more than cores.
+# spend time waiting for servers, so there are two more workers than cores.
 APART = --dist loadfile
 test: $(DEV) ## run all tests that need no real data
 	$(BIN)/pytest $(APART) -n $$(($(CORES) + 2)) --no-loadscope-reorder -m "not real and not stack and not images"
 
-coverage: $(DEV) ## run the same tests, and report which lines and branches of src they cover
+coverage: $(DEV) ## run the tests of `test`, and report which lines and branches of src they cover
 	$(BIN)/pytest $(APART) -n $$(($(CORES) + 2)) --no-loadscope-reorder -m "not real and not stack and not images" --cov --cov-report=term
 
 test-unit: $(DEV) ## run the fast tests, in under a minute

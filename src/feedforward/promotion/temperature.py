@@ -45,7 +45,7 @@ def fit(params: Params, name: str, seed: int) -> dict[str, float]:
 
 
 def held_out_predictions(params: Params, name: str, seed: int) -> tuple[Array, npt.NDArray[np.generic]]:
-    """Train the final model's recipe without some samples; return the logits and labels of those samples; see `fit`."""
+    """Train with the final model's recipe, holding out samples; return their logits and labels; see `fit`."""
     from feedforward.experiments import training_run
     from feedforward.training import trainer
 

@@ -28,7 +28,7 @@ BINS = 24  # approximate number of bins in a histogram
 
 @dataclass(frozen=True)
 class Histogram:
-    """Shares of training data and incoming samples in each bin. edges: of the bins; the last bin is open-ended."""
+    """Shares of training data and incoming samples in each bin. edges: bin limits; the last bin is open-ended."""
 
     edges: list[int]
     train: list[float]

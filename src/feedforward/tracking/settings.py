@@ -21,7 +21,7 @@ VARIABLES = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # jobs would make `feedforward ui` start eight idle processes
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "GIT_PYTHON_REFRESH": "quiet",  # otherwise MLflow warns if there is no git; this project records the commit itself
+    "GIT_PYTHON_REFRESH": "quiet",  # git may be missing; this project records the commit itself
 }
 
 

@@ -9,7 +9,7 @@ async function encode(sample) { // base64, or rows of gray levels
   return { columns, values: columns.map((column) => row[column]), warnings: [], seen: { height: HEIGHT, width: WIDTH, levels: row } };
 }
 
-// A gray image: height, width, levels 0 to 255 in row order, and whether all levels are integers
+// A grayscale image: height, width, levels 0 to 255 in row order, and whether all levels are integers
 const gray = (height, width, level, whole) => ({ height, width, level, whole });
 
 function fromRows(rows) {
