@@ -37,7 +37,7 @@ def run(
     n, is_first = min(seeds, max(2, params.seeds)), True
     while True:
         began = time.monotonic()
-        needed = decision.needed(params, dataset, verdicts)
+        needed = decision.find_needed(params, dataset, verdicts)
         trained = training_flow.run(
             params, decision.PROTOCOL, wait_for_server, [dataset], needed.variants, range(n), roles=needed.roles
         )

@@ -140,7 +140,7 @@ def _submit(job: Job, store: "Store", advance: runner.Advance) -> PrefectFuture[
         local = train_pack.with_options(**labels)
         return local.submit(pack, job.params, store, advance, job.parents)
     remote = train_pack_on_cluster.with_options(**labels)
-    parents = parent_runs.parents_of(pack, store) if job.parents is None else job.parents
+    parents = parent_runs.start_parents(pack, store) if job.parents is None else job.parents
     return remote.submit(pack, job.params, parents)
 
 

@@ -19,7 +19,8 @@ COMPARED = ("best_val_cross_entropy", "best_val_accuracy", "best_val_mae")
 class Baselines:
     """The baselines of a dataset, weakest first.
 
-    summary: baseline → statistic → mean with its interval over seeds or, for a single test figure, over test samples.
+    summary: baseline → statistic → mean with its interval over seeds or, for a test metric with one seed, over test
+    samples.
     differences: variant of the final model − baseline, paired by seed.
     """
 
@@ -27,7 +28,7 @@ class Baselines:
     differences: list[Difference]
 
     def difference(self, baseline: str, statistic: str) -> Difference | None:
-        """The difference from this baseline; None if the baseline or the variant lacks the statistic."""
+        """How the final model's variant differs from this baseline; None if either of them lacks the statistic."""
         matches = (d for d in self.differences if d.right == baseline and d.statistic == statistic)
         return next(matches, None)
 

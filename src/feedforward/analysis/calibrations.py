@@ -13,7 +13,7 @@ from feedforward.analysis.curves import Numbers, mean_interval
 from feedforward.analysis.intervals import CONFIDENCE, Estimate, estimate, t_quantile
 from feedforward.analysis.run_result import RunResult
 
-LEAST_RISE = 0.005  # nats; the share of a smaller rise that scaling removes is mostly noise
+LEAST_RISE = 0.005  # nats; for a smaller rise, the share that scaling removes is mostly noise
 STAGES = ("best", "last", "last_scaled")  # names of diagrams; see RunResult.reliability
 
 
@@ -32,8 +32,8 @@ class VariantCalibration:
     """The calibration of a variant after its last epoch.
 
     ece, scaled_ece: expected calibration error before and after temperature scaling. rise: validation loss at the last
-    epoch minus its minimum. scaled_rise: the same, for the loss scaled at each epoch. removed: the share of `rise` that
-    scaling removes; None if `rise` is below LEAST_RISE. diagrams: keyed by the names in STAGES.
+    epoch minus its minimum. scaled_rise: the same for the loss after temperature scaling at each epoch. removed: the
+    share of `rise` that scaling removes; None if `rise` is below LEAST_RISE. diagrams: keyed by the names in STAGES.
     """
 
     variant: str
@@ -99,7 +99,7 @@ def _share_removed(rises: Sequence[float], scaled_rises: Sequence[float]) -> Est
 
 
 def _diagram(bins: Sequence[Sequence[Sequence[float]]]) -> Diagram | None:
-    """The mean of the seeds' bins; None if the seeds differ in the number of bins or there are no bins."""
+    """The means of the bins over seeds; None if there are no bins, or the seeds differ in the number of bins."""
     if len({len(rows) for rows in bins}) != 1:
         return None
     table = np.array(bins, float)  # shape (seeds, bins, 3)

@@ -3,11 +3,12 @@
 A claim specifies a range for the difference left − right (or left − value): below 0, above 0, or within ± tolerance.
 Its interval comes from a confidence sequence with error probability 5 % / number of claims (Bonferroni). Therefore, all
 intervals of a dataset are correct for every number of seeds with 95 % probability. Only the intervals determine the
-verdicts, so the probability that a dataset ever gets a false verdict is at most 5 %, no matter how often seeds are
+verdicts, so the probability that a dataset ever gets a false verdict is at most 5 %, no matter how many times seeds are
 added and results are checked.
 
-`datasets.<name>.margins` in params.yaml sets the smallest difference that matters, for each statistic. An interval
-within ± margin gives the verdict *no difference that matters*, whatever the sign of the difference.
+`datasets.<name>.margins` in params.yaml sets the smallest difference that matters, for each statistic. For a
+claim with direction `lower` or `higher`, an interval within ± margin gives the verdict *no difference that matters*,
+whatever the sign of the difference.
 """
 
 import math
@@ -29,14 +30,15 @@ OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 class Verdict:
     """The verdict on a claim.
 
-    outcome: the outcome for this data. new_data: the outcome for new data of the same kind, from `sequential.inflated`;
+    outcome: the outcome for this data. new_data: the outcome for new data of the same kind, from `sequential.inflate`;
         None if the splits do not depend on the seed, and for claims about final models.
     n: number of seeds that were compared. level: error probability of each interval in `history`.
     left, right: mean of each side; if the claim compares with a constant, `right` is that constant.
     difference: mean of left − right with its 95 % t interval. wins: P(left > right), paired by seed and unpaired; None
         for claims about a constant.
     history: intervals after 2, 3, … seeds. p: anytime-valid p-value, corrected for the number of claims.
-    further_seeds: for an undecided claim, a rough estimate of how many more seeds would decide it.
+    margin: the smallest difference that matters. further_seeds: for an undecided claim, a rough estimate of how many
+        more seeds would decide it. note: why there is no interval, or no valid one; otherwise empty.
     Numbers are None if no run measured the statistic, or if they need two seeds and there is only one.
     """
 
@@ -100,7 +102,7 @@ def _judge(dataset: str, claim: Claim, runs: Sequence[RunResult], level: float, 
     overlap = statistics.overlap(runs) if statistic.role == "replica" else None
     history = sequential.confidence_sequence(values, level, statistic.resolution, error)
     outcome = _outcome(claim, history[-1] if history else None, margin)
-    new_data = None if overlap is None else sequential.inflated(values, level, overlap, statistic.resolution)
+    new_data = None if overlap is None else sequential.inflate(values, level, overlap, statistic.resolution)
     boundary = _boundary(claim, sum(values) / n)
     p = sequential.p_value(values, boundary, statistic.resolution)
     return Verdict(

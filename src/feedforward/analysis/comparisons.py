@@ -92,6 +92,8 @@ def differences(runs: Sequence[RunResult], pairs: Iterable[tuple[str, str]], sta
 class Ranking:
     """Variants from best to worst, by their means over the seeds that they all share.
 
+    If they share none, each mean is over all seeds of the variant.
+
     order: variants with their estimates; the first one has the best mean among those that no other surely beats.
     tied: the other variants that none surely beats; the seeds so far do not distinguish them from the first.
     equivalent: the variants in `tied` whose difference from the first is surely within the margin.

@@ -15,7 +15,7 @@ SCORES = ("precision", "recall", "f1", "auc", "average_precision")
 
 @dataclass(frozen=True)
 class Curve:
-    """The mean of a curve over seeds at fixed `x`, and its t interval (None for one seed)."""
+    """The mean of a curve over seeds, at `x` values that all seeds share, and its t interval (None for one seed)."""
 
     x: Numbers
     mean: Numbers
@@ -29,7 +29,7 @@ class Errors:
 
     n: number of seeds. labels: for each label, estimates of those SCORES that are defined. support: for each label, the
     number of samples. confusion: mean number of samples by true class (rows) and predicted class (columns). roc,
-    precision_recall: see error_analysis. residuals: from the first seed only, because bins differ between seeds.
+    precision_recall: see models.error_analysis. residuals: from the first seed only, because bins differ between seeds.
     """
 
     n: int

@@ -23,7 +23,7 @@ RULE = (
 
 @dataclass(frozen=True)
 class Failures:
-    """The seeds of a variant that never learned. cause: a short text; empty if unknown."""
+    """The seeds of a variant that never learned. n: number of all its seeds. cause: in words; empty if unknown."""
 
     variant: str
     seeds: tuple[int, ...]
@@ -74,7 +74,7 @@ def _failed_runs(replicas: Sequence[RunResult], dataset: Dataset) -> list[RunRes
 
 
 def _cause(failed: Sequence[RunResult], dataset: Dataset) -> str:
-    """Dead units if all failed runs have some; otherwise a note if their training losses also stayed high."""
+    """`dead units` if all failed runs have some; otherwise a note if their training losses stayed high as well."""
     if all(run.metrics.get("dead_units", 0.0) > 0 for run in failed):
         return "dead units"
     lowest_losses = [min(run.curves.get("cross_entropy", [math.nan])) for run in failed]

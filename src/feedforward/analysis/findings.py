@@ -18,9 +18,10 @@ from feedforward.core.errors import DataError
 class Findings:
     """The findings for one dataset.
 
-    baseline: the variant of the final model. variants: the variants that have replicas, in the order of params.
-    runs: all runs of one protocol, including final runs. differences: for every replica statistic, each other variant
-    against the baseline. margins: for each statistic, the smallest difference that matters.
+    baseline: the variant of the final model, with which the others are compared. variants: the variants that have
+    replicas, in the order of params. runs: all runs of one protocol, including final runs. differences: for every
+    replica statistic, each other variant against the baseline. margins: for each statistic, the smallest difference
+    that matters.
     simple: results of constant predictions and of models without hidden layers; None if they were not measured.
     suspicions: one line for each result that is suspiciously better than all published results.
     """
@@ -54,7 +55,7 @@ def find(
 ) -> list[Findings]:
     """The findings of each dataset that has runs of the protocol, in the order of params.
 
-    simple: the results of the baselines, which use the splits of protocol `fair`.
+    simple: the results of the `baselines` stage, whose splits are those of protocol `fair`.
 
     Raises:
         DataError: no run has this protocol, or the dataset or variant of a run is not in params.

@@ -17,7 +17,7 @@ VALIDATED = {
 
 
 def ceiling(dataset: Dataset, statistic: str) -> Published | None:
-    """The best published result for a test statistic, or for the test statistic that `statistic` estimates."""
+    """The best published result for `statistic`, or for the test statistic that it estimates; None if there is none."""
     entries = [entry for entry in dataset.literature if statistic in (entry.statistic, VALIDATED.get(entry.statistic))]
     sign = -1 if STATISTICS[statistic].better == "lower" else 1
     return max(entries, key=lambda entry: sign * entry.value, default=None)
@@ -32,7 +32,8 @@ def interval(published: Published) -> tuple[float, float]:
 def suspicions(name: str, estimates: Mapping[str, Estimate], dataset: Dataset) -> list[str]:
     """One line for each statistic of a variant that is better than all published results by more than chance explains.
 
-    That is the case if its interval for new data (or else for this data) does not overlap the published result's.
+    That is the case if the statistic's interval for new data (or else for this data) is entirely better than the
+    interval of the best published result.
     """
     lines = []
     for statistic, estimate in estimates.items():

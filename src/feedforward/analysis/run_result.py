@@ -22,9 +22,9 @@ class RunResult:
         a validation split that predict classes or labels have `calibration/…` (models.calibration.Calibration).
     metrics: metrics of the run, finite floats (`best_epoch` counts from 1).
     weights_digest: SHA-256 (hex) of the trained weights.
-    measured: metrics that training recorded in addition to the curves. For a run with validation: `best_cross_entropy`
-    and
-        `best_accuracy` (or `best_mae`) on its training samples, in inference mode, at its best epoch;
+    measured: metrics that training recorded in addition to the curves. For a run with validation:
+        `best_cross_entropy` and `best_accuracy` (or `best_mae`) on its training samples, in inference mode, at its best
+        epoch;
         `constant_val_cross_entropy`, the validation loss of the best constant prediction; `dead_units`, the number of
         hidden units that are 0 on every training sample that was checked.
     hardest: for a final run, the test samples with the largest loss (attribution.hardest).
@@ -83,7 +83,7 @@ def load(path: Path, stage: str = "train") -> list[RunResult]:
     Raises:
         DataError: the file is missing or damaged.
     """
-    with _explained_errors(path, stage):
+    with _explain_errors(path, stage):
         return [RunResult(**entry) for entry in atomic_files.read_json(path)["runs"]]
 
 
@@ -93,12 +93,12 @@ def cpu_kind(path: Path) -> str:
     Raises:
         DataError: the file is missing or damaged.
     """
-    with _explained_errors(path):
+    with _explain_errors(path):
         return str(atomic_files.read_json(path)["cpu"])
 
 
 @contextlib.contextmanager
-def _explained_errors(path: Path, stage: str = "train") -> Iterator[None]:
+def _explain_errors(path: Path, stage: str = "train") -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, TypeError, KeyError) as error:

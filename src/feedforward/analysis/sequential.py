@@ -1,8 +1,8 @@
-"""Intervals that stay valid however often results are checked: confidence sequences for a mean of unknown variance.
+"""Confidence sequences for a mean of unknown variance: intervals that stay valid however many times they are checked.
 
-A t interval is valid for a number of seeds that was fixed in advance. If seeds are added until it excludes zero, it
-reports a difference in 15 % of the cases in which there is none. A confidence sequence covers the mean at *all* numbers
-of seeds simultaneously, with probability 1 - level.
+A t interval is valid for a number of seeds that was fixed in advance. If seeds are added until the interval excludes
+zero, it reports a difference in 15 % of the cases in which there is none. A confidence sequence covers the mean at
+*all* numbers of seeds simultaneously, with probability 1 - level.
 
 For values x and a hypothetical mean, let t be the t statistic of the first n values. The process
 
@@ -52,7 +52,7 @@ def confidence_sequence(
     Each interval is intersected with all earlier ones, so intervals never grow. If the values share one normal
     distribution, an empty interval (low above high) has probability at most `level`.
 
-    resolution, sampling_error: as in `intervals`.
+    resolution: see intervals.p_value. sampling_error: see intervals.estimate.
     """
     if len(values) < 2:
         return []
@@ -63,8 +63,11 @@ def confidence_sequence(
     return [Interval(int(count), _finite(a), _finite(b)) for count, a, b in zip(n.astype(int), low, high, strict=True)]
 
 
-def inflated(values: Sequence[float], level: float, overlap: float, resolution: float = 0.0) -> Interval | None:
-    """The latest interval of the sequence, widened for new data: its half-width times sqrt(1 + n n_val / n_train)."""
+def inflate(values: Sequence[float], level: float, overlap: float, resolution: float = 0.0) -> Interval | None:
+    """Widen the latest interval of the sequence for new data: multiply its half-width by sqrt(1 + n n_val / n_train).
+
+    overlap: n_val / n_train. Return None if there are fewer than two values.
+    """
     if len(values) < 2:
         return None
     n, mean, sd = _running(values, resolution)
@@ -73,7 +76,7 @@ def inflated(values: Sequence[float], level: float, overlap: float, resolution: 
 
 
 def p_value(values: Sequence[float], null: float = 0.0, resolution: float = 0.0) -> float | None:
-    """Anytime-valid p-value for the mean being `null`: min(1, 1 / max M); None with fewer than two values."""
+    """Anytime-valid p-value of whether the mean is `null`: min(1, 1 / max M); None with fewer than two values."""
     if len(values) < 2:
         return None
     n, mean, sd = _running(values, resolution)
@@ -89,7 +92,8 @@ def p_value(values: Sequence[float], null: float = 0.0, resolution: float = 0.0)
 def further_seeds(gap: float, sd: float, n: int, level: float) -> int | None:
     """A rough estimate of how many more values bring the half-width below `gap`.
 
-    Assumes that mean and standard deviation stay as after the first n values. None if it takes more than MOST_SEEDS.
+    Assumes that the mean and the standard deviation stay as they are after the first n values. None if more than
+    MOST_SEEDS are needed.
     """
     counts = np.arange(n + 1, MOST_SEEDS + n + 1, dtype=float)
     enough = np.flatnonzero(_half_width(counts, level, np.full(len(counts), sd)) < abs(gap))

@@ -7,7 +7,7 @@
     models/NAME/                                     the champion, its card, and every decision about the dataset
     versions.json                                    commit, libraries and kind of CPU
 
-Text files contain no secrets and no absolute paths.
+In text files other than those of a model, which are copied unchanged, secrets and local absolute paths are replaced.
 """
 
 import platform
@@ -28,7 +28,7 @@ PIPELINE = "dvc.yaml"
 PLAIN = ("params.yaml", PIPELINE, "dvc.lock", "LICENSE", "requirements/cpu.txt", "requirements/gpu.txt")
 FOLDERS = ("data/baselines", "reports/comparison", "reports/validation", "reports/sweeps", "reports/decisions")
 TEXTS = (".csv", ".html", ".json", ".jsonl", ".lock", ".md", ".txt", ".yaml")
-CARD = "card"  # folder in a version that contains card.md
+CARD = "card"  # folder in the files of a version; contains card.md
 
 
 def gather(params: Params) -> dict[str, bytes]:
@@ -43,7 +43,7 @@ def gather(params: Params) -> dict[str, bytes]:
         raise DataError(
             f"{missing}: there are no results to export; run `feedforward run` in a checkout of the project"
         )
-    cleaned = {name: _cleaned(name, content) for name, content in files.items()}
+    cleaned = {name: _clean(name, content) for name, content in files.items()}
     models = dict(file for name in params.datasets for file in _registry_files(name))
     versions = (atomic_files.canonical_json(_versions(), indent=2) + "\n").encode()
     return dict(sorted({**cleaned, **models, "versions.json": versions}.items()))
@@ -65,7 +65,7 @@ def _registry_files(dataset: str) -> Iterator[tuple[str, bytes]]:
     """The dataset's entries in the audit log, the verified files of its champion, and the champion's card."""
     if decisions := audit_log.entries(dataset):
         lines = "".join(f"{atomic_files.canonical_json(entry)}\n" for entry in decisions)
-        yield f"models/{dataset}/decisions.jsonl", _cleaned("decisions.jsonl", lines.encode())
+        yield f"models/{dataset}/decisions.jsonl", _clean("decisions.jsonl", lines.encode())
     champion = model_versions.find(dataset)
     if champion is None:
         return
@@ -94,8 +94,8 @@ def _versions() -> dict[str, Any]:
     }
 
 
-def _cleaned(name: str, content: bytes) -> bytes:
-    """The content of a file; secrets and absolute paths in a text file are replaced."""
+def _clean(name: str, content: bytes) -> bytes:
+    """Replace the secrets and local absolute paths in the content of a text file; return other content unchanged."""
     if not name.endswith(TEXTS):
         return content
     try:

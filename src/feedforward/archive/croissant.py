@@ -63,7 +63,7 @@ TYPES = {"path": "sc:Text", "content": "sc:Text"}
 
 
 def describe(name: str, dataset: Dataset, manifest: Mapping[str, Any], published: str) -> dict[str, Any]:
-    """The description, serializable as JSON. manifest: from the vectorized data. published: an ISO 8601 date."""
+    """The description, serializable as JSON. manifest: of the vectorized data. published: date in ISO 8601."""
     samples = manifest["samples"]
     text = (
         f"{dataset.title}: {samples['train']} training and {samples['test']} test samples with {manifest['features']}"

@@ -17,8 +17,8 @@ def write_folder(files: Mapping[str, bytes], folder: Path, point: str, remedy: s
     """Write the files of an archive into a new or empty folder, or over an earlier archive.
 
     Raises:
-        DataError: the folder, or one of the folders that exist while it is written, contains something else; `remedy`
-            is the end of the message.
+        DataError: the folder, or a temporary folder next to it, contains something other than an archive; `remedy` is
+            the end of the message.
     """
     folder = Path(os.path.abspath(folder))  # noqa: PTH100  unlike `absolute`, gives `.` and `..` a name
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -27,7 +27,8 @@ def write_folder(files: Mapping[str, bytes], folder: Path, point: str, remedy: s
         for candidate in atomic_files.temporary_folders(folder):
             _refuse_foreign(candidate, remedy)
         with atomic_files.writing_folder(folder, point) as temporary:
-            for name in sorted(files, key=lambda name: name != DIGESTS):  # first: marks a partial folder as ours
+            # DIGESTS comes first, because it marks even a partial folder as one of ours
+            for name in sorted(files, key=lambda name: name != DIGESTS):
                 (temporary / name).parent.mkdir(parents=True, exist_ok=True)
                 (temporary / name).write_bytes(files[name])
 

@@ -22,14 +22,14 @@ _END, _END_64 = b"PK\5\6", b"PK\6\7"  # records at the end of a ZIP file
 REMEDY = "ask for the archive again"
 
 
-def verified(source: Path) -> dict[str, bytes]:
-    """The content of each file by name, after all digests were checked. source: a ZIP file or a folder.
+def read_verified(source: Path) -> dict[str, bytes]:
+    """Read the content of each file, by name, and check all digests. source: a ZIP file or a folder.
 
     Raises:
-        DataError: the archive cannot be read, is too large, has a path that leads outside it, or a file was changed.
+        DataError: the archive cannot be read, is too large, has a path that leads outside it, or has a changed file.
     """
     files = dict(_folder_files(source) if source.is_dir() else _zip_files(source))
-    listed = _listed(source, files.get(DIGESTS))
+    listed = _listed_digests(source, files.get(DIGESTS))
     if mismatched := sorted((set(files) - {DIGESTS}) ^ set(listed)):
         state = "is missing" if mismatched[0] in listed else "is not listed in digests.json"
         raise DataError(f"{source}: {mismatched[0]} {state}; {REMEDY}")
@@ -53,7 +53,7 @@ def unpack(files: Mapping[str, bytes], folder: Path) -> None:
     layout.write_folder(files, folder, "import", "name another folder with --to")
 
 
-def _listed(source: Path, content: bytes | None) -> dict[str, str]:
+def _listed_digests(source: Path, content: bytes | None) -> dict[str, str]:
     """SHA-256 of each file by name, as listed in digests.json (`content`)."""
     try:
         stored: dict[str, Any] = json.loads((content or b"")[:MAX_DIGESTS_BYTES])
@@ -106,7 +106,7 @@ def _content(source: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> 
 
 def _check_end(source: Path) -> None:
     """Check the size of the list of files before zipfile reads the list into memory."""
-    if source.exists() and not source.is_file():  # a pipe would never end
+    if source.exists() and not source.is_file():  # reading a pipe might never end
         raise DataError(f"{source}: is not a regular file; name a ZIP file or a folder")
     try:
         size = source.stat().st_size

@@ -21,7 +21,9 @@ T = TypeVar("T")
 
 
 def compare(source: Path, files: Mapping[str, bytes], show: Callable[[Sequence[Findings]], T]) -> dict[str, T]:
-    """Call `show` with the findings of each protocol. source: name of the archive, for messages. files: its content.
+    """Call `show` with the findings of each protocol; return what it returns, by protocol.
+
+    source: name of the archive, for messages. files: the archive's content.
 
     Raises:
         ParamsError: this release cannot read the archive's params.yaml. DataError: its results cannot be compared.
@@ -54,7 +56,7 @@ def _compare(title: str, content: bytes, copy: Path, params: Params, show: Calla
         atomic_files.canonical_json(atomic_files.read_json(copy))  # refuses NaN and infinity
         with np.errstate(over="raise"):
             return show(findings.find(run_result.load(copy), params, copy.stem))
-    except DataError as error:  # its remedy is to run a stage, which is not possible in an archive
+    except DataError as error:  # its remedy, to run a stage, is not possible in an archive
         problem = str(error).removeprefix(f"{copy}: ").partition("; run `")[0]
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         problem = f"its runs cannot be compared ({error})"

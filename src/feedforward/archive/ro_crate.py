@@ -54,7 +54,7 @@ def describe(sizes: Mapping[str, int], datasets: Mapping[str, str], published: s
                 {"@id": key, "@type": "CreativeWork", "name": name, "version": version}
                 for key, (name, version) in PROFILES.items()
             ),
-            *_described(files, software),
+            *_add_roles(files, software),
             *_parameters(),
             _run(inputs, results),
             {"@id": "https://dvc.org", "@type": "ComputerLanguage", "name": "DVC", "url": "https://dvc.org"},
@@ -90,8 +90,8 @@ def _file(name: str, size: int) -> Entity:
     return {"@id": name, "@type": "File", "name": name, "encodingFormat": kind, "contentSize": str(size), **about}
 
 
-def _described(files: Sequence[Entity], software: str) -> list[Entity]:
-    """The files, with the roles that the workflow, parameters, report and README have in the crate."""
+def _add_roles(files: Sequence[Entity], software: str) -> list[Entity]:
+    """Add the roles that the workflow, parameters, report and README have in the crate; return all files."""
     by_name = {entity["@id"]: entity for entity in files}
     by_name[WORKFLOW] |= {
         "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow"],

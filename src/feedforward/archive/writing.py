@@ -34,7 +34,7 @@ def collect(params: Params) -> dict[str, bytes]:
         DataError: there are no results yet, they are too large, or a model was tampered with.
         TrackingError: the registry does not answer.
     """
-    files, published = contents.gather(params), _published()
+    files, published = contents.gather(params), _publication_date()
     for name, dataset in params.datasets.items():
         description = croissant.describe(name, dataset, manifest.load(name), published)
         files[f"data/raw/{name}/croissant.json"] = _json(description)
@@ -63,14 +63,17 @@ def write(files: Mapping[str, bytes], target: Path) -> str:
     """
     if target.suffix.lower() == ".zip":
         with atomic_files.writing(target, "export") as file:
-            file.write(_zipped(files))
+            file.write(_zip(files))
     else:
         layout.write_folder(files, target, "export", "name another folder, or a file ending in .zip")
     return hashlib.sha256(files[DIGESTS]).hexdigest()
 
 
-def _zipped(files: Mapping[str, bytes]) -> bytes:
-    """An uncompressed ZIP file: zlib releases compress differently, and pictures and weights would hardly shrink."""
+def _zip(files: Mapping[str, bytes]) -> bytes:
+    """The files as an uncompressed ZIP file.
+
+    Releases of zlib compress differently, and pictures and weights would hardly shrink.
+    """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, content in files.items():
@@ -80,7 +83,7 @@ def _zipped(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def _published() -> str:
+def _publication_date() -> str:
     """The date of the commit, or outside a repository the date of the results; never the date of the export."""
     command = ["git", "-C", str(paths.root()), "log", "-1", "--format=%cs"]
     try:

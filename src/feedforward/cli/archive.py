@@ -45,7 +45,7 @@ def import_(
     from feedforward.archive import reading, results
     from feedforward.reports import terminal
 
-    files, folder = reading.verified(source), source
+    files, folder = reading.read_verified(source), source
     compared = results.compare(source, files, _plain if as_json else terminal.show)
     if to or not source.is_dir():
         folder = to or source.with_suffix("")

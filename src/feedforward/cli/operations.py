@@ -147,7 +147,7 @@ def ui(
         return
     _check_port(host, port)
     open_store()  # creates or migrates the database, and corrects artifact locations if the checkout was moved
-    # The address may hold a password, and other users can read the arguments of a process.
+    # In the environment, because the address may contain a password and other users can read a process's arguments
     os.environ["MLFLOW_BACKEND_STORE_URI"] = address
     hosts = [*LOOPBACK_HOSTS, *(f"{name}:{port}" for name in LOOPBACK_HOSTS), *(allow_host or [])]
     os.environ["MLFLOW_SERVER_ALLOWED_HOSTS"] = ",".join([*hosts, *(f"{name}:{port}" for name in allow_host or [])])

@@ -47,7 +47,9 @@ def escaped(text: str) -> str:
 
 
 def check_file(path: Path) -> None:
-    """Check that a file can be written to `path`; writing one renames it, which would replace a device like /dev/null.
+    """Check that a file can be written to `path`.
+
+    Files are written under a temporary name and then renamed, which would replace a device such as /dev/null.
 
     Raises:
         ParamsError: `path` is a folder, a device or a pipe.

@@ -73,7 +73,7 @@ def _sections(annotation: Any) -> Iterator[type[Strict]]:
 
 
 def _comments(model: type[Strict]) -> dict[str, str]:
-    """Field → its comment in the source, which is at the end of one of its lines or on the line above."""
+    """Field → its comment in the source: at the end of one of the field's lines, or on the line above the field."""
     meanings: dict[str, str] = {}
     for parent in reversed([base for base in model.__mro__ if issubclass(base, Strict)]):
         lines = textwrap.dedent(inspect.getsource(parent)).splitlines()

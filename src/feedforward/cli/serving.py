@@ -129,7 +129,7 @@ def _show(result: dict[str, Any]) -> None:
     if "words" in result:
         strongest = sorted(result["words"]["effects"], key=lambda word: -abs(word["effect"]))[:WORDS_SHOWN]
         shown = "  ".join(f"{one_line(word['word'])} {word['effect']:+.2f}" for word in strongest if word["effect"])
-        console.print(f"towards {result['words']['towards']}: {shown}", style="dim", markup=False)
+        console.print(f"toward {result['words']['towards']}: {shown}", style="dim", markup=False)
 
 
 def _shares(answer: dict[str, Any]) -> str:

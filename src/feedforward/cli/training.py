@@ -82,7 +82,7 @@ def train(
         chosen = range(seeds) if seeds else ()
         results = training_flow.run(params, protocol, wait_for_server, dataset or [], variant or [], chosen)
     if as_json:
-        left_out = dict.fromkeys(("curves", "reliability", "errors"))  # long, and available in the store
+        left_out = dict.fromkeys(("curves", "reliability", "errors"))  # long; the store has them
         print(json.dumps([{**vars(result), **left_out} for result in results], indent=2, default=str))
         return
     from feedforward.analysis import baselines
@@ -108,7 +108,7 @@ def decide(
     from pipelines import environment, locks, prefect_server
 
     params, seconds = load_params(), _seconds(budget)
-    decision.needed(params, dataset, [])
+    decision.find_needed(params, dataset, [])  # fails early if there are no claims
     manifest.load(dataset)
     environment.apply()
 

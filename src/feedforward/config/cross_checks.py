@@ -13,7 +13,8 @@ from feedforward.core.redaction import has_credentials, shown
 
 Path = tuple[Any, ...]
 
-# Path of a name (* is any key) → path of the keys or list that must contain it; within a dataset, or from the top (/).
+# Path of a name (* matches any key) → path of the mapping or list that must contain the name. Paths start at the
+# dataset or, with a leading slash, at the top of the file.
 _NAMES = {
     "training/final/variant": "/variants",
     "training/variants/*": "/variants",
@@ -184,7 +185,7 @@ def _check_samples(dataset: Any) -> Iterator[str]:
 
 
 def _check_literature(dataset: Any) -> Iterator[str]:
-    """Published statistics that are not defined for the task."""
+    """Yield a line for each published statistic that is not defined for the task."""
     name = _at(dataset, "task")
     task = TASKS.get(name) if isinstance(name, str) else None
     for (number, _), statistic in _matches(_at(dataset, "literature"), ("*", "statistic")):
@@ -193,7 +194,7 @@ def _check_literature(dataset: Any) -> Iterator[str]:
 
 
 def _check_claims(dataset: Any) -> Iterator[str]:
-    """Claims that no run can decide."""
+    """Yield a line for each claim that no run can decide."""
     name, final, compared = (_at(dataset, *path) for path in (("task",), _FINAL, ("training", "variants")))
     task = TASKS.get(name) if isinstance(name, str) else None
     for (number,), claim in _matches(_at(dataset, "claims"), ("*",)):

@@ -36,7 +36,7 @@ def _known_zone(name: str) -> str:
 
 
 def _valid_cron(expression: str) -> str:
-    """A cron expression with five fields that matches at least one time."""
+    """Return the cron expression, after checking that it matches at least one point in time."""
     from cronsim import CronSim, CronSimError
 
     try:
@@ -49,14 +49,17 @@ def _valid_cron(expression: str) -> str:
 
 
 def _valid_key(text: str) -> str:
-    """A P-256 public key: base64 of its DER (SubjectPublicKeyInfo, RFC 5480), which always starts the same way."""
+    """Return the text, after checking that it is a P-256 public key.
+
+    The form is base64 of the DER (SubjectPublicKeyInfo, RFC 5480), which always starts with the same characters.
+    """
     if not re.fullmatch(r"MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{86}==", text):
         raise ValueError("must be a public key as printed by `feedforward keys`")
     return text
 
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
-# Without a slash, so that a file cannot leave its folder
+# No slash, so that the file cannot be outside its folder
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,127}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Line = Annotated[str, Field(pattern=r"^[^\p{Cc}\p{Zl}\p{Zp}]*$")]  # shown in tables and headings

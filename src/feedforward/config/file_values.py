@@ -1,4 +1,4 @@
-"""The values in a params.yaml, read once per change of the file, because reading them takes 30 ms."""
+"""Cached values of params.yaml: reading the file takes 30 ms, so it is read again only after it has changed."""
 
 import copy
 import functools

@@ -37,7 +37,7 @@ _WITHOUT_VALUE = ("extra_forbidden", "missing", "invalid_key", "union_tag_not_fo
 
 
 def explain(error: ValidationError) -> Iterator[str]:
-    """Yield one line per mistake: key, bound, value and, for an unknown key, the most similar known key."""
+    """Yield one line per mistake: the key, the bound, the value and, for an unknown key, the most similar known key."""
     keys = {key for model in _models(Strict) for key in model.model_fields}
     for problem in error.errors(include_url=False):
         kind, path, message = problem["type"], problem["loc"], problem["msg"]

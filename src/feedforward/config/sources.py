@@ -8,7 +8,7 @@ from feedforward.config.fields import Bytes, Distinct, Location, Positive, Sha25
 from feedforward.core import atomic_files
 
 DIGESTS = "digests.json"  # next to the raw files: SHA-256 of each file's content, as first fetched
-FOLDERS = ("tar", "folder")  # kinds of archive that have members
+FOLDERS = ("tar", "folder")  # kinds of archive that contain several files
 
 
 class SourceFile(Strict):
@@ -16,8 +16,9 @@ class SourceFile(Strict):
 
     archive:
         gzip: the content is the unpacked file.
-        tar: the content is all regular files directly in `folders` whose names end with `suffix` (or one of several);
-            its digest is computed over one line `NAME NUL HEX LF` per file, sorted by `folders`, then by file name.
+        tar: the content is all regular files directly in `folders` whose names end with `suffix` (or with one of
+            several suffixes); its digest is computed over one line `NAME NUL HEX LF` per file, in the order of
+            `folders` and, within each folder, of file names.
         folder: the same as for `tar`, from a folder on a disk or in S3.
         none: the content is the file itself.
     """

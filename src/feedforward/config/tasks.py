@@ -1,4 +1,4 @@
-"""The lecture's table of tasks: last layer, loss, and kind of prediction."""
+"""The table of tasks from the lecture: last layer, loss, and kind of prediction."""
 
 from dataclasses import dataclass
 from typing import Literal

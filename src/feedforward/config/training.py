@@ -95,7 +95,10 @@ class Final(Strict):
 
 
 class Lecture(Strict):
-    """The slides' protocol. `validated_on_test`: variants that train on all samples and validate on the test split."""
+    """Training as on the slides.
+
+    validated_on_test: variants that train on all samples and validate on the test split.
+    """
 
     variants: Annotated[Distinct[Name], Field(min_length=1)]  # variants shown on the slides
     validated_on_test: Distinct[Name] = ()  # variants that train on all samples and validate on the test split

@@ -1,7 +1,7 @@
 """A digest of a module's code, including all modules of this project that it imports, directly or indirectly.
 
-The digest follows the import statements, so it cannot miss code that can change a result. Comments, docstrings and
-layout are ignored.
+The digest follows the import statements, so it covers all code that can change a result, except modules loaded with
+`importlib`. Comments, docstrings and layout are ignored.
 """
 
 import ast
@@ -85,7 +85,7 @@ def _parsed(path: Path, _stamp: tuple[int, int]) -> tuple[str, tuple[tuple[str, 
     """(digest, imports from this project, names that the module defines); the stamp is part of the cache key.
 
     Raises:
-        UnresolvedImport: a relative import, `import *`, or `importlib` with a name that is not a literal.
+        UnresolvedImport: the module contains a relative import, or `import *` from this project.
     """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imports = tuple(sorted(set(_imports(tree, path)), key=lambda pair: (pair[0], pair[1] or "")))

@@ -12,7 +12,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def prepare() -> None:
-    """Exempt loopback from proxies, put this environment's programs on PATH, and replace unusable values.
+    """Set the variables: no proxy for loopback, this environment's programs first on PATH, MPLBACKEND, and a valid TZ.
 
     Call this before importing libraries. Child processes inherit the variables.
     """

@@ -127,7 +127,7 @@ def collected(dataset: str) -> Path:
 
 
 def shadow(dataset: str) -> Path:
-    """Shadow figures: how challengers answered requests that were sent to champions."""
+    """Shadow results: how challengers answered requests that were sent to champions."""
     return store() / "shadow" / f"{dataset}.json"
 
 

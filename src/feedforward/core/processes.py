@@ -22,7 +22,7 @@ from feedforward.core import atomic_files
 from feedforward.core.errors import Busy
 
 CGROUP = Path("/sys/fs/cgroup/cpu.max")
-MOST_THREADS = 4  # that share Python's lock without waiting for each other
+MOST_THREADS = 4  # more threads would wait for each other at Python's global lock
 STARTERS = ("python", "dvc")  # name prefixes of the programs that start stages, servers and DVC
 
 T = TypeVar("T")
@@ -55,9 +55,10 @@ def cores() -> int:
 
 
 def in_order(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Call a function that mostly runs outside of Python for each item, on threads; yield the results in order.
+    """Call `function` for each item, on several threads, and yield the results in the order of the items.
 
-    Only a few items and results are in memory at a time.
+    The function should spend most of its time outside Python's global lock. Only a few items and results are in memory
+    at a time.
     """
     threads = min(cores(), MOST_THREADS)
     with ThreadPoolExecutor(threads) as pool:
@@ -145,7 +146,7 @@ def silent() -> Iterator[None]:
 
 
 def unsilence() -> None:
-    """Restore standard error despite a `silent` block in another thread; makes a last message before exit visible."""
+    """Restore standard error despite a `silent` block in another thread, so that a last message before exit is seen."""
     if _silenced:
         os.dup2(_silenced[0], 2)
 

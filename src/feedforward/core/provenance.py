@@ -1,4 +1,4 @@
-"""Provenance of a run: commit, library versions, kind of CPU, and the fingerprint of all of them.
+"""Provenance of a run: commit, library versions, kind of CPU, and a fingerprint of what determines its bits.
 
 Two runs with the same fingerprint produce the same bits, so the second one need not be trained.
 """
@@ -58,7 +58,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 @functools.cache
 def installed_version(name: str) -> str:
-    """The installed version, or `absent`, without importing the library; `tensorflow-cpu` counts as `tensorflow`."""
+    """The installed version of a library or `absent`, without an import; `tensorflow-cpu` counts as `tensorflow`."""
     for distribution in (name, f"{name}-cpu"):
         try:
             return importlib.metadata.version(distribution)
@@ -157,8 +157,8 @@ def host_digest() -> str:
 def bits_depend_on_threads() -> bool:
     """Whether the bits of a run depend on the number of threads that compute a matrix product.
 
-    With AVX-512, oneDNN always adds in the same order, however the work is divided among threads. Without it, oneDNN
-    does not; nor does Eigen. Their products must run in one thread.
+    With AVX-512, oneDNN always adds in the same order, however the work is divided among threads. Without AVX-512,
+    oneDNN does not, and Eigen never does; their products must run in one thread.
     """
     return device() != "cpu" or not cpu_kind()["avx512"] or _onednn() == "0"
 

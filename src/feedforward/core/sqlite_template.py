@@ -1,8 +1,8 @@
-"""Create SQLite databases by copying a template, which the library's own migrations create once per environment.
+"""Create SQLite databases of MLflow and Prefect by copying templates that their own migrations create.
 
 MLflow and Prefect create a database by replaying all migrations in their history, which takes 3.5 s and 9 s of CPU.
-Copying the result takes a few milliseconds. Templates are stored inside the environment (`sys.prefix`) and named after
-library and version, so upgrading a library creates a new template.
+Copying the result takes a few milliseconds. A template is created once per environment, is stored in
+`sys.prefix`, and is named after library and version, so upgrading a library creates a new one.
 """
 
 import sqlite3
@@ -29,7 +29,7 @@ def create(database: Path, name: str, migrate: Migrate) -> None:
     try:
         content = template.read_bytes()
     except OSError:  # not created yet or not readable
-        content = _migrated(template, migrate)
+        content = _create_template(template, migrate)
     with atomic_files.writing(database, "schema") as file:
         file.write(content)
 
@@ -39,8 +39,8 @@ def folder() -> Path:
     return Path(sys.prefix) / "share" / "feedforward" / "templates"
 
 
-def _migrated(template: Path, migrate: Migrate) -> bytes:
-    """The bytes of a migrated database, which is also stored as `template` if the environment is writable."""
+def _create_template(template: Path, migrate: Migrate) -> bytes:
+    """Return the bytes of a migrated database, after storing it as `template` if the environment is writable."""
     try:
         template.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(template.with_suffix(".lock"))

@@ -57,7 +57,7 @@ def commit_side(commit: str, name: str, repository: Repository, registry: Open) 
 
 
 def _flat(values: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """(dotted key, value as text) for each value in nested mappings; a list counts as one value."""
+    """Yield (dotted key, value as text) for each value in nested mappings; a list counts as one value."""
     if isinstance(values, Mapping):
         for key, value in values.items():
             yield from _flat(value, f"{prefix}.{key}" if prefix else str(key))
@@ -100,7 +100,7 @@ class _RecordedResults:
         models: dict[str, Model] = {}
         for path in sorted(path for path in self._outputs if path.startswith(TRAINED)):
             try:
-                results = run_result.load(dvc_outputs.cached(self._outputs[path], path))
+                results = run_result.load(dvc_outputs.find_cached(self._outputs[path], path))
             except DataError as error:
                 self.remarks.append(f"predictions of commit {self._commit[:8]}: {error}")
                 continue
@@ -157,7 +157,7 @@ class _RecordedResults:
         try:
             if path not in self._outputs:
                 raise DataError(f"{path}: is not in dvc.lock; run `dvc repro` and commit dvc.lock")
-            return parse(dvc_outputs.cached(self._outputs[path], path).read_text(encoding="utf-8"))
+            return parse(dvc_outputs.find_cached(self._outputs[path], path).read_text(encoding="utf-8"))
         except DataError as error:
             problem = str(error)
         except (OSError, ValueError, KeyError, TypeError) as error:

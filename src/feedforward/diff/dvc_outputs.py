@@ -47,8 +47,8 @@ def digests(lock: Mapping[Any, Any]) -> dict[str, str]:
     }
 
 
-def cached(digest: str, path: str) -> Path:
-    """The file in DVC's cache whose content has this digest.
+def find_cached(digest: str, path: str) -> Path:
+    """Find the file in DVC's cache whose content has this digest.
 
     Raises:
         DataError: the cache does not have it.
@@ -60,12 +60,12 @@ def cached(digest: str, path: str) -> Path:
 
 
 def link(digest: str, path: str, target: Path) -> Path:
-    """Create `target` with the content of an output, as links to files in the cache. Returns `target`.
+    """Create `target` with the content of an output, as links to files in the cache. Return `target`.
 
     Raises:
         DataError: the cache lacks a file, or the list of a folder's files is damaged.
     """
-    file = cached(digest, path)
+    file = find_cached(digest, path)
     if not digest.endswith(FOLDER):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(file)

@@ -79,7 +79,7 @@ class Names:
             raise ParamsError([f"{name}: is both a run and a commit; write {RUN}{name} or {COMMIT}{name}"])
         if len(logged) > 1:
             listed = ", ".join(f"{run.run_id[:12]} ({run.name})" for run in logged[:3])
-            raise ParamsError([f"{name}: {len(logged)} runs start with it, such as {listed}; add digits"])
+            raise ParamsError([f"{name}: {len(logged)} runs start with it, such as {listed}; give more digits"])
         if not commit and not logged:
             raise ParamsError([f"{shown(name)}: no such run, model version or commit; expected {FORMS}"])
         return commit or run_side.run_side(logged[0], self.registry, self._params)

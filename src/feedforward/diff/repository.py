@@ -29,14 +29,15 @@ class Repository:
             ParamsError: several commits start with these digits.
         """
         full = self._text("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-        if full is not None and not FULL.fullmatch(full):  # `^HEAD` means all other commits
+        # `^HEAD`, which excludes commits instead of naming one, becomes `^` and a hash
+        if full is not None and not FULL.fullmatch(full):
             return None
         if full is None and HEX.fullmatch(name):
             objects = (self._text("rev-parse", f"--disambiguate={name}") or "").split()
             commits = [entry for entry in objects if self._text("cat-file", "-t", entry) == "commit"]
             if commits:
                 listed = ", ".join(entry[:12] for entry in commits[:5])
-                raise ParamsError([f"{name}: several commits start with it: {listed}; add digits"])
+                raise ParamsError([f"{name}: several commits start with it: {listed}; give more digits"])
         return full
 
     def subject(self, commit: str) -> str:

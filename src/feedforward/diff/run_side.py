@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 IDENTITY = ("dataset", "variant", "protocol", "role", "seed")
 CURVES = {part + name for part in ("", "val_") for name in ("loss", *SCORES, "cross_entropy")}
 ERROR = "_se"  # suffix of metrics that are standard errors
-NORMAL_QUANTILE = 1.959964  # for 0.975; a mean over thousands of test samples is normally distributed
+NORMAL_QUANTILE = 1.959964  # for 0.975; a mean over thousands of test samples is approximately normally distributed
 CHARACTERS = 200  # shown of a sample
 
 

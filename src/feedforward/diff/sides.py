@@ -100,6 +100,10 @@ def truth(split: Split, kind: Kind, target: tuple[float, float]) -> npt.NDArray[
 
 
 def check_weights(network: Network, recorded: str, title: str) -> None:
-    """Raises DataError unless the weights have the recorded digest."""
+    """Check that the weights have the recorded digest.
+
+    Raises:
+        DataError: they do not.
+    """
     if network.weights_digest() != recorded:
         raise DataError(f"{title}: its weights differ from those that the run recorded; train it again")

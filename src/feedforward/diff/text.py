@@ -14,7 +14,7 @@ from feedforward.diff.sides import Figure
 from feedforward.experiments.comparison import HEADLINES
 
 VALUE = 48  # characters shown of a value
-FIGURES = 20  # maximum number shown; the main metrics come first
+FIGURES = 20  # most metrics shown; the main ones come first
 ABSENT = "-"
 INTERVALS = "95 % intervals: over seeds for a variant or commit, over test samples for a single run"
 

@@ -22,7 +22,7 @@ from feedforward.models.numpy_network import Layer, Network
 Numbers = npt.NDArray[np.float64]
 
 STRENGTHS = (0.01, 0.1, 1.0)  # C of logistic regression, the inverse of the L2 penalty
-SVM_STRENGTHS = (0.01, 0.1)  # C of NB-SVM; the paper's value, 1, needs words of all frequencies
+SVM_STRENGTHS = (0.01, 0.1)  # C of NB-SVM; the paper's value, 1, needs a vocabulary that includes rare words
 INTERPOLATIONS = (0.25, 0.5, 1.0)  # beta of NB-SVM
 RARE = 0.5  # number of samples that a class without samples counts as
 ITERATIONS, TOLERANCE = 100, 3e-4  # limits of L-BFGS
@@ -142,7 +142,7 @@ def _set_classes(kernel: Numbers, bias: Numbers, model: LogisticRegression) -> N
 
 
 def _fractional(samples: Problem) -> Iterator[Network]:
-    """Logistic regression of values from 0 to 1: each sample counts as both classes, weighted by its value."""
+    """Logistic regression of values from 0 to 1: each sample is used once as each class, weighted by its value."""
     values = np.asarray(samples.labels, np.float64)
     labels, weights = np.repeat([1, 0], len(values)), np.concatenate([values, 1 - values])
     for strength in STRENGTHS:
@@ -161,7 +161,7 @@ def _nb_svm(samples: Problem) -> Iterator[Network]:
     """NB-SVM, for each class against the rest (Wang and Manning, "Baselines and bigrams", ACL 2012).
 
     A linear SVM on multi-hot rows that are scaled by log-count ratios. Its weights are interpolated with their mean
-    magnitude, which is multinomial naive Bayes.
+    magnitude; with that magnitude as every weight, the model is multinomial naive Bayes.
     """
     classes = [1] if samples.outputs == 1 else range(samples.classes)
     for strength in SVM_STRENGTHS:
@@ -176,8 +176,8 @@ def _nb_svm(samples: Problem) -> Iterator[Network]:
 def _svm(matrix: Any, is_label: npt.NDArray[np.bool_], strength: float) -> tuple[Numbers, Numbers, float]:
     """Log-count ratios and weights, both of shape (features,), and the bias of one class.
 
-    The ratios have one occurrence added to each feature. If all samples or none belong to the class, only the bias is
-    nonzero.
+    For the ratios, one occurrence is added to the count of each feature. If all samples or none belong to the class,
+    only the bias is nonzero.
     """
     if is_label.all() or not is_label.any():
         return np.zeros(matrix.shape[1]), np.zeros(matrix.shape[1]), 1.0 if is_label.any() else -1.0

@@ -31,7 +31,7 @@ PROTOCOL = "fair"
 
 @dataclass(frozen=True)
 class _Data:
-    """A vectorized dataset. split: all training samples. unit: the target's unit, for absolute errors."""
+    """A vectorized dataset. split: all training samples. unit: scales absolute errors to the target's unit."""
 
     name: str
     dataset: Dataset
@@ -78,20 +78,20 @@ def _validate(data: _Data, seed: int) -> dict[str, list[RunResult]]:
     samples, counts = problem(training, data.dataset), {"train": len(training), "validation": len(validation)}
     return {
         baseline.name: [
-            _result(data, baseline, seed, "replica", _figures(data, baseline, network, validation), network, counts)
+            _result(data, baseline, seed, "replica", _measure(data, baseline, network, validation), network, counts)
             for network in baseline.fit(samples)
         ]
         for baseline in data.baselines
     }
 
 
-def _figures(data: _Data, baseline: Baseline, network: Network, validation: Split) -> dict[str, float]:
+def _measure(data: _Data, baseline: Baseline, network: Network, validation: Split) -> dict[str, float]:
     logits = network.logits(validation.features)
     score, scores = metrics.scores(network, logits, validation.labels)
-    figures = {f"best_val_{score}": float(np.mean(scores)) * (data.unit if score == "mae" else 1.0)}
+    values = {f"best_val_{score}": float(np.mean(scores)) * (data.unit if score == "mae" else 1.0)}
     if baseline.has_loss:
-        figures["best_val_cross_entropy"] = float(np.mean(metrics.losses(network, logits, validation.labels)))
-    return figures
+        values["best_val_cross_entropy"] = float(np.mean(metrics.losses(network, logits, validation.labels)))
+    return values
 
 
 def _test(data: _Data, by_seed: Sequence[Mapping[str, Sequence[RunResult]]]) -> list[RunResult]:
@@ -102,10 +102,10 @@ def _test(data: _Data, by_seed: Sequence[Mapping[str, Sequence[RunResult]]]) -> 
         settings = zip(*(tried[baseline.name] for tried in by_seed), strict=True)
         means = [sum(map(_criterion, runs)) for runs in settings]
         network = next(itertools.islice(baseline.fit(samples), means.index(min(means)), None))
-        figures = evaluation.on_test(data.name, network).metrics
-        figures = {key: value for key, value in figures.items() if baseline.has_loss or "loss" not in key}
+        test_metrics = evaluation.on_test(data.name, network).metrics
+        test_metrics = {key: value for key, value in test_metrics.items() if baseline.has_loss or "loss" not in key}
         counts = {"train": len(all_samples), "test": int(manifest_file.load(data.name)["samples"]["test"])}
-        results.append(_result(data, baseline, 0, "final", figures, network, counts))
+        results.append(_result(data, baseline, 0, "final", test_metrics, network, counts))
     return results
 
 
@@ -119,9 +119,9 @@ def _result(
     baseline: Baseline,
     seed: int,
     role: str,
-    figures: dict[str, float],
+    values: dict[str, float],
     network: Network,
     counts: dict[str, int],
 ) -> RunResult:
     weights = network.weights_digest()
-    return RunResult(data.name, baseline.name, seed, PROTOCOL, role, {}, figures, weights, samples=counts)
+    return RunResult(data.name, baseline.name, seed, PROTOCOL, role, {}, values, weights, samples=counts)

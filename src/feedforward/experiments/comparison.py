@@ -40,7 +40,7 @@ def compare(
 ) -> Path:
     """Compare the variants of each dataset and write everything into `folder`, atomically.
 
-    additions: further content of the page. Results of protocol `lecture` are shown as well if there are any.
+    additions: additional content of the page. Results of protocol `lecture` are shown as well if there are any.
     own_process: draw in a separate process, so that the caller's other threads can continue. simple: baseline results.
 
     Raises:
@@ -53,7 +53,7 @@ def compare(
     if protocol != LECTURE and any(run.protocol == LECTURE for run in results):
         additions = replace(additions, lecture=find(results, params, LECTURE))
     folder = folder or paths.comparison()
-    with atomic_files.writing_folder(folder, "compare") as new_folder, _drawing(own_process) as pool:
+    with atomic_files.writing_folder(folder, "compare") as new_folder, _drawing_pool(own_process) as pool:
         drawn = pool.submit(pictures, findings)
         for name, text in [*_texts(findings), ("index.html", render(findings, additions))]:
             atomic_files.write_text(new_folder / name, text, "compare.text")
@@ -64,7 +64,7 @@ def compare(
 
 
 def gather(results: Iterable[RunResult], params: Params) -> Additions:
-    """Further content of the page: validation summaries, data digests, library versions, misclassified samples.
+    """Additional content of the page: validation summaries, data digests, library versions, misclassified samples.
 
     Raises:
         DataError: raw or vectorized data are missing.
@@ -92,7 +92,7 @@ def render_table(
 
 
 def summary(findings: Iterable[Findings]) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Means: dataset → variant → statistic."""
+    """Dataset → variant → statistic → mean."""
     return {
         entry.name: {
             variant: {name: tables.rounded(estimate.mean) for name, estimate in estimates.items()}
@@ -128,7 +128,7 @@ def _texts(findings: Sequence[Findings]) -> Iterator[tuple[str, str]]:
         yield f"curves/{entry.name}.csv", tables.curves_csv(entry)
 
 
-def _drawing(own_process: bool) -> Executor:
+def _drawing_pool(own_process: bool) -> Executor:
     if not own_process:
         return ThreadPoolExecutor(1)
     spawning = multiprocessing.get_context("spawn")  # a forked process would inherit locks held by other threads
@@ -143,7 +143,7 @@ def pictures(findings: Iterable[Findings]) -> list[tuple[str, bytes]]:
 
 
 def draw(findings: Findings) -> Iterator[tuple[str, "Figure"]]:
-    """Names and figures for a dataset: the four kinds from the lecture, then further ones."""
+    """Yield the names and figures for a dataset: the four kinds from the lecture, then others."""
     from feedforward.reports import figures
 
     runs, baseline, others = findings.runs, findings.baseline, [v for v in findings.variants if v != findings.baseline]

@@ -28,8 +28,8 @@ class Needed:
     roles: tuple[str, ...]
 
 
-def needed(params: Params, dataset: str, verdicts: Sequence[Verdict]) -> Needed:
-    """The runs that undecided claims need, given the verdicts so far; without verdicts, all claims are undecided.
+def find_needed(params: Params, dataset: str, verdicts: Sequence[Verdict]) -> Needed:
+    """Find the runs that undecided claims need, given the verdicts so far; without verdicts, all claims are undecided.
 
     Raises:
         ParamsError: params.yaml has no claims about the dataset.
@@ -49,8 +49,8 @@ def judge(results: Iterable[RunResult], params: Params, dataset: str) -> list[Ve
     return [verdict for verdict in claims.judge(results, params, PROTOCOL) if verdict.dataset == dataset]
 
 
-def saved(dataset: str) -> tuple[str, bytes] | None:
-    """The table of the last decision (Markdown) and its plot (PNG); None if there is no decision."""
+def load_saved(dataset: str) -> tuple[str, bytes] | None:
+    """Load the table (Markdown) and the plot (PNG) of the last decision; None if there is no decision."""
     folder = paths.decision(dataset)
     if not (folder / TABLE).is_file():
         return None
@@ -61,7 +61,7 @@ def saved(dataset: str) -> tuple[str, bytes] | None:
 def write(verdicts: Sequence[Verdict], params: Params, dataset: str, reason: str) -> Path:
     """Write the verdicts (JSON, Markdown) and a plot of the intervals by number of seeds under reports/decisions.
 
-    reason: why training ended. Returns the folder.
+    reason: why training ended. Return the folder.
     """
     from feedforward.reports import claim_figures, figures  # matplotlib takes a second to import
 

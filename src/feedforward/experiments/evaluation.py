@@ -1,7 +1,8 @@
 """The metrics of a run, computed from its curves and its model.
 
 The store keeps curves and models, so metrics whose code has changed are recomputed without training. Only this module
-and its imports determine them; their digest is recorded with each run and is not part of the fingerprint.
+and its imports determine the metrics. The digest of their code is recorded with each run; it is not part of the
+fingerprint.
 """
 
 import math

@@ -1,7 +1,7 @@
-"""The runs for the lecture's page: the variants, and all combinations of size, L2 and dropout in the store.
+"""The runs for the lecture page: of the variants, and of all combinations of size, L2 and dropout in the store.
 
 A run is used if its data, parameters and protocol are those that a new run would have. Runs with the current code,
-libraries and kind of CPU are preferred; the page says how many of its runs are not.
+libraries and kind of CPU are preferred; the page says how many of its runs were made with others.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ Logged = Mapping[tuple[str, str, frozenset[tuple[str, str]]], Sequence[str]]  # 
 
 
 def collect(params: Params, name: str, store: "Store") -> Story:
-    """What the page shows about a dataset, from the runs in the store.
+    """Collect what the page shows about a dataset, from the runs in the store.
 
     Raises:
         DataError: there is no run of the final model's variant.

@@ -18,7 +18,7 @@ SIDE = 84  # pixels, width and height of an image
 
 
 def show(dataset: Dataset, hardest: Sequence[dict[str, Any]], raw: Path, vectorized: Path) -> list[HardSample]:
-    """The samples from `attribution.hardest` with their images or texts, labels and words."""
+    """Prepare the samples from `attribution.hardest`, with their images or texts, labels and words."""
     files = {key: raw / download.stored_name(key, file) for key, file in dataset.files.items()}
     samples = reading.samples(dataset.reader, files, [entry["row"] for entry in hardest])
     names = reading.column_names(dataset.reader, vectorized)

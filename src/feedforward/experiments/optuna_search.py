@@ -1,7 +1,8 @@
 """The search for good values, and the importance of parameters, with Optuna; the only module that imports Optuna.
 
-The sampler is seeded and receives results in the order in which it asked for them. So a search needs no stored state:
-when it is restarted, it asks for the same values, and runs already trained are recognized by their fingerprints.
+The sampler is seeded, and receives the results in the order in which it proposed the points. So a search needs no
+stored state: when it is restarted, it proposes the same points, and the fingerprints of runs already trained are
+recognized.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,15 +33,15 @@ class Search:
         self._asked = [self._study.ask(self._distributions) for _ in range(number)]
         return [{field: _short(value) for field, value in trial.params.items()} for trial in self._asked]
 
-    def tell(self, figures: Sequence[float | None]) -> None:
+    def tell(self, results: Sequence[float | None]) -> None:
         """Report the metric for each of the points last asked for, in the same order; None if the trial failed."""
         import optuna
 
-        for trial, figure in zip(self._asked, figures, strict=True):
-            if figure is None:
+        for trial, result in zip(self._asked, results, strict=True):
+            if result is None:
                 self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
             else:
-                self._study.tell(trial, figure)
+                self._study.tell(trial, result)
 
 
 def _distribution(axis: Axis) -> Any:
@@ -59,25 +60,25 @@ def _short(value: Value) -> Value:
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
-def importance(axes: Sequence[Axis], points: Sequence[Point], figures: Sequence[float]) -> dict[str, float]:
+def importance(axes: Sequence[Axis], points: Sequence[Point], results: Sequence[float]) -> dict[str, float]:
     """The share of the variance in the results that each field explains by itself, largest first.
 
     A random forest predicts the result from the values, and its variance over the whole space is split into the parts
     of single fields (fANOVA: Hutter et al., "An efficient approach for assessing hyperparameter importance", ICML
-    2014). The shares sum to at most 1; interactions explain the rest. Empty with fewer than two fields that vary,
-    fewer than FEWEST_TRIALS trials, or equal figures.
+    2014). The shares sum to at most 1; interactions explain the rest. Empty if fewer than two fields vary, if there are
+    fewer than FEWEST_TRIALS trials, or if all results are equal.
     """
     varied = [axis for axis in axes if len({point[axis.field] for point in points}) > 1]
-    if len(varied) < 2 or len(points) < FEWEST_TRIALS or len(set(figures)) == 1:
+    if len(varied) < 2 or len(points) < FEWEST_TRIALS or len(set(results)) == 1:
         return {}
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     distributions = {axis.field: _observed(axis, [point[axis.field] for point in points]) for axis in varied}
     study = optuna.create_study()
-    for point, figure in zip(points, figures, strict=True):
+    for point, result in zip(points, results, strict=True):
         values = {field: point[field] for field in distributions}
-        study.add_trial(optuna.trial.create_trial(params=values, distributions=distributions, value=figure))
+        study.add_trial(optuna.trial.create_trial(params=values, distributions=distributions, value=result))
     shares = optuna.importance.FanovaImportanceEvaluator(seed=0).evaluate(study)
     return {field: float(f"{share:.4g}") for field, share in sorted(shares.items(), key=lambda item: -item[1])}
 

@@ -32,13 +32,16 @@ def results_of_members(members: Iterable[tuple[Pack, Member]], results: Mapping[
     ]
 
 
-def parents_of(pack: Pack, store: "Store") -> dict[str, Run]:
-    """The parent run of each variant in a pack."""
-    return {m.variant: parent_run(pack, m, store) for m in pack.members}
+def start_parents(pack: Pack, store: "Store") -> dict[str, Run]:
+    """Start or resume the parent run of each variant in a pack."""
+    return {m.variant: start_parent(pack, m, store) for m in pack.members}
 
 
-def parent_run(pack: Pack, member: Member, store: "Store") -> Run:
-    """The parent of all runs of a variant, over seeds and jobs; final runs and components have separate parents."""
+def start_parent(pack: Pack, member: Member, store: "Store") -> Run:
+    """Start or resume the parent of all runs of a variant, over seeds and jobs.
+
+    Final runs have a separate parent, and so do components (runs in which only one source varies).
+    """
     identity = [pack.dataset, member.variant, pack.protocol, pack.data_digest, member.parameters]
     role: Role = "variant"
     name = member.variant
@@ -56,7 +59,7 @@ def conclude(packs: Sequence[Pack], results: Mapping[str, RunResult], params: Pa
     for role in ("replica", "final"):
         for members in by_variant(packs, role).values():
             pack, member = members[0]
-            close_parent(parent_run(pack, member, store), members, results, params, store)
+            close_parent(start_parent(pack, member, store), members, results, params, store)
 
 
 def by_variant(packs: Iterable[Pack], role: str = "replica") -> dict[tuple[str, str], list[tuple[Pack, Member]]]:
@@ -106,8 +109,8 @@ def _means(runs: Sequence[RunResult]) -> dict[str, float]:
     for estimates in statistics.summarize(runs, {run.variant for run in runs}).values():
         for name, estimate in estimates.items():
             low, high = bounds(name)
-            figures = {f"mean_{name}": estimate.mean, low: estimate.low, high: estimate.high}
-            metrics |= {key: value for key, value in figures.items() if value is not None}
+            values = {f"mean_{name}": estimate.mean, low: estimate.low, high: estimate.high}
+            metrics |= {key: value for key, value in values.items() if value is not None}
     return metrics
 
 

@@ -1,4 +1,4 @@
-"""Finds the results of finished runs, which are used again instead of training the runs."""
+"""Finds the results of finished runs, so that these runs are not trained again."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -32,8 +32,8 @@ def find_known(packs: Iterable[Pack], store: "Store") -> dict[str, RunResult]:
 
 
 def _evaluate_again(stored: "StoredResult", store: "Store", digest: str) -> RunResult | None:
-    """Recompute the metrics and write them to the store; returns the new result, or None if the model is missing."""
-    figures = evaluation.summarize(stored.result.curves, stored.result.measured)
+    """Recompute the metrics and write them to the store; return the new result, or None if the model is missing."""
+    metrics = evaluation.summarize(stored.result.curves, stored.result.measured)
     hardest, errors = stored.result.hardest, stored.result.errors
     if stored.result.role == "final":
         try:
@@ -43,8 +43,8 @@ def _evaluate_again(stored: "StoredResult", store: "Store", digest: str) -> RunR
         if network is None:
             return None
         tested = evaluation.on_test(stored.result.dataset, network)
-        figures, hardest, errors = figures | tested.metrics, tested.hardest, tested.errors
-    result = dataclasses.replace(stored.result, metrics=figures, hardest=hardest, errors=errors)
+        metrics, hardest, errors = metrics | tested.metrics, tested.hardest, tested.errors
+    result = dataclasses.replace(stored.result, metrics=metrics, hardest=hardest, errors=errors)
     if stored.run:
         store.renew(stored.run, result, digest)
     return result

@@ -11,7 +11,7 @@ from feedforward.tracking import DataInput
 
 
 def names(pack: Pack, member: Member) -> dict[str, Any]:
-    """The names of dataset and variant, for the params of a run."""
+    """The names of the dataset and the variant, to be logged with the params of a run."""
     return {"dataset": pack.dataset, "variant": member.variant}
 
 

@@ -53,7 +53,7 @@ def train_pack(
 ) -> list[RunResult]:
     """Train the members of a pack and record a run for each of them.
 
-    parents: the parent run of each variant; by default, those from parents_of.
+    parents: the parent run of each variant; by default, those from start_parents.
 
     Raises:
         TrainingError: a loss is not finite; the runs of those members are closed as FAILED, the others are recorded.
@@ -63,7 +63,7 @@ def train_pack(
 
     gc.collect()  # models and graphs form reference cycles that would keep the last pack in memory
     samples = training_run.load(pack, params.datasets[pack.dataset])  # rejects damaged data before a run is created
-    parents = parent_runs.parents_of(pack, store) if parents is None else parents
+    parents = parent_runs.start_parents(pack, store) if parents is None else parents
     runs = [
         store.start(
             _tags(pack, member), f"{member.variant} {pack.logged_role} {pack.seed}", parents.get(member.variant)
@@ -77,7 +77,7 @@ def train_pack(
         def on_epoch(_: int, loss: float) -> None:
             advance(len(pack.members), f"{pack.name} loss {loss:.3f}")
 
-        with sampling() as machine:  # the last sample, which is the only one in a short run, is taken at the end
+        with sampling() as machine:  # system metrics; a short run has only one sample, taken at the end
             trained = training_run.train(pack, params, samples, on_epoch)
         atomic_files.crash_point("train.before_log")
         for run, member, outcome in zip(runs, pack.members, trained, strict=True):
@@ -107,7 +107,7 @@ def train_pack(
 def _result(pack: Pack, member: Member, trained: "TrainedRun", samples: "Samples") -> RunResult:
     from feedforward.training import trainer
 
-    figures, tested = evaluation.summarize(trained.curves, trained.measured), evaluation.Tested({}, [], {})
+    metrics, tested = evaluation.summarize(trained.curves, trained.measured), evaluation.Tested({}, [], {})
     if pack.role == "final":
         tested = evaluation.on_test(pack.dataset, trainer.as_arrays(trained.model))
     return RunResult(
@@ -117,7 +117,7 @@ def _result(pack: Pack, member: Member, trained: "TrainedRun", samples: "Samples
         pack.protocol,
         pack.role,
         trained.curves,
-        figures | tested.metrics,
+        metrics | tested.metrics,
         trained.weights_digest,
         trained.measured,
         tested.hardest,
@@ -147,7 +147,7 @@ def _tags(pack: Pack, member: Member) -> RunTags:
 
 
 def compare(params: Params) -> None:
-    """Compare the results of all protocols; write reports/comparison and attach it to the experiments of the datasets.
+    """Compare the results of all protocols; write reports/comparison and attach it to each dataset's experiment.
 
     Raises:
         DataError: the results are missing or do not belong to params.

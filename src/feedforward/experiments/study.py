@@ -65,7 +65,7 @@ from those above:
 
 
 def wide(params: Params, dataset: str) -> list[str]:
-    """Variants whose first layer exceeds half of `pack_units`; for these, every seed takes as long as the first."""
+    """The variants whose first layer has more than half of `pack_units`, so that no two of them fit into one pack."""
     sizes = params.datasets[dataset].network.sizes
     return [name for name, variant in params.variants.items() if 2 * sizes[variant.size][0] > params.pack_units]
 
@@ -78,7 +78,7 @@ def write(
     command: str,
     folder: Path,
 ) -> Path:
-    """Write `study.md` and its figures under `folder`; returns the path of the page.
+    """Write `study.md` and its figures under `folder`; return the path of the page.
 
     varied: dataset → source of variation (see plan.SOURCES) → the runs in which only that source varied. command: the
     command that writes the page.
@@ -154,7 +154,7 @@ def _section(findings: Findings, images: Path) -> list[str]:
 
 
 def _figure(images: Path, name: str, picture: bytes, text: str) -> str:
-    """Write a PNG file into `images`; returns its Markdown, with `text` as alternative text."""
+    """Write a PNG file into `images`; return its Markdown, with `text` as alternative text."""
     with atomic_files.writing(images / f"study-{name}.png", "study") as file:
         file.write(picture)
     return f"![{text}](images/study-{name}.png)\n\n"
@@ -231,7 +231,7 @@ def _components_section(findings: Findings, runs_by_source: RunsBySource, images
 
 def _decision(dataset: str, images: Path) -> list[str]:
     """The section on the last `feedforward decide`; empty if there was none."""
-    if (saved := decision.saved(dataset)) is None:
+    if (saved := decision.load_saved(dataset)) is None:
         return []
     table, picture = saved
     text = "Intervals of the claims by number of seeds"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 STATISTIC: StatisticName = "best_val_cross_entropy"  # by which trials are compared, by default
 PROTOCOL = "fair"
-FRESH = 1000  # first seed of the confirmation: seeds of sweeps, comparisons and decisions are below it
+FRESH = 1000  # first seed of the confirmation; the seeds of sweeps, comparisons and decisions are below it
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Sweep:
     """Values to try for some fields of a variant on a dataset.
 
     trials: number of trials in a search; 0 for a grid. statistic: by which trials are compared. confirm: how many of
-    the best trials train again from `fresh_seeds` seeds. test: evaluate the confirmed winner on the test split.
+    the best trials are trained again, with `fresh_seeds` seeds each. test: whether to evaluate the confirmed winner on
+    the test split.
     """
 
     params: Params
@@ -125,12 +126,12 @@ def name_of(sweep: Sweep, point: search_space.Point) -> str:
 
 
 def start(sweep: Sweep, store: "Store") -> Run:
-    """The run of the sweep, the parent of the runs of all trials."""
+    """Start or resume the run of the sweep, which is the parent of the runs of all trials."""
     return store.start(sweep.tags("sweep", sweep.variant), f"sweep of {sweep.text}", resume=True)
 
 
 def start_trial(sweep: Sweep, trial: Trial, role: Literal["trial", "confirmation"], parent: Run, store: "Store") -> Run:
-    """The run of a trial, the parent of its replicas; a confirmation is the parent of those with fresh seeds."""
+    """Start or resume the run of a trial, the parent of its replicas; for a confirmation, of those with fresh seeds."""
     name = trial.name if role == "trial" else f"{trial.name}, fresh seeds"
     return store.start(sweep.tags(role, trial.name), name, parent, resume=True)
 
@@ -145,7 +146,7 @@ def close_trial(
 ) -> list[RunResult]:
     """Close the run of a trial with means, intervals, more metrics and tags; it is marked FAILED if a seed is missing.
 
-    results: by fingerprint. Returns the results of the trial; empty if it failed.
+    results: by fingerprint. Return the results of the trial; empty if it failed.
     """
     parent_runs.close_parent(run, trial.members, results, trial.params, store, metrics, tags)
     runs = parent_runs.results_of_members(trial.members, results)

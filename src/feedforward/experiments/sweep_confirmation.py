@@ -41,7 +41,7 @@ def fresh_trials(outcome: Outcome) -> tuple[list[Trial], Packs]:
 
 
 def close(run: Run, trial: Trial, results: Mapping[str, RunResult], outcome: Outcome, store: "Store") -> Outcome:
-    """Close the run of a confirmation with its search result and selection bias; returns the updated outcome."""
+    """Close the run of a confirmation with its search result and selection bias; return the updated outcome."""
     runs = parent_runs.results_of_members(trial.members, results)
     complete = runs if len(runs) == len(trial.members) else []
     outcome = replace(outcome, fresh={**outcome.fresh, trial.name: complete})
@@ -75,7 +75,7 @@ def stored_test(requested: Sweep, store: "Store") -> Tested | None:
 
 
 def start_test(requested: Sweep, parent: Run, store: "Store") -> Run:
-    """The run of the test; all possible winners of a sweep share it, so that there is only one test."""
+    """Start or resume the run of the test; all possible winners of a sweep share it, so that there is only one test."""
     return store.start(requested.tags("sweep_test", requested.variant), "test of the winner", parent, resume=True)
 
 
@@ -110,20 +110,22 @@ def close_test(run: Run, trial: Trial, results: Mapping[str, RunResult], store: 
         return None
     [estimates] = statistics.summarize(runs, [trial.name]).values()
     epochs = trial.members[0][0].epochs
-    return Tested(trial.point, epochs, {name: _figure(e.n, e.mean, e.low, e.high) for name, e in estimates.items()})
+    return Tested(
+        trial.point, epochs, {name: _stored_part(e.n, e.mean, e.low, e.high) for name, e in estimates.items()}
+    )
 
 
 def _read(requested: Sweep, run: "LoggedRun") -> Tested:
     values: search_space.Point = json.loads(run.tags["values"])
-    point = {axis.field: values[axis.field] for axis in requested.axes}  # the tag has them in alphabetical order
-    figures = {
-        name: _figure(int(run.metrics["seeds"]), run.metrics[f"mean_{name}"], *map(run.metrics.get, bounds(name)))
+    point = {axis.field: values[axis.field] for axis in requested.axes}  # the tag has the fields in alphabetical order
+    estimates = {
+        name: _stored_part(int(run.metrics["seeds"]), run.metrics[f"mean_{name}"], *map(run.metrics.get, bounds(name)))
         for name, statistic in STATISTICS.items()
         if statistic.role == "final" and f"mean_{name}" in run.metrics
     }
-    return Tested(point, int(run.params["epochs"]), figures)
+    return Tested(point, int(run.params["epochs"]), estimates)
 
 
-def _figure(n: int, mean: float, low: float | None, high: float | None) -> Estimate:
+def _stored_part(n: int, mean: float, low: float | None, high: float | None) -> Estimate:
     """The part of an estimate that the store keeps, so that a stored test equals a new one."""
     return Estimate(n, mean, low=low, high=high)

@@ -24,7 +24,7 @@ CHOSEN = "The best of many trials, chosen on the validation split, looks better 
 def conclude(outcome: Outcome, parent: Run, store: "Store") -> Path:
     """Write the files under reports/sweeps, attach them to the sweep's run and close it.
 
-    Returns the folder.
+    Return the folder.
     """
     sweep = outcome.sweep
     folder = paths.sweep(sweep.dataset, "-".join(axis.field for axis in sweep.axes))
@@ -92,7 +92,7 @@ def _markdown(outcome: Outcome) -> str:
 
 
 def _page(outcome: Outcome) -> sweep_page.Content:
-    sweep, names = outcome.sweep, list(outcome.figures)
+    sweep, names = outcome.sweep, list(outcome.means)
     return sweep_page.Content(
         title=sweep.params.datasets[sweep.dataset].title,
         text=sweep.text,
@@ -107,7 +107,7 @@ def _page(outcome: Outcome) -> sweep_page.Content:
         winner=outcome.text(outcome.winner) if outcome.winner else None,
         tested=_test(outcome),
         expected=outcome.expected_best,
-        so_far=selection.best_so_far(list(outcome.figures.values()), sweep.better),
+        so_far=selection.best_so_far(list(outcome.means.values()), sweep.better),
         drawn="grid" if not sweep.trials else "independent" if sweep.trials <= INDEPENDENT else "adaptive",
         importance=outcome.importance,
         command=command(outcome),
@@ -129,8 +129,8 @@ def _test(outcome: Outcome) -> tuple[str, str, str] | None:
     if outcome.tested is None:
         return None
     name, estimate = outcome.tested.headline
-    figure = tables.interval(estimate, STATISTICS[name].decimals)
-    return STATISTICS[name].label.capitalize(), figure, outcome.tested_models()
+    result = tables.interval(estimate, STATISTICS[name].decimals)
+    return STATISTICS[name].label.capitalize(), result, outcome.tested_models()
 
 
 def _figure(outcome: Outcome) -> bytes:

@@ -26,18 +26,18 @@ class Tested:
     """Test metrics of the winner's final models, which are computed once for a sweep.
 
     point: the values of the trial that was tested. epochs: how long its final models were trained, on all training
-    samples. figures: `test_accuracy` or `test_mae`, `test_loss` and others, over seeds.
+    samples. estimates: `test_accuracy` or `test_mae`, `test_loss` and others, over seeds.
     """
 
     point: Point
     epochs: int
-    figures: Mapping[str, Estimate]
+    estimates: Mapping[str, Estimate]
 
     @property
     def headline(self) -> tuple[str, Estimate]:
         """Name and estimate of the test accuracy or, for regression, of the mean absolute error."""
-        name = next(name for name in ("test_accuracy", "test_mae") if name in self.figures)
-        return name, self.figures[name]
+        name = next(name for name in ("test_accuracy", "test_mae") if name in self.estimates)
+        return name, self.estimates[name]
 
 
 @dataclass(frozen=True)
@@ -90,20 +90,20 @@ class Outcome:
         return list(statistics.sample(self._runs, name, self.sweep.statistic).values())
 
     @property
-    def figures(self) -> dict[str, float]:
+    def means(self) -> dict[str, float]:
         """The mean of the sweep's statistic for each trial, in the order in which they were tried."""
         return {name: self.summary[name][self.sweep.statistic].mean for name in self.results if name in self.summary}
 
     @property
     def expected_best(self) -> list[float]:
         """The expected best of 1, 2, … trials; see selection.expected_best."""
-        return selection.expected_best(list(self.figures.values()), self.sweep.better)
+        return selection.expected_best(list(self.means.values()), self.sweep.better)
 
     @cached_property
     def importance(self) -> dict[str, float]:
         """The importance of each field; see optuna_search.importance."""
-        points = [self.points[name] for name in self.figures]
-        return optuna_search.importance(self.sweep.axes, points, list(self.figures.values()))
+        points = [self.points[name] for name in self.means]
+        return optuna_search.importance(self.sweep.axes, points, list(self.means.values()))
 
     # --- fresh seeds -------------------------------------------------------------------------
 
@@ -157,8 +157,8 @@ class Outcome:
     def _test_json(self) -> dict[str, Any] | None:
         if self.tested is None:
             return None
-        figures = {name: dataclasses.asdict(estimate) for name, estimate in self.tested.figures.items()}
-        return {"values": self.tested.point, "epochs": self.tested.epochs, "figures": figures}
+        estimates = {name: dataclasses.asdict(estimate) for name, estimate in self.tested.estimates.items()}
+        return {"values": self.tested.point, "epochs": self.tested.epochs, "figures": estimates}
 
     @property
     def label(self) -> str:
@@ -186,7 +186,7 @@ class Outcome:
         name, trained = self.winner or self.ranking.order[0][0], self.fresh if self.winner else self.results
         estimates = {
             **statistics.summarize(trained[name], [name])[name],
-            **(self.tested.figures if self.tested else {}),
+            **(self.tested.estimates if self.tested else {}),
         }
         return literature.suspicions(self.text(name), estimates, dataset)
 
@@ -218,8 +218,8 @@ class Outcome:
         """The result on the test split, and the models that were tested, as text."""
         assert self.tested is not None
         name, estimate = self.tested.headline
-        figure = tables.interval(estimate, STATISTICS[name].decimals)
-        return f"{STATISTICS[name].label} of the winner: {figure}; {self.tested_models()}. {ONCE}"
+        result = tables.interval(estimate, STATISTICS[name].decimals)
+        return f"{STATISTICS[name].label} of the winner: {result}; {self.tested_models()}. {ONCE}"
 
     def tested_models(self) -> str:
         """The models that were tested, as text."""

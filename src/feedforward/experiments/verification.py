@@ -1,4 +1,4 @@
-"""Verification: are the bytes in DVC's cache undamaged, and does repeated training produce the recorded bytes?"""
+"""Verify that the bytes in DVC's cache are undamaged, and that repeated training produces the recorded bytes."""
 
 import contextlib
 import hashlib
@@ -97,7 +97,7 @@ def verify(params: Params, datasets: Sequence[str], variants: Sequence[str], see
 
 
 def rehash(cache: Path) -> tuple[int, list[str]]:
-    """The number of objects in a DVC cache, and the paths of those whose MD5 does not match their name."""
+    """Count the objects in a DVC cache, and list the paths of those whose MD5 does not match their name."""
     damaged, objects = [], 0
     for path in _objects(cache):
         objects += 1

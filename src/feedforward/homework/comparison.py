@@ -73,7 +73,8 @@ def _hint(received: Any, one: Losses, other: Losses) -> str:
             return hint
     differences = ", ".join(f"{difference:.3f}" for difference in np.subtract(one, other))
     return (
-        f"For the differences {differences}, your interval is {received[1]:.4f} to {received[2]:.4f}. How is it made?"
+        f"For the differences {differences}, your interval is {received[1]:.4f} to {received[2]:.4f}."
+        " How did you compute it?"
     )
 
 

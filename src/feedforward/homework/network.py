@@ -39,7 +39,7 @@ def _check_units(shown: str, units: list[int], hidden: Sequence[int], outputs: i
         raise Wrong(f"{text} {expected} Dense layers are expected here: one for each number in `hidden`, and one more.")
     if units[-1] != outputs:
         raise Wrong(f"{text} The last layer must have as many units as there are outputs.")
-    raise Wrong(f"{text} Do the hidden layers take their units from `hidden`, in this order?")
+    raise Wrong(f"{text} Do the hidden layers take their units from `hidden`, in that order?")
 
 
 def _check_activations(shown: str, received: list[str], activation: str, last: str) -> None:

@@ -55,7 +55,7 @@ def _check(tried: Any, runs: "Sequence[RunResult]", chosen: Any, confirming: "Se
             f"Seed {min(reused)} was used to choose the winner and again to confirm it. The best of several always"
             " looks better than it is: confirm it with seeds that were not used for the choice."
         )
-    return _judged(new, chosen)
+    return _judge(new, chosen)
 
 
 def _losses(runs: "Iterable[RunResult]") -> dict[str, dict[int, float]]:
@@ -87,7 +87,7 @@ def _check_choice(losses: Mapping[str, Mapping[int, float]], names: Sequence[str
     raise Wrong(f"{chosen} does not have the lowest mean of {STATISTIC} among the variants that were tried.")
 
 
-def _judged(losses: Mapping[str, Mapping[int, float]], chosen: str) -> str:
+def _judge(losses: Mapping[str, Mapping[int, float]], chosen: str) -> str:
     differences = [losses[chosen][seed] - losses[BASELINE][seed] for seed in sorted(losses[chosen])]
     estimate = intervals.estimate(differences)
     if estimate is None or estimate.low is None or estimate.high is None:

@@ -20,7 +20,7 @@ def run(seed: int, loss: float, training: float = 0.01, **metrics: float) -> Run
 
 
 def test_seeds_with_a_high_training_loss_never_learned(dataset: Dataset) -> None:
-    """Three seeds near 0.28 and two near 0.42, as behind the mean 0.3376 [0.2303, 0.4449]."""
+    """Three seeds near 0.28 and two near 0.42, as in the runs with the mean 0.3376 [0.2303, 0.4449]."""
     runs = [
         run(s, loss, t)
         for s, (loss, t) in enumerate([(0.28, 0.01), (0.42, 0.4), (0.28, 0.01), (0.43, 0.4), (0.28, 0.01)])

@@ -28,7 +28,7 @@ def test_expected_best_is_unbiased_unlike_sampling_with_replacement() -> None:
     assert with_replacement < 0.73
 
 
-def test_optimistic_search_figure_has_a_positive_bias_for_losses_and_scores() -> None:
+def test_an_optimistic_search_result_has_a_positive_bias_for_losses_and_scores() -> None:
     fresh = estimate([0.30, 0.32, 0.34])
     assert fresh is not None
     for better, search in (("lower", 0.25), ("higher", 0.39)):

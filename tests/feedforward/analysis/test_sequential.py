@@ -88,9 +88,9 @@ def test_further_seeds_is_the_smallest_number_that_would_decide() -> None:
 
 def test_interval_for_new_data_is_wider() -> None:
     values = np.random.default_rng(5).normal(2, 1, 20).tolist()
-    this_data, new = sequential.confidence_sequence(values, 0.05)[-1], sequential.inflated(values, 0.05, 2 / 3)
+    this_data, new = sequential.confidence_sequence(values, 0.05)[-1], sequential.inflate(values, 0.05, 2 / 3)
     assert new is not None
     assert this_data.low is not None
     assert new.low is not None
     assert new.low < this_data.low
-    assert sequential.inflated([1.0], 0.05, 2 / 3) is None
+    assert sequential.inflate([1.0], 0.05, 2 / 3) is None

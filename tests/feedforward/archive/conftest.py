@@ -26,7 +26,7 @@ PASSWORD = "swordfish-swordfish"
 
 
 def fill(root: Path, store: "Store") -> None:
-    """Results, a report and a champion for the workspace; its params.yaml contains an absolute path."""
+    """Write results, a report and a champion into the workspace, and an absolute path into its params.yaml."""
     write_params(root / "params.yaml", values(mirrors=["/srv/mirror of mine/files"]))
     params = load_params()
     results = like_the_lecture(params, range(3))
@@ -48,7 +48,7 @@ def workspace(small_store: "Store", tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
-    """The archive of such a workspace as a ZIP file, which no test may change."""
+    """The archive of a workspace like that of `workspace`, as a ZIP file that no test may change."""
     root = tmp_path_factory.mktemp("exported")
     write_vectorized(root)
     write_params(root / "params.yaml", values())
@@ -65,13 +65,13 @@ def exported(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> 
 
 @pytest.fixture
 def archive(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of that archive."""
+    """A copy of the archive in `exported`, which a test may change."""
     return shutil.copy(exported, tmp_path_factory.mktemp("elsewhere") / "result.zip")
 
 
 @pytest.fixture
 def unpacked(archive: Path) -> Path:
-    """The same archive as a folder, unpacked by another program."""
+    """The archive in `exported` as a folder, unpacked by another program."""
     with zipfile.ZipFile(archive) as file:
         file.extractall(archive.with_suffix(""))
     return archive.with_suffix("")

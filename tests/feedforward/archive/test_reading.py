@@ -35,23 +35,23 @@ def test_import_shows_the_comparison_without_training(archive: Path, small_shell
 
 
 def test_a_changed_file_is_rejected(unpacked: Path) -> None:
-    reading.verified(unpacked)
+    reading.read_verified(unpacked)
     (unpacked / "params.yaml").write_bytes((unpacked / "params.yaml").read_bytes() + b"#")
     with pytest.raises(DataError, match=r"params\.yaml has changed since the export"):
-        reading.verified(unpacked)
+        reading.read_verified(unpacked)
     (unpacked / "params.yaml").unlink()
     with pytest.raises(DataError, match=r"params\.yaml is missing"):
-        reading.verified(unpacked)
+        reading.read_verified(unpacked)
 
 
 def test_an_added_file_or_link_is_rejected(unpacked: Path) -> None:
     (unpacked / "more.html").write_text("x")
     with pytest.raises(DataError, match=r"more\.html is not listed"):
-        reading.verified(unpacked)
+        reading.read_verified(unpacked)
     (unpacked / "more.html").unlink()
     (unpacked / "more.html").symlink_to(unpacked / "params.yaml")
     with pytest.raises(DataError, match="not a regular file"):
-        reading.verified(unpacked)
+        reading.read_verified(unpacked)
 
 
 def zipped(folder: Path, *entries: tuple[str | zipfile.ZipInfo, bytes], **options: int) -> Path:
@@ -94,7 +94,7 @@ def test_a_path_outside_the_archive_is_rejected(tmp_path: Path, name: str) -> No
         source.read_bytes().replace(b"?" * len(name.encode()), name.encode())
     )  # zipfile would sanitize the name
     with pytest.raises(DataError, match=r"may lead outside|is not listed|is not an archive"):
-        reading.verified(source)
+        reading.read_verified(source)
 
 
 @pytest.mark.parametrize(
@@ -114,20 +114,20 @@ def test_a_hostile_zip_file_is_rejected(
     tmp_path: Path, entries: list[tuple[str | zipfile.ZipInfo, bytes]], message: str
 ) -> None:
     with pytest.raises(DataError, match=message):
-        reading.verified(zipped(tmp_path, *entries))
+        reading.read_verified(zipped(tmp_path, *entries))
 
 
 def test_a_zip_bomb_is_rejected_before_it_is_unpacked(tmp_path: Path) -> None:
     bomb = zipped(tmp_path, *((f"{k}", bytes(2**26)) for k in range(9)), compression=zipfile.ZIP_DEFLATED)
     assert bomb.stat().st_size < 2**20
     with pytest.raises(DataError, match="at most 5000 files and 536870912 bytes"):
-        reading.verified(bomb)
+        reading.read_verified(bomb)
 
 
 def test_only_supported_compression_methods_are_unpacked(tmp_path: Path) -> None:
     packed = zipped(tmp_path, ("a", bytes(1000)), (DIGESTS, b"{}"), compression=zipfile.ZIP_LZMA)
     with pytest.raises(DataError, match="a must be stored or deflated"):
-        reading.verified(packed)
+        reading.read_verified(packed)
 
 
 def test_damaged_compressed_data_are_rejected(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_damaged_compressed_data_are_rejected(tmp_path: Path) -> None:
     content[31] = 0xFF  # the first byte after the header of "a"
     source.write_bytes(content)
     with pytest.raises(DataError, match="is not a readable ZIP file"):
-        reading.verified(source)
+        reading.read_verified(source)
 
 
 def understated(content: bytes) -> bytes:
@@ -160,7 +160,7 @@ def test_a_damaged_zip_file_is_rejected(tmp_path: Path, damage: str) -> None:
     source = zipped(tmp_path, ("a", bytes(1000)), (DIGESTS, b"{}"))
     source.write_bytes(DAMAGE[damage](source.read_bytes()))
     with pytest.raises(DataError, match="hostile"):
-        reading.verified(source)
+        reading.read_verified(source)
 
 
 def test_a_folder_that_is_not_an_archive_is_not_overwritten(archive: Path, small_shell: Shell) -> None:
@@ -221,7 +221,7 @@ def test_an_import_succeeds_after_a_killed_one(archive: Path, workspace: Path) -
 
 
 def forged(folder: Path, **changes: bytes | None) -> Path:
-    """An archive with other files (None: without the file), whose digests are correct."""
+    """A copy of the archive with some files replaced (None: removed), and with correct digests."""
     names = {"params": "params.yaml", "fair": "data/trained/fair.json"}
     listed = json.loads((folder / DIGESTS).read_bytes())
     for key, content in changes.items():
@@ -236,7 +236,7 @@ def forged(folder: Path, **changes: bytes | None) -> Path:
 
 
 def changed_runs(folder: Path, **fields: Any) -> bytes:
-    """The archive's runs; the first one has other values in these fields."""
+    """The archive's runs, with other values in these fields of the first one."""
     stored = json.loads((folder / "data" / "trained" / "fair.json").read_bytes())
     stored["runs"][0] |= fields
     return json.dumps(stored).encode()
@@ -285,7 +285,7 @@ def test_results_that_cannot_be_compared_are_rejected_before_unpacking(
 def test_a_pipe_is_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "result.zip")
     with pytest.raises(DataError, match=r"result\.zip: is not a regular file"):
-        reading.verified(tmp_path / "result.zip")
+        reading.read_verified(tmp_path / "result.zip")
 
 
 def test_error_names_the_missing_file(small_shell: Shell) -> None:

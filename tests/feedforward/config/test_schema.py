@@ -21,7 +21,7 @@ VALUES = yaml_reader.read(CHECKOUT / "params.yaml")
 
 
 def write_yaml(path: Path, values: Any) -> Path:
-    """Write values as YAML, with tuples as lists; returns the path."""
+    """Write values as YAML, with tuples as lists; return the path."""
     yaml = YAML(typ="safe")
     yaml.sort_base_mapping_type_on_output = False
     with path.open("w", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""Other tasks than classification, compared with plain Keras; early stopping; keys that contradict the task."""
+"""Tasks other than classification, compared with plain Keras; early stopping; keys that contradict the task."""
 
 import json
 from typing import Any
@@ -111,7 +111,7 @@ def test_early_stopping_keeps_the_best_weights_alone_and_in_a_pack(dataset_name:
     assert_same(alone, packed[0])
 
 
-@pytest.mark.proves("Early stopping keeps the weights of the epoch whose figures it reports")
+@pytest.mark.proves("Early stopping keeps the weights of the epoch whose metrics it reports")
 def test_weights_are_those_of_the_reported_epoch_even_with_min_delta() -> None:
     """A decrease below `min_delta` does not count as improvement, but gives a lower loss."""
     plain = values()

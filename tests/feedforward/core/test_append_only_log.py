@@ -10,7 +10,7 @@ import pytest
 from feedforward.core import append_only_log
 
 
-def test_entries_are_read_in_the_order_of_appending(tmp_path: Path) -> None:
+def test_entries_are_read_in_the_order_in_which_they_were_appended(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "log.jsonl"
     assert list(append_only_log.read(path)) == []
     for number in range(3):
@@ -47,7 +47,7 @@ def test_non_finite_numbers_are_rejected(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_concurrent_processes_lose_and_tear_no_line(tmp_path: Path) -> None:
+def test_concurrent_processes_neither_lose_nor_tear_a_line(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     script = (
         "import sys; from pathlib import Path; from feedforward.core import append_only_log as journal\n"

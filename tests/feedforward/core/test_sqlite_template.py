@@ -11,7 +11,7 @@ from feedforward.core import sqlite_template
 
 
 class Migration:
-    """A migration that counts how often it runs."""
+    """A migration that counts how many times it runs."""
 
     def __init__(self) -> None:
         self.calls = 0

@@ -29,7 +29,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def keep(root: Path, content: str, folder: bool = False) -> str:
-    """Write `content` to the cache; returns its digest."""
+    """Write `content` to the cache; return its digest."""
     digest = hashlib.md5(content.encode(), usedforsecurity=False).hexdigest() + (".dir" if folder else "")
     path = root / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:]
     path.parent.mkdir(parents=True, exist_ok=True)

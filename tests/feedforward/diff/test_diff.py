@@ -49,7 +49,7 @@ class Job:
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory, empty_database: Path, tensorflow: None) -> Iterator[Job]:
-    """Trained twice: the second time with fewer epochs of the final model and a changed function."""
+    """Train twice: the second time, the final model has fewer epochs and a function has changed."""
     root = tmp_path_factory.mktemp("diff")
     (root / "mlruns").mkdir()
     shutil.copy(empty_database, root / "mlruns" / "mlflow.db")
@@ -101,7 +101,7 @@ def write_code(root: Path) -> None:
 
 
 def train(root: Path, message: str) -> tuple[str, str]:
-    """Train, then commit code and results; returns (commit, ID of the final run of seed 0)."""
+    """Train, then commit code and results; return (commit, ID of the final run of seed 0)."""
     params = load_params(root / "params.yaml")
     commit(root, f"{message}: code")
     results = api.train(params, [NAME])

@@ -50,19 +50,21 @@ def step() -> int:
 
 def test_only_runs_compared_by_undecided_claims_are_needed() -> None:
     params = with_claims(*CLAIMS)
-    first = decision.needed(params, "notes", [])
+    first = decision.find_needed(params, "notes", [])
     assert first == decision.Needed(("l2", "original", "larger"), ("replica", "final"))
     shapes = {"l2": Shape(0.2, 1.0, 0.001), "original": Shape(0.4, 1.0, 0.001), "larger": Shape(0.401, 1.0, 0.1)}
     seeds = {"l2": 12, "original": 12, "larger": 2}
     runs = [one_run("notes", name, seed, 8, shapes[name]) for name, count in seeds.items() for seed in range(count)]
     verdicts = decision.judge(runs, params, "notes")
     assert [verdict.outcome for verdict in verdicts] == ["supported", "undecided", "undecided"]
-    assert decision.needed(params, "notes", verdicts) == decision.Needed(("larger", "original"), ("replica", "final"))
+    assert decision.find_needed(params, "notes", verdicts) == decision.Needed(
+        ("larger", "original"), ("replica", "final")
+    )
 
 
 def test_a_dataset_without_claims_has_nothing_to_decide() -> None:
     with pytest.raises(ParamsError, match=r"datasets\.tones\.claims: there are no claims to decide"):
-        decision.needed(small_params(), "tones", [])
+        decision.find_needed(small_params(), "tones", [])
 
 
 @pytest.mark.usefixtures("small")
@@ -85,7 +87,7 @@ def test_verdicts_are_written_as_table_values_and_figure() -> None:
     assert [verdict["outcome"] for verdict in plain["verdicts"]] == ["supported", "undecided", "undecided"]
     assert len(plain["verdicts"][0]["history"]) == 11  # after 2 to 12 seeds
     assert (folder / "intervals.png").read_bytes().startswith(b"\x89PNG")
-    saved = decision.saved("notes")
+    saved = decision.load_saved("notes")
     assert saved is not None
     table, picture = saved
     assert table.startswith("| claim |")
@@ -95,7 +97,7 @@ def test_verdicts_are_written_as_table_values_and_figure() -> None:
 
 @pytest.mark.usefixtures("small")
 def test_saved_decision_is_none_if_the_command_never_ran() -> None:
-    assert decision.saved("notes") is None
+    assert decision.load_saved("notes") is None
 
 
 @pytest.mark.usefixtures("small")

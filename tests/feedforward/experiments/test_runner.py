@@ -263,10 +263,10 @@ def closure_changed(monkeypatch: pytest.MonkeyPatch, *roots: tuple[str, ...]) ->
         monkeypatch.setattr(module, "code_digest", edited)
 
 
-@pytest.mark.proves("After a change to a metric's code, its figures are computed again from the stored weights")
+@pytest.mark.proves("After a change to a metric's code, the metric is computed again from the stored weights")
 @pytest.mark.slow
 @pytest.mark.parametrize("role", ["replica", "final"])
-def test_changed_evaluation_code_recomputes_figures_without_training(
+def test_changed_evaluation_code_recomputes_metrics_without_training(
     small_store: "Store", monkeypatch: pytest.MonkeyPatch, role: str
 ) -> None:
     chosen, pack = replicas_of("l2") if role == "replica" else final_of("notes")
@@ -285,7 +285,7 @@ def test_changed_evaluation_code_recomputes_figures_without_training(
         before.weights_digest,
         before.hardest,
     )
-    (run,) = stored("notes", role=role)  # the same run, with its new figures
+    (run,) = stored("notes", role=role)  # the same run, with its new metrics
     assert run.data.metrics["last_cross_entropy"] == 0.125
     assert run.data.tags["evaluation_digest"].startswith("0")
     monkeypatch.setattr(evaluation, "summarize", real)
@@ -315,7 +315,7 @@ def test_metric_code_is_in_the_evaluation_digest_and_layer_code_in_the_weights_d
 
 
 @pytest.mark.slow
-def test_seeds_of_a_variant_share_a_parent_and_a_changed_parameter_gets_another(small_store: "Store") -> None:
+def test_seeds_of_a_variant_share_a_parent_until_a_parameter_changes(small_store: "Store") -> None:
     chosen = params()
     packs = plan.plan(chosen, "fair", ["notes"], ["larger"])
     assert len(packs) == 2
@@ -329,7 +329,9 @@ def test_seeds_of_a_variant_share_a_parent_and_a_changed_parameter_gets_another(
 
     [pack, _], [member] = packs, packs[0].members
     faster = dataclasses.replace(member, parameters={**member.parameters, "optimizer_learning_rate": 0.01})
-    assert parent_runs.parent_run(pack, faster, small_store).id != parent_runs.parent_run(pack, member, small_store).id
+    assert (
+        parent_runs.start_parent(pack, faster, small_store).id != parent_runs.start_parent(pack, member, small_store).id
+    )
 
 
 # --- failures ----------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ def test_a_killed_grid_resumes_and_its_runs_are_nested(tmp_path: Path) -> None:
     accuracy = outcome["test"]["figures"]["test_accuracy"]["mean"]
     assert accuracy == pytest.approx(np.mean([run.metrics["test_accuracy"] for run in finals]))
     page = (folder / "index.html").read_bytes()
-    repeated = sweep(tmp_path, *words)  # the second request returns the stored figure and trains nothing
+    repeated = sweep(tmp_path, *words)  # the second request returns the stored result and trains nothing
     assert json.loads(repeated.stdout) == outcome
     assert len(store.find_runs("notes", role="final")) == len(finals)
     assert (folder / "index.html").read_bytes() == page
@@ -170,7 +170,7 @@ def test_confirmation_uses_seeds_that_no_search_can_use_and_final_models_train_t
     assert {pack.epochs for pack, _ in final.members} == {round(best)}
 
 
-def test_a_second_test_of_a_sweep_returns_the_stored_figure(small_store: "Store") -> None:
+def test_a_second_test_of_a_sweep_returns_the_stored_result(small_store: "Store") -> None:
     axes = [Axis("l2", (0.0, 0.1)), Axis("dropout_rate", (0.0,))]
     requested = Sweep(small_params(), "notes", "original", axes, seeds=2, confirm=1, fresh_seeds=2)
     assert sweep_confirmation.stored_test(requested, small_store) is None

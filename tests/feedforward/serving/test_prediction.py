@@ -60,7 +60,7 @@ def test_labels_and_words_are_printed_without_interpreting_markup(capsys: pytest
         serving._show({"sample": "row 1", "answers": answers, "words": words_})
         output = capsys.readouterr().out
         assert "[/b] ([/b] 90.0 %, [red]no 10.0 %)" in " ".join(output.replace("│", " ").split())
-        assert r"towards [/b]: a\x1bb c +0.50" in output
+        assert r"toward [/b]: a\x1bb c +0.50" in output
 
 
 # --- explanations -----------------------------------------------------------------------------

@@ -40,7 +40,7 @@ def test_the_page_of_a_training_links_to_the_comparison_on_a_server(remote_store
     from pipelines import run_artifacts, training_flow
 
     packs = plan.plan(small, "fair", ["notes"], ["original"])
-    parent_runs.parents_of(packs[0], remote_store)
+    parent_runs.start_parents(packs[0], remote_store)
     views = training_flow.views([training_flow.Job(pack, small) for pack in packs], remote_store)
     address = experiment_pages.link(os.environ["MLFLOW_TRACKING_URI"], str(remote_store.experiment("notes")), "fair")
     assert views == {"notes": address}
