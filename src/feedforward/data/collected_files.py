@@ -1,4 +1,4 @@
-"""Archive members in one Parquet file with the columns `path` and `content`, read a few megabytes at a time."""
+"""Store archive members in one Parquet file with the columns `path` and `content`, read a few megabytes at a time."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Description of a vectorized dataset: counts, class balance, examples."""
+"""Describe a vectorized dataset: counts, class balance, examples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,11 @@ CELL, GAP = 64, 4  # pixels in the image of examples: side of an example, space 
 
 @dataclass(frozen=True)
 class Description:
-    """What `describe` shows. shares: samples in train and test, by label, or quantiles. examples: (label, sample)."""
+    """What `describe` shows.
+
+    shares: for each label, the number of samples in train and in test; for regression, quantiles of the target instead.
+    examples: (label, sample).
+    """
 
     samples: dict[str, int]
     features: int

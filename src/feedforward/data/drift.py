@@ -94,8 +94,8 @@ def measure_requests(
     """Measure the distances between training data and requests, by measurement: NONZERO, FEATURES, PREDICTED, OUTPUTS.
 
     outputs: arrays of shape (samples, outputs) from one model, for validation samples and for requests; None if every
-    model has seen some of these samples. names: of the outputs; if there are several and only one is predicted, they
-    are class probabilities that sum to 1. name_of: see `measure`.
+    model has seen some of these samples. names: names of the outputs. Several outputs that sum to 1 for every
+    validation sample are taken to be class probabilities. name_of: see `measure`.
     """
     inverse_sizes = 1 / len(train) + 1 / len(requests)
     distances = {

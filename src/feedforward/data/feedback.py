@@ -45,20 +45,20 @@ class Sample:
     used: bool
 
     def is_wanted(self, review: bool) -> bool:
-        """Whether the sample should be used for training. review: only if somebody has accepted it."""
+        """Whether the sample should be used for training. review: whether somebody must have accepted it."""
         if self.decision is None:
             return not review
         return self.decision.verdict == ACCEPTED
 
 
 class Counts:
-    """Numbers of non-zero features by digest of the sample; kept because counting them requires encoding the sample."""
+    """A cache of the number of non-zero features of each sample, by digest; counting requires encoding the sample."""
 
     def __init__(self) -> None:
         self._vectorized, self._by_digest = "", dict[str, int]()
 
     def of(self, vectorized: str) -> dict[str, int]:
-        """The numbers for this encoder. vectorized: digest of the vectorized data; if it changed, all are dropped."""
+        """The cached numbers. vectorized: digest of the vectorized data; if it has changed, the cache is emptied."""
         if vectorized != self._vectorized:
             self._vectorized, self._by_digest = vectorized, {}
         return self._by_digest
@@ -93,10 +93,10 @@ def read(name: str) -> list[dict[str, Any]]:
 
 
 def take(name: str, dataset: Dataset, collect: bool, review: bool = False) -> int:
-    """Add new, valid samples to the snapshot, and remove those that are no longer wanted; returns the number added.
+    """Add new, valid samples to the snapshot, and remove those that are no longer wanted; return the number added.
 
-    The file is created if it does not exist. An existing file does not change without `collect`, or before the dataset
-    is vectorized. review: only samples that somebody has accepted are wanted.
+    The snapshot is created if it does not exist. An existing one does not change without `collect`, or before the
+    dataset is vectorized. review: only samples that somebody has accepted are wanted.
     """
     intake, kept = Intake([], {}), read(name)
     if collect and (paths.vectorized(name) / "manifest.json").is_file():
@@ -131,7 +131,7 @@ def examine(name: str, dataset: Dataset, review: bool = False) -> Intake:
 def samples(name: str, dataset: Dataset, counts: Counts | None = None) -> list[Sample]:
     """The samples in the incoming file and the snapshot, oldest first, without repeats of content and label.
 
-    counts: numbers from earlier calls, for callers that call this repeatedly.
+    counts: a cache, for callers that call this function repeatedly.
     """
     kept = read(name)
     entries = {sample_id(entry): entry for entry in [*kept, *append_only_log.read(paths.incoming(name))]}
@@ -250,16 +250,19 @@ def part(entries: Sequence[Mapping[str, Any]], dataset: Dataset, encoder: "TextE
 
 
 def join(raw: Part, collected: Part, held_out: str) -> Part:
-    """Join the parts, `collected` at the end that is not held out, so the fixed validation split does not change."""
+    """Join the parts; `collected` goes at the end from which no validation samples are held out.
+
+    So the fixed validation split does not change.
+    """
     parts = [raw, collected] if held_out == "first" else [collected, raw]
     splits = [item.split for item in parts]
     labels = np.concatenate([split.labels for split in splits])
     lengths = np.concatenate([item.raw_lengths for item in parts])
     digests = np.concatenate([item.digests for item in parts])
-    return Part(raw.name, Split(_stacked([split.features for split in splits]), labels), lengths, digests)
+    return Part(raw.name, Split(_stack([split.features for split in splits]), labels), lengths, digests)
 
 
-def _stacked(parts: Sequence[Features]) -> Features:
+def _stack(parts: Sequence[Features]) -> Features:
     dense: list[npt.NDArray[np.generic]] = [features for features in parts if not isinstance(features, MultiHot)]
     if dense:
         return np.concatenate(dense)

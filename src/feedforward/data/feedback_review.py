@@ -17,7 +17,7 @@ State = Literal["waiting", "accepted", "rejected", "invalid"]
 STATES: tuple[State, ...] = ("waiting", "accepted", "rejected", "invalid")
 SHORTEST_ID = 4  # digits
 SHOWN_FIELDS = ("time", "label", "answer", "version", "text", "pixels", "height", "width")
-RESOLVED_BY_DECISION = feedback.TWO_LABELS  # by accepting one of the labels
+RESOLVED_BY_DECISION = feedback.TWO_LABELS  # accepting one of the labels resolves it
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,9 @@ def review(
     reason: str = "",
     counts: Counts | None = None,
 ) -> Done:
-    """Record decisions. accept, reject: sample IDs or unique prefixes. accept_all: also every valid waiting sample.
+    """Record decisions.
+
+    accept, reject: sample IDs or unique prefixes. accept_all: also accept every valid sample that is waiting.
 
     Raises:
         ParamsError: an ID is unknown or ambiguous, both accepted and rejected, or belongs to a sample that training
@@ -65,7 +67,7 @@ def review(
         DataError: the dataset has not been vectorized.
     """
     known = samples(name, dataset, counts)
-    accepted, rejected = (_chosen(option, ids, known) for option, ids in (("accept", accept), ("reject", reject)))
+    accepted, rejected = (_choose(option, ids, known) for option, ids in (("accept", accept), ("reject", reject)))
     if accept_all:
         others = {sample.id for sample in rejected}
         accepted += [s for s in known if state_of(s) == "waiting" and s.problem is None and s.id not in others]
@@ -90,7 +92,7 @@ def as_json(sample: Sample) -> dict[str, Any]:
     }
 
 
-def _chosen(option: str, given: Sequence[str], known: Sequence[Sample]) -> list[Sample]:
+def _choose(option: str, given: Sequence[str], known: Sequence[Sample]) -> list[Sample]:
     """The samples with these IDs or unique prefixes of IDs."""
     by_id = {sample.id: sample for sample in known}
     ordered = sorted(by_id)

@@ -66,12 +66,12 @@ def vectorize(name: str, dataset: Dataset, collect: bool = False, read: Read = r
             (target / file).write_bytes(data)
             digests[file] = hashlib.sha256(data).hexdigest()
         scaling = _Scaling(name, TASKS[dataset.task])
-        with _profile(target / "profile.parquet", dataset) as profile:
+        with _profile_writer(target / "profile.parquet", dataset) as profile:
             # map instead of a loop, whose variable would keep one split in memory while the next is created
             parts = map(
-                functools.partial(_joined, collected=collected, content=content, dataset=dataset), content.parts
+                functools.partial(_add_collected, collected=collected, content=content, dataset=dataset), content.parts
             )
-            parts = map(scaling.scaled, parts)
+            parts = map(scaling.scale, parts)
             saved = list(map(functools.partial(_save, target=target, profile=profile), parts))
         digests |= {part: digest for part, digest, _ in saved} | scaling.digests()
         manifest = {
@@ -87,7 +87,7 @@ def vectorize(name: str, dataset: Dataset, collect: bool = False, read: Read = r
 
 
 def _save_vocabulary(words: list[str] | None, target: Path) -> str | None:
-    """Write one word per line, by frequency rank; returns the file's SHA-256, or None without a vocabulary."""
+    """Write one word per line, by frequency rank; return the file's SHA-256, or None without a vocabulary."""
     if words is None:
         return None
     text = "".join(f"{word}\n" for word in words).encode()
@@ -109,8 +109,8 @@ class _Scaling:
         """Digests of the facts, because equal arrays in different units are different data."""
         return {key: atomic_files.digest(fact) for key, fact in self.facts.items()}
 
-    def scaled(self, part: Part) -> Part:
-        """The part with converted labels; the first call must be for the training split.
+    def scale(self, part: Part) -> Part:
+        """Convert the labels of a part; the first call must be for the training split.
 
         Raises:
             DataError: the task does not support such values.
@@ -131,8 +131,8 @@ class _Scaling:
         return Part(part.name, split, part.raw_lengths, part.digests)
 
 
-def _joined(part: Part, collected: list[dict[str, Any]], content: Reading, dataset: Dataset) -> Part:
-    """The part; in the training split, with the users' samples added."""
+def _add_collected(part: Part, collected: list[dict[str, Any]], content: Reading, dataset: Dataset) -> Part:
+    """Add the users' samples to the training split; return any other part unchanged."""
     if part.name != "train" or not collected:
         return part
     encoder = None
@@ -145,7 +145,7 @@ def _joined(part: Part, collected: list[dict[str, Any]], content: Reading, datas
 
 
 def _save(part: Part, target: Path, profile: Any) -> tuple[str, str, tuple[int, int]]:
-    """Write a split and its profile rows; returns the split's name, digest and shape."""
+    """Write a split and its profile rows; return the split's name, digest and shape."""
     part.split.save(target / part.name)
     for rows in _rows(part):
         profile.write_batch(rows)
@@ -165,7 +165,7 @@ def validate(name: str, dataset: Dataset) -> None:
     validator.validate(name, dataset, paths.vectorized(name))
 
 
-def _profile(path: Path, dataset: Dataset) -> Any:
+def _profile_writer(path: Path, dataset: Dataset) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -1,7 +1,8 @@
-"""Encoded requests from a time window, and the drift distances measured on the latest windows.
+"""Store encoded requests from a time window, and the drift distances measured on the latest windows.
 
 A window is an .npz file without pickled objects, readable only by its owner. It holds features, never raw samples, but
-the words of a short text can be recovered from its features. Both files have size limits and are replaced atomically.
+the words of a short text can be recovered from its features. The window and the distances are each stored in one file,
+which has a size limit and is replaced atomically.
 """
 
 import io

@@ -109,7 +109,7 @@ class Split:
         return Split(features, self.labels[order])
 
     def arrays(self) -> Iterator[tuple[str, npt.NDArray[np.generic]]]:
-        """Yield the name (also of its file, without .npy) and content of each array of the split."""
+        """Yield the name (which is also its file's name, without .npy) and the content of each array of the split."""
         if isinstance(self.features, MultiHot):
             yield "indptr", self.features.indptr
             yield "indices", self.features.indices

@@ -26,7 +26,7 @@ def generator(seed: int, stream: int) -> np.random.Generator:
 
 
 def draw(whole: Split, dataset: Dataset, seed: int) -> tuple[Subset, Subset]:
-    """Draw `training.validation.samples` validation samples with `seed`; returns (training, validation).
+    """Draw `training.validation.samples` validation samples with `seed`; return (training, validation).
 
     The draw is stratified: up to rounding, each class has the same share of the validation samples as of all samples.
     For multilabel data and regression, it is a plain random draw. Row numbers increase in both parts, so that
@@ -46,9 +46,9 @@ def draw(whole: Split, dataset: Dataset, seed: int) -> tuple[Subset, Subset]:
 
 
 def fixed(whole: Split, dataset: Dataset, seed: int = 0) -> tuple[Subset, Subset]:
-    """Hold out the first or last samples, according to `training.validation`; returns (training, validation).
+    """Hold out the first or last samples, according to `training.validation`; return (training, validation).
 
-    seed: draws the share of the other samples that is used for training.
+    seed: determines which of the other samples are used if `training.train_share` is below 1.
 
     Raises:
         DataError: no samples would be left for training.

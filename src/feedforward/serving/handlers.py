@@ -127,7 +127,7 @@ def _is_quick(champion: Champion, question: Question, size: int) -> bool:
     passes = len(question.samples) + (words if question.explain else 0)  # an explanation needs one for each word
     products = _products(champion.served, passes, words)
     products += sum(_products(variant, len(question.samples), words) for variant in variants)
-    return products <= QUICK_PRODUCTS and encoders.quick(champion.served.encoder, question.samples)
+    return products <= QUICK_PRODUCTS and encoders.is_quick(champion.served.encoder, question.samples)
 
 
 def _products(served: Servable, passes: int, words: int) -> int:

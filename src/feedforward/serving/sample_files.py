@@ -125,7 +125,7 @@ def _text_lines(path: Path) -> Iterator[NamedSample]:
             for number, line in enumerate(iter(line_of, b""), start=1):
                 if len(line) > MAX_BYTES:
                     raise InputError(f"{path} line {number}", f"must have at most {MAX_BYTES} bytes")
-                text = tokenizer.decoded(line).removeprefix("\ufeff")
+                text = tokenizer.decode(line).removeprefix("\ufeff")
                 if not warned and text.encode() != line.removeprefix(codecs.BOM_UTF8):
                     log.warning("%s line %d: is not UTF-8 and is read as Windows-1252", path, number)
                     warned = True

@@ -42,7 +42,7 @@ def rows() -> list[tuple[float | None, int, str, bool, str]]:
 
 @pytest.fixture
 def prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], tuple[Params, str]]]:
-    """Run init, fetch and vectorize on a file in a separate workspace; returns the params and the name."""
+    """Run init, fetch and vectorize on a file in a separate workspace; return the params and the name."""
     counter = itertools.count()
 
     def run(path: Path, *targets: str) -> tuple[Params, str]:

@@ -101,7 +101,7 @@ def test_digest_depends_on_contents_types_and_shapes() -> None:
         Split(pixels, labels + np.uint8(1)),
         Split(pixels, labels.astype(np.int64)),
         Split(of_dense(pixels), labels),
-        Split(np.asfortranarray(other), labels),  # as `other`: the order in memory is not part of the content
+        Split(np.asfortranarray(other), labels),  # as for `other`: the digest ignores the order in memory
     ]
     digests = [s.digest() for s in splits]
     assert len(set(digests)) == len(splits) - 1

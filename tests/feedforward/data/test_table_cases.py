@@ -33,7 +33,7 @@ Prepare = Callable[..., tuple[Guess, Dataset]]
 
 @pytest.fixture
 def prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Prepare]:
-    """Run init, fetch, vectorize and validate on a file; returns the guess and the dataset of params.yaml."""
+    """Run init, fetch, vectorize and validate on a file; return the guess and the dataset of params.yaml."""
 
     def run(path: Path, *targets: str) -> tuple[Guess, Dataset]:
         monkeypatch.setenv("FEEDFORWARD_ROOT", str(tmp_path))

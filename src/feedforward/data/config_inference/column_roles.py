@@ -16,12 +16,12 @@ from feedforward.data.readers import cells, column_values
 from feedforward.data.readers.cells import Decimal
 
 Role = Literal["number", "category", "text", "date", "id", "one value", "empty"]
-MOST_CLASSES = 50  # of a target, and categories of a column
-MOST_NUMBERED = 20  # distinct whole numbers that may be classes
+MOST_CLASSES = 50  # most classes of a target, and most categories of a column
+MOST_NUMBERED = 20  # most distinct whole numbers that a column of classes may contain
 NEARLY_ALL = 0.9  # share of cells that must be numbers (or dates) in such a column
 LONG = 30.0  # average number of characters at which cells start to count as texts rather than categories
 EXACT = 2**53  # larger whole numbers are not exact as floats
-CHECKED = 1000  # distinct cells per column that decide the decimal sign
+CHECKED = 1000  # most distinct cells per column that are checked for decimal signs and symbols
 ID_NAMES = re.compile(r"(?:.*[_ .-])?(?:id|uuid|guid|index|idx|nr|no|row|rowid|row_id|key)|.*[a-z](?:Id|ID)|unnamed.*")
 CODE = re.compile(r"0\d+", re.ASCII)
 UNCLEAR = r"^[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}$"
@@ -46,12 +46,12 @@ class Column:
 
     @property
     def numbered(self) -> bool:
-        """Whether its whole numbers may be classes."""
+        """Whether the column contains whole numbers that may be classes."""
         return self.role == "number" and self.whole and self.distinct <= MOST_NUMBERED and not self.odd
 
 
 def decimal_of(columns: Mapping[str, pa.Array], separator: str) -> Decimal:
-    """The decimal sign of numbers in text form: the sign with more cells that are numbers only under it."""
+    """The decimal sign of numbers in text form; each cell that is a number with only one of the signs votes for it."""
     votes: Counter[str] = Counter()
     for column in columns.values():
         if not pa.types.is_large_string(column.type):
@@ -67,12 +67,12 @@ def decimal_of(columns: Mapping[str, pa.Array], separator: str) -> Decimal:
 
 
 def _ambiguous(listed: Sequence[str]) -> bool:
-    """Whether a cell, such as 10,421, is a number under both decimal signs."""
+    """Whether any cell is a number with either decimal sign, such as 10,421."""
     return any(re.fullmatch(r"[+-]?\d{1,3},\d{3}", cells.text(cell)) for cell in listed)
 
 
 def unclear(column: pa.Array) -> str | None:
-    """The first of the cells such as 1.125 if the sign in all of them may separate thousands as well as decimals."""
+    """The first cell with a point or comma, if in all such cells it may separate thousands or decimals, as in 1.125."""
     if not pa.types.is_large_string(column.type):
         return None
     marked = column.filter(pc.match_substring_regex(column, "[.,]"))
@@ -96,7 +96,7 @@ def describe(name: str, column: pa.Array, decimal: Decimal) -> Column:
         values, odd, lost = _numbers(column, decimal)
         finite = values[~np.isnan(values)]
         if len(finite) and lost <= (1 - NEARLY_ALL) * (len(finite) + lost):
-            return _of_numbers(name, values, finite, odd, examples, counts, decimal)
+            return _describe_numbers(name, values, finite, odd, examples, counts, decimal)
     if len(counts) == 1:
         return Column(name, "one value", "the same value in every row", *common)
     length = float(np.mean([len(value) for value in counts]))
@@ -110,7 +110,7 @@ def describe(name: str, column: pa.Array, decimal: Decimal) -> Column:
 
 
 def _numbers(column: pa.Array, decimal: Decimal) -> tuple[npt.NDArray[np.float64], tuple[str, ...], int]:
-    """The numbers (NaN if missing or not a number), the cells that are not numbers, and the number of their rows."""
+    """The numbers (NaN if missing or not a number), the other cells, and the number of rows with such a cell."""
     if not pa.types.is_large_string(column.type):
         return column_values.numbers(column, decimal, ()), (), 0
     others = pc.invert(column_values.plain(column, decimal))
@@ -122,7 +122,7 @@ def _numbers(column: pa.Array, decimal: Decimal) -> tuple[npt.NDArray[np.float64
     return column_values.numbers(column, decimal, odd), odd, lost
 
 
-def _of_numbers(
+def _describe_numbers(
     name: str,
     values: npt.NDArray[np.float64],
     finite: npt.NDArray[np.float64],
@@ -152,7 +152,7 @@ def _of_numbers(
 
 
 def _is_id(name: str, values: npt.NDArray[np.float64], distinct: int) -> bool:
-    """Whether the numbers are IDs: distinct, and named so, rising, falling, without gaps, or inexact as floats."""
+    """Whether the numbers are IDs: all different, and their name, order, lack of gaps, or size suggests IDs."""
     if distinct < len(values) or len(values) < 10:
         return False
     is_named = (

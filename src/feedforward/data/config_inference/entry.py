@@ -56,7 +56,7 @@ def complete_guess(
     network: Mapping[str, Any],
     columns: Sequence[Column] = (),
 ) -> Guess:
-    """Complete an entry. rows: the approximate number of training samples."""
+    """Build the whole entry from what was inferred. rows: the approximate number of training samples."""
     held_out = max(1, rows // 5)
     # a small dataset needs more epochs for the same number of steps; early stopping ends training
     epochs = int(np.clip(200_000 // max(1, rows), 10, 100))
@@ -94,7 +94,7 @@ def distinct_lines(labels: Sequence[str]) -> list[str]:
 
 
 def write(entry: Mapping[str, Any], name: str, file: Path) -> Params:
-    """Add the entry to params.yaml without changing any other line; returns the new params.
+    """Add the entry to params.yaml without changing any other line; return the new params.
 
     Raises:
         InputError: the dataset exists already, or the file cannot be extended.
@@ -120,8 +120,8 @@ def _write(entry: Mapping[str, Any], name: str, file: Path) -> Params:
     yaml.width = 120
     yaml.representer.add_representer(type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null"))
     yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.dump({"datasets": {_quoted(name): _flowing(entry)}}, text)
-    joined = _joined(file.read_text(encoding="utf-8"), text.getvalue())
+    yaml.dump({"datasets": {_quote(name): _to_flow_style(entry)}}, text)
+    joined = _insert(file.read_text(encoding="utf-8"), text.getvalue())
     _check_parsers(joined, params, file)
     atomic_files.write_text(file, joined, "init")
     return params
@@ -153,12 +153,12 @@ def _check_parsers(text: str, params: Params, file: Path) -> None:
         raise InputError(str(file), f"the entry cannot be added ({reason}); add it by hand") from None
 
 
-def _joined(text: str, block: str) -> str:
+def _insert(text: str, block: str) -> str:
     """Insert `block` (`datasets:` and one entry, indented by two) into the datasets of params.yaml."""
     lines = [f"{line}\n" for line in text.splitlines()]
     heads = [number for number, line in enumerate(lines) if re.match(r"[^\s#]", line)]
     start = next((number for number in heads if lines[number].startswith("datasets:")), None)
-    if start is None or not re.fullmatch(r"datasets:\s*(#.*)?", lines[start].strip()):  # replaces `datasets: {}`
+    if start is None or not re.fullmatch(r"datasets:\s*(#.*)?", lines[start].strip()):  # such as `datasets: {}`
         return "".join(line for number, line in enumerate(lines) if number != start) + block
     end = next((number for number in heads if number > start), len(lines))
     while not lines[end - 1].strip() or lines[end - 1].startswith("#"):  # comments above the next key belong to it
@@ -170,27 +170,27 @@ def _joined(text: str, block: str) -> str:
     return "".join([*lines[:end], entry, *lines[end:]])
 
 
-def _quoted(text: str) -> str:
-    """A string that every YAML parser reads back unchanged."""
+def _quote(text: str) -> str:
+    """Quote a string if needed, so that every YAML parser reads it back unchanged."""
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
     is_plain = UNQUOTED.fullmatch(text) and text.lower() not in WORDS
     return text if is_plain else DoubleQuotedScalarString(text)
 
 
-def _flowing(value: Any) -> Any:
+def _to_flow_style(value: Any) -> Any:
     """Put lists and innermost mappings on one line each, as in params.yaml, and quote strings where needed."""
     from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
     if isinstance(value, str):
-        return _quoted(value)
+        return _quote(value)
     if isinstance(value, list | tuple):
-        sequence = CommentedSeq([_flowing(item) for item in value])
+        sequence = CommentedSeq([_to_flow_style(item) for item in value])
         sequence.fa.set_flow_style()
         return sequence
     if not isinstance(value, Mapping):
         return value
-    mapping = CommentedMap({_quoted(key): _flowing(item) for key, item in value.items()})
+    mapping = CommentedMap({_quote(key): _to_flow_style(item) for key, item in value.items()})
     if mapping and not any(isinstance(item, Mapping) for item in value.values()) and len(str(dict(value))) <= SHORT:
         mapping.fa.set_flow_style()
     return mapping

@@ -17,7 +17,7 @@ from feedforward.data.readers import idx
 
 PICTURES, TEXTS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp"), (".txt",)
 LARGEST_SIDE = 64  # pixels
-MAX_BYTES = 2**30  # of an idx file, unpacked; the default of `files.*.max_bytes`
+MAX_BYTES = 2**30  # most unpacked bytes of an idx file; the default of `files.*.max_bytes`
 TRAIN, TEST, VALIDATION = ("train", "training"), ("test", "testing"), ("validation", "valid", "val", "dev")
 IDX = re.compile(r".*?(train|t10k|test)-(images|labels).*idx\d-ubyte(?:\.gz)?", re.IGNORECASE)
 SHARE = "no test split: about a fifth of each class becomes one, chosen by a hash of each file and `split_seed`"
@@ -201,7 +201,7 @@ def _rare(files: Iterable[Path], classes: Sequence[str], path: Path, train: str 
 
 
 def _size(files: Sequence[Path]) -> tuple[int, int]:
-    """The median height and width, after rotation according to EXIF, reduced to at most LARGEST_SIDE.
+    """The median height and width after rotation according to EXIF, scaled down to at most LARGEST_SIDE.
 
     Raises:
         InputError: a file is not an image.

@@ -13,7 +13,7 @@ from feedforward.data.readers.cells import Decimal
 
 TARGETS = ("target", "label", "class", "y", "outcome")
 FEWEST_ROWS = 10
-RARE = 10  # samples; a smaller class is reported
+RARE = 10  # rows; a class with fewer is reported
 SHARE = "no test split: about a fifth of each class becomes one, chosen by a hash of each row and `split_seed`"
 
 
@@ -30,8 +30,8 @@ def guess(path: Path, targets: tuple[str, ...]) -> Guess:
         [name] = table.columns
         raise InputError(
             str(path),
-            f"has a single column ({name}), but at least two are needed; separate cells by commas, semicolons, tabs or"
-            " bars",
+            f"has a single column ({name}), but at least two are needed; separate cells with commas, semicolons, tabs"
+            " or bars",
         )
     separator = ";" if any("';'" in note for note in table.notes) else ","
     decimal = decimal_of(table.columns, separator)
@@ -98,7 +98,7 @@ def _entry(
 
 
 def _unclear(table: table_file.Table, columns: Mapping[str, Column], decimal: Decimal) -> list[str]:
-    """Notes on numbers such as 1.125, unless cells are separated by commas: there, points separate decimals."""
+    """Notes on columns of numbers such as 1.125; none if commas separate cells, because a point is decimal then."""
     if not any("cells are separated" in note for note in table.notes):
         return []
     found = {name: unclear(table.columns[name]) for name, column in columns.items() if column.role == "number"}

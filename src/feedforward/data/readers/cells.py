@@ -24,9 +24,9 @@ MISSING = frozenset({"", "?", "na", "n/a", "#n/a", "<na>", "nan", "null"})  # in
 NO_NUMBER = MISSING | {"-", "--", "–", "—", ".", "..", "none", "nil", "n.a.", "missing", "unknown", "#div/0!"}
 INFINITE = frozenset({"inf", "infinity", "∞"})  # with any sign; counts as missing
 LONGEST = 500  # characters of a number: 1e100 written out has 101 digits
-LONGEST_COMPOSED = 1000  # characters; NFC takes quadratic time for a run of accents: a minute for 128,000
+LONGEST_COMPOSED = 1000  # characters; NFC takes quadratic time for a run of accents, such as a minute for 128,000
 LARGEST = 1e100  # a larger number counts as missing, because the sum of squared distances would overflow
-TWICE = "occurs twice (blanks around a name do not count)"  # a column
+TWICE = "occurs twice (blanks around a name do not count)"  # follows the name of a column
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
@@ -35,7 +35,7 @@ PLAIN = {
     ".": re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII),
     ",": re.compile(r"[+-]?(?:\d+,?\d*|,\d+)(?:[eE][+-]?\d+)?", re.ASCII),
 }
-GROUP, INDIAN = " '’\u00a0\u202f\u2009", r"[1-9]\d?(?:,\d\d)+,\d{3}"  # other separators; as in 1,10,000
+GROUP, INDIAN = " '’\u00a0\u202f\u2009", r"[1-9]\d?(?:,\d\d)+,\d{3}"  # other separators; Indian groups: 1,10,000
 GROUPED = {  # no leading zero: 0,125 has a decimal comma
     ".": re.compile(rf"[+-]?(?:[1-9]\d?\d?([,{GROUP}])\d{{3}}(?:\1\d{{3}})*|{INDIAN})(?:\.\d*)?", re.ASCII),
     ",": re.compile(rf"[+-]?[1-9]\d?\d?([.{GROUP}])\d{{3}}(?:\1\d{{3}})*(?:,\d*)?", re.ASCII),
@@ -124,7 +124,7 @@ def category(value: Any, decimal: Decimal = ".", missing: Iterable[str] = ()) ->
 def number(value: Any, decimal: Decimal = ".", missing: Iterable[str] = ()) -> float:
     """Read a number; NaN if it is missing or infinite.
 
-    Accepts group separators, a currency or percent sign, accountants' parentheses, and ISO dates (days since 1970).
+    Accepts group separators, a currency or percent sign, accounting parentheses, and ISO dates (days since 1970).
 
     Raises:
         ValueError: the value is not a number.

@@ -17,7 +17,7 @@ from feedforward.core import atomic_files
 from feedforward.data.readers.cells import Decimal
 
 MAX_CATEGORIES = 1000  # per column
-LARGEST = 1e6  # standard deviations: a number further away would overflow in the network
+LARGEST = 1e6  # standard deviations; a number farther from the mean would overflow in the network
 
 Numbers = Mapping[str, npt.NDArray[np.float64]]  # by column; NaN: missing
 Texts = Mapping[str, Sequence[str] | npt.NDArray[np.object_]]  # by column; empty: missing
@@ -27,9 +27,8 @@ Texts = Mapping[str, Sequence[str] | npt.NDArray[np.object_]]  # by column; empt
 class Columns:
     """The columns of a table, and how they are encoded.
 
-    numeric: (name, mean, standard deviation, or 1 if all values are equal). categorical: (name, sorted categories).
-
-    decimal, missing: how cells are read; see `cells`.
+    numeric: (name, mean, standard deviation); if all values are equal, 1 is used as the standard deviation.
+    categorical: (name, sorted categories). decimal, missing: how cells are read; see `cells`.
     """
 
     numeric: tuple[tuple[str, float, float], ...]

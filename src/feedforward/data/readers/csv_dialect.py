@@ -12,8 +12,8 @@ from typing import IO, Any
 from feedforward.core.errors import DataError
 from feedforward.data.readers import cells, encodings
 
-HEAD = 2**20  # characters to examine, more if the first rows are longer
-ROWS = 1000  # to examine at most
+HEAD = 2**20  # characters to examine
+ROWS = 1000  # most rows to examine
 SEPARATORS = {"\t": "a tab", ";": "';'", "|": "'|'", ",": "','"}
 AGREE = 0.9  # share of the rows that must have as many cells as the header
 
@@ -23,7 +23,7 @@ Quoting = tuple[str, str | None, str | None]  # separator, quote, escape
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a file is written. skipped: rows before the first data row. unnamed: columns with a generated name."""
+    """How a file is written. skipped: rows before the first data row. unnamed: columns whose header cell is empty."""
 
     encoding: str
     separator: str
@@ -54,8 +54,8 @@ def sniff(file: IO[bytes], wanted: Sequence[str] = ()) -> Dialect:
     """Detect the dialect of a file. wanted: column names that it should have.
 
     Raises:
-        DataError: the file is neither UTF-8, UTF-16, UTF-32 nor Windows-1252, or has no rows, or rows are wider than
-        the header.
+        DataError: the file is neither UTF-8, UTF-16, UTF-32 nor Windows-1252, has no rows, or most of its rows are
+            wider than the header.
     """
     encoding, notes = detect_encoding(file)
     file.seek(0)
@@ -137,13 +137,13 @@ def _quoting(text: str, is_complete: bool, wanted: Sequence[str]) -> Quoting:
     quotings = [(separator, quote, escape) for separator in SEPARATORS for escape in escapes]
     candidates = {quoting: _head_rows(text, is_complete, quoting) for quoting in quotings}
     named = [quoting for quoting, (listed, _) in candidates.items() if wanted and _has_names(listed, wanted)]
-    # the first of equals; the comma comes last, because cells contain commas
+    # `max` returns the first of equally good candidates; the comma comes last, because cells often contain commas
     best = max(named or candidates, key=lambda quoting: _fit(*candidates[quoting]))
     return best if named or _fit(*candidates[best])[0] else (",", quote, None)
 
 
 def _head_rows(text: str, is_complete: bool, quoting: Quoting) -> tuple[Rows, bool]:
-    """The first rows, and whether all quotes are consistent with the separator; if not, up to the first that is not."""
+    """The first rows (if some quotes do not fit the separator, those before them), and whether all quotes fit it."""
     reader = csv.reader(io.StringIO(text, newline=""), **_options(*quoting))
     listed: list[list[str]] = []
     try:
@@ -159,7 +159,7 @@ def _has_names(listed: Rows, wanted: Sequence[str]) -> bool:
 
 
 def _fit(listed: Rows, is_consistent: bool) -> tuple[bool, bool, float]:
-    """How well the separator and quotes fit; the greater, the better."""
+    """How well the separator and quotes fit; a greater result is a better fit."""
     if not listed or (width := _width(listed)) < 2:
         return False, False, 0.0
     first = _first_row(listed)

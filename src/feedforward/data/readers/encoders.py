@@ -18,8 +18,8 @@ from feedforward.data.readers.row_encoder import COLUMNS, RowEncoder
 from feedforward.data.readers.text_encoder import VOCABULARY, TextEncoder
 from feedforward.data.splits import Features, MultiHot, Split
 
-MEASURED_IMAGES = 5000  # enough to measure their geometry
-LEFT_OUT = -1  # in place of the column of a pair that is left out
+MEASURED_IMAGES = 5000  # enough images to measure the geometry of all
+LEFT_OUT = -1  # stands for the column of a word pair that is left out
 
 
 class Encoder(Protocol):
@@ -47,7 +47,7 @@ class Encoder(Protocol):
         """Files that `load` also needs, by name."""
 
 
-def quick(encoder: Encoder, samples: Sequence[Any]) -> bool:
+def is_quick(encoder: Encoder, samples: Sequence[Any]) -> bool:
     """Whether these samples, a few kilobytes in total, can be checked and encoded within milliseconds.
 
     Images may take longer: a few kilobytes can hold millions of pixels.
@@ -71,7 +71,7 @@ def of_dataset(reader: Reader, vectorized: Path, files: Mapping[str, Path]) -> E
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{vectorized / COLUMNS}: cannot be read ({error}); run `dvc repro vectorize`") from None
     if reader.kind == "image_folder":
-        return _scaled(reader.height, reader.width)
+        return _scaled_encoder(reader.height, reader.width)
     features = Split.load(vectorized / "train").features
     if isinstance(features, MultiHot):
         raise DataError(f"{vectorized}: must contain pixels, got words; run `dvc repro vectorize`")
@@ -80,7 +80,7 @@ def of_dataset(reader: Reader, vectorized: Path, files: Mapping[str, Path]) -> E
     return ImageEncoder(image_preprocessing.measure_geometry(pixels))
 
 
-def _scaled(height: int, width: int) -> ScaledEncoder:
+def _scaled_encoder(height: int, width: int) -> ScaledEncoder:
     return ScaledEncoder(ImageGeometry(height, width, None, ((height - 1) / 2, (width - 1) / 2)))
 
 
@@ -112,7 +112,7 @@ def load(settings: Mapping[str, Any], files: Mapping[str, bytes]) -> Encoder:
             box = None if settings["box"] is None else int(settings["box"])
             return ImageEncoder(ImageGeometry(int(settings["height"]), int(settings["width"]), box, (row, column)))
         if settings["kind"] == "scaled pixels":
-            return _scaled(int(settings["height"]), int(settings["width"]))
+            return _scaled_encoder(int(settings["height"]), int(settings["width"]))
         if settings["kind"] == "columns":
             return RowEncoder(columns.from_json(files[COLUMNS]))
         raise ValueError(f"unknown kind {settings['kind']!r}")

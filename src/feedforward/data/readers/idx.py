@@ -1,4 +1,4 @@
-"""Reader for gray images in idx files (MNIST's format): features are the pixels, uint8, row by row."""
+"""Reader for grayscale images in idx files (MNIST's format): features are the pixels, uint8, row by row."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -103,7 +103,7 @@ def _part(name: Literal["train", "test"], pair: IdxPair, files: Mapping[str, Pat
             " correct the source, then fetch again"
         )
     if config.classes is not None:
-        labels = _renumbered(labels, config.classes, files[pair.labels])
+        labels = _renumber(labels, config.classes, files[pair.labels])
     wanted = order(len(labels), config.shuffle_seed if name == "train" else None)
     pixels = images.reshape(len(images), -1)[wanted]
     digests = np.frombuffer(b"".join(hashlib.sha256(row.data).digest() for row in pixels), np.uint8)
@@ -111,7 +111,7 @@ def _part(name: Literal["train", "test"], pair: IdxPair, files: Mapping[str, Pat
     return Part(name, Split(pixels, labels[wanted]), lengths, digests.reshape(-1, 32))
 
 
-def _renumbered(labels: npt.NDArray[np.uint8], classes: Sequence[int], path: Path) -> npt.NDArray[np.uint8]:
+def _renumber(labels: npt.NDArray[np.uint8], classes: Sequence[int], path: Path) -> npt.NDArray[np.uint8]:
     """Convert labels that do not count from 0 to class numbers."""
     numbers = np.full(256, -1)
     numbers[list(classes)] = np.arange(len(classes))

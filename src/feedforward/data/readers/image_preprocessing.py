@@ -60,7 +60,7 @@ class Foreground:
         return np.asarray(np.clip((difference - self.noise) * stretch, 0, 255), np.float32)
 
     def bounding_box(self, share: float) -> tuple[int, int, int, int]:
-        """(first row, first column, height, width) of the pixels above that share of the strongest one."""
+        """(first row, first column, height, width) of the pixels whose strength exceeds `share` of the strongest."""
         least = self.noise + share * (self.strongest - self.noise)
         low, high = self.background - least, self.background + least
         if self.levels.dtype == np.uint8:  # compare integers with integers: no conversion to float
@@ -73,7 +73,7 @@ class Foreground:
 
 
 def measure_geometry(images: npt.NDArray[np.uint8]) -> ImageGeometry:
-    """The geometry that most of these images, uint8, (samples, height, width), have in common."""
+    """The geometry that most images have in common. images: uint8, shape (samples, height, width)."""
     nonempty = [image for image in images if image.any()]
     height, width = images.shape[1:]
     sides = np.array([max(_bounding_box(image > 0)[2:]) for image in nonempty] or [0])
@@ -127,7 +127,7 @@ def find_foreground(levels: Levels) -> Foreground:
 
 
 def normalize(foreground: Foreground, geometry: ImageGeometry) -> npt.NDArray[np.uint8]:
-    """Scale and shift to the geometry of the training images: uint8, shape (height, width), with a background of 0.
+    """Scale and shift a foreground like the training images: uint8, shape (height, width), with a background of 0.
 
     An image that already has this geometry is returned bit for bit, except for its polarity.
     """
@@ -156,7 +156,7 @@ def _matches(strength: Levels, geometry: ImageGeometry) -> bool:
 
 
 def _resize(levels: Levels, factor: float) -> Gray:
-    """Scale with antialiasing, to at least one pixel per side; for uint8, levels stay whole, in half the time."""
+    """Scale with antialiasing, to at least one pixel per side; uint8 levels stay whole, which takes half the time."""
     height, width = (max(1, round(side * factor)) for side in levels.shape)
     picture = Image.fromarray(np.ascontiguousarray(levels))
     return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR), np.float32)
@@ -180,7 +180,7 @@ def _bounding_box(mask: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
 
 
 def _box_of_lines(rows: npt.NDArray[np.bool_], columns: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """The same box, from flags for the rows and columns that contain such a pixel."""
+    """The bounding box, from flags for the rows and columns that contain a pixel of it."""
     top, left = int(rows.argmax()), int(columns.argmax())
     return top, left, len(rows) - int(rows[::-1].argmax()) - top, len(columns) - int(columns[::-1].argmax()) - left
 

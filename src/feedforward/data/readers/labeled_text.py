@@ -76,7 +76,7 @@ def samples(config: TextReader, files: Mapping[str, Path], rows: Sequence[int]) 
     wanted, texts, start = set(rows), {}, 0
     for chunk in splits(config, files)[1]():
         for row in wanted & set(range(start, start + len(chunk.texts))):
-            texts[row] = tokenizer.decoded(chunk.texts[row - start])
+            texts[row] = tokenizer.decode(chunk.texts[row - start])
         start += len(chunk.texts)
     return [texts[row] for row in rows]
 
@@ -194,7 +194,7 @@ def assemble(
             digests.append(chunk.digests)
             not_utf8 += chunk.not_utf8
         wanted = order(sum(map(len, labels)), config.shuffle_seed if name == "train" else None)
-        features = _reordered(rows, ones, wanted, config.num_words, allocate)
+        features = _reorder(rows, ones, wanted, config.num_words, allocate)
     if not_utf8:
         log.warning(
             "%s: %d texts are not UTF-8, the first is %s; they are read as Windows-1252",
@@ -210,7 +210,7 @@ def assemble(
     )
 
 
-def _reordered(
+def _reorder(
     rows: IO[bytes], ones: list[npt.NDArray[np.int64]], wanted: npt.NDArray[np.int64], columns: int, allocate: Allocate
 ) -> MultiHot:
     """The rows in the order `wanted`. rows: a file with the indices. ones: lengths of the rows, chunk by chunk."""

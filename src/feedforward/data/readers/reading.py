@@ -72,7 +72,7 @@ def order(samples: int, shuffle_seed: int | None) -> npt.NDArray[np.int64]:
 def draw_test_split(
     digests: npt.NDArray[np.uint8], labels: npt.NDArray[np.generic], config: Drawn
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Draw a test split from data without one; returns the training and test rows, both in increasing order.
+    """Draw a test split from data without one; return the training and test rows, both in increasing order.
 
     A hash of each sample and `split_seed` decides, so that a sample stays in its split when others are added. A class
     with two or more samples has at least one in each split. digests: see `Part`.

@@ -89,5 +89,5 @@ def _cell(sample: Mapping[str, Any], name: str, field: str) -> Any:
         raise InputError(field, f"expected a column {name!r}, got {', '.join(sample)[:200] or 'none'}")
     value = sample[name]
     if isinstance(value, list | dict):
-        raise InputError(f"{field}.{name}", f"expected a number or a text, got {kind_of(value)}")
+        raise InputError(f"{field}.{name}", f"expected a number or text, got {kind_of(value)}")
     return value

@@ -81,7 +81,7 @@ def _on_disk(folder: Path, indices: int) -> npt.NDArray[np.uint16]:
 
 
 def write(config: TextReader, files: Mapping[str, Path], store: str) -> dict[str, list[str]]:
-    """Write the texts of both splits into a folder of `store`; returns the URLs of the shards by split.
+    """Write the texts of both splits into a folder of `store`; return the URLs of the shards by split.
 
     The folder is named after a digest of the files, the settings and the code; a complete folder is reused.
 
@@ -112,7 +112,7 @@ def write(config: TextReader, files: Mapping[str, Path], store: str) -> dict[str
 
 
 def _publish(vocabulary: tokenizer.Vocabulary, store: str) -> tuple[str, int]:
-    """Store the vocabulary for all workers; returns its URL, which contains its digest, and the number of columns."""
+    """Store the vocabulary for all workers; return its URL, which contains its digest, and the number of columns."""
     content = "".join(f"{word}\n" for word in vocabulary.words).encode()
     url = f"{store.rstrip('/')}/vocabulary-{hashlib.sha256(content).hexdigest()[:32]}.txt"
     system, path = fsspec.url_to_fs(url)
@@ -153,7 +153,7 @@ def _tables(chunks: Iterator[labeled_text.Chunk]) -> Iterator[pa.Table]:
 
 
 def count(shard: str, ngrams: int) -> pa.Table:
-    """Number of occurrences of each word in a shard; see tokenizer.count."""
+    """Count the occurrences of each word in a shard; see tokenizer.count."""
     return tokenizer.count(_load(shard).texts, ngrams)
 
 

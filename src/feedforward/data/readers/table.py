@@ -50,8 +50,8 @@ class Rows:
         shown: dict[str, Any] = {name: None if np.isnan(value) else value for name, value in numbers.items()}
         return shown | {name: texts[row] for name, texts in self.texts.items()}
 
-    def encoded(self) -> Iterator[bytes]:
-        """Each row as bytes: equal rows have equal bytes, even if the file spells them differently."""
+    def encode(self) -> Iterator[bytes]:
+        """Yield each row as bytes; equal rows have equal bytes, even if the file spells them differently."""
         for start in range(0, len(self), BLOCK):
             block = self.take(np.arange(start, min(start + BLOCK, len(self))))
             numbers = {name: _known(values.tolist()) for name, values in block.numbers.items()}
@@ -72,7 +72,7 @@ class Hashed:
     def of(cls, rows: Rows) -> "Hashed":
         """Hash each row."""
         lengths, digests = np.empty(len(rows), np.int64), bytearray()
-        for row, line in enumerate(rows.encoded()):
+        for row, line in enumerate(rows.encode()):
             lengths[row] = len(line)
             digests += hashlib.sha256(line).digest()
         return cls(rows, lengths, np.frombuffer(digests, np.uint8).reshape(-1, 32))

@@ -1,8 +1,8 @@
 """Read CSV in its common dialects, Parquet, and JSON lines into columns as Arrow arrays.
 
-Cells of CSV and JSON lines stay text, which `cells` reads later. CSV is parsed with Python's `csv`. Arrow cannot detect
-dialects. DuckDB detected separator and header in 32 of 34 trial files, but it silently renames duplicate columns,
-converts yes and no to truth values, reads neither Windows-1252 nor decimal commas, and adds 25 MB.
+Cells of CSV and JSON lines stay text, which `cells` reads later. CSV is parsed with Python's `csv`, because Arrow
+cannot detect dialects. DuckDB detected the separator and the header in 32 of 34 trial files, but it silently renames
+duplicate columns, converts yes and no to truth values, reads neither Windows-1252 nor decimal commas, and adds 25 MB.
 """
 
 import csv
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Table:
-    """columns: by name; text for CSV and JSON lines, typed for Parquet. notes: phrases on how the file was read."""
+    """A table. columns: by name; text for CSV and JSON lines, typed for Parquet. notes: how the file was read."""
 
     columns: dict[str, pa.Array]
     rows: int
@@ -48,11 +48,11 @@ def read(path: Path, wanted: Sequence[str] = ()) -> Table:
         DataError: the file or a column cannot be read; one line with the reason.
     """
     try:
-        with _opened(path) as file:
+        with _open(path) as file:
             start = file.read(4096)
         if start[:4] == b"PAR1":
             return _parquet(path, wanted)
-        first = start.translate(None, b"\0\xef\xbb\xbf\xff\xfe").lstrip()[:1]  # without marks, also of UTF-16
+        first = start.translate(None, b"\0\xef\xbb\xbf\xff\xfe").lstrip()[:1]  # no marks or zeros of UTF-16
         if first == b"{":
             return _json_lines(path, wanted)
         if first == b"[" and path.name.lower().removesuffix(".gz").endswith(JSON_LINES):
@@ -63,23 +63,23 @@ def read(path: Path, wanted: Sequence[str] = ()) -> Table:
         raise DataError(f"{path}: cannot be read as a table ({one_line(reason)})") from None
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _open(path: Path) -> IO[bytes]:
     with path.open("rb") as file:
         is_packed = file.read(2) == b"\x1f\x8b"
     return cast(IO[bytes], gzip.open(path)) if is_packed else path.open("rb")
 
 
-def _examined(path: Path, examine: Callable[[IO[bytes]], T]) -> T:
-    """The result of `examine`, whose errors do not name the path."""
+def _examine(path: Path, examine: Callable[[IO[bytes]], T]) -> T:
+    """Return the result of `examine`, and add the path to its errors."""
     try:
-        with _opened(path) as file:
+        with _open(path) as file:
             return examine(file)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
 
 
 def _select(path: Path, names: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """Check the wanted column names against those of the file; returns all names if `wanted` is empty.
+    """Check the wanted column names against those of the file; return all names if `wanted` is empty.
 
     Raises:
         DataError: a name occurs twice or is missing.
@@ -123,8 +123,8 @@ def _plain(column: pa.ChunkedArray) -> pa.Array:
 def _json_lines(path: Path, wanted: Sequence[str]) -> Table:
     columns: dict[str, list[str]] = {name: [] for name in wanted}
     rows = 0
-    encoding, notes = _examined(path, csv_dialect.detect_encoding)
-    with _opened(path) as packed, io.TextIOWrapper(packed, encoding) as lines:
+    encoding, notes = _examine(path, csv_dialect.detect_encoding)
+    with _open(path) as packed, io.TextIOWrapper(packed, encoding) as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
@@ -158,8 +158,8 @@ def json_text(value: Any) -> str:
 
 def _csv(path: Path, wanted: Sequence[str]) -> Table:
     csv.field_size_limit(LARGEST_CELL)
-    dialect = _examined(path, functools.partial(csv_dialect.sniff, wanted=wanted))
-    with _opened(path) as packed, io.TextIOWrapper(packed, dialect.encoding, newline="") as file:
+    dialect = _examine(path, functools.partial(csv_dialect.sniff, wanted=wanted))
+    with _open(path) as packed, io.TextIOWrapper(packed, dialect.encoding, newline="") as file:
         rows = _Rows(path, dialect, file)
         names = dialect.names
         chosen = _select(path, names, wanted)
@@ -204,7 +204,7 @@ class _Rows:
                     self._skipped += 1
                     continue
                 if len(row) != width or row[0].startswith("#"):
-                    fitted = self._fitted(row, width)
+                    fitted = self._fit(row, width)
                     if fitted is None:
                         continue
                     row = fitted
@@ -224,8 +224,8 @@ class _Rows:
                 self.count += 1
                 yield previous
 
-    def _fitted(self, row: list[str], width: int) -> list[str] | None:
-        """The row with as many cells as the header; None if it is to be skipped.
+    def _fit(self, row: list[str], width: int) -> list[str] | None:
+        """Return the row with as many cells as the header, or None to skip it.
 
         Raises:
             DataError: the row has more cells.
@@ -247,5 +247,5 @@ class _Rows:
         """Notes on skipped lines and incomplete rows."""
         skipped = [f"{self._skipped} comments, totals or repeated headers are skipped"] if self._skipped else []
         return skipped + (
-            [f"{self._short} rows have too few cells; the others count as missing"] if self._short else []
+            [f"{self._short} rows have too few cells; the absent ones count as missing"] if self._short else []
         )

@@ -42,13 +42,13 @@ class TextEncoder:
             InputError: the sample is not a text, or contains no word.
         """
         if isinstance(sample, bytes):
-            sample = tokenizer.decoded(sample)
+            sample = tokenizer.decode(sample)
         if not isinstance(sample, str):
             raise InputError(field, f"must be text, got {kind_of(sample)}")
         text: str = sample
         if not text.isascii():
             text = text.encode("utf-8", "replace").decode()  # an unpaired surrogate becomes a question mark
-        if not tokenizer.spaced(text).strip(_NO_LETTERS):
+        if not tokenizer.add_spaces(text).strip(_NO_LETTERS):
             raise InputError(field, "must hold at least one word, got an empty text")
         return text
 
@@ -70,11 +70,11 @@ class TextEncoder:
         return columns
 
     def split(self, text: str) -> list[str]:
-        """The words of a text, in order, split as by tokenizer.encode."""
+        """The words of a text, in order, as tokenizer.encode splits them."""
         lower = text.lower()
         if not lower.isascii():
-            lower = tokenizer.spaced(lower).encode("utf-8", "replace").decode()
-        return lower.translate(_BLANKS).split()  # `spaced` has replaced all other whitespace
+            lower = tokenizer.add_spaces(lower).encode("utf-8", "replace").decode()
+        return lower.translate(_BLANKS).split()  # `add_spaces` has replaced all other whitespace
 
     def columns_of(self, split: Sequence[str]) -> list[int]:
         """The column of each word; tokenizer.DROPPED for words without one."""

@@ -89,12 +89,12 @@ class Vocabulary:
 
 
 def count(texts: Iterable[Text], ngrams: int = 1) -> "pa.Table":
-    """Number of occurrences of each word: columns `word` and `count`, in no particular order.
+    """Count the occurrences of each word: a table with columns `word` and `count`, in no particular order.
 
     ngrams: 2 also counts pairs of neighboring words.
 
-    Texts are split as by Keras's Tokenizer: lower case, filter characters replaced by spaces, split at
-    spaces, empty words dropped. Bytes are decoded by `decoded`.
+    Texts are split as Keras's Tokenizer does: lower case, filter characters replaced by spaces, split at
+    spaces, empty words dropped. Bytes are decoded by `decode`.
     """
     return total(_count_batch(batch, ngrams) for batch in _batches(texts))
 
@@ -132,7 +132,7 @@ def _sum(tables: Sequence["pa.Table"]) -> "pa.Table":
 
 
 def rank(counts: "pa.Table", num_words: int) -> Vocabulary:
-    """The words that get a column, most frequent first, equally frequent words in the order of their characters."""
+    """The words that get a column, most frequent first, and equally frequent words in the order of their characters."""
     ranked = counts.sort_by([("count", "descending"), ("word", "ascending")])
     vocabulary = Vocabulary(tuple(ranked["word"].slice(0, num_words - RANK_OFFSET - 1).to_pylist()), num_words)
     _warn_of_characters(vocabulary)
@@ -245,11 +245,11 @@ def _lower_non_ascii(text: Text) -> bytes:
     if isinstance(text, bytes):
         if text.isascii() and b"\0" not in text[:4]:  # zeros: UTF-16 without a byte-order mark
             return text
-        text = decoded(text)
-    return spaced(text.lower()).encode("utf-8", "replace")  # an unpaired surrogate becomes "?", which is a filter
+        text = decode(text)
+    return add_spaces(text.lower()).encode("utf-8", "replace")  # an unpaired surrogate becomes "?", which is a filter
 
 
-def decoded(text: bytes) -> str:
+def decode(text: bytes) -> str:
     """Decode as UTF-16 or UTF-32 if the text begins like it, otherwise as UTF-8 or, failing that, as Windows-1252."""
     if wide := encodings.wide(text):
         return text.decode(wide, "replace")
@@ -259,8 +259,8 @@ def decoded(text: bytes) -> str:
         return text.decode("cp1252", "replace")
 
 
-def spaced(text: str) -> str:
-    """Replace non-ASCII whitespace with spaces, and put spaces around characters that count as words."""
+def add_spaces(text: str) -> str:
+    """Replace non-ASCII whitespace with spaces, and put spaces around each character that counts as a word."""
     if text.isascii():
         return text
     # In parts, because no other thread can run during a substitution, which takes 50 ms for 80,000 characters

@@ -43,7 +43,7 @@ def of_text(words: Sequence[str]) -> list[str]:
 
 
 def count(words: "pa.DictionaryArray", rows: Longs) -> "pa.Table":
-    """Number of occurrences of each pair, like `tokenizer.count`. rows: the text that each word belongs to."""
+    """Count the occurrences of each pair, like `tokenizer.count`. rows: the text that each word belongs to."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

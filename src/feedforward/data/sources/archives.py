@@ -13,11 +13,11 @@ from feedforward.data import collected_files
 from feedforward.data.sources import tar_stream
 
 CHUNK = 2**20  # unpacked bytes
-MAX_PARTS = 100_000  # of a gzip file; each part costs a copy of a packed chunk
+MAX_PARTS = 100_000  # most parts of a gzip file; reading a part copies the rest of a packed chunk
 
 
 def write_content(chunks: Iterable[bytes], file: SourceFile, target: IO[bytes]) -> str:
-    """Unpack a file as it streams, and write its content to `target`; returns the content's SHA-256 (hex).
+    """Unpack a file as it streams, and write its content to `target`; return the content's SHA-256 (hex).
 
     Raises:
         DataError: the data is not such an archive, exceeds `max_bytes`, or lacks members that `file` requires.
@@ -73,7 +73,7 @@ def _in_order(paths: Iterable[str], file: SourceFile) -> list[str]:
 
 
 def limited(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
-    """Yield the chunks unchanged.
+    """Yield the chunks unchanged, up to a limit on their total size.
 
     Raises:
         DataError: they have more than `limit` bytes in total.
@@ -87,7 +87,7 @@ def limited(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
 
 
 def gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Unpack gzip data that has one or more parts; yields at most CHUNK bytes at a time.
+    """Unpack gzip data that has one or more parts, and yield at most CHUNK bytes at a time.
 
     Raises:
         DataError: the data is damaged or not gzip.
@@ -119,7 +119,7 @@ def gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def write_members(received: Iterable[tuple[str, bytes]], file: SourceFile, target: IO[bytes]) -> str:
-    """Write the members as Parquet, in the order that `file` defines; returns their digest.
+    """Write the members as Parquet, in the order that `file` defines; return their digest.
 
     Raises:
         DataError: a member occurs twice, or there are more or fewer than `file` requires.

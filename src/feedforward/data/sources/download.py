@@ -40,7 +40,7 @@ def fetch(
     Raises:
         SourceError: no source provides a file with the expected content.
     """
-    recorded = _recorded(folder)
+    recorded = _read_digests(folder)
     digests = {}
     with Bar() as bar:
         for key, file in files.items():
@@ -54,10 +54,10 @@ def fetch(
 def changed_sources(files: Mapping[str, SourceFile], folder: Path) -> dict[str, str]:
     """Local sources whose content differs from what was fetched into `folder`: key → path.
 
-    Files with a `sha256` in params.yaml, which cannot change, and files that are missing or have not been fetched are
-    not compared.
+    Not compared are files with a `sha256` in params.yaml, which cannot change, and files that are missing or have not
+    been fetched.
     """
-    recorded, differing = _recorded(folder), {}
+    recorded, differing = _read_digests(folder), {}
     for key, file in files.items():
         location = next((path for path in map(_absolute, file.urls) if _is_local(path) and Path(path).exists()), None)
         if location is None or file.sha256 is not None or key not in recorded:
@@ -74,7 +74,7 @@ def changed_sources(files: Mapping[str, SourceFile], folder: Path) -> dict[str, 
 
 def forget(files: Mapping[str, SourceFile], folder: Path) -> None:
     """Delete the recorded digests, so that the next fetch accepts whatever the sources contain."""
-    kept = {key: digest for key, digest in _recorded(folder).items() if key not in files}
+    kept = {key: digest for key, digest in _read_digests(folder).items() if key not in files}
     if (folder / DIGESTS).exists():
         atomic_files.write_json(folder / DIGESTS, kept, "fetch")
 
@@ -99,7 +99,7 @@ def missing(files: Mapping[str, SourceFile], folder: Path, mirrors: Sequence[str
     ]
 
 
-def _recorded(folder: Path) -> dict[str, str]:
+def _read_digests(folder: Path) -> dict[str, str]:
     try:
         recorded = atomic_files.read_json(folder / DIGESTS)
     except (OSError, json.JSONDecodeError, UnicodeDecodeError):

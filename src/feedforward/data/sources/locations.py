@@ -49,7 +49,7 @@ def read(location: str, policy: RetryPolicy, bar: Bar) -> Iterator[bytes]:
                         raise TimeoutError
                     started, received = time.monotonic(), 0
     except Exception as error:  # every backend of fsspec raises its own exceptions
-        raise _explained(error, policy) from None
+        raise _to_unreachable(error, policy) from None
 
 
 def read_folder(
@@ -71,12 +71,12 @@ def read_folder(
         for folder in folders:
             for entry in sorted(system.ls(f"{path}/{folder}", detail=True), key=lambda entry: str(entry["name"])):
                 name = f"{folder}/{str(entry['name']).rpartition('/')[2]}"
-                if entry["type"] != "directory" and wanted(name) and system.isfile(entry["name"]):  # or a link
+                if entry["type"] != "directory" and wanted(name) and system.isfile(entry["name"]):  # links too
                     content: bytes = system.cat_file(entry["name"])
                     bar.advance(len(content))
                     yield name, content
     except Exception as error:  # every backend of fsspec raises its own exceptions
-        raise _explained(error, policy) from None
+        raise _to_unreachable(error, policy) from None
 
 
 def _options(location: str, policy: RetryPolicy) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -85,7 +85,7 @@ def _options(location: str, policy: RetryPolicy) -> tuple[dict[str, Any], dict[s
         import aiohttp
 
         wait = aiohttp.ClientTimeout(total=None, sock_connect=policy.stall_s, sock_read=policy.stall_s)
-        # Without auto_decompress and Accept-Encoding, .gz files of some servers would be decompressed on arrival
+        # With the defaults of auto_decompress and Accept-Encoding, .gz files of some servers would arrive decompressed
         client = {"timeout": wait, "trust_env": True, "auto_decompress": False}
         return {"client_kwargs": client, "headers": {"Accept-Encoding": "identity"}}, {"block_size": 0, "size": -1}
     if location.startswith("s3://"):
@@ -94,7 +94,7 @@ def _options(location: str, policy: RetryPolicy) -> tuple[dict[str, Any], dict[s
     return {}, {}
 
 
-def _explained(error: Exception, policy: RetryPolicy) -> Unreachable:
+def _to_unreachable(error: Exception, policy: RetryPolicy) -> Unreachable:
     status = getattr(error, "status", None)
     if isinstance(error, TimeoutError):
         return Unreachable(f"stalled for {policy.stall_s:g} s", final=False)

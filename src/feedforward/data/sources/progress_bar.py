@@ -24,7 +24,7 @@ class Bar:
         self._progress.stop()
 
     def start(self, name: str, size: int | None) -> None:
-        """Start the bar for a file of `size` bytes, or None if the source does not report a size."""
+        """Start the bar for a file. size: in bytes; None if the source does not report it."""
         self._progress.reset(self._task, total=size, description=name)
 
     def advance(self, size: int) -> None:

@@ -23,7 +23,8 @@ BOTH = "both"  # for a rule on train and test together
 class Rule:
     """An expectation of Great Expectations on a split, and how to describe it.
 
-    found: returns a description of the rows (at least one). flaws: the column whose sum counts the flawed samples.
+    expected, explained: what the rule requires, and what it checks, in words. found: describes what the rows, at least
+    one, contain. flaws: the column whose sum is the number of flawed samples.
     """
 
     name: str
@@ -83,7 +84,7 @@ def _within(
     bounds: tuple[float, float], name: str, split: str, column: str, explained: str,
     form: Callable[[float], str] = number,
 ) -> Rule:  # fmt: skip
-    """Every value of the column is within the bounds."""
+    """The rule that every value of the column is within the bounds."""
 
     def found(rows: pd.DataFrame) -> str:
         values = rows[column].dropna()
@@ -98,7 +99,7 @@ def _within(
 
 
 def _mean_within(bounds: tuple[float, float], name: str, split: str, column: str) -> Rule:
-    """The mean of a column of zeros and ones, a share, is within the bounds."""
+    """The rule that the mean of a column of zeros and ones, which is a share, is within the bounds."""
     return Rule(
         name, split, gxe.ExpectColumnMeanToBeBetween,
         {"column": column, "min_value": bounds[0], "max_value": bounds[1]}, span(*bounds, percent),
@@ -107,7 +108,7 @@ def _mean_within(bounds: tuple[float, float], name: str, split: str, column: str
 
 
 def _at_most(bound: int, name: str, split: str, column: str, explained: str, of: str = "") -> Rule:
-    """At most `bound` samples have a 1 in a column of zeros and ones, which marks a flaw."""
+    """The rule that at most `bound` samples have a 1, which marks a flaw, in a column of zeros and ones."""
 
     def found(rows: pd.DataFrame) -> str:
         samples = int((rows["split"] == of).sum()) if of else len(rows)
@@ -120,7 +121,7 @@ def _at_most(bound: int, name: str, split: str, column: str, explained: str, of:
 
 
 def _values(name: str, split: str, column: str, known: dict[Any, str], explained: str) -> Rule:
-    """The column contains every known value and no other value. known: value → name."""
+    """The rule that the column contains every known value and no other value. known: value → name."""
 
     def found(rows: pd.DataFrame) -> str:
         counts: dict[Any, int] = rows[column].value_counts(sort=False).to_dict()

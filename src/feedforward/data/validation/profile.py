@@ -16,7 +16,7 @@ from feedforward.reports import html_page
 
 SPLITS = ("train", "test")
 TEXT, NUMBERS = ("split", "digest"), ("label", "raw_length", "ones", "minimum", "maximum")
-BINS = 30  # maximum of a histogram; one more if the first bin starts below the lowest value
+BINS = 30  # most bins of a histogram; one more if the first bin starts below the lowest value
 
 
 def load(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -102,9 +102,10 @@ def bounds_of(dataset: Dataset) -> Expectations:
 
 
 def derive(rows: pd.DataFrame, dataset: Dataset) -> Expectations:
-    """Derive bounds for both splits from the training split, with a margin of twice its range on both sides.
+    """Derive bounds for both splits from the training split, widened on both sides by twice the range of its values.
 
-    The current number of flawed samples is accepted, so that any increase is detected.
+    A class share may be half the lowest or twice the highest one. The current number of flawed samples is accepted, so
+    that any increase is detected.
     """
     train = rows[rows["split"] == "train"]
     counts = {split: int((rows["split"] == split).sum()) for split in SPLITS}
@@ -115,28 +116,28 @@ def derive(rows: pd.DataFrame, dataset: Dataset) -> Expectations:
     )
     target = None
     if TASKS[dataset.task].answers == "value":
-        target = _widened((float(train["label"].min()), float(train["label"].max())))
+        target = _widen((float(train["label"].min()), float(train["label"].max())))
     return Expectations(
         train_samples=(counts["train"],) * 2,
         test_samples=(counts["test"],) * 2,
         class_share=(min(shares) / 2, min(1.0, 2 * max(shares))),
         target=target,
-        nonzero_features=_rounded_outward(_widened(ones)),
-        value=_widened(value),
-        raw_length=_rounded_outward(_widened(length)),
+        nonzero_features=_round_outward(_widen(ones)),
+        value=_widen(value),
+        raw_length=_round_outward(_widen(length)),
         empty=int(rows["empty"].sum()),
         duplicates=max(int(rows.loc[rows["split"] == split, "duplicate"].sum()) for split in SPLITS),
         overlap=int(rows["overlap"].sum()),
     )
 
 
-def _widened(pair: tuple[float, float]) -> tuple[float, float]:
+def _widen(pair: tuple[float, float]) -> tuple[float, float]:
     # a value that is rare in training may be many more standard deviations away in the test split
     margin = 2 * (pair[1] - pair[0]) or abs(pair[0]) / 2
     return float(f"{pair[0] - margin:.4g}"), float(f"{pair[1] + margin:.4g}")
 
 
-def _rounded_outward(pair: tuple[float, float]) -> tuple[int, int]:
+def _round_outward(pair: tuple[float, float]) -> tuple[int, int]:
     return max(0, int(pair[0])), int(pair[1]) + 1
 
 

@@ -30,7 +30,8 @@ class Check:
 class Summary:
     """All checks of a dataset, and the distributions that its page shows.
 
-    samples: number by split. distributions: for `label`, `ones` and `raw_length`, counts per class or bin, by split.
+    sample: whether it is demo data. samples: their number by split. distributions: for `label`, `ones` and
+    `raw_length`, counts per class or bin, by split.
     """
 
     dataset: str

@@ -66,7 +66,7 @@ def validate(name: str, dataset: Dataset, folder: Path) -> Summary:
         )
         summary.save(target, "summary.html")
         if derived:
-            _write_out(name, dataset, target)
+            _write_derived(name, dataset, target)
     if summary.failed:
         raise ValidationFailed(
             f"{name}: {len(summary.failed)} of {len(summary.checks)} expectations are not met\n{summary.table()}\n"
@@ -77,7 +77,7 @@ def validate(name: str, dataset: Dataset, folder: Path) -> Summary:
     with atomic_files.writing_folder(paths.validation(name), "validate") as target:
         summary.save(target)
         if derived:
-            _write_out(name, dataset, target)
+            _write_derived(name, dataset, target)
     return summary
 
 
@@ -96,7 +96,7 @@ def _accept_test(name: str, checks: Sequence[Check]) -> list[Check]:
     return accepted
 
 
-def _write_out(name: str, dataset: Dataset, folder: Path) -> None:
+def _write_derived(name: str, dataset: Dataset, folder: Path) -> None:
     """Write the derived expectations as a section of params.yaml."""
     text = io.StringIO()
     YAML(typ="safe", pure=True).dump(profile.bounds_of(dataset).model_dump(mode="json", exclude_none=True), text)
@@ -119,10 +119,10 @@ def evaluate(rows: pd.DataFrame, rules: Sequence[Rule], docs: Path | None = None
     if not rules:
         raise ValidationFailed("the expectation suite is empty; set datasets.*.expectations in params.yaml")
     with _temporary_folder():
-        return _evaluated(rows, rules, docs)
+        return _evaluate(rows, rules, docs)
 
 
-def _evaluated(rows: pd.DataFrame, rules: Sequence[Rule], docs: Path | None) -> list[Check]:
+def _evaluate(rows: pd.DataFrame, rules: Sequence[Rule], docs: Path | None) -> list[Check]:
     context = gx.get_context(mode="ephemeral")
     context.enable_analytics(False)
     context.variables.progress_bars = {"globally": False}
@@ -177,7 +177,7 @@ def _site(docs: Path) -> dict[str, Any]:
 
 
 def _run(context: Any, name: str, rows: pd.DataFrame, rules: Sequence[Rule]) -> dict[tuple[str, str], bool]:
-    """Run the rules as a suite on the rows; returns (split, name) → whether the rule is met."""
+    """Run the rules as a suite on the rows; return (split, name) → whether the rule is met."""
     expectations = [
         rule.kind(**rule.arguments, notes=rule.explained, meta={"rule": [rule.split, rule.name]}) for rule in rules
     ]

@@ -4,7 +4,7 @@ import pytest
 
 from feedforward.data.readers import cells
 
-MANY = 500_000  # with quadratic time, none of these tests would end
+MANY = 500_000  # in quadratic time, none of these tests would finish
 
 
 @pytest.mark.parametrize(

@@ -42,11 +42,11 @@ def test_a_small_body_with_a_large_picture_does_not_count_as_quick() -> None:
     small, large = encoded(stroke(280, 280)), io.BytesIO()
     Image.new("1", (3000, 3000), 1).save(large, "PNG")
     assert len(large.getvalue()) < QUICK_BYTES
-    assert encoders.quick(IMAGES, [small, base64.b64encode(small).decode(), [[0, 255]]])
-    assert not encoders.quick(IMAGES, [small] * 5)
-    assert not encoders.quick(IMAGES, [large.getvalue()])
-    assert encoders.quick(IMAGES, ["no picture"])  # `check` refuses it immediately
-    assert encoders.quick(TEXTS, ["a film"])
+    assert encoders.is_quick(IMAGES, [small, base64.b64encode(small).decode(), [[0, 255]]])
+    assert not encoders.is_quick(IMAGES, [small] * 5)
+    assert not encoders.is_quick(IMAGES, [large.getvalue()])
+    assert encoders.is_quick(IMAGES, ["no picture"])  # `check` refuses it immediately
+    assert encoders.is_quick(TEXTS, ["a film"])
 
 
 def test_small_and_large_batches_are_encoded_the_same() -> None:

@@ -15,8 +15,8 @@ from feedforward.data.readers.tokenizer import FILTERS, Vocabulary
 def split(text: str | bytes) -> list[str]:
     """Keras's text_to_word_sequence in plain Python, with all kinds of whitespace treated alike."""
     if isinstance(text, bytes):
-        text = words.decoded(text)
-    text = words.spaced(text.lower()).encode("utf-8", "replace").decode()
+        text = words.decode(text)
+    text = words.add_spaces(text.lower()).encode("utf-8", "replace").decode()
     return [word for word in text.translate(str.maketrans(dict.fromkeys(FILTERS, " "))).split(" ") if word]
 
 
@@ -139,7 +139,7 @@ def test_characters_of_languages_without_spaces_are_words():
 
 
 def test_texts_in_windows_encodings_are_decoded():
-    assert words.decoded("größe".encode("cp1252")) == words.decoded("größe".encode("utf-16")) == "größe"
+    assert words.decode("größe".encode("cp1252")) == words.decode("größe".encode("utf-16")) == "größe"
     assert words.count(["good film".encode("utf-16-le")])["word"].to_pylist() == ["good", "film"]
 
 
@@ -173,8 +173,8 @@ def test_nul_right_to_left_text_and_invalid_utf8_are_encoded():
     assert distinct == {"a\0b", "c", "שלום", "עולם", "café", "ÿÿ"}
 
 
-def test_a_long_text_is_spaced_in_parts():
-    assert words.spaced("漢" * 20_000) == " 漢 " * 20_000
+def test_spaces_are_added_to_a_long_text_in_parts():
+    assert words.add_spaces("漢" * 20_000) == " 漢 " * 20_000
 
 
 def test_a_megabyte_of_text_and_a_text_without_spaces_are_encoded():
