@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from feedforward.experiments.sweep import Sweep
     from feedforward.experiments.sweep_outcome import Outcome
 
-MIN_FRESH_SEEDS = 3  # unless --fresh-seeds is given: fewer give no useful interval
+MIN_FRESH_SEEDS = 3  # unless --fresh-seeds is given; fewer seeds give no useful interval
 
 
 def sweep(

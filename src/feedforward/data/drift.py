@@ -3,7 +3,8 @@
 Class shares are compared by the Jensen–Shannon distance, everything else by the Kolmogorov–Smirnov distance; for a
 binary feature, the latter is the difference between its shares of ones. A distance counts as drift if it exceeds its
 bound and is statistically significant, because a few samples always differ from thousands. Requests have no labels, so
-model outputs are compared instead; the model must have seen neither the requests nor the validation samples.
+the outputs of a model are compared instead of class shares; that model must have seen neither the requests nor the
+validation samples.
 """
 
 from collections.abc import Callable, Iterator, Sequence

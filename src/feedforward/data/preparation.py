@@ -106,7 +106,7 @@ class _Scaling:
         self.facts: dict[str, Any] = {}
 
     def digests(self) -> dict[str, str]:
-        """Digests of the facts, because equal arrays in different units are different data."""
+        """Digests of the targets' mean and scale, because equal arrays in different units are different data."""
         return {key: atomic_files.digest(fact) for key, fact in self.facts.items()}
 
     def scale(self, part: Part) -> Part:

@@ -96,7 +96,7 @@ class _RecordedResults:
         return self._read(f"{COMPARISON}verdicts.json", "verdicts", _outcomes) or {}
 
     def models(self, registry: Open) -> dict[str, Model]:
-        """The final model of each dataset, trained with the lowest seed."""
+        """For each dataset, the final model that was trained with the lowest seed."""
         models: dict[str, Model] = {}
         for path in sorted(path for path in self._outputs if path.startswith(TRAINED)):
             try:
@@ -153,7 +153,7 @@ class _RecordedResults:
         return dvc_outputs.link(self._outputs[path], path, target)
 
     def _read(self, path: str, title: str, parse: Callable[[str], dict[str, T]]) -> dict[str, T] | None:
-        """The parsed content of an output; if it is missing or damaged, adds a remark and returns None."""
+        """Return the parsed content of an output; if it is missing or damaged, add a remark and return None."""
         try:
             if path not in self._outputs:
                 raise DataError(f"{path}: is not in dvc.lock; run `dvc repro` and commit dvc.lock")

@@ -12,7 +12,7 @@ from feedforward.core.errors import DataError, ParamsError
 
 HEX = re.compile(r"[0-9a-f]{4,40}")
 FULL = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-TIMEOUT = 60.0  # s
+TIMEOUT = 60.0  # seconds
 MAX_FILE_BYTES = 2**26
 
 

@@ -61,8 +61,8 @@ def collect(params: Params, name: str, store: "Store") -> Story:
 def _logged(name: str, store: "Store") -> list["LoggedRun"]:
     """The finished replicas and final runs on the current data, the latest first.
 
-    Runs that confirm a sweep are left out: only its best trials have them, so combinations would differ in their
-    seeds.
+    Runs that confirm a sweep are left out: only the sweep's best trials have such runs, so combinations would differ in
+    their seeds.
     """
     digest = manifest_file.load(name)["data_digest"]
     return [

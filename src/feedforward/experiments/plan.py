@@ -96,7 +96,7 @@ def plan(
     varied: the sources of variation that the seeds determine; see Pack.
 
     Raises:
-        ParamsError: an unknown name.
+        ParamsError: a name is unknown.
         DataError: the data are not vectorized yet.
     """
     selected = {name: params.dataset(name) for name in datasets or params.datasets}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def find_known(packs: Iterable[Pack], store: "Store") -> dict[str, RunResult]:
-    """The results in the store, by fingerprint; metrics are recomputed if their code has changed."""
+    """Find the stored results of the packs' runs, by fingerprint; recompute metrics whose code has changed."""
     groups: dict[tuple[str, str, str], list[str]] = {}
     for pack in packs:
         groups.setdefault((pack.dataset, pack.protocol, pack.logged_role), []).extend(pack.fingerprints)

@@ -15,7 +15,7 @@ from feedforward.core.errors import ParamsError
 
 Value = int | float | str
 Point = dict[str, Value]  # field → value
-MOST_POINTS = 256  # maximum in a grid; a search tries fewer
+MOST_POINTS = 256  # most points of a grid; a search may have more combinations, because it tries only some
 WHOLE = ("epochs", "batch_size")  # integer fields
 DECAY, CONSTANT = "optimizer.decay", "none"  # the field for the kind of decay, and its value for no decay
 LOG_FROM = 10.0  # ranges whose ends differ by at least this factor are searched on a logarithmic scale

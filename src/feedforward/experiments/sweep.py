@@ -19,7 +19,7 @@ from feedforward.tracking import Run, RunTags
 if TYPE_CHECKING:
     from feedforward.tracking import Store
 
-STATISTIC: StatisticName = "best_val_cross_entropy"  # by which trials are compared, by default
+STATISTIC: StatisticName = "best_val_cross_entropy"  # the default statistic for comparing trials
 PROTOCOL = "fair"
 FRESH = 1000  # first seed of the confirmation; the seeds of sweeps, comparisons and decisions are below it
 
@@ -144,7 +144,7 @@ def close_trial(
     metrics: Mapping[str, float] | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> list[RunResult]:
-    """Close the run of a trial with means, intervals, more metrics and tags; it is marked FAILED if a seed is missing.
+    """Close the run of a trial with means, intervals, and `metrics` and `tags`; mark it FAILED if a seed is missing.
 
     results: by fingerprint. Return the results of the trial; empty if it failed.
     """

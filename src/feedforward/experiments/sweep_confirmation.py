@@ -64,7 +64,7 @@ def close(run: Run, trial: Trial, results: Mapping[str, RunResult], outcome: Out
 
 
 def stored_test(requested: Sweep, store: "Store") -> Tested | None:
-    """The test of the sweep's winner, if there has been one.
+    """The stored result of testing the sweep's winner; None if there has been no test.
 
     Raises:
         TrackingError: the store does not answer.
@@ -103,7 +103,7 @@ def final_trial(outcome: Outcome) -> tuple[Trial, Packs]:
 
 
 def close_test(run: Run, trial: Trial, results: Mapping[str, RunResult], store: "Store") -> Tested | None:
-    """Close the run of the test; None if a final model could not be trained."""
+    """Close the run of the test and return the result; None if a final model could not be trained."""
     tags = {"values": atomic_files.canonical_json(trial.point)}
     runs = sweep.close_trial(run, trial, results, store, tags=tags | {"mlflow.note.content": f"{ONCE}."})
     if not runs:

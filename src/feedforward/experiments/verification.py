@@ -29,7 +29,7 @@ class Difference:
     largest: float
 
     def text(self) -> str:
-        """One line of text."""
+        """The difference in one line of text."""
         if self.metric is None:
             return f"{self.run}: not on record"
         return f"{self.run}: differs from the record, most in {self.metric}, by {self.largest:.2g}"
@@ -37,7 +37,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Report:
-    """The result: damaged files in the DVC cache, and runs that differ from the record when trained again."""
+    """The result of a verification: damaged files in the DVC cache, and runs that differ when trained again."""
 
     objects: int
     damaged: list[str]
@@ -84,7 +84,7 @@ def verify(params: Params, datasets: Sequence[str], variants: Sequence[str], see
     """Rehash the cache; train the first `seeds` seeds again and compare digests, curves and metrics with the record.
 
     Raises:
-        ParamsError: an unknown name.
+        ParamsError: a name is unknown.
         DataError: there are no results to compare with.
     """
     protocol = params.protocols[0]

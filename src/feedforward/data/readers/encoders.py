@@ -131,8 +131,8 @@ def translate(features: Features, made_by: Encoder, wanted: Encoder) -> Features
     """Convert features of one encoder to those that another would have produced from the same samples.
 
     Texts: words move to their columns in the other vocabulary, or count as dropped if it does not contain them; word
-    pairs that it does not contain are left out. Words that only the other vocabulary contains stay dropped. Rows are
-    encoded again with the other encoder's means, deviations and categories.
+    pairs that it does not contain are left out. Words that only the other vocabulary contains stay dropped. Table
+    rows: they are encoded again with the other encoder's means, deviations and categories.
 
     Raises:
         DataError: the encoders take different kinds of samples.

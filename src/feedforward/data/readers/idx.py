@@ -112,7 +112,7 @@ def _part(name: Literal["train", "test"], pair: IdxPair, files: Mapping[str, Pat
 
 
 def _renumber(labels: npt.NDArray[np.uint8], classes: Sequence[int], path: Path) -> npt.NDArray[np.uint8]:
-    """Convert labels that do not count from 0 to class numbers."""
+    """Convert labels to class numbers, which count from 0 in the order of `classes`."""
     numbers = np.full(256, -1)
     numbers[list(classes)] = np.arange(len(classes))
     renumbered = numbers[labels]

@@ -74,8 +74,8 @@ def draw_test_split(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Draw a test split from data without one; return the training and test rows, both in increasing order.
 
-    A hash of each sample and `split_seed` decides, so that a sample stays in its split when others are added. A class
-    with two or more samples has at least one in each split. digests: see `Part`.
+    A hash of each sample and `split_seed` decides which samples are drawn, so that a sample stays in its split when
+    others are added. A class with two or more samples has at least one in each split. digests: see `Part`.
 
     Raises:
         DataError: fewer than two samples.
