@@ -176,7 +176,7 @@ def _show_feedback(samples: "Sequence[Sample]") -> None:
 
 def _excerpt(entry: "Mapping[str, Any]") -> str:
     if "pixels" in entry:
-        return f"picture, {entry.get('width')} × {entry.get('height')}"
+        return f"image, {entry.get('width')} × {entry.get('height')}"
     return " ".join(str(entry.get("text", "")).split())[:EXCERPT]
 
 

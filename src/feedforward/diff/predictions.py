@@ -107,6 +107,6 @@ def shorten(samples: Sequence[Any], characters: int) -> list[str]:
 
 def _shorten(sample: Any, characters: int) -> str:
     if not isinstance(sample, str):
-        return f"picture of {' × '.join(map(str, np.shape(sample)))} pixels"
+        return f"image of {' × '.join(map(str, np.shape(sample)))} pixels"
     plain = " ".join(sample.replace("<br />", " ").split())
     return plain if len(plain) <= characters else plain[: characters - 1].rsplit(" ", 1)[0] + " …"

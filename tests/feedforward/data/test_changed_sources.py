@@ -69,7 +69,7 @@ def test_remedy_for_a_damaged_picture_works(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.proves("`init` names a file that is empty, damaged or too large when unpacked")
 @pytest.mark.parametrize(("content", "message"), [(b"", r"0 bytes"), (b"<html>Not found</html>", "a web page")])
-def test_init_names_a_file_that_is_not_a_picture(tmp_path: Path, content: bytes, message: str) -> None:
+def test_init_names_a_file_that_is_not_an_image(tmp_path: Path, content: bytes, message: str) -> None:
     source = pictures(tmp_path / "flowers")
     (source / "bar" / "x.png").write_bytes(content)
     with pytest.raises(InputError, match=message) as caught:

@@ -60,4 +60,4 @@ def test_predictions_for_different_samples_or_labels_are_not_compared() -> None:
 
 
 def test_pictures_are_described_by_their_size() -> None:
-    assert predictions.shorten([np.zeros((28, 28), np.uint8)], 60) == ["picture of 28 × 28 pixels"]
+    assert predictions.shorten([np.zeros((28, 28), np.uint8)], 60) == ["image of 28 × 28 pixels"]

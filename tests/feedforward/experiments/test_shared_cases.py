@@ -30,9 +30,9 @@ REFUSED = {
     "idx_oddities/idx_html": "damaged or not gzip",
     "idx_oddities/idx_int32": "has elements of type int32",
     "idx_oddities/idx_truncated": "damaged or not gzip",
-    "img_bad_file/img_corrupt": "is a damaged picture",
+    "img_bad_file/img_corrupt": "is a damaged image",
     "img_bad_file/img_zero": "an empty file",
-    "img_links/img_links": "is not a picture",  # the links were handed over as files that contain their targets
+    "img_links/img_links": "is not an image",  # the links were handed over as files that contain their targets
 }
 EMPTY = np.array([tokenizer.START], np.uint16).tobytes()  # a text without words, which `predict` refuses
 SOURCES = [path for path in sorted(CASES.glob("*/*")) if path.name != "dates_iso"]

@@ -296,11 +296,11 @@ def test_an_error_is_shown_next_to_the_input_and_valid_input_is_answered_afterwa
 
     page.get_by_role("radio", name="Small gray pictures").check(force=True)
     for name, content, message in (
-        ("a.png", b"no picture", "This sample must be a picture (PNG"),
+        ("a.png", b"no picture", "This sample must be an image (PNG"),
         ("a.png", b"", "This file is empty"),
         ("a.png", encoded(stroke(40, 40))[:60], "This sample"),
         ("a.png", encoded(stroke(40, 40) * 0), "This sample"),
-        ("a.html", b"<svg onload=alert(1)>", "This sample must be a picture"),
+        ("a.html", b"<svg onload=alert(1)>", "This sample must be an image"),
     ):
         (tmp_path / name).write_bytes(content)
         page.locator("#file").set_input_files(tmp_path / name)

@@ -59,7 +59,7 @@ def of_idx(path: Path, names: Sequence[str]) -> Guess | None:
         reader["classes"] = numbers
     task = "binary" if len(numbers) == 2 else "multiclass"
     reasons = [
-        f"{len(keys)} idx files contain pictures and their classes: `kind: idx`, {rows} training samples",
+        f"{len(keys)} idx files contain images and their classes: `kind: idx`, {rows} training samples",
         f"the labels {', '.join(map(str, numbers[:10]))}{' …' if len(numbers) > 10 else ''} occur: `task: {task}`",
     ]
     labels = [str(number) for number in numbers]
@@ -169,7 +169,7 @@ def _of_files(
     source = {"archive": "folder", "folders": folders, "suffix": list(kept), "urls": [str(path)]}
     reader: dict[str, Any] = {"kind": "image_folder" if is_picture else "labeled_text", "file": key}
     reader |= {"classes": list(classes), "train": train or ""} | ({"test": test} if test else {})
-    shown = "pictures" if is_picture else "texts"
+    shown = "images" if is_picture else "texts"
     count = len(files) + len(tests)
     lines = [
         f"{len(classes)} class folders contain {count} {shown} ({', '.join(kept)}): `kind: {reader['kind']}`",

@@ -58,12 +58,12 @@ def _open(content: bytes) -> Iterator[Image.Image]:
                     raise ValueError(f"must have {most}, got {width} × {height}")
                 yield picture
     except UnidentifiedImageError:
-        raise ValueError(f"must be a picture ({', '.join(FORMATS)}), got {_kind(content)}") from None
+        raise ValueError(f"must be an image ({', '.join(FORMATS)}), got {_kind(content)}") from None
     except Image.DecompressionBombError:
         raise ValueError(f"must have at most {MAX_PIXELS} pixels") from None
     except (OSError, SyntaxError, EOFError, ArithmeticError, MemoryError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)  # a MemoryError has no text
-        raise ValueError(f"cannot be read as a picture: {reason[:100]}") from None
+        raise ValueError(f"cannot be read as an image: {reason[:100]}") from None
 
 
 def _kind(content: bytes) -> str:
@@ -84,13 +84,13 @@ def size_of(path: Path) -> tuple[int, int]:
             is_turned = picture.getexif().get(ORIENTATION) in (5, 6, 7, 8)
             return picture.size if is_turned else (picture.height, picture.width)
     except UnidentifiedImageError:
-        raise ValueError(f"is not a picture: {_kind(path.read_bytes()[:64])}") from None
+        raise ValueError(f"is not an image: {_kind(path.read_bytes()[:64])}") from None
     except (Image.DecompressionBombError, SyntaxError, ValueError, EOFError, ArithmeticError) as error:
-        raise ValueError(f"is not a picture: {(str(error).splitlines() or [''])[0][:100]}") from None
+        raise ValueError(f"is not an image: {(str(error).splitlines() or [''])[0][:100]}") from None
     except OSError as error:
         if error.errno is not None:
             raise
-        raise ValueError(f"is a damaged picture: {(str(error).splitlines() or [''])[0][:100]}") from None
+        raise ValueError(f"is a damaged image: {(str(error).splitlines() or [''])[0][:100]}") from None
 
 
 def _gray(picture: Image.Image) -> Levels:

@@ -96,7 +96,7 @@ def _gray(sample: Any, field: str) -> Levels:
         return image_decoding.read(_encoded(sample))
     if isinstance(sample, list | tuple):
         return _levels(sample)
-    raise InputError(field, f"must be a picture (base64, or rows of gray levels), got {kind_of(sample)}")
+    raise InputError(field, f"must be an image (base64, or rows of gray levels), got {kind_of(sample)}")
 
 
 def _encoded(sample: bytes | str) -> bytes:
@@ -106,7 +106,7 @@ def _encoded(sample: bytes | str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError("expected a picture in base64, got invalid base64") from None
+        raise ValueError("expected an image in base64, got invalid base64") from None
 
 
 def _levels(rows: Sequence[Any]) -> Levels:

@@ -64,7 +64,7 @@ def _labeled(path: Path, folder: str, classes: Sequence[str]) -> list[Picture]:
     ]
     pictures = [picture for picture in pictures if picture[2] >= 0]
     if not pictures:
-        raise DataError(f"{path}: no picture below {folder or 'the top'} in {', '.join(classes)}; check `reader`")
+        raise DataError(f"{path}: no image below {folder or 'the top'} in {', '.join(classes)}; check `reader`")
     return pictures
 
 

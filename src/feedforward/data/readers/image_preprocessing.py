@@ -122,7 +122,7 @@ def find_foreground(levels: Levels) -> Foreground:
     lightest, darkest = float(levels.max()), float(levels.min())
     strongest = max(lightest - background, background - darkest)
     if strongest < max(MIN_CONTRAST, 2 * noise):
-        raise ValueError("must show something: the picture is blank")
+        raise ValueError("must show something: the image is blank")
     return Foreground(levels, background, noise, strongest, (lightest > background) - (darkest < background))
 
 

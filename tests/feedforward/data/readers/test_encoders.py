@@ -105,8 +105,8 @@ def test_a_picture_may_be_bytes_base64_a_data_url_or_gray_levels() -> None:
     ("sample", "message"),
     [
         ("not base64!", "base64"),
-        (base64.b64encode(b"text").decode(), "must be a picture"),
-        ("", "must be a picture"),
+        (base64.b64encode(b"text").decode(), "must be an image"),
+        ("", "must be an image"),
         ([[0, math.nan], [1, 2]], "finite"),
         ([[0, math.inf], [1, 2]], "finite"),
         ([[0, 256], [1, 2]], "from 0 to 255, got 0 to 256"),

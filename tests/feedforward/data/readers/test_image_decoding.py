@@ -16,7 +16,7 @@ def test_pixel_count_matches_the_picture_decoded_by_pillow() -> None:
         with Image.open(io.BytesIO(content)) as picture:
             assert image_decoding.pixel_count(content) == picture.width * picture.height
     for content in (b"", small[:20]):
-        with pytest.raises(ValueError, match="picture"):
+        with pytest.raises(ValueError, match="image"):
             image_decoding.pixel_count(content)
 
 
@@ -25,5 +25,5 @@ def test_error_without_a_message_is_reported_by_its_type(monkeypatch: pytest.Mon
         raise MemoryError
 
     monkeypatch.setattr(Image, "open", fail)
-    with pytest.raises(ValueError, match="cannot be read as a picture: MemoryError"):
+    with pytest.raises(ValueError, match="cannot be read as an image: MemoryError"):
         image_decoding.read(encoded(stroke(8, 8)))

@@ -88,9 +88,9 @@ def test_the_whole_picture_is_scaled_if_there_is_no_box() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "must be a picture"),
-        (b"not a picture", "must be a picture"),
-        (b"%PDF-1.7 or another thing", "must be a picture"),
+        (b"", "must be an image"),
+        (b"not a picture", "must be an image"),
+        (b"%PDF-1.7 or another thing", "must be an image"),
         (encoded(stroke(40, 40))[:60], "cannot be read"),
         (png_of(60_000, 60_000), "must have at most 16777216 pixels"),
         (png_of(1, 2**24), "65536 on a side, got"),
