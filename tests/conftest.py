@@ -24,13 +24,13 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run whole jobs first, then slow tests: if they started last, one core would be idle while they run."""
+    """Run tests of whole jobs first, then slow tests: if these started last, one core would be idle at the end."""
     items.sort(key=lambda item: ("pipelines" not in item.path.parts, item.get_closest_marker("slow") is None))
 
 
 @pytest.fixture(autouse=True)
 def _logging() -> Iterator[None]:
-    """Restore logging after a test whose command sent log records to standard error."""
+    """Restore logging after each test, because commands configure it to write to standard error."""
     loggers = [logging.getLogger(name) for name in logs.LOGGERS]
     before = [(logger.handlers, logger.level, logger.propagate) for logger in loggers]
     variable = os.environ.get(logs.VARIABLE)
@@ -44,12 +44,12 @@ def _logging() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def prefect_server_address(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Address of a Prefect server that all workers share, because it takes seconds to start."""
+    """Address of a Prefect server that all pytest workers share, because a server takes seconds to start."""
     return live_prefect.shared(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture
 def prefect_server(prefect_server_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A shared Prefect server, so that jobs in tests that are not about the server need not start one."""
+    """The shared Prefect server, for tests of jobs; without it, each job would start a server of its own."""
     monkeypatch.setenv("PREFECT_API_URL", prefect_server_address)
     return prefect_server_address

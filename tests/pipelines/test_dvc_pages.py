@@ -87,8 +87,8 @@ def test_dvc_metrics_show_the_headline_statistics_without_warnings(workspace: Pa
     listed = dvc(workspace, "metrics", "show", "--json")
     assert listed.stderr == ""
     [values] = [entry["data"] for entry in json.loads(listed.stdout)[""]["data"].values()]
-    figures = [value for variants in values.values() for means in variants.values() for value in means.values()]
-    assert len(figures) == 2 * (len(LIKE_THE_LECTURE) + 1)
+    means_shown = [value for variants in values.values() for means in variants.values() for value in means.values()]
+    assert len(means_shown) == 2 * (len(LIKE_THE_LECTURE) + 1)
     summary = json.loads((workspace / COMPARISON / "summary.json").read_text())
     assert summary["notes"]["original"].items() > values["notes"]["original"].items()
     changed = json.loads(dvc(workspace, "metrics", "diff", "--json").stdout)

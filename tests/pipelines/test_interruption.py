@@ -10,7 +10,7 @@ from pipelines import interruption
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_training_runs_stop_although_the_interrupt_was_lost_in_a_library(number: signal.Signals) -> None:
+def test_a_job_stops_even_if_a_library_swallowed_the_interrupt(number: signal.Signals) -> None:
     with interruption.once():
         stop = interruption.Stop()
         stop.check()

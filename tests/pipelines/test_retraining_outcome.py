@@ -31,7 +31,7 @@ def recorded(
         yield lambda: list(append_only_log.read(paths.retrainings()))
 
 
-def test_if_the_gate_cannot_decide_for_one_dataset_the_flow_fails_and_the_others_are_decided(
+def test_flow_fails_if_the_gate_cannot_decide_about_one_dataset_but_the_others_are_decided(
     recorded: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     datasets = []

@@ -1,7 +1,7 @@
 # ruff: noqa: E501
-"""Requests that the service must reject, with the status, the field and part of the message of the response.
+"""Requests that the service must reject, with the expected status, the field and a part of the message.
 
-The service has the datasets `notes` (texts) and `tones` (images) and the bounds of live_service.
+The service has the datasets `notes` (texts) and `tones` (images), and the limits of live_service.BOUNDS.
 """
 
 import base64
@@ -22,7 +22,7 @@ JSON = {"content-type": "application/json"}
 
 @dataclass(frozen=True)
 class Bad:
-    """A request that must be refused. content: the body; a value other than bytes is sent as JSON."""
+    """A request that must be refused. content: the body, sent as JSON unless it is bytes. named: the field."""
 
     path: str
     content: Any = field(repr=False)
@@ -54,7 +54,7 @@ def feedback(content: Any, named: str, message: str = "", dataset: str = "notes"
 
 
 def png(width: int, height: int, pixels: bytes = b"") -> str:
-    """A PNG in base64 whose header claims these sides."""
+    """Return a PNG in base64 whose header claims this width and height."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -71,7 +71,7 @@ def saved(level: int, kind: str = "PNG") -> bytes:
 
 
 REQUESTS = (
-    # --- bodies that are not questions
+    # --- bodies that are not requests for predictions
     notes(b"", "body", "must be JSON"),
     notes(b" \n", "body", "must be JSON"),
     notes(b"{", "body", "must be JSON"),
@@ -145,7 +145,7 @@ REQUESTS = (
     Bad("/predict/tones", b'{"samples": [[[0, ' + b"9" * 5000 + b"], [2, 3]]]}", 422, "body", "number out of range"),
     Bad("/predict/tones", b"no picture", 422, "samples.0", "must be an image", headers={"content-type": "image/png"}),
     Bad("/predict/tones", saved(90), 422, "samples.0", "is blank", headers={"content-type": "application/octet-stream"}),
-    # --- other kinds of bodies
+    # --- other content types
     notes(b"word1", "Content-Type", "must be application/json or text/*", headers={"content-type": "application/x-www-form-urlencoded"}),
     notes(saved(90), "Content-Type", headers={"content-type": "image/png"}),
     notes(b"word1", "Content-Type", headers={"content-type": ""}),
@@ -164,7 +164,7 @@ REQUESTS = (
     feedback({"sample": "x" * 3000, "label": "glad"}, "sample", "at most 2000 bytes"),
     feedback({"sample": "word1", "label": "glad", "version": 1}, "version", "is not a known field"),
     feedback({"sample": "word1", "label": "dark"}, "sample", "base64", dataset="tones"),
-    # --- addresses and methods
+    # --- paths and methods
     Bad("/predict/nots", {"samples": ["x"]}, 404, None, "must be one of tones, notes"),
     Bad("/predict/NOTES", {"samples": ["x"]}, 404, None, "must be one of tones, notes"),
     Bad("/predict/%2e%2e%2fetc", {"samples": ["x"]}, 404, None),

@@ -1,4 +1,4 @@
-"""Debian's Chromium, driven by Playwright; tests that need it are skipped if it is not installed."""
+"""The installed Chromium, driven by Playwright; tests that need it are skipped if there is none."""
 
 import contextlib
 import shutil
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(FOUND is None, reason=f"none 
 
 SOON = 20_000  # ms; the page polls the service every 3 s, and a busy machine is slow
 sync.expect.set_options(timeout=SOON)
-# The lowest contrast between visible text and its background, and where it occurs.
+# JavaScript that returns the lowest contrast between a visible text and its background, and that text.
 CONTRAST = """() => {
   const dot = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d");
   const over = (color, below) => {

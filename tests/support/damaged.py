@@ -1,7 +1,7 @@
 # ruff: noqa: E501
-"""Damaged files and malicious archives, with part of the message of the error that each must cause.
+"""Damaged files and malicious archives, each with a part of the error message that it must cause.
 
-Functions create the content, so that listing the names of the cases is cheap.
+Each case has a function that creates its content, so that listing the titles of the cases is cheap.
 """
 
 import gzip
@@ -28,7 +28,7 @@ Make = Callable[[], bytes]
 class Damaged:
     """A file that must be rejected with a message that contains `message`.
 
-    kind: the reader of the file. name: its file name, for readers of folders.
+    kind: which reader reads the file. name: the file's name, if the reader reads a folder.
     """
 
     title: str

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """Run git without the user's configuration; returns its output."""
+    """Run git without the user's configuration, and return its output."""
     variables = {key: value for key, value in os.environ.items() if not key.startswith("GIT")}
     identity = {f"GIT_{who}_{key}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")}
     environment = variables | identity | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
@@ -16,7 +16,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def commit(folder: Path, message: str) -> str:
-    """Commit everything, in a new repository if there is none yet; returns the commit."""
+    """Commit all files, in a new repository if there is none yet, and return the hash of the commit."""
     if not (folder / ".git").exists():
         git(folder, "init", "-q")
     git(folder, "add", "--all")

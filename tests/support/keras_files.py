@@ -1,4 +1,7 @@
-"""Small .keras files written without Keras, to test the check that precedes Keras; their weights are not HDF5."""
+"""Small .keras files written without Keras, for tests of the check that runs before Keras opens a file.
+
+Their weights are not HDF5, so Keras itself cannot load them.
+"""
 
 import io
 import json
@@ -29,7 +32,7 @@ def archive(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) ->
 
 
 def model(units: Sequence[int], activations: Sequence[str], scale: float = 1.0, **changes: bytes) -> bytes:
-    """A network as a .keras file. units: number of features, then layer widths. changes: members to replace."""
+    """Return a network as a .keras file. units: number of features, then layer widths. changes: members to replace."""
     return archive(
         {
             "metadata.json": b"{}",

@@ -18,7 +18,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Any]:
-    """A scheduler, and a function that starts a worker."""
+    """The address of a scheduler, and a function that starts a worker."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"

@@ -1,4 +1,4 @@
-"""Real Prefect servers on loopback: as started by `make server`, and one for the jobs of a whole run of the tests."""
+"""Real Prefect servers on loopback: one that all jobs of a pytest run share, and servers that `make server` starts."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ import live_servers
 
 
 def shared(base: Path) -> str:
-    """The address of the API of a temporary server that all workers share. base: pytest's folder of this worker."""
+    """Return the API address of a temporary server that all pytest workers share. base: see live_servers.shared."""
 
     def start(folder: Path, port: int) -> tuple[list[str], dict[str, str]]:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT")}

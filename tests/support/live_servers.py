@@ -1,4 +1,4 @@
-"""Servers on loopback: a free port, waiting for one, and servers that all workers of a run of the tests share."""
+"""Servers on loopback: find a free port, wait for a server, and share a server among all workers of a pytest run."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock
 
 PATIENCE = 120  # s; a busy machine is slow
-# Runs a command until a process has ended, which may not be the one that started it.
+# A script that runs a command and kills it when another process ends. That process need not have started the script.
 UNTIL = """
 import os, signal, subprocess, sys, time
 import psutil
@@ -32,7 +32,7 @@ def free_port() -> int:
 
 
 def wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
-    """Wait until the server answers at `url`. process: of the server."""
+    """Wait until the server answers at `url`. process: the process of the server."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         assert process.poll() is None, "the server ended"
@@ -45,10 +45,11 @@ def wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
 def shared(
     folder: Path, start: Callable[[Path, int], tuple[Sequence[str], Mapping[str, str]]], health: str
 ) -> tuple[Path, int]:
-    """Folder and port of a server. The first worker that asks for it starts it, and it ends with the run of the tests.
+    """Return the folder and port of a server that all pytest workers share. It ends when the pytest run ends.
 
-    folder: below pytest's base folder, of which each worker has its own; the server gets one below their parent.
-    start: the command and its environment, for that folder and a port. health: a path.
+    The first worker that asks for the server starts it. folder: a path in pytest's temporary folder of this worker; the
+    server's folder has the same name, but is in the parent of all workers' folders. start: returns the command and the
+    environment of the server, for a folder and a port. health: a path at which the server answers once it is ready.
     """
     run = os.getpid()
     if "PYTEST_XDIST_WORKER" in os.environ:

@@ -16,12 +16,12 @@ from feedforward.serving.http.requests import Limits
 from feedforward.serving.http.server import Server
 
 GLAD = " ".join(f"word{k}" for k in range(1, 21))  # a text that the registered champion of `notes` labels `glad`
-PATIENCE = 60  # s; generous, because a busy machine is slow and benchmarks measure the speed
+PATIENCE = 60  # s; generous, because a busy machine is slow, and only benchmarks measure speed
 BOUNDS = Serving(refresh=0.1, max_body_bytes=200_000, max_samples=5, max_text_bytes=2000, max_feedback_bytes=4000)
 
 
 class Running:
-    """A service on `port` or on a free port. limits: values that replace the service's limits."""
+    """Runs a service on `port` or on a free port. limits: values that replace the limits of its HTTP server."""
 
     def __init__(self, params: Params, port: int = 0, **limits: Any) -> None:
         self.socket = server.bind("127.0.0.1", port)

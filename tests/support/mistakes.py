@@ -6,7 +6,7 @@ from typing import Any
 
 GONE = ...  # the key is removed
 
-# A key in params.yaml (nested keys and indexes are separated by /), its new value, and the expected message.
+# Each row: a key in params.yaml (nested keys and indexes are separated by /), its new value, and the expected message.
 PARAMS: tuple[tuple[Any, Any, str], ...] = (
     # --- unknown and missing keys
     ("colour", "red", "colour: unknown key"),
@@ -22,7 +22,7 @@ PARAMS: tuple[tuple[Any, Any, str], ...] = (
     ("datasets/imdb/reader/kind", GONE, "datasets.imdb.reader: needs a 'kind'"),
     ("datasets/imdb/reader/num_word", 5, "datasets.imdb.reader.num_word: unknown key; did you mean num_words?"),
     ("datasets/imdb/reader/heigth", 5, "datasets.imdb.reader.heigth: unknown key; did you mean height?"),
-    # --- values with which no run is possible
+    # --- values that make a run impossible
     ("datasets/mnist/network/sizes", {}, "datasets.mnist.network.sizes: must hold at least 1, got {}"),
     ("datasets/mnist/training/variants", (), "datasets.mnist.training.variants: must hold at least 1, got ()"),
     ("datasets/mnist/training/lecture/variants", (), "datasets.mnist.training.lecture.variants: must hold at least 1, got ()"),
@@ -122,11 +122,11 @@ PARAMS: tuple[tuple[Any, Any, str], ...] = (
 
 
 def _yaml_bomb(first: bytes, then: bytes) -> bytes:
-    """A YAML bomb: forty lines of aliases, each of which expands to three times the previous one."""
+    """Return a YAML bomb: forty lines, each of which refers to the previous line three times."""
     return b"a0: &a0 %s\n" % first + b"".join(b"a%d: &a%d %s\n" % (n, n, then % ((n - 1,) * 3)) for n in range(1, 40))
 
 
-# Whole files: the content, and the message.
+# Each row: the content of a whole file, and the expected message.
 FILES: tuple[tuple[bytes, str], ...] = (
     (b"", "must hold keys and values, got NoneType"),
     (b"- seeds", "must hold keys and values, got tuple"),
@@ -159,7 +159,7 @@ FILES: tuple[tuple[bytes, str], ...] = (
 
 
 def with_value(values: Mapping[str, Any], path: Any, value: Any) -> dict[str, Any]:
-    """A copy of params with this value at `path` (keys and indexes, separated by slashes)."""
+    """Return a copy of params with this value at `path` (keys and indexes, separated by slashes)."""
 
     def change(old: Any, keys: list[Any]) -> Any:
         if not keys:
@@ -177,7 +177,7 @@ def with_value(values: Mapping[str, Any], path: Any, value: Any) -> dict[str, An
     return changed
 
 
-# Command lines in a checkout that has data but no runs; the exit code, and a part of the message.
+# Each row: a command line, run in a checkout that has data but no runs; the exit code; and a part of the message.
 COMMANDS: tuple[tuple[tuple[str, ...], int, str], ...] = (
     ((), 2, ""),
     (("trian",), 2, "feedforward: No such command 'trian'. Did you mean 'train', 'retrain'?; see feedforward --help"),

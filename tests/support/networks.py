@@ -9,7 +9,7 @@ from feedforward.models.numpy_network import Layer, Network
 
 
 def network(units: Sequence[int], activations: Sequence[str], scale: float = 1.0, seed: int = 0) -> Network:
-    """A network with random weights. units: the number of features, then the width of each layer."""
+    """Return a network with random weights. units: the number of features, then the width of each layer."""
     random = np.random.default_rng(seed)
     layers = []
     for inputs, width, activation in zip(units, units[1:], activations, strict=False):
@@ -19,5 +19,5 @@ def network(units: Sequence[int], activations: Sequence[str], scale: float = 1.0
 
 
 def files(units: Sequence[int], activations: Sequence[str], scale: float = 1.0, seed: int = 0) -> dict[str, bytes]:
-    """network.json and weights.npz of a network with random weights."""
+    """Return network.json and weights.npz of a network with random weights."""
     return network_files.to_files(network(units, activations, scale, seed))

@@ -1,4 +1,4 @@
-"""Small real and synthetic data of five kinds, as a user's files."""
+"""Small real and synthetic data of five kinds, in files as users would have them."""
 
 import csv
 import gzip
@@ -16,7 +16,7 @@ SENTENCES = {
 
 
 def idx_folder(folder: Path) -> Path:
-    """Synthetic images of three classes, 12 × 10 pixels, in gzipped idx files."""
+    """Write synthetic images of three classes, 12 × 10 pixels, as gzipped idx files."""
     folder.mkdir()
     numbers = np.random.default_rng(0)
     for part, count in (("train", 240), ("t10k", 60)):
@@ -31,7 +31,7 @@ def idx_folder(folder: Path) -> Path:
 
 
 def picture_folder(folder: Path) -> Path:
-    """scikit-learn's handwritten digits from 0 to 2 as PNG files, one folder per digit."""
+    """Write scikit-learn's handwritten digits from 0 to 2 as PNG files, with one folder per digit."""
     digits = datasets.load_digits(n_class=3)
     for number, (image, digit) in enumerate(zip(digits.images, digits.target, strict=True)):
         path = folder / f"digit {digit}" / f"{number:04}.png"
@@ -41,7 +41,7 @@ def picture_folder(folder: Path) -> Path:
 
 
 def texts(path: Path) -> Path:
-    """A CSV file of labeled sentences."""
+    """Write labeled sentences as a CSV file."""
     numbers = np.random.default_rng(1)
     rows = [
         (sentences[k % 2].format(f"on day {numbers.integers(100)} number {k}"), label)
@@ -52,14 +52,14 @@ def texts(path: Path) -> Path:
 
 
 def regression(path: Path) -> Path:
-    """scikit-learn's diabetes table, with sex as a categorical column."""
+    """Write scikit-learn's diabetes table as a CSV file, with sex as a categorical column."""
     table = datasets.load_diabetes(as_frame=True, scaled=False).frame
     table["sex"] = table["sex"].map({1.0: "one", 2.0: "other"})
     return _write(path, list(table.columns), table.itertuples(index=False))
 
 
 def multilabel(path: Path) -> Path:
-    """scikit-learn's handwritten digits as a table of pixels, with three properties of the digit as labels."""
+    """Write scikit-learn's handwritten digits as a CSV file of pixels, with three properties of the digit as labels."""
     digits = datasets.load_digits()
     labels = {"even": digits.target % 2 == 0, "loop": np.isin(digits.target, (0, 6, 8, 9)), "high": digits.target > 4}
     names = [*(f"pixel_{k}" for k in range(64)), *(f"label_{name}" for name in labels)]

@@ -19,7 +19,7 @@ def encoded(pixels: npt.NDArray[np.generic], kind: str = "PNG", **options: Any) 
 
 
 def stroke(height: int, width: int, seed: int = 0) -> Pixels:
-    """A thick light hook on a dark background, at a random position."""
+    """Draw a thick light hook at a random position on a dark background."""
     random = np.random.default_rng(seed)
     sheet = np.zeros((height, width), np.uint8)
     side = min(height, width)
@@ -32,7 +32,10 @@ def stroke(height: int, width: int, seed: int = 0) -> Pixels:
 
 
 def framed(samples: int, side: int = 28, box: int = 20) -> Pixels:
-    """(samples, side, side): strokes scaled to a box, with their center of mass in the middle, like MNIST's digits."""
+    """Draw strokes that fill a box, with the center of mass in the middle, like MNIST's digits.
+
+    The shape is (samples, side, side).
+    """
     images = np.zeros((samples, side, side), np.uint8)
     for number in range(samples):
         wide = 6 + number % 8
@@ -47,7 +50,7 @@ def framed(samples: int, side: int = 28, box: int = 20) -> Pixels:
 
 
 def png_of(width: int, height: int) -> bytes:
-    """A PNG whose header claims a size, without pixels."""
+    """Return a PNG without pixels whose header claims this size."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -1,4 +1,4 @@
-"""The entries of the real datasets in params.yaml with small files, fetched and vectorized by the real code."""
+"""The two datasets of params.yaml with small files instead of the real ones; the real code fetches and vectorizes them."""
 
 import base64
 import gzip
@@ -18,7 +18,7 @@ PARAMS = load_params(CHECKOUT / "params.yaml")
 
 
 def texts(**reader: object):
-    """The entry of the real text dataset with small files."""
+    """Return the real text dataset's entry, changed to use a small file."""
     dataset = PARAMS.dataset("imdb")
     changed = {"file": "set.tar.gz", "train": "set/train", "test": "set/test", "num_words": 12, **reader}
     files = {"set.tar.gz": reviews_file()}
@@ -26,7 +26,7 @@ def texts(**reader: object):
 
 
 def images():
-    """The entry of the real image dataset with small files of the same names."""
+    """Return the real image dataset's entry, changed to accept small files with the same names."""
     dataset = PARAMS.dataset("mnist")
     files = {key: file.model_copy(update={"sha256": None}) for key, file in dataset.files.items()}
     return dataset.model_copy(update={"files": files})
@@ -56,7 +56,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 def give(name: str, label: str, text: str | None = None, pixels: np.ndarray | None = None, **changes: Any) -> None:
-    """Store a sample as the service does."""
+    """Store a labeled sample as the service does when a user corrects a label."""
     raw = text.encode() if text is not None else pixels.tobytes()
     content = {"text": text} if text is not None else {"pixels": base64.b64encode(raw).decode()}
     entry = {"label": label, "digest": hashlib.sha256(raw).hexdigest(), "version": 1, "answer": "x", **content}
@@ -64,7 +64,7 @@ def give(name: str, label: str, text: str | None = None, pixels: np.ndarray | No
 
 
 def reviews() -> Dataset:
-    """The text dataset, with bounds for samples from users."""
+    """Return the text dataset with bounds that small samples from users can meet."""
     dataset = texts(shuffle_seed=None)
     bounds = dataset.expectations.model_copy(update={"raw_length": (3, 40), "nonzero_features": (2, 100)})
     return dataset.model_copy(update={"expectations": bounds})

@@ -13,7 +13,7 @@ SAMPLES = {"train": 40, "test": 20}
 
 
 def dataset(**bounds: object) -> Dataset:
-    """A binary dataset whose expectations `rows()` meets."""
+    """Return a binary dataset whose expectations are met by `rows()`."""
     expectations = {
         "train_samples": (40, 40), "test_samples": (10, 30), "class_share": (0.4, 0.6), "nonzero_features": (1, 50),
         "value": (0.0, 1.0), "raw_length": (5, 200), "empty": 0, "duplicates": 0, "overlap": 0, **bounds,
@@ -41,7 +41,7 @@ def digest(text: object) -> str:
 
 
 def rows() -> pd.DataFrame:
-    """One row per sample, with balanced labels and different samples."""
+    """Return a profile with one row per sample, balanced labels and no duplicates."""
     total = sum(SAMPLES.values())
     number = np.arange(total)
     return pd.DataFrame(

@@ -1,4 +1,4 @@
-"""Generates docs/tests.md from the tests' `proves` marks: `python tests/support/proofs.py`."""
+"""Generate docs/tests.md from the tests' `proves` markers: `python tests/support/proofs.py`."""
 
 import ast
 import functools
@@ -10,26 +10,26 @@ PAGE = TESTS.parent / "docs" / "tests.md"
 HEAD = """\
 # What the tests prove
 
-Each statement below is proved by the tests next to it. The statement is the argument of their mark
-`@pytest.mark.proves("…")`, and `make reference` generates this page from these marks. `faults/rows.py` lists the tests
-for the faults of [reliability.md](reliability.md), and [design.md](design.md) names the test for each use of an
+Each statement below is proved by the tests next to it. The statement is the argument of the tests' marker
+`@pytest.mark.proves("…")`, and `make reference` generates this page from these markers. `faults/rows.py` lists the
+tests for the faults of [reliability.md](reliability.md), and [design.md](design.md) names the test for each use of an
 undocumented interface.
 """
 
 
 def page() -> str:
-    """The text of docs/tests.md."""
+    """Return the text of docs/tests.md."""
     return HEAD + "".join(f"\n## {title}\n\n{table(folder)}" for title, folder in sections())
 
 
 def sections() -> Iterator[tuple[str, Path]]:
-    """Title and folder of each section: packages, pipelines and the whole project."""
+    """Yield the title and folder of each section: packages first, the whole project last."""
     for folder in sorted({path.parent for path, *_ in proofs()}, key=lambda folder: (folder == TESTS, folder)):
         yield "The whole project" if folder == TESTS else folder.relative_to(TESTS).as_posix(), folder
 
 
 def table(folder: Path) -> str:
-    """A row per sentence, with its tests."""
+    """Return a table with one row per statement, with the tests that prove it."""
     tests: dict[str, list[str]] = {}
     for path, name, sentence in proofs():
         if path.parent == folder:
@@ -41,7 +41,7 @@ def table(folder: Path) -> str:
 
 @functools.cache
 def proofs() -> tuple[tuple[Path, str, str], ...]:
-    """(file, test, sentence) of each mark."""
+    """Return (file, test, statement) for each marker."""
     return tuple(
         (path, node.name, sentence)
         for path in sorted(TESTS.rglob("test_*.py"))
@@ -52,7 +52,7 @@ def proofs() -> tuple[tuple[Path, str, str], ...]:
 
 
 def sentences(test: ast.FunctionDef) -> Iterator[str]:
-    """The arguments of the test's `proves` marks."""
+    """Yield the arguments of the test's `proves` markers."""
     for mark in test.decorator_list:
         if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.proves":
             yield from (ast.literal_eval(argument) for argument in mark.args)

@@ -32,7 +32,7 @@ def sha256(content: bytes) -> str:
 
 
 def members_digest(members: dict[str, bytes]) -> str:
-    """The digest of members in canonical order; see the docstring of SourceFile."""
+    """Return the digest of archive members in canonical order; see the docstring of SourceFile."""
     return sha256(b"".join(f"{name}\0{sha256(content)}\n".encode() for name, content in members.items()))
 
 
@@ -59,7 +59,7 @@ def tar_gz(members: dict[str, bytes], layout: int = tarfile.USTAR_FORMAT) -> byt
 
 
 def reviews_file(**changes: object) -> SourceFile:
-    """The entry of params.yaml for tar_gz(REVIEWS)."""
+    """Return the entry of `files` in params.yaml for the archive tar_gz(REVIEWS)."""
     values = {"archive": "tar", "folders": FOLDERS, "suffix": ".txt", "file_count": len(REVIEWS)}
     return SourceFile(**{**values, "sha256": members_digest(REVIEWS), "max_bytes": 10**6, **changes})
 
@@ -68,7 +68,7 @@ Response = Callable[[http.server.BaseHTTPRequestHandler], None]
 
 
 def complete(body: bytes, **headers: str) -> Response:
-    """Status 200 with this body."""
+    """Respond with status 200 and this body."""
 
     def respond(request: http.server.BaseHTTPRequestHandler) -> None:
         request.send_response(200)
@@ -82,7 +82,7 @@ def complete(body: bytes, **headers: str) -> Response:
 
 
 def cut_off(body: bytes, sent: int) -> Response:
-    """Announce the whole body, then close the connection after some bytes."""
+    """Announce the length of the whole body, but close the connection after `sent` bytes."""
 
     def respond(request: http.server.BaseHTTPRequestHandler) -> None:
         request.send_response(200)
@@ -94,7 +94,7 @@ def cut_off(body: bytes, sent: int) -> Response:
 
 
 def stalled(body: bytes, sent: int, seconds: float) -> Response:
-    """Send some bytes, then stall."""
+    """Send `sent` bytes, then stall for some seconds."""
 
     def respond(request: http.server.BaseHTTPRequestHandler) -> None:
         cut_off(body, sent)(request)
@@ -109,7 +109,7 @@ def failing(status: int) -> Response:
 
 
 class Server:
-    """Answers each path with its responses in order, then repeats the last one. requested: the requested paths."""
+    """Answers requests for a path with its responses in order, then repeats the last one. requested: paths so far."""
 
     def __init__(self, responses: dict[str, list[Response]]) -> None:
         self.responses = responses
@@ -147,7 +147,7 @@ def serving(responses: dict[str, list[Response]]) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def workspace(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder as the root of a checkout, without a mirror."""
+    """Make a folder the root of the checkout, without a mirror."""
     folder.mkdir(exist_ok=True)
     (folder / "params.yaml").touch()
     monkeypatch.setenv("FEEDFORWARD_ROOT", str(folder))

@@ -1,4 +1,4 @@
-"""Runs of variants with mean curves and intervals in a real store, made without training."""
+"""Runs of variants with mean curves and intervals, recorded in a real store without training."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def record_variants(store: "Store") -> None:
-    """The runs of five variants over three seeds."""
+    """Record the runs of five variants with three seeds each."""
     chosen = params(seeds=3)
     packs = [pack for pack in plan.plan(chosen, "fair", ["notes"]) if pack.role == "replica"]
     results = {

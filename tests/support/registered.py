@@ -35,33 +35,33 @@ if TYPE_CHECKING:
 
 NAME = "notes"
 ENCODER = TextEncoder(tokenizer.Vocabulary(tuple(f"word{k}" for k in range(WORDS - tokenizer.RANK_OFFSET - 1)), WORDS))
-FIGURES = {"latency_ms": 0.1, "bytes": 1000.0, "seen_accuracy": 1.0}
+METRICS = {"latency_ms": 0.1, "bytes": 1000.0, "seen_accuracy": 1.0}
 
 
 def network(strength: float) -> Network:
-    """A network that predicts the labels of `notes`. A larger `strength` gives a higher confidence; 0 gives chance."""
+    """Return a network that predicts the labels of `notes`: more confidently with a larger `strength`, by chance with 0."""
     kernel = np.zeros((WORDS, 1), np.float32)
     kernel[5:25] = strength
     return Network(1.0, (Layer(kernel, np.array([-7.5 * strength], np.float32), "sigmoid"),))
 
 
 def files(strength: float) -> dict[str, bytes]:
-    """The files of the network with this strength."""
+    """Return the files of the network with this strength."""
     return network_files.to_files(network(strength))
 
 
 def weights(strength: float) -> bytes:
-    """weights.npz of the network with this strength."""
+    """Return weights.npz of the network with this strength."""
     return files(strength)[network_files.WEIGHTS]
 
 
 def keras_model() -> bytes:
-    """A .keras file with arbitrary weights that passes the checks before Keras opens it."""
+    """Return a .keras file with arbitrary weights that passes the checks before Keras opens it."""
     return keras_files.model([WORDS, 1], ["sigmoid"])
 
 
 def real_keras_model(strength: float) -> bytes:
-    """The .keras file of the network with this strength, saved by Keras."""
+    """Return the network with this strength as a .keras file saved by Keras."""
     from feedforward.training import keras_files as training_keras_files
     from feedforward.training.keras_backend import keras
 
@@ -79,7 +79,7 @@ def vocabulary() -> None:
 
 
 def final_run(store: "Store", params: Params, seed: int = 0, **metrics: float) -> LoggedRun:
-    """A finished final run without a model."""
+    """Log a finished final run without a model, and return it."""
     [pack] = [pack for pack in plan.plan(params, "fair", [NAME], ["original"], [seed]) if pack.role == "final"]
     tags = RunTags(NAME, "original", "fair", "final", pack.fingerprints[0], pack.data_digest, seed)
     store.finish(
@@ -97,9 +97,9 @@ def version(
     evaluated: bool = True,
     variants: Mapping[str, float] | None = None,
     model: bytes | None = None,
-    **figures: float,
+    **metrics: float,
 ) -> Version:
-    """A version whose network and holdout model have this strength. variants: strength of each variant by name."""
+    """Register a version whose network and holdout model have this strength. variants: strength of each variant."""
     content = files(strength)
     described = Description(
         dataset=NAME,
@@ -132,7 +132,7 @@ def version(
         holdout_digest = bundle.write(folder / str(holdout.seed), content, holdout, ENCODER)
         tags = {
             "holdout_models": atomic_files.canonical_json([[holdout.seed, holdout_digest]]),
-            "evaluation": atomic_files.canonical_json({**FIGURES, **figures}),
+            "evaluation": atomic_files.canonical_json({**METRICS, **metrics}),
         }
         registry.add(new_version, folder / str(holdout.seed), f"holdout_models/{holdout.seed}")
         registry.tag(new_version, tags)
@@ -176,13 +176,16 @@ GRADES = {  # a table dataset whose labels JavaScript would sort as numbers
 
 
 def with_grades() -> Params:
-    """The params of the small workspace with the dataset `grades` added."""
+    """Return the params of the small workspace, with the dataset `grades` added."""
     plain = values()["datasets"]
     return params(datasets={**plain, "grades": plain["tones"] | GRADES})
 
 
 def grades_champion(store: "Store") -> Version:
-    """A version of `grades` that is champion. It predicts 10 for many hours, 2 for few, 1 for the school `north`."""
+    """Register a version of `grades` and make it champion.
+
+    It predicts 10 for many hours, 2 for few hours, and 1 for the school `north`.
+    """
     kernel = np.array([[0, 3, -3], [9, 0, 0], [0, 0, 0]], np.float32)
     network = Network(1.0, (Layer(kernel, np.zeros(3, np.float32), "softmax"),))
     encoder = RowEncoder(Columns((("hours", 5.0, 2.0),), (("school", ("north", "south")),)))

@@ -1,4 +1,4 @@
-"""Runs commands of the command line in the process of the test."""
+"""Runs `feedforward` commands in the process of the test."""
 
 import sys
 
@@ -8,7 +8,7 @@ from feedforward.cli import app
 
 
 class Shell:
-    """Runs commands in this process. stdout, stderr: the output of the last command."""
+    """Runs `feedforward` commands in this process. stdout, stderr: the output of the last command."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         self._capsys, self._monkeypatch = capsys, monkeypatch

@@ -31,7 +31,7 @@ _EXPECTATIONS = {
 
 
 def values(**changes: Any) -> dict[str, Any]:
-    """A small params.yaml as plain values; `changes` replace top-level keys."""
+    """Return a small params.yaml as plain values; `changes` replace top-level keys."""
     plain: dict[str, Any] = {
         "seeds": 2,
         "pack_units": 32,
@@ -92,7 +92,7 @@ def values(**changes: Any) -> dict[str, Any]:
 
 
 def write_params(path: Path, plain: Mapping[str, Any]) -> Path:
-    """Write values as YAML."""
+    """Write values as YAML, and return the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8") as file:
         YAML().dump(dict(plain), file)
@@ -100,25 +100,25 @@ def write_params(path: Path, plain: Mapping[str, Any]) -> Path:
 
 
 def params(**changes: Any) -> Params:
-    """The same values as Params."""
+    """Return the same values as Params."""
     return Params.model_validate_json(json.dumps(values(**changes)))
 
 
 def multihot(samples: int, seed: int, columns: int = WORDS) -> MultiHot:
-    """Rows like those of texts: frequent words have more ones; some rows are empty."""
+    """Return rows like those of texts: some words are frequent, most are rare, and some rows are empty."""
     probability = np.outer(np.arange(samples) % 9 > 0, 1 / (1 + np.arange(columns) / 8))
     return of_dense(np.random.default_rng(seed).random((samples, columns)) < probability)
 
 
 def of_dense(matrix: npt.NDArray[Any]) -> MultiHot:
-    """A dense matrix of zeros and ones as multi-hot rows."""
+    """Convert a dense matrix of zeros and ones to multi-hot rows."""
     rows, columns = np.nonzero(matrix)
     indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(matrix)))]).astype(np.int64)
     return MultiHot(indptr, columns.astype(np.uint16), matrix.shape[1])
 
 
 def split(name: str, samples: int = TRAIN, seed: int = 0) -> Split:
-    """A split of `tones` (uint8) or `notes` (multi-hot), with labels that depend on the features."""
+    """Return a split of `tones` (uint8) or `notes` (multi-hot) in which the labels depend on the features."""
     features: Features
     if name == "tones":
         labels = np.random.default_rng(seed).integers(0, 3, samples)
@@ -130,7 +130,7 @@ def split(name: str, samples: int = TRAIN, seed: int = 0) -> Split:
 
 
 def dense(features: Features) -> npt.NDArray[np.float32]:
-    """The features as a plain Keras script would use them."""
+    """Return the features as a plain Keras script would use them."""
     return features.dense() if isinstance(features, MultiHot) else np.asarray(features, np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Synthetic predictions, and runs with calibration and errors computed from them, without training."""
+"""Synthetic predictions without training, and runs whose calibration and errors are computed from them."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ SAMPLES = 1500
 
 
 def predictions(classes: int, seed: int, confidence: float = 1.0, samples: int = SAMPLES) -> tuple[Numbers, Labels]:
-    """Logits, shape (samples, classes or 1), and labels. confidence: 1 gives the true probabilities."""
+    """Return logits of shape (samples, classes or 1), and labels. confidence: 1 gives the true probabilities."""
     noise = np.random.default_rng(seed)
     truth = noise.normal(0, 2.0, (samples, classes))
     labels = (np.exp(calibration.log_probabilities(truth)).cumsum(1) > noise.random((samples, 1))).argmax(1)
@@ -23,7 +23,7 @@ def predictions(classes: int, seed: int, confidence: float = 1.0, samples: int =
 
 
 def with_calibration(run: RunResult, classes: int) -> RunResult:
-    """The replica with calibration curves of predictions whose confidence grows from 0.5 to 2.2 times the true one."""
+    """Add calibration curves to a replica, of predictions whose confidence grows from 0.5 to 2.2 times the true one."""
     epochs = len(run.curves["loss"])
     growing = np.linspace(0.5, 2.2, epochs)
     measured = [calibration.measure(*predictions(classes, run.seed, each)) for each in growing]
@@ -39,7 +39,7 @@ def with_calibration(run: RunResult, classes: int) -> RunResult:
 
 
 def with_errors(run: RunResult, classes: int) -> RunResult:
-    """A final run with the errors of synthetic predictions."""
+    """Add an error analysis of synthetic predictions to a final run."""
     logits, labels = predictions(classes, run.seed)
     network = networks.network([3, logits.shape[1]], ["sigmoid" if classes == 2 else "softmax"])
     return dataclasses.replace(run, errors=error_analysis.analyze(network, logits.astype(np.float32), labels))

@@ -31,7 +31,7 @@ LIKE_THE_LECTURE = {
 
 
 def one_run(dataset: str, variant: str, seed: int, epochs: int, shape: Shape, protocol: str = "fair") -> RunResult:
-    """A replica; the same arguments give the same run."""
+    """Return a replica; the same arguments give the same run."""
     key = f"{dataset} {variant} {seed} {protocol}".encode()
     noise = np.random.default_rng(int.from_bytes(hashlib.sha256(key).digest()[:8], "big"))
     epoch = np.arange(epochs)
@@ -73,7 +73,7 @@ def one_run(dataset: str, variant: str, seed: int, epochs: int, shape: Shape, pr
 
 
 def final_run(dataset: str, variant: str, seed: int, epochs: int, accuracy: float, protocol: str = "fair") -> RunResult:
-    """A final run: no validation curves, two test metrics."""
+    """Return a final run, which has two test metrics and no validation curves."""
     noise = np.random.default_rng(seed)
     loss = 0.15 + 0.35 * np.exp(-np.arange(epochs) / 1.2) + noise.normal(0, 0.002, epochs)
     curves = {"loss": loss, "cross_entropy": loss, "accuracy": 1 - loss / 2.4}
@@ -91,7 +91,7 @@ def final_run(dataset: str, variant: str, seed: int, epochs: int, accuracy: floa
 
 
 def like_the_lecture(params: Params, seeds: Iterable[int] = range(5), protocol: str = "fair") -> list[RunResult]:
-    """Replicas of all datasets and variants of params with the lecture's shapes, and final runs."""
+    """Return replicas of all datasets and variants, with curves shaped like the lecture's, and final runs."""
     results, seeds = [], list(seeds)
     for name, dataset in params.datasets.items():
         training = dataset.training

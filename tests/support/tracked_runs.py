@@ -1,4 +1,4 @@
-"""Runs in a real store, read back with MLflow's client; stores behind a real server; processes that log."""
+"""Log runs to a real store and read them with MLflow's client; start real servers, and processes that log."""
 
 import contextlib
 import os
@@ -45,7 +45,7 @@ def log(store: "Store", seed: int = 0, parent: tracking.Run | None = None, **mor
 
 
 def results_in(store: "Store", *wanted: Any) -> dict[str, RunResult]:
-    """The results of `find_results`, without the other data of the runs."""
+    """Return the results that `find_results` finds, without the other data of the runs."""
     return {fingerprint: stored.result for fingerprint, stored in store.find_results(*wanted).items()}
 
 
@@ -58,7 +58,7 @@ def client() -> Any:
 
 
 def all_runs() -> list[Any]:
-    """All runs that are not deleted, read with MLflow's client."""
+    """Return all runs that are not deleted, read with MLflow's client."""
     plain = client()
     ids = [experiment.experiment_id for experiment in plain.search_experiments()]
     return list(plain.search_runs(ids, max_results=5000))
@@ -86,7 +86,7 @@ def child(workspace: Path, code: str, **environment: str) -> subprocess.Complete
 
 @contextlib.contextmanager
 def server(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A real `mlflow server` on loopback, in a separate process group that is killed at the end of the block."""
+    """Run a real `mlflow server` on loopback, in a separate process group that is killed at the end of the block."""
     with (folder / "log").open("ab") as output:
         command = server_command(folder, port)
         process = subprocess.Popen(
@@ -118,9 +118,10 @@ def health(port: int) -> str:
 
 @contextlib.contextmanager
 def shared_server(base: Path, empty_database: Path) -> Iterator[Callable[[Path], int]]:
-    """A real `mlflow server` that all workers share, for one test at a time.
+    """Run a real `mlflow server` that all pytest workers share; a test holds a lock while it uses the server.
 
-    Yields a function that makes the server show a copy of a database, and returns its port. base: see `live_servers`.
+    Yields a function that makes the server show a copy of a database and returns the server's port. base: see
+    live_servers.shared.
     """
 
     def start(folder: Path, port: int) -> tuple[list[str], dict[str, str]]:

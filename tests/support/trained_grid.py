@@ -1,4 +1,4 @@
-"""Trains `original`, `l2` and other combinations on the small texts; a sweep over them has the same runs."""
+"""Train `original`, `l2` and other points of a grid on the small texts; a sweep over this grid has the same runs."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING

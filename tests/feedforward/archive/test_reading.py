@@ -187,7 +187,7 @@ def test_folders_that_an_import_would_delete_are_kept(archive: Path, small_shell
 
 
 @pytest.mark.parametrize("folder", [".", "..", "/"])
-def test_error_for_a_folder_without_a_name_is_one_line(
+def test_a_folder_without_a_name_is_reported_in_one_line(
     archive: Path, small_shell: Shell, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
     monkeypatch.chdir(archive.parent)

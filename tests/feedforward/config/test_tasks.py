@@ -122,10 +122,10 @@ def test_weights_are_those_of_the_reported_epoch_even_with_min_delta() -> None:
     [replica] = fit(chosen.datasets["tones"], {"original": chosen.variants["original"]}, train, held_out, 30)
     losses = replica.curves["val_cross_entropy"]
     assert len(losses) < 30
-    [figures] = trainer.evaluate([replica.model], Subset(held_out))
-    assert figures["cross_entropy"] == pytest.approx(min(losses), abs=1e-6)
-    [train_figures] = trainer.evaluate([replica.model], Subset(train))
-    assert replica.measured["best_cross_entropy"] == pytest.approx(train_figures["cross_entropy"], abs=1e-6)
+    [metrics] = trainer.evaluate([replica.model], Subset(held_out))
+    assert metrics["cross_entropy"] == pytest.approx(min(losses), abs=1e-6)
+    [train_metrics] = trainer.evaluate([replica.model], Subset(train))
+    assert replica.measured["best_cross_entropy"] == pytest.approx(train_metrics["cross_entropy"], abs=1e-6)
 
 
 CONTRADICTIONS = [

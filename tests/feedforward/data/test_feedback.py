@@ -133,7 +133,7 @@ def test_picture_samples_are_added_to_the_training_split(root: Path) -> None:
 
 
 @pytest.mark.parametrize("changed", [{"text": "other"}, {"text": 5}, {"label": ["positive"]}, {"digest": "x"}])
-def test_a_changed_snapshot_is_one_line(root: Path, changed: dict[str, Any]) -> None:
+def test_a_changed_snapshot_is_reported_in_one_line(root: Path, changed: dict[str, Any]) -> None:
     put_texts(root)
     prepare("reviews", reviews())
     give("reviews", "positive", "good fun")

@@ -140,12 +140,12 @@ SPELLINGS: dict[str, bytes] = {
 }
 
 
-def test_there_are_at_least_forty_spellings() -> None:
+def test_there_are_at_least_forty_csv_formats() -> None:
     assert len(SPELLINGS) >= 40
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_every_spelling_gives_the_same_features_labels_split_and_encoder(
+def test_every_csv_format_gives_the_same_features_labels_split_and_encoder(
     tmp_path: Path, prepare: Callable[[Path], tuple[Params, str]], spelling: str
 ) -> None:
     plain = tmp_path / "plain.csv"

@@ -124,7 +124,7 @@ def test_a_prefix_of_several_commit_hashes_is_ambiguous(tmp_path: Path) -> None:
         Repository(tmp_path).commit(ambiguous)
 
 
-def test_error_for_an_unreadable_commit_is_one_line(folder: Path) -> None:
+def test_an_unreadable_commit_is_reported_in_one_line(folder: Path) -> None:
     a = commit(folder, "first")
     with pytest.raises(DataError, match="its code cannot be read"):
         Repository(folder).extract(a, ["src/gone"], folder / "new")

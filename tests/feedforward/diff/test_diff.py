@@ -249,7 +249,7 @@ def test_diff_of_two_model_versions(inside: Job, shell: Shell) -> None:
         (("HEAD",), "Missing argument"),
     ],
 )
-def test_error_for_an_unknown_name_is_one_line(
+def test_an_unknown_name_is_reported_in_one_line(
     inside: Job, shell: Shell, arguments: tuple[str, ...], message: str
 ) -> None:
     assert shell.run("diff", *arguments) == 2

@@ -59,12 +59,12 @@ def test_importance_is_highest_for_the_field_that_determines_the_result() -> Non
         for epochs in (2, 3, 4)
         for size in ("small", "base")
     ]
-    figures = [(point["size"] == "base") + 0.1 * int(point["epochs"]) for point in points]
-    shares = importance(axes, points, figures)
+    losses = [(point["size"] == "base") + 0.1 * int(point["epochs"]) for point in points]
+    shares = importance(axes, points, losses)
     assert next(iter(shares)) == "size"
     assert shares["size"] > 0.8 > 0.3 > shares["epochs"] > shares["l2"]
     assert 0.9 < sum(shares.values()) <= 1.001
-    assert importance(axes, points, figures) == shares
+    assert importance(axes, points, losses) == shares
     assert importance(axes, points, [1.0] * len(points)) == {}
-    assert importance(axes, points[:3], figures[:3]) == {}
-    assert importance(axes[:1], [{"l2": point["l2"]} for point in points], figures) == {}
+    assert importance(axes, points[:3], losses[:3]) == {}
+    assert importance(axes[:1], [{"l2": point["l2"]} for point in points], losses) == {}

@@ -1,4 +1,4 @@
-"""A backtest of registered champions: figures that can be computed by hand, and versions that are skipped."""
+"""A backtest of registered champions: metrics that can be computed by hand, and versions that are skipped."""
 
 import hashlib
 import json

@@ -43,11 +43,11 @@ def log() -> list[dict[str, object]]:
     return list(append_only_log.read(paths.audit()))
 
 
-def conclude(params: Params, store: "Store", strength: float, **figures: float) -> promote.Outcome:
+def conclude(params: Params, store: "Store", strength: float, **metrics: float) -> promote.Outcome:
     """Decide on a new version of the given strength."""
     registry = Registry()
     run = registered.final_run(store, params)
-    return promote.conclude(params, NAME, run, registered.version(registry, run, strength, **figures), registry)
+    return promote.conclude(params, NAME, run, registered.version(registry, run, strength, **metrics), registry)
 
 
 def champion() -> Version:
@@ -76,8 +76,8 @@ def test_a_trained_run_becomes_champion_and_promoting_it_again_changes_nothing(
     assert output[0].startswith("notes version 1 is run ")
 
     current = champion()
-    figures = json.loads(current.tags["evaluation"])
-    assert figures["probe_difference"] < 1e-5
+    metrics = json.loads(current.tags["evaluation"])
+    assert metrics["probe_difference"] < 1e-5
     models = evaluation.holdout_models(current)
     assert [model.description.seed for model in models] == [int(current.tags["seed"]), 1 - int(current.tags["seed"])]
     of_seed_0 = next(model for model in models if model.description.seed == 0)
@@ -87,7 +87,7 @@ def test_a_trained_run_becomes_champion_and_promoting_it_again_changes_nothing(
     assert of_seed_0.description.weights_digest == repeated.weights_digest
     assert of_seed_0.description.samples == len(training)
     [replica] = Registry().find_runs(NAME, role="replica", variant="original", seed=current.tags["seed"])
-    assert figures["recorded_cross_entropy"] == Registry().curve(replica, "val_cross_entropy")[1]
+    assert metrics["recorded_cross_entropy"] == Registry().curve(replica, "val_cross_entropy")[1]
     assert set(json.loads(current.tags["variants"])) == {"original", "smaller"}
     for variant, digest in json.loads(current.tags["variants"]).items():
         description = bundle.read(model_versions.folder(current, f"variants/{variant}"), digest).description
@@ -154,7 +154,7 @@ def test_a_better_version_replaces_the_champion_and_a_worse_one_does_not(params:
 
 
 @pytest.mark.parametrize(
-    ("strength", "figures", "output"),
+    ("strength", "metrics", "output"),
     [
         (0.0, {}, "accuracy on glad must be at least 0.75"),
         (-1.0, {}, "accuracy on sad must be at least 0.75, got 0"),
@@ -163,10 +163,10 @@ def test_a_better_version_replaces_the_champion_and_a_worse_one_does_not(params:
     ],
 )
 def test_invalid_challengers_are_rejected(
-    params: Params, small_store: "Store", strength: float, figures: dict[str, float], output: str
+    params: Params, small_store: "Store", strength: float, metrics: dict[str, float], output: str
 ) -> None:
     with pytest.raises(Refused, match=output):
-        conclude(params, small_store, strength, **figures)
+        conclude(params, small_store, strength, **metrics)
     assert model_versions.find(NAME) is None
     assert [line["decision"] for line in log()] == ["refused"]
 
@@ -234,7 +234,7 @@ def test_an_incomplete_upload_never_becomes_champion(params: Params, small_store
 
 
 @pytest.mark.proves("If the process that evaluates a version fails, the message contains the error of that process")
-def test_a_check_process_without_a_result_is_reported_but_does_not_reject_the_version(
+def test_an_evaluation_process_without_a_result_is_reported_but_does_not_reject_the_version(
     params: Params, small_store: "Store", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = registered.final_run(small_store, params)
@@ -311,7 +311,7 @@ def test_a_tampered_holdout_model_is_not_used_as_evidence(params: Params, small_
         ("calibration", "[1]"),
     ],
 )
-def test_error_for_an_edited_tag_is_one_line(params: Params, small_store: "Store", tag: str, forged: str) -> None:
+def test_an_edited_tag_is_reported_in_one_line(params: Params, small_store: "Store", tag: str, forged: str) -> None:
     registry, run = Registry(), registered.final_run(small_store, params)
     version = registered.version(registry, run, 1.0)
     registry.tag(version, {tag: forged})

@@ -149,7 +149,7 @@ def test_a_mismatch_between_audit_log_and_registry_is_reported(params: Params, s
 @pytest.mark.parametrize(
     "changed", [{"champion": "1"}, {"time": "yesterday"}, {"time": None}, {"decision": 1}, {"champion": None}]
 )
-def test_error_for_an_edited_audit_log_entry_is_one_line(
+def test_an_edited_audit_log_entry_is_reported_in_one_line(
     params: Params, small_store: "Store", changed: dict[str, object]
 ) -> None:
     promoted(params, small_store, 1.0)

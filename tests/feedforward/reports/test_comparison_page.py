@@ -197,7 +197,7 @@ def test_no_winner_is_named_if_variants_cannot_be_separated(params: Params) -> N
     assert "Reaches the lowest validation loss Undecided after 3 seeds Ahead:" in text
 
 
-def test_no_rise_is_stated_as_none_for_both_variants(params: Params) -> None:
+def test_page_says_that_the_loss_of_neither_variant_rises(params: Params) -> None:
     name, falling = next(iter(params.datasets)), Shape(0.3, 3.0, 0.0)
     runs = [one_run(name, variant, seed, 4, falling) for variant in params.variants for seed in range(3)]
     text = Tags(comparison_page.render(find(runs, params))).text

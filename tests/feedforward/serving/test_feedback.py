@@ -75,7 +75,6 @@ def test_samples_written_by_another_process_are_not_stored_again(served: Running
     assert served.client.post(f"/incoming/{NAME}", json={**body, "label": "sad"}).json() == {"stored": False}
 
 
-@pytest.mark.proves("A correction that cannot be stored is answered with 507")
 def test_two_workers_that_get_the_same_samples_store_each_once(served: Running) -> None:
     encoder = served.service.handlers.models.champion(NAME).served.encoder
     logs = [FeedbackLog(NAME, ("sad", "glad"), 100_000) for _ in range(2)]
@@ -90,6 +89,7 @@ def test_two_workers_that_get_the_same_samples_store_each_once(served: Running) 
     assert sum(stored) == 20
 
 
+@pytest.mark.proves("A correction that cannot be stored is answered with 507")
 def test_an_unwritable_folder_gives_status_507(served: Running) -> None:
     paths.incoming(NAME).parent.parent.mkdir(parents=True, exist_ok=True)
     paths.incoming(NAME).parent.write_text("a file in place of the folder")

@@ -213,7 +213,7 @@ def test_a_file_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
         list(sample_files.from_table(Path("/dev/zero")))
 
 
-def test_a_closed_standard_input_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_standard_input_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(InputError, match=r"-: cannot be read \(standard input is closed\)"):
         list(sample_files.from_table(Path("-")))

@@ -100,7 +100,7 @@ def test_an_older_schema_is_migrated(workspace: Path) -> None:
 
 
 @pytest.mark.parametrize("address", ["./mlruns", "http://[", "http://", "file:///tmp", "sqlite:"])
-def test_what_is_not_a_tracking_address_is_one_line(
+def test_an_invalid_tracking_address_is_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch, workspace: Path, address: str
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
@@ -109,7 +109,9 @@ def test_what_is_not_a_tracking_address_is_one_line(
         tracking.open_store()
 
 
-def test_a_database_without_an_installed_driver_is_one_line(monkeypatch: pytest.MonkeyPatch, workspace: Path) -> None:
+def test_a_database_without_an_installed_driver_is_reported_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, workspace: Path
+) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "mysql://127.0.0.1/x")
     with pytest.raises(TrackingError, match=r"cannot be opened \(No module named 'MySQLdb'\)"):
         tracking.open_store()

@@ -120,8 +120,8 @@ def test_evaluate_matches_keras_evaluate(dataset: str) -> None:
 def test_last_validation_metrics_match_an_evaluation_of_the_returned_models() -> None:
     replicas = trained("notes", "l2", "original")
     evaluated = trainer.evaluate([replica.model for replica in replicas], parts("notes")[1])
-    for replica, figures in zip(replicas, evaluated, strict=True):
-        for name, value in figures.items():
+    for replica, metrics in zip(replicas, evaluated, strict=True):
+        for name, value in metrics.items():
             assert replica.curves[f"val_{name}"][-1] == pytest.approx(value, rel=1e-6)
 
 
@@ -194,8 +194,8 @@ def test_validation_is_optional_and_does_not_change_training() -> None:
 def test_training_metrics_of_the_best_epoch_are_measured_without_dropout() -> None:
     """After one epoch the model still has the weights of its best one."""
     for replica in fit("notes", ("dropout", "l2"), epochs=1):
-        [figures] = trainer.evaluate([replica.model], parts("notes")[0])
-        expected = {"best_cross_entropy": figures["cross_entropy"], "best_accuracy": figures["accuracy"]}
+        [metrics] = trainer.evaluate([replica.model], parts("notes")[0])
+        expected = {"best_cross_entropy": metrics["cross_entropy"], "best_accuracy": metrics["accuracy"]}
         assert replica.measured == pytest.approx(expected, rel=1e-6)
         assert replica.measured["best_cross_entropy"] != pytest.approx(replica.curves["cross_entropy"][0], rel=1e-3)
 
