@@ -1,4 +1,4 @@
-"""The two datasets of params.yaml with small files instead of the real ones; the real code fetches and vectorizes them."""
+"""The two datasets of params.yaml, with small files instead of the real ones; real code fetches and vectorizes them."""
 
 import base64
 import gzip

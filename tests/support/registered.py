@@ -39,7 +39,7 @@ METRICS = {"latency_ms": 0.1, "bytes": 1000.0, "seen_accuracy": 1.0}
 
 
 def network(strength: float) -> Network:
-    """Return a network that predicts the labels of `notes`: more confidently with a larger `strength`, by chance with 0."""
+    """Return a network that predicts the labels of `notes`. Confidence grows with `strength`; 0 gives 50 % always."""
     kernel = np.zeros((WORDS, 1), np.float32)
     kernel[5:25] = strength
     return Network(1.0, (Layer(kernel, np.array([-7.5 * strength], np.float32), "sigmoid"),))

@@ -185,9 +185,9 @@ def test_final_run_has_test_metrics_and_logs_the_trained_model(small_store: "Sto
     assert trainer.weights_digest(model) == result.weights_digest
     test = Split.load(paths.vectorized(dataset) / "test")
     assert len(test) == TEST
-    (figures,) = trainer.evaluate([model], Subset(test))
-    assert figures["cross_entropy"] == pytest.approx(result.metrics["test_loss"], rel=1e-5)
-    assert figures["accuracy"] == pytest.approx(result.metrics["test_accuracy"], abs=1e-6)
+    (metrics,) = trainer.evaluate([model], Subset(test))
+    assert metrics["cross_entropy"] == pytest.approx(result.metrics["test_loss"], rel=1e-5)
+    assert metrics["accuracy"] == pytest.approx(result.metrics["test_accuracy"], abs=1e-6)
     share = result.metrics["test_accuracy"]
     expected = np.sqrt(share * (1 - share) / (TEST - 1))  # the standard error of a share
     assert result.metrics["test_accuracy_se"] == pytest.approx(expected)
@@ -303,15 +303,17 @@ def test_changed_training_code_invalidates_all_runs(small_store: "Store", monkey
 
 
 def test_metric_code_is_in_the_evaluation_digest_and_layer_code_in_the_weights_digest() -> None:
-    weights, figures = closure(plan.WEIGHTS), closure(plan.EVALUATION)
+    weights_code, metrics_code = closure(plan.WEIGHTS), closure(plan.EVALUATION)
     assert {
         "feedforward.training.packed_model",
         "feedforward.data.validation_split",
         "feedforward.config.tasks",
-    } <= set(weights)
-    assert {"feedforward.models.metrics", "feedforward.models.attribution", "feedforward.data.splits"} <= set(figures)
-    assert "feedforward.models.metrics" not in weights
-    assert "feedforward.training.packed_model" not in figures
+    } <= set(weights_code)
+    assert {"feedforward.models.metrics", "feedforward.models.attribution", "feedforward.data.splits"} <= set(
+        metrics_code
+    )
+    assert "feedforward.models.metrics" not in weights_code
+    assert "feedforward.training.packed_model" not in metrics_code
 
 
 @pytest.mark.slow
