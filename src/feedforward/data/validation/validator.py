@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 
 from feedforward.config.schema import Dataset
 from feedforward.core import atomic_files, paths
-from feedforward.core.errors import ValidationFailed
+from feedforward.core.errors import ValidationFailed, one_line
 from feedforward.data.validation import profile
 from feedforward.data.validation.expectations import BOTH, Rule, rules_of
 from feedforward.data.validation.profile import SPLITS
@@ -31,6 +31,7 @@ STRUCTURE = ("samples", "labels", "splits", "missing values")  # rules that must
 REMOTE = re.compile(
     r"""<(link|script|img)\b[^>]*\b(?:href|src)=["']?(?:https?:)?//[^>]*>(?:\s*</script>)?""", re.IGNORECASE
 )
+LOGGED_ERROR = re.compile(r"information follows:\s*(.+?)\.\s+Traceback:", re.DOTALL)
 
 log = logging.getLogger(__name__)
 
@@ -132,13 +133,41 @@ def _evaluate(rows: pd.DataFrame, rules: Sequence[Rule], docs: Path | None) -> l
         met |= _run(context, split, parts[split], [rule for rule in rules if rule.split == split])
     if docs:
         context.add_data_docs_site("local", _site(docs))
-        context.build_data_docs()
+        with _errors_raised(docs):
+            context.build_data_docs()
         _check_pages(docs, len({rule.split for rule in rules}))
     return [_check(rule, parts[rule.split], met) for rule in rules]
 
 
+@contextlib.contextmanager
+def _errors_raised(docs: Path) -> Iterator[None]:
+    """Raise an error that occurs while Great Expectations builds its pages, which it only logs, with a traceback.
+
+    Raises:
+        ValidationFailed: a page could not be built or written.
+    """
+    logger = logging.getLogger("great_expectations.render.renderer.site_builder")
+    errors: list[str] = []
+
+    def collect(record: logging.LogRecord) -> bool:
+        errors.append(record.getMessage())
+        return False
+
+    logger.addFilter(collect)
+    try:
+        yield
+    finally:
+        logger.removeFilter(collect)
+    if errors:
+        reason = LOGGED_ERROR.search(errors[0])
+        raise ValidationFailed(
+            f"{docs}: Great Expectations could not write its pages"
+            f" ({one_line(reason[1] if reason else errors[0])[:200]}); check the disk, then run again"
+        )
+
+
 def _check_pages(docs: Path, runs: int) -> None:
-    """Check that all pages exist: Great Expectations only logs errors that occur while it builds them.
+    """Check that all pages exist and are complete.
 
     Pages must not load anything from a network, so links to style sheets and scripts on other hosts are removed.
 
