@@ -50,7 +50,7 @@ def test_plain_script_trains_all_networks_of_the_lecture(tmp_path: Path) -> None
     assert report["figures"]["l2"]["val_loss"] > report["figures"]["original"]["val_loss"]
 
 
-# --- tricks ------------------------------------------------------------------------------------------
+# --- optimizations ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -64,13 +64,13 @@ def test_weights_are_the_same_without_each_optimization(name: str, monkeypatch: 
     params, noise = load_params(), np.random.default_rng(0)
     data = reviews([sorted(noise.choice(10000, 20, replace=False).tolist()) for _ in range(600)])
 
-    def learned() -> list[list[np.ndarray]]:
+    def trained_weights() -> list[list[np.ndarray]]:
         variants = {name: params.variants[name] for name in ("l2", "original")}
         order = np.random.default_rng(3)
         replicas = trainer.fit(params.datasets["imdb"], variants, Subset(data), None, 0, order, 2)
         return [replica.model.get_weights() for replica in replicas]
 
-    expected = learned()
+    expected = trained_weights()
     patched = (sparse_layer, trainer, batches.Batches, sparse_layer.VariableTail)
     for module in patched:
         for attribute, value in [*vars(module).items()]:
@@ -78,17 +78,17 @@ def test_weights_are_the_same_without_each_optimization(name: str, monkeypatch: 
                 monkeypatch.setattr(module, attribute, value)  # restores the attribute after the test
     before = [{*vars(module)} for module in patched]
     tricks.WITHOUT[name]()
-    assert before == [{*vars(module)} for module in patched], "an attribute that replaces nothing has no effect"
-    for expected_weights, weights in zip(expected, learned(), strict=True):
+    assert before == [{*vars(module)} for module in patched], "a new attribute would have no effect"
+    for expected_weights, weights in zip(expected, trained_weights(), strict=True):
         for expected_array, array in zip(expected_weights, weights, strict=True):
             np.testing.assert_allclose(array, expected_array, atol=1e-5)
 
 
-# --- floors ------------------------------------------------------------------------------------------
+# --- lower bounds ------------------------------------------------------------------------------------------
 
 
 def test_operations_of_dense_layers_are_counted() -> None:
-    # 10 rows, 784-8-3, 2 steps: forward 2 x, backward 2 x for the first layer, 4 x for the second; RMSprop 8 a weight
+    # 10 rows, 784-8-3, 2 steps: forward 2 x, backward 2 x for the first layer, 4 x for the second; RMSprop 8 per weight
     split, weights = images(10), 784 * 8 + 8 + 8 * 3 + 3
     work = floors.epoch(split, [8, 3], 5, 1)
     assert work.operations == 10 * (784 * 8 * 4 + 8 * 3 * 6) + 8 * weights * 2
@@ -230,10 +230,10 @@ def test_quantile_is_a_measured_time() -> None:
 
 
 def test_serving_targets_use_medians_of_throughput_and_p99() -> None:
-    def loads(*rates: float) -> list[dict[str, float]]:
+    def measurements(*rates: float) -> list[dict[str, float]]:
         return [{"rate": r, "p50": 1000 / r, "p99": 5000 / r, "requests": 100, "cpu": 150.0} for r in rates]
 
-    rows = {"reviews": {serving.OURS: loads(900, 1000, 1900), serving.MLFLOWS: loads(240, 250, 100)}}
+    rows = {"reviews": {serving.OURS: measurements(900, 1000, 1900), serving.MLFLOWS: measurements(240, 250, 100)}}
     services = [{"ready": 1.25, "memory": 140.0}, {"ready": 1.0, "memory": 160.0}]
     report = {"machine": measure.machine(), "rounds": 3, "clients": 32, "program": "wrk 4", "quick": False}
     report |= {"rows": rows, "texts": ["reviews"], "services": services}
@@ -289,11 +289,11 @@ def test_remote_bytes_are_read_from_the_lock(tmp_path: Path) -> None:
 
 
 def test_shadow_targets_use_the_ratios_of_pairs() -> None:
-    def loads(*p50: float) -> list[dict[str, float]]:
+    def measurements(*p50: float) -> list[dict[str, float]]:
         return [{"rate": 1000.0, "p50": value, "p99": 4 * value, "cpu": 100.0} for value in p50]
 
     row = {
-        "loads": {shadow.WITHOUT: loads(1, 2, 4), shadow.WITH: loads(1, 2.1, 6)},
+        "loads": {shadow.WITHOUT: measurements(1, 2, 4), shadow.WITH: measurements(1, 2.1, 6)},
         "shadow": {"answered": 9.0, "compared": 7.0, "dropped": 2.0},
     }
     report = {"rows": {"reviews": row}, "pairs": 3, "program": "wrk 4", "machine": measure.machine(), "quick": False}

@@ -121,7 +121,7 @@ def test_an_assertion_without_a_message_reports_its_location(tmp_path: Path) -> 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_short_run_of_one_row_passes(tmp_path: Path) -> None:
-    """Only row 24, because other tests of pipelines, tracking and promotion cover kills, writers and tampering."""
+    """Run only row 24, because tests of pipelines, tracking and promotion cover kills, writers and tampering."""
     command = [sys.executable, "-m", "faults", "--short", "--scenarios-only", "--json", str(tmp_path / "faults.json")]
     done = subprocess.run([*command, "--row", "24"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -76,7 +76,7 @@ class Project:
         self.run(*workspace.REPRO)
 
     def decision(self) -> str:
-        """The last decision in the audit log."""
+        """Return the last decision in the audit log."""
         lines = (self.folder / "mlruns" / "audit.jsonl").read_text().splitlines()
         return str(json.loads(lines[-1])["decision"])
 
@@ -114,17 +114,17 @@ def ask(client: httpx.Client, text: str) -> dict[str, Any]:
 
 
 def champion(client: httpx.Client) -> Any:
-    """The number of the champion that the service uses."""
+    """Return the number of the champion that the service uses."""
     return client.get("/ready").json()["champions"][NAME]
 
 
 def challenger(client: httpx.Client) -> Any:
-    """The number of the challenger, or the reason why there is none."""
+    """Return the number of the challenger, or the reason why there is none."""
     return client.get("/health").json()["challengers"][NAME]
 
 
 def reviews(part: str) -> list[str]:
-    """The texts of a part of the archive, in random order, because the archive is sorted by label."""
+    """Return the texts of a part of the archive, in random order, because the archive is sorted by label."""
     with tarfile.open(next((ROOT / "samples").glob("reviews*"))) as archive:
         names = [member for member in archive.getmembers() if part in member.name and member.isfile()]
         texts = [content.read().decode() for member in names if (content := archive.extractfile(member))]
@@ -169,7 +169,7 @@ def test_shadow_canary_drift_retraining_and_rollback_after_a_promotion(projects:
 
 
 def _shadow_and_canary(client: httpx.Client, texts: list[str]) -> None:
-    """The challenger answers a share of the requests itself, and the others in the shadow."""
+    """Check that the challenger answers a share of the requests itself, and the others in the shadow."""
     until(lambda: client.get("/health").json()["shadow"] == "running")
     answers = [ask(client, text) for text in texts]
     canary_answers = [answer for answer in answers if answer.get("canary")]
@@ -190,7 +190,7 @@ def _shadow_and_canary(client: httpx.Client, texts: list[str]) -> None:
 
 
 def _drift_and_alert(project: Project, client: httpx.Client, texts: list[str]) -> None:
-    """Requests like the training data raise no alarm; different ones do, and the automation writes one message."""
+    """Check that requests like the training data raise no alarm, and that different ones cause exactly one message."""
     project.run(*OPERATIONS, "deploy")
     for text in texts[:70]:
         ask(client, text)
@@ -206,7 +206,7 @@ def _drift_and_alert(project: Project, client: httpx.Client, texts: list[str]) -
 
 
 def _retraining(project: Project, client: httpx.Client, texts: list[str]) -> None:
-    """Without labels, drift is a warning; with labels, it is a reason to train."""
+    """Check that drift is a warning without labels, and a reason to train with labels."""
     plan = project.feedforward("retrain", "--dry-run")
     assert not plan["retrain"], plan
     assert any("there are no labeled samples to train on" in line for line in plan["remarks"])

@@ -1,4 +1,4 @@
-"""Two workers, one of which is lost, vectorize texts from shards in a folder or in S3: the same bytes as one process.
+"""Two workers, one of which is lost, vectorize texts: they write the same bytes as one process.
 
 The shards are in a folder or in S3. Needs requirements/cluster.txt.
 """
@@ -35,7 +35,7 @@ TEXTS = {
 
 
 def workspace(folder: Path, **changes: Any) -> Path:
-    """Raw texts with equally frequent words, non-ASCII capitals, empty texts and some texts that are not UTF-8."""
+    """Write raw texts: equally frequent words, non-ASCII capitals, empty texts, and texts that are not UTF-8."""
     changed = values(**changes)
     del changed["datasets"]["tones"]
     changed["datasets"]["notes"]["reader"] |= {"shuffle_seed": 3, "num_words": 60}
@@ -59,7 +59,7 @@ def vectorize(folder: Path) -> "subprocess.CompletedProcess[str]":
 
 
 def vectorized_files(folder: Path) -> dict[str, str]:
-    """The digest of each file that vectorize wrote; there must be no other file."""
+    """Return the digest of each file that vectorize wrote, and check that there is no other file."""
     target_folder = folder / "data" / "vectorized"
     files = [path for path in target_folder.rglob("*") if path.is_file()]
     return {str(path.relative_to(target_folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

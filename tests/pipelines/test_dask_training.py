@@ -1,4 +1,4 @@
-"""Two workers of a Dask cluster, one of which is lost, train packs: the same bytes as in threads, and no open runs.
+"""Two Dask workers, one of which is lost, train packs: the bytes are the same as with threads, and no run stays open.
 
 Needs requirements/cluster.txt.
 """
@@ -59,7 +59,7 @@ def run(folder: Path, script: str, **variables: str) -> subprocess.CompletedProc
 
 
 def servers(folder: Path) -> list[str]:
-    """Process IDs of the Prefect servers started by a job in the folder."""
+    """Return the process IDs of Prefect servers that a job in this folder started."""
     process_ids = []
     for path in Path("/proc").glob("[0-9]*"):
         try:

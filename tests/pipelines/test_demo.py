@@ -20,7 +20,7 @@ DEMO = (sys.executable, "-m", "feedforward.cli", "demo")
 
 
 def checkout(folder: Path) -> Path:
-    """A copy of the committed files that the demo needs, reduced to one dataset, one variant and one epoch."""
+    """Copy the committed files that the demo needs, reduced to one dataset, one variant and one epoch."""
     for name in ("dvc.yaml", ".dvcignore", "params.yaml"):
         shutil.copy(ROOT / name, folder)
     for name in ("src", "pipelines", "requirements"):

@@ -1,4 +1,4 @@
-"""`dvc repro` as retraining and `feedforward run` start it: repairs files of a killed DVC and names a running one."""
+"""How retraining and `feedforward run` start `dvc repro`: they repair files of a killed DVC and name a running one."""
 
 import os
 import signal
@@ -45,7 +45,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def other_dvc(root: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process that looks like `dvc repro` in the workspace; it ends when its input is closed."""
+    """Start a process that looks like `dvc repro` in the workspace; it ends when its input is closed."""
     command = [sys.executable, str(fake_dvc(root)), "repro"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, cwd=root) as process:
         yield process

@@ -50,7 +50,7 @@ pytestmark = [
 
 
 def build(folder: Path, revision: str) -> list[str]:
-    """Build the image; returns the digests of its layers."""
+    """Build the image, and return the digests of its layers."""
     docker("build", "--tag", IMAGE, "--build-arg", f"REVISION={revision}", ".", folder=folder, DOCKER_BUILDKIT="1")
     return json.loads(docker("inspect", "--format", "{{json .RootFS.Layers}}", IMAGE).stdout)
 
@@ -63,7 +63,7 @@ def image() -> str:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A git checkout of what is tracked here, owned by USER."""
+    """A git checkout of the files tracked here, owned by USER."""
     names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, names.split("\0")):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ def until(is_true: Callable[[], object], seconds: float = 900) -> None:
 
 
 def status(address: str, host: str | None = None) -> int:
-    """The status of an answer; 0 while nobody answers."""
+    """Return the status of the response, or 0 if there is no server yet."""
     request = urllib.request.Request(address, headers={"Host": host} if host else {})
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:

@@ -1,4 +1,4 @@
-"""How a job learns that it was interrupted."""
+"""A job stops after SIGINT or SIGTERM, even if the exception was lost."""
 
 import contextlib
 import os

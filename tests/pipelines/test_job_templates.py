@@ -25,7 +25,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def rendered(server: Server, kind: str, **variables: Any) -> dict[str, Any]:
-    """The job configuration of a flow run with these job variables."""
+    """Return the job configuration of a flow run with these job variables."""
     template = job_templates.template(f"{server.url}/api", kind)
     properties = template["variables"]["properties"]
     defaults = {name: entry["default"] for name, entry in properties.items() if entry.get("default") is not None}

@@ -59,7 +59,7 @@ def test_each_training_job_gets_a_separate_device_and_releases_it(tmp_path: Path
 
 
 def test_a_lock_folder_created_by_another_user_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is in the shared temporary folder, where everybody can create it first."""
+    """The folder is in the shared temporary folder, where another user could create it first."""
     (tmp_path / "theirs").mkdir()
     (tmp_path / "locks").symlink_to(tmp_path / "theirs")
     with pytest.raises(FeedforwardError, match="locks: is a link"), gpu_slots.free(["0"], tmp_path / "locks"):

@@ -32,7 +32,7 @@ def repro(folder: Path, *arguments: str, **extra: str) -> subprocess.CompletedPr
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file that DVC tracks; DVC ignores temporary files, which a killed process may leave."""
+    """Return the SHA-256 of each file that DVC tracks. Temporary files, which a killed process may leave, are skipped."""
     tracked = [*(folder / "data").rglob("*"), *(folder / "reports" / "comparison").rglob("*")]
     tracked += (folder / "reports" / "validation").rglob("*")
     return {
@@ -131,7 +131,7 @@ def test_a_stage_ends_if_only_dvc_is_killed(workspace: Path, tmp_path: Path) -> 
 
 
 def holder(folder: Path, pattern: str) -> int:
-    """The ID of the process named in the first such file; waits for the content, because an empty file exists first."""
+    """Return the process ID in the first file that matches. Wait for it, because the file is empty at first."""
     for _ in range(600):
         for path in folder.glob(pattern):
             if len(words := path.read_text().split()) > 1:

@@ -113,7 +113,7 @@ def test_a_server_that_cannot_start_gives_the_reason_in_one_line(
 
 @pytest.mark.proves("A page whose host name is rebound to 127.0.0.1 cannot use Prefect's server")
 def test_dns_rebinding_cannot_reach_the_server(server: Server) -> None:
-    """In a browser that resolves evil.example to 127.0.0.1: the attacker's page sends requests to the server."""
+    """A browser resolves evil.example to 127.0.0.1, so the attacker's page can send requests to the server."""
     chromium = pytest.importorskip("chromium")
     if chromium.FOUND is None:
         pytest.skip("no chromium is installed")
@@ -138,7 +138,7 @@ def test_dns_rebinding_cannot_reach_the_server(server: Server) -> None:
 
 
 def attack(page: Any, url: str) -> int | str:
-    """The status of a request that creates something, or the name of the error."""
+    """Send a request that would create something; return its status, or the name of the error."""
     script = """async ([url, name]) => {
       const body = JSON.stringify({name, value: 1});
       try { return (await fetch(url + "/api/variables/", {method: "POST", body,

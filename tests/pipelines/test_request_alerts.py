@@ -1,4 +1,4 @@
-"""Request drift that the service recorded becomes an event and a message, with a real Prefect server."""
+"""Request drift that the service has recorded becomes an event and a message, with a real Prefect server."""
 
 import json
 import subprocess

@@ -86,14 +86,14 @@ class Workspace:
         )
 
     def answers(self, **headers: str) -> bool:
-        """Whether the server answers a request with these headers, rather than being absent or refusing it."""
+        """Return whether the server accepts a request with these headers."""
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}/api/health", headers=headers)
         with contextlib.suppress(OSError), urllib.request.urlopen(request, timeout=10):
             return True
         return False
 
     def artifacts(self, key: str) -> list[dict[str, Any]]:
-        """The artifacts with that key on the server, each with its run."""
+        """Return the artifacts with this key on the server, each with its run."""
         query = json.dumps({"artifacts": {"key": {"any_": [key]}}}).encode()
         url = f"http://127.0.0.1:{self.port}/api/artifacts/filter"
         request = urllib.request.Request(url, query, {"Content-Type": "application/json"})
@@ -168,7 +168,7 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
 
 
 def give_samples(folder: Path) -> None:
-    """Labeled samples, as the service stores them."""
+    """Write labeled samples as the service stores them."""
     lines = []
     for k in range(LABELED):
         text = f"A rather fine film, number {k}, with a good story and good actors in it."

@@ -36,7 +36,7 @@ RUNS = (len(VARIANTS) + 1) * SEEDS  # including the final runs
 
 @dataclass(frozen=True)
 class Machines:
-    """Checkouts. head: where the job starts. workers: where packs are trained. alone: one that shares no servers."""
+    """Checkouts: `head` starts jobs, `workers` train packs, and `alone` shares no servers with the others."""
 
     shared: Stack
     head: Path
@@ -66,7 +66,7 @@ class Machines:
 
 
 def inside(checkout: Path) -> dict[str, str]:
-    """Environment variables with which commands run the code in the checkout."""
+    """Return environment variables with which commands run the code in the checkout."""
     return {"PYTHONPATH": f"{checkout / 'src'}{os.pathsep}{checkout}"}
 
 
@@ -81,7 +81,7 @@ def git(folder: Path, *arguments: str) -> None:
 
 
 def repository(folder: Path, shared: Mapping[str, str]) -> Path:
-    """The project with prepared data: code and dvc.lock in git, data in the DVC remote."""
+    """Create the project with prepared data: code and dvc.lock in git, data in the DVC remote."""
     folder.mkdir()
     for name in ("src", "pipelines"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -111,7 +111,7 @@ def repository(folder: Path, shared: Mapping[str, str]) -> Path:
 
 
 def clone(origin: Path, folder: Path, shared: Mapping[str, str]) -> Path:
-    """Another machine's checkout, with data only from the remote."""
+    """Clone the project as another machine would, with data only from the remote."""
     git(origin.parent, "clone", "--quiet", str(origin), str(folder))
     succeed(folder, *DVC, "pull", "--quiet", f"vectorize@{DATASET}", "validate", **shared)
     assert not (folder / "data" / "raw").exists()
@@ -139,7 +139,7 @@ def started(tmp_path: Path) -> Iterator[Callable[[Worker], Worker]]:
 
 
 def runs(machines: Machines, since: float, status: str = "") -> list[Any]:
-    """The replicas and final runs of a job on the shared MLflow server. since: start of the job, s since 1970."""
+    """Return replicas and final runs of a job on the shared MLflow server. since: start of the job, in Unix time."""
     from mlflow import MlflowClient
 
     client = MlflowClient(machines.shared.tracking.address)
@@ -152,12 +152,12 @@ def runs(machines: Machines, since: float, status: str = "") -> list[Any]:
 
 
 def process(run: Any) -> int:
-    """The ID of the process that trained the run."""
+    """Return the ID of the process that trained the run."""
     return int(run.data.tags["process"].partition("@")[0])
 
 
 def assert_complete(machines: Machines, since: float) -> None:
-    """Check that each result of the job is one finished run with all its points, and that no spool has a record."""
+    """Check that each result of the job is one finished run with all its points, and that no record is left waiting."""
     from mlflow import MlflowClient
 
     client = MlflowClient(machines.shared.tracking.address)

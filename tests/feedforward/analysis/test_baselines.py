@@ -19,7 +19,7 @@ def params() -> Params:
 
 
 def simple(name: str, seeds: int = 4) -> list[RunResult]:
-    """Replicas with a loss about 0.02 above that of `original`, and a final run with a standard error."""
+    """Return replicas with a loss about 0.02 above that of `original`, and a final run with a standard error."""
     results = [
         dataclasses.replace(
             run,

@@ -1,4 +1,4 @@
-"""Calibration and errors over seeds: means, intervals, and the share of overfitting that scaling removes."""
+"""Calibration and errors over seeds: means, intervals, and the share of the rising loss that scaling removes."""
 
 import dataclasses
 

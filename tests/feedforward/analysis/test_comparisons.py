@@ -41,7 +41,7 @@ def test_p_value_is_continuous_when_all_best_epochs_agree() -> None:
     assert rows[0][0].p == pytest.approx(rows[1][0].p, rel=0.01)
 
 
-def test_ranking_lists_variants_that_cannot_be_separated_from_the_best() -> None:
+def test_ranking_lists_variants_that_cannot_be_distinguished_from_the_best() -> None:
     noise = np.random.default_rng(1)
     losses = {"clear": 0.5, "close": 0.3001, "best": 0.3}
     runs = runs_of(**{variant: (loss + noise.normal(0, 0.003, 8)).tolist() for variant, loss in losses.items()})
@@ -92,4 +92,4 @@ def test_at_most_five_percent_of_rankings_contain_a_false_decision() -> None:
         runs = runs_of(**{variant: noise.normal(0.3, 0.01, 12).tolist() for variant in "abcd"})
         pairs = itertools.combinations("abcd", 2)
         false_decisions += any(d.decided for d in comparisons.differences(runs, pairs, "best_val_cross_entropy"))
-    assert false_decisions / 150 <= 0.085  # 0.05 and two standard errors
+    assert false_decisions / 150 <= 0.085  # 0.05 plus two standard errors

@@ -44,7 +44,7 @@ def test_interval_for_new_data_has_the_variance_of_nadeau_and_bengio() -> None:
 
 
 def test_sampling_error_widens_the_interval() -> None:
-    # 25,000 test reviews give an accuracy of .88 a standard error of .0021, however many seeds there are
+    # with 25,000 test reviews, an accuracy of .88 has a standard error of .0021, however many seeds there are
     seeds = intervals.estimate([0.880, 0.8801, 0.8799, 0.880], sampling_error=0.0021)
     assert seeds is not None
     assert seeds.high is not None
@@ -70,7 +70,7 @@ def test_p_value_matches_the_paired_t_test() -> None:
 
 @pytest.mark.proves("A p-value does not jump when the differences of all seeds are equal or nearly equal")
 def test_p_value_is_continuous_when_all_seeds_agree() -> None:
-    """Five seeds that overfit 7 epochs later: nearly the same p-value if one of them is at 7.001."""
+    """Five differences of 7 epochs give nearly the same p-value as four differences of 7 and one of 7.001."""
     constant, nearly = [intervals.p_value([7.0] * 4 + [last], resolution=1.0) for last in (7.0, 7.001)]
     assert constant == pytest.approx(nearly, rel=0.01)
     assert constant is not None

@@ -10,7 +10,7 @@ from feedforward.analysis.sequential import Interval
 
 
 def mixture(values: list[float], null: float) -> float:
-    """The martingale as Wang and Ramdas write it, from sums of squares."""
+    """Return the martingale as Wang and Ramdas write it, from sums of squares."""
     x, n, c = np.asarray(values) - null, len(values), sequential.PRECISION
     squares = (n + c) * np.sum(x**2)
     return math.sqrt(c / (n + c)) * (squares / (squares - np.sum(x) ** 2)) ** (n / 2)
@@ -68,7 +68,7 @@ def test_two_values_have_no_bound_and_intervals_never_grow() -> None:
 
 
 def test_constant_values_are_decided_only_after_several_seeds() -> None:
-    """Best epochs are integers and often agree; the variance of rounding then replaces a sample variance of zero."""
+    """Best epochs are integers and often agree; then the variance of rounding replaces a sample variance of zero."""
     history = sequential.confidence_sequence([7.0] * 8, 0.05, resolution=1.0)
     assert comparisons.sign(history[0]) == 0
     assert comparisons.sign(history[-1]) == 1

@@ -27,10 +27,10 @@ def test_import_shows_the_comparison_without_training(archive: Path, small_shell
     assert "Small texts" in small_shell.stdout
     assert "dropout" in small_shell.stdout
     assert f"report: {archive.with_suffix('')}/reports/comparison/index.html" in small_shell.stderr
-    assert small_shell.run("import", str(archive), "--json") == 0  # a second time
+    assert small_shell.run("import", str(archive), "--json") == 0  # importing it again
     imported = json.loads(small_shell.stdout)
     assert imported["means"]["fair"]["notes"]["original"]["best_epoch"]
-    assert small_shell.run("import", str(archive.with_suffix("")), "--json") == 0  # the folder
+    assert small_shell.run("import", str(archive.with_suffix("")), "--json") == 0  # importing the folder
     assert json.loads(small_shell.stdout)["digest"] == imported["digest"]
 
 

@@ -19,7 +19,7 @@ VALIDATOR = shutil.which("rocrate-validator")
 
 @pytest.fixture
 def archive(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The archive of the workspace of this test."""
+    """The archive of this test's workspace."""
     target = tmp_path_factory.mktemp("elsewhere") / "result.zip"
     writing.write(writing.collect(load_params()), target)
     return target
@@ -76,14 +76,14 @@ def test_a_folder_that_an_export_would_delete_is_kept(
 
 def test_a_folder_that_is_not_an_archive_is_kept(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder, files = tmp_path_factory.mktemp("mine"), writing.collect(load_params())
-    digest = writing.write(files, folder)  # it was empty
-    assert writing.write(files, folder) == digest  # it is an archive
+    digest = writing.write(files, folder)  # allowed, because the folder is empty
+    assert writing.write(files, folder) == digest  # allowed, because the folder is an archive
     (folder / "digests.json").unlink()
     with pytest.raises(DataError, match="exists and is not an archive"):
         writing.write(files, folder)
 
 
-# --- metadata, read by the libraries of its standards -------------------------------------------
+# --- metadata, read with the libraries of each standard -------------------------------------------
 
 
 def test_rocrate_reads_the_archive_as_a_workflow_run(unpacked: Path) -> None:

@@ -22,7 +22,7 @@ def _workspace(root: Path, monkeypatch: pytest.MonkeyPatch, params: dict[str, An
 
 
 def _unreachable(**datasets: str) -> dict[str, Any]:
-    """Params with copies of small datasets (name → dataset), none of whose files can be reached."""
+    """Return params with copies of small datasets (new name → old name), whose files cannot be reached."""
     params = values()
     params["datasets"] = {new: params["datasets"][old] for new, old in datasets.items()}
     for dataset in params["datasets"].values():

@@ -30,7 +30,7 @@ def write_yaml(path: Path, values: Any) -> Path:
 
 
 def problems(path: Path) -> list[str]:
-    """The lines of the error message for an invalid file."""
+    """Return the lines of the error message for an invalid file."""
     with pytest.raises(ParamsError) as caught:
         load_params(path)
     assert caught.value.exit_code == 2
@@ -137,7 +137,7 @@ _trees = st.recursive(
 
 
 def key_paths(values: Any, parent: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The keys and indexes that lead to each value, including nested ones."""
+    """Yield the path to each value, including nested ones: keys and indexes, separated by slashes."""
     entries = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, tuple) else ()
     return [parent, *(path for key, entry in entries for path in key_paths(entry, (*parent, key)))]
 

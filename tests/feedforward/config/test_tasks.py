@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tensorflow")]
 
 
 def params(task: str, labels: list[str], **training_changes: Any) -> Params:
-    """The small params with a different task, without cross-checks, because idx files cannot contain its labels."""
+    """Return the small params with a different task; skip cross-checks, because idx files cannot contain its labels."""
     plain = values()
     plain["datasets"]["tones"]["training"] |= training_changes
     params = Params.model_validate_json(json.dumps(plain))
@@ -26,7 +26,7 @@ def params(task: str, labels: list[str], **training_changes: Any) -> Params:
 
 
 def data(task: str) -> Split:
-    """The small gray pictures with labels for this task, which depend on the pixels."""
+    """Return the small gray pictures, with labels for this task that depend on the pixels."""
     samples = split("tones")
     pixels = np.asarray(samples.features, np.float64)
     mean = pixels.mean(axis=1)

@@ -88,7 +88,7 @@ def test_values_that_json_cannot_represent_keep_the_old_content(tmp_path: Path) 
     assert atomic_files.read_json(path) == {"loss": 0.5}
 
 
-@pytest.mark.proves("A link that somebody put in the place of a temporary file is never followed")
+@pytest.mark.proves("A link planted in place of a temporary file is never followed")
 @pytest.mark.parametrize("plant", [Path.symlink_to, Path.hardlink_to], ids=["symbolic", "hard"])
 def test_a_planted_link_is_not_followed(tmp_path: Path, plant: Callable[[Path, Path], None]) -> None:
     victim, path = tmp_path / "victim", tmp_path / "text.txt"
@@ -113,7 +113,7 @@ def test_a_dangling_link_and_a_pipe_are_refused_at_once(tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They could keep it open, and change it after its digest was checked."""
+    """That user could keep the file open, and change it after its digest was checked."""
     (tmp_path / f"text.txt{atomic_files.TEMPORARY}").touch()
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     with pytest.raises(OSError, match="a file of another user"):

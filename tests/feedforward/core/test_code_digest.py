@@ -10,7 +10,7 @@ from feedforward.core.code_digest import UnresolvedImport, closure, code_digest
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A small package named like this project: trainer imports network, an attribute of a package, and a type."""
+    """A small package with this project's name. Its trainer imports a module, an attribute of a package, and a type."""
     files = {
         "__init__.py": "",
         "trainer.py": "from feedforward import network\nfrom feedforward.layers import dense\n"

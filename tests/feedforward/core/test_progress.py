@@ -9,7 +9,7 @@ from feedforward.core import progress
 
 
 def output(terminal: bool, interval: float = 0.0) -> str:
-    """Output of a job with four steps, two in each of two threads."""
+    """Return the output of a job with four steps, two in each of two threads."""
     console = Console(file=io.StringIO(), force_terminal=terminal, width=60)
     with progress.bar("train", 4, console, interval) as advance:
         threads = [threading.Thread(target=lambda: [advance(1, "loss [0.5]") for _ in range(2)]) for _ in range(2)]

@@ -17,7 +17,7 @@ HEAD = "seeds: 2\nvariants: {original: {}, larger: {size: large}}\n"
 
 
 def pictures(folder: Path, kinds: tuple[str, ...] = ("bar", "beam"), count: int = 12) -> Path:
-    """Class folders of small pictures."""
+    """Write small pictures into one folder per class."""
     for number, kind in enumerate(kinds):
         (folder / kind).mkdir(parents=True)
         for k in range(count):
@@ -26,8 +26,8 @@ def pictures(folder: Path, kinds: tuple[str, ...] = ("bar", "beam"), count: int 
     return folder
 
 
-def taken_in(root: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
-    """Params with the source as the dataset `own`, after `init` and `fetch`."""
+def initialized(root: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
+    """Add a source to params.yaml as the dataset `own`, as `init` does, and return the params."""
     monkeypatch.setenv("FEEDFORWARD_ROOT", str(root))
     (root / "params.yaml").write_text(HEAD)
     config_inference.write(config_inference.guess(source).entry, "own", root / "params.yaml")
@@ -39,7 +39,7 @@ def test_a_changed_table_is_detected_and_fetched_again(
 ) -> None:
     source = tmp_path / "a.csv"
     source.write_text("size,label\n" + "".join(f"{k / 7},{'yn'[k % 2]}\n" for k in range(40)))
-    params = taken_in(tmp_path, source, monkeypatch)
+    params = initialized(tmp_path, source, monkeypatch)
     files, raw = params.datasets["own"].files, paths.raw("own")
     preparation.fetch("own", params.datasets["own"], params)
     assert download.changed_sources(files, raw) == {}
@@ -55,7 +55,7 @@ def test_a_changed_table_is_detected_and_fetched_again(
 
 def test_remedy_for_a_damaged_picture_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: Shell) -> None:
     source = pictures(tmp_path / "flowers")
-    params = taken_in(tmp_path, source, monkeypatch)
+    params = initialized(tmp_path, source, monkeypatch)
     bad = source / "beam" / "3.png"
     bad.write_bytes(bad.read_bytes()[:60])
     preparation.fetch("own", params.datasets["own"], params)
@@ -88,7 +88,7 @@ def test_init_and_fetch_agree_on_hidden_files_links_and_nested_folders(
             (source / kind / ("session" if k % 2 else "") / f"{k}.png").symlink_to(real / kind / f"{k}.png")
         (source / kind / "._0.png").write_bytes(b"AppleDouble")
     (source / "__MACOSX").mkdir()
-    params = taken_in(tmp_path, source, monkeypatch)
+    params = initialized(tmp_path, source, monkeypatch)
     preparation.fetch("own", params.datasets["own"], params)
     preparation.vectorize("own", params.datasets["own"])
     rows = [len(np.load(paths.vectorized("own") / part / "labels.npy")) for part in ("train", "test")]

@@ -73,7 +73,7 @@ def read_table(folder: Path, content: bytes, _: str) -> None:
 
 
 def read_pictures(folder: Path, content: bytes, _: str) -> None:
-    """The content becomes one of several pictures."""
+    """Read class folders in which one picture has this content."""
     names = [f"{part}/{label}/{n}.png" for part in ("test", "train") for label in "ab" for n in range(2)]
     packed = damaged.parquet({"path": names, "content": [content, *[SOUND["picture"]] * 7]})
     (folder / "set.parquet").write_bytes(packed)
@@ -184,7 +184,7 @@ def test_a_hostile_archive_writes_only_reviews_or_nothing(
 
 @st.composite
 def changed(draw: st.DrawFn, content: bytes) -> bytes:
-    """Valid bytes with some of them overwritten, removed or inserted."""
+    """Draw a copy of valid bytes in which some are overwritten, removed or inserted."""
     numbers, broken = random.Random(draw(st.integers(0, 2**32))), bytearray(content)
     for _ in range(draw(st.integers(1, 6))):
         at = numbers.randrange(len(broken) + 1)

@@ -1,4 +1,4 @@
-"""One table in forty spellings: features, labels, split and encoder are equal, byte for byte."""
+"""One table in forty CSV formats (separators, encodings, number formats …) gives the same bytes in each output."""
 
 import csv
 import gzip
@@ -26,7 +26,7 @@ NAMES = ("size", "income", "town", "garden", "mood")
 
 
 def rows() -> list[tuple[float | None, int, str, bool, str]]:
-    """A number with missing cells, a large number, a non-ASCII category, a boolean, and a label."""
+    """Return rows of a number that may be missing, a large number, a non-ASCII category, a boolean and a label."""
     towns = ("Köln", "Münster", "north")
     return [
         (
@@ -61,7 +61,7 @@ def prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 
 
 def contents() -> dict[str, Any]:
-    """Bytes of features and labels of both splits, and of the encoder."""
+    """Return the features and labels of both splits as bytes, and the settings of the encoder."""
     folder = paths.vectorized("own")
     arrays = {
         f"{part}/{name}": np.asarray(array).tobytes()
@@ -87,7 +87,7 @@ def spelled(
     after: str = "",
     income: Callable[[str], str] = str,
 ) -> bytes:
-    """The table as a CSV file."""
+    """Return the table as a CSV file in this format."""
     text = io.StringIO()
     writer = csv.writer(text, delimiter=separator, quoting=quoting, lineterminator=end)
     writer.writerow([header(name) for name in NAMES])

@@ -49,19 +49,19 @@ def prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Prepare
 
 
 def table(path: Path, separator: str = ",", **columns: list[str]) -> Path:
-    """A CSV file of these columns, without any quoting."""
+    """Return a CSV file with these columns, without any quoting."""
     lines = [separator.join(columns), *map(separator.join, zip(*columns.values(), strict=True))]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 
 def encoder(dataset: Dataset) -> encoders.Encoder:
-    """The encoder that is stored with the model."""
+    """Return the encoder that is stored with the model."""
     return encoders.of_dataset(dataset.reader, paths.vectorized("own"), {})
 
 
 def counts() -> dict[str, list[int]]:
-    """Samples of each class, by split."""
+    """Return the number of samples of each class, by split."""
     folder = paths.vectorized("own")
     return {part: np.bincount(np.asarray(Split.load(folder / part).labels)).tolist() for part in ("train", "test")}
 
@@ -384,7 +384,7 @@ CELLS = st.one_of(
 
 @st.composite
 def columns_of_any_kind(draw: st.DrawFn) -> dict[str, list[str]]:
-    """Two to five columns with one to six distinct cells each, or with arbitrary cells."""
+    """Draw two to five columns, each with one to six distinct cells or with arbitrary cells."""
     rows = draw(st.integers(1, 40))
     names = draw(st.lists(WORDS, min_size=2, max_size=5))
     return {

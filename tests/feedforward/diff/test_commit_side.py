@@ -1,4 +1,4 @@
-"""Results recorded at a commit, with missing, damaged or hostile outputs."""
+"""Results read from a commit, one of the two sides of a diff, with missing, damaged or hostile outputs."""
 
 import hashlib
 import json
@@ -38,7 +38,7 @@ def keep(root: Path, content: str, folder: bool = False) -> str:
 
 
 def recorded(root: Path, **outputs: str) -> Side:
-    """The side for a new commit whose dvc.lock lists these digests of report files."""
+    """Return the side of a diff for a new commit, whose dvc.lock lists these digests of report files."""
     lines = [f"    - {{path: reports/comparison/{name}, md5: {digest}}}" for name, digest in outputs.items()]
     (root / "dvc.lock").write_text("\n".join(["schema: '2.0'", "stages:", "  compare:", "    outs:", *lines, ""]))
     commit_id, repository = commit(root, "results"), Repository(root)

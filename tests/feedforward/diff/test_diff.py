@@ -81,7 +81,7 @@ def write_params(root: Path) -> None:
 
 
 def write_pipeline(root: Path) -> None:
-    """One stage with the outputs that are compared."""
+    """Write a dvc.yaml with one stage, whose outputs are compared."""
     shutil.copytree(ROOT / ".dvc", root / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
     reported = [f"{COMPARISON}/table.csv", f"{COMPARISON}/verdicts.json"]
     outs = [f"data/raw/{NAME}", f"data/vectorized/{NAME}", "data/trained/fair.json", *reported]
@@ -90,7 +90,7 @@ def write_pipeline(root: Path) -> None:
 
 
 def write_code(root: Path) -> None:
-    """A module of the project, and the entry module for the weights, which imports it."""
+    """Write a module of the project, and the entry module for the weights, which imports it."""
     (root / "src/feedforward/training").mkdir(parents=True)
     (root / "src/feedforward/experiments").mkdir()
     for package in ("", "training/", "experiments/"):
@@ -128,7 +128,7 @@ def inside(job: Job, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Job:
 
 
 def diff(shell: Shell, *arguments: str) -> dict[str, Any]:
-    """The JSON output for two results that differ."""
+    """A function that compares two results that differ, and returns the JSON output."""
     assert shell.run("diff", *arguments, "--json") == 1, shell.stderr
     answer: dict[str, Any] = json.loads(shell.stdout)
     assert answer["same"] is False

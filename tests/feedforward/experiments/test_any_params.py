@@ -65,7 +65,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _changed(changes: list[tuple[tuple[Any, ...], Any]]) -> Params | None:
-    """START with other values; None if the result is rejected."""
+    """Return START with other values, or None if the result is rejected."""
     plain = copy.deepcopy(START)
     for path, value in changes:
         try:

@@ -27,7 +27,7 @@ def table(rows: int, seed: int = 0) -> npt.NDArray[np.float32]:
 
 
 def loss(baseline: baseline_models.Baseline, training: Split, queries: Split, of: Dataset) -> float:
-    """The validation loss of the best setting."""
+    """Return the validation loss of the best setting."""
     networks = baseline.fit(baseline_models.problem(training, of))
     return min(float(metrics.losses(one, one.logits(queries.features), queries.labels).mean()) for one in networks)
 

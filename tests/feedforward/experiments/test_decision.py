@@ -44,7 +44,7 @@ def with_claims(*claims: dict[str, Any]) -> Params:
 
 
 def step() -> int:
-    """Seeds that a round adds."""
+    """The number of seeds that a round adds."""
     return max(1, processes.cores())
 
 

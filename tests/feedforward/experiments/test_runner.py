@@ -41,7 +41,7 @@ def client() -> Any:
 
 
 def stored(dataset: str, **tags: str) -> list[Any]:
-    """The runs of an experiment with these tags, read by a plain client."""
+    """Return the runs of an experiment with these tags, read with a plain MLflow client."""
     mlflow = client()
     experiment_id = mlflow.get_experiment_by_name(dataset).experiment_id
     return list(

@@ -32,7 +32,7 @@ REFUSED = {
     "idx_oddities/idx_truncated": "damaged or not gzip",
     "img_bad_file/img_corrupt": "is a damaged image",
     "img_bad_file/img_zero": "an empty file",
-    "img_links/img_links": "is not an image",  # the links were handed over as files that contain their targets
+    "img_links/img_links": "is not an image",  # the links became files that contain the names of their targets
 }
 EMPTY = np.array([tokenizer.START], np.uint16).tobytes()  # a text without words, which `predict` refuses
 SOURCES = [path for path in sorted(CASES.glob("*/*")) if path.name != "dates_iso"]
@@ -79,7 +79,7 @@ def test_the_case_is_trained_and_predicts_its_own_samples(name: str, workspace: 
 
 
 def prepared(source: Path, workspace: Path) -> Params:
-    """Init, with a tiny network and one epoch, then fetch, vectorize and validate."""
+    """Run init, reduce the network and the epochs, then fetch, vectorize and validate; return the params."""
     entry = config_inference.guess(source).entry
     entry["network"]["sizes"] |= {"base": [4]}
     entry["training"] |= {"epochs": 1, "final": {"variant": "original", "epochs": 1}}
@@ -91,7 +91,7 @@ def prepared(source: Path, workspace: Path) -> Params:
 
 
 def trained(params: Params, workspace: Path) -> Servable:
-    """A replica with seed 0, packaged with its encoder and read back."""
+    """Train a replica with seed 0, package it with its encoder, and read the package back."""
     from feedforward.training import trainer
 
     dataset = params.datasets["own"]
@@ -109,7 +109,7 @@ def trained(params: Params, workspace: Path) -> Servable:
 
 
 def raw(source: Path, dataset: Dataset) -> Iterator[tuple[str, Any]]:
-    """All samples of the source with their names, as `feedforward predict` reads them."""
+    """Yield all samples of the source with their names, as `feedforward predict` reads them."""
     reader = dataset.reader
     if reader.kind == "table":
         return sample_files.from_rows(source)
@@ -122,7 +122,7 @@ def raw(source: Path, dataset: Dataset) -> Iterator[tuple[str, Any]]:
 
 
 def rows(features: Features) -> Iterator[bytes]:
-    """Each row as bytes."""
+    """Yield each row as bytes."""
     if isinstance(features, MultiHot):
         return (features.rows(k, k + 1).indices.tobytes() for k in range(len(features)))
     return (np.asarray(row).tobytes() for row in features)

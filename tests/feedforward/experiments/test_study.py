@@ -44,7 +44,7 @@ def folder(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _fair_runs(params: Params) -> list[RunResult]:
-    """Six seeds of each variant, three of `larger`."""
+    """Return fair runs with six seeds of each variant, but three of `larger`."""
     return [run for run in like_the_lecture(params, range(6)) if run.variant != "larger" or run.seed < 3]
 
 

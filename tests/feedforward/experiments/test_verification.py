@@ -73,7 +73,7 @@ def test_directory_lists_are_rehashed_but_dvc_temporary_files_are_ignored(cache:
 
 @pytest.fixture
 def on_record(small: Params, small_store: "Store", tensorflow: None) -> list[RunResult]:
-    """The runs of a variant, trained and saved as the train stage does."""
+    """The runs of a variant, trained and saved as the `train` stage does."""
     packs = plan.plan(small, "fair", *CHOSEN)
     results = [result for pack in packs for result in runner.train_pack(pack, small, small_store)]
     run_result.save(paths.trained("fair"), results, provenance.cpu_digest())

@@ -246,7 +246,7 @@ def test_hints_about_a_malformed_comparison() -> None:
 
 
 def runs(losses: dict[str, list[float]], first: int = 0) -> list[RunResult]:
-    """Runs with these lowest validation losses, one per seed."""
+    """Return runs with these lowest validation losses, one per seed."""
     return [
         RunResult("d", name, seed, "fair", "replica", {}, {"best_val_cross_entropy": loss}, "w")
         for name, values in losses.items()

@@ -16,7 +16,7 @@ UNITS, ACTIVATIONS = [5, 3, 1], ["relu", "sigmoid"]
 
 
 def changed(**changes: object) -> bytes:
-    """A configuration in which the entry for the first hidden layer is changed."""
+    """Return a configuration in which the entry for the first hidden layer is changed."""
     described = keras_files.config(UNITS, ACTIVATIONS)
     described["config"]["layers"][2] |= changes
     return json.dumps(described).encode()

@@ -46,7 +46,7 @@ def test_error_names_the_missing_file(missing: str) -> None:
 
 
 def described(**changes: object) -> bytes:
-    """network.json with changes at the top level; `layer`: changes to the first layer."""
+    """Return network.json with changes at the top level. layer: changes to the first layer."""
     value = json.loads(FILES[NETWORK])
     value["layers"][0] |= changes.pop("layer", {})
     return json.dumps(value | changes).encode()
@@ -109,7 +109,7 @@ def with_kernel(content: bytes) -> bytes:
 
 
 def claiming(shape: tuple[int, ...]) -> bytes:
-    """A header with that shape, without data."""
+    """Return an array header that claims this shape, without data."""
     buffer = io.BytesIO()
     np.lib.format.write_array_header_1_0(buffer, {"descr": "<f4", "fortran_order": False, "shape": shape})
     return buffer.getvalue()

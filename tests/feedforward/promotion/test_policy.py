@@ -14,7 +14,7 @@ RULE = Promotion(minimum_gain=0.001, class_accuracy=0.75, max_bytes=1000, max_la
 
 
 def evidence(loss: float, seed: int = 0, wrong: int = 0, seeds: int = 1, seed_sd: float = 0.0) -> Evidence:
-    """Losses near `loss`, equal for all models up to small noise; `wrong` samples of a class are misclassified."""
+    """Return losses near `loss` with small noise. wrong: the number of samples of a class that are misclassified."""
     common = np.random.default_rng(7).gamma(1.0, 1.0, len(LABELS))
     random = np.random.default_rng(seed)
     noise = random.normal(0, 0.01, (seeds, len(LABELS))) + random.normal(0, seed_sd, (seeds, 1))

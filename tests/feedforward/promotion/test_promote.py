@@ -1,4 +1,4 @@
-"""Promotion with real parts: a store, a registry, a log, an evaluation in a separate process."""
+"""Promotion with real components: a store, a registry, an audit log, an evaluation in a separate process."""
 
 import dataclasses
 import json
@@ -44,7 +44,7 @@ def log() -> list[dict[str, object]]:
 
 
 def conclude(params: Params, store: "Store", strength: float, **metrics: float) -> promote.Outcome:
-    """Decide on a new version of the given strength."""
+    """Register a version with a network of this strength, and decide on its promotion."""
     registry = Registry()
     run = registered.final_run(store, params)
     return promote.conclude(params, NAME, run, registered.version(registry, run, strength, **metrics), registry)
@@ -209,7 +209,7 @@ def flip(path: Path) -> None:
 
 
 def refusal_of(version: Version, params: Params) -> str:
-    """Why the evaluation in a separate process refuses the version."""
+    """Return the reason why the evaluation in a separate process refuses the version."""
     run = Registry().find_runs(NAME, role="final")[0]
     with pytest.raises(Refused) as caught:
         promote.evaluate(params, NAME, run, version, Registry())
@@ -327,7 +327,7 @@ def test_the_logged_model_must_be_the_one_that_was_recorded(
     [pack] = [pack for pack in plan.plan(params, "fair", [NAME], ["original"], [0]) if pack.role == "final"]
     runner.train_pack(pack, params, small_store)
     [weights] = (paths.store() / "artifacts").rglob("weights.npz")
-    for name, content in registered.files(1.0).items():  # a valid network, but another one
+    for name, content in registered.files(1.0).items():  # a valid network, but not the recorded one
         weights.with_name(name).write_bytes(content)
     with pytest.raises(DataError, match="its weights differ from those that the run recorded"):
         promote.promote(params, NAME)
@@ -349,7 +349,7 @@ gate.conclude(load_params(), "notes", run, model_versions.find("notes", int(sys.
 
 
 def killed_at(point: str, params: Params, store: "Store") -> int:
-    """Promote version 1, then kill the promotion of a better version at `point`. Returns the number of the latter."""
+    """Promote version 1, kill the promotion of a better version at `point`, and return that version's number."""
     conclude(params, store, 1.0)
     registry, run = Registry(), registered.final_run(store, params)
     version = registered.version(registry, run, 2.0)

@@ -1,4 +1,4 @@
-"""Rollback with real parts: a store, a registry, the audit log, a verification in a separate process."""
+"""Rollback with real components: a store, a registry, the audit log, a verification in a separate process."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def tags(number: int) -> dict[str, str]:
 
 
 def promoted(params: Params, store: "Store", *strengths: float, real: bool = False) -> LoggedRun:
-    """Promote a version of each strength; return their run."""
+    """Promote a version with a network of each strength; return the run of all versions."""
     registry, run = Registry(), registered.final_run(store, params)
     for strength in strengths:
         model = registered.real_keras_model(strength) if real else None

@@ -57,7 +57,7 @@ def served(version: Version) -> Path:
 
 
 def replaced(version: Version, strength: float) -> Version:
-    """The version with another network and consistent digests, as anyone with access to the store could write it."""
+    """Replace the version's network, with consistent digests, as anyone with write access to the store can."""
     folder = served(version)
     for name, content in registered.files(strength).items():
         (folder / name).write_bytes(content)
@@ -127,7 +127,7 @@ def test_gate_rejects_unsigned_versions_and_the_remedy_works(params: Params, sma
     assert prediction.champion(NAME).version.number == signed.number
     with pytest.raises(Refused, match=UNSIGNED):
         rollback(signing, NAME, unsigned.number, "worse")
-    assert candidate._must_be_signed(unsigned)  # so that promoting the same run makes a new version
+    assert candidate._must_be_signed(unsigned)  # so promoting the same run registers a new version
     assert not candidate._must_be_signed(signed)
 
 

@@ -14,7 +14,7 @@ from feedforward.reports.scale_chart import Mark
 
 
 def baseline(runs: list[RunResult], name: str, accuracy: float) -> list[RunResult]:
-    """Results of a baseline on IMDb that is 0.01 worse than `original` for each seed, up to noise."""
+    """Return results of a baseline on IMDb that is 0.01 worse than `original` for each seed, up to noise."""
     results = [
         dataclasses.replace(
             run,

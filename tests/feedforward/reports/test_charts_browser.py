@@ -1,4 +1,4 @@
-"""The explorable charts of the report in a real browser: pointer, keys, address, tables, hostile names, no script."""
+"""The interactive charts of the report in a real browser: pointer, keys, address, tables, hostile names, no script."""
 
 import dataclasses
 import json
@@ -20,7 +20,7 @@ from feedforward.reports.comparison_section import Reference
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-__all__ = ["pytestmark"]  # when these tests run
+__all__ = ["pytestmark"]  # pytest reads this name, which says when these tests run
 NAME = "imdb"
 HOSTILE = "<img src=x onerror=\"document.title='taken'\"></script><script>document.title='taken'</script>"
 LINES = "document.querySelectorAll('[data-curves=imdb] .surface polyline.line').length"

@@ -190,7 +190,7 @@ def test_page_warns_that_results_of_one_seed_are_unreliable(params: Params) -> N
     assert "Seeds needed to decide it: at least 1 more." in text
 
 
-def test_no_winner_is_named_if_variants_cannot_be_separated(params: Params) -> None:
+def test_no_winner_is_named_if_variants_cannot_be_distinguished(params: Params) -> None:
     name, alike = next(iter(params.datasets)), Shape(0.3, 1.0, 0.03, spread=0.05)
     runs = [one_run(name, variant, seed, 6, alike) for variant in params.variants for seed in range(3)]
     text = Tags(comparison_page.render(find(runs, params))).text

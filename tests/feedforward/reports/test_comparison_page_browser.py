@@ -19,7 +19,7 @@ from feedforward.reports.comparison_page import Additions, HardSample
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-__all__ = ["pytestmark"]  # when these tests run
+__all__ = ["pytestmark"]  # pytest reads this name, which says when these tests run
 # In an SVG, the color of text is `fill`.
 IN_PICTURES = CONTRAST.replace(
     "getComputedStyle(at).color,", "getComputedStyle(at)[at instanceof SVGElement ? 'fill' : 'color'],"

@@ -18,7 +18,7 @@ from feedforward.reports import lecture_page
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-__all__ = ["pytestmark"]  # when these tests run
+__all__ = ["pytestmark"]  # pytest reads this name, which says when these tests run
 CLAIM = {
     "text": "l2 reaches a lower loss than original",
     "statistic": "best_val_cross_entropy",

@@ -82,7 +82,7 @@ def give_pictures(labels: np.ndarray, brightness: int) -> None:
 
 
 def write_profile(name: str) -> None:
-    """The columns of vectorize's profile that are read here."""
+    """Write the columns of the profile that the policy reads."""
     rows = {"split": ["train"] * TRAIN, "raw_length": [PIXELS] * TRAIN, "digest": [f"{k:064}" for k in range(TRAIN)]}
     pq.write_table(pa.table(rows), paths.vectorized(name) / "profile.parquet")
 

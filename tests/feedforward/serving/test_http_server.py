@@ -38,7 +38,7 @@ def connect(service: Running) -> socket.socket:
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """Everything that the server sends until it closes the connection."""
+    """Return everything that the server sends until it closes the connection."""
     answer = b""
     try:
         while part := connection.recv(65536):
@@ -57,7 +57,7 @@ def exchange(service: Running, request: bytes) -> bytes:
 
 
 def drip(connection: socket.socket, part: bytes) -> bool:
-    """Send `part` repeatedly; returns whether the server closed the connection."""
+    """Send `part` repeatedly, and return whether the server closed the connection."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         try:
@@ -173,7 +173,7 @@ def test_more_connections_than_allowed_block_no_client(strict: Running) -> None:
         for number, connection in enumerate(connections):
             try:
                 connection.sendall(parts[number % 3])
-            except ConnectionError:  # already closed in favor of newer ones
+            except ConnectionError:  # the server has already closed it in favor of newer connections
                 continue
             assert strict.client.get("/health", headers={"connection": "close"}).status_code == 200
     finally:

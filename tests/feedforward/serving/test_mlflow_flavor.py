@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 
 def ask(port: int, body: bytes, kind: str = "application/json") -> tuple[int, Any]:
-    """Status and JSON of a response from MLflow's server."""
+    """Return the status and the JSON of a response from MLflow's server."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": kind})
     try:
         with urllib.request.urlopen(request, timeout=30) as response:

@@ -56,7 +56,7 @@ def seat(browser: "Browser", served: Running) -> Iterator[Seat]:
 
 
 def strips(page: "Page") -> dict[str, str]:
-    """The label of each model's bar, by model name."""
+    """Return the label of each model's bar, by model name."""
     items = page.locator("#models li")
     return {
         item.locator("span").first.inner_text(): item.locator(".strip").get_attribute("aria-label") or ""
@@ -364,7 +364,7 @@ def test_playground_fits_a_phone_screen_with_readable_contrast(
 
 
 def check(page: "Page") -> None:
-    """No horizontal scrolling, contrast as in WCAG AA, and touch targets that are large enough."""
+    """Check that nothing scrolls sideways, contrast meets WCAG AA, and touch targets are large enough."""
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     ratio, where = page.evaluate(CONTRAST)
     assert ratio >= 4.5, (where, ratio)

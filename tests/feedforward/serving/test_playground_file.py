@@ -171,7 +171,7 @@ def test_page_computes_every_activation(browser: "Browser", opened: Opened, name
 
 
 def new_champion(task: str, network: Network, encoder: Encoder, labels: tuple[str, ...], **more: Any) -> Champion:
-    """A champion for another task, without a registry."""
+    """Return a champion for another task, without a registry."""
     description = Description(
         "made", "Made", labels, "original", 0, 2, 90, "r", "f", "d", network.weights_digest(), task, **more
     )

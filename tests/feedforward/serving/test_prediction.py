@@ -1,4 +1,4 @@
-"""From raw samples to answers: with a real registry, on the command line and from files."""
+"""Predictions for raw samples: with a real registry, from the command line and from files."""
 
 import csv
 import gzip

@@ -88,7 +88,7 @@ def test_other_hosts_and_origins_are_rejected(served: Running) -> None:
 
 
 def raw(port: int, content: bytes) -> bytes:
-    """The response to these bytes, until the server closes or stops sending."""
+    """Send these bytes, and return the response until the server closes the connection or stops sending."""
     with socket.create_connection(("127.0.0.1", port), timeout=0.5) as connection:
         answer = b""
         try:
@@ -102,7 +102,7 @@ def raw(port: int, content: bytes) -> bytes:
 
 
 def malformed(random: np.random.Generator) -> bytes:
-    """An invalid request of one of many kinds."""
+    """Return an invalid request of a random kind."""
     body = json.dumps({"samples": [GLAD], "explain": True}).encode()
     head = f"POST /predict/{NAME} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
     request = f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body

@@ -58,7 +58,7 @@ def test_a_window_contains_a_bounded_number_of_rows_of_one_version(monkeypatch: 
 
 
 def texts_of_the_training_split() -> list[str]:
-    """Replace the training split by encoded texts; returns the texts."""
+    """Replace the training split by encoded texts, and return the texts."""
     folder = paths.vectorized(NAME) / "train"
     split, words = Split.load(folder), registered.ENCODER.vocabulary.words
     rows = dense(split.features)[:, tokenizer.RANK_OFFSET :]

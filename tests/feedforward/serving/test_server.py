@@ -50,7 +50,7 @@ def test_a_port_in_use_is_reported() -> None:
 
 @contextlib.contextmanager
 def running(*options: str, **environ: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """The command and the address that it prints; it is stopped by SIGTERM."""
+    """Run `feedforward serve`; yield the process and the address that it prints; stop it with SIGTERM."""
     command = [sys.executable, "-m", "feedforward.cli", "serve", "--port", "0", *options]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | environ

@@ -1,4 +1,4 @@
-"""The shadow and the canary: real services with two real versions, and the gate that reads the shadow's evidence."""
+"""The shadow and the canary: real services with two real versions, and a gate that reads the shadow's statistics."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ SAD = "word1 word2"
 
 
 def challenger(store: "Store", params: Params, strength: float) -> Version:
-    """An evaluated version with the alias `challenger`."""
+    """Register an evaluated version with the alias `challenger`."""
     registry = Registry()
     version = registered.version(registry, registered.final_run(store, params, seed=1), strength)
     registry.set_alias(version, "challenger")

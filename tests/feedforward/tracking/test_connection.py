@@ -27,7 +27,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @contextlib.contextmanager
 def page(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
-    """Yield the address of a server on loopback that answers every request in this way."""
+    """Run a server on loopback that answers every request in this way, and yield its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -1,4 +1,4 @@
-"""MLflow's own pages open with the comparison of the variants: in a real browser, on a real server."""
+"""The settings of MLflow's pages: views are stored in tags of the experiment, and runs link to the comparison."""
 
 import json
 import os

@@ -79,7 +79,7 @@ def test_an_older_client_reads_runs_curves_and_models(
 
 
 def read_by(environment: Path, folder: Path) -> dict[str, Any]:
-    """The values that the client in this virtual environment reads from the server."""
+    """Return the values that the client in this virtual environment reads from the server."""
     plain = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV"))}
     command = [str(environment / "bin" / "python"), "-c", READ, os.environ["MLFLOW_TRACKING_URI"]]
     done = subprocess.run(command, cwd=folder, env=plain, capture_output=True, text=True, check=False)

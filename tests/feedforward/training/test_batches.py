@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 
 
 def all_batches(data: Split, order: np.ndarray, batch_size: int) -> list[Batch]:
-    """The batches of an epoch, created from plans inside a graph, as in training."""
+    """Return the batches of an epoch, created from plans inside a graph, as in training."""
     batches_of_data = Batches(Subset(data))
 
     @tf.function
@@ -29,7 +29,7 @@ def all_batches(data: Split, order: np.ndarray, batch_size: int) -> list[Batch]:
 
 
 def whole(batch: Batch, columns: int) -> np.ndarray:
-    """All columns of a batch."""
+    """Return all columns of a batch."""
     head = batch.features.numpy()
     tail = np.zeros((len(head), columns - head.shape[1]), np.float32)
     for indices in batch.ones.values():

@@ -42,7 +42,7 @@ def models(params: Params, dataset: str, variant: str, seeds: Sequence[int] = SE
 
 
 def packed(built: list[keras.Model], dataset: str) -> Pack:
-    """A pack whose tails are variables, so that their gradients can be inspected."""
+    """Return a pack whose tails are variables, so that their gradients can be inspected."""
     return Pack(built, SEED, isinstance(split(dataset).features, MultiHot), Optimizer(name="sgd"))
 
 
@@ -53,7 +53,7 @@ def batch_of(data: Split) -> Batch:
 
 
 def of_replica(pack: Pack, gradients: list[tuple[tf.Variable, tf.Tensor]], k: int) -> list[np.ndarray]:
-    """The gradients of replica k in the order of Keras's weights."""
+    """Return the gradients of replica k in the order of Keras's weights."""
     by_variable = {variable.ref(): gradient.numpy() for variable, gradient in gradients}
     [stack] = [stack for stack in pack.stacks if k in stack.members]
     position = stack.members.index(k)
@@ -67,7 +67,7 @@ def of_replica(pack: Pack, gradients: list[tuple[tf.Variable, tf.Tensor]], k: in
 
 
 def keras_step(model: keras.Model, data: Split, loss: str, masks: list[np.ndarray]) -> tuple[float, list[np.ndarray]]:
-    """Loss and gradients of the dense Keras model, including penalties, with these dropout masks instead of Keras's."""
+    """Return loss and gradients of the dense Keras model, with penalties, and with these masks instead of its own."""
     with tf.GradientTape() as tape:
         x = tf.constant(dense(data.features))
         remaining = list(masks)
@@ -99,7 +99,7 @@ def test_gradients_of_a_packed_step_match_separate_keras_steps(params: Params, d
 
 
 def mask_of(stack: Any, samples: int, units: int, layer: int, k: int, step: tf.Tensor = STEP) -> np.ndarray:
-    """The dropout mask of replica k."""
+    """Return the dropout mask of replica k."""
     ones = tf.ones((len(stack.members), samples, units))
     return stack._drop(ones, layer, SEED, step)[stack.members.index(k)].numpy()
 
@@ -201,7 +201,7 @@ def test_only_dropout_variants_have_masks_which_differ_by_layer_and_step(params:
 
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_replicas_do_not_affect_each_other(params: Params, dataset: str) -> None:
-    """The bits of the gradient of replica 0 do not depend on the weights of the others."""
+    """The gradient of replica 0 is the same, bit for bit, whatever the weights of the other replicas."""
     data, before, after = split(dataset), models(params, dataset, "l2"), models(params, dataset, "l2")
     for model in after[1:]:
         model.set_weights([weights * 3 for weights in model.get_weights()])

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 
 @st.composite
 def matrices(draw: st.DrawFn) -> MultiHot:
-    """Multi-hot rows whose columns end before, at or after the head."""
+    """Draw multi-hot rows that have fewer, as many or more columns than the head."""
     columns = draw(
         st.sampled_from([1, 5, sparse_layer.HEAD - 1, sparse_layer.HEAD, sparse_layer.HEAD + 1, sparse_layer.HEAD + 40])
     )

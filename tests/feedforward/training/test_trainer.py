@@ -55,7 +55,7 @@ def fit(
 
 @functools.cache
 def trained(dataset: str, *variants: str, seed: int = 0) -> list[Replica]:
-    """The result of `fit`, cached for all tests: building its graphs takes almost a second."""
+    """Return the result of `fit`, cached for all tests, because building its graphs takes almost a second."""
     return fit(dataset, variants, seed=seed)
 
 
@@ -70,7 +70,7 @@ def with_optimizer(dataset: str, **optimizer: Any) -> Params:
 
 
 def compiled(dataset: Dataset, variant: Variant, features: int, seed: int) -> keras.Model:
-    """The model as a plain Keras script compiles it."""
+    """Build the model and compile it as a plain Keras script does."""
     model = network.build(dataset, variant, features, seed)
     optimizer = dataset.training.optimizer
     kinds = {"rmsprop": keras.optimizers.RMSprop, "adam": keras.optimizers.Adam}
@@ -332,7 +332,7 @@ def test_tensorflow_can_be_set_up_again_for_another_number_of_packs() -> None:
 
 @pytest.fixture(scope="module")
 def reviews(tmp_path_factory: pytest.TempPathFactory) -> Split:
-    """The real training reviews: of this checkout, or vectorized from a mirror."""
+    """The real training reviews: those of this checkout or, if there are none, vectorized from a mirror."""
     from feedforward.data import preparation
     from feedforward.data.sources import download
 
@@ -356,7 +356,7 @@ RUNS, REAL_EPOCHS = 8, 8
 
 
 def stock_keras(reviews: Split, dropout: float, seed: int) -> dict[str, list[float]]:
-    """The lecture's script: dense float32, weights, masks and order drawn by Keras, and a random split."""
+    """Train like the lecture's script: dense float32; Keras draws weights, masks and order; the split is random."""
     keras.utils.set_random_seed(seed)
     layers: list[keras.Layer] = [keras.Input((10_000,))]
     for _ in range(2):

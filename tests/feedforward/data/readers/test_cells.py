@@ -1,4 +1,4 @@
-"""Long cells: the time to read one must not grow with the square of its length, and it must not be cached."""
+"""Long cells: reading one must not take quadratic time, and the result must not be cached."""
 
 import pytest
 

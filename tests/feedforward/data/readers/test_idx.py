@@ -1,4 +1,4 @@
-"""The idx reader: images and labels are read unchanged, and damaged files are rejected with the remedy."""
+"""The idx reader: images and labels are read unchanged, and the error for a damaged file names the remedy."""
 
 import re
 

@@ -37,7 +37,7 @@ def in_this_process(function: Any, urls: Sequence[str], *shared: Any) -> Iterato
 
 
 def plain(reading: Reading) -> list[Any]:
-    """All values of a reading, whose parts can be iterated only once."""
+    """Return all values of a reading; its iterators can be consumed only once."""
     values: list[Any] = [reading.vocabulary, reading.facts, reading.files]
     for part in reading.parts:
         rest = (part.split.labels, part.raw_lengths, part.digests)
@@ -107,7 +107,7 @@ def test_changed_code_gives_new_shards(tmp_path: Path, files: dict[str, Path], m
     assert set(sharded_text.write(CONFIG, files, str(tmp_path / "store"))["train"]).isdisjoint(written["train"])
 
 
-def test_a_planted_link_at_a_vocabularys_temporary_name_is_not_followed(
+def test_a_link_planted_under_a_vocabularys_temporary_name_is_not_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The name is different every time, so two jobs do not disturb each other either."""

@@ -13,7 +13,7 @@ from feedforward.data.readers.tokenizer import FILTERS, Vocabulary
 
 
 def split(text: str | bytes) -> list[str]:
-    """Keras's text_to_word_sequence in plain Python, with all kinds of whitespace treated alike."""
+    """Split a text as Keras's text_to_word_sequence does, but treat all kinds of whitespace alike."""
     if isinstance(text, bytes):
         text = words.decode(text)
     text = words.add_spaces(text.lower()).encode("utf-8", "replace").decode()
@@ -21,7 +21,7 @@ def split(text: str | bytes) -> list[str]:
 
 
 def terms(text: str | bytes, ngrams: int) -> list[str]:
-    """The words of a text and, if ngrams is 2, the pairs of neighboring words."""
+    """Return the words of a text and, if ngrams is 2, the pairs of neighboring words."""
     words = split(text)
     return words + [" ".join(pair) for pair in itertools.pairwise(words)] * (ngrams - 1)
 
@@ -35,7 +35,7 @@ def counted(texts: list, ngrams: int = 1) -> dict[str, int]:
 
 
 def ranked(texts: list, num_words: int, ngrams: int = 1) -> list[str]:
-    """Ranks 1, 2, … whose index, rank + 3, is below num_words."""
+    """Rank the words 1, 2, … by frequency; keep those whose index, rank + 3, is below num_words."""
     order = sorted(counted(texts, ngrams).items(), key=lambda item: (-item[1], item[0]))
     return [word for rank, (word, _) in enumerate(order, 1) if rank + 3 < num_words]
 
@@ -147,7 +147,7 @@ def test_an_apostrophe_is_part_of_a_word():
     assert words.count(["Don't"])["word"].to_pylist() == ["don't"]
 
 
-def test_counts_of_parts_are_added():
+def test_counts_of_several_parts_are_added():
     parts = [["a b", "b c"], ["c c"], [""]]
     total = words.total(map(words.count, parts))
     assert dict(zip(*total.to_pydict().values(), strict=True)) == {"a": 1, "b": 2, "c": 3}

@@ -19,7 +19,7 @@ DIGEST = members_digest(REVIEWS)
 
 
 def unpack(packed: bytes, file: SourceFile, chunk: int = 2**16) -> tuple[str, bytes]:
-    """Digest and stored bytes of an archive that arrives in chunks of that size."""
+    """Return the digest and the stored bytes of an archive that arrives in chunks of this size."""
 
     class Target(io.BytesIO):
         name = "/tmp/target"
@@ -30,7 +30,7 @@ def unpack(packed: bytes, file: SourceFile, chunk: int = 2**16) -> tuple[str, by
 
 
 def of_entries(*entries: tuple, **changes: object) -> str:
-    """The digest of a tar that contains these entries, followed by REVIEWS."""
+    """Return the digest of a tar that contains these entries, followed by REVIEWS."""
     packed = gzip.compress(tar([*entries, *(tar_entry(*item) for item in REVIEWS.items())], tarfile.GNU_FORMAT), 1)
     return unpack(packed, reviews_file(**changes))[0]
 
@@ -219,7 +219,7 @@ def test_a_sparse_file_is_rejected():
 
 
 def header(**fields: tuple[int, bytes]) -> bytes:
-    """The header of an empty member with some bytes replaced and a valid checksum."""
+    """Return the header of an empty member, with some bytes replaced and a valid checksum."""
     raw = bytearray(tar([tar_entry(WANTED)])[:512])
     for at, value in fields.values():
         raw[at : at + len(value)] = value

@@ -49,7 +49,7 @@ def fetch(files, root, mirrors=()):
 
 
 def failure(files, root, mirrors=()) -> str:
-    """The message of a fetch that fails; also checks that no file was written."""
+    """Return the message of a fetch that must fail, and check that no file was written."""
     with pytest.raises(SourceError) as caught:
         fetch(files, root, mirrors)
     assert [path.name for path in (root / "raw").glob("*") if path.name != "digests.json"] == []

@@ -33,7 +33,7 @@ def root(tmp_path, monkeypatch):
 
 @pytest.fixture
 def evaluate(validator):
-    """Check rows against bounds: (name, split) → Check."""
+    """A function that checks rows against bounds and returns the checks by (name, split)."""
 
     def run(rows, **bounds):
         checks = validator.evaluate(profile.describe(rows), rules_of(dataset(**bounds)))
@@ -47,7 +47,7 @@ def failed(checks):
 
 
 def overlapping():
-    """Two texts of train also occur in test, one of them twice; one text occurs twice in train."""
+    """Return rows in which two texts of train also occur in test, one of them twice; one text occurs twice in train."""
     rows = profile_rows.rows()
     rows.loc[[40, 41, 42], "digest"] = [digest(0), digest(0), digest(1)]
     rows.loc[39, "digest"] = digest(2)
