@@ -32,7 +32,7 @@ def repro(folder: Path, *arguments: str, **extra: str) -> subprocess.CompletedPr
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file that DVC tracks. Temporary files, which a killed process may leave, are skipped."""
+    """Return the SHA-256 of each file that DVC tracks, without temporary files, which a killed process may leave."""
     tracked = [*(folder / "data").rglob("*"), *(folder / "reports" / "comparison").rglob("*")]
     tracked += (folder / "reports" / "validation").rglob("*")
     return {
