@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 BLOCKS = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-READERS_FOLDER = "~/flowers"  # commands on a reader's own data; see tests/feedforward/experiments/test_own_data.py
+READERS_FOLDER = "~/flowers"  # a reader's own data; tests/feedforward/experiments/test_own_data.py tests these
 COMMANDS = [line.removeprefix("$ ") for block in BLOCKS if READERS_FOLDER not in block for line in block.splitlines()]
 PLAYGROUND = "imdb.html"
 COMMANDS += ["make ui", "make verify", f"feedforward playground imdb --out {PLAYGROUND}"]  # not in a block
@@ -52,7 +52,7 @@ def test_readme_command_succeeds(command: str) -> None:
 
 
 def serve(command: str) -> None:
-    """Start the command, request the page, stop it as Ctrl-C does."""
+    """Start the command, request its page, and stop the command as Ctrl-C does."""
     process = subprocess.Popen(shlex.split(command), cwd=ROOT, env=environment(), start_new_session=True)
     try:
         for _ in range(120):

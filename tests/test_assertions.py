@@ -12,7 +12,7 @@ PREFIXES = ("assert_", "expect")  # NumPy's and Playwright's assertions
 
 @functools.cache
 def functions() -> list[tuple[Path, ast.FunctionDef]]:
-    """All functions defined in the tests and their support modules."""
+    """Return all functions defined in the tests and their support modules."""
     return [
         (path, node)
         for path in sorted(TESTS.rglob("*.py"))
@@ -22,7 +22,7 @@ def functions() -> list[tuple[Path, ast.FunctionDef]]:
 
 
 def called_names(node: ast.AST) -> Iterator[str]:
-    """The names of the functions and methods called_names in `node`, without the objects before the dot."""
+    """Return the names of functions and methods called in `node`, without the object before the dot."""
     for inner in ast.walk(node):
         if isinstance(inner, ast.Call):
             yield getattr(inner.func, "attr", getattr(inner.func, "id", ""))
@@ -36,7 +36,7 @@ def asserts(node: ast.AST, helpers: set[str]) -> bool:
 
 @functools.cache
 def asserting_helpers() -> set[str]:
-    """The helpers that assert, either directly or through other helpers."""
+    """Return the helpers that assert something, either directly or through other helpers."""
     helpers: set[str] = set()
     while True:
         grown = {node.name for _, node in functions() if not is_test(node) and asserts(node, helpers)}

@@ -24,7 +24,7 @@ SYSTEM = {"cd", "git", "docker", "curl", "export", "source", "python3"}
 
 
 def output(*command: str | Path, cwd: Path = ROOT) -> str:
-    """Run a command in a wide terminal without colors and return its output; it must exit with 0."""
+    """Run a command in a wide terminal without colors, check that it succeeds, and return its output."""
     environ = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
     done = subprocess.run(command, cwd=cwd, env=environ, capture_output=True, text=True)
     assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -38,19 +38,19 @@ def help_of(*command: str) -> str:
 
 @functools.cache
 def verbs() -> set[str]:
-    """The commands of `feedforward`."""
+    """Return the commands of `feedforward`."""
     return set(re.findall(r"^[ │]+([a-z][a-z-]*)  ", help_of("feedforward"), re.MULTILINE))
 
 
 @functools.cache
 def targets() -> set[str]:
-    """The targets that `make` lists."""
+    """Return the targets that `make` lists."""
     return set(re.findall(r"^  make ([a-z-]+) +\S", output("make", "--no-print-directory"), re.MULTILINE))
 
 
 @functools.cache
 def tracked() -> dict[str, str]:
-    """Text files that git tracks or does not ignore: name → content."""
+    """Return the content of each text file that git tracks or does not ignore, by name."""
     if not (ROOT / ".git").exists():
         pytest.skip("not a git checkout")
     names = output("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
@@ -111,7 +111,7 @@ def test_every_feedforward_command_in_the_makefile_exists() -> None:
 
 
 def words_after(program: str, text: str) -> set[str]:
-    """Words after `program` in a text: in backticks, or in commands of CI and hook configuration files."""
+    """Return the words that follow `program` in backticks, or in commands of CI and hook configuration files."""
     start = r"(?:`|^\$ |\brun: |\bentry: |^ *step )"
     return set(re.findall(rf"{start}{program} ([a-z][a-z-]+)\b(?![=:])", text, re.MULTILINE))
 
@@ -130,7 +130,7 @@ def test_feedforward_commands_named_in_files_exist() -> None:
 
 
 def commands_of_readme() -> list[str]:
-    """The lines after `$ ` in README's console blocks, joined where they end in a backslash."""
+    """Return the commands after `$ ` in README's console blocks; a line that ends in a backslash continues."""
     blocks = re.findall(r"^```console\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
     return [re.sub(r"\s+#.*", "", line[2:]).strip() for line in lines if line.startswith("$ ")]
@@ -154,7 +154,7 @@ def test_every_command_in_the_readme_exists_with_its_options(command: str) -> No
 
 @functools.cache
 def locked(name: str) -> dict[str, set[str]]:
-    """Package → versions in requirements/NAME.txt (several if they depend on Python's version or the system)."""
+    """Return the versions of each package in requirements/NAME.txt; several if they depend on Python or the system."""
     versions: dict[str, set[str]] = {}
     for package, version in re.findall(
         r"^([\w.-]+)==(\S+)", (ROOT / f"requirements/{name}.txt").read_text(), re.MULTILINE
@@ -164,7 +164,7 @@ def locked(name: str) -> dict[str, set[str]]:
 
 
 def required() -> dict[str, list[str]]:
-    """What pyproject.toml requires of each file in requirements/, as `make lock` combines them."""
+    """Return the requirements in pyproject.toml that each file in requirements/ locks, as `make lock` combines them."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     base, extra = project["project"]["dependencies"], project["project"]["optional-dependencies"]
     return {
@@ -206,7 +206,7 @@ def test_all_lock_files_have_the_same_versions_and_hashes(name: str) -> None:
         ("the folder of this checkout", CHECKOUT),
     ],
 )
-def test_no_file_contains(description: str, pattern: str) -> None:
+def test_no_file_contains_a_forbidden_string(description: str, pattern: str) -> None:
     if pattern == CHECKOUT and len(ROOT.parts) < 3:
         pytest.skip(f"{ROOT} is a path that any file may contain")
     matches = [f"{name}: {match[0]}" for name, text in tracked().items() for match in re.finditer(pattern, text)]

@@ -22,7 +22,7 @@ KEYS = list(reference.keys())
 
 @functools.cache
 def words_in_backticks() -> set[str]:
-    """All words in backticks on the page."""
+    """Return all words in backticks on the page."""
     return {word for text in re.findall(r"`([^`\n]+)`", PAGE) for word in re.findall(r"[\w./-]+", text)}
 
 
@@ -33,12 +33,12 @@ def test_generated_sections_are_up_to_date() -> None:
 
 def test_every_params_key_has_a_description() -> None:
     without = [key for key, _, meaning in KEYS if not meaning]
-    assert not without, "write a comment beside the field in src/feedforward/config"
+    assert not without, "write a comment next to the field in src/feedforward/config"
 
 
 @pytest.mark.proves("Every key of params.yaml is documented")
 @pytest.mark.parametrize("key", [key for key, _, _ in KEYS])
-def test_params_key_is_documented(key: str) -> None:
+def test_every_params_key_is_documented(key: str) -> None:
     assert f"| `{key}` |" in PAGE
 
 
@@ -64,5 +64,5 @@ def environment_variables() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", sorted(set(environment_variables())))
-def test_environment_variable_is_documented(name: str) -> None:
+def test_every_environment_variable_is_documented(name: str) -> None:
     assert name in words_in_backticks()

@@ -1,4 +1,4 @@
-"""Every command that a message recommends exists and accepts those arguments."""
+"""Every command that a message recommends exists, and accepts the recommended arguments."""
 
 import ast
 import functools
@@ -23,7 +23,7 @@ PLACEHOLDER = "1"  # stands for a value that a message inserts, such as a name o
 
 
 def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Line number and text of every string in a module, except docstrings; f-string values become placeholders."""
+    """Yield line number and text of each string in a module, except docstrings. A placeholder replaces f-string values."""
     docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
     for node in ast.walk(tree):
@@ -40,7 +40,7 @@ def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 @functools.cache
 def messages() -> dict[str, str]:
-    """All strings in the product's code: FILE:LINE → text."""
+    """Return all strings in the code of the product, by FILE:LINE."""
     sources = [*(ROOT / "src").rglob("*.py"), *(ROOT / "pipelines").glob("*.py")]
     return {
         f"{path.relative_to(ROOT)}:{line}": text
@@ -90,7 +90,7 @@ def check(command: str) -> None:
 
 
 @pytest.mark.parametrize("command", REMEDIES)
-def test_command_in_a_message_exists(command: str) -> None:
+def test_every_command_in_a_message_exists(command: str) -> None:
     check(command)
 
 
@@ -110,7 +110,7 @@ def test_check_detects_a_command_that_does_not_exist(command: str, problem: str)
 
 
 def test_commands_in_messages_are_in_backquotes() -> None:
-    """The test above only sees commands in backquotes. Job names and the examples in `--help` are exceptions."""
+    """The test of commands sees only those in backquotes. Job names and the examples in `--help` are exceptions."""
     names = "|".join(command.name or "" for command in typer.main.get_command(app).commands.values())  # type: ignore[attr-defined]
     unquoted_command = re.compile(rf"(?:\bfeedforward (?:{names})|\bdvc repro)\b")
     unquoted = {

@@ -1,4 +1,4 @@
-"""The embedded samples: the committed files match demo/params.yaml and the output of the scripts that generate them."""
+"""The embedded samples: the committed files match demo/params.yaml and the scripts that generate them."""
 
 import gzip
 import importlib.util
@@ -39,7 +39,7 @@ def prepared(tmp_path_factory):
         patch.setenv("FEEDFORWARD_ROOT", str(folder / "demo"))
         patch.delenv("FEEDFORWARD_MIRROR", raising=False)
         for name, dataset in PARAMS.datasets.items():
-            preparation.fetch(name, dataset, PARAMS)  # compares the digests of the contents
+            preparation.fetch(name, dataset, PARAMS)  # also compares the digests of the contents
             preparation.vectorize(name, dataset)
         yield folder
 

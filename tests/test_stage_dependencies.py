@@ -1,4 +1,4 @@
-"""The dependencies of each stage in dvc.yaml cover exactly the code that it imports."""
+"""The dependencies of each stage in dvc.yaml cover exactly the code that the stage imports."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ WHEN_AND_WHERE = {
 
 
 def code_of(stage: str) -> set[str]:
-    """The Python files that a stage runs, relative to the checkout."""
+    """Return the Python files that a stage runs, relative to the checkout."""
     files = {str(path.relative_to(ROOT)) for path in closure(ENTRIES[stage]).values()} | {"pipelines/stages.py"}
     ignored = {f"pipelines/{name}.py" for name in WHEN_AND_WHERE}
     return files - ignored - {"src/feedforward/__init__.py", "pipelines/__init__.py"}
@@ -43,7 +43,7 @@ def code_dependencies(stage: str) -> list[str]:
 
 
 def missing(files: set[str], dependencies: list[str]) -> set[str]:
-    """The files that no dependency covers."""
+    """Return the files that no dependency covers."""
     return {file for file in files if not any(file == path or file.startswith(f"{path}/") for path in dependencies)}
 
 
