@@ -23,7 +23,7 @@ PLACEHOLDER = "1"  # stands for a value that a message inserts, such as a name o
 
 
 def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Yield line number and text of each string in a module, except docstrings. A placeholder replaces f-string values."""
+    """Yield line number and text of each string in a module, except docstrings; f-string values become PLACEHOLDER."""
     docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
     for node in ast.walk(tree):
