@@ -63,12 +63,12 @@ def test_a_collision_of_writers_is_retried_soon(status: int, seconds: str | None
         await send({"type": "http.response.start", "status": status, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    async def asked() -> httpx.Response:
+    async def post() -> httpx.Response:
         transport = httpx.ASGITransport(prefect_server.retried_soon(application))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             return await client.post(FLOWS)
 
-    response = asyncio.run(asked())
+    response = asyncio.run(post())
     assert (response.status_code, response.headers.get("Retry-After")) == (status, seconds)
 
 

@@ -29,7 +29,7 @@ def test_a_window_of_requests_round_trips(small: Params, name: str) -> None:
 
 def test_damaged_windows_are_reported(small: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     request_windows.save(NAME, Window(2, "d", *TIMES, 500, multihot(20, 3)))
-    sound = paths.requests(NAME).read_bytes()
+    valid = paths.requests(NAME).read_bytes()
     arrays = dict(np.load(paths.requests(NAME)))
     for changed in (
         {"indptr": arrays["indptr"][::-1]},
@@ -40,11 +40,11 @@ def test_damaged_windows_are_reported(small: Params, monkeypatch: pytest.MonkeyP
         np.savez(paths.requests(NAME), **arrays | changed)
         with pytest.raises(DataError, match=r"remove it; the service will write a new one"):
             request_windows.load(NAME)
-    for content in (b"", sound[: len(sound) // 2], b"PK\x03\x04" + bytes(99)):
+    for content in (b"", valid[: len(valid) // 2], b"PK\x03\x04" + bytes(99)):
         paths.requests(NAME).write_bytes(content)
         with pytest.raises(DataError, match="cannot be read"):
             request_windows.load(NAME)
-    paths.requests(NAME).write_bytes(sound)
+    paths.requests(NAME).write_bytes(valid)
     monkeypatch.setattr(request_windows, "MAX_BYTES", 1000)
     with pytest.raises(DataError, match="has more than 1000 bytes"):
         request_windows.load(NAME)

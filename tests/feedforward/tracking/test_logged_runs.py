@@ -64,8 +64,8 @@ def test_mlflow_client_reads_everything_that_was_logged(store: "Store", workspac
     expected = tags(fingerprint=f"{0:064x}").tags() | {"weights_digest": DIGEST, "record_id": run.id}
     assert expected.items() <= stored_run.data.tags.items()
     assert {"git_commit", "git_dirty", "version.keras", "cpu", "host"} <= stored_run.data.tags.keys()
-    above = client().get_run(stored_run.data.tags["mlflow.parentRunId"])
-    assert (above.data.tags["role"], above.data.metrics) == ("variant", {"mean_best_val_cross_entropy": 0.25})
+    parent_run = client().get_run(stored_run.data.tags["mlflow.parentRunId"])
+    assert (parent_run.data.tags["role"], parent_run.data.metrics) == ("variant", {"mean_best_val_cross_entropy": 0.25})
     assert stored_run.data.params == {"epochs": "20", "optimizer.name": "rmsprop", "learning_rate": "0.001"}
 
     logged = result()

@@ -67,9 +67,9 @@ def test_a_waiting_child_is_sent_with_its_parent(workspace: Path, monkeypatch: p
     later.sync()
     parent = later.start(tags("variant", None), "original", resume=True)
     later.finish(parent, metrics={"mean_loss": 0.5})
-    (above,) = later.find_runs("words", role="variant")
-    (below,) = later.find_runs("words", role="replica")
-    assert below.tags["mlflow.parentRunId"] == above.run_id
+    (parent_run,) = later.find_runs("words", role="variant")
+    (child_run,) = later.find_runs("words", role="replica")
+    assert child_run.tags["mlflow.parentRunId"] == parent_run.run_id
 
 
 def test_a_damaged_record_does_not_block_the_others(

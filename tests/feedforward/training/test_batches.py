@@ -28,7 +28,7 @@ def all_batches(data: Split, order: np.ndarray, batch_size: int) -> list[Batch]:
     ]
 
 
-def whole(batch: Batch, columns: int) -> np.ndarray:
+def all_columns(batch: Batch, columns: int) -> np.ndarray:
     """Return all columns of a batch."""
     head = batch.features.numpy()
     tail = np.zeros((len(head), columns - head.shape[1]), np.float32)
@@ -49,7 +49,7 @@ def test_batches_contain_the_rows_in_the_given_order(
     assert [len(batch.labels) for batch in batch_list] == [
         min(batch_size, len(data) - start) for start in range(0, len(data), batch_size)
     ]
-    features = np.vstack([whole(batch, data.features.shape[1]) for batch in batch_list])
+    features = np.vstack([all_columns(batch, data.features.shape[1]) for batch in batch_list])
     np.testing.assert_array_equal(features, dense(data.features)[order])
     np.testing.assert_array_equal(np.concatenate([batch.labels for batch in batch_list]), data.labels[order])
 

@@ -35,7 +35,7 @@ EPOCHS = 4
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tensorflow")]  # fast tests are in test_packed_model
 
 
-def parts(dataset: str) -> tuple[Subset, Subset]:
+def training_and_validation(dataset: str) -> tuple[Subset, Subset]:
     samples = split(dataset)
     return Subset(samples, np.arange(HELD_OUT, TRAIN)), Subset(samples, np.arange(HELD_OUT))
 
@@ -44,7 +44,7 @@ def fit(
     dataset: str, variants: Sequence[str], params: Params = SMALL, order: int = 3, seed: int = 0, **how: Any
 ) -> list[Replica]:
     """Train replicas of variants on a small dataset; none of them may fail."""
-    train, validation = parts(dataset)
+    train, validation = training_and_validation(dataset)
     named = {name: params.variants[name] for name in variants}
     options = {"epochs": EPOCHS} | how
     fitted = trainer.fit(
@@ -89,7 +89,7 @@ def compiled(dataset: Dataset, variant: Variant, features: int, seed: int) -> ke
 )
 def test_curves_and_weights_match_keras_fit_on_the_same_batches(dataset: str, variant: str, optimizer: str) -> None:
     params = with_optimizer(dataset, name=optimizer)
-    train, validation = parts(dataset)
+    train, validation = training_and_validation(dataset)
     (replica,) = fit(dataset, [variant], params, seed=4)
     model = compiled(params.datasets[dataset], params.variants[variant], train.split.features.shape[1], 4)
     held_out = dense(validation.copied().features), validation.labels
@@ -119,7 +119,7 @@ def test_evaluate_matches_keras_evaluate(dataset: str) -> None:
 
 def test_last_validation_metrics_match_an_evaluation_of_the_returned_models() -> None:
     replicas = trained("notes", "l2", "original")
-    evaluated = trainer.evaluate([replica.model for replica in replicas], parts("notes")[1])
+    evaluated = trainer.evaluate([replica.model for replica in replicas], training_and_validation("notes")[1])
     for replica, metrics in zip(replicas, evaluated, strict=True):
         for name, value in metrics.items():
             assert replica.curves[f"val_{name}"][-1] == pytest.approx(value, rel=1e-6)
@@ -155,7 +155,7 @@ def test_training_can_overfit_a_small_dataset() -> None:
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_calibration_is_measured_after_each_epoch_on_the_validation_samples(dataset: str) -> None:
     (replica,) = trained(dataset, "original")
-    validation = parts(dataset)[1].copied()
+    validation = training_and_validation(dataset)[1].copied()
     expected = calibration.measure(trainer.as_arrays(replica.model).logits(validation.features), validation.labels)
     for name in calibration.FIGURES:
         curve = replica.curves[f"calibration/{name}"]
@@ -181,7 +181,7 @@ def test_curves_have_one_value_per_epoch_and_the_loss_includes_the_penalty() -> 
 
 
 def test_validation_is_optional_and_does_not_change_training() -> None:
-    train, _ = parts("notes")
+    train, _ = training_and_validation("notes")
     data, variant = SMALL.datasets["notes"], {"original": SMALL.variants["original"]}
     (unwatched,) = trainer.fit(data, variant, train, None, 0, np.random.default_rng(3), EPOCHS)
     assert isinstance(unwatched, Replica)
@@ -194,7 +194,7 @@ def test_validation_is_optional_and_does_not_change_training() -> None:
 def test_training_metrics_of_the_best_epoch_are_measured_without_dropout() -> None:
     """After one epoch the model still has the weights of its best one."""
     for replica in fit("notes", ("dropout", "l2"), epochs=1):
-        [metrics] = trainer.evaluate([replica.model], parts("notes")[0])
+        [metrics] = trainer.evaluate([replica.model], training_and_validation("notes")[0])
         expected = {"best_cross_entropy": metrics["cross_entropy"], "best_accuracy": metrics["accuracy"]}
         assert replica.measured == pytest.approx(expected, rel=1e-6)
         assert replica.measured["best_cross_entropy"] != pytest.approx(replica.curves["cross_entropy"][0], rel=1e-3)
@@ -300,7 +300,7 @@ def split_like(dataset: str, samples: int, classes: int, numbers: np.random.Gene
 def test_a_replica_with_a_non_finite_loss_fails_without_affecting_others(dataset: str) -> None:
     wild = with_optimizer(dataset, name="sgd", learning_rate=1.0, momentum=0.99)
     steep = wild.model_copy(update={"variants": {"steep": Variant(l2=10.0), "original": Variant()}})
-    train, validation = parts(dataset)
+    train, validation = training_and_validation(dataset)
     order = np.random.default_rng(3)
     failed, other = trainer.fit(steep.datasets[dataset], steep.variants, train, validation, 4, order, 30)
     assert isinstance(failed, TrainingError)

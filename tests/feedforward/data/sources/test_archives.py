@@ -257,9 +257,9 @@ def test_an_extension_header_without_records_changes_nothing():
 
 
 def test_a_damaged_header_after_valid_members_is_not_the_end_of_the_archive():
-    sound = tar([tar_entry(*item) for item in REVIEWS.items()])[: 2 * 512 * len(REVIEWS)]
+    valid = tar([tar_entry(*item) for item in REVIEWS.items()])[: 2 * 512 * len(REVIEWS)]
     with pytest.raises(DataError, match="tar: damaged header"):
-        unpack(gzip.compress(sound + b"no header at all".ljust(512, b"?") + bytes(1024)), reviews_file())
+        unpack(gzip.compress(valid + b"no header at all".ljust(512, b"?") + bytes(1024)), reviews_file())
 
 
 @settings(deadline=None, max_examples=200)
