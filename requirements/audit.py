@@ -1,4 +1,4 @@
-"""Look up known vulnerabilities in the locked packages: python requirements/audit.py. Needs a network.
+"""Look up known vulnerabilities in the locked packages: python requirements/audit.py. Needs a network connection.
 
 Runs pip-audit once for all requirements/*.txt; nothing in them is installed. If pip-audit cannot look up a package, it
 skips that package and succeeds anyway, so this script counts skipped packages and fails if there are any.

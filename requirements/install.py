@@ -14,9 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PYTHON = getattr(
-    sys, "_base_executable", sys.executable
-)  # not an active environment's Python, which `create` may delete
+# The Python outside any virtual environment, because `create` may delete the active one.
+PYTHON = getattr(sys, "_base_executable", sys.executable)
 QUIET = [] if sys.stderr.isatty() else ["--quiet"]
 
 
