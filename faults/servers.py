@@ -17,7 +17,7 @@ from faults.workspace import FEEDFORWARD
 
 STALL = 15.0  # s that a job may lose when the server stops answering
 TRAIN = (sys.executable, "-m", "pipelines.stages", "train", "fair")
-COMPLETE = ["final original 0", "replica original 0", "variant original None"]
+COMPLETE = ["final original 0", "finals original None", "replica original 0", "variant original None"]
 
 
 def stops(context: Context) -> str:
