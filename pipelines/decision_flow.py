@@ -61,7 +61,9 @@ def _reason(verdicts: Sequence[Verdict], n: int, seeds: int, latest_start: float
     if n >= seeds:
         return f"{undecided} of {len(verdicts)} claims are undecided after {n} seeds, the requested maximum."
     if time.monotonic() > latest_start:
+        still = f"{undecided} of {len(verdicts)} claims are undecided after {n} seeds"
         return (
-            f"{undecided} of {len(verdicts)} claims are undecided after {n} seeds; another round would take too long."
+            f"{still}; another round would exceed the budget. "
+            "To continue from here, run the command again with a longer --budget."
         )
     return ""

@@ -102,14 +102,16 @@ def test_saved_decision_is_none_if_the_command_never_ran() -> None:
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize(("budget", "seeds"), [(9.0, 2), (21.0, 2 + step()), (31.0, 2 + 2 * step())])
-def test_no_round_starts_that_would_exceed_the_budget(
+def test_no_round_starts_that_would_exceed_the_budget_and_a_longer_one_continues(
     budget: float, seeds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each round takes ten seconds of a simulated clock."""
-    clock = [0.0]
+    """A round with new seeds takes ten seconds of a simulated clock; a later command reuses what was trained."""
+    clock, finished = [0.0], [0]
 
-    def train(params: Params, *_: object, roles: object) -> list[RunResult]:
-        clock[0] += 10
+    def train(params: Params, *arguments: Any, roles: object) -> list[RunResult]:
+        trained = len(arguments[-1])
+        clock[0] += 10 if trained > finished[0] else 0.1
+        finished[0] = max(trained, finished[0])
         shape = Shape(0.3, 1.0, 0.001)  # equal variants, so that claims stay undecided
         return [one_run("notes", name, seed, 8, shape) for name in ("l2", "original") for seed in range(2)]
 
@@ -119,7 +121,10 @@ def test_no_round_starts_that_would_exceed_the_budget(
     shown: list[int] = []
     _, reason, _ = decision_flow.run(params, "notes", lambda: None, 100, budget, lambda n, _: shown.append(n))
     assert shown[-1] == seeds
-    assert reason.endswith(f"after {seeds} seeds; another round would take too long.")
+    assert f"after {seeds} seeds; another round would exceed the budget." in reason
+    assert reason.endswith("run the command again with a longer --budget.")
+    decision_flow.run(params, "notes", lambda: None, 100, budget + 20, lambda n, _: shown.append(n))
+    assert shown[-1] >= seeds + step()
 
 
 @pytest.mark.slow
