@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import measure, workspace
+from bench import measure, terminal, workspace
 from bench.measure import Measured
 from feedforward.core import atomic_files, paths
 
@@ -68,13 +68,9 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = terminal.parser("bench", __doc__, "one round, one epoch, few samples")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seeds", type=lambda text: [int(part) for part in text.split(",")], default=[1, 5, 10])
-    parser.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / "bench.json")
-    parser.add_argument(
-        "--quick", action="store_true", help="one round, one epoch, few samples, to test the benchmark itself"
-    )
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.seeds = 1, options.seeds[:1]
@@ -224,14 +220,7 @@ def _ratio(figure: dict[str, Any]) -> str:
 
 def text(report: dict[str, Any]) -> str:
     """Both tables, for a terminal."""
-    note = "QUICK: one epoch; the results are meaningless\n" if report["quick"] else ""
-    return note + "\n\n".join(aligned(rows) for rows in (table(report), targets_table(report)))
-
-
-def aligned(rows: list[list[str]]) -> str:
-    """The rows as lines of text, with aligned columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return terminal.text(report, table(report), targets_table(report))
 
 
 def draw(report: dict[str, Any], path: Path) -> None:

@@ -5,14 +5,11 @@ fewest bytes that training can move (bench.floors), divided by the memory bandwi
 same run. Writes reports/bench/gpu.json.
 """
 
-import argparse
 import json
 import time
-from pathlib import Path
 from typing import Any
 
-from bench import floors, measure
-from bench.bench import aligned
+from bench import floors, measure, terminal
 from feedforward.config.schema import Params, load_params
 from feedforward.core import atomic_files, paths
 from feedforward.data import validation_split
@@ -25,10 +22,7 @@ COPY = 2**30  # bytes of the array for measuring bandwidth
 
 def main() -> None:
     """Measure, write and print; exits with an error if there is no GPU."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / "gpu.json")
-    parser.add_argument("--quick", action="store_true", help="ten replicas, two epochs, to test the benchmark itself")
-    options = parser.parse_args()
+    options = terminal.parser("gpu", __doc__, "ten replicas, two epochs").parse_args()
     runner.prepare(1)
     device = _device()
     params, bandwidth = load_params(), _bandwidth()
@@ -39,7 +33,8 @@ def main() -> None:
         for name in params.datasets
         for variant in params.variants
     ]
-    report = {"device": device, "bandwidth": bandwidth, "machine": measure.machine(), "rows": rows}
+    machine = measure.machine()
+    report = {"device": device, "bandwidth": bandwidth, "machine": machine, "quick": options.quick, "rows": rows}
     atomic_files.write_json(options.json, report)
     print(text(report))
 
@@ -112,7 +107,7 @@ def table(report: dict[str, Any]) -> list[list[str]]:
 
 def text(report: dict[str, Any]) -> str:
     """The table, for a terminal."""
-    return aligned(table(report))
+    return terminal.text(report, table(report))
 
 
 if __name__ == "__main__":

@@ -5,16 +5,14 @@ The largest size is also vectorized on a Dask cluster, which must write the same
 reports/bench/growth.json.
 """
 
-import argparse
 import importlib.util
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from bench import measure, parts
-from bench.bench import Target, aligned
-from feedforward.core import atomic_files, paths
+from bench import measure, parts, terminal
+from bench.bench import Target
+from feedforward.core import atomic_files
 
 TIMES = (1, 4, 16)  # how often the reviews are repeated
 WORKERS = 2  # of the Dask cluster
@@ -26,10 +24,7 @@ CLUSTER_MEMORY = Target("peak memory of the largest cluster process with {} time
 
 def main() -> None:
     """Measure, write and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / "growth.json")
-    parser.add_argument("--quick", action="store_true", help="few epochs, little growth, to test the benchmark itself")
-    options = parser.parse_args()
+    options = terminal.parser("growth", __doc__, "few epochs, little growth").parse_args()
     machine, sizes = measure.machine(), _growth(TIMES[:2] if options.quick else TIMES, options.quick)
     report = {"machine": machine, "quick": options.quick, "growth": sizes, "cluster": _cluster(sizes[-1])}
     atomic_files.write_json(options.json, report)
@@ -125,8 +120,7 @@ def targets_table(report: Mapping[str, Any]) -> list[list[str]]:
 
 def text(report: Mapping[str, Any]) -> str:
     """All tables, for a terminal."""
-    note = "QUICK: the results are meaningless\n" if report["quick"] else ""
-    return note + "\n\n".join(aligned(table(report)) for table in (growth_table, cluster_table, targets_table))
+    return terminal.text(report, growth_table(report), cluster_table(report), targets_table(report))
 
 
 if __name__ == "__main__":

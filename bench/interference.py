@@ -5,7 +5,6 @@ request once per round. The slowest answer to the short text shows how long the 
 Writes reports/bench/interference.json.
 """
 
-import argparse
 import asyncio
 import base64
 import io
@@ -13,16 +12,15 @@ import itertools
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from bench import clients, measure, serving
-from bench.bench import Target, aligned
+from bench import clients, measure, serving, terminal
+from bench.bench import Target
 from feedforward.config.schema import Params, load_params
-from feedforward.core import atomic_files, paths
+from feedforward.core import atomic_files
 from feedforward.core.errors import NothingToServe
 from feedforward.serving import prediction
 
@@ -37,16 +35,14 @@ Body = Mapping[str, Any]
 
 def main() -> None:
     """Measure, write, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / "interference.json")
+    parser = terminal.parser("interference", __doc__, "one round")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="one round, to test the benchmark itself")
     options = parser.parse_args()
     report = measure_all(1 if options.quick else options.rounds) | {"quick": options.quick}
     if not report["rows"]:  # the reason has been printed
         return
     atomic_files.write_json(options.json, report)
-    print("\n\n".join(aligned(rows) for rows in (table(report), targets_table(report))))
+    print(terminal.text(report, table(report), targets_table(report)))
 
 
 def measure_all(rounds: int) -> dict[str, Any]:

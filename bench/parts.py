@@ -4,7 +4,6 @@ Every measurement runs in a separate process (bench.jobs). The floor of a part i
 machine's rates, measured in the same run. Training is measured on one core. Writes reports/bench/parts.json.
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -14,8 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench import floors, measure, workspace
-from bench.bench import LECTURE, QUICK, Target, aligned
+from bench import floors, measure, terminal, workspace
+from bench.bench import LECTURE, QUICK, Target
 from bench.floors import Rates, Work
 from feedforward.core import atomic_files, paths
 
@@ -59,10 +58,7 @@ LOGGED = Target("log one run", 0.1, None, "s")
 
 def main() -> None:
     """Measure, write and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / "parts.json")
-    parser.add_argument("--quick", action="store_true", help="few epochs, little growth, to test the benchmark itself")
-    options = parser.parse_args()
+    options = terminal.parser("parts", __doc__, "few epochs and replicas").parse_args()
     report = measure_all(options.quick)
     atomic_files.write_json(options.json, report)
     print(text(report))
@@ -281,9 +277,8 @@ def judged_table(judged: Sequence[tuple[str, Target, float]]) -> list[list[str]]
 
 def text(report: Mapping[str, Any]) -> str:
     """All tables, for a terminal."""
-    note = "QUICK: the results are meaningless\n" if report["quick"] else ""
     tables = (stages_table, imports_table, parts_table, tricks_table, seeds_table, targets_table)
-    return note + "\n\n".join(aligned(table(report)) for table in tables)
+    return terminal.text(report, *(table(report) for table in tables))
 
 
 if __name__ == "__main__":

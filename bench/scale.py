@@ -6,7 +6,6 @@ Prefect flow after another. Both servers run with SQLite and with PostgreSQL (if
 the workers, so the servers' CPU time is measured as well. Writes reports/bench/scale.json.
 """
 
-import argparse
 import contextlib
 import gc
 import multiprocessing
@@ -23,8 +22,7 @@ import numpy as np
 import psutil
 from ruamel.yaml import YAML
 
-from bench import measure
-from bench.bench import aligned
+from bench import measure, terminal
 from bench.clients import quantile
 from faults import stack
 from faults.stack import Orchestration, Part, Postgres, Tracking
@@ -66,12 +64,8 @@ class Load:
 
 def main() -> None:
     """Measure, write and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / "scale.json")
+    parser = terminal.parser("scale", __doc__, "few workers, one second, SQLite only")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="seconds per server and number of workers")
-    parser.add_argument(
-        "--quick", action="store_true", help="few workers, one second, SQLite only, to test the benchmark itself"
-    )
     options = parser.parse_args()
     seconds = 1.0 if options.quick else options.seconds
     report = measure_all(seconds, options.quick) | {"quick": options.quick}
@@ -322,10 +316,7 @@ def bytes_table(report: Mapping[str, Any]) -> list[list[str]]:
 
 def text(report: Mapping[str, Any]) -> str:
     """All tables, for a terminal."""
-    note = "QUICK: the results are meaningless\n" if report["quick"] else ""
-    return note + "\n\n".join(
-        aligned(rows) for rows in (table(report, "runs"), table(report, "flows"), bytes_table(report))
-    )
+    return terminal.text(report, table(report, "runs"), table(report, "flows"), bytes_table(report))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ The samples for each dataset with a champion are texts as long as reviews, or it
 Writes reports/bench/serving.json.
 """
 
-import argparse
 import base64
 import contextlib
 import io
@@ -27,8 +26,8 @@ import numpy as np
 import psutil
 from PIL import Image, ImageDraw
 
-from bench import clients, measure
-from bench.bench import Target, aligned
+from bench import clients, measure, terminal
+from bench.bench import Target
 from bench.clients import Load
 from feedforward.config.schema import load_params
 from feedforward.core import atomic_files, paths
@@ -65,11 +64,9 @@ class Service:
 
 def main() -> None:
     """Measure, write, print; report datasets without a champion."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / "serving.json")
+    parser = terminal.parser("serving", __doc__, "one round of one second")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10.0, help="seconds per round and server")
-    parser.add_argument("--quick", action="store_true", help="one round of one second, to test the benchmark itself")
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.seconds = 1, 1.0
@@ -261,8 +258,7 @@ def _verdict(target: Target, name: str, value: float) -> list[str]:
 
 def text(report: Mapping[str, Any]) -> str:
     """Both tables, for a terminal."""
-    note = "QUICK: the results are meaningless\n" if report["quick"] else ""
-    return note + "\n\n".join(aligned(rows) for rows in (table(report), targets_table(report)))
+    return terminal.text(report, table(report), targets_table(report))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ cores. Champion and challenger are the latest final run, registered twice in a t
 Writes reports/bench/shadow.json.
 """
 
-import argparse
 import contextlib
 import os
 import shutil
@@ -20,8 +19,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from bench import clients, measure, serving
-from bench.bench import Target, aligned
+from bench import clients, measure, serving, terminal
+from bench.bench import Target
 from bench.serving import Service
 from feedforward.config.schema import load_params
 from feedforward.core import atomic_files, paths
@@ -37,12 +36,10 @@ COST = Target("{}: {}, with / without a shadow, median of the pairs", 1.10)
 
 def main() -> None:
     """Measure, write, print; report datasets without a finished final run."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / "shadow.json")
+    parser = terminal.parser("shadow", __doc__, "one pair of one second")
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=5.0, help="seconds per pair and service")
     parser.add_argument("--dataset", action="append", help="a dataset of params.yaml (repeatable); default: all")
-    parser.add_argument("--quick", action="store_true", help="one pair of one second, to test the benchmark itself")
     options = parser.parse_args()
     if options.quick:
         options.pairs, options.seconds = 1, 1.0
@@ -202,8 +199,7 @@ def targets_table(report: Mapping[str, Any]) -> list[list[str]]:
 
 def text(report: Mapping[str, Any]) -> str:
     """Both tables, for a terminal."""
-    note = "QUICK: the results are meaningless\n" if report["quick"] else ""
-    return note + "\n\n".join(aligned(rows) for rows in (table(report), targets_table(report)))
+    return terminal.text(report, table(report), targets_table(report))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,31 @@
+"""What the benchmarks share on the command line: their options, and tables as lines of text."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from feedforward.core import paths
+
+
+def parser(name: str, document: str | None, quick: str) -> argparse.ArgumentParser:
+    """The options of every benchmark: --json, by default reports/bench/NAME.json, and --quick.
+
+    document: docstring of the benchmark's module, whose first line describes it. quick: what --quick reduces.
+    """
+    options = argparse.ArgumentParser(description=(document or "").splitlines()[0])
+    options.add_argument("--json", type=Path, default=paths.root() / "reports" / "bench" / f"{name}.json")
+    options.add_argument("--quick", action="store_true", help=f"{quick}, to test the benchmark itself")
+    return options
+
+
+def text(report: Mapping[str, Any], *tables: Sequence[Sequence[str]]) -> str:
+    """The tables of a report; a report of a quick run says that its results are meaningless."""
+    note = "QUICK: the results are meaningless\n" if report["quick"] else ""
+    return note + "\n\n".join(map(aligned, tables))
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """The rows as lines of text, with aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
